@@ -1,0 +1,3 @@
+"""DataMCPServerAgent: the operations desk for AI agents, served over MCP."""
+
+__version__ = "0.1.0"

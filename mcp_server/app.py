@@ -1,0 +1,152 @@
+"""The composition root: builds every part once. The only module that imports everything."""
+
+import asyncio
+import contextlib
+import random
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import structlog
+from mcp.server.lowlevel import Server
+
+from mcp_server import __version__
+from mcp_server.config import Settings
+from mcp_server.domain.users import Actor
+from mcp_server.domain.values import Micros
+from mcp_server.observability.metrics import Metrics, NoMetrics, PrometheusMetrics
+from mcp_server.persistence import agents, event_log, locks, state, tasks
+from mcp_server.persistence.database import Database
+from mcp_server.protocol.identity import Callers, FileTokens
+from mcp_server.protocol.seam import Seam
+from mcp_server.protocol.server import Offer, make_server
+from mcp_server.protocol.stdio import serve_stdio
+from mcp_server.runtime.timers import run_timer
+from mcp_server.services.context import Context
+from mcp_server.services.desk import Desk, make_desk
+from tools.spec import AnyTool
+
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+log = structlog.stdlib.get_logger("datamcp")
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """One running server's parts."""
+
+    settings: Settings
+    database: Database
+    desk: Desk
+    server: Server[Any]
+    metrics: Metrics
+    tokens: FileTokens | None
+
+
+def system_clock() -> Micros:
+    """Now, in microseconds UTC."""
+    return time.time_ns() // 1000
+
+
+def new_id(kind: str) -> str:
+    """`kind_` and 12 random base32 characters: short, because models read and repeat ids."""
+    bits = int.from_bytes(secrets.token_bytes(8)) >> 4
+    return f"{kind}_" + "".join(_ALPHABET[(bits >> shift) & 31] for shift in range(0, 60, 5))
+
+
+def desk_on(database: Database, *, clock: Any = system_clock, ids: Any = new_id, chance: Any = random.random) -> Desk:
+    """Every service on an open database."""
+    context = Context(store=database, clock=clock, new_id=ids, random=chance)
+    return make_desk(
+        context, version=__version__, agents=agents, tasks=tasks, state=state, locks=locks, log=event_log
+    )
+
+
+@contextlib.asynccontextmanager
+async def open_app(settings: Settings, *, extra_tools: tuple[AnyTool, ...] = ()) -> AsyncIterator[App]:
+    """Open the database and build the server; on leaving, everything queued is written and every connection closed.
+
+    Raises:
+        OpsError: the database or the settings cannot be used; the message says why and what to do.
+    """
+    offer = Offer(settings.toolsets, settings.exclude_tools, settings.read_only)
+    offer.tools()  # a misspelt toolset is told before anything is opened
+    tokens = FileTokens(settings.tokens_file) if settings.tokens_file is not None else None
+    metrics = _metrics(settings)
+    database = await Database.open(settings.database_url, allow_unsafe_sqlite=settings.allow_unsafe_sqlite)
+    database.on_commit = metrics.committed
+    try:
+        desk = desk_on(database)
+        local = Actor(kind="user", id=settings.user, permissions=settings.role.permissions)
+        callers = Callers(local.narrowed(read_only=settings.read_only), read_only=settings.read_only)
+        server = make_server(desk, Seam(callers, new_id, metrics), offer, extra_tools=extra_tools)
+        timer = asyncio.create_task(run_timer(desk.housekeeping), name="timer")
+        try:
+            yield App(settings, database, desk, server, metrics, tokens)
+        finally:
+            timer.cancel()
+            await asyncio.gather(timer, return_exceptions=True)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await database.close()
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until SIGTERM, SIGINT or, on stdio, the end of stdin."""
+    async with open_app(settings) as app:
+        log.info("serving", transport=settings.transport, database=app.database.name, version=__version__)
+        if settings.transport == "stdio":
+            stop = anyio.Event()
+            with _stopping(stop):
+                await serve_stdio(app.server, stop)
+        else:
+            await _serve_http(app)
+    log.info("stopped")
+
+
+async def _serve_http(app: App) -> None:
+    import uvicorn
+
+    from mcp_server.protocol.http import HttpOptions, make_http_app
+
+    settings = app.settings
+    options = HttpOptions(settings.host, settings.port, settings.allowed_hosts, app.tokens)
+    transport = "sse" if settings.transport == "sse" else "http"
+    asgi = make_http_app(app.server, app.desk, options, transport, app.metrics.text)
+    config = uvicorn.Config(
+        asgi,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,  # uvicorn would log to stdout
+        access_log=False,
+        timeout_graceful_shutdown=1,
+    )
+    await uvicorn.Server(config).serve()
+
+
+def _metrics(settings: Settings) -> Metrics:
+    if settings.transport == "stdio" and settings.metrics_port is None:
+        return NoMetrics()
+    metrics = PrometheusMetrics()
+    if settings.metrics_port is not None:
+        metrics.serve(settings.metrics_port)
+    return metrics
+
+
+@contextlib.contextmanager
+def _stopping(stop: anyio.Event) -> Any:
+    """Let SIGTERM and SIGINT set `stop`."""
+    loop = asyncio.get_running_loop()
+    installed: list[signal.Signals] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):  # Windows ends the process on its own
+            loop.add_signal_handler(number, stop.set)
+            installed.append(number)
+    try:
+        yield
+    finally:
+        for number in installed:
+            loop.remove_signal_handler(number)

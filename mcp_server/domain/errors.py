@@ -1,0 +1,103 @@
+"""Every refusal the house can give, as one tree.
+
+    OpsError
+    ├── NotFound            not_found
+    ├── Conflict            conflict
+    ├── LeaseLost           lease_lost
+    ├── InvalidTransition   invalid_transition
+    ├── AtCapacity          at_capacity
+    ├── PermissionDenied    permission_denied
+    ├── IdempotencyConflict idempotency_conflict
+    ├── ValidationFailed    validation
+    ├── LimitExceeded       limit_exceeded
+    ├── Busy                busy
+    └── Unavailable         unavailable
+
+The codes are public contract. A message says what was wrong and what is true now; `next` is the call to make.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class OpsError(Exception):
+    """A refusal that the caller can act on.
+
+    Attributes:
+        code: stable machine code.
+        message: what was wrong and what is true now, then what to do next.
+        details: the facts behind the message, JSON-ready.
+    """
+
+    code: ClassVar[str] = "unavailable"
+
+    def __init__(self, message: str, *, next: str = "", details: Mapping[str, Any] | None = None) -> None:  # noqa: A002
+        self.message = f"{message} {next}".strip()
+        self.details: dict[str, Any] = dict(details or {})
+        super().__init__(self.message)
+
+
+class NotFound(OpsError):
+    """What was named does not exist."""
+
+    code = "not_found"
+
+
+class Conflict(OpsError):
+    """Somebody else changed the thing first."""
+
+    code = "conflict"
+
+
+class LeaseLost(OpsError):
+    """The lease token is not the current one."""
+
+    code = "lease_lost"
+
+
+class InvalidTransition(OpsError):
+    """The thing's status does not allow this."""
+
+    code = "invalid_transition"
+
+
+class AtCapacity(OpsError):
+    """The agent may not take more work now."""
+
+    code = "at_capacity"
+
+
+class PermissionDenied(OpsError):
+    """The caller's role does not allow this."""
+
+    code = "permission_denied"
+
+
+class IdempotencyConflict(OpsError):
+    """The idempotency key was used for something else."""
+
+    code = "idempotency_conflict"
+
+
+class ValidationFailed(OpsError, ValueError):
+    """The arguments make no sense. A ValueError too, so that pydantic validators may raise it."""
+
+    code = "validation"
+
+
+class LimitExceeded(OpsError):
+    """Larger or more than the limit."""
+
+    code = "limit_exceeded"
+
+
+class Busy(OpsError):
+    """The store could not be reached in time; the same call may succeed later."""
+
+    code = "busy"
+
+
+class Unavailable(OpsError):
+    """The store or a part of the server does not work now; a person must act."""
+
+    code = "unavailable"

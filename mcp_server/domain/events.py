@@ -1,0 +1,34 @@
+"""What happened: the event and its origin. An event's data holds the fields that changed, with their new values,
+so that a row is the fold of its aggregate's events."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who made a change, when, and under which correlation id.
+
+    Attributes:
+        at: microseconds UTC.
+        actor: `kind:id` of the caller.
+        correlation_id: one id for all that one call caused.
+        causation_seq: sequence number of the event that led to this, if one did.
+    """
+
+    at: int
+    actor: str
+    correlation_id: str
+    causation_seq: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fact about one aggregate; `version` is the aggregate's after the change."""
+
+    type: str
+    aggregate_type: str
+    aggregate_id: str
+    version: int
+    data: Mapping[str, Any] = field(default_factory=dict[str, Any])

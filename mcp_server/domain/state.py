@@ -1,0 +1,201 @@
+"""State: versioned JSON documents, and named locks (reservations)."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from mcp_server.domain.errors import Conflict, InvalidTransition, NotFound, OpsError
+from mcp_server.domain.events import Event
+from mcp_server.domain.task_spec import sha256_text
+from mcp_server.domain.values import (
+    INPUT_BYTES_MAX,
+    Frozen,
+    Line,
+    Micros,
+    RawJson,
+    Word,
+    check_text,
+    dump_json,
+    duration,
+    iso,
+)
+
+DOCUMENT_BYTES_MAX = INPUT_BYTES_MAX
+LOCK_TTL_SECONDS_DEFAULT = 60.0
+
+
+def _key(text: str) -> str:
+    check_text(text, "key")
+    return text
+
+
+Namespace = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Key = Annotated[str, StringConstraints(min_length=1, max_length=512), AfterValidator(_key)]
+LockMode = Literal["exclusive", "shared"]
+
+
+class WriteSpec(Frozen):
+    """What every write to a document may say besides the value."""
+
+    expected_version: int | None = Field(default=None, ge=0)
+    note: Line | None = None
+    ttl_seconds: float | None = Field(default=None, gt=0, le=10 * 365 * 86_400, allow_inf_nan=False)
+    tags: tuple[Word, ...] | None = Field(default=None, max_length=32)
+
+
+class Document(Frozen):
+    """The aggregate: the head of one document. Values live with their versions."""
+
+    id: str
+    namespace: str
+    key: str
+    version: int
+    sha256: str
+    bytes: int
+    author: str
+    tags: str
+    expires_at: Micros | None
+    deleted: int
+    created_at: Micros
+    updated_at: Micros
+
+    @staticmethod
+    def absent(namespace: str, key: str) -> "Document":
+        """The document before its first version."""
+        return Document.model_construct(
+            id=document_id(namespace, key),
+            namespace=namespace,
+            key=key,
+            version=0,
+            sha256="",
+            bytes=0,
+            author="",
+            tags="[]",
+            expires_at=None,
+            deleted=1,
+            created_at=0,
+            updated_at=0,
+        )
+
+    def is_live(self, now: Micros) -> bool:
+        """Whether the document has a value now: written, not deleted, not expired."""
+        return not self.deleted and (self.expires_at is None or self.expires_at > now)
+
+    def written(self, value: RawJson, spec: WriteSpec, author: str, now: Micros, how: str) -> tuple[Self, Event]:
+        """The next version, holding `value`."""
+        changes: dict[str, Any] = {
+            "sha256": sha256_text(value),
+            "bytes": len(value.encode("utf-8")),
+            "author": author,
+            "tags": self.tags if spec.tags is None else RawJson(dump_json(list(spec.tags))),
+            "expires_at": None if spec.ttl_seconds is None else now + duration(spec.ttl_seconds),
+            "deleted": 0,
+            "updated_at": now,
+        }
+        if self.version == 0:
+            changes |= {"namespace": self.namespace, "key": self.key, "created_at": now}
+        version = self.version + 1
+        new = self.model_copy(update=changes | {"version": version})
+        return new, Event(f"document.{how}", "document", self.id, version, changes)
+
+    def require_version(self, expected: int | None, now: Micros) -> None:
+        """Compare-and-set: refuse the write when the document is not at `expected` (0: must not exist).
+
+        Raises:
+            Conflict: naming the current version and its author.
+        """
+        current = self.version if self.is_live(now) else 0
+        if expected is None or expected == current:
+            return
+        raise version_conflict(self, expected, current)
+
+    def require_live(self, now: Micros) -> None:
+        """Refuse to work on a document that has no value now.
+
+        Raises:
+            NotFound: never written, deleted or expired.
+        """
+        if not self.is_live(now):
+            raise no_document(self.namespace, self.key)
+
+
+def document_id(namespace: str, key: str) -> str:
+    """How events name a document."""
+    return f"{namespace}/{key}"
+
+
+def no_document(namespace: str, key: str) -> OpsError:
+    """The refusal for a document that has no value."""
+    return NotFound(
+        f"There is no document {namespace}/{key}.",
+        next=f"List what there is: state_find(namespace='{namespace}').",
+        details={"namespace": namespace, "key": key},
+    )
+
+
+def version_conflict(document: Document, expected: int, current: int) -> Conflict:
+    """The refusal of a compare-and-set; the caller adds the current value and the differences."""
+    state = f"is at version {current}, written by {document.author} at {iso(document.updated_at)}" if current else "does not exist"
+    return Conflict(
+        f"You expected version {expected}, but {document.id} {state}.",
+        next=f"Merge your change into theirs and call again with expected_version={current}.",
+        details={"expected_version": expected, "current_version": current},
+    )
+
+
+class LockRequest(Frozen):
+    """Who wants which lock, how, and for how long."""
+
+    name: Line
+    owner: Line
+    mode: LockMode = "exclusive"
+    ttl_seconds: float = Field(default=LOCK_TTL_SECONDS_DEFAULT, gt=0, le=7 * 86_400, allow_inf_nan=False)
+
+
+class Hold(Frozen):
+    """One owner's hold on a lock. The fencing token rises with each grant of the name."""
+
+    name: str
+    owner: str
+    mode: LockMode
+    fencing_token: int
+    expires_at: Micros
+    acquired_at: Micros
+
+    @staticmethod
+    def granted(request: LockRequest, token: int, now: Micros) -> tuple["Hold", Event]:
+        """A new hold."""
+        expires_at = now + duration(request.ttl_seconds)
+        data = {"owner": request.owner, "mode": request.mode, "expires_at": expires_at, "acquired_at": now}
+        hold = Hold.model_construct(name=request.name, fencing_token=token, **data)
+        return hold, Event("lock.acquired", "lock", request.name, token, data)
+
+    def renewed(self, seconds: float, now: Micros) -> tuple[Self, Event]:
+        """The same hold, expiring later."""
+        expires_at = now + duration(seconds)
+        data = {"owner": self.owner, "expires_at": expires_at}
+        return self.model_copy(update={"expires_at": expires_at}), Event(
+            "lock.renewed", "lock", self.name, self.fencing_token, data
+        )
+
+    def gone(self, why: Literal["released", "expired"]) -> Event:
+        """The hold ended."""
+        return Event(f"lock.{why}", "lock", self.name, self.fencing_token, {"owner": self.owner})
+
+    def require(self, token: int) -> None:
+        """Refuse a release or renewal with a token that is not this hold's.
+
+        Raises:
+            InvalidTransition: naming the current token's owner.
+        """
+        if token != self.fencing_token:
+            raise InvalidTransition(
+                f"Fencing token {token} is not the current one of lock {self.name!r}.",
+                next="The hold was lost and granted again; acquire it anew with locks_acquire.",
+                details={"name": self.name, "owner": self.owner, "your_token": token},
+            )
+
+
+def may_grant(mode: LockMode, others: list[LockMode]) -> bool:
+    """Whether a lock in `mode` is compatible with what others hold or wait for before it."""
+    return not others or (mode == "shared" and all(other == "shared" for other in others))

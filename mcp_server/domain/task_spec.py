@@ -1,0 +1,111 @@
+"""What a caller says of a task: its definition, and how an attempt ended."""
+
+import hashlib
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from mcp_server.domain.values import Frozen, Line, RawJson, Seconds, Text, Time, Word, check_json, dump_json, micros
+
+Priority = Literal["low", "normal", "high", "critical"]
+PRIORITIES: dict[str, int] = {"low": 0, "normal": 1, "high": 2, "critical": 3}
+PRIORITY_NAMES = {rank: name for name, rank in PRIORITIES.items()}
+MAX_ATTEMPTS_DEFAULT = 3
+RETRY_DELAY_SECONDS_DEFAULT = 5.0
+RETRY_MAX_DELAY_SECONDS_DEFAULT = 3600.0
+Reference = Annotated[str, StringConstraints(pattern=r"^(#\d{1,3}|task_[a-z2-7]{12})$")]
+Skill = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}(@[A-Za-z0-9._/-]{1,64})?$")]
+
+
+class RetrySpec(Frozen):
+    """How often and how soon a failed attempt is repeated."""
+
+    max_attempts: int = Field(default=MAX_ATTEMPTS_DEFAULT, ge=1, le=100)
+    delay_seconds: float = Field(default=RETRY_DELAY_SECONDS_DEFAULT, ge=0, le=86_400, allow_inf_nan=False)
+    max_delay_seconds: float = Field(default=RETRY_MAX_DELAY_SECONDS_DEFAULT, ge=0, le=864_000, allow_inf_nan=False)
+
+
+class TaskSpec(Frozen):
+    """The definition of one task to create."""
+
+    title: Line
+    kind: Word = "task"
+    description: Text = ""
+    input: Any = None
+    priority: Priority = "normal"
+    agent_id: str | None = Field(default=None, max_length=64)
+    required_capabilities: tuple[Skill, ...] = Field(default=(), max_length=16)
+    depends_on: tuple[Reference, ...] = Field(
+        default=(), max_length=100, description="Task ids, or #n for the n-th task of this call, from 0"
+    )
+    on_parent_failure: Literal["wait", "cancel", "run_anyway"] = "wait"
+    parent_id: str | None = Field(default=None, max_length=64)
+    run_at: Time | None = None
+    timeout_seconds: Seconds | None = None
+    retry: RetrySpec | None = None
+    concurrency_key: Line | None = None
+    concurrency_limit: int = Field(default=1, ge=1, le=1000)
+    tags: tuple[Word, ...] = Field(default=(), max_length=32)
+    idempotency_key: Line | None = None
+
+    def queue(self) -> str:
+        """The queue's name: tasks with one name can be claimed by the same agents."""
+        return "|".join((self.kind, self.agent_id or "", ",".join(sorted(set(self.required_capabilities)))))
+
+    def columns(self) -> dict[str, Any]:
+        """The definition as stored columns."""
+        retry = self.retry or RetrySpec()
+        return {
+            "title": self.title,
+            "kind": self.kind,
+            "description": self.description,
+            "input": None if self.input is None else check_json(self.input, "input"),
+            "priority": PRIORITIES[self.priority],
+            "queue": self.queue(),
+            "agent_id": self.agent_id,
+            "required_capabilities": RawJson(dump_json(sorted(set(self.required_capabilities)))),
+            "on_parent_failure": self.on_parent_failure,
+            "parent_id": self.parent_id,
+            "run_at": None if self.run_at is None else micros(self.run_at),
+            "timeout_seconds": self.timeout_seconds,
+            "max_attempts": None if self.retry is None else self.retry.max_attempts,
+            "retry_delay_seconds": retry.delay_seconds,
+            "retry_max_delay_seconds": retry.max_delay_seconds,
+            "concurrency_key": self.concurrency_key,
+            "concurrency_limit": self.concurrency_limit,
+            "tags": RawJson(dump_json(list(self.tags))),
+        }
+
+    def content_hash(self) -> str:
+        """What an idempotency key is bound to: everything else that was said."""
+        said = self.model_dump(mode="json", exclude={"idempotency_key"}, exclude_defaults=True)
+        return sha256_text(dump_json(said))
+
+
+class FailureSpec(Frozen):
+    """Why an attempt failed. `retryable` unsaid means: retry if the task was created with a retry policy."""
+
+    message: Text
+    code: Word | None = None
+    retryable: bool | None = None
+
+
+class UsageSpec(Frozen):
+    """What an attempt cost: tokens, and US dollars."""
+
+    input_tokens: int | None = Field(default=None, ge=0, le=10**12)
+    output_tokens: int | None = Field(default=None, ge=0, le=10**12)
+    cost_usd: float | None = Field(default=None, ge=0, le=10**9, allow_inf_nan=False)
+
+
+class ProgressSpec(Frozen):
+    """How far an attempt has come."""
+
+    percent: float | None = Field(default=None, ge=0, le=100, allow_inf_nan=False)
+    step: Line | None = None
+    message: Text | None = None
+
+
+def sha256_text(text: str) -> str:
+    """SHA-256 of UTF-8 text, as hex."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()

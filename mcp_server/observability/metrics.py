@@ -1,0 +1,72 @@
+"""Prometheus metrics. `prometheus_client` is imported only where somebody can read them."""
+
+from typing import Protocol
+
+
+class Metrics(Protocol):
+    """What the house counts."""
+
+    def called(self, what: str, outcome: str, seconds: float) -> None:
+        """One tool call or resource read ended."""
+        ...
+
+    def committed(self, events: int) -> None:
+        """One commit appended so many events."""
+        ...
+
+    def text(self) -> bytes:
+        """Everything counted so far, in Prometheus' text format."""
+        ...
+
+
+class NoMetrics:
+    """Counts nothing: on stdio without a metrics port nobody could read it."""
+
+    def called(self, what: str, outcome: str, seconds: float) -> None:
+        """Nothing."""
+
+    def committed(self, events: int) -> None:
+        """Nothing."""
+
+    def text(self) -> bytes:
+        """Nothing."""
+        return b""
+
+
+class PrometheusMetrics:
+    """Counters and histograms in a registry of their own."""
+
+    def __init__(self) -> None:
+        from prometheus_client import CollectorRegistry, Counter, Histogram
+
+        self.registry = CollectorRegistry()
+        self._calls = Counter(
+            "datamcp_calls_total", "Tool calls and resource reads.", ["what", "outcome"], registry=self.registry
+        )
+        self._seconds = Histogram(
+            "datamcp_call_seconds", "How long calls took, waiting included.", ["what"], registry=self.registry
+        )
+        self._events = Counter("datamcp_events_total", "Events appended by this process.", registry=self.registry)
+        self._commits = Counter("datamcp_commits_total", "Commits made by this process.", registry=self.registry)
+
+    def called(self, what: str, outcome: str, seconds: float) -> None:
+        """One tool call or resource read ended."""
+        self._calls.labels(what, outcome).inc()
+        self._seconds.labels(what).observe(seconds)
+
+    def committed(self, events: int) -> None:
+        """One commit appended so many events."""
+        self._commits.inc()
+        self._events.inc(events)
+
+    def text(self) -> bytes:
+        """Everything counted so far, in Prometheus' text format."""
+        from prometheus_client import generate_latest
+
+        return generate_latest(self.registry)
+
+    def serve(self, port: int) -> None:
+        """Answer scrapes on loopback, in a daemon thread."""
+        from prometheus_client import start_http_server
+
+        start_http_server(port, addr="127.0.0.1", registry=self.registry)

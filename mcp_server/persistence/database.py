@@ -1,0 +1,180 @@
+"""`Database`: the one door to the store. Writes are transaction functions run by the writer; reads are single named
+statements on read-only connections; `feed` tells who waits that something changed."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from mcp_server.domain.errors import OpsError, ValidationFailed
+from mcp_server.persistence.event_feed import EventFeed, Watcher
+from mcp_server.persistence.event_log import Position
+from mcp_server.persistence.statements import Engine, statements
+from mcp_server.persistence.transaction import Row, Transaction
+from mcp_server.persistence.writer import WAIT_SECONDS_MAX, Job, Writer, WriterSession
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Backend(Protocol):
+    """What an engine brings: connections for writing, reading and watching, and words for its failures."""
+
+    engine: Engine
+    name: str
+    writer_threads: int
+
+    def prepare(self) -> list[int]:
+        """Create or migrate the database; the numbers of the migrations applied. Blocks."""
+        ...
+
+    def open_session(self) -> WriterSession:
+        """A connection for one writer thread."""
+        ...
+
+    def open_watcher(self) -> Watcher:
+        """A connection that notices other processes' commits."""
+        ...
+
+    async def open_readers(self) -> None:
+        """Connect for reading."""
+        ...
+
+    async def read(self, sql: str, parameters: dict[str, Any]) -> list[Row]:
+        """Run one statement on a read-only connection."""
+        ...
+
+    async def close_readers(self) -> None:
+        """Close the reading connections."""
+        ...
+
+    def explain(self, error: BaseException) -> OpsError | None:
+        """The engine's failure as a refusal; None when the error is not the engine's."""
+        ...
+
+
+class Database:
+    """An open store. Use `Database.open`."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.engine: Engine = backend.engine
+        self.name = backend.name
+        self.on_commit: Callable[[int], None] | None = None
+        self.on_read: Callable[[float], None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._statements = statements(backend.engine)
+        self._composed: dict[tuple[str, tuple[str, ...]], str] = {}
+        self.feed = EventFeed(self._events_after, self.events_end, backend.open_watcher)
+        self._writer = Writer(backend.open_session, backend.writer_threads, self._committed)
+
+    @staticmethod
+    async def open(url: str, *, allow_unsafe_sqlite: bool = False) -> "Database":
+        """Open a store, creating or migrating it as needed.
+
+        Args:
+            url: `sqlite:///path/to/file.db` or `postgresql://...`.
+            allow_unsafe_sqlite: use a SQLite library that corrupts shared files; for a single process only.
+
+        Raises:
+            OpsError: the database cannot be used; the message names it and the remedy.
+        """
+        backend = await asyncio.to_thread(_prepared, url, allow_unsafe_sqlite)
+        await backend.open_readers()
+        return Database(backend)
+
+    async def write(self, function: Callable[Concatenate[Transaction, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a transaction function whole in the writer thread; returns only after its commit.
+
+        Cancelling the caller never tears the transaction: it is either skipped before it starts or committed whole.
+
+        Raises:
+            OpsError: what the function raised (it is rolled back), or that the store is busy or unavailable.
+        """
+        assert not kwargs, "transaction functions take positional arguments only"
+        loop = self._loop
+        job = Job(function, args, loop, loop.create_future())
+        self._writer.submit(job)
+        timer = loop.call_later(WAIT_SECONDS_MAX, job.give_up, self.name)
+        try:
+            return await job.future
+        except asyncio.CancelledError:
+            job.abandon()
+            raise
+        finally:
+            timer.cancel()
+
+    async def fetch_all(self, statement: str, /, *, filters: Iterable[str] = (), **parameters: Any) -> list[Row]:
+        """The rows of a named statement, narrowed by named filters, on a read-only connection."""
+        sql = self._compose(statement, tuple(filters))
+        started = time.perf_counter()
+        try:
+            rows = await self.backend.read(sql, parameters)
+        except Exception as error:
+            explained = self.backend.explain(error)
+            if explained is None:
+                raise
+            raise explained from error
+        if self.on_read is not None:
+            self.on_read(time.perf_counter() - started)
+        return rows
+
+    async def fetch_one(self, statement: str, /, *, filters: Iterable[str] = (), **parameters: Any) -> Row | None:
+        """The first row of a named statement, or None."""
+        rows = await self.fetch_all(statement, filters=filters, **parameters)
+        return rows[0] if rows else None
+
+    async def events_end(self) -> Position:
+        """The position after the newest readable event."""
+        row = await self.fetch_one("events_end")
+        return Position(0, 0) if row is None else Position.of(row)
+
+    async def close(self) -> None:
+        """Stop the feed, run what is queued, close every connection."""
+        await self.feed.close()
+        await asyncio.to_thread(self._writer.close)
+        await self.backend.close_readers()
+
+    async def _events_after(self, position: Position, limit: int) -> list[Row]:
+        return await self.fetch_all("events_after", xid=position.xid, seq=position.seq, limit=limit)
+
+    def _committed(self, events_appended: int) -> None:
+        self.feed.wake()
+        if self.on_commit is not None:
+            self.on_commit(events_appended)
+
+    def _compose(self, statement: str, filters: tuple[str, ...]) -> str:
+        sql = self._composed.get((statement, filters))
+        if sql is None:
+            fragments = " ".join(self._statements[f"filter.{name}"] for name in filters)
+            sql = self._statements[statement].replace("{{filters}}", fragments)
+            self._composed[(statement, filters)] = sql
+        return sql
+
+
+def _prepared(url: str, allow_unsafe_sqlite: bool) -> Backend:
+    backend = make_backend(url, allow_unsafe_sqlite=allow_unsafe_sqlite)
+    backend.prepare()
+    return backend
+
+
+def make_backend(url: str, *, allow_unsafe_sqlite: bool = False) -> Backend:
+    """The backend that a database URL names; nothing is opened yet.
+
+    Raises:
+        ValidationFailed: not a database URL that this server knows.
+        Unavailable: the engine cannot be used here.
+    """
+    if url.startswith("sqlite:///"):
+        from mcp_server.persistence.sqlite_backend import SqliteBackend
+
+        return SqliteBackend(Path(url.removeprefix("sqlite:///")).expanduser(), allow_unsafe=allow_unsafe_sqlite)
+    if url.startswith(("postgresql://", "postgres://")):
+        from mcp_server.persistence.postgres_backend import PostgresBackend
+
+        return PostgresBackend(url)
+    raise ValidationFailed(
+        f"{url.split('@')[-1]!r} is not a database URL.",
+        next="Use sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/name.",
+    )

@@ -1,0 +1,110 @@
+"""Schema migrations: numbered, forward only, each in one transaction, the same names for both engines."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, Protocol
+
+from mcp_server.domain.errors import Unavailable
+from mcp_server.persistence.statements import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step of the schema."""
+
+    number: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the text, so that an edited migration is noticed."""
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+    def statements(self) -> list[str]:
+        """The single statements, comments removed; a migration holds no semicolon inside a statement."""
+        lines = [line for line in self.sql.splitlines() if not line.lstrip().startswith("--")]
+        return [part.strip() for part in "\n".join(lines).split(";") if part.strip()]
+
+
+class AnyConnection(Protocol):
+    """A driver's connection in autocommit mode."""
+
+    def execute(self, sql: Any, parameters: Any = ..., /) -> Any: ...
+
+
+def migrations(engine: Engine) -> list[Migration]:
+    """Every migration of an engine, in order."""
+    folder = files(__package__).joinpath("migrations", engine)
+    found = sorted(path.name for path in folder.iterdir() if path.name.endswith(".sql"))
+    return [Migration(int(name[:4]), name[5:-4], folder.joinpath(name).read_text("utf-8")) for name in found]
+
+
+def migrate(
+    connection: AnyConnection, engine: Engine, database: str, before_change: Callable[[int], None] | None = None
+) -> list[int]:
+    """Bring a database up to date. The caller holds the lock that keeps other processes out.
+
+    Args:
+        connection: in autocommit mode.
+        engine: which migrations.
+        database: its name, for messages.
+        before_change: called with the first new number before a database that has data is changed.
+
+    Returns:
+        The numbers applied now.
+
+    Raises:
+        Unavailable: the database is newer than this code, or a migration it has seen was edited.
+    """
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL)"
+    )
+    known = migrations(engine)
+    applied = dict(connection.execute("SELECT number, checksum FROM migrations").fetchall())
+    require_known(applied, known, database)
+    missing = [migration for migration in known if migration.number not in applied]
+    if missing and applied and before_change is not None:
+        before_change(missing[0].number)
+    for migration in missing:
+        _apply(connection, migration, "%s" if engine == "postgres" else "?")
+    return [migration.number for migration in missing]
+
+
+def require_known(applied: dict[int, str], known: list[Migration], database: str) -> None:
+    """Refuse a database that a newer version has changed, or whose history is not ours.
+
+    Raises:
+        Unavailable: naming both versions.
+    """
+    newest = max((migration.number for migration in known), default=0)
+    if applied and max(applied) > newest:
+        raise Unavailable(
+            f"The database {database} has schema {max(applied)}, but this version knows only up to {newest}: "
+            "a newer DataMCPServerAgent has upgraded it.",
+            next="Upgrade this installation, or use another database with --database. Nothing was changed.",
+            details={"schema": max(applied), "known": newest},
+        )
+    for migration in known:
+        if migration.number in applied and applied[migration.number] != migration.checksum:
+            raise Unavailable(
+                f"The database {database} was set up by another edition of migration {migration.number}.",
+                next="Use the version that created it, or another database. Nothing was changed.",
+            )
+
+
+def _apply(connection: AnyConnection, migration: Migration, mark: str) -> None:
+    connection.execute("BEGIN")
+    try:
+        for statement in migration.statements():
+            connection.execute(statement)
+        connection.execute(
+            f"INSERT INTO migrations (number, name, checksum) VALUES ({mark}, {mark}, {mark})",  # noqa: S608
+            (migration.number, migration.name, migration.checksum),
+        )
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise

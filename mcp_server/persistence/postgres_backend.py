@@ -1,0 +1,66 @@
+"""PostgreSQL behind the `Database` door: preparing the schema, reading through psycopg's pool, LISTEN for changes."""
+
+from typing import TYPE_CHECKING, Any, cast
+
+from mcp_server.domain.errors import OpsError
+from mcp_server.persistence.migrate import migrate
+from mcp_server.persistence.postgres import NotifyWatcher, PostgresServer, PostgresSession
+from mcp_server.persistence.statements import Engine
+from mcp_server.persistence.transaction import Row
+
+if TYPE_CHECKING:
+    from psycopg_pool import AsyncConnectionPool
+
+_MIGRATION_LOCK = 7_302_114_586
+
+
+class PostgresBackend:
+    """One database. See `Backend`."""
+
+    engine: Engine = "postgres"
+    writer_threads = 4
+
+    def __init__(self, url: str) -> None:
+        self.server = PostgresServer(url)
+        self.name = self.server.name
+        self._pool: AsyncConnectionPool[Any] | None = None
+
+    def prepare(self) -> list[int]:
+        """Create or migrate the schema, one process at a time."""
+        connection = self.server.connect()
+        try:
+            connection.execute("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
+            return migrate(cast("Any", connection), "postgres", self.name)
+        except Exception as error:
+            raise self.explain(error) or error from error
+        finally:
+            connection.close()
+
+    def open_session(self) -> PostgresSession:
+        """A writer thread's connection."""
+        return PostgresSession(self.server)
+
+    def open_watcher(self) -> NotifyWatcher:
+        """The listening connection."""
+        return NotifyWatcher(self.server)
+
+    async def open_readers(self) -> None:
+        """Connect for reading."""
+        self._pool = self.server.reader_pool()
+        await self._pool.open(wait=True, timeout=10)
+
+    async def read(self, sql: str, parameters: dict[str, Any]) -> list[Row]:
+        """Run one statement on a pooled connection."""
+        assert self._pool is not None, "open_readers comes first"
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(sql, parameters)
+            return cast("list[Row]", await cursor.fetchall())
+
+    async def close_readers(self) -> None:
+        """Close the pool."""
+        if self._pool is not None:
+            await self._pool.close()
+
+    def explain(self, error: BaseException) -> OpsError | None:
+        """PostgreSQL's failure as a refusal."""
+        return self.server.explain(error) if self.server.is_engine_error(error) else None

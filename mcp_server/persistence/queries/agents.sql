@@ -1,0 +1,80 @@
+-- name: agent_for_update
+SELECT * FROM agents WHERE id = :id {{for_update}}
+
+-- name: agent_by_name
+SELECT * FROM agents WHERE name = :name {{for_update}}
+
+-- name: agent_delete
+DELETE FROM agents WHERE id = :id
+
+-- name: agent_running
+SELECT count(*) AS running FROM tasks WHERE lease_agent_id = :id AND status = 'running'
+
+-- name: agent_leases
+SELECT id FROM tasks WHERE lease_agent_id = :id AND status = 'running' ORDER BY id
+
+-- name: instance_by_label
+SELECT * FROM instances WHERE agent_id = :agent_id AND label = :label {{for_update}}
+
+-- name: instance_insert
+INSERT INTO instances (id, agent_id, label, host, pid, started_at, last_seen_at)
+VALUES (:id, :agent_id, :label, :host, :pid, :now, :now)
+
+-- name: instance_returned
+UPDATE instances SET host = :host, pid = :pid, last_seen_at = :now WHERE id = :id
+
+-- name: instance_of_agent
+SELECT id, last_seen_at FROM instances WHERE id = :id AND agent_id = :agent_id
+
+-- name: instance_seen
+UPDATE instances SET last_seen_at = :now WHERE id = :id AND last_seen_at < :now
+
+-- name: instances_of
+SELECT * FROM instances WHERE agent_id = :agent_id ORDER BY last_seen_at DESC LIMIT 50
+
+-- name: agents_find
+SELECT a.*,
+  (SELECT count(*) FROM tasks t WHERE t.lease_agent_id = a.id AND t.status = 'running') AS running,
+  (SELECT count(*) FROM instances i WHERE i.agent_id = a.id) AS instances_known,
+  (SELECT count(*) FROM instances i WHERE i.agent_id = a.id AND i.last_seen_at > :alive_since) AS instances_alive
+FROM agents a WHERE TRUE {{filters}} ORDER BY a.name LIMIT :limit
+
+-- name: agents_find_count
+SELECT count(*) AS n FROM (SELECT 1 FROM agents a WHERE :alive_since = :alive_since {{filters}} LIMIT 10000) AS matched
+
+-- name: filter.agent_id
+AND a.id = :agent_id
+
+-- name: filter.agent_name
+AND a.name = :agent_name
+
+-- name: filter.agent_capability
+AND a.skills LIKE :agent_capability ESCAPE '\'
+
+-- name: filter.agent_tag
+AND a.tags LIKE :agent_tag ESCAPE '\'
+
+-- name: filter.agent_after
+AND a.name > :agent_after
+
+-- name: filter.agent_terminated
+AND a.lifecycle = 'terminated'
+
+-- name: filter.agent_maintenance
+AND a.lifecycle IN ('paused', 'draining')
+
+-- name: filter.agent_working
+AND a.lifecycle = 'active'
+
+-- name: agent_metrics
+SELECT
+  COALESCE(SUM(CASE WHEN status = 'completed' THEN 1 ELSE 0 END), 0) AS completed,
+  COALESCE(SUM(CASE WHEN status <> 'completed' THEN 1 ELSE 0 END), 0) AS failed,
+  AVG(CASE WHEN status = 'completed' THEN finished_at - started_at END) AS mean_duration
+FROM (
+  SELECT status, started_at, finished_at FROM tasks WHERE finished_by = :agent_id
+  ORDER BY finished_at DESC LIMIT 1000
+) AS recent
+
+-- name: complete_agent_ids
+SELECT id AS value FROM agents WHERE id LIKE :prefix ESCAPE '\' ORDER BY id LIMIT 100

@@ -1,0 +1,160 @@
+-- name: task_for_update
+SELECT * FROM tasks WHERE id = :id {{for_update}}
+
+-- name: task_by_id
+SELECT * FROM tasks WHERE id = :id
+
+-- name: task_by_idempotency_key
+SELECT * FROM tasks WHERE idempotency_key = :key
+
+-- name: task_status
+SELECT id, status FROM tasks WHERE id = :id {{for_update}}
+
+-- name: queue_insert
+INSERT INTO queues (name, kind, agent_id, capabilities) VALUES (:name, :kind, :agent_id, :capabilities)
+ON CONFLICT (name) DO NOTHING
+
+-- name: dependency_insert
+INSERT INTO dependencies (parent_id, task_id) VALUES (:parent_id, :task_id)
+
+-- name: dependency_delete
+DELETE FROM dependencies WHERE parent_id = :parent_id AND task_id = :task_id
+
+-- name: dependents
+SELECT task_id FROM dependencies WHERE parent_id = :parent_id ORDER BY task_id
+
+-- name: dependencies_of
+SELECT p.id, p.title, p.status FROM dependencies d JOIN tasks p ON p.id = d.parent_id
+WHERE d.task_id = :task_id ORDER BY p.id
+
+-- name: claim_candidate
+SELECT t.* FROM queues q JOIN tasks t ON t.id = (
+  SELECT c.id FROM tasks c
+  WHERE c.status = 'queued' AND c.queue = q.name
+    AND (c.concurrency_key IS NULL OR c.concurrency_limit > (
+      SELECT count(*) FROM tasks r WHERE r.status = 'running' AND r.concurrency_key = c.concurrency_key))
+  ORDER BY c.priority DESC, c.ready_at, c.id LIMIT 1)
+WHERE (q.agent_id IS NULL OR q.agent_id = :agent_id)
+  AND (:kinds IS NULL OR q.kind IN (SELECT value FROM json_each(:kinds)))
+  AND (q.capabilities = '[]' OR NOT EXISTS (
+    SELECT 1 FROM json_each(q.capabilities) need WHERE need.value NOT IN (SELECT value FROM json_each(:skills))))
+ORDER BY t.priority DESC, t.ready_at, t.id LIMIT 1
+
+-- name: claim_candidate (postgres)
+SELECT t.* FROM queues q CROSS JOIN LATERAL (
+  SELECT c.* FROM tasks c
+  WHERE c.status = 'queued' AND c.queue = q.name
+    AND (c.concurrency_key IS NULL OR c.concurrency_limit > (
+      SELECT count(*) FROM tasks r WHERE r.status = 'running' AND r.concurrency_key = c.concurrency_key))
+  ORDER BY c.priority DESC, c.ready_at, c.id LIMIT 1 FOR UPDATE SKIP LOCKED) t
+WHERE (q.agent_id IS NULL OR q.agent_id = :agent_id)
+  AND (CAST(:kinds AS text) IS NULL OR CAST(:kinds AS jsonb) ? q.kind)
+  AND CAST(q.capabilities AS jsonb) <@ CAST(:skills AS jsonb)
+ORDER BY t.priority DESC, t.ready_at, t.id LIMIT 1
+
+-- name: concurrency_guard
+SELECT 1 AS guarded WHERE :key = :key
+
+-- name: concurrency_guard (postgres)
+SELECT 1 AS guarded FROM pg_advisory_xact_lock(hashtextextended('concurrency ' || :key, 0))
+
+-- name: concurrency_running
+SELECT count(*) AS running FROM tasks WHERE status = 'running' AND concurrency_key = :key
+
+-- name: due_tasks
+SELECT id FROM tasks WHERE status = 'pending' AND waits_on = 0 AND run_at <= :now ORDER BY run_at LIMIT :limit
+
+-- name: lost_leases
+SELECT id FROM tasks WHERE status = 'running' AND lease_expires_at <= :now ORDER BY lease_expires_at LIMIT :limit
+
+-- name: overdue_tasks
+SELECT id FROM tasks WHERE status = 'running' AND deadline_at IS NOT NULL AND deadline_at <= :now
+ORDER BY deadline_at LIMIT :limit
+
+-- name: anything_due
+SELECT 1 AS due WHERE
+  EXISTS (SELECT 1 FROM tasks WHERE status = 'pending' AND waits_on = 0 AND run_at <= :now)
+  OR EXISTS (SELECT 1 FROM tasks WHERE status = 'running' AND lease_expires_at <= :now)
+  OR EXISTS (SELECT 1 FROM tasks WHERE status = 'running' AND deadline_at IS NOT NULL AND deadline_at <= :now)
+
+-- name: next_due
+SELECT MIN(at) AS at FROM (
+  SELECT MIN(run_at) AS at FROM tasks WHERE status = 'pending' AND waits_on = 0
+  UNION ALL SELECT MIN(lease_expires_at) FROM tasks WHERE status = 'running'
+  UNION ALL SELECT MIN(deadline_at) FROM tasks WHERE status = 'running' AND deadline_at IS NOT NULL
+  UNION ALL SELECT MIN(expires_at) FROM documents WHERE expires_at IS NOT NULL AND deleted = 0
+  UNION ALL SELECT MIN(expires_at) FROM lock_holds
+) AS times
+
+-- name: why_not_claimable
+SELECT
+  (SELECT count(*) FROM tasks WHERE status = 'queued') AS queued,
+  (SELECT count(*) FROM tasks t WHERE t.status = 'queued' AND t.concurrency_key IS NOT NULL AND t.concurrency_limit <= (
+    SELECT count(*) FROM tasks r WHERE r.status = 'running' AND r.concurrency_key = t.concurrency_key)) AS held,
+  (SELECT count(*) FROM tasks WHERE status = 'pending' AND waits_on > 0) AS blocked,
+  (SELECT count(*) FROM tasks WHERE status = 'pending' AND waits_on = 0) AS scheduled,
+  (SELECT count(*) FROM tasks WHERE status = 'paused') AS paused
+
+-- name: tasks_find
+SELECT * FROM tasks WHERE system = 0 {{filters}} ORDER BY created_at DESC, id DESC LIMIT :limit
+
+-- name: tasks_find_count
+SELECT count(*) AS n FROM (SELECT 1 FROM tasks WHERE system = 0 {{filters}} LIMIT 10000) AS matched
+
+-- name: filter.task_status_pending
+AND status = 'pending'
+
+-- name: filter.task_status_queued
+AND status = 'queued'
+
+-- name: filter.task_status_running
+AND status = 'running'
+
+-- name: filter.task_status_paused
+AND status = 'paused'
+
+-- name: filter.task_status_completed
+AND status = 'completed'
+
+-- name: filter.task_status_failed
+AND status = 'failed'
+
+-- name: filter.task_status_cancelled
+AND status = 'cancelled'
+
+-- name: filter.task_status_timed_out
+AND status = 'timed_out'
+
+-- name: filter.task_blocked
+AND status = 'pending' AND waits_on > 0
+
+-- name: filter.task_agent
+AND (lease_agent_id = :task_agent OR agent_id = :task_agent OR finished_by = :task_agent)
+
+-- name: filter.task_kind
+AND kind = :task_kind
+
+-- name: filter.task_tag
+AND tags LIKE :task_tag ESCAPE '\'
+
+-- name: filter.task_parent
+AND parent_id = :task_parent
+
+-- name: filter.task_text
+AND (lower(title) LIKE :task_text ESCAPE '\' OR lower(description) LIKE :task_text ESCAPE '\')
+
+-- name: filter.task_after
+AND (created_at < :after_at OR (created_at = :after_at AND id < :after_id))
+
+-- name: task_counts
+SELECT
+  (SELECT count(*) FROM tasks WHERE status = 'pending' AND waits_on = 0)
+    + (SELECT count(*) FROM tasks WHERE status = 'pending' AND waits_on > 0) AS pending,
+  (SELECT count(*) FROM tasks WHERE status = 'queued') AS queued,
+  (SELECT count(*) FROM tasks WHERE status = 'running') AS running,
+  (SELECT count(*) FROM tasks WHERE status = 'paused') AS paused,
+  (SELECT count(*) FROM tasks WHERE status = 'failed') AS failed,
+  (SELECT count(*) FROM tasks WHERE status = 'timed_out') AS timed_out
+
+-- name: complete_task_ids
+SELECT id AS value FROM tasks WHERE id LIKE :prefix ESCAPE '\' ORDER BY id LIMIT 100

@@ -1,0 +1,320 @@
+"""The writer: threads that run transaction functions, many to a commit, and tell each caller only after the commit.
+
+A batch is one BEGIN..COMMIT in which each function has its own savepoint, so one that raises rolls back alone. That
+makes full durability affordable: the price of a flush is shared. If the engine itself fails in a batch, the batch is
+rolled back and its functions run again one by one, so that only the culprit fails.
+"""
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import Any, Literal, Protocol
+
+from mcp_server.domain.errors import Busy, OpsError, Unavailable
+from mcp_server.persistence.transaction import Transaction
+
+BATCH_COUNT_MAX = 256
+BATCH_SECONDS_MAX = 0.02
+"""How long a batch may gather work before it commits, so that other processes get their turn."""
+
+WAIT_SECONDS_MAX = 30.0
+"""How long a caller waits for its turn before it is told that the store is busy."""
+
+
+class WriterSession(Protocol):
+    """One engine connection that the writer drives."""
+
+    batch_count_max: int
+
+    def begin(self) -> Transaction:
+        """Open a transaction, waiting a bounded time for its turn."""
+        ...
+
+    def savepoint(self) -> None:
+        """Mark the start of one function's changes."""
+        ...
+
+    def release(self) -> None:
+        """Keep one function's changes."""
+        ...
+
+    def rollback_to_savepoint(self) -> None:
+        """Undo one function's changes."""
+        ...
+
+    def commit(self) -> None:
+        """Make the batch durable."""
+        ...
+
+    def rollback(self) -> None:
+        """Undo the batch; never raises."""
+        ...
+
+    def is_engine_error(self, error: BaseException) -> bool:
+        """Whether the database, not the transaction function, failed."""
+        ...
+
+    def retry_delay(self, error: BaseException, attempt: int) -> float | None:
+        """Seconds to wait before running a failed function again, or None to give up."""
+        ...
+
+    def explain(self, error: BaseException) -> OpsError:
+        """The engine's failure as a refusal that names the database and the remedy."""
+        ...
+
+    def after_commit(self, events_appended: int) -> None:
+        """Hint to other processes that there is something to read."""
+        ...
+
+    def idle(self) -> float | None:
+        """Called when there is no work; returns seconds until it wants to be called again, or None."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One call waiting for the writer."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
+    state: Literal["waiting", "running", "abandoned"] = "waiting"
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def start(self) -> bool:
+        """Take the job up, unless its caller has gone."""
+        with self.lock:
+            if self.state != "waiting":
+                return False
+            self.state = "running"
+            return True
+
+    def abandon(self) -> bool:
+        """Give the job up, unless the writer has taken it up."""
+        with self.lock:
+            if self.state != "waiting":
+                return False
+            self.state = "abandoned"
+            return True
+
+    def give_up(self, database: str) -> None:
+        """Tell a caller whose turn has not come that the store is busy. Runs in the caller's loop."""
+        if self.abandon() and not self.future.done():
+            self.future.set_exception(
+                Busy(
+                    f"The database {database} has been held by another process for {WAIT_SECONDS_MAX:g} seconds.",
+                    next="Nothing was written; call again. If it stays busy, look for a stopped process that uses it.",
+                )
+            )
+
+
+_Outcome = tuple[Job, Any, BaseException | None]
+
+
+class Writer:
+    """The queue of jobs and the threads that drain it."""
+
+    def __init__(self, open_session: Callable[[], WriterSession], threads: int, on_commit: Callable[[int], None]) -> None:
+        """Start the threads.
+
+        Args:
+            open_session: connects to the engine; called in each thread.
+            threads: how many; SQLite has one writer by nature.
+            on_commit: told after each commit that appended events, in the writer thread, with the batch's size.
+        """
+        self._open_session = open_session
+        self._on_commit = on_commit
+        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._closed = threading.Lock()
+        self._is_closed = False
+        self._threads = [
+            threading.Thread(target=self._work, name=f"store-writer-{n}", daemon=True) for n in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, job: Job) -> None:
+        """Queue a job.
+
+        Raises:
+            Unavailable: the store is closed.
+        """
+        with self._closed:
+            if self._is_closed:
+                raise Unavailable("The store is closed: this server is shutting down.", next="Call another server.")
+            self._queue.put(job)
+
+    def close(self) -> None:
+        """Run everything that is queued, then stop. Blocks; idempotent."""
+        with self._closed:
+            if not self._is_closed:
+                self._is_closed = True
+                for _ in self._threads:
+                    self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        session: WriterSession | None = None
+        pending: deque[Job] = deque()
+        open_ = True
+        while open_ or pending:
+            if not pending:
+                job = self._next(session)
+                if job is None:
+                    open_ = False
+                    continue
+                pending.append(job)
+            session = session or self._connected(pending)
+            if session is not None:
+                self._run_batch(session, pending)
+        if session is not None:
+            session.close()
+
+    def _next(self, session: WriterSession | None) -> Job | None:
+        while True:
+            try:
+                return self._queue.get(timeout=None if session is None else session.idle())
+            except Empty:
+                continue
+
+    def _connected(self, pending: deque[Job]) -> WriterSession | None:
+        try:
+            return self._open_session()
+        except OpsError as error:
+            _resolve([(job, None, error) for job in pending])
+            pending.clear()
+            return None
+
+    def _run_batch(self, session: WriterSession, pending: deque[Job]) -> None:
+        outcomes: list[_Outcome] = []
+        try:
+            tx = session.begin()
+            started = time.monotonic()
+            while len(outcomes) < session.batch_count_max and (job := self._take(pending)) is not None:
+                if job.start():
+                    outcomes.append(self._run_one(session, tx, job, alone=session.batch_count_max == 1))
+                if time.monotonic() - started > BATCH_SECONDS_MAX:
+                    break
+            session.commit()
+        except BaseException as error:
+            session.rollback()
+            jobs = [job for job, _, _ in outcomes] or self._culprits(pending)
+            _resolve(self._one_by_one(session, jobs, error))
+            return
+        self._committed(session, tx.events_appended, outcomes)
+
+    def _take(self, pending: deque[Job]) -> Job | None:
+        if pending:
+            return pending.popleft()
+        try:
+            job = self._queue.get_nowait()
+        except Empty:
+            return None
+        if job is None:
+            self._queue.put(None)  # the end, for the outer loop to find again
+        return job
+
+    @staticmethod
+    def _culprits(pending: deque[Job]) -> list[Job]:
+        """The jobs of a batch that could not even begin."""
+        jobs = [job for job in pending if job.start()]
+        pending.clear()
+        return jobs
+
+    @staticmethod
+    def _run_one(session: WriterSession, tx: Transaction, job: Job, *, alone: bool) -> _Outcome:
+        if alone:
+            try:
+                return job, job.function(tx, *job.arguments), None
+            except Exception as error:
+                raise _Culprit(job) from error
+        appended = tx.events_appended
+        session.savepoint()
+        try:
+            result = job.function(tx, *job.arguments)
+        except Exception as error:
+            if session.is_engine_error(error):
+                raise _Culprit(job) from error
+            session.rollback_to_savepoint()
+            tx.events_appended = appended
+            return job, None, error
+        session.release()
+        return job, result, None
+
+    def _one_by_one(self, session: WriterSession, jobs: Sequence[Job], error: BaseException) -> list[_Outcome]:
+        if isinstance(error, _Culprit):
+            jobs = [*jobs, error.job]
+            error = error.__cause__ or error
+        if len(jobs) == 1 and not session.is_engine_error(error):
+            return [(jobs[0], None, error)]
+        return [self._run_alone(session, job, error if len(jobs) == 1 else None) for job in jobs]
+
+    def _run_alone(self, session: WriterSession, job: Job, error: BaseException | None) -> _Outcome:
+        """Run one job in a transaction of its own, again while the engine's failure may pass."""
+        attempt = 0
+        while True:
+            if error is not None:
+                delay = session.retry_delay(error, attempt) if session.is_engine_error(error) else None
+                if delay is None:
+                    return job, None, session.explain(error) if session.is_engine_error(error) else error
+                time.sleep(delay)
+                attempt += 1
+            try:
+                tx = session.begin()
+                result = job.function(tx, *job.arguments)
+                session.commit()
+            except Exception as again:
+                session.rollback()
+                error = again
+                continue
+            self._after(session, tx.events_appended)
+            return job, result, None
+
+    def _committed(self, session: WriterSession, events_appended: int, outcomes: list[_Outcome]) -> None:
+        _resolve(outcomes)
+        self._after(session, events_appended)
+
+    def _after(self, session: WriterSession, events_appended: int) -> None:
+        if events_appended:
+            session.after_commit(events_appended)
+            self._on_commit(events_appended)
+
+
+class _Culprit(Exception):
+    """The job that ends the whole batch: the engine failed in its midst, or it is alone in its transaction."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        super().__init__("a job failed")
+
+
+def _resolve(outcomes: Sequence[_Outcome]) -> None:
+    """Tell the callers; one wake-up per event loop, not per job."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Outcome]] = {}
+    for outcome in outcomes:
+        by_loop.setdefault(outcome[0].loop, []).append(outcome)
+    for loop, group in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_set, group)
+        except RuntimeError:
+            continue  # the loop is gone, and its callers with it; the work is committed all the same
+
+
+def _set(outcomes: Sequence[_Outcome]) -> None:
+    for job, result, error in outcomes:
+        if job.future.done():
+            continue
+        if error is None:
+            job.future.set_result(result)
+        else:
+            job.future.set_exception(error)

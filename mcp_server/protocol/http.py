@@ -1,0 +1,158 @@
+"""MCP over HTTP: Streamable HTTP at `/mcp`, or the legacy SSE pair at `/sse` and `/messages/`; health and metrics."""
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any, Literal
+
+from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
+from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend, RequireAuthMiddleware
+from mcp.server.auth.provider import TokenVerifier
+from mcp.server.lowlevel import Server
+from mcp.server.sse import SseServerTransport
+from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mcp_server.domain.errors import OpsError, ValidationFailed
+from mcp_server.services.context import SYSTEM_CALL
+from mcp_server.services.desk import Desk
+
+
+@dataclass(frozen=True, slots=True)
+class HttpOptions:
+    """Where to listen, and whom to let in.
+
+    Attributes:
+        host: address to bind.
+        port: TCP port.
+        allowed_hosts: further `Host` header values to accept, such as `desk.example.org` or `desk.example.org:*`.
+        verifier: checks bearer tokens; None lets everyone on this machine in.
+    """
+
+    host: str
+    port: int
+    allowed_hosts: tuple[str, ...] = ()
+    verifier: TokenVerifier | None = None
+
+    def require_safe_bind(self) -> None:
+        """Refuse to be reachable from other machines without authentication.
+
+        Raises:
+            ValidationFailed: naming the setting that is missing.
+        """
+        if self.verifier is None and not is_loopback(self.host):
+            raise ValidationFailed(
+                f"Refusing to listen on {self.host} without authentication: anyone who reaches it could use this server.",
+                next="Set DATAMCP_TOKENS_FILE (docs/http.md), or listen on 127.0.0.1.",
+            )
+
+    def security(self) -> TransportSecuritySettings:
+        """Host and Origin checks, always on: they stop a web page from reaching a local server (DNS rebinding)."""
+        names = ["127.0.0.1", "localhost", "[::1]"]
+        if not is_loopback(self.host) and self.host not in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+            names.append(self.host)
+        hosts = [f"{name}:*" for name in names] + list(self.allowed_hosts)
+        origins = [f"{scheme}://{host}" for scheme in ("http", "https") for host in hosts]
+        return TransportSecuritySettings(
+            enable_dns_rebinding_protection=True, allowed_hosts=hosts, allowed_origins=origins
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def make_http_app(
+    server: Server[Any],
+    desk: Desk,
+    options: HttpOptions,
+    transport: Literal["http", "sse"],
+    metrics_text: Callable[[], bytes],
+) -> Starlette:
+    """The ASGI application of one transport."""
+    options.require_safe_bind()
+    routes: list[BaseRoute] = [
+        Route("/health", _health(desk)),
+        Route("/metrics", _metrics(metrics_text)),
+    ]
+    if transport == "sse":
+        return Starlette(routes=routes + _sse_routes(server, options), middleware=_middleware(options))
+    manager = StreamableHTTPSessionManager(app=server, security_settings=options.security())
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with manager.run():
+            yield
+
+    endpoint = _guarded(StreamableHTTPASGIApp(manager), options)
+    return Starlette(
+        routes=[*routes, Route("/mcp", endpoint=endpoint)], middleware=_middleware(options), lifespan=lifespan
+    )
+
+
+def _sse_routes(server: Server[Any], options: HttpOptions) -> list[BaseRoute]:
+    transport = SseServerTransport("/messages/", security_settings=options.security())
+
+    async def connect(scope: Scope, receive: Receive, send: Send) -> None:
+        # A refused request has been answered already; the SDK raises all the same.
+        with contextlib.suppress(ValueError):
+            async with transport.connect_sse(scope, receive, send) as (read_stream, write_stream):
+                await server.run(read_stream, write_stream, server.create_initialization_options())
+
+    return [
+        Route("/sse", endpoint=_guarded(_Asgi(connect), options)),
+        Mount("/messages/", app=_guarded(transport.handle_post_message, options)),
+    ]
+
+
+class _Asgi:
+    """An ASGI application as an object: Starlette would take a bare function for a request handler."""
+
+    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+def _guarded(app: ASGIApp, options: HttpOptions) -> ASGIApp:
+    return app if options.verifier is None else RequireAuthMiddleware(app, [])
+
+
+def _middleware(options: HttpOptions) -> list[Middleware]:
+    if options.verifier is None:
+        return []
+    backend = BearerAuthBackend(options.verifier)
+    return [Middleware(AuthenticationMiddleware, backend=backend), Middleware(AuthContextMiddleware)]
+
+
+def _health(desk: Desk) -> Callable[[Request], Awaitable[Response]]:
+    async def health(_: Request) -> Response:
+        try:
+            await desk.tasks.counts(SYSTEM_CALL)
+        except OpsError as error:
+            return JSONResponse({"ok": False, "version": desk.version, "problem": error.code}, status_code=503)
+        return JSONResponse({"ok": True, "version": desk.version})
+
+    return health
+
+
+def _metrics(metrics_text: Callable[[], bytes]) -> Callable[[Request], Awaitable[Response]]:
+    async def metrics(_: Request) -> Response:
+        return Response(metrics_text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return metrics

@@ -1,0 +1,92 @@
+"""Who calls over HTTP: bearer tokens from a file, kept there only as SHA-256.
+
+    [[tokens]]
+    sha256 = "9f86d08..."   # of the token's text
+    kind = "agent"          # user or agent
+    id = "agent_abc..."     # whom the token is bound to
+    role = "agent"          # admin, operator, agent or viewer
+"""
+
+import hashlib
+import hmac
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+from pydantic import Field, ValidationError
+
+from mcp_server.domain.errors import ValidationFailed
+from mcp_server.domain.users import Actor, Role
+from mcp_server.domain.values import Frozen
+from mcp_server.protocol.seam import RequestContext
+
+
+class TokenEntry(Frozen):
+    """One token: its hash, and whom it stands for."""
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    kind: Literal["user", "agent"]
+    id: str = Field(min_length=1, max_length=64)
+    role: Role
+
+
+class _TokenFile(Frozen):
+    tokens: tuple[TokenEntry, ...] = Field(min_length=1)
+
+
+class FileTokens:
+    """The tokens of one file. Fulfils the SDK's `TokenVerifier`."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the file once.
+
+        Raises:
+            ValidationFailed: the file cannot be read or does not hold tokens.
+        """
+        try:
+            self._entries = _TokenFile.model_validate(tomllib.loads(path.read_text("utf-8"))).tokens
+        except OSError as error:
+            raise ValidationFailed(f"The token file {path} cannot be read: {error.strerror}.") from None
+        except (ValidationError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ValidationFailed(f"The token file {path} is not valid: {_first_line(error)}") from None
+
+    async def verify_token(self, token: str) -> AccessToken | None:
+        """The token's holder, or None."""
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+        for entry in self._entries:
+            if hmac.compare_digest(entry.sha256, digest):
+                holder = f"{entry.kind}:{entry.id}"
+                return AccessToken(token=token, client_id=holder, subject=holder, scopes=[entry.role.value])
+        return None
+
+
+class Callers:
+    """Tells who makes a request: the token's holder over authenticated HTTP, the configured local user elsewhere."""
+
+    def __init__(self, local: Actor, *, read_only: bool) -> None:
+        self._local = local
+        self._read_only = read_only
+
+    def __call__(self, ctx: RequestContext) -> Actor:
+        """The request's actor. Settings narrow it; nothing widens it again."""
+        user = _user_of(ctx.request)
+        if user is None:
+            return self._local
+        kind, _, holder = user.access_token.client_id.partition(":")
+        permissions = Role(user.access_token.scopes[0]).permissions & self._local.permissions
+        actor = Actor(kind="agent" if kind == "agent" else "user", id=holder, permissions=permissions)
+        return actor.narrowed(read_only=self._read_only)
+
+
+def _user_of(request: Any) -> AuthenticatedUser | None:
+    user = None if request is None else request.scope.get("user")
+    return user if isinstance(user, AuthenticatedUser) else None
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}."
+    return str(error).splitlines()[0]

@@ -1,0 +1,131 @@
+"""`resources/*` and `completion/complete`."""
+
+from typing import Any, cast
+
+import mcp_types as types
+from mcp.shared.exceptions import MCPError
+from mcp.shared.uri_template import UriTemplate
+from mcp_types import INVALID_PARAMS
+from pydantic import BaseModel
+
+from mcp_server.domain.errors import OpsError
+from mcp_server.domain.values import dump_json
+from mcp_server.protocol.seam import RequestContext, Seam, protocol_error
+from mcp_server.services.context import Call
+from mcp_server.services.desk import Desk
+from resources.spec import Resource
+
+JSON_TYPE = "application/json"
+
+
+class ResourceReads:
+    """The resources that this server offers."""
+
+    def __init__(self, desk: Desk, seam: Seam, resources: tuple[Resource, ...]) -> None:
+        self._desk = desk
+        self._seam = seam
+        self._resources = [(UriTemplate.parse(resource.uri_template), resource) for resource in resources]
+
+    async def list_resources(
+        self, ctx: RequestContext, params: types.PaginatedRequestParams | None
+    ) -> types.ListResourcesResult:
+        """The resources that can be read as they are."""
+        del params
+        return types.ListResourcesResult(
+            resources=[
+                types.Resource(
+                    uri=resource.plain_uri or "",
+                    name=resource.name,
+                    title=resource.title,
+                    description=resource.description,
+                    mime_type=JSON_TYPE,
+                )
+                for resource in self._allowed(ctx)
+                if resource.plain_uri is not None
+            ]
+        )
+
+    async def list_templates(
+        self, ctx: RequestContext, params: types.PaginatedRequestParams | None
+    ) -> types.ListResourceTemplatesResult:
+        """The resources whose URI has parts to fill in."""
+        del params
+        return types.ListResourceTemplatesResult(
+            resource_templates=[
+                types.ResourceTemplate(
+                    uri_template=resource.uri_template,
+                    name=resource.name,
+                    title=resource.title,
+                    description=resource.description,
+                    mime_type=JSON_TYPE,
+                )
+                for resource in self._allowed(ctx)
+                if resource.is_template
+            ]
+        )
+
+    async def read(self, ctx: RequestContext, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
+        """One resource as JSON.
+
+        Raises:
+            MCPError: nothing has that URI, or the read was refused.
+        """
+        uri = str(params.uri)
+        resource, parameters = self._match(uri)
+
+        async def read(call: Call) -> Any:
+            call.actor.require(resource.permission)
+            return await resource.read(self._desk, call, parameters)
+
+        try:
+            content = await self._seam.run(ctx, f"resource:{resource.name}", read)
+        except OpsError as error:
+            raise protocol_error(error, uri) from error
+        text = dump_json(_plain(content))
+        return types.ReadResourceResult(contents=[types.TextResourceContents(uri=uri, mime_type=JSON_TYPE, text=text)])
+
+    async def complete(self, ctx: RequestContext, params: types.CompleteRequestParams) -> types.CompleteResult:
+        """Values for an argument of a resource template that begin with what has been typed."""
+        values: list[str] = []
+        if isinstance(params.ref, types.ResourceTemplateReference):
+            known = params.context.arguments or {} if params.context else {}
+            argument = params.argument
+
+            async def complete(call: Call) -> list[str]:
+                return await self._desk.completions.complete(
+                    call, argument.name, argument.value, known.get("namespace")
+                )
+
+            try:
+                values = await self._seam.run(ctx, "completion", complete)
+            except OpsError as error:
+                raise protocol_error(error, str(params.ref.uri)) from error
+        return types.CompleteResult(completion=types.Completion(values=values, has_more=len(values) >= 100))
+
+    def _allowed(self, ctx: RequestContext) -> list[Resource]:
+        permissions = self._seam.actor_of(ctx).permissions
+        return [resource for _, resource in self._resources if resource.permission in permissions]
+
+    def _match(self, uri: str) -> tuple[Resource, dict[str, str]]:
+        for template, resource in self._resources:
+            found = template.match(uri)
+            if found is not None:
+                return resource, cast("dict[str, str]", dict(found))
+        raise MCPError(
+            code=INVALID_PARAMS,
+            message=f"There is no resource {uri}. This server's resources: "
+            f"{', '.join(resource.uri_template for _, resource in self._resources)}.",
+            data={"uri": uri},
+        )
+
+
+def _plain(content: Any) -> Any:
+    """Models as JSON without nulls, wherever they stand in a dict or list."""
+    if isinstance(content, BaseModel):
+        return content.model_dump(mode="json", exclude_none=True)
+    if isinstance(content, dict):
+        members = cast("dict[str, Any]", content)
+        return {name: _plain(value) for name, value in members.items() if value is not None}
+    if isinstance(content, list):
+        return [_plain(item) for item in cast("list[Any]", content)]
+    return content

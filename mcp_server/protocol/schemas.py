@@ -1,0 +1,63 @@
+"""JSON schemas as clients see them: short, because every client pays for the tool list in tokens."""
+
+from typing import Any, cast
+
+from pydantic import BaseModel
+
+_NOISE = ("title", "pattern", "minLength", "maxLength", "minItems", "maxItems", "exclusiveMinimum", "additionalProperties")
+
+
+def input_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """A tool's arguments: references inlined; null alternatives, null defaults and lengths left out.
+
+    What is left out is still enforced: the refusal of a call names it.
+    """
+    schema = model.model_json_schema(by_alias=True)
+    slim = _slim(schema, schema.get("$defs", {}))
+    slim.pop("description", None)
+    slim["additionalProperties"] = False
+    return slim
+
+
+def output_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """A tool's result. Nulls are dropped when it is sent, so no field may be null."""
+    schema = model.model_json_schema(mode="serialization")
+    slim = _slim(schema, schema.get("$defs", {}))
+    slim.pop("description", None)
+    return slim
+
+
+def _slim(node: Any, definitions: dict[str, Any]) -> Any:
+    if isinstance(node, list):
+        return [_slim(item, definitions) for item in cast("list[Any]", node)]
+    if not isinstance(node, dict):
+        return node
+    members = cast("dict[str, Any]", node)
+    if "$ref" in members:
+        target = dict(definitions[members["$ref"].rsplit("/", 1)[-1]])
+        target.pop("description", None)
+        members = target | {name: value for name, value in members.items() if name != "$ref"}
+    slim = {name: _slim_member(name, value, definitions) for name, value in members.items() if name not in _DROPPED}
+    if slim.get("default", ...) in (None, [], ""):
+        del slim["default"]
+    return _without_null(slim)
+
+
+_DROPPED = frozenset({*_NOISE, "$defs"})
+
+
+def _slim_member(name: str, value: Any, definitions: dict[str, Any]) -> Any:
+    if name == "properties":
+        return {key: _slim(item, definitions) for key, item in cast("dict[str, Any]", value).items()}
+    return _slim(value, definitions)
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    choices = schema.get("anyOf")
+    if choices is None:
+        return schema
+    real = [choice for choice in choices if choice != {"type": "null"}]
+    if len(real) != 1:
+        return schema | {"anyOf": real}
+    rest = {name: value for name, value in schema.items() if name != "anyOf"}
+    return real[0] | rest

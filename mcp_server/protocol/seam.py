@@ -1,0 +1,124 @@
+"""The one seam between MCP and the services: who calls, under which correlation id, and what becomes of errors.
+
+A refusal (`OpsError`) becomes a result that a model can act on. Anything else is a bug: it is logged under the call's
+correlation id, and the caller sees only that id.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
+
+import structlog
+from mcp.server.context import ServerRequestContext
+from mcp.shared.exceptions import MCPError
+from mcp_types import INTERNAL_ERROR, INVALID_PARAMS
+from pydantic import ValidationError
+
+from mcp_server.domain.errors import NotFound, OpsError, Unavailable, ValidationFailed
+from mcp_server.domain.users import Actor
+from mcp_server.services.context import Call
+
+RequestContext = ServerRequestContext[Any, Any]
+T = TypeVar("T")
+log = structlog.stdlib.get_logger("datamcp.call")
+
+
+class Observer(Protocol):
+    """Counts and times calls."""
+
+    def called(self, what: str, outcome: str, seconds: float) -> None:
+        """One call ended. `what` is a tool's or resource's name; `outcome` is `ok`, an error code or `bug`."""
+        ...
+
+
+class Seam:
+    """Runs each call: identity, correlation, logs, metrics, errors."""
+
+    def __init__(
+        self, actor_of: Callable[[RequestContext], Actor], new_id: Callable[[str], str], observer: Observer
+    ) -> None:
+        self.actor_of = actor_of
+        self._new_id = new_id
+        self._observer = observer
+
+    def call_of(self, ctx: RequestContext) -> Call:
+        """Who calls, and under which correlation id: the caller's trace id when it sent one."""
+
+        async def progress(waited_seconds: float, of_seconds: float) -> None:
+            await ctx.session.report_progress(waited_seconds, of_seconds, "waiting")
+
+        return Call(self.actor_of(ctx), _trace_id(ctx) or self._new_id("call"), progress)
+
+    async def run(self, ctx: RequestContext, what: str, action: Callable[[Call], Awaitable[T]]) -> T:
+        """Run one call.
+
+        Raises:
+            OpsError: the call was refused; or it hit a bug, of which the error holds only the correlation id.
+            MCPError: a protocol error, passed on.
+        """
+        call = self.call_of(ctx)
+        started = time.perf_counter()
+        outcome = "ok"
+        with structlog.contextvars.bound_contextvars(correlation_id=call.correlation_id, actor=call.actor.label):
+            try:
+                return await action(call)
+            except OpsError as error:
+                outcome = error.code
+                log.info("refused", what=what, code=error.code, message=error.message)
+                raise
+            except MCPError:
+                outcome = "protocol_error"
+                raise
+            except Exception as error:
+                outcome = "bug"
+                log.exception("bug", what=what)
+                raise bug(call.correlation_id) from error
+            finally:
+                seconds = time.perf_counter() - started
+                self._observer.called(what, outcome, seconds)
+                log.debug("called", what=what, outcome=outcome, duration_ms=round(seconds * 1000, 2))
+
+
+def bug(correlation_id: str) -> Unavailable:
+    """What a caller is told of a bug."""
+    return Unavailable(
+        f"The server hit an internal error. Its log has the details under correlation id {correlation_id}.",
+        next="Report that id to the operator of this server.",
+        details={"correlation_id": correlation_id},
+    )
+
+
+def error_content(error: OpsError) -> dict[str, Any]:
+    """A refusal as the public contract has it: `{code, message, details}`."""
+    return {"code": error.code, "message": error.message, "details": error.details}
+
+
+def protocol_error(error: OpsError, uri: str) -> MCPError:
+    """A refusal where MCP has no error results: resources and completions."""
+    code = INVALID_PARAMS if isinstance(error, (NotFound, ValidationFailed)) else INTERNAL_ERROR
+    return MCPError(code=code, message=error.message, data={"uri": uri} | error_content(error))
+
+
+def invalid_arguments(tool: str, error: ValidationError, accepted: list[str]) -> ValidationFailed:
+    """Every argument that was wrong, and what is accepted instead."""
+    problems = [_problem(item) for item in error.errors(include_url=False, include_context=False, include_input=False)]
+    unknown = any("unknown argument" in problem["message"] for problem in problems)
+    return ValidationFailed(
+        f"{tool} refused its arguments: " + "; ".join(f"{p['path']}: {p['message']}" for p in problems[:10]) + ".",
+        next=f"{tool} accepts: {', '.join(accepted)}." if unknown else "",
+        details={"problems": problems[:10]},
+    )
+
+
+def _problem(item: Any) -> dict[str, str]:
+    path = ".".join(str(part) for part in item["loc"]) or "arguments"
+    if item["type"] == "extra_forbidden":
+        return {"path": path, "message": "unknown argument"}
+    return {"path": path, "message": item["msg"].removeprefix("Value error, ").rstrip(".")}
+
+
+def _trace_id(ctx: RequestContext) -> str | None:
+    """The trace id of a W3C traceparent in the request's `_meta`."""
+    meta: Any = ctx.meta or {}
+    parts = str(meta.get("traceparent", "")).split("-")
+    return parts[1] if len(parts) == 4 and len(parts[1]) == 32 and parts[1].isalnum() else None

@@ -1,0 +1,89 @@
+"""`tools/list` and `tools/call`."""
+
+from functools import cached_property
+from typing import Any
+
+import mcp_types as types
+from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS
+from pydantic import ValidationError
+
+from mcp_server.domain.errors import OpsError
+from mcp_server.domain.values import dump_json
+from mcp_server.protocol.schemas import input_schema, output_schema
+from mcp_server.protocol.seam import RequestContext, Seam, error_content, invalid_arguments
+from mcp_server.services.context import Call
+from mcp_server.services.desk import Desk
+from tools.spec import AnyTool
+
+
+class ToolCalls:
+    """The tools that this server offers."""
+
+    def __init__(self, desk: Desk, seam: Seam, tools: tuple[AnyTool, ...]) -> None:
+        self._desk = desk
+        self._seam = seam
+        self._tools = {tool.name: tool for tool in tools}
+
+    @cached_property
+    def definitions(self) -> dict[str, types.Tool]:
+        """Every offered tool as clients see it. Built on the first listing: a start must not wait for schemas."""
+        return {name: definition(tool) for name, tool in self._tools.items()}
+
+    async def list_tools(self, ctx: RequestContext, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+        """The tools that the caller may use."""
+        del params
+        allowed = self._seam.actor_of(ctx).permissions
+        listed = [self.definitions[name] for name, tool in self._tools.items() if tool.permission in allowed]
+        return types.ListToolsResult(tools=listed)
+
+    async def call(self, ctx: RequestContext, params: types.CallToolRequestParams) -> Any:
+        """Run one tool; a refusal is a result with `isError`.
+
+        Raises:
+            MCPError: there is no such tool.
+        """
+        tool = self._tools.get(params.name)
+        if tool is None:
+            raise MCPError(
+                code=INVALID_PARAMS,
+                message=f"Unknown tool: {params.name}. This server offers: {', '.join(self._tools)}.",
+            )
+        try:
+            return await self._seam.run(ctx, tool.name, lambda call: self._run(tool, call, params.arguments or {}))
+        except OpsError as error:
+            content = {"error": error_content(error)}
+            return _result(f"{error.code}: {error.message}\n{dump_json(content)}", content, is_error=True)
+
+    async def _run(self, tool: AnyTool, call: Call, arguments: dict[str, Any]) -> dict[str, Any]:
+        call.actor.require(tool.permission)
+        try:
+            args = tool.arguments.model_validate(arguments)
+        except ValidationError as error:
+            raise invalid_arguments(tool.name, error, list(tool.arguments.model_fields)) from None
+        result = await tool.run(self._desk, call, args)
+        content = result.model_dump(mode="json", exclude_none=True)
+        return _result(f"{tool.say(result)}\n{dump_json(content)}", content, is_error=False)
+
+
+def definition(tool: AnyTool) -> types.Tool:
+    """A tool as clients see it."""
+    hints = tool.hints
+    return types.Tool(
+        name=tool.name,
+        title=tool.title,
+        description=tool.description,
+        input_schema=input_schema(tool.arguments),
+        output_schema=output_schema(tool.result),
+        annotations=types.ToolAnnotations(
+            title=tool.title,
+            read_only_hint=hints.read_only,
+            destructive_hint=hints.destructive,
+            idempotent_hint=hints.idempotent,
+            open_world_hint=hints.open_world,
+        ),
+    )
+
+
+def _result(text: str, content: dict[str, Any], *, is_error: bool) -> dict[str, Any]:
+    return {"content": [{"type": "text", "text": text}], "structuredContent": content, "isError": is_error}

@@ -1,0 +1,82 @@
+"""Use cases of the event log, and what completions offer."""
+
+from mcp_server.domain.users import Permission
+from mcp_server.services.context import Call, Context, Query, like
+from mcp_server.services.ports import EventLog, Row
+from mcp_server.services.views import EventView, event_view
+from mcp_server.services.waiting import wait_until
+
+
+class EventService:
+    """Read the log after a cursor, waiting for more if asked to."""
+
+    def __init__(self, context: Context, log: EventLog) -> None:
+        self._context = context
+        self._store = context.store
+        self._log = log
+
+    async def read(
+        self,
+        call: Call,
+        *,
+        after: str | None = None,
+        type_: str | None = None,
+        aggregate_id: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        limit: int,
+        wait_seconds: float = 0,
+        newest_first: bool = False,
+    ) -> tuple[list[EventView], str]:
+        """Events in order, and the cursor from which to go on.
+
+        `type_` may end in `*`: `task.*`. With `newest_first`, `after` is where an earlier page of that kind ended.
+        """
+        call.actor.require(Permission.EVENTS_READ)
+        exact = None if type_ is None or type_.endswith("*") else type_
+        prefix = like(type_[:-1], "{}%") if type_ is not None and exact is None else None
+        start = self._log.END if newest_first else self._log.START
+        place = start if after is None else self._log.parse_cursor(after)
+        query = (
+            Query(
+                "events_before" if newest_first else "events_after",
+                parameters=(("xid", place.xid), ("seq", place.seq), ("limit", limit)),
+            )
+            .where("type", type=exact)
+            .where("type_prefix", type_prefix=prefix)
+            .where("aggregate", aggregate=aggregate_id)
+            .where("actor", actor=actor)
+            .where("correlation", correlation=correlation_id)
+        )
+
+        async def attempt() -> list[Row]:
+            return await self._store.fetch_all(query.statement, filters=query.filters, **dict(query.parameters))
+
+        rows = await wait_until(self._context, call, attempt, bool, 0 if newest_first else wait_seconds, ())
+        cursor = f"{rows[-1]['xid']}-{rows[-1]['seq']}".removeprefix("0-") if rows else place.cursor()
+        return [event_view(row) for row in rows], cursor
+
+
+class CompletionService:
+    """Values that begin with what has been typed."""
+
+    def __init__(self, context: Context) -> None:
+        self._store = context.store
+
+    async def complete(self, call: Call, argument: str, typed: str, namespace: str | None) -> list[str]:
+        """Up to 100 values for an argument of a resource template; none for an argument it does not know."""
+        statement, permission = _COMPLETIONS.get(argument, (None, Permission.EVENTS_READ))
+        if statement is None or (statement == "complete_keys" and namespace is None):
+            return []
+        call.actor.require(permission)
+        parameters = {"namespace": namespace} if statement == "complete_keys" else {}
+        rows = await self._store.fetch_all(statement, prefix=like(typed, "{}%"), **parameters)
+        return [row["value"] for row in rows]
+
+
+_COMPLETIONS = {
+    "agent_id": ("complete_agent_ids", Permission.AGENTS_READ),
+    "task_id": ("complete_task_ids", Permission.TASKS_READ),
+    "namespace": ("complete_namespaces", Permission.STATE_READ),
+    "key": ("complete_keys", Permission.STATE_READ),
+}

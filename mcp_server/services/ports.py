@@ -1,0 +1,135 @@
+"""What services need of the outside, as Protocols. The composition root passes the real things in.
+
+The `*Transactions` protocols are fulfilled by the modules of `mcp_server.persistence`: each member is a transaction
+function whose first argument is the open transaction.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from mcp_server.domain.agents import Agent, AgentAction, AgentSpec, InstanceSpec
+from mcp_server.domain.events import Origin
+from mcp_server.domain.state import Hold, LockRequest
+from mcp_server.domain.state_commands import Patch, Restore, Set
+from mcp_server.domain.task_commands import (
+    Claim,
+    ClaimOutcome,
+    Control,
+    ControlOutcome,
+    CreateOutcome,
+    Finish,
+    FinishOutcome,
+    NewTask,
+    Report,
+)
+from mcp_server.domain.values import Micros
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Row = Mapping[str, Any]
+Clock = Callable[[], Micros]
+NewId = Callable[[str], str]
+Random = Callable[[], float]
+
+
+class Listener(Protocol):
+    """One waiter's view of the event feed."""
+
+    async def wait(self, seconds: float) -> list[Row]:
+        """The events that arrived; an empty list when none did in time."""
+        ...
+
+
+class Feed(Protocol):
+    """Wakes whoever waits for a change, whichever process made it."""
+
+    def listen(self, *aggregate_types: str) -> AbstractAsyncContextManager[Listener]:
+        """A listener that misses nothing committed after it is entered."""
+        ...
+
+
+class Place(Protocol):
+    """A position in the event log."""
+
+    @property
+    def xid(self) -> int: ...
+    @property
+    def seq(self) -> int: ...
+    def cursor(self) -> str: ...
+
+
+class Store(Protocol):
+    """The transactional store."""
+
+    @property
+    def engine(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def feed(self) -> Feed: ...
+
+    async def write(
+        self, function: Callable[Concatenate[Any, P], T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run a transaction function whole; returns only after its commit."""
+        ...
+
+    async def fetch_all(self, statement: str, /, *, filters: Iterable[str] = (), **parameters: Any) -> list[Row]:
+        """The rows of a named statement."""
+        ...
+
+    async def fetch_one(self, statement: str, /, *, filters: Iterable[str] = (), **parameters: Any) -> Row | None:
+        """The first row of a named statement, or None."""
+        ...
+
+
+class AgentTransactions(Protocol):
+    """See `mcp_server.persistence.agents`."""
+
+    def register(
+        self, tx: Any, origin: Origin, agent_id: str, spec: AgentSpec, instance_id: str, instance: InstanceSpec | None
+    ) -> tuple[str, str | None, bool]: ...
+    def control(self, tx: Any, origin: Origin, agent_id: str, action: AgentAction, reason: str | None) -> Agent: ...
+
+
+class TaskTransactions(Protocol):
+    """See `mcp_server.persistence.tasks`."""
+
+    def create(self, tx: Any, origin: Origin, new: tuple[NewTask, ...]) -> list[CreateOutcome]: ...
+    def claim(self, tx: Any, origin: Origin, command: Claim) -> ClaimOutcome: ...
+    def report(self, tx: Any, origin: Origin, command: Report) -> dict[str, Any]: ...
+    def finish(self, tx: Any, origin: Origin, command: Finish) -> FinishOutcome: ...
+    def control(self, tx: Any, origin: Origin, command: Control) -> ControlOutcome: ...
+    def settle_due(self, tx: Any, origin: Origin, jitter: float) -> int: ...
+    def hand_back(self, tx: Any, origin: Origin, agent_id: str, reason: str) -> list[str]: ...
+
+
+class StateTransactions(Protocol):
+    """See `mcp_server.persistence.state`."""
+
+    def set_value(self, tx: Any, origin: Origin, command: Set) -> tuple[dict[str, Any], bool]: ...
+    def patch(self, tx: Any, origin: Origin, command: Patch) -> dict[str, Any]: ...
+    def restore(self, tx: Any, origin: Origin, command: Restore) -> dict[str, Any]: ...
+    def expire(self, tx: Any, origin: Origin) -> int: ...
+
+
+class LockTransactions(Protocol):
+    """See `mcp_server.persistence.locks`."""
+
+    def acquire(
+        self, tx: Any, origin: Origin, request: LockRequest, wait_until: Micros | None
+    ) -> tuple[Hold | None, list[Hold]]: ...
+    def leave_line(self, tx: Any, origin: Origin, name: str, owner: str) -> None: ...
+    def release(self, tx: Any, origin: Origin, name: str, owner: str, token: int) -> None: ...
+    def renew(self, tx: Any, origin: Origin, name: str, owner: str, token: int, seconds: float) -> Hold: ...
+    def expire(self, tx: Any, origin: Origin) -> int: ...
+
+
+class EventLog(Protocol):
+    """See `mcp_server.persistence.event_log`."""
+
+    START: Place
+    END: Place
+
+    def parse_cursor(self, cursor: str) -> Place: ...

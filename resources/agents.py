@@ -1,0 +1,41 @@
+"""Resources of the agent registry."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mcp_server.domain.users import Permission
+from mcp_server.services.agents import AgentFilter
+from mcp_server.services.context import LIMIT_MAX, Call
+from mcp_server.services.desk import Desk
+from resources.spec import Resource
+
+
+async def _all(desk: Desk, call: Call, _: Mapping[str, str]) -> Any:
+    agents, _cursor, omitted = await desk.agents.find(call, AgentFilter(), limit=LIMIT_MAX, cursor=None)
+    return {"agents": agents, "omitted": omitted}
+
+
+async def _one(desk: Desk, call: Call, parameters: Mapping[str, str]) -> Any:
+    return await desk.agents.get(call, parameters["agent_id"])
+
+
+RESOURCES = (
+    Resource(
+        uri_template="ops://agents",
+        name="agents",
+        title="Agents",
+        description="Every agent with its status and load.",
+        area="agents",
+        permission=Permission.AGENTS_READ,
+        read=_all,
+    ),
+    Resource(
+        uri_template="ops://agents/{agent_id}",
+        name="agent",
+        title="Agent",
+        description="One agent with its instances and metrics.",
+        area="agents",
+        permission=Permission.AGENTS_READ,
+        read=_one,
+    ),
+)

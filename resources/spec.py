@@ -1,0 +1,50 @@
+"""What a resource is: data that names a URI template and points at one service call."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mcp_server.domain.errors import ValidationFailed
+from mcp_server.domain.users import Permission
+from mcp_server.services.context import Call
+from mcp_server.services.desk import Desk
+
+Area = Literal["agents", "tasks", "state", "system"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One resource of the catalogue. Its content is JSON: a model, or plain JSON values."""
+
+    uri_template: str
+    name: str
+    title: str
+    description: str
+    area: Area
+    permission: Permission
+    read: Callable[[Desk, Call, Mapping[str, str]], Awaitable[Any]]
+
+    @property
+    def is_template(self) -> bool:
+        """Whether the URI has parts to fill in."""
+        return "{" in self.uri_template
+
+    @property
+    def plain_uri(self) -> str | None:
+        """The URI that can be read as it is: the template without its optional query, if nothing else is open."""
+        plain = self.uri_template.split("{?")[0]
+        return None if "{" in plain else plain
+
+
+def positive(parameters: Mapping[str, str], name: str) -> int | None:
+    """A whole number of 1 or more from a URI's query, or None.
+
+    Raises:
+        ValidationFailed: something else was given.
+    """
+    text = parameters.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) > 0):
+        raise ValidationFailed(f"{name} must be a whole number of 1 or more, not {text!r}.")
+    return int(text)

@@ -1,0 +1,41 @@
+"""Resources of the task queue."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mcp_server.domain.users import Permission
+from mcp_server.services.context import LIMIT_MAX, Call
+from mcp_server.services.desk import Desk
+from mcp_server.services.tasks import TaskFilter
+from resources.spec import Resource
+
+
+async def _all(desk: Desk, call: Call, _: Mapping[str, str]) -> Any:
+    tasks, _cursor, omitted = await desk.tasks.find(call, TaskFilter(), limit=LIMIT_MAX, cursor=None)
+    return {"counts": await desk.tasks.counts(call), "tasks": tasks, "omitted": omitted}
+
+
+async def _one(desk: Desk, call: Call, parameters: Mapping[str, str]) -> Any:
+    return await desk.tasks.get(call, parameters["task_id"])
+
+
+RESOURCES = (
+    Resource(
+        uri_template="ops://tasks",
+        name="tasks",
+        title="Tasks",
+        description="The newest tasks, and how many are unfinished by status.",
+        area="tasks",
+        permission=Permission.TASKS_READ,
+        read=_all,
+    ),
+    Resource(
+        uri_template="ops://tasks/{task_id}",
+        name="task",
+        title="Task",
+        description="One task with its input, progress, result and lease.",
+        area="tasks",
+        permission=Permission.TASKS_READ,
+        read=_one,
+    ),
+)
