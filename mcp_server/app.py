@@ -6,7 +6,7 @@ import random
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,13 +60,11 @@ def new_id(kind: str) -> str:
 def desk_on(database: Database, *, clock: Any = system_clock, ids: Any = new_id, chance: Any = random.random) -> Desk:
     """Every service on an open database."""
     context = Context(store=database, clock=clock, new_id=ids, random=chance)
-    return make_desk(
-        context, version=__version__, agents=agents, tasks=tasks, state=state, locks=locks, log=event_log
-    )
+    return make_desk(context, version=__version__, agents=agents, tasks=tasks, state=state, locks=locks, log=event_log)
 
 
 @contextlib.asynccontextmanager
-async def open_app(settings: Settings, *, extra_tools: tuple[AnyTool, ...] = ()) -> AsyncIterator[App]:
+async def open_app(settings: Settings, *, extra_tools: tuple[AnyTool, ...] = ()) -> AsyncGenerator[App]:
     """Open the database and build the server; on leaving, everything queued is written and every connection closed.
 
     Raises:
@@ -137,7 +135,7 @@ def _metrics(settings: Settings) -> Metrics:
 
 
 @contextlib.contextmanager
-def _stopping(stop: anyio.Event) -> Any:
+def _stopping(stop: anyio.Event) -> Generator[None]:
     """Let SIGTERM and SIGINT set `stop`."""
     loop = asyncio.get_running_loop()
     installed: list[signal.Signals] = []

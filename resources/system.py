@@ -16,7 +16,12 @@ async def _events(desk: Desk, call: Call, parameters: Mapping[str, str]) -> Any:
 
 
 async def _health(desk: Desk, call: Call, _: Mapping[str, str]) -> Any:
-    return {"ok": True, "version": desk.version, "engine": desk.engine, "tasks": await desk.tasks.counts(call)}
+    return {
+        "ok": True,
+        "version": desk.version,
+        "engine": desk.engine,
+        "tasks": await desk.tasks.counts(call),
+    }
 
 
 RESOURCES = (

@@ -121,7 +121,7 @@ TOOLS = (
     Tool(
         name="agents_find",
         title="Find agents",
-        description="See who is there: agent_id for one in full, for_task for the best candidates, else a filtered list.",
+        description="See who is there: agent_id for one in full, for_task for the best candidates, else a list.",
         toolset="agents",
         permission=Permission.AGENTS_READ,
         hints=READ,

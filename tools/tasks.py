@@ -1,6 +1,6 @@
 """Tools of the task queue."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -15,7 +15,7 @@ from mcp_server.services.tasks import LEASE_SECONDS_DEFAULT, TaskFilter, Until
 from mcp_server.services.views import TaskView
 from tools.spec import ADD, DESTROY, READ, UPDATE, Arguments, Listing, Result, Tool, Waiting, listed
 
-_LEASE_SECONDS = {"ge": 1, "le": 86_400, "allow_inf_nan": False}
+LeaseSeconds = Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)]
 
 
 class CreateArguments(Arguments):
@@ -76,7 +76,7 @@ class ClaimArguments(Waiting):
     instance_id: str | None = None
     max_tasks: int = Field(default=1, ge=1, le=100)
     kinds: tuple[str, ...] | None = Field(default=None, max_length=64)
-    lease_seconds: float = Field(default=LEASE_SECONDS_DEFAULT, **_LEASE_SECONDS)
+    lease_seconds: LeaseSeconds = LEASE_SECONDS_DEFAULT
 
 
 class ClaimView(Result):
@@ -118,7 +118,7 @@ class ReportArguments(Arguments):
     task_id: str
     lease_token: int
     progress: ProgressSpec | None = None
-    extend_seconds: float | None = Field(default=None, **_LEASE_SECONDS)
+    extend_seconds: LeaseSeconds | None = None
 
 
 class ReportResult(Result):
@@ -233,7 +233,9 @@ def _say_found(result: FindResult) -> str:
 def _say_claimed(result: ClaimResult) -> str:
     if result.claims:
         return f"Claimed {len(result.claims)}. Report before the lease expires; finish with its lease_token."
-    reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in (result.nothing_because or {}).items())
+    reasons = ", ".join(
+        f"{count} {reason.replace('_', ' ')}" for reason, count in (result.nothing_because or {}).items()
+    )
     return f"Nothing to claim: {reasons or 'there are no unfinished tasks'}."
 
 
@@ -257,7 +259,8 @@ TOOLS = (
     Tool(
         name="tasks_create",
         title="Create tasks",
-        description="Put work into the queue: up to 100 tasks, all or none. A repeated idempotency_key returns the first task.",
+        description="Put work into the queue: up to 100 tasks, all or none. A repeated idempotency_key returns the "
+        "first task.",
         toolset="tasks",
         permission=Permission.TASKS_CREATE,
         hints=ADD,
@@ -281,8 +284,8 @@ TOOLS = (
     Tool(
         name="tasks_claim",
         title="Claim tasks",
-        description="Take up work for an agent: the best tasks it can do, leased to it. Waits for work if asked. An empty "
-        "answer says why.",
+        description="Take up work for an agent: the best tasks it can do, leased to it. Waits for work if asked. An "
+        "empty answer says why.",
         toolset="tasks",
         permission=Permission.TASKS_WORK,
         hints=ADD,
@@ -318,8 +321,8 @@ TOOLS = (
     Tool(
         name="tasks_control",
         title="Control tasks",
-        description="Change tasks from outside. retry or discard dead letters (failed, timed_out); a running task hears of "
-        "cancel at its next report.",
+        description="Change tasks from outside. retry or discard dead letters (failed, timed_out); a running task "
+        "hears of cancel at its next report.",
         toolset="tasks",
         permission=Permission.TASKS_CONTROL,
         hints=DESTROY,

@@ -95,7 +95,7 @@ class Agent(Frozen):
             "created_at": now,
             "updated_at": now,
         }
-        agent = Agent.model_construct(id=agent_id, version=1, **data)
+        agent = Agent.trusted({"id": agent_id, "version": 1} | data)
         return agent, Event("agent.registered", "agent", agent_id, 1, data)
 
     def described(self, spec: AgentSpec, now: Micros) -> tuple["Agent", Event | None]:
@@ -146,7 +146,7 @@ class Agent(Frozen):
     def _evolved(self, kind: str, changes: dict[str, Any], now: Micros) -> tuple["Agent", Event]:
         data = changes | {"updated_at": now}
         version = self.version + 1
-        return self.model_copy(update=data | {"version": version}), Event(kind, "agent", self.id, version, data)
+        return self.evolved(data | {"version": version}), Event(kind, "agent", self.id, version, data)
 
 
 _PAST = {"pause": "paused", "resume": "resumed", "drain": "draining", "terminate": "terminated"}

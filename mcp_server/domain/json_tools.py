@@ -13,6 +13,7 @@ from mcp_server.domain.errors import Conflict, ValidationFailed
 from mcp_server.domain.values import Frozen
 
 _ABSENT: Any = object()
+_END_OF_LIST = "-"
 
 
 class PatchOperation(Frozen):
@@ -21,7 +22,7 @@ class PatchOperation(Frozen):
     op: Literal["add", "remove", "replace", "move", "copy", "test"]
     path: str
     from_: str | None = Field(default=None, alias="from")
-    value: Any = _ABSENT
+    value: Any = None
 
 
 class Change(Frozen):
@@ -84,7 +85,9 @@ def differences(old: Any, new: Any, path: str = "") -> list[Change]:
     if isinstance(old, list) and isinstance(new, list):
         first, second = cast("list[Any]", old), cast("list[Any]", new)
         if len(first) == len(second):
-            return [c for i, pair in enumerate(zip(first, second, strict=True)) for c in differences(*pair, f"{path}/{i}")]
+            return [
+                c for i, pair in enumerate(zip(first, second, strict=True)) for c in differences(*pair, f"{path}/{i}")
+            ]
     return [Change(op="replace", path=path, old=old, new=new)]
 
 
@@ -99,13 +102,15 @@ def three_way_merge(base: Any, theirs: Any, mine: Any) -> tuple[Any, list[str]]:
 
 def _merge_parts(base: Any, theirs: Any, mine: Any, path: str) -> tuple[Any, list[str]]:
     if not (isinstance(theirs, dict) and isinstance(mine, dict)):
-        return theirs, [path]
-    origin = cast("dict[str, Any]", base) if isinstance(base, dict) else {}
+        return cast("Any", theirs), [path]
+    origin: dict[str, Any] = cast("dict[str, Any]", base) if isinstance(base, dict) else {}
     left, right = cast("dict[str, Any]", theirs), cast("dict[str, Any]", mine)
     merged: dict[str, Any] = {}
     clashes: list[str] = []
     for key in dict.fromkeys([*left, *right]):
-        value, found = _merge_member(origin.get(key, _ABSENT), left.get(key, _ABSENT), right.get(key, _ABSENT), f"{path}/{escape(key)}")
+        value, found = _merge_member(
+            origin.get(key, _ABSENT), left.get(key, _ABSENT), right.get(key, _ABSENT), f"{path}/{escape(key)}"
+        )
         clashes += found
         if value is not _ABSENT:
             merged[key] = value
@@ -177,7 +182,7 @@ def _index(items: list[Any], token: str, highest: int) -> int:
 
 
 def _value(operation: PatchOperation) -> Any:
-    if operation.value is _ABSENT:
+    if "value" not in operation.model_fields_set:
         raise ValidationFailed("it needs a value.")
     return copy.deepcopy(operation.value)
 
@@ -194,7 +199,8 @@ def _insert(root: dict[str, Any], pointer: str, value: Any) -> None:
         node[token] = value
     elif isinstance(node, list):
         items = cast("list[Any]", node)
-        items.insert(len(items) if token == "-" else _index(items, token, len(items)), value)
+        at_end = token == _END_OF_LIST
+        items.insert(len(items) if at_end else _index(items, token, len(items)), value)
     else:
         raise ValidationFailed(f"the parent of {pointer!r} is neither an object nor a list.")
 

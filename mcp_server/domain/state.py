@@ -1,5 +1,6 @@
 """State: versioned JSON documents, and named locks (reservations)."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints
@@ -62,20 +63,21 @@ class Document(Frozen):
     @staticmethod
     def absent(namespace: str, key: str) -> "Document":
         """The document before its first version."""
-        return Document.model_construct(
-            id=document_id(namespace, key),
-            namespace=namespace,
-            key=key,
-            version=0,
-            sha256="",
-            bytes=0,
-            author="",
-            tags="[]",
-            expires_at=None,
-            deleted=1,
-            created_at=0,
-            updated_at=0,
-        )
+        fields: dict[str, Any] = {
+            "id": document_id(namespace, key),
+            "namespace": namespace,
+            "key": key,
+            "version": 0,
+            "sha256": "",
+            "bytes": 0,
+            "author": "",
+            "tags": "[]",
+            "expires_at": None,
+            "deleted": 1,
+            "created_at": 0,
+            "updated_at": 0,
+        }
+        return Document.trusted(fields)
 
     def is_live(self, now: Micros) -> bool:
         """Whether the document has a value now: written, not deleted, not expired."""
@@ -95,7 +97,7 @@ class Document(Frozen):
         if self.version == 0:
             changes |= {"namespace": self.namespace, "key": self.key, "created_at": now}
         version = self.version + 1
-        new = self.model_copy(update=changes | {"version": version})
+        new = self.evolved(changes | {"version": version})
         return new, Event(f"document.{how}", "document", self.id, version, changes)
 
     def require_version(self, expected: int | None, now: Micros) -> None:
@@ -135,7 +137,11 @@ def no_document(namespace: str, key: str) -> OpsError:
 
 def version_conflict(document: Document, expected: int, current: int) -> Conflict:
     """The refusal of a compare-and-set; the caller adds the current value and the differences."""
-    state = f"is at version {current}, written by {document.author} at {iso(document.updated_at)}" if current else "does not exist"
+    state = (
+        f"is at version {current}, written by {document.author} at {iso(document.updated_at)}"
+        if current
+        else "does not exist"
+    )
     return Conflict(
         f"You expected version {expected}, but {document.id} {state}.",
         next=f"Merge your change into theirs and call again with expected_version={current}.",
@@ -166,8 +172,13 @@ class Hold(Frozen):
     def granted(request: LockRequest, token: int, now: Micros) -> tuple["Hold", Event]:
         """A new hold."""
         expires_at = now + duration(request.ttl_seconds)
-        data = {"owner": request.owner, "mode": request.mode, "expires_at": expires_at, "acquired_at": now}
-        hold = Hold.model_construct(name=request.name, fencing_token=token, **data)
+        data: dict[str, Any] = {
+            "owner": request.owner,
+            "mode": request.mode,
+            "expires_at": expires_at,
+            "acquired_at": now,
+        }
+        hold = Hold.trusted({"name": request.name, "fencing_token": token} | data)
         return hold, Event("lock.acquired", "lock", request.name, token, data)
 
     def renewed(self, seconds: float, now: Micros) -> tuple[Self, Event]:
@@ -196,6 +207,7 @@ class Hold(Frozen):
             )
 
 
-def may_grant(mode: LockMode, others: list[LockMode]) -> bool:
+def may_grant(mode: LockMode, others: Iterable[LockMode]) -> bool:
     """Whether a lock in `mode` is compatible with what others hold or wait for before it."""
+    others = list(others)
     return not others or (mode == "shared" and all(other == "shared" for other in others))

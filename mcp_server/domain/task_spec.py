@@ -5,7 +5,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from mcp_server.domain.values import Frozen, Line, RawJson, Seconds, Text, Time, Word, check_json, dump_json, micros
+from mcp_server.domain.values import (
+    Frozen,
+    Line,
+    RawJson,
+    Seconds,
+    Text,
+    Time,
+    Word,
+    check_json,
+    dump_json,
+    micros,
+)
 
 Priority = Literal["low", "normal", "high", "critical"]
 PRIORITIES: dict[str, int] = {"low": 0, "normal": 1, "high": 2, "critical": 3}

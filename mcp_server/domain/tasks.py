@@ -90,10 +90,12 @@ class Task(Frozen):
     version: int
 
     @staticmethod
-    def created(task_id: str, spec: TaskSpec, parents: tuple[str, ...], waits_on: int, origin: "Creation") -> tuple["Task", Event]:
+    def created(
+        task_id: str, spec: TaskSpec, parents: tuple[str, ...], waits_on: int, origin: "Creation"
+    ) -> tuple["Task", Event]:
         """A new task, queued when nothing keeps it waiting."""
         now = origin.now
-        data = spec.columns() | {
+        data: dict[str, Any] = spec.columns() | {
             "depends_on": RawJson(dump_json(list(parents))),
             "idempotency_key": spec.idempotency_key,
             "content_hash": spec.content_hash() if spec.idempotency_key else None,
@@ -103,7 +105,7 @@ class Task(Frozen):
             "updated_at": now,
         }
         data |= _readiness(waits_on, data["run_at"], now)
-        task = Task.model_construct(id=task_id, version=1, **_BLANK, **data)
+        task = Task.trusted({"id": task_id, "version": 1} | _BLANK | data)
         return task, Event("task.created", "task", task_id, 1, _BLANK | data)
 
     # What the queue does
@@ -137,12 +139,18 @@ class Task(Frozen):
 
     def lease_expired(self, now: Micros, jitter: float) -> tuple[Self, Event]:
         """The worker was not heard of in time: back to the queue, or failed when the attempts are used up."""
-        failure = {"code": "lease_expired", "message": "The worker's lease ran out before it reported or finished."}
+        failure = {
+            "code": "lease_expired",
+            "message": "The worker's lease ran out before it reported or finished.",
+        }
         return self._attempt_over("lease_expired", "failed", failure, now, jitter, retryable=True)
 
     def timed_out(self, now: Micros, jitter: float) -> tuple[Self, Event]:
         """The attempt ran longer than the task's timeout."""
-        failure = {"code": "timed_out", "message": f"The attempt ran longer than {self.timeout_seconds:g} seconds."}
+        failure = {
+            "code": "timed_out",
+            "message": f"The attempt ran longer than {self.timeout_seconds:g} seconds.",
+        }
         return self._attempt_over("attempt_timed_out", "timed_out", failure, now, jitter, retryable=True)
 
     def handed_back(self, now: Micros, reason: str) -> tuple[Self, Event]:
@@ -154,7 +162,9 @@ class Task(Frozen):
 
     # What a worker does
 
-    def reported(self, token: int, progress: RawJson | None, extend_seconds: float | None, now: Micros) -> tuple[Self, Event]:
+    def reported(
+        self, token: int, progress: RawJson | None, extend_seconds: float | None, now: Micros
+    ) -> tuple[Self, Event]:
         """The lease extended and the progress kept.
 
         Raises:
@@ -167,7 +177,9 @@ class Task(Frozen):
             changes["progress"] = progress
         return self._evolved("task.reported", now, **changes)
 
-    def completed(self, token: int, result: RawJson | None, usage: UsageSpec | None, digest: str, now: Micros) -> tuple[Self, Event]:
+    def completed(
+        self, token: int, result: RawJson | None, usage: UsageSpec | None, digest: str, now: Micros
+    ) -> tuple[Self, Event]:
         """Done, with its result.
 
         Raises:
@@ -186,7 +198,13 @@ class Task(Frozen):
         )
 
     def failed(
-        self, token: int, failure: FailureSpec, usage: UsageSpec | None, digest: str, now: Micros, jitter: float
+        self,
+        token: int,
+        failure: FailureSpec,
+        usage: UsageSpec | None,
+        digest: str,
+        now: Micros,
+        jitter: float,
     ) -> tuple[Self, Event]:
         """The attempt failed: retried after a back-off, or failed for good.
 
@@ -283,15 +301,32 @@ class Task(Frozen):
         expired = self.lease_expires_at is not None and self.lease_expires_at <= now
         if self.status == "running" and token == self.attempt and not expired:
             return
-        state = f"its lease ran out at attempt {self.attempt}" if expired else f"it is {self.status} at attempt {self.attempt}"
+        state = (
+            f"its lease ran out at attempt {self.attempt}"
+            if expired
+            else f"it is {self.status} at attempt {self.attempt}"
+        )
         raise LeaseLost(
             f"Lease token {token} no longer holds task {self.id}: {state}.",
             next="Stop working on it and claim again with tasks_claim.",
-            details={"task_id": self.id, "status": self.status, "current_token": self.attempt, "your_token": token},
+            details={
+                "task_id": self.id,
+                "status": self.status,
+                "current_token": self.attempt,
+                "your_token": token,
+            },
         )
 
     def _attempt_over(
-        self, event: str, final: TaskStatus, failure: dict[str, Any], now: Micros, jitter: float, *, retryable: bool, **more: Any
+        self,
+        event: str,
+        final: TaskStatus,
+        failure: dict[str, Any],
+        now: Micros,
+        jitter: float,
+        *,
+        retryable: bool,
+        **more: Any,
     ) -> tuple[Self, Event]:
         used = self.attempt - self.attempts_forgiven
         changes: dict[str, Any] = _NO_LEASE | more | {"error": RawJson(dump_json(failure | {"attempt": self.attempt}))}
@@ -308,7 +343,7 @@ class Task(Frozen):
     def _evolved(self, kind: str, now: Micros, **changes: Any) -> tuple[Self, Event]:
         changes["updated_at"] = now
         version = self.version + 1
-        new = self.model_copy(update=changes | {"version": version})
+        new = self.evolved(changes | {"version": version})
         return new, Event(kind, "task", self.id, version, changes)
 
 

@@ -4,8 +4,11 @@ Times inside the house are integers: microseconds since 1970-01-01T00:00:00Z (`M
 """
 
 import json
+import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, cast
+from functools import lru_cache
+from typing import Annotated, Any, Self, cast
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
@@ -13,6 +16,7 @@ from mcp_server.domain.errors import LimitExceeded, ValidationFailed
 
 Micros = int
 SECOND: Micros = 1_000_000
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 INPUT_BYTES_MAX = 256 * 1024
 JSON_DEPTH_MAX = 64
 
@@ -36,6 +40,27 @@ class Frozen(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
+    @classmethod
+    def trusted(cls, fields: dict[str, Any]) -> Self:
+        """An instance from values that are known to be right, such as a stored row; all fields must be there.
+
+        The dict becomes the instance's own. Ten times as fast as `model_construct`, which looks for defaults.
+        """
+        new = cls.__new__(cls)
+        object.__setattr__(new, "__dict__", fields)
+        object.__setattr__(new, "__pydantic_fields_set__", set())
+        object.__setattr__(new, "__pydantic_extra__", None)
+        object.__setattr__(new, "__pydantic_private__", None)
+        return new
+
+    def evolved(self, changes: Mapping[str, Any]) -> Self:
+        """The same with some fields changed to values that are known to be right."""
+        return self.trusted(self.__dict__ | dict(changes))
+
+    def fields(self) -> dict[str, Any]:
+        """The fields as they are, uncopied and unconverted."""
+        return dict(self.__dict__)
+
 
 def micros(at: datetime) -> Micros:
     """An aware datetime as microseconds UTC."""
@@ -45,8 +70,13 @@ def micros(at: datetime) -> Micros:
 
 def iso(at: Micros) -> str:
     """Microseconds UTC as ISO 8601 with `Z`."""
-    moment = datetime.fromtimestamp(at // SECOND, UTC).replace(microsecond=at % SECOND)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    seconds, rest = divmod(at, SECOND)
+    return f"{_iso_second(seconds)}.{rest // 1000:03}Z"
+
+
+@lru_cache(maxsize=1024)
+def _iso_second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 def iso_or_none(at: Micros | None) -> str | None:
@@ -61,7 +91,7 @@ def duration(seconds: float) -> Micros:
 
 def dump_json(value: Any) -> str:
     """Compact JSON text, the only form in which JSON is stored."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(value)
 
 
 def check_text(text: str, what: str = "text") -> None:

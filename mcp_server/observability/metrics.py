@@ -41,7 +41,10 @@ class PrometheusMetrics:
 
         self.registry = CollectorRegistry()
         self._calls = Counter(
-            "datamcp_calls_total", "Tool calls and resource reads.", ["what", "outcome"], registry=self.registry
+            "datamcp_calls_total",
+            "Tool calls and resource reads.",
+            ["what", "outcome"],
+            registry=self.registry,
         )
         self._seconds = Histogram(
             "datamcp_call_seconds", "How long calls took, waiting included.", ["what"], registry=self.registry

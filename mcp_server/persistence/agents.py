@@ -12,7 +12,12 @@ _SEEN_EVERY: Micros = HEARTBEAT_SECONDS * SECOND // 4
 
 
 def register(
-    tx: Transaction, origin: Origin, agent_id: str, spec: AgentSpec, instance_id: str, instance: InstanceSpec | None
+    tx: Transaction,
+    origin: Origin,
+    agent_id: str,
+    spec: AgentSpec,
+    instance_id: str,
+    instance: InstanceSpec | None,
 ) -> tuple[str, str | None, bool]:
     """Register an agent by its unique name, or bring it up to date; introduce its instance, or welcome it back.
 
@@ -24,16 +29,14 @@ def register(
         agent, event = Agent.registered(agent_id, spec, origin.at)
         tx.record(origin, event)
     else:
-        agent, change = Agent.model_construct(**dict(row)).described(spec, origin.at)
+        agent, change = Agent.trusted(row).described(spec, origin.at)
         if change is not None:
             tx.record(origin, change)
     known = None if instance is None else _introduce(tx, origin, agent.id, instance_id, instance)
     return agent.id, known, row is None
 
 
-def control(
-    tx: Transaction, origin: Origin, agent_id: str, action: AgentAction, reason: str | None
-) -> Agent:
+def control(tx: Transaction, origin: Origin, agent_id: str, action: AgentAction, reason: str | None) -> Agent:
     """Move an agent through its lifecycle. Handing its tasks back is the caller's next step."""
     agent, event = load_agent(tx, agent_id).moved(action, reason, origin.at)
     if action == "delete":
@@ -53,7 +56,7 @@ def load_agent(tx: Transaction, agent_id: str) -> Agent:
     row = tx.one("agent_for_update", id=agent_id)
     if row is None:
         raise no_agent(agent_id)
-    return Agent.model_construct(**dict(row))
+    return Agent.trusted(row)
 
 
 def no_agent(agent_id: str) -> NotFound:
@@ -74,13 +77,26 @@ def see_instance(tx: Transaction, agent_id: str | None, instance_id: str | None,
     if instance_id is None or agent_id is None:
         return
     row = tx.one("instance_of_agent", id=instance_id, agent_id=agent_id)
-    if row is None:
+    keep_instance_alive(tx, agent_id, instance_id, None if row is None else row["last_seen_at"], now)
+
+
+def keep_instance_alive(
+    tx: Transaction, agent_id: str, instance_id: str | None, seen_at: Micros | None, now: Micros
+) -> None:
+    """`see_instance`, where it is known when the instance was last seen (None: the agent has no such instance).
+
+    Raises:
+        NotFound: the instance is not the agent's.
+    """
+    if instance_id is None:
+        return
+    if seen_at is None:
         raise NotFound(
             f"Agent {agent_id} has no instance {instance_id}.",
             next="Introduce it: agents_register with the same name and instance {label}.",
             details={"agent_id": agent_id, "instance_id": instance_id},
         )
-    if now - row["last_seen_at"] > _SEEN_EVERY:
+    if now - seen_at > _SEEN_EVERY:
         tx.run("instance_seen", id=instance_id, now=now)
 
 
@@ -91,6 +107,11 @@ def _introduce(tx: Transaction, origin: Origin, agent_id: str, instance_id: str,
         tx.run("instance_returned", id=row["id"], now=origin.at, **facts)
         return row["id"]
     tx.run("instance_insert", id=instance_id, agent_id=agent_id, label=instance.label, now=origin.at, **facts)
-    data = facts | {"agent_id": agent_id, "label": instance.label, "started_at": origin.at, "last_seen_at": origin.at}
+    data = facts | {
+        "agent_id": agent_id,
+        "label": instance.label,
+        "started_at": origin.at,
+        "last_seen_at": origin.at,
+    }
     tx.append(origin, Event("instance.introduced", "instance", instance_id, 1, data))
     return instance_id

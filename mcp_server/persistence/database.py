@@ -16,6 +16,7 @@ from mcp_server.persistence.writer import WAIT_SECONDS_MAX, Job, Writer, WriterS
 
 P = ParamSpec("P")
 T = TypeVar("T")
+WATCH_EVERY_SECONDS = 1.0
 
 
 class Backend(Protocol):
@@ -66,6 +67,8 @@ class Database:
         self._loop = asyncio.get_running_loop()
         self._statements = statements(backend.engine)
         self._composed: dict[tuple[str, tuple[str, ...]], str] = {}
+        self._unanswered: dict[Job, None] = {}
+        self._watchdog: asyncio.TimerHandle | None = None
         self.feed = EventFeed(self._events_after, self.events_end, backend.open_watcher)
         self._writer = Writer(backend.open_session, backend.writer_threads, self._committed)
 
@@ -84,7 +87,9 @@ class Database:
         await backend.open_readers()
         return Database(backend)
 
-    async def write(self, function: Callable[Concatenate[Transaction, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def write(
+        self, function: Callable[Concatenate[Transaction, P], T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """Run a transaction function whole in the writer thread; returns only after its commit.
 
         Cancelling the caller never tears the transaction: it is either skipped before it starts or committed whole.
@@ -94,16 +99,18 @@ class Database:
         """
         assert not kwargs, "transaction functions take positional arguments only"
         loop = self._loop
-        job = Job(function, args, loop, loop.create_future())
+        job = Job(function, args, loop, loop.create_future(), loop.time())
         self._writer.submit(job)
-        timer = loop.call_later(WAIT_SECONDS_MAX, job.give_up, self.name)
+        self._unanswered[job] = None
+        if self._watchdog is None:
+            self._watchdog = loop.call_later(WATCH_EVERY_SECONDS, self._watch)
         try:
             return await job.future
         except asyncio.CancelledError:
             job.abandon()
             raise
         finally:
-            timer.cancel()
+            del self._unanswered[job]
 
     async def fetch_all(self, statement: str, /, *, filters: Iterable[str] = (), **parameters: Any) -> list[Row]:
         """The rows of a named statement, narrowed by named filters, on a read-only connection."""
@@ -132,9 +139,20 @@ class Database:
 
     async def close(self) -> None:
         """Stop the feed, run what is queued, close every connection."""
+        if self._watchdog is not None:
+            self._watchdog.cancel()
         await self.feed.close()
         await asyncio.to_thread(self._writer.close)
         await self.backend.close_readers()
+
+    def _watch(self) -> None:
+        """One timer for all calls: tell those whose turn has not come in time that the store is busy."""
+        now = self._loop.time()
+        for job in list(self._unanswered):
+            if now - job.submitted_at > WAIT_SECONDS_MAX:
+                job.give_up(self.name)
+        again = bool(self._unanswered)
+        self._watchdog = self._loop.call_later(WATCH_EVERY_SECONDS, self._watch) if again else None
 
     async def _events_after(self, position: Position, limit: int) -> list[Row]:
         return await self.fetch_all("events_after", xid=position.xid, seq=position.seq, limit=limit)

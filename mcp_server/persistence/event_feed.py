@@ -8,7 +8,7 @@ effort: what must happen at least once is a task inserted in the same transactio
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Protocol
 
 from mcp_server.persistence.event_log import Position
@@ -84,7 +84,7 @@ class EventFeed:
         self._thread: threading.Thread | None = None
 
     @contextlib.asynccontextmanager
-    async def listen(self, *aggregate_types: str) -> AsyncIterator[Listener]:
+    async def listen(self, *aggregate_types: str) -> AsyncGenerator[Listener]:
         """A listener that misses nothing committed after this is entered."""
         listener = Listener(frozenset(aggregate_types))
         async with self._starting:

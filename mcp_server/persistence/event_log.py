@@ -1,7 +1,7 @@
 """Reading the event log: cursors that survive restarts, on both engines.
 
-A cursor is opaque text: `123` on SQLite, where commits and sequence numbers agree in order, and `xid-seq` on PostgreSQL,
-where they do not.
+A cursor is opaque text: `123` on SQLite, where commits and sequence numbers agree in order, and `xid-seq` on
+PostgreSQL, where they do not.
 """
 
 from dataclasses import dataclass

@@ -31,7 +31,7 @@ def acquire(
         return _renew(tx, origin, mine, request.ttl_seconds), []
     others = [hold for hold in holds if hold.owner != request.owner]
     before = _waiting_before(tx, origin, request)
-    if may_grant(request.mode, [hold.mode for hold in others] + before):
+    if may_grant(request.mode, [*(hold.mode for hold in others), *before]):
         return _grant(tx, origin, request, last_token + 1, replaces=mine), []
     if wait_until is not None:
         _stand_in_line(tx, origin, request, wait_until)
@@ -84,7 +84,7 @@ def _guard(tx: Transaction, name: str) -> int:
 def _live_holds(tx: Transaction, origin: Origin, name: str) -> list[Hold]:
     live: list[Hold] = []
     for row in tx.all("lock_holds", name=name):
-        hold = Hold.model_construct(**dict(row))
+        hold = Hold.trusted(row)
         if hold.expires_at > origin.at:
             live.append(hold)
         else:
@@ -104,7 +104,12 @@ def _stand_in_line(tx: Transaction, origin: Origin, request: LockRequest, wait_u
     place = tx.one("lock_waiter", name=request.name, owner=request.owner, now=origin.at)
     since = origin.at if place is None else place["since"]
     tx.run(
-        "lock_waiter_save", name=request.name, owner=request.owner, mode=request.mode, since=since, expires_at=wait_until
+        "lock_waiter_save",
+        name=request.name,
+        owner=request.owner,
+        mode=request.mode,
+        since=since,
+        expires_at=wait_until,
     )
 
 
@@ -114,7 +119,7 @@ def _grant(tx: Transaction, origin: Origin, request: LockRequest, token: int, re
         tx.append(origin, replaces.gone("released"))
     hold, event = Hold.granted(request, token, origin.at)
     tx.run("lock_token_save", name=request.name, token=token)
-    tx.run("lock_hold_insert", **hold.model_dump())
+    tx.run("lock_hold_insert", **hold.fields())
     tx.run("lock_waiter_delete", name=request.name, owner=request.owner)
     tx.append(origin, event)
     return hold

@@ -37,13 +37,16 @@ class AnyConnection(Protocol):
 
 def migrations(engine: Engine) -> list[Migration]:
     """Every migration of an engine, in order."""
-    folder = files(__package__).joinpath("migrations", engine)
+    folder = files("mcp_server.persistence").joinpath("migrations", engine)
     found = sorted(path.name for path in folder.iterdir() if path.name.endswith(".sql"))
     return [Migration(int(name[:4]), name[5:-4], folder.joinpath(name).read_text("utf-8")) for name in found]
 
 
 def migrate(
-    connection: AnyConnection, engine: Engine, database: str, before_change: Callable[[int], None] | None = None
+    connection: AnyConnection,
+    engine: Engine,
+    database: str,
+    before_change: Callable[[int], None] | None = None,
 ) -> list[int]:
     """Bring a database up to date. The caller holds the lock that keeps other processes out.
 

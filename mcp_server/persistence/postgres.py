@@ -81,7 +81,9 @@ class PostgresServer:
 
     def is_lost(self, error: BaseException) -> bool:
         """Whether the connection is gone."""
-        return isinstance(error, (self._psycopg.OperationalError, self._psycopg.InterfaceError)) and not self.is_passing(error)
+        return isinstance(
+            error, (self._psycopg.OperationalError, self._psycopg.InterfaceError)
+        ) and not self.is_passing(error)
 
     def explain(self, error: BaseException) -> OpsError:
         """A failure of the driver as a refusal that names the database and the remedy."""
@@ -118,15 +120,6 @@ class PostgresSession:
             self._connection = self._server.connect()
             self._connection.execute("BEGIN")
         return Transaction(cast("Any", self._connection), "postgres", self._columns)
-
-    def savepoint(self) -> None:
-        """Not needed: one function per transaction."""
-
-    def release(self) -> None:
-        """Not needed: one function per transaction."""
-
-    def rollback_to_savepoint(self) -> None:
-        """Not needed: one function per transaction."""
 
     def commit(self) -> None:
         """Make the transaction durable."""

@@ -26,7 +26,7 @@ _PRAGMAS = (
 
 
 def load_library() -> ModuleType:
-    """The SQLite library that every part of this process uses: pysqlite3 where it has a wheel, else the standard one."""
+    """The SQLite library of this whole process: pysqlite3 where it has a wheel, else the standard one."""
     try:
         return importlib.import_module("pysqlite3.dbapi2")
     except ImportError:
@@ -246,19 +246,6 @@ class SqliteSession:
         self._connection.execute("BEGIN IMMEDIATE")
         return Transaction(cast("Any", self._connection), "sqlite", self._columns)
 
-    def savepoint(self) -> None:
-        """Mark the start of one function's changes."""
-        self._connection.execute("SAVEPOINT job")
-
-    def release(self) -> None:
-        """Keep one function's changes."""
-        self._connection.execute("RELEASE job")
-
-    def rollback_to_savepoint(self) -> None:
-        """Undo one function's changes."""
-        self._connection.execute("ROLLBACK TO job")
-        self._connection.execute("RELEASE job")
-
     def commit(self) -> None:
         """Make the batch durable and give the turn away."""
         self._connection.execute("COMMIT")
@@ -329,4 +316,3 @@ class DataVersionWatcher:
 
     def _version(self) -> int:
         return self._connection.execute("PRAGMA data_version").fetchone()[0]
-

@@ -75,7 +75,7 @@ def expire(tx: Transaction, origin: Origin) -> int:
 
 def _load(tx: Transaction, namespace: str, key: str) -> Document:
     row = tx.one("document_for_update", id=document_id(namespace, key))
-    return Document.absent(namespace, key) if row is None else Document.model_construct(**dict(row))
+    return Document.absent(namespace, key) if row is None else Document.trusted(row)
 
 
 def _write(
@@ -94,7 +94,7 @@ def _write(
         at=origin.at,
         note=spec.note,
     )
-    return new.model_dump()
+    return new.fields()
 
 
 def _value_at(tx: Transaction, document: Document, version: int) -> RawJson:
@@ -115,9 +115,7 @@ def no_version(document: Document, version: int) -> OpsError:
     )
 
 
-def _require_version(
-    tx: Transaction, document: Document, spec: WriteSpec, mine: RawJson | None, now: int
-) -> None:
+def _require_version(tx: Transaction, document: Document, spec: WriteSpec, mine: RawJson | None, now: int) -> None:
     try:
         document.require_version(spec.expected_version, now)
     except Conflict as conflict:

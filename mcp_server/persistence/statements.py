@@ -32,7 +32,7 @@ def statements(engine: Engine) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     specific: set[str] = set()
-    for path in sorted(files(__package__).joinpath("queries").iterdir(), key=lambda p: p.name):
+    for path in sorted(files("mcp_server.persistence").joinpath("queries").iterdir(), key=lambda p: p.name):
         for name, variant, text in _sections(path.read_text("utf-8")):
             if variant and variant != engine:
                 continue

@@ -19,8 +19,8 @@ from mcp_server.domain.task_commands import (
 )
 from mcp_server.domain.tasks import TERMINAL, Creation, Task
 from mcp_server.domain.values import Micros, dump_json
-from mcp_server.persistence.agents import load_agent, see_instance
-from mcp_server.persistence.transaction import Row, Transaction
+from mcp_server.persistence.agents import keep_instance_alive, load_agent, no_agent, see_instance
+from mcp_server.persistence.transaction import Transaction
 
 _BATCH = 100
 
@@ -50,11 +50,7 @@ def claim(tx: Transaction, origin: Origin, command: Claim) -> ClaimOutcome:
         InvalidTransition: the agent is paused, draining or terminated.
         AtCapacity: the agent runs as many tasks as it said it can.
     """
-    agent = load_agent(tx, command.agent_id)
-    see_instance(tx, agent.id, command.instance_id, origin.at)
-    if tx.one("anything_due", now=origin.at):
-        settle_due(tx, origin, command.jitter)
-    running = _count(tx, "agent_running", "running", id=agent.id)
+    agent, running = _begin_claim(tx, origin, command)
     agent.require_work_allowed(running)
     room = min(command.max_tasks, agent.max_concurrent_tasks - running)
     claimed: list[dict[str, Any]] = []
@@ -62,7 +58,7 @@ def claim(tx: Transaction, origin: Origin, command: Claim) -> ClaimOutcome:
         task = _claim_next(tx, origin, agent, command)
         if task is None:
             break
-        claimed.append(task.model_dump())
+        claimed.append(task.fields())
     reasons = None if claimed else _why_nothing(tx)
     return ClaimOutcome(tasks=claimed, nothing_because=reasons)
 
@@ -74,7 +70,7 @@ def report(tx: Transaction, origin: Origin, command: Report) -> dict[str, Any]:
     new, event = task.reported(command.lease_token, command.progress, command.extend_seconds, origin.at)
     tx.record(origin, event)
     see_instance(tx, task.lease_agent_id, task.lease_instance_id, origin.at)
-    return new.model_dump()
+    return new.fields()
 
 
 def finish(tx: Transaction, origin: Origin, command: Finish) -> FinishOutcome:
@@ -85,7 +81,7 @@ def finish(tx: Transaction, origin: Origin, command: Finish) -> FinishOutcome:
     """
     task = load_task(tx, command.task_id)
     if task.is_repeat_of(command.lease_token, command.digest):
-        return FinishOutcome(task=task.model_dump(), released=[], repeated=True)
+        return FinishOutcome(task=task.fields(), released=[], repeated=True)
     command.require_worker(task.lease_agent_id)
     if command.failure is None:
         new, event = task.completed(command.lease_token, command.result, command.usage, command.digest, origin.at)
@@ -94,7 +90,7 @@ def finish(tx: Transaction, origin: Origin, command: Finish) -> FinishOutcome:
             command.lease_token, command.failure, command.usage, command.digest, origin.at, command.jitter
         )
     tx.record(origin, event)
-    return FinishOutcome(task=new.model_dump(), released=_after_end(tx, origin, new), repeated=False)
+    return FinishOutcome(task=new.fields(), released=_after_end(tx, origin, new), repeated=False)
 
 
 def control(tx: Transaction, origin: Origin, command: Control) -> ControlOutcome:
@@ -109,7 +105,7 @@ def control(tx: Transaction, origin: Origin, command: Control) -> ControlOutcome
             continue
         tx.record(origin, event)
         _after_end(tx, origin, new)
-        tasks.append(new.model_dump())
+        tasks.append(new.fields())
     return ControlOutcome(tasks=tasks, refused=refused)
 
 
@@ -151,20 +147,18 @@ def load_task(tx: Transaction, task_id: str) -> Task:
     row = tx.one("task_for_update", id=task_id)
     if row is None:
         raise no_task(task_id)
-    return Task.model_construct(**dict(row))
+    return Task.trusted(row)
 
 
 def no_task(task_id: str) -> NotFound:
     """The refusal for an id that names no task."""
-    return NotFound(
-        f"There is no task {task_id}.", next="List tasks with tasks_find.", details={"task_id": task_id}
-    )
+    return NotFound(f"There is no task {task_id}.", next="List tasks with tasks_find.", details={"task_id": task_id})
 
 
 def _create_one(tx: Transaction, origin: Origin, new: NewTask, ids: dict[int, str]) -> CreateOutcome:
     earlier = _replayed(tx, new)
     if earlier is not None:
-        return CreateOutcome(number=0, task=dict(earlier), replayed=True)
+        return CreateOutcome(number=0, task=earlier, replayed=True)
     spec = new.spec
     _require_references(tx, new)
     parents = tuple(dict.fromkeys(ids[int(ref[1:])] if ref.startswith("#") else ref for ref in spec.depends_on))
@@ -180,10 +174,10 @@ def _create_one(tx: Transaction, origin: Origin, new: NewTask, ids: dict[int, st
     tx.record(origin, event)
     for parent in waiting:
         tx.run("dependency_insert", parent_id=parent, task_id=new.id)
-    return CreateOutcome(number=0, task=task.model_dump(), replayed=False)
+    return CreateOutcome(number=0, task=task.fields(), replayed=False)
 
 
-def _replayed(tx: Transaction, new: NewTask) -> Row | None:
+def _replayed(tx: Transaction, new: NewTask) -> dict[str, Any] | None:
     key = new.spec.idempotency_key
     earlier = None if key is None else tx.one("task_by_idempotency_key", key=key)
     if earlier is not None and earlier["content_hash"] != new.spec.content_hash():
@@ -235,12 +229,31 @@ def _parents_first(new: tuple[NewTask, ...]) -> list[int]:
     return list(order)
 
 
+def _begin_claim(tx: Transaction, origin: Origin, command: Claim) -> tuple[Agent, int]:
+    """The agent and how many tasks it runs, in one statement; what has become due is queued first."""
+    row = _prelude(tx, origin, command)
+    if row.pop("anything_due"):
+        settle_due(tx, origin, command.jitter)
+        row = _prelude(tx, origin, command)
+        row.pop("anything_due")
+    seen_at, running = row.pop("instance_seen_at"), row.pop("running")
+    keep_instance_alive(tx, command.agent_id, command.instance_id, seen_at, origin.at)
+    return Agent.trusted(row), running
+
+
+def _prelude(tx: Transaction, origin: Origin, command: Claim) -> dict[str, Any]:
+    row = tx.one("claim_prelude", agent_id=command.agent_id, instance_id=command.instance_id, now=origin.at)
+    if row is None:
+        raise no_agent(command.agent_id)
+    return row
+
+
 def _claim_next(tx: Transaction, origin: Origin, agent: Agent, command: Claim) -> Task | None:
     while True:
         row = tx.one("claim_candidate", agent_id=agent.id, skills=agent.skills, kinds=command.kinds)
         if row is None:
             return None
-        task = Task.model_construct(**dict(row))
+        task = Task.trusted(row)
         if task.concurrency_key is None or _may_run(tx, task):
             break
     claimed, event = task.claimed(agent.id, command.instance_id, command.lease_seconds, origin.at)
@@ -251,7 +264,8 @@ def _claim_next(tx: Transaction, origin: Origin, agent: Agent, command: Claim) -
 def _may_run(tx: Transaction, task: Task) -> bool:
     """Whether the concurrency key still has room, now that nobody else can take it in this moment."""
     tx.one("concurrency_guard", key=task.concurrency_key)
-    return _count(tx, "concurrency_running", "running", key=task.concurrency_key) < task.concurrency_limit
+    row = tx.one("concurrency_running", key=task.concurrency_key) or {}
+    return row["running"] < task.concurrency_limit
 
 
 def _why_nothing(tx: Transaction) -> dict[str, int]:
@@ -317,8 +331,3 @@ def _after_parent(tx: Transaction, origin: Origin, child: Task, parent: Task) ->
     tx.run("dependency_delete", parent_id=parent.id, task_id=child.id)
     tx.record(origin, event)
     return new
-
-
-def _count(tx: Transaction, statement: str, column: str, **parameters: Any) -> int:
-    row = tx.one(statement, **parameters)
-    return 0 if row is None else row[column]

@@ -52,14 +52,15 @@ class Transaction:
         self._connection = connection
         self._statements = statements(engine)
         self.events_appended = 0
+        self.writes = 0
 
-    def one(self, statement: str, /, **parameters: Any) -> Row | None:
+    def one(self, statement: str, /, **parameters: Any) -> dict[str, Any] | None:
         """The first row of a named statement, or None."""
         cursor = self._connection.execute(self._statements[statement], parameters)
         row = cursor.fetchone()
         return None if row is None else dict(zip(self._names(statement, cursor), row, strict=True))
 
-    def all(self, statement: str, /, **parameters: Any) -> list[Row]:
+    def all(self, statement: str, /, **parameters: Any) -> list[dict[str, Any]]:
         """Every row of a named statement."""
         cursor = self._connection.execute(self._statements[statement], parameters)
         rows = cursor.fetchall()
@@ -68,6 +69,7 @@ class Transaction:
 
     def run(self, statement: str, /, **parameters: Any) -> int:
         """Run a named statement; the number of rows it touched."""
+        self.writes += 1
         return self._connection.execute(self._statements[statement], parameters).rowcount
 
     def _names(self, statement: str, cursor: Cursor) -> tuple[str, ...]:
@@ -80,6 +82,7 @@ class Transaction:
     def append(self, origin: Origin, event: Event) -> None:
         """Append an event to the log without touching any other table."""
         self.events_appended += 1
+        self.writes += 1
         self._connection.execute(
             self._statements["event_append"],
             {
@@ -104,6 +107,7 @@ class Transaction:
         columns = (*event.data, "version")
         is_new = event.type in _CREATED or (event.aggregate_type == "document" and event.version == 1)
         build = _insert_sql if is_new else _update_sql
+        self.writes += 1
         sql = build(self.engine, table, key, columns)
         self._connection.execute(sql, {**event.data, "version": event.version, "id": event.aggregate_id})
         self.append(origin, event)
@@ -111,8 +115,12 @@ class Transaction:
 
 def event_json(data: Mapping[str, Any]) -> str:
     """An event's data as JSON text; fields that hold checked JSON go in as they are."""
-    parts = [f'"{name}":{value if isinstance(value, RawJson) else dump_json(value)}' for name, value in data.items()]
-    return "{" + ",".join(parts) + "}"
+    plain = {name: value for name, value in data.items() if not isinstance(value, RawJson)}
+    text = dump_json(plain)
+    if len(plain) == len(data):
+        return text
+    raw = ",".join(f'"{name}":{value}' for name, value in data.items() if isinstance(value, RawJson))
+    return f"{text[:-1]},{raw}}}" if plain else f"{{{raw}}}"
 
 
 # The column names below come from the domain's own events, never from a caller.

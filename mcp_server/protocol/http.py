@@ -1,7 +1,7 @@
 """MCP over HTTP: Streamable HTTP at `/mcp`, or the legacy SSE pair at `/sse` and `/messages/`; health and metrics."""
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, Literal
@@ -50,7 +50,7 @@ class HttpOptions:
         """
         if self.verifier is None and not is_loopback(self.host):
             raise ValidationFailed(
-                f"Refusing to listen on {self.host} without authentication: anyone who reaches it could use this server.",
+                f"Refusing to listen on {self.host} without authentication: whoever reaches it could use this server.",
                 next="Set DATAMCP_TOKENS_FILE (docs/http.md), or listen on 127.0.0.1.",
             )
 
@@ -94,7 +94,7 @@ def make_http_app(
     manager = StreamableHTTPSessionManager(app=server, security_settings=options.security())
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
         async with manager.run():
             yield
 

@@ -1,10 +1,10 @@
 """Who calls over HTTP: bearer tokens from a file, kept there only as SHA-256.
 
-    [[tokens]]
-    sha256 = "9f86d08..."   # of the token's text
-    kind = "agent"          # user or agent
-    id = "agent_abc..."     # whom the token is bound to
-    role = "agent"          # admin, operator, agent or viewer
+[[tokens]]
+sha256 = "9f86d08..."   # of the token's text
+kind = "agent"          # user or agent
+id = "agent_abc..."     # whom the token is bound to
+role = "agent"          # admin, operator, agent or viewer
 """
 
 import hashlib

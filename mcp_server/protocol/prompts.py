@@ -90,9 +90,7 @@ PROMPTS = (
 )
 
 
-async def list_prompts(
-    ctx: RequestContext, params: types.PaginatedRequestParams | None
-) -> types.ListPromptsResult:
+async def list_prompts(ctx: RequestContext, params: types.PaginatedRequestParams | None) -> types.ListPromptsResult:
     """Every prompt."""
     del ctx, params
     return types.ListPromptsResult(

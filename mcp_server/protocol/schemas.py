@@ -4,7 +4,16 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-_NOISE = ("title", "pattern", "minLength", "maxLength", "minItems", "maxItems", "exclusiveMinimum", "additionalProperties")
+_NOISE = (
+    "title",
+    "pattern",
+    "minLength",
+    "maxLength",
+    "minItems",
+    "maxItems",
+    "exclusiveMinimum",
+    "additionalProperties",
+)
 
 
 def input_schema(model: type[BaseModel]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import os
 import select
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -60,7 +60,7 @@ class _Connection:
     @asynccontextmanager
     async def streams(
         self,
-    ) -> AsyncIterator[tuple[ContextReceiveStream[SessionMessage | Exception], ContextSendStream[SessionMessage]]]:
+    ) -> AsyncGenerator[tuple[ContextReceiveStream[SessionMessage | Exception], ContextSendStream[SessionMessage]]]:
         """The message streams that the SDK's server runs on."""
         to_server, read_stream = create_context_streams[SessionMessage | Exception](0)
         write_stream, from_server = create_context_streams[SessionMessage](0)
@@ -150,7 +150,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 @contextmanager
-def _own_descriptors() -> Iterator[tuple[int, int]]:
+def _own_descriptors() -> Generator[tuple[int, int]]:
     """Private duplicates of stdin and stdout; the well-known numbers lead to nothing and to stderr meanwhile."""
     sys.stdout.flush()
     stdin, stdout = os.dup(0), os.dup(1)

@@ -30,14 +30,16 @@ class ToolCalls:
         """Every offered tool as clients see it. Built on the first listing: a start must not wait for schemas."""
         return {name: definition(tool) for name, tool in self._tools.items()}
 
-    async def list_tools(self, ctx: RequestContext, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+    async def list_tools(
+        self, ctx: RequestContext, params: types.PaginatedRequestParams | None
+    ) -> types.ListToolsResult:
         """The tools that the caller may use."""
         del params
         allowed = self._seam.actor_of(ctx).permissions
         listed = [self.definitions[name] for name, tool in self._tools.items() if tool.permission in allowed]
         return types.ListToolsResult(tools=listed)
 
-    async def call(self, ctx: RequestContext, params: types.CallToolRequestParams) -> Any:
+    async def call(self, ctx: RequestContext, params: types.CallToolRequestParams) -> types.CallToolResult:
         """Run one tool; a refusal is a result with `isError`.
 
         Raises:
@@ -55,7 +57,7 @@ class ToolCalls:
             content = {"error": error_content(error)}
             return _result(f"{error.code}: {error.message}\n{dump_json(content)}", content, is_error=True)
 
-    async def _run(self, tool: AnyTool, call: Call, arguments: dict[str, Any]) -> dict[str, Any]:
+    async def _run(self, tool: AnyTool, call: Call, arguments: dict[str, Any]) -> types.CallToolResult:
         call.actor.require(tool.permission)
         try:
             args = tool.arguments.model_validate(arguments)
@@ -85,5 +87,7 @@ def definition(tool: AnyTool) -> types.Tool:
     )
 
 
-def _result(text: str, content: dict[str, Any], *, is_error: bool) -> dict[str, Any]:
-    return {"content": [{"type": "text", "text": text}], "structuredContent": content, "isError": is_error}
+def _result(text: str, content: dict[str, Any], *, is_error: bool) -> types.CallToolResult:
+    return types.CallToolResult(
+        content=[types.TextContent(type="text", text=text)], structured_content=content, is_error=is_error
+    )

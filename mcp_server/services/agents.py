@@ -143,7 +143,8 @@ class AgentService:
         )
         if row is None:
             raise NotFound(
-                f"There is no agent {wanted}.", next="Register it with agents_register, or list agents with agents_find."
+                f"There is no agent {wanted}.",
+                next="Register it with agents_register, or list agents with agents_find.",
             )
         agent_id = row["id"]
         instances = await self._store.fetch_all("instances_of", agent_id=agent_id)
@@ -157,7 +158,9 @@ class AgentService:
 
     async def _require_own_name(self, call: Call, name: str) -> None:
         if call.actor.kind == "agent":
-            row = await self._store.fetch_one("agents_find", filters=("agent_name",), limit=1, alive_since=0, agent_name=name)
+            row = await self._store.fetch_one(
+                "agents_find", filters=("agent_name",), limit=1, alive_since=0, agent_name=name
+            )
             call.actor.require_self("another agent" if row is None else row["id"])
 
     def _alive_since(self) -> int:

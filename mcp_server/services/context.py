@@ -67,9 +67,7 @@ class Query:
         """Narrow by a named filter, unless one of its values is None."""
         if any(value is None for value in parameters.values()):
             return self
-        return replace(
-            self, filters=(*self.filters, filter_name), parameters=(*self.parameters, *parameters.items())
-        )
+        return replace(self, filters=(*self.filters, filter_name), parameters=(*self.parameters, *parameters.items()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +92,7 @@ async def fetch_page(store: Store, query: Query, after: Query, limit: int, key: 
     rows = await store.fetch_all(after.statement, filters=after.filters, limit=limit + 1, **dict(after.parameters))
     if len(rows) <= limit:
         return Page(rows, None, None)
-    total = await store.fetch_one(
-        f"{after.statement}_count", filters=after.filters, **dict(after.parameters)
-    )
+    total = await store.fetch_one(f"{after.statement}_count", filters=after.filters, **dict(after.parameters))
     last = rows[limit - 1]
     cursor = encode_cursor([last[column] for column in key])
     return Page(rows[:limit], cursor, max((total or {"n": 0})["n"] - limit, 1))

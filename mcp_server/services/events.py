@@ -1,5 +1,7 @@
 """Use cases of the event log, and what completions offer."""
 
+from typing import Any
+
 from mcp_server.domain.users import Permission
 from mcp_server.services.context import Call, Context, Query, like
 from mcp_server.services.ports import EventLog, Row
@@ -65,11 +67,11 @@ class CompletionService:
 
     async def complete(self, call: Call, argument: str, typed: str, namespace: str | None) -> list[str]:
         """Up to 100 values for an argument of a resource template; none for an argument it does not know."""
-        statement, permission = _COMPLETIONS.get(argument, (None, Permission.EVENTS_READ))
-        if statement is None or (statement == "complete_keys" and namespace is None):
+        if argument not in _COMPLETIONS or (argument == "key" and namespace is None):
             return []
+        statement, permission = _COMPLETIONS[argument]
         call.actor.require(permission)
-        parameters = {"namespace": namespace} if statement == "complete_keys" else {}
+        parameters: dict[str, Any] = {"namespace": namespace} if argument == "key" else {}
         rows = await self._store.fetch_all(statement, prefix=like(typed, "{}%"), **parameters)
         return [row["value"] for row in rows]
 

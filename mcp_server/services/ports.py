@@ -69,9 +69,7 @@ class Store(Protocol):
     @property
     def feed(self) -> Feed: ...
 
-    async def write(
-        self, function: Callable[Concatenate[Any, P], T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    async def write(self, function: Callable[Concatenate[Any, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a transaction function whole; returns only after its commit."""
         ...
 
@@ -88,7 +86,13 @@ class AgentTransactions(Protocol):
     """See `mcp_server.persistence.agents`."""
 
     def register(
-        self, tx: Any, origin: Origin, agent_id: str, spec: AgentSpec, instance_id: str, instance: InstanceSpec | None
+        self,
+        tx: Any,
+        origin: Origin,
+        agent_id: str,
+        spec: AgentSpec,
+        instance_id: str,
+        instance: InstanceSpec | None,
     ) -> tuple[str, str | None, bool]: ...
     def control(self, tx: Any, origin: Origin, agent_id: str, action: AgentAction, reason: str | None) -> Agent: ...
 
@@ -129,7 +133,9 @@ class LockTransactions(Protocol):
 class EventLog(Protocol):
     """See `mcp_server.persistence.event_log`."""
 
-    START: Place
-    END: Place
+    @property
+    def START(self) -> Place: ...  # noqa: N802 - a module constant
+    @property
+    def END(self) -> Place: ...  # noqa: N802 - a module constant
 
     def parse_cursor(self, cursor: str) -> Place: ...

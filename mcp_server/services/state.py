@@ -43,13 +43,19 @@ class StateService:
         call.actor.require(Permission.STATE_READ)
         if version is None:
             row = await self._store.fetch_one("document_current", id=document_id(namespace, key))
-            if row is None or row["deleted"] or (row["expires_at"] or self._context.clock() + 1) <= self._context.clock():
+            if row is None or row["deleted"] or _is_expired(row, self._context.clock()):
                 raise no_document(namespace, key)
             return document_view(row, with_value=True)
         return document_view(await self._version(namespace, key, version), with_value=True)
 
     async def set(
-        self, call: Call, namespace: str, key: str, value: Any, spec: WriteSpec, base_version: int | None = None
+        self,
+        call: Call,
+        namespace: str,
+        key: str,
+        value: Any,
+        spec: WriteSpec,
+        base_version: int | None = None,
     ) -> tuple[DocumentView, bool]:
         """Write the next version; with `base_version`, merge with what others wrote since.
 
@@ -83,7 +89,14 @@ class StateService:
         return document_view(await self._store.write(self._state.restore, self._context.origin(call), command))
 
     async def history(
-        self, call: Call, namespace: str, key: str, from_version: int | None, to_version: int | None, *, diff: bool
+        self,
+        call: Call,
+        namespace: str,
+        key: str,
+        from_version: int | None,
+        to_version: int | None,
+        *,
+        diff: bool,
     ) -> tuple[list[dict[str, Any]], list[Change] | None]:
         """Versions, newest first; with `diff`, what changed between the oldest and the newest of the range.
 
@@ -205,6 +218,10 @@ class LockService:
 
     async def _leave_line(self, call: Call, request: LockRequest) -> None:
         await self._store.write(self._locks.leave_line, self._context.origin(call), request.name, request.owner)
+
+
+def _is_expired(row: Row, now: int) -> bool:
+    return row["expires_at"] is not None and row["expires_at"] <= now
 
 
 def _version_view(row: Row) -> dict[str, Any]:

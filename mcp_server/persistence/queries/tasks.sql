@@ -27,6 +27,16 @@ SELECT task_id FROM dependencies WHERE parent_id = :parent_id ORDER BY task_id
 SELECT p.id, p.title, p.status FROM dependencies d JOIN tasks p ON p.id = d.parent_id
 WHERE d.task_id = :task_id ORDER BY p.id
 
+-- name: claim_prelude
+SELECT a.*,
+  (SELECT count(*) FROM tasks WHERE lease_agent_id = a.id AND status = 'running') AS running,
+  (SELECT i.last_seen_at FROM instances i WHERE i.id = :instance_id AND i.agent_id = a.id) AS instance_seen_at,
+  (EXISTS (SELECT 1 FROM tasks WHERE status = 'pending' AND waits_on = 0 AND run_at <= :now)
+    OR EXISTS (SELECT 1 FROM tasks WHERE status = 'running' AND lease_expires_at <= :now)
+    OR EXISTS (SELECT 1 FROM tasks WHERE status = 'running' AND deadline_at IS NOT NULL AND deadline_at <= :now)
+  ) AS anything_due
+FROM agents a WHERE a.id = :agent_id {{for_update}}
+
 -- name: claim_candidate
 SELECT t.* FROM queues q JOIN tasks t ON t.id = (
   SELECT c.id FROM tasks c
@@ -70,12 +80,6 @@ SELECT id FROM tasks WHERE status = 'running' AND lease_expires_at <= :now ORDER
 -- name: overdue_tasks
 SELECT id FROM tasks WHERE status = 'running' AND deadline_at IS NOT NULL AND deadline_at <= :now
 ORDER BY deadline_at LIMIT :limit
-
--- name: anything_due
-SELECT 1 AS due WHERE
-  EXISTS (SELECT 1 FROM tasks WHERE status = 'pending' AND waits_on = 0 AND run_at <= :now)
-  OR EXISTS (SELECT 1 FROM tasks WHERE status = 'running' AND lease_expires_at <= :now)
-  OR EXISTS (SELECT 1 FROM tasks WHERE status = 'running' AND deadline_at IS NOT NULL AND deadline_at <= :now)
 
 -- name: next_due
 SELECT MIN(at) AS at FROM (
