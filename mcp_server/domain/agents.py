@@ -96,7 +96,7 @@ class Agent(Frozen):
             "updated_at": now,
         }
         agent = Agent.trusted({"id": agent_id, "version": 1} | data)
-        return agent, Event("agent.registered", "agent", agent_id, 1, data)
+        return agent, Event("agent.registered", "agent", agent_id, 1, data, creates=True)
 
     def described(self, spec: AgentSpec, now: Micros) -> tuple["Agent", Event | None]:
         """The agent with what it now says of itself; no event when nothing changed."""

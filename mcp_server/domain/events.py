@@ -25,10 +25,20 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One fact about one aggregate; `version` is the aggregate's after the change."""
+    """One fact about one aggregate.
+
+    Attributes:
+        type: `aggregate.what_happened`.
+        aggregate_type: which kind of thing.
+        aggregate_id: which one.
+        version: the aggregate's after the change.
+        data: the fields that changed, with their new values.
+        creates: whether the aggregate did not exist before; then `data` holds every field.
+    """
 
     type: str
     aggregate_type: str
     aggregate_id: str
     version: int
     data: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    creates: bool = False

@@ -98,7 +98,7 @@ class Document(Frozen):
             changes |= {"namespace": self.namespace, "key": self.key, "created_at": now}
         version = self.version + 1
         new = self.evolved(changes | {"version": version})
-        return new, Event(f"document.{how}", "document", self.id, version, changes)
+        return new, Event(f"document.{how}", "document", self.id, version, changes, creates=self.version == 0)
 
     def require_version(self, expected: int | None, now: Micros) -> None:
         """Compare-and-set: refuse the write when the document is not at `expected` (0: must not exist).

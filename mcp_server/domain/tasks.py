@@ -106,7 +106,7 @@ class Task(Frozen):
         }
         data |= _readiness(waits_on, data["run_at"], now)
         task = Task.trusted({"id": task_id, "version": 1} | _BLANK | data)
-        return task, Event("task.created", "task", task_id, 1, _BLANK | data)
+        return task, Event("task.created", "task", task_id, 1, _BLANK | data, creates=True)
 
     # What the queue does
 

@@ -16,7 +16,6 @@ Row = Mapping[str, Any]
 
 # Aggregates whose rows are the fold of their events, and the key column of each table.
 _TABLES = {"task": ("tasks", "id"), "agent": ("agents", "id"), "document": ("documents", "id")}
-_CREATED = frozenset({"task.created", "agent.registered"})
 
 
 class Cursor(Protocol):
@@ -105,8 +104,7 @@ class Transaction:
         """
         table, key = _TABLES[event.aggregate_type]
         columns = (*event.data, "version")
-        is_new = event.type in _CREATED or (event.aggregate_type == "document" and event.version == 1)
-        build = _insert_sql if is_new else _update_sql
+        build = _insert_sql if event.creates else _update_sql
         self.writes += 1
         sql = build(self.engine, table, key, columns)
         self._connection.execute(sql, {**event.data, "version": event.version, "id": event.aggregate_id})

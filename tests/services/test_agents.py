@@ -1,0 +1,173 @@
+"""The agent registry's promises, on both engines."""
+
+import pytest
+
+from mcp_server.domain.agents import AgentSpec, Capability, InstanceSpec
+from mcp_server.domain.errors import InvalidTransition, NotFound, PermissionDenied, ValidationFailed
+from mcp_server.domain.task_spec import FailureSpec
+from mcp_server.domain.users import Role
+from mcp_server.services.agents import AgentFilter
+from tests.world import World, caller
+
+pytestmark = pytest.mark.anyio
+
+
+async def names(world: World, **narrowed) -> list[str]:
+    found, _, _ = await world.desk.agents.find(world.call, AgentFilter(**narrowed), limit=50, cursor=None)
+    return [agent.name for agent in found]
+
+
+async def test_registering_again_under_a_name_updates_the_agent_and_keeps_its_id(world: World):
+    first = await world.agent("a", skills=("paint",))
+    register = world.desk.agents.register
+    again, _, created = await register(world.call, AgentSpec(name="a", description="now says more"), None)
+    assert (again.id, created, again.description, again.capabilities) == (first.id, False, "now says more", None)
+    await register(world.call, AgentSpec(name="a", description="now says more"), None)
+    assert await world.events(aggregate_id=first.id) == ["agent.registered", "agent.described"]
+
+
+async def test_a_returning_instance_keeps_its_identity(world: World):
+    agent, first = await world.instance("a", "laptop")
+    _, again = await world.instance("a", "laptop")
+    _, other = await world.instance("a", "server")
+    assert first == again != other
+    assert len((await world.desk.agents.get(world.call, agent.id)).instances or []) == 2
+
+
+async def test_any_call_made_as_an_instance_counts_as_its_heartbeat(world: World):
+    agent, instance_id = await world.instance("a")
+    world.clock.advance(59)
+    await world.task()
+    claimed = await world.claim_one(agent, instance_id=instance_id)
+    world.clock.advance(50)
+    await world.desk.tasks.report(world.call, claimed.task.id, claimed.lease_token)
+    world.clock.advance(59)
+    (instance,) = (await world.desk.agents.get(world.call, agent.id)).instances or []
+    assert instance.alive
+    world.clock.advance(60)
+    (instance,) = (await world.desk.agents.get(world.call, agent.id)).instances or []
+    assert not instance.alive
+
+
+async def test_an_instance_of_another_agent_is_refused(world: World):
+    agent, _ = await world.instance("a")
+    _, foreign = await world.instance("b")
+    with pytest.raises(NotFound, match="has no instance"):
+        await world.claim(agent, instance_id=foreign)
+
+
+async def test_the_status_follows_from_lifecycle_leases_and_instances(world: World):
+    agent = await world.agent("a", capacity=2)
+    get = world.desk.agents.get
+
+    async def status() -> str:
+        return (await get(world.call, agent.id)).status
+
+    assert await status() == "initializing"
+    spec = AgentSpec(name="a", max_concurrent_tasks=2)
+    await world.desk.agents.register(world.call, spec, InstanceSpec(label="x"))
+    assert await status() == "idle"
+    await world.tasks({}, {})
+    await world.claim(agent)
+    assert await status() == "active"
+    await world.claim(agent)
+    assert await status() == "busy"
+    await world.desk.agents.control(world.call, agent.id, "drain", None)
+    assert await status() == "maintenance"
+    await world.desk.agents.control(world.call, agent.id, "terminate", None)
+    assert await status() == "terminated"
+    await world.desk.agents.control(world.call, agent.id, "resume", None)
+    world.clock.advance(100)
+    assert await status() == "error"
+
+
+async def test_terminating_hands_every_task_back_without_costing_an_attempt(world: World):
+    agent, other = await world.agent("a"), await world.agent("b")
+    task = await world.task(retry={"max_attempts": 1})
+    cancelled = await world.task()
+    await world.claim(agent, max_tasks=2)
+    await world.desk.tasks.control(world.call, [cancelled.id], "cancel")
+    _, requeued = await world.desk.agents.control(world.call, agent.id, "terminate", "retired")
+    assert sorted(requeued) == sorted([task.id, cancelled.id])
+    assert await world.status(cancelled) == "cancelled"
+    claimed = await world.claim_one(other)
+    assert (claimed.task.id, claimed.lease_token) == (task.id, 2)
+
+
+async def test_illegal_lifecycle_moves_name_the_legal_ones(world: World):
+    agent = await world.agent()
+    with pytest.raises(InvalidTransition, match="Legal now: pause, drain, terminate"):
+        await world.desk.agents.control(world.call, agent.id, "delete", None)
+
+
+async def test_a_terminated_agent_can_be_deleted(world: World):
+    agent = await world.agent()
+    for action in ("terminate", "delete"):
+        await world.desk.agents.control(world.call, agent.id, action, None)
+    with pytest.raises(NotFound):
+        await world.desk.agents.get(world.call, agent.id)
+    assert (await world.events())[-1] == "agent.deleted"
+
+
+async def test_metrics_come_from_the_tasks(world: World):
+    agent = await world.agent()
+    await world.tasks({}, {}, {})
+    assert (await world.desk.agents.get(world.call, agent.id)).metrics is None
+    for number, claimed in enumerate(await world.claim(agent, max_tasks=3)):
+        world.clock.advance(2)
+        failure = FailureSpec(message="no") if number == 0 else None
+        await world.desk.tasks.finish(world.call, claimed.task.id, claimed.lease_token, failure=failure)
+    metrics = (await world.desk.agents.get(world.call, agent.id)).metrics
+    assert metrics == {"completed": 2, "failed": 1, "success_rate": 0.6667, "mean_duration_seconds": 5.0}
+
+
+async def test_agents_are_found_by_what_they_are_and_page_by_page(world: World):
+    for name in ("ann", "bob", "cy"):
+        await world.agent(name, skills=("paint",) if name != "cy" else ("write",), tags=("red",) if name == "ann" else ())
+    bob = await world.desk.agents.get_by_name(world.call, "bob")
+    await world.desk.agents.control(world.call, bob.id, "pause", None)
+    assert await names(world) == ["ann", "bob", "cy"]
+    assert await names(world, capability="paint") == ["ann", "bob"]
+    assert await names(world, capability="pain") == []
+    assert await names(world, tag="red") == await names(world, name="ann") == ["ann"]
+    assert await names(world, status="maintenance") == ["bob"]
+    assert await names(world, status="initializing") == ["ann", "cy"]
+    assert await names(world, status="terminated") == await names(world, status="busy") == []
+    first, cursor, omitted = await world.desk.agents.find(world.call, AgentFilter(), limit=2, cursor=None)
+    rest, end, _ = await world.desk.agents.find(world.call, AgentFilter(), limit=2, cursor=cursor)
+    assert ([a.name for a in first + rest], omitted, end) == (["ann", "bob", "cy"], 1, None)
+    with pytest.raises(ValidationFailed):
+        await world.desk.agents.find(world.call, AgentFilter(), limit=2, cursor="WzFd")
+
+
+async def test_candidates_for_a_task_are_ranked_by_how_soon_they_could_start(world: World):
+    await world.agent("unable")
+    busy = await world.agent("busy", skills=("paint",), capacity=1)
+    register = world.desk.agents.register
+    idle = AgentSpec(name="idle", capabilities=(Capability(name="paint", version="2"),))
+    await register(world.call, idle, InstanceSpec(label="x"))
+    await world.task(required_capabilities=["paint"])
+    await world.claim(busy)
+    task = await world.task(required_capabilities=["paint"])
+    ranked = await world.desk.agents.candidates(world.call, task.id)
+    assert [a.name for a in ranked] == ["idle", "busy"]
+    assert ranked[1].reason == "can do it; busy, 1 of 1 running"
+    versioned = await world.task(required_capabilities=["paint@2"])
+    assert [a.name for a in await world.desk.agents.candidates(world.call, versioned.id)] == ["idle"]
+    with pytest.raises(NotFound):
+        await world.desk.agents.candidates(world.call, "task_x")
+
+
+async def test_an_agent_may_describe_itself_and_nobody_else(world: World):
+    mine = await world.agent("mine")
+    await world.agent("other")
+    me = caller(Role.AGENT, "agent", mine.id)
+    await world.desk.agents.register(me, AgentSpec(name="mine", description="me"), None)
+    for name in ("other", "new"):
+        with pytest.raises(PermissionDenied):
+            await world.desk.agents.register(me, AgentSpec(name=name), None)
+
+
+async def test_unknown_agents_are_refused(world: World):
+    with pytest.raises(NotFound, match="agents_register"):
+        await world.desk.agents.get_by_name(world.call, "nobody")

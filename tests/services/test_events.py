@@ -1,0 +1,85 @@
+"""The promises of the event log and of completions, on both engines."""
+
+import asyncio
+
+import pytest
+
+from mcp_server.domain.errors import ValidationFailed
+from mcp_server.domain.state import WriteSpec
+from mcp_server.persistence import event_log
+from tests.world import World
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_events_are_read_in_order_from_a_cursor_on(world: World):
+    await world.tasks({}, {}, {})
+    first, cursor = await world.desk.events.read(world.call, limit=2)
+    rest, end = await world.desk.events.read(world.call, after=cursor, limit=10)
+    assert [len(first), len(rest)] == [2, 1]
+    assert await world.desk.events.read(world.call, after=end, limit=10) == ([], end)
+    newest, back = await world.desk.events.read(world.call, limit=1, newest_first=True)
+    older, _ = await world.desk.events.read(world.call, limit=5, newest_first=True, after=back)
+    assert [e.seq for e in newest + older] == sorted((e.seq for e in first + rest), reverse=True)
+
+
+async def test_events_are_narrowed_by_type_aggregate_actor_and_correlation(world: World):
+    agent = await world.agent()
+    task = await world.task()
+    await world.claim(agent)
+    assert await world.events(type_="task.created") == ["task.created"]
+    assert await world.events(type_="task.*") == ["task.created", "task.claimed"]
+    assert await world.events(aggregate_id=task.id) == ["task.created", "task.claimed"]
+    assert len(await world.events(actor="user:tester")) == len(await world.events(correlation_id="correlation-1")) == 3
+    assert await world.events(actor="user:other") == []
+
+
+async def test_a_reader_that_waits_is_woken_by_the_next_event(world: World):
+    waiting = asyncio.create_task(world.desk.events.read(world.call, limit=5, wait_seconds=20, type_="document.*"))
+    await asyncio.sleep(0)
+    await world.task()
+    await world.desk.state.set(world.call, "ns", "k", 1, WriteSpec())
+    events, _ = await asyncio.wait_for(waiting, 10)
+    assert [event.type for event in events] == ["document.set"]
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "-1", "1-", "1-2-3", "9" * 30, "¹"])
+async def test_a_cursor_of_nobodys_is_refused(world: World, cursor: str):
+    with pytest.raises(ValidationFailed, match="not an event cursor"):
+        await world.desk.events.read(world.call, after=cursor, limit=5)
+
+
+def test_cursors_of_both_engines_survive_a_round_trip():
+    for position in (event_log.Position(0, 7), event_log.Position(12, 7)):
+        assert event_log.parse_cursor(position.cursor()) == position
+
+
+async def test_a_row_is_the_fold_of_its_events(world: World):
+    agent = await world.agent()
+    task = await world.task(title="fold me", input={"a": None})
+    claimed = await world.claim_one(agent)
+    await world.desk.tasks.finish(world.call, task.id, claimed.lease_token, result=[1])
+    rows = await world.database.fetch_all("events_after", filters=("aggregate",), xid=0, seq=0, limit=9, aggregate=task.id)
+    import json
+
+    folded: dict = {}
+    for row in rows:
+        folded |= json.loads(row["data"])
+    stored = dict(await world.database.fetch_one("task_by_id", id=task.id) or {})
+    for name in ("input", "result", "required_capabilities", "depends_on", "tags"):
+        stored[name] = json.loads(stored[name]) if stored[name] is not None else None
+    assert {name: stored[name] for name in folded} == folded
+    assert set(stored) - set(folded) == {"id", "version"}
+
+
+async def test_completions_offer_what_begins_with_what_was_typed(world: World):
+    agent = await world.agent()
+    task = await world.task()
+    await world.desk.state.set(world.call, "name_space", "key%1", 1, WriteSpec())
+    complete = world.desk.completions.complete
+    assert await complete(world.call, "agent_id", agent.id[:8], None) == [agent.id]
+    assert await complete(world.call, "task_id", "task_", None) == [task.id]
+    assert await complete(world.call, "namespace", "name_", None) == ["name_space"]
+    assert await complete(world.call, "namespace", "nameX", None) == []
+    assert await complete(world.call, "key", "key%", "name_space") == ["key%1"]
+    assert await complete(world.call, "key", "", None) == await complete(world.call, "bogus", "", None) == []
