@@ -1,0 +1,141 @@
+"""The task's life cycle, driven at random against its rules."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from mcp_server.domain.errors import InvalidTransition, LeaseLost, PermissionDenied
+from mcp_server.domain.task_commands import Finish
+from mcp_server.domain.task_spec import FailureSpec, TaskSpec
+from mcp_server.domain.tasks import LEGAL, TERMINAL, Creation, Task, backoff_seconds, is_claimable
+from mcp_server.domain.values import SECOND
+
+ACTIONS = ("cancel", "pause", "resume", "retry", "discard", "set_priority", "reschedule")
+
+
+def new_task(**spec) -> Task:
+    task, _ = Task.created(
+        "task_x", TaskSpec.model_validate({"title": "t"} | spec), (), 0, Creation(actor="user:me", now=0)
+    )
+    return task
+
+
+class TaskLife(RuleBasedStateMachine):
+    """Any sequence of legal steps keeps the invariants; illegal ones are refused and change nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0
+        self.task = new_task(retry={"max_attempts": 3, "delay_seconds": 1}, timeout_seconds=50)
+        self.tokens: list[int] = []
+
+    def step(self, outcome) -> None:
+        new, event = outcome
+        assert event.version == self.task.version + 1 == new.version
+        assert new.fields() == self.task.fields() | dict(event.data) | {"version": new.version}
+        self.task = new
+
+    @rule(seconds=st.integers(0, 100))
+    def time_passes(self, seconds: int) -> None:
+        self.now += seconds * SECOND
+
+    @precondition(lambda self: is_claimable(self.task, self.now))
+    @rule()
+    def claim(self) -> None:
+        self.step(self.task.claimed("agent_a", None, 30, self.now))
+        assert self.task.attempt not in self.tokens
+        self.tokens.append(self.task.attempt)
+
+    @precondition(lambda self: self.task.status == "pending" and (self.task.run_at or 0) <= self.now)
+    @rule()
+    def becomes_due(self) -> None:
+        self.step(self.task.due(self.now))
+
+    @precondition(lambda self: self.task.status == "running")
+    @rule(jitter=st.floats(0, 0.999))
+    def lease_runs_out(self, jitter: float) -> None:
+        self.step(self.task.lease_expired(self.now, jitter))
+
+    @precondition(lambda self: self.task.status == "running")
+    @rule(jitter=st.floats(0, 0.999))
+    def times_out(self, jitter: float) -> None:
+        self.step(self.task.timed_out(self.now, jitter))
+
+    @precondition(lambda self: self.task.status == "running")
+    @rule()
+    def is_handed_back(self) -> None:
+        self.step(self.task.handed_back(self.now, "drained"))
+
+    @precondition(lambda self: self.tokens)
+    @rule(data=st.data(), fails=st.booleans())
+    def worker_finishes(self, data, fails: bool) -> None:
+        token = data.draw(st.sampled_from(self.tokens))
+        holds = self.task.status == "running" and token == self.task.attempt
+        try:
+            if fails:
+                self.step(self.task.failed(token, FailureSpec(message="no"), None, "f", self.now, 0.5))
+            else:
+                self.step(self.task.completed(token, None, None, "c", self.now))
+        except LeaseLost:
+            assert not holds or self.task.lease_expires_at <= self.now
+        else:
+            assert holds
+            assert self.task.is_repeat_of(token, "f" if fails else "c")
+
+    @rule(action=st.sampled_from(ACTIONS), ahead=st.integers(-10, 100))
+    def somebody_steers(self, action: str, ahead: int) -> None:
+        before = self.task
+        moves = {
+            "cancel": lambda: before.cancelled("why", self.now),
+            "pause": lambda: before.paused(self.now),
+            "resume": lambda: before.resumed(self.now),
+            "retry": lambda: before.retried(self.now),
+            "discard": lambda: before.discarded(None, self.now),
+            "set_priority": lambda: before.reprioritised("high", self.now),
+            "reschedule": lambda: before.rescheduled(self.now + ahead * SECOND, self.now),
+        }
+        if action in LEGAL[before.status]:
+            self.step(moves[action]())
+            return
+        with pytest.raises(InvalidTransition):
+            moves[action]()
+
+    @invariant()
+    def a_lease_is_held_exactly_while_running(self) -> None:
+        assert (self.task.lease_agent_id is not None) == (self.task.status == "running")
+        assert (self.task.lease_expires_at is not None) == (self.task.status == "running")
+
+    @invariant()
+    def an_ended_task_says_when(self) -> None:
+        assert (self.task.finished_at is not None) == (self.task.status in TERMINAL)
+
+    @invariant()
+    def a_queued_task_has_its_place_in_the_queue(self) -> None:
+        assert (self.task.ready_at is not None) == (self.task.status in ("queued", "running"))
+
+
+TestTaskLife = TaskLife.TestCase
+TestTaskLife.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+@given(st.integers(1, 200), st.floats(0, 1e5), st.floats(0, 1e6), st.floats(0, 0.999))
+def test_the_back_off_grows_never_beyond_its_cap_and_its_jitter(attempts: int, delay: float, cap: float, jitter: float):
+    seconds = backoff_seconds(attempts, delay, cap, jitter)
+    assert 0 <= seconds <= cap * 1.2
+    if delay <= cap and attempts == 1:
+        assert delay * 0.8 <= seconds <= delay * 1.2
+
+
+def test_what_a_repeated_finish_says_is_part_of_its_identity():
+    def digest(**parts) -> str:
+        return Finish("task_x", 1, None, **({"result": None, "failure": None, "usage": None, "jitter": 0} | parts)).digest
+
+    assert digest() == digest(jitter=0.9) != digest(result="1") != digest(failure=FailureSpec(message="x"))
+
+
+def test_an_agent_cannot_speak_for_anothers_lease():
+    finish = Finish("task_x", 1, "agent_me", None, None, None, 0)
+    finish.require_worker("agent_me")
+    with pytest.raises(PermissionDenied):
+        finish.require_worker("agent_you")
