@@ -1,0 +1,201 @@
+"""The store's promises, on both engines: whole transactions, nothing lost, nothing left behind."""
+
+import asyncio
+import threading
+
+import pytest
+
+from mcp_server.domain.errors import Busy, Conflict, OpsError, Unavailable, ValidationFailed
+from mcp_server.domain.events import Event, Origin
+from mcp_server.persistence import writer
+from mcp_server.persistence.database import Database, make_backend
+from mcp_server.persistence.transaction import Transaction, event_json
+from mcp_server.domain.values import RawJson
+from tests.world import World
+
+pytestmark = pytest.mark.anyio
+
+
+def note(tx: Transaction, name: str) -> str:
+    tx.append(Origin(1, "user:t", "c"), Event("note.made", "note", name, 1, {"name": name}))
+    return name
+
+
+async def noted(database: Database) -> list[str]:
+    rows = await database.fetch_all("events_after", xid=0, seq=0, limit=10_000)
+    return [row["aggregate_id"] for row in rows]
+
+
+async def test_a_write_returns_what_its_function_returned_after_the_commit(world: World):
+    assert await world.database.write(note, "a") == "a"
+    assert await noted(world.database) == ["a"]
+
+
+async def test_a_function_that_raises_leaves_nothing_and_its_neighbours_are_kept(world: World):
+    def refuse_early(tx: Transaction) -> None:
+        raise Conflict("early")
+
+    def refuse_late(tx: Transaction) -> None:
+        note(tx, "half")
+        raise Conflict("late")
+
+    def bug(tx: Transaction) -> None:
+        note(tx, "half")
+        raise ZeroDivisionError
+
+    jobs = [refuse_early, refuse_late, bug] * 5
+    calls = [world.database.write(note, f"n{n}") for n in range(15)]
+    outcomes = await asyncio.gather(*calls, *(world.database.write(job) for job in jobs), return_exceptions=True)
+    assert outcomes[:15] == [f"n{n}" for n in range(15)]
+    assert [type(outcome) for outcome in outcomes[15:]] == [Conflict, Conflict, ZeroDivisionError] * 5
+    assert sorted(await noted(world.database)) == sorted(f"n{n}" for n in range(15))
+
+
+async def test_a_wrong_statement_is_a_bug_and_not_a_broken_database(world: World):
+    with pytest.raises(Exception) as raised:
+        await world.database.write(lambda tx: tx.run("task_by_id"))
+    assert not isinstance(raised.value, OpsError)
+    with pytest.raises(Exception) as raised:
+        await world.database.fetch_all("task_by_id")
+    assert not isinstance(raised.value, OpsError)
+    await world.database.write(note, "still works")
+
+
+async def test_a_cancelled_caller_tears_no_transaction_and_the_store_goes_on(world: World):
+    started, go = threading.Event(), threading.Event()
+
+    def slow(tx: Transaction) -> str:
+        started.set()
+        go.wait(10)
+        return note(tx, "slow")
+
+    running = asyncio.create_task(world.database.write(slow))
+    while not started.is_set():
+        await asyncio.sleep(0.001)
+    waiting = [asyncio.create_task(world.database.write(note, f"w{n}")) for n in range(50)]
+    await asyncio.sleep(0)
+    for task in (running, *waiting):
+        task.cancel()
+    await asyncio.gather(running, *waiting, return_exceptions=True)
+    go.set()
+    await world.database.write(note, "after")
+    names = await noted(world.database)
+    assert "slow" in names and "after" in names
+    assert names.count("slow") == 1
+
+
+async def test_a_cancelled_call_that_has_not_begun_is_skipped(sqlite_url: str):
+    database = await Database.open(sqlite_url)
+    try:
+        go = threading.Event()
+        first = asyncio.create_task(database.write(lambda tx: go.wait(10)))
+        await asyncio.sleep(0.01)
+        skipped = asyncio.create_task(database.write(note, "skipped"))
+        await asyncio.sleep(0.01)
+        skipped.cancel()
+        await asyncio.gather(skipped, return_exceptions=True)
+        go.set()
+        await first
+        await database.write(note, "kept")
+        assert await noted(database) == ["kept"]
+    finally:
+        await database.close()
+
+
+async def test_closing_writes_what_is_queued_and_refuses_what_comes_later(url: str):
+    database = await Database.open(url)
+    writes = [asyncio.create_task(database.write(note, f"n{n}")) for n in range(100)]
+    await asyncio.sleep(0)
+    await database.close()
+    assert await asyncio.gather(*writes) == [f"n{n}" for n in range(100)]
+    with pytest.raises(Unavailable, match="shutting down"):
+        await database.write(note, "late")
+    again = await Database.open(url)
+    assert len(await noted(again)) == 100
+    await again.close()
+
+
+async def test_a_caller_whose_turn_does_not_come_is_told_that_the_store_is_busy(sqlite_url: str, monkeypatch):
+    monkeypatch.setattr("mcp_server.persistence.database.WAIT_SECONDS_MAX", 0.05)
+    monkeypatch.setattr("mcp_server.persistence.database.WATCH_EVERY_SECONDS", 0.02)
+    database = await Database.open(sqlite_url)
+    go = threading.Event()
+    try:
+        running = asyncio.create_task(database.write(lambda tx: go.wait(10) and note(tx, "ran")))
+        await asyncio.sleep(0.02)
+        with pytest.raises(Busy, match="Nothing was written"):
+            await database.write(note, "never")
+        go.set()
+        await running
+        assert await noted(database) == ["ran"]
+    finally:
+        go.set()
+        await database.close()
+
+
+async def test_many_writes_share_a_commit(sqlite_url: str):
+    database = await Database.open(sqlite_url)
+    batches: list[int] = []
+    database.on_commit = batches.append
+    reads: list[float] = []
+    database.on_read = reads.append
+    try:
+        await asyncio.gather(*(database.write(note, f"n{n}") for n in range(200)))
+        await noted(database)
+        assert sum(batches) == 200 and len(batches) < 100 and len(reads) == 1
+    finally:
+        await database.close()
+
+
+async def test_a_loop_that_has_gone_does_not_stop_the_writer(sqlite_url: str):
+    database = await Database.open(sqlite_url)
+    try:
+        loop = asyncio.new_event_loop()
+        job = writer.Job(note, ("orphan",), loop, loop.create_future(), 0.0)
+        loop.close()
+        database._writer.submit(job)
+        await database.write(note, "mine")
+        assert await noted(database) == ["orphan", "mine"]
+    finally:
+        await database.close()
+
+
+async def test_listeners_hear_of_changes_by_kind_and_a_lazy_one_costs_nobody_else(world: World):
+    feed = world.database.feed
+    async with feed.listen("note") as listener, feed.listen("other") as other, feed.listen() as lazy:
+        for number in range(30):
+            await asyncio.gather(*(world.database.write(note, f"{number}.{n}") for n in range(50)))
+        heard: list[str] = []
+        while len(heard) < 1500 and (events := await listener.wait(5)):
+            heard += [event["aggregate_id"] for event in events]
+        assert await other.wait(0) == []
+        assert len(heard) >= 1000
+        assert len(await lazy.wait(5)) <= 1000
+    async with feed.listen("note") as listener:
+        await world.database.write(note, "again")
+        assert [event["aggregate_id"] for event in await listener.wait(5)] == ["again"]
+
+
+async def test_a_listener_hears_what_another_process_commits(url: str):
+    """Two stores on one database stand for two processes: they share nothing but the database."""
+    mine, theirs = await Database.open(url), await Database.open(url)
+    try:
+        async with mine.feed.listen("note") as listener:
+            for number in range(5):
+                await theirs.write(note, f"n{number}")
+                assert [event["aggregate_id"] for event in await listener.wait(5)] == [f"n{number}"]
+    finally:
+        await theirs.close()
+        await mine.close()
+
+
+def test_event_data_holds_checked_json_as_it_is():
+    assert event_json({"a": 1, "b": RawJson('{"x":[1]}'), "c": None}) == '{"a":1,"c":null,"b":{"x":[1]}}'
+    assert event_json({"b": RawJson("[]")}) == '{"b":[]}'
+    assert event_json({}) == "{}"
+
+
+@pytest.mark.parametrize("bad", ["", "desk.db", "mysql://x", "sqlite://desk.db"])
+def test_a_database_url_that_nobody_knows_is_refused_with_examples(bad: str):
+    with pytest.raises(ValidationFailed, match="sqlite:///relative.db"):
+        make_backend(bad)

@@ -1,0 +1,232 @@
+"""What can go wrong with a file: each failure gives one clear error and damages nothing."""
+
+import asyncio
+import os
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mcp_server.domain.errors import Busy, Unavailable
+from mcp_server.persistence import sqlite
+from mcp_server.persistence.database import Database
+from mcp_server.persistence.inspection import inspect_database
+from mcp_server.persistence.sqlite import SqliteFile, is_safe, load_library, require_safe_library
+from tests.persistence.test_database import note, noted
+
+pytestmark = pytest.mark.anyio
+
+
+def path_of(url: str) -> Path:
+    return Path(url.removeprefix("sqlite:///"))
+
+
+async def store(url: str, *names: str) -> list[str]:
+    database = await Database.open(url)
+    try:
+        for name in names:
+            await database.write(note, name)
+        return await noted(database)
+    finally:
+        await database.close()
+
+
+def problems(url: str) -> list[str]:
+    return [finding.name for finding in inspect_database(url) if not finding.ok]
+
+
+async def test_a_full_disk_is_told_at_the_call_and_what_was_stored_stays(sqlite_url: str):
+    await store(sqlite_url, "before")
+    database = await Database.open(sqlite_url)
+    try:
+
+        def fill(tx) -> None:
+            tx._connection.execute("PRAGMA max_page_count = 1", {})
+            for number in range(500):
+                note(tx, "x" * 200 + str(number))
+
+        with pytest.raises(Unavailable, match=r"desk\.db cannot grow: the disk is full.*free space"):
+            await database.write(fill)
+        await database.write(lambda tx: tx._connection.execute("PRAGMA max_page_count = 1000000", {}) and None)
+        await database.write(note, "after")
+        assert await noted(database) == ["before", "after"]
+    finally:
+        await database.close()
+
+
+async def test_one_failing_call_in_a_batch_does_not_take_the_others_with_it(sqlite_url: str):
+    database = await Database.open(sqlite_url)
+    try:
+
+        def disk_error(tx) -> None:
+            error = load_library().OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+            raise error
+
+        outcomes = await asyncio.gather(
+            *(database.write(note, f"n{n}") for n in range(5)),
+            database.write(disk_error),
+            *(database.write(note, f"n{n}") for n in range(5, 9)),
+            return_exceptions=True,
+        )
+        assert isinstance(outcomes[5], Unavailable)
+        assert sorted(await noted(database)) == [f"n{n}" for n in range(9)]
+    finally:
+        await database.close()
+
+
+async def test_a_file_locked_by_another_program_is_busy_and_works_again_later(sqlite_url: str, monkeypatch):
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_SECONDS", 0.05)
+    database = await Database.open(sqlite_url)
+    other = SqliteFile(path_of(sqlite_url)).connect()
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Busy, match="is locked by another program.*Nothing was written"):
+            await database.write(note, "refused")
+        other.execute("ROLLBACK")
+        await database.write(note, "fine")
+        assert await noted(database) == ["fine"]
+    finally:
+        other.close()
+        await database.close()
+
+
+async def test_a_file_that_is_no_database_is_refused_at_start_and_left_as_it_is(sqlite_url: str):
+    path_of(sqlite_url).write_text("my diary, which is precious\n" * 100)
+    with pytest.raises(Unavailable, match="is not an SQLite database.*--database"):
+        await Database.open(sqlite_url)
+    assert path_of(sqlite_url).read_text().startswith("my diary")
+    assert "database_integrity" in problems(sqlite_url)
+
+
+async def test_a_damaged_file_is_told_with_the_remedy(sqlite_url: str):
+    await store(sqlite_url, *(f"n{n}" for n in range(400)))
+    path = path_of(sqlite_url)
+    content = bytearray(path.read_bytes())
+    for page in range(2, len(content) // 4096):
+        content[page * 4096 : page * 4096 + 64] = b"\xff" * 64
+    path.write_bytes(content)
+    with pytest.raises(Unavailable, match="is damaged.*backup"):
+        await store(sqlite_url, "more")
+    assert "database_integrity" in problems(sqlite_url)
+
+
+async def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Unavailable, match="cannot be used"):
+        await Database.open(f"sqlite:///{tmp_path}/file/desk.db")
+
+
+async def test_a_file_that_this_user_may_not_write_is_told(sqlite_url: str, tmp_path: Path):
+    await store(sqlite_url, "kept")
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to become a user who may not write")
+    path = path_of(sqlite_url)
+    for parent in tmp_path.parents[: len(tmp_path.parents) - 2]:
+        parent.chmod(parent.stat().st_mode | stat.S_IXOTH | stat.S_IROTH)
+    tmp_path.chmod(0o777)
+    path.chmod(0o444)
+    (tmp_path / "desk.db.lock").chmod(0o666)
+    script = (
+        "import os, asyncio, sys, concurrent.futures.thread\n"
+        "from mcp_server.persistence.database import Database\n"
+        "from mcp_server.persistence.inspection import inspect_database\n"
+        "from mcp_server.persistence import sqlite_backend, inspection\n"
+        "os.setuid(65534)\n"
+        "print([f.name for f in inspect_database(sys.argv[1]) if not f.ok])\n"
+        "try: asyncio.run(Database.open(sys.argv[1]))\n"
+        "except Exception as e: print(type(e).__name__, e)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, sqlite_url], capture_output=True, text=True, timeout=60)
+    assert "['database_file']" in done.stdout, done.stderr
+    assert "Unavailable" in done.stdout and "read-only" in done.stdout and "write permission" in done.stdout
+    path.chmod(0o644)
+    assert await store(sqlite_url) == ["kept"]
+
+
+async def test_a_database_from_a_newer_version_is_refused_and_not_touched(sqlite_url: str):
+    await store(sqlite_url, "kept")
+    connection = SqliteFile(path_of(sqlite_url)).connect()
+    connection.execute("INSERT INTO migrations (number, name, checksum) VALUES (99, 'future', 'x')")
+    connection.close()
+    with pytest.raises(Unavailable, match=r"has schema 99, but this version knows only up to \d+.*Upgrade"):
+        await Database.open(sqlite_url)
+    assert problems(sqlite_url) == ["database_schema"]
+
+
+async def test_a_migration_that_was_edited_is_refused(sqlite_url: str):
+    await store(sqlite_url)
+    connection = SqliteFile(path_of(sqlite_url)).connect()
+    connection.execute("UPDATE migrations SET checksum = 'x'")
+    connection.close()
+    with pytest.raises(Unavailable, match="another edition of migration 1"):
+        await Database.open(sqlite_url)
+
+
+async def test_an_existing_file_is_copied_before_it_is_migrated(sqlite_url: str, monkeypatch):
+    from mcp_server.persistence import migrate
+
+    await store(sqlite_url, "kept")
+    real = migrate.migrations("sqlite")
+    added = migrate.Migration(2, "more", "-- a comment\nCREATE TABLE more (id TEXT) STRICT;")
+    monkeypatch.setattr(migrate, "migrations", lambda engine: [*real, added])
+    assert await store(sqlite_url) == ["kept"]
+    (copy,) = path_of(sqlite_url).parent.glob("desk.db.before-0002-*")
+    rescued = copy.with_name("rescued.db")
+    shutil.copy(copy, rescued)
+    monkeypatch.undo()
+    assert await store(f"sqlite:///{rescued}") == ["kept"]
+
+
+async def test_a_migration_that_fails_changes_nothing(sqlite_url: str, monkeypatch):
+    from mcp_server.persistence import migrate
+
+    await store(sqlite_url, "kept")
+    real = migrate.migrations("sqlite")
+    broken = migrate.Migration(2, "broken", "CREATE TABLE more (id TEXT) STRICT; CREATE NONSENSE;")
+    monkeypatch.setattr(migrate, "migrations", lambda engine: [*real, broken])
+    with pytest.raises(load_library().OperationalError):
+        await Database.open(sqlite_url)
+    monkeypatch.undo()
+    assert await store(sqlite_url) == ["kept"]
+
+
+@pytest.mark.parametrize(
+    ("version", "safe"),
+    [((3, 40, 1), False), ((3, 44, 5), False), ((3, 44, 6), True), ((3, 45, 0), False), ((3, 50, 7), True)]
+    + [((3, 51, 2), False), ((3, 51, 3), True), ((3, 53, 4), True)],
+)
+def test_versions_of_sqlite_that_corrupt_shared_files_are_known(version, safe: bool):
+    assert is_safe(version) is safe
+
+
+def test_an_unsafe_sqlite_is_refused_with_the_remedy_unless_allowed(monkeypatch):
+    monkeypatch.setattr(sqlite, "library_version", lambda: (3, 40, 1))
+    with pytest.raises(Unavailable, match="pip install pysqlite3"):
+        require_safe_library(allow_unsafe=False)
+    require_safe_library(allow_unsafe=True)
+    monkeypatch.setattr("mcp_server.persistence.inspection.library_version", lambda: (3, 40, 1))
+    assert "sqlite_library" in problems("sqlite:////nowhere/desk.db")
+
+
+def test_the_standard_library_serves_where_pysqlite3_has_no_wheel(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pysqlite3.dbapi2", None)
+    assert load_library() is sqlite3
+
+
+def test_looking_at_a_database_creates_nothing(tmp_path: Path):
+    assert [f.ok for f in inspect_database(f"sqlite:///{tmp_path}/sub/desk.db")] == [True, True]
+    assert list(tmp_path.iterdir()) == []
+    assert [f.ok for f in inspect_database("nonsense")] == [False]
+
+
+def test_a_file_without_our_tables_is_described_as_empty(sqlite_url: str):
+    connection = SqliteFile(path_of(sqlite_url)).connect()
+    connection.execute("CREATE TABLE t (x)")
+    connection.close()
+    (schema,) = [f for f in inspect_database(sqlite_url) if f.name == "database_schema"]
+    assert schema.ok and "migrations [1] are applied" in schema.detail

@@ -1,0 +1,57 @@
+"""Named statements and migrations: both engines say the same things."""
+
+import re
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from mcp_server.persistence import statements as module
+from mcp_server.persistence.migrate import migrations
+from mcp_server.persistence.sqlite import SqliteFile
+from mcp_server.persistence.statements import dialect, statements
+
+
+def test_both_engines_know_the_same_statements_with_the_same_parameters():
+    sqlite, postgres = statements("sqlite"), statements("postgres")
+    assert sqlite.keys() == postgres.keys()
+    for name, text in sqlite.items():
+        ours = set(re.findall(r"(?<![:\w']):([a-z_][a-z0-9_]*)", text))
+        theirs = set(re.findall(r"%\((\w+)\)s", postgres[name]))
+        assert theirs == ours, name
+
+
+def test_both_engines_have_the_same_migrations():
+    assert [(m.number, m.name) for m in migrations("sqlite")] == [(m.number, m.name) for m in migrations("postgres")]
+
+
+def test_both_engines_have_the_same_tables_and_columns(tmp_path: Path, postgres_url: str):
+    connection = SqliteFile(tmp_path / "x.db").connect()
+    for migration in migrations("sqlite"):
+        for statement in migration.statements():
+            connection.execute(statement)
+    tables = [r[0] for r in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    ours = {(t, c[1]) for t in tables for c in connection.execute(f"PRAGMA table_info({t})") if "sqlite" not in t}
+    connection.close()
+    with psycopg.connect(postgres_url) as server:
+        query = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'"
+        theirs = set(server.execute(query).fetchall())
+    assert theirs - ours == {("events", "xid"), ("migrations", "number"), ("migrations", "name"), ("migrations", "checksum")}
+    assert ours <= theirs
+
+
+def test_parameters_take_the_drivers_form_and_casts_stay():
+    assert dialect("a = :a AND b::text LIKE '%x' {{skip_locked}}", "postgres") == (
+        "a = %(a)s AND b::text LIKE '%%x' FOR UPDATE SKIP LOCKED"
+    )
+    assert dialect("a = :a {{for_update}}", "sqlite") == "a = :a"
+
+
+def test_a_name_that_is_defined_twice_is_a_mistake(monkeypatch):
+    twice = [("x", None, "SELECT 1"), ("x", None, "SELECT 2")]
+    monkeypatch.setattr(module, "_sections", lambda text: twice)
+    statements.cache_clear()
+    with pytest.raises(ValueError, match="x is defined twice"):
+        statements("sqlite")
+    monkeypatch.undo()
+    statements.cache_clear()
