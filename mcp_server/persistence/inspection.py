@@ -47,7 +47,12 @@ def _library() -> Finding:
 
 def _sqlite_file(backend: SqliteBackend) -> list[Finding]:
     path = backend.file.path
-    if not path.exists():
+    try:
+        exists = path.exists()
+    except OSError as error:
+        remedy = "Let this user into the folder, or choose another database."
+        return [Finding("database_file", False, f"{path} cannot be reached: {error.strerror}.", remedy)]
+    if not exists:
         folder = next(parent for parent in path.absolute().parents if parent.exists())
         if os.access(folder, os.W_OK):
             return [Finding("database_file", True, f"{path} does not exist yet; the first start creates it.")]

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Any, Protocol
 
@@ -35,6 +36,7 @@ class AnyConnection(Protocol):
     def execute(self, sql: Any, parameters: Any = ..., /) -> Any: ...
 
 
+@cache
 def migrations(engine: Engine) -> list[Migration]:
     """Every migration of an engine, in order."""
     folder = files("mcp_server.persistence").joinpath("migrations", engine)
@@ -65,6 +67,8 @@ def migrate(
     connection.execute(
         "CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL)"
     )
+    # Changes nothing, but fails where nothing can be written: better told at start than at the first call that writes.
+    connection.execute("DELETE FROM migrations WHERE FALSE")
     known = migrations(engine)
     applied = dict(connection.execute("SELECT number, checksum FROM migrations").fetchall())
     require_known(applied, known, database)

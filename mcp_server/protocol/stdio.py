@@ -11,12 +11,13 @@ import os
 import select
 import sys
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Generator
+from contextlib import contextmanager
 from typing import Any
 
 import anyio
 import mcp_types as types
+from anyio.abc import TaskGroup
 from mcp.server.lowlevel import Server
 from mcp.shared._context_streams import ContextReceiveStream, ContextSendStream, create_context_streams
 from mcp.shared.message import SessionMessage
@@ -27,6 +28,7 @@ LINE_BYTES_MAX = 16 * 1024 * 1024
 PIPE_BUF = 4096
 """POSIX: a pipe that polls writable takes this much without blocking."""
 
+Incoming = SessionMessage | Exception
 FINISH_SECONDS = 1.0
 """How long answers under way may take once stdin has ended."""
 
@@ -35,14 +37,17 @@ async def serve_stdio(server: Server[Any], stop: anyio.Event) -> None:
     """Serve one client until stdin ends or `stop` is set."""
     with _own_descriptors() as (stdin, stdout):
         connection = _Connection(stdin, stdout)
-        async with connection.streams() as (read_stream, write_stream), anyio.create_task_group() as group:
+        async with anyio.create_task_group() as group:
 
             async def stopper() -> None:
                 await stop.wait()
                 group.cancel_scope.cancel()
 
             group.start_soon(stopper)
+            read_stream, write_stream = connection.open(group)
             await server.run(read_stream, write_stream, server.create_initialization_options())
+            with anyio.move_on_after(FINISH_SECONDS):
+                await connection.all_sent.wait()
             group.cancel_scope.cancel()
 
 
@@ -56,20 +61,17 @@ class _Connection:
         self._room = threading.Semaphore(CHUNKS_AHEAD_MAX)
         self._unanswered: set[str | int] = set()
         self._all_answered = asyncio.Event()
+        self.all_sent = asyncio.Event()
 
-    @asynccontextmanager
-    async def streams(
-        self,
-    ) -> AsyncGenerator[tuple[ContextReceiveStream[SessionMessage | Exception], ContextSendStream[SessionMessage]]]:
-        """The message streams that the SDK's server runs on."""
-        to_server, read_stream = create_context_streams[SessionMessage | Exception](0)
+    def open(self, group: TaskGroup) -> tuple[ContextReceiveStream[Incoming], ContextSendStream[SessionMessage]]:
+        """The message streams that the SDK's server runs on, fed and drained by tasks of `group`."""
+        to_server, read_stream = create_context_streams[Incoming](0)
         write_stream, from_server = create_context_streams[SessionMessage](0)
         loop = asyncio.get_running_loop()
         threading.Thread(target=self._read, args=(loop,), name="stdin-reader", daemon=True).start()
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._deliver, to_server)
-            group.start_soon(self._send, from_server)
-            yield read_stream, write_stream
+        group.start_soon(self._deliver, to_server)
+        group.start_soon(self._send, from_server)
+        return read_stream, write_stream
 
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
         """Runs in the reader thread: chunks go to the loop, a bounded number ahead of it."""
@@ -86,7 +88,7 @@ class _Connection:
             if not chunk:
                 return
 
-    async def _deliver(self, to_server: ContextSendStream[SessionMessage | Exception]) -> None:
+    async def _deliver(self, to_server: ContextSendStream[Incoming]) -> None:
         async with to_server:
             async for line in self._lines():
                 try:
@@ -130,6 +132,7 @@ class _Connection:
                     await anyio.to_thread.run_sync(_write_all, self._stdout, line, abandon_on_cancel=True)
                 if isinstance(message, (types.JSONRPCResponse, types.JSONRPCError)) and message.id is not None:
                     self._answered(message.id)
+        self.all_sent.set()
 
     def _answered(self, request_id: str | int) -> None:
         self._unanswered.discard(request_id)

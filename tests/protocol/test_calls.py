@@ -1,0 +1,259 @@
+"""The MCP surface through the SDK's own client, in both eras, in memory."""
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from mcp.client import Client
+from mcp.shared.exceptions import MCPError
+from mcp_types import ResourceTemplateReference
+
+from mcp_server.app import open_app
+from mcp_server.config import Settings, load_settings
+from mcp_server.domain.errors import ValidationFailed
+from mcp_server.domain.users import Permission
+from tools import TOOLS
+from tools.spec import READ, Arguments, Result, Tool
+
+pytestmark = pytest.mark.anyio
+
+
+async def _bug(desk: Any, call: Any, args: Any) -> Result:
+    raise ZeroDivisionError("secret detail")
+
+
+BUG = Tool("bug", "Bug", "Fails as a bug does.", "system", Permission.TASKS_READ, READ, Arguments, Result, _bug, str)
+
+
+@pytest.fixture(params=["auto", "legacy"])
+def era(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+def settings(tmp_path: Path, **flags: Any) -> Settings:
+    return load_settings(database=f"sqlite:///{tmp_path / 'desk.db'}", **flags)
+
+
+@asynccontextmanager
+async def connected(tmp_path: Path, era: Any, **flags: Any) -> AsyncGenerator[Client]:
+    async with (
+        open_app(settings(tmp_path, **flags), extra_tools=(BUG,)) as app,
+        Client(app.server, mode=era) as client,
+    ):
+        yield client
+
+
+async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
+    result = await client.call_tool(tool, arguments)
+    assert not result.is_error, result.content
+    return result.structured_content or {}
+
+
+async def refused(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
+    result = await client.call_tool(tool, arguments)
+    assert result.is_error
+    return (result.structured_content or {})["error"]
+
+
+async def work_through_everything(client: Client) -> list[tuple[str, dict[str, Any]]]:
+    """Call every tool once, so that each answer can be checked against its output schema."""
+    answers: list[tuple[str, dict[str, Any]]] = []
+
+    async def step(tool: str, **arguments: Any) -> dict[str, Any]:
+        answer = await call(client, tool, **arguments)
+        answers.append((tool, answer))
+        return answer
+
+    agent = await step("agents_register", name="a", capabilities=[{"name": "x"}], instance={"label": "l", "pid": 1})
+    agent_id = agent["agent"]["id"]
+    created = await step("tasks_create", tasks=[{"title": "t", "input": {"n": None}}, {"title": "u", "depends_on": ["#0"]}])
+    first, second = (task["id"] for task in created["tasks"])
+    claim = (await step("tasks_claim", agent_id=agent_id, instance_id=agent["instance_id"]))["claims"][0]
+    token = claim["lease_token"]
+    await step("tasks_report", task_id=first, lease_token=token, progress={"percent": 1, "message": "m"})
+    await step("tasks_wait", task_id=first, until="running", wait_seconds=0)
+    await step("tasks_finish", task_id=first, lease_token=token, outcome="completed", result=[1], usage={"cost_usd": 1})
+    await step("tasks_finish", task_id=first, lease_token=token, outcome="completed", result=[1])
+    await step("tasks_wait", task_id=second, wait_seconds=0)
+    await step("tasks_control", task_ids=[second, "task_none"], action="pause")
+    await step("tasks_claim", agent_id=agent_id, kinds=["other"])
+    for narrowed in ({"task_id": second}, {"limit": 1}):
+        await step("tasks_find", **narrowed)
+    for narrowed in ({"agent_id": agent_id}, {"for_task": second}, {"limit": 1}):
+        await step("agents_find", **narrowed)
+    await step("state_set", namespace="n", key="k", value={"a": 1}, expected_version=0, tags=["t"], ttl_seconds=60)
+    await step("state_set", namespace="n", key="k", value={"a": 2}, merge=True, base_version=1)
+    await step("state_patch", namespace="n", key="k", merge_patch={"b": 1})
+    await step("state_patch", namespace="n", key="k", json_patch=[{"op": "copy", "from": "/a", "path": "/c"}])
+    await step("state_history", namespace="n", key="k", diff=True)
+    await step("state_restore", namespace="n", key="k", version=1)
+    await step("state_get", namespace="n", key="k")
+    await step("state_set", namespace="n", key="null", value=None)
+    assert (await step("state_get", namespace="n", key="null"))["document"]["value"] is None
+    await step("state_find")
+    await step("state_find", namespace="n", limit=1)
+    lock = (await step("locks_acquire", name="l", owner="a"))["lock"]
+    await step("locks_acquire", name="l", owner="b")
+    await step("locks_release", name="l", owner="a", fencing_token=lock["fencing_token"], renew_seconds=5)
+    await step("locks_release", name="l", owner="a", fencing_token=lock["fencing_token"])
+    await step("events_read", type="task.*")
+    await step("agents_control", agent_id=agent_id, action="pause", reason="r")
+    return answers
+
+
+async def test_every_answer_of_every_tool_matches_its_output_schema_and_holds_no_nulls(tmp_path: Path, era: Any):
+    async with connected(tmp_path, era) as client:
+        schemas = {tool.name: tool.output_schema for tool in (await client.list_tools()).tools}
+        answers = await work_through_everything(client)
+        assert {tool for tool, _ in answers} == {tool.name for tool in TOOLS}
+        for tool, answer in answers:
+            jsonschema.validate(answer, schemas[tool])
+
+
+async def test_the_text_of_an_answer_stands_alone(tmp_path: Path, era: Any):
+    async with connected(tmp_path, era) as client:
+        result = await client.call_tool("state_set", {"namespace": "n", "key": "k", "value": 1})
+        sentence, data = result.content[0].text.split("\n", 1)
+        assert sentence == "n/k is at version 1."
+        assert json.loads(data) == result.structured_content
+
+
+async def test_a_refusal_says_what_was_wrong_what_is_true_and_what_to_do(tmp_path: Path, era: Any):
+    async with connected(tmp_path, era) as client:
+        error = await refused(client, "state_get", namespace="n", key="none")
+        assert (error["code"], error["details"]) == ("not_found", {"namespace": "n", "key": "none"})
+        assert error["message"] == "There is no document n/none. List what there is: state_find(namespace='n')."
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "says"),
+    [
+        ("state_get", {"namespace": "n", "key": "k", "bogus": 1}, "bogus: unknown argument. state_get accepts: namespace"),
+        ("state_get", {}, "namespace: Field required; key: Field required"),
+        ("tasks_create", {"tasks": [{"title": "t", "x": 1}]}, "tasks.0.x: unknown argument"),
+        ("tasks_create", {"tasks": []}, "at least 1 item"),
+        ("tasks_create", {"tasks": [{"title": "a\u0000b"}]}, "NUL character"),
+        ("tasks_claim", {"agent_id": "a", "wait_seconds": 51}, "less than or equal to 50"),
+        ("tasks_finish", {"task_id": "t", "lease_token": 1, "outcome": "failed"}, "needs `error`"),
+        (
+            "tasks_finish",
+            {"task_id": "t", "lease_token": 1, "outcome": "failed", "error": {"message": "m"}, "result": 1},
+            "has no `result`",
+        ),
+        ("state_patch", {"namespace": "n", "key": "k"}, "exactly one"),
+        ("state_set", {"namespace": "n", "key": "k", "value": 1, "merge": True}, "merge needs base_version"),
+        ("state_set", {"namespace": "a/b", "key": "k", "value": 1}, "namespace: String should match"),
+    ],
+)
+async def test_bad_arguments_are_refused_with_the_place_and_the_reason(tmp_path: Path, era, tool, arguments, says):
+    async with connected(tmp_path, era) as client:
+        error = await refused(client, tool, **arguments)
+        assert error["code"] == "validation" and says in error["message"]
+        assert (await call(client, "events_read"))["events"] == []
+
+
+async def test_a_bug_shows_the_caller_only_its_correlation_id(tmp_path: Path, era: Any):
+    async with connected(tmp_path, era) as client:
+        error = await refused(client, "bug")
+        assert error["code"] == "unavailable" and error["details"]["correlation_id"] in error["message"]
+        assert "secret" not in json.dumps(error) and "Zero" not in json.dumps(error)
+
+
+async def test_unknown_tools_prompts_and_resources_are_invalid_params(tmp_path: Path, era: Any):
+    async with connected(tmp_path, era) as client:
+        for attempt in (
+            client.call_tool("nope", {}),
+            client.get_prompt("nope"),
+            client.get_prompt("plan-project"),
+            client.get_prompt("plan-project", {"goal": "g", "extra": "e"}),
+            client.read_resource("ops://nope"),
+            client.read_resource("ops://tasks/task_none"),
+            client.read_resource("ops://state/n/k?version=x"),
+        ):
+            with pytest.raises(MCPError) as error:
+                await attempt
+            assert error.value.code == -32602
+
+
+async def test_prompts_are_filled_in(tmp_path: Path, era: Any):
+    async with connected(tmp_path, era) as client:
+        names = {prompt.name: prompt for prompt in (await client.list_prompts()).prompts}
+        assert set(names) == {"plan-project", "triage-failures", "hand-over"}
+        given = {"plan-project": {"goal": "GOAL"}, "triage-failures": {"kind": "GOAL"}, "hand-over": {"agent_id": "GOAL"}}
+        for name, arguments in given.items():
+            assert "GOAL" in (await client.get_prompt(name, arguments)).messages[0].content.text
+        assert "of kind" not in (await client.get_prompt("triage-failures")).messages[0].content.text
+
+
+async def test_resources_are_listed_templated_and_read(tmp_path: Path, era: Any):
+    async with connected(tmp_path, era) as client:
+        await work_through_everything(client)
+        listed = [str(resource.uri) for resource in (await client.list_resources()).resources]
+        assert listed == ["ops://agents", "ops://tasks", "ops://events", "ops://health"]
+        templates = [t.uri_template for t in (await client.list_resource_templates()).resource_templates]
+        assert "ops://state/{namespace}/{+key}{?version}" in templates
+        task = (await call(client, "tasks_find", limit=1))["tasks"][0]["id"]
+        agent = (await call(client, "agents_find", limit=1))["agents"][0]["id"]
+        for uri in [*listed, f"ops://tasks/{task}", f"ops://agents/{agent}", "ops://state/n/k", "ops://events?after=3"]:
+            (content,) = (await client.read_resource(uri)).contents
+            assert content.mime_type == "application/json" and json.loads(content.text)
+        (content,) = (await client.read_resource("ops://state/n/k?version=1")).contents
+        assert json.loads(content.text)["value"] == {"a": 1}
+
+
+async def test_completions_are_offered_for_resource_templates(tmp_path: Path, era: Any):
+    async with connected(tmp_path, era) as client:
+        await call(client, "state_set", namespace="notes", key="one", value=1)
+        ref = ResourceTemplateReference(uri="ops://state/{namespace}/{+key}{?version}")
+        found = await client.complete(ref, {"name": "namespace", "value": "no"})
+        assert found.completion.values == ["notes"]
+        found = await client.complete(ref, {"name": "key", "value": ""}, context_arguments={"namespace": "notes"})
+        assert found.completion.values == ["one"]
+
+
+async def test_a_waiting_call_sends_progress(tmp_path: Path, era: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("mcp_server.services.waiting.PROGRESS_EVERY_SECONDS", 0.05)
+    heard: list[float] = []
+
+    async def progress(done: float, total: float | None, message: str | None) -> None:
+        heard.append(done)
+
+    async with connected(tmp_path, era) as client:
+        await client.call_tool("events_read", {"wait_seconds": 0.5}, progress_callback=progress)
+    assert heard and heard == sorted(heard)
+
+
+async def test_the_offer_can_be_narrowed_and_nothing_widens_it_again(tmp_path: Path, era: Any):
+    async with connected(tmp_path, era, toolsets="state", exclude_tools="state_restore") as client:
+        names = {tool.name for tool in (await client.list_tools()).tools}
+        assert names == {t.name for t in TOOLS if t.toolset == "state"} - {"state_restore"} | {"bug"}
+        assert "ops://agents" not in [str(r.uri) for r in (await client.list_resources()).resources]
+        with pytest.raises(MCPError):
+            await client.call_tool("tasks_create", {"tasks": [{"title": "t"}]})
+    async with connected(tmp_path, era, read_only=True) as client:
+        assert all(tool.annotations.read_only_hint for tool in (await client.list_tools()).tools)
+    async with connected(tmp_path, era, role="viewer") as client:
+        assert "state_set" not in {tool.name for tool in (await client.list_tools()).tools}
+        error = await refused(client, "state_set", namespace="n", key="k", value=1)
+        assert error["code"] == "permission_denied"
+
+
+async def test_a_misspelt_toolset_is_told_before_anything_is_opened(tmp_path: Path):
+    for flags in ({"toolsets": "bogus"}, {"exclude_tools": "bogus"}):
+        with pytest.raises(ValidationFailed, match="bogus"):
+            async with open_app(settings(tmp_path, **flags)):
+                raise AssertionError("it opened")
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_the_callers_trace_id_becomes_the_correlation_id(tmp_path: Path, era: Any):
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    async with connected(tmp_path, era) as client:
+        meta: Any = {"traceparent": f"00-{trace}-b7ad6b7169203331-01"}
+        await client.call_tool("state_set", {"namespace": "n", "key": "k", "value": 1}, meta=meta)
+        events = (await call(client, "events_read"))["events"]
+        assert [event["correlation_id"] for event in events] == [trace]

@@ -1,0 +1,156 @@
+"""The HTTP transports: real sockets, identity, and who is kept out."""
+
+import asyncio
+import hashlib
+import json
+import signal
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from mcp.client import Client
+from mcp.client.sse import sse_client
+
+from mcp_server.domain.errors import ValidationFailed
+from mcp_server.protocol.http import HttpOptions, is_loopback
+from mcp_server.protocol.identity import FileTokens
+from tests.processes import RawClient, start
+
+pytestmark = pytest.mark.anyio
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@asynccontextmanager
+async def http_server(url: str, *options: str, transport: str = "http") -> AsyncGenerator[tuple[str, RawClient]]:
+    port = free_port()
+    process = await start(url, "--transport", transport, "--port", str(port), *options)
+    base = f"http://127.0.0.1:{port}"
+    try:
+        async with httpx2.AsyncClient() as http:
+            for _ in range(200):
+                try:
+                    if (await http.get(f"{base}/health")).status_code == 200:
+                        break
+                except httpx2.TransportError:
+                    await asyncio.sleep(0.05)
+        yield base, process
+    finally:
+        if process.process.returncode is None:
+            process.process.send_signal(signal.SIGTERM)
+            await asyncio.wait_for(process.process.wait(), 10)
+        process.process._transport.close()
+
+
+def tokens_file(tmp_path: Path, **holders: str) -> Path:
+    path = tmp_path / "tokens.toml"
+    entries = []
+    for token, holder in holders.items():
+        kind, id_, role = holder.split(":")
+        digest = hashlib.sha256(token.encode()).hexdigest()
+        entries.append(f'[[tokens]]\nsha256 = "{digest}"\nkind = "{kind}"\nid = "{id_}"\nrole = "{role}"\n')
+    path.write_text("".join(entries))
+    return path
+
+
+@pytest.mark.parametrize("era", ["auto", "legacy"])
+async def test_streamable_http_serves_both_eras_and_ends_politely(sqlite_url: str, era: Any):
+    async with http_server(sqlite_url) as (base, process):
+        async with Client(f"{base}/mcp", mode=era) as client:
+            result = await client.call_tool("state_set", {"namespace": "n", "key": "k", "value": 1})
+            assert not result.is_error
+            (content,) = (await client.read_resource("ops://state/n/k")).contents
+            assert json.loads(content.text)["value"] == 1
+        async with httpx2.AsyncClient() as http:
+            metrics = (await http.get(f"{base}/metrics")).text
+        assert 'datamcp_calls_total{outcome="ok",what="state_set"} 1.0' in metrics
+        assert "datamcp_events_total 1.0" in metrics
+        process.process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.process.wait(), 2) in (0, -signal.SIGTERM)
+
+
+async def test_legacy_sse_serves_the_same_desk(sqlite_url: str):
+    async with http_server(sqlite_url, transport="sse") as (base, process):
+        async with Client(sse_client(f"{base}/sse"), mode="legacy") as client:
+            assert not (await client.call_tool("state_set", {"namespace": "n", "key": "k", "value": 1})).is_error
+        process.process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.process.wait(), 2) in (0, -signal.SIGTERM)
+
+
+@pytest.mark.parametrize("transport", ["http", "sse"])
+async def test_a_request_that_claims_another_host_or_origin_is_refused(sqlite_url: str, transport: str):
+    """DNS rebinding: a web page must not reach a local server."""
+    path = "/mcp" if transport == "http" else "/sse"
+    async with http_server(sqlite_url, transport=transport) as (base, _), httpx2.AsyncClient() as http:
+        for header, value in (("host", "evil.example"), ("origin", "http://evil.example")):
+            accept = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
+            method = http.post if transport == "http" else http.get
+            answer = await method(f"{base}{path}", headers=accept | {header: value})
+            assert answer.status_code in (403, 421), answer.text
+
+
+async def test_a_token_decides_who_calls_and_no_token_lets_nobody_in(sqlite_url: str, tmp_path: Path):
+    path = tokens_file(tmp_path, secret="user:ann:admin", reader="user:bob:viewer", bot="agent:agent_x:agent")
+    async with http_server(sqlite_url, "--tokens-file", str(path)) as (base, _):
+
+        @asynccontextmanager
+        async def as_(token: str) -> AsyncGenerator[Client]:
+            from mcp.client.streamable_http import streamable_http_client
+
+            headers = {"authorization": f"Bearer {token}"}
+            async with httpx2.AsyncClient(headers=headers) as http:
+                async with Client(streamable_http_client(f"{base}/mcp", http_client=http)) as client:
+                    yield client
+
+        write = ("state_set", {"namespace": "n", "key": "k", "value": 1})
+        async with as_("secret") as client:
+            assert (await client.call_tool(*write)).structured_content["document"]["author"] == "user:ann"
+        async with as_("reader") as client:
+            assert "state_set" not in {tool.name for tool in (await client.list_tools()).tools}
+            assert (await client.call_tool(*write)).structured_content["error"]["code"] == "permission_denied"
+        async with as_("bot") as client:
+            error = (await client.call_tool("tasks_claim", {"agent_id": "agent_y"})).structured_content["error"]
+            assert error["code"] == "permission_denied" and "agent_x" in error["message"]
+        async with httpx2.AsyncClient() as http:
+            for headers in ({}, {"authorization": "Bearer wrong"}):
+                assert (await http.post(f"{base}/mcp", json={}, headers=headers)).status_code == 401
+            assert (await http.get(f"{base}/health")).status_code == 200
+
+
+async def test_listening_elsewhere_without_authentication_is_refused(sqlite_url: str):
+    process = await start(sqlite_url, "--transport", "http", "--host", "0.0.0.0", stderr=asyncio.subprocess.PIPE)
+    _, errors = await process.process.communicate()
+    assert process.process.returncode == 2
+    assert b"Refusing to listen on 0.0.0.0 without authentication" in errors and b"DATAMCP_TOKENS_FILE" in errors
+
+
+def test_only_loopback_addresses_count_as_this_machine(tmp_path: Path):
+    assert is_loopback("127.0.0.1") and is_loopback("::1") and is_loopback("localhost") and is_loopback("127.9.9.9")
+    assert not (is_loopback("0.0.0.0") or is_loopback("192.168.0.1") or is_loopback("example.org"))
+    with pytest.raises(ValidationFailed):
+        HttpOptions("192.168.0.1", 1).require_safe_bind()
+    verifier = FileTokens(tokens_file(tmp_path, t="user:a:admin"))
+    options = HttpOptions("192.168.0.1", 1, ("desk.example.org",), verifier)
+    options.require_safe_bind()
+    assert {"192.168.0.1:*", "desk.example.org"} <= set(options.security().allowed_hosts)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("", "tokens: Field required"), ("[[tokens]]\nsha256 = 'x'", "should match"), ("not toml", "not valid")],
+)
+def test_a_token_file_that_makes_no_sense_is_told(tmp_path: Path, text: str, says: str):
+    path = tmp_path / "tokens.toml"
+    path.write_text(text)
+    with pytest.raises(ValidationFailed, match=says):
+        FileTokens(path)
+    with pytest.raises(ValidationFailed, match="cannot be read"):
+        FileTokens(tmp_path / "none.toml")

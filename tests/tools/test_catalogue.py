@@ -1,0 +1,65 @@
+"""What a model sees of the tools. A definition that drifts fails here; `UPDATE_SNAPSHOTS=1` accepts it."""
+
+import json
+import os
+from pathlib import Path
+
+import jsonschema
+import pytest
+from rs_bpe.bpe import openai
+
+from mcp_server.protocol.tool_calls import definition
+from tools import TOOLS, TOOLSETS
+
+SNAPSHOTS = Path(__file__).parent.parent / "snapshots"
+TOKENS_MAX, TOKENS_TASKS_STATE_MAX, TOOLS_MAX = 6_500, 2_500, 34
+
+
+def wire(tool) -> dict:
+    return definition(tool).model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def tokens(*toolsets: str) -> int:
+    """Tokens (o200k_base) of name, description and input schema."""
+    encoding = openai.o200k_base()
+    seen = [wire(tool) for tool in TOOLS if tool.toolset in toolsets]
+    parts = (f"{t['name']}\n{t['description']}\n{json.dumps(t['inputSchema'], separators=(',', ':'))}" for t in seen)
+    return sum(len(encoding.encode(part)) for part in parts)
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
+def test_a_tools_definition_is_the_one_that_was_agreed(tool):
+    path = SNAPSHOTS / f"{tool.name}.json"
+    text = json.dumps(wire(tool), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    if os.environ.get("UPDATE_SNAPSHOTS"):
+        path.write_text(text)
+    assert path.exists(), f"no snapshot of {tool.name}; run with UPDATE_SNAPSHOTS=1 and review it"
+    assert path.read_text() == text
+
+
+def test_no_snapshot_outlives_its_tool():
+    assert {path.stem for path in SNAPSHOTS.glob("*.json")} == {tool.name for tool in TOOLS}
+
+
+def test_the_tool_list_stays_within_its_budget_of_tokens():
+    counts = {"all": tokens(*TOOLSETS), "tasks,state": tokens("tasks", "state")}
+    print(f"tokens of the tool list: {counts}")
+    assert counts["all"] <= TOKENS_MAX and counts["tasks,state"] <= TOKENS_TASKS_STATE_MAX
+    assert len(TOOLS) <= TOOLS_MAX
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
+def test_every_tool_says_what_it_is_for_and_what_it_may_do(tool):
+    seen = wire(tool)
+    assert seen["name"].split("_")[0] in (tool.toolset, "locks", "events") and seen["title"]
+    assert 20 <= len(seen["description"]) <= 400
+    assert set(seen["annotations"]) == {"title", "readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"}
+    assert tool.hints.read_only == tool.permission.value.endswith(":read")
+    for schema in (seen["inputSchema"], seen["outputSchema"]):
+        jsonschema.Draft202012Validator.check_schema(schema)
+        assert schema["type"] == "object" and "$ref" not in json.dumps(schema)
+    assert seen["inputSchema"]["additionalProperties"] is False
+
+
+def test_names_are_unique():
+    assert len({tool.name for tool in TOOLS}) == len(TOOLS)
