@@ -72,5 +72,7 @@ def no_thread_is_left_behind() -> Generator[None]:
     """Every store thread must end with its test."""
     before = set(threading.enumerate())
     yield
-    left = [t.name for t in set(threading.enumerate()) - before if t.name.startswith("store-") or "aiosqlite" in repr(t)]
+    left = [
+        t.name for t in set(threading.enumerate()) - before if t.name.startswith("store-") or "aiosqlite" in repr(t)
+    ]
     assert left == [], f"threads left behind: {left}"

@@ -56,7 +56,9 @@ class World:
     clock: Clock
     call: Call
 
-    async def agent(self, name: str = "worker", skills: tuple[str, ...] = (), capacity: int = 10, **more: Any) -> AgentView:
+    async def agent(
+        self, name: str = "worker", skills: tuple[str, ...] = (), capacity: int = 10, **more: Any
+    ) -> AgentView:
         capabilities = tuple(Capability(name=skill) for skill in skills)
         spec = AgentSpec(name=name, capabilities=capabilities, max_concurrent_tasks=capacity, **more)
         agent, _, _ = await self.desk.agents.register(self.call, spec, None)
@@ -70,7 +72,9 @@ class World:
         return agent, instance_id
 
     async def tasks(self, *specs: dict[str, Any]) -> list[TaskView]:
-        return await self.desk.tasks.create(self.call, [TaskSpec.model_validate({"title": "t"} | spec) for spec in specs])
+        return await self.desk.tasks.create(
+            self.call, [TaskSpec.model_validate({"title": "t"} | spec) for spec in specs]
+        )
 
     async def task(self, **spec: Any) -> TaskView:
         return (await self.tasks(spec))[0]

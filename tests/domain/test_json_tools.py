@@ -5,11 +5,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_server.domain.errors import Conflict, ValidationFailed
-from mcp_server.domain.json_tools import PatchOperation, differences, escape, json_patch, merge_patch, same, three_way_merge
+from mcp_server.domain.json_tools import (
+    PatchOperation,
+    differences,
+    escape,
+    json_patch,
+    merge_patch,
+    same,
+    three_way_merge,
+)
 
 scalars = st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=3)
 documents = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3), max_leaves=8
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
 )
 objects = st.dictionaries(st.sampled_from("abc~/"), documents, max_size=4)
 

@@ -60,7 +60,9 @@ async def test_a_signal_ends_a_stdio_server_within_two_seconds_and_nothing_is_lo
     client = await start(sqlite_url)
     await client.initialize()
     await client.call("state_set", namespace="n", key="k", value=1)
-    await client.send(id=99, method="tools/call", params={"name": "events_read", "arguments": {"after": "1", "wait_seconds": 40}})
+    await client.send(
+        id=99, method="tools/call", params={"name": "events_read", "arguments": {"after": "1", "wait_seconds": 40}}
+    )
     client.process.send_signal(number)
     assert await asyncio.wait_for(client.process.wait(), 2) == 0
     client.process._transport.close()
@@ -114,7 +116,9 @@ async def test_an_expired_lease_is_handed_on_within_two_seconds_while_any_server
         second = (await two.call("tasks_claim", agent_id=agent, wait_seconds=10))["claims"][0]
         assert asyncio.get_running_loop().time() - started < 3
         assert (second["task"]["id"], second["lease_token"]) == (first["task"]["id"], 2)
-        error = (await one.call("tasks_finish", task_id=first["task"]["id"], lease_token=1, outcome="completed"))["error"]
+        error = (await one.call("tasks_finish", task_id=first["task"]["id"], lease_token=1, outcome="completed"))[
+            "error"
+        ]
         assert error["code"] == "lease_lost"
 
 

@@ -7,10 +7,10 @@ import pytest
 
 from mcp_server.domain.errors import Busy, Conflict, OpsError, Unavailable, ValidationFailed
 from mcp_server.domain.events import Event, Origin
+from mcp_server.domain.values import RawJson
 from mcp_server.persistence import writer
 from mcp_server.persistence.database import Database, make_backend
 from mcp_server.persistence.transaction import Transaction, event_json
-from mcp_server.domain.values import RawJson
 from tests.world import World
 
 pytestmark = pytest.mark.anyio

@@ -36,7 +36,12 @@ def test_both_engines_have_the_same_tables_and_columns(tmp_path: Path, postgres_
     with psycopg.connect(postgres_url) as server:
         query = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'"
         theirs = set(server.execute(query).fetchall())
-    assert theirs - ours == {("events", "xid"), ("migrations", "number"), ("migrations", "name"), ("migrations", "checksum")}
+    assert theirs - ours == {
+        ("events", "xid"),
+        ("migrations", "number"),
+        ("migrations", "name"),
+        ("migrations", "checksum"),
+    }
     assert ours <= theirs
 
 

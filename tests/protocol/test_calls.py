@@ -70,7 +70,9 @@ async def work_through_everything(client: Client) -> list[tuple[str, dict[str, A
 
     agent = await step("agents_register", name="a", capabilities=[{"name": "x"}], instance={"label": "l", "pid": 1})
     agent_id = agent["agent"]["id"]
-    created = await step("tasks_create", tasks=[{"title": "t", "input": {"n": None}}, {"title": "u", "depends_on": ["#0"]}])
+    created = await step(
+        "tasks_create", tasks=[{"title": "t", "input": {"n": None}}, {"title": "u", "depends_on": ["#0"]}]
+    )
     first, second = (task["id"] for task in created["tasks"])
     claim = (await step("tasks_claim", agent_id=agent_id, instance_id=agent["instance_id"]))["claims"][0]
     token = claim["lease_token"]
@@ -132,7 +134,11 @@ async def test_a_refusal_says_what_was_wrong_what_is_true_and_what_to_do(tmp_pat
 @pytest.mark.parametrize(
     ("tool", "arguments", "says"),
     [
-        ("state_get", {"namespace": "n", "key": "k", "bogus": 1}, "bogus: unknown argument. state_get accepts: namespace"),
+        (
+            "state_get",
+            {"namespace": "n", "key": "k", "bogus": 1},
+            "bogus: unknown argument. state_get accepts: namespace",
+        ),
         ("state_get", {}, "namespace: Field required; key: Field required"),
         ("tasks_create", {"tasks": [{"title": "t", "x": 1}]}, "tasks.0.x: unknown argument"),
         ("tasks_create", {"tasks": []}, "at least 1 item"),
@@ -183,7 +189,11 @@ async def test_prompts_are_filled_in(tmp_path: Path, era: Any):
     async with connected(tmp_path, era) as client:
         names = {prompt.name: prompt for prompt in (await client.list_prompts()).prompts}
         assert set(names) == {"plan-project", "triage-failures", "hand-over"}
-        given = {"plan-project": {"goal": "GOAL"}, "triage-failures": {"kind": "GOAL"}, "hand-over": {"agent_id": "GOAL"}}
+        given = {
+            "plan-project": {"goal": "GOAL"},
+            "triage-failures": {"kind": "GOAL"},
+            "hand-over": {"agent_id": "GOAL"},
+        }
         for name, arguments in given.items():
             assert "GOAL" in (await client.get_prompt(name, arguments)).messages[0].content.text
         assert "of kind" not in (await client.get_prompt("triage-failures")).messages[0].content.text

@@ -123,7 +123,9 @@ async def test_metrics_come_from_the_tasks(world: World):
 
 async def test_agents_are_found_by_what_they_are_and_page_by_page(world: World):
     for name in ("ann", "bob", "cy"):
-        await world.agent(name, skills=("paint",) if name != "cy" else ("write",), tags=("red",) if name == "ann" else ())
+        await world.agent(
+            name, skills=("paint",) if name != "cy" else ("write",), tags=("red",) if name == "ann" else ()
+        )
     bob = await world.desk.agents.get_by_name(world.call, "bob")
     await world.desk.agents.control(world.call, bob.id, "pause", None)
     assert await names(world) == ["ann", "bob", "cy"]

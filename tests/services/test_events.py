@@ -59,7 +59,9 @@ async def test_a_row_is_the_fold_of_its_events(world: World):
     task = await world.task(title="fold me", input={"a": None})
     claimed = await world.claim_one(agent)
     await world.desk.tasks.finish(world.call, task.id, claimed.lease_token, result=[1])
-    rows = await world.database.fetch_all("events_after", filters=("aggregate",), xid=0, seq=0, limit=9, aggregate=task.id)
+    rows = await world.database.fetch_all(
+        "events_after", filters=("aggregate",), xid=0, seq=0, limit=9, aggregate=task.id
+    )
     import json
 
     folded: dict = {}

@@ -22,7 +22,15 @@ async def value(world: World, key: str = "k", version: int | None = None):
 
 
 async def find(world: World, **narrowed):
-    options = {"namespace": None, "prefix": None, "tag": None, "text": None, "deleted": False, "limit": 10, "cursor": None}
+    options = {
+        "namespace": None,
+        "prefix": None,
+        "tag": None,
+        "text": None,
+        "deleted": False,
+        "limit": 10,
+        "cursor": None,
+    }
     return await world.desk.state.find(world.call, **(options | narrowed))
 
 
@@ -55,7 +63,9 @@ async def test_keys_are_kept_faithfully(world: World, key: str):
 async def test_a_write_with_an_old_version_is_refused_with_what_it_needs_to_be_resolved(world: World):
     await put(world, {"a": 1, "b": 1})
     await put(world, {"a": 2, "b": 1}, expected_version=1)
-    with pytest.raises(Conflict, match="expected version 1, but ns/k is at version 2, written by user:tester") as refused:
+    with pytest.raises(
+        Conflict, match="expected version 1, but ns/k is at version 2, written by user:tester"
+    ) as refused:
         await put(world, {"a": 1, "b": 3}, expected_version=1)
     details = refused.value.details
     assert (details["current_version"], details["current_value"]) == (2, {"a": 2, "b": 1})
@@ -81,7 +91,9 @@ async def test_of_many_writers_with_the_same_version_exactly_one_wins(world: Wor
         return True
 
     assert sum(await asyncio.gather(*(write(n) for n in range(10)))) == 1
-    new = await asyncio.gather(*(put(world, n, key="new", expected_version=0) for n in range(10)), return_exceptions=True)
+    new = await asyncio.gather(
+        *(put(world, n, key="new", expected_version=0) for n in range(10)), return_exceptions=True
+    )
     assert sum(not isinstance(outcome, Exception) for outcome in new) == 1
     assert all(isinstance(outcome, Conflict) for outcome in new if isinstance(outcome, Exception))
 

@@ -1,0 +1,73 @@
+"""The house's own rules: small files, small functions, every module behind a contract, names that are ours alone."""
+
+import ast
+import tomllib
+from importlib.metadata import distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+PACKAGES = ("mcp_server", "tools", "resources")
+MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+ENTRANCES = {"mcp_server", "mcp_server.app", "mcp_server.__main__", "mcp_server.doctor", "mcp_server.demo"}
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_files_and_functions_stay_small(path: Path):
+    source = path.read_text()
+    assert len(source.splitlines()) <= 400
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < 60, f"{node.name} is too long"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_every_module_says_what_lives_in_it(path: Path):
+    assert ast.get_docstring(ast.parse(path.read_text())), f"{name_of(path)} has no docstring"
+
+
+def test_every_module_stands_behind_an_import_contract():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    covered = {source for contract in contracts for source in contract["source_modules"]}
+    for path in MODULES:
+        name = name_of(path)
+        assert name in ENTRANCES or any(name == c or name.startswith(f"{c}.") for c in covered), name
+
+
+def test_no_dependency_ships_our_import_names():
+    ours = {"data-mcp-server-agent"}
+    for distribution in distributions():
+        if distribution.metadata["Name"] in ours:
+            continue
+        tops = {file.parts[0] for file in distribution.files or () if len(file.parts) > 1}
+        assert not tops & set(PACKAGES), distribution.metadata["Name"]
+
+
+def test_heavy_and_optional_parts_are_not_imported_by_a_start():
+    import subprocess
+    import sys
+
+    probe = (
+        "import sys, mcp_server.app, mcp_server.observability.logs\n"
+        "heavy = ('psycopg', 'psycopg_pool', 'prometheus_client', 'aiortc', 'cloudflare')\n"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_the_manifest_agrees_with_the_package():
+    import json
+
+    from mcp_server import __version__
+
+    manifest = json.loads((ROOT / "server.json").read_text())
+    assert manifest["version"] == __version__ == manifest["packages"][0]["version"]
+    assert manifest["packages"][0]["identifier"] == "data-mcp-server-agent"
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == __version__
+    assert f"## [{__version__}]" in (ROOT / "CHANGELOG.md").read_text()

@@ -1,0 +1,169 @@
+"""The command line and its settings."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mcp_server import __version__
+from mcp_server.config import default_database, load_settings
+from mcp_server.domain.errors import ValidationFailed
+from mcp_server.observability.logs import configure_logs
+from mcp_server.observability.metrics import NoMetrics, PrometheusMetrics
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("DATAMCP_")}
+    return subprocess.run(
+        [sys.executable, "-m", "mcp_server", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+        env=clean | environment,
+    )
+
+
+def test_version_and_help_are_told():
+    assert run("--version").stdout.strip() == f"data-mcp-server-agent, version {__version__}"
+    for command in ((), ("serve",), ("doctor",), ("demo",)):
+        assert "Usage: data-mcp-server-agent" in run(*command, "--help").stdout
+
+
+def test_the_demo_shows_the_main_job_from_beginning_to_end():
+    done = run("demo")
+    assert done.returncode == 0, done.stderr
+    for step in (
+        "Registered agent scribe",
+        "Created task_",
+        "Claimed 1",
+        "is completed; released 1",
+        "lease_lost",
+        "conflict",
+    ):
+        assert step in done.stdout
+    assert "document.set" in done.stdout and "Done." in done.stdout
+
+
+def test_a_demo_step_that_goes_wrong_fails_the_demo(monkeypatch, capsys):
+    from mcp_server import demo
+
+    async def broken(*_: object) -> None:
+        raise ExceptionGroup("steps", [demo.DemoFailed("tasks_create answered nonsense")])
+
+    monkeypatch.setattr(demo, "_demo", broken)
+    assert demo.run_demo() == 1
+    assert "nonsense" in capsys.readouterr().err
+
+
+def test_the_doctor_is_content_with_a_fresh_installation(tmp_path: Path):
+    done = run("doctor", "--database", f"sqlite:///{tmp_path}/desk.db")
+    assert done.returncode == 0 and "everything is fine" in done.stdout
+    report = json.loads(run("doctor", "--json", DATAMCP_DATABASE=f"sqlite:///{tmp_path}/desk.db").stdout)
+    assert report["ok"] and report["version"] == __version__ and report["engine"] == "sqlite"
+    assert {"name", "ok", "detail"} <= set(report["checks"][0])
+
+
+def test_the_doctor_names_the_problem_and_the_remedy(tmp_path: Path):
+    (tmp_path / "desk.db").write_text("not a database" * 100)
+    done = run("doctor", "--database", f"sqlite:///{tmp_path}/desk.db")
+    assert done.returncode == 1 and "FAIL database_integrity" in done.stdout and "->" in done.stdout
+    report = json.loads(run("doctor", "--json", "--database", "postgresql://u:secret@127.0.0.1:1/x").stdout)
+    assert not report["ok"] and report["engine"] == "postgres" and "secret" not in json.dumps(report)
+    done = run("doctor", "--json", DATAMCP_ROLE="king")
+    assert done.returncode == 2 and json.loads(done.stdout)["checks"][0]["name"] == "settings"
+
+
+def test_a_start_that_cannot_succeed_says_why_in_one_line(tmp_path: Path):
+    (tmp_path / "desk.db").write_text("not a database" * 100)
+    for arguments, code, says in (
+        (("--database", f"sqlite:///{tmp_path}/desk.db"), 1, "is not an SQLite database"),
+        (("serve", "--toolsets", "bogus"), 2, "There is no toolset bogus"),
+        (("--config", str(tmp_path / "none.toml")), 2, "cannot be read"),
+        (("--read-only", "serve"), 2, "Put options after the command"),
+    ):
+        done = run(*arguments)
+        assert done.returncode == code and says in done.stderr and "Traceback" not in done.stderr
+        assert done.stdout == ""
+
+
+def test_flags_win_over_environment_and_environment_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    config = tmp_path / "desk.toml"
+    config.write_text('role = "viewer"\nuser = "file"\nport = 1\ntoolsets = ["tasks", "state"]\n')
+    monkeypatch.setenv("DATAMCP_CONFIG", str(config))
+    monkeypatch.setenv("DATAMCP_USER", "environment")
+    monkeypatch.setenv("DATAMCP_PORT", "2")
+    monkeypatch.setenv("DATAMCP_LOG_LEVEL", "WARNING")
+    settings = load_settings(port=3, read_only=None)
+    assert (settings.role.value, settings.user, settings.port, settings.read_only) == (
+        "viewer",
+        "environment",
+        3,
+        False,
+    )
+    assert (settings.toolsets, settings.log_level) == (("tasks", "state"), "warning")
+    monkeypatch.setenv("DATAMCP_TOOLSETS", "agents, tasks")
+    assert load_settings().toolsets == ("agents", "tasks")
+
+
+@pytest.mark.parametrize("text", ["bogus = 1", "port = 99999", "not toml"])
+def test_settings_that_make_no_sense_are_told(tmp_path: Path, text: str):
+    config = tmp_path / "desk.toml"
+    config.write_text(text)
+    with pytest.raises(ValidationFailed):
+        load_settings(config=config)
+
+
+def test_the_database_lies_in_the_users_data_folder_by_default():
+    assert load_settings(database="").database_url == f"sqlite:///{default_database()}"
+    assert default_database().name == "desk.db"
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_logs_are_lines_on_stderr(form, capsys):
+    root = logging.getLogger()
+    before = (root.handlers[:], root.level)
+    try:
+        configure_logs("info", form)
+        logging.getLogger("x").info("hello %s", "world")
+        logging.getLogger("x").debug("hidden")
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "hello world" in line and (form == "console" or json.loads(line)["level"] == "info")
+    finally:
+        root.handlers[:], root.level = before
+
+
+def test_metrics_are_counted_and_read_in_prometheus_form():
+    metrics = PrometheusMetrics()
+    metrics.called("state_get", "ok", 0.1)
+    metrics.committed(3)
+    assert b'datamcp_calls_total{outcome="ok",what="state_get"} 1.0' in metrics.text()
+    nothing = NoMetrics()
+    nothing.called("state_get", "ok", 0.1)
+    nothing.committed(3)
+    assert nothing.text() == b""
+
+
+def test_metrics_are_served_on_loopback_where_a_port_is_set(tmp_path: Path):
+    import urllib.request
+
+    from tests.protocol.test_http import free_port
+
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mcp_server", "--database", f"sqlite:///{tmp_path}/x.db", "--metrics-port", str(port)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    while b"serving" not in process.stderr.readline():
+        assert process.poll() is None
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        assert b"datamcp_commits_total" in answer.read()
+    process.communicate(timeout=10)
+    assert process.returncode == 0
