@@ -1,0 +1,93 @@
+"""Claim + finish cycles through the service layer, in process, synchronous=FULL; and the price of a large table.
+
+    python -m benchmarks.cycles [--callers 64] [--cycles 10000] [--stored 1000000]
+
+Prints cycles per second with 1,000 stored tasks and with `--stored` finished ones, and the ratio of the two.
+"""
+
+import argparse
+import asyncio
+import gc
+import json
+import statistics
+import tempfile
+import time
+from typing import Any
+
+from mcp_server.app import desk_on
+from mcp_server.domain.agents import AgentSpec
+from mcp_server.domain.task_spec import TaskSpec
+from mcp_server.domain.users import SYSTEM
+from mcp_server.persistence.database import Database
+from mcp_server.services.context import Call
+from mcp_server.services.desk import Desk
+
+CALL = Call(SYSTEM, "benchmark")
+
+
+async def cycles_per_second(desk: Desk, agent_id: str, callers: int, cycles: int) -> float:
+    """Create tasks, then let the callers claim and finish them all."""
+    for _ in range(cycles // 100):
+        await desk.tasks.create(CALL, [TaskSpec(title="no-op")] * 100)
+
+    async def caller() -> None:
+        while (claims := await desk.tasks.claim(CALL, agent_id))[0]:
+            claimed = claims[0][0]
+            await desk.tasks.finish(CALL, claimed.task.id, claimed.lease_token, result={"ok": True})
+
+    gc.collect()
+    gc.freeze()  # as `serve` does
+    started = time.perf_counter()
+    await asyncio.gather(*(caller() for _ in range(callers)))
+    return cycles / (time.perf_counter() - started)
+
+
+async def store_finished(database: Database, wanted: int) -> None:
+    """Copy a finished task until there are `wanted` rows."""
+
+    def copy(tx: Any) -> None:
+        connection = tx._connection
+        have = connection.execute("SELECT count(*) FROM tasks", {}).fetchone()[0]
+        described = connection.execute("SELECT name FROM pragma_table_info('tasks') WHERE name <> 'id'", {})
+        kept = ", ".join(row[0] for row in described.fetchall())
+        numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT :more)"
+        model = "(SELECT * FROM tasks WHERE status = 'completed' LIMIT 1)"
+        rows = f"SELECT 'task_' || printf('%012d', n.i), {kept} FROM n, {model}"
+        connection.execute(f"INSERT INTO tasks (id, {kept}) {numbers} {rows}", {"more": max(wanted - have, 0)})
+
+    await database.write(copy)
+
+
+async def measure(callers: int, cycles: int, stored: int) -> dict[str, object]:
+    """Both sizes, on one database."""
+    with tempfile.TemporaryDirectory() as folder:
+        database = await Database.open(f"sqlite:///{folder}/bench.db")
+        try:
+            desk = desk_on(database)
+            agent, _, _ = await desk.agents.register(CALL, AgentSpec(name="bench", max_concurrent_tasks=1000), None)
+            await cycles_per_second(desk, agent.id, callers, 1000)
+            small = [await cycles_per_second(desk, agent.id, callers, cycles) for _ in range(3)]
+            await store_finished(database, stored)
+            large = [await cycles_per_second(desk, agent.id, callers, cycles) for _ in range(3)]
+        finally:
+            await database.close()
+    return {
+        "callers": callers,
+        "cycles_per_second": round(statistics.median(small)),
+        f"cycles_per_second_at_{stored}_stored": round(statistics.median(large)),
+        "slowdown_ratio": round(statistics.median(small) / statistics.median(large), 2),
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--callers", type=int, default=64)
+    parser.add_argument("--cycles", type=int, default=10_000)
+    parser.add_argument("--stored", type=int, default=1_000_000)
+    options = parser.parse_args()
+    print(json.dumps(asyncio.run(measure(options.callers, options.cycles, options.stored)), indent=1))
+
+
+if __name__ == "__main__":
+    main()
