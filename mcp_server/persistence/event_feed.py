@@ -85,7 +85,7 @@ class EventFeed:
 
     @contextlib.asynccontextmanager
     async def listen(self, *aggregate_types: str) -> AsyncGenerator[Listener]:
-        """A listener that misses nothing committed after this is entered."""
+        """A listener that misses nothing committed after this is entered; it may hear of changes just before, too."""
         listener = Listener(frozenset(aggregate_types))
         async with self._starting:
             if self._pump is None or self._pump.done():

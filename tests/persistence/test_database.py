@@ -173,7 +173,11 @@ async def test_listeners_hear_of_changes_by_kind_and_a_lazy_one_costs_nobody_els
         assert len(await lazy.wait(5)) <= 1000
     async with feed.listen("note") as listener:
         await world.database.write(note, "again")
-        assert [event["aggregate_id"] for event in await listener.wait(5)] == ["again"]
+        heard = []
+        while "again" not in heard:
+            events = await listener.wait(5)
+            assert events, "the event was missed"
+            heard += [event["aggregate_id"] for event in events]
 
 
 async def test_a_listener_hears_what_another_process_commits(url: str):
