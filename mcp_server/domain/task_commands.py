@@ -87,7 +87,6 @@ class Finish(_LeaseCommand):
     usage: UsageSpec | None
     jitter: float
 
-    @property
     def digest(self) -> str:
         """What makes a repeated finish identical."""
         failure = None if self.failure is None else self.failure.model_dump()

@@ -80,14 +80,15 @@ def finish(tx: Transaction, origin: Origin, command: Finish) -> FinishOutcome:
         LeaseLost: the token is not the current one, unless this very finish was accepted before.
     """
     task = load_task(tx, command.task_id)
-    if task.is_repeat_of(command.lease_token, command.digest):
+    digest = command.digest()
+    if task.is_repeat_of(command.lease_token, digest):
         return FinishOutcome(task=task.fields(), released=[], repeated=True)
     command.require_worker(task.lease_agent_id)
     if command.failure is None:
-        new, event = task.completed(command.lease_token, command.result, command.usage, command.digest, origin.at)
+        new, event = task.completed(command.lease_token, command.result, command.usage, digest, origin.at)
     else:
         new, event = task.failed(
-            command.lease_token, command.failure, command.usage, command.digest, origin.at, command.jitter
+            command.lease_token, command.failure, command.usage, digest, origin.at, command.jitter
         )
     tx.record(origin, event)
     return FinishOutcome(task=new.fields(), released=_after_end(tx, origin, new), repeated=False)

@@ -131,7 +131,7 @@ def test_what_a_repeated_finish_says_is_part_of_its_identity():
     def digest(**parts) -> str:
         return Finish(
             "task_x", 1, None, **({"result": None, "failure": None, "usage": None, "jitter": 0} | parts)
-        ).digest
+        ).digest()
 
     assert digest() == digest(jitter=0.9) != digest(result="1") != digest(failure=FailureSpec(message="x"))
 
