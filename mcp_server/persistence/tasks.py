@@ -87,9 +87,7 @@ def finish(tx: Transaction, origin: Origin, command: Finish) -> FinishOutcome:
     if command.failure is None:
         new, event = task.completed(command.lease_token, command.result, command.usage, digest, origin.at)
     else:
-        new, event = task.failed(
-            command.lease_token, command.failure, command.usage, digest, origin.at, command.jitter
-        )
+        new, event = task.failed(command.lease_token, command.failure, command.usage, digest, origin.at, command.jitter)
     tx.record(origin, event)
     return FinishOutcome(task=new.fields(), released=_after_end(tx, origin, new), repeated=False)
 

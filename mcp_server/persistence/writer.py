@@ -7,6 +7,7 @@ functions run again one by one, so that only the culprit fails. (A savepoint per
 """
 
 import asyncio
+import logging
 import threading
 import time
 from collections import deque
@@ -267,9 +268,14 @@ class Writer:
         self._after(session, events_appended)
 
     def _after(self, session: WriterSession, events_appended: int) -> None:
-        if events_appended:
+        """Hints after a commit. Whatever goes wrong here, the writer must live: everyone waits for it."""
+        if not events_appended:
+            return
+        try:
             session.after_commit(events_appended)
             self._on_commit(events_appended)
+        except Exception:
+            logging.getLogger("datamcp.store").exception("a hint after a commit failed")
 
 
 class _Culprit(Exception):

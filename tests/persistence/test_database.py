@@ -147,6 +147,17 @@ async def test_many_writes_share_a_commit(sqlite_url: str):
         await database.close()
 
 
+async def test_a_metric_that_fails_does_not_stop_the_writer(sqlite_url: str):
+    database = await Database.open(sqlite_url)
+    database.on_commit = lambda events: 1 / 0
+    try:
+        for name in ("a", "b"):
+            await database.write(note, name)
+        assert await noted(database) == ["a", "b"]
+    finally:
+        await database.close()
+
+
 async def test_a_loop_that_has_gone_does_not_stop_the_writer(sqlite_url: str):
     database = await Database.open(sqlite_url)
     try:
