@@ -52,13 +52,21 @@ def _slim(node: Any, definitions: dict[str, Any]) -> Any:
     return _without_null(slim)
 
 
+_ANY_TYPE = ("object", "array", "string", "number", "boolean", "null")
+_CONSTRAINTS = frozenset({"type", "anyOf", "oneOf", "allOf", "enum", "const"})
 _DROPPED = frozenset({*_NOISE, "$defs"})
 
 
 def _slim_member(name: str, value: Any, definitions: dict[str, Any]) -> Any:
     if name == "properties":
-        return {key: _slim(item, definitions) for key, item in cast("dict[str, Any]", value).items()}
+        members = cast("dict[str, Any]", value).items()
+        return {key: _explicit(_slim(item, definitions)) for key, item in members}
     return _slim(value, definitions)
+
+
+def _explicit(schema: dict[str, Any]) -> dict[str, Any]:
+    """A member that may hold any JSON says so: an empty schema looks like a mistake, and linters take it for one."""
+    return schema if schema.keys() & _CONSTRAINTS else schema | {"anyOf": [{"type": name} for name in _ANY_TYPE]}
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
