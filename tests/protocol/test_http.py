@@ -86,6 +86,23 @@ async def test_legacy_sse_serves_the_same_desk(sqlite_url: str):
 
 
 @pytest.mark.parametrize("transport", ["http", "sse"])
+async def test_sigterm_ends_a_server_within_two_seconds_although_a_client_waits(sqlite_url: str, transport: str):
+    async with http_server(sqlite_url, transport=transport) as (base, process):
+        address = f"{base}/mcp" if transport == "http" else sse_client(f"{base}/sse")
+
+        async def wait_for_events() -> None:
+            async with Client(address, mode="legacy") as client:
+                await client.call_tool("events_read", {"wait_seconds": 50})
+
+        waiting = asyncio.create_task(wait_for_events())
+        await asyncio.sleep(1)
+        process.process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.process.wait(), 2) in (0, -signal.SIGTERM)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+
+@pytest.mark.parametrize("transport", ["http", "sse"])
 async def test_a_request_that_claims_another_host_or_origin_is_refused(sqlite_url: str, transport: str):
     """DNS rebinding: a web page must not reach a local server."""
     path = "/mcp" if transport == "http" else "/sse"

@@ -1,6 +1,7 @@
 """The task queue's promises, on both engines."""
 
 import asyncio
+import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,6 +17,7 @@ from mcp_server.domain.errors import (
     ValidationFailed,
 )
 from mcp_server.domain.task_spec import FailureSpec, ProgressSpec, UsageSpec
+from mcp_server.domain.tasks import Task, is_claimable
 from mcp_server.domain.users import Role
 from mcp_server.domain.values import SECOND
 from mcp_server.services.tasks import TaskFilter
@@ -420,6 +422,32 @@ async def test_an_agents_credential_works_only_for_that_agent(world: World):
         await world.desk.tasks.control(me, [theirs.task.id], "cancel")
     claims, _ = await world.desk.tasks.claim(me, mine.id)
     await world.desk.tasks.report(me, claims[0].task.id, claims[0].lease_token)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_what_is_claimed_is_exactly_what_the_specification_calls_claimable(world: World, seed: int):
+    """`is_claimable` and the claim statement say the same of every task, whatever has been done to it."""
+    chance = random.Random(seed)
+    agent = await world.agent(capacity=1000)
+    ids = [task.id for task in await world.tasks(*[{"retry": {"max_attempts": 2, "delay_seconds": 20}}] * 30)]
+    ids += [task.id for task in await world.tasks(*[{"depends_on": [chance.choice(ids)]} for _ in range(10)])]
+    for _ in range(60):
+        world.clock.advance(chance.choice([0, 1, 15]))
+        action = chance.choice(["cancel", "pause", "resume", "retry", "reschedule", "work", "work"])
+        if action == "work":
+            for claimed in await world.claim(agent, max_tasks=1, lease_seconds=10):
+                failure = chance.choice([None, FailureSpec(message="x"), FailureSpec(message="x", retryable=False)])
+                if chance.random() < 0.8:
+                    await finish(world, claimed, failure=failure)
+            continue
+        moment = datetime.fromtimestamp(world.clock() / SECOND + chance.choice([-5, 30]), UTC)
+        run_at = moment if action == "reschedule" else None
+        await world.desk.tasks.control(world.call, [chance.choice(ids)], action, run_at=run_at)
+    await world.settle()
+    rows = await world.database.fetch_all("tasks_find", limit=100)
+    expected = {row["id"] for row in rows if is_claimable(Task.trusted(dict(row)), world.clock())}
+    assert {claimed.task.id for claimed in await world.claim(agent, max_tasks=100)} == expected
+    assert {row["status"] for row in rows} >= {"completed", "failed", "pending"}
 
 
 async def test_a_paused_agent_takes_no_work(world: World):
