@@ -2,9 +2,9 @@
 
 from pydantic import Field
 
-from mcp_server.domain.agents import AgentAction, AgentSpec, AgentStatus, Capability, InstanceSpec
+from mcp_server.domain.agents import AgentAction, AgentSpec, AgentStatus, InstanceSpec
 from mcp_server.domain.users import Permission
-from mcp_server.domain.values import Line, Text, Word
+from mcp_server.domain.values import Line
 from mcp_server.services.agents import AgentFilter
 from mcp_server.services.context import Call
 from mcp_server.services.desk import Desk
@@ -12,15 +12,9 @@ from mcp_server.services.views import AgentView
 from tools.spec import DESTROY, READ, UPDATE, Arguments, Listing, Result, Tool, listed
 
 
-class RegisterArguments(Arguments):
+class RegisterArguments(AgentSpec, Arguments):
     """See `agents_register`."""
 
-    name: Word
-    kind: Word = "llm"
-    description: Text = ""
-    capabilities: tuple[Capability, ...] = Field(default=(), max_length=64)
-    max_concurrent_tasks: int = Field(default=1, ge=1, le=1000)
-    tags: tuple[Word, ...] = Field(default=(), max_length=32)
     instance: InstanceSpec | None = Field(default=None, description="This session or process")
 
 
@@ -34,8 +28,7 @@ class RegisterResult(Result):
 
 async def register(desk: Desk, call: Call, args: RegisterArguments) -> RegisterResult:
     """Register an agent, or bring it up to date."""
-    spec = AgentSpec.model_construct(**{name: getattr(args, name) for name in AgentSpec.model_fields})
-    agent, instance_id, created = await desk.agents.register(call, spec, args.instance)
+    agent, instance_id, created = await desk.agents.register(call, args, args.instance)
     return RegisterResult.model_construct(agent=agent, instance_id=instance_id, created=created)
 
 

@@ -84,7 +84,11 @@ class Database:
             OpsError: the database cannot be used; the message names it and the remedy.
         """
         backend = await asyncio.to_thread(_prepared, url, allow_unsafe_sqlite)
-        await backend.open_readers()
+        try:
+            await backend.open_readers()
+        except BaseException:
+            await backend.close_readers()
+            raise
         return Database(backend)
 
     async def write(

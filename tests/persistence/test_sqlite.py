@@ -197,6 +197,21 @@ async def test_a_migration_that_fails_changes_nothing(sqlite_url: str, monkeypat
     assert await store(sqlite_url) == ["kept"]
 
 
+async def test_an_open_that_fails_halfway_leaves_no_thread_behind(sqlite_url: str, monkeypatch):
+    real = SqliteFile.connect
+    opened: list[bool] = []
+
+    def second_reader_fails(self, *, read_only: bool = False):
+        opened.append(read_only)
+        if opened.count(True) == 2:
+            raise load_library().OperationalError("unable to open database file")
+        return real(self, read_only=read_only)
+
+    monkeypatch.setattr(SqliteFile, "connect", second_reader_fails)
+    with pytest.raises(Exception, match="unable to open"):
+        await Database.open(sqlite_url)
+
+
 @pytest.mark.parametrize(
     ("version", "safe"),
     [((3, 40, 1), False), ((3, 44, 5), False), ((3, 44, 6), True), ((3, 45, 0), False), ((3, 50, 7), True)]
