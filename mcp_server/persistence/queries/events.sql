@@ -30,12 +30,6 @@ SELECT seq, xid::text::bigint AS xid FROM events WHERE xid < pg_snapshot_xmin(pg
 UNION ALL SELECT 0, 0
 ORDER BY xid DESC, seq DESC LIMIT 1
 
--- name: event_position
-SELECT seq, 0 AS xid FROM events WHERE seq <= :seq ORDER BY seq DESC LIMIT 1
-
--- name: event_position (postgres)
-SELECT seq, xid::text::bigint AS xid FROM events WHERE seq <= :seq ORDER BY seq DESC LIMIT 1
-
 -- name: filter.type
 AND type = :type
 
