@@ -4,9 +4,8 @@ import asyncio
 import contextlib
 import random
 import secrets
-import signal
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +18,16 @@ from mcp_server.config import Settings
 from mcp_server.domain.users import Actor
 from mcp_server.domain.values import Micros
 from mcp_server.observability.metrics import Metrics, NoMetrics, PrometheusMetrics
-from mcp_server.persistence import agents, event_log, locks, state, tasks
+from mcp_server.persistence import agents, event_log, locks, state, task_timers, tasks
 from mcp_server.persistence.database import Database
 from mcp_server.protocol.identity import Callers, FileTokens
 from mcp_server.protocol.seam import Seam
 from mcp_server.protocol.server import Offer, make_server
 from mcp_server.protocol.stdio import serve_stdio
-from mcp_server.runtime.timers import run_timer
+from mcp_server.runtime.handlers import system_handlers
+from mcp_server.runtime.signals import on_signals
+from mcp_server.runtime.system_worker import SystemWorker
+from mcp_server.runtime.timers import run_retention, run_timer
 from mcp_server.services.context import Context
 from mcp_server.services.desk import Desk, make_desk
 from tools.spec import AnyTool
@@ -60,7 +62,16 @@ def new_id(kind: str) -> str:
 def desk_on(database: Database, *, clock: Any = system_clock, ids: Any = new_id, chance: Any = random.random) -> Desk:
     """Every service on an open database."""
     context = Context(store=database, clock=clock, new_id=ids, random=chance)
-    return make_desk(context, version=__version__, agents=agents, tasks=tasks, state=state, locks=locks, log=event_log)
+    return make_desk(
+        context,
+        version=__version__,
+        agents=agents,
+        tasks=tasks,
+        timers=task_timers,
+        state=state,
+        locks=locks,
+        log=event_log,
+    )
 
 
 @contextlib.asynccontextmanager
@@ -81,15 +92,28 @@ async def open_app(settings: Settings, *, extra_tools: tuple[AnyTool, ...] = ())
         local = Actor(kind="user", id=settings.user, permissions=settings.role.permissions)
         callers = Callers(local.narrowed(read_only=settings.read_only), read_only=settings.read_only)
         server = make_server(desk, Seam(callers, new_id, metrics), offer, extra_tools=extra_tools)
-        timer = asyncio.create_task(run_timer(desk.housekeeping), name="timer")
-        try:
+        async with background(desk, settings):
             yield App(settings, database, desk, server, metrics, tokens)
-        finally:
-            timer.cancel()
-            await asyncio.gather(timer, return_exceptions=True)
     finally:
         with anyio.CancelScope(shield=True):
             await database.close()
+
+
+@contextlib.asynccontextmanager
+async def background(desk: Desk, settings: Settings) -> AsyncGenerator[None]:
+    """What runs beside requests: the timer, the retention and the worker for system tasks."""
+    handlers = system_handlers(desk, retention_days=settings.retention_days)
+    running = [
+        asyncio.create_task(run_timer(desk.housekeeping), name="timer"),
+        asyncio.create_task(run_retention(desk.housekeeping, settings.retention_days), name="retention"),
+        asyncio.create_task(SystemWorker(desk, handlers).run(), name="system-worker"),
+    ]
+    try:
+        yield
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 async def serve(settings: Settings) -> None:
@@ -98,7 +122,7 @@ async def serve(settings: Settings) -> None:
         log.info("serving", transport=settings.transport, database=app.database.name, version=__version__)
         if settings.transport == "stdio":
             stop = anyio.Event()
-            with _stopping(stop):
+            with on_signals(stop.set):
                 await serve_stdio(app.server, stop)
         else:
             await _serve_http(app)
@@ -132,19 +156,3 @@ def _metrics(settings: Settings) -> Metrics:
     if settings.metrics_port is not None:
         metrics.serve(settings.metrics_port)
     return metrics
-
-
-@contextlib.contextmanager
-def _stopping(stop: anyio.Event) -> Generator[None]:
-    """Let SIGTERM and SIGINT set `stop`."""
-    loop = asyncio.get_running_loop()
-    installed: list[signal.Signals] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        with contextlib.suppress(NotImplementedError):  # Windows ends the process on its own
-            loop.add_signal_handler(number, stop.set)
-            installed.append(number)
-    try:
-        yield
-    finally:
-        for number in installed:
-            loop.remove_signal_handler(number)

@@ -35,6 +35,9 @@ class Settings(BaseSettings):
     exclude_tools: Names = Field(default=(), description="Not these tools, comma-separated")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
+    retention_days: float = Field(
+        default=30.0, gt=0, le=36_500, description="Days until finished tasks leave the hot tables"
+    )
     metrics_port: int | None = Field(default=None, ge=0, le=65535, description="Serve Prometheus metrics on loopback")
 
     @field_validator("toolsets", "exclude_tools", "allowed_hosts", mode="before")

@@ -34,11 +34,14 @@ class Clock:
         self.now += round(seconds * SECOND)
 
 
+_WORLDS = itertools.count()
+
+
 class Ids:
     """`task_aaaaaaaaaaaa`, `task_aaaaaaaaaaab`, ..."""
 
     def __init__(self) -> None:
-        self._numbers = itertools.count()
+        self._numbers = itertools.count(next(_WORLDS) * 2**40)
 
     def __call__(self, kind: str) -> str:
         number = next(self._numbers)
@@ -55,6 +58,7 @@ class World:
     desk: Desk
     clock: Clock
     call: Call
+    url: str
 
     async def agent(
         self, name: str = "worker", skills: tuple[str, ...] = (), capacity: int = 10, **more: Any
@@ -103,6 +107,6 @@ async def open_world(url: str) -> AsyncGenerator[World]:
     try:
         clock = Clock()
         desk = desk_on(database, clock=clock, ids=Ids(), chance=lambda: 0.5)
-        yield World(database, desk, clock, caller())
+        yield World(database, desk, clock, caller(), url)
     finally:
         await database.close()

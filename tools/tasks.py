@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from mcp_server.domain.errors import ValidationFailed
+from mcp_server.domain.task_rules import TaskAction, TaskStatus
 from mcp_server.domain.task_spec import FailureSpec, Priority, ProgressSpec, TaskSpec, UsageSpec
-from mcp_server.domain.tasks import TaskAction, TaskStatus
 from mcp_server.domain.users import Permission
 from mcp_server.domain.values import Line, Time
 from mcp_server.services.context import Call
@@ -47,6 +47,7 @@ class FindArguments(Listing):
     text: str | None = None
     ready: bool | None = None
     blocked: bool | None = None
+    include_system: bool = False
 
 
 class FindResult(Result):

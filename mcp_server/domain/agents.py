@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from mcp_server.domain.errors import AtCapacity, InvalidTransition
+from mcp_server.domain.errors import AtCapacity, InvalidTransition, LimitExceeded
 from mcp_server.domain.events import Event
 from mcp_server.domain.values import SECOND, Frozen, Line, Micros, RawJson, Text, Word, dump_json
 
@@ -39,6 +39,20 @@ class InstanceSpec(Frozen):
     pid: int | None = Field(default=None, ge=1)
 
 
+class BudgetSpec(Frozen):
+    """What an agent may use in one calendar month (UTC), by the usage reported when tasks are finished."""
+
+    tokens_per_month: int | None = Field(default=None, ge=1, le=10**15)
+    cost_usd_per_month: float | None = Field(default=None, gt=0, le=10**9, allow_inf_nan=False)
+    warn_at: float = Field(default=0.8, gt=0, le=1)
+
+    def used_share(self, tokens: int, cost_usd: float) -> float:
+        """The larger share of the two limits that is used up: 1.0 means that nothing is left."""
+        by_tokens = 0.0 if self.tokens_per_month is None else tokens / self.tokens_per_month
+        by_cost = 0.0 if self.cost_usd_per_month is None else cost_usd / self.cost_usd_per_month
+        return max(by_tokens, by_cost)
+
+
 class AgentSpec(Frozen):
     """What an agent says of itself when it registers."""
 
@@ -48,6 +62,7 @@ class AgentSpec(Frozen):
     capabilities: tuple[Capability, ...] = Field(default=(), max_length=64)
     max_concurrent_tasks: int = Field(default=1, ge=1, le=1000)
     tags: tuple[Word, ...] = Field(default=(), max_length=32)
+    budget: BudgetSpec | None = None
 
     def columns(self) -> dict[str, Any]:
         """The spec as stored columns."""
@@ -60,6 +75,7 @@ class AgentSpec(Frozen):
             "skills": RawJson(dump_json(skills(self.capabilities))),
             "max_concurrent_tasks": self.max_concurrent_tasks,
             "tags": RawJson(dump_json(list(self.tags))),
+            "budget": None if self.budget is None else RawJson(self.budget.model_dump_json(exclude_none=True)),
         }
 
 
@@ -85,6 +101,7 @@ class Agent(Frozen):
     created_at: Micros
     updated_at: Micros
     version: int
+    budget: str | None
 
     @staticmethod
     def registered(agent_id: str, spec: AgentSpec, now: Micros) -> tuple["Agent", Event]:
@@ -143,10 +160,73 @@ class Agent(Frozen):
                 details={"agent_id": self.id, "running": running, "capacity": self.max_concurrent_tasks},
             )
 
+    def budget_spec(self) -> BudgetSpec | None:
+        """The agent's budget, if it has one."""
+        return None if self.budget is None else BudgetSpec.model_validate_json(self.budget)
+
+    def require_budget(self, month: str, tokens: int, cost_usd: float) -> None:
+        """Refuse a claim when the month's budget is used up.
+
+        Raises:
+            LimitExceeded: naming what was used.
+        """
+        budget = self.budget_spec()
+        if budget is not None and budget.used_share(tokens, cost_usd) >= 1:
+            raise LimitExceeded(
+                f"Agent {self.id} has used up its budget for {month}: {tokens} tokens, {cost_usd:.2f} USD.",
+                next="Raise it with agents_register (same name, new budget), or wait for the next month.",
+                details={"agent_id": self.id, "month": month, "tokens": tokens, "cost_usd": cost_usd}
+                | budget.model_dump(exclude_none=True),
+            )
+
+    def budget_events(self, month: str, before: tuple[int, float], after: tuple[int, float]) -> list[Event]:
+        """What is said when a month's use crosses the warning or the limit."""
+        budget = self.budget_spec()
+        if budget is None:
+            return []
+        was, now = budget.used_share(*before), budget.used_share(*after)
+        facts = {"month": month, "tokens_used": after[0], "cost_usd_used": after[1], "share": round(now, 4)}
+        crossed = [("budget_warning", budget.warn_at), ("budget_exhausted", 1.0)]
+        return [
+            Event(f"agent.{name}", "agent", self.id, self.version, facts) for name, at in crossed if was < at <= now
+        ]
+
     def _evolved(self, kind: str, changes: dict[str, Any], now: Micros) -> tuple["Agent", Event]:
         data = changes | {"updated_at": now}
         version = self.version + 1
         return self.evolved(data | {"version": version}), Event(kind, "agent", self.id, version, data)
+
+
+class Instance(Frozen):
+    """A running process or session of an agent: the stored columns. `last_seen_at` moves without events."""
+
+    id: str
+    agent_id: str
+    label: str
+    host: str | None
+    pid: int | None
+    started_at: Micros
+    last_seen_at: Micros
+    lost_at: Micros | None
+    version: int
+
+    @staticmethod
+    def introduced(instance_id: str, agent_id: str, spec: InstanceSpec, now: Micros) -> Event:
+        """A new instance."""
+        data = {"agent_id": agent_id, "label": spec.label, "host": spec.host, "pid": spec.pid}
+        times = {"started_at": now, "last_seen_at": now, "lost_at": None}
+        return Event("instance.introduced", "instance", instance_id, 1, data | times, creates=True)
+
+    def returned(self, now: Micros, spec: InstanceSpec | None = None) -> Event:
+        """Heard of again under its old identity, perhaps from another process."""
+        data: dict[str, Any] = {"last_seen_at": now, "lost_at": None}
+        if spec is not None:
+            data |= {"host": spec.host, "pid": spec.pid}
+        return Event("instance.returned", "instance", self.id, self.version + 1, data)
+
+    def lost(self, now: Micros) -> Event:
+        """Not heard of for three heartbeat intervals."""
+        return Event("instance.lost", "instance", self.id, self.version + 1, {"lost_at": now})
 
 
 _PAST = {"pause": "paused", "resume": "resumed", "drain": "draining", "terminate": "terminated"}

@@ -1,11 +1,12 @@
 """What is asked of the task queue, and what it answers: plain values between services and the store."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from mcp_server.domain.errors import PermissionDenied, ValidationFailed
+from mcp_server.domain.task_rules import TaskAction
 from mcp_server.domain.task_spec import FailureSpec, TaskSpec, UsageSpec, sha256_text
-from mcp_server.domain.tasks import TaskAction
 from mcp_server.domain.values import Micros, RawJson, dump_json
 
 TASK_ACTIONS: tuple[str, ...] = get_args(TaskAction)
@@ -31,7 +32,8 @@ class CreateOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """An agent asks for work. `kinds` is a JSON list or None; `jitter` a random number in [0, 1)."""
+    """An agent asks for work. `kinds` is a JSON list or None; `jitter` a random number in [0, 1); `new_id` names the
+    firings of schedules that turn out to be due."""
 
     agent_id: str
     instance_id: str | None
@@ -39,14 +41,7 @@ class Claim:
     kinds: str | None
     lease_seconds: float
     jitter: float
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimOutcome:
-    """The tasks leased, or why there were none."""
-
-    tasks: list[dict[str, Any]]
-    nothing_because: dict[str, int] | None
+    new_id: Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +86,22 @@ class Finish(_LeaseCommand):
         """What makes a repeated finish identical."""
         failure = None if self.failure is None else self.failure.model_dump()
         return sha256_text(dump_json([self.result, failure]))[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp(_LeaseCommand):
+    """A worker that must stop hands its task back."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A person's answer to a task that waits for an approval."""
+
+    task_id: str
+    granted: bool
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True)

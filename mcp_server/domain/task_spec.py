@@ -1,10 +1,12 @@
 """What a caller says of a task: its definition, and how an attempt ended."""
 
 import hashlib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
+from mcp_server.domain.errors import ValidationFailed
+from mcp_server.domain.schedules import ScheduleSpec
 from mcp_server.domain.values import (
     Frozen,
     Line,
@@ -24,6 +26,12 @@ PRIORITY_NAMES = {rank: name for name, rank in PRIORITIES.items()}
 MAX_ATTEMPTS_DEFAULT = 3
 RETRY_DELAY_SECONDS_DEFAULT = 5.0
 RETRY_MAX_DELAY_SECONDS_DEFAULT = 3600.0
+SYSTEM_KIND = "system."
+"""How the kinds of tasks begin that the server itself works on."""
+
+SYSTEM_WORKER = "system"
+"""Who holds the lease on such a task."""
+
 Reference = Annotated[str, StringConstraints(pattern=r"^(#\d{1,3}|task_[a-z2-7]{12})$")]
 Skill = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}(@[A-Za-z0-9._/-]{1,64})?$")]
 
@@ -52,12 +60,24 @@ class TaskSpec(Frozen):
     on_parent_failure: Literal["wait", "cancel", "run_anyway"] = "wait"
     parent_id: str | None = Field(default=None, max_length=64)
     run_at: Time | None = None
+    schedule: ScheduleSpec | None = None
     timeout_seconds: Seconds | None = None
     retry: RetrySpec | None = None
     concurrency_key: Line | None = None
     concurrency_limit: int = Field(default=1, ge=1, le=1000)
+    requires_approval: bool = False
     tags: tuple[Word, ...] = Field(default=(), max_length=32)
     idempotency_key: Line | None = None
+
+    @model_validator(mode="after")
+    def _schedules_wait_for_time_only(self) -> Self:
+        if self.schedule is not None and self.depends_on:
+            raise ValidationFailed("A task with a `schedule` cannot have `depends_on`; its firings start on time.")
+        return self
+
+    def is_system(self) -> bool:
+        """Whether the server itself works on it."""
+        return self.kind.startswith(SYSTEM_KIND)
 
     def queue(self) -> str:
         """The queue's name: tasks with one name can be claimed by the same agents."""
@@ -85,7 +105,14 @@ class TaskSpec(Frozen):
             "concurrency_key": self.concurrency_key,
             "concurrency_limit": self.concurrency_limit,
             "tags": RawJson(dump_json(list(self.tags))),
+            "schedule": None if self.schedule is None else RawJson(self.schedule.model_dump_json()),
+            "approval": self._approval(),
         }
+
+    def _approval(self) -> str | None:
+        if not self.requires_approval:
+            return None
+        return "each" if self.schedule is not None else "required"
 
     def content_hash(self) -> str:
         """What an idempotency key is bound to: everything else that was said."""

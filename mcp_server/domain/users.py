@@ -17,6 +17,7 @@ class Permission(StrEnum):
     TASKS_CREATE = "tasks:create"
     TASKS_WORK = "tasks:work"
     TASKS_CONTROL = "tasks:control"
+    TASKS_APPROVE = "tasks:approve"
     STATE_READ = "state:read"
     STATE_WRITE = "state:write"
     EVENTS_READ = "events:read"
@@ -87,6 +88,19 @@ class Actor(Frozen):
                 f"{self.label} cannot act for {agent_id}: an agent's credential is bound to that agent.",
                 next=f"Call again with agent_id {self.id}.",
                 details={"agent_id": agent_id, "actor": self.label},
+            )
+
+    def require_person(self) -> None:
+        """Approvals are people's: neither an agent nor the server itself answers one.
+
+        Raises:
+            PermissionDenied: the actor is not a user.
+        """
+        if self.kind != "user":
+            raise PermissionDenied(
+                f"{self.label} is not a person, and only a person may decide on an approval.",
+                next="Wait for a person to decide.",
+                details={"actor": self.label},
             )
 
     def narrowed(self, *, read_only: bool) -> "Actor":

@@ -102,12 +102,43 @@ class Database:
             OpsError: what the function raised (it is rolled back), or that the store is busy or unavailable.
         """
         assert not kwargs, "transaction functions take positional arguments only"
+        return await self._answer(self._submit(function, args))
+
+    async def write_or(
+        self,
+        orphaned: Callable[[T], None],
+        function: Callable[Concatenate[Transaction, P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """`write`, and should the caller be cancelled while its transaction commits, `orphaned` is told the result."""
+        assert not kwargs, "transaction functions take positional arguments only"
+        return await self._answer(self._submit(function, args, orphaned))
+
+    def post(
+        self, function: Callable[Concatenate[Transaction, P], object], /, *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        """Queue a transaction function whose outcome nobody waits for. What it raises is dropped.
+
+        Raises:
+            Unavailable: the store is closed.
+        """
+        assert not kwargs, "transaction functions take positional arguments only"
+        self._submit(function, args).future.add_done_callback(_drop)
+
+    def _submit(
+        self, function: Callable[..., Any], args: tuple[Any, ...], orphaned: Callable[[Any], None] | None = None
+    ) -> Job:
         loop = self._loop
-        job = Job(function, args, loop, loop.create_future(), loop.time())
+        job = Job(function, args, loop, loop.create_future(), loop.time(), orphaned)
         self._writer.submit(job)
+        return job
+
+    async def _answer(self, job: Job) -> Any:
         self._unanswered[job] = None
         if self._watchdog is None:
-            self._watchdog = loop.call_later(WATCH_EVERY_SECONDS, self._watch)
+            self._watchdog = self._loop.call_later(WATCH_EVERY_SECONDS, self._watch)
         try:
             return await job.future
         except asyncio.CancelledError:
@@ -173,6 +204,11 @@ class Database:
             sql = self._statements[statement].replace("{{filters}}", fragments)
             self._composed[(statement, filters)] = sql
         return sql
+
+
+def _drop(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled():
+        future.exception()
 
 
 def _prepared(url: str, allow_unsafe_sqlite: bool) -> Backend:

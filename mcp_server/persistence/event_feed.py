@@ -45,7 +45,9 @@ class Listener:
         """The events that arrived; an empty list when none did within `seconds`."""
         if not self._events:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._arrived.wait(), max(seconds, 0))
+                # Not wait_for: on Python 3.11 it swallows a cancellation that comes with the event.
+                async with asyncio.timeout(max(seconds, 0)):
+                    await self._arrived.wait()
         events, self._events = self._events, []
         self._arrived.clear()
         return events
@@ -118,7 +120,8 @@ class EventFeed:
     async def _run(self, position: Position) -> None:
         while self._listeners or self._starting.locked():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), LOOK_AGAIN_SECONDS)
+                async with asyncio.timeout(LOOK_AGAIN_SECONDS):
+                    await self._woken.wait()
             self._woken.clear()
             position = await self._drain(position)
 

@@ -1,28 +1,39 @@
-"""Transaction functions of the task queue: rows <-> `Task`, and what one task's end does to those that wait for it."""
+"""Transaction functions of the task queue: create, claim, report, finish, control."""
 
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from mcp_server.domain.agents import Agent
-from mcp_server.domain.errors import Conflict, IdempotencyConflict, NotFound, OpsError
+from mcp_server.domain.errors import Conflict, IdempotencyConflict, OpsError
 from mcp_server.domain.events import Event, Origin
+from mcp_server.domain.task_births import Creation, new_task
 from mcp_server.domain.task_commands import (
     Claim,
-    ClaimOutcome,
     Control,
     ControlOutcome,
     CreateOutcome,
+    Decision,
     Finish,
     FinishOutcome,
+    GiveUp,
     NewTask,
     Report,
 )
-from mcp_server.domain.tasks import TERMINAL, Creation, Task
+from mcp_server.domain.task_rules import TERMINAL
+from mcp_server.domain.task_spec import SYSTEM_WORKER
+from mcp_server.domain.tasks import Task
 from mcp_server.domain.values import Micros, dump_json
-from mcp_server.persistence.agents import keep_instance_alive, load_agent, no_agent, see_instance
+from mcp_server.persistence.agents import (
+    count_usage,
+    load_agent,
+    no_agent,
+    require_budget,
+    see_instance,
+    see_instance_again,
+)
+from mcp_server.persistence.task_rows import after_end, find_row, load_anywhere, load_task, no_task
+from mcp_server.persistence.task_timers import settle_due
 from mcp_server.persistence.transaction import Transaction
-
-_BATCH = 100
 
 
 def create(tx: Transaction, origin: Origin, new: tuple[NewTask, ...]) -> list[CreateOutcome]:
@@ -36,31 +47,41 @@ def create(tx: Transaction, origin: Origin, new: tuple[NewTask, ...]) -> list[Cr
     ids: dict[int, str] = {}
     outcomes: list[CreateOutcome] = []
     for number in _parents_first(new):
-        outcome = _create_one(tx, origin, new[number], ids)
+        # A microsecond apart, so that tasks of one call are claimed in the order given.
+        outcome = _create_one(tx, replace(origin, at=origin.at + number), new[number], ids)
         ids[number] = outcome.task["id"]
         outcomes.append(CreateOutcome(number=number, task=outcome.task, replayed=outcome.replayed))
     return sorted(outcomes, key=lambda outcome: outcome.number)
 
 
-def claim(tx: Transaction, origin: Origin, command: Claim) -> ClaimOutcome:
+def claim(tx: Transaction, origin: Origin, command: Claim) -> list[dict[str, Any]]:
     """Lease the best tasks that the agent can do, up to `max_tasks` and its capacity.
 
     Raises:
         NotFound: no such agent or instance.
         InvalidTransition: the agent is paused, draining or terminated.
         AtCapacity: the agent runs as many tasks as it said it can.
+        LimitExceeded: the agent's budget for the month is used up.
     """
     agent, running = _begin_claim(tx, origin, command)
     agent.require_work_allowed(running)
+    require_budget(tx, agent, origin.at)
     room = min(command.max_tasks, agent.max_concurrent_tasks - running)
     claimed: list[dict[str, Any]] = []
     for _ in range(room):
-        task = _claim_next(tx, origin, agent, command)
+        task = _claim_next(tx, origin, agent.skills, command)
         if task is None:
             break
         claimed.append(task.fields())
-    reasons = None if claimed else _why_nothing(tx)
-    return ClaimOutcome(tasks=claimed, nothing_because=reasons)
+    return claimed
+
+
+def claim_system(tx: Transaction, origin: Origin, command: Claim) -> list[dict[str, Any]]:
+    """Lease system tasks of the kinds named to this server's own worker."""
+    claimed: list[dict[str, Any]] = []
+    while len(claimed) < command.max_tasks and (task := _claim_next(tx, origin, "[]", command)) is not None:
+        claimed.append(task.fields())
+    return claimed
 
 
 def report(tx: Transaction, origin: Origin, command: Report) -> dict[str, Any]:
@@ -69,7 +90,7 @@ def report(tx: Transaction, origin: Origin, command: Report) -> dict[str, Any]:
     command.require_worker(task.lease_agent_id)
     new, event = task.reported(command.lease_token, command.progress, command.extend_seconds, origin.at)
     tx.record(origin, event)
-    see_instance(tx, task.lease_agent_id, task.lease_instance_id, origin.at)
+    see_instance(tx, origin, task.lease_agent_id, task.lease_instance_id)
     return new.fields()
 
 
@@ -89,7 +110,11 @@ def finish(tx: Transaction, origin: Origin, command: Finish) -> FinishOutcome:
     else:
         new, event = task.failed(command.lease_token, command.failure, command.usage, digest, origin.at, command.jitter)
     tx.record(origin, event)
-    return FinishOutcome(task=new.fields(), released=_after_end(tx, origin, new), repeated=False)
+    if command.usage is not None:
+        count_usage(tx, origin, task.lease_agent_id, command.usage)
+    if task.lease_instance_id is not None:
+        see_instance(tx, origin, task.lease_agent_id, task.lease_instance_id)
+    return FinishOutcome(task=new.fields(), released=after_end(tx, origin, new), repeated=False)
 
 
 def control(tx: Transaction, origin: Origin, command: Control) -> ControlOutcome:
@@ -98,32 +123,45 @@ def control(tx: Transaction, origin: Origin, command: Control) -> ControlOutcome
     refused: list[dict[str, Any]] = []
     for task_id in command.task_ids:
         try:
-            new, event = _controlled(load_task(tx, task_id), command, origin.at)
+            new, event = _controlled(load_anywhere(tx, task_id), command, origin.at)
         except OpsError as error:
             refused.append({"id": task_id, "code": error.code, "message": error.message})
             continue
         tx.record(origin, event)
-        _after_end(tx, origin, new)
+        after_end(tx, origin, new)
         tasks.append(new.fields())
     return ControlOutcome(tasks=tasks, refused=refused)
 
 
-def settle_due(tx: Transaction, origin: Origin, jitter: float) -> int:
-    """Queue what has become due; take back lost leases; end overdue attempts. Returns how many tasks moved."""
-    now = origin.at
-    moves: tuple[tuple[str, Callable[[Task], tuple[Task, Event]]], ...] = (
-        ("overdue_tasks", lambda task: task.timed_out(now, jitter)),
-        ("lost_leases", lambda task: task.lease_expired(now, jitter)),
-        ("due_tasks", lambda task: task.due(now)),
-    )
-    moved = 0
-    for statement, move in moves:
-        for row in tx.all(statement, now=now, limit=_BATCH):
-            new, event = move(load_task(tx, row["id"]))
-            tx.record(origin, event)
-            _after_end(tx, origin, new)
-            moved += 1
-    return moved
+def decide(tx: Transaction, origin: Origin, command: Decision) -> dict[str, Any]:
+    """Let a task start that waits for an approval, or cancel it.
+
+    Raises:
+        InvalidTransition: it does not wait for one, or somebody has decided already.
+    """
+    task = load_task(tx, command.task_id)
+    if command.granted:
+        new, event = task.approved(origin.actor, origin.at)
+    else:
+        new, event = task.rejected(origin.actor, command.reason, origin.at)
+    tx.record(origin, event)
+    after_end(tx, origin, new)
+    return new.fields()
+
+
+def give_up(tx: Transaction, origin: Origin, command: GiveUp) -> dict[str, Any]:
+    """Put a leased task back into the queue through no fault of its worker's; the attempt does not count.
+
+    Raises:
+        LeaseLost: the token is not the current one.
+    """
+    task = load_task(tx, command.task_id)
+    command.require_worker(task.lease_agent_id)
+    task.require_lease(command.lease_token, origin.at)
+    new, event = task.handed_back(origin.at, command.reason)
+    tx.record(origin, event)
+    after_end(tx, origin, new)
+    return new.fields()
 
 
 def hand_back(tx: Transaction, origin: Origin, agent_id: str, reason: str) -> list[str]:
@@ -132,26 +170,9 @@ def hand_back(tx: Transaction, origin: Origin, agent_id: str, reason: str) -> li
     for row in tx.all("agent_leases", id=agent_id):
         new, event = load_task(tx, row["id"]).handed_back(origin.at, reason)
         tx.record(origin, event)
-        _after_end(tx, origin, new)
+        after_end(tx, origin, new)
         handed_back.append(new.id)
     return handed_back
-
-
-def load_task(tx: Transaction, task_id: str) -> Task:
-    """The task, locked for this transaction.
-
-    Raises:
-        NotFound: no such task.
-    """
-    row = tx.one("task_for_update", id=task_id)
-    if row is None:
-        raise no_task(task_id)
-    return Task.trusted(row)
-
-
-def no_task(task_id: str) -> NotFound:
-    """The refusal for an id that names no task."""
-    return NotFound(f"There is no task {task_id}.", next="List tasks with tasks_find.", details={"task_id": task_id})
 
 
 def _create_one(tx: Transaction, origin: Origin, new: NewTask, ids: dict[int, str]) -> CreateOutcome:
@@ -166,10 +187,10 @@ def _create_one(tx: Transaction, origin: Origin, new: NewTask, ids: dict[int, st
         "queue_insert",
         name=spec.queue(),
         kind=spec.kind,
-        agent_id=spec.agent_id,
+        agent_id=SYSTEM_WORKER if spec.is_system() else spec.agent_id,
         capabilities=dump_json(sorted(set(spec.required_capabilities))),
     )
-    task, event = Task.created(new.id, spec, parents, len(waiting), Creation(actor=origin.actor, now=origin.at))
+    task, event = new_task(new.id, spec, parents, len(waiting), Creation(actor=origin.actor, now=origin.at))
     tx.record(origin, event)
     for parent in waiting:
         tx.run("dependency_insert", parent_id=parent, task_id=new.id)
@@ -178,7 +199,9 @@ def _create_one(tx: Transaction, origin: Origin, new: NewTask, ids: dict[int, st
 
 def _replayed(tx: Transaction, new: NewTask) -> dict[str, Any] | None:
     key = new.spec.idempotency_key
-    earlier = None if key is None else tx.one("task_by_idempotency_key", key=key)
+    if key is None:
+        return None
+    earlier = tx.one("task_by_idempotency_key", key=key) or tx.one("archived_task_by_idempotency_key", key=key)
     if earlier is not None and earlier["content_hash"] != new.spec.content_hash():
         raise IdempotencyConflict(
             f"The idempotency key {key!r} was used for another task, {earlier['id']} ({earlier['title']!r}).",
@@ -191,12 +214,12 @@ def _replayed(tx: Transaction, new: NewTask) -> dict[str, Any] | None:
 def _require_references(tx: Transaction, new: NewTask) -> None:
     if new.spec.agent_id is not None:
         load_agent(tx, new.spec.agent_id)
-    if new.spec.parent_id is not None and tx.one("task_by_id", id=new.spec.parent_id) is None:
+    if new.spec.parent_id is not None and find_row(tx, new.spec.parent_id) is None:
         raise no_task(new.spec.parent_id)
 
 
 def _still_waits_for(tx: Transaction, parent_id: str, policy: str) -> bool:
-    row = tx.one("task_status", id=parent_id)
+    row = tx.one("task_status", id=parent_id) or tx.one("archived_task_by_id", id=parent_id)
     if row is None:
         raise no_task(parent_id)
     status = row["status"]
@@ -232,11 +255,12 @@ def _begin_claim(tx: Transaction, origin: Origin, command: Claim) -> tuple[Agent
     """The agent and how many tasks it runs, in one statement; what has become due is queued first."""
     row = _prelude(tx, origin, command)
     if row.pop("anything_due"):
-        settle_due(tx, origin, command.jitter)
+        settle_due(tx, origin, command.jitter, command.new_id)
         row = _prelude(tx, origin, command)
         row.pop("anything_due")
     seen_at, running = row.pop("instance_seen_at"), row.pop("running")
-    keep_instance_alive(tx, command.agent_id, command.instance_id, seen_at, origin.at)
+    if command.instance_id is not None:
+        see_instance_again(tx, origin, command.agent_id, command.instance_id, seen_at)
     return Agent.trusted(row), running
 
 
@@ -247,15 +271,15 @@ def _prelude(tx: Transaction, origin: Origin, command: Claim) -> dict[str, Any]:
     return row
 
 
-def _claim_next(tx: Transaction, origin: Origin, agent: Agent, command: Claim) -> Task | None:
+def _claim_next(tx: Transaction, origin: Origin, skills: str, command: Claim) -> Task | None:
     while True:
-        row = tx.one("claim_candidate", agent_id=agent.id, skills=agent.skills, kinds=command.kinds)
+        row = tx.one("claim_candidate", agent_id=command.agent_id, skills=skills, kinds=command.kinds)
         if row is None:
             return None
         task = Task.trusted(row)
         if task.concurrency_key is None or _may_run(tx, task):
             break
-    claimed, event = task.claimed(agent.id, command.instance_id, command.lease_seconds, origin.at)
+    claimed, event = task.claimed(command.agent_id, command.instance_id, command.lease_seconds, origin.at)
     tx.record(origin, event)
     return claimed
 
@@ -265,23 +289,6 @@ def _may_run(tx: Transaction, task: Task) -> bool:
     tx.one("concurrency_guard", key=task.concurrency_key)
     row = tx.one("concurrency_running", key=task.concurrency_key) or {}
     return row["running"] < task.concurrency_limit
-
-
-def _why_nothing(tx: Transaction) -> dict[str, int]:
-    row = tx.one("why_not_claimable")
-    counts = dict(row or {})
-    counts["not_for_this_agent"] = counts.pop("queued") - counts["held"]
-    return {
-        name: counts[column]
-        for name, column in (
-            ("not_for_this_agent", "not_for_this_agent"),
-            ("held_by_concurrency_key", "held"),
-            ("blocked_by_dependencies", "blocked"),
-            ("scheduled_for_later", "scheduled"),
-            ("paused", "paused"),
-        )
-        if counts[column]
-    }
 
 
 def _controlled(task: Task, command: Control, now: Micros) -> tuple[Task, Event]:
@@ -300,33 +307,3 @@ def _controlled(task: Task, command: Control, now: Micros) -> tuple[Task, Event]
             return task.reprioritised(command.priority, now)
         case "reschedule":
             return task.rescheduled(command.run_at, now)
-
-
-def _after_end(tx: Transaction, origin: Origin, ended: Task) -> list[str]:
-    """What a task's end does to its dependents, and theirs; the ids that were queued by it."""
-    released: list[str] = []
-    pending = [ended]
-    while pending:
-        parent = pending.pop()
-        if parent.status not in TERMINAL:
-            continue
-        for row in tx.all("dependents", parent_id=parent.id):
-            child = _after_parent(tx, origin, load_task(tx, row["task_id"]), parent)
-            if child is not None and child.status == "queued":
-                released.append(child.id)
-            elif child is not None:
-                pending.append(child)
-    return released
-
-
-def _after_parent(tx: Transaction, origin: Origin, child: Task, parent: Task) -> Task | None:
-    """The dependent as its parent's end leaves it, or None where it goes on waiting for that parent's retry."""
-    if parent.status == "completed" or child.on_parent_failure == "run_anyway":
-        new, event = child.released(origin.at)
-    elif child.on_parent_failure == "cancel" and child.status in ("pending", "paused"):
-        new, event = child.cancelled(f"{parent.id} ended as {parent.status}", origin.at)
-    else:
-        return None
-    tx.run("dependency_delete", parent_id=parent.id, task_id=child.id)
-    tx.record(origin, event)
-    return new

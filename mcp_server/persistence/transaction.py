@@ -8,14 +8,21 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Protocol
 
+from pydantic_core import to_json
+
 from mcp_server.domain.events import Event, Origin
-from mcp_server.domain.values import RawJson, dump_json
+from mcp_server.domain.values import RawJson
 from mcp_server.persistence.statements import Engine, dialect, statements
 
 Row = Mapping[str, Any]
 
 # Aggregates whose rows are the fold of their events, and the key column of each table.
-_TABLES = {"task": ("tasks", "id"), "agent": ("agents", "id"), "document": ("documents", "id")}
+_TABLES = {
+    "task": ("tasks", "id"),
+    "agent": ("agents", "id"),
+    "instance": ("instances", "id"),
+    "document": ("documents", "id"),
+}
 
 
 class Cursor(Protocol):
@@ -114,7 +121,7 @@ class Transaction:
 def event_json(data: Mapping[str, Any]) -> str:
     """An event's data as JSON text; fields that hold checked JSON go in as they are."""
     plain = {name: value for name, value in data.items() if not isinstance(value, RawJson)}
-    text = dump_json(plain)
+    text = to_json(plain).decode()
     if len(plain) == len(data):
         return text
     raw = ",".join(f'"{name}":{value}' for name, value in data.items() if isinstance(value, RawJson))

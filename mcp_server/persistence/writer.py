@@ -78,6 +78,8 @@ class Job:
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
     submitted_at: float
+    orphaned: Callable[[Any], None] | None = None
+    """Told the result in the caller's loop when the caller went away after the work had begun."""
     state: Literal["waiting", "running", "abandoned"] = "waiting"
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -301,6 +303,8 @@ def _resolve(outcomes: Sequence[_Outcome]) -> None:
 def _set(outcomes: Sequence[_Outcome]) -> None:
     for job, result, error in outcomes:
         if job.future.done():
+            if job.orphaned is not None and error is None and job.future.cancelled():
+                job.orphaned(result)
             continue
         if error is None:
             job.future.set_result(result)

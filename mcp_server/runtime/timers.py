@@ -1,4 +1,4 @@
-"""The timer: does what time alone makes due, in whichever server process is alive."""
+"""The timer: does what time alone makes due, in whichever server or worker process is alive."""
 
 import asyncio
 from typing import NoReturn
@@ -7,9 +7,10 @@ import structlog
 
 from mcp_server.domain.errors import OpsError
 from mcp_server.domain.values import SECOND
-from mcp_server.services.tasks import Housekeeping
+from mcp_server.services.housekeeping import Housekeeping
 
 LOOK_EVERY_SECONDS = 1.0
+ARCHIVE_EVERY_SECONDS = 600.0
 log = structlog.stdlib.get_logger("datamcp.timer")
 
 
@@ -21,7 +22,20 @@ async def run_timer(housekeeping: Housekeeping) -> NoReturn:
         except OpsError as error:
             log.warning("timer_failed", code=error.code, message=error.message)
             delay = LOOK_EVERY_SECONDS
+        except Exception:  # whatever goes wrong, the timer must live: leases expire by it
+            log.exception("timer_bug")
+            delay = LOOK_EVERY_SECONDS
         await asyncio.sleep(delay)
+
+
+async def run_retention(housekeeping: Housekeeping, retention_days: float) -> NoReturn:
+    """Every ten minutes, have finished work past its retention archived by a system task."""
+    while True:
+        await asyncio.sleep(ARCHIVE_EVERY_SECONDS)
+        try:
+            await housekeeping.start_archiving(retention_days)
+        except OpsError as error:
+            log.warning("retention_failed", code=error.code, message=error.message)
 
 
 async def _look(housekeeping: Housekeeping) -> float:

@@ -7,11 +7,12 @@ from typing import Any
 from mcp_server.domain.agents import INSTANCE_ALIVE_FOR, AgentAction, AgentSpec, AgentStatus, InstanceSpec
 from mcp_server.domain.errors import NotFound
 from mcp_server.domain.users import Permission
-from mcp_server.domain.values import SECOND
+from mcp_server.services.agent_metrics import read_budget, read_metrics
 from mcp_server.services.context import LIMIT_MAX, Call, Context, Query, decode_cursor, fetch_page, like
 from mcp_server.services.ports import AgentTransactions, TaskTransactions
 from mcp_server.services.views import AgentView, agent_view, instance_view
 
+_ATTEMPTS_IN_LISTS = 100
 _STATUS_FILTERS = {"terminated": "agent_terminated", "maintenance": "agent_maintenance"}
 
 
@@ -35,9 +36,9 @@ class AgentService:
         self._tasks = tasks
 
     async def register(
-        self, call: Call, spec: AgentSpec, instance: InstanceSpec | None
+        self, call: Call, spec: AgentSpec, instance: InstanceSpec | None, *, keep: bool = False
     ) -> tuple[AgentView, str | None, bool]:
-        """Register an agent by its unique name, or bring it up to date.
+        """Register an agent by its unique name, or bring it up to date; with `keep`, one that exists stays as it is.
 
         Returns:
             The agent, its instance's id if one was introduced, and whether the agent is new.
@@ -51,6 +52,7 @@ class AgentService:
             spec,
             self._context.new_id("instance"),
             instance,
+            keep,
         )
         return await self.get(call, agent_id), instance_id, created
 
@@ -103,15 +105,15 @@ class AgentService:
         )
         if narrowed.status is not None:
             query = query.where(_STATUS_FILTERS.get(narrowed.status, "agent_working"))
-        after = query
         if cursor is not None:
             (name,) = decode_cursor(cursor, (str,))
-            after = query.where("agent_after", agent_after=name)
-        page = await fetch_page(self._store, query, after, limit, ("name",))
-        found = [agent_view(row) for row in page.rows]
+            query = query.where("agent_after", agent_after=name)
+        page = await fetch_page(self._store, query, limit, ("name",))
         # The statuses of a working agent are derived from its leases and instances, not stored.
         exact = narrowed.status is None or narrowed.status in _STATUS_FILTERS
-        return [a for a in found if exact or a.status == narrowed.status], page.next_cursor, page.omitted
+        found = [agent_view(row) for row in page.rows]
+        kept = [agent for agent in found if exact or agent.status == narrowed.status]
+        return [await self._with_metrics(agent) for agent in kept], page.next_cursor, page.omitted
 
     async def candidates(self, call: Call, task_id: str) -> list[AgentView]:
         """Agents that could take a task up, best first, each with its score and the reason.
@@ -135,6 +137,10 @@ class AgentService:
         able = [agent_view(row) for row in rows if needed <= set(json.loads(row["skills"]))]
         return sorted((_scored(agent) for agent in able), key=lambda agent: (-(agent.score or 0), agent.name))
 
+    async def _with_metrics(self, agent: AgentView) -> AgentView:
+        metrics = await read_metrics(self._store, agent.id, self._context.clock(), _ATTEMPTS_IN_LISTS)
+        return agent.model_copy(update={"metrics": metrics})
+
     async def _one(self, call: Call, query: Query, wanted: str) -> AgentView:
         call.actor.require(Permission.AGENTS_READ)
         alive_since = self._alive_since()
@@ -148,11 +154,12 @@ class AgentService:
             )
         agent_id = row["id"]
         instances = await self._store.fetch_all("instances_of", agent_id=agent_id)
-        metrics = await self._store.fetch_one("agent_metrics", agent_id=agent_id)
+        now = self._context.clock()
         return agent_view(row).model_copy(
             update={
                 "instances": [instance_view(instance, alive_since) for instance in instances] or None,
-                "metrics": _metrics(dict(metrics or {})),
+                "metrics": await read_metrics(self._store, agent_id, now),
+                "budget": await read_budget(self._store, row, now),
             }
         )
 
@@ -165,20 +172,6 @@ class AgentService:
 
     def _alive_since(self) -> int:
         return self._context.clock() - INSTANCE_ALIVE_FOR
-
-
-def _metrics(row: dict[str, Any]) -> dict[str, float] | None:
-    completed, failed = int(row["completed"]), int(row["failed"])
-    if completed + failed == 0:
-        return None
-    metrics: dict[str, float] = {
-        "completed": completed,
-        "failed": failed,
-        "success_rate": round(completed / (completed + failed), 4),
-    }
-    if row["mean_duration"] is not None:
-        metrics["mean_duration_seconds"] = round(float(row["mean_duration"]) / SECOND, 3)
-    return metrics
 
 
 _AVAILABILITY = {"idle": 1.0, "active": 0.8, "initializing": 0.6, "busy": 0.2, "error": 0.1}

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -79,23 +79,30 @@ class Page:
     omitted: int | None
 
 
-async def fetch_page(store: Store, query: Query, after: Query, limit: int, key: Iterable[str]) -> Page:
+async def fetch_page(store: Store, query: Query, limit: int, key: Sequence[str], *, also: str | None = None) -> Page:
     """Read one page.
 
     Args:
         store: where from.
-        query: the list with its filters.
-        after: the same list, starting after the cursor; equal to `query` on the first page.
+        query: the list with its filters, the one that starts it after a cursor included.
         limit: rows at most.
         key: the columns that the cursor holds, in the order of the list.
+        also: a second statement with the same filters, whose rows are merged in; the list's order then descends.
     """
-    rows = await store.fetch_all(after.statement, filters=after.filters, limit=limit + 1, **dict(after.parameters))
+    wanted = [query] if also is None else [query, replace(query, statement=also)]
+    rows: list[Row] = []
+    for one in wanted:
+        rows += await store.fetch_all(one.statement, filters=one.filters, limit=limit + 1, **dict(one.parameters))
+    if also is not None:
+        rows.sort(key=lambda row: tuple(row[column] for column in key), reverse=True)
     if len(rows) <= limit:
         return Page(rows, None, None)
-    total = await store.fetch_one(f"{after.statement}_count", filters=after.filters, **dict(after.parameters))
-    last = rows[limit - 1]
-    cursor = encode_cursor([last[column] for column in key])
-    return Page(rows[:limit], cursor, max((total or {"n": 0})["n"] - limit, 1))
+    total = 0
+    for one in wanted:
+        count = await store.fetch_one(f"{one.statement}_count", filters=one.filters, **dict(one.parameters))
+        total += 0 if count is None else count["n"]
+    cursor = encode_cursor([rows[limit - 1][column] for column in key])
+    return Page(rows[:limit], cursor, max(total - limit, 1))
 
 
 def encode_cursor(parts: list[Any]) -> str:

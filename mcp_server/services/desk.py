@@ -5,15 +5,18 @@ from dataclasses import dataclass
 from mcp_server.services.agents import AgentService
 from mcp_server.services.context import Context
 from mcp_server.services.events import CompletionService, EventService
+from mcp_server.services.housekeeping import Housekeeping
 from mcp_server.services.ports import (
     AgentTransactions,
     EventLog,
     LockTransactions,
     StateTransactions,
+    TaskTimers,
     TaskTransactions,
 )
 from mcp_server.services.state import LockService, StateService
-from mcp_server.services.tasks import Housekeeping, TaskService
+from mcp_server.services.system_tasks import SystemTasks
+from mcp_server.services.tasks import TaskService
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ class Desk:
     events: EventService
     completions: CompletionService
     housekeeping: Housekeeping
+    system: SystemTasks
     version: str
     engine: str
 
@@ -37,11 +41,13 @@ def make_desk(
     version: str,
     agents: AgentTransactions,
     tasks: TaskTransactions,
+    timers: TaskTimers,
     state: StateTransactions,
     locks: LockTransactions,
     log: EventLog,
 ) -> Desk:
     """Build every service once."""
+    system = SystemTasks(context, tasks)
     return Desk(
         agents=AgentService(context, agents, tasks),
         tasks=TaskService(context, tasks),
@@ -49,7 +55,8 @@ def make_desk(
         locks=LockService(context, locks),
         events=EventService(context, log),
         completions=CompletionService(context),
-        housekeeping=Housekeeping(context, tasks, state, locks),
+        housekeeping=Housekeeping(context, timers, agents, state, locks, system),
+        system=system,
         version=version,
         engine=context.store.engine,
     )

@@ -14,12 +14,13 @@ from mcp_server.domain.state import Hold, LockRequest
 from mcp_server.domain.state_commands import Patch, Restore, Set
 from mcp_server.domain.task_commands import (
     Claim,
-    ClaimOutcome,
     Control,
     ControlOutcome,
     CreateOutcome,
+    Decision,
     Finish,
     FinishOutcome,
+    GiveUp,
     NewTask,
     Report,
 )
@@ -73,6 +74,21 @@ class Store(Protocol):
         """Run a transaction function whole; returns only after its commit."""
         ...
 
+    async def write_or(
+        self,
+        orphaned: Callable[[T], None],
+        function: Callable[Concatenate[Any, P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """`write`, and should the caller be cancelled while its transaction commits, `orphaned` is told the result."""
+        ...
+
+    def post(self, function: Callable[Concatenate[Any, P], object], /, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Queue a transaction function whose outcome nobody waits for."""
+        ...
+
     async def fetch_all(self, statement: str, /, *, filters: Iterable[str] = (), **parameters: Any) -> list[Row]:
         """The rows of a named statement."""
         ...
@@ -93,20 +109,31 @@ class AgentTransactions(Protocol):
         spec: AgentSpec,
         instance_id: str,
         instance: InstanceSpec | None,
+        keep: bool,
     ) -> tuple[str, str | None, bool]: ...
     def control(self, tx: Any, origin: Origin, agent_id: str, action: AgentAction, reason: str | None) -> Agent: ...
+    def mark_lost(self, tx: Any, origin: Origin) -> int: ...
 
 
 class TaskTransactions(Protocol):
     """See `mcp_server.persistence.tasks`."""
 
     def create(self, tx: Any, origin: Origin, new: tuple[NewTask, ...]) -> list[CreateOutcome]: ...
-    def claim(self, tx: Any, origin: Origin, command: Claim) -> ClaimOutcome: ...
+    def claim(self, tx: Any, origin: Origin, command: Claim) -> list[dict[str, Any]]: ...
+    def claim_system(self, tx: Any, origin: Origin, command: Claim) -> list[dict[str, Any]]: ...
     def report(self, tx: Any, origin: Origin, command: Report) -> dict[str, Any]: ...
     def finish(self, tx: Any, origin: Origin, command: Finish) -> FinishOutcome: ...
     def control(self, tx: Any, origin: Origin, command: Control) -> ControlOutcome: ...
-    def settle_due(self, tx: Any, origin: Origin, jitter: float) -> int: ...
+    def decide(self, tx: Any, origin: Origin, command: Decision) -> dict[str, Any]: ...
+    def give_up(self, tx: Any, origin: Origin, command: GiveUp) -> dict[str, Any]: ...
     def hand_back(self, tx: Any, origin: Origin, agent_id: str, reason: str) -> list[str]: ...
+
+
+class TaskTimers(Protocol):
+    """See `mcp_server.persistence.task_timers`."""
+
+    def settle_due(self, tx: Any, origin: Origin, jitter: float, new_id: NewId) -> int: ...
+    def archive(self, tx: Any, origin: Origin, before: Micros, limit: int) -> int: ...
 
 
 class StateTransactions(Protocol):

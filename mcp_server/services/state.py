@@ -144,11 +144,10 @@ class StateService:
         query = query.where("document_tag", document_tag=like(tag, '%"{}"%')).where(
             "document_text", document_text=like(text and text.lower())
         )
-        after = query
         if cursor is not None:
             (last,) = decode_cursor(cursor, (str,))
-            after = query.where("document_after", document_after=last)
-        page = await fetch_page(self._store, query, after, limit, ("id",))
+            query = query.where("document_after", document_after=last)
+        page = await fetch_page(self._store, query, limit, ("id",))
         return [document_view(row) for row in page.rows], page.next_cursor, page.omitted
 
     async def namespaces(self, call: Call) -> list[dict[str, Any]]:

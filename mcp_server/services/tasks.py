@@ -1,19 +1,21 @@
 """Use cases of the task queue."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import AwareDatetime
 
-from mcp_server.domain.errors import NotFound, ValidationFailed
-from mcp_server.domain.task_commands import Claim, Control, Finish, NewTask, Report, refuse_cycles
-from mcp_server.domain.task_spec import FailureSpec, Priority, ProgressSpec, TaskSpec, UsageSpec
-from mcp_server.domain.tasks import TERMINAL, TaskAction, TaskStatus
+from mcp_server.domain.errors import AtCapacity, NotFound, OpsError, ValidationFailed
+from mcp_server.domain.task_commands import Claim, Control, Decision, Finish, GiveUp, NewTask, Report, refuse_cycles
+from mcp_server.domain.task_rules import TERMINAL, TaskAction, TaskStatus
+from mcp_server.domain.task_spec import SYSTEM_KIND, FailureSpec, Priority, ProgressSpec, TaskSpec, UsageSpec
 from mcp_server.domain.users import Permission
 from mcp_server.domain.values import RawJson, check_json, dump_json, micros
-from mcp_server.services.context import SYSTEM_CALL, Call, Context, Query, decode_cursor, fetch_page, like
-from mcp_server.services.ports import Clock, Row, StateTransactions, TaskTransactions
+from mcp_server.services.backlog import why_nothing
+from mcp_server.services.context import Call, Context, Query, decode_cursor, fetch_page, like
+from mcp_server.services.ports import Row, TaskTransactions
 from mcp_server.services.views import TaskView, task_full, task_row
 from mcp_server.services.waiting import wait_until
 
@@ -43,6 +45,8 @@ class TaskFilter:
     text: str | None = None
     ready: bool | None = None
     blocked: bool | None = None
+    include_system: bool = False
+    waits_for_approval: bool = False
 
 
 class TaskService:
@@ -61,9 +65,11 @@ class TaskService:
         """
         call.actor.require(Permission.TASKS_CREATE)
         refuse_cycles(tuple(specs))
+        _refuse_system_kinds(specs)
         new = tuple(NewTask(self._context.new_id("task"), spec) for spec in specs)
         outcomes = await self._store.write(self._tasks.create, self._context.origin(call), new)
-        return [task_full(outcome.task, replayed=outcome.replayed) for outcome in outcomes]
+        now = self._context.clock()
+        return [task_full(outcome.task, replayed=outcome.replayed, now=now) for outcome in outcomes]
 
     async def claim(
         self,
@@ -84,16 +90,36 @@ class TaskService:
         call.actor.require(Permission.TASKS_WORK)
         call.actor.require_self(agent_id)
         wanted = None if kinds is None else dump_json(list(kinds))
+        context = self._context
 
-        async def attempt() -> tuple[list[Row], dict[str, int] | None]:
-            command = Claim(agent_id, instance_id, max_tasks, wanted, lease_seconds, self._context.random())
-            outcome = await self._store.write(self._tasks.claim, self._context.origin(call), command)
-            return list(outcome.tasks), outcome.nothing_because
+        def put_back(rows: list[dict[str, Any]]) -> None:
+            for row in rows:  # nobody works on these, so they must not stay leased
+                self.put_back(call, row["id"], row["attempt"], "its claimer went away")
 
-        rows, reasons = await wait_until(
-            self._context, call, attempt, lambda found: bool(found[0]), wait_seconds, ("task", "agent")
-        )
-        return [_claimed(row) for row in rows], reasons
+        async def attempt() -> list[dict[str, Any]]:
+            command = Claim(agent_id, instance_id, max_tasks, wanted, lease_seconds, context.random(), context.new_id)
+            return await self._store.write_or(put_back, self._tasks.claim, context.origin(call), command)
+
+        try:
+            rows = await wait_until(context, call, attempt, bool, wait_seconds, ("task", "agent"))
+        except AtCapacity as error:
+            error.details["nothing_because"] = await why_nothing(self._store, agent_id, kinds, "held_by_capacity")
+            raise
+        reasons = None if rows else await why_nothing(self._store, agent_id, kinds, "held_by_concurrency_key")
+        return [claimed_task(row) for row in rows], reasons
+
+    def put_back(self, call: Call, task_id: str, lease_token: int, reason: str) -> None:
+        """`give_up` for one who cannot wait for the answer: it goes away, or is being cancelled. Best effort."""
+        command = GiveUp(task_id, lease_token, None, reason)
+        with contextlib.suppress(OpsError):
+            self._store.post(self._tasks.give_up, self._context.origin(call), command)
+
+    async def changes(self) -> AsyncGenerator[tuple[str, str]]:
+        """Id and event type of every change to a task from now on, whichever process makes it; best effort."""
+        async with self._store.feed.listen("task") as listener:
+            while True:
+                for event in await listener.wait(60):
+                    yield event["aggregate_id"], event["type"]
 
     async def report(
         self,
@@ -160,6 +186,24 @@ class TaskService:
         outcome = await self._store.write(self._tasks.control, self._context.origin(call), command)
         return [task_row(row) for row in outcome.tasks], outcome.refused
 
+    async def decide(self, call: Call, task_id: str, *, granted: bool, reason: str | None = None) -> TaskView:
+        """A person's answer to a task that waits for an approval: it may start, or it is cancelled.
+
+        Raises:
+            PermissionDenied: the caller may not decide; an agent never may.
+            InvalidTransition: it waits for no approval, or somebody has decided already.
+        """
+        call.actor.require(Permission.TASKS_APPROVE)
+        call.actor.require_person()
+        command = Decision(task_id, granted, reason)
+        return task_full(await self._store.write(self._tasks.decide, self._context.origin(call), command))
+
+    async def give_up(self, call: Call, task_id: str, lease_token: int, reason: str) -> TaskView:
+        """Hand a leased task back unfinished, through no fault of its own: the attempt does not count."""
+        call.actor.require(Permission.TASKS_WORK)
+        command = GiveUp(task_id, lease_token, _worker(call), reason)
+        return task_full(await self._store.write(self._tasks.give_up, self._context.origin(call), command))
+
     async def get(self, call: Call, task_id: str) -> TaskView:
         """One task with everything.
 
@@ -168,10 +212,12 @@ class TaskService:
         """
         call.actor.require(Permission.TASKS_READ)
         row = await self._store.fetch_one("task_by_id", id=task_id)
+        row = row or await self._store.fetch_one("archived_task_by_id", id=task_id)
+        row = row or await self._store.fetch_one("task_by_id", id=task_id)  # brought back in between
         if row is None:
             raise NotFound(f"There is no task {task_id}.", next="List tasks with tasks_find.")
         parents = await self._store.fetch_all("dependencies_of", task_id=task_id) if row["waits_on"] else []
-        return task_full(row, parents)
+        return task_full(row, parents, now=self._context.clock())
 
     async def find(
         self, call: Call, narrowed: TaskFilter, *, limit: int, cursor: str | None
@@ -179,11 +225,10 @@ class TaskService:
         """Tasks, newest first; the next cursor and how many were left out."""
         call.actor.require(Permission.TASKS_READ)
         query = _query(narrowed)
-        after = query
         if cursor is not None:
             at, task_id = decode_cursor(cursor, (int, str))
-            after = query.where("task_after", after_at=at, after_id=task_id)
-        page = await fetch_page(self._store, query, after, limit, ("created_at", "id"))
+            query = query.where("task_after", after_at=at, after_id=task_id)
+        page = await fetch_page(self._store, query, limit, ("created_at", "id"), also="archived_tasks_find")
         return [task_row(row) for row in page.rows], page.next_cursor, page.omitted
 
     async def counts(self, call: Call) -> dict[str, int]:
@@ -212,39 +257,18 @@ class TaskService:
         return task, reached(task)
 
 
-class Housekeeping:
-    """What time alone changes: due tasks, lost leases, overdue attempts, expired documents and locks."""
-
-    def __init__(self, context: Context, tasks: TaskTransactions, state: StateTransactions, locks: Any) -> None:
-        self._context = context
-        self._tasks = tasks
-        self._sweeps = (state.expire, locks.expire)
-
-    async def settle(self) -> None:
-        """Do what is due now; other processes may do the same at the same time."""
-        store, context = self._context.store, self._context
-        await store.write(self._tasks.settle_due, context.origin(SYSTEM_CALL), context.random())
-        for sweep in self._sweeps:
-            await store.write(sweep, context.origin(SYSTEM_CALL))
-
-    async def next_due(self) -> int | None:
-        """When something will next be due, in microseconds UTC; None when nothing is."""
-        row = await self._context.store.fetch_one("next_due")
-        return None if row is None else row["at"]
-
-    @property
-    def clock(self) -> Clock:
-        """The clock that `next_due` goes by."""
-        return self._context.clock
-
-
 def _query(narrowed: TaskFilter) -> Query:
     status = "queued" if narrowed.ready else narrowed.status
     query = Query("tasks_find")
     if status is not None:
         query = query.where(f"task_status_{status}")
-    if narrowed.blocked:
-        query = query.where("task_blocked")
+    flags = {
+        "task_blocked": narrowed.blocked,
+        "task_not_system": not narrowed.include_system,
+        "task_waits_for_approval": narrowed.waits_for_approval,
+    }
+    for name in (name for name, wanted in flags.items() if wanted):
+        query = query.where(name)
     return (
         query.where("task_agent", task_agent=narrowed.agent_id)
         .where("task_kind", task_kind=narrowed.kind)
@@ -254,7 +278,17 @@ def _query(narrowed: TaskFilter) -> Query:
     )
 
 
-def _claimed(row: Row) -> ClaimedTask:
+def _refuse_system_kinds(specs: Sequence[TaskSpec]) -> None:
+    for number, spec in enumerate(specs):
+        if spec.is_system():
+            raise ValidationFailed(
+                f"tasks.{number}.kind: {spec.kind!r} is reserved: what begins with {SYSTEM_KIND!r} is the server's.",
+                next="Choose another kind.",
+            )
+
+
+def claimed_task(row: Row) -> ClaimedTask:
+    """A freshly leased row as its claimer sees it."""
     task = task_full(row)
     assert task.lease is not None, "a claimed task has a lease"
     return ClaimedTask(task, row["attempt"], task.lease.expires_at)

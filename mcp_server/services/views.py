@@ -7,9 +7,12 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from mcp_server.domain.agents import derive_status
+from mcp_server.domain.schedules import ScheduleSpec
 from mcp_server.domain.task_spec import MAX_ATTEMPTS_DEFAULT, PRIORITY_NAMES
 from mcp_server.domain.values import Micros, iso, iso_or_none
 from mcp_server.services.ports import Row
+
+FIRINGS_SHOWN = 5
 
 
 class View(BaseModel):
@@ -67,6 +70,9 @@ class TaskView(View):
     waits_for: list[str] | None = None
     waits_for_tasks: list[ParentView] | None = None
     run_at: str | None = None
+    schedule: dict[str, str] | None = None
+    next_firings: list[str] | None = None
+    approval: str | None = None
     attempt: int
     max_attempts: int | None = None
     timeout_seconds: float | None = None
@@ -93,15 +99,28 @@ def task_row(row: Row) -> TaskView:
     return TaskView.of(agent_id=row["lease_agent_id"] or row["agent_id"], **_task_essentials(row))
 
 
-def task_full(row: Row, parents: list[Row] | None = None, replayed: bool | None = None) -> TaskView:
-    """A task with everything."""
+def task_full(
+    row: Row, parents: list[Row] | None = None, replayed: bool | None = None, now: Micros | None = None
+) -> TaskView:
+    """A task with everything; a schedule's next firings where `now` is given."""
+    task = _task_full(row, parents, replayed)
+    if row["schedule"] is None:
+        return task
+    spec = ScheduleSpec.model_validate_json(row["schedule"])
+    shown = {"schedule": spec.model_dump(), "approval": None, "result": _json(row["result"])}
+    if now is not None and row["status"] == "pending":
+        shown["next_firings"] = [iso(at) for at in (row["run_at"], *spec.firings(row["run_at"], FIRINGS_SHOWN - 1))]
+    return task.model_copy(update=shown)
+
+
+def _task_full(row: Row, parents: list[Row] | None, replayed: bool | None) -> TaskView:
     return TaskView.of(
         **_task_essentials(row),
+        approval=row["approval"],
         agent_id=row["agent_id"],
         required_capabilities=_list(row["required_capabilities"]),
         depends_on=_list(row["depends_on"]),
         waits_for_tasks=[ParentView.of(**dict(parent)) for parent in parents or ()] or None,
-        run_at=iso_or_none(row["run_at"]),
         max_attempts=row["max_attempts"] or MAX_ATTEMPTS_DEFAULT,
         timeout_seconds=row["timeout_seconds"],
         concurrency_key=row["concurrency_key"],
@@ -128,6 +147,7 @@ def _task_essentials(row: Row) -> dict[str, Any]:
         "tags": _list(row["tags"]),
         "parent_id": row["parent_id"],
         "waits_for": _waits_for(row),
+        "run_at": iso_or_none(row["run_at"]),
         "attempt": row["attempt"],
         "progress": _json(row["progress"]),
         "error": _json(row["error"]),
@@ -151,8 +171,10 @@ def _waits_for(row: Row) -> list[str] | None:
     if row["status"] != "pending":
         return None
     reasons = [f"{row['waits_on']} unfinished dependencies"] if row["waits_on"] else []
+    if row["approval"] == "required":
+        reasons.append("a person's approval")
     if row["run_at"] is not None:
-        reasons.append(f"its time, {iso(row['run_at'])}")
+        reasons.append(f"its {'next ' if row['schedule'] else ''}time, {iso(row['run_at'])}")
     return reasons or None
 
 
@@ -164,6 +186,7 @@ class InstanceView(View):
     host: str | None = None
     pid: int | None = None
     last_seen_at: str
+    lost_at: str | None = None
     alive: bool
 
 
@@ -183,6 +206,7 @@ class AgentView(View):
     instances_alive: int
     instances: list[InstanceView] | None = None
     metrics: dict[str, float] | None = None
+    budget: dict[str, float] | None = None
     score: float | None = None
     reason: str | None = None
     created_at: str
@@ -219,6 +243,7 @@ def instance_view(row: Row, alive_since: Micros) -> InstanceView:
         host=row["host"],
         pid=row["pid"],
         last_seen_at=iso(row["last_seen_at"]),
+        lost_at=iso_or_none(row["lost_at"]),
         alive=row["last_seen_at"] > alive_since,
     )
 

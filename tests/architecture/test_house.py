@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 PACKAGES = ("mcp_server", "tools", "resources")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-ENTRANCES = {"mcp_server", "mcp_server.app", "mcp_server.__main__", "mcp_server.doctor", "mcp_server.demo"}
+COMMANDS = {f"mcp_server.{name}" for name in ("__main__", "doctor", "demo", "worker", "approvals")}
+ENTRANCES = {"mcp_server", "mcp_server.app"} | COMMANDS
 
 
 def name_of(path: Path) -> str:

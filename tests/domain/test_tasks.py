@@ -3,21 +3,22 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from mcp_server.domain.errors import InvalidTransition, LeaseLost, PermissionDenied
+from mcp_server.domain.task_births import Creation
+from mcp_server.domain.task_births import new_task as born
 from mcp_server.domain.task_commands import Finish
+from mcp_server.domain.task_rules import LEGAL, TERMINAL, backoff_seconds, due_at
 from mcp_server.domain.task_spec import FailureSpec, TaskSpec
-from mcp_server.domain.tasks import LEGAL, TERMINAL, Creation, Task, backoff_seconds, is_claimable
+from mcp_server.domain.tasks import Task, is_claimable
 from mcp_server.domain.values import SECOND
 
 ACTIONS = ("cancel", "pause", "resume", "retry", "discard", "set_priority", "reschedule")
 
 
 def new_task(**spec) -> Task:
-    task, _ = Task.created(
-        "task_x", TaskSpec.model_validate({"title": "t"} | spec), (), 0, Creation(actor="user:me", now=0)
-    )
+    task, _ = born("task_x", TaskSpec.model_validate({"title": "t"} | spec), (), 0, Creation(actor="user:me", now=0))
     return task
 
 
@@ -36,6 +37,21 @@ class TaskLife(RuleBasedStateMachine):
         assert new.fields() == self.task.fields() | dict(event.data) | {"version": new.version}
         self.task = new
 
+    @initialize(gated=st.booleans())
+    def is_created(self, gated: bool) -> None:
+        self.task = new_task(retry={"max_attempts": 3, "delay_seconds": 1}, timeout_seconds=50, requires_approval=gated)
+
+    @rule(granted=st.booleans())
+    def a_person_decides(self, granted: bool) -> None:
+        before = self.task
+        move = before.approved if granted else lambda by, now: before.rejected(by, "no", now)
+        if before.approval == "required" and before.status in ("pending", "paused"):
+            self.step(move("user:boss", self.now))
+            assert self.task.approved_by == "user:boss"
+            return
+        with pytest.raises(InvalidTransition):
+            move("user:boss", self.now)
+
     @rule(seconds=st.integers(0, 100))
     def time_passes(self, seconds: int) -> None:
         self.now += seconds * SECOND
@@ -47,7 +63,7 @@ class TaskLife(RuleBasedStateMachine):
         assert self.task.attempt not in self.tokens
         self.tokens.append(self.task.attempt)
 
-    @precondition(lambda self: self.task.status == "pending" and (self.task.run_at or 0) <= self.now)
+    @precondition(lambda self: self.task.status == "pending" and (self.task.due_at or 1 << 62) <= self.now)
     @rule()
     def becomes_due(self) -> None:
         self.step(self.task.due(self.now))
@@ -112,7 +128,22 @@ class TaskLife(RuleBasedStateMachine):
 
     @invariant()
     def a_queued_task_has_its_place_in_the_queue(self) -> None:
-        assert (self.task.ready_at is not None) == (self.task.status in ("queued", "running"))
+        if self.task.status in ("queued", "running"):
+            assert self.task.ready_at is not None
+        if self.task.status in ("pending", "paused"):
+            assert self.task.ready_at is None
+
+    @invariant()
+    def time_alone_moves_exactly_what_it_should(self) -> None:
+        task = self.task
+        assert task.due_at == due_at(task.fields())
+        waits_for_time = task.status == "pending" and task.approval != "required"
+        assert (task.due_at is not None) == (task.status == "running" or waits_for_time)
+
+    @invariant()
+    def nothing_starts_before_a_person_has_agreed(self) -> None:
+        if self.task.approval in ("required", "rejected"):
+            assert self.task.attempt == 0
 
 
 TestTaskLife = TaskLife.TestCase

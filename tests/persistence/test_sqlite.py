@@ -174,10 +174,10 @@ async def test_an_existing_file_is_copied_before_it_is_migrated(sqlite_url: str,
 
     await store(sqlite_url, "kept")
     real = migrate.migrations("sqlite")
-    added = migrate.Migration(2, "more", "-- a comment\nCREATE TABLE more (id TEXT) STRICT;")
+    added = migrate.Migration(99, "more", "-- a comment\nCREATE TABLE more (id TEXT) STRICT;")
     monkeypatch.setattr(migrate, "migrations", lambda engine: [*real, added])
     assert await store(sqlite_url) == ["kept"]
-    (copy,) = path_of(sqlite_url).parent.glob("desk.db.before-0002-*")
+    (copy,) = path_of(sqlite_url).parent.glob("desk.db.before-0099-*")
     rescued = copy.with_name("rescued.db")
     shutil.copy(copy, rescued)
     monkeypatch.undo()
@@ -189,7 +189,7 @@ async def test_a_migration_that_fails_changes_nothing(sqlite_url: str, monkeypat
 
     await store(sqlite_url, "kept")
     real = migrate.migrations("sqlite")
-    broken = migrate.Migration(2, "broken", "CREATE TABLE more (id TEXT) STRICT; CREATE NONSENSE;")
+    broken = migrate.Migration(99, "broken", "CREATE TABLE more (id TEXT) STRICT; CREATE NONSENSE;")
     monkeypatch.setattr(migrate, "migrations", lambda engine: [*real, broken])
     with pytest.raises(load_library().OperationalError):
         await Database.open(sqlite_url)
@@ -246,4 +246,4 @@ def test_a_file_without_our_tables_is_described_as_empty(sqlite_url: str):
     connection.execute("CREATE TABLE t (x)")
     connection.close()
     (schema,) = [f for f in inspect_database(sqlite_url) if f.name == "database_schema"]
-    assert schema.ok and "migrations [1] are applied" in schema.detail
+    assert schema.ok and "migrations [1, 2] are applied" in schema.detail

@@ -45,6 +45,23 @@ def test_both_engines_have_the_same_tables_and_columns(tmp_path: Path, postgres_
     assert ours <= theirs
 
 
+def test_every_statement_is_accepted_by_both_engines(tmp_path: Path, postgres_url: str):
+    connection = SqliteFile(tmp_path / "x.db").connect()
+    for migration in migrations("sqlite"):
+        for statement in migration.statements():
+            connection.execute(statement)
+    for name, sql in statements("sqlite").items():
+        if not name.startswith("filter."):
+            nothing = dict.fromkeys(re.findall(r"(?<![:\w]):([a-z_0-9]+)", sql))
+            connection.execute("EXPLAIN " + sql.replace("{{filters}}", ""), nothing)
+    connection.close()
+    with psycopg.connect(postgres_url, autocommit=True) as server:
+        for name, sql in statements("postgres").items():
+            if not name.startswith("filter."):
+                nothing = dict.fromkeys(re.findall(r"%\(([a-z_0-9]+)\)s", sql))
+                server.execute("EXPLAIN " + sql.replace("{{filters}}", ""), nothing)
+
+
 def test_parameters_take_the_drivers_form_and_casts_stay():
     assert dialect("a = :a AND b::text LIKE '%x' {{skip_locked}}", "postgres") == (
         "a = %(a)s AND b::text LIKE '%%x' FOR UPDATE SKIP LOCKED"

@@ -118,7 +118,14 @@ async def test_metrics_come_from_the_tasks(world: World):
         failure = FailureSpec(message="no") if number == 0 else None
         await world.desk.tasks.finish(world.call, claimed.task.id, claimed.lease_token, failure=failure)
     metrics = (await world.desk.agents.get(world.call, agent.id)).metrics
-    assert metrics == {"completed": 2, "failed": 1, "success_rate": 0.6667, "mean_duration_seconds": 5.0}
+    assert metrics == {
+        "completed": 2,
+        "failed": 1,
+        "success_rate": 0.6667,
+        "mean_duration_seconds": 5.0,
+        "p95_duration_seconds": 6.0,
+        "mean_queue_wait_seconds": 0.0,
+    }
 
 
 async def test_agents_are_found_by_what_they_are_and_page_by_page(world: World):

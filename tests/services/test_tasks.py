@@ -95,7 +95,7 @@ async def test_an_empty_claim_says_why(world: World):
     claims, reasons = await world.desk.tasks.claim(world.call, agent.id)
     assert claims == []
     assert reasons == {
-        "not_for_this_agent": 1,
+        "need_other_capabilities": 1,
         "held_by_concurrency_key": 1,
         "blocked_by_dependencies": 1,
         "scheduled_for_later": 1,

@@ -13,18 +13,23 @@ SELECT id FROM tasks WHERE lease_agent_id = :id AND status = 'running' ORDER BY 
 -- name: instance_by_label
 SELECT * FROM instances WHERE agent_id = :agent_id AND label = :label {{for_update}}
 
--- name: instance_insert
-INSERT INTO instances (id, agent_id, label, host, pid, started_at, last_seen_at)
-VALUES (:id, :agent_id, :label, :host, :pid, :now, :now)
-
--- name: instance_returned
-UPDATE instances SET host = :host, pid = :pid, last_seen_at = :now WHERE id = :id
-
--- name: instance_of_agent
-SELECT id, last_seen_at FROM instances WHERE id = :id AND agent_id = :agent_id
+-- name: instance_for_update
+SELECT * FROM instances WHERE id = :id AND agent_id = :agent_id {{for_update}}
 
 -- name: instance_seen
-UPDATE instances SET last_seen_at = :now WHERE id = :id AND last_seen_at < :now
+UPDATE instances SET last_seen_at = :now WHERE id = :id
+
+-- name: silent_instances
+SELECT * FROM instances WHERE lost_at IS NULL AND last_seen_at <= :before ORDER BY last_seen_at LIMIT :limit
+{{skip_locked}}
+
+-- name: usage_add
+INSERT INTO agent_usage (agent_id, month, tokens, cost_usd) VALUES (:agent_id, :month, :tokens, :cost_usd)
+ON CONFLICT (agent_id, month) DO UPDATE SET
+  tokens = agent_usage.tokens + excluded.tokens, cost_usd = agent_usage.cost_usd + excluded.cost_usd
+
+-- name: usage_of
+SELECT tokens, cost_usd FROM agent_usage WHERE agent_id = :agent_id AND month = :month
 
 -- name: instances_of
 SELECT * FROM instances WHERE agent_id = :agent_id ORDER BY last_seen_at DESC LIMIT 50
@@ -63,15 +68,9 @@ AND a.lifecycle IN ('paused', 'draining')
 -- name: filter.agent_working
 AND a.lifecycle = 'active'
 
--- name: agent_metrics
-SELECT
-  COALESCE(SUM(CASE WHEN status = 'completed' THEN 1 ELSE 0 END), 0) AS completed,
-  COALESCE(SUM(CASE WHEN status <> 'completed' THEN 1 ELSE 0 END), 0) AS failed,
-  AVG(CASE WHEN status = 'completed' THEN finished_at - started_at END) AS mean_duration
-FROM (
-  SELECT status, started_at, finished_at FROM tasks WHERE finished_by = :agent_id
-  ORDER BY finished_at DESC LIMIT 1000
-) AS recent
+-- name: agent_attempts
+SELECT status, finished_at - started_at AS duration, started_at - ready_at AS wait FROM tasks
+WHERE finished_by = :agent_id ORDER BY finished_at DESC LIMIT :limit
 
 -- name: complete_agent_ids
 SELECT id AS value FROM agents WHERE id LIKE :prefix ESCAPE '\' ORDER BY id LIMIT 100

@@ -31,10 +31,7 @@ WHERE d.task_id = :task_id ORDER BY p.id
 SELECT a.*,
   (SELECT count(*) FROM tasks WHERE lease_agent_id = a.id AND status = 'running') AS running,
   (SELECT i.last_seen_at FROM instances i WHERE i.id = :instance_id AND i.agent_id = a.id) AS instance_seen_at,
-  (EXISTS (SELECT 1 FROM tasks WHERE status = 'pending' AND waits_on = 0 AND run_at <= :now)
-    OR EXISTS (SELECT 1 FROM tasks WHERE status = 'running' AND lease_expires_at <= :now)
-    OR EXISTS (SELECT 1 FROM tasks WHERE status = 'running' AND deadline_at IS NOT NULL AND deadline_at <= :now)
-  ) AS anything_due
+  EXISTS (SELECT 1 FROM tasks WHERE due_at <= :now) AS anything_due
 FROM agents a WHERE a.id = :agent_id {{for_update}}
 
 -- name: claim_candidate
@@ -72,38 +69,85 @@ SELECT 1 AS guarded FROM pg_advisory_xact_lock(hashtextextended('concurrency ' |
 SELECT count(*) AS running FROM tasks WHERE status = 'running' AND concurrency_key = :key
 
 -- name: due_tasks
-SELECT id FROM tasks WHERE status = 'pending' AND waits_on = 0 AND run_at <= :now ORDER BY run_at LIMIT :limit
-
--- name: lost_leases
-SELECT id FROM tasks WHERE status = 'running' AND lease_expires_at <= :now ORDER BY lease_expires_at LIMIT :limit
-
--- name: overdue_tasks
-SELECT id FROM tasks WHERE status = 'running' AND deadline_at IS NOT NULL AND deadline_at <= :now
-ORDER BY deadline_at LIMIT :limit
+SELECT id FROM tasks WHERE due_at <= :now ORDER BY due_at, id LIMIT :limit {{skip_locked}}
 
 -- name: next_due
 SELECT MIN(at) AS at FROM (
-  SELECT MIN(run_at) AS at FROM tasks WHERE status = 'pending' AND waits_on = 0
-  UNION ALL SELECT MIN(lease_expires_at) FROM tasks WHERE status = 'running'
-  UNION ALL SELECT MIN(deadline_at) FROM tasks WHERE status = 'running' AND deadline_at IS NOT NULL
+  SELECT MIN(due_at) AS at FROM tasks WHERE due_at IS NOT NULL
   UNION ALL SELECT MIN(expires_at) FROM documents WHERE expires_at IS NOT NULL AND deleted = 0
   UNION ALL SELECT MIN(expires_at) FROM lock_holds
+  UNION ALL SELECT MIN(last_seen_at) + :alive_for FROM instances WHERE lost_at IS NULL
 ) AS times
 
--- name: why_not_claimable
+-- name: system_ready
+SELECT count(*) AS n FROM (SELECT 1 FROM tasks WHERE system = 1 AND status = 'queued' LIMIT 1) AS ready
+
+-- name: queued_by_queue
+SELECT q.kind, q.agent_id, q.capabilities, count(*) AS tasks
+FROM tasks t JOIN queues q ON q.name = t.queue WHERE t.status = 'queued'
+GROUP BY q.name, q.kind, q.agent_id, q.capabilities
+
+-- name: why_not_queued
 SELECT
-  (SELECT count(*) FROM tasks WHERE status = 'queued') AS queued,
-  (SELECT count(*) FROM tasks t WHERE t.status = 'queued' AND t.concurrency_key IS NOT NULL AND t.concurrency_limit <= (
-    SELECT count(*) FROM tasks r WHERE r.status = 'running' AND r.concurrency_key = t.concurrency_key)) AS held,
   (SELECT count(*) FROM tasks WHERE status = 'pending' AND waits_on > 0) AS blocked,
-  (SELECT count(*) FROM tasks WHERE status = 'pending' AND waits_on = 0) AS scheduled,
+  (SELECT count(*) FROM tasks WHERE due_at IS NOT NULL AND status = 'pending')
+    - (SELECT count(*) FROM tasks WHERE system = 1 AND status = 'pending') AS scheduled,
+  (SELECT count(*) FROM tasks WHERE approval = 'required' AND status = 'pending' AND waits_on = 0) AS gated,
   (SELECT count(*) FROM tasks WHERE status = 'paused') AS paused
 
+-- name: archivable_tasks
+SELECT t.id FROM tasks t
+WHERE t.created_at < :before AND t.finished_at < :before AND t.waits_on = 0
+  AND NOT EXISTS (SELECT 1 FROM dependencies d WHERE d.parent_id = t.id)
+ORDER BY t.created_at, t.id LIMIT :limit {{skip_locked}}
+
+-- name: anything_archivable
+SELECT t.id FROM tasks t
+WHERE t.created_at < :before AND t.finished_at < :before AND t.waits_on = 0
+  AND NOT EXISTS (SELECT 1 FROM dependencies d WHERE d.parent_id = t.id)
+ORDER BY t.created_at LIMIT 1
+
+-- name: archive_copy
+INSERT INTO archived_tasks SELECT * FROM tasks WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: archive_copy (postgres)
+INSERT INTO archived_tasks SELECT * FROM tasks WHERE id IN (SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))
+
+-- name: archive_remove
+DELETE FROM tasks WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: archive_remove (postgres)
+DELETE FROM tasks WHERE id IN (SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))
+
+-- name: unarchive_copy
+INSERT INTO tasks SELECT * FROM archived_tasks WHERE id = :id
+
+-- name: unarchive_remove
+DELETE FROM archived_tasks WHERE id = :id
+
+-- name: archived_task_by_id
+SELECT * FROM archived_tasks WHERE id = :id
+
+-- name: archived_task_by_idempotency_key
+SELECT * FROM archived_tasks WHERE idempotency_key = :key
+
 -- name: tasks_find
-SELECT * FROM tasks WHERE system = 0 {{filters}} ORDER BY created_at DESC, id DESC LIMIT :limit
+SELECT * FROM tasks WHERE TRUE {{filters}} ORDER BY created_at DESC, id DESC LIMIT :limit
 
 -- name: tasks_find_count
-SELECT count(*) AS n FROM (SELECT 1 FROM tasks WHERE system = 0 {{filters}} LIMIT 10000) AS matched
+SELECT count(*) AS n FROM (SELECT 1 FROM tasks WHERE TRUE {{filters}} LIMIT 10000) AS matched
+
+-- name: archived_tasks_find
+SELECT * FROM archived_tasks WHERE TRUE {{filters}} ORDER BY created_at DESC, id DESC LIMIT :limit
+
+-- name: archived_tasks_find_count
+SELECT count(*) AS n FROM (SELECT 1 FROM archived_tasks WHERE TRUE {{filters}} LIMIT 10000) AS matched
+
+-- name: filter.task_not_system
+AND system = 0
+
+-- name: filter.task_waits_for_approval
+AND approval = 'required' AND status IN ('pending', 'paused')
 
 -- name: filter.task_status_pending
 AND status = 'pending'
@@ -152,13 +196,19 @@ AND (created_at < :after_at OR (created_at = :after_at AND id < :after_id))
 
 -- name: task_counts
 SELECT
-  (SELECT count(*) FROM tasks WHERE status = 'pending' AND waits_on = 0)
-    + (SELECT count(*) FROM tasks WHERE status = 'pending' AND waits_on > 0) AS pending,
-  (SELECT count(*) FROM tasks WHERE status = 'queued') AS queued,
-  (SELECT count(*) FROM tasks WHERE status = 'running') AS running,
+  (SELECT count(*) FROM tasks WHERE due_at IS NOT NULL AND status = 'pending')
+    + (SELECT count(*) FROM tasks WHERE status = 'pending' AND waits_on > 0)
+    + (SELECT count(*) FROM tasks WHERE approval = 'required' AND status = 'pending' AND waits_on = 0)
+    - (SELECT count(*) FROM tasks WHERE system = 1 AND status = 'pending') AS pending,
+  (SELECT count(*) FROM tasks WHERE status = 'queued')
+    - (SELECT count(*) FROM tasks WHERE system = 1 AND status = 'queued') AS queued,
+  (SELECT count(*) FROM tasks WHERE status = 'running')
+    - (SELECT count(*) FROM tasks WHERE system = 1 AND status = 'running') AS running,
   (SELECT count(*) FROM tasks WHERE status = 'paused') AS paused,
-  (SELECT count(*) FROM tasks WHERE status = 'failed') AS failed,
-  (SELECT count(*) FROM tasks WHERE status = 'timed_out') AS timed_out
+  (SELECT count(*) FROM tasks WHERE status = 'failed')
+    - (SELECT count(*) FROM tasks WHERE system = 1 AND status = 'failed') AS failed,
+  (SELECT count(*) FROM tasks WHERE status = 'timed_out')
+    - (SELECT count(*) FROM tasks WHERE system = 1 AND status = 'timed_out') AS timed_out
 
 -- name: complete_task_ids
 SELECT id AS value FROM tasks WHERE id LIKE :prefix ESCAPE '\' ORDER BY id LIMIT 100

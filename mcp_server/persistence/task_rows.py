@@ -1,0 +1,72 @@
+"""Rows <-> `Task`: loading one, bringing one back from the archive, and what one task's end does to its dependents."""
+
+from typing import Any
+
+from mcp_server.domain.errors import NotFound
+from mcp_server.domain.events import Origin
+from mcp_server.domain.task_rules import TERMINAL
+from mcp_server.domain.tasks import Task
+from mcp_server.persistence.transaction import Transaction
+
+
+def load_task(tx: Transaction, task_id: str) -> Task:
+    """The task, locked for this transaction.
+
+    Raises:
+        NotFound: no such task.
+    """
+    row = tx.one("task_for_update", id=task_id)
+    if row is None:
+        raise no_task(task_id)
+    return Task.trusted(row)
+
+
+def no_task(task_id: str) -> NotFound:
+    """The refusal for an id that names no task."""
+    return NotFound(f"There is no task {task_id}.", next="List tasks with tasks_find.", details={"task_id": task_id})
+
+
+def find_row(tx: Transaction, task_id: str) -> dict[str, Any] | None:
+    """A task's columns, locked, wherever they are: in the hot table or in the archive."""
+    return tx.one("task_for_update", id=task_id) or tx.one("archived_task_by_id", id=task_id)
+
+
+def load_anywhere(tx: Transaction, task_id: str) -> Task:
+    """The task, locked and in the hot table: an archived one is brought back, so that it can change.
+
+    Raises:
+        NotFound: no such task.
+    """
+    if tx.one("task_for_update", id=task_id) is None and tx.run("unarchive_copy", id=task_id):
+        tx.run("unarchive_remove", id=task_id)
+    return load_task(tx, task_id)
+
+
+def after_end(tx: Transaction, origin: Origin, ended: Task) -> list[str]:
+    """What a task's end does to its dependents, and theirs; the ids that were queued by it."""
+    released: list[str] = []
+    pending = [ended]
+    while pending:
+        parent = pending.pop()
+        if parent.status not in TERMINAL:
+            continue
+        for row in tx.all("dependents", parent_id=parent.id):
+            child = _after_parent(tx, origin, load_task(tx, row["task_id"]), parent)
+            if child is not None and child.status == "queued":
+                released.append(child.id)
+            elif child is not None:
+                pending.append(child)
+    return released
+
+
+def _after_parent(tx: Transaction, origin: Origin, child: Task, parent: Task) -> Task | None:
+    """The dependent as its parent's end leaves it, or None where it goes on waiting for that parent's retry."""
+    if parent.status == "completed" or child.on_parent_failure == "run_anyway":
+        new, event = child.released(origin.at)
+    elif child.on_parent_failure == "cancel" and child.status in ("pending", "paused"):
+        new, event = child.cancelled(f"{parent.id} ended as {parent.status}", origin.at)
+    else:
+        return None
+    tx.run("dependency_delete", parent_id=parent.id, task_id=child.id)
+    tx.record(origin, event)
+    return new

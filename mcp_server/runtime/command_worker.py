@@ -1,0 +1,222 @@
+"""The worker that runs a command for each task of one agent."""
+
+import asyncio
+import contextlib
+import json
+from dataclasses import dataclass, field
+
+import structlog
+
+from mcp_server.domain.errors import AtCapacity, LeaseLost, OpsError
+from mcp_server.domain.task_spec import FailureSpec, ProgressSpec
+from mcp_server.runtime.commands import CommandRun
+from mcp_server.services.context import Call
+from mcp_server.services.desk import Desk
+from mcp_server.services.tasks import ClaimedTask
+
+PROGRESS_EVERY_SECONDS = 0.5
+CLAIM_WAIT_SECONDS = 20.0
+AGAIN_AFTER_SECONDS = 1.0
+log = structlog.stdlib.get_logger("datamcp.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """What a worker runs, and how much of it at once."""
+
+    agent_id: str
+    instance_id: str | None
+    command: tuple[str, ...]
+    concurrency: int = 1
+    kinds: tuple[str, ...] | None = None
+    lease_seconds: float = 30.0
+
+
+class CommandWorker:
+    """Claims tasks for one agent and runs the command for each.
+
+    Set `drain` to stop claiming and finish what runs; `abort` to stop what runs, too, and hand it back.
+    """
+
+    def __init__(self, desk: Desk, call: Call, options: WorkerOptions) -> None:
+        self._desk = desk
+        self._call = call
+        self._options = options
+        self.drain = asyncio.Event()
+        self.abort = asyncio.Event()
+        self._attempts: dict[str, _Attempt] = {}
+
+    async def run(self) -> None:
+        """Work until drained."""
+        watching = [
+            asyncio.create_task(self._watch_tasks(), name="worker-watch"),
+            asyncio.create_task(self._watch_abort(), name="worker-abort"),
+        ]
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(self._options.concurrency):
+                    group.create_task(self._slot(), name=f"worker-slot-{number}")
+        finally:
+            for task in watching:
+                task.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
+
+    async def _slot(self) -> None:
+        """One attempt after the other."""
+        while not self.drain.is_set():
+            claimed = await self._claim_unless_drained()
+            if claimed is not None:
+                attempt = _Attempt(self._desk, self._call, self._options, claimed)
+                self._attempts[claimed.task.id] = attempt
+                if self.abort.is_set():
+                    attempt.stop("the worker was stopped")
+                try:
+                    await attempt.run()
+                finally:
+                    del self._attempts[claimed.task.id]
+
+    async def _claim_unless_drained(self) -> ClaimedTask | None:
+        claiming = asyncio.create_task(self._claim())
+        draining = asyncio.create_task(self.drain.wait())
+        await asyncio.wait({claiming, draining}, return_when=asyncio.FIRST_COMPLETED)
+        draining.cancel()
+        if not claiming.done():
+            claiming.cancel()  # should it be committed all the same, the service puts the task back
+            await asyncio.gather(claiming, return_exceptions=True)
+        return None if claiming.cancelled() else claiming.result()
+
+    async def _claim(self) -> ClaimedTask | None:
+        options = self._options
+        try:
+            claims, _ = await self._desk.tasks.claim(
+                self._call,
+                options.agent_id,
+                instance_id=options.instance_id,
+                kinds=options.kinds,
+                lease_seconds=options.lease_seconds,
+                wait_seconds=CLAIM_WAIT_SECONDS,
+            )
+            return claims[0] if claims else None
+        except AtCapacity:
+            pass  # other instances of this agent work; there will be room
+        except OpsError as error:
+            log.warning("claim_refused", code=error.code, message=error.message)
+        await asyncio.sleep(AGAIN_AFTER_SECONDS)
+        return None
+
+    async def _watch_tasks(self) -> None:
+        """Let an attempt look at once when something happens to its task, such as a wish to cancel it."""
+        async for task_id, event in self._desk.tasks.changes():
+            attempt = self._attempts.get(task_id)
+            if attempt is not None and event != "task.reported":
+                attempt.poke()
+
+    async def _watch_abort(self) -> None:
+        await self.abort.wait()
+        for attempt in self._attempts.values():
+            attempt.stop("the worker was stopped")
+
+
+@dataclass(eq=False)
+class _Attempt:
+    """One leased task and the command that works on it."""
+
+    desk: Desk
+    call: Call
+    options: WorkerOptions
+    claimed: ClaimedTask
+    _progress: ProgressSpec | None = None
+    _stopped: str | None = None
+    _poked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def poke(self) -> None:
+        """Report now instead of at the next heartbeat."""
+        self._poked.set()
+
+    def stop(self, why: str) -> None:
+        """End the command and hand the task back."""
+        self._stopped = why
+        self._poked.set()
+
+    async def run(self) -> None:
+        """Run the command to its end, or stop it; the queue is told which."""
+        task = self.claimed.task
+        log.info("started", task_id=task.id, title=task.title, attempt=task.attempt)
+        try:
+            result, failure = await self._run_command()
+            done, _, _ = await self.desk.tasks.finish(
+                self.call, task.id, self.claimed.lease_token, result=result, failure=failure
+            )
+            log.info("finished", task_id=task.id, status=done.status)
+        except _Stopped as stopped:
+            log.info("stopped", task_id=task.id, why=str(stopped))
+            if stopped.hand_back:
+                with contextlib.suppress(OpsError):
+                    await self.desk.tasks.give_up(self.call, task.id, self.claimed.lease_token, str(stopped))
+        except OpsError as error:
+            log.warning("lost", task_id=task.id, code=error.code, message=error.message)
+
+    async def _run_command(self) -> tuple[object, FailureSpec | None]:
+        task = self.claimed.task
+        text = json.dumps(task.model_dump(mode="json", exclude_none=True))
+        variables = {"DATAMCP_TASK_ID": task.id, "DATAMCP_ATTEMPT": str(task.attempt)}
+        try:
+            run = await CommandRun.start(self.options.command, variables)
+        except OSError as error:
+            message = f"The command {self.options.command[0]!r} cannot be started: {error.strerror or error}."
+            return None, FailureSpec(message=message, code="not_started", retryable=False)
+        ending = asyncio.create_task(run.finish(text, self._keep_progress))
+        try:
+            await self._accompany(ending)
+            return ending.result()
+        finally:
+            if not ending.done():
+                await run.stop()
+                ending.cancel()
+                await asyncio.gather(ending, return_exceptions=True)
+
+    async def _accompany(self, ending: "asyncio.Task[tuple[object, FailureSpec | None]]") -> None:
+        """Keep the lease and pass progress on until the command ends.
+
+        Raises:
+            _Stopped: it must not go on: cancelled, timed out, its lease lost, or the worker stopped.
+        """
+        loop = asyncio.get_running_loop()
+        timeout = self.claimed.task.timeout_seconds
+        ends_at = None if timeout is None else loop.time() + timeout
+        heartbeat = self.options.lease_seconds / 4
+        while not ending.done():
+            wait = heartbeat if ends_at is None else min(heartbeat, max(ends_at - loop.time(), 0.01))
+            poked = asyncio.create_task(self._poked.wait())
+            await asyncio.wait({ending, poked}, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+            poked.cancel()
+            if ending.done():
+                return
+            if self._stopped is not None:
+                raise _Stopped(self._stopped)
+            if ends_at is not None and loop.time() >= ends_at:
+                raise _Stopped(f"it ran longer than its timeout of {timeout:g} seconds", hand_back=False)
+            self._poked.clear()
+            await self._report()
+            await asyncio.wait({ending}, timeout=min(PROGRESS_EVERY_SECONDS, heartbeat))
+
+    async def _report(self) -> None:
+        progress, self._progress = self._progress, None
+        try:
+            task = await self.desk.tasks.report(self.call, self.claimed.task.id, self.claimed.lease_token, progress)
+        except LeaseLost as error:
+            raise _Stopped(error.message, hand_back=False) from None
+        if task.cancel_requested:
+            raise _Stopped("cancellation was asked for")
+
+    def _keep_progress(self, progress: ProgressSpec) -> None:
+        self._progress = progress
+        self._poked.set()
+
+
+class _Stopped(Exception):
+    """The attempt must not go on. The queue itself ends one that ran out of time or lost its lease."""
+
+    def __init__(self, why: str, *, hand_back: bool = True) -> None:
+        self.hand_back = hand_back
+        super().__init__(why)
