@@ -5,7 +5,7 @@ import contextlib
 import random
 import secrets
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from mcp_server.protocol.identity import Callers, FileTokens
 from mcp_server.protocol.seam import Seam
 from mcp_server.protocol.server import Offer, make_server
 from mcp_server.protocol.stdio import serve_stdio
+from mcp_server.protocol.task_handles import ApprovalQuestions, Questions
 from mcp_server.runtime.handlers import system_handlers
 from mcp_server.runtime.signals import on_signals
 from mcp_server.runtime.system_worker import SystemWorker
@@ -75,8 +76,15 @@ def desk_on(database: Database, *, clock: Any = system_clock, ids: Any = new_id,
 
 
 @contextlib.asynccontextmanager
-async def open_app(settings: Settings, *, extra_tools: tuple[AnyTool, ...] = ()) -> AsyncGenerator[App]:
+async def open_app(
+    settings: Settings,
+    *,
+    extra_tools: tuple[AnyTool, ...] = (),
+    questions: Callable[[Desk], Questions] = ApprovalQuestions,
+) -> AsyncGenerator[App]:
     """Open the database and build the server; on leaving, everything queued is written and every connection closed.
+
+    `extra_tools` and `questions` are for conformance suites that want fixtures beside the real thing.
 
     Raises:
         OpsError: the database or the settings cannot be used; the message says why and what to do.
@@ -91,7 +99,7 @@ async def open_app(settings: Settings, *, extra_tools: tuple[AnyTool, ...] = ())
         desk = desk_on(database)
         local = Actor(kind="user", id=settings.user, permissions=settings.role.permissions)
         callers = Callers(local.narrowed(read_only=settings.read_only), read_only=settings.read_only)
-        server = make_server(desk, Seam(callers, new_id, metrics), offer, extra_tools=extra_tools)
+        server = make_server(desk, Seam(callers, new_id, metrics), offer, extra_tools=extra_tools, questions=questions)
         async with background(desk, settings):
             yield App(settings, database, desk, server, metrics, tokens)
     finally:

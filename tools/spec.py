@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mcp_server.domain.users import Permission
 from mcp_server.services.context import LIMIT_DEFAULT, LIMIT_MAX, WAIT_SECONDS_MAX, Call
 from mcp_server.services.desk import Desk
+from mcp_server.services.views import TaskView
 
 Toolset = Literal["agents", "tasks", "state", "system"]
 
@@ -73,6 +74,12 @@ class Tool(Generic[A, R]):
     run: Callable[[Desk, Call, A], Awaitable[R]]
     say: Callable[[R], str]
     """A sentence that stands for the result where only text is read."""
+
+    ticket: Callable[[Desk, Call, A], Awaitable[TaskView]] | None = None
+    """For a slow tool: what it does for a client that takes task handles, instead of `run`. Returns the task."""
+
+    needs_ticket: bool = False
+    """Whether the tool cannot answer a client that takes no handles."""
 
 
 AnyTool = Tool[Any, Any]

@@ -342,6 +342,7 @@ TOOLS = (
         arguments=WaitArguments,
         result=WaitResult,
         run=wait,
+        ticket=lambda desk, call, args: desk.tasks.get(call, args.task_id),
         say=lambda r: f"Task {r.task.id} is {r.task.status}" + ("." if r.reached else "; not reached yet, call again."),
     ),
 )

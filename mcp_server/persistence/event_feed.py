@@ -52,6 +52,11 @@ class Listener:
         self._arrived.clear()
         return events
 
+    def take_overflow(self) -> bool:
+        """Whether events were dropped since this was last asked."""
+        overflowed, self.overflowed = self.overflowed, False
+        return overflowed
+
     def offer(self, events: list[Row]) -> None:
         """Hand over new events. One that never takes them loses the oldest, and costs nobody else."""
         mine = [event for event in events if not self._types or event["aggregate_type"] in self._types]

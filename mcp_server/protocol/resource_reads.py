@@ -102,6 +102,26 @@ class ResourceReads:
                 raise protocol_error(error, str(params.ref.uri)) from error
         return types.CompleteResult(completion=types.Completion(values=values, has_more=len(values) >= 100))
 
+    def allows(self, ctx: RequestContext, uri: str) -> bool:
+        """Whether the URI is one of a resource that the caller may read."""
+        try:
+            self.require(ctx, uri)
+        except MCPError:
+            return False
+        return True
+
+    def require(self, ctx: RequestContext, uri: str) -> None:
+        """Refuse a URI that names no resource, or one that the caller may not read.
+
+        Raises:
+            MCPError: saying which of the two.
+        """
+        resource, _ = self._match(uri)
+        try:
+            self._seam.actor_of(ctx).require(resource.permission)
+        except OpsError as error:
+            raise protocol_error(error, uri) from error
+
     def _allowed(self, ctx: RequestContext) -> list[Resource]:
         permissions = self._seam.actor_of(ctx).permissions
         return [resource for _, resource in self._resources if resource.permission in permissions]

@@ -1,15 +1,25 @@
 """The MCP server, built from the catalogues: one server for both eras and every transport."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import mcp_types as types
 from mcp.server.lowlevel import Server
 
 from mcp_server.domain.errors import ValidationFailed
 from mcp_server.protocol.prompts import get_prompt, list_prompts
 from mcp_server.protocol.resource_reads import ResourceReads
 from mcp_server.protocol.seam import Seam
+from mcp_server.protocol.subscriptions import Subscriptions
+from mcp_server.protocol.task_handles import (
+    EXTENSION,
+    ApprovalQuestions,
+    Questions,
+    TaskHandles,
+    TaskParams,
+    UpdateParams,
+)
 from mcp_server.protocol.tool_calls import ToolCalls
 from mcp_server.services.desk import Desk
 from resources import RESOURCES
@@ -48,25 +58,42 @@ class Offer:
         )
 
 
-def make_server(desk: Desk, seam: Seam, offer: Offer, *, extra_tools: tuple[AnyTool, ...] = ()) -> Server[Any]:
-    """The server for one desk. `extra_tools` is for conformance suites that want fixtures beside the real tools."""
+def make_server(
+    desk: Desk,
+    seam: Seam,
+    offer: Offer,
+    *,
+    extra_tools: tuple[AnyTool, ...] = (),
+    questions: Callable[[Desk], Questions] = ApprovalQuestions,
+) -> Server[Any]:
+    """The server for one desk. `extra_tools` and `questions` are for conformance suites' fixtures."""
     tools = ToolCalls(desk, seam, offer.tools() + extra_tools)
     wanted = tuple(r for r in RESOURCES if offer.toolsets is None or r.area in offer.toolsets or r.area == "system")
     reads = ResourceReads(desk, seam, wanted)
-    return Server(
+    handles = TaskHandles(desk, seam, questions(desk))
+    subscriptions = Subscriptions(desk, seam, reads, handles)
+    server: Server[Any] = Server(
         "data-mcp-server-agent",
         title="DataMCPServerAgent",
         version=desk.version,
         instructions=INSTRUCTIONS,
         on_list_tools=tools.list_tools,
-        on_call_tool=tools.call,
         on_list_resources=reads.list_resources,
         on_list_resource_templates=reads.list_templates,
         on_read_resource=reads.read,
+        on_subscribe_resource=subscriptions.subscribe,
+        on_unsubscribe_resource=subscriptions.unsubscribe,
+        on_subscriptions_listen=subscriptions.listen,
         on_completion=reads.complete,
         on_list_prompts=list_prompts,
         on_get_prompt=get_prompt,
     )
+    server.extensions[EXTENSION] = {}
+    server.add_request_handler("tools/call", types.CallToolRequestParams, tools.call)
+    server.add_request_handler("tasks/get", TaskParams, handles.get)
+    server.add_request_handler("tasks/update", UpdateParams, handles.update)
+    server.add_request_handler("tasks/cancel", TaskParams, handles.cancel)
+    return server
 
 
 def _require_known(what: str, asked: Iterable[str], known: Iterable[str]) -> None:

@@ -9,9 +9,11 @@ from mcp_types import INVALID_PARAMS
 from pydantic import ValidationError
 
 from mcp_server.domain.errors import OpsError
+from mcp_server.domain.task_rules import TERMINAL
 from mcp_server.domain.values import dump_json
 from mcp_server.protocol.schemas import input_schema, output_schema
 from mcp_server.protocol.seam import RequestContext, Seam, error_content, invalid_arguments
+from mcp_server.protocol.task_handles import declares_extension, handle, require_extension, tool_result
 from mcp_server.services.context import Call
 from mcp_server.services.desk import Desk
 from tools.spec import AnyTool
@@ -39,8 +41,10 @@ class ToolCalls:
         listed = [self.definitions[name] for name, tool in self._tools.items() if tool.permission in allowed]
         return types.ListToolsResult(tools=listed)
 
-    async def call(self, ctx: RequestContext, params: types.CallToolRequestParams) -> types.CallToolResult:
-        """Run one tool; a refusal is a result with `isError`.
+    async def call(
+        self, ctx: RequestContext, params: types.CallToolRequestParams
+    ) -> types.CallToolResult | dict[str, Any]:
+        """Run one tool; a refusal is a result with `isError`. A client that takes handles gets one from a slow tool.
 
         Raises:
             MCPError: there is no such tool.
@@ -51,21 +55,37 @@ class ToolCalls:
                 code=INVALID_PARAMS,
                 message=f"Unknown tool: {params.name}. This server offers: {', '.join(self._tools)}.",
             )
+        if tool.needs_ticket:
+            require_extension(ctx)
+        with_ticket = tool.ticket is not None and declares_extension(ctx)
+        run = self._start if with_ticket else self._run
         try:
-            return await self._seam.run(ctx, tool.name, lambda call: self._run(tool, call, params.arguments or {}))
+            return await self._seam.run(ctx, tool.name, lambda call: run(tool, call, params.arguments or {}))
         except OpsError as error:
             content = {"error": error_content(error)}
             return _result(f"{error.code}: {error.message}\n{dump_json(content)}", content, is_error=True)
 
+    async def _start(self, tool: AnyTool, call: Call, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Begin what the tool does; the handle of its task, or its whole answer where it has ended already."""
+        assert tool.ticket is not None, "asked only of tools that have one"
+        task = await tool.ticket(self._desk, call, _validated(tool, call, arguments))
+        if task.status in TERMINAL:
+            return {"resultType": "complete"} | (tool_result(task))
+        return handle(task)
+
     async def _run(self, tool: AnyTool, call: Call, arguments: dict[str, Any]) -> types.CallToolResult:
-        call.actor.require(tool.permission)
-        try:
-            args = tool.arguments.model_validate(arguments)
-        except ValidationError as error:
-            raise invalid_arguments(tool.name, error, list(tool.arguments.model_fields)) from None
-        result = await tool.run(self._desk, call, args)
+        result = await tool.run(self._desk, call, _validated(tool, call, arguments))
         content = result.model_dump(mode="json", exclude_none=True)
         return _result(f"{tool.say(result)}\n{dump_json(content)}", content, is_error=False)
+
+
+def _validated(tool: AnyTool, call: Call, arguments: dict[str, Any]) -> Any:
+    """The arguments as the tool takes them, once the caller may use it at all."""
+    call.actor.require(tool.permission)
+    try:
+        return tool.arguments.model_validate(arguments)
+    except ValidationError as error:
+        raise invalid_arguments(tool.name, error, list(tool.arguments.model_fields)) from None
 
 
 def definition(tool: AnyTool) -> types.Tool:

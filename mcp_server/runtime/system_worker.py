@@ -6,7 +6,7 @@ has created one.
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import structlog
 
@@ -107,15 +107,28 @@ class SystemWorker:
 
     async def _renew(self, claimed: ClaimedTask, work: "asyncio.Task[None] | None") -> None:
         """Keep the lease; stop the work when it is lost or cancellation was asked for."""
-        while True:
-            await asyncio.sleep(RENEW_EVERY_SECONDS)
-            try:
-                task = await self._desk.tasks.report(SYSTEM_CALL, claimed.task.id, claimed.lease_token)
-            except LeaseLost:
-                break
-            except OpsError:
-                continue  # the store may come back before the lease ends
-            if task.cancel_requested:
-                break
+        async with self._desk.changes.listen("task") as listener:
+            clock = asyncio.get_running_loop().time
+            renew_at = clock() + RENEW_EVERY_SECONDS
+            while True:
+                events = await listener.wait(renew_at - clock())
+                if clock() < renew_at and not _wants_stop(events, claimed.task.id):
+                    continue
+                if not await self._goes_on(claimed):
+                    break
+                renew_at = clock() + RENEW_EVERY_SECONDS
         if work is not None:
             work.cancel()
+
+    async def _goes_on(self, claimed: ClaimedTask) -> bool:
+        try:
+            task = await self._desk.tasks.report(SYSTEM_CALL, claimed.task.id, claimed.lease_token)
+        except LeaseLost:
+            return False
+        except OpsError:
+            return True  # the store may come back before the lease ends
+        return not task.cancel_requested
+
+
+def _wants_stop(events: Iterable[Mapping[str, object]], task_id: str) -> bool:
+    return any(event["aggregate_id"] == task_id and event["type"] == "task.cancel_requested" for event in events)

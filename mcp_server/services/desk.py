@@ -9,6 +9,7 @@ from mcp_server.services.housekeeping import Housekeeping
 from mcp_server.services.ports import (
     AgentTransactions,
     EventLog,
+    Feed,
     LockTransactions,
     StateTransactions,
     TaskTimers,
@@ -31,6 +32,7 @@ class Desk:
     completions: CompletionService
     housekeeping: Housekeeping
     system: SystemTasks
+    changes: Feed
     version: str
     engine: str
 
@@ -57,6 +59,7 @@ def make_desk(
         completions=CompletionService(context),
         housekeeping=Housekeeping(context, timers, agents, state, locks, system),
         system=system,
+        changes=context.store.feed,
         version=version,
         engine=context.store.engine,
     )

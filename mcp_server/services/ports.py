@@ -41,6 +41,10 @@ class Listener(Protocol):
         """The events that arrived; an empty list when none did in time."""
         ...
 
+    def take_overflow(self) -> bool:
+        """Whether events were dropped since this was last asked."""
+        ...
+
 
 class Feed(Protocol):
     """Wakes whoever waits for a change, whichever process made it."""

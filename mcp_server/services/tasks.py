@@ -186,6 +186,19 @@ class TaskService:
         outcome = await self._store.write(self._tasks.control, self._context.origin(call), command)
         return [task_row(row) for row in outcome.tasks], outcome.refused
 
+    async def cancel_own(self, call: Call, task_id: str) -> None:
+        """Cancel a task that the caller created, or any with the right to control tasks. One that ended stays so.
+
+        Raises:
+            PermissionDenied: neither the caller's task nor a right to control.
+        """
+        task = await self.get(call, task_id)
+        if task.created_by != call.actor.label:
+            call.actor.require(Permission.TASKS_CONTROL)
+        if task.status not in TERMINAL:
+            command = Control((task_id,), "cancel", "its client cancelled it", "", 0)
+            await self._store.write(self._tasks.control, self._context.origin(call), command)
+
     async def decide(self, call: Call, task_id: str, *, granted: bool, reason: str | None = None) -> TaskView:
         """A person's answer to a task that waits for an approval: it may start, or it is cancelled.
 

@@ -1,0 +1,250 @@
+"""The extension `io.modelcontextprotocol/tasks` over the queue: a handle is a domain task's id, so it survives a
+restart and works from any process.
+
+A slow tool answers a client that declared the extension with a handle at once; others get its ordinary answer. A task
+that waits for a person's approval is `input_required`: the client asks its user and answers with `tasks/update`.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+import mcp_types as types
+from mcp.shared.exceptions import MCPError
+from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, MISSING_REQUIRED_CLIENT_CAPABILITY
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from pydantic import ConfigDict, Field
+
+from mcp_server.domain.errors import InvalidTransition, NotFound, OpsError
+from mcp_server.domain.task_rules import TERMINAL
+from mcp_server.domain.users import Permission
+from mcp_server.domain.values import dump_json
+from mcp_server.protocol.seam import RequestContext, Seam, bug, protocol_error
+from mcp_server.services.context import Call
+from mcp_server.services.desk import Desk
+from mcp_server.services.views import TaskView
+
+EXTENSION = "io.modelcontextprotocol/tasks"
+HEADER_MISMATCH = -32020
+POLL_MS = 1000
+COMPLETE = {"resultType": "complete"}
+
+
+class TaskParams(types.RequestParams):
+    """Names a task."""
+
+    task_id: str = Field(alias="taskId")
+
+
+class UpdateParams(TaskParams):
+    """Answers to what a task asked for, by the keys it gave."""
+
+    model_config = ConfigDict(populate_by_name=True)
+    input_responses: dict[str, dict[str, Any]] = Field(alias="inputResponses")
+
+
+class Questions(Protocol):
+    """What a task asks people, and where the answers go."""
+
+    async def pending(self, call: Call, task: TaskView) -> dict[str, Any]:
+        """The open questions as MCP input requests by key."""
+        ...
+
+    async def answer(self, call: Call, task: TaskView, responses: Mapping[str, Mapping[str, Any]]) -> None:
+        """Take the answers in; keys that are not asked for are ignored."""
+        ...
+
+
+class ApprovalQuestions:
+    """The one question that the queue itself asks: may this task start?"""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def pending(self, call: Call, task: TaskView) -> dict[str, Any]:
+        """The approval that a task waits for."""
+        del call
+        if task.approval != "required" or task.status in TERMINAL:
+            return {}
+        shown = "" if task.input is None else f"\n{dump_json(task.input)[:2000]}"
+        schema = {
+            "type": "object",
+            "properties": {
+                "approve": {"type": "boolean", "title": "Approve"},
+                "reason": {"type": "string", "title": "Reason"},
+            },
+            "required": ["approve"],
+        }
+        message = f"May this task start? {task.title}{shown}"
+        params = {"mode": "form", "message": message, "requestedSchema": schema}
+        return {"approval": {"method": "elicitation/create", "params": params}}
+
+    async def answer(self, call: Call, task: TaskView, responses: Mapping[str, Mapping[str, Any]]) -> None:
+        """Record the person's decision; one who looked away has decided nothing."""
+        response = responses.get("approval")
+        if response is None or task.approval != "required" or response.get("action") == "cancel":
+            return
+        content: Mapping[str, Any] = response.get("content") or {}
+        granted = response.get("action") == "accept" and content.get("approve") is True
+        reason = content.get("reason")
+        await self._desk.tasks.decide(
+            call, task.id, granted=granted, reason=reason if isinstance(reason, str) and reason else None
+        )
+
+
+class TaskHandles:
+    """`tasks/get`, `tasks/update`, `tasks/cancel`, and the handles that slow tools return."""
+
+    def __init__(self, desk: Desk, seam: Seam, questions: Questions) -> None:
+        self._desk = desk
+        self._seam = seam
+        self.questions = questions
+
+    async def get(self, ctx: RequestContext, params: TaskParams) -> dict[str, Any]:
+        """The task with its result once it has one."""
+        self._require(ctx, params.task_id)
+
+        async def get(call: Call) -> dict[str, Any]:
+            return await self._shown(call, params.task_id)
+
+        return await self._run(ctx, "tasks/get", params.task_id, get)
+
+    async def update(self, ctx: RequestContext, params: UpdateParams) -> dict[str, Any]:
+        """Take in what people answered."""
+        self._require(ctx, params.task_id)
+
+        async def update(call: Call) -> dict[str, Any]:
+            task = await self._own(call, params.task_id)
+            await self.questions.answer(call, task, params.input_responses)
+            return COMPLETE
+
+        return await self._run(ctx, "tasks/update", params.task_id, update)
+
+    async def cancel(self, ctx: RequestContext, params: TaskParams) -> dict[str, Any]:
+        """Ask for the task's end; one that has ended is acknowledged all the same."""
+        self._require(ctx, params.task_id)
+
+        async def cancel(call: Call) -> dict[str, Any]:
+            await self._own(call, params.task_id)
+            await self._desk.tasks.cancel_own(call, params.task_id)
+            return COMPLETE
+
+        return await self._run(ctx, "tasks/cancel", params.task_id, cancel)
+
+    async def may_see(self, ctx: RequestContext, task_id: str) -> bool:
+        """Whether the caller has a handle of this task."""
+        try:
+            await self._own(self._seam.call_of(ctx), task_id)
+        except OpsError:
+            return False
+        return True
+
+    async def shown(self, ctx: RequestContext, task_id: str) -> dict[str, Any]:
+        """The task as `tasks/get` and notifications show it."""
+        return await self._shown(self._seam.call_of(ctx), task_id)
+
+    async def _shown(self, call: Call, task_id: str) -> dict[str, Any]:
+        task = await self._own(call, task_id)
+        asked = await self.questions.pending(call, task)
+        shown = COMPLETE | envelope(task)
+        if asked:
+            return shown | {"status": "input_required", "inputRequests": asked}
+        return shown | outcome(task)
+
+    async def _own(self, call: Call, task_id: str) -> TaskView:
+        """The task, if the caller may hold a handle of it: its creator, its worker, or one who may control tasks.
+
+        Raises:
+            NotFound: no such task, or none that this caller may know of.
+        """
+        task = await self._desk.tasks.get(call, task_id)
+        mine = task.created_by == call.actor.label or call.actor.id in (
+            task.agent_id,
+            task.lease and task.lease.agent_id,
+        )
+        if not mine and Permission.TASKS_CONTROL not in call.actor.permissions:
+            raise NotFound(f"There is no task {task_id}.")
+        return task
+
+    async def _run(
+        self, ctx: RequestContext, method: str, task_id: str, action: Callable[[Call], Awaitable[dict[str, Any]]]
+    ) -> dict[str, Any]:
+        try:
+            return await self._seam.run(ctx, method, action)
+        except InvalidTransition as error:
+            raise MCPError(code=INVALID_PARAMS, message=error.message) from error
+        except OpsError as error:
+            raise protocol_error(error, task_id) from error
+
+    @staticmethod
+    def _require(ctx: RequestContext, task_id: str) -> None:
+        if ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS:
+            raise MCPError(code=METHOD_NOT_FOUND, message="Method not found", data=ctx.method)
+        require_extension(ctx)
+        named = None if ctx.request is None else ctx.request.headers.get("mcp-name")
+        if named is not None and named.strip() != task_id:
+            raise MCPError(
+                code=HEADER_MISMATCH, message=f"The header Mcp-Name is {named!r}, but taskId is {task_id!r}."
+            )
+
+
+def require_extension(ctx: RequestContext) -> None:
+    """Refuse a client that did not declare the extension.
+
+    Raises:
+        MCPError: with the capability that is missing, as the protocol wants it.
+    """
+    if not declares_extension(ctx):
+        raise MCPError(
+            code=MISSING_REQUIRED_CLIENT_CAPABILITY,
+            message=f"The client did not declare the extension {EXTENSION}.",
+            data={"requiredCapabilities": {"extensions": {EXTENSION: {}}}},
+        )
+
+
+def declares_extension(ctx: RequestContext) -> bool:
+    """Whether the client of this request takes handles."""
+    capabilities = ctx.session.client_capabilities
+    declared = None if capabilities is None else capabilities.extensions
+    return ctx.protocol_version in MODERN_PROTOCOL_VERSIONS and bool(declared) and EXTENSION in (declared or {})
+
+
+def handle(task: TaskView) -> dict[str, Any]:
+    """What a slow tool answers at once."""
+    return {"resultType": "task"} | envelope(task)
+
+
+def envelope(task: TaskView) -> dict[str, Any]:
+    """The fields that every form of a task has. It stays readable for good: finished work is archived, not dropped."""
+    progress = task.progress or {}
+    said = progress.get("message") or progress.get("step") or f"{task.title}: {task.status}"
+    return {
+        "taskId": task.id,
+        "status": _STATUSES.get(task.status, "working"),
+        "statusMessage": said,
+        "createdAt": task.created_at,
+        "lastUpdatedAt": task.updated_at,
+        "ttlMs": None,
+        "pollIntervalMs": POLL_MS,
+    }
+
+
+def outcome(task: TaskView) -> dict[str, Any]:
+    """An ended task's result: that of a tool, an error where the task failed; for a bug, a protocol error."""
+    error = task.error or {}
+    if task.status in ("failed", "timed_out") and error.get("code") == "bug":
+        told = bug(task.id)
+        return {"status": "failed", "error": {"code": INTERNAL_ERROR, "message": told.message, "data": told.details}}
+    return {"result": tool_result(task)} if task.status in ("completed", "failed", "timed_out") else {}
+
+
+def tool_result(task: TaskView) -> dict[str, Any]:
+    """An ended task as the result of the tool that waited for it."""
+    error = task.error or {}
+    content = {"task": task.model_dump(mode="json", exclude_none=True), "reached": True}
+    failed = task.status in ("failed", "timed_out")
+    said = error.get("message", task.status) if failed else f"Task {task.id} is {task.status}."
+    text = f"{said}\n{dump_json(content)}"
+    return {"content": [{"type": "text", "text": text}], "structuredContent": content, "isError": failed}
+
+
+_STATUSES = {"completed": "completed", "failed": "completed", "timed_out": "completed", "cancelled": "cancelled"}
