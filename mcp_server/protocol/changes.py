@@ -2,8 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 EVENTS_URI = "ops://events"
+
+
+def plain(uri: str) -> str:
+    """A URI as the house names the resource: escapes undone, no query."""
+    return unquote(uri.split("?", 1)[0])
 
 
 def changed_uris(events: Iterable[Mapping[str, Any]]) -> set[str]:

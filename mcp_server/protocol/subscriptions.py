@@ -16,7 +16,7 @@ from mcp.shared.exceptions import MCPError
 from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
 from mcp_types import INTERNAL_ERROR, INVALID_REQUEST
 
-from mcp_server.protocol.changes import changed_uris
+from mcp_server.protocol.changes import changed_uris, plain
 from mcp_server.protocol.resource_reads import ResourceReads
 from mcp_server.protocol.seam import RequestContext, Seam
 from mcp_server.protocol.task_handles import TaskHandles
@@ -141,7 +141,10 @@ class Subscriptions:
 
 def _changed(listener: Listener, events: list[Row], uris: set[str]) -> set[str]:
     """Which of the subscribed resources changed: all of them, to be safe, where some events were dropped."""
-    return set(uris) if listener.take_overflow() else changed_uris(events) & uris
+    if listener.take_overflow():
+        return set(uris)
+    changed = changed_uris(events)
+    return {uri for uri in uris if plain(uri) in changed}
 
 
 def _connection(ctx: RequestContext) -> Connection:

@@ -1,10 +1,7 @@
 """The tools, prompts and resources that the conformance suite wants to find, laid over a real server's handlers."""
 
 import asyncio
-import base64
 import json
-import struct
-import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -14,33 +11,11 @@ from mcp.server.lowlevel import Server
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.shared.exceptions import MCPError
 
+from tests.conformance.contents import PLAIN, PNG, answer, text
+
 Context = ServerRequestContext[Any, Any]
 Handler = Callable[[Context, Any], Awaitable[Any]]
 FORM: dict[str, Any] = {"type": "object"}
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-PNG = base64.b64encode(
-    b"\x89PNG\r\n\x1a\n"
-    + _chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0))
-    + _chunk(b"IDAT", zlib.compress(b"\x00\xff\x00\x00"))
-    + _chunk(b"IEND", b"")
-).decode()
-WAV = base64.b64encode(
-    b"RIFF" + struct.pack("<I", 38) + b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 1, 8000, 8000, 1, 8)
-    + b"data" + struct.pack("<I", 2) + b"\x80\x80"
-).decode()  # fmt: skip
-
-
-def text(said: str) -> dict[str, Any]:
-    return {"type": "text", "text": said}
-
-
-def answer(*content: dict[str, Any], **more: Any) -> types.CallToolResult:
-    return types.CallToolResult.model_validate({"content": list(content)} | more)
 
 
 def form(message: str, name: str, kind: str = "string") -> dict[str, Any]:
@@ -64,38 +39,6 @@ def ask(requests: dict[str, Any], state: str | None = None) -> dict[str, Any]:
 def responses(params: Any) -> Mapping[str, Any]:
     given = params.input_responses or {}
     return {name: value.model_dump(by_alias=True, mode="json") for name, value in given.items()}
-
-
-# Plain content
-
-PLAIN: dict[str, types.CallToolResult] = {
-    "test_simple_text": answer(text("This is a simple text response for testing.")),
-    "test_image_content": answer({"type": "image", "data": PNG, "mimeType": "image/png"}),
-    "test_audio_content": answer({"type": "audio", "data": WAV, "mimeType": "audio/wav"}),
-    "test_embedded_resource": answer(
-        {
-            "type": "resource",
-            "resource": {
-                "uri": "test://embedded-resource",
-                "mimeType": "text/plain",
-                "text": "This is an embedded resource content.",
-            },
-        }
-    ),
-    "test_multiple_content_types": answer(
-        text("Multiple content types test:"),
-        {"type": "image", "data": PNG, "mimeType": "image/png"},
-        {
-            "type": "resource",
-            "resource": {
-                "uri": "test://mixed-content-resource",
-                "mimeType": "application/json",
-                "text": '{"test":"data","value":123}',
-            },
-        },
-    ),
-    "test_error_handling": answer(text("This tool intentionally returns an error for testing"), isError=True),
-}
 
 
 async def progress(ctx: Context, params: Any) -> Any:
@@ -215,6 +158,13 @@ async def input_capabilities(ctx: Context, params: Any) -> Any:
     return ask(wanted) if wanted and not responses(params) else answer(text("nothing to ask"))
 
 
+async def quiet_logging(ctx: Context, params: Any) -> Any:
+    """Logs only where the request asked for a level, as 2026-07-28 wants it."""
+    if (ctx.meta or {}).get("io.modelcontextprotocol/logLevel"):
+        await ctx.session.send_log_message("info", "logged", related_request_id=ctx.request_id)
+    return answer(text("done"))
+
+
 async def missing_capability(ctx: Context, params: Any) -> Any:
     declared = ctx.session.client_capabilities
     if declared is None or declared.sampling is None:
@@ -238,6 +188,8 @@ TOOLS: dict[str, Handler] = {
     "test_input_required_result_tampered_state": input_state,
     "test_input_required_result_capabilities": input_capabilities,
     "test_missing_capability": missing_capability,
+    "test_streaming_elicitation": input_elicitation,
+    "test_logging_tool": quiet_logging,
 }
 
 

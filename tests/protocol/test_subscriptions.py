@@ -1,0 +1,187 @@
+"""Subscriptions: every process's change reaches every subscriber, once, in both eras."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from mcp.client import Client
+from mcp.shared.exceptions import MCPError
+from mcp_types import ResourceUpdatedNotification
+
+from mcp_server.app import App, open_app
+from mcp_server.config import load_settings
+from mcp_server.domain.agents import AgentSpec, InstanceSpec
+from mcp_server.domain.state import WriteSpec
+from mcp_server.domain.task_spec import TaskSpec
+from mcp_server.persistence.event_feed import BACKLOG_MAX
+from mcp_server.protocol import subscriptions
+from tests.processes import server as server_process
+from tests.protocol.tasks_client import ask
+from tests.world import caller
+
+pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")]
+
+
+@asynccontextmanager
+async def opened(tmp_path: Path, **flags: Any) -> AsyncGenerator[App]:
+    async with open_app(load_settings(database=f"sqlite:///{tmp_path / 'desk.db'}", **flags)) as app:
+        yield app
+
+
+class Subscriber:
+    """A client of either era, and what it has been told."""
+
+    def __init__(self, app: App, mode: Any) -> None:
+        self.updated: asyncio.Queue[str] = asyncio.Queue()
+        self.mode = mode
+        self.client = Client(app.server, mode=mode, message_handler=self._take)
+        self._stack = AsyncExitStack()
+
+    async def _take(self, message: Any) -> None:
+        if self.mode == "legacy" and isinstance(message, ResourceUpdatedNotification):
+            self.updated.put_nowait(str(message.params.uri))
+
+    async def subscribe(self, *uris: str) -> list[str]:
+        """Returns the URIs that the server took up."""
+        if self.mode == "legacy":
+            for uri in uris:
+                await self.client.subscribe_resource(uri)
+            return list(uris)
+        stream = await self._stack.enter_async_context(self.client.listen(resource_subscriptions=uris))
+        pump = asyncio.create_task(self._read(stream))
+        self._stack.callback(pump.cancel)
+        return list(stream.honored.resource_subscriptions or ())
+
+    async def _read(self, stream: Any) -> None:
+        async for event in stream:
+            self.updated.put_nowait(event.uri)
+
+    async def next(self) -> str:
+        async with asyncio.timeout(5):
+            return await self.updated.get()
+
+    async def __aenter__(self) -> "Subscriber":
+        await self.client.__aenter__()
+        return self
+
+    async def __aexit__(self, *why: Any) -> None:
+        await self._stack.aclose()
+        await self.client.__aexit__(*why)
+
+
+@pytest.fixture(params=["auto", "legacy"])
+def era(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+async def write(app: App, key: str, value: Any) -> None:
+    await app.desk.state.set(caller(), "n", key, value, WriteSpec())
+
+
+async def test_a_change_is_told_to_those_who_subscribed_to_its_resource_and_to_no_others(tmp_path: Path, era: Any):
+    async with opened(tmp_path) as app, Subscriber(app, era) as mine, Subscriber(app, era) as other:
+        await mine.subscribe("ops://state/n/k", "ops://tasks")
+        await other.subscribe("ops://agents")
+        await write(app, "else", 1)
+        await write(app, "k", 1)
+        assert await mine.next() == "ops://state/n/k"
+        await app.desk.tasks.create(caller(), [TaskSpec(title="t")])
+        assert await mine.next() == "ops://tasks"
+        assert mine.updated.empty() and other.updated.empty()
+
+
+async def test_the_change_of_another_process_is_told_too(tmp_path: Path, era: Any):
+    async with opened(tmp_path) as app, Subscriber(app, era) as mine:
+        await mine.subscribe("ops://state/n/k")
+        async with server_process(app.settings.database_url) as other:
+            await other.call("state_set", namespace="n", key="k", value=1)
+            assert await mine.next() == "ops://state/n/k"
+        assert mine.updated.empty()
+
+
+async def test_a_burst_of_changes_to_one_resource_is_told_in_few_words(
+    tmp_path: Path, era: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(subscriptions, "COALESCE_SECONDS", 0.2)
+    async with opened(tmp_path) as app, Subscriber(app, era) as mine:
+        await mine.subscribe("ops://state/n/k", "ops://state/n/end")
+        await asyncio.gather(*(write(app, "k", number) for number in range(200)))
+        await write(app, "end", 1)
+        told = []
+        while "ops://state/n/end" not in told:
+            told.append(await mine.next())
+        assert 1 <= told.count("ops://state/n/k") <= 5
+
+
+@pytest.mark.parametrize("key", ["a b", "ü/x", "100%", "q?a"])
+async def test_a_key_is_subscribed_to_in_its_escaped_form_and_told_of_in_the_same(tmp_path: Path, era: Any, key: str):
+    uri = f"ops://state/n/{quote(key)}"
+    async with opened(tmp_path) as app, Subscriber(app, era) as mine:
+        await mine.subscribe(uri)
+        await write(app, key, 1)
+        assert await mine.next() == uri
+
+
+async def test_events_agents_and_instances_are_told_of(tmp_path: Path, era: Any):
+    async with opened(tmp_path) as app, Subscriber(app, era) as mine:
+        await mine.subscribe("ops://agents", "ops://events")
+        agent, _, _ = await app.desk.agents.register(caller(), AgentSpec(name="a"), None)
+        assert {await mine.next(), await mine.next()} == {"ops://agents", "ops://events"}
+        await mine.subscribe(f"ops://agents/{agent.id}")
+        await app.desk.agents.register(caller(), AgentSpec(name="a"), InstanceSpec(label="l"))
+        assert "ops://agents" in {await mine.next(), await mine.next()}
+
+
+async def test_one_who_unsubscribed_hears_nothing_more(tmp_path: Path):
+    async with opened(tmp_path) as app, Subscriber(app, "legacy") as mine:
+        await mine.subscribe("ops://state/n/a", "ops://state/n/b")
+        await mine.client.unsubscribe_resource("ops://state/n/a")
+        await mine.client.unsubscribe_resource("ops://state/n/never")
+        await write(app, "a", 1)
+        await write(app, "b", 1)
+        assert await mine.next() == "ops://state/n/b"
+
+
+async def test_only_resources_that_exist_and_may_be_read_are_taken_up(tmp_path: Path):
+    async with opened(tmp_path, toolsets=["state"]) as app, Subscriber(app, "auto") as mine:
+        assert await mine.subscribe("ops://state/n/k", "ops://tasks", "other://x") == ["ops://state/n/k"]
+    async with opened(tmp_path) as app, Subscriber(app, "legacy") as mine:
+        with pytest.raises(MCPError, match="There is no resource other://x"):
+            await mine.subscribe("other://x")
+
+
+async def test_one_that_never_reads_slows_no_writer_and_hears_afterwards_that_it_missed_something(tmp_path: Path):
+    async with opened(tmp_path) as app:
+        async with app.desk.changes.listen() as silent, app.desk.changes.listen() as awake:
+            seen = 0
+            for _ in range(4):
+                await asyncio.gather(*(write(app, "k", number) for number in range(BACKLOG_MAX // 3)))
+                seen += BACKLOG_MAX // 3
+                while seen > 0:
+                    seen -= len(await awake.wait(5))
+            assert len(await silent.wait(0)) == BACKLOG_MAX
+            assert silent.take_overflow() and not silent.take_overflow()
+            assert not awake.take_overflow()
+
+
+async def test_two_hundred_subscribers_hear_of_one_change_once_each(tmp_path: Path):
+    async with opened(tmp_path) as app, Subscriber(app, "auto") as mine:
+        for number in range(200):
+            await mine.subscribe("ops://state/n/k", f"ops://state/n/{number}")
+        await write(app, "k", 1)
+        assert [await mine.next() for _ in range(200)] == ["ops://state/n/k"] * 200
+        await write(app, "7", 1)
+        assert await mine.next() == "ops://state/n/7"
+        assert mine.updated.empty()
+
+
+async def test_streams_are_counted_and_a_flood_of_them_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(subscriptions, "STREAMS_MAX", 1)
+    async with opened(tmp_path) as app, Subscriber(app, "auto") as mine:
+        await mine.subscribe("ops://state/n/k")
+        with pytest.raises(MCPError, match="close one"):
+            await ask(mine.client, "subscriptions/listen", notifications={})

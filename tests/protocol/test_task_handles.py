@@ -1,0 +1,169 @@
+"""The Tasks extension: handles over the queue, for the clients that take them."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp.client import Client
+from mcp.shared.exceptions import MCPError
+
+from mcp_server.app import App, open_app
+from mcp_server.config import load_settings
+from mcp_server.domain.agents import AgentSpec
+from mcp_server.domain.task_spec import FailureSpec, TaskSpec
+from mcp_server.services.tasks import ClaimedTask
+from tests.processes import server as server_process
+from tests.protocol.tasks_client import TasksClient, ask, take_handle, watching
+from tests.world import caller
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass
+class Desk:
+    app: App
+    client: Client
+    heard: TasksClient
+
+    async def task(self, call: Any = None, **spec: Any) -> str:
+        spec = {"title": "slow"} | spec
+        created = await self.app.desk.tasks.create(call or caller(), [TaskSpec.model_validate(spec)])
+        return created[0].id
+
+    async def claimed(self) -> ClaimedTask:
+        agent, _, _ = await self.app.desk.agents.register(caller(), AgentSpec(name="worker"), None)
+        ((claimed,), _) = await self.app.desk.tasks.claim(caller(), agent.id)
+        return claimed
+
+    async def finish(self, **how: Any) -> None:
+        claimed = await self.claimed()
+        await self.app.desk.tasks.finish(caller(), claimed.task.id, claimed.lease_token, **how)
+
+
+@asynccontextmanager
+async def opened(tmp_path: Path, *, mode: Any = "auto", declared: bool = True, **flags: Any) -> AsyncGenerator[Desk]:
+    heard = TasksClient()
+    settings = load_settings(database=f"sqlite:///{tmp_path / 'desk.db'}", **({"user": "tester"} | flags))
+    async with (
+        open_app(settings) as app,
+        Client(app.server, mode=mode, extensions=[heard] if declared else None, message_handler=heard.hear) as client,
+    ):
+        yield Desk(app, client, heard)
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncGenerator[Desk]:
+    async with opened(tmp_path) as one:
+        yield one
+
+
+async def test_waiting_for_a_task_gives_a_handle_at_once_and_the_handle_gives_the_result(desk: Desk):
+    task_id = await desk.task()
+    handle = await take_handle(desk.client, "tasks_wait", task_id=task_id, wait_seconds=50)
+    assert (handle["taskId"], handle["status"], handle["ttlMs"]) == (task_id, "working", None)
+    await desk.finish(result={"n": 1})
+    shown = await ask(desk.client, "tasks/get", taskId=task_id)
+    assert (shown["status"], shown["result"]["isError"]) == ("completed", False)
+    assert shown["result"]["structuredContent"]["task"]["result"] == {"n": 1}
+
+
+async def test_a_client_that_did_not_declare_the_extension_gets_the_ordinary_answer_and_no_task_methods(tmp_path: Path):
+    async with opened(tmp_path, declared=False) as desk:
+        task_id = await desk.task()
+        answer = await desk.client.call_tool("tasks_wait", {"task_id": task_id, "wait_seconds": 0})
+        assert (answer.structured_content or {})["reached"] is False
+        for method in ("tasks/get", "tasks/cancel"):
+            with pytest.raises(MCPError) as refused:
+                await ask(desk.client, method, taskId=task_id)
+            assert refused.value.code == -32021
+            assert refused.value.data == {"requiredCapabilities": {"extensions": {TasksClient.identifier: {}}}}
+
+
+async def test_earlier_eras_know_no_task_methods(tmp_path: Path):
+    async with opened(tmp_path, mode="legacy") as desk:
+        task_id = await desk.task()
+        with pytest.raises(MCPError) as refused:
+            await ask(desk.client, "tasks/get", taskId=task_id)
+        assert refused.value.code == -32601
+        answer = await desk.client.call_tool("tasks_wait", {"task_id": task_id, "wait_seconds": 0})
+        assert not answer.is_error
+
+
+async def test_a_failed_task_is_a_tool_error_with_the_workers_words(desk: Desk):
+    task_id = await desk.task(retry={"max_attempts": 1})
+    await desk.finish(failure=FailureSpec(code="broken", message="the disk is full", retryable=False))
+    shown = await ask(desk.client, "tasks/get", taskId=task_id)
+    assert (shown["status"], shown["result"]["isError"]) == ("completed", True)
+    assert "the disk is full" in shown["result"]["content"][0]["text"]
+
+
+async def test_cancelling_ends_a_task_and_is_acknowledged_again_and_again(desk: Desk):
+    task_id = await desk.task()
+    for _ in range(2):
+        assert (await ask(desk.client, "tasks/cancel", taskId=task_id))["resultType"] == "complete"
+    assert (await ask(desk.client, "tasks/get", taskId=task_id))["status"] == "cancelled"
+
+
+async def test_a_task_that_waits_for_a_person_asks_and_takes_the_answer_once(desk: Desk):
+    task_id = await desk.task(requires_approval=True, input={"drop": "table"})
+    shown = await ask(desk.client, "tasks/get", taskId=task_id)
+    assert shown["status"] == "input_required"
+    assert '"drop"' in shown["inputRequests"]["approval"]["params"]["message"]
+    looked_away = {"approval": {"action": "cancel"}}
+    await ask(desk.client, "tasks/update", taskId=task_id, inputResponses=looked_away)
+    assert (await ask(desk.client, "tasks/get", taskId=task_id))["status"] == "input_required"
+    yes = {"approval": {"action": "accept", "content": {"approve": True, "reason": "fine"}}, "unasked": {}}
+    for _ in range(2):  # the second finds nothing asked and changes nothing
+        await ask(desk.client, "tasks/update", taskId=task_id, inputResponses=yes)
+    assert (await ask(desk.client, "tasks/get", taskId=task_id))["status"] == "working"
+    assert (await desk.app.desk.tasks.get(caller(), task_id)).approval == "granted"
+
+
+@pytest.mark.parametrize("answer", [{"action": "decline"}, {"action": "accept", "content": {"approve": False}}])
+async def test_a_no_in_any_form_rejects_the_task(desk: Desk, answer: Any):
+    task_id = await desk.task(requires_approval=True)
+    await ask(desk.client, "tasks/update", taskId=task_id, inputResponses={"approval": answer})
+    assert (await ask(desk.client, "tasks/get", taskId=task_id))["status"] == "cancelled"
+
+
+async def test_handles_belong_to_who_made_the_task_and_look_unknown_to_others(tmp_path: Path):
+    async with opened(tmp_path, role="agent", user="one") as desk:
+        others = await desk.task(caller(id="two"))
+        mine = await desk.task(caller(id="one"))
+        assert (await ask(desk.client, "tasks/get", taskId=mine))["taskId"] == mine
+        for method in ("tasks/get", "tasks/cancel"):
+            for task_id in (others, "task_aaaaaaaaaaaa"):
+                with pytest.raises(MCPError) as refused:
+                    await ask(desk.client, method, taskId=task_id)
+                assert (refused.value.code, task_id in refused.value.message) == (-32602, True)
+        assert (await desk.app.desk.tasks.get(caller(), others)).status == "queued"
+
+
+async def test_a_stream_tells_of_each_change_to_its_tasks_and_of_no_others(desk: Desk):
+    task_id = await desk.task(requires_approval=True)
+    async with watching(desk.client, desk.heard, task_id, "task_aaaaaaaaaaaa"):
+        await desk.task()
+        await desk.app.desk.tasks.decide(caller(id="ann"), task_id, granted=True)
+        told = await asyncio.wait_for(desk.heard.told.get(), 5)
+        assert (told["taskId"], told["status"]) == (task_id, "working")
+        await ask(desk.client, "tasks/cancel", taskId=task_id)
+        assert (await asyncio.wait_for(desk.heard.told.get(), 5))["status"] == "cancelled"
+        assert desk.heard.told.empty()
+
+
+async def test_a_handle_outlives_its_server_and_works_from_another_process(tmp_path: Path):
+    async with opened(tmp_path) as desk:
+        task_id = await desk.task()
+        handle = await take_handle(desk.client, "tasks_wait", task_id=task_id)
+    async with server_process(f"sqlite:///{tmp_path / 'desk.db'}") as other:
+        agent = await other.call("agents_register", name="w")
+        claim = (await other.call("tasks_claim", agent_id=agent["agent"]["id"]))["claims"][0]
+        token = claim["lease_token"]
+        await other.call("tasks_finish", task_id=task_id, lease_token=token, outcome="completed", result=7)
+    async with opened(tmp_path) as desk:
+        shown = await ask(desk.client, "tasks/get", taskId=handle["taskId"])
+        assert shown["result"]["structuredContent"]["task"]["result"] == 7
