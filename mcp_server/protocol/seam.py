@@ -101,7 +101,10 @@ def protocol_error(error: OpsError, uri: str) -> MCPError:
 
 def invalid_arguments(tool: str, error: ValidationError, accepted: list[str]) -> ValidationFailed:
     """Every argument that was wrong, and what is accepted instead."""
-    problems = [_problem(item) for item in error.errors(include_url=False, include_context=False, include_input=False)]
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    # pydantic counts only the members that are right, so a list of one wrong member also "should have at least 1".
+    inside = {item["loc"][:length] for item in found for length in range(1, len(item["loc"]))}
+    problems = [_problem(item) for item in found if item["type"] != "too_short" or item["loc"] not in inside]
     unknown = any("unknown argument" in problem["message"] for problem in problems)
     return ValidationFailed(
         f"{tool} refused its arguments: " + "; ".join(f"{p['path']}: {p['message']}" for p in problems[:10]) + ".",
@@ -114,7 +117,7 @@ def _problem(item: Any) -> dict[str, str]:
     path = ".".join(str(part) for part in item["loc"]) or "arguments"
     if item["type"] == "extra_forbidden":
         return {"path": path, "message": "unknown argument"}
-    return {"path": path, "message": item["msg"].removeprefix("Value error, ").rstrip(".")}
+    return {"path": path, "message": item["msg"].removeprefix("Value error, ").replace("Tuple", "List").rstrip(".")}
 
 
 def _trace_id(ctx: RequestContext) -> str | None:

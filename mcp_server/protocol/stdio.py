@@ -21,6 +21,10 @@ from anyio.abc import TaskGroup
 from mcp.server.lowlevel import Server
 from mcp.shared._context_streams import ContextReceiveStream, ContextSendStream, create_context_streams
 from mcp.shared.message import SessionMessage
+from mcp_types import INVALID_REQUEST
+
+from mcp_server.domain.values import dump_json
+from mcp_server.protocol.wire import WireError, parse
 
 READ_BYTES = 1 << 16
 CHUNKS_AHEAD_MAX = 16
@@ -61,6 +65,7 @@ class _Connection:
         self._room = threading.Semaphore(CHUNKS_AHEAD_MAX)
         self._unanswered: set[str | int] = set()
         self._all_answered = asyncio.Event()
+        self._writing = asyncio.Lock()
         self.all_sent = asyncio.Event()
 
     def open(self, group: TaskGroup) -> tuple[ContextReceiveStream[Incoming], ContextSendStream[SessionMessage]]:
@@ -92,9 +97,9 @@ class _Connection:
         async with to_server:
             async for line in self._lines():
                 try:
-                    message = types.jsonrpc_message_adapter.validate_json(line, by_name=False)
-                except ValueError as error:
-                    await to_server.send(error)
+                    message = _message(line)
+                except WireError as error:
+                    await self._write(dump_json(error.answer).encode() + b"\n")
                     continue
                 if isinstance(message, types.JSONRPCRequest):
                     self._unanswered.add(message.id)
@@ -125,14 +130,17 @@ class _Connection:
         async with from_server:
             async for outgoing in from_server:
                 message = outgoing.message
-                line = message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
-                if len(line) <= PIPE_BUF and self._is_writable():
-                    _write_all(self._stdout, line)
-                else:
-                    await anyio.to_thread.run_sync(_write_all, self._stdout, line, abandon_on_cancel=True)
+                await self._write(message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
                 if isinstance(message, (types.JSONRPCResponse, types.JSONRPCError)) and message.id is not None:
                     self._answered(message.id)
         self.all_sent.set()
+
+    async def _write(self, line: bytes) -> None:
+        async with self._writing:
+            if len(line) <= PIPE_BUF and self._is_writable():
+                _write_all(self._stdout, line)
+            else:
+                await anyio.to_thread.run_sync(_write_all, self._stdout, line, abandon_on_cancel=True)
 
     def _answered(self, request_id: str | int) -> None:
         self._unanswered.discard(request_id)
@@ -141,6 +149,16 @@ class _Connection:
 
     def _is_writable(self) -> bool:
         return sys.platform != "win32" and bool(select.select([], [self._stdout], [], 0)[1])
+
+
+def _message(line: bytes) -> types.JSONRPCMessage:
+    members = parse(line)
+    try:
+        return types.jsonrpc_message_adapter.validate_python(members, by_name=False)
+    except ValueError as error:
+        given = members.get("id")
+        identified = given if isinstance(given, (str, int)) else None
+        raise WireError(INVALID_REQUEST, "This is no JSON-RPC 2.0 message of MCP.", identified) from error
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

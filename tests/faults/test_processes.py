@@ -104,6 +104,9 @@ async def test_lone_surrogates_on_the_wire_are_refused_and_nothing_is_stored(sql
             b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"state_set",'
             b'"arguments":{"namespace":"n","key":"k","value":"\\ud800"}}}\n'
         )
+        answer = await client.receive()
+        assert (answer["id"], answer["error"]["code"]) == (7, -32700)
+        assert "U+D800" in answer["error"]["message"]
         assert (await client.call("events_read"))["events"] == []
 
 

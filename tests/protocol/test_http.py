@@ -171,3 +171,18 @@ def test_a_token_file_that_makes_no_sense_is_told(tmp_path: Path, text: str, say
         FileTokens(path)
     with pytest.raises(ValidationFailed, match="cannot be read"):
         FileTokens(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("transport", ["http", "sse"])
+async def test_a_body_that_is_no_strict_json_is_refused_with_the_requests_id(sqlite_url: str, transport: Any):
+    body = (
+        b'{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{"name":"state_set","arguments":'
+        b'{"namespace":"n","key":"k","value":{"a":1,"a":2}}}}'
+    )
+    async with http_server(sqlite_url, transport=transport) as (base, _), httpx2.AsyncClient() as http:
+        headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+        path = "/mcp" if transport == "http" else "/messages/?session_id=0"
+        refused = await http.post(f"{base}{path}", content=body, headers=headers)
+        assert (refused.status_code, refused.json()["id"], refused.json()["error"]["code"]) == (400, 5, -32700)
+        too_long = await http.post(f"{base}{path}", content=b" " * (5 << 20), headers=headers)
+        assert too_long.status_code >= 400

@@ -1,0 +1,113 @@
+"""JSON as it comes in: strict where parsers are lenient, so that nothing is altered in silence; and every refusal can
+be answered to the request it belongs to.
+"""
+
+import json
+import re
+from typing import Any, cast
+
+from mcp_types import INVALID_REQUEST, PARSE_ERROR
+
+DEPTH_SAID = "The message is nested too deeply."
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+')
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+class WireError(ValueError):
+    """A message that cannot be taken, with the JSON-RPC code and the id of the request, where there is one."""
+
+    def __init__(self, code: int, message: str, request_id: str | int | None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.request_id = request_id
+
+    @property
+    def answer(self) -> dict[str, Any]:
+        """The JSON-RPC error to send back."""
+        return {
+            "jsonrpc": "2.0",
+            "id": self.request_id,
+            "error": {"code": self.code, "message": self.message},
+        }
+
+
+def parse(data: bytes) -> dict[str, Any]:
+    """One JSON-RPC message.
+
+    Raises:
+        WireError: no JSON, or JSON that one reader would understand otherwise than another: a key twice in one object,
+            NaN, half a surrogate pair; or no object.
+    """
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise WireError(PARSE_ERROR, f"The message is not UTF-8: byte {error.start} is wrong.", None) from None
+    try:
+        message = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
+        if _ESCAPED_SURROGATE.search(text):
+            _require_whole_characters(message)
+    except RecursionError:
+        raise WireError(PARSE_ERROR, DEPTH_SAID, request_id(text)) from None
+    except ValueError as error:
+        raise WireError(PARSE_ERROR, _said(error), request_id(text)) from None
+    if not isinstance(message, dict):
+        what = "Batches are not supported; send one message at a time." if isinstance(message, list) else ""
+        raise WireError(INVALID_REQUEST, f"A message is a JSON object. {what}".strip(), None)
+    return cast("dict[str, Any]", message)
+
+
+def request_id(text: str) -> str | int | None:
+    """The `id` of a message that could not be parsed, if it has one at its top level. Walks without recursion."""
+    depth, key, previous = 0, None, ""
+    for match in _TOKEN.finditer(text):
+        part = match.group()
+        if depth == 1 and previous == ":" and key == '"id"':
+            return _as_id(part)
+        if part in "{[":
+            depth += 1
+        elif part in "}]":
+            depth -= 1
+        elif depth == 1 and part.startswith('"'):
+            key = part
+        previous = part
+    return None
+
+
+def _as_id(part: str) -> str | int | None:
+    try:
+        value = json.loads(part)
+    except ValueError:
+        return None
+    return value if isinstance(value, (str, int)) and not isinstance(value, bool) else None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"The key {json.dumps(twice[:100])} stands twice in one object; only one value can be meant.")
+    return members
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON; there is no such number. Leave it out or send null.")
+
+
+def _require_whole_characters(message: Any) -> None:
+    try:
+        json.dumps(message, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        found = f"U+{ord(error.object[error.start]):04X}"
+        raise ValueError(
+            f"A text holds a lone surrogate ({found}), which is no character. Send the whole character or remove it."
+        ) from None
+
+
+def _said(error: ValueError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"The message is not JSON: {error}."
+    if "integer string conversion" in str(error):
+        return "A number has too many digits to be kept exactly. Send it as text."
+    return str(error)

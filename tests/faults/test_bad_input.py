@@ -1,0 +1,153 @@
+"""Bad input over the wire, to a real server process: each a clear error with its stable code; nothing is stored, and
+nothing of the code's inside leaks."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from tests.processes import RawClient, server
+
+pytestmark = pytest.mark.anyio
+
+NOBODY = "agent_aaaaaaaaaaaa"
+NOTHING = "task_aaaaaaaaaaaa"
+
+
+def task(**fields: Any) -> dict[str, Any]:
+    return {"tasks": [{"title": "t"} | fields]}
+
+
+def nested(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+BAD: list[tuple[str, dict[str, Any], str, str]] = [
+    # tool, arguments, code, part of the message
+    ("tasks_find", {"task_id": NOTHING}, "not_found", NOTHING),
+    ("tasks_find", {"task_id": "no such form"}, "not_found", "no such form"),
+    ("tasks_find", {"cursor": "made up"}, "validation", "cursor"),
+    ("tasks_claim", {"agent_id": NOBODY}, "not_found", NOBODY),
+    ("tasks_report", {"task_id": NOTHING, "lease_token": 1}, "not_found", NOTHING),
+    ("tasks_finish", {"task_id": NOTHING, "lease_token": 1, "outcome": "completed"}, "not_found", NOTHING),
+    ("tasks_finish", {"task_id": NOTHING, "lease_token": 1, "outcome": "done"}, "validation", "outcome"),
+    ("tasks_wait", {"task_id": NOTHING}, "not_found", NOTHING),
+    ("agents_find", {"agent_id": NOBODY}, "not_found", NOBODY),
+    ("agents_control", {"agent_id": NOBODY, "action": "pause"}, "not_found", NOBODY),
+    ("agents_control", {"agent_id": NOBODY, "action": "explode"}, "validation", "action"),
+    ("tasks_create", {"tasks": []}, "validation", "tasks"),
+    ("tasks_create", {"tasks": [{"title": "t"}] * 101}, "validation", "tasks"),
+    ("tasks_create", task(depends_on=[NOTHING]), "not_found", NOTHING),
+    ("tasks_create", task(depends_on=["#0"]), "validation", "#0 -> #0"),
+    (
+        "tasks_create",
+        {"tasks": [{"title": "a", "depends_on": ["#1"]}, {"title": "b", "depends_on": ["#0"]}]},
+        "validation",
+        "#0 -> #1 -> #0",
+    ),
+    ("tasks_create", task(depends_on=["#7"]), "validation", "#7"),
+    ("tasks_create", task(title=""), "validation", "title"),
+    ("tasks_create", task(title="x" * 201), "validation", "title"),
+    ("tasks_create", task(title="a\x00b"), "validation", "NUL"),
+    ("tasks_create", task(title="a\ud800b"), "parse", "surrogate"),
+    ("tasks_create", task(input={"a\ud800": 1}), "parse", "surrogate"),
+    ("tasks_create", task(input="x" * 1_000_000), "limit_exceeded", "262144"),
+    ("tasks_create", task(input=nested(65)), "validation", "64 levels"),
+    ("tasks_create", task(input=nested(150)), "validation", "64 levels"),
+    ("tasks_create", task(priority="urgent"), "validation", "priority"),
+    ("tasks_create", task(timeout_seconds=-1), "validation", "timeout_seconds"),
+    ("tasks_create", task(timeout_seconds=1e300), "validation", "timeout_seconds"),
+    ("tasks_create", task(timeout_seconds="soon"), "validation", "timeout_seconds"),
+    ("tasks_create", task(concurrency_key="k", concurrency_limit=0), "validation", "concurrency_limit"),
+    ("tasks_create", task(concurrency_key="k", concurrency_limit=10**30), "validation", "concurrency_limit"),
+    ("tasks_create", task(retry={"max_attempts": 0}), "validation", "max_attempts"),
+    ("tasks_create", task(retry={"max_attempts": 10**9}), "validation", "max_attempts"),
+    ("tasks_create", task(retry={"delay_seconds": -5}), "validation", "delay_seconds"),
+    ("tasks_create", task(run_at="yesterday"), "validation", "run_at"),
+    ("tasks_create", task(run_at="2026-01-01T00:00:00"), "validation", "run_at"),
+    ("tasks_create", task(run_at="99999-01-01T00:00:00Z"), "validation", "run_at"),
+    ("tasks_create", task(schedule={"cron": "every day"}), "validation", "every day"),
+    ("tasks_create", task(schedule={"cron": "61 * * * *"}), "validation", "61"),
+    ("tasks_create", task(schedule={"cron": "0 0 31 2 *"}), "validation", "day-of-month"),
+    ("tasks_create", task(schedule={"cron": "* * * * *", "timezone": "Mars/Base"}), "validation", "Mars/Base"),
+    ("tasks_create", task(schedule={"cron": "* * * * *", "timezone": "../etc/passwd"}), "validation", "etc/passwd"),
+    ("tasks_create", task(kind="system.email"), "validation", "system."),
+    ("tasks_create", task(unknown=1), "validation", "unknown"),
+    ("tasks_claim", {"agent_id": NOBODY, "wait_seconds": 51}, "validation", "wait_seconds"),
+    ("tasks_claim", {"agent_id": NOBODY, "max_tasks": -1}, "validation", "max_tasks"),
+    ("tasks_claim", {"agent_id": NOBODY, "lease_seconds": 0}, "validation", "lease_seconds"),
+    ("tasks_control", {"task_ids": [], "action": "cancel"}, "validation", "task_ids"),
+    ("agents_register", {"name": "a", "max_concurrent_tasks": 0}, "validation", "max_concurrent_tasks"),
+    ("agents_register", {"name": "a", "budget": {"tokens_per_month": -1}}, "validation", "tokens_per_month"),
+    ("agents_register", {"name": "\x1b[31m"}, "validation", "name"),
+    ("state_set", {"namespace": "n", "key": "k", "value": nested(100)}, "validation", "64 levels"),
+    ("state_set", {"namespace": "n", "key": "k", "value": "x" * 300_000}, "limit_exceeded", "262144"),
+    ("state_set", {"namespace": "n", "key": "k", "value": {"a": "\udfff"}}, "parse", "surrogate"),
+    ("state_set", {"namespace": "n", "key": "k", "value": 1, "expected_version": -1}, "validation", "expected_version"),
+    ("state_get", {"namespace": "n", "key": "none"}, "not_found", "none"),
+]
+
+
+@asynccontextmanager
+async def quiet(url: str) -> AsyncGenerator[RawClient]:
+    async with server(url) as client:
+        yield client
+        assert (await client.call("events_read"))["events"] == [], "something was stored"
+
+
+async def test_every_bad_call_is_refused_with_its_code_and_nothing_is_stored(sqlite_url: str):
+    async with quiet(sqlite_url) as client:
+        for tool, arguments, code, says in BAD:
+            answer = await client.request("tools/call", {"name": tool, "arguments": arguments})
+            said = json.dumps(answer)
+            case = f"{tool} {json.dumps(arguments)[:200]}: {said[:1000]}"
+            if code == "parse":
+                assert answer["error"]["code"] == -32700, case
+            else:
+                assert answer["result"]["isError"], case
+                assert answer["result"]["structuredContent"]["error"]["code"] == code, case
+            assert says in said, case
+            assert not any(word in said for word in ("Traceback", "site-packages", 'File \\"', "pydantic")), case
+            assert len(said) < 4000, f"an answer as long as the input: {case}"
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["[" * 5_000 + "]" * 5_000, "1" + "0" * 5000, "NaN", "Infinity", "-Infinity", "1e999", '{"a":1,"a":2}'],
+    ids=["5,000 levels", "5,000 digits", "NaN", "Infinity", "-Infinity", "1e999", "a key twice"],
+)
+async def test_json_that_is_none_or_cannot_be_kept_is_refused_and_the_server_goes_on(sqlite_url: str, value: str):
+    line = (
+        '{"jsonrpc":"2.0","id":77,"method":"tools/call","params":{"name":"state_set",'
+        f'"arguments":{{"namespace":"n","key":"k","value":{value}}}}}}}\n'
+    )
+    async with quiet(sqlite_url) as client:
+        assert client.process.stdin is not None
+        client.process.stdin.write(line.encode())
+        await client.process.stdin.drain()
+        async with asyncio.timeout(10):
+            answer = await client.receive()
+        said = json.dumps(answer)
+        assert "error" in answer or answer["result"]["isError"], said
+        assert "Traceback" not in said and "correlation" not in said, said
+
+
+async def test_a_wrong_token_changes_nothing_and_says_whose_the_task_is(sqlite_url: str):
+    async with server(sqlite_url) as client:
+        agent = (await client.call("agents_register", name="a"))["agent"]["id"]
+        await client.call("tasks_create", tasks=[{"title": "t"}])
+        claim = (await client.call("tasks_claim", agent_id=agent))["claims"][0]
+        task_id, token = claim["task"]["id"], claim["lease_token"]
+        for wrong in (token - 1, token + 1, 0, 2**62):
+            for tool, more in (("tasks_report", {}), ("tasks_finish", {"outcome": "completed"})):
+                error = (await client.call(tool, task_id=task_id, lease_token=wrong, **more))["error"]
+                assert error["code"] in ("lease_lost", "validation"), error
+        error = (await client.call("tasks_report", task_id=task_id, lease_token=2**70))["error"]
+        assert error["code"] in ("lease_lost", "validation"), error
+        assert (await client.call("tasks_find", task_id=task_id))["task"]["status"] == "running"

@@ -1,0 +1,62 @@
+"""Strict JSON at the door."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcp_server.protocol.wire import WireError, parse, request_id
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.text(), JSON, max_size=5), st.booleans())
+def test_whatever_is_json_comes_through_as_it_is(message: dict, ascii_only: bool):
+    try:
+        data = json.dumps(message, ensure_ascii=ascii_only).encode()
+    except UnicodeEncodeError:
+        return
+    try:
+        assert parse(data) == message
+    except WireError as error:
+        assert "surrogate" in error.message
+
+
+@given(st.integers() | st.text(st.characters(codec="utf-8")), JSON, st.sampled_from(["{", "[", '"\\', "nul", "}"]))
+def test_the_id_of_a_broken_message_is_still_found(given_id, value, broken: str):
+    text = json.dumps({"method": "m", "params": {"id": "wrong", "value": value}, "id": given_id})[:-1]
+    assert request_id(f'{text}, "x": {broken}') == given_id
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b'{"id":1,"a":{"k":1,"k":2}}', '"k" stands twice'),
+        (b'{"id":1,"a":NaN}', "NaN"),
+        (b'{"id":1,"a":"\\ud800"}', "U+D800"),
+        (b'{"id":1,"a":' + b"9" * 5000 + b"}", "too many digits"),
+        (b'{"id":1,"a":' + b"[" * 50_000 + b"]" * 50_000 + b"}", "nested"),
+        (b'{"id":1,"a":', "not JSON"),
+    ],
+    ids=["a key twice", "NaN", "surrogate", "digits", "depth", "cut off"],
+)
+def test_a_refusal_belongs_to_its_request_and_says_why(data: bytes, says: str):
+    with pytest.raises(WireError) as refused:
+        parse(data)
+    assert refused.value.request_id == 1
+    assert says in refused.value.message
+    assert refused.value.answer["error"]["code"] == -32700
+
+
+@pytest.mark.parametrize(
+    ("data", "code"), [(b"\xff", -32700), (b"[]", -32600), (b"7", -32600), (b"", -32700), (b'{"id":{},"a":', -32700)]
+)
+def test_what_has_no_id_is_answered_without_one(data: bytes, code: int):
+    with pytest.raises(WireError) as refused:
+        parse(data)
+    assert (refused.value.request_id, refused.value.code) == (None, code)
