@@ -1,6 +1,7 @@
 """The composition root: builds every part once. The only module that imports everything."""
 
 import asyncio
+import base64
 import contextlib
 import random
 import secrets
@@ -18,7 +19,7 @@ from mcp_server.config import Settings
 from mcp_server.domain.users import Actor
 from mcp_server.domain.values import Micros
 from mcp_server.observability.metrics import Metrics, NoMetrics, PrometheusMetrics
-from mcp_server.persistence import agents, event_log, locks, state, task_timers, tasks
+from mcp_server.persistence import agents, claiming, event_log, locks, state, task_timers, tasks
 from mcp_server.persistence.database import Database
 from mcp_server.protocol.identity import Callers, FileTokens
 from mcp_server.protocol.seam import Seam
@@ -33,7 +34,6 @@ from mcp_server.services.context import Context
 from mcp_server.services.desk import Desk, make_desk
 from tools.spec import AnyTool
 
-_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 log = structlog.stdlib.get_logger("datamcp")
 
 
@@ -56,8 +56,7 @@ def system_clock() -> Micros:
 
 def new_id(kind: str) -> str:
     """`kind_` and 12 random base32 characters: short, because models read and repeat ids."""
-    bits = int.from_bytes(secrets.token_bytes(8)) >> 4
-    return f"{kind}_" + "".join(_ALPHABET[(bits >> shift) & 31] for shift in range(0, 60, 5))
+    return f"{kind}_{base64.b32encode(secrets.token_bytes(8))[:12].decode().lower()}"
 
 
 def desk_on(database: Database, *, clock: Any = system_clock, ids: Any = new_id, chance: Any = random.random) -> Desk:
@@ -68,6 +67,7 @@ def desk_on(database: Database, *, clock: Any = system_clock, ids: Any = new_id,
         version=__version__,
         agents=agents,
         tasks=tasks,
+        claims=claiming,
         timers=task_timers,
         state=state,
         locks=locks,

@@ -35,6 +35,10 @@ Seconds = Annotated[float, Field(gt=0, le=10 * 365 * 86_400, allow_inf_nan=False
 Time = AwareDatetime
 
 
+_set = object.__setattr__
+_NONE_SET: set[str] = set()
+
+
 class Frozen(BaseModel):
     """The base of every aggregate and value object: immutable, and strict about unknown fields."""
 
@@ -47,10 +51,10 @@ class Frozen(BaseModel):
         The dict becomes the instance's own. Ten times as fast as `model_construct`, which looks for defaults.
         """
         new = cls.__new__(cls)
-        object.__setattr__(new, "__dict__", fields)
-        object.__setattr__(new, "__pydantic_fields_set__", set())
-        object.__setattr__(new, "__pydantic_extra__", None)
-        object.__setattr__(new, "__pydantic_private__", None)
+        _set(new, "__dict__", fields)
+        _set(new, "__pydantic_fields_set__", _NONE_SET)
+        _set(new, "__pydantic_extra__", None)
+        _set(new, "__pydantic_private__", None)
         return new
 
     def evolved(self, changes: Mapping[str, Any]) -> Self:
@@ -70,8 +74,7 @@ def micros(at: datetime) -> Micros:
 
 def iso(at: Micros) -> str:
     """Microseconds UTC as ISO 8601 with `Z`."""
-    seconds, rest = divmod(at, SECOND)
-    return f"{_iso_second(seconds)}.{rest // 1000:03}Z"
+    return f"{_iso_second(at // 1_000_000)}.{at // 1000 % 1000:03}Z"
 
 
 @lru_cache(maxsize=1024)

@@ -11,7 +11,7 @@ from mcp_server.domain.errors import OpsError, ValidationFailed
 from mcp_server.persistence.event_feed import EventFeed, Watcher
 from mcp_server.persistence.event_log import Position
 from mcp_server.persistence.statements import Engine, statements
-from mcp_server.persistence.transaction import Row, Transaction
+from mcp_server.persistence.transaction import LANES, Row, Transaction
 from mcp_server.persistence.writer import WAIT_SECONDS_MAX, Job, Writer, WriterSession
 
 P = ParamSpec("P")
@@ -24,7 +24,8 @@ class Backend(Protocol):
 
     engine: Engine
     name: str
-    writer_threads: int
+    lanes: int
+    """How many writers; see `transaction.LANES`."""
 
     def prepare(self) -> list[int]:
         """Create or migrate the database; the numbers of the migrations applied. Blocks."""
@@ -70,7 +71,7 @@ class Database:
         self._unanswered: dict[Job, None] = {}
         self._watchdog: asyncio.TimerHandle | None = None
         self.feed = EventFeed(self._events_after, self.events_end, backend.open_watcher)
-        self._writer = Writer(backend.open_session, backend.writer_threads, self._committed)
+        self._writers = [Writer(backend.open_session, self._committed) for _ in range(backend.lanes)]
 
     @staticmethod
     async def open(url: str, *, allow_unsafe_sqlite: bool = False) -> "Database":
@@ -132,7 +133,7 @@ class Database:
     ) -> Job:
         loop = self._loop
         job = Job(function, args, loop, loop.create_future(), loop.time(), orphaned)
-        self._writer.submit(job)
+        self._writers[LANES.get(function, 0) % len(self._writers)].submit(job)
         return job
 
     async def _answer(self, job: Job) -> Any:
@@ -177,7 +178,8 @@ class Database:
         if self._watchdog is not None:
             self._watchdog.cancel()
         await self.feed.close()
-        await asyncio.to_thread(self._writer.close)
+        for writer in self._writers:
+            await asyncio.to_thread(writer.close)
         await self.backend.close_readers()
 
     def _watch(self) -> None:

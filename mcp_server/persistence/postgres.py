@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from mcp_server.domain.errors import OpsError, Unavailable
-from mcp_server.persistence.transaction import Transaction
+from mcp_server.persistence.postgres_transaction import PostgresTransaction
+from mcp_server.persistence.transaction import Kept, Leased, Transaction
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -97,14 +98,21 @@ class PostgresServer:
 
 
 class PostgresSession:
-    """A writer thread's connection. One function per transaction: sharing commits does not pay over the wire."""
+    """A writer thread's connection.
 
-    batch_count_max = 1
+    Statements go out in a pipeline: only a read waits for an answer, and what is written in between costs no round
+    trip of its own. Functions that were waiting together share a transaction and what they read ahead.
+    """
 
-    def __init__(self, server: PostgresServer) -> None:
+    batch_count_max = 64
+    reads_ahead = True
+
+    def __init__(self, server: PostgresServer, leased: Leased) -> None:
         self._server = server
         self._connection = server.connect()
-        self._columns: dict[str, tuple[str, ...]] = {}
+        self._kept = Kept(leased)
+        self._tx: Transaction | None = None
+        self._pipeline = contextlib.ExitStack()
         self._notified_at = 0.0
         self._owes_hint = False
 
@@ -119,14 +127,22 @@ class PostgresSession:
             self._connection.close()
             self._connection = self._server.connect()
             self._connection.execute("BEGIN")
-        return Transaction(cast("Any", self._connection), "postgres", self._columns)
+        self._pipeline.enter_context(self._connection.pipeline())
+        self._tx = PostgresTransaction(cast("Any", self._connection), self._kept)
+        return self._tx
 
     def commit(self) -> None:
         """Make the transaction durable."""
+        assert self._tx is not None, "begin comes first"
+        self._tx.flush()
         self._connection.execute("COMMIT")
+        self._pipeline.close()
 
     def rollback(self) -> None:
         """Undo the transaction; a broken connection is dropped."""
+        self._kept.forget()
+        with contextlib.suppress(Exception):  # the error that led here, told again
+            self._pipeline.close()
         try:
             self._connection.rollback()
         except Exception:

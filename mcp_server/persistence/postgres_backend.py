@@ -6,7 +6,7 @@ from mcp_server.domain.errors import OpsError
 from mcp_server.persistence.migrate import migrate
 from mcp_server.persistence.postgres import NotifyWatcher, PostgresServer, PostgresSession
 from mcp_server.persistence.statements import Engine
-from mcp_server.persistence.transaction import Row
+from mcp_server.persistence.transaction import Leased, Row
 
 if TYPE_CHECKING:
     from psycopg_pool import AsyncConnectionPool
@@ -18,11 +18,12 @@ class PostgresBackend:
     """One database. See `Backend`."""
 
     engine: Engine = "postgres"
-    writer_threads = 4
+    lanes = 2
 
     def __init__(self, url: str) -> None:
         self.server = PostgresServer(url)
         self.name = self.server.name
+        self._leased = Leased()
         self._pool: AsyncConnectionPool[Any] | None = None
 
     def prepare(self) -> list[int]:
@@ -38,7 +39,7 @@ class PostgresBackend:
 
     def open_session(self) -> PostgresSession:
         """A writer thread's connection."""
-        return PostgresSession(self.server)
+        return PostgresSession(self.server, self._leased)
 
     def open_watcher(self) -> NotifyWatcher:
         """The listening connection."""

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from mcp_server.domain.errors import Busy, OpsError, Unavailable
-from mcp_server.persistence.transaction import Transaction
+from mcp_server.persistence.transaction import Kept, Leased, Transaction
 from mcp_server.persistence.writer import BATCH_COUNT_MAX
 
 BUSY_TIMEOUT_SECONDS = 5.0
@@ -227,6 +227,7 @@ class SqliteSession:
     """The writer's connection to a file."""
 
     batch_count_max = BATCH_COUNT_MAX
+    reads_ahead = False  # a statement costs less than the bookkeeping
 
     def __init__(self, file: SqliteFile) -> None:
         self._file = file
@@ -237,14 +238,14 @@ class SqliteSession:
             self._turnstile.close()
             raise
         self._has_turn = False
-        self._columns: dict[str, tuple[str, ...]] = {}
+        self._kept = Kept(Leased())
 
     def begin(self) -> Transaction:
         """Wait for the turn, then BEGIN IMMEDIATE: a deferred transaction would fail on its first write."""
         self._turnstile.acquire()
         self._has_turn = True
         self._connection.execute("BEGIN IMMEDIATE")
-        return Transaction(cast("Any", self._connection), "sqlite", self._columns)
+        return Transaction(cast("Any", self._connection), "sqlite", self._kept)
 
     def commit(self) -> None:
         """Make the batch durable and give the turn away."""
@@ -253,6 +254,7 @@ class SqliteSession:
 
     def rollback(self) -> None:
         """Undo the batch and give the turn away."""
+        self._kept.forget()
         with contextlib.suppress(self._file.library.Error):
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
@@ -293,7 +295,7 @@ class DataVersionWatcher:
     """Sees other processes' commits: `PRAGMA data_version` on a connection of its own, with no open cursor."""
 
     interval_seconds_min = 0.005
-    interval_seconds_max = 0.1
+    interval_seconds_max = 0.04
 
     def __init__(self, file: SqliteFile) -> None:
         self._connection = file.connect(read_only=True)

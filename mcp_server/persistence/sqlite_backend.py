@@ -20,7 +20,7 @@ class SqliteBackend:
     """One file. See `Backend`."""
 
     engine: Engine = "sqlite"
-    writer_threads = 1
+    lanes = 1
 
     def __init__(self, path: Path, *, allow_unsafe: bool) -> None:
         self.file = SqliteFile(path)

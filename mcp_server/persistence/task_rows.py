@@ -1,11 +1,13 @@
 """Rows <-> `Task`: loading one, bringing one back from the archive, and what one task's end does to its dependents."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from mcp_server.domain.errors import NotFound
 from mcp_server.domain.events import Origin
 from mcp_server.domain.task_rules import TERMINAL
 from mcp_server.domain.tasks import Task
+from mcp_server.domain.values import dump_json
 from mcp_server.persistence.transaction import Transaction
 
 
@@ -15,10 +17,45 @@ def load_task(tx: Transaction, task_id: str) -> Task:
     Raises:
         NotFound: no such task.
     """
+    kept = tx.leased.take(task_id)
+    if kept is not None and _current_version(tx, task_id) == kept["version"]:
+        return Task.trusted(kept)
     row = tx.one("task_for_update", id=task_id)
     if row is None:
         raise no_task(task_id)
     return Task.trusted(row)
+
+
+def read_ahead(tx: Transaction, task_ids: Iterable[str]) -> None:
+    """Lock several tasks, in order, and read what ending them will ask for: their versions and dependents."""
+    ids = dump_json(sorted(set(task_ids)))
+    children: dict[str, list[dict[str, Any]]] = {}
+    for row in tx.all("tasks_lock", ids=ids):
+        tx.ahead["task", row["id"]] = row["version"]
+        children[row["id"]] = []
+    for row in tx.all("dependents_of_many", ids=ids):
+        children[row["parent_id"]].append({"task_id": row["task_id"]})
+    for task_id, rows in children.items():
+        tx.ahead["dependents", task_id] = rows
+
+
+def _current_version(tx: Transaction, task_id: str) -> int | None:
+    version = tx.ahead.get(("task", task_id))
+    if version is None:
+        row = tx.one("task_version", id=task_id)
+        version = None if row is None else row["version"]
+    return version
+
+
+def _dependents(tx: Transaction, parent_id: str) -> list[dict[str, Any]]:
+    rows = tx.ahead.pop(("dependents", parent_id), None)
+    return tx.all("dependents", parent_id=parent_id) if rows is None else rows
+
+
+def add_dependency(tx: Transaction, parent_id: str, task_id: str) -> None:
+    """Let a task wait for its parent's end."""
+    tx.ahead.pop(("dependents", parent_id), None)
+    tx.run("dependency_insert", parent_id=parent_id, task_id=task_id)
 
 
 def no_task(task_id: str) -> NotFound:
@@ -37,7 +74,8 @@ def load_anywhere(tx: Transaction, task_id: str) -> Task:
     Raises:
         NotFound: no such task.
     """
-    if tx.one("task_for_update", id=task_id) is None and tx.run("unarchive_copy", id=task_id):
+    if tx.one("task_for_update", id=task_id) is None and tx.one("archived_task_by_id", id=task_id) is not None:
+        tx.run("unarchive_copy", id=task_id)
         tx.run("unarchive_remove", id=task_id)
     return load_task(tx, task_id)
 
@@ -50,7 +88,7 @@ def after_end(tx: Transaction, origin: Origin, ended: Task) -> list[str]:
         parent = pending.pop()
         if parent.status not in TERMINAL:
             continue
-        for row in tx.all("dependents", parent_id=parent.id):
+        for row in _dependents(tx, parent.id):
             child = _after_parent(tx, origin, load_task(tx, row["task_id"]), parent)
             if child is not None and child.status == "queued":
                 released.append(child.id)

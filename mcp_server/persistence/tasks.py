@@ -1,14 +1,13 @@
 """Transaction functions of the task queue: create, claim, report, finish, control."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from mcp_server.domain.agents import Agent
 from mcp_server.domain.errors import Conflict, IdempotencyConflict, OpsError
 from mcp_server.domain.events import Event, Origin
 from mcp_server.domain.task_births import Creation, new_task
 from mcp_server.domain.task_commands import (
-    Claim,
     Control,
     ControlOutcome,
     CreateOutcome,
@@ -20,20 +19,24 @@ from mcp_server.domain.task_commands import (
     Report,
 )
 from mcp_server.domain.task_rules import TERMINAL
-from mcp_server.domain.task_spec import SYSTEM_WORKER
+from mcp_server.domain.task_spec import SYSTEM_WORKER, TaskSpec
 from mcp_server.domain.tasks import Task
 from mcp_server.domain.values import Micros, dump_json
 from mcp_server.persistence.agents import (
     count_usage,
     load_agent,
-    no_agent,
-    require_budget,
     see_instance,
-    see_instance_again,
 )
-from mcp_server.persistence.task_rows import after_end, find_row, load_anywhere, load_task, no_task
-from mcp_server.persistence.task_timers import settle_due
-from mcp_server.persistence.transaction import Transaction
+from mcp_server.persistence.task_rows import (
+    add_dependency,
+    after_end,
+    find_row,
+    load_anywhere,
+    load_task,
+    no_task,
+    read_ahead,
+)
+from mcp_server.persistence.transaction import READ_AHEAD, Transaction
 
 
 def create(tx: Transaction, origin: Origin, new: tuple[NewTask, ...]) -> list[CreateOutcome]:
@@ -52,36 +55,6 @@ def create(tx: Transaction, origin: Origin, new: tuple[NewTask, ...]) -> list[Cr
         ids[number] = outcome.task["id"]
         outcomes.append(CreateOutcome(number=number, task=outcome.task, replayed=outcome.replayed))
     return sorted(outcomes, key=lambda outcome: outcome.number)
-
-
-def claim(tx: Transaction, origin: Origin, command: Claim) -> list[dict[str, Any]]:
-    """Lease the best tasks that the agent can do, up to `max_tasks` and its capacity.
-
-    Raises:
-        NotFound: no such agent or instance.
-        InvalidTransition: the agent is paused, draining or terminated.
-        AtCapacity: the agent runs as many tasks as it said it can.
-        LimitExceeded: the agent's budget for the month is used up.
-    """
-    agent, running = _begin_claim(tx, origin, command)
-    agent.require_work_allowed(running)
-    require_budget(tx, agent, origin.at)
-    room = min(command.max_tasks, agent.max_concurrent_tasks - running)
-    claimed: list[dict[str, Any]] = []
-    for _ in range(room):
-        task = _claim_next(tx, origin, agent.skills, command)
-        if task is None:
-            break
-        claimed.append(task.fields())
-    return claimed
-
-
-def claim_system(tx: Transaction, origin: Origin, command: Claim) -> list[dict[str, Any]]:
-    """Lease system tasks of the kinds named to this server's own worker."""
-    claimed: list[dict[str, Any]] = []
-    while len(claimed) < command.max_tasks and (task := _claim_next(tx, origin, "[]", command)) is not None:
-        claimed.append(task.fields())
-    return claimed
 
 
 def report(tx: Transaction, origin: Origin, command: Report) -> dict[str, Any]:
@@ -115,6 +88,13 @@ def finish(tx: Transaction, origin: Origin, command: Finish) -> FinishOutcome:
     if task.lease_instance_id is not None:
         see_instance(tx, origin, task.lease_agent_id, task.lease_instance_id)
     return FinishOutcome(task=new.fields(), released=after_end(tx, origin, new), repeated=False)
+
+
+def _read_ahead(tx: Transaction, calls: Sequence[tuple[Any, ...]]) -> None:
+    read_ahead(tx, [command.task_id for _, command in calls])
+
+
+READ_AHEAD[finish] = _read_ahead
 
 
 def control(tx: Transaction, origin: Origin, command: Control) -> ControlOutcome:
@@ -183,18 +163,25 @@ def _create_one(tx: Transaction, origin: Origin, new: NewTask, ids: dict[int, st
     _require_references(tx, new)
     parents = tuple(dict.fromkeys(ids[int(ref[1:])] if ref.startswith("#") else ref for ref in spec.depends_on))
     waiting = [parent for parent in parents if _still_waits_for(tx, parent, spec.on_parent_failure)]
-    tx.run(
-        "queue_insert",
-        name=spec.queue(),
-        kind=spec.kind,
-        agent_id=SYSTEM_WORKER if spec.is_system() else spec.agent_id,
-        capabilities=dump_json(sorted(set(spec.required_capabilities))),
-    )
+    _ensure_queue(tx, spec)
     task, event = new_task(new.id, spec, parents, len(waiting), Creation(actor=origin.actor, now=origin.at))
     tx.record(origin, event)
     for parent in waiting:
-        tx.run("dependency_insert", parent_id=parent, task_id=new.id)
+        add_dependency(tx, parent, new.id)
     return CreateOutcome(number=0, task=task.fields(), replayed=False)
+
+
+def _ensure_queue(tx: Transaction, spec: TaskSpec) -> None:
+    name = spec.queue()
+    if name not in tx.queues:
+        tx.run(
+            "queue_insert",
+            name=name,
+            kind=spec.kind,
+            agent_id=SYSTEM_WORKER if spec.is_system() else spec.agent_id,
+            capabilities=dump_json(sorted(set(spec.required_capabilities))),
+        )
+        tx.queues.add(name)
 
 
 def _replayed(tx: Transaction, new: NewTask) -> dict[str, Any] | None:
@@ -249,46 +236,6 @@ def _parents_first(new: tuple[NewTask, ...]) -> list[int]:
     for number in range(len(new)):
         visit(number)
     return list(order)
-
-
-def _begin_claim(tx: Transaction, origin: Origin, command: Claim) -> tuple[Agent, int]:
-    """The agent and how many tasks it runs, in one statement; what has become due is queued first."""
-    row = _prelude(tx, origin, command)
-    if row.pop("anything_due"):
-        settle_due(tx, origin, command.jitter, command.new_id)
-        row = _prelude(tx, origin, command)
-        row.pop("anything_due")
-    seen_at, running = row.pop("instance_seen_at"), row.pop("running")
-    if command.instance_id is not None:
-        see_instance_again(tx, origin, command.agent_id, command.instance_id, seen_at)
-    return Agent.trusted(row), running
-
-
-def _prelude(tx: Transaction, origin: Origin, command: Claim) -> dict[str, Any]:
-    row = tx.one("claim_prelude", agent_id=command.agent_id, instance_id=command.instance_id, now=origin.at)
-    if row is None:
-        raise no_agent(command.agent_id)
-    return row
-
-
-def _claim_next(tx: Transaction, origin: Origin, skills: str, command: Claim) -> Task | None:
-    while True:
-        row = tx.one("claim_candidate", agent_id=command.agent_id, skills=skills, kinds=command.kinds)
-        if row is None:
-            return None
-        task = Task.trusted(row)
-        if task.concurrency_key is None or _may_run(tx, task):
-            break
-    claimed, event = task.claimed(command.agent_id, command.instance_id, command.lease_seconds, origin.at)
-    tx.record(origin, event)
-    return claimed
-
-
-def _may_run(tx: Transaction, task: Task) -> bool:
-    """Whether the concurrency key still has room, now that nobody else can take it in this moment."""
-    tx.one("concurrency_guard", key=task.concurrency_key)
-    row = tx.one("concurrency_running", key=task.concurrency_key) or {}
-    return row["running"] < task.concurrency_limit
 
 
 def _controlled(task: Task, command: Control, now: Micros) -> tuple[Task, Event]:

@@ -4,7 +4,8 @@ A transaction function is plain and synchronous, `def claim(tx, ...) -> T`, and 
 run again from the start after a deadlock or a lost batch, so it must have no effect but through `tx`.
 """
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Protocol
 
@@ -12,7 +13,7 @@ from pydantic_core import to_json
 
 from mcp_server.domain.events import Event, Origin
 from mcp_server.domain.values import RawJson
-from mcp_server.persistence.statements import Engine, dialect, statements
+from mcp_server.persistence.statements import Engine, positional, statements
 
 Row = Mapping[str, Any]
 
@@ -39,44 +40,119 @@ class Cursor(Protocol):
 class Connection(Protocol):
     """What both drivers' connections have."""
 
-    def execute(self, sql: str, parameters: Mapping[str, Any], /) -> Cursor: ...
+    def execute(self, sql: str, parameters: Mapping[str, Any] | Sequence[Any], /) -> Cursor: ...
+
+
+ReadAhead = Callable[["Transaction", Sequence[tuple[Any, ...]]], None]
+READ_AHEAD: dict[Callable[..., Any], ReadAhead] = {}
+"""For transaction functions whose reads can be done for many calls at once: what does it, given their arguments."""
+
+
+LANES: dict[Callable[..., Any], int] = {}
+"""Which writer runs a transaction function where there are several; 0 for those not named here.
+
+On PostgreSQL claims have a writer of their own: they wait for each other on their agent's row anyway, and must not make
+others wait as well.
+"""
+
+
+class Leased:
+    """The tasks that this process leased last, whole: a row whose version is still the same need not be read again.
+
+    Good because every change of a task raises its version. Before a rollback all are forgotten: versions that never
+    were may be given out again.
+    """
+
+    def __init__(self) -> None:
+        self._rows: dict[str, dict[str, Any]] = {}
+        self._lock = threading.Lock()
+
+    def keep(self, row: dict[str, Any]) -> None:
+        """Remember a row just written, unless it is bulky."""
+        if len(row["input"] or "") + len(row["description"]) <= _KEPT_CHARACTERS_MAX:
+            with self._lock:
+                self._rows[row["id"]] = row
+                if len(self._rows) > _KEPT_MAX:
+                    del self._rows[next(iter(self._rows))]
+
+    def take(self, id_: str) -> dict[str, Any] | None:
+        """The row, which is forgotten: whoever loads it is about to change it."""
+        with self._lock:
+            return self._rows.pop(id_, None)
+
+    def forget(self) -> None:
+        """Forget them all."""
+        with self._lock:
+            self._rows.clear()
+
+
+_KEPT_MAX = 1024
+_KEPT_CHARACTERS_MAX = 2048
+
+
+class Kept:
+    """What a session keeps from one transaction to the next: column names by statement, rows leased, and the names of
+    queues, which stay for good once they are there."""
+
+    def __init__(self, leased: Leased) -> None:
+        self.columns: dict[str, tuple[str, ...]] = {}
+        self.leased = leased
+        self.queues: set[str] = set()
+
+    def forget(self) -> None:
+        """A rollback: what was written did not come to be."""
+        self.leased.forget()
+        self.queues.clear()
 
 
 class Transaction:
     """One open transaction on one engine."""
 
-    def __init__(self, connection: Connection, engine: Engine, columns: dict[str, tuple[str, ...]]) -> None:
+    def __init__(self, connection: Connection, engine: Engine, kept: "Kept") -> None:
         """Wrap an open transaction.
 
         Args:
             connection: the driver's connection.
             engine: which SQL dialect it speaks.
-            columns: column names by statement, kept by the session from one transaction to the next.
+            kept: what the session keeps from one transaction to the next.
         """
         self.engine: Engine = engine
-        self._columns = columns
+        self._columns = kept.columns
+        self.leased = kept.leased
+        self.queues = kept.queues
         self._connection = connection
-        self._statements = statements(engine)
+        self._prepared = _prepared(engine)
         self.events_appended = 0
         self.writes = 0
+        self.ahead: dict[tuple[str, str], Any] = {}
+        """What was read ahead, by kind and id; whatever changes it in this transaction drops it."""
+        self.memo: object = None
+        """What one function has seen and the next of the same transaction may go by; see `claiming`."""
 
     def one(self, statement: str, /, **parameters: Any) -> dict[str, Any] | None:
         """The first row of a named statement, or None."""
-        cursor = self._connection.execute(self._statements[statement], parameters)
+        cursor = self._execute(statement, parameters)
         row = cursor.fetchone()
-        return None if row is None else dict(zip(self._names(statement, cursor), row, strict=True))
+        return None if row is None else dict(zip(self._names(statement, cursor), row, strict=False))
 
     def all(self, statement: str, /, **parameters: Any) -> list[dict[str, Any]]:
         """Every row of a named statement."""
-        cursor = self._connection.execute(self._statements[statement], parameters)
+        cursor = self._execute(statement, parameters)
         rows = cursor.fetchall()
         names = self._names(statement, cursor) if rows else ()
-        return [dict(zip(names, row, strict=True)) for row in rows]
+        return [dict(zip(names, row, strict=False)) for row in rows]
 
     def run(self, statement: str, /, **parameters: Any) -> int:
         """Run a named statement; the number of rows it touched."""
         self.writes += 1
-        return self._connection.execute(self._statements[statement], parameters).rowcount
+        return self._execute(statement, parameters).rowcount
+
+    def _execute(self, statement: str, parameters: dict[str, Any]) -> Cursor:
+        sql, names = self._prepared[statement]
+        if names is None:
+            return self._connection.execute(sql, parameters)
+        values = [parameters[name] for name in names]
+        return self._connection.execute(sql, [str(v) if type(v) is RawJson else v for v in values])
 
     def _names(self, statement: str, cursor: Cursor) -> tuple[str, ...]:
         """The statement's column names; asking the driver each time costs more than fetching the row."""
@@ -89,19 +165,18 @@ class Transaction:
         """Append an event to the log without touching any other table."""
         self.events_appended += 1
         self.writes += 1
-        self._connection.execute(
-            self._statements["event_append"],
-            {
-                "at": origin.at,
-                "type": event.type,
-                "aggregate_type": event.aggregate_type,
-                "aggregate_id": event.aggregate_id,
-                "version": event.version,
-                "actor": origin.actor,
-                "correlation_id": origin.correlation_id,
-                "causation_seq": origin.causation_seq,
-                "data": event_json(event.data),
-            },
+        self._write_event(
+            (
+                origin.at,
+                event.type,
+                event.aggregate_type,
+                event.aggregate_id,
+                event.version,
+                origin.actor,
+                origin.correlation_id,
+                origin.causation_seq,
+                event_json(event.data),
+            )
         )
 
     def record(self, origin: Origin, event: Event) -> None:
@@ -110,33 +185,66 @@ class Transaction:
         The row and the log cannot disagree, since both are written from the same event.
         """
         table, key = _TABLES[event.aggregate_type]
-        columns = (*event.data, "version")
-        build = _insert_sql if event.creates else _update_sql
         self.writes += 1
-        sql = build(self.engine, table, key, columns)
-        self._connection.execute(sql, {**event.data, "version": event.version, "id": event.aggregate_id})
+        self.ahead.pop((event.aggregate_type, event.aggregate_id), None)
+        values = [str(v) if type(v) is RawJson else v for v in event.data.values()]
+        values += (event.version, event.aggregate_id)
+        self._write_row(table, (*event.data, "version", key), values, new=event.creates)
         self.append(origin, event)
+
+    def flush(self) -> None:
+        """Send what has been held back, if anything. The session calls it before it commits."""
+
+    def _write_row(self, table: str, columns: tuple[str, ...], values: list[Any], *, new: bool) -> None:
+        """Insert a row, or update the one whose key is the last of the values."""
+        self._connection.execute((insert_sql if new else update_sql)(self.engine, table, columns), values)
+
+    def _write_event(self, values: tuple[Any, ...]) -> None:
+        self._connection.execute(_APPEND[self.engine], values)
+
+
+@cache
+def _prepared(engine: Engine) -> dict[str, tuple[str, tuple[str, ...] | None]]:
+    """Every statement with the names of its parameters in order; None where the driver binds by name.
+
+    Values that are checked JSON are bound as plain strings: sqlite3 puts subclasses of str through its adapters.
+    """
+    if engine == "sqlite":
+        return {name: positional(sql) for name, sql in statements(engine).items()}
+    return {name: (sql, None) for name, sql in statements(engine).items()}
 
 
 def event_json(data: Mapping[str, Any]) -> str:
     """An event's data as JSON text; fields that hold checked JSON go in as they are."""
-    plain = {name: value for name, value in data.items() if not isinstance(value, RawJson)}
-    text = to_json(plain).decode()
-    if len(plain) == len(data):
-        return text
-    raw = ",".join(f'"{name}":{value}' for name, value in data.items() if isinstance(value, RawJson))
-    return f"{text[:-1]},{raw}}}" if plain else f"{{{raw}}}"
+    raw = [name for name, value in data.items() if type(value) is RawJson]
+    if not raw:
+        return to_json(data).decode()
+    plain = {name: value for name, value in data.items() if name not in raw}
+    parts = ",".join([f'"{name}":{data[name]}' for name in raw])
+    return f"{to_json(plain).decode()[:-1]},{parts}}}" if plain else f"{{{parts}}}"
 
 
-# The column names below come from the domain's own events, never from a caller.
+# The column names below come from the domain's own events, never from a caller. The key is the last of them.
 @cache
-def _insert_sql(engine: Engine, table: str, key: str, columns: tuple[str, ...]) -> str:
-    names = ", ".join((key, *columns))
-    values = ", ".join(f":{name}" for name in ("id", *columns))
-    return dialect(f"INSERT INTO {table} ({names}) VALUES ({values})", engine)  # noqa: S608
+def insert_sql(engine: Engine, table: str, columns: tuple[str, ...]) -> str:
+    """INSERT of one row with positional parameters."""
+    marks = ", ".join([_MARK[engine]] * len(columns))
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608
 
 
 @cache
-def _update_sql(engine: Engine, table: str, key: str, columns: tuple[str, ...]) -> str:
-    assignments = ", ".join(f"{name} = :{name}" for name in columns)
-    return dialect(f"UPDATE {table} SET {assignments} WHERE {key} = :id", engine)  # noqa: S608
+def update_sql(engine: Engine, table: str, columns: tuple[str, ...]) -> str:
+    """UPDATE of one row by its key, the last column, with positional parameters."""
+    assignments = ", ".join(f"{name} = {_MARK[engine]}" for name in columns[:-1])
+    return f"UPDATE {table} SET {assignments} WHERE {columns[-1]} = {_MARK[engine]}"  # noqa: S608
+
+
+_MARK: dict[Engine, str] = {"sqlite": "?", "postgres": "%s"}
+EVENT_COLUMNS = (
+    *("at", "type", "aggregate_type", "aggregate_id", "version"),
+    *("actor", "correlation_id", "causation_seq", "data"),
+)
+_APPEND: dict[Engine, str] = {
+    "sqlite": insert_sql("sqlite", "events", EVENT_COLUMNS),
+    "postgres": insert_sql("postgres", "events", EVENT_COLUMNS),
+}

@@ -1,4 +1,4 @@
-"""The writer: threads that run transaction functions, many to a commit, and tell each caller only after the commit.
+"""A writer: a thread that runs transaction functions, many to a commit, and tells each caller only after the commit.
 
 A batch is one BEGIN..COMMIT around many functions. That makes full durability affordable: the price of a flush is
 shared. A function that refuses before it has written anything, as nearly all refusals do, leaves nothing to undo and
@@ -17,7 +17,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Literal, Protocol
 
 from mcp_server.domain.errors import Busy, OpsError, Unavailable
-from mcp_server.persistence.transaction import Transaction
+from mcp_server.persistence.transaction import READ_AHEAD, ReadAhead, Transaction
 
 BATCH_COUNT_MAX = 256
 BATCH_SECONDS_MAX = 0.02
@@ -31,6 +31,8 @@ class WriterSession(Protocol):
     """One engine connection that the writer drives."""
 
     batch_count_max: int
+    reads_ahead: bool
+    """Whether reading for all waiting functions at once is worth it."""
 
     def begin(self) -> Transaction:
         """Open a transaction, waiting a bounded time for its turn."""
@@ -114,28 +116,22 @@ _Outcome = tuple[Job, Any, BaseException | None]
 
 
 class Writer:
-    """The queue of jobs and the threads that drain it."""
+    """A queue of jobs and the thread that drains it."""
 
-    def __init__(
-        self, open_session: Callable[[], WriterSession], threads: int, on_commit: Callable[[int], None]
-    ) -> None:
-        """Start the threads.
+    def __init__(self, open_session: Callable[[], WriterSession], on_commit: Callable[[int], None]) -> None:
+        """Start the thread.
 
         Args:
-            open_session: connects to the engine; called in each thread.
-            threads: how many; SQLite has one writer by nature.
-            on_commit: told after each commit that appended events, in the writer thread, with the batch's size.
+            open_session: connects to the engine; called in the writer's thread.
+            on_commit: told after a commit how many events it appended; called in the writer's thread.
         """
         self._open_session = open_session
         self._on_commit = on_commit
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._closed = threading.Lock()
         self._is_closed = False
-        self._threads = [
-            threading.Thread(target=self._work, name=f"store-writer-{n}", daemon=True) for n in range(threads)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
+        self._thread.start()
 
     def submit(self, job: Job) -> None:
         """Queue a job.
@@ -153,10 +149,8 @@ class Writer:
         with self._closed:
             if not self._is_closed:
                 self._is_closed = True
-                for _ in self._threads:
-                    self._queue.put(None)
-        for thread in self._threads:
-            thread.join()
+                self._queue.put(None)
+        self._thread.join()
 
     def _work(self) -> None:
         session: WriterSession | None = None
@@ -194,6 +188,8 @@ class Writer:
         outcomes: list[_Outcome] = []
         try:
             tx = session.begin()
+            if session.reads_ahead:
+                self._read_ahead(session, tx, pending)
             started = time.monotonic()
             while len(outcomes) < session.batch_count_max and (job := self._take(pending)) is not None:
                 if job.start():
@@ -207,6 +203,19 @@ class Writer:
             _resolve(self._one_by_one(session, jobs, error))
             return
         self._committed(session, tx.events_appended, outcomes)
+
+    def _read_ahead(self, session: WriterSession, tx: Transaction, pending: deque[Job]) -> None:
+        """Let each kind of function that is waiting read once for all its calls."""
+        while len(pending) < session.batch_count_max and (job := self._take(deque())) is not None:
+            pending.append(job)
+        calls: dict[ReadAhead, list[tuple[Any, ...]]] = {}
+        for job in pending:
+            read = READ_AHEAD.get(job.function)
+            if read is not None:
+                calls.setdefault(read, []).append(job.arguments)
+        for read, arguments in calls.items():
+            if len(arguments) > 1:
+                read(tx, arguments)
 
     def _take(self, pending: deque[Job]) -> Job | None:
         if pending:

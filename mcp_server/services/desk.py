@@ -8,6 +8,7 @@ from mcp_server.services.events import CompletionService, EventService
 from mcp_server.services.housekeeping import Housekeeping
 from mcp_server.services.ports import (
     AgentTransactions,
+    ClaimTransactions,
     EventLog,
     Feed,
     LockTransactions,
@@ -43,16 +44,17 @@ def make_desk(
     version: str,
     agents: AgentTransactions,
     tasks: TaskTransactions,
+    claims: ClaimTransactions,
     timers: TaskTimers,
     state: StateTransactions,
     locks: LockTransactions,
     log: EventLog,
 ) -> Desk:
     """Build every service once."""
-    system = SystemTasks(context, tasks)
+    system = SystemTasks(context, tasks, claims)
     return Desk(
         agents=AgentService(context, agents, tasks),
-        tasks=TaskService(context, tasks),
+        tasks=TaskService(context, tasks, claims),
         state=StateService(context, state),
         locks=LockService(context, locks),
         events=EventService(context, log),

@@ -7,7 +7,7 @@ from mcp_server.domain.task_commands import Claim, NewTask
 from mcp_server.domain.task_spec import SYSTEM_WORKER, TaskSpec
 from mcp_server.domain.values import dump_json
 from mcp_server.services.context import SYSTEM_CALL, Context
-from mcp_server.services.ports import TaskTransactions
+from mcp_server.services.ports import ClaimTransactions, TaskTransactions
 from mcp_server.services.tasks import ClaimedTask, claimed_task
 from mcp_server.services.views import TaskView, task_full
 
@@ -15,9 +15,10 @@ from mcp_server.services.views import TaskView, task_full
 class SystemTasks:
     """Create and claim system tasks. Reporting and finishing go through `TaskService`, like anyone's."""
 
-    def __init__(self, context: Context, tasks: TaskTransactions) -> None:
+    def __init__(self, context: Context, tasks: TaskTransactions, claims: ClaimTransactions) -> None:
         self._context = context
         self._tasks = tasks
+        self._claims = claims
         self.on_created: Callable[[], None] | None = None
         """Tells this process's own worker that there is something to do."""
 
@@ -44,6 +45,6 @@ class SystemTasks:
         wanted = dump_json(list(kinds))
         command = Claim(SYSTEM_WORKER, None, max_tasks, wanted, lease_seconds, context.random(), context.new_id)
         rows: list[dict[str, Any]] = await context.store.write(
-            self._tasks.claim_system, context.origin(SYSTEM_CALL), command
+            self._claims.claim_system, context.origin(SYSTEM_CALL), command
         )
         return [claimed_task(row) for row in rows]

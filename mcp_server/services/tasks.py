@@ -15,7 +15,7 @@ from mcp_server.domain.users import Permission
 from mcp_server.domain.values import RawJson, check_json, dump_json, micros
 from mcp_server.services.backlog import why_nothing
 from mcp_server.services.context import Call, Context, Query, decode_cursor, fetch_page, like
-from mcp_server.services.ports import Row, TaskTransactions
+from mcp_server.services.ports import ClaimTransactions, Row, TaskTransactions
 from mcp_server.services.views import TaskView, task_full, task_row
 from mcp_server.services.waiting import wait_until
 
@@ -52,10 +52,11 @@ class TaskFilter:
 class TaskService:
     """Create, claim, report, finish, control, find and wait for tasks."""
 
-    def __init__(self, context: Context, tasks: TaskTransactions) -> None:
+    def __init__(self, context: Context, tasks: TaskTransactions, claims: ClaimTransactions) -> None:
         self._context = context
         self._store = context.store
         self._tasks = tasks
+        self._claims = claims
 
     async def create(self, call: Call, specs: Sequence[TaskSpec]) -> list[TaskView]:
         """Create tasks, all or none, in the order given.
@@ -98,7 +99,7 @@ class TaskService:
 
         async def attempt() -> list[dict[str, Any]]:
             command = Claim(agent_id, instance_id, max_tasks, wanted, lease_seconds, context.random(), context.new_id)
-            return await self._store.write_or(put_back, self._tasks.claim, context.origin(call), command)
+            return await self._store.write_or(put_back, self._claims.claim, context.origin(call), command)
 
         try:
             rows = await wait_until(context, call, attempt, bool, wait_seconds, ("task", "agent"))

@@ -23,12 +23,21 @@ class View(BaseModel):
     @classmethod
     def of(cls, **fields: Any) -> Self:
         """A view of values that are known to be right. Ten times as fast as `model_construct`."""
+        return cls.holding(_template(cls) | fields)
+
+    @classmethod
+    def holding(cls, fields: dict[str, Any]) -> Self:
+        """`of`, for a dict that names every field in the order in which it is declared."""
         new = cls.__new__(cls)
-        object.__setattr__(new, "__dict__", _template(cls) | fields)
-        object.__setattr__(new, "__pydantic_fields_set__", set())
-        object.__setattr__(new, "__pydantic_extra__", None)
-        object.__setattr__(new, "__pydantic_private__", None)
+        _set(new, "__dict__", fields)
+        _set(new, "__pydantic_fields_set__", _NONE_SET)
+        _set(new, "__pydantic_extra__", None)
+        _set(new, "__pydantic_private__", None)
         return new
+
+
+_set = object.__setattr__
+_NONE_SET: set[str] = set()
 
 
 @cache
@@ -96,7 +105,24 @@ class TaskView(View):
 
 def task_row(row: Row) -> TaskView:
     """A task in a list: what one needs to choose it."""
-    return TaskView.of(agent_id=row["lease_agent_id"] or row["agent_id"], **_task_essentials(row))
+    return TaskView.of(
+        id=row["id"],
+        title=row["title"],
+        kind=row["kind"],
+        status=row["status"],
+        priority=PRIORITY_NAMES[row["priority"]],
+        agent_id=row["lease_agent_id"] or row["agent_id"],
+        tags=_list(row["tags"]),
+        parent_id=row["parent_id"],
+        waits_for=_waits_for(row),
+        run_at=iso_or_none(row["run_at"]),
+        attempt=row["attempt"],
+        progress=_json(row["progress"]),
+        error=_json(row["error"]),
+        cancel_requested=bool(row["cancel_requested"]) or None,
+        created_at=iso(row["created_at"]),
+        updated_at=iso(row["updated_at"]),
+    )
 
 
 def task_full(
@@ -114,56 +140,56 @@ def task_full(
 
 
 def _task_full(row: Row, parents: list[Row] | None, replayed: bool | None) -> TaskView:
-    return TaskView.of(
-        **_task_essentials(row),
-        approval=row["approval"],
-        agent_id=row["agent_id"],
-        required_capabilities=_list(row["required_capabilities"]),
-        depends_on=_list(row["depends_on"]),
-        waits_for_tasks=[ParentView.of(**dict(parent)) for parent in parents or ()] or None,
-        max_attempts=row["max_attempts"] or MAX_ATTEMPTS_DEFAULT,
-        timeout_seconds=row["timeout_seconds"],
-        concurrency_key=row["concurrency_key"],
-        description=row["description"] or None,
-        input=_json(row["input"]),
-        lease=_lease(row),
-        result=_json(row["result"]),
-        usage=_json(row["usage"]),
-        cancel_reason=row["cancel_reason"],
-        created_by=row["created_by"],
-        started_at=iso_or_none(row["started_at"]),
-        finished_at=iso_or_none(row["finished_at"]),
-        replayed=replayed,
+    return TaskView.holding(
+        {
+            "id": row["id"],
+            "title": row["title"],
+            "kind": row["kind"],
+            "status": row["status"],
+            "priority": PRIORITY_NAMES[row["priority"]],
+            "agent_id": row["agent_id"],
+            "required_capabilities": _list(row["required_capabilities"]),
+            "tags": _list(row["tags"]),
+            "parent_id": row["parent_id"],
+            "depends_on": _list(row["depends_on"]),
+            "waits_for": _waits_for(row),
+            "waits_for_tasks": [ParentView.of(**dict(parent)) for parent in parents] if parents else None,
+            "run_at": iso_or_none(row["run_at"]),
+            "schedule": None,
+            "next_firings": None,
+            "approval": row["approval"],
+            "attempt": row["attempt"],
+            "max_attempts": row["max_attempts"] or MAX_ATTEMPTS_DEFAULT,
+            "timeout_seconds": row["timeout_seconds"],
+            "concurrency_key": row["concurrency_key"],
+            "description": row["description"] or None,
+            "input": _json(row["input"]),
+            "lease": _lease(row),
+            "progress": _json(row["progress"]),
+            "result": _json(row["result"]),
+            "error": _json(row["error"]),
+            "usage": _json(row["usage"]),
+            "cancel_requested": bool(row["cancel_requested"]) or None,
+            "cancel_reason": row["cancel_reason"],
+            "created_by": row["created_by"],
+            "created_at": iso(row["created_at"]),
+            "updated_at": iso(row["updated_at"]),
+            "started_at": iso_or_none(row["started_at"]),
+            "finished_at": iso_or_none(row["finished_at"]),
+            "replayed": replayed,
+        }
     )
-
-
-def _task_essentials(row: Row) -> dict[str, Any]:
-    return {
-        "id": row["id"],
-        "title": row["title"],
-        "kind": row["kind"],
-        "status": row["status"],
-        "priority": PRIORITY_NAMES[row["priority"]],
-        "tags": _list(row["tags"]),
-        "parent_id": row["parent_id"],
-        "waits_for": _waits_for(row),
-        "run_at": iso_or_none(row["run_at"]),
-        "attempt": row["attempt"],
-        "progress": _json(row["progress"]),
-        "error": _json(row["error"]),
-        "cancel_requested": bool(row["cancel_requested"]) or None,
-        "created_at": iso(row["created_at"]),
-        "updated_at": iso(row["updated_at"]),
-    }
 
 
 def _lease(row: Row) -> LeaseView | None:
     if row["lease_agent_id"] is None:
         return None
-    return LeaseView.of(
-        agent_id=row["lease_agent_id"],
-        instance_id=row["lease_instance_id"],
-        expires_at=iso(row["lease_expires_at"]),
+    return LeaseView.holding(
+        {
+            "agent_id": row["lease_agent_id"],
+            "instance_id": row["lease_instance_id"],
+            "expires_at": iso(row["lease_expires_at"]),
+        }
     )
 
 

@@ -167,7 +167,7 @@ async def test_a_loop_that_has_gone_does_not_stop_the_writer(sqlite_url: str):
         loop = asyncio.new_event_loop()
         job = writer.Job(note, ("orphan",), loop, loop.create_future(), 0.0)
         loop.close()
-        database._writer.submit(job)
+        database._writers[0].submit(job)
         await database.write(note, "mine")
         assert await noted(database) == ["orphan", "mine"]
     finally:

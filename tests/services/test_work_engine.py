@@ -308,11 +308,11 @@ async def test_a_claim_whose_caller_goes_away_while_it_commits_is_put_back(world
         held.set()
         go.wait(10)
 
-    # Every writer thread is kept busy, so that the claim is still under way when its caller goes.
-    busy = [asyncio.create_task(world.database.write(hold)) for _ in range(world.database.backend.writer_threads)]
+    # The writer is kept busy, so that the claim is still under way when its caller goes.
+    busy = asyncio.create_task(world.database.write(hold))
     while not held.is_set():
         await asyncio.sleep(0.001)
-    real = world.desk.tasks._tasks.claim
+    real = world.desk.tasks._claims.claim
     began = threading.Event()
 
     def slow_claim(*args):
@@ -322,15 +322,13 @@ async def test_a_claim_whose_caller_goes_away_while_it_commits_is_put_back(world
         return outcome
 
     go_on = threading.Event()
-    world.desk.tasks._tasks = type(
-        "Slow", (), {"claim": staticmethod(slow_claim), "give_up": world.desk.tasks._tasks.give_up}
-    )
+    world.desk.tasks._claims = type("Slow", (), {"claim": staticmethod(slow_claim)})
     claiming = asyncio.create_task(world.desk.tasks.claim(world.call, agent.id))
     go.set()
     while not began.is_set():
         await asyncio.sleep(0.001)
     claiming.cancel()
-    await asyncio.gather(claiming, *busy, return_exceptions=True)
+    await asyncio.gather(claiming, busy, return_exceptions=True)
     go_on.set()
     while await world.status(task) != "queued" or "task.handed_back" not in await world.events():
         await asyncio.sleep(0.005)

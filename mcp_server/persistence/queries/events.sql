@@ -1,7 +1,3 @@
--- name: event_append
-INSERT INTO events (at, type, aggregate_type, aggregate_id, version, actor, correlation_id, causation_seq, data)
-VALUES (:at, :type, :aggregate_type, :aggregate_id, :version, :actor, :correlation_id, :causation_seq, :data)
-
 -- name: events_after
 SELECT *, 0 AS xid FROM events WHERE seq > :seq AND :xid = :xid {{filters}} ORDER BY seq LIMIT :limit
 

@@ -1,0 +1,135 @@
+"""Transaction functions that lease tasks: to agents, and to the server's own worker.
+
+Claims that share a transaction share one look at the queue, as long as nobody else writes in between: many callers in
+one batch, or one caller that takes many tasks, then read the agent once and the queue a few times.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from mcp_server.domain.agents import Agent
+from mcp_server.domain.events import Origin
+from mcp_server.domain.task_commands import Claim
+from mcp_server.domain.tasks import Task
+from mcp_server.domain.values import Micros
+from mcp_server.persistence.agents import no_agent, require_budget, see_instance_again
+from mcp_server.persistence.task_timers import settle_due
+from mcp_server.persistence.transaction import LANES, Transaction
+
+_AT_ONCE = 32
+
+
+def claim(tx: Transaction, origin: Origin, command: Claim) -> list[dict[str, Any]]:
+    """Lease the best tasks that the agent can do, up to `max_tasks` and its capacity.
+
+    Raises:
+        NotFound: no such agent or instance.
+        InvalidTransition: the agent is paused, draining or terminated.
+        AtCapacity: the agent runs as many tasks as it said it can.
+        LimitExceeded: the agent's budget for the month is used up.
+    """
+    look = _look(tx, origin, command)
+    agent = look.agent
+    agent.require_work_allowed(look.running)
+    require_budget(tx, agent, origin.at)
+    room = min(command.max_tasks, agent.max_concurrent_tasks - look.running)
+    claimed = _take(tx, origin, command, look.line, room)
+    look.running += len(claimed)
+    look.writes = tx.writes
+    return claimed
+
+
+def claim_system(tx: Transaction, origin: Origin, command: Claim) -> list[dict[str, Any]]:
+    """Lease system tasks of the kinds named to this server's own worker."""
+    return _take(tx, origin, command, _Line("[]"), command.max_tasks)
+
+
+LANES[claim] = LANES[claim_system] = 1
+
+
+@dataclass(slots=True)
+class _Line:
+    """The head of what an agent can do, best first. It only ever gets shorter while nobody else writes."""
+
+    skills: str
+    tasks: deque[dict[str, Any]] = field(default_factory=deque[dict[str, Any]])
+    asked: int = 0
+    ended: bool = False
+
+    def next(self, tx: Transaction, command: Claim, needed: int) -> Task | None:
+        """The best task that is left. The first look takes what is needed; those after it take many at a time."""
+        if not self.tasks and not self.ended:
+            self._fetch(tx, command, min(needed, _AT_ONCE) if self.asked == 0 else _AT_ONCE)
+        return Task.trusted(self.tasks.popleft()) if self.tasks else None
+
+    def _fetch(self, tx: Transaction, command: Claim, limit: int) -> None:
+        asker = {"agent_id": command.agent_id, "skills": self.skills, "kinds": command.kinds}
+        if limit == 1:
+            row = tx.one("claim_candidate", **asker)
+            self.tasks.extend([] if row is None else [row])
+        else:
+            self.tasks.extend(sorted(tx.all("claim_candidates", **asker, limit=limit), key=_best_first))
+        self.asked = limit
+        self.ended = len(self.tasks) < limit
+
+
+def _best_first(row: dict[str, Any]) -> tuple[int, Micros, str]:
+    return -row["priority"], row["ready_at"], row["id"]
+
+
+@dataclass(slots=True)
+class _Look:
+    """What a claim saw of its agent and the queue, for the next claim of the same transaction."""
+
+    asker: tuple[str, str | None, str | None]
+    agent: Agent
+    running: int
+    line: _Line
+    writes: int
+
+
+def _look(tx: Transaction, origin: Origin, command: Claim) -> _Look:
+    asker = (command.agent_id, command.instance_id, command.kinds)
+    seen = tx.memo
+    if isinstance(seen, _Look) and seen.asker == asker and seen.writes == tx.writes:
+        return seen
+    row = _prelude(tx, origin, command)
+    if row.pop("anything_due"):
+        settle_due(tx, origin, command.jitter, command.new_id)
+        row = _prelude(tx, origin, command)
+        row.pop("anything_due")
+    seen_at, running = row.pop("instance_seen_at"), row.pop("running")
+    if command.instance_id is not None:
+        see_instance_again(tx, origin, command.agent_id, command.instance_id, seen_at)
+    agent = Agent.trusted(row)
+    tx.memo = look = _Look(asker, agent, running, _Line(agent.skills), tx.writes)
+    return look
+
+
+def _prelude(tx: Transaction, origin: Origin, command: Claim) -> dict[str, Any]:
+    """The agent, how many tasks it runs and whether anything has become due, in one statement."""
+    row = tx.one("claim_prelude", agent_id=command.agent_id, instance_id=command.instance_id, now=origin.at)
+    if row is None:
+        raise no_agent(command.agent_id)
+    return row
+
+
+def _take(tx: Transaction, origin: Origin, command: Claim, line: _Line, room: int) -> list[dict[str, Any]]:
+    claimed: list[dict[str, Any]] = []
+    while len(claimed) < room and (task := line.next(tx, command, room - len(claimed))) is not None:
+        if task.concurrency_key is not None and not _may_run(tx, task):
+            continue
+        leased, event = task.claimed(command.agent_id, command.instance_id, command.lease_seconds, origin.at)
+        tx.record(origin, event)
+        row = leased.fields()
+        tx.leased.keep(row)
+        claimed.append(row)
+    return claimed
+
+
+def _may_run(tx: Transaction, task: Task) -> bool:
+    """Whether the concurrency key still has room, now that nobody else can take it in this moment."""
+    tx.one("concurrency_guard", key=task.concurrency_key)
+    row = tx.one("concurrency_running", key=task.concurrency_key) or {}
+    return row["running"] < task.concurrency_limit
