@@ -1,0 +1,76 @@
+"""What a full database does to one claim: its p99 among 100,000 queued, 10,000 blocked and 1,000,000 finished tasks,
+beside that of an almost empty one.
+
+python -m benchmarks.claims [--claims 2000]
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from typing import Any
+
+from benchmarks.cycles import CALL, store_finished
+from mcp_server.app import desk_on
+from mcp_server.domain.agents import AgentSpec
+from mcp_server.domain.task_spec import TaskSpec
+from mcp_server.persistence.database import Database
+from mcp_server.services.desk import Desk
+
+RATIO_AIM = 3.0
+
+
+async def claim_seconds(desk: Desk, agent_id: str, claims: int) -> list[float]:
+    """How long each of many claims took, one after the other, each finished before the next."""
+    seen: list[float] = []
+    for _ in range(claims):
+        started = time.perf_counter()
+        ((claimed,), _) = await desk.tasks.claim(CALL, agent_id)
+        seen.append(time.perf_counter() - started)
+        await desk.tasks.finish(CALL, claimed.task.id, claimed.lease_token)
+    return sorted(seen)
+
+
+async def fill(desk: Desk, database: Database, queued: int, blocked: int, finished: int) -> None:
+    """Many tasks of every sort."""
+    await store_finished(database, finished)
+    (gate,) = await desk.tasks.create(CALL, [TaskSpec(title="gate", kind="gate", priority="low")])
+    specs = [(TaskSpec(title="queued"), queued), (TaskSpec(title="blocked", depends_on=(gate.id,)), blocked)]
+    for spec, wanted in specs:
+        for _ in range(wanted // 100):
+            await desk.tasks.create(CALL, [spec] * 100)
+
+
+async def measure(claims: int) -> tuple[float, float]:
+    """The p99 of a claim in seconds: almost empty, and full."""
+    with tempfile.TemporaryDirectory() as folder:
+        database = await Database.open(f"sqlite:///{folder}/bench.db")
+        try:
+            desk = desk_on(database)
+            agent, _, _ = await desk.agents.register(CALL, AgentSpec(name="bench", max_concurrent_tasks=10), None)
+
+            async def p99() -> float:
+                for _ in range(claims // 100 + 1):
+                    await desk.tasks.create(CALL, [TaskSpec(title="no-op", priority="high")] * 100)
+                return (await claim_seconds(desk, agent.id, claims))[int(claims * 0.99)]
+
+            await p99()  # warm
+            empty: Any = await p99()
+            await fill(desk, database, 100_000, 10_000, 1_000_000)
+            return empty, await p99()
+        finally:
+            await database.close()
+
+
+def main() -> int:
+    """Measure and judge; the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--claims", type=int, default=2000)
+    empty, full = asyncio.run(measure(parser.parse_args().claims))
+    print(f"claim p99: {empty * 1000:.2f} ms almost empty, {full * 1000:.2f} ms full: {full / empty:.2f} x")
+    return 0 if full / empty <= RATIO_AIM else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
