@@ -120,6 +120,49 @@ def worker_command(
         _run(flags, lambda settings: run_worker(settings, request))
 
 
+@cli.command("backup")
+@click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
+@_with(_SETTINGS)
+@click.option("--force", is_flag=True, help="Replace TARGET if it exists.")
+def backup_command(target: Path, force: bool, **flags: Any) -> None:
+    """Copy an SQLite database to the file TARGET while servers use it, and check the copy."""
+    from mcp_server.upkeep import run_backup
+
+    _run(flags, lambda settings: run_backup(settings, target, force=force))
+
+
+@cli.command("restore")
+@click.argument("source", type=click.Path(path_type=Path))
+@_with(_SETTINGS)
+@click.option("--force", is_flag=True, help="Replace the database if it exists; the old one is kept beside it.")
+def restore_command(source: Path, force: bool, **flags: Any) -> None:
+    """Put the backup SOURCE in the place of an SQLite database that nobody uses."""
+    from mcp_server.upkeep import run_restore
+
+    _run(flags, lambda settings: run_restore(settings, source, force=force))
+
+
+@cli.command("export")
+@click.argument("target")
+@_with(_SETTINGS)
+@click.option("--force", is_flag=True, help="Replace TARGET if it exists.")
+def export_command(target: str, force: bool, **flags: Any) -> None:
+    """Write everything a database holds as JSON Lines to TARGET; - is stdout. Servers may go on using it."""
+    from mcp_server.upkeep import run_export
+
+    _run(flags, lambda settings: run_export(settings, target, force=force))
+
+
+@cli.command("import")
+@click.argument("source")
+@_with(_SETTINGS)
+def import_command(source: str, **flags: Any) -> None:
+    """Fill an empty database, SQLite or PostgreSQL, from the export SOURCE, all or nothing; - is stdin."""
+    from mcp_server.upkeep import run_import
+
+    _run(flags, lambda settings: run_import(settings, source))
+
+
 @cli.group("approvals")
 def approvals_group() -> None:
     """See what waits for a person's approval, and decide."""

@@ -167,3 +167,24 @@ def test_metrics_are_served_on_loopback_where_a_port_is_set(tmp_path: Path):
         assert b"datamcp_commits_total" in answer.read()
     process.communicate(timeout=10)
     assert process.returncode == 0
+
+
+def test_a_database_is_backed_up_restored_exported_and_imported_from_the_command_line(tmp_path: Path):
+    source, copy, lines = tmp_path / "desk.db", tmp_path / "copy.db", tmp_path / "desk.jsonl"
+    database = ("--database", f"sqlite:///{source}")
+    assert "There is no file" in run("backup", str(copy), *database).stderr
+    run("approvals", "list", *database)  # any command creates it
+    done = run("backup", str(copy), *database)
+    assert done.returncode == 0 and "checked" in done.stdout
+    again = run("backup", str(copy), *database)
+    assert again.returncode == 1 and "--force" in again.stderr
+    refused = run("restore", str(copy), *database)
+    assert refused.returncode == 1 and "--force" in refused.stderr
+    restored = run("restore", str(copy), "--force", *database)
+    assert restored.returncode == 0 and "is kept as" in restored.stdout
+    assert run("export", str(lines), *database).returncode == 0
+    assert run("export", str(lines), *database).returncode == 1
+    assert run("export", "-", *database).stdout.splitlines()[1:-1] == lines.read_text().splitlines()[1:-1]
+    elsewhere = ("--database", f"sqlite:///{tmp_path / 'elsewhere.db'}")
+    assert run("import", str(lines), *elsewhere).returncode == 0
+    assert "cannot be read" in run("import", str(tmp_path / "missing"), *elsewhere).stderr

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 PACKAGES = ("mcp_server", "tools", "resources")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-COMMANDS = {f"mcp_server.{name}" for name in ("__main__", "doctor", "demo", "worker", "approvals")}
+COMMANDS = {f"mcp_server.{name}" for name in ("__main__", "doctor", "demo", "worker", "approvals", "upkeep")}
 ENTRANCES = {"mcp_server", "mcp_server.app"} | COMMANDS
 
 

@@ -328,8 +328,9 @@ async def test_a_claim_whose_caller_goes_away_while_it_commits_is_put_back(world
     while not began.is_set():
         await asyncio.sleep(0.001)
     claiming.cancel()
-    await asyncio.gather(claiming, busy, return_exceptions=True)
+    await asyncio.gather(claiming, return_exceptions=True)
     go_on.set()
+    await busy
     while await world.status(task) != "queued" or "task.handed_back" not in await world.events():
         await asyncio.sleep(0.005)
     assert (await world.events(aggregate_id=task.id))[-1] == "task.handed_back"
