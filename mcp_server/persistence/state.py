@@ -8,6 +8,7 @@ from mcp_server.domain.events import Event, Origin
 from mcp_server.domain.json_tools import differences, three_way_merge
 from mcp_server.domain.state import Document, WriteSpec, document_id, no_document
 from mcp_server.domain.state_commands import Patch, Restore, Set
+from mcp_server.domain.text_delta import KEYFRAME_EVERY, WORTHWHILE_BYTES_MIN, encode, rebuild
 from mcp_server.domain.values import RawJson, check_json
 from mcp_server.persistence.transaction import Transaction
 
@@ -94,14 +95,25 @@ def _write(
         at=origin.at,
         note=spec.note,
     )
+    _compact(tx, document, value)
     return new.fields()
 
 
+def _compact(tx: Transaction, before: Document, value: RawJson) -> None:
+    """Keep the version before as its difference from the new one, where that pays. Keyframes stay whole."""
+    if before.bytes < WORTHWHILE_BYTES_MIN or before.version % KEYFRAME_EVERY == 0:
+        return
+    delta = encode(_value_at(tx, before, before.version), value)
+    if delta is not None:
+        tx.run("version_compact", id=before.id, version=before.version, delta=delta)
+
+
 def _value_at(tx: Transaction, document: Document, version: int) -> RawJson:
-    row = tx.one("version_value", document_id=document.id, version=version)
-    if row is None:
+    rows = tx.all("version_chain", id=document.id, version=version, limit=KEYFRAME_EVERY)
+    text = rebuild(rows) if rows and rows[0]["version"] == version else None
+    if text is None:
         raise no_version(document, version)
-    return RawJson(row["value"])
+    return RawJson(text)
 
 
 def no_version(document: Document, version: int) -> OpsError:

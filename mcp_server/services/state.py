@@ -15,6 +15,7 @@ from mcp_server.domain.state import (
     no_document,
 )
 from mcp_server.domain.state_commands import Patch, Restore, Set
+from mcp_server.domain.text_delta import KEYFRAME_EVERY, rebuild
 from mcp_server.domain.users import Permission
 from mcp_server.domain.values import check_json, duration, iso
 from mcp_server.services.context import Call, Context, Query, decode_cursor, fetch_page, like
@@ -164,7 +165,11 @@ class StateService:
                 next=f"See state_history(namespace='{namespace}', key='{key}').",
                 details={"namespace": namespace, "key": key, "version": version},
             )
-        return row
+        if row["value"] is not None:
+            return row
+        id_ = document_id(namespace, key)
+        chain = await self._store.fetch_all("version_chain", id=id_, version=version, limit=KEYFRAME_EVERY)
+        return dict(row) | {"value": rebuild(chain)}
 
 
 class LockService:

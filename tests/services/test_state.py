@@ -7,7 +7,9 @@ import pytest
 from mcp_server.domain.errors import Conflict, LimitExceeded, NotFound, PermissionDenied, ValidationFailed
 from mcp_server.domain.json_tools import PatchOperation
 from mcp_server.domain.state import WriteSpec
+from mcp_server.domain.task_spec import sha256_text
 from mcp_server.domain.users import Role
+from mcp_server.domain.values import dump_json
 from tests.world import World, caller
 
 pytestmark = pytest.mark.anyio
@@ -218,3 +220,25 @@ async def test_a_viewer_reads_and_cannot_write(world: World):
     assert (await world.desk.state.get(viewer, "ns", "k")).value == 1
     with pytest.raises(PermissionDenied, match="state:write"):
         await world.desk.state.set(viewer, "ns", "k", 2, WriteSpec())
+
+
+async def test_a_long_history_of_a_large_document_is_compact_and_exact(world: World):
+    value = {f"key-{n:03}": "x" * 40 for n in range(100)}
+    wrote = []
+    for edit in range(140):
+        value[f"key-{edit % 100:03}"] = f"edit {edit} ☃"
+        wrote.append(dict(value))
+        await world.desk.state.set(world.call, "n", "large", dict(value), WriteSpec())
+    for version in (1, 2, 63, 64, 65, 127, 128, 129, 139, 140):
+        document = await world.desk.state.get(world.call, "n", "large", version)
+        assert document.value == wrote[version - 1]
+        assert document.sha256 == sha256_text(dump_json(wrote[version - 1]))
+    rows = await world.database.fetch_all("version_chain", id="n/large", version=1, limit=200)
+    whole = [row["version"] for row in rows if row["value"] is not None]
+    assert whole == [64, 128, 140]
+    assert max(len(row["delta"]) for row in rows if row["delta"] is not None) < 200
+    restored = await world.desk.state.restore(world.call, "n", "large", 7, WriteSpec())
+    assert restored.version == 141
+    assert (await world.desk.state.get(world.call, "n", "large")).value == wrote[6]
+    _, changes = await world.desk.state.history(world.call, "n", "large", 7, 141, diff=True)
+    assert changes == []

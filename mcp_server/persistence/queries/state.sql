@@ -11,8 +11,12 @@ SELECT d.namespace, d.key, d.tags, d.expires_at, d.deleted,
 FROM document_versions v JOIN documents d ON d.id = v.document_id
 WHERE v.document_id = :id AND v.version = :version
 
--- name: version_value
-SELECT value FROM document_versions WHERE document_id = :document_id AND version = :version
+-- name: version_chain
+SELECT version, value, delta FROM document_versions WHERE document_id = :id AND version >= :version
+ORDER BY version LIMIT :limit
+
+-- name: version_compact
+UPDATE document_versions SET value = NULL, delta = :delta WHERE document_id = :id AND version = :version
 
 -- name: version_insert
 INSERT INTO document_versions (document_id, version, value, sha256, bytes, author, at, note)
