@@ -1,4 +1,4 @@
-"""Resources of versioned documents."""
+"""Resources of versioned documents and locks."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +14,11 @@ async def _document(desk: Desk, call: Call, parameters: Mapping[str, str]) -> An
     return await desk.state.get(call, parameters["namespace"], parameters["key"], version)
 
 
+async def _locks(desk: Desk, call: Call, parameters: Mapping[str, str]) -> Any:
+    del parameters
+    return await desk.locks.overview(call)
+
+
 RESOURCES = (
     Resource(
         uri_template="ops://state/{namespace}/{+key}{?version}",
@@ -23,5 +28,14 @@ RESOURCES = (
         area="state",
         permission=Permission.STATE_READ,
         read=_document,
+    ),
+    Resource(
+        uri_template="ops://locks",
+        name="locks",
+        title="Locks",
+        description="Who holds which lock, and who waits for one, in order.",
+        area="state",
+        permission=Permission.STATE_READ,
+        read=_locks,
     ),
 )

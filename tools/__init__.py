@@ -1,7 +1,7 @@
 """What a model can do: the catalogue of tools, as data."""
 
-from tools import agents, events, state, tasks
+from tools import agents, events, locks, state, tasks
 from tools.spec import AnyTool
 
-TOOLS: tuple[AnyTool, ...] = (*agents.TOOLS, *tasks.TOOLS, *state.TOOLS, *events.TOOLS)
+TOOLS: tuple[AnyTool, ...] = (*agents.TOOLS, *tasks.TOOLS, *state.TOOLS, *locks.TOOLS, *events.TOOLS)
 TOOLSETS: tuple[str, ...] = tuple(dict.fromkeys(tool.toolset for tool in TOOLS))

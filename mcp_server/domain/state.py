@@ -1,11 +1,10 @@
-"""State: versioned JSON documents, and named locks (reservations)."""
+"""State: versioned JSON documents."""
 
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from mcp_server.domain.errors import Conflict, InvalidTransition, NotFound, OpsError
+from mcp_server.domain.errors import Conflict, NotFound, OpsError
 from mcp_server.domain.events import Event
 from mcp_server.domain.task_spec import sha256_text
 from mcp_server.domain.values import (
@@ -22,7 +21,6 @@ from mcp_server.domain.values import (
 )
 
 DOCUMENT_BYTES_MAX = INPUT_BYTES_MAX
-LOCK_TTL_SECONDS_DEFAULT = 60.0
 
 
 def _key(text: str) -> str:
@@ -32,7 +30,6 @@ def _key(text: str) -> str:
 
 Namespace = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=512), AfterValidator(_key)]
-LockMode = Literal["exclusive", "shared"]
 
 
 class WriteSpec(Frozen):
@@ -100,6 +97,11 @@ class Document(Frozen):
         new = self.evolved(changes | {"version": version})
         return new, Event(f"document.{how}", "document", self.id, version, changes, creates=self.version == 0)
 
+    def removed(self, author: str, now: Micros) -> tuple[Self, Event]:
+        """Without a value from now on; its versions stay, and restoring one brings it back."""
+        changes: dict[str, Any] = {"author": author, "deleted": 1, "updated_at": now}
+        return self.evolved(changes), Event("document.deleted", "document", self.id, self.version, changes)
+
     def require_version(self, expected: int | None, now: Micros) -> None:
         """Compare-and-set: refuse the write when the document is not at `expected` (0: must not exist).
 
@@ -147,67 +149,3 @@ def version_conflict(document: Document, expected: int, current: int) -> Conflic
         next=f"Merge your change into theirs and call again with expected_version={current}.",
         details={"expected_version": expected, "current_version": current},
     )
-
-
-class LockRequest(Frozen):
-    """Who wants which lock, how, and for how long."""
-
-    name: Line
-    owner: Line
-    mode: LockMode = "exclusive"
-    ttl_seconds: float = Field(default=LOCK_TTL_SECONDS_DEFAULT, gt=0, le=7 * 86_400, allow_inf_nan=False)
-
-
-class Hold(Frozen):
-    """One owner's hold on a lock. The fencing token rises with each grant of the name."""
-
-    name: str
-    owner: str
-    mode: LockMode
-    fencing_token: int
-    expires_at: Micros
-    acquired_at: Micros
-
-    @staticmethod
-    def granted(request: LockRequest, token: int, now: Micros) -> tuple["Hold", Event]:
-        """A new hold."""
-        expires_at = now + duration(request.ttl_seconds)
-        data: dict[str, Any] = {
-            "owner": request.owner,
-            "mode": request.mode,
-            "expires_at": expires_at,
-            "acquired_at": now,
-        }
-        hold = Hold.trusted({"name": request.name, "fencing_token": token} | data)
-        return hold, Event("lock.acquired", "lock", request.name, token, data)
-
-    def renewed(self, seconds: float, now: Micros) -> tuple[Self, Event]:
-        """The same hold, expiring later."""
-        expires_at = now + duration(seconds)
-        data = {"owner": self.owner, "expires_at": expires_at}
-        return self.model_copy(update={"expires_at": expires_at}), Event(
-            "lock.renewed", "lock", self.name, self.fencing_token, data
-        )
-
-    def gone(self, why: Literal["released", "expired"]) -> Event:
-        """The hold ended."""
-        return Event(f"lock.{why}", "lock", self.name, self.fencing_token, {"owner": self.owner})
-
-    def require(self, token: int) -> None:
-        """Refuse a release or renewal with a token that is not this hold's.
-
-        Raises:
-            InvalidTransition: naming the current token's owner.
-        """
-        if token != self.fencing_token:
-            raise InvalidTransition(
-                f"Fencing token {token} is not the current one of lock {self.name!r}.",
-                next="The hold was lost and granted again; acquire it anew with locks_acquire.",
-                details={"name": self.name, "owner": self.owner, "your_token": token},
-            )
-
-
-def may_grant(mode: LockMode, others: Iterable[LockMode]) -> bool:
-    """Whether a lock in `mode` is compatible with what others hold or wait for before it."""
-    others = list(others)
-    return not others or (mode == "shared" and all(other == "shared" for other in others))

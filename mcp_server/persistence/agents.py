@@ -13,6 +13,7 @@ from mcp_server.domain.errors import NotFound
 from mcp_server.domain.events import Origin
 from mcp_server.domain.task_spec import UsageSpec
 from mcp_server.domain.values import SECOND, Micros, iso
+from mcp_server.persistence.locks import abandon
 from mcp_server.persistence.transaction import Transaction
 
 _SEEN_EVERY: Micros = HEARTBEAT_SECONDS * SECOND // 4
@@ -112,10 +113,12 @@ def see_instance_again(
 
 
 def mark_lost(tx: Transaction, origin: Origin) -> int:
-    """Mark the instances that were not heard of for three intervals; their leases expire on their own."""
+    """Mark the instances that were not heard of for three intervals. Their leases expire on their own; the locks that
+    they own by their id are free at once."""
     rows = tx.all("silent_instances", before=origin.at - INSTANCE_ALIVE_FOR, limit=_BATCH)
     for row in rows:
         tx.record(origin, Instance.trusted(row).lost(origin.at))
+        abandon(tx, origin, row["id"])
     return len(rows)
 
 

@@ -2,7 +2,7 @@
 
 from mcp_server.domain.errors import NotFound
 from mcp_server.domain.events import Origin
-from mcp_server.domain.state import Hold, LockMode, LockRequest, may_grant
+from mcp_server.domain.locks import Hold, LockMode, LockRequest, Wait, deadlock, find_deadlock, may_grant
 from mcp_server.domain.values import Micros
 from mcp_server.persistence.transaction import Transaction
 
@@ -23,6 +23,9 @@ def acquire(
 
     Returns:
         The hold, or None and who holds the lock.
+
+    Raises:
+        Conflict: waiting would close a circle of owners who wait for each other.
     """
     last_token = _guard(tx, request.name)
     holds = _live_holds(tx, origin, request.name)
@@ -34,6 +37,7 @@ def acquire(
     if may_grant(request.mode, [*(hold.mode for hold in others), *before]):
         return _grant(tx, origin, request, last_token + 1, replaces=mine), []
     if wait_until is not None:
+        _refuse_deadlock(tx, origin, request, others)
         _stand_in_line(tx, origin, request, wait_until)
     return None, others
 
@@ -64,6 +68,15 @@ def renew(tx: Transaction, origin: Origin, name: str, owner: str, token: int, se
         InvalidTransition: the token is an earlier hold's.
     """
     return _renew(tx, origin, _require_hold(tx, origin, name, owner, token), seconds)
+
+
+def abandon(tx: Transaction, origin: Origin, owner: str) -> None:
+    """End every hold of an owner that is no more, and give up its places in line."""
+    tx.run("lock_waiters_delete_of", owner=owner)
+    for row in tx.all("lock_holds_of", owner=owner):
+        _guard(tx, row["name"])
+        tx.run("lock_hold_delete", name=row["name"], owner=owner)
+        tx.append(origin, Hold.trusted(row).gone("abandoned"))
 
 
 def expire(tx: Transaction, origin: Origin) -> int:
@@ -98,6 +111,14 @@ def _waiting_before(tx: Transaction, origin: Origin, request: LockRequest) -> li
     since = origin.at if place is None else place["since"]
     rows = tx.all("lock_waiters_before", name=request.name, owner=request.owner, now=origin.at, since=since)
     return [row["mode"] for row in rows]
+
+
+def _refuse_deadlock(tx: Transaction, origin: Origin, request: LockRequest, holds: list[Hold]) -> None:
+    tx.one("lock_line_guard")
+    waits = [Wait(**row) for row in tx.all("lock_waits", now=origin.at)]
+    circle = find_deadlock([Wait(request.owner, request.name, hold.owner) for hold in holds], waits)
+    if circle is not None:
+        raise deadlock(circle)
 
 
 def _stand_in_line(tx: Transaction, origin: Origin, request: LockRequest, wait_until: Micros) -> None:

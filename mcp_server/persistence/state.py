@@ -65,6 +65,21 @@ def restore(tx: Transaction, origin: Origin, command: Restore) -> dict[str, Any]
     return _write(tx, origin, document, value, command.spec.model_copy(update={"note": note}), "restored")
 
 
+def delete(tx: Transaction, origin: Origin, namespace: str, key: str, spec: WriteSpec) -> dict[str, Any]:
+    """Take a document's value away; its versions stay.
+
+    Raises:
+        NotFound: it has no value.
+        Conflict: not at the expected version.
+    """
+    document = _load(tx, namespace, key)
+    document.require_live(origin.at)
+    _require_version(tx, document, spec, None, origin.at)
+    new, event = document.removed(origin.actor, origin.at)
+    tx.record(origin, event)
+    return new.fields()
+
+
 def expire(tx: Transaction, origin: Origin) -> int:
     """Mark documents whose time is over as deleted; their history stays. Returns how many."""
     rows = tx.all("expired_documents", now=origin.at, limit=100)

@@ -29,6 +29,8 @@ def _uris(aggregate_type: str, aggregate_id: str) -> set[str]:
             return {"ops://agents", f"ops://agents/{aggregate_id}"}
         case "instance":
             return {"ops://agents"}
+        case "lock":
+            return {"ops://locks"}
         case "document":
             return {f"ops://state/{aggregate_id}"}
         case _:

@@ -80,14 +80,20 @@ class Subscriptions:
         connection = _connection(ctx)
         if connection not in self._legacy:
             self._legacy[connection] = set()
-            pump = asyncio.create_task(self._pump(connection), name="legacy-subscriptions")
+            listening = asyncio.Event()
+            pump = asyncio.create_task(self._pump(connection, listening), name="legacy-subscriptions")
 
             def stop() -> None:
                 self._legacy.pop(connection, None)
                 pump.cancel()
 
             connection.exit_stack.callback(stop)
-        self._legacy[connection].add(uri)
+            try:
+                await _ready(listening, pump)  # a change made right after the answer must not be missed
+            except BaseException:
+                stop()
+                raise
+        self._legacy.setdefault(connection, set()).add(uri)
         return types.EmptyResult()
 
     async def unsubscribe(self, ctx: RequestContext, params: types.UnsubscribeRequestParams) -> types.EmptyResult:
@@ -129,14 +135,26 @@ class Subscriptions:
                 await ctx.session.send_notification(cast("Any", told), related_request_id=ctx.request_id)
             await anyio.sleep(COALESCE_SECONDS)
 
-    async def _pump(self, connection: Connection) -> None:
+    async def _pump(self, connection: Connection, listening: asyncio.Event) -> None:
         """Tell one earlier client of changes, until its connection ends."""
         async with self._desk.changes.listen() as listener:
+            listening.set()
             while True:
                 events = await listener.wait(LISTEN_SECONDS)
                 for uri in sorted(_changed(listener, events, self._legacy.get(connection, set()))):
                     await connection.notify("notifications/resources/updated", {"uri": uri})
                 await asyncio.sleep(COALESCE_SECONDS)
+
+
+async def _ready(listening: asyncio.Event, pump: asyncio.Task[None]) -> None:
+    """Until the pump listens, or has failed: then what it failed of is raised."""
+    waiting = asyncio.create_task(listening.wait())
+    try:
+        await asyncio.wait((waiting, pump), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+    if pump.done() and not pump.cancelled():
+        pump.result()
 
 
 def _changed(listener: Listener, events: list[Row], uris: set[str]) -> set[str]:

@@ -6,6 +6,7 @@ from mcp_server.services.agents import AgentService
 from mcp_server.services.context import Context
 from mcp_server.services.events import CompletionService, EventService
 from mcp_server.services.housekeeping import Housekeeping
+from mcp_server.services.locks import LockService
 from mcp_server.services.ports import (
     AgentTransactions,
     ClaimTransactions,
@@ -16,7 +17,7 @@ from mcp_server.services.ports import (
     TaskTimers,
     TaskTransactions,
 )
-from mcp_server.services.state import LockService, StateService
+from mcp_server.services.state import StateService
 from mcp_server.services.system_tasks import SystemTasks
 from mcp_server.services.tasks import TaskService
 

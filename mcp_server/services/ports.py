@@ -10,7 +10,8 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from mcp_server.domain.agents import Agent, AgentAction, AgentSpec, InstanceSpec
 from mcp_server.domain.events import Origin
-from mcp_server.domain.state import Hold, LockRequest
+from mcp_server.domain.locks import Hold, LockRequest
+from mcp_server.domain.state import WriteSpec
 from mcp_server.domain.state_commands import Patch, Restore, Set
 from mcp_server.domain.task_commands import (
     Claim,
@@ -150,6 +151,7 @@ class StateTransactions(Protocol):
 
     def set_value(self, tx: Any, origin: Origin, command: Set) -> tuple[dict[str, Any], bool]: ...
     def patch(self, tx: Any, origin: Origin, command: Patch) -> dict[str, Any]: ...
+    def delete(self, tx: Any, origin: Origin, namespace: str, key: str, spec: WriteSpec) -> dict[str, Any]: ...
     def restore(self, tx: Any, origin: Origin, command: Restore) -> dict[str, Any]: ...
     def expire(self, tx: Any, origin: Origin) -> int: ...
 

@@ -1,15 +1,13 @@
-"""Use cases of versioned documents and locks."""
+"""Use cases of versioned documents."""
 
 import json
 from collections.abc import Sequence
 from typing import Any
 
-from mcp_server.domain.errors import NotFound, ValidationFailed
+from mcp_server.domain.errors import NotFound
 from mcp_server.domain.json_tools import Change, PatchOperation, differences
 from mcp_server.domain.state import (
     DOCUMENT_BYTES_MAX,
-    Hold,
-    LockRequest,
     WriteSpec,
     document_id,
     no_document,
@@ -17,11 +15,10 @@ from mcp_server.domain.state import (
 from mcp_server.domain.state_commands import Patch, Restore, Set
 from mcp_server.domain.text_delta import KEYFRAME_EVERY, rebuild
 from mcp_server.domain.users import Permission
-from mcp_server.domain.values import check_json, duration, iso
+from mcp_server.domain.values import check_json, iso
 from mcp_server.services.context import Call, Context, Query, decode_cursor, fetch_page, like
-from mcp_server.services.ports import LockTransactions, Row, StateTransactions
+from mcp_server.services.ports import Row, StateTransactions
 from mcp_server.services.views import DocumentView, document_view
-from mcp_server.services.waiting import wait_until
 
 VERSIONS_MAX = 100
 _HIGHEST = "\U0010ffff"
@@ -82,6 +79,12 @@ class StateService:
         call.actor.require(Permission.STATE_WRITE)
         command = Patch(namespace, key, merge, None if operations is None else tuple(operations), spec)
         return document_view(await self._store.write(self._state.patch, self._context.origin(call), command))
+
+    async def delete(self, call: Call, namespace: str, key: str, spec: WriteSpec) -> DocumentView:
+        """Take a document's value away; its versions stay, and restoring one brings it back."""
+        call.actor.require(Permission.STATE_WRITE)
+        row = await self._store.write(self._state.delete, self._context.origin(call), namespace, key, spec)
+        return document_view(row)
 
     async def restore(self, call: Call, namespace: str, key: str, version: int, spec: WriteSpec) -> DocumentView:
         """Write an earlier version's value as the next version."""
@@ -170,58 +173,6 @@ class StateService:
         id_ = document_id(namespace, key)
         chain = await self._store.fetch_all("version_chain", id=id_, version=version, limit=KEYFRAME_EVERY)
         return dict(row) | {"value": rebuild(chain)}
-
-
-class LockService:
-    """Acquire, renew and release named locks."""
-
-    def __init__(self, context: Context, locks: LockTransactions) -> None:
-        self._context = context
-        self._store = context.store
-        self._locks = locks
-
-    async def acquire(self, call: Call, request: LockRequest, wait_seconds: float) -> tuple[Hold | None, list[Hold]]:
-        """Take a lock, waiting in line for it if asked to.
-
-        Returns:
-            The hold; or None, and who holds the lock.
-        """
-        call.actor.require(Permission.STATE_WRITE)
-        until = self._context.clock() + duration(wait_seconds) if wait_seconds > 0 else None
-
-        async def attempt() -> tuple[Hold | None, list[Hold]]:
-            return await self._store.write(self._locks.acquire, self._context.origin(call), request, until)
-
-        hold: Hold | None = None
-        try:
-            hold, others = await wait_until(
-                self._context, call, attempt, lambda found: found[0] is not None, wait_seconds, ("lock",)
-            )
-        finally:
-            if until is not None and hold is None:
-                await self._leave_line(call, request)
-        return hold, others
-
-    async def release(self, call: Call, name: str, owner: str, fencing_token: int) -> None:
-        """End a hold."""
-        call.actor.require(Permission.STATE_WRITE)
-        await self._store.write(self._locks.release, self._context.origin(call), name, owner, fencing_token)
-
-    async def renew(self, call: Call, name: str, owner: str, fencing_token: int, seconds: float) -> Hold:
-        """Let a hold expire later.
-
-        Raises:
-            ValidationFailed: not a positive number of seconds.
-        """
-        call.actor.require(Permission.STATE_WRITE)
-        if seconds <= 0:
-            raise ValidationFailed("renew_seconds must be more than 0.", next="Leave it out to release the lock.")
-        return await self._store.write(
-            self._locks.renew, self._context.origin(call), name, owner, fencing_token, seconds
-        )
-
-    async def _leave_line(self, call: Call, request: LockRequest) -> None:
-        await self._store.write(self._locks.leave_line, self._context.origin(call), request.name, request.owner)
 
 
 def _is_expired(row: Row, now: int) -> bool:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from mcp_server.domain.agents import AgentSpec
 from mcp_server.domain.errors import NotFound, OpsError, PermissionDenied
-from mcp_server.domain.state import may_grant
+from mcp_server.domain.locks import may_grant
 from mcp_server.domain.task_spec import TaskSpec
 from mcp_server.domain.users import READ_PERMISSIONS, SYSTEM, Actor, Permission, Role
 from mcp_server.domain.values import check_json, depth_exceeds, iso, micros

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from mcp_server.domain.errors import Busy, Conflict, OpsError, Unavailable, ValidationFailed
-from mcp_server.domain.state import LockRequest, WriteSpec
+from mcp_server.domain.locks import LockRequest
+from mcp_server.domain.state import WriteSpec
 from mcp_server.domain.values import iso
 from mcp_server.persistence import backup, transfer
 from mcp_server.persistence.database import Database

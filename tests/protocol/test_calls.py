@@ -203,7 +203,7 @@ async def test_resources_are_listed_templated_and_read(tmp_path: Path, era: Any)
     async with connected(tmp_path, era) as client:
         await work_through_everything(client)
         listed = [str(resource.uri) for resource in (await client.list_resources()).resources]
-        assert listed == ["ops://agents", "ops://tasks", "ops://events", "ops://health"]
+        assert listed == ["ops://agents", "ops://tasks", "ops://locks", "ops://events", "ops://health"]
         templates = [t.uri_template for t in (await client.list_resource_templates()).resource_templates]
         assert "ops://state/{namespace}/{+key}{?version}" in templates
         task = (await call(client, "tasks_find", limit=1))["tasks"][0]["id"]

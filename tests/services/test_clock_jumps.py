@@ -4,7 +4,7 @@ import pytest
 
 from mcp_server.domain.agents import AgentSpec, InstanceSpec
 from mcp_server.domain.errors import LeaseLost
-from mcp_server.domain.state import LockRequest
+from mcp_server.domain.locks import LockRequest
 from mcp_server.domain.values import iso
 from tests.world import World
 

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from mcp_server.domain.errors import InvalidTransition, NotFound, ValidationFailed
-from mcp_server.domain.state import LockRequest
+from mcp_server.domain.errors import Conflict, InvalidTransition, NotFound, ValidationFailed
+from mcp_server.domain.locks import LockRequest
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -95,3 +95,69 @@ async def test_a_waiter_that_gives_up_leaves_the_line(world: World):
     assert (await take(world, "bob", wait=0.05))[0] is None
     await world.desk.locks.release(world.call, "door", "ann", 1)
     assert (await take(world, "cy"))[0] is not None
+
+
+async def want(world: World, owner: str, name: str, wait: float = 0, mode: str = "exclusive"):
+    return await world.desk.locks.acquire(world.call, LockRequest(name=name, owner=owner, mode=mode), wait)
+
+
+async def test_waiting_that_would_be_a_deadlock_is_refused_and_the_circle_is_named(world: World):
+    await want(world, "ann", "a")
+    await want(world, "bob", "b")
+    waiting = asyncio.create_task(want(world, "ann", "b", wait=30))
+    while not (await world.desk.locks.overview(world.call))["waiting"]:
+        await asyncio.sleep(0.005)
+    with pytest.raises(Conflict, match="'bob' waits for 'a', which 'ann' holds, and 'ann' waits for 'b'") as refused:
+        await want(world, "bob", "a", wait=30)
+    assert [step["waiter"] for step in refused.value.details["deadlock"]] == ["bob", "ann"]
+    assert (await want(world, "bob", "a"))[0] is None  # asking without waiting is no deadlock
+    await world.desk.locks.release(world.call, "b", "bob", 1)
+    hold, _ = await waiting
+    assert hold is not None and hold.owner == "ann"
+
+
+async def test_two_shared_holders_that_both_want_more_are_a_deadlock(world: World):
+    for owner in ("ann", "bob"):
+        assert (await want(world, owner, "a", mode="shared"))[0] is not None
+    waiting = asyncio.create_task(want(world, "ann", "a", wait=30))
+    while not (await world.desk.locks.overview(world.call))["waiting"]:
+        await asyncio.sleep(0.005)
+    with pytest.raises(Conflict, match="deadlock"):
+        await want(world, "bob", "a", wait=30)
+    await world.desk.locks.release(world.call, "a", "bob", 2)
+    hold, _ = await waiting
+    assert hold is not None and (hold.owner, hold.mode) == ("ann", "exclusive")
+
+
+async def test_the_overview_says_who_holds_and_who_waits_in_order(world: World):
+    await want(world, "ann", "a")
+    first = asyncio.create_task(want(world, "bob", "a", wait=30))
+    while len((await world.desk.locks.overview(world.call))["waiting"]) < 1:
+        await asyncio.sleep(0.005)
+    world.clock.advance(1)
+    second = asyncio.create_task(want(world, "cy", "a", wait=30))
+    while len((await world.desk.locks.overview(world.call))["waiting"]) < 2:
+        await asyncio.sleep(0.005)
+    seen = await world.desk.locks.overview(world.call)
+    assert [(held["name"], held["owner"]) for held in seen["held"]] == [("a", "ann")]
+    assert [waiter["owner"] for waiter in seen["waiting"]] == ["bob", "cy"]
+    for task in (second, first):
+        task.cancel()
+    await asyncio.gather(first, second, return_exceptions=True)
+    assert (await world.desk.locks.overview(world.call))["waiting"] == []
+
+
+async def test_the_locks_of_an_instance_that_is_lost_are_free(world: World):
+    _, instance_id = await world.instance("worker")
+    await want(world, instance_id, "a")
+    await want(world, "somebody", "b")
+    world.clock.advance(59)
+    await world.desk.locks.renew(world.call, "a", instance_id, 1, 3600)
+    await world.desk.locks.renew(world.call, "b", "somebody", 1, 3600)
+    world.clock.advance(10)
+    await world.settle()
+    seen = await world.desk.locks.overview(world.call)
+    assert [held["name"] for held in seen["held"]] == ["b"]
+    assert "lock.abandoned" in await world.events()
+    hold, _ = await want(world, "next", "a")
+    assert hold is not None and hold.fencing_token == 2

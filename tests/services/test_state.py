@@ -242,3 +242,20 @@ async def test_a_long_history_of_a_large_document_is_compact_and_exact(world: Wo
     assert (await world.desk.state.get(world.call, "n", "large")).value == wrote[6]
     _, changes = await world.desk.state.history(world.call, "n", "large", 7, 141, diff=True)
     assert changes == []
+
+
+async def test_a_deleted_document_has_no_value_until_a_version_is_restored(world: World):
+    desk, call = world.desk, world.call
+    await desk.state.set(call, "n", "k", {"a": 1}, WriteSpec())
+    with pytest.raises(Conflict):
+        await desk.state.delete(call, "n", "k", WriteSpec(expected_version=7))
+    gone = await desk.state.delete(call, "n", "k", WriteSpec(expected_version=1))
+    assert (gone.deleted, gone.version) == (True, 1)
+    for call_again in (desk.state.get(call, "n", "k"), desk.state.delete(call, "n", "k", WriteSpec())):
+        with pytest.raises(NotFound):
+            await call_again
+    assert (await desk.state.get(call, "n", "k", 1)).value == {"a": 1}
+    restored = await desk.state.restore(call, "n", "k", 1, WriteSpec())
+    assert restored.version == 2
+    assert (await desk.state.get(call, "n", "k")).value == {"a": 1}
+    assert await world.events() == ["document.set", "document.deleted", "document.restored"]
