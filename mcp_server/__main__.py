@@ -73,11 +73,12 @@ def demo_command() -> None:
 @cli.command("doctor")
 @_with(_SETTINGS)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def doctor_command(as_json: bool, **flags: Any) -> None:
+@click.option("--replay", is_flag=True, help="Rebuild the database from its events elsewhere, and compare.")
+def doctor_command(as_json: bool, replay: bool, **flags: Any) -> None:
     """Check database, permissions, versions and configuration. Exit code 0: fine, 1: a problem, 2: bad settings."""
     from mcp_server.doctor import run_doctor
 
-    sys.exit(run_doctor(flags, as_json=as_json))
+    sys.exit(run_doctor(flags, as_json=as_json, replay=replay))
 
 
 @cli.command("worker", context_settings={"ignore_unknown_options": False})

@@ -10,12 +10,12 @@ import click
 from mcp_server import __version__
 from mcp_server.config import Settings, load_settings
 from mcp_server.domain.errors import OpsError
-from mcp_server.persistence.inspection import Finding, inspect_database, sqlite_version
+from mcp_server.persistence.inspection import Finding, inspect_database, replay_database, sqlite_version
 
 EXIT_FINE, EXIT_PROBLEM, EXIT_SETTINGS = 0, 1, 2
 
 
-def run_doctor(flags: dict[str, Any], *, as_json: bool) -> int:
+def run_doctor(flags: dict[str, Any], *, as_json: bool, replay: bool = False) -> int:
     """Check everything and print it.
 
     Returns:
@@ -28,6 +28,8 @@ def run_doctor(flags: dict[str, Any], *, as_json: bool) -> int:
         return EXIT_SETTINGS
     findings = [_python(), Finding("settings", True, f"{settings.transport}, role {settings.role.value}.")]
     findings += inspect_database(settings.database_url)
+    if replay:
+        findings.append(replay_database(settings.database_url))
     _print(settings, findings, as_json=as_json)
     return EXIT_FINE if all(finding.ok for finding in findings) else EXIT_PROBLEM
 

@@ -86,7 +86,7 @@ class Document(Frozen):
             "sha256": sha256_text(value),
             "bytes": len(value.encode("utf-8")),
             "author": author,
-            "tags": self.tags if spec.tags is None else RawJson(dump_json(list(spec.tags))),
+            "tags": RawJson(self.tags if spec.tags is None else dump_json(list(spec.tags))),
             "expires_at": None if spec.ttl_seconds is None else now + duration(spec.ttl_seconds),
             "deleted": 0,
             "updated_at": now,

@@ -2,13 +2,16 @@
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 from mcp_server.domain.errors import OpsError
 from mcp_server.persistence.database import make_backend
 from mcp_server.persistence.migrate import migrations, require_known
 from mcp_server.persistence.postgres_backend import PostgresBackend
+from mcp_server.persistence.replay import replay
 from mcp_server.persistence.sqlite import is_safe, library_version
 from mcp_server.persistence.sqlite_backend import SqliteBackend
+from mcp_server.persistence.verification import damaged_versions, describe_damage, readable_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ def inspect_database(url: str) -> list[Finding]:
     if isinstance(backend, SqliteBackend):
         return [_library(), *_sqlite_file(backend)]
     assert isinstance(backend, PostgresBackend), "there are two engines"
-    return [_postgres(backend)]
+    return _postgres(backend)
 
 
 def sqlite_version() -> str:
@@ -67,27 +70,59 @@ def _contents(backend: SqliteBackend) -> list[Finding]:
     try:
         connection = backend.file.connect(read_only=True)
         try:
-            damage = connection.execute("PRAGMA quick_check(5)").fetchall()
+            connection.row_factory = None
+            damage = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(5)")]
+            if damage != ["ok"]:
+                return [_damaged(connection, "; ".join(damage))]
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-            applied = (
-                {row[0]: row[1] for row in connection.execute("SELECT number, checksum FROM migrations")}
-                if "migrations" in tables
-                else {}
-            )
+            applied: dict[int, str] = {}
+            if "migrations" in tables:
+                applied = dict(connection.execute("SELECT number, checksum FROM migrations").fetchall())
+            schema = _schema(applied, backend.name)
+            whole = Finding("database_integrity", True, "integrity_check found nothing.")
+            current = schema.ok and max(applied, default=0) == migrations("sqlite")[-1].number
+            return [whole, schema, *([_documents(connection)] if current else [])]
         finally:
             connection.close()
     except Exception as error:
+        # What is not the library's failure is damage all the same, such as a schema that makes no sense any more.
         explained = backend.explain(error)
-        if explained is None:
-            raise
-        return [Finding("database_integrity", False, explained.message, "Put back a backup.")]
-    whole = [row[0] for row in damage] == ["ok"]
-    return [
-        Finding("database_integrity", True, "quick_check found nothing.")
-        if whole
-        else Finding("database_integrity", False, "; ".join(str(row[0]) for row in damage), "Put back a backup."),
-        _schema(applied, backend.name),
-    ]
+        return [_unreadable(backend, str(error) if explained is None else explained.message)]
+
+
+def _unreadable(backend: SqliteBackend, message: str) -> Finding:
+    """Damage so bad that even the check of it fails: what can be read all the same."""
+    try:
+        connection = backend.file.connect(read_only=True)
+        try:
+            return _damaged(connection, message)
+        finally:
+            connection.close()
+    except Exception:
+        return Finding("database_integrity", False, message, "Put back a backup: data-mcp-server-agent restore FILE.")
+
+
+def _damaged(connection: Any, what: str) -> Finding:
+    left = readable_rows(connection)
+    counts = ", ".join(f"{n}{'' if complete else '+'} {table}" for table, (n, complete) in left.items() if n)
+    lost = [table for table, (_, complete) in left.items() if not complete]
+    detail = f"{what}. Rows that can still be read: {counts or 'none'}. "
+    detail += f"Tables with losses: {', '.join(lost)}." if lost else "No table has lost a row; indexes are damaged."
+    remedy = (
+        "Stop every server, keep a copy of the file, then put back a backup: data-mcp-server-agent restore FILE."
+        if lost
+        else "Stop every server, then rebuild it: data-mcp-server-agent export FILE, and import FILE elsewhere."
+    )
+    return Finding("database_integrity", False, detail, remedy)
+
+
+def _documents(connection: Any) -> Finding:
+    found = damaged_versions(connection)
+    if not found:
+        return Finding("documents", True, "Every version of every document matches its SHA-256.")
+    detail = f"These versions are not what was written: {describe_damage(found)}."
+    remedy = "Restore another version of each (state_restore), or put back a backup."
+    return Finding("documents", False, detail, remedy)
 
 
 def _schema(applied: dict[int, str], name: str) -> Finding:
@@ -101,13 +136,31 @@ def _schema(applied: dict[int, str], name: str) -> Finding:
     return Finding("database_schema", True, f"Schema {max(applied, default=0)}, {state}.")
 
 
-def _postgres(backend: PostgresBackend) -> Finding:
+def _postgres(backend: PostgresBackend) -> list[Finding]:
     try:
         connection = backend.server.connect()
     except OpsError as error:
-        return Finding("database_connection", False, error.message, "Start the server, or correct the URL.")
+        return [Finding("database_connection", False, error.message, "Start the server, or correct the URL.")]
     try:
         row = connection.execute("SHOW server_version").fetchone()
+        present = connection.execute("SELECT to_regclass('migrations') IS NOT NULL").fetchone()
+        newest = connection.execute("SELECT MAX(number) FROM migrations").fetchone() if present and present[0] else None
+        current = newest is not None and newest[0] == migrations("postgres")[-1].number
+        documents = [_documents(connection)] if current else []
     finally:
         connection.close()
-    return Finding("database_connection", True, f"PostgreSQL {row[0] if row else '?'} at {backend.name} answers.")
+    answers = f"PostgreSQL {row[0] if row else '?'} at {backend.name} answers."
+    return [Finding("database_connection", True, answers), *documents]
+
+
+def replay_database(url: str) -> Finding:
+    """Whether the events account for every row: rebuilt into a fresh database, and compared."""
+    try:
+        done = replay(url)
+    except Exception as error:  # whatever damage makes of the file, this is where it is told
+        said = error.message if isinstance(error, OpsError) else f"The events cannot be replayed: {error}."
+        return Finding("replay", False, said, "See the other findings; then put back a backup.")
+    if done.differences:
+        remedy = "These rows were changed by something else, or damaged: compare them with a backup."
+        return Finding("replay", False, f"{'; '.join(done.differences)}.", remedy)
+    return Finding("replay", True, f"{done.events} events rebuild all {done.rows} rows.")

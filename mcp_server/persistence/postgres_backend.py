@@ -1,5 +1,6 @@
 """PostgreSQL behind the `Database` door: preparing the schema, reading through psycopg's pool, LISTEN for changes."""
 
+import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 from mcp_server.domain.errors import OpsError
@@ -12,6 +13,11 @@ if TYPE_CHECKING:
     from psycopg_pool import AsyncConnectionPool
 
 _MIGRATION_LOCK = 7_302_114_586
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
 class PostgresBackend:
@@ -53,7 +59,12 @@ class PostgresBackend:
     async def read(self, sql: str, parameters: dict[str, Any]) -> list[Row]:
         """Run one statement on a pooled connection."""
         assert self._pool is not None, "open_readers comes first"
+        before = _cancellations()
         async with self._pool.connection() as connection:
+            if _cancellations() > before:
+                # The pool waits with wait_for, which on Python 3.11 swallows a cancellation that comes with the
+                # connection. Whoever was cancelled must end: a shutdown waits for it.
+                raise asyncio.CancelledError
             cursor = await connection.execute(sql, parameters)
             return cast("list[Row]", await cursor.fetchall())
 

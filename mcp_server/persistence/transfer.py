@@ -64,7 +64,7 @@ def export(url: str, out: IO[bytes], now: Micros) -> Transferred:
         out.write(line)
 
     try:
-        with _snapshot(backend) as connection:
+        with snapshot(backend) as connection:
             schema = connection.execute("SELECT MAX(number) FROM migrations").fetchone()[0]
             about = {"format": FORMAT, "version": VERSION, "schema": schema, "engine": backend.engine}
             put(about | {"database": backend.name, "at": now})
@@ -107,7 +107,7 @@ def import_(url: str, lines: Iterable[bytes]) -> Transferred:
     return Transferred(rows)
 
 
-def _snapshot(backend: Backend) -> AbstractContextManager[Any]:
+def snapshot(backend: Backend) -> AbstractContextManager[Any]:
     """A connection on which everything read is of one moment."""
     if isinstance(backend, SqliteBackend):
         connection: Any = backend.file.connect(read_only=True)

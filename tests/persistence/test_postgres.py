@@ -1,6 +1,7 @@
 """What is PostgreSQL's own."""
 
 import asyncio
+import contextlib
 
 import psycopg
 import pytest
@@ -10,6 +11,7 @@ from mcp_server.persistence.database import Database
 from mcp_server.persistence.event_log import Position
 from mcp_server.persistence.inspection import inspect_database
 from mcp_server.persistence.postgres import PostgresServer
+from mcp_server.persistence.postgres_backend import PostgresBackend
 from tests.persistence.test_database import note, noted
 
 pytestmark = pytest.mark.anyio
@@ -25,8 +27,9 @@ async def test_a_server_that_does_not_answer_is_told_without_the_password():
 
 
 async def test_a_living_server_is_described(postgres_url: str):
-    (finding,) = inspect_database(postgres_url)
-    assert finding.ok and "PostgreSQL 18" in finding.detail
+    answers, documents = inspect_database(postgres_url)
+    assert answers.ok and "PostgreSQL 18" in answers.detail
+    assert documents.ok
 
 
 async def test_lost_connections_are_opened_again(postgres_url: str):
@@ -104,3 +107,33 @@ def test_the_driver_that_is_missing_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(Unavailable, match=r"data-mcp-server-agent\[postgres\]"):
         PostgresServer("postgresql://x")
+
+
+async def test_a_cancellation_that_the_pool_swallows_still_ends_the_read(postgres_url: str):
+    database = await Database.open(postgres_url)
+    backend = database.backend
+    assert isinstance(backend, PostgresBackend)
+    pool = backend._pool
+    waiting = asyncio.Event()
+
+    class Swallowing:
+        """What asyncio.wait_for does on Python 3.11 when the connection comes together with the cancellation."""
+
+        @contextlib.asynccontextmanager
+        async def connection(self):
+            waiting.set()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            async with pool.connection() as connection:
+                yield connection
+
+    try:
+        backend._pool = Swallowing()  # type: ignore[assignment]
+        reading = asyncio.create_task(database.fetch_one("system_ready"))
+        await waiting.wait()
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+    finally:
+        backend._pool = pool
+        await database.close()
