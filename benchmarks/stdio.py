@@ -7,6 +7,7 @@ Ratios above 1 mean slower or larger than the bare server.
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -21,10 +22,14 @@ INITIALIZE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo":
 class Server:
     """A server process and raw JSON lines."""
 
-    def __init__(self, *command: str) -> None:
+    def __init__(self, *command: str, program: str = sys.executable, variables: dict[str, str] | None = None) -> None:
         self.started = time.perf_counter()
         self.process = subprocess.Popen(
-            [sys.executable, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            [program, *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | (variables or {}),
         )
         self._id = 0
         self.request("initialize", INITIALIZE)

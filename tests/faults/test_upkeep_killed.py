@@ -1,7 +1,8 @@
-"""kill -9 in the middle of a backup, a restore and an import: the database is usable afterwards, old or new, never in
-between."""
+"""kill -9 in the middle of a backup, a restore, an import and a migration: the database is usable afterwards, old or
+new, never in between."""
 
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 from mcp_server.domain.task_spec import TaskSpec
 from mcp_server.persistence.backup import back_up, inspect
 from mcp_server.persistence.database import Database
+from mcp_server.persistence.migrate import migrations
 from mcp_server.persistence.sqlite import SqliteFile
 from mcp_server.services.context import SYSTEM_CALL
 
@@ -119,3 +121,76 @@ def tasks_in_if_any(path: Path) -> int:
     with closing(SqliteFile(path).connect(read_only=True)) as connection:
         found = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'tasks'").fetchone()
         return 0 if found is None else connection.execute("SELECT count(*) FROM tasks").fetchone()[0]
+
+
+async def test_a_migration_that_is_killed_is_done_or_not_done_and_the_next_start_finishes_it(tmp_path: Path):
+    old = tmp_path / "old.db"
+    rows = of_the_first_schema(old, 20_000)
+    words = command("approvals", "list", "--database", f"sqlite:///{tmp_path / 'desk.db'}")
+    shutil.copyfile(old, tmp_path / "desk.db")
+    whole = duration(words)
+    chance, killed = random.Random(4), 0
+    for number in range(ROUNDS):
+        database = tmp_path / f"desk-{number}.db"
+        shutil.copyfile(old, database)
+        killed += killed_after(chance.uniform(0.4, 1.0) * whole, [*words[:-1], f"sqlite:///{database}"])
+        assert tasks_in(database) == rows
+        subprocess.run([*words[:-1], f"sqlite:///{database}"], check=True, capture_output=True)
+        assert inspect(database).rows["tasks"] == rows
+    assert killed
+
+
+def of_the_first_schema(path: Path, tasks: int) -> int:
+    """A database as the first version left it, with many tasks; how many."""
+    first = migrations("sqlite")[0]
+    with closing(SqliteFile(path).connect_writer()) as connection:
+        columns = "number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL"
+        connection.execute(f"CREATE TABLE migrations ({columns})")
+        for statement in first.statements():
+            connection.execute(statement)
+        connection.execute("INSERT INTO migrations VALUES (?, ?, ?)", (first.number, first.name, first.checksum))
+        needed = [row[1] for row in connection.execute("PRAGMA table_info(tasks)") if row[3] and row[1] != "id"]
+        kinds = {row[1]: row[2] for row in connection.execute("PRAGMA table_info(tasks)")}
+        values = ", ".join("'[]'" if kinds[name] == "TEXT" else "1" for name in needed)
+        numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT :tasks)"
+        insert = f"INSERT INTO tasks (id, {', '.join(needed)}) {numbers} SELECT 'task_' || i, {values} FROM n"
+        connection.execute(insert, {"tasks": tasks})
+        connection.execute("PRAGMA journal_mode = DELETE")
+    return tasks
+
+
+WRITER = """
+import asyncio, sys
+from mcp_server.app import desk_on
+from mcp_server.domain.task_spec import TaskSpec
+from mcp_server.persistence.database import Database
+from mcp_server.services.context import SYSTEM_CALL
+
+async def main():
+    desk = desk_on(await Database.open(sys.argv[1]))
+    print("ready", flush=True)
+    while True:
+        await asyncio.gather(*(desk.tasks.create(SYSTEM_CALL, [TaskSpec(title="t")] * 5) for _ in range(8)))
+
+asyncio.run(main())
+"""
+
+
+def test_backups_made_while_two_processes_write_are_each_of_one_moment(tmp_path: Path):
+    source = tmp_path / "desk.db"
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, f"sqlite:///{source}"], stdout=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    try:
+        for writer in writers:
+            assert writer.stdout is not None and writer.stdout.readline() == b"ready\n"
+        seen = [0]
+        while len(seen) < 6:
+            copied = back_up(source, tmp_path / "copy.db", force=True)
+            assert copied.rows["tasks"] == copied.rows["events"]  # each was created by one event, and nothing else
+            seen += [copied.rows["tasks"]] if copied.rows["tasks"] > seen[-1] else []
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.communicate()
