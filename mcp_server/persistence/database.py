@@ -192,7 +192,7 @@ class Database:
         self._watchdog = self._loop.call_later(WATCH_EVERY_SECONDS, self._watch) if again else None
 
     async def _events_after(self, position: Position, limit: int) -> list[Row]:
-        return await self.fetch_all("events_after", xid=position.xid, seq=position.seq, limit=limit)
+        return await self.fetch_all("changes_after", xid=position.xid, seq=position.seq, limit=limit)
 
     def _committed(self, events_appended: int) -> None:
         self.feed.wake()

@@ -1,8 +1,14 @@
-"""From events to the resources they change: what a subscriber is told about."""
+"""From events to the resources they change, and to the streams that asked to be told."""
 
-from collections.abc import Iterable, Mapping
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote
+
+from mcp_server.services.ports import Feed
+
+LISTEN_SECONDS = 3600.0
 
 EVENTS_URI = "ops://events"
 
@@ -35,3 +41,116 @@ def _uris(aggregate_type: str, aggregate_id: str) -> set[str]:
             return {f"ops://state/{aggregate_id}"}
         case _:
             return set()
+
+
+class Stream:
+    """What one subscriber has been told to fetch anew and not yet heard: each URI and task once, however slow it is."""
+
+    def __init__(self) -> None:
+        self.uris: set[str] = set()
+        self.task_ids: set[str] = set()
+        self._woken = asyncio.Event()
+
+    def tell(self, uris: Iterable[str] = (), task_ids: Iterable[str] = ()) -> None:
+        """Remember what changed."""
+        self.uris.update(uris)
+        self.task_ids.update(task_ids)
+        self._woken.set()
+
+    async def wait(self) -> tuple[list[str], list[str]]:
+        """The URIs and task ids that changed since this was last asked; waits until there are any."""
+        await self._woken.wait()
+        self._woken.clear()
+        uris, task_ids = sorted(self.uris), sorted(self.task_ids)
+        self.uris, self.task_ids = set(), set()
+        return uris, task_ids
+
+
+class ChangeHub:
+    """One listener for all streams: an event is looked at once, however many subscribers there are."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self._by_uri: dict[str, dict[Stream, set[str]]] = {}
+        self._by_task: dict[str, set[Stream]] = {}
+        self._pump: asyncio.Task[None] | None = None
+        self._listening = asyncio.Event()
+        self._streams = 0
+
+    @contextlib.asynccontextmanager
+    async def stream(self) -> AsyncGenerator[Stream]:
+        """A stream that misses nothing committed after this is entered."""
+        self._streams += 1
+        stream = Stream()
+        try:
+            if self._pump is None or self._pump.done():
+                listening = asyncio.Event()
+                self._pump = asyncio.create_task(self._run(listening), name="changes")
+                self._listening = listening
+            await _ready(self._listening, self._pump)
+            yield stream
+        finally:
+            self._streams -= 1
+            self._forget(stream)
+            if self._streams == 0 and self._pump is not None:
+                self._pump.cancel()
+                self._pump = None
+
+    def watch(self, stream: Stream, uri: str) -> None:
+        """Tell the stream when the resource changes."""
+        self._by_uri.setdefault(plain(uri), {}).setdefault(stream, set()).add(uri)
+
+    def watch_task(self, stream: Stream, task_id: str) -> None:
+        """Tell the stream when the task changes."""
+        self._by_task.setdefault(task_id, set()).add(stream)
+
+    def unwatch(self, stream: Stream, uri: str) -> None:
+        """Tell the stream no more of the resource; one it was never told of is no mistake."""
+        self._by_uri.get(plain(uri), {}).get(stream, set()).discard(uri)
+
+    def _forget(self, stream: Stream) -> None:
+        for streams in list(self._by_uri.values()):
+            streams.pop(stream, None)
+        self._by_uri = {uri: streams for uri, streams in self._by_uri.items() if streams}
+        for watching in self._by_task.values():
+            watching.discard(stream)
+        self._by_task = {task_id: watching for task_id, watching in self._by_task.items() if watching}
+
+    async def _run(self, listening: asyncio.Event) -> None:
+        async with self._feed.listen() as listener:
+            listening.set()
+            while True:
+                events = await listener.wait(LISTEN_SECONDS)
+                if listener.take_overflow():
+                    self._tell_all()
+                else:
+                    self._tell(events)
+
+    def _tell(self, events: Iterable[Mapping[str, Any]]) -> None:
+        for uri in changed_uris(events):
+            for stream, uris in self._by_uri.get(uri, {}).items():
+                if uris:
+                    stream.tell(uris=uris)
+        for task_id in {event["aggregate_id"] for event in events} & self._by_task.keys():
+            for stream in self._by_task[task_id]:
+                stream.tell(task_ids=(task_id,))
+
+    def _tell_all(self) -> None:
+        """Events were dropped: everything may have changed."""
+        for streams in self._by_uri.values():
+            for stream, uris in streams.items():
+                stream.tell(uris=uris)
+        for task_id, watching in self._by_task.items():
+            for stream in watching:
+                stream.tell(task_ids=(task_id,))
+
+
+async def _ready(listening: asyncio.Event, pump: asyncio.Task[None]) -> None:
+    """Until the pump listens, or has failed: then what it failed of is raised."""
+    waiting = asyncio.create_task(listening.wait())
+    try:
+        await asyncio.wait((waiting, pump), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+    if pump.done() and not pump.cancelled():
+        pump.result()

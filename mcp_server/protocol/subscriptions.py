@@ -1,8 +1,8 @@
 """Telling clients of changes, whichever process made them: `subscriptions/listen` on 2026-07-28, and
 `resources/subscribe` before it.
 
-Each stream has a listener of its own on the event feed, which drops what a client does not read. A burst of changes to
-one resource is told once.
+One listener serves all streams; what a client does not read in time is told once when it does, however often it
+changed.
 """
 
 import asyncio
@@ -16,18 +16,17 @@ from mcp.shared.exceptions import MCPError
 from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
 from mcp_types import INTERNAL_ERROR, INVALID_REQUEST
 
-from mcp_server.protocol.changes import changed_uris, plain
+from mcp_server.protocol.changes import ChangeHub, Stream
 from mcp_server.protocol.resource_reads import ResourceReads
 from mcp_server.protocol.seam import RequestContext, Seam
 from mcp_server.protocol.task_handles import TaskHandles
 from mcp_server.services.desk import Desk
-from mcp_server.services.ports import Listener, Row
 
-COALESCE_SECONDS = 0.02
-"""How long a stream rests between two rounds, so that a burst becomes one notification for each resource."""
+COALESCE_SECONDS = 0.1
+"""How long a stream rests after a round, so that a burst becomes one notification for each resource. The first change
+after a rest is told at once."""
 
 STREAMS_MAX = 1024
-LISTEN_SECONDS = 3600.0
 
 
 class TaskNotificationParams(types.NotificationParams):
@@ -51,8 +50,9 @@ class Subscriptions:
         self._seam = seam
         self._reads = reads
         self._handles = handles
+        self._hub = ChangeHub(desk.changes)
         self._streams = 0
-        self._legacy: dict[Connection, set[str]] = {}
+        self._legacy: dict[Connection, Stream] = {}
 
     async def listen(
         self, ctx: RequestContext, params: types.SubscriptionsListenRequestParams
@@ -66,9 +66,13 @@ class Subscriptions:
         uris, task_ids = await self._wanted(ctx, params.notifications)
         self._streams += 1
         try:
-            async with self._desk.changes.listen() as listener:
+            async with self._hub.stream() as stream:
+                for uri in uris:
+                    self._hub.watch(stream, uri)
+                for task_id in task_ids:
+                    self._hub.watch_task(stream, task_id)
                 await self._acknowledge(ctx, uris, task_ids, meta)
-                await self._serve(ctx, listener, uris, task_ids, meta)
+                await self._serve(ctx, stream, meta)
         finally:
             self._streams -= 1
         return types.SubscriptionsListenResult(_meta=meta)
@@ -79,26 +83,24 @@ class Subscriptions:
         self._reads.require(ctx, uri)
         connection = _connection(ctx)
         if connection not in self._legacy:
-            self._legacy[connection] = set()
-            listening = asyncio.Event()
-            pump = asyncio.create_task(self._pump(connection, listening), name="legacy-subscriptions")
+            # The stream lives as long as its connection.
+            stream = await connection.exit_stack.enter_async_context(self._hub.stream())
+            self._legacy[connection] = stream
+            pump = asyncio.create_task(self._pump(connection, stream), name="legacy-subscriptions")
 
             def stop() -> None:
                 self._legacy.pop(connection, None)
                 pump.cancel()
 
             connection.exit_stack.callback(stop)
-            try:
-                await _ready(listening, pump)  # a change made right after the answer must not be missed
-            except BaseException:
-                stop()
-                raise
-        self._legacy.setdefault(connection, set()).add(uri)
+        self._hub.watch(self._legacy[connection], uri)
         return types.EmptyResult()
 
     async def unsubscribe(self, ctx: RequestContext, params: types.UnsubscribeRequestParams) -> types.EmptyResult:
         """End a subscription; one that does not exist is no mistake."""
-        self._legacy.get(_connection(ctx), set()).discard(str(params.uri))
+        stream = self._legacy.get(_connection(ctx))
+        if stream is not None:
+            self._hub.unwatch(stream, str(params.uri))
         return types.EmptyResult()
 
     async def _wanted(self, ctx: RequestContext, asked: types.SubscriptionFilter) -> tuple[set[str], set[str]]:
@@ -118,51 +120,29 @@ class Subscriptions:
             types.SubscriptionsAcknowledgedNotification(params=params), related_request_id=ctx.request_id
         )
 
-    async def _serve(
-        self, ctx: RequestContext, listener: Listener, uris: set[str], task_ids: set[str], meta: dict[str, Any]
-    ) -> None:
+    async def _serve(self, ctx: RequestContext, stream: Stream, meta: dict[str, Any]) -> None:
         while True:
-            events = await listener.wait(LISTEN_SECONDS)
-            for uri in sorted(_changed(listener, events, uris)):
+            uris, task_ids = await stream.wait()
+            for uri in uris:
                 updated = types.ResourceUpdatedNotificationParams(uri=uri, _meta=meta)
                 await ctx.session.send_notification(
                     types.ResourceUpdatedNotification(params=updated), related_request_id=ctx.request_id
                 )
-            for task_id in sorted({event["aggregate_id"] for event in events} & task_ids):
+            for task_id in task_ids:
                 shown = await self._handles.shown(ctx, task_id)
                 told = TaskNotification(params=TaskNotificationParams.model_validate(shown | {"_meta": meta}))
                 # The SDK's type lists the core's notifications only; an extension's are sent the same way.
                 await ctx.session.send_notification(cast("Any", told), related_request_id=ctx.request_id)
             await anyio.sleep(COALESCE_SECONDS)
 
-    async def _pump(self, connection: Connection, listening: asyncio.Event) -> None:
+    @staticmethod
+    async def _pump(connection: Connection, stream: Stream) -> None:
         """Tell one earlier client of changes, until its connection ends."""
-        async with self._desk.changes.listen() as listener:
-            listening.set()
-            while True:
-                events = await listener.wait(LISTEN_SECONDS)
-                for uri in sorted(_changed(listener, events, self._legacy.get(connection, set()))):
-                    await connection.notify("notifications/resources/updated", {"uri": uri})
-                await asyncio.sleep(COALESCE_SECONDS)
-
-
-async def _ready(listening: asyncio.Event, pump: asyncio.Task[None]) -> None:
-    """Until the pump listens, or has failed: then what it failed of is raised."""
-    waiting = asyncio.create_task(listening.wait())
-    try:
-        await asyncio.wait((waiting, pump), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        waiting.cancel()
-    if pump.done() and not pump.cancelled():
-        pump.result()
-
-
-def _changed(listener: Listener, events: list[Row], uris: set[str]) -> set[str]:
-    """Which of the subscribed resources changed: all of them, to be safe, where some events were dropped."""
-    if listener.take_overflow():
-        return set(uris)
-    changed = changed_uris(events)
-    return {uri for uri in uris if plain(uri) in changed}
+        while True:
+            uris, _ = await stream.wait()
+            for uri in uris:
+                await connection.notify("notifications/resources/updated", {"uri": uri})
+            await asyncio.sleep(COALESCE_SECONDS)
 
 
 def _connection(ctx: RequestContext) -> Connection:
