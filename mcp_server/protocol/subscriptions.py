@@ -53,6 +53,7 @@ class Subscriptions:
         self._hub = ChangeHub(desk.changes)
         self._streams = 0
         self._legacy: dict[Connection, Stream] = {}
+        self._opening = asyncio.Lock()
 
     async def listen(
         self, ctx: RequestContext, params: types.SubscriptionsListenRequestParams
@@ -81,20 +82,24 @@ class Subscriptions:
         """Subscribe an earlier client's connection to one resource."""
         uri = str(params.uri)
         self._reads.require(ctx, uri)
-        connection = _connection(ctx)
-        if connection not in self._legacy:
-            # The stream lives as long as its connection.
-            stream = await connection.exit_stack.enter_async_context(self._hub.stream())
-            self._legacy[connection] = stream
-            pump = asyncio.create_task(self._pump(connection, stream), name="legacy-subscriptions")
-
-            def stop() -> None:
-                self._legacy.pop(connection, None)
-                pump.cancel()
-
-            connection.exit_stack.callback(stop)
-        self._hub.watch(self._legacy[connection], uri)
+        self._hub.watch(await self._legacy_stream(_connection(ctx)), uri)
         return types.EmptyResult()
+
+    async def _legacy_stream(self, connection: Connection) -> Stream:
+        """The one stream of an earlier client's connection, which lives as long as the connection."""
+        async with self._opening:  # two requests of one client may come at the same time
+            stream = self._legacy.get(connection)
+            if stream is None:
+                stream = await connection.exit_stack.enter_async_context(self._hub.stream())
+                self._legacy[connection] = stream
+                pump = asyncio.create_task(self._pump(connection, stream), name="legacy-subscriptions")
+
+                def stop() -> None:
+                    self._legacy.pop(connection, None)
+                    pump.cancel()
+
+                connection.exit_stack.callback(stop)
+            return stream
 
     async def unsubscribe(self, ctx: RequestContext, params: types.UnsubscribeRequestParams) -> types.EmptyResult:
         """End a subscription; one that does not exist is no mistake."""

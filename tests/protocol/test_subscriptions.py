@@ -146,6 +146,17 @@ async def test_one_who_unsubscribed_hears_nothing_more(tmp_path: Path):
         assert await mine.next() == "ops://state/n/b"
 
 
+async def test_subscribing_to_many_at_once_opens_one_stream(tmp_path: Path):
+    async with opened(tmp_path) as app, Subscriber(app, "legacy") as mine:
+        keys = [f"k{number}" for number in range(20)]
+        await asyncio.gather(*(mine.client.subscribe_resource(f"ops://state/n/{key}") for key in keys))
+        await asyncio.gather(*(write(app, key, 1) for key in keys))
+        assert sorted([await mine.next() for _ in keys]) == sorted(f"ops://state/n/{key}" for key in keys)
+        await write(app, "k0", 2)
+        assert await mine.next() == "ops://state/n/k0"
+        assert mine.updated.empty()
+
+
 async def test_only_resources_that_exist_and_may_be_read_are_taken_up(tmp_path: Path):
     async with opened(tmp_path, toolsets=["state"]) as app, Subscriber(app, "auto") as mine:
         assert await mine.subscribe("ops://state/n/k", "ops://tasks", "other://x") == ["ops://state/n/k"]
