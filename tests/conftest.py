@@ -9,9 +9,14 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from mcp_server.persistence.postgres_backend import PostgresBackend
 from tests.world import World, open_world
+
+# A busy machine must not decide a test: neither an example nor its making has a time limit.
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")
 
 _TEMPLATE = "datamcp_template"
 
