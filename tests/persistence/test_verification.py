@@ -41,7 +41,7 @@ async def test_a_whole_database_is_found_whole(url: str):
     assert {"documents", "replay"} <= {finding.name for finding in (*inspect_database(url), replay_database(url))}
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 async def test_a_flipped_byte_is_reported_or_changes_nothing_that_can_be_read(
     sqlite_url: str, tmp_path: Path, seed: int
 ):
@@ -49,7 +49,7 @@ async def test_a_flipped_byte_is_reported_or_changes_nothing_that_can_be_read(
     original = facts(await exported(sqlite_url))
     chance, copy = random.Random(seed), tmp_path / "flipped.db"
     reported = 0
-    for _ in range(25):
+    for _ in range(10):
         flipped = bytearray(whole)
         flipped[chance.randrange(len(flipped))] ^= 1 << chance.randrange(8)
         copy.write_bytes(flipped)
