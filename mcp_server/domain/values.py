@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Annotated, Any, Self, cast
+from typing import Annotated, Any, Self, TypeVar, cast
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
@@ -35,8 +35,21 @@ Seconds = Annotated[float, Field(gt=0, le=10 * 365 * 86_400, allow_inf_nan=False
 Time = AwareDatetime
 
 
+M = TypeVar("M", bound=BaseModel)
 _set = object.__setattr__
-_NONE_SET: set[str] = set()
+
+
+def adopted(model: type[M], fields: dict[str, Any]) -> M:
+    """An instance that takes over a dict of right values, unchecked; every field must be there.
+
+    Ten times as fast as `model_construct`, which looks for defaults.
+    """
+    new = model.__new__(model)
+    _set(new, "__dict__", fields)
+    _set(new, "__pydantic_fields_set__", set())
+    _set(new, "__pydantic_extra__", None)
+    _set(new, "__pydantic_private__", None)
+    return new
 
 
 class Frozen(BaseModel):
@@ -48,14 +61,9 @@ class Frozen(BaseModel):
     def trusted(cls, fields: dict[str, Any]) -> Self:
         """An instance from values that are known to be right, such as a stored row; all fields must be there.
 
-        The dict becomes the instance's own. Ten times as fast as `model_construct`, which looks for defaults.
+        The dict becomes the instance's own.
         """
-        new = cls.__new__(cls)
-        _set(new, "__dict__", fields)
-        _set(new, "__pydantic_fields_set__", _NONE_SET)
-        _set(new, "__pydantic_extra__", None)
-        _set(new, "__pydantic_private__", None)
-        return new
+        return adopted(cls, fields)
 
     def evolved(self, changes: Mapping[str, Any]) -> Self:
         """The same with some fields changed to values that are known to be right."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from mcp_server.domain.agents import AgentSpec
 from mcp_server.domain.events import Event, Origin
 from mcp_server.domain.task_rules import TERMINAL
 from mcp_server.domain.task_spec import SYSTEM_WORKER
@@ -26,7 +25,7 @@ _DIFFERENCES_MAX = 20
 _JSON = frozenset(
     ("input", "required_capabilities", "depends_on", "tags", "progress", "result", "error", "usage", "schedule")
 )
-_AGENT_JSON = frozenset(AgentSpec.model_fields) & {"capabilities", "tags", "budget"} | {"skills"}
+_AGENT_JSON = frozenset(("capabilities", "skills", "tags", "budget"))
 _EVENTS = {
     "sqlite": "SELECT at, type, aggregate_type, aggregate_id, version, actor, data FROM events ORDER BY seq",
     "postgres": "SELECT at, type, aggregate_type, aggregate_id, version, actor, data FROM events ORDER BY xid, seq",

@@ -1,7 +1,6 @@
 """Is what is stored still what was written? Damage that a database engine does not notice, and what is left when it
 does. Reads only."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from mcp_server.domain.task_spec import sha256_text
@@ -53,15 +52,11 @@ def _count(connection: Any, sql: str) -> tuple[int, bool]:
     """How many rows a query gives until it ends or fails, and whether it ended."""
     count = 0
     try:
-        for _ in _rows(connection, sql):
+        for _ in connection.execute(sql):
             count += 1
     except Exception:
         return count, False
     return count, True
-
-
-def _rows(connection: Any, sql: str) -> Iterator[Any]:
-    yield from connection.execute(sql)
 
 
 def _text(value: str | None, delta: str | None, base: str) -> str:

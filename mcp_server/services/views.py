@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model
 from mcp_server.domain.agents import derive_status
 from mcp_server.domain.schedules import ScheduleSpec
 from mcp_server.domain.task_spec import MAX_ATTEMPTS_DEFAULT, PRIORITY_NAMES
-from mcp_server.domain.values import Micros, iso, iso_or_none
+from mcp_server.domain.values import Micros, adopted, iso, iso_or_none
 from mcp_server.services.ports import Row
 
 FIRINGS_SHOWN = 5
@@ -22,22 +22,13 @@ class View(BaseModel):
 
     @classmethod
     def of(cls, **fields: Any) -> Self:
-        """A view of values that are known to be right. Ten times as fast as `model_construct`."""
+        """A view of values that are known to be right."""
         return cls.holding(_template(cls) | fields)
 
     @classmethod
     def holding(cls, fields: dict[str, Any]) -> Self:
         """`of`, for a dict that names every field in the order in which it is declared."""
-        new = cls.__new__(cls)
-        _set(new, "__dict__", fields)
-        _set(new, "__pydantic_fields_set__", _NONE_SET)
-        _set(new, "__pydantic_extra__", None)
-        _set(new, "__pydantic_private__", None)
-        return new
-
-
-_set = object.__setattr__
-_NONE_SET: set[str] = set()
+        return adopted(cls, fields)
 
 
 @cache
