@@ -19,7 +19,7 @@ from mcp_server.config import Settings
 from mcp_server.domain.users import Actor
 from mcp_server.domain.values import Micros
 from mcp_server.observability.metrics import Metrics, NoMetrics, PrometheusMetrics
-from mcp_server.persistence import agents, claiming, event_log, locks, state, task_timers, tasks
+from mcp_server.persistence import agents, claiming, event_log, event_retention, locks, state, task_timers, tasks
 from mcp_server.persistence.database import Database
 from mcp_server.protocol.identity import Callers, FileTokens
 from mcp_server.protocol.seam import Seam
@@ -32,6 +32,7 @@ from mcp_server.runtime.system_worker import SystemWorker
 from mcp_server.runtime.timers import run_retention, run_timer
 from mcp_server.services.context import Context
 from mcp_server.services.desk import Desk, make_desk
+from mcp_server.services.retention import Keep
 from tools.spec import AnyTool
 
 log = structlog.stdlib.get_logger("datamcp")
@@ -72,6 +73,7 @@ def desk_on(database: Database, *, clock: Any = system_clock, ids: Any = new_id,
         state=state,
         locks=locks,
         log=event_log,
+        thinning=event_retention,
     )
 
 
@@ -110,10 +112,11 @@ async def open_app(
 @contextlib.asynccontextmanager
 async def background(desk: Desk, settings: Settings) -> AsyncGenerator[None]:
     """What runs beside requests: the timer, the retention and the worker for system tasks."""
-    handlers = system_handlers(desk, retention_days=settings.retention_days)
+    keep = Keep(settings.retention_days, settings.event_retention_days)
+    handlers = system_handlers(desk, keep)
     running = [
         asyncio.create_task(run_timer(desk.housekeeping), name="timer"),
-        asyncio.create_task(run_retention(desk.housekeeping, settings.retention_days), name="retention"),
+        asyncio.create_task(run_retention(desk.retention, keep), name="retention"),
         asyncio.create_task(SystemWorker(desk, handlers).run(), name="system-worker"),
     ]
     try:

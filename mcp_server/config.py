@@ -38,6 +38,9 @@ class Settings(BaseSettings):
     retention_days: float = Field(
         default=30.0, gt=0, le=36_500, description="Days until finished tasks leave the hot tables"
     )
+    event_retention_days: float = Field(
+        default=90.0, gt=0, le=36_500, description="Days until old events are replaced by snapshots"
+    )
     metrics_port: int | None = Field(default=None, ge=0, le=65535, description="Serve Prometheus metrics on loopback")
 
     @field_validator("toolsets", "exclude_tools", "allowed_hosts", mode="before")

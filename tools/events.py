@@ -18,6 +18,7 @@ class ReadArguments(Waiting):
     actor: str | None = None
     correlation_id: str | None = None
     newest_first: bool = False
+    led_to: int | None = Field(default=None, ge=1, description="Instead: the chain that led to the event of this seq")
     limit: int = Field(default=20, ge=1, le=100)
 
 
@@ -25,11 +26,13 @@ class ReadResult(Result):
     """Events, and the cursor from which to go on."""
 
     events: list[EventView]
-    cursor: str
+    cursor: str | None = None
 
 
 async def read(desk: Desk, call: Call, args: ReadArguments) -> ReadResult:
-    """Events after a cursor."""
+    """Events after a cursor, or the chain that led to one."""
+    if args.led_to is not None:
+        return ReadResult.model_construct(events=await desk.events.led_to(call, args.led_to, args.limit), cursor=None)
     events, cursor = await desk.events.read(
         call,
         after=args.after,
@@ -55,6 +58,8 @@ TOOLS = (
         arguments=ReadArguments,
         result=ReadResult,
         run=read,
-        say=lambda r: f"{listed(len(r.events), 'event', None)} Go on with after='{r.cursor}'.",
+        say=lambda r: (
+            f"{listed(len(r.events), 'event', None)} " + ("" if r.cursor is None else f"Go on with after='{r.cursor}'.")
+        ),
     ),
 )

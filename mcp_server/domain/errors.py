@@ -10,6 +10,7 @@
     ├── IdempotencyConflict idempotency_conflict
     ├── ValidationFailed    validation
     ├── LimitExceeded       limit_exceeded
+    ├── CursorExpired       cursor_expired
     ├── Busy                busy
     └── Unavailable         unavailable
 
@@ -89,6 +90,12 @@ class LimitExceeded(OpsError):
     """Larger or more than the limit."""
 
     code = "limit_exceeded"
+
+
+class CursorExpired(OpsError):
+    """What came after the cursor is no longer kept."""
+
+    code = "cursor_expired"
 
 
 class Busy(OpsError):

@@ -2,8 +2,8 @@
 so that a row is the fold of its aggregate's events."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,10 @@ class Origin:
     actor: str
     correlation_id: str
     causation_seq: int | None = None
+
+    def caused_by(self, seq: int) -> Self:
+        """The origin of what an event brings about."""
+        return replace(self, causation_seq=seq)
 
 
 @dataclass(frozen=True, slots=True)

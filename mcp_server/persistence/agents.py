@@ -50,15 +50,14 @@ def register(
     return agent.id, known, row is None
 
 
-def control(tx: Transaction, origin: Origin, agent_id: str, action: AgentAction, reason: str | None) -> Agent:
-    """Move an agent through its lifecycle. Handing its tasks back is the caller's next step."""
-    agent, event = load_agent(tx, agent_id).moved(action, reason, origin.at)
+def control(tx: Transaction, origin: Origin, agent_id: str, action: AgentAction, reason: str | None) -> int:
+    """Move an agent through its lifecycle. Handing its tasks back is the caller's next step; returned is the event
+    that brings it about."""
+    _, event = load_agent(tx, agent_id).moved(action, reason, origin.at)
     if action == "delete":
         tx.run("agent_delete", id=agent_id)
-        tx.append(origin, event)
-    else:
-        tx.record(origin, event)
-    return agent
+        return tx.append(origin, event)
+    return tx.record(origin, event)
 
 
 def load_agent(tx: Transaction, agent_id: str) -> Agent:
@@ -117,8 +116,8 @@ def mark_lost(tx: Transaction, origin: Origin) -> int:
     they own by their id are free at once."""
     rows = tx.all("silent_instances", before=origin.at - INSTANCE_ALIVE_FOR, limit=_BATCH)
     for row in rows:
-        tx.record(origin, Instance.trusted(row).lost(origin.at))
-        abandon(tx, origin, row["id"])
+        cause = tx.record(origin, Instance.trusted(row).lost(origin.at))
+        abandon(tx, origin.caused_by(cause), row["id"])
     return len(rows)
 
 

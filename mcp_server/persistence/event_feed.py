@@ -11,7 +11,7 @@ import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Protocol
 
-from mcp_server.persistence.event_log import Position
+from mcp_server.persistence.event_log import SNAPSHOT, Position
 from mcp_server.persistence.transaction import Row
 
 READ_AT_ONCE = 500
@@ -59,7 +59,11 @@ class Listener:
 
     def offer(self, events: list[Row]) -> None:
         """Hand over new events. One that never takes them loses the oldest, and costs nobody else."""
-        mine = [event for event in events if not self._types or event["aggregate_type"] in self._types]
+        mine = [
+            event
+            for event in events
+            if (not self._types or event["aggregate_type"] in self._types) and not event["type"].endswith(SNAPSHOT)
+        ]
         if not mine:
             return
         self._events.extend(mine)

@@ -10,6 +10,17 @@ from mcp_server.domain.errors import ValidationFailed
 from mcp_server.persistence.transaction import Row
 
 _BIGGEST = 2**63 - 1
+SNAPSHOT = ".snapshot"
+"""How the types of events end that hold a whole row; see `event_retention`."""
+
+JSON_COLUMNS: dict[str, frozenset[str]] = {
+    "task": frozenset(
+        ("input", "required_capabilities", "depends_on", "tags", "progress", "result", "error", "usage", "schedule")
+    ),
+    "agent": frozenset(("capabilities", "skills", "tags", "budget")),
+    "document": frozenset(("tags",)),
+}
+"""By aggregate type, the columns that hold JSON text; in an event they stand as what they are."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -29,6 +40,7 @@ class Position:
         return Position(xid=row["xid"], seq=row["seq"])
 
 
+place_of = Position.of
 START = Position(0, 0)
 END = Position(_BIGGEST, _BIGGEST)
 

@@ -36,7 +36,8 @@ class PostgresTransaction(Transaction):
             records = [
                 dict(zip(EVENT_COLUMNS, values, strict=True), seq=number) for number, values in enumerate(self._events)
             ]
-            self._connection.execute(_APPEND_MANY, [to_json(records).decode()])
+            linked = any((values[_CAUSE] or 0) < 0 for values in self._events)
+            self._connection.execute(_APPEND_LINKED if linked else _APPEND_MANY, [to_json(records).decode()])
             self._events = []
 
     def _execute(self, statement: str, parameters: dict[str, Any]) -> Cursor:
@@ -49,8 +50,9 @@ class PostgresTransaction(Transaction):
         self._changed.add(values[-1])
         self._rows.setdefault((table, columns, new), []).append(values)
 
-    def _write_event(self, values: tuple[Any, ...]) -> None:
+    def _write_event(self, values: tuple[Any, ...]) -> int:
         self._events.append(values)
+        return -len(self._events)
 
     def _flush_rows(self) -> None:
         for (table, columns, new), rows in self._rows.items():
@@ -84,3 +86,17 @@ def _records(table: str) -> str:
 
 # The number of each record only puts them in order; the log gives out its own.
 _APPEND_MANY = f"{_insert_many('events', EVENT_COLUMNS)} ORDER BY r.seq"
+
+_CAUSE = EVENT_COLUMNS.index("causation_seq")
+# Where an event was brought about by one of the same transaction, `causation_seq` is -1 for the first, -2 for the
+# second, and so on: the numbers that the log gives out are put in their place.
+_LINKED = ", ".join(
+    "COALESCE(c.number, g.causation_seq)" if name == "causation_seq" else f"g.{name}" for name in EVENT_COLUMNS
+)
+_APPEND_LINKED = f"""
+WITH given AS MATERIALIZED (
+  SELECT nextval(pg_get_serial_sequence('events', 'seq')) AS number, r.*
+  FROM (SELECT * FROM {_records("events")} ORDER BY r.seq) AS r)
+INSERT INTO events (seq, {", ".join(EVENT_COLUMNS)}) OVERRIDING SYSTEM VALUE
+SELECT g.number, {_LINKED} FROM given AS g LEFT JOIN given AS c ON c.seq = -1 - g.causation_seq
+"""  # noqa: S608

@@ -6,8 +6,9 @@ version and its event share (its value and note stand with the version; the even
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,20 +17,17 @@ from mcp_server.domain.task_rules import TERMINAL
 from mcp_server.domain.task_spec import SYSTEM_WORKER
 from mcp_server.domain.values import RawJson, dump_json, iso
 from mcp_server.persistence.database import Backend, make_backend
+from mcp_server.persistence.event_log import JSON_COLUMNS, SNAPSHOT
+from mcp_server.persistence.event_retention import versions_digest
 from mcp_server.persistence.sqlite_backend import SqliteBackend
 from mcp_server.persistence.transaction import Transaction
 from mcp_server.persistence.transfer import snapshot
 
 _AT_ONCE = 500
 _DIFFERENCES_MAX = 20
-_JSON = frozenset(
-    ("input", "required_capabilities", "depends_on", "tags", "progress", "result", "error", "usage", "schedule")
-)
-_AGENT_JSON = frozenset(("capabilities", "skills", "tags", "budget"))
-_EVENTS = {
-    "sqlite": "SELECT at, type, aggregate_type, aggregate_id, version, actor, data FROM events ORDER BY seq",
-    "postgres": "SELECT at, type, aggregate_type, aggregate_id, version, actor, data FROM events ORDER BY xid, seq",
-}
+# By number, also on PostgreSQL: a transaction numbers its events at its end, when it holds all its locks, so that of
+# two that changed the same thing the later one has the higher numbers.
+_EVENTS = "SELECT at, type, aggregate_type, aggregate_id, version, actor, data FROM events ORDER BY seq"
 _COMPARED = {
     "agents": "SELECT * FROM agents ORDER BY id",
     "instances": "SELECT id, agent_id, label, host, pid, started_at, lost_at, version FROM instances ORDER BY id",
@@ -68,7 +66,7 @@ def replay(url: str) -> Replayed:
         fresh.prepare()
         try:
             with snapshot(backend) as original:
-                events = _rebuild(fresh, _fetched(original, _EVENTS[backend.engine]))
+                events = _rebuild(fresh, _fetched(original, _EVENTS))
                 with snapshot(fresh) as rebuilt:
                     return _compared(events, original, rebuilt)
         except Exception as error:
@@ -80,10 +78,13 @@ def _rebuild(fresh: Backend, rows: Iterator[tuple[Any, ...]]) -> int:
     count = 0
     try:
         tx = session.begin()
+        tx.run("replayed_references_later")
         for at, type_, aggregate, id_, version, actor, data in rows:
             event = Event(type_, aggregate, id_, version, json.loads(data))
-            _HANDLERS[aggregate](tx, Origin(at, actor, "replay"), event)
+            handlers = _SNAPSHOTS if type_.endswith(SNAPSHOT) else _HANDLERS
+            handlers[aggregate](tx, Origin(at, actor, "replay"), event)
             count += 1
+        tx.run("replayed_orphans_clear")
         session.commit()
     except BaseException:
         session.rollback()
@@ -93,7 +94,8 @@ def _rebuild(fresh: Backend, rows: Iterator[tuple[Any, ...]]) -> int:
     return count
 
 
-def _record(tx: Transaction, origin: Origin, event: Event, json_columns: frozenset[str], *, creates: bool) -> None:
+def _record(tx: Transaction, origin: Origin, event: Event, *, creates: bool) -> None:
+    json_columns = JSON_COLUMNS.get(event.aggregate_type, frozenset())
     data = {name: _stored(name, value) if name in json_columns else value for name, value in event.data.items()}
     known = Event(event.type, event.aggregate_type, event.aggregate_id, event.version, data, creates=creates)
     tx.record(origin, known)
@@ -110,16 +112,18 @@ def _agent(tx: Transaction, origin: Origin, event: Event) -> None:
     row = tx.one("agent_for_update", id=event.aggregate_id)
     if event.type == "agent.deleted":
         tx.run("agent_delete", id=event.aggregate_id)
-    elif row is None or event.version > row["version"]:  # a budget's warning is an event that changes no column
-        _record(tx, origin, event, _AGENT_JSON, creates=row is None)
+    elif row is None and "created_at" in event.data:
+        _record(tx, origin, event, creates=True)
+    elif row is not None and event.version > row["version"]:  # a budget's warning is an event that changes no column
+        _record(tx, origin, event, creates=False)
 
 
 def _instance(tx: Transaction, origin: Origin, event: Event) -> None:
-    _record(tx, origin, event, frozenset(), creates=event.type == "instance.introduced")
+    _record(tx, origin, event, creates=event.type == "instance.introduced")
 
 
 def _document(tx: Transaction, origin: Origin, event: Event) -> None:
-    _record(tx, origin, event, frozenset({"tags"}), creates="created_at" in event.data)
+    _record(tx, origin, event, creates="created_at" in event.data)
     if "sha256" in event.data:
         facts = {name: event.data[name] for name in ("sha256", "bytes", "author")}
         key = {"document_id": event.aggregate_id, "version": event.version, "at": event.data["updated_at"]}
@@ -128,7 +132,9 @@ def _document(tx: Transaction, origin: Origin, event: Event) -> None:
 
 def _task(tx: Transaction, origin: Origin, event: Event) -> None:
     before = tx.one("task_for_update", id=event.aggregate_id)
-    _record(tx, origin, event, _JSON, creates=before is None)
+    if before is None and "created_at" not in event.data:
+        return  # a schedule whose snapshot follows
+    _record(tx, origin, event, creates=before is None)
     task = tx.one("task_for_update", id=event.aggregate_id) or {}
     if before is None:
         _born(tx, task)
@@ -139,6 +145,16 @@ def _task(tx: Transaction, origin: Origin, event: Event) -> None:
 
 
 def _born(tx: Transaction, task: dict[str, Any]) -> None:
+    _queue(tx, task)
+    for parent_id in json.loads(task["depends_on"]):
+        # A task that was archived since has no history before its snapshot, and nothing waits for it any more.
+        parent = tx.one("task_status", id=parent_id) or {"status": "completed"}
+        free = parent["status"] == "completed"
+        if not free and not (parent["status"] in TERMINAL and task["on_parent_failure"] == "run_anyway"):
+            tx.run("dependency_insert", parent_id=parent_id, task_id=task["id"])
+
+
+def _queue(tx: Transaction, task: dict[str, Any]) -> None:
     tx.run(
         "queue_insert",
         name=task["queue"],
@@ -146,11 +162,6 @@ def _born(tx: Transaction, task: dict[str, Any]) -> None:
         agent_id=SYSTEM_WORKER if task["system"] else task["agent_id"],
         capabilities=task["required_capabilities"],
     )
-    for parent_id in json.loads(task["depends_on"]):
-        parent = tx.one("task_status", id=parent_id) or {}
-        free = parent["status"] == "completed"
-        if not free and not (parent["status"] in TERMINAL and task["on_parent_failure"] == "run_anyway"):
-            tx.run("dependency_insert", parent_id=parent_id, task_id=task["id"])
 
 
 def _use(tx: Transaction, origin: Origin, agent_id: str, usage: dict[str, Any]) -> None:
@@ -192,11 +203,76 @@ _HANDLERS: dict[str, Callable[[Transaction, Origin, Event], None]] = {
 }
 
 
+def _row_snapshot(tx: Transaction, origin: Origin, event: Event) -> None:
+    """A whole row, whether or not it is known already."""
+    known = tx.one(_KNOWN[event.aggregate_type], id=event.aggregate_id)
+    _record(tx, origin, event, creates=known is None)
+
+
+_KNOWN = {
+    "agent": "agent_for_update",
+    "instance": "snapshot_of_instance",
+    "task": "task_for_update",
+    "document": "document_for_update",
+}
+
+
+def _task_snapshot(tx: Transaction, origin: Origin, event: Event) -> None:
+    _row_snapshot(tx, origin, event)
+    _queue(tx, tx.one("task_for_update", id=event.aggregate_id) or {})
+
+
+def _document_snapshot(tx: Transaction, origin: Origin, event: Event) -> None:
+    """The row, and one entry that stands for all versions up to this one; see `_versions_compared`."""
+    data = dict(event.data)
+    digest = data.pop("versions_sha256")
+    _row_snapshot(tx, origin, Event(event.type, "document", event.aggregate_id, event.version, data))
+    tx.run("replayed_versions_clear", id=event.aggregate_id)
+    tx.run(
+        "version_insert",
+        document_id=event.aggregate_id,
+        version=event.version,
+        value=None,
+        note=None,
+        **_summary(digest),
+    )
+
+
+def _summary(digest: str) -> dict[str, Any]:
+    return {"sha256": digest, "bytes": -1, "author": "", "at": 0}
+
+
+def _lock_snapshot(tx: Transaction, origin: Origin, event: Event) -> None:
+    del origin
+    tx.run("lock_token_save", name=event.aggregate_id, token=event.version)
+    tx.run("replayed_holds_clear", id=event.aggregate_id)
+    for hold in event.data["holds"]:
+        tx.run("lock_hold_insert", name=event.aggregate_id, **hold)
+
+
+def _usage_snapshot(tx: Transaction, origin: Origin, event: Event) -> None:
+    del origin
+    tx.run("replayed_usage_save", **event.data)
+
+
+_SNAPSHOTS: dict[str, Callable[[Transaction, Origin, Event], None]] = {
+    "agent": _row_snapshot,
+    "instance": _row_snapshot,
+    "task": _task_snapshot,
+    "document": _document_snapshot,
+    "lock": _lock_snapshot,
+    "usage": _usage_snapshot,
+}
+
+
 def _compared(events: int, original: Any, rebuilt: Any) -> Replayed:
     rows, differences = 0, list[str]()
     for table, sql in _COMPARED.items():
         keys = _KEYS.get(table, 1)
-        for key, theirs, ours in _paired(_dicts(original, sql), _dicts(rebuilt, sql), keys):
+        stored = _dicts(original, sql)
+        if table == "document_versions":
+            stored = _summarised(stored, dict(rebuilt.execute(_SUMMARIES).fetchall()))
+        for key, theirs, ours in _paired(stored, _dicts(rebuilt, sql), keys):
             rows += 1
             if theirs != ours and len(differences) < _DIFFERENCES_MAX:
                 differences.append(_difference(table, key, theirs, ours))
@@ -204,6 +280,18 @@ def _compared(events: int, original: Any, rebuilt: Any) -> Replayed:
 
 
 _Dicts = Iterator[dict[str, Any]]
+_SUMMARIES = "SELECT document_id, version FROM document_versions WHERE bytes = -1"
+
+
+def _summarised(rows: _Dicts, summaries: Mapping[str, int]) -> _Dicts:
+    """Versions, those of each document up to the one in `summaries` as one entry; see `_document_snapshot`."""
+    for id_, group in groupby(rows, lambda row: row["document_id"]):
+        upto = summaries.get(id_, 0)
+        versions = list(group)
+        old = [row for row in versions if row["version"] <= upto]
+        if old:
+            yield {"document_id": id_, "version": upto, **_summary(versions_digest(old))}
+        yield from versions[len(old) :]
 
 
 def _paired(left: _Dicts, right: _Dicts, keys: int) -> Iterator[tuple[tuple[Any, ...], Any, Any]]:

@@ -80,25 +80,26 @@ def load_anywhere(tx: Transaction, task_id: str) -> Task:
     return load_task(tx, task_id)
 
 
-def after_end(tx: Transaction, origin: Origin, ended: Task) -> list[str]:
-    """What a task's end does to its dependents, and theirs; the ids that were queued by it."""
+def after_end(tx: Transaction, origin: Origin, ended: Task, cause: int) -> list[str]:
+    """What a task's end, told by the event `cause`, does to its dependents, and theirs; the ids queued by it."""
     released: list[str] = []
-    pending = [ended]
+    pending = [(ended, cause)]
     while pending:
-        parent = pending.pop()
+        parent, cause = pending.pop()
         if parent.status not in TERMINAL:
             continue
         for row in _dependents(tx, parent.id):
-            child = _after_parent(tx, origin, load_task(tx, row["task_id"]), parent)
-            if child is not None and child.status == "queued":
-                released.append(child.id)
-            elif child is not None:
-                pending.append(child)
+            changed = _after_parent(tx, origin.caused_by(cause), load_task(tx, row["task_id"]), parent)
+            if changed is not None and changed[0].status == "queued":
+                released.append(changed[0].id)
+            elif changed is not None:
+                pending.append(changed)
     return released
 
 
-def _after_parent(tx: Transaction, origin: Origin, child: Task, parent: Task) -> Task | None:
-    """The dependent as its parent's end leaves it, or None where it goes on waiting for that parent's retry."""
+def _after_parent(tx: Transaction, origin: Origin, child: Task, parent: Task) -> tuple[Task, int] | None:
+    """The dependent as its parent's end leaves it and the event that says so, or None where it goes on waiting for that
+    parent's retry."""
     if parent.status == "completed" or child.on_parent_failure == "run_anyway":
         new, event = child.released(origin.at)
     elif child.on_parent_failure == "cancel" and child.status in ("pending", "paused"):
@@ -106,5 +107,4 @@ def _after_parent(tx: Transaction, origin: Origin, child: Task, parent: Task) ->
     else:
         return None
     tx.run("dependency_delete", parent_id=parent.id, task_id=child.id)
-    tx.record(origin, event)
-    return new
+    return new, tx.record(origin, event)

@@ -28,8 +28,7 @@ def settle_due(tx: Transaction, origin: Origin, jitter: float, new_id: NewId) ->
             _fire(tx, origin, task, new_id("task"))
         else:
             new, event = _settled(task, now, jitter)
-            tx.record(origin, event)
-            after_end(tx, origin, new)
+            after_end(tx, origin, new, tx.record(origin, event))
         moved += 1
     return moved
 
@@ -56,9 +55,9 @@ def _fire(tx: Transaction, origin: Origin, schedule: Task, task_id: str) -> None
     row = None if last is None else tx.one("task_status", id=last)
     unfinished = row is not None and row["status"] not in TERMINAL
     moved, event, occurrence = fire(schedule, origin.at, unfinished, task_id)
-    tx.record(origin, event)
+    cause = tx.record(origin, event)
     if occurrence is None:
         return
     created, birth = firing(moved, task_id, occurrence, origin.at)
     if tx.one("task_by_idempotency_key", key=created.idempotency_key) is None:
-        tx.record(origin, birth)
+        tx.record(origin.caused_by(cause), birth)

@@ -82,12 +82,12 @@ def finish(tx: Transaction, origin: Origin, command: Finish) -> FinishOutcome:
         new, event = task.completed(command.lease_token, command.result, command.usage, digest, origin.at)
     else:
         new, event = task.failed(command.lease_token, command.failure, command.usage, digest, origin.at, command.jitter)
-    tx.record(origin, event)
+    cause = tx.record(origin, event)
     if command.usage is not None:
-        count_usage(tx, origin, task.lease_agent_id, command.usage)
+        count_usage(tx, origin.caused_by(cause), task.lease_agent_id, command.usage)
     if task.lease_instance_id is not None:
         see_instance(tx, origin, task.lease_agent_id, task.lease_instance_id)
-    return FinishOutcome(task=new.fields(), released=after_end(tx, origin, new), repeated=False)
+    return FinishOutcome(task=new.fields(), released=after_end(tx, origin, new, cause), repeated=False)
 
 
 def _read_ahead(tx: Transaction, calls: Sequence[tuple[Any, ...]]) -> None:
@@ -107,8 +107,7 @@ def control(tx: Transaction, origin: Origin, command: Control) -> ControlOutcome
         except OpsError as error:
             refused.append({"id": task_id, "code": error.code, "message": error.message})
             continue
-        tx.record(origin, event)
-        after_end(tx, origin, new)
+        after_end(tx, origin, new, tx.record(origin, event))
         tasks.append(new.fields())
     return ControlOutcome(tasks=tasks, refused=refused)
 
@@ -124,8 +123,7 @@ def decide(tx: Transaction, origin: Origin, command: Decision) -> dict[str, Any]
         new, event = task.approved(origin.actor, origin.at)
     else:
         new, event = task.rejected(origin.actor, command.reason, origin.at)
-    tx.record(origin, event)
-    after_end(tx, origin, new)
+    after_end(tx, origin, new, tx.record(origin, event))
     return new.fields()
 
 
@@ -139,8 +137,7 @@ def give_up(tx: Transaction, origin: Origin, command: GiveUp) -> dict[str, Any]:
     command.require_worker(task.lease_agent_id)
     task.require_lease(command.lease_token, origin.at)
     new, event = task.handed_back(origin.at, command.reason)
-    tx.record(origin, event)
-    after_end(tx, origin, new)
+    after_end(tx, origin, new, tx.record(origin, event))
     return new.fields()
 
 
@@ -149,8 +146,7 @@ def hand_back(tx: Transaction, origin: Origin, agent_id: str, reason: str) -> li
     handed_back: list[str] = []
     for row in tx.all("agent_leases", id=agent_id):
         new, event = load_task(tx, row["id"]).handed_back(origin.at, reason)
-        tx.record(origin, event)
-        after_end(tx, origin, new)
+        after_end(tx, origin, new, tx.record(origin, event))
         handed_back.append(new.id)
     return handed_back
 
@@ -206,7 +202,8 @@ def _require_references(tx: Transaction, new: NewTask) -> None:
 
 
 def _still_waits_for(tx: Transaction, parent_id: str, policy: str) -> bool:
-    row = tx.one("task_status", id=parent_id) or tx.one("archived_task_by_id", id=parent_id)
+    hot = tx.one("task_status", id=parent_id)
+    row = hot or tx.one("archived_task_by_id", id=parent_id)
     if row is None:
         raise no_task(parent_id)
     status = row["status"]
@@ -218,6 +215,8 @@ def _still_waits_for(tx: Transaction, parent_id: str, policy: str) -> bool:
             next=f"Retry it first: tasks_control(task_ids=['{parent_id}'], action='retry').",
             details={"task_id": parent_id, "status": status},
         )
+    if hot is None:
+        load_anywhere(tx, parent_id)  # somebody waits for its retry: back from the archive
     return True
 
 

@@ -32,6 +32,8 @@ class Cursor(Protocol):
     @property
     def rowcount(self) -> int: ...
     @property
+    def lastrowid(self) -> int | None: ...
+    @property
     def description(self) -> Sequence[Sequence[Any]] | None: ...
     def fetchone(self) -> tuple[Any, ...] | None: ...
     def fetchall(self) -> list[tuple[Any, ...]]: ...
@@ -161,11 +163,16 @@ class Transaction:
             names = self._columns[statement] = tuple(column[0] for column in cursor.description or ())
         return names
 
-    def append(self, origin: Origin, event: Event) -> None:
-        """Append an event to the log without touching any other table."""
+    def append(self, origin: Origin, event: Event) -> int:
+        """Append an event to the log without touching any other table.
+
+        Returns:
+            Its number, for the events that it brings about in the same transaction. One that the log has not given
+            out yet is negative.
+        """
         self.events_appended += 1
         self.writes += 1
-        self._write_event(
+        return self._write_event(
             (
                 origin.at,
                 event.type,
@@ -179,10 +186,10 @@ class Transaction:
             )
         )
 
-    def record(self, origin: Origin, event: Event) -> None:
+    def record(self, origin: Origin, event: Event) -> int:
         """Append an event and write the fields it carries into its aggregate's row, in one transaction.
 
-        The row and the log cannot disagree, since both are written from the same event.
+        The row and the log cannot disagree, since both are written from the same event. Returns what `append` does.
         """
         table, key = _TABLES[event.aggregate_type]
         self.writes += 1
@@ -190,7 +197,7 @@ class Transaction:
         values = [str(v) if type(v) is RawJson else v for v in event.data.values()]
         values += (event.version, event.aggregate_id)
         self._write_row(table, (*event.data, "version", key), values, new=event.creates)
-        self.append(origin, event)
+        return self.append(origin, event)
 
     def flush(self) -> None:
         """Send what has been held back, if anything. The session calls it before it commits."""
@@ -199,8 +206,8 @@ class Transaction:
         """Insert a row, or update the one whose key is the last of the values."""
         self._connection.execute((insert_sql if new else update_sql)(self.engine, table, columns), values)
 
-    def _write_event(self, values: tuple[Any, ...]) -> None:
-        self._connection.execute(_APPEND[self.engine], values)
+    def _write_event(self, values: tuple[Any, ...]) -> int:
+        return self._connection.execute(_APPEND[self.engine], values).lastrowid or 0
 
 
 @cache

@@ -29,7 +29,7 @@ from mcp_server.persistence.statements import Engine
 FORMAT, VERSION = "datamcp-export", 1
 TABLES = (
     *("agents", "instances", "agent_usage", "queues", "tasks", "dependencies", "archived_tasks"),
-    *("documents", "document_versions", "locks", "lock_holds", "lock_waiters", "events"),
+    *("documents", "document_versions", "locks", "lock_holds", "lock_waiters", "events", "event_horizon"),
 )
 """Every table but the one of migrations, those that others refer to first."""
 
@@ -130,7 +130,7 @@ def _for_import(backend: Backend) -> Generator[Any]:
 
 def _rows(connection: Any, engine: Engine, table: str) -> Iterator[dict[str, Any]]:
     # An event's transaction number means nothing in another database.
-    skipped = {"xid"} if table == "events" else set[str]()
+    skipped = {"xid"} if table in ("events", "event_horizon") else set[str]()
     with closing(connection.cursor() if engine == "sqlite" else connection.cursor(f"export_{table}")) as cursor:
         cursor.execute(f"SELECT * FROM {table} ORDER BY {'seq' if table == 'events' else 1}")  # noqa: S608 - our names
         while rows := cursor.fetchmany(_ROWS_AT_ONCE):
@@ -225,6 +225,8 @@ def _insert(connection: Any, engine: Engine, table: str, batch: list[dict[str, A
     if table == "events" and engine == "postgres":
         # Below every transaction of this database, so that cursors from before the move stay good.
         columns, marks = f"xid, {columns}", f"'0'::xid8, {marks}"
+    elif table == "event_horizon":
+        columns, marks = f"xid, {columns}", f"0, {marks}"
     override = " OVERRIDING SYSTEM VALUE" if table == "events" and engine == "postgres" else ""
     sql = f"INSERT INTO {table} ({columns}){override} VALUES ({marks})"  # noqa: S608
     cursor = connection.cursor()

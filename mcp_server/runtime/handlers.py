@@ -7,7 +7,7 @@ from typing import Any
 from mcp_server.domain.task_spec import ProgressSpec
 from mcp_server.domain.values import Word
 from mcp_server.services.desk import Desk
-from mcp_server.services.housekeeping import ARCHIVE_KIND
+from mcp_server.services.retention import ARCHIVE_KIND, THIN_KIND, Keep
 from mcp_server.services.views import TaskView
 
 Report = Callable[[ProgressSpec], Awaitable[None]]
@@ -30,16 +30,29 @@ class HandlerFailed(Exception):
     retryable: bool = True
 
 
-def system_handlers(desk: Desk, *, retention_days: float) -> Mapping[str, Handler]:
+def system_handlers(desk: Desk, keep: Keep) -> Mapping[str, Handler]:
     """Every handler, by the kind of task that it does."""
 
     async def archive(task: TaskView, report: Report) -> dict[str, int]:
-        """Move finished work past its retention out of the hot table, in batches small enough to disturb nobody."""
+        """Move finished work past its retention out of the hot table."""
         del task
         moved = 0
-        while batch := await desk.housekeeping.archive_some(retention_days):
+        while batch := await desk.retention.archive_some(keep):
             moved += batch
             await report(ProgressSpec(message=f"{moved} tasks archived"))
         return {"archived": moved}
 
-    return {ARCHIVE_KIND: archive}
+    async def thin_events(task: TaskView, report: Report) -> dict[str, int]:
+        """Replace old events by snapshots."""
+        del task
+        retention, place, dropped = desk.retention, None, 0
+        horizon = await retention.horizon(keep)
+        while horizon is not None:
+            place, more = await retention.thin_some(place, horizon)
+            dropped += more
+            if place is None:
+                break
+            await report(ProgressSpec(message=f"{dropped} events dropped"))
+        return {"dropped": dropped}
+
+    return {ARCHIVE_KIND: archive, THIN_KIND: thin_events}

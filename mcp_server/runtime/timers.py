@@ -8,9 +8,10 @@ import structlog
 from mcp_server.domain.errors import OpsError
 from mcp_server.domain.values import SECOND
 from mcp_server.services.housekeeping import Housekeeping
+from mcp_server.services.retention import Keep, Retention
 
 LOOK_EVERY_SECONDS = 1.0
-ARCHIVE_EVERY_SECONDS = 600.0
+RETENTION_EVERY_SECONDS = 600.0
 log = structlog.stdlib.get_logger("datamcp.timer")
 
 
@@ -28,12 +29,12 @@ async def run_timer(housekeeping: Housekeeping) -> NoReturn:
         await asyncio.sleep(delay)
 
 
-async def run_retention(housekeeping: Housekeeping, retention_days: float) -> NoReturn:
-    """Every ten minutes, have finished work past its retention archived by a system task."""
+async def run_retention(retention: Retention, keep: Keep) -> NoReturn:
+    """Every ten minutes, have what is past its retention archived or dropped by system tasks."""
     while True:
-        await asyncio.sleep(ARCHIVE_EVERY_SECONDS)
+        await asyncio.sleep(RETENTION_EVERY_SECONDS)
         try:
-            await housekeeping.start_archiving(retention_days)
+            await retention.begin(keep)
         except OpsError as error:
             log.warning("retention_failed", code=error.code, message=error.message)
 

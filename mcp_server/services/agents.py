@@ -70,8 +70,10 @@ class AgentService:
         agents, tasks = self._agents, self._tasks
 
         def move(tx: Any) -> list[str]:
-            agents.control(tx, origin, agent_id, action, reason)
-            return tasks.hand_back(tx, origin, agent_id, "its agent was terminated") if action == "terminate" else []
+            cause = agents.control(tx, origin, agent_id, action, reason)
+            if action != "terminate":
+                return []
+            return tasks.hand_back(tx, origin.caused_by(cause), agent_id, "its agent was terminated")
 
         requeued = await self._store.write(move)
         return (before if action == "delete" else await self.get(call, agent_id)), requeued

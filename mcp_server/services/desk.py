@@ -11,12 +11,14 @@ from mcp_server.services.ports import (
     AgentTransactions,
     ClaimTransactions,
     EventLog,
+    EventThinning,
     Feed,
     LockTransactions,
     StateTransactions,
     TaskTimers,
     TaskTransactions,
 )
+from mcp_server.services.retention import Retention
 from mcp_server.services.state import StateService
 from mcp_server.services.system_tasks import SystemTasks
 from mcp_server.services.tasks import TaskService
@@ -33,6 +35,7 @@ class Desk:
     events: EventService
     completions: CompletionService
     housekeeping: Housekeeping
+    retention: Retention
     system: SystemTasks
     changes: Feed
     version: str
@@ -50,6 +53,7 @@ def make_desk(
     state: StateTransactions,
     locks: LockTransactions,
     log: EventLog,
+    thinning: EventThinning,
 ) -> Desk:
     """Build every service once."""
     system = SystemTasks(context, tasks, claims)
@@ -60,7 +64,8 @@ def make_desk(
         locks=LockService(context, locks),
         events=EventService(context, log),
         completions=CompletionService(context),
-        housekeeping=Housekeeping(context, timers, agents, state, locks, system),
+        housekeeping=Housekeeping(context, timers, agents, state, locks),
+        retention=Retention(context, timers, thinning, system, log.START),
         system=system,
         changes=context.store.feed,
         version=version,

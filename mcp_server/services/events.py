@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from mcp_server.domain.errors import CursorExpired, NotFound
 from mcp_server.domain.users import Permission
+from mcp_server.domain.values import iso
 from mcp_server.services.context import Call, Context, Query, like
-from mcp_server.services.ports import EventLog, Row
+from mcp_server.services.ports import EventLog, Place, Row
 from mcp_server.services.views import EventView, event_view
 from mcp_server.services.waiting import wait_until
 
@@ -33,6 +35,9 @@ class EventService:
         """Events in order, and the cursor from which to go on.
 
         `type_` may end in `*`: `task.*`. With `newest_first`, `after` is where an earlier page of that kind ended.
+
+        Raises:
+            CursorExpired: what came after the cursor is no longer kept.
         """
         call.actor.require(Permission.EVENTS_READ)
         exact = None if type_ is None or type_.endswith("*") else type_
@@ -55,8 +60,36 @@ class EventService:
             return await self._store.fetch_all(query.statement, filters=query.filters, **dict(query.parameters))
 
         rows = await wait_until(self._context, call, attempt, bool, 0 if newest_first else wait_seconds, ())
-        cursor = f"{rows[-1]['xid']}-{rows[-1]['seq']}".removeprefix("0-") if rows else place.cursor()
+        if after is not None and not newest_first:
+            await self._require_kept(place)
+        cursor = self._log.place_of(rows[-1]).cursor() if rows else place.cursor()
         return [event_view(row) for row in rows], cursor
+
+    async def led_to(self, call: Call, seq: int, limit: int) -> list[EventView]:
+        """What led to an event, oldest first, the event itself last: the cause of each, or else what happened to the
+        same thing before. At most `limit`, those nearest to the event.
+
+        Raises:
+            NotFound: no such event, or it is no longer kept.
+        """
+        call.actor.require(Permission.EVENTS_READ)
+        rows = await self._store.fetch_all("events_led_to", seq=seq, limit=limit)
+        if not rows:
+            raise NotFound(f"There is no event {seq}, or it is no longer kept.", next="Find it with events_read.")
+        return [event_view(row) for row in reversed(rows)]
+
+    async def _require_kept(self, place: Place) -> None:
+        """Asked after reading: what was dropped meanwhile may be missing from what was read."""
+        row = await self._store.fetch_one("event_horizon")
+        if row is None or not place < (horizon := self._log.place_of(row)):
+            return
+        oldest = horizon.cursor()
+        raise CursorExpired(
+            f"Events up to {oldest} were replaced by snapshots at {iso(row['at'])}, so some after {place.cursor()} are "
+            "no longer kept.",
+            next=f"Read what is true now, then go on with after='{oldest}'.",
+            details={"cursor": place.cursor(), "oldest_cursor": oldest},
+        )
 
 
 class CompletionService:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from mcp_server.domain.agents import Agent, AgentAction, AgentSpec, InstanceSpec
+from mcp_server.domain.agents import AgentAction, AgentSpec, InstanceSpec
 from mcp_server.domain.events import Origin
 from mcp_server.domain.locks import Hold, LockRequest
 from mcp_server.domain.state import WriteSpec
@@ -63,6 +63,7 @@ class Place(Protocol):
     @property
     def seq(self) -> int: ...
     def cursor(self) -> str: ...
+    def __lt__(self, other: Any, /) -> bool: ...
 
 
 class Store(Protocol):
@@ -116,7 +117,7 @@ class AgentTransactions(Protocol):
         instance: InstanceSpec | None,
         keep: bool,
     ) -> tuple[str, str | None, bool]: ...
-    def control(self, tx: Any, origin: Origin, agent_id: str, action: AgentAction, reason: str | None) -> Agent: ...
+    def control(self, tx: Any, origin: Origin, agent_id: str, action: AgentAction, reason: str | None) -> int: ...
     def mark_lost(self, tx: Any, origin: Origin) -> int: ...
 
 
@@ -168,6 +169,22 @@ class LockTransactions(Protocol):
     def expire(self, tx: Any, origin: Origin) -> int: ...
 
 
+class Thinned(Protocol):
+    """See `mcp_server.persistence.event_retention`."""
+
+    @property
+    def position(self) -> Place | None: ...
+    @property
+    def dropped(self) -> int: ...
+
+
+class EventThinning(Protocol):
+    """See `mcp_server.persistence.event_retention`."""
+
+    def begin_thinning(self, tx: Any, origin: Origin, before: Micros) -> Place | None: ...
+    def thin_out(self, tx: Any, origin: Origin, after: Any, horizon: Any, limit: int) -> Thinned: ...
+
+
 class EventLog(Protocol):
     """See `mcp_server.persistence.event_log`."""
 
@@ -177,3 +194,4 @@ class EventLog(Protocol):
     def END(self) -> Place: ...  # noqa: N802 - a module constant
 
     def parse_cursor(self, cursor: str) -> Place: ...
+    def place_of(self, row: Row) -> Place: ...

@@ -10,16 +10,22 @@ from mcp_server.domain.locks import LockRequest
 from mcp_server.domain.state import WriteSpec
 from mcp_server.domain.task_spec import FailureSpec, UsageSpec
 from mcp_server.persistence.replay import replay
+from mcp_server.services.retention import Keep
 from tests.persistence.test_upkeep import live_through_much
+from tests.services.test_event_retention import thin_out
 from tests.world import World, open_world
 
 pytestmark = pytest.mark.anyio
 
 
+KEEP = Keep(finished_days=2, events_days=1)
+
+
 class RandomLife:
     """A caller who does anything at all, in any order; what is refused is refused."""
 
-    def __init__(self, world: World, seed: int) -> None:
+    def __init__(self, world: World, seed: int, *, thins: bool = False) -> None:
+        self.thins = thins
         self.world = world
         self.chance = random.Random(seed)
         self.agents: list[Any] = []
@@ -116,8 +122,10 @@ class RandomLife:
         self.world.clock.advance(self.chance.choice([0, 1, 20, 100, 400]))
         await self.world.settle()
         if self.chance.random() < 0.1:
-            self.world.clock.advance(40 * 86_400)
-            await self.world.desk.housekeeping.archive_some(30)
+            self.world.clock.advance(self.chance.choice([2, 40]) * 86_400)
+            await self.world.desk.retention.archive_some(KEEP)
+            if self.thins:
+                await thin_out(self.world, KEEP)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -127,6 +135,21 @@ async def test_any_history_is_rebuilt_from_its_events(url: str, seed: int):
     done = replay(url)
     assert done.differences == ()
     assert done.events > 50 and done.rows > 20
+
+
+@pytest.mark.parametrize("seed", range(10, 15))
+async def test_a_history_thinned_out_at_any_time_is_rebuilt_from_what_is_left(url: str, seed: int):
+    async with open_world(url) as world:
+        life, dropped = RandomLife(world, seed, thins=True), 0
+        for _ in range(4):
+            await life.live(50)
+            world.clock.advance(3 * 86_400)
+            await life.live(5)
+            dropped += await thin_out(world, KEEP)
+            assert replay(url).differences == ()
+        await life.live(50)
+        assert dropped > 50
+    assert replay(url).differences == ()
 
 
 async def test_a_life_with_everything_in_it_is_rebuilt(url: str):

@@ -16,6 +16,7 @@ from mcp_server.persistence import backup, transfer
 from mcp_server.persistence.database import Database
 from mcp_server.persistence.event_log import parse_cursor
 from mcp_server.persistence.sqlite import SqliteFile
+from mcp_server.services.retention import Keep
 from mcp_server.services.tasks import TaskFilter
 from tests.world import World, open_world
 
@@ -43,7 +44,7 @@ async def live_through_much(world: World) -> None:
     world.clock.advance(40 * 86_400)
     await world.task(title="old enough to archive the first")
     await desk.tasks.control(call, [second.id], "cancel")
-    await desk.housekeeping.archive_some(30)
+    await desk.retention.archive_some(Keep(30, 90))
     for version in range(3):
         await desk.state.set(call, "notes", "a/b c", {"n": version}, WriteSpec(note=f"v{version}", tags=("x",)))
     await desk.state.set(call, "notes", "nothing", None, WriteSpec(ttl_seconds=60))

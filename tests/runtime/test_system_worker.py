@@ -12,6 +12,7 @@ from mcp_server.runtime import system_worker
 from mcp_server.runtime.handlers import HandlerFailed, system_handlers
 from mcp_server.runtime.system_worker import SystemWorker
 from mcp_server.runtime.timers import run_retention
+from mcp_server.services.retention import Keep
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -153,16 +154,16 @@ async def test_a_worker_takes_no_more_than_it_has_room_for(world: World):
 
 
 async def test_the_retention_handler_archives_everything_that_is_due(world: World, monkeypatch):
-    from mcp_server.services import housekeeping
+    from mcp_server.services import retention
 
-    monkeypatch.setattr(housekeeping, "ARCHIVE_AT_ONCE", 3)
+    monkeypatch.setattr(retention, "ARCHIVE_AT_ONCE", 3)
     agent = await world.agent()
     await world.tasks(*({} for _ in range(8)))
     for claimed in await world.claim(agent, max_tasks=8):
         await world.desk.tasks.finish(world.call, claimed.task.id, claimed.lease_token)
     world.clock.advance(40 * 86_400)
-    assert await world.desk.housekeeping.start_archiving(30)
-    handlers = system_handlers(world.desk, retention_days=30)
+    await world.desk.retention.begin(Keep(30, 90))
+    handlers = system_handlers(world.desk, Keep(30, 90))
     worker = SystemWorker(world.desk, handlers)
     assert await worker.look() == 1
     await worker.idle()
@@ -173,17 +174,17 @@ async def test_the_retention_handler_archives_everything_that_is_due(world: Worl
 async def test_the_retention_timer_asks_again_and_survives_a_store_that_is_busy(world: World, monkeypatch):
     from mcp_server.runtime import timers
 
-    asked: list[float] = []
+    asked: list[Keep] = []
 
-    class Housekeeping:
-        async def start_archiving(self, days: float) -> bool:
-            asked.append(days)
+    class Retention:
+        async def begin(self, keep: Keep) -> None:
+            asked.append(keep)
             raise Busy("The store is busy.")
 
-    monkeypatch.setattr(timers, "ARCHIVE_EVERY_SECONDS", 0.001)
-    task = asyncio.create_task(run_retention(Housekeeping(), 7))  # type: ignore[arg-type]
+    monkeypatch.setattr(timers, "RETENTION_EVERY_SECONDS", 0.001)
+    task = asyncio.create_task(run_retention(Retention(), Keep(7, 9)))  # type: ignore[arg-type]
     while len(asked) < 2:
         await asyncio.sleep(0.001)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert asked[:2] == [7, 7]
+    assert asked[:2] == [Keep(7, 9), Keep(7, 9)]

@@ -18,6 +18,7 @@ from mcp_server.domain.errors import (
 )
 from mcp_server.domain.task_spec import FailureSpec, TaskSpec, UsageSpec
 from mcp_server.domain.users import Role
+from mcp_server.services.retention import Keep
 from mcp_server.services.tasks import TaskFilter
 from tests.world import World, caller
 
@@ -222,10 +223,13 @@ async def test_every_call_with_a_lease_is_its_instances_heartbeat(world: World):
 # The archive
 
 
+KEEP = Keep(finished_days=30, events_days=90)
+
+
 async def archived(world: World, days: float = 31) -> int:
     world.clock.advance(days * DAY)
     moved = 0
-    while batch := await world.desk.housekeeping.archive_some(30):
+    while batch := await world.desk.retention.archive_some(KEEP):
         moved += batch
     return moved
 
@@ -263,6 +267,18 @@ async def test_an_archived_dead_letter_can_still_be_retried(world: World):
     assert await archived(world) == 0
 
 
+async def test_a_task_may_wait_for_the_retry_of_an_archived_one(world: World):
+    agent = await world.agent()
+    parent = await world.task()
+    await finish(world, await world.claim_one(agent), failure=FailureSpec(message="no"))
+    assert await archived(world) == 1
+    child = await world.task(depends_on=[parent.id])
+    assert (child.status, child.waits_for) == ("pending", ["1 unfinished dependencies"])
+    await world.desk.tasks.control(world.call, [parent.id], "retry")
+    await finish(world, await world.claim_one(agent))
+    assert await world.status(child) == "queued"
+
+
 async def test_what_others_still_wait_for_is_not_archived(world: World):
     agent = await world.agent()
     parent, child = await world.tasks({}, {"depends_on": ["#0"]})
@@ -275,12 +291,13 @@ async def test_what_others_still_wait_for_is_not_archived(world: World):
 
 async def test_archiving_is_a_system_task_hidden_unless_asked_for_and_queued_once(world: World):
     agent = await world.agent()
-    assert not await world.desk.housekeeping.start_archiving(30)
+    await world.desk.retention.begin(KEEP)
+    assert await world.events(type_="task.created") == []
     await world.task()
     await finish(world, await world.claim_one(agent))
     world.clock.advance(31 * DAY)
     for _ in range(3):
-        assert await world.desk.housekeeping.start_archiving(30)
+        await world.desk.retention.begin(KEEP)
     find, counts = world.desk.tasks.find, world.desk.tasks.counts
     hidden, _, _ = await find(world.call, TaskFilter(status="queued"), limit=5, cursor=None)
     shown, _, _ = await find(world.call, TaskFilter(status="queued", include_system=True), limit=5, cursor=None)

@@ -28,6 +28,31 @@ FROM events
 WHERE (xid, seq) < (CAST(:xid AS text)::xid8, :seq) AND xid < pg_snapshot_xmin(pg_current_snapshot()) {{filters}}
 ORDER BY xid DESC, seq DESC LIMIT :limit
 
+-- What led to an event, newest first: its cause, or else what happened to the same thing before.
+-- name: events_led_to
+WITH RECURSIVE chain (seq, depth) AS (
+  SELECT e.seq, 0 FROM events e WHERE e.seq = :seq
+  UNION ALL
+  SELECT COALESCE(e.causation_seq, (
+      SELECT b.seq FROM events b
+      WHERE b.aggregate_id = e.aggregate_id AND b.aggregate_type = e.aggregate_type AND b.seq < e.seq
+      ORDER BY b.seq DESC LIMIT 1)), chain.depth + 1
+  FROM chain JOIN events e ON e.seq = chain.seq WHERE chain.depth + 1 < :limit)
+SELECT e.*, 0 AS xid FROM chain JOIN events e ON e.seq = chain.seq ORDER BY chain.depth
+
+-- name: events_led_to (postgres)
+WITH RECURSIVE chain (seq, depth) AS (
+  SELECT e.seq, 0 FROM events e WHERE e.seq = :seq
+  UNION ALL
+  SELECT COALESCE(e.causation_seq, (
+      SELECT b.seq FROM events b
+      WHERE b.aggregate_id = e.aggregate_id AND b.aggregate_type = e.aggregate_type AND b.seq < e.seq
+      ORDER BY b.seq DESC LIMIT 1)), chain.depth + 1
+  FROM chain JOIN events e ON e.seq = chain.seq WHERE chain.depth + 1 < :limit)
+SELECT e.seq, e.at, e.type, e.aggregate_type, e.aggregate_id, e.version, e.actor, e.correlation_id, e.causation_seq,
+  e.data, e.xid::text::bigint AS xid
+FROM chain JOIN events e ON e.seq = chain.seq ORDER BY chain.depth
+
 -- name: events_end
 SELECT COALESCE(MAX(seq), 0) AS seq, 0 AS xid FROM events
 
