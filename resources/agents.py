@@ -7,21 +7,27 @@ from mcp_server.domain.users import Permission
 from mcp_server.services.agents import AgentFilter
 from mcp_server.services.context import LIMIT_MAX, Call
 from mcp_server.services.desk import Desk
-from resources.spec import Resource
+from resources.spec import Entry, Resource
 
 
-async def _all(desk: Desk, call: Call, _: Mapping[str, str]) -> Any:
-    agents, _cursor, omitted = await desk.agents.find(call, AgentFilter(), limit=LIMIT_MAX, cursor=None)
-    return {"agents": agents, "omitted": omitted}
+async def _all(desk: Desk, call: Call, parameters: Mapping[str, str]) -> Any:
+    cursor = parameters.get("cursor")
+    agents, next_cursor, omitted = await desk.agents.find(call, AgentFilter(), limit=LIMIT_MAX, cursor=cursor)
+    return {"agents": agents, "omitted": omitted, "next_cursor": next_cursor}
 
 
 async def _one(desk: Desk, call: Call, parameters: Mapping[str, str]) -> Any:
     return await desk.agents.get(call, parameters["agent_id"])
 
 
+async def _entries(desk: Desk, call: Call, cursor: str | None) -> tuple[list[Entry], str | None]:
+    agents, next_cursor, _ = await desk.agents.find(call, AgentFilter(), limit=LIMIT_MAX, cursor=cursor)
+    return [Entry(f"ops://agents/{agent.id}", agent.name, agent.description) for agent in agents], next_cursor
+
+
 RESOURCES = (
     Resource(
-        uri_template="ops://agents",
+        uri_template="ops://agents{?cursor}",
         name="agents",
         title="Agents",
         description="Every agent with its status and load.",
@@ -37,5 +43,6 @@ RESOURCES = (
         area="agents",
         permission=Permission.AGENTS_READ,
         read=_one,
+        entries=_entries,
     ),
 )

@@ -13,6 +13,20 @@ Area = Literal["agents", "tasks", "state", "system"]
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that a resource template stands for, as clients list it."""
+
+    uri: str
+    title: str
+    description: str | None = None
+    size: int | None = None
+
+
+Entries = Callable[[Desk, Call, str | None], Awaitable[tuple[list[Entry], str | None]]]
+"""One page of entries after a cursor, and the cursor of the next."""
+
+
+@dataclass(frozen=True, slots=True)
 class Resource:
     """One resource of the catalogue. Its content is JSON: a model, or plain JSON values."""
 
@@ -23,6 +37,8 @@ class Resource:
     area: Area
     permission: Permission
     read: Callable[[Desk, Call, Mapping[str, str]], Awaitable[Any]]
+    entries: Entries | None = None
+    """What there is of a template, where that is to be listed."""
 
     @property
     def is_template(self) -> bool:

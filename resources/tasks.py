@@ -10,9 +10,11 @@ from mcp_server.services.tasks import TaskFilter
 from resources.spec import Resource
 
 
-async def _all(desk: Desk, call: Call, _: Mapping[str, str]) -> Any:
-    tasks, _cursor, omitted = await desk.tasks.find(call, TaskFilter(), limit=LIMIT_MAX, cursor=None)
-    return {"counts": await desk.tasks.counts(call), "tasks": tasks, "omitted": omitted}
+async def _all(desk: Desk, call: Call, parameters: Mapping[str, str]) -> Any:
+    cursor = parameters.get("cursor")
+    tasks, next_cursor, omitted = await desk.tasks.find(call, TaskFilter(), limit=LIMIT_MAX, cursor=cursor)
+    counts = await desk.tasks.counts(call)
+    return {"counts": counts, "tasks": tasks, "omitted": omitted, "next_cursor": next_cursor}
 
 
 async def _one(desk: Desk, call: Call, parameters: Mapping[str, str]) -> Any:
@@ -21,7 +23,7 @@ async def _one(desk: Desk, call: Call, parameters: Mapping[str, str]) -> Any:
 
 RESOURCES = (
     Resource(
-        uri_template="ops://tasks",
+        uri_template="ops://tasks{?cursor}",
         name="tasks",
         title="Tasks",
         description="The newest tasks, and how many are unfinished by status.",

@@ -4,6 +4,7 @@ Paths are RFC 6901 JSON Pointers. Values are JSON as Python has it; `1` and `Tru
 """
 
 import copy
+import re
 from collections.abc import Callable
 from typing import Any, Literal, cast
 
@@ -152,6 +153,10 @@ def escape(key: str) -> str:
 def _tokens(pointer: str) -> list[str]:
     if pointer and not pointer.startswith("/"):
         raise ValidationFailed(f"{pointer!r} is not a JSON Pointer; it must be empty or start with '/'.")
+    if re.search("~(?![01])", pointer):
+        raise ValidationFailed(
+            f"{pointer!r} is not a JSON Pointer: '~' must be written as '~0', and '/' in a name as '~1'."
+        )
     return [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")]
 
 

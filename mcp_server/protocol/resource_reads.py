@@ -8,12 +8,12 @@ from mcp.shared.uri_template import UriTemplate
 from mcp_types import INVALID_PARAMS
 from pydantic import BaseModel
 
-from mcp_server.domain.errors import OpsError
+from mcp_server.domain.errors import OpsError, ValidationFailed
 from mcp_server.domain.values import dump_json
 from mcp_server.protocol.seam import RequestContext, Seam, protocol_error
-from mcp_server.services.context import Call
+from mcp_server.services.context import Call, decode_cursor, encode_cursor
 from mcp_server.services.desk import Desk
-from resources.spec import Resource
+from resources.spec import Entry, Resource
 
 JSON_TYPE = "application/json"
 
@@ -29,21 +29,34 @@ class ResourceReads:
     async def list_resources(
         self, ctx: RequestContext, params: types.PaginatedRequestParams | None
     ) -> types.ListResourcesResult:
-        """The resources that can be read as they are."""
-        del params
-        return types.ListResourcesResult(
-            resources=[
-                types.Resource(
-                    uri=resource.plain_uri or "",
-                    name=resource.name,
-                    title=resource.title,
-                    description=resource.description,
-                    mime_type=JSON_TYPE,
-                )
-                for resource in self._allowed(ctx)
-                if resource.plain_uri is not None
-            ]
-        )
+        """The resources that can be read as they are, then everything that is listed of the templates, page by page.
+
+        Raises:
+            MCPError: the cursor is not one of this list.
+        """
+        listed = [resource for resource in self._allowed(ctx) if resource.entries is not None]
+        cursor = params.cursor if params is not None else None
+        if cursor is None:
+            plain = [_plain_resource(resource) for resource in self._allowed(ctx) if resource.plain_uri is not None]
+            return types.ListResourcesResult(resources=plain, next_cursor=_cursor(listed, 0))
+
+        async def page(call: Call) -> types.ListResourcesResult:
+            name, inner = decode_cursor(cursor, (str, str))
+            number = next((number for number, resource in enumerate(listed) if resource.name == name), None)
+            if number is None:
+                raise ValidationFailed(f"{cursor[:80]!r} is not a cursor of this list.")
+            resource = listed[number]
+            assert resource.entries is not None, "only those that have entries are listed"
+            entries, more = await resource.entries(self._desk, call, inner or None)
+            following = _cursor(listed, number + 1) if more is None else encode_cursor([name, more])
+            return types.ListResourcesResult(
+                resources=[_listed(resource, entry) for entry in entries], next_cursor=following
+            )
+
+        try:
+            return await self._seam.run(ctx, "resources", page)
+        except OpsError as error:
+            raise protocol_error(error, "resources/list") from error
 
     async def list_templates(
         self, ctx: RequestContext, params: types.PaginatedRequestParams | None
@@ -137,6 +150,32 @@ class ResourceReads:
             f"{', '.join(resource.uri_template for _, resource in self._resources)}.",
             data={"uri": uri},
         )
+
+
+def _plain_resource(resource: Resource) -> types.Resource:
+    return types.Resource(
+        uri=resource.plain_uri or "",
+        name=resource.name,
+        title=resource.title,
+        description=resource.description,
+        mime_type=JSON_TYPE,
+    )
+
+
+def _listed(resource: Resource, entry: Entry) -> types.Resource:
+    return types.Resource(
+        uri=entry.uri,
+        name=f"{resource.name} {entry.title}",
+        title=entry.title,
+        description=entry.description,
+        mime_type=JSON_TYPE,
+        size=entry.size,
+    )
+
+
+def _cursor(listed: list[Resource], number: int) -> str | None:
+    """The cursor to the first page of one of the templates that are listed; None after the last."""
+    return encode_cursor([listed[number].name, ""]) if number < len(listed) else None
 
 
 def _plain(content: Any) -> Any:

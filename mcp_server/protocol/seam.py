@@ -14,7 +14,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS
 from pydantic import ValidationError
 
-from mcp_server.domain.errors import NotFound, OpsError, Unavailable, ValidationFailed
+from mcp_server.domain.errors import CursorExpired, NotFound, OpsError, Unavailable, ValidationFailed
 from mcp_server.domain.users import Actor
 from mcp_server.services.context import Call
 
@@ -95,7 +95,7 @@ def error_content(error: OpsError) -> dict[str, Any]:
 
 def protocol_error(error: OpsError, uri: str) -> MCPError:
     """A refusal where MCP has no error results: resources and completions."""
-    code = INVALID_PARAMS if isinstance(error, (NotFound, ValidationFailed)) else INTERNAL_ERROR
+    code = INVALID_PARAMS if isinstance(error, (NotFound, ValidationFailed, CursorExpired)) else INTERNAL_ERROR
     return MCPError(code=code, message=error.message, data={"uri": uri} | error_content(error))
 
 

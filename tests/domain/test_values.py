@@ -91,7 +91,7 @@ def test_a_user_may_act_for_any_agent_and_an_agent_only_for_itself():
 
 def test_every_refusal_has_a_code_of_its_own_and_says_what_to_do_next():
     kinds = OpsError.__subclasses__()
-    assert len({kind.code for kind in kinds}) == len(kinds) == 11
+    assert len({kind.code for kind in kinds}) == len(kinds) == 12
     error = NotFound("There is no cat.", next="Buy one.", details={"cat": 1})
     assert (str(error), error.details) == ("There is no cat. Buy one.", {"cat": 1})
 

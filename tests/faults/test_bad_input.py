@@ -151,3 +151,81 @@ async def test_a_wrong_token_changes_nothing_and_says_whose_the_task_is(sqlite_u
         error = (await client.call("tasks_report", task_id=task_id, lease_token=2**70))["error"]
         assert error["code"] in ("lease_lost", "validation"), error
         assert (await client.call("tasks_find", task_id=task_id))["task"]["status"] == "running"
+
+
+KEYS = [
+    "..",
+    "../../etc/passwd",
+    "a//b",
+    "/first",
+    "last/",
+    " spaces ",
+    "what?#%20",
+    "é ☃ 🎉 👩‍👩‍👧",
+    "{key}",
+    "k" * 512,
+]
+
+
+async def test_unusual_keys_are_kept_as_they_are_and_one_that_is_too_long_is_refused(sqlite_url: str):
+    async with server(sqlite_url) as client:
+        for key in KEYS:
+            document = (await client.call("state_set", namespace="n", key=key, value={"of": key}))["document"]
+            assert (document["key"], document["version"]) == (key, 1)
+            document = (await client.call("state_get", namespace="n", key=key))["document"]
+            assert (document["key"], document["value"]) == (key, {"of": key})
+            assert (await client.call("state_history", namespace="n", key=key))["versions"][0]["version"] == 1
+        found = await client.call("state_find", namespace="n", limit=100)
+        assert sorted(document["key"] for document in found["documents"]) == sorted(KEYS)
+        for key in ("k" * 10_000, "", "a\x00b"):
+            error = (await client.call("state_set", namespace="n", key=key, value=1))["error"]
+            assert error["code"] == "validation" and "key" in error["message"] and len(error["message"]) < 500
+        assert len((await client.call("state_find", namespace="n", limit=100))["documents"]) == len(KEYS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("123456789012345678901234567890", "-9223372036854775809", "18446744073709551616", "1e308", "5e-324", "-0.0"),
+        *('"\\u0000 \\u001f \\u007f \\u2028"', '{"":{"":""}}', '{"a/b":1,"a~b":2,"__proto__":3}', "[[],{},null,false]"),
+    ],
+)
+async def test_unusual_values_come_back_as_they_were(sqlite_url: str, text: str):
+    async with server(sqlite_url) as client:
+        await client.call("state_set", namespace="n", key="k", value=json.loads(text))
+        document = (await client.call("state_get", namespace="n", key="k"))["document"]
+        assert json.dumps(document["value"]) == json.dumps(json.loads(text))
+
+
+PATCHES: list[tuple[dict[str, Any], str]] = [
+    ({"json_patch": [{"op": "replace", "path": "/none", "value": 1}]}, "/none"),
+    ({"json_patch": [{"op": "remove", "path": "/list/7"}]}, "/list/7"),
+    ({"json_patch": [{"op": "remove", "path": "/list/-"}]}, "/list/-"),
+    ({"json_patch": [{"op": "add", "path": "/list/01", "value": 1}]}, "/list/01"),
+    ({"json_patch": [{"op": "add", "path": "/list/-1", "value": 1}]}, "/list/-1"),
+    ({"json_patch": [{"op": "add", "path": "list", "value": 1}]}, "list"),
+    ({"json_patch": [{"op": "add", "path": "/a~2b", "value": 1}]}, "/a~2b"),
+    ({"json_patch": [{"op": "add", "path": "/a/b/c/d", "value": 1}]}, "/a/b/c/d"),
+    ({"json_patch": [{"op": "add", "path": "/x"}]}, "value"),
+    ({"json_patch": [{"op": "move", "path": "/a/b", "from": "/a"}]}, "/a"),
+    ({"json_patch": [{"op": "copy", "path": "/x", "from": "/none"}]}, "/none"),
+    ({"json_patch": [{"op": "test", "path": "/a/b", "value": 2}]}, "/a/b"),
+    ({"json_patch": [{"op": "add", "path": "/x", "value": 1}, {"op": "test", "path": "/x", "value": 2}]}, "/x"),
+    ({"json_patch": [{"op": "explode", "path": "/a"}]}, "op"),
+    ({"json_patch": {"op": "add"}}, "json_patch"),
+    ({}, "merge_patch"),
+    ({"merge_patch": {"a": 1}, "json_patch": [{"op": "remove", "path": "/a"}]}, "merge_patch"),
+]
+
+
+async def test_a_patch_that_does_not_fit_is_refused_by_name_and_changes_nothing(sqlite_url: str):
+    value = {"a": {"b": 1}, "list": [1, 2]}
+    async with server(sqlite_url) as client:
+        await client.call("state_set", namespace="n", key="k", value=value)
+        for patch, says in PATCHES:
+            answer = await client.call("state_patch", namespace="n", key="k", **patch)
+            assert "error" in answer, patch
+            assert answer["error"]["code"] in ("validation", "conflict"), answer
+            assert says in json.dumps(answer["error"]), answer
+        document = (await client.call("state_get", namespace="n", key="k"))["document"]
+        assert (document["value"], document["version"]) == (value, 1)

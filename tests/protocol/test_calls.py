@@ -215,6 +215,43 @@ async def test_resources_are_listed_templated_and_read(tmp_path: Path, era: Any)
         assert json.loads(content.text)["value"] == {"a": 1}
 
 
+async def test_every_document_and_agent_is_listed_page_by_page_and_can_be_read(tmp_path: Path, era: Any):
+    keys = ["..", "a/../b", "what? #1", "é ☃ 𝄞", "100%25", "k" * 512, *(f"n{number:03}" for number in range(120))]
+    async with connected(tmp_path, era) as client:
+        agent = (await call(client, "agents_register", name="worker", description="Works"))["agent"]
+        for key in keys:
+            await call(client, "state_set", namespace="notes", key=key, value={"of": key})
+        listed, cursor, pages = [], None, 0
+        while pages == 0 or cursor is not None:
+            page = await client.list_resources(cursor=cursor)
+            listed, cursor, pages = listed + page.resources, page.next_cursor, pages + 1
+        assert pages == 4 and len({str(resource.uri) for resource in listed}) == len(listed)
+        (one,) = [resource for resource in listed if resource.title == "worker"]
+        assert (str(one.uri), one.description) == (f"ops://agents/{agent['id']}", "Works")
+        documents = {
+            resource.title: str(resource.uri) for resource in listed if str(resource.uri).startswith("ops://state")
+        }
+        assert documents.keys() == {f"notes/{key}" for key in keys}
+        for key in keys[:7]:
+            (content,) = (await client.read_resource(documents[f"notes/{key}"])).contents
+            assert json.loads(content.text)["value"] == {"of": key}
+        for wrong in ("nonsense", "WyJ0YXNrcyIsICIiXQ"):
+            with pytest.raises(MCPError, match="not a cursor of this list"):
+                await client.list_resources(cursor=wrong)
+
+
+async def test_long_lists_are_read_page_by_page(tmp_path: Path, era: Any):
+    async with connected(tmp_path, era) as client:
+        for _ in range(3):
+            await call(client, "tasks_create", tasks=[{"title": "t"}] * 50)
+        (content,) = (await client.read_resource("ops://tasks")).contents
+        first = json.loads(content.text)
+        (content,) = (await client.read_resource(f"ops://tasks?cursor={first['next_cursor']}")).contents
+        rest = json.loads(content.text)
+        assert (len(first["tasks"]), first["omitted"], len(rest["tasks"])) == (100, 50, 50)
+        assert not {task["id"] for task in first["tasks"]} & {task["id"] for task in rest["tasks"]}
+
+
 async def test_completions_are_offered_for_resource_templates(tmp_path: Path, era: Any):
     async with connected(tmp_path, era) as client:
         await call(client, "state_set", namespace="notes", key="one", value=1)
