@@ -19,7 +19,17 @@ from mcp_server.config import Settings
 from mcp_server.domain.users import Actor
 from mcp_server.domain.values import Micros
 from mcp_server.observability.metrics import Metrics, NoMetrics, PrometheusMetrics
-from mcp_server.persistence import agents, claiming, event_log, event_retention, locks, state, task_timers, tasks
+from mcp_server.persistence import (
+    agents,
+    claiming,
+    event_log,
+    event_retention,
+    locks,
+    messages,
+    state,
+    task_timers,
+    tasks,
+)
 from mcp_server.persistence.database import Database
 from mcp_server.protocol.identity import Callers, FileTokens
 from mcp_server.protocol.seam import Seam
@@ -72,6 +82,7 @@ def desk_on(database: Database, *, clock: Any = system_clock, ids: Any = new_id,
         timers=task_timers,
         state=state,
         locks=locks,
+        messages=messages,
         log=event_log,
         thinning=event_retention,
     )

@@ -9,7 +9,7 @@ from mcp_server.domain.users import Permission
 from mcp_server.services.context import Call
 from mcp_server.services.desk import Desk
 
-Area = Literal["agents", "tasks", "state", "system"]
+Area = Literal["agents", "tasks", "state", "communication", "system"]
 
 
 @dataclass(frozen=True, slots=True)

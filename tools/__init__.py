@@ -1,7 +1,14 @@
 """What a model can do: the catalogue of tools, as data."""
 
-from tools import agents, events, locks, state, tasks
+from tools import agents, events, locks, messages, state, tasks
 from tools.spec import AnyTool
 
-TOOLS: tuple[AnyTool, ...] = (*agents.TOOLS, *tasks.TOOLS, *state.TOOLS, *locks.TOOLS, *events.TOOLS)
+TOOLS: tuple[AnyTool, ...] = (
+    *agents.TOOLS,
+    *tasks.TOOLS,
+    *state.TOOLS,
+    *locks.TOOLS,
+    *messages.TOOLS,
+    *events.TOOLS,
+)
 TOOLSETS: tuple[str, ...] = tuple(dict.fromkeys(tool.toolset for tool in TOOLS))

@@ -11,7 +11,7 @@ from mcp_server.services.context import LIMIT_DEFAULT, LIMIT_MAX, WAIT_SECONDS_M
 from mcp_server.services.desk import Desk
 from mcp_server.services.views import TaskView
 
-Toolset = Literal["agents", "tasks", "state", "system"]
+Toolset = Literal["agents", "tasks", "state", "communication", "system"]
 
 
 class Arguments(BaseModel):

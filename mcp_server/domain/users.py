@@ -21,6 +21,12 @@ class Permission(StrEnum):
     STATE_READ = "state:read"
     STATE_WRITE = "state:write"
     EVENTS_READ = "events:read"
+    MESSAGES_READ = "messages:read"
+    MESSAGES_SEND = "messages:send"
+    EMAILS_READ = "emails:read"
+    EMAILS_SEND = "emails:send"
+    APPROVALS_READ = "approvals:read"
+    APPROVALS_REQUEST = "approvals:request"
 
 
 READ_PERMISSIONS = frozenset(p for p in Permission if p.value.endswith(":read"))
@@ -29,6 +35,9 @@ _AGENT_PERMISSIONS = READ_PERMISSIONS | {
     Permission.TASKS_CREATE,
     Permission.TASKS_WORK,
     Permission.STATE_WRITE,
+    Permission.MESSAGES_SEND,
+    Permission.EMAILS_SEND,
+    Permission.APPROVALS_REQUEST,
 }
 
 

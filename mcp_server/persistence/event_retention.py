@@ -2,7 +2,7 @@
 
 A snapshot holds the whole row, so that a rebuild starts at it. What it replaces depends on the kind:
 
-- an agent, an instance, a document, a lock or a schedule: its events up to the horizon;
+- an agent, an instance, a document, a lock, a message or a schedule: its events up to the horizon;
 - an archived task: all of its events, once none is younger than the horizon;
 - a task that is not archived keeps its history, since others may still depend on how it came about.
 
@@ -108,10 +108,16 @@ def _lock(tx: Transaction, id_: str) -> dict[str, Any] | None:
     return None if token is None else {"version": token, "holds": tx.all("snapshot_of_holds", name=id_)}
 
 
+def _message(tx: Transaction, id_: str) -> dict[str, Any] | None:
+    row = tx.one("snapshot_of_message", id=id_)
+    return None if row is None else row | {"deliveries": tx.all("snapshot_of_deliveries", id=id_)}
+
+
 _ROWS: dict[str, Callable[[Transaction, str], dict[str, Any] | None]] = {
     "agent": lambda tx, id_: tx.one("agent_for_update", id=id_),
     "instance": lambda tx, id_: tx.one("snapshot_of_instance", id=id_),
     "task": _task,
     "document": _document,
     "lock": _lock,
+    "message": _message,
 }

@@ -19,6 +19,7 @@ from mcp_server.domain.values import RawJson, dump_json, iso
 from mcp_server.persistence.database import Backend, make_backend
 from mcp_server.persistence.event_log import JSON_COLUMNS, SNAPSHOT
 from mcp_server.persistence.event_retention import versions_digest
+from mcp_server.persistence.messages import apply_to_delivery, insert_message
 from mcp_server.persistence.sqlite_backend import SqliteBackend
 from mcp_server.persistence.transaction import Transaction
 from mcp_server.persistence.transfer import snapshot
@@ -40,8 +41,10 @@ _COMPARED = {
     "ORDER BY document_id, version",
     "locks": "SELECT name, last_token FROM locks ORDER BY name",
     "lock_holds": "SELECT * FROM lock_holds ORDER BY name, owner",
+    "messages": "SELECT * FROM messages ORDER BY id",
+    "deliveries": "SELECT * FROM deliveries ORDER BY message_id, agent_id",
 }
-_KEYS = {"queues": 1, "dependencies": 2, "agent_usage": 2, "document_versions": 2, "lock_holds": 2}
+_KEYS = {"queues": 1, "dependencies": 2, "agent_usage": 2, "document_versions": 2, "lock_holds": 2, "deliveries": 2}
 """How many of the first columns of a comparison are its key, where that is not one."""
 
 
@@ -194,12 +197,23 @@ def _lock(tx: Transaction, origin: Origin, event: Event) -> None:
         tx.run("lock_hold_delete", name=name, owner=owner)
 
 
+def _message(tx: Transaction, origin: Origin, event: Event) -> None:
+    del origin
+    if event.type != "message.sent":
+        apply_to_delivery(tx, event)
+        return
+    data = dict(event.data)
+    places = data.pop("places")
+    insert_message(tx, {"id": event.aggregate_id, "version": event.version} | data, places)
+
+
 _HANDLERS: dict[str, Callable[[Transaction, Origin, Event], None]] = {
     "agent": _agent,
     "instance": _instance,
     "task": _task,
     "document": _document,
     "lock": _lock,
+    "message": _message,
 }
 
 
@@ -250,6 +264,16 @@ def _lock_snapshot(tx: Transaction, origin: Origin, event: Event) -> None:
         tx.run("lock_hold_insert", name=event.aggregate_id, **hold)
 
 
+def _message_snapshot(tx: Transaction, origin: Origin, event: Event) -> None:
+    del origin
+    data = dict(event.data)
+    deliveries = data.pop("deliveries")
+    tx.run("replayed_message_clear", id=event.aggregate_id)
+    tx.run("message_insert", **data, version=event.version)
+    for delivery in deliveries:
+        tx.run("replayed_delivery_insert", **delivery)
+
+
 def _usage_snapshot(tx: Transaction, origin: Origin, event: Event) -> None:
     del origin
     tx.run("replayed_usage_save", **event.data)
@@ -261,6 +285,7 @@ _SNAPSHOTS: dict[str, Callable[[Transaction, Origin, Event], None]] = {
     "task": _task_snapshot,
     "document": _document_snapshot,
     "lock": _lock_snapshot,
+    "message": _message_snapshot,
     "usage": _usage_snapshot,
 }
 

@@ -29,7 +29,19 @@ from mcp_server.persistence.statements import Engine
 FORMAT, VERSION = "datamcp-export", 1
 TABLES = (
     *("agents", "instances", "agent_usage", "queues", "tasks", "dependencies", "archived_tasks"),
-    *("documents", "document_versions", "locks", "lock_holds", "lock_waiters", "events", "event_horizon"),
+    *(
+        "documents",
+        "document_versions",
+        "locks",
+        "lock_holds",
+        "lock_waiters",
+        "messages",
+        "deliveries",
+        "emails",
+        "approvals",
+        "events",
+        "event_horizon",
+    ),
 )
 """Every table but the one of migrations, those that others refer to first."""
 

@@ -7,6 +7,7 @@ from mcp_server.services.context import Context
 from mcp_server.services.events import CompletionService, EventService
 from mcp_server.services.housekeeping import Housekeeping
 from mcp_server.services.locks import LockService
+from mcp_server.services.messages import MessageService
 from mcp_server.services.ports import (
     AgentTransactions,
     ClaimTransactions,
@@ -14,6 +15,7 @@ from mcp_server.services.ports import (
     EventThinning,
     Feed,
     LockTransactions,
+    MessageTransactions,
     StateTransactions,
     TaskTimers,
     TaskTransactions,
@@ -32,6 +34,7 @@ class Desk:
     tasks: TaskService
     state: StateService
     locks: LockService
+    messages: MessageService
     events: EventService
     completions: CompletionService
     housekeeping: Housekeeping
@@ -52,6 +55,7 @@ def make_desk(
     timers: TaskTimers,
     state: StateTransactions,
     locks: LockTransactions,
+    messages: MessageTransactions,
     log: EventLog,
     thinning: EventThinning,
 ) -> Desk:
@@ -62,9 +66,10 @@ def make_desk(
         tasks=TaskService(context, tasks, claims),
         state=StateService(context, state),
         locks=LockService(context, locks),
+        messages=MessageService(context, messages),
         events=EventService(context, log),
         completions=CompletionService(context),
-        housekeeping=Housekeeping(context, timers, agents, state, locks),
+        housekeeping=Housekeeping(context, timers, agents, state, locks, messages),
         retention=Retention(context, timers, thinning, system, log.START),
         system=system,
         changes=context.store.feed,

@@ -1,5 +1,5 @@
 """What time alone changes: due tasks, schedules, lost leases, overdue attempts, silent instances, expired documents and
-locks."""
+locks, acknowledgements that did not come."""
 
 from typing import Any
 
@@ -9,6 +9,7 @@ from mcp_server.services.ports import (
     AgentTransactions,
     Clock,
     LockTransactions,
+    MessageTransactions,
     StateTransactions,
     TaskTimers,
 )
@@ -24,10 +25,11 @@ class Housekeeping:
         agents: AgentTransactions,
         state: StateTransactions,
         locks: LockTransactions,
+        messages: MessageTransactions,
     ) -> None:
         self._context = context
         self._timers = timers
-        self._sweeps: tuple[Any, ...] = (agents.mark_lost, state.expire, locks.expire)
+        self._sweeps: tuple[Any, ...] = (agents.mark_lost, state.expire, locks.expire, messages.miss)
 
     async def settle(self) -> None:
         """Do what is due now."""

@@ -4,13 +4,14 @@ The `*Transactions` protocols are fulfilled by the modules of `mcp_server.persis
 function whose first argument is the open transaction.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from mcp_server.domain.agents import AgentAction, AgentSpec, InstanceSpec
 from mcp_server.domain.events import Origin
 from mcp_server.domain.locks import Hold, LockRequest
+from mcp_server.domain.messages import MessageSpec
 from mcp_server.domain.state import WriteSpec
 from mcp_server.domain.state_commands import Patch, Restore, Set
 from mcp_server.domain.task_commands import (
@@ -167,6 +168,32 @@ class LockTransactions(Protocol):
     def release(self, tx: Any, origin: Origin, name: str, owner: str, token: int) -> None: ...
     def renew(self, tx: Any, origin: Origin, name: str, owner: str, token: int, seconds: float) -> Hold: ...
     def expire(self, tx: Any, origin: Origin) -> int: ...
+
+
+class Sent(Protocol):
+    """See `mcp_server.persistence.messages`."""
+
+    @property
+    def message(self) -> dict[str, Any]: ...
+    @property
+    def recipients(self) -> list[str]: ...
+
+
+class MessageTransactions(Protocol):
+    """See `mcp_server.persistence.messages`."""
+
+    def send(
+        self,
+        tx: Any,
+        origin: Origin,
+        message_id: str,
+        spec: MessageSpec,
+        to: Sequence[str],
+        capability: str | None,
+    ) -> Sent: ...
+    def read(self, tx: Any, origin: Origin, agent_id: str, thread_id: str | None, limit: int) -> Sequence[Row]: ...
+    def acknowledge(self, tx: Any, origin: Origin, agent_id: str, message_ids: Sequence[str]) -> None: ...
+    def miss(self, tx: Any, origin: Origin) -> int: ...
 
 
 class Thinned(Protocol):

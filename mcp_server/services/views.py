@@ -221,6 +221,7 @@ class AgentView(View):
     running: int
     capacity: int
     instances_alive: int
+    unread: int | None = None
     instances: list[InstanceView] | None = None
     metrics: dict[str, float] | None = None
     budget: dict[str, float] | None = None
@@ -247,6 +248,7 @@ def agent_view(row: Row) -> AgentView:
         running=row["running"],
         capacity=capacity,
         instances_alive=row["instances_alive"],
+        unread=row["unread"] or None,
         created_at=iso(row["created_at"]),
         updated_at=iso(row["updated_at"]),
     )

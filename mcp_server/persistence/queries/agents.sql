@@ -38,7 +38,8 @@ SELECT * FROM instances WHERE agent_id = :agent_id ORDER BY last_seen_at DESC LI
 SELECT a.*,
   (SELECT count(*) FROM tasks t WHERE t.lease_agent_id = a.id AND t.status = 'running') AS running,
   (SELECT count(*) FROM instances i WHERE i.agent_id = a.id) AS instances_known,
-  (SELECT count(*) FROM instances i WHERE i.agent_id = a.id AND i.last_seen_at > :alive_since) AS instances_alive
+  (SELECT count(*) FROM instances i WHERE i.agent_id = a.id AND i.last_seen_at > :alive_since) AS instances_alive,
+  (SELECT count(*) FROM deliveries d WHERE d.agent_id = a.id AND d.read_at IS NULL) AS unread
 FROM agents a WHERE TRUE {{filters}} ORDER BY a.name LIMIT :limit
 
 -- name: agents_find_count
