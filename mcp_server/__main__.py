@@ -172,33 +172,33 @@ def approvals_group() -> None:
 @approvals_group.command("list")
 @_with(_SETTINGS + _IDENTITY)
 def approvals_list_command(**flags: Any) -> None:
-    """List the tasks that wait for an approval."""
+    """List what waits for an approval."""
     from mcp_server.approvals import list_approvals
 
     _run(flags, list_approvals)
 
 
 @approvals_group.command("approve")
-@click.argument("task_id")
+@click.argument("approval_id")
 @click.option("--yes", is_flag=True, help="Do not ask again.")
 @_with(_SETTINGS + _IDENTITY)
-def approvals_approve_command(task_id: str, yes: bool, **flags: Any) -> None:
-    """Let TASK_ID start."""
+def approvals_approve_command(approval_id: str, yes: bool, **flags: Any) -> None:
+    """Approve APPROVAL_ID, or the task of that id."""
     from mcp_server.approvals import decide
 
-    _run(flags, lambda settings: decide(settings, task_id, granted=True, reason=None, ask=not yes))
+    _run(flags, lambda settings: decide(settings, approval_id, granted=True, reason=None, ask=not yes))
 
 
 @approvals_group.command("reject")
-@click.argument("task_id")
-@click.option("--reason", help="Why; kept with the task.")
+@click.argument("approval_id")
+@click.option("--reason", help="Why; kept with the answer.")
 @click.option("--yes", is_flag=True, help="Do not ask again.")
 @_with(_SETTINGS + _IDENTITY)
-def approvals_reject_command(task_id: str, reason: str | None, yes: bool, **flags: Any) -> None:
-    """Cancel TASK_ID."""
+def approvals_reject_command(approval_id: str, reason: str | None, yes: bool, **flags: Any) -> None:
+    """Reject APPROVAL_ID, or the task of that id: what waits for it is cancelled."""
     from mcp_server.approvals import decide
 
-    _run(flags, lambda settings: decide(settings, task_id, granted=False, reason=reason, ask=not yes))
+    _run(flags, lambda settings: decide(settings, approval_id, granted=False, reason=reason, ask=not yes))
 
 
 def _serve(flags: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import random
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +18,13 @@ from mcp_server import __version__
 from mcp_server.config import Settings
 from mcp_server.domain.users import Actor
 from mcp_server.domain.values import Micros
+from mcp_server.mail import LazyMailer, email_policy, links_base, make_mailer
 from mcp_server.observability.metrics import Metrics, NoMetrics, PrometheusMetrics
 from mcp_server.persistence import (
     agents,
+    approvals,
     claiming,
+    emails,
     event_log,
     event_retention,
     locks,
@@ -37,11 +40,13 @@ from mcp_server.protocol.server import Offer, make_server
 from mcp_server.protocol.stdio import serve_stdio
 from mcp_server.protocol.task_handles import ApprovalQuestions, Questions
 from mcp_server.runtime.handlers import system_handlers
+from mcp_server.runtime.mail_handlers import mail_handlers
 from mcp_server.runtime.signals import on_signals
 from mcp_server.runtime.system_worker import SystemWorker
 from mcp_server.runtime.timers import run_retention, run_timer
 from mcp_server.services.context import Context
 from mcp_server.services.desk import Desk, make_desk
+from mcp_server.services.emails import EmailPolicy
 from mcp_server.services.retention import Keep
 from tools.spec import AnyTool
 
@@ -70,7 +75,15 @@ def new_id(kind: str) -> str:
     return f"{kind}_{base64.b32encode(secrets.token_bytes(8))[:12].decode().lower()}"
 
 
-def desk_on(database: Database, *, clock: Any = system_clock, ids: Any = new_id, chance: Any = random.random) -> Desk:
+def desk_on(
+    database: Database,
+    *,
+    clock: Any = system_clock,
+    ids: Any = new_id,
+    chance: Any = random.random,
+    policy: EmailPolicy | None = None,
+    links_base: str | None = None,
+) -> Desk:
     """Every service on an open database."""
     context = Context(store=database, clock=clock, new_id=ids, random=chance)
     return make_desk(
@@ -83,9 +96,25 @@ def desk_on(database: Database, *, clock: Any = system_clock, ids: Any = new_id,
         state=state,
         locks=locks,
         messages=messages,
+        approvals=approvals,
+        emails=emails,
+        policy=policy or EmailPolicy(),
+        render=_render,
+        links_base=links_base,
         log=event_log,
         thinning=event_retention,
     )
+
+
+def configured_desk(database: Database, settings: Settings) -> Desk:
+    """Every service, with what the operator set about mail and links."""
+    return desk_on(database, policy=email_policy(settings), links_base=links_base(settings))
+
+
+def _render(what: str, source: str, variables: Mapping[str, Any], *, html: bool) -> str:
+    from mcp_server.integrations.templating import render  # most servers never fill in a template
+
+    return render(what, source, variables, html=html)
 
 
 @contextlib.asynccontextmanager
@@ -109,7 +138,7 @@ async def open_app(
     database = await Database.open(settings.database_url, allow_unsafe_sqlite=settings.allow_unsafe_sqlite)
     database.on_commit = metrics.committed
     try:
-        desk = desk_on(database)
+        desk = configured_desk(database, settings)
         local = Actor(kind="user", id=settings.user, permissions=settings.role.permissions)
         callers = Callers(local.narrowed(read_only=settings.read_only), read_only=settings.read_only)
         server = make_server(desk, Seam(callers, new_id, metrics), offer, extra_tools=extra_tools, questions=questions)
@@ -124,7 +153,8 @@ async def open_app(
 async def background(desk: Desk, settings: Settings) -> AsyncGenerator[None]:
     """What runs beside requests: the timer, the retention and the worker for system tasks."""
     keep = Keep(settings.retention_days, settings.event_retention_days)
-    handlers = system_handlers(desk, keep)
+    mailer = LazyMailer(lambda: make_mailer(settings))
+    handlers = {**system_handlers(desk, keep), **mail_handlers(desk, mailer)}
     running = [
         asyncio.create_task(run_timer(desk.housekeeping), name="timer"),
         asyncio.create_task(run_retention(desk.retention, keep), name="retention"),
@@ -136,6 +166,7 @@ async def background(desk: Desk, settings: Settings) -> AsyncGenerator[None]:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+        await mailer.close()
 
 
 async def serve(settings: Settings) -> None:

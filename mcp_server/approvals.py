@@ -4,32 +4,32 @@ import sys
 
 import click
 
-from mcp_server.app import desk_on, new_id
+from mcp_server.app import configured_desk, new_id
 from mcp_server.config import Settings
 from mcp_server.domain.users import Actor
+from mcp_server.domain.values import dump_json
 from mcp_server.persistence.database import Database
+from mcp_server.services.communication_views import ApprovalView
 from mcp_server.services.context import LIMIT_MAX, Call
-from mcp_server.services.desk import Desk
-from mcp_server.services.tasks import TaskFilter
 
 
 async def list_approvals(settings: Settings) -> None:
-    """Print every task that waits for an approval, oldest last."""
+    """Print every approval that is open, oldest last."""
     database = await Database.open(settings.database_url, allow_unsafe_sqlite=settings.allow_unsafe_sqlite)
     try:
-        waiting = TaskFilter(waits_for_approval=True)
-        tasks, _, omitted = await desk_on(database).tasks.find(_call(settings), waiting, limit=LIMIT_MAX, cursor=None)
+        desk = configured_desk(database, settings)
+        waiting, _, omitted = await desk.approvals.find(_call(settings), status="pending", limit=LIMIT_MAX, cursor=None)
     finally:
         await database.close()
-    for task in tasks:
-        click.echo(f"{task.id}  {task.created_at}  {task.title}")
+    for approval in waiting:
+        click.echo(f"{approval.id}  {approval.created_at}  {approval.title}")
     if omitted:
         click.echo(f"... and {omitted} more")
-    if not tasks:
+    if not waiting:
         click.echo("Nothing waits for an approval.")
 
 
-async def decide(settings: Settings, task_id: str, *, granted: bool, reason: str | None, ask: bool) -> None:
+async def decide(settings: Settings, approval_id: str, *, granted: bool, reason: str | None, ask: bool) -> None:
     """Show what would happen, ask, and record the decision.
 
     Raises:
@@ -37,23 +37,32 @@ async def decide(settings: Settings, task_id: str, *, granted: bool, reason: str
     """
     database = await Database.open(settings.database_url, allow_unsafe_sqlite=settings.allow_unsafe_sqlite)
     try:
-        desk, call = desk_on(database), _call(settings)
-        await _show(desk, call, task_id)
+        desk, call = configured_desk(database, settings), _call(settings)
+        shown = await desk.approvals.get(call, approval_id)
+        _show(shown)
         if ask and not click.confirm(f"{'Approve' if granted else 'Reject'} this?"):
             click.echo("Nothing was decided.")
             sys.exit(1)
-        task = await desk.tasks.decide(call, task_id, granted=granted, reason=reason)
-        click.echo(f"{task.id} is {task.approval}: {task.status}.")
+        approval, task = await desk.approvals.decide(
+            call,
+            shown.id,
+            granted=granted,
+            via="command line",
+            reason=reason,
+            seen_hash=shown.action_hash,
+        )
+        left = approval.needed - sum(answer.granted for answer in approval.answers or ())
+        more = f"; {left} more must approve" if approval.status == "pending" else ""
+        click.echo(f"{approval.id} is {approval.status}{more}. Task {task.id} is {task.status}.")
     finally:
         await database.close()
 
 
-async def _show(desk: Desk, call: Call, task_id: str) -> None:
-    task = await desk.tasks.get(call, task_id)
-    for name in ("title", "kind", "description", "input", "created_by", "created_at"):
-        value = getattr(task, name)
+def _show(approval: ApprovalView) -> None:
+    for name in ("title", "action", "details", "requested_by", "created_at", "expires_at", "approvers"):
+        value = getattr(approval, name)
         if value is not None:
-            click.echo(f"{name:>12}: {value}")
+            click.echo(f"{name:>12}: {value if isinstance(value, str) else dump_json(value)}")
 
 
 def _call(settings: Settings) -> Call:

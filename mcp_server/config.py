@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from mcp_server.domain.errors import ValidationFailed
@@ -35,6 +35,24 @@ class Settings(BaseSettings):
     exclude_tools: Names = Field(default=(), description="Not these tools, comma-separated")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
+    public_url: str | None = Field(default=None, description="Under which people reach this server's pages")
+    console_port: int | None = Field(default=None, ge=0, le=65535, description="Serve the approval page on loopback")
+    email_provider: Literal["file", "smtp", "sendgrid"] = "file"
+    email_from: str | None = Field(default=None, description="Sender of every mail; smtp and sendgrid need it")
+    email_allow: Names = Field(default=(), description="Recipients, such as *@example.org, comma-separated")
+    email_approvers: Names = Field(default=(), description="Who is asked about mails to anybody else")
+    email_per_hour: int | None = Field(default=None, ge=1)
+    email_outbox: Path | None = Field(default=None, description="Folder of provider file; default: beside the database")
+    smtp_host: str | None = None
+    smtp_port: int | None = Field(default=None, ge=1, le=65535)
+    smtp_tls: Literal["none", "starttls", "tls"] = "starttls"
+    smtp_username: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_password_file: Path | None = None
+    sendgrid_api_key: SecretStr | None = None
+    sendgrid_api_key_file: Path | None = None
+    sendgrid_base_url: str = "https://api.sendgrid.com"
+    sendgrid_webhook_key: str | None = Field(default=None, description="Verification key of the signed event webhook")
     retention_days: float = Field(
         default=30.0, gt=0, le=36_500, description="Days until finished tasks leave the hot tables"
     )
@@ -43,7 +61,7 @@ class Settings(BaseSettings):
     )
     metrics_port: int | None = Field(default=None, ge=0, le=65535, description="Serve Prometheus metrics on loopback")
 
-    @field_validator("toolsets", "exclude_tools", "allowed_hosts", mode="before")
+    @field_validator("toolsets", "exclude_tools", "allowed_hosts", "email_allow", "email_approvers", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -70,6 +88,25 @@ class Settings(BaseSettings):
     def database_url(self) -> str:
         """The database in use."""
         return self.database or f"sqlite:///{default_database()}"
+
+
+def secret(value: SecretStr | None, file: Path | None, name: str) -> str | None:
+    """A secret from the environment or a file, never from a flag.
+
+    Raises:
+        ValidationFailed: the file cannot be read, or is empty.
+    """
+    if value is not None:
+        return value.get_secret_value()
+    if file is None:
+        return None
+    try:
+        text = file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValidationFailed(f"{PREFIX}{name}_FILE, {file}, cannot be read: {error}.") from None
+    if not text:
+        raise ValidationFailed(f"{PREFIX}{name}_FILE, {file}, is empty.")
+    return text
 
 
 def load_settings(**flags: Any) -> Settings:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from mcp_server.app import background, desk_on, new_id
+from mcp_server.app import background, configured_desk, new_id
 from mcp_server.config import Settings
 from mcp_server.domain.agents import AgentSpec, Capability, InstanceSpec
 from mcp_server.domain.errors import ValidationFailed
@@ -78,7 +78,7 @@ async def run_system_worker(settings: Settings) -> None:
 async def _desk(settings: Settings) -> AsyncGenerator[Desk]:
     database = await Database.open(settings.database_url, allow_unsafe_sqlite=settings.allow_unsafe_sqlite)
     try:
-        desk = desk_on(database)
+        desk = configured_desk(database, settings)
         async with background(desk, settings):
             yield desk
     finally:

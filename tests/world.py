@@ -90,6 +90,10 @@ class World:
         (claimed,) = await self.claim(agent, **options)
         return claimed
 
+    async def decide(self, call: Call, id: str, granted: bool, reason: str | None = None) -> TaskView:
+        _, task = await self.desk.approvals.decide(call, id, granted=granted, via="command line", reason=reason)
+        return task
+
     async def status(self, task: TaskView) -> str:
         return (await self.desk.tasks.get(self.call, task.id)).status
 

@@ -1,6 +1,6 @@
 """What a model can do: the catalogue of tools, as data."""
 
-from tools import agents, events, locks, messages, state, tasks
+from tools import agents, approvals, email, events, locks, messages, state, tasks
 from tools.spec import AnyTool
 
 TOOLS: tuple[AnyTool, ...] = (
@@ -8,6 +8,8 @@ TOOLS: tuple[AnyTool, ...] = (
     *tasks.TOOLS,
     *state.TOOLS,
     *locks.TOOLS,
+    *email.TOOLS,
+    *approvals.TOOLS,
     *messages.TOOLS,
     *events.TOOLS,
 )

@@ -78,6 +78,9 @@ class Tool(Generic[A, R]):
     ticket: Callable[[Desk, Call, A], Awaitable[TaskView]] | None = None
     """For a slow tool: what it does for a client that takes task handles, instead of `run`. Returns the task."""
 
+    asks_person: bool = False
+    """Whether the person at the client may be asked something."""
+
     needs_ticket: bool = False
     """Whether the tool cannot answer a client that takes no handles."""
 

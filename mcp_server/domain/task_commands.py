@@ -19,6 +19,8 @@ class NewTask:
 
     id: str
     spec: TaskSpec
+    asks: bool = True
+    """Whether a task that needs an approval brings its own question; else the caller opens one for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +95,6 @@ class GiveUp(_LeaseCommand):
     """A worker that must stop hands its task back."""
 
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """A person's answer to a task that waits for an approval."""
-
-    task_id: str
-    granted: bool
-    reason: str | None
 
 
 @dataclass(frozen=True, slots=True)

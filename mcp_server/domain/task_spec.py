@@ -126,6 +126,7 @@ class FailureSpec(Frozen):
     message: Text
     code: Word | None = None
     retryable: bool | None = None
+    retry_after_seconds: float | None = Field(default=None, ge=0, le=86_400, allow_inf_nan=False)
 
 
 class UsageSpec(Frozen):

@@ -188,7 +188,7 @@ class Task(Frozen):
         self.require_lease(token, now)
         # Said nothing? A task created with a retry policy asks to be retried; one without does not.
         retryable = self.max_attempts is not None if failure.retryable is None else failure.retryable
-        facts = failure.model_dump(exclude_none=True, exclude={"retryable"})
+        facts = failure.model_dump(exclude_none=True, exclude={"retryable", "retry_after_seconds"})
         return self._attempt_over(
             "attempt_failed",
             "failed",
@@ -196,6 +196,7 @@ class Task(Frozen):
             now,
             jitter,
             retryable=retryable,
+            delay=failure.retry_after_seconds or 0.0,
             usage=_usage(usage),
             last_finish=f"{token}:{digest}",
         )
@@ -283,6 +284,23 @@ class Task(Frozen):
         why = f"rejected by {by}" + (f": {reason}" if reason else "")
         return self._ended("cancelled", now, approval="rejected", approved_by=by, cancel_reason=why)
 
+    def gated(self, now: Micros) -> tuple[Self, Event]:
+        """From now on waiting for an approval.
+
+        Raises:
+            InvalidTransition: it has started or ended, or is a schedule.
+        """
+        if self.status not in ("pending", "queued", "paused") or self.schedule is not None:
+            raise InvalidTransition(
+                f"Task {self.id} is {self.status}, so nobody can be asked any more whether it may start.",
+                next="Ask before a task is claimed: tasks_create(requires_approval=true).",
+                details={"task_id": self.id, "status": self.status},
+            )
+        changes: dict[str, Any] = {"approval": "required"}
+        if self.status != "paused":
+            changes |= readiness(self.waits_on, self.run_at, "required", now)
+        return self.moved("task.gated", now, **changes)
+
     def require_legal(self, action: str) -> None:
         """Refuse an action that the status does not allow.
 
@@ -344,6 +362,7 @@ class Task(Frozen):
         jitter: float,
         *,
         retryable: bool,
+        delay: float = 0.0,
         **more: Any,
     ) -> tuple[Self, Event]:
         used = self.attempt - self.attempts_forgiven
@@ -352,7 +371,8 @@ class Task(Frozen):
             return self._ended("cancelled", now, **changes)
         if not retryable or used >= (self.max_attempts or MAX_ATTEMPTS_DEFAULT):
             return self._ended(final, now, **changes, finished_by=self.lease_agent_id)
-        run_at = now + duration(backoff_seconds(used, self.retry_delay_seconds, self.retry_max_delay_seconds, jitter))
+        backoff = backoff_seconds(used, self.retry_delay_seconds, self.retry_max_delay_seconds, jitter)
+        run_at = now + duration(max(backoff, delay))
         return self.moved(f"task.{event}", now, **changes, run_at=run_at, **readiness(0, run_at, None, now))
 
     def _ended(self, status: TaskStatus, now: Micros, **changes: Any) -> tuple[Self, Event]:

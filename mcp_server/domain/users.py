@@ -21,7 +21,7 @@ class Permission(StrEnum):
     STATE_READ = "state:read"
     STATE_WRITE = "state:write"
     EVENTS_READ = "events:read"
-    MESSAGES_READ = "messages:read"
+    MESSAGES_RECEIVE = "messages:receive"
     MESSAGES_SEND = "messages:send"
     EMAILS_READ = "emails:read"
     EMAILS_SEND = "emails:send"
@@ -35,6 +35,7 @@ _AGENT_PERMISSIONS = READ_PERMISSIONS | {
     Permission.TASKS_CREATE,
     Permission.TASKS_WORK,
     Permission.STATE_WRITE,
+    Permission.MESSAGES_RECEIVE,
     Permission.MESSAGES_SEND,
     Permission.EMAILS_SEND,
     Permission.APPROVALS_REQUEST,

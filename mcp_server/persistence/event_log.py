@@ -19,6 +19,8 @@ JSON_COLUMNS: dict[str, frozenset[str]] = {
     ),
     "agent": frozenset(("capabilities", "skills", "tags", "budget")),
     "document": frozenset(("tags",)),
+    "email": frozenset(("recipients", "cc", "bcc", "attachments", "outcomes")),
+    "approval": frozenset(("details", "approvers", "answers")),
 }
 """By aggregate type, the columns that hold JSON text; in an event they stand as what they are."""
 

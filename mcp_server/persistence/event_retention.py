@@ -2,8 +2,8 @@
 
 A snapshot holds the whole row, so that a rebuild starts at it. What it replaces depends on the kind:
 
-- an agent, an instance, a document, a lock, a message or a schedule: its events up to the horizon;
 - an archived task: all of its events, once none is younger than the horizon;
+- a schedule, and all that is no task (agents, documents, locks, ...): its events up to the horizon;
 - a task that is not archived keeps its history, since others may still depend on how it came about.
 
 Snapshots stay until the next one of the same aggregate, so every aggregate keeps at least one event.
@@ -120,4 +120,6 @@ _ROWS: dict[str, Callable[[Transaction, str], dict[str, Any] | None]] = {
     "document": _document,
     "lock": _lock,
     "message": _message,
+    "email": lambda tx, id_: tx.one("email_for_update", id=id_),
+    "approval": lambda tx, id_: tx.one("approval_for_update", id=id_),
 }

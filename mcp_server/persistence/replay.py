@@ -41,6 +41,8 @@ _COMPARED = {
     "ORDER BY document_id, version",
     "locks": "SELECT name, last_token FROM locks ORDER BY name",
     "lock_holds": "SELECT * FROM lock_holds ORDER BY name, owner",
+    "emails": "SELECT * FROM emails ORDER BY id",
+    "approvals": "SELECT * FROM approvals ORDER BY id",
     "messages": "SELECT * FROM messages ORDER BY id",
     "deliveries": "SELECT * FROM deliveries ORDER BY message_id, agent_id",
 }
@@ -197,6 +199,13 @@ def _lock(tx: Transaction, origin: Origin, event: Event) -> None:
         tx.run("lock_hold_delete", name=name, owner=owner)
 
 
+def _row(tx: Transaction, origin: Origin, event: Event) -> None:
+    """An aggregate whose row is nothing but the fold of its events."""
+    known = tx.one(_KNOWN[event.aggregate_type], id=event.aggregate_id)
+    if known is not None or "created_at" in event.data:
+        _record(tx, origin, event, creates=known is None)
+
+
 def _message(tx: Transaction, origin: Origin, event: Event) -> None:
     del origin
     if event.type != "message.sent":
@@ -214,6 +223,8 @@ _HANDLERS: dict[str, Callable[[Transaction, Origin, Event], None]] = {
     "document": _document,
     "lock": _lock,
     "message": _message,
+    "email": _row,
+    "approval": _row,
 }
 
 
@@ -228,6 +239,8 @@ _KNOWN = {
     "instance": "snapshot_of_instance",
     "task": "task_for_update",
     "document": "document_for_update",
+    "email": "email_for_update",
+    "approval": "approval_for_update",
 }
 
 
@@ -286,6 +299,8 @@ _SNAPSHOTS: dict[str, Callable[[Transaction, Origin, Event], None]] = {
     "document": _document_snapshot,
     "lock": _lock_snapshot,
     "message": _message_snapshot,
+    "email": _row_snapshot,
+    "approval": _row_snapshot,
     "usage": _usage_snapshot,
 }
 

@@ -8,6 +8,8 @@ from mcp_server.domain.events import Origin
 from mcp_server.domain.task_rules import TERMINAL
 from mcp_server.domain.tasks import Task
 from mcp_server.domain.values import dump_json
+from mcp_server.persistence.approval_rows import withdraw
+from mcp_server.persistence.email_rows import EMAIL_KIND, follow_end
 from mcp_server.persistence.transaction import Transaction
 
 
@@ -88,6 +90,7 @@ def after_end(tx: Transaction, origin: Origin, ended: Task, cause: int) -> list[
         parent, cause = pending.pop()
         if parent.status not in TERMINAL:
             continue
+        _follow(tx, origin.caused_by(cause), parent)
         for row in _dependents(tx, parent.id):
             changed = _after_parent(tx, origin.caused_by(cause), load_task(tx, row["task_id"]), parent)
             if changed is not None and changed[0].status == "queued":
@@ -95,6 +98,14 @@ def after_end(tx: Transaction, origin: Origin, ended: Task, cause: int) -> list[
             elif changed is not None:
                 pending.append(changed)
     return released
+
+
+def _follow(tx: Transaction, origin: Origin, ended: Task) -> None:
+    """What else stands and falls with a task: the question whether it may start, the mail that it sends."""
+    if ended.approval == "required":
+        withdraw(tx, origin, ended)
+    if ended.kind.startswith(EMAIL_KIND):
+        follow_end(tx, origin, ended)
 
 
 def _after_parent(tx: Transaction, origin: Origin, child: Task, parent: Task) -> tuple[Task, int] | None:

@@ -7,6 +7,7 @@ from mcp_server.domain.task_births import fire, firing, last_firing
 from mcp_server.domain.task_rules import TERMINAL
 from mcp_server.domain.tasks import Task
 from mcp_server.domain.values import Micros, dump_json
+from mcp_server.persistence.approval_rows import open_for
 from mcp_server.persistence.task_rows import after_end, load_task
 from mcp_server.persistence.transaction import Transaction
 
@@ -60,4 +61,6 @@ def _fire(tx: Transaction, origin: Origin, schedule: Task, task_id: str) -> None
         return
     created, birth = firing(moved, task_id, occurrence, origin.at)
     if tx.one("task_by_idempotency_key", key=created.idempotency_key) is None:
-        tx.record(origin.caused_by(cause), birth)
+        born = tx.record(origin.caused_by(cause), birth)
+        if created.approval == "required":
+            open_for(tx, origin.caused_by(born), created.fields())

@@ -11,7 +11,6 @@ from mcp_server.domain.task_commands import (
     Control,
     ControlOutcome,
     CreateOutcome,
-    Decision,
     Finish,
     FinishOutcome,
     GiveUp,
@@ -27,6 +26,8 @@ from mcp_server.persistence.agents import (
     load_agent,
     see_instance,
 )
+from mcp_server.persistence.approval_rows import open_for
+from mcp_server.persistence.email_rows import EMAIL_KIND, follow_retry
 from mcp_server.persistence.task_rows import (
     add_dependency,
     after_end,
@@ -107,24 +108,12 @@ def control(tx: Transaction, origin: Origin, command: Control) -> ControlOutcome
         except OpsError as error:
             refused.append({"id": task_id, "code": error.code, "message": error.message})
             continue
-        after_end(tx, origin, new, tx.record(origin, event))
+        cause = tx.record(origin, event)
+        after_end(tx, origin, new, cause)
+        if command.action == "retry":
+            _ask_again(tx, origin.caused_by(cause), new)
         tasks.append(new.fields())
     return ControlOutcome(tasks=tasks, refused=refused)
-
-
-def decide(tx: Transaction, origin: Origin, command: Decision) -> dict[str, Any]:
-    """Let a task start that waits for an approval, or cancel it.
-
-    Raises:
-        InvalidTransition: it does not wait for one, or somebody has decided already.
-    """
-    task = load_task(tx, command.task_id)
-    if command.granted:
-        new, event = task.approved(origin.actor, origin.at)
-    else:
-        new, event = task.rejected(origin.actor, command.reason, origin.at)
-    after_end(tx, origin, new, tx.record(origin, event))
-    return new.fields()
 
 
 def give_up(tx: Transaction, origin: Origin, command: GiveUp) -> dict[str, Any]:
@@ -151,6 +140,13 @@ def hand_back(tx: Transaction, origin: Origin, agent_id: str, reason: str) -> li
     return handed_back
 
 
+def _ask_again(tx: Transaction, origin: Origin, retried: Task) -> None:
+    if retried.approval == "required":
+        open_for(tx, origin, retried.fields())
+    if retried.kind.startswith(EMAIL_KIND):
+        follow_retry(tx, origin, retried)
+
+
 def _create_one(tx: Transaction, origin: Origin, new: NewTask, ids: dict[int, str]) -> CreateOutcome:
     earlier = _replayed(tx, new)
     if earlier is not None:
@@ -161,7 +157,9 @@ def _create_one(tx: Transaction, origin: Origin, new: NewTask, ids: dict[int, st
     waiting = [parent for parent in parents if _still_waits_for(tx, parent, spec.on_parent_failure)]
     _ensure_queue(tx, spec)
     task, event = new_task(new.id, spec, parents, len(waiting), Creation(actor=origin.actor, now=origin.at))
-    tx.record(origin, event)
+    cause = tx.record(origin, event)
+    if task.approval == "required" and new.asks:
+        open_for(tx, origin.caused_by(cause), task.fields())
     for parent in waiting:
         add_dependency(tx, parent, new.id)
     return CreateOutcome(number=0, task=task.fields(), replayed=False)

@@ -23,6 +23,8 @@ _TABLES = {
     "agent": ("agents", "id"),
     "instance": ("instances", "id"),
     "document": ("documents", "id"),
+    "email": ("emails", "id"),
+    "approval": ("approvals", "id"),
 }
 
 

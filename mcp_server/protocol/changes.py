@@ -37,6 +37,10 @@ def _uris(aggregate_type: str, aggregate_id: str) -> set[str]:
             return {"ops://agents"}
         case "lock":
             return {"ops://locks"}
+        case "approval":
+            return {f"ops://approvals/{aggregate_id}"}
+        case "email":
+            return {f"ops://emails/{aggregate_id}"}
         case "document":
             return {f"ops://state/{aggregate_id}"}
         case _:

@@ -62,33 +62,17 @@ class ApprovalQuestions:
 
     async def pending(self, call: Call, task: TaskView) -> dict[str, Any]:
         """The approval that a task waits for."""
-        del call
         if task.approval != "required" or task.status in TERMINAL:
             return {}
-        shown = "" if task.input is None else f"\n{dump_json(task.input)[:2000]}"
-        schema = {
-            "type": "object",
-            "properties": {
-                "approve": {"type": "boolean", "title": "Approve"},
-                "reason": {"type": "string", "title": "Reason"},
-            },
-            "required": ["approve"],
-        }
-        message = f"May this task start? {task.title}{shown}"
+        message, schema = await self._desk.approvals.question(call, task.id)
         params = {"mode": "form", "message": message, "requestedSchema": schema}
         return {"approval": {"method": "elicitation/create", "params": params}}
 
     async def answer(self, call: Call, task: TaskView, responses: Mapping[str, Mapping[str, Any]]) -> None:
         """Record the person's decision; one who looked away has decided nothing."""
         response = responses.get("approval")
-        if response is None or task.approval != "required" or response.get("action") == "cancel":
-            return
-        content: Mapping[str, Any] = response.get("content") or {}
-        granted = response.get("action") == "accept" and content.get("approve") is True
-        reason = content.get("reason")
-        await self._desk.tasks.decide(
-            call, task.id, granted=granted, reason=reason if isinstance(reason, str) and reason else None
-        )
+        if response is not None and task.approval == "required":
+            await self._desk.approvals.answered(call, task.id, response, None)
 
 
 class TaskHandles:

@@ -1,5 +1,7 @@
 """`tools/list` and `tools/call`."""
 
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -11,10 +13,11 @@ from pydantic import ValidationError
 from mcp_server.domain.errors import OpsError
 from mcp_server.domain.task_rules import TERMINAL
 from mcp_server.domain.values import dump_json
+from mcp_server.protocol.asking import InputNeeded, asker
 from mcp_server.protocol.schemas import input_schema, output_schema
 from mcp_server.protocol.seam import RequestContext, Seam, error_content, invalid_arguments
 from mcp_server.protocol.task_handles import declares_extension, handle, require_extension, tool_result
-from mcp_server.services.context import Call
+from mcp_server.services.context import Ask, Call
 from mcp_server.services.desk import Desk
 from tools.spec import AnyTool
 
@@ -59,6 +62,8 @@ class ToolCalls:
             require_extension(ctx)
         with_ticket = tool.ticket is not None and declares_extension(ctx)
         run = self._start if with_ticket else self._run
+        if tool.asks_person:
+            run = self._asking(asker(ctx, params))
         try:
             return await self._seam.run(ctx, tool.name, lambda call: run(tool, call, params.arguments or {}))
         except OpsError as error:
@@ -72,6 +77,17 @@ class ToolCalls:
         if task.status in TERMINAL:
             return {"resultType": "complete"} | (tool_result(task))
         return handle(task)
+
+    def _asking(self, ask: Ask) -> Callable[..., Awaitable[types.CallToolResult | dict[str, Any]]]:
+        """`_run` for a tool that may ask the person at the client."""
+
+        async def run(tool: AnyTool, call: Call, arguments: dict[str, Any]) -> types.CallToolResult | dict[str, Any]:
+            try:
+                return await self._run(tool, replace(call, ask=ask), arguments)
+            except InputNeeded as needed:
+                return needed.result
+
+        return run
 
     async def _run(self, tool: AnyTool, call: Call, arguments: dict[str, Any]) -> types.CallToolResult:
         result = await tool.run(self._desk, call, _validated(tool, call, arguments))

@@ -23,11 +23,13 @@ class HandlerFailed(Exception):
         message: what went wrong, for people.
         code: a stable word for it.
         retryable: whether another attempt may succeed.
+        retry_after_seconds: how long to wait for it at least.
     """
 
     message: str
     code: Word = "failed"
     retryable: bool = True
+    retry_after_seconds: float | None = None
 
 
 def system_handlers(desk: Desk, keep: Keep) -> Mapping[str, Handler]:

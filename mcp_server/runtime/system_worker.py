@@ -97,7 +97,12 @@ class SystemWorker:
         try:
             return await self._handlers[claimed.task.kind](claimed.task, report), None
         except HandlerFailed as error:
-            return None, FailureSpec(message=error.message, code=error.code, retryable=error.retryable)
+            return None, FailureSpec(
+                message=error.message,
+                code=error.code,
+                retryable=error.retryable,
+                retry_after_seconds=error.retry_after_seconds,
+            )
         except OpsError as error:
             return None, FailureSpec(message=error.message, code=error.code, retryable=True)
         except Exception:

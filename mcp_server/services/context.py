@@ -3,7 +3,7 @@
 import base64
 import binascii
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -29,6 +29,22 @@ async def silent(waited_seconds: float, of_seconds: float) -> None:
     del waited_seconds, of_seconds
 
 
+class Ask(Protocol):
+    """Asks the person at the client; the model has no part in it."""
+
+    async def __call__(self, message: str, schema: Mapping[str, Any], state: str) -> Mapping[str, Any] | None:
+        """The person's answer, `{action: accept|decline|cancel, content}`; None where the client cannot ask.
+
+        `state` binds the answer to the question: an answer to another one does not count.
+        """
+        ...
+
+
+async def nobody(message: str, schema: Mapping[str, Any], state: str) -> None:
+    """There is nobody to ask."""
+    del message, schema, state
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One call: who makes it, and the correlation id of all that it causes."""
@@ -36,6 +52,7 @@ class Call:
     actor: Actor
     correlation_id: str
     progress: Progress = silent
+    ask: Ask = nobody
 
 
 SYSTEM_CALL = Call(actor=SYSTEM, correlation_id="system")

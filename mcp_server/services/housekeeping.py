@@ -7,12 +7,14 @@ from mcp_server.domain.agents import INSTANCE_ALIVE_FOR
 from mcp_server.services.context import SYSTEM_CALL, Context
 from mcp_server.services.ports import (
     AgentTransactions,
+    ApprovalTransactions,
     Clock,
     LockTransactions,
     MessageTransactions,
     StateTransactions,
     TaskTimers,
 )
+from mcp_server.services.system_tasks import SystemTasks
 
 
 class Housekeeping:
@@ -26,9 +28,13 @@ class Housekeeping:
         state: StateTransactions,
         locks: LockTransactions,
         messages: MessageTransactions,
+        approvals: ApprovalTransactions,
+        system: SystemTasks,
     ) -> None:
         self._context = context
         self._timers = timers
+        self._approvals = approvals
+        self._system = system
         self._sweeps: tuple[Any, ...] = (agents.mark_lost, state.expire, locks.expire, messages.miss)
 
     async def settle(self) -> None:
@@ -38,6 +44,8 @@ class Housekeeping:
         await write(self._timers.settle_due, context.origin(SYSTEM_CALL), context.random(), context.new_id)
         for sweep in self._sweeps:
             await write(sweep, context.origin(SYSTEM_CALL))
+        if await write(self._approvals.settle_approvals, context.origin(SYSTEM_CALL), context.new_id):
+            self._system.created()
 
     async def next_due(self) -> int | None:
         """When something will next be due, in microseconds UTC; None when nothing is."""

@@ -61,7 +61,7 @@ class MessageService:
         Raises:
             NotFound: no such agent, or no such message to acknowledge.
         """
-        call.actor.require(Permission.MESSAGES_READ)
+        call.actor.require(Permission.MESSAGES_RECEIVE)
         call.actor.require_self(agent_id)
         if await self._store.fetch_one("agent_known", agent_id=agent_id) is None:
             raise NotFound(f"There is no agent {agent_id}.", next="List agents with agents_find.")

@@ -9,6 +9,9 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from mcp_server.domain.agents import AgentAction, AgentSpec, InstanceSpec
+from mcp_server.domain.approvals import Answer, ApprovalSpec
+from mcp_server.domain.email_commands import NewEmail
+from mcp_server.domain.emails import Outcome, OutcomeStatus
 from mcp_server.domain.events import Origin
 from mcp_server.domain.locks import Hold, LockRequest
 from mcp_server.domain.messages import MessageSpec
@@ -19,7 +22,6 @@ from mcp_server.domain.task_commands import (
     Control,
     ControlOutcome,
     CreateOutcome,
-    Decision,
     Finish,
     FinishOutcome,
     GiveUp,
@@ -129,7 +131,6 @@ class TaskTransactions(Protocol):
     def report(self, tx: Any, origin: Origin, command: Report) -> dict[str, Any]: ...
     def finish(self, tx: Any, origin: Origin, command: Finish) -> FinishOutcome: ...
     def control(self, tx: Any, origin: Origin, command: Control) -> ControlOutcome: ...
-    def decide(self, tx: Any, origin: Origin, command: Decision) -> dict[str, Any]: ...
     def give_up(self, tx: Any, origin: Origin, command: GiveUp) -> dict[str, Any]: ...
     def hand_back(self, tx: Any, origin: Origin, agent_id: str, reason: str) -> list[str]: ...
 
@@ -168,6 +169,59 @@ class LockTransactions(Protocol):
     def release(self, tx: Any, origin: Origin, name: str, owner: str, token: int) -> None: ...
     def renew(self, tx: Any, origin: Origin, name: str, owner: str, token: int, seconds: float) -> Hold: ...
     def expire(self, tx: Any, origin: Origin) -> int: ...
+
+
+class Decided(Protocol):
+    """See `mcp_server.persistence.approvals`."""
+
+    @property
+    def approval(self) -> dict[str, Any]: ...
+    @property
+    def task(self) -> dict[str, Any]: ...
+
+
+class ApprovalTransactions(Protocol):
+    """See `mcp_server.persistence.approvals`."""
+
+    def request(
+        self, tx: Any, origin: Origin, spec: ApprovalSpec, task_id: str, mails_task_id: str
+    ) -> dict[str, Any]: ...
+    def request_for_task(
+        self, tx: Any, origin: Origin, spec: ApprovalSpec, task_id: str, mails_task_id: str
+    ) -> dict[str, Any]: ...
+    def answer(self, tx: Any, origin: Origin, approval_id: str, given: Answer, seen_hash: str | None) -> Decided: ...
+    def settle_approvals(self, tx: Any, origin: Origin, new_id: NewId) -> int: ...
+    def signing_key(self, tx: Any, origin: Origin, name: str, fresh: str) -> str: ...
+
+
+class QueuedEmail(Protocol):
+    """See `mcp_server.persistence.emails`."""
+
+    @property
+    def email(self) -> dict[str, Any]: ...
+    @property
+    def replayed(self) -> bool: ...
+
+
+class EmailTransactions(Protocol):
+    """See `mcp_server.persistence.emails`."""
+
+    def queue(self, tx: Any, origin: Origin, new: NewEmail) -> QueuedEmail: ...
+    def begin(self, tx: Any, origin: Origin, email_id: str, token: int) -> dict[str, Any]: ...
+    def hand_over(self, tx: Any, origin: Origin, email_id: str, token: int) -> None: ...
+    def keep_answer(
+        self,
+        tx: Any,
+        origin: Origin,
+        email_id: str,
+        outcomes: Mapping[str, Outcome],
+        final: bool,
+        error: str | None,
+    ) -> dict[str, Any]: ...
+    def stop(self, tx: Any, origin: Origin, email_id: str, reason: str) -> None: ...
+    def track(
+        self, tx: Any, origin: Origin, email_id: str, address: str, status: OutcomeStatus, message: str | None
+    ) -> bool: ...
 
 
 class Sent(Protocol):

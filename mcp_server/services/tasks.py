@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import AwareDatetime
 
 from mcp_server.domain.errors import AtCapacity, NotFound, OpsError, ValidationFailed
-from mcp_server.domain.task_commands import Claim, Control, Decision, Finish, GiveUp, NewTask, Report, refuse_cycles
+from mcp_server.domain.task_commands import Claim, Control, Finish, GiveUp, NewTask, Report, refuse_cycles
 from mcp_server.domain.task_rules import TERMINAL, TaskAction, TaskStatus
 from mcp_server.domain.task_spec import SYSTEM_KIND, FailureSpec, Priority, ProgressSpec, TaskSpec, UsageSpec
 from mcp_server.domain.users import Permission
@@ -199,18 +199,6 @@ class TaskService:
         if task.status not in TERMINAL:
             command = Control((task_id,), "cancel", "its client cancelled it", "", 0)
             await self._store.write(self._tasks.control, self._context.origin(call), command)
-
-    async def decide(self, call: Call, task_id: str, *, granted: bool, reason: str | None = None) -> TaskView:
-        """A person's answer to a task that waits for an approval: it may start, or it is cancelled.
-
-        Raises:
-            PermissionDenied: the caller may not decide; an agent never may.
-            InvalidTransition: it waits for no approval, or somebody has decided already.
-        """
-        call.actor.require(Permission.TASKS_APPROVE)
-        call.actor.require_person()
-        command = Decision(task_id, granted, reason)
-        return task_full(await self._store.write(self._tasks.decide, self._context.origin(call), command))
 
     async def give_up(self, call: Call, task_id: str, lease_token: int, reason: str) -> TaskView:
         """Hand a leased task back unfinished, through no fault of its own: the attempt does not count."""

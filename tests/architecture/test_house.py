@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent.parent
 PACKAGES = ("mcp_server", "tools", "resources")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 COMMANDS = {f"mcp_server.{name}" for name in ("__main__", "doctor", "demo", "worker", "approvals", "upkeep")}
-ENTRANCES = {"mcp_server", "mcp_server.app"} | COMMANDS
+ENTRANCES = {"mcp_server", "mcp_server.app", "mcp_server.mail"} | COMMANDS
 
 
 def name_of(path: Path) -> str:
@@ -55,7 +55,7 @@ def test_heavy_and_optional_parts_are_not_imported_by_a_start():
 
     probe = (
         "import sys, mcp_server.app, mcp_server.observability.logs\n"
-        "heavy = ('psycopg', 'psycopg_pool', 'prometheus_client', 'aiortc', 'cloudflare')\n"
+        "heavy = ('psycopg', 'psycopg_pool', 'prometheus_client', 'aiortc', 'cloudflare', 'aiosmtplib', 'jinja2')\n"
         "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=60, cwd=ROOT)

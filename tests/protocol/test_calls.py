@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from mcp.client import Client
 from mcp.shared.exceptions import MCPError
-from mcp_types import ResourceTemplateReference
+from mcp_types import ElicitResult, ResourceTemplateReference
 
 from mcp_server.app import open_app
 from mcp_server.config import Settings, load_settings
@@ -42,9 +42,14 @@ def settings(tmp_path: Path, **flags: Any) -> Settings:
 async def connected(tmp_path: Path, era: Any, **flags: Any) -> AsyncGenerator[Client]:
     async with (
         open_app(settings(tmp_path, **flags), extra_tools=(BUG,)) as app,
-        Client(app.server, mode=era) as client,
+        Client(app.server, mode=era, elicitation_callback=answering) as client,
     ):
         yield client
+
+
+async def answering(context: Any, params: Any) -> ElicitResult:
+    """A person who says yes to whatever is asked."""
+    return ElicitResult(action="accept", content={"approve": True, "reason": "fine"})
 
 
 async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
@@ -102,6 +107,18 @@ async def work_through_everything(client: Client) -> list[tuple[str, dict[str, A
     await step("locks_acquire", name="l", owner="b")
     await step("locks_release", name="l", owner="a", fencing_token=lock["fencing_token"], renew_seconds=5)
     await step("locks_release", name="l", owner="a", fencing_token=lock["fencing_token"])
+    message = await step("messages_send", to=[agent_id], body="b", subject="s", ack_within_seconds=60)
+    await step("messages_read", agent_id=agent_id, acknowledge=[message["message"]["id"]])
+    email = await step("email_send", to=["Ann <ann@example.org>"], subject="s", text="t", cc=["bob@example.org"])
+    await step("email_send", to=["ann@example.org"], subject="s", html="<p>t</p>", dry_run=True)
+    template = {"subject": "Hi {{ name }}", "text": "t", "variables": ["name"]}
+    await step("state_set", namespace="email-templates", key="hi", value=template)
+    for narrowed in ({"email_id": email["email"]["id"]}, {"templates": True}, {"limit": 1}):
+        await step("email_find", **narrowed)
+    asked = await step("approvals_request", title="t", action="a", details={"n": 1}, approvers=["local"])
+    await step("approvals_decide", approval_id=asked["approval"]["id"])
+    for narrowed in ({"approval_id": asked["approval"]["id"]}, {"limit": 1}):
+        await step("approvals_find", **narrowed)
     await step("events_read", type="task.*")
     await step("agents_control", agent_id=agent_id, action="pause", reason="r")
     return answers

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mcp_server.domain.errors import InvalidTransition
+from mcp_server.domain.errors import NotFound
 from mcp_server.domain.values import SECOND, iso, micros
 from mcp_server.services.tasks import TaskFilter
 from mcp_server.services.views import TaskView
@@ -135,9 +135,9 @@ async def test_an_approval_is_asked_for_each_firing(world: World):
     await world.settle()
     (task,) = await firings(world, schedule)
     assert (task.status, task.waits_for) == ("pending", ["a person's approval", "its time, 2027-01-15T09:00:00.000Z"])
-    with pytest.raises(InvalidTransition):
-        await world.desk.tasks.decide(world.call, schedule.id, granted=True)
-    assert (await world.desk.tasks.decide(world.call, task.id, granted=True)).status == "queued"
+    with pytest.raises(NotFound):
+        await world.decide(world.call, schedule.id, granted=True)
+    assert (await world.decide(world.call, task.id, granted=True)).status == "queued"
 
 
 async def test_a_run_at_keeps_the_first_firing_back(world: World):

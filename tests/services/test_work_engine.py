@@ -39,10 +39,10 @@ async def test_a_task_that_requires_approval_waits_for_a_person_and_then_runs_on
     task = await world.task(requires_approval=True)
     assert (task.status, task.approval, task.waits_for) == ("pending", "required", ["a person's approval"])
     assert await world.claim(agent) == []
-    decided = await world.desk.tasks.decide(caller(id="ann"), task.id, granted=True)
+    decided = await world.decide(caller(id="ann"), task.id, granted=True)
     assert (decided.status, decided.approval) == ("queued", "granted")
-    with pytest.raises(InvalidTransition, match="waits for no approval"):
-        await world.desk.tasks.decide(caller(id="bob"), task.id, granted=False)
+    with pytest.raises(InvalidTransition, match="is approved"):
+        await world.decide(caller(id="bob"), task.id, granted=False)
     await finish(world, await world.claim_one(agent))
     assert await world.claim(agent) == []
     assert await world.events(aggregate_id=task.id) == [
@@ -56,8 +56,8 @@ async def test_a_task_that_requires_approval_waits_for_a_person_and_then_runs_on
 async def test_a_rejected_task_is_cancelled_and_a_retry_asks_again(world: World):
     agent = await world.agent()
     task = await world.task(requires_approval=True)
-    rejected = await world.desk.tasks.decide(caller(id="ann"), task.id, granted=False, reason="too risky")
-    assert (rejected.status, rejected.cancel_reason) == ("cancelled", "rejected by user:ann: too risky")
+    rejected = await world.decide(caller(id="ann"), task.id, granted=False, reason="too risky")
+    assert (rejected.status, rejected.cancel_reason) == ("cancelled", "rejected by ann: too risky")
     await world.desk.tasks.control(world.call, [task.id], "retry")
     assert (await world.desk.tasks.get(world.call, task.id)).approval == "required"
     assert await world.claim(agent) == []
@@ -68,7 +68,7 @@ async def test_an_approval_alone_does_not_free_a_task_from_its_other_reasons_to_
     _, gated = await world.tasks({}, {"depends_on": ["#0"], "requires_approval": True})
     await finish(world, await world.claim_one(agent))
     assert await world.status(gated) == "pending"
-    await world.desk.tasks.decide(world.call, gated.id, granted=True)
+    await world.decide(world.call, gated.id, granted=True)
     assert await world.status(gated) == "queued"
 
 
@@ -76,7 +76,7 @@ async def test_neither_an_agent_nor_the_server_decides_on_an_approval(world: Wor
     task = await world.task(requires_approval=True)
     for actor in (caller(Role.ADMIN, "agent", "agent_x"), caller(Role.AGENT), caller(Role.ADMIN, "system", "server")):
         with pytest.raises(PermissionDenied):
-            await world.desk.tasks.decide(actor, task.id, granted=True)
+            await world.decide(actor, task.id, granted=True)
     assert await world.status(task) == "pending"
 
 

@@ -123,6 +123,7 @@ SELECT MIN(at) AS at FROM (
   UNION ALL SELECT MIN(expires_at) FROM documents WHERE expires_at IS NOT NULL AND deleted = 0
   UNION ALL SELECT MIN(expires_at) FROM lock_holds
   UNION ALL SELECT MIN(last_seen_at) + :alive_for FROM instances WHERE lost_at IS NULL
+  UNION ALL SELECT MIN(due_at) FROM approvals WHERE due_at IS NOT NULL
   UNION ALL SELECT MIN(ack_due_at) FROM deliveries
     WHERE ack_due_at IS NOT NULL AND acknowledged_at IS NULL AND ack_missed_at IS NULL
 ) AS times

@@ -1,0 +1,36 @@
+-- name: email_for_update
+SELECT * FROM emails WHERE id = :id {{for_update}}
+
+-- name: email_by_id
+SELECT * FROM emails WHERE id = :id
+
+-- name: email_by_task
+SELECT * FROM emails WHERE task_id = :task_id {{for_update}}
+
+-- name: email_by_idempotency_key
+SELECT * FROM emails WHERE idempotency_key = :key
+
+-- name: emails_since
+SELECT count(*) AS n, MIN(created_at) AS oldest FROM emails WHERE created_at > :since
+
+-- name: emails_find
+SELECT * FROM emails WHERE TRUE {{filters}} ORDER BY created_at DESC, id DESC LIMIT :limit
+
+-- name: emails_find_count
+SELECT count(*) AS n FROM (SELECT 1 FROM emails WHERE TRUE {{filters}} LIMIT 10000) AS matched
+
+-- name: filter.email_status
+AND status = :email_status
+
+-- name: filter.email_to
+AND (lower(recipients) LIKE :email_to ESCAPE '\' OR lower(cc) LIKE :email_to ESCAPE '\'
+  OR lower(bcc) LIKE :email_to ESCAPE '\')
+
+-- name: filter.email_template
+AND template LIKE :email_template ESCAPE '\'
+
+-- name: filter.email_after
+AND (created_at < :after_at OR (created_at = :after_at AND id < :after_id))
+
+-- name: complete_email_ids
+SELECT id AS value FROM emails WHERE id LIKE :prefix ESCAPE '\' ORDER BY id LIMIT 100
