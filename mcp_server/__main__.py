@@ -28,8 +28,12 @@ _SERVING = [
     click.option("--allowed-hosts", help="Further Host header values to accept, comma-separated."),
     click.option("--tokens-file", type=click.Path(path_type=Path), help="Bearer tokens for HTTP (docs/http.md)."),
     click.option("--read-only", is_flag=True, default=None, help="Offer only tools that change nothing."),
-    click.option("--toolsets", help="Only these toolsets, comma-separated: agents, tasks, state, system."),
+    click.option(
+        "--toolsets", help="Only these toolsets, comma-separated: agents, tasks, state, communication, system."
+    ),
     click.option("--exclude-tools", help="Not these tools, comma-separated."),
+    click.option("--console-port", type=int, help="On stdio: serve the page for approvals on this loopback port."),
+    click.option("--public-url", help="Under which people reach this server's pages."),
     click.option("--metrics-port", type=int, help="Serve Prometheus metrics on this loopback port."),
 ]
 

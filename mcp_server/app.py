@@ -174,32 +174,17 @@ async def serve(settings: Settings) -> None:
     async with open_app(settings) as app:
         log.info("serving", transport=settings.transport, database=app.database.name, version=__version__)
         if settings.transport == "stdio":
+            from mcp_server.web import console
+
             stop = anyio.Event()
-            with on_signals(stop.set):
-                await serve_stdio(app.server, stop)
+            async with console(app):
+                with on_signals(stop.set):
+                    await serve_stdio(app.server, stop)
         else:
-            await _serve_http(app)
+            from mcp_server.web import serve_http
+
+            await serve_http(app)
     log.info("stopped")
-
-
-async def _serve_http(app: App) -> None:
-    import uvicorn
-
-    from mcp_server.protocol.http import HttpOptions, make_http_app
-
-    settings = app.settings
-    options = HttpOptions(settings.host, settings.port, settings.allowed_hosts, app.tokens)
-    transport = "sse" if settings.transport == "sse" else "http"
-    asgi = make_http_app(app.server, app.desk, options, transport, app.metrics.text)
-    config = uvicorn.Config(
-        asgi,
-        host=settings.host,
-        port=settings.port,
-        log_config=None,  # uvicorn would log to stdout
-        access_log=False,
-        timeout_graceful_shutdown=1,
-    )
-    await uvicorn.Server(config).serve()
 
 
 def _metrics(settings: Settings) -> Metrics:

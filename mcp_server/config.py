@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
     public_url: str | None = Field(default=None, description="Under which people reach this server's pages")
-    console_port: int | None = Field(default=None, ge=0, le=65535, description="Serve the approval page on loopback")
+    console_port: int | None = Field(default=None, ge=1, le=65535, description="Serve the approval page on loopback")
     email_provider: Literal["file", "smtp", "sendgrid"] = "file"
     email_from: str | None = Field(default=None, description="Sender of every mail; smtp and sendgrid need it")
     email_allow: Names = Field(default=(), description="Recipients, such as *@example.org, comma-separated")

@@ -9,8 +9,7 @@ import binascii
 import contextlib
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import httpx2
 from cryptography.exceptions import InvalidSignature
@@ -60,8 +59,7 @@ class SendGridMailer:
         await self._http.aclose()
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(NamedTuple):
     """What the webhook tells of one recipient."""
 
     email_id: str

@@ -112,6 +112,9 @@ class SmtpMailer:
         step = f"connecting to {options.host}:{options.port}"
         try:
             await client.connect()
+            step = "EHLO"
+            if client.is_ehlo_or_helo_needed:
+                await self._greet(client)
             if options.username is not None:
                 step = "AUTH"
                 await client.login(options.username, options.password or "")
@@ -119,6 +122,13 @@ class SmtpMailer:
             client.close()
             raise _refused(error, step) from error
         return client
+
+    @staticmethod
+    async def _greet(client: SMTP) -> None:
+        try:
+            await client.ehlo()
+        except aiosmtplib.SMTPHeloError:
+            await client.helo()
 
     async def _begin(self, client: SMTP, mail: Mail) -> None:
         options: list[str] = []
@@ -216,7 +226,8 @@ def _refused(error: BaseException, step: str) -> _Refused:
     if isinstance(error, SMTPResponseException):
         status: OutcomeStatus = "failed" if error.code // 100 == 5 else "deferred"
         return _Refused(status, error.code, f"The server answered {error.code} at {step}: {error.message[:500]}")
-    if isinstance(error, (aiosmtplib.SMTPNotSupported, ssl.SSLCertVerificationError)):
+    untrusted = isinstance(error.__cause__ or error, ssl.SSLCertVerificationError)
+    if untrusted or isinstance(error, aiosmtplib.SMTPNotSupported):
         return _Refused("failed", None, f"Refused at {step}: {_reason(error)}")
     return _Refused("deferred", None, f"Failed at {step}: {_reason(error)}")
 

@@ -67,6 +67,8 @@ def render(what: str, source: str, variables: Mapping[str, Any], *, html: bool) 
 def _require_simple(what: str, tree: nodes.Node, loops: int = 0) -> None:
     for node in tree.iter_child_nodes():
         refused = next((name for kind, name in _REFUSED.items() if isinstance(node, kind)), None)
+        if isinstance(node, nodes.Name) and node.name in ("self", "super"):
+            refused = f"the name {node.name}"
         deeper = loops + isinstance(node, nodes.For)
         if deeper > LOOPS_MAX:
             refused = f"a loop {deeper} deep"

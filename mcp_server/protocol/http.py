@@ -1,7 +1,7 @@
 """MCP over HTTP: Streamable HTTP at `/mcp`, or the legacy SSE pair at `/sse` and `/messages/`; health and metrics."""
 
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_server.domain.errors import OpsError, ValidationFailed
+from mcp_server.protocol.approval_page import approval_routes
 from mcp_server.protocol.wire import WireError, parse
 from mcp_server.services.context import SYSTEM_CALL
 from mcp_server.services.desk import Desk
@@ -86,12 +87,15 @@ def make_http_app(
     options: HttpOptions,
     transport: Literal["http", "sse"],
     metrics_text: Callable[[], bytes],
+    webhooks: Sequence[BaseRoute] = (),
 ) -> Starlette:
-    """The ASGI application of one transport."""
+    """The ASGI application of one transport, with the page for approvals and the webhooks of providers."""
     options.require_safe_bind()
     routes: list[BaseRoute] = [
         Route("/health", _health(desk)),
         Route("/metrics", _metrics(metrics_text)),
+        *approval_routes(desk),
+        *webhooks,
     ]
     if transport == "sse":
         return Starlette(routes=routes + _sse_routes(server, options), middleware=_middleware(options))

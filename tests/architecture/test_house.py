@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent.parent
 PACKAGES = ("mcp_server", "tools", "resources")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 COMMANDS = {f"mcp_server.{name}" for name in ("__main__", "doctor", "demo", "worker", "approvals", "upkeep")}
-ENTRANCES = {"mcp_server", "mcp_server.app", "mcp_server.mail"} | COMMANDS
+ENTRANCES = {"mcp_server", "mcp_server.app", "mcp_server.mail", "mcp_server.web"} | COMMANDS
 
 
 def name_of(path: Path) -> str:
