@@ -50,9 +50,12 @@ class RawClient:
         await self.send(method="notifications/initialized")
 
 
-async def start(url: str, *options: str, stderr: int | None = asyncio.subprocess.DEVNULL) -> RawClient:
-    """A server process on a database."""
+async def start(
+    url: str, *options: str, stderr: int | None = asyncio.subprocess.DEVNULL, **variables: str
+) -> RawClient:
+    """A server process on a database; `variables` are set as `DATAMCP_...`."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DATAMCP_")}
+    environment |= {f"DATAMCP_{name.upper()}": value for name, value in variables.items()}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "mcp_server", "--database", url, *options),
         stdin=asyncio.subprocess.PIPE,
@@ -65,9 +68,11 @@ async def start(url: str, *options: str, stderr: int | None = asyncio.subprocess
 
 
 @asynccontextmanager
-async def server(url: str, *options: str) -> AsyncGenerator[RawClient]:
+async def server(
+    url: str, *options: str, stderr: int | None = asyncio.subprocess.DEVNULL, **variables: str
+) -> AsyncGenerator[RawClient]:
     """A server process with a finished handshake; ended by closing its input."""
-    client = await start(url, *options)
+    client = await start(url, *options, stderr=stderr, **variables)
     try:
         await client.initialize()
         yield client

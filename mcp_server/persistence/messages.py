@@ -40,13 +40,22 @@ def send(
     return Sent(message.fields(), recipients)
 
 
-def read(tx: Transaction, origin: Origin, agent_id: str, thread_id: str | None, limit: int) -> list[dict[str, Any]]:
-    """Take an agent's unread messages, oldest first; from now on they count as read."""
+def read(
+    tx: Transaction, origin: Origin, agent_id: str, thread_id: str | None, limit: int
+) -> tuple[list[dict[str, Any]], int]:
+    """Take an agent's unread messages, oldest first; from now on they count as read.
+
+    Returns:
+        The messages, and how many are unread still, in any thread.
+    """
     rows = tx.all("inbox_unread", agent_id=agent_id, thread_id=thread_id, limit=limit)
     for row in rows:
         _apply(tx, origin, _delivery(row).read(origin.at))
         row["read_at"] = origin.at
-    return rows
+    if len(rows) < limit and thread_id is None:
+        return rows, 0
+    count = tx.one("inbox_count", agent_id=agent_id)
+    return rows, 0 if count is None else count["n"]
 
 
 def acknowledge(tx: Transaction, origin: Origin, agent_id: str, message_ids: Sequence[str]) -> None:

@@ -29,7 +29,8 @@ from tools.spec import AnyTool
 INSTRUCTIONS = (
     "The operations desk for agents. To work: agents_register once, then tasks_claim, tasks_report while working, "
     "tasks_finish. To hand out work: tasks_create, then tasks_wait. Share facts with state_get and state_set, passing "
-    "expected_version so that nobody's change is lost. events_read says what happened."
+    "expected_version so that nobody's change is lost. Before what cannot be undone, approvals_request. "
+    "events_read says what happened."
 )
 
 

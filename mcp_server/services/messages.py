@@ -63,8 +63,6 @@ class MessageService:
         """
         call.actor.require(Permission.MESSAGES_RECEIVE)
         call.actor.require_self(agent_id)
-        if await self._store.fetch_one("agent_known", agent_id=agent_id) is None:
-            raise NotFound(f"There is no agent {agent_id}.", next="List agents with agents_find.")
         if acknowledge:
             await self._store.write(
                 self._messages.acknowledge, self._context.origin(call), agent_id, tuple(acknowledge)
@@ -72,14 +70,27 @@ class MessageService:
         asked: dict[str, Any] = {"agent_id": agent_id, "thread_id": thread_id}
         place = 0 if after is None else decode_cursor(after, (int,))[0]
 
-        async def attempt() -> Sequence[Row]:
+        async def attempt() -> tuple[Sequence[Row], int]:
             if not unread_only:
-                return await self._store.fetch_all("inbox_after", place=place, limit=limit, **asked)
-            if await self._store.fetch_one("inbox_any_unread", **asked) is None:
-                return []
+                rows = await self._store.fetch_all("inbox_after", place=place, limit=limit, **asked)
+                return rows, await self._unread(agent_id)
+            if wait_seconds > 0 and await self._store.fetch_one("inbox_any_unread", **asked) is None:
+                # Whoever waits looks often, and must not take a writer's turn each time.
+                return [], await self._unread(agent_id)
             return await self._store.write(self._messages.read, self._context.origin(call), agent_id, thread_id, limit)
 
-        rows = await wait_until(self._context, call, attempt, bool, wait_seconds, ("message",))
-        unread = await self._store.fetch_one("inbox_count", agent_id=agent_id)
+        rows, unread = await wait_until(
+            self._context, call, attempt, lambda found: bool(found[0]), wait_seconds, ("message",)
+        )
+        if not rows:
+            await self._require_known(agent_id)
         cursor = encode_cursor([rows[-1]["place"]]) if rows else after
-        return [inbox_view(row) for row in rows], 0 if unread is None else unread["n"], cursor
+        return [inbox_view(row) for row in rows], unread, cursor
+
+    async def _unread(self, agent_id: str) -> int:
+        row = await self._store.fetch_one("inbox_count", agent_id=agent_id)
+        return 0 if row is None else row["n"]
+
+    async def _require_known(self, agent_id: str) -> None:
+        if await self._store.fetch_one("agent_known", agent_id=agent_id) is None:
+            raise NotFound(f"There is no agent {agent_id}.", next="List agents with agents_find.")

@@ -5,6 +5,7 @@ import contextlib
 import datetime
 import email
 import email.policy
+import re
 import socket
 import ssl
 import threading
@@ -119,9 +120,11 @@ class BreakingServer:
     `451 later`, `hang up`, or `stall`. `accepted` counts contents that it kept.
     """
 
-    def __init__(self, breaks: dict[str, str]) -> None:
+    def __init__(self, breaks: dict[str, str], content_seconds: float = 0.0) -> None:
         self.breaks = breaks
+        self.content_seconds = content_seconds
         self.accepted = 0
+        self.message_ids: list[str] = []
         self.connections = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -141,9 +144,11 @@ class BreakingServer:
             if not await self._answer(writer, verb, usual):
                 return
             if verb == "DATA" and "DATA" not in self.breaks:
-                await reader.readuntil(b"\r\n.\r\n")
+                content = await reader.readuntil(b"\r\n.\r\n")
                 if not self.breaks.get("content", "").startswith(("4", "5")):
                     self.accepted += 1
+                    self.message_ids += re.findall(r"(?m)^Message-ID: (\S+)", content.decode("utf-8", "replace"))
+                await asyncio.sleep(self.content_seconds)
                 if not await self._answer(writer, "content", "250 queued"):
                     return
 
@@ -159,9 +164,9 @@ class BreakingServer:
 
 
 @asynccontextmanager
-async def breaking_server(**breaks: str) -> AsyncGenerator[tuple[BreakingServer, int]]:
-    """A server that breaks; and its port."""
-    broken = BreakingServer(breaks)
+async def breaking_server(*, content_seconds: float = 0.0, **breaks: str) -> AsyncGenerator[tuple[BreakingServer, int]]:
+    """A server that breaks, or takes its time over each content; and its port."""
+    broken = BreakingServer(breaks, content_seconds)
     server = await asyncio.start_server(broken.serve, "127.0.0.1", 0)
     try:
         yield broken, server.sockets[0].getsockname()[1]

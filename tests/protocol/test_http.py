@@ -30,9 +30,11 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def http_server(url: str, *options: str, transport: str = "http") -> AsyncGenerator[tuple[str, RawClient]]:
+async def http_server(
+    url: str, *options: str, transport: str = "http", **variables: str
+) -> AsyncGenerator[tuple[str, RawClient]]:
     port = free_port()
-    process = await start(url, "--transport", transport, "--port", str(port), *options)
+    process = await start(url, "--transport", transport, "--port", str(port), *options, **variables)
     base = f"http://127.0.0.1:{port}"
     try:
         async with httpx2.AsyncClient() as http:
