@@ -169,6 +169,7 @@ def test_metrics_are_served_on_loopback_where_a_port_is_set(tmp_path: Path):
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 def test_a_database_is_backed_up_restored_exported_and_imported_from_the_command_line(tmp_path: Path):
     source, copy, lines = tmp_path / "desk.db", tmp_path / "copy.db", tmp_path / "desk.jsonl"
     database = ("--database", f"sqlite:///{source}")

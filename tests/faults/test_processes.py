@@ -13,6 +13,12 @@ from tests.world import open_world
 pytestmark = pytest.mark.anyio
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+def url(request: pytest.FixtureRequest) -> str:
+    """PostgreSQL in turn, in the slow suite."""
+    return request.getfixturevalue(f"{request.param}_url")
+
+
 async def test_two_server_processes_on_one_database_see_each_others_writes(url: str):
     async with server(url) as one, server(url) as two:
         await one.call("state_set", namespace="n", key="k", value={"from": "one"})

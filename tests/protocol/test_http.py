@@ -23,6 +23,9 @@ from tests.processes import RawClient, start
 pytestmark = pytest.mark.anyio
 
 
+TRANSPORTS = ["http", pytest.param("sse", marks=pytest.mark.slow)]
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -87,7 +90,7 @@ async def test_legacy_sse_serves_the_same_desk(sqlite_url: str):
         assert await asyncio.wait_for(process.process.wait(), 2) in (0, -signal.SIGTERM)
 
 
-@pytest.mark.parametrize("transport", ["http", "sse"])
+@pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_sigterm_ends_a_server_within_two_seconds_although_a_client_waits(sqlite_url: str, transport: str):
     async with http_server(sqlite_url, transport=transport) as (base, process):
         address = f"{base}/mcp" if transport == "http" else sse_client(f"{base}/sse")
@@ -104,7 +107,7 @@ async def test_sigterm_ends_a_server_within_two_seconds_although_a_client_waits(
         await asyncio.gather(waiting, return_exceptions=True)
 
 
-@pytest.mark.parametrize("transport", ["http", "sse"])
+@pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_a_request_that_claims_another_host_or_origin_is_refused(sqlite_url: str, transport: str):
     """DNS rebinding: a web page must not reach a local server."""
     path = "/mcp" if transport == "http" else "/sse"
@@ -175,7 +178,7 @@ def test_a_token_file_that_makes_no_sense_is_told(tmp_path: Path, text: str, say
         FileTokens(tmp_path / "none.toml")
 
 
-@pytest.mark.parametrize("transport", ["http", "sse"])
+@pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_a_body_that_is_no_strict_json_is_refused_with_the_requests_id(sqlite_url: str, transport: Any):
     body = (
         b'{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{"name":"state_set","arguments":'

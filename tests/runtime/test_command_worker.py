@@ -82,7 +82,7 @@ async def test_a_command_gets_the_task_reports_progress_and_its_output_is_the_re
         assert await asyncio.wait_for(worker.wait(), 10) == 0
 
 
-@pytest.mark.parametrize("how", ["cancel", "timeout"])
+@pytest.mark.parametrize("how", ["cancel", pytest.param("timeout", marks=pytest.mark.slow)])
 async def test_cancellation_and_timeout_kill_everything_the_command_started(sqlite_url: str, tmp_path: Path, how: str):
     async with server(sqlite_url) as client:
         worker = await start_worker(sqlite_url)
@@ -101,6 +101,7 @@ async def test_cancellation_and_timeout_kill_everything_the_command_started(sqli
         assert await asyncio.wait_for(worker.wait(), 10) == 0
 
 
+@pytest.mark.slow
 async def test_a_first_sigterm_drains_and_a_second_hands_back(sqlite_url: str):
     async with server(sqlite_url) as client:
         worker = await start_worker(sqlite_url)
