@@ -43,11 +43,11 @@ def email_policy(settings: Settings) -> EmailPolicy:
         raise ValidationFailed("The email provider smtp needs DATAMCP_SMTP_HOST.")
     if settings.email_provider == "sendgrid" and _sendgrid_key(settings) is None:
         raise ValidationFailed("The email provider sendgrid needs DATAMCP_SENDGRID_API_KEY (or _FILE).")
-    sender = settings.email_from or SENDER_DEFAULT
-    parse_address(sender)
+    if settings.email_from is not None:
+        parse_address(settings.email_from)
     return EmailPolicy(
         provider=settings.email_provider,
-        sender=sender,
+        sender=settings.email_from or SENDER_DEFAULT,
         allow=settings.email_allow,
         per_hour=settings.email_per_hour,
         approvers=settings.email_approvers,

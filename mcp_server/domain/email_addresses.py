@@ -1,27 +1,32 @@
 """Email addresses: what is one, how it goes over the wire, and patterns of allowed ones."""
 
 import re
-from email.errors import MessageError
-from email.headerregistry import Address
-from email.utils import parseaddr
 from fnmatch import fnmatchcase
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, StringConstraints
 
 from mcp_server.domain.errors import ValidationFailed
 from mcp_server.domain.values import check_text
 
+if TYPE_CHECKING:
+    from email.headerregistry import Address
+
 _LOCAL = re.compile(r"[^\s\x00-\x1f\x7f@<>()\[\]\\,;:\"]{1,64}")
 _LABEL = re.compile(r"(?!-)[^\W_](?:[\w-]{0,61}[^\W_])?", re.UNICODE)
 
 
-def parse_address(text: str) -> Address:
+def parse_address(text: str) -> "Address":
     """`ann@example.org` or `Ann Lee <ann@example.org>`, internationalised or not.
 
     Raises:
         ValidationFailed: saying what is wrong with it.
     """
+    # Imported here: a start must not wait for what only mails need.
+    from email.errors import MessageError
+    from email.headerregistry import Address
+    from email.utils import parseaddr
+
     check_text(text, "address")
     if re.search(r"[\r\n\x00-\x1f\x7f]", text):
         raise ValidationFailed(f"The address {text[:80]!r} holds a line break or control character.")
