@@ -17,7 +17,7 @@ from typing import Any
 
 from mcp_server.app import desk_on
 from mcp_server.domain.agents import AgentSpec
-from mcp_server.domain.emails import EmailSpec
+from mcp_server.domain.emails import EmailPolicy, EmailSpec
 from mcp_server.domain.messages import MessageSpec
 from mcp_server.domain.task_spec import TaskSpec
 from mcp_server.domain.users import SYSTEM, Actor, Role
@@ -26,7 +26,6 @@ from mcp_server.persistence.database import Database
 from mcp_server.runtime.mail_handlers import mail_handlers
 from mcp_server.runtime.system_worker import SystemWorker
 from mcp_server.services.context import Call
-from mcp_server.services.emails import EmailPolicy
 
 CALL = Call(SYSTEM, "benchmark")
 PERSON = Call(Actor(kind="user", id="ann", permissions=Role.ADMIN.permissions), "benchmark")

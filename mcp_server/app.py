@@ -16,6 +16,7 @@ from mcp.server.lowlevel import Server
 
 from mcp_server import __version__
 from mcp_server.config import Settings
+from mcp_server.domain.emails import EmailPolicy
 from mcp_server.domain.users import Actor
 from mcp_server.domain.values import Micros
 from mcp_server.mail import LazyMailer, email_policy, links_base, make_mailer
@@ -46,7 +47,6 @@ from mcp_server.runtime.system_worker import SystemWorker
 from mcp_server.runtime.timers import run_retention, run_timer
 from mcp_server.services.context import Context
 from mcp_server.services.desk import Desk, make_desk
-from mcp_server.services.emails import EmailPolicy
 from mcp_server.services.retention import Keep
 from tools.spec import AnyTool
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from mcp_server.config import Settings, default_database, secret
 from mcp_server.domain.email_addresses import parse_address
+from mcp_server.domain.emails import SENDER_DEFAULT, EmailPolicy
 from mcp_server.domain.errors import ValidationFailed
 from mcp_server.domain.mail_transport import Mailer
-from mcp_server.services.emails import SENDER_DEFAULT, EmailPolicy
 
 _PORTS = {"none": 25, "starttls": 587, "tls": 465}
 

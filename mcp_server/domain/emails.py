@@ -7,6 +7,7 @@ that was lost: the mail may have gone, so it is `unknown` and never sent again b
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, StringConstraints, model_validator
@@ -17,6 +18,7 @@ from mcp_server.domain.events import Event
 from mcp_server.domain.task_spec import sha256_text
 from mcp_server.domain.values import Frozen, Line, Micros, RawJson, Time, check_text, dump_json, iso, micros
 
+SENDER_DEFAULT = "DataMCPServerAgent <desk@localhost>"
 RECIPIENTS_MAX = 100
 ATTACHMENTS_BYTES_MAX = 512 * 1024
 BODY_CHARACTERS_MAX = 200_000
@@ -96,6 +98,25 @@ class EmailSpec(Frozen):
     def content_hash(self) -> str:
         """What an idempotency key is bound to: everything else that was said."""
         return sha256_text(dump_json(self.model_dump(mode="json", exclude={"idempotency_key"}, exclude_defaults=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class EmailPolicy:
+    """What the operator allows.
+
+    Attributes:
+        provider: who sends.
+        sender: the From address.
+        allow: patterns of recipients; none allow everyone.
+        per_hour: mails within an hour at most; None for no limit.
+        approvers: who is asked about a mail to somebody who is not allowed; without any it is refused.
+    """
+
+    provider: str = "file"
+    sender: str = SENDER_DEFAULT
+    allow: tuple[str, ...] = ()
+    per_hour: int | None = None
+    approvers: tuple[str, ...] = ()
 
 
 class Attachment(NamedTuple):

@@ -15,7 +15,7 @@ from mcp_server.domain.approvals import (
 from mcp_server.domain.errors import Conflict, InvalidTransition, NotFound
 from mcp_server.domain.events import Origin
 from mcp_server.domain.task_commands import NewTask
-from mcp_server.domain.task_spec import TaskSpec
+from mcp_server.domain.task_spec import RetrySpec, TaskSpec
 from mcp_server.domain.tasks import Task
 from mcp_server.persistence.email_rows import EMAIL_KIND, follow_approval
 from mcp_server.persistence.task_rows import after_end, load_task
@@ -26,6 +26,9 @@ APPROVAL_KIND = "system.approval"
 """The task behind an approval that stands for itself: it completes when approved, so that it can be waited for."""
 
 MAILS_KIND = "system.approval_mails"
+_MAILS_RETRY = RetrySpec(max_attempts=20, delay_seconds=10, max_delay_seconds=900)
+"""An hourly limit may hold these mails up."""
+
 _BATCH = 100
 
 
@@ -171,5 +174,6 @@ def _have_written(
 ) -> None:
     if any("@" in person for person in approval.people()):
         told = {"approval_id": approval.id, "opened_at": approval.opened_at, "reminder": reminder}
-        spec = TaskSpec(title=f"Write to the approvers of {approval.id}", kind=MAILS_KIND, input=told)
+        title = f"Write to the approvers of {approval.id}"
+        spec = TaskSpec(title=title, kind=MAILS_KIND, input=told, retry=_MAILS_RETRY)
         create(tx, origin, (NewTask(mails_task_id, spec),))

@@ -161,7 +161,10 @@ def _answers(approval: ApprovalView) -> str:
 
 
 def _until(approval: ApprovalView) -> str:
-    return "" if approval.expires_at is None else f" Open until {escape(approval.expires_at)}."
+    if approval.expires_at is None:
+        return ""
+    day, time = approval.expires_at[:16].split("T")
+    return f" Open until {day}, {time} UTC."
 
 
 def _page(title: str, body: str, status: int = 200) -> HTMLResponse:

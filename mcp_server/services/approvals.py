@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcp_server.domain.approvals import Approval, ApprovalSpec, ApprovalStatus, Via, answer_of, approval_id_of
-from mcp_server.domain.errors import NotFound, Unavailable
+from mcp_server.domain.email_addresses import is_allowed
+from mcp_server.domain.emails import EmailPolicy
+from mcp_server.domain.errors import NotFound, PermissionDenied, Unavailable
 from mcp_server.domain.users import Permission
 from mcp_server.domain.values import dump_json
 from mcp_server.services.communication_views import ApprovalView, approval_view
@@ -39,13 +41,19 @@ class ApprovalService:
     """Request, decide, find; and the links that approvers get by mail."""
 
     def __init__(
-        self, context: Context, approvals: ApprovalTransactions, system: SystemTasks, links_base: str | None
+        self,
+        context: Context,
+        approvals: ApprovalTransactions,
+        system: SystemTasks,
+        links_base: str | None,
+        policy: EmailPolicy,
     ) -> None:
         self._context = context
         self._store = context.store
         self._approvals = approvals
         self._system = system
         self.links_base = links_base
+        self.policy = policy
         self._secret: str | None = None
 
     async def request(self, call: Call, spec: ApprovalSpec, task_id: str | None) -> tuple[ApprovalView, TaskView]:
@@ -56,6 +64,7 @@ class ApprovalService:
         """
         call.actor.require(Permission.APPROVALS_REQUEST)
         spec.needed()
+        self._require_allowed(spec)
         context = self._context
         function = self._approvals.request if task_id is None else self._approvals.request_for_task
         about = task_id or context.new_id("task")
@@ -64,6 +73,18 @@ class ApprovalService:
         task = await self._store.fetch_one("task_by_id", id=about)
         assert task is not None, "a task that waits is in the hot table"
         return approval_view(row), task_full(task)
+
+    def _require_allowed(self, spec: ApprovalSpec) -> None:
+        """An approver's address gets mail too: naming one must not be a way around the operator's list."""
+        named = [person for person in spec.approvers if "@" in person]
+        known = {person.casefold() for person in self.policy.approvers}
+        outside = [p for p in named if p.casefold() not in known and not is_allowed(p, self.policy.allow)]
+        if outside:
+            raise PermissionDenied(
+                f"This server may not send to {', '.join(outside)}, so they cannot be asked.",
+                next=f"Allowed: {', '.join(self.policy.allow)} (DATAMCP_EMAIL_ALLOW).",
+                details={"refused": outside, "allowed": list(self.policy.allow)},
+            )
 
     async def decide(
         self,

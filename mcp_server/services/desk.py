@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
+from mcp_server.domain.emails import EmailPolicy
 from mcp_server.domain.mail_templates import Render
 from mcp_server.services.agents import AgentService
 from mcp_server.services.approvals import ApprovalService
 from mcp_server.services.context import Context
 from mcp_server.services.email_delivery import EmailDelivery
-from mcp_server.services.emails import EmailPolicy, EmailService
+from mcp_server.services.emails import EmailService
 from mcp_server.services.events import CompletionService, EventService
 from mcp_server.services.housekeeping import Housekeeping
 from mcp_server.services.locks import LockService
@@ -76,7 +77,7 @@ def make_desk(
     """Build every service once."""
     system = SystemTasks(context, tasks, claims)
     documents = StateService(context, state)
-    questions = ApprovalService(context, approvals, system, links_base)
+    questions = ApprovalService(context, approvals, system, links_base, policy)
     outbox = EmailService(context, emails, documents, system, policy, render)
     return Desk(
         agents=AgentService(context, agents, tasks),

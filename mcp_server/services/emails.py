@@ -4,13 +4,20 @@ import base64
 import binascii
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from mcp_server.domain.approvals import ApprovalSpec
 from mcp_server.domain.email_addresses import is_allowed
 from mcp_server.domain.email_commands import NewEmail
-from mcp_server.domain.emails import Attachment, AttachmentSpec, Composed, EmailSpec, EmailStatus, OutcomeStatus
+from mcp_server.domain.emails import (
+    Attachment,
+    AttachmentSpec,
+    Composed,
+    EmailPolicy,
+    EmailSpec,
+    EmailStatus,
+    OutcomeStatus,
+)
 from mcp_server.domain.errors import NotFound, OpsError, PermissionDenied, ValidationFailed
 from mcp_server.domain.mail_templates import NAMESPACE, Render, fill_in, read_template
 from mcp_server.domain.task_spec import sha256_text
@@ -27,27 +34,7 @@ from mcp_server.services.ports import EmailTransactions
 from mcp_server.services.state import StateService
 from mcp_server.services.system_tasks import SystemTasks
 
-SENDER_DEFAULT = "DataMCPServerAgent <desk@localhost>"
 _SHOWN_CHARACTERS_MAX = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class EmailPolicy:
-    """What the operator allows.
-
-    Attributes:
-        provider: who sends.
-        sender: the From address.
-        allow: patterns of recipients; none allow everyone.
-        per_hour: mails within an hour at most; None for no limit.
-        approvers: who is asked about a mail to somebody who is not allowed; without any it is refused.
-    """
-
-    provider: str = "file"
-    sender: str = SENDER_DEFAULT
-    allow: tuple[str, ...] = ()
-    per_hour: int | None = None
-    approvers: tuple[str, ...] = ()
 
 
 class EmailService:
@@ -181,7 +168,7 @@ class EmailService:
             content=content,
             provider=policy.provider,
             sender=policy.sender,
-            per_hour=policy.per_hour if about is None else None,
+            per_hour=policy.per_hour,
             approval=approval,
             approval_mail=about,
         )

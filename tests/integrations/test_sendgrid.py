@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import uvicorn
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from starlette.applications import Starlette
@@ -21,6 +20,7 @@ from mcp_server.domain.errors import PermissionDenied, ValidationFailed
 from mcp_server.domain.mail_transport import Report
 from mcp_server.integrations.sendgrid import EventWebhook, SendGridMailer, Told
 from tests.integrations.test_smtp import mail, statuses
+from tests.web import served
 
 pytestmark = pytest.mark.anyio
 KEY = "SG.right"
@@ -77,18 +77,10 @@ def errors(code: int, message: str, **headers: str) -> Response:
 @asynccontextmanager
 async def sendgrid(stand_in: StandIn, key: str = KEY) -> AsyncGenerator[SendGridMailer]:
     app = Starlette(routes=[Route("/v3/mail/send", stand_in.post, methods=["POST"])])
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1))
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    mailer = SendGridMailer(key, f"http://127.0.0.1:{port}")
-    try:
+    async with served(app) as address:
+        mailer = SendGridMailer(key, address)
         yield mailer
-    finally:
         await mailer.close()
-        server.should_exit = True
-        await serving
 
 
 async def send(mailer: SendGridMailer, one: Any, *recipients: str) -> tuple[Report, int]:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from mcp_server.domain.approvals import ApprovalSpec
+from mcp_server.domain.emails import EmailPolicy
 from mcp_server.domain.errors import Conflict, InvalidTransition, NotFound, PermissionDenied, ValidationFailed
 from mcp_server.domain.users import SYSTEM, Role
 from mcp_server.persistence.replay import replay
@@ -251,6 +252,15 @@ async def test_a_mail_that_asks_for_what_is_decided_is_not_sent_and_old_links_ar
     await world.desk.tasks.control(world.call, [approval.task_id], "retry")
     with pytest.raises(NotFound, match="not valid"):
         await world.desk.approvals.open_link(token)
+
+
+async def test_naming_an_approver_is_no_way_around_the_list_of_allowed_recipients(world: World):
+    policy = EmailPolicy(allow=("*@example.org",), approvers=("boss@corp.test",))
+    world.desk.approvals.policy = policy
+    with pytest.raises(PermissionDenied, match="may not send to eve@evil.test"):
+        await request(world, "ann@example.org", "eve@evil.test")
+    assert await world.events() == []
+    await request(world, "ann@example.org", "Boss@corp.test", "cid")
 
 
 async def test_a_quorum_that_cannot_be_reached_is_refused(world: World):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from mcp_server.domain.emails import EmailSpec, Outcome, outcomes_for
+from mcp_server.domain.emails import EmailPolicy, EmailSpec, Outcome, outcomes_for
 from mcp_server.domain.errors import (
     IdempotencyConflict,
     LimitExceeded,
@@ -26,7 +26,6 @@ from mcp_server.runtime.handlers import system_handlers
 from mcp_server.runtime.mail_handlers import mail_handlers
 from mcp_server.runtime.system_worker import SystemWorker
 from mcp_server.services.communication_views import EmailView
-from mcp_server.services.emails import EmailPolicy
 from tests.services.test_event_retention import KEEP
 from tests.world import World, caller
 
