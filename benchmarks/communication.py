@@ -103,7 +103,7 @@ async def messages(folder: str, count: int) -> None:
 
     async def caller(agent_id: str) -> None:
         for _ in range(count // len(agents)):
-            await desk.messages.send(CALL, MessageSpec(body="hello"), (agent_id,), None)
+            await desk.messages.send(CALL, MessageSpec(body="hello"), (agent_id,), ())
             got, _, _ = await desk.messages.read(CALL, agent_id, limit=5)
             assert len(got) == 1
 

@@ -2,24 +2,24 @@
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints
 
 from mcp_server.domain.messages import RECIPIENTS_MAX, MessageSpec
-from mcp_server.domain.task_spec import Skill
 from mcp_server.domain.users import Permission
+from mcp_server.domain.values import several
 from mcp_server.services.communication_views import MessageView
 from mcp_server.services.context import LIMIT_DEFAULT, LIMIT_MAX, Call
 from mcp_server.services.desk import Desk
 from tools.spec import ADD, Arguments, Result, Tool, Waiting, listed
 
-AgentId = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+Recipient = Annotated[str, StringConstraints(min_length=1, max_length=129)]
+Recipients = Annotated[tuple[Recipient, ...], BeforeValidator(several)]
 
 
 class SendArguments(MessageSpec, Arguments):
     """See `messages_send`."""
 
-    to: tuple[AgentId, ...] = Field(default=(), max_length=RECIPIENTS_MAX, description="Agent ids")
-    capability: Skill | None = Field(default=None, description="Or all who have it")
+    to: Recipients = Field(max_length=RECIPIENTS_MAX, description="Agent ids; or a capability, for all who have it")
 
 
 class SendResult(Result):
@@ -31,7 +31,9 @@ class SendResult(Result):
 
 async def send(desk: Desk, call: Call, args: SendArguments) -> SendResult:
     """Send one message."""
-    message, recipients = await desk.messages.send(call, args, args.to, args.capability)
+    agents = [name for name in args.to if name.startswith("agent_")]
+    capabilities = [name for name in args.to if not name.startswith("agent_")]
+    message, recipients = await desk.messages.send(call, args, agents, capabilities)
     return SendResult.model_construct(message=message, recipients=recipients)
 
 

@@ -5,9 +5,9 @@ reach the quorum rejects; with one answer needed of anyone, the first answer dec
 """
 
 import json
-from typing import Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from mcp_server.domain.errors import Conflict, InvalidTransition, PermissionDenied, ValidationFailed
 from mcp_server.domain.events import Event
@@ -23,6 +23,7 @@ from mcp_server.domain.values import (
     duration,
     iso,
     iso_or_none,
+    several,
 )
 
 EXPIRES_IN_SECONDS_DEFAULT = 7 * 86_400.0
@@ -36,7 +37,9 @@ class ApprovalSpec(Frozen):
     title: Line
     action: Text = Field(min_length=1, description="What exactly will happen")
     details: Any = None
-    approvers: tuple[Line, ...] = Field(max_length=20, description="User names or email addresses; empty: anyone")
+    approvers: Annotated[tuple[Line, ...], BeforeValidator(several)] = Field(
+        max_length=20, description="User names or email addresses; empty: anyone"
+    )
     quorum: Literal["any", "all"] | int = Field(default="any", description="Or how many")
     expires_in_seconds: float = Field(default=EXPIRES_IN_SECONDS_DEFAULT, ge=1, le=90 * 86_400, allow_inf_nan=False)
 

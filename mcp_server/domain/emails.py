@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from mcp_server.domain.email_addresses import EmailAddress, ascii_domain, parse_address, plain_address
 from mcp_server.domain.errors import InvalidTransition, LimitExceeded, ValidationFailed
 from mcp_server.domain.events import Event
 from mcp_server.domain.task_spec import sha256_text
-from mcp_server.domain.values import Frozen, Line, Micros, RawJson, Time, check_text, dump_json, iso, micros
+from mcp_server.domain.values import Frozen, Line, Micros, RawJson, Time, check_text, dump_json, iso, micros, several
 
 SENDER_DEFAULT = "DataMCPServerAgent <desk@localhost>"
 RECIPIENTS_MAX = 100
@@ -58,17 +58,20 @@ class AttachmentSpec(Frozen):
         return self
 
 
+Addresses = Annotated[tuple[EmailAddress, ...], BeforeValidator(several)]
+
+
 class EmailSpec(Frozen):
     """What a caller asks to send."""
 
-    to: tuple[EmailAddress, ...] = Field(min_length=1, max_length=RECIPIENTS_MAX)
+    to: Addresses = Field(min_length=1, max_length=RECIPIENTS_MAX)
     subject: Line | None = None
     text: Content | None = None
     html: Content | None = None
     template: Line | None = Field(default=None, description="Key in namespace email-templates")
     variables: dict[str, Any] | None = None
-    cc: tuple[EmailAddress, ...] = Field(default=(), max_length=RECIPIENTS_MAX)
-    bcc: tuple[EmailAddress, ...] = Field(default=(), max_length=RECIPIENTS_MAX)
+    cc: Addresses = Field(default=(), max_length=RECIPIENTS_MAX)
+    bcc: Addresses = Field(default=(), max_length=RECIPIENTS_MAX)
     reply_to: EmailAddress | None = None
     attachments: tuple[AttachmentSpec, ...] = Field(default=(), max_length=10)
     send_at: Time | None = None

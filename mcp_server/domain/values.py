@@ -35,6 +35,11 @@ Seconds = Annotated[float, Field(gt=0, le=10 * 365 * 86_400, allow_inf_nan=False
 Time = AwareDatetime
 
 
+def several(value: Any) -> Any:
+    """One text where a list of them is wanted; anything else as it is."""
+    return (value,) if isinstance(value, str) else value
+
+
 M = TypeVar("M", bound=BaseModel)
 _set = object.__setattr__
 

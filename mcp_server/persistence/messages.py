@@ -23,7 +23,7 @@ class Sent:
 
 
 def send(
-    tx: Transaction, origin: Origin, message_id: str, spec: MessageSpec, to: Sequence[str], capability: str | None
+    tx: Transaction, origin: Origin, message_id: str, spec: MessageSpec, to: Sequence[str], capabilities: Sequence[str]
 ) -> Sent:
     """Put a message into the inbox of each recipient: the agents named, and whoever has the capability.
 
@@ -32,7 +32,7 @@ def send(
         LimitExceeded: too many have it.
     """
     thread_id = message_id if spec.thread_id is None else _require_thread(tx, spec.thread_id)
-    recipients = _recipients(tx, to, capability)
+    recipients = _recipients(tx, to, capabilities)
     places = {agent_id: _next_place(tx, agent_id) for agent_id in recipients}
     message, event = Message.sent(message_id, spec, thread_id, places, origin.actor, origin.at)
     insert_message(tx, message.fields(), places)
@@ -132,14 +132,14 @@ def _require_thread(tx: Transaction, thread_id: str) -> str:
     return thread_id
 
 
-def _recipients(tx: Transaction, to: Sequence[str], capability: str | None) -> list[str]:
+def _recipients(tx: Transaction, to: Sequence[str], capabilities: Sequence[str]) -> list[str]:
     recipients = dict.fromkeys(sorted(set(to)))
     for agent_id in recipients:
         if load_agent(tx, agent_id).lifecycle == "terminated":
             raise no_agent(agent_id)
-    if capability is not None:
+    for capability in dict.fromkeys(capabilities):
         rows = tx.all("agents_with_skill", skill=f"%{dump_json(capability)}%", limit=RECIPIENTS_MAX + 1)
-        if not rows and not recipients:
+        if not rows:
             raise NotFound(
                 f"No agent has the capability {capability!r}, so nobody would get the message.",
                 next="See agents_find, or name the recipients.",

@@ -21,7 +21,7 @@ class MessageService:
         self._messages = messages
 
     async def send(
-        self, call: Call, spec: MessageSpec, to: Sequence[str], capability: str | None
+        self, call: Call, spec: MessageSpec, to: Sequence[str], capabilities: Sequence[str]
     ) -> tuple[MessageView, list[str]]:
         """Send a message in the caller's own name; the agents that get it.
 
@@ -30,14 +30,14 @@ class MessageService:
             OpsError: a recipient or thread that does not exist, or too many recipients.
         """
         call.actor.require(Permission.MESSAGES_SEND)
-        if not to and capability is None:
+        if not to and not capabilities:
             raise ValidationFailed(
                 "The message has no recipient: there is no broadcast.",
-                next="Name agents in `to`, or a `capability` that they have.",
+                next="Name agents in `to`, or a capability that they have.",
             )
         context = self._context
         sent = await self._store.write(
-            self._messages.send, context.origin(call), context.new_id("message"), spec, tuple(to), capability
+            self._messages.send, context.origin(call), context.new_id("message"), spec, tuple(to), tuple(capabilities)
         )
         return message_view(sent.message), sent.recipients
 

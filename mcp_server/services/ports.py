@@ -243,7 +243,7 @@ class MessageTransactions(Protocol):
         message_id: str,
         spec: MessageSpec,
         to: Sequence[str],
-        capability: str | None,
+        capabilities: Sequence[str],
     ) -> Sent: ...
     def read(
         self, tx: Any, origin: Origin, agent_id: str, thread_id: str | None, limit: int

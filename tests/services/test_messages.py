@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 async def send(world: World, *to: str, capability: str | None = None, **spec: object) -> MessageView:
     message, _ = await world.desk.messages.send(
-        world.call, MessageSpec.model_validate({"body": "hello"} | spec), to, capability
+        world.call, MessageSpec.model_validate({"body": "hello"} | spec), to, [capability] if capability else []
     )
     return message
 
@@ -70,7 +70,7 @@ async def test_a_capability_reaches_whoever_has_it_now_and_nobody_else(world: Wo
     await world.agent("other", skills=("pythonic",))
     gone = await world.agent("gone", skills=("python",))
     await world.desk.agents.control(world.call, gone.id, "terminate", None)
-    _, recipients = await world.desk.messages.send(world.call, MessageSpec(body="who can?"), (), "python")
+    _, recipients = await world.desk.messages.send(world.call, MessageSpec(body="who can?"), (), ["python"])
     assert recipients == [able.id]
     with pytest.raises(NotFound, match="No agent has the capability 'rust'"):
         await send(world, capability="rust")
@@ -105,12 +105,12 @@ async def test_unknown_recipients_threads_and_messages_are_refused_and_nothing_i
 async def test_a_sender_is_who_calls_and_an_agent_reads_only_its_own_inbox(world: World):
     ann, bob = await world.agent("ann"), await world.agent("bob")
     as_ann = caller(Role.AGENT, "agent", ann.id)
-    message, _ = await world.desk.messages.send(as_ann, MessageSpec(body="hi"), (bob.id,), None)
+    message, _ = await world.desk.messages.send(as_ann, MessageSpec(body="hi"), (bob.id,), ())
     assert message.sender == f"agent:{ann.id}"
     with pytest.raises(PermissionDenied, match="cannot act for"):
         await world.desk.messages.read(as_ann, bob.id, limit=1)
     with pytest.raises(PermissionDenied, match="messages:send"):
-        await world.desk.messages.send(caller(Role.VIEWER), MessageSpec(body="hi"), (bob.id,), None)
+        await world.desk.messages.send(caller(Role.VIEWER), MessageSpec(body="hi"), (bob.id,), ())
 
 
 async def test_an_acknowledgement_that_does_not_come_is_an_event_and_a_late_one_still_counts(world: World):
