@@ -27,7 +27,7 @@ SLOW = {"procrastinate": 10, "dbos-sqlite": 20, "dbos-postgres": 20}
 
 
 async def ours(url: str, jobs: int) -> None:
-    """Claims of ten and a finish for each, by a few callers."""
+    """Two creators; then claims of ten and a finish for each, by callers who claim the next ten meanwhile."""
     from mcp_server.app import desk_on
     from mcp_server.domain.agents import AgentSpec
     from mcp_server.domain.task_spec import TaskSpec
@@ -40,14 +40,20 @@ async def ours(url: str, jobs: int) -> None:
     desk = desk_on(database)
     agent, _, _ = await desk.agents.register(call, AgentSpec(name="bench", max_concurrent_tasks=1000), None)
 
+    async def creator() -> None:
+        for _ in range(0, jobs, 200):
+            await desk.tasks.create(call, [TaskSpec(title="no-op")] * 100)
+
     async def caller() -> None:
+        finishing: Any = asyncio.sleep(0)
         while claims := (await desk.tasks.claim(call, agent.id, max_tasks=BATCH))[0]:
-            await asyncio.gather(*(desk.tasks.finish(call, c.task.id, c.lease_token) for c in claims))
+            await finishing
+            finishing = asyncio.gather(*(desk.tasks.finish(call, c.task.id, c.lease_token) for c in claims))
+        await finishing
 
     with timed(jobs):
-        for _ in range(0, jobs, 100):
-            await desk.tasks.create(call, [TaskSpec(title="no-op")] * 100)
-        await asyncio.gather(*(caller() for _ in range(8)))
+        await asyncio.gather(creator(), creator())
+        await asyncio.gather(*(caller() for _ in range(16)))
     await database.close()
 
 

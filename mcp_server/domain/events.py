@@ -37,7 +37,8 @@ class Event:
         aggregate_id: which one.
         version: the aggregate's after the change.
         data: the fields that changed, with their new values.
-        creates: whether the aggregate did not exist before; then `data` holds every field.
+        creates: whether the aggregate did not exist before; then `data` holds every field, and the log those that are
+            not null.
     """
 
     type: str

@@ -59,7 +59,11 @@ class PostgresTransaction(Transaction):
             if len(rows) == 1:
                 self._connection.execute((insert_sql if new else update_sql)("postgres", table, columns), rows[0])
             else:
-                records = [dict(zip(columns, values, strict=True)) for values in rows]
+                # A column that a record leaves out is null all the same, and most of a new row's are.
+                records = [
+                    {name: value for name, value in zip(columns, values, strict=True) if value is not None}
+                    for values in rows
+                ]
                 sql = (_insert_many if new else _update_many)(table, columns)
                 self._connection.execute(sql, [to_json(records).decode()])
         self._rows.clear()

@@ -184,7 +184,7 @@ class Transaction:
                 origin.actor,
                 origin.correlation_id,
                 origin.causation_seq,
-                event_json(event.data),
+                event_json(_told(event) if event.creates else event.data),
             )
         )
 
@@ -221,6 +221,11 @@ def _prepared(engine: Engine) -> dict[str, tuple[str, tuple[str, ...] | None]]:
     if engine == "sqlite":
         return {name: positional(sql) for name, sql in statements(engine).items()}
     return {name: (sql, None) for name, sql in statements(engine).items()}
+
+
+def _told(event: Event) -> dict[str, Any]:
+    """What a creation tells: a field that it leaves out is null."""
+    return {name: value for name, value in event.data.items() if value is not None}
 
 
 def event_json(data: Mapping[str, Any]) -> str:
