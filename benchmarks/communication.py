@@ -15,6 +15,7 @@ import tempfile
 import time
 from typing import Any
 
+from benchmarks.wakeup import child
 from mcp_server.app import desk_on
 from mcp_server.domain.agents import AgentSpec
 from mcp_server.domain.emails import EmailPolicy, EmailSpec
@@ -114,31 +115,13 @@ async def messages(folder: str, count: int) -> None:
     print(f"send + read, 64 callers: {rate:,.0f} cycles/s (aim: >= {MESSAGES_AIM:,})")
 
 
-async def _wait_for_work(url: str, samples: int, heard: Any) -> None:
-    database = await Database.open(url)
-    desk = desk_on(database)
-    agent, _, _ = await desk.agents.register(CALL, AgentSpec(name="waiter", max_concurrent_tasks=100), None)
-    heard.put("ready")
-    for _ in range(samples):
-        claims: list[Any] = []
-        while not claims:
-            claims, _ = await desk.tasks.claim(CALL, agent.id, wait_seconds=50)
-        heard.put(time.monotonic())
-        await desk.tasks.finish(CALL, claims[0].task.id, claims[0].lease_token)
-    await database.close()
-
-
-def _child(url: str, samples: int, heard: Any) -> None:
-    asyncio.run(_wait_for_work(url, samples, heard))
-
-
 async def approvals(folder: str, samples: int) -> None:
     """From the call that approves to another process's waiting claim of the task."""
     url = f"sqlite:///{folder}/approvals.db"
     context = multiprocessing.get_context("spawn")
     heard = context.Queue()
-    child = context.Process(target=_child, args=(url, samples, heard))
-    child.start()
+    process = context.Process(target=child, args=(url, samples, heard))
+    process.start()
     database = await Database.open(url)
     desk = desk_on(database)
     await asyncio.to_thread(heard.get, True, 60)
@@ -149,7 +132,7 @@ async def approvals(folder: str, samples: int) -> None:
         began = time.monotonic()
         await desk.approvals.decide(PERSON, task.id, granted=True, via="client")
         seen.append(await asyncio.to_thread(heard.get, True, 60) - began)
-    child.join()
+    process.join()
     await database.close()
     seen.sort()
     p99 = seen[min(int(len(seen) * 0.99), len(seen) - 1)]

@@ -40,7 +40,8 @@ async def _wait_for_work(url: str, samples: int, heard: Any) -> None:
         await database.close()
 
 
-def _child(url: str, samples: int, heard: Any) -> None:
+def child(url: str, samples: int, heard: Any) -> None:
+    """A process that claims and finishes what comes: puts `ready`, then the time of each claim."""
     asyncio.run(_wait_for_work(url, samples, heard))
 
 
@@ -48,8 +49,8 @@ async def measure(url: str, samples: int) -> list[float]:
     """Seconds from the call that creates a task to the other process's claim of it, for each sample."""
     context = multiprocessing.get_context("spawn")
     heard = context.Queue()
-    child = context.Process(target=_child, args=(url, samples, heard))
-    child.start()
+    process = context.Process(target=child, args=(url, samples, heard))
+    process.start()
     database = await Database.open(url)
     try:
         desk = desk_on(database)
@@ -63,7 +64,7 @@ async def measure(url: str, samples: int) -> list[float]:
         return seen
     finally:
         await database.close()
-        child.join(30)
+        process.join(30)
 
 
 def main() -> int:

@@ -112,6 +112,8 @@ class CompletionService:
 _COMPLETIONS = {
     "agent_id": ("complete_agent_ids", Permission.AGENTS_READ),
     "task_id": ("complete_task_ids", Permission.TASKS_READ),
+    "approval_id": ("complete_approval_ids", Permission.APPROVALS_READ),
+    "email_id": ("complete_email_ids", Permission.EMAILS_READ),
     "namespace": ("complete_namespaces", Permission.STATE_READ),
     "key": ("complete_keys", Permission.STATE_READ),
 }

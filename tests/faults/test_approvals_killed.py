@@ -6,16 +6,14 @@ import signal
 import sys
 import time
 from collections import Counter
-from typing import Any
 
 import pytest
 
-from tests.faults.test_mail_processes import restarted, smtp
+from tests.faults.test_mail_processes import restarted, smtp, until_settled
 from tests.integrations.smtp_servers import breaking_server
-from tests.processes import RawClient, server
+from tests.processes import server
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
-ENDED = ("sent", "unknown", "rejected", "failed")
 
 
 async def decide(url: str, approval_id: str, verb: str, chance: random.Random) -> bool:
@@ -47,15 +45,6 @@ async def decided_already(url: str, approval_id: str) -> bool:
         return (await client.call("approvals_find", approval_id=approval_id))["approval"]["status"] != "pending"
 
 
-async def ended(client: RawClient, email_id: str) -> dict[str, Any]:
-    async with asyncio.timeout(90):
-        while True:
-            email = (await client.call("email_find", email_id=email_id))["email"]
-            if email["status"] in ENDED:
-                return email
-            await asyncio.sleep(0.25)
-
-
 async def test_kills_at_every_step_neither_lose_nor_repeat_nor_let_through(sqlite_url: str):
     chance = random.Random(11)
     async with breaking_server(content_seconds=0.01) as (smtp_, port):
@@ -71,7 +60,7 @@ async def test_kills_at_every_step_neither_lose_nor_repeat_nor_let_through(sqlit
         await asyncio.gather(decided(sqlite_url, approvals[:8], chance), decided(sqlite_url, approvals[8:], chance))
         kills = sum(await senders)
         async with server(sqlite_url, **settings) as client:
-            statuses = {mail["id"]: await ended(client, mail["id"]) for mail in mails}
+            statuses = {mail["id"]: await until_settled(client, mail["id"]) for mail in mails}
         accepted = Counter(smtp_.message_ids)
     assert kills >= 5
     for mail in mails:

@@ -22,7 +22,7 @@ from tests.processes import RawClient, server, start
 from tests.protocol.test_http import free_port, http_server
 
 pytestmark = pytest.mark.anyio
-SETTLED = ("sent", "failed", "unknown", "partly_sent")
+SETTLED = ("sent", "failed", "unknown", "partly_sent", "rejected")
 
 
 def smtp(port: int, **more: str) -> dict[str, str]:

@@ -227,7 +227,17 @@ async def test_resources_are_listed_templated_and_read(tmp_path: Path, era: Any)
         assert "ops://state/{namespace}/{+key}{?version}" in templates
         task = (await call(client, "tasks_find", limit=1))["tasks"][0]["id"]
         agent = (await call(client, "agents_find", limit=1))["agents"][0]["id"]
-        for uri in [*listed, f"ops://tasks/{task}", f"ops://agents/{agent}", "ops://state/n/k", "ops://events?after=3"]:
+        email = (await call(client, "email_find", limit=1))["emails"][0]["id"]
+        approval = (await call(client, "approvals_find", limit=1))["approvals"][0]["id"]
+        more = [f"ops://emails/{email}", f"ops://approvals/{approval}"]
+        for uri in [
+            *listed,
+            *more,
+            f"ops://tasks/{task}",
+            f"ops://agents/{agent}",
+            "ops://state/n/k",
+            "ops://events?after=3",
+        ]:
             (content,) = (await client.read_resource(uri)).contents
             assert content.mime_type == "application/json" and json.loads(content.text)
         (content,) = (await client.read_resource("ops://state/n/k?version=1")).contents

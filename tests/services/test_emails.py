@@ -457,6 +457,13 @@ async def test_mails_are_found_by_recipient_status_and_template(world: World):
         await world.desk.emails.get(world.call, "email_none")
 
 
+async def test_ids_of_mails_and_approvals_are_completed(world: World):
+    allow(world, allow=("*@example.org",), approvers=("ann",))
+    email = await send(world, "eve@evil.test")
+    for argument, id_ in (("email_id", email.id or ""), ("approval_id", email.approval_id or "")):
+        assert await world.desk.completions.complete(world.call, argument, id_[:9], None) == [id_]
+
+
 async def test_who_may_read_or_send_mail_depends_on_the_role(world: World):
     spec = EmailSpec(to=("ann@example.org",), subject="s", text="t")
     await world.desk.emails.send(caller(Role.AGENT, "agent", "agent_x"), spec)
