@@ -108,7 +108,7 @@ def _record(tx: Transaction, origin: Origin, event: Event, *, creates: bool) -> 
 
 def _stored(name: str, value: Any) -> Any:
     """A JSON column's text. What can only be a list or an object was written as its text by early versions."""
-    if value is None or (isinstance(value, str) and name not in ("input", "result")):
+    if value is None or (isinstance(value, str) and name not in ("input", "result", "details")):
         return value
     return RawJson(dump_json(value))
 

@@ -291,6 +291,7 @@ async def test_approvals_and_mails_are_rebuilt_from_their_events_and_from_snapsh
     await world.settle()
     await work(world)
     await decide(world, "ann@example.org", approval.id)
+    await request(world, "cid", details="in words")
     await work(world)
     assert replay(world.url).differences == ()
     world.clock.advance(95 * 86_400)
