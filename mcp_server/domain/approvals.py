@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BeforeValidator, Field
 
-from mcp_server.domain.errors import Conflict, InvalidTransition, PermissionDenied, ValidationFailed
+from mcp_server.domain.errors import Conflict, InvalidTransition, NotFound, PermissionDenied, ValidationFailed
 from mcp_server.domain.events import Event
 from mcp_server.domain.task_spec import sha256_text
 from mcp_server.domain.values import (
@@ -274,6 +274,15 @@ def task_question(task: dict[str, Any]) -> tuple[str, str, RawJson]:
 def action_hash(title: str, action: str, details: str | None) -> str:
     """SHA-256 over what is approved."""
     return sha256_text(dump_json([title, action, details]))
+
+
+def no_approval(approval_id: str) -> NotFound:
+    """The refusal for an id that names no approval."""
+    return NotFound(
+        f"There is no approval {approval_id}.",
+        next="List approvals with approvals_find.",
+        details={"approval_id": approval_id},
+    )
 
 
 def answer_of(by: str, granted: bool, via: Via, note: str | None, now: Micros) -> Answer:

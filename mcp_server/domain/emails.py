@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from mcp_server.domain.email_addresses import EmailAddress, ascii_domain, parse_address, plain_address
-from mcp_server.domain.errors import InvalidTransition, LimitExceeded, ValidationFailed
+from mcp_server.domain.errors import InvalidTransition, LimitExceeded, NotFound, ValidationFailed
 from mcp_server.domain.events import Event
 from mcp_server.domain.task_spec import sha256_text
 from mcp_server.domain.values import Frozen, Line, Micros, RawJson, Time, check_text, dump_json, iso, micros, several
@@ -323,6 +323,11 @@ class Email(Frozen):
         changes["updated_at"] = now
         version = self.version + 1
         return self.evolved(changes | {"version": version}), Event(kind, "email", self.id, version, changes)
+
+
+def no_email(email_id: str) -> NotFound:
+    """The refusal for an id that names no mail."""
+    return NotFound(f"There is no email {email_id}.", next="List emails with email_find.")
 
 
 def summary(known: Mapping[str, Outcome], recipients: int) -> str:

@@ -4,7 +4,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from mcp_server.domain.errors import InvalidTransition
 from mcp_server.domain.events import Event
 from mcp_server.domain.values import Frozen, Line, Micros, Text, duration
 
@@ -70,17 +69,7 @@ class Delivery(Frozen):
         return self._event("message.read", {"read_at": now})
 
     def acknowledged(self, now: Micros) -> Event:
-        """Acknowledged, late or in time.
-
-        Raises:
-            InvalidTransition: it was acknowledged before.
-        """
-        if self.acknowledged_at is not None:
-            raise InvalidTransition(
-                f"Message {self.message_id} has been acknowledged already.",
-                next="Nothing is left to do.",
-                details={"message_id": self.message_id},
-            )
+        """Acknowledged, late or in time."""
         return self._event("message.acknowledged", {"acknowledged_at": now})
 
     def missed(self, now: Micros) -> Event:

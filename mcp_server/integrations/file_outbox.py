@@ -8,7 +8,7 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from mcp_server.domain.emails import Outcome, outcomes_for
+from mcp_server.domain.emails import outcomes_for
 from mcp_server.domain.mail_transport import Mail, Report
 from mcp_server.integrations.mime import message
 
@@ -28,7 +28,7 @@ class FileOutbox:
             why = f"The folder {self.folder} cannot be written: {error.strerror}."
             return Report(outcomes_for(recipients, "deferred", None, why))
         said = f"Written to {path}; the provider is `file`, which sends nothing."
-        return Report({address: Outcome("sent", None, said) for address in recipients})
+        return Report(outcomes_for(recipients, "sent", None, said))
 
     async def close(self) -> None:
         """Nothing to let go of."""

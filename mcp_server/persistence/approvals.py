@@ -10,9 +10,10 @@ from mcp_server.domain.approvals import (
     ApprovalSpec,
     action_hash,
     approval_id_of,
+    no_approval,
     task_question,
 )
-from mcp_server.domain.errors import Conflict, InvalidTransition, NotFound
+from mcp_server.domain.errors import Conflict, InvalidTransition
 from mcp_server.domain.events import Origin
 from mcp_server.domain.task_commands import NewTask
 from mcp_server.domain.task_spec import RetrySpec, TaskSpec
@@ -74,9 +75,7 @@ def request_for_task(
     approval_id = approval_id_of(task_id)
     row = tx.one("approval_for_update", id=approval_id)
     if row is None:
-        title, action, details = task_question(task.fields())
         approval, event = Approval.of_task(task.fields(), origin.actor, origin.at)
-        assert approval.action_hash == action_hash(title, action, details), "bound to what the task will do"
         tx.record(origin, event)
     else:
         approval = Approval.trusted(row)
@@ -139,15 +138,6 @@ def signing_key(tx: Transaction, origin: Origin, name: str, fresh: str) -> str:
     return row["secret"]
 
 
-def no_approval(approval_id: str) -> NotFound:
-    """The refusal for an id that names no approval."""
-    return NotFound(
-        f"There is no approval {approval_id}.",
-        next="List approvals with approvals_find.",
-        details={"approval_id": approval_id},
-    )
-
-
 def _settle(tx: Transaction, origin: Origin, approval: Approval, task: Task, note: str | None) -> Task:
     by = ", ".join(given.by for given in approval.given()) or "nobody in time"
     if approval.status == "approved":
@@ -163,9 +153,8 @@ def _settle(tx: Transaction, origin: Origin, approval: Approval, task: Task, not
 
 def _require_bound(approval: Approval, task: Task) -> None:
     """What is approved is what will happen: for a task's own question, compared with the task as it is now."""
-    if approval.action != task_question(task.fields())[1]:
-        return
-    if approval.action_hash != action_hash(*task_question(task.fields())):
+    title, action, details = task_question(task.fields())
+    if approval.action == action and approval.action_hash != action_hash(title, action, details):
         raise Conflict(f"Task {task.id} is no longer what {approval.id} asks about.", next="Ask anew.")
 
 

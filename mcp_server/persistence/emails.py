@@ -6,8 +6,8 @@ from typing import Any
 
 from mcp_server.domain.approvals import approval_id_of
 from mcp_server.domain.email_commands import NewEmail
-from mcp_server.domain.emails import Email, EmailSpec, Outcome, OutcomeStatus
-from mcp_server.domain.errors import IdempotencyConflict, LimitExceeded, NotFound
+from mcp_server.domain.emails import Email, EmailSpec, Outcome, OutcomeStatus, no_email
+from mcp_server.domain.errors import IdempotencyConflict, LimitExceeded
 from mcp_server.domain.events import Origin
 from mcp_server.domain.task_commands import NewTask
 from mcp_server.domain.task_spec import RetrySpec, TaskSpec
@@ -131,7 +131,7 @@ def track(
 def _load(tx: Transaction, email_id: str) -> Email:
     row = tx.one("email_for_update", id=email_id)
     if row is None:
-        raise NotFound(f"There is no email {email_id}.", next="List emails with email_find.")
+        raise no_email(email_id)
     return Email.trusted(row)
 
 

@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, Route
 
 from mcp_server.domain.errors import NotFound, OpsError
 from mcp_server.domain.users import Actor
+from mcp_server.protocol.bodies import read_body
 from mcp_server.services.approvals import Opened
 from mcp_server.services.communication_views import ApprovalView
 from mcp_server.services.context import Call
@@ -108,11 +109,9 @@ def _is_from_elsewhere(request: Request) -> bool:
 
 
 async def _form(request: Request) -> dict[str, str] | None:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            return None
+    body = await read_body(request, BODY_BYTES_MAX)
+    if body is None:
+        return None
     try:
         fields = parse_qs(body.decode("utf-8"), max_num_fields=10)
     except ValueError:

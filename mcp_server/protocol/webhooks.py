@@ -8,6 +8,7 @@ from starlette.routing import BaseRoute, Route
 
 from mcp_server.domain.emails import OutcomeStatus
 from mcp_server.domain.errors import OpsError, PermissionDenied
+from mcp_server.protocol.bodies import read_body
 from mcp_server.services.desk import Desk
 
 BODY_BYTES_MAX = 1024 * 1024
@@ -19,11 +20,9 @@ def sendgrid_route(desk: Desk, read: Read) -> BaseRoute:
     """SendGrid's signed event webhook."""
 
     async def events(request: Request) -> Response:
-        body = b""
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > BODY_BYTES_MAX:
-                return JSONResponse({"error": "too large"}, 413)
+        body = await read_body(request, BODY_BYTES_MAX)
+        if body is None:
+            return JSONResponse({"error": "too large"}, 413)
         signature = request.headers.get("x-twilio-email-event-webhook-signature", "")
         timestamp = request.headers.get("x-twilio-email-event-webhook-timestamp", "")
         try:

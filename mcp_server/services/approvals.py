@@ -6,7 +6,15 @@ import hmac
 from dataclasses import dataclass
 from typing import Any
 
-from mcp_server.domain.approvals import Approval, ApprovalSpec, ApprovalStatus, Via, answer_of, approval_id_of
+from mcp_server.domain.approvals import (
+    Approval,
+    ApprovalSpec,
+    ApprovalStatus,
+    Via,
+    answer_of,
+    approval_id_of,
+    no_approval,
+)
 from mcp_server.domain.email_addresses import is_allowed
 from mcp_server.domain.emails import EmailPolicy
 from mcp_server.domain.errors import NotFound, PermissionDenied, Unavailable
@@ -239,11 +247,7 @@ class ApprovalService:
     async def _row(self, approval_id: str) -> Row:
         row = await self._store.fetch_one("approval_by_id", id=_approval_id(approval_id))
         if row is None:
-            raise NotFound(
-                f"There is no approval {approval_id}.",
-                next="List approvals with approvals_find.",
-                details={"approval_id": approval_id},
-            )
+            raise no_approval(approval_id)
         return row
 
 

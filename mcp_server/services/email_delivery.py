@@ -83,8 +83,8 @@ class EmailDelivery:
 
     async def ask_approvers(self, told: dict[str, Any]) -> int:
         """Queue a mail to every approver of an open approval who has an address; how many."""
-        row = await self._store.fetch_one("approval_by_id", id=told["approval_id"])
-        if row is None or row["status"] != "pending" or row["opened_at"] != told["opened_at"]:
+        row = await self._still_open(told)
+        if row is None:
             return 0
         approval = Approval.trusted(dict(row))
         answered = {answer.by for answer in approval.given()}
@@ -124,10 +124,15 @@ class EmailDelivery:
             attachments=[Attachment(**file) for file in json.loads(email.attachments)],
         )
 
+    async def _still_open(self, told: dict[str, Any]) -> Row | None:
+        """The approval that a mail is about; None where it is decided, or has been asked anew since."""
+        row = await self._store.fetch_one("approval_by_id", id=told["approval_id"])
+        return row if row is not None and (row["status"], row["opened_at"]) == ("pending", told["opened_at"]) else None
+
     async def _question(self, told: dict[str, Any]) -> str | None:
         """The text of a mail that asks an approver; None where nothing is left to decide."""
-        row = await self._store.fetch_one("approval_by_id", id=told["approval_id"])
-        if row is None or row["status"] != "pending" or row["opened_at"] != told["opened_at"]:
+        row = await self._still_open(told)
+        if row is None:
             return None
         link = await self._approvals.link(row["id"], told["approver"])
         by_hand = (

@@ -17,8 +17,9 @@ from mcp_server.domain.emails import (
     EmailSpec,
     EmailStatus,
     OutcomeStatus,
+    no_email,
 )
-from mcp_server.domain.errors import NotFound, OpsError, PermissionDenied, ValidationFailed
+from mcp_server.domain.errors import OpsError, PermissionDenied, ValidationFailed
 from mcp_server.domain.mail_templates import NAMESPACE, Render, fill_in, read_template
 from mcp_server.domain.task_spec import sha256_text
 from mcp_server.domain.users import Permission
@@ -117,7 +118,7 @@ class EmailService:
         call.actor.require(Permission.EMAILS_READ)
         row = await self._store.fetch_one("email_by_id", id=email_id)
         if row is None:
-            raise NotFound(f"There is no email {email_id}.", next="List emails with email_find.")
+            raise no_email(email_id)
         return email_view(row)
 
     async def templates(self, call: Call) -> list[TemplateView]:
