@@ -6,7 +6,7 @@ from pydantic import Field
 
 from mcp_server.domain.errors import AtCapacity, InvalidTransition, LimitExceeded
 from mcp_server.domain.events import Event
-from mcp_server.domain.values import SECOND, Frozen, Line, Micros, RawJson, Text, Word, dump_json
+from mcp_server.domain.values import SECOND, Frozen, Line, Micros, RawJson, Text, Word, dump_json, json_list
 
 HEARTBEAT_SECONDS = 20
 """How often a running instance is expected to be heard of; three missed intervals mean it is gone."""
@@ -74,7 +74,7 @@ class AgentSpec(Frozen):
             "capabilities": RawJson(dump_json(offered)),
             "skills": RawJson(dump_json(skills(self.capabilities))),
             "max_concurrent_tasks": self.max_concurrent_tasks,
-            "tags": RawJson(dump_json(list(self.tags))),
+            "tags": json_list(self.tags),
             "budget": None if self.budget is None else RawJson(self.budget.model_dump_json(exclude_none=True)),
         }
 

@@ -16,7 +16,19 @@ from mcp_server.domain.email_addresses import EmailAddress, ascii_domain, parse_
 from mcp_server.domain.errors import InvalidTransition, LimitExceeded, NotFound, ValidationFailed
 from mcp_server.domain.events import Event
 from mcp_server.domain.task_spec import sha256_text
-from mcp_server.domain.values import Frozen, Line, Micros, RawJson, Time, check_text, dump_json, iso, micros, several
+from mcp_server.domain.values import (
+    Frozen,
+    Line,
+    Micros,
+    RawJson,
+    Time,
+    check_text,
+    dump_json,
+    iso,
+    json_list,
+    micros,
+    several,
+)
 
 SENDER_DEFAULT = "DataMCPServerAgent <desk@localhost>"
 RECIPIENTS_MAX = 100
@@ -217,9 +229,9 @@ class Email(Frozen):
             # Made of the id alone: however often it is tried, a mail has one name.
             "message_id": f"<{email_id}@{domain}>",
             "sender": sender,
-            "recipients": RawJson(dump_json(list(spec.to))),
-            "cc": RawJson(dump_json(list(spec.cc))),
-            "bcc": RawJson(dump_json(list(spec.bcc))),
+            "recipients": json_list(spec.to),
+            "cc": json_list(spec.cc),
+            "bcc": json_list(spec.bcc),
             "reply_to": spec.reply_to,
             "subject": content.subject,
             "text": content.text,

@@ -2,12 +2,10 @@
 so that a row is the fold of its aggregate's events."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Who made a change, when, and under which correlation id.
 
     Attributes:
@@ -24,11 +22,10 @@ class Origin:
 
     def caused_by(self, seq: int) -> Self:
         """The origin of what an event brings about."""
-        return replace(self, causation_seq=seq)
+        return self._replace(causation_seq=seq)
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One fact about one aggregate.
 
     Attributes:
@@ -45,5 +42,5 @@ class Event:
     aggregate_type: str
     aggregate_id: str
     version: int
-    data: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    data: Mapping[str, Any]
     creates: bool = False

@@ -7,28 +7,21 @@ task whose parent it is.
 import json
 from typing import Any
 
-from mcp_server.domain.events import Event
+from mcp_server.domain.events import Event, Origin
 from mcp_server.domain.schedules import GRACE, ScheduleSpec
 from mcp_server.domain.task_rules import BLANK, due_at, readiness
 from mcp_server.domain.task_spec import TaskSpec
 from mcp_server.domain.tasks import Task
-from mcp_server.domain.values import Frozen, Micros, RawJson, dump_json, iso
-
-
-class Creation(Frozen):
-    """Who creates a task, and when."""
-
-    actor: str
-    now: Micros
+from mcp_server.domain.values import Micros, RawJson, dump_json, iso, json_list
 
 
 def new_task(
-    task_id: str, spec: TaskSpec, parents: tuple[str, ...], waits_on: int, origin: Creation
+    task_id: str, spec: TaskSpec, parents: tuple[str, ...], waits_on: int, origin: Origin
 ) -> tuple[Task, Event]:
     """A new task, queued when nothing keeps it waiting; for a spec with a schedule, the schedule."""
-    now = origin.now
+    now = origin.at
     data: dict[str, Any] = spec.columns() | {
-        "depends_on": RawJson(dump_json(list(parents))),
+        "depends_on": json_list(parents),
         "idempotency_key": spec.idempotency_key,
         "content_hash": spec.content_hash() if spec.idempotency_key else None,
         "waits_on": waits_on,
@@ -105,8 +98,10 @@ _COPIED = (
 
 
 def _born(task_id: str, data: dict[str, Any], now: Micros) -> tuple[Task, Event]:
-    ready = readiness(data["waits_on"], data["run_at"], data["approval"], now)
-    data = BLANK | data | ({"status": "pending", "ready_at": None} if data["schedule"] is not None else ready)
+    data = BLANK | data
+    data |= readiness(data["waits_on"], data["run_at"], data["approval"], now)
+    if data["schedule"] is not None:
+        data |= {"status": "pending", "ready_at": None}
     data["due_at"] = due_at(data)
-    task = Task.trusted({"id": task_id, "version": 1} | data)
+    task = Task.trusted(data | {"id": task_id, "version": 1})
     return task, Event("task.created", "task", task_id, 1, data, creates=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from mcp_server.domain.errors import PermissionDenied, ValidationFailed
 from mcp_server.domain.task_rules import TaskAction
@@ -13,8 +13,7 @@ TASK_ACTIONS: tuple[str, ...] = get_args(TaskAction)
 Outcome = Literal["completed", "failed"]
 
 
-@dataclass(frozen=True, slots=True)
-class NewTask:
+class NewTask(NamedTuple):
     """A task to create under an id chosen beforehand."""
 
     id: str
@@ -23,8 +22,7 @@ class NewTask:
     """Whether a task that needs an approval brings its own question; else the caller opens one for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class CreateOutcome:
+class CreateOutcome(NamedTuple):
     """One created task, by its number in the call."""
 
     number: int
@@ -46,39 +44,25 @@ class Claim:
     new_id: Callable[[str], str]
 
 
-@dataclass(frozen=True, slots=True)
-class _LeaseCommand:
+# Of the commands below, `worker_id` is the agent that the caller's credential is bound to, if it is an agent's.
+
+
+class Report(NamedTuple):
+    """A worker says how far it is."""
+
     task_id: str
     lease_token: int
     worker_id: str | None
-    """The agent that the caller's credential is bound to, if it is an agent's."""
-
-    def require_worker(self, lease_agent_id: str | None) -> None:
-        """Refuse an agent that speaks for another's lease.
-
-        Raises:
-            PermissionDenied: the lease is another agent's.
-        """
-        if self.worker_id is not None and lease_agent_id is not None and self.worker_id != lease_agent_id:
-            raise PermissionDenied(
-                f"Task {self.task_id} is leased to {lease_agent_id}, not to {self.worker_id}.",
-                next="Work on tasks that you claimed yourself.",
-                details={"task_id": self.task_id},
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class Report(_LeaseCommand):
-    """A worker says how far it is."""
-
     progress: RawJson | None
     extend_seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Finish(_LeaseCommand):
+class Finish(NamedTuple):
     """A worker ends an attempt: failed when `failure` is given, else completed."""
 
+    task_id: str
+    lease_token: int
+    worker_id: str | None
     result: RawJson | None
     failure: FailureSpec | None
     usage: UsageSpec | None
@@ -86,19 +70,42 @@ class Finish(_LeaseCommand):
 
     def digest(self) -> str:
         """What makes a repeated finish identical."""
-        failure = None if self.failure is None else self.failure.model_dump()
-        return sha256_text(dump_json([self.result, failure]))[:16]
+        if self.result is None and self.failure is None:
+            return _SAID_NOTHING
+        return _digest(self.result, None if self.failure is None else self.failure.model_dump())
 
 
-@dataclass(frozen=True, slots=True)
-class GiveUp(_LeaseCommand):
+def _digest(result: str | None, failure: dict[str, Any] | None) -> str:
+    return sha256_text(dump_json([result, failure]))[:16]
+
+
+_SAID_NOTHING = _digest(None, None)
+
+
+class GiveUp(NamedTuple):
     """A worker that must stop hands its task back."""
 
+    task_id: str
+    lease_token: int
+    worker_id: str | None
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class FinishOutcome:
+def require_worker(command: Report | Finish | GiveUp, lease_agent_id: str | None) -> None:
+    """Refuse an agent that speaks for another's lease.
+
+    Raises:
+        PermissionDenied: the lease is another agent's.
+    """
+    if command.worker_id is not None and lease_agent_id is not None and command.worker_id != lease_agent_id:
+        raise PermissionDenied(
+            f"Task {command.task_id} is leased to {lease_agent_id}, not to {command.worker_id}.",
+            next="Work on tasks that you claimed yourself.",
+            details={"task_id": command.task_id},
+        )
+
+
+class FinishOutcome(NamedTuple):
     """The task after the attempt, the ids it released, and whether this finish was a repeat."""
 
     task: dict[str, Any]

@@ -17,6 +17,7 @@ from mcp_server.domain.values import (
     Word,
     check_json,
     dump_json,
+    json_list,
     micros,
 )
 
@@ -42,6 +43,21 @@ class RetrySpec(Frozen):
     max_attempts: int = Field(default=MAX_ATTEMPTS_DEFAULT, ge=1, le=100)
     delay_seconds: float = Field(default=RETRY_DELAY_SECONDS_DEFAULT, ge=0, le=86_400, allow_inf_nan=False)
     max_delay_seconds: float = Field(default=RETRY_MAX_DELAY_SECONDS_DEFAULT, ge=0, le=864_000, allow_inf_nan=False)
+
+    def columns(self) -> dict[str, Any]:
+        """The policy as stored columns."""
+        return {
+            "max_attempts": self.max_attempts,
+            "retry_delay_seconds": self.delay_seconds,
+            "retry_max_delay_seconds": self.max_delay_seconds,
+        }
+
+
+_RETRY_UNSAID = {
+    "max_attempts": None,
+    "retry_delay_seconds": RETRY_DELAY_SECONDS_DEFAULT,
+    "retry_max_delay_seconds": RETRY_MAX_DELAY_SECONDS_DEFAULT,
+}
 
 
 class TaskSpec(Frozen):
@@ -85,7 +101,6 @@ class TaskSpec(Frozen):
 
     def columns(self) -> dict[str, Any]:
         """The definition as stored columns."""
-        retry = self.retry or RetrySpec()
         return {
             "title": self.title,
             "kind": self.kind,
@@ -94,19 +109,17 @@ class TaskSpec(Frozen):
             "priority": PRIORITIES[self.priority],
             "queue": self.queue(),
             "agent_id": self.agent_id,
-            "required_capabilities": RawJson(dump_json(sorted(set(self.required_capabilities)))),
+            "required_capabilities": json_list(sorted(set(self.required_capabilities))),
             "on_parent_failure": self.on_parent_failure,
             "parent_id": self.parent_id,
             "run_at": None if self.run_at is None else micros(self.run_at),
             "timeout_seconds": self.timeout_seconds,
-            "max_attempts": None if self.retry is None else self.retry.max_attempts,
-            "retry_delay_seconds": retry.delay_seconds,
-            "retry_max_delay_seconds": retry.max_delay_seconds,
             "concurrency_key": self.concurrency_key,
             "concurrency_limit": self.concurrency_limit,
-            "tags": RawJson(dump_json(list(self.tags))),
+            "tags": json_list(self.tags),
             "schedule": None if self.schedule is None else RawJson(self.schedule.model_dump_json()),
             "approval": self._approval(),
+            **(_RETRY_UNSAID if self.retry is None else self.retry.columns()),
         }
 
     def _approval(self) -> str | None:

@@ -5,7 +5,7 @@ Times inside the house are integers: microseconds since 1970-01-01T00:00:00Z (`M
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, Any, Self, TypeVar, cast
@@ -85,6 +85,7 @@ def micros(at: datetime) -> Micros:
     return (delta.days * 86_400 + delta.seconds) * SECOND + delta.microseconds
 
 
+@lru_cache(maxsize=1024)
 def iso(at: Micros) -> str:
     """Microseconds UTC as ISO 8601 with `Z`."""
     return f"{_iso_second(at // 1_000_000)}.{at // 1000 % 1000:03}Z"
@@ -110,6 +111,21 @@ def dump_json(value: Any) -> str:
     return _ENCODER.encode(value)
 
 
+class RawJson(str):
+    """JSON text that has been checked; written into events as it is, not as a quoted string."""
+
+    __slots__ = ()
+
+
+_EMPTY_LIST = RawJson("[]")
+
+
+def json_list(items: Iterable[Any]) -> RawJson:
+    """A list of what is known to be right, as JSON text."""
+    listed = list(items)
+    return RawJson(dump_json(listed)) if listed else _EMPTY_LIST
+
+
 def check_text(text: str, what: str = "text") -> None:
     """Refuse what neither engine can store faithfully: NUL characters and lone surrogates.
 
@@ -125,12 +141,6 @@ def check_text(text: str, what: str = "text") -> None:
             f"The {what} contains a lone surrogate (U+{ord(text[error.start]):04X}), which is not valid "
             "Unicode text. Send the whole character or remove it."
         ) from None
-
-
-class RawJson(str):
-    """JSON text that has been checked; written into events as it is, not as a quoted string."""
-
-    __slots__ = ()
 
 
 def check_json(value: Any, what: str, bytes_max: int = INPUT_BYTES_MAX) -> RawJson:

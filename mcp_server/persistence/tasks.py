@@ -1,12 +1,11 @@
 """Transaction functions of the task queue: create, claim, report, finish, control."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from mcp_server.domain.errors import Conflict, IdempotencyConflict, OpsError
 from mcp_server.domain.events import Event, Origin
-from mcp_server.domain.task_births import Creation, new_task
+from mcp_server.domain.task_births import new_task
 from mcp_server.domain.task_commands import (
     Control,
     ControlOutcome,
@@ -16,6 +15,7 @@ from mcp_server.domain.task_commands import (
     GiveUp,
     NewTask,
     Report,
+    require_worker,
 )
 from mcp_server.domain.task_rules import TERMINAL
 from mcp_server.domain.task_spec import SYSTEM_WORKER, TaskSpec
@@ -52,7 +52,7 @@ def create(tx: Transaction, origin: Origin, new: tuple[NewTask, ...]) -> list[Cr
     outcomes: list[CreateOutcome] = []
     for number in _parents_first(new):
         # A microsecond apart, so that tasks of one call are claimed in the order given.
-        outcome = _create_one(tx, replace(origin, at=origin.at + number), new[number], ids)
+        outcome = _create_one(tx, origin._replace(at=origin.at + number), new[number], ids)
         ids[number] = outcome.task["id"]
         outcomes.append(CreateOutcome(number=number, task=outcome.task, replayed=outcome.replayed))
     return sorted(outcomes, key=lambda outcome: outcome.number)
@@ -61,7 +61,7 @@ def create(tx: Transaction, origin: Origin, new: tuple[NewTask, ...]) -> list[Cr
 def report(tx: Transaction, origin: Origin, command: Report) -> dict[str, Any]:
     """Extend the lease and keep the progress."""
     task = load_task(tx, command.task_id)
-    command.require_worker(task.lease_agent_id)
+    require_worker(command, task.lease_agent_id)
     new, event = task.reported(command.lease_token, command.progress, command.extend_seconds, origin.at)
     tx.record(origin, event)
     see_instance(tx, origin, task.lease_agent_id, task.lease_instance_id)
@@ -78,7 +78,7 @@ def finish(tx: Transaction, origin: Origin, command: Finish) -> FinishOutcome:
     digest = command.digest()
     if task.is_repeat_of(command.lease_token, digest):
         return FinishOutcome(task=task.fields(), released=[], repeated=True)
-    command.require_worker(task.lease_agent_id)
+    require_worker(command, task.lease_agent_id)
     if command.failure is None:
         new, event = task.completed(command.lease_token, command.result, command.usage, digest, origin.at)
     else:
@@ -123,7 +123,7 @@ def give_up(tx: Transaction, origin: Origin, command: GiveUp) -> dict[str, Any]:
         LeaseLost: the token is not the current one.
     """
     task = load_task(tx, command.task_id)
-    command.require_worker(task.lease_agent_id)
+    require_worker(command, task.lease_agent_id)
     task.require_lease(command.lease_token, origin.at)
     new, event = task.handed_back(origin.at, command.reason)
     after_end(tx, origin, new, tx.record(origin, event))
@@ -156,7 +156,7 @@ def _create_one(tx: Transaction, origin: Origin, new: NewTask, ids: dict[int, st
     parents = tuple(dict.fromkeys(ids[int(ref[1:])] if ref.startswith("#") else ref for ref in spec.depends_on))
     waiting = [parent for parent in parents if _still_waits_for(tx, parent, spec.on_parent_failure)]
     _ensure_queue(tx, spec)
-    task, event = new_task(new.id, spec, parents, len(waiting), Creation(actor=origin.actor, now=origin.at))
+    task, event = new_task(new.id, spec, parents, len(waiting), origin)
     cause = tx.record(origin, event)
     if task.approval == "required" and new.asks:
         open_for(tx, origin.caused_by(cause), task.fields())

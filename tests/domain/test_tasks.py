@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from mcp_server.domain.errors import InvalidTransition, LeaseLost, PermissionDenied
-from mcp_server.domain.task_births import Creation
+from mcp_server.domain.events import Origin
 from mcp_server.domain.task_births import new_task as born
-from mcp_server.domain.task_commands import Finish
+from mcp_server.domain.task_commands import Finish, require_worker
 from mcp_server.domain.task_rules import LEGAL, TERMINAL, backoff_seconds, due_at
 from mcp_server.domain.task_spec import FailureSpec, TaskSpec
 from mcp_server.domain.tasks import Task, is_claimable
@@ -18,7 +18,7 @@ ACTIONS = ("cancel", "pause", "resume", "retry", "discard", "set_priority", "res
 
 
 def new_task(**spec) -> Task:
-    task, _ = born("task_x", TaskSpec.model_validate({"title": "t"} | spec), (), 0, Creation(actor="user:me", now=0))
+    task, _ = born("task_x", TaskSpec.model_validate({"title": "t"} | spec), (), 0, Origin(0, "user:me", "c"))
     return task
 
 
@@ -169,6 +169,6 @@ def test_what_a_repeated_finish_says_is_part_of_its_identity():
 
 def test_an_agent_cannot_speak_for_anothers_lease():
     finish = Finish("task_x", 1, "agent_me", None, None, None, 0)
-    finish.require_worker("agent_me")
+    require_worker(finish, "agent_me")
     with pytest.raises(PermissionDenied):
-        finish.require_worker("agent_you")
+        require_worker(finish, "agent_you")
