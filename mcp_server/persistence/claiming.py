@@ -5,6 +5,7 @@ one batch, or one caller that takes many tasks, then read the agent once and the
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,9 +16,10 @@ from mcp_server.domain.tasks import Task
 from mcp_server.domain.values import Micros
 from mcp_server.persistence.agents import no_agent, require_budget, see_instance_again
 from mcp_server.persistence.task_timers import settle_due
-from mcp_server.persistence.transaction import LANES, Transaction
+from mcp_server.persistence.transaction import LANES, READ_AHEAD, Transaction
 
 _AT_ONCE = 32
+_AT_ONCE_MAX = 256
 
 
 def claim(tx: Transaction, origin: Origin, command: Claim) -> list[dict[str, Any]]:
@@ -33,8 +35,9 @@ def claim(tx: Transaction, origin: Origin, command: Claim) -> list[dict[str, Any
     agent = look.agent
     agent.require_work_allowed(look.running)
     require_budget(tx, agent, origin.at)
-    room = min(command.max_tasks, agent.max_concurrent_tasks - look.running)
-    claimed = _take(tx, origin, command, look.line, room)
+    free = agent.max_concurrent_tasks - look.running
+    look.line.expected = min(_still_wanted(tx, command), free, _AT_ONCE_MAX)
+    claimed = _take(tx, origin, command, look.line, min(command.max_tasks, free))
     look.running += len(claimed)
     look.writes = tx.writes
     return claimed
@@ -45,6 +48,22 @@ def claim_system(tx: Transaction, origin: Origin, command: Claim) -> list[dict[s
     return _take(tx, origin, command, _Line("[]"), command.max_tasks)
 
 
+def _read_ahead(tx: Transaction, calls: Sequence[tuple[Any, ...]]) -> None:
+    """Count what the claims of this transaction ask for together: the first look at the queue then fetches it all."""
+    for _, command in calls:
+        key = ("wanted", _asker(command))
+        tx.ahead[key] = tx.ahead.get(key, 0) + command.max_tasks
+
+
+def _still_wanted(tx: Transaction, command: Claim) -> int:
+    """How many tasks this claim and those after it ask for; this one is counted off."""
+    key = ("wanted", _asker(command))
+    wanted = max(tx.ahead.get(key, 0), command.max_tasks)
+    tx.ahead[key] = wanted - command.max_tasks
+    return wanted
+
+
+READ_AHEAD[claim] = _read_ahead
 LANES[claim] = LANES[claim_system] = 1
 
 
@@ -54,13 +73,15 @@ class _Line:
 
     skills: str
     tasks: deque[dict[str, Any]] = field(default_factory=deque[dict[str, Any]])
+    expected: int = 0
+    """How many tasks the claims to come will take from it."""
     asked: int = 0
     ended: bool = False
 
     def next(self, tx: Transaction, command: Claim, needed: int) -> Task | None:
-        """The best task that is left. The first look takes what is needed; those after it take many at a time."""
+        """The best task that is left. The first look takes what is needed or expected, those after it many at once."""
         if not self.tasks and not self.ended:
-            self._fetch(tx, command, min(needed, _AT_ONCE) if self.asked == 0 else _AT_ONCE)
+            self._fetch(tx, command, max(min(needed, _AT_ONCE), self.expected) if self.asked == 0 else _AT_ONCE)
         return Task.trusted(self.tasks.popleft()) if self.tasks else None
 
     def _fetch(self, tx: Transaction, command: Claim, limit: int) -> None:
@@ -82,15 +103,23 @@ def _best_first(row: dict[str, Any]) -> tuple[int, Micros, str]:
 class _Look:
     """What a claim saw of its agent and the queue, for the next claim of the same transaction."""
 
-    asker: tuple[str, str | None, str | None]
+    asker: "_Asker"
     agent: Agent
     running: int
     line: _Line
     writes: int
 
 
+_Asker = tuple[str, str | None, str | None]
+"""Claims by the same see the same."""
+
+
+def _asker(command: Claim) -> _Asker:
+    return command.agent_id, command.instance_id, command.kinds
+
+
 def _look(tx: Transaction, origin: Origin, command: Claim) -> _Look:
-    asker = (command.agent_id, command.instance_id, command.kinds)
+    asker = _asker(command)
     seen = tx.memo
     if isinstance(seen, _Look) and seen.asker == asker and seen.writes == tx.writes:
         return seen

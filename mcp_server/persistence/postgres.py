@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 CHANNEL = "datamcp_events"
 NOTIFY_EVERY_SECONDS = 0.01
 RETRIES_MAX = 8
+# Transaction functions look things up by keys, a few rows at a time. The planner knows neither how many rows an array
+# holds nor how a table will grow: left to itself it reads thousands of rows to change a few, and plans every call anew.
+_PLANNING = """
+SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off;
+SET enable_mergejoin = off; SET jit = off
+"""
 _FAILURES = frozenset({"25", "53", "57", "58", "XX"})  # read-only, out of resources, stopped, system, internal
 _PASSING = frozenset({"40001", "40P01", "23505"})  # serialization failure, deadlock, lost the race to insert
 
@@ -104,14 +110,13 @@ class PostgresSession:
     trip of its own. Functions that were waiting together share a transaction and what they read ahead.
     """
 
-    batch_count_max = 64
     reads_ahead = True
 
     def __init__(self, server: PostgresServer, leased: Leased) -> None:
         self._server = server
-        self._connection = server.connect()
+        self._connection = self._connected()
         self._kept = Kept(leased)
-        self._tx: Transaction | None = None
+        self._tx: PostgresTransaction | None = None
         self._pipeline = contextlib.ExitStack()
         self._notified_at = 0.0
         self._owes_hint = False
@@ -125,7 +130,7 @@ class PostgresSession:
                 raise
             # The server restarted, or closed an idle connection: nothing has been written yet, so start anew.
             self._connection.close()
-            self._connection = self._server.connect()
+            self._connection = self._connected()
             self._connection.execute("BEGIN")
         self._pipeline.enter_context(self._connection.pipeline())
         self._tx = PostgresTransaction(cast("Any", self._connection), self._kept)
@@ -177,6 +182,11 @@ class PostgresSession:
             return left
         self._notify()
         return None
+
+    def _connected(self) -> "Connection[tuple[Any, ...]]":
+        connection = self._server.connect()
+        connection.execute(_PLANNING)
+        return connection
 
     def _notify(self) -> None:
         self._owes_hint = False

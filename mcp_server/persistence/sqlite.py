@@ -11,8 +11,8 @@ from types import ModuleType
 from typing import Any, cast
 
 from mcp_server.domain.errors import Busy, OpsError, Unavailable
+from mcp_server.persistence.sqlite_transaction import SqliteTransaction
 from mcp_server.persistence.transaction import Kept, Leased, Transaction
-from mcp_server.persistence.writer import BATCH_COUNT_MAX
 
 BUSY_TIMEOUT_SECONDS = 5.0
 _PRAGMAS = (
@@ -226,7 +226,6 @@ class Turnstile:
 class SqliteSession:
     """The writer's connection to a file."""
 
-    batch_count_max = BATCH_COUNT_MAX
     reads_ahead = False  # a statement costs less than the bookkeeping
 
     def __init__(self, file: SqliteFile) -> None:
@@ -245,7 +244,7 @@ class SqliteSession:
         self._turnstile.acquire()
         self._has_turn = True
         self._connection.execute("BEGIN IMMEDIATE")
-        return Transaction(cast("Any", self._connection), "sqlite", self._kept)
+        return SqliteTransaction(cast("Any", self._connection), self._kept)
 
     def commit(self) -> None:
         """Make the batch durable and give the turn away."""

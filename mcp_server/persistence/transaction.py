@@ -5,15 +5,14 @@ run again from the start after a deadlock or a lost batch, so it must have no ef
 """
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from typing import Any, Protocol
 
 from pydantic_core import to_json
 
 from mcp_server.domain.events import Event, Origin
 from mcp_server.domain.values import RawJson
-from mcp_server.persistence.statements import Engine, positional, statements
 
 Row = Mapping[str, Any]
 
@@ -109,26 +108,23 @@ class Kept:
         self.queues.clear()
 
 
-class Transaction:
-    """One open transaction on one engine."""
+class Transaction(ABC):
+    """One open transaction; `SqliteTransaction` and `PostgresTransaction` know how their engine likes it done."""
 
-    def __init__(self, connection: Connection, engine: Engine, kept: "Kept") -> None:
+    def __init__(self, connection: Connection, kept: "Kept") -> None:
         """Wrap an open transaction.
 
         Args:
             connection: the driver's connection.
-            engine: which SQL dialect it speaks.
             kept: what the session keeps from one transaction to the next.
         """
-        self.engine: Engine = engine
         self._columns = kept.columns
         self.leased = kept.leased
         self.queues = kept.queues
         self._connection = connection
-        self._prepared = _prepared(engine)
         self.events_appended = 0
         self.writes = 0
-        self.ahead: dict[tuple[str, str], Any] = {}
+        self.ahead: dict[tuple[str, object], Any] = {}
         """What was read ahead, by kind and id; whatever changes it in this transaction drops it."""
         self.memo: object = None
         """What one function has seen and the next of the same transaction may go by; see `claiming`."""
@@ -151,12 +147,9 @@ class Transaction:
         self.writes += 1
         return self._execute(statement, parameters).rowcount
 
+    @abstractmethod
     def _execute(self, statement: str, parameters: dict[str, Any]) -> Cursor:
-        sql, names = self._prepared[statement]
-        if names is None:
-            return self._connection.execute(sql, parameters)
-        values = [parameters[name] for name in names]
-        return self._connection.execute(sql, [str(v) if type(v) is RawJson else v for v in values])
+        """Run a named statement."""
 
     def _names(self, statement: str, cursor: Cursor) -> tuple[str, ...]:
         """The statement's column names; asking the driver each time costs more than fetching the row."""
@@ -184,7 +177,7 @@ class Transaction:
                 origin.actor,
                 origin.correlation_id,
                 origin.causation_seq,
-                event_json(_told(event) if event.creates else event.data),
+                event_json(event.data, with_nulls=not event.creates),
             )
         )
 
@@ -196,69 +189,35 @@ class Transaction:
         table, key = _TABLES[event.aggregate_type]
         self.writes += 1
         self.ahead.pop((event.aggregate_type, event.aggregate_id), None)
-        values = [str(v) if type(v) is RawJson else v for v in event.data.values()]
-        values += (event.version, event.aggregate_id)
+        values = [*event.data.values(), event.version, event.aggregate_id]
         self._write_row(table, (*event.data, "version", key), values, new=event.creates)
         return self.append(origin, event)
 
-    def flush(self) -> None:
-        """Send what has been held back, if anything. The session calls it before it commits."""
-
+    @abstractmethod
     def _write_row(self, table: str, columns: tuple[str, ...], values: list[Any], *, new: bool) -> None:
         """Insert a row, or update the one whose key is the last of the values."""
-        self._connection.execute((insert_sql if new else update_sql)(self.engine, table, columns), values)
 
+    @abstractmethod
     def _write_event(self, values: tuple[Any, ...]) -> int:
-        return self._connection.execute(_APPEND[self.engine], values).lastrowid or 0
+        """Append an event, whose values are those of `EVENT_COLUMNS`; its number."""
 
 
-@cache
-def _prepared(engine: Engine) -> dict[str, tuple[str, tuple[str, ...] | None]]:
-    """Every statement with the names of its parameters in order; None where the driver binds by name.
+def event_json(data: Mapping[str, Any], *, with_nulls: bool = True) -> str:
+    """An event's data as JSON text; fields that hold checked JSON go in as they are.
 
-    Values that are checked JSON are bound as plain strings: sqlite3 puts subclasses of str through its adapters.
+    A creation's leaves nulls out: what it does not tell is null.
     """
-    if engine == "sqlite":
-        return {name: positional(sql) for name, sql in statements(engine).items()}
-    return {name: (sql, None) for name, sql in statements(engine).items()}
-
-
-def _told(event: Event) -> dict[str, Any]:
-    """What a creation tells: a field that it leaves out is null."""
-    return {name: value for name, value in event.data.items() if value is not None}
-
-
-def event_json(data: Mapping[str, Any]) -> str:
-    """An event's data as JSON text; fields that hold checked JSON go in as they are."""
-    raw = [name for name, value in data.items() if type(value) is RawJson]
-    if not raw:
+    raw = [f'"{name}":{value}' for name, value in data.items() if type(value) is RawJson]
+    if with_nulls and not raw:
         return to_json(data).decode()
-    plain = {name: value for name, value in data.items() if name not in raw}
-    parts = ",".join([f'"{name}":{data[name]}' for name in raw])
-    return f"{to_json(plain).decode()[:-1]},{parts}}}" if plain else f"{{{parts}}}"
+    plain = {
+        name: value for name, value in data.items() if type(value) is not RawJson and (with_nulls or value is not None)
+    }
+    told = to_json(plain).decode()[1:-1]
+    return f"{{{','.join([told, *raw] if told else raw)}}}"
 
 
-# The column names below come from the domain's own events, never from a caller. The key is the last of them.
-@cache
-def insert_sql(engine: Engine, table: str, columns: tuple[str, ...]) -> str:
-    """INSERT of one row with positional parameters."""
-    marks = ", ".join([_MARK[engine]] * len(columns))
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608
-
-
-@cache
-def update_sql(engine: Engine, table: str, columns: tuple[str, ...]) -> str:
-    """UPDATE of one row by its key, the last column, with positional parameters."""
-    assignments = ", ".join(f"{name} = {_MARK[engine]}" for name in columns[:-1])
-    return f"UPDATE {table} SET {assignments} WHERE {columns[-1]} = {_MARK[engine]}"  # noqa: S608
-
-
-_MARK: dict[Engine, str] = {"sqlite": "?", "postgres": "%s"}
 EVENT_COLUMNS = (
     *("at", "type", "aggregate_type", "aggregate_id", "version"),
     *("actor", "correlation_id", "causation_seq", "data"),
 )
-_APPEND: dict[Engine, str] = {
-    "sqlite": insert_sql("sqlite", "events", EVENT_COLUMNS),
-    "postgres": insert_sql("postgres", "events", EVENT_COLUMNS),
-}

@@ -30,7 +30,6 @@ WAIT_SECONDS_MAX = 30.0
 class WriterSession(Protocol):
     """One engine connection that the writer drives."""
 
-    batch_count_max: int
     reads_ahead: bool
     """Whether reading for all waiting functions at once is worth it."""
 
@@ -191,7 +190,7 @@ class Writer:
             if session.reads_ahead:
                 self._read_ahead(session, tx, pending)
             started = time.monotonic()
-            while len(outcomes) < session.batch_count_max and (job := self._take(pending)) is not None:
+            while len(outcomes) < BATCH_COUNT_MAX and (job := self._take(pending)) is not None:
                 if job.start():
                     outcomes.append(self._run_one(session, tx, job))
                 if time.monotonic() - started > BATCH_SECONDS_MAX:
@@ -206,7 +205,7 @@ class Writer:
 
     def _read_ahead(self, session: WriterSession, tx: Transaction, pending: deque[Job]) -> None:
         """Let each kind of function that is waiting read once for all its calls."""
-        while len(pending) < session.batch_count_max and (job := self._take(deque())) is not None:
+        while len(pending) < BATCH_COUNT_MAX and (job := self._take(deque())) is not None:
             pending.append(job)
         calls: dict[ReadAhead, list[tuple[Any, ...]]] = {}
         for job in pending:

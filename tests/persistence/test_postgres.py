@@ -5,14 +5,21 @@ import contextlib
 
 import psycopg
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mcp_server.domain.errors import Unavailable
+from mcp_server.domain.task_commands import Claim, Finish
+from mcp_server.persistence import claiming, tasks
 from mcp_server.persistence.database import Database
 from mcp_server.persistence.event_log import Position
 from mcp_server.persistence.inspection import inspect_database
 from mcp_server.persistence.postgres import PostgresServer
 from mcp_server.persistence.postgres_backend import PostgresBackend
+from mcp_server.persistence.postgres_transaction import PostgresTransaction, _arrays
+from tests.persistence.test_batches import in_one_batch
 from tests.persistence.test_database import note, noted
+from tests.world import open_world
 
 pytestmark = pytest.mark.anyio
 
@@ -137,3 +144,71 @@ async def test_a_cancellation_that_the_pool_swallows_still_ends_the_read(postgre
     finally:
         backend._pool = pool
         await database.close()
+
+
+async def test_changing_some_tasks_reads_those_and_no_others(postgres_url: str):
+    async with open_world(postgres_url) as world:
+        agent = await world.agent(capacity=100)
+        for _ in range(20):
+            await world.tasks(*[{}] * 100)
+        context = world.desk.tasks._context
+
+        def work(tx: PostgresTransaction, table: str) -> int:
+            command = Claim(agent.id, None, 50, None, 60.0, 0.5, context.new_id)
+            for row in claiming.claim(tx, context.origin(world.call), command):
+                finish = Finish(row["id"], row["attempt"], None, None, None, None, 0.5)
+                tasks.finish(tx, context.origin(world.call), finish)
+            tx.flush()
+            query = "SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = %s"
+            ((read,),) = tx._connection.execute(query, [table]).fetchall()
+            return read
+
+        for _ in range(8):  # as often as it takes the driver to prepare a statement, and the server to plan it for good
+            assert await world.database.write(work, "tasks") == 0
+
+
+async def test_claims_that_wait_together_read_the_queue_once(postgres_url: str, monkeypatch):
+    looks: list[int] = []
+    fetch = claiming._Line._fetch
+
+    def counted(line, tx, command, limit: int) -> None:
+        looks.append(limit)
+        fetch(line, tx, command, limit)
+
+    monkeypatch.setattr(claiming._Line, "_fetch", counted)
+    async with open_world(postgres_url) as world:
+        agent = await world.agent(capacity=70)
+        await world.tasks(*[{}] * 100)
+        claims = await in_one_batch(world, *(world.claim(agent, max_tasks=10) for _ in range(8)))
+        assert looks == [70]
+        assert [len(claimed) for claimed in claims[:7]] == [10] * 7 and claims[7].code == "at_capacity"
+
+
+_TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)))
+_COLUMNS = st.one_of(
+    st.lists(st.none() | _TEXTS, min_size=3, max_size=3),
+    st.lists(_TEXTS, min_size=3, max_size=3),
+    st.lists(st.none() | st.integers(-(2**63), 2**63 - 1), min_size=3, max_size=3),
+    st.lists(st.none() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False), min_size=3, max_size=3),
+)
+
+
+def test_what_is_sent_as_arrays_arrives_as_it_was(postgres_url: str):
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+
+        @given(st.lists(_COLUMNS, min_size=1, max_size=4))
+        def check(columns: list[list[object]]) -> None:
+            kinds, arrays = _arrays(tuple(map(tuple, columns)))
+            sent = [column for column, kind in zip(columns, kinds, strict=True) if kind is not None]
+            assert all(value is None for column in columns if column not in sent for value in column)
+            if sent:
+                unnested = ", ".join(f"CAST(%s AS {kind}[])" for kind in kinds if kind is not None)
+                rows = connection.execute(f"SELECT * FROM unnest({unnested})", arrays).fetchall()  # type: ignore[arg-type]
+                assert rows == list(zip(*sent, strict=True))
+
+        check()
+
+
+def test_a_nul_is_refused_before_it_could_shift_what_follows():
+    with pytest.raises(ValueError, match="NUL"):
+        _arrays([("a", "b\0c")])

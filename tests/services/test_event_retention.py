@@ -5,6 +5,7 @@ import pytest
 from mcp_server.domain.errors import CursorExpired, NotFound
 from mcp_server.domain.locks import LockRequest
 from mcp_server.domain.state import WriteSpec
+from mcp_server.domain.task_spec import FailureSpec
 from mcp_server.persistence.replay import replay
 from mcp_server.runtime.handlers import system_handlers
 from mcp_server.runtime.system_worker import SystemWorker
@@ -179,3 +180,22 @@ async def test_causes_are_named_for_cascades_schedules_terminations_and_lost_ins
         ("lock.abandoned", "instance.lost"),
         ("task.handed_back", "agent.terminated"),
     ]
+
+
+async def test_causes_are_named_however_many_effects_a_call_has(world: World):
+    """On PostgreSQL so many events go out in several parts, and an effect may stand in a later one than its cause."""
+    agent = await world.agent()
+    parent = await world.task(retry={"max_attempts": 1})
+    child = {"depends_on": [parent.id], "on_parent_failure": "cancel"}
+    children = [task.id for _ in range(2) for task in await world.tasks(*[child] * 50)]
+    for id_ in children[::3]:
+        await world.task(depends_on=[id_], on_parent_failure="cancel")
+    claimed = await world.claim_one(agent)
+    await world.desk.tasks.finish(world.call, parent.id, claimed.lease_token, failure=FailureSpec(message="broke"))
+    events, _ = await world.desk.events.read(world.call, type_="task.*", limit=1000)
+    ended = {event.seq: event for event in events if event.type in ("task.failed", "task.cancelled")}
+    assert len(ended) == 1 + 100 + 34
+    for event in ended.values():
+        if event.aggregate_id != parent.id:
+            (waited_for,) = (await world.desk.tasks.get(world.call, event.aggregate_id)).depends_on or ()
+            assert event.causation_seq is not None and ended[event.causation_seq].aggregate_id == waited_for
