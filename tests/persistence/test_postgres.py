@@ -17,7 +17,7 @@ from mcp_server.persistence.inspection import inspect_database
 from mcp_server.persistence.postgres import PostgresServer
 from mcp_server.persistence.postgres_backend import PostgresBackend
 from mcp_server.persistence.postgres_transaction import PostgresTransaction, _arrays
-from tests.persistence.test_batches import in_one_batch
+from mcp_server.persistence.transaction import READ_AHEAD
 from tests.persistence.test_database import note, noted
 from tests.world import open_world
 
@@ -177,11 +177,17 @@ async def test_claims_that_wait_together_read_the_queue_once(postgres_url: str, 
 
     monkeypatch.setattr(claiming._Line, "_fetch", counted)
     async with open_world(postgres_url) as world:
-        agent = await world.agent(capacity=70)
+        agent = await world.agent(capacity=65)
         await world.tasks(*[{}] * 100)
-        claims = await in_one_batch(world, *(world.claim(agent, max_tasks=10) for _ in range(8)))
-        assert looks == [70]
-        assert [len(claimed) for claimed in claims[:7]] == [10] * 7 and claims[7].code == "at_capacity"
+        context = world.desk.tasks._context
+        calls = [(context.origin(world.call), Claim(agent.id, None, 10, None, 60.0, 0.5, context.new_id))] * 7
+
+        def claim_all(tx) -> list[int]:
+            READ_AHEAD[claiming.claim](tx, calls)
+            return [len(claiming.claim(tx, *call)) for call in calls]
+
+        assert await world.database.write(claim_all) == [10] * 6 + [5]
+        assert looks == [65]
 
 
 _TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)))
