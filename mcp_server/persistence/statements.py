@@ -16,6 +16,7 @@ from typing import Literal
 
 Engine = Literal["sqlite", "postgres"]
 _HEADING = re.compile(r"^-- name: ([\w.]+)(?: \((postgres)\))?\s*$", re.MULTILINE)
+_COMMENT_OF_THE_NEXT = re.compile(r"(\n--[^\n]*)+\s*$")
 _PARAMETER = re.compile(r"(?<![:\w']):([a-z_][a-z0-9_]*)")
 _MARKERS: dict[Engine, dict[str, str]] = {
     "sqlite": {"for_update": "", "skip_locked": ""},
@@ -64,4 +65,4 @@ def dialect(text: str, engine: Engine) -> str:
 
 def _sections(text: str) -> list[tuple[str, str | None, str]]:
     parts = _HEADING.split(text)[1:]
-    return [(parts[i], parts[i + 1], parts[i + 2]) for i in range(0, len(parts), 3)]
+    return [(parts[i], parts[i + 1], _COMMENT_OF_THE_NEXT.sub("", parts[i + 2])) for i in range(0, len(parts), 3)]

@@ -13,7 +13,6 @@ from mcp_server.services.ports import AgentTransactions, TaskTransactions
 from mcp_server.services.views import AgentView, agent_view, instance_view
 
 _ATTEMPTS_IN_LISTS = 100
-_STATUS_FILTERS = {"terminated": "agent_terminated", "maintenance": "agent_maintenance"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +83,25 @@ class AgentService:
         Raises:
             NotFound: no such agent.
         """
-        return await self._one(call, Query("agents_find").where("agent_id", agent_id=agent_id), agent_id)
-
-    async def get_by_name(self, call: Call, name: str) -> AgentView:
-        """One agent, by its unique name.
-
-        Raises:
-            NotFound: no such agent.
-        """
-        return await self._one(call, Query("agents_find").where("agent_name", agent_name=name), name)
+        call.actor.require(Permission.AGENTS_READ)
+        alive_since = self._alive_since()
+        row = await self._store.fetch_one(
+            "agents_find", filters=("agent_id",), limit=1, alive_since=alive_since, agent_id=agent_id
+        )
+        if row is None:
+            raise NotFound(
+                f"There is no agent {agent_id}.",
+                next="Register it with agents_register, or list agents with agents_find.",
+            )
+        instances = await self._store.fetch_all("instances_of", agent_id=agent_id)
+        now = self._context.clock()
+        return agent_view(row).model_copy(
+            update={
+                "instances": [instance_view(instance, alive_since) for instance in instances] or None,
+                "metrics": await read_metrics(self._store, agent_id, now),
+                "budget": await read_budget(self._store, row, now),
+            }
+        )
 
     async def find(
         self, call: Call, narrowed: AgentFilter, *, limit: int, cursor: str | None
@@ -106,16 +115,13 @@ class AgentService:
             .where("agent_tag", agent_tag=like(narrowed.tag, '%"{}"%'))
         )
         if narrowed.status is not None:
-            query = query.where(_STATUS_FILTERS.get(narrowed.status, "agent_working"))
+            query = query.where(f"agent_{narrowed.status}")
         if cursor is not None:
             (name,) = decode_cursor(cursor, (str,))
             query = query.where("agent_after", agent_after=name)
         page = await fetch_page(self._store, query, limit, ("name",))
-        # The statuses of a working agent are derived from its leases and instances, not stored.
-        exact = narrowed.status is None or narrowed.status in _STATUS_FILTERS
-        found = [agent_view(row) for row in page.rows]
-        kept = [agent for agent in found if exact or agent.status == narrowed.status]
-        return [await self._with_metrics(agent) for agent in kept], page.next_cursor, page.omitted
+        found = [await self._with_metrics(agent_view(row)) for row in page.rows]
+        return found, page.next_cursor, page.omitted
 
     async def candidates(self, call: Call, task_id: str) -> list[AgentView]:
         """Agents that could take a task up, best first, each with its score and the reason.
@@ -142,28 +148,6 @@ class AgentService:
     async def _with_metrics(self, agent: AgentView) -> AgentView:
         metrics = await read_metrics(self._store, agent.id, self._context.clock(), _ATTEMPTS_IN_LISTS)
         return agent.model_copy(update={"metrics": metrics})
-
-    async def _one(self, call: Call, query: Query, wanted: str) -> AgentView:
-        call.actor.require(Permission.AGENTS_READ)
-        alive_since = self._alive_since()
-        row = await self._store.fetch_one(
-            query.statement, filters=query.filters, limit=1, alive_since=alive_since, **dict(query.parameters)
-        )
-        if row is None:
-            raise NotFound(
-                f"There is no agent {wanted}.",
-                next="Register it with agents_register, or list agents with agents_find.",
-            )
-        agent_id = row["id"]
-        instances = await self._store.fetch_all("instances_of", agent_id=agent_id)
-        now = self._context.clock()
-        return agent_view(row).model_copy(
-            update={
-                "instances": [instance_view(instance, alive_since) for instance in instances] or None,
-                "metrics": await read_metrics(self._store, agent_id, now),
-                "budget": await read_budget(self._store, row, now),
-            }
-        )
 
     async def _require_own_name(self, call: Call, name: str) -> None:
         if call.actor.kind == "agent":

@@ -129,11 +129,9 @@ async def test_metrics_come_from_the_tasks(world: World):
 
 
 async def test_agents_are_found_by_what_they_are_and_page_by_page(world: World):
-    for name in ("ann", "bob", "cy"):
-        await world.agent(
-            name, skills=("paint",) if name != "cy" else ("write",), tags=("red",) if name == "ann" else ()
-        )
-    bob = await world.desk.agents.get_by_name(world.call, "bob")
+    await world.agent("ann", skills=("paint",), tags=("red",))
+    bob = await world.agent("bob", skills=("paint",))
+    await world.agent("cy", skills=("write",))
     await world.desk.agents.control(world.call, bob.id, "pause", None)
     assert await names(world) == ["ann", "bob", "cy"]
     assert await names(world, capability="paint") == ["ann", "bob"]
@@ -179,4 +177,29 @@ async def test_an_agent_may_describe_itself_and_nobody_else(world: World):
 
 async def test_unknown_agents_are_refused(world: World):
     with pytest.raises(NotFound, match="agents_register"):
-        await world.desk.agents.get_by_name(world.call, "nobody")
+        await world.desk.agents.get(world.call, "agent_nobody")
+
+
+async def test_every_status_can_be_listed_page_by_page(world: World):
+    for number in range(3):
+        await world.instance(f"{number}-error")
+    world.clock.advance(1000)
+    for number in range(3):
+        await world.agent(f"{number}-initializing")
+        await world.instance(f"{number}-idle")
+        for status, capacity in (("active", 2), ("busy", 1)):
+            agent = await world.agent(f"{number}-{status}", capacity=capacity)
+            await world.task(agent_id=agent.id)
+            await world.claim_one(agent)
+        for status, action in (("maintenance", "drain"), ("terminated", "terminate")):
+            agent = await world.agent(f"{number}-{status}")
+            await world.desk.agents.control(world.call, agent.id, action, None)
+    everyone, _, _ = await world.desk.agents.find(world.call, AgentFilter(), limit=50, cursor=None)
+    assert {agent.name[2:] for agent in everyone} == {agent.status for agent in everyone}
+    for status in sorted({agent.status for agent in everyone}):
+        narrowed = AgentFilter(status=status)  # type: ignore[arg-type]
+        first, cursor, omitted = await world.desk.agents.find(world.call, narrowed, limit=2, cursor=None)
+        rest, end, _ = await world.desk.agents.find(world.call, narrowed, limit=2, cursor=cursor)
+        assert [agent.name for agent in first + rest] == [f"{number}-{status}" for number in range(3)]
+        assert (omitted, end) == (1, None)
+    assert await names(world, status="scaling") == []

@@ -66,8 +66,31 @@ AND a.lifecycle = 'terminated'
 -- name: filter.agent_maintenance
 AND a.lifecycle IN ('paused', 'draining')
 
--- name: filter.agent_working
-AND a.lifecycle = 'active'
+-- What the domain's `derive_status` says of an agent that works: by its leases, then by its instances.
+-- name: filter.agent_busy
+AND a.lifecycle = 'active' AND a.max_concurrent_tasks <= (
+  SELECT count(*) FROM tasks t WHERE t.lease_agent_id = a.id AND t.status = 'running')
+
+-- name: filter.agent_active
+AND a.lifecycle = 'active' AND EXISTS (SELECT 1 FROM tasks t WHERE t.lease_agent_id = a.id AND t.status = 'running')
+AND a.max_concurrent_tasks > (SELECT count(*) FROM tasks t WHERE t.lease_agent_id = a.id AND t.status = 'running')
+
+-- name: filter.agent_initializing
+AND a.lifecycle = 'active' AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.lease_agent_id = a.id AND t.status = 'running')
+AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.agent_id = a.id)
+
+-- name: filter.agent_idle
+AND a.lifecycle = 'active' AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.lease_agent_id = a.id AND t.status = 'running')
+AND EXISTS (SELECT 1 FROM instances i WHERE i.agent_id = a.id AND i.last_seen_at > :alive_since)
+
+-- name: filter.agent_error
+AND a.lifecycle = 'active' AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.lease_agent_id = a.id AND t.status = 'running')
+AND EXISTS (SELECT 1 FROM instances i WHERE i.agent_id = a.id)
+AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.agent_id = a.id AND i.last_seen_at > :alive_since)
+
+-- Nothing scales agents yet.
+-- name: filter.agent_scaling
+AND FALSE
 
 -- name: agent_attempts
 SELECT status, finished_at - started_at AS duration, started_at - ready_at AS wait FROM tasks
