@@ -1,7 +1,6 @@
 """The composition root: builds every part once. The only module that imports everything."""
 
 import asyncio
-import base64
 import contextlib
 import os
 import random
@@ -74,22 +73,23 @@ def system_clock() -> Micros:
 
 def new_id(kind: str) -> str:
     """`kind_` and 12 random base32 characters: short, because models read and repeat ids."""
-    return f"{kind}_{base64.b32encode(_random_bytes())[:12].decode().lower()}"
+    return f"{kind}_{_random_word()}"
 
 
-_RANDOM: deque[bytes] = deque()
+_WORDS: deque[str] = deque()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_RANDOM.clear)  # a child must not give out its parent's ids
+    os.register_at_fork(after_in_child=_WORDS.clear)  # a child must not give out its parent's ids
+_LETTERS = bytes(b"abcdefghijklmnopqrstuvwxyz234567"[byte % 32] for byte in range(256))
 
 
-def _random_bytes() -> bytes:
-    """Eight bytes from the system, which is asked for many at once: asking costs more than making the id."""
+def _random_word() -> str:
+    """Twelve letters. The system is asked for many at once: asking costs more than making the id."""
     try:
-        return _RANDOM.pop()
+        return _WORDS.pop()
     except IndexError:
-        block = secrets.token_bytes(8 * 256)
-        _RANDOM.extend(block[start : start + 8] for start in range(8, len(block), 8))
-        return block[:8]
+        letters = secrets.token_bytes(12 * 256).translate(_LETTERS).decode()
+        _WORDS.extend(letters[start : start + 12] for start in range(12, len(letters), 12))
+        return letters[:12]
 
 
 def desk_on(
