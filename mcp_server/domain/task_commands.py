@@ -30,8 +30,7 @@ class CreateOutcome(NamedTuple):
     replayed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """An agent asks for work. `kinds` is a JSON list or None; `jitter` a random number in [0, 1); `new_id` names the
     firings of schedules that turn out to be due."""
 

@@ -45,7 +45,11 @@ def _current_version(tx: Transaction, task_id: str) -> int | None:
     version = tx.ahead.get(("task", task_id))
     if version is None:
         row = tx.one("task_version", id=task_id)
-        version = None if row is None else row["version"]
+        if row is None:
+            return None
+        version = row["version"]
+        if not row["waited_for"]:
+            tx.ahead["dependents", task_id] = []
     return version
 
 

@@ -2,7 +2,11 @@
 SELECT * FROM tasks WHERE id = :id {{for_update}}
 
 -- name: task_version
-SELECT version FROM tasks WHERE id = :id {{for_update}}
+SELECT version, EXISTS (SELECT 1 FROM dependencies WHERE parent_id = tasks.id) AS waited_for FROM tasks WHERE id = :id
+
+-- Whoever adds a dependent locks its parent first, so it may have come while this waited for the lock: unseen here.
+-- name: task_version (postgres)
+SELECT version, 1 AS waited_for FROM tasks WHERE id = :id FOR UPDATE
 
 -- name: tasks_lock
 SELECT id, version FROM tasks WHERE id IN (SELECT value FROM json_each(:ids)) ORDER BY id
