@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import secrets
 from dataclasses import dataclass
 from typing import Any
 
@@ -237,7 +238,7 @@ class ApprovalService:
 
     async def _signature(self, row: Row, approver: str) -> str:
         if self._secret is None:
-            fresh = "".join(self._context.new_id("key") for _ in range(4))
+            fresh = secrets.token_hex(32)
             origin = self._context.origin(SYSTEM_CALL)
             self._secret = await self._store.write(self._approvals.signing_key, origin, "approval links", fresh)
         bound = dump_json([row["id"], row["opened_at"], row["action_hash"], approver])
