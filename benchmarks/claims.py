@@ -11,12 +11,14 @@ import tempfile
 import time
 from typing import Any
 
-from benchmarks.cycles import CALL, store_finished
+from benchmarks.cycles import CALL, finish, no_ops, store_finished
 from mcp_server.app import desk_on
-from mcp_server.domain.agents import AgentSpec
-from mcp_server.domain.task_spec import TaskSpec
+from mcp_server.domain.agents.model import Register
+from mcp_server.domain.areas import AREAS
+from mcp_server.domain.desk import Desk
+from mcp_server.domain.tasks.commands import ClaimTasks, CreateTasks
+from mcp_server.domain.tasks.spec import TaskSpec
 from mcp_server.persistence.database import Database
-from mcp_server.services.desk import Desk
 
 RATIO_AIM = 3.0
 
@@ -24,35 +26,37 @@ RATIO_AIM = 3.0
 async def claim_seconds(desk: Desk, agent_id: str, claims: int) -> list[float]:
     """How long each of many claims took, one after the other, each finished before the next."""
     seen: list[float] = []
+    command = ClaimTasks(agent_id=agent_id)
     for _ in range(claims):
         started = time.perf_counter()
-        ((claimed,), _) = await desk.tasks.claim(CALL, agent_id)
+        (claimed,) = (await desk.tasks.claim(CALL, command)).claims
         seen.append(time.perf_counter() - started)
-        await desk.tasks.finish(CALL, claimed.task.id, claimed.lease_token)
+        await finish(desk, claimed)
     return sorted(seen)
 
 
 async def fill(desk: Desk, database: Database, queued: int, blocked: int, finished: int) -> None:
     """Many tasks of every sort."""
     await store_finished(database, finished)
-    (gate,) = await desk.tasks.create(CALL, [TaskSpec(title="gate", kind="gate", priority="low")])
+    closed = TaskSpec(title="gate", kind="gate", priority="low")
+    (gate,) = (await desk.tasks.create(CALL, CreateTasks(tasks=(closed,)))).tasks
     specs = [(TaskSpec(title="queued"), queued), (TaskSpec(title="blocked", depends_on=(gate.id,)), blocked)]
     for spec, wanted in specs:
         for _ in range(wanted // 100):
-            await desk.tasks.create(CALL, [spec] * 100)
+            await desk.tasks.create(CALL, CreateTasks(tasks=(spec,) * 100))
 
 
 async def measure(claims: int, url: str | None) -> tuple[float, float]:
     """The p99 of a claim in seconds: almost empty, and full."""
     with tempfile.TemporaryDirectory() as folder:
-        database = await Database.open(url or f"sqlite:///{folder}/bench.db")
+        database = await Database.open(url or f"sqlite:///{folder}/bench.db", AREAS)
         try:
             desk = desk_on(database)
-            agent, _, _ = await desk.agents.register(CALL, AgentSpec(name="bench", max_concurrent_tasks=10), None)
+            agent = (await desk.agents.register(CALL, Register(name="bench", max_concurrent_tasks=10))).agent
 
             async def p99() -> float:
                 for _ in range(claims // 100 + 1):
-                    await desk.tasks.create(CALL, [TaskSpec(title="no-op", priority="high")] * 100)
+                    await desk.tasks.create(CALL, no_ops(priority="high"))
                 return (await claim_seconds(desk, agent.id, claims))[int(claims * 0.99)]
 
             await p99()  # warm

@@ -15,20 +15,20 @@ import tempfile
 import time
 from typing import Any
 
+from benchmarks.cycles import CALL, no_ops
 from benchmarks.wakeup import child
 from mcp_server.app import desk_on
-from mcp_server.domain.agents import AgentSpec
-from mcp_server.domain.emails import EmailPolicy, EmailSpec
-from mcp_server.domain.messages import MessageSpec
-from mcp_server.domain.task_spec import TaskSpec
-from mcp_server.domain.users import SYSTEM, Actor, Role
+from mcp_server.domain.agents.model import Register
+from mcp_server.domain.areas import AREAS
+from mcp_server.domain.email.model import EmailPolicy, SendEmail
+from mcp_server.domain.email.transport import MailProvider
+from mcp_server.domain.messages.model import ReadMessages, SendMessage
 from mcp_server.integrations.smtp import SmtpMailer, SmtpOptions
+from mcp_server.kernel.authority import Actor, Role
+from mcp_server.kernel.call import Call
 from mcp_server.persistence.database import Database
-from mcp_server.runtime.mail_handlers import mail_handlers
 from mcp_server.runtime.system_worker import SystemWorker
-from mcp_server.services.context import Call
 
-CALL = Call(SYSTEM, "benchmark")
 PERSON = Call(Actor(kind="user", id="ann", permissions=Role.ADMIN.permissions), "benchmark")
 MAILS_AIM, MESSAGES_AIM, APPROVAL_AIM = 100, 2000, 0.150
 
@@ -70,14 +70,15 @@ async def mails(folder: str, count: int) -> None:
     server = context.Process(target=serve_smtp, args=(port, heard), daemon=True)
     server.start()
     await asyncio.to_thread(heard.get, True, 30)
-    database = await Database.open(f"sqlite:///{folder}/mails.db")
-    desk = desk_on(database, policy=EmailPolicy(provider="smtp", sender="desk@example.org"))
+    database = await Database.open(f"sqlite:///{folder}/mails.db", AREAS)
     mailer = SmtpMailer(SmtpOptions("127.0.0.1", port, "none"))
+    policy = EmailPolicy(provider="smtp", sender="desk@example.org")
+    desk = desk_on(database, policy, MailProvider(lambda: mailer))
     for number in range(0, count, 50):
-        specs = [EmailSpec(to=(f"a{number + n}@example.org",), subject="s", text="t" * 2000) for n in range(50)]
-        await asyncio.gather(*(desk.emails.send(CALL, spec) for spec in specs))
+        commands = [SendEmail(to=(f"a{number + n}@example.org",), subject="s", text="t" * 2000) for n in range(50)]
+        await asyncio.gather(*(desk.emails.send(CALL, command) for command in commands))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    worker = SystemWorker(desk, mail_handlers(desk, lambda: mailer))
+    worker = SystemWorker(desk, AREAS.kinds)
     started = time.perf_counter()
     running = asyncio.create_task(worker.run())
     connections = 0
@@ -98,15 +99,15 @@ async def mails(folder: str, count: int) -> None:
 
 async def messages(folder: str, count: int) -> None:
     """Send a message and read it, many callers at once."""
-    database = await Database.open(f"sqlite:///{folder}/messages.db")
+    database = await Database.open(f"sqlite:///{folder}/messages.db", AREAS)
     desk = desk_on(database)
-    agents = [(await desk.agents.register(CALL, AgentSpec(name=f"a{n}"), None))[0].id for n in range(64)]
+    agents = [(await desk.agents.register(CALL, Register(name=f"a{n}"))).agent.id for n in range(64)]
 
     async def caller(agent_id: str) -> None:
         for _ in range(count // len(agents)):
-            await desk.messages.send(CALL, MessageSpec(body="hello"), (agent_id,), ())
-            got, _, _ = await desk.messages.read(CALL, agent_id, limit=5)
-            assert len(got) == 1
+            await desk.messages.send(CALL, SendMessage(to=(agent_id,), body="hello"))
+            inbox = await desk.messages.read(CALL, ReadMessages(agent_id=agent_id, limit=5))
+            assert len(inbox.messages) == 1
 
     started = time.perf_counter()
     await asyncio.gather(*(caller(agent_id) for agent_id in agents))
@@ -122,12 +123,12 @@ async def approvals(folder: str, samples: int) -> None:
     heard = context.Queue()
     process = context.Process(target=child, args=(url, samples, heard))
     process.start()
-    database = await Database.open(url)
+    database = await Database.open(url, AREAS)
     desk = desk_on(database)
     await asyncio.to_thread(heard.get, True, 60)
     seen: list[float] = []
     for _ in range(samples):
-        (task,) = await desk.tasks.create(PERSON, [TaskSpec(title="t", requires_approval=True)])
+        (task,) = (await desk.tasks.create(PERSON, no_ops(1, requires_approval=True))).tasks
         await asyncio.sleep(0.2)
         began = time.monotonic()
         await desk.approvals.decide(PERSON, task.id, granted=True, via="client")

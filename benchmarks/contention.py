@@ -13,17 +13,17 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmarks.cycles import CALL, finish, no_ops
 from mcp_server.app import desk_on
-from mcp_server.domain.agents import AgentSpec
-from mcp_server.domain.errors import Conflict, OpsError
-from mcp_server.domain.state import WriteSpec
-from mcp_server.domain.task_spec import TaskSpec
-from mcp_server.domain.users import SYSTEM
+from mcp_server.domain.agents.model import Register
+from mcp_server.domain.areas import AREAS
+from mcp_server.domain.desk import Desk
+from mcp_server.domain.state.commands import GetDocument, SetDocument
+from mcp_server.domain.tasks.commands import ClaimTasks
+from mcp_server.kernel.errors import Conflict, OpsError
 from mcp_server.persistence.database import Database
-from mcp_server.services.context import Call
-from mcp_server.services.desk import Desk
 
-CALL = Call(SYSTEM, "benchmark")
+COUNTER = GetDocument(namespace="bench", key="counter")
 
 
 @dataclass
@@ -41,9 +41,9 @@ class Outcome:
 
 async def hammer(url: str, processes: int, seconds: float) -> Outcome:
     """Let the processes work side by side, then compare what they were told with what is stored."""
-    database = await Database.open(url)
+    database = await Database.open(url, AREAS)
     try:
-        await desk_on(database).state.set(CALL, "bench", "counter", 0, WriteSpec())
+        await _write(desk_on(database), "counter", 0)
         context = multiprocessing.get_context("spawn")
         with context.Pool(processes) as pool:
             work = pool.starmap_async(_run_process, [(url, number, seconds) for number in range(processes)])
@@ -64,7 +64,7 @@ async def _judge(database: Database, reports: list[dict[str, Any]]) -> Outcome:
     written = [key for report in reports for key in report["written"]]
     outcome.missing_writes = sum(f"bench/{key}" not in stored for key in written)
     increments = sum(report["increments"] for report in reports)
-    outcome.counter_agrees = (await desk.state.get(CALL, "bench", "counter")).value == increments
+    outcome.counter_agrees = (await desk.state.get(CALL, COUNTER)).value == increments
     outcome.acknowledged = len(written) + increments + 2 * len(claims)
     return outcome
 
@@ -75,10 +75,10 @@ def _run_process(url: str, number: int, seconds: float) -> dict[str, Any]:
 
 async def _process(url: str, number: int, seconds: float) -> dict[str, Any]:
     report: dict[str, Any] = {"claims": [], "written": [], "increments": 0, "errors": [], "slowest": 0.0}
-    database = await Database.open(url)
+    database = await Database.open(url, AREAS)
     try:
         desk = desk_on(database)
-        agent, _, _ = await desk.agents.register(CALL, AgentSpec(name=f"a{number}", max_concurrent_tasks=100), None)
+        agent = (await desk.agents.register(CALL, Register(name=f"a{number}", max_concurrent_tasks=100))).agent
         until = time.monotonic() + seconds
         await asyncio.gather(*(_lane(desk, agent.id, f"{number}-{lane}", until, report) for lane in range(4)))
     finally:
@@ -99,19 +99,23 @@ async def _lane(desk: Desk, agent_id: str, name: str, until: float, report: dict
 
 
 async def _round(desk: Desk, agent_id: str, key: str, report: dict[str, Any]) -> None:
-    await desk.tasks.create(CALL, [TaskSpec(title=key)])
-    claims, _ = await desk.tasks.claim(CALL, agent_id)
-    for claimed in claims:
+    await desk.tasks.create(CALL, no_ops(1))
+    for claimed in (await desk.tasks.claim(CALL, ClaimTasks(agent_id=agent_id))).claims:
         report["claims"].append(f"{claimed.task.id} {claimed.lease_token}")
-        await desk.tasks.finish(CALL, claimed.task.id, claimed.lease_token, result=key)
-    await desk.state.set(CALL, "bench", key, key, WriteSpec(expected_version=0))
+        await finish(desk, claimed, result=key)
+    await _write(desk, key, key, expected_version=0)
     report["written"].append(key)
-    counter = await desk.state.get(CALL, "bench", "counter")
+    counter = await desk.state.get(CALL, COUNTER)
     try:
-        await desk.state.set(CALL, "bench", "counter", counter.value + 1, WriteSpec(expected_version=counter.version))
+        await _write(desk, "counter", counter.value + 1, expected_version=counter.version)
         report["increments"] += 1
     except Conflict:
         pass  # somebody was faster, as it should be
+
+
+async def _write(desk: Desk, key: str, value: Any, expected_version: int | None = None) -> None:
+    command = SetDocument(namespace="bench", key=key, value=value, expected_version=expected_version)
+    await desk.state.set(CALL, command)
 
 
 def main() -> int:

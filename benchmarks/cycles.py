@@ -15,25 +15,39 @@ import time
 from typing import Any
 
 from mcp_server.app import desk_on
-from mcp_server.domain.agents import AgentSpec
-from mcp_server.domain.task_spec import TaskSpec
-from mcp_server.domain.users import SYSTEM
+from mcp_server.domain.agents.model import Register
+from mcp_server.domain.areas import AREAS
+from mcp_server.domain.desk import Desk
+from mcp_server.domain.tasks.commands import ClaimTasks, CreateTasks, FinishTask
+from mcp_server.domain.tasks.results import ClaimedTask
+from mcp_server.domain.tasks.spec import TaskSpec
+from mcp_server.kernel.authority import SYSTEM
+from mcp_server.kernel.call import Call
 from mcp_server.persistence.database import Database
-from mcp_server.services.context import Call
-from mcp_server.services.desk import Desk
 
 CALL = Call(SYSTEM, "benchmark")
+
+
+def no_ops(count: int = 100, **more: Any) -> CreateTasks:
+    """The command that creates tasks which ask for nothing."""
+    return CreateTasks(tasks=(TaskSpec(title="no-op", **more),) * count)
+
+
+async def finish(desk: Desk, claimed: ClaimedTask, result: Any = None) -> None:
+    """End a claimed task well."""
+    token = claimed.lease_token
+    command = FinishTask(task_id=claimed.task.id, lease_token=token, outcome="completed", result=result)
+    await desk.tasks.finish(CALL, command)
 
 
 async def cycles_per_second(desk: Desk, agent_id: str, callers: int, cycles: int) -> float:
     """Create tasks, then let the callers claim and finish them all."""
     for _ in range(cycles // 100):
-        await desk.tasks.create(CALL, [TaskSpec(title="no-op")] * 100)
+        await desk.tasks.create(CALL, no_ops())
 
     async def caller() -> None:
-        while (claims := await desk.tasks.claim(CALL, agent_id))[0]:
-            claimed = claims[0][0]
-            await desk.tasks.finish(CALL, claimed.task.id, claimed.lease_token, result={"ok": True})
+        while claims := (await desk.tasks.claim(CALL, ClaimTasks(agent_id=agent_id))).claims:
+            await finish(desk, claims[0], result={"ok": True})
 
     gc.collect()
     gc.freeze()  # as `serve` does
@@ -75,10 +89,10 @@ async def store_finished(database: Database, wanted: int) -> None:
 async def measure(callers: int, cycles: int, stored: int) -> dict[str, object]:
     """Both sizes, on one database."""
     with tempfile.TemporaryDirectory() as folder:
-        database = await Database.open(f"sqlite:///{folder}/bench.db")
+        database = await Database.open(f"sqlite:///{folder}/bench.db", AREAS)
         try:
             desk = desk_on(database)
-            agent, _, _ = await desk.agents.register(CALL, AgentSpec(name="bench", max_concurrent_tasks=1000), None)
+            agent = (await desk.agents.register(CALL, Register(name="bench", max_concurrent_tasks=1000))).agent
             await cycles_per_second(desk, agent.id, callers, 1000)
             small = [await cycles_per_second(desk, agent.id, callers, cycles) for _ in range(3)]
             await store_finished(database, stored)

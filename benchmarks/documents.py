@@ -11,12 +11,20 @@ import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
 
 from benchmarks.cycles import CALL
 from mcp_server.app import desk_on
-from mcp_server.domain.state import WriteSpec
+from mcp_server.domain.areas import AREAS
+from mcp_server.domain.desk import Desk
+from mcp_server.domain.state.commands import DocumentHistory, GetDocument, SetDocument
 from mcp_server.persistence.database import Database
-from mcp_server.services.desk import Desk
+
+
+async def write(desk: Desk, key: str, value: Any) -> None:
+    """Write a document."""
+    await desk.state.set(CALL, SetDocument(namespace="bench", key=key, value=value))
 
 
 async def writes_per_second(desk: Desk, callers: int, writes: int) -> float:
@@ -24,7 +32,7 @@ async def writes_per_second(desk: Desk, callers: int, writes: int) -> float:
 
     async def caller(number: int) -> None:
         for turn in range(writes // callers):
-            await desk.state.set(CALL, "bench", f"{number}/{turn % 10}", {"turn": turn}, WriteSpec())
+            await write(desk, f"{number}/{turn % 10}", {"turn": turn})
 
     started = time.perf_counter()
     await asyncio.gather(*(caller(number) for number in range(callers)))
@@ -46,19 +54,22 @@ async def history(desk: Desk, versions: int) -> dict[str, dict[str, float]]:
     figures: dict[str, dict[str, float]] = {}
     count = 0
 
-    async def write() -> None:
+    async def write_next() -> None:
         nonlocal count
         count += 1
-        await desk.state.set(CALL, "bench", "long", {"n": count, "text": "x" * 1000}, WriteSpec())
+        await write(desk, "long", {"n": count, "text": "x" * 1000})
 
     for wanted in (10, versions):
         while count < wanted:
-            await asyncio.gather(*(write() for _ in range(min(50, wanted - count))))
+            await asyncio.gather(*(write_next() for _ in range(min(50, wanted - count))))
+        long: dict[str, Any] = {"namespace": "bench", "key": "long"}
+        now, old = GetDocument(**long), GetDocument(**long, version=5)
+        whole = DocumentHistory(**long, from_version=5, to_version=count - 1, diff=True)
         figures[f"at_{count}_versions_ms"] = {
-            "read": await median_ms(lambda: desk.state.get(CALL, "bench", "long")),
-            "read_old": await median_ms(lambda: desk.state.get(CALL, "bench", "long", 5)),
-            "diff": await median_ms(lambda: desk.state.history(CALL, "bench", "long", 5, count - 1, diff=True)),
-            "write": await median_ms(write),
+            "read": await median_ms(partial(desk.state.get, CALL, now)),
+            "read_old": await median_ms(partial(desk.state.get, CALL, old)),
+            "diff": await median_ms(partial(desk.state.history, CALL, whole)),
+            "write": await median_ms(write_next),
         }
     return figures
 
@@ -67,12 +78,12 @@ async def bytes_per_version(database: Database, desk: Desk) -> float:
     """What the file grows by for each of 100 small edits of a 64 KiB document."""
     chance = random.Random(1)
     value = {f"key-{n:04}": "".join(chance.choices("abcdefghij ", k=48)) for n in range(1000)}
-    await desk.state.set(CALL, "bench", "large", value, WriteSpec())
+    await write(desk, "large", value)
 
     before = await _file_bytes(database)
     for edit in range(100):
         value[f"key-{chance.randrange(1000):04}"] = f"edited {edit}"
-        await desk.state.set(CALL, "bench", "large", value, WriteSpec())
+        await write(desk, "large", value)
     return (await _file_bytes(database) - before) / 100
 
 
@@ -84,7 +95,7 @@ async def _file_bytes(database: Database) -> int:
 async def measure(callers: int, writes: int, versions: int) -> dict[str, object]:
     """All of it, on one database."""
     with tempfile.TemporaryDirectory() as folder:
-        database = await Database.open(f"sqlite:///{folder}/bench.db")
+        database = await Database.open(f"sqlite:///{folder}/bench.db", AREAS)
         try:
             desk = desk_on(database)
             await writes_per_second(desk, callers, callers * 10)

@@ -27,27 +27,27 @@ SLOW = {"procrastinate": 10, "dbos-sqlite": 20, "dbos-postgres": 20}
 
 async def ours(url: str, jobs: int, batch: int) -> None:
     """Two creators; then claims of a batch and a finish for each job, by callers who claim the next batch meanwhile."""
+    from benchmarks.cycles import CALL, finish, no_ops
     from mcp_server.app import desk_on
-    from mcp_server.domain.agents import AgentSpec
-    from mcp_server.domain.task_spec import TaskSpec
-    from mcp_server.domain.users import SYSTEM
+    from mcp_server.domain.agents.model import Register
+    from mcp_server.domain.areas import AREAS
+    from mcp_server.domain.tasks.commands import ClaimTasks
     from mcp_server.persistence.database import Database
-    from mcp_server.services.context import Call
 
-    call = Call(SYSTEM, "benchmark")
-    database = await Database.open(url)
+    database = await Database.open(url, AREAS)
     desk = desk_on(database)
-    agent, _, _ = await desk.agents.register(call, AgentSpec(name="bench", max_concurrent_tasks=1000), None)
+    agent = (await desk.agents.register(CALL, Register(name="bench", max_concurrent_tasks=1000))).agent
+    command = ClaimTasks(agent_id=agent.id, max_tasks=batch)
 
     async def creator() -> None:
         for _ in range(0, jobs, 200):
-            await desk.tasks.create(call, [TaskSpec(title="no-op")] * 100)
+            await desk.tasks.create(CALL, no_ops())
 
     async def caller() -> None:
         finishing: Any = asyncio.sleep(0)
-        while claims := (await desk.tasks.claim(call, agent.id, max_tasks=batch))[0]:
+        while claims := (await desk.tasks.claim(CALL, command)).claims:
             await finishing
-            finishing = asyncio.gather(*(desk.tasks.finish(call, c.task.id, c.lease_token) for c in claims))
+            finishing = asyncio.gather(*(finish(desk, claimed) for claimed in claims))
         await finishing
 
     with timed(jobs):

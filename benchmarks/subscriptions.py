@@ -18,22 +18,23 @@ from typing import Any
 from mcp.client import Client
 
 from benchmarks.cycles import CALL
-from benchmarks.documents import writes_per_second
+from benchmarks.documents import write, writes_per_second
 from mcp_server.app import App, desk_on, open_app
 from mcp_server.config import load_settings
-from mcp_server.domain.state import WriteSpec
+from mcp_server.domain.areas import AREAS
+from mcp_server.domain.state.commands import GetDocument
 from mcp_server.persistence.database import Database
 
 HOT = "ops://state/bench/{}/0"
 
 
 async def _write_now_and_then(url: str, samples: int) -> None:
-    database = await Database.open(url)
+    database = await Database.open(url, AREAS)
     try:
         desk = desk_on(database)
         for _ in range(samples):
             await asyncio.sleep(random.uniform(0.1, 0.4))
-            await desk.state.set(CALL, "bench", "told", {"at": time.monotonic()}, WriteSpec())
+            await write(desk, "told", {"at": time.monotonic()})
     finally:
         await database.close()
 
@@ -50,7 +51,7 @@ async def hearing_seconds(app: App, url: str, samples: int) -> list[float]:
         child.start()
         async for _ in told:
             heard = time.monotonic()
-            document = await app.desk.state.get(CALL, "bench", "told")
+            document = await app.desk.state.get(CALL, GetDocument(namespace="bench", key="told"))
             seen.append(heard - document.value["at"])
             if len(seen) == samples:
                 break

@@ -13,29 +13,29 @@ import tempfile
 import time
 from typing import Any
 
+from benchmarks.cycles import CALL, finish, no_ops
 from mcp_server.app import desk_on
-from mcp_server.domain.agents import AgentSpec
-from mcp_server.domain.task_spec import TaskSpec
-from mcp_server.domain.users import SYSTEM
+from mcp_server.domain.agents.model import Register
+from mcp_server.domain.areas import AREAS
+from mcp_server.domain.tasks.commands import ClaimTasks
 from mcp_server.persistence.database import Database
-from mcp_server.services.context import Call
 
-CALL = Call(SYSTEM, "benchmark")
 P50_AIM, P99_AIM = 0.050, 0.150
 
 
 async def _wait_for_work(url: str, samples: int, heard: Any) -> None:
-    database = await Database.open(url)
+    database = await Database.open(url, AREAS)
     try:
         desk = desk_on(database)
-        agent, _, _ = await desk.agents.register(CALL, AgentSpec(name="waiter", max_concurrent_tasks=100), None)
+        agent = (await desk.agents.register(CALL, Register(name="waiter", max_concurrent_tasks=100))).agent
+        command = ClaimTasks(agent_id=agent.id, wait_seconds=50)
         heard.put("ready")
         for _ in range(samples):
             claims: list[Any] = []
             while not claims:
-                claims, _ = await desk.tasks.claim(CALL, agent.id, wait_seconds=50)
+                claims = (await desk.tasks.claim(CALL, command)).claims
             heard.put(time.monotonic())
-            await desk.tasks.finish(CALL, claims[0].task.id, claims[0].lease_token)
+            await finish(desk, claims[0])
     finally:
         await database.close()
 
@@ -51,7 +51,7 @@ async def measure(url: str, samples: int) -> list[float]:
     heard = context.Queue()
     process = context.Process(target=child, args=(url, samples, heard))
     process.start()
-    database = await Database.open(url)
+    database = await Database.open(url, AREAS)
     try:
         desk = desk_on(database)
         await asyncio.to_thread(heard.get, True, 60)
@@ -59,7 +59,7 @@ async def measure(url: str, samples: int) -> list[float]:
         for _ in range(samples):
             await asyncio.sleep(random.uniform(0.1, 0.5))
             began = time.monotonic()
-            await desk.tasks.create(CALL, [TaskSpec(title="wake up")])
+            await desk.tasks.create(CALL, no_ops(1))
             seen.append(await asyncio.to_thread(heard.get, True, 60) - began)
         return seen
     finally:

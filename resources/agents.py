@@ -3,16 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mcp_server.domain.users import Permission
-from mcp_server.services.agents import AgentFilter
-from mcp_server.services.context import LIMIT_MAX, Call
-from mcp_server.services.desk import Desk
+from mcp_server.domain.agents.model import FindAgents
+from mcp_server.domain.desk import Desk
+from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.call import Call
+from mcp_server.kernel.paging import LIMIT_MAX
 from resources.spec import Entry, Resource
 
 
 async def _all(desk: Desk, call: Call, parameters: Mapping[str, str]) -> Any:
     cursor = parameters.get("cursor")
-    agents, next_cursor, omitted = await desk.agents.find(call, AgentFilter(), limit=LIMIT_MAX, cursor=cursor)
+    agents, next_cursor, omitted = await desk.agents.find(call, FindAgents(limit=LIMIT_MAX, cursor=cursor))
     return {"agents": agents, "omitted": omitted, "next_cursor": next_cursor}
 
 
@@ -21,7 +22,7 @@ async def _one(desk: Desk, call: Call, parameters: Mapping[str, str]) -> Any:
 
 
 async def _entries(desk: Desk, call: Call, cursor: str | None) -> tuple[list[Entry], str | None]:
-    agents, next_cursor, _ = await desk.agents.find(call, AgentFilter(), limit=LIMIT_MAX, cursor=cursor)
+    agents, next_cursor, _ = await desk.agents.find(call, FindAgents(limit=LIMIT_MAX, cursor=cursor))
     return [Entry(f"ops://agents/{agent.id}", agent.name, agent.description) for agent in agents], next_cursor
 
 

@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mcp_server.domain.errors import ValidationFailed
-from mcp_server.domain.users import Permission
-from mcp_server.services.context import Call
-from mcp_server.services.desk import Desk
+from mcp_server.domain.desk import Desk
+from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.call import Call
+from mcp_server.kernel.errors import ValidationFailed
 
 Area = Literal["agents", "tasks", "state", "communication", "system"]
 

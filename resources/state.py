@@ -1,24 +1,25 @@
-"""Resources of versioned documents and locks."""
+"""The resource of versioned documents."""
 
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from mcp_server.domain.users import Permission
-from mcp_server.services.context import LIMIT_MAX, Call
-from mcp_server.services.desk import Desk
+from mcp_server.domain.desk import Desk
+from mcp_server.domain.state.commands import FindDocuments, GetDocument
+from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.call import Call
+from mcp_server.kernel.paging import LIMIT_MAX
 from resources.spec import Entry, Resource, positive
 
 
 async def _document(desk: Desk, call: Call, parameters: Mapping[str, str]) -> Any:
     version = positive(parameters, "version")
-    return await desk.state.get(call, parameters["namespace"], parameters["key"], version)
+    command = GetDocument.model_construct(namespace=parameters["namespace"], key=parameters["key"], version=version)
+    return await desk.state.get(call, command)
 
 
 async def _entries(desk: Desk, call: Call, cursor: str | None) -> tuple[list[Entry], str | None]:
-    documents, next_cursor, _ = await desk.state.find(
-        call, namespace=None, prefix=None, tag=None, text=None, deleted=False, limit=LIMIT_MAX, cursor=cursor
-    )
+    documents, next_cursor, _ = await desk.state.find(call, FindDocuments(limit=LIMIT_MAX, cursor=cursor))
     return [
         Entry(
             uri=f"ops://state/{quote(document.namespace)}/{quote(document.key)}",
@@ -28,11 +29,6 @@ async def _entries(desk: Desk, call: Call, cursor: str | None) -> tuple[list[Ent
         )
         for document in documents
     ], next_cursor
-
-
-async def _locks(desk: Desk, call: Call, parameters: Mapping[str, str]) -> Any:
-    del parameters
-    return await desk.locks.overview(call)
 
 
 RESOURCES = (
@@ -45,14 +41,5 @@ RESOURCES = (
         permission=Permission.STATE_READ,
         read=_document,
         entries=_entries,
-    ),
-    Resource(
-        uri_template="ops://locks",
-        name="locks",
-        title="Locks",
-        description="Who holds which lock, and who waits for one, in order.",
-        area="state",
-        permission=Permission.STATE_READ,
-        read=_locks,
     ),
 )

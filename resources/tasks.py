@@ -3,16 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mcp_server.domain.users import Permission
-from mcp_server.services.context import LIMIT_MAX, Call
-from mcp_server.services.desk import Desk
-from mcp_server.services.tasks import TaskFilter
+from mcp_server.domain.desk import Desk
+from mcp_server.domain.tasks.commands import FindTasks
+from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.call import Call
+from mcp_server.kernel.paging import LIMIT_MAX
 from resources.spec import Resource
 
 
 async def _all(desk: Desk, call: Call, parameters: Mapping[str, str]) -> Any:
     cursor = parameters.get("cursor")
-    tasks, next_cursor, omitted = await desk.tasks.find(call, TaskFilter(), limit=LIMIT_MAX, cursor=cursor)
+    tasks, next_cursor, omitted = await desk.tasks.find(call, FindTasks(limit=LIMIT_MAX, cursor=cursor))
     counts = await desk.tasks.counts(call)
     return {"counts": counts, "tasks": tasks, "omitted": omitted, "next_cursor": next_cursor}
 

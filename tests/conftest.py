@@ -11,7 +11,8 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 
-from mcp_server.persistence.postgres_backend import PostgresBackend
+from mcp_server.domain.areas import AREAS
+from mcp_server.persistence.postgres.backend import PostgresBackend
 from tests.world import World, open_world
 
 # A busy machine must not decide a test: neither an example nor its making has a time limit.
@@ -38,7 +39,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Generator[Any]:
             connection.execute("ALTER SYSTEM SET fsync = off")  # no test cuts this machine's power
             connection.execute("SELECT pg_reload_conf()")
             connection.execute(f"CREATE DATABASE {_TEMPLATE}")
-        PostgresBackend(server.get_uri(_TEMPLATE)).prepare()
+        PostgresBackend(server.get_uri(_TEMPLATE), AREAS).prepare()
         yield server
         server.cleanup()
 

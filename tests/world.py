@@ -7,15 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcp_server.app import desk_on
-from mcp_server.domain.agents import AgentSpec, Capability, InstanceSpec
-from mcp_server.domain.task_spec import TaskSpec
-from mcp_server.domain.users import Actor, Role
-from mcp_server.domain.values import SECOND
+from mcp_server.domain.agents.model import Capability, InstanceSpec, Register
+from mcp_server.domain.agents.views import AgentView
+from mcp_server.domain.areas import AREAS
+from mcp_server.domain.desk import Desk
+from mcp_server.domain.events.commands import ReadEvents
+from mcp_server.domain.state.commands import GetDocument, SetDocument
+from mcp_server.domain.state.views import DocumentView
+from mcp_server.domain.tasks.commands import ClaimTasks, CreateTasks, FinishTask
+from mcp_server.domain.tasks.results import ClaimedTask, FinishedTask
+from mcp_server.domain.tasks.views import TaskView
+from mcp_server.kernel.authority import Actor, Role
+from mcp_server.kernel.call import Call
+from mcp_server.kernel.times import SECOND
 from mcp_server.persistence.database import Database
-from mcp_server.services.context import Call
-from mcp_server.services.desk import Desk
-from mcp_server.services.tasks import ClaimedTask
-from mcp_server.services.views import AgentView, TaskView
 
 START = 1_800_000_000 * SECOND
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
@@ -64,31 +69,43 @@ class World:
         self, name: str = "worker", skills: tuple[str, ...] = (), capacity: int = 10, **more: Any
     ) -> AgentView:
         capabilities = tuple(Capability(name=skill) for skill in skills)
-        spec = AgentSpec(name=name, capabilities=capabilities, max_concurrent_tasks=capacity, **more)
-        agent, _, _ = await self.desk.agents.register(self.call, spec, None)
-        return agent
+        command = Register(name=name, capabilities=capabilities, max_concurrent_tasks=capacity, **more)
+        return (await self.desk.agents.register(self.call, command)).agent
 
     async def instance(self, name: str, label: str = "one") -> tuple[AgentView, str]:
-        agent, instance_id, _ = await self.desk.agents.register(
-            self.call, AgentSpec(name=name, max_concurrent_tasks=10), InstanceSpec(label=label)
-        )
-        assert instance_id is not None
-        return agent, instance_id
+        command = Register(name=name, max_concurrent_tasks=10, instance=InstanceSpec(label=label))
+        registered = await self.desk.agents.register(self.call, command)
+        assert registered.instance_id is not None
+        return registered.agent, registered.instance_id
 
     async def tasks(self, *specs: dict[str, Any]) -> list[TaskView]:
-        return await self.desk.tasks.create(
-            self.call, [TaskSpec.model_validate({"title": "t"} | spec) for spec in specs]
-        )
+        command = CreateTasks.model_validate({"tasks": [{"title": "t"} | spec for spec in specs]})
+        return (await self.desk.tasks.create(self.call, command)).tasks
 
     async def task(self, **spec: Any) -> TaskView:
         return (await self.tasks(spec))[0]
 
     async def claim(self, agent: AgentView, **options: Any) -> list[ClaimedTask]:
-        return (await self.desk.tasks.claim(self.call, agent.id, **options))[0]
+        return (await self.desk.tasks.claim(self.call, ClaimTasks(agent_id=agent.id, **options))).claims
 
     async def claim_one(self, agent: AgentView, **options: Any) -> ClaimedTask:
         (claimed,) = await self.claim(agent, **options)
         return claimed
+
+    async def finish(self, claimed: ClaimedTask, **how: Any) -> FinishedTask:
+        """End a claimed attempt: with `error` it failed, else it is completed."""
+        outcome = "failed" if "error" in how else "completed"
+        command = FinishTask(task_id=claimed.task.id, lease_token=claimed.lease_token, outcome=outcome, **how)
+        return await self.desk.tasks.finish(self.call, command)
+
+    async def write(self, namespace: str, key: str, value: Any, **more: Any) -> DocumentView:
+        """Write a document."""
+        command = SetDocument(namespace=namespace, key=key, value=value, **more)
+        return (await self.desk.state.set(self.call, command)).document
+
+    async def read(self, namespace: str, key: str, version: int | None = None) -> DocumentView:
+        """A document with its value."""
+        return await self.desk.state.get(self.call, GetDocument(namespace=namespace, key=key, version=version))
 
     async def decide(self, call: Call, id: str, granted: bool, reason: str | None = None) -> TaskView:
         _, task = await self.desk.approvals.decide(call, id, granted=granted, via="command line", reason=reason)
@@ -98,7 +115,7 @@ class World:
         return (await self.desk.tasks.get(self.call, task.id)).status
 
     async def events(self, **narrowed: Any) -> list[str]:
-        events, _ = await self.desk.events.read(self.call, limit=100, **narrowed)
+        events, _ = await self.desk.events.read(self.call, ReadEvents(limit=100, **narrowed))
         return [event.type for event in events]
 
     async def settle(self) -> None:
@@ -107,7 +124,7 @@ class World:
 
 @asynccontextmanager
 async def open_world(url: str) -> AsyncGenerator[World]:
-    database = await Database.open(url)
+    database = await Database.open(url, AREAS)
     try:
         clock = Clock()
         desk = desk_on(database, clock=clock, ids=Ids(), chance=lambda: 0.5)

@@ -1,16 +1,9 @@
-"""What a model can do: the catalogue of tools, as data."""
+"""What a model can do: the catalogue of tools, as data. Each area has a module of its name here."""
 
-from tools import agents, approvals, email, events, locks, messages, state, tasks
+from importlib import import_module
+
+from mcp_server.domain.areas import AREAS
 from tools.spec import AnyTool
 
-TOOLS: tuple[AnyTool, ...] = (
-    *agents.TOOLS,
-    *tasks.TOOLS,
-    *state.TOOLS,
-    *locks.TOOLS,
-    *email.TOOLS,
-    *approvals.TOOLS,
-    *messages.TOOLS,
-    *events.TOOLS,
-)
+TOOLS: tuple[AnyTool, ...] = tuple(tool for area in AREAS.all for tool in import_module(f"tools.{area.name}").TOOLS)
 TOOLSETS: tuple[str, ...] = tuple(dict.fromkeys(tool.toolset for tool in TOOLS))

@@ -1,56 +1,36 @@
 """Tools of email."""
 
+from functools import partial
+
 from pydantic import Field
 
-from mcp_server.domain.emails import EmailSpec, EmailStatus
-from mcp_server.domain.errors import ValidationFailed
-from mcp_server.domain.users import Permission
-from mcp_server.services.communication_views import EmailView, TemplateView
-from mcp_server.services.context import Call
-from mcp_server.services.desk import Desk
-from mcp_server.services.views import TaskView
-from tools.spec import READ, Arguments, Hints, Listing, Result, Tool, listed
+from mcp_server.domain.desk import Desk
+from mcp_server.domain.email.model import FindEmails, SendEmail
+from mcp_server.domain.email.views import EmailView, SentEmail, TemplateView
+from mcp_server.domain.tasks.views import TaskView
+from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.call import Call
+from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.views import View
+from tools.spec import READ, Hints, Tool, listed
 
 
-class SendArguments(EmailSpec, Arguments):
-    """See `email_send`."""
-
-    dry_run: bool = Field(default=False, description="Show what would be sent, and send nothing")
-
-
-class SendResult(Result):
-    """The email, and the task that sends it."""
-
-    email: EmailView
-    task: TaskView | None = None
-
-
-async def send(desk: Desk, call: Call, args: SendArguments) -> SendResult:
-    """Queue one mail, or preview it."""
-    email = await desk.emails.send(call, args, dry_run=args.dry_run)
-    task = None if email.task_id is None else await desk.tasks.get(call, email.task_id)
-    return SendResult.model_construct(email=email, task=task)
-
-
-async def ticket(desk: Desk, call: Call, args: SendArguments) -> TaskView:
+async def ticket(desk: Desk, call: Call, args: SendEmail) -> TaskView:
     """Queue one mail for a client that takes handles."""
-    if args.dry_run:
+    sent = await desk.emails.send(call, args)
+    if sent.task is None:
         raise ValidationFailed("A dry run has no task to wait for.", next="Call it without the tasks extension.")
-    email = await desk.emails.send(call, args)
-    return await desk.tasks.get(call, email.task_id or "")
+    return sent.task
 
 
-class FindArguments(Listing):
+class FindArguments(FindEmails):
     """See `email_find`."""
 
     email_id: str | None = Field(default=None, description="Full detail of one")
-    to: str | None = None
-    status: EmailStatus | None = None
-    template: str | None = None
     templates: bool = Field(default=False, description="List the templates instead")
 
 
-class FindResult(Result):
+class FindResult(View):
     """One email, or a list, or the templates."""
 
     email: EmailView | None = None
@@ -63,16 +43,14 @@ class FindResult(Result):
 async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
     """One mail, or a list."""
     if args.templates:
-        return FindResult.model_construct(templates=await desk.emails.templates(call))
+        return FindResult(templates=await desk.emails.templates(call))
     if args.email_id is not None:
-        return FindResult.model_construct(email=await desk.emails.get(call, args.email_id))
-    emails, next_cursor, omitted = await desk.emails.find(
-        call, to=args.to, status=args.status, template=args.template, limit=args.limit, cursor=args.cursor
-    )
-    return FindResult.model_construct(emails=emails, next_cursor=next_cursor, omitted=omitted)
+        return FindResult(email=await desk.emails.get(call, args.email_id))
+    emails, next_cursor, omitted = await desk.emails.find(call, args)
+    return FindResult(emails=emails, next_cursor=next_cursor, omitted=omitted)
 
 
-def _say_sent(result: SendResult) -> str:
+def _say_sent(result: SentEmail) -> str:
     email = result.email
     if email.id is None:
         return f"{email.status} by provider {email.provider}. Nothing was sent."
@@ -97,9 +75,10 @@ TOOLS = (
         toolset="communication",
         permission=Permission.EMAILS_SEND,
         hints=Hints(read_only=False, destructive=False, idempotent=False, open_world=True),
-        arguments=SendArguments,
-        result=SendResult,
-        run=send,
+        arguments=SendEmail,
+        result=SentEmail,
+        does=lambda desk: desk.emails.send,
+        write=lambda desk: desk.emails.queue,
         say=_say_sent,
         ticket=ticket,
     ),
@@ -112,7 +91,7 @@ TOOLS = (
         hints=READ,
         arguments=FindArguments,
         result=FindResult,
-        run=find,
+        does=lambda desk: partial(find, desk),
         say=_say_found,
     ),
 )

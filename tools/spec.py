@@ -4,43 +4,19 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from mcp_server.domain.users import Permission
-from mcp_server.services.context import LIMIT_DEFAULT, LIMIT_MAX, WAIT_SECONDS_MAX, Call
-from mcp_server.services.desk import Desk
-from mcp_server.services.views import TaskView
+from mcp_server.domain.desk import Desk
+from mcp_server.domain.tasks.views import TaskView
+from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.call import Call
+from mcp_server.kernel.values import Frozen
+from mcp_server.kernel.views import View
+from mcp_server.kernel.writes import AnyWrite
 
 Toolset = Literal["agents", "tasks", "state", "communication", "system"]
 
 
-class Arguments(BaseModel):
-    """The base of every tool's arguments: what is not named here is refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-
-
-class Result(BaseModel):
-    """The base of every tool's result. Nulls are dropped when it is sent."""
-
-    model_config = ConfigDict(defer_build=True)
-
-
-class Listing(Arguments):
-    """The arguments that every list takes."""
-
-    limit: int = Field(default=LIMIT_DEFAULT, ge=1, le=LIMIT_MAX)
-    cursor: str | None = None
-
-
-class Waiting(Arguments):
-    """The argument that every wait takes."""
-
-    wait_seconds: float = Field(default=0, ge=0, le=WAIT_SECONDS_MAX, allow_inf_nan=False)
-
-
-A = TypeVar("A", bound=Arguments)
-R = TypeVar("R", bound=Result)
+A = TypeVar("A", bound=Frozen)
+R = TypeVar("R", bound=View)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +37,7 @@ DESTROY = Hints(read_only=False, destructive=True, idempotent=False)
 
 @dataclass(frozen=True, slots=True)
 class Tool(Generic[A, R]):
-    """One tool of the catalogue."""
+    """One tool of the catalogue. It says what it does by a service call, or by the write that it is."""
 
     name: str
     title: str
@@ -71,18 +47,26 @@ class Tool(Generic[A, R]):
     hints: Hints
     arguments: type[A]
     result: type[R]
-    run: Callable[[Desk, Call, A], Awaitable[R]]
     say: Callable[[R], str]
     """A sentence that stands for the result where only text is read."""
 
     ticket: Callable[[Desk, Call, A], Awaitable[TaskView]] | None = None
-    """For a slow tool: what it does for a client that takes task handles, instead of `run`. Returns the task."""
+    """For a slow tool: what it does for a client that takes task handles, instead of `does`. Returns the task."""
+
+    does: Callable[[Desk], Callable[[Call, A], Awaitable[R]]] | None = None
+    """The service call that it is; unsaid, its `write`."""
+
+    write: Callable[[Desk], AnyWrite] | None = None
+    """For a composable tool: the change that it makes, whose steps may share a transaction with others'."""
 
     asks_person: bool = False
     """Whether the person at the client may be asked something."""
 
-    needs_ticket: bool = False
-    """Whether the tool cannot answer a client that takes no handles."""
+    def run(self, desk: Desk) -> Callable[[Call, A], Awaitable[R]]:
+        """What answers a call."""
+        does = self.does or self.write
+        assert does is not None, f"{self.name} does something"
+        return does(desk)
 
 
 AnyTool = Tool[Any, Any]

@@ -8,8 +8,8 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from mcp_server.domain.emails import outcomes_for
-from mcp_server.domain.mail_transport import Mail, Report
+from mcp_server.domain.email.model import outcomes_for
+from mcp_server.domain.email.transport import Mail, Report
 from mcp_server.integrations.mime import message
 
 

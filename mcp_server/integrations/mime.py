@@ -7,8 +7,8 @@ from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime
 
-from mcp_server.domain.email_addresses import ascii_domain, parse_address
-from mcp_server.domain.mail_transport import Mail
+from mcp_server.domain.email.transport import Mail
+from mcp_server.kernel.addresses import ascii_domain, parse_address
 
 
 def needs_utf8(mail: Mail) -> bool:

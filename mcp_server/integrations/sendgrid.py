@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePub
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from mcp_server.domain.email_addresses import parse_address, plain_address, wire_address
-from mcp_server.domain.emails import OutcomeStatus, outcomes_for
-from mcp_server.domain.errors import PermissionDenied, ValidationFailed
-from mcp_server.domain.mail_transport import Mail, Report
+from mcp_server.domain.email.model import OutcomeStatus, outcomes_for
+from mcp_server.domain.email.transport import Mail, Report
+from mcp_server.kernel.addresses import parse_address, plain_address, wire_address
+from mcp_server.kernel.errors import PermissionDenied, ValidationFailed
 
 BASE_URL = "https://api.sendgrid.com"
 TIMEOUT_SECONDS = 30.0
@@ -118,22 +118,27 @@ def _told(event: Any) -> Told | None:
     return None
 
 
-def _body(mail: Mail, wanted: frozenset[str]) -> dict[str, Any]:
+def _people(mail: Mail, wanted: frozenset[str]) -> dict[str, list[dict[str, str]]]:
+    """Who gets it, by header; the API refuses an address that stands twice."""
     groups = {"to": mail.to, "cc": mail.cc, "bcc": mail.bcc}
     people: dict[str, list[dict[str, str]]] = {}
     seen: set[str] = set()
     for name, texts in groups.items():
         for text in texts:
             plain = plain_address(text)
-            if plain in wanted and plain not in seen:  # the API refuses an address that stands twice
+            if plain in wanted and plain not in seen:
                 seen.add(plain)
                 people.setdefault(name, []).append(_person(text))
     if "to" not in people:  # the API wants one; who is left stands there alone
         rest = [person for group in people.values() for person in group]
         people = {"to": rest[:1]} | ({"bcc": rest[1:]} if rest[1:] else {})
+    return people
+
+
+def _body(mail: Mail, wanted: frozenset[str]) -> dict[str, Any]:
     content = [("text/plain", mail.text), ("text/html", mail.html)]
     body: dict[str, Any] = {
-        "personalizations": [people],
+        "personalizations": [_people(mail, wanted)],
         "from": _person(mail.sender),
         "subject": mail.subject,
         "content": [{"type": kind, "value": value} for kind, value in content if value],

@@ -14,10 +14,10 @@ from typing import Literal
 import aiosmtplib
 from aiosmtplib import SMTP, SMTPException, SMTPResponseException
 
-from mcp_server.domain.email_addresses import wire_address
-from mcp_server.domain.emails import Outcome, OutcomeStatus, outcomes_for
-from mcp_server.domain.mail_transport import Mail, Report
+from mcp_server.domain.email.model import Outcome, OutcomeStatus, outcomes_for
+from mcp_server.domain.email.transport import Mail, Report
 from mcp_server.integrations.mime import message, needs_utf8
+from mcp_server.kernel.addresses import wire_address
 
 CONNECTIONS_MAX = 4
 IDLE_SECONDS_MAX = 30.0

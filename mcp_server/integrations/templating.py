@@ -10,8 +10,8 @@ from typing import Any
 from jinja2 import StrictUndefined, TemplateError, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from mcp_server.domain.emails import BODY_CHARACTERS_MAX
-from mcp_server.domain.errors import LimitExceeded, ValidationFailed
+from mcp_server.domain.email.model import BODY_CHARACTERS_MAX
+from mcp_server.kernel.errors import LimitExceeded, ValidationFailed
 
 LOOPS_MAX = 2
 FILTERS = (

@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+from mcp_server.kernel.loops import Loops
+
 
 class Metrics(Protocol):
     """What the house counts."""
@@ -12,6 +14,10 @@ class Metrics(Protocol):
 
     def committed(self, events: int) -> None:
         """One commit appended so many events."""
+        ...
+
+    def watch(self, loops: Loops) -> None:
+        """Count the restarts of these loops, and how many of them fail now."""
         ...
 
     def text(self) -> bytes:
@@ -28,6 +34,9 @@ class NoMetrics:
     def committed(self, events: int) -> None:
         """Nothing."""
 
+    def watch(self, loops: Loops) -> None:
+        """Nothing."""
+
     def text(self) -> bytes:
         """Nothing."""
         return b""
@@ -37,7 +46,7 @@ class PrometheusMetrics:
     """Counters and histograms in a registry of their own."""
 
     def __init__(self) -> None:
-        from prometheus_client import CollectorRegistry, Counter, Histogram
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
         self.registry = CollectorRegistry()
         self._calls = Counter(
@@ -51,6 +60,15 @@ class PrometheusMetrics:
         )
         self._events = Counter("datamcp_events_total", "Events appended by this process.", registry=self.registry)
         self._commits = Counter("datamcp_commits_total", "Commits made by this process.", registry=self.registry)
+        self._restarts = Counter(
+            "datamcp_loop_restarts_total",
+            "Times a background loop ran again after a failure.",
+            ["loop"],
+            registry=self.registry,
+        )
+        self._failing = Gauge(
+            "datamcp_loops_failing", "Background loops that have failed and rest now.", registry=self.registry
+        )
 
     def called(self, what: str, outcome: str, seconds: float) -> None:
         """One tool call or resource read ended."""
@@ -61,6 +79,11 @@ class PrometheusMetrics:
         """One commit appended so many events."""
         self._commits.inc()
         self._events.inc(events)
+
+    def watch(self, loops: Loops) -> None:
+        """Count the restarts of these loops, and how many of them fail now."""
+        loops.on_restart = lambda name: self._restarts.labels(name).inc()
+        self._failing.set_function(lambda: len(loops.failing()))
 
     def text(self) -> bytes:
         """Everything counted so far, in Prometheus' text format."""

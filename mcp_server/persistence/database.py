@@ -2,16 +2,20 @@
 statements on read-only connections; `feed` tells who waits that something changed."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from mcp_server.domain.errors import OpsError, ValidationFailed
-from mcp_server.persistence.event_feed import EventFeed, Watcher
-from mcp_server.persistence.event_log import Position
+from mcp_server.kernel.area import Areas
+from mcp_server.kernel.errors import OpsError, ValidationFailed
+from mcp_server.kernel.loops import Loops
+from mcp_server.kernel.positions import Position
+from mcp_server.kernel.store import Row
+from mcp_server.persistence.feed import EventFeed, Watcher
 from mcp_server.persistence.statements import Engine, statements
-from mcp_server.persistence.transaction import LANES, Row, Transaction
+from mcp_server.persistence.transaction import Transaction
 from mcp_server.persistence.writer import WAIT_SECONDS_MAX, Job, Writer, WriterSession
 
 P = ParamSpec("P")
@@ -24,8 +28,9 @@ class Backend(Protocol):
 
     engine: Engine
     name: str
+    areas: Areas
     lanes: int
-    """How many writers; see `transaction.LANES`."""
+    """How many writers; see `Area.lanes`."""
 
     def prepare(self) -> list[int]:
         """Create or migrate the database; the numbers of the migrations applied. Blocks."""
@@ -65,26 +70,32 @@ class Database:
         self.name = backend.name
         self.on_commit: Callable[[int], None] | None = None
         self.on_read: Callable[[float], None] | None = None
+        self.wakers: dict[str, Callable[[], None]] = {}
         self._loop = asyncio.get_running_loop()
-        self._statements = statements(backend.engine)
+        self._statements = statements(backend.engine, backend.areas.sql)
         self._composed: dict[tuple[str, tuple[str, ...]], str] = {}
         self._unanswered: dict[Job, None] = {}
         self._watchdog: asyncio.TimerHandle | None = None
-        self.feed = EventFeed(self._events_after, self.events_end, backend.open_watcher)
-        self._writers = [Writer(backend.open_session, self._committed) for _ in range(backend.lanes)]
+        self.loops = Loops()
+        self.feed = EventFeed(self._events_after, self.events_end, backend.open_watcher, self.loops)
+        self._writers = [
+            Writer(backend.open_session, self._committed, backend.areas.read_ahead, self.loops)
+            for _ in range(backend.lanes)
+        ]
 
     @staticmethod
-    async def open(url: str, *, allow_unsafe_sqlite: bool = False) -> "Database":
+    async def open(url: str, areas: Areas, *, allow_unsafe_sqlite: bool = False) -> "Database":
         """Open a store, creating or migrating it as needed.
 
         Args:
             url: `sqlite:///path/to/file.db` or `postgresql://...`.
+            areas: whose statements and tables there are.
             allow_unsafe_sqlite: use a SQLite library that corrupts shared files; for a single process only.
 
         Raises:
             OpsError: the database cannot be used; the message names it and the remedy.
         """
-        backend = await asyncio.to_thread(_prepared, url, allow_unsafe_sqlite)
+        backend = await asyncio.to_thread(_prepared, url, areas, allow_unsafe_sqlite)
         try:
             await backend.open_readers()
         except BaseException:
@@ -133,7 +144,7 @@ class Database:
     ) -> Job:
         loop = self._loop
         job = Job(function, args, loop, loop.create_future(), loop.time(), orphaned)
-        self._writers[LANES.get(function, 0) % len(self._writers)].submit(job)
+        self._writers[self.backend.areas.lanes.get(function, 0) % len(self._writers)].submit(job)
         return job
 
     async def _answer(self, job: Job) -> Any:
@@ -194,8 +205,11 @@ class Database:
     async def _events_after(self, position: Position, limit: int) -> list[Row]:
         return await self.fetch_all("changes_after", xid=position.xid, seq=position.seq, limit=limit)
 
-    def _committed(self, events_appended: int) -> None:
+    def _committed(self, events_appended: int, woken: set[str]) -> None:
         self.feed.wake()
+        for name in woken & self.wakers.keys():
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and with it everyone who waited
+                self._loop.call_soon_threadsafe(self.wakers[name])
         if self.on_commit is not None:
             self.on_commit(events_appended)
 
@@ -213,13 +227,13 @@ def _drop(future: asyncio.Future[Any]) -> None:
         future.exception()
 
 
-def _prepared(url: str, allow_unsafe_sqlite: bool) -> Backend:
-    backend = make_backend(url, allow_unsafe_sqlite=allow_unsafe_sqlite)
+def _prepared(url: str, areas: Areas, allow_unsafe_sqlite: bool) -> Backend:
+    backend = make_backend(url, areas, allow_unsafe_sqlite=allow_unsafe_sqlite)
     backend.prepare()
     return backend
 
 
-def make_backend(url: str, *, allow_unsafe_sqlite: bool = False) -> Backend:
+def make_backend(url: str, areas: Areas, *, allow_unsafe_sqlite: bool = False) -> Backend:
     """The backend that a database URL names; nothing is opened yet.
 
     Raises:
@@ -227,13 +241,13 @@ def make_backend(url: str, *, allow_unsafe_sqlite: bool = False) -> Backend:
         Unavailable: the engine cannot be used here.
     """
     if url.startswith("sqlite:///"):
-        from mcp_server.persistence.sqlite_backend import SqliteBackend
+        from mcp_server.persistence.sqlite.backend import SqliteBackend
 
-        return SqliteBackend(Path(url.removeprefix("sqlite:///")).expanduser(), allow_unsafe=allow_unsafe_sqlite)
+        return SqliteBackend(Path(url.removeprefix("sqlite:///")).expanduser(), areas, allow_unsafe=allow_unsafe_sqlite)
     if url.startswith(("postgresql://", "postgres://")):
-        from mcp_server.persistence.postgres_backend import PostgresBackend
+        from mcp_server.persistence.postgres.backend import PostgresBackend
 
-        return PostgresBackend(url)
+        return PostgresBackend(url, areas)
     raise ValidationFailed(
         f"{url.split('@')[-1]!r} is not a database URL.",
         next="Use sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/name.",

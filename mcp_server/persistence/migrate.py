@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Protocol
 
-from mcp_server.domain.errors import Unavailable
+from mcp_server.kernel.errors import Unavailable
 from mcp_server.persistence.statements import Engine
 
 

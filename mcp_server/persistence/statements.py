@@ -1,4 +1,4 @@
-"""Named SQL statements, read from queries/*.sql once per engine.
+"""Named SQL statements, read from the areas' queries.sql once per engine.
 
     -- name: task_by_id
     SELECT * FROM tasks WHERE id = :id {{for_update}}
@@ -6,7 +6,11 @@
     -- name: due (postgres)
     ...the variant that PostgreSQL needs, directly under the SQLite one...
 
+    -- name: fragment.running
+    ...SQL that stands wherever another area's statement says {{running}}: its tables stay its own...
+
 `:name` marks a parameter. `{{for_update}}` and `{{skip_locked}}` vanish on SQLite, whose writer is alone anyway.
+`{{filters}}` is where a list is narrowed by `filter.<name>`. All `due.<name>` together are `next_due`.
 """
 
 import re
@@ -25,23 +29,45 @@ _MARKERS: dict[Engine, dict[str, str]] = {
 
 
 @cache
-def statements(engine: Engine) -> dict[str, str]:
-    """Every named statement in the engine's own parameter style.
+def statements(engine: Engine, texts: tuple[str, ...] = ()) -> dict[str, str]:
+    """Every named statement in the engine's own parameter style: the engine's own, and those of the texts given.
 
     Raises:
         ValueError: a name defined twice for one engine.
     """
+    own = files("mcp_server.persistence").joinpath("queries.sql").read_text("utf-8")
+    found = _found(engine, (own, *texts))
+    found["next_due"] = _next_due(list(_called(found, "due.").values()))
+    fragments = _called(found, "fragment.")
+    return {name: dialect(_filled(text, fragments), engine) for name, text in found.items()}
+
+
+def _found(engine: Engine, sources: tuple[str, ...]) -> dict[str, str]:
     found: dict[str, str] = {}
     specific: set[str] = set()
-    for path in sorted(files("mcp_server.persistence").joinpath("queries").iterdir(), key=lambda p: p.name):
-        for name, variant, text in _sections(path.read_text("utf-8")):
-            if variant and variant != engine:
-                continue
-            if name in found and not (variant and name not in specific):
-                raise ValueError(f"statement {name} is defined twice in {path.name}")
-            specific |= {name} if variant else set()
-            found[name] = dialect(text, engine)
+    for name, variant, text in (section for source in sources for section in sections(source)):
+        if variant and variant != engine:
+            continue
+        if name in found and not (variant and name not in specific):
+            raise ValueError(f"statement {name} is defined twice")
+        specific |= {name} if variant else set()
+        found[name] = text
     return found
+
+
+def _called(found: dict[str, str], prefix: str) -> dict[str, str]:
+    """Those whose names begin alike, by the rest of the name."""
+    return {name.removeprefix(prefix): text for name, text in found.items() if name.startswith(prefix)}
+
+
+def _next_due(dues: list[str]) -> str:
+    return f"SELECT MIN(at) AS at FROM ({' UNION ALL '.join(dues) or 'SELECT NULL AS at'}) AS times"  # noqa: S608
+
+
+def _filled(text: str, fragments: dict[str, str]) -> str:
+    for name, fragment in fragments.items():
+        text = text.replace("{{" + name + "}}", fragment.strip())
+    return text
 
 
 def positional(sql: str) -> tuple[str, tuple[str, ...]]:
@@ -63,6 +89,7 @@ def dialect(text: str, engine: Engine) -> str:
     return text.strip()
 
 
-def _sections(text: str) -> list[tuple[str, str | None, str]]:
+def sections(text: str) -> list[tuple[str, str | None, str]]:
+    """Name, engine (None: both, or the first of two) and text of each statement."""
     parts = _HEADING.split(text)[1:]
     return [(parts[i], parts[i + 1], _COMMENT_OF_THE_NEXT.sub("", parts[i + 2])) for i in range(0, len(parts), 3)]

@@ -4,27 +4,20 @@ A transaction function is plain and synchronous, `def claim(tx, ...) -> T`, and 
 run again from the start after a deadlock or a lost batch, so it must have no effect but through `tx`.
 """
 
-import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from pydantic_core import to_json
 
-from mcp_server.domain.events import Event, Origin
-from mcp_server.domain.values import RawJson
+from mcp_server.kernel.area import Areas
+from mcp_server.kernel.events import Event, Origin
+from mcp_server.kernel.json_text import RawJson
+from mcp_server.kernel.store import Hook, Memory
 
-Row = Mapping[str, Any]
-
-# Aggregates whose rows are the fold of their events, and the key column of each table.
-_TABLES = {
-    "task": ("tasks", "id"),
-    "agent": ("agents", "id"),
-    "instance": ("instances", "id"),
-    "document": ("documents", "id"),
-    "email": ("emails", "id"),
-    "approval": ("approvals", "id"),
-}
+M = TypeVar("M", bound=Memory)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Cursor(Protocol):
@@ -48,88 +41,46 @@ class Connection(Protocol):
     def cursor(self) -> Cursor: ...
 
 
-ReadAhead = Callable[["Transaction", Sequence[tuple[Any, ...]]], None]
-READ_AHEAD: dict[Callable[..., Any], ReadAhead] = {}
-"""For transaction functions whose reads can be done for many calls at once: what does it, given their arguments."""
-
-
-LANES: dict[Callable[..., Any], int] = {}
-"""Which writer runs a transaction function where there are several; 0 for those not named here.
-
-On PostgreSQL claims have a writer of their own: they wait for each other on their agent's row anyway, and must not make
-others wait as well.
-"""
-
-
-class Leased:
-    """The tasks that this process leased last, whole: a row whose version is still the same need not be read again.
-
-    Good because every change of a task raises its version. Before a rollback all are forgotten: versions that never
-    were may be given out again.
-    """
-
-    def __init__(self) -> None:
-        self._rows: dict[str, dict[str, Any]] = {}
-        self._lock = threading.Lock()
-
-    def keep(self, row: dict[str, Any]) -> None:
-        """Remember a row just written, unless it is bulky."""
-        if len(row["input"] or "") + len(row["description"]) <= _KEPT_CHARACTERS_MAX:
-            with self._lock:
-                self._rows[row["id"]] = row
-                if len(self._rows) > _KEPT_MAX:
-                    del self._rows[next(iter(self._rows))]
-
-    def take(self, id_: str) -> dict[str, Any] | None:
-        """The row, which is forgotten: whoever loads it is about to change it."""
-        with self._lock:
-            return self._rows.pop(id_, None)
-
-    def forget(self) -> None:
-        """Forget them all."""
-        with self._lock:
-            self._rows.clear()
-
-
-_KEPT_MAX = 1024
-_KEPT_CHARACTERS_MAX = 2048
-
-
 class Kept:
-    """What a session keeps from one transaction to the next: column names by statement, rows leased, and the names of
-    queues, which stay for good once they are there."""
+    """What a session keeps from one transaction to the next: the column names of each statement, and what transaction
+    functions remember. Some of that all sessions of a database have together."""
 
-    def __init__(self, leased: Leased) -> None:
+    def __init__(self, shared: dict[type[Memory], Memory]) -> None:
         self.columns: dict[str, tuple[str, ...]] = {}
-        self.leased = leased
-        self.queues: set[str] = set()
+        self._shared = shared
+        self._own: dict[type[Memory], Memory] = {}
+
+    def memory(self, kind: type[M]) -> M:
+        """The one memory of a kind, made when it is first asked for."""
+        memories = self._shared if kind.shared else self._own
+        return cast("M", memories.get(kind) or memories.setdefault(kind, kind()))
 
     def forget(self) -> None:
         """A rollback: what was written did not come to be."""
-        self.leased.forget()
-        self.queues.clear()
+        for memory in (*self._own.values(), *self._shared.values()):
+            memory.forget()
 
 
 class Transaction(ABC):
     """One open transaction; `SqliteTransaction` and `PostgresTransaction` know how their engine likes it done."""
 
-    def __init__(self, connection: Connection, kept: "Kept") -> None:
+    def __init__(self, connection: Connection, kept: Kept, areas: Areas) -> None:
         """Wrap an open transaction.
 
         Args:
             connection: the driver's connection.
             kept: what the session keeps from one transaction to the next.
+            areas: whose tables and listeners there are.
         """
-        self._columns = kept.columns
-        self.leased = kept.leased
-        self.queues = kept.queues
         self._connection = connection
+        self._columns = kept.columns
+        self._areas = areas
+        self.memory = kept.memory
         self.events_appended = 0
         self.writes = 0
-        self.ahead: dict[tuple[str, object], Any] = {}
-        """What was read ahead, by kind and id; whatever changes it in this transaction drops it."""
-        self.memo: object = None
-        """What one function has seen and the next of the same transaction may go by; see `claiming`."""
+        self.notes: dict[Any, Any] = {}
+        """What was read ahead is dropped by whatever changes it in this transaction."""
+        self.woken: set[str] = set()
 
     def one(self, statement: str, /, **parameters: Any) -> dict[str, Any] | None:
         """The first row of a named statement, or None."""
@@ -166,7 +117,12 @@ class Transaction(ABC):
         Returns:
             Its number, for the events that it brings about in the same transaction. One that the log has not given
             out yet is negative.
+
+        Raises:
+            LookupError: no area names an event of this type.
         """
+        if event.type not in self._areas.event_types:
+            raise LookupError(f"no area names the event {event.type}")
         self.events_appended += 1
         self.writes += 1
         return self._write_event(
@@ -188,12 +144,20 @@ class Transaction(ABC):
 
         The row and the log cannot disagree, since both are written from the same event. Returns what `append` does.
         """
-        table, key = _TABLES[event.aggregate_type]
+        table, key = self._areas.rows[event.aggregate_type]
         self.writes += 1
-        self.ahead.pop((event.aggregate_type, event.aggregate_id), None)
+        self.notes.pop((event.aggregate_type, event.aggregate_id), None)
         values = [*event.data.values(), event.version, event.aggregate_id]
         self._write_row(table, (*event.data, "version", key), values, new=event.creates)
         return self.append(origin, event)
+
+    def tell(self, hook: Hook[P, T], /, *args: P.args, **kwargs: P.kwargs) -> list[T]:
+        """Let every area that listens do its part; what each answers."""
+        return [function(self, *args, **kwargs) for function in self._areas.listeners.get(hook, ())]
+
+    def wake(self, name: str) -> None:
+        """After the commit, wake who waits under this name in this process."""
+        self.woken.add(name)
 
     @abstractmethod
     def _write_row(self, table: str, columns: tuple[str, ...], values: list[Any], *, new: bool) -> None:

@@ -11,13 +11,15 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any, Literal, Protocol
 
-from mcp_server.domain.errors import Busy, OpsError, Unavailable
-from mcp_server.persistence.transaction import READ_AHEAD, ReadAhead, Transaction
+from mcp_server.kernel.errors import Busy, OpsError, Unavailable
+from mcp_server.kernel.loops import Loops
+from mcp_server.kernel.store import ReadAhead
+from mcp_server.persistence.transaction import Transaction
 
 BATCH_COUNT_MAX = 256
 BATCH_SECONDS_MAX = 0.02
@@ -117,19 +119,31 @@ _Outcome = tuple[Job, Any, BaseException | None]
 class Writer:
     """A queue of jobs and the thread that drains it."""
 
-    def __init__(self, open_session: Callable[[], WriterSession], on_commit: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        open_session: Callable[[], WriterSession],
+        on_commit: Callable[[int, set[str]], None],
+        read_ahead: Mapping[Callable[..., Any], ReadAhead],
+        loops: Loops,
+    ) -> None:
         """Start the thread.
 
         Args:
             open_session: connects to the engine; called in the writer's thread.
-            on_commit: told after a commit how many events it appended; called in the writer's thread.
+            on_commit: told after a commit how many events it appended and whom it wakes; called in the writer's thread.
+            read_ahead: for functions whose reads can be done for many calls at once, what does it.
+            loops: keeps the thread at work.
         """
         self._open_session = open_session
         self._on_commit = on_commit
+        self._reads = read_ahead
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._closed = threading.Lock()
         self._is_closed = False
-        self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
+        # Never stopped from outside: what is queued when the store closes is run, even after a failure.
+        work = ("store-writer", self._work, threading.Event())
+        self._pending: deque[Job] = deque()
+        self._thread = threading.Thread(target=loops.keep_in_thread, args=work, name="store-writer", daemon=True)
         self._thread.start()
 
     def submit(self, job: Job) -> None:
@@ -153,20 +167,21 @@ class Writer:
 
     def _work(self) -> None:
         session: WriterSession | None = None
-        pending: deque[Job] = deque()
-        open_ = True
-        while open_ or pending:
-            if not pending:
-                job = self._next(session)
-                if job is None:
-                    open_ = False
-                    continue
-                pending.append(job)
-            session = session or self._connected(pending)
+        pending = self._pending
+        try:
+            while True:
+                if not pending:
+                    job = self._next(session)
+                    if job is None:
+                        self._queue.put(None)  # the end, to be found again should closing the session fail
+                        return
+                    pending.append(job)
+                session = session or self._connected(pending)
+                if session is not None:
+                    self._run_batch(session, pending)
+        finally:
             if session is not None:
-                self._run_batch(session, pending)
-        if session is not None:
-            session.close()
+                session.close()
 
     def _next(self, session: WriterSession | None) -> Job | None:
         while True:
@@ -178,7 +193,7 @@ class Writer:
     def _connected(self, pending: deque[Job]) -> WriterSession | None:
         try:
             return self._open_session()
-        except OpsError as error:
+        except Exception as error:  # a bug, too, is for the callers: they wait for an answer
             _resolve([(job, None, error) for job in pending])
             pending.clear()
             return None
@@ -197,11 +212,10 @@ class Writer:
                     break
             session.commit()
         except BaseException as error:
-            session.rollback()
             jobs = [job for job, _, _ in outcomes] or self._culprits(pending)
-            _resolve(self._one_by_one(session, jobs, error))
+            self._again(session, jobs, error)
             return
-        self._committed(session, tx.events_appended, outcomes)
+        self._committed(session, tx, outcomes)
 
     def _read_ahead(self, session: WriterSession, tx: Transaction, pending: deque[Job]) -> None:
         """Let each kind of function that is waiting read once for all its calls."""
@@ -209,7 +223,7 @@ class Writer:
             pending.append(job)
         calls: dict[ReadAhead, list[tuple[Any, ...]]] = {}
         for job in pending:
-            read = READ_AHEAD.get(job.function)
+            read = self._reads.get(job.function)
             if read is not None:
                 calls.setdefault(read, []).append(job.arguments)
         for read, arguments in calls.items():
@@ -244,6 +258,17 @@ class Writer:
                 raise _Culprit(job) from error
             return job, None, error
 
+    def _again(self, session: WriterSession, jobs: Sequence[Job], error: BaseException) -> None:
+        """Undo a spoilt batch and run its jobs one by one. Should even that fail, their callers are told."""
+        try:
+            session.rollback()
+            outcomes = self._one_by_one(session, jobs, error)
+        except Exception as worse:
+            left = [*jobs, error.job] if isinstance(error, _Culprit) else jobs
+            _resolve([(job, None, worse) for job in left])
+            raise
+        _resolve(outcomes)
+
     def _one_by_one(self, session: WriterSession, jobs: Sequence[Job], error: BaseException) -> list[_Outcome]:
         if isinstance(error, _Culprit):
             jobs = [*jobs, error.job]
@@ -270,20 +295,20 @@ class Writer:
                 session.rollback()
                 error = again
                 continue
-            self._after(session, tx.events_appended)
+            self._after(session, tx)
             return job, result, None
 
-    def _committed(self, session: WriterSession, events_appended: int, outcomes: list[_Outcome]) -> None:
+    def _committed(self, session: WriterSession, tx: Transaction, outcomes: list[_Outcome]) -> None:
         _resolve(outcomes)
-        self._after(session, events_appended)
+        self._after(session, tx)
 
-    def _after(self, session: WriterSession, events_appended: int) -> None:
+    def _after(self, session: WriterSession, tx: Transaction) -> None:
         """Hints after a commit. Whatever goes wrong here, the writer must live: everyone waits for it."""
-        if not events_appended:
+        if not tx.events_appended:
             return
         try:
-            session.after_commit(events_appended)
-            self._on_commit(events_appended)
+            session.after_commit(tx.events_appended)
+            self._on_commit(tx.events_appended, tx.woken)
         except Exception:
             logging.getLogger("datamcp.store").exception("a hint after a commit failed")
 

@@ -11,8 +11,8 @@ import mcp_types as types
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
+from mcp_server.kernel.call import Ask
 from mcp_server.protocol.seam import RequestContext
-from mcp_server.services.context import Ask
 
 KEY = "decision"
 

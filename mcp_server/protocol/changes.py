@@ -6,7 +6,9 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from mcp_server.services.ports import Feed
+from mcp_server.kernel.area import Areas
+from mcp_server.kernel.loops import Loops
+from mcp_server.kernel.store import Feed, Listener
 
 LISTEN_SECONDS = 3600.0
 
@@ -18,33 +20,13 @@ def plain(uri: str) -> str:
     return unquote(uri.split("?", 1)[0])
 
 
-def changed_uris(events: Iterable[Mapping[str, Any]]) -> set[str]:
+def changed_uris(areas: Areas, events: Iterable[Mapping[str, Any]]) -> set[str]:
     """The URIs of every resource that these events changed, each once however many events there were."""
     uris: set[str] = set()
     for event in events:
         uris.add(EVENTS_URI)
-        uris |= _uris(event["aggregate_type"], event["aggregate_id"])
+        uris |= areas.uris(event["aggregate_type"], event["aggregate_id"])
     return uris
-
-
-def _uris(aggregate_type: str, aggregate_id: str) -> set[str]:
-    match aggregate_type:
-        case "task":
-            return {"ops://tasks", f"ops://tasks/{aggregate_id}"}
-        case "agent":
-            return {"ops://agents", f"ops://agents/{aggregate_id}"}
-        case "instance":
-            return {"ops://agents"}
-        case "lock":
-            return {"ops://locks"}
-        case "approval":
-            return {f"ops://approvals/{aggregate_id}"}
-        case "email":
-            return {f"ops://emails/{aggregate_id}"}
-        case "document":
-            return {f"ops://state/{aggregate_id}"}
-        case _:
-            return set()
 
 
 class Stream:
@@ -73,13 +55,17 @@ class Stream:
 class ChangeHub:
     """One listener for all streams: an event is looked at once, however many subscribers there are."""
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: Feed, areas: Areas, loops: Loops) -> None:
         self._feed = feed
+        self._areas = areas
+        self._loops = loops
         self._by_uri: dict[str, dict[Stream, set[str]]] = {}
         self._by_task: dict[str, set[Stream]] = {}
         self._pump: asyncio.Task[None] | None = None
         self._listening = asyncio.Event()
         self._streams = 0
+        self._behind = False
+        """Whether events were taken from the listener that the streams have not been told of."""
 
     @contextlib.asynccontextmanager
     async def stream(self) -> AsyncGenerator[Stream]:
@@ -121,17 +107,25 @@ class ChangeHub:
         self._by_task = {task_id: watching for task_id, watching in self._by_task.items() if watching}
 
     async def _run(self, listening: asyncio.Event) -> None:
-        async with self._feed.listen() as listener:
+        async with self._feed.listen() as listener:  # should this fail, whoever opened the first stream is told
             listening.set()
-            while True:
-                events = await listener.wait(LISTEN_SECONDS)
-                if listener.take_overflow():
-                    self._tell_all()
-                else:
-                    self._tell(events)
+            self._behind = False
+            await self._loops.keep("changes", lambda: self._pass_on(listener))
+
+    async def _pass_on(self, listener: Listener) -> None:
+        """Tell the streams what the listener hears; everything, where events were dropped or taken in vain."""
+        while True:
+            if self._behind:
+                self._tell_all()
+            self._behind = False
+            events = await listener.wait(LISTEN_SECONDS)
+            self._behind = True
+            if not listener.take_overflow():
+                self._tell(events)
+                self._behind = False
 
     def _tell(self, events: Iterable[Mapping[str, Any]]) -> None:
-        for uri in changed_uris(events):
+        for uri in changed_uris(self._areas, events):
             for stream, uris in self._by_uri.get(uri, {}).items():
                 if uris:
                     stream.tell(uris=uris)

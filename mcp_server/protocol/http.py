@@ -21,11 +21,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mcp_server.domain.errors import OpsError, ValidationFailed
-from mcp_server.protocol.approval_page import approval_routes
+from mcp_server.domain.desk import Desk
+from mcp_server.kernel.call import SYSTEM_CALL
+from mcp_server.kernel.errors import OpsError, ValidationFailed
+from mcp_server.pages.approval import approval_routes
 from mcp_server.protocol.wire import WireError, parse
-from mcp_server.services.context import SYSTEM_CALL
-from mcp_server.services.desk import Desk
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
 """The SDK's own limit for a request's body."""
@@ -189,11 +189,15 @@ def _middleware(options: HttpOptions) -> list[Middleware]:
 
 def _health(desk: Desk) -> Callable[[Request], Awaitable[Response]]:
     async def health(_: Request) -> Response:
+        problem: dict[str, str] = {}
         try:
             await desk.tasks.counts(SYSTEM_CALL)
         except OpsError as error:
-            return JSONResponse({"ok": False, "version": desk.version, "problem": error.code}, status_code=503)
-        return JSONResponse({"ok": True, "version": desk.version})
+            problem = {"problem": error.code}
+        failing = desk.loops.failing()
+        ok = not problem and not failing
+        answer = {"ok": ok, "version": desk.version, "loops": failing} | problem
+        return JSONResponse(answer, status_code=200 if ok else 503)
 
     return health
 

@@ -17,9 +17,9 @@ from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from pydantic import Field, ValidationError
 
-from mcp_server.domain.errors import ValidationFailed
-from mcp_server.domain.users import Actor, Role
-from mcp_server.domain.values import Frozen
+from mcp_server.kernel.authority import Actor, Role
+from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.values import Frozen
 from mcp_server.protocol.seam import RequestContext
 
 

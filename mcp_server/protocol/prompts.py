@@ -109,6 +109,14 @@ async def list_prompts(ctx: RequestContext, params: types.PaginatedRequestParams
     )
 
 
+def _require_right(spec: PromptSpec, given: Mapping[str, str]) -> None:
+    known = {argument.name for argument in spec.arguments}
+    wrong = [f"missing {a.name}" for a in spec.arguments if a.required and not given.get(a.name)]
+    wrong += [f"unknown {name}" for name in sorted(given.keys() - known)]
+    if wrong:
+        raise MCPError(code=INVALID_PARAMS, message=f"Prompt {spec.name}: {', '.join(wrong)}.")
+
+
 async def get_prompt(ctx: RequestContext, params: types.GetPromptRequestParams) -> types.GetPromptResult:
     """One prompt, filled in.
 
@@ -121,11 +129,7 @@ async def get_prompt(ctx: RequestContext, params: types.GetPromptRequestParams) 
         names = ", ".join(spec.name for spec in PROMPTS)
         raise MCPError(code=INVALID_PARAMS, message=f"Unknown prompt: {params.name}. This server offers: {names}.")
     given = params.arguments or {}
-    known = {argument.name for argument in spec.arguments}
-    missing = [a.name for a in spec.arguments if a.required and not given.get(a.name)]
-    if missing or not given.keys() <= known:
-        wrong = [f"missing {name}" for name in missing] + [f"unknown {name}" for name in sorted(given.keys() - known)]
-        raise MCPError(code=INVALID_PARAMS, message=f"Prompt {spec.name}: {', '.join(wrong)}.")
+    _require_right(spec, given)
     text = spec.render(given)
     message = types.PromptMessage(role="user", content=types.TextContent(type="text", text=text))
     return types.GetPromptResult(description=spec.description, messages=[message])

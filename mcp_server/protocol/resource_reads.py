@@ -6,13 +6,15 @@ import mcp_types as types
 from mcp.shared.exceptions import MCPError
 from mcp.shared.uri_template import UriTemplate
 from mcp_types import INVALID_PARAMS
-from pydantic import BaseModel
 
-from mcp_server.domain.errors import OpsError, ValidationFailed
-from mcp_server.domain.values import dump_json
+from mcp_server.domain.desk import Desk
+from mcp_server.kernel.call import Call
+from mcp_server.kernel.errors import OpsError, ValidationFailed
+from mcp_server.kernel.json_text import dump_json
+from mcp_server.kernel.paging import decode_cursor, encode_cursor
+from mcp_server.kernel.views import View, dumped
+from mcp_server.protocol import completions
 from mcp_server.protocol.seam import RequestContext, Seam, protocol_error
-from mcp_server.services.context import Call, decode_cursor, encode_cursor
-from mcp_server.services.desk import Desk
 from resources.spec import Entry, Resource
 
 JSON_TYPE = "application/json"
@@ -105,9 +107,7 @@ class ResourceReads:
             argument = params.argument
 
             async def complete(call: Call) -> list[str]:
-                return await self._desk.completions.complete(
-                    call, argument.name, argument.value, known.get("namespace")
-                )
+                return await completions.complete(self._desk, call, argument.name, argument.value, known)
 
             try:
                 values = await self._seam.run(ctx, "completion", complete)
@@ -179,9 +179,9 @@ def _cursor(listed: list[Resource], number: int) -> str | None:
 
 
 def _plain(content: Any) -> Any:
-    """Models as JSON without nulls, wherever they stand in a dict or list."""
-    if isinstance(content, BaseModel):
-        return content.model_dump(mode="json", exclude_none=True)
+    """Views as JSON without nulls, wherever they stand in a dict or list."""
+    if isinstance(content, View):
+        return dumped(content)
     if isinstance(content, dict):
         members = cast("dict[str, Any]", content)
         return {name: _plain(value) for name, value in members.items() if value is not None}

@@ -4,6 +4,8 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
+from mcp_server.kernel.views import View, adapter
+
 _NOISE = (
     "title",
     "pattern",
@@ -28,9 +30,9 @@ def input_schema(model: type[BaseModel]) -> dict[str, Any]:
     return slim
 
 
-def output_schema(model: type[BaseModel]) -> dict[str, Any]:
+def output_schema(view: type[View]) -> dict[str, Any]:
     """A tool's result. Nulls are dropped when it is sent, so no field may be null."""
-    schema = model.model_json_schema(mode="serialization")
+    schema = adapter(view).json_schema(mode="serialization")
     slim = _slim(schema, schema.get("$defs", {}))
     slim.pop("description", None)
     return slim

@@ -14,9 +14,9 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS
 from pydantic import ValidationError
 
-from mcp_server.domain.errors import CursorExpired, NotFound, OpsError, Unavailable, ValidationFailed
-from mcp_server.domain.users import Actor
-from mcp_server.services.context import Call
+from mcp_server.kernel.authority import Actor
+from mcp_server.kernel.call import Call
+from mcp_server.kernel.errors import CursorExpired, NotFound, OpsError, Unavailable, ValidationFailed
 
 RequestContext = ServerRequestContext[Any, Any]
 T = TypeVar("T")

@@ -1,27 +1,25 @@
 """The MCP server, built from the catalogues: one server for both eras and every transport."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import mcp_types as types
 from mcp.server.lowlevel import Server
 
-from mcp_server.domain.errors import ValidationFailed
+from mcp_server.domain.desk import Desk
+from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.protocol.prompts import get_prompt, list_prompts
 from mcp_server.protocol.resource_reads import ResourceReads
 from mcp_server.protocol.seam import Seam
 from mcp_server.protocol.subscriptions import Subscriptions
 from mcp_server.protocol.task_handles import (
     EXTENSION,
-    ApprovalQuestions,
-    Questions,
     TaskHandles,
     TaskParams,
     UpdateParams,
 )
 from mcp_server.protocol.tool_calls import ToolCalls
-from mcp_server.services.desk import Desk
 from resources import RESOURCES
 from tools import TOOLS, TOOLSETS
 from tools.spec import AnyTool
@@ -59,19 +57,15 @@ class Offer:
         )
 
 
-def make_server(
-    desk: Desk,
-    seam: Seam,
-    offer: Offer,
-    *,
-    extra_tools: tuple[AnyTool, ...] = (),
-    questions: Callable[[Desk], Questions] = ApprovalQuestions,
-) -> Server[Any]:
-    """The server for one desk. `extra_tools` and `questions` are for conformance suites' fixtures."""
-    tools = ToolCalls(desk, seam, offer.tools() + extra_tools)
+def make_server(desk: Desk, seam: Seam, offer: Offer) -> Server[Any]:
+    """The server for one desk, with the part of the catalogues that is offered."""
     wanted = tuple(r for r in RESOURCES if offer.toolsets is None or r.area in offer.toolsets or r.area == "system")
-    reads = ResourceReads(desk, seam, wanted)
-    handles = TaskHandles(desk, seam, questions(desk))
+    tools = ToolCalls(desk, seam, offer.tools())
+    return assembled(desk, seam, tools, ResourceReads(desk, seam, wanted), TaskHandles(desk, seam))
+
+
+def assembled(desk: Desk, seam: Seam, tools: ToolCalls, reads: ResourceReads, handles: TaskHandles) -> Server[Any]:
+    """A server of these parts."""
     subscriptions = Subscriptions(desk, seam, reads, handles)
     server: Server[Any] = Server(
         "data-mcp-server-agent",

@@ -23,7 +23,7 @@ from mcp.shared._context_streams import ContextReceiveStream, ContextSendStream,
 from mcp.shared.message import SessionMessage
 from mcp_types import INVALID_REQUEST
 
-from mcp_server.domain.values import dump_json
+from mcp_server.kernel.json_text import dump_json
 from mcp_server.protocol.wire import WireError, parse
 
 READ_BYTES = 1 << 16

@@ -16,11 +16,12 @@ from mcp.shared.exceptions import MCPError
 from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
 from mcp_types import INTERNAL_ERROR, INVALID_REQUEST
 
+from mcp_server.domain.desk import Desk
+from mcp_server.kernel.errors import Busy, Unavailable
 from mcp_server.protocol.changes import ChangeHub, Stream
 from mcp_server.protocol.resource_reads import ResourceReads
 from mcp_server.protocol.seam import RequestContext, Seam
 from mcp_server.protocol.task_handles import TaskHandles
-from mcp_server.services.desk import Desk
 
 COALESCE_SECONDS = 0.1
 """How long a stream rests after a round, so that a burst becomes one notification for each resource. The first change
@@ -50,7 +51,7 @@ class Subscriptions:
         self._seam = seam
         self._reads = reads
         self._handles = handles
-        self._hub = ChangeHub(desk.changes)
+        self._hub = ChangeHub(desk.changes, desk.areas, desk.loops)
         self._streams = 0
         self._legacy: dict[Connection, Stream] = {}
         self._opening = asyncio.Lock()
@@ -92,7 +93,8 @@ class Subscriptions:
             if stream is None:
                 stream = await connection.exit_stack.enter_async_context(self._hub.stream())
                 self._legacy[connection] = stream
-                pump = asyncio.create_task(self._pump(connection, stream), name="legacy-subscriptions")
+                kept = self._desk.loops.keep("legacy-subscriptions", lambda: self._pump(connection, stream))
+                pump = asyncio.create_task(kept, name="legacy-subscriptions")
 
                 def stop() -> None:
                     self._legacy.pop(connection, None)
@@ -126,8 +128,30 @@ class Subscriptions:
         )
 
     async def _serve(self, ctx: RequestContext, stream: Stream, meta: dict[str, Any]) -> None:
-        while True:
-            uris, task_ids = await stream.wait()
+        """Tell one client of changes; again, where the store failed for a while.
+
+        Raises:
+            Exception: anything else ends the stream, as the answer to its request, and concerns no other.
+        """
+        ended: list[Exception] = []
+
+        async def tell() -> None:
+            try:
+                while True:
+                    await self._round(ctx, stream, meta)
+                    await anyio.sleep(COALESCE_SECONDS)
+            except (Busy, Unavailable):
+                raise
+            except Exception as error:
+                ended.append(error)
+
+        await self._desk.loops.keep("subscriptions", tell)
+        if ended:
+            raise ended[0]
+
+    async def _round(self, ctx: RequestContext, stream: Stream, meta: dict[str, Any]) -> None:
+        uris, task_ids = await stream.wait()
+        try:
             for uri in uris:
                 updated = types.ResourceUpdatedNotificationParams(uri=uri, _meta=meta)
                 await ctx.session.send_notification(
@@ -138,15 +162,22 @@ class Subscriptions:
                 told = TaskNotification(params=TaskNotificationParams.model_validate(shown | {"_meta": meta}))
                 # The SDK's type lists the core's notifications only; an extension's are sent the same way.
                 await ctx.session.send_notification(cast("Any", told), related_request_id=ctx.request_id)
-            await anyio.sleep(COALESCE_SECONDS)
+        except Exception:
+            stream.tell(uris, task_ids)  # in the next round
+            raise
 
-    @staticmethod
-    async def _pump(connection: Connection, stream: Stream) -> None:
+    async def _pump(self, connection: Connection, stream: Stream) -> None:
         """Tell one earlier client of changes, until its connection ends."""
-        while True:
+        while self._legacy.get(connection) is stream:
             uris, _ = await stream.wait()
-            for uri in uris:
-                await connection.notify("notifications/resources/updated", {"uri": uri})
+            try:
+                for uri in uris:
+                    await connection.notify("notifications/resources/updated", {"uri": uri})
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+                return  # the client has gone, and the connection is about to end
+            except Exception:
+                stream.tell(uris)  # in the next round
+                raise
             await asyncio.sleep(COALESCE_SECONDS)
 
 

@@ -6,7 +6,7 @@ that waits for a person's approval is `input_required`: the client asks its user
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
@@ -14,14 +14,15 @@ from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, MISSING_
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ConfigDict, Field
 
-from mcp_server.domain.errors import InvalidTransition, NotFound, OpsError
-from mcp_server.domain.task_rules import TERMINAL
-from mcp_server.domain.users import Permission
-from mcp_server.domain.values import dump_json
+from mcp_server.domain.desk import Desk
+from mcp_server.domain.tasks.rules import TERMINAL
+from mcp_server.domain.tasks.views import TaskView
+from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.call import Call
+from mcp_server.kernel.errors import InvalidTransition, NotFound, OpsError
+from mcp_server.kernel.json_text import dump_json
+from mcp_server.kernel.views import dumped
 from mcp_server.protocol.seam import RequestContext, Seam, bug, protocol_error
-from mcp_server.services.context import Call
-from mcp_server.services.desk import Desk
-from mcp_server.services.views import TaskView
 
 EXTENSION = "io.modelcontextprotocol/tasks"
 HEADER_MISMATCH = -32020
@@ -40,18 +41,6 @@ class UpdateParams(TaskParams):
 
     model_config = ConfigDict(populate_by_name=True)
     input_responses: dict[str, dict[str, Any]] = Field(alias="inputResponses")
-
-
-class Questions(Protocol):
-    """What a task asks people, and where the answers go."""
-
-    async def pending(self, call: Call, task: TaskView) -> dict[str, Any]:
-        """The open questions as MCP input requests by key."""
-        ...
-
-    async def answer(self, call: Call, task: TaskView, responses: Mapping[str, Mapping[str, Any]]) -> None:
-        """Take the answers in; keys that are not asked for are ignored."""
-        ...
 
 
 class ApprovalQuestions:
@@ -78,10 +67,10 @@ class ApprovalQuestions:
 class TaskHandles:
     """`tasks/get`, `tasks/update`, `tasks/cancel`, and the handles that slow tools return."""
 
-    def __init__(self, desk: Desk, seam: Seam, questions: Questions) -> None:
+    def __init__(self, desk: Desk, seam: Seam) -> None:
         self._desk = desk
         self._seam = seam
-        self.questions = questions
+        self.questions = ApprovalQuestions(desk)
 
     async def get(self, ctx: RequestContext, params: TaskParams) -> dict[str, Any]:
         """The task with its result once it has one."""
@@ -224,7 +213,7 @@ def outcome(task: TaskView) -> dict[str, Any]:
 def tool_result(task: TaskView) -> dict[str, Any]:
     """An ended task as the result of the tool that waited for it."""
     error = task.error or {}
-    content = {"task": task.model_dump(mode="json", exclude_none=True), "reached": True}
+    content = {"task": dumped(task), "reached": True}
     failed = task.status in ("failed", "timed_out")
     said = error.get("message", task.status) if failed else f"Task {task.id} is {task.status}."
     text = f"{said}\n{dump_json(content)}"

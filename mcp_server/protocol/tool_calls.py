@@ -10,15 +10,16 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS
 from pydantic import ValidationError
 
-from mcp_server.domain.errors import OpsError
-from mcp_server.domain.task_rules import TERMINAL
-from mcp_server.domain.values import dump_json
+from mcp_server.domain.desk import Desk
+from mcp_server.domain.tasks.rules import TERMINAL
+from mcp_server.kernel.call import Ask, Call
+from mcp_server.kernel.errors import OpsError
+from mcp_server.kernel.json_text import dump_json
+from mcp_server.kernel.views import dumped
 from mcp_server.protocol.asking import InputNeeded, asker
 from mcp_server.protocol.schemas import input_schema, output_schema
 from mcp_server.protocol.seam import RequestContext, Seam, error_content, invalid_arguments
-from mcp_server.protocol.task_handles import declares_extension, handle, require_extension, tool_result
-from mcp_server.services.context import Ask, Call
-from mcp_server.services.desk import Desk
+from mcp_server.protocol.task_handles import declares_extension, handle, tool_result
 from tools.spec import AnyTool
 
 
@@ -58,8 +59,6 @@ class ToolCalls:
                 code=INVALID_PARAMS,
                 message=f"Unknown tool: {params.name}. This server offers: {', '.join(self._tools)}.",
             )
-        if tool.needs_ticket:
-            require_extension(ctx)
         with_ticket = tool.ticket is not None and declares_extension(ctx)
         run = self._start if with_ticket else self._run
         if tool.asks_person:
@@ -90,8 +89,8 @@ class ToolCalls:
         return run
 
     async def _run(self, tool: AnyTool, call: Call, arguments: dict[str, Any]) -> types.CallToolResult:
-        result = await tool.run(self._desk, call, _validated(tool, call, arguments))
-        content = result.model_dump(mode="json", exclude_none=True)
+        result = await tool.run(self._desk)(call, _validated(tool, call, arguments))
+        content = dumped(result)
         return _result(f"{tool.say(result)}\n{dump_json(content)}", content, is_error=False)
 
 

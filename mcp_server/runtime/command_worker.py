@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from mcp_server.domain.errors import AtCapacity, LeaseLost, OpsError
-from mcp_server.domain.task_spec import FailureSpec, ProgressSpec
-from mcp_server.runtime.commands import CommandRun
-from mcp_server.services.context import Call
-from mcp_server.services.desk import Desk
-from mcp_server.services.tasks import ClaimedTask
+from mcp_server.domain.desk import Desk
+from mcp_server.domain.tasks.commands import ClaimTasks, FinishTask, GiveUpTask, ReportTask
+from mcp_server.domain.tasks.results import ClaimedTask
+from mcp_server.domain.tasks.spec import FailureSpec, ProgressSpec
+from mcp_server.kernel.call import Call
+from mcp_server.kernel.errors import AtCapacity, LeaseLost, OpsError
+from mcp_server.kernel.views import dumped
+from mcp_server.runtime.command_run import CommandRun
 
 PROGRESS_EVERY_SECONDS = 0.5
 CLAIM_WAIT_SECONDS = 20.0
@@ -49,7 +51,7 @@ class CommandWorker:
     async def run(self) -> None:
         """Work until drained."""
         watching = [
-            asyncio.create_task(self._watch_tasks(), name="worker-watch"),
+            asyncio.create_task(self._desk.loops.keep("worker-watch", self._watch_tasks), name="worker-watch"),
             asyncio.create_task(self._watch_abort(), name="worker-abort"),
         ]
         try:
@@ -88,14 +90,14 @@ class CommandWorker:
     async def _claim(self) -> ClaimedTask | None:
         options = self._options
         try:
-            claims, _ = await self._desk.tasks.claim(
-                self._call,
-                options.agent_id,
+            command = ClaimTasks(
+                agent_id=options.agent_id,
                 instance_id=options.instance_id,
                 kinds=options.kinds,
                 lease_seconds=options.lease_seconds,
                 wait_seconds=CLAIM_WAIT_SECONDS,
             )
+            claims = (await self._desk.tasks.claim(self._call, command)).claims
             return claims[0] if claims else None
         except AtCapacity:
             pass  # other instances of this agent work; there will be room
@@ -106,6 +108,8 @@ class CommandWorker:
 
     async def _watch_tasks(self) -> None:
         """Let an attempt look at once when something happens to its task, such as a wish to cancel it."""
+        for attempt in self._attempts.values():
+            attempt.poke()  # something may have happened while this failed
         async for task_id, event in self._desk.tasks.changes():
             attempt = self._attempts.get(task_id)
             if attempt is not None and event != "task.reported":
@@ -144,21 +148,27 @@ class _Attempt:
         log.info("started", task_id=task.id, title=task.title, attempt=task.attempt)
         try:
             result, failure = await self._run_command()
-            done, _, _ = await self.desk.tasks.finish(
-                self.call, task.id, self.claimed.lease_token, result=result, failure=failure
+            command = FinishTask(
+                task_id=task.id,
+                lease_token=self.claimed.lease_token,
+                outcome="completed" if failure is None else "failed",
+                result=result,
+                error=failure,
             )
-            log.info("finished", task_id=task.id, status=done.status)
+            done = await self.desk.tasks.finish(self.call, command)
+            log.info("finished", task_id=task.id, status=done.task.status)
         except _Stopped as stopped:
             log.info("stopped", task_id=task.id, why=str(stopped))
             if stopped.hand_back:
                 with contextlib.suppress(OpsError):
-                    await self.desk.tasks.give_up(self.call, task.id, self.claimed.lease_token, str(stopped))
+                    command = GiveUpTask(task.id, self.claimed.lease_token, str(stopped))
+                    await self.desk.tasks.give_up(self.call, command)
         except OpsError as error:
             log.warning("lost", task_id=task.id, code=error.code, message=error.message)
 
     async def _run_command(self) -> tuple[object, FailureSpec | None]:
         task = self.claimed.task
-        text = json.dumps(task.model_dump(mode="json", exclude_none=True))
+        text = json.dumps(dumped(task))
         variables = {"DATAMCP_TASK_ID": task.id, "DATAMCP_ATTEMPT": str(task.attempt)}
         try:
             run = await CommandRun.start(self.options.command, variables)
@@ -203,10 +213,11 @@ class _Attempt:
     async def _report(self) -> None:
         progress, self._progress = self._progress, None
         try:
-            task = await self.desk.tasks.report(self.call, self.claimed.task.id, self.claimed.lease_token, progress)
+            command = ReportTask(task_id=self.claimed.task.id, lease_token=self.claimed.lease_token, progress=progress)
+            told = await self.desk.tasks.report(self.call, command)
         except LeaseLost as error:
             raise _Stopped(error.message, hand_back=False) from None
-        if task.cancel_requested:
+        if told.cancel_requested:
             raise _Stopped("cancellation was asked for")
 
     def _keep_progress(self, progress: ProgressSpec) -> None:

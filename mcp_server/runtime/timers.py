@@ -3,40 +3,35 @@
 import asyncio
 from typing import NoReturn
 
-import structlog
-
-from mcp_server.domain.errors import OpsError
-from mcp_server.domain.values import SECOND
-from mcp_server.services.housekeeping import Housekeeping
-from mcp_server.services.retention import Keep, Retention
+from mcp_server.domain.housekeeping import Housekeeping
+from mcp_server.kernel.loops import Loops
+from mcp_server.kernel.times import SECOND
 
 LOOK_EVERY_SECONDS = 1.0
-RETENTION_EVERY_SECONDS = 600.0
-log = structlog.stdlib.get_logger("datamcp.timer")
+CHORES_EVERY_SECONDS = 600.0
 
 
-async def run_timer(housekeeping: Housekeeping) -> NoReturn:
+async def run_timer(housekeeping: Housekeeping, loops: Loops) -> None:
     """Sleep until something is due, at most a second, then settle it. Several processes may do this side by side."""
+    await loops.keep("timer", lambda: _settle(housekeeping))
+
+
+async def run_chores(housekeeping: Housekeeping, loops: Loops) -> None:
+    """Every ten minutes, queue the chores for which there is something to do."""
+    await asyncio.sleep(CHORES_EVERY_SECONDS)
+    await loops.keep("chores", lambda: _do_chores(housekeeping))
+
+
+async def _settle(housekeeping: Housekeeping) -> NoReturn:
     while True:
-        try:
-            delay = await _look(housekeeping)
-        except OpsError as error:
-            log.warning("timer_failed", code=error.code, message=error.message)
-            delay = LOOK_EVERY_SECONDS
-        except Exception:  # whatever goes wrong, the timer must live: leases expire by it
-            log.exception("timer_bug")
-            delay = LOOK_EVERY_SECONDS
+        delay = await _look(housekeeping)
         await asyncio.sleep(delay)
 
 
-async def run_retention(retention: Retention, keep: Keep) -> NoReturn:
-    """Every ten minutes, have what is past its retention archived or dropped by system tasks."""
+async def _do_chores(housekeeping: Housekeeping) -> NoReturn:
     while True:
-        await asyncio.sleep(RETENTION_EVERY_SECONDS)
-        try:
-            await retention.begin(keep)
-        except OpsError as error:
-            log.warning("retention_failed", code=error.code, message=error.message)
+        await housekeeping.begin_chores()
+        await asyncio.sleep(CHORES_EVERY_SECONDS)
 
 
 async def _look(housekeeping: Housekeeping) -> float:

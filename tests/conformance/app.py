@@ -4,29 +4,73 @@ python -m tests.conformance.app PORT
 """
 
 import asyncio
+import contextlib
 import sys
 import tempfile
+from collections.abc import AsyncGenerator
+from typing import Any
 
+import mcp_types as types
 import uvicorn
+from mcp.server.lowlevel import Server
 
-from mcp_server.app import open_app
+from mcp_server.app import open_desk, seam_of
 from mcp_server.config import Settings
+from mcp_server.domain.desk import Desk
+from mcp_server.observability.metrics import PrometheusMetrics
 from mcp_server.protocol.http import HttpOptions, make_http_app
+from mcp_server.protocol.resource_reads import ResourceReads
+from mcp_server.protocol.seam import RequestContext, Seam
+from mcp_server.protocol.server import assembled
+from mcp_server.protocol.task_handles import TaskHandles, require_extension
+from mcp_server.protocol.tool_calls import ToolCalls
 from mcp_server.runtime.system_worker import SystemWorker
+from mcp_server.wiring import offer
+from resources import RESOURCES
 from tests.conformance.fixtures import install
-from tests.conformance.slow_tools import HANDLERS, TOOLS, TestQuestions
+from tests.conformance.slow_tools import KINDS, TOOLS, TestQuestions
+
+
+class Calls(ToolCalls):
+    """Refuses `failing_job` to a client that takes no handles, as the suite wants it of one tool."""
+
+    async def call(
+        self, ctx: RequestContext, params: types.CallToolRequestParams
+    ) -> types.CallToolResult | dict[str, Any]:
+        if params.name == "failing_job":
+            require_extension(ctx)
+        return await super().call(ctx, params)
+
+
+def make_server(desk: Desk, seam: Seam, settings: Settings) -> Server[Any]:
+    """The whole catalogue and the suite's slow tools; over them, its fixtures."""
+    handles = TaskHandles(desk, seam)
+    handles.questions = TestQuestions(desk)
+    tools = Calls(desk, seam, (*offer(settings).tools(), *TOOLS))
+    server = assembled(desk, seam, tools, ResourceReads(desk, seam, RESOURCES), handles)
+    install(server)
+    return server
+
+
+@contextlib.asynccontextmanager
+async def working(desk: Desk) -> AsyncGenerator[None]:
+    """Something does the slow tools' tasks."""
+    worker = asyncio.create_task(SystemWorker(desk, KINDS).run())
+    try:
+        yield
+    finally:
+        worker.cancel()
+        await asyncio.gather(worker, return_exceptions=True)
 
 
 async def main(port: int) -> None:
+    metrics = PrometheusMetrics()
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(database=f"sqlite:///{folder}/desk.db", transport="http", port=port)
-        async with open_app(settings, extra_tools=TOOLS, questions=TestQuestions) as app:
-            install(app.server)
-            worker = asyncio.create_task(SystemWorker(app.desk, HANDLERS, concurrency=16).run())
-            options = HttpOptions("127.0.0.1", port)
-            asgi = make_http_app(app.server, app.desk, options, "http", app.metrics.text)
+        async with open_desk(settings, metrics) as desk, working(desk):
+            server = make_server(desk, seam_of(settings, metrics), settings)
+            asgi = make_http_app(server, desk, HttpOptions("127.0.0.1", port), "http", metrics.text)
             await uvicorn.Server(uvicorn.Config(asgi, port=port, log_level="warning")).serve()
-            worker.cancel()
 
 
 if __name__ == "__main__":

@@ -2,22 +2,27 @@
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from mcp_server.domain.errors import NotFound
-from mcp_server.domain.state import WriteSpec
-from mcp_server.domain.task_spec import RetrySpec, TaskSpec
-from mcp_server.domain.users import Permission
+from mcp_server.domain.desk import Desk
+from mcp_server.domain.state.commands import GetDocument, SetDocument
+from mcp_server.domain.tasks.commands import WaitForTask
+from mcp_server.domain.tasks.spec import RetrySpec, TaskSpec
+from mcp_server.domain.tasks.views import TaskView
+from mcp_server.kernel.area import SystemKind
+from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.call import Call
+from mcp_server.kernel.errors import NotFound
+from mcp_server.kernel.handling import Handler, HandlerFailed, Job
+from mcp_server.kernel.values import Frozen
+from mcp_server.kernel.views import View
 from mcp_server.protocol.task_handles import ApprovalQuestions
-from mcp_server.runtime.handlers import Handler, HandlerFailed
-from mcp_server.services.context import Call
-from mcp_server.services.desk import Desk
-from mcp_server.services.views import TaskView
 from tests.conformance.fixtures import form
-from tools.spec import ADD, Arguments, Result, Tool
+from tools.spec import ADD, Tool
 
 
-class Anything(Arguments):
+class Anything(Frozen):
     """Whatever a scenario sends."""
 
     name: str = ""
@@ -26,7 +31,7 @@ class Anything(Arguments):
     filename: str = ""
 
 
-class Said(Result):
+class Said(View):
     """Some text."""
 
     text: str
@@ -39,15 +44,15 @@ def slow(kind: str, **more: Any) -> Any:
         spec = TaskSpec(title=kind, kind=f"system.{kind}", input=args.model_dump(), retry=RetrySpec(max_attempts=1))
         return await desk.system.create(spec.model_copy(update=more))
 
-    async def run(desk: Desk, call: Call, args: Anything) -> Said:
+    async def wait(desk: Desk, call: Call, args: Anything) -> Said:
         task = await ticket(desk, call, args)
-        done, _ = await desk.tasks.wait(call, task.id, "terminal", 30)
-        return Said(text=str(done.result))
+        waited = await desk.tasks.wait(call, WaitForTask(task_id=task.id, wait_seconds=30))
+        return Said(text=str(waited.task.result))
 
-    return {"ticket": ticket, "run": run}
+    return {"ticket": ticket, "does": lambda desk: partial(wait, desk)}
 
 
-def tool(name: str, *, needs_ticket: bool = False, **functions: Any) -> Tool[Any, Any]:
+def tool(name: str, **functions: Any) -> Tool[Any, Any]:
     return Tool(
         name=name,
         title=name,
@@ -58,14 +63,13 @@ def tool(name: str, *, needs_ticket: bool = False, **functions: Any) -> Tool[Any
         arguments=Anything,
         result=Said,
         say=lambda result: result.text,
-        needs_ticket=needs_ticket,
         **functions,
     )
 
 
 TOOLS = (
     tool("slow_compute", **slow("slow_compute")),
-    tool("failing_job", needs_ticket=True, **slow("failing_job")),
+    tool("failing_job", **slow("failing_job")),
     tool("protocol_error_job", **slow("protocol_error_job")),
     tool("confirm_delete", **slow("confirm_delete", requires_approval=True)),
     tool("multi_input", **slow("multi_input", requires_approval=True)),
@@ -88,40 +92,44 @@ class TestQuestions(ApprovalQuestions):
             accepted = {name: {"action": "accept", "content": {"approve": True}} for name in responses}
             return await super().answer(call, task, accepted)
         answered = await self._answered(call, task) | set(responses)
-        await self._desk.state.set(call, "answers", task.id, sorted(answered), WriteSpec())
+        await self._desk.state.set(call, SetDocument(namespace="answers", key=task.id, value=sorted(answered)))
         if {"first", "second"} <= answered:
             await self._desk.approvals.decide(call, task.id, granted=True, via="client")
         return None
 
     async def _answered(self, call: Call, task: TaskView) -> set[str]:
         try:
-            return set((await self._desk.state.get(call, "answers", task.id)).value)
+            return set((await self._desk.state.get(call, GetDocument(namespace="answers", key=task.id))).value)
         except NotFound:
             return set()
 
 
-async def compute(task: TaskView, report: Any) -> str:
-    await asyncio.sleep(task.input["seconds"])
-    return f"computed {task.input['label']}"
+async def compute(job: Job) -> str:
+    await asyncio.sleep(job.input["seconds"])
+    return f"computed {job.input['label']}"
 
 
-async def fail(task: TaskView, report: Any) -> None:
+async def fail(job: Job) -> None:
     await asyncio.sleep(0.5)
     raise HandlerFailed("it failed, as it should", retryable=False)
 
 
-async def crash(task: TaskView, report: Any) -> None:
+async def crash(job: Job) -> None:
     raise RuntimeError("a protocol error, as it should")
 
 
-async def confirm(task: TaskView, report: Any) -> str:
-    return f"confirmed {task.title}"
+async def confirm(job: Job) -> str:
+    return f"confirmed {job.task_id}"
 
 
-HANDLERS: dict[str, Handler] = {
-    "system.slow_compute": compute,
-    "system.failing_job": fail,
-    "system.protocol_error_job": crash,
-    "system.confirm_delete": confirm,
-    "system.multi_input": confirm,
-}
+def kind(name: str, handler: Handler) -> SystemKind:
+    return SystemKind(f"system.{name}", lambda services: handler, at_once=4, seconds_max=600)
+
+
+KINDS = (
+    kind("slow_compute", compute),
+    kind("failing_job", fail),
+    kind("protocol_error_job", crash),
+    kind("confirm_delete", confirm),
+    kind("multi_input", confirm),
+)

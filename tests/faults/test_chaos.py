@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mcp_server.domain.areas import AREAS
 from mcp_server.persistence.database import Database
 from tests.processes import RawClient, start
 
@@ -105,7 +106,7 @@ async def test_killed_workers_and_servers_lose_double_and_leak_nothing(
         ids += [task["id"] for task in (await creator.call("tasks_create", tasks=batch))["tasks"]]
         await asyncio.sleep(seconds / (TASKS / 50) * 0.8)
     await killing
-    database = await Database.open(url)
+    database = await Database.open(url, AREAS)
     try:
         async with asyncio.timeout(90):
             while await finished(database) < TASKS:

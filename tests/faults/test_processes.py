@@ -6,7 +6,6 @@ import signal
 
 import pytest
 
-from mcp_server.domain.state import WriteSpec
 from tests.processes import INITIALIZE, server, start
 from tests.world import open_world
 
@@ -55,9 +54,9 @@ async def test_every_acknowledged_write_survives_kill_dash_nine(url: str):
     assert await client.process.wait() == -signal.SIGKILL
     async with open_world(url) as world:
         for number in acknowledged:
-            document = await world.desk.state.get(world.call, "n", f"k{number}")
+            document = await world.read("n", f"k{number}")
             assert document.value == number
-        await world.desk.state.set(world.call, "n", "after", 1, WriteSpec())
+        await world.write("n", "after", 1)
     client.process._transport.close()
 
 
@@ -73,7 +72,7 @@ async def test_a_signal_ends_a_stdio_server_within_two_seconds_and_nothing_is_lo
     assert await asyncio.wait_for(client.process.wait(), 2) == 0
     client.process._transport.close()
     async with open_world(sqlite_url) as world:
-        assert (await world.desk.state.get(world.call, "n", "k")).value == 1
+        assert (await world.read("n", "k")).value == 1
 
 
 async def test_the_end_of_stdin_ends_the_server_and_answers_under_way_are_still_sent(sqlite_url: str):

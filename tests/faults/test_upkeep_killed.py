@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from mcp_server.domain.task_spec import TaskSpec
-from mcp_server.persistence.backup import back_up, inspect
+from mcp_server.domain.areas import AREAS
+from mcp_server.domain.tasks.commands import CreateTasks
+from mcp_server.domain.tasks.spec import TaskSpec
+from mcp_server.kernel.call import SYSTEM_CALL
 from mcp_server.persistence.database import Database
 from mcp_server.persistence.migrate import migrations
-from mcp_server.persistence.sqlite import SqliteFile
-from mcp_server.services.context import SYSTEM_CALL
+from mcp_server.persistence.sqlite.file import SqliteFile
+from mcp_server.upkeep.backup import back_up, inspect
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 ROUNDS = 8
@@ -50,11 +52,12 @@ async def filled(path: Path, tasks: int) -> int:
     """A database with many tasks; how many rows it has."""
     from mcp_server.app import desk_on
 
-    database = await Database.open(f"sqlite:///{path}")
+    database = await Database.open(f"sqlite:///{path}", AREAS)
     try:
         desk = desk_on(database)
+        command = CreateTasks(tasks=(TaskSpec(title="t", description="d" * 400),) * 100)
         for _ in range(tasks // 100):
-            await desk.tasks.create(SYSTEM_CALL, [TaskSpec(title="t", description="d" * 400)] * 100)
+            await desk.tasks.create(SYSTEM_CALL, command)
     finally:
         await database.close()
     return tasks
@@ -162,15 +165,18 @@ def of_the_first_schema(path: Path, tasks: int) -> int:
 WRITER = """
 import asyncio, sys
 from mcp_server.app import desk_on
-from mcp_server.domain.task_spec import TaskSpec
+from mcp_server.domain.areas import AREAS
+from mcp_server.domain.tasks.commands import CreateTasks
+from mcp_server.domain.tasks.spec import TaskSpec
+from mcp_server.kernel.call import SYSTEM_CALL
 from mcp_server.persistence.database import Database
-from mcp_server.services.context import SYSTEM_CALL
 
 async def main():
-    desk = desk_on(await Database.open(sys.argv[1]))
+    desk = desk_on(await Database.open(sys.argv[1], AREAS))
+    command = CreateTasks(tasks=(TaskSpec(title="t"),) * 5)
     print("ready", flush=True)
     while True:
-        await asyncio.gather(*(desk.tasks.create(SYSTEM_CALL, [TaskSpec(title="t")] * 5) for _ in range(8)))
+        await asyncio.gather(*(desk.tasks.create(SYSTEM_CALL, command) for _ in range(8)))
 
 asyncio.run(main())
 """

@@ -15,10 +15,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from mcp_server.domain.emails import Attachment
-from mcp_server.domain.errors import PermissionDenied, ValidationFailed
-from mcp_server.domain.mail_transport import Report
+from mcp_server.domain.email.model import Attachment
+from mcp_server.domain.email.transport import Report
 from mcp_server.integrations.sendgrid import EventWebhook, SendGridMailer, Told
+from mcp_server.kernel.errors import PermissionDenied, ValidationFailed
 from tests.integrations.test_smtp import mail, statuses
 from tests.web import served
 

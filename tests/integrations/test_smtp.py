@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from mcp_server.domain.emails import Attachment
-from mcp_server.domain.mail_transport import Mail, Report
+from mcp_server.domain.email.model import Attachment
+from mcp_server.domain.email.transport import Mail, Report
 from mcp_server.integrations.smtp import SmtpMailer, SmtpOptions
 from tests.integrations.smtp_servers import authenticator, breaking_server, certificate, smtp_server
 

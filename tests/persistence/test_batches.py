@@ -1,17 +1,21 @@
 """Functions that share a transaction share what they read, and never at the price of being wrong."""
 
 import asyncio
+import copy
 import threading
-from collections.abc import Awaitable
+from collections.abc import AsyncGenerator, Awaitable
 from typing import Any
 
 import pytest
 
-from mcp_server.domain.errors import LeaseLost
-from mcp_server.domain.task_commands import Claim
-from mcp_server.persistence import claiming
-from mcp_server.services.tasks import TaskFilter
-from tests.world import World
+from mcp_server.app import desk_on
+from mcp_server.domain.areas import AREAS
+from mcp_server.domain.tasks import claiming
+from mcp_server.domain.tasks.commands import ClaimTasks, ControlTasks, FindTasks, FinishTask
+from mcp_server.domain.tasks.results import ClaimedTask, FinishedTask
+from mcp_server.kernel.errors import LeaseLost
+from mcp_server.persistence.database import Database
+from tests.world import Clock, Ids, World, caller
 
 pytestmark = pytest.mark.anyio
 
@@ -36,7 +40,25 @@ def _hold_claims(tx: Any, go: threading.Event) -> None:
     _hold(tx, go)
 
 
-claiming.LANES[_hold_claims] = claiming.LANES[claiming.claim]
+HELD = copy.copy(AREAS)
+HELD.lanes = AREAS.lanes | {_hold_claims: AREAS.lanes[claiming.claim]}
+
+
+@pytest.fixture
+async def world(url: str) -> AsyncGenerator[World]:
+    """A desk on each engine in turn, both of whose writers can be held up."""
+    database = await Database.open(url, HELD)
+    try:
+        clock = Clock()
+        yield World(database, desk_on(database, clock=clock, ids=Ids(), chance=lambda: 0.5), clock, caller(), url)
+    finally:
+        await database.close()
+
+
+def finish(world: World, claimed: ClaimedTask, result: Any = None) -> Awaitable[FinishedTask]:
+    token = claimed.lease_token
+    command = FinishTask(task_id=claimed.task.id, lease_token=token, outcome="completed", result=result)
+    return world.desk.tasks.finish(world.call, command)
 
 
 async def test_claims_of_one_batch_take_different_tasks_and_the_best_first(world: World):
@@ -70,7 +92,7 @@ async def test_claims_of_one_batch_honour_a_concurrency_key(world: World):
 async def test_a_task_cancelled_between_two_claims_of_one_batch_is_not_handed_out(world: World):
     agent = await world.agent(capacity=100)
     first, second, third = await world.tasks({}, {}, {})
-    cancel = world.desk.tasks.control(world.call, [second.id], "cancel")
+    cancel = world.desk.tasks.control(world.call, ControlTasks(task_ids=(second.id,), action="cancel"))
     claims = await in_one_batch(world, world.claim(agent), world.claim(agent), cancel, world.claim(agent))
     handed_out = {claimed.task.id for outcome in claims if isinstance(outcome, list) for claimed in outcome}
     assert {first.id, third.id} <= handed_out or await world.status(second) in ("running", "cancelled")
@@ -85,9 +107,8 @@ async def test_finishes_of_one_batch_release_what_waited_for_each(world: World):
     children = [await world.task(depends_on=[parent.id]) for parent in parents]
     both = await world.task(depends_on=[parents[0].id, parents[1].id])
     claims = await world.claim(agent, max_tasks=12)
-    finish = world.desk.tasks.finish
-    outcomes = await in_one_batch(world, *(finish(world.call, c.task.id, c.lease_token, result=1) for c in claims))
-    released = [id_ for _, ids, _ in outcomes for id_ in ids]
+    outcomes = await in_one_batch(world, *(finish(world, claimed, result=1) for claimed in claims))
+    released = [id_ for outcome in outcomes for id_ in outcome.released]
     assert sorted(released) == sorted([*(child.id for child in children), both.id])
 
 
@@ -95,11 +116,8 @@ async def test_a_repeated_finish_in_one_batch_is_accepted_once(world: World):
     agent = await world.agent()
     await world.task()
     claimed = await world.claim_one(agent)
-    finish = world.desk.tasks.finish
-    outcomes = await in_one_batch(
-        world, *(finish(world.call, claimed.task.id, claimed.lease_token, result=1) for _ in range(3))
-    )
-    assert [repeated for _, _, repeated in outcomes] == [False, True, True]
+    outcomes = await in_one_batch(world, *(finish(world, claimed, result=1) for _ in range(3)))
+    assert [outcome.repeated for outcome in outcomes] == [False, True, True]
     assert (await world.events(aggregate_id=claimed.task.id)).count("task.completed") == 1
 
 
@@ -108,19 +126,19 @@ async def test_a_dependency_created_in_the_batch_that_ends_its_parent_is_release
     parents = [await world.task() for _ in range(4)]
     claims = await world.claim(agent, max_tasks=4)
     creates = [world.task(depends_on=[parent.id]) for parent in parents]
-    finishes = [world.desk.tasks.finish(world.call, c.task.id, c.lease_token) for c in claims]
+    finishes = [finish(world, claimed) for claimed in claims]
     await in_one_batch(world, *(call for pair in zip(creates, finishes, strict=True) for call in pair))
-    tasks, _, _ = await world.desk.tasks.find(world.call, TaskFilter(), limit=10, cursor=None)
+    tasks = (await world.desk.tasks.find(world.call, FindTasks(limit=10))).items
     assert sorted(task.status for task in tasks) == ["completed"] * 4 + ["queued"] * 4
 
 
 async def test_a_lease_that_was_rolled_back_is_not_remembered(world: World):
     agent = await world.agent()
     task = await world.task()
-    context = world.desk.tasks._context
+    context = world.desk.context
 
     def claim_and_fail(tx: Any) -> None:
-        command = Claim(agent.id, None, 1, None, 60.0, 0.5, context.new_id)
+        command = ClaimTasks(agent_id=agent.id, lease_seconds=60)
         (row,) = claiming.claim(tx, context.origin(world.call), command)
         assert row["attempt"] == 1
         raise RuntimeError("after writing")
@@ -128,9 +146,9 @@ async def test_a_lease_that_was_rolled_back_is_not_remembered(world: World):
     with pytest.raises(RuntimeError, match="after writing"):
         await world.database.write(claim_and_fail)
     with pytest.raises(LeaseLost):
-        await world.desk.tasks.finish(world.call, task.id, 1)
+        await world.desk.tasks.finish(world.call, FinishTask(task_id=task.id, lease_token=1, outcome="completed"))
     other = await world.agent("other")
     claimed = await world.claim_one(other)
-    done, _, _ = await world.desk.tasks.finish(world.call, task.id, claimed.lease_token, result="mine")
-    assert done.status == "completed" and claimed.lease_token == 1
+    done = await finish(world, claimed, result="mine")
+    assert done.task.id == task.id and done.task.status == "completed" and claimed.lease_token == 1
     assert (await world.events(aggregate_id=task.id)) == ["task.completed", "task.claimed", "task.created"][::-1]

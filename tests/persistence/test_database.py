@@ -2,20 +2,43 @@
 
 import asyncio
 import threading
+from collections.abc import AsyncGenerator
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from mcp_server.domain.errors import Busy, Conflict, OpsError, Unavailable, ValidationFailed
-from mcp_server.domain.events import Event, Origin
-from mcp_server.domain.values import RawJson
+from mcp_server.domain.areas import AREAS
+from mcp_server.kernel.area import Aggregate, Area, Areas
+from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.errors import Busy, Conflict, OpsError, Unavailable, ValidationFailed
+from mcp_server.kernel.events import Event, Origin
+from mcp_server.kernel.json_text import RawJson
 from mcp_server.persistence import writer
 from mcp_server.persistence.database import Database, make_backend
 from mcp_server.persistence.transaction import Transaction, event_json
-from tests.world import World
 
 pytestmark = pytest.mark.anyio
+
+
+class Notes(Area):
+    """An area of these tests: it has one event and nothing else."""
+
+    def sql(self) -> str:
+        return ""
+
+
+WITH_NOTES = Areas(*AREAS.all, Notes("notes", aggregates=(Aggregate("note", ("made",), Permission.EVENTS_READ),)))
+
+
+@pytest.fixture
+async def database(url: str) -> AsyncGenerator[Database]:
+    """A store on each engine in turn."""
+    opened = await Database.open(url, WITH_NOTES)
+    try:
+        yield opened
+    finally:
+        await opened.close()
 
 
 def note(tx: Transaction, name: str) -> str:
@@ -28,12 +51,12 @@ async def noted(database: Database) -> list[str]:
     return [row["aggregate_id"] for row in rows]
 
 
-async def test_a_write_returns_what_its_function_returned_after_the_commit(world: World):
-    assert await world.database.write(note, "a") == "a"
-    assert await noted(world.database) == ["a"]
+async def test_a_write_returns_what_its_function_returned_after_the_commit(database: Database):
+    assert await database.write(note, "a") == "a"
+    assert await noted(database) == ["a"]
 
 
-async def test_a_function_that_raises_leaves_nothing_and_its_neighbours_are_kept(world: World):
+async def test_a_function_that_raises_leaves_nothing_and_its_neighbours_are_kept(database: Database):
     def refuse_early(tx: Transaction) -> None:
         raise Conflict("early")
 
@@ -46,24 +69,24 @@ async def test_a_function_that_raises_leaves_nothing_and_its_neighbours_are_kept
         raise ZeroDivisionError
 
     jobs = [refuse_early, refuse_late, bug] * 5
-    calls = [world.database.write(note, f"n{n}") for n in range(15)]
-    outcomes = await asyncio.gather(*calls, *(world.database.write(job) for job in jobs), return_exceptions=True)
+    calls = [database.write(note, f"n{n}") for n in range(15)]
+    outcomes = await asyncio.gather(*calls, *(database.write(job) for job in jobs), return_exceptions=True)
     assert outcomes[:15] == [f"n{n}" for n in range(15)]
     assert [type(outcome) for outcome in outcomes[15:]] == [Conflict, Conflict, ZeroDivisionError] * 5
-    assert sorted(await noted(world.database)) == sorted(f"n{n}" for n in range(15))
+    assert sorted(await noted(database)) == sorted(f"n{n}" for n in range(15))
 
 
-async def test_a_wrong_statement_is_a_bug_and_not_a_broken_database(world: World):
+async def test_a_wrong_statement_is_a_bug_and_not_a_broken_database(database: Database):
     with pytest.raises(Exception) as raised:
-        await world.database.write(lambda tx: tx.run("task_by_id"))
+        await database.write(lambda tx: tx.run("task_by_id"))
     assert not isinstance(raised.value, OpsError)
     with pytest.raises(Exception) as raised:
-        await world.database.fetch_all("task_by_id")
+        await database.fetch_all("task_by_id")
     assert not isinstance(raised.value, OpsError)
-    await world.database.write(note, "still works")
+    await database.write(note, "still works")
 
 
-async def test_a_cancelled_caller_tears_no_transaction_and_the_store_goes_on(world: World):
+async def test_a_cancelled_caller_tears_no_transaction_and_the_store_goes_on(database: Database):
     started, go = threading.Event(), threading.Event()
 
     def slow(tx: Transaction) -> str:
@@ -71,24 +94,24 @@ async def test_a_cancelled_caller_tears_no_transaction_and_the_store_goes_on(wor
         go.wait(10)
         return note(tx, "slow")
 
-    running = asyncio.create_task(world.database.write(slow))
+    running = asyncio.create_task(database.write(slow))
     while not started.is_set():
         await asyncio.sleep(0.001)
-    waiting = [asyncio.create_task(world.database.write(note, f"w{n}")) for n in range(50)]
+    waiting = [asyncio.create_task(database.write(note, f"w{n}")) for n in range(50)]
     await asyncio.sleep(0)
     for task in (running, *waiting):
         task.cancel()
     await asyncio.gather(running, *waiting, return_exceptions=True)
     go.set()
-    await world.database.write(note, "after")
+    await database.write(note, "after")
     with anyio.fail_after(10):  # PostgreSQL has several writers: "after" may overtake
-        while "slow" not in (names := await noted(world.database)):
+        while "slow" not in (names := await noted(database)):
             await anyio.lowlevel.checkpoint()
     assert names.count("slow") == 1 and "after" in names
 
 
 async def test_a_cancelled_call_that_has_not_begun_is_skipped(sqlite_url: str):
-    database = await Database.open(sqlite_url)
+    database = await Database.open(sqlite_url, WITH_NOTES)
     try:
         go = threading.Event()
         first = asyncio.create_task(database.write(lambda tx: go.wait(10)))
@@ -106,14 +129,14 @@ async def test_a_cancelled_call_that_has_not_begun_is_skipped(sqlite_url: str):
 
 
 async def test_closing_writes_what_is_queued_and_refuses_what_comes_later(url: str):
-    database = await Database.open(url)
+    database = await Database.open(url, WITH_NOTES)
     writes = [asyncio.create_task(database.write(note, f"n{n}")) for n in range(100)]
     await asyncio.sleep(0)
     await database.close()
     assert await asyncio.gather(*writes) == [f"n{n}" for n in range(100)]
     with pytest.raises(Unavailable, match="shutting down"):
         await database.write(note, "late")
-    again = await Database.open(url)
+    again = await Database.open(url, WITH_NOTES)
     assert len(await noted(again)) == 100
     await again.close()
 
@@ -121,7 +144,7 @@ async def test_closing_writes_what_is_queued_and_refuses_what_comes_later(url: s
 async def test_a_caller_whose_turn_does_not_come_is_told_that_the_store_is_busy(sqlite_url: str, monkeypatch):
     monkeypatch.setattr("mcp_server.persistence.database.WAIT_SECONDS_MAX", 0.05)
     monkeypatch.setattr("mcp_server.persistence.database.WATCH_EVERY_SECONDS", 0.02)
-    database = await Database.open(sqlite_url)
+    database = await Database.open(sqlite_url, WITH_NOTES)
     go = threading.Event()
     try:
         running = asyncio.create_task(database.write(lambda tx: go.wait(10) and note(tx, "ran")))
@@ -137,7 +160,7 @@ async def test_a_caller_whose_turn_does_not_come_is_told_that_the_store_is_busy(
 
 
 async def test_many_writes_share_a_commit(sqlite_url: str):
-    database = await Database.open(sqlite_url)
+    database = await Database.open(sqlite_url, WITH_NOTES)
     batches: list[int] = []
     database.on_commit = batches.append
     reads: list[float] = []
@@ -151,7 +174,7 @@ async def test_many_writes_share_a_commit(sqlite_url: str):
 
 
 async def test_a_metric_that_fails_does_not_stop_the_writer(sqlite_url: str):
-    database = await Database.open(sqlite_url)
+    database = await Database.open(sqlite_url, WITH_NOTES)
     database.on_commit = lambda events: 1 / 0
     try:
         for name in ("a", "b"):
@@ -162,7 +185,7 @@ async def test_a_metric_that_fails_does_not_stop_the_writer(sqlite_url: str):
 
 
 async def test_a_loop_that_has_gone_does_not_stop_the_writer(sqlite_url: str):
-    database = await Database.open(sqlite_url)
+    database = await Database.open(sqlite_url, WITH_NOTES)
     try:
         loop = asyncio.new_event_loop()
         job = writer.Job(note, ("orphan",), loop, loop.create_future(), 0.0)
@@ -174,11 +197,11 @@ async def test_a_loop_that_has_gone_does_not_stop_the_writer(sqlite_url: str):
         await database.close()
 
 
-async def test_listeners_hear_of_changes_by_kind_and_a_lazy_one_costs_nobody_else(world: World):
-    feed = world.database.feed
+async def test_listeners_hear_of_changes_by_kind_and_a_lazy_one_costs_nobody_else(database: Database):
+    feed = database.feed
     async with feed.listen("note") as listener, feed.listen("other") as other, feed.listen() as lazy:
         for number in range(30):
-            await asyncio.gather(*(world.database.write(note, f"{number}.{n}") for n in range(50)))
+            await asyncio.gather(*(database.write(note, f"{number}.{n}") for n in range(50)))
         heard: list[str] = []
         while len(heard) < 1000 and (events := await listener.wait(5)):
             heard += [event["aggregate_id"] for event in events]
@@ -186,7 +209,7 @@ async def test_listeners_hear_of_changes_by_kind_and_a_lazy_one_costs_nobody_els
         assert len(heard) >= 1000
         assert len(await lazy.wait(5)) <= 1000
     async with feed.listen("note") as listener:
-        await world.database.write(note, "again")
+        await database.write(note, "again")
         heard = []
         while "again" not in heard:
             events = await listener.wait(5)
@@ -196,7 +219,7 @@ async def test_listeners_hear_of_changes_by_kind_and_a_lazy_one_costs_nobody_els
 
 async def test_a_listener_hears_what_another_process_commits(url: str):
     """Two stores on one database stand for two processes: they share nothing but the database."""
-    mine, theirs = await Database.open(url), await Database.open(url)
+    mine, theirs = await Database.open(url, WITH_NOTES), await Database.open(url, WITH_NOTES)
     try:
         async with mine.feed.listen("note") as listener:
             for number in range(5):
@@ -216,4 +239,4 @@ def test_event_data_holds_checked_json_as_it_is():
 @pytest.mark.parametrize("bad", ["", "desk.db", "mysql://x", "sqlite://desk.db"])
 def test_a_database_url_that_nobody_knows_is_refused_with_examples(bad: str):
     with pytest.raises(ValidationFailed, match="sqlite:///relative.db"):
-        make_backend(bad)
+        make_backend(bad, AREAS)

@@ -8,17 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_server.domain.errors import Unavailable
-from mcp_server.domain.task_commands import Claim, Finish
-from mcp_server.persistence import claiming, tasks
+from mcp_server.domain.areas import AREAS
+from mcp_server.domain.tasks import claiming
+from mcp_server.domain.tasks import transactions as tasks
+from mcp_server.domain.tasks.commands import ClaimTasks, FinishTask
+from mcp_server.kernel.errors import Unavailable
+from mcp_server.kernel.positions import Position
 from mcp_server.persistence.database import Database
-from mcp_server.persistence.event_log import Position
-from mcp_server.persistence.inspection import inspect_database
-from mcp_server.persistence.postgres import PostgresServer
-from mcp_server.persistence.postgres_backend import PostgresBackend
-from mcp_server.persistence.postgres_transaction import PostgresTransaction, _arrays
-from mcp_server.persistence.transaction import READ_AHEAD
-from tests.persistence.test_database import note, noted
+from mcp_server.persistence.postgres.backend import PostgresBackend
+from mcp_server.persistence.postgres.server import PostgresServer
+from mcp_server.persistence.postgres.transaction import PostgresTransaction, _arrays
+from mcp_server.upkeep.inspection import inspect_database
+from tests.persistence.test_database import WITH_NOTES, note, noted
 from tests.world import open_world
 
 pytestmark = pytest.mark.anyio
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.anyio
 async def test_a_server_that_does_not_answer_is_told_without_the_password():
     url = "postgresql://me:secret@127.0.0.1:1/desk"
     with pytest.raises(Unavailable, match="postgresql://127.0.0.1:1/desk failed") as refused:
-        await Database.open(url)
+        await Database.open(url, WITH_NOTES)
     assert "secret" not in str(refused.value) + str(refused.value.details)
     (finding,) = inspect_database(url)
     assert not finding.ok and "secret" not in finding.detail
@@ -40,7 +41,7 @@ async def test_a_living_server_is_described(postgres_url: str):
 
 
 async def test_lost_connections_are_opened_again(postgres_url: str):
-    database = await Database.open(postgres_url)
+    database = await Database.open(postgres_url, WITH_NOTES)
     try:
         await database.write(note, "before")
         with psycopg.connect(postgres_url, autocommit=True) as connection:
@@ -56,7 +57,7 @@ async def test_lost_connections_are_opened_again(postgres_url: str):
 
 
 async def test_a_deadlock_is_resolved_by_running_the_loser_again(postgres_url: str):
-    database = await Database.open(postgres_url)
+    database = await Database.open(postgres_url, WITH_NOTES)
     try:
         with psycopg.connect(postgres_url, autocommit=True) as connection:
             connection.execute("CREATE TABLE pair (id int PRIMARY KEY, n int)")
@@ -76,7 +77,7 @@ async def test_a_deadlock_is_resolved_by_running_the_loser_again(postgres_url: s
 
 async def test_a_reader_misses_no_event_although_commits_arrive_out_of_order(postgres_url: str):
     """A transaction that took its number first and commits last must not be skipped."""
-    database = await Database.open(postgres_url)
+    database = await Database.open(postgres_url, WITH_NOTES)
     try:
         with psycopg.connect(postgres_url) as slow:
             slow.execute("SELECT pg_current_xact_id()")
@@ -95,7 +96,7 @@ async def test_a_reader_misses_no_event_although_commits_arrive_out_of_order(pos
 
 
 async def test_a_read_only_connection_refuses_to_write(postgres_url: str):
-    database = await Database.open(postgres_url)
+    database = await Database.open(postgres_url, WITH_NOTES)
     try:
         with pytest.raises(Unavailable, match="read-only"):
             await _delete(database)
@@ -117,7 +118,7 @@ def test_the_driver_that_is_missing_is_named(monkeypatch):
 
 
 async def test_a_cancellation_that_the_pool_swallows_still_ends_the_read(postgres_url: str):
-    database = await Database.open(postgres_url)
+    database = await Database.open(postgres_url, WITH_NOTES)
     backend = database.backend
     assert isinstance(backend, PostgresBackend)
     pool = backend._pool
@@ -151,12 +152,12 @@ async def test_changing_some_tasks_reads_those_and_no_others(postgres_url: str):
         agent = await world.agent(capacity=100)
         for _ in range(20):
             await world.tasks(*[{}] * 100)
-        context = world.desk.tasks._context
+        context = world.desk.context
 
         def work(tx: PostgresTransaction, table: str) -> int:
-            command = Claim(agent.id, None, 50, None, 60.0, 0.5, context.new_id)
+            command = ClaimTasks(agent_id=agent.id, max_tasks=50, lease_seconds=60)
             for row in claiming.claim(tx, context.origin(world.call), command):
-                finish = Finish(row["id"], row["attempt"], None, None, None, None, 0.5)
+                finish = FinishTask(task_id=row["id"], lease_token=row["attempt"], outcome="completed")
                 tasks.finish(tx, context.origin(world.call), finish)
             tx.flush()
             query = "SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = %s"
@@ -171,19 +172,20 @@ async def test_claims_that_wait_together_read_the_queue_once(postgres_url: str, 
     looks: list[int] = []
     fetch = claiming._Line._fetch
 
-    def counted(line, tx, command, limit: int) -> None:
+    def counted(line, tx, limit: int) -> None:
         looks.append(limit)
-        fetch(line, tx, command, limit)
+        fetch(line, tx, limit)
 
     monkeypatch.setattr(claiming._Line, "_fetch", counted)
     async with open_world(postgres_url) as world:
         agent = await world.agent(capacity=65)
         await world.tasks(*[{}] * 100)
-        context = world.desk.tasks._context
-        calls = [(context.origin(world.call), Claim(agent.id, None, 10, None, 60.0, 0.5, context.new_id))] * 7
+        context = world.desk.context
+        command = ClaimTasks(agent_id=agent.id, max_tasks=10, lease_seconds=60)
+        calls = [(context.origin(world.call), command)] * 7
 
         def claim_all(tx) -> list[int]:
-            READ_AHEAD[claiming.claim](tx, calls)
+            AREAS.read_ahead[claiming.claim](tx, calls)
             return [len(claiming.claim(tx, *call)) for call in calls]
 
         assert await world.database.write(claim_all) == [10] * 6 + [5]

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from mcp_server.domain.errors import Busy, Unavailable
-from mcp_server.persistence import sqlite
+from mcp_server.kernel.errors import Busy, Unavailable
 from mcp_server.persistence.database import Database
-from mcp_server.persistence.inspection import inspect_database
-from mcp_server.persistence.sqlite import SqliteFile, is_safe, load_library, require_safe_library
-from tests.persistence.test_database import note, noted
+from mcp_server.persistence.migrate import migrations
+from mcp_server.persistence.sqlite import file as sqlite
+from mcp_server.persistence.sqlite.file import SqliteFile
+from mcp_server.persistence.sqlite.library import is_safe, load_library, require_safe_library
+from mcp_server.upkeep.inspection import inspect_database
+from tests.persistence.test_database import WITH_NOTES, note, noted
 
 pytestmark = pytest.mark.anyio
 
@@ -26,7 +28,7 @@ def path_of(url: str) -> Path:
 
 
 async def store(url: str, *names: str) -> list[str]:
-    database = await Database.open(url)
+    database = await Database.open(url, WITH_NOTES)
     try:
         for name in names:
             await database.write(note, name)
@@ -41,7 +43,7 @@ def problems(url: str) -> list[str]:
 
 async def test_a_full_disk_is_told_at_the_call_and_what_was_stored_stays(sqlite_url: str):
     await store(sqlite_url, "before")
-    database = await Database.open(sqlite_url)
+    database = await Database.open(sqlite_url, WITH_NOTES)
     try:
 
         def fill(tx) -> None:
@@ -59,7 +61,7 @@ async def test_a_full_disk_is_told_at_the_call_and_what_was_stored_stays(sqlite_
 
 
 async def test_one_failing_call_in_a_batch_does_not_take_the_others_with_it(sqlite_url: str):
-    database = await Database.open(sqlite_url)
+    database = await Database.open(sqlite_url, WITH_NOTES)
     try:
 
         def disk_error(tx) -> None:
@@ -81,7 +83,7 @@ async def test_one_failing_call_in_a_batch_does_not_take_the_others_with_it(sqli
 
 async def test_a_file_locked_by_another_program_is_busy_and_works_again_later(sqlite_url: str, monkeypatch):
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_SECONDS", 0.05)
-    database = await Database.open(sqlite_url)
+    database = await Database.open(sqlite_url, WITH_NOTES)
     other = SqliteFile(path_of(sqlite_url)).connect()
     try:
         other.execute("BEGIN IMMEDIATE")
@@ -98,7 +100,7 @@ async def test_a_file_locked_by_another_program_is_busy_and_works_again_later(sq
 async def test_a_file_that_is_no_database_is_refused_at_start_and_left_as_it_is(sqlite_url: str):
     path_of(sqlite_url).write_text("my diary, which is precious\n" * 100)
     with pytest.raises(Unavailable, match="is not an SQLite database.*--database"):
-        await Database.open(sqlite_url)
+        await Database.open(sqlite_url, WITH_NOTES)
     assert path_of(sqlite_url).read_text().startswith("my diary")
     assert "database_integrity" in problems(sqlite_url)
 
@@ -118,7 +120,7 @@ async def test_a_damaged_file_is_told_with_the_remedy(sqlite_url: str):
 async def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(Unavailable, match="cannot be used"):
-        await Database.open(f"sqlite:///{tmp_path}/file/desk.db")
+        await Database.open(f"sqlite:///{tmp_path}/file/desk.db", WITH_NOTES)
 
 
 async def test_a_file_that_this_user_may_not_write_is_told(sqlite_url: str, tmp_path: Path):
@@ -133,14 +135,15 @@ async def test_a_file_that_this_user_may_not_write_is_told(sqlite_url: str, tmp_
     (tmp_path / "desk.db.lock").chmod(0o666)
     script = (
         "import os, asyncio, sys, concurrent.futures.thread\n"
+        "from mcp_server.domain.areas import AREAS\n"
         "from mcp_server.persistence.database import Database\n"
-        "from mcp_server.persistence.inspection import inspect_database\n"
-        "from mcp_server.persistence import sqlite_backend, inspection\n"
+        "from mcp_server.upkeep.inspection import inspect_database\n"
+        "from mcp_server.persistence.sqlite import backend\n"
         "from mcp_server.persistence.migrate import migrations\n"
-        "migrations('sqlite')  # the package may be unreadable for that user\n"
+        "migrations('sqlite'), AREAS.sql  # the package may be unreadable for that user\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "print([f.name for f in inspect_database(sys.argv[1]) if not f.ok])\n"
-        "try: asyncio.run(Database.open(sys.argv[1]))\n"
+        "try: asyncio.run(Database.open(sys.argv[1], AREAS))\n"
         "except Exception as e: print(type(e).__name__, e)\n"
     )
     done = subprocess.run([sys.executable, "-c", script, sqlite_url], capture_output=True, text=True, timeout=60)
@@ -156,7 +159,7 @@ async def test_a_database_from_a_newer_version_is_refused_and_not_touched(sqlite
     connection.execute("INSERT INTO migrations (number, name, checksum) VALUES (99, 'future', 'x')")
     connection.close()
     with pytest.raises(Unavailable, match=r"has schema 99, but this version knows only up to \d+.*Upgrade"):
-        await Database.open(sqlite_url)
+        await Database.open(sqlite_url, WITH_NOTES)
     assert problems(sqlite_url) == ["database_schema"]
 
 
@@ -166,7 +169,7 @@ async def test_a_migration_that_was_edited_is_refused(sqlite_url: str):
     connection.execute("UPDATE migrations SET checksum = 'x'")
     connection.close()
     with pytest.raises(Unavailable, match="another edition of migration 1"):
-        await Database.open(sqlite_url)
+        await Database.open(sqlite_url, WITH_NOTES)
 
 
 async def test_an_existing_file_is_copied_before_it_is_migrated(sqlite_url: str, monkeypatch):
@@ -192,7 +195,7 @@ async def test_a_migration_that_fails_changes_nothing(sqlite_url: str, monkeypat
     broken = migrate.Migration(99, "broken", "CREATE TABLE more (id TEXT) STRICT; CREATE NONSENSE;")
     monkeypatch.setattr(migrate, "migrations", lambda engine: [*real, broken])
     with pytest.raises(load_library().OperationalError):
-        await Database.open(sqlite_url)
+        await Database.open(sqlite_url, WITH_NOTES)
     monkeypatch.undo()
     assert await store(sqlite_url) == ["kept"]
 
@@ -209,7 +212,7 @@ async def test_an_open_that_fails_halfway_leaves_no_thread_behind(sqlite_url: st
 
     monkeypatch.setattr(SqliteFile, "connect", second_reader_fails)
     with pytest.raises(Exception, match="unable to open"):
-        await Database.open(sqlite_url)
+        await Database.open(sqlite_url, WITH_NOTES)
 
 
 @pytest.mark.parametrize(
@@ -222,11 +225,11 @@ def test_versions_of_sqlite_that_corrupt_shared_files_are_known(version, safe: b
 
 
 def test_an_unsafe_sqlite_is_refused_with_the_remedy_unless_allowed(monkeypatch):
-    monkeypatch.setattr(sqlite, "library_version", lambda: (3, 40, 1))
+    monkeypatch.setattr("mcp_server.persistence.sqlite.library.library_version", lambda: (3, 40, 1))
     with pytest.raises(Unavailable, match="pip install pysqlite3"):
         require_safe_library(allow_unsafe=False)
     require_safe_library(allow_unsafe=True)
-    monkeypatch.setattr("mcp_server.persistence.inspection.library_version", lambda: (3, 40, 1))
+    monkeypatch.setattr("mcp_server.upkeep.inspection.library_version", lambda: (3, 40, 1))
     assert "sqlite_library" in problems("sqlite:////nowhere/desk.db")
 
 
@@ -246,4 +249,5 @@ def test_a_file_without_our_tables_is_described_as_empty(sqlite_url: str):
     connection.execute("CREATE TABLE t (x)")
     connection.close()
     (schema,) = [f for f in inspect_database(sqlite_url) if f.name == "database_schema"]
-    assert schema.ok and "migrations [1, 2, 3, 4, 5] are applied" in schema.detail
+    numbers = [migration.number for migration in migrations("sqlite")]
+    assert schema.ok and f"migrations {numbers} are applied" in schema.detail

@@ -6,14 +6,15 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from mcp_server.domain.areas import AREAS
 from mcp_server.persistence import statements as module
 from mcp_server.persistence.migrate import migrations
-from mcp_server.persistence.sqlite import SqliteFile
+from mcp_server.persistence.sqlite.file import SqliteFile
 from mcp_server.persistence.statements import dialect, statements
 
 
 def test_both_engines_know_the_same_statements_with_the_same_parameters():
-    sqlite, postgres = statements("sqlite"), statements("postgres")
+    sqlite, postgres = statements("sqlite", AREAS.sql), statements("postgres", AREAS.sql)
     assert sqlite.keys() == postgres.keys()
     for name, text in sqlite.items():
         ours = set(re.findall(r"(?<![:\w']):([a-z_][a-z0-9_]*)", text))
@@ -50,14 +51,14 @@ def test_every_statement_is_accepted_by_both_engines(tmp_path: Path, postgres_ur
     for migration in migrations("sqlite"):
         for statement in migration.statements():
             connection.execute(statement)
-    for name, sql in statements("sqlite").items():
-        if not name.startswith("filter."):
+    for name, sql in statements("sqlite", AREAS.sql).items():
+        if not name.startswith(("filter.", "fragment.")):
             nothing = dict.fromkeys(re.findall(r"(?<![:\w]):([a-z_0-9]+)", sql))
             connection.execute("EXPLAIN " + sql.replace("{{filters}}", ""), nothing)
     connection.close()
     with psycopg.connect(postgres_url, autocommit=True) as server:
-        for name, sql in statements("postgres").items():
-            if not name.startswith("filter."):
+        for name, sql in statements("postgres", AREAS.sql).items():
+            if not name.startswith(("filter.", "fragment.")):
                 nothing = dict.fromkeys(re.findall(r"%\(([a-z_0-9]+)\)s", sql))
                 server.execute("EXPLAIN " + sql.replace("{{filters}}", ""), nothing)
 
@@ -71,7 +72,7 @@ def test_parameters_take_the_drivers_form_and_casts_stay():
 
 def test_a_name_that_is_defined_twice_is_a_mistake(monkeypatch):
     twice = [("x", None, "SELECT 1"), ("x", None, "SELECT 2")]
-    monkeypatch.setattr(module, "_sections", lambda text: twice)
+    monkeypatch.setattr(module, "sections", lambda text: twice)
     statements.cache_clear()
     with pytest.raises(ValueError, match="x is defined twice"):
         statements("sqlite")

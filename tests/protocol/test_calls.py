@@ -9,24 +9,42 @@ from typing import Any
 import jsonschema
 import pytest
 from mcp.client import Client
+from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitResult, ResourceTemplateReference
 
-from mcp_server.app import open_app
+from mcp_server.app import App, open_app, seam_of
 from mcp_server.config import Settings, load_settings
-from mcp_server.domain.errors import ValidationFailed
-from mcp_server.domain.users import Permission
+from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.values import Frozen
+from mcp_server.kernel.views import View
+from mcp_server.protocol.resource_reads import ResourceReads
+from mcp_server.protocol.server import assembled
+from mcp_server.protocol.task_handles import TaskHandles
+from mcp_server.protocol.tool_calls import ToolCalls
 from tools import TOOLS
-from tools.spec import READ, Arguments, Result, Tool
+from tools.spec import READ, Tool
 
 pytestmark = pytest.mark.anyio
 
 
-async def _bug(desk: Any, call: Any, args: Any) -> Result:
+async def _bug(call: Any, args: Any) -> View:
     raise ZeroDivisionError("secret detail")
 
 
-BUG = Tool("bug", "Bug", "Fails as a bug does.", "system", Permission.TASKS_READ, READ, Arguments, Result, _bug, str)
+BUG = Tool(
+    name="bug",
+    title="Bug",
+    description="Fails as a bug does.",
+    toolset="system",
+    permission=Permission.TASKS_READ,
+    hints=READ,
+    arguments=Frozen,
+    result=View,
+    say=str,
+    does=lambda desk: _bug,
+)
 
 
 @pytest.fixture(params=["auto", "legacy"])
@@ -41,10 +59,17 @@ def settings(tmp_path: Path, **flags: Any) -> Settings:
 @asynccontextmanager
 async def connected(tmp_path: Path, era: Any, **flags: Any) -> AsyncGenerator[Client]:
     async with (
-        open_app(settings(tmp_path, **flags), extra_tools=(BUG,)) as app,
+        open_app(settings(tmp_path, **flags)) as app,
         Client(app.server, mode=era, elicitation_callback=answering) as client,
     ):
         yield client
+
+
+def with_a_bug(app: App) -> Server[Any]:
+    """A server whose one tool has a bug."""
+    seam = seam_of(app.settings, app.metrics)
+    tools, reads = ToolCalls(app.desk, seam, (BUG,)), ResourceReads(app.desk, seam, ())
+    return assembled(app.desk, seam, tools, reads, TaskHandles(app.desk, seam))
 
 
 async def answering(context: Any, params: Any) -> ElicitResult:
@@ -182,7 +207,10 @@ async def test_bad_arguments_are_refused_with_the_place_and_the_reason(tmp_path:
 
 
 async def test_a_bug_shows_the_caller_only_its_correlation_id(tmp_path: Path, era: Any):
-    async with connected(tmp_path, era) as client:
+    async with (
+        open_app(settings(tmp_path)) as app,
+        Client(with_a_bug(app), mode=era) as client,
+    ):
         error = await refused(client, "bug")
         assert error["code"] == "unavailable" and error["details"]["correlation_id"] in error["message"]
         assert "secret" not in json.dumps(error) and "Zero" not in json.dumps(error)
@@ -292,7 +320,7 @@ async def test_completions_are_offered_for_resource_templates(tmp_path: Path, er
 
 
 async def test_a_waiting_call_sends_progress(tmp_path: Path, era: Any, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("mcp_server.services.waiting.PROGRESS_EVERY_SECONDS", 0.05)
+    monkeypatch.setattr("mcp_server.kernel.waiting.PROGRESS_EVERY_SECONDS", 0.05)
     heard: list[float] = []
 
     async def progress(done: float, total: float | None, message: str | None) -> None:
@@ -306,7 +334,7 @@ async def test_a_waiting_call_sends_progress(tmp_path: Path, era: Any, monkeypat
 async def test_the_offer_can_be_narrowed_and_nothing_widens_it_again(tmp_path: Path, era: Any):
     async with connected(tmp_path, era, toolsets="state", exclude_tools="state_restore") as client:
         names = {tool.name for tool in (await client.list_tools()).tools}
-        assert names == {t.name for t in TOOLS if t.toolset == "state"} - {"state_restore"} | {"bug"}
+        assert names == {t.name for t in TOOLS if t.toolset == "state"} - {"state_restore"}
         assert "ops://agents" not in [str(r.uri) for r in (await client.list_resources()).resources]
         with pytest.raises(MCPError):
             await client.call_tool("tasks_create", {"tasks": [{"title": "t"}]})

@@ -15,7 +15,7 @@ import pytest
 from mcp.client import Client
 from mcp.client.sse import sse_client
 
-from mcp_server.domain.errors import ValidationFailed
+from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.protocol.http import HttpOptions, is_loopback
 from mcp_server.protocol.identity import FileTokens
 from tests.processes import RawClient, start

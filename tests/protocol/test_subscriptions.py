@@ -14,10 +14,11 @@ from mcp_types import ResourceUpdatedNotification
 
 from mcp_server.app import App, open_app
 from mcp_server.config import load_settings
-from mcp_server.domain.agents import AgentSpec, InstanceSpec
-from mcp_server.domain.state import WriteSpec
-from mcp_server.domain.task_spec import TaskSpec
-from mcp_server.persistence.event_feed import BACKLOG_MAX
+from mcp_server.domain.agents.model import InstanceSpec, Register
+from mcp_server.domain.state.commands import SetDocument
+from mcp_server.domain.tasks.commands import CreateTasks
+from mcp_server.domain.tasks.spec import TaskSpec
+from mcp_server.persistence.feed import BACKLOG_MAX
 from mcp_server.protocol import subscriptions
 from tests.processes import server as server_process
 from tests.protocol.tasks_client import ask
@@ -79,7 +80,7 @@ def era(request: pytest.FixtureRequest) -> Any:
 
 
 async def write(app: App, key: str, value: Any) -> None:
-    await app.desk.state.set(caller(), "n", key, value, WriteSpec())
+    await app.desk.state.set(caller(), SetDocument(namespace="n", key=key, value=value))
 
 
 async def test_a_change_is_told_to_those_who_subscribed_to_its_resource_and_to_no_others(tmp_path: Path, era: Any):
@@ -89,7 +90,7 @@ async def test_a_change_is_told_to_those_who_subscribed_to_its_resource_and_to_n
         await write(app, "else", 1)
         await write(app, "k", 1)
         assert await mine.next() == "ops://state/n/k"
-        await app.desk.tasks.create(caller(), [TaskSpec(title="t")])
+        await app.desk.tasks.create(caller(), CreateTasks(tasks=(TaskSpec(title="t"),)))
         assert await mine.next() == "ops://tasks"
         assert mine.updated.empty() and other.updated.empty()
 
@@ -129,10 +130,10 @@ async def test_a_key_is_subscribed_to_in_its_escaped_form_and_told_of_in_the_sam
 async def test_events_agents_and_instances_are_told_of(tmp_path: Path, era: Any):
     async with opened(tmp_path) as app, Subscriber(app, era) as mine:
         await mine.subscribe("ops://agents", "ops://events")
-        agent, _, _ = await app.desk.agents.register(caller(), AgentSpec(name="a"), None)
+        agent = (await app.desk.agents.register(caller(), Register(name="a"))).agent
         assert {await mine.next(), await mine.next()} == {"ops://agents", "ops://events"}
         await mine.subscribe(f"ops://agents/{agent.id}")
-        await app.desk.agents.register(caller(), AgentSpec(name="a"), InstanceSpec(label="l"))
+        await app.desk.agents.register(caller(), Register(name="a", instance=InstanceSpec(label="l")))
         assert "ops://agents" in {await mine.next(), await mine.next()}
 
 

@@ -13,9 +13,10 @@ from mcp.shared.exceptions import MCPError
 
 from mcp_server.app import App, open_app
 from mcp_server.config import load_settings
-from mcp_server.domain.agents import AgentSpec
-from mcp_server.domain.task_spec import FailureSpec, TaskSpec
-from mcp_server.services.tasks import ClaimedTask
+from mcp_server.domain.agents.model import Register
+from mcp_server.domain.tasks.commands import ClaimTasks, CreateTasks, FinishTask
+from mcp_server.domain.tasks.results import ClaimedTask
+from mcp_server.domain.tasks.spec import FailureSpec
 from tests.processes import server as server_process
 from tests.protocol.tasks_client import TasksClient, ask, take_handle, watching
 from tests.world import caller
@@ -30,18 +31,20 @@ class Desk:
     heard: TasksClient
 
     async def task(self, call: Any = None, **spec: Any) -> str:
-        spec = {"title": "slow"} | spec
-        created = await self.app.desk.tasks.create(call or caller(), [TaskSpec.model_validate(spec)])
-        return created[0].id
+        command = CreateTasks.model_validate({"tasks": [{"title": "slow"} | spec]})
+        (created,) = (await self.app.desk.tasks.create(call or caller(), command)).tasks
+        return created.id
 
     async def claimed(self) -> ClaimedTask:
-        agent, _, _ = await self.app.desk.agents.register(caller(), AgentSpec(name="worker"), None)
-        ((claimed,), _) = await self.app.desk.tasks.claim(caller(), agent.id)
+        agent = (await self.app.desk.agents.register(caller(), Register(name="worker"))).agent
+        (claimed,) = (await self.app.desk.tasks.claim(caller(), ClaimTasks(agent_id=agent.id))).claims
         return claimed
 
     async def finish(self, **how: Any) -> None:
         claimed = await self.claimed()
-        await self.app.desk.tasks.finish(caller(), claimed.task.id, claimed.lease_token, **how)
+        outcome = "failed" if "error" in how else "completed"
+        command = FinishTask(task_id=claimed.task.id, lease_token=claimed.lease_token, outcome=outcome, **how)
+        await self.app.desk.tasks.finish(caller(), command)
 
 
 @asynccontextmanager
@@ -95,7 +98,7 @@ async def test_earlier_eras_know_no_task_methods(tmp_path: Path):
 
 async def test_a_failed_task_is_a_tool_error_with_the_workers_words(desk: Desk):
     task_id = await desk.task(retry={"max_attempts": 1})
-    await desk.finish(failure=FailureSpec(code="broken", message="the disk is full", retryable=False))
+    await desk.finish(error=FailureSpec(code="broken", message="the disk is full", retryable=False))
     shown = await ask(desk.client, "tasks/get", taskId=task_id)
     assert (shown["status"], shown["result"]["isError"]) == ("completed", True)
     assert "the disk is full" in shown["result"]["content"][0]["text"]

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from mcp_server.domain.task_spec import ProgressSpec
-from mcp_server.runtime.commands import OUTPUT_BYTES_MAX, CommandRun, parse_output, parse_progress
+from mcp_server.domain.tasks.spec import ProgressSpec
+from mcp_server.runtime.command_run import OUTPUT_BYTES_MAX, CommandRun, parse_output, parse_progress
 from tests.processes import RawClient, server
 
 pytestmark = pytest.mark.anyio
@@ -168,7 +168,7 @@ async def test_a_command_ended_by_a_signal_says_which():
 
 
 async def test_a_command_that_ignores_sigterm_is_killed(monkeypatch):
-    from mcp_server.runtime import commands
+    from mcp_server.runtime import command_run as commands
 
     monkeypatch.setattr(commands, "GRACE_SECONDS", 0.1)
     program = (

@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 from rs_bpe.bpe import openai
 
+from mcp_server.domain.areas import AREAS
 from mcp_server.protocol.tool_calls import definition
 from tools import TOOLS, TOOLSETS
 
@@ -51,10 +52,7 @@ def test_the_tool_list_stays_within_its_budget_of_tokens():
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
 def test_every_tool_says_what_it_is_for_and_what_it_may_do(tool):
     seen = wire(tool)
-    assert (
-        seen["name"].split("_")[0] in (tool.toolset, "locks", "events", "messages", "email", "approvals")
-        and seen["title"]
-    )
+    assert seen["name"].split("_")[0] in {area.name for area in AREAS.all} and seen["title"]
     assert 20 <= len(seen["description"]) <= 400
     assert set(seen["annotations"]) == {"title", "readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"}
     assert tool.hints.read_only == tool.permission.value.endswith(":read")

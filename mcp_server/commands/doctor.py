@@ -1,0 +1,87 @@
+"""`doctor`: says what is wrong with an installation, and what to do about it. Changes nothing."""
+
+import json
+import sys
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from mcp_server import __version__
+from mcp_server.commands.options import SettingsCommand
+from mcp_server.config import Group, Settings, load_settings
+from mcp_server.kernel.errors import OpsError
+from mcp_server.upkeep.inspection import Finding, inspect_database, replay_database, sqlite_version
+
+EXIT_FINE, EXIT_PROBLEM, EXIT_SETTINGS = 0, 1, 2
+
+
+@click.command("doctor", cls=SettingsCommand, groups=tuple(Group))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--replay", is_flag=True, help="Rebuild the database from its events elsewhere, and compare.")
+def doctor(as_json: bool, replay: bool, **flags: Any) -> None:
+    """Check database, permissions, versions and configuration. Exit code 0: fine, 1: a problem, 2: bad settings."""
+    sys.exit(run_doctor(flags, as_json=as_json, replay=replay))
+
+
+def run_doctor(flags: dict[str, Any], *, as_json: bool, replay: bool = False) -> int:
+    """Check everything and print it.
+
+    Returns:
+        The exit code: 0 fine, 1 a problem, 2 settings that make no sense.
+    """
+    try:
+        settings = load_settings(**flags)
+    except OpsError as error:
+        _print(None, [Finding("settings", False, error.message, "Correct the setting.")], as_json=as_json)
+        return EXIT_SETTINGS
+    refused = _refused(settings)
+    findings = [_python(), *(refused or [_fine(settings)]), *inspect_database(settings.database_url)]
+    if replay:
+        findings.append(replay_database(settings.database_url))
+    _print(settings, findings, as_json=as_json)
+    if refused:
+        return EXIT_SETTINGS
+    return EXIT_FINE if all(finding.ok for finding in findings) else EXIT_PROBLEM
+
+
+def _refused(settings: Settings) -> list[Finding]:
+    from mcp_server.wiring import refusals  # takes a second
+
+    return [Finding("settings", False, error.message, "Correct the setting.") for error in refusals(settings)]
+
+
+def _fine(settings: Settings) -> Finding:
+    return Finding("settings", True, f"{settings.transport}, role {settings.role.value}.")
+
+
+def _python() -> Finding:
+    return Finding("python", True, f"Python {sys.version.split()[0]}.")
+
+
+def _print(settings: Settings | None, findings: list[Finding], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(_report("" if settings is None else settings.database_url, findings)))
+        return
+    for finding in findings:
+        click.echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.name}: {finding.detail}")
+        if finding.remedy and not finding.ok:
+            click.echo(f"     -> {finding.remedy}")
+    verdict = "everything is fine" if all(finding.ok for finding in findings) else "there are problems"
+    click.echo(f"DataMCPServerAgent {__version__}: {verdict}.")
+
+
+def _report(url: str, findings: list[Finding]) -> dict[str, Any]:
+    return {
+        "ok": all(finding.ok for finding in findings),
+        "version": __version__,
+        "database": _without_password(url),
+        "engine": "postgres" if url.startswith("postgres") else "sqlite",
+        "sqlite_version": sqlite_version(),
+        "checks": [{k: v for k, v in asdict(finding).items() if v is not None} for finding in findings],
+    }
+
+
+def _without_password(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}" if separator else url

@@ -1,0 +1,27 @@
+"""`restore`: puts a backup in the place of an SQLite database."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mcp_server.commands.backup import sqlite_path
+from mcp_server.commands.options import SettingsCommand
+from mcp_server.commands.running import run
+from mcp_server.config import Group, Settings
+from mcp_server.upkeep.backup import restore as put_back
+
+
+@click.command("restore", cls=SettingsCommand, groups=(Group.STORE,))
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Replace the database if it exists; the old one is kept beside it.")
+def restore(source: Path, force: bool, **flags: Any) -> None:
+    """Put the backup SOURCE in the place of an SQLite database that nobody uses."""
+
+    async def main(settings: Settings) -> None:
+        copied, kept = put_back(source, sqlite_path(settings), force=force)
+        click.echo(f"{copied.path}: {sum(copied.rows.values())} rows restored from {source}.")
+        if kept is not None:
+            click.echo(f"The database that was there is kept as {kept}.")
+
+    run(flags, main)

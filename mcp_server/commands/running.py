@@ -1,0 +1,30 @@
+"""Running what a command does: settings, log, event loop; a refusal becomes one line and an exit code."""
+
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import anyio
+import click
+
+from mcp_server.config import Settings, load_settings
+from mcp_server.kernel.errors import OpsError
+
+
+def run(
+    flags: Mapping[str, Any],
+    main: Callable[[Settings], Awaitable[None]],
+    prepare: Callable[[], None] | None = None,
+) -> None:
+    """Read the settings and run `main` in an event loop, after `prepare`, which may take its time outside of one."""
+    try:
+        settings = load_settings(**flags)
+        from mcp_server.observability.logs import configure_logs
+
+        configure_logs(settings.log.level, settings.log.format)
+        if prepare is not None:
+            prepare()
+        anyio.run(main, settings)
+    except OpsError as error:
+        click.echo(f"data-mcp-server-agent: {error.message}", err=True)
+        sys.exit(2 if error.code == "validation" else 1)

@@ -1,0 +1,134 @@
+"""`serve`: MCP on stdio, with the page for approvals beside it where that is wanted; or MCP and its pages over HTTP.
+
+The parts are imported when they are needed: after the log is set up, outside of the event loop.
+"""
+
+import asyncio
+import contextlib
+import gc
+import importlib
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import click
+import structlog
+
+from mcp_server import __version__
+from mcp_server.commands.options import SettingsCommand
+from mcp_server.commands.running import run
+from mcp_server.config import Group, Settings
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
+    from mcp_server.app import App
+
+BIND_AGAIN_SECONDS = 5.0
+log = structlog.stdlib.get_logger("datamcp")
+
+
+@click.command("serve", cls=SettingsCommand, groups=tuple(Group))
+def serve(**flags: Any) -> None:
+    """Serve MCP clients (the default command)."""
+    # Importing the SDK makes a great many objects that live for ever; collecting among them only costs time.
+    gc.disable()
+    run(flags, serve_until_stopped, _prepare)
+
+
+async def serve_until_stopped(settings: Settings) -> None:
+    """Serve until SIGTERM, SIGINT or, on stdio, the end of stdin."""
+    from mcp_server.app import open_app
+
+    async with open_app(settings) as app:
+        log.info("serving", transport=settings.transport, database=app.desk.database.name, version=__version__)
+        if settings.transport == "stdio":
+            await serve_on_stdio(app)
+        else:
+            await serve_http(app)
+    log.info("stopped")
+
+
+async def serve_on_stdio(app: "App") -> None:
+    """Serve MCP on stdin and stdout, until told to stop or the end of stdin."""
+    from mcp_server.protocol.stdio import serve_stdio
+    from mcp_server.runtime.signals import on_signals
+
+    stop = anyio.Event()
+    async with console(app):
+        with on_signals(stop.set):
+            await serve_stdio(app.server, stop)
+
+
+async def serve_http(app: "App") -> None:
+    """Serve MCP over HTTP until told to stop."""
+    from mcp_server.protocol.http import make_http_app
+    from mcp_server.wiring import http_options
+
+    options = http_options(app.settings, app.tokens)
+    transport = "sse" if app.settings.transport == "sse" else "http"
+    asgi = make_http_app(app.server, app.desk, options, transport, app.metrics.text, _webhooks(app))
+    await _server(asgi, options.host, options.port).serve()
+
+
+@contextlib.asynccontextmanager
+async def console(app: "App") -> AsyncGenerator[None]:
+    """Beside stdio, serve the page for approvals on a loopback port, where one is set."""
+    port = app.settings.console_port
+    if port is None:
+        yield
+        return
+    from starlette.applications import Starlette
+
+    from mcp_server.pages.approval import approval_routes
+
+    server = _server(Starlette(routes=approval_routes(app.desk)), "127.0.0.1", port)
+    serving = asyncio.create_task(_serve_console(server, port), name="console")
+    try:
+        yield
+    finally:
+        if server.started:
+            server.should_exit = True
+        else:
+            serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+
+async def _serve_console(server: Any, port: int) -> None:
+    """Several servers of one machine may want the same port: one has it, and the next takes over when it ends."""
+    import socket
+
+    while True:
+        try:
+            bound = socket.create_server(("127.0.0.1", port))
+        except OSError:
+            await asyncio.sleep(BIND_AGAIN_SECONDS)
+            continue
+        log.info("console", url=f"http://127.0.0.1:{port}")
+        server.capture_signals = contextlib.nullcontext  # they are the process's, not the page's
+        with contextlib.closing(bound):
+            await server.serve([bound])
+        return
+
+
+def _server(asgi: Any, host: str, port: int) -> Any:
+    import uvicorn
+
+    # uvicorn's logs would go to stdout, which is the protocol's on stdio.
+    config = uvicorn.Config(asgi, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=1)
+    return uvicorn.Server(config)
+
+
+def _webhooks(app: "App") -> "list[BaseRoute]":
+    from mcp_server.pages.webhooks import sendgrid_route
+    from mcp_server.wiring import webhook
+
+    told = webhook(app.settings)
+    return [] if told is None else [sendgrid_route(app.desk, told.read)]
+
+
+def _prepare() -> None:
+    for module in ("mcp_server.app", "mcp_server.protocol.stdio"):
+        importlib.import_module(module)
+    gc.freeze()
+    gc.enable()

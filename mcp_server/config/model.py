@@ -1,0 +1,173 @@
+"""Everything that can be set.
+
+To add a setting, add a field here, with a description and, outside of sections, a group. A section is a field whose
+type is a model: its words begin with its name (`smtp.host` is `smtp_host`). A field of type `dict[str, Model]` holds
+named things, such as `[launchers.build]`; these come from the TOML file alone.
+"""
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr
+
+from mcp_server.kernel.authority import Role
+from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.values import Frozen
+
+PREFIX = "DATAMCP_"
+"""What the name of every environment variable begins with."""
+
+
+class Group(Enum):
+    """Which commands a setting is for; the value is its heading in their help."""
+
+    STORE = "Database and log"
+    IDENTITY = "Who calls"
+    SERVING = "Serving"
+    MAIL = "Mail and links"
+    RETENTION = "Retention"
+
+
+def _split(value: Any) -> Any:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+"""A list, which flags and environment variables give as one text with commas."""
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+FreePort = Annotated[int, Field(ge=0, le=65535)]
+Days = Annotated[float, Field(gt=0, le=36_500)]
+
+
+class LogSettings(Frozen):
+    """The log on stderr."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
+        default="info", description="Least severity that is logged"
+    )
+    format: Literal["json", "console"] = Field(default="json", description="Form of the log on stderr")
+
+
+class EmailSettings(Frozen):
+    """Who sends, and what may be sent."""
+
+    provider: Literal["file", "smtp", "sendgrid"] = Field(default="file", description="What sends mail")
+    sender: str | None = Field(default=None, alias="from", description="Sender of every mail; smtp, sendgrid need it")
+    allow: Names = Field(default=(), description="Recipients, such as *@example.org, comma-separated")
+    approvers: Names = Field(default=(), description="Who is asked about mails to anybody else, comma-separated")
+    per_hour: int | None = Field(default=None, ge=1, description="Mails within an hour at most")
+    outbox: Path | None = Field(
+        default=None, description="Folder of provider file; unsaid, it lies beside the database"
+    )
+
+
+class SmtpSettings(Frozen):
+    """The server of provider `smtp`."""
+
+    host: str | None = Field(default=None, description="Server of provider smtp")
+    port: Port | None = Field(
+        default=None, description="Its port; unsaid, the usual one: 587, 465 with tls, 25 with none"
+    )
+    tls: Literal["none", "starttls", "tls"] = Field(default="starttls", description="How the connection is encrypted")
+    username: str | None = Field(default=None, description="Name to log in with")
+    password: SecretStr | None = Field(default=None, description="Password to log in with")
+    password_file: Path | None = Field(default=None, description="File that holds the password")
+
+
+class SendGridSettings(Frozen):
+    """The account of provider `sendgrid`."""
+
+    api_key: SecretStr | None = Field(default=None, description="Key with the right to send mail")
+    api_key_file: Path | None = Field(default=None, description="File that holds the key")
+    base_url: str = Field(default="https://api.sendgrid.com", description="Where SendGrid's API is")
+    webhook_key: str | None = Field(default=None, description="Verification key of the signed event webhook")
+
+
+class Settings(Frozen):
+    """Everything that can be set."""
+
+    config: Annotated[Path | None, Group.STORE] = Field(
+        default=None, description="TOML file with any of these settings"
+    )
+    database: Annotated[str, Group.STORE] = Field(
+        default="", description="sqlite:///path or postgresql://...; unsaid, a file in the user data folder"
+    )
+    allow_unsafe_sqlite: Annotated[bool, Group.STORE] = Field(
+        default=False, description="Use a SQLite that can corrupt shared files"
+    )
+    log: Annotated[LogSettings, Group.STORE] = LogSettings()
+    user: Annotated[str, Group.IDENTITY] = Field(default="local", description="Who the caller is on stdio")
+    role: Annotated[Role, Group.IDENTITY] = Field(default=Role.ADMIN, description="What the caller may do at most")
+    transport: Annotated[Literal["stdio", "http", "sse"], Group.SERVING] = Field(
+        default="stdio", description="How clients reach the server"
+    )
+    host: Annotated[str, Group.SERVING] = Field(default="127.0.0.1", description="Address to listen on")
+    port: Annotated[FreePort, Group.SERVING] = Field(default=8765, description="TCP port to listen on")
+    allowed_hosts: Annotated[Names, Group.SERVING] = Field(
+        default=(), description="Further Host header values to accept, comma-separated"
+    )
+    tokens_file: Annotated[Path | None, Group.SERVING] = Field(
+        default=None, description="TOML file with bearer tokens for HTTP (docs/http.md)"
+    )
+    read_only: Annotated[bool, Group.SERVING] = Field(default=False, description="Offer only tools that change nothing")
+    toolsets: Annotated[Names | None, Group.SERVING] = Field(
+        default=None,
+        description="Only these toolsets, comma-separated: agents, tasks, state, communication, system",
+    )
+    exclude_tools: Annotated[Names, Group.SERVING] = Field(default=(), description="Not these tools, comma-separated")
+    console_port: Annotated[Port | None, Group.SERVING] = Field(
+        default=None, description="On stdio, serve the page for approvals on this loopback port"
+    )
+    metrics_port: Annotated[FreePort | None, Group.SERVING] = Field(
+        default=None, description="Serve Prometheus metrics on this loopback port"
+    )
+    public_url: Annotated[str | None, Group.MAIL] = Field(
+        default=None, description="Under which people reach this server's pages; links in mails begin with it"
+    )
+    email: Annotated[EmailSettings, Group.MAIL] = EmailSettings()
+    smtp: Annotated[SmtpSettings, Group.MAIL] = SmtpSettings()
+    sendgrid: Annotated[SendGridSettings, Group.MAIL] = SendGridSettings()
+    retention_days: Annotated[Days, Group.RETENTION] = Field(
+        default=30.0, description="Days until finished tasks leave the hot tables"
+    )
+    event_retention_days: Annotated[Days, Group.RETENTION] = Field(
+        default=90.0, description="Days until old events are replaced by snapshots"
+    )
+
+    @property
+    def database_url(self) -> str:
+        """The database in use."""
+        return self.database or f"sqlite:///{default_database()}"
+
+
+def default_database() -> Path:
+    """`desk.db` in the platform's folder for user data."""
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("data-mcp-server-agent", appauthor=False)) / "desk.db"
+
+
+def secret(value: SecretStr | None, file: Path | None, name: str) -> str | None:
+    """A secret from the environment or a file, never from a flag.
+
+    Raises:
+        ValidationFailed: the file cannot be read, or is empty.
+    """
+    if value is not None:
+        return value.get_secret_value()
+    if file is None:
+        return None
+    todo = "Correct the setting, or the file."
+    try:
+        text = file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValidationFailed(f"{PREFIX}{name}_FILE, {file}, cannot be read: {error}.", next=todo) from None
+    if not text:
+        raise ValidationFailed(f"{PREFIX}{name}_FILE, {file}, is empty.", next=todo)
+    return text

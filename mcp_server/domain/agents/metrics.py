@@ -1,0 +1,61 @@
+"""What an agent's finished tasks say about it, and what it has used of its budget."""
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from mcp_server.domain.agents.model import BudgetSpec
+from mcp_server.kernel.store import Database, Row
+from mcp_server.kernel.times import SECOND, Micros, iso
+
+ATTEMPTS_MAX = 1000
+"""The newest finished tasks that the figures are taken from."""
+
+
+async def read_metrics(
+    database: Database, agent_id: str, now: Micros, limit: int = ATTEMPTS_MAX
+) -> dict[str, float] | None:
+    """Success rate, durations and queue wait over the newest finished tasks; tokens and cost of this month.
+
+    Returns:
+        completed, failed, success_rate (0 to 1), mean_duration_seconds, p95_duration_seconds and
+        mean_queue_wait_seconds of the completed ones, tokens_this_month, cost_usd_this_month. None before any.
+    """
+    attempts = await database.fetch_all("agent_attempts", agent_id=agent_id, limit=limit)
+    used = await database.fetch_one("usage_of", agent_id=agent_id, month=iso(now)[:7])
+    metrics = _figures(attempts)
+    if used is not None:
+        metrics |= {"tokens_this_month": used["tokens"], "cost_usd_this_month": round(used["cost_usd"], 6)}
+    return metrics or None
+
+
+async def read_budget(database: Database, agent: Row, now: Micros) -> dict[str, Any] | None:
+    """The agent's budget with the share of it that is used up: 1.0 means that nothing is left."""
+    if agent["budget"] is None:
+        return None
+    budget = BudgetSpec.model_validate_json(agent["budget"])
+    used = await database.fetch_one("usage_of", agent_id=agent["id"], month=iso(now)[:7]) or {
+        "tokens": 0,
+        "cost_usd": 0.0,
+    }
+    share = budget.used_share(used["tokens"], used["cost_usd"])
+    return budget.model_dump(exclude_none=True) | {"used_share": round(share, 4)}
+
+
+def _figures(attempts: Sequence[Row]) -> dict[str, float]:
+    if not attempts:
+        return {}
+    done = [row for row in attempts if row["status"] == "completed"]
+    figures: dict[str, float] = {
+        "completed": len(done),
+        "failed": len(attempts) - len(done),
+        "success_rate": round(len(done) / len(attempts), 4),
+    }
+    if done:
+        durations = sorted(row["duration"] / SECOND for row in done)
+        waits = [row["wait"] / SECOND for row in done if row["wait"] is not None]
+        figures["mean_duration_seconds"] = round(statistics.fmean(durations), 3)
+        figures["p95_duration_seconds"] = round(durations[-(-95 * len(durations) // 100) - 1], 3)
+        if waits:
+            figures["mean_queue_wait_seconds"] = round(statistics.fmean(waits), 3)
+    return figures

@@ -1,0 +1,288 @@
+"""Agents: who can take up work, and the running instances that do."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from mcp_server.kernel.arguments import Listing
+from mcp_server.kernel.errors import AtCapacity, InvalidTransition, LimitExceeded, NotFound
+from mcp_server.kernel.events import Event
+from mcp_server.kernel.json_text import RawJson, dump_json, json_list
+from mcp_server.kernel.records import Record
+from mcp_server.kernel.times import SECOND, Micros
+from mcp_server.kernel.values import Frozen, Line, Text, Word
+
+HEARTBEAT_SECONDS = 20
+"""How often a running instance is expected to be heard of; three missed intervals mean it is gone."""
+
+INSTANCE_ALIVE_FOR: Micros = 3 * HEARTBEAT_SECONDS * SECOND
+Lifecycle = Literal["active", "paused", "draining", "terminated"]
+AgentStatus = Literal["initializing", "active", "idle", "busy", "maintenance", "error", "terminated"]
+AgentAction = Literal["pause", "resume", "drain", "terminate", "delete"]
+_MOVES: dict[str, dict[str, str]] = {
+    "active": {"pause": "paused", "drain": "draining", "terminate": "terminated"},
+    "paused": {"resume": "active", "drain": "draining", "terminate": "terminated"},
+    "draining": {"resume": "active", "pause": "paused", "terminate": "terminated"},
+    "terminated": {"resume": "active", "delete": "deleted"},
+}
+
+
+class Capability(Frozen):
+    """Something an agent can do. A task may ask for `name` or for `name@version`."""
+
+    name: Word
+    version: Word | None = None
+
+
+class InstanceSpec(Frozen):
+    """A running process or LLM session of an agent, as it introduces itself."""
+
+    label: Line
+    host: Line | None = None
+    pid: int | None = Field(default=None, ge=1)
+
+
+class BudgetSpec(Frozen):
+    """What an agent may use in one calendar month (UTC), by the usage reported when tasks are finished."""
+
+    tokens_per_month: int | None = Field(default=None, ge=1, le=10**15)
+    cost_usd_per_month: float | None = Field(default=None, gt=0, le=10**9, allow_inf_nan=False)
+    warn_at: float = Field(default=0.8, gt=0, le=1)
+
+    def used_share(self, tokens: int, cost_usd: float) -> float:
+        """The larger share of the two limits that is used up: 1.0 means that nothing is left."""
+        by_tokens = 0.0 if self.tokens_per_month is None else tokens / self.tokens_per_month
+        by_cost = 0.0 if self.cost_usd_per_month is None else cost_usd / self.cost_usd_per_month
+        return max(by_tokens, by_cost)
+
+
+class AgentSpec(Frozen):
+    """What an agent says of itself when it registers."""
+
+    name: Word
+    kind: Word = "llm"
+    description: Text = ""
+    capabilities: tuple[Capability, ...] = Field(default=(), max_length=64)
+    max_concurrent_tasks: int = Field(default=1, ge=1, le=1000)
+    tags: tuple[Word, ...] = Field(default=(), max_length=32)
+    budget: BudgetSpec | None = None
+
+    def columns(self) -> dict[str, Any]:
+        """The spec as stored columns."""
+        offered = [c.model_dump(exclude_none=True) for c in self.capabilities]
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "description": self.description,
+            "capabilities": RawJson(dump_json(offered)),
+            "skills": RawJson(dump_json(skills(self.capabilities))),
+            "max_concurrent_tasks": self.max_concurrent_tasks,
+            "tags": json_list(self.tags),
+            "budget": None if self.budget is None else RawJson(self.budget.model_dump_json(exclude_none=True)),
+        }
+
+
+def skills(capabilities: tuple[Capability, ...]) -> list[str]:
+    """Every way a task may ask for these capabilities: `name`, and `name@version` where there is one."""
+    names = {c.name for c in capabilities}
+    return sorted(names | {f"{c.name}@{c.version}" for c in capabilities if c.version})
+
+
+class Register(AgentSpec):
+    """An agent registers, perhaps with the process or session that speaks for it."""
+
+    instance: InstanceSpec | None = Field(default=None, description="This session or process")
+
+
+class ControlAgent(Frozen):
+    """An agent is moved through its lifecycle."""
+
+    agent_id: str
+    action: AgentAction
+    reason: Line | None = None
+
+
+class FindAgents(Listing):
+    """Agents are listed, narrowed by what is given."""
+
+    name: str | None = None
+    status: AgentStatus | None = None
+    capability: str | None = None
+    tag: str | None = None
+
+
+class Agent(Record):
+    """The aggregate. JSON columns stay text here: no rule looks inside them."""
+
+    id: str
+    name: str
+    kind: str
+    description: str
+    capabilities: str
+    skills: str
+    max_concurrent_tasks: int
+    tags: str
+    lifecycle: Lifecycle
+    lifecycle_reason: str | None
+    created_at: Micros
+    updated_at: Micros
+    version: int
+    budget: str | None
+
+    @staticmethod
+    def registered(agent_id: str, spec: AgentSpec, now: Micros) -> tuple["Agent", Event]:
+        """A new agent, active at once."""
+        data = spec.columns() | {
+            "lifecycle": "active",
+            "lifecycle_reason": None,
+            "created_at": now,
+            "updated_at": now,
+        }
+        agent = Agent.adopt({"id": agent_id, "version": 1} | data)
+        return agent, Event("agent.registered", "agent", agent_id, 1, data, creates=True)
+
+    def described(self, spec: AgentSpec, now: Micros) -> tuple["Agent", Event | None]:
+        """The agent with what it now says of itself; no event when nothing changed."""
+        changes = {name: value for name, value in spec.columns().items() if getattr(self, name) != value}
+        if not changes:
+            return self, None
+        return self._evolved("agent.described", changes, now)
+
+    def moved(self, action: AgentAction, reason: str | None, now: Micros) -> tuple["Agent", Event]:
+        """The agent after a lifecycle action.
+
+        Raises:
+            InvalidTransition: naming the actions that are legal now.
+        """
+        legal = _MOVES[self.lifecycle]
+        if action not in legal:
+            raise InvalidTransition(
+                f"Agent {self.id} is {self.lifecycle}, so it cannot {action}.",
+                next=f"Legal now: {', '.join(legal)}.",
+                details={"agent_id": self.id, "lifecycle": self.lifecycle, "legal": list(legal)},
+            )
+        if action == "delete":
+            return self, Event("agent.deleted", "agent", self.id, self.version + 1, {})
+        changes = {"lifecycle": legal[action], "lifecycle_reason": reason}
+        return self._evolved(f"agent.{_PAST[action]}", changes, now)
+
+    def require_work_allowed(self, running: int) -> None:
+        """Refuse a claim when the agent may not take work now.
+
+        Raises:
+            InvalidTransition: paused, draining or terminated.
+            AtCapacity: already running as many tasks as it said it can.
+        """
+        if self.lifecycle != "active":
+            raise InvalidTransition(
+                f"Agent {self.id} is {self.lifecycle} and takes no new work.",
+                next=f"Resume it: agents_control(agent_id='{self.id}', action='resume').",
+                details={"agent_id": self.id, "lifecycle": self.lifecycle, "reason": self.lifecycle_reason},
+            )
+        if running >= self.max_concurrent_tasks:
+            raise AtCapacity(
+                f"Agent {self.id} already runs {running} of {self.max_concurrent_tasks} tasks.",
+                next="Finish one with tasks_finish, or register again with a higher max_concurrent_tasks.",
+                details={"agent_id": self.id, "running": running, "capacity": self.max_concurrent_tasks},
+            )
+
+    def budget_spec(self) -> BudgetSpec | None:
+        """The agent's budget, if it has one."""
+        return None if self.budget is None else BudgetSpec.model_validate_json(self.budget)
+
+    def require_budget(self, month: str, tokens: int, cost_usd: float) -> None:
+        """Refuse a claim when the month's budget is used up.
+
+        Raises:
+            LimitExceeded: naming what was used.
+        """
+        budget = self.budget_spec()
+        if budget is not None and budget.used_share(tokens, cost_usd) >= 1:
+            raise LimitExceeded(
+                f"Agent {self.id} has used up its budget for {month}: {tokens} tokens, {cost_usd:.2f} USD.",
+                next="Raise it with agents_register (same name, new budget), or wait for the next month.",
+                details={"agent_id": self.id, "month": month, "tokens": tokens, "cost_usd": cost_usd}
+                | budget.model_dump(exclude_none=True),
+            )
+
+    def budget_events(self, month: str, before: tuple[int, float], after: tuple[int, float]) -> list[Event]:
+        """What is said when a month's use crosses the warning or the limit."""
+        budget = self.budget_spec()
+        if budget is None:
+            return []
+        was, now = budget.used_share(*before), budget.used_share(*after)
+        facts = {"month": month, "tokens_used": after[0], "cost_usd_used": after[1], "share": round(now, 4)}
+        crossed = [("budget_warning", budget.warn_at), ("budget_exhausted", 1.0)]
+        return [
+            Event(f"agent.{name}", "agent", self.id, self.version, facts) for name, at in crossed if was < at <= now
+        ]
+
+    def _evolved(self, kind: str, changes: dict[str, Any], now: Micros) -> tuple["Agent", Event]:
+        data = changes | {"updated_at": now}
+        version = self.version + 1
+        return self.evolved(data | {"version": version}), Event(kind, "agent", self.id, version, data)
+
+
+class Instance(Record):
+    """A running process or session of an agent: the stored columns. `last_seen_at` moves without events."""
+
+    id: str
+    agent_id: str
+    label: str
+    host: str | None
+    pid: int | None
+    started_at: Micros
+    last_seen_at: Micros
+    lost_at: Micros | None
+    version: int
+
+    @staticmethod
+    def introduced(instance_id: str, agent_id: str, spec: InstanceSpec, now: Micros) -> Event:
+        """A new instance."""
+        data = {"agent_id": agent_id, "label": spec.label, "host": spec.host, "pid": spec.pid}
+        times = {"started_at": now, "last_seen_at": now, "lost_at": None}
+        return Event("instance.introduced", "instance", instance_id, 1, data | times, creates=True)
+
+    def returned(self, now: Micros, spec: InstanceSpec | None = None) -> Event:
+        """Heard of again under its old identity, perhaps from another process."""
+        data: dict[str, Any] = {"last_seen_at": now, "lost_at": None}
+        if spec is not None:
+            data |= {"host": spec.host, "pid": spec.pid}
+        return Event("instance.returned", "instance", self.id, self.version + 1, data)
+
+    def lost(self, now: Micros) -> Event:
+        """Not heard of for three heartbeat intervals."""
+        return Event("instance.lost", "instance", self.id, self.version + 1, {"lost_at": now})
+
+
+_PAST = {"pause": "paused", "resume": "resumed", "drain": "draining", "terminate": "terminated"}
+
+
+def no_agent(agent_id: str) -> NotFound:
+    """The refusal for an id that names no agent."""
+    return NotFound(
+        f"There is no agent {agent_id}.",
+        next="Register it with agents_register, or list agents with agents_find.",
+        details={"agent_id": agent_id},
+    )
+
+
+def derive_status(lifecycle: str, running: int, capacity: int, known: int, alive: int) -> AgentStatus:
+    """The status from facts that are stored once: lifecycle, leases and instances.
+
+    Args:
+        lifecycle: the stored lifecycle.
+        running: tasks the agent holds a lease on.
+        capacity: its max_concurrent_tasks.
+        known: instances ever introduced and not retired.
+        alive: those heard of within three heartbeat intervals.
+    """
+    if lifecycle == "terminated":
+        return "terminated"
+    if lifecycle in ("paused", "draining"):
+        return "maintenance"
+    if running:
+        return "busy" if running >= capacity else "active"
+    if known == 0:
+        return "initializing"
+    return "idle" if alive else "error"

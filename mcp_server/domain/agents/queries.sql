@@ -1,0 +1,119 @@
+-- name: agent_for_update
+SELECT * FROM agents WHERE id = :id {{for_update}}
+
+-- name: agent_by_name
+SELECT * FROM agents WHERE name = :name {{for_update}}
+
+-- name: agent_delete
+DELETE FROM agents WHERE id = :id
+
+-- name: instance_by_label
+SELECT * FROM instances WHERE agent_id = :agent_id AND label = :label {{for_update}}
+
+-- name: instance_for_update
+SELECT * FROM instances WHERE id = :id AND agent_id = :agent_id {{for_update}}
+
+-- name: instance_seen
+UPDATE instances SET last_seen_at = :now WHERE id = :id
+
+-- name: silent_instances
+SELECT * FROM instances WHERE lost_at IS NULL AND last_seen_at <= :before ORDER BY last_seen_at LIMIT :limit
+{{skip_locked}}
+
+-- name: usage_add
+INSERT INTO agent_usage (agent_id, month, tokens, cost_usd) VALUES (:agent_id, :month, :tokens, :cost_usd)
+ON CONFLICT (agent_id, month) DO UPDATE SET
+  tokens = agent_usage.tokens + excluded.tokens, cost_usd = agent_usage.cost_usd + excluded.cost_usd
+
+-- name: usage_of
+SELECT tokens, cost_usd FROM agent_usage WHERE agent_id = :agent_id AND month = :month
+
+-- name: instances_of
+SELECT * FROM instances WHERE agent_id = :agent_id ORDER BY last_seen_at DESC LIMIT 50
+
+-- name: agents_find
+SELECT a.*,
+  {{running_of_agent}} AS running,
+  (SELECT count(*) FROM instances i WHERE i.agent_id = a.id) AS instances_known,
+  (SELECT count(*) FROM instances i WHERE i.agent_id = a.id AND i.last_seen_at > :alive_since) AS instances_alive,
+  {{unread_of_agent}} AS unread
+FROM agents a WHERE TRUE {{filters}} ORDER BY a.name LIMIT :limit
+
+-- name: agents_find_count
+SELECT count(*) AS n FROM (SELECT 1 FROM agents a WHERE :alive_since = :alive_since {{filters}} LIMIT 10000) AS matched
+
+-- name: filter.agent_id
+AND a.id = :agent_id
+
+-- name: filter.agent_name
+AND a.name = :agent_name
+
+-- name: filter.agent_capability
+AND a.skills LIKE :agent_capability ESCAPE '\'
+
+-- name: filter.agent_tag
+AND a.tags LIKE :agent_tag ESCAPE '\'
+
+-- name: filter.agent_after
+AND a.name > :agent_after
+
+-- name: filter.agent_terminated
+AND a.lifecycle = 'terminated'
+
+-- name: filter.agent_maintenance
+AND a.lifecycle IN ('paused', 'draining')
+
+-- What the domain's `derive_status` says of an agent that works: by its leases, then by its instances.
+-- name: filter.agent_busy
+AND a.lifecycle = 'active' AND a.max_concurrent_tasks <= {{running_of_agent}}
+
+-- name: filter.agent_active
+AND a.lifecycle = 'active' AND {{running_of_agent}} > 0 AND a.max_concurrent_tasks > {{running_of_agent}}
+
+-- name: filter.agent_initializing
+AND a.lifecycle = 'active' AND {{running_of_agent}} = 0
+AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.agent_id = a.id)
+
+-- name: filter.agent_idle
+AND a.lifecycle = 'active' AND {{running_of_agent}} = 0
+AND EXISTS (SELECT 1 FROM instances i WHERE i.agent_id = a.id AND i.last_seen_at > :alive_since)
+
+-- name: filter.agent_error
+AND a.lifecycle = 'active' AND {{running_of_agent}} = 0
+AND EXISTS (SELECT 1 FROM instances i WHERE i.agent_id = a.id)
+AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.agent_id = a.id AND i.last_seen_at > :alive_since)
+
+-- name: agent_attempts
+{{attempts_of_agent}}
+
+-- name: agent_at_work
+SELECT a.*,
+  (SELECT i.last_seen_at FROM instances i WHERE i.id = :instance_id AND i.agent_id = a.id) AS instance_seen_at,
+  {{work_of_agent}}
+FROM agents a WHERE a.id = :agent_id {{for_update}}
+
+-- name: agent_known
+SELECT 1 AS found FROM agents WHERE id = :agent_id
+
+-- name: agents_with_skill
+SELECT id FROM agents WHERE skills LIKE :skill AND lifecycle <> 'terminated' ORDER BY id LIMIT :limit
+
+-- name: due.instances
+SELECT MIN(last_seen_at) + :alive_for AS at FROM instances WHERE lost_at IS NULL
+
+-- name: instance_whole
+SELECT * FROM instances WHERE id = :id {{for_update}}
+
+-- name: usage_whole
+SELECT agent_id, month, tokens, cost_usd FROM agent_usage ORDER BY agent_id, month
+
+-- name: usage_save
+INSERT INTO agent_usage (agent_id, month, tokens, cost_usd) VALUES (:agent_id, :month, :tokens, :cost_usd)
+ON CONFLICT (agent_id, month) DO UPDATE SET tokens = excluded.tokens, cost_usd = excluded.cost_usd
+
+-- name: complete_agent_ids
+SELECT id AS value FROM agents WHERE id LIKE :prefix ESCAPE '\' ORDER BY id LIMIT 100
+
+-- What rebuilding leaves over.
+-- name: instances_orphans_clear
+DELETE FROM instances WHERE agent_id NOT IN (SELECT id FROM agents)

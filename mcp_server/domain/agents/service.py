@@ -1,0 +1,156 @@
+"""Use cases of the agent registry."""
+
+import json
+from collections.abc import Sequence
+
+from mcp_server.domain.agents import transactions
+from mcp_server.domain.agents.metrics import read_budget, read_metrics
+from mcp_server.domain.agents.model import (
+    INSTANCE_ALIVE_FOR,
+    ControlAgent,
+    FindAgents,
+    Register,
+    no_agent,
+)
+from mcp_server.domain.agents.views import (
+    AgentView,
+    ControlledAgent,
+    RegisteredAgent,
+    agent_view,
+    instance_view,
+    scored,
+)
+from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.call import Call
+from mcp_server.kernel.paging import LIMIT_MAX, Listed, Query, decode_cursor, fetch_page, like
+from mcp_server.kernel.services import Services
+from mcp_server.kernel.store import Row
+from mcp_server.kernel.writes import Write
+
+_ATTEMPTS_IN_LISTS = 100
+
+
+class AgentService:
+    """Register, find and control agents.
+
+    `register` brings an agent up to date if its name is known; `introduce` leaves such a one as it is. `control` moves
+    an agent through its lifecycle; terminating requeues what it had leased.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._context = context = services.context
+        self._database = context.database
+        may = Permission.AGENTS_REGISTER
+        self.register = Write(context, may, self._own_name, transactions.register, self._registered)
+        self.introduce = Write(context, may, self._own_name, transactions.introduce, self._registered)
+        self.control = Write(context, Permission.AGENTS_CONTROL, self._before, self._control, self._controlled)
+
+    async def get(self, call: Call, agent_id: str) -> AgentView:
+        """One agent with its instances and metrics.
+
+        Raises:
+            NotFound: no such agent.
+        """
+        call.actor.require(Permission.AGENTS_READ)
+        alive_since = self._alive_since()
+        row = await self._row("agent_id", agent_id=agent_id)
+        if row is None:
+            raise no_agent(agent_id)
+        instances = await self._database.fetch_all("instances_of", agent_id=agent_id)
+        now = self._context.clock()
+        return agent_view(row).evolved(
+            {
+                "instances": [instance_view(instance, alive_since) for instance in instances] or None,
+                "metrics": await read_metrics(self._database, agent_id, now),
+                "budget": await read_budget(self._database, row, now),
+            }
+        )
+
+    async def find(self, call: Call, command: FindAgents) -> Listed[AgentView]:
+        """Agents by name."""
+        call.actor.require(Permission.AGENTS_READ)
+        query = (
+            Query("agents_find", parameters=(("alive_since", self._alive_since()),))
+            .where("agent_name", agent_name=command.name)
+            .where("agent_capability", agent_capability=like(command.capability, '%"{}"%'))
+            .where("agent_tag", agent_tag=like(command.tag, '%"{}"%'))
+        )
+        if command.status is not None:
+            query = query.where(f"agent_{command.status}")
+        if command.cursor is not None:
+            (name,) = decode_cursor(command.cursor, (str,))
+            query = query.where("agent_after", agent_after=name)
+        page = await fetch_page(self._database, query, command.limit, ("name",))
+        return Listed([await self._with_metrics(agent_view(row)) for row in page.rows], page.next_cursor, page.omitted)
+
+    async def candidates(self, call: Call, agent_id: str | None, needed: Sequence[str]) -> list[AgentView]:
+        """Agents that could take a task up, best first, each with its score and the reason.
+
+        Args:
+            call: who asks.
+            agent_id: the only one who may, where one is named.
+            needed: capabilities, as tasks ask for them.
+        """
+        call.actor.require(Permission.AGENTS_READ)
+        query = Query("agents_find").where("agent_id", agent_id=agent_id)
+        rows = await self._database.fetch_all(
+            query.statement,
+            filters=query.filters,
+            limit=10 * LIMIT_MAX,
+            alive_since=self._alive_since(),
+            **dict(query.parameters),
+        )
+        able = [agent_view(row) for row in rows if set(needed) <= set(json.loads(row["skills"]))]
+        return sorted((scored(agent) for agent in able), key=lambda agent: (-(agent.score or 0), agent.name))
+
+    async def skills(self, agent_id: str) -> set[str]:
+        """What tasks may ask of an agent; nothing of one that does not exist."""
+        row = await self._row("agent_id", agent_id=agent_id)
+        return set() if row is None else set(json.loads(row["skills"]))
+
+    async def require_known(self, agent_id: str) -> None:
+        """Refuse an id that names no agent.
+
+        Raises:
+            NotFound: no such agent.
+        """
+        if await self._database.fetch_one("agent_known", agent_id=agent_id) is None:
+            raise no_agent(agent_id)
+
+    async def _own_name(self, call: Call, command: Register) -> Register:
+        if call.actor.kind == "agent":
+            row = await self._row("agent_name", agent_name=command.name)
+            call.actor.require_self("another agent" if row is None else row["id"])
+        return command
+
+    async def _registered(self, call: Call, done: transactions.Registered) -> RegisteredAgent:
+        agent = await self.get(call, done.agent_id)
+        return RegisteredAgent(agent=agent, instance_id=done.instance_id, created=done.created)
+
+    async def _before(self, call: Call, command: ControlAgent) -> tuple[ControlAgent, AgentView]:
+        return command, await self.get(call, command.agent_id)
+
+    @staticmethod
+    def _control(
+        tx: transactions.Transaction, origin: transactions.Origin, prepared: tuple[ControlAgent, AgentView]
+    ) -> tuple[ControlAgent, AgentView, list[str]]:
+        return *prepared, transactions.control(tx, origin, prepared[0])
+
+    async def _controlled(self, call: Call, done: tuple[ControlAgent, AgentView, list[str]]) -> ControlledAgent:
+        """The agent as it is now; as it was, when it has been deleted."""
+        command, before, requeued = done
+        agent = before if command.action == "delete" else await self.get(call, command.agent_id)
+        return ControlledAgent(agent=agent, requeued=requeued)
+
+    async def _row(self, narrowed: str, **parameters: str) -> Row | None:
+        alive_since = self._alive_since()
+        return await self._database.fetch_one(
+            "agents_find", filters=(narrowed,), limit=1, alive_since=alive_since, **parameters
+        )
+
+    async def _with_metrics(self, agent: AgentView) -> AgentView:
+        metrics = await read_metrics(self._database, agent.id, self._context.clock(), _ATTEMPTS_IN_LISTS)
+        return agent.evolved({"metrics": metrics})
+
+    def _alive_since(self) -> int:
+        return self._context.clock() - INSTANCE_ALIVE_FOR

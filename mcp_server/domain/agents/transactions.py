@@ -1,0 +1,196 @@
+"""Transaction functions of the agent registry."""
+
+from typing import Any, NamedTuple
+
+from mcp_server.domain.agents.hooks import AGENT_ENDED, INSTANCE_LOST
+from mcp_server.domain.agents.model import (
+    HEARTBEAT_SECONDS,
+    INSTANCE_ALIVE_FOR,
+    Agent,
+    ControlAgent,
+    Instance,
+    InstanceSpec,
+    Register,
+    no_agent,
+)
+from mcp_server.kernel.errors import NotFound
+from mcp_server.kernel.events import Origin
+from mcp_server.kernel.json_text import dump_json
+from mcp_server.kernel.store import Transaction
+from mcp_server.kernel.times import SECOND, Micros, iso
+
+_SEEN_EVERY: Micros = HEARTBEAT_SECONDS * SECOND // 4
+_BATCH = 100
+
+
+class Registered(NamedTuple):
+    """The agent's id, its instance's (None when none was introduced), and whether the agent is new."""
+
+    agent_id: str
+    instance_id: str | None
+    created: bool
+
+
+def register(tx: Transaction, origin: Origin, command: Register) -> Registered:
+    """Register an agent by its unique name, or bring it up to date; introduce its instance, or welcome it back."""
+    return _registered(tx, origin, command, described=True)
+
+
+def introduce(tx: Transaction, origin: Origin, command: Register) -> Registered:
+    """`register`, but an agent that exists stays as it is."""
+    return _registered(tx, origin, command, described=False)
+
+
+def _registered(tx: Transaction, origin: Origin, command: Register, *, described: bool) -> Registered:
+    row = tx.one("agent_by_name", name=command.name)
+    if row is None:
+        agent, event = Agent.registered(origin.new_id("agent"), command, origin.at)
+        tx.record(origin, event)
+    else:
+        agent, change = Agent.adopt(row), None
+        if described:
+            agent, change = agent.described(command, origin.at)
+        if change is not None:
+            tx.record(origin, change)
+    known = None if command.instance is None else _introduce(tx, origin, agent.id, command.instance)
+    return Registered(agent.id, known, row is None)
+
+
+def control(tx: Transaction, origin: Origin, command: ControlAgent) -> list[str]:
+    """Move an agent through its lifecycle; the ids of the tasks that it had to give back."""
+    _, event = load_agent(tx, command.agent_id).moved(command.action, command.reason, origin.at)
+    if command.action == "delete":
+        tx.run("agent_delete", id=command.agent_id)
+        tx.append(origin, event)
+        return []
+    cause = tx.record(origin, event)
+    if command.action != "terminate":
+        return []
+    answers = tx.tell(AGENT_ENDED, origin.caused_by(cause), command.agent_id, "its agent was terminated")
+    return [task_id for task_ids in answers for task_id in task_ids]
+
+
+def at_work(tx: Transaction, origin: Origin, agent_id: str, instance_id: str | None) -> dict[str, Any]:
+    """An agent that asks for work, locked: its columns, when its instance was last seen (`instance_seen_at`), and what
+    the task queue adds, in one statement.
+
+    Raises:
+        NotFound: no such agent.
+    """
+    row = tx.one("agent_at_work", agent_id=agent_id, instance_id=instance_id, now=origin.at)
+    if row is None:
+        raise no_agent(agent_id)
+    return row
+
+
+def load_agent(tx: Transaction, agent_id: str) -> Agent:
+    """The agent, locked for this transaction.
+
+    Raises:
+        NotFound: no such agent.
+    """
+    row = tx.one("agent_for_update", id=agent_id)
+    if row is None:
+        raise no_agent(agent_id)
+    return Agent.adopt(row)
+
+
+def require_agent(tx: Transaction, agent_id: str) -> None:
+    """Refuse an id that names no agent.
+
+    Raises:
+        NotFound: no such agent.
+    """
+    if tx.one("agent_known", agent_id=agent_id) is None:
+        raise no_agent(agent_id)
+
+
+def with_skill(tx: Transaction, capability: str, limit: int) -> list[str]:
+    """The ids of up to `limit` agents that have a capability and are not terminated."""
+    rows = tx.all("agents_with_skill", skill=f"%{dump_json(capability)}%", limit=limit)
+    return [row["id"] for row in rows]
+
+
+def see_instance(tx: Transaction, origin: Origin, agent_id: str | None, instance_id: str | None) -> None:
+    """Count a call as the instance's heartbeat; written only when the last one is a while ago.
+
+    Raises:
+        NotFound: the instance is not the agent's.
+    """
+    if instance_id is None or agent_id is None:
+        return
+    row = tx.one("instance_for_update", id=instance_id, agent_id=agent_id)
+    if row is None:
+        raise _no_instance(agent_id, instance_id)
+    instance = Instance.adopt(row)
+    if instance.lost_at is not None:
+        tx.record(origin, instance.returned(origin.at))
+    elif origin.at - instance.last_seen_at > _SEEN_EVERY:
+        tx.run("instance_seen", id=instance_id, now=origin.at)
+
+
+def see_instance_again(
+    tx: Transaction, origin: Origin, agent_id: str, instance_id: str, seen_at: Micros | None
+) -> None:
+    """`see_instance`, where it is known when the instance was last seen (None: the agent has no such instance).
+
+    Raises:
+        NotFound: the instance is not the agent's.
+    """
+    if seen_at is None or origin.at - seen_at > _SEEN_EVERY:
+        see_instance(tx, origin, agent_id, instance_id)
+
+
+def mark_lost(tx: Transaction, origin: Origin) -> int:
+    """Mark the instances that were not heard of for three intervals. Their leases expire on their own."""
+    rows = tx.all("silent_instances", before=origin.at - INSTANCE_ALIVE_FOR, limit=_BATCH)
+    for row in rows:
+        cause = tx.record(origin, Instance.adopt(row).lost(origin.at))
+        tx.tell(INSTANCE_LOST, origin.caused_by(cause), row["id"])
+    return len(rows)
+
+
+def require_budget(tx: Transaction, agent: Agent, now: Micros) -> None:
+    """Refuse an agent whose budget for the month is used up.
+
+    Raises:
+        LimitExceeded: naming what was used.
+    """
+    if agent.budget is not None:
+        month = iso(now)[:7]
+        agent.require_budget(month, *_used(tx, agent.id, month))
+
+
+def count_usage(tx: Transaction, origin: Origin, agent_id: str | None, tokens: int, cost_usd: float) -> None:
+    """Add what an attempt used to its agent's month; say so when that crosses the budget's warning or limit."""
+    row = None if agent_id is None else tx.one("agent_for_update", id=agent_id)
+    if row is None:
+        return
+    agent, month = Agent.adopt(row), iso(origin.at)[:7]
+    before = _used(tx, agent.id, month)
+    tx.run("usage_add", agent_id=agent.id, month=month, tokens=tokens, cost_usd=cost_usd)
+    for event in agent.budget_events(month, before, (before[0] + tokens, before[1] + cost_usd)):
+        tx.append(origin, event)
+
+
+def _used(tx: Transaction, agent_id: str, month: str) -> tuple[int, float]:
+    row = tx.one("usage_of", agent_id=agent_id, month=month)
+    return (0, 0.0) if row is None else (row["tokens"], row["cost_usd"])
+
+
+def _no_instance(agent_id: str, instance_id: str) -> NotFound:
+    return NotFound(
+        f"Agent {agent_id} has no instance {instance_id}.",
+        next="Introduce it: agents_register with the same name and instance {label}.",
+        details={"agent_id": agent_id, "instance_id": instance_id},
+    )
+
+
+def _introduce(tx: Transaction, origin: Origin, agent_id: str, instance: InstanceSpec) -> str:
+    row = tx.one("instance_by_label", agent_id=agent_id, label=instance.label)
+    if row is not None:
+        tx.record(origin, Instance.adopt(row).returned(origin.at, instance))
+        return row["id"]
+    instance_id = origin.new_id("instance")
+    tx.record(origin, Instance.introduced(instance_id, agent_id, instance, origin.at))
+    return instance_id

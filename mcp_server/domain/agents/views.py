@@ -1,0 +1,104 @@
+"""What callers see of agents."""
+
+from mcp_server.domain.agents.model import derive_status
+from mcp_server.kernel.store import Row
+from mcp_server.kernel.times import Micros, iso, iso_or_none
+from mcp_server.kernel.views import View, list_or_none
+
+
+class InstanceView(View):
+    """A running process or session of an agent."""
+
+    id: str
+    label: str
+    host: str | None = None
+    pid: int | None = None
+    last_seen_at: str
+    lost_at: str | None = None
+    alive: bool
+
+
+class AgentView(View):
+    """One agent, with what can be derived from its tasks and instances."""
+
+    id: str
+    name: str
+    kind: str
+    description: str | None = None
+    status: str
+    status_reason: str | None = None
+    capabilities: list[dict[str, str]] | None = None
+    tags: list[str] | None = None
+    running: int
+    capacity: int
+    instances_alive: int
+    unread: int | None = None
+    instances: list[InstanceView] | None = None
+    metrics: dict[str, float] | None = None
+    budget: dict[str, float] | None = None
+    score: float | None = None
+    reason: str | None = None
+    created_at: str
+    updated_at: str
+
+
+def agent_view(row: Row) -> AgentView:
+    """An agent in a list."""
+    capacity = row["max_concurrent_tasks"]
+    return AgentView(
+        id=row["id"],
+        name=row["name"],
+        kind=row["kind"],
+        description=row["description"] or None,
+        status=derive_status(
+            row["lifecycle"], row["running"], capacity, row["instances_known"], row["instances_alive"]
+        ),
+        status_reason=row["lifecycle_reason"],
+        capabilities=list_or_none(row["capabilities"]),
+        tags=list_or_none(row["tags"]),
+        running=row["running"],
+        capacity=capacity,
+        instances_alive=row["instances_alive"],
+        unread=row["unread"] or None,
+        created_at=iso(row["created_at"]),
+        updated_at=iso(row["updated_at"]),
+    )
+
+
+def instance_view(row: Row, alive_since: Micros) -> InstanceView:
+    """One instance of an agent."""
+    return InstanceView(
+        id=row["id"],
+        label=row["label"],
+        host=row["host"],
+        pid=row["pid"],
+        last_seen_at=iso(row["last_seen_at"]),
+        lost_at=iso_or_none(row["lost_at"]),
+        alive=row["last_seen_at"] > alive_since,
+    )
+
+
+class RegisteredAgent(View):
+    """The agent as registered."""
+
+    agent: AgentView
+    instance_id: str | None = None
+    created: bool
+
+
+class ControlledAgent(View):
+    """The agent after the action, and the tasks it had to give back."""
+
+    agent: AgentView
+    requeued: list[str]
+
+
+_AVAILABILITY = {"idle": 1.0, "active": 0.8, "initializing": 0.6, "busy": 0.2, "error": 0.1}
+
+
+def scored(agent: AgentView) -> AgentView:
+    """How soon an agent could start: its status first, then its free capacity."""
+    free = max(agent.capacity - agent.running, 0) / agent.capacity
+    score = round(_AVAILABILITY.get(agent.status, 0.0) * (0.7 + 0.3 * free), 3)
+    reason = f"can do it; {agent.status}, {agent.running} of {agent.capacity} running"
+    return agent.evolved({"score": score, "reason": reason})

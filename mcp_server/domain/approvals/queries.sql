@@ -1,0 +1,38 @@
+-- name: approval_for_update
+SELECT * FROM approvals WHERE id = :id {{for_update}}
+
+-- name: approval_by_id
+SELECT * FROM approvals WHERE id = :id
+
+-- name: approvals_due
+SELECT * FROM approvals WHERE due_at <= :now ORDER BY due_at LIMIT :limit {{skip_locked}}
+
+-- name: approvals_find
+SELECT * FROM approvals WHERE TRUE {{filters}} ORDER BY created_at DESC, id DESC LIMIT :limit
+
+-- name: approvals_find_count
+SELECT count(*) AS n FROM (SELECT 1 FROM approvals WHERE TRUE {{filters}} LIMIT 10000) AS matched
+
+-- name: filter.approval_status
+AND status = :approval_status
+
+-- name: filter.approval_approver
+AND lower(approvers) LIKE :approval_approver ESCAPE '\'
+
+-- name: filter.approval_task
+AND task_id = :approval_task
+
+-- name: filter.approval_after
+AND (created_at < :after_at OR (created_at = :after_at AND id < :after_id))
+
+-- name: signing_key
+SELECT secret FROM signing_keys WHERE name = :name
+
+-- name: signing_key_insert
+INSERT INTO signing_keys (name, secret) VALUES (:name, :secret) ON CONFLICT (name) DO NOTHING
+
+-- name: complete_approval_ids
+SELECT id AS value FROM approvals WHERE id LIKE :prefix ESCAPE '\' ORDER BY id LIMIT 100
+
+-- name: due.approvals
+SELECT MIN(due_at) AS at FROM approvals WHERE due_at IS NOT NULL

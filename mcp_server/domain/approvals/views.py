@@ -1,0 +1,71 @@
+"""What callers see of approvals."""
+
+import json
+from typing import Any
+
+from mcp_server.kernel.store import Row
+from mcp_server.kernel.times import iso, iso_or_none
+from mcp_server.kernel.views import View
+
+
+class AnswerView(View):
+    """One person's answer."""
+
+    by: str
+    granted: bool
+    via: str
+    at: str
+    note: str | None = None
+
+
+class ApprovalView(View):
+    """One question to people. Lists leave the details out."""
+
+    id: str
+    status: str
+    title: str
+    action: str
+    details: Any = None
+    action_hash: str
+    approvers: list[str] | None = None
+    needed: int
+    answers: list[AnswerView] | None = None
+    task_id: str
+    requested_by: str
+    created_at: str
+    expires_at: str | None = None
+    decided_at: str | None = None
+
+
+def approval_view(row: Row, *, full: bool = True) -> ApprovalView:
+    """An approval as callers see it."""
+    answers = [AnswerView(**answer) for answer in json.loads(row["answers"])]
+    return ApprovalView(
+        id=row["id"],
+        status=row["status"],
+        title=row["title"],
+        action=row["action"],
+        details=json.loads(row["details"]) if full and row["details"] is not None else None,
+        action_hash=row["action_hash"],
+        approvers=json.loads(row["approvers"]) or None,
+        needed=row["needed"],
+        answers=answers or None,
+        task_id=row["task_id"],
+        requested_by=row["requested_by"],
+        created_at=iso(row["created_at"]),
+        expires_at=iso_or_none(row["expires_at"]),
+        decided_at=iso_or_none(row["decided_at"]),
+    )
+
+
+class RequestedApproval(View):
+    """The approval, and who gets a link by mail."""
+
+    approval: ApprovalView
+    links_sent_to: list[str]
+
+
+class ApprovalResult(View):
+    """An approval as it is now."""
+
+    approval: ApprovalView

@@ -1,0 +1,13 @@
+"""The areas of the domain, in the order in which people see them. A new capability is one line here."""
+
+from mcp_server.domain.agents.area import AREA as AGENTS
+from mcp_server.domain.approvals.area import AREA as APPROVALS
+from mcp_server.domain.email.area import AREA as EMAIL
+from mcp_server.domain.events.area import AREA as EVENTS
+from mcp_server.domain.locks.area import AREA as LOCKS
+from mcp_server.domain.messages.area import AREA as MESSAGES
+from mcp_server.domain.state.area import AREA as STATE
+from mcp_server.domain.tasks.area import AREA as TASKS
+from mcp_server.kernel.area import Areas
+
+AREAS = Areas(AGENTS, TASKS, STATE, LOCKS, EMAIL, APPROVALS, MESSAGES, EVENTS)

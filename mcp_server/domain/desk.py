@@ -1,0 +1,91 @@
+"""The desk: every service of one server. An area that is not named here is reached by `get`."""
+
+from mcp_server.domain.agents.service import AgentService
+from mcp_server.domain.approvals.service import ApprovalService
+from mcp_server.domain.email.service import EmailService
+from mcp_server.domain.events.service import EventService
+from mcp_server.domain.housekeeping import Housekeeping
+from mcp_server.domain.locks.service import LockService
+from mcp_server.domain.messages.service import MessageService
+from mcp_server.domain.state.service import StateService
+from mcp_server.domain.tasks.service import TaskService
+from mcp_server.domain.tasks.system import SystemTasks
+from mcp_server.kernel.area import Areas
+from mcp_server.kernel.call import Context
+from mcp_server.kernel.loops import Loops
+from mcp_server.kernel.services import Services
+from mcp_server.kernel.store import Feed
+
+
+class Desk(Services):
+    """What tools and resources call. Each service is made from its class when it is first asked for."""
+
+    def __init__(self, context: Context, areas: Areas, version: str, *options: object) -> None:
+        super().__init__(context, areas, *options)
+        self.areas = areas
+        self.version = version
+
+    @property
+    def agents(self) -> AgentService:
+        """The registry of agents."""
+        return self.get(AgentService)
+
+    @property
+    def tasks(self) -> TaskService:
+        """The task queue."""
+        return self.get(TaskService)
+
+    @property
+    def state(self) -> StateService:
+        """Versioned documents."""
+        return self.get(StateService)
+
+    @property
+    def locks(self) -> LockService:
+        """Named locks."""
+        return self.get(LockService)
+
+    @property
+    def messages(self) -> MessageService:
+        """Messages between agents."""
+        return self.get(MessageService)
+
+    @property
+    def emails(self) -> EmailService:
+        """The outbox."""
+        return self.get(EmailService)
+
+    @property
+    def approvals(self) -> ApprovalService:
+        """Questions to people."""
+        return self.get(ApprovalService)
+
+    @property
+    def events(self) -> EventService:
+        """The trail."""
+        return self.get(EventService)
+
+    @property
+    def housekeeping(self) -> Housekeeping:
+        """What time makes due."""
+        return self.get(Housekeeping)
+
+    @property
+    def system(self) -> SystemTasks:
+        """The server's own tasks."""
+        return self.get(SystemTasks)
+
+    @property
+    def changes(self) -> Feed:
+        """Tells of changes, whichever process made them."""
+        return self.context.database.feed
+
+    @property
+    def loops(self) -> Loops:
+        """How this process's background loops are."""
+        return self.context.database.loops
+
+    @property
+    def engine(self) -> str:
+        """`sqlite` or `postgres`."""
+        return self.context.database.engine

@@ -1,0 +1,148 @@
+"""Sending what the outbox holds: one attempt of one mail, so that no crash makes it go out twice."""
+
+import asyncio
+import contextlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from mcp_server.domain.approvals.service import ApprovalService
+from mcp_server.domain.email import transactions
+from mcp_server.domain.email.model import Attachment, Email, Outcome
+from mcp_server.domain.email.service import EmailService
+from mcp_server.domain.email.transport import Mail, Mailer
+from mcp_server.kernel.call import SYSTEM_CALL
+from mcp_server.kernel.services import Services
+from mcp_server.kernel.store import Row
+
+GRACE_SECONDS = 10.0
+"""How long a mail that is going out may go on after its worker was told to stop: its answer is worth waiting for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What an attempt came to.
+
+    Attributes:
+        status: the mail's status after it.
+        deferred: whether somebody may get it at a later attempt.
+        message: why not everyone has got it, for people.
+        retry_after_seconds: how long the provider asks to be left alone.
+    """
+
+    status: str
+    deferred: bool = False
+    message: str | None = None
+    retry_after_seconds: float | None = None
+
+
+class EmailDelivery:
+    """Used by the handlers of system tasks."""
+
+    def __init__(self, services: Services) -> None:
+        self._context = services.context
+        self._database = services.context.database
+        self._approvals = services.get(ApprovalService)
+        self._outbox = services.get(EmailService)
+
+    async def deliver(self, email_id: str, lease_token: int, mailer: Mailer) -> Delivered:
+        """Send a mail to those who have not got it.
+
+        Being cancelled does not lose the answer of a mail that is going out: it is waited for, for a while.
+
+        Raises:
+            OpsError: the lease was lost, or the store cannot be reached; then nothing went out.
+        """
+        origin = self._context.origin(SYSTEM_CALL)
+        email = Email.adopt(dict(await self._database.write(transactions.begin, origin, email_id, lease_token)))
+        if email.status not in ("queued", "sending") or not email.pending():
+            return Delivered(email.status, message=email.error)
+        mail = await self._mail(email)
+        if mail is None:
+            await self._database.write(transactions.stop, origin, email_id, "What it asked for has been decided.")
+            return Delivered("cancelled")
+        going_out = asyncio.Event()
+
+        async def hand_over() -> None:
+            going_out.set()
+            await self._database.write(transactions.hand_over, self._context.origin(SYSTEM_CALL), email_id, lease_token)
+
+        sending = asyncio.create_task(self._send(email, mail, mailer, hand_over))
+        try:
+            return await asyncio.shield(sending)
+        except asyncio.CancelledError:
+            if going_out.is_set():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(GRACE_SECONDS):
+                        await asyncio.wait((sending,))
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+            raise
+
+    async def ask_approvers(self, told: dict[str, Any]) -> int:
+        """Queue a mail to every approver of an open approval who has an address; how many."""
+        approval = await self._approvals.still_open(told["approval_id"], told["opened_at"])
+        if approval is None:
+            return 0
+        answered = {answer.by for answer in approval.given()}
+        people = [person for person in approval.people() if "@" in person and person not in answered]
+        for person in people:
+            await self._outbox.queue_approval_mail(
+                approval.id, approval.opened_at, person, approval.title, reminder=told["reminder"]
+            )
+        return len(people)
+
+    async def _send(self, email: Email, mail: Mail, mailer: Mailer, hand_over: Any) -> Delivered:
+        report = await mailer.send(mail, email.pending(), hand_over)
+        error = _explained(report.outcomes)
+        origin = self._context.origin(SYSTEM_CALL)
+        row: Row = await self._database.write(transactions.keep_answer, origin, email.id, report.outcomes, error)
+        return Delivered(row["status"], row["status"] == "sending", error, report.retry_after_seconds)
+
+    async def _mail(self, email: Email) -> Mail | None:
+        text, html = email.text, email.html
+        if email.approval_mail is not None:
+            asked = await self._question(json.loads(email.approval_mail))
+            if asked is None:
+                return None
+            text, html = asked, None
+        return Mail(
+            id=email.id,
+            message_id=email.message_id,
+            date=email.created_at,
+            sender=email.sender,
+            to=json.loads(email.recipients),
+            cc=json.loads(email.cc),
+            bcc=json.loads(email.bcc),
+            reply_to=email.reply_to,
+            subject=email.subject,
+            text=text,
+            html=html,
+            attachments=[Attachment(**file) for file in json.loads(email.attachments)],
+        )
+
+    async def _question(self, told: dict[str, Any]) -> str | None:
+        """The text of a mail that asks an approver; None where nothing is left to decide."""
+        approval = await self._approvals.still_open(told["approval_id"], told["opened_at"])
+        if approval is None:
+            return None
+        link = await self._approvals.link(approval.id, told["approver"])
+        command = f"data-mcp-server-agent approvals approve {approval.id} --user {told['approver']}"
+        by_hand = f"{command}   (or: reject {approval.id})"
+        where = by_hand if link is None else f"{link}\n\nThe link is yours alone: whoever has it can decide."
+        details = ""
+        if approval.details is not None:
+            details = f"\n{json.dumps(json.loads(approval.details), ensure_ascii=False, indent=2)}\n"
+        return (
+            f"{approval.requested_by} asks for your approval:\n\n{approval.title}\n\n{approval.action}\n{details}\n"
+            f"Look at it and decide here:\n\n{where}\n"
+        )
+
+
+def _explained(outcomes: Any) -> str | None:
+    """Why not everyone has got the mail, in one line."""
+    missing: dict[str, Outcome] = {
+        address: outcome for address, outcome in outcomes.items() if outcome.status != "sent"
+    }
+    said = "; ".join(f"{address}: {outcome.message}" for address, outcome in missing.items())
+    return said[:1000] or None

@@ -1,0 +1,30 @@
+"""The system tasks of email."""
+
+from mcp_server.domain.email.delivery import EmailDelivery
+from mcp_server.domain.email.transport import MailProvider
+from mcp_server.kernel.handling import Handler, HandlerFailed, Job
+from mcp_server.kernel.services import Services
+
+
+def send_email(services: Services) -> Handler:
+    """Sends one mail. What may have gone already is never sent again."""
+
+    async def handle(job: Job) -> dict[str, str]:
+        delivery, provider = services.get(EmailDelivery), services.option(MailProvider)
+        done = await delivery.deliver(job.input["email_id"], job.lease_token, provider.open())
+        if done.deferred:
+            raise HandlerFailed(done.message or "deferred", "deferred", True, done.retry_after_seconds)
+        if done.status in ("failed", "unknown"):
+            raise HandlerFailed(done.message or done.status, done.status, retryable=False)
+        return {"status": done.status}
+
+    return handle
+
+
+def write_to_approvers(services: Services) -> Handler:
+    """Writes to everyone whom an approval asks."""
+
+    async def handle(job: Job) -> dict[str, int]:
+        return {"mails": await services.get(EmailDelivery).ask_approvers(job.input)}
+
+    return handle

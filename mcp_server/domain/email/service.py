@@ -1,0 +1,224 @@
+"""Use cases of email: check, compose and queue a mail; find what became of it."""
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from mcp_server.domain.approvals.model import ApprovalSpec
+from mcp_server.domain.email import transactions
+from mcp_server.domain.email.model import (
+    Attachment,
+    AttachmentSpec,
+    Composed,
+    EmailPolicy,
+    EmailSpec,
+    FindEmails,
+    OutcomeStatus,
+    SendEmail,
+    no_email,
+)
+from mcp_server.domain.email.templates import NAMESPACE, Rendering, fill_in, read_template
+from mcp_server.domain.email.transactions import NewEmail, Queued
+from mcp_server.domain.email.views import AttachmentView, EmailView, SentEmail, TemplateView, email_view
+from mcp_server.domain.state.commands import FindDocuments, GetDocument
+from mcp_server.domain.state.service import StateService
+from mcp_server.domain.tasks.service import TaskService
+from mcp_server.kernel.addresses import is_allowed
+from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.call import SYSTEM_CALL, Call
+from mcp_server.kernel.errors import OpsError, PermissionDenied, ValidationFailed
+from mcp_server.kernel.json_text import dump_json, sha256_text
+from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page, like
+from mcp_server.kernel.services import Services
+from mcp_server.kernel.writes import Write
+
+_SHOWN_CHARACTERS_MAX = 10_000
+
+
+class EmailService:
+    """Send and find mails, and list templates. `queue` puts a mail into the outbox."""
+
+    def __init__(self, services: Services) -> None:
+        self._context = context = services.context
+        self._database = context.database
+        self._state = services.get(StateService)
+        self._tasks = services.get(TaskService)
+        self._rendering = services.option(Rendering)
+        self.policy = services.option(EmailPolicy)
+        self.queue = Write(context, Permission.EMAILS_SEND, self._composed, transactions.queue, self._queued)
+
+    async def send(self, call: Call, command: SendEmail) -> SentEmail:
+        """Queue a mail; with `dry_run`, show what would be sent, and whether it may.
+
+        Raises:
+            ValidationFailed: a template or attachment that does not work.
+            PermissionDenied: to somebody the operator does not allow, and nobody is there to be asked.
+            LimitExceeded: too large, or too many in this hour.
+            IdempotencyConflict: the key was used for another mail.
+        """
+        if not command.dry_run:
+            return await self.queue(call, command)
+        new = await self.queue.prepared(call, command)
+        return SentEmail(email=_preview(new))
+
+    async def queue_approval_mail(
+        self, approval_id: str, opened_at: int, approver: str, title: str, *, reminder: bool
+    ) -> None:
+        """Queue the mail that asks one approver; its text, with the link, is made only when it goes out."""
+        told = {"approval_id": approval_id, "opened_at": opened_at, "approver": approver, "reminder": reminder}
+        about = dump_json(told)
+        subject = f"{'Reminder: y' if reminder else 'Y'}our approval is needed: {title}"[:200]
+        key = f"approval mail {sha256_text(about)}"
+        spec = EmailSpec(to=(approver,), subject=subject, text=approval_id, idempotency_key=key)
+        new = self._new(spec, Composed(subject, None, None, (), None))._replace(approval_mail=about)
+        await self._database.write(transactions.queue, self._context.origin(SYSTEM_CALL), new)
+
+    async def find(self, call: Call, command: FindEmails) -> Listed[EmailView]:
+        """Mails, newest first."""
+        call.actor.require(Permission.EMAILS_READ)
+        query = (
+            Query("emails_find")
+            .where("email_to", email_to=like(command.to and command.to.lower()))
+            .where("email_status", email_status=command.status)
+            .where("email_template", email_template=like(command.template, "{}@%"))
+        )
+        if command.cursor is not None:
+            at, email_id = decode_cursor(command.cursor, (int, str))
+            query = query.where("email_after", after_at=at, after_id=email_id)
+        page = await fetch_page(self._database, query, command.limit, ("created_at", "id"))
+        return Listed([email_view(row, full=False) for row in page.rows], page.next_cursor, page.omitted)
+
+    async def get(self, call: Call, email_id: str) -> EmailView:
+        """One mail with everything.
+
+        Raises:
+            NotFound: no such mail.
+        """
+        call.actor.require(Permission.EMAILS_READ)
+        row = await self._database.fetch_one("email_by_id", id=email_id)
+        if row is None:
+            raise no_email(email_id)
+        return email_view(row)
+
+    async def templates(self, call: Call) -> list[TemplateView]:
+        """Every template with its variables; one that does not work, with the reason."""
+        call.actor.require(Permission.EMAILS_READ)
+        documents = (await self._state.find(call, FindDocuments(namespace=NAMESPACE, limit=100))).items
+        found: list[TemplateView] = []
+        for document in documents:
+            whole = await self._state.get(call, GetDocument(namespace=NAMESPACE, key=document.key))
+            try:
+                template = read_template(document.key, whole.value)
+            except OpsError as error:
+                found.append(TemplateView(name=document.key, version=document.version, problem=error.message))
+                continue
+            view = TemplateView(
+                name=document.key,
+                version=document.version,
+                subject=template.subject,
+                variables=list(template.variables),
+            )
+            found.append(view)
+        return found
+
+    async def track(self, told: Sequence[tuple[str, str, OutcomeStatus, str | None]]) -> int:
+        """Keep what a provider's webhook tells: email id, address, status, message. How many were news."""
+        origin, news = self._context.origin(SYSTEM_CALL), 0
+        for email_id, address, status, message in told:
+            news += await self._database.write(transactions.track, origin, email_id, address, status, message)
+        return news
+
+    async def _composed(self, call: Call, command: EmailSpec) -> NewEmail:
+        content = await self._compose(call, command)
+        return self._new(command, content)._replace(approval=self._approval(command, content))
+
+    def _new(self, spec: EmailSpec, content: Composed) -> NewEmail:
+        return NewEmail(spec, content, self.policy.provider, self.policy.sender, self.policy.per_hour)
+
+    async def _queued(self, call: Call, done: Queued) -> SentEmail:
+        email = email_view(done.email, replayed=done.replayed)
+        return SentEmail(email=email, task=await self._tasks.get(call, done.email["task_id"]))
+
+    async def _compose(self, call: Call, spec: EmailSpec) -> Composed:
+        attachments = tuple([await self._attachment(call, attachment) for attachment in spec.attachments])
+        if spec.template is None:
+            content = Composed(spec.subject or "", spec.text, spec.html, attachments, None)
+        else:
+            document = await self._state.get(call, GetDocument(namespace=NAMESPACE, key=spec.template))
+            template = read_template(spec.template, document.value)
+            subject, text, html = fill_in(spec.template, template, spec.variables or {}, self._rendering.render)
+            content = Composed(subject, text, html, attachments, f"{spec.template}@{document.version}")
+        content.require_small()
+        return content
+
+    async def _attachment(self, call: Call, spec: AttachmentSpec) -> Attachment:
+        if spec.content_base64 is not None:
+            try:
+                raw = base64.b64decode(spec.content_base64, validate=True)
+            except (binascii.Error, ValueError):
+                raise ValidationFailed(f"The content of the attachment {spec.name!r} is not base64.") from None
+            media_type = spec.media_type or "application/octet-stream"
+        else:
+            address = {"namespace": spec.namespace, "key": spec.key}
+            document = await self._state.get(call, GetDocument.model_validate(address))
+            raw = json.dumps(document.value, ensure_ascii=False, indent=2).encode()
+            media_type = spec.media_type or "application/json"
+        return Attachment(spec.name, media_type, len(raw), base64.b64encode(raw).decode())
+
+    def _approval(self, spec: EmailSpec, content: Composed) -> ApprovalSpec | None:
+        """The question to people, where the mail is not allowed without one."""
+        outside = [address for address in spec.everyone() if not is_allowed(address, self.policy.allow)]
+        if not outside:
+            return None
+        if not self.policy.approvers:
+            raise PermissionDenied(
+                f"This server may not send to {', '.join(outside)}.",
+                next=f"Allowed: {', '.join(self.policy.allow)} (DATAMCP_EMAIL_ALLOW).",
+                details={"refused": outside, "allowed": list(self.policy.allow)},
+            )
+        return ApprovalSpec(
+            title=f"Send email: {content.subject}"[:200],
+            action=f"Send this email. Not on the list of allowed recipients: {', '.join(outside)}.",
+            details=_shown(self.policy.sender, spec, content),
+            approvers=self.policy.approvers,
+        )
+
+
+def _preview(new: NewEmail) -> EmailView:
+    spec, content = new.spec, new.content
+    return EmailView(
+        status="dry_run: would be sent" if new.approval is None else "dry_run: would wait for an approval",
+        provider=new.provider,
+        sender=new.sender,
+        to=list(spec.to),
+        cc=list(spec.cc) or None,
+        bcc=list(spec.bcc) or None,
+        reply_to=spec.reply_to,
+        subject=content.subject,
+        text=content.text,
+        html=content.html,
+        attachments=[
+            AttachmentView(name=file.name, media_type=file.media_type, bytes=file.bytes) for file in content.attachments
+        ]
+        or None,
+        template=content.template,
+    )
+
+
+def _shown(sender: str, spec: EmailSpec, content: Composed) -> dict[str, Any]:
+    """All that says what will go out; long texts in part, and a SHA-256 of everything."""
+    whole = dump_json([content.subject, content.text, content.html, [file._asdict() for file in content.attachments]])
+    shown: dict[str, Any] = {
+        "from": sender,
+        "to": list(spec.to),
+        "cc": list(spec.cc),
+        "bcc": list(spec.bcc),
+        "subject": content.subject,
+        "text": (content.text or "")[:_SHOWN_CHARACTERS_MAX],
+        "html": (content.html or "")[:_SHOWN_CHARACTERS_MAX],
+        "attachments": [f"{file.name} ({file.bytes} bytes)" for file in content.attachments],
+        "content_sha256": sha256_text(whole),
+    }
+    return {name: value for name, value in shown.items() if value}

@@ -1,0 +1,95 @@
+"""Email templates: a state document `{subject, text?, html?, variables}`, filled in inside a sandbox.
+
+`variables` are declared: one that is missing or not declared is refused before anything is sent. HTML is escaped
+wherever a value is put in; a template can neither call into the server nor run for long.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pydantic import Field, ValidationError
+
+from mcp_server.domain.email.model import Content
+from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.values import Frozen, Line
+
+NAMESPACE = "email-templates"
+
+
+class MailTemplate(Frozen):
+    """A template as its document holds it."""
+
+    subject: Line
+    text: Content | None = None
+    html: Content | None = None
+    variables: tuple[Line, ...] = Field(default=(), max_length=64)
+
+
+class Render(Protocol):
+    """Fills in one text; `what` names it in messages. See `mcp_server.integrations.templating`."""
+
+    def __call__(self, what: str, source: str, variables: Mapping[str, Any], *, html: bool) -> str: ...
+
+
+def _nobody(what: str, source: str, variables: Mapping[str, Any], *, html: bool) -> str:
+    raise AssertionError(f"nobody was told how to fill in the {what}")
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """Who fills in templates; the composition root says."""
+
+    render: Render = _nobody
+
+
+def read_template(key: str, value: Any) -> MailTemplate:
+    """The template that a document holds.
+
+    Raises:
+        ValidationFailed: it is none, or its text cannot be parsed; the message says where.
+    """
+    try:
+        template = MailTemplate.model_validate(value)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:5])
+        raise ValidationFailed(
+            f"The document {NAMESPACE}/{key} is not an email template: {problems}.",
+            next="It holds {subject, text and/or html, variables: [names]}.",
+        ) from None
+    if template.text is None and template.html is None:
+        raise ValidationFailed(f"The template {key} has neither text nor html.")
+    return template
+
+
+def fill_in(
+    key: str, template: MailTemplate, variables: Mapping[str, Any], render: Render
+) -> tuple[str, str | None, str | None]:
+    """Subject, text and HTML with the variables put in.
+
+    Raises:
+        ValidationFailed: a variable is missing or not declared, or the template is wrong.
+        LimitExceeded: what came out is too long.
+    """
+    missing, unknown = set(template.variables) - set(variables), set(variables) - set(template.variables)
+    if missing or unknown:
+        raise ValidationFailed(
+            f"The template {key} declares the variables {', '.join(template.variables) or 'none'}: "
+            + "; ".join(
+                f"{', '.join(sorted(names))} {what}"
+                for names, what in ((missing, "missing"), (unknown, "not declared"))
+                if names
+            )
+            + ".",
+            next="Give exactly the declared variables.",
+            details={"missing": sorted(missing), "unknown": sorted(unknown)},
+        )
+    subject = render(f"subject of template {key}", template.subject, variables, html=False)
+    if "\n" in subject or "\r" in subject:
+        raise ValidationFailed(f"The subject of {key} would hold a line break: a variable brings one.")
+    text, html = template.text, template.html
+    return (
+        subject,
+        None if text is None else render(f"text of template {key}", text, variables, html=False),
+        None if html is None else render(f"html of template {key}", html, variables, html=True),
+    )

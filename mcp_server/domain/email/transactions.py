@@ -1,0 +1,227 @@
+"""Transaction functions of the outbox: queue a mail with the task that sends it, hand it over, keep the answer; and
+what a task's life does to the mail that it sends."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from mcp_server.domain.approvals.model import Approval, ApprovalSpec, approval_id_of
+from mcp_server.domain.approvals.transactions import open_approval
+from mcp_server.domain.email.model import Composed, Email, EmailSpec, Outcome, OutcomeStatus, no_email
+from mcp_server.domain.tasks.model import Task
+from mcp_server.domain.tasks.rows import load_task
+from mcp_server.domain.tasks.spec import RetrySpec, TaskSpec
+from mcp_server.domain.tasks.transactions import create_one
+from mcp_server.kernel.errors import IdempotencyConflict, LimitExceeded
+from mcp_server.kernel.events import Event, Origin
+from mcp_server.kernel.store import Transaction
+from mcp_server.kernel.times import SECOND, iso
+
+EMAIL_KIND = "system.email."
+"""How the kinds of tasks begin that send a mail; the provider follows, since not every process has every one."""
+
+MAILS_KIND = "system.approval_mails"
+"""The task that writes to all whom an approval asks."""
+
+RETRY = RetrySpec(max_attempts=6, delay_seconds=5, max_delay_seconds=1800)
+"""A temporary failure is tried again after about 5 s, 10 s, 20 s, 40 s and 80 s."""
+
+_MAILS_RETRY = RetrySpec(max_attempts=20, delay_seconds=10, max_delay_seconds=900)
+"""An hourly limit may hold these mails up."""
+
+_UNSENT = ("waiting", "queued", "sending")
+_HOUR = 3600 * SECOND
+
+
+class NewEmail(NamedTuple):
+    """A mail to queue: what was asked for, what came of its template and attachments, and what the operator set."""
+
+    spec: EmailSpec
+    content: Composed
+    provider: str
+    sender: str
+    per_hour: int | None
+    approval: ApprovalSpec | None = None
+    approval_mail: str | None = None
+
+
+class Queued(NamedTuple):
+    """A mail's columns, and whether the idempotency key found an earlier one."""
+
+    email: dict[str, Any]
+    replayed: bool
+
+
+def queue(tx: Transaction, origin: Origin, new: NewEmail) -> Queued:
+    """Put a mail into the outbox, with the system task that sends it and the question to people where one is needed.
+
+    Raises:
+        IdempotencyConflict: the key was used for another mail.
+        LimitExceeded: as many as are allowed in an hour have been sent.
+    """
+    earlier = _replayed(tx, new.spec)
+    if earlier is not None:
+        return Queued(earlier, replayed=True)
+    _require_rate(tx, origin, new.per_hour)
+    task_id = origin.new_id("task")
+    email, event = Email.composed(
+        origin.new_id("email"),
+        new.spec,
+        new.content,
+        provider=new.provider,
+        sender=new.sender,
+        task_id=task_id,
+        approval_id=None if new.approval is None else approval_id_of(task_id),
+        approval_mail=new.approval_mail,
+        created_by=origin.actor,
+        now=origin.at,
+    )
+    caused = origin.caused_by(tx.record(origin, event))
+    create_one(tx, caused, _sending(email, new), task_id, asks=False)
+    if new.approval is not None:
+        open_approval(tx, caused, new.approval, task_id)
+    return Queued(email.fields(), replayed=False)
+
+
+def begin(tx: Transaction, origin: Origin, email_id: str, token: int) -> dict[str, Any]:
+    """The mail as an attempt finds it. An answer that an earlier attempt did not live to keep is marked as lost.
+
+    Raises:
+        NotFound: no such mail.
+        LeaseLost: somebody else sends it now.
+    """
+    email = _load(tx, email_id)
+    load_task(tx, email.task_id).require_lease(token, origin.at)
+    if email.handed_over_at is not None:
+        email, event = email.lost(origin.at)
+        tx.record(origin, event)
+    return email.fields()
+
+
+def hand_over(tx: Transaction, origin: Origin, email_id: str, token: int) -> None:
+    """Note that the provider is about to get the content: from here on the mail may have gone.
+
+    Raises:
+        LeaseLost: somebody else sends it now.
+        InvalidTransition: it is not to be sent any more.
+    """
+    email = _load(tx, email_id)
+    task = load_task(tx, email.task_id)
+    task.require_lease(token, origin.at)
+    _, event = email.handed_over(origin.at)
+    tx.record(origin, event)
+
+
+def keep_answer(
+    tx: Transaction, origin: Origin, email_id: str, outcomes: Mapping[str, Outcome], error: str | None
+) -> dict[str, Any]:
+    """Keep what the provider answered. Whoever has the answer may keep it, lease or not: it is the truth."""
+    email, event = _load(tx, email_id).answered(outcomes, origin.at, error=error)
+    tx.record(origin, event)
+    return email.fields()
+
+
+def stop(tx: Transaction, origin: Origin, email_id: str, reason: str) -> None:
+    """Have a mail not sent: what it was about is over."""
+    _, event = _load(tx, email_id).stopped("cancelled", reason, origin.at)
+    tx.record(origin, event)
+
+
+def track(
+    tx: Transaction, origin: Origin, email_id: str, address: str, status: OutcomeStatus, message: str | None
+) -> bool:
+    """Keep what a provider's webhook tells; whether that was news."""
+    row = tx.one("email_for_update", id=email_id)
+    moved = None if row is None else Email.adopt(row).tracked(address, status, message, origin.at)
+    if moved is None:
+        return False
+    tx.record(origin, moved[1])
+    return True
+
+
+def follow_end(tx: Transaction, origin: Origin, task: Task) -> None:
+    """The mail of a task that has ended otherwise than by the mail's own doing."""
+    row = _mail_of(tx, task)
+    if row is None or row["status"] not in _UNSENT or task.status == "completed":
+        return
+    email = Email.adopt(row)
+    event: Event
+    if email.handed_over_at is not None:
+        _, event = email.lost(origin.at)
+    elif task.status == "cancelled":
+        how = "rejected" if task.approval == "rejected" else "cancelled"
+        _, event = email.stopped(how, task.cancel_reason, origin.at)
+    else:
+        _, event = email.gave_up(origin.at, task.error)
+    tx.record(origin, event)
+
+
+def follow_approval(tx: Transaction, origin: Origin, task: Task) -> None:
+    """People let the mail go."""
+    row = _mail_of(tx, task)
+    if row is not None:
+        _, event = Email.adopt(row).approved(origin.at)
+        tx.record(origin, event)
+
+
+def follow_retry(tx: Transaction, origin: Origin, task: Task) -> None:
+    """A person had a dead letter retried: who failed gets another chance; who may have got the mail does not."""
+    row = _mail_of(tx, task)
+    if row is not None:
+        _, event = Email.adopt(row).retried(origin.at)
+        tx.record(origin, event)
+
+
+def ask_by_mail(tx: Transaction, origin: Origin, approval: Approval, reminder: bool) -> None:
+    """Have everyone written to who is asked and has an address."""
+    if any("@" in person for person in approval.people()):
+        told = {"approval_id": approval.id, "opened_at": approval.opened_at, "reminder": reminder}
+        title = f"Write to the approvers of {approval.id}"
+        create_one(tx, origin, TaskSpec(title=title, kind=MAILS_KIND, input=told, retry=_MAILS_RETRY))
+
+
+def _mail_of(tx: Transaction, task: Task) -> dict[str, Any] | None:
+    return tx.one("email_by_task", task_id=task.id) if task.kind.startswith(EMAIL_KIND) else None
+
+
+def _sending(email: Email, new: NewEmail) -> TaskSpec:
+    return TaskSpec(
+        title=f"Send {email.id}: {email.subject}"[:200],
+        kind=f"{EMAIL_KIND}{email.provider}",
+        input={"email_id": email.id},
+        run_at=new.spec.send_at,
+        retry=RETRY,
+        timeout_seconds=600,
+        requires_approval=new.approval is not None,
+    )
+
+
+def _load(tx: Transaction, email_id: str) -> Email:
+    row = tx.one("email_for_update", id=email_id)
+    if row is None:
+        raise no_email(email_id)
+    return Email.adopt(row)
+
+
+def _replayed(tx: Transaction, spec: EmailSpec) -> dict[str, Any] | None:
+    key = spec.idempotency_key
+    earlier = None if key is None else tx.one("email_by_idempotency_key", key=key)
+    if earlier is not None and earlier["content_hash"] != spec.content_hash():
+        raise IdempotencyConflict(
+            f"The idempotency key {key!r} was used for another email, {earlier['id']} ({earlier['subject']!r}).",
+            next="Use a new key for new content, or repeat the first content to get that email.",
+            details={"idempotency_key": key, "email_id": earlier["id"]},
+        )
+    return earlier
+
+
+def _require_rate(tx: Transaction, origin: Origin, per_hour: int | None) -> None:
+    if per_hour is None:
+        return
+    row = tx.one("emails_since", since=origin.at - _HOUR) or {}
+    if row["n"] >= per_hour:
+        again = iso(row["oldest"] + _HOUR)
+        raise LimitExceeded(
+            f"{row['n']} emails were sent within the last hour, and {per_hour} are allowed.",
+            next=f"Send it again after {again}.",
+            details={"per_hour": per_hour, "again_at": again},
+        )

@@ -1,0 +1,75 @@
+"""What passes between the outbox and a provider: the mail, and what the provider made of it."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from mcp_server.domain.email.model import Attachment, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A mail as it goes out. `bcc` is in no header: it stands in `recipients` only, like everyone.
+
+    Attributes:
+        date: microseconds UTC, when it was asked for.
+    """
+
+    id: str
+    message_id: str
+    date: int
+    sender: str
+    to: Sequence[str]
+    cc: Sequence[str]
+    bcc: Sequence[str]
+    reply_to: str | None
+    subject: str
+    text: str | None
+    html: str | None
+    attachments: Sequence[Attachment]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a provider made of a mail.
+
+    Attributes:
+        outcomes: by plain address; those it says nothing of are as before.
+        retry_after_seconds: how long it asks to be left alone.
+    """
+
+    outcomes: Mapping[str, Outcome]
+    retry_after_seconds: float | None = None
+
+
+class Mailer(Protocol):
+    """A way to send mail. Safe to use from many tasks at once."""
+
+    async def send(self, mail: Mail, recipients: Sequence[str], hand_over: Callable[[], Awaitable[None]]) -> Report:
+        """Send a mail to some of its recipients.
+
+        Args:
+            mail: what to send.
+            recipients: plain addresses that have not got it yet.
+            hand_over: awaited just before the content goes out; if it raises, nothing went out.
+
+        Returns:
+            The outcome for each: `sent`, `deferred` (may succeed later), `failed`, or `unknown` (the content went out,
+            and the answer was lost).
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+def _nobody() -> Mailer:
+    raise AssertionError("nobody was told how mails go out")
+
+
+@dataclass(frozen=True, slots=True)
+class MailProvider:
+    """Opens this process's way to send mail at its first use; the composition root says which."""
+
+    open: Callable[[], Mailer] = _nobody

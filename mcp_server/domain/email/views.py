@@ -1,0 +1,103 @@
+"""What callers see of emails."""
+
+import json
+
+from mcp_server.domain.tasks.views import TaskView
+from mcp_server.kernel.store import Row
+from mcp_server.kernel.times import iso, iso_or_none
+from mcp_server.kernel.views import View
+
+
+class OutcomeView(View):
+    """What became of a mail at one recipient."""
+
+    status: str
+    code: int | None = None
+    message: str | None = None
+
+
+class AttachmentView(View):
+    """A file that goes with a mail."""
+
+    name: str
+    media_type: str
+    bytes: int
+
+
+class EmailView(View):
+    """One mail. Lists leave its text out."""
+
+    id: str | None = None
+    status: str
+    provider: str
+    message_id: str | None = None
+    sender: str
+    to: list[str]
+    cc: list[str] | None = None
+    bcc: list[str] | None = None
+    reply_to: str | None = None
+    subject: str
+    text: str | None = None
+    html: str | None = None
+    attachments: list[AttachmentView] | None = None
+    template: str | None = None
+    send_at: str | None = None
+    outcomes: dict[str, OutcomeView] | None = None
+    error: str | None = None
+    task_id: str | None = None
+    approval_id: str | None = None
+    created_by: str | None = None
+    created_at: str | None = None
+    sent_at: str | None = None
+    replayed: bool | None = None
+
+
+def email_view(row: Row, *, full: bool = True, replayed: bool = False) -> EmailView:
+    """A mail of the outbox as callers see it."""
+    outcomes = {address: OutcomeView(**told) for address, told in json.loads(row["outcomes"]).items()}
+    attachments = [
+        AttachmentView(name=file["name"], media_type=file["media_type"], bytes=file["bytes"])
+        for file in json.loads(row["attachments"])
+    ]
+    return EmailView(
+        id=row["id"],
+        status=row["status"],
+        provider=row["provider"],
+        message_id=row["message_id"],
+        sender=row["sender"],
+        to=json.loads(row["recipients"]),
+        cc=json.loads(row["cc"]) or None,
+        bcc=json.loads(row["bcc"]) or None,
+        reply_to=row["reply_to"],
+        subject=row["subject"],
+        text=row["text"] if full else None,
+        html=row["html"] if full else None,
+        attachments=attachments or None,
+        template=row["template"],
+        send_at=iso_or_none(row["send_at"]),
+        outcomes=outcomes or None,
+        error=row["error"],
+        task_id=row["task_id"],
+        approval_id=row["approval_id"],
+        created_by=row["created_by"],
+        created_at=iso(row["created_at"]),
+        sent_at=iso_or_none(row["sent_at"]),
+        replayed=replayed or None,
+    )
+
+
+class TemplateView(View):
+    """A template for emails, and what it has to be given."""
+
+    name: str
+    version: int
+    subject: str | None = None
+    variables: list[str] | None = None
+    problem: str | None = None
+
+
+class SentEmail(View):
+    """The email, and the task that sends it."""
+
+    email: EmailView
+    task: TaskView | None = None

@@ -1,0 +1,22 @@
+"""How the event log is wired into the house. The engine itself appends to it and follows it."""
+
+from mcp_server.domain.events.handlers import THIN_KIND, thin_events
+from mcp_server.domain.events.retention import EventRetention
+from mcp_server.kernel.area import Area, Chore, SystemKind, Table
+from mcp_server.kernel.services import Services
+
+
+async def _anything_old(services: Services) -> bool:
+    return await services.get(EventRetention).is_anything_old()
+
+
+AREA = Area(
+    name="events",
+    # An event's transaction number means nothing in another database.
+    tables=(
+        Table("events", rebuilt=None, local=frozenset(("xid",))),
+        Table("event_horizon", rebuilt=None, local=frozenset(("xid",))),
+    ),
+    kinds=(SystemKind(THIN_KIND, thin_events, at_once=1, seconds_max=600),),
+    chores=(Chore("Thin out the event log", THIN_KIND, times=10, wanted=_anything_old),),
+)

@@ -1,0 +1,106 @@
+-- name: events_after
+SELECT *, 0 AS xid FROM events WHERE seq > :seq AND :xid = :xid {{filters}} ORDER BY seq LIMIT :limit
+
+-- name: events_after (postgres)
+SELECT seq, at, type, aggregate_type, aggregate_id, version, actor, correlation_id, causation_seq, data,
+  xid::text::bigint AS xid
+FROM events
+WHERE (xid, seq) > (CAST(:xid AS text)::xid8, :seq) AND xid < pg_snapshot_xmin(pg_current_snapshot()) {{filters}}
+ORDER BY xid, seq LIMIT :limit
+
+-- name: events_before
+SELECT *, 0 AS xid FROM events WHERE seq < :seq AND :xid = :xid {{filters}} ORDER BY seq DESC LIMIT :limit
+
+-- name: events_before (postgres)
+SELECT seq, at, type, aggregate_type, aggregate_id, version, actor, correlation_id, causation_seq, data,
+  xid::text::bigint AS xid
+FROM events
+WHERE (xid, seq) < (CAST(:xid AS text)::xid8, :seq) AND xid < pg_snapshot_xmin(pg_current_snapshot()) {{filters}}
+ORDER BY xid DESC, seq DESC LIMIT :limit
+
+-- What led to an event, newest first: its cause, or else what happened to the same thing before.
+-- name: events_led_to
+WITH RECURSIVE chain (seq, depth) AS (
+  SELECT e.seq, 0 FROM events e WHERE e.seq = :seq
+  UNION ALL
+  SELECT COALESCE(e.causation_seq, (
+      SELECT b.seq FROM events b
+      WHERE b.aggregate_id = e.aggregate_id AND b.aggregate_type = e.aggregate_type AND b.seq < e.seq
+      ORDER BY b.seq DESC LIMIT 1)), chain.depth + 1
+  FROM chain JOIN events e ON e.seq = chain.seq WHERE chain.depth + 1 < :limit)
+SELECT e.*, 0 AS xid FROM chain JOIN events e ON e.seq = chain.seq ORDER BY chain.depth
+
+-- name: events_led_to (postgres)
+WITH RECURSIVE chain (seq, depth) AS (
+  SELECT e.seq, 0 FROM events e WHERE e.seq = :seq
+  UNION ALL
+  SELECT COALESCE(e.causation_seq, (
+      SELECT b.seq FROM events b
+      WHERE b.aggregate_id = e.aggregate_id AND b.aggregate_type = e.aggregate_type AND b.seq < e.seq
+      ORDER BY b.seq DESC LIMIT 1)), chain.depth + 1
+  FROM chain JOIN events e ON e.seq = chain.seq WHERE chain.depth + 1 < :limit)
+SELECT e.seq, e.at, e.type, e.aggregate_type, e.aggregate_id, e.version, e.actor, e.correlation_id, e.causation_seq,
+  e.data, e.xid::text::bigint AS xid
+FROM chain JOIN events e ON e.seq = chain.seq ORDER BY chain.depth
+
+-- name: filter.type
+AND type = :type
+
+-- name: filter.type_prefix
+AND type LIKE :type_prefix ESCAPE '\'
+
+-- name: filter.aggregate
+AND aggregate_id = :aggregate
+
+-- name: filter.actor
+AND actor = :actor
+
+-- name: filter.correlation
+AND correlation_id = :correlation
+-- name: event_horizon
+SELECT xid, seq, at FROM event_horizon WHERE name = 'events'
+
+-- name: event_horizon_save
+INSERT INTO event_horizon (name, xid, seq, at) VALUES ('events', :xid, :seq, :at)
+ON CONFLICT (name) DO UPDATE SET xid = excluded.xid, seq = excluded.seq, at = excluded.at
+
+-- The last event older than a moment.
+-- name: event_last_before
+SELECT MAX(seq) AS seq, 0 AS xid FROM events WHERE at < :before HAVING MAX(seq) IS NOT NULL
+
+-- name: event_last_before (postgres)
+SELECT seq, xid::text::bigint AS xid FROM events
+WHERE at < :before AND xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY xid DESC, seq DESC LIMIT 1
+
+-- name: any_event_before
+SELECT 1 AS found FROM (SELECT at FROM events WHERE type NOT LIKE '%.snapshot' ORDER BY seq LIMIT 1) AS oldest
+WHERE at < :before
+
+-- name: events_between
+SELECT seq, 0 AS xid, type, aggregate_type, aggregate_id FROM events
+WHERE seq > :seq AND seq <= :upto_seq AND :xid = :xid AND :upto_xid = :upto_xid ORDER BY seq LIMIT :limit
+
+-- name: events_between (postgres)
+SELECT seq, xid::text::bigint AS xid, type, aggregate_type, aggregate_id FROM events
+WHERE (xid, seq) > (CAST(:xid AS text)::xid8, :seq) AND (xid, seq) <= (CAST(:upto_xid AS text)::xid8, :upto_seq)
+ORDER BY xid, seq LIMIT :limit
+
+-- name: events_of_since
+SELECT seq FROM events WHERE aggregate_id = :id AND aggregate_type = :type AND seq > :upto_seq
+  AND :upto_xid = :upto_xid LIMIT 1
+
+-- name: events_of_since (postgres)
+SELECT seq FROM events WHERE aggregate_id = :id AND aggregate_type = :type
+  AND (xid, seq) > (CAST(:upto_xid AS text)::xid8, :upto_seq) LIMIT 1
+
+-- name: events_drop
+DELETE FROM events WHERE aggregate_id = :id AND aggregate_type = :type AND seq <= :upto_seq AND :upto_xid = :upto_xid
+RETURNING seq
+
+-- name: events_drop (postgres)
+DELETE FROM events WHERE aggregate_id = :id AND aggregate_type = :type
+  AND (xid, seq) <= (CAST(:upto_xid AS text)::xid8, :upto_seq)
+RETURNING seq
+
+-- name: event_newest_of
+SELECT data FROM events WHERE aggregate_id = :id AND aggregate_type = :type ORDER BY seq DESC LIMIT 1

@@ -1,0 +1,101 @@
+"""What is asked of documents: the arguments of the tools as service and transaction take them."""
+
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+
+from mcp_server.domain.state.model import DOCUMENT_BYTES_MAX, Key, Namespace
+from mcp_server.kernel.arguments import Listing
+from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.json_text import check_json
+from mcp_server.kernel.json_tools import PatchOperation, json_patch, merge_patch
+from mcp_server.kernel.values import Frozen, Line, Word, converted
+
+DocumentValue = Annotated[Any, converted(lambda value: check_json(value, "value", DOCUMENT_BYTES_MAX))]
+
+
+class Addressed(Frozen):
+    """Which document."""
+
+    namespace: Namespace
+    key: Key
+
+
+class GetDocument(Addressed):
+    """A document is read, now or at an earlier version."""
+
+    version: int | None = Field(default=None, ge=1)
+
+
+class SetDocument(Addressed):
+    """A value is written, or taken away; with `base_version`, merged with what was written since.
+
+    Attributes:
+        value: checked JSON text; None where no value was given.
+    """
+
+    value: DocumentValue = None
+    delete: bool = Field(default=False, description="Take the value away instead; state_restore brings it back")
+    expected_version: int | None = Field(default=None, ge=0)
+    note: Line | None = None
+    ttl_seconds: float | None = Field(default=None, gt=0, le=10 * 365 * 86_400, allow_inf_nan=False)
+    tags: tuple[Word, ...] | None = Field(default=None, max_length=32)
+    merge: bool = Field(default=False, description="Three-way merge with what others wrote since base_version")
+    base_version: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if self.delete == (self.value is not None):
+            raise ValidationFailed("Give exactly one of value and delete=true.")
+        if self.merge != (self.base_version is not None):
+            raise ValidationFailed(
+                "merge needs base_version, the version you started from; base_version needs merge=true."
+            )
+        return self
+
+
+class PatchDocument(Addressed):
+    """The current value is changed by one of the two patches."""
+
+    merge_patch: Any = Field(default=None, description="RFC 7386")
+    json_patch: tuple[PatchOperation, ...] | None = Field(default=None, max_length=500, description="RFC 6902")
+    expected_version: int | None = Field(default=None, ge=0)
+    note: Line | None = None
+
+    @model_validator(mode="after")
+    def _one_patch(self) -> Self:
+        if ("merge_patch" in self.model_fields_set) == (self.json_patch is not None):
+            raise ValidationFailed("Give exactly one of merge_patch and json_patch.")
+        return self
+
+    def applied(self, current: Any) -> Any:
+        """The value after the patch."""
+        if self.json_patch is None:
+            return merge_patch(current, self.merge_patch)
+        return json_patch(current, self.json_patch)
+
+
+class RestoreDocument(Addressed):
+    """The value of an earlier version is written again."""
+
+    version: int = Field(ge=1)
+    expected_version: int | None = Field(default=None, ge=0)
+    note: Line | None = None
+
+
+class DocumentHistory(Addressed):
+    """A document's versions are listed."""
+
+    from_version: int | None = Field(default=None, ge=1)
+    to_version: int | None = Field(default=None, ge=1)
+    diff: bool = False
+
+
+class FindDocuments(Listing):
+    """Documents are listed, narrowed by what is given."""
+
+    namespace: Namespace | None = None
+    prefix: str | None = None
+    tag: str | None = None
+    text: str | None = None
+    deleted: bool = False

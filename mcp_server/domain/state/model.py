@@ -1,0 +1,147 @@
+"""State: versioned JSON documents."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, StringConstraints
+
+from mcp_server.kernel.errors import Conflict, NotFound, OpsError
+from mcp_server.kernel.events import Event, Origin
+from mcp_server.kernel.json_text import INPUT_BYTES_MAX, RawJson, check_text, dump_json, sha256_text
+from mcp_server.kernel.records import Record
+from mcp_server.kernel.times import Micros, duration, iso
+
+DOCUMENT_BYTES_MAX = INPUT_BYTES_MAX
+
+
+def _key(text: str) -> str:
+    check_text(text, "key")
+    return text
+
+
+Namespace = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Key = Annotated[str, StringConstraints(min_length=1, max_length=512), AfterValidator(_key)]
+
+
+class Document(Record):
+    """The aggregate: the head of one document. Values live with their versions."""
+
+    id: str
+    namespace: str
+    key: str
+    version: int
+    sha256: str
+    bytes: int
+    author: str
+    tags: str
+    expires_at: Micros | None
+    deleted: int
+    created_at: Micros
+    updated_at: Micros
+
+    @staticmethod
+    def absent(namespace: str, key: str) -> "Document":
+        """The document before its first version."""
+        fields: dict[str, Any] = {
+            "id": document_id(namespace, key),
+            "namespace": namespace,
+            "key": key,
+            "version": 0,
+            "sha256": "",
+            "bytes": 0,
+            "author": "",
+            "tags": "[]",
+            "expires_at": None,
+            "deleted": 1,
+            "created_at": 0,
+            "updated_at": 0,
+        }
+        return Document.adopt(fields)
+
+    def is_live(self, now: Micros) -> bool:
+        """Whether the document has a value now: written, not deleted, not expired."""
+        return not self.deleted and (self.expires_at is None or self.expires_at > now)
+
+    def written(
+        self, value: RawJson, how: str, ttl_seconds: float | None, tags: Sequence[str] | None, origin: Origin
+    ) -> tuple[Self, Event]:
+        """The next version, holding `value`; None leaves the tags as they are, and the document without an end."""
+        now = origin.at
+        changes: dict[str, Any] = {
+            "sha256": sha256_text(value),
+            "bytes": len(value.encode("utf-8")),
+            "author": origin.actor,
+            "tags": RawJson(self.tags if tags is None else dump_json(list(tags))),
+            "expires_at": None if ttl_seconds is None else now + duration(ttl_seconds),
+            "deleted": 0,
+            "updated_at": now,
+        }
+        if self.version == 0:
+            changes |= {"namespace": self.namespace, "key": self.key, "created_at": now}
+        version = self.version + 1
+        new = self.evolved(changes | {"version": version})
+        return new, Event(f"document.{how}", "document", self.id, version, changes, creates=self.version == 0)
+
+    def removed(self, author: str, now: Micros) -> tuple[Self, Event]:
+        """Without a value from now on; its versions stay, and restoring one brings it back."""
+        changes: dict[str, Any] = {"author": author, "deleted": 1, "updated_at": now}
+        return self.evolved(changes), Event("document.deleted", "document", self.id, self.version, changes)
+
+    def require_version(self, expected: int | None, now: Micros) -> None:
+        """Compare-and-set: refuse the write when the document is not at `expected` (0: must not exist).
+
+        Raises:
+            Conflict: naming the current version and its author.
+        """
+        current = self.version if self.is_live(now) else 0
+        if expected is None or expected == current:
+            return
+        raise version_conflict(self, expected, current)
+
+    def require_live(self, now: Micros) -> None:
+        """Refuse to work on a document that has no value now.
+
+        Raises:
+            NotFound: never written, deleted or expired.
+        """
+        if not self.is_live(now):
+            raise no_document(self.namespace, self.key)
+
+
+def document_id(namespace: str, key: str) -> str:
+    """How events name a document."""
+    return f"{namespace}/{key}"
+
+
+def no_document(namespace: str, key: str) -> OpsError:
+    """The refusal for a document that has no value."""
+    return NotFound(
+        f"There is no document {namespace}/{key}.",
+        next=f"List what there is: state_find(namespace='{namespace}').",
+        details={"namespace": namespace, "key": key},
+    )
+
+
+def no_version(document: Document, version: int) -> OpsError:
+    """The refusal for a version that was never written."""
+    if document.version == 0:
+        return no_document(document.namespace, document.key)
+    return NotFound(
+        f"{document.id} has no version {version}; its versions are 1 to {document.version}.",
+        next=f"See state_history(namespace='{document.namespace}', key='{document.key}').",
+        details={"namespace": document.namespace, "key": document.key, "current_version": document.version},
+    )
+
+
+def version_conflict(document: Document, expected: int, current: int) -> Conflict:
+    """The refusal of a compare-and-set; the caller adds the current value and the differences."""
+    state = (
+        f"is at version {current}, written by {document.author} at {iso(document.updated_at)}"
+        if current
+        else "does not exist"
+    )
+    return Conflict(
+        f"You expected version {expected}, but {document.id} {state}.",
+        next=f"Merge your change into theirs and call again with expected_version={current}.",
+        details={"expected_version": expected, "current_version": current},
+    )

@@ -1,0 +1,101 @@
+"""What callers see of documents."""
+
+import json
+from typing import Any
+
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
+from mcp_server.kernel.json_tools import Change
+from mcp_server.kernel.store import Row
+from mcp_server.kernel.times import iso, iso_or_none
+from mcp_server.kernel.views import View, list_or_none
+
+
+class DocumentView(View):
+    """One document; its value only where it was asked for."""
+
+    namespace: str
+    key: str
+    version: int
+    value: Any = None
+    has_value: bool = False
+    author: str
+    updated_at: str
+    sha256: str
+    bytes: int
+    tags: list[str] | None = None
+    expires_at: str | None = None
+    deleted: bool | None = None
+
+    @model_serializer(mode="wrap")
+    def _keep_null_value(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A document may hold JSON null: that value is sent although nulls are dropped elsewhere."""
+        dumped = handler(self)
+        if dumped.pop("has_value", False):
+            dumped["value"] = self.value
+        else:
+            dumped.pop("value", None)
+        return dumped
+
+
+def document_view(row: Row, *, with_value: bool = False) -> DocumentView:
+    """A document's head, or one of its versions."""
+    return DocumentView(
+        namespace=row["namespace"],
+        key=row["key"],
+        version=row["version"],
+        value=json.loads(row["value"]) if with_value else None,
+        has_value=with_value,
+        author=row["author"],
+        updated_at=iso(row["updated_at"]),
+        sha256=row["sha256"],
+        bytes=row["bytes"],
+        tags=list_or_none(row["tags"]),
+        expires_at=iso_or_none(row["expires_at"]),
+        deleted=bool(row["deleted"]) or None,
+    )
+
+
+class DocumentResult(View):
+    """A document."""
+
+    document: DocumentView
+
+
+class SetResult(View):
+    """The document without its value, and whether others' changes were merged in."""
+
+    document: DocumentView
+    merged: bool | None = None
+
+
+class VersionView(View):
+    """One version of a document."""
+
+    version: int
+    author: str
+    at: str
+    note: str | None = None
+    bytes: int
+
+
+class HistoryResult(View):
+    """Versions, newest first, and what changed between the oldest and the newest of the range."""
+
+    versions: list[VersionView]
+    changes: list[Change] | None = None
+
+
+class NamespaceView(View):
+    """A namespace and what is in it."""
+
+    namespace: str
+    documents: int
+    bytes: int
+
+
+def version_view(row: Row) -> VersionView:
+    """One version of a document as callers see it."""
+    return VersionView(
+        version=row["version"], author=row["author"], at=iso(row["at"]), note=row["note"], bytes=row["bytes"]
+    )

@@ -1,0 +1,54 @@
+"""How tasks are wired into the house."""
+
+from mcp_server.domain.agents.hooks import AGENT_ENDED
+from mcp_server.domain.tasks import replay
+from mcp_server.domain.tasks.archive import ARCHIVE_KIND, archive_tasks, is_anything_old
+from mcp_server.domain.tasks.claiming import claim, claim_system, read_ahead
+from mcp_server.domain.tasks.model import JSON_COLUMNS
+from mcp_server.domain.tasks.timers import settle_due
+from mcp_server.domain.tasks.transactions import finish, hand_back, read_finishes_ahead
+from mcp_server.kernel.area import Aggregate, Area, Chore, Completion, Sweep, SystemKind, Table
+from mcp_server.kernel.authority import Permission
+
+AREA = Area(
+    name="tasks",
+    tables=(
+        Table("queues"),
+        Table(
+            "tasks",
+            rebuilt="SELECT * FROM (SELECT * FROM tasks UNION ALL SELECT * FROM archived_tasks) AS every ORDER BY id",
+        ),
+        Table("dependencies", key=2),
+        Table("archived_tasks", rebuilt=None),
+    ),
+    aggregates=(
+        Aggregate(
+            "task",
+            events=(
+                *("created", "claimed", "reported", "handed_back", "released", "queued", "completed", "failed"),
+                *("cancelled", "timed_out", "attempt_failed", "attempt_timed_out", "lease_expired"),
+                *("cancel_requested", "paused", "resumed", "retried", "discarded", "priority_set", "rescheduled"),
+                *("gated", "approved", "schedule_fired", "schedule_skipped"),
+            ),
+            seen_by=Permission.TASKS_READ,
+            table="tasks",
+            row="task_for_update",
+            json=JSON_COLUMNS,
+            any_json=frozenset(("input", "result")),
+            uris=lambda id_: {"ops://tasks", f"ops://tasks/{id_}"},
+            replay=replay.replay,
+            snapshot=replay.snapshot,
+            restore=replay.restore,
+            may_thin=replay.may_thin,
+        ),
+    ),
+    hears=(AGENT_ENDED.heard_by(hand_back),),
+    sweeps=(Sweep("due.tasks", settle_due),),
+    kinds=(SystemKind(ARCHIVE_KIND, archive_tasks, at_once=1, seconds_max=600),),
+    chores=(Chore("Archive finished tasks", ARCHIVE_KIND, times=13, wanted=is_anything_old),),
+    completions={"task_id": Completion("complete_task_ids", Permission.TASKS_READ)},
+    # On PostgreSQL claims have a writer of their own: they wait for each other on their agent's row anyway, and must
+    # not make others wait as well.
+    lanes={claim: 1, claim_system: 1},
+    read_ahead={claim: read_ahead, finish: read_finishes_ahead},
+)

@@ -1,0 +1,41 @@
+"""Why is nothing claimable? What is in the queue all the same, counted by what keeps it from one agent."""
+
+import json
+from collections.abc import Sequence
+
+from mcp_server.domain.tasks.spec import SYSTEM_KIND
+from mcp_server.kernel.store import Database, Row
+
+_OTHERS = {"blocked": "blocked_by_dependencies", "scheduled": "scheduled_for_later"}
+_MORE = {"gated": "waiting_for_approval", "paused": "paused"}
+
+
+async def why_nothing(
+    database: Database, agent_id: str, skills: set[str], kinds: Sequence[str] | None, held_by: str
+) -> dict[str, int]:
+    """Counts of unfinished tasks by the reason that keeps each from being claimed; reasons that hold none are left out.
+
+    Args:
+        database: where from.
+        agent_id: the agent that asked.
+        skills: what it can do.
+        kinds: what it narrowed its claim to.
+        held_by: what keeps back the tasks that it could otherwise do.
+    """
+    counts: dict[str, int] = {}
+    for queue in await database.fetch_all("queued_by_queue"):
+        if not queue["kind"].startswith(SYSTEM_KIND):
+            reason = _reason(queue, agent_id, skills, kinds) or held_by
+            counts[reason] = counts.get(reason, 0) + queue["tasks"]
+    waiting = dict(await database.fetch_one("why_not_queued") or {})
+    counts |= {name: waiting[column] for column, name in (_OTHERS | _MORE).items()}
+    return {reason: count for reason, count in counts.items() if count}
+
+
+def _reason(queue: Row, agent_id: str, skills: set[str], kinds: Sequence[str] | None) -> str | None:
+    """What keeps a queue's tasks from the agent, or None where it could do them."""
+    if queue["agent_id"] not in (None, agent_id):
+        return "for_other_agents"
+    if not set(json.loads(queue["capabilities"])) <= skills:
+        return "need_other_capabilities"
+    return "of_other_kinds" if kinds is not None and queue["kind"] not in kinds else None

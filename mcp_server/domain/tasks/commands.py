@@ -1,0 +1,184 @@
+"""What is asked of the task queue: the arguments of the tools as service and transaction take them."""
+
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+from pydantic import Field, model_validator
+
+from mcp_server.domain.tasks.rules import TaskAction, TaskStatus
+from mcp_server.domain.tasks.spec import FailureSpec, Priority, ProgressSpec, TaskSpec, UsageSpec
+from mcp_server.kernel.arguments import Listing, Waiting
+from mcp_server.kernel.errors import PermissionDenied, ValidationFailed
+from mcp_server.kernel.events import Origin
+from mcp_server.kernel.json_text import dump_json, sha256_text
+from mcp_server.kernel.values import Frozen, Line, Time, checked_json
+
+LEASE_SECONDS_DEFAULT = 300.0
+RESULT_BYTES_MAX = 256 * 1024
+LeaseSeconds = Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)]
+Until = Literal["terminal", "running", "any_change"]
+
+
+class CreateTasks(Frozen):
+    """Tasks are created, all or none."""
+
+    tasks: tuple[TaskSpec, ...] = Field(min_length=1, max_length=100)
+
+
+class ClaimTasks(Waiting):
+    """An agent asks for work."""
+
+    agent_id: str
+    instance_id: str | None = None
+    max_tasks: int = Field(default=1, ge=1, le=100)
+    kinds: tuple[str, ...] | None = Field(default=None, max_length=64)
+    lease_seconds: LeaseSeconds = LEASE_SECONDS_DEFAULT
+
+
+class ClaimSystemTasks(NamedTuple):
+    """The server's own worker asks for system tasks: how many of each kind it has room for."""
+
+    room: dict[str, int]
+    lease_seconds: float
+
+
+class ReportTask(Frozen):
+    """A worker says how far it is."""
+
+    task_id: str
+    lease_token: int
+    progress: ProgressSpec | None = None
+    extend_seconds: LeaseSeconds | None = None
+
+
+class FinishTask(Frozen):
+    """A worker ends an attempt. `result` is kept as its checked JSON text."""
+
+    task_id: str
+    lease_token: int
+    outcome: Literal["completed", "failed"]
+    result: Annotated[Any, checked_json("result", RESULT_BYTES_MAX)] = None
+    error: FailureSpec | None = None
+    usage: UsageSpec | None = None
+
+    @model_validator(mode="after")
+    def _says_what_its_outcome_takes(self) -> Self:
+        if (self.outcome == "failed") != (self.error is not None):
+            raise ValidationFailed("outcome 'failed' needs `error`, and only 'failed' takes it.")
+        if self.outcome == "failed" and self.result is not None:
+            raise ValidationFailed("A failed attempt has no `result`; put what it found into error.message.")
+        return self
+
+    def digest(self) -> str:
+        """What makes a repeated finish identical."""
+        if self.result is None and self.error is None:
+            return _SAID_NOTHING
+        return _digest(self.result, None if self.error is None else self.error.model_dump())
+
+
+def _digest(result: str | None, failure: dict[str, Any] | None) -> str:
+    return sha256_text(dump_json([result, failure]))[:16]
+
+
+_SAID_NOTHING = _digest(None, None)
+
+
+class GiveUpTask(NamedTuple):
+    """A worker that must stop hands its task back."""
+
+    task_id: str
+    lease_token: int
+    reason: str
+
+
+class ControlTasks(Frozen):
+    """One action on several tasks."""
+
+    task_ids: tuple[str, ...] = Field(min_length=1, max_length=100)
+    action: TaskAction
+    priority: Priority | None = None
+    run_at: Time | None = None
+    reason: Line | None = None
+
+    @model_validator(mode="after")
+    def _says_what_its_action_takes(self) -> Self:
+        if (self.action == "set_priority") != (self.priority is not None):
+            raise ValidationFailed("set_priority needs `priority`, and only set_priority takes it.")
+        if (self.action == "reschedule") != (self.run_at is not None):
+            raise ValidationFailed("reschedule needs `run_at`, and only reschedule takes it.")
+        return self
+
+
+class FindTasks(Listing):
+    """Tasks are listed, narrowed by what is given."""
+
+    status: TaskStatus | None = None
+    agent_id: str | None = None
+    kind: str | None = None
+    tag: str | None = None
+    parent_id: str | None = None
+    text: str | None = None
+    ready: bool | None = None
+    blocked: bool | None = None
+    include_system: bool = False
+
+
+class WaitForTask(Frozen):
+    """Somebody waits for a task to end, to start, or to change at all."""
+
+    task_id: str
+    until: Until = "terminal"
+    wait_seconds: float = Field(default=30, ge=0, le=50, allow_inf_nan=False)
+
+
+def require_worker(origin: Origin, task_id: str, lease_agent_id: str | None) -> None:
+    """Refuse an agent that speaks for another's lease.
+
+    Raises:
+        PermissionDenied: the lease is another agent's.
+    """
+    worker_id = origin.bound_agent_id
+    if worker_id is not None and lease_agent_id is not None and worker_id != lease_agent_id:
+        raise PermissionDenied(
+            f"Task {task_id} is leased to {lease_agent_id}, not to {worker_id}.",
+            next="Work on tasks that you claimed yourself.",
+            details={"task_id": task_id},
+        )
+
+
+def refuse_cycles(specs: tuple[TaskSpec, ...]) -> None:
+    """Refuse references within one call that do not exist or go in a circle.
+
+    Raises:
+        ValidationFailed: naming the reference, or the cycle.
+    """
+    children = [_references(number, spec, len(specs)) for number, spec in enumerate(specs)]
+    done: set[int] = set()
+    for start in range(len(specs)):
+        path: list[int] = []
+        _walk(start, children, path, done)
+
+
+def _walk(number: int, children: list[list[int]], path: list[int], done: set[int]) -> None:
+    if number in path:
+        cycle = " -> ".join(f"#{n}" for n in [*path[path.index(number) :], number])
+        raise ValidationFailed(
+            f"The tasks depend on each other in a circle: {cycle}.", next="Remove one of these dependencies."
+        )
+    if number in done:
+        return
+    path.append(number)
+    for child in children[number]:
+        _walk(child, children, path, done)
+    path.pop()
+    done.add(number)
+
+
+def _references(number: int, spec: TaskSpec, count: int) -> list[int]:
+    references = [int(reference[1:]) for reference in spec.depends_on if reference.startswith("#")]
+    for reference in references:
+        if reference >= count:
+            raise ValidationFailed(
+                f"Task #{number} depends on #{reference}, but this call has only #0 to #{count - 1}.",
+                next="Count the tasks of this call from 0.",
+            )
+    return references

@@ -1,0 +1,12 @@
+"""The moments of a task at which other areas do their part. Each is told with the origin and the task as it is then."""
+
+from mcp_server.domain.tasks.model import Task
+from mcp_server.kernel.events import Origin
+from mcp_server.kernel.store import Hook
+
+TASK_GATED: Hook[[Origin, Task], None] = Hook("task gated")
+"""A task came to be that needs an approval and brings its own question."""
+
+TASK_APPROVED: Hook[[Origin, Task], None] = Hook("task approved")
+TASK_ENDED: Hook[[Origin, Task], None] = Hook("task ended")
+TASK_RETRIED: Hook[[Origin, Task], None] = Hook("task retried")

@@ -1,0 +1,273 @@
+-- name: task_for_update
+SELECT * FROM tasks WHERE id = :id {{for_update}}
+
+-- name: task_version
+SELECT version, EXISTS (SELECT 1 FROM dependencies WHERE parent_id = tasks.id) AS waited_for FROM tasks WHERE id = :id
+
+-- Whoever adds a dependent locks its parent first, so it may have come while this waited for the lock: unseen here.
+-- name: task_version (postgres)
+SELECT version, 1 AS waited_for FROM tasks WHERE id = :id FOR UPDATE
+
+-- name: tasks_lock
+SELECT id, version FROM tasks WHERE id IN (SELECT value FROM json_each(:ids)) ORDER BY id
+
+-- name: tasks_lock (postgres)
+SELECT id, version FROM tasks WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
+ORDER BY id FOR UPDATE
+
+-- name: dependents_of_many
+SELECT parent_id, task_id FROM dependencies WHERE parent_id IN (SELECT value FROM json_each(:ids)) ORDER BY task_id
+
+-- name: dependents_of_many (postgres)
+SELECT parent_id, task_id FROM dependencies
+WHERE parent_id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))) ORDER BY task_id
+
+-- name: task_by_id
+SELECT * FROM tasks WHERE id = :id
+
+-- name: task_by_idempotency_key
+SELECT * FROM tasks WHERE idempotency_key = :key
+
+-- name: task_status
+SELECT id, status FROM tasks WHERE id = :id {{for_update}}
+
+-- name: queue_insert
+INSERT INTO queues (name, kind, agent_id, capabilities) VALUES (:name, :kind, :agent_id, :capabilities)
+ON CONFLICT (name) DO NOTHING
+
+-- name: dependency_insert
+INSERT INTO dependencies (parent_id, task_id) VALUES (:parent_id, :task_id)
+
+-- name: dependency_delete
+DELETE FROM dependencies WHERE parent_id = :parent_id AND task_id = :task_id
+
+-- name: dependents
+SELECT task_id FROM dependencies WHERE parent_id = :parent_id ORDER BY task_id
+
+-- name: dependencies_of
+SELECT p.id, p.title, p.status FROM dependencies d JOIN tasks p ON p.id = d.parent_id
+WHERE d.task_id = :task_id ORDER BY p.id
+
+-- name: claim_candidate
+SELECT * FROM tasks WHERE rowid = (
+  SELECT h.rowid FROM queues q JOIN tasks h ON h.rowid = (
+    SELECT c.rowid FROM tasks c
+    WHERE c.status = 'queued' AND c.queue = q.name
+      AND (c.concurrency_key IS NULL OR c.concurrency_limit > (
+        SELECT count(*) FROM tasks r WHERE r.status = 'running' AND r.concurrency_key = c.concurrency_key))
+    ORDER BY c.priority DESC, c.ready_at, c.id LIMIT 1)
+  WHERE (q.agent_id IS NULL OR q.agent_id = :agent_id)
+    AND (:kinds IS NULL OR q.kind IN (SELECT value FROM json_each(:kinds)))
+    AND (q.capabilities = '[]' OR NOT EXISTS (
+      SELECT 1 FROM json_each(q.capabilities) need WHERE need.value NOT IN (SELECT value FROM json_each(:skills))))
+  ORDER BY h.priority DESC, h.ready_at, h.id LIMIT 1)
+
+-- name: claim_candidate (postgres)
+SELECT t.* FROM queues q CROSS JOIN LATERAL (
+  SELECT c.* FROM tasks c
+  WHERE c.status = 'queued' AND c.queue = q.name
+    AND (c.concurrency_key IS NULL OR c.concurrency_limit > (
+      SELECT count(*) FROM tasks r WHERE r.status = 'running' AND r.concurrency_key = c.concurrency_key))
+  ORDER BY c.priority DESC, c.ready_at, c.id LIMIT 1 FOR UPDATE SKIP LOCKED) t
+WHERE (q.agent_id IS NULL OR q.agent_id = :agent_id)
+  AND (CAST(:kinds AS text) IS NULL OR CAST(:kinds AS jsonb) ? q.kind)
+  AND CAST(q.capabilities AS jsonb) <@ CAST(:skills AS jsonb)
+ORDER BY t.priority DESC, t.ready_at, t.id LIMIT 1
+
+-- The same for several: IN a list is four times as dear as = for one. In no order, since a sorter would carry every
+-- column: the caller sorts.
+-- name: claim_candidates
+SELECT t.* FROM tasks t WHERE t.rowid IN (
+  SELECT h.rowid FROM queues q JOIN tasks h ON h.rowid IN (
+    SELECT c.rowid FROM tasks c
+    WHERE c.status = 'queued' AND c.queue = q.name
+      AND (c.concurrency_key IS NULL OR c.concurrency_limit > (
+        SELECT count(*) FROM tasks r WHERE r.status = 'running' AND r.concurrency_key = c.concurrency_key))
+    ORDER BY c.priority DESC, c.ready_at, c.id LIMIT :limit)
+  WHERE (q.agent_id IS NULL OR q.agent_id = :agent_id)
+    AND (:kinds IS NULL OR q.kind IN (SELECT value FROM json_each(:kinds)))
+    AND (q.capabilities = '[]' OR NOT EXISTS (
+      SELECT 1 FROM json_each(q.capabilities) need WHERE need.value NOT IN (SELECT value FROM json_each(:skills))))
+  ORDER BY h.priority DESC, h.ready_at, h.id LIMIT :limit)
+
+-- name: claim_candidates (postgres)
+SELECT t.* FROM queues q CROSS JOIN LATERAL (
+  SELECT c.* FROM tasks c
+  WHERE c.status = 'queued' AND c.queue = q.name
+    AND (c.concurrency_key IS NULL OR c.concurrency_limit > (
+      SELECT count(*) FROM tasks r WHERE r.status = 'running' AND r.concurrency_key = c.concurrency_key))
+  ORDER BY c.priority DESC, c.ready_at, c.id LIMIT :limit FOR UPDATE SKIP LOCKED) t
+WHERE (q.agent_id IS NULL OR q.agent_id = :agent_id)
+  AND (CAST(:kinds AS text) IS NULL OR CAST(:kinds AS jsonb) ? q.kind)
+  AND CAST(q.capabilities AS jsonb) <@ CAST(:skills AS jsonb)
+ORDER BY t.priority DESC, t.ready_at, t.id LIMIT :limit
+
+-- name: concurrency_guard
+SELECT 1 AS guarded WHERE :key = :key
+
+-- name: concurrency_guard (postgres)
+SELECT 1 AS guarded FROM pg_advisory_xact_lock(hashtextextended('concurrency ' || :key, 0))
+
+-- name: concurrency_running
+SELECT count(*) AS running FROM tasks WHERE status = 'running' AND concurrency_key = :key
+
+-- name: due_tasks
+SELECT id FROM tasks WHERE due_at <= :now ORDER BY due_at, id LIMIT :limit {{skip_locked}}
+
+-- name: queued_by_queue
+SELECT q.kind, q.agent_id, q.capabilities, count(*) AS tasks
+FROM tasks t JOIN queues q ON q.name = t.queue WHERE t.status = 'queued'
+GROUP BY q.name, q.kind, q.agent_id, q.capabilities
+
+-- name: why_not_queued
+SELECT
+  (SELECT count(*) FROM tasks WHERE status = 'pending' AND waits_on > 0) AS blocked,
+  (SELECT count(*) FROM tasks WHERE due_at IS NOT NULL AND status = 'pending')
+    - (SELECT count(*) FROM tasks WHERE system = 1 AND status = 'pending') AS scheduled,
+  (SELECT count(*) FROM tasks WHERE approval = 'required' AND status = 'pending' AND waits_on = 0) AS gated,
+  (SELECT count(*) FROM tasks WHERE status = 'paused') AS paused
+
+-- name: archivable_tasks
+SELECT t.id FROM tasks t
+WHERE t.created_at < :before AND t.finished_at < :before AND t.waits_on = 0
+  AND NOT EXISTS (SELECT 1 FROM dependencies d WHERE d.parent_id = t.id)
+ORDER BY t.created_at, t.id LIMIT :limit {{skip_locked}}
+
+-- name: anything_archivable
+SELECT t.id FROM tasks t
+WHERE t.created_at < :before AND t.finished_at < :before AND t.waits_on = 0
+  AND NOT EXISTS (SELECT 1 FROM dependencies d WHERE d.parent_id = t.id)
+ORDER BY t.created_at LIMIT 1
+
+-- name: archive_copy
+INSERT INTO archived_tasks SELECT * FROM tasks WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: archive_copy (postgres)
+INSERT INTO archived_tasks SELECT * FROM tasks WHERE id IN (SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))
+
+-- name: archive_remove
+DELETE FROM tasks WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: archive_remove (postgres)
+DELETE FROM tasks WHERE id IN (SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))
+
+-- name: unarchive_copy
+INSERT INTO tasks SELECT * FROM archived_tasks WHERE id = :id
+
+-- name: unarchive_remove
+DELETE FROM archived_tasks WHERE id = :id
+
+-- name: archived_task_by_id
+SELECT * FROM archived_tasks WHERE id = :id
+
+-- name: archived_task_by_idempotency_key
+SELECT * FROM archived_tasks WHERE idempotency_key = :key
+
+-- name: tasks_find
+SELECT * FROM tasks WHERE TRUE {{filters}} ORDER BY created_at DESC, id DESC LIMIT :limit
+
+-- name: tasks_find_count
+SELECT count(*) AS n FROM (SELECT 1 FROM tasks WHERE TRUE {{filters}} LIMIT 10000) AS matched
+
+-- name: archived_tasks_find
+SELECT * FROM archived_tasks WHERE TRUE {{filters}} ORDER BY created_at DESC, id DESC LIMIT :limit
+
+-- name: archived_tasks_find_count
+SELECT count(*) AS n FROM (SELECT 1 FROM archived_tasks WHERE TRUE {{filters}} LIMIT 10000) AS matched
+
+-- name: filter.task_not_system
+AND system = 0
+
+-- name: filter.task_status_pending
+AND status = 'pending'
+
+-- name: filter.task_status_queued
+AND status = 'queued'
+
+-- name: filter.task_status_running
+AND status = 'running'
+
+-- name: filter.task_status_paused
+AND status = 'paused'
+
+-- name: filter.task_status_completed
+AND status = 'completed'
+
+-- name: filter.task_status_failed
+AND status = 'failed'
+
+-- name: filter.task_status_cancelled
+AND status = 'cancelled'
+
+-- name: filter.task_status_timed_out
+AND status = 'timed_out'
+
+-- name: filter.task_blocked
+AND status = 'pending' AND waits_on > 0
+
+-- name: filter.task_agent
+AND (lease_agent_id = :task_agent OR agent_id = :task_agent OR finished_by = :task_agent)
+
+-- name: filter.task_kind
+AND kind = :task_kind
+
+-- name: filter.task_tag
+AND tags LIKE :task_tag ESCAPE '\'
+
+-- name: filter.task_parent
+AND parent_id = :task_parent
+
+-- name: filter.task_text
+AND (lower(title) LIKE :task_text ESCAPE '\' OR lower(description) LIKE :task_text ESCAPE '\')
+
+-- name: filter.task_after
+AND (created_at < :after_at OR (created_at = :after_at AND id < :after_id))
+
+-- name: task_counts
+SELECT
+  (SELECT count(*) FROM tasks WHERE due_at IS NOT NULL AND status = 'pending')
+    + (SELECT count(*) FROM tasks WHERE status = 'pending' AND waits_on > 0)
+    + (SELECT count(*) FROM tasks WHERE approval = 'required' AND status = 'pending' AND waits_on = 0)
+    - (SELECT count(*) FROM tasks WHERE system = 1 AND status = 'pending') AS pending,
+  (SELECT count(*) FROM tasks WHERE status = 'queued')
+    - (SELECT count(*) FROM tasks WHERE system = 1 AND status = 'queued') AS queued,
+  (SELECT count(*) FROM tasks WHERE status = 'running')
+    - (SELECT count(*) FROM tasks WHERE system = 1 AND status = 'running') AS running,
+  (SELECT count(*) FROM tasks WHERE status = 'paused') AS paused,
+  (SELECT count(*) FROM tasks WHERE status = 'failed')
+    - (SELECT count(*) FROM tasks WHERE system = 1 AND status = 'failed') AS failed,
+  (SELECT count(*) FROM tasks WHERE status = 'timed_out')
+    - (SELECT count(*) FROM tasks WHERE system = 1 AND status = 'timed_out') AS timed_out
+
+-- name: complete_task_ids
+SELECT id AS value FROM tasks WHERE id LIKE :prefix ESCAPE '\' ORDER BY id LIMIT 100
+
+-- name: agent_leases
+SELECT id FROM tasks WHERE lease_agent_id = :id AND status = 'running' ORDER BY id
+
+-- A system task's queue is named after its kind alone, so that each kind is one look at the head of its queue.
+-- name: system_ready
+SELECT k.value AS kind FROM json_each(:kinds) AS k
+WHERE EXISTS (SELECT 1 FROM tasks t WHERE t.status = 'queued' AND t.queue = k.value || '||')
+
+-- name: system_ready (postgres)
+SELECT k.value AS kind FROM jsonb_array_elements_text(CAST(:kinds AS jsonb)) AS k (value)
+WHERE EXISTS (SELECT 1 FROM tasks t WHERE t.status = 'queued' AND t.queue = k.value || '||')
+
+-- name: archived_task_whole
+SELECT * FROM archived_tasks WHERE id = :id {{for_update}}
+
+-- name: due.tasks
+SELECT MIN(due_at) AS at FROM tasks WHERE due_at IS NOT NULL
+
+-- What the queue tells of an agent, wherever a statement calls it `a`.
+-- name: fragment.running_of_agent
+(SELECT count(*) FROM tasks t WHERE t.lease_agent_id = a.id AND t.status = 'running')
+
+-- name: fragment.work_of_agent
+(SELECT count(*) FROM tasks t WHERE t.lease_agent_id = a.id AND t.status = 'running') AS running,
+EXISTS (SELECT 1 FROM tasks t WHERE t.due_at <= :now) AS anything_due
+
+-- name: fragment.attempts_of_agent
+SELECT status, finished_at - started_at AS duration, started_at - ready_at AS wait FROM tasks
+WHERE finished_by = :agent_id ORDER BY finished_at DESC LIMIT :limit

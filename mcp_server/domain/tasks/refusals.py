@@ -1,0 +1,47 @@
+"""What the task queue says no to, in words."""
+
+from collections.abc import Sequence
+
+from mcp_server.kernel.errors import InvalidTransition, LeaseLost, NotFound
+
+
+def no_task(task_id: str) -> NotFound:
+    """The refusal for an id that names no task."""
+    return NotFound(f"There is no task {task_id}.", next="List tasks with tasks_find.", details={"task_id": task_id})
+
+
+def illegal(task_id: str, status: str, action: str, legal: Sequence[str]) -> InvalidTransition:
+    """The refusal of an action that the status does not allow."""
+    return InvalidTransition(
+        f"Task {task_id} is {status}, so {action} is not possible.",
+        next=f"Legal now: {', '.join(legal) or 'nothing, it is finished'}.",
+        details={"task_id": task_id, "status": status, "legal": list(legal)},
+    )
+
+
+def nothing_to_decide(task_id: str, status: str, approval: str | None) -> InvalidTransition:
+    """The refusal of an answer to a task that waits for none."""
+    return InvalidTransition(
+        f"Task {task_id} is {status} and waits for no approval.",
+        next="Nothing is left to decide.",
+        details={"task_id": task_id, "status": status, "approval": approval},
+    )
+
+
+def too_late_to_ask(task_id: str, status: str) -> InvalidTransition:
+    """The refusal to ask people whether a task may start that has started."""
+    return InvalidTransition(
+        f"Task {task_id} is {status}, so nobody can be asked any more whether it may start.",
+        next="Ask before a task is claimed: tasks_create(requires_approval=true).",
+        details={"task_id": task_id, "status": status},
+    )
+
+
+def lease_lost(task_id: str, status: str, attempt: int, token: int, *, expired: bool) -> LeaseLost:
+    """The refusal of a worker whose lease is not the current one."""
+    state = f"its lease ran out at attempt {attempt}" if expired else f"it is {status} at attempt {attempt}"
+    return LeaseLost(
+        f"Lease token {token} no longer holds task {task_id}: {state}.",
+        next="Stop working on it and claim again with tasks_claim.",
+        details={"task_id": task_id, "status": status, "current_token": attempt, "your_token": token},
+    )

@@ -1,0 +1,82 @@
+"""What the tools of tasks answer: tasks as callers see them, and what became of the call."""
+
+from mcp_server.domain.tasks.views import TaskView, task_full
+from mcp_server.kernel.store import Row
+from mcp_server.kernel.views import View
+
+
+class ClaimedTask(View):
+    """A task and the lease on it."""
+
+    task: TaskView
+    lease_token: int
+    lease_expires_at: str
+
+
+class CreatedTasks(View):
+    """The tasks in the order given."""
+
+    tasks: list[TaskView]
+
+
+class ClaimedTasks(View):
+    """The claimed tasks; or why there were none."""
+
+    claims: list[ClaimedTask]
+    nothing_because: dict[str, int] | None = None
+
+
+class ReportedTask(View):
+    """The task, its new expiry, and whether to stop."""
+
+    task: TaskView
+    lease_expires_at: str
+    cancel_requested: bool
+
+
+class FinishedTask(View):
+    """The task, the tasks it released, and whether this finish was a repeat."""
+
+    task: TaskView
+    released: list[str]
+    repeated: bool
+
+
+class RefusalView(View):
+    """A task that an action was refused for."""
+
+    id: str
+    code: str
+    message: str
+
+
+class ControlledTasks(View):
+    """The tasks that changed, and those that did not."""
+
+    tasks: list[TaskView]
+    refused: list[RefusalView] | None = None
+
+
+class WaitedTask(View):
+    """The task as it is now."""
+
+    task: TaskView
+    reached: bool
+
+
+def claimed_task(row: Row) -> ClaimedTask:
+    """A freshly leased row as its claimer sees it."""
+    task = task_full(row)
+    assert task.lease is not None, "a claimed task has a lease"
+    return ClaimedTask(task=task, lease_token=row["attempt"], lease_expires_at=task.lease.expires_at)
+
+
+def reported_task(task: TaskView) -> ReportedTask:
+    """A task that was just reported on."""
+    assert task.lease is not None, "a reported task is leased"
+    return ReportedTask(task=task, lease_expires_at=task.lease.expires_at, cancel_requested=bool(task.cancel_requested))
+
+
+def refusal_view(refused: dict[str, str]) -> RefusalView:
+    """A task that an action was refused for."""
+    return RefusalView(id=refused["id"], code=refused["code"], message=refused["message"])

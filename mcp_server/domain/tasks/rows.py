@@ -1,0 +1,147 @@
+"""Rows <-> `Task`: loading one, bringing one back from the archive, and what one task's end does to its dependents."""
+
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+from mcp_server.domain.tasks.hooks import TASK_ENDED
+from mcp_server.domain.tasks.model import Task
+from mcp_server.domain.tasks.refusals import no_task
+from mcp_server.domain.tasks.rules import TERMINAL
+from mcp_server.kernel.events import Origin
+from mcp_server.kernel.json_text import dump_json
+from mcp_server.kernel.store import Memory, Transaction
+
+_KEPT_MAX = 1024
+_KEPT_CHARACTERS_MAX = 2048
+
+
+class LeasedTasks(Memory):
+    """The tasks that this process leased last, whole: a row whose version is still the same need not be read again.
+
+    Good because every change of a task raises its version. A rollback forgets all: versions that never were may be
+    given out again.
+    """
+
+    shared = True
+
+    def __init__(self) -> None:
+        self._rows: dict[str, dict[str, Any]] = {}
+        self._lock = threading.Lock()
+
+    def keep(self, row: dict[str, Any]) -> None:
+        """Remember a row just written, unless it is bulky."""
+        if len(row["input"] or "") + len(row["description"]) <= _KEPT_CHARACTERS_MAX:
+            with self._lock:
+                self._rows[row["id"]] = row
+                if len(self._rows) > _KEPT_MAX:
+                    del self._rows[next(iter(self._rows))]
+
+    def take(self, id_: str) -> dict[str, Any] | None:
+        """The row, which is forgotten: whoever loads it is about to change it."""
+        with self._lock:
+            return self._rows.pop(id_, None)
+
+    def forget(self) -> None:
+        """Forget them all."""
+        with self._lock:
+            self._rows.clear()
+
+
+def load_task(tx: Transaction, task_id: str) -> Task:
+    """The task, locked for this transaction.
+
+    Raises:
+        NotFound: no such task.
+    """
+    kept = tx.memory(LeasedTasks).take(task_id)
+    if kept is not None and _current_version(tx, task_id) == kept["version"]:
+        return Task.adopt(kept)
+    row = tx.one("task_for_update", id=task_id)
+    if row is None:
+        raise no_task(task_id)
+    return Task.adopt(row)
+
+
+def read_ahead(tx: Transaction, task_ids: Iterable[str]) -> None:
+    """Lock several tasks, in order, and read what ending them will ask for: their versions and dependents."""
+    ids = dump_json(sorted(set(task_ids)))
+    children: dict[str, list[dict[str, Any]]] = {}
+    for row in tx.all("tasks_lock", ids=ids):
+        tx.notes["task", row["id"]] = row["version"]
+        children[row["id"]] = []
+    for row in tx.all("dependents_of_many", ids=ids):
+        children[row["parent_id"]].append({"task_id": row["task_id"]})
+    for task_id, rows in children.items():
+        tx.notes["dependents", task_id] = rows
+
+
+def _current_version(tx: Transaction, task_id: str) -> int | None:
+    version = tx.notes.get(("task", task_id))
+    if version is None:
+        row = tx.one("task_version", id=task_id)
+        if row is None:
+            return None
+        version = row["version"]
+        if not row["waited_for"]:
+            tx.notes["dependents", task_id] = []
+    return version
+
+
+def _dependents(tx: Transaction, parent_id: str) -> list[dict[str, Any]]:
+    rows = tx.notes.pop(("dependents", parent_id), None)
+    return tx.all("dependents", parent_id=parent_id) if rows is None else rows
+
+
+def add_dependency(tx: Transaction, parent_id: str, task_id: str) -> None:
+    """Let a task wait for its parent's end."""
+    tx.notes.pop(("dependents", parent_id), None)
+    tx.run("dependency_insert", parent_id=parent_id, task_id=task_id)
+
+
+def find_row(tx: Transaction, task_id: str) -> dict[str, Any] | None:
+    """A task's columns, locked, wherever they are: in the hot table or in the archive."""
+    return tx.one("task_for_update", id=task_id) or tx.one("archived_task_by_id", id=task_id)
+
+
+def load_anywhere(tx: Transaction, task_id: str) -> Task:
+    """The task, locked and in the hot table: an archived one is brought back, so that it can change.
+
+    Raises:
+        NotFound: no such task.
+    """
+    if tx.one("task_for_update", id=task_id) is None and tx.one("archived_task_by_id", id=task_id) is not None:
+        tx.run("unarchive_copy", id=task_id)
+        tx.run("unarchive_remove", id=task_id)
+    return load_task(tx, task_id)
+
+
+def after_end(tx: Transaction, origin: Origin, ended: Task, cause: int) -> list[str]:
+    """What a task's end, told by the event `cause`, does to its dependents, and theirs; the ids queued by it."""
+    released: list[str] = []
+    pending = [(ended, cause)]
+    while pending:
+        parent, cause = pending.pop()
+        if parent.status not in TERMINAL:
+            continue
+        tx.tell(TASK_ENDED, origin.caused_by(cause), parent)
+        for row in _dependents(tx, parent.id):
+            changed = _after_parent(tx, origin.caused_by(cause), load_task(tx, row["task_id"]), parent)
+            if changed is not None and changed[0].status == "queued":
+                released.append(changed[0].id)
+            elif changed is not None:
+                pending.append(changed)
+    return released
+
+
+def _after_parent(tx: Transaction, origin: Origin, child: Task, parent: Task) -> tuple[Task, int] | None:
+    """The dependent as its parent's end leaves it and the event that says so, or None where it goes on waiting for that
+    parent's retry."""
+    if parent.status == "completed" or child.on_parent_failure == "run_anyway":
+        new, event = child.released(origin.at)
+    elif child.on_parent_failure == "cancel" and child.status in ("pending", "paused"):
+        new, event = child.cancelled(f"{parent.id} ended as {parent.status}", origin.at)
+    else:
+        return None
+    tx.run("dependency_delete", parent_id=parent.id, task_id=child.id)
+    return new, tx.record(origin, event)

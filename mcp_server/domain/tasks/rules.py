@@ -1,0 +1,83 @@
+"""The rules of a task's life as data and pure functions: which moves are legal, when it may start, when it is due.
+
+The aggregate in `tasks.py` applies them.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from mcp_server.kernel.times import Micros
+
+TaskStatus = Literal["pending", "queued", "running", "paused", "completed", "failed", "cancelled", "timed_out"]
+TaskAction = Literal["cancel", "pause", "resume", "retry", "discard", "set_priority", "reschedule"]
+TERMINAL = frozenset({"completed", "failed", "cancelled", "timed_out"})
+_WAITING = ("cancel", "pause", "set_priority", "reschedule")
+LEGAL: dict[str, tuple[str, ...]] = {
+    "pending": _WAITING,
+    "queued": _WAITING,
+    "running": ("cancel", "set_priority"),
+    "paused": ("resume", "cancel", "set_priority", "reschedule"),
+    "completed": (),
+    "failed": ("retry", "discard"),
+    "timed_out": ("retry", "discard"),
+    "cancelled": ("retry",),
+}
+LEGAL_FOR_SCHEDULES: dict[str, tuple[str, ...]] = {
+    "pending": ("cancel", "pause", "set_priority"),
+    "paused": ("resume", "cancel", "set_priority"),
+}
+"""A schedule never runs itself: its firings do."""
+
+NO_LEASE: dict[str, Any] = {
+    "lease_agent_id": None,
+    "lease_instance_id": None,
+    "lease_expires_at": None,
+    "deadline_at": None,
+}
+BLANK: dict[str, Any] = NO_LEASE | {
+    "attempt": 0,
+    "attempts_forgiven": 0,
+    "lease_seconds": None,
+    "started_at": None,
+    "finished_at": None,
+    "finished_by": None,
+    "progress": None,
+    "result": None,
+    "error": None,
+    "usage": None,
+    "last_finish": None,
+    "cancel_reason": None,
+    "cancel_requested": 0,
+    "approved_by": None,
+}
+
+
+def readiness(waits_on: int, run_at: Micros | None, approval: str | None, now: Micros) -> dict[str, Any]:
+    """Pending while something keeps the task waiting: a dependency, its time, or an approval. Queued otherwise."""
+    if waits_on > 0 or approval == "required" or (run_at is not None and run_at > now):
+        return {"status": "pending", "ready_at": None}
+    return {"status": "queued", "ready_at": now}
+
+
+def due_at(fields: Mapping[str, Any]) -> Micros | None:
+    """When time alone will change a task: its run_at while it waits for that only, its lease's end while it runs."""
+    status = fields["status"]
+    if status == "running":
+        expires, deadline = fields["lease_expires_at"], fields["deadline_at"]
+        return expires if deadline is None else min(expires, deadline)
+    if status == "pending" and fields["waits_on"] == 0 and fields["approval"] != "required":
+        return fields["run_at"]
+    return None
+
+
+def backoff_seconds(attempts_used: int, delay: float, delay_max: float, jitter: float) -> float:
+    """Exponential back-off with full-range jitter of ±20 %, capped.
+
+    Args:
+        attempts_used: attempts made so far, at least 1.
+        delay: seconds before the second attempt.
+        delay_max: cap in seconds.
+        jitter: a random number in [0, 1).
+    """
+    exponent = min(attempts_used - 1, 60)
+    return min(delay * 2.0**exponent, delay_max) * (0.8 + 0.4 * jitter)

@@ -1,0 +1,81 @@
+"""Schedules: at which moments a cron expression fires in its time zone.
+
+The calendar arithmetic is cronsim's: five fields as in Debian's cron, daylight saving handled as it does. A fixed local
+time that a clock change skips fires right after the gap; one that a clock change repeats fires once.
+"""
+
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Literal, Self
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+from pydantic import Field, model_validator
+
+from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.times import SECOND, Micros, micros
+from mcp_server.kernel.values import Frozen
+
+GRACE: Micros = 60 * SECOND
+"""An occurrence that is noticed later than this counts as missed."""
+
+
+class ScheduleSpec(Frozen):
+    """When a task is created again and again.
+
+    Attributes:
+        cron: minute, hour, day of month, month, day of week.
+        timezone: an IANA name.
+        catch_up: what becomes of occurrences that no server was alive for: none of them, or one for all.
+        overlap: whether an occurrence fires while the previous firing is unfinished.
+    """
+
+    cron: str = Field(min_length=1, max_length=200)
+    timezone: str = Field(default="UTC", min_length=1, max_length=64)
+    catch_up: Literal["skip", "once"] = "skip"
+    overlap: Literal["skip", "allow"] = "skip"
+
+    @model_validator(mode="after")
+    def _must_fire(self) -> Self:
+        _require_zone(self.timezone)
+        try:
+            next(CronSim(self.cron, datetime(2024, 1, 1, tzinfo=UTC)))
+        except CronSimError as error:
+            raise ValidationFailed(
+                f"{self.cron!r} is not a cron expression: {error}.",
+                next="Give minute, hour, day of month, month, day of week, such as '0 9 * * mon-fri'.",
+            ) from None
+        except StopIteration:
+            raise ValidationFailed(
+                f"The cron expression {self.cron!r} never fires.", next="Name a day that exists."
+            ) from None
+        return self
+
+    def next_after(self, at: Micros) -> Micros:
+        """The first occurrence after a moment."""
+        return self.firings(at, 1)[0]
+
+    def firings(self, at: Micros, count: int) -> list[Micros]:
+        """The next occurrences after a moment, in order."""
+        times = CronSim(self.cron, self._local(at))
+        return [micros(next(times)) for _ in range(count)]
+
+    def latest_until(self, at: Micros) -> Micros:
+        """The last occurrence at or before a moment."""
+        times = CronSim(self.cron, self._local(at + 60 * SECOND), reverse=True)
+        while (latest := micros(next(times))) > at:
+            pass
+        return latest
+
+    def _local(self, at: Micros) -> datetime:
+        return datetime.fromtimestamp(at // SECOND, ZoneInfo(self.timezone))
+
+
+@lru_cache(maxsize=256)
+def _require_zone(name: str) -> None:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValidationFailed(
+            f"There is no time zone {name!r}.", next="Give an IANA name, such as Europe/Berlin or UTC."
+        ) from None

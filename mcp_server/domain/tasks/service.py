@@ -1,0 +1,246 @@
+"""Use cases of the task queue."""
+
+import contextlib
+import json
+from collections.abc import AsyncGenerator
+from typing import Any, NamedTuple
+
+from mcp_server.domain.agents.service import AgentService
+from mcp_server.domain.tasks import transactions
+from mcp_server.domain.tasks.backlog import why_nothing
+from mcp_server.domain.tasks.claiming import claim
+from mcp_server.domain.tasks.commands import (
+    ClaimTasks,
+    ControlTasks,
+    CreateTasks,
+    FindTasks,
+    GiveUpTask,
+    WaitForTask,
+    refuse_cycles,
+)
+from mcp_server.domain.tasks.model import Task
+from mcp_server.domain.tasks.refusals import no_task
+from mcp_server.domain.tasks.results import (
+    ClaimedTasks,
+    ControlledTasks,
+    CreatedTasks,
+    FinishedTask,
+    ReportedTask,
+    WaitedTask,
+    claimed_task,
+    refusal_view,
+    reported_task,
+)
+from mcp_server.domain.tasks.rules import TERMINAL
+from mcp_server.domain.tasks.spec import SYSTEM_KIND, TaskSpec
+from mcp_server.domain.tasks.views import TaskView, task_full, task_row
+from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.call import Call
+from mcp_server.kernel.errors import AtCapacity, OpsError, ValidationFailed
+from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page, like
+from mcp_server.kernel.services import Services
+from mcp_server.kernel.store import Row
+from mcp_server.kernel.waiting import wait_until
+from mcp_server.kernel.writes import Write, as_said
+
+
+class TaskNeeds(NamedTuple):
+    """Who may take a task up: the agent named, if one is, and what it must be able to do."""
+
+    agent_id: str | None
+    capabilities: list[str]
+
+
+class TaskService:
+    """Create, claim, report, finish, control, find and wait for tasks.
+
+    `create`: all or none, in the order given. `report` extends the lease. `finish` ends an attempt and may be repeated.
+    `control` applies one action to several tasks. `give_up` hands a leased task back unfinished, through no fault of
+    its own: the attempt does not count.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._context = context = services.context
+        self._database = context.database
+        self._agents = services.get(AgentService)
+        work = Permission.TASKS_WORK
+        self.create = Write(context, Permission.TASKS_CREATE, _ordinary, transactions.create, self._created)
+        self.report = Write(context, work, as_said, transactions.report, _reported)
+        self.finish = Write(context, work, as_said, transactions.finish, _finished)
+        self.give_up = Write(context, work, as_said, transactions.give_up, _given_up)
+        self.control = Write(context, Permission.TASKS_CONTROL, as_said, transactions.control, _controlled)
+
+    async def claim(self, call: Call, command: ClaimTasks) -> ClaimedTasks:
+        """Lease the best tasks the agent can do, waiting for some to appear if asked to.
+
+        An empty answer counts why nothing could be claimed.
+        """
+        call.actor.require(Permission.TASKS_WORK)
+        call.actor.require_self(command.agent_id)
+        context = self._context
+
+        def put_back(rows: list[dict[str, Any]]) -> None:
+            for row in rows:  # nobody works on these, so they must not stay leased
+                self.put_back(call, GiveUpTask(row["id"], row["attempt"], "its claimer went away"))
+
+        async def attempt() -> list[dict[str, Any]]:
+            return await self._database.write_or(put_back, claim, context.origin(call), command)
+
+        try:
+            rows = await wait_until(context, call, attempt, bool, command.wait_seconds, ("task", "agent"))
+        except AtCapacity as error:
+            error.details["nothing_because"] = await self._why_nothing(command, "held_by_capacity")
+            raise
+        reasons = None if rows else await self._why_nothing(command, "held_by_concurrency_key")
+        return ClaimedTasks(claims=[claimed_task(row) for row in rows], nothing_because=reasons)
+
+    def put_back(self, call: Call, command: GiveUpTask) -> None:
+        """`give_up` for one who cannot wait for the answer: it goes away, or is being cancelled. Best effort."""
+        with contextlib.suppress(OpsError):
+            self._database.post(transactions.give_up, self._context.origin(call), command)
+
+    async def changes(self) -> AsyncGenerator[tuple[str, str]]:
+        """Id and event type of every change to a task from now on, whichever process makes it; best effort."""
+        async with self._database.feed.listen("task") as listener:
+            while True:
+                for event in await listener.wait(60):
+                    yield event["aggregate_id"], event["type"]
+
+    async def cancel_own(self, call: Call, task_id: str) -> None:
+        """Cancel a task that the caller created, or any with the right to control tasks. One that ended stays so.
+
+        Raises:
+            PermissionDenied: neither the caller's task nor a right to control.
+        """
+        task = await self.get(call, task_id)
+        if task.created_by != call.actor.label:
+            call.actor.require(Permission.TASKS_CONTROL)
+        if task.status not in TERMINAL:
+            command = ControlTasks(task_ids=(task_id,), action="cancel", reason="its client cancelled it")
+            await self._database.write(transactions.control, self._context.origin(call), command)
+
+    async def get(self, call: Call, task_id: str) -> TaskView:
+        """One task with everything.
+
+        Raises:
+            NotFound: no such task.
+        """
+        call.actor.require(Permission.TASKS_READ)
+        row = await self._row(task_id)
+        waits = row["waits_on"]
+        parents = await self._database.fetch_all("dependencies_of", task_id=task_id) if waits else []
+        return task_full(row, parents, now=self._context.clock())
+
+    async def needs(self, call: Call, task_id: str) -> TaskNeeds:
+        """What an agent must have to take a task up.
+
+        Raises:
+            NotFound: no such task.
+        """
+        call.actor.require(Permission.TASKS_READ)
+        row = await self._row(task_id)
+        return TaskNeeds(row["agent_id"], json.loads(row["required_capabilities"]))
+
+    async def find(self, call: Call, command: FindTasks) -> Listed[TaskView]:
+        """Tasks, newest first."""
+        call.actor.require(Permission.TASKS_READ)
+        query = _query(command)
+        if command.cursor is not None:
+            at, task_id = decode_cursor(command.cursor, (int, str))
+            query = query.where("task_after", after_at=at, after_id=task_id)
+        page = await fetch_page(self._database, query, command.limit, ("created_at", "id"), also="archived_tasks_find")
+        return Listed([task_row(row) for row in page.rows], page.next_cursor, page.omitted)
+
+    async def counts(self, call: Call) -> dict[str, int]:
+        """How many tasks are unfinished, by status, and how many are dead letters."""
+        call.actor.require(Permission.TASKS_READ)
+        row = await self._database.fetch_one("task_counts") or {}
+        return {status: count for status, count in dict(row).items() if count}
+
+    async def wait(self, call: Call, command: WaitForTask) -> WaitedTask:
+        """Wait for a task to end, to start, or to change at all: the task as it is then, and whether it did."""
+        first = await self.get(call, command.task_id)
+
+        async def attempt() -> TaskView:
+            return await self.get(call, command.task_id)
+
+        def reached(task: TaskView) -> bool:
+            if command.until == "any_change":
+                return task != first
+            return task.status in TERMINAL or (command.until == "running" and task.status == "running")
+
+        task = await wait_until(self._context, call, attempt, reached, command.wait_seconds, ("task",))
+        return WaitedTask(task=task, reached=reached(task))
+
+    async def _row(self, task_id: str) -> Row:
+        fetch_one = self._database.fetch_one
+        row = await fetch_one("task_by_id", id=task_id) or await fetch_one("archived_task_by_id", id=task_id)
+        row = row or await fetch_one("task_by_id", id=task_id)  # brought back in between
+        if row is None:
+            raise no_task(task_id)
+        return row
+
+    async def _why_nothing(self, command: ClaimTasks, held_by: str) -> dict[str, int]:
+        skills = await self._agents.skills(command.agent_id)
+        return await why_nothing(self._database, command.agent_id, skills, command.kinds, held_by)
+
+    async def _created(self, call: Call, done: list[transactions.Created]) -> CreatedTasks:
+        del call
+        now = self._context.clock()
+        return CreatedTasks(tasks=[task_full(one.task, replayed=one.replayed, now=now) for one in done])
+
+
+async def _ordinary(call: Call, command: CreateTasks) -> CreateTasks:
+    """What a caller may create: no circles, and nothing of the server's own."""
+    del call
+    refuse_cycles(command.tasks)
+    for number, spec in enumerate(command.tasks):
+        _refuse_system_kind(number, spec)
+    return command
+
+
+def _refuse_system_kind(number: int, spec: TaskSpec) -> None:
+    if spec.is_system():
+        raise ValidationFailed(
+            f"tasks.{number}.kind: {spec.kind!r} is reserved: what begins with {SYSTEM_KIND!r} is the server's.",
+            next="Choose another kind.",
+        )
+
+
+async def _reported(call: Call, task: Task) -> ReportedTask:
+    del call
+    return reported_task(task_full(task.fields()))
+
+
+async def _finished(call: Call, done: transactions.Finished) -> FinishedTask:
+    del call
+    return FinishedTask(task=task_full(done.task), released=done.released, repeated=done.repeated)
+
+
+async def _given_up(call: Call, task: Task) -> TaskView:
+    del call
+    return task_full(task.fields())
+
+
+async def _controlled(call: Call, done: transactions.Controlled) -> ControlledTasks:
+    del call
+    refused = [refusal_view(one) for one in done.refused]
+    return ControlledTasks(tasks=[task_row(row) for row in done.tasks], refused=refused or None)
+
+
+def _query(command: FindTasks) -> Query:
+    status = "queued" if command.ready else command.status
+    query = Query("tasks_find")
+    if status is not None:
+        query = query.where(f"task_status_{status}")
+    if command.blocked:
+        query = query.where("task_blocked")
+    if not command.include_system:
+        query = query.where("task_not_system")
+    return (
+        query.where("task_agent", task_agent=command.agent_id)
+        .where("task_kind", task_kind=command.kind)
+        .where("task_tag", task_tag=like(command.tag, '%"{}"%'))
+        .where("task_parent", task_parent=command.parent_id)
+        .where("task_text", task_text=like(command.text and command.text.lower()))
+    )

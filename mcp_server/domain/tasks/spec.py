@@ -1,0 +1,159 @@
+"""What a caller says of a task: its definition, and how an attempt ended."""
+
+import json
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from mcp_server.domain.tasks.schedules import ScheduleSpec
+from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.json_text import RawJson, check_json, dump_json, json_list, sha256_text
+from mcp_server.kernel.times import micros
+from mcp_server.kernel.values import Frozen, Line, Seconds, Text, Time, Word, checked_json
+
+Priority = Literal["low", "normal", "high", "critical"]
+PRIORITIES: dict[str, int] = {"low": 0, "normal": 1, "high": 2, "critical": 3}
+PRIORITY_NAMES = {rank: name for name, rank in PRIORITIES.items()}
+MAX_ATTEMPTS_DEFAULT = 3
+RETRY_DELAY_SECONDS_DEFAULT = 5.0
+RETRY_MAX_DELAY_SECONDS_DEFAULT = 3600.0
+SYSTEM_KIND = "system."
+"""How the kinds of tasks begin that the server itself works on."""
+
+SYSTEM_WORKER = "system"
+"""Who holds the lease on such a task."""
+
+Reference = Annotated[str, StringConstraints(pattern=r"^(#\d{1,3}|task_[a-z2-7]{12})$")]
+Skill = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}(@[A-Za-z0-9._/-]{1,64})?$")]
+
+
+class RetrySpec(Frozen):
+    """How often and how soon a failed attempt is repeated."""
+
+    max_attempts: int = Field(default=MAX_ATTEMPTS_DEFAULT, ge=1, le=100)
+    delay_seconds: float = Field(default=RETRY_DELAY_SECONDS_DEFAULT, ge=0, le=86_400, allow_inf_nan=False)
+    max_delay_seconds: float = Field(default=RETRY_MAX_DELAY_SECONDS_DEFAULT, ge=0, le=864_000, allow_inf_nan=False)
+
+    def columns(self) -> dict[str, Any]:
+        """The policy as stored columns."""
+        return {
+            "max_attempts": self.max_attempts,
+            "retry_delay_seconds": self.delay_seconds,
+            "retry_max_delay_seconds": self.max_delay_seconds,
+        }
+
+
+_RETRY_UNSAID = {
+    "max_attempts": None,
+    "retry_delay_seconds": RETRY_DELAY_SECONDS_DEFAULT,
+    "retry_max_delay_seconds": RETRY_MAX_DELAY_SECONDS_DEFAULT,
+}
+
+
+class TaskSpec(Frozen):
+    """The definition of one task to create. `input` is kept as its checked JSON text."""
+
+    title: Line
+    kind: Word = "task"
+    description: Text = ""
+    input: Annotated[Any, checked_json("input")] = None
+    priority: Priority = "normal"
+    agent_id: str | None = Field(default=None, max_length=64)
+    required_capabilities: tuple[Skill, ...] = Field(default=(), max_length=16)
+    depends_on: tuple[Reference, ...] = Field(
+        default=(), max_length=100, description="Task ids, or #n for the n-th task of this call, from 0"
+    )
+    on_parent_failure: Literal["wait", "cancel", "run_anyway"] = "wait"
+    parent_id: str | None = Field(default=None, max_length=64)
+    run_at: Time | None = None
+    schedule: ScheduleSpec | None = None
+    timeout_seconds: Seconds | None = None
+    retry: RetrySpec | None = None
+    concurrency_key: Line | None = None
+    concurrency_limit: int = Field(default=1, ge=1, le=1000)
+    requires_approval: bool = False
+    tags: tuple[Word, ...] = Field(default=(), max_length=32)
+    idempotency_key: Line | None = None
+
+    @model_validator(mode="after")
+    def _schedules_wait_for_time_only(self) -> Self:
+        if self.schedule is not None and self.depends_on:
+            raise ValidationFailed("A task with a `schedule` cannot have `depends_on`; its firings start on time.")
+        return self
+
+    def is_system(self) -> bool:
+        """Whether the server itself works on it."""
+        return self.kind.startswith(SYSTEM_KIND)
+
+    def queue(self) -> str:
+        """The queue's name: tasks with one name can be claimed by the same agents."""
+        return "|".join((self.kind, self.agent_id or "", ",".join(sorted(set(self.required_capabilities)))))
+
+    def columns(self) -> dict[str, Any]:
+        """The definition as stored columns."""
+        return {
+            "title": self.title,
+            "kind": self.kind,
+            "description": self.description,
+            "input": self.input,
+            "priority": PRIORITIES[self.priority],
+            "queue": self.queue(),
+            "agent_id": self.agent_id,
+            "required_capabilities": json_list(sorted(set(self.required_capabilities))),
+            "on_parent_failure": self.on_parent_failure,
+            "parent_id": self.parent_id,
+            "run_at": None if self.run_at is None else micros(self.run_at),
+            "timeout_seconds": self.timeout_seconds,
+            "concurrency_key": self.concurrency_key,
+            "concurrency_limit": self.concurrency_limit,
+            "tags": json_list(self.tags),
+            "schedule": None if self.schedule is None else RawJson(self.schedule.model_dump_json()),
+            "approval": self._approval(),
+            **(_RETRY_UNSAID if self.retry is None else self.retry.columns()),
+        }
+
+    def _approval(self) -> str | None:
+        if not self.requires_approval:
+            return None
+        return "each" if self.schedule is not None else "required"
+
+    def content_hash(self) -> str:
+        """What an idempotency key is bound to: everything else that was said."""
+        said = self.model_dump(mode="json", exclude={"idempotency_key"}, exclude_defaults=True)
+        if self.input is not None:
+            said["input"] = json.loads(self.input)
+        return sha256_text(dump_json(said))
+
+
+class FailureSpec(Frozen):
+    """Why an attempt failed. `retryable` unsaid means: retry if the task was created with a retry policy."""
+
+    message: Text
+    code: Word | None = None
+    retryable: bool | None = None
+    retry_after_seconds: float | None = Field(default=None, ge=0, le=86_400, allow_inf_nan=False)
+
+
+class UsageSpec(Frozen):
+    """What an attempt cost: tokens, and US dollars."""
+
+    input_tokens: int | None = Field(default=None, ge=0, le=10**12)
+    output_tokens: int | None = Field(default=None, ge=0, le=10**12)
+    cost_usd: float | None = Field(default=None, ge=0, le=10**9, allow_inf_nan=False)
+
+    @property
+    def tokens(self) -> int:
+        """In and out together."""
+        return (self.input_tokens or 0) + (self.output_tokens or 0)
+
+
+class ProgressSpec(Frozen):
+    """How far an attempt has come."""
+
+    percent: float | None = Field(default=None, ge=0, le=100, allow_inf_nan=False)
+    step: Line | None = None
+    message: Text | None = None
+
+    def stored(self) -> RawJson:
+        """What was said of it, as JSON text."""
+        return check_json(self.model_dump(exclude_none=True), "progress")

@@ -1,0 +1,64 @@
+"""Transaction functions that time alone calls for: due tasks, schedules, lost leases, overdue attempts, the archive."""
+
+from mcp_server.domain.tasks.births import fire, firing, last_firing
+from mcp_server.domain.tasks.hooks import TASK_GATED
+from mcp_server.domain.tasks.model import Task
+from mcp_server.domain.tasks.rows import after_end, load_task
+from mcp_server.domain.tasks.rules import TERMINAL
+from mcp_server.kernel.events import Event, Origin
+from mcp_server.kernel.json_text import dump_json
+from mcp_server.kernel.store import Transaction
+from mcp_server.kernel.times import Micros
+
+_BATCH = 100
+
+
+def settle_due(tx: Transaction, origin: Origin) -> int:
+    """Do what has become due to at most a hundred tasks; how many moved.
+
+    Several processes may do this at once: each task is looked at again under its lock.
+    """
+    now, moved = origin.at, 0
+    for row in tx.all("due_tasks", now=now, limit=_BATCH):
+        task = load_task(tx, row["id"])
+        if task.due_at is None or task.due_at > now:
+            continue
+        if task.schedule is not None:
+            _fire(tx, origin, task, origin.new_id("task"))
+        else:
+            new, event = _settled(task, now, origin.chance())
+            after_end(tx, origin, new, tx.record(origin, event))
+        moved += 1
+    return moved
+
+
+def archive(tx: Transaction, origin: Origin, before: Micros, limit: int) -> int:
+    """Move finished tasks that ended before a moment out of the hot table; how many. No fact about them changes."""
+    del origin
+    ids = [row["id"] for row in tx.all("archivable_tasks", before=before, limit=limit)]
+    if ids:
+        tx.run("archive_copy", ids=dump_json(ids))
+        tx.run("archive_remove", ids=dump_json(ids))
+    return len(ids)
+
+
+def _settled(task: Task, now: Micros, jitter: float) -> tuple[Task, Event]:
+    if task.status == "pending":
+        return task.due(now)
+    overdue = task.deadline_at is not None and task.deadline_at <= now
+    return task.timed_out(now, jitter) if overdue else task.lease_expired(now, jitter)
+
+
+def _fire(tx: Transaction, origin: Origin, schedule: Task, task_id: str) -> None:
+    last = last_firing(schedule)
+    row = None if last is None else tx.one("task_status", id=last)
+    unfinished = row is not None and row["status"] not in TERMINAL
+    moved, event, occurrence = fire(schedule, origin.at, unfinished, task_id)
+    cause = tx.record(origin, event)
+    if occurrence is None:
+        return
+    created, birth = firing(moved, task_id, occurrence, origin.at)
+    if tx.one("task_by_idempotency_key", key=created.idempotency_key) is None:
+        born = tx.record(origin.caused_by(cause), birth)
+        if created.approval == "required":
+            tx.tell(TASK_GATED, origin.caused_by(born), created)

@@ -1,0 +1,168 @@
+"""What callers see of tasks."""
+
+from typing import Any
+
+from mcp_server.domain.tasks.schedules import ScheduleSpec
+from mcp_server.domain.tasks.spec import MAX_ATTEMPTS_DEFAULT, PRIORITY_NAMES
+from mcp_server.kernel.store import Row
+from mcp_server.kernel.times import Micros, iso, iso_or_none
+from mcp_server.kernel.views import View, json_or_none, list_or_none
+
+FIRINGS_SHOWN = 5
+
+
+class ParentView(View):
+    """A task that another one waits for."""
+
+    id: str
+    title: str
+    status: str
+
+
+class LeaseView(View):
+    """Who works on a task, and until when without a report."""
+
+    agent_id: str
+    instance_id: str | None = None
+    expires_at: str
+
+
+class TaskView(View):
+    """One task. Lists leave the bulky fields out."""
+
+    id: str
+    title: str
+    kind: str
+    status: str
+    priority: str
+    agent_id: str | None = None
+    required_capabilities: list[str] | None = None
+    tags: list[str] | None = None
+    parent_id: str | None = None
+    depends_on: list[str] | None = None
+    waits_for: list[str] | None = None
+    waits_for_tasks: list[ParentView] | None = None
+    run_at: str | None = None
+    schedule: dict[str, str] | None = None
+    next_firings: list[str] | None = None
+    approval: str | None = None
+    attempt: int
+    max_attempts: int | None = None
+    timeout_seconds: float | None = None
+    concurrency_key: str | None = None
+    description: str | None = None
+    input: Any = None
+    lease: LeaseView | None = None
+    progress: dict[str, Any] | None = None
+    result: Any = None
+    error: dict[str, Any] | None = None
+    usage: dict[str, Any] | None = None
+    cancel_requested: bool | None = None
+    cancel_reason: str | None = None
+    created_by: str | None = None
+    created_at: str
+    updated_at: str
+    started_at: str | None = None
+    finished_at: str | None = None
+    replayed: bool | None = None
+
+
+def task_row(row: Row) -> TaskView:
+    """A task in a list: what one needs to choose it."""
+    return TaskView(
+        id=row["id"],
+        title=row["title"],
+        kind=row["kind"],
+        status=row["status"],
+        priority=PRIORITY_NAMES[row["priority"]],
+        agent_id=row["lease_agent_id"] or row["agent_id"],
+        tags=list_or_none(row["tags"]),
+        parent_id=row["parent_id"],
+        waits_for=_waits_for(row),
+        run_at=iso_or_none(row["run_at"]),
+        attempt=row["attempt"],
+        progress=json_or_none(row["progress"]),
+        error=json_or_none(row["error"]),
+        cancel_requested=bool(row["cancel_requested"]) or None,
+        created_at=iso(row["created_at"]),
+        updated_at=iso(row["updated_at"]),
+    )
+
+
+def task_full(
+    row: Row, parents: list[Row] | None = None, replayed: bool | None = None, now: Micros | None = None
+) -> TaskView:
+    """A task with everything; a schedule's next firings where `now` is given."""
+    task = _task_full(row, parents, replayed)
+    if row["schedule"] is None:
+        return task
+    spec = ScheduleSpec.model_validate_json(row["schedule"])
+    shown = {"schedule": spec.model_dump(), "approval": None, "result": json_or_none(row["result"])}
+    if now is not None and row["status"] == "pending":
+        shown["next_firings"] = [iso(at) for at in (row["run_at"], *spec.firings(row["run_at"], FIRINGS_SHOWN - 1))]
+    return task.evolved(shown)
+
+
+def _task_full(row: Row, parents: list[Row] | None, replayed: bool | None) -> TaskView:
+    return TaskView.adopt(
+        {
+            "id": row["id"],
+            "title": row["title"],
+            "kind": row["kind"],
+            "status": row["status"],
+            "priority": PRIORITY_NAMES[row["priority"]],
+            "agent_id": row["agent_id"],
+            "required_capabilities": list_or_none(row["required_capabilities"]),
+            "tags": list_or_none(row["tags"]),
+            "parent_id": row["parent_id"],
+            "depends_on": list_or_none(row["depends_on"]),
+            "waits_for": _waits_for(row),
+            "waits_for_tasks": [ParentView(**dict(parent)) for parent in parents] if parents else None,
+            "run_at": iso_or_none(row["run_at"]),
+            "schedule": None,
+            "next_firings": None,
+            "approval": row["approval"],
+            "attempt": row["attempt"],
+            "max_attempts": row["max_attempts"] or MAX_ATTEMPTS_DEFAULT,
+            "timeout_seconds": row["timeout_seconds"],
+            "concurrency_key": row["concurrency_key"],
+            "description": row["description"] or None,
+            "input": json_or_none(row["input"]),
+            "lease": _lease(row),
+            "progress": json_or_none(row["progress"]),
+            "result": json_or_none(row["result"]),
+            "error": json_or_none(row["error"]),
+            "usage": json_or_none(row["usage"]),
+            "cancel_requested": bool(row["cancel_requested"]) or None,
+            "cancel_reason": row["cancel_reason"],
+            "created_by": row["created_by"],
+            "created_at": iso(row["created_at"]),
+            "updated_at": iso(row["updated_at"]),
+            "started_at": iso_or_none(row["started_at"]),
+            "finished_at": iso_or_none(row["finished_at"]),
+            "replayed": replayed,
+        }
+    )
+
+
+def _lease(row: Row) -> LeaseView | None:
+    if row["lease_agent_id"] is None:
+        return None
+    return LeaseView.adopt(
+        {
+            "agent_id": row["lease_agent_id"],
+            "instance_id": row["lease_instance_id"],
+            "expires_at": iso(row["lease_expires_at"]),
+        }
+    )
+
+
+def _waits_for(row: Row) -> list[str] | None:
+    if row["status"] != "pending":
+        return None
+    reasons = [f"{row['waits_on']} unfinished dependencies"] if row["waits_on"] else []
+    if row["approval"] == "required":
+        reasons.append("a person's approval")
+    if row["run_at"] is not None:
+        reasons.append(f"its {'next ' if row['schedule'] else ''}time, {iso(row['run_at'])}")
+    return reasons or None

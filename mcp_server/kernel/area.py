@@ -1,0 +1,222 @@
+"""AREA: the record by which an area of the domain is wired into the house. It is data; what the house does with all of
+them is derived in `Areas`."""
+
+from collections import ChainMap
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.resources import files
+from itertools import chain
+from typing import Any
+
+from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.events import SNAPSHOT, Event, Origin
+from mcp_server.kernel.handling import Handler
+from mcp_server.kernel.services import Services
+from mcp_server.kernel.store import Heard, Hook, ReadAhead, Transaction
+
+Rows = Iterator[dict[str, Any]]
+Fold = Callable[[Transaction, Origin, Event], None]
+SnapshotOf = Callable[[Transaction, str], dict[str, Any] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table, as upkeep needs to know it.
+
+    Attributes:
+        name: of the table. Those that others refer to stand before them.
+        key: how many of its first columns are its key.
+        exported: whether it goes along into another database.
+        local: columns that mean nothing in another database.
+        rebuilt: what of it the events account for, as a query in the order of its key; "" for all of it, None for
+            nothing.
+        condensed: prepares the stored rows for the comparison with those rebuilt, given a connection to the latter.
+    """
+
+    name: str
+    key: int = 1
+    exported: bool = True
+    local: frozenset[str] = frozenset()
+    rebuilt: str | None = ""
+    condensed: Callable[[Rows, Any], Rows] | None = None
+
+    def comparison(self) -> str | None:
+        """The query whose rows a rebuild must give as well; None where it need not."""
+        order = ", ".join(str(place + 1) for place in range(self.key))
+        return self.rebuilt if self.rebuilt != "" else f"SELECT * FROM {self.name} ORDER BY {order}"  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """A kind of thing that events tell of.
+
+    Attributes:
+        type: as events name it.
+        events: what can happen to it: the types of its events without the type itself.
+        seen_by: who may see its events.
+        table: where its row is the fold of its events, the table.
+        key: the table's key column.
+        row: the statement that reads the row by `:id`.
+        json: the columns that hold JSON text; in an event they stand as what they are.
+        any_json: those of them that may hold a text.
+        uris: the resources that change with one of them, by its id.
+        replay: rebuilds from an event; unsaid, the row is the fold of its events.
+        snapshot: everything of one, for a snapshot event; unsaid, its row.
+        restore: rebuilds from a snapshot event; unsaid, its row.
+        may_thin: whether its older events may go, given the place up to which; unsaid, they may.
+        retell: what is told anew before old events go, since they alone said it: ids and data.
+    """
+
+    type: str
+    events: tuple[str, ...]
+    seen_by: Permission
+    table: str | None = None
+    key: str = "id"
+    row: str | None = None
+    json: frozenset[str] = frozenset()
+    any_json: frozenset[str] = frozenset()
+    uris: Callable[[str], set[str]] = field(default=lambda _: set())
+    replay: Fold | None = None
+    snapshot: SnapshotOf | None = None
+    restore: Fold | None = None
+    may_thin: Callable[[Transaction, str, Mapping[str, int]], bool] | None = None
+    retell: Callable[[Transaction], list[tuple[str, dict[str, Any]]]] | None = None
+
+    def event_types(self) -> list[str]:
+        """The types of its events, snapshots included."""
+        return [f"{self.type}.{event}" for event in self.events] + [f"{self.type}{SNAPSHOT}"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What time alone makes due.
+
+    Attributes:
+        due: the statement `due.<name>` says when the next one is due, as `at`.
+        settle: does what is due, a bounded number at a time; how many that were.
+        parameters: what the statement takes.
+    """
+
+    due: str
+    settle: Callable[[Transaction, Origin], int]
+    parameters: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+@dataclass(frozen=True, slots=True)
+class SystemKind:
+    """A kind of task that the server itself does.
+
+    Attributes:
+        kind: how such a task is called, or begins to be: see `variant`.
+        handler: makes what does one.
+        at_once: how many of them one process does at the same time.
+        seconds_max: how long one may take.
+        variant: what follows in this process, where not every process does every one.
+    """
+
+    kind: str
+    handler: Callable[[Services], Handler]
+    at_once: int
+    seconds_max: float
+    variant: Callable[[Services], str] | None = None
+
+    def name(self, services: Services) -> str:
+        """The whole name of the kind in this process."""
+        return self.kind if self.variant is None else f"{self.kind}{self.variant(services)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """What the server does from time to time, as a system task, where there is something to do.
+
+    Attributes:
+        title: of the task.
+        kind: of the task.
+        times: how much of the ISO time names a period in which it is done once: 10 for a day, 13 for an hour.
+        wanted: whether there is something to do.
+    """
+
+    title: str
+    kind: str
+    times: int
+    wanted: Callable[[Services], Awaitable[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """Values for an argument of a resource template: the statement that finds them by `:prefix`, and who may see them.
+
+    `needs` names arguments that must be known already; they are parameters of the statement.
+    """
+
+    statement: str
+    permission: Permission
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """One area of the domain: `mcp_server.domain.<name>`."""
+
+    name: str
+    tables: tuple[Table, ...] = ()
+    aggregates: tuple[Aggregate, ...] = ()
+    hears: tuple[Heard, ...] = ()
+    sweeps: tuple[Sweep, ...] = ()
+    kinds: tuple[SystemKind, ...] = ()
+    chores: tuple[Chore, ...] = ()
+    completions: Mapping[str, Completion] = field(default_factory=dict[str, Completion])
+    lanes: Mapping[Callable[..., Any], int] = field(default_factory=dict[Callable[..., Any], int])
+    """Which writer runs a transaction function where there are several; 0 for those not named."""
+
+    read_ahead: Mapping[Callable[..., Any], ReadAhead] = field(default_factory=dict[Callable[..., Any], ReadAhead])
+    """For transaction functions whose reads can be done for many calls at once: what does it."""
+
+    after_rebuild: str | None = None
+    """The statement that clears away what rebuilding from events leaves over."""
+
+    def sql(self) -> str:
+        """The area's named statements."""
+        return files(f"mcp_server.domain.{self.name}").joinpath("queries.sql").read_text("utf-8")
+
+
+class Areas:
+    """Every area, and what is derived from their records."""
+
+    def __init__(self, *areas: Area) -> None:
+        self.all = areas
+        self.aggregates: dict[str, Aggregate] = {one.type: one for one in self._each("aggregates")}
+        self.tables: tuple[Table, ...] = self._each("tables")
+        self.sweeps: tuple[Sweep, ...] = self._each("sweeps")
+        self.kinds: tuple[SystemKind, ...] = self._each("kinds")
+        self.chores: tuple[Chore, ...] = self._each("chores")
+        self.completions: dict[str, Completion] = self._merged("completions")
+        self.lanes: dict[Callable[..., Any], int] = self._merged("lanes")
+        self.read_ahead: dict[Callable[..., Any], ReadAhead] = self._merged("read_ahead")
+        self.listeners = _listeners(self._each("hears"))
+        self.rows = {one.type: (one.table, one.key) for one in self.aggregates.values() if one.table is not None}
+        self.event_types = frozenset(chain.from_iterable(one.event_types() for one in self.aggregates.values()))
+
+    def _each(self, attribute: str) -> tuple[Any, ...]:
+        return tuple(chain.from_iterable(getattr(area, attribute) for area in self.all))
+
+    def _merged(self, attribute: str) -> dict[Any, Any]:
+        return dict(ChainMap(*(dict(getattr(area, attribute)) for area in self.all)))
+
+    @cached_property
+    def sql(self) -> tuple[str, ...]:
+        """The named statements of every area."""
+        return tuple(area.sql() for area in self.all)
+
+    def uris(self, aggregate_type: str, aggregate_id: str) -> set[str]:
+        """The resources that change with an aggregate."""
+        known = self.aggregates.get(aggregate_type)
+        return set() if known is None else known.uris(aggregate_id)
+
+
+def _listeners(heard: Iterable[Heard]) -> dict[Hook[..., Any], tuple[Callable[..., Any], ...]]:
+    listeners: dict[Hook[..., Any], tuple[Callable[..., Any], ...]] = {}
+    for one in heard:
+        listeners[one.hook] = (*listeners.get(one.hook, ()), one.function)
+    return listeners

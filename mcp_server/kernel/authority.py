@@ -1,0 +1,123 @@
+"""Who may do what: actors, roles and permissions."""
+
+from enum import StrEnum
+from typing import Literal
+
+from mcp_server.kernel.errors import PermissionDenied
+from mcp_server.kernel.values import Frozen
+
+
+class Permission(StrEnum):
+    """One thing an actor may be allowed to do."""
+
+    AGENTS_READ = "agents:read"
+    AGENTS_REGISTER = "agents:register"
+    AGENTS_CONTROL = "agents:control"
+    TASKS_READ = "tasks:read"
+    TASKS_CREATE = "tasks:create"
+    TASKS_WORK = "tasks:work"
+    TASKS_CONTROL = "tasks:control"
+    TASKS_APPROVE = "tasks:approve"
+    STATE_READ = "state:read"
+    STATE_WRITE = "state:write"
+    EVENTS_READ = "events:read"
+    MESSAGES_RECEIVE = "messages:receive"
+    MESSAGES_SEND = "messages:send"
+    EMAILS_READ = "emails:read"
+    EMAILS_SEND = "emails:send"
+    APPROVALS_READ = "approvals:read"
+    APPROVALS_REQUEST = "approvals:request"
+
+
+READ_PERMISSIONS = frozenset(p for p in Permission if p.value.endswith(":read"))
+_AGENT_PERMISSIONS = READ_PERMISSIONS | {
+    Permission.AGENTS_REGISTER,
+    Permission.TASKS_CREATE,
+    Permission.TASKS_WORK,
+    Permission.STATE_WRITE,
+    Permission.MESSAGES_RECEIVE,
+    Permission.MESSAGES_SEND,
+    Permission.EMAILS_SEND,
+    Permission.APPROVALS_REQUEST,
+}
+
+
+class Role(StrEnum):
+    """A named set of permissions."""
+
+    ADMIN = "admin"
+    OPERATOR = "operator"
+    AGENT = "agent"
+    VIEWER = "viewer"
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        """What the role allows."""
+        match self:
+            case Role.ADMIN | Role.OPERATOR:
+                return frozenset(Permission)
+            case Role.AGENT:
+                return _AGENT_PERMISSIONS
+            case Role.VIEWER:
+                return READ_PERMISSIONS
+
+
+class Actor(Frozen):
+    """The caller, as the transport proved it: never an argument of a tool."""
+
+    kind: Literal["user", "agent", "system"]
+    id: str
+    permissions: frozenset[Permission]
+
+    @property
+    def label(self) -> str:
+        """`kind:id`, as events and documents name their author."""
+        return f"{self.kind}:{self.id}"
+
+    def require(self, permission: Permission) -> None:
+        """Refuse the call unless the actor holds `permission`.
+
+        Raises:
+            PermissionDenied: naming the permission and who asked.
+        """
+        if permission not in self.permissions:
+            raise PermissionDenied(
+                f"{self.label} lacks the permission {permission.value}.",
+                next="Ask the operator of this server for a role that has it.",
+                details={"permission": permission.value, "actor": self.label},
+            )
+
+    def require_self(self, agent_id: str) -> None:
+        """An agent's credential is bound to that agent: it cannot act for another.
+
+        Raises:
+            PermissionDenied: when an agent names an agent other than itself.
+        """
+        if self.kind == "agent" and self.id != agent_id:
+            raise PermissionDenied(
+                f"{self.label} cannot act for {agent_id}: an agent's credential is bound to that agent.",
+                next=f"Call again with agent_id {self.id}.",
+                details={"agent_id": agent_id, "actor": self.label},
+            )
+
+    def require_person(self) -> None:
+        """Approvals are people's: neither an agent nor the server itself answers one.
+
+        Raises:
+            PermissionDenied: the actor is not a user.
+        """
+        if self.kind != "user":
+            raise PermissionDenied(
+                f"{self.label} is not a person, and only a person may decide on an approval.",
+                next="Wait for a person to decide.",
+                details={"actor": self.label},
+            )
+
+    def narrowed(self, *, read_only: bool) -> "Actor":
+        """The same actor, reading only if so asked. Nothing widens an actor again."""
+        if not read_only:
+            return self
+        return self.model_copy(update={"permissions": self.permissions & READ_PERMISSIONS})
+
+
+SYSTEM = Actor(kind="system", id="server", permissions=frozenset(Permission))

@@ -1,0 +1,100 @@
+"""JSON as it is stored: compact text, checked once."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any, cast
+
+from mcp_server.kernel.errors import LimitExceeded, ValidationFailed
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+INPUT_BYTES_MAX = 256 * 1024
+JSON_DEPTH_MAX = 64
+
+
+def dump_json(value: Any) -> str:
+    """Compact JSON text, the only form in which JSON is stored."""
+    return _ENCODER.encode(value)
+
+
+class RawJson(str):
+    """JSON text that has been checked; written into events as it is, not as a quoted string."""
+
+    __slots__ = ()
+
+
+_EMPTY_LIST = RawJson("[]")
+
+
+def json_list(items: Iterable[Any]) -> RawJson:
+    """A list of what is known to be right, as JSON text."""
+    listed = list(items)
+    return RawJson(dump_json(listed)) if listed else _EMPTY_LIST
+
+
+def check_text(text: str, what: str = "text") -> None:
+    """Refuse what neither engine can store faithfully: NUL characters and lone surrogates.
+
+    Raises:
+        ValidationFailed: naming the offending character.
+    """
+    if "\x00" in text:
+        raise ValidationFailed(f"The {what} contains a NUL character, which cannot be stored. Remove it.")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValidationFailed(
+            f"The {what} contains a lone surrogate (U+{ord(text[error.start]):04X}), which is not valid "
+            "Unicode text. Send the whole character or remove it."
+        ) from None
+
+
+def storable(text: str, characters_max: int = 20_000) -> str:
+    """Text that others made, such as a server's answer, so that it can be stored: cut, and without what `check_text`
+    refuses."""
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()[:characters_max]
+
+
+def check_json(value: Any, what: str, bytes_max: int = INPUT_BYTES_MAX) -> RawJson:
+    """The stored text of a JSON value, within the size and depth limits.
+
+    Raises:
+        ValidationFailed: too deep, or text that cannot be stored.
+        LimitExceeded: longer than `bytes_max` bytes of compact UTF-8 JSON.
+    """
+    if depth_exceeds(value, JSON_DEPTH_MAX):
+        raise ValidationFailed(f"The {what} is nested deeper than {JSON_DEPTH_MAX} levels. Flatten it.")
+    try:
+        text = dump_json(value)
+    except ValueError:
+        raise ValidationFailed(f"The {what} holds NaN or an infinity, which JSON does not have.") from None
+    check_text(text, what)
+    size = len(text.encode("utf-8"))
+    if size > bytes_max:
+        raise LimitExceeded(
+            f"The {what} is {size} bytes of JSON; at most {bytes_max} are allowed.",
+            next="Store a smaller value, or split it over several documents.",
+            details={"bytes": size, "bytes_max": bytes_max},
+        )
+    return RawJson(text)
+
+
+def depth_exceeds(value: Any, limit: int) -> bool:
+    """Whether a JSON value is nested deeper than `limit`; walks without recursion."""
+    level: list[Any] = [value]
+    for _ in range(limit + 1):
+        level = [child for item in level for child in _children(item)]
+        if not level:
+            return False
+    return True
+
+
+def _children(item: Any) -> list[Any]:
+    if isinstance(item, dict):
+        return list(cast("dict[str, Any]", item).values())
+    return cast("list[Any]", item) if isinstance(item, list) else []
+
+
+def sha256_text(text: str) -> str:
+    """SHA-256 of UTF-8 text, as hex."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()

@@ -1,0 +1,177 @@
+"""The store as the house sees it: a transaction, the database, and the feed that tells of changes.
+
+`Transaction` and `Database` are Protocols because two engines stand behind them; see `mcp_server.persistence`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, TypeVar
+
+from mcp_server.kernel.events import Event, Origin
+from mcp_server.kernel.loops import Loops
+
+P = ParamSpec("P")
+T = TypeVar("T")
+M = TypeVar("M", bound="Memory")
+Row = Mapping[str, Any]
+
+
+class Memory:
+    """What transaction functions of one kind keep from one transaction to the next. A rollback forgets it, since what
+    was written did not come to be."""
+
+    shared: ClassVar[bool] = False
+    """Whether all writers of a database have one together; then it must be safe to use from several threads."""
+
+    def forget(self) -> None:
+        """Forget everything."""
+        raise NotImplementedError
+
+
+class Transaction(Protocol):
+    """One open transaction, as a transaction function sees it.
+
+    Such a function is plain and synchronous, `def claim(tx, origin, ...) -> T`, and runs whole in a writer thread. It
+    may run again from the start, so it must have no effect but through its transaction.
+    """
+
+    writes: int
+    """How often something was written."""
+
+    notes: dict[Any, Any]
+    """What one function leaves for the next of the same transaction, or what was read ahead for it."""
+
+    def one(self, statement: str, /, **parameters: Any) -> dict[str, Any] | None:
+        """The first row of a named statement, or None."""
+        ...
+
+    def all(self, statement: str, /, **parameters: Any) -> list[dict[str, Any]]:
+        """Every row of a named statement."""
+        ...
+
+    def run(self, statement: str, /, **parameters: Any) -> int:
+        """Run a named statement; the number of rows it touched."""
+        ...
+
+    def append(self, origin: Origin, event: Event) -> int:
+        """Append an event to the log without touching any other table; its number, which is negative as long as the log
+        has not given out one."""
+        ...
+
+    def record(self, origin: Origin, event: Event) -> int:
+        """Append an event and write the fields it carries into its aggregate's row. Returns what `append` does."""
+        ...
+
+    def memory(self, kind: type[M]) -> M:
+        """What is kept from one transaction to the next."""
+        ...
+
+    def tell(self, hook: "Hook[P, T]", /, *args: P.args, **kwargs: P.kwargs) -> list[T]:
+        """Let every area that listens do its part; what each answers."""
+        ...
+
+    def wake(self, name: str) -> None:
+        """After the commit, wake who waits under this name in this process."""
+        ...
+
+
+TransactionFunction = Callable[Concatenate[Transaction, P], T]
+ReadAhead = Callable[[Transaction, "list[tuple[Any, ...]]"], None]
+"""Reads once for many calls of one transaction function, given the arguments of each."""
+
+
+@dataclass(frozen=True, eq=False)
+class Hook(Generic[P, T]):
+    """A moment at which areas touch without importing each other: the area that owns the moment tells of it, and who
+    listens does its part in the same transaction."""
+
+    name: str
+
+    def heard_by(self, function: Callable[Concatenate[Transaction, P], T]) -> "Heard":
+        """A listener, for an area's record."""
+        return Heard(self, function)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A hook and one function that listens to it."""
+
+    hook: Hook[..., Any]
+    function: Callable[..., Any]
+
+
+class Listener(Protocol):
+    """One waiter's view of the event feed."""
+
+    async def wait(self, seconds: float) -> list[Row]:
+        """The events that arrived; an empty list when none did in time."""
+        ...
+
+    def take_overflow(self) -> bool:
+        """Whether events were dropped since this was last asked."""
+        ...
+
+
+class Feed(Protocol):
+    """Wakes whoever waits for a change, whichever process made it."""
+
+    def listen(self, *aggregate_types: str) -> AbstractAsyncContextManager[Listener]:
+        """A listener that misses nothing committed after it is entered."""
+        ...
+
+
+class Database(Protocol):
+    """The transactional store."""
+
+    @property
+    def engine(self) -> str:
+        """`sqlite` or `postgres`."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The database, for messages."""
+        ...
+
+    @property
+    def feed(self) -> Feed:
+        """Tells of changes."""
+        ...
+
+    @property
+    def loops(self) -> Loops:
+        """Keeps this process's background loops at work."""
+        ...
+
+    @property
+    def wakers(self) -> dict[str, Callable[[], None]]:
+        """Whom `Transaction.wake` wakes in this process."""
+        ...
+
+    async def write(self, function: Callable[Concatenate[Any, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a transaction function whole; returns only after its commit."""
+        ...
+
+    async def write_or(
+        self,
+        orphaned: Callable[[T], None],
+        function: Callable[Concatenate[Any, P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """`write`, and should the caller be cancelled while its transaction commits, `orphaned` is told the result."""
+        ...
+
+    def post(self, function: Callable[Concatenate[Any, P], object], /, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Queue a transaction function whose outcome nobody waits for."""
+        ...
+
+    async def fetch_all(self, statement: str, /, *, filters: Iterable[str] = (), **parameters: Any) -> list[Row]:
+        """The rows of a named statement."""
+        ...
+
+    async def fetch_one(self, statement: str, /, *, filters: Iterable[str] = (), **parameters: Any) -> Row | None:
+        """The first row of a named statement, or None."""
+        ...

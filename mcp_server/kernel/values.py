@@ -1,0 +1,44 @@
+"""Value types that every area shares: names, lines, texts, durations."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from mcp_server.kernel.json_text import INPUT_BYTES_MAX, check_json, check_text
+
+Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$")]
+"""A short machine name: a kind, a capability, a tag."""
+
+
+def _printable(text: str) -> str:
+    check_text(text)
+    return text
+
+
+Line = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
+Text = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(_printable)]
+Seconds = Annotated[float, Field(gt=0, le=10 * 365 * 86_400, allow_inf_nan=False)]
+Time = AwareDatetime
+
+
+def several(value: Any) -> Any:
+    """One text where a list of them is wanted; anything else as it is."""
+    return (value,) if isinstance(value, str) else value
+
+
+class Frozen(BaseModel):
+    """The base of every command and value object that comes from outside: checked once, immutable, and strict about
+    unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+def converted(convert: Callable[[Any], Any]) -> AfterValidator:
+    """What is given is kept in another form, such as JSON as its checked text."""
+    return AfterValidator(convert)
+
+
+def checked_json(what: str, bytes_max: int = INPUT_BYTES_MAX) -> AfterValidator:
+    """Any JSON, kept as its checked text; null counts as not given."""
+    return converted(lambda value: None if value is None else check_json(value, what, bytes_max))

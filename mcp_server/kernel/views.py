@@ -1,0 +1,34 @@
+"""What callers see: records built straight from rows. Nulls are dropped when they are sent."""
+
+import json
+from functools import cache
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from mcp_server.kernel.records import Record
+
+
+class View(Record):
+    """The base of everything that a tool or resource answers with."""
+
+
+def dumped(view: View) -> dict[str, Any]:
+    """A view as JSON values without nulls."""
+    return adapter(type(view)).dump_python(view, mode="json", exclude_none=True)
+
+
+@cache
+def adapter(view: type[Any]) -> TypeAdapter[Any]:
+    """pydantic's knowledge of a view, made at its first use: a start must not wait for it."""
+    return TypeAdapter(view)
+
+
+def json_or_none(text: str | None) -> Any:
+    """The value of JSON text, where there is any."""
+    return None if text is None else json.loads(text)
+
+
+def list_or_none(text: str) -> Any:
+    """A JSON list, or None where it is empty."""
+    return json.loads(text) if text != "[]" else None

@@ -1,0 +1,49 @@
+"""Waiting for a change, whichever process makes it, without asking the database in a loop."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from mcp_server.kernel.call import Call, Context
+
+T = TypeVar("T")
+PROGRESS_EVERY_SECONDS = 5.0
+WAIT_SECONDS_MAX = 50.0
+"""Clients cut a call at 60 seconds."""
+
+
+async def wait_until(
+    context: Context,
+    call: Call,
+    attempt: Callable[[], Awaitable[T]],
+    reached: Callable[[T], bool],
+    wait_seconds: float,
+    aggregate_types: tuple[str, ...],
+) -> T:
+    """Attempt until it is enough or the time is over; attempt again only after an event of the given kinds.
+
+    Args:
+        context: for the event feed.
+        call: for progress notifications while waiting.
+        attempt: tried at once, and again after each relevant change.
+        reached: whether an attempt's answer is enough.
+        wait_seconds: how long to go on; 0 to try once.
+        aggregate_types: the kinds of aggregate whose events may change the answer.
+
+    Returns:
+        The last attempt's answer.
+    """
+    answer = await attempt()
+    if wait_seconds <= 0 or reached(answer):
+        return answer
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    async with context.database.feed.listen(*aggregate_types) as listener:
+        while True:
+            answer = await attempt()
+            left = started + wait_seconds - loop.time()
+            if reached(answer) or left <= 0:
+                return answer
+            while left > 0 and not await listener.wait(min(left, PROGRESS_EVERY_SECONDS)):
+                left = started + wait_seconds - loop.time()
+                await call.progress(loop.time() - started, wait_seconds)

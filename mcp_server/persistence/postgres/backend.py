@@ -1,0 +1,88 @@
+"""PostgreSQL behind the `Database` door: preparing the schema, reading through psycopg's pool, LISTEN for changes."""
+
+import asyncio
+from typing import TYPE_CHECKING, Any, cast
+
+from mcp_server.kernel.area import Areas
+from mcp_server.kernel.errors import OpsError
+from mcp_server.kernel.store import Memory, Row
+from mcp_server.persistence.migrate import migrate
+from mcp_server.persistence.postgres.server import PostgresServer
+from mcp_server.persistence.postgres.session import NotifyWatcher, PostgresSession
+from mcp_server.persistence.statements import Engine
+
+if TYPE_CHECKING:
+    from psycopg_pool import AsyncConnectionPool
+
+_MIGRATION_LOCK = 7_302_114_586
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
+class PostgresBackend:
+    """One database. See `Backend`."""
+
+    engine: Engine = "postgres"
+    lanes = 2
+
+    def __init__(self, url: str, areas: Areas) -> None:
+        self.server = PostgresServer(url)
+        self.name = self.server.name
+        self.areas = areas
+        self._memories: dict[type[Memory], Memory] = {}
+        self._pool: AsyncConnectionPool[Any] | None = None
+
+    def prepare(self) -> list[int]:
+        """Create or migrate the schema, one process at a time."""
+        connection = self.server.connect()
+        try:
+            connection.execute("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
+            return migrate(cast("Any", connection), "postgres", self.name)
+        except Exception as error:
+            raise self.explain(error) or error from error
+        finally:
+            connection.close()
+
+    def open_session(self) -> PostgresSession:
+        """A writer thread's connection."""
+        return PostgresSession(self.server, self.areas, self._memories)
+
+    def open_watcher(self) -> NotifyWatcher:
+        """The listening connection."""
+        return NotifyWatcher(self.server)
+
+    async def open_readers(self) -> None:
+        """Connect for reading."""
+        self._pool = self.server.reader_pool()
+        await self._pool.open(wait=True, timeout=10)
+
+    async def read(self, sql: str, parameters: dict[str, Any]) -> list[Row]:
+        """Run one statement on a pooled connection; where that was lost, on the next one."""
+        assert self._pool is not None, "open_readers comes first"
+        before = _cancellations()
+        lost = 0
+        while True:
+            async with self._pool.connection() as connection:
+                if _cancellations() > before:
+                    # The pool waits with wait_for, which on Python 3.11 swallows a cancellation that comes with the
+                    # connection. Whoever was cancelled must end: a shutdown waits for it.
+                    raise asyncio.CancelledError
+                try:
+                    cursor = await connection.execute(sql, parameters)
+                    return cast("list[Row]", await cursor.fetchall())
+                except Exception:
+                    lost += 1  # a server that restarts ends them all, and each is found out by its use
+                    if not connection.closed or lost > self._pool.max_size:
+                        raise
+
+    async def close_readers(self) -> None:
+        """Close the pool."""
+        if self._pool is not None:
+            await self._pool.close()
+
+    def explain(self, error: BaseException) -> OpsError | None:
+        """PostgreSQL's failure as a refusal."""
+        return self.server.explain(error) if self.server.is_engine_error(error) else None

@@ -1,0 +1,155 @@
+"""A writer's connection, and the one that listens for other processes."""
+
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+from mcp_server.kernel.area import Areas
+from mcp_server.kernel.errors import OpsError
+from mcp_server.kernel.store import Memory
+from mcp_server.persistence.postgres.transaction import PostgresTransaction
+from mcp_server.persistence.transaction import Kept, Transaction
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+from mcp_server.persistence.postgres.server import PostgresServer
+
+CHANNEL = "datamcp_events"
+NOTIFY_EVERY_SECONDS = 0.01
+RETRIES_MAX = 8
+
+
+# Transaction functions look things up by keys, a few rows at a time. The planner knows neither how many rows an array
+# holds nor how a table will grow: left to itself it reads thousands of rows to change a few, and plans every call anew.
+_PLANNING = """
+SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off;
+SET enable_mergejoin = off; SET jit = off
+"""
+
+
+class PostgresSession:
+    """A writer thread's connection.
+
+    Statements go out in a pipeline: only a read waits for an answer, and what is written in between costs no round
+    trip of its own. Functions that were waiting together share a transaction and what they read ahead.
+    """
+
+    reads_ahead = True
+
+    def __init__(self, server: PostgresServer, areas: Areas, shared: dict[type[Memory], Memory]) -> None:
+        self._server = server
+        self._connection = self._connected()
+        self._areas = areas
+        self._kept = Kept(shared)
+        self._tx: PostgresTransaction | None = None
+        self._pipeline = contextlib.ExitStack()
+        self._notified_at = 0.0
+        self._owes_hint = False
+
+    def begin(self) -> Transaction:
+        """BEGIN, reconnecting where the connection was lost."""
+        try:
+            self._connection.execute("BEGIN")
+        except Exception as error:
+            if not self._server.is_lost(error):
+                raise
+            # The server restarted, or closed an idle connection: nothing has been written yet, so start anew.
+            self._connection.close()
+            self._connection = self._connected()
+            self._connection.execute("BEGIN")
+        self._pipeline.enter_context(self._connection.pipeline())
+        self._tx = PostgresTransaction(cast("Any", self._connection), self._kept, self._areas)
+        return self._tx
+
+    def commit(self) -> None:
+        """Make the transaction durable."""
+        assert self._tx is not None, "begin comes first"
+        self._tx.flush()
+        self._connection.execute("COMMIT")
+        self._pipeline.close()
+
+    def rollback(self) -> None:
+        """Undo the transaction; a broken connection is dropped."""
+        self._kept.forget()
+        with contextlib.suppress(Exception):  # the error that led here, told again
+            self._pipeline.close()
+        try:
+            self._connection.rollback()
+        except Exception:
+            self._connection.close()
+
+    def is_engine_error(self, error: BaseException) -> bool:
+        """Whether PostgreSQL, not the transaction function, failed."""
+        return self._server.is_engine_error(error)
+
+    def retry_delay(self, error: BaseException, attempt: int) -> float | None:
+        """A deadlock or a lost race passes; anything else needs a person."""
+        if not self._server.is_passing(error) or attempt >= RETRIES_MAX:
+            return None
+        return 0.002 * 2**attempt
+
+    def explain(self, error: BaseException) -> OpsError:
+        """The failure as a refusal that names the database and the remedy."""
+        return self._server.explain(error)
+
+    def after_commit(self, events_appended: int) -> None:
+        """Hint to other processes, at most once every few milliseconds: a NOTIFY per event halves the throughput."""
+        self._owes_hint = True
+        if time.monotonic() - self._notified_at >= NOTIFY_EVERY_SECONDS:
+            self._notify()
+
+    def idle(self) -> float | None:
+        """Send the hint that is still owed."""
+        if not self._owes_hint:
+            return None
+        left = self._notified_at + NOTIFY_EVERY_SECONDS - time.monotonic()
+        if left > 0:
+            return left
+        self._notify()
+        return None
+
+    def _connected(self) -> "Connection[tuple[Any, ...]]":
+        connection = self._server.connect()
+        connection.execute(_PLANNING)
+        return connection
+
+    def _notify(self) -> None:
+        self._owes_hint = False
+        self._notified_at = time.monotonic()
+        with contextlib.suppress(Exception):  # a hint only: readers look on their own from time to time
+            self._connection.execute(f"NOTIFY {CHANNEL}")
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._owes_hint:
+            self._notify()
+        self._connection.close()
+
+
+class NotifyWatcher:
+    """Hears other processes' commits: LISTEN on a connection of its own."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        self._server = server
+        self._connection = self._listening()
+
+    def wait(self) -> bool:
+        """Wait up to a quarter of a second; whether there may be something to read.
+
+        Raises:
+            psycopg.Error: the connection is lost; hints may have been missed meanwhile.
+        """
+        return any(True for _ in self._connection.notifies(timeout=0.25, stop_after=1))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _listening(self) -> "Connection[tuple[Any, ...]]":
+        connection = self._server.connect()
+        try:
+            connection.execute(f"LISTEN {CHANNEL}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection

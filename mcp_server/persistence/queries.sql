@@ -1,0 +1,24 @@
+-- The engine itself writes the event log and follows it. What the feed hands on: whose change it was, not what.
+-- name: changes_after
+SELECT seq, type, aggregate_type, aggregate_id, 0 AS xid FROM events WHERE seq > :seq AND :xid = :xid
+ORDER BY seq LIMIT :limit
+
+-- name: changes_after (postgres)
+SELECT seq, type, aggregate_type, aggregate_id, xid::text::bigint AS xid FROM events
+WHERE (xid, seq) > (CAST(:xid AS text)::xid8, :seq) AND xid < pg_snapshot_xmin(pg_current_snapshot())
+ORDER BY xid, seq LIMIT :limit
+
+-- name: events_end
+SELECT COALESCE(MAX(seq), 0) AS seq, 0 AS xid FROM events
+
+-- name: events_end (postgres)
+SELECT seq, xid::text::bigint AS xid FROM events WHERE xid < pg_snapshot_xmin(pg_current_snapshot())
+UNION ALL SELECT 0, 0
+ORDER BY xid DESC, seq DESC LIMIT 1
+
+-- While events are replayed, a row may refer to one whose snapshot comes later. They are replayed into SQLite only.
+-- name: references_later
+PRAGMA defer_foreign_keys = ON
+
+-- name: references_later (postgres)
+SELECT 1 AS nothing

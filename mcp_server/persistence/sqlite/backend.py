@@ -1,0 +1,125 @@
+"""SQLite behind the `Database` door: preparing the file, reading through aiosqlite, watching for other processes."""
+
+import asyncio
+import contextlib
+import time
+from itertools import cycle
+from pathlib import Path
+from typing import Any, cast
+
+import aiosqlite
+
+from mcp_server.kernel.area import Areas
+from mcp_server.kernel.errors import OpsError
+from mcp_server.kernel.store import Row
+from mcp_server.persistence.migrate import migrate
+from mcp_server.persistence.sqlite.file import SqliteFile
+from mcp_server.persistence.sqlite.library import require_safe_library
+from mcp_server.persistence.sqlite.session import DataVersionWatcher, SqliteSession
+from mcp_server.persistence.statements import Engine
+
+READERS = 2
+
+
+class SqliteBackend:
+    """One file. See `Backend`."""
+
+    engine: Engine = "sqlite"
+    lanes = 1
+
+    def __init__(self, path: Path, areas: Areas, *, allow_unsafe: bool) -> None:
+        self.file = SqliteFile(path)
+        self.name = str(path)
+        self.areas = areas
+        self._allow_unsafe = allow_unsafe
+        self._readers: list[aiosqlite.Connection] = []
+        self._turns = cycle(range(READERS))
+        self._replacing = asyncio.Lock()
+        self._closed = False
+
+    def prepare(self) -> list[int]:
+        """Create the file and its folder, or migrate it; an existing file is copied before it is changed."""
+        require_safe_library(allow_unsafe=self._allow_unsafe)
+        try:
+            self.file.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.file.turnstile():
+                connection = self.file.connect_writer()
+                try:
+                    return migrate(cast("Any", connection), "sqlite", self.name, self._back_up)
+                finally:
+                    connection.close()
+        except OpsError:
+            raise
+        except Exception as error:
+            raise self._explained(error) from error
+
+    def open_session(self) -> SqliteSession:
+        """The writer's connection."""
+        try:
+            return SqliteSession(self.file, self.areas)
+        except Exception as error:
+            raise self._explained(error) from error
+
+    def open_watcher(self) -> DataVersionWatcher:
+        """The watcher's connection."""
+        return DataVersionWatcher(self.file)
+
+    async def open_readers(self) -> None:
+        """Connect for reading, through the same SQLite library as everything else."""
+        for _ in range(READERS):
+            self._readers.append(await self._reader())
+
+    async def read(self, sql: str, parameters: dict[str, Any]) -> list[Row]:
+        """Run one statement in a reader's thread. A reader found closed is replaced."""
+        turn = next(self._turns)
+        reader = self._readers[turn]
+        try:
+            rows = await reader.execute_fetchall(sql, parameters)
+        except (ValueError, self.file.library.ProgrammingError):  # of a closed connection, or of a wrong statement
+            if self._closed or _is_open(reader):
+                raise
+            rows = await (await self._replaced(turn, reader)).execute_fetchall(sql, parameters)
+        return cast("list[Row]", rows)
+
+    async def close_readers(self) -> None:
+        """Close the reading connections."""
+        self._closed = True
+        async with self._replacing:
+            for reader in self._readers:
+                await reader.close()
+
+    def _reader(self) -> aiosqlite.Connection:
+        return aiosqlite.Connection(lambda: self.file.connect(read_only=True), 64)
+
+    async def _replaced(self, turn: int, dead: aiosqlite.Connection) -> aiosqlite.Connection:
+        """The connection in the place of one that is closed; several callers may have found it so."""
+        async with self._replacing:
+            if self._readers[turn] is dead and not self._closed:
+                self._readers[turn] = await self._reader()
+                with contextlib.suppress(Exception):  # its thread ends, which is all there is to close
+                    await dead.close()
+            return self._readers[turn]
+
+    def explain(self, error: BaseException) -> OpsError | None:
+        """SQLite's failure as a refusal."""
+        return self.file.explain(error) if self.file.is_engine_error(error) else None
+
+    def _back_up(self, first_new_migration: int) -> None:
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        target = self.file.path.with_name(f"{self.file.path.name}.before-{first_new_migration:04}-{stamp}")
+        connection = self.file.connect()
+        try:
+            connection.execute("VACUUM INTO ?", (str(target),))
+        finally:
+            connection.close()
+
+    def _explained(self, error: Exception) -> Exception:
+        return self.explain(error) or error
+
+
+def _is_open(reader: aiosqlite.Connection) -> bool:
+    try:
+        _ = reader.total_changes
+    except Exception:  # the driver and the library under it have different errors for this
+        return False
+    return True

@@ -1,0 +1,122 @@
+"""One database file: its connections, the pragmas, the reasons for its failures."""
+
+import sqlite3
+from pathlib import Path
+from typing import cast
+
+from mcp_server.kernel.errors import Busy, OpsError, Unavailable
+from mcp_server.persistence.sqlite.library import load_library
+from mcp_server.persistence.sqlite.turnstile import Turnstile
+
+BUSY_TIMEOUT_SECONDS = 5.0
+_PRAGMAS = (
+    "PRAGMA synchronous = FULL",  # an acknowledged write survives a power cut
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA cache_size = -16384",
+    "PRAGMA journal_size_limit = 67108864",
+    "PRAGMA wal_autocheckpoint = 4000",
+)
+
+
+class SqliteFile:
+    """One database file, and the connections to it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.library = load_library()
+
+    def connect(self, *, read_only: bool = False) -> sqlite3.Connection:
+        """A connection in autocommit mode; a read-only one has rows by name."""
+        mode = "ro" if read_only else "rwc"
+        uri = f"{self.path.absolute().as_uri()}?mode={mode}"
+        connection = cast(
+            "sqlite3.Connection",
+            self.library.connect(
+                uri,
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=256,
+                timeout=BUSY_TIMEOUT_SECONDS,
+            ),
+        )
+        if read_only:
+            connection.row_factory = self.library.Row
+        return connection
+
+    def connect_writer(self) -> sqlite3.Connection:
+        """A connection with the pragmas that durable writing needs."""
+        connection = self.connect()
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            for pragma in _PRAGMAS:
+                connection.execute(pragma)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def turnstile(self) -> "Turnstile":
+        """The lock that lets one process after the other write."""
+        return Turnstile(self.path.with_name(self.path.name + ".lock"))
+
+    def is_engine_error(self, error: BaseException) -> bool:
+        """Whether the database failed, as opposed to a statement that is wrong."""
+        if isinstance(error, OSError):
+            return True
+        failed = isinstance(error, self.library.DatabaseError) and not isinstance(
+            error, (self.library.ProgrammingError, self.library.IntegrityError, self.library.DataError)
+        )
+        return failed and getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_ERROR
+
+    def explain(self, error: BaseException) -> OpsError:
+        """A failure of the library as a refusal that names the file and the remedy."""
+        if isinstance(error, OSError):
+            return Unavailable(
+                f"The database {self.path} cannot be used: {error.strerror or error}.",
+                next="Check that its folder exists and that this user may write there.",
+            )
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        text, remedy, kind = _REASONS.get(code, (str(error), "Run `data-mcp-server-agent doctor`.", Unavailable))
+        return kind(f"The database {self.path} {text}.", next=remedy, details={"sqlite": str(error)})
+
+
+_REASONS: dict[int, tuple[str, str, type[OpsError]]] = {
+    sqlite3.SQLITE_BUSY: (
+        "is locked by another program",
+        "Nothing was written; close the program that holds it, then call again.",
+        Busy,
+    ),
+    sqlite3.SQLITE_LOCKED: ("is locked", "Nothing was written; call again.", Busy),
+    sqlite3.SQLITE_FULL: (
+        "cannot grow: the disk is full",
+        "Nothing was written and nothing is lost; free space on that disk, then call again.",
+        Unavailable,
+    ),
+    sqlite3.SQLITE_READONLY: (
+        "is read-only for this user",
+        "Nothing was written; give this user write permission on the file and its folder.",
+        Unavailable,
+    ),
+    sqlite3.SQLITE_CANTOPEN: (
+        "cannot be opened",
+        "Check that its folder exists and that this user may write there.",
+        Unavailable,
+    ),
+    sqlite3.SQLITE_IOERR: (
+        "could not be read or written: the disk reports an error",
+        "Check the disk; the last acknowledged write is safe once it works again.",
+        Unavailable,
+    ),
+    sqlite3.SQLITE_CORRUPT: (
+        "is damaged",
+        "Stop every server that uses it, keep a copy, and put back a backup; `data-mcp-server-agent doctor` says more.",
+        Unavailable,
+    ),
+    sqlite3.SQLITE_NOTADB: (
+        "is not an SQLite database",
+        "Choose another file with --database, or move this one away.",
+        Unavailable,
+    ),
+}

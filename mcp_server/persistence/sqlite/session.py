@@ -1,0 +1,109 @@
+"""The writer's connection to a file, and the one that watches for other processes."""
+
+import contextlib
+import sqlite3
+import time
+from typing import Any, cast
+
+from mcp_server.kernel.area import Areas
+from mcp_server.kernel.errors import OpsError
+from mcp_server.persistence.sqlite.file import SqliteFile
+from mcp_server.persistence.sqlite.transaction import SqliteTransaction
+from mcp_server.persistence.transaction import Kept, Transaction
+
+
+class SqliteSession:
+    """The writer's connection to a file."""
+
+    reads_ahead = False  # a statement costs less than the bookkeeping
+
+    def __init__(self, file: SqliteFile, areas: Areas) -> None:
+        self._file = file
+        self._areas = areas
+        self._turnstile = file.turnstile()
+        try:
+            self._connection = file.connect_writer()
+        except BaseException:
+            self._turnstile.close()
+            raise
+        self._has_turn = False
+        self._kept = Kept({})
+
+    def begin(self) -> Transaction:
+        """Wait for the turn, then BEGIN IMMEDIATE: a deferred transaction would fail on its first write."""
+        self._turnstile.acquire()
+        self._has_turn = True
+        self._connection.execute("BEGIN IMMEDIATE")
+        return SqliteTransaction(cast("Any", self._connection), self._kept, self._areas)
+
+    def commit(self) -> None:
+        """Make the batch durable and give the turn away."""
+        self._connection.execute("COMMIT")
+        self._leave()
+
+    def rollback(self) -> None:
+        """Undo the batch and give the turn away."""
+        self._kept.forget()
+        with contextlib.suppress(self._file.library.Error):
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._has_turn:
+            self._has_turn = False
+            self._turnstile.release()
+
+    def is_engine_error(self, error: BaseException) -> bool:
+        """Whether SQLite, not the transaction function, failed."""
+        return self._file.is_engine_error(error)
+
+    def retry_delay(self, error: BaseException, attempt: int) -> float | None:
+        """A lock held by another program may go; everything else needs a person."""
+        busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+        return 0.05 if busy and attempt < 1 else None
+
+    def explain(self, error: BaseException) -> OpsError:
+        """The failure as a refusal that names the file and the remedy."""
+        return self._file.explain(error)
+
+    def after_commit(self, events_appended: int) -> None:
+        """Nothing to do: other processes see the file's data version change."""
+
+    def idle(self) -> float | None:
+        """Nothing to do."""
+        return None
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+        self._turnstile.close()
+
+
+class DataVersionWatcher:
+    """Sees other processes' commits: `PRAGMA data_version` on a connection of its own, with no open cursor."""
+
+    interval_seconds_min = 0.005
+    interval_seconds_max = 0.04
+
+    def __init__(self, file: SqliteFile) -> None:
+        self._connection = file.connect(read_only=True)
+        self._seen = self._version()
+        self._interval = self.interval_seconds_max
+
+    def wait(self) -> bool:
+        """Sleep one interval; whether anyone committed since the last look."""
+        time.sleep(self._interval)
+        version = self._version()
+        changed = version != self._seen
+        self._seen = version
+        slower = min(self._interval * 1.2, self.interval_seconds_max)
+        self._interval = self.interval_seconds_min if changed else slower
+        return changed
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _version(self) -> int:
+        return self._connection.execute("PRAGMA data_version").fetchone()[0]

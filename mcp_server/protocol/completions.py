@@ -1,0 +1,23 @@
+"""`completion/complete`: values that begin with what has been typed, from what the areas offer."""
+
+from collections.abc import Mapping
+
+from mcp_server.domain.desk import Desk
+from mcp_server.kernel.call import Call
+from mcp_server.kernel.paging import like
+
+
+async def complete(desk: Desk, call: Call, argument: str, typed: str, known: Mapping[str, str]) -> list[str]:
+    """Up to 100 values for an argument of a resource template; none for an argument that no area offers values for, or
+    for which others must be known first.
+
+    Raises:
+        PermissionDenied: the caller may not see them.
+    """
+    offered = desk.areas.completions.get(argument)
+    if offered is None or not known.keys() >= set(offered.needs):
+        return []
+    call.actor.require(offered.permission)
+    given = {name: known[name] for name in offered.needs}
+    rows = await desk.context.database.fetch_all(offered.statement, prefix=like(typed, "{}%"), **given)
+    return [row["value"] for row in rows]

@@ -1,1 +1,0 @@
-"""Use cases, a module per capability: authorise, one transaction or one read, a result."""

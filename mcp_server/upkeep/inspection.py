@@ -1,0 +1,167 @@
+"""Looking at a database without changing it: for `doctor`."""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from mcp_server.domain.areas import AREAS
+from mcp_server.kernel.errors import OpsError
+from mcp_server.persistence.database import make_backend
+from mcp_server.persistence.migrate import migrations, require_known
+from mcp_server.persistence.postgres.backend import PostgresBackend
+from mcp_server.persistence.sqlite.backend import SqliteBackend
+from mcp_server.persistence.sqlite.library import is_safe, library_version
+from mcp_server.upkeep.replay import replay
+from mcp_server.upkeep.verification import damaged_versions, describe_damage, readable_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str | None = None
+
+
+def inspect_database(url: str) -> list[Finding]:
+    """What is true of a database now. Nothing is created, migrated or written."""
+    try:
+        backend = make_backend(url, AREAS, allow_unsafe_sqlite=True)
+    except OpsError as error:
+        return [Finding("database", False, error.message)]
+    if isinstance(backend, SqliteBackend):
+        return [_library(), *_sqlite_file(backend)]
+    assert isinstance(backend, PostgresBackend), "there are two engines"
+    return _postgres(backend)
+
+
+def sqlite_version() -> str:
+    """The version of the SQLite library in use."""
+    return ".".join(map(str, library_version()))
+
+
+def _library() -> Finding:
+    if is_safe(library_version()):
+        return Finding("sqlite_library", True, f"SQLite {sqlite_version()} is safe for several processes.")
+    detail = f"SQLite {sqlite_version()} can corrupt a database that several processes use."
+    return Finding("sqlite_library", False, detail, "pip install pysqlite3")
+
+
+def _sqlite_file(backend: SqliteBackend) -> list[Finding]:
+    path = backend.file.path
+    try:
+        exists = path.exists()
+    except OSError as error:
+        remedy = "Let this user into the folder, or choose another database."
+        return [Finding("database_file", False, f"{path} cannot be reached: {error.strerror}.", remedy)]
+    if not exists:
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        if os.access(folder, os.W_OK):
+            return [Finding("database_file", True, f"{path} does not exist yet; the first start creates it.")]
+        return [Finding("database_file", False, f"{folder} is not writable.", f"Allow this user to write to {folder}.")]
+    if not (os.access(path, os.R_OK | os.W_OK) and os.access(path.parent, os.W_OK)):
+        remedy = "Give this user read and write permission on the file and its folder."
+        return [Finding("database_file", False, f"{path} is not writable for this user.", remedy)]
+    return [Finding("database_file", True, f"{path}, {path.stat().st_size} bytes, writable."), *_contents(backend)]
+
+
+def _contents(backend: SqliteBackend) -> list[Finding]:
+    try:
+        connection = backend.file.connect(read_only=True)
+        try:
+            connection.row_factory = None
+            damage = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(5)")]
+            if damage != ["ok"]:
+                return [_damaged(connection, "; ".join(damage))]
+            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+            applied: dict[int, str] = {}
+            if "migrations" in tables:
+                applied = dict(connection.execute("SELECT number, checksum FROM migrations").fetchall())
+            schema = _schema(applied, backend.name)
+            whole = Finding("database_integrity", True, "integrity_check found nothing.")
+            current = schema.ok and max(applied, default=0) == migrations("sqlite")[-1].number
+            return [whole, schema, *([_documents(connection)] if current else [])]
+        finally:
+            connection.close()
+    except Exception as error:
+        # What is not the library's failure is damage all the same, such as a schema that makes no sense any more.
+        explained = backend.explain(error)
+        return [_unreadable(backend, str(error) if explained is None else explained.message)]
+
+
+def _unreadable(backend: SqliteBackend, message: str) -> Finding:
+    """Damage so bad that even the check of it fails: what can be read all the same."""
+    try:
+        connection = backend.file.connect(read_only=True)
+        try:
+            return _damaged(connection, message)
+        finally:
+            connection.close()
+    except Exception:
+        return Finding("database_integrity", False, message, "Put back a backup: data-mcp-server-agent restore FILE.")
+
+
+def _damaged(connection: Any, what: str) -> Finding:
+    left = readable_rows(connection)
+    counts = ", ".join(f"{n}{'' if complete else '+'} {table}" for table, (n, complete) in left.items() if n)
+    lost = [table for table, (_, complete) in left.items() if not complete]
+    detail = f"{what}. Rows that can still be read: {counts or 'none'}. "
+    detail += f"Tables with losses: {', '.join(lost)}." if lost else "No table has lost a row; indexes are damaged."
+    remedy = (
+        "Stop every server, keep a copy of the file, then put back a backup: data-mcp-server-agent restore FILE."
+        if lost
+        else "Stop every server, then rebuild it: data-mcp-server-agent export FILE, and import FILE elsewhere."
+    )
+    return Finding("database_integrity", False, detail, remedy)
+
+
+def _documents(connection: Any) -> Finding:
+    found = damaged_versions(connection)
+    if not found:
+        return Finding("documents", True, "Every version of every document matches its SHA-256.")
+    detail = f"These versions are not what was written: {describe_damage(found)}."
+    remedy = "Restore another version of each (state_restore), or put back a backup."
+    return Finding("documents", False, detail, remedy)
+
+
+def _schema(applied: dict[int, str], name: str) -> Finding:
+    known = migrations("sqlite")
+    try:
+        require_known(applied, known, name)
+    except OpsError as error:
+        return Finding("database_schema", False, error.message, "Upgrade this installation.")
+    waiting = [migration.number for migration in known if migration.number not in applied]
+    state = f"migrations {waiting} are applied at the next start" if waiting else "up to date"
+    return Finding("database_schema", True, f"Schema {max(applied, default=0)}, {state}.")
+
+
+def _postgres(backend: PostgresBackend) -> list[Finding]:
+    try:
+        connection = backend.server.connect()
+    except OpsError as error:
+        return [Finding("database_connection", False, error.message, "Start the server, or correct the URL.")]
+    try:
+        row = connection.execute("SHOW server_version").fetchone()
+        present = connection.execute("SELECT to_regclass('migrations') IS NOT NULL").fetchone()
+        newest = connection.execute("SELECT MAX(number) FROM migrations").fetchone() if present and present[0] else None
+        current = newest is not None and newest[0] == migrations("postgres")[-1].number
+        documents = [_documents(connection)] if current else []
+    finally:
+        connection.close()
+    answers = f"PostgreSQL {row[0] if row else '?'} at {backend.name} answers."
+    return [Finding("database_connection", True, answers), *documents]
+
+
+def replay_database(url: str) -> Finding:
+    """Whether the events account for every row: rebuilt into a fresh database, and compared."""
+    try:
+        done = replay(url)
+    except Exception as error:  # whatever damage makes of the file, this is where it is told
+        said = error.message if isinstance(error, OpsError) else f"The events cannot be replayed: {error}."
+        return Finding("replay", False, said, "See the other findings; then put back a backup.")
+    if done.differences:
+        remedy = "These rows were changed by something else, or damaged: compare them with a backup."
+        return Finding("replay", False, f"{'; '.join(done.differences)}.", remedy)
+    return Finding("replay", True, f"{done.events} events rebuild all {done.rows} rows.")

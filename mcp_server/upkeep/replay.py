@@ -1,0 +1,171 @@
+"""Rebuilding a database from its events alone, and comparing: proof that the log accounts for every row.
+
+Three things are not in the log on purpose: heartbeats (`instances.last_seen_at`), places in line for a lock, and what a
+version and its event share (its value and note stand with the version; the event has its SHA-256).
+"""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from mcp_server.domain.areas import AREAS
+from mcp_server.kernel.area import Aggregate
+from mcp_server.kernel.events import SNAPSHOT, Event, Origin
+from mcp_server.kernel.json_text import RawJson, dump_json
+from mcp_server.kernel.store import Transaction
+from mcp_server.persistence.database import Backend, make_backend
+from mcp_server.persistence.sqlite.backend import SqliteBackend
+from mcp_server.upkeep.transfer import snapshot
+
+_AT_ONCE = 500
+_DIFFERENCES_MAX = 20
+# By number, also on PostgreSQL: a transaction numbers its events at its end, when it holds all its locks, so that of
+# two that changed the same thing the later one has the higher numbers.
+_EVENTS = "SELECT at, type, aggregate_type, aggregate_id, version, actor, data FROM events ORDER BY seq"
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """How many events were replayed, how many rows compared, and what differs, in words."""
+
+    events: int
+    rows: int
+    differences: tuple[str, ...]
+
+
+def replay(url: str) -> Replayed:
+    """Rebuild a database from its events into a fresh one, and compare. Changes nothing.
+
+    Raises:
+        OpsError: the database cannot be read.
+    """
+    backend = make_backend(url, AREAS, allow_unsafe_sqlite=True)
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = SqliteBackend(Path(folder) / "replayed.db", AREAS, allow_unsafe=True)
+        fresh.prepare()
+        try:
+            with snapshot(backend) as original:
+                events = _rebuild(fresh, _fetched(original, _EVENTS))
+                with snapshot(fresh) as rebuilt:
+                    return _compared(events, original, rebuilt)
+        except Exception as error:
+            raise backend.explain(error) or error from error
+
+
+def _rebuild(fresh: Backend, rows: Iterator[tuple[Any, ...]]) -> int:
+    session = fresh.open_session()
+    count = 0
+    try:
+        tx = session.begin()
+        tx.run("references_later")
+        for at, type_, aggregate, id_, version, actor, data in rows:
+            _apply(tx, Origin(at, actor, "replay"), Event(type_, aggregate, id_, version, json.loads(data)))
+            count += 1
+        for clear in (area.after_rebuild for area in AREAS.all if area.after_rebuild is not None):
+            tx.run(clear)
+        session.commit()
+    except BaseException:
+        session.rollback()
+        raise
+    finally:
+        session.close()
+    return count
+
+
+def _apply(tx: Transaction, origin: Origin, event: Event) -> None:
+    """Do again what an event tells of, as its area says; unsaid, its row is the fold of its events."""
+    aggregate = AREAS.aggregates[event.aggregate_type]
+    data = {name: _stored(aggregate, name, value) for name, value in event.data.items()}
+    event = event._replace(data=data)
+    if event.type.endswith(SNAPSHOT):
+        (aggregate.restore or _restore_row)(tx, origin, event)
+    else:
+        (aggregate.replay or _fold_row)(tx, origin, event)
+
+
+def _stored(aggregate: Aggregate, name: str, value: Any) -> Any:
+    """A JSON column's text. What can only be a list or an object was written as its text by early versions."""
+    if name not in aggregate.json or value is None or (isinstance(value, str) and name not in aggregate.any_json):
+        return value
+    return RawJson(dump_json(value))
+
+
+def _fold_row(tx: Transaction, origin: Origin, event: Event) -> None:
+    known = _row(tx, event)
+    if known is not None or "created_at" in event.data:
+        tx.record(origin, event._replace(creates=known is None))
+
+
+def _restore_row(tx: Transaction, origin: Origin, event: Event) -> None:
+    tx.record(origin, event._replace(creates=_row(tx, event) is None))
+
+
+def _row(tx: Transaction, event: Event) -> dict[str, Any] | None:
+    statement = AREAS.aggregates[event.aggregate_type].row
+    assert statement is not None, f"{event.aggregate_type} has a row, or its own way to be rebuilt"
+    return tx.one(statement, id=event.aggregate_id)
+
+
+def _compared(events: int, original: Any, rebuilt: Any) -> Replayed:
+    rows, differences = 0, list[str]()
+    for table in AREAS.tables:
+        sql = table.comparison()
+        if sql is None:
+            continue
+        stored = _dicts(original, sql)
+        if table.condensed is not None:
+            stored = table.condensed(stored, rebuilt)
+        for key, theirs, ours in _paired(stored, _dicts(rebuilt, sql), table.key):
+            rows += 1
+            if theirs != ours and len(differences) < _DIFFERENCES_MAX:
+                differences.append(_difference(table.name, key, theirs, ours))
+    return Replayed(events, rows, tuple(differences))
+
+
+_Dicts = Iterator[dict[str, Any]]
+
+
+def _paired(left: _Dicts, right: _Dicts, keys: int) -> Iterator[tuple[tuple[Any, ...], Any, Any]]:
+    """Rows of two ordered lists with the same key side by side; None where one has none."""
+
+    def key_of(row: dict[str, Any] | None) -> tuple[Any, ...] | None:
+        return None if row is None else tuple(list(row.values())[:keys])
+
+    one, other = next(left, None), next(right, None)
+    while one is not None or other is not None:
+        key_one, key_other = key_of(one), key_of(other)
+        if key_other is None or (key_one is not None and key_one < key_other):
+            yield cast("tuple[Any, ...]", key_one), one, None
+            one = next(left, None)
+        elif key_one is None or key_other < key_one:
+            yield key_other, None, other
+            other = next(right, None)
+        else:
+            yield key_one, one, other
+            one, other = next(left, None), next(right, None)
+
+
+def _difference(table: str, key: tuple[Any, ...], stored: Any, replayed: Any) -> str:
+    name = f"{table} {'/'.join(map(str, key))}"
+    if stored is None or replayed is None:
+        return f"{name} is {'not stored, but the events say it exists' if stored is None else 'in no event'}"
+    columns = [column for column in stored if stored[column] != replayed[column]]
+    return f"{name} differs in {', '.join(columns)}"
+
+
+def _dicts(connection: Any, sql: str) -> _Dicts:
+    cursor = connection.execute(sql)
+    names = [column[0] for column in cursor.description]
+    while rows := cursor.fetchmany(_AT_ONCE):
+        for row in rows:
+            yield dict(zip(names, tuple(row), strict=True))
+
+
+def _fetched(connection: Any, sql: str) -> Iterator[tuple[Any, ...]]:
+    cursor = connection.execute(sql)
+    while rows := cursor.fetchmany(_AT_ONCE):
+        for row in rows:
+            yield tuple(row)

@@ -1,0 +1,244 @@
+"""Export and import: everything a database holds as JSON Lines, the same for both engines. SQLite to PostgreSQL is the
+way to scale out.
+
+    {"format": "datamcp-export", "version": 1, "schema": 2, "engine": "sqlite", "database": "...", "at": 1800000000}
+    {"table": "agents", "row": {"id": "agent_...", ...}}
+    ...
+    {"end": true, "rows": {"agents": 3, ...}, "sha256": "of everything before this line"}
+
+An export is one moment's state. An import is all or nothing, into a database that holds nothing yet.
+"""
+
+import hashlib
+import json
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass
+from typing import IO, Any, cast
+
+from pydantic_core import to_json
+
+from mcp_server.domain.areas import AREAS
+from mcp_server.kernel.area import Table
+from mcp_server.kernel.errors import Conflict, ValidationFailed
+from mcp_server.kernel.times import Micros
+from mcp_server.persistence.database import Backend, make_backend
+from mcp_server.persistence.migrate import migrations
+from mcp_server.persistence.postgres.backend import PostgresBackend
+from mcp_server.persistence.sqlite.backend import SqliteBackend
+from mcp_server.persistence.statements import Engine
+
+FORMAT, VERSION = "datamcp-export", 1
+TABLES = tuple(table for table in AREAS.tables if table.exported)
+"""Every table that goes along, those that others refer to first."""
+
+_NAMES = tuple(table.name for table in TABLES)
+_ROWS_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Transferred:
+    """How many rows went over, by table."""
+
+    rows: dict[str, int]
+
+    @property
+    def total(self) -> int:
+        """Rows of all tables."""
+        return sum(self.rows.values())
+
+
+def export(url: str, out: IO[bytes], now: Micros) -> Transferred:
+    """Write everything a database holds; servers may go on using it.
+
+    Raises:
+        OpsError: the database cannot be read.
+    """
+    backend = make_backend(url, AREAS, allow_unsafe_sqlite=True)
+    digest = hashlib.sha256()
+    rows: dict[str, int] = {}
+
+    def put(record: dict[str, Any]) -> None:
+        line = to_json(record) + b"\n"
+        digest.update(line)
+        out.write(line)
+
+    try:
+        with snapshot(backend) as connection:
+            schema = connection.execute("SELECT MAX(number) FROM migrations").fetchone()[0]
+            about = {"format": FORMAT, "version": VERSION, "schema": schema, "engine": backend.engine}
+            put(about | {"database": backend.name, "at": now})
+            for table in TABLES:
+                rows[table.name] = 0
+                for row in _rows(connection, backend.engine, table):
+                    put({"table": table.name, "row": row})
+                    rows[table.name] += 1
+    except Exception as error:
+        raise backend.explain(error) or error from error
+    out.write(to_json({"end": True, "rows": rows, "sha256": digest.hexdigest()}) + b"\n")
+    return Transferred(rows)
+
+
+def import_(url: str, lines: Iterable[bytes]) -> Transferred:
+    """Fill an empty database, created and migrated as needed, in one transaction.
+
+    Raises:
+        Conflict: the database holds something already.
+        ValidationFailed: not an export, damaged, cut off, or of another schema. Nothing is kept of it.
+    """
+    backend = make_backend(url, AREAS)
+    backend.prepare()
+    rows = dict.fromkeys(_NAMES, 0)
+    try:
+        with _for_import(backend) as connection:
+            connection.execute("BEGIN")
+            try:
+                _require_empty(connection, backend.name)
+                for table, batch in _batches(_checked(lines)):
+                    _insert(connection, backend.engine, table, batch)
+                    rows[table] += len(batch)
+                _continue_sequence(connection, backend.engine)
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+    except Exception as error:
+        raise backend.explain(error) or error from error
+    return Transferred(rows)
+
+
+def snapshot(backend: Backend) -> AbstractContextManager[Any]:
+    """A connection on which everything read is of one moment."""
+    if isinstance(backend, SqliteBackend):
+        connection: Any = backend.file.connect(read_only=True)
+        connection.execute("BEGIN")
+    else:
+        connection = cast("PostgresBackend", backend).server.connect()
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    return closing(connection)
+
+
+@contextmanager
+def _for_import(backend: Backend) -> Generator[Any]:
+    if isinstance(backend, SqliteBackend):
+        with backend.file.turnstile(), closing(backend.file.connect_writer()) as file:
+            yield file
+    else:
+        with closing(cast("PostgresBackend", backend).server.connect()) as connection:
+            yield connection
+
+
+def _rows(connection: Any, engine: Engine, table: Table) -> Iterator[dict[str, Any]]:
+    name = table.name
+    with closing(connection.cursor() if engine == "sqlite" else connection.cursor(f"export_{name}")) as cursor:
+        cursor.execute(f"SELECT * FROM {name} ORDER BY {'seq' if name == 'events' else 1}")  # noqa: S608 - our names
+        while rows := cursor.fetchmany(_ROWS_AT_ONCE):
+            names = [column[0] for column in cursor.description]
+            for row in rows:
+                yield {name: value for name, value in zip(names, row, strict=True) if name not in table.local}
+
+
+def _checked(lines: Iterable[bytes]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Table and row of each line, once the header is known to be right; at the end, that nothing is missing."""
+    digest, rows, ended = hashlib.sha256(), dict.fromkeys(_NAMES, 0), False
+    for number, line in enumerate(lines):
+        record = _parsed(line, number)
+        if number == 0:
+            _require_header(record)
+        elif ended:
+            raise _bad(number, "there is something after the end")
+        elif record.get("end") is True:
+            ended = True
+            if record.get("rows") != rows or record.get("sha256") != digest.hexdigest():
+                raise _bad(number, "what stands before it is not what was exported")
+        else:
+            table, row = record.get("table"), record.get("row")
+            if table not in rows or not isinstance(row, dict):
+                raise _bad(number, "it is neither a row nor the end")
+            rows[table] += 1
+            yield table, cast("dict[str, Any]", row)
+        digest.update(line)
+    if not ended:
+        raise ValidationFailed(
+            "The export is cut off: its last line is missing.", next="Export again. Nothing was kept."
+        )
+
+
+def _parsed(line: bytes, number: int) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        raise _bad(number, "it is not JSON") from None
+    if not isinstance(record, dict):
+        raise _bad(number, "it is not a JSON object")
+    return cast("dict[str, Any]", record)
+
+
+def _require_header(record: dict[str, Any]) -> None:
+    if record.get("format") != FORMAT or record.get("version") != VERSION:
+        raise ValidationFailed(
+            "This is not an export of this server.", next="Name a file that `data-mcp-server-agent export` wrote."
+        )
+    newest = migrations("sqlite")[-1].number
+    if record.get("schema") != newest:
+        raise ValidationFailed(
+            f"The export is of schema {record.get('schema')}, this version's is {newest}.",
+            next="Start the version that imports once on the old database, so that it is upgraded, and export again.",
+        )
+
+
+def _bad(number: int, why: str) -> ValidationFailed:
+    return ValidationFailed(f"Line {number + 1} of the export is wrong: {why}.", next="Export again. Nothing was kept.")
+
+
+def _batches(rows: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Rows of one table, some hundreds at a time."""
+    table, batch = "", list[dict[str, Any]]()
+    for name, row in rows:
+        if batch and (name != table or len(batch) >= _ROWS_AT_ONCE):
+            yield table, batch
+            batch = []
+        table = name
+        batch.append(row)
+    if batch:
+        yield table, batch
+
+
+def _require_empty(connection: Any, database: str) -> None:
+    for table in _NAMES:
+        if connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() is not None:  # noqa: S608 - our own names
+            raise Conflict(
+                f"The database {database} holds {table} already.",
+                next="Import into a database that is new. Nothing was changed.",
+            )
+
+
+def _insert(connection: Any, engine: Engine, table: str, batch: list[dict[str, Any]]) -> None:
+    """Insert rows. Columns are checked against the table's own: a file must not name what goes into a statement."""
+    names = tuple(batch[0])
+    known = [column[0] for column in connection.execute(f"SELECT * FROM {table} LIMIT 0").description]  # noqa: S608
+    if not set(names) <= set(known) or any(tuple(row) != names for row in batch):
+        raise ValidationFailed(f"The rows of {table} in the export do not have the table's columns.")
+    cursor = connection.cursor()
+    cursor.executemany(_insertion(engine, table, names), [tuple(row.values()) for row in batch])
+
+
+def _insertion(engine: Engine, table: str, names: tuple[str, ...]) -> str:
+    """The statement. A transaction number means nothing here: events come before every transaction of this database, so
+    that cursors from before the move stay good."""
+    mark = "?" if engine == "sqlite" else "%s"
+    columns, marks = ", ".join(names), ", ".join([mark] * len(names))
+    override = ""
+    if table == "events" and engine == "postgres":
+        columns, marks, override = f"xid, {columns}", f"'0'::xid8, {marks}", " OVERRIDING SYSTEM VALUE"
+    elif table == "event_horizon":
+        columns, marks = f"xid, {columns}", f"0, {marks}"
+    return f"INSERT INTO {table} ({columns}){override} VALUES ({marks})"  # noqa: S608
+
+
+def _continue_sequence(connection: Any, engine: Engine) -> None:
+    """New events go on after the newest imported one."""
+    if engine == "postgres":
+        connection.execute(
+            "SELECT setval(pg_get_serial_sequence('events', 'seq'), MAX(seq)) FROM events HAVING MAX(seq) IS NOT NULL"
+        )

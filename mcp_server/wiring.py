@@ -1,0 +1,172 @@
+"""From settings to what the parts are built with; and what `serve` refuses, before anything is opened."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mcp_server.config import Settings, default_database, secret
+from mcp_server.domain.email.model import SENDER_DEFAULT, EmailPolicy
+from mcp_server.integrations.mailers import MailerOptions, OutboxOptions, SendGridOptions, SmtpServerOptions
+from mcp_server.kernel.addresses import parse_address
+from mcp_server.kernel.errors import OpsError, ValidationFailed
+from mcp_server.protocol.identity import FileTokens
+from mcp_server.protocol.server import Offer
+
+if TYPE_CHECKING:
+    from mcp_server.integrations.sendgrid import EventWebhook
+    from mcp_server.protocol.http import HttpOptions
+
+
+def refusals(settings: Settings) -> list[OpsError]:
+    """What `serve` refuses about these settings, each by itself."""
+    checks: list[Callable[[Settings], object]] = [_offered, tokens, email_policy, mailer_options, links_base]
+    if settings.transport != "stdio":  # the modules behind these are HTTP's alone
+        checks += [_safe_bind, webhook]
+    found: dict[str, OpsError] = {}
+    for check in checks:
+        try:
+            check(settings)
+        except OpsError as error:
+            found.setdefault(error.message, error)
+    return list(found.values())
+
+
+def require_servable(settings: Settings) -> None:
+    """Refuse settings with which nothing can be served.
+
+    Raises:
+        OpsError: the first of the refusals.
+    """
+    for refusal in refusals(settings):
+        raise refusal
+
+
+def offer(settings: Settings) -> Offer:
+    """Which part of the catalogues is offered."""
+    return Offer(settings.toolsets, settings.exclude_tools, settings.read_only)
+
+
+def tokens(settings: Settings) -> FileTokens | None:
+    """Who is let in over HTTP; None where everybody on this machine is.
+
+    Raises:
+        ValidationFailed: the file cannot be read or does not hold tokens.
+    """
+    return FileTokens(settings.tokens_file) if settings.tokens_file is not None else None
+
+
+def http_options(settings: Settings, verifier: FileTokens | None) -> "HttpOptions":
+    """Where to listen, and whom to let in."""
+    from mcp_server.protocol.http import HttpOptions
+
+    return HttpOptions(settings.host, settings.port, settings.allowed_hosts, verifier)
+
+
+def webhook(settings: Settings) -> "EventWebhook | None":
+    """What reads SendGrid's webhook; None where no key is set.
+
+    Raises:
+        ValidationFailed: the key is none.
+    """
+    if settings.sendgrid.webhook_key is None:
+        return None
+    from mcp_server.integrations.sendgrid import EventWebhook
+
+    return EventWebhook(settings.sendgrid.webhook_key)
+
+
+def email_policy(settings: Settings) -> EmailPolicy:
+    """What the operator allows.
+
+    Raises:
+        ValidationFailed: a setting that the provider needs is missing, or is no address.
+    """
+    email = settings.email
+    if email.provider != "file" and email.sender is None:
+        raise ValidationFailed(f"The email provider {email.provider} needs a sender.", next="Set DATAMCP_EMAIL_FROM.")
+    if email.provider == "smtp":
+        _smtp_host(settings)  # not the password: who decides about an approval need not be able to read it
+    if email.provider == "sendgrid":
+        _sendgrid(settings)
+    if email.sender is not None:
+        parse_address(email.sender)
+    return EmailPolicy(
+        provider=email.provider,
+        sender=email.sender or SENDER_DEFAULT,
+        allow=email.allow,
+        per_hour=email.per_hour,
+        approvers=email.approvers,
+    )
+
+
+def mailer_options(settings: Settings) -> MailerOptions:
+    """What the provider of mail is made with.
+
+    Raises:
+        ValidationFailed: a setting that the provider needs is missing, or names a file that cannot be read.
+    """
+    if settings.email.provider == "smtp":
+        return _smtp(settings)
+    if settings.email.provider == "sendgrid":
+        return _sendgrid(settings)
+    return OutboxOptions(outbox_folder(settings))
+
+
+def links_base(settings: Settings) -> str | None:
+    """Where a person reaches this server's pages; None where there are none.
+
+    Raises:
+        ValidationFailed: the public address is not one of the web.
+    """
+    if settings.public_url is not None:
+        if not settings.public_url.startswith(("http://", "https://")):
+            raise ValidationFailed(
+                f"{settings.public_url!r} is not an address of the web.",
+                next="Set DATAMCP_PUBLIC_URL to one that begins with http:// or https://.",
+            )
+        return settings.public_url
+    if settings.console_port:
+        return f"http://127.0.0.1:{settings.console_port}"
+    if settings.transport != "stdio":
+        return f"http://{settings.host}:{settings.port}"
+    return None
+
+
+def outbox_folder(settings: Settings) -> Path:
+    """Where provider `file` writes: beside an SQLite database, else in the user data folder."""
+    if settings.email.outbox is not None:
+        return settings.email.outbox
+    url = settings.database_url
+    beside = Path(url.removeprefix("sqlite:///")).expanduser() if url.startswith("sqlite:///") else default_database()
+    return beside.parent / "outbox"
+
+
+def _offered(settings: Settings) -> object:
+    return offer(settings).tools()
+
+
+def _safe_bind(settings: Settings) -> None:
+    if settings.tokens_file is None:  # a file that is wrong has its own refusal
+        http_options(settings, None).require_safe_bind()
+
+
+def _smtp_host(settings: Settings) -> str:
+    if settings.smtp.host is None:
+        raise ValidationFailed("The email provider smtp needs a server.", next="Set DATAMCP_SMTP_HOST.")
+    return settings.smtp.host
+
+
+def _smtp(settings: Settings) -> SmtpServerOptions:
+    smtp = settings.smtp
+    password = secret(smtp.password, smtp.password_file, "SMTP_PASSWORD")
+    return SmtpServerOptions(_smtp_host(settings), smtp.port, smtp.tls, smtp.username, password)
+
+
+def _sendgrid(settings: Settings) -> SendGridOptions:
+    key = secret(settings.sendgrid.api_key, settings.sendgrid.api_key_file, "SENDGRID_API_KEY")
+    if key is None:
+        raise ValidationFailed(
+            "The email provider sendgrid needs a key.",
+            next="Set DATAMCP_SENDGRID_API_KEY, or DATAMCP_SENDGRID_API_KEY_FILE.",
+        )
+    return SendGridOptions(key, settings.sendgrid.base_url)

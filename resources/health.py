@@ -1,0 +1,33 @@
+"""The resource that says how the house itself is."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mcp_server.domain.desk import Desk
+from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.call import Call
+from resources.spec import Resource
+
+
+async def _health(desk: Desk, call: Call, _: Mapping[str, str]) -> Any:
+    health: dict[str, Any] = {
+        "ok": not desk.loops.failing(),
+        "version": desk.version,
+        "engine": desk.engine,
+        "tasks": await desk.tasks.counts(call),
+    }
+    report = desk.loops.report()
+    return health | ({"loops": report} if report else {})
+
+
+RESOURCES = (
+    Resource(
+        uri_template="ops://health",
+        name="health",
+        title="Health",
+        description="Whether the server reaches its database, and its version.",
+        area="system",
+        permission=Permission.TASKS_READ,
+        read=_health,
+    ),
+)

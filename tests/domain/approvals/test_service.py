@@ -1,0 +1,316 @@
+"""The promises of approvals, on both engines."""
+
+import json
+from typing import Any
+
+import pytest
+
+from mcp_server.domain.approvals.model import ApprovalPolicy, FindApprovals, RequestApproval
+from mcp_server.domain.approvals.views import ApprovalView
+from mcp_server.domain.areas import AREAS
+from mcp_server.domain.email.model import FindEmails
+from mcp_server.domain.email.transport import MailProvider
+from mcp_server.domain.events.commands import ReadEvents
+from mcp_server.domain.tasks.commands import ControlTasks, WaitForTask
+from mcp_server.domain.tasks.rules import TaskAction
+from mcp_server.kernel.authority import SYSTEM, Role
+from mcp_server.kernel.call import Call
+from mcp_server.kernel.errors import Conflict, InvalidTransition, NotFound, PermissionDenied, ValidationFailed
+from mcp_server.kernel.paging import Listed
+from mcp_server.kernel.views import dumped
+from mcp_server.runtime.system_worker import SystemWorker
+from mcp_server.upkeep.replay import replay
+from tests.domain.events.test_thinning import KEEP, desk_with, thin_out
+from tests.world import World, caller
+
+pytestmark = pytest.mark.anyio
+
+
+class Posted:
+    """A provider that keeps what it was given."""
+
+    def __init__(self) -> None:
+        self.mails: list[Any] = []
+
+    async def send(self, mail: Any, recipients: Any, hand_over: Any) -> Any:
+        from mcp_server.domain.email.model import outcomes_for
+        from mcp_server.domain.email.transport import Report
+
+        await hand_over()
+        self.mails.append(mail)
+        return Report(outcomes_for(recipients, "sent", 250, "ok"))
+
+    async def close(self) -> None: ...
+
+
+async def work(world: World, posted: Posted | None = None) -> None:
+    """Do every system task that is ready."""
+    provider = posted or Posted()
+    desk = desk_with(world, world.desk.approvals.policy, MailProvider(lambda: provider))
+    worker = SystemWorker(desk, AREAS.kinds)
+    while await worker.look():
+        await worker.idle()
+
+
+async def request(world: World, *approvers: str, **spec: Any) -> ApprovalView:
+    whole = {"title": "Deploy", "action": "Deploy v7 to production.", "approvers": approvers} | spec
+    return (await world.desk.approvals.request(world.call, RequestApproval.model_validate(whole))).approval
+
+
+async def find(world: World, **narrowed: Any) -> Listed[ApprovalView]:
+    return await world.desk.approvals.find(world.call, FindApprovals.model_validate(narrowed))
+
+
+async def control(world: World, task_id: str, action: TaskAction) -> None:
+    await world.desk.tasks.control(world.call, ControlTasks(task_ids=(task_id,), action=action))
+
+
+def links_to(world: World, base: str) -> None:
+    world.desk = desk_with(world, ApprovalPolicy(links_base=base))
+
+
+async def decide(world: World, who: str, id: str, granted: bool = True, **more: Any) -> ApprovalView:
+    approval, _ = await world.desk.approvals.decide(caller(id=who), id, granted=granted, via="command line", **more)
+    return approval
+
+
+async def task_status(world: World, approval: ApprovalView) -> str:
+    return (await world.desk.tasks.get(world.call, approval.task_id)).status
+
+
+async def test_an_approved_action_can_be_waited_for_as_a_task(world: World):
+    approval = await request(world, "ann", details={"version": 7})
+    assert (approval.status, approval.needed, await task_status(world, approval)) == ("pending", 1, "pending")
+    decided = await decide(world, "Ann", approval.id, reason="looks good")
+    assert decided.status == "approved" and decided.answers is not None
+    assert [(a.by, a.granted, a.via, a.note) for a in decided.answers] == [("ann", True, "command line", "looks good")]
+    await work(world)
+    waited = await world.desk.tasks.wait(world.call, WaitForTask(task_id=approval.task_id, wait_seconds=0))
+    assert (waited.task.status, waited.task.result, waited.reached) == ("completed", {"approved": True}, True)
+
+
+async def test_a_rejection_cancels_what_waited_and_a_second_answer_is_told_who_decided_and_when(world: World):
+    approval = await request(world, "ann", "bob", quorum="all")
+    assert (await decide(world, "bob", approval.id, False, reason="not today")).status == "rejected"
+    task = await world.desk.tasks.get(world.call, approval.task_id)
+    assert (task.status, task.cancel_reason) == ("cancelled", "rejected by bob: not today")
+    with pytest.raises(
+        InvalidTransition, match=r"rejected \(bob rejected by command line at 2027-01-15T08:00:00.000Z\)"
+    ):
+        await decide(world, "ann", approval.id)
+    await work(world)
+    assert await task_status(world, approval) == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("quorum", "answers", "status"),
+    [
+        ("any", [("a", True)], "approved"),
+        ("any", [("a", False), ("b", True)], "approved"),
+        ("any", [("a", False), ("b", False), ("c", False)], "rejected"),
+        ("all", [("a", True), ("b", True)], "pending"),
+        ("all", [("a", True), ("b", False)], "rejected"),
+        ("all", [("a", True), ("b", True), ("c", True)], "approved"),
+        (2, [("a", True), ("b", False)], "pending"),
+        (2, [("a", False), ("b", False)], "rejected"),
+        (2, [("a", True), ("c", True)], "approved"),
+    ],
+)
+async def test_a_quorum_decides_as_soon_as_it_can(world: World, quorum: Any, answers: Any, status: str):
+    approval = await request(world, "a", "b", "c", quorum=quorum)
+    for who, granted in answers:
+        approval = await decide(world, who, approval.id, granted)
+    assert approval.status == status
+
+
+async def test_nobody_answers_twice_or_without_being_asked(world: World):
+    approval = await request(world, "ann", "bob", quorum="all")
+    await decide(world, "ann", approval.id)
+    with pytest.raises(InvalidTransition, match="ann has answered"):
+        await decide(world, "ann", approval.id, False)
+    with pytest.raises(PermissionDenied, match="eve is not asked"):
+        await decide(world, "eve", approval.id)
+    assert (await world.desk.approvals.get(world.call, approval.id)).status == "pending"
+
+
+async def test_agents_ask_and_never_decide(world: World):
+    agent = await world.agent()
+    as_agent = caller(Role.AGENT, "agent", agent.id)
+    command = RequestApproval(title="t", action="a", approvers=(agent.id,))
+    approval = (await world.desk.approvals.request(as_agent, command)).approval
+    for actor in (as_agent, caller(Role.ADMIN, "agent", agent.id), Call(SYSTEM, "s"), caller(Role.VIEWER)):
+        for attempt in (
+            world.desk.approvals.decide(actor, approval.id, granted=True, via="client"),
+            world.desk.approvals.ask(actor, approval.id),
+        ):
+            with pytest.raises(PermissionDenied):
+                await attempt
+    assert (await world.desk.approvals.get(world.call, approval.id)).status == "pending"
+
+
+async def test_silence_is_not_consent(world: World):
+    approval = await request(world, "ann", expires_in_seconds=100)
+    world.clock.advance(101)
+    with pytest.raises(InvalidTransition, match="is expired"):
+        await decide(world, "ann", approval.id)
+    await world.settle()
+    assert (await world.desk.approvals.get(world.call, approval.id)).status == "expired"
+    task = await world.desk.tasks.get(world.call, approval.task_id)
+    assert (task.status, task.cancel_reason) == ("cancelled", "rejected by nobody in time")
+    assert await world.desk.housekeeping.next_due() is None
+
+
+async def test_a_task_that_needs_an_approval_brings_its_own_question_bound_to_what_it_will_do(world: World):
+    task = await world.task(title="Drop the table", kind="sql", input={"table": "users"}, requires_approval=True)
+    (approval,) = (await find(world, task_id=task.id)).items
+    shown = await world.desk.approvals.get(world.call, approval.id)
+    assert (shown.title, shown.details) == ("Drop the table", {"kind": "sql", "input": {"table": "users"}})
+    with pytest.raises(Conflict, match="has changed since it was shown"):
+        await decide(world, "ann", task.id, seen_hash="0" * 64)
+
+    def tamper(tx: Any) -> None:
+        mark = "?" if world.database.engine == "sqlite" else "%s"
+        tx._connection.execute(f"UPDATE tasks SET input = '1' WHERE id = {mark}", (task.id,))
+
+    await world.database.write(tamper)
+    with pytest.raises(Conflict, match="no longer what"):
+        await decide(world, "ann", task.id, seen_hash=shown.action_hash)
+    assert await world.status(task) == "pending"
+
+
+async def test_a_task_can_be_put_to_certain_people_until_somebody_answers_or_it_starts(world: World):
+    agent = await world.agent()
+    task = await world.task()
+    approval = await request(world, "ann", "bob", task_id=task.id, quorum="all")
+    assert await world.claim(agent) == []
+    moved = await request(world, "cid", "dan", task_id=task.id, quorum="all")
+    assert (moved.id, moved.approvers) == (approval.id, ["cid", "dan"])
+    with pytest.raises(PermissionDenied):
+        await decide(world, "ann", approval.id)
+    await decide(world, "cid", approval.id)
+    with pytest.raises(Conflict, match="answered in part"):
+        await request(world, "eve", task_id=task.id)
+    await decide(world, "dan", approval.id)
+    assert (await world.claim_one(agent)).task.id == task.id
+    with pytest.raises(InvalidTransition, match="nobody can be asked any more"):
+        await request(world, "eve", task_id=task.id)
+    with pytest.raises(NotFound):
+        await request(world, "eve", task_id="task_aaaaaaaaaaaa")
+
+
+async def test_what_is_cancelled_needs_no_decision_and_a_retry_asks_anew(world: World):
+    task = await world.task(requires_approval=True)
+    (approval,) = (await find(world, task_id=task.id)).items
+    await control(world, task.id, "cancel")
+    assert (await world.desk.approvals.get(world.call, approval.id)).status == "withdrawn"
+    with pytest.raises(InvalidTransition, match="withdrawn"):
+        await decide(world, "ann", approval.id)
+    await control(world, task.id, "retry")
+    again = await world.desk.approvals.get(world.call, approval.id)
+    assert (again.status, again.answers, await world.status(task)) == ("pending", None, "pending")
+    await decide(world, "ann", approval.id)
+    assert await world.status(task) == "queued"
+
+
+async def test_approvers_with_an_address_get_a_mail_with_their_own_link_and_a_reminder(world: World):
+    links_to(world, "https://desk.example.org/")
+    posted = Posted()
+    approval = await request(world, "ann@example.org", "bob@example.org", "cid", quorum="all", expires_in_seconds=1000)
+    await work(world, posted)
+    assert sorted(mail.to[0] for mail in posted.mails) == ["ann@example.org", "bob@example.org"]
+    links = {mail.to[0]: line for mail in posted.mails for line in mail.text.splitlines() if "https://" in line}
+    for person, link in links.items():
+        token = link.removeprefix("https://desk.example.org/approvals/")
+        opened = await world.desk.approvals.open_link(token)
+        assert (opened.approver, opened.approval.id) == (person, approval.id)
+        for wrong in (token[:-1] + ("A" if token[-1] != "A" else "B"), token.replace(".0.", ".1."), "x", "a.b.c", ""):
+            if wrong != token:
+                with pytest.raises(NotFound, match="not valid"):
+                    await world.desk.approvals.open_link(wrong)
+    await world.desk.approvals.decide(world.call, approval.id, granted=True, via="link", approver="ann@example.org")
+    world.clock.advance(501)
+    await world.settle()
+    await work(world, posted)
+    assert [mail.to[0] for mail in posted.mails[2:]] == ["bob@example.org"]
+    assert posted.mails[2].subject == "Reminder: your approval is needed: Deploy"
+
+
+async def test_no_result_event_or_mail_record_holds_a_link(world: World):
+    links_to(world, "https://desk.example.org")
+    posted = Posted()
+    approval = await request(world, "ann@example.org")
+    await work(world, posted)
+    (token,) = [line.rsplit("/", 1)[1] for line in posted.mails[0].text.splitlines() if "/approvals/" in line]
+    signature = token.split(".")[2]
+    (email,) = (await world.desk.emails.find(world.call, FindEmails())).items
+    seen = [
+        await world.desk.emails.get(world.call, email.id or ""),
+        await world.desk.approvals.get(world.call, approval.id),
+        *(await world.desk.events.read(world.call, ReadEvents(limit=100)))[0],
+    ]
+    assert not any(signature in json.dumps(dumped(view)) for view in seen)
+
+
+async def test_a_mail_that_asks_for_what_is_decided_is_not_sent_and_old_links_are_void(world: World):
+    links_to(world, "https://desk.example.org")
+    approval = await request(world, "ann@example.org")
+    link = await world.desk.approvals.link(approval.id, "ann@example.org")
+    assert link is not None
+    await control(world, approval.task_id, "cancel")
+    posted = Posted()
+    await work(world, posted)
+    assert posted.mails == []
+    await control(world, approval.task_id, "retry")
+    world.clock.advance(1)
+    token = link.rsplit("/", 1)[1]
+    reopened = await world.desk.approvals.open_link(token)  # asked anew in the same microsecond: the same question
+    assert reopened.approval.status == "pending"
+    world.clock.advance(1)
+    await control(world, approval.task_id, "cancel")
+    await control(world, approval.task_id, "retry")
+    with pytest.raises(NotFound, match="not valid"):
+        await world.desk.approvals.open_link(token)
+
+
+async def test_naming_an_approver_is_no_way_around_the_list_of_allowed_recipients(world: World):
+    policy = ApprovalPolicy(allow=("*@example.org",), approvers=("boss@corp.test",))
+    world.desk = desk_with(world, policy)
+    with pytest.raises(PermissionDenied, match="may not send to eve@evil.test"):
+        await request(world, "ann@example.org", "eve@evil.test")
+    assert await world.events() == []
+    await request(world, "ann@example.org", "Boss@corp.test", "cid")
+
+
+async def test_a_quorum_that_cannot_be_reached_is_refused(world: World):
+    for approvers, quorum in ((("a", "A"), 2), (("a",), 0), ((), 2)):
+        with pytest.raises(ValidationFailed, match="cannot be reached"):
+            await request(world, *approvers, quorum=quorum)
+    assert await world.events() == []
+
+
+async def test_approvals_are_found_by_status_approver_and_task(world: World):
+    one = await request(world, "ann", "bob")
+    two = await request(world, "bob")
+    await decide(world, "bob", two.id)
+    assert [a.id for a in (await find(world, approver="ANN")).items] == [one.id]
+    assert [a.id for a in (await find(world, status="approved")).items] == [two.id]
+    page, cursor, omitted = await find(world, limit=1)
+    rest, end, _ = await find(world, limit=1, cursor=cursor)
+    assert ({page[0].id, rest[0].id}, omitted, end) == ({one.id, two.id}, 1, None)
+    with pytest.raises(NotFound):
+        await world.desk.approvals.get(world.call, "approval_none")
+
+
+async def test_approvals_and_mails_are_rebuilt_from_their_events_and_from_snapshots(world: World):
+    approval = await request(world, "ann@example.org", details={"a": [1]}, expires_in_seconds=1000)
+    await work(world)
+    world.clock.advance(600)
+    await world.settle()
+    await work(world)
+    await decide(world, "ann@example.org", approval.id)
+    await request(world, "cid", details="in words")
+    await work(world)
+    assert replay(world.url).differences == ()
+    world.clock.advance(95 * 86_400)
+    assert await thin_out(world, KEEP) > 0
+    assert replay(world.url).differences == ()

@@ -1,0 +1,97 @@
+"""The promises of the event log and of completions, on both engines."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from mcp_server.domain.events.commands import ReadEvents
+from mcp_server.domain.events.views import EventView
+from mcp_server.kernel import positions as event_log
+from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.protocol.completions import complete
+from tests.world import World
+
+pytestmark = pytest.mark.anyio
+
+
+async def read(world: World, **narrowed: Any) -> tuple[list[EventView], str]:
+    return await world.desk.events.read(world.call, ReadEvents.model_validate({"limit": 10} | narrowed))
+
+
+async def test_events_are_read_in_order_from_a_cursor_on(world: World):
+    await world.tasks({}, {}, {})
+    first, cursor = await read(world, limit=2)
+    rest, end = await read(world, after=cursor)
+    assert [len(first), len(rest)] == [2, 1]
+    assert await read(world, after=end) == ([], end)
+    newest, back = await read(world, limit=1, newest_first=True)
+    older, _ = await read(world, newest_first=True, after=back)
+    assert [e.seq for e in newest + older] == sorted((e.seq for e in first + rest), reverse=True)
+
+
+async def test_events_are_narrowed_by_type_aggregate_actor_and_correlation(world: World):
+    agent = await world.agent()
+    task = await world.task()
+    await world.claim(agent)
+    assert await world.events(type="task.created") == ["task.created"]
+    assert await world.events(type="task.*") == ["task.created", "task.claimed"]
+    assert await world.events(aggregate_id=task.id) == ["task.created", "task.claimed"]
+    assert len(await world.events(actor="user:tester")) == len(await world.events(correlation_id="correlation-1")) == 3
+    assert await world.events(actor="user:other") == []
+
+
+async def test_a_reader_that_waits_is_woken_by_the_next_event(world: World):
+    waiting = asyncio.create_task(read(world, wait_seconds=20, type="document.*"))
+    await asyncio.sleep(0)
+    await world.task()
+    await world.write("ns", "k", 1)
+    events, _ = await asyncio.wait_for(waiting, 10)
+    assert [event.type for event in events] == ["document.set"]
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "-1", "1-", "1-2-3", "9" * 30, "¹"])
+async def test_a_cursor_of_nobodys_is_refused(world: World, cursor: str):
+    with pytest.raises(ValidationFailed, match="not an event cursor"):
+        await read(world, after=cursor)
+
+
+def test_cursors_of_both_engines_survive_a_round_trip():
+    for position in (event_log.Position(0, 7), event_log.Position(12, 7)):
+        assert event_log.parse_cursor(position.cursor()) == position
+
+
+async def test_a_row_is_the_fold_of_its_events(world: World):
+    agent = await world.agent()
+    task = await world.task(title="fold me", input={"a": None})
+    claimed = await world.claim_one(agent)
+    await world.finish(claimed, result=[1])
+    rows = await world.database.fetch_all(
+        "events_after", filters=("aggregate",), xid=0, seq=0, limit=9, aggregate=task.id
+    )
+    import json
+
+    folded: dict = {}
+    for row in rows:
+        folded |= json.loads(row["data"])
+    stored = dict(await world.database.fetch_one("task_by_id", id=task.id) or {})
+    for name in ("input", "result", "required_capabilities", "depends_on", "tags"):
+        stored[name] = json.loads(stored[name]) if stored[name] is not None else None
+    folded = dict.fromkeys(stored) | folded | {"id": task.id, "version": 3}  # what an event leaves out is null
+    assert stored == folded
+
+
+async def test_completions_offer_what_begins_with_what_was_typed(world: World):
+    agent = await world.agent()
+    task = await world.task()
+    await world.write("name_space", "key%1", 1)
+    for argument, typed, known, offered in (
+        ("agent_id", agent.id[:8], {}, [agent.id]),
+        ("task_id", "task_", {}, [task.id]),
+        ("namespace", "name_", {}, ["name_space"]),
+        ("namespace", "nameX", {}, []),
+        ("key", "key%", {"namespace": "name_space"}, ["key%1"]),
+        ("key", "", {}, []),
+        ("bogus", "", {}, []),
+    ):
+        assert await complete(world.desk, world.call, argument, typed, known) == offered, (argument, typed)

@@ -1,0 +1,179 @@
+"""The promises of named locks, on both engines."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from mcp_server.domain.locks.model import AcquireLock, ReleaseLock
+from mcp_server.domain.locks.views import AcquiredLock, LockView
+from mcp_server.kernel.errors import Conflict, InvalidTransition, NotFound
+from tests.world import World
+
+pytestmark = pytest.mark.anyio
+
+
+async def take(world: World, owner: str, mode: Any = "exclusive", ttl: float = 60, wait: float = 0) -> AcquiredLock:
+    command = AcquireLock(name="door", owner=owner, mode=mode, ttl_seconds=ttl, wait_seconds=wait)
+    return await world.desk.locks.acquire(world.call, command)
+
+
+async def release(world: World, name: str, owner: str, token: int) -> None:
+    command = ReleaseLock(name=name, owner=owner, fencing_token=token)
+    assert (await world.desk.locks.release(world.call, command)).released
+
+
+async def renew(world: World, name: str, owner: str, token: int, seconds: float) -> LockView:
+    command = ReleaseLock(name=name, owner=owner, fencing_token=token, renew_seconds=seconds)
+    renewed = (await world.desk.locks.release(world.call, command)).lock
+    assert renewed is not None
+    return renewed
+
+
+async def test_an_exclusive_lock_has_one_holder_and_others_are_told_who(world: World):
+    hold = (await take(world, "ann")).lock
+    assert hold is not None and hold.fencing_token == 1
+    refused = await take(world, "bob")
+    assert (refused.lock, [other.owner for other in refused.held_by or []]) == (None, ["ann"])
+    await release(world, "door", "ann", 1)
+    hold = (await take(world, "bob")).lock
+    assert hold is not None and hold.fencing_token == 2
+
+
+async def test_shared_holders_keep_an_exclusive_one_out_and_the_other_way_round(world: World):
+    for owner in ("ann", "bob"):
+        assert (await take(world, owner, "shared")).lock is not None
+    assert len((await take(world, "cy")).held_by or []) == 2
+    for owner, token in (("ann", 1), ("bob", 2)):
+        await release(world, "door", owner, token)
+    assert (await take(world, "cy")).lock is not None
+    assert (await take(world, "ann", "shared")).lock is None
+
+
+async def test_a_lock_expires_by_itself_and_the_late_holder_is_refused(world: World):
+    await take(world, "ann", ttl=10)
+    world.clock.advance(11)
+    await world.settle()
+    assert (await world.events())[-1] == "lock.expired"
+    with pytest.raises(NotFound, match="was released or has expired"):
+        await release(world, "door", "ann", 1)
+    await take(world, "ann")
+    with pytest.raises(InvalidTransition, match="token 1"):
+        await release(world, "door", "ann", 1)
+
+
+async def test_asking_again_or_renewing_keeps_the_lock_for_longer(world: World):
+    await take(world, "ann", ttl=10)
+    world.clock.advance(8)
+    again = (await take(world, "ann", ttl=10)).lock
+    assert again is not None and again.fencing_token == 1
+    world.clock.advance(8)
+    await renew(world, "door", "ann", 1, 100)
+    world.clock.advance(50)
+    assert (await take(world, "bob")).lock is None
+    with pytest.raises(ValidationError, match="renew_seconds"):
+        await renew(world, "door", "ann", 1, 0)
+
+
+async def test_a_holder_may_change_the_mode_when_nobody_else_holds_it(world: World):
+    await take(world, "ann", "shared")
+    upgraded = (await take(world, "ann", "exclusive")).lock
+    assert upgraded is not None and (upgraded.mode, upgraded.fencing_token) == ("exclusive", 2)
+    assert await world.events() == ["lock.acquired", "lock.released", "lock.acquired"]
+
+
+async def test_waiters_get_the_lock_in_the_order_in_which_they_came(world: World):
+    await take(world, "ann")
+    order: list[str] = []
+
+    async def wait_for(owner: str) -> None:
+        hold = (await take(world, owner, wait=30)).lock
+        assert hold is not None
+        order.append(owner)
+        await release(world, "door", owner, hold.fencing_token)
+
+    waiting = []
+    for owner in ("zoe", "bob", "cy"):
+        world.clock.advance(0.001)
+        waiting.append(asyncio.create_task(wait_for(owner)))
+        while await world.database.fetch_one("lock_waiter", name="door", owner=owner, now=world.clock()) is None:
+            await asyncio.sleep(0.005)
+    assert (await take(world, "dan", "shared")).lock is None
+    await release(world, "door", "ann", 1)
+    await asyncio.wait_for(asyncio.gather(*waiting), 20)
+    assert order == ["zoe", "bob", "cy"]
+
+
+async def test_a_waiter_that_gives_up_leaves_the_line(world: World):
+    await take(world, "ann")
+    assert (await take(world, "bob", wait=0.05)).lock is None
+    await release(world, "door", "ann", 1)
+    assert (await take(world, "cy")).lock is not None
+
+
+async def want(world: World, owner: str, name: str, wait: float = 0, mode: Any = "exclusive") -> AcquiredLock:
+    command = AcquireLock(name=name, owner=owner, mode=mode, wait_seconds=wait)
+    return await world.desk.locks.acquire(world.call, command)
+
+
+async def test_waiting_that_would_be_a_deadlock_is_refused_and_the_circle_is_named(world: World):
+    await want(world, "ann", "a")
+    await want(world, "bob", "b")
+    waiting = asyncio.create_task(want(world, "ann", "b", wait=30))
+    while not (await world.desk.locks.overview(world.call))["waiting"]:
+        await asyncio.sleep(0.005)
+    with pytest.raises(Conflict, match="'bob' waits for 'a', which 'ann' holds, and 'ann' waits for 'b'") as refused:
+        await want(world, "bob", "a", wait=30)
+    assert [step["waiter"] for step in refused.value.details["deadlock"]] == ["bob", "ann"]
+    assert (await want(world, "bob", "a")).lock is None  # asking without waiting is no deadlock
+    await release(world, "b", "bob", 1)
+    hold = (await waiting).lock
+    assert hold is not None and hold.owner == "ann"
+
+
+async def test_two_shared_holders_that_both_want_more_are_a_deadlock(world: World):
+    for owner in ("ann", "bob"):
+        assert (await want(world, owner, "a", mode="shared")).lock is not None
+    waiting = asyncio.create_task(want(world, "ann", "a", wait=30))
+    while not (await world.desk.locks.overview(world.call))["waiting"]:
+        await asyncio.sleep(0.005)
+    with pytest.raises(Conflict, match="deadlock"):
+        await want(world, "bob", "a", wait=30)
+    await release(world, "a", "bob", 2)
+    hold = (await waiting).lock
+    assert hold is not None and (hold.owner, hold.mode) == ("ann", "exclusive")
+
+
+async def test_the_overview_says_who_holds_and_who_waits_in_order(world: World):
+    await want(world, "ann", "a")
+    first = asyncio.create_task(want(world, "bob", "a", wait=30))
+    while len((await world.desk.locks.overview(world.call))["waiting"]) < 1:
+        await asyncio.sleep(0.005)
+    world.clock.advance(1)
+    second = asyncio.create_task(want(world, "cy", "a", wait=30))
+    while len((await world.desk.locks.overview(world.call))["waiting"]) < 2:
+        await asyncio.sleep(0.005)
+    seen = await world.desk.locks.overview(world.call)
+    assert [(held["name"], held["owner"]) for held in seen["held"]] == [("a", "ann")]
+    assert [waiter["owner"] for waiter in seen["waiting"]] == ["bob", "cy"]
+    for task in (second, first):
+        task.cancel()
+    await asyncio.gather(first, second, return_exceptions=True)
+    assert (await world.desk.locks.overview(world.call))["waiting"] == []
+
+
+async def test_the_locks_of_an_instance_that_is_lost_are_free(world: World):
+    _, instance_id = await world.instance("worker")
+    await want(world, instance_id, "a")
+    await want(world, "somebody", "b")
+    world.clock.advance(59)
+    await renew(world, "a", instance_id, 1, 3600)
+    await renew(world, "b", "somebody", 1, 3600)
+    world.clock.advance(10)
+    await world.settle()
+    seen = await world.desk.locks.overview(world.call)
+    assert [held["name"] for held in seen["held"]] == ["b"]
+    assert "lock.abandoned" in await world.events()
+    hold = (await want(world, "next", "a")).lock
+    assert hold is not None and hold.fencing_token == 2

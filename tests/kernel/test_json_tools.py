@@ -1,0 +1,130 @@
+"""Patches, differences and merges of JSON documents."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcp_server.kernel.errors import Conflict, ValidationFailed
+from mcp_server.kernel.json_tools import (
+    PatchOperation,
+    differences,
+    escape,
+    json_patch,
+    merge_patch,
+    same,
+    three_way_merge,
+)
+
+scalars = st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=3)
+documents = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+objects = st.dictionaries(st.sampled_from("abc~/"), documents, max_size=4)
+
+
+def apply(document, *operations: dict):
+    return json_patch(document, tuple(PatchOperation.model_validate(operation) for operation in operations))
+
+
+@given(documents, documents)
+def test_the_differences_of_two_documents_turn_one_into_the_other(old, new):
+    operations = []
+    for change in differences(old, new):
+        operation = {"op": change.op, "path": change.path}
+        operations.append(operation if change.op == "remove" else operation | {"value": change.new})
+    assert same(apply(old, *operations), new)
+
+
+@given(documents)
+def test_a_document_has_no_differences_to_itself(document):
+    assert differences(document, document) == []
+
+
+@given(objects, objects)
+def test_a_merge_with_no_change_on_one_side_is_the_other_side(base, changed):
+    assert three_way_merge(base, changed, base) == (changed, [])
+    assert three_way_merge(base, base, changed) == (changed, [])
+
+
+@given(objects, objects, objects)
+def test_a_clean_merge_does_not_depend_on_who_was_first(base, one, two):
+    merged, clashes = three_way_merge(base, one, two)
+    other, other_clashes = three_way_merge(base, two, one)
+    assert sorted(clashes) == sorted(other_clashes)
+    if not clashes:
+        assert same(merged, other)
+
+
+@pytest.mark.parametrize(
+    ("target", "patch", "result"),
+    [
+        ({"a": "b"}, {"a": "c"}, {"a": "c"}),
+        ({"a": "b"}, {"b": "c"}, {"a": "b", "b": "c"}),
+        ({"a": "b"}, {"a": None}, {}),
+        ({"a": ["b"]}, {"a": "c"}, {"a": "c"}),
+        ({"a": {"b": "c"}}, {"a": {"b": "d", "c": None}}, {"a": {"b": "d"}}),
+        (["a", "b"], ["c", "d"], ["c", "d"]),
+        ({"a": "foo"}, None, None),
+        ({"e": None}, {"a": 1}, {"e": None, "a": 1}),
+        ([1, 2], {"a": "b", "c": None}, {"a": "b"}),
+        ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
+    ],
+)
+def test_merge_patch_follows_the_examples_of_rfc_7386(target, patch, result):
+    assert merge_patch(target, patch) == result
+
+
+@pytest.mark.parametrize(
+    ("document", "operation", "result"),
+    [
+        ({"foo": "bar"}, {"op": "add", "path": "/baz", "value": "qux"}, {"foo": "bar", "baz": "qux"}),
+        ({"foo": ["bar"]}, {"op": "add", "path": "/foo/0", "value": "x"}, {"foo": ["x", "bar"]}),
+        ({"foo": ["bar"]}, {"op": "add", "path": "/foo/-", "value": None}, {"foo": ["bar", None]}),
+        ({"a": 1, "b": 2}, {"op": "remove", "path": "/a"}, {"b": 2}),
+        ({"foo": [1, 2]}, {"op": "remove", "path": "/foo/1"}, {"foo": [1]}),
+        ({"a": 1}, {"op": "replace", "path": "/a", "value": 2}, {"a": 2}),
+        ([1, 2], {"op": "replace", "path": "/1", "value": 9}, [1, 9]),
+        ({"a": {"b": 1}}, {"op": "move", "from": "/a/b", "path": "/c"}, {"a": {}, "c": 1}),
+        ({"a": [1]}, {"op": "copy", "from": "/a", "path": "/b"}, {"a": [1], "b": [1]}),
+        ({"/": 9, "~1": 10}, {"op": "test", "path": "/~01", "value": 10}, {"/": 9, "~1": 10}),
+        ({"a": 1}, {"op": "replace", "path": "", "value": [1]}, [1]),
+    ],
+)
+def test_json_patch_follows_the_examples_of_rfc_6902(document, operation, result):
+    assert apply(document, operation) == result
+
+
+@pytest.mark.parametrize(
+    ("operation", "error", "says"),
+    [
+        ({"op": "remove", "path": "/nope"}, ValidationFailed, "does not exist"),
+        ({"op": "replace", "path": "/list/2", "value": 1}, ValidationFailed, "outside a list of 1"),
+        ({"op": "add", "path": "/list/01", "value": 1}, ValidationFailed, "not a list index"),
+        ({"op": "add", "path": "/list/x", "value": 1}, ValidationFailed, "not a list index"),
+        ({"op": "add", "path": "/a/b", "value": 1}, ValidationFailed, "neither an object nor a list"),
+        ({"op": "add", "path": "a", "value": 1}, ValidationFailed, "not a JSON Pointer"),
+        ({"op": "add", "path": "/a"}, ValidationFailed, "needs a value"),
+        ({"op": "move", "path": "/b"}, ValidationFailed, "needs 'from'"),
+        ({"op": "move", "from": "/o", "path": "/o/p"}, ValidationFailed, "into itself"),
+        ({"op": "remove", "path": ""}, ValidationFailed, "whole document"),
+        ({"op": "test", "path": "/a", "value": True}, Conflict, "another one"),
+    ],
+)
+def test_a_patch_that_does_not_fit_is_refused_with_its_number_and_changes_nothing(operation, error, says):
+    document = {"a": 1, "list": [1], "o": {}}
+    with pytest.raises(error, match=says) as refused:
+        apply(document, {"op": "add", "path": "/new", "value": 1}, operation)
+    assert "#1" in str(refused.value)
+    assert document == {"a": 1, "list": [1], "o": {}}
+
+
+def test_true_is_not_one_and_one_is_one_point_zero():
+    assert not same(True, 1) and not same({"a": [0]}, {"a": [False]})
+    assert same(1, 1.0) and same([{"a": None}], [{"a": None}])
+
+
+@given(st.text())
+def test_any_member_name_survives_a_json_pointer(name: str):
+    assert apply({name: 1}, {"op": "replace", "path": f"/{escape(name)}", "value": 2}) == {name: 2}

@@ -1,0 +1,101 @@
+"""The approval page in a real browser, as a person on a phone has it. Skipped where no Chromium is installed."""
+
+import shutil
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, async_playwright
+from starlette.applications import Starlette
+
+from mcp_server.domain.approvals.model import ApprovalPolicy, RequestApproval
+from mcp_server.pages.approval import approval_routes
+from tests.domain.events.test_thinning import desk_with
+from tests.web import served
+from tests.world import open_world
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"),
+]
+ANN = "ann@example.org"
+
+
+@asynccontextmanager
+async def phone(javascript: bool, scheme: Any = "light") -> AsyncGenerator[tuple[Page, list[str]]]:
+    """A page of a small touch screen, and what the browser complained of."""
+    complaints: list[str] = []
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        context = await browser.new_context(
+            viewport={"width": 360, "height": 740},
+            has_touch=True,
+            is_mobile=True,
+            java_script_enabled=javascript,
+            color_scheme=scheme,
+        )
+        page = await context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        yield page, complaints
+        await browser.close()
+
+
+@asynccontextmanager
+async def asked(sqlite_url: str) -> AsyncGenerator[tuple[Any, str, str]]:
+    """A desk, an open approval's id and its link."""
+    details = {"command": "deploy --env production --very-long-argument " + "x" * 200, "services": ["web", "api"]}
+    command = RequestApproval(
+        title="Deploy v7 to production", action="Deploy v7.\nTwo services restart.", details=details, approvers=(ANN,)
+    )
+    async with open_world(sqlite_url) as world, served(Starlette(routes=approval_routes(world.desk))) as address:
+        world.desk = desk_with(world, ApprovalPolicy(links_base=address))
+        approval = (await world.desk.approvals.request(world.call, command)).approval
+        url = await world.desk.approvals.link(approval.id, ANN)
+        assert url is not None
+        yield world, approval.id, url
+
+
+@pytest.mark.parametrize("javascript", [True, False], ids=["with script", "without script"])
+@pytest.mark.parametrize(("button", "outcome"), [("Approve", "approved"), ("Reject", "rejected")])
+async def test_a_person_reads_and_decides_with_one_tap(sqlite_url: str, javascript: bool, button: str, outcome: str):
+    async with asked(sqlite_url) as (world, approval_id, url), phone(javascript) as (page, complaints):
+        await page.goto(url)
+        assert await page.locator("h1").inner_text() == "Deploy v7 to production"
+        assert "Two services restart." in await page.locator(".what").inner_text()
+        for name in ("Approve", "Reject"):
+            box = await page.get_by_role("button", name=name).bounding_box()
+            assert box is not None and box["height"] >= 44 and box["x"] >= 0 and box["x"] + box["width"] <= 360
+        await page.get_by_label("Reason").fill("as agreed")
+        await page.get_by_role("button", name=button).tap()
+        assert outcome.capitalize() in await page.get_by_role("status").inner_text()
+        assert await page.get_by_role("button").count() == 0
+        await page.reload()
+        assert "as agreed" in await page.locator("main").inner_text()
+        shown = await world.desk.approvals.get(world.call, approval_id)
+        assert (shown.status, len(shown.answers), complaints) == (outcome, 1, [])
+
+
+async def test_the_page_fits_a_phone_in_light_and_dark(sqlite_url: str, tmp_path: Path):
+    async with asked(sqlite_url) as (_, _, url):
+        for scheme in ("light", "dark"):
+            async with phone(True, scheme) as (page, complaints):
+                await page.goto(url)
+                assert await page.evaluate("document.documentElement.scrollWidth") <= 360
+                styled = "getComputedStyle(document.querySelector('.yes')).backgroundColor"
+                assert await page.evaluate(styled) == "rgb(26, 127, 55)", "the style sheet passes the page's own policy"
+                await page.screenshot(path=tmp_path / f"{scheme}.png", full_page=True)
+                assert complaints == []
+
+
+async def test_a_second_tap_on_an_old_page_is_told_who_decided(sqlite_url: str):
+    async with asked(sqlite_url) as (world, approval_id, url), phone(True) as (page, _):
+        await page.goto(url)
+        await world.desk.approvals.decide(world.call, approval_id, granted=False, via="link", approver=ANN)
+        await page.get_by_role("button", name="Approve").tap()
+        await page.get_by_text(f"{ANN} rejected by link at").wait_for(timeout=10_000)
+        assert (await world.desk.approvals.get(world.call, approval_id)).status == "rejected"

@@ -1,0 +1,184 @@
+"""Events alone rebuild every table."""
+
+import random
+from typing import Any
+
+import pytest
+
+from mcp_server.domain.agents.model import ControlAgent
+from mcp_server.domain.events.retention import KeepEvents
+from mcp_server.domain.locks.model import AcquireLock, ReleaseLock
+from mcp_server.domain.state.commands import RestoreDocument, SetDocument
+from mcp_server.domain.tasks.archive import KeepTasks, TaskRetention
+from mcp_server.domain.tasks.commands import ClaimTasks, ControlTasks, ReportTask
+from mcp_server.domain.tasks.spec import FailureSpec, UsageSpec
+from mcp_server.kernel.errors import OpsError
+from mcp_server.upkeep.replay import replay
+from tests.domain.events.test_thinning import desk_with, thin_out
+from tests.upkeep.test_upkeep import live_through_much
+from tests.world import World, open_world
+
+pytestmark = pytest.mark.anyio
+
+
+KEEP = (KeepTasks(days=2), KeepEvents(days=1))
+
+
+class RandomLife:
+    """A caller who does anything at all, in any order; what is refused is refused."""
+
+    def __init__(self, world: World, seed: int, *, thins: bool = False) -> None:
+        self.thins = thins
+        self.world = world
+        self.chance = random.Random(seed)
+        self.agents: list[Any] = []
+        self.tasks: list[str] = []
+        self.claims: list[Any] = []
+
+    async def live(self, steps: int) -> None:
+        for _ in range(steps):
+            action = self.chance.choice((self.register, self.create, self.create, self.claim, self.claim, self.finish))
+            other = self.chance.choice(
+                (self.report, self.control, self.control_agent, self.write, self.lock, self.wait)
+            )
+            for step in (action, other):
+                try:
+                    await step()
+                except OpsError:
+                    continue
+
+    async def register(self) -> None:
+        name = f"agent{self.chance.randrange(4)}"
+        budget = {"tokens_per_month": 50} if self.chance.random() < 0.3 else None
+        agent, _ = await self.world.instance(name, f"session{self.chance.randrange(3)}")
+        self.agents.append(agent.id)
+        await self.world.agent(name, skills=("python",), capacity=5, budget=budget)
+
+    async def create(self) -> None:
+        chance = self.chance
+        spec: dict[str, Any] = {
+            "title": "t",
+            "input": chance.choice([None, 5, "text", [1, {"a": None}], {"deep": {"é": 1.5}}]),
+            "depends_on": [task for task in self.tasks[-4:] if chance.random() < 0.3],
+            "on_parent_failure": chance.choice(["wait", "cancel", "run_anyway"]),
+            "requires_approval": chance.random() < 0.1,
+            "retry": chance.choice([None, {"max_attempts": 2, "delay_seconds": 1}]),
+            "timeout_seconds": chance.choice([None, 30.5]),
+            "required_capabilities": chance.choice([[], ["python"]]),
+        }
+        if chance.random() < 0.1:
+            spec = {"title": "s", "schedule": {"cron": "*/5 * * * *", "overlap": "allow"}}
+        self.tasks.append((await self.world.task(**spec)).id)
+
+    async def claim(self) -> None:
+        if self.agents:
+            agent_id = self.chance.choice(self.agents)
+            command = ClaimTasks(agent_id=agent_id, max_tasks=2, lease_seconds=60)
+            self.claims += (await self.world.desk.tasks.claim(self.world.call, command)).claims
+
+    async def finish(self) -> None:
+        if self.claims:
+            claimed = self.claims.pop(self.chance.randrange(len(self.claims)))
+            failed = self.chance.random() < 0.4
+            usage = UsageSpec(input_tokens=9, output_tokens=3, cost_usd=0.1) if self.chance.random() < 0.5 else None
+            if failed:
+                await self.world.finish(claimed, error=FailureSpec(message="no", retryable=True), usage=usage)
+            else:
+                result = self.chance.choice([None, 1, "x", {"a": []}])
+                await self.world.finish(claimed, result=result, usage=usage)
+
+    async def report(self) -> None:
+        if self.claims:
+            claimed = self.chance.choice(self.claims)
+            command = ReportTask(task_id=claimed.task.id, lease_token=claimed.lease_token)
+            await self.world.desk.tasks.report(self.world.call, command)
+
+    async def control(self) -> None:
+        if self.tasks:
+            action = self.chance.choice(["cancel", "pause", "resume", "retry", "discard"])
+            command = ControlTasks(task_ids=(self.chance.choice(self.tasks),), action=action)
+            await self.world.desk.tasks.control(self.world.call, command)
+
+    async def control_agent(self) -> None:
+        if self.agents and self.chance.random() < 0.3:
+            action = self.chance.choice(["pause", "resume", "terminate", "delete", "resume"])
+            command = ControlAgent(agent_id=self.chance.choice(self.agents), action=action)
+            await self.world.desk.agents.control(self.world.call, command)
+
+    async def write(self) -> None:
+        state, call, key = self.world.desk.state, self.world.call, f"k{self.chance.randrange(3)}"
+        match self.chance.randrange(4):
+            case 0:
+                await state.set(call, SetDocument(namespace="n", key=key, delete=True))
+            case 1:
+                await state.restore(call, RestoreDocument(namespace="n", key=key, version=1))
+            case _:
+                ttl = self.chance.choice([None, 100.0])
+                await self.world.write("n", key, {"v": self.chance.random()}, ttl_seconds=ttl, note="n", tags=("a",))
+
+    async def lock(self) -> None:
+        owner, name = f"o{self.chance.randrange(3)}", f"l{self.chance.randrange(2)}"
+        mode = self.chance.choice(["shared", "exclusive"])
+        command = AcquireLock(name=name, owner=owner, mode=mode, ttl_seconds=90)
+        lock = (await self.world.desk.locks.acquire(self.world.call, command)).lock
+        if lock is not None and self.chance.random() < 0.5:
+            release = ReleaseLock(name=name, owner=owner, fencing_token=lock.fencing_token)
+            await self.world.desk.locks.release(self.world.call, release)
+
+    async def wait(self) -> None:
+        self.world.clock.advance(self.chance.choice([0, 1, 20, 100, 400]))
+        await self.world.settle()
+        if self.chance.random() < 0.1:
+            self.world.clock.advance(self.chance.choice([2, 40]) * 86_400)
+            await desk_with(self.world, *KEEP).get(TaskRetention).archive_some()
+            if self.thins:
+                await thin_out(self.world, KEEP)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_any_history_is_rebuilt_from_its_events(url: str, seed: int):
+    async with open_world(url) as world:
+        await RandomLife(world, seed).live(120)
+    done = replay(url)
+    assert done.differences == ()
+    assert done.events > 50 and done.rows > 20
+
+
+@pytest.mark.parametrize("seed", [10, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(11, 18))])
+async def test_a_history_thinned_out_at_any_time_is_rebuilt_from_what_is_left(url: str, seed: int):
+    async with open_world(url) as world:
+        life, dropped = RandomLife(world, seed, thins=True), 0
+        for _ in range(4):
+            await life.live(50)
+            world.clock.advance(3 * 86_400)
+            await life.live(5)
+            dropped += await thin_out(world, KEEP)
+            assert replay(url).differences == ()
+        await life.live(50)
+        assert dropped > 50
+    assert replay(url).differences == ()
+
+
+async def test_a_life_with_everything_in_it_is_rebuilt(url: str):
+    async with open_world(url) as world:
+        await live_through_much(world)
+    assert replay(url).differences == ()
+
+
+async def test_what_the_events_do_not_account_for_is_named(url: str):
+    async with open_world(url) as world:
+        await live_through_much(world)
+        task = await world.task(title="mine")
+        mark = "?" if world.database.engine == "sqlite" else "%s"
+
+        def tamper(tx: Any) -> None:
+            tx._connection.execute(f"UPDATE tasks SET title = 'yours' WHERE id = {mark}", (task.id,))
+            tx._connection.execute("DELETE FROM document_versions WHERE version = 2")
+            tx._connection.execute("INSERT INTO locks (name, last_token) VALUES ('ghost', 7)")
+
+        await world.database.write(tamper)
+    assert replay(url).differences == (
+        f"tasks {task.id} differs in title",
+        "document_versions notes/a/b c/2 is not stored, but the events say it exists",
+        "locks ghost is in no event",
+    )
