@@ -20,6 +20,7 @@ from mcp_server.kernel.errors import CursorExpired, NotFound, OpsError, Unavaila
 
 RequestContext = ServerRequestContext[Any, Any]
 T = TypeVar("T")
+WHOLE = "arguments"
 log = structlog.stdlib.get_logger("datamcp.call")
 
 
@@ -101,20 +102,27 @@ def protocol_error(error: OpsError, uri: str) -> MCPError:
 
 def invalid_arguments(tool: str, error: ValidationError, accepted: list[str]) -> ValidationFailed:
     """Every argument that was wrong, and what is accepted instead."""
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    # pydantic counts only the members that are right, so a list of one wrong member also "should have at least 1".
-    inside = {item["loc"][:length] for item in found for length in range(1, len(item["loc"]))}
-    problems = [_problem(item) for item in found if item["type"] != "too_short" or item["loc"] not in inside]
+    problems = _problems(error)
+    details = {"problems": problems[:10]}
+    if all(problem["path"] == WHOLE for problem in problems):  # nothing is wrong but how they go together
+        return ValidationFailed(" ".join(f"{problem['message']}." for problem in problems), details=details)
     unknown = any("unknown argument" in problem["message"] for problem in problems)
     return ValidationFailed(
         f"{tool} refused its arguments: " + "; ".join(f"{p['path']}: {p['message']}" for p in problems[:10]) + ".",
         next=f"{tool} accepts: {', '.join(accepted)}." if unknown else "",
-        details={"problems": problems[:10]},
+        details=details,
     )
 
 
+def _problems(error: ValidationError) -> list[dict[str, str]]:
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    # pydantic counts only the members that are right, so a list of one wrong member also "should have at least 1".
+    inside = {item["loc"][:length] for item in found for length in range(1, len(item["loc"]))}
+    return [_problem(item) for item in found if item["type"] != "too_short" or item["loc"] not in inside]
+
+
 def _problem(item: Any) -> dict[str, str]:
-    path = ".".join(str(part) for part in item["loc"]) or "arguments"
+    path = ".".join(str(part) for part in item["loc"]) or WHOLE
     if item["type"] == "extra_forbidden":
         return {"path": path, "message": "unknown argument"}
     return {"path": path, "message": item["msg"].removeprefix("Value error, ").replace("Tuple", "List").rstrip(".")}

@@ -168,6 +168,13 @@ async def test_the_text_of_an_answer_stands_alone(tmp_path: Path, era: Any):
         assert json.loads(data) == result.structured_content
 
 
+async def test_arguments_that_do_not_go_together_are_refused_in_plain_words(tmp_path: Path, era: Any):
+    async with connected(tmp_path, era) as client:
+        error = await refused(client, "state_set", namespace="n", key="k", value=1, merge=True)
+        assert error["code"] == "validation"
+        assert error["message"].startswith("merge needs base_version, the version you started from")
+
+
 async def test_a_refusal_says_what_was_wrong_what_is_true_and_what_to_do(tmp_path: Path, era: Any):
     async with connected(tmp_path, era) as client:
         error = await refused(client, "state_get", namespace="n", key="none")
