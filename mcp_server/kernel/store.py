@@ -76,7 +76,6 @@ class Transaction(Protocol):
         ...
 
 
-TransactionFunction = Callable[Concatenate[Transaction, P], T]
 ReadAhead = Callable[[Transaction, "list[tuple[Any, ...]]"], None]
 """Reads once for many calls of one transaction function, given the arguments of each."""
 

@@ -95,16 +95,6 @@ def load_agent(tx: Transaction, agent_id: str) -> Agent:
     return Agent.adopt(row)
 
 
-def require_agent(tx: Transaction, agent_id: str) -> None:
-    """Refuse an id that names no agent.
-
-    Raises:
-        NotFound: no such agent.
-    """
-    if tx.one("agent_known", agent_id=agent_id) is None:
-        raise no_agent(agent_id)
-
-
 def with_skill(tx: Transaction, capability: str, limit: int) -> list[str]:
     """The ids of up to `limit` agents that have a capability and are not terminated."""
     rows = tx.all("agents_with_skill", skill=f"%{dump_json(capability)}%", limit=limit)
