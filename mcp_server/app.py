@@ -12,12 +12,14 @@ from mcp.server.lowlevel import Server
 
 from mcp_server import __version__
 from mcp_server.config import Settings
+from mcp_server.domain.agents.speaking import Session
 from mcp_server.domain.approvals.model import ApprovalPolicy
 from mcp_server.domain.areas import AREAS
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.email.templates import Rendering
 from mcp_server.domain.email.transport import MailProvider
 from mcp_server.domain.events.retention import KeepEvents
+from mcp_server.domain.speaking import Voices
 from mcp_server.domain.tasks.archive import KeepTasks
 from mcp_server.integrations.mailers import LazyMailer, make_mailer
 from mcp_server.kernel.authority import Actor
@@ -68,6 +70,7 @@ def configured_desk(database: Database, settings: Settings, mailer: LazyMailer |
         KeepTasks(settings.retention_days),
         KeepEvents(settings.event_retention_days),
         MailProvider(mailer or _mailer(settings)),
+        Session(settings.agent, remembers=settings.transport == "stdio"),
     )
 
 
@@ -104,15 +107,15 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
     require_servable(settings)
     metrics = _metrics(settings)
     async with open_desk(settings, metrics) as desk:
-        server = make_server(desk, seam_of(settings, metrics), offer(settings))
+        server = make_server(desk, seam_of(desk, settings, metrics), offer(settings))
         yield App(settings, desk, server, metrics, tokens(settings))
 
 
-def seam_of(settings: Settings, metrics: Metrics) -> Seam:
+def seam_of(desk: Desk, settings: Settings, metrics: Metrics) -> Seam:
     """Who calls, and who counts calls."""
-    local = Actor(kind="user", id=settings.user, permissions=settings.role.permissions)
+    local = Actor(kind="user", id=settings.user, permissions=settings.role.permissions, is_local=True)
     callers = Callers(local.narrowed(read_only=settings.read_only), read_only=settings.read_only)
-    return Seam(callers, new_id, metrics)
+    return Seam(callers, desk.get(Voices), new_id, metrics)
 
 
 @contextlib.asynccontextmanager

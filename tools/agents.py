@@ -62,6 +62,7 @@ TOOLS = (
         permission=Permission.AGENTS_REGISTER,
         hints=UPDATE,
         arguments=Register,
+        speaks="name",
         result=RegisteredAgent,
         write=lambda desk: desk.agents.register,
         say=_say_registered,

@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
+from pydantic import Field
+
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.authority import Permission
@@ -11,6 +13,14 @@ from mcp_server.kernel.call import Call
 from mcp_server.kernel.values import Frozen
 from mcp_server.kernel.views import View
 from mcp_server.kernel.writes import AnyWrite
+
+
+class Shared(Frozen):
+    """What every write takes: the agent that speaks, by id or name, and a lease while which is held it counts."""
+
+    as_agent: str | None = Field(default=None, max_length=64)
+    lease_token: str | None = Field(default=None, max_length=64)
+
 
 Toolset = Literal["agents", "tasks", "state", "communication", "system"]
 
@@ -59,8 +69,19 @@ class Tool(Generic[A, R]):
     write: Callable[[Desk], AnyWrite] | None = None
     """For a composable tool: the change that it makes, whose steps may share a transaction with others'."""
 
+    speaks: str | None = None
+    """The argument that may name the agent that speaks, beside `as_agent`."""
+
+    own_lease: bool = False
+    """Whether its `lease_token` is what it is about, rather than a condition."""
+
     asks_person: bool = False
     """Whether the person at the client may be asked something."""
+
+    @property
+    def writes(self) -> bool:
+        """Whether it changes something; then it takes who speaks and under which lease."""
+        return not self.hints.read_only
 
     def run(self, desk: Desk) -> Callable[[Call, A], Awaitable[R]]:
         """What answers a call."""

@@ -100,7 +100,12 @@ async def _work(desk: Desk, agent_id: str) -> None:
         await desk.call("tasks_finish", task_id=task_id, lease_token=token, outcome="completed", result={"ok": True})
     click.echo("\n   A late repeat with a stale token is refused, and nothing is done twice.")
     await desk.call(
-        "tasks_finish", refused="lease_lost", task_id=task_id, lease_token=99, outcome="completed", result=None
+        "tasks_finish",
+        refused="lease_lost",
+        task_id=task_id,
+        lease_token="lease_of_nobody",
+        outcome="completed",
+        result=None,
     )
     await desk.call("tasks_claim", agent_id=agent_id)
 

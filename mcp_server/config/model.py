@@ -102,7 +102,12 @@ class Settings(Frozen):
         default=False, description="Use a SQLite that can corrupt shared files"
     )
     log: Annotated[LogSettings, Group.STORE] = LogSettings()
-    user: Annotated[str, Group.IDENTITY] = Field(default="local", description="Who the caller is on stdio")
+    user: Annotated[str, Group.IDENTITY] = Field(
+        default="local", pattern=r"^[^\s:]{1,64}$", description="Who the caller is on stdio"
+    )
+    agent: Annotated[str | None, Group.IDENTITY] = Field(
+        default=None, description="Name of the agent that speaks where a call does not say"
+    )
     role: Annotated[Role, Group.IDENTITY] = Field(default=Role.ADMIN, description="What the caller may do at most")
     transport: Annotated[Literal["stdio", "http", "sse"], Group.SERVING] = Field(
         default="stdio", description="How clients reach the server"

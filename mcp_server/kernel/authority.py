@@ -1,7 +1,7 @@
 """Who may do what: actors, roles and permissions."""
 
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from mcp_server.kernel.errors import PermissionDenied
 from mcp_server.kernel.values import Frozen
@@ -20,13 +20,17 @@ class Permission(StrEnum):
     TASKS_APPROVE = "tasks:approve"
     STATE_READ = "state:read"
     STATE_WRITE = "state:write"
+    LOCKS_CONTROL = "locks:control"
     EVENTS_READ = "events:read"
     MESSAGES_RECEIVE = "messages:receive"
     MESSAGES_SEND = "messages:send"
+    MESSAGES_CONTROL = "messages:control"
     EMAILS_READ = "emails:read"
     EMAILS_SEND = "emails:send"
+    EMAILS_CONTROL = "emails:control"
     APPROVALS_READ = "approvals:read"
     APPROVALS_REQUEST = "approvals:request"
+    APPROVALS_CONTROL = "approvals:control"
 
 
 READ_PERMISSIONS = frozenset(p for p in Permission if p.value.endswith(":read"))
@@ -63,16 +67,28 @@ class Role(StrEnum):
 
 
 class Actor(Frozen):
-    """The caller, as the transport proved it: never an argument of a tool."""
+    """The principal: who calls, as the transport proved it. Never an argument of a tool.
+
+    Attributes:
+        kind: a person, an agent with a key of its own, or the server.
+        id: of the user; of the agent, its id or its name.
+        permissions: what it may do.
+        is_local: whether it is the local user of this process, who needs no key.
+    """
 
     kind: Literal["user", "agent", "system"]
     id: str
     permissions: frozenset[Permission]
+    is_local: bool = False
 
     @property
     def label(self) -> str:
         """`kind:id`, as events and documents name their author."""
         return f"{self.kind}:{self.id}"
+
+    def may(self, permission: Permission) -> bool:
+        """Whether the actor has a right."""
+        return permission in self.permissions
 
     def require(self, permission: Permission) -> None:
         """Refuse the call unless the actor holds `permission`.
@@ -118,6 +134,27 @@ class Actor(Frozen):
         if not read_only:
             return self
         return self.model_copy(update={"permissions": self.permissions & READ_PERMISSIONS})
+
+
+class Speaker(NamedTuple):
+    """The agent on whose behalf a call is made."""
+
+    agent_id: str
+    name: str
+
+    @property
+    def label(self) -> str:
+        """`agent:scribe`."""
+        return f"agent:{self.name}"
+
+
+VIA = " via "
+"""Stands between the speaker and the principal, where those are two. Neither holds a space."""
+
+
+def principal_of(label: str) -> str:
+    """The principal in the name of a speaker: `user:local` of `agent:scribe via user:local`."""
+    return label.rpartition(VIA)[2]
 
 
 SYSTEM = Actor(kind="system", id="server", permissions=frozenset(Permission))

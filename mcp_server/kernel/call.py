@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, TypeVarTuple
 
-from mcp_server.kernel.authority import SYSTEM, Actor
+from mcp_server.kernel.authority import SYSTEM, VIA, Actor, Speaker, principal_of
 from mcp_server.kernel.events import NewId, Origin, Random
-from mcp_server.kernel.store import Database
+from mcp_server.kernel.ids import new_secret
+from mcp_server.kernel.store import Database, Hook, Transaction
 from mcp_server.kernel.times import Micros
 
+Args = TypeVarTuple("Args")
+T = TypeVar("T")
 Clock = Callable[[], Micros]
 
 
@@ -41,12 +44,42 @@ async def nobody(message: str, schema: Mapping[str, Any], state: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call: who makes it, and the correlation id of all that it causes."""
+    """One call: who makes it, and the correlation id of all that it causes.
+
+    Attributes:
+        actor: the principal: who is authenticated.
+        correlation_id: one id for all that the call causes.
+        progress: tells a waiting client that the server is still there.
+        ask: asks the person at the client.
+        speaker: the agent on whose behalf it is made, if it is an agent's.
+        lease_token: the lease under which alone what it writes counts, if one was named.
+    """
 
     actor: Actor
     correlation_id: str
     progress: Progress = silent
     ask: Ask = nobody
+    speaker: Speaker | None = None
+    lease_token: str | None = None
+
+    @property
+    def label(self) -> str:
+        """Who speaks, with the principal beside it: `agent:scribe via user:local`; `agent:scribe` where it is its own
+        principal; `user:local` where no agent speaks."""
+        if self.speaker is None:
+            return self.actor.label
+        if self.actor.kind == "agent":
+            return self.speaker.label
+        return f"{self.speaker.label}{VIA}{self.actor.label}"
+
+    @property
+    def party(self) -> str:
+        """Who it is that something belongs to: the agent that speaks by its id, else the principal, `user:local`."""
+        return self.actor.label if self.speaker is None else self.speaker.agent_id
+
+    def is_own(self, label: str | None) -> bool:
+        """Whether what bears this name of a speaker is the caller's own: its principal's, whoever spoke."""
+        return label is not None and principal_of(label) == principal_of(self.label)
 
 
 SYSTEM_CALL = Call(actor=SYSTEM, correlation_id="system")
@@ -60,9 +93,51 @@ class Context:
     clock: Clock
     new_id: NewId
     random: Random
+    new_secret: NewId = new_secret
 
     def origin(self, call: Call) -> Origin:
         """Who changes something, and when: now."""
-        actor = call.actor
-        bound = actor.id if actor.kind == "agent" else None
-        return Origin(self.clock(), actor.label, call.correlation_id, None, bound, self.new_id, self.random)
+        actor, speaker = call.actor, call.speaker
+        return Origin(
+            self.clock(),
+            call.label,
+            call.correlation_id,
+            None,
+            actor.label,
+            actor.permissions,
+            None if speaker is None else speaker.agent_id,
+            actor.id if actor.kind == "agent" else None,
+            call.lease_token,
+            self.new_id,
+            self.random,
+            self.new_secret,
+        )
+
+    def written(self, call: Call, function: Callable[..., T], /, *args: Any) -> tuple[Any, ...]:
+        """What to give to the database's `write`, `write_or` or `post` for a change that a caller makes: the function
+        and its arguments. Where the call names a lease, the change is made only while that is held."""
+        origin = self.origin(call)
+        if call.lease_token is None:
+            return function, origin, *args
+        return while_allowed, origin, function, *args
+
+    async def write(self, call: Call, function: Callable[[Any, Origin, *Args], T], /, *args: *Args) -> T:
+        """Run a transaction function for a caller, with the origin before the arguments given.
+
+        Raises:
+            LeaseLost: the call names a lease that is not held any more; nothing was changed.
+        """
+        return await self.database.write(*self.written(call, function, *args))
+
+
+WRITING: Hook[[Origin], int | None] = Hook("writing")
+"""Told before a change that is bound to a condition, in its transaction: whoever listens refuses it where the condition
+does not hold, or names the event that is its cause."""
+
+
+def while_allowed(tx: Transaction, origin: Origin, function: Callable[..., T], *args: Any) -> T:
+    """A change that is made only where every guard allows it, in the same transaction."""
+    for cause in tx.tell(WRITING, origin):
+        if cause is not None:
+            origin = origin.caused_by(cause)
+    return function(tx, origin, *args)

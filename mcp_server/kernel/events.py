@@ -4,6 +4,8 @@ so that a row is the fold of its aggregate's events."""
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Self
 
+from mcp_server.kernel.authority import Permission
+
 NewId = Callable[[str], str]
 Random = Callable[[], float]
 SNAPSHOT = ".snapshot"
@@ -19,21 +21,40 @@ class Origin(NamedTuple):
 
     Attributes:
         at: microseconds UTC.
-        actor: `kind:id` of the caller.
+        actor: who speaks, with the principal beside it: `agent:scribe via user:local`, or `user:local` alone.
         correlation_id: one id for all that one call caused.
         causation_seq: sequence number of the event that led to this, if one did.
-        bound_agent_id: the agent that the caller's credential belongs to, if it is an agent's.
+        principal: who is authenticated, as `kind:id`.
+        permissions: what the principal may do.
+        agent_id: the agent that speaks, if one does.
+        key_agent_id: the agent whose own key the call came with, if it is one's.
+        lease_token: the lease under which alone the change counts, if one was named.
         new_id: makes an id of a kind.
         chance: a random number in [0, 1), anew each time.
+        new_secret: makes what nobody guesses, of a kind.
     """
 
     at: int
     actor: str
     correlation_id: str
     causation_seq: int | None = None
-    bound_agent_id: str | None = None
+    principal: str = "system:server"
+    permissions: frozenset[Permission] = frozenset()
+    agent_id: str | None = None
+    key_agent_id: str | None = None
+    lease_token: str | None = None
     new_id: NewId = _nothing_new
     chance: Random = float
+    new_secret: NewId = _nothing_new
+
+    @property
+    def party(self) -> str:
+        """Who it is that something belongs to: the agent that speaks by its id, else the principal, `user:local`."""
+        return self.agent_id or self.principal
+
+    def may(self, permission: Permission) -> bool:
+        """Whether the principal has a right."""
+        return permission in self.permissions
 
     def caused_by(self, seq: int) -> Self:
         """The origin of what an event brings about."""

@@ -22,7 +22,7 @@ class Job:
     """
 
     task_id: str
-    lease_token: int
+    lease_token: str
     input: Any
     report: Report
 

@@ -1,18 +1,40 @@
-"""Ids: a kind and twelve random letters. Short, because models read and repeat them."""
+"""Ids: a kind and twelve random letters, short because models read and repeat them. Secrets: longer, and each drawn anew.
+
+The alphabet has no vowels, so that nothing spells a word, and nothing that looks like something else (0 1 i l o u y).
+"""
 
 import os
 import secrets
 from collections import deque
 
+ALPHABET = "23456789bcdfghjkmnpqrstvwxz"
+SECRET_LETTERS = 20
+"""95 bits."""
+
 _WORDS: deque[str] = deque()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_WORDS.clear)  # a child must not give out its parent's ids
-_LETTERS = bytes(b"abcdefghijklmnopqrstuvwxyz234567"[byte % 32] for byte in range(256))
+_EVEN = 256 // len(ALPHABET) * len(ALPHABET)
+_LETTERS = bytes(ALPHABET.encode()[byte % len(ALPHABET)] for byte in range(256))
+_UNEVEN = bytes(range(_EVEN, 256))
+"""Bytes that would make some letters likelier than others."""
 
 
 def new_id(kind: str) -> str:
-    """`kind_` and 12 random base32 characters."""
+    """`kind_` and 12 random letters."""
     return f"{kind}_{_random_word()}"
+
+
+def new_secret(kind: str) -> str:
+    """`kind_` and as many random letters as nobody guesses; none of them are shared with another's."""
+    return f"{kind}_{_random_letters(SECRET_LETTERS)}"
+
+
+def _random_letters(count: int) -> str:
+    letters = b""
+    while len(letters) < count:
+        letters += secrets.token_bytes(count + count // 4).translate(_LETTERS, _UNEVEN)
+    return letters[:count].decode()
 
 
 def _random_word() -> str:
@@ -24,7 +46,7 @@ def _random_word() -> str:
     try:
         return _WORDS.pop()
     except IndexError:
-        letters = secrets.token_bytes(5 + 7 * 256).translate(_LETTERS).decode()
+        letters = _random_letters(5 + 7 * 256)
         words = {letters[:5] + letters[start : start + 7] for start in range(5, len(letters), 7)}
         word = words.pop()
         _WORDS.extend(words)

@@ -41,7 +41,7 @@ class Write(Generic[C, D, T, R]):
             OpsError: it may not or cannot be made; nothing was changed.
         """
         prepared = await self.prepared(call, command)
-        done = await self.context.database.write(self.apply, self.context.origin(call), prepared)
+        done = await self.context.write(call, self.apply, prepared)
         return await self.view(call, done)
 
     async def prepared(self, call: Call, command: C) -> D:
@@ -79,5 +79,5 @@ async def write_together(call: Call, context: Context, changes: Sequence[tuple[A
     def apply(tx: Transaction, origin: Origin) -> list[Any]:
         return [write.apply(tx, origin, one) for write, one in prepared]
 
-    done = await context.database.write(apply, context.origin(call))
+    done = await context.write(call, apply)
     return [await write.view(call, one) for (write, _), one in zip(prepared, done, strict=True)]

@@ -3,7 +3,7 @@
 [[tokens]]
 sha256 = "9f86d08..."   # of the token's text
 kind = "agent"          # user or agent
-id = "agent_abc..."     # whom the token is bound to
+id = "agent_abc..."     # whom the token is bound to; of an agent, its id or its name
 role = "agent"          # admin, operator, agent or viewer
 """
 
@@ -28,7 +28,7 @@ class TokenEntry(Frozen):
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     kind: Literal["user", "agent"]
-    id: str = Field(min_length=1, max_length=64)
+    id: str = Field(pattern=r"^[^\s:]{1,64}$")
     role: Role
 
 

@@ -18,14 +18,17 @@ _NOISE = (
 )
 
 
-def input_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """A tool's arguments: references inlined; null alternatives, null defaults and lengths left out.
+def input_schema(model: type[BaseModel], shared: type[BaseModel] | None = None) -> dict[str, Any]:
+    """A tool's arguments, and those it shares with others: references inlined; null alternatives, null defaults and
+    lengths left out.
 
     What is left out is still enforced: the refusal of a call names it.
     """
     schema = model.model_json_schema(by_alias=True)
     slim = _slim(schema, schema.get("$defs", {}))
     slim.pop("description", None)
+    if shared is not None:
+        slim["properties"] = slim["properties"] | input_schema(shared)["properties"] | slim["properties"]
     slim["additionalProperties"] = False
     return slim
 

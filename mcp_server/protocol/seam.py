@@ -6,6 +6,7 @@ correlation id, and the caller sees only that id.
 
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 import structlog
@@ -14,13 +15,19 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS
 from pydantic import ValidationError
 
+from mcp_server.domain.speaking import Said, Voices
 from mcp_server.kernel.authority import Actor
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import CursorExpired, NotFound, OpsError, Unavailable, ValidationFailed
 
+NAME_CHARACTERS_MAX = 64
 RequestContext = ServerRequestContext[Any, Any]
 T = TypeVar("T")
 WHOLE = "arguments"
+AGENT_META = "io.github.data-mcp-server-agent/agent"
+"""In a request's `_meta`: the agent that the client is set up to be, by name or id."""
+
+_NOTHING_SAID = Said()
 log = structlog.stdlib.get_logger("datamcp.call")
 
 
@@ -36,9 +43,14 @@ class Seam:
     """Runs each call: identity, correlation, logs, metrics, errors."""
 
     def __init__(
-        self, actor_of: Callable[[RequestContext], Actor], new_id: Callable[[str], str], observer: Observer
+        self,
+        actor_of: Callable[[RequestContext], Actor],
+        voices: Voices,
+        new_id: Callable[[str], str],
+        observer: Observer,
     ) -> None:
         self.actor_of = actor_of
+        self._voices = voices
         self._new_id = new_id
         self._observer = observer
 
@@ -50,8 +62,29 @@ class Seam:
 
         return Call(self.actor_of(ctx), _trace_id(ctx) or self._new_id("call"), progress)
 
-    async def run(self, ctx: RequestContext, what: str, action: Callable[[Call], Awaitable[T]]) -> T:
+    async def spoken(self, ctx: RequestContext, call: Call, said: Said = _NOTHING_SAID) -> Call:
+        """The call with its speaker.
+
+        Raises:
+            OpsError: there is none as named, or the principal may not speak as it.
+        """
+        said = replace(said, set_up_as=_agent_of(ctx))
+        return await self._voices.of(call, said, local=call.actor.is_local)
+
+    async def run(
+        self,
+        ctx: RequestContext,
+        what: str,
+        action: Callable[[Call], Awaitable[T]],
+        said: Callable[[], Said] = lambda: _NOTHING_SAID,
+    ) -> T:
         """Run one call.
+
+        Args:
+            ctx: the request.
+            what: a tool's or resource's name.
+            action: does it, given the call with its speaker.
+            said: what the call says about who speaks.
 
         Raises:
             OpsError: the call was refused; or it hit a bug, of which the error holds only the correlation id.
@@ -62,7 +95,9 @@ class Seam:
         outcome = "ok"
         with structlog.contextvars.bound_contextvars(correlation_id=call.correlation_id, actor=call.actor.label):
             try:
-                return await action(call)
+                spoken = await self.spoken(ctx, call, said())
+                structlog.contextvars.bind_contextvars(actor=spoken.label)
+                return await action(spoken)
             except OpsError as error:
                 outcome = error.code
                 log.info("refused", what=what, code=error.code, message=error.message)
@@ -126,6 +161,12 @@ def _problem(item: Any) -> dict[str, str]:
     if item["type"] == "extra_forbidden":
         return {"path": path, "message": "unknown argument"}
     return {"path": path, "message": item["msg"].removeprefix("Value error, ").replace("Tuple", "List").rstrip(".")}
+
+
+def _agent_of(ctx: RequestContext) -> str | None:
+    meta: Any = ctx.meta or {}
+    named = meta.get(AGENT_META)
+    return named if isinstance(named, str) and len(named) <= NAME_CHARACTERS_MAX else None
 
 
 def _trace_id(ctx: RequestContext) -> str | None:

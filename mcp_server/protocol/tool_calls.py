@@ -11,6 +11,7 @@ from mcp_types import INVALID_PARAMS
 from pydantic import ValidationError
 
 from mcp_server.domain.desk import Desk
+from mcp_server.domain.speaking import Said
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.kernel.call import Ask, Call
 from mcp_server.kernel.errors import OpsError
@@ -20,7 +21,7 @@ from mcp_server.protocol.asking import InputNeeded, asker
 from mcp_server.protocol.schemas import input_schema, output_schema
 from mcp_server.protocol.seam import RequestContext, Seam, error_content, invalid_arguments
 from mcp_server.protocol.task_handles import declares_extension, handle, tool_result
-from tools.spec import AnyTool
+from tools.spec import AnyTool, Shared
 
 
 class ToolCalls:
@@ -63,8 +64,11 @@ class ToolCalls:
         run = self._start if with_ticket else self._run
         if tool.asks_person:
             run = self._asking(asker(ctx, params))
+        arguments, spoken = split(tool, params.arguments or {})
         try:
-            return await self._seam.run(ctx, tool.name, lambda call: run(tool, call, params.arguments or {}))
+            return await self._seam.run(
+                ctx, tool.name, lambda call: run(tool, call, arguments), lambda: said(tool, arguments, spoken)
+            )
         except OpsError as error:
             content = {"error": error_content(error)}
             return _result(f"{error.code}: {error.message}\n{dump_json(content)}", content, is_error=True)
@@ -91,7 +95,38 @@ class ToolCalls:
     async def _run(self, tool: AnyTool, call: Call, arguments: dict[str, Any]) -> types.CallToolResult:
         result = await tool.run(self._desk)(call, _validated(tool, call, arguments))
         content = dumped(result)
+        if tool.writes:
+            content["spoken_by"] = call.label
         return _result(f"{tool.say(result)}\n{dump_json(content)}", content, is_error=False)
+
+
+def split(tool: AnyTool, arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The tool's own arguments, and those that every write takes: who speaks, and under which lease."""
+    if not tool.writes:
+        return arguments, {}
+    shared = {name for name in Shared.model_fields if name not in tool.arguments.model_fields}
+    own = {name: value for name, value in arguments.items() if name not in shared}
+    return own, {name: value for name, value in arguments.items() if name in shared}
+
+
+def said(tool: AnyTool, arguments: dict[str, Any], shared: dict[str, Any]) -> Said:
+    """What a call says about who speaks.
+
+    Raises:
+        ValidationFailed: it cannot be understood.
+    """
+    try:
+        given = Shared.model_validate(shared)
+    except ValidationError as error:
+        raise invalid_arguments(tool.name, error, list(tool.arguments.model_fields)) from None
+    named = arguments.get(tool.speaks) if tool.speaks is not None else None
+    lease = arguments.get("lease_token") if tool.own_lease else given.lease_token
+    return Said(
+        as_agent=given.as_agent,
+        named=named if isinstance(named, str) else None,
+        lease_token=lease if isinstance(lease, str) else None,
+        binds=not tool.own_lease,
+    )
 
 
 def _validated(tool: AnyTool, call: Call, arguments: dict[str, Any]) -> Any:
@@ -110,7 +145,7 @@ def definition(tool: AnyTool) -> types.Tool:
         name=tool.name,
         title=tool.title,
         description=tool.description,
-        input_schema=input_schema(tool.arguments),
+        input_schema=input_schema(tool.arguments, Shared if tool.writes else None),
         output_schema=output_schema(tool.result),
         annotations=types.ToolAnnotations(
             title=tool.title,

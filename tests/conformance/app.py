@@ -68,7 +68,7 @@ async def main(port: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(database=f"sqlite:///{folder}/desk.db", transport="http", port=port)
         async with open_desk(settings, metrics) as desk, working(desk):
-            server = make_server(desk, seam_of(settings, metrics), settings)
+            server = make_server(desk, seam_of(desk, settings, metrics), settings)
             asgi = make_http_app(server, desk, HttpOptions("127.0.0.1", port), "http", metrics.text)
             await uvicorn.Server(uvicorn.Config(asgi, port=port, log_level="warning")).serve()
 

@@ -67,7 +67,7 @@ async def connected(tmp_path: Path, era: Any, **flags: Any) -> AsyncGenerator[Cl
 
 def with_a_bug(app: App) -> Server[Any]:
     """A server whose one tool has a bug."""
-    seam = seam_of(app.settings, app.metrics)
+    seam = seam_of(app.desk, app.settings, app.metrics)
     tools, reads = ToolCalls(app.desk, seam, (BUG,)), ResourceReads(app.desk, seam, ())
     return assembled(app.desk, seam, tools, reads, TaskHandles(app.desk, seam))
 

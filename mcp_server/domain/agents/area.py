@@ -27,7 +27,7 @@ AREA = Area(
             seen_by=Permission.AGENTS_READ,
             table="agents",
             row="agent_for_update",
-            json=frozenset(("capabilities", "skills", "tags", "budget")),
+            json=frozenset(("capabilities", "skills", "tags", "budget", "operator_set")),
             uris=lambda id_: {"ops://agents", f"ops://agents/{id_}"},
             replay=replay.agent,
         ),

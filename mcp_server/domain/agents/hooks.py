@@ -1,10 +1,30 @@
 """The moments of agents at which other areas do their part."""
 
+from typing import NamedTuple
+
+from mcp_server.kernel.authority import Speaker
 from mcp_server.kernel.events import Origin
 from mcp_server.kernel.store import Hook
 
+
+class Holding(NamedTuple):
+    """What one area knows an agent to hold, for people and models: what it is, such as `locks`, and which, up to 20."""
+
+    what: str
+    which: list[str]
+    total: int
+
+
 AGENT_ENDED: Hook[[Origin, str, str], list[str]] = Hook("agent ended")
 """Told with the agent's id and why; answered with the ids of the tasks that went back to the queue."""
+
+AGENT_HOLDS: Hook[[Origin, str], Holding | None] = Hook("agent holds")
+"""Told with the id of an agent that is about to leave; answered with what would stay behind: pinned tasks, locks, unread
+messages, open questions. Leases are not: those go back to the queue."""
+
+AGENT_HANDED_OVER: Hook[[Origin, Speaker, Speaker], Holding | None] = Hook("agent handed over")
+"""Told with the agent that leaves and the one that takes over; answered with what was handed over. What `AGENT_HOLDS`
+answered is the other's afterwards."""
 
 INSTANCE_LOST: Hook[[Origin, str], None] = Hook("instance lost")
 """Told with the instance's id."""

@@ -128,11 +128,15 @@ class Agent(Record):
     updated_at: Micros
     version: int
     budget: str | None
+    registered_by: str | None
+    operator_set: str
 
     @staticmethod
-    def registered(agent_id: str, spec: AgentSpec, now: Micros) -> tuple["Agent", Event]:
-        """A new agent, active at once."""
+    def registered(agent_id: str, spec: AgentSpec, principal: str, now: Micros) -> tuple["Agent", Event]:
+        """A new agent, active at once, which remembers the principal that registered it."""
         data = spec.columns() | {
+            "registered_by": principal,
+            "operator_set": RawJson("[]"),
             "lifecycle": "active",
             "lifecycle_reason": None,
             "created_at": now,

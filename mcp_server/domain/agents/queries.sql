@@ -4,6 +4,13 @@ SELECT * FROM agents WHERE id = :id {{for_update}}
 -- name: agent_by_name
 SELECT * FROM agents WHERE name = :name {{for_update}}
 
+-- name: agent_by_reference
+SELECT id, name, registered_by FROM agents WHERE id = :reference OR name = :reference
+ORDER BY CASE WHEN id = :reference THEN 0 ELSE 1 END LIMIT 1
+
+-- name: instances_seen_of
+SELECT * FROM instances WHERE agent_id = :agent_id ORDER BY last_seen_at DESC LIMIT 2
+
 -- name: agent_delete
 DELETE FROM agents WHERE id = :id
 

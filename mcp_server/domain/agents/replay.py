@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mcp_server.kernel.events import Event, Origin
+from mcp_server.kernel.events import SNAPSHOT, Event, Origin
 from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.times import iso
 
@@ -13,9 +13,19 @@ def agent(tx: Transaction, origin: Origin, event: Event) -> None:
     if event.type == "agent.deleted":
         tx.run("agent_delete", id=event.aggregate_id)
     elif row is None and "created_at" in event.data:
-        tx.record(origin, event._replace(creates=True))
+        # Before agents remembered who registered them, that was whoever the event names.
+        who = (
+            event.data
+            if "registered_by" in event.data or event.type.endswith(SNAPSHOT)
+            else _registered_by(origin, event)
+        )
+        tx.record(origin, event._replace(creates=True, data=who))
     elif row is not None and event.version > row["version"]:
         tx.record(origin, event)
+
+
+def _registered_by(origin: Origin, event: Event) -> dict[str, Any]:
+    return {**event.data, "registered_by": origin.actor}
 
 
 def instance(tx: Transaction, origin: Origin, event: Event) -> None:

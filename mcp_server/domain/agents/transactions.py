@@ -1,5 +1,6 @@
 """Transaction functions of the agent registry."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from mcp_server.domain.agents.hooks import AGENT_ENDED, INSTANCE_LOST
@@ -44,7 +45,7 @@ def introduce(tx: Transaction, origin: Origin, command: Register) -> Registered:
 def _registered(tx: Transaction, origin: Origin, command: Register, *, described: bool) -> Registered:
     row = tx.one("agent_by_name", name=command.name)
     if row is None:
-        agent, event = Agent.registered(origin.new_id("agent"), command, origin.at)
+        agent, event = Agent.registered(origin.new_id("agent"), command, origin.principal, origin.at)
         tx.record(origin, event)
     else:
         agent, change = Agent.adopt(row), None
@@ -117,6 +118,17 @@ def see_instance(tx: Transaction, origin: Origin, agent_id: str | None, instance
         tx.record(origin, instance.returned(origin.at))
     elif origin.at - instance.last_seen_at > _SEEN_EVERY:
         tx.run("instance_seen", id=instance_id, now=origin.at)
+
+
+def see_agent(tx: Transaction, origin: Origin, agent_id: str, instance_ids: Sequence[str]) -> None:
+    """Count a call as a heartbeat of the agent's instances that it may have come from: those named, else the only one
+    there is. Where there are several, nobody can tell which it was."""
+    if not instance_ids:
+        rows = tx.all("instances_seen_of", agent_id=agent_id)
+        instance_ids = [rows[0]["id"]] if len(rows) == 1 else []
+    for instance_id in instance_ids:
+        if tx.one("instance_for_update", id=instance_id, agent_id=agent_id) is not None:
+            see_instance(tx, origin, agent_id, instance_id)
 
 
 def see_instance_again(

@@ -45,7 +45,7 @@ class EmailDelivery:
         self._approvals = services.get(ApprovalService)
         self._outbox = services.get(EmailService)
 
-    async def deliver(self, email_id: str, lease_token: int, mailer: Mailer) -> Delivered:
+    async def deliver(self, email_id: str, lease_token: str, mailer: Mailer) -> Delivered:
         """Send a mail to those who have not got it.
 
         Being cancelled does not lose the answer of a mail that is going out: it is waited for, for a while.

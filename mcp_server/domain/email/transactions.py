@@ -82,7 +82,7 @@ def queue(tx: Transaction, origin: Origin, new: NewEmail) -> Queued:
     return Queued(email.fields(), replayed=False)
 
 
-def begin(tx: Transaction, origin: Origin, email_id: str, token: int) -> dict[str, Any]:
+def begin(tx: Transaction, origin: Origin, email_id: str, token: str) -> dict[str, Any]:
     """The mail as an attempt finds it. An answer that an earlier attempt did not live to keep is marked as lost.
 
     Raises:
@@ -97,7 +97,7 @@ def begin(tx: Transaction, origin: Origin, email_id: str, token: int) -> dict[st
     return email.fields()
 
 
-def hand_over(tx: Transaction, origin: Origin, email_id: str, token: int) -> None:
+def hand_over(tx: Transaction, origin: Origin, email_id: str, token: str) -> None:
     """Note that the provider is about to get the content: from here on the mail may have gone.
 
     Raises:

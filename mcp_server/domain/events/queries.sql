@@ -104,3 +104,6 @@ RETURNING seq
 
 -- name: event_newest_of
 SELECT data FROM events WHERE aggregate_id = :id AND aggregate_type = :type ORDER BY seq DESC LIMIT 1
+
+-- name: event_last_of
+SELECT seq FROM events WHERE aggregate_id = :id AND type = :type ORDER BY seq DESC LIMIT 1

@@ -62,6 +62,12 @@ def has_events_since(tx: Transaction, type_: str, id_: str, upto: dict[str, int]
     return tx.one("events_of_since", type=type_, id=id_, **upto) is not None
 
 
+def last_event(tx: Transaction, type_: str, id_: str) -> int | None:
+    """The number of the newest event of a type that tells of an aggregate; None where it is not kept."""
+    row = tx.one("event_last_of", type=type_, id=id_)
+    return None if row is None else row["seq"]
+
+
 def _upto(horizon: Position) -> dict[str, int]:
     return {"upto_xid": horizon.xid, "upto_seq": horizon.seq}
 

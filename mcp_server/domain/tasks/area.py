@@ -6,9 +6,10 @@ from mcp_server.domain.tasks.archive import ARCHIVE_KIND, archive_tasks, is_anyt
 from mcp_server.domain.tasks.claiming import claim, claim_system, read_ahead
 from mcp_server.domain.tasks.model import JSON_COLUMNS
 from mcp_server.domain.tasks.timers import settle_due
-from mcp_server.domain.tasks.transactions import finish, hand_back, read_finishes_ahead
+from mcp_server.domain.tasks.transactions import finish, hand_back, read_finishes_ahead, require_held
 from mcp_server.kernel.area import Aggregate, Area, Chore, Completion, Sweep, SystemKind, Table
 from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.call import WRITING
 
 AREA = Area(
     name="tasks",
@@ -25,7 +26,17 @@ AREA = Area(
         Aggregate(
             "task",
             events=(
-                *("created", "claimed", "reported", "handed_back", "released", "queued", "completed", "failed"),
+                *(
+                    "created",
+                    "claimed",
+                    "reclaimed",
+                    "reported",
+                    "handed_back",
+                    "released",
+                    "queued",
+                    "completed",
+                    "failed",
+                ),
                 *("cancelled", "timed_out", "attempt_failed", "attempt_timed_out", "lease_expired"),
                 *("cancel_requested", "paused", "resumed", "retried", "discarded", "priority_set", "rescheduled"),
                 *("gated", "approved", "schedule_fired", "schedule_skipped"),
@@ -42,7 +53,7 @@ AREA = Area(
             may_thin=replay.may_thin,
         ),
     ),
-    hears=(AGENT_ENDED.heard_by(hand_back),),
+    hears=(AGENT_ENDED.heard_by(hand_back), WRITING.heard_by(require_held)),
     sweeps=(Sweep("due.tasks", settle_due),),
     kinds=(SystemKind(ARCHIVE_KIND, archive_tasks, at_once=1, seconds_max=600),),
     chores=(Chore("Archive finished tasks", ARCHIVE_KIND, times=13, wanted=is_anything_old),),

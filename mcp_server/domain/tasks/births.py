@@ -11,6 +11,7 @@ from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.rules import BLANK, due_at, readiness
 from mcp_server.domain.tasks.schedules import GRACE, ScheduleSpec
 from mcp_server.domain.tasks.spec import TaskSpec
+from mcp_server.kernel.authority import SYSTEM
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import RawJson, dump_json, json_list
 from mcp_server.kernel.times import Micros, iso
@@ -24,6 +25,7 @@ def new_task(
     data: dict[str, Any] = spec.columns() | {
         "depends_on": json_list(parents),
         "idempotency_key": spec.idempotency_key,
+        "key_owner": origin.principal if spec.idempotency_key else None,
         "content_hash": spec.content_hash() if spec.idempotency_key else None,
         "waits_on": waits_on,
         "system": int(spec.is_system()),
@@ -79,6 +81,7 @@ def firing(schedule: Task, task_id: str, occurrence: Micros, now: Micros) -> tup
         "parent_id": schedule.id,
         "run_at": occurrence,
         "idempotency_key": f"schedule:{schedule.id}:{iso(occurrence)}",
+        "key_owner": SYSTEM.label,
         "content_hash": None,
         "waits_on": 0,
         "schedule": None,

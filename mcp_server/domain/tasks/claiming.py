@@ -10,22 +10,40 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from mcp_server.domain.agents.model import Agent
-from mcp_server.domain.agents.transactions import at_work, require_budget, see_instance_again
-from mcp_server.domain.tasks.commands import ClaimSystemTasks, ClaimTasks
+from mcp_server.domain.agents.speaking import require_voice
+from mcp_server.domain.agents.transactions import (
+    at_work,
+    load_agent,
+    require_budget,
+    see_instance,
+    see_instance_again,
+)
+from mcp_server.domain.tasks.commands import ClaimSystemTasks, ClaimTasks, worker_of
 from mcp_server.domain.tasks.model import Task
-from mcp_server.domain.tasks.rows import LeasedTasks
+from mcp_server.domain.tasks.rows import LeasedTasks, load_task
 from mcp_server.domain.tasks.spec import SYSTEM_WORKER
 from mcp_server.domain.tasks.timers import settle_due
-from mcp_server.kernel.events import Origin
+from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.times import Micros
 
+LEASE = "lease"
+"""The kind of a lease's token."""
+
+RESUMED_MAX = 100
 _AT_ONCE = 32
 _AT_ONCE_MAX = 256
 
 
-def claim(tx: Transaction, origin: Origin, command: ClaimTasks) -> list[dict[str, Any]]:
+class Leased(NamedTuple):
+    """A task's columns, and the token of the lease on it, which is kept nowhere."""
+
+    row: dict[str, Any]
+    token: str
+
+
+def claim(tx: Transaction, origin: Origin, command: ClaimTasks) -> list[Leased]:
     """Lease the best tasks that the agent can do, up to `max_tasks` and its capacity.
 
     Raises:
@@ -40,17 +58,35 @@ def claim(tx: Transaction, origin: Origin, command: ClaimTasks) -> list[dict[str
     require_budget(tx, agent, origin.at)
     free = agent.max_concurrent_tasks - look.running
     look.line.expected = min(_still_wanted(tx, command), free, _AT_ONCE_MAX)
-    lease = _Lease(command.agent_id, command.instance_id, command.lease_seconds)
+    lease = _Lease(worker_of(command), command.instance_id, command.lease_seconds)
     claimed = _take(tx, origin, lease, look.line, min(command.max_tasks, free))
     look.running += len(claimed)
     look.writes = tx.writes
     return claimed
 
 
-def claim_system(tx: Transaction, origin: Origin, command: ClaimSystemTasks) -> list[dict[str, Any]]:
+def resume(tx: Transaction, origin: Origin, command: ClaimTasks) -> list[Leased]:
+    """Fresh tokens for what an agent, or one of its instances, still holds: its attempts go on, the old tokens die.
+
+    Raises:
+        NotFound: no such agent or instance.
+        PermissionDenied: the caller may not speak as the agent.
+    """
+    agent_id = load_agent(tx, worker_of(command)).id
+    require_voice(tx, origin, agent_id)
+    see_instance(tx, origin, agent_id, command.instance_id)
+    resumed: list[Leased] = []
+    for row in tx.all("leases_held", agent_id=agent_id, now=origin.at, limit=_AT_ONCE_MAX):
+        if command.instance_id in (None, row["lease_instance_id"]) and len(resumed) < RESUMED_MAX:
+            token, task = origin.new_secret(LEASE), load_task(tx, row["id"])
+            resumed.append(_kept(tx, origin, token, *task.reclaimed(command.lease_seconds, token, origin.at)))
+    return resumed
+
+
+def claim_system(tx: Transaction, origin: Origin, command: ClaimSystemTasks) -> list[Leased]:
     """Lease system tasks to this server's own worker, of each kind as many as there is room for."""
     lease = _Lease(SYSTEM_WORKER, None, command.lease_seconds)
-    claimed: list[dict[str, Any]] = []
+    claimed: list[Leased] = []
     for kind, room in command.room.items():
         claimed += _take(tx, origin, lease, _Line(SYSTEM_WORKER, "[]", dump_json([kind])), room)
     return claimed
@@ -129,7 +165,7 @@ _Asker = tuple[str, str | None, tuple[str, ...] | None]
 
 
 def _asker(command: ClaimTasks) -> _Asker:
-    return command.agent_id, command.instance_id, command.kinds
+    return worker_of(command), command.instance_id, command.kinds
 
 
 def _look(tx: Transaction, origin: Origin, command: ClaimTasks) -> _Look:
@@ -137,14 +173,16 @@ def _look(tx: Transaction, origin: Origin, command: ClaimTasks) -> _Look:
     seen: _Look | None = tx.notes.get(_Look)
     if seen is not None and seen.asker == asker and seen.writes == tx.writes:
         return seen
-    row = at_work(tx, origin, command.agent_id, command.instance_id)
+    agent_id = worker_of(command)
+    require_voice(tx, origin, agent_id)
+    row = at_work(tx, origin, agent_id, command.instance_id)
     if row.pop("anything_due"):
         settle_due(tx, origin)
-        row = at_work(tx, origin, command.agent_id, command.instance_id)
+        row = at_work(tx, origin, agent_id, command.instance_id)
         row.pop("anything_due")
     seen_at, running = row.pop("instance_seen_at"), row.pop("running")
     if command.instance_id is not None:
-        see_instance_again(tx, origin, command.agent_id, command.instance_id, seen_at)
+        see_instance_again(tx, origin, agent_id, command.instance_id, seen_at)
     agent = Agent.adopt(row)
     kinds = None if command.kinds is None else dump_json(list(command.kinds))
     line = _Line(agent.id, agent.skills, kinds)
@@ -152,17 +190,21 @@ def _look(tx: Transaction, origin: Origin, command: ClaimTasks) -> _Look:
     return look
 
 
-def _take(tx: Transaction, origin: Origin, lease: _Lease, line: _Line, room: int) -> list[dict[str, Any]]:
-    claimed: list[dict[str, Any]] = []
+def _take(tx: Transaction, origin: Origin, lease: _Lease, line: _Line, room: int) -> list[Leased]:
+    claimed: list[Leased] = []
     while len(claimed) < room and (task := line.next(tx, room - len(claimed))) is not None:
         if task.concurrency_key is not None and not _may_run(tx, task):
             continue
-        leased, event = task.claimed(lease.agent_id, lease.instance_id, lease.seconds, origin.at)
-        tx.record(origin, event)
-        row = leased.fields()
-        tx.memory(LeasedTasks).keep(row)
-        claimed.append(row)
+        token = origin.new_secret(LEASE)
+        claimed.append(_kept(tx, origin, token, *task.claimed(*lease, token, origin.at)))
     return claimed
+
+
+def _kept(tx: Transaction, origin: Origin, token: str, leased: Task, event: Event) -> Leased:
+    tx.record(origin, event)
+    row = leased.fields()
+    tx.memory(LeasedTasks).keep(row)
+    return Leased(row, token)
 
 
 def _may_run(tx: Transaction, task: Task) -> bool:

@@ -7,14 +7,14 @@ from pydantic import Field, model_validator
 from mcp_server.domain.tasks.rules import TaskAction, TaskStatus
 from mcp_server.domain.tasks.spec import FailureSpec, Priority, ProgressSpec, TaskSpec, UsageSpec
 from mcp_server.kernel.arguments import Listing, Waiting
-from mcp_server.kernel.errors import PermissionDenied, ValidationFailed
-from mcp_server.kernel.events import Origin
+from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import dump_json, sha256_text
 from mcp_server.kernel.values import Frozen, Line, Time, checked_json
 
 LEASE_SECONDS_DEFAULT = 300.0
 RESULT_BYTES_MAX = 256 * 1024
 LeaseSeconds = Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)]
+LeaseToken = Annotated[str, Field(max_length=64)]
 Until = Literal["terminal", "running", "any_change"]
 
 
@@ -27,11 +27,12 @@ class CreateTasks(Frozen):
 class ClaimTasks(Waiting):
     """An agent asks for work."""
 
-    agent_id: str
+    agent_id: str | None = None
     instance_id: str | None = None
     max_tasks: int = Field(default=1, ge=1, le=100)
     kinds: tuple[str, ...] | None = Field(default=None, max_length=64)
     lease_seconds: LeaseSeconds = LEASE_SECONDS_DEFAULT
+    resume: bool = Field(default=False, description="Fresh tokens for what you still hold, instead of more work")
 
 
 class ClaimSystemTasks(NamedTuple):
@@ -45,7 +46,7 @@ class ReportTask(Frozen):
     """A worker says how far it is."""
 
     task_id: str
-    lease_token: int
+    lease_token: LeaseToken
     progress: ProgressSpec | None = None
     extend_seconds: LeaseSeconds | None = None
 
@@ -54,7 +55,7 @@ class FinishTask(Frozen):
     """A worker ends an attempt. `result` is kept as its checked JSON text."""
 
     task_id: str
-    lease_token: int
+    lease_token: LeaseToken
     outcome: Literal["completed", "failed"]
     result: Annotated[Any, checked_json("result", RESULT_BYTES_MAX)] = None
     error: FailureSpec | None = None
@@ -86,7 +87,7 @@ class GiveUpTask(NamedTuple):
     """A worker that must stop hands its task back."""
 
     task_id: str
-    lease_token: int
+    lease_token: str
     reason: str
 
 
@@ -130,19 +131,10 @@ class WaitForTask(Frozen):
     wait_seconds: float = Field(default=30, ge=0, le=50, allow_inf_nan=False)
 
 
-def require_worker(origin: Origin, task_id: str, lease_agent_id: str | None) -> None:
-    """Refuse an agent that speaks for another's lease.
-
-    Raises:
-        PermissionDenied: the lease is another agent's.
-    """
-    worker_id = origin.bound_agent_id
-    if worker_id is not None and lease_agent_id is not None and worker_id != lease_agent_id:
-        raise PermissionDenied(
-            f"Task {task_id} is leased to {lease_agent_id}, not to {worker_id}.",
-            next="Work on tasks that you claimed yourself.",
-            details={"task_id": task_id},
-        )
+def worker_of(command: ClaimTasks) -> str:
+    """The agent that asks for work; the service has made sure that there is one named."""
+    assert command.agent_id is not None, "the service names who claims"
+    return command.agent_id
 
 
 def refuse_cycles(specs: tuple[TaskSpec, ...]) -> None:

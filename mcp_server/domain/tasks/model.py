@@ -5,7 +5,8 @@
        │  └─retry─┼───────────┘ └────▶ cancelled
        └─ paused ◀┘
 
-A task's attempt number is its fencing token: each claim raises it, so a late worker's token is stale.
+Each claim raises the attempt number, the fence for outside systems, and brings a lease token of its own, of which the
+task keeps the hash alone: a late worker's token is stale.
 JSON columns stay text in the aggregate: no rule looks inside them.
 """
 
@@ -25,7 +26,7 @@ from mcp_server.domain.tasks.rules import (
 from mcp_server.domain.tasks.schedules import ScheduleSpec
 from mcp_server.domain.tasks.spec import MAX_ATTEMPTS_DEFAULT, PRIORITIES, FailureSpec, UsageSpec
 from mcp_server.kernel.events import Event
-from mcp_server.kernel.json_text import RawJson, check_json, dump_json
+from mcp_server.kernel.json_text import RawJson, check_json, dump_json, sha256_text
 from mcp_server.kernel.records import Record
 from mcp_server.kernel.times import Micros, duration
 
@@ -89,6 +90,8 @@ class Task(Record):
     approval: str | None
     approved_by: str | None
     due_at: Micros | None
+    lease_token_hash: str | None
+    key_owner: str | None
 
     def definition(self) -> dict[str, Any]:
         """All that was said of the task when it was created, as an event holds it; nothing of its life since."""
@@ -97,8 +100,10 @@ class Task(Record):
 
     # What the queue does
 
-    def claimed(self, agent_id: str, instance_id: str | None, lease_seconds: float, now: Micros) -> tuple[Self, Event]:
-        """Leased to an agent under a new fencing token, `attempt`."""
+    def claimed(
+        self, agent_id: str, instance_id: str | None, lease_seconds: float, token: str, now: Micros
+    ) -> tuple[Self, Event]:
+        """Leased to an agent under a new token, as the next attempt."""
         return self.moved(
             "task.claimed",
             now,
@@ -110,6 +115,17 @@ class Task(Record):
             lease_expires_at=now + duration(lease_seconds),
             deadline_at=None if self.timeout_seconds is None else now + duration(self.timeout_seconds),
             started_at=now,
+            lease_token_hash=sha256_text(token),
+        )
+
+    def reclaimed(self, lease_seconds: float, token: str, now: Micros) -> tuple[Self, Event]:
+        """The same lease under a fresh token, from now on; the old token holds nothing any more."""
+        return self.moved(
+            "task.reclaimed",
+            now,
+            lease_seconds=lease_seconds,
+            lease_expires_at=now + duration(lease_seconds),
+            lease_token_hash=sha256_text(token),
         )
 
     def released(self, now: Micros) -> tuple[Self, Event]:
@@ -150,7 +166,7 @@ class Task(Record):
     # What a worker does
 
     def reported(
-        self, token: int, progress: RawJson | None, extend_seconds: float | None, now: Micros
+        self, token: str, progress: RawJson | None, extend_seconds: float | None, now: Micros
     ) -> tuple[Self, Event]:
         """The lease extended and the progress kept.
 
@@ -165,7 +181,7 @@ class Task(Record):
         return self.moved("task.reported", now, **changes)
 
     def completed(
-        self, token: int, result: RawJson | None, usage: UsageSpec | None, digest: str, now: Micros
+        self, token: str, result: RawJson | None, usage: UsageSpec | None, digest: str, now: Micros
     ) -> tuple[Self, Event]:
         """Done, with its result.
 
@@ -180,13 +196,13 @@ class Task(Record):
             result=result,
             error=None,
             usage=_usage(usage),
-            last_finish=f"{token}:{digest}",
+            last_finish=_finish(token, digest),
             finished_by=self.lease_agent_id,
         )
 
     def failed(
         self,
-        token: int,
+        token: str,
         failure: FailureSpec,
         usage: UsageSpec | None,
         digest: str,
@@ -211,12 +227,12 @@ class Task(Record):
             retryable=retryable,
             delay=failure.retry_after_seconds or 0.0,
             usage=_usage(usage),
-            last_finish=f"{token}:{digest}",
+            last_finish=_finish(token, digest),
         )
 
-    def is_repeat_of(self, token: int, digest: str) -> bool:
+    def is_repeat_of(self, token: str, digest: str) -> bool:
         """Whether this very finish was accepted before."""
-        return self.last_finish == f"{token}:{digest}"
+        return self.last_finish == _finish(token, digest)
 
     # What a person or an orchestrator does
 
@@ -329,15 +345,15 @@ class Task(Record):
         if self.approval != "required" or self.status not in ("pending", "paused"):
             raise nothing_to_decide(self.id, self.status, self.approval)
 
-    def require_lease(self, token: int, now: Micros) -> None:
+    def require_lease(self, token: str, now: Micros) -> None:
         """Refuse a worker whose lease is not the current one.
 
         Raises:
             LeaseLost: saying what is true now.
         """
         expired = self.lease_expires_at is not None and self.lease_expires_at <= now
-        if self.status != "running" or token != self.attempt or expired:
-            raise lease_lost(self.id, self.status, self.attempt, token, expired=expired)
+        if self.status != "running" or sha256_text(token) != self.lease_token_hash or expired:
+            raise lease_lost(self.id, self.status, self.attempt, expired=expired)
 
     def _attempt_over(
         self,
@@ -379,6 +395,11 @@ def is_claimable(task: Task, now: Micros) -> bool:
     """The specification that the claim statement repeats, capacity and concurrency keys aside."""
     free = task.waits_on == 0 and task.approval != "required" and task.schedule is None
     return task.status == "queued" and free and (task.run_at is None or task.run_at <= now)
+
+
+def _finish(token: str, digest: str) -> str:
+    """What an accepted finish is known by, should it be repeated."""
+    return f"{sha256_text(token)[:16]}:{digest}"
 
 
 def _usage(usage: UsageSpec | None) -> RawJson | None:

@@ -26,7 +26,7 @@ WHERE parent_id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb
 SELECT * FROM tasks WHERE id = :id
 
 -- name: task_by_idempotency_key
-SELECT * FROM tasks WHERE idempotency_key = :key
+SELECT * FROM tasks WHERE idempotency_key = :key AND key_owner = :owner
 
 -- name: task_status
 SELECT id, status FROM tasks WHERE id = :id {{for_update}}
@@ -161,7 +161,7 @@ DELETE FROM archived_tasks WHERE id = :id
 SELECT * FROM archived_tasks WHERE id = :id
 
 -- name: archived_task_by_idempotency_key
-SELECT * FROM archived_tasks WHERE idempotency_key = :key
+SELECT * FROM archived_tasks WHERE idempotency_key = :key AND key_owner = :owner
 
 -- name: tasks_find
 SELECT * FROM tasks WHERE TRUE {{filters}} ORDER BY created_at DESC, id DESC LIMIT :limit
@@ -241,6 +241,13 @@ SELECT
 
 -- name: complete_task_ids
 SELECT id AS value FROM tasks WHERE id LIKE :prefix ESCAPE '\' ORDER BY id LIMIT 100
+
+-- name: task_by_token
+SELECT id, lease_agent_id FROM tasks WHERE lease_token_hash = :lease_token_hash
+
+-- name: leases_held
+SELECT id, lease_instance_id FROM tasks
+WHERE lease_agent_id = :agent_id AND status = 'running' AND lease_expires_at > :now ORDER BY started_at, id LIMIT :limit
 
 -- name: agent_leases
 SELECT id FROM tasks WHERE lease_agent_id = :id AND status = 'running' ORDER BY id

@@ -37,11 +37,20 @@ def too_late_to_ask(task_id: str, status: str) -> InvalidTransition:
     )
 
 
-def lease_lost(task_id: str, status: str, attempt: int, token: int, *, expired: bool) -> LeaseLost:
+def lease_lost(task_id: str, status: str, attempt: int, *, expired: bool) -> LeaseLost:
     """The refusal of a worker whose lease is not the current one."""
     state = f"its lease ran out at attempt {attempt}" if expired else f"it is {status} at attempt {attempt}"
     return LeaseLost(
-        f"Lease token {token} no longer holds task {task_id}: {state}.",
-        next="Stop working on it and claim again with tasks_claim.",
-        details={"task_id": task_id, "status": status, "current_token": attempt, "your_token": token},
+        f"This lease_token does not hold task {task_id}: {state}.",
+        next="Nothing was changed. If you lost your token, tasks_claim(resume=true) gives fresh ones for what you still "
+        "hold; else stop working on it and claim again with tasks_claim.",
+        details={"task_id": task_id, "status": status, "attempt": attempt},
+    )
+
+
+def no_lease() -> LeaseLost:
+    """The refusal of a token that holds no task at all."""
+    return LeaseLost(
+        "This lease_token holds no task any more, so nothing was changed.",
+        next="Stop working on its task. tasks_claim(resume=true) gives fresh tokens for what you still hold.",
     )

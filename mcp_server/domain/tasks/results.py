@@ -9,7 +9,8 @@ class ClaimedTask(View):
     """A task and the lease on it."""
 
     task: TaskView
-    lease_token: int
+    lease_token: str
+    attempt: int
     lease_expires_at: str
 
 
@@ -64,11 +65,11 @@ class WaitedTask(View):
     reached: bool
 
 
-def claimed_task(row: Row) -> ClaimedTask:
+def claimed_task(row: Row, token: str) -> ClaimedTask:
     """A freshly leased row as its claimer sees it."""
     task = task_full(row)
     assert task.lease is not None, "a claimed task has a lease"
-    return ClaimedTask(task=task, lease_token=row["attempt"], lease_expires_at=task.lease.expires_at)
+    return ClaimedTask(task=task, lease_token=token, attempt=row["attempt"], lease_expires_at=task.lease.expires_at)
 
 
 def reported_task(task: TaskView) -> ReportedTask:

@@ -33,6 +33,7 @@ NO_LEASE: dict[str, Any] = {
     "lease_instance_id": None,
     "lease_expires_at": None,
     "deadline_at": None,
+    "lease_token_hash": None,
 }
 BLANK: dict[str, Any] = NO_LEASE | {
     "attempt": 0,

@@ -3,12 +3,14 @@
 import contextlib
 import json
 from collections.abc import AsyncGenerator
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 from mcp_server.domain.agents.service import AgentService
+from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.tasks import transactions
 from mcp_server.domain.tasks.backlog import why_nothing
-from mcp_server.domain.tasks.claiming import claim
+from mcp_server.domain.tasks.claiming import Leased, claim, resume
 from mcp_server.domain.tasks.commands import (
     ClaimTasks,
     ControlTasks,
@@ -17,6 +19,7 @@ from mcp_server.domain.tasks.commands import (
     GiveUpTask,
     WaitForTask,
     refuse_cycles,
+    worker_of,
 )
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.refusals import no_task
@@ -37,11 +40,14 @@ from mcp_server.domain.tasks.views import TaskView, task_full, task_row
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import AtCapacity, OpsError, ValidationFailed
+from mcp_server.kernel.json_text import sha256_text
 from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page, like
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.waiting import wait_until
 from mcp_server.kernel.writes import Write, as_said
+
+_HOLDERS_MAX = 4096
 
 
 class TaskNeeds(NamedTuple):
@@ -63,6 +69,8 @@ class TaskService:
         self._context = context = services.context
         self._database = context.database
         self._agents = services.get(AgentService)
+        self._speaking = services.get(Speaking)
+        self._holders: dict[str, str] = {}
         work = Permission.TASKS_WORK
         self.create = Write(context, Permission.TASKS_CREATE, _ordinary, transactions.create, self._created)
         self.report = Write(context, work, as_said, transactions.report, _reported)
@@ -76,28 +84,69 @@ class TaskService:
         An empty answer counts why nothing could be claimed.
         """
         call.actor.require(Permission.TASKS_WORK)
-        call.actor.require_self(command.agent_id)
+        call, command = await self._as_worker(call, command)
         context = self._context
+        if command.resume:
+            return self._claimed(command, await context.write(call, resume, command))
 
-        def put_back(rows: list[dict[str, Any]]) -> None:
-            for row in rows:  # nobody works on these, so they must not stay leased
-                self.put_back(call, GiveUpTask(row["id"], row["attempt"], "its claimer went away"))
+        def put_back(leases: list[Leased]) -> None:
+            for lease in leases:  # nobody works on these, so they must not stay leased
+                self.put_back(call, GiveUpTask(lease.row["id"], lease.token, "its claimer went away"))
 
-        async def attempt() -> list[dict[str, Any]]:
-            return await self._database.write_or(put_back, claim, context.origin(call), command)
+        async def attempt() -> list[Leased]:
+            return await self._database.write_or(put_back, *context.written(call, claim, command))
 
         try:
-            rows = await wait_until(context, call, attempt, bool, command.wait_seconds, ("task", "agent"))
+            leases = await wait_until(context, call, attempt, bool, command.wait_seconds, ("task", "agent"))
         except AtCapacity as error:
             error.details["nothing_because"] = await self._why_nothing(command, "held_by_capacity")
             raise
-        reasons = None if rows else await self._why_nothing(command, "held_by_concurrency_key")
-        return ClaimedTasks(claims=[claimed_task(row) for row in rows], nothing_because=reasons)
+        reasons = None if leases else await self._why_nothing(command, "held_by_concurrency_key")
+        return self._claimed(command, leases, reasons)
+
+    async def holder(self, lease_token: str) -> str | None:
+        """The agent that holds a lease; None where nobody holds anything by that token."""
+        hashed = sha256_text(lease_token)
+        known = self._holders.get(hashed)
+        if known is not None:
+            return known
+        row = await self._database.fetch_one("task_by_token", lease_token_hash=hashed)
+        return None if row is None else row["lease_agent_id"]
+
+    def _claimed(
+        self, command: ClaimTasks, leases: list[Leased], reasons: dict[str, int] | None = None
+    ) -> ClaimedTasks:
+        for lease in leases:
+            self._holders[sha256_text(lease.token)] = worker_of(command)
+        while len(self._holders) > _HOLDERS_MAX:
+            del self._holders[next(iter(self._holders))]
+        return ClaimedTasks(claims=[claimed_task(*lease) for lease in leases], nothing_because=reasons)
+
+    async def _as_worker(self, call: Call, command: ClaimTasks) -> tuple[Call, ClaimTasks]:
+        """A claim is made as the agent that it is for: the one named, or else the speaker.
+
+        Raises:
+            ValidationFailed: nobody is named, and nobody speaks.
+        """
+        if command.agent_id is None and call.speaker is None:
+            raise ValidationFailed(
+                "Nobody is named who would do the work.",
+                next="Give agent_id, the id or name of your agent; agents_register makes one.",
+            )
+        worker = call.speaker
+        if command.agent_id is not None and (worker is None or command.agent_id not in worker):
+            worker = await self._speaking.asked_for(call.actor, command.agent_id)
+        assert worker is not None, "one of the two is there"
+        if call.speaker is None:
+            call = replace(call, speaker=worker)
+        if command.agent_id != worker.agent_id:
+            command = command.model_copy(update={"agent_id": worker.agent_id})
+        return call, command
 
     def put_back(self, call: Call, command: GiveUpTask) -> None:
         """`give_up` for one who cannot wait for the answer: it goes away, or is being cancelled. Best effort."""
         with contextlib.suppress(OpsError):
-            self._database.post(transactions.give_up, self._context.origin(call), command)
+            self._database.post(*self._context.written(call, transactions.give_up, command))
 
     async def changes(self) -> AsyncGenerator[tuple[str, str]]:
         """Id and event type of every change to a task from now on, whichever process makes it; best effort."""
@@ -113,11 +162,11 @@ class TaskService:
             PermissionDenied: neither the caller's task nor a right to control.
         """
         task = await self.get(call, task_id)
-        if task.created_by != call.actor.label:
+        if not call.is_own(task.created_by):
             call.actor.require(Permission.TASKS_CONTROL)
         if task.status not in TERMINAL:
             command = ControlTasks(task_ids=(task_id,), action="cancel", reason="its client cancelled it")
-            await self._database.write(transactions.control, self._context.origin(call), command)
+            await self._context.write(call, transactions.control, command)
 
     async def get(self, call: Call, task_id: str) -> TaskView:
         """One task with everything.
@@ -181,8 +230,9 @@ class TaskService:
         return row
 
     async def _why_nothing(self, command: ClaimTasks, held_by: str) -> dict[str, int]:
-        skills = await self._agents.skills(command.agent_id)
-        return await why_nothing(self._database, command.agent_id, skills, command.kinds, held_by)
+        agent_id = worker_of(command)
+        skills = await self._agents.skills(agent_id)
+        return await why_nothing(self._database, agent_id, skills, command.kinds, held_by)
 
     async def _created(self, call: Call, done: list[transactions.Created]) -> CreatedTasks:
         del call

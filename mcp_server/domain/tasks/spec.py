@@ -23,7 +23,7 @@ SYSTEM_KIND = "system."
 SYSTEM_WORKER = "system"
 """Who holds the lease on such a task."""
 
-Reference = Annotated[str, StringConstraints(pattern=r"^(#\d{1,3}|task_[a-z2-7]{12})$")]
+Reference = Annotated[str, StringConstraints(pattern=r"^(#\d{1,3}|task_[a-z0-9]{12})$")]
 Skill = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}(@[A-Za-z0-9._/-]{1,64})?$")]
 
 

@@ -36,4 +36,4 @@ class SystemTasks:
         """Lease queued system tasks, of each kind as many as there is room for."""
         command = ClaimSystemTasks(room, lease_seconds)
         rows = await self._database.write(claim_system, self._context.origin(SYSTEM_CALL), command)
-        return [claimed_task(row) for row in rows]
+        return [claimed_task(*leased) for leased in rows]

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from mcp_server.domain.agents.speaking import require_voice
 from mcp_server.domain.agents.transactions import count_usage, load_agent, see_instance
+from mcp_server.domain.events.thinning import last_event
 from mcp_server.domain.tasks.births import new_task
 from mcp_server.domain.tasks.commands import (
     ControlTasks,
@@ -11,17 +13,16 @@ from mcp_server.domain.tasks.commands import (
     FinishTask,
     GiveUpTask,
     ReportTask,
-    require_worker,
 )
 from mcp_server.domain.tasks.hooks import TASK_APPROVED, TASK_GATED, TASK_RETRIED
 from mcp_server.domain.tasks.model import Task
-from mcp_server.domain.tasks.refusals import no_task
+from mcp_server.domain.tasks.refusals import no_lease, no_task
 from mcp_server.domain.tasks.rows import add_dependency, after_end, find_row, load_anywhere, load_task, read_ahead
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.spec import SYSTEM_WORKER, TaskSpec
 from mcp_server.kernel.errors import Conflict, IdempotencyConflict, OpsError
 from mcp_server.kernel.events import Event, Origin
-from mcp_server.kernel.json_text import dump_json
+from mcp_server.kernel.json_text import dump_json, sha256_text
 from mcp_server.kernel.store import Memory, Transaction
 from mcp_server.kernel.times import Micros, micros
 
@@ -83,7 +84,7 @@ def create_one(
 def report(tx: Transaction, origin: Origin, command: ReportTask) -> Task:
     """Extend the lease and keep the progress."""
     task = load_task(tx, command.task_id)
-    require_worker(origin, task.id, task.lease_agent_id)
+    require_worker(tx, origin, task)
     progress = None if command.progress is None else command.progress.stored()
     new, event = task.reported(command.lease_token, progress, command.extend_seconds, origin.at)
     tx.record(origin, event)
@@ -101,7 +102,7 @@ def finish(tx: Transaction, origin: Origin, command: FinishTask) -> Finished:
     digest = command.digest()
     if task.is_repeat_of(command.lease_token, digest):
         return Finished(task.fields(), [], repeated=True)
-    require_worker(origin, task.id, task.lease_agent_id)
+    require_worker(tx, origin, task)
     token, usage = command.lease_token, command.usage
     if command.error is None:
         new, event = task.completed(token, command.result, usage, digest, origin.at)
@@ -175,7 +176,7 @@ def give_up(tx: Transaction, origin: Origin, command: GiveUpTask) -> Task:
         LeaseLost: the token is not the current one.
     """
     task = load_task(tx, command.task_id)
-    require_worker(origin, task.id, task.lease_agent_id)
+    require_worker(tx, origin, task)
     task.require_lease(command.lease_token, origin.at)
     new, event = task.handed_back(origin.at, command.reason)
     after_end(tx, origin, new, tx.record(origin, event))
@@ -192,10 +193,39 @@ def hand_back(tx: Transaction, origin: Origin, agent_id: str, reason: str) -> li
     return handed_back
 
 
+def require_worker(tx: Transaction, origin: Origin, task: Task) -> None:
+    """Refuse a caller that may not speak as the agent that holds the task's lease.
+
+    Raises:
+        PermissionDenied: it may not.
+    """
+    if task.lease_agent_id not in (None, SYSTEM_WORKER):
+        require_voice(tx, origin, task.lease_agent_id)
+
+
+def require_held(tx: Transaction, origin: Origin) -> int | None:
+    """Refuse what is written under a lease that is not held any more; the event by which the task was last leased, which
+    is the cause of what is written under one that is.
+
+    Raises:
+        LeaseLost: nobody holds anything by that token.
+        PermissionDenied: the caller may not speak as the agent that does.
+    """
+    if origin.lease_token is None:
+        return None
+    row = tx.one("task_by_token", lease_token_hash=sha256_text(origin.lease_token))
+    if row is None:
+        raise no_lease()
+    task = load_task(tx, row["id"])
+    require_worker(tx, origin, task)
+    task.require_lease(origin.lease_token, origin.at)
+    return last_event(tx, "task.claimed", task.id)
+
+
 def _create_one(
     tx: Transaction, origin: Origin, spec: TaskSpec, task_id: str, ids: dict[int, str], *, asks: bool
 ) -> Created:
-    earlier = _replayed(tx, spec)
+    earlier = _replayed(tx, origin, spec)
     if earlier is not None:
         return Created(earlier, replayed=True)
     _require_references(tx, spec)
@@ -237,11 +267,12 @@ def _ensure_queue(tx: Transaction, spec: TaskSpec) -> None:
         known.add(name)
 
 
-def _replayed(tx: Transaction, spec: TaskSpec) -> dict[str, Any] | None:
+def _replayed(tx: Transaction, origin: Origin, spec: TaskSpec) -> dict[str, Any] | None:
     key = spec.idempotency_key
     if key is None:
         return None
-    earlier = tx.one("task_by_idempotency_key", key=key) or tx.one("archived_task_by_idempotency_key", key=key)
+    mine = {"key": key, "owner": origin.principal}
+    earlier = tx.one("task_by_idempotency_key", **mine) or tx.one("archived_task_by_idempotency_key", **mine)
     if earlier is not None and earlier["content_hash"] != spec.content_hash():
         raise IdempotencyConflict(
             f"The idempotency key {key!r} was used for another task, {earlier['id']} ({earlier['title']!r}).",

@@ -184,7 +184,7 @@ def test_an_attempt_says_what_its_outcome_takes_and_nothing_else(parts: dict[str
 
 
 def test_an_agent_cannot_speak_for_anothers_lease():
-    origin = Origin(0, "agent:agent_me", "c", bound_agent_id="agent_me")
+    origin = Origin(0, "agent:agent_me", "c", agent_id="agent_me")
     require_worker(origin, "task_x", "agent_me")
     with pytest.raises(PermissionDenied):
         require_worker(origin, "task_x", "agent_you")

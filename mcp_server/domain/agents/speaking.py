@@ -1,0 +1,185 @@
+"""Which agent speaks, who may speak as one, and which agents this process itself brought into being."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from mcp_server.domain.agents.model import INSTANCE_ALIVE_FOR, no_agent
+from mcp_server.domain.agents.transactions import see_agent
+from mcp_server.kernel.authority import Actor, Permission, Speaker
+from mcp_server.kernel.call import Call
+from mcp_server.kernel.errors import PermissionDenied
+from mcp_server.kernel.events import Origin
+from mcp_server.kernel.services import Services
+from mcp_server.kernel.store import Memory, Row, Transaction
+from mcp_server.kernel.times import Micros
+
+_SEEN_EVERY: Micros = INSTANCE_ALIVE_FOR // 12
+_KNOWN_MAX = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Who speaks where a call does not say so.
+
+    Attributes:
+        agent: name or id of the agent that the operator named for this process.
+        remembers: whether the only agent that this process registered speaks; so it is on stdio, where a process is one
+            client's.
+        registered: the agents that it did register, by id, each with its instances.
+    """
+
+    agent: str | None = None
+    remembers: bool = False
+    registered: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
+
+
+def may_speak_as(agent: Row, principal: str, key_agent: str | None, permissions: frozenset[Permission]) -> bool:
+    """Whether a principal may speak as an agent: with that agent's own key; else as who registered it, or with the right
+    to control agents. The key of another agent never may."""
+    if key_agent is not None:
+        return key_agent in (agent["id"], agent["name"])
+    return Permission.AGENTS_CONTROL in permissions or agent["registered_by"] in (None, principal)
+
+
+class Speaking:
+    """Finds the agent that speaks, and takes its calls as signs of life."""
+
+    def __init__(self, services: Services) -> None:
+        self._context = services.context
+        self._database = services.context.database
+        self.session = services.option(Session)
+        self._known: dict[str, tuple[Row, Micros]] = {}
+        self._seen: dict[str, Micros] = {}
+
+    async def named(self, reference: str) -> Row | None:
+        """The agent of that id or name: `id`, `name`, `registered_by`; None where there is none."""
+        row = await self._database.fetch_one("agent_by_reference", reference=reference)
+        if row is not None:
+            self._keep(row)
+        return row
+
+    async def by_id(self, agent_id: str) -> Row | None:
+        """The same, where it is likely to be asked for again and again: an id's is read once in a while, since all but
+        its being there never changes."""
+        known = self._known.get(agent_id)
+        if known is not None and self._context.clock() - known[1] < _SEEN_EVERY:
+            return known[0]
+        return await self.named(agent_id)
+
+    async def asked_for(self, actor: Actor, reference: str) -> Speaker:
+        """The agent that a call names as its speaker.
+
+        Raises:
+            NotFound: there is no such agent.
+            PermissionDenied: the principal may not speak as it.
+        """
+        row = await self.named(reference)
+        if row is None:
+            raise no_agent(reference)
+        return self.allowed(actor, row)
+
+    def allowed(self, actor: Actor, agent: Row) -> Speaker:
+        """The agent as speaker.
+
+        Raises:
+            PermissionDenied: the principal may not speak as it.
+        """
+        key_agent = actor.id if actor.kind == "agent" else None
+        if not may_speak_as(agent, actor.label, key_agent, actor.permissions):
+            raise not_yours(actor.label, agent)
+        return Speaker(agent["id"], agent["name"])
+
+    async def unsaid(self, actor: Actor, *, local: bool, hint: str | None = None) -> Speaker | None:
+        """Who speaks where a call names nobody: the agent of an agent's key; the one that the client's `_meta` or the
+        operator named; the only one that this process registered; else nobody.
+
+        Args:
+            actor: the principal.
+            local: whether it is the local user of this process, whom the operator's agent and the process's own speak
+                for.
+            hint: an agent that the client itself is set up to be.
+        """
+        if actor.kind == "agent":
+            row = await self.by_id(actor.id)
+            return None if row is None else Speaker(row["id"], row["name"])
+        reference = hint or (self.session.agent if local else None)
+        if reference is None and local and self.session.remembers and len(self.session.registered) == 1:
+            (reference,) = self.session.registered
+        if reference is None:
+            return None
+        row = await self.by_id(reference)
+        return None if row is None else self.allowed(actor, row)
+
+    def registered(self, call: Call, agent_id: str, instance_id: str | None) -> None:
+        """Remember an agent that this process registered."""
+        if call.actor.kind == "user" and self.session.remembers:
+            instances = self.session.registered.setdefault(agent_id, set())
+            instances |= set() if instance_id is None else {instance_id}
+
+    def see(self, call: Call) -> None:
+        """Take a call for a sign of life of the agent that speaks. It is written now and then, by itself."""
+        speaker = call.speaker
+        if speaker is None or not call.actor.may(Permission.TASKS_WORK):
+            return
+        now = self._context.clock()
+        if now - self._seen.get(speaker.agent_id, 0) >= _SEEN_EVERY:
+            if len(self._seen) >= _KNOWN_MAX:
+                self._seen.clear()
+            self._seen[speaker.agent_id] = now
+            instances = tuple(self.session.registered.get(speaker.agent_id, ()))
+            self._database.post(see_agent, self._context.origin(call), speaker.agent_id, instances)
+
+    def _keep(self, row: Row) -> None:
+        if len(self._known) >= _KNOWN_MAX:
+            self._known.clear()
+        self._known[row["id"]] = row, self._context.clock()
+
+
+def not_yours(principal: str, agent: Row) -> PermissionDenied:
+    """The refusal to let a principal speak as an agent."""
+    owner = agent["registered_by"] or "nobody"
+    return PermissionDenied(
+        f"{principal} cannot speak as {agent['name']} ({agent['id']}), which {owner} registered.",
+        next="Leave it out to speak for yourself, or name an agent that you registered.",
+        details={"agent_id": agent["id"], "actor": principal, "registered_by": agent["registered_by"]},
+    )
+
+
+class KnownAgents(Memory):
+    """Agents by id, as transaction functions met them: neither their name nor who registered them ever changes."""
+
+    shared = True
+
+    def __init__(self) -> None:
+        self._rows: dict[str, Row | None] = {}
+
+    def find(self, tx: Transaction, agent_id: str) -> Row | None:
+        """`id`, `name` and `registered_by` of an agent; None of one that there is not."""
+        row = self._rows.get(agent_id)
+        if row is None:
+            row = tx.one("agent_by_reference", reference=agent_id)
+            if row is not None and len(self._rows) < _KNOWN_MAX:
+                self._rows[agent_id] = row
+        return row
+
+    def forget(self) -> None:
+        """Forget them all."""
+        self._rows.clear()
+
+
+def known_agent(tx: Transaction, agent_id: str) -> Any:
+    """`id`, `name` and `registered_by` of an agent; None of one that there is not."""
+    return tx.memory(KnownAgents).find(tx, agent_id)
+
+
+def require_voice(tx: Transaction, origin: Origin, agent_id: str) -> None:
+    """Refuse a caller that may not speak as an agent. One that does not exist is not refused here.
+
+    Raises:
+        PermissionDenied: it may not.
+    """
+    if agent_id == origin.agent_id or (origin.key_agent_id is None and origin.may(Permission.AGENTS_CONTROL)):
+        return
+    agent = known_agent(tx, agent_id)
+    if agent is not None and not may_speak_as(agent, origin.principal, origin.key_agent_id, origin.permissions):
+        raise not_yours(origin.principal, agent)

@@ -1,0 +1,18 @@
+-- The principal that registered an agent; others speak as it only with the right to control agents.
+ALTER TABLE agents ADD COLUMN registered_by TEXT;
+UPDATE agents SET registered_by = (
+  SELECT e.actor FROM events e WHERE e.aggregate_id = agents.id AND e.type = 'agent.registered' ORDER BY e.seq LIMIT 1);
+
+-- What of an agent an operator set, as a JSON list: nobody else changes it.
+ALTER TABLE agents ADD COLUMN operator_set TEXT NOT NULL DEFAULT '[]';
+
+-- Of a lease only the hash of its token is kept. Idempotency keys belong to the principal that used them.
+ALTER TABLE tasks ADD COLUMN lease_token_hash TEXT;
+ALTER TABLE tasks ADD COLUMN key_owner TEXT;
+ALTER TABLE archived_tasks ADD COLUMN lease_token_hash TEXT;
+ALTER TABLE archived_tasks ADD COLUMN key_owner TEXT;
+UPDATE tasks SET key_owner = created_by WHERE idempotency_key IS NOT NULL;
+UPDATE archived_tasks SET key_owner = created_by WHERE idempotency_key IS NOT NULL;
+CREATE INDEX tasks_tokens ON tasks (lease_token_hash) WHERE lease_token_hash IS NOT NULL;
+DROP INDEX tasks_idempotency;
+CREATE UNIQUE INDEX tasks_idempotency ON tasks (idempotency_key, key_owner) WHERE idempotency_key IS NOT NULL;
