@@ -105,7 +105,7 @@ class Settings(Frozen):
     user: Annotated[str, Group.IDENTITY] = Field(
         default="local", pattern=r"^[^\s:]{1,64}$", description="Who the caller is on stdio"
     )
-    agent: Annotated[str | None, Group.IDENTITY] = Field(
+    agent: Annotated[str | None, Group.SERVING] = Field(
         default=None, description="Name of the agent that speaks where a call does not say"
     )
     role: Annotated[Role, Group.IDENTITY] = Field(default=Role.ADMIN, description="What the caller may do at most")

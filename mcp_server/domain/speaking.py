@@ -16,8 +16,8 @@ class Said:
 
     Attributes:
         as_agent: the agent on whose behalf it is made, by id or name.
-        named: an agent that it names as itself elsewhere, such as the `agent_id` for whom tasks are claimed; or anything
-            else.
+        named: an agent that it names as itself elsewhere, such as the `agent_id` for whom tasks are claimed; or
+            anything else.
         lease_token: the lease under which it is made.
         binds: whether what it writes counts only while that lease is held.
         set_up_as: the agent that its client is set up to be.
@@ -31,8 +31,9 @@ class Said:
 
 
 class Voices:
-    """Finds the speaker of each call, in this order: the agent of an agent's key; the one that the call names; the holder
-    of its lease; the one that the client or the operator named; the only one that this process registered; nobody."""
+    """Finds the speaker of each call, in this order: the agent of an agent's key; the one that the call names; the
+    holder of its lease; the one that the client or the operator named; the only one that this process registered;
+    nobody."""
 
     def __init__(self, services: Services) -> None:
         self._speaking = services.get(Speaking)

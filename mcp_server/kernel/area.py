@@ -61,6 +61,8 @@ class Aggregate:
         json: the columns that hold JSON text; in an event they stand as what they are.
         any_json: those of them that may hold a text.
         uris: the resources that change with one of them, by its id.
+        unsaid: what columns that are younger than an event hold, where it tells of a whole row: given who made it, its
+            type and its data. The migration that adds a column gives rows the same.
         replay: rebuilds from an event; unsaid, the row is the fold of its events.
         snapshot: everything of one, for a snapshot event; unsaid, its row.
         restore: rebuilds from a snapshot event; unsaid, its row.
@@ -77,6 +79,7 @@ class Aggregate:
     json: frozenset[str] = frozenset()
     any_json: frozenset[str] = frozenset()
     uris: Callable[[str], set[str]] = field(default=lambda _: set())
+    unsaid: Callable[[str, str, Mapping[str, Any]], Mapping[str, Any]] | None = None
     replay: Fold | None = None
     snapshot: SnapshotOf | None = None
     restore: Fold | None = None

@@ -1,4 +1,4 @@
-"""Ids: a kind and twelve random letters, short because models read and repeat them. Secrets: longer, and each drawn anew.
+"""Ids: a kind and twelve random letters, short because models read and repeat them. Secrets: longer, each drawn anew.
 
 The alphabet has no vowels, so that nothing spells a word, and nothing that looks like something else (0 1 i l o u y).
 """

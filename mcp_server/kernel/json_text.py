@@ -8,6 +8,7 @@ from typing import Any, cast
 from mcp_server.kernel.errors import LimitExceeded, ValidationFailed
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_SORTED = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), allow_nan=False, sort_keys=True)
 INPUT_BYTES_MAX = 256 * 1024
 JSON_DEPTH_MAX = 64
 
@@ -93,6 +94,24 @@ def _children(item: Any) -> list[Any]:
     if isinstance(item, dict):
         return list(cast("dict[str, Any]", item).values())
     return cast("list[Any]", item) if isinstance(item, list) else []
+
+
+def canonical(value: Any) -> Any:
+    """A JSON value in the one form that all equal values share: 1.0 is 1, -0 is 0. With sorted keys its text is equal
+    exactly where the values are, as RFC 8785 has it, but for whole numbers, which are told apart exactly, however
+    large."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
+    if isinstance(value, dict):
+        return {name: canonical(member) for name, member in cast("dict[str, Any]", value).items()}
+    if isinstance(value, (list, tuple)):
+        return [canonical(item) for item in cast("list[Any]", value)]
+    return value
+
+
+def canonical_hash(value: Any) -> str:
+    """SHA-256, as hex, that is equal where JSON values are: whatever the order of their keys, and for 1 and 1.0."""
+    return sha256_text(_SORTED.encode(canonical(value)))
 
 
 def sha256_text(text: str) -> str:

@@ -79,6 +79,8 @@ def _apply(tx: Transaction, origin: Origin, event: Event) -> None:
     """Do again what an event tells of, as its area says; unsaid, its row is the fold of its events."""
     aggregate = AREAS.aggregates[event.aggregate_type]
     data = {name: _stored(aggregate, name, value) for name, value in event.data.items()}
+    if aggregate.unsaid is not None and "created_at" in data:
+        data = {**aggregate.unsaid(origin.actor, event.type, data), **data}
     event = event._replace(data=data)
     if event.type.endswith(SNAPSHOT):
         (aggregate.restore or _restore_row)(tx, origin, event)

@@ -34,9 +34,9 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     ("tasks_find", {"task_id": "no such form"}, "not_found", "no such form"),
     ("tasks_find", {"cursor": "made up"}, "validation", "cursor"),
     ("tasks_claim", {"agent_id": NOBODY}, "not_found", NOBODY),
-    ("tasks_report", {"task_id": NOTHING, "lease_token": 1}, "not_found", NOTHING),
-    ("tasks_finish", {"task_id": NOTHING, "lease_token": 1, "outcome": "completed"}, "not_found", NOTHING),
-    ("tasks_finish", {"task_id": NOTHING, "lease_token": 1, "outcome": "done"}, "validation", "outcome"),
+    ("tasks_report", {"task_id": NOTHING, "lease_token": "x"}, "not_found", NOTHING),
+    ("tasks_finish", {"task_id": NOTHING, "lease_token": "x", "outcome": "completed"}, "not_found", NOTHING),
+    ("tasks_finish", {"task_id": NOTHING, "lease_token": "x", "outcome": "done"}, "validation", "outcome"),
     ("tasks_wait", {"task_id": NOTHING}, "not_found", NOTHING),
     ("agents_find", {"agent_id": NOBODY}, "not_found", NOBODY),
     ("agents_control", {"agent_id": NOBODY, "action": "pause"}, "not_found", NOBODY),
@@ -167,7 +167,7 @@ async def test_a_wrong_token_changes_nothing_and_says_whose_the_task_is(sqlite_u
         await client.call("tasks_create", tasks=[{"title": "t"}])
         claim = (await client.call("tasks_claim", agent_id=agent))["claims"][0]
         task_id, token = claim["task"]["id"], claim["lease_token"]
-        for wrong in (token - 1, token + 1, 0, 2**62):
+        for wrong in (token[:-1], token + "b", "", 1, "x" * 65):
             for tool, more in (("tasks_report", {}), ("tasks_finish", {"outcome": "completed"})):
                 error = (await client.call(tool, task_id=task_id, lease_token=wrong, **more))["error"]
                 assert error["code"] in ("lease_lost", "validation"), error

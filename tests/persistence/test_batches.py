@@ -137,18 +137,23 @@ async def test_a_lease_that_was_rolled_back_is_not_remembered(world: World):
     task = await world.task()
     context = world.desk.context
 
+    tokens: list[str] = []
+
     def claim_and_fail(tx: Any) -> None:
         command = ClaimTasks(agent_id=agent.id, lease_seconds=60)
-        (row,) = claiming.claim(tx, context.origin(world.call), command)
+        ((row, token),) = claiming.claim(tx, context.origin(world.call), command)
         assert row["attempt"] == 1
+        tokens.append(token)
         raise RuntimeError("after writing")
 
     with pytest.raises(RuntimeError, match="after writing"):
         await world.database.write(claim_and_fail)
     with pytest.raises(LeaseLost):
-        await world.desk.tasks.finish(world.call, FinishTask(task_id=task.id, lease_token=1, outcome="completed"))
+        await world.desk.tasks.finish(
+            world.call, FinishTask(task_id=task.id, lease_token=tokens[-1], outcome="completed")
+        )
     other = await world.agent("other")
     claimed = await world.claim_one(other)
     done = await finish(world, claimed, result="mine")
-    assert done.task.id == task.id and done.task.status == "completed" and claimed.lease_token == 1
+    assert done.task.id == task.id and done.task.status == "completed" and claimed.attempt == 1
     assert (await world.events(aggregate_id=task.id)) == ["task.completed", "task.claimed", "task.created"][::-1]

@@ -156,8 +156,8 @@ async def test_changing_some_tasks_reads_those_and_no_others(postgres_url: str):
 
         def work(tx: PostgresTransaction, table: str) -> int:
             command = ClaimTasks(agent_id=agent.id, max_tasks=50, lease_seconds=60)
-            for row in claiming.claim(tx, context.origin(world.call), command):
-                finish = FinishTask(task_id=row["id"], lease_token=row["attempt"], outcome="completed")
+            for row, token in claiming.claim(tx, context.origin(world.call), command):
+                finish = FinishTask(task_id=row["id"], lease_token=token, outcome="completed")
                 tasks.finish(tx, context.origin(world.call), finish)
             tx.flush()
             query = "SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = %s"

@@ -195,10 +195,10 @@ async def test_a_refusal_says_what_was_wrong_what_is_true_and_what_to_do(tmp_pat
         ("tasks_create", {"tasks": []}, "at least 1 item"),
         ("tasks_create", {"tasks": [{"title": "a\u0000b"}]}, "NUL character"),
         ("tasks_claim", {"agent_id": "a", "wait_seconds": 51}, "less than or equal to 50"),
-        ("tasks_finish", {"task_id": "t", "lease_token": 1, "outcome": "failed"}, "needs `error`"),
+        ("tasks_finish", {"task_id": "t", "lease_token": "x", "outcome": "failed"}, "needs `error`"),
         (
             "tasks_finish",
-            {"task_id": "t", "lease_token": 1, "outcome": "failed", "error": {"message": "m"}, "result": 1},
+            {"task_id": "t", "lease_token": "x", "outcome": "failed", "error": {"message": "m"}, "result": 1},
             "has no `result`",
         ),
         ("state_patch", {"namespace": "n", "key": "k"}, "exactly one"),

@@ -13,7 +13,7 @@ from mcp_server.protocol.tool_calls import definition
 from tools import TOOLS, TOOLSETS
 
 SNAPSHOTS = Path(__file__).parent.parent / "snapshots"
-TOKENS_MAX, TOKENS_TASKS_STATE_MAX, TOOLS_MAX = 6_500, 2_500, 34
+TOKENS_MAX, TOKENS_TASKS_STATE_MAX, TOOLS_MAX = 6_500, 2_900, 36
 
 
 def wire(tool) -> dict:

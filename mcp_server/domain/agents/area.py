@@ -29,6 +29,7 @@ AREA = Area(
             row="agent_for_update",
             json=frozenset(("capabilities", "skills", "tags", "budget", "operator_set")),
             uris=lambda id_: {"ops://agents", f"ops://agents/{id_}"},
+            unsaid=replay.unsaid,
             replay=replay.agent,
         ),
         Aggregate(

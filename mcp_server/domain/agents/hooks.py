@@ -6,6 +6,8 @@ from mcp_server.kernel.authority import Speaker
 from mcp_server.kernel.events import Origin
 from mcp_server.kernel.store import Hook
 
+HOLDING_SHOWN_MAX = 20
+
 
 class Holding(NamedTuple):
     """What one area knows an agent to hold, for people and models: what it is, such as `locks`, and which, up to 20."""
@@ -19,8 +21,8 @@ AGENT_ENDED: Hook[[Origin, str, str], list[str]] = Hook("agent ended")
 """Told with the agent's id and why; answered with the ids of the tasks that went back to the queue."""
 
 AGENT_HOLDS: Hook[[Origin, str], Holding | None] = Hook("agent holds")
-"""Told with the id of an agent that is about to leave; answered with what would stay behind: pinned tasks, locks, unread
-messages, open questions. Leases are not: those go back to the queue."""
+"""Told with the id of an agent that is about to leave; answered with what would stay behind: pinned tasks, locks,
+unread messages, open questions. Leases are not: those go back to the queue."""
 
 AGENT_HANDED_OVER: Hook[[Origin, Speaker, Speaker], Holding | None] = Hook("agent handed over")
 """Told with the agent that leaves and the one that takes over; answered with what was handed over. What `AGENT_HOLDS`

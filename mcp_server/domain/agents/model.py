@@ -1,11 +1,22 @@
 """Agents: who can take up work, and the running instances that do."""
 
-from typing import Any, Literal
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
 from mcp_server.kernel.arguments import Listing
-from mcp_server.kernel.errors import AtCapacity, InvalidTransition, LimitExceeded, NotFound
+from mcp_server.kernel.errors import (
+    AtCapacity,
+    Conflict,
+    InvalidTransition,
+    LimitExceeded,
+    NotFound,
+    PermissionDenied,
+    ValidationFailed,
+)
 from mcp_server.kernel.events import Event
 from mcp_server.kernel.json_text import RawJson, dump_json, json_list
 from mcp_server.kernel.records import Record
@@ -56,16 +67,38 @@ class BudgetSpec(Frozen):
         return max(by_tokens, by_cost)
 
 
-class AgentSpec(Frozen):
-    """What an agent says of itself when it registers."""
+OPERATORS_FIELDS = ("budget", "capabilities", "max_concurrent_tasks")
+"""What decides which work an agent gets, and how much."""
 
-    name: Word
+_LIKE_AN_ID = re.compile(r"(agent|instance)_[a-z0-9]{12}")
+
+
+def is_id(text: str) -> bool:
+    """Whether a text is an agent's or an instance's id rather than a name."""
+    return _LIKE_AN_ID.fullmatch(text) is not None
+
+
+def _no_id(name: str) -> str:
+    if is_id(name):
+        raise ValidationFailed(f"{name} looks like an id, so it cannot be a name.", next="Choose another name.")
+    return name
+
+
+class AgentSpec(Frozen):
+    """What is said of an agent when it registers."""
+
+    name: Annotated[Word, AfterValidator(_no_id)]
     kind: Word = "llm"
     description: Text = ""
     capabilities: tuple[Capability, ...] = Field(default=(), max_length=64)
     max_concurrent_tasks: int = Field(default=1, ge=1, le=1000)
     tags: tuple[Word, ...] = Field(default=(), max_length=32)
     budget: BudgetSpec | None = None
+
+    def said(self) -> set[str]:
+        """The fields that were given; null is as good as not given."""
+        fields = self.model_fields_set & AgentSpec.model_fields.keys() - {"name"}
+        return {name for name in fields if getattr(self, name) is not None}
 
     def columns(self) -> dict[str, Any]:
         """The spec as stored columns."""
@@ -95,11 +128,22 @@ class Register(AgentSpec):
 
 
 class ControlAgent(Frozen):
-    """An agent is moved through its lifecycle."""
+    """An agent is moved through its lifecycle; one that leaves may hand over what it holds."""
 
     agent_id: str
     action: AgentAction
+    to_agent: str | None = Field(default=None, description="Takes over what a leaving agent holds")
     reason: Line | None = None
+
+    @model_validator(mode="after")
+    def _leaves_to_hand_over(self) -> Self:
+        if self.to_agent is not None and not self.leaves():
+            raise ValidationFailed("`to_agent` takes over from an agent that leaves: terminate or delete.")
+        return self
+
+    def leaves(self) -> bool:
+        """Whether nobody works as the agent afterwards."""
+        return self.action in ("terminate", "delete")
 
 
 class FindAgents(Listing):
@@ -109,6 +153,13 @@ class FindAgents(Listing):
     status: AgentStatus | None = None
     capability: str | None = None
     tag: str | None = None
+
+
+class Registrar(NamedTuple):
+    """Who says something of an agent: the principal, and whether it may control agents."""
+
+    principal: str
+    is_operator: bool
 
 
 class Agent(Record):
@@ -132,11 +183,11 @@ class Agent(Record):
     operator_set: str
 
     @staticmethod
-    def registered(agent_id: str, spec: AgentSpec, principal: str, now: Micros) -> tuple["Agent", Event]:
+    def registered(agent_id: str, spec: AgentSpec, by: "Registrar", now: Micros) -> tuple["Agent", Event]:
         """A new agent, active at once, which remembers the principal that registered it."""
         data = spec.columns() | {
-            "registered_by": principal,
-            "operator_set": RawJson("[]"),
+            "registered_by": by.principal,
+            "operator_set": json_list(sorted(spec.said()) if by.is_operator else []),
             "lifecycle": "active",
             "lifecycle_reason": None,
             "created_at": now,
@@ -145,9 +196,22 @@ class Agent(Record):
         agent = Agent.adopt({"id": agent_id, "version": 1} | data)
         return agent, Event("agent.registered", "agent", agent_id, 1, data, creates=True)
 
-    def described(self, spec: AgentSpec, now: Micros) -> tuple["Agent", Event | None]:
-        """The agent with what it now says of itself; no event when nothing changed."""
-        changes = {name: value for name, value in spec.columns().items() if getattr(self, name) != value}
+    def described(self, spec: AgentSpec, by: "Registrar", now: Micros) -> tuple["Agent", Event | None]:
+        """The agent with what is now said of it, and nothing else changed; no event when that is what is known.
+
+        Raises:
+            PermissionDenied: an operator set what would be changed, and this is none.
+        """
+        columns, said = spec.columns(), spec.said()
+        changed = {field for field in said if columns[field] != getattr(self, field)}
+        kept = set(json.loads(self.operator_set))
+        if changed & kept and not by.is_operator:
+            raise operators_alone(self, sorted(changed & kept))
+        changes = {field: columns[field] for field in sorted(changed)}
+        if "capabilities" in changes:
+            changes["skills"] = columns["skills"]
+        if by.is_operator and not said <= kept:
+            changes["operator_set"] = json_list(sorted(said | kept))
         if not changes:
             return self, None
         return self._evolved("agent.described", changes, now)
@@ -186,7 +250,8 @@ class Agent(Record):
         if running >= self.max_concurrent_tasks:
             raise AtCapacity(
                 f"Agent {self.id} already runs {running} of {self.max_concurrent_tasks} tasks.",
-                next="Finish one with tasks_finish, or register again with a higher max_concurrent_tasks.",
+                next="Finish one with tasks_finish; tasks_claim(resume=true) gives fresh tokens for what it holds. "
+                f"More at once: agents_register(name='{self.name}', max_concurrent_tasks=...) by who may set that.",
                 details={"agent_id": self.id, "running": running, "capacity": self.max_concurrent_tasks},
             )
 
@@ -204,7 +269,8 @@ class Agent(Record):
         if budget is not None and budget.used_share(tokens, cost_usd) >= 1:
             raise LimitExceeded(
                 f"Agent {self.id} has used up its budget for {month}: {tokens} tokens, {cost_usd:.2f} USD.",
-                next="Raise it with agents_register (same name, new budget), or wait for the next month.",
+                next=f"An operator may raise it with agents_register(name='{self.name}', budget=...); or wait for the "
+                "next month.",
                 details={"agent_id": self.id, "month": month, "tokens": tokens, "cost_usd": cost_usd}
                 | budget.model_dump(exclude_none=True),
             )
@@ -260,6 +326,35 @@ class Instance(Record):
 
 
 _PAST = {"pause": "paused", "resume": "resumed", "drain": "draining", "terminate": "terminated"}
+
+
+def operators_alone(agent: Agent, fields: Sequence[str]) -> PermissionDenied:
+    """The refusal to change what an operator set."""
+    return PermissionDenied(
+        f"An operator set {', '.join(fields)} of agent {agent.name}, so only an operator changes that. Nothing was "
+        "changed.",
+        next=f"Register again without {', '.join(fields)}.",
+        details={"agent_id": agent.id, "fields": list(fields)},
+    )
+
+
+def gone(agent_id: str, name: str) -> InvalidTransition:
+    """The refusal to give something to an agent that has left."""
+    return InvalidTransition(
+        f"Agent {name} ({agent_id}) is terminated, so nobody would take it up.",
+        next=f"Name another agent (agents_find), or agents_control(agent_id='{agent_id}', action='resume').",
+        details={"agent_id": agent_id, "lifecycle": "terminated"},
+    )
+
+
+def still_holds(agent: Agent, action: str, holds: Mapping[str, Any]) -> Conflict:
+    """The refusal to let an agent go that holds what would stay behind."""
+    said = ", ".join(f"{held['total']} {what.replace('_', ' ')}" for what, held in holds.items())
+    return Conflict(
+        f"Agent {agent.name} holds {said}, which would stay behind; nothing was changed.",
+        next=f"Name who takes over: agents_control(agent_id='{agent.id}', action='{action}', to_agent=...).",
+        details={"agent_id": agent.id, "holds": dict(holds)},
+    )
 
 
 def no_agent(agent_id: str) -> NotFound:

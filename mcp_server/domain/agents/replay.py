@@ -1,8 +1,11 @@
 """What the events of agents rebuild, where that is more than their rows."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from mcp_server.domain.agents.model import OPERATORS_FIELDS
 from mcp_server.kernel.events import SNAPSHOT, Event, Origin
+from mcp_server.kernel.json_text import RawJson, dump_json
 from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.times import iso
 
@@ -13,19 +16,18 @@ def agent(tx: Transaction, origin: Origin, event: Event) -> None:
     if event.type == "agent.deleted":
         tx.run("agent_delete", id=event.aggregate_id)
     elif row is None and "created_at" in event.data:
-        # Before agents remembered who registered them, that was whoever the event names.
-        who = (
-            event.data
-            if "registered_by" in event.data or event.type.endswith(SNAPSHOT)
-            else _registered_by(origin, event)
-        )
-        tx.record(origin, event._replace(creates=True, data=who))
+        tx.record(origin, event._replace(creates=True))
     elif row is not None and event.version > row["version"]:
         tx.record(origin, event)
 
 
-def _registered_by(origin: Origin, event: Event) -> dict[str, Any]:
-    return {**event.data, "registered_by": origin.actor}
+def unsaid(actor: str, type_: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Before agents remembered who registered them, that was whoever the event names; what a user said was an
+    operator's."""
+    if "registered_by" in data or type_.endswith(SNAPSHOT):
+        return {}
+    known = {"registered_by": actor}
+    return known | {"operator_set": RawJson(dump_json(OPERATORS_FIELDS))} if actor.startswith("user:") else known
 
 
 def instance(tx: Transaction, origin: Origin, event: Event) -> None:

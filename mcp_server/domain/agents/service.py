@@ -12,6 +12,7 @@ from mcp_server.domain.agents.model import (
     Register,
     no_agent,
 )
+from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.agents.views import (
     AgentView,
     ControlledAgent,
@@ -22,6 +23,7 @@ from mcp_server.domain.agents.views import (
 )
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
+from mcp_server.kernel.errors import PermissionDenied
 from mcp_server.kernel.paging import LIMIT_MAX, Listed, Query, decode_cursor, fetch_page, like
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
@@ -40,22 +42,24 @@ class AgentService:
     def __init__(self, services: Services) -> None:
         self._context = context = services.context
         self._database = context.database
+        self._speaking = services.get(Speaking)
         may = Permission.AGENTS_REGISTER
         self.register = Write(context, may, self._own_name, transactions.register, self._registered)
         self.introduce = Write(context, may, self._own_name, transactions.introduce, self._registered)
         self.control = Write(context, Permission.AGENTS_CONTROL, self._before, self._control, self._controlled)
 
     async def get(self, call: Call, agent_id: str) -> AgentView:
-        """One agent with its instances and metrics.
+        """One agent, by id or name, with its instances and metrics.
 
         Raises:
             NotFound: no such agent.
         """
         call.actor.require(Permission.AGENTS_READ)
         alive_since = self._alive_since()
-        row = await self._row("agent_id", agent_id=agent_id)
+        row = await self._row("agent_id", agent_id=agent_id) or await self._row("agent_name", agent_name=agent_id)
         if row is None:
             raise no_agent(agent_id)
+        agent_id = row["id"]
         instances = await self._database.fetch_all("instances_of", agent_id=agent_id)
         now = self._context.clock()
         return agent_view(row).evolved(
@@ -100,7 +104,8 @@ class AgentService:
             alive_since=self._alive_since(),
             **dict(query.parameters),
         )
-        able = [agent_view(row) for row in rows if set(needed) <= set(json.loads(row["skills"]))]
+        staying = [row for row in rows if row["lifecycle"] != "terminated"]
+        able = [agent_view(row) for row in staying if set(needed) <= set(json.loads(row["skills"]))]
         return sorted((scored(agent) for agent in able), key=lambda agent: (-(agent.score or 0), agent.name))
 
     async def skills(self, agent_id: str) -> set[str]:
@@ -118,13 +123,21 @@ class AgentService:
             raise no_agent(agent_id)
 
     async def _own_name(self, call: Call, command: Register) -> Register:
-        if call.actor.kind == "agent":
-            row = await self._row("agent_name", agent_name=command.name)
-            call.actor.require_self("another agent" if row is None else row["id"])
+        """Whoever brings an agent up to date may speak as it; with an agent's key, only that agent is registered."""
+        row = await self._speaking.named(command.name)
+        if row is not None:
+            self._speaking.allowed(call.actor, row)
+        elif call.actor.kind == "agent" and call.actor.id != command.name:
+            raise PermissionDenied(
+                f"This key is that of agent {call.actor.id}, so it cannot register {command.name}.",
+                next="Register the agent whose key it is, by its own name.",
+                details={"actor": call.actor.label, "name": command.name},
+            )
         return command
 
     async def _registered(self, call: Call, done: transactions.Registered) -> RegisteredAgent:
         agent = await self.get(call, done.agent_id)
+        self._speaking.registered(call, done.agent_id, done.instance_id)
         return RegisteredAgent(agent=agent, instance_id=done.instance_id, created=done.created)
 
     async def _before(self, call: Call, command: ControlAgent) -> tuple[ControlAgent, AgentView]:
@@ -133,14 +146,16 @@ class AgentService:
     @staticmethod
     def _control(
         tx: transactions.Transaction, origin: transactions.Origin, prepared: tuple[ControlAgent, AgentView]
-    ) -> tuple[ControlAgent, AgentView, list[str]]:
+    ) -> tuple[ControlAgent, AgentView, transactions.Moved]:
         return *prepared, transactions.control(tx, origin, prepared[0])
 
-    async def _controlled(self, call: Call, done: tuple[ControlAgent, AgentView, list[str]]) -> ControlledAgent:
+    async def _controlled(
+        self, call: Call, done: tuple[ControlAgent, AgentView, transactions.Moved]
+    ) -> ControlledAgent:
         """The agent as it is now; as it was, when it has been deleted."""
-        command, before, requeued = done
-        agent = before if command.action == "delete" else await self.get(call, command.agent_id)
-        return ControlledAgent(agent=agent, requeued=requeued)
+        command, before, moved = done
+        agent = before if command.action == "delete" else await self.get(call, moved.agent_id)
+        return ControlledAgent(agent=agent, requeued=moved.requeued, handed_over=moved.handed_over or None)
 
     async def _row(self, narrowed: str, **parameters: str) -> Row | None:
         alive_since = self._alive_since()

@@ -34,8 +34,8 @@ class Session:
 
 
 def may_speak_as(agent: Row, principal: str, key_agent: str | None, permissions: frozenset[Permission]) -> bool:
-    """Whether a principal may speak as an agent: with that agent's own key; else as who registered it, or with the right
-    to control agents. The key of another agent never may."""
+    """Whether a principal may speak as an agent: with that agent's own key; else as who registered it, or with the
+    right to control agents. The key of another agent never may."""
     if key_agent is not None:
         return key_agent in (agent["id"], agent["name"])
     return Permission.AGENTS_CONTROL in permissions or agent["registered_by"] in (None, principal)

@@ -1,9 +1,15 @@
 """Transaction functions of the agent registry."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from mcp_server.domain.agents.hooks import AGENT_ENDED, INSTANCE_LOST
+from mcp_server.domain.agents.hooks import (
+    AGENT_ENDED,
+    AGENT_HANDED_OVER,
+    AGENT_HOLDS,
+    INSTANCE_LOST,
+    Holding,
+)
 from mcp_server.domain.agents.model import (
     HEARTBEAT_SECONDS,
     INSTANCE_ALIVE_FOR,
@@ -12,9 +18,13 @@ from mcp_server.domain.agents.model import (
     Instance,
     InstanceSpec,
     Register,
+    Registrar,
+    gone,
     no_agent,
+    still_holds,
 )
-from mcp_server.kernel.errors import NotFound
+from mcp_server.kernel.authority import Permission, Speaker
+from mcp_server.kernel.errors import InvalidTransition, NotFound
 from mcp_server.kernel.events import Origin
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.store import Transaction
@@ -44,31 +54,93 @@ def introduce(tx: Transaction, origin: Origin, command: Register) -> Registered:
 
 def _registered(tx: Transaction, origin: Origin, command: Register, *, described: bool) -> Registered:
     row = tx.one("agent_by_name", name=command.name)
+    by = Registrar(origin.principal, origin.may(Permission.AGENTS_CONTROL))
     if row is None:
-        agent, event = Agent.registered(origin.new_id("agent"), command, origin.principal, origin.at)
+        agent, event = Agent.registered(origin.new_id("agent"), command, by, origin.at)
         tx.record(origin, event)
     else:
         agent, change = Agent.adopt(row), None
         if described:
-            agent, change = agent.described(command, origin.at)
+            agent, change = agent.described(command, by, origin.at)
         if change is not None:
             tx.record(origin, change)
     known = None if command.instance is None else _introduce(tx, origin, agent.id, command.instance)
     return Registered(agent.id, known, row is None)
 
 
-def control(tx: Transaction, origin: Origin, command: ControlAgent) -> list[str]:
-    """Move an agent through its lifecycle; the ids of the tasks that it had to give back."""
-    _, event = load_agent(tx, command.agent_id).moved(command.action, command.reason, origin.at)
+class Moved(NamedTuple):
+    """The tasks that an agent had to give back, and what it handed over: by what it is, how many and which."""
+
+    agent_id: str
+    requeued: list[str]
+    handed_over: dict[str, Any]
+
+
+def control(tx: Transaction, origin: Origin, command: ControlAgent) -> Moved:
+    """Move an agent through its lifecycle. One that leaves keeps nothing: what it holds is handed over, or it stays.
+
+    Raises:
+        NotFound: there is no such agent.
+        InvalidTransition: it cannot; or who is to take over has left as well.
+        Conflict: it holds something, and nobody is named to take over.
+    """
+    agent = named_agent(tx, command.agent_id)
+    new, event = agent.moved(command.action, command.reason, origin.at)
+    if not command.leaves():
+        tx.record(origin, event)
+        return Moved(agent.id, [], {})
+    heir = None if command.to_agent is None else _heir(tx, agent, command.to_agent)
+    if heir is None and (holds := _by_kind(tx.tell(AGENT_HOLDS, origin, agent.id))):
+        raise still_holds(agent, command.action, holds)
+    # Deleted last: what it held still names it while it is handed over.
+    cause = tx.append(origin, event) if command.action == "delete" else tx.record(origin, event)
+    why = f"its agent was {new.lifecycle}"
+    requeued = [id_ for ids in tx.tell(AGENT_ENDED, origin.caused_by(cause), agent.id, why) for id_ in ids]
+    speakers = None if heir is None else (Speaker(agent.id, agent.name), Speaker(heir.id, heir.name))
+    handed = [] if speakers is None else tx.tell(AGENT_HANDED_OVER, origin.caused_by(cause), *speakers)
     if command.action == "delete":
-        tx.run("agent_delete", id=command.agent_id)
-        tx.append(origin, event)
-        return []
-    cause = tx.record(origin, event)
-    if command.action != "terminate":
-        return []
-    answers = tx.tell(AGENT_ENDED, origin.caused_by(cause), command.agent_id, "its agent was terminated")
-    return [task_id for task_ids in answers for task_id in task_ids]
+        tx.run("agent_delete", id=agent.id)
+    return Moved(agent.id, requeued, _by_kind(handed))
+
+
+def _by_kind(held: Iterable[Holding | None]) -> dict[str, Any]:
+    return {one.what: {"total": one.total, "which": one.which} for one in held if one is not None}
+
+
+def _heir(tx: Transaction, agent: Agent, reference: str) -> Agent:
+    heir = named_agent(tx, reference)
+    if heir.id == agent.id:
+        raise InvalidTransition(f"Agent {agent.name} cannot take over from itself.", next="Name another as to_agent.")
+    require_staying(heir)
+    return heir
+
+
+def named_agent(tx: Transaction, reference: str) -> Agent:
+    """The agent of that id or name, locked for this transaction.
+
+    Raises:
+        NotFound: no such agent.
+    """
+    row = tx.one("agent_for_update", id=reference) or tx.one("agent_by_name", name=reference)
+    if row is None:
+        raise no_agent(reference)
+    return Agent.adopt(row)
+
+
+def is_staying(tx: Transaction, agent_id: str) -> bool:
+    """Whether there is such an agent, and it has not left."""
+    row = tx.one("agent_for_update", id=agent_id)
+    return row is not None and row["lifecycle"] != "terminated"
+
+
+def require_staying(agent: Agent) -> None:
+    """Refuse to give something to an agent that has left.
+
+    Raises:
+        InvalidTransition: it is terminated.
+    """
+    if agent.lifecycle == "terminated":
+        raise gone(agent.id, agent.name)
 
 
 def at_work(tx: Transaction, origin: Origin, agent_id: str, instance_id: str | None) -> dict[str, Any]:

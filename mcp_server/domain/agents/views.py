@@ -1,5 +1,7 @@
 """What callers see of agents."""
 
+from typing import Any
+
 from mcp_server.domain.agents.model import derive_status
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import Micros, iso, iso_or_none
@@ -87,10 +89,11 @@ class RegisteredAgent(View):
 
 
 class ControlledAgent(View):
-    """The agent after the action, and the tasks it had to give back."""
+    """The agent after the action, the tasks it had to give back, and what it handed over by what it is."""
 
     agent: AgentView
     requeued: list[str]
+    handed_over: dict[str, Any] | None = None
 
 
 _AVAILABILITY = {"idle": 1.0, "active": 0.8, "initializing": 0.6, "busy": 0.2, "error": 0.1}

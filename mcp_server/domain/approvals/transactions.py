@@ -13,10 +13,11 @@ from mcp_server.domain.approvals.model import (
     no_approval,
     task_question,
 )
+from mcp_server.domain.tasks.creation import create_one
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.rows import load_task
 from mcp_server.domain.tasks.spec import TaskSpec
-from mcp_server.domain.tasks.transactions import approve, create_one, gate, reject
+from mcp_server.domain.tasks.transactions import approve, gate, reject
 from mcp_server.kernel.errors import Conflict, InvalidTransition
 from mcp_server.kernel.events import Origin
 from mcp_server.kernel.store import Transaction

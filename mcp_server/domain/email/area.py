@@ -14,6 +14,7 @@ from mcp_server.domain.email.transactions import (
 from mcp_server.domain.tasks.hooks import TASK_APPROVED, TASK_ENDED, TASK_RETRIED
 from mcp_server.kernel.area import Aggregate, Area, Completion, SystemKind, Table
 from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.keys import owner_of_key
 
 AREA = Area(
     name="email",
@@ -30,6 +31,7 @@ AREA = Area(
             row="email_for_update",
             json=frozenset(("recipients", "cc", "bcc", "attachments", "outcomes")),
             uris=lambda id_: {f"ops://emails/{id_}"},
+            unsaid=owner_of_key,
         ),
     ),
     hears=(

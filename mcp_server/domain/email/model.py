@@ -16,7 +16,7 @@ from mcp_server.kernel.addresses import EmailAddress, ascii_domain, parse_addres
 from mcp_server.kernel.arguments import Listing
 from mcp_server.kernel.errors import InvalidTransition, LimitExceeded, NotFound, ValidationFailed
 from mcp_server.kernel.events import Event
-from mcp_server.kernel.json_text import RawJson, check_text, dump_json, json_list, sha256_text
+from mcp_server.kernel.json_text import RawJson, canonical_hash, check_text, dump_json, json_list, sha256_text
 from mcp_server.kernel.records import Record
 from mcp_server.kernel.times import Micros, iso, micros
 from mcp_server.kernel.values import Frozen, Line, Time, several
@@ -106,6 +106,11 @@ class EmailSpec(Frozen):
 
     def content_hash(self) -> str:
         """What an idempotency key is bound to: everything else that was said."""
+        said = self.model_dump(exclude={"idempotency_key", "send_at"}, exclude_defaults=True)
+        return canonical_hash(said | {"send_at": None if self.send_at is None else micros(self.send_at)})
+
+    def content_hash_before(self) -> str:
+        """The same as it was made up to 0.1.0, to the letter; rows of then still have it."""
         return sha256_text(dump_json(self.model_dump(mode="json", exclude={"idempotency_key"}, exclude_defaults=True)))
 
 
@@ -214,6 +219,7 @@ class Email(Record):
     updated_at: Micros
     sent_at: Micros | None
     version: int
+    key_owner: str | None
 
     @staticmethod
     def composed(
@@ -227,6 +233,7 @@ class Email(Record):
         approval_id: str | None,
         approval_mail: str | None,
         created_by: str,
+        key_owner: str,
         now: Micros,
     ) -> tuple["Email", Event]:
         """A new mail in the outbox."""
@@ -249,6 +256,7 @@ class Email(Record):
             "approval_mail": approval_mail,
             "send_at": None if spec.send_at is None else micros(spec.send_at),
             "idempotency_key": spec.idempotency_key,
+            "key_owner": key_owner if spec.idempotency_key is not None else None,
             "content_hash": spec.content_hash(),
             "task_id": task_id,
             "approval_id": approval_id,

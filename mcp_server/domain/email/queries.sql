@@ -8,7 +8,7 @@ SELECT * FROM emails WHERE id = :id
 SELECT * FROM emails WHERE task_id = :task_id {{for_update}}
 
 -- name: email_by_idempotency_key
-SELECT * FROM emails WHERE idempotency_key = :key
+SELECT * FROM emails WHERE idempotency_key = :key AND key_owner = :owner
 
 -- name: emails_since
 SELECT count(*) AS n, MIN(created_at) AS oldest FROM emails WHERE created_at > :since

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 from mcp_server.domain.approvals.model import Approval, ApprovalSpec, approval_id_of
 from mcp_server.domain.approvals.transactions import open_approval
 from mcp_server.domain.email.model import Composed, Email, EmailSpec, Outcome, OutcomeStatus, no_email
+from mcp_server.domain.tasks.creation import create_one
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.rows import load_task
 from mcp_server.domain.tasks.spec import RetrySpec, TaskSpec
-from mcp_server.domain.tasks.transactions import create_one
-from mcp_server.kernel.errors import IdempotencyConflict, LimitExceeded
+from mcp_server.kernel.errors import LimitExceeded
 from mcp_server.kernel.events import Event, Origin
+from mcp_server.kernel.keys import key_conflict
 from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.times import SECOND, iso
 
@@ -58,7 +59,7 @@ def queue(tx: Transaction, origin: Origin, new: NewEmail) -> Queued:
         IdempotencyConflict: the key was used for another mail.
         LimitExceeded: as many as are allowed in an hour have been sent.
     """
-    earlier = _replayed(tx, new.spec)
+    earlier = _replayed(tx, origin, new.spec)
     if earlier is not None:
         return Queued(earlier, replayed=True)
     _require_rate(tx, origin, new.per_hour)
@@ -73,6 +74,7 @@ def queue(tx: Transaction, origin: Origin, new: NewEmail) -> Queued:
         approval_id=None if new.approval is None else approval_id_of(task_id),
         approval_mail=new.approval_mail,
         created_by=origin.actor,
+        key_owner=origin.principal,
         now=origin.at,
     )
     caused = origin.caused_by(tx.record(origin, event))
@@ -202,15 +204,11 @@ def _load(tx: Transaction, email_id: str) -> Email:
     return Email.adopt(row)
 
 
-def _replayed(tx: Transaction, spec: EmailSpec) -> dict[str, Any] | None:
+def _replayed(tx: Transaction, origin: Origin, spec: EmailSpec) -> dict[str, Any] | None:
     key = spec.idempotency_key
-    earlier = None if key is None else tx.one("email_by_idempotency_key", key=key)
-    if earlier is not None and earlier["content_hash"] != spec.content_hash():
-        raise IdempotencyConflict(
-            f"The idempotency key {key!r} was used for another email, {earlier['id']} ({earlier['subject']!r}).",
-            next="Use a new key for new content, or repeat the first content to get that email.",
-            details={"idempotency_key": key, "email_id": earlier["id"]},
-        )
+    earlier = None if key is None else tx.one("email_by_idempotency_key", key=key, owner=origin.principal)
+    if earlier is not None and earlier["content_hash"] not in (spec.content_hash(), spec.content_hash_before()):
+        raise key_conflict(spec.idempotency_key or "", "email", earlier["id"], earlier["subject"])
     return earlier
 
 

@@ -1,15 +1,17 @@
 """How tasks are wired into the house."""
 
-from mcp_server.domain.agents.hooks import AGENT_ENDED
+from mcp_server.domain.agents.hooks import AGENT_ENDED, AGENT_HANDED_OVER, AGENT_HOLDS
 from mcp_server.domain.tasks import replay
 from mcp_server.domain.tasks.archive import ARCHIVE_KIND, archive_tasks, is_anything_old
 from mcp_server.domain.tasks.claiming import claim, claim_system, read_ahead
 from mcp_server.domain.tasks.model import JSON_COLUMNS
+from mcp_server.domain.tasks.pinning import hand_over, pinned_to
 from mcp_server.domain.tasks.timers import settle_due
 from mcp_server.domain.tasks.transactions import finish, hand_back, read_finishes_ahead, require_held
 from mcp_server.kernel.area import Aggregate, Area, Chore, Completion, Sweep, SystemKind, Table
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import WRITING
+from mcp_server.kernel.keys import owner_of_key
 
 AREA = Area(
     name="tasks",
@@ -39,6 +41,7 @@ AREA = Area(
                 ),
                 *("cancelled", "timed_out", "attempt_failed", "attempt_timed_out", "lease_expired"),
                 *("cancel_requested", "paused", "resumed", "retried", "discarded", "priority_set", "rescheduled"),
+                "assigned",
                 *("gated", "approved", "schedule_fired", "schedule_skipped"),
             ),
             seen_by=Permission.TASKS_READ,
@@ -47,13 +50,19 @@ AREA = Area(
             json=JSON_COLUMNS,
             any_json=frozenset(("input", "result")),
             uris=lambda id_: {"ops://tasks", f"ops://tasks/{id_}"},
+            unsaid=owner_of_key,
             replay=replay.replay,
             snapshot=replay.snapshot,
             restore=replay.restore,
             may_thin=replay.may_thin,
         ),
     ),
-    hears=(AGENT_ENDED.heard_by(hand_back), WRITING.heard_by(require_held)),
+    hears=(
+        AGENT_ENDED.heard_by(hand_back),
+        AGENT_HOLDS.heard_by(pinned_to),
+        AGENT_HANDED_OVER.heard_by(hand_over),
+        WRITING.heard_by(require_held),
+    ),
     sweeps=(Sweep("due.tasks", settle_due),),
     kinds=(SystemKind(ARCHIVE_KIND, archive_tasks, at_once=1, seconds_max=600),),
     chores=(Chore("Archive finished tasks", ARCHIVE_KIND, times=13, wanted=is_anything_old),),

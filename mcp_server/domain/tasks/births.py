@@ -26,7 +26,7 @@ def new_task(
         "depends_on": json_list(parents),
         "idempotency_key": spec.idempotency_key,
         "key_owner": origin.principal if spec.idempotency_key else None,
-        "content_hash": spec.content_hash() if spec.idempotency_key else None,
+        "content_hash": spec.content_hash(parents) if spec.idempotency_key else None,
         "waits_on": waits_on,
         "system": int(spec.is_system()),
         "created_by": origin.actor,

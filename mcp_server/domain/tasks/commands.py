@@ -1,5 +1,6 @@
 """What is asked of the task queue: the arguments of the tools as service and transaction take them."""
 
+import json
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
@@ -8,7 +9,7 @@ from mcp_server.domain.tasks.rules import TaskAction, TaskStatus
 from mcp_server.domain.tasks.spec import FailureSpec, Priority, ProgressSpec, TaskSpec, UsageSpec
 from mcp_server.kernel.arguments import Listing, Waiting
 from mcp_server.kernel.errors import ValidationFailed
-from mcp_server.kernel.json_text import dump_json, sha256_text
+from mcp_server.kernel.json_text import canonical_hash
 from mcp_server.kernel.values import Frozen, Line, Time, checked_json
 
 LEASE_SECONDS_DEFAULT = 300.0
@@ -73,11 +74,12 @@ class FinishTask(Frozen):
         """What makes a repeated finish identical."""
         if self.result is None and self.error is None:
             return _SAID_NOTHING
-        return _digest(self.result, None if self.error is None else self.error.model_dump())
+        result = None if self.result is None else json.loads(self.result)
+        return _digest(result, None if self.error is None else self.error.model_dump())
 
 
-def _digest(result: str | None, failure: dict[str, Any] | None) -> str:
-    return sha256_text(dump_json([result, failure]))[:16]
+def _digest(result: Any, failure: dict[str, Any] | None) -> str:
+    return canonical_hash([result, failure])[:16]
 
 
 _SAID_NOTHING = _digest(None, None)
@@ -98,10 +100,13 @@ class ControlTasks(Frozen):
     action: TaskAction
     priority: Priority | None = None
     run_at: Time | None = None
+    agent_id: str | None = Field(default=None, description="For assign; null: to anybody")
     reason: Line | None = None
 
     @model_validator(mode="after")
     def _says_what_its_action_takes(self) -> Self:
+        if (self.action == "assign") != ("agent_id" in self.model_fields_set):
+            raise ValidationFailed("assign needs `agent_id`, null for anybody, and only assign takes it.")
         if (self.action == "set_priority") != (self.priority is not None):
             raise ValidationFailed("set_priority needs `priority`, and only set_priority takes it.")
         if (self.action == "reschedule") != (self.run_at is not None):

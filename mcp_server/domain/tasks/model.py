@@ -10,6 +10,7 @@ task keeps the hash alone: a late worker's token is stale.
 JSON columns stay text in the aggregate: no rule looks inside them.
 """
 
+import json
 from typing import Any, Self
 
 from mcp_server.domain.tasks.refusals import illegal, lease_lost, nothing_to_decide, too_late_to_ask
@@ -21,12 +22,13 @@ from mcp_server.domain.tasks.rules import (
     TaskStatus,
     backoff_seconds,
     due_at,
+    finish_mark,
     readiness,
 )
 from mcp_server.domain.tasks.schedules import ScheduleSpec
-from mcp_server.domain.tasks.spec import MAX_ATTEMPTS_DEFAULT, PRIORITIES, FailureSpec, UsageSpec
+from mcp_server.domain.tasks.spec import MAX_ATTEMPTS_DEFAULT, PRIORITIES, FailureSpec, UsageSpec, queue_name
 from mcp_server.kernel.events import Event
-from mcp_server.kernel.json_text import RawJson, check_json, dump_json, sha256_text
+from mcp_server.kernel.json_text import RawJson, dump_json, sha256_text
 from mcp_server.kernel.records import Record
 from mcp_server.kernel.times import Micros, duration
 
@@ -120,13 +122,8 @@ class Task(Record):
 
     def reclaimed(self, lease_seconds: float, token: str, now: Micros) -> tuple[Self, Event]:
         """The same lease under a fresh token, from now on; the old token holds nothing any more."""
-        return self.moved(
-            "task.reclaimed",
-            now,
-            lease_seconds=lease_seconds,
-            lease_expires_at=now + duration(lease_seconds),
-            lease_token_hash=sha256_text(token),
-        )
+        changes = {"lease_seconds": lease_seconds, "lease_expires_at": now + duration(lease_seconds)}
+        return self.moved("task.reclaimed", now, **changes, lease_token_hash=sha256_text(token))
 
     def released(self, now: Micros) -> tuple[Self, Event]:
         """One dependency fewer to wait for; queued at the last one."""
@@ -195,8 +192,8 @@ class Task(Record):
             **NO_LEASE,
             result=result,
             error=None,
-            usage=_usage(usage),
-            last_finish=_finish(token, digest),
+            usage=usage and usage.stored(),
+            last_finish=finish_mark(token, digest),
             finished_by=self.lease_agent_id,
         )
 
@@ -226,13 +223,13 @@ class Task(Record):
             jitter,
             retryable=retryable,
             delay=failure.retry_after_seconds or 0.0,
-            usage=_usage(usage),
-            last_finish=_finish(token, digest),
+            usage=usage and usage.stored(),
+            last_finish=finish_mark(token, digest),
         )
 
     def is_repeat_of(self, token: str, digest: str) -> bool:
         """Whether this very finish was accepted before."""
-        return self.last_finish == _finish(token, digest)
+        return self.last_finish == finish_mark(token, digest)
 
     # What a person or an orchestrator does
 
@@ -282,6 +279,11 @@ class Task(Record):
         """Claimed earlier or later than its neighbours."""
         self.require_legal("set_priority")
         return self.moved("task.priority_set", now, priority=PRIORITIES[priority])
+
+    def assigned(self, agent_id: str | None, now: Micros) -> tuple[Self, Event]:
+        """For one agent alone, or for anybody who can do it."""
+        queue = queue_name(self.kind, agent_id, json.loads(self.required_capabilities))
+        return self.moved("task.assigned", now, agent_id=agent_id, queue=queue)
 
     def rescheduled(self, run_at: Micros, now: Micros) -> tuple[Self, Event]:
         """Not to be claimed before `run_at`."""
@@ -385,8 +387,7 @@ class Task(Record):
         changes["updated_at"] = now
         fields = self.changed(changes)
         fields["version"] = version = self.version + 1
-        due = due_at(fields)
-        if due != self.due_at:
+        if (due := due_at(fields)) != self.due_at:
             fields["due_at"] = changes["due_at"] = due
         return self.adopt(fields), Event(kind, "task", self.id, version, changes)
 
@@ -395,12 +396,3 @@ def is_claimable(task: Task, now: Micros) -> bool:
     """The specification that the claim statement repeats, capacity and concurrency keys aside."""
     free = task.waits_on == 0 and task.approval != "required" and task.schedule is None
     return task.status == "queued" and free and (task.run_at is None or task.run_at <= now)
-
-
-def _finish(token: str, digest: str) -> str:
-    """What an accepted finish is known by, should it be repeated."""
-    return f"{sha256_text(token)[:16]}:{digest}"
-
-
-def _usage(usage: UsageSpec | None) -> RawJson | None:
-    return None if usage is None else check_json(usage.model_dump(exclude_none=True), "usage")

@@ -249,6 +249,9 @@ SELECT id, lease_agent_id FROM tasks WHERE lease_token_hash = :lease_token_hash
 SELECT id, lease_instance_id FROM tasks
 WHERE lease_agent_id = :agent_id AND status = 'running' AND lease_expires_at > :now ORDER BY started_at, id LIMIT :limit
 
+-- name: tasks_pinned
+SELECT id, status FROM tasks WHERE agent_id = :agent_id AND status <> 'completed' ORDER BY id
+
 -- name: agent_leases
 SELECT id FROM tasks WHERE lease_agent_id = :id AND status = 'running' ORDER BY id
 

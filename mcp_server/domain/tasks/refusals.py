@@ -42,8 +42,8 @@ def lease_lost(task_id: str, status: str, attempt: int, *, expired: bool) -> Lea
     state = f"its lease ran out at attempt {attempt}" if expired else f"it is {status} at attempt {attempt}"
     return LeaseLost(
         f"This lease_token does not hold task {task_id}: {state}.",
-        next="Nothing was changed. If you lost your token, tasks_claim(resume=true) gives fresh ones for what you still "
-        "hold; else stop working on it and claim again with tasks_claim.",
+        next="Nothing was changed. If you lost your token, tasks_claim(resume=true) gives fresh ones for what you "
+        "still hold; else stop working on it and claim again with tasks_claim.",
         details={"task_id": task_id, "status": status, "attempt": attempt},
     )
 

@@ -6,25 +6,26 @@ The aggregate in `tasks.py` applies them.
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from mcp_server.kernel.json_text import sha256_text
 from mcp_server.kernel.times import Micros
 
 TaskStatus = Literal["pending", "queued", "running", "paused", "completed", "failed", "cancelled", "timed_out"]
-TaskAction = Literal["cancel", "pause", "resume", "retry", "discard", "set_priority", "reschedule"]
+TaskAction = Literal["cancel", "pause", "resume", "retry", "discard", "set_priority", "reschedule", "assign"]
 TERMINAL = frozenset({"completed", "failed", "cancelled", "timed_out"})
-_WAITING = ("cancel", "pause", "set_priority", "reschedule")
+_WAITING = ("cancel", "pause", "set_priority", "reschedule", "assign")
 LEGAL: dict[str, tuple[str, ...]] = {
     "pending": _WAITING,
     "queued": _WAITING,
     "running": ("cancel", "set_priority"),
-    "paused": ("resume", "cancel", "set_priority", "reschedule"),
+    "paused": ("resume", "cancel", "set_priority", "reschedule", "assign"),
     "completed": (),
-    "failed": ("retry", "discard"),
-    "timed_out": ("retry", "discard"),
-    "cancelled": ("retry",),
+    "failed": ("retry", "discard", "assign"),
+    "timed_out": ("retry", "discard", "assign"),
+    "cancelled": ("retry", "assign"),
 }
 LEGAL_FOR_SCHEDULES: dict[str, tuple[str, ...]] = {
-    "pending": ("cancel", "pause", "set_priority"),
-    "paused": ("resume", "cancel", "set_priority"),
+    "pending": ("cancel", "pause", "set_priority", "assign"),
+    "paused": ("resume", "cancel", "set_priority", "assign"),
 }
 """A schedule never runs itself: its firings do."""
 
@@ -51,6 +52,11 @@ BLANK: dict[str, Any] = NO_LEASE | {
     "cancel_requested": 0,
     "approved_by": None,
 }
+
+
+def finish_mark(token: str, digest: str) -> str:
+    """What an accepted finish is known by, should it be repeated."""
+    return f"{sha256_text(token)[:16]}:{digest}"
 
 
 def readiness(waits_on: int, run_at: Micros | None, approval: str | None, now: Micros) -> dict[str, Any]:

@@ -3,12 +3,12 @@
 import contextlib
 import json
 from collections.abc import AsyncGenerator
-from dataclasses import replace
 from typing import NamedTuple
 
+from mcp_server.domain.agents.model import is_id
 from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.agents.speaking import Speaking
-from mcp_server.domain.tasks import transactions
+from mcp_server.domain.tasks import creation, transactions
 from mcp_server.domain.tasks.backlog import why_nothing
 from mcp_server.domain.tasks.claiming import Leased, claim, resume
 from mcp_server.domain.tasks.commands import (
@@ -72,7 +72,7 @@ class TaskService:
         self._speaking = services.get(Speaking)
         self._holders: dict[str, str] = {}
         work = Permission.TASKS_WORK
-        self.create = Write(context, Permission.TASKS_CREATE, _ordinary, transactions.create, self._created)
+        self.create = Write(context, Permission.TASKS_CREATE, _ordinary, creation.create, self._created)
         self.report = Write(context, work, as_said, transactions.report, _reported)
         self.finish = Write(context, work, as_said, transactions.finish, _finished)
         self.give_up = Write(context, work, as_said, transactions.give_up, _given_up)
@@ -84,7 +84,7 @@ class TaskService:
         An empty answer counts why nothing could be claimed.
         """
         call.actor.require(Permission.TASKS_WORK)
-        call, command = await self._as_worker(call, command)
+        command = await self._for_worker(call, command)
         context = self._context
         if command.resume:
             return self._claimed(command, await context.write(call, resume, command))
@@ -122,26 +122,26 @@ class TaskService:
             del self._holders[next(iter(self._holders))]
         return ClaimedTasks(claims=[claimed_task(*lease) for lease in leases], nothing_because=reasons)
 
-    async def _as_worker(self, call: Call, command: ClaimTasks) -> tuple[Call, ClaimTasks]:
-        """A claim is made as the agent that it is for: the one named, or else the speaker.
+    async def _for_worker(self, call: Call, command: ClaimTasks) -> ClaimTasks:
+        """The claim with the id of the agent that it is for: the one named, or else the speaker.
 
         Raises:
             ValidationFailed: nobody is named, and nobody speaks.
+            NotFound: there is no agent of that name.
+            PermissionDenied: the caller may not speak as it.
         """
-        if command.agent_id is None and call.speaker is None:
+        if command.agent_id is not None and is_id(command.agent_id):
+            return command
+        if command.agent_id is not None:
+            worker = await self._speaking.asked_for(call.actor, command.agent_id)
+        elif call.speaker is not None:
+            worker = call.speaker
+        else:
             raise ValidationFailed(
                 "Nobody is named who would do the work.",
                 next="Give agent_id, the id or name of your agent; agents_register makes one.",
             )
-        worker = call.speaker
-        if command.agent_id is not None and (worker is None or command.agent_id not in worker):
-            worker = await self._speaking.asked_for(call.actor, command.agent_id)
-        assert worker is not None, "one of the two is there"
-        if call.speaker is None:
-            call = replace(call, speaker=worker)
-        if command.agent_id != worker.agent_id:
-            command = command.model_copy(update={"agent_id": worker.agent_id})
-        return call, command
+        return command.model_copy(update={"agent_id": worker.agent_id})
 
     def put_back(self, call: Call, command: GiveUpTask) -> None:
         """`give_up` for one who cannot wait for the answer: it goes away, or is being cancelled. Best effort."""
@@ -234,7 +234,7 @@ class TaskService:
         skills = await self._agents.skills(agent_id)
         return await why_nothing(self._database, agent_id, skills, command.kinds, held_by)
 
-    async def _created(self, call: Call, done: list[transactions.Created]) -> CreatedTasks:
+    async def _created(self, call: Call, done: list[creation.Created]) -> CreatedTasks:
         del call
         now = self._context.clock()
         return CreatedTasks(tasks=[task_full(one.task, replayed=one.replayed, now=now) for one in done])

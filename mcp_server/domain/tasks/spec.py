@@ -1,13 +1,14 @@
 """What a caller says of a task: its definition, and how an attempt ended."""
 
 import json
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
 from mcp_server.domain.tasks.schedules import ScheduleSpec
 from mcp_server.kernel.errors import ValidationFailed
-from mcp_server.kernel.json_text import RawJson, check_json, dump_json, json_list, sha256_text
+from mcp_server.kernel.json_text import RawJson, canonical_hash, check_json, dump_json, json_list, sha256_text
 from mcp_server.kernel.times import micros
 from mcp_server.kernel.values import Frozen, Line, Seconds, Text, Time, Word, checked_json
 
@@ -25,6 +26,11 @@ SYSTEM_WORKER = "system"
 
 Reference = Annotated[str, StringConstraints(pattern=r"^(#\d{1,3}|task_[a-z0-9]{12})$")]
 Skill = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}(@[A-Za-z0-9._/-]{1,64})?$")]
+
+
+def queue_name(kind: str, agent_id: str | None, capabilities: Iterable[str]) -> str:
+    """The queue of tasks that the same agents can claim."""
+    return "|".join((kind, agent_id or "", ",".join(sorted(set(capabilities)))))
 
 
 class RetrySpec(Frozen):
@@ -87,7 +93,7 @@ class TaskSpec(Frozen):
 
     def queue(self) -> str:
         """The queue's name: tasks with one name can be claimed by the same agents."""
-        return "|".join((self.kind, self.agent_id or "", ",".join(sorted(set(self.required_capabilities)))))
+        return queue_name(self.kind, self.agent_id, self.required_capabilities)
 
     def columns(self) -> dict[str, Any]:
         """The definition as stored columns."""
@@ -117,12 +123,22 @@ class TaskSpec(Frozen):
             return None
         return "each" if self.schedule is not None else "required"
 
-    def content_hash(self) -> str:
-        """What an idempotency key is bound to: everything else that was said."""
+    def content_hash(self, parents: Sequence[str]) -> str:
+        """What an idempotency key is bound to: all else, as values, and as it resolves. References within the call are
+        the ids of `parents`, an agent's name is its id, and a time is an instant."""
+        said = {name: _value(value) for name, value in self.columns().items() if value is not None}
+        return canonical_hash(said | {"depends_on": list(parents)})
+
+    def content_hash_before(self) -> str:
+        """The same as it was made up to 0.1.0, of what was said to the letter; rows of then still have it."""
         said = self.model_dump(mode="json", exclude={"idempotency_key"}, exclude_defaults=True)
         if self.input is not None:
             said["input"] = json.loads(self.input)
         return sha256_text(dump_json(said))
+
+
+def _value(stored: Any) -> Any:
+    return json.loads(stored) if isinstance(stored, RawJson) else stored
 
 
 class FailureSpec(Frozen):
@@ -145,6 +161,10 @@ class UsageSpec(Frozen):
     def tokens(self) -> int:
         """In and out together."""
         return (self.input_tokens or 0) + (self.output_tokens or 0)
+
+    def stored(self) -> RawJson:
+        """What was said of it, as JSON text."""
+        return check_json(self.model_dump(exclude_none=True), "usage")
 
 
 class ProgressSpec(Frozen):

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 from mcp_server.domain.tasks.claiming import claim_system
 from mcp_server.domain.tasks.commands import ClaimSystemTasks
+from mcp_server.domain.tasks.creation import SYSTEM_WORK, create_one
 from mcp_server.domain.tasks.results import ClaimedTask, claimed_task
 from mcp_server.domain.tasks.spec import TaskSpec
-from mcp_server.domain.tasks.transactions import SYSTEM_WORK, create_one
 from mcp_server.domain.tasks.views import TaskView, task_full
 from mcp_server.kernel.call import SYSTEM_CALL
 from mcp_server.kernel.json_text import dump_json

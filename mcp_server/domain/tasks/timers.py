@@ -58,7 +58,7 @@ def _fire(tx: Transaction, origin: Origin, schedule: Task, task_id: str) -> None
     if occurrence is None:
         return
     created, birth = firing(moved, task_id, occurrence, origin.at)
-    if tx.one("task_by_idempotency_key", key=created.idempotency_key) is None:
+    if tx.one("task_by_idempotency_key", key=created.idempotency_key, owner=created.key_owner) is None:
         born = tx.record(origin.caused_by(cause), birth)
         if created.approval == "required":
             tx.tell(TASK_GATED, origin.caused_by(born), created)

@@ -4,37 +4,26 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from mcp_server.domain.agents.speaking import require_voice
-from mcp_server.domain.agents.transactions import count_usage, load_agent, see_instance
+from mcp_server.domain.agents.transactions import count_usage, see_instance
 from mcp_server.domain.events.thinning import last_event
-from mcp_server.domain.tasks.births import new_task
 from mcp_server.domain.tasks.commands import (
     ControlTasks,
-    CreateTasks,
     FinishTask,
     GiveUpTask,
     ReportTask,
 )
-from mcp_server.domain.tasks.hooks import TASK_APPROVED, TASK_GATED, TASK_RETRIED
+from mcp_server.domain.tasks.creation import SYSTEM_WORK
+from mcp_server.domain.tasks.hooks import TASK_APPROVED, TASK_RETRIED
 from mcp_server.domain.tasks.model import Task
-from mcp_server.domain.tasks.refusals import no_lease, no_task
-from mcp_server.domain.tasks.rows import add_dependency, after_end, find_row, load_anywhere, load_task, read_ahead
-from mcp_server.domain.tasks.rules import TERMINAL
-from mcp_server.domain.tasks.spec import SYSTEM_WORKER, TaskSpec
-from mcp_server.kernel.errors import Conflict, IdempotencyConflict, OpsError
+from mcp_server.domain.tasks.pinning import assigned, require_agent_stays
+from mcp_server.domain.tasks.refusals import no_lease
+from mcp_server.domain.tasks.rows import after_end, load_anywhere, load_task, read_ahead
+from mcp_server.domain.tasks.spec import SYSTEM_WORKER
+from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.events import Event, Origin
-from mcp_server.kernel.json_text import dump_json, sha256_text
-from mcp_server.kernel.store import Memory, Transaction
+from mcp_server.kernel.json_text import sha256_text
+from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.times import Micros, micros
-
-SYSTEM_WORK = "system work"
-"""Under this name the worker for system tasks is woken."""
-
-
-class Created(NamedTuple):
-    """A task's columns, and whether its idempotency key found it."""
-
-    task: dict[str, Any]
-    replayed: bool
 
 
 class Finished(NamedTuple):
@@ -50,35 +39,6 @@ class Controlled(NamedTuple):
 
     tasks: list[dict[str, Any]]
     refused: list[dict[str, Any]]
-
-
-def create(tx: Transaction, origin: Origin, command: CreateTasks) -> list[Created]:
-    """Create tasks, all or none, in the order given; an idempotency key that was used before returns its first task.
-
-    Raises:
-        IdempotencyConflict: the key was used for something else.
-        NotFound: a dependency, parent or named agent does not exist.
-        Conflict: a dependency already ended otherwise than completed, and the policy is to cancel.
-    """
-    ids: dict[int, str] = {}
-    created: dict[int, Created] = {}
-    for number in _parents_first(command.tasks):
-        # A microsecond apart, so that tasks of one call are claimed in the order given.
-        later = origin._replace(at=origin.at + number)
-        spec = command.tasks[number]
-        created[number] = _create_one(tx, later, spec, origin.new_id("task"), ids, asks=True)
-        ids[number] = created[number].task["id"]
-    return [created[number] for number in range(len(command.tasks))]
-
-
-def create_one(
-    tx: Transaction, origin: Origin, spec: TaskSpec, task_id: str | None = None, *, asks: bool = True
-) -> Created:
-    """Create one task, perhaps under an id chosen beforehand.
-
-    Without `asks`, one that needs an approval brings no question of its own: the caller opens one for it.
-    """
-    return _create_one(tx, origin, spec, task_id or origin.new_id("task"), {}, asks=asks)
 
 
 def report(tx: Transaction, origin: Origin, command: ReportTask) -> Task:
@@ -127,7 +87,7 @@ def control(tx: Transaction, origin: Origin, command: ControlTasks) -> Controlle
     refused: list[dict[str, Any]] = []
     for task_id in dict.fromkeys(command.task_ids):
         try:
-            new, event = _controlled(load_anywhere(tx, task_id), command, origin.at)
+            new, event = _controlled(tx, load_anywhere(tx, task_id), command, origin.at)
         except OpsError as error:
             refused.append({"id": task_id, "code": error.code, "message": error.message})
             continue
@@ -204,8 +164,8 @@ def require_worker(tx: Transaction, origin: Origin, task: Task) -> None:
 
 
 def require_held(tx: Transaction, origin: Origin) -> int | None:
-    """Refuse what is written under a lease that is not held any more; the event by which the task was last leased, which
-    is the cause of what is written under one that is.
+    """Refuse what is written under a lease that is not held any more. What is written under one that is has a cause:
+    the event by which the task was leased.
 
     Raises:
         LeaseLost: nobody holds anything by that token.
@@ -222,110 +182,15 @@ def require_held(tx: Transaction, origin: Origin) -> int | None:
     return last_event(tx, "task.claimed", task.id)
 
 
-def _create_one(
-    tx: Transaction, origin: Origin, spec: TaskSpec, task_id: str, ids: dict[int, str], *, asks: bool
-) -> Created:
-    earlier = _replayed(tx, origin, spec)
-    if earlier is not None:
-        return Created(earlier, replayed=True)
-    _require_references(tx, spec)
-    parents = tuple(dict.fromkeys(ids[int(ref[1:])] if ref.startswith("#") else ref for ref in spec.depends_on))
-    waiting = [parent for parent in parents if _still_waits_for(tx, parent, spec.on_parent_failure)]
-    _ensure_queue(tx, spec)
-    task, event = new_task(task_id, spec, parents, len(waiting), origin)
-    cause = tx.record(origin, event)
-    if task.approval == "required" and asks:
-        tx.tell(TASK_GATED, origin.caused_by(cause), task)
-    if task.system:
-        tx.wake(SYSTEM_WORK)
-    for parent in waiting:
-        add_dependency(tx, parent, task_id)
-    return Created(task.fields(), replayed=False)
+def _controlled(tx: Transaction, task: Task, command: ControlTasks, now: Micros) -> tuple[Task, Event]:
+    if command.action == "assign":
+        return assigned(tx, task, command.agent_id, now)
+    if command.action == "retry":
+        require_agent_stays(tx, task)
+    return _moved(task, command, now)
 
 
-class _Queues(Memory):
-    """The names of queues, which stay for good once they are there."""
-
-    def __init__(self) -> None:
-        self.names: set[str] = set()
-
-    def forget(self) -> None:
-        """Forget them all."""
-        self.names.clear()
-
-
-def _ensure_queue(tx: Transaction, spec: TaskSpec) -> None:
-    name, known = spec.queue(), tx.memory(_Queues).names
-    if name not in known:
-        tx.run(
-            "queue_insert",
-            name=name,
-            kind=spec.kind,
-            agent_id=SYSTEM_WORKER if spec.is_system() else spec.agent_id,
-            capabilities=dump_json(sorted(set(spec.required_capabilities))),
-        )
-        known.add(name)
-
-
-def _replayed(tx: Transaction, origin: Origin, spec: TaskSpec) -> dict[str, Any] | None:
-    key = spec.idempotency_key
-    if key is None:
-        return None
-    mine = {"key": key, "owner": origin.principal}
-    earlier = tx.one("task_by_idempotency_key", **mine) or tx.one("archived_task_by_idempotency_key", **mine)
-    if earlier is not None and earlier["content_hash"] != spec.content_hash():
-        raise IdempotencyConflict(
-            f"The idempotency key {key!r} was used for another task, {earlier['id']} ({earlier['title']!r}).",
-            next="Use a new key for new content, or repeat the first content to get that task.",
-            details={"idempotency_key": key, "task_id": earlier["id"]},
-        )
-    return earlier
-
-
-def _require_references(tx: Transaction, spec: TaskSpec) -> None:
-    if spec.agent_id is not None:
-        load_agent(tx, spec.agent_id)
-    if spec.parent_id is not None and find_row(tx, spec.parent_id) is None:
-        raise no_task(spec.parent_id)
-
-
-def _still_waits_for(tx: Transaction, parent_id: str, policy: str) -> bool:
-    hot = tx.one("task_status", id=parent_id)
-    row = hot or tx.one("archived_task_by_id", id=parent_id)
-    if row is None:
-        raise no_task(parent_id)
-    status = row["status"]
-    if status == "completed" or (status in TERMINAL and policy == "run_anyway"):
-        return False
-    if status in TERMINAL and policy == "cancel":
-        raise Conflict(
-            f"The dependency {parent_id} has already ended as {status}, so this task would be cancelled at once.",
-            next=f"Retry it first: tasks_control(task_ids=['{parent_id}'], action='retry').",
-            details={"task_id": parent_id, "status": status},
-        )
-    if hot is None:
-        load_anywhere(tx, parent_id)  # somebody waits for its retry: back from the archive
-    return True
-
-
-def _parents_first(specs: tuple[TaskSpec, ...]) -> list[int]:
-    """The order in which tasks that refer to each other can be created; the caller has refused cycles."""
-    order: dict[int, None] = {}
-
-    def visit(number: int) -> None:
-        if number in order:
-            return
-        for reference in specs[number].depends_on:
-            if reference.startswith("#"):
-                visit(int(reference[1:]))
-        order[number] = None
-
-    for number in range(len(specs)):
-        visit(number)
-    return list(order)
-
-
-def _controlled(task: Task, command: ControlTasks, now: Micros) -> tuple[Task, Event]:
+def _moved(task: Task, command: ControlTasks, now: Micros) -> tuple[Task, Event]:
     match command.action:
         case "cancel":
             return task.cancelled(command.reason, now)
@@ -339,5 +204,5 @@ def _controlled(task: Task, command: ControlTasks, now: Micros) -> tuple[Task, E
             return task.discarded(command.reason, now)
         case "set_priority":
             return task.reprioritised(command.priority or "normal", now)
-        case "reschedule":
+        case _:
             return task.rescheduled(now if command.run_at is None else micros(command.run_at), now)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from mcp_server.domain.agents.model import Capability, ControlAgent, FindAgents, InstanceSpec, Register
+from mcp_server.domain.agents.model import BudgetSpec, Capability, ControlAgent, FindAgents, InstanceSpec, Register
 from mcp_server.domain.agents.views import AgentView, ControlledAgent
 from mcp_server.domain.tasks.commands import ControlTasks, ReportTask
 from mcp_server.domain.tasks.spec import FailureSpec
@@ -31,13 +31,14 @@ async def candidates(world: World, task_id: str) -> list[AgentView]:
     return await world.desk.agents.candidates(world.call, needs.agent_id, needs.capabilities)
 
 
-async def test_registering_again_under_a_name_updates_the_agent_and_keeps_its_id(world: World):
-    first = await world.agent("a", skills=("paint",))
+async def test_registering_again_under_a_name_changes_what_is_given_and_nothing_else(world: World):
+    first = await world.agent("a", skills=("paint",), budget=BudgetSpec(tokens_per_month=5))
     register = world.desk.agents.register
     said = Register(name="a", description="now says more")
     registered = await register(world.call, said)
     again, created = registered.agent, registered.created
-    assert (again.id, created, again.description, again.capabilities) == (first.id, False, "now says more", None)
+    assert (again.id, created, again.description) == (first.id, False, "now says more")
+    assert (again.capabilities, again.capacity, again.budget) == (first.capabilities, 10, first.budget)
     await register(world.call, said)
     assert await world.events(aggregate_id=first.id) == ["agent.registered", "agent.described"]
 
@@ -108,7 +109,7 @@ async def test_terminating_hands_every_task_back_without_costing_an_attempt(worl
     assert sorted(requeued) == sorted([task.id, cancelled.id])
     assert await world.status(cancelled) == "cancelled"
     claimed = await world.claim_one(other)
-    assert (claimed.task.id, claimed.lease_token) == (task.id, 2)
+    assert (claimed.task.id, claimed.attempt) == (task.id, 2)
 
 
 async def test_illegal_lifecycle_moves_name_the_legal_ones(world: World):

@@ -49,7 +49,7 @@ async def test_a_task_goes_from_creation_to_completion_and_each_step_is_an_event
     agent = await world.agent()
     task = await world.task(title="Write", input={"pages": [1, None]}, tags=["x"], priority="high")
     claimed = await world.claim_one(agent)
-    assert (claimed.task.id, claimed.task.status, claimed.lease_token) == (task.id, "running", 1)
+    assert (claimed.task.id, claimed.task.status, claimed.attempt) == (task.id, "running", 1)
     reported = await report(world, claimed, progress=ProgressSpec(percent=50, step="draft"))
     assert reported.task.progress == {"percent": 50.0, "step": "draft"}
     done = await world.finish(claimed, result={"ok": None}, usage=UsageSpec(cost_usd=0.5))
@@ -200,7 +200,7 @@ async def test_a_late_workers_token_is_refused_and_a_repeated_finish_changes_not
     await world.settle()
     world.clock.advance(10)
     current = await world.claim_one(agent)
-    assert current.lease_token == 2
+    assert current.attempt == 2
     with pytest.raises(LeaseLost):
         await world.finish(late, result=1)
     await world.finish(current, result=2)
@@ -280,7 +280,7 @@ async def test_a_dead_letter_can_be_retried_with_all_its_attempts_or_discarded(w
         await world.finish(claimed, error=FailureSpec(message="no"))
     await control(world, "retry", one.id)
     (discarded,) = (await control(world, "discard", two.id, reason="obsolete")).tasks
-    assert (await world.claim_one(agent)).lease_token == 2
+    assert (await world.claim_one(agent)).attempt == 2
     assert discarded.status == "cancelled"
 
 
@@ -429,10 +429,10 @@ async def test_an_agents_credential_works_only_for_that_agent(world: World):
     mine, other = await world.agent("mine"), await world.agent("other")
     me = caller(Role.AGENT, "agent", mine.id)
     await world.tasks({}, {})
-    with pytest.raises(PermissionDenied, match="cannot act for"):
+    with pytest.raises(PermissionDenied, match="cannot speak as other"):
         await world.desk.tasks.claim(me, ClaimTasks(agent_id=other.id))
     theirs = await world.claim_one(other)
-    with pytest.raises(PermissionDenied, match="is leased to"):
+    with pytest.raises(PermissionDenied, match="cannot speak as other"):
         command = FinishTask(task_id=theirs.task.id, lease_token=theirs.lease_token, outcome="completed")
         await world.desk.tasks.finish(me, command)
     with pytest.raises(PermissionDenied, match="tasks:control"):

@@ -202,7 +202,7 @@ async def test_a_dead_instances_lease_goes_to_another_on_its_own(world: World):
     first = await world.claim_one(agent, instance_id=instance_id, lease_seconds=30)
     world.clock.advance(31)
     second = await world.claim_one(agent)
-    assert second.task.id == first.task.id and second.lease_token == 2
+    assert second.task.id == first.task.id and second.attempt == 2
     with pytest.raises(LeaseLost):
         await world.finish(first)
 

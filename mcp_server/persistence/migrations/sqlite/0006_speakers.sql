@@ -6,6 +6,8 @@ UPDATE agents SET registered_by = (
 -- What of an agent an operator set, as a JSON list: nobody else changes it.
 ALTER TABLE agents ADD COLUMN operator_set TEXT NOT NULL DEFAULT '[]';
 
+UPDATE agents SET operator_set = '["budget","capabilities","max_concurrent_tasks"]' WHERE registered_by LIKE 'user:%';
+
 -- Of a lease only the hash of its token is kept. Idempotency keys belong to the principal that used them.
 ALTER TABLE tasks ADD COLUMN lease_token_hash TEXT;
 ALTER TABLE tasks ADD COLUMN key_owner TEXT;
@@ -16,3 +18,9 @@ UPDATE archived_tasks SET key_owner = created_by WHERE idempotency_key IS NOT NU
 CREATE INDEX tasks_tokens ON tasks (lease_token_hash) WHERE lease_token_hash IS NOT NULL;
 DROP INDEX tasks_idempotency;
 CREATE UNIQUE INDEX tasks_idempotency ON tasks (idempotency_key, key_owner) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX tasks_pinned ON tasks (agent_id) WHERE agent_id IS NOT NULL AND status <> 'completed';
+
+ALTER TABLE emails ADD COLUMN key_owner TEXT;
+UPDATE emails SET key_owner = created_by WHERE idempotency_key IS NOT NULL;
+DROP INDEX emails_idempotency;
+CREATE UNIQUE INDEX emails_idempotency ON emails (idempotency_key, key_owner) WHERE idempotency_key IS NOT NULL;

@@ -1,0 +1,156 @@
+"""Transaction functions that create tasks."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from mcp_server.domain.agents.transactions import named_agent, require_staying
+from mcp_server.domain.tasks.births import new_task
+from mcp_server.domain.tasks.commands import CreateTasks
+from mcp_server.domain.tasks.hooks import TASK_GATED
+from mcp_server.domain.tasks.model import Task
+from mcp_server.domain.tasks.refusals import no_task
+from mcp_server.domain.tasks.rows import add_dependency, find_row, load_anywhere
+from mcp_server.domain.tasks.rules import TERMINAL
+from mcp_server.domain.tasks.spec import SYSTEM_WORKER, TaskSpec
+from mcp_server.kernel.errors import Conflict
+from mcp_server.kernel.events import Origin
+from mcp_server.kernel.keys import key_conflict
+from mcp_server.kernel.store import Memory, Transaction
+
+SYSTEM_WORK = "system work"
+"""Under this name the worker for system tasks is woken."""
+
+
+class Created(NamedTuple):
+    """A task's columns, and whether its idempotency key found it."""
+
+    task: dict[str, Any]
+    replayed: bool
+
+
+def create(tx: Transaction, origin: Origin, command: CreateTasks) -> list[Created]:
+    """Create tasks, all or none, in the order given; an idempotency key that was used before returns its first task.
+
+    Raises:
+        IdempotencyConflict: the key was used for something else.
+        NotFound: a dependency, parent or named agent does not exist.
+        Conflict: a dependency already ended otherwise than completed, and the policy is to cancel.
+    """
+    ids: dict[int, str] = {}
+    created: dict[int, Created] = {}
+    for number in _parents_first(command.tasks):
+        # A microsecond apart, so that tasks of one call are claimed in the order given.
+        later = origin._replace(at=origin.at + number)
+        spec = command.tasks[number]
+        created[number] = _create_one(tx, later, spec, origin.new_id("task"), ids, asks=True)
+        ids[number] = created[number].task["id"]
+    return [created[number] for number in range(len(command.tasks))]
+
+
+def create_one(
+    tx: Transaction, origin: Origin, spec: TaskSpec, task_id: str | None = None, *, asks: bool = True
+) -> Created:
+    """Create one task, perhaps under an id chosen beforehand.
+
+    Without `asks`, one that needs an approval brings no question of its own: the caller opens one for it.
+    """
+    return _create_one(tx, origin, spec, task_id or origin.new_id("task"), {}, asks=asks)
+
+
+def _create_one(
+    tx: Transaction, origin: Origin, spec: TaskSpec, task_id: str, ids: dict[int, str], *, asks: bool
+) -> Created:
+    parents = tuple(dict.fromkeys(ids[int(ref[1:])] if ref.startswith("#") else ref for ref in spec.depends_on))
+    if spec.agent_id is not None:
+        spec = spec.model_copy(update={"agent_id": named_agent(tx, spec.agent_id).id})
+    earlier = _replayed(tx, origin, spec, parents)
+    if earlier is not None:
+        return Created(earlier, replayed=True)
+    if spec.agent_id is not None:
+        require_staying(named_agent(tx, spec.agent_id))
+    if spec.parent_id is not None and find_row(tx, spec.parent_id) is None:
+        raise no_task(spec.parent_id)
+    waiting = [parent for parent in parents if _still_waits_for(tx, parent, spec.on_parent_failure)]
+    task, event = new_task(task_id, spec, parents, len(waiting), origin)
+    ensure_queue(tx, task)
+    cause = tx.record(origin, event)
+    if task.approval == "required" and asks:
+        tx.tell(TASK_GATED, origin.caused_by(cause), task)
+    if task.system:
+        tx.wake(SYSTEM_WORK)
+    for parent in waiting:
+        add_dependency(tx, parent, task_id)
+    return Created(task.fields(), replayed=False)
+
+
+class _Queues(Memory):
+    """The names of queues, which stay for good once they are there."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def forget(self) -> None:
+        """Forget them all."""
+        self.names.clear()
+
+
+def ensure_queue(tx: Transaction, task: Task) -> None:
+    """See to it that the queue in which a task stands is known."""
+    known = tx.memory(_Queues).names
+    if task.queue not in known:
+        tx.run(
+            "queue_insert",
+            name=task.queue,
+            kind=task.kind,
+            agent_id=SYSTEM_WORKER if task.system else task.agent_id,
+            capabilities=task.required_capabilities,
+        )
+        known.add(task.queue)
+
+
+def _replayed(tx: Transaction, origin: Origin, spec: TaskSpec, parents: Sequence[str]) -> dict[str, Any] | None:
+    key = spec.idempotency_key
+    if key is None:
+        return None
+    mine = {"key": key, "owner": origin.principal}
+    earlier = tx.one("task_by_idempotency_key", **mine) or tx.one("archived_task_by_idempotency_key", **mine)
+    same = (spec.content_hash(parents), spec.content_hash_before())
+    if earlier is not None and earlier["content_hash"] not in same:
+        raise key_conflict(key, "task", earlier["id"], earlier["title"])
+    return earlier
+
+
+def _still_waits_for(tx: Transaction, parent_id: str, policy: str) -> bool:
+    hot = tx.one("task_status", id=parent_id)
+    row = hot or tx.one("archived_task_by_id", id=parent_id)
+    if row is None:
+        raise no_task(parent_id)
+    status = row["status"]
+    if status == "completed" or (status in TERMINAL and policy == "run_anyway"):
+        return False
+    if status in TERMINAL and policy == "cancel":
+        raise Conflict(
+            f"The dependency {parent_id} has already ended as {status}, so this task would be cancelled at once.",
+            next=f"Retry it first: tasks_control(task_ids=['{parent_id}'], action='retry').",
+            details={"task_id": parent_id, "status": status},
+        )
+    if hot is None:
+        load_anywhere(tx, parent_id)  # somebody waits for its retry: back from the archive
+    return True
+
+
+def _parents_first(specs: tuple[TaskSpec, ...]) -> list[int]:
+    """The order in which tasks that refer to each other can be created; the caller has refused cycles."""
+    order: dict[int, None] = {}
+
+    def visit(number: int) -> None:
+        if number in order:
+            return
+        for reference in specs[number].depends_on:
+            if reference.startswith("#"):
+                visit(int(reference[1:]))
+        order[number] = None
+
+    for number in range(len(specs)):
+        visit(number)
+    return list(order)

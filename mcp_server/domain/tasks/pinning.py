@@ -1,0 +1,61 @@
+"""Tasks that are for one agent alone: pinned, handed over when it leaves, assigned to another."""
+
+from mcp_server.domain.agents.hooks import HOLDING_SHOWN_MAX, Holding
+from mcp_server.domain.agents.transactions import is_staying, named_agent, require_staying
+from mcp_server.domain.tasks.creation import ensure_queue
+from mcp_server.domain.tasks.model import Task
+from mcp_server.domain.tasks.rows import load_task
+from mcp_server.domain.tasks.rules import TERMINAL
+from mcp_server.kernel.authority import Speaker
+from mcp_server.kernel.errors import InvalidTransition
+from mcp_server.kernel.events import Event, Origin
+from mcp_server.kernel.store import Transaction
+from mcp_server.kernel.times import Micros
+
+
+def pinned_to(tx: Transaction, origin: Origin, agent_id: str) -> Holding | None:
+    """The unfinished tasks that nobody but an agent may take up."""
+    del origin
+    ids = [row["id"] for row in tx.all("tasks_pinned", agent_id=agent_id) if row["status"] not in TERMINAL]
+    return Holding("pinned_tasks", ids[:HOLDING_SHOWN_MAX], len(ids)) if ids else None
+
+
+def hand_over(tx: Transaction, origin: Origin, leaving: Speaker, heir: Speaker) -> Holding | None:
+    """Pin to another agent what is pinned to one that leaves, also what has ended and might be retried."""
+    ids: list[str] = []
+    for row in tx.all("tasks_pinned", agent_id=leaving.agent_id):
+        new, event = load_task(tx, row["id"]).assigned(heir.agent_id, origin.at)
+        ensure_queue(tx, new)
+        tx.record(origin, event)
+        ids.append(new.id)
+    return Holding("pinned_tasks", ids[:HOLDING_SHOWN_MAX], len(ids)) if ids else None
+
+
+def assigned(tx: Transaction, task: Task, agent: str | None, now: Micros) -> tuple[Task, Event]:
+    """A task for one agent alone, by id or name, or for anybody.
+
+    Raises:
+        NotFound: there is no such agent.
+        InvalidTransition: the task is running or has completed, or the agent has left.
+    """
+    task.require_legal("assign")
+    heir = None if agent is None else named_agent(tx, agent)
+    if heir is not None:
+        require_staying(heir)
+    new, event = task.assigned(None if heir is None else heir.id, now)
+    ensure_queue(tx, new)
+    return new, event
+
+
+def require_agent_stays(tx: Transaction, task: Task) -> None:
+    """A task that is retried must have somebody who can take it up.
+
+    Raises:
+        InvalidTransition: it is for an agent alone that has left.
+    """
+    if task.agent_id is not None and not is_staying(tx, task.agent_id):
+        raise InvalidTransition(
+            f"Task {task.id} is for agent {task.agent_id} alone, which is there no more.",
+            next=f"First tasks_control(task_ids=['{task.id}'], action='assign', agent_id=...); null is for anybody.",
+            details={"task_id": task.id, "agent_id": task.agent_id},
+        )

@@ -1,0 +1,21 @@
+"""Idempotency keys: whose they are, and what is told of a key that was used for something else."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mcp_server.kernel.errors import IdempotencyConflict
+
+
+def key_conflict(key: str, what: str, earlier_id: str, earlier_title: str) -> IdempotencyConflict:
+    """The refusal of a key that its principal used for something else, such as another `task`."""
+    return IdempotencyConflict(
+        f"The idempotency key {key!r} was used for another {what}, {earlier_id} ({earlier_title!r}).",
+        next=f"Use a new key for new content, or repeat the first content to get that {what}.",
+        details={"idempotency_key": key, f"{what}_id": earlier_id},
+    )
+
+
+def owner_of_key(actor: str, type_: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Before idempotency keys belonged to principals, their owner was whoever created what they stand for."""
+    del actor, type_
+    return {} if data.get("idempotency_key") is None else {"key_owner": data["created_by"]}
