@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import click
@@ -15,7 +15,7 @@ from mcp_server.commands.running import run
 from mcp_server.config import Group, Settings
 from mcp_server.domain.agents.model import Capability, InstanceSpec, Register
 from mcp_server.domain.desk import Desk
-from mcp_server.kernel.authority import Actor
+from mcp_server.kernel.authority import Actor, Speaker
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.ids import new_id
@@ -83,9 +83,10 @@ async def run_worker(settings: Settings, request: WorkerRequest) -> None:
     """
     async with open_desk(settings) as desk:
         call = Call(Actor(kind="user", id=settings.user, permissions=settings.role.permissions), new_id("call"))
-        agent_id, instance_id = await _introduce(desk, call, request)
+        agent, instance_id = await _introduce(desk, call, request)
+        call = replace(call, speaker=agent)
         options = WorkerOptions(
-            agent_id,
+            agent.agent_id,
             instance_id,
             request.command,
             request.concurrency,
@@ -98,7 +99,7 @@ async def run_worker(settings: Settings, request: WorkerRequest) -> None:
             (worker.abort if worker.drain.is_set() else worker.drain).set()
 
         with on_signals(stop):
-            log.info("working", agent_id=agent_id, instance_id=instance_id, command=request.command[0])
+            log.info("working", agent_id=agent.agent_id, instance_id=instance_id, command=request.command[0])
             await worker.run()
     log.info("stopped")
 
@@ -113,7 +114,7 @@ async def run_system_worker(settings: Settings) -> None:
     log.info("stopped")
 
 
-async def _introduce(desk: Desk, call: Call, request: WorkerRequest) -> tuple[str, str | None]:
+async def _introduce(desk: Desk, call: Call, request: WorkerRequest) -> tuple[Speaker, str | None]:
     """The agent, registered where it is new, and this process as its instance."""
     name = request.agent
     if name.startswith("agent_"):
@@ -131,7 +132,7 @@ async def _introduce(desk: Desk, call: Call, request: WorkerRequest) -> tuple[st
     except ValueError as error:
         raise ValidationFailed(f"{name!r} or one of its capabilities is not a name: {error}") from None
     known = await desk.agents.introduce(call, command)
-    return known.agent.id, known.instance_id
+    return Speaker(known.agent.id, known.agent.name), known.instance_id
 
 
 def _capability(text: str) -> Capability:

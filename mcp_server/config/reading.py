@@ -16,7 +16,7 @@ from mcp_server.config.model import PREFIX, Settings
 from mcp_server.config.words import Word, near_miss, nested, sections, words
 from mcp_server.kernel.errors import ValidationFailed
 
-NOT_SETTINGS = frozenset({f"{PREFIX}TASK_ID", f"{PREFIX}ATTEMPT"})
+NOT_SETTINGS = frozenset({f"{PREFIX}TASK_ID", f"{PREFIX}ATTEMPT", f"{PREFIX}LEASE_TOKEN"})
 """What the house itself tells the commands of its workers; such a command may well call the house again."""
 
 HELP = "See `data-mcp-server-agent serve --help` for what can be set."

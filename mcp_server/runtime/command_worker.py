@@ -169,7 +169,13 @@ class _Attempt:
     async def _run_command(self) -> tuple[object, FailureSpec | None]:
         task = self.claimed.task
         text = json.dumps(dumped(task))
-        variables = {"DATAMCP_TASK_ID": task.id, "DATAMCP_ATTEMPT": str(task.attempt)}
+        # A server that the command starts speaks as the agent; what it writes under the lease counts while it is held.
+        variables = {
+            "DATAMCP_TASK_ID": task.id,
+            "DATAMCP_ATTEMPT": str(task.attempt),
+            "DATAMCP_LEASE_TOKEN": self.claimed.lease_token,
+            "DATAMCP_AGENT": self.options.agent_id,
+        }
         try:
             run = await CommandRun.start(self.options.command, variables)
         except OSError as error:

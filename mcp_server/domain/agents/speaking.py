@@ -74,6 +74,8 @@ class Speaking:
             PermissionDenied: the principal may not speak as it.
         """
         row = await self.named(reference)
+        if row is None and actor.kind == "agent" and reference != actor.id:
+            row = {"id": reference, "name": reference}  # which agents there are is no matter of another's key
         if row is None:
             raise no_agent(reference)
         return self.allowed(actor, row)
@@ -137,11 +139,10 @@ class Speaking:
 
 def not_yours(principal: str, agent: Row) -> PermissionDenied:
     """The refusal to let a principal speak as an agent."""
-    owner = agent["registered_by"] or "nobody"
     return PermissionDenied(
-        f"{principal} cannot speak as {agent['name']} ({agent['id']}), which {owner} registered.",
+        f"{principal} cannot speak as {agent['name']} ({agent['id']}): that agent is another's.",
         next="Leave it out to speak for yourself, or name an agent that you registered.",
-        details={"agent_id": agent["id"], "actor": principal, "registered_by": agent["registered_by"]},
+        details={"agent_id": agent["id"], "actor": principal},
     )
 
 

@@ -1,0 +1,116 @@
+"""An agent that leaves keeps nothing: it says what it holds and stays, or hands all of it over."""
+
+from typing import Any
+
+import pytest
+
+from mcp_server.domain.agents.model import ControlAgent
+from mcp_server.domain.agents.views import ControlledAgent
+from mcp_server.domain.tasks.commands import ControlTasks
+from mcp_server.kernel.errors import Conflict, InvalidTransition, NotFound
+from tests.world import World
+
+pytestmark = pytest.mark.anyio
+
+
+async def leave(world: World, agent: str, action: Any = "terminate", **more: Any) -> ControlledAgent:
+    return await world.desk.agents.control(world.call, ControlAgent(agent_id=agent, action=action, **more))
+
+
+async def assign(world: World, task: Any, agent: str | None) -> Any:
+    command = ControlTasks(task_ids=(task.id,), action="assign", agent_id=agent)
+    return await world.desk.tasks.control(world.call, command)
+
+
+async def test_one_that_holds_nothing_leaves_at_once_and_what_it_runs_goes_back_to_the_queue(world: World):
+    agent = await world.agent("a")
+    task = await world.task()
+    await world.claim_one(agent)
+    assert (await leave(world, "a")).requeued == [task.id]
+    assert (await leave(world, "a", "delete")).agent.id == agent.id
+
+
+async def test_one_with_pinned_tasks_says_so_and_stays(world: World):
+    agent = await world.agent("a")
+    tasks = await world.tasks({"agent_id": "a"}, {"agent_id": "a"})
+    before = len(await world.events())
+    with pytest.raises(Conflict, match="2 pinned tasks") as refused:
+        await leave(world, "a")
+    holds = refused.value.details["holds"]["pinned_tasks"]
+    assert (holds["total"], sorted(holds["which"])) == (2, sorted(task.id for task in tasks))
+    assert (await world.desk.agents.get(world.call, agent.id)).status != "terminated"
+    assert len(await world.events()) == before, "nothing was changed"
+
+
+async def test_all_that_is_pinned_goes_to_who_takes_over_running_and_waiting_and_dead_alike(world: World):
+    agent, heir = await world.agent("a"), await world.agent("heir")
+    queued, running, dead, done = await world.tasks(*[{"agent_id": "a", "retry": {"max_attempts": 1}}] * 4)
+    schedule = await world.task(agent_id="a", schedule={"cron": "0 0 * * *"})
+    claims = {one.task.id: one for one in await world.claim(agent, max_tasks=4)}
+    await world.finish(claims[dead.id], error={"message": "m"})
+    await world.finish(claims[done.id])
+    left = await leave(world, "a", to_agent="heir")
+    assert sorted(left.requeued) == sorted([queued.id, running.id])
+    assert left.handed_over is not None and left.handed_over["pinned_tasks"]["total"] == 4
+    for task in (queued, running, dead, schedule):
+        assert (await world.desk.tasks.get(world.call, task.id)).agent_id == heir.id
+    assert (await world.desk.tasks.get(world.call, done.id)).agent_id == agent.id, "what is done stays as it was"
+    taken = await world.claim(heir, max_tasks=5)
+    assert sorted(one.task.id for one in taken) == sorted([queued.id, running.id])
+    await world.desk.tasks.control(world.call, ControlTasks(task_ids=(dead.id,), action="retry"))
+    assert (await world.claim_one(heir)).task.id == dead.id
+    await leave(world, "a", "delete")
+
+
+async def test_the_heir_must_be_there_and_another(world: World):
+    await world.agent("a")
+    gone = await world.agent("gone")
+    await leave(world, gone.id)
+    for heir, refusal in (("gone", InvalidTransition), ("a", InvalidTransition), ("nobody", NotFound)):
+        with pytest.raises(refusal):
+            await leave(world, "a", to_agent=heir)
+    with pytest.raises(ValueError, match="to_agent"):
+        ControlAgent(agent_id="a", action="pause", to_agent="b")
+    assert (await world.desk.agents.get(world.call, "a")).status == "initializing"
+
+
+async def test_nothing_new_is_pinned_to_one_that_has_left(world: World):
+    await world.agent("a")
+    task = await world.task()
+    await leave(world, "a")
+    with pytest.raises(InvalidTransition, match="terminated"):
+        await world.task(agent_id="a")
+    assert (await assign(world, task, "a")).refused[0].code == "invalid_transition"
+
+
+async def test_a_dead_letter_of_one_that_has_left_is_not_retried_for_nobody_but_can_be_assigned(world: World):
+    agent = await world.agent("a")
+    task = await world.task(agent_id="a", retry={"max_attempts": 1})
+    await world.finish(await world.claim_one(agent), error={"message": "m"})
+    await leave(world, "a")
+    retry = ControlTasks(task_ids=(task.id,), action="retry")
+    refused = (await world.desk.tasks.control(world.call, retry)).refused
+    assert refused is not None and "there no more" in refused[0].message
+    await assign(world, task, None)
+    await world.desk.tasks.control(world.call, retry)
+    anybody = await world.agent("b")
+    assert (await world.claim_one(anybody)).task.id == task.id
+
+
+async def test_a_task_is_assigned_by_name_to_another_agent_or_to_anybody(world: World):
+    one, two = await world.agent("one"), await world.agent("two")
+    task = await world.task(agent_id="one")
+    assert await world.claim(two) == []
+    assert (await assign(world, task, "two")).tasks[0].agent_id == two.id
+    assert await world.claim(one) == []
+    await assign(world, task, None)
+    assert (await world.claim_one(one)).task.id == task.id
+    assert (await assign(world, task, "two")).refused[0].code == "invalid_transition", "it runs"
+
+
+async def test_candidates_for_a_task_are_never_agents_that_have_left(world: World):
+    await world.agent("gone", skills=("py",))
+    await world.agent("here", skills=("py",))
+    await leave(world, "gone")
+    found = await world.desk.agents.candidates(world.call, None, ["py"])
+    assert [agent.name for agent in found] == ["here"]
