@@ -57,7 +57,7 @@ TOOLS = (
         name="agents_register",
         title="Register an agent",
         description="Register yourself or another agent before it claims tasks. Calling again with the same name "
-        "updates it and keeps its id.",
+        "changes what is given and nothing else.",
         toolset="agents",
         permission=Permission.AGENTS_REGISTER,
         hints=UPDATE,
@@ -83,7 +83,8 @@ TOOLS = (
         name="agents_control",
         title="Control an agent",
         description="pause: no new claims. drain: finish what runs. resume undoes both. terminate: requeue its running "
-        "tasks. delete: remove a terminated agent.",
+        "tasks. delete: remove a terminated agent. Whoever holds tasks, locks, messages or questions leaves only "
+        "with to_agent.",
         toolset="agents",
         permission=Permission.AGENTS_CONTROL,
         hints=DESTROY,

@@ -28,7 +28,8 @@ INSTRUCTIONS = (
     "The operations desk for agents. To work: agents_register once, then tasks_claim, tasks_report while working, "
     "tasks_finish. To hand out work: tasks_create, then tasks_wait. Share facts with state_get and state_set, passing "
     "expected_version so that nobody's change is lost. Before what cannot be undone, approvals_request. "
-    "events_read says what happened."
+    "events_read says what happened. Every write takes as_agent (the agent that speaks, by name or id; needed where "
+    "several share a connection) and lease_token (then it counts only while you hold that task)."
 )
 
 

@@ -132,7 +132,7 @@ class ControlAgent(Frozen):
 
     agent_id: str
     action: AgentAction
-    to_agent: str | None = Field(default=None, description="Takes over what a leaving agent holds")
+    to_agent: str | None = None
     reason: Line | None = None
 
     @model_validator(mode="after")
