@@ -30,7 +30,7 @@ def recipients_of(tx: Transaction, origin: Origin, command: SendMessage) -> Reci
     """Who gets a message: whom it names; or, where it names nobody, everyone in its thread but the sender.
 
     Raises:
-        NotFound: nobody is called so, or nobody else has the capability or takes part.
+        NotFound: nobody is called so, has the capability, or else takes part.
         InvalidTransition: an agent that is named has left.
         LimitExceeded: too many would get it.
     """
@@ -39,7 +39,7 @@ def recipients_of(tx: Transaction, origin: Origin, command: SendMessage) -> Reci
     parties: dict[str, None] = {}
     for reference in sorted(set(command.to)):
         if reference.startswith(CAPABILITY):
-            parties |= dict.fromkeys(_able(tx, origin, reference.removeprefix(CAPABILITY)))
+            parties |= dict.fromkeys(_able(tx, reference.removeprefix(CAPABILITY)))
         else:
             parties[_party(tx, reference)] = None
     if len(parties) > RECIPIENTS_MAX:
@@ -148,16 +148,15 @@ def _nobody(tx: Transaction, reference: str) -> NotFound:
     )
 
 
-def _able(tx: Transaction, origin: Origin, capability: str) -> list[str]:
-    found = with_skill(tx, capability, RECIPIENTS_MAX + 2)
-    others = [agent_id for agent_id in found if agent_id != origin.party]
-    if not others:
+def _able(tx: Transaction, capability: str) -> list[str]:
+    found = with_skill(tx, capability, RECIPIENTS_MAX + 1)
+    if not found:
         raise NotFound(
-            f"No {'other ' if found else ''}agent has the capability {capability!r}, so nobody would get the message.",
+            f"No agent has the capability {capability!r}, so nobody would get the message.",
             next="See agents_find, or name the recipients.",
             details={"capability": capability},
         )
-    return others
+    return found
 
 
 def _resolved(tx: Transaction, reference: str) -> str:

@@ -19,7 +19,7 @@ from mcp_server.kernel.errors import (
 )
 from mcp_server.upkeep.replay import replay
 from tests.domain.events.test_thinning import KEEP, thin_out
-from tests.world import World, caller, speaking
+from tests.world import World, caller
 
 pytestmark = pytest.mark.anyio
 
@@ -89,8 +89,6 @@ async def test_a_capability_reaches_whoever_has_it_now_and_nobody_else(world: Wo
     assert (await sent(world, "capability:python", body="who can?")).recipients == [able.id]
     with pytest.raises(NotFound, match="No agent has the capability 'rust'"):
         await send(world, "capability:rust")
-    with pytest.raises(NotFound, match="No other agent has the capability 'python'"):
-        await sent(world, "capability:python", call=speaking(able))
     with pytest.raises(NotFound, match="Write to 'capability:python'"):
         await send(world, "python")
     with pytest.raises(InvalidTransition, match=gone.id):
