@@ -128,8 +128,8 @@ class MessageService:
             return await self._fetched(Query("thread", parameters=asked))
 
         def is_news(rows: list[Row]) -> bool:
-            """After a cursor whatever comes; else what its reader has not read."""
-            return bool(rows) if after is not None else bool(_unread_ids(rows))
+            """After a cursor whatever comes; else what its reader has not read, where that is who looks."""
+            return bool(_unread_ids(rows)) if after is None and reader.takes else bool(rows)
 
         rows = await wait_until(self._context, reader.call, attempt, is_news, command.wait_seconds, ("message",))
         if reader.takes and (unread_ids := _unread_ids(rows)):
