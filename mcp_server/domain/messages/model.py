@@ -82,6 +82,13 @@ class Place(NamedTuple):
     place: int
 
 
+class Addressed(NamedTuple):
+    """Who gets a message, as people call them, and its place in each one's inbox. No name holds a space."""
+
+    names: list[str]
+    places: dict[str, int]
+
+
 class Sender(NamedTuple):
     """Who sends, by name and as a party, and when."""
 
@@ -106,6 +113,7 @@ class Message(Record):
     place: int
     sender: str
     sender_party: str
+    recipients: str
     subject: str | None
     body: str
     importance: str
@@ -118,7 +126,7 @@ class Message(Record):
 
     @staticmethod
     def sent(
-        spec: SendMessage, message_id: str, thread: Place, places: dict[str, int], sender: Sender, key: Key
+        spec: SendMessage, message_id: str, thread: Place, to: Addressed, sender: Sender, key: Key
     ) -> tuple["Message", Event]:
         """A new message, with its place in its thread and in each recipient's inbox."""
         now = sender.at
@@ -127,6 +135,7 @@ class Message(Record):
             "place": thread.place,
             "sender": sender.label,
             "sender_party": sender.party,
+            "recipients": " ".join(sorted(to.names)),
             "subject": spec.subject,
             "body": spec.body,
             "importance": spec.importance,
@@ -135,7 +144,7 @@ class Message(Record):
             **key._asdict(),
         }
         message = Message.adopt({"id": message_id, "version": 1} | fields)
-        return message, Event("message.sent", "message", message_id, 1, fields | {"places": places})
+        return message, Event("message.sent", "message", message_id, 1, fields | {"places": to.places})
 
 
 class Delivery(Record):

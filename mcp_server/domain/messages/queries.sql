@@ -1,8 +1,8 @@
 -- name: message_insert
-INSERT INTO messages (id, thread_id, place, sender, sender_party, subject, body, importance, ack_due_at, created_at,
-  version, idempotency_key, key_owner, content_hash)
-VALUES (:id, :thread_id, :place, :sender, :sender_party, :subject, :body, :importance, :ack_due_at, :created_at,
-  :version, :idempotency_key, :key_owner, :content_hash)
+INSERT INTO messages (id, thread_id, place, sender, sender_party, recipients, subject, body, importance, ack_due_at,
+  created_at, version, idempotency_key, key_owner, content_hash)
+VALUES (:id, :thread_id, :place, :sender, :sender_party, :recipients, :subject, :body, :importance, :ack_due_at,
+  :created_at, :version, :idempotency_key, :key_owner, :content_hash)
 
 -- name: message_by_idempotency_key
 SELECT * FROM messages WHERE idempotency_key = :key AND key_owner = :owner
@@ -137,8 +137,8 @@ SELECT * FROM messages WHERE id = :id {{for_update}}
 -- name: deliveries_whole
 SELECT * FROM deliveries WHERE message_id = :id ORDER BY party
 
--- name: deliveries_named
-SELECT d.party, {{name_of_party}} AS name FROM deliveries d WHERE d.message_id = :id ORDER BY d.party
+-- name: deliveries_of
+SELECT party FROM deliveries WHERE message_id = :id ORDER BY party
 
 -- name: message_clear
 DELETE FROM messages WHERE id = :id
@@ -157,12 +157,7 @@ WHERE ack_due_at IS NOT NULL AND acknowledged_at IS NULL AND ack_missed_at IS NU
 
 -- What is told of a message `m` wherever it stands in a list.
 -- name: fragment.message_told
-m.thread_id, m.sender, m.subject, m.body, m.importance, m.created_at,
-  (SELECT group_concat({{name_of_party}}, ' ') FROM deliveries d WHERE d.message_id = m.id) AS recipients
-
--- name: fragment.message_told (postgres)
-m.thread_id, m.sender, m.subject, m.body, m.importance, m.created_at,
-  (SELECT string_agg({{name_of_party}}, ' ') FROM deliveries d WHERE d.message_id = m.id) AS recipients
+m.thread_id, m.sender, m.recipients, m.subject, m.body, m.importance, m.created_at
 
 -- name: filter.seen_message
 AND (aggregate_type <> 'message'

@@ -1,6 +1,6 @@
 """What the events of messages rebuild: the message and its line in each inbox."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mcp_server.domain.messages.model import Key
@@ -17,7 +17,7 @@ def replay(tx: Transaction, origin: Origin, event: Event) -> None:
         return
     data = dict(event.data)
     places = data.pop("places")
-    insert_message(tx, _whole(tx, {"id": event.aggregate_id, "version": event.version} | data), places)
+    insert_message(tx, _whole(tx, {"id": event.aggregate_id, "version": event.version} | data, places), places)
 
 
 def snapshot(tx: Transaction, id_: str) -> dict[str, Any] | None:
@@ -32,18 +32,19 @@ def restore(tx: Transaction, origin: Origin, event: Event) -> None:
     data = dict(event.data)
     deliveries = data.pop("deliveries")
     tx.run("message_clear", id=event.aggregate_id)
-    tx.run("message_insert", **_whole(tx, data | {"version": event.version}))
-    for delivery in deliveries:
-        tx.run("delivery_restore", **_of_party(delivery))
+    lines = [_of_party(delivery) for delivery in deliveries]
+    tx.run("message_insert", **_whole(tx, data | {"version": event.version}, [line["party"] for line in lines]))
+    for line in lines:
+        tx.run("delivery_restore", **line)
 
 
-def _whole(tx: Transaction, data: dict[str, Any]) -> dict[str, Any]:
-    """Up to 0.1.0 a sender was a user or an agent with a key of its own, threads had no places, and there were no
-    keys."""
+def _whole(tx: Transaction, data: dict[str, Any], parties: Iterable[str]) -> dict[str, Any]:
+    """Up to 0.1.0 a sender was a user or an agent with a key of its own, recipients had no names and threads no places,
+    and there were no keys."""
     if "place" in data:
         return data
     later = {"sender_party": data["sender"].removeprefix("agent:"), "place": next_in_thread(tx, data["thread_id"])}
-    return data | later | Key()._asdict()
+    return data | later | {"recipients": " ".join(sorted(parties))} | Key()._asdict()
 
 
 def _of_party(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.messages import transactions
@@ -97,26 +97,33 @@ class MessageService:
         await self._context.write(reader.call, transactions.acknowledge, reader.party, message_ids)
 
     async def _inbox(self, reader: _Reader, command: ReadMessages) -> InboxView:
+        attempt = self._taken if reader.takes and command.only_unread else self._shown
+        rows, unread = await wait_until(
+            self._context,
+            reader.call,
+            lambda: attempt(reader, command),
+            lambda found: bool(found[0]),
+            command.wait_seconds,
+            ("message",),
+        )
+        cursor = encode_cursor([rows[-1]["place"]]) if rows else command.after
+        return InboxView(messages=[inbox_view(row) for row in rows], unread=unread, cursor=cursor)
+
+    async def _taken(self, reader: _Reader, command: ReadMessages) -> tuple[Sequence[Row], int]:
+        party, thread_id = reader.party, command.thread_id
+        if command.wait_seconds > 0:
+            found = await self._database.fetch_one("inbox_any_unread", party=party, thread_id=thread_id)
+            if found is None:  # whoever waits looks often, and must not take a writer's turn each time
+                return [], await self._unread(party)
+        return await self._context.write(reader.call, transactions.read, party, thread_id, command.limit)
+
+    async def _shown(self, reader: _Reader, command: ReadMessages) -> tuple[Sequence[Row], int]:
         party, only_unread = reader.party, command.only_unread
         place = 0 if command.after is None or only_unread else decode_cursor(command.after, (int,))[0]
         query = Query("inbox", parameters=(("party", party), ("place", place), ("limit", command.limit)))
         query = query.where("inbox_thread", thread_id=command.thread_id)
-        query = replace(query, filters=(*query.filters, "inbox_unread")) if only_unread else query
-        asked: dict[str, Any] = {"party": party, "thread_id": command.thread_id}
-
-        async def attempt() -> tuple[Sequence[Row], int]:
-            if not only_unread or not reader.takes:
-                return await self._fetched(query), await self._unread(party)
-            if command.wait_seconds > 0 and await self._database.fetch_one("inbox_any_unread", **asked) is None:
-                # Whoever waits looks often, and must not take a writer's turn each time.
-                return [], await self._unread(party)
-            return await self._context.write(reader.call, transactions.read, party, command.thread_id, command.limit)
-
-        rows, unread = await wait_until(
-            self._context, reader.call, attempt, lambda found: bool(found[0]), command.wait_seconds, ("message",)
-        )
-        cursor = encode_cursor([rows[-1]["place"]]) if rows else command.after
-        return InboxView(messages=[inbox_view(row) for row in rows], unread=unread, cursor=cursor)
+        query = query.where("inbox_unread") if only_unread else query
+        return await self._fetched(query), await self._unread(party)
 
     async def _thread(self, reader: _Reader, thread_id: str, command: ReadMessages) -> InboxView:
         party, after = reader.party, command.after
@@ -210,5 +217,5 @@ async def _to_somebody(call: Call, command: SendMessage) -> SendMessage:
 
 async def _sent(call: Call, sent: transactions.Sent) -> SentMessage:
     del call
-    message = message_view(sent.message, sent.names, replayed=sent.replayed)
+    message = message_view(sent.message, replayed=sent.replayed)
     return SentMessage(message=message, recipients=sent.recipients, skipped=sent.skipped or None)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from mcp_server.domain.agents.hooks import HOLDING_SHOWN_MAX, Holding
-from mcp_server.domain.messages.model import Delivery, Key, Message, Place, Sender, SendMessage, is_person
+from mcp_server.domain.messages.model import Addressed, Delivery, Key, Message, Place, Sender, SendMessage, is_person
 from mcp_server.domain.messages.recipients import as_resolved, called, recipients_of, require_part
 from mcp_server.kernel.authority import Speaker
 from mcp_server.kernel.errors import NotFound
@@ -17,12 +17,11 @@ _BATCH = 100
 
 
 class Sent(NamedTuple):
-    """A message's columns; whose inboxes it went to, and what people call them; who takes part in its thread no more;
-    and whether its idempotency key found it."""
+    """A message's columns; whose inboxes it went to; who takes part in its thread no more; and whether its idempotency
+    key found it."""
 
     message: dict[str, Any]
     recipients: list[str]
-    names: list[str]
     skipped: list[str]
     replayed: bool = False
 
@@ -47,11 +46,12 @@ def send(tx: Transaction, origin: Origin, command: SendMessage) -> Sent:
     to = recipients_of(tx, origin, command)
     thread = Place(message_id, 1) if command.thread_id is None else _next_in_thread(tx, command.thread_id)
     places = {party: _next_place(tx, party) for party in to.parties}
+    addressed = Addressed([called(tx, party) for party in to.parties], places)
     sender = Sender(origin.actor, origin.party, origin.at)
-    message, event = Message.sent(command, message_id, thread, places, sender, key)
+    message, event = Message.sent(command, message_id, thread, addressed, sender, key)
     insert_message(tx, message.fields(), places)
     tx.append(origin, event)
-    return Sent(message.fields(), to.parties, [called(tx, party) for party in to.parties], to.skipped)
+    return Sent(message.fields(), to.parties, to.skipped)
 
 
 def read(
@@ -183,8 +183,7 @@ def _earlier(tx: Transaction, key: Key) -> Sent | None:
         return None
     if row["content_hash"] != key.content_hash:
         raise key_conflict(key.idempotency_key, "message", row["id"], row["subject"] or row["body"][:80])
-    lines = tx.all("deliveries_named", id=row["id"])
-    return Sent(row, [line["party"] for line in lines], [line["name"] for line in lines], [], replayed=True)
+    return Sent(row, [line["party"] for line in tx.all("deliveries_of", id=row["id"])], [], replayed=True)
 
 
 def _next_in_thread(tx: Transaction, thread_id: str) -> Place:

@@ -37,16 +37,15 @@ class MessageView(View):
     replayed: bool | None = None
 
 
-def message_view(row: Row, names: list[str], *, replayed: bool) -> MessageView:
+def message_view(row: Row, *, replayed: bool) -> MessageView:
     """A message as its sender gets it back."""
-    return MessageView(id=row["id"], to=sorted(names), **_message(row), replayed=replayed or None)
+    return MessageView(id=row["id"], **_message(row), replayed=replayed or None)
 
 
 def inbox_view(row: Row) -> MessageView:
     """A message as it stands in an inbox, or in a thread."""
     return MessageView(
         id=row["message_id"],
-        to=_recipients(row),
         **_message(row),
         acknowledged_at=iso_or_none(row["acknowledged_at"]),
         read_at=iso_or_none(row["read_at"]),
@@ -57,10 +56,7 @@ def sent_views(rows: Iterable[Row], states: Iterable[Row]) -> list[MessageView]:
     """Messages with what became of them at the recipients."""
     by_message = {id_: [_state(one) for one in group] for id_, group in groupby(states, lambda one: one["message_id"])}
     return [
-        MessageView(
-            id=row["message_id"], to=_recipients(row), **_message(row), states=by_message.get(row["message_id"], [])
-        )
-        for row in rows
+        MessageView(id=row["message_id"], **_message(row), states=by_message.get(row["message_id"], [])) for row in rows
     ]
 
 
@@ -81,14 +77,11 @@ def _state(row: Row) -> StateView:
     )
 
 
-def _recipients(row: Row) -> list[str]:
-    return sorted((row["recipients"] or "").split())
-
-
 def _message(row: Row) -> dict[str, Any]:
     return {
         "thread_id": row["thread_id"],
         "sender": row["sender"],
+        "to": row["recipients"].split(),
         "subject": row["subject"],
         "body": row["body"],
         "importance": row["importance"],

@@ -246,9 +246,9 @@ async def test_an_agent_that_leaves_names_its_unread_messages_and_hands_them_ove
     assert replay(world.url).differences == ()
     got = await read(world, speaking(bob))
     assert [(m.body, m.to, m.ack_due_at) for m in got.messages] == [
-        ("both", ["bob"], None),
+        ("both", ["ann", "bob"], None),
         ("own", ["bob"], None),
-        ("moved", ["bob"], moved.ack_due_at),
+        ("moved", ["ann"], moved.ack_due_at),
     ]
     await read(world, speaking(bob), acknowledge=[moved.id])
     assert (await inbox(world, "ann", unread_only=False)).messages[0].body == "read"

@@ -12,6 +12,11 @@ UPDATE messages SET place = ranked.place FROM (
   FROM messages m JOIN events e ON e.aggregate_id = m.id AND e.type IN ('message.sent', 'message.snapshot')
   GROUP BY m.id, m.thread_id) AS ranked
 WHERE ranked.id = messages.id;
+-- Whom its sender named, as people call them; of old messages only ids are known.
+ALTER TABLE messages ADD COLUMN recipients TEXT NOT NULL DEFAULT '';
+UPDATE messages SET recipients = COALESCE((
+  SELECT group_concat(sorted.party, ' ') FROM (
+    SELECT d.party FROM deliveries d WHERE d.message_id = messages.id ORDER BY d.party) AS sorted), '');
 DROP INDEX messages_thread;
 CREATE UNIQUE INDEX messages_thread ON messages (thread_id, place);
 CREATE INDEX messages_sent ON messages (sender_party, created_at, id);
