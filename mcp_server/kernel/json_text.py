@@ -111,7 +111,10 @@ def canonical(value: Any) -> Any:
 
 def canonical_hash(value: Any) -> str:
     """SHA-256, as hex, that is equal where JSON values are: whatever the order of their keys, and for 1 and 1.0."""
-    return sha256_text(_SORTED.encode(canonical(value)))
+    text = _SORTED.encode(value)
+    if "." in text or "e+" in text:  # there may be a number that has another form
+        text = _SORTED.encode(canonical(value))
+    return sha256_text(text)
 
 
 def sha256_text(text: str) -> str:

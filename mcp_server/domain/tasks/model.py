@@ -193,7 +193,7 @@ class Task(Record):
             result=result,
             error=None,
             usage=usage and usage.stored(),
-            last_finish=finish_mark(token, digest),
+            last_finish=finish_mark(self.lease_token_hash, digest),
             finished_by=self.lease_agent_id,
         )
 
@@ -224,12 +224,12 @@ class Task(Record):
             retryable=retryable,
             delay=failure.retry_after_seconds or 0.0,
             usage=usage and usage.stored(),
-            last_finish=finish_mark(token, digest),
+            last_finish=finish_mark(self.lease_token_hash, digest),
         )
 
     def is_repeat_of(self, token: str, digest: str) -> bool:
         """Whether this very finish was accepted before."""
-        return self.last_finish == finish_mark(token, digest)
+        return self.last_finish is not None and self.last_finish == finish_mark(sha256_text(token), digest)
 
     # What a person or an orchestrator does
 
