@@ -150,7 +150,7 @@ async def test_a_stream_tells_of_each_change_to_its_tasks_and_of_no_others(desk:
     task_id = await desk.task(requires_approval=True)
     async with watching(desk.client, desk.heard, task_id, "task_aaaaaaaaaaaa"):
         await desk.task()
-        await desk.app.desk.approvals.decide(caller(id="ann"), task_id, granted=True, via="client")
+        await desk.app.desk.approvals.answered(caller(id="ann"), task_id, "accept", {"approve": True})
         told = await asyncio.wait_for(desk.heard.told.get(), 5)
         assert (told["taskId"], told["status"]) == (task_id, "working")
         await ask(desk.client, "tasks/cancel", taskId=task_id)

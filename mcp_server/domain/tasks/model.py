@@ -93,6 +93,7 @@ class Task(Record):
     approved_by: str | None
     due_at: Micros | None
     lease_token_hash: str | None
+    refused: int | None
     key_owner: str | None
 
     def definition(self) -> dict[str, Any]:
@@ -266,6 +267,7 @@ class Task(Record):
             "finished_by": None,
             "cancel_requested": 0,
             "cancel_reason": None,
+            "refused": None,
             "progress": None,
         }
         return self.moved("task.retried", now, **changes)
@@ -313,7 +315,13 @@ class Task(Record):
         """
         self._require_undecided()
         why = f"rejected by {by}" + (f": {reason}" if reason else "")
-        return self._ended("cancelled", now, approval="rejected", approved_by=by, cancel_reason=why)
+        return self._ended("cancelled", now, approval="rejected", approved_by=by, cancel_reason=why, refused=1)
+
+    def hung_on(self, refused: Self, now: Micros) -> tuple[Self, Event]:
+        """Cancelled, since a person said no to what it depends on."""
+        return self._ended(
+            "cancelled", now, cancel_reason=f"{refused.id} was {refused.cancel_reason}"[:1000], refused=1
+        )
 
     def gated(self, now: Micros) -> tuple[Self, Event]:
         """From now on waiting for an approval.
