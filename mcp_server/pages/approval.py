@@ -101,7 +101,7 @@ def _shown(opened: Opened) -> Response:
     answered = any(person_key(answer.by) == person_key(voter.name) for answer in answers)
     values = {
         "title": "Your decision",
-        "approval": approval,
+        "seen": approval.action_hash,
         "answers": answers,
         "approver": voter.name,
         "question": question_text(approval),

@@ -75,8 +75,8 @@ def asker(ctx: RequestContext, params: types.CallToolRequestParams) -> Ask:
     return ask
 
 
-def _plain(answer: Any) -> Mapping[str, Any]:
-    return answer if isinstance(answer, dict) else answer.model_dump(by_alias=True)
+def _plain(answer: types.Result | Mapping[str, Any]) -> Mapping[str, Any]:
+    return answer.model_dump(by_alias=True) if isinstance(answer, types.Result) else answer
 
 
 async def _elicit(ctx: RequestContext, dialog: Dialog) -> Told | None:

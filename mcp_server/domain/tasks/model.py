@@ -262,13 +262,8 @@ class Task(Record):
         changes = readiness(self.waits_on, None, approval, now) | {
             "approval": approval,
             "attempts_forgiven": self.attempt,
-            "run_at": None,
-            "finished_at": None,
-            "finished_by": None,
             "cancel_requested": 0,
-            "cancel_reason": None,
-            "refused": None,
-            "progress": None,
+            **dict.fromkeys(("run_at", "finished_at", "finished_by", "cancel_reason", "refused", "progress")),
         }
         return self.moved("task.retried", now, **changes)
 
@@ -316,12 +311,6 @@ class Task(Record):
         self._require_undecided()
         why = f"rejected by {by}" + (f": {reason}" if reason else "")
         return self._ended("cancelled", now, approval="rejected", approved_by=by, cancel_reason=why, refused=1)
-
-    def hung_on(self, refused: Self, now: Micros) -> tuple[Self, Event]:
-        """Cancelled, since a person said no to what it depends on."""
-        return self._ended(
-            "cancelled", now, cancel_reason=f"{refused.id} was {refused.cancel_reason}"[:1000], refused=1
-        )
 
     def gated(self, now: Micros) -> tuple[Self, Event]:
         """From now on waiting for an approval.

@@ -13,6 +13,7 @@ from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.store import Memory, Transaction
 
 _KEPT_MAX = 1024
+_REASON_CHARACTERS_MAX = 1000
 _KEPT_CHARACTERS_MAX = 2048
 
 
@@ -155,5 +156,8 @@ def _after_refusal(tx: Transaction, origin: Origin, child: Task, parent: Task) -
     """After a person's no, nothing that hung on it runs. The dependency stays: a retry has to ask again."""
     if child.on_parent_failure == "wait":
         return None
-    new, event = child.hung_on(parent, origin.at)
+    why = f"{parent.id} was {parent.cancel_reason}"[:_REASON_CHARACTERS_MAX]
+    new, event = child.moved(
+        "task.cancelled", origin.at, status="cancelled", finished_at=origin.at, cancel_reason=why, refused=1
+    )
     return new, tx.record(origin, event)
