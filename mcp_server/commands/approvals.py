@@ -16,7 +16,7 @@ from mcp_server.domain.approvals.commands import REASON_CHARACTERS_MAX, FindAppr
 from mcp_server.domain.approvals.voting import user_at
 from mcp_server.domain.areas import AREAS
 from mcp_server.domain.desk import Desk
-from mcp_server.kernel.authority import Actor
+from mcp_server.kernel.authority import Actor, Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.ids import new_id
 from mcp_server.kernel.lines import one_line
@@ -61,10 +61,11 @@ async def list_approvals(settings: Settings) -> None:
         waiting, _, omitted = await desk.approvals.find(
             _call(settings), FindApprovals(status="pending", limit=LIMIT_MAX)
         )
+        # What is piped is read by a program: links are for a person's eyes, and for one who may decide.
+        shows_links = sys.stdout.isatty() and Permission.TASKS_APPROVE in settings.role.permissions
         for approval in waiting:
             click.echo(f"{approval.id}  {approval.created_at}  {one_line(approval.title)}")
-            # What is piped is read by a program: links are for a person's eyes.
-            for name in (approval.approvers or [settings.user]) if sys.stdout.isatty() else ():
+            for name in (approval.approvers or [settings.user]) if shows_links else ():
                 link = await desk.approvals.link(approval.id, name)
                 if link is not None:
                     click.echo(f"    {one_line(name)}: {link}")
