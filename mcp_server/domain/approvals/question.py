@@ -42,12 +42,12 @@ def shown_json(value: Any) -> str:
     if len(text) <= _ONE_LINE_MAX or not isinstance(value, dict):
         return _compact(value)
     members = cast("dict[str, Any]", value)
-    return "\n".join(f"{one_line(name)}: {_member(member)}" for name, member in members.items())
+    return "\n".join(f"{one_line(name)}:{_member(member)}" for name, member in members.items())
 
 
 def _member(value: Any) -> str:
     lines = LINE_END.split(value) if isinstance(value, str) else []
-    return "".join(f"\n  | {line}" for line in lines) if len(lines) > 1 else _compact(value)
+    return "".join(f"\n  | {line}" for line in lines) if len(lines) > 1 else f" {_compact(value)}"
 
 
 def _compact(value: Any) -> str:

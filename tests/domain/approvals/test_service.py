@@ -241,6 +241,37 @@ async def test_approvers_with_an_address_get_a_mail_with_their_own_link_and_a_re
     assert posted.mails[2].subject == "Reminder: your approval is needed: Deploy"
 
 
+@pytest.mark.parametrize(
+    ("policy", "links", "end"),
+    [
+        (ApprovalPolicy(links_base="http://desk.test"), [], "`doctor` tells the operator where that is."),
+        (ApprovalPolicy(command_line="desk --database x"), [], "`doctor` tells the operator where that is."),
+        (
+            ApprovalPolicy(mails_leave=True, command_line="desk --database x"),
+            [],
+            "desk --database x {id} --user ann@example.org",
+        ),
+        (ApprovalPolicy(mails_leave=True), [], "Decide where the operator of this server lets you."),
+        (ApprovalPolicy(links_base="http://desk.test", mails_leave=True), ["ann@example.org"], "{link}"),
+    ],
+    ids=["outbox folder", "outbox folder without pages", "no pages", "no pages, no command", "pages"],
+)
+async def test_a_mail_holds_a_link_where_it_leaves_and_who_asked_is_told_the_truth(
+    world: World, policy: ApprovalPolicy, links: list[str], end: str
+):
+    world.desk = desk_with(world, policy)
+    spec = {"title": "Deploy\r\nBcc: eve@evil.test", "action": "Now.", "approvers": ["Ann <ann@example.org>", "bob"]}
+    asked = await world.desk.approvals.request(world.call, RequestApproval.model_validate(spec))
+    assert asked.links_sent_to == links
+    posted = Posted()
+    await work(world, posted)
+    (mail,) = posted.mails
+    link = await world.desk.approvals.link(asked.approval.id, "ann@example.org")
+    assert mail.text.strip().endswith(end.format(id=asked.approval.id, link=link))
+    assert (await world.desk.approvals.shown(world.call, asked.approval.id)).text in mail.text
+    assert mail.subject == "Your approval is needed: Deploy\\r\\nBcc: eve@evil.test"
+
+
 async def test_no_result_event_or_mail_record_holds_a_link(world: World):
     links_to(world, "https://desk.example.org")
     posted = Posted()

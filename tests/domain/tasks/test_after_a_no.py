@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from mcp_server.domain.approvals.commands import RequestApproval
 from mcp_server.domain.tasks.commands import ControlTasks
 from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.errors import Conflict
@@ -41,8 +42,6 @@ async def test_dependents_that_would_run_anyway_do_not_run_after_a_no_nor_after_
     tasks = await chain(world, "run_anyway", "run_anyway", "cancel")
     if how == "expired":
         spec: Any = {"title": "t", "action": "a", "approvers": ["ann"], "expires_in_seconds": 10}
-        from mcp_server.domain.approvals.commands import RequestApproval
-
         await world.desk.approvals.request(world.call, RequestApproval(**spec, task_id=tasks[0].id))
         world.clock.advance(11)
         await world.settle()
