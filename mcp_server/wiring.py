@@ -1,10 +1,12 @@
 """From settings to what the parts are built with; and what `serve` refuses, before anything is opened."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcp_server.config import Settings, default_database, secret
+from mcp_server.domain.approvals.model import ApprovalPolicy
 from mcp_server.domain.email.model import SENDER_DEFAULT, EmailPolicy
 from mcp_server.integrations.mailers import MailerOptions, OutboxOptions, SendGridOptions, SmtpServerOptions
 from mcp_server.kernel.addresses import parse_address
@@ -96,6 +98,25 @@ def email_policy(settings: Settings) -> EmailPolicy:
         allow=email.allow,
         per_hour=email.per_hour,
         approvers=email.approvers,
+    )
+
+
+def approval_policy(settings: Settings, email: EmailPolicy) -> ApprovalPolicy:
+    """Who may be asked, and where people decide.
+
+    Raises:
+        ValidationFailed: the public address is not one of the web.
+    """
+    # The address of another database may hold a password.
+    scheme, is_here, path = settings.database_url.partition("sqlite:///")
+    here = f"sqlite:///{Path(path).expanduser().absolute()}"
+    command = f"data-mcp-server-agent approvals approve --database {shlex.quote(here)}"
+    return ApprovalPolicy(
+        allow=email.allow,
+        approvers=email.approvers,
+        links_base=links_base(settings),
+        mails_leave=email.provider != "file",
+        command_line=command if is_here and not scheme else None,
     )
 
 

@@ -4,7 +4,7 @@ from functools import partial
 
 from pydantic import Field
 
-from mcp_server.domain.approvals.model import FindApprovals, RequestApproval
+from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval
 from mcp_server.domain.approvals.views import ApprovalResult, ApprovalView, RequestedApproval
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.tasks.views import TaskView

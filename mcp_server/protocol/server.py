@@ -15,6 +15,8 @@ from mcp_server.protocol.seam import Seam
 from mcp_server.protocol.subscriptions import Subscriptions
 from mcp_server.protocol.task_handles import (
     EXTENSION,
+    ApprovalQuestions,
+    NoQuestions,
     TaskHandles,
     TaskParams,
     UpdateParams,
@@ -61,8 +63,11 @@ class Offer:
 def make_server(desk: Desk, seam: Seam, offer: Offer) -> Server[Any]:
     """The server for one desk, with the part of the catalogues that is offered."""
     wanted = tuple(r for r in RESOURCES if offer.toolsets is None or r.area in offer.toolsets or r.area == "system")
-    tools = ToolCalls(desk, seam, offer.tools())
-    return assembled(desk, seam, tools, ResourceReads(desk, seam, wanted), TaskHandles(desk, seam))
+    offered = offer.tools()
+    # Nobody is asked by way of a handle where the tool that asks people is taken away.
+    questions = ApprovalQuestions(desk) if any(tool.asks_person for tool in offered) else NoQuestions()
+    handles = TaskHandles(desk, seam, questions)
+    return assembled(desk, seam, ToolCalls(desk, seam, offered), ResourceReads(desk, seam, wanted), handles)
 
 
 def assembled(desk: Desk, seam: Seam, tools: ToolCalls, reads: ResourceReads, handles: TaskHandles) -> Server[Any]:

@@ -44,8 +44,7 @@ class Calls(ToolCalls):
 
 def make_server(desk: Desk, seam: Seam, settings: Settings) -> Server[Any]:
     """The whole catalogue and the suite's slow tools; over them, its fixtures."""
-    handles = TaskHandles(desk, seam)
-    handles.questions = TestQuestions(desk)
+    handles = TaskHandles(desk, seam, TestQuestions(desk))
     tools = Calls(desk, seam, (*offer(settings).tools(), *TOOLS))
     server = assembled(desk, seam, tools, ResourceReads(desk, seam, RESOURCES), handles)
     install(server)

@@ -21,7 +21,7 @@ from mcp_server.kernel.values import Frozen
 from mcp_server.kernel.views import View
 from mcp_server.protocol.resource_reads import ResourceReads
 from mcp_server.protocol.server import assembled
-from mcp_server.protocol.task_handles import TaskHandles
+from mcp_server.protocol.task_handles import NoQuestions, TaskHandles
 from mcp_server.protocol.tool_calls import ToolCalls
 from tools import TOOLS
 from tools.spec import READ, Tool
@@ -69,7 +69,7 @@ def with_a_bug(app: App) -> Server[Any]:
     """A server whose one tool has a bug."""
     seam = seam_of(app.desk, app.settings, app.metrics)
     tools, reads = ToolCalls(app.desk, seam, (BUG,)), ResourceReads(app.desk, seam, ())
-    return assembled(app.desk, seam, tools, reads, TaskHandles(app.desk, seam))
+    return assembled(app.desk, seam, tools, reads, TaskHandles(app.desk, seam, NoQuestions()))
 
 
 async def answering(context: Any, params: Any) -> ElicitResult:

@@ -50,6 +50,7 @@ BLANK: dict[str, Any] = NO_LEASE | {
     "cancel_reason": None,
     "cancel_requested": 0,
     "approved_by": None,
+    "refused": None,
 }
 
 
