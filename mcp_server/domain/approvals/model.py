@@ -16,6 +16,7 @@ from mcp_server.kernel.arguments import Listing
 from mcp_server.kernel.errors import Conflict, InvalidTransition, NotFound, PermissionDenied, ValidationFailed
 from mcp_server.kernel.events import Event
 from mcp_server.kernel.json_text import RawJson, check_json, dump_json, sha256_text
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.records import Record
 from mcp_server.kernel.times import Micros, duration, iso, iso_or_none
 from mcp_server.kernel.values import Frozen, Line, Text, several
@@ -319,7 +320,7 @@ def action_hash(title: str, action: str, details: str | None) -> str:
 def no_approval(approval_id: str) -> NotFound:
     """The refusal for an id that names no approval."""
     return NotFound(
-        f"There is no approval {approval_id}.",
+        f"There is no approval {named(approval_id)}.",
         next="List approvals with approvals_find.",
         details={"approval_id": approval_id},
     )

@@ -30,6 +30,7 @@ from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import SYSTEM_CALL, Call
 from mcp_server.kernel.errors import OpsError, PermissionDenied, ValidationFailed
 from mcp_server.kernel.json_text import dump_json, sha256_text
+from mcp_server.kernel.lines import one_line
 from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page, like
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.writes import Write
@@ -69,7 +70,7 @@ class EmailService:
         """Queue the mail that asks one approver; its text, with the link, is made only when it goes out."""
         told = {"approval_id": approval_id, "opened_at": opened_at, "approver": approver, "reminder": reminder}
         about = dump_json(told)
-        subject = f"{'Reminder: y' if reminder else 'Y'}our approval is needed: {title}"[:200]
+        subject = f"{'Reminder: y' if reminder else 'Y'}our approval is needed: {one_line(title)}"[:200]
         key = f"approval mail {sha256_text(about)}"
         spec = EmailSpec(to=(approver,), subject=subject, text=approval_id, idempotency_key=key)
         new = self._new(spec, Composed(subject, None, None, (), None))._replace(approval_mail=about)
