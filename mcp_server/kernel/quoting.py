@@ -2,7 +2,9 @@
 
 import json
 import re
+from typing import Any
 
+from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.lines import one_line
 
 QUOTED_CHARACTERS_MAX = 120
@@ -32,3 +34,15 @@ def shown_json(text: str) -> str:
         ord(character): json.dumps(character)[1:-1] for character in set(text) if one_line(character) != character
     }
     return text.translate(hidden) if hidden else text
+
+
+def told(sentence: str, content: Any, *, others: bool = True) -> str:
+    """What a model reads of a result: a sentence of the server's, then the whole as JSON on one line.
+
+    Args:
+        sentence: of the server's.
+        content: JSON values.
+        others: whether they may hold what others wrote; then a sentence before them says so.
+    """
+    fence = f"{OTHERS_WORDS}\n" if others else ""
+    return f"{one_line(sentence)}\n{fence}{shown_json(dump_json(content))}"

@@ -64,8 +64,8 @@ async def test_after_a_failure_every_stream_is_told_of_everything(monkeypatch: p
 
     monkeypatch.setattr(hub, "_tell", flaky)
     async with hub.stream() as one, hub.stream() as other:
-        hub.watch(one, "ops://state/n/1")
-        hub.watch(other, "ops://state/n/2")
+        hub.watch(one, "ops://state/n/1", ())
+        hub.watch(other, "ops://state/n/2", ())
         feed.events.put_nowait([event(1)])
         assert await told(one) == ["ops://state/n/1"]
         assert await told(other) == ["ops://state/n/2"]
@@ -84,7 +84,7 @@ async def test_a_stream_that_cannot_begin_to_listen_is_told_so():
         async with hub.stream():
             pass
     async with hub.stream() as stream:
-        hub.watch(stream, "ops://state/n/1")
+        hub.watch(stream, "ops://state/n/1", ())
         feed.events.put_nowait([event(1)])
         assert await told(stream) == ["ops://state/n/1"]
 
