@@ -15,9 +15,9 @@ _PLAIN = re.compile(r"[A-Za-z0-9._:/@#+~%=-]{1,120}")
 
 
 def quoted(text: str, limit: int = QUOTED_CHARACTERS_MAX) -> str:
-    """The text in double quotes as one printable line, cut to `limit` characters. Its own double quotes are escaped, so
-    that it cannot end the quotation."""
-    return '"' + one_line(text, limit).replace('"', '\\"') + '"'
+    """The text in double quotes as one printable line, cut to `limit` characters. Its own double quotes become single
+    ones, so that it cannot end the quotation."""
+    return '"' + one_line(text, limit).replace('"', "'") + '"'
 
 
 def named(name: str) -> str:

@@ -5,7 +5,7 @@ correlation id, and the caller sees only that id.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
@@ -19,6 +19,7 @@ from mcp_server.domain.speaking import Said, Voices
 from mcp_server.kernel.authority import Actor
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import CursorExpired, NotFound, OpsError, Unavailable, ValidationFailed
+from mcp_server.kernel.quoting import named
 
 NAME_CHARACTERS_MAX = 64
 RequestContext = ServerRequestContext[Any, Any]
@@ -155,10 +156,14 @@ def invalid_arguments(tool: str, error: ValidationError, accepted: list[str]) ->
         return ValidationFailed(" ".join(f"{problem['message']}." for problem in problems), details=details)
     unknown = any("unknown argument" in problem["message"] for problem in problems)
     return ValidationFailed(
-        f"{tool} refused its arguments: " + "; ".join(f"{p['path']}: {p['message']}" for p in problems[:10]) + ".",
+        f"{tool} refused its arguments: {'; '.join(map(_said, details['problems']))}.",
         next=f"{tool} accepts: {', '.join(accepted)}." if unknown else "",
         details=details,
     )
+
+
+def _said(problem: Mapping[str, str]) -> str:
+    return f"{named(problem['path'])}: {problem['message']}"
 
 
 def _problems(error: ValidationError) -> list[dict[str, str]]:
