@@ -114,7 +114,7 @@ def seam_of(desk: Desk, settings: Settings, metrics: Metrics) -> Seam:
     """Who calls, and who counts calls."""
     local = Actor(kind="user", id=settings.user, permissions=settings.role.permissions, is_local=True)
     callers = Callers(local.narrowed(read_only=settings.read_only), read_only=settings.read_only)
-    return Seam(callers, desk.get(Voices), new_id, metrics)
+    return Seam(callers, desk.get(Voices), new_id, metrics, settings.toolsets)
 
 
 @contextlib.asynccontextmanager

@@ -12,7 +12,7 @@ from mcp_server.integrations.mailers import MailerOptions, OutboxOptions, SendGr
 from mcp_server.kernel.addresses import parse_address
 from mcp_server.kernel.errors import OpsError, ValidationFailed
 from mcp_server.protocol.identity import FileTokens
-from mcp_server.protocol.server import Offer
+from mcp_server.protocol.offer import Offer
 
 if TYPE_CHECKING:
     from mcp_server.integrations.sendgrid import EventWebhook
@@ -163,7 +163,7 @@ def outbox_folder(settings: Settings) -> Path:
 
 
 def _offered(settings: Settings) -> object:
-    return offer(settings).tools()
+    return offer(settings).tools
 
 
 def _safe_bind(settings: Settings) -> None:

@@ -70,6 +70,7 @@ TOOLS = (
         arguments=RequestApproval,
         result=RequestedApproval,
         write=lambda desk: desk.approvals.request,
+        others_words=False,
         say=lambda r: f"{_say(r.approval)} Wait with tasks_wait(task_id='{r.approval.task_id}').",
         ticket=ticket,
     ),

@@ -16,6 +16,7 @@ TOOLS = (
         arguments=SendMessage,
         result=SentMessage,
         write=lambda desk: desk.messages.send,
+        others_words=False,
         say=lambda r: f"Message {r.message.id} sent to {', '.join(r.recipients)}.",
     ),
     Tool(

@@ -90,6 +90,7 @@ class Call:
         ask: asks the person at the client.
         speaker: the agent on whose behalf it is made, if it is an agent's.
         lease_token: the lease under which alone what it writes counts, if one was named.
+        toolsets: the parts of the catalogues that are offered to it; None for all.
     """
 
     actor: Actor
@@ -98,6 +99,11 @@ class Call:
     ask: Ask = nobody
     speaker: Speaker | None = None
     lease_token: str | None = None
+    toolsets: frozenset[str] | None = None
+
+    def is_offered(self, toolset: str) -> bool:
+        """Whether what belongs to a toolset exists for the caller."""
+        return self.toolsets is None or toolset in self.toolsets
 
     @property
     def label(self) -> str:

@@ -14,16 +14,19 @@ from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, MISSING_
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ConfigDict, Field
 
+from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.approvals.seals import QuestionSeal
 from mcp_server.domain.desk import Desk
+from mcp_server.domain.tasks.refusals import no_task
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.errors import Conflict, InvalidTransition, NotFound, OpsError, PermissionDenied
-from mcp_server.kernel.json_text import dump_json
+from mcp_server.kernel.errors import Conflict, InvalidTransition, OpsError, PermissionDenied
+from mcp_server.kernel.quoting import quoted, told
 from mcp_server.kernel.views import dumped
 from mcp_server.protocol.asking import Dialog, dialog_for
+from mcp_server.protocol.offer import Offer
 from mcp_server.protocol.seam import RequestContext, Seam, bug, protocol_error
 
 EXTENSION = "io.modelcontextprotocol/tasks"
@@ -58,27 +61,6 @@ class Questions(Protocol):
     ) -> None:
         """Take in what was answered."""
         ...
-
-
-class NoQuestions:
-    """Where the operator took away what asks people."""
-
-    async def pending(self, ctx: RequestContext, call: Call, task: TaskView) -> dict[str, Any]:
-        """Nothing."""
-        del ctx, call, task
-        return {}
-
-    async def answer(
-        self, ctx: RequestContext, call: Call, task: TaskView, responses: Mapping[str, Mapping[str, Any]]
-    ) -> None:
-        """There is nothing to answer.
-
-        Raises:
-            PermissionDenied: an answer came all the same.
-        """
-        del ctx, call
-        if responses and task.approval == "required":
-            raise PermissionDenied("This server takes no answers here.", next="People decide elsewhere: wait for them.")
 
 
 class ApprovalQuestions:
@@ -130,9 +112,10 @@ class ApprovalQuestions:
 class TaskHandles:
     """`tasks/get`, `tasks/update`, `tasks/cancel`, and the handles that slow tools return."""
 
-    def __init__(self, desk: Desk, seam: Seam, questions: Questions) -> None:
+    def __init__(self, desk: Desk, seam: Seam, offer: Offer, questions: Questions) -> None:
         self._desk = desk
         self._seam = seam
+        self._offer = offer
         self._questions = questions
 
     async def get(self, ctx: RequestContext, params: TaskParams) -> dict[str, Any]:
@@ -160,52 +143,59 @@ class TaskHandles:
         self._require(ctx, params.task_id)
 
         async def cancel(call: Call) -> dict[str, Any]:
-            await self._own(call, params.task_id)
+            await self._own(call, params.task_id, control=self._offer.has_tools("tasks_control"))
             await self._desk.tasks.cancel_own(call, params.task_id)
             return COMPLETE
 
         return await self._run(ctx, "tasks/cancel", params.task_id, cancel)
 
     async def may_see(self, ctx: RequestContext, task_id: str) -> bool:
-        """Whether the caller has a handle of this task."""
+        """Whether the caller has a handle of this task, and is told of its changes."""
+        if "notifications/tasks" not in self._offer.methods or not declares_extension(ctx):
+            return False
         try:
-            await self._own(self._seam.call_of(ctx), task_id)
+            await self._own(await self._seam.spoken(ctx, self._seam.call_of(ctx)), task_id)
         except OpsError:
             return False
         return True
 
     async def shown(self, ctx: RequestContext, task_id: str) -> dict[str, Any]:
         """The task as `tasks/get` and notifications show it."""
-        return await self._shown(ctx, self._seam.call_of(ctx), task_id)
+        return await self._shown(ctx, await self._seam.spoken(ctx, self._seam.call_of(ctx)), task_id)
 
     async def _shown(self, ctx: RequestContext, call: Call, task_id: str) -> dict[str, Any]:
         task = await self._own(call, task_id)
-        asked = await self._questions.pending(ctx, call, task)
+        asked = await self._questions.pending(ctx, call, task) if "tasks/update" in self._offer.methods else {}
         shown = COMPLETE | envelope(task)
         if asked:
             return shown | {"status": "input_required", "inputRequests": asked}
         return shown | outcome(task)
 
-    async def _own(self, call: Call, task_id: str) -> TaskView:
-        """The task, if the caller may hold a handle of it: its creator, its worker, or one who may control tasks.
+    async def _own(self, call: Call, task_id: str, *, control: bool = True) -> TaskView:
+        """The task, if the caller may hold a handle of it: it is its principal's own, or its agent is one that the
+        caller may speak as, or the caller may control tasks, where `control` lets that count.
 
         Raises:
             NotFound: no such task, or none that this caller may know of.
         """
         task = await self._desk.tasks.get(call, task_id)
-        mine = call.is_own(task.created_by) or call.actor.id in (
-            task.agent_id,
-            task.lease and task.lease.agent_id,
-        )
-        if not mine and Permission.TASKS_CONTROL not in call.actor.permissions:
-            raise NotFound(f"There is no task {task_id}.")
-        return task
+        if call.is_own(task.created_by) or (control and call.actor.may(Permission.TASKS_CONTROL)):
+            return task
+        speaking = self._desk.get(Speaking)
+        for agent_id in (task.agent_id, task.lease and task.lease.agent_id):
+            if agent_id is not None and await speaking.may_speak_as(call.actor, agent_id):
+                return task
+        raise no_task(task_id)
 
     async def _run(
         self, ctx: RequestContext, method: str, task_id: str, action: Callable[[Call], Awaitable[dict[str, Any]]]
     ) -> dict[str, Any]:
+        async def allowed(call: Call) -> dict[str, Any]:
+            call.actor.require(self._offer.methods[method].permission)
+            return await action(call)
+
         try:
-            return await self._seam.run(ctx, method, action)
+            return await self._seam.run(ctx, method, allowed)
         except (Conflict, InvalidTransition, PermissionDenied) as error:
             raise MCPError(code=INVALID_PARAMS, message=error.message) from error
         except OpsError as error:
@@ -252,7 +242,8 @@ def handle(task: TaskView) -> dict[str, Any]:
 def envelope(task: TaskView) -> dict[str, Any]:
     """The fields that every form of a task has. It stays readable for good: finished work is archived, not dropped."""
     progress = task.progress or {}
-    said = progress.get("message") or progress.get("step") or f"{task.title}: {task.status}"
+    worker = progress.get("message") or progress.get("step")
+    said = f"Task {task.id} is {task.status}." + (f" Its worker says {quoted(worker)}." if worker else "")
     return {
         "taskId": task.id,
         "status": _STATUSES.get(task.status, "working"),
@@ -278,8 +269,8 @@ def tool_result(task: TaskView) -> dict[str, Any]:
     error = task.error or {}
     content = {"task": dumped(task), "reached": True}
     failed = task.status in ("failed", "timed_out")
-    said = error.get("message", task.status) if failed else f"Task {task.id} is {task.status}."
-    text = f"{said}\n{dump_json(content)}"
+    why = f" It is said why: {quoted(error['message'])}." if failed and "message" in error else ""
+    text = told(f"Task {task.id} is {task.status}.{why}", content)
     return {"content": [{"type": "text", "text": text}], "structuredContent": content, "isError": failed}
 
 

@@ -18,6 +18,7 @@ from mcp_server.kernel.authority import Permission
 
 AREA = Area(
     name="approvals",
+    toolset="communication",
     tables=(
         Table("approvals"),
         # What links are signed with leaves the database in no export.

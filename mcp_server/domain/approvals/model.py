@@ -15,6 +15,7 @@ from mcp_server.kernel.addresses import is_allowed
 from mcp_server.kernel.errors import Conflict, InvalidTransition, NotFound, PermissionDenied
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import RawJson, check_json, dump_json, sha256_text
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.records import Record
 from mcp_server.kernel.times import Micros, duration, iso_or_none
 
@@ -347,7 +348,7 @@ def key_of(command: RequestApproval, owner: str) -> Key:
 def no_approval(approval_id: str) -> NotFound:
     """The refusal for an id that names no approval."""
     return NotFound(
-        f"There is no approval {approval_id}.",
+        f"There is no approval {named(approval_id)}.",
         next="List approvals with approvals_find.",
         details={"approval_id": approval_id},
     )

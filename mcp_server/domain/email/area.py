@@ -18,6 +18,7 @@ from mcp_server.kernel.keys import owner_of_key
 
 AREA = Area(
     name="email",
+    toolset="communication",
     tables=(Table("emails"),),
     aggregates=(
         Aggregate(

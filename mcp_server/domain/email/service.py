@@ -32,6 +32,7 @@ from mcp_server.kernel.errors import OpsError, PermissionDenied, ValidationFaile
 from mcp_server.kernel.json_text import dump_json, sha256_text
 from mcp_server.kernel.lines import one_line
 from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page, like
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.writes import Write
 
@@ -175,7 +176,7 @@ class EmailService:
             return None
         if not self.policy.approvers:
             raise PermissionDenied(
-                f"This server may not send to {', '.join(outside)}.",
+                f"This server may not send to {', '.join(map(named, outside))}.",
                 next=f"Allowed: {', '.join(self.policy.allow)} (DATAMCP_EMAIL_ALLOW).",
                 details={"refused": outside, "allowed": list(self.policy.allow)},
             )

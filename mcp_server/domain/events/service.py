@@ -2,9 +2,11 @@
 
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.events.views import EventView, event_view
+from mcp_server.kernel.area import Areas
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import CursorExpired, NotFound
+from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.paging import Query, like
 from mcp_server.kernel.positions import END, START, Position, parse_cursor
 from mcp_server.kernel.services import Services
@@ -19,6 +21,7 @@ class EventService:
     def __init__(self, services: Services) -> None:
         self._context = services.context
         self._database = services.context.database
+        self._areas = services.get(Areas)
 
     async def read(self, call: Call, command: ReadEvents) -> tuple[list[EventView], str]:
         """Events in order, and the cursor from which to go on.
@@ -31,7 +34,7 @@ class EventService:
         call.actor.require(Permission.EVENTS_READ)
         newest_first = command.newest_first
         place = (END if newest_first else START) if command.after is None else parse_cursor(command.after)
-        query = _query(command, place)
+        query = self._visible(call, _query(command, place))
 
         async def attempt() -> list[Row]:
             return await self._database.fetch_all(query.statement, filters=query.filters, **dict(query.parameters))
@@ -51,10 +54,16 @@ class EventService:
             NotFound: no such event, or it is no longer kept.
         """
         call.actor.require(Permission.EVENTS_READ)
-        rows = await self._database.fetch_all("events_led_to", seq=seq, limit=limit)
-        if not rows:
+        query = self._visible(call, Query("events_led_to", parameters=(("seq", seq), ("limit", limit))))
+        rows = await self._database.fetch_all(query.statement, filters=query.filters, **dict(query.parameters))
+        if not rows or rows[0]["seq"] != seq:
             raise NotFound(f"There is no event {seq}, or it is no longer kept.", next="Find it with events_read.")
         return [event_view(row) for row in reversed(rows)]
+
+    def _visible(self, call: Call, query: Query) -> Query:
+        """Only what the caller may see: a thing's events need the right to see it, and its toolset."""
+        seen = self._areas.seen(call.actor.permissions, call.toolsets)
+        return query if len(seen) == len(self._areas.aggregates) else query.where("seen", seen=dump_json(sorted(seen)))
 
     async def _require_kept(self, place: Position) -> None:
         """Asked after reading: what was dropped meanwhile may be missing from what was read."""

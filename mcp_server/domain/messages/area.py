@@ -7,6 +7,7 @@ from mcp_server.kernel.authority import Permission
 
 AREA = Area(
     name="messages",
+    toolset="communication",
     tables=(Table("messages"), Table("deliveries", key=2)),
     aggregates=(
         Aggregate(

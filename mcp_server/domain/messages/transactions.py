@@ -8,6 +8,7 @@ from mcp_server.domain.agents.transactions import load_agent, with_skill
 from mcp_server.domain.messages.model import RECIPIENTS_MAX, Delivery, Message, SendMessage
 from mcp_server.kernel.errors import LimitExceeded, NotFound
 from mcp_server.kernel.events import Event, Origin
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.records import blank_of
 from mcp_server.kernel.store import Transaction
 
@@ -67,7 +68,7 @@ def acknowledge(tx: Transaction, origin: Origin, agent_id: str, message_ids: Seq
         row = tx.one("delivery_for_update", message_id=message_id, agent_id=agent_id)
         if row is None:
             raise NotFound(
-                f"Agent {agent_id} has no message {message_id}.",
+                f"Agent {agent_id} has no message {named(message_id)}.",
                 next="See messages_read with unread_only=false. None of the messages named was acknowledged.",
                 details={"message_id": message_id},
             )
@@ -123,7 +124,7 @@ def _delivery(row: dict[str, Any]) -> Delivery:
 def _require_thread(tx: Transaction, thread_id: str) -> str:
     if tx.one("thread_known", thread_id=thread_id) is None:
         raise NotFound(
-            f"There is no thread {thread_id}.",
+            f"There is no thread {named(thread_id)}.",
             next="Leave thread_id out to begin one; an answer takes the thread_id of what it answers.",
             details={"thread_id": thread_id},
         )

@@ -155,14 +155,15 @@ class TaskService:
                     yield event["aggregate_id"], event["type"]
 
     async def cancel_own(self, call: Call, task_id: str) -> None:
-        """Cancel a task that the caller created, or any with the right to control tasks. One that ended stays so.
+        """Cancel a task that the caller created, which takes the right to create, or any with the right to control
+        tasks. One that ended stays so.
 
         Raises:
             PermissionDenied: neither the caller's task nor a right to control.
         """
         task = await self.get(call, task_id)
-        if not call.is_own(task.created_by):
-            call.actor.require(Permission.TASKS_CONTROL)
+        own = call.is_own(task.created_by)
+        call.actor.require(Permission.TASKS_CREATE if own else Permission.TASKS_CONTROL)
         if task.status not in TERMINAL:
             command = ControlTasks(task_ids=(task_id,), action="cancel", reason="its client cancelled it")
             await self._context.write(call, transactions.control, command)
