@@ -131,7 +131,7 @@ async def approvals(folder: str, samples: int) -> None:
         (task,) = (await desk.tasks.create(PERSON, no_ops(1, requires_approval=True))).tasks
         await asyncio.sleep(0.2)
         began = time.monotonic()
-        await desk.approvals.decide(PERSON, task.id, granted=True, via="client")
+        await desk.approvals.answered(PERSON, task.id, "accept", {"approve": True})
         seen.append(await asyncio.to_thread(heard.get, True, 60) - began)
     process.join()
     await database.close()

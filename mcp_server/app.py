@@ -13,7 +13,6 @@ from mcp.server.lowlevel import Server
 from mcp_server import __version__
 from mcp_server.config import Settings
 from mcp_server.domain.agents.speaking import Session
-from mcp_server.domain.approvals.model import ApprovalPolicy
 from mcp_server.domain.areas import AREAS
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.email.templates import Rendering
@@ -34,7 +33,7 @@ from mcp_server.protocol.seam import Seam
 from mcp_server.protocol.server import make_server
 from mcp_server.runtime.system_worker import SystemWorker
 from mcp_server.runtime.timers import run_chores, run_timer
-from mcp_server.wiring import email_policy, links_base, mailer_options, offer, require_servable, tokens
+from mcp_server.wiring import approval_policy, email_policy, mailer_options, offer, require_servable, tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ def configured_desk(database: Database, settings: Settings, mailer: LazyMailer |
     return desk_on(
         database,
         policy,
-        ApprovalPolicy(policy.allow, policy.approvers, links_base(settings)),
+        approval_policy(settings, policy),
         KeepTasks(settings.retention_days),
         KeepEvents(settings.event_retention_days),
         MailProvider(mailer or _mailer(settings)),
@@ -115,7 +114,7 @@ def seam_of(desk: Desk, settings: Settings, metrics: Metrics) -> Seam:
     """Who calls, and who counts calls."""
     local = Actor(kind="user", id=settings.user, permissions=settings.role.permissions, is_local=True)
     callers = Callers(local.narrowed(read_only=settings.read_only), read_only=settings.read_only)
-    return Seam(callers, desk.get(Voices), new_id, metrics)
+    return Seam(callers, desk.get(Voices), new_id, metrics, settings.toolsets)
 
 
 @contextlib.asynccontextmanager

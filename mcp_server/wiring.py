@@ -1,16 +1,18 @@
 """From settings to what the parts are built with; and what `serve` refuses, before anything is opened."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcp_server.config import Settings, default_database, secret
+from mcp_server.domain.approvals.model import ApprovalPolicy
 from mcp_server.domain.email.model import SENDER_DEFAULT, EmailPolicy
 from mcp_server.integrations.mailers import MailerOptions, OutboxOptions, SendGridOptions, SmtpServerOptions
 from mcp_server.kernel.addresses import parse_address
 from mcp_server.kernel.errors import OpsError, ValidationFailed
 from mcp_server.protocol.identity import FileTokens
-from mcp_server.protocol.server import Offer
+from mcp_server.protocol.offer import Offer
 
 if TYPE_CHECKING:
     from mcp_server.integrations.sendgrid import EventWebhook
@@ -99,6 +101,25 @@ def email_policy(settings: Settings) -> EmailPolicy:
     )
 
 
+def approval_policy(settings: Settings, email: EmailPolicy) -> ApprovalPolicy:
+    """Who may be asked, and where people decide.
+
+    Raises:
+        ValidationFailed: the public address is not one of the web.
+    """
+    # The address of another database may hold a password.
+    scheme, is_here, path = settings.database_url.partition("sqlite:///")
+    here = f"sqlite:///{Path(path).expanduser().absolute()}"
+    command = f"data-mcp-server-agent approvals approve --database {shlex.quote(here)}"
+    return ApprovalPolicy(
+        allow=email.allow,
+        approvers=email.approvers,
+        links_base=links_base(settings),
+        mails_leave=email.provider != "file",
+        command_line=command if is_here and not scheme else None,
+    )
+
+
 def mailer_options(settings: Settings) -> MailerOptions:
     """What the provider of mail is made with.
 
@@ -142,7 +163,7 @@ def outbox_folder(settings: Settings) -> Path:
 
 
 def _offered(settings: Settings) -> object:
-    return offer(settings).tools()
+    return offer(settings).tools
 
 
 def _safe_bind(settings: Settings) -> None:

@@ -8,6 +8,7 @@ from mcp_server.domain.desk import Desk
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.paging import LIMIT_MAX
+from mcp_server.kernel.quoting import quoted
 from resources.spec import Entry, Resource
 
 
@@ -23,7 +24,10 @@ async def _one(desk: Desk, call: Call, parameters: Mapping[str, str]) -> Any:
 
 async def _entries(desk: Desk, call: Call, cursor: str | None) -> tuple[list[Entry], str | None]:
     agents, next_cursor, _ = await desk.agents.find(call, FindAgents(limit=LIMIT_MAX, cursor=cursor))
-    return [Entry(f"ops://agents/{agent.id}", agent.name, agent.description) for agent in agents], next_cursor
+    return [
+        Entry(f"ops://agents/{agent.id}", agent.name, agent.description and quoted(agent.description))
+        for agent in agents
+    ], next_cursor
 
 
 RESOURCES = (
@@ -32,7 +36,7 @@ RESOURCES = (
         name="agents",
         title="Agents",
         description="Every agent with its status and load.",
-        area="agents",
+        toolset="agents",
         permission=Permission.AGENTS_READ,
         read=_all,
     ),
@@ -41,7 +45,7 @@ RESOURCES = (
         name="agent",
         title="Agent",
         description="One agent with its instances and metrics.",
-        area="agents",
+        toolset="agents",
         permission=Permission.AGENTS_READ,
         read=_one,
         entries=_entries,

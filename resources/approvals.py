@@ -19,7 +19,7 @@ RESOURCES = (
         name="approval",
         title="Approval",
         description="What people are asked, and their answers.",
-        area="communication",
+        toolset="communication",
         permission=Permission.APPROVALS_READ,
         read=_approval,
     ),

@@ -19,7 +19,7 @@ RESOURCES = (
         name="email",
         title="Email",
         description="One email, and what became of it at each recipient.",
-        area="communication",
+        toolset="communication",
         permission=Permission.EMAILS_READ,
         read=_email,
     ),

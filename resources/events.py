@@ -23,7 +23,7 @@ RESOURCES = (
         name="events",
         title="Events",
         description="The newest 100 events; with a cursor, the 100 after it.",
-        area="system",
+        toolset="system",
         permission=Permission.EVENTS_READ,
         read=_events,
     ),

@@ -14,8 +14,9 @@ async def _health(desk: Desk, call: Call, _: Mapping[str, str]) -> Any:
         "ok": not desk.loops.failing(),
         "version": desk.version,
         "engine": desk.engine,
-        "tasks": await desk.tasks.counts(call),
     }
+    if call.is_offered("tasks"):
+        health["tasks"] = await desk.tasks.counts(call)
     report = desk.loops.report()
     return health | ({"loops": report} if report else {})
 
@@ -26,8 +27,9 @@ RESOURCES = (
         name="health",
         title="Health",
         description="Whether the server reaches its database, and its version.",
-        area="system",
+        toolset="system",
         permission=Permission.TASKS_READ,
         read=_health,
+        others_words=False,
     ),
 )

@@ -20,7 +20,7 @@ RESOURCES = (
         name="locks",
         title="Locks",
         description="Who holds which lock, and who waits for one, in order.",
-        area="state",
+        toolset="state",
         permission=Permission.STATE_READ,
         read=_locks,
     ),

@@ -2,14 +2,13 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from mcp_server.domain.desk import Desk
+from mcp_server.kernel.area import Toolset
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import ValidationFailed
-
-Area = Literal["agents", "tasks", "state", "communication", "system"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +33,12 @@ class Resource:
     name: str
     title: str
     description: str
-    area: Area
+    toolset: Toolset
     permission: Permission
     read: Callable[[Desk, Call, Mapping[str, str]], Awaitable[Any]]
+    others_words: bool = True
+    """Whether its content may hold what others wrote; it then begins with a sentence that says so."""
+
     entries: Entries | None = None
     """What there is of a template, where that is to be listed."""
 

@@ -9,6 +9,9 @@ from typing import Any
 from mcp_server.app import desk_on
 from mcp_server.domain.agents.model import Capability, InstanceSpec, Register
 from mcp_server.domain.agents.views import AgentView
+from mcp_server.domain.approvals.commands import Vote
+from mcp_server.domain.approvals.views import ApprovalView
+from mcp_server.domain.approvals.voting import Via, Voter
 from mcp_server.domain.areas import AREAS
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.events.commands import ReadEvents
@@ -113,8 +116,16 @@ class World:
         return await self.desk.state.get(self.call, GetDocument(namespace=namespace, key=key, version=version))
 
     async def decide(self, call: Call, id: str, granted: bool, reason: str | None = None) -> TaskView:
-        _, task = await self.desk.approvals.decide(call, id, granted=granted, via="command line", reason=reason)
+        _, task = await self.answer(call, id, granted, reason)
         return task
+
+    async def answer(
+        self, call: Call, id: str, granted: bool = True, reason: str | None = None, via: Via = "command line"
+    ) -> tuple[ApprovalView, TaskView]:
+        """A person answers what is asked now."""
+        shown = await self.desk.approvals.shown(self.call, id)
+        vote, voter = Vote(approve=granted, reason=reason), Voter(call.actor.id, via, "session")
+        return await self.desk.approvals.decide(call, voter, id, vote, shown.seen)
 
     async def status(self, task: TaskView) -> str:
         return (await self.desk.tasks.get(self.call, task.id)).status

@@ -4,7 +4,7 @@ from functools import partial
 
 from pydantic import Field
 
-from mcp_server.domain.approvals.model import FindApprovals, RequestApproval
+from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval
 from mcp_server.domain.approvals.views import ApprovalResult, ApprovalView, RequestedApproval
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.tasks.views import TaskView
@@ -70,6 +70,7 @@ TOOLS = (
         arguments=RequestApproval,
         result=RequestedApproval,
         write=lambda desk: desk.approvals.request,
+        others_words=False,
         say=lambda r: f"{_say(r.approval)} Wait with tasks_wait(task_id='{r.approval.task_id}').",
         ticket=ticket,
     ),

@@ -79,6 +79,7 @@ TOOLS = (
         result=SentEmail,
         does=lambda desk: desk.emails.send,
         write=lambda desk: desk.emails.queue,
+        others_words=False,
         say=_say_sent,
         ticket=ticket,
     ),

@@ -3,13 +3,14 @@
 from mcp_server.domain.locks.model import AcquireLock, ReleaseLock
 from mcp_server.domain.locks.views import AcquiredLock, ReleasedLock
 from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.quoting import named
 from tools.spec import UPDATE, Tool
 
 
 def _say_acquired(result: AcquiredLock) -> str:
     if result.lock is not None:
-        return f"{result.lock.owner} holds {result.lock.name!r} with fencing token {result.lock.fencing_token}."
-    holders = ", ".join(f"{lock.owner} until {lock.expires_at}" for lock in result.held_by or ())
+        return f"{named(result.lock.owner)} holds {result.lock.name!r} with fencing token {result.lock.fencing_token}."
+    holders = ", ".join(f"{named(lock.owner)} until {lock.expires_at}" for lock in result.held_by or ())
     return f"Not acquired; held by {holders or 'nobody, but others wait before you'}. Call again with wait_seconds."
 
 
@@ -37,6 +38,7 @@ TOOLS = (
         arguments=ReleaseLock,
         result=ReleasedLock,
         write=lambda desk: desk.locks.release,
+        others_words=False,
         say=lambda r: "Released." if r.released else f"Renewed until {r.lock.expires_at if r.lock else ''}.",
     ),
 )

@@ -22,6 +22,7 @@ TOOLS = (
         arguments=SendMessage,
         result=SentMessage,
         write=lambda desk: desk.messages.send,
+        others_words=False,
         say=_say_sent,
     ),
     Tool(

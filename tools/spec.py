@@ -2,12 +2,13 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import Field
 
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.tasks.views import TaskView
+from mcp_server.kernel.area import Toolset
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.values import Frozen
@@ -20,9 +21,6 @@ class Shared(Frozen):
 
     as_agent: str | None = Field(default=None, max_length=64)
     lease_token: str | None = Field(default=None, max_length=64)
-
-
-Toolset = Literal["agents", "tasks", "state", "communication", "system"]
 
 
 A = TypeVar("A", bound=Frozen)
@@ -74,6 +72,9 @@ class Tool(Generic[A, R]):
 
     own_lease: bool = False
     """Whether its `lease_token` is what it is about, rather than a condition."""
+
+    others_words: bool = True
+    """Whether its result may hold what others wrote; a sentence before it then says so."""
 
     asks_person: bool = False
     """Whether the person at the client may be asked something."""

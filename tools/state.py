@@ -14,6 +14,7 @@ from mcp_server.domain.state.commands import (
 from mcp_server.domain.state.views import DocumentResult, DocumentView, HistoryResult, NamespaceView, SetResult
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.views import View
 from tools.spec import ADD, READ, UPDATE, Tool, listed
 
@@ -41,7 +42,7 @@ async def find(desk: Desk, call: Call, args: FindDocuments) -> FindResult:
 
 def _say_written(result: DocumentResult | SetResult) -> str:
     document = result.document
-    return f"{document.namespace}/{document.key} is at version {document.version}."
+    return f"{named(f'{document.namespace}/{document.key}')} is at version {document.version}."
 
 
 TOOLS = (
@@ -68,6 +69,7 @@ TOOLS = (
         arguments=SetDocument,
         result=SetResult,
         write=lambda desk: desk.state.set,
+        others_words=False,
         say=_say_written,
     ),
     Tool(
@@ -80,6 +82,7 @@ TOOLS = (
         arguments=PatchDocument,
         result=DocumentResult,
         write=lambda desk: desk.state.patch,
+        others_words=False,
         say=_say_written,
     ),
     Tool(
@@ -104,6 +107,7 @@ TOOLS = (
         arguments=RestoreDocument,
         result=DocumentResult,
         write=lambda desk: desk.state.restore,
+        others_words=False,
         say=_say_written,
     ),
     Tool(

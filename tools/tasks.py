@@ -23,6 +23,7 @@ from mcp_server.domain.tasks.results import (
 from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
+from mcp_server.kernel.quoting import quoted
 from mcp_server.kernel.views import View
 from tools.spec import ADD, DESTROY, READ, UPDATE, Tool, listed
 
@@ -54,7 +55,7 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
 
 def _say_found(result: FindResult) -> str:
     if result.task is not None:
-        return f"Task {result.task.id} ({result.task.title}) is {result.task.status}."
+        return f"Task {result.task.id} ({quoted(result.task.title)}) is {result.task.status}."
     return listed(len(result.tasks or ()), "task", result.omitted)
 
 

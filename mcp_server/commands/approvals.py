@@ -1,6 +1,8 @@
 """`approvals`: a person lists what waits for a decision, and decides."""
 
+import contextlib
 import sys
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import click
@@ -10,13 +12,14 @@ from mcp_server.commands.groups import HandingOn
 from mcp_server.commands.options import SettingsCommand
 from mcp_server.commands.running import run
 from mcp_server.config import Group, Settings
-from mcp_server.domain.approvals.model import FindApprovals
-from mcp_server.domain.approvals.views import ApprovalView
+from mcp_server.domain.approvals.commands import REASON_CHARACTERS_MAX, FindApprovals, Vote
+from mcp_server.domain.approvals.voting import user_at
 from mcp_server.domain.areas import AREAS
-from mcp_server.kernel.authority import Actor
+from mcp_server.domain.desk import Desk
+from mcp_server.kernel.authority import Actor, Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.ids import new_id
-from mcp_server.kernel.json_text import dump_json
+from mcp_server.kernel.lines import one_line
 from mcp_server.kernel.paging import LIMIT_MAX
 from mcp_server.persistence.database import Database
 
@@ -30,7 +33,7 @@ def approvals() -> None:
 
 @approvals.command("list", cls=SettingsCommand, groups=GROUPS)
 def list_command(**flags: Any) -> None:
-    """List what waits for an approval."""
+    """List what waits for an approval; at a terminal, with the link of each who is asked."""
     run(flags, list_approvals)
 
 
@@ -39,7 +42,7 @@ def list_command(**flags: Any) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask again.")
 def approve_command(approval_id: str, yes: bool, **flags: Any) -> None:
     """Approve APPROVAL_ID, or the task of that id."""
-    run(flags, lambda settings: decide(settings, approval_id, granted=True, reason=None, ask=not yes))
+    run(flags, lambda settings: decide(settings, approval_id, Vote(approve=True), ask=not yes))
 
 
 @approvals.command("reject", cls=SettingsCommand, groups=GROUPS)
@@ -48,61 +51,63 @@ def approve_command(approval_id: str, yes: bool, **flags: Any) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask again.")
 def reject_command(approval_id: str, reason: str | None, yes: bool, **flags: Any) -> None:
     """Reject APPROVAL_ID, or the task of that id: what waits for it is cancelled."""
-    run(flags, lambda settings: decide(settings, approval_id, granted=False, reason=reason, ask=not yes))
+    vote = _no(reason)
+    run(flags, lambda settings: decide(settings, approval_id, vote, ask=not yes))
 
 
 async def list_approvals(settings: Settings) -> None:
-    """Print every approval that is open, oldest last."""
-    database = await Database.open(settings.database_url, AREAS, allow_unsafe_sqlite=settings.allow_unsafe_sqlite)
-    try:
-        desk = configured_desk(database, settings)
+    """Print every approval that is open, newest first; to a person at a terminal, also where its people decide."""
+    async with _desk(settings) as desk:
         waiting, _, omitted = await desk.approvals.find(
             _call(settings), FindApprovals(status="pending", limit=LIMIT_MAX)
         )
-    finally:
-        await database.close()
-    for approval in waiting:
-        click.echo(f"{approval.id}  {approval.created_at}  {approval.title}")
+        # What is piped is read by a program: links are for a person's eyes, and for one who may decide.
+        shows_links = sys.stdout.isatty() and Permission.TASKS_APPROVE in settings.role.permissions
+        for approval in waiting:
+            click.echo(f"{approval.id}  {approval.created_at}  {one_line(approval.title)}")
+            for name in (approval.approvers or [settings.user]) if shows_links else ():
+                link = await desk.approvals.link(approval.id, name)
+                if link is not None:
+                    click.echo(f"    {one_line(name)}: {link}")
     if omitted:
         click.echo(f"... and {omitted} more")
     if not waiting:
         click.echo("Nothing waits for an approval.")
 
 
-async def decide(settings: Settings, approval_id: str, *, granted: bool, reason: str | None, ask: bool) -> None:
+async def decide(settings: Settings, approval_id: str, vote: Vote, *, ask: bool) -> None:
     """Show what would happen, ask, and record the decision.
 
     Raises:
         OpsError: there is nothing to decide, or this person may not.
     """
-    database = await Database.open(settings.database_url, AREAS, allow_unsafe_sqlite=settings.allow_unsafe_sqlite)
-    try:
-        desk, call = configured_desk(database, settings), _call(settings)
-        shown = await desk.approvals.get(call, approval_id)
-        _show(shown)
-        if ask and not click.confirm(f"{'Approve' if granted else 'Reject'} this?"):
+    async with _desk(settings) as desk:
+        call = _call(settings)
+        shown = await desk.approvals.shown(call, approval_id)
+        click.echo(shown.text)
+        if ask and not click.confirm(f"{'Approve' if vote.approve else 'Reject'} this?"):
             click.echo("Nothing was decided.")
             sys.exit(1)
-        approval, task = await desk.approvals.decide(
-            call,
-            shown.id,
-            granted=granted,
-            via="command line",
-            reason=reason,
-            seen_hash=shown.action_hash,
-        )
+        voter = user_at(call, "command line")
+        approval, task = await desk.approvals.decide(call, voter, shown.approval.id, vote, shown.seen)
         left = approval.needed - sum(answer.granted for answer in approval.answers or ())
         more = f"; {left} more must approve" if approval.status == "pending" else ""
         click.echo(f"{approval.id} is {approval.status}{more}. Task {task.id} is {task.status}.")
+
+
+@contextlib.asynccontextmanager
+async def _desk(settings: Settings) -> AsyncGenerator[Desk]:
+    database = await Database.open(settings.database_url, AREAS, allow_unsafe_sqlite=settings.allow_unsafe_sqlite)
+    try:
+        yield configured_desk(database, settings)
     finally:
         await database.close()
 
 
-def _show(approval: ApprovalView) -> None:
-    for name in ("title", "action", "details", "requested_by", "created_at", "expires_at", "approvers"):
-        value = getattr(approval, name)
-        if value is not None:
-            click.echo(f"{name:>12}: {value if isinstance(value, str) else dump_json(value)}")
+def _no(reason: str | None) -> Vote:
+    if reason is not None and len(reason) > REASON_CHARACTERS_MAX:
+        raise click.BadParameter(f"it has {REASON_CHARACTERS_MAX} characters at most.", param_hint="--reason")
+    return Vote(approve=False, reason=reason)
 
 
 def _call(settings: Settings) -> Call:

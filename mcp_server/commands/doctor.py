@@ -36,7 +36,7 @@ def run_doctor(flags: dict[str, Any], *, as_json: bool, replay: bool = False) ->
         _print(None, [Finding("settings", False, error.message, "Correct the setting.")], as_json=as_json)
         return EXIT_SETTINGS
     refused = _refused(settings)
-    findings = [_python(), *(refused or [_fine(settings)]), *inspect_database(settings.database_url)]
+    findings = [_python(), *(refused or [_fine(settings), _links(settings)]), *inspect_database(settings.database_url)]
     if replay:
         findings.append(replay_database(settings.database_url))
     _print(settings, findings, as_json=as_json)
@@ -53,6 +53,20 @@ def _refused(settings: Settings) -> list[Finding]:
 
 def _fine(settings: Settings) -> Finding:
     return Finding("settings", True, f"{settings.transport}, role {settings.role.value}.")
+
+
+def _links(settings: Settings) -> Finding:
+    """Where a person finds the links by which approvals are decided."""
+    from mcp_server.wiring import links_base  # takes a second
+
+    at_terminal = "`data-mcp-server-agent approvals list`, at a terminal, prints the links of those who are asked"
+    if links_base(settings) is None:
+        detail = "This server has no pages to decide on, so there are none (DATAMCP_CONSOLE_PORT, DATAMCP_PUBLIC_URL)."
+    elif settings.email.provider == "file":
+        detail = f"{at_terminal}; mails in the outbox folder hold none."
+    else:
+        detail = f"In the mail to each of those who are asked; {at_terminal}."
+    return Finding("approval_links", True, detail)
 
 
 def _python() -> Finding:

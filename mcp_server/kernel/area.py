@@ -2,12 +2,12 @@
 them is derived in `Areas`."""
 
 from collections import ChainMap
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.events import SNAPSHOT, Event, Origin
@@ -15,6 +15,9 @@ from mcp_server.kernel.handling import Handler
 from mcp_server.kernel.privacy import Private
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Heard, Hook, ReadAhead, Transaction
+
+Toolset = Literal["agents", "tasks", "state", "communication", "system"]
+"""A part of the catalogues, as the operator turns it on and off. Everything that a client can reach belongs to one."""
 
 Rows = Iterator[dict[str, Any]]
 Fold = Callable[[Transaction, Origin, Event], None]
@@ -168,6 +171,9 @@ class Area:
     """One area of the domain: `mcp_server.domain.<name>`."""
 
     name: str
+    toolset: Toolset = "system"
+    """Where its events and its completions belong."""
+
     tables: tuple[Table, ...] = ()
     aggregates: tuple[Aggregate, ...] = ()
     hears: tuple[Heard, ...] = ()
@@ -200,6 +206,8 @@ class Areas:
         self.kinds: tuple[SystemKind, ...] = self._each("kinds")
         self.chores: tuple[Chore, ...] = self._each("chores")
         self.completions: dict[str, Completion] = self._merged("completions")
+        self.completion_toolsets = {name: area.toolset for area in areas for name in area.completions}
+        self._toolsets = {aggregate.type: area.toolset for area in areas for aggregate in area.aggregates}
         self.lanes: dict[Callable[..., Any], int] = self._merged("lanes")
         self.read_ahead: dict[Callable[..., Any], ReadAhead] = self._merged("read_ahead")
         self.listeners = _listeners(self._each("hears"))
@@ -217,6 +225,19 @@ class Areas:
     def sql(self) -> tuple[str, ...]:
         """The named statements of every area."""
         return tuple(area.sql() for area in self.all)
+
+    def seen(self, permissions: Collection[Permission], toolsets: Collection[str] | None) -> frozenset[str]:
+        """The types of the aggregates whose events may be seen.
+
+        Args:
+            permissions: of the caller.
+            toolsets: those that are offered to it; None for all.
+        """
+        return frozenset(
+            one.type
+            for one in self.aggregates.values()
+            if one.seen_by in permissions and (toolsets is None or self._toolsets[one.type] in toolsets)
+        )
 
     def uris(self, aggregate_type: str, aggregate_id: str) -> set[str]:
         """The resources that change with an aggregate."""

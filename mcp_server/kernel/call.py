@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, TypeVarTuple
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, TypeVarTuple
 
 from mcp_server.kernel.authority import SYSTEM, VIA, Actor, Speaker, principal_of
 from mcp_server.kernel.events import NewId, Origin, Random
@@ -26,20 +26,57 @@ async def silent(waited_seconds: float, of_seconds: float) -> None:
     del waited_seconds, of_seconds
 
 
-class Ask(Protocol):
-    """Asks the person at the client; the model has no part in it."""
+class Seal(Protocol):
+    """Seals what a client brings back with its user's answer: one not made for this question, this caller and this
+    channel does not hold, nor one whose time is over."""
 
-    async def __call__(self, message: str, schema: Mapping[str, Any], state: str) -> Mapping[str, Any] | None:
-        """The person's answer, `{action: accept|decline|cancel, content}`; None where the client cannot ask.
+    async def make(self, channel: str) -> str:
+        """A new one, which counts once."""
+        ...
 
-        `state` binds the answer to the question: an answer to another one does not count.
-        """
+    async def spend(self, channel: str, text: str) -> bool:
+        """Whether it holds, and comes back for the first time."""
         ...
 
 
-async def nobody(message: str, schema: Mapping[str, Any], state: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the person at a client is asked.
+
+    Attributes:
+        form: the whole question; None where it is more than a client's dialog shows.
+        schema: the form for the answer.
+        page: where the person is shown the question and answers; None where this server has no pages.
+        notice: what is said of the page.
+        seal: binds the answer to the question.
+    """
+
+    form: str | None
+    schema: Mapping[str, Any]
+    page: str | None
+    notice: str
+    seal: Seal
+
+
+class Told(NamedTuple):
+    """What a client tells: in which way its user was asked, and what came of it."""
+
+    mode: Literal["form", "url"]
+    action: Any
+    content: Any
+
+
+class Ask(Protocol):
+    """Asks the person at the client; the model has no part in it."""
+
+    async def __call__(self, question: Question) -> Told | None:
+        """The person's answer; None where the client cannot ask in any way that shows the whole question."""
+        ...
+
+
+async def nobody(question: Question) -> None:
     """There is nobody to ask."""
-    del message, schema, state
+    del question
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +90,7 @@ class Call:
         ask: asks the person at the client.
         speaker: the agent on whose behalf it is made, if it is an agent's.
         lease_token: the lease under which alone what it writes counts, if one was named.
+        toolsets: the parts of the catalogues that are offered to it; None for all.
     """
 
     actor: Actor
@@ -61,6 +99,11 @@ class Call:
     ask: Ask = nobody
     speaker: Speaker | None = None
     lease_token: str | None = None
+    toolsets: frozenset[str] | None = None
+
+    def is_offered(self, toolset: str) -> bool:
+        """Whether what belongs to a toolset exists for the caller."""
+        return self.toolsets is None or toolset in self.toolsets
 
     @property
     def label(self) -> str:

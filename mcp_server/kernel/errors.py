@@ -14,11 +14,17 @@
     ├── Busy                busy
     └── Unavailable         unavailable
 
-The codes are public contract. A message says what was wrong and what is true now; `next` is the call to make.
+The codes are public contract. A message says what was wrong and what is true now; `next` is the call to make. It is one
+printable line, whatever went into it; what others wrote stands in it in quotes, or not at all.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
+
+from mcp_server.kernel.lines import one_line
+
+_LINE_END = re.compile(r"\s*\n\s*")
 
 
 class OpsError(Exception):
@@ -33,7 +39,7 @@ class OpsError(Exception):
     code: ClassVar[str] = "unavailable"
 
     def __init__(self, message: str, *, next: str = "", details: Mapping[str, Any] | None = None) -> None:  # noqa: A002
-        self.message = f"{message} {next}".strip()
+        self.message = one_line(_LINE_END.sub(" ", f"{message} {next}".strip()))
         self.details: dict[str, Any] = dict(details or {})
         super().__init__(self.message)
 

@@ -12,8 +12,9 @@ SECRET_LETTERS = 20
 """95 bits."""
 
 _WORDS: deque[str] = deque()
+_SECRETS: deque[str] = deque()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_WORDS.clear)  # a child must not give out its parent's ids
+    os.register_at_fork(after_in_child=lambda: (_WORDS.clear(), _SECRETS.clear()))  # a child has its own
 _EVEN = 256 // len(ALPHABET) * len(ALPHABET)
 _LETTERS = bytes(ALPHABET.encode()[byte % len(ALPHABET)] for byte in range(256))
 _UNEVEN = bytes(range(_EVEN, 256))
@@ -27,7 +28,12 @@ def new_id(kind: str) -> str:
 
 def new_secret(kind: str) -> str:
     """`kind_` and as many random letters as nobody guesses; none of them are shared with another's."""
-    return f"{kind}_{_random_letters(SECRET_LETTERS)}"
+    try:
+        return f"{kind}_{_SECRETS.pop()}"
+    except IndexError:
+        letters = _random_letters(64 * SECRET_LETTERS)
+        _SECRETS.extend(letters[start : start + SECRET_LETTERS] for start in range(0, len(letters), SECRET_LETTERS))
+        return new_secret(kind)
 
 
 def _random_letters(count: int) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Iterable
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan
 _SORTED = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), allow_nan=False, sort_keys=True)
 INPUT_BYTES_MAX = 256 * 1024
 JSON_DEPTH_MAX = 64
+_BREAKS = ("Cc", "Zl", "Zp")
 
 
 def dump_json(value: Any) -> str:
@@ -48,6 +50,23 @@ def check_text(text: str, what: str = "text") -> None:
             f"The {what} contains a lone surrogate (U+{ord(text[error.start]):04X}), which is not valid "
             "Unicode text. Send the whole character or remove it."
         ) from None
+
+
+def check_line(text: str, what: str = "text") -> None:
+    """Refuse what `check_text` does, and what would make more than one line of it: line breaks and control characters.
+
+    Raises:
+        ValidationFailed: naming the first one.
+    """
+    check_text(text, what)
+    if text.isascii() and text.isprintable():
+        return
+    found = next((character for character in text if unicodedata.category(character) in _BREAKS), None)
+    if found is not None:
+        raise ValidationFailed(
+            f"The {what} is one line, and U+{ord(found):04X} in it is a line break or a control character.",
+            next="Leave it out, or put a space there.",
+        )
 
 
 def storable(text: str, characters_max: int = 20_000) -> str:
@@ -111,7 +130,10 @@ def canonical(value: Any) -> Any:
 
 def canonical_hash(value: Any) -> str:
     """SHA-256, as hex, that is equal where JSON values are: whatever the order of their keys, and for 1 and 1.0."""
-    return sha256_text(_SORTED.encode(canonical(value)))
+    text = _SORTED.encode(value)
+    if "." in text or "e+" in text:  # there may be a number that has another form
+        text = _SORTED.encode(canonical(value))
+    return sha256_text(text)
 
 
 def sha256_text(text: str) -> str:

@@ -5,7 +5,9 @@ import re
 
 _CUT = "…"
 _MARK = "> "
-_LINE_END = re.compile(r"\r\n|\r|\n")
+LINE_END = re.compile(r"\r\n|\r|\n")
+"""What ends a line of a text that may have several."""
+
 # What `isprintable` takes for printable and yet shows nothing: fillers, joiners, variation selectors.
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
@@ -27,7 +29,7 @@ def one_line(text: str, limit: int | None = None) -> str:
 
 def fenced(text: str) -> str:
     """The text with every line marked as another's, so that none can stand for a line of the server's own."""
-    return "\n".join(f"{_MARK}{one_line(line.expandtabs(4))}" for line in _LINE_END.split(text))
+    return "\n".join(f"{_MARK}{one_line(line.expandtabs(4))}" for line in LINE_END.split(text))
 
 
 def _shown(character: str) -> str:

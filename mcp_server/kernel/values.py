@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from mcp_server.kernel.json_text import INPUT_BYTES_MAX, check_json, check_text
+from mcp_server.kernel.json_text import INPUT_BYTES_MAX, check_json, check_line, check_text
 
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$")]
 """A short machine name: a kind, a capability, a tag."""
@@ -16,7 +16,14 @@ def _printable(text: str) -> str:
     return text
 
 
-Line = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
+def _one_line(text: str) -> str:
+    check_line(text)
+    return text
+
+
+Line = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_one_line)]
+"""One line: no line breaks, no control characters. What was stored before this was asked may hold some."""
+
 Text = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(_printable)]
 Seconds = Annotated[float, Field(gt=0, le=10 * 365 * 86_400, allow_inf_nan=False)]
 Time = AwareDatetime

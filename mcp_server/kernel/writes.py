@@ -41,7 +41,7 @@ class Write(Generic[C, D, T, R]):
             OpsError: it may not or cannot be made; nothing was changed.
         """
         prepared = await self.prepared(call, command)
-        done = await self.context.write(call, self.apply, prepared)
+        done = await self.context.database.write(*self.context.written(call, self.apply, prepared))
         return await self.view(call, done)
 
     async def prepared(self, call: Call, command: C) -> D:

@@ -6,7 +6,6 @@ all the same is refused by its origin.
 """
 
 import hashlib
-import json
 from base64 import b64encode
 from functools import cache
 from urllib.parse import parse_qs, urlsplit
@@ -15,16 +14,21 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from mcp_server.domain.approvals.service import Opened
+from mcp_server.domain.approvals.commands import REASON_CHARACTERS_MAX, Vote
+from mcp_server.domain.approvals.links import Opened
+from mcp_server.domain.approvals.model import Seen
+from mcp_server.domain.approvals.people import person_key
+from mcp_server.domain.approvals.question import question_text
 from mcp_server.domain.desk import Desk
 from mcp_server.kernel.authority import Actor
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import NotFound, OpsError
+from mcp_server.kernel.lines import one_line
+from mcp_server.kernel.times import iso_or_none
 from mcp_server.pages.bodies import read_body
 from mcp_server.pages.rendering import render, static_text
 
 BODY_BYTES_MAX = 16 * 1024
-REASON_CHARACTERS_MAX = 1000
 _WORDS = {
     "approved": "Approved",
     "rejected": "Rejected",
@@ -58,16 +62,15 @@ async def _decided(desk: Desk, request: Request, opened: Opened) -> Response:
     form = await _form(request)
     if form is None or form.get("decision") not in ("approve", "reject"):
         return _notice("That did not work", "The form was not complete. Open the link again.", 400)
-    actor = Actor(kind="user", id=opened.approver, permissions=frozenset())
-    await desk.approvals.decide(
-        Call(actor, f"link-{opened.approval.id}"),
-        opened.approval.id,
-        granted=form["decision"] == "approve",
-        via="link",
-        reason=form.get("reason", "").strip()[:REASON_CHARACTERS_MAX] or None,
-        seen_hash=form.get("seen", ""),
-        approver=opened.approver,
-    )
+    reason = form.get("reason", "").strip()
+    if len(reason) > REASON_CHARACTERS_MAX:
+        return _notice("That did not work", f"A reason has {REASON_CHARACTERS_MAX} characters at most.", 400)
+    voter = opened.voter
+    # The link is the right to answer; whoever follows it has no other.
+    call = Call(Actor(kind="user", id=voter.name, permissions=frozenset()), f"link-{opened.approval.id}")
+    seen = Seen(form.get("seen", ""), opened.approval.opened_at)
+    vote = Vote(approve=form["decision"] == "approve", reason=reason or None)
+    await desk.approvals.decide(call, voter, opened.approval.id, vote, seen)
     # Seen again with GET: a reload must not ask whether to send the form once more.
     return Response(status_code=303, headers=_headers() | {"Location": request.url.path})
 
@@ -88,18 +91,21 @@ async def _form(request: Request) -> dict[str, str] | None:
         fields = parse_qs(body.decode("utf-8"), max_num_fields=10)
     except ValueError:
         return None
-    return {name: values[0] for name, values in fields.items()}
+    # What is said twice says nothing.
+    return {name: values[0] for name, values in fields.items() if len(values) == 1}
 
 
 def _shown(opened: Opened) -> Response:
-    approval = opened.approval
-    answered = any(answer.by == opened.approver for answer in approval.answers or ())
-    details = approval.details
+    approval, voter = opened
+    answers = [answer._replace(note=answer.note and one_line(answer.note)) for answer in approval.given()]
+    answered = any(person_key(answer.by) == person_key(voter.name) for answer in answers)
     values = {
-        "title": approval.title,
-        "approval": approval,
-        "approver": opened.approver,
-        "details": None if details in (None, {}) else json.dumps(details, ensure_ascii=False, indent=2),
+        "title": "Your decision",
+        "seen": approval.action_hash,
+        "answers": answers,
+        "approver": voter.name,
+        "question": question_text(approval),
+        "expires_at": iso_or_none(approval.expires_at),
         "is_open": approval.status == "pending" and not answered,
         "reason_characters_max": REASON_CHARACTERS_MAX,
         "words": _WORDS[approval.status],

@@ -4,52 +4,88 @@ Before 2026-07-28 the server asks with `elicitation/create` while the call waits
 `input_required`, and the client repeats the call with its user's answer and the state that binds it to the question.
 """
 
+import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from mcp_server.kernel.call import Ask
+from mcp_server.kernel.call import Ask, Question, Told
 from mcp_server.protocol.seam import RequestContext
 
 KEY = "decision"
+METHOD = "elicitation/create"
+
+
+class Dialog(NamedTuple):
+    """The way in which a client can show its user the whole question."""
+
+    mode: Literal["form", "url"]
+    params: dict[str, Any]
+
+    def request(self) -> dict[str, Any]:
+        """What the client is to do, as results say it."""
+        return {"method": METHOD, "params": self.params}
 
 
 class InputNeeded(Exception):
     """The call cannot go on before the client has asked its user."""
 
-    def __init__(self, message: str, schema: Mapping[str, Any], state: str) -> None:
-        params = {"mode": "form", "message": message, "requestedSchema": dict(schema)}
+    def __init__(self, dialog: Dialog, state: str) -> None:
         self.result: dict[str, Any] = {
             "resultType": "input_required",
-            "inputRequests": {KEY: {"method": "elicitation/create", "params": params}},
+            "inputRequests": {KEY: dialog.request()},
             "requestState": state,
         }
         super().__init__("input is needed")
 
 
+def dialog_for(ctx: RequestContext, question: Question) -> Dialog | None:
+    """How this client asks: by a form where that shows everything, else by the page; None where it declared neither."""
+    capabilities = ctx.session.client_capabilities
+    declared = None if capabilities is None else capabilities.elicitation
+    if declared is None:
+        return None
+    # Before there were two modes, there was the form.
+    if question.form is not None and (declared.form is not None or declared.url is None):
+        form = {"mode": "form", "message": question.form, "requestedSchema": dict(question.schema)}
+        return Dialog("form", form)
+    if question.page is not None and declared.url is not None:
+        return Dialog("url", {"mode": "url", "message": question.notice, "url": question.page})
+    return None
+
+
 def asker(ctx: RequestContext, params: types.CallToolRequestParams) -> Ask:
     """How the person behind a call is asked; it answers None for a client that cannot ask."""
 
-    async def ask(message: str, schema: Mapping[str, Any], state: str) -> Mapping[str, Any] | None:
-        capabilities = ctx.session.client_capabilities
-        if capabilities is None or capabilities.elicitation is None:
+    async def ask(question: Question) -> Told | None:
+        dialog = dialog_for(ctx, question)
+        if dialog is None:
             return None
         if ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS:
-            return await _elicit(ctx, message, schema)
-        answer = (params.input_responses or {}).get(KEY)
-        if answer is None or params.request_state != state:
-            raise InputNeeded(message, schema, state)
-        return answer if isinstance(answer, dict) else answer.model_dump(by_alias=True)
+            return await _elicit(ctx, dialog)
+        answer, state = (params.input_responses or {}).get(KEY), params.request_state
+        if answer is None or state is None or not await question.seal.spend(dialog.mode, state):
+            raise InputNeeded(dialog, await question.seal.make(dialog.mode))
+        told = _plain(answer)
+        return Told(dialog.mode, told.get("action"), told.get("content"))
 
     return ask
 
 
-async def _elicit(ctx: RequestContext, message: str, schema: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def _plain(answer: types.Result | Mapping[str, Any]) -> Mapping[str, Any]:
+    return answer.model_dump(by_alias=True) if isinstance(answer, types.Result) else answer
+
+
+async def _elicit(ctx: RequestContext, dialog: Dialog) -> Told | None:
+    session, about, shown = ctx.session, ctx.request_id, dialog.params
     try:
-        answer = await ctx.session.elicit_form(message, dict(schema), related_request_id=ctx.request_id)
+        if dialog.mode == "url":
+            answer = await session.elicit_url(shown["message"], shown["url"], uuid.uuid4().hex, about)
+        else:
+            answer = await session.elicit_form(shown["message"], shown["requestedSchema"], about)
     except MCPError:
         return None  # it said it can, and then could not
-    return {"action": answer.action, "content": answer.content}
+    return Told(dialog.mode, answer.action, answer.content)

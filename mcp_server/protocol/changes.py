@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -20,13 +20,23 @@ def plain(uri: str) -> str:
     return unquote(uri.split("?", 1)[0])
 
 
+def _events_of(aggregate_type: str) -> str:
+    """The part of the event log that tells of one kind of thing: not everybody sees all of it."""
+    return f"{EVENTS_URI}/{aggregate_type}"
+
+
 def changed_uris(areas: Areas, events: Iterable[Mapping[str, Any]]) -> set[str]:
     """The URIs of every resource that these events changed, each once however many events there were."""
     uris: set[str] = set()
     for event in events:
-        uris.add(EVENTS_URI)
+        uris.add(_events_of(event["aggregate_type"]))
         uris |= areas.uris(event["aggregate_type"], event["aggregate_id"])
     return uris
+
+
+def _watched(uri: str, seen: Collection[str]) -> list[str]:
+    named = plain(uri)
+    return [_events_of(kind) for kind in seen] if named == EVENTS_URI else [named]
 
 
 class Stream:
@@ -86,9 +96,10 @@ class ChangeHub:
                 self._pump.cancel()
                 self._pump = None
 
-    def watch(self, stream: Stream, uri: str) -> None:
-        """Tell the stream when the resource changes."""
-        self._by_uri.setdefault(plain(uri), {}).setdefault(stream, set()).add(uri)
+    def watch(self, stream: Stream, uri: str, seen: Collection[str]) -> None:
+        """Tell the stream when the resource changes; of the event log, by the kinds of things whose events are seen."""
+        for watched in _watched(uri, seen):
+            self._by_uri.setdefault(watched, {}).setdefault(stream, set()).add(uri)
 
     def watch_task(self, stream: Stream, task_id: str) -> None:
         """Tell the stream when the task changes."""
@@ -96,7 +107,8 @@ class ChangeHub:
 
     def unwatch(self, stream: Stream, uri: str) -> None:
         """Tell the stream no more of the resource; one it was never told of is no mistake."""
-        self._by_uri.get(plain(uri), {}).get(stream, set()).discard(uri)
+        for watched in _watched(uri, self._areas.aggregates):
+            self._by_uri.get(watched, {}).get(stream, set()).discard(uri)
 
     def _forget(self, stream: Stream) -> None:
         for streams in list(self._by_uri.values()):

@@ -9,14 +9,16 @@ from mcp_server.kernel.privacy import seen_by
 
 
 async def complete(desk: Desk, call: Call, argument: str, typed: str, known: Mapping[str, str]) -> list[str]:
-    """Up to 100 values for an argument of a resource template; none for an argument that no area offers values for, or
-    for which others must be known first.
+    """Up to 100 values for an argument of a resource template; none for an argument that no area offers values for, for
+    which others must be known first, or whose toolset is not offered.
 
     Raises:
         PermissionDenied: the caller may not see them.
     """
     offered = desk.areas.completions.get(argument)
-    if offered is None or not known.keys() >= set(offered.needs):
+    if offered is None or not call.is_offered(desk.areas.completion_toolsets[argument]):
+        return []
+    if not known.keys() >= set(offered.needs):
         return []
     call.actor.require(offered.permission)
     given = tuple((name, known[name]) for name in offered.needs)

@@ -11,13 +11,16 @@ from mcp_server.domain.desk import Desk
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import OpsError, ValidationFailed
 from mcp_server.kernel.json_text import dump_json
+from mcp_server.kernel.lines import one_line
 from mcp_server.kernel.paging import decode_cursor, encode_cursor
+from mcp_server.kernel.quoting import OTHERS_WORDS, named, shown_json
 from mcp_server.kernel.views import View, dumped
 from mcp_server.protocol import completions
 from mcp_server.protocol.seam import RequestContext, Seam, protocol_error
 from resources.spec import Entry, Resource
 
 JSON_TYPE = "application/json"
+NOTICE = "notice"
 
 
 class ResourceReads:
@@ -96,7 +99,7 @@ class ResourceReads:
             content = await self._seam.run(ctx, f"resource:{resource.name}", read)
         except OpsError as error:
             raise protocol_error(error, uri) from error
-        text = dump_json(_plain(content))
+        text = shown_json(dump_json(_marked(resource, _plain(content))))
         return types.ReadResourceResult(contents=[types.TextResourceContents(uri=uri, mime_type=JSON_TYPE, text=text)])
 
     async def complete(self, ctx: RequestContext, params: types.CompleteRequestParams) -> types.CompleteResult:
@@ -146,7 +149,7 @@ class ResourceReads:
                 return resource, cast("dict[str, str]", dict(found))
         raise MCPError(
             code=INVALID_PARAMS,
-            message=f"There is no resource {uri}. This server's resources: "
+            message=f"There is no resource {named(uri)}. This server's resources: "
             f"{', '.join(resource.uri_template for _, resource in self._resources)}.",
             data={"uri": uri},
         )
@@ -165,8 +168,8 @@ def _plain_resource(resource: Resource) -> types.Resource:
 def _listed(resource: Resource, entry: Entry) -> types.Resource:
     return types.Resource(
         uri=entry.uri,
-        name=f"{resource.name} {entry.title}",
-        title=entry.title,
+        name=f"{resource.name} {one_line(entry.title)}",
+        title=one_line(entry.title),
         description=entry.description,
         mime_type=JSON_TYPE,
         size=entry.size,
@@ -176,6 +179,12 @@ def _listed(resource: Resource, entry: Entry) -> types.Resource:
 def _cursor(listed: list[Resource], number: int) -> str | None:
     """The cursor to the first page of one of the templates that are listed; None after the last."""
     return encode_cursor([listed[number].name, ""]) if number < len(listed) else None
+
+
+def _marked(resource: Resource, content: dict[str, Any]) -> dict[str, Any]:
+    """The content with the sentence that what others wrote is theirs, where there may be some. It is a member of the
+    JSON, since that is all that a resource is."""
+    return {NOTICE: OTHERS_WORDS} | content if resource.others_words else content
 
 
 def _plain(content: Any) -> Any:

@@ -5,7 +5,7 @@ correlation id, and the caller sees only that id.
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
@@ -19,6 +19,7 @@ from mcp_server.domain.speaking import Said, Voices
 from mcp_server.kernel.authority import Actor
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import CursorExpired, NotFound, OpsError, Unavailable, ValidationFailed
+from mcp_server.kernel.quoting import named
 
 NAME_CHARACTERS_MAX = 64
 RequestContext = ServerRequestContext[Any, Any]
@@ -48,11 +49,22 @@ class Seam:
         voices: Voices,
         new_id: Callable[[str], str],
         observer: Observer,
+        toolsets: Iterable[str] | None = None,
     ) -> None:
+        """Join the parts.
+
+        Args:
+            actor_of: says who is authenticated.
+            voices: find the agent that speaks.
+            new_id: makes correlation ids.
+            observer: counts calls.
+            toolsets: those that are offered; None for all.
+        """
         self.actor_of = actor_of
         self._voices = voices
         self._new_id = new_id
         self._observer = observer
+        self.toolsets = None if toolsets is None else frozenset(toolsets)
 
     def call_of(self, ctx: RequestContext) -> Call:
         """Who calls, and under which correlation id: the caller's trace id when it sent one."""
@@ -60,7 +72,8 @@ class Seam:
         async def progress(waited_seconds: float, of_seconds: float) -> None:
             await ctx.session.report_progress(waited_seconds, of_seconds, "waiting")
 
-        return Call(self.actor_of(ctx), _trace_id(ctx) or self._new_id("call"), progress)
+        correlation_id = _trace_id(ctx) or self._new_id("call")
+        return Call(self.actor_of(ctx), correlation_id, progress, toolsets=self.toolsets)
 
     async def spoken(self, ctx: RequestContext, call: Call, said: Said = _NOTHING_SAID) -> Call:
         """The call with its speaker.
@@ -143,10 +156,14 @@ def invalid_arguments(tool: str, error: ValidationError, accepted: list[str]) ->
         return ValidationFailed(" ".join(f"{problem['message']}." for problem in problems), details=details)
     unknown = any("unknown argument" in problem["message"] for problem in problems)
     return ValidationFailed(
-        f"{tool} refused its arguments: " + "; ".join(f"{p['path']}: {p['message']}" for p in problems[:10]) + ".",
+        f"{tool} refused its arguments: {'; '.join(map(_said, details['problems']))}.",
         next=f"{tool} accepts: {', '.join(accepted)}." if unknown else "",
         details=details,
     )
+
+
+def _said(problem: Mapping[str, str]) -> str:
+    return f"{named(problem['path'])}: {problem['message']}"
 
 
 def _problems(error: ValidationError) -> list[dict[str, str]]:

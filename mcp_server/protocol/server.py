@@ -1,28 +1,24 @@
 """The MCP server, built from the catalogues: one server for both eras and every transport."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import mcp_types as types
 from mcp.server.lowlevel import Server
 
 from mcp_server.domain.desk import Desk
-from mcp_server.kernel.errors import ValidationFailed
-from mcp_server.protocol.prompts import get_prompt, list_prompts
+from mcp_server.protocol.offer import Offer
+from mcp_server.protocol.prompts import Prompts
 from mcp_server.protocol.resource_reads import ResourceReads
 from mcp_server.protocol.seam import Seam
 from mcp_server.protocol.subscriptions import Subscriptions
 from mcp_server.protocol.task_handles import (
     EXTENSION,
+    ApprovalQuestions,
     TaskHandles,
     TaskParams,
     UpdateParams,
 )
 from mcp_server.protocol.tool_calls import ToolCalls
-from resources import RESOURCES
-from tools import TOOLS, TOOLSETS
-from tools.spec import AnyTool
 
 INSTRUCTIONS = (
     "The operations desk for agents. To work: agents_register once, then tasks_claim, tasks_report while working, "
@@ -33,40 +29,18 @@ INSTRUCTIONS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """Which part of the catalogues this server offers; None means every toolset."""
-
-    toolsets: tuple[str, ...] | None = None
-    exclude_tools: tuple[str, ...] = ()
-    read_only: bool = False
-
-    def tools(self) -> tuple[AnyTool, ...]:
-        """The tools offered.
-
-        Raises:
-            ValidationFailed: a toolset or tool that does not exist.
-        """
-        _require_known("toolset", self.toolsets or (), TOOLSETS)
-        _require_known("tool", self.exclude_tools, [tool.name for tool in TOOLS])
-        return tuple(
-            tool
-            for tool in TOOLS
-            if (self.toolsets is None or tool.toolset in self.toolsets)
-            and tool.name not in self.exclude_tools
-            and (tool.hints.read_only or not self.read_only)
-        )
-
-
 def make_server(desk: Desk, seam: Seam, offer: Offer) -> Server[Any]:
     """The server for one desk, with the part of the catalogues that is offered."""
-    wanted = tuple(r for r in RESOURCES if offer.toolsets is None or r.area in offer.toolsets or r.area == "system")
-    tools = ToolCalls(desk, seam, offer.tools())
-    return assembled(desk, seam, tools, ResourceReads(desk, seam, wanted), TaskHandles(desk, seam))
+    handles = TaskHandles(desk, seam, offer, ApprovalQuestions(desk))
+    tools = ToolCalls(desk, seam, offer.tools, gives_handles="tasks/get" in offer.methods)
+    return assembled(desk, seam, tools, ResourceReads(desk, seam, offer.resources), handles, offer)
 
 
-def assembled(desk: Desk, seam: Seam, tools: ToolCalls, reads: ResourceReads, handles: TaskHandles) -> Server[Any]:
-    """A server of these parts."""
+def assembled(
+    desk: Desk, seam: Seam, tools: ToolCalls, reads: ResourceReads, handles: TaskHandles, offer: Offer
+) -> Server[Any]:
+    """A server of these parts, with the prompts and the methods of the Tasks extension that are offered."""
+    prompts = Prompts(seam, offer.prompts)
     subscriptions = Subscriptions(desk, seam, reads, handles)
     server: Server[Any] = Server(
         "data-mcp-server-agent",
@@ -81,20 +55,15 @@ def assembled(desk: Desk, seam: Seam, tools: ToolCalls, reads: ResourceReads, ha
         on_unsubscribe_resource=subscriptions.unsubscribe,
         on_subscriptions_listen=subscriptions.listen,
         on_completion=reads.complete,
-        on_list_prompts=list_prompts,
-        on_get_prompt=get_prompt,
+        on_list_prompts=prompts.list_prompts,
+        on_get_prompt=prompts.get_prompt,
     )
-    server.extensions[EXTENSION] = {}
     server.add_request_handler("tools/call", types.CallToolRequestParams, tools.call)
-    server.add_request_handler("tasks/get", TaskParams, handles.get)
-    server.add_request_handler("tasks/update", UpdateParams, handles.update)
-    server.add_request_handler("tasks/cancel", TaskParams, handles.cancel)
+    if "tasks/get" in offer.methods:
+        server.extensions[EXTENSION] = {}
+        server.add_request_handler("tasks/get", TaskParams, handles.get)
+    if "tasks/update" in offer.methods:
+        server.add_request_handler("tasks/update", UpdateParams, handles.update)
+    if "tasks/cancel" in offer.methods:
+        server.add_request_handler("tasks/cancel", TaskParams, handles.cancel)
     return server
-
-
-def _require_known(what: str, asked: Iterable[str], known: Iterable[str]) -> None:
-    unknown = sorted(set(asked) - set(known))
-    if unknown:
-        raise ValidationFailed(
-            f"There is no {what} {', '.join(unknown)}.", next=f"Choose from: {', '.join(sorted(known))}."
-        )

@@ -70,7 +70,7 @@ class Subscriptions:
         try:
             async with self._hub.stream() as stream:
                 for uri in uris:
-                    self._hub.watch(stream, uri)
+                    self._hub.watch(stream, uri, self._seen(ctx))
                 for task_id in task_ids:
                     self._hub.watch_task(stream, task_id)
                 await self._acknowledge(ctx, uris, task_ids, meta)
@@ -83,7 +83,7 @@ class Subscriptions:
         """Subscribe an earlier client's connection to one resource."""
         uri = str(params.uri)
         self._reads.require(ctx, uri)
-        self._hub.watch(await self._legacy_stream(_connection(ctx)), uri)
+        self._hub.watch(await self._legacy_stream(_connection(ctx)), uri, self._seen(ctx))
         return types.EmptyResult()
 
     async def _legacy_stream(self, connection: Connection) -> Stream:
@@ -109,6 +109,9 @@ class Subscriptions:
         if stream is not None:
             self._hub.unwatch(stream, str(params.uri))
         return types.EmptyResult()
+
+    def _seen(self, ctx: RequestContext) -> frozenset[str]:
+        return self._desk.areas.seen(self._seam.actor_of(ctx).permissions, self._seam.toolsets)
 
     async def _wanted(self, ctx: RequestContext, asked: types.SubscriptionFilter) -> tuple[set[str], set[str]]:
         """The part of what was asked for that exists and the caller may see."""

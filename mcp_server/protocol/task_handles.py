@@ -6,7 +6,7 @@ that waits for a person's approval is `input_required`: the client asks its user
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
@@ -14,20 +14,26 @@ from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, MISSING_
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ConfigDict, Field
 
+from mcp_server.domain.agents.speaking import Speaking
+from mcp_server.domain.approvals.seals import QuestionSeal
 from mcp_server.domain.desk import Desk
+from mcp_server.domain.tasks.refusals import no_task
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.errors import InvalidTransition, NotFound, OpsError
-from mcp_server.kernel.json_text import dump_json
+from mcp_server.kernel.errors import Conflict, InvalidTransition, OpsError, PermissionDenied
+from mcp_server.kernel.quoting import quoted, told
 from mcp_server.kernel.views import dumped
+from mcp_server.protocol.asking import Dialog, dialog_for
+from mcp_server.protocol.offer import Offer
 from mcp_server.protocol.seam import RequestContext, Seam, bug, protocol_error
 
 EXTENSION = "io.modelcontextprotocol/tasks"
 HEADER_MISMATCH = -32020
 POLL_MS = 1000
 COMPLETE = {"resultType": "complete"}
+_APPROVAL = "approval"
 
 
 class TaskParams(types.RequestParams):
@@ -43,41 +49,81 @@ class UpdateParams(TaskParams):
     input_responses: dict[str, dict[str, Any]] = Field(alias="inputResponses")
 
 
+class Questions(Protocol):
+    """What a task may ask of the person at the client."""
+
+    async def pending(self, ctx: RequestContext, call: Call, task: TaskView) -> dict[str, Any]:
+        """What is asked, by keys."""
+        ...
+
+    async def answer(
+        self, ctx: RequestContext, call: Call, task: TaskView, responses: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        """Take in what was answered."""
+        ...
+
+
 class ApprovalQuestions:
-    """The one question that the queue itself asks: may this task start?"""
+    """The one question that the queue itself asks: may this task start? A key seals it: bound to the user, to what is
+    shown and to a time."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
-    async def pending(self, call: Call, task: TaskView) -> dict[str, Any]:
-        """The approval that a task waits for."""
-        if task.approval != "required" or task.status in TERMINAL:
+    async def pending(self, ctx: RequestContext, call: Call, task: TaskView) -> dict[str, Any]:
+        """The approval that a task waits for, where this client can ask its user, who may decide."""
+        asked = await self._asked(ctx, call, task)
+        if asked is None:
             return {}
-        message, schema = await self._desk.approvals.question(call, task.id)
-        params = {"mode": "form", "message": message, "requestedSchema": schema}
-        return {"approval": {"method": "elicitation/create", "params": params}}
+        dialog, seal = asked
+        return {f"{_APPROVAL}.{await seal.key(dialog.mode)}": dialog.request()}
 
-    async def answer(self, call: Call, task: TaskView, responses: Mapping[str, Mapping[str, Any]]) -> None:
-        """Record the person's decision; one who looked away has decided nothing."""
-        response = responses.get("approval")
-        if response is not None and task.approval == "required":
-            await self._desk.approvals.answered(call, task.id, response, None)
+    async def answer(
+        self, ctx: RequestContext, call: Call, task: TaskView, responses: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        """Record the person's decision; one who looked away has decided nothing.
+
+        Raises:
+            PermissionDenied: the client did not declare that it can ask, or its user is not asked.
+            Conflict: the answer is not one to what is asked now.
+        """
+        if task.approval != "required" or task.status in TERMINAL or not responses:
+            return
+        asked = await self._asked(ctx, call, task)
+        if asked is None:
+            raise PermissionDenied(f"Nobody at this client is asked about {task.id}.", next="Wait for its people.")
+        dialog, seal = asked
+        # Others' keys are passed over, as the protocol has it.
+        answers = {key: response for key, response in responses.items() if key.startswith(_APPROVAL)}
+        for key, response in answers.items():
+            if not await seal.opens(dialog.mode, key.removeprefix(_APPROVAL).removeprefix(".")):
+                raise Conflict(f"That answers nothing that {task.id} asks now.", next="Look again with tasks/get.")
+            if dialog.mode == "form":
+                await self._desk.approvals.answered(call, task.id, response.get("action"), response.get("content"))
+
+    async def _asked(self, ctx: RequestContext, call: Call, task: TaskView) -> tuple[Dialog, QuestionSeal] | None:
+        if task.approval != "required" or task.status in TERMINAL:
+            return None
+        asked = await self._desk.approvals.pending(call, task.id)
+        dialog = None if asked is None else dialog_for(ctx, asked[0])
+        return None if asked is None or dialog is None else (dialog, asked[1])
 
 
 class TaskHandles:
     """`tasks/get`, `tasks/update`, `tasks/cancel`, and the handles that slow tools return."""
 
-    def __init__(self, desk: Desk, seam: Seam) -> None:
+    def __init__(self, desk: Desk, seam: Seam, offer: Offer, questions: Questions) -> None:
         self._desk = desk
         self._seam = seam
-        self.questions = ApprovalQuestions(desk)
+        self._offer = offer
+        self._questions = questions
 
     async def get(self, ctx: RequestContext, params: TaskParams) -> dict[str, Any]:
         """The task with its result once it has one."""
         self._require(ctx, params.task_id)
 
         async def get(call: Call) -> dict[str, Any]:
-            return await self._shown(call, params.task_id)
+            return await self._shown(ctx, call, params.task_id)
 
         return await self._run(ctx, "tasks/get", params.task_id, get)
 
@@ -87,7 +133,7 @@ class TaskHandles:
 
         async def update(call: Call) -> dict[str, Any]:
             task = await self._own(call, params.task_id)
-            await self.questions.answer(call, task, params.input_responses)
+            await self._questions.answer(ctx, call, task, params.input_responses)
             return COMPLETE
 
         return await self._run(ctx, "tasks/update", params.task_id, update)
@@ -97,53 +143,60 @@ class TaskHandles:
         self._require(ctx, params.task_id)
 
         async def cancel(call: Call) -> dict[str, Any]:
-            await self._own(call, params.task_id)
+            await self._own(call, params.task_id, control=self._offer.has_tools("tasks_control"))
             await self._desk.tasks.cancel_own(call, params.task_id)
             return COMPLETE
 
         return await self._run(ctx, "tasks/cancel", params.task_id, cancel)
 
     async def may_see(self, ctx: RequestContext, task_id: str) -> bool:
-        """Whether the caller has a handle of this task."""
+        """Whether the caller has a handle of this task, and is told of its changes."""
+        if "notifications/tasks" not in self._offer.methods or not declares_extension(ctx):
+            return False
         try:
-            await self._own(self._seam.call_of(ctx), task_id)
+            await self._own(await self._seam.spoken(ctx, self._seam.call_of(ctx)), task_id)
         except OpsError:
             return False
         return True
 
     async def shown(self, ctx: RequestContext, task_id: str) -> dict[str, Any]:
         """The task as `tasks/get` and notifications show it."""
-        return await self._shown(self._seam.call_of(ctx), task_id)
+        return await self._shown(ctx, await self._seam.spoken(ctx, self._seam.call_of(ctx)), task_id)
 
-    async def _shown(self, call: Call, task_id: str) -> dict[str, Any]:
+    async def _shown(self, ctx: RequestContext, call: Call, task_id: str) -> dict[str, Any]:
         task = await self._own(call, task_id)
-        asked = await self.questions.pending(call, task)
+        asked = await self._questions.pending(ctx, call, task) if "tasks/update" in self._offer.methods else {}
         shown = COMPLETE | envelope(task)
         if asked:
             return shown | {"status": "input_required", "inputRequests": asked}
         return shown | outcome(task)
 
-    async def _own(self, call: Call, task_id: str) -> TaskView:
-        """The task, if the caller may hold a handle of it: its creator, its worker, or one who may control tasks.
+    async def _own(self, call: Call, task_id: str, *, control: bool = True) -> TaskView:
+        """The task, if the caller may hold a handle of it: it is its principal's own, or its agent is one that the
+        caller may speak as, or the caller may control tasks, where `control` lets that count.
 
         Raises:
             NotFound: no such task, or none that this caller may know of.
         """
         task = await self._desk.tasks.get(call, task_id)
-        mine = task.created_by == call.actor.label or call.actor.id in (
-            task.agent_id,
-            task.lease and task.lease.agent_id,
-        )
-        if not mine and Permission.TASKS_CONTROL not in call.actor.permissions:
-            raise NotFound(f"There is no task {task_id}.")
-        return task
+        if call.is_own(task.created_by) or (control and call.actor.may(Permission.TASKS_CONTROL)):
+            return task
+        speaking = self._desk.get(Speaking)
+        for agent_id in (task.agent_id, task.lease and task.lease.agent_id):
+            if agent_id is not None and await speaking.may_speak_as(call.actor, agent_id):
+                return task
+        raise no_task(task_id)
 
     async def _run(
         self, ctx: RequestContext, method: str, task_id: str, action: Callable[[Call], Awaitable[dict[str, Any]]]
     ) -> dict[str, Any]:
+        async def allowed(call: Call) -> dict[str, Any]:
+            call.actor.require(self._offer.methods[method].permission)
+            return await action(call)
+
         try:
-            return await self._seam.run(ctx, method, action)
-        except InvalidTransition as error:
+            return await self._seam.run(ctx, method, allowed)
+        except (Conflict, InvalidTransition, PermissionDenied) as error:
             raise MCPError(code=INVALID_PARAMS, message=error.message) from error
         except OpsError as error:
             raise protocol_error(error, task_id) from error
@@ -189,7 +242,8 @@ def handle(task: TaskView) -> dict[str, Any]:
 def envelope(task: TaskView) -> dict[str, Any]:
     """The fields that every form of a task has. It stays readable for good: finished work is archived, not dropped."""
     progress = task.progress or {}
-    said = progress.get("message") or progress.get("step") or f"{task.title}: {task.status}"
+    worker = progress.get("message") or progress.get("step")
+    said = f"Task {task.id} is {task.status}." + (f" Its worker says {quoted(worker)}." if worker else "")
     return {
         "taskId": task.id,
         "status": _STATUSES.get(task.status, "working"),
@@ -215,8 +269,8 @@ def tool_result(task: TaskView) -> dict[str, Any]:
     error = task.error or {}
     content = {"task": dumped(task), "reached": True}
     failed = task.status in ("failed", "timed_out")
-    said = error.get("message", task.status) if failed else f"Task {task.id} is {task.status}."
-    text = f"{said}\n{dump_json(content)}"
+    why = f" It is said why: {quoted(error['message'])}." if failed and "message" in error else ""
+    text = told(f"Task {task.id} is {task.status}.{why}", content)
     return {"content": [{"type": "text", "text": text}], "structuredContent": content, "isError": failed}
 
 

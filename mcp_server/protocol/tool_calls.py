@@ -15,7 +15,7 @@ from mcp_server.domain.speaking import Said
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.kernel.call import Ask, Call
 from mcp_server.kernel.errors import OpsError
-from mcp_server.kernel.json_text import dump_json
+from mcp_server.kernel.quoting import named, told
 from mcp_server.kernel.views import dumped
 from mcp_server.protocol.asking import InputNeeded, asker
 from mcp_server.protocol.schemas import input_schema, output_schema
@@ -27,7 +27,8 @@ from tools.spec import AnyTool, Shared
 class ToolCalls:
     """The tools that this server offers."""
 
-    def __init__(self, desk: Desk, seam: Seam, tools: tuple[AnyTool, ...]) -> None:
+    def __init__(self, desk: Desk, seam: Seam, tools: tuple[AnyTool, ...], *, gives_handles: bool = True) -> None:
+        self._gives_handles = gives_handles
         self._desk = desk
         self._seam = seam
         self._tools = {tool.name: tool for tool in tools}
@@ -58,9 +59,9 @@ class ToolCalls:
         if tool is None:
             raise MCPError(
                 code=INVALID_PARAMS,
-                message=f"Unknown tool: {params.name}. This server offers: {', '.join(self._tools)}.",
+                message=f"Unknown tool: {named(params.name)}. This server offers: {', '.join(self._tools)}.",
             )
-        with_ticket = tool.ticket is not None and declares_extension(ctx)
+        with_ticket = self._gives_handles and tool.ticket is not None and declares_extension(ctx)
         run = self._start if with_ticket else self._run
         if tool.asks_person:
             run = self._asking(asker(ctx, params))
@@ -71,7 +72,7 @@ class ToolCalls:
             )
         except OpsError as error:
             content = {"error": error_content(error)}
-            return _result(f"{error.code}: {error.message}\n{dump_json(content)}", content, is_error=True)
+            return _result(told(f"{error.code}: {error.message}", content), content, is_error=True)
 
     async def _start(self, tool: AnyTool, call: Call, arguments: dict[str, Any]) -> dict[str, Any]:
         """Begin what the tool does; the handle of its task, or its whole answer where it has ended already."""
@@ -97,7 +98,7 @@ class ToolCalls:
         content = dumped(result)
         if tool.writes:
             content["spoken_by"] = call.label
-        return _result(f"{tool.say(result)}\n{dump_json(content)}", content, is_error=False)
+        return _result(told(tool.say(result), content, others=tool.others_words), content, is_error=False)
 
 
 def split(tool: AnyTool, arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

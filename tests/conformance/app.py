@@ -26,7 +26,6 @@ from mcp_server.protocol.task_handles import TaskHandles, require_extension
 from mcp_server.protocol.tool_calls import ToolCalls
 from mcp_server.runtime.system_worker import SystemWorker
 from mcp_server.wiring import offer
-from resources import RESOURCES
 from tests.conformance.fixtures import install
 from tests.conformance.slow_tools import KINDS, TOOLS, TestQuestions
 
@@ -44,10 +43,10 @@ class Calls(ToolCalls):
 
 def make_server(desk: Desk, seam: Seam, settings: Settings) -> Server[Any]:
     """The whole catalogue and the suite's slow tools; over them, its fixtures."""
-    handles = TaskHandles(desk, seam)
-    handles.questions = TestQuestions(desk)
-    tools = Calls(desk, seam, (*offer(settings).tools(), *TOOLS))
-    server = assembled(desk, seam, tools, ResourceReads(desk, seam, RESOURCES), handles)
+    whole = offer(settings)
+    handles = TaskHandles(desk, seam, whole, TestQuestions(desk))
+    tools = Calls(desk, seam, (*whole.tools, *TOOLS))
+    server = assembled(desk, seam, tools, ResourceReads(desk, seam, whole.resources), handles, whole)
     install(server)
     return server
 

@@ -17,6 +17,7 @@ from mcp_server.kernel.errors import NotFound
 from mcp_server.kernel.handling import Handler, HandlerFailed, Job
 from mcp_server.kernel.values import Frozen
 from mcp_server.kernel.views import View
+from mcp_server.protocol.seam import RequestContext
 from mcp_server.protocol.task_handles import ApprovalQuestions
 from tests.conformance.fixtures import form
 from tools.spec import ADD, Tool
@@ -81,20 +82,22 @@ class TestQuestions(ApprovalQuestions):
 
     __test__ = False
 
-    async def pending(self, call: Call, task: TaskView) -> dict[str, Any]:
+    async def pending(self, ctx: RequestContext, call: Call, task: TaskView) -> dict[str, Any]:
         if task.kind != "system.multi_input" or task.approval != "required":
-            return await super().pending(call, task)
+            return await super().pending(ctx, call, task)
         answered = await self._answered(call, task)
         return {name: form(name, "name") for name in ("first", "second") if name not in answered}
 
-    async def answer(self, call: Call, task: TaskView, responses: Mapping[str, Mapping[str, Any]]) -> None:
+    async def answer(
+        self, ctx: RequestContext, call: Call, task: TaskView, responses: Mapping[str, Mapping[str, Any]]
+    ) -> None:
         if task.kind != "system.multi_input":
             accepted = {name: {"action": "accept", "content": {"approve": True}} for name in responses}
-            return await super().answer(call, task, accepted)
+            return await super().answer(ctx, call, task, accepted)
         answered = await self._answered(call, task) | set(responses)
         await self._desk.state.set(call, SetDocument(namespace="answers", key=task.id, value=sorted(answered)))
         if {"first", "second"} <= answered:
-            await self._desk.approvals.decide(call, task.id, granted=True, via="client")
+            await self._desk.approvals.answered(call, task.id, "accept", {"approve": True})
         return None
 
     async def _answered(self, call: Call, task: TaskView) -> set[str]:

@@ -10,11 +10,12 @@ import pytest
 from playwright.async_api import Page, async_playwright
 from starlette.applications import Starlette
 
-from mcp_server.domain.approvals.model import ApprovalPolicy, RequestApproval
+from mcp_server.domain.approvals.commands import RequestApproval
+from mcp_server.domain.approvals.model import ApprovalPolicy
 from mcp_server.pages.approval import approval_routes
 from tests.domain.events.test_thinning import desk_with
 from tests.web import served
-from tests.world import open_world
+from tests.world import caller, open_world
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
@@ -65,8 +66,8 @@ async def asked(sqlite_url: str) -> AsyncGenerator[tuple[Any, str, str]]:
 async def test_a_person_reads_and_decides_with_one_tap(sqlite_url: str, javascript: bool, button: str, outcome: str):
     async with asked(sqlite_url) as (world, approval_id, url), phone(javascript) as (page, complaints):
         await page.goto(url)
-        assert await page.locator("h1").inner_text() == "Deploy v7 to production"
-        assert "Two services restart." in await page.locator(".what").inner_text()
+        assert await page.locator("h1").inner_text() == "Your decision"
+        assert "Two services restart." in await page.locator("pre").inner_text()
         for name in ("Approve", "Reject"):
             box = await page.get_by_role("button", name=name).bounding_box()
             assert box is not None and box["height"] >= 44 and box["x"] >= 0 and box["x"] + box["width"] <= 360
@@ -95,7 +96,7 @@ async def test_the_page_fits_a_phone_in_light_and_dark(sqlite_url: str, tmp_path
 async def test_a_second_tap_on_an_old_page_is_told_who_decided(sqlite_url: str):
     async with asked(sqlite_url) as (world, approval_id, url), phone(True) as (page, _):
         await page.goto(url)
-        await world.desk.approvals.decide(world.call, approval_id, granted=False, via="link", approver=ANN)
+        await world.answer(caller(id=ANN), approval_id, False, via="link")
         await page.get_by_role("button", name="Approve").tap()
         await page.get_by_text(f"{ANN} rejected by link at").wait_for(timeout=10_000)
         assert (await world.desk.approvals.get(world.call, approval_id)).status == "rejected"

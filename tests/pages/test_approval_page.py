@@ -11,7 +11,8 @@ import httpx2
 import pytest
 from starlette.applications import Starlette
 
-from mcp_server.domain.approvals.model import ApprovalPolicy, RequestApproval
+from mcp_server.domain.approvals.commands import RequestApproval
+from mcp_server.domain.approvals.model import ApprovalPolicy
 from mcp_server.pages.approval import approval_routes
 from tests.domain.events.test_thinning import desk_with
 from tests.world import World, caller
@@ -54,8 +55,12 @@ async def test_looking_decides_nothing_and_shows_everything_escaped(world: World
             assert page.status_code == 200
     assert await status(world, approval_id) == "pending"
     text = page.text
-    assert "Deploy &lt;v7&gt;" in text and "Run &amp; hide\n&lt;script&gt;" in text and "&lt;img src=x&gt;" in text
-    assert "<script" not in text and "<img" not in text and "user:tester asks for approval" in text
+    assert (
+        "&gt; Deploy &lt;v7&gt;" in text
+        and "&gt; Run &amp; hide\n&gt; &lt;script&gt;" in text
+        and "&lt;img src=x&gt;" in text
+    )
+    assert "<script" not in text and "<img" not in text and "Asked by user:tester." in text
     assert 'name="viewport"' in text and text.count("<button") == 2 and f"You answer as {ANN}" in text
 
 
@@ -134,7 +139,9 @@ async def test_an_answer_that_is_not_the_forms_decides_nothing(world: World):
             (b"x" * 20_000, 400),
             (b"decision=approve", 409),
             (b"decision=approve&seen=" + b"0" * 64, 409),
-            (f"decision=approve&decision=reject&seen={seen['seen']}".encode(), 303),
+            (f"decision=approve&decision=reject&seen={seen['seen']}".encode(), 400),
+            (f"decision=approve&reason={'x' * 2001}&seen={seen['seen']}".encode(), 400),
+            (f"decision=approve&seen={seen['seen']}".encode(), 303),
         ):
             assert (await client.post(url, content=body)).status_code == code, body[:40]
             assert await status(world, approval_id) == ("pending" if code != 303 else "approved")
@@ -165,7 +172,7 @@ async def test_a_link_that_is_altered_or_late_decides_nothing(world: World):
 
 async def test_what_was_decided_elsewhere_is_shown_there(world: World):
     approval_id, url = await link(world, ANN, "bob")
-    await world.desk.approvals.decide(caller(id="bob"), approval_id, granted=True, via="client", reason="ok")
+    await world.answer(caller(id="bob"), approval_id, True, "ok", via="client")
     async with browser(world) as client:
         text = (await client.get(url)).text
     assert "bob approved by client" in text and "<button" not in text

@@ -30,10 +30,12 @@ class TasksClient(ClientExtension):
     def __init__(self) -> None:
         self.told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.acknowledged = asyncio.Event()
+        self.honored: dict[str, Any] = {}
 
     async def hear(self, message: Any) -> None:
         """The client's message handler."""
         if isinstance(message, types.SubscriptionsAcknowledgedNotification):
+            self.honored = message.params.notifications.model_dump(by_alias=True, exclude_none=True)
             self.acknowledged.set()
 
     def claims(self) -> Sequence[ResultClaim[Any]]:

@@ -1,8 +1,8 @@
 """Approvals through a client that asks its user, in both eras: a model supplies no answer."""
 
-import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,9 @@ from mcp.client import Client
 from mcp_types import ElicitResult
 
 from mcp_server.app import App, open_app
+from mcp_server.domain.approvals.seals import Seals
+from mcp_server.domain.approvals.voting import Voter
+from mcp_server.kernel.times import SECOND
 from tests.protocol.tasks_client import ask
 from tests.protocol.test_calls import call, refused, settings
 
@@ -27,10 +30,12 @@ class Person:
 
     def __init__(self, action: str = "accept", **content: Any) -> None:
         self.shown: list[str] = []
+        self.pages: list[str] = []
         self.answer = ElicitResult(action=action, content=content or None)  # type: ignore[arg-type]
 
     async def __call__(self, context: Any, params: Any) -> ElicitResult:
         self.shown.append(params.message)
+        self.pages += [params.url] if params.mode == "url" else []
         return self.answer
 
 
@@ -71,10 +76,9 @@ async def test_the_user_sees_exactly_what_will_happen_and_their_answer_counts(tm
     [
         (Person("decline"), "rejected"),
         (Person("accept", approve=False), "rejected"),
-        (Person("accept", approve="true"), "rejected"),
         (Person("cancel"), "pending"),
     ],
-    ids=["declined", "unticked", "not a boolean", "looked away"],
+    ids=["declined", "unticked", "looked away"],
 )
 async def test_only_a_clear_yes_approves(tmp_path: Path, era: Any, person: Person, status: str):
     async with asked_by(tmp_path, era, person) as (_, client):
@@ -87,7 +91,7 @@ async def test_a_client_that_cannot_ask_is_told_the_other_exits_and_nothing_is_d
     async with asked_by(tmp_path, era, None) as (_, client):
         approval_id = await requested(client, "local")
         error = await refused(client, "approvals_decide", approval_id=approval_id)
-        assert error["code"] == "unavailable" and f"approvals approve {approval_id}" in error["message"]
+        assert error["code"] == "unavailable" and "tasks_wait(task_id=" in error["message"]
         found = await call(client, "approvals_find", approval_id=approval_id)
         assert found["approval"]["status"] == "pending"
 
@@ -111,19 +115,123 @@ async def test_one_who_is_not_asked_is_refused_and_a_narrowed_role_may_not_decid
         assert error["code"] == "permission_denied" and "tasks:approve" in error["message"]
 
 
-async def test_an_answer_to_another_question_does_not_count(tmp_path: Path):
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"approve": "true"},
+        {"approve": 1},
+        {"approve": "yes"},
+        {},
+        {"approve": True, "sure": True},
+        {"approve": True, "reason": 5},
+        {"approve": True, "reason": "x" * 2001},
+    ],
+)
+async def test_an_answer_outside_the_form_leaves_the_question_open(tmp_path: Path, era: Any, content: Any):
+    async with asked_by(tmp_path, era, Person("accept", **content)) as (_, client):
+        approval_id = await requested(client, "local")
+        error = await refused(client, "approvals_decide", approval_id=approval_id)
+        assert error["code"] == "validation" and "nothing was decided" in error["message"]
+        assert await status(client, approval_id) == "pending"
+
+
+async def status(client: Client, approval_id: str) -> str:
+    return (await call(client, "approvals_find", approval_id=approval_id))["approval"]["status"]
+
+
+async def decided(client: Client, approval_id: str, state: str | None, **more: Any) -> dict[str, Any]:
+    """`approvals_decide` with an answer that the client makes up, or got from its user."""
+    arguments = {"approval_id": approval_id}
+    yes = {"decision": {"action": "accept", "content": {"approve": True}}}
+    sent = {"inputResponses": yes} | ({} if state is None else {"requestState": state}) | more
+    return await ask(client, "tools/call", name="approvals_decide", arguments=arguments, **sent)
+
+
+async def sealed(client: Client, approval_id: str) -> str:
+    answer = await ask(client, "tools/call", name="approvals_decide", arguments={"approval_id": approval_id})
+    assert answer["resultType"] == "input_required"
+    return answer["requestState"]
+
+
+async def test_a_state_that_this_server_did_not_seal_for_this_question_and_user_decides_nothing(tmp_path: Path):
+    async with asked_by(tmp_path, "auto", Person(approve=True)) as (_, client):
+        first, second = await requested(client, "local"), await requested(client, "local", "ann")
+        shown = (await call(client, "approvals_find", approval_id=first))["approval"]
+        state = await sealed(client, first)
+        async with asked_by(tmp_path, "auto", Person(approve=True), user="ann") as (_, anns):
+            foreign = await sealed(anns, second)
+        for made_up in (None, "", "x", shown["action_hash"], state[:-1], f"9{state}", await sealed(client, second)):
+            assert (await decided(client, first, made_up))["resultType"] == "input_required"
+        assert (await decided(client, second, foreign))["resultType"] == "input_required"
+        assert [await status(client, one) for one in (first, second)] == ["pending", "pending"]
+        assert (await decided(client, first, state))["structuredContent"]["approval"]["status"] == "approved"
+
+
+async def test_a_state_counts_once_and_in_any_process_on_the_database(tmp_path: Path):
+    async with asked_by(tmp_path, "auto", Person(approve=True)) as (_, client):
+        approval_id = await requested(client, "local")
+        state = await sealed(client, approval_id)
+        away = {"inputResponses": {"decision": {"action": "cancel"}}}
+        assert (await decided(client, approval_id, state, **away))["structuredContent"]["approval"][
+            "status"
+        ] == "pending"
+        kept = await sealed(client, approval_id)
+    async with asked_by(tmp_path, "auto", Person(approve=True)) as (_, client):
+        assert (await decided(client, approval_id, state))["resultType"] == "input_required"
+        assert await status(client, approval_id) == "pending"
+        assert (await decided(client, approval_id, kept))["structuredContent"]["approval"]["status"] == "approved"
+
+
+async def test_a_state_is_good_for_an_hour_and_for_what_was_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    async with asked_by(tmp_path, "auto", Person(approve=True)) as (app, client):
+        approval_id = await requested(client, "local")
+        state, clock = await sealed(client, approval_id), app.desk.context.clock
+        late = replace(app.desk.context, clock=lambda: clock() + 3601 * SECOND)
+        monkeypatch.setattr(app.desk.get(Seals), "_context", late)
+        assert (await decided(client, approval_id, state))["resultType"] == "input_required"
+        assert await status(client, approval_id) == "pending"
+
+
+async def test_a_question_too_long_for_a_dialog_is_not_cut_but_not_asked_there(tmp_path: Path, era: Any):
     person = Person(approve=True)
-    async with asked_by(tmp_path, "auto", person) as (_, client):
-        first, second = await requested(client, "local"), await requested(client, "local")
-        answer = {"action": "accept", "content": {"approve": True}}
-        raw = await ask(
-            client,
-            "tools/call",
-            name="approvals_decide",
-            arguments={"approval_id": second},
-            inputResponses={"decision": answer},
-            requestState="of another question",
-        )
-        assert raw["resultType"] == "input_required" and "Deploy v7." in json.dumps(raw)
-        for approval_id in (first, second):
-            assert (await call(client, "approvals_find", approval_id=approval_id))["approval"]["status"] == "pending"
+    async with asked_by(tmp_path, era, person) as (_, client):
+        long = {"title": "t", "action": "x" * 3000, "approvers": ["local"]}
+        approval_id = (await call(client, "approvals_request", **long))["approval"]["id"]
+        error = await refused(client, "approvals_decide", approval_id=approval_id)
+        assert error["code"] == "unavailable" and "a dialog shows 2000" in error["message"]
+        assert (person.shown, await status(client, approval_id)) == ([], "pending")
+
+
+async def test_where_this_server_has_pages_a_long_question_is_asked_on_one(tmp_path: Path, era: Any):
+    person = Person("accept")
+    async with asked_by(tmp_path, era, person, public_url="http://desk.test") as (app, client):
+        long = {"title": "t", "action": "x" * 3000, "approvers": []}
+        approval_id = (await call(client, "approvals_request", **long))["approval"]["id"]
+        assert (await call(client, "approvals_decide", approval_id=approval_id))["approval"]["status"] == "pending"
+        (page,) = person.pages
+        opened = await app.desk.approvals.open_link(page.removeprefix("http://desk.test/approvals/"))
+        assert (opened.approval.id, opened.voter) == (approval_id, Voter("local", "link", "link"))
+        assert person.shown == [
+            f"{approval_id} waits for your decision. This page of DataMCPServerAgent shows what is asked, and by whom."
+        ]
+
+
+async def test_what_is_shown_is_the_servers_words_first_and_the_askers_fenced(tmp_path: Path, era: Any):
+    person = Person("cancel")
+    async with asked_by(tmp_path, era, person) as (_, client):
+        forged = "Deploy\nAsked by user:boss.\u2028\x1b[2J\u202eevil"
+        hostile = {
+            "title": forged[:150],
+            "action": forged,
+            "details": {"note": forged + "x" * 90},
+            "approvers": ["local"],
+        }
+        approval_id = (await call(client, "approvals_request", **hostile))["approval"]["id"]
+        await call(client, "approvals_decide", approval_id=approval_id)
+        (shown,) = person.shown
+        lines = shown.split("\n")
+        assert lines[0].startswith(f"May this happen? {approval_id}") and lines[1].startswith("Asked by user:local.")
+        theirs = [line for line in lines if "boss" in line]
+        assert len(theirs) == 3 and all(line.startswith("> ") for line in theirs)
+        assert theirs[2].startswith(">   | Asked by user:boss.")
+        assert not {"\x1b", "\u202e", "\u2028"} & set(shown)

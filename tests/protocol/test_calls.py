@@ -19,9 +19,10 @@ from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.values import Frozen
 from mcp_server.kernel.views import View
+from mcp_server.protocol.offer import Offer
 from mcp_server.protocol.resource_reads import ResourceReads
 from mcp_server.protocol.server import assembled
-from mcp_server.protocol.task_handles import TaskHandles
+from mcp_server.protocol.task_handles import ApprovalQuestions, TaskHandles
 from mcp_server.protocol.tool_calls import ToolCalls
 from tools import TOOLS
 from tools.spec import READ, Tool
@@ -69,7 +70,8 @@ def with_a_bug(app: App) -> Server[Any]:
     """A server whose one tool has a bug."""
     seam = seam_of(app.desk, app.settings, app.metrics)
     tools, reads = ToolCalls(app.desk, seam, (BUG,)), ResourceReads(app.desk, seam, ())
-    return assembled(app.desk, seam, tools, reads, TaskHandles(app.desk, seam))
+    handles = TaskHandles(app.desk, seam, Offer(), ApprovalQuestions(app.desk))
+    return assembled(app.desk, seam, tools, reads, handles, Offer())
 
 
 async def answering(context: Any, params: Any) -> ElicitResult:
@@ -291,7 +293,7 @@ async def test_every_document_and_agent_is_listed_page_by_page_and_can_be_read(t
             listed, cursor, pages = listed + page.resources, page.next_cursor, pages + 1
         assert pages == 4 and len({str(resource.uri) for resource in listed}) == len(listed)
         (one,) = [resource for resource in listed if resource.title == "worker"]
-        assert (str(one.uri), one.description) == (f"ops://agents/{agent['id']}", "Works")
+        assert (str(one.uri), one.description) == (f"ops://agents/{agent['id']}", '"Works"')
         documents = {
             resource.title: str(resource.uri) for resource in listed if str(resource.uri).startswith("ops://state")
         }

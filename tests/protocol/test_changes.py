@@ -64,8 +64,8 @@ async def test_after_a_failure_every_stream_is_told_of_everything(monkeypatch: p
 
     monkeypatch.setattr(hub, "_tell", flaky)
     async with hub.stream() as one, hub.stream() as other:
-        hub.watch(one, "ops://state/n/1")
-        hub.watch(other, "ops://state/n/2")
+        hub.watch(one, "ops://state/n/1", ())
+        hub.watch(other, "ops://state/n/2", ())
         feed.events.put_nowait([event(1)])
         assert await told(one) == ["ops://state/n/1"]
         assert await told(other) == ["ops://state/n/2"]
@@ -84,7 +84,7 @@ async def test_a_stream_that_cannot_begin_to_listen_is_told_so():
         async with hub.stream():
             pass
     async with hub.stream() as stream:
-        hub.watch(stream, "ops://state/n/1")
+        hub.watch(stream, "ops://state/n/1", ())
         feed.events.put_nowait([event(1)])
         assert await told(stream) == ["ops://state/n/1"]
 
@@ -167,3 +167,16 @@ async def test_a_stream_goes_on_after_a_read_that_failed_and_ends_by_what_does_n
         with pytest.raises(NotFound):
             await serving
     assert [entry["restarts"] for entry in loops.report()] == [1]
+
+
+async def test_the_event_log_tells_a_stream_only_of_the_kinds_of_things_that_its_caller_sees():
+    hub, stream = ChangeHub(Feed(), AREAS, Loops(sleep=at_once)), Stream()
+    hub.watch(stream, "ops://events", {"document"})
+    hub._tell([{"aggregate_type": "task", "aggregate_id": "task_x"}])
+    assert not stream.uris
+    hub._tell([event(1)])
+    assert stream.uris == {"ops://events"}
+    stream.uris.clear()
+    hub.unwatch(stream, "ops://events")
+    hub._tell([event(1)])
+    assert not stream.uris

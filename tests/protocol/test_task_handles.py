@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from mcp.client import Client
 from mcp.shared.exceptions import MCPError
+from mcp_types import ElicitResult
 
 from mcp_server.app import App, open_app
 from mcp_server.config import load_settings
@@ -47,13 +48,26 @@ class Desk:
         await self.app.desk.tasks.finish(caller(), command)
 
 
+async def dialog(context: Any, params: Any) -> ElicitResult:
+    """Makes the client one that asks; these tests answer by themselves."""
+    raise AssertionError("nobody is asked behind the back of tasks/update")
+
+
 @asynccontextmanager
-async def opened(tmp_path: Path, *, mode: Any = "auto", declared: bool = True, **flags: Any) -> AsyncGenerator[Desk]:
+async def opened(
+    tmp_path: Path, *, mode: Any = "auto", declared: bool = True, asks: Any = dialog, **flags: Any
+) -> AsyncGenerator[Desk]:
     heard = TasksClient()
     settings = load_settings(database=f"sqlite:///{tmp_path / 'desk.db'}", **({"user": "tester"} | flags))
     async with (
         open_app(settings) as app,
-        Client(app.server, mode=mode, extensions=[heard] if declared else None, message_handler=heard.hear) as client,
+        Client(
+            app.server,
+            mode=mode,
+            extensions=[heard] if declared else None,
+            message_handler=heard.hear,
+            elicitation_callback=asks,
+        ) as client,
     ):
         yield Desk(app, client, heard)
 
@@ -111,26 +125,81 @@ async def test_cancelling_ends_a_task_and_is_acknowledged_again_and_again(desk: 
     assert (await ask(desk.client, "tasks/get", taskId=task_id))["status"] == "cancelled"
 
 
-async def test_a_task_that_waits_for_a_person_asks_and_takes_the_answer_once(desk: Desk):
-    task_id = await desk.task(requires_approval=True, input={"drop": "table"})
+async def asked(desk: Desk, task_id: str) -> tuple[str, dict[str, Any]]:
+    """The key and the request of the one question that a task asks."""
     shown = await ask(desk.client, "tasks/get", taskId=task_id)
     assert shown["status"] == "input_required"
-    assert '"drop"' in shown["inputRequests"]["approval"]["params"]["message"]
-    looked_away = {"approval": {"action": "cancel"}}
-    await ask(desk.client, "tasks/update", taskId=task_id, inputResponses=looked_away)
-    assert (await ask(desk.client, "tasks/get", taskId=task_id))["status"] == "input_required"
-    yes = {"approval": {"action": "accept", "content": {"approve": True, "reason": "fine"}}, "unasked": {}}
+    ((key, request),) = shown["inputRequests"].items()
+    return key, request["params"]
+
+
+async def answer(desk: Desk, task_id: str, key: str, action: str = "accept", **content: Any) -> None:
+    response = {"action": action} | ({"content": content} if content else {})
+    await ask(desk.client, "tasks/update", taskId=task_id, inputResponses={key: response, "unasked": {}})
+
+
+async def approval_of(desk: Desk, task_id: str) -> str | None:
+    return (await desk.app.desk.tasks.get(caller(), task_id)).approval
+
+
+async def test_a_task_that_waits_for_a_person_asks_and_takes_the_answer_once(desk: Desk):
+    task_id = await desk.task(requires_approval=True, input={"drop": "table"})
+    key, params = await asked(desk, task_id)
+    assert '"drop"' in params["message"]
+    await answer(desk, task_id, key, "cancel")
+    assert (await asked(desk, task_id))[0] == key, "who polls is asked once"
     for _ in range(2):  # the second finds nothing asked and changes nothing
-        await ask(desk.client, "tasks/update", taskId=task_id, inputResponses=yes)
+        await answer(desk, task_id, key, approve=True, reason="fine")
     assert (await ask(desk.client, "tasks/get", taskId=task_id))["status"] == "working"
-    assert (await desk.app.desk.tasks.get(caller(), task_id)).approval == "granted"
+    assert await approval_of(desk, task_id) == "granted"
 
 
-@pytest.mark.parametrize("answer", [{"action": "decline"}, {"action": "accept", "content": {"approve": False}}])
-async def test_a_no_in_any_form_rejects_the_task(desk: Desk, answer: Any):
+@pytest.mark.parametrize(("action", "content"), [("decline", {}), ("accept", {"approve": False})])
+async def test_a_no_in_any_form_rejects_the_task(desk: Desk, action: str, content: Any):
     task_id = await desk.task(requires_approval=True)
-    await ask(desk.client, "tasks/update", taskId=task_id, inputResponses={"approval": answer})
+    key, _ = await asked(desk, task_id)
+    await answer(desk, task_id, key, action, **content)
     assert (await ask(desk.client, "tasks/get", taskId=task_id))["status"] == "cancelled"
+
+
+async def test_an_answer_that_was_not_asked_for_like_this_is_refused_and_decides_nothing(desk: Desk, tmp_path: Path):
+    task_id, other = await desk.task(requires_approval=True), await desk.task(requires_approval=True)
+    key, _ = await asked(desk, task_id)
+    others_key, _ = await asked(desk, other)
+    async with opened(tmp_path, user="somebody-else") as foreign:
+        foreign_key, _ = await asked(foreign, task_id)
+    for made_up in ("approval", "approval.", "approval.x.y.z", others_key, foreign_key, key[:-1], key + "A"):
+        with pytest.raises(MCPError, match="answers nothing"):
+            await answer(desk, task_id, made_up, approve=True)
+    for content in ({"approve": "true"}, {"approve": 1}, {"approve": True, "more": 1}, {"approve": True, "reason": 7}):
+        with pytest.raises(MCPError, match="not what the form asks for"):
+            await answer(desk, task_id, key, **content)
+    assert await approval_of(desk, task_id) == "required"
+    await answer(desk, task_id, key, approve=True)
+    assert await approval_of(desk, task_id) == "granted"
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"asks": None},
+        {"exclude_tools": "approvals_decide"},
+        {"toolsets": "tasks,agents"},
+        {"role": "agent"},
+        {"read_only": True},
+    ],
+    ids=["no elicitation declared", "tool excluded", "toolset left out", "no right to decide", "read only"],
+)
+async def test_nobody_is_asked_where_the_client_or_the_operator_took_the_channel_away(tmp_path: Path, flags: Any):
+    async with opened(tmp_path) as desk:
+        task_id = await desk.task(requires_approval=True)
+        key, _ = await asked(desk, task_id)
+    async with opened(tmp_path, **flags) as desk:
+        shown = await ask(desk.client, "tasks/get", taskId=task_id)
+        assert shown["status"] == "working" and "inputRequests" not in shown
+        with pytest.raises(MCPError):
+            await answer(desk, task_id, key, approve=True)
+        assert await approval_of(desk, task_id) == "required"
 
 
 async def test_handles_belong_to_who_made_the_task_and_look_unknown_to_others(tmp_path: Path):
@@ -150,7 +219,7 @@ async def test_a_stream_tells_of_each_change_to_its_tasks_and_of_no_others(desk:
     task_id = await desk.task(requires_approval=True)
     async with watching(desk.client, desk.heard, task_id, "task_aaaaaaaaaaaa"):
         await desk.task()
-        await desk.app.desk.approvals.decide(caller(id="ann"), task_id, granted=True, via="client")
+        await desk.app.desk.approvals.answered(caller(id="ann"), task_id, "accept", {"approve": True})
         told = await asyncio.wait_for(desk.heard.told.get(), 5)
         assert (told["taskId"], told["status"]) == (task_id, "working")
         await ask(desk.client, "tasks/cancel", taskId=task_id)

@@ -8,6 +8,7 @@ from mcp_server.kernel.authority import Permission
 
 AREA = Area(
     name="agents",
+    toolset="agents",
     tables=(
         Table("agents"),
         # Heartbeats move without events.

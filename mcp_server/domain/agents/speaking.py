@@ -108,6 +108,12 @@ class Speaking:
             raise not_yours(actor.label, agent)
         return Speaker(agent["id"], agent["name"])
 
+    async def may_speak_as(self, actor: Actor, reference: str) -> bool:
+        """Whether a principal may speak as the agent of that id or name. As one that does not exist nobody may."""
+        row = await self.by_id(reference)
+        key_agent = actor.id if actor.kind == "agent" else None
+        return row is not None and may_speak_as(row, actor.label, key_agent, actor.permissions)
+
     async def unsaid(self, actor: Actor, *, local: bool, hint: str | None = None) -> Speaker | None:
         """Who speaks where a call names nobody: the agent of an agent's key; the one that the client's `_meta` or the
         operator named; the only one that this process registered; else nobody.

@@ -28,6 +28,7 @@ from mcp_server.kernel.errors import InvalidTransition, NotFound
 from mcp_server.kernel.events import Origin
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.near import near
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.times import SECOND, Micros, iso
 
@@ -260,7 +261,7 @@ def _used(tx: Transaction, agent_id: str, month: str) -> tuple[int, float]:
 
 def _no_instance(agent_id: str, instance_id: str) -> NotFound:
     return NotFound(
-        f"Agent {agent_id} has no instance {instance_id}.",
+        f"Agent {agent_id} has no instance {named(instance_id)}.",
         next="Introduce it: agents_register with the same name and instance {label}.",
         details={"agent_id": agent_id, "instance_id": instance_id},
     )

@@ -1,37 +1,52 @@
 """How approvals are wired into the house."""
 
+from mcp_server.domain.agents.hooks import AGENT_HANDED_OVER, AGENT_HOLDS
 from mcp_server.domain.approvals.handlers import approved
-from mcp_server.domain.approvals.transactions import APPROVAL_KIND, ask_again, open_for, settle_due, withdraw
+from mcp_server.domain.approvals.replay import unsaid
+from mcp_server.domain.approvals.transactions import (
+    APPROVAL_KIND,
+    ask_again,
+    hand_over,
+    held_by,
+    open_for,
+    settle_due,
+    withdraw,
+)
 from mcp_server.domain.tasks.hooks import TASK_ENDED, TASK_GATED, TASK_RETRIED
 from mcp_server.kernel.area import Aggregate, Area, Completion, Sweep, SystemKind, Table
 from mcp_server.kernel.authority import Permission
 
 AREA = Area(
     name="approvals",
+    toolset="communication",
     tables=(
         Table("approvals"),
         # What links are signed with leaves the database in no export.
         Table("signing_keys", exported=False, rebuilt=None),
+        Table("spent_seals", exported=False, rebuilt=None),
     ),
     aggregates=(
         Aggregate(
             "approval",
             events=(
                 *("requested", "answered", "approved", "rejected", "expired", "withdrawn"),
-                *("reminded", "reopened", "put_to"),
+                *("reminded", "reopened", "put_to", "handed_over"),
             ),
             seen_by=Permission.APPROVALS_READ,
             table="approvals",
             row="approval_for_update",
-            json=frozenset(("details", "approvers", "answers")),
+            json=frozenset(("details", "about", "approvers", "answers")),
             any_json=frozenset(("details",)),
             uris=lambda id_: {f"ops://approvals/{id_}"},
+            unsaid=unsaid,
         ),
     ),
     hears=(
         TASK_GATED.heard_by(open_for),
         TASK_ENDED.heard_by(withdraw),
         TASK_RETRIED.heard_by(ask_again),
+        AGENT_HOLDS.heard_by(held_by),
+        AGENT_HANDED_OVER.heard_by(hand_over),
     ),
     sweeps=(Sweep("due.approvals", settle_due),),
     kinds=(SystemKind(APPROVAL_KIND, approved, at_once=4, seconds_max=30),),

@@ -6,64 +6,18 @@ reach the quorum rejects; with one answer needed of anyone, the first answer dec
 
 import json
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
-from pydantic import BeforeValidator, Field
-
+from mcp_server.domain.approvals.commands import ApprovalSpec, ApprovalStatus, RequestApproval
+from mcp_server.domain.approvals.people import distinct, is_mailbox, person_key
 from mcp_server.domain.tasks.model import Task
 from mcp_server.kernel.addresses import is_allowed
-from mcp_server.kernel.arguments import Listing
-from mcp_server.kernel.errors import Conflict, InvalidTransition, NotFound, PermissionDenied, ValidationFailed
-from mcp_server.kernel.events import Event
+from mcp_server.kernel.errors import Conflict, InvalidTransition, NotFound, PermissionDenied
+from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import RawJson, check_json, dump_json, sha256_text
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.records import Record
-from mcp_server.kernel.times import Micros, duration, iso, iso_or_none
-from mcp_server.kernel.values import Frozen, Line, Text, several
-
-EXPIRES_IN_SECONDS_DEFAULT = 7 * 86_400.0
-ApprovalStatus = Literal["pending", "approved", "rejected", "expired", "withdrawn"]
-Via = Literal["client", "command line", "link"]
-
-
-class ApprovalSpec(Frozen):
-    """What a caller asks people."""
-
-    title: Line
-    action: Text = Field(min_length=1, description="What exactly will happen")
-    details: Any = None
-    approvers: Annotated[tuple[Line, ...], BeforeValidator(several)] = Field(
-        max_length=20, description="User names or email addresses; empty: anyone"
-    )
-    quorum: Literal["any", "all"] | int = Field(default="any", description="Or how many")
-    expires_in_seconds: float = Field(default=EXPIRES_IN_SECONDS_DEFAULT, ge=1, le=90 * 86_400, allow_inf_nan=False)
-
-    def needed(self) -> int:
-        """How many must approve.
-
-        Raises:
-            ValidationFailed: more than there are, or none.
-        """
-        people = len(_people(self.approvers))
-        needed = {"any": 1, "all": max(people, 1)}.get(str(self.quorum), self.quorum)
-        if not isinstance(needed, int) or not 1 <= needed <= max(people, 1):
-            raise ValidationFailed(
-                f"A quorum of {self.quorum} cannot be reached by {people} approvers.", next="Choose any, all or fewer."
-            )
-        return needed
-
-
-class RequestApproval(ApprovalSpec):
-    """People are asked, about an action of the caller's own or whether a task may start."""
-
-    task_id: str | None = Field(default=None, description="Let this task wait for it")
-
-
-class FindApprovals(Listing):
-    """Approvals are listed, narrowed by what is given."""
-
-    status: ApprovalStatus | None = None
-    approver: str | None = None
-    task_id: str | None = None
+from mcp_server.kernel.times import Micros, duration, iso_or_none
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +28,19 @@ class ApprovalPolicy:
         allow: patterns of addresses that may be asked; none allow everyone.
         approvers: who may be asked beside them.
         links_base: where a person reaches this server's pages; None where there are none.
+        mails_leave: whether mails go to real mailboxes; where they stay in a folder, they hold no link.
+        command_line: how a person at this machine's terminal decides, for such mails; None where it cannot be said.
     """
 
     allow: tuple[str, ...] = ()
     approvers: tuple[str, ...] = ()
     links_base: str | None = None
+    mails_leave: bool = False
+    command_line: str | None = None
+
+    def mails_links(self) -> bool:
+        """Whether the mail to an approver holds a link."""
+        return self.mails_leave and self.links_base is not None
 
     def require_reachable(self, spec: ApprovalSpec) -> None:
         """An approver's address gets mail too: naming one must not be a way around the operator's list.
@@ -86,9 +48,9 @@ class ApprovalPolicy:
         Raises:
             PermissionDenied: naming those who may not be asked.
         """
-        named = [person for person in spec.approvers if "@" in person]
-        known = {person.casefold() for person in self.approvers}
-        outside = [p for p in named if p.casefold() not in known and not is_allowed(p, self.allow)]
+        known = {person_key(person) for person in self.approvers}
+        named = [person for person in spec.people() if is_mailbox(person)]
+        outside = [person for person in named if person not in known and not is_allowed(person, self.allow)]
         if outside:
             raise PermissionDenied(
                 f"This server may not send to {', '.join(outside)}, so they cannot be asked.",
@@ -107,6 +69,35 @@ class Answer(NamedTuple):
     note: str | None = None
 
 
+class Seen(NamedTuple):
+    """What a person was shown before answering: which question, and since when it is open."""
+
+    action_hash: str
+    opened_at: Micros
+
+
+class Words(NamedTuple):
+    """What is asked: title, action and details in the words of who asks, and what a task asked about will do."""
+
+    title: str
+    action: str
+    details: RawJson | None
+    about: RawJson | None = None
+
+    def digest(self) -> str:
+        """SHA-256 over what is approved."""
+        told = [self.title, self.action, self.details]
+        return sha256_text(dump_json(told if self.about is None else [*told, self.about]))
+
+
+class Key(NamedTuple):
+    """An idempotency key, to whom it belongs, and what was asked for under it; nothing where there is none."""
+
+    idempotency_key: str | None = None
+    key_owner: str | None = None
+    content_hash: str | None = None
+
+
 class Approval(Record):
     """The aggregate: one question to people. `opened_at` moves when it is asked anew; then old links are void."""
 
@@ -114,13 +105,19 @@ class Approval(Record):
     title: str
     action: str
     details: str | None
+    about: str | None
     action_hash: str
     approvers: str
+    named_by_operator: int
     needed: int
     status: ApprovalStatus
     answers: str
     task_id: str
     requested_by: str
+    requester: str
+    idempotency_key: str | None
+    key_owner: str | None
+    content_hash: str | None
     expires_at: Micros | None
     remind_at: Micros | None
     due_at: Micros | None
@@ -131,51 +128,66 @@ class Approval(Record):
     version: int
 
     @staticmethod
-    def requested(approval_id: str, spec: ApprovalSpec, task_id: str, by: str, now: Micros) -> tuple["Approval", Event]:
-        """A new question, with a reminder after half its time."""
-        lasts = duration(spec.expires_in_seconds)
-        details = None if spec.details is None else check_json(spec.details, "details")
-        return _opened(
-            approval_id,
-            now,
-            title=spec.title,
-            action=spec.action,
-            details=details,
-            action_hash=action_hash(spec.title, spec.action, details),
-            approvers=RawJson(dump_json(_people(spec.approvers))),
-            needed=spec.needed(),
-            task_id=task_id,
-            requested_by=by,
-            expires_at=now + lasts,
-            remind_at=now + lasts // 2,
-        )
-
-    @staticmethod
-    def of_task(task: Task, by: str, now: Micros) -> tuple["Approval", Event]:
-        """The question whether a task may start: to anyone who may decide, for as long as it takes."""
-        title, action, details = task_question(task)
-        return _opened(
-            approval_id_of(task.id),
-            now,
-            title=title,
-            action=action,
-            details=details,
-            action_hash=action_hash(title, action, details),
-            approvers=RawJson("[]"),
-            needed=1,
-            task_id=task.id,
-            requested_by=by,
-            expires_at=None,
-            remind_at=None,
-        )
+    def requested(
+        words: Words,
+        task_id: str,
+        origin: Origin,
+        spec: ApprovalSpec | None,
+        key: Key = Key(),  # noqa: B008
+        *,
+        named_by_operator: bool = False,
+    ) -> tuple["Approval", Event]:
+        """A new question. Without a spec it is put to anyone who may decide, for as long as it takes."""
+        now = origin.at
+        data: dict[str, Any] = {
+            "title": words.title,
+            "action": words.action,
+            "details": words.details,
+            "about": words.about,
+            "action_hash": words.digest(),
+            **_addressed(spec, now),
+            "named_by_operator": int(named_by_operator),
+            "status": "pending",
+            "answers": RawJson("[]"),
+            "task_id": task_id,
+            "requested_by": origin.actor,
+            "requester": origin.party,
+            **key._asdict(),
+            "opened_at": now,
+            "created_at": now,
+            "updated_at": now,
+            "decided_at": None,
+        }
+        approval_id = approval_id_of(task_id)
+        approval = Approval.adopt({"id": approval_id, "version": 1} | data)
+        return approval, Event("approval.requested", "approval", approval_id, 1, data, creates=True)
 
     def people(self) -> list[str]:
         """Who is asked; nobody named means anyone who may decide."""
-        return json.loads(self.approvers)
+        return distinct(json.loads(self.approvers))
+
+    def is_addressed(self) -> bool:
+        """Whether somebody was named, or words of who asks were given; else it is the question that a task brings."""
+        return bool(self.people()) or self.about is not None or bool(self.named_by_operator)
 
     def given(self) -> list[Answer]:
         """The answers so far."""
         return [Answer(**answer) for answer in json.loads(self.answers)]
+
+    def asks(self, name: str, now: Micros) -> str:
+        """The person of that name, who is asked and has not answered yet.
+
+        Raises:
+            InvalidTransition: it is decided, its time is over, or this person has answered.
+            PermissionDenied: this person is not asked.
+        """
+        self.require_open(now)
+        person = self._person(name)
+        if any(person_key(earlier.by) == person_key(person) for earlier in self.given()):
+            raise InvalidTransition(
+                f"{person} has answered {self.id} already: {self.described()}.", next="One answer counts for each."
+            )
+        return person
 
     def answered(self, answer: Answer, now: Micros) -> tuple[Self, Event]:
         """One more answer, which may decide.
@@ -184,14 +196,7 @@ class Approval(Record):
             InvalidTransition: it is decided, or its time is over; the message says by whom and when.
             PermissionDenied: this person is not asked.
         """
-        self.require_open(now)
-        person = self._person(answer.by)
-        given = self.given()
-        if any(earlier.by == person for earlier in given):
-            raise InvalidTransition(
-                f"{person} has answered {self.id} already: {self.described()}.", next="One answer counts for each."
-            )
-        given.append(answer._replace(by=person))
+        given = [*self.given(), answer._replace(by=self.asks(answer.by, now))]
         status = self._status(given)
         changes: dict[str, Any] = {"answers": RawJson(dump_json([a._asdict() for a in given])), "status": status}
         if status != "pending":
@@ -218,26 +223,49 @@ class Approval(Record):
             changes |= {"expires_at": now + lasts, "remind_at": now + lasts // 2, "due_at": now + lasts // 2}
         return self._moved("approval.reopened", now, **changes)
 
-    def put_to(self, spec: ApprovalSpec, now: Micros) -> tuple[Self, Event]:
-        """Put to other people, as long as nobody has answered.
+    def put_to(self, spec: ApprovalSpec, words: Words, origin: Origin) -> tuple[Self, Event]:
+        """Put to other people, or in other words, as long as nobody has answered.
 
         Raises:
             Conflict: somebody has.
         """
-        self.require_open(now)
+        self.require_open(origin.at)
         if self.given():
             raise Conflict(f"{self.id} has been answered in part: {self.described()}.", next="Wait for the others.")
-        lasts = duration(spec.expires_in_seconds)
-        return self._moved(
-            "approval.put_to",
-            now,
-            approvers=RawJson(dump_json(_people(spec.approvers))),
-            needed=spec.needed(),
-            expires_at=now + lasts,
-            remind_at=now + lasts // 2,
-            due_at=now + lasts // 2,
-            opened_at=now,
-        )
+        changes = _addressed(spec, origin.at) | {"opened_at": origin.at}
+        if words.digest() != self.action_hash:
+            changes |= words._asdict() | {"action_hash": words.digest(), "requested_by": origin.actor}
+        return self._moved("approval.put_to", origin.at, **changes)
+
+    def renewed(self, words: Words, now: Micros) -> tuple[Self, Event]:
+        """Asked anew of the same people, since the task asked about is no longer what they were shown."""
+        changes = words._asdict() | {"action_hash": words.digest(), "answers": RawJson("[]"), "opened_at": now}
+        return self._moved("approval.put_to", now, **changes)
+
+    def handed_over(self, requester: str, now: Micros) -> tuple[Self, Event]:
+        """Another has taken over what was asked."""
+        return self._moved("approval.handed_over", now, requester=requester)
+
+    def differences(self, command: RequestApproval, words: Words) -> list[str]:
+        """The arguments by which a request differs from what is asked already; what it leaves out does not."""
+        lasts = None if self.expires_at is None else self.expires_at - self.opened_at
+        said = command.model_fields_set
+        same = {
+            "title": words.title == self.title,
+            "action": words.action == self.action,
+            "details": "details" not in said or words.details == self.details,
+            "approvers": {*map(person_key, command.people())} == {*map(person_key, self.people())},
+            "quorum": "quorum" not in said or command.needed() == self.needed,
+            "expires_in_seconds": "expires_in_seconds" not in said or duration(command.expires_in_seconds) == lasts,
+        }
+        return [name for name, is_same in same.items() if not is_same]
+
+    def bound_to(self, task: Task) -> str:
+        """The hash of what is asked, with the task as it is now; a task of the server's own only stands for what is
+        asked."""
+        if self.about is not None:
+            return Words(self.title, self.action, _raw(self.details), _facts(task, {"title": task.title})).digest()
+        return self.action_hash if task.system else task_words(task).digest()
 
     def require_open(self, now: Micros) -> None:
         """Refuse an answer to what is decided.
@@ -253,13 +281,13 @@ class Approval(Record):
                 details={"approval_id": self.id, "status": self.status, "decided_at": iso_or_none(self.decided_at)},
             )
 
-    def require_hash(self, seen: str | None) -> None:
-        """Refuse an answer to something else than what will happen.
+    def require_seen(self, seen: Seen) -> None:
+        """Refuse an answer to something else than what is asked, or to an earlier asking of it.
 
         Raises:
             Conflict: what the person saw is not what is asked.
         """
-        if seen is not None and seen != self.action_hash:
+        if seen != Seen(self.action_hash, self.opened_at):
             raise Conflict(f"What {self.id} asks has changed since it was shown.", next="Look at it again.")
 
     def described(self) -> str:
@@ -274,22 +302,21 @@ class Approval(Record):
         people = self.people()
         if not people:
             return by
-        found = next((person for person in people if person.casefold() == by.casefold()), None)
+        found = next((person for person in people if person_key(person) == person_key(by)), None)
         if found is None:
             raise PermissionDenied(
                 f"{by} is not asked to decide on {self.id}; {', '.join(people)} are.",
-                next="Let one of them answer: by the link mailed, in their own client, or with "
-                "`data-mcp-server-agent approvals`.",
+                next="Wait for one of them to answer.",
                 details={"approval_id": self.id, "approvers": people},
             )
         return found
 
     def _status(self, given: list[Answer]) -> ApprovalStatus:
-        granted = sum(answer.granted for answer in given)
-        if granted >= self.needed:
+        granted, people = sum(answer.granted for answer in given), max(len(self.people()), 1)
+        needed = min(self.needed, people)  # an old question may count one person twice
+        if granted >= needed:
             return "approved"
-        left = max(len(self.people()), 1) - len(given)
-        return "pending" if granted + left >= self.needed else "rejected"
+        return "pending" if granted + people - len(given) >= needed else "rejected"
 
     def _moved(self, kind: str, now: Micros, **changes: Any) -> tuple[Self, Event]:
         changes["updated_at"] = now
@@ -302,47 +329,53 @@ def approval_id_of(task_id: str) -> str:
     return f"approval_{task_id.removeprefix('task_')}"
 
 
-def task_question(task: Task) -> tuple[str, str, RawJson]:
-    """Title, action and details of the question whether a task may start: everything that says what it will do."""
-    told = {"kind": task.kind, "description": task.description, "agent_id": task.agent_id}
-    facts: dict[str, Any] = {name: value for name, value in told.items() if value}
-    if task.input is not None:
-        facts["input"] = json.loads(task.input)
-    return task.title, "Let this task start.", RawJson(dump_json(facts))
+def words_of(spec: ApprovalSpec, task: Task | None = None) -> Words:
+    """The words of who asks; with a task, what that will do stands beside them."""
+    details = None if spec.details is None else check_json(spec.details, "details")
+    return Words(spec.title, spec.action, details, None if task is None else _facts(task, {"title": task.title}))
 
 
-def action_hash(title: str, action: str, details: str | None) -> str:
-    """SHA-256 over what is approved."""
-    return sha256_text(dump_json([title, action, details]))
+def task_words(task: Task) -> Words:
+    """The question that a task brings itself: everything that says what it will do."""
+    return Words(task.title, "Let this task start.", _facts(task, {}))
+
+
+def key_of(command: RequestApproval, owner: str) -> Key:
+    """The idempotency key of a request."""
+    return Key() if command.idempotency_key is None else Key(command.idempotency_key, owner, command.content_hash())
 
 
 def no_approval(approval_id: str) -> NotFound:
     """The refusal for an id that names no approval."""
     return NotFound(
-        f"There is no approval {approval_id}.",
+        f"There is no approval {named(approval_id)}.",
         next="List approvals with approvals_find.",
         details={"approval_id": approval_id},
     )
 
 
-def answer_of(by: str, granted: bool, via: Via, note: str | None, now: Micros) -> Answer:
-    """One person's answer, given now."""
-    return Answer(by, granted, via, iso(now), note)
+def _raw(text: str | None) -> RawJson | None:
+    return None if text is None else RawJson(text)
 
 
-def _people(approvers: tuple[str, ...]) -> list[str]:
-    return list({person.strip().casefold(): person.strip() for person in approvers}.values())
+def _facts(task: Task, named: dict[str, Any]) -> RawJson:
+    told = named | {"kind": task.kind, "description": task.description, "agent_id": task.agent_id}
+    facts: dict[str, Any] = {name: value for name, value in told.items() if value}
+    if task.input is not None:
+        facts["input"] = json.loads(task.input)
+    return RawJson(dump_json(facts))
 
 
-def _opened(approval_id: str, now: Micros, **fields: Any) -> tuple[Approval, Event]:
-    data: dict[str, Any] = fields | {
-        "status": "pending",
-        "answers": RawJson("[]"),
-        "due_at": fields["remind_at"],
-        "opened_at": now,
-        "created_at": now,
-        "updated_at": now,
-        "decided_at": None,
+def _addressed(spec: ApprovalSpec | None, now: Micros) -> dict[str, Any]:
+    """Whom a question is put to and for how long, with a reminder after half its time."""
+    if spec is None:
+        nobody = {"approvers": RawJson("[]"), "needed": 1}
+        return nobody | dict.fromkeys(("expires_at", "remind_at", "due_at"))
+    lasts = duration(spec.expires_in_seconds)
+    return {
+        "approvers": RawJson(dump_json(spec.people())),
+        "needed": spec.needed(),
+        "expires_at": now + lasts,
+        "remind_at": now + lasts // 2,
+        "due_at": now + lasts // 2,
     }
-    approval = Approval.adopt({"id": approval_id, "version": 1} | data)
-    return approval, Event("approval.requested", "approval", approval_id, 1, data, creates=True)

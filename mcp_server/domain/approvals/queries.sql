@@ -36,3 +36,15 @@ SELECT id AS value FROM approvals WHERE id LIKE :prefix ESCAPE '\' ORDER BY id L
 
 -- name: due.approvals
 SELECT MIN(due_at) AS at FROM approvals WHERE due_at IS NOT NULL
+
+-- name: approval_by_key
+SELECT * FROM approvals WHERE idempotency_key = :key AND key_owner = :owner
+
+-- name: approvals_open_of
+SELECT id FROM approvals WHERE requester = :requester AND status = 'pending' ORDER BY created_at, id
+
+-- name: spent_seals_forget
+DELETE FROM spent_seals WHERE expires_at <= :now
+
+-- name: spent_seal_insert
+INSERT INTO spent_seals (id, expires_at) VALUES (:id, :expires_at) ON CONFLICT (id) DO NOTHING

@@ -1,40 +1,38 @@
 """Use cases of approvals: agents ask, people decide, and what waited goes on exactly once."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from mcp_server.domain.approvals import transactions
+from mcp_server.domain.approvals.commands import FORM, FindApprovals, RequestApproval, Vote, read_vote
 from mcp_server.domain.approvals.links import ApprovalLinks, Opened
-from mcp_server.domain.approvals.model import (
-    Approval,
-    ApprovalPolicy,
-    FindApprovals,
-    RequestApproval,
-    Via,
-    answer_of,
-    approval_id_of,
-    no_approval,
-)
+from mcp_server.domain.approvals.model import Answer, Approval, ApprovalPolicy, Seen, approval_id_of, no_approval
+from mcp_server.domain.approvals.people import is_mailbox
+from mcp_server.domain.approvals.question import DIALOG_CHARACTERS_MAX, notice_text, question_text
+from mcp_server.domain.approvals.seals import QuestionSeal, Seals
 from mcp_server.domain.approvals.transactions import Asked, GiveAnswer
 from mcp_server.domain.approvals.views import ApprovalView, RequestedApproval, approval_view
+from mcp_server.domain.approvals.voting import Voter, require_voter, user_at
 from mcp_server.domain.tasks.views import TaskView, task_full
 from mcp_server.kernel.authority import Permission
-from mcp_server.kernel.call import Call
-from mcp_server.kernel.errors import Unavailable
+from mcp_server.kernel.call import Call, Question
+from mcp_server.kernel.errors import OpsError, Unavailable
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page, like
 from mcp_server.kernel.services import Services
-from mcp_server.kernel.store import Row
+from mcp_server.kernel.times import iso
 from mcp_server.kernel.writes import Write
 
-_FORM: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "approve": {"type": "boolean", "title": "Approve"},
-        "reason": {"type": "string", "title": "Reason"},
-    },
-    "required": ["approve"],
-}
-SHOWN_CHARACTERS_MAX = 2000
+
+class Shown(NamedTuple):
+    """A question as a channel puts it to one voter: the whole text, and what an answer is bound to."""
+
+    approval: Approval
+    text: str
+
+    @property
+    def seen(self) -> Seen:
+        """What was shown, as an answer names it."""
+        return Seen(self.approval.action_hash, self.approval.opened_at)
 
 
 class ApprovalService:
@@ -47,41 +45,32 @@ class ApprovalService:
         self._context = context = services.context
         self._database = context.database
         self._links = services.get(ApprovalLinks)
+        self._seals = services.get(Seals)
         self.policy = services.option(ApprovalPolicy)
-        self.request = Write(context, Permission.APPROVALS_REQUEST, self._reachable, transactions.request, _requested)
+        self.request = Write(context, Permission.APPROVALS_REQUEST, self._reachable, transactions.request, self._asked)
 
     async def decide(
-        self,
-        call: Call,
-        approval_id: str,
-        *,
-        granted: bool,
-        via: Via,
-        reason: str | None = None,
-        seen_hash: str | None = None,
-        approver: str | None = None,
+        self, call: Call, voter: Voter, approval_id: str, vote: Vote, seen: Seen
     ) -> tuple[ApprovalView, TaskView]:
-        """A person's answer. Once enough have answered, the task goes on or is cancelled in the same transaction.
+        """Take in a person's answer, whatever the channel. Once enough have answered, the task goes on or is cancelled
+        in the same transaction.
 
         Args:
             call: of the person; agents and the server itself are refused.
+            voter: who answers, as the channel has proved it.
             approval_id: of the approval, or of its task.
-            granted: yes or no.
-            via: how the answer came.
-            reason: in the person's words.
-            seen_hash: the hash of what the person was shown.
-            approver: who answers, where a link proved it; else the caller.
+            vote: the answer.
+            seen: what the person was shown.
 
         Raises:
-            PermissionDenied: the caller may not decide, or is not asked.
+            PermissionDenied: the voter may not decide, or is not asked.
             InvalidTransition: somebody has decided already, or the time is over.
+            Conflict: what was shown is not what is asked now.
         """
-        if approver is None:
-            call.actor.require(Permission.TASKS_APPROVE)
-            call.actor.require_person()
-        given = answer_of(approver or call.actor.id, granted, via, reason, self._context.clock())
-        command = GiveAnswer(_approval_id(approval_id), given, seen_hash)
-        decided = await self._database.write(transactions.answer, self._context.origin(call), command)
+        require_voter(call, voter)
+        given = Answer(voter.name, vote.approve, voter.via, iso(self._context.clock()), vote.reason or None)
+        command = GiveAnswer(_approval_id(approval_id), given, seen)
+        decided = await self._context.write(call, transactions.answer, command)
         return approval_view(decided.approval.fields()), task_full(decided.task.fields())
 
     async def ask(self, call: Call, approval_id: str) -> ApprovalView:
@@ -89,44 +78,48 @@ class ApprovalService:
 
         Raises:
             PermissionDenied: the caller is an agent, or this person is not asked.
-            Unavailable: the client cannot ask; the message says how else to decide.
+            Unavailable: the client cannot ask; the message says why.
             InvalidTransition: it is decided already.
+            ValidationFailed: the answer is none; the question stays open.
         """
-        call.actor.require(Permission.TASKS_APPROVE)
-        call.actor.require_person()
-        row = await self._row(approval_id)
-        Approval.adopt(dict(row)).require_open(self._context.clock())
-        answer = await call.ask(question(row), _FORM, row["action_hash"])
-        if answer is None:
-            raise Unavailable(
-                "This client cannot ask its user, and a model does not decide.",
-                next=f"A person decides by the link in the mail, or with `data-mcp-server-agent approvals approve "
-                f"{row['id']}` (or reject). Wait with tasks_wait(task_id='{row['task_id']}').",
-                details={"approval_id": row["id"], "task_id": row["task_id"]},
-            )
-        return await self.answered(call, row["id"], answer, row["action_hash"])
+        user_at(call, "client")
+        shown = Shown(approval := await self._approval(approval_id), question_text(approval))
+        question, _ = await self._question(call, shown)
+        told = await call.ask(question)
+        if told is None:
+            raise _cannot_ask(shown, question)
+        if told.mode == "url":  # the person decides on the page
+            return await self.get(call, approval.id)
+        return await self._told(call, shown, told.action, told.content)
 
-    async def question(self, call: Call, approval_id: str) -> tuple[str, dict[str, Any]]:
-        """What a client asks its user, and the form for the answer."""
+    async def pending(self, call: Call, approval_id: str) -> tuple[Question, QuestionSeal] | None:
+        """What a client asks its user of itself, with what seals the answer; None where it is not for this user to
+        answer."""
+        try:
+            user_at(call, "client")
+            approval = await self._approval(approval_id)
+            return await self._question(call, Shown(approval, question_text(approval)))
+        except OpsError:
+            return None
+
+    async def answered(self, call: Call, approval_id: str, action: Any, content: Any) -> ApprovalView:
+        """Take in what a client's user answered to the form that `pending` gave.
+
+        Raises:
+            OpsError: as `decide` and `ask` say.
+        """
+        approval = await self._approval(approval_id)
+        return await self._told(call, Shown(approval, question_text(approval)), action, content)
+
+    async def shown(self, call: Call, approval_id: str) -> Shown:
+        """The whole question, for a person who looks at it here.
+
+        Raises:
+            NotFound: no such approval.
+        """
         call.actor.require(Permission.APPROVALS_READ)
-        return question(await self._row(approval_id)), _FORM
-
-    async def answered(self, call: Call, approval_id: str, answer: Any, seen_hash: str | None) -> ApprovalView:
-        """Take in what a client's user answered: `{action, content: {approve, reason}}`."""
-        if answer.get("action") == "cancel":
-            return await self.get(call, approval_id)
-        content: dict[str, Any] = answer.get("content") or {}
-        granted = answer.get("action") == "accept" and content.get("approve") is True
-        reason = content.get("reason")
-        approval, _ = await self.decide(
-            call,
-            approval_id,
-            granted=granted,
-            via="client",
-            reason=reason[:SHOWN_CHARACTERS_MAX] if isinstance(reason, str) and reason else None,
-            seen_hash=seen_hash,
-        )
-        return approval
+        approval = await self._approval(approval_id)
+        return Shown(approval, question_text(approval))
 
     async def get(self, call: Call, approval_id: str) -> ApprovalView:
         """One approval with everything, by its id or its task's.
@@ -135,7 +128,7 @@ class ApprovalService:
             NotFound: no such approval.
         """
         call.actor.require(Permission.APPROVALS_READ)
-        return approval_view(await self._row(approval_id))
+        return approval_view((await self._approval(approval_id)).fields())
 
     async def find(self, call: Call, command: FindApprovals) -> Listed[ApprovalView]:
         """Approvals, newest first, without their details."""
@@ -162,11 +155,11 @@ class ApprovalService:
             return None
         return Approval.adopt(dict(row))
 
-    async def link(self, approval_id: str, approver: str) -> str | None:
-        """Where an approver decides in a browser; None where this server shows no such page."""
+    async def link(self, approval_id: str, name: str) -> str | None:
+        """Where one who is asked decides in a browser; None where this server shows no such page."""
         if self.policy.links_base is None:
             return None
-        return await self._links.make(self.policy.links_base, await self._row(approval_id), approver)
+        return await self._links.make(self.policy.links_base, await self._approval(approval_id), name)
 
     async def open_link(self, token: str) -> Opened:
         """What a link leads to.
@@ -176,31 +169,54 @@ class ApprovalService:
         """
         return await self._links.open(token)
 
+    async def _told(self, call: Call, shown: Shown, action: Any, content: Any) -> ApprovalView:
+        vote = read_vote(action, content)
+        if vote is None:
+            return await self.get(call, shown.approval.id)
+        decided, _ = await self.decide(call, user_at(call, "client"), shown.approval.id, vote, shown.seen)
+        return decided
+
+    async def _question(self, call: Call, shown: Shown) -> tuple[Question, QuestionSeal]:
+        """The question for the user who calls.
+
+        Raises:
+            OpsError: it is not for this user to answer, or not any more.
+        """
+        approval, text = shown
+        person = approval.asks(call.actor.id, self._context.clock())
+        seal = self._seals.of(call, approval)
+        page = await self.link(approval.id, person)
+        form = text if len(text) <= DIALOG_CHARACTERS_MAX else None
+        return Question(form, FORM, page, notice_text(approval), seal), seal
+
     async def _reachable(self, call: Call, command: RequestApproval) -> RequestApproval:
         del call
         command.needed()
         self.policy.require_reachable(command)
         return command
 
-    async def _row(self, approval_id: str) -> Row:
+    async def _asked(self, call: Call, asked: Asked) -> RequestedApproval:
+        del call
+        told = asked.approval.people() if asked.told and self.policy.mails_links() else []
+        mailed = [person for person in told if is_mailbox(person)]
+        return RequestedApproval(approval=approval_view(asked.approval.fields()), links_sent_to=mailed)
+
+    async def _approval(self, approval_id: str) -> Approval:
         row = await self._database.fetch_one("approval_by_id", id=_approval_id(approval_id))
         if row is None:
             raise no_approval(approval_id)
-        return row
+        return Approval.adopt(dict(row))
 
 
-async def _requested(call: Call, asked: Asked) -> RequestedApproval:
-    del call
-    approval = approval_view(asked.approval.fields())
-    mailed = [person for person in approval.approvers or () if "@" in person]
-    return RequestedApproval(approval=approval, links_sent_to=mailed)
-
-
-def question(row: Row) -> str:
-    """What a person is asked, in full as far as a client can show it."""
-    details = "" if row["details"] in (None, "{}") else f"\n{row['details'][:SHOWN_CHARACTERS_MAX]}"
-    asked = f"{row['title']}\n{row['action']}{details}"
-    return f"May this happen?\n{asked}\nAsked by {row['requested_by']}. SHA-256 of this: {row['action_hash'][:16]}"
+def _cannot_ask(shown: Shown, question: Question) -> Unavailable:
+    why = "This client cannot ask its user"
+    if question.form is None:
+        why = f"The question has {len(shown.text)} characters, and a dialog shows {DIALOG_CHARACTERS_MAX}"
+    return Unavailable(
+        f"{why}, and a model does not decide.",
+        next=f"People decide where the operator has them asked: tasks_wait(task_id='{shown.approval.task_id}').",
+        details={"approval_id": shown.approval.id, "task_id": shown.approval.task_id},
+    )
 
 
 def _approval_id(text: str) -> str:

@@ -2,25 +2,32 @@
 
 from typing import NamedTuple
 
+from mcp_server.domain.agents.hooks import HOLDING_SHOWN_MAX, Holding
+from mcp_server.domain.approvals.commands import ApprovalSpec, RequestApproval
 from mcp_server.domain.approvals.hooks import PEOPLE_ASKED
 from mcp_server.domain.approvals.model import (
     Answer,
     Approval,
-    ApprovalSpec,
-    RequestApproval,
-    action_hash,
+    Key,
+    Seen,
+    Words,
     approval_id_of,
+    key_of,
     no_approval,
-    task_question,
+    task_words,
+    words_of,
 )
 from mcp_server.domain.tasks.creation import create_one
 from mcp_server.domain.tasks.model import Task
-from mcp_server.domain.tasks.rows import load_task
+from mcp_server.domain.tasks.rows import load_anywhere, load_task
 from mcp_server.domain.tasks.spec import TaskSpec
 from mcp_server.domain.tasks.transactions import approve, gate, reject
-from mcp_server.kernel.errors import Conflict, InvalidTransition
-from mcp_server.kernel.events import Origin
+from mcp_server.kernel.authority import Permission, Speaker, principal_of
+from mcp_server.kernel.errors import Conflict, InvalidTransition, PermissionDenied
+from mcp_server.kernel.events import Event, Origin
+from mcp_server.kernel.keys import key_conflict
 from mcp_server.kernel.store import Transaction
+from mcp_server.kernel.times import Micros
 
 APPROVAL_KIND = "system.approval"
 """The task behind an approval that stands for itself: it completes when approved, so that it can be waited for."""
@@ -29,42 +36,50 @@ _BATCH = 100
 
 
 class Asked(NamedTuple):
-    """An approval, and the task that it is about."""
+    """An approval, the task that it is about, and whether its people are being told of it now."""
 
     approval: Approval
     task: Task
+    told: bool = True
 
 
 class GiveAnswer(NamedTuple):
-    """One person's answer to one approval, and the hash of what that person was shown."""
+    """One person's answer to one approval, and what that person was shown."""
 
     approval_id: str
     answer: Answer
-    seen_hash: str | None
+    seen: Seen
 
 
 def request(tx: Transaction, origin: Origin, command: RequestApproval) -> Asked:
-    """Ask people: about an action of the caller's own, under a new task, or whether a task may start.
+    """Ask people: about an action of the caller's own, under a new task, or whether a task may start. Asked again about
+    the same task, who asked reminds the people.
 
     Raises:
         NotFound: there is no such task.
         InvalidTransition: the task has started or ended.
         Conflict: somebody has answered already.
+        PermissionDenied: the task is not the caller's own, or the question was put otherwise.
+        IdempotencyConflict: the key was used for another question.
     """
+    key = key_of(command, origin.principal)
+    earlier = _earlier(tx, key)
+    if earlier is not None:
+        return Asked(earlier, load_anywhere(tx, earlier.task_id), told=False)
     if command.task_id is not None:
-        return _request_for_task(tx, origin, command, command.task_id)
+        return _request_for_task(tx, origin, command, load_task(tx, command.task_id), key)
     task_id = origin.new_id("task")
     title = TaskSpec(title=command.title, kind=APPROVAL_KIND, requires_approval=True)
     create_one(tx, origin, title, task_id, asks=False)
-    return Asked(open_approval(tx, origin, command, task_id), load_task(tx, task_id))
+    return Asked(
+        _open(tx, origin, Approval.requested(words_of(command), task_id, origin, command, key)), load_task(tx, task_id)
+    )
 
 
 def open_approval(tx: Transaction, origin: Origin, spec: ApprovalSpec, task_id: str) -> Approval:
-    """Ask people about a task that was created to wait for it."""
-    approval, event = Approval.requested(approval_id_of(task_id), spec, task_id, origin.actor, origin.at)
-    tx.record(origin, event)
-    tx.tell(PEOPLE_ASKED, origin, approval, False)
-    return approval
+    """Ask those whom the operator named about a task that was created to wait for them."""
+    asked = Approval.requested(words_of(spec), task_id, origin, spec, named_by_operator=True)
+    return _open(tx, origin, asked)
 
 
 def answer(tx: Transaction, origin: Origin, command: GiveAnswer) -> Asked:
@@ -80,8 +95,8 @@ def answer(tx: Transaction, origin: Origin, command: GiveAnswer) -> Asked:
     if row is None:
         raise no_approval(command.approval_id)
     approval = Approval.adopt(row)
-    approval.require_hash(command.seen_hash)
     approval.require_open(origin.at)
+    approval.require_seen(command.seen)
     task = load_task(tx, approval.task_id)
     if task.approval != "required":
         raise InvalidTransition(f"Task {task.id} is {task.status} and waits for no approval.")
@@ -115,7 +130,7 @@ def open_for(tx: Transaction, origin: Origin, task: Task) -> None:
     """Ask whether a task may start, or ask anew."""
     known = tx.one("approval_for_update", id=approval_id_of(task.id))
     if known is None:
-        _, event = Approval.of_task(task, origin.actor, origin.at)
+        _, event = Approval.requested(task_words(task), task.id, origin, None)
     else:
         _, event = Approval.adopt(known).reopened(origin.at)
     tx.record(origin, event)
@@ -137,6 +152,23 @@ def withdraw(tx: Transaction, origin: Origin, ended: Task) -> None:
         tx.record(origin, event)
 
 
+def held_by(tx: Transaction, origin: Origin, agent_id: str) -> Holding | None:
+    """The open questions of an agent."""
+    del origin
+    open_ones = [row["id"] for row in tx.all("approvals_open_of", requester=agent_id)]
+    return Holding("questions", open_ones[:HOLDING_SHOWN_MAX], len(open_ones)) if open_ones else None
+
+
+def hand_over(tx: Transaction, origin: Origin, leaving: Speaker, to: Speaker) -> Holding | None:
+    """The open questions of an agent that leaves become those of another, who may then remind."""
+    held = held_by(tx, origin, leaving.agent_id)
+    for row in tx.all("approvals_open_of", requester=leaving.agent_id):
+        approval = tx.one("approval_for_update", id=row["id"])
+        assert approval is not None, "just listed"
+        tx.record(origin, Approval.adopt(approval).handed_over(to.agent_id, origin.at)[1])
+    return held
+
+
 def signing_key(tx: Transaction, origin: Origin, name: str, fresh: str) -> str:
     """The secret of that name; `fresh` where there is none yet."""
     del origin
@@ -146,18 +178,92 @@ def signing_key(tx: Transaction, origin: Origin, name: str, fresh: str) -> str:
     return row["secret"]
 
 
-def _request_for_task(tx: Transaction, origin: Origin, spec: ApprovalSpec, task_id: str) -> Asked:
-    task = gate(tx, origin, load_task(tx, task_id))
-    row = tx.one("approval_for_update", id=approval_id_of(task_id))
+def spend_seal(tx: Transaction, origin: Origin, seal_id: str, expires_at: Micros) -> bool:
+    """Count a sealed state as used; whether it had not been. Those whose time is over are forgotten."""
+    tx.run("spent_seals_forget", now=origin.at)
+    return tx.run("spent_seal_insert", id=seal_id, expires_at=expires_at) == 1
+
+
+def _open(tx: Transaction, origin: Origin, asked: tuple[Approval, Event]) -> Approval:
+    tx.record(origin, asked[1])
+    tx.tell(PEOPLE_ASKED, origin, asked[0], False)
+    return asked[0]
+
+
+def _earlier(tx: Transaction, key: Key) -> Approval | None:
+    """The question that was asked under this key."""
+    if key.idempotency_key is None:
+        return None
+    row = tx.one("approval_by_key", key=key.idempotency_key, owner=key.key_owner)
+    if row is not None and row["content_hash"] != key.content_hash:
+        raise key_conflict(key.idempotency_key, "approval", row["id"], row["title"])
+    return None if row is None else Approval.adopt(row)
+
+
+def _request_for_task(tx: Transaction, origin: Origin, command: RequestApproval, task: Task, key: Key) -> Asked:
+    _require_own(origin, task)
+    row = tx.one("approval_for_update", id=approval_id_of(task.id))
+    words = words_of(command, task)
     if row is None:
-        approval, event = Approval.of_task(task, origin.actor, origin.at)
-        tx.record(origin, event)
-    else:
-        approval = Approval.adopt(row)
-    approval, event = approval.put_to(spec, origin.at)
-    tx.record(origin, event)
-    tx.tell(PEOPLE_ASKED, origin, approval, False)
-    return Asked(approval, task)
+        task = gate(tx, origin, task)
+        return Asked(_open(tx, origin, Approval.requested(words, task.id, origin, command, key)), task)
+    approval = Approval.adopt(row)
+    if approval.is_addressed() and not _may_put_anew(origin, approval):
+        return _remind(tx, origin, command, words, approval)
+    task = gate(tx, origin, task)
+    return Asked(_open(tx, origin, approval.put_to(command, words, origin)), task)
+
+
+def _require_own(origin: Origin, task: Task) -> None:
+    """A question holds a task up, and a no ends it: that is for whom the task belongs to.
+
+    Raises:
+        PermissionDenied: it is another's.
+    """
+    own = principal_of(task.created_by) == principal_of(origin.actor)
+    if not own and not origin.may(Permission.TASKS_CONTROL):
+        raise PermissionDenied(
+            f"{task.id} is {task.created_by}'s, and a question would hold it up.",
+            next="Ask its owner, or somebody with the permission tasks:control.",
+            details={"permission": Permission.TASKS_CONTROL.value, "created_by": task.created_by},
+        )
+
+
+def _may_put_anew(origin: Origin, approval: Approval) -> bool:
+    """Whether the caller may change whom an open question is put to. Who asked may not; and whom the operator named,
+    nobody replaces."""
+    asked_it = origin.agent_id is not None and origin.agent_id == approval.requester
+    return origin.may(Permission.APPROVALS_CONTROL) and not asked_it and not approval.named_by_operator
+
+
+def _remind(tx: Transaction, origin: Origin, command: RequestApproval, words: Words, approval: Approval) -> Asked:
+    """Remind the people of a question that stays as it is; once, since people are not to be worn down.
+
+    Raises:
+        PermissionDenied: the request differs from what is asked.
+        InvalidTransition: it is decided.
+    """
+    approval.require_open(origin.at)
+    differs = approval.differences(command, words)
+    if differs:
+        who = (
+            "The operator named who decides on it, so nobody"
+            if approval.named_by_operator
+            else "Only approvals:control"
+        )
+        raise PermissionDenied(
+            f"{approval.id} is asked already, and differs in {', '.join(differs)}. {who} may change that.",
+            next="Repeat the question as it is to remind its people, or wait for them.",
+            details={"approval_id": approval.id, "differs": differs, "approvers": approval.people()},
+        )
+    task = load_task(tx, approval.task_id)
+    if approval.bound_to(task) != approval.action_hash:
+        return Asked(_open(tx, origin, approval.renewed(words, origin.at)), task)
+    if approval.remind_at is None:
+        return Asked(approval, task, told=False)
+    reminded, event = approval.reminded(origin.at)
+    tx.tell(PEOPLE_ASKED, origin.caused_by(tx.record(origin, event)), reminded, True)
+    return Asked(reminded, task)
 
 
 def _settle(tx: Transaction, origin: Origin, approval: Approval, task: Task, note: str | None) -> Task:
@@ -168,7 +274,7 @@ def _settle(tx: Transaction, origin: Origin, approval: Approval, task: Task, not
 
 
 def _require_bound(approval: Approval, task: Task) -> None:
-    """What is approved is what will happen: for a task's own question, compared with the task as it is now."""
-    title, action, details = task_question(task)
-    if approval.action == action and approval.action_hash != action_hash(title, action, details):
+    """What is approved is what will happen: compared with the task as it is now, unless the question is about something
+    else, for which the task only stands."""
+    if approval.bound_to(task) != approval.action_hash:
         raise Conflict(f"Task {task.id} is no longer what {approval.id} asks about.", next="Ask anew.")

@@ -19,13 +19,14 @@ class AnswerView(View):
 
 
 class ApprovalView(View):
-    """One question to people. Lists leave the details out."""
+    """One question to people; `about` is what a task asked about will do. Lists leave it and the details out."""
 
     id: str
     status: str
     title: str
     action: str
     details: Any = None
+    about: Any = None
     action_hash: str
     approvers: list[str] | None = None
     needed: int
@@ -46,6 +47,7 @@ def approval_view(row: Row, *, full: bool = True) -> ApprovalView:
         title=row["title"],
         action=row["action"],
         details=json.loads(row["details"]) if full and row["details"] is not None else None,
+        about=json.loads(row["about"]) if full and row["about"] is not None else None,
         action_hash=row["action_hash"],
         approvers=json.loads(row["approvers"]) or None,
         needed=row["needed"],

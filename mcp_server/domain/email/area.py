@@ -20,6 +20,7 @@ from mcp_server.kernel.privacy import Private
 
 AREA = Area(
     name="email",
+    toolset="communication",
     tables=(Table("emails"),),
     aggregates=(
         Aggregate(

@@ -3,9 +3,13 @@
 import asyncio
 import contextlib
 import json
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
+from mcp_server.domain.approvals.model import Approval
+from mcp_server.domain.approvals.people import is_mailbox, person_key
+from mcp_server.domain.approvals.question import question_text
 from mcp_server.domain.approvals.service import ApprovalService
 from mcp_server.domain.email import transactions
 from mcp_server.domain.email.model import Attachment, Email, Outcome
@@ -84,8 +88,8 @@ class EmailDelivery:
         approval = await self._approvals.still_open(told["approval_id"], told["opened_at"])
         if approval is None:
             return 0
-        answered = {answer.by for answer in approval.given()}
-        people = [person for person in approval.people() if "@" in person and person not in answered]
+        answered = {person_key(answer.by) for answer in approval.given()}
+        people = [one for one in approval.people() if is_mailbox(one) and person_key(one) not in answered]
         for person in people:
             await self._outbox.queue_approval_mail(
                 approval.id, approval.opened_at, person, approval.title, reminder=told["reminder"]
@@ -126,17 +130,20 @@ class EmailDelivery:
         approval = await self._approvals.still_open(told["approval_id"], told["opened_at"])
         if approval is None:
             return None
-        link = await self._approvals.link(approval.id, told["approver"])
-        command = f"data-mcp-server-agent approvals approve {approval.id} --user {told['approver']}"
-        by_hand = f"{command}   (or: reject {approval.id})"
-        where = by_hand if link is None else f"{link}\n\nThe link is yours alone: whoever has it can decide."
-        details = ""
-        if approval.details is not None:
-            details = f"\n{json.dumps(json.loads(approval.details), ensure_ascii=False, indent=2)}\n"
-        return (
-            f"{approval.requested_by} asks for your approval:\n\n{approval.title}\n\n{approval.action}\n{details}\n"
-            f"Look at it and decide here:\n\n{where}\n"
-        )
+        return f"{question_text(approval)}\n\n{await self._where(approval, told['approver'])}\n"
+
+    async def _where(self, approval: Approval, approver: str) -> str:
+        """Where one decides. A mail that stays in a folder of this machine, where programs read it, does not say."""
+        policy = self._approvals.policy
+        if not policy.mails_leave:
+            return "Decide where the operator of this server lets you: `doctor` tells the operator where that is."
+        link = await self._approvals.link(approval.id, approver)
+        if link is not None:
+            return f"Decide here: the link is yours alone, and whoever has it can decide.\n\n{link}"
+        if policy.command_line is not None:
+            command = f"{policy.command_line} {approval.id} --user {shlex.quote(approver)}"
+            return f"Decide at a terminal of the server's machine:\n\n{command}"
+        return "Decide where the operator of this server lets you."
 
 
 def _explained(outcomes: Any) -> str | None:

@@ -17,6 +17,7 @@ from mcp_server.kernel.arguments import Listing
 from mcp_server.kernel.errors import InvalidTransition, LimitExceeded, NotFound, ValidationFailed
 from mcp_server.kernel.events import Event
 from mcp_server.kernel.json_text import RawJson, canonical_hash, check_text, dump_json, json_list, sha256_text
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.records import Record
 from mcp_server.kernel.times import Micros, iso, micros
 from mcp_server.kernel.values import Frozen, Line, Time, several
@@ -94,8 +95,6 @@ class EmailSpec(Frozen):
     def _makes_a_mail(self) -> Self:
         for part in (self.text, self.html, self.subject):
             check_text(part or "", "email")
-        if self.subject is not None and not {"\n", "\r"}.isdisjoint(self.subject):
-            raise ValidationFailed("The subject holds a line break, which would end the header.", next="Remove it.")
         if len(self.everyone()) > RECIPIENTS_MAX:
             raise ValidationFailed(f"At most {RECIPIENTS_MAX} recipients: split the email.")
         return self
@@ -351,7 +350,7 @@ class Email(Record):
 
 def no_email(email_id: str) -> NotFound:
     """The refusal for an id that names no mail."""
-    return NotFound(f"There is no email {email_id}.", next="List emails with email_find.")
+    return NotFound(f"There is no email {named(email_id)}.", next="List emails with email_find.")
 
 
 def summary(known: Mapping[str, Outcome], recipients: int) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from mcp_server.domain.approvals.model import ApprovalSpec
+from mcp_server.domain.approvals.commands import ApprovalSpec
 from mcp_server.domain.email import transactions
 from mcp_server.domain.email.model import (
     Attachment,
@@ -37,8 +37,10 @@ from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import SYSTEM_CALL, Call
 from mcp_server.kernel.errors import OpsError, PermissionDenied, ValidationFailed
 from mcp_server.kernel.json_text import dump_json, sha256_text
+from mcp_server.kernel.lines import one_line
 from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page, like
 from mcp_server.kernel.privacy import seen_by
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.writes import Write
 
@@ -77,7 +79,7 @@ class EmailService:
         """Queue the mail that asks one approver; its text, with the link, is made only when it goes out."""
         told = {"approval_id": approval_id, "opened_at": opened_at, "approver": approver, "reminder": reminder}
         about = dump_json(told)
-        subject = f"{'Reminder: y' if reminder else 'Y'}our approval is needed: {title}"[:200]
+        subject = one_line(f"{'Reminder: y' if reminder else 'Y'}our approval is needed: {title}", 200)
         key = f"approval mail {sha256_text(about)}"
         spec = EmailSpec(to=(approver,), subject=subject, text=approval_id, idempotency_key=key)
         new = self._new(spec, Composed(subject, None, None, (), None))._replace(approval_mail=about)
@@ -183,7 +185,7 @@ class EmailService:
             return None
         if not self.policy.approvers:
             raise PermissionDenied(
-                f"This server may not send to {', '.join(outside)}.",
+                f"This server may not send to {', '.join(map(named, outside))}.",
                 next=f"Allowed: {', '.join(self.policy.allow)} (DATAMCP_EMAIL_ALLOW).",
                 details={"refused": outside, "allowed": list(self.policy.allow)},
             )

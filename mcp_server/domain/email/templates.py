@@ -12,6 +12,8 @@ from pydantic import Field, ValidationError
 
 from mcp_server.domain.email.model import Content
 from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.json_text import check_line
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.values import Frozen, Line
 
 NAMESPACE = "email-templates"
@@ -54,11 +56,11 @@ def read_template(key: str, value: Any) -> MailTemplate:
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:5])
         raise ValidationFailed(
-            f"The document {NAMESPACE}/{key} is not an email template: {problems}.",
+            f"The document {named(f'{NAMESPACE}/{key}')} is not an email template: {problems}.",
             next="It holds {subject, text and/or html, variables: [names]}.",
         ) from None
     if template.text is None and template.html is None:
-        raise ValidationFailed(f"The template {key} has neither text nor html.")
+        raise ValidationFailed(f"The template {named(key)} has neither text nor html.")
     return template
 
 
@@ -74,9 +76,9 @@ def fill_in(
     missing, unknown = set(template.variables) - set(variables), set(variables) - set(template.variables)
     if missing or unknown:
         raise ValidationFailed(
-            f"The template {key} declares the variables {', '.join(template.variables) or 'none'}: "
+            f"The template {named(key)} declares the variables {', '.join(map(named, template.variables)) or 'none'}: "
             + "; ".join(
-                f"{', '.join(sorted(names))} {what}"
+                f"{', '.join(map(named, sorted(names)))} {what}"
                 for names, what in ((missing, "missing"), (unknown, "not declared"))
                 if names
             )
@@ -84,12 +86,11 @@ def fill_in(
             next="Give exactly the declared variables.",
             details={"missing": sorted(missing), "unknown": sorted(unknown)},
         )
-    subject = render(f"subject of template {key}", template.subject, variables, html=False)
-    if "\n" in subject or "\r" in subject:
-        raise ValidationFailed(f"The subject of {key} would hold a line break: a variable brings one.")
+    subject = render(f"subject of template {named(key)}", template.subject, variables, html=False)
+    check_line(subject, "subject that the variables make")
     text, html = template.text, template.html
     return (
         subject,
-        None if text is None else render(f"text of template {key}", text, variables, html=False),
-        None if html is None else render(f"html of template {key}", html, variables, html=True),
+        None if text is None else render(f"text of template {named(key)}", text, variables, html=False),
+        None if html is None else render(f"html of template {named(key)}", html, variables, html=True),
     )

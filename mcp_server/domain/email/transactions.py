@@ -4,7 +4,9 @@ what a task's life does to the mail that it sends."""
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from mcp_server.domain.approvals.model import Approval, ApprovalSpec, approval_id_of
+from mcp_server.domain.approvals.commands import ApprovalSpec
+from mcp_server.domain.approvals.model import Approval, approval_id_of
+from mcp_server.domain.approvals.people import is_mailbox
 from mcp_server.domain.approvals.transactions import open_approval
 from mcp_server.domain.email.model import Composed, Email, EmailSpec, Outcome, OutcomeStatus, no_email
 from mcp_server.domain.tasks.creation import create_one
@@ -175,7 +177,7 @@ def follow_retry(tx: Transaction, origin: Origin, task: Task) -> None:
 
 def ask_by_mail(tx: Transaction, origin: Origin, approval: Approval, reminder: bool) -> None:
     """Have everyone written to who is asked and has an address."""
-    if any("@" in person for person in approval.people()):
+    if any(map(is_mailbox, approval.people())):
         told = {"approval_id": approval.id, "opened_at": approval.opened_at, "reminder": reminder}
         title = f"Write to the approvers of {approval.id}"
         create_one(tx, origin, TaskSpec(title=title, kind=MAILS_KIND, input=told, retry=_MAILS_RETRY))

@@ -12,6 +12,7 @@ async def _anything_old(services: Services) -> bool:
 
 AREA = Area(
     name="events",
+    toolset="system",
     # An event's transaction number means nothing in another database.
     tables=(
         Table("events", rebuilt=None, local=frozenset(("xid",))),

@@ -6,10 +6,12 @@ from mcp_server.kernel.area import Areas
 from mcp_server.kernel.authority import VIA, Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import CursorExpired, NotFound
+from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.near import did_you_mean, near
 from mcp_server.kernel.paging import Query, like
 from mcp_server.kernel.positions import END, START, Position, parse_cursor
 from mcp_server.kernel.privacy import seen_by
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import iso, micros
@@ -39,7 +41,7 @@ class EventService:
         call.actor.require(Permission.EVENTS_READ)
         newest_first = command.newest_first
         place = (END if newest_first else START) if command.after is None else parse_cursor(command.after)
-        query = self._seen_by(call, await self._by_actor(_query(command, place), command.actor))
+        query = self._visible(call, await self._by_actor(_query(command, place), command.actor))
 
         async def attempt() -> list[Row]:
             return await self._fetched(query)
@@ -60,9 +62,8 @@ class EventService:
             NotFound: no such event for the caller, or it is no longer kept.
         """
         call.actor.require(Permission.EVENTS_READ)
-        rows = await self._fetched(
-            self._seen_by(call, Query("events_led_to", parameters=(("seq", seq), ("limit", limit))))
-        )
+        query = self._visible(call, Query("events_led_to", parameters=(("seq", seq), ("limit", limit))))
+        rows = await self._fetched(query)
         if not rows or rows[0]["seq"] != seq:
             raise NotFound(f"There is no event {seq}, or it is no longer kept.", next="Find it with events_read.")
         return [event_view(row) for row in reversed(rows)]
@@ -70,9 +71,12 @@ class EventService:
     async def _fetched(self, query: Query) -> list[Row]:
         return await self._database.fetch_all(query.statement, filters=query.filters, **dict(query.parameters))
 
-    def _seen_by(self, call: Call, query: Query) -> Query:
-        hidden = [one.type for one in self._areas.aggregates.values() if not call.actor.may(one.seen_by)]
-        query = query.where("unseen_types", unseen_types=f",{','.join(hidden)}," if hidden else None)
+    def _visible(self, call: Call, query: Query) -> Query:
+        """Only what the caller may see: a thing's events need the right to see it, and its toolset; and private ones
+        that it takes part in the thing, or has control."""
+        seen = self._areas.seen(call.actor.permissions, call.toolsets)
+        if len(seen) < len(self._areas.aggregates):
+            query = query.where("seen", seen=dump_json(sorted(seen)))
         return seen_by(call, query, self._areas.private)
 
     async def _by_actor(self, query: Query, actor: str | None) -> Query:
@@ -93,7 +97,7 @@ class EventService:
     async def _no_actor(self, name: str) -> NotFound:
         names = near(name, [row["name"] for row in await self._database.fetch_all("event_speakers")])
         return NotFound(
-            f"There is no agent {name}.",
+            f"There is no agent {named(name)}.",
             next=f"{did_you_mean(names)}An actor is an agent's name or id, user:NAME, or agent:NAME of one that was "
             "deleted.",
             details={"actor": name, "near": names},

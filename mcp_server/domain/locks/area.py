@@ -8,6 +8,7 @@ from mcp_server.kernel.authority import Permission
 
 AREA = Area(
     name="locks",
+    toolset="state",
     tables=(
         Table("locks"),
         Table("lock_holds", key=2),

@@ -9,6 +9,7 @@ from mcp_server.kernel.privacy import Private
 
 AREA = Area(
     name="messages",
+    toolset="communication",
     tables=(Table("messages"), Table("deliveries", key=2)),
     aggregates=(
         Aggregate(

@@ -16,6 +16,7 @@ from mcp_server.kernel.authority import VIA, Permission
 from mcp_server.kernel.errors import LimitExceeded, NotFound, PermissionDenied, ValidationFailed
 from mcp_server.kernel.events import Origin
 from mcp_server.kernel.near import did_you_mean
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.store import Transaction
 
 
@@ -72,7 +73,7 @@ def require_part(tx: Transaction, origin: Origin, thread_id: str) -> None:
 def no_thread(thread_id: str) -> NotFound:
     """The refusal of an id that names no thread."""
     return NotFound(
-        f"There is no thread {thread_id}.",
+        f"There is no thread {named(thread_id)}.",
         next="Leave thread_id out to begin one; an answer takes the thread_id of what it answers.",
         details={"thread_id": thread_id},
     )
@@ -129,20 +130,20 @@ def _party(tx: Transaction, reference: str) -> str:
 def _person(reference: str) -> str:
     name = reference.removeprefix(PERSON)
     if not name or len(name) > 64 or ":" in name or any(character.isspace() for character in name):
-        raise ValidationFailed(f"{reference!r} names no person.", next="Write user:NAME, such as user:local.")
+        raise ValidationFailed(f"{named(reference)} names no person.", next="Write user:NAME, such as user:local.")
     return reference
 
 
 def _nobody(tx: Transaction, reference: str) -> NotFound:
     if with_skill(tx, reference, 1):
         return NotFound(
-            f"There is no agent {reference}; it is a capability that agents have.",
-            next=f"Write to '{CAPABILITY}{reference}' to reach all who have it.",
+            f"There is no agent {named(reference)}; it is a capability that agents have.",
+            next=f"Write to '{CAPABILITY}{named(reference)}' to reach all who have it.",
             details={"to": reference, "near": [f"{CAPABILITY}{reference}"]},
         )
     near = names_near(tx, reference)
     return NotFound(
-        f"There is no agent {reference}.",
+        f"There is no agent {named(reference)}.",
         next=f"{did_you_mean(near)}List agents with agents_find; a person is user:NAME.",
         details={"to": reference, "near": near},
     )
@@ -152,7 +153,7 @@ def _able(tx: Transaction, capability: str) -> list[str]:
     found = with_skill(tx, capability, RECIPIENTS_MAX + 1)
     if not found:
         raise NotFound(
-            f"No agent has the capability {capability!r}, so nobody would get the message.",
+            f"No agent has the capability {named(capability)!r}, so nobody would get the message.",
             next="See agents_find, or name the recipients.",
             details={"capability": capability},
         )

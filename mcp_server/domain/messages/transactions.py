@@ -10,6 +10,7 @@ from mcp_server.kernel.authority import Speaker
 from mcp_server.kernel.errors import NotFound
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.keys import key_conflict
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.records import blank_of
 from mcp_server.kernel.store import Transaction
 
@@ -91,7 +92,7 @@ def acknowledge(tx: Transaction, origin: Origin, party: str, message_ids: Sequen
         row = tx.one("delivery_for_update", message_id=message_id, party=party)
         if row is None:
             raise NotFound(
-                f"{called(tx, party)} has got no message {message_id}.",
+                f"{called(tx, party)} has got no message {named(message_id)}.",
                 next="See messages_read with unread_only=false. None of the messages named was acknowledged.",
                 details={"message_id": message_id},
             )

@@ -7,6 +7,7 @@ from mcp_server.kernel.authority import Permission
 
 AREA = Area(
     name="state",
+    toolset="state",
     tables=(
         Table("documents"),
         Table(

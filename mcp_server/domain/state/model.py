@@ -8,6 +8,7 @@ from pydantic import AfterValidator, StringConstraints
 from mcp_server.kernel.errors import Conflict, NotFound, OpsError
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import INPUT_BYTES_MAX, RawJson, check_text, dump_json, sha256_text
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.records import Record
 from mcp_server.kernel.times import Micros, duration, iso
 
@@ -116,8 +117,8 @@ def document_id(namespace: str, key: str) -> str:
 def no_document(namespace: str, key: str) -> OpsError:
     """The refusal for a document that has no value."""
     return NotFound(
-        f"There is no document {namespace}/{key}.",
-        next=f"List what there is: state_find(namespace='{namespace}').",
+        f"There is no document {named(document_id(namespace, key))}.",
+        next=f"List what there is: state_find(namespace={namespace!r}).",
         details={"namespace": namespace, "key": key},
     )
 
@@ -127,8 +128,8 @@ def no_version(document: Document, version: int) -> OpsError:
     if document.version == 0:
         return no_document(document.namespace, document.key)
     return NotFound(
-        f"{document.id} has no version {version}; its versions are 1 to {document.version}.",
-        next=f"See state_history(namespace='{document.namespace}', key='{document.key}').",
+        f"{named(document.id)} has no version {version}; its versions are 1 to {document.version}.",
+        next=f"See state_history(namespace={document.namespace!r}, key={document.key!r}).",
         details={"namespace": document.namespace, "key": document.key, "current_version": document.version},
     )
 
@@ -141,7 +142,7 @@ def version_conflict(document: Document, expected: int, current: int) -> Conflic
         else "does not exist"
     )
     return Conflict(
-        f"You expected version {expected}, but {document.id} {state}.",
+        f"You expected version {expected}, but {named(document.id)} {state}.",
         next=f"Merge your change into theirs and call again with expected_version={current}.",
         details={"expected_version": expected, "current_version": current},
     )

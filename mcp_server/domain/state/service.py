@@ -21,6 +21,7 @@ from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import NotFound
 from mcp_server.kernel.json_tools import differences
 from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page, like
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.writes import Write, as_said
@@ -112,8 +113,8 @@ class StateService:
         row = await self._database.fetch_one("document_at_version", id=id_, version=version)
         if row is None:
             raise NotFound(
-                f"{namespace}/{key} has no version {version}.",
-                next=f"See state_history(namespace='{namespace}', key='{key}').",
+                f"{named(document_id(namespace, key))} has no version {version}.",
+                next=f"See state_history(namespace={namespace!r}, key={key!r}).",
                 details={"namespace": namespace, "key": key, "version": version},
             )
         if row["value"] is not None:

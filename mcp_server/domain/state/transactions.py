@@ -10,6 +10,7 @@ from mcp_server.kernel.errors import Conflict, ValidationFailed
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import RawJson, check_json
 from mcp_server.kernel.json_tools import differences, three_way_merge
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.times import SECOND
 
@@ -155,7 +156,7 @@ def _merged(tx: Transaction, document: Document, base_version: int, mine: RawJso
     document.require_live(now)
     if base_version > document.version:
         raise ValidationFailed(
-            f"base_version {base_version} is newer than {document.id}, which is at version {document.version}.",
+            f"base_version {base_version} is newer than {named(document.id)}, which is at version {document.version}.",
             next="Read the document again and send the version you started from.",
         )
     if base_version == document.version:
@@ -165,8 +166,8 @@ def _merged(tx: Transaction, document: Document, base_version: int, mine: RawJso
     value, clashes = three_way_merge(base, theirs, json.loads(mine))
     if clashes:
         raise Conflict(
-            f"Both sides changed the same parts of {document.id} since version {base_version}: "
-            f"{', '.join(path or 'the whole document' for path in clashes[:10])}.",
+            f"Both sides changed the same parts of {named(document.id)} since version {base_version}: "
+            f"{', '.join(named(path) if path else 'the whole document' for path in clashes[:10])}.",
             next=f"Decide these by hand and call again with base_version={document.version}.",
             details={"clashes": clashes, "current_version": document.version, "current_value": theirs},
         )

@@ -15,6 +15,7 @@ from mcp_server.kernel.keys import owner_of_key
 
 AREA = Area(
     name="tasks",
+    toolset="tasks",
     tables=(
         Table("queues"),
         Table(

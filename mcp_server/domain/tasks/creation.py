@@ -126,7 +126,15 @@ def _still_waits_for(tx: Transaction, parent_id: str, policy: str) -> bool:
     if row is None:
         raise no_task(parent_id)
     status = row["status"]
-    if status == "completed" or (status in TERMINAL and policy == "run_anyway"):
+    if status == "completed":
+        return False
+    if status in TERMINAL and policy != "wait" and (row["refused"] or row["approval"] == "rejected"):
+        raise Conflict(
+            f"The dependency {parent_id} was refused ({row['cancel_reason']}), so nothing that hangs on it runs.",
+            next=f"Retry it first, which asks anew: tasks_control(task_ids=['{parent_id}'], action='retry').",
+            details={"task_id": parent_id, "status": status},
+        )
+    if status in TERMINAL and policy == "run_anyway":
         return False
     if status in TERMINAL and policy == "cancel":
         raise Conflict(

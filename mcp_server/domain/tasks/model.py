@@ -93,6 +93,7 @@ class Task(Record):
     approved_by: str | None
     due_at: Micros | None
     lease_token_hash: str | None
+    refused: int | None
     key_owner: str | None
 
     def definition(self) -> dict[str, Any]:
@@ -193,7 +194,7 @@ class Task(Record):
             result=result,
             error=None,
             usage=usage and usage.stored(),
-            last_finish=finish_mark(token, digest),
+            last_finish=finish_mark(self.lease_token_hash, digest),
             finished_by=self.lease_agent_id,
         )
 
@@ -224,12 +225,12 @@ class Task(Record):
             retryable=retryable,
             delay=failure.retry_after_seconds or 0.0,
             usage=usage and usage.stored(),
-            last_finish=finish_mark(token, digest),
+            last_finish=finish_mark(self.lease_token_hash, digest),
         )
 
     def is_repeat_of(self, token: str, digest: str) -> bool:
         """Whether this very finish was accepted before."""
-        return self.last_finish == finish_mark(token, digest)
+        return self.last_finish is not None and self.last_finish == finish_mark(sha256_text(token), digest)
 
     # What a person or an orchestrator does
 
@@ -261,12 +262,8 @@ class Task(Record):
         changes = readiness(self.waits_on, None, approval, now) | {
             "approval": approval,
             "attempts_forgiven": self.attempt,
-            "run_at": None,
-            "finished_at": None,
-            "finished_by": None,
             "cancel_requested": 0,
-            "cancel_reason": None,
-            "progress": None,
+            **dict.fromkeys(("run_at", "finished_at", "finished_by", "cancel_reason", "refused", "progress")),
         }
         return self.moved("task.retried", now, **changes)
 
@@ -313,7 +310,7 @@ class Task(Record):
         """
         self._require_undecided()
         why = f"rejected by {by}" + (f": {reason}" if reason else "")
-        return self._ended("cancelled", now, approval="rejected", approved_by=by, cancel_reason=why)
+        return self._ended("cancelled", now, approval="rejected", approved_by=by, cancel_reason=why, refused=1)
 
     def gated(self, now: Micros) -> tuple[Self, Event]:
         """From now on waiting for an approval.

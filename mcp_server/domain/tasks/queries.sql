@@ -29,7 +29,7 @@ SELECT * FROM tasks WHERE id = :id
 SELECT * FROM tasks WHERE idempotency_key = :key AND key_owner = :owner
 
 -- name: task_status
-SELECT id, status FROM tasks WHERE id = :id {{for_update}}
+SELECT id, status, approval, refused, cancel_reason FROM tasks WHERE id = :id {{for_update}}
 
 -- name: queue_insert
 INSERT INTO queues (name, kind, agent_id, capabilities) VALUES (:name, :kind, :agent_id, :capabilities)

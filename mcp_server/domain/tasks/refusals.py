@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 
 from mcp_server.kernel.errors import InvalidTransition, LeaseLost, NotFound
+from mcp_server.kernel.quoting import named
 
 
 def no_task(task_id: str) -> NotFound:
     """The refusal for an id that names no task."""
-    return NotFound(f"There is no task {task_id}.", next="List tasks with tasks_find.", details={"task_id": task_id})
+    return NotFound(
+        f"There is no task {named(task_id)}.", next="List tasks with tasks_find.", details={"task_id": task_id}
+    )
 
 
 def illegal(task_id: str, status: str, action: str, legal: Sequence[str]) -> InvalidTransition:

@@ -70,6 +70,8 @@ def _queue(tx: Transaction, task: dict[str, Any]) -> None:
 
 def _after_end(tx: Transaction, parent: dict[str, Any]) -> None:
     """What `rows.after_end` does to the dependencies; the dependents' own events follow."""
+    if parent["refused"]:
+        return
     for row in tx.all("dependents", parent_id=parent["id"]):
         child = tx.one("task_for_update", id=row["task_id"]) or {}
         policy = child["on_parent_failure"]

@@ -13,6 +13,7 @@ from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.store import Memory, Transaction
 
 _KEPT_MAX = 1024
+_REASON_CHARACTERS_MAX = 1000
 _KEPT_CHARACTERS_MAX = 2048
 
 
@@ -137,11 +138,26 @@ def after_end(tx: Transaction, origin: Origin, ended: Task, cause: int) -> list[
 def _after_parent(tx: Transaction, origin: Origin, child: Task, parent: Task) -> tuple[Task, int] | None:
     """The dependent as its parent's end leaves it and the event that says so, or None where it goes on waiting for that
     parent's retry."""
+    waits = child.status in ("pending", "paused")
+    if parent.refused:
+        return _after_refusal(tx, origin, child, parent) if waits else None
     if parent.status == "completed" or child.on_parent_failure == "run_anyway":
         new, event = child.released(origin.at)
-    elif child.on_parent_failure == "cancel" and child.status in ("pending", "paused"):
+    elif child.on_parent_failure == "cancel" and waits:
         new, event = child.cancelled(f"{parent.id} ended as {parent.status}", origin.at)
     else:
         return None
     tx.run("dependency_delete", parent_id=parent.id, task_id=child.id)
+    cause = tx.record(origin, event)
+    return None if child.status in TERMINAL else (new, cause)
+
+
+def _after_refusal(tx: Transaction, origin: Origin, child: Task, parent: Task) -> tuple[Task, int] | None:
+    """After a person's no, nothing that hung on it runs. The dependency stays: a retry has to ask again."""
+    if child.on_parent_failure == "wait":
+        return None
+    why = f"{parent.id} was {parent.cancel_reason}"[:_REASON_CHARACTERS_MAX]
+    new, event = child.moved(
+        "task.cancelled", origin.at, status="cancelled", finished_at=origin.at, cancel_reason=why, refused=1
+    )
     return new, tx.record(origin, event)

@@ -6,7 +6,6 @@ The aggregate in `tasks.py` applies them.
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from mcp_server.kernel.json_text import sha256_text
 from mcp_server.kernel.times import Micros
 
 TaskStatus = Literal["pending", "queued", "running", "paused", "completed", "failed", "cancelled", "timed_out"]
@@ -51,12 +50,13 @@ BLANK: dict[str, Any] = NO_LEASE | {
     "cancel_reason": None,
     "cancel_requested": 0,
     "approved_by": None,
+    "refused": None,
 }
 
 
-def finish_mark(token: str, digest: str) -> str:
+def finish_mark(token_hash: str | None, digest: str) -> str:
     """What an accepted finish is known by, should it be repeated."""
-    return f"{sha256_text(token)[:16]}:{digest}"
+    return f"{(token_hash or '')[:16]}:{digest}"
 
 
 def readiness(waits_on: int, run_at: Micros | None, approval: str | None, now: Micros) -> dict[str, Any]:

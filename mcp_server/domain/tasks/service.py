@@ -84,7 +84,8 @@ class TaskService:
         An empty answer counts why nothing could be claimed.
         """
         call.actor.require(Permission.TASKS_WORK)
-        command = await self._for_worker(call, command)
+        if command.agent_id is None or not is_id(command.agent_id):
+            command = await self._for_worker(call, command)
         context = self._context
         if command.resume:
             return self._claimed(command, await context.write(call, resume, command))
@@ -117,7 +118,7 @@ class TaskService:
         self, command: ClaimTasks, leases: list[Leased], reasons: dict[str, int] | None = None
     ) -> ClaimedTasks:
         for lease in leases:
-            self._holders[sha256_text(lease.token)] = worker_of(command)
+            self._holders[lease.row["lease_token_hash"]] = worker_of(command)
         while len(self._holders) > _HOLDERS_MAX:
             del self._holders[next(iter(self._holders))]
         return ClaimedTasks(claims=[claimed_task(*lease) for lease in leases], nothing_because=reasons)
@@ -130,8 +131,6 @@ class TaskService:
             NotFound: there is no agent of that name.
             PermissionDenied: the caller may not speak as it.
         """
-        if command.agent_id is not None and is_id(command.agent_id):
-            return command
         if command.agent_id is not None:
             worker = await self._speaking.asked_for(call.actor, command.agent_id)
         elif call.speaker is not None:
@@ -156,14 +155,15 @@ class TaskService:
                     yield event["aggregate_id"], event["type"]
 
     async def cancel_own(self, call: Call, task_id: str) -> None:
-        """Cancel a task that the caller created, or any with the right to control tasks. One that ended stays so.
+        """Cancel a task that the caller created, which takes the right to create, or any with the right to control
+        tasks. One that ended stays so.
 
         Raises:
             PermissionDenied: neither the caller's task nor a right to control.
         """
         task = await self.get(call, task_id)
-        if not call.is_own(task.created_by):
-            call.actor.require(Permission.TASKS_CONTROL)
+        own = call.is_own(task.created_by)
+        call.actor.require(Permission.TASKS_CREATE if own else Permission.TASKS_CONTROL)
         if task.status not in TERMINAL:
             command = ControlTasks(task_ids=(task_id,), action="cancel", reason="its client cancelled it")
             await self._context.write(call, transactions.control, command)

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
-from mcp_server.domain.approvals.model import ApprovalPolicy, FindApprovals, RequestApproval
+from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval, Vote
+from mcp_server.domain.approvals.model import ApprovalPolicy, Seen
 from mcp_server.domain.approvals.views import ApprovalView
+from mcp_server.domain.approvals.voting import Voter, user_at
 from mcp_server.domain.areas import AREAS
 from mcp_server.domain.email.model import FindEmails
 from mcp_server.domain.email.transport import MailProvider
@@ -66,11 +68,11 @@ async def control(world: World, task_id: str, action: TaskAction) -> None:
 
 
 def links_to(world: World, base: str) -> None:
-    world.desk = desk_with(world, ApprovalPolicy(links_base=base))
+    world.desk = desk_with(world, ApprovalPolicy(links_base=base, mails_leave=True))
 
 
-async def decide(world: World, who: str, id: str, granted: bool = True, **more: Any) -> ApprovalView:
-    approval, _ = await world.desk.approvals.decide(caller(id=who), id, granted=granted, via="command line", **more)
+async def decide(world: World, who: str, id: str, granted: bool = True, reason: str | None = None) -> ApprovalView:
+    approval, _ = await world.answer(caller(id=who), id, granted, reason)
     return approval
 
 
@@ -140,7 +142,8 @@ async def test_agents_ask_and_never_decide(world: World):
     approval = (await world.desk.approvals.request(as_agent, command)).approval
     for actor in (as_agent, caller(Role.ADMIN, "agent", agent.id), Call(SYSTEM, "s"), caller(Role.VIEWER)):
         for attempt in (
-            world.desk.approvals.decide(actor, approval.id, granted=True, via="client"),
+            world.answer(actor, approval.id),
+            world.desk.approvals.answered(actor, approval.id, "accept", {"approve": True}),
             world.desk.approvals.ask(actor, approval.id),
         ):
             with pytest.raises(PermissionDenied):
@@ -165,8 +168,11 @@ async def test_a_task_that_needs_an_approval_brings_its_own_question_bound_to_wh
     (approval,) = (await find(world, task_id=task.id)).items
     shown = await world.desk.approvals.get(world.call, approval.id)
     assert (shown.title, shown.details) == ("Drop the table", {"kind": "sql", "input": {"table": "users"}})
-    with pytest.raises(Conflict, match="has changed since it was shown"):
-        await decide(world, "ann", task.id, seen_hash="0" * 64)
+    call, yes = caller(id="ann"), Vote(approve=True)
+    seen = (await world.desk.approvals.shown(call, task.id)).seen
+    for other in (Seen("0" * 64, seen.opened_at), Seen(seen.action_hash, seen.opened_at - 1)):
+        with pytest.raises(Conflict, match="has changed since it was shown"):
+            await world.desk.approvals.decide(call, user_at(call, "command line"), task.id, yes, other)
 
     def tamper(tx: Any) -> None:
         mark = "?" if world.database.engine == "sqlite" else "%s"
@@ -174,7 +180,7 @@ async def test_a_task_that_needs_an_approval_brings_its_own_question_bound_to_wh
 
     await world.database.write(tamper)
     with pytest.raises(Conflict, match="no longer what"):
-        await decide(world, "ann", task.id, seen_hash=shown.action_hash)
+        await decide(world, "ann", task.id)
     assert await world.status(task) == "pending"
 
 
@@ -222,17 +228,48 @@ async def test_approvers_with_an_address_get_a_mail_with_their_own_link_and_a_re
     for person, link in links.items():
         token = link.removeprefix("https://desk.example.org/approvals/")
         opened = await world.desk.approvals.open_link(token)
-        assert (opened.approver, opened.approval.id) == (person, approval.id)
+        assert (opened.voter, opened.approval.id) == (Voter(person, "link", "link"), approval.id)
         for wrong in (token[:-1] + ("A" if token[-1] != "A" else "B"), token.replace(".0.", ".1."), "x", "a.b.c", ""):
             if wrong != token:
                 with pytest.raises(NotFound, match="not valid"):
                     await world.desk.approvals.open_link(wrong)
-    await world.desk.approvals.decide(world.call, approval.id, granted=True, via="link", approver="ann@example.org")
+    await decide(world, "ann@example.org", approval.id)
     world.clock.advance(501)
     await world.settle()
     await work(world, posted)
     assert [mail.to[0] for mail in posted.mails[2:]] == ["bob@example.org"]
     assert posted.mails[2].subject == "Reminder: your approval is needed: Deploy"
+
+
+@pytest.mark.parametrize(
+    ("policy", "links", "end"),
+    [
+        (ApprovalPolicy(links_base="http://desk.test"), [], "`doctor` tells the operator where that is."),
+        (ApprovalPolicy(command_line="desk --database x"), [], "`doctor` tells the operator where that is."),
+        (
+            ApprovalPolicy(mails_leave=True, command_line="desk --database x"),
+            [],
+            "desk --database x {id} --user ann@example.org",
+        ),
+        (ApprovalPolicy(mails_leave=True), [], "Decide where the operator of this server lets you."),
+        (ApprovalPolicy(links_base="http://desk.test", mails_leave=True), ["ann@example.org"], "{link}"),
+    ],
+    ids=["outbox folder", "outbox folder without pages", "no pages", "no pages, no command", "pages"],
+)
+async def test_a_mail_holds_a_link_where_it_leaves_and_who_asked_is_told_the_truth(
+    world: World, policy: ApprovalPolicy, links: list[str], end: str
+):
+    world.desk = desk_with(world, policy)
+    spec = {"title": "Deploy\r\nBcc: eve@evil.test", "action": "Now.", "approvers": ["Ann <ann@example.org>", "bob"]}
+    asked = await world.desk.approvals.request(world.call, RequestApproval.model_validate(spec))
+    assert asked.links_sent_to == links
+    posted = Posted()
+    await work(world, posted)
+    (mail,) = posted.mails
+    link = await world.desk.approvals.link(asked.approval.id, "ann@example.org")
+    assert mail.text.strip().endswith(end.format(id=asked.approval.id, link=link))
+    assert (await world.desk.approvals.shown(world.call, asked.approval.id)).text in mail.text
+    assert mail.subject == "Your approval is needed: Deploy\\r\\nBcc: eve@evil.test"
 
 
 async def test_no_result_event_or_mail_record_holds_a_link(world: World):

@@ -1,6 +1,7 @@
 """The promises of the event log and of completions, on both engines."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.events.views import EventView
 from mcp_server.kernel import positions as event_log
-from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.authority import Actor, Permission
+from mcp_server.kernel.errors import NotFound, ValidationFailed
 from mcp_server.protocol.completions import complete
 from tests.world import World
 
@@ -95,3 +97,33 @@ async def test_completions_offer_what_begins_with_what_was_typed(world: World):
         ("bogus", "", {}, []),
     ):
         assert await complete(world.desk, world.call, argument, typed, known) == offered, (argument, typed)
+
+
+async def test_a_caller_sees_the_events_of_what_it_may_read_and_is_offered_page_by_page(world: World):
+    for number in range(3):
+        await world.task()
+        await world.write("ns", f"k{number}", 1)
+    narrow = replace(world.call, toolsets=frozenset(("state", "system")))
+    keyed = replace(
+        world.call,
+        actor=Actor(kind="user", id="x", permissions=frozenset((Permission.EVENTS_READ, Permission.STATE_READ))),
+    )
+    for call in (narrow, keyed):
+        seen, cursor = [], None
+        while True:
+            events, cursor = await world.desk.events.read(call, ReadEvents(after=cursor, limit=2))
+            if not events:
+                break
+            seen += [event.type for event in events]
+        assert seen == ["document.set"] * 3
+        assert (await world.desk.events.read(call, ReadEvents(type="task.*")))[0] == []
+
+
+async def test_what_led_to_an_event_that_one_may_not_see_is_not_told(world: World):
+    await world.task()
+    await world.write("ns", "k", 1)
+    task, document = (await read(world))[0]
+    narrow = replace(world.call, toolsets=frozenset(("state", "system")))
+    assert [one.seq for one in await world.desk.events.led_to(narrow, document.seq, 9)] == [document.seq]
+    with pytest.raises(NotFound, match="There is no event"):
+        await world.desk.events.led_to(narrow, task.seq, 9)

@@ -1,0 +1,40 @@
+"""Who is who among approvers: one mailbox, or one user, is one person, however it is spelled."""
+
+from collections.abc import Iterable
+
+from mcp_server.kernel.addresses import ascii_domain, parse_address
+from mcp_server.kernel.errors import ValidationFailed
+
+
+def mailbox(address: str) -> str:
+    """The mailbox behind an address: without a display name, local part and domain in one case.
+
+    Raises:
+        ValidationFailed: it is no address.
+    """
+    parsed = parse_address(address.strip())
+    return f"{parsed.username.casefold()}@{ascii_domain(parsed.domain.casefold())}"
+
+
+def person_key(name: str) -> str:
+    """What two spellings of one person have in common."""
+    if not is_mailbox(name):
+        return name.strip().casefold()
+    try:
+        return mailbox(name)
+    except ValidationFailed:  # of an old question
+        return name.strip().casefold()
+
+
+def is_mailbox(name: str) -> bool:
+    """Whether a person is known by an address, rather than as a user."""
+    return "@" in name
+
+
+def distinct(people: Iterable[str]) -> list[str]:
+    """Each person once, in the order given: by the bare mailbox, or by the user's name as it was spelled first."""
+    found: dict[str, str] = {}
+    for name in people:
+        key = person_key(name)
+        found.setdefault(key, key if is_mailbox(name) else name.strip())
+    return list(found.values())

@@ -1,0 +1,22 @@
+-- What a task asked about will do; whose the question is; whether the operator named its people; idempotency keys.
+ALTER TABLE approvals ADD COLUMN about TEXT COLLATE "C";
+ALTER TABLE approvals ADD COLUMN requester TEXT COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE approvals ADD COLUMN named_by_operator BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE approvals ADD COLUMN idempotency_key TEXT COLLATE "C";
+ALTER TABLE approvals ADD COLUMN key_owner TEXT COLLATE "C";
+ALTER TABLE approvals ADD COLUMN content_hash TEXT COLLATE "C";
+UPDATE approvals SET requester = requested_by;
+UPDATE approvals SET named_by_operator = 1
+  WHERE substr(action, 1, 56) = 'Send this email. Not on the list of allowed recipients: ';
+CREATE INDEX approvals_requester ON approvals (requester) WHERE status = 'pending';
+CREATE UNIQUE INDEX approvals_idempotency ON approvals (idempotency_key, key_owner) WHERE idempotency_key IS NOT NULL;
+
+-- Sealed states that came back with an answer: each counts once, in whichever process.
+CREATE TABLE spent_seals (
+  id TEXT COLLATE "C" PRIMARY KEY,
+  expires_at BIGINT NOT NULL
+);
+
+-- Whether a task ended because of a person's no, to itself or to what it hung on.
+ALTER TABLE tasks ADD COLUMN refused BIGINT;
+ALTER TABLE archived_tasks ADD COLUMN refused BIGINT;
