@@ -14,6 +14,7 @@ COMMANDS = {
     "restore": ("mcp_server.commands.restore:restore", "Put a backup in the place of an SQLite database."),
     "export": ("mcp_server.commands.transfer:export_command", "Write everything a database holds as JSON Lines."),
     "import": ("mcp_server.commands.transfer:import_command", "Fill an empty database from an export."),
+    "inbox": ("mcp_server.commands.inbox:inbox", "Read your messages, acknowledge and answer them."),
     "approvals": ("mcp_server.commands.approvals:approvals", "See what waits for a person's approval, and decide."),
 }
 """Where each command is, and its line in the list."""

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mcp_server.app import desk_on
@@ -20,7 +20,7 @@ from mcp_server.domain.state.views import DocumentView
 from mcp_server.domain.tasks.commands import ClaimTasks, CreateTasks, FinishTask
 from mcp_server.domain.tasks.results import ClaimedTask, FinishedTask
 from mcp_server.domain.tasks.views import TaskView
-from mcp_server.kernel.authority import Actor, Role
+from mcp_server.kernel.authority import Actor, Role, Speaker
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.times import SECOND
 from mcp_server.persistence.database import Database
@@ -58,6 +58,11 @@ class Ids:
 
 def caller(role: Role = Role.ADMIN, kind: Any = "user", id: str = "tester") -> Call:
     return Call(Actor(kind=kind, id=id, permissions=role.permissions), "correlation-1")
+
+
+def speaking(agent: AgentView, role: Role = Role.AGENT, id: str = "tester") -> Call:
+    """A call of a user through an agent."""
+    return replace(caller(role, id=id), speaker=Speaker(agent.id, agent.name))
 
 
 @dataclass

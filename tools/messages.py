@@ -1,15 +1,21 @@
-"""Tools of messages between agents."""
+"""Tools of messages between agents and people."""
 
 from mcp_server.domain.messages.model import ReadMessages, SendMessage
 from mcp_server.domain.messages.views import InboxView, SentMessage
 from mcp_server.kernel.authority import Permission
 from tools.spec import ADD, Tool, listed
 
+
+def _say_sent(result: SentMessage) -> str:
+    skipped = f" No longer there: {', '.join(result.skipped)}." if result.skipped else ""
+    return f"Message {result.message.id} sent to {', '.join(result.message.to)}.{skipped}"
+
+
 TOOLS = (
     Tool(
         name="messages_send",
         title="Send a message",
-        description="Write to other agents; they find it with messages_read. To answer, pass its thread_id.",
+        description="Write to agents or people; they find it with messages_read. To answer, pass its thread_id alone.",
         toolset="communication",
         permission=Permission.MESSAGES_SEND,
         hints=ADD,
@@ -17,7 +23,7 @@ TOOLS = (
         result=SentMessage,
         write=lambda desk: desk.messages.send,
         others_words=False,
-        say=lambda r: f"Message {r.message.id} sent to {', '.join(r.recipients)}.",
+        say=_say_sent,
     ),
     Tool(
         name="messages_read",
@@ -29,6 +35,7 @@ TOOLS = (
         arguments=ReadMessages,
         result=InboxView,
         does=lambda desk: desk.messages.read,
+        speaks="agent_id",
         say=lambda r: f"{listed(len(r.messages), 'message', None)} {r.unread} unread.",
     ),
 )

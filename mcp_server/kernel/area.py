@@ -12,6 +12,7 @@ from typing import Any, Literal
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.events import SNAPSHOT, Event, Origin
 from mcp_server.kernel.handling import Handler
+from mcp_server.kernel.privacy import Private
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Heard, Hook, ReadAhead, Transaction
 
@@ -58,6 +59,7 @@ class Aggregate:
         type: as events name it.
         events: what can happen to it: the types of its events without the type itself.
         seen_by: who may see its events.
+        private: unless those who take part alone may, and who has control.
         table: where its row is the fold of its events, the table.
         key: the table's key column.
         row: the statement that reads the row by `:id`.
@@ -76,6 +78,7 @@ class Aggregate:
     type: str
     events: tuple[str, ...]
     seen_by: Permission
+    private: Private | None = None
     table: str | None = None
     key: str = "id"
     row: str | None = None
@@ -153,12 +156,14 @@ class Chore:
 class Completion:
     """Values for an argument of a resource template: the statement that finds them by `:prefix`, and who may see them.
 
-    `needs` names arguments that must be known already; they are parameters of the statement.
+    `needs` names arguments that must be known already; they are parameters of the statement. `private` says which
+    values not everybody sees.
     """
 
     statement: str
     permission: Permission
     needs: tuple[str, ...] = ()
+    private: tuple[Private, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +212,7 @@ class Areas:
         self.read_ahead: dict[Callable[..., Any], ReadAhead] = self._merged("read_ahead")
         self.listeners = _listeners(self._each("hears"))
         self.rows = {one.type: (one.table, one.key) for one in self.aggregates.values() if one.table is not None}
+        self.private = tuple(one.private for one in self.aggregates.values() if one.private is not None)
         self.event_types = frozenset(chain.from_iterable(one.event_types() for one in self.aggregates.values()))
 
     def _each(self, attribute: str) -> tuple[Any, ...]:

@@ -39,6 +39,7 @@ def statements(engine: Engine, texts: tuple[str, ...] = ()) -> dict[str, str]:
     found = _found(engine, (own, *texts))
     found["next_due"] = _next_due(list(_called(found, "due.").values()))
     fragments = _called(found, "fragment.")
+    fragments = {name: _filled(text, fragments) for name, text in fragments.items()}
     return {name: dialect(_filled(text, fragments), engine) for name, text in found.items()}
 
 

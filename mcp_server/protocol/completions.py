@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from mcp_server.domain.desk import Desk
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.paging import like
+from mcp_server.kernel.paging import Query, like
+from mcp_server.kernel.privacy import seen_by
 
 
 async def complete(desk: Desk, call: Call, argument: str, typed: str, known: Mapping[str, str]) -> list[str]:
@@ -20,6 +21,8 @@ async def complete(desk: Desk, call: Call, argument: str, typed: str, known: Map
     if not known.keys() >= set(offered.needs):
         return []
     call.actor.require(offered.permission)
-    given = {name: known[name] for name in offered.needs}
-    rows = await desk.context.database.fetch_all(offered.statement, prefix=like(typed, "{}%"), **given)
+    given = tuple((name, known[name]) for name in offered.needs)
+    query = Query(offered.statement, parameters=(("prefix", like(typed, "{}%")), *given))
+    query = seen_by(call, query, offered.private)
+    rows = await desk.context.database.fetch_all(query.statement, filters=query.filters, **dict(query.parameters))
     return [row["value"] for row in rows]

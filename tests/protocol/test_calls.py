@@ -135,7 +135,7 @@ async def work_through_everything(client: Client) -> list[tuple[str, dict[str, A
     await step("locks_release", name="l", owner="a", fencing_token=lock["fencing_token"], renew_seconds=5)
     await step("locks_release", name="l", owner="a", fencing_token=lock["fencing_token"])
     message = await step("messages_send", to=[agent_id], body="b", subject="s", ack_within_seconds=60)
-    await step("messages_send", to="x", body="to whoever has the capability")
+    await step("messages_send", to="capability:x", body="to whoever has the capability")
     await step("messages_read", agent_id=agent_id, acknowledge=[message["message"]["id"]])
     email = await step("email_send", to=["Ann <ann@example.org>"], subject="s", text="t", cc=["bob@example.org"])
     await step("email_send", to=["ann@example.org"], subject="s", html="<p>t</p>", dry_run=True)

@@ -19,6 +19,7 @@ from mcp_server.kernel.errors import (
 )
 from mcp_server.kernel.events import Event
 from mcp_server.kernel.json_text import RawJson, dump_json, json_list
+from mcp_server.kernel.near import did_you_mean
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.records import Record
 from mcp_server.kernel.times import SECOND, Micros
@@ -358,11 +359,11 @@ def still_holds(agent: Agent, action: str, holds: Mapping[str, Any]) -> Conflict
     )
 
 
-def no_agent(agent_id: str) -> NotFound:
-    """The refusal for an id that names no agent."""
+def no_agent(agent_id: str, near: Sequence[str] = ()) -> NotFound:
+    """The refusal for an id or name of no agent, with names that look like it."""
     return NotFound(
         f"There is no agent {named(agent_id)}.",
-        next="Register it with agents_register, or list agents with agents_find.",
+        next=f"{did_you_mean(near)}Register it with agents_register, or list agents with agents_find.",
         details={"agent_id": agent_id},
     )
 

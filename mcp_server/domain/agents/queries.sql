@@ -99,8 +99,21 @@ SELECT a.*,
   {{work_of_agent}}
 FROM agents a WHERE a.id = :agent_id {{for_update}}
 
--- name: agent_known
-SELECT 1 AS found FROM agents WHERE id = :agent_id
+-- An agent by its id or name, wherever a statement says which by `:reference`.
+-- name: fragment.agent_referred_to
+(SELECT id, name FROM agents WHERE id = :reference OR name = :reference
+  ORDER BY CASE WHEN id = :reference THEN 0 ELSE 1 END LIMIT 1)
+
+-- Those whom somebody may have meant who named another.
+-- name: fragment.agents_at_hand
+(SELECT id, name FROM agents WHERE lifecycle <> 'terminated' ORDER BY name LIMIT 1000)
+
+-- name: agent_names
+SELECT named.name FROM {{agents_at_hand}} AS named
+
+-- What people call the party of a delivery, wherever a statement calls that `d`.
+-- name: fragment.name_of_party
+COALESCE((SELECT a.name FROM agents a WHERE a.id = d.party), d.party)
 
 -- name: agents_with_skill
 SELECT id FROM agents WHERE skills LIKE :skill AND lifecycle <> 'terminated' ORDER BY id LIMIT :limit

@@ -113,15 +113,6 @@ class AgentService:
         row = await self._row("agent_id", agent_id=agent_id)
         return set() if row is None else set(json.loads(row["skills"]))
 
-    async def require_known(self, agent_id: str) -> None:
-        """Refuse an id that names no agent.
-
-        Raises:
-            NotFound: no such agent.
-        """
-        if await self._database.fetch_one("agent_known", agent_id=agent_id) is None:
-            raise no_agent(agent_id)
-
     async def _own_name(self, call: Call, command: Register) -> Register:
         """Whoever brings an agent up to date may speak as it; with an agent's key, only that agent is registered."""
         row = await self._speaking.named(command.name)

@@ -7,8 +7,9 @@ from mcp_server.domain.agents.model import INSTANCE_ALIVE_FOR, no_agent
 from mcp_server.domain.agents.transactions import see_agent
 from mcp_server.kernel.authority import Actor, Permission, Speaker
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.errors import PermissionDenied
+from mcp_server.kernel.errors import NotFound, OpsError, PermissionDenied
 from mcp_server.kernel.events import Origin
+from mcp_server.kernel.near import near
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Memory, Row, Transaction
 from mcp_server.kernel.times import Micros
@@ -66,6 +67,24 @@ class Speaking:
             return known[0]
         return await self.named(agent_id)
 
+    async def required(self, reference: str) -> Row:
+        """`named`, of one that there is.
+
+        Raises:
+            NotFound: there is no such agent; it names those that look alike.
+        """
+        row = await self.named(reference)
+        if row is None:
+            raise await self._unknown(reference)
+        return row
+
+    async def missing(self, actor: Actor, reference: str) -> OpsError:
+        """What a caller is told who would speak as an agent that there is not. To another agent's key that is the same
+        as one that is not its own."""
+        if actor.kind == "agent" and reference != actor.id:
+            return not_yours(actor.label, {"id": reference, "name": reference})
+        return await self._unknown(reference)
+
     async def asked_for(self, actor: Actor, reference: str) -> Speaker:
         """The agent that a call names as its speaker.
 
@@ -74,10 +93,8 @@ class Speaking:
             PermissionDenied: the principal may not speak as it.
         """
         row = await self.named(reference)
-        if row is None and actor.kind == "agent" and reference != actor.id:
-            row = {"id": reference, "name": reference}  # which agents there are is no matter of another's key
         if row is None:
-            raise no_agent(reference)
+            raise await self.missing(actor, reference)
         return self.allowed(actor, row)
 
     def allowed(self, actor: Actor, agent: Row) -> Speaker:
@@ -136,6 +153,10 @@ class Speaking:
             self._seen[speaker.agent_id] = now
             instances = tuple(self.session.registered.get(speaker.agent_id, ()))
             self._database.post(see_agent, self._context.origin(call), speaker.agent_id, instances)
+
+    async def _unknown(self, reference: str) -> NotFound:
+        names = [one["name"] for one in await self._database.fetch_all("agent_names")]
+        return no_agent(reference, near(reference, names))
 
     def _keep(self, row: Row) -> None:
         if len(self._known) >= _KNOWN_MAX:

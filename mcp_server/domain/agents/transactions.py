@@ -27,6 +27,7 @@ from mcp_server.kernel.authority import Permission, Speaker
 from mcp_server.kernel.errors import InvalidTransition, NotFound
 from mcp_server.kernel.events import Origin
 from mcp_server.kernel.json_text import dump_json
+from mcp_server.kernel.near import near
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.times import SECOND, Micros, iso
@@ -167,6 +168,11 @@ def load_agent(tx: Transaction, agent_id: str) -> Agent:
     if row is None:
         raise no_agent(agent_id)
     return Agent.adopt(row)
+
+
+def names_near(tx: Transaction, name: str) -> list[str]:
+    """The names of agents that somebody may have meant who named another."""
+    return near(name, [row["name"] for row in tx.all("agent_names")])
 
 
 def with_skill(tx: Transaction, capability: str, limit: int) -> list[str]:

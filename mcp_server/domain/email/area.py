@@ -11,10 +11,12 @@ from mcp_server.domain.email.transactions import (
     follow_end,
     follow_retry,
 )
+from mcp_server.domain.email.views import OWN_MAILS
 from mcp_server.domain.tasks.hooks import TASK_APPROVED, TASK_ENDED, TASK_RETRIED
 from mcp_server.kernel.area import Aggregate, Area, Completion, SystemKind, Table
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.keys import owner_of_key
+from mcp_server.kernel.privacy import Private
 
 AREA = Area(
     name="email",
@@ -28,6 +30,7 @@ AREA = Area(
                 *("unknown", "cancelled", "rejected", "delivered", "opened", "clicked", "bounced"),
             ),
             seen_by=Permission.EMAILS_READ,
+            private=Private(Permission.EMAILS_CONTROL, "seen_email"),
             table="emails",
             row="email_for_update",
             json=frozenset(("recipients", "cc", "bcc", "attachments", "outcomes")),
@@ -51,5 +54,5 @@ AREA = Area(
         ),
         SystemKind(MAILS_KIND, write_to_approvers, at_once=2, seconds_max=300),
     ),
-    completions={"email_id": Completion("complete_email_ids", Permission.EMAILS_READ)},
+    completions={"email_id": Completion("complete_email_ids", Permission.EMAILS_READ, private=(OWN_MAILS,))},
 )

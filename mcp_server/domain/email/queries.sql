@@ -2,7 +2,7 @@
 SELECT * FROM emails WHERE id = :id {{for_update}}
 
 -- name: email_by_id
-SELECT * FROM emails WHERE id = :id
+SELECT * FROM emails WHERE id = :id {{filters}}
 
 -- name: email_by_task
 SELECT * FROM emails WHERE task_id = :task_id {{for_update}}
@@ -33,4 +33,16 @@ AND template LIKE :email_template ESCAPE '\'
 AND (created_at < :after_at OR (created_at = :after_at AND id < :after_id))
 
 -- name: complete_email_ids
-SELECT id AS value FROM emails WHERE id LIKE :prefix ESCAPE '\' ORDER BY id LIMIT 100
+SELECT id AS value FROM emails WHERE id LIKE :prefix ESCAPE '\' {{filters}} ORDER BY id LIMIT 100
+
+-- Whose mail it is: the principal's that had it sent, whoever spoke for it.
+-- name: fragment.mail_is_the_readers
+(created_by IN (:reader_label, :reader_principal) OR
+  substr(created_by, length(created_by) - length(CAST(:reader_via AS TEXT)) + 1) = :reader_via)
+
+-- name: filter.email_own
+AND {{mail_is_the_readers}}
+
+-- name: filter.seen_email
+AND (aggregate_type <> 'email'
+  OR EXISTS (SELECT 1 FROM emails WHERE emails.id = aggregate_id AND {{mail_is_the_readers}}))

@@ -21,7 +21,14 @@ from mcp_server.domain.email.model import (
 )
 from mcp_server.domain.email.templates import NAMESPACE, Rendering, fill_in, read_template
 from mcp_server.domain.email.transactions import NewEmail, Queued
-from mcp_server.domain.email.views import AttachmentView, EmailView, SentEmail, TemplateView, email_view
+from mcp_server.domain.email.views import (
+    OWN_MAILS,
+    AttachmentView,
+    EmailView,
+    SentEmail,
+    TemplateView,
+    email_view,
+)
 from mcp_server.domain.state.commands import FindDocuments, GetDocument
 from mcp_server.domain.state.service import StateService
 from mcp_server.domain.tasks.service import TaskService
@@ -32,6 +39,7 @@ from mcp_server.kernel.errors import OpsError, PermissionDenied, ValidationFaile
 from mcp_server.kernel.json_text import dump_json, sha256_text
 from mcp_server.kernel.lines import one_line
 from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page, like
+from mcp_server.kernel.privacy import seen_by
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.writes import Write
@@ -78,10 +86,10 @@ class EmailService:
         await self._database.write(transactions.queue, self._context.origin(SYSTEM_CALL), new)
 
     async def find(self, call: Call, command: FindEmails) -> Listed[EmailView]:
-        """Mails, newest first."""
+        """Mails, newest first: the caller's own, and with control everybody's."""
         call.actor.require(Permission.EMAILS_READ)
         query = (
-            Query("emails_find")
+            seen_by(call, Query("emails_find"), (OWN_MAILS,))
             .where("email_to", email_to=like(command.to and command.to.lower()))
             .where("email_status", email_status=command.status)
             .where("email_template", email_template=like(command.template, "{}@%"))
@@ -96,10 +104,11 @@ class EmailService:
         """One mail with everything.
 
         Raises:
-            NotFound: no such mail.
+            NotFound: no such mail, or another's.
         """
         call.actor.require(Permission.EMAILS_READ)
-        row = await self._database.fetch_one("email_by_id", id=email_id)
+        query = seen_by(call, Query("email_by_id", parameters=(("id", email_id),)), (OWN_MAILS,))
+        row = await self._database.fetch_one(query.statement, filters=query.filters, **dict(query.parameters))
         if row is None:
             raise no_email(email_id)
         return email_view(row)

@@ -3,9 +3,14 @@
 import json
 
 from mcp_server.domain.tasks.views import TaskView
+from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.privacy import Private
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import iso, iso_or_none
 from mcp_server.kernel.views import View
+
+OWN_MAILS = Private(Permission.EMAILS_CONTROL, "email_own")
+"""In lists of mails: those that the caller's principal had sent, whoever spoke for it."""
 
 
 class OutcomeView(View):

@@ -3,15 +3,18 @@
 from pydantic import Field
 
 from mcp_server.kernel.arguments import Waiting
+from mcp_server.kernel.values import Time
 
 
 class ReadEvents(Waiting):
     """Events are read after a cursor, narrowed by what is given; or the chain that led to one."""
 
     after: str | None = Field(default=None, description="Cursor of an earlier answer")
+    since: Time | None = None
+    until: Time | None = None
     type: str | None = Field(default=None, description="Such as task.completed or task.*")
     aggregate_id: str | None = Field(default=None, description="Id, namespace/key or lock name")
-    actor: str | None = None
+    actor: str | None = Field(default=None, description="Agent, user:NAME, or as in `actor`")
     correlation_id: str | None = None
     newest_first: bool = False
     led_to: int | None = Field(default=None, ge=1, description="Instead: the chain that led to the event of this seq")

@@ -3,15 +3,18 @@
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.events.views import EventView, event_view
 from mcp_server.kernel.area import Areas
-from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.authority import VIA, Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import CursorExpired, NotFound
 from mcp_server.kernel.json_text import dump_json
+from mcp_server.kernel.near import did_you_mean, near
 from mcp_server.kernel.paging import Query, like
 from mcp_server.kernel.positions import END, START, Position, parse_cursor
+from mcp_server.kernel.privacy import seen_by
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
-from mcp_server.kernel.times import iso
+from mcp_server.kernel.times import iso, micros
 from mcp_server.kernel.waiting import wait_until
 
 
@@ -24,22 +27,27 @@ class EventService:
         self._areas = services.get(Areas)
 
     async def read(self, call: Call, command: ReadEvents) -> tuple[list[EventView], str]:
-        """Events in order, and the cursor from which to go on.
+        """Events in order, and the cursor from which to go on. Of what is private, only those see any who take part in
+        it or have control.
 
-        The type may end in `*`: `task.*`. With `newest_first`, `after` is where an earlier page of that kind ended.
+        The type may end in `*`: `task.*`. With `newest_first`, `after` is where an earlier page of that kind ended. An
+        actor is an agent by name or id, whichever principal it spoke through; `user:NAME` for what that user did itself
+        or through agents; or one whole label.
 
         Raises:
             CursorExpired: what came after the cursor is no longer kept.
+            NotFound: the actor is no agent.
         """
         call.actor.require(Permission.EVENTS_READ)
         newest_first = command.newest_first
         place = (END if newest_first else START) if command.after is None else parse_cursor(command.after)
-        query = self._visible(call, _query(command, place))
+        query = self._visible(call, await self._by_actor(_query(command, place), command.actor))
 
         async def attempt() -> list[Row]:
-            return await self._database.fetch_all(query.statement, filters=query.filters, **dict(query.parameters))
+            return await self._fetched(query)
 
-        wait_seconds = 0 if newest_first else command.wait_seconds
+        over = command.until is not None and micros(command.until) <= self._context.clock()
+        wait_seconds = 0 if newest_first or over else command.wait_seconds
         rows = await wait_until(self._context, call, attempt, bool, wait_seconds, ())
         if command.after is not None and not newest_first:
             await self._require_kept(place)
@@ -51,19 +59,50 @@ class EventService:
         same thing before. At most `limit`, those nearest to the event.
 
         Raises:
-            NotFound: no such event, or it is no longer kept.
+            NotFound: no such event for the caller, or it is no longer kept.
         """
         call.actor.require(Permission.EVENTS_READ)
-        query = self._visible(call, Query("events_led_to", parameters=(("seq", seq), ("limit", limit))))
-        rows = await self._database.fetch_all(query.statement, filters=query.filters, **dict(query.parameters))
+        rows = await self._fetched(
+            self._visible(call, Query("events_led_to", parameters=(("seq", seq), ("limit", limit))))
+        )
         if not rows or rows[0]["seq"] != seq:
             raise NotFound(f"There is no event {seq}, or it is no longer kept.", next="Find it with events_read.")
         return [event_view(row) for row in reversed(rows)]
 
+    async def _fetched(self, query: Query) -> list[Row]:
+        return await self._database.fetch_all(query.statement, filters=query.filters, **dict(query.parameters))
+
     def _visible(self, call: Call, query: Query) -> Query:
-        """Only what the caller may see: a thing's events need the right to see it, and its toolset."""
+        """Only what the caller may see: a thing's events need the right to see it, and its toolset; of what is private,
+        a part in it."""
         seen = self._areas.seen(call.actor.permissions, call.toolsets)
-        return query if len(seen) == len(self._areas.aggregates) else query.where("seen", seen=dump_json(sorted(seen)))
+        if len(seen) < len(self._areas.aggregates):
+            query = query.where("seen", seen=dump_json(sorted(seen)))
+        return seen_by(call, query, self._areas.private)
+
+    async def _by_actor(self, query: Query, actor: str | None) -> Query:
+        if actor is None or VIA in actor:
+            return query.where("actor", actor=actor)
+        kind, _, name = actor.rpartition(":")
+        if kind == "user":
+            return query.where("actor_principal", actor=actor, actor_via=f"{VIA}{actor}")
+        if kind not in ("", "agent"):
+            return query.where("actor", actor=actor)
+        agent = await self._database.fetch_one("event_speaker", reference=name)
+        if agent is None and not kind:  # `agent:NAME` may have been deleted since
+            raise await self._no_actor(name)
+        label = actor if agent is None else f"agent:{agent['name']}"
+        id_label = actor if agent is None else f"agent:{agent['id']}"
+        return query.where("actor_agent", actor=label, actor_id=id_label, actor_as=f"{label}{VIA}")
+
+    async def _no_actor(self, name: str) -> NotFound:
+        names = near(name, [row["name"] for row in await self._database.fetch_all("event_speakers")])
+        return NotFound(
+            f"There is no agent {named(name)}.",
+            next=f"{did_you_mean(names)}An actor is an agent's name or id, user:NAME, or agent:NAME of one that was "
+            "deleted.",
+            details={"actor": name, "near": names},
+        )
 
     async def _require_kept(self, place: Position) -> None:
         """Asked after reading: what was dropped meanwhile may be missing from what was read."""
@@ -90,6 +129,7 @@ def _query(command: ReadEvents, place: Position) -> Query:
         .where("type", type=type_ or None if pattern is None else None)
         .where("type_prefix", type_prefix=pattern)
         .where("aggregate", aggregate=command.aggregate_id)
-        .where("actor", actor=command.actor)
+        .where("since", since=None if command.since is None else micros(command.since))
+        .where("until", until=None if command.until is None else micros(command.until))
         .where("correlation", correlation=command.correlation_id)
     )

@@ -1,9 +1,11 @@
 """How messages are wired into the house."""
 
+from mcp_server.domain.agents.hooks import AGENT_HANDED_OVER, AGENT_HOLDS
 from mcp_server.domain.messages import replay
-from mcp_server.domain.messages.transactions import miss
+from mcp_server.domain.messages.transactions import hand_over, miss, unread_of
 from mcp_server.kernel.area import Aggregate, Area, Sweep, Table
 from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.privacy import Private
 
 AREA = Area(
     name="messages",
@@ -12,12 +14,14 @@ AREA = Area(
     aggregates=(
         Aggregate(
             "message",
-            events=("sent", "read", "acknowledged", "ack_missed"),
+            events=("sent", "read", "acknowledged", "ack_missed", "handed_over"),
             seen_by=Permission.MESSAGES_RECEIVE,
+            private=Private(Permission.MESSAGES_CONTROL, "seen_message"),
             replay=replay.replay,
             snapshot=replay.snapshot,
             restore=replay.restore,
         ),
     ),
+    hears=(AGENT_HOLDS.heard_by(unread_of), AGENT_HANDED_OVER.heard_by(hand_over)),
     sweeps=(Sweep("due.acknowledgements", miss),),
 )

@@ -1,58 +1,101 @@
-"""Messages between agents: what is sent, to whom, and what has become of it in each inbox."""
+"""Messages between agents and people: what is sent, to whom, and what has become of it in each inbox."""
 
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from mcp_server.kernel.arguments import Waiting
+from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.events import Event
+from mcp_server.kernel.json_text import canonical_hash
 from mcp_server.kernel.paging import LIMIT_DEFAULT, LIMIT_MAX
 from mcp_server.kernel.records import Record
 from mcp_server.kernel.times import Micros, duration
 from mcp_server.kernel.values import Frozen, Line, Text, several
 
 RECIPIENTS_MAX = 50
+PERSON = "user:"
+CAPABILITY = "capability:"
 Importance = Literal["low", "normal", "high", "urgent"]
 Body = Annotated[Text, StringConstraints(min_length=1)]
 
 
-class MessageSpec(Frozen):
-    """What a sender says. The recipients stand beside it: a capability has to be looked up first."""
-
-    body: Body
-    subject: Line | None = None
-    thread_id: str | None = Field(default=None, max_length=64)
-    importance: Importance = "normal"
-    ack_within_seconds: float | None = Field(default=None, gt=0, le=90 * 86_400, allow_inf_nan=False)
-
-
-Recipient = Annotated[str, StringConstraints(min_length=1, max_length=129)]
+Recipient = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Recipients = Annotated[tuple[Recipient, ...], BeforeValidator(several)]
 
 
-class SendMessage(MessageSpec):
-    """A message and who gets it."""
+class SendMessage(Frozen):
+    """A message and who gets it; in a thread, unsaid, whoever else takes part in it."""
 
-    to: Recipients = Field(max_length=RECIPIENTS_MAX, description="Agent ids; or a capability, for all who have it")
+    to: Recipients = Field(
+        default=(),
+        max_length=RECIPIENTS_MAX,
+        description="Agents, user:NAME, capability:NAME (all who have it); unsaid, all in the thread",
+    )
+    subject: Line | None = None
+    body: Body
+    thread_id: str | None = Field(default=None, max_length=64)
+    importance: Importance = "normal"
+    ack_within_seconds: float | None = Field(default=None, gt=0, le=90 * 86_400, allow_inf_nan=False)
+    idempotency_key: Line | None = None
 
-    def agents(self) -> list[str]:
-        """The agents that are named."""
-        return [name for name in self.to if name.startswith("agent_")]
-
-    def capabilities(self) -> list[str]:
-        """The capabilities that are named: all who have one get the message."""
-        return [name for name in self.to if not name.startswith("agent_")]
+    def content_hash(self, to: Iterable[str]) -> str:
+        """What an idempotency key is bound to: everything else that was said, and the recipients as they resolve."""
+        said = self.model_dump(exclude={"idempotency_key", "to"}, exclude_defaults=True)
+        return canonical_hash(said | {"to": sorted(set(to))})
 
 
 class ReadMessages(Waiting):
-    """An inbox is read, and messages in it are acknowledged."""
+    """An inbox is read, or a thread, or what was sent, or what waits for an acknowledgement."""
 
-    agent_id: str = Field(description="You")
-    thread_id: str | None = None
+    agent_id: str | None = Field(default=None, description="Whose; by default you")
+    thread_id: str | None = Field(default=None, description="All of it, also what you sent")
+    sent: bool = Field(default=False, description="What you sent, newest first, and who has read it")
+    unacknowledged: bool = Field(default=False, description="What waits for an acknowledgement: others' or yours")
     acknowledge: tuple[str, ...] = Field(default=(), max_length=LIMIT_MAX, description="Message ids")
-    unread_only: bool = True
-    after: str | None = Field(default=None, description="Cursor, with unread_only=false")
+    unread_only: bool | None = Field(default=None, description="Default true, but for a thread")
+    after: str | None = Field(default=None, description="Cursor; not for unread_only")
     limit: int = Field(default=LIMIT_DEFAULT, ge=1, le=LIMIT_MAX)
+
+    @model_validator(mode="after")
+    def _is_one_list(self) -> Self:
+        if sum((self.sent, self.unacknowledged, self.thread_id is not None)) > 1:
+            raise ValidationFailed("Give one of `thread_id`, `sent` and `unacknowledged`: each is a list of its own.")
+        return self
+
+    @property
+    def only_unread(self) -> bool:
+        """Whether what was read already is left out: unsaid, it is in an inbox and not in a thread."""
+        return self.thread_id is None if self.unread_only is None else self.unread_only
+
+
+def is_person(party: str) -> bool:
+    """Whether a party is a person, `user:NAME`, rather than an agent."""
+    return party.startswith(PERSON)
+
+
+class Place(NamedTuple):
+    """Where a message stands: its thread, and the how-manieth it is there."""
+
+    thread_id: str
+    place: int
+
+
+class Sender(NamedTuple):
+    """Who sends, by name and as a party, and when."""
+
+    label: str
+    party: str
+    at: Micros
+
+
+class Key(NamedTuple):
+    """An idempotency key, whose it is, and what it is bound to; nothing where none was given."""
+
+    idempotency_key: str | None = None
+    key_owner: str | None = None
+    content_hash: str | None = None
 
 
 class Message(Record):
@@ -60,37 +103,46 @@ class Message(Record):
 
     id: str
     thread_id: str
+    place: int
     sender: str
+    sender_party: str
     subject: str | None
     body: str
     importance: str
     ack_due_at: Micros | None
     created_at: Micros
     version: int
+    idempotency_key: str | None
+    key_owner: str | None
+    content_hash: str | None
 
     @staticmethod
     def sent(
-        message_id: str, spec: MessageSpec, thread_id: str, places: dict[str, int], sender: str, now: Micros
+        spec: SendMessage, message_id: str, thread: Place, places: dict[str, int], sender: Sender, key: Key
     ) -> tuple["Message", Event]:
-        """A new message, with its place in each recipient's inbox."""
+        """A new message, with its place in its thread and in each recipient's inbox."""
+        now = sender.at
         fields = {
-            "thread_id": thread_id,
-            "sender": sender,
+            "thread_id": thread.thread_id,
+            "place": thread.place,
+            "sender": sender.label,
+            "sender_party": sender.party,
             "subject": spec.subject,
             "body": spec.body,
             "importance": spec.importance,
             "ack_due_at": None if spec.ack_within_seconds is None else now + duration(spec.ack_within_seconds),
             "created_at": now,
+            **key._asdict(),
         }
         message = Message.adopt({"id": message_id, "version": 1} | fields)
         return message, Event("message.sent", "message", message_id, 1, fields | {"places": places})
 
 
 class Delivery(Record):
-    """One message in one agent's inbox."""
+    """One message in one inbox: an agent's, by its id, or a person's, `user:NAME`."""
 
     message_id: str
-    agent_id: str
+    party: str
     place: int
     read_at: Micros | None
     acknowledged_at: Micros | None
@@ -98,7 +150,7 @@ class Delivery(Record):
     ack_missed_at: Micros | None
 
     def read(self, now: Micros) -> Event:
-        """Seen by its agent for the first time."""
+        """Seen by its recipient for the first time."""
         return self._event("message.read", {"read_at": now})
 
     def acknowledged(self, now: Micros) -> Event:
@@ -109,5 +161,9 @@ class Delivery(Record):
         """Not acknowledged in time."""
         return self._event("message.ack_missed", {"ack_missed_at": now})
 
-    def _event(self, kind: str, data: dict[str, int]) -> Event:
-        return Event(kind, "message", self.message_id, 1, {"agent_id": self.agent_id} | data)
+    def handed_over(self, heir: str, place: int | None) -> Event:
+        """Another's from now on, in a place of its own; or gone, where the other has the message already."""
+        return self._event("message.handed_over", {"to": heir, "place": place})
+
+    def _event(self, kind: str, data: dict[str, Any]) -> Event:
+        return Event(kind, "message", self.message_id, 1, {"party": self.party} | data)

@@ -1,26 +1,37 @@
 -- name: message_insert
-INSERT INTO messages (id, thread_id, sender, subject, body, importance, ack_due_at, created_at, version)
-VALUES (:id, :thread_id, :sender, :subject, :body, :importance, :ack_due_at, :created_at, :version)
+INSERT INTO messages (id, thread_id, place, sender, sender_party, subject, body, importance, ack_due_at, created_at,
+  version, idempotency_key, key_owner, content_hash)
+VALUES (:id, :thread_id, :place, :sender, :sender_party, :subject, :body, :importance, :ack_due_at, :created_at,
+  :version, :idempotency_key, :key_owner, :content_hash)
+
+-- name: message_by_idempotency_key
+SELECT * FROM messages WHERE idempotency_key = :key AND key_owner = :owner
 
 -- name: delivery_insert
-INSERT INTO deliveries (message_id, agent_id, place, ack_due_at) VALUES (:message_id, :agent_id, :place, :ack_due_at)
+INSERT INTO deliveries (message_id, party, place, ack_due_at) VALUES (:message_id, :party, :place, :ack_due_at)
 
 -- name: delivery_update
 UPDATE deliveries SET
   read_at = COALESCE(:read_at, read_at),
   acknowledged_at = COALESCE(:acknowledged_at, acknowledged_at),
   ack_missed_at = COALESCE(:ack_missed_at, ack_missed_at)
-WHERE message_id = :message_id AND agent_id = :agent_id
+WHERE message_id = :message_id AND party = :party
 
 -- name: delivery_update (postgres)
 UPDATE deliveries SET
   read_at = COALESCE(CAST(:read_at AS bigint), read_at),
   acknowledged_at = COALESCE(CAST(:acknowledged_at AS bigint), acknowledged_at),
   ack_missed_at = COALESCE(CAST(:ack_missed_at AS bigint), ack_missed_at)
-WHERE message_id = :message_id AND agent_id = :agent_id
+WHERE message_id = :message_id AND party = :party
+
+-- name: delivery_move
+UPDATE deliveries SET party = :to, place = :place WHERE message_id = :message_id AND party = :party
+
+-- name: delivery_delete
+DELETE FROM deliveries WHERE message_id = :message_id AND party = :party
 
 -- name: delivery_for_update
-SELECT * FROM deliveries WHERE message_id = :message_id AND agent_id = :agent_id {{for_update}}
+SELECT * FROM deliveries WHERE message_id = :message_id AND party = :party {{for_update}}
 
 -- name: deliveries_overdue
 SELECT * FROM deliveries
@@ -28,61 +39,113 @@ WHERE ack_due_at <= :now AND ack_due_at IS NOT NULL AND acknowledged_at IS NULL 
 ORDER BY ack_due_at LIMIT :limit {{skip_locked}}
 
 -- name: inbox_end
-SELECT place FROM deliveries WHERE agent_id = :agent_id ORDER BY place DESC LIMIT 1
+SELECT place FROM deliveries WHERE party = :party ORDER BY place DESC LIMIT 1
 
 -- name: inbox_unread
-SELECT d.*, m.thread_id, m.sender, m.subject, m.body, m.importance, m.created_at
+SELECT d.*, {{message_told}}
 FROM deliveries d JOIN messages m ON m.id = d.message_id
-WHERE d.agent_id = :agent_id AND d.read_at IS NULL AND (:thread_id IS NULL OR m.thread_id = :thread_id)
+WHERE d.party = :party AND d.read_at IS NULL AND (:thread_id IS NULL OR m.thread_id = :thread_id)
 ORDER BY d.place LIMIT :limit
 
 -- name: inbox_unread (postgres)
-SELECT d.*, m.thread_id, m.sender, m.subject, m.body, m.importance, m.created_at
+SELECT d.*, {{message_told}}
 FROM deliveries d JOIN messages m ON m.id = d.message_id
-WHERE d.agent_id = :agent_id AND d.read_at IS NULL
+WHERE d.party = :party AND d.read_at IS NULL
   AND (CAST(:thread_id AS text) IS NULL OR m.thread_id = :thread_id)
 ORDER BY d.place LIMIT :limit FOR UPDATE OF d
 
 -- name: inbox_any_unread
 SELECT 1 AS found FROM deliveries d JOIN messages m ON m.id = d.message_id
-WHERE d.agent_id = :agent_id AND d.read_at IS NULL AND (:thread_id IS NULL OR m.thread_id = :thread_id) LIMIT 1
+WHERE d.party = :party AND d.read_at IS NULL AND (:thread_id IS NULL OR m.thread_id = :thread_id) LIMIT 1
 
 -- name: inbox_any_unread (postgres)
 SELECT 1 AS found FROM deliveries d JOIN messages m ON m.id = d.message_id
-WHERE d.agent_id = :agent_id AND d.read_at IS NULL
+WHERE d.party = :party AND d.read_at IS NULL
   AND (CAST(:thread_id AS text) IS NULL OR m.thread_id = :thread_id) LIMIT 1
 
--- name: inbox_after
-SELECT d.*, m.thread_id, m.sender, m.subject, m.body, m.importance, m.created_at
-FROM deliveries d JOIN messages m ON m.id = d.message_id
-WHERE d.agent_id = :agent_id AND d.place > :place AND (:thread_id IS NULL OR m.thread_id = :thread_id)
-ORDER BY d.place LIMIT :limit
+-- name: inbox_unread_ids
+SELECT * FROM deliveries WHERE party = :party AND read_at IS NULL ORDER BY place {{for_update}}
 
--- name: inbox_after (postgres)
-SELECT d.*, m.thread_id, m.sender, m.subject, m.body, m.importance, m.created_at
-FROM deliveries d JOIN messages m ON m.id = d.message_id
-WHERE d.agent_id = :agent_id AND d.place > :place
-  AND (CAST(:thread_id AS text) IS NULL OR m.thread_id = :thread_id)
-ORDER BY d.place LIMIT :limit
+-- name: inbox
+SELECT d.*, {{message_told}} FROM deliveries d JOIN messages m ON m.id = d.message_id
+WHERE d.party = :party AND d.place > :place {{filters}} ORDER BY d.place LIMIT :limit
+
+-- name: filter.inbox_unread
+AND d.read_at IS NULL
+
+-- name: filter.inbox_thread
+AND m.thread_id = :thread_id
 
 -- name: inbox_count
-SELECT count(*) AS n FROM deliveries WHERE agent_id = :agent_id AND read_at IS NULL
+SELECT count(*) AS n FROM deliveries WHERE party = :party AND read_at IS NULL
 
--- name: thread_known
-SELECT 1 AS found FROM messages WHERE thread_id = :thread_id LIMIT 1
+-- name: thread_end
+SELECT place FROM messages WHERE thread_id = :thread_id ORDER BY place DESC LIMIT 1
+
+-- name: thread_part
+SELECT 1 AS found FROM messages m
+WHERE m.thread_id = :thread_id AND (m.sender_party = :party
+  OR EXISTS (SELECT 1 FROM deliveries d WHERE d.message_id = m.id AND d.party = :party)) LIMIT 1
+
+-- Who takes part in a thread, but for one.
+-- name: thread_parties
+SELECT parties.party FROM (
+  SELECT m.sender_party AS party FROM messages m WHERE m.thread_id = :thread_id
+  UNION
+  SELECT d.party FROM deliveries d JOIN messages m ON m.id = d.message_id WHERE m.thread_id = :thread_id) AS parties
+WHERE parties.party <> :party ORDER BY parties.party
+
+-- A thread with what became of each message in one inbox.
+-- name: thread
+SELECT m.id AS message_id, m.place, {{message_told}}, m.ack_due_at, d.party, d.read_at, d.acknowledged_at
+FROM messages m LEFT JOIN deliveries d ON d.message_id = m.id AND d.party = :party
+WHERE m.thread_id = :thread_id AND m.place > :place ORDER BY m.place LIMIT :limit
+
+-- name: sent
+SELECT m.id AS message_id, {{message_told}}, m.ack_due_at FROM messages m
+WHERE m.sender_party = :party {{filters}} ORDER BY m.created_at DESC, m.id DESC LIMIT :limit
+
+-- name: filter.sent_before
+AND (m.created_at, m.id) < (:before_at, :before_id)
+
+-- What became of messages that a party sent, from one to another in the order of time.
+-- name: sent_states
+SELECT d.*, {{name_of_party}} AS name FROM messages m JOIN deliveries d ON d.message_id = m.id
+WHERE m.sender_party = :party AND (m.created_at, m.id) >= (:first_at, :first_id)
+  AND (m.created_at, m.id) <= (:last_at, :last_id)
+ORDER BY d.message_id, d.party
+
+-- Acknowledgements that are owed by a party or to it.
+-- name: owed
+SELECT d.*, {{name_of_party}} AS name, {{message_told}} FROM deliveries d JOIN messages m ON m.id = d.message_id
+WHERE d.ack_due_at IS NOT NULL AND d.acknowledged_at IS NULL AND (d.party = :party OR m.sender_party = :party)
+{{filters}} ORDER BY d.ack_due_at, d.message_id, d.party LIMIT :limit
+
+-- name: filter.owed_after
+AND (d.ack_due_at, d.message_id, d.party) > (:after_at, :after_id, :after_party)
+
+-- On PostgreSQL keeps everyone else until the commit from giving out a place in the same thread or inbox.
+-- name: order_guard
+SELECT :name AS guarded
+
+-- name: order_guard (postgres)
+SELECT 1 AS guarded FROM pg_advisory_xact_lock(hashtextextended(:name, 0))
 
 -- name: message_whole
 SELECT * FROM messages WHERE id = :id {{for_update}}
 
 -- name: deliveries_whole
-SELECT * FROM deliveries WHERE message_id = :id ORDER BY agent_id
+SELECT * FROM deliveries WHERE message_id = :id ORDER BY party
+
+-- name: deliveries_named
+SELECT d.party, {{name_of_party}} AS name FROM deliveries d WHERE d.message_id = :id ORDER BY d.party
 
 -- name: message_clear
 DELETE FROM messages WHERE id = :id
 
 -- name: delivery_restore
-INSERT INTO deliveries (message_id, agent_id, place, read_at, acknowledged_at, ack_due_at, ack_missed_at)
-VALUES (:message_id, :agent_id, :place, :read_at, :acknowledged_at, :ack_due_at, :ack_missed_at)
+INSERT INTO deliveries (message_id, party, place, read_at, acknowledged_at, ack_due_at, ack_missed_at)
+VALUES (:message_id, :party, :place, :read_at, :acknowledged_at, :ack_due_at, :ack_missed_at)
 
 -- name: due.acknowledgements
 SELECT MIN(ack_due_at) AS at FROM deliveries
@@ -90,4 +153,18 @@ WHERE ack_due_at IS NOT NULL AND acknowledged_at IS NULL AND ack_missed_at IS NU
 
 -- What inboxes tell of an agent, wherever a statement calls it `a`.
 -- name: fragment.unread_of_agent
-(SELECT count(*) FROM deliveries d WHERE d.agent_id = a.id AND d.read_at IS NULL)
+(SELECT count(*) FROM deliveries d WHERE d.party = a.id AND d.read_at IS NULL)
+
+-- What is told of a message `m` wherever it stands in a list.
+-- name: fragment.message_told
+m.thread_id, m.sender, m.subject, m.body, m.importance, m.created_at,
+  (SELECT group_concat({{name_of_party}}, ' ') FROM deliveries d WHERE d.message_id = m.id) AS recipients
+
+-- name: fragment.message_told (postgres)
+m.thread_id, m.sender, m.subject, m.body, m.importance, m.created_at,
+  (SELECT string_agg({{name_of_party}}, ' ') FROM deliveries d WHERE d.message_id = m.id) AS recipients
+
+-- name: filter.seen_message
+AND (aggregate_type <> 'message'
+  OR EXISTS (SELECT 1 FROM messages WHERE messages.id = aggregate_id AND messages.sender_party = :reader_party)
+  OR EXISTS (SELECT 1 FROM deliveries WHERE message_id = aggregate_id AND party = :reader_party))

@@ -1,8 +1,10 @@
 """What the events of messages rebuild: the message and its line in each inbox."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from mcp_server.domain.messages.transactions import apply_to_delivery, insert_message
+from mcp_server.domain.messages.model import Key
+from mcp_server.domain.messages.transactions import apply_to_delivery, insert_message, next_in_thread
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.store import Transaction
 
@@ -11,11 +13,11 @@ def replay(tx: Transaction, origin: Origin, event: Event) -> None:
     """A message is sent, or something becomes of it in one inbox."""
     del origin
     if event.type != "message.sent":
-        apply_to_delivery(tx, event)
+        apply_to_delivery(tx, event._replace(data=_of_party(event.data)))
         return
     data = dict(event.data)
     places = data.pop("places")
-    insert_message(tx, {"id": event.aggregate_id, "version": event.version} | data, places)
+    insert_message(tx, _whole(tx, {"id": event.aggregate_id, "version": event.version} | data), places)
 
 
 def snapshot(tx: Transaction, id_: str) -> dict[str, Any] | None:
@@ -30,6 +32,21 @@ def restore(tx: Transaction, origin: Origin, event: Event) -> None:
     data = dict(event.data)
     deliveries = data.pop("deliveries")
     tx.run("message_clear", id=event.aggregate_id)
-    tx.run("message_insert", **data, version=event.version)
+    tx.run("message_insert", **_whole(tx, data | {"version": event.version}))
     for delivery in deliveries:
-        tx.run("delivery_restore", **delivery)
+        tx.run("delivery_restore", **_of_party(delivery))
+
+
+def _whole(tx: Transaction, data: dict[str, Any]) -> dict[str, Any]:
+    """Up to 0.1.0 a sender was a user or an agent with a key of its own, threads had no places, and there were no
+    keys."""
+    if "place" in data:
+        return data
+    later = {"sender_party": data["sender"].removeprefix("agent:"), "place": next_in_thread(tx, data["thread_id"])}
+    return data | later | Key()._asdict()
+
+
+def _of_party(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Up to 0.1.0 only agents had inboxes."""
+    told = dict(data)
+    return told if "party" in told else {"party": told.pop("agent_id")} | told

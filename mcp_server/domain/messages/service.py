@@ -1,20 +1,30 @@
-"""Use cases of messages between agents."""
+"""Use cases of messages between agents and people."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
-from mcp_server.domain.agents.service import AgentService
+from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.messages import transactions
-from mcp_server.domain.messages.model import ReadMessages, SendMessage
-from mcp_server.domain.messages.views import InboxView, SentMessage, inbox_view, message_view
-from mcp_server.kernel.authority import Permission
+from mcp_server.domain.messages.model import ReadMessages, SendMessage, is_person
+from mcp_server.domain.messages.recipients import agent_of, no_thread, require_control
+from mcp_server.domain.messages.views import InboxView, SentMessage, inbox_view, message_view, owed_views, sent_views
+from mcp_server.kernel.authority import Permission, Speaker
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.errors import ValidationFailed
-from mcp_server.kernel.paging import decode_cursor, encode_cursor
+from mcp_server.kernel.errors import PermissionDenied, ValidationFailed
+from mcp_server.kernel.paging import Query, decode_cursor, encode_cursor
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.waiting import wait_until
 from mcp_server.kernel.writes import Write
+
+
+class _Reader(NamedTuple):
+    """The call, as whom it reads, and whether what it is shown counts as read."""
+
+    call: Call
+    party: str
+    takes: bool
 
 
 class MessageService:
@@ -23,59 +33,182 @@ class MessageService:
     def __init__(self, services: Services) -> None:
         self._context = context = services.context
         self._database = context.database
-        self._agents = services.get(AgentService)
+        self._speaking = services.get(Speaking)
         self.send = Write(context, Permission.MESSAGES_SEND, _to_somebody, transactions.send, _sent)
 
     async def read(self, call: Call, command: ReadMessages) -> InboxView:
-        """An agent's messages, oldest first; how many are unread after this; and the cursor from which to go on.
+        """A party's messages: those in its inbox, oldest first; or a thread in which it takes part; or what it sent; or
+        what waits for an acknowledgement of its own or of others. With how many are unread after this, and the cursor
+        from which to go on.
 
         Those that are unread are taken: they count as read from then on. With `unread_only=False`, read ones are shown
-        as well, after a cursor, and nothing is taken.
+        as well, after a cursor, and nothing is taken from an inbox. Who has control may look at what is another's;
+        nothing is taken then either.
 
         Raises:
-            NotFound: no such agent, or no such message to acknowledge.
+            NotFound: no such agent or thread, or no such message to acknowledge.
+            PermissionDenied: another's inbox or thread, and no control over messages.
         """
-        call.actor.require(Permission.MESSAGES_RECEIVE)
-        call.actor.require_self(command.agent_id)
-        agent_id, write = command.agent_id, self._database.write
+        return await self._read(await self._reader(call, command.agent_id), command)
+
+    async def look(self, call: Call, command: ReadMessages) -> InboxView:
+        """`read`, but nothing counts as read by it.
+
+        Raises:
+            OpsError: as `read` does.
+        """
+        return await self._read((await self._reader(call, command.agent_id))._replace(takes=False), command)
+
+    async def _read(self, reader: _Reader, command: ReadMessages) -> InboxView:
         if command.acknowledge:
-            await write(transactions.acknowledge, self._context.origin(call), agent_id, command.acknowledge)
-        asked: dict[str, Any] = {"agent_id": agent_id, "thread_id": command.thread_id}
-        place = 0 if command.after is None else decode_cursor(command.after, (int,))[0]
+            await self._acknowledge(reader, command.acknowledge)
+        if command.sent:
+            return await self._what_was_sent(reader.party, command)
+        if command.unacknowledged:
+            return await self._owed(reader.party, command)
+        if command.thread_id is not None and not command.only_unread:
+            return await self._thread(reader, command.thread_id, command)
+        return await self._inbox(reader, command)
+
+    async def _reader(self, call: Call, named: str | None) -> _Reader:
+        call.actor.require(Permission.MESSAGES_RECEIVE)
+        if named is None:
+            return _Reader(call, call.party, takes=True)
+        if is_person(named):
+            own = named == call.party
+            return _Reader(call, named, own) if own else _looking_on(call, named)
+        agent = await self._speaking.by_id(agent_of(named))
+        if agent is None:
+            raise await self._speaking.missing(call.actor, agent_of(named))
+        if call.party == agent["id"]:
+            return _Reader(call, agent["id"], takes=True)
+        speaker = _allowed(self._speaking, call, agent)
+        if speaker is None or call.speaker is not None:
+            return _looking_on(call, agent["id"], allowed=speaker is not None)
+        return _Reader(replace(call, speaker=speaker), agent["id"], takes=True)
+
+    async def _acknowledge(self, reader: _Reader, message_ids: Sequence[str]) -> None:
+        if reader.party != reader.call.party:
+            raise PermissionDenied(
+                f"Only {reader.party} acknowledges what it has got, and {reader.call.label} speaks here.",
+                next=f"Speak as it: as_agent='{reader.party}'.",
+                details={"party": reader.party},
+            )
+        await self._context.write(reader.call, transactions.acknowledge, reader.party, message_ids)
+
+    async def _inbox(self, reader: _Reader, command: ReadMessages) -> InboxView:
+        party, only_unread = reader.party, command.only_unread
+        place = 0 if command.after is None or only_unread else decode_cursor(command.after, (int,))[0]
+        query = Query("inbox", parameters=(("party", party), ("place", place), ("limit", command.limit)))
+        query = query.where("inbox_thread", thread_id=command.thread_id)
+        query = replace(query, filters=(*query.filters, "inbox_unread")) if only_unread else query
+        asked: dict[str, Any] = {"party": party, "thread_id": command.thread_id}
 
         async def attempt() -> tuple[Sequence[Row], int]:
-            if not command.unread_only:
-                rows = await self._database.fetch_all("inbox_after", place=place, limit=command.limit, **asked)
-                return rows, await self._unread(agent_id)
+            if not only_unread or not reader.takes:
+                return await self._fetched(query), await self._unread(party)
             if command.wait_seconds > 0 and await self._database.fetch_one("inbox_any_unread", **asked) is None:
                 # Whoever waits looks often, and must not take a writer's turn each time.
-                return [], await self._unread(agent_id)
-            origin = self._context.origin(call)
-            return await write(transactions.read, origin, agent_id, command.thread_id, command.limit)
+                return [], await self._unread(party)
+            return await self._context.write(reader.call, transactions.read, party, command.thread_id, command.limit)
 
         rows, unread = await wait_until(
-            self._context, call, attempt, lambda found: bool(found[0]), command.wait_seconds, ("message",)
+            self._context, reader.call, attempt, lambda found: bool(found[0]), command.wait_seconds, ("message",)
         )
-        if not rows:
-            await self._agents.require_known(agent_id)
         cursor = encode_cursor([rows[-1]["place"]]) if rows else command.after
         return InboxView(messages=[inbox_view(row) for row in rows], unread=unread, cursor=cursor)
 
-    async def _unread(self, agent_id: str) -> int:
-        row = await self._database.fetch_one("inbox_count", agent_id=agent_id)
+    async def _thread(self, reader: _Reader, thread_id: str, command: ReadMessages) -> InboxView:
+        party, after = reader.party, command.after
+        await self._require_part(reader, thread_id)
+        place = 0 if after is None else decode_cursor(after, (int,))[0]
+        asked = (("party", party), ("thread_id", thread_id), ("place", place), ("limit", command.limit))
+
+        async def attempt() -> list[Row]:
+            return await self._fetched(Query("thread", parameters=asked))
+
+        def is_news(rows: list[Row]) -> bool:
+            """After a cursor whatever comes; else what its reader has not read, where that is who looks."""
+            return bool(_unread_ids(rows)) if after is None and reader.takes else bool(rows)
+
+        rows = await wait_until(self._context, reader.call, attempt, is_news, command.wait_seconds, ("message",))
+        if reader.takes and (unread_ids := _unread_ids(rows)):
+            await self._context.write(reader.call, transactions.take, party, unread_ids)
+        cursor = encode_cursor([rows[-1]["place"]]) if rows else after
+        messages = [inbox_view(row) for row in rows]
+        return InboxView(messages=messages, unread=await self._unread(party), cursor=cursor)
+
+    async def _require_part(self, reader: _Reader, thread_id: str) -> None:
+        if await self._database.fetch_one("thread_end", thread_id=thread_id) is None:
+            raise no_thread(thread_id)
+        if await self._database.fetch_one("thread_part", thread_id=thread_id, party=reader.party) is None:
+            require_control(reader.call.actor.may(Permission.MESSAGES_CONTROL), reader.party, thread_id)
+
+    async def _what_was_sent(self, party: str, command: ReadMessages) -> InboxView:
+        query = Query("sent", parameters=(("party", party), ("limit", command.limit)))
+        if command.after is not None:
+            at, message_id = decode_cursor(command.after, (int, str))
+            query = query.where("sent_before", before_at=at, before_id=message_id)
+        rows = await self._fetched(query)
+        states: Sequence[Row] = ()
+        cursor = command.after
+        if rows:
+            last, first = ((row["created_at"], row["message_id"]) for row in (rows[0], rows[-1]))
+            places = {"first_at": first[0], "first_id": first[1], "last_at": last[0], "last_id": last[1]}
+            states = await self._database.fetch_all("sent_states", party=party, **places)
+            cursor = encode_cursor(list(first))
+        return InboxView(messages=sent_views(rows, states), unread=await self._unread(party), cursor=cursor)
+
+    async def _owed(self, party: str, command: ReadMessages) -> InboxView:
+        query = Query("owed", parameters=(("party", party), ("limit", command.limit)))
+        if command.after is not None:
+            at, message_id, whose = decode_cursor(command.after, (int, str, str))
+            query = query.where("owed_after", after_at=at, after_id=message_id, after_party=whose)
+        rows = await self._fetched(query)
+        end = [rows[-1][name] for name in ("ack_due_at", "message_id", "party")] if rows else None
+        cursor = command.after if end is None else encode_cursor(end)
+        return InboxView(messages=owed_views(rows), unread=await self._unread(party), cursor=cursor)
+
+    async def _fetched(self, query: Query) -> list[Row]:
+        return await self._database.fetch_all(query.statement, filters=query.filters, **dict(query.parameters))
+
+    async def _unread(self, party: str) -> int:
+        row = await self._database.fetch_one("inbox_count", party=party)
         return 0 if row is None else row["n"]
+
+
+def _allowed(speaking: Speaking, call: Call, agent: Row) -> Speaker | None:
+    """The agent as speaker; None where the caller may not speak as it, but may look at all messages."""
+    try:
+        return speaking.allowed(call.actor, agent)
+    except PermissionDenied:
+        if call.actor.may(Permission.MESSAGES_CONTROL):
+            return None
+        raise
+
+
+def _looking_on(call: Call, party: str, *, allowed: bool = False) -> _Reader:
+    """Another's messages are looked at, and stay as they are."""
+    if not allowed:
+        call.actor.require(Permission.MESSAGES_CONTROL)
+    return _Reader(call, party, takes=False)
+
+
+def _unread_ids(rows: Sequence[Row]) -> list[str]:
+    return [row["message_id"] for row in rows if row["party"] is not None and row["read_at"] is None]
 
 
 async def _to_somebody(call: Call, command: SendMessage) -> SendMessage:
     del call
-    if not command.to:
+    if not command.to and command.thread_id is None:
         raise ValidationFailed(
             "The message has no recipient: there is no broadcast.",
-            next="Name agents in `to`, or a capability that they have.",
+            next="Name agents in `to`, user:NAME or capability:NAME; or a thread_id, to reach all in the thread.",
         )
     return command
 
 
 async def _sent(call: Call, sent: transactions.Sent) -> SentMessage:
     del call
-    return SentMessage(message=message_view(sent.message), recipients=sent.recipients)
+    message = message_view(sent.message, sent.names, replayed=sent.replayed)
+    return SentMessage(message=message, recipients=sent.recipients, skipped=sent.skipped or None)

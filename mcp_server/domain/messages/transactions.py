@@ -1,13 +1,15 @@
-"""Transaction functions of messages between agents."""
+"""Transaction functions of messages."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from mcp_server.domain.agents.model import no_agent
-from mcp_server.domain.agents.transactions import load_agent, with_skill
-from mcp_server.domain.messages.model import RECIPIENTS_MAX, Delivery, Message, SendMessage
-from mcp_server.kernel.errors import LimitExceeded, NotFound
+from mcp_server.domain.agents.hooks import HOLDING_SHOWN_MAX, Holding
+from mcp_server.domain.messages.model import Delivery, Key, Message, Place, Sender, SendMessage, is_person
+from mcp_server.domain.messages.recipients import as_resolved, called, recipients_of, require_part
+from mcp_server.kernel.authority import Speaker
+from mcp_server.kernel.errors import NotFound
 from mcp_server.kernel.events import Event, Origin
+from mcp_server.kernel.keys import key_conflict
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.records import blank_of
 from mcp_server.kernel.store import Transaction
@@ -16,59 +18,81 @@ _BATCH = 100
 
 
 class Sent(NamedTuple):
-    """A message's columns, and whose inboxes it went to."""
+    """A message's columns; whose inboxes it went to, and what people call them; who takes part in its thread no more;
+    and whether its idempotency key found it."""
 
     message: dict[str, Any]
     recipients: list[str]
+    names: list[str]
+    skipped: list[str]
+    replayed: bool = False
 
 
 def send(tx: Transaction, origin: Origin, command: SendMessage) -> Sent:
-    """Put a message into the inbox of each recipient: the agents named, and whoever has the capability.
+    """Put a message into the inbox of each recipient.
 
     Raises:
-        NotFound: no such agent or thread, or nobody has the capability.
-        LimitExceeded: too many have it.
+        NotFound: no such recipient or thread, or nobody has the capability.
+        InvalidTransition: an agent that is named has left.
+        PermissionDenied: the sender takes no part in the thread.
+        IdempotencyConflict: the key was used for another message.
+        LimitExceeded: too many would get it.
     """
+    key = _key(tx, origin, command)
+    earlier = _earlier(tx, key)
+    if earlier is not None:
+        return earlier
     message_id = origin.new_id("message")
-    thread_id = message_id if command.thread_id is None else _require_thread(tx, command.thread_id)
-    recipients = _recipients(tx, command.agents(), command.capabilities())
-    places = {agent_id: _next_place(tx, agent_id) for agent_id in recipients}
-    message, event = Message.sent(message_id, command, thread_id, places, origin.actor, origin.at)
+    if command.thread_id is not None:
+        require_part(tx, origin, command.thread_id)
+    to = recipients_of(tx, origin, command)
+    thread = Place(message_id, 1) if command.thread_id is None else _next_in_thread(tx, command.thread_id)
+    places = {party: _next_place(tx, party) for party in to.parties}
+    sender = Sender(origin.actor, origin.party, origin.at)
+    message, event = Message.sent(command, message_id, thread, places, sender, key)
     insert_message(tx, message.fields(), places)
     tx.append(origin, event)
-    return Sent(message.fields(), recipients)
+    return Sent(message.fields(), to.parties, [called(tx, party) for party in to.parties], to.skipped)
 
 
 def read(
-    tx: Transaction, origin: Origin, agent_id: str, thread_id: str | None, limit: int
+    tx: Transaction, origin: Origin, party: str, thread_id: str | None, limit: int
 ) -> tuple[list[dict[str, Any]], int]:
-    """Take an agent's unread messages, oldest first; from now on they count as read.
+    """Take a party's unread messages, oldest first; from now on they count as read.
 
     Returns:
         The messages, and how many are unread still, in any thread.
     """
-    rows = tx.all("inbox_unread", agent_id=agent_id, thread_id=thread_id, limit=limit)
+    rows = tx.all("inbox_unread", party=party, thread_id=thread_id, limit=limit)
     for row in rows:
         _apply(tx, origin, _delivery(row).read(origin.at))
         row["read_at"] = origin.at
     if len(rows) < limit and thread_id is None:
         return rows, 0
-    count = tx.one("inbox_count", agent_id=agent_id)
+    count = tx.one("inbox_count", party=party)
     return rows, 0 if count is None else count["n"]
 
 
-def acknowledge(tx: Transaction, origin: Origin, agent_id: str, message_ids: Sequence[str]) -> None:
-    """Acknowledge messages of an agent's inbox. One that was acknowledged before stays so.
+def take(tx: Transaction, origin: Origin, party: str, message_ids: Sequence[str]) -> None:
+    """Count messages as read that a party has been shown elsewhere than in its inbox."""
+    for message_id in message_ids:
+        row = tx.one("delivery_for_update", message_id=message_id, party=party)
+        if row is not None and row["read_at"] is None:
+            _apply(tx, origin, Delivery.adopt(row).read(origin.at))
+
+
+def acknowledge(tx: Transaction, origin: Origin, party: str, message_ids: Sequence[str]) -> None:
+    """Acknowledge messages of a party's inbox. One that was acknowledged before stays so.
 
     Raises:
         NotFound: no such message in the inbox; then none is acknowledged.
     """
     deliveries: list[Delivery] = []
     for message_id in dict.fromkeys(message_ids):
-        row = tx.one("delivery_for_update", message_id=message_id, agent_id=agent_id)
+        row = tx.one("delivery_for_update", message_id=message_id, party=party)
         if row is None:
             raise NotFound(
-                f"Agent {agent_id} has no message {named(message_id)}.",
+                f"{called(tx, party)} has got no message {named(message_id)}.",
                 next="See messages_read with unread_only=false. None of the messages named was acknowledged.",
                 details={"message_id": message_id},
             )
@@ -86,30 +110,49 @@ def miss(tx: Transaction, origin: Origin) -> int:
     return len(rows)
 
 
+def unread_of(tx: Transaction, origin: Origin, agent_id: str) -> Holding | None:
+    """The messages that an agent has not read."""
+    del origin
+    return _held([row["message_id"] for row in tx.all("inbox_unread_ids", party=agent_id)])
+
+
+def hand_over(tx: Transaction, origin: Origin, leaving: Speaker, heir: Speaker) -> Holding | None:
+    """Put what an agent that leaves has not read at the end of another's inbox. What that one has got itself, it does
+    not get twice."""
+    place, moved = _next_place(tx, heir.agent_id), list[str]()
+    for row in tx.all("inbox_unread_ids", party=leaving.agent_id):
+        delivery = Delivery.adopt(row)
+        has_it = tx.one("delivery_for_update", message_id=delivery.message_id, party=heir.agent_id) is not None
+        _apply(tx, origin, delivery.handed_over(heir.agent_id, None if has_it else place))
+        place += not has_it
+        moved.append(delivery.message_id)
+    return _held(moved)
+
+
 def insert_message(tx: Transaction, fields: dict[str, Any], places: dict[str, int]) -> None:
     """The rows of a message that has just been sent."""
     tx.run("message_insert", **fields)
-    for agent_id, place in places.items():
-        tx.run(
-            "delivery_insert",
-            message_id=fields["id"],
-            agent_id=agent_id,
-            place=place,
-            ack_due_at=fields["ack_due_at"],
-        )
+    for party, place in places.items():
+        tx.run("delivery_insert", message_id=fields["id"], party=party, place=place, ack_due_at=fields["ack_due_at"])
 
 
 def apply_to_delivery(tx: Transaction, event: Event) -> None:
     """What an event says of a message in one inbox, as its row."""
     data = event.data
-    tx.run(
-        "delivery_update",
-        message_id=event.aggregate_id,
-        agent_id=data["agent_id"],
-        read_at=data.get("read_at"),
-        acknowledged_at=data.get("acknowledged_at"),
-        ack_missed_at=data.get("ack_missed_at"),
-    )
+    line = {"message_id": event.aggregate_id, "party": data["party"]}
+    if event.type != "message.handed_over":
+        changes = {name: data.get(name) for name in ("read_at", "acknowledged_at", "ack_missed_at")}
+        tx.run("delivery_update", **line, **changes)
+    elif data["place"] is None:
+        tx.run("delivery_delete", **line)
+    else:
+        tx.run("delivery_move", **line, to=data["to"], place=data["place"])
+
+
+def next_in_thread(tx: Transaction, thread_id: str) -> int:
+    """The place in a thread of the message that comes next."""
+    row = tx.one("thread_end", thread_id=thread_id)
+    return 1 if row is None else row["place"] + 1
 
 
 def _apply(tx: Transaction, origin: Origin, event: Event) -> None:
@@ -121,39 +164,37 @@ def _delivery(row: dict[str, Any]) -> Delivery:
     return Delivery.adopt({name: row[name] for name in blank_of(Delivery)})
 
 
-def _require_thread(tx: Transaction, thread_id: str) -> str:
-    if tx.one("thread_known", thread_id=thread_id) is None:
-        raise NotFound(
-            f"There is no thread {named(thread_id)}.",
-            next="Leave thread_id out to begin one; an answer takes the thread_id of what it answers.",
-            details={"thread_id": thread_id},
-        )
-    return thread_id
+def _held(message_ids: list[str]) -> Holding | None:
+    total = len(message_ids)
+    return Holding("unread_messages", message_ids[:HOLDING_SHOWN_MAX], total) if total else None
 
 
-def _recipients(tx: Transaction, to: Sequence[str], capabilities: Sequence[str]) -> list[str]:
-    recipients = dict.fromkeys(sorted(set(to)))
-    for agent_id in recipients:
-        if load_agent(tx, agent_id).lifecycle == "terminated":
-            raise no_agent(agent_id)
-    for capability in dict.fromkeys(capabilities):
-        found = with_skill(tx, capability, RECIPIENTS_MAX + 1)
-        if not found:
-            raise NotFound(
-                f"No agent has the capability {capability!r}, so nobody would get the message.",
-                next="See agents_find, or name the recipients.",
-                details={"capability": capability},
-            )
-        recipients |= dict.fromkeys(found)
-    if len(recipients) > RECIPIENTS_MAX:
-        raise LimitExceeded(
-            f"More than {RECIPIENTS_MAX} agents would get this message.",
-            next="Name those who need it.",
-            details={"recipients_max": RECIPIENTS_MAX},
-        )
-    return list(recipients)
+def _key(tx: Transaction, origin: Origin, command: SendMessage) -> Key:
+    if command.idempotency_key is None:
+        return Key()
+    content = command.content_hash(as_resolved(tx, command.to))
+    return Key(command.idempotency_key, origin.principal, content)
 
 
-def _next_place(tx: Transaction, agent_id: str) -> int:
-    row = tx.one("inbox_end", agent_id=agent_id)
+def _earlier(tx: Transaction, key: Key) -> Sent | None:
+    if key.idempotency_key is None:
+        return None
+    row = tx.one("message_by_idempotency_key", key=key.idempotency_key, owner=key.key_owner)
+    if row is None:
+        return None
+    if row["content_hash"] != key.content_hash:
+        raise key_conflict(key.idempotency_key, "message", row["id"], row["subject"] or row["body"][:80])
+    lines = tx.all("deliveries_named", id=row["id"])
+    return Sent(row, [line["party"] for line in lines], [line["name"] for line in lines], [], replayed=True)
+
+
+def _next_in_thread(tx: Transaction, thread_id: str) -> Place:
+    tx.one("order_guard", name=f"thread {thread_id}")
+    return Place(thread_id, next_in_thread(tx, thread_id))
+
+
+def _next_place(tx: Transaction, party: str) -> int:
+    if is_person(party):  # an agent's row is locked already
+        tx.one("order_guard", name=f"inbox {party}")
+    row = tx.one("inbox_end", party=party)
     return 1 if row is None else row["place"] + 1

@@ -1,5 +1,7 @@
 """What callers see of messages."""
 
+from collections.abc import Iterable
+from itertools import groupby
 from typing import Any
 
 from mcp_server.kernel.store import Row
@@ -7,12 +9,23 @@ from mcp_server.kernel.times import iso, iso_or_none
 from mcp_server.kernel.views import View
 
 
+class StateView(View):
+    """What became of a message at one recipient."""
+
+    recipient: str
+    read_at: str | None = None
+    acknowledged_at: str | None = None
+    ack_missed_at: str | None = None
+
+
 class MessageView(View):
-    """One message; in an inbox, with what became of it there."""
+    """One message, with who gets it by name. In an inbox, with what became of it there; where it is looked at from the
+    sender's side, with what became of it at the recipients (`states`)."""
 
     id: str
     thread_id: str
     sender: str
+    to: list[str]
     subject: str | None = None
     body: str
     importance: str
@@ -20,21 +33,56 @@ class MessageView(View):
     ack_due_at: str | None = None
     acknowledged_at: str | None = None
     read_at: str | None = None
+    states: list[StateView] | None = None
+    replayed: bool | None = None
 
 
-def message_view(row: Row) -> MessageView:
+def message_view(row: Row, names: list[str], *, replayed: bool) -> MessageView:
     """A message as its sender gets it back."""
-    return MessageView(id=row["id"], **_message(row))
+    return MessageView(id=row["id"], to=sorted(names), **_message(row), replayed=replayed or None)
 
 
 def inbox_view(row: Row) -> MessageView:
-    """A message as it stands in an inbox."""
+    """A message as it stands in an inbox, or in a thread."""
     return MessageView(
         id=row["message_id"],
+        to=_recipients(row),
         **_message(row),
         acknowledged_at=iso_or_none(row["acknowledged_at"]),
         read_at=iso_or_none(row["read_at"]),
     )
+
+
+def sent_views(rows: Iterable[Row], states: Iterable[Row]) -> list[MessageView]:
+    """Messages with what became of them at the recipients."""
+    by_message = {id_: [_state(one) for one in group] for id_, group in groupby(states, lambda one: one["message_id"])}
+    return [
+        MessageView(
+            id=row["message_id"], to=_recipients(row), **_message(row), states=by_message.get(row["message_id"], [])
+        )
+        for row in rows
+    ]
+
+
+def owed_views(rows: Iterable[Row]) -> list[MessageView]:
+    """Messages with the recipients whose acknowledgement is outstanding."""
+    by_message: dict[str, list[Row]] = {}
+    for row in rows:
+        by_message.setdefault(row["message_id"], []).append(row)
+    return sent_views([group[0] for group in by_message.values()], [one for g in by_message.values() for one in g])
+
+
+def _state(row: Row) -> StateView:
+    return StateView(
+        recipient=row["name"],
+        read_at=iso_or_none(row["read_at"]),
+        acknowledged_at=iso_or_none(row["acknowledged_at"]),
+        ack_missed_at=iso_or_none(row["ack_missed_at"]),
+    )
+
+
+def _recipients(row: Row) -> list[str]:
+    return sorted((row["recipients"] or "").split())
 
 
 def _message(row: Row) -> dict[str, Any]:
@@ -50,10 +98,11 @@ def _message(row: Row) -> dict[str, Any]:
 
 
 class SentMessage(View):
-    """The message, and the agents that get it."""
+    """The message; who gets it, agents by id and people as `user:NAME`; and who of its thread is there no more."""
 
     message: MessageView
     recipients: list[str]
+    skipped: list[str] | None = None
 
 
 class InboxView(View):

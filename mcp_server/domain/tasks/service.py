@@ -191,9 +191,16 @@ class TaskService:
         return TaskNeeds(row["agent_id"], json.loads(row["required_capabilities"]))
 
     async def find(self, call: Call, command: FindTasks) -> Listed[TaskView]:
-        """Tasks, newest first."""
+        """Tasks, newest first.
+
+        Raises:
+            NotFound: there is no agent of the name by which they are narrowed.
+        """
         call.actor.require(Permission.TASKS_READ)
-        query = _query(command)
+        agent_id = command.agent_id
+        if agent_id is not None and not is_id(agent_id):
+            agent_id = (await self._speaking.required(agent_id))["id"]
+        query = _query(command).where("task_agent", task_agent=agent_id)
         if command.cursor is not None:
             at, task_id = decode_cursor(command.cursor, (int, str))
             query = query.where("task_after", after_at=at, after_id=task_id)
@@ -288,8 +295,7 @@ def _query(command: FindTasks) -> Query:
     if not command.include_system:
         query = query.where("task_not_system")
     return (
-        query.where("task_agent", task_agent=command.agent_id)
-        .where("task_kind", task_kind=command.kind)
+        query.where("task_kind", task_kind=command.kind)
         .where("task_tag", task_tag=like(command.tag, '%"{}"%'))
         .where("task_parent", task_parent=command.parent_id)
         .where("task_text", task_text=like(command.text and command.text.lower()))

@@ -10,7 +10,13 @@ from mcp_server.domain.messages.model import ReadMessages, SendMessage
 from mcp_server.domain.messages.views import InboxView, MessageView, SentMessage
 from mcp_server.kernel.authority import Role
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.errors import LimitExceeded, NotFound, PermissionDenied, ValidationFailed
+from mcp_server.kernel.errors import (
+    InvalidTransition,
+    LimitExceeded,
+    NotFound,
+    PermissionDenied,
+    ValidationFailed,
+)
 from mcp_server.upkeep.replay import replay
 from tests.domain.events.test_thinning import KEEP, thin_out
 from tests.world import World, caller
@@ -80,10 +86,12 @@ async def test_a_capability_reaches_whoever_has_it_now_and_nobody_else(world: Wo
     await world.agent("other", skills=("pythonic",))
     gone = await world.agent("gone", skills=("python",))
     await world.desk.agents.control(world.call, ControlAgent(agent_id=gone.id, action="terminate"))
-    assert (await sent(world, "python", body="who can?")).recipients == [able.id]
+    assert (await sent(world, "capability:python", body="who can?")).recipients == [able.id]
     with pytest.raises(NotFound, match="No agent has the capability 'rust'"):
-        await send(world, "rust")
-    with pytest.raises(NotFound, match=gone.id):
+        await send(world, "capability:rust")
+    with pytest.raises(NotFound, match="Write to 'capability:python'"):
+        await send(world, "python")
+    with pytest.raises(InvalidTransition, match=gone.id):
         await send(world, gone.id)
 
 
@@ -93,7 +101,7 @@ async def test_there_is_no_broadcast(world: World):
     for number in range(51):
         await world.agent(f"a{number}", skills=("all",))
     with pytest.raises(LimitExceeded, match="More than 50"):
-        await send(world, "all")
+        await send(world, "capability:all")
     assert await world.events(type="message.*") == []
 
 
@@ -115,7 +123,7 @@ async def test_a_sender_is_who_calls_and_an_agent_reads_only_its_own_inbox(world
     ann, bob = await world.agent("ann"), await world.agent("bob")
     as_ann = caller(Role.AGENT, "agent", ann.id)
     assert (await sent(world, bob.id, call=as_ann)).message.sender == f"agent:{ann.id}"
-    with pytest.raises(PermissionDenied, match="cannot act for"):
+    with pytest.raises(PermissionDenied, match="cannot speak as bob"):
         await inbox(world, bob.id, call=as_ann, limit=1)
     with pytest.raises(PermissionDenied, match="messages:send"):
         await sent(world, bob.id, call=caller(Role.VIEWER))
@@ -132,7 +140,7 @@ async def test_an_acknowledgement_that_does_not_come_is_an_event_and_a_late_one_
     await world.settle()
     await world.settle()
     events, _ = await world.desk.events.read(world.call, ReadEvents(type="message.*", limit=20))
-    assert [(event.type, event.data.get("agent_id")) for event in events if event.type != "message.read"] == [
+    assert [(event.type, event.data.get("party")) for event in events if event.type != "message.read"] == [
         ("message.sent", None),
         ("message.acknowledged", ann.id),
         ("message.ack_missed", bob.id),
@@ -145,12 +153,17 @@ async def test_a_reader_that_waits_is_woken_by_a_message_of_its_thread(world: Wo
     ann = await world.agent("ann")
     first = await send(world, ann.id)
     await read(world, ann.id)
-    waiting = asyncio.create_task(read(world, ann.id, thread_id=first.thread_id, wait_seconds=30))
+    options = {"thread_id": first.thread_id, "wait_seconds": 30}
+    waiting = asyncio.create_task(read(world, ann.id, unread_only=True, **options))
     await asyncio.sleep(0)
     await send(world, ann.id)
     second = await send(world, ann.id, thread_id=first.thread_id)
     assert [message.id for message in await waiting] == [second.id]
     assert len(await read(world, ann.id)) == 1
+    waiting = asyncio.create_task(read(world, ann.id, **options))
+    await asyncio.sleep(0)
+    third = await send(world, ann.id, thread_id=first.thread_id)
+    assert [message.id for message in await waiting] == [first.id, second.id, third.id]
 
 
 async def test_many_senders_at_once_lose_nothing_and_give_every_message_a_place_of_its_own(world: World):

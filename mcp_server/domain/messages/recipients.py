@@ -1,0 +1,169 @@
+"""Who gets a message: what its sender names, and who takes part in a thread."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from mcp_server.domain.agents.speaking import known_agent
+from mcp_server.domain.agents.transactions import (
+    is_staying,
+    named_agent,
+    names_near,
+    require_staying,
+    with_skill,
+)
+from mcp_server.domain.messages.model import CAPABILITY, PERSON, RECIPIENTS_MAX, SendMessage, is_person
+from mcp_server.kernel.authority import VIA, Permission
+from mcp_server.kernel.errors import LimitExceeded, NotFound, PermissionDenied, ValidationFailed
+from mcp_server.kernel.events import Origin
+from mcp_server.kernel.near import did_you_mean
+from mcp_server.kernel.quoting import named, quoted
+from mcp_server.kernel.store import Transaction
+
+
+class Recipients(NamedTuple):
+    """The parties that get a message, and those who took part in its thread and are there no more."""
+
+    parties: list[str]
+    skipped: list[str]
+
+
+def recipients_of(tx: Transaction, origin: Origin, command: SendMessage) -> Recipients:
+    """Who gets a message: whom it names; or, where it names nobody, everyone in its thread but the sender.
+
+    Raises:
+        NotFound: nobody is called so, has the capability, or else takes part.
+        InvalidTransition: an agent that is named has left.
+        LimitExceeded: too many would get it.
+    """
+    if not command.to:
+        return _others(tx, origin, command.thread_id or "")
+    parties: dict[str, None] = {}
+    for reference in sorted(set(command.to)):
+        if reference.startswith(CAPABILITY):
+            parties |= dict.fromkeys(_able(tx, reference.removeprefix(CAPABILITY)))
+        else:
+            parties[_party(tx, reference)] = None
+    if len(parties) > RECIPIENTS_MAX:
+        raise LimitExceeded(
+            f"More than {RECIPIENTS_MAX} would get this message.",
+            next="Name those who need it.",
+            details={"recipients_max": RECIPIENTS_MAX},
+        )
+    return Recipients(list(parties), [])
+
+
+def as_resolved(tx: Transaction, references: Iterable[str]) -> list[str]:
+    """Recipients as an idempotency key is bound to them: agents by their ids, however they were named."""
+    return [_resolved(tx, reference) for reference in references]
+
+
+def require_part(tx: Transaction, origin: Origin, thread_id: str) -> None:
+    """Refuse who takes no part in a thread, which means to have sent or got a message of it.
+
+    Raises:
+        NotFound: there is no such thread.
+        PermissionDenied: the caller takes no part in it and has no control over messages.
+    """
+    if tx.one("thread_end", thread_id=thread_id) is None:
+        raise no_thread(thread_id)
+    if tx.one("thread_part", thread_id=thread_id, party=origin.party) is None:
+        require_control(origin.may(Permission.MESSAGES_CONTROL), origin.party, thread_id)
+
+
+def no_thread(thread_id: str) -> NotFound:
+    """The refusal of an id that names no thread."""
+    return NotFound(
+        f"There is no thread {named(thread_id)}.",
+        next="Leave thread_id out to begin one; an answer takes the thread_id of what it answers.",
+        details={"thread_id": thread_id},
+    )
+
+
+def require_control(may: bool, party: str, thread_id: str) -> None:
+    """Refuse who takes no part in a thread, unless it has control.
+
+    Raises:
+        PermissionDenied: it has not.
+    """
+    if not may:
+        raise PermissionDenied(
+            f"{party} takes no part in the thread {named(thread_id)}.",
+            next="Speak as one who does (as_agent), or begin a thread of your own.",
+            details={"thread_id": thread_id, "party": party, "permission": Permission.MESSAGES_CONTROL.value},
+        )
+
+
+def called(tx: Transaction, party: str) -> str:
+    """What people call a party: an agent's name, or `user:NAME`."""
+    agent = None if is_person(party) else known_agent(tx, party)
+    return party if agent is None else agent["name"]
+
+
+def agent_of(reference: str) -> str:
+    """The agent's name or id in what may also be a label, such as `agent:scribe via user:local`."""
+    return reference.partition(VIA)[0].removeprefix("agent:")
+
+
+def _others(tx: Transaction, origin: Origin, thread_id: str) -> Recipients:
+    parties = [row["party"] for row in tx.all("thread_parties", thread_id=thread_id, party=origin.party)]
+    there = [party for party in parties if is_person(party) or is_staying(tx, party)]
+    if not there:
+        raise NotFound(
+            f"Nobody else takes part in the thread {named(thread_id)} any more.",
+            next="Name in `to` who is to get the message.",
+            details={"thread_id": thread_id, "skipped": parties},
+        )
+    return Recipients(there, [called(tx, party) for party in parties if party not in there])
+
+
+def _party(tx: Transaction, reference: str) -> str:
+    if is_person(reference):
+        return _person(reference)
+    try:
+        agent = named_agent(tx, agent_of(reference))
+    except NotFound:
+        raise _nobody(tx, reference) from None
+    require_staying(agent)
+    return agent.id
+
+
+def _person(reference: str) -> str:
+    name = reference.removeprefix(PERSON)
+    if not name or len(name) > 64 or ":" in name or any(character.isspace() for character in name):
+        raise ValidationFailed(f"{quoted(reference)} names no person.", next="Write user:NAME, such as user:local.")
+    return reference
+
+
+def _nobody(tx: Transaction, reference: str) -> NotFound:
+    if with_skill(tx, reference, 1):
+        return NotFound(
+            f"There is no agent {named(reference)}; it is a capability that agents have.",
+            next=f"Write to {quoted(CAPABILITY + reference)} to reach all who have it.",
+            details={"to": reference, "near": [f"{CAPABILITY}{reference}"]},
+        )
+    near = names_near(tx, reference)
+    return NotFound(
+        f"There is no agent {named(reference)}.",
+        next=f"{did_you_mean(near)}List agents with agents_find; a person is user:NAME.",
+        details={"to": reference, "near": near},
+    )
+
+
+def _able(tx: Transaction, capability: str) -> list[str]:
+    found = with_skill(tx, capability, RECIPIENTS_MAX + 1)
+    if not found:
+        raise NotFound(
+            f"No agent has the capability {quoted(capability)}, so nobody would get the message.",
+            next="See agents_find, or name the recipients.",
+            details={"capability": capability},
+        )
+    return found
+
+
+def _resolved(tx: Transaction, reference: str) -> str:
+    if reference.startswith((PERSON, CAPABILITY)):
+        return reference
+    try:
+        return named_agent(tx, agent_of(reference)).id
+    except NotFound:
+        return reference
