@@ -2,6 +2,7 @@
 
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.events.views import EventView, event_view
+from mcp_server.kernel.area import Areas
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import CursorExpired, NotFound
@@ -19,6 +20,7 @@ class EventService:
     def __init__(self, services: Services) -> None:
         self._context = services.context
         self._database = services.context.database
+        self._areas = services.get(Areas)
 
     async def read(self, call: Call, command: ReadEvents) -> tuple[list[EventView], str]:
         """Events in order, and the cursor from which to go on.
@@ -41,7 +43,7 @@ class EventService:
         if command.after is not None and not newest_first:
             await self._require_kept(place)
         cursor = Position.of(rows[-1]).cursor() if rows else place.cursor()
-        return [event_view(row) for row in rows], cursor
+        return [self._seen(row) for row in rows], cursor
 
     async def led_to(self, call: Call, seq: int, limit: int) -> list[EventView]:
         """What led to an event, oldest first, the event itself last: the cause of each, or else what happened to the
@@ -54,7 +56,11 @@ class EventService:
         rows = await self._database.fetch_all("events_led_to", seq=seq, limit=limit)
         if not rows:
             raise NotFound(f"There is no event {seq}, or it is no longer kept.", next="Find it with events_read.")
-        return [event_view(row) for row in reversed(rows)]
+        return [self._seen(row) for row in reversed(rows)]
+
+    def _seen(self, row: Row) -> EventView:
+        kind = self._areas.aggregates.get(row["aggregate_type"])
+        return event_view(row, frozenset() if kind is None else kind.hidden)
 
     async def _require_kept(self, place: Position) -> None:
         """Asked after reading: what was dropped meanwhile may be missing from what was read."""
