@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, NoReturn
 
 from mcp_server.domain.agents.model import no_agent
@@ -21,6 +21,7 @@ from mcp_server.domain.locks.views import (
 )
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
+from mcp_server.kernel.errors import Unavailable
 from mcp_server.kernel.paging import LIMIT_MAX, Query, decode_cursor, fetch_page, like
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.waiting import wait_until
@@ -58,7 +59,7 @@ class LockService:
 
         def give_back(found: Acquired) -> None:
             if found.hold is not None and found.is_new:
-                self._database.post(transactions.give_back, context.origin(call), found.hold)
+                self._post(call, transactions.give_back, found.hold)
 
         async def attempt() -> Acquired:
             written = context.written(call, transactions.acquire, command, since)
@@ -125,12 +126,17 @@ class LockService:
             yield
         finally:
             staying.cancel()
-            self._database.post(transactions.leave_line, self._context.origin(call), *place)
+            self._post(call, transactions.leave_line, *place)
 
     async def _stay(self, call: Call, name: str, holder: Holder) -> NoReturn:
         while True:
             await asyncio.sleep(STAY_EVERY_SECONDS)
-            self._database.post(transactions.stay, self._context.origin(call), name, holder)
+            self._post(call, transactions.stay, name, holder)
+
+    def _post(self, call: Call, function: Callable[..., None], *args: Any) -> None:
+        """Queue what is not waited for; a store that is closed lets it lapse."""
+        with contextlib.suppress(Unavailable):
+            self._database.post(function, self._context.origin(call), *args)
 
     async def _acquired(self, call: Call, done: Acquired) -> AcquiredLock:
         now = self._context.clock()

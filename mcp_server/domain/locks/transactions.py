@@ -75,10 +75,13 @@ def leave_line(tx: Transaction, origin: Origin, name: str, holder: Holder) -> No
 
 
 def lapse(tx: Transaction, origin: Origin) -> int:
-    """Take waiters out of the line that were not heard of for too long. Returns how many."""
+    """Take waiters out of the line that were not heard of for too long. Returns how many.
+
+    It is always told: one that lives all the same, in a process that stood still, hears it and stands in line again.
+    """
     rows = tx.all("lapsed_waiters", now=origin.at, limit=_AT_ONCE)
     for row in rows:
-        _withdraw(tx, origin, row)
+        _withdraw(tx, origin, row, always=True)
     return len(rows)
 
 
@@ -240,12 +243,12 @@ def _stand_in_line(tx: Transaction, origin: Origin, place: Waiter) -> None:
     )
 
 
-def _withdraw(tx: Transaction, origin: Origin, row: dict[str, Any]) -> None:
-    """Take a waiter out of the line. Only where it kept somebody out is that told, so that those behind look again."""
+def _withdraw(tx: Transaction, origin: Origin, row: dict[str, Any], *, always: bool = False) -> None:
+    """Take a waiter out of the line. Where it kept somebody out that is told, so that those behind look again."""
     gone = _waiter(row)
     if not tx.run("lock_waiter_delete", name=gone.claim.name, **gone.claim.holder._asdict()):
         return
-    if any(gone.claim.keeps_out(other.claim) for other in _line(tx, origin, gone.claim.name)):
+    if always or any(gone.claim.keeps_out(other.claim) for other in _line(tx, origin, gone.claim.name)):
         data = gone.claim.holder._asdict()
         tx.append(origin, Event("lock.withdrawn", "lock", gone.claim.name, _last_token(tx, gone.claim.name), data))
 

@@ -79,7 +79,9 @@ async def test_a_waiter_that_is_not_heard_of_for_two_seconds_is_taken_out_and_th
     await take(world, "ann", "a", "shared")
     await world.database.write(_ghost, world)
     behind = await waiting(world, "cy", "a", "shared")
-    world.clock.advance(2)
+    world.clock.advance(1.5)
+    await asyncio.sleep(0.7)  # longer than a waiter is silent
+    world.clock.advance(0.5)
     await world.settle()
     assert (await granted(behind)).owner == "cy"
     assert (await world.events()).count("lock.withdrawn") == 1
@@ -89,6 +91,16 @@ def _ghost(tx: Any, world: World) -> None:
     """A waiter whose process is dead."""
     place = {"name": "a", "party": "user:dead", "owner": "", "speaker": "user:dead", "mode": "exclusive", "pattern": 0}
     tx.run("lock_waiter_save", **place, since=world.clock(), expires_at=world.clock() + 2_000_000)
+
+
+async def test_a_waiter_whose_process_stood_still_stands_in_line_again(world: World):
+    await take(world, "ann", "a")
+    behind = await waiting(world, "cy", "a")
+    world.clock.advance(3)
+    await world.settle()
+    await until(lambda: _stands(world, "cy"))
+    await release(world, "ann", "a")
+    assert (await granted(behind)).owner == "cy"
 
 
 async def test_a_lock_that_nobody_holds_or_waits_for_any_more_is_granted_at_once(world: World):

@@ -153,7 +153,7 @@ async def test_an_agent_that_leaves_names_its_locks_or_hands_them_over(world: Wo
     with pytest.raises(Conflict) as refused:
         await world.desk.agents.control(world.call, ControlAgent(agent_id=ann.id, action="terminate"))
     assert refused.value.details["holds"]["locks"] == {"total": 2, "which": ["a", "b"]}
-    command = ControlAgent(agent_id=ann.id, action="delete", to_agent="bob")
+    command = ControlAgent(agent_id=ann.id, action="terminate", to_agent="bob")
     done = await world.desk.agents.control(world.call, command)
     assert (done.handed_over or {})["locks"] == {"total": 2, "which": ["a", "b"]}
     found = (await find(world, speaking(bob), agent_id="bob")).locks
