@@ -52,7 +52,7 @@ class EventService:
         if command.after is not None and not newest_first:
             await self._require_kept(place)
         cursor = Position.of(rows[-1]).cursor() if rows else place.cursor()
-        return [event_view(row) for row in rows], cursor
+        return [self._seen(row) for row in rows], cursor
 
     async def led_to(self, call: Call, seq: int, limit: int) -> list[EventView]:
         """What led to an event, oldest first, the event itself last: the cause of each, or else what happened to the
@@ -67,7 +67,11 @@ class EventService:
         )
         if not rows or rows[0]["seq"] != seq:
             raise NotFound(f"There is no event {seq}, or it is no longer kept.", next="Find it with events_read.")
-        return [event_view(row) for row in reversed(rows)]
+        return [self._seen(row) for row in reversed(rows)]
+
+    def _seen(self, row: Row) -> EventView:
+        kind = self._areas.aggregates.get(row["aggregate_type"])
+        return event_view(row, frozenset() if kind is None else kind.hidden)
 
     async def _fetched(self, query: Query) -> list[Row]:
         return await self._database.fetch_all(query.statement, filters=query.filters, **dict(query.parameters))
