@@ -1,24 +1,52 @@
 """Tools of named locks."""
 
-from mcp_server.domain.locks.model import AcquireLock, ReleaseLock
-from mcp_server.domain.locks.views import AcquiredLock, ReleasedLock
+from collections.abc import Sequence
+
+from mcp_server.domain.locks.model import AcquireLock, FindLocks, ReleaseLock
+from mcp_server.domain.locks.views import AcquiredLock, FoundLocks, LineView, LockView, PlaceView, ReleasedLock
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.quoting import named
-from tools.spec import UPDATE, Tool
+from tools.spec import READ, UPDATE, Tool, listed
+
+
+def _who(one: LockView | PlaceView) -> str:
+    return one.speaker if one.owner == one.speaker else f"{named(one.owner)} ({one.speaker})"
+
+
+def _holders(holds: Sequence[LockView]) -> str:
+    return "; ".join(f"{_who(one)} holds {named(one.name)} ({one.mode}, {one.seconds_left} s left)" for one in holds)
 
 
 def _say_acquired(result: AcquiredLock) -> str:
     if result.lock is not None:
-        return f"{named(result.lock.owner)} holds {result.lock.name!r} with fencing token {result.lock.fencing_token}."
-    holders = ", ".join(f"{named(lock.owner)} until {lock.expires_at}" for lock in result.held_by or ())
-    return f"Not acquired; held by {holders or 'nobody, but others wait before you'}. Call again with wait_seconds."
+        lock = result.lock
+        return f"{_who(lock)} holds {named(lock.name)} with fencing token {lock.fencing_token}."
+    line = "; ".join(f"{_who(one)} waits for {named(one.name)} before you ({one.mode})" for one in result.line or ())
+    why = "; ".join(filter(None, (_holders(result.held_by or ()), line)))
+    return f"Not acquired: {why}. Call again with wait_seconds."
+
+
+def _say_released(result: ReleasedLock) -> str:
+    lock = result.lock
+    return "Released." if lock is None else f"{_who(lock)} holds {named(lock.name)} until {lock.expires_at}."
+
+
+def _say_found(result: FoundLocks) -> str:
+    lines = "; ".join(map(_say_line, result.locks))
+    return f"{listed(len(result.locks), 'lock', result.omitted)} {lines}".strip()
+
+
+def _say_line(lock: LineView) -> str:
+    waiting = f", waiting: {', '.join(map(_who, lock.line))}" if lock.line else ""
+    return f"{_holders(lock.holders) or f'nobody holds {named(lock.name)}'}{waiting}"
 
 
 TOOLS = (
     Tool(
         name="locks_acquire",
         title="Acquire a lock",
-        description="Reserve a name before touching what it stands for. Pass fencing_token on to what you change.",
+        description="Reserve a name before touching what it stands for. Names may be paths and globs: src/** keeps out "
+        "src/a.py. Pass fencing_token on to what you change.",
         toolset="state",
         permission=Permission.STATE_WRITE,
         hints=UPDATE,
@@ -27,11 +55,12 @@ TOOLS = (
         does=lambda desk: desk.locks.acquire,
         write=lambda desk: desk.locks.acquire_now,
         say=_say_acquired,
+        speaks="owner",
     ),
     Tool(
         name="locks_release",
-        title="Release or renew a lock",
-        description="Give a lock back; with renew_seconds, keep it for longer instead.",
+        title="Release, renew or hand over a lock",
+        description="Give a lock back, keep it for longer (renew_seconds) or give it to_agent. force needs control.",
         toolset="state",
         permission=Permission.STATE_WRITE,
         hints=UPDATE,
@@ -39,6 +68,19 @@ TOOLS = (
         result=ReleasedLock,
         write=lambda desk: desk.locks.release,
         others_words=False,
-        say=lambda r: "Released." if r.released else f"Renewed until {r.lock.expires_at if r.lock else ''}.",
+        say=_say_released,
+        speaks="owner",
+    ),
+    Tool(
+        name="locks_find",
+        title="Find locks",
+        description="Who holds which lock, and who waits for it.",
+        toolset="state",
+        permission=Permission.STATE_READ,
+        hints=READ,
+        arguments=FindLocks,
+        result=FoundLocks,
+        does=lambda desk: desk.locks.find,
+        say=_say_found,
     ),
 )

@@ -73,6 +73,7 @@ class Aggregate:
         restore: rebuilds from a snapshot event; unsaid, its row.
         may_thin: whether its older events may go, given the place up to which; unsaid, they may.
         retell: what is told anew before old events go, since they alone said it: ids and data.
+        hidden: what of its events callers are not shown: names in their data, or `version`.
     """
 
     type: str
@@ -91,6 +92,7 @@ class Aggregate:
     restore: Fold | None = None
     may_thin: Callable[[Transaction, str, Mapping[str, int]], bool] | None = None
     retell: Callable[[Transaction], list[tuple[str, dict[str, Any]]]] | None = None
+    hidden: frozenset[str] = frozenset()
 
     def event_types(self) -> list[str]:
         """The types of its events, snapshots included."""

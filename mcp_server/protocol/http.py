@@ -25,6 +25,7 @@ from mcp_server.domain.desk import Desk
 from mcp_server.kernel.call import SYSTEM_CALL
 from mcp_server.kernel.errors import OpsError, ValidationFailed
 from mcp_server.pages.approval import approval_routes
+from mcp_server.protocol.gone import CancelGone
 from mcp_server.protocol.wire import WireError, parse
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
@@ -106,7 +107,7 @@ def make_http_app(
         async with manager.run():
             yield
 
-    endpoint = _guarded(StrictBody(StreamableHTTPASGIApp(manager), options), options)
+    endpoint = _guarded(StrictBody(CancelGone(StreamableHTTPASGIApp(manager)), options), options)
     return Starlette(
         routes=[*routes, Route("/mcp", endpoint=endpoint)], middleware=_middleware(options), lifespan=lifespan
     )

@@ -30,6 +30,9 @@ DOMAIN = ROOT / "mcp_server" / "domain"
 OWNER = {table.name: area.name for area in AREAS.all for table in area.tables}
 ENGINES = ("sqlite", "postgres")
 WORDS = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE|DELETE FROM)\s+(?:ONLY\s+)?\(?([a-z_]+)", re.IGNORECASE)
+MADE = re.compile(
+    r"CREATE TABLE (?:IF NOT EXISTS )?([a-z_]+)|DROP TABLE ([a-z_]+)|ALTER TABLE ([a-z_]+) RENAME TO ([a-z_]+)"
+)
 NO_TABLES = {
     "set",
     "of",
@@ -56,11 +59,11 @@ def python_of(area: str) -> list[tuple[Path, ast.Module]]:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_table_of_the_schema_is_named_by_one_area(engine):
-    created, dropped = set[str](), set[str]()
+    tables = set[str]()
     for migration in migrations(engine):
-        created |= set(re.findall(r"CREATE TABLE (?:IF NOT EXISTS )?([a-z_]+)", migration.sql))
-        dropped |= set(re.findall(r"DROP TABLE ([a-z_]+)", migration.sql))
-    assert created - dropped == set(OWNER)
+        for made, dropped, old, new in MADE.findall(migration.sql):
+            tables = (tables | {made, new}) - {"", dropped, old}
+    assert tables == set(OWNER)
     assert len(AREAS.tables) == len(OWNER), "a table is named twice"
 
 

@@ -5,7 +5,8 @@ SELECT * FROM agents WHERE id = :id {{for_update}}
 SELECT * FROM agents WHERE name = :name {{for_update}}
 
 -- name: agent_by_reference
-SELECT id, name, registered_by FROM agents WHERE id = :reference OR name = :reference
+SELECT id, name, registered_by FROM agents
+WHERE id = :reference OR name = :reference OR id = (SELECT agent_id FROM instances WHERE id = :reference)
 ORDER BY CASE WHEN id = :reference THEN 0 ELSE 1 END LIMIT 1
 
 -- name: instances_seen_of

@@ -53,7 +53,7 @@ class Speaking:
         self._seen: dict[str, Micros] = {}
 
     async def named(self, reference: str) -> Row | None:
-        """The agent of that id or name: `id`, `name`, `registered_by`; None where there is none."""
+        """The agent of that id, name or instance's id: `id`, `name`, `registered_by`; None where there is none."""
         row = await self._database.fetch_one("agent_by_reference", reference=reference)
         if row is not None:
             self._keep(row)
@@ -198,6 +198,11 @@ class KnownAgents(Memory):
 def known_agent(tx: Transaction, agent_id: str) -> Any:
     """`id`, `name` and `registered_by` of an agent; None of one that there is not."""
     return tx.memory(KnownAgents).find(tx, agent_id)
+
+
+def agent_of(tx: Transaction, reference: str) -> Row | None:
+    """`id`, `name` and `registered_by` of the agent of that id, name, or instance's id; None where there is none."""
+    return tx.one("agent_by_reference", reference=reference)
 
 
 def require_voice(tx: Transaction, origin: Origin, agent_id: str) -> None:

@@ -28,7 +28,7 @@ WITH RECURSIVE chain (seq, depth) AS (
       WHERE b.aggregate_id = e.aggregate_id AND b.aggregate_type = e.aggregate_type AND b.seq < e.seq
       ORDER BY b.seq DESC LIMIT 1)), chain.depth + 1
   FROM chain JOIN events e ON e.seq = chain.seq WHERE chain.depth + 1 < :limit)
-SELECT e.*, 0 AS xid FROM chain JOIN events e ON e.seq = chain.seq WHERE 1 = 1 {{filters}} ORDER BY chain.depth
+SELECT e.*, 0 AS xid FROM chain JOIN events e ON e.seq = chain.seq WHERE TRUE {{filters}} ORDER BY chain.depth
 
 -- name: events_led_to (postgres)
 WITH RECURSIVE chain (seq, depth) AS (
@@ -41,7 +41,7 @@ WITH RECURSIVE chain (seq, depth) AS (
   FROM chain JOIN events e ON e.seq = chain.seq WHERE chain.depth + 1 < :limit)
 SELECT e.seq, e.at, e.type, e.aggregate_type, e.aggregate_id, e.version, e.actor, e.correlation_id, e.causation_seq,
   e.data, e.xid::text::bigint AS xid
-FROM chain JOIN events e ON e.seq = chain.seq WHERE 1 = 1 {{filters}} ORDER BY chain.depth
+FROM chain JOIN events e ON e.seq = chain.seq WHERE TRUE {{filters}} ORDER BY chain.depth
 
 -- What the caller may see, by the kind of thing.
 -- name: filter.seen
@@ -76,6 +76,7 @@ AND (actor = :actor OR substr(actor, length(actor) - length(CAST(:actor_via AS T
 -- name: filter.actor_agent
 AND (actor IN (:actor, :actor_id) OR substr(actor, 1, length(CAST(:actor_as AS TEXT))) = :actor_as)
 
+-- Kinds of things of which a caller may see nothing, each between commas.
 -- name: filter.correlation
 AND correlation_id = :correlation
 

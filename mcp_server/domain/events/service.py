@@ -52,7 +52,7 @@ class EventService:
         if command.after is not None and not newest_first:
             await self._require_kept(place)
         cursor = Position.of(rows[-1]).cursor() if rows else place.cursor()
-        return [event_view(row) for row in rows], cursor
+        return [self._seen(row) for row in rows], cursor
 
     async def led_to(self, call: Call, seq: int, limit: int) -> list[EventView]:
         """What led to an event, oldest first, the event itself last: the cause of each, or else what happened to the
@@ -62,18 +62,23 @@ class EventService:
             NotFound: no such event for the caller, or it is no longer kept.
         """
         call.actor.require(Permission.EVENTS_READ)
-        query = self._visible(call, Query("events_led_to", parameters=(("seq", seq), ("limit", limit))))
-        rows = await self._fetched(query)
+        rows = await self._fetched(
+            self._visible(call, Query("events_led_to", parameters=(("seq", seq), ("limit", limit))))
+        )
         if not rows or rows[0]["seq"] != seq:
             raise NotFound(f"There is no event {seq}, or it is no longer kept.", next="Find it with events_read.")
-        return [event_view(row) for row in reversed(rows)]
+        return [self._seen(row) for row in reversed(rows)]
+
+    def _seen(self, row: Row) -> EventView:
+        kind = self._areas.aggregates.get(row["aggregate_type"])
+        return event_view(row, frozenset() if kind is None else kind.hidden)
 
     async def _fetched(self, query: Query) -> list[Row]:
         return await self._database.fetch_all(query.statement, filters=query.filters, **dict(query.parameters))
 
     def _visible(self, call: Call, query: Query) -> Query:
-        """Only what the caller may see: a thing's events need the right to see it, and its toolset; and private ones
-        that it takes part in the thing, or has control."""
+        """Only what the caller may see: a thing's events need the right to see it, and its toolset; of what is private,
+        a part in it."""
         seen = self._areas.seen(call.actor.permissions, call.toolsets)
         if len(seen) < len(self._areas.aggregates):
             query = query.where("seen", seen=dump_json(sorted(seen)))

@@ -1,8 +1,9 @@
 """How locks are wired into the house."""
 
-from mcp_server.domain.agents.hooks import INSTANCE_LOST
+from mcp_server.domain.agents.hooks import AGENT_HANDED_OVER, AGENT_HOLDS, INSTANCE_LOST
 from mcp_server.domain.locks import replay
-from mcp_server.domain.locks.transactions import abandon, expire
+from mcp_server.domain.locks.leaving import hand_over_all, held_by
+from mcp_server.domain.locks.transactions import abandon, expire, lapse
 from mcp_server.kernel.area import Aggregate, Area, Sweep, Table
 from mcp_server.kernel.authority import Permission
 
@@ -11,21 +12,27 @@ AREA = Area(
     toolset="state",
     tables=(
         Table("locks"),
-        Table("lock_holds", key=2),
-        Table("lock_waiters", key=2, rebuilt=None),
+        Table("lock_holds", key=3),
+        Table("lock_waiters", key=3, exported=False, rebuilt=None),
     ),
     aggregates=(
         Aggregate(
             "lock",
-            events=("acquired", "renewed", "released", "expired", "abandoned"),
+            events=("acquired", "renewed", "released", "expired", "abandoned", "handed_over", "withdrawn"),
             seen_by=Permission.STATE_READ,
+            # An event's version is the fencing token.
+            hidden=frozenset({"version", "holds"}),
             uris=lambda _: {"ops://locks"},
             replay=replay.replay,
             snapshot=replay.snapshot,
             restore=replay.restore,
         ),
     ),
-    # A lock that is owned by an instance's id is free as soon as the instance is lost.
-    hears=(INSTANCE_LOST.heard_by(abandon),),
-    sweeps=(Sweep("due.lock_holds", expire),),
+    hears=(
+        # A lock under the label of an instance's id is free as soon as the instance is lost.
+        INSTANCE_LOST.heard_by(abandon),
+        AGENT_HOLDS.heard_by(held_by),
+        AGENT_HANDED_OVER.heard_by(hand_over_all),
+    ),
+    sweeps=(Sweep("due.lock_holds", expire), Sweep("due.lock_waiters", lapse)),
 )

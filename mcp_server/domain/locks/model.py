@@ -1,133 +1,201 @@
-"""Named locks (reservations): requests, holds, and the deadlocks that waiting for them may close."""
+"""Named locks (reservations): requests, holds, and what they keep from each other."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Literal, NamedTuple, Self
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from mcp_server.kernel.arguments import Waiting
-from mcp_server.kernel.errors import Conflict, InvalidTransition
-from mcp_server.kernel.events import Event
+from mcp_server.domain.locks.paths import is_glob, may_meet, normalised
+from mcp_server.kernel.arguments import Listing, Waiting
+from mcp_server.kernel.authority import VIA, Speaker
+from mcp_server.kernel.errors import InvalidTransition
+from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.records import Record
-from mcp_server.kernel.times import Micros, duration
+from mcp_server.kernel.times import SECOND, Micros, duration
 from mcp_server.kernel.values import Frozen, Line
 
 LOCK_TTL_SECONDS_DEFAULT = 60
 LockMode = Literal["exclusive", "shared"]
+LockName = Annotated[Line, AfterValidator(normalised)]
 
 
 class AcquireLock(Waiting):
-    """Who wants which lock, how, for how long, and how long to wait in line for it."""
+    """Which lock, under which label of the speaker's, how, for how long, and how long to wait in line for it."""
 
-    name: Line
-    owner: Line = Field(description="You; by your instance_id the lock is free as soon as that instance is lost")
+    name: LockName
+    owner: Line | None = Field(
+        default=None, description="A label of yours; your instance_id frees the lock once that instance is lost"
+    )
     mode: LockMode = "exclusive"
     ttl_seconds: float = Field(default=LOCK_TTL_SECONDS_DEFAULT, gt=0, le=7 * 86_400, allow_inf_nan=False)
 
 
 class ReleaseLock(Frozen):
-    """An owner gives a lock back, or keeps it for longer."""
+    """A holder gives a lock back, keeps it for longer, or hands it over."""
 
-    name: Line
-    owner: Line
-    fencing_token: int
+    name: LockName
+    owner: Line | None = None
+    fencing_token: int | None = None
     renew_seconds: float | None = Field(default=None, gt=0, le=7 * 86_400, allow_inf_nan=False)
+    to_agent: str | None = Field(default=None, max_length=64)
+    force: bool = False
+
+
+class FindLocks(Listing):
+    """Which locks to list: those of a name, those that begin so, those that an agent holds or waits for."""
+
+    name: LockName | None = None
+    prefix: str | None = Field(default=None, max_length=200)
+    agent_id: str | None = Field(default=None, max_length=64)
+
+
+class Holder(NamedTuple):
+    """To whom holds and places in line belong: a party, and a label within it, which is empty for the speaker itself.
+    Two labels of one party keep each other out."""
+
+    party: str
+    owner: str
+
+    @staticmethod
+    def of(origin: Origin, owner: str | None) -> "Holder":
+        """Who speaks, under a label of its own or as itself."""
+        own = (None, origin.actor, origin.actor.partition(VIA)[0])
+        return Holder(origin.party, "" if owner in own else owner)
+
+
+class Claim(NamedTuple):
+    """A lock that somebody holds or wants."""
+
+    holder: Holder
+    speaker: str
+    name: str
+    mode: LockMode
+
+    def keeps_out(self, other: "Claim") -> bool:
+        """Whether the two cannot be granted side by side."""
+        alone = "exclusive" in (self.mode, other.mode)
+        return alone and self.holder != other.holder and may_meet(self.name, other.name)
+
+    def said(self) -> str:
+        """Who it is, for people and models."""
+        return f"{self.holder.owner!r} ({self.speaker})" if self.holder.owner else self.speaker
+
+    @property
+    def label(self) -> str:
+        """The owner as callers see it: the label given, else the speaker."""
+        return self.holder.owner or self.speaker
 
 
 class Hold(Record):
-    """One owner's hold on a lock. The fencing token rises with each grant of the name."""
+    """One hold on a lock. The fencing token rises with each grant of the name."""
 
     name: str
+    party: str
     owner: str
+    speaker: str
     mode: LockMode
     fencing_token: int
+    pattern: int
     expires_at: Micros
     acquired_at: Micros
 
     @staticmethod
-    def granted(request: AcquireLock, token: int, now: Micros) -> tuple["Hold", Event]:
+    def granted(claim: Claim, seconds: float, token: int, now: Micros) -> tuple["Hold", Event]:
         """A new hold."""
-        expires_at = now + duration(request.ttl_seconds)
         data: dict[str, Any] = {
-            "owner": request.owner,
-            "mode": request.mode,
-            "expires_at": expires_at,
+            "owner": claim.holder.owner,
+            "party": claim.holder.party,
+            "speaker": claim.speaker,
+            "mode": claim.mode,
+            "expires_at": now + duration(seconds),
             "acquired_at": now,
         }
-        hold = Hold.adopt({"name": request.name, "fencing_token": token} | data)
-        return hold, Event("lock.acquired", "lock", request.name, token, data)
+        return hold_of(claim.name, token, data), Event("lock.acquired", "lock", claim.name, token, data)
+
+    @property
+    def claim(self) -> Claim:
+        """Whose it is, and what it keeps from others."""
+        return Claim(Holder(self.party, self.owner), self.speaker, self.name, self.mode)
 
     def renewed(self, seconds: float, now: Micros) -> tuple[Self, Event]:
-        """The same hold, expiring later."""
+        """The same hold, expiring at another time."""
         expires_at = now + duration(seconds)
         data = {"owner": self.owner, "expires_at": expires_at}
         return self.evolved({"expires_at": expires_at}), Event(
             "lock.renewed", "lock", self.name, self.fencing_token, data
         )
 
+    def handed_over(self, heir: Speaker, token: int, now: Micros) -> tuple["Hold", Event]:
+        """The hold of an agent that takes over; this one has ended."""
+        data: dict[str, Any] = {
+            "owner": "",
+            "party": heir.agent_id,
+            "speaker": heir.label,
+            "mode": self.mode,
+            "expires_at": self.expires_at,
+            "acquired_at": now,
+            "of": {"owner": self.owner, "party": self.party},
+        }
+        return hold_of(self.name, token, data), Event("lock.handed_over", "lock", self.name, token, data)
+
     def gone(self, why: Literal["released", "expired", "abandoned"]) -> Event:
         """The hold ended."""
         return Event(f"lock.{why}", "lock", self.name, self.fencing_token, {"owner": self.owner})
 
-    def require(self, token: int) -> None:
+    def is_named(self, owner: str | None) -> bool:
+        """Whether an owner that a caller gives is this hold's; none given is anybody's."""
+        return owner is None or owner == (self.owner or self.speaker)
+
+    def said(self, now: Micros) -> str:
+        """Who holds it, how, and for how long yet."""
+        left = max(0, round((self.expires_at - now) / SECOND))
+        return f"{self.claim.said()} holds {self.name!r} ({self.mode}, {left} s left)"
+
+    def require(self, token: int | None) -> None:
         """Refuse a release or renewal with a token that is not this hold's.
 
         Raises:
-            InvalidTransition: naming the current token's owner.
+            InvalidTransition: naming the token given.
         """
-        if token != self.fencing_token:
+        if token is not None and token != self.fencing_token:
             raise InvalidTransition(
                 f"Fencing token {token} is not the current one of lock {self.name!r}.",
                 next="The hold was lost and granted again; acquire it anew with locks_acquire.",
-                details={"name": self.name, "owner": self.owner, "your_token": token},
+                details={"name": self.name, "owner": self.owner or self.speaker, "your_token": token},
             )
 
 
-def may_grant(mode: LockMode, others: Iterable[LockMode]) -> bool:
-    """Whether a lock in `mode` is compatible with what others hold or wait for before it."""
-    others = list(others)
-    return not others or (mode == "shared" and all(other == "shared" for other in others))
+def hold_of(name: str, token: int, data: Mapping[str, Any]) -> Hold:
+    """A hold out of what an event says of it."""
+    facts = {field: data[field] for field in ("party", "owner", "speaker", "mode", "expires_at", "acquired_at")}
+    return Hold.adopt({"name": name, "fencing_token": token, "pattern": int(is_glob(name))} | facts)
 
 
-class Wait(NamedTuple):
-    """One owner waits for a lock that another holds."""
+class Waiter(NamedTuple):
+    """A place in line."""
 
-    waiter: str
-    name: str
-    holder: str
+    claim: Claim
+    since: Micros
+
+    def is_before(self, other: "Waiter") -> bool:
+        """Whether it came first; of those that came together, by name."""
+        return (self.since, *self.claim.holder, self.claim.name) < (other.since, *other.claim.holder, other.claim.name)
 
 
-def find_deadlock(asked: Sequence[Wait], waits: Iterable[Wait]) -> list[Wait] | None:
-    """The circle that one owner's waiting would close, or None.
+def waiting_before(place: Waiter, line: Iterable[Waiter], own: Sequence[Claim]) -> list[Claim]:
+    """What those wait for who came before a place in line and keep it out.
 
-    Whoever waits for a lock waits for everyone who holds it, so any circle is one that never opens by itself.
+    One that waits for what the asker itself holds is passed: it cannot go first.
 
     Args:
-        asked: what the owner is about to wait for.
-        waits: who waits for whom already.
+        place: the asker's.
+        line: everybody's who waits.
+        own: what the asker holds.
     """
-    by_waiter: dict[str, list[Wait]] = {}
-    for wait in waits:
-        by_waiter.setdefault(wait.waiter, []).append(wait)
-    paths = [[wait] for wait in asked]
-    seen: set[str] = set()
-    while paths:
-        path = paths.pop()
-        holder = path[-1].holder
-        if holder == path[0].waiter:
-            return path
-        if holder not in seen:
-            seen.add(holder)
-            paths += [[*path, wait] for wait in by_waiter.get(holder, ())]
-    return None
-
-
-def deadlock(circle: Sequence[Wait]) -> Conflict:
-    """The refusal to wait for what can never come."""
-    said = ", and ".join(f"{wait.waiter!r} waits for {wait.name!r}, which {wait.holder!r} holds" for wait in circle)
-    return Conflict(
-        f"Waiting would be a deadlock: {said}.",
-        next="Release what you hold with locks_release, let the others finish, and acquire all you need again in one "
-        "agreed order.",
-        details={"deadlock": [wait._asdict() for wait in circle]},
-    )
+    return [
+        waiter.claim
+        for waiter in line
+        if waiter.claim.keeps_out(place.claim)
+        and waiter.is_before(place)
+        and not any(hold.keeps_out(waiter.claim) for hold in own)
+    ]

@@ -1,45 +1,82 @@
+-- Two names that are no globs meet where they are equal; a glob may meet any.
 -- name: lock_guard
-SELECT last_token FROM locks WHERE name = :name
+SELECT 1 AS guarded
 
 -- name: lock_guard (postgres)
-SELECT last_token FROM pg_advisory_xact_lock(hashtextextended('lock ' || :name, 0)) AS guarded
-LEFT JOIN locks ON name = :name
+SELECT pg_advisory_xact_lock_shared(hashtextextended('lock globs', 0)) IS NULL AS guarded,
+  pg_advisory_xact_lock(hashtextextended('lock ' || :name, 0)) IS NULL AS alone
+
+-- name: lock_guard_all
+SELECT 1 AS guarded
+
+-- name: lock_guard_all (postgres)
+SELECT pg_advisory_xact_lock(hashtextextended('lock globs', 0)) IS NULL AS guarded
+
+-- name: lock_token
+SELECT last_token FROM locks WHERE name = :name
 
 -- name: lock_token_save
 INSERT INTO locks (name, last_token) VALUES (:name, :token)
 ON CONFLICT (name) DO UPDATE SET last_token = :token
 
 -- name: lock_holds
-SELECT * FROM lock_holds WHERE name = :name ORDER BY acquired_at, owner
+SELECT * FROM lock_holds WHERE name = :name
+UNION ALL SELECT * FROM lock_holds WHERE pattern = 1 AND name <> :name
+ORDER BY acquired_at, name, party, owner
+
+-- name: lock_holds_all
+SELECT * FROM lock_holds ORDER BY acquired_at, name, party, owner
+
+-- name: lock_holds_of_party
+SELECT * FROM lock_holds WHERE party = :party ORDER BY name, owner
+
+-- name: lock_holds_of_owner
+SELECT * FROM lock_holds WHERE owner = :owner ORDER BY name, party
 
 -- name: lock_hold_insert
-INSERT INTO lock_holds (name, owner, mode, fencing_token, expires_at, acquired_at)
-VALUES (:name, :owner, :mode, :fencing_token, :expires_at, :acquired_at)
+INSERT INTO lock_holds (name, party, owner, speaker, mode, fencing_token, pattern, expires_at, acquired_at)
+VALUES (:name, :party, :owner, :speaker, :mode, :fencing_token, :pattern, :expires_at, :acquired_at)
 
 -- name: lock_hold_renew
-UPDATE lock_holds SET expires_at = :expires_at WHERE name = :name AND owner = :owner
+UPDATE lock_holds SET expires_at = :expires_at WHERE name = :name AND fencing_token = :fencing_token
 
 -- name: lock_hold_delete
-DELETE FROM lock_holds WHERE name = :name AND owner = :owner
+DELETE FROM lock_holds WHERE name = :name AND fencing_token = :fencing_token
 
--- name: lock_waiters_before
-SELECT owner, mode FROM lock_waiters
-WHERE name = :name AND owner <> :owner AND expires_at > :now
-  AND (since < :since OR (since = :since AND owner < :owner))
-ORDER BY since, owner
+-- name: lock_hold_of_delete
+DELETE FROM lock_holds WHERE name = :name AND party = :party AND owner = :owner
 
--- name: lock_waiter
-SELECT since FROM lock_waiters WHERE name = :name AND owner = :owner AND expires_at > :now
+-- name: lock_line
+SELECT * FROM lock_waiters WHERE (name = :name OR pattern = 1) AND expires_at > :now
+
+-- name: lock_line_all
+SELECT * FROM lock_waiters WHERE expires_at > :now
+
+-- name: lock_places_of
+SELECT * FROM lock_waiters WHERE party = :party AND owner = :owner AND expires_at > :now ORDER BY name
+
+-- name: lock_place
+SELECT * FROM lock_waiters WHERE name = :name AND party = :party AND owner = :owner
 
 -- name: lock_waiter_save
-INSERT INTO lock_waiters (name, owner, mode, since, expires_at) VALUES (:name, :owner, :mode, :since, :expires_at)
-ON CONFLICT (name, owner) DO UPDATE SET mode = :mode, since = :since, expires_at = :expires_at
+INSERT INTO lock_waiters (name, party, owner, speaker, mode, pattern, since, expires_at)
+VALUES (:name, :party, :owner, :speaker, :mode, :pattern, :since, :expires_at)
+ON CONFLICT (name, party, owner) DO UPDATE SET mode = :mode, since = :since, expires_at = :expires_at
+
+-- name: lock_waiter_stay
+UPDATE lock_waiters SET expires_at = :expires_at WHERE name = :name AND party = :party AND owner = :owner
 
 -- name: lock_waiter_delete
-DELETE FROM lock_waiters WHERE name = :name AND owner = :owner
+DELETE FROM lock_waiters WHERE name = :name AND party = :party AND owner = :owner
+
+-- name: lock_waiters_of_owner
+SELECT * FROM lock_waiters WHERE owner = :owner ORDER BY name, party
+
+-- name: lapsed_waiters
+SELECT * FROM lock_waiters WHERE expires_at <= :now ORDER BY expires_at LIMIT :limit
 
 -- name: expired_holds
-SELECT name, owner FROM lock_holds WHERE expires_at <= :now ORDER BY expires_at LIMIT :limit
+SELECT name FROM lock_holds WHERE expires_at <= :now ORDER BY expires_at LIMIT :limit
 
 -- name: lock_line_guard
 SELECT 1 AS guarded
@@ -47,28 +84,47 @@ SELECT 1 AS guarded
 -- name: lock_line_guard (postgres)
 SELECT 1 AS guarded FROM pg_advisory_xact_lock(hashtextextended('lock lines', 0))
 
--- name: lock_waits
-SELECT w.owner AS waiter, w.name, h.owner AS holder
-FROM lock_waiters w JOIN lock_holds h ON h.name = w.name AND h.owner <> w.owner
-WHERE w.expires_at > :now AND h.expires_at > :now
+-- name: locks_find
+SELECT f.name FROM (
+  SELECT name FROM lock_holds WHERE expires_at > :now UNION SELECT name FROM lock_waiters WHERE expires_at > :now
+) AS f WHERE TRUE {{filters}} ORDER BY f.name LIMIT :limit
 
--- name: lock_holds_of
-SELECT * FROM lock_holds WHERE owner = :owner ORDER BY name
+-- name: locks_find_count
+SELECT count(*) AS n FROM (
+  SELECT name FROM lock_holds WHERE expires_at > :now UNION SELECT name FROM lock_waiters WHERE expires_at > :now
+) AS f WHERE TRUE {{filters}}
 
--- name: lock_waiters_delete_of
-DELETE FROM lock_waiters WHERE owner = :owner
+-- name: filter.lock_name
+AND f.name = :lock_name
+
+-- name: filter.lock_prefix
+AND f.name LIKE :lock_prefix ESCAPE '\'
+
+-- name: filter.lock_party
+AND f.name IN (
+  SELECT h.name FROM lock_holds h WHERE h.party = :lock_party AND h.expires_at > :now
+  UNION SELECT w.name FROM lock_waiters w WHERE w.party = :lock_party AND w.expires_at > :now)
+
+-- name: filter.lock_after
+AND f.name > :lock_after
 
 -- name: locks_held
-SELECT * FROM lock_holds WHERE expires_at > :now ORDER BY name, acquired_at, owner LIMIT :limit
+SELECT * FROM lock_holds WHERE name >= :first AND name <= :last AND expires_at > :now
+ORDER BY name, acquired_at, party, owner
 
 -- name: locks_awaited
-SELECT name, owner, mode, since FROM lock_waiters WHERE expires_at > :now ORDER BY name, since, owner LIMIT :limit
+SELECT * FROM lock_waiters WHERE name >= :first AND name <= :last AND expires_at > :now
+ORDER BY name, since, party, owner
 
 -- name: due.lock_holds
 SELECT MIN(expires_at) AS at FROM lock_holds
 
+-- name: due.lock_waiters
+SELECT MIN(expires_at) AS at FROM lock_waiters
+
 -- name: lock_holds_whole
-SELECT owner, mode, fencing_token, expires_at, acquired_at FROM lock_holds WHERE name = :name ORDER BY owner
+SELECT party, owner, speaker, mode, fencing_token, expires_at, acquired_at FROM lock_holds WHERE name = :name
+ORDER BY party, owner
 
 -- What rebuilding from a snapshot clears away first.
 -- name: lock_holds_clear

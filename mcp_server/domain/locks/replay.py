@@ -2,27 +2,27 @@
 
 from typing import Any
 
+from mcp_server.domain.locks.model import hold_of
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.store import Transaction
 
 
 def replay(tx: Transaction, origin: Origin, event: Event) -> None:
     """One hold begins, lasts longer or ends."""
-    del origin
-    name, owner, data = event.aggregate_id, event.data["owner"], event.data
-    if event.type == "lock.acquired":
-        tx.run("lock_token_save", name=name, token=event.version)
-        facts = {key: data[key] for key in ("mode", "expires_at", "acquired_at")}
-        tx.run("lock_hold_insert", name=name, owner=owner, fencing_token=event.version, **facts)
+    name, token, data = event.aggregate_id, event.version, event.data
+    if event.type in ("lock.acquired", "lock.handed_over"):
+        if "of" in data:
+            tx.run("lock_hold_of_delete", name=name, **data["of"])
+        _insert(tx, name, token, {"speaker": origin.actor, **data})
     elif event.type == "lock.renewed":
-        tx.run("lock_hold_renew", name=name, owner=owner, expires_at=data["expires_at"])
-    else:
-        tx.run("lock_hold_delete", name=name, owner=owner)
+        tx.run("lock_hold_renew", name=name, fencing_token=token, expires_at=data["expires_at"])
+    elif event.type != "lock.withdrawn":
+        tx.run("lock_hold_delete", name=name, fencing_token=token)
 
 
 def snapshot(tx: Transaction, name: str) -> dict[str, Any] | None:
     """The last token and every hold."""
-    token = (tx.one("lock_guard", name=name) or {}).get("last_token")
+    token = (tx.one("lock_token", name=name) or {}).get("last_token")
     return None if token is None else {"version": token, "holds": tx.all("lock_holds_whole", name=name)}
 
 
@@ -32,4 +32,15 @@ def restore(tx: Transaction, origin: Origin, event: Event) -> None:
     tx.run("lock_token_save", name=event.aggregate_id, token=event.version)
     tx.run("lock_holds_clear", id=event.aggregate_id)
     for hold in event.data["holds"]:
-        tx.run("lock_hold_insert", name=event.aggregate_id, **hold)
+        _insert(tx, event.aggregate_id, hold["fencing_token"], {"speaker": hold["owner"]} | hold)
+
+
+def _insert(tx: Transaction, name: str, token: int, data: dict[str, Any]) -> None:
+    """A hold. What is older than parties belongs to who acquired it, as far as that is known: see migration 0007."""
+    tx.run("lock_token_save", name=name, token=max(token, _last_token(tx, name)))
+    hold = hold_of(name, token, {"party": data["speaker"].removeprefix("agent:")} | data)
+    tx.run("lock_hold_insert", **hold.fields())
+
+
+def _last_token(tx: Transaction, name: str) -> int:
+    return (tx.one("lock_token", name=name) or {}).get("last_token", 0)

@@ -1,82 +1,151 @@
 """Use cases of named locks."""
 
-from typing import Any
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, NoReturn
 
+from mcp_server.domain.agents.model import no_agent
+from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.locks import transactions
-from mcp_server.domain.locks.model import AcquireLock, Hold
-from mcp_server.domain.locks.transactions import Acquired
-from mcp_server.domain.locks.views import AcquiredLock, ReleasedLock, acquired, released
+from mcp_server.domain.locks.model import AcquireLock, FindLocks, Hold, Holder
+from mcp_server.domain.locks.transactions import Acquired, Released
+from mcp_server.domain.locks.views import (
+    AcquiredLock,
+    FoundLocks,
+    LineView,
+    ReleasedLock,
+    line_view,
+    lock_view,
+    wanted_view,
+)
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
+from mcp_server.kernel.errors import Unavailable
+from mcp_server.kernel.paging import LIMIT_MAX, Query, decode_cursor, fetch_page, like
 from mcp_server.kernel.services import Services
-from mcp_server.kernel.store import Row
-from mcp_server.kernel.times import duration, iso
 from mcp_server.kernel.waiting import wait_until
 from mcp_server.kernel.writes import Write, as_said
 
-_SHOWN_MAX = 200
+STAY_EVERY_SECONDS = 0.5
+"""How often a waiter says that it is still there."""
 
 
 class LockService:
-    """Acquire, renew and release named locks.
+    """Acquire, renew, release, hand over and find named locks.
 
-    `acquire_now` takes a lock, or says who holds it, without waiting. `release` ends a hold, or renews it.
+    `acquire_now` takes a lock, or says who holds it, without waiting. `release` ends a hold, renews it or hands
+    it over.
     """
 
     def __init__(self, services: Services) -> None:
         self._context = context = services.context
         self._database = context.database
+        self._speaking = services.get(Speaking)
         may = Permission.STATE_WRITE
         self.acquire_now = Write(context, may, as_said, transactions.acquire, self._acquired)
         self.release = Write(context, may, as_said, transactions.release, self._released)
 
     async def acquire(self, call: Call, command: AcquireLock) -> AcquiredLock:
-        """Take a lock, waiting in line for it if asked to."""
+        """Take a lock, waiting in line for it if asked to.
+
+        Whoever is cancelled while it waits leaves the line at once, and what it was granted just then is given back.
+        """
         wait_seconds = command.wait_seconds
         if wait_seconds <= 0:
             return await self.acquire_now(call, command)
         call.actor.require(Permission.STATE_WRITE)
-        until = self._context.clock() + duration(wait_seconds)
+        context, since = self._context, self._context.clock()
+
+        def give_back(found: Acquired) -> None:
+            if found.hold is not None and found.is_new:
+                self._post(call, transactions.give_back, found.hold)
 
         async def attempt() -> Acquired:
-            return await self._database.write(transactions.acquire, self._context.origin(call), command, until)
+            written = context.written(call, transactions.acquire, command, since)
+            return await self._database.write_or(give_back, *written)
 
-        has_it = False
-        try:
+        async with self._place_in_line(call, command):
             done = await wait_until(
-                self._context, call, attempt, lambda found: found.hold is not None, wait_seconds, ("lock",)
+                context, call, attempt, lambda found: found.hold is not None, wait_seconds, ("lock",)
             )
-            has_it = done.hold is not None
-        finally:
-            if not has_it:
-                await self._leave_line(call, command)
-        return acquired(done.hold, done.others)
+        return await self._acquired(call, done)
 
-    async def overview(self, call: Call) -> dict[str, Any]:
-        """Who holds which lock, and who waits for one, in order: up to 200 each."""
+    async def find(self, call: Call, command: FindLocks) -> FoundLocks:
+        """Locks that somebody holds or waits for, by name.
+
+        Raises:
+            NotFound: there is no such agent.
+        """
+        return await self._found(call, command, call.party)
+
+    async def _found(self, call: Call, command: FindLocks, party: str | None) -> FoundLocks:
         call.actor.require(Permission.STATE_READ)
+        agent = None if command.agent_id is None else await self._speaking.named(command.agent_id)
+        if command.agent_id is not None and agent is None:
+            raise no_agent(command.agent_id)
         now = self._context.clock()
-        held = await self._database.fetch_all("locks_held", now=now, limit=_SHOWN_MAX)
-        awaited = await self._database.fetch_all("locks_awaited", now=now, limit=_SHOWN_MAX)
-        return {
-            "held": [_with_times(row, "expires_at", "acquired_at") for row in held],
-            "waiting": [_with_times(row, "since") for row in awaited],
-        }
+        query = (
+            Query("locks_find", parameters=(("now", now),))
+            .where("lock_name", lock_name=command.name)
+            .where("lock_prefix", lock_prefix=like(command.prefix, "{}%"))
+            .where("lock_party", lock_party=None if agent is None else agent["id"])
+        )
+        if command.cursor is not None:
+            (name,) = decode_cursor(command.cursor, (str,))
+            query = query.where("lock_after", lock_after=name)
+        page = await fetch_page(self._database, query, command.limit, ("name",))
+        names = [row["name"] for row in page.rows]
+        locks = await self._lines(names, party) if names else []
+        return FoundLocks(locks=locks, next_cursor=page.next_cursor, omitted=page.omitted)
 
-    async def _leave_line(self, call: Call, command: AcquireLock) -> None:
-        origin = self._context.origin(call)
-        await self._database.write(transactions.leave_line, origin, command.name, command.owner)
+    async def overview(self, call: Call) -> FoundLocks:
+        """The first locks by name, without anybody's fencing tokens."""
+        return await self._found(call, FindLocks(limit=LIMIT_MAX), None)
 
-    @staticmethod
-    async def _acquired(call: Call, done: Acquired) -> AcquiredLock:
-        del call
-        return acquired(done.hold, done.others)
+    async def _lines(self, names: list[str], party: str | None) -> list[LineView]:
+        now = self._context.clock()
+        between: dict[str, Any] = {"first": names[0], "last": names[-1], "now": now}
+        held = [Hold.adopt(dict(row)) for row in await self._database.fetch_all("locks_held", **between)]
+        awaited = await self._database.fetch_all("locks_awaited", **between)
+        return [
+            line_view(
+                name,
+                [lock_view(hold, now, party) for hold in held if hold.name == name],
+                [row for row in awaited if row["name"] == name],
+            )
+            for name in names
+        ]
 
-    @staticmethod
-    async def _released(call: Call, renewed: Hold | None) -> ReleasedLock:
-        del call
-        return released(renewed)
+    @contextlib.asynccontextmanager
+    async def _place_in_line(self, call: Call, command: AcquireLock) -> AsyncGenerator[None]:
+        """Keep a place in line while inside; leaving gives it up, however it comes about, and without waiting."""
+        place = command.name, Holder.of(self._context.origin(call), command.owner)
+        staying = asyncio.create_task(self._stay(call, *place), name="lock-line")
+        try:
+            yield
+        finally:
+            staying.cancel()
+            self._post(call, transactions.leave_line, *place)
 
+    async def _stay(self, call: Call, name: str, holder: Holder) -> NoReturn:
+        while True:
+            await asyncio.sleep(STAY_EVERY_SECONDS)
+            self._post(call, transactions.stay, name, holder)
 
-def _with_times(row: Row, *names: str) -> dict[str, Any]:
-    return dict(row) | {name: iso(row[name]) for name in names}
+    def _post(self, call: Call, function: Callable[..., None], *args: Any) -> None:
+        """Queue what is not waited for; a store that is closed lets it lapse."""
+        with contextlib.suppress(Unavailable):
+            self._database.post(function, self._context.origin(call), *args)
+
+    async def _acquired(self, call: Call, done: Acquired) -> AcquiredLock:
+        now = self._context.clock()
+        if done.hold is not None:
+            return AcquiredLock(lock=lock_view(done.hold, now, call.party))
+        line = [wanted_view(claim) for claim in done.before]
+        return AcquiredLock(held_by=[lock_view(other, now) for other in done.others], line=line or None)
+
+    async def _released(self, call: Call, done: Released) -> ReleasedLock:
+        if done.hold is None:
+            return ReleasedLock(released=True)
+        return ReleasedLock(lock=lock_view(done.hold, self._context.clock(), call.party))

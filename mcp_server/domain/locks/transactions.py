@@ -1,166 +1,313 @@
-"""Transaction functions of named locks: holds, waiters in order, fencing numbers."""
+"""Transaction functions of named locks: holds, places in line, fencing numbers."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from mcp_server.domain.locks.model import (
-    AcquireLock,
-    Hold,
-    LockMode,
-    ReleaseLock,
-    Wait,
-    deadlock,
-    find_deadlock,
-    may_grant,
-)
-from mcp_server.kernel.errors import NotFound
-from mcp_server.kernel.events import Origin
+from mcp_server.domain.agents.speaking import agent_of
+from mcp_server.domain.agents.transactions import named_agent, require_staying, see_agent
+from mcp_server.domain.locks.deadlocks import Wait, deadlock, find_deadlock
+from mcp_server.domain.locks.model import AcquireLock, Claim, Hold, Holder, ReleaseLock, Waiter, waiting_before
+from mcp_server.domain.locks.paths import is_glob
+from mcp_server.domain.locks.refusals import no_force, not_held, not_your_label, which
+from mcp_server.kernel.authority import Permission, Speaker
+from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.store import Transaction
-from mcp_server.kernel.times import Micros
+from mcp_server.kernel.times import SECOND, Micros
+
+PLACE_LASTS: Micros = 2 * SECOND
+"""How long a place in line lasts beyond its waiter's last sign of life."""
+
+_AT_ONCE = 100
 
 
 class Acquired(NamedTuple):
-    """The hold; or None, and who holds the lock."""
+    """The hold, and whether it is a new one; or None, who holds the lock, and what others want before."""
 
     hold: Hold | None
     others: list[Hold]
+    before: list[Claim]
+    is_new: bool = False
 
 
-def acquire(tx: Transaction, origin: Origin, request: AcquireLock, wait_until: Micros | None = None) -> Acquired:
+def acquire(tx: Transaction, origin: Origin, request: AcquireLock, since: Micros | None = None) -> Acquired:
     """Grant the lock, or stand in line for it.
 
-    An owner that holds the lock in the same mode already gets its hold renewed. A waiter keeps its place only while
-    it asks again before `wait_until`, in microseconds UTC; None is not to wait.
+    Who holds the lock in the same mode already gets its hold renewed. A waiter keeps its place only while it is heard
+    of again and again: see `stay`.
+
+    Args:
+        tx: the transaction.
+        origin: who asks.
+        request: for what.
+        since: the place in line, as when its waiter came, in microseconds UTC; None is not to wait.
 
     Raises:
-        Conflict: waiting would close a circle of owners who wait for each other.
+        PermissionDenied: the label is another's.
+        Conflict: waiting would close a circle of those who wait for each other.
     """
-    last_token = _guard(tx, request.name)
-    holds = _live_holds(tx, origin, request.name)
-    mine = next((hold for hold in holds if hold.owner == request.owner), None)
-    if mine is not None and mine.mode == request.mode:
-        return Acquired(_renew(tx, origin, mine, request.ttl_seconds), [])
-    others = [hold for hold in holds if hold.owner != request.owner]
-    before = _waiting_before(tx, origin, request)
-    if may_grant(request.mode, [*(hold.mode for hold in others), *before]):
-        return Acquired(_grant(tx, origin, request, last_token + 1, replaces=mine), [])
-    if wait_until is not None:
-        _refuse_deadlock(tx, origin, request, others)
-        _stand_in_line(tx, origin, request, wait_until)
-    return Acquired(None, others)
+    _require_own(tx, origin, request.owner)
+    claim = Claim(Holder.of(origin, request.owner), origin.actor, request.name, request.mode)
+    guard(tx, claim.name)
+    holds = _live_holds(tx, origin, claim.name)
+    mine = next((hold for hold in holds if (hold.name, hold.claim.holder) == (claim.name, claim.holder)), None)
+    if mine is not None and mine.mode == claim.mode:
+        return Acquired(_renew(tx, origin, mine, request.ttl_seconds), [], [])
+    others = [hold for hold in holds if hold.claim.keeps_out(claim)]
+    place = Waiter(claim, origin.at if since is None else since)
+    before = _before(tx, origin, place)
+    if not others and not before:
+        return Acquired(_grant(tx, origin, claim, request.ttl_seconds, mine), [], [], is_new=True)
+    if since is not None:
+        _refuse_deadlock(tx, origin, claim, [hold.claim for hold in others], before)
+        _stand_in_line(tx, origin, place)
+    return Acquired(None, others, before)
 
 
-def leave_line(tx: Transaction, origin: Origin, name: str, owner: str) -> None:
-    """Give up the place in line."""
-    del origin
-    tx.run("lock_waiter_delete", name=name, owner=owner)
+def stay(tx: Transaction, origin: Origin, name: str, holder: Holder) -> None:
+    """A waiter is still there. It wakes nobody."""
+    tx.run("lock_waiter_stay", name=name, **holder._asdict(), expires_at=origin.at + PLACE_LASTS)
 
 
-def release(tx: Transaction, origin: Origin, command: ReleaseLock) -> Hold | None:
-    """End a hold; or let it expire later and return it, where that is asked for.
+def leave_line(tx: Transaction, origin: Origin, name: str, holder: Holder) -> None:
+    """Give up the place in line, and wake those behind."""
+    row = tx.one("lock_place", name=name, **holder._asdict())
+    if row is not None:
+        _withdraw(tx, origin, row)
+
+
+def lapse(tx: Transaction, origin: Origin) -> int:
+    """Take waiters out of the line that were not heard of for too long. Returns how many.
+
+    It is always told: one that lives all the same, in a process that stood still, hears it and stands in line again.
+    """
+    rows = tx.all("lapsed_waiters", now=origin.at, limit=_AT_ONCE)
+    for row in rows:
+        _withdraw(tx, origin, row, always=True)
+    return len(rows)
+
+
+def give_back(tx: Transaction, origin: Origin, hold: Hold) -> None:
+    """End a hold that nobody was told of."""
+    guard(tx, hold.name)
+    if tx.run("lock_hold_delete", name=hold.name, fencing_token=hold.fencing_token):
+        tx.append(origin, hold.gone("released"))
+
+
+class Released(NamedTuple):
+    """What became of a hold: None, it ended."""
+
+    hold: Hold | None
+
+
+def release(tx: Transaction, origin: Origin, command: ReleaseLock) -> Released:
+    """End a hold; or let it expire later, or hand it over, where that is asked for.
 
     Raises:
-        NotFound: the owner does not hold the lock (any more).
-        InvalidTransition: the token is an earlier hold's.
+        NotFound: nobody holds the lock (any more).
+        PermissionDenied: it is another's.
+        ValidationFailed: several holds could be meant.
+        InvalidTransition: the token is an earlier hold's; or who is to take over has left.
     """
-    hold = _require_hold(tx, origin, command)
+    guard(tx, command.name)
+    hold = _meant(tx, origin, command)
+    hold.require(command.fencing_token)
+    if command.to_agent is not None:
+        heir = named_agent(tx, command.to_agent)
+        require_staying(heir)
+        return Released(hand_over(tx, origin, hold, Speaker(heir.id, heir.name), command.renew_seconds))
     if command.renew_seconds is not None:
-        return _renew(tx, origin, hold, command.renew_seconds)
-    tx.run("lock_hold_delete", name=hold.name, owner=hold.owner)
-    tx.append(origin, hold.gone("released"))
-    return None
+        return Released(_renew(tx, origin, hold, command.renew_seconds))
+    _end(tx, origin, hold)
+    return Released(None)
+
+
+def hand_over(tx: Transaction, origin: Origin, hold: Hold, heir: Speaker, seconds: float | None = None) -> Hold:
+    """Give a hold to another agent, under a new fencing token; a hold of the same lock that it has already ends."""
+    if seconds is not None:
+        hold, _ = hold.renewed(seconds, origin.at)
+    new, event = hold.handed_over(heir, _next_token(tx, hold.name), origin.at)
+    for other in _live_holds(tx, origin, hold.name):
+        if other.name == hold.name and other.claim.holder == new.claim.holder:
+            _end(tx, origin, other)
+            new, event = hold.evolved({"expires_at": max(hold.expires_at, other.expires_at)}).handed_over(
+                heir, new.fencing_token, origin.at
+            )
+    tx.run("lock_hold_delete", name=hold.name, fencing_token=hold.fencing_token)
+    _keep(tx, origin, new, event)
+    return new
 
 
 def abandon(tx: Transaction, origin: Origin, owner: str) -> None:
-    """End every hold of an owner that is no more, and give up its places in line."""
-    tx.run("lock_waiters_delete_of", owner=owner)
-    for row in tx.all("lock_holds_of", owner=owner):
-        _guard(tx, row["name"])
-        tx.run("lock_hold_delete", name=row["name"], owner=owner)
+    """End every hold under the label of an instance that is no more, and give up its places in line."""
+    for row in tx.all("lock_waiters_of_owner", owner=owner):
+        _withdraw(tx, origin, row)
+    for row in tx.all("lock_holds_of_owner", owner=owner):
+        guard(tx, row["name"])
+        tx.run("lock_hold_delete", name=row["name"], fencing_token=row["fencing_token"])
         tx.append(origin, Hold.adopt(row).gone("abandoned"))
 
 
 def expire(tx: Transaction, origin: Origin) -> int:
     """End the holds whose time is over. Returns how many."""
-    rows = tx.all("expired_holds", now=origin.at, limit=100)
+    rows = tx.all("expired_holds", now=origin.at, limit=_AT_ONCE)
     for name in {row["name"] for row in rows}:
-        _guard(tx, name)
+        guard(tx, name)
         _live_holds(tx, origin, name)
     return len(rows)
 
 
-def _guard(tx: Transaction, name: str) -> int:
-    """The last fencing token granted; on PostgreSQL also keeps everyone else from this name until the commit."""
-    row = tx.one("lock_guard", name=name)
-    return 0 if row is None else row["last_token"] or 0
+def guard(tx: Transaction, name: str) -> None:
+    """On PostgreSQL keep everyone else from this name, or for a glob from every name, until the commit."""
+    if is_glob(name):
+        tx.one("lock_guard_all")
+    else:
+        tx.one("lock_guard", name=name)
 
 
 def _live_holds(tx: Transaction, origin: Origin, name: str) -> list[Hold]:
+    """What is held of a lock, and of others that may meet it. What has expired of the lock itself ends."""
     live: list[Hold] = []
-    for row in tx.all("lock_holds", name=name):
+    for row in tx.all("lock_holds_all") if is_glob(name) else tx.all("lock_holds", name=name):
         hold = Hold.adopt(row)
         if hold.expires_at > origin.at:
             live.append(hold)
-        else:
-            tx.run("lock_hold_delete", name=name, owner=hold.owner)
+        elif hold.name == name:
+            tx.run("lock_hold_delete", name=name, fencing_token=hold.fencing_token)
             tx.append(origin, hold.gone("expired"))
     return live
 
 
-def _waiting_before(tx: Transaction, origin: Origin, request: AcquireLock) -> list[LockMode]:
-    place = tx.one("lock_waiter", name=request.name, owner=request.owner, now=origin.at)
-    since = origin.at if place is None else place["since"]
-    rows = tx.all("lock_waiters_before", name=request.name, owner=request.owner, now=origin.at, since=since)
-    return [row["mode"] for row in rows]
+def _require_own(tx: Transaction, origin: Origin, owner: str | None) -> None:
+    """Refuse a label that is another agent's; one that is the speaker's own instance is its sign of life."""
+    agent = None if owner is None else agent_of(tx, owner)
+    if owner is None or agent is None:
+        return
+    if agent["id"] != origin.party:
+        raise not_your_label(owner, origin.actor, agent["name"])
+    see_agent(tx, origin, agent["id"], (owner,))
 
 
-def _refuse_deadlock(tx: Transaction, origin: Origin, request: AcquireLock, holds: list[Hold]) -> None:
+def _line(tx: Transaction, origin: Origin, name: str) -> list[Waiter]:
+    narrowed: dict[str, Any] = {} if is_glob(name) else {"name": name}
+    rows = tx.all("lock_line" if narrowed else "lock_line_all", now=origin.at, **narrowed)
+    return [_waiter(row) for row in rows]
+
+
+def _before(tx: Transaction, origin: Origin, place: Waiter) -> list[Claim]:
+    line = [one for one in _line(tx, origin, place.claim.name) if one.claim.holder != place.claim.holder]
+    if not line:
+        return []
+    return waiting_before(place, line, _own(tx, origin, place.claim.holder))
+
+
+def _own(tx: Transaction, origin: Origin, holder: Holder) -> list[Claim]:
+    rows = tx.all("lock_holds_of_party", party=holder.party)
+    return [hold.claim for hold in map(Hold.adopt, rows) if hold.owner == holder.owner and hold.expires_at > origin.at]
+
+
+def _refuse_deadlock(tx: Transaction, origin: Origin, claim: Claim, held: list[Claim], before: list[Claim]) -> None:
     tx.one("lock_line_guard")
-    waits = [Wait(**row) for row in tx.all("lock_waits", now=origin.at)]
-    circle = find_deadlock([Wait(request.owner, request.name, hold.owner) for hold in holds], waits)
+
+    def waits_of(holder: Holder) -> list[Wait]:
+        waits: list[Wait] = []
+        for place in map(_waiter, tx.all("lock_places_of", **holder._asdict(), now=origin.at)):
+            holds = [hold.claim for hold in _live_elsewhere(tx, origin, place.claim)]
+            waits += _waits(place.claim, holds, _before(tx, origin, place))
+        return waits
+
+    circle = find_deadlock(_waits(claim, held, before), waits_of)
     if circle is not None:
         raise deadlock(circle)
 
 
-def _stand_in_line(tx: Transaction, origin: Origin, request: AcquireLock, wait_until: Micros) -> None:
-    place = tx.one("lock_waiter", name=request.name, owner=request.owner, now=origin.at)
-    since = origin.at if place is None else place["since"]
+def _waits(claim: Claim, held: list[Claim], before: list[Claim]) -> list[Wait]:
+    return [Wait(claim, one) for one in held] + [Wait(claim, one, held=False) for one in before]
+
+
+def _live_elsewhere(tx: Transaction, origin: Origin, claim: Claim) -> list[Hold]:
+    """What keeps a claim out; nothing ends by being looked at."""
+    rows = tx.all("lock_holds_all") if is_glob(claim.name) else tx.all("lock_holds", name=claim.name)
+    return [hold for hold in map(Hold.adopt, rows) if hold.expires_at > origin.at and hold.claim.keeps_out(claim)]
+
+
+def _stand_in_line(tx: Transaction, origin: Origin, place: Waiter) -> None:
+    claim = place.claim
     tx.run(
         "lock_waiter_save",
-        name=request.name,
-        owner=request.owner,
-        mode=request.mode,
-        since=since,
-        expires_at=wait_until,
+        name=claim.name,
+        **claim.holder._asdict(),
+        speaker=claim.speaker,
+        mode=claim.mode,
+        pattern=int(is_glob(claim.name)),
+        since=place.since,
+        expires_at=origin.at + PLACE_LASTS,
     )
 
 
-def _grant(tx: Transaction, origin: Origin, request: AcquireLock, token: int, replaces: Hold | None) -> Hold:
+def _withdraw(tx: Transaction, origin: Origin, row: dict[str, Any], *, always: bool = False) -> None:
+    """Take a waiter out of the line. Where it kept somebody out that is told, so that those behind look again."""
+    gone = _waiter(row)
+    if not tx.run("lock_waiter_delete", name=gone.claim.name, **gone.claim.holder._asdict()):
+        return
+    if always or any(gone.claim.keeps_out(other.claim) for other in _line(tx, origin, gone.claim.name)):
+        data = gone.claim.holder._asdict()
+        tx.append(origin, Event("lock.withdrawn", "lock", gone.claim.name, _last_token(tx, gone.claim.name), data))
+
+
+def _waiter(row: dict[str, Any]) -> Waiter:
+    claim = Claim(Holder(row["party"], row["owner"]), row["speaker"], row["name"], row["mode"])
+    return Waiter(claim, row["since"])
+
+
+def _grant(tx: Transaction, origin: Origin, claim: Claim, seconds: float, replaces: Hold | None) -> Hold:
     if replaces is not None:
-        tx.run("lock_hold_delete", name=request.name, owner=request.owner)
-        tx.append(origin, replaces.gone("released"))
-    hold, event = Hold.granted(request, token, origin.at)
-    tx.run("lock_token_save", name=request.name, token=token)
-    tx.run("lock_hold_insert", **hold.fields())
-    tx.run("lock_waiter_delete", name=request.name, owner=request.owner)
-    tx.append(origin, event)
+        _end(tx, origin, replaces)
+    hold, event = Hold.granted(claim, seconds, _next_token(tx, claim.name), origin.at)
+    tx.run("lock_waiter_delete", name=claim.name, **claim.holder._asdict())
+    _keep(tx, origin, hold, event)
     return hold
+
+
+def _keep(tx: Transaction, origin: Origin, hold: Hold, event: Event) -> None:
+    tx.run("lock_token_save", name=hold.name, token=hold.fencing_token)
+    tx.run("lock_hold_insert", **hold.fields())
+    tx.append(origin, event)
+
+
+def _end(tx: Transaction, origin: Origin, hold: Hold) -> None:
+    tx.run("lock_hold_delete", name=hold.name, fencing_token=hold.fencing_token)
+    tx.append(origin, hold.gone("released"))
+
+
+def _last_token(tx: Transaction, name: str) -> int:
+    return (tx.one("lock_token", name=name) or {}).get("last_token", 0)
+
+
+def _next_token(tx: Transaction, name: str) -> int:
+    return _last_token(tx, name) + 1
 
 
 def _renew(tx: Transaction, origin: Origin, hold: Hold, seconds: float) -> Hold:
     new, event = hold.renewed(seconds, origin.at)
-    tx.run("lock_hold_renew", name=new.name, owner=new.owner, expires_at=new.expires_at)
+    if hold.owner and hold.party == origin.party:
+        see_agent(tx, origin, hold.party, (hold.owner,))
+    tx.run("lock_hold_renew", name=new.name, fencing_token=new.fencing_token, expires_at=new.expires_at)
     tx.append(origin, event)
     return new
 
 
-def _require_hold(tx: Transaction, origin: Origin, command: ReleaseLock) -> Hold:
-    _guard(tx, command.name)
-    hold = next((hold for hold in _live_holds(tx, origin, command.name) if hold.owner == command.owner), None)
-    if hold is None:
-        raise NotFound(
-            f"{command.owner!r} does not hold the lock {command.name!r}: it was released or has expired.",
-            next="Acquire it again with locks_acquire before you go on.",
-            details={"name": command.name, "owner": command.owner},
-        )
-    hold.require(command.fencing_token)
-    return hold
+def _meant(tx: Transaction, origin: Origin, command: ReleaseLock) -> Hold:
+    """The hold that a caller means: one of its own, or with force and the right to control locks anybody's."""
+    holds = [hold for hold in _live_holds(tx, origin, command.name) if hold.name == command.name]
+    named = [hold for hold in holds if hold.is_named(command.owner)]
+    found = [hold for hold in named if hold.party == origin.party]
+    if not found and command.force and named:
+        if not origin.may(Permission.LOCKS_CONTROL):
+            raise no_force(origin.actor)
+        found = named
+    if not found:
+        raise not_held(command, holds, origin.actor, origin.at)
+    if len(found) > 1:
+        found = [hold for hold in found if hold.fencing_token == command.fencing_token]
+    if len(found) != 1:
+        raise which(command, named)
+    return found[0]

@@ -1,54 +1,94 @@
-"""What callers see of locks."""
+"""What callers see of locks. A fencing token is shown to its holder alone."""
 
 from collections.abc import Sequence
 
-from mcp_server.domain.locks.model import Hold
-from mcp_server.kernel.times import iso
+from mcp_server.domain.locks.model import Claim, Hold
+from mcp_server.kernel.store import Row
+from mcp_server.kernel.times import SECOND, Micros, iso
 from mcp_server.kernel.views import View
 
 
 class LockView(View):
-    """A hold on a lock."""
+    """A hold on a lock: under which label, and who speaks."""
 
     name: str
     owner: str
+    speaker: str
     mode: str
-    fencing_token: int
+    fencing_token: int | None = None
     expires_at: str
+    seconds_left: int
+
+
+class PlaceView(View):
+    """A place in line."""
+
+    name: str
+    owner: str
+    speaker: str
+    mode: str
+    since: str | None = None
+
+
+class LineView(View):
+    """A lock: who holds it, and who waits for it, in order."""
+
+    name: str
+    holders: list[LockView]
+    line: list[PlaceView]
 
 
 class AcquiredLock(View):
-    """The lock; or who holds it."""
+    """The lock; or who holds it, and who waits before."""
 
     lock: LockView | None = None
     held_by: list[LockView] | None = None
+    line: list[PlaceView] | None = None
 
 
 class ReleasedLock(View):
-    """Released, or the renewed lock."""
+    """Released; or the lock, renewed or handed over."""
 
     released: bool | None = None
     lock: LockView | None = None
 
 
-def lock_view(hold: Hold) -> LockView:
-    """A hold as callers see it."""
+class FoundLocks(View):
+    """Locks by name."""
+
+    locks: list[LineView]
+    next_cursor: str | None = None
+    omitted: int | None = None
+
+
+def lock_view(hold: Hold, now: Micros, party: str | None = None) -> LockView:
+    """A hold as a party sees it: with its token where it is the party's own."""
     return LockView(
         name=hold.name,
-        owner=hold.owner,
+        owner=hold.owner or hold.speaker,
+        speaker=hold.speaker,
         mode=hold.mode,
-        fencing_token=hold.fencing_token,
+        fencing_token=hold.fencing_token if hold.party == party else None,
         expires_at=iso(hold.expires_at),
+        seconds_left=max(0, round((hold.expires_at - now) / SECOND)),
     )
 
 
-def acquired(hold: Hold | None, others: Sequence[Hold]) -> AcquiredLock:
-    """The lock; or who holds it."""
-    if hold is None:
-        return AcquiredLock(held_by=[lock_view(other) for other in others])
-    return AcquiredLock(lock=lock_view(hold))
+def wanted_view(claim: Claim) -> PlaceView:
+    """What somebody waits for before the caller."""
+    return PlaceView(name=claim.name, owner=claim.holder.owner or claim.speaker, speaker=claim.speaker, mode=claim.mode)
 
 
-def released(renewed: Hold | None) -> ReleasedLock:
-    """Released, or the renewed lock."""
-    return ReleasedLock(released=True) if renewed is None else ReleasedLock(lock=lock_view(renewed))
+def line_view(name: str, holds: Sequence[LockView], places: Sequence[Row]) -> LineView:
+    """A lock with its holders and its line."""
+    line = [
+        PlaceView(
+            name=name,
+            owner=row["owner"] or row["speaker"],
+            speaker=row["speaker"],
+            mode=row["mode"],
+            since=iso(row["since"]),
+        )
+        for row in places
+    ]
+    return LineView(name=name, holders=list(holds), line=line)

@@ -16,7 +16,7 @@ from mcp_server.kernel.authority import VIA, Permission
 from mcp_server.kernel.errors import LimitExceeded, NotFound, PermissionDenied, ValidationFailed
 from mcp_server.kernel.events import Origin
 from mcp_server.kernel.near import did_you_mean
-from mcp_server.kernel.quoting import named
+from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.store import Transaction
 
 
@@ -87,7 +87,7 @@ def require_control(may: bool, party: str, thread_id: str) -> None:
     """
     if not may:
         raise PermissionDenied(
-            f"{party} takes no part in the thread {thread_id}.",
+            f"{party} takes no part in the thread {named(thread_id)}.",
             next="Speak as one who does (as_agent), or begin a thread of your own.",
             details={"thread_id": thread_id, "party": party, "permission": Permission.MESSAGES_CONTROL.value},
         )
@@ -109,7 +109,7 @@ def _others(tx: Transaction, origin: Origin, thread_id: str) -> Recipients:
     there = [party for party in parties if is_person(party) or is_staying(tx, party)]
     if not there:
         raise NotFound(
-            f"Nobody else takes part in the thread {thread_id} any more.",
+            f"Nobody else takes part in the thread {named(thread_id)} any more.",
             next="Name in `to` who is to get the message.",
             details={"thread_id": thread_id, "skipped": parties},
         )
@@ -130,7 +130,7 @@ def _party(tx: Transaction, reference: str) -> str:
 def _person(reference: str) -> str:
     name = reference.removeprefix(PERSON)
     if not name or len(name) > 64 or ":" in name or any(character.isspace() for character in name):
-        raise ValidationFailed(f"{named(reference)} names no person.", next="Write user:NAME, such as user:local.")
+        raise ValidationFailed(f"{quoted(reference)} names no person.", next="Write user:NAME, such as user:local.")
     return reference
 
 
@@ -138,7 +138,7 @@ def _nobody(tx: Transaction, reference: str) -> NotFound:
     if with_skill(tx, reference, 1):
         return NotFound(
             f"There is no agent {named(reference)}; it is a capability that agents have.",
-            next=f"Write to '{CAPABILITY}{named(reference)}' to reach all who have it.",
+            next=f"Write to {quoted(CAPABILITY + reference)} to reach all who have it.",
             details={"to": reference, "near": [f"{CAPABILITY}{reference}"]},
         )
     near = names_near(tx, reference)
@@ -153,7 +153,7 @@ def _able(tx: Transaction, capability: str) -> list[str]:
     found = with_skill(tx, capability, RECIPIENTS_MAX + 1)
     if not found:
         raise NotFound(
-            f"No agent has the capability {named(capability)!r}, so nobody would get the message.",
+            f"No agent has the capability {quoted(capability)}, so nobody would get the message.",
             next="See agents_find, or name the recipients.",
             details={"capability": capability},
         )

@@ -1,15 +1,19 @@
 """The promises of named locks, on both engines."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from mcp_server.domain.agents.views import AgentView
 from mcp_server.domain.locks.model import AcquireLock, ReleaseLock
-from mcp_server.domain.locks.views import AcquiredLock, LockView
+from mcp_server.domain.locks.views import AcquiredLock, LockView, ReleasedLock
+from mcp_server.kernel.authority import Role, Speaker
+from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import Conflict, InvalidTransition, NotFound
-from tests.world import World
+from tests.world import World, caller
 
 pytestmark = pytest.mark.anyio
 
@@ -17,6 +21,19 @@ pytestmark = pytest.mark.anyio
 async def take(world: World, owner: str, mode: Any = "exclusive", ttl: float = 60, wait: float = 0) -> AcquiredLock:
     command = AcquireLock(name="door", owner=owner, mode=mode, ttl_seconds=ttl, wait_seconds=wait)
     return await world.desk.locks.acquire(world.call, command)
+
+
+def speaking(world: World, agent: AgentView, role: Role = Role.ADMIN, id: str = "tester") -> Call:
+    """A call on behalf of an agent."""
+    return replace(caller(role, id=id), speaker=Speaker(agent.id, agent.name))
+
+
+async def ask(world: World, call: Call, name: str, **more: Any) -> AcquiredLock:
+    return await world.desk.locks.acquire(call, AcquireLock(name=name, **more))
+
+
+async def settle_with(world: World, call: Call, name: str, **more: Any) -> ReleasedLock:
+    return await world.desk.locks.release(call, ReleaseLock(name=name, **more))
 
 
 async def release(world: World, name: str, owner: str, token: int) -> None:
@@ -29,6 +46,21 @@ async def renew(world: World, name: str, owner: str, token: int, seconds: float)
     renewed = (await world.desk.locks.release(world.call, command)).lock
     assert renewed is not None
     return renewed
+
+
+async def waits(world: World, name: str, owner: str) -> Any:
+    return await world.database.fetch_one("lock_place", name=name, party="user:tester", owner=owner)
+
+
+async def line(world: World) -> list[str]:
+    """Who waits for a lock, in order."""
+    return [place.owner for lock in (await world.desk.locks.overview(world.call)).locks for place in lock.line]
+
+
+async def held(world: World) -> list[tuple[str, str]]:
+    """Which locks are held, by whom."""
+    found = await world.desk.locks.overview(world.call)
+    return [(lock.name, holder.owner) for lock in found.locks for holder in lock.holders]
 
 
 async def test_an_exclusive_lock_has_one_holder_and_others_are_told_who(world: World):
@@ -97,7 +129,7 @@ async def test_waiters_get_the_lock_in_the_order_in_which_they_came(world: World
     for owner in ("zoe", "bob", "cy"):
         world.clock.advance(0.001)
         waiting.append(asyncio.create_task(wait_for(owner)))
-        while await world.database.fetch_one("lock_waiter", name="door", owner=owner, now=world.clock()) is None:
+        while await waits(world, "door", owner) is None:
             await asyncio.sleep(0.005)
     assert (await take(world, "dan", "shared")).lock is None
     await release(world, "door", "ann", 1)
@@ -117,13 +149,18 @@ async def want(world: World, owner: str, name: str, wait: float = 0, mode: Any =
     return await world.desk.locks.acquire(world.call, command)
 
 
+CIRCLE = (
+    r"'bob' \(user:tester\) waits for 'a', which 'ann' \(user:tester\) holds, and 'ann' \(user:tester\) waits for 'b'"
+)
+
+
 async def test_waiting_that_would_be_a_deadlock_is_refused_and_the_circle_is_named(world: World):
     await want(world, "ann", "a")
     await want(world, "bob", "b")
     waiting = asyncio.create_task(want(world, "ann", "b", wait=30))
-    while not (await world.desk.locks.overview(world.call))["waiting"]:
+    while not await line(world):
         await asyncio.sleep(0.005)
-    with pytest.raises(Conflict, match="'bob' waits for 'a', which 'ann' holds, and 'ann' waits for 'b'") as refused:
+    with pytest.raises(Conflict, match=CIRCLE) as refused:
         await want(world, "bob", "a", wait=30)
     assert [step["waiter"] for step in refused.value.details["deadlock"]] == ["bob", "ann"]
     assert (await want(world, "bob", "a")).lock is None  # asking without waiting is no deadlock
@@ -136,7 +173,7 @@ async def test_two_shared_holders_that_both_want_more_are_a_deadlock(world: Worl
     for owner in ("ann", "bob"):
         assert (await want(world, owner, "a", mode="shared")).lock is not None
     waiting = asyncio.create_task(want(world, "ann", "a", wait=30))
-    while not (await world.desk.locks.overview(world.call))["waiting"]:
+    while not await line(world):
         await asyncio.sleep(0.005)
     with pytest.raises(Conflict, match="deadlock"):
         await want(world, "bob", "a", wait=30)
@@ -148,32 +185,29 @@ async def test_two_shared_holders_that_both_want_more_are_a_deadlock(world: Worl
 async def test_the_overview_says_who_holds_and_who_waits_in_order(world: World):
     await want(world, "ann", "a")
     first = asyncio.create_task(want(world, "bob", "a", wait=30))
-    while len((await world.desk.locks.overview(world.call))["waiting"]) < 1:
+    while len(await line(world)) < 1:
         await asyncio.sleep(0.005)
     world.clock.advance(1)
     second = asyncio.create_task(want(world, "cy", "a", wait=30))
-    while len((await world.desk.locks.overview(world.call))["waiting"]) < 2:
+    while len(await line(world)) < 2:
         await asyncio.sleep(0.005)
-    seen = await world.desk.locks.overview(world.call)
-    assert [(held["name"], held["owner"]) for held in seen["held"]] == [("a", "ann")]
-    assert [waiter["owner"] for waiter in seen["waiting"]] == ["bob", "cy"]
+    assert await held(world) == [("a", "ann")]
+    assert await line(world) == ["bob", "cy"]
     for task in (second, first):
         task.cancel()
     await asyncio.gather(first, second, return_exceptions=True)
-    assert (await world.desk.locks.overview(world.call))["waiting"] == []
+    while await line(world):
+        await asyncio.sleep(0.005)
 
 
 async def test_the_locks_of_an_instance_that_is_lost_are_free(world: World):
-    _, instance_id = await world.instance("worker")
-    await want(world, instance_id, "a")
-    await want(world, "somebody", "b")
-    world.clock.advance(59)
-    await renew(world, "a", instance_id, 1, 3600)
-    await renew(world, "b", "somebody", 1, 3600)
-    world.clock.advance(10)
+    agent, instance_id = await world.instance("worker")
+    worker = speaking(world, agent)
+    await ask(world, worker, "a", owner=instance_id, ttl_seconds=3600)
+    await ask(world, world.call, "b", owner="somebody", ttl_seconds=3600)
+    world.clock.advance(61)
     await world.settle()
-    seen = await world.desk.locks.overview(world.call)
-    assert [held["name"] for held in seen["held"]] == ["b"]
+    assert await held(world) == [("b", "somebody")]
     assert "lock.abandoned" in await world.events()
     hold = (await want(world, "next", "a")).lock
     assert hold is not None and hold.fencing_token == 2

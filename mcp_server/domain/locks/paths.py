@@ -1,0 +1,163 @@
+"""Names of locks as paths: one spelling for each, and whether two names, which may be globs, can mean the same path.
+
+A glob is split at `/`. In a segment `*` stands for any characters, `?` for one, `[...]` for one of a set (`[!...]` for
+none of it); a segment `**` stands for any number of segments, at the end for one at least: `src/**` is what lies in
+`src`. Nothing is escaped, case counts, and a leading dot is a character like any other.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any, Literal
+
+_LAST = 0x10FFFF
+_SLASH = ord("/")
+_ANY = ((0, _SLASH - 1), (_SLASH + 1, _LAST))
+
+Ranges = tuple[tuple[int, int], ...]
+Star = Literal["*"]
+Token = Ranges | Star
+"""Any characters; or one character out of ranges of code points, which are in order and apart."""
+
+Segment = tuple[Token, ...] | Literal["**"]
+
+
+def normalised(name: str) -> str:
+    """A name as it is kept: without `.` segments, doubled slashes and a slash at the end. Case is kept."""
+    root = "/" if name.startswith("/") else ""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    return root + "/".join(parts) or "."
+
+
+def is_glob(name: str) -> bool:
+    """Whether a name stands for several paths."""
+    return any(character in name for character in "*?[")
+
+
+def may_meet(one: str, other: str) -> bool:
+    """Whether some path is meant by both names, each of which may be a glob. A name always meets itself.
+
+    The time it takes grows at most with the product of the lengths.
+    """
+    if one == other:
+        return True
+    if not is_glob(one) and not is_glob(other):
+        return False
+    return _meet(_segments(one), _segments(other), "**", _segments_meet)
+
+
+def _segments_meet(one: Segment, other: Segment) -> bool:
+    if not one or not other:  # the root, which no wildcard stands for
+        return one == other
+    return _meet(one, other, "*", _overlap)
+
+
+def _overlap(one: Ranges, other: Ranges) -> bool:
+    return any(low <= last and first <= high for low, high in one for first, last in other)
+
+
+def _meet(one: Any, other: Any, star: str, both: Callable[[Any, Any], bool]) -> bool:
+    """Whether two sequences have something in common that both mean, where `star` stands for any number of members.
+
+    Every pair of places is looked at once at most.
+    """
+    reached, waiting = {(0, 0)}, [(0, 0)]
+    while waiting:
+        place = waiting.pop()
+        if place == (len(one), len(other)):
+            return True
+        new = set(_steps(one, other, place, star, both)) - reached
+        reached |= new
+        waiting += new
+    return False
+
+
+def _steps(
+    one: Any, other: Any, place: tuple[int, int], star: str, both: Callable[[Any, Any], bool]
+) -> Iterator[tuple[int, int]]:
+    here, there = place
+    first = one[here] if here < len(one) else None
+    second = other[there] if there < len(other) else None
+    if first == star:
+        yield here + 1, there
+    if second == star:
+        yield here, there + 1
+    if first == star and second not in (star, None):
+        yield here, there + 1
+    elif second == star and first not in (star, None):
+        yield here + 1, there
+    elif star not in (first, second) and None not in (first, second) and both(first, second):
+        yield here + 1, there + 1
+
+
+@lru_cache(maxsize=4096)
+def _segments(name: str) -> tuple[Segment, ...]:
+    segments: list[Segment] = ["**" if part == "**" else tuple(_tokens(part)) for part in name.split("/")]
+    if segments[-1] == "**":
+        segments.append(("*",))
+    return tuple(segments)
+
+
+def _tokens(segment: str) -> Iterator[Token]:
+    place = 0
+    while place < len(segment):
+        character = segment[place]
+        end = _end_of_set(segment, place) if character == "[" else None
+        if end is not None:
+            yield _set(segment[place + 1 : end])
+            place = end + 1
+            continue
+        yield "*" if character == "*" else _ANY if character == "?" else ((ord(character), ord(character)),)
+        place += 1
+
+
+def _end_of_set(segment: str, start: int) -> int | None:
+    """Where the set that begins at `start` ends; None where nothing ends it, and the bracket is a character. One that
+    stands first in a set ends nothing."""
+    first = start + 1
+    if segment[first : first + 1] in ("!", "^"):
+        first += 1
+    end = segment.find("]", first + 1)
+    return None if end < 0 else end
+
+
+def _set(inside: str) -> Ranges:
+    none_of = inside[0] in "!^"
+    members = sorted(_members(inside[1:] if none_of else inside))
+    return _without(_ANY, members) if none_of else tuple(_cut(members))
+
+
+def _members(inside: str) -> Iterator[tuple[int, int]]:
+    place = 0
+    while place < len(inside):
+        low = high = ord(inside[place])
+        if inside[place + 1 : place + 2] == "-" and place + 2 < len(inside):
+            high = ord(inside[place + 2])
+            place += 2
+        place += 1
+        if low <= high:
+            yield low, high
+
+
+def _cut(members: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Ranges without the slash, which is in no segment."""
+    for low, high in members:
+        if low < _SLASH <= high:
+            yield low, _SLASH - 1
+        if low <= _SLASH < high:
+            yield _SLASH + 1, high
+        elif low > _SLASH or high < _SLASH:
+            yield low, high
+
+
+def _without(ranges: Ranges, members: list[tuple[int, int]]) -> Ranges:
+    left: list[tuple[int, int]] = []
+    for first, last in ranges:
+        for low, high in members:
+            if high < first or low > last:
+                continue
+            if first < low:
+                left.append((first, low - 1))
+            first = high + 1
+        if first <= last:
+            left.append((first, last))
+    return tuple(left)

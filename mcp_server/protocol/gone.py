@@ -1,0 +1,80 @@
+"""Clients over HTTP that go away while they wait."""
+
+from anyio import CancelScope
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mcp_server.kernel.json_text import dump_json
+from mcp_server.protocol.wire import WireError, parse
+
+
+class CancelGone:
+    """Cancels what a client of the 2025 era waits for once it is gone, by the notification that it did not send itself.
+
+    The SDK lets such a request run on, for a client that comes back for the answer; here no answer is kept for it. In
+    the 2026 era the SDK cancels by itself.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        session = _header(scope, b"mcp-session-id")
+        if session is None or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        body = bytearray()
+        gone = answered = False
+
+        async def listen() -> Message:
+            nonlocal gone
+            message = await receive()
+            body.extend(message.get("body", b""))
+            gone = gone or (message["type"] == "http.disconnect" and not answered)
+            return message
+
+        async def answer(message: Message) -> None:
+            nonlocal answered
+            await send(message)
+            answered = message["type"] == "http.response.body" and not message.get("more_body", False)
+
+        try:
+            await self._app(scope, listen, answer)
+        finally:
+            if gone:
+                with CancelScope(shield=True):
+                    await self._cancel(scope, bytes(body))
+
+    async def _cancel(self, scope: Scope, body: bytes) -> None:
+        try:
+            request = parse(body)
+        except WireError:
+            return
+        if "id" not in request or "method" not in request:
+            return
+        cancelled = dump_json(
+            {
+                "jsonrpc": "2.0",
+                "method": "notifications/cancelled",
+                "params": {"requestId": request["id"], "reason": "the client is gone"},
+            }
+        ).encode()
+        headers = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
+        length = (b"content-length", str(len(cancelled)).encode())
+        await self._app({**scope, "headers": [*headers, length]}, _once(cancelled), _nowhere)
+
+
+def _header(scope: Scope, name: bytes) -> bytes | None:
+    return next((value for key, value in scope["headers"] if key == name), None)
+
+
+def _once(body: bytes) -> Receive:
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        return messages.pop() if messages else {"type": "http.disconnect"}
+
+    return receive
+
+
+async def _nowhere(message: Message) -> None:
+    del message

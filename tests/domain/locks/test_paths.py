@@ -1,0 +1,104 @@
+"""Names of locks that are paths and globs conflict as files do."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from wcmatch import glob
+
+from mcp_server.domain.locks.paths import is_glob, may_meet, normalised
+
+FLAGS = glob.GLOBSTAR | glob.DOTMATCH | glob.FORCEUNIX | glob.CASE
+LETTERS = st.sampled_from("abAB")
+NAMES = st.lists(st.text(LETTERS, min_size=1, max_size=4), min_size=1, max_size=4).map("/".join)
+TOKENS = st.one_of(LETTERS, st.sampled_from(["*", "?", "[ab]", "[!a]", "[A-a]", "[^bB]"]))
+SEGMENTS = st.one_of(st.just("**"), st.lists(TOKENS, min_size=1, max_size=4).map("".join))
+GLOBS = st.lists(SEGMENTS, min_size=1, max_size=4).map("/".join)
+
+
+def every_path(letters: str, segments: int, length: int) -> list[str]:
+    words = [""]
+    for _ in range(length):
+        words += [word + letter for word in words for letter in letters if len(word) < length]
+    words = sorted({word for word in words if word})
+    paths, longest = list(words), list(words)
+    for _ in range(segments - 1):
+        longest = [f"{path}/{word}" for path in longest for word in words]
+        paths += longest
+    return paths
+
+
+PATHS = every_path("ab", 3, 2)
+
+
+@given(GLOBS, NAMES)
+def test_a_glob_meets_a_name_exactly_when_a_file_matcher_says_so(pattern: str, name: str):
+    assert may_meet(pattern, name) == may_meet(name, pattern)
+    assert may_meet(pattern, name) == (pattern == name or glob.globmatch(name, pattern, flags=FLAGS))
+
+
+SMALL = st.lists(
+    st.one_of(
+        st.just("**"),
+        st.lists(st.sampled_from(["a", "b", "*", "?", "[ab]", "[!a]"]), min_size=1, max_size=2).map("".join),
+    ),
+    min_size=1,
+    max_size=2,
+).map("/".join)
+
+
+@given(SMALL, SMALL)
+def test_two_globs_meet_exactly_when_some_path_matches_both(one: str, other: str):
+    """Two segments of two tokens each have a witness among paths of four segments, or none: three suffice where each
+    `**` stands for at most one."""
+    both = glob.globfilter(glob.globfilter(PATHS, one, flags=FLAGS), other, flags=FLAGS)
+    if both:
+        assert may_meet(one, other)
+    elif may_meet(one, other):
+        assert one == other or "!" in one + other  # a witness with a letter that is in no path of the list
+
+
+@given(st.text(st.sampled_from("ab./*["), min_size=1, max_size=12))
+def test_a_normalised_name_is_its_own_normal_form_and_keeps_its_case(name: str):
+    assert normalised(normalised(name)) == normalised(name)
+    assert is_glob(normalised(name)) == is_glob(name)
+    assert normalised(name.upper()) == normalised(name).upper()
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("./src/a", "src/a"), ("src//a/", "src/a"), ("a/./b", "a/b"), ("/a/", "/a"), ("./", "."), ("/", "/"), ("A", "A")],
+)
+def test_spellings_of_one_path_are_one_name(given: str, kept: str):
+    assert normalised(given) == kept
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "meet"),
+    [
+        ("src/**", "src/a.py", True),
+        ("src/**", "src/b/c", True),
+        ("*.py", "a.py", True),
+        ("*.py", "src/a.py", False),
+        ("**/*.py", "src/*/a.*", True),
+        ("SRC/**", "src/a", False),
+        ("*/a", "/a", False),
+        ("[", "[", True),
+        ("[z-a]", "[z-a]", True),
+        ("[a-c]", "[!a-c]", False),
+        ("[!b]", "a", True),
+        ("[.-1]", "0", True),
+        ("[]-a]", "]", True),
+        ("a", "b", False),
+    ],
+)
+def test_some_names_meet_and_others_do_not(one: str, other: str, meet: bool):
+    assert may_meet(one, other) is may_meet(other, one) is meet
+
+
+def test_no_glob_of_the_longest_name_takes_long():
+    started = time.perf_counter()
+    assert not may_meet("*a" * 100, "a*" * 99 + "ab")
+    assert not may_meet("**/" * 66 + "a", "**/" * 66 + "b")
+    assert time.perf_counter() - started < 5
