@@ -126,7 +126,7 @@ class Settings(Frozen):
         description="Only these toolsets, comma-separated: agents, tasks, state, communication, system",
     )
     exclude_tools: Annotated[Names, Group.SERVING] = Field(default=(), description="Not these tools, comma-separated")
-    console_port: Annotated[Port | None, Group.SERVING] = Field(
+    console_port: Annotated[Port | None, Group.MAIL] = Field(
         default=None, description="On stdio, serve the page for approvals on this loopback port"
     )
     metrics_port: Annotated[FreePort | None, Group.SERVING] = Field(

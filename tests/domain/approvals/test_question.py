@@ -32,7 +32,10 @@ SERVERS = ("May this happen? ", "Asked ", "Anyone who may", "What is asked:", "D
 
 @given(texts, texts, values, texts)
 def test_no_text_of_another_stands_for_the_servers_own_words(title: str, action: str, details: Any, approver: str):
-    spec = RequestApproval(title=title, action=action, details=details, approvers=(approver.replace("@", "a"),))
+    # As an older row may hold it: a title is refused today that is not one line.
+    spec = RequestApproval.model_construct(
+        title=title, action=action, details=details, approvers=(approver.replace("@", "a"),)
+    )
     approval, _ = Approval.requested(words_of(spec), "task_x", Origin(0, "agent:a via user:u", "c"), spec)
     shown = question_text(approval)
     for line in shown.split("\n"):

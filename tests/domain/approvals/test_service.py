@@ -260,7 +260,7 @@ async def test_a_mail_holds_a_link_where_it_leaves_and_who_asked_is_told_the_tru
     world: World, policy: ApprovalPolicy, links: list[str], end: str
 ):
     world.desk = desk_with(world, policy)
-    spec = {"title": "Deploy\r\nBcc: eve@evil.test", "action": "Now.", "approvers": ["Ann <ann@example.org>", "bob"]}
+    spec = {"title": "Deploy =?utf-8?q?=0D=0ABcc?=", "action": "Now.", "approvers": ["Ann <ann@example.org>", "bob"]}
     asked = await world.desk.approvals.request(world.call, RequestApproval.model_validate(spec))
     assert asked.links_sent_to == links
     posted = Posted()
@@ -269,7 +269,7 @@ async def test_a_mail_holds_a_link_where_it_leaves_and_who_asked_is_told_the_tru
     link = await world.desk.approvals.link(asked.approval.id, "ann@example.org")
     assert mail.text.strip().endswith(end.format(id=asked.approval.id, link=link))
     assert (await world.desk.approvals.shown(world.call, asked.approval.id)).text in mail.text
-    assert mail.subject == "Your approval is needed: Deploy\\r\\nBcc: eve@evil.test"
+    assert mail.subject == "Your approval is needed: Deploy =?utf-8?q?=0D=0ABcc?="
 
 
 async def test_no_result_event_or_mail_record_holds_a_link(world: World):
