@@ -132,6 +132,7 @@ async def work_through_everything(client: Client) -> list[tuple[str, dict[str, A
     await step("state_find", namespace="n", limit=1)
     lock = (await step("locks_acquire", name="l", owner="a"))["lock"]
     await step("locks_acquire", name="l", owner="b")
+    await step("locks_find")
     await step("locks_release", name="l", owner="a", fencing_token=lock["fencing_token"], renew_seconds=5)
     await step("locks_release", name="l", owner="a", fencing_token=lock["fencing_token"])
     message = await step("messages_send", to=[agent_id], body="b", subject="s", ack_within_seconds=60)

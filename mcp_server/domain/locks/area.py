@@ -13,7 +13,7 @@ AREA = Area(
     tables=(
         Table("locks"),
         Table("lock_holds", key=3),
-        Table("lock_waiters", key=3, exported=False, rebuilt=None),
+        Table("lock_waiters", key=3, rebuilt=None),
     ),
     aggregates=(
         Aggregate(

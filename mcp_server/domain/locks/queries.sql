@@ -1,6 +1,6 @@
 -- Two names that are no globs meet where they are equal; a glob may meet any.
 -- name: lock_guard
-SELECT 1 AS guarded
+SELECT :name AS guarded
 
 -- name: lock_guard (postgres)
 SELECT pg_advisory_xact_lock_shared(hashtextextended('lock globs', 0)) IS NULL AS guarded,

@@ -1,5 +1,6 @@
 """The promises of thinning out the event log, on both engines."""
 
+from dataclasses import replace as with_changes
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from mcp_server.domain.locks.model import AcquireLock
 from mcp_server.domain.tasks.archive import KeepTasks, TaskRetention
 from mcp_server.domain.tasks.commands import ControlTasks
 from mcp_server.domain.tasks.spec import FailureSpec
+from mcp_server.kernel.authority import Speaker
 from mcp_server.kernel.errors import CursorExpired, NotFound
 from mcp_server.runtime.system_worker import SystemWorker
 from mcp_server.upkeep.replay import replay
@@ -187,8 +189,9 @@ async def test_causes_are_named_for_cascades_schedules_terminations_and_lost_ins
     )
     await world.desk.tasks.control(world.call, ControlTasks(task_ids=(parent.id,), action="cancel"))
     await world.task(schedule={"cron": "* * * * *"})
-    _, instance_id = await world.instance("lives")
-    await world.desk.locks.acquire(world.call, AcquireLock(name="l", owner=instance_id, ttl_seconds=3000))
+    agent, instance_id = await world.instance("lives")
+    alive = with_changes(world.call, speaker=Speaker(agent.id, agent.name))
+    await world.desk.locks.acquire(alive, AcquireLock(name="l", owner=instance_id, ttl_seconds=3000))
     world.clock.advance(200)
     await world.settle()
     doomed = await world.agent("doomed")
