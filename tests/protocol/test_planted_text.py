@@ -131,7 +131,7 @@ async def look_at_everything(garden: Garden) -> None:
     for task_id in garden.ids["task"]:
         await garden.look("tasks_find", task_id=task_id)
         await garden.look("tasks_wait", task_id=task_id, wait_seconds=0)
-    for tool in ("tasks_find", "agents_find", "state_find", "email_find", "approvals_find"):
+    for tool in ("tasks_find", "agents_find", "state_find", "locks_find", "email_find", "approvals_find"):
         await garden.look(tool, limit=100)
     await garden.look("agents_find", agent_id=garden.ids["agent"][0])
     await garden.look("email_find", email_id=garden.ids["email"][0])
