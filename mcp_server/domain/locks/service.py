@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from typing import Any, NoReturn
 
 from mcp_server.domain.agents.model import no_agent
@@ -126,17 +126,18 @@ class LockService:
             yield
         finally:
             staying.cancel()
-            self._post(call, transactions.leave_line, *place)
+            # Also for one whose lease is lost: who goes away must not stand in anybody's way.
+            self._post(transactions.leave_line, self._context.origin(call), *place)
 
     async def _stay(self, call: Call, name: str, holder: Holder) -> NoReturn:
         while True:
             await asyncio.sleep(STAY_EVERY_SECONDS)
-            self._post(call, transactions.stay, name, holder)
+            self._post(*self._context.written(call, transactions.stay, name, holder))
 
-    def _post(self, call: Call, function: Callable[..., None], *args: Any) -> None:
+    def _post(self, *change: Any) -> None:
         """Queue what is not waited for; a store that is closed lets it lapse."""
         with contextlib.suppress(Unavailable):
-            self._database.post(function, self._context.origin(call), *args)
+            self._database.post(*change)
 
     async def _acquired(self, call: Call, done: Acquired) -> AcquiredLock:
         now = self._context.clock()
