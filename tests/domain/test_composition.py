@@ -80,12 +80,12 @@ async def test_a_lock_a_note_and_a_finish_land_together_and_show_what_each_tool_
     claimed = await world.claim_one(agent)
     lease = {"task_id": task.id, "lease_token": claimed.lease_token}
     changes = [
-        change(world, "locks_acquire", name="release", owner=agent.id),
+        change(world, "locks_acquire", name="release", owner="mine"),
         note(world, expected_version=0),
         change(world, "tasks_finish", **lease, outcome="completed", result="done"),
     ]
     locked, noted, finished = await write_together(world.call, world.desk.context, changes)
-    assert (locked.lock.owner, noted.document.version, finished.task.status) == (agent.id, 1, "completed")
+    assert (locked.lock.owner, noted.document.version, finished.task.status) == ("mine", 1, "completed")
     assert await world.status(task) == "completed"
 
 

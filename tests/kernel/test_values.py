@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mcp_server.domain.agents.model import AgentSpec
-from mcp_server.domain.locks.model import may_grant
 from mcp_server.domain.tasks.spec import TaskSpec
 from mcp_server.kernel.authority import READ_PERMISSIONS, SYSTEM, Actor, Permission, Role
 from mcp_server.kernel.errors import NotFound, OpsError, PermissionDenied
@@ -95,16 +94,3 @@ def test_every_refusal_has_a_code_of_its_own_and_says_what_to_do_next():
     assert len({kind.code for kind in kinds}) == len(kinds) == 12
     error = NotFound("There is no cat.", next="Buy one.", details={"cat": 1})
     assert (str(error), error.details) == ("There is no cat. Buy one.", {"cat": 1})
-
-
-@pytest.mark.parametrize(
-    ("mode", "others", "granted"),
-    [
-        ("exclusive", [], True),
-        ("exclusive", ["shared"], False),
-        ("shared", ["shared", "shared"], True),
-        ("shared", ["shared", "exclusive"], False),
-    ],
-)
-def test_a_lock_is_granted_beside_compatible_ones_only(mode, others, granted: bool):
-    assert may_grant(mode, others) is granted

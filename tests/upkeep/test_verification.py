@@ -48,7 +48,7 @@ async def test_a_flipped_byte_is_reported_or_changes_nothing_that_can_be_read(
     original = facts(await exported(sqlite_url))
     chance, copy = random.Random(seed), tmp_path / "flipped.db"
     reported = 0
-    for _ in range(10):
+    for _ in range(25):
         flipped = bytearray(whole)
         flipped[chance.randrange(len(flipped))] ^= 1 << chance.randrange(8)
         copy.write_bytes(flipped)

@@ -87,7 +87,7 @@ async def test_a_capability_reaches_whoever_has_it_now_and_nobody_else(world: Wo
     gone = await world.agent("gone", skills=("python",))
     await world.desk.agents.control(world.call, ControlAgent(agent_id=gone.id, action="terminate"))
     assert (await sent(world, "capability:python", body="who can?")).recipients == [able.id]
-    with pytest.raises(NotFound, match="No agent has the capability 'rust'"):
+    with pytest.raises(NotFound, match='No agent has the capability "rust"'):
         await send(world, "capability:rust")
     with pytest.raises(NotFound, match="Write to 'capability:python'"):
         await send(world, "python")
