@@ -89,7 +89,7 @@ async def test_a_capability_reaches_whoever_has_it_now_and_nobody_else(world: Wo
     assert (await sent(world, "capability:python", body="who can?")).recipients == [able.id]
     with pytest.raises(NotFound, match='No agent has the capability "rust"'):
         await send(world, "capability:rust")
-    with pytest.raises(NotFound, match="Write to 'capability:python'"):
+    with pytest.raises(NotFound, match='Write to "capability:python"'):
         await send(world, "python")
     with pytest.raises(InvalidTransition, match=gone.id):
         await send(world, gone.id)
