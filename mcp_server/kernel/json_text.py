@@ -9,7 +9,7 @@ from typing import Any, cast
 from mcp_server.kernel.errors import LimitExceeded, ValidationFailed
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-_SORTED = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), allow_nan=False, sort_keys=True)
+_SORTED = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, sort_keys=True)
 INPUT_BYTES_MAX = 256 * 1024
 JSON_DEPTH_MAX = 64
 _BREAKS = ("Cc", "Zl", "Zp")
@@ -130,10 +130,15 @@ def canonical(value: Any) -> Any:
 
 def canonical_hash(value: Any) -> str:
     """SHA-256, as hex, that is equal where JSON values are: whatever the order of their keys, and for 1 and 1.0."""
-    text = _SORTED.encode(value)
-    if "." in text or "e+" in text:  # there may be a number that has another form
-        text = _SORTED.encode(canonical(value))
-    return sha256_text(text)
+    return sha256_text(_SORTED.encode(canonical(value)))
+
+
+def canonical_text(text: str) -> str:
+    """Stored JSON text in the form that all equal values share. One without a fraction, an exponent and a second key is
+    in it already: most results of tasks are."""
+    if text.count(":") <= 1 and "." not in text and "e+" not in text:
+        return text
+    return _SORTED.encode(canonical(json.loads(text)))
 
 
 def sha256_text(text: str) -> str:

@@ -160,12 +160,12 @@ class _Look:
     writes: int
 
 
-_Asker = tuple[str, str | None, tuple[str, ...] | None]
+_Asker = tuple[str | None, str | None, tuple[str, ...] | None]
 """Claims by the same see the same."""
 
 
 def _asker(command: ClaimTasks) -> _Asker:
-    return worker_of(command), command.instance_id, command.kinds
+    return command.agent_id, command.instance_id, command.kinds
 
 
 def _look(tx: Transaction, origin: Origin, command: ClaimTasks) -> _Look:

@@ -1,6 +1,5 @@
 """What is asked of the task queue: the arguments of the tools as service and transaction take them."""
 
-import json
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
@@ -9,7 +8,7 @@ from mcp_server.domain.tasks.rules import TaskAction, TaskStatus
 from mcp_server.domain.tasks.spec import FailureSpec, Priority, ProgressSpec, TaskSpec, UsageSpec
 from mcp_server.kernel.arguments import Listing, Waiting
 from mcp_server.kernel.errors import ValidationFailed
-from mcp_server.kernel.json_text import canonical_hash
+from mcp_server.kernel.json_text import canonical_text, dump_json, sha256_text
 from mcp_server.kernel.values import Frozen, Line, Time, checked_json
 
 LEASE_SECONDS_DEFAULT = 300.0
@@ -72,17 +71,9 @@ class FinishTask(Frozen):
 
     def digest(self) -> str:
         """What makes a repeated finish identical."""
-        if self.result is None and self.error is None:
-            return _SAID_NOTHING
-        result = None if self.result is None else json.loads(self.result)
-        return _digest(result, None if self.error is None else self.error.model_dump())
-
-
-def _digest(result: Any, failure: dict[str, Any] | None) -> str:
-    return canonical_hash([result, failure])[:16]
-
-
-_SAID_NOTHING = _digest(None, None)
+        result = "null" if self.result is None else canonical_text(self.result)
+        failure = "null" if self.error is None else canonical_text(dump_json(self.error.model_dump()))
+        return sha256_text(f"[{result},{failure}]")[:16]
 
 
 class GiveUpTask(NamedTuple):
