@@ -1,6 +1,6 @@
 """Who speaks in a call: resolved once, before a service is asked."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.tasks.service import TaskService
@@ -52,7 +52,7 @@ class Voices:
             PermissionDenied: the principal may not speak as it.
         """
         speaker = await self._speaker(call, said, local=local)
-        call = replace(call, speaker=speaker, lease_token=said.lease_token if said.binds else None)
+        call = call.spoken_by(speaker, said.lease_token if said.binds else None)
         self._speaking.see(call)
         return call
 

@@ -1,6 +1,7 @@
 """Who may do what: actors, roles and permissions."""
 
 from enum import StrEnum
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 from mcp_server.kernel.errors import PermissionDenied
@@ -81,7 +82,7 @@ class Actor(Frozen):
     permissions: frozenset[Permission]
     is_local: bool = False
 
-    @property
+    @cached_property
     def label(self) -> str:
         """`kind:id`, as events and documents name their author."""
         return f"{self.kind}:{self.id}"

@@ -101,6 +101,10 @@ class Call:
     lease_token: str | None = None
     toolsets: frozenset[str] | None = None
 
+    def spoken_by(self, speaker: Speaker | None, lease_token: str | None) -> "Call":
+        """The same call with its speaker, under a lease or none."""
+        return Call(self.actor, self.correlation_id, self.progress, self.ask, speaker, lease_token, self.toolsets)
+
     def is_offered(self, toolset: str) -> bool:
         """Whether what belongs to a toolset exists for the caller."""
         return self.toolsets is None or toolset in self.toolsets

@@ -1,7 +1,6 @@
 """Use cases of messages between agents and people."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from mcp_server.domain.agents.speaking import Speaking
@@ -85,7 +84,7 @@ class MessageService:
         speaker = _allowed(self._speaking, call, agent)
         if speaker is None or call.speaker is not None:
             return _looking_on(call, agent["id"], allowed=speaker is not None)
-        return _Reader(replace(call, speaker=speaker), agent["id"], takes=True)
+        return _Reader(call.spoken_by(speaker, call.lease_token), agent["id"], takes=True)
 
     async def _acknowledge(self, reader: _Reader, message_ids: Sequence[str]) -> None:
         if reader.party != reader.call.party:
