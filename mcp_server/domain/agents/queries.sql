@@ -12,6 +12,9 @@ ORDER BY CASE WHEN id = :reference THEN 0 ELSE 1 END LIMIT 1
 -- name: instances_seen_of
 SELECT * FROM instances WHERE agent_id = :agent_id ORDER BY last_seen_at DESC LIMIT 2
 
+-- name: agent_staying
+SELECT id, name, lifecycle FROM agents WHERE id = :id {{for_update}}
+
 -- name: agent_delete
 DELETE FROM agents WHERE id = :id
 

@@ -129,6 +129,20 @@ def named_agent(tx: Transaction, reference: str) -> Agent:
     return Agent.adopt(row)
 
 
+def staying_agent(tx: Transaction, reference: str) -> tuple[str, str] | None:
+    """Id and name of the agent of that id or name, locked for this transaction; None where there is none.
+
+    Raises:
+        InvalidTransition: it is terminated.
+    """
+    row = tx.one("agent_staying", id=reference) or tx.one("agent_by_name", name=reference)
+    if row is None:
+        return None
+    if row["lifecycle"] == "terminated":
+        raise gone(row["id"], row["name"])
+    return row["id"], row["name"]
+
+
 def is_staying(tx: Transaction, agent_id: str) -> bool:
     """Whether there is such an agent, and it has not left."""
     row = tx.one("agent_for_update", id=agent_id)

@@ -8,7 +8,7 @@ from mcp_server.domain.agents.transactions import (
     is_staying,
     named_agent,
     names_near,
-    require_staying,
+    staying_agent,
     with_skill,
 )
 from mcp_server.domain.messages.model import CAPABILITY, PERSON, RECIPIENTS_MAX, SendMessage, is_person
@@ -21,9 +21,10 @@ from mcp_server.kernel.store import Transaction
 
 
 class Recipients(NamedTuple):
-    """The parties that get a message, and those who took part in its thread and are there no more."""
+    """The parties that get a message, with what people call them; and who took part in its thread and is there no
+    more."""
 
-    parties: list[str]
+    parties: dict[str, str]
     skipped: list[str]
 
 
@@ -37,19 +38,20 @@ def recipients_of(tx: Transaction, origin: Origin, command: SendMessage) -> Reci
     """
     if not command.to:
         return _others(tx, origin, command.thread_id or "")
-    parties: dict[str, None] = {}
+    parties: dict[str, str] = {}
     for reference in sorted(set(command.to)):
         if reference.startswith(CAPABILITY):
-            parties |= dict.fromkeys(_able(tx, reference.removeprefix(CAPABILITY)))
+            parties |= {party: called(tx, party) for party in _able(tx, reference.removeprefix(CAPABILITY))}
         else:
-            parties[_party(tx, reference)] = None
+            party, name = _party(tx, reference)
+            parties[party] = name
     if len(parties) > RECIPIENTS_MAX:
         raise LimitExceeded(
             f"More than {RECIPIENTS_MAX} would get this message.",
             next="Name those who need it.",
             details={"recipients_max": RECIPIENTS_MAX},
         )
-    return Recipients(list(parties), [])
+    return Recipients(parties, [])
 
 
 def as_resolved(tx: Transaction, references: Iterable[str]) -> list[str]:
@@ -113,18 +115,17 @@ def _others(tx: Transaction, origin: Origin, thread_id: str) -> Recipients:
             next="Name in `to` who is to get the message.",
             details={"thread_id": thread_id, "skipped": parties},
         )
-    return Recipients(there, [called(tx, party) for party in parties if party not in there])
+    names = {party: called(tx, party) for party in parties}
+    return Recipients({party: names[party] for party in there}, [names[one] for one in parties if one not in there])
 
 
-def _party(tx: Transaction, reference: str) -> str:
+def _party(tx: Transaction, reference: str) -> tuple[str, str]:
     if is_person(reference):
-        return _person(reference)
-    try:
-        agent = named_agent(tx, agent_of(reference))
-    except NotFound:
-        raise _nobody(tx, reference) from None
-    require_staying(agent)
-    return agent.id
+        return _person(reference), reference
+    agent = staying_agent(tx, agent_of(reference))
+    if agent is None:
+        raise _nobody(tx, reference)
+    return agent
 
 
 def _person(reference: str) -> str:

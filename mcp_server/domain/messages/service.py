@@ -97,14 +97,16 @@ class MessageService:
 
     async def _inbox(self, reader: _Reader, command: ReadMessages) -> InboxView:
         attempt = self._taken if reader.takes and command.only_unread else self._shown
-        rows, unread = await wait_until(
-            self._context,
-            reader.call,
-            lambda: attempt(reader, command),
-            lambda found: bool(found[0]),
-            command.wait_seconds,
-            ("message",),
-        )
+        rows, unread = await attempt(reader, command)
+        if not rows and command.wait_seconds > 0:
+            rows, unread = await wait_until(
+                self._context,
+                reader.call,
+                lambda: attempt(reader, command),
+                lambda found: bool(found[0]),
+                command.wait_seconds,
+                ("message",),
+            )
         cursor = encode_cursor([rows[-1]["place"]]) if rows else command.after
         return InboxView(messages=[inbox_view(row) for row in rows], unread=unread, cursor=cursor)
 
@@ -114,7 +116,8 @@ class MessageService:
             found = await self._database.fetch_one("inbox_any_unread", party=party, thread_id=thread_id)
             if found is None:  # whoever waits looks often, and must not take a writer's turn each time
                 return [], await self._unread(party)
-        return await self._context.write(reader.call, transactions.read, party, thread_id, command.limit)
+        change = self._context.written(reader.call, transactions.read, party, thread_id, command.limit)
+        return await self._database.write(*change)
 
     async def _shown(self, reader: _Reader, command: ReadMessages) -> tuple[Sequence[Row], int]:
         party, only_unread = reader.party, command.only_unread

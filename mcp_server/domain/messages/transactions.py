@@ -47,12 +47,12 @@ def send(tx: Transaction, origin: Origin, command: SendMessage) -> Sent:
     to = recipients_of(tx, origin, command)
     thread = Place(message_id, 1) if command.thread_id is None else _next_in_thread(tx, command.thread_id)
     places = {party: _next_place(tx, party) for party in to.parties}
-    addressed = Addressed([called(tx, party) for party in to.parties], places)
+    addressed = Addressed(list(to.parties.values()), places)
     sender = Sender(origin.actor, origin.party, origin.at)
     message, event = Message.sent(command, message_id, thread, addressed, sender, key)
     insert_message(tx, message.fields(), places)
     tx.append(origin, event)
-    return Sent(message.fields(), to.parties, to.skipped)
+    return Sent(message.fields(), list(to.parties), to.skipped)
 
 
 def read(
