@@ -105,6 +105,9 @@ class Key(NamedTuple):
     content_hash: str | None = None
 
 
+NO_KEY = Key()._asdict()
+
+
 class Message(Record):
     """The aggregate: one message, the same for all who get it. A message without a thread begins one."""
 
@@ -130,7 +133,7 @@ class Message(Record):
     ) -> tuple["Message", Event]:
         """A new message, with its place in its thread and in each recipient's inbox."""
         now = sender.at
-        fields = {
+        fields: dict[str, Any] = {
             "thread_id": thread.thread_id,
             "place": thread.place,
             "sender": sender.label,
@@ -141,9 +144,10 @@ class Message(Record):
             "importance": spec.importance,
             "ack_due_at": None if spec.ack_within_seconds is None else now + duration(spec.ack_within_seconds),
             "created_at": now,
-            **key._asdict(),
         }
-        message = Message.adopt({"id": message_id, "version": 1} | fields)
+        if key.idempotency_key is not None:
+            fields |= key._asdict()
+        message = Message.adopt({"id": message_id, "version": 1, **NO_KEY, **fields})
         return message, Event("message.sent", "message", message_id, 1, fields | {"places": to.places})
 
 

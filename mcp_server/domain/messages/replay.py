@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mcp_server.domain.messages.model import Key
+from mcp_server.domain.messages.model import NO_KEY
 from mcp_server.domain.messages.transactions import apply_to_delivery, insert_message, next_in_thread
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.store import Transaction
@@ -39,12 +39,13 @@ def restore(tx: Transaction, origin: Origin, event: Event) -> None:
 
 
 def _whole(tx: Transaction, data: dict[str, Any], parties: Iterable[str]) -> dict[str, Any]:
-    """Up to 0.1.0 a sender was a user or an agent with a key of its own, recipients had no names and threads no places,
-    and there were no keys."""
+    """Up to 0.1.0 a sender was a user or an agent with a key of its own, recipients had no names and threads no places.
+    What was sent without a key does not tell of one."""
+    data = NO_KEY | data
     if "place" in data:
         return data
     later = {"sender_party": data["sender"].removeprefix("agent:"), "place": next_in_thread(tx, data["thread_id"])}
-    return data | later | {"recipients": " ".join(sorted(parties))} | Key()._asdict()
+    return data | later | {"recipients": " ".join(sorted(parties))}
 
 
 def _of_party(data: Mapping[str, Any]) -> dict[str, Any]:
