@@ -117,10 +117,10 @@ class TaskService:
     def _claimed(
         self, command: ClaimTasks, leases: list[Leased], reasons: dict[str, int] | None = None
     ) -> ClaimedTasks:
+        if len(self._holders) > _HOLDERS_MAX:
+            self._holders.clear()
         for lease in leases:
-            self._holders[lease.row["lease_token_hash"]] = worker_of(command)
-        while len(self._holders) > _HOLDERS_MAX:
-            del self._holders[next(iter(self._holders))]
+            self._holders[lease.row["lease_token_hash"]] = lease.row["lease_agent_id"]
         return ClaimedTasks(claims=[claimed_task(*lease) for lease in leases], nothing_because=reasons)
 
     async def _for_worker(self, call: Call, command: ClaimTasks) -> ClaimTasks:
