@@ -208,13 +208,10 @@ class Areas:
         self.kinds: tuple[SystemKind, ...] = self._each("kinds")
         self.chores: tuple[Chore, ...] = self._each("chores")
         self.completions: dict[str, Completion] = self._merged("completions")
-        self.completion_toolsets = {name: area.toolset for area in areas for name in area.completions}
-        self._toolsets = {aggregate.type: area.toolset for area in areas for aggregate in area.aggregates}
         self.lanes: dict[Callable[..., Any], int] = self._merged("lanes")
         self.read_ahead: dict[Callable[..., Any], ReadAhead] = self._merged("read_ahead")
         self.listeners = _listeners(self._each("hears"))
         self.rows = {one.type: (one.table, one.key) for one in self.aggregates.values() if one.table is not None}
-        self.private = tuple(one.private for one in self.aggregates.values() if one.private is not None)
         self.event_types = frozenset(chain.from_iterable(one.event_types() for one in self.aggregates.values()))
 
     def _each(self, attribute: str) -> tuple[Any, ...]:
@@ -222,6 +219,20 @@ class Areas:
 
     def _merged(self, attribute: str) -> dict[Any, Any]:
         return dict(ChainMap(*(dict(getattr(area, attribute)) for area in self.all)))
+
+    @cached_property
+    def completion_toolsets(self) -> dict[str, str]:
+        """The toolset that each completion belongs to: its area's."""
+        return {name: area.toolset for area in self.all for name in area.completions}
+
+    @cached_property
+    def private(self) -> tuple[Private, ...]:
+        """What is seen by who takes part in it alone."""
+        return tuple(one.private for one in self.aggregates.values() if one.private is not None)
+
+    @cached_property
+    def _toolsets(self) -> dict[str, str]:
+        return {aggregate.type: area.toolset for area in self.all for aggregate in area.aggregates}
 
     @cached_property
     def sql(self) -> tuple[str, ...]:

@@ -67,9 +67,9 @@ async def test_heartbeats_are_written_now_and_then_and_by_nobody_who_may_not_wri
 
 def test_every_write_of_a_caller_goes_through_the_guard_of_its_lease():
     """`Context.write` and `Context.written` look at the call's lease; writing with its bare origin would not. A sign of
-    life and leaving a line count all the same."""
+    life, leaving a line and giving back what nobody waits for count all the same."""
     bare = re.compile(r"(?:write|write_or|post)\((?:[^()]|\([^()]*\))*origin\(call\)", re.DOTALL)
-    free = ("see_agent", "leave_line")
+    free = ("see_agent", "leave_line", "give_back")
     for path in Path(mcp_server.domain.__path__[0]).rglob("*.py"):
         text = path.read_text("utf-8")
         found = [match for match in bare.findall(text) if not any(name in match for name in free)]

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from mcp_server.kernel.arguments import Listing
+from mcp_server.kernel.authority import Speaker
 from mcp_server.kernel.errors import (
     AtCapacity,
     Conflict,
@@ -197,6 +198,10 @@ class Agent(Record):
         }
         agent = Agent.adopt({"id": agent_id, "version": 1} | data)
         return agent, Event("agent.registered", "agent", agent_id, 1, data, creates=True)
+
+    def speaker(self) -> Speaker:
+        """The agent as one who speaks."""
+        return Speaker(self.id, self.name)
 
     def described(self, spec: AgentSpec, by: "Registrar", now: Micros) -> tuple["Agent", Event | None]:
         """The agent with what is now said of it, and nothing else changed; no event when that is what is known.

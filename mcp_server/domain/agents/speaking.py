@@ -33,6 +33,11 @@ class Session:
     remembers: bool = False
     registered: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
 
+    def usual(self) -> str | None:
+        """The agent that speaks for the local user where nobody says so: the operator's, else the only one there is."""
+        only = next(iter(self.registered)) if self.remembers and len(self.registered) == 1 else None
+        return self.agent or only
+
 
 def may_speak_as(agent: Row, principal: str, key_agent: str | None, permissions: frozenset[Permission]) -> bool:
     """Whether a principal may speak as an agent: with that agent's own key; else as who registered it, or with the
@@ -127,12 +132,8 @@ class Speaking:
         if actor.kind == "agent":
             row = await self.by_id(actor.id)
             return None if row is None else Speaker(row["id"], row["name"])
-        reference = hint or (self.session.agent if local else None)
-        if reference is None and local and self.session.remembers and len(self.session.registered) == 1:
-            (reference,) = self.session.registered
-        if reference is None:
-            return None
-        row = await self.by_id(reference)
+        reference = hint or (self.session.usual() if local else None)
+        row = None if reference is None else await self.by_id(reference)
         return None if row is None else self.allowed(actor, row)
 
     def registered(self, call: Call, agent_id: str, instance_id: str | None) -> None:

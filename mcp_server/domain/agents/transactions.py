@@ -1,6 +1,7 @@
 """Transaction functions of the agent registry."""
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 from mcp_server.domain.agents.hooks import (
@@ -23,9 +24,9 @@ from mcp_server.domain.agents.model import (
     no_agent,
     still_holds,
 )
-from mcp_server.kernel.authority import Permission, Speaker
+from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.errors import InvalidTransition, NotFound
-from mcp_server.kernel.events import Origin
+from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.near import near
 from mcp_server.kernel.quoting import named
@@ -87,22 +88,24 @@ def control(tx: Transaction, origin: Origin, command: ControlAgent) -> Moved:
         Conflict: it holds something, and nobody is named to take over.
     """
     agent = named_agent(tx, command.agent_id)
-    new, event = agent.moved(command.action, command.reason, origin.at)
-    if not command.leaves():
-        tx.record(origin, event)
-        return Moved(agent.id, [], {})
+    _, event = agent.moved(command.action, command.reason, origin.at)
+    if command.leaves():
+        return _left(tx, origin, agent, command, event)
+    tx.record(origin, event)
+    return Moved(agent.id, [], {})
+
+
+def _left(tx: Transaction, origin: Origin, agent: Agent, command: ControlAgent, event: Event) -> Moved:
     heir = None if command.to_agent is None else _heir(tx, agent, command.to_agent)
     if heir is None and (holds := _by_kind(tx.tell(AGENT_HOLDS, origin, agent.id))):
         raise still_holds(agent, command.action, holds)
-    # Deleted last: what it held still names it while it is handed over.
-    cause = tx.append(origin, event) if command.action == "delete" else tx.record(origin, event)
-    why = f"its agent was {new.lifecycle}"
-    requeued = [id_ for ids in tx.tell(AGENT_ENDED, origin.caused_by(cause), agent.id, why) for id_ in ids]
-    speakers = None if heir is None else (Speaker(agent.id, agent.name), Speaker(heir.id, heir.name))
-    handed = [] if speakers is None else tx.tell(AGENT_HANDED_OVER, origin.caused_by(cause), *speakers)
-    if command.action == "delete":
+    deletes = command.action == "delete"
+    cause = origin.caused_by(tx.append(origin, event) if deletes else tx.record(origin, event))
+    ended = tx.tell(AGENT_ENDED, cause, agent.id, f"its agent was {'deleted' if deletes else 'terminated'}")
+    handed = [] if heir is None else tx.tell(AGENT_HANDED_OVER, cause, agent.speaker(), heir.speaker())
+    if deletes:  # last: what it held still names it while it is handed over
         tx.run("agent_delete", id=agent.id)
-    return Moved(agent.id, requeued, _by_kind(handed))
+    return Moved(agent.id, list(chain.from_iterable(ended)), _by_kind(handed))
 
 
 def _by_kind(held: Iterable[Holding | None]) -> dict[str, Any]:

@@ -75,17 +75,14 @@ def _steps(
     one: Any, other: Any, place: tuple[int, int], star: str, both: Callable[[Any, Any], bool]
 ) -> Iterator[tuple[int, int]]:
     here, there = place
-    first = one[here] if here < len(one) else None
-    second = other[there] if there < len(other) else None
-    if first == star:
-        yield here + 1, there
-    if second == star:
-        yield here, there + 1
-    if first == star and second not in (star, None):
-        yield here, there + 1
-    elif second == star and first not in (star, None):
-        yield here + 1, there
-    elif star not in (first, second) and None not in (first, second) and both(first, second):
+    more, more_there = here < len(one), there < len(other)
+    if (more and one[here] == star) or (more_there and other[there] == star):
+        # A star ends, or takes in what comes next in the other.
+        if more:
+            yield here + 1, there
+        if more_there:
+            yield here, there + 1
+    elif more and more_there and both(one[here], other[there]):
         yield here + 1, there + 1
 
 

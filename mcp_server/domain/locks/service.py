@@ -59,7 +59,7 @@ class LockService:
 
         def give_back(found: Acquired) -> None:
             if found.hold is not None and found.is_new:
-                self._post(call, transactions.give_back, found.hold)
+                self._post(transactions.give_back, self._context.origin(call), found.hold)
 
         async def attempt() -> Acquired:
             written = context.written(call, transactions.acquire, command, since)

@@ -48,7 +48,7 @@ def acquire(tx: Transaction, origin: Origin, request: AcquireLock, since: Micros
     claim = Claim(Holder.of(origin, request.owner), origin.actor, request.name, request.mode)
     guard(tx, claim.name)
     holds = _live_holds(tx, origin, claim.name)
-    mine = next((hold for hold in holds if (hold.name, hold.claim.holder) == (claim.name, claim.holder)), None)
+    mine = _already(holds, claim)
     if mine is not None and mine.mode == claim.mode:
         return Acquired(_renew(tx, origin, mine, request.ttl_seconds), [], [])
     others = [hold for hold in holds if hold.claim.keeps_out(claim)]
@@ -60,6 +60,11 @@ def acquire(tx: Transaction, origin: Origin, request: AcquireLock, since: Micros
         _refuse_deadlock(tx, origin, claim, [hold.claim for hold in others], before)
         _stand_in_line(tx, origin, place)
     return Acquired(None, others, before)
+
+
+def _already(holds: list[Hold], claim: Claim) -> Hold | None:
+    """What the claimant itself holds under the name."""
+    return next((hold for hold in holds if (hold.name, hold.claim.holder) == (claim.name, claim.holder)), None)
 
 
 def stay(tx: Transaction, origin: Origin, name: str, holder: Holder) -> None:
@@ -299,15 +304,21 @@ def _meant(tx: Transaction, origin: Origin, command: ReleaseLock) -> Hold:
     """The hold that a caller means: one of its own, or with force and the right to control locks anybody's."""
     holds = [hold for hold in _live_holds(tx, origin, command.name) if hold.name == command.name]
     named = [hold for hold in holds if hold.is_named(command.owner)]
-    found = [hold for hold in named if hold.party == origin.party]
-    if not found and command.force and named:
-        if not origin.may(Permission.LOCKS_CONTROL):
-            raise no_force(origin.actor)
-        found = named
+    found = [hold for hold in named if hold.party == origin.party] or _by_force(origin, command, named)
     if not found:
         raise not_held(command, holds, origin.actor, origin.at)
-    if len(found) > 1:
-        found = [hold for hold in found if hold.fencing_token == command.fencing_token]
-    if len(found) != 1:
+    return found[0] if len(found) == 1 else _of_several(command, found, named)
+
+
+def _by_force(origin: Origin, command: ReleaseLock, named: list[Hold]) -> list[Hold]:
+    if named and command.force and not origin.may(Permission.LOCKS_CONTROL):
+        raise no_force(origin.actor)
+    return named if command.force else []
+
+
+def _of_several(command: ReleaseLock, found: list[Hold], named: list[Hold]) -> Hold:
+    """Several holds are told apart by their fencing tokens."""
+    told = [hold for hold in found if hold.fencing_token == command.fencing_token]
+    if len(told) != 1:
         raise which(command, named)
-    return found[0]
+    return told[0]

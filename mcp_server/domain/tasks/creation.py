@@ -8,11 +8,10 @@ from mcp_server.domain.tasks.births import new_task
 from mcp_server.domain.tasks.commands import CreateTasks
 from mcp_server.domain.tasks.hooks import TASK_GATED
 from mcp_server.domain.tasks.model import Task
-from mcp_server.domain.tasks.refusals import no_task
+from mcp_server.domain.tasks.refusals import no_task, parent_ended, parent_refused
 from mcp_server.domain.tasks.rows import add_dependency, find_row, load_anywhere
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.spec import SYSTEM_WORKER, TaskSpec
-from mcp_server.kernel.errors import Conflict
 from mcp_server.kernel.events import Origin
 from mcp_server.kernel.keys import key_conflict
 from mcp_server.kernel.store import Memory, Transaction
@@ -61,13 +60,21 @@ def _create_one(
     tx: Transaction, origin: Origin, spec: TaskSpec, task_id: str, ids: dict[int, str], *, asks: bool
 ) -> Created:
     parents = tuple(dict.fromkeys(ids[int(ref[1:])] if ref.startswith("#") else ref for ref in spec.depends_on))
-    if spec.agent_id is not None:
-        spec = spec.model_copy(update={"agent_id": named_agent(tx, spec.agent_id).id})
+    agent = None if spec.agent_id is None else named_agent(tx, spec.agent_id)
+    if agent is not None and agent.id != spec.agent_id:
+        spec = spec.model_copy(update={"agent_id": agent.id})
     earlier = _replayed(tx, origin, spec, parents)
     if earlier is not None:
         return Created(earlier, replayed=True)
-    if spec.agent_id is not None:
-        require_staying(named_agent(tx, spec.agent_id))
+    if agent is not None:
+        require_staying(agent)
+    task = _new(tx, origin, spec, task_id, parents, asks=asks)
+    return Created(task.fields(), replayed=False)
+
+
+def _new(
+    tx: Transaction, origin: Origin, spec: TaskSpec, task_id: str, parents: tuple[str, ...], *, asks: bool
+) -> Task:
     if spec.parent_id is not None and find_row(tx, spec.parent_id) is None:
         raise no_task(spec.parent_id)
     waiting = [parent for parent in parents if _still_waits_for(tx, parent, spec.on_parent_failure)]
@@ -80,7 +87,7 @@ def _create_one(
         tx.wake(SYSTEM_WORK)
     for parent in waiting:
         add_dependency(tx, parent, task_id)
-    return Created(task.fields(), replayed=False)
+    return task
 
 
 class _Queues(Memory):
@@ -125,26 +132,26 @@ def _still_waits_for(tx: Transaction, parent_id: str, policy: str) -> bool:
     row = hot or tx.one("archived_task_by_id", id=parent_id)
     if row is None:
         raise no_task(parent_id)
-    status = row["status"]
-    if status == "completed":
+    if row["status"] == "completed":
         return False
-    if status in TERMINAL and policy != "wait" and (row["refused"] or row["approval"] == "rejected"):
-        raise Conflict(
-            f"The dependency {parent_id} was refused ({row['cancel_reason']}), so nothing that hangs on it runs.",
-            next=f"Retry it first, which asks anew: tasks_control(task_ids=['{parent_id}'], action='retry').",
-            details={"task_id": parent_id, "status": status},
-        )
-    if status in TERMINAL and policy == "run_anyway":
+    if row["status"] in TERMINAL and policy != "wait":
+        _require_runs_on(parent_id, row, policy)
         return False
-    if status in TERMINAL and policy == "cancel":
-        raise Conflict(
-            f"The dependency {parent_id} has already ended as {status}, so this task would be cancelled at once.",
-            next=f"Retry it first: tasks_control(task_ids=['{parent_id}'], action='retry').",
-            details={"task_id": parent_id, "status": status},
-        )
     if hot is None:
         load_anywhere(tx, parent_id)  # somebody waits for its retry: back from the archive
     return True
+
+
+def _require_runs_on(parent_id: str, parent: dict[str, Any], policy: str) -> None:
+    """Refuse what hangs on a task that ended so that it may never run.
+
+    Raises:
+        Conflict: people refused the dependency; or it failed, and the policy is to cancel.
+    """
+    if parent["refused"] or parent["approval"] == "rejected":
+        raise parent_refused(parent_id, parent["status"], parent["cancel_reason"])
+    if policy == "cancel":
+        raise parent_ended(parent_id, parent["status"])
 
 
 def _parents_first(specs: tuple[TaskSpec, ...]) -> list[int]:

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from mcp_server.kernel.errors import InvalidTransition, LeaseLost, NotFound
-from mcp_server.kernel.quoting import named
+from mcp_server.kernel.errors import Conflict, InvalidTransition, LeaseLost, NotFound
+from mcp_server.kernel.quoting import named, quoted
 
 
 def no_task(task_id: str) -> NotFound:
@@ -48,6 +48,25 @@ def lease_lost(task_id: str, status: str, attempt: int, *, expired: bool) -> Lea
         next="Nothing was changed. If you lost your token, tasks_claim(resume=true) gives fresh ones for what you "
         "still hold; else stop working on it and claim again with tasks_claim.",
         details={"task_id": task_id, "status": status, "attempt": attempt},
+    )
+
+
+def parent_refused(parent_id: str, status: str, reason: str | None) -> Conflict:
+    """The refusal of a task that hangs on one which people refused."""
+    why = "" if reason is None else f" ({quoted(reason)})"
+    return Conflict(
+        f"The dependency {parent_id} was refused{why}, so nothing that hangs on it runs.",
+        next=f"Retry it first, which asks anew: tasks_control(task_ids=['{parent_id}'], action='retry').",
+        details={"task_id": parent_id, "status": status},
+    )
+
+
+def parent_ended(parent_id: str, status: str) -> Conflict:
+    """The refusal of a task that would be cancelled as soon as it is there."""
+    return Conflict(
+        f"The dependency {parent_id} has already ended as {status}, so this task would be cancelled at once.",
+        next=f"Retry it first: tasks_control(task_ids=['{parent_id}'], action='retry').",
+        details={"task_id": parent_id, "status": status},
     )
 
 
