@@ -354,9 +354,14 @@ def gone(agent_id: str, name: str) -> InvalidTransition:
     )
 
 
+def _counted(total: int, things: str) -> str:
+    """So many of what `things` names in the plural."""
+    return f"{total} {things.removesuffix('s') if total == 1 else things}"
+
+
 def still_holds(agent: Agent, action: str, holds: Mapping[str, Any]) -> Conflict:
     """The refusal to let an agent go that holds what would stay behind."""
-    said = ", ".join(f"{held['total']} {what.replace('_', ' ')}" for what, held in holds.items())
+    said = ", ".join(_counted(held["total"], what.replace("_", " ")) for what, held in holds.items())
     return Conflict(
         f"Agent {agent.name} holds {said}, which would stay behind; nothing was changed.",
         next=f"Name who takes over: agents_control(agent_id='{agent.id}', action='{action}', to_agent=...).",

@@ -8,6 +8,7 @@ none of it); a segment `**` stands for any number of segments, at the end for on
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, Literal
+from unicodedata import normalize
 
 _LAST = 0x10FFFF
 _SLASH = ord("/")
@@ -22,7 +23,11 @@ Segment = tuple[Token, ...] | Literal["**"]
 
 
 def normalised(name: str) -> str:
-    """A name as it is kept: without `.` segments, doubled slashes and a slash at the end. Case is kept."""
+    """A name as it is kept: without `.` segments, doubled slashes and a slash at the end. Case is kept.
+
+    A letter with its accent is spelled as one character (NFC): some file systems take both spellings for one file.
+    """
+    name = normalize("NFC", name)
     root = "/" if name.startswith("/") else ""
     parts = [part for part in name.split("/") if part not in ("", ".")]
     return root + "/".join(parts) or "."

@@ -123,7 +123,7 @@ GROUP BY q.name, q.kind, q.agent_id, q.capabilities
 SELECT
   (SELECT count(*) FROM tasks WHERE status = 'pending' AND waits_on > 0) AS blocked,
   (SELECT count(*) FROM tasks WHERE due_at IS NOT NULL AND status = 'pending')
-    - (SELECT count(*) FROM tasks WHERE system = 1 AND status = 'pending') AS scheduled,
+    - (SELECT count(*) FROM tasks WHERE system = 1 AND status = 'pending' AND due_at IS NOT NULL) AS scheduled,
   (SELECT count(*) FROM tasks WHERE approval = 'required' AND status = 'pending' AND waits_on = 0) AS gated,
   (SELECT count(*) FROM tasks WHERE status = 'paused') AS paused
 

@@ -42,6 +42,13 @@ async def test_one_with_pinned_tasks_says_so_and_stays(world: World):
     assert len(await world.events()) == before, "nothing was changed"
 
 
+async def test_one_that_holds_one_thing_says_so_in_the_singular(world: World):
+    await world.agent("a")
+    await world.task(agent_id="a")
+    with pytest.raises(Conflict, match="holds 1 pinned task, which"):
+        await leave(world, "a")
+
+
 async def test_all_that_is_pinned_goes_to_who_takes_over_running_and_waiting_and_dead_alike(world: World):
     agent, heir = await world.agent("a"), await world.agent("heir")
     queued, running, dead, done = await world.tasks(*[{"agent_id": "a", "retry": {"max_attempts": 1}}] * 4)

@@ -74,6 +74,12 @@ def test_spellings_of_one_path_are_one_name(given: str, kept: str):
     assert normalised(given) == kept
 
 
+def test_both_spellings_of_an_accent_are_one_name():
+    composed, decomposed = "docs/caf\u00e9.md", "docs/cafe\u0301.md"
+    assert normalised(decomposed) == normalised(composed) == composed
+    assert may_meet(normalised("docs/caf?.md"), normalised(decomposed))
+
+
 @pytest.mark.parametrize(
     ("one", "other", "meet"),
     [

@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from mcp_server.domain.agents.model import ControlAgent
+from mcp_server.domain.approvals.commands import RequestApproval
 from mcp_server.domain.tasks.commands import ClaimTasks, ControlTasks, FindTasks, FinishTask, ReportTask, WaitForTask
 from mcp_server.domain.tasks.model import Task, is_claimable
 from mcp_server.domain.tasks.results import ClaimedTask, ControlledTasks, ReportedTask
@@ -111,6 +112,15 @@ async def test_an_empty_claim_says_why(world: World):
         "scheduled_for_later": 1,
         "paused": 1,
     }
+
+
+async def test_questions_to_people_are_not_taken_off_what_is_scheduled(world: World):
+    agent = await world.agent()
+    for title in ("may I?", "and this?"):
+        await world.desk.approvals.request(world.call, RequestApproval(title=title, action="deploy", approvers=()))
+    await world.task(run_at=at(60))
+    answer = await world.desk.tasks.claim(world.call, ClaimTasks(agent_id=agent.id))
+    assert answer.nothing_because == {"scheduled_for_later": 1, "waiting_for_approval": 2}
 
 
 async def test_an_agent_at_capacity_is_refused_work_with_the_reason(world: World):
