@@ -299,7 +299,7 @@ def _meant(tx: Transaction, origin: Origin, command: ReleaseLock) -> Hold:
     """The hold that a caller means: one of its own, or with force and the right to control locks anybody's."""
     holds = [hold for hold in _live_holds(tx, origin, command.name) if hold.name == command.name]
     named = [hold for hold in holds if hold.is_named(command.owner)]
-    found = [hold for hold in named if hold.party == origin.party]
+    found = [hold for hold in named if hold.party == origin.party or _is_of_before(tx, origin, hold)]
     if not found and command.force and named:
         if not origin.may(Permission.LOCKS_CONTROL):
             raise no_force(origin.actor)
@@ -311,3 +311,10 @@ def _meant(tx: Transaction, origin: Origin, command: ReleaseLock) -> Hold:
     if len(found) != 1:
         raise which(command, named)
     return found[0]
+
+
+def _is_of_before(tx: Transaction, origin: Origin, hold: Hold) -> bool:
+    """Whether a hold is the speaker's by its label, which its principal could give before agents spoke."""
+    if hold.party != origin.principal or origin.agent_id is None or not hold.owner:
+        return False
+    return (agent_of(tx, hold.owner) or {}).get("id") == origin.agent_id
