@@ -6,17 +6,21 @@ from typing import Any
 import pytest
 
 from mcp_server.domain.agents.model import ControlAgent
+from mcp_server.domain.approvals.commands import RequestApproval
 from mcp_server.domain.events.retention import KeepEvents
 from mcp_server.domain.locks.model import AcquireLock, ReleaseLock
+from mcp_server.domain.locks.transactions import acquire
+from mcp_server.domain.messages.model import SendMessage
 from mcp_server.domain.state.commands import RestoreDocument, SetDocument
 from mcp_server.domain.tasks.archive import KeepTasks, TaskRetention
 from mcp_server.domain.tasks.commands import ClaimTasks, ControlTasks, ReportTask
 from mcp_server.domain.tasks.spec import FailureSpec, UsageSpec
+from mcp_server.kernel.authority import Role
 from mcp_server.kernel.errors import OpsError
 from mcp_server.upkeep.replay import replay
 from tests.domain.events.test_thinning import desk_with, thin_out
 from tests.upkeep.test_upkeep import live_through_much
-from tests.world import World, open_world
+from tests.world import World, caller, open_world, speaking
 
 pytestmark = pytest.mark.anyio
 
@@ -162,6 +166,49 @@ async def test_a_history_thinned_out_at_any_time_is_rebuilt_from_what_is_left(ur
 async def test_a_life_with_everything_in_it_is_rebuilt(url: str):
     async with open_world(url) as world:
         await live_through_much(world)
+    assert replay(url).differences == ()
+
+
+HANDED = {"task.assigned", "approval.handed_over", "message.handed_over", "lock.handed_over"}
+
+
+async def live_and_leave(world: World) -> None:
+    """Everything that becomes of an agent's things when it hands them over, and all that has a key."""
+    desk, scribe, heir, third = world.desk, *[await world.agent(name) for name in ("scribe", "heir", "third")]
+    me, other = speaking(scribe, Role.ADMIN), speaking(third, Role.ADMIN)
+    await world.tasks(*[{"agent_id": "scribe", "kind": kind, "idempotency_key": kind} for kind in ("one", "two")])
+    await desk.tasks.claim(me, ClaimTasks(max_tasks=1))
+    await desk.tasks.claim(me, ClaimTasks(resume=True))
+    task = await world.task()
+    assign = ControlTasks(task_ids=(task.id,), action="assign", agent_id="third")
+    await desk.tasks.control(world.call, assign)
+    refused = await world.task(requires_approval=True)
+    await world.task(depends_on=[refused.id], on_parent_failure="cancel")
+    await world.answer(caller(id="ann"), refused.id, granted=False)
+    await desk.approvals.request(me, RequestApproval(title="t", action="a", approvers=("ann",), idempotency_key="k"))
+    for number, to in enumerate((("scribe",), ("scribe", "heir"), ("scribe", "user:tester"))):
+        first = await desk.messages.send(other, SendMessage(to=to, body="b", idempotency_key=f"k{number}"))
+        await desk.messages.send(other, SendMessage(thread_id=first.message.thread_id, body="again"))
+    for name in ("src/a.py", "src/b.py", "docs/**"):
+        await desk.locks.acquire(me, AcquireLock(name=name, owner="label"))
+    await desk.locks.acquire(speaking(heir, Role.ADMIN), AcquireLock(name="docs"))
+    origin = desk.context.origin(other)
+    await world.database.write(acquire, origin, AcquireLock(name="src/**"), origin.at)
+    world.clock.advance(3)  # it is not heard of again
+    await world.settle()
+    await desk.agents.control(world.call, ControlAgent(agent_id="scribe", action="terminate", to_agent="heir"))
+    await desk.agents.control(world.call, ControlAgent(agent_id="scribe", action="delete"))
+
+
+@pytest.mark.parametrize("thinned", [False, True])
+async def test_what_one_that_leaves_hands_over_is_rebuilt_with_whose_it_is(url: str, thinned: bool):
+    async with open_world(url) as world:
+        await live_and_leave(world)
+        assert set(await world.events()) >= HANDED | {"task.reclaimed", "lock.withdrawn"}
+        if thinned:
+            world.clock.advance(2 * 86_400)
+            assert await thin_out(world, KEEP) > 20
+            await world.settle()
     assert replay(url).differences == ()
 
 
