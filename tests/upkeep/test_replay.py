@@ -10,7 +10,7 @@ from mcp_server.domain.approvals.commands import RequestApproval
 from mcp_server.domain.events.retention import KeepEvents
 from mcp_server.domain.locks.model import AcquireLock, ReleaseLock
 from mcp_server.domain.locks.transactions import acquire
-from mcp_server.domain.messages.model import SendMessage
+from mcp_server.domain.messages.model import ReadMessages, SendMessage
 from mcp_server.domain.state.commands import RestoreDocument, SetDocument
 from mcp_server.domain.tasks.archive import KeepTasks, TaskRetention
 from mcp_server.domain.tasks.commands import ClaimTasks, ControlTasks, ReportTask
@@ -38,12 +38,13 @@ class RandomLife:
         self.agents: list[Any] = []
         self.tasks: list[str] = []
         self.claims: list[Any] = []
+        self.threads: list[str] = []
 
     async def live(self, steps: int) -> None:
         for _ in range(steps):
             action = self.chance.choice((self.register, self.create, self.create, self.claim, self.claim, self.finish))
             other = self.chance.choice(
-                (self.report, self.control, self.control_agent, self.write, self.lock, self.wait)
+                (self.report, self.control, self.control_agent, self.write, self.lock, self.talk, self.wait)
             )
             for step in (action, other):
                 try:
@@ -99,14 +100,16 @@ class RandomLife:
 
     async def control(self) -> None:
         if self.tasks:
-            action = self.chance.choice(["cancel", "pause", "resume", "retry", "discard"])
-            command = ControlTasks(task_ids=(self.chance.choice(self.tasks),), action=action)
+            action = self.chance.choice(["cancel", "pause", "resume", "retry", "discard", "assign"])
+            more = {"agent_id": self.chance.choice([None, *self.agents])} if action == "assign" else {}
+            command = ControlTasks(task_ids=(self.chance.choice(self.tasks),), action=action, **more)
             await self.world.desk.tasks.control(self.world.call, command)
 
     async def control_agent(self) -> None:
         if self.agents and self.chance.random() < 0.3:
             action = self.chance.choice(["pause", "resume", "terminate", "delete", "resume"])
-            command = ControlAgent(agent_id=self.chance.choice(self.agents), action=action)
+            heir = self.chance.choice([None, *self.agents]) if action == "terminate" else None
+            command = ControlAgent(agent_id=self.chance.choice(self.agents), action=action, to_agent=heir)
             await self.world.desk.agents.control(self.world.call, command)
 
     async def write(self) -> None:
@@ -128,6 +131,15 @@ class RandomLife:
         if lock is not None and self.chance.random() < 0.5:
             release = ReleaseLock(name=name, owner=owner, fencing_token=lock.fencing_token)
             await self.world.desk.locks.release(self.world.call, release)
+
+    async def talk(self) -> None:
+        if self.agents:
+            thread = self.chance.choice([None, *self.threads[-3:]])
+            to = tuple({self.chance.choice(self.agents) for _ in range(2)})
+            sent = await self.world.desk.messages.send(self.world.call, SendMessage(to=to, body="b", thread_id=thread))
+            self.threads.append(sent.message.thread_id)
+            if self.chance.random() < 0.5:
+                await self.world.desk.messages.read(self.world.call, ReadMessages(agent_id=to[0], limit=1))
 
     async def wait(self) -> None:
         self.world.clock.advance(self.chance.choice([0, 1, 20, 100, 400]))
@@ -209,6 +221,21 @@ async def test_what_one_that_leaves_hands_over_is_rebuilt_with_whose_it_is(url: 
             world.clock.advance(2 * 86_400)
             assert await thin_out(world, KEEP) > 20
             await world.settle()
+    assert replay(url).differences == ()
+
+
+async def test_a_task_that_was_assigned_and_has_nothing_but_its_snapshot_left_is_rebuilt(url: str):
+    async with open_world(url) as world:
+        await world.agent("first")
+        heir = await world.agent("heir")
+        task = await world.task(agent_id="first")
+        assign = ControlTasks(task_ids=(task.id,), action="assign", agent_id="heir")
+        await world.desk.tasks.control(world.call, assign)
+        await world.finish(await world.claim_one(heir))
+        for _ in range(2):
+            world.clock.advance(30 * 86_400)
+            await thin_out(world, KEEP)
+        assert await world.events(type="task.*") == ["task.snapshot"]
     assert replay(url).differences == ()
 
 
