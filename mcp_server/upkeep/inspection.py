@@ -11,7 +11,7 @@ from mcp_server.persistence.migrate import migrations, require_known
 from mcp_server.persistence.postgres.backend import PostgresBackend
 from mcp_server.persistence.sqlite.backend import SqliteBackend
 from mcp_server.persistence.sqlite.library import is_safe, library_version
-from mcp_server.upkeep.replay import replay
+from mcp_server.upkeep.replay import NotUpgraded, replay
 from mcp_server.upkeep.verification import damaged_versions, describe_damage, readable_rows
 
 
@@ -158,6 +158,8 @@ def replay_database(url: str) -> Finding:
     """Whether the events account for every row: rebuilt into a fresh database, and compared."""
     try:
         done = replay(url)
+    except NotUpgraded as error:
+        return Finding("replay", False, error.message, "Start the server once, and check again.")
     except Exception as error:  # whatever damage makes of the file, this is where it is told
         said = error.message if isinstance(error, OpsError) else f"The events cannot be replayed: {error}."
         return Finding("replay", False, said, "See the other findings; then put back a backup.")

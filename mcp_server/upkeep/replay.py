@@ -13,10 +13,12 @@ from typing import Any, cast
 
 from mcp_server.domain.areas import AREAS
 from mcp_server.kernel.area import Aggregate
+from mcp_server.kernel.errors import Unavailable
 from mcp_server.kernel.events import SNAPSHOT, Event, Origin
 from mcp_server.kernel.json_text import RawJson, dump_json
 from mcp_server.kernel.store import Transaction
 from mcp_server.persistence.database import Backend, make_backend
+from mcp_server.persistence.migrate import migrations
 from mcp_server.persistence.sqlite.backend import SqliteBackend
 from mcp_server.upkeep.transfer import snapshot
 
@@ -25,6 +27,10 @@ _DIFFERENCES_MAX = 20
 # By number, also on PostgreSQL: a transaction numbers its events at its end, when it holds all its locks, so that of
 # two that changed the same thing the later one has the higher numbers.
 _EVENTS = "SELECT at, type, aggregate_type, aggregate_id, version, actor, data FROM events ORDER BY seq"
+
+
+class NotUpgraded(Unavailable):
+    """An earlier version left the database, and this one has not been started on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,7 @@ def replay(url: str) -> Replayed:
     """Rebuild a database from its events into a fresh one, and compare. Changes nothing.
 
     Raises:
+        NotUpgraded: this version has not been started on it.
         OpsError: the database cannot be read.
     """
     backend = make_backend(url, AREAS, allow_unsafe_sqlite=True)
@@ -48,11 +55,22 @@ def replay(url: str) -> Replayed:
         fresh.prepare()
         try:
             with snapshot(backend) as original:
+                _require_upgraded(original, backend)
                 events = _rebuild(fresh, _fetched(original, _EVENTS))
                 with snapshot(fresh) as rebuilt:
                     return _compared(events, original, rebuilt)
         except Exception as error:
             raise backend.explain(error) or error from error
+
+
+def _require_upgraded(original: Any, backend: Backend) -> None:
+    newest = migrations(backend.engine)[-1].number
+    (schema,) = original.execute("SELECT MAX(number) FROM migrations").fetchone()
+    if schema != newest:
+        raise NotUpgraded(
+            f"The database {backend.name} has schema {schema}, and its events rebuild schema {newest}.",
+            next="Start this version on it once, which upgrades it.",
+        )
 
 
 def _rebuild(fresh: Backend, rows: Iterator[tuple[Any, ...]]) -> int:

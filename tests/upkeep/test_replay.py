@@ -6,17 +6,21 @@ from typing import Any
 import pytest
 
 from mcp_server.domain.agents.model import ControlAgent
+from mcp_server.domain.approvals.commands import RequestApproval
 from mcp_server.domain.events.retention import KeepEvents
 from mcp_server.domain.locks.model import AcquireLock, ReleaseLock
+from mcp_server.domain.locks.transactions import acquire
+from mcp_server.domain.messages.model import ReadMessages, SendMessage
 from mcp_server.domain.state.commands import RestoreDocument, SetDocument
 from mcp_server.domain.tasks.archive import KeepTasks, TaskRetention
 from mcp_server.domain.tasks.commands import ClaimTasks, ControlTasks, ReportTask
 from mcp_server.domain.tasks.spec import FailureSpec, UsageSpec
+from mcp_server.kernel.authority import Role
 from mcp_server.kernel.errors import OpsError
 from mcp_server.upkeep.replay import replay
 from tests.domain.events.test_thinning import desk_with, thin_out
 from tests.upkeep.test_upkeep import live_through_much
-from tests.world import World, open_world
+from tests.world import World, caller, open_world, speaking
 
 pytestmark = pytest.mark.anyio
 
@@ -34,12 +38,13 @@ class RandomLife:
         self.agents: list[Any] = []
         self.tasks: list[str] = []
         self.claims: list[Any] = []
+        self.threads: list[str] = []
 
     async def live(self, steps: int) -> None:
         for _ in range(steps):
             action = self.chance.choice((self.register, self.create, self.create, self.claim, self.claim, self.finish))
             other = self.chance.choice(
-                (self.report, self.control, self.control_agent, self.write, self.lock, self.wait)
+                (self.report, self.control, self.control_agent, self.write, self.lock, self.talk, self.wait)
             )
             for step in (action, other):
                 try:
@@ -95,14 +100,16 @@ class RandomLife:
 
     async def control(self) -> None:
         if self.tasks:
-            action = self.chance.choice(["cancel", "pause", "resume", "retry", "discard"])
-            command = ControlTasks(task_ids=(self.chance.choice(self.tasks),), action=action)
+            action = self.chance.choice(["cancel", "pause", "resume", "retry", "discard", "assign"])
+            more = {"agent_id": self.chance.choice([None, *self.agents])} if action == "assign" else {}
+            command = ControlTasks(task_ids=(self.chance.choice(self.tasks),), action=action, **more)
             await self.world.desk.tasks.control(self.world.call, command)
 
     async def control_agent(self) -> None:
         if self.agents and self.chance.random() < 0.3:
             action = self.chance.choice(["pause", "resume", "terminate", "delete", "resume"])
-            command = ControlAgent(agent_id=self.chance.choice(self.agents), action=action)
+            heir = self.chance.choice([None, *self.agents]) if action == "terminate" else None
+            command = ControlAgent(agent_id=self.chance.choice(self.agents), action=action, to_agent=heir)
             await self.world.desk.agents.control(self.world.call, command)
 
     async def write(self) -> None:
@@ -124,6 +131,15 @@ class RandomLife:
         if lock is not None and self.chance.random() < 0.5:
             release = ReleaseLock(name=name, owner=owner, fencing_token=lock.fencing_token)
             await self.world.desk.locks.release(self.world.call, release)
+
+    async def talk(self) -> None:
+        if self.agents:
+            thread = self.chance.choice([None, *self.threads[-3:]])
+            to = tuple({self.chance.choice(self.agents) for _ in range(2)})
+            sent = await self.world.desk.messages.send(self.world.call, SendMessage(to=to, body="b", thread_id=thread))
+            self.threads.append(sent.message.thread_id)
+            if self.chance.random() < 0.5:
+                await self.world.desk.messages.read(self.world.call, ReadMessages(agent_id=to[0], limit=1))
 
     async def wait(self) -> None:
         self.world.clock.advance(self.chance.choice([0, 1, 20, 100, 400]))
@@ -162,6 +178,64 @@ async def test_a_history_thinned_out_at_any_time_is_rebuilt_from_what_is_left(ur
 async def test_a_life_with_everything_in_it_is_rebuilt(url: str):
     async with open_world(url) as world:
         await live_through_much(world)
+    assert replay(url).differences == ()
+
+
+HANDED = {"task.assigned", "approval.handed_over", "message.handed_over", "lock.handed_over"}
+
+
+async def live_and_leave(world: World) -> None:
+    """Everything that becomes of an agent's things when it hands them over, and all that has a key."""
+    desk, scribe, heir, third = world.desk, *[await world.agent(name) for name in ("scribe", "heir", "third")]
+    me, other = speaking(scribe, Role.ADMIN), speaking(third, Role.ADMIN)
+    await world.tasks(*[{"agent_id": "scribe", "kind": kind, "idempotency_key": kind} for kind in ("one", "two")])
+    await desk.tasks.claim(me, ClaimTasks(max_tasks=1))
+    await desk.tasks.claim(me, ClaimTasks(resume=True))
+    task = await world.task()
+    assign = ControlTasks(task_ids=(task.id,), action="assign", agent_id="third")
+    await desk.tasks.control(world.call, assign)
+    refused = await world.task(requires_approval=True)
+    await world.task(depends_on=[refused.id], on_parent_failure="cancel")
+    await world.answer(caller(id="ann"), refused.id, granted=False)
+    await desk.approvals.request(me, RequestApproval(title="t", action="a", approvers=("ann",), idempotency_key="k"))
+    for number, to in enumerate((("scribe",), ("scribe", "heir"), ("scribe", "user:tester"))):
+        first = await desk.messages.send(other, SendMessage(to=to, body="b", idempotency_key=f"k{number}"))
+        await desk.messages.send(other, SendMessage(thread_id=first.message.thread_id, body="again"))
+    for name in ("src/a.py", "src/b.py", "docs/**"):
+        await desk.locks.acquire(me, AcquireLock(name=name, owner="label"))
+    await desk.locks.acquire(speaking(heir, Role.ADMIN), AcquireLock(name="docs"))
+    origin = desk.context.origin(other)
+    await world.database.write(acquire, origin, AcquireLock(name="src/**"), origin.at)
+    world.clock.advance(3)  # it is not heard of again
+    await world.settle()
+    await desk.agents.control(world.call, ControlAgent(agent_id="scribe", action="terminate", to_agent="heir"))
+    await desk.agents.control(world.call, ControlAgent(agent_id="scribe", action="delete"))
+
+
+@pytest.mark.parametrize("thinned", [False, True])
+async def test_what_one_that_leaves_hands_over_is_rebuilt_with_whose_it_is(url: str, thinned: bool):
+    async with open_world(url) as world:
+        await live_and_leave(world)
+        assert set(await world.events()) >= HANDED | {"task.reclaimed", "lock.withdrawn"}
+        if thinned:
+            world.clock.advance(2 * 86_400)
+            assert await thin_out(world, KEEP) > 20
+            await world.settle()
+    assert replay(url).differences == ()
+
+
+async def test_a_task_that_was_assigned_and_has_nothing_but_its_snapshot_left_is_rebuilt(url: str):
+    async with open_world(url) as world:
+        await world.agent("first")
+        heir = await world.agent("heir")
+        task = await world.task(agent_id="first")
+        assign = ControlTasks(task_ids=(task.id,), action="assign", agent_id="heir")
+        await world.desk.tasks.control(world.call, assign)
+        await world.finish(await world.claim_one(heir))
+        for _ in range(2):
+            world.clock.advance(30 * 86_400)
+            await thin_out(world, KEEP)
+        assert await world.events(type="task.*") == ["task.snapshot"]
     assert replay(url).differences == ()
 
 

@@ -2,9 +2,11 @@
 
 import base64
 import hmac
+import json
 from typing import NamedTuple
 
 from mcp_server.domain.approvals.model import Approval
+from mcp_server.domain.approvals.people import distinct, person_key
 from mcp_server.domain.approvals.seals import Signing
 from mcp_server.domain.approvals.voting import Voter
 from mcp_server.kernel.errors import NotFound
@@ -31,9 +33,13 @@ class ApprovalLinks:
     async def make(self, base: str, approval: Approval, name: str) -> str:
         """The link of one who may answer, under the server's address."""
         people = approval.people()
-        place = f"{people.index(name)}" if people else f"{_ANYONE}{base64.urlsafe_b64encode(name.encode()).decode()}"
+        if people:
+            place = [*map(person_key, people)].index(person_key(name))
+            named, name = f"{place}", people[place]
+        else:
+            named = f"{_ANYONE}{base64.urlsafe_b64encode(name.encode()).decode()}"
         signed = await self._signature(approval, name)
-        return f"{base.rstrip('/')}/approvals/{approval.id.removeprefix('approval_')}.{place}.{signed}"
+        return f"{base.rstrip('/')}/approvals/{approval.id.removeprefix('approval_')}.{named}.{signed}"
 
     async def open(self, token: str) -> Opened:
         """What a link leads to.
@@ -47,23 +53,28 @@ class ApprovalLinks:
             raise wrong
         row = await self._database.fetch_one("approval_by_id", id=f"approval_{parts[0]}")
         approval = None if row is None else Approval.adopt(dict(row))
-        name = None if approval is None else _named(approval.people(), parts[1])
-        if approval is None or name is None:
+        if approval is None:
             raise wrong
-        if not hmac.compare_digest(parts[2].encode(), (await self._signature(approval, name)).encode()):
-            raise wrong
-        return Opened(approval, Voter(name, "link", "link"))
+        for name in _named(approval, parts[1]):
+            if hmac.compare_digest(parts[2].encode(), (await self._signature(approval, name)).encode()):
+                return Opened(approval, Voter(distinct([name])[0], "link", "link"))
+        raise wrong
 
     async def _signature(self, approval: Approval, name: str) -> str:
         return await self._signing.sign(approval.id, approval.opened_at, approval.action_hash, name)
 
 
-def _named(people: list[str], place: str) -> str | None:
-    """Whom a link names: one of those who are asked, by place; a user, where nobody is named."""
+def _named(approval: Approval, place: str) -> list[str]:
+    """Whom a link may name: one of those who are asked, by place; a user, where nobody is named.
+
+    Up to 0.1.0 people were counted and signed as they had been spelled. Such links are good as long as any.
+    """
+    people = approval.people()
     if place.startswith(_ANYONE) and not people:
         try:
-            return base64.urlsafe_b64decode(place[len(_ANYONE) :].encode()).decode()
+            return [base64.urlsafe_b64decode(place[len(_ANYONE) :].encode()).decode()]
         except ValueError:
-            return None
-    in_range = place.isascii() and place.isdigit() and len(place) <= 2 and int(place) < len(people)
-    return people[int(place)] if in_range else None
+            return []
+    if not (place.isascii() and place.isdigit() and len(place) <= 2):
+        return []
+    return [names[int(place)] for names in (people, json.loads(approval.approvers)) if int(place) < len(names)]

@@ -7,8 +7,8 @@ _OPERATORS_QUESTION = "Send this email. Not on the list of allowed recipients: "
 
 
 def unsaid(actor: str, type_: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Whose a question is was once whom its label names. That the operator named its people shows by the one question
-    of which that was so."""
+    """Whose a question is was once whom its label names: a user, or an agent with a key of its own. That the operator
+    named its people shows by the one question of which that was so."""
     del actor, type_
     asked = data["action"].startswith(_OPERATORS_QUESTION)
-    return {"requester": data["requested_by"], "named_by_operator": int(asked)}
+    return {"requester": data["requested_by"].removeprefix("agent:"), "named_by_operator": int(asked)}

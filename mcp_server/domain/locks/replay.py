@@ -29,10 +29,13 @@ def snapshot(tx: Transaction, name: str) -> dict[str, Any] | None:
 def restore(tx: Transaction, origin: Origin, event: Event) -> None:
     """The last token and every hold, in the place of what is there."""
     del origin
-    tx.run("lock_token_save", name=event.aggregate_id, token=event.version)
-    tx.run("lock_holds_clear", id=event.aggregate_id)
+    name = event.aggregate_id
+    known = {hold["fencing_token"]: hold for hold in tx.all("lock_holds_whole", name=name)}
+    tx.run("lock_token_save", name=name, token=event.version)
+    tx.run("lock_holds_clear", id=name)
     for hold in event.data["holds"]:
-        _insert(tx, event.aggregate_id, hold["fencing_token"], {"speaker": hold["owner"]} | hold)
+        token = hold["fencing_token"]
+        _insert(tx, name, token, known.get(token, {"speaker": hold["owner"]}) | hold)
 
 
 def _insert(tx: Transaction, name: str, token: int, data: dict[str, Any]) -> None:

@@ -24,4 +24,5 @@ AREA = Area(
     ),
     hears=(AGENT_HOLDS.heard_by(unread_of), AGENT_HANDED_OVER.heard_by(hand_over)),
     sweeps=(Sweep("due.acknowledgements", miss),),
+    after_rebuild="threads_fill",
 )

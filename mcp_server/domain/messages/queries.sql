@@ -82,6 +82,24 @@ SELECT count(*) AS n FROM deliveries WHERE party = :party AND read_at IS NULL
 -- name: thread_end
 SELECT place FROM messages WHERE thread_id = :thread_id ORDER BY place DESC LIMIT 1
 
+-- name: thread_start
+SELECT place FROM messages WHERE thread_id = :thread_id ORDER BY place LIMIT 1
+
+-- What rebuilding does last: messages that stand below zero, in the order sent, fill the places that are free, as
+-- migration 0008 numbered them.
+-- name: threads_fill
+WITH numbered AS (
+  SELECT thread_id, row_number() OVER (PARTITION BY thread_id ORDER BY id) AS place FROM messages),
+free AS (
+  SELECT n.thread_id, n.place, row_number() OVER (PARTITION BY n.thread_id ORDER BY n.place) AS nth FROM numbered n
+  WHERE NOT EXISTS (SELECT 1 FROM messages m WHERE m.thread_id = n.thread_id AND m.place = n.place)),
+unplaced AS (
+  SELECT id, thread_id, row_number() OVER (PARTITION BY thread_id ORDER BY created_at, place DESC) AS nth
+  FROM messages WHERE place < 0)
+UPDATE messages SET place = free.place
+FROM unplaced JOIN free ON free.thread_id = unplaced.thread_id AND free.nth = unplaced.nth
+WHERE unplaced.id = messages.id
+
 -- name: thread_part
 SELECT 1 AS found FROM messages m
 WHERE m.thread_id = :thread_id AND (m.sender_party = :party

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mcp_server.domain.messages.model import NO_KEY
-from mcp_server.domain.messages.transactions import apply_to_delivery, insert_message, next_in_thread
+from mcp_server.domain.messages.transactions import apply_to_delivery, insert_message
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.store import Transaction
 
@@ -30,10 +30,10 @@ def restore(tx: Transaction, origin: Origin, event: Event) -> None:
     """The message with its lines, in the place of what is there."""
     del origin
     data = dict(event.data)
-    deliveries = data.pop("deliveries")
+    lines = [_of_party(delivery) for delivery in data.pop("deliveries")]
+    row = _whole(tx, data | {"version": event.version}, [line["party"] for line in lines])
     tx.run("message_clear", id=event.aggregate_id)
-    lines = [_of_party(delivery) for delivery in deliveries]
-    tx.run("message_insert", **_whole(tx, data | {"version": event.version}, [line["party"] for line in lines]))
+    tx.run("message_insert", **row)
     for line in lines:
         tx.run("delivery_restore", **line)
 
@@ -44,8 +44,18 @@ def _whole(tx: Transaction, data: dict[str, Any], parties: Iterable[str]) -> dic
     data = NO_KEY | data
     if "place" in data:
         return data
-    later = {"sender_party": data["sender"].removeprefix("agent:"), "place": next_in_thread(tx, data["thread_id"])}
+    later = {"sender_party": data["sender"].removeprefix("agent:"), "place": _before_all(tx, data)}
     return data | later | {"recipients": " ".join(sorted(parties))}
+
+
+def _before_all(tx: Transaction, data: dict[str, Any]) -> int:
+    """A place below zero, for a message of which no event says the place: see `threads_fill`, which gives it one in the
+    end, when all those are known that do say theirs."""
+    known = tx.one("message_whole", id=data["id"])
+    if known is not None:
+        return known["place"]
+    first = tx.one("thread_start", thread_id=data["thread_id"]) or {"place": 0}
+    return min(first["place"], 0) - 1
 
 
 def _of_party(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -149,12 +149,6 @@ def apply_to_delivery(tx: Transaction, event: Event) -> None:
         tx.run("delivery_move", **line, to=data["to"], place=data["place"])
 
 
-def next_in_thread(tx: Transaction, thread_id: str) -> int:
-    """The place in a thread of the message that comes next."""
-    row = tx.one("thread_end", thread_id=thread_id)
-    return 1 if row is None else row["place"] + 1
-
-
 def _apply(tx: Transaction, origin: Origin, event: Event) -> None:
     apply_to_delivery(tx, event)
     tx.append(origin, event)
@@ -189,7 +183,8 @@ def _earlier(tx: Transaction, key: Key) -> Sent | None:
 
 def _next_in_thread(tx: Transaction, thread_id: str) -> Place:
     tx.one("order_guard", name=f"thread {thread_id}")
-    return Place(thread_id, next_in_thread(tx, thread_id))
+    row = tx.one("thread_end", thread_id=thread_id)
+    return Place(thread_id, 1 if row is None else row["place"] + 1)
 
 
 def _next_place(tx: Transaction, party: str) -> int:

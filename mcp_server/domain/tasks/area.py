@@ -17,7 +17,12 @@ AREA = Area(
     name="tasks",
     toolset="tasks",
     tables=(
-        Table("queues"),
+        # One in which no task stands any more may be left from before a task was assigned to another agent.
+        Table(
+            "queues",
+            rebuilt="SELECT * FROM queues "
+            "WHERE name IN (SELECT queue FROM tasks UNION SELECT queue FROM archived_tasks) ORDER BY name",
+        ),
         Table(
             "tasks",
             rebuilt="SELECT * FROM (SELECT * FROM tasks UNION ALL SELECT * FROM archived_tasks) AS every ORDER BY id",

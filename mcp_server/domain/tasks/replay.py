@@ -21,6 +21,8 @@ def replay(tx: Transaction, origin: Origin, event: Event) -> None:
     task = tx.one("task_for_update", id=event.aggregate_id) or {}
     if before is None:
         _born(tx, task)
+    elif "queue" in event.data:
+        _queue(tx, task)
     elif event.data.get("usage") is not None and before["lease_agent_id"] is not None:
         agents.use(tx, origin, before["lease_agent_id"], json.loads(event.data["usage"]))
     if task["status"] in TERMINAL:

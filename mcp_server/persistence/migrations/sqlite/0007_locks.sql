@@ -14,15 +14,13 @@ CREATE TABLE new_lock_holds (
 ) STRICT, WITHOUT ROWID;
 
 INSERT INTO new_lock_holds (name, party, owner, speaker, mode, fencing_token, pattern, expires_at, acquired_at)
-SELECT h.name, CASE WHEN h.actor LIKE 'agent:%' THEN substr(h.actor, 7) ELSE h.actor END, h.owner, h.actor, h.mode,
+SELECT h.name, CASE WHEN substr(h.actor, 1, 6) = 'agent:' THEN substr(h.actor, 7) ELSE h.actor END, h.owner, h.actor, h.mode,
   h.fencing_token,
   CASE WHEN h.name LIKE '%*%' OR h.name LIKE '%?%' OR h.name LIKE '%[%' THEN 1 ELSE 0 END, h.expires_at, h.acquired_at
 FROM (
   SELECT lock_holds.*, COALESCE((
     SELECT e.actor FROM events e
     WHERE e.aggregate_id = lock_holds.name AND e.type = 'lock.acquired' AND e.version = lock_holds.fencing_token
-      AND NOT EXISTS (
-        SELECT 1 FROM events s WHERE s.aggregate_id = e.aggregate_id AND s.type = 'lock.snapshot' AND s.seq > e.seq)
   ), lock_holds.owner) AS actor FROM lock_holds
 ) AS h;
 

@@ -8,9 +8,9 @@ ALTER TABLE messages ADD COLUMN sender_party TEXT NOT NULL DEFAULT '';
 UPDATE messages SET sender_party = CASE WHEN sender LIKE 'agent:%' THEN substr(sender, 7) ELSE sender END;
 ALTER TABLE messages ADD COLUMN place INTEGER NOT NULL DEFAULT 0;
 UPDATE messages SET place = ranked.place FROM (
-  SELECT m.id, row_number() OVER (PARTITION BY m.thread_id ORDER BY MIN(e.seq)) AS place
+  SELECT m.id, row_number() OVER (PARTITION BY m.thread_id ORDER BY m.created_at, MIN(e.seq)) AS place
   FROM messages m JOIN events e ON e.aggregate_id = m.id AND e.type IN ('message.sent', 'message.snapshot')
-  GROUP BY m.id, m.thread_id) AS ranked
+  GROUP BY m.id, m.thread_id, m.created_at) AS ranked
 WHERE ranked.id = messages.id;
 -- Whom its sender named, as people call them; of old messages only ids are known.
 ALTER TABLE messages ADD COLUMN recipients TEXT NOT NULL DEFAULT '';

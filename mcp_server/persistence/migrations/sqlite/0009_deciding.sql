@@ -5,7 +5,8 @@ ALTER TABLE approvals ADD COLUMN named_by_operator INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE approvals ADD COLUMN idempotency_key TEXT;
 ALTER TABLE approvals ADD COLUMN key_owner TEXT;
 ALTER TABLE approvals ADD COLUMN content_hash TEXT;
-UPDATE approvals SET requester = requested_by;
+UPDATE approvals SET requester =
+  CASE WHEN substr(requested_by, 1, 6) = 'agent:' THEN substr(requested_by, 7) ELSE requested_by END;
 UPDATE approvals SET named_by_operator = 1
   WHERE substr(action, 1, 56) = 'Send this email. Not on the list of allowed recipients: ';
 CREATE INDEX approvals_requester ON approvals (requester) WHERE status = 'pending';
