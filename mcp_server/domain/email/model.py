@@ -39,6 +39,7 @@ DONE = frozenset(("sent", "failed", "unknown", "delivered", "opened", "clicked",
 """Outcomes after which a recipient gets no further attempt."""
 
 Content = Annotated[str, StringConstraints(max_length=BODY_CHARACTERS_MAX)]
+# Attachments are named by whoever sends: what could be a path, or would end a header, is no name.
 Name = Annotated[str, StringConstraints(pattern=r"^[^/\\\x00-\x1f\x7f]{1,128}$")]
 MediaType = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,63}$")

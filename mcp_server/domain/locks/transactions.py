@@ -304,8 +304,7 @@ def _meant(tx: Transaction, origin: Origin, command: ReleaseLock) -> Hold:
     """The hold that a caller means: one of its own, or with force and the right to control locks anybody's."""
     holds = [hold for hold in _live_holds(tx, origin, command.name) if hold.name == command.name]
     named = [hold for hold in holds if hold.is_named(command.owner)]
-    own = [hold for hold in named if hold.party == origin.party or _is_of_before(tx, origin, hold)]
-    found = own or _by_force(origin, command, named)
+    found = [hold for hold in named if _is_own(tx, origin, hold)] or _by_force(origin, command, named)
     if not found:
         raise not_held(command, holds, origin.actor, origin.at)
     return found[0] if len(found) == 1 else _of_several(command, found, named)
@@ -325,8 +324,11 @@ def _of_several(command: ReleaseLock, found: list[Hold], named: list[Hold]) -> H
     return told[0]
 
 
-def _is_of_before(tx: Transaction, origin: Origin, hold: Hold) -> bool:
-    """Whether a hold is the speaker's by its label, which its principal could give before agents spoke."""
-    if hold.party != origin.principal or origin.agent_id is None or not hold.owner:
+def _is_own(tx: Transaction, origin: Origin, hold: Hold) -> bool:
+    """Whether a hold is the speaker's: by its party, or by its label, which its principal could give before agents
+    spoke."""
+    if hold.party == origin.party:
+        return True
+    if hold.party != origin.principal or not hold.owner:
         return False
     return (agent_of(tx, hold.owner) or {}).get("id") == origin.agent_id
