@@ -179,7 +179,7 @@ async def test_open_questions_of_one_that_leaves_are_named_and_go_to_its_heir(wo
     by = [replace(me, speaker=Speaker(agent.id, agent.name)) for agent in (old, heir)]
     task = (await world.desk.tasks.create(by[0], _one())).tasks[0]
     approval = (await asked(world, by[0], task_id=task.id)).approval
-    with pytest.raises(Conflict, match="questions"):
+    with pytest.raises(Conflict, match="question"):
         await world.desk.agents.control(world.call, ControlAgent(agent_id=old.id, action="terminate"))
     command = ControlAgent(agent_id=old.id, action="terminate", to_agent="heir")
     done = await world.desk.agents.control(world.call, command)
