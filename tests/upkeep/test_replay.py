@@ -224,6 +224,16 @@ async def test_what_one_that_leaves_hands_over_is_rebuilt_with_whose_it_is(url: 
     assert replay(url).differences == ()
 
 
+async def test_what_is_cancelled_for_one_of_two_parents_that_end_together_is_rebuilt(url: str):
+    async with open_world(url) as world:
+        first = await world.task()
+        child = {"on_parent_failure": "cancel", "depends_on": [first.id]}
+        await world.tasks(child, child | {"depends_on": [first.id, "#0"]})
+        await world.desk.tasks.control(world.call, ControlTasks(task_ids=(first.id,), action="cancel"))
+        assert (await world.events()).count("task.cancelled") == 3
+    assert replay(url).differences == ()
+
+
 async def test_a_task_that_was_assigned_and_has_nothing_but_its_snapshot_left_is_rebuilt(url: str):
     async with open_world(url) as world:
         await world.agent("first")

@@ -26,6 +26,7 @@ def replay(tx: Transaction, origin: Origin, event: Event) -> None:
     elif event.data.get("usage") is not None and before["lease_agent_id"] is not None:
         agents.use(tx, origin, before["lease_agent_id"], json.loads(event.data["usage"]))
     if task["status"] in TERMINAL:
+        _after_cancel(tx, task)
         _after_end(tx, task)
 
 
@@ -76,7 +77,13 @@ def _after_end(tx: Transaction, parent: dict[str, Any]) -> None:
         return
     for row in tx.all("dependents", parent_id=parent["id"]):
         child = tx.one("task_for_update", id=row["task_id"]) or {}
-        policy = child["on_parent_failure"]
-        released = parent["status"] == "completed" or policy == "run_anyway"
-        if released or (policy == "cancel" and child["status"] in ("pending", "paused")):
+        if parent["status"] == "completed" or child["on_parent_failure"] == "run_anyway":
             tx.run("dependency_delete", parent_id=parent["id"], task_id=child["id"])
+
+
+def _after_cancel(tx: Transaction, task: dict[str, Any]) -> None:
+    """Of several parents that ended, a task no longer waits for the one that it was cancelled for."""
+    parent_id, _, status = (task["cancel_reason"] or "").partition(" ended as ")
+    parent = tx.one("task_status", id=parent_id) or {"status": None}
+    if task["on_parent_failure"] == "cancel" and parent["status"] == status:
+        tx.run("dependency_delete", parent_id=parent_id, task_id=task["id"])
