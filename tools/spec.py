@@ -11,7 +11,7 @@ from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.area import Toolset
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.values import Frozen
+from mcp_server.kernel.values import Frozen, LeaseToken
 from mcp_server.kernel.views import View
 from mcp_server.kernel.writes import AnyWrite
 
@@ -20,7 +20,7 @@ class Shared(Frozen):
     """What every write takes: the agent that speaks, by id or name, and a lease while which is held it counts."""
 
     as_agent: str | None = Field(default=None, max_length=64)
-    lease_token: str | None = Field(default=None, max_length=64)
+    lease_token: LeaseToken | None = None
 
 
 A = TypeVar("A", bound=Frozen)

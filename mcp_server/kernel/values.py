@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from mcp_server.kernel.json_text import INPUT_BYTES_MAX, check_json, check_line, check_text
 
@@ -32,6 +32,14 @@ Time = AwareDatetime
 def several(value: Any) -> Any:
     """One text where a list of them is wanted; anything else as it is."""
     return (value,) if isinstance(value, str) else value
+
+
+def _as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+LeaseToken = Annotated[str, BeforeValidator(_as_text), StringConstraints(max_length=64)]
+"""Up to 0.1.0 tokens were numbers: who still has one is told that its lease is lost, not that it is no text."""
 
 
 class Frozen(BaseModel):

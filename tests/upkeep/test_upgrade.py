@@ -21,6 +21,7 @@ from mcp_server.domain.areas import AREAS
 from mcp_server.domain.email.model import EmailPolicy, FindEmails, SendEmail
 from mcp_server.domain.locks.model import AcquireLock, ReleaseLock
 from mcp_server.domain.messages.model import ReadMessages, SendMessage
+from mcp_server.domain.state.commands import SetDocument
 from mcp_server.domain.tasks.commands import ClaimTasks, ControlTasks, CreateTasks, FindTasks, FinishTask, ReportTask
 from mcp_server.kernel.authority import Role, Speaker
 from mcp_server.kernel.call import SYSTEM_CALL, Call
@@ -42,6 +43,7 @@ from tests.domain.approvals.test_service import Posted, work
 from tests.domain.events.test_thinning import DAY, KEEP, desk_with, thin_out
 from tests.upkeep.test_upkeep import exported, facts, file_of
 from tests.world import World, caller, open_world
+from tools.spec import Shared
 
 pytestmark = pytest.mark.anyio
 HERE = Path(__file__).parent
@@ -132,11 +134,15 @@ async def test_an_old_key_with_the_same_content_finds_what_was_made_first(upgrad
 
 async def test_a_numbered_token_holds_nothing_any_more_and_its_task_goes_on(upgraded: World):
     for task_id, token in {**OLD["leases"], **OLD["finished"]}.items():
+        lease = {"task_id": task_id, "lease_token": token}
         with pytest.raises(LeaseLost):
-            await upgraded.desk.tasks.report(upgraded.call, ReportTask(task_id=task_id, lease_token=str(token)))
-        finish = FinishTask(task_id=task_id, lease_token=str(token), outcome="completed")
+            await upgraded.desk.tasks.report(upgraded.call, ReportTask.model_validate(lease))
         with pytest.raises(LeaseLost):
+            finish = FinishTask.model_validate(lease | {"outcome": "completed"})
             await upgraded.desk.tasks.finish(upgraded.call, finish)
+        under = replace(upgraded.call, lease_token=Shared.model_validate({"lease_token": token}).lease_token)
+        with pytest.raises(LeaseLost):
+            await upgraded.desk.state.set(under, SetDocument(namespace="n", key="k", value=1))
     resumed = await upgraded.desk.tasks.claim(as_agent("ann"), ClaimTasks(resume=True, lease_seconds=60))
     claims = {one.task.title: one for one in resumed.claims}
     assert sorted(claims) == ["instance running", "running"] and claims["running"].attempt == 1

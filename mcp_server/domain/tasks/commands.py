@@ -9,12 +9,11 @@ from mcp_server.domain.tasks.spec import FailureSpec, Priority, ProgressSpec, Ta
 from mcp_server.kernel.arguments import Listing, Waiting
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import canonical_text, dump_json, sha256_text
-from mcp_server.kernel.values import Frozen, Line, Time, checked_json
+from mcp_server.kernel.values import Frozen, LeaseToken, Line, Time, checked_json
 
 LEASE_SECONDS_DEFAULT = 300.0
 RESULT_BYTES_MAX = 256 * 1024
 LeaseSeconds = Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)]
-LeaseToken = Annotated[str, Field(max_length=64)]
 Until = Literal["terminal", "running", "any_change"]
 
 
