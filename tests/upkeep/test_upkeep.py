@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from mcp_server.domain.approvals.transactions import signing_key, spend_seal
 from mcp_server.domain.areas import AREAS
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.locks.model import AcquireLock
 from mcp_server.domain.tasks.archive import TaskRetention
 from mcp_server.domain.tasks.commands import ControlTasks, FindTasks
 from mcp_server.kernel.errors import Busy, Conflict, OpsError, Unavailable, ValidationFailed
+from mcp_server.kernel.json_text import sha256_text
 from mcp_server.kernel.positions import parse_cursor
 from mcp_server.kernel.times import iso
 from mcp_server.persistence.database import Database
@@ -122,6 +124,20 @@ async def test_an_export_that_is_not_whole_is_refused_and_nothing_is_kept(url: s
     with pytest.raises(ValidationFailed, match=says):
         transfer.import_(url, lines)
     assert json.loads((await exported(url)).splitlines()[-1])["rows"] == {table.name: 0 for table in transfer.TABLES}
+
+
+async def test_an_export_holds_no_token_of_a_lease_and_nothing_that_signs_or_was_sealed(url: str):
+    async with open_world(url) as world:
+        agent, _ = await world.instance("busy")
+        await world.task()
+        claimed = await world.claim_one(agent)
+        origin = world.desk.context.origin(world.call)
+        await world.database.write(signing_key, origin, "approval links", "secret of links")
+        await world.database.write(spend_seal, origin, "seal that came back", origin.at + 1)
+    whole = await exported(url)
+    assert sha256_text(claimed.lease_token).encode() in whole
+    for secret in (claimed.lease_token, "secret of links", "seal that came back"):
+        assert secret.encode() not in whole
 
 
 async def test_every_table_is_exported(url: str):
