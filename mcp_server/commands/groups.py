@@ -1,6 +1,7 @@
 """Commands that have commands below them: options in front of a command's name are the command's."""
 
 from importlib import import_module
+from itertools import chain
 from typing import Any
 
 import click
@@ -19,7 +20,7 @@ class HandingOn(click.Group):
     def _handed_on(self, ctx: click.Context, args: list[str]) -> list[str]:
         if ctx.resilient_parsing or (args and not args[0].startswith("-")):  # a shell wants completions, or all is well
             return args
-        own = {name for param in self.get_params(ctx) for name in param.opts}
+        own = set(chain.from_iterable(param.opts for param in self.get_params(ctx)))
         if own.intersection(args[:1]):
             return args[:1]
         rest = _after_options(ctx, args) if args else []

@@ -4,6 +4,7 @@ A command names the groups of settings that it is for; it gets a flag for each t
 each, under the group's heading. A secret has a line and no flag: whoever may list processes sees their flags.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
@@ -45,11 +46,12 @@ class SettingsCommand(click.Command):
     def _format_settings(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         settings = [param for param in self.get_params(ctx) if isinstance(param, SettingOption)]
         flags = {param.word.name: param.get_help_record(ctx) for param in settings}
-        for group in Group:
-            mine = [word for word in self._words if word.group is group]
-            if mine:
-                with formatter.section(group.value):
-                    formatter.write_dl([flags.get(word.name) or (_title(word), help_of(word)) for word in mine])
+        lines = defaultdict[Group | None, list[tuple[str, str]]](list)
+        for word in self._words:
+            lines[word.group].append(flags.get(word.name) or (_title(word), help_of(word)))
+        for group in filter(lines.__contains__, Group):
+            with formatter.section(group.value):
+                formatter.write_dl(lines[group])
 
 
 def words_of(groups: Sequence[Group], model: type[BaseModel] = Settings) -> list[Word]:

@@ -5,6 +5,7 @@ import binascii
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from mcp_server.kernel.errors import ValidationFailed
@@ -64,15 +65,17 @@ async def fetch_page(
     for one in wanted:
         rows += await database.fetch_all(one.statement, filters=one.filters, limit=limit + 1, **dict(one.parameters))
     if also is not None:
-        rows.sort(key=lambda row: tuple(row[column] for column in key), reverse=True)
+        rows.sort(key=itemgetter(*key), reverse=True)
     if len(rows) <= limit:
         return Page(rows, None, None)
-    total = 0
-    for one in wanted:
-        count = await database.fetch_one(f"{one.statement}_count", filters=one.filters, **dict(one.parameters))
-        total += 0 if count is None else count["n"]
+    total = sum([await _count(database, one) for one in wanted])
     cursor = encode_cursor([rows[limit - 1][column] for column in key])
     return Page(rows[:limit], cursor, max(total - limit, 1))
+
+
+async def _count(database: Database, query: Query) -> int:
+    row = await database.fetch_one(f"{query.statement}_count", filters=query.filters, **dict(query.parameters))
+    return 0 if row is None else row["n"]
 
 
 def encode_cursor(parts: list[Any]) -> str:

@@ -16,6 +16,7 @@
 import re
 from functools import cache
 from importlib.resources import files
+from itertools import chain
 from typing import Literal
 
 Engine = Literal["sqlite", "postgres"]
@@ -44,16 +45,12 @@ def statements(engine: Engine, texts: tuple[str, ...] = ()) -> dict[str, str]:
 
 
 def _found(engine: Engine, sources: tuple[str, ...]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    specific: set[str] = set()
-    for name, variant, text in (section for source in sources for section in sections(source)):
-        if variant and variant != engine:
-            continue
-        if name in found and not (variant and name not in specific):
+    """What an engine runs: what is for all, unless it has its own."""
+    told: dict[str | None, dict[str, str]] = {None: {}, engine: {}}
+    for name, variant, text in chain.from_iterable(map(sections, sources)):
+        if told.get(variant, {}).setdefault(name, text) is not text:
             raise ValueError(f"statement {name} is defined twice")
-        specific |= {name} if variant else set()
-        found[name] = text
-    return found
+    return told[None] | told[engine]
 
 
 def _called(found: dict[str, str], prefix: str) -> dict[str, str]:

@@ -173,14 +173,12 @@ def event_json(data: Mapping[str, Any], *, with_nulls: bool = True) -> str:
 
     A creation's leaves nulls out: what it does not tell is null.
     """
-    raw = [f'"{name}":{value}' for name, value in data.items() if type(value) is RawJson]
-    if with_nulls and not raw:
-        return to_json(data).decode()
-    plain = {
-        name: value for name, value in data.items() if type(value) is not RawJson and (with_nulls or value is not None)
-    }
-    told = to_json(plain).decode()[1:-1]
-    return f"{{{','.join([told, *raw] if told else raw)}}}"
+    told = data if with_nulls else {name: value for name, value in data.items() if value is not None}
+    raw = [f'"{name}":{value}' for name, value in told.items() if type(value) is RawJson]
+    if not raw:
+        return to_json(told).decode()
+    plain = to_json({name: value for name, value in told.items() if type(value) is not RawJson}).decode()[1:-1]
+    return f"{{{','.join(filter(None, (plain, *raw)))}}}"
 
 
 EVENT_COLUMNS = (

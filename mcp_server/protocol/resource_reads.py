@@ -47,9 +47,10 @@ class ResourceReads:
 
         async def page(call: Call) -> types.ListResourcesResult:
             name, inner = decode_cursor(cursor, (str, str))
-            number = next((number for number, resource in enumerate(listed) if resource.name == name), None)
-            if number is None:
+            names = [resource.name for resource in listed]
+            if name not in names:
                 raise ValidationFailed(f"{cursor[:80]!r} is not a cursor of this list.")
+            number = names.index(name)
             resource = listed[number]
             assert resource.entries is not None, "only those that have entries are listed"
             entries, more = await resource.entries(self._desk, call, inner or None)

@@ -44,13 +44,14 @@ def output_schema(view: type[View]) -> dict[str, Any]:
 def _slim(node: Any, definitions: dict[str, Any]) -> Any:
     if isinstance(node, list):
         return [_slim(item, definitions) for item in cast("list[Any]", node)]
-    if not isinstance(node, dict):
-        return node
-    members = cast("dict[str, Any]", node)
+    return _slim_object(cast("dict[str, Any]", node), definitions) if isinstance(node, dict) else node
+
+
+def _slim_object(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    members = dict(node)
     if "$ref" in members:
-        target = dict(definitions[members["$ref"].rsplit("/", 1)[-1]])
-        target.pop("description", None)
-        members = target | {name: value for name, value in members.items() if name != "$ref"}
+        target = definitions[members.pop("$ref").rsplit("/", 1)[-1]]
+        members = {name: value for name, value in target.items() if name != "description"} | members
     slim = {name: _slim_member(name, value, definitions) for name, value in members.items() if name not in _DROPPED}
     if slim.get("default", ...) in (None, [], ""):
         del slim["default"]

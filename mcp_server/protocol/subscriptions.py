@@ -116,10 +116,7 @@ class Subscriptions:
     async def _wanted(self, ctx: RequestContext, asked: types.SubscriptionFilter) -> tuple[set[str], set[str]]:
         """The part of what was asked for that exists and the caller may see."""
         uris = {uri for uri in asked.resource_subscriptions or () if self._reads.allows(ctx, uri)}
-        extra: Mapping[str, Any] = asked.model_extra or {}
-        asked_ids = [task_id for task_id in extra.get("taskIds") or () if isinstance(task_id, str)]
-        task_ids = {task_id for task_id in asked_ids if await self._handles.may_see(ctx, task_id)}
-        return uris, task_ids
+        return uris, {task_id for task_id in _task_ids(asked) if await self._handles.may_see(ctx, task_id)}
 
     async def _acknowledge(self, ctx: RequestContext, uris: set[str], task_ids: set[str], meta: dict[str, Any]) -> None:
         honored = types.SubscriptionFilter.model_validate(
@@ -187,3 +184,8 @@ class Subscriptions:
 def _connection(ctx: RequestContext) -> Connection:
     # The SDK gives handlers no public way to the connection, and a subscription must outlive its request.
     return ctx.session._connection  # pyright: ignore[reportPrivateUsage]
+
+
+def _task_ids(asked: types.SubscriptionFilter) -> list[str]:
+    extra: Mapping[str, Any] = asked.model_extra or {}
+    return [task_id for task_id in extra.get("taskIds") or () if isinstance(task_id, str)]

@@ -87,26 +87,31 @@ class ApprovalQuestions:
             PermissionDenied: the client did not declare that it can ask, or its user is not asked.
             Conflict: the answer is not one to what is asked now.
         """
-        if task.approval != "required" or task.status in TERMINAL or not responses:
+        if not (_is_asked_about(task) and responses):
             return
         asked = await self._asked(ctx, call, task)
         if asked is None:
             raise PermissionDenied(f"Nobody at this client is asked about {task.id}.", next="Wait for its people.")
         dialog, seal = asked
         # Others' keys are passed over, as the protocol has it.
-        answers = {key: response for key, response in responses.items() if key.startswith(_APPROVAL)}
-        for key, response in answers.items():
+        for key in filter(lambda key: key.startswith(_APPROVAL), responses):
             if not await seal.opens(dialog.mode, key.removeprefix(_APPROVAL).removeprefix(".")):
                 raise Conflict(f"That answers nothing that {task.id} asks now.", next="Look again with tasks/get.")
             if dialog.mode == "form":
-                await self._desk.approvals.answered(call, task.id, response.get("action"), response.get("content"))
+                said = responses[key]
+                await self._desk.approvals.answered(call, task.id, said.get("action"), said.get("content"))
 
     async def _asked(self, ctx: RequestContext, call: Call, task: TaskView) -> tuple[Dialog, QuestionSeal] | None:
-        if task.approval != "required" or task.status in TERMINAL:
+        asked = await self._desk.approvals.pending(call, task.id) if _is_asked_about(task) else None
+        if asked is None:
             return None
-        asked = await self._desk.approvals.pending(call, task.id)
-        dialog = None if asked is None else dialog_for(ctx, asked[0])
-        return None if asked is None or dialog is None else (dialog, asked[1])
+        question, seal = asked
+        dialog = dialog_for(ctx, question)
+        return None if dialog is None else (dialog, seal)
+
+
+def _is_asked_about(task: TaskView) -> bool:
+    return task.approval == "required" and task.status not in TERMINAL
 
 
 class TaskHandles:
@@ -179,13 +184,15 @@ class TaskHandles:
             NotFound: no such task, or none that this caller may know of.
         """
         task = await self._desk.tasks.get(call, task_id)
-        if call.is_own(task.created_by) or (control and call.actor.may(Permission.TASKS_CONTROL)):
-            return task
+        mine = call.is_own(task.created_by) or (control and call.actor.may(Permission.TASKS_CONTROL))
+        if not (mine or await self._may_speak(call, task)):
+            raise no_task(task_id)
+        return task
+
+    async def _may_speak(self, call: Call, task: TaskView) -> bool:
+        agents = filter(None, (task.agent_id, task.lease and task.lease.agent_id))
         speaking = self._desk.get(Speaking)
-        for agent_id in (task.agent_id, task.lease and task.lease.agent_id):
-            if agent_id is not None and await speaking.may_speak_as(call.actor, agent_id):
-                return task
-        raise no_task(task_id)
+        return any([await speaking.may_speak_as(call.actor, agent_id) for agent_id in agents])
 
     async def _run(
         self, ctx: RequestContext, method: str, task_id: str, action: Callable[[Call], Awaitable[dict[str, Any]]]

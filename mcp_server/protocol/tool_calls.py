@@ -120,14 +120,17 @@ def said(tool: AnyTool, arguments: dict[str, Any], shared: dict[str, Any]) -> Sa
         given = Shared.model_validate(shared)
     except ValidationError as error:
         raise invalid_arguments(tool.name, error, list(tool.arguments.model_fields)) from None
-    named = arguments.get(tool.speaks) if tool.speaks is not None else None
-    lease = arguments.get("lease_token") if tool.own_lease else given.lease_token
     return Said(
         as_agent=given.as_agent,
-        named=named if isinstance(named, str) else None,
-        lease_token=lease if isinstance(lease, str) else None,
+        named=_text(arguments, tool.speaks),
+        lease_token=_text(arguments, "lease_token") if tool.own_lease else given.lease_token,
         binds=not tool.own_lease,
     )
+
+
+def _text(arguments: dict[str, Any], name: str | None) -> str | None:
+    value = None if name is None else arguments.get(name)
+    return value if isinstance(value, str) else None
 
 
 def _validated(tool: AnyTool, call: Call, arguments: dict[str, Any]) -> Any:

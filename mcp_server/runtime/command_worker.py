@@ -208,13 +208,16 @@ class _Attempt:
             poked.cancel()
             if ending.done():
                 return
-            if self._stopped is not None:
-                raise _Stopped(self._stopped)
+            self._require_going_on()
             if ends_at is not None and loop.time() >= ends_at:
                 raise _Stopped(f"it ran longer than its timeout of {timeout:g} seconds", hand_back=False)
             self._poked.clear()
             await self._report()
             await asyncio.wait({ending}, timeout=min(PROGRESS_EVERY_SECONDS, heartbeat))
+
+    def _require_going_on(self) -> None:
+        if self._stopped is not None:
+            raise _Stopped(self._stopped)
 
     async def _report(self) -> None:
         progress, self._progress = self._progress, None

@@ -62,15 +62,16 @@ class SystemWorker:
 
     async def look(self) -> int:
         """Start what is ready and there is room for; how many tasks that was."""
-        free = {name: kind.at_once - self._busy[name] for name, kind in self._kinds.items()}
-        free = {name: slots for name, slots in free.items() if slots > 0}
-        ready = await self._desk.system.ready(free) if free else set[str]()
-        if not ready:
-            return 0
-        claimed = await self._desk.system.claim({name: free[name] for name in ready}, LEASE_SECONDS)
+        free = self._free()
+        ready = await self._desk.system.ready(free) if free else ()
+        claimed = await self._desk.system.claim({name: free[name] for name in ready}, LEASE_SECONDS) if ready else []
         for one in claimed:
             self._start(one)
         return len(claimed)
+
+    def _free(self) -> dict[str, int]:
+        free = {name: kind.at_once - self._busy[name] for name, kind in self._kinds.items()}
+        return {name: slots for name, slots in free.items() if slots > 0}
 
     async def idle(self) -> None:
         """Wait until nothing runs here."""

@@ -11,7 +11,7 @@ An export is one moment's state. An import is all or nothing, into a database th
 
 import hashlib
 import json
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from typing import IO, Any, cast
@@ -134,8 +134,11 @@ def _rows(connection: Any, engine: Engine, table: Table) -> Iterator[dict[str, A
         cursor.execute(f"SELECT * FROM {name} ORDER BY {'seq' if name == 'events' else 1}")  # noqa: S608 - our names
         while rows := cursor.fetchmany(_ROWS_AT_ONCE):
             names = [column[0] for column in cursor.description]
-            for row in rows:
-                yield {name: value for name, value in zip(names, row, strict=True) if name not in table.local}
+            yield from (_without(table.local, zip(names, row, strict=True)) for row in rows)
+
+
+def _without(local: Collection[str], columns: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in columns if name not in local}
 
 
 def _checked(lines: Iterable[bytes]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -143,25 +146,33 @@ def _checked(lines: Iterable[bytes]) -> Iterator[tuple[str, dict[str, Any]]]:
     digest, rows, ended = hashlib.sha256(), dict.fromkeys(_NAMES, 0), False
     for number, line in enumerate(lines):
         record = _parsed(line, number)
+        if ended:
+            raise _bad(number, "there is something after the end")
+        ended = record.get("end") is True
         if number == 0:
             _require_header(record)
         elif ended:
-            raise _bad(number, "there is something after the end")
-        elif record.get("end") is True:
-            ended = True
-            if record.get("rows") != rows or record.get("sha256") != digest.hexdigest():
-                raise _bad(number, "what stands before it is not what was exported")
+            _require_whole(record, number, rows, digest.hexdigest())
         else:
-            table, row = record.get("table"), record.get("row")
-            if table not in rows or not isinstance(row, dict):
-                raise _bad(number, "it is neither a row nor the end")
-            rows[table] += 1
-            yield table, cast("dict[str, Any]", row)
+            yield _row_of(record, number, rows)
         digest.update(line)
     if not ended:
         raise ValidationFailed(
             "The export is cut off: its last line is missing.", next="Export again. Nothing was kept."
         )
+
+
+def _require_whole(record: dict[str, Any], number: int, rows: dict[str, int], digest: str) -> None:
+    if record.get("rows") != rows or record.get("sha256") != digest:
+        raise _bad(number, "what stands before it is not what was exported")
+
+
+def _row_of(record: dict[str, Any], number: int, rows: dict[str, int]) -> tuple[str, dict[str, Any]]:
+    table, row = record.get("table"), record.get("row")
+    if table not in rows or not isinstance(row, dict):
+        raise _bad(number, "it is neither a row nor the end")
+    rows[table] += 1
+    return table, cast("dict[str, Any]", row)
 
 
 def _parsed(line: bytes, number: int) -> dict[str, Any]:

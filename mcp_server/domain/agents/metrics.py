@@ -51,11 +51,14 @@ def _figures(attempts: Sequence[Row]) -> dict[str, float]:
         "failed": len(attempts) - len(done),
         "success_rate": round(len(done) / len(attempts), 4),
     }
-    if done:
-        durations = sorted(row["duration"] / SECOND for row in done)
-        waits = [row["wait"] / SECOND for row in done if row["wait"] is not None]
-        figures["mean_duration_seconds"] = round(statistics.fmean(durations), 3)
-        figures["p95_duration_seconds"] = round(durations[-(-95 * len(durations) // 100) - 1], 3)
-        if waits:
-            figures["mean_queue_wait_seconds"] = round(statistics.fmean(waits), 3)
-    return figures
+    return figures | _times(done)
+
+
+def _times(done: Sequence[Row]) -> dict[str, float]:
+    durations = sorted(row["duration"] / SECOND for row in done)
+    waits = [row["wait"] / SECOND for row in done if row["wait"] is not None]
+    told = {"mean_queue_wait_seconds": round(statistics.fmean(waits), 3)} if waits else {}
+    if not durations:
+        return told
+    mean, p95 = statistics.fmean(durations), durations[-(-95 * len(durations) // 100) - 1]
+    return told | {"mean_duration_seconds": round(mean, 3), "p95_duration_seconds": round(p95, 3)}

@@ -211,17 +211,19 @@ class Agent(Record):
         """
         columns, said = spec.columns(), spec.said()
         changed = {field for field in said if columns[field] != getattr(self, field)}
-        kept = set(json.loads(self.operator_set))
-        if changed & kept and not by.is_operator:
-            raise operators_alone(self, sorted(changed & kept))
-        changes = {field: columns[field] for field in sorted(changed)}
+        changes = {field: columns[field] for field in sorted(changed)} | self._kept(said, changed, by)
         if "capabilities" in changes:
             changes["skills"] = columns["skills"]
-        if by.is_operator and not said <= kept:
-            changes["operator_set"] = json_list(sorted(said | kept))
-        if not changes:
-            return self, None
-        return self._evolved("agent.described", changes, now)
+        return self._evolved("agent.described", changes, now) if changes else (self, None)
+
+    def _kept(self, said: set[str], changed: set[str], by: "Registrar") -> dict[str, Any]:
+        """What an operator says is an operator's from now on."""
+        kept = set(json.loads(self.operator_set))
+        if by.is_operator:
+            return {} if said <= kept else {"operator_set": json_list(sorted(said | kept))}
+        if changed & kept:
+            raise operators_alone(self, sorted(changed & kept))
+        return {}
 
     def moved(self, action: AgentAction, reason: str | None, now: Micros) -> tuple["Agent", Event]:
         """The agent after a lifecycle action.

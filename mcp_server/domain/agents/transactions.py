@@ -15,6 +15,7 @@ from mcp_server.domain.agents.model import (
     HEARTBEAT_SECONDS,
     INSTANCE_ALIVE_FOR,
     Agent,
+    AgentAction,
     ControlAgent,
     Instance,
     InstanceSpec,
@@ -97,8 +98,8 @@ def control(tx: Transaction, origin: Origin, command: ControlAgent) -> Moved:
 
 def _left(tx: Transaction, origin: Origin, agent: Agent, command: ControlAgent, event: Event) -> Moved:
     heir = None if command.to_agent is None else _heir(tx, agent, command.to_agent)
-    if heir is None and (holds := _by_kind(tx.tell(AGENT_HOLDS, origin, agent.id))):
-        raise still_holds(agent, command.action, holds)
+    if heir is None:
+        _require_free(tx, origin, agent, command.action)
     deletes = command.action == "delete"
     cause = origin.caused_by(tx.append(origin, event) if deletes else tx.record(origin, event))
     ended = tx.tell(AGENT_ENDED, cause, agent.id, f"its agent was {'deleted' if deletes else 'terminated'}")
@@ -106,6 +107,12 @@ def _left(tx: Transaction, origin: Origin, agent: Agent, command: ControlAgent, 
     if deletes:  # last: what it held still names it while it is handed over
         tx.run("agent_delete", id=agent.id)
     return Moved(agent.id, list(chain.from_iterable(ended)), _by_kind(handed))
+
+
+def _require_free(tx: Transaction, origin: Origin, agent: Agent, action: AgentAction) -> None:
+    holds = _by_kind(tx.tell(AGENT_HOLDS, origin, agent.id))
+    if holds:
+        raise still_holds(agent, action, holds)
 
 
 def _by_kind(held: Iterable[Holding | None]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from mcp_server.kernel.errors import NotFound
 from mcp_server.kernel.services import Services
 
 _ANYONE = "~"
+_PLACES = [str(number) for number in range(100)]
 """Stands before the name of a user, where nobody is named to answer."""
 
 
@@ -70,11 +71,10 @@ def _named(approval: Approval, place: str) -> list[str]:
     Up to 0.1.0 people were counted and signed as they had been spelled. Such links are good as long as any.
     """
     people = approval.people()
-    if place.startswith(_ANYONE) and not people:
-        try:
+    try:
+        if place.startswith(_ANYONE) and not people:
             return [base64.urlsafe_b64decode(place[len(_ANYONE) :].encode()).decode()]
-        except ValueError:
-            return []
-    if not (place.isascii() and place.isdigit() and len(place) <= 2):
+        number = _PLACES.index(place)
+    except ValueError:
         return []
-    return [names[int(place)] for names in (people, json.loads(approval.approvers)) if int(place) < len(names)]
+    return [names[number] for names in (people, json.loads(approval.approvers)) if number < len(names)]

@@ -59,11 +59,6 @@ class EmailView(View):
 
 def email_view(row: Row, *, full: bool = True, replayed: bool = False) -> EmailView:
     """A mail of the outbox as callers see it."""
-    outcomes = {address: OutcomeView(**told) for address, told in json.loads(row["outcomes"]).items()}
-    attachments = [
-        AttachmentView(name=file["name"], media_type=file["media_type"], bytes=file["bytes"])
-        for file in json.loads(row["attachments"])
-    ]
     return EmailView(
         id=row["id"],
         status=row["status"],
@@ -77,10 +72,10 @@ def email_view(row: Row, *, full: bool = True, replayed: bool = False) -> EmailV
         subject=row["subject"],
         text=row["text"] if full else None,
         html=row["html"] if full else None,
-        attachments=attachments or None,
+        attachments=_attachments(row) or None,
         template=row["template"],
         send_at=iso_or_none(row["send_at"]),
-        outcomes=outcomes or None,
+        outcomes=_outcomes(row) or None,
         error=row["error"],
         task_id=row["task_id"],
         approval_id=row["approval_id"],
@@ -89,6 +84,15 @@ def email_view(row: Row, *, full: bool = True, replayed: bool = False) -> EmailV
         sent_at=iso_or_none(row["sent_at"]),
         replayed=replayed or None,
     )
+
+
+def _attachments(row: Row) -> list[AttachmentView]:
+    files = json.loads(row["attachments"])
+    return [AttachmentView(name=file["name"], media_type=file["media_type"], bytes=file["bytes"]) for file in files]
+
+
+def _outcomes(row: Row) -> dict[str, OutcomeView]:
+    return {address: OutcomeView(**told) for address, told in json.loads(row["outcomes"]).items()}
 
 
 class TemplateView(View):

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from mcp_server.kernel.arguments import Waiting
+from mcp_server.kernel.times import Micros, micros
 from mcp_server.kernel.values import Time
 
 
@@ -19,3 +20,7 @@ class ReadEvents(Waiting):
     newest_first: bool = False
     led_to: int | None = Field(default=None, ge=1, description="Instead: the chain that led to the event of this seq")
     limit: int = Field(default=20, ge=1, le=100)
+
+    def is_over(self, now: Micros) -> bool:
+        """Whether nothing is to come that was asked for: what came last, or before a time that has passed."""
+        return self.newest_first or (self.until is not None and micros(self.until) <= now)

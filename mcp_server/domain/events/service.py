@@ -39,17 +39,15 @@ class EventService:
             NotFound: the actor is no agent.
         """
         call.actor.require(Permission.EVENTS_READ)
-        newest_first = command.newest_first
-        place = (END if newest_first else START) if command.after is None else parse_cursor(command.after)
+        place = _place(command)
         query = self._visible(call, await self._by_actor(_query(command, place), command.actor))
 
         async def attempt() -> list[Row]:
             return await self._fetched(query)
 
-        over = command.until is not None and micros(command.until) <= self._context.clock()
-        wait_seconds = 0 if newest_first or over else command.wait_seconds
+        wait_seconds = 0 if command.is_over(self._context.clock()) else command.wait_seconds
         rows = await wait_until(self._context, call, attempt, bool, wait_seconds, ())
-        if command.after is not None and not newest_first:
+        if command.after is not None and not command.newest_first:
             await self._require_kept(place)
         cursor = Position.of(rows[-1]).cursor() if rows else place.cursor()
         return [self._seen(row) for row in rows], cursor
@@ -137,3 +135,9 @@ def _query(command: ReadEvents, place: Position) -> Query:
         .where("until", until=None if command.until is None else micros(command.until))
         .where("correlation", correlation=command.correlation_id)
     )
+
+
+def _place(command: ReadEvents) -> Position:
+    if command.after is not None:
+        return parse_cursor(command.after)
+    return END if command.newest_first else START

@@ -80,14 +80,14 @@ def _steps(
     one: Any, other: Any, place: tuple[int, int], star: str, both: Callable[[Any, Any], bool]
 ) -> Iterator[tuple[int, int]]:
     here, there = place
-    more, more_there = here < len(one), there < len(other)
-    if (more and one[here] == star) or (more_there and other[there] == star):
+    nexts, nexts_there = one[here : here + 1], other[there : there + 1]
+    if star in (*nexts, *nexts_there):
         # A star ends, or takes in what comes next in the other.
-        if more:
+        if nexts:
             yield here + 1, there
-        if more_there:
+        if nexts_there:
             yield here, there + 1
-    elif more and more_there and both(one[here], other[there]):
+    elif nexts and nexts_there and both(nexts[0], nexts_there[0]):
         yield here + 1, there + 1
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import Any, NoReturn
 
 from mcp_server.domain.agents.model import no_agent
@@ -24,6 +25,7 @@ from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import Unavailable
 from mcp_server.kernel.paging import LIMIT_MAX, Query, decode_cursor, fetch_page, like
 from mcp_server.kernel.services import Services
+from mcp_server.kernel.store import Row
 from mcp_server.kernel.waiting import wait_until
 from mcp_server.kernel.writes import Write, as_said
 
@@ -81,15 +83,11 @@ class LockService:
 
     async def _found(self, call: Call, command: FindLocks, party: str | None) -> FoundLocks:
         call.actor.require(Permission.STATE_READ)
-        agent = None if command.agent_id is None else await self._speaking.named(command.agent_id)
-        if command.agent_id is not None and agent is None:
-            raise no_agent(command.agent_id)
-        now = self._context.clock()
         query = (
-            Query("locks_find", parameters=(("now", now),))
+            Query("locks_find", parameters=(("now", self._context.clock()),))
             .where("lock_name", lock_name=command.name)
             .where("lock_prefix", lock_prefix=like(command.prefix, "{}%"))
-            .where("lock_party", lock_party=None if agent is None else agent["id"])
+            .where("lock_party", lock_party=await self._agent_id(command.agent_id))
         )
         if command.cursor is not None:
             (name,) = decode_cursor(command.cursor, (str,))
@@ -99,6 +97,12 @@ class LockService:
         locks = await self._lines(names, party) if names else []
         return FoundLocks(locks=locks, next_cursor=page.next_cursor, omitted=page.omitted)
 
+    async def _agent_id(self, reference: str | None) -> str | None:
+        agent = None if reference is None else await self._speaking.named(reference)
+        if reference is not None and agent is None:
+            raise no_agent(reference)
+        return None if agent is None else agent["id"]
+
     async def overview(self, call: Call) -> FoundLocks:
         """The first locks by name, without anybody's fencing tokens."""
         return await self._found(call, FindLocks(limit=LIMIT_MAX), None)
@@ -106,14 +110,10 @@ class LockService:
     async def _lines(self, names: list[str], party: str | None) -> list[LineView]:
         now = self._context.clock()
         between: dict[str, Any] = {"first": names[0], "last": names[-1], "now": now}
-        held = [Hold.adopt(dict(row)) for row in await self._database.fetch_all("locks_held", **between)]
-        awaited = await self._database.fetch_all("locks_awaited", **between)
+        held = _by_name(await self._database.fetch_all("locks_held", **between))
+        awaited = _by_name(await self._database.fetch_all("locks_awaited", **between))
         return [
-            line_view(
-                name,
-                [lock_view(hold, now, party) for hold in held if hold.name == name],
-                [row for row in awaited if row["name"] == name],
-            )
+            line_view(name, [lock_view(Hold.adopt(dict(row)), now, party) for row in held[name]], awaited[name])
             for name in names
         ]
 
@@ -150,3 +150,10 @@ class LockService:
         if done.hold is None:
             return ReleasedLock(released=True)
         return ReleasedLock(lock=lock_view(done.hold, self._context.clock(), call.party))
+
+
+def _by_name(rows: Iterable[Row]) -> Mapping[str, list[Row]]:
+    lines = defaultdict[str, list[Row]](list)
+    for row in rows:
+        lines[row["name"]].append(row)
+    return lines

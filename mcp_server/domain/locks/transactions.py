@@ -51,15 +51,14 @@ def acquire(tx: Transaction, origin: Origin, request: AcquireLock, since: Micros
     mine = _already(holds, claim)
     if mine is not None and mine.mode == claim.mode:
         return Acquired(_renew(tx, origin, mine, request.ttl_seconds), [], [])
-    others = [hold for hold in holds if hold.claim.keeps_out(claim)]
     place = Waiter(claim, origin.at if since is None else since)
-    before = _before(tx, origin, place)
-    if not others and not before:
+    refused = Acquired(None, [hold for hold in holds if hold.claim.keeps_out(claim)], _before(tx, origin, place))
+    if not (refused.others or refused.before):
         return Acquired(_grant(tx, origin, claim, request.ttl_seconds, mine), [], [], is_new=True)
     if since is not None:
-        _refuse_deadlock(tx, origin, claim, [hold.claim for hold in others], before)
+        _refuse_deadlock(tx, origin, claim, [hold.claim for hold in refused.others], refused.before)
         _stand_in_line(tx, origin, place)
-    return Acquired(None, others, before)
+    return refused
 
 
 def _already(holds: list[Hold], claim: Claim) -> Hold | None:
@@ -304,21 +303,24 @@ def _meant(tx: Transaction, origin: Origin, command: ReleaseLock) -> Hold:
     """The hold that a caller means: one of its own, or with force and the right to control locks anybody's."""
     holds = [hold for hold in _live_holds(tx, origin, command.name) if hold.name == command.name]
     named = [hold for hold in holds if hold.is_named(command.owner)]
-    found = [hold for hold in named if _is_own(tx, origin, hold)] or _by_force(origin, command, named)
+    found = _allowed(tx, origin, command, named)
     if not found:
         raise not_held(command, holds, origin.actor, origin.at)
-    return found[0] if len(found) == 1 else _of_several(command, found, named)
+    return _of_several(command, found, named)
 
 
-def _by_force(origin: Origin, command: ReleaseLock, named: list[Hold]) -> list[Hold]:
-    if named and command.force and not origin.may(Permission.LOCKS_CONTROL):
+def _allowed(tx: Transaction, origin: Origin, command: ReleaseLock, named: list[Hold]) -> list[Hold]:
+    own = [hold for hold in named if _is_own(tx, origin, hold)]
+    if own or not command.force:
+        return own
+    if named and not origin.may(Permission.LOCKS_CONTROL):
         raise no_force(origin.actor)
-    return named if command.force else []
+    return named
 
 
 def _of_several(command: ReleaseLock, found: list[Hold], named: list[Hold]) -> Hold:
     """Several holds are told apart by their fencing tokens."""
-    told = [hold for hold in found if hold.fencing_token == command.fencing_token]
+    told = [hold for hold in found if hold.fencing_token == command.fencing_token] if len(found) > 1 else found
     if len(told) != 1:
         raise which(command, named)
     return told[0]

@@ -40,11 +40,7 @@ def recipients_of(tx: Transaction, origin: Origin, command: SendMessage) -> Reci
         return _others(tx, origin, command.thread_id or "")
     parties: dict[str, str] = {}
     for reference in sorted(set(command.to)):
-        if reference.startswith(CAPABILITY):
-            parties |= {party: called(tx, party) for party in _able(tx, reference.removeprefix(CAPABILITY))}
-        else:
-            party, name = _party(tx, reference)
-            parties[party] = name
+        parties |= _parties(tx, reference)
     if len(parties) > RECIPIENTS_MAX:
         raise LimitExceeded(
             f"More than {RECIPIENTS_MAX} would get this message.",
@@ -108,24 +104,27 @@ def agent_of(reference: str) -> str:
 
 def _others(tx: Transaction, origin: Origin, thread_id: str) -> Recipients:
     parties = [row["party"] for row in tx.all("thread_parties", thread_id=thread_id, party=origin.party)]
-    there = [party for party in parties if is_person(party) or is_staying(tx, party)]
-    if not there:
+    gone = {party for party in parties if not (is_person(party) or is_staying(tx, party))}
+    if gone.issuperset(parties):
         raise NotFound(
             f"Nobody else takes part in the thread {named(thread_id)} any more.",
             next="Name in `to` who is to get the message.",
             details={"thread_id": thread_id, "skipped": parties},
         )
     names = {party: called(tx, party) for party in parties}
-    return Recipients({party: names[party] for party in there}, [names[one] for one in parties if one not in there])
+    skipped = [names.pop(party) for party in parties if party in gone]
+    return Recipients(names, skipped)
 
 
-def _party(tx: Transaction, reference: str) -> tuple[str, str]:
+def _parties(tx: Transaction, reference: str) -> dict[str, str]:
+    if reference.startswith(CAPABILITY):
+        return {party: called(tx, party) for party in _able(tx, reference.removeprefix(CAPABILITY))}
     if is_person(reference):
-        return _person(reference), reference
+        return {_person(reference): reference}
     agent = staying_agent(tx, agent_of(reference))
     if agent is None:
         raise _nobody(tx, reference)
-    return agent
+    return dict([agent])
 
 
 def _person(reference: str) -> str:

@@ -19,7 +19,7 @@ from mcp_server.domain.state.views import (
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import NotFound
-from mcp_server.kernel.json_tools import differences
+from mcp_server.kernel.json_tools import Change, differences
 from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page, like
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.services import Services
@@ -71,13 +71,14 @@ class StateService:
         )
         if not rows:
             raise no_document(command.namespace, command.key)
-        versions = [version_view(row) for row in rows]
-        if not command.diff:
-            return HistoryResult(versions=versions)
-        newest = command.to_version or rows[0]["version"]
+        changes = await self._changes(command, rows[0]["version"]) if command.diff else None
+        return HistoryResult(versions=[version_view(row) for row in rows], changes=changes)
+
+    async def _changes(self, command: DocumentHistory, latest: int) -> list[Change]:
+        newest = command.to_version or latest
         oldest = command.from_version or max(newest - 1, 1)
         old, new = [await self._version(command, version) for version in (oldest, newest)]
-        return HistoryResult(versions=versions, changes=differences(json.loads(old["value"]), json.loads(new["value"])))
+        return differences(json.loads(old["value"]), json.loads(new["value"]))
 
     async def find(self, call: Call, command: FindDocuments) -> Listed[DocumentView]:
         """Documents by namespace and key, without values."""

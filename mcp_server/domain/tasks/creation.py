@@ -81,13 +81,17 @@ def _new(
     task, event = new_task(task_id, spec, parents, len(waiting), origin)
     ensure_queue(tx, task)
     cause = tx.record(origin, event)
-    if task.approval == "required" and asks:
-        tx.tell(TASK_GATED, origin.caused_by(cause), task)
-    if task.system:
-        tx.wake(SYSTEM_WORK)
+    _announce(tx, origin.caused_by(cause), task, asks=asks)
     for parent in waiting:
         add_dependency(tx, parent, task_id)
     return task
+
+
+def _announce(tx: Transaction, origin: Origin, task: Task, *, asks: bool) -> None:
+    if task.approval == "required" and asks:
+        tx.tell(TASK_GATED, origin, task)
+    if task.system:
+        tx.wake(SYSTEM_WORK)
 
 
 class _Queues(Memory):

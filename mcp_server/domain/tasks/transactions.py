@@ -194,15 +194,14 @@ def _moved(task: Task, command: ControlTasks, now: Micros) -> tuple[Task, Event]
     match command.action:
         case "cancel":
             return task.cancelled(command.reason, now)
-        case "pause":
-            return task.paused(now)
-        case "resume":
-            return task.resumed(now)
-        case "retry":
-            return task.retried(now)
         case "discard":
             return task.discarded(command.reason, now)
         case "set_priority":
             return task.reprioritised(command.priority or "normal", now)
+        case "pause" | "resume" | "retry":
+            return _PLAIN_MOVES[command.action](task, now)
         case _:
             return task.rescheduled(now if command.run_at is None else micros(command.run_at), now)
+
+
+_PLAIN_MOVES = {"pause": Task.paused, "resume": Task.resumed, "retry": Task.retried}
