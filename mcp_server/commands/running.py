@@ -14,7 +14,7 @@ from mcp_server.kernel.errors import OpsError
 def run(
     flags: Mapping[str, Any],
     main: Callable[[Settings], Awaitable[None]],
-    prepare: Callable[[], None] | None = None,
+    prepare: Callable[[Settings], None] | None = None,
 ) -> None:
     """Read the settings and run `main` in an event loop, after `prepare`, which may take its time outside of one."""
     try:
@@ -23,7 +23,7 @@ def run(
 
         configure_logs(settings.log.level, settings.log.format)
         if prepare is not None:
-            prepare()
+            prepare(settings)
         anyio.run(main, settings)
     except OpsError as error:
         click.echo(f"data-mcp-server-agent: {error.message}", err=True)

@@ -18,6 +18,7 @@ from mcp_server import __version__
 from mcp_server.commands.options import SettingsCommand
 from mcp_server.commands.running import run
 from mcp_server.config import Group, Settings
+from mcp_server.protocol.sdk import load_for_stdio
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -127,8 +128,10 @@ def _webhooks(app: "App") -> "list[BaseRoute]":
     return [] if told is None else [sendgrid_route(app.desk, told.read)]
 
 
-def _prepare() -> None:
-    for module in ("mcp_server.app", "mcp_server.protocol.stdio"):
-        importlib.import_module(module)
+def _prepare(settings: Settings) -> None:
+    if settings.transport == "stdio":
+        load_for_stdio()
+        importlib.import_module("mcp_server.protocol.stdio")
+    importlib.import_module("mcp_server.app")
     gc.freeze()
     gc.enable()

@@ -11,16 +11,18 @@ import hashlib
 import hmac
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
-from mcp.server.auth.provider import AccessToken
 from pydantic import Field, ValidationError
 
 from mcp_server.kernel.authority import Actor, Role
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.values import Frozen
 from mcp_server.protocol.seam import RequestContext
+
+if TYPE_CHECKING:  # what only HTTP needs of the SDK is loaded when a request comes over it
+    from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+    from mcp.server.auth.provider import AccessToken
 
 
 class TokenEntry(Frozen):
@@ -52,8 +54,10 @@ class FileTokens:
         except (ValidationError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ValidationFailed(f"The token file {path} is not valid: {_first_line(error)}") from None
 
-    async def verify_token(self, token: str) -> AccessToken | None:
+    async def verify_token(self, token: str) -> "AccessToken | None":
         """The token's holder, or None."""
+        from mcp.server.auth.provider import AccessToken
+
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
         for entry in self._entries:
             if hmac.compare_digest(entry.sha256, digest):
@@ -80,8 +84,12 @@ class Callers:
         return actor.narrowed(read_only=self._read_only)
 
 
-def _user_of(request: Any) -> AuthenticatedUser | None:
-    user = None if request is None else request.scope.get("user")
+def _user_of(request: Any) -> "AuthenticatedUser | None":
+    if request is None:
+        return None
+    from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+
+    user = request.scope.get("user")
     return user if isinstance(user, AuthenticatedUser) else None
 
 
