@@ -53,6 +53,7 @@ def at_a_terminal(*arguments: str) -> str:
     return said.decode()
 
 
+@pytest.mark.slow
 def test_links_are_for_a_person_at_a_terminal_and_lie_nowhere_else(database: str, tmp_path: Path):
     flags = ("--database", database, "--public-url", "http://desk.test")
     shown = at_a_terminal("approvals", "list", *flags)
@@ -65,6 +66,7 @@ def test_links_are_for_a_person_at_a_terminal_and_lie_nowhere_else(database: str
     assert "May this happen?" in text and "http://" not in text and "approvals approve" not in text
 
 
+@pytest.mark.slow
 def test_what_is_decided_at_the_command_line_is_shown_first_and_fenced(database: str):
     approval_id = run("approvals", "list", "--database", database).stdout.split()[0]
     done = run("approvals", "reject", approval_id, "--yes", "--reason", "not today", "--database", database)
@@ -76,6 +78,7 @@ def test_what_is_decided_at_the_command_line_is_shown_first_and_fenced(database:
     assert unasked.returncode == 1 and "eve is not asked" in unasked.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "said"),
     [

@@ -62,6 +62,7 @@ def test_a_demo_step_that_goes_wrong_fails_the_demo(monkeypatch, capsys):
     assert "nonsense" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_doctor_is_content_with_a_fresh_installation(tmp_path: Path):
     done = run("doctor", "--database", f"sqlite:///{tmp_path}/desk.db")
     assert done.returncode == 0 and "everything is fine" in done.stdout
@@ -70,6 +71,7 @@ def test_the_doctor_is_content_with_a_fresh_installation(tmp_path: Path):
     assert {"name", "ok", "detail"} <= set(report["checks"][0])
 
 
+@pytest.mark.slow
 def test_the_doctor_names_the_problem_and_the_remedy(tmp_path: Path):
     (tmp_path / "desk.db").write_text("not a database" * 100)
     done = run("doctor", "--database", f"sqlite:///{tmp_path}/desk.db")
@@ -113,6 +115,7 @@ def test_every_command_is_where_the_list_says():
         assert command.help
 
 
+@pytest.mark.slow
 def test_options_before_a_command_are_the_commands(tmp_path: Path):
     database = f"sqlite:///{tmp_path}/desk.db"
     done = run("--database", database, "approvals", "list")
@@ -167,6 +170,7 @@ def test_metrics_are_counted_and_read_in_prometheus_form():
     assert nothing.text() == b""
 
 
+@pytest.mark.slow
 def test_metrics_are_served_on_loopback_where_a_port_is_set(tmp_path: Path):
     import urllib.request
 

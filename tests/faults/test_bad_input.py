@@ -140,25 +140,24 @@ async def test_every_bad_call_is_refused_with_its_code_and_nothing_is_stored(sql
             assert len(said) < 4000, f"an answer as long as the input: {case}"
 
 
-@pytest.mark.parametrize(
-    "value",
-    ["[" * 5_000 + "]" * 5_000, "1" + "0" * 5000, "NaN", "Infinity", "-Infinity", "1e999", '{"a":1,"a":2}'],
-    ids=["5,000 levels", "5,000 digits", "NaN", "Infinity", "-Infinity", "1e999", "a key twice"],
-)
-async def test_json_that_is_none_or_cannot_be_kept_is_refused_and_the_server_goes_on(sqlite_url: str, value: str):
-    line = (
-        '{"jsonrpc":"2.0","id":77,"method":"tools/call","params":{"name":"state_set",'
-        f'"arguments":{{"namespace":"n","key":"k","value":{value}}}}}}}\n'
-    )
+NO_JSON = ["[" * 5_000 + "]" * 5_000, "1" + "0" * 5000, "NaN", "Infinity", "-Infinity", "1e999", '{"a":1,"a":2}']
+
+
+async def test_json_that_is_none_or_cannot_be_kept_is_refused_and_the_server_goes_on(sqlite_url: str):
     async with quiet(sqlite_url) as client:
         assert client.process.stdin is not None
-        client.process.stdin.write(line.encode())
-        await client.process.stdin.drain()
-        async with asyncio.timeout(10):
-            answer = await client.receive()
-        said = json.dumps(answer)
-        assert "error" in answer or answer["result"]["isError"], said
-        assert "Traceback" not in said and "correlation" not in said, said
+        for value in NO_JSON:
+            line = (
+                '{"jsonrpc":"2.0","id":77,"method":"tools/call","params":{"name":"state_set",'
+                f'"arguments":{{"namespace":"n","key":"k","value":{value}}}}}}}\n'
+            )
+            client.process.stdin.write(line.encode())
+            await client.process.stdin.drain()
+            async with asyncio.timeout(10):
+                answer = await client.receive()
+            said = json.dumps(answer)[:1000]
+            assert "error" in answer or answer["result"]["isError"], (value[:20], said)
+            assert "Traceback" not in said and "correlation" not in said, (value[:20], said)
 
 
 async def test_a_wrong_token_changes_nothing_and_says_whose_the_task_is(sqlite_url: str):

@@ -16,6 +16,7 @@ def url(request: pytest.FixtureRequest) -> str:
     return request.getfixturevalue(f"{request.param}_url")
 
 
+@pytest.mark.slow
 async def test_a_waiter_killed_dash_nine_is_out_of_the_line_in_about_two_seconds_and_those_behind_are_woken(url: str):
     async with server(url) as holder, server(url) as behind:
         await holder.call("locks_acquire", name="a", owner="holder", mode="shared")

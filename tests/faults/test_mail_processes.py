@@ -62,6 +62,7 @@ async def test_settings_that_cannot_work_are_told_at_the_start(sqlite_url: str):
     assert client.process.returncode == 2 and "DATAMCP_EMAIL_FROM" in told.decode()
 
 
+@pytest.mark.slow
 async def test_sendgrid_and_its_webhook_through_a_real_server(sqlite_url: str):
     stand_in, signed = StandIn(), Signed()
     async with sendgrid(stand_in) as mailer:
@@ -90,6 +91,7 @@ async def test_sendgrid_and_its_webhook_through_a_real_server(sqlite_url: str):
     assert len(stand_in.bodies) == 1
 
 
+@pytest.mark.slow
 async def test_a_person_decides_on_the_console_page_and_work_in_another_process_goes_on(sqlite_url: str):
     settings = {"console_port": str(free_port())}
     async with server(sqlite_url, **settings) as client, server(sqlite_url, **settings) as other:

@@ -60,7 +60,7 @@ async def test_every_acknowledged_write_survives_kill_dash_nine(url: str):
     client.process._transport.close()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 async def test_a_signal_ends_a_stdio_server_within_two_seconds_and_nothing_is_lost(sqlite_url: str, number: int):
     client = await start(sqlite_url)
     await client.initialize()
@@ -115,6 +115,7 @@ async def test_lone_surrogates_on_the_wire_are_refused_and_nothing_is_stored(sql
         assert (await client.call("events_read"))["events"] == []
 
 
+@pytest.mark.slow
 async def test_an_expired_lease_is_handed_on_within_two_seconds_while_any_server_runs(url: str):
     async with server(url) as one, server(url) as two:
         agent = (await one.call("agents_register", name="a", max_concurrent_tasks=5))["agent"]["id"]

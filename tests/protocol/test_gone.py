@@ -36,6 +36,7 @@ async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
     return (await client.call_tool(tool, arguments)).structured_content or {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("era", ["auto", "legacy"])
 async def test_a_client_that_is_gone_leaves_the_line_for_a_lock(sqlite_url: str, era: str):
     async with http_server(sqlite_url) as (base, _), Client(f"{base}/mcp") as client:
@@ -56,7 +57,7 @@ async def test_a_client_that_is_gone_leaves_the_line_for_a_lock(sqlite_url: str,
         assert "lock" in await call(client, "locks_acquire", name="a", owner="next")
 
 
-@pytest.mark.parametrize("era", ["auto", "legacy"])
+@pytest.mark.parametrize("era", ["auto", pytest.param("legacy", marks=pytest.mark.slow)])
 async def test_a_client_that_is_gone_takes_no_task_any_more(sqlite_url: str, era: str):
     async with http_server(sqlite_url) as (base, _), Client(f"{base}/mcp") as client:
         agent = (await call(client, "agents_register", name="worker"))["agent"]["id"]

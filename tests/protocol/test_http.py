@@ -66,7 +66,7 @@ def tokens_file(tmp_path: Path, **holders: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("era", ["auto", "legacy"])
+@pytest.mark.parametrize("era", ["auto", pytest.param("legacy", marks=pytest.mark.slow)])
 async def test_streamable_http_serves_both_eras_and_ends_politely(sqlite_url: str, era: Any):
     async with http_server(sqlite_url) as (base, process):
         async with Client(f"{base}/mcp", mode=era) as client:
@@ -90,6 +90,7 @@ async def test_legacy_sse_serves_the_same_desk(sqlite_url: str):
         assert await asyncio.wait_for(process.process.wait(), 2) in (0, -signal.SIGTERM)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_sigterm_ends_a_server_within_two_seconds_although_a_client_waits(sqlite_url: str, transport: str):
     async with http_server(sqlite_url, transport=transport) as (base, process):
@@ -147,6 +148,7 @@ async def test_a_token_decides_who_calls_and_no_token_lets_nobody_in(sqlite_url:
             assert (await http.get(f"{base}/health")).status_code == 200
 
 
+@pytest.mark.slow
 async def test_listening_elsewhere_without_authentication_is_refused(sqlite_url: str):
     process = await start(sqlite_url, "--transport", "http", "--host", "0.0.0.0", stderr=asyncio.subprocess.PIPE)
     _, errors = await process.process.communicate()
@@ -178,6 +180,7 @@ def test_a_token_file_that_makes_no_sense_is_told(tmp_path: Path, text: str, say
         FileTokens(tmp_path / "none.toml")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_a_body_that_is_no_strict_json_is_refused_with_the_requests_id(sqlite_url: str, transport: Any):
     body = (

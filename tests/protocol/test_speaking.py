@@ -99,6 +99,7 @@ async def as_holder(base: str, token: str, era: Any = "auto") -> AsyncGenerator[
             yield client
 
 
+@pytest.mark.slow
 async def test_over_http_keys_are_a_wall_between_principals(sqlite_url: str, tmp_path: Path, era: Any):
     path = tokens_file(
         tmp_path, ann="user:ann:agent", bob="user:bob:agent", boss="user:boss:operator", bot="agent:bot:agent"
@@ -133,6 +134,7 @@ async def test_over_http_keys_are_a_wall_between_principals(sqlite_url: str, tmp
             assert await author(boss, as_agent="scribe") == "agent:scribe via user:boss"
 
 
+@pytest.mark.slow
 async def test_over_sse_and_plain_http_a_call_names_its_agent(sqlite_url: str):
     for transport in ("http", "sse"):
         async with http_server(sqlite_url, transport=transport) as (base, _):

@@ -82,6 +82,7 @@ async def test_a_command_gets_the_task_reports_progress_and_its_output_is_the_re
         assert await asyncio.wait_for(worker.wait(), 10) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["cancel", pytest.param("timeout", marks=pytest.mark.slow)])
 async def test_cancellation_and_timeout_kill_everything_the_command_started(sqlite_url: str, tmp_path: Path, how: str):
     async with server(sqlite_url) as client:
@@ -124,6 +125,7 @@ async def test_a_first_sigterm_drains_and_a_second_hands_back(sqlite_url: str):
         assert (task["status"], task["attempt"]) == ("queued", 1)
 
 
+@pytest.mark.slow
 async def test_a_command_that_cannot_be_started_fails_its_task_for_good(sqlite_url: str):
     async with server(sqlite_url) as client:
         worker = await start_worker(sqlite_url, command=("/no/such/program",))
@@ -133,6 +135,7 @@ async def test_a_command_that_cannot_be_started_fails_its_task_for_good(sqlite_u
         assert await asyncio.wait_for(worker.wait(), 10) == 0
 
 
+@pytest.mark.slow
 async def test_a_system_worker_alone_does_what_time_makes_due(sqlite_url: str):
     async with server(sqlite_url) as client:
         task_id = await create(client)
