@@ -11,6 +11,12 @@ from tests.processes import RawClient, server
 pytestmark = pytest.mark.anyio
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+def url(request: pytest.FixtureRequest) -> str:
+    """PostgreSQL in turn, in the slow suite."""
+    return request.getfixturevalue(f"{request.param}_url")
+
+
 async def send(client: RawClient, number: int, tool: str, **arguments: Any) -> None:
     await client.send(id=number, method="tools/call", params={"name": tool, "arguments": arguments})
 

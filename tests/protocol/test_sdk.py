@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 PROLOGUE = "import sys; from mcp_server.protocol.sdk import load_for_stdio; load_for_stdio(); "
 
 
@@ -33,6 +35,7 @@ def test_the_rest_of_the_sdk_is_there_when_it_is_asked_for() -> None:
     assert run(code) == "Client False False"
 
 
+@pytest.mark.slow
 def test_an_sdk_that_is_loaded_is_left_as_it_is() -> None:
     """In a process that uses the client too."""
     code = "import sys, mcp; before = dict(sys.modules); "
@@ -42,6 +45,7 @@ def test_an_sdk_that_is_loaded_is_left_as_it_is() -> None:
     assert done.stdout.strip() == "True", done.stderr
 
 
+@pytest.mark.slow
 def test_an_sdk_that_is_made_otherwise_is_loaded_whole() -> None:
     """A part that cannot do without what is held back is loaded with it."""
     broken = "import mcp_server.protocol.sdk as sdk; sdk._SERVER = 'mcp.no_such_module'; "

@@ -61,6 +61,7 @@ async def gone(*pids: int) -> None:
         await asyncio.sleep(0.01)
 
 
+@pytest.mark.slow
 async def test_a_command_gets_the_task_reports_progress_and_its_output_is_the_result(sqlite_url: str):
     async with server(sqlite_url) as client:
         worker = await start_worker(sqlite_url, "--concurrency", "2", "--capability", "build@2")

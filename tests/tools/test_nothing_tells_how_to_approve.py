@@ -23,7 +23,8 @@ HINTS = ("approvals approve", "approvals reject", "approvals list")
 
 
 def _told(path: Path) -> list[str]:
-    parsed = ast.parse(path.read_text())
+    text = path.read_text()
+    parsed = ast.parse(text if "approvals" in text else "")  # every hint has the word; parsing takes its time
     return [node.value for node in ast.walk(parsed) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
 
 

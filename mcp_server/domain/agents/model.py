@@ -219,11 +219,9 @@ class Agent(Record):
     def _kept(self, said: set[str], changed: set[str], by: "Registrar") -> dict[str, Any]:
         """What an operator says is an operator's from now on."""
         kept = set(json.loads(self.operator_set))
-        if by.is_operator:
-            return {} if said <= kept else {"operator_set": json_list(sorted(said | kept))}
-        if changed & kept:
+        if changed & kept and not by.is_operator:
             raise operators_alone(self, sorted(changed & kept))
-        return {}
+        return {"operator_set": json_list(sorted(said | kept))} if by.is_operator and not said <= kept else {}
 
     def moved(self, action: AgentAction, reason: str | None, now: Micros) -> tuple["Agent", Event]:
         """The agent after a lifecycle action.
