@@ -19,6 +19,7 @@ from mcp_server.domain.state.commands import GetDocument, SetDocument
 from mcp_server.domain.state.views import DocumentView
 from mcp_server.domain.tasks.commands import ClaimTasks, CreateTasks, FinishTask
 from mcp_server.domain.tasks.results import ClaimedTask, FinishedTask
+from mcp_server.domain.tasks.standing import TaskState
 from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.authority import Actor, Role, Speaker
 from mcp_server.kernel.call import Call
@@ -86,9 +87,14 @@ class World:
         assert registered.instance_id is not None
         return registered.agent, registered.instance_id
 
-    async def tasks(self, *specs: dict[str, Any]) -> list[TaskView]:
+    async def created(self, *specs: dict[str, Any]) -> list[TaskState]:
+        """What its creator is told of tasks."""
         command = CreateTasks.model_validate({"tasks": [{"title": "t"} | spec for spec in specs]})
         return (await self.desk.tasks.create(self.call, command)).tasks
+
+    async def tasks(self, *specs: dict[str, Any]) -> list[TaskView]:
+        """Tasks as they are once they have been created."""
+        return [await self.desk.tasks.get(self.call, task.id) for task in await self.created(*specs)]
 
     async def task(self, **spec: Any) -> TaskView:
         return (await self.tasks(spec))[0]

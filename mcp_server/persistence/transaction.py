@@ -173,12 +173,15 @@ def event_json(data: Mapping[str, Any], *, with_nulls: bool = True) -> str:
 
     A creation's leaves nulls out: what it does not tell is null.
     """
-    told = data if with_nulls else {name: value for name, value in data.items() if value is not None}
-    raw = [f'"{name}":{value}' for name, value in told.items() if type(value) is RawJson]
-    if not raw:
-        return to_json(told).decode()
-    plain = to_json({name: value for name, value in told.items() if type(value) is not RawJson}).decode()[1:-1]
-    return f"{{{','.join(filter(None, (plain, *raw)))}}}"
+    raw: list[str] = []
+    plain: dict[str, Any] = {}
+    for name, value in data.items():
+        if type(value) is RawJson:
+            raw.append(f'"{name}":{value}')
+        elif with_nulls or value is not None:
+            plain[name] = value
+    told = to_json(plain).decode()
+    return f"{{{','.join([told[1:-1], *raw] if plain else raw)}}}" if raw else told
 
 
 EVENT_COLUMNS = (

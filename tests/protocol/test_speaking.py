@@ -82,6 +82,7 @@ async def test_every_trail_names_the_agent_with_its_principal(tmp_path: Path, er
         lock = await call(client, "locks_acquire", name="l", **me)
         mail = await call(client, "email_send", to=["a@example.org"], subject="s", text="t", **me)
         asked = await call(client, "approvals_request", title="t", action="a", approvers=[], **me)
+        task = (await call(client, "tasks_find", task_id=task["id"]))["task"]
         assert task["created_by"] == message["message"]["sender"] == lock["lock"]["owner"] == scribe
         assert asked["approval"]["requested_by"] == scribe
         shown = await call(client, "email_find", email_id=mail["email"]["id"])

@@ -7,7 +7,7 @@ from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.messages import transactions
 from mcp_server.domain.messages.model import ReadMessages, SendMessage, is_person
 from mcp_server.domain.messages.recipients import agent_of, no_thread, require_control
-from mcp_server.domain.messages.views import InboxView, SentMessage, inbox_view, message_view, owed_views, sent_views
+from mcp_server.domain.messages.views import InboxView, SentMessage, inbox_view, owed_views, sent_view, sent_views
 from mcp_server.kernel.authority import Permission, Speaker
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import PermissionDenied, ValidationFailed
@@ -219,5 +219,5 @@ async def _to_somebody(call: Call, command: SendMessage) -> SendMessage:
 
 async def _sent(call: Call, sent: transactions.Sent) -> SentMessage:
     del call
-    message = message_view(sent.message, replayed=sent.replayed)
+    message = sent_view(sent.message, replayed=sent.replayed)
     return SentMessage(message=message, recipients=sent.recipients, skipped=sent.skipped or None)

@@ -34,12 +34,31 @@ class MessageView(View):
     acknowledged_at: str | None = None
     read_at: str | None = None
     states: list[StateView] | None = None
+
+
+class SentView(View):
+    """A message as its sender gets it back, who knows what is in it."""
+
+    id: str
+    thread_id: str
+    sender: str
+    to: list[str]
+    sent_at: str
+    ack_due_at: str | None = None
     replayed: bool | None = None
 
 
-def message_view(row: Row, *, replayed: bool) -> MessageView:
-    """A message as its sender gets it back."""
-    return MessageView(id=row["id"], **_message(row), replayed=replayed or None)
+def sent_view(row: Row, *, replayed: bool) -> SentView:
+    """A message that was just sent, or was sent before under the same key."""
+    return SentView(
+        id=row["id"],
+        thread_id=row["thread_id"],
+        sender=row["sender"],
+        to=row["recipients"].split(),
+        sent_at=iso(row["created_at"]),
+        ack_due_at=iso_or_none(row["ack_due_at"]),
+        replayed=replayed or None,
+    )
 
 
 def inbox_view(row: Row) -> MessageView:
@@ -93,7 +112,7 @@ def _message(row: Row) -> dict[str, Any]:
 class SentMessage(View):
     """The message; who gets it, agents by id and people as `user:NAME`; and who of its thread is there no more."""
 
-    message: MessageView
+    message: SentView
     recipients: list[str]
     skipped: list[str] | None = None
 

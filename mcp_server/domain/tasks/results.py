@@ -1,7 +1,9 @@
 """What the tools of tasks answer: tasks as callers see them, and what became of the call."""
 
+from mcp_server.domain.tasks.standing import TaskState, task_state
 from mcp_server.domain.tasks.views import TaskView, task_full
 from mcp_server.kernel.store import Row
+from mcp_server.kernel.times import iso
 from mcp_server.kernel.views import View
 
 
@@ -17,7 +19,7 @@ class ClaimedTask(View):
 class CreatedTasks(View):
     """The tasks in the order given."""
 
-    tasks: list[TaskView]
+    tasks: list[TaskState]
 
 
 class ClaimedTasks(View):
@@ -30,7 +32,7 @@ class ClaimedTasks(View):
 class ReportedTask(View):
     """The task, its new expiry, and whether to stop."""
 
-    task: TaskView
+    task: TaskState
     lease_expires_at: str
     cancel_requested: bool
 
@@ -38,7 +40,7 @@ class ReportedTask(View):
 class FinishedTask(View):
     """The task, the tasks it released, and whether this finish was a repeat."""
 
-    task: TaskView
+    task: TaskState
     released: list[str]
     repeated: bool
 
@@ -54,7 +56,7 @@ class RefusalView(View):
 class ControlledTasks(View):
     """The tasks that changed, and those that did not."""
 
-    tasks: list[TaskView]
+    tasks: list[TaskState]
     refused: list[RefusalView] | None = None
 
 
@@ -72,10 +74,13 @@ def claimed_task(row: Row, token: str) -> ClaimedTask:
     return ClaimedTask(task=task, lease_token=token, attempt=row["attempt"], lease_expires_at=task.lease.expires_at)
 
 
-def reported_task(task: TaskView) -> ReportedTask:
+def reported_task(row: Row) -> ReportedTask:
     """A task that was just reported on."""
-    assert task.lease is not None, "a reported task is leased"
-    return ReportedTask(task=task, lease_expires_at=task.lease.expires_at, cancel_requested=bool(task.cancel_requested))
+    return ReportedTask(
+        task=task_state(row),
+        lease_expires_at=iso(row["lease_expires_at"]),
+        cancel_requested=bool(row["cancel_requested"]),
+    )
 
 
 def refusal_view(refused: dict[str, str]) -> RefusalView:

@@ -36,6 +36,7 @@ from mcp_server.domain.tasks.results import (
 )
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.spec import SYSTEM_KIND, TaskSpec
+from mcp_server.domain.tasks.standing import TaskState, task_state
 from mcp_server.domain.tasks.views import TaskView, task_full, task_row
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
@@ -244,7 +245,7 @@ class TaskService:
     async def _created(self, call: Call, done: list[creation.Created]) -> CreatedTasks:
         del call
         now = self._context.clock()
-        return CreatedTasks(tasks=[task_full(one.task, replayed=one.replayed, now=now) for one in done])
+        return CreatedTasks(tasks=[task_state(one.task, one.replayed, now) for one in done])
 
 
 async def _ordinary(call: Call, command: CreateTasks) -> CreateTasks:
@@ -266,23 +267,23 @@ def _refuse_system_kind(number: int, spec: TaskSpec) -> None:
 
 async def _reported(call: Call, task: Task) -> ReportedTask:
     del call
-    return reported_task(task_full(task.fields()))
+    return reported_task(task.fields())
 
 
 async def _finished(call: Call, done: transactions.Finished) -> FinishedTask:
     del call
-    return FinishedTask(task=task_full(done.task), released=done.released, repeated=done.repeated)
+    return FinishedTask(task=task_state(done.task), released=done.released, repeated=done.repeated)
 
 
-async def _given_up(call: Call, task: Task) -> TaskView:
+async def _given_up(call: Call, task: Task) -> TaskState:
     del call
-    return task_full(task.fields())
+    return task_state(task.fields())
 
 
 async def _controlled(call: Call, done: transactions.Controlled) -> ControlledTasks:
     del call
     refused = [refusal_view(one) for one in done.refused]
-    return ControlledTasks(tasks=[task_row(row) for row in done.tasks], refused=refused or None)
+    return ControlledTasks(tasks=[task_state(row) for row in done.tasks], refused=refused or None)
 
 
 def _query(command: FindTasks) -> Query:

@@ -7,7 +7,7 @@ from mcp_server.domain.tasks.commands import ClaimSystemTasks
 from mcp_server.domain.tasks.creation import SYSTEM_WORK, create_one
 from mcp_server.domain.tasks.results import ClaimedTask, claimed_task
 from mcp_server.domain.tasks.spec import TaskSpec
-from mcp_server.domain.tasks.views import TaskView, task_full
+from mcp_server.domain.tasks.standing import TaskState, task_state
 from mcp_server.kernel.call import SYSTEM_CALL
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.services import Services
@@ -22,10 +22,10 @@ class SystemTasks:
         self._context = services.context
         self._database = services.context.database
 
-    async def create(self, spec: TaskSpec) -> TaskView:
+    async def create(self, spec: TaskSpec) -> TaskState:
         """Queue one system task, or find the one with its idempotency key."""
         created = await self._database.write(create_one, self._context.origin(SYSTEM_CALL), spec)
-        return task_full(created.task, replayed=created.replayed)
+        return task_state(created.task, created.replayed)
 
     async def ready(self, kinds: Iterable[str]) -> set[str]:
         """Those of the kinds of which a task is queued; a read, so that looking costs no writer's turn."""

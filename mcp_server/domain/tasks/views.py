@@ -4,11 +4,10 @@ from typing import Any
 
 from mcp_server.domain.tasks.schedules import ScheduleSpec
 from mcp_server.domain.tasks.spec import MAX_ATTEMPTS_DEFAULT, PRIORITY_NAMES
+from mcp_server.domain.tasks.standing import next_firings, waits_for
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import Micros, iso, iso_or_none
 from mcp_server.kernel.views import View, json_or_none, list_or_none
-
-FIRINGS_SHOWN = 5
 
 
 class ParentView(View):
@@ -64,7 +63,6 @@ class TaskView(View):
     updated_at: str
     started_at: str | None = None
     finished_at: str | None = None
-    replayed: bool | None = None
 
 
 def task_row(row: Row) -> TaskView:
@@ -78,7 +76,7 @@ def task_row(row: Row) -> TaskView:
         agent_id=row["lease_agent_id"] or row["agent_id"],
         tags=list_or_none(row["tags"]),
         parent_id=row["parent_id"],
-        waits_for=_waits_for(row),
+        waits_for=waits_for(row),
         run_at=iso_or_none(row["run_at"]),
         attempt=row["attempt"],
         progress=json_or_none(row["progress"]),
@@ -89,21 +87,16 @@ def task_row(row: Row) -> TaskView:
     )
 
 
-def task_full(
-    row: Row, parents: list[Row] | None = None, replayed: bool | None = None, now: Micros | None = None
-) -> TaskView:
+def task_full(row: Row, parents: list[Row] | None = None, now: Micros | None = None) -> TaskView:
     """A task with everything; a schedule's next firings where `now` is given."""
-    task = _task_full(row, parents, replayed)
+    task = _task_full(row, parents)
     if row["schedule"] is None:
         return task
     spec = ScheduleSpec.model_validate_json(row["schedule"])
-    shown = {"schedule": spec.model_dump(), "approval": None, "result": json_or_none(row["result"])}
-    if now is not None and row["status"] == "pending":
-        shown["next_firings"] = [iso(at) for at in (row["run_at"], *spec.firings(row["run_at"], FIRINGS_SHOWN - 1))]
-    return task.evolved(shown)
+    return task.evolved({"schedule": spec.model_dump(), "approval": None, "next_firings": next_firings(row, now)})
 
 
-def _task_full(row: Row, parents: list[Row] | None, replayed: bool | None) -> TaskView:
+def _task_full(row: Row, parents: list[Row] | None) -> TaskView:
     return TaskView.adopt(
         {
             "id": row["id"],
@@ -116,7 +109,7 @@ def _task_full(row: Row, parents: list[Row] | None, replayed: bool | None) -> Ta
             "tags": list_or_none(row["tags"]),
             "parent_id": row["parent_id"],
             "depends_on": list_or_none(row["depends_on"]),
-            "waits_for": _waits_for(row),
+            "waits_for": waits_for(row),
             "waits_for_tasks": [ParentView(**dict(parent)) for parent in parents] if parents else None,
             "run_at": iso_or_none(row["run_at"]),
             "schedule": None,
@@ -140,7 +133,6 @@ def _task_full(row: Row, parents: list[Row] | None, replayed: bool | None) -> Ta
             "updated_at": iso(row["updated_at"]),
             "started_at": iso_or_none(row["started_at"]),
             "finished_at": iso_or_none(row["finished_at"]),
-            "replayed": replayed,
         }
     )
 
@@ -155,14 +147,3 @@ def _lease(row: Row) -> LeaseView | None:
             "expires_at": iso(row["lease_expires_at"]),
         }
     )
-
-
-def _waits_for(row: Row) -> list[str] | None:
-    if row["status"] != "pending":
-        return None
-    reasons = [f"{row['waits_on']} unfinished dependencies"] if row["waits_on"] else []
-    if row["approval"] == "required":
-        reasons.append("a person's approval")
-    if row["run_at"] is not None:
-        reasons.append(f"its {'next ' if row['schedule'] else ''}time, {iso(row['run_at'])}")
-    return reasons or None

@@ -54,7 +54,8 @@ async def test_a_task_goes_from_creation_to_completion_and_each_step_is_an_event
     reported = await report(world, claimed, progress=ProgressSpec(percent=50, step="draft"))
     assert reported.task.progress == {"percent": 50.0, "step": "draft"}
     done = await world.finish(claimed, result={"ok": None}, usage=UsageSpec(cost_usd=0.5))
-    assert (done.task.status, done.task.result, done.task.usage) == ("completed", {"ok": None}, {"cost_usd": 0.5})
+    kept = await world.desk.tasks.get(world.call, task.id)
+    assert (done.task.status, kept.result, kept.usage) == ("completed", {"ok": None}, {"cost_usd": 0.5})
     assert (done.released, done.repeated) == ([], False)
     assert await world.events(aggregate_id=task.id) == [
         "task.created",
@@ -193,8 +194,8 @@ async def test_a_cycle_is_refused_and_shown(world: World):
 
 
 async def test_an_idempotency_key_returns_the_first_task_and_refuses_other_content(world: World):
-    first = await world.task(title="once", idempotency_key="k")
-    again = await world.task(title="once", idempotency_key="k")
+    (first,) = await world.created({"title": "once", "idempotency_key": "k"})
+    (again,) = await world.created({"title": "once", "idempotency_key": "k"})
     assert (again.id, first.replayed, again.replayed) == (first.id, False, True)
     with pytest.raises(IdempotencyConflict, match=first.id):
         await world.task(title="other", idempotency_key="k")
@@ -271,7 +272,8 @@ async def test_failed_attempts_are_retried_with_growing_delays_when_the_policy_s
         world.clock.advance(delay - 1)
         assert await world.claim(agent) == []
         world.clock.advance(1)
-    failed = (await world.finish(await world.claim_one(agent), error=FailureSpec(message="flaky"))).task
+    last = (await world.finish(await world.claim_one(agent), error=FailureSpec(message="flaky"))).task
+    failed = await world.desk.tasks.get(world.call, last.id)
     assert (failed.status, failed.error) == ("failed", {"message": "flaky", "attempt": 3})
 
 

@@ -1,0 +1,74 @@
+"""Where a task stands: what writes answer with, and what it waits for."""
+
+from typing import Any
+
+from mcp_server.domain.tasks.schedules import ScheduleSpec
+from mcp_server.domain.tasks.spec import PRIORITY_NAMES
+from mcp_server.kernel.store import Row
+from mcp_server.kernel.times import Micros, iso, iso_or_none
+from mcp_server.kernel.views import View, json_or_none
+
+FIRINGS_SHOWN = 5
+
+
+class TaskState(View):
+    """Where a task stands after a write: its caller knows what it is."""
+
+    id: str
+    title: str
+    status: str
+    priority: str
+    agent_id: str | None = None
+    waits_for: list[str] | None = None
+    run_at: str | None = None
+    next_firings: list[str] | None = None
+    approval: str | None = None
+    attempt: int
+    progress: dict[str, Any] | None = None
+    cancel_requested: bool | None = None
+    cancel_reason: str | None = None
+    finished_at: str | None = None
+    replayed: bool | None = None
+
+
+def task_state(row: Row, replayed: bool | None = None, now: Micros | None = None) -> TaskState:
+    """Where a task stands; of a schedule, its next firings, where `now` is given."""
+    return TaskState.adopt(
+        {
+            "id": row["id"],
+            "title": row["title"],
+            "status": row["status"],
+            "priority": PRIORITY_NAMES[row["priority"]],
+            "agent_id": row["lease_agent_id"] or row["agent_id"],
+            "waits_for": waits_for(row),
+            "run_at": iso_or_none(row["run_at"]),
+            "next_firings": next_firings(row, now),
+            "approval": row["approval"] if row["schedule"] is None else None,
+            "attempt": row["attempt"],
+            "progress": json_or_none(row["progress"]),
+            "cancel_requested": bool(row["cancel_requested"]) or None,
+            "cancel_reason": row["cancel_reason"],
+            "finished_at": iso_or_none(row["finished_at"]),
+            "replayed": replayed,
+        }
+    )
+
+
+def waits_for(row: Row) -> list[str] | None:
+    """What a pending task waits for, in words."""
+    if row["status"] != "pending":
+        return None
+    reasons = [f"{row['waits_on']} unfinished dependencies"] if row["waits_on"] else []
+    if row["approval"] == "required":
+        reasons.append("a person's approval")
+    if row["run_at"] is not None:
+        reasons.append(f"its {'next ' if row['schedule'] else ''}time, {iso(row['run_at'])}")
+    return reasons or None
+
+
+def next_firings(row: Row, now: Micros | None) -> list[str] | None:
+    """When a pending schedule fires next; nothing where it is not known how late it is."""
+    if row["schedule"] is None or now is None or row["status"] != "pending":
+        return None
+    firings = ScheduleSpec.model_validate_json(row["schedule"]).firings(row["run_at"], FIRINGS_SHOWN - 1)
+    return [iso(at) for at in (row["run_at"], *firings)]
