@@ -71,7 +71,7 @@ class Server:
 
 def bare() -> Server:
     """The bare server."""
-    return Server(str(Path(__file__).parent / "bare_server.py"))
+    return Server("-m", "benchmarks.bare_server")
 
 
 def ours(folder: str) -> Server:

@@ -47,6 +47,7 @@ def assembled(
         title="DataMCPServerAgent",
         version=desk.version,
         instructions=INSTRUCTIONS,
+        get_tool_input_schema=tools.schema_of,
         on_list_tools=tools.list_tools,
         on_list_resources=reads.list_resources,
         on_list_resource_templates=reads.list_templates,

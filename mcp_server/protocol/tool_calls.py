@@ -38,6 +38,11 @@ class ToolCalls:
         """Every offered tool as clients see it. Built on the first listing: a start must not wait for schemas."""
         return {name: definition(tool) for name, tool in self._tools.items()}
 
+    def schema_of(self, name: str) -> dict[str, Any] | None:
+        """What a tool takes. Over HTTP the SDK asks this at every call; else it would list all tools each time."""
+        tool = self.definitions.get(name)
+        return None if tool is None else tool.input_schema
+
     async def list_tools(
         self, ctx: RequestContext, params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
