@@ -14,7 +14,7 @@ from mcp_server.kernel.loops import Loops
 from mcp_server.kernel.positions import Position
 from mcp_server.kernel.store import Row
 from mcp_server.persistence.feed import EventFeed, Watcher
-from mcp_server.persistence.statements import Engine, statements
+from mcp_server.persistence.statements import Engine, short_statements, statements
 from mcp_server.persistence.transaction import Transaction
 from mcp_server.persistence.writer import WAIT_SECONDS_MAX, Job, Writer, WriterSession
 
@@ -48,6 +48,10 @@ class Backend(Protocol):
         """Connect for reading."""
         ...
 
+    def read_now(self, sql: str, parameters: dict[str, Any]) -> list[Row] | None:
+        """Run one statement that reads a row by its key, where that takes a moment; None where it has to be awaited."""
+        ...
+
     async def read(self, sql: str, parameters: dict[str, Any]) -> list[Row]:
         """Run one statement on a read-only connection."""
         ...
@@ -73,6 +77,7 @@ class Database:
         self.wakers: dict[str, Callable[[], None]] = {}
         self._loop = asyncio.get_running_loop()
         self._statements = statements(backend.engine, backend.areas.sql)
+        self._short = short_statements(backend.areas.sql)
         self._composed: dict[tuple[str, tuple[str, ...]], str] = {}
         self._unanswered: dict[Job, None] = {}
         self._watchdog: asyncio.TimerHandle | None = None
@@ -164,7 +169,9 @@ class Database:
         sql = self._compose(statement, tuple(filters))
         started = time.perf_counter()
         try:
-            rows = await self.backend.read(sql, parameters)
+            rows = self.backend.read_now(sql, parameters) if statement in self._short else None
+            if rows is None:
+                rows = await self.backend.read(sql, parameters)
         except Exception as error:
             explained = self.backend.explain(error)
             if explained is None:

@@ -6,6 +6,9 @@
     -- name: due (postgres)
     ...the variant that PostgreSQL needs, directly under the SQLite one...
 
+    -- name: document_current (short)
+    ...reads one row by its key: where it costs a moment only, it is read without a thread's turn...
+
     -- name: fragment.running
     ...SQL that stands wherever another area's statement says {{running}}: its tables stay its own...
 
@@ -20,7 +23,8 @@ from itertools import chain
 from typing import Literal
 
 Engine = Literal["sqlite", "postgres"]
-_HEADING = re.compile(r"^-- name: ([\w.]+)(?: \((postgres)\))?\s*$", re.MULTILINE)
+_HEADING = re.compile(r"^-- name: ([\w.]+)(?: \((postgres)\)| \(short\))?\s*$", re.MULTILINE)
+_SHORT = re.compile(r"^-- name: ([\w.]+) \(short\)\s*$", re.MULTILINE)
 _COMMENT_OF_THE_NEXT = re.compile(r"(\n--[^\n]*)+\s*$")
 _PARAMETER = re.compile(r"(?<![:\w']):([a-z_][a-z0-9_]*)")
 _MARKERS: dict[Engine, dict[str, str]] = {
@@ -51,6 +55,11 @@ def _found(engine: Engine, sources: tuple[str, ...]) -> dict[str, str]:
         if told.get(variant, {}).setdefault(name, text) is not text:
             raise ValueError(f"statement {name} is defined twice")
     return told[None] | told[engine]
+
+
+def short_statements(texts: tuple[str, ...]) -> frozenset[str]:
+    """The names of those that read one row by its key."""
+    return frozenset(chain.from_iterable(map(_SHORT.findall, texts)))
 
 
 def _called(found: dict[str, str], prefix: str) -> dict[str, str]:

@@ -8,13 +8,16 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from mcp_server.domain.areas import AREAS
 from mcp_server.kernel.errors import Busy, Unavailable
 from mcp_server.persistence.database import Database
 from mcp_server.persistence.migrate import migrations
 from mcp_server.persistence.sqlite import file as sqlite
+from mcp_server.persistence.sqlite.backend import SqliteBackend
 from mcp_server.persistence.sqlite.file import SqliteFile
 from mcp_server.persistence.sqlite.library import is_safe, load_library, require_safe_library
 from mcp_server.upkeep.inspection import inspect_database
@@ -251,3 +254,18 @@ def test_a_file_without_our_tables_is_described_as_empty(sqlite_url: str):
     (schema,) = [f for f in inspect_database(sqlite_url) if f.name == "database_schema"]
     numbers = [migration.number for migration in migrations("sqlite")]
     assert schema.ok and f"migrations {numbers} are applied" in schema.detail
+
+
+async def test_a_row_is_read_by_its_key_at_once_and_whatever_hinders_that_leaves_it_to_a_reader(tmp_path: Path):
+    database = await Database.open(f"sqlite:///{tmp_path / 'x.db'}", AREAS)
+    backend = cast("SqliteBackend", database.backend)
+    try:
+        asked = ("SELECT 1 AS one WHERE :id = :id", {"id": "x"})
+        assert [row["one"] for row in backend.read_now(*asked) or []] == [1]
+        assert backend.read_now("SELECT * FROM no_such_table", {}) is None
+        assert backend._near is not None
+        backend._near.close()
+        assert backend.read_now(*asked) is None
+        assert await database.fetch_one("task_by_id", id="task_none") is None
+    finally:
+        await database.close()

@@ -10,7 +10,7 @@ from mcp_server.domain.areas import AREAS
 from mcp_server.persistence import statements as module
 from mcp_server.persistence.migrate import migrations
 from mcp_server.persistence.sqlite.file import SqliteFile
-from mcp_server.persistence.statements import dialect, statements
+from mcp_server.persistence.statements import dialect, short_statements, statements
 
 
 def test_both_engines_know_the_same_statements_with_the_same_parameters():
@@ -61,6 +61,23 @@ def test_every_statement_is_accepted_by_both_engines(tmp_path: Path, postgres_ur
             if not name.startswith(("filter.", "fragment.")):
                 nothing = dict.fromkeys(re.findall(r"%\(([a-z_0-9]+)\)s", sql))
                 server.execute("EXPLAIN " + sql.replace("{{filters}}", ""), nothing)
+
+
+def test_what_is_read_without_a_thread_finds_its_row_by_a_key(tmp_path: Path):
+    """Nothing that walks a table, or sorts more than a few rows, holds the event loop up."""
+    connection = SqliteFile(tmp_path / "x.db").connect()
+    for migration in migrations("sqlite"):
+        for statement in migration.statements():
+            connection.execute(statement)
+    known = statements("sqlite", AREAS.sql)
+    short = short_statements(AREAS.sql)
+    assert {"document_current", "task_by_id", "agent_by_reference"} <= short
+    for name in short:
+        nothing = dict.fromkeys(re.findall(r"(?<![:\w]):([a-z_0-9]+)", known[name]))
+        steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {known[name]}", nothing)]
+        assert not [step for step in steps if step.startswith("SCAN")], (name, steps)
+        assert "=?)" in " ".join(steps) and "{{filters}}" not in known[name], (name, steps)
+    connection.close()
 
 
 def test_parameters_take_the_drivers_form_and_casts_stay():

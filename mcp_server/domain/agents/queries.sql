@@ -4,7 +4,7 @@ SELECT * FROM agents WHERE id = :id {{for_update}}
 -- name: agent_by_name
 SELECT * FROM agents WHERE name = :name {{for_update}}
 
--- name: agent_by_reference
+-- name: agent_by_reference (short)
 SELECT id, name, registered_by FROM agents
 WHERE id = :reference OR name = :reference OR id = (SELECT agent_id FROM instances WHERE id = :reference)
 ORDER BY CASE WHEN id = :reference THEN 0 ELSE 1 END LIMIT 1
@@ -36,7 +36,7 @@ INSERT INTO agent_usage (agent_id, month, tokens, cost_usd) VALUES (:agent_id, :
 ON CONFLICT (agent_id, month) DO UPDATE SET
   tokens = agent_usage.tokens + excluded.tokens, cost_usd = agent_usage.cost_usd + excluded.cost_usd
 
--- name: usage_of
+-- name: usage_of (short)
 SELECT tokens, cost_usd FROM agent_usage WHERE agent_id = :agent_id AND month = :month
 
 -- name: instances_of

@@ -1,7 +1,7 @@
 -- name: approval_for_update
 SELECT * FROM approvals WHERE id = :id {{for_update}}
 
--- name: approval_by_id
+-- name: approval_by_id (short)
 SELECT * FROM approvals WHERE id = :id
 
 -- name: approvals_due

@@ -1,11 +1,11 @@
 -- name: document_for_update
 SELECT * FROM documents WHERE id = :id {{for_update}}
 
--- name: document_current
+-- name: document_current (short)
 SELECT d.*, v.value FROM documents d JOIN document_versions v ON v.document_id = d.id AND v.version = d.version
 WHERE d.id = :id
 
--- name: document_at_version
+-- name: document_at_version (short)
 SELECT d.namespace, d.key, d.tags, d.expires_at, d.deleted,
   v.version, v.value, v.sha256, v.bytes, v.author, v.at AS updated_at
 FROM document_versions v JOIN documents d ON d.id = v.document_id

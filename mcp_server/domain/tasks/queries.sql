@@ -22,7 +22,7 @@ SELECT parent_id, task_id FROM dependencies WHERE parent_id IN (SELECT value FRO
 SELECT parent_id, task_id FROM dependencies
 WHERE parent_id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))) ORDER BY task_id
 
--- name: task_by_id
+-- name: task_by_id (short)
 SELECT * FROM tasks WHERE id = :id
 
 -- name: task_by_idempotency_key
@@ -157,7 +157,7 @@ INSERT INTO tasks SELECT * FROM archived_tasks WHERE id = :id
 -- name: unarchive_remove
 DELETE FROM archived_tasks WHERE id = :id
 
--- name: archived_task_by_id
+-- name: archived_task_by_id (short)
 SELECT * FROM archived_tasks WHERE id = :id
 
 -- name: archived_task_by_idempotency_key
@@ -242,7 +242,7 @@ SELECT
 -- name: complete_task_ids
 SELECT id AS value FROM tasks WHERE id LIKE :prefix ESCAPE '\' ORDER BY id LIMIT 100
 
--- name: task_by_token
+-- name: task_by_token (short)
 SELECT id, lease_agent_id FROM tasks WHERE lease_token_hash = :lease_token_hash
 
 -- name: leases_held
