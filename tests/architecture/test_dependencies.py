@@ -15,6 +15,8 @@ PACKAGES = ("mcp_server", "tools", "resources")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 WITHOUT_AN_IMPORT = {
     "pysqlite3": "imported by name, where a wheel of it exists",
+    "httptools": "uvicorn takes it where it exists",
+    "uvloop": "anyio is told to take it where it exists",
     "tzdata": "Windows has no time zones of its own; zoneinfo finds the package by itself",
 }
 
