@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from mcp_server.kernel.authority import VIA, Permission, principal_of
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.paging import Query
+from mcp_server.kernel.json_text import dump_json
+from mcp_server.kernel.paging import Query, like
 
 
 class Private(NamedTuple):
@@ -21,10 +22,12 @@ class Private(NamedTuple):
 
 
 def reader(call: Call) -> dict[str, str]:
-    """What filters of private things know of a caller: the party that it is, the names of its principal in a label, and
-    how the labels of those end that spoke for it."""
+    """What filters of private things know of a caller: the party that it is, the names of its principal in a label,
+    how the labels of those end that spoke for it, and what JSON lists of people hold that name this user."""
     principal = call.actor.label
+    named = call.actor.id.lower() if call.actor.kind == "user" else ""
     return {
+        "reader_asked": like(dump_json(named)) or "",
         "reader_party": call.party,
         "reader_label": principal_of(call.label),
         "reader_principal": principal,

@@ -12,9 +12,11 @@ from mcp_server.domain.approvals.transactions import (
     settle_due,
     withdraw,
 )
+from mcp_server.domain.approvals.views import OWN_QUESTIONS
 from mcp_server.domain.tasks.hooks import TASK_ENDED, TASK_GATED, TASK_RETRIED
 from mcp_server.kernel.area import Aggregate, Area, Completion, Sweep, SystemKind, Table
 from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.privacy import Private
 
 AREA = Area(
     name="approvals",
@@ -33,6 +35,7 @@ AREA = Area(
                 *("reminded", "reopened", "put_to", "handed_over"),
             ),
             seen_by=Permission.APPROVALS_READ,
+            private=Private(Permission.APPROVALS_CONTROL, "seen_approval"),
             table="approvals",
             row="approval_for_update",
             json=frozenset(("details", "about", "approvers", "answers")),
@@ -50,5 +53,7 @@ AREA = Area(
     ),
     sweeps=(Sweep("due.approvals", settle_due),),
     kinds=(SystemKind(APPROVAL_KIND, approved, at_once=4, seconds_max=30),),
-    completions={"approval_id": Completion("complete_approval_ids", Permission.APPROVALS_READ)},
+    completions={
+        "approval_id": Completion("complete_approval_ids", Permission.APPROVALS_READ, private=(OWN_QUESTIONS,))
+    },
 )

@@ -32,7 +32,24 @@ SELECT secret FROM signing_keys WHERE name = :name
 INSERT INTO signing_keys (name, secret) VALUES (:name, :secret) ON CONFLICT (name) DO NOTHING
 
 -- name: complete_approval_ids
-SELECT id AS value FROM approvals WHERE id LIKE :prefix ESCAPE '\' ORDER BY id LIMIT 100
+SELECT id AS value FROM approvals WHERE id LIKE :prefix ESCAPE '\' {{filters}} ORDER BY id LIMIT 100
+
+-- name: approval_seen_by_id
+SELECT * FROM approvals WHERE id = :id {{filters}}
+
+-- A question about a mail holds the mail: it is for who asked, through whomever, and for whom it is put to.
+-- name: fragment.approval_is_the_readers
+(NOT EXISTS (SELECT 1 FROM {{mails_to_send}} AS mail WHERE mail.task_id = approvals.task_id)
+  OR requested_by IN (:reader_label, :reader_principal)
+  OR substr(requested_by, length(requested_by) - length(CAST(:reader_via AS TEXT)) + 1) = :reader_via
+  OR lower(approvers) LIKE :reader_asked ESCAPE '\')
+
+-- name: filter.approval_own
+AND {{approval_is_the_readers}}
+
+-- name: filter.seen_approval
+AND (aggregate_type <> 'approval'
+  OR NOT EXISTS (SELECT 1 FROM approvals WHERE approvals.id = aggregate_id AND NOT {{approval_is_the_readers}}))
 
 -- name: due.approvals
 SELECT MIN(due_at) AS at FROM approvals WHERE due_at IS NOT NULL

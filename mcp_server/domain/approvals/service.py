@@ -10,7 +10,7 @@ from mcp_server.domain.approvals.people import is_mailbox
 from mcp_server.domain.approvals.question import DIALOG_CHARACTERS_MAX, notice_text, question_text
 from mcp_server.domain.approvals.seals import QuestionSeal, Seals
 from mcp_server.domain.approvals.transactions import Asked, GiveAnswer
-from mcp_server.domain.approvals.views import ApprovalView, RequestedApproval, approval_view
+from mcp_server.domain.approvals.views import OWN_QUESTIONS, ApprovalView, RequestedApproval, approval_view
 from mcp_server.domain.approvals.voting import Voter, require_voter, user_at
 from mcp_server.domain.tasks.views import TaskView, task_full
 from mcp_server.kernel.authority import Permission
@@ -18,7 +18,9 @@ from mcp_server.kernel.call import Call, Question
 from mcp_server.kernel.errors import OpsError, Unavailable
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page, like
+from mcp_server.kernel.privacy import seen_by
 from mcp_server.kernel.services import Services
+from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import iso
 from mcp_server.kernel.writes import Write
 
@@ -117,24 +119,22 @@ class ApprovalService:
         Raises:
             NotFound: no such approval.
         """
-        call.actor.require(Permission.APPROVALS_READ)
-        approval = await self._approval(approval_id)
+        approval = await self._seen(call, approval_id)
         return Shown(approval, question_text(approval))
 
     async def get(self, call: Call, approval_id: str) -> ApprovalView:
         """One approval with everything, by its id or its task's.
 
         Raises:
-            NotFound: no such approval.
+            NotFound: no such approval, or one about another's mail.
         """
-        call.actor.require(Permission.APPROVALS_READ)
-        return approval_view((await self._approval(approval_id)).fields())
+        return approval_view((await self._seen(call, approval_id)).fields())
 
     async def find(self, call: Call, command: FindApprovals) -> Listed[ApprovalView]:
         """Approvals, newest first, without their details."""
         call.actor.require(Permission.APPROVALS_READ)
         query = (
-            Query("approvals_find")
+            seen_by(call, Query("approvals_find"), (OWN_QUESTIONS,))
             .where("approval_status", approval_status=command.status)
             .where(
                 "approval_approver",
@@ -201,11 +201,22 @@ class ApprovalService:
         mailed = [person for person in told if is_mailbox(person)]
         return RequestedApproval(approval=approval_view(asked.approval.fields()), links_sent_to=mailed)
 
+    async def _seen(self, call: Call, approval_id: str) -> Approval:
+        """One that the caller may see."""
+        call.actor.require(Permission.APPROVALS_READ)
+        query = Query("approval_seen_by_id", parameters=(("id", _approval_id(approval_id)),))
+        query = seen_by(call, query, (OWN_QUESTIONS,))
+        row = await self._database.fetch_one(query.statement, filters=query.filters, **dict(query.parameters))
+        return _adopted(row, approval_id)
+
     async def _approval(self, approval_id: str) -> Approval:
-        row = await self._database.fetch_one("approval_by_id", id=_approval_id(approval_id))
-        if row is None:
-            raise no_approval(approval_id)
-        return Approval.adopt(dict(row))
+        return _adopted(await self._database.fetch_one("approval_by_id", id=_approval_id(approval_id)), approval_id)
+
+
+def _adopted(row: Row | None, approval_id: str) -> Approval:
+    if row is None:
+        raise no_approval(approval_id)
+    return Approval.adopt(dict(row))
 
 
 def _cannot_ask(shown: Shown, question: Question) -> Unavailable:

@@ -3,9 +3,14 @@
 import json
 from typing import Any
 
+from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.privacy import Private
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import iso, iso_or_none
 from mcp_server.kernel.views import View
+
+OWN_QUESTIONS = Private(Permission.APPROVALS_CONTROL, "approval_own")
+"""In lists of approvals: those about a mail are for who asked and who is asked."""
 
 
 class AnswerView(View):

@@ -40,6 +40,10 @@ SELECT id AS value FROM emails WHERE id LIKE :prefix ESCAPE '\' {{filters}} ORDE
 (created_by IN (:reader_label, :reader_principal) OR
   substr(created_by, length(created_by) - length(CAST(:reader_via AS TEXT)) + 1) = :reader_via)
 
+-- Mails whose being sent is what people are asked about, by the task that waits for them.
+-- name: fragment.mails_to_send
+(SELECT task_id FROM emails)
+
 -- name: filter.email_own
 AND {{mail_is_the_readers}}
 

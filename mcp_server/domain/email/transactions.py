@@ -189,7 +189,7 @@ def _mail_of(tx: Transaction, task: Task) -> dict[str, Any] | None:
 
 def _sending(email: Email, new: NewEmail) -> TaskSpec:
     return TaskSpec(
-        title=f"Send {email.id}: {email.subject}"[:200],
+        title=f"Send {email.id}",  # not its subject: who may see tasks need not see mails
         kind=f"{EMAIL_KIND}{email.provider}",
         input={"email_id": email.id},
         run_at=new.spec.send_at,

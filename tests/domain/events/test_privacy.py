@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from mcp_server.app import desk_on
 from mcp_server.domain.agents.views import AgentView
+from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval
 from mcp_server.domain.areas import AREAS
-from mcp_server.domain.email.model import FindEmails, SendEmail
+from mcp_server.domain.email.model import EmailPolicy, FindEmails, SendEmail
 from mcp_server.domain.email.views import EmailView
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.messages.model import ReadMessages, SendMessage
@@ -17,6 +19,8 @@ from mcp_server.domain.tasks.commands import FindTasks
 from mcp_server.kernel.authority import Role
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import NotFound
+from mcp_server.kernel.views import dumped
+from mcp_server.persistence.database import Database
 from mcp_server.protocol.completions import complete
 from tests.world import START, World, caller, speaking
 
@@ -120,7 +124,37 @@ def test_everything_that_is_private_names_a_permission_to_control_it():
     assert {type_: one.control.value for type_, one in private.items()} == {
         "message": "messages:control",
         "email": "emails:control",
+        "approval": "approvals:control",
     }
+
+
+async def test_a_question_about_a_mail_is_for_who_asked_and_who_is_asked_and_for_control(url: str):
+    policy = EmailPolicy(provider="file", sender="desk@example.org", allow=("*@inside.org",), approvers=("Boss",))
+    database = await Database.open(url, AREAS)
+    try:
+        desk = desk_on(database, policy)
+        spec = {"to": "a@example.org", "subject": "secret", "text": "secret"}
+        sent = await desk.emails.send(USER, SendEmail.model_validate(spec))
+        asked = await desk.approvals.request(USER, RequestApproval(title="open", action="a", approvers=("Boss",)))
+        assert sent.task is not None
+        about_mail = (sent.task.approval and f"approval_{sent.task.id[5:]}") or ""
+        boss = caller(Role.AGENT, id="boss")
+        for call in (USER, boss, caller(id="operator")):
+            assert "secret" in str((await desk.approvals.get(call, about_mail)).details)
+            found = (await desk.approvals.find(call, FindApprovals())).items
+            assert {one.id for one in found} == {about_mail, asked.approval.id}
+        for call in (OTHER, VIEWER, caller(Role.AGENT, "agent", "boss"), caller(Role.AGENT, id="oss")):
+            assert [one.id for one in (await desk.approvals.find(call, FindApprovals())).items] == [asked.approval.id]
+            assert await complete(desk, call, "approval_id", "approval", {}) == [asked.approval.id]
+            for refused in (desk.approvals.get(call, about_mail), desk.approvals.shown(call, about_mail)):
+                with pytest.raises(NotFound):
+                    await refused
+            events, _ = await desk.events.read(call, ReadEvents(limit=100))
+            tasks = await desk.tasks.find(call, FindTasks(include_system=True))
+            assert "secret" not in str([dumped(one) for one in (*events, *tasks.items)])
+            assert {event.aggregate_id for event in events if event.aggregate_type == "approval"} == {asked.approval.id}
+    finally:
+        await database.close()
 
 
 async def test_events_of_kinds_that_a_caller_may_not_see_at_all_are_left_out(world: World):
