@@ -19,6 +19,7 @@ from mcp_server.commands.options import SettingsCommand
 from mcp_server.commands.running import run
 from mcp_server.config import Group, Settings
 from mcp_server.protocol.sdk import load_for_stdio
+from mcp_server.runtime.signals import on_signals
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -53,12 +54,11 @@ async def serve_until_stopped(settings: Settings) -> None:
 async def serve_on_stdio(app: "App") -> None:
     """Serve MCP on stdin and stdout, until told to stop or the end of stdin."""
     from mcp_server.protocol.stdio import serve_stdio
-    from mcp_server.runtime.signals import on_signals
 
     stop = anyio.Event()
     async with console(app):
         with on_signals(stop.set):
-            await serve_stdio(app.server, stop)
+            await serve_stdio(app.server, stop, app.desk.end_waits)
 
 
 async def serve_http(app: "App") -> None:
@@ -69,7 +69,14 @@ async def serve_http(app: "App") -> None:
     options = http_options(app.settings, app.tokens)
     transport = "sse" if app.settings.transport == "sse" else "http"
     asgi = make_http_app(app.server, app.desk, options, transport, app.metrics.text, _webhooks(app))
-    await _server(asgi, options.host, options.port).serve()
+    server = _server(asgi, options.host, options.port)
+
+    def stop() -> None:
+        app.desk.end_waits()
+        server.should_exit = True
+
+    with on_signals(stop):
+        await server.serve()
 
 
 @contextlib.asynccontextmanager
@@ -106,7 +113,6 @@ async def _serve_console(server: Any, port: int) -> None:
             await asyncio.sleep(BIND_AGAIN_SECONDS)
             continue
         log.info("console", url=f"http://127.0.0.1:{port}")
-        server.capture_signals = contextlib.nullcontext  # they are the process's, not the page's
         with contextlib.closing(bound):
             await server.serve([bound])
         return
@@ -117,7 +123,9 @@ def _server(asgi: Any, host: str, port: int) -> Any:
 
     # uvicorn's logs would go to stdout, which is the protocol's on stdio.
     config = uvicorn.Config(asgi, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=1)
-    return uvicorn.Server(config)
+    server: Any = uvicorn.Server(config)
+    server.capture_signals = contextlib.nullcontext  # it would raise them again, before the desk is closed
+    return server
 
 
 def _webhooks(app: "App") -> "list[BaseRoute]":

@@ -25,6 +25,10 @@ class Desk(Services):
         self.areas = areas
         self.version = version
 
+    def end_waits(self) -> None:
+        """Let what waits for a change answer with what there is: the server ends."""
+        self.context.database.feed.end_waits()
+
     @property
     def agents(self) -> AgentService:
         """The registry of agents."""

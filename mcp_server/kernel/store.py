@@ -119,6 +119,15 @@ class Feed(Protocol):
         """A listener that misses nothing committed after it is entered."""
         ...
 
+    def end_waits(self) -> None:
+        """Let whoever waits answer with what there is, now and from now on."""
+        ...
+
+    @property
+    def waits_are_over(self) -> bool:
+        """Whether that was asked for."""
+        ...
+
 
 class Database(Protocol):
     """The transactional store."""

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from mcp_server.kernel.call import Call, Context
+from mcp_server.kernel.store import Feed, Listener
 
 T = TypeVar("T")
 PROGRESS_EVERY_SECONDS = 5.0
@@ -33,17 +34,26 @@ async def wait_until(
     Returns:
         The last attempt's answer.
     """
+    feed = context.database.feed
     answer = await attempt()
-    if wait_seconds <= 0 or reached(answer):
+    if wait_seconds <= 0 or reached(answer) or feed.waits_are_over:
         return answer
     loop = asyncio.get_running_loop()
     started = loop.time()
-    async with context.database.feed.listen(*aggregate_types) as listener:
+    async with feed.listen(*aggregate_types) as listener:
         while True:
             answer = await attempt()
-            left = started + wait_seconds - loop.time()
-            if reached(answer) or left <= 0:
+            if reached(answer) or loop.time() - started >= wait_seconds:
                 return answer
-            while left > 0 and not await listener.wait(min(left, PROGRESS_EVERY_SECONDS)):
-                left = started + wait_seconds - loop.time()
-                await call.progress(loop.time() - started, wait_seconds)
+            await _change(listener, feed, call, started, wait_seconds)
+            if feed.waits_are_over:  # nothing more is taken for a caller that may be gone
+                return answer
+
+
+async def _change(listener: Listener, feed: Feed, call: Call, started: float, wait_seconds: float) -> None:
+    """Wait for an event, or until the time is over or waits are, and say now and then that this still goes on."""
+    loop = asyncio.get_running_loop()
+    while (left := started + wait_seconds - loop.time()) > 0:
+        if await listener.wait(min(left, PROGRESS_EVERY_SECONDS)) or feed.waits_are_over:
+            return
+        await call.progress(loop.time() - started, wait_seconds)

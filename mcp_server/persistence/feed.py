@@ -55,6 +55,10 @@ class Listener:
         self._arrived.clear()
         return events
 
+    def nudge(self) -> None:
+        """End the wait that is under way."""
+        self._arrived.set()
+
     def take_overflow(self) -> bool:
         """Whether events were dropped since this was last asked."""
         overflowed, self.overflowed = self.overflowed, False
@@ -92,6 +96,7 @@ class EventFeed:
         self._loops = loops
         self._position = Position(0, 0)
         self._listeners: set[Listener] = set()
+        self.waits_are_over = False
         self._loop = asyncio.get_running_loop()
         self._woken = asyncio.Event()
         self._starting = asyncio.Lock()
@@ -120,6 +125,12 @@ class EventFeed:
             self._listeners.discard(listener)
             if not self._listeners:
                 self._watching.clear()
+
+    def end_waits(self) -> None:
+        """Let whoever waits for a change answer with what there is, now and from now on: the server ends."""
+        self.waits_are_over = True
+        for listener in self._listeners:
+            listener.nudge()
 
     def wake(self) -> None:
         """Something was committed. Callable from any thread."""

@@ -1,21 +1,24 @@
 """MCP over stdin and stdout.
 
 The SDK's own stdio transport reads in a thread that cannot be cancelled, so a server waiting for input would outlive
-SIGTERM. Here a daemon thread reads the raw descriptor, so the event loop can leave at any time; and answers under way
-when stdin ends are still sent, so that `server < requests` works.
+SIGTERM. Here daemon threads read and write the raw descriptors, so the event loop can leave at any time, whatever the
+client does; and what was taken in when stdin ends is still answered, so that `server < requests` works. A client that
+does not read is slowed down: no more is taken in than is answered.
 While serving, file descriptor 0 is empty and 1 is stderr, so that stray prints cannot corrupt the protocol.
 """
 
 import asyncio
 import os
+import queue
 import select
 import sys
 import threading
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import mcp_types as types
 from anyio.abc import TaskGroup
 from mcp.server.lowlevel import Server
@@ -24,23 +27,35 @@ from mcp.shared.message import SessionMessage
 from mcp_types import INVALID_REQUEST
 
 from mcp_server.kernel.json_text import dump_json
-from mcp_server.protocol.wire import WireError, parse
+from mcp_server.protocol.wire import WireError, parse, request_id
 
+LISTEN = "subscriptions/listen"
+CANCELLED = "notifications/cancelled"
 READ_BYTES = 1 << 16
 CHUNKS_AHEAD_MAX = 16
 LINE_BYTES_MAX = 16 * 1024 * 1024
 PIPE_BUF = 4096
 """POSIX: a pipe that polls writable takes this much without blocking."""
+UNANSWERED_MAX = 64
+"""How many requests are taken in while the client does not read what was answered."""
 
 Incoming = SessionMessage | Exception
-FINISH_SECONDS = 1.0
-"""How long answers under way may take once stdin has ended."""
+STUCK_SECONDS = 1.0
+"""How long a client may read nothing once it has ended its input."""
+FINISH_SECONDS = 30.0
+"""How long the next answer may take once stdin has ended; waits end at once."""
 
 
-async def serve_stdio(server: Server[Any], stop: anyio.Event) -> None:
-    """Serve one client until stdin ends or `stop` is set."""
+async def serve_stdio(server: Server[Any], stop: anyio.Event, end_waits: Callable[[], None]) -> None:
+    """Serve one client until stdin ends, and what came before is answered; or until `stop` is set.
+
+    Args:
+        server: for both eras.
+        stop: to end without more ado.
+        end_waits: lets what waits for a change answer with what there is; called when stdin ends.
+    """
     with _own_descriptors() as (stdin, stdout):
-        connection = _Connection(stdin, stdout)
+        connection = _Connection(stdin, stdout, end_waits)
         async with anyio.create_task_group() as group:
 
             async def stopper() -> None:
@@ -50,65 +65,90 @@ async def serve_stdio(server: Server[Any], stop: anyio.Event) -> None:
             group.start_soon(stopper)
             read_stream, write_stream = connection.open(group)
             await server.run(read_stream, write_stream, server.create_initialization_options())
-            with anyio.move_on_after(FINISH_SECONDS):
-                await connection.all_sent.wait()
             group.cancel_scope.cancel()
 
 
-class _Connection:
-    """The two descriptors, and the requests that have no answer yet."""
+class _Output:
+    """Stdout, written by a thread of its own where that may take long: nothing that ends the server waits for a client
+    that does not read."""
 
-    def __init__(self, stdin: int, stdout: int) -> None:
-        self._stdin = stdin
-        self._stdout = stdout
-        self._chunks: asyncio.Queue[bytes] = asyncio.Queue()
-        self._room = threading.Semaphore(CHUNKS_AHEAD_MAX)
-        self._unanswered: set[str | int] = set()
-        self._all_answered = asyncio.Event()
-        self._writing = asyncio.Lock()
-        self.all_sent = asyncio.Event()
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._lines: queue.SimpleQueue[tuple[bytes, asyncio.Future[None]]] = queue.SimpleQueue()
+        self._one_at_a_time = asyncio.Lock()
+        self._free = asyncio.Event()
+        self._free.set()
+        self.written = 0
+        """How many lines the client's end has taken."""
 
-    def open(self, group: TaskGroup) -> tuple[ContextReceiveStream[Incoming], ContextSendStream[SessionMessage]]:
-        """The message streams that the SDK's server runs on, fed and drained by tasks of `group`."""
-        to_server, read_stream = create_context_streams[Incoming](0)
-        write_stream, from_server = create_context_streams[SessionMessage](0)
-        loop = asyncio.get_running_loop()
-        threading.Thread(target=self._read, args=(loop,), name="stdin-reader", daemon=True).start()
-        group.start_soon(self._deliver, to_server)
-        group.start_soon(self._send, from_server)
-        return read_stream, write_stream
+    @property
+    def is_stuck(self) -> bool:
+        """Whether a line waits for the client to read."""
+        return not self._free.is_set()
 
-    def _read(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Runs in the reader thread: chunks go to the loop, a bounded number ahead of it."""
+    async def moves(self, seconds: float) -> None:
+        """Wait until nothing is stuck any more, for so long at most."""
+        with anyio.move_on_after(seconds):
+            await self._free.wait()
+
+    def start(self) -> None:
+        """Begin to write."""
+        threading.Thread(target=self._run, name="stdout-writer", daemon=True).start()
+
+    async def write(self, line: bytes) -> None:
+        """Write a line, once those before it are written."""
+        async with self._one_at_a_time:
+            if len(line) <= PIPE_BUF and self._is_writable():
+                _write_all(self._descriptor, line)
+            else:
+                await self._hand_over(line)
+            self.written += 1
+
+    async def _hand_over(self, line: bytes) -> None:
+        done = asyncio.get_running_loop().create_future()
+        self._free.clear()
+        self._lines.put((line, done))
+        try:
+            await done
+        finally:
+            self._free.set()
+
+    def _run(self) -> None:
         while True:
-            self._room.acquire()
+            line, done = self._lines.get()
+            _write_all(self._descriptor, line)
             try:
-                chunk = os.read(self._stdin, READ_BYTES)
-            except OSError:
-                chunk = b""
-            try:
-                loop.call_soon_threadsafe(self._chunks.put_nowait, chunk)
+                done.get_loop().call_soon_threadsafe(_settle, done)
             except RuntimeError:  # the loop has ended
                 return
-            if not chunk:
-                return
 
-    async def _deliver(self, to_server: ContextSendStream[Incoming]) -> None:
-        async with to_server:
-            async for line in self._lines():
-                try:
-                    message = _message(line)
-                except WireError as error:
-                    await self._write(dump_json(error.answer).encode() + b"\n")
-                    continue
-                if isinstance(message, types.JSONRPCRequest):
-                    self._unanswered.add(message.id)
-                await to_server.send(SessionMessage(message))
-            if self._unanswered:
-                with anyio.move_on_after(FINISH_SECONDS):
-                    await self._all_answered.wait()
+    def _is_writable(self) -> bool:
+        return sys.platform != "win32" and bool(select.select([], [self._descriptor], [], 0)[1])
 
-    async def _lines(self) -> AsyncIterator[bytes]:
+
+class _Input:
+    """Stdin, read by a thread a bounded number of chunks ahead."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._chunks: asyncio.Queue[bytes] = asyncio.Queue()
+        self._room = threading.Semaphore(CHUNKS_AHEAD_MAX)
+
+    def start(self) -> None:
+        """Begin to read."""
+        loop = asyncio.get_running_loop()
+        threading.Thread(target=self._read, args=(loop,), name="stdin-reader", daemon=True).start()
+
+    def has_ended(self) -> bool:
+        """Whether the client has closed it, although there may be more to read."""
+        if sys.platform == "win32":
+            return False
+        looked_at = select.poll()
+        looked_at.register(self._descriptor, select.POLLHUP)
+        return any(found & select.POLLHUP for _, found in looked_at.poll(0))
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        """Each line that holds something. One that is too long is cut, which makes it longer than any other may be."""
         parts: list[bytes] = []
         size = 0
         while chunk := await self._chunks.get():
@@ -119,39 +159,114 @@ class _Connection:
                 parts, size = [], 0
                 if whole:
                     yield whole
-            if rest:
+            if rest and size <= LINE_BYTES_MAX:  # a line without an end must not fill the memory
                 size += len(rest)
-                # A line without an end must not fill the memory; what is left of it fails to parse.
-                parts = [*parts, rest] if size <= LINE_BYTES_MAX else [b"?"]
+                parts.append(rest)
         if parts:
             yield b"".join(parts)
+
+    def _read(self, loop: asyncio.AbstractEventLoop) -> None:
+        while True:
+            self._room.acquire()
+            try:
+                chunk = os.read(self._descriptor, READ_BYTES)
+            except OSError:
+                chunk = b""
+            try:
+                loop.call_soon_threadsafe(self._chunks.put_nowait, chunk)
+            except RuntimeError:  # the loop has ended
+                return
+            if not chunk:
+                return
+
+
+class _Connection:
+    """One client: its two descriptors, and the requests that have no answer yet."""
+
+    def __init__(self, stdin: int, stdout: int, end_waits: Callable[[], None]) -> None:
+        self._input = _Input(stdin)
+        self._output = _Output(stdout)
+        self._end_waits = end_waits
+        self._unanswered: set[object] = set()
+        """Ids of requests; and what stands for each line that is refused."""
+        self._answered = asyncio.Event()
+
+    def open(self, group: TaskGroup) -> tuple[ContextReceiveStream[Incoming], ContextSendStream[SessionMessage]]:
+        """The message streams that the SDK's server runs on, fed and drained by tasks of `group`."""
+        to_server, read_stream = create_context_streams[Incoming](0)
+        write_stream, from_server = create_context_streams[SessionMessage](0)
+        self._input.start()
+        self._output.start()
+        group.start_soon(self._deliver, to_server, group)
+        group.start_soon(self._send, from_server)
+        return read_stream, write_stream
+
+    async def _deliver(self, to_server: ContextSendStream[Incoming], group: TaskGroup) -> None:
+        async with to_server:
+            async for line in self._input.lines():
+                if not await self._reads():
+                    return
+                try:
+                    message = _message(line)
+                except WireError as error:
+                    self._unanswered.add(error)
+                    group.start_soon(self._refuse, error)
+                    await anyio.lowlevel.checkpoint()  # else a chunk of such lines is refused at once
+                    continue
+                self._expect(message)
+                await to_server.send(SessionMessage(message))
+            self._end_waits()
+            await self._finish()
+
+    async def _reads(self) -> bool:
+        """Wait while too much is unread; False once the client has ended its input, and reads nothing."""
+        while self._output.is_stuck and len(self._unanswered) >= UNANSWERED_MAX:
+            written = self._output.written
+            await self._output.moves(STUCK_SECONDS)
+            if self._output.written == written and self._input.has_ended():
+                return False
+        return True
+
+    async def _refuse(self, error: WireError) -> None:
+        await self._output.write(dump_json(error.answer).encode() + b"\n")
+        self._settle(error)
+
+    def _settle(self, request: object) -> None:
+        self._unanswered.discard(request)
+        self._answered.set()
+
+    def _expect(self, message: types.JSONRPCMessage) -> None:
+        if isinstance(message, types.JSONRPCRequest) and message.method != LISTEN:  # a stream has no end of its own
+            self._unanswered.add(message.id)
+        elif isinstance(message, types.JSONRPCNotification) and message.method == CANCELLED:
+            self._unanswered.discard((message.params or {}).get("requestId", ""))
+
+    async def _finish(self) -> None:
+        """Wait for the answers that are still out, as long as they come and are read."""
+        loop = asyncio.get_running_loop()
+        written, since = self._output.written, loop.time()
+        while self._unanswered:
+            self._answered.clear()
+            with anyio.move_on_after(STUCK_SECONDS):
+                await self._answered.wait()
+            if self._output.written != written:
+                written, since = self._output.written, loop.time()
+            elif loop.time() - since >= (STUCK_SECONDS if self._output.is_stuck else FINISH_SECONDS):
+                return
 
     async def _send(self, from_server: ContextReceiveStream[SessionMessage]) -> None:
         async with from_server:
             async for outgoing in from_server:
                 message = outgoing.message
-                await self._write(message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
+                await self._output.write(message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
                 if isinstance(message, (types.JSONRPCResponse, types.JSONRPCError)) and message.id is not None:
-                    self._answered(message.id)
-        self.all_sent.set()
-
-    async def _write(self, line: bytes) -> None:
-        async with self._writing:
-            if len(line) <= PIPE_BUF and self._is_writable():
-                _write_all(self._stdout, line)
-            else:
-                await anyio.to_thread.run_sync(_write_all, self._stdout, line, abandon_on_cancel=True)
-
-    def _answered(self, request_id: str | int) -> None:
-        self._unanswered.discard(request_id)
-        if not self._unanswered:
-            self._all_answered.set()
-
-    def _is_writable(self) -> bool:
-        return sys.platform != "win32" and bool(select.select([], [self._stdout], [], 0)[1])
+                    self._settle(message.id)
 
 
 def _message(line: bytes) -> types.JSONRPCMessage:
+    if len(line) > LINE_BYTES_MAX:
+        head = line[:READ_BYTES].decode(errors="replace")
+        raise WireError(INVALID_REQUEST, f"A message has at most {LINE_BYTES_MAX:,} bytes.", request_id(head))
     members = parse(line)
     try:
         return types.jsonrpc_message_adapter.validate_python(members, by_name=False)
@@ -159,6 +274,11 @@ def _message(line: bytes) -> types.JSONRPCMessage:
         given = members.get("id")
         identified = given if isinstance(given, (str, int)) else None
         raise WireError(INVALID_REQUEST, "This is no JSON-RPC 2.0 message of MCP.", identified) from error
+
+
+def _settle(done: "asyncio.Future[None]") -> None:
+    if not done.done():
+        done.set_result(None)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -4,7 +4,7 @@ be answered to the request it belongs to.
 
 import json
 import re
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from mcp_types import INVALID_REQUEST, PARSE_ERROR
 
@@ -16,7 +16,7 @@ _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 class WireError(ValueError):
     """A message that cannot be taken, with the JSON-RPC code and the id of the request, where there is one."""
 
-    def __init__(self, code: int, message: str, request_id: str | int | None) -> None:
+    def __init__(self, code: int, message: str, request_id: str | float | None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
@@ -40,7 +40,7 @@ def parse(data: bytes) -> dict[str, Any]:
             NaN, half a surrogate pair; or no object.
     """
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8").removeprefix("\ufeff")  # some shells begin what they pipe with it
     except UnicodeDecodeError as error:
         raise WireError(PARSE_ERROR, f"The message is not UTF-8: byte {error.start} is wrong.", None) from None
     try:
@@ -54,7 +54,21 @@ def parse(data: bytes) -> dict[str, Any]:
     if not isinstance(message, dict):
         what = "Batches are not supported; send one message at a time." if isinstance(message, list) else ""
         raise WireError(INVALID_REQUEST, f"A message is a JSON object. {what}".strip(), None)
-    return cast("dict[str, Any]", message)
+    members = cast("dict[str, Any]", message)
+    if "method" in members and "id" in members:
+        _require_id(members["id"])
+    return members
+
+
+def _require_id(given: Any) -> None:
+    if not _is_id(given):
+        echoed = given if isinstance(given, float) else None
+        said = "The id of a request is a text or a whole number. A notification has none: leave it out."
+        raise WireError(INVALID_REQUEST, said, echoed)
+
+
+def _is_id(given: Any) -> TypeGuard[str | int]:
+    return isinstance(given, (str, int)) and not isinstance(given, bool)
 
 
 def request_id(text: str) -> str | int | None:
@@ -79,7 +93,7 @@ def _as_id(part: str) -> str | int | None:
         value = json.loads(part)
     except ValueError:
         return None
-    return value if isinstance(value, (str, int)) and not isinstance(value, bool) else None
+    return value if _is_id(value) else None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Strict JSON at the door."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -60,3 +61,19 @@ def test_what_has_no_id_is_answered_without_one(data: bytes, code: int):
     with pytest.raises(WireError) as refused:
         parse(data)
     assert (refused.value.request_id, refused.value.code) == (None, code)
+
+
+@pytest.mark.parametrize(("given", "echoed"), [(None, None), (True, None), (1.5, 1.5), ([1], None), ({}, None)])
+def test_an_id_that_is_neither_text_nor_a_whole_number_is_answered_instead_of_passed_over(given: Any, echoed: Any):
+    with pytest.raises(WireError, match="text or a whole number") as refused:
+        parse(json.dumps({"jsonrpc": "2.0", "id": given, "method": "ping"}).encode())
+    assert refused.value.answer["id"] == echoed and refused.value.code == -32600
+
+
+@pytest.mark.parametrize("given", ["", "a", 0, -1, 10**30])
+def test_any_text_or_whole_number_is_an_id(given: Any):
+    assert parse(json.dumps({"jsonrpc": "2.0", "id": given, "method": "ping"}).encode())["id"] == given
+
+
+def test_a_byte_order_mark_in_front_of_a_message_is_no_part_of_it():
+    assert parse(b'\xef\xbb\xbf{"jsonrpc":"2.0","id":1,"method":"ping"}')["id"] == 1

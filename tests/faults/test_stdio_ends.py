@@ -1,0 +1,177 @@
+"""How a server on stdio ends: with every answer to what it took in, and whatever its client reads."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.world import open_world
+
+INITIALIZE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+META = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientInfo": {"name": "t", "version": "1"},
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+BIG = "x" * 60_000
+
+
+def line(**members: Any) -> bytes:
+    return json.dumps({"jsonrpc": "2.0"} | members).encode() + b"\n"
+
+
+def call(number: int, tool: str, era: str = "legacy", **arguments: Any) -> bytes:
+    more = {"_meta": META} if era == "auto" else {}
+    return line(id=number, method="tools/call", params={"name": tool, "arguments": arguments} | more)
+
+
+HELLO = line(id="hello", method="initialize", params=INITIALIZE) + line(method="notifications/initialized")
+
+
+@contextmanager
+def server(folder: Path) -> Generator[subprocess.Popen[bytes]]:
+    """A server process; one that is still there at the end is a failure."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mcp_server", "--database", f"sqlite:///{folder / 'x.db'}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        yield process
+    finally:
+        was_there = process.poll() is None
+        process.kill()
+        process.wait()
+        process.stdin.close()
+        process.stdout.close()
+    assert not was_there
+
+
+def piped(folder: Path, text: bytes) -> dict[Any, dict[str, Any]]:
+    """Every answer to what is piped in at once, by id."""
+    with server(folder) as process:
+        told, _ = process.communicate(text, timeout=60)
+        assert process.returncode == 0
+    answers = [json.loads(answer) for answer in told.splitlines()]
+    return {answer.get("id"): answer for answer in answers if "method" not in answer}
+
+
+def writes(count: int, era: str) -> bytes:
+    hello = HELLO if era == "legacy" else b""
+    return hello + b"".join(call(n, "state_set", era, namespace="n", key=f"k{n}", value=n) for n in range(count))
+
+
+@pytest.mark.parametrize("era", ["auto", pytest.param("legacy", marks=pytest.mark.slow)])
+def test_a_script_that_pipes_its_lines_and_closes_stdin_sees_every_answer(tmp_path: Path, era: str):
+    answers = piped(tmp_path, writes(200, era))
+    for number in range(200):
+        assert answers[number]["result"]["structuredContent"]["document"]["version"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [0, 1, 20, 3000])
+def test_none_of_any_number_of_lines_stays_without_an_answer(count: int):
+    for _ in range(5):
+        with tempfile.TemporaryDirectory() as folder:
+            answers = piped(Path(folder), writes(count, "legacy"))
+            assert answers.keys() == {"hello", *range(count)}
+
+
+@pytest.mark.slow
+def test_what_waits_when_stdin_ends_is_answered_with_what_there_is(tmp_path: Path):
+    register = HELLO + call(1, "agents_register", name="a")
+    with server(tmp_path) as process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(register)
+        process.stdin.flush()
+        assert [json.loads(process.stdout.readline())["id"] for _ in range(2)] == ["hello", 1]
+        process.stdin.write(call(2, "tasks_claim", agent_id="a", wait_seconds=50))
+        process.stdin.flush()
+        time.sleep(0.5)
+        process.stdin.close()
+        started = time.monotonic()
+        answer = json.loads(process.stdout.readline())
+        assert process.wait(10) == 0 and time.monotonic() - started < 5
+    assert answer["id"] == 2 and answer["result"]["structuredContent"]["claims"] == []
+
+
+def unread(process: subprocess.Popen[bytes], count: int) -> None:
+    """A client that asks much and reads nothing, in the background: the pipe to the server fills up, too."""
+    assert process.stdin is not None
+    lines = [HELLO, call(1, "state_set", namespace="n", key="k", value=BIG)]
+    data = b"".join([*lines, *(call(n, "state_get", namespace="n", key="k") for n in range(2, count))])
+    os.set_blocking(process.stdin.fileno(), False)
+    ends = time.monotonic() + 4
+    while data and time.monotonic() < ends:
+        try:
+            data = data[os.write(process.stdin.fileno(), data) :]
+        except BlockingIOError:
+            time.sleep(0.05)
+
+
+def memory_mib(process: subprocess.Popen[bytes]) -> float:
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(next(part for part in status.splitlines() if part.startswith("VmRSS")).split()[1]) / 1024
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_a_client_that_does_not_read_is_slowed_down_instead_of_buffered(tmp_path: Path):
+    with server(tmp_path) as process:
+        unread(process, 40_000)
+        assert memory_mib(process) < 200
+        assert process.stdout is not None
+        process.stdout.close()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(2) == 0
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", pytest.param("SIGINT", marks=pytest.mark.slow), "EOF"])
+def test_a_server_whose_client_reads_nothing_ends_within_two_seconds(tmp_path: Path, how: str):
+    with server(tmp_path) as process:
+        unread(process, 2_000)
+        if how == "EOF":
+            assert process.stdin is not None
+            process.stdin.close()
+        else:
+            process.send_signal(getattr(signal, how))
+        assert process.wait(5) == 0  # two seconds on an idle machine
+
+
+@pytest.mark.slow
+def test_refusals_that_nobody_reads_hold_no_server_up(tmp_path: Path):
+    with server(tmp_path) as process:
+        assert process.stdin is not None
+        process.stdin.write(HELLO + b"nonsense\n" * 30_000)
+        process.stdin.close()
+        assert process.wait(5) == 0
+
+
+def test_a_line_that_is_too_long_is_answered_with_the_limit_and_the_next_one_works(tmp_path: Path):
+    long = call(7, "state_set", namespace="n", key="k", value="x" * (17 << 20))
+    answers = piped(tmp_path, HELLO + long + line(id=8, method="ping"))
+    assert "16,777,216 bytes" in answers[7]["error"]["message"]
+    assert answers[8]["result"] == {}
+
+
+@pytest.mark.anyio
+async def test_a_wait_ends_when_waits_are_over_and_takes_nothing_more(tmp_path: Path):
+    async with open_world(f"sqlite:///{tmp_path / 'x.db'}") as world:
+        agent = await world.agent()
+        waiting = asyncio.create_task(world.claim(agent, wait_seconds=50))
+        await asyncio.sleep(0.05)
+        world.desk.end_waits()
+        assert await asyncio.wait_for(waiting, 5) == []
+        assert await asyncio.wait_for(world.claim(agent, wait_seconds=50), 5) == []
