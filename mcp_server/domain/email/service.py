@@ -8,9 +8,9 @@ from typing import Any
 
 from mcp_server.domain.approvals.commands import ApprovalSpec
 from mcp_server.domain.email import transactions
+from mcp_server.domain.email.attachments import OCTETS, AttachmentSpec
 from mcp_server.domain.email.model import (
     Attachment,
-    AttachmentSpec,
     Composed,
     EmailPolicy,
     EmailSpec,
@@ -170,7 +170,7 @@ class EmailService:
                 raw = base64.b64decode(spec.content_base64, validate=True)
             except (binascii.Error, ValueError):
                 raise ValidationFailed(f"The content of the attachment {spec.name!r} is not base64.") from None
-            media_type = spec.media_type or "application/octet-stream"
+            media_type = spec.media_type or OCTETS
         else:
             address = {"namespace": spec.namespace, "key": spec.key}
             document = await self._state.get(call, GetDocument.model_validate(address))

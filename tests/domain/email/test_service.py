@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from mcp_server.domain.areas import AREAS
 from mcp_server.domain.email.delivery import EmailDelivery
 from mcp_server.domain.email.model import EmailPolicy, FindEmails, Outcome, SendEmail, outcomes_for
-from mcp_server.domain.email.transport import Mail, MailProvider, Report
+from mcp_server.domain.email.transport import Mail, Mailer, MailProvider, Report
 from mcp_server.domain.email.views import EmailView
 from mcp_server.domain.tasks.commands import ControlTasks
 from mcp_server.domain.tasks.rules import TaskAction
@@ -70,11 +70,11 @@ async def send(world: World, *to: str, **spec: Any) -> EmailView:
     return (await world.desk.emails.send(world.call, SendEmail.model_validate(whole))).email
 
 
-def worker_with(world: World, provider: Provider) -> SystemWorker:
+def worker_with(world: World, provider: Mailer) -> SystemWorker:
     return SystemWorker(desk_with(world, world.desk.emails.policy, MailProvider(lambda: provider)), AREAS.kinds)
 
 
-async def work(world: World, provider: Provider) -> None:
+async def work(world: World, provider: Mailer) -> None:
     worker = worker_with(world, provider)
     while await worker.look():
         await worker.idle()
