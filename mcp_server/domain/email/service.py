@@ -1,5 +1,6 @@
 """Use cases of email: check, compose and queue a mail; find what became of it."""
 
+import asyncio
 import base64
 import binascii
 import json
@@ -45,6 +46,7 @@ from mcp_server.kernel.services import Services
 from mcp_server.kernel.writes import Write
 
 _SHOWN_CHARACTERS_MAX = 10_000
+_FILLED_AT_ONCE_MAX = 2
 
 
 class EmailService:
@@ -56,6 +58,7 @@ class EmailService:
         self._state = services.get(StateService)
         self._tasks = services.get(TaskService)
         self._rendering = services.option(Rendering)
+        self._filling = asyncio.Semaphore(_FILLED_AT_ONCE_MAX)
         self.policy = services.option(EmailPolicy)
         self.queue = Write(context, Permission.EMAILS_SEND, self._composed, transactions.queue, self._queued)
 
@@ -159,7 +162,10 @@ class EmailService:
         else:
             document = await self._state.get(call, GetDocument(namespace=NAMESPACE, key=spec.template))
             template = read_template(spec.template, document.value)
-            subject, text, html = fill_in(spec.template, template, spec.variables or {}, self._rendering.render)
+            async with self._filling:
+                subject, text, html = await asyncio.to_thread(
+                    fill_in, spec.template, template, spec.variables or {}, self._rendering.render
+                )
             content = Composed(subject, text, html, attachments, f"{spec.template}@{document.version}")
         content.require_small()
         return content

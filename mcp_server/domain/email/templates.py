@@ -30,7 +30,7 @@ class MailTemplate(Frozen):
 
 
 class Render(Protocol):
-    """Fills in one text; `what` names it in messages. See `mcp_server.integrations.templating`."""
+    """Fills in one text, in a thread; `what` names it in messages. See `mcp_server.integrations.templating`."""
 
     def __call__(self, what: str, source: str, variables: Mapping[str, Any], *, html: bool) -> str: ...
 
