@@ -2,17 +2,16 @@
 steps. Everything that can grow, repeat or compare takes its steps before it happens."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 from jinja2 import nodes
 
-from mcp_server.kernel.errors import LimitExceeded, ValidationFailed
+from mcp_server.kernel.budgets import Budget, size
+from mcp_server.kernel.errors import ValidationFailed
 
 LOOPS_MAX = 2
 NESTING_MAX = 24
 STEPS_MAX = 1_000_000
-VALUE_DEPTH_MAX = 64
 SPEND, REPEAT = "__spend", "__repeat"
 
 
@@ -65,48 +64,15 @@ _NAMES: dict[type[nodes.Node], str] = {
 }
 
 
-@dataclass
-class Steps:
-    """How much a text has cost so far.
+class Steps(Budget):
+    """How much a text has cost so far."""
 
-    Attributes:
-        what: the text, in messages.
-        taken: steps: a character, item or node each.
-    """
-
-    what: str
-    taken: int = 0
-
-    def take(self, count: int) -> None:
-        """Count steps before they are made.
-
-        Raises:
-            LimitExceeded: there are too many.
-        """
-        self.taken += count
-        if self.taken > STEPS_MAX:
-            raise LimitExceeded(
-                f"The {self.what} takes more than {STEPS_MAX} steps to fill in.",
-                next="Give it less to repeat, join or compare.",
-            )
-
-    def spend(self, value: Any) -> Any:
-        """Count what it takes to write, compare or join a value; returns the value.
-
-        Raises:
-            ValidationFailed: it is nested too deep.
-        """
-        level: list[Any] = [value]
-        for _ in range(VALUE_DEPTH_MAX):
-            self.take(sum(map(_length, level)) + 1)
-            level = [part for item in level for part in _parts(item)]
-            if not level:
-                return value
-        raise ValidationFailed(f"The {self.what} is given a value nested deeper than {VALUE_DEPTH_MAX} levels.")
+    def __init__(self, what: str) -> None:
+        super().__init__(f"The {what}", STEPS_MAX, "Give it less to repeat, join or compare.")
 
     def repeat(self, value: Any, weight: int) -> Any:
         """Count a loop over a value whose body has so many nodes; returns the value."""
-        self.take((_length(value) + 1) * weight)
+        self.take((size(value) + 1) * weight)
         return value
 
     def charged(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -146,7 +112,7 @@ def require_allowed(what: str, node: nodes.Node, depth: int = 0, loops: int = 0)
             refused = f"something {depth + 1} deep"
         if refused is not None:
             raise ValidationFailed(
-                f"The {what}, line {child.lineno or node.lineno}, holds {refused}, which templates may not.",
+                f"{what}, line {child.lineno or node.lineno}, holds {refused}, which templates may not.",
                 next="They have values, conditions, loops two deep and the filters that docs/communication.md names.",
             )
         require_allowed(what, child, depth + 1, deeper)
@@ -221,14 +187,3 @@ def _is_precision(node: nodes.Expr) -> bool:
 
 def _filtered(node: nodes.Expr, name: str, *arguments: nodes.Expr) -> nodes.Filter:
     return nodes.Filter(node, name, list(arguments), [], None, None, lineno=node.lineno)
-
-
-def _length(item: Any) -> int:
-    return len(cast("list[Any]", item)) if isinstance(item, (str, list, tuple, dict)) else 1
-
-
-def _parts(item: Any) -> list[Any]:
-    if isinstance(item, dict):
-        held = cast("dict[Any, Any]", item)
-        return [*held.keys(), *held.values()]
-    return list(cast("list[Any]", item)) if isinstance(item, (list, tuple)) else []

@@ -40,13 +40,11 @@ def filled(steps: Steps, source: str, variables: Mapping[str, Any], *, html: boo
     except OpsError:
         raise
     except _TOO_DEEP:
-        raise ValidationFailed(
-            f"The {steps.what} is nested too deep.", next="Write it with fewer parentheses."
-        ) from None
+        raise ValidationFailed(f"{steps.what} is nested too deep.", next="Write it with fewer parentheses.") from None
     except _WRONG as error:
         line = getattr(error, "lineno", None)
         raise ValidationFailed(
-            f"The {steps.what}{f', line {line},' if line else ''} cannot be filled in: {str(error)[:200]}.",
+            f"{steps.what}{f', line {line},' if line else ''} cannot be filled in: {str(error)[:200]}.",
             next="Try it with email_send(dry_run=true).",
         ) from None
 
@@ -81,7 +79,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 def _filled(environment: _Environment, source: str, variables: Mapping[str, Any]) -> str:
     what = environment.steps.what
     if next(islice(environment.lex(source), TOKENS_MAX, None), None) is not None:
-        raise LimitExceeded(f"The {what} holds more than {TOKENS_MAX} words of code.", next="Write a shorter template.")
+        raise LimitExceeded(f"{what} holds more than {TOKENS_MAX} words of code.", next="Write a shorter template.")
     tree = environment.parse(source)
     require_allowed(what, tree)
     charge(tree)
@@ -90,7 +88,7 @@ def _filled(environment: _Environment, source: str, variables: Mapping[str, Any]
         size += len(piece)
         if size > BODY_CHARACTERS_MAX:
             raise LimitExceeded(
-                f"The {what} comes to over {BODY_CHARACTERS_MAX} characters.", next="Give it less to repeat."
+                f"{what} comes to over {BODY_CHARACTERS_MAX} characters.", next="Give it less to repeat."
             )
         pieces.append(piece)
     return "".join(pieces)
