@@ -171,14 +171,17 @@ def _filter_refusal(node: nodes.Filter) -> str | None:
     takes = FILTERS.get(node.name)
     if takes is None:
         return f"the filter {node.name[:40]}"
-    named = {keyword.key for keyword in node.kwargs}
-    spread = node.dyn_args is not None or node.dyn_kwargs is not None
-    if spread or len(node.args) > takes.in_order or not named <= takes.names:
+    if not _fits(node, takes):
         return f"the filter {node.name} with arguments that it does not take here"
     given = [*node.args, *(keyword.value for keyword in node.kwargs)]
     if node.name == "round" and not all(map(_is_precision, given)):
         return f"the filter round with a precision that is no number from 0 to {_PRECISION_MAX}"
     return None
+
+
+def _fits(node: nodes.Filter, takes: Arguments) -> bool:
+    spread = node.dyn_args is not None or node.dyn_kwargs is not None
+    return not spread and len(node.args) <= takes.in_order and {one.key for one in node.kwargs} <= takes.names
 
 
 def _is_precision(node: nodes.Expr) -> bool:

@@ -2,6 +2,7 @@
 `view` (what the caller is told). Several changes whose steps are kept apart can land in one transaction."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -97,20 +98,20 @@ async def write_together(call: Call, context: Context, changes: Sequence[tuple[A
 
 async def _landed(call: Call, changes: Sequence[tuple[AnyWrite, Any]], land: Callable[[list[Any]], Awaitable[T]]) -> T:
     """Prepare and apply; where that was overtaken, prepare again, and at last so that nothing can overtake it."""
-    for repeats in range(REPEATS_MAX + 1):
-        prepared = [await write.prepared(call, command) for write, command in changes]
-        if repeats == REPEATS_MAX:
-            ready = zip(changes, prepared, strict=True)
-            prepared = [one if write.late is None else write.late(one) for (write, _), one in ready]
-        try:
-            return await land(prepared)
-        except Moved:
-            continue
-        except OpsError as error:
-            if not error.is_explained:
-                await asyncio.to_thread(error.explain)
-            raise
-    raise AssertionError("what was prepared late was overtaken")
+    for _ in range(REPEATS_MAX):
+        with contextlib.suppress(Moved):
+            return await _tried(land, [await write.prepared(call, command) for write, command in changes])
+    prepared = [(write.late, await write.prepared(call, command)) for write, command in changes]
+    return await _tried(land, [one if late is None else late(one) for late, one in prepared])
+
+
+async def _tried(land: Callable[[list[Any]], Awaitable[T]], prepared: list[Any]) -> T:
+    try:
+        return await land(prepared)
+    except OpsError as error:
+        if not error.is_explained:
+            await asyncio.to_thread(error.explain)
+        raise
 
 
 def _applied(

@@ -95,17 +95,20 @@ class EmailDelivery:
             return 0
         answered = {person_key(answer.by) for answer in approval.given()}
         people = [one for one in approval.people() if is_mailbox(one) and person_key(one) not in answered]
-        unreached: list[str] = []
-        for person in people:
-            try:
-                await self._outbox.queue_approval_mail(
-                    approval.id, approval.opened_at, person, approval.title, reminder=told["reminder"]
-                )
-            except ValueError as error:  # of an old question: its people were checked by other rules
-                unreached.append(f"{named(person)}: {error}")
+        unreached = [why for person in people if (why := await self._ask(approval, person, told["reminder"]))]
         if unreached:
             raise Unbuildable(f"No mail can be written to {'; '.join(unreached)}"[:1000])
         return len(people)
+
+    async def _ask(self, approval: Approval, person: str, reminder: bool) -> str | None:
+        """Queue the mail to one approver; why not, where none can reach it."""
+        try:
+            await self._outbox.queue_approval_mail(
+                approval.id, approval.opened_at, person, approval.title, reminder=reminder
+            )
+        except ValueError as error:  # of an old question: its people were checked by other rules
+            return f"{named(person)}: {error}"
+        return None
 
     async def _send(self, email: Email, mail: Mail, mailer: Mailer, hand_over: Any) -> Delivered:
         try:
