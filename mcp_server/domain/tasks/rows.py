@@ -8,10 +8,12 @@ from mcp_server.domain.tasks.hooks import TASK_ENDED
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.refusals import no_task
 from mcp_server.domain.tasks.rules import TERMINAL
+from mcp_server.kernel.errors import LimitExceeded
 from mcp_server.kernel.events import Origin
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.store import Memory, Transaction
 
+DEPENDENTS_MAX = 5_000
 _KEPT_MAX = 1024
 _REASON_CHARACTERS_MAX = 1000
 _KEPT_CHARACTERS_MAX = 2048
@@ -92,6 +94,20 @@ def _current_version(tx: Transaction, task_id: str) -> int | None:
 def _dependents(tx: Transaction, parent_id: str) -> list[dict[str, Any]]:
     rows = tx.notes.pop(("dependents", parent_id), None)
     return tx.all("dependents", parent_id=parent_id) if rows is None else rows
+
+
+def require_room(tx: Transaction, parent_id: str) -> None:
+    """Refuse one more to wait for a task for which so many wait that its end would hold up everyone else.
+
+    Raises:
+        LimitExceeded: naming how many may.
+    """
+    if tx.one("dependents_beyond", parent_id=parent_id, beyond=DEPENDENTS_MAX - 1) is not None:
+        raise LimitExceeded(
+            f"{DEPENDENTS_MAX} tasks wait for {parent_id} already, as many as may: its end releases them all at once.",
+            next="Let a task in between wait for it, and the others for that one.",
+            details={"task_id": parent_id, "dependents_max": DEPENDENTS_MAX},
+        )
 
 
 def add_dependency(tx: Transaction, parent_id: str, task_id: str) -> None:

@@ -21,6 +21,7 @@ from mcp_server.kernel.errors import (
     IdempotencyConflict,
     InvalidTransition,
     LeaseLost,
+    LimitExceeded,
     NotFound,
     PermissionDenied,
     ValidationFailed,
@@ -487,3 +488,17 @@ async def test_a_paused_agent_takes_no_work(world: World):
     await world.desk.agents.control(world.call, pause)
     with pytest.raises(InvalidTransition, match="resume"):
         await world.claim(agent)
+
+
+async def test_so_many_wait_for_one_task_that_its_end_takes_no_longer_than_it_may(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("mcp_server.domain.tasks.rows.DEPENDENTS_MAX", 2)
+    parent = await world.task()
+    between, _ = await world.tasks(*[{"depends_on": [parent.id]}] * 2)
+    with pytest.raises(LimitExceeded, match=f"2 tasks wait for {parent.id} already"):
+        await world.task(depends_on=[parent.id])
+    await world.task(depends_on=[between.id])
+    agent = await world.agent()
+    await world.finish(await world.claim_one(agent))
+    assert await world.status(await world.task(depends_on=[parent.id])) == "queued", "nothing waits for what is done"
