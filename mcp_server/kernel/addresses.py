@@ -9,7 +9,7 @@ from pydantic import AfterValidator, StringConstraints
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import check_line
 
-_LOCAL = re.compile(r"[^\s\x00-\x1f\x7f@<>()\[\]\\,;:\"]{1,64}")
+_LOCAL = re.compile(r"[^\s@<>()\[\]\\,;:\"]{1,64}")
 _LABEL = re.compile(r"(?!-)[^\W_](?:[\w-]{0,61}[^\W_])?", re.UNICODE)
 _WIRE_DOMAIN = re.compile(r"[a-zA-Z0-9_-]{1,63}(?:\.[a-zA-Z0-9_-]{1,63})*")
 _COMMENT = re.compile(r"([^\s()]+)\s*\(([^()]*)\)")
@@ -35,7 +35,7 @@ def parse_address(text: str) -> Address:
     """
     name, plain = _parts(text.strip())
     local, _, domain = plain.rpartition("@")
-    if name is None or not _LOCAL.fullmatch(local) or not _is_domain(domain):
+    if name is None or not _is_local(local) or not _is_domain(domain):
         raise ValidationFailed(
             f"{text[:80]!r} is not an email address.",
             next='Write ann@example.org, Ann Lee <ann@example.org> or "Lee, Ann" <ann@example.org>.',
@@ -98,6 +98,10 @@ def _parts(text: str) -> tuple[str | None, str]:
     if _QUOTED.fullmatch(name):
         return _ESCAPED.sub(r"\1", name[1:-1]), plain
     return (name if _UNQUOTED.fullmatch(name) else None), plain
+
+
+def _is_local(local: str) -> bool:
+    return local.isprintable() and _LOCAL.fullmatch(local) is not None  # nothing in it turns the text around
 
 
 def _is_domain(domain: str) -> bool:

@@ -193,6 +193,25 @@ def test_a_mail_that_cannot_be_written_says_so(wrong: dict[str, Any]):
         message(mail(attachments=[Attachment("a", "text/plain", 1, "e")]))
 
 
+@given(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=300), st.sampled_from([1, 20])
+)
+@settings(max_examples=50, **OPTIONS)
+def test_any_text_arrives_in_seven_bits_with_its_line_ends_as_crlf(text: str, times: int):
+    raw = message(mail(text=text * times, html=f"<p>{text}</p>"))
+    assert raw.isascii()
+    for kind, sent in (("plain", text * times), ("html", f"<p>{text}</p>")):
+        part = parsed(raw).get_body((kind,))
+        assert part is not None
+        got = cast("bytes", part.get_payload(decode=True)).decode()
+        assert lines_of(got) == lines_of(sent)
+
+
+def lines_of(text: str) -> list[str]:
+    """Lines as mails have them, whether or not the last one is ended."""
+    return re.split(r"\r\n|\r|\n", re.sub(r"(?:\r\n|\r|\n)\Z", "", text))
+
+
 ADDRESSES = [
     ("ann@example.org", ("", "ann", "example.org")),
     (" Ann Lee <ann@example.org> ", ("Ann Lee", "ann", "example.org")),
@@ -216,7 +235,14 @@ def test_an_address_is_taken_apart_without_decoding_anything(text: str, parts: t
     [
         *("", "@", "a@", "@b.org", "a@b@c.org", "a@x.org, b@y.org", "Lee, Ann <a@b.org>", "a@b.org>", "x <a@b.org"),
         *("a b@c.org", "Team: Ops <a@b.org>", "a@-b.org", "a@b..org", "a@\u2474.org", "a@b\uff20c.org"),
-        *("<<a@b.org>>", '"a" "b\\" <a@b.org>', "a@x.org <b@y.org>", "a\u2028b@c.org", "a@" + "b." * 150 + "org"),
+        *(
+            "<<a@b.org>>",
+            '"a" "b\\" <a@b.org>',
+            "a@x.org <b@y.org>",
+            "a\u2028b@c.org",
+            "a\u202eb@c.org",
+            "a@" + "b." * 150 + "org",
+        ),
     ],
 )
 def test_what_is_no_address_is_refused_with_what_to_write(text: str):
