@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-from mcp_server.domain.tasks.hooks import TASK_ENDED
+from mcp_server.domain.tasks.hooks import ENDINGS_LEFT, TASK_ENDED
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.refusals import no_task
 from mcp_server.domain.tasks.rules import TERMINAL
@@ -14,6 +14,7 @@ from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.store import Memory, Transaction
 
 DEPENDENTS_MAX = 5_000
+ENDINGS_MAX = 1_000
 _KEPT_MAX = 1024
 _REASON_CHARACTERS_MAX = 1000
 _KEPT_CHARACTERS_MAX = 2048
@@ -135,9 +136,16 @@ def load_anywhere(tx: Transaction, task_id: str) -> Task:
 
 def after_end(tx: Transaction, origin: Origin, ended: Task, cause: int) -> list[str]:
     """What a task's end, told by the event `cause`, does to its dependents, and theirs; the ids queued by it."""
+    return spread(tx, origin, [(ended, cause)])
+
+
+def spread(tx: Transaction, origin: Origin, pending: list[tuple[Task, int]]) -> list[str]:
+    """The same for several tasks that ended. What hangs on more than a thousand of them is put off: everyone else waits
+    for this transaction."""
     released: list[str] = []
-    pending = [(ended, cause)]
-    while pending:
+    for _ in range(ENDINGS_MAX):
+        if not pending:
+            return released
         parent, cause = pending.pop()
         if parent.status not in TERMINAL:
             continue
@@ -148,6 +156,8 @@ def after_end(tx: Transaction, origin: Origin, ended: Task, cause: int) -> list[
                 released.append(changed[0].id)
             elif changed is not None:
                 pending.append(changed)
+    if pending:
+        tx.tell(ENDINGS_LEFT, origin, [task.id for task, _ in pending])
     return released
 
 
