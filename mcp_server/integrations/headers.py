@@ -5,7 +5,7 @@ never parses it. Any text can be written, folded long before SMTP's 998 characte
 
 import base64
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from email.policy import EmailPolicy
 from urllib.parse import quote
 
@@ -55,12 +55,12 @@ def mailbox(text: str) -> str:
     local = address.username if _DOT_ATOM.fullmatch(address.username) else _quoted(address.username)
     plain = f"{local}@{ascii_domain(address.domain)}"
     name = _one_line(address.display_name).strip()
-    return f"{_phrase(name)}{_FOLD}<{plain}>" if name else plain
+    return _joined((_phrase(name), f"<{plain}>"), "") if name else plain
 
 
 def mailboxes(texts: Iterable[str]) -> str:
-    """Several addresses, one a line."""
-    return f",{_FOLD}".join(map(mailbox, texts))
+    """Several addresses, on a line each where they do not fit on one."""
+    return _joined([mailbox(text) for text in texts], ",")
 
 
 def attached_as(name: str) -> str:
@@ -80,6 +80,12 @@ def literal(text: str) -> str:
     that reading it gives the text, not what it would decode to."""
     plain = _one_line(text)
     return " ".join(_encoded_words(plain)) if "=?" in plain else plain
+
+
+def _joined(parts: Sequence[str], mark: str) -> str:
+    line = f"{mark} ".join(parts)
+    fits = _FOLD not in line and len(line) <= _LINE_MAX - len("Reply-To: ,")
+    return line if fits else f"{mark}{_FOLD}".join(parts)
 
 
 def _one_line(text: str) -> str:

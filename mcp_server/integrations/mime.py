@@ -40,15 +40,6 @@ def message(mail: Mail) -> bytes:
 
 def _built(mail: Mail) -> EmailMessage:
     built = EmailMessage(policy=_POLICY.clone(utf8=needs_utf8(mail)))
-    _add_content(built, mail)
-    for attachment in mail.attachments:
-        part = EmailMessage(policy=built.policy)
-        part.set_content(base64.b64decode(attachment.content_base64), *OCTETS.split("/"))
-        _write(part, "Content-Type", carried_as(attachment.media_type))
-        _write(part, "Content-Disposition", attached_as(attachment.name))
-        if built.get_content_type() != "multipart/mixed":
-            built.make_mixed()
-        built.attach(part)
     _write(built, "Message-ID", mail.message_id)
     _write(built, "Date", format_datetime(datetime.fromtimestamp(mail.date / 1_000_000, UTC)))
     _write(built, "From", mailbox(mail.sender))
@@ -59,6 +50,15 @@ def _built(mail: Mail) -> EmailMessage:
         _write(built, "Reply-To", mailbox(mail.reply_to))
     _write(built, "Subject", unstructured(mail.subject))
     _write(built, "Auto-Submitted", "auto-generated")
+    _add_content(built, mail)
+    for attachment in mail.attachments:
+        part = EmailMessage(policy=built.policy)
+        part.set_content(base64.b64decode(attachment.content_base64), *OCTETS.split("/"))
+        _write(part, "Content-Type", carried_as(attachment.media_type))
+        _write(part, "Content-Disposition", attached_as(attachment.name))
+        if built.get_content_type() != "multipart/mixed":
+            built.make_mixed()
+        built.attach(part)
     return built
 
 
