@@ -9,7 +9,7 @@ from mcp_server.config import Settings, default_database, secret
 from mcp_server.domain.approvals.model import ApprovalPolicy
 from mcp_server.domain.email.model import SENDER_DEFAULT, EmailPolicy
 from mcp_server.integrations.mailers import MailerOptions, OutboxOptions, SendGridOptions, SmtpServerOptions
-from mcp_server.kernel.addresses import parse_address
+from mcp_server.kernel.addresses import check_address
 from mcp_server.kernel.errors import OpsError, ValidationFailed
 from mcp_server.protocol.identity import FileTokens
 from mcp_server.protocol.offer import Offer
@@ -91,7 +91,7 @@ def email_policy(settings: Settings) -> EmailPolicy:
     if email.provider == "sendgrid":
         _sendgrid(settings)
     if email.sender is not None:
-        parse_address(email.sender)
+        check_address(email.sender)
     return EmailPolicy(
         provider=email.provider,
         sender=email.sender or SENDER_DEFAULT,

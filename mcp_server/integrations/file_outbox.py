@@ -37,6 +37,6 @@ class FileOutbox:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self.folder / f"{mail.id}.eml"
         part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_bytes(message(mail).as_bytes())
+        part.write_bytes(message(mail))
         part.replace(path)
         return path

@@ -1,14 +1,23 @@
-"""A mail as the bytes of an internet message (RFC 5322, MIME). Bcc is in no header."""
+"""A mail as the bytes of an internet message (RFC 5322, MIME). Bcc is in no header.
+
+Bodies are quoted-printable or base64 where they are not short lines of ASCII, so that any server takes them; only an
+address with a local part in another script makes a header that needs SMTPUTF8.
+"""
 
 import base64
+import binascii
 from datetime import UTC, datetime
-from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP, SMTPUTF8
+from email.policy import SMTP
 from email.utils import format_datetime
 
-from mcp_server.domain.email.transport import Mail
-from mcp_server.kernel.addresses import ascii_domain, parse_address
+from mcp_server.domain.email.attachments import OCTETS, carried_as
+from mcp_server.domain.email.transport import Mail, Unbuildable
+from mcp_server.integrations.headers import Written, attached_as, mailbox, mailboxes, unstructured
+from mcp_server.kernel.addresses import parse_address
+from mcp_server.kernel.errors import ValidationFailed
+
+_POLICY = SMTP.clone(cte_type="7bit")
 
 
 def needs_utf8(mail: Mail) -> bool:
@@ -17,32 +26,51 @@ def needs_utf8(mail: Mail) -> bool:
     return not all(parse_address(text).username.isascii() for text in everyone)
 
 
-def message(mail: Mail) -> EmailMessage:
-    """The message with its headers and parts."""
-    built = EmailMessage(policy=SMTPUTF8 if needs_utf8(mail) else SMTP)
-    built["Message-ID"] = mail.message_id
-    built["Date"] = format_datetime(datetime.fromtimestamp(mail.date / 1_000_000, UTC))
-    built["From"] = _address(mail.sender)
-    built["To"] = [_address(text) for text in mail.to]
+def message(mail: Mail) -> bytes:
+    """The whole message, its lines ended by CRLF.
+
+    Raises:
+        Unbuildable: it holds an address or an attachment that is none.
+    """
+    try:
+        return _built(mail).as_bytes()
+    except (ValidationFailed, binascii.Error) as error:
+        raise Unbuildable(f"This mail cannot be written: {error}") from error
+
+
+def _built(mail: Mail) -> EmailMessage:
+    built = EmailMessage(policy=_POLICY.clone(utf8=needs_utf8(mail)))
+    _write(built, "Message-ID", mail.message_id)
+    _write(built, "Date", format_datetime(datetime.fromtimestamp(mail.date / 1_000_000, UTC)))
+    _write(built, "From", mailbox(mail.sender))
+    _write(built, "To", mailboxes(mail.to))
     if mail.cc:
-        built["Cc"] = [_address(text) for text in mail.cc]
+        _write(built, "Cc", mailboxes(mail.cc))
     if mail.reply_to:
-        built["Reply-To"] = _address(mail.reply_to)
-    built["Subject"] = mail.subject
-    built["Auto-Submitted"] = "auto-generated"
-    if mail.text is not None:
-        built.set_content(mail.text)
-        if mail.html is not None:
-            built.add_alternative(mail.html, subtype="html")
-    else:
-        built.set_content(mail.html or "", subtype="html")
+        _write(built, "Reply-To", mailbox(mail.reply_to))
+    _write(built, "Subject", unstructured(mail.subject))
+    _write(built, "Auto-Submitted", "auto-generated")
+    _add_content(built, mail)
     for attachment in mail.attachments:
-        main, _, sub = attachment.media_type.partition("/")
-        content = base64.b64decode(attachment.content_base64)
-        built.add_attachment(content, maintype=main, subtype=sub, filename=attachment.name)
+        part = EmailMessage(policy=built.policy)
+        part.set_content(base64.b64decode(attachment.content_base64), *OCTETS.split("/"))
+        _write(part, "Content-Type", carried_as(attachment.media_type))
+        _write(part, "Content-Disposition", attached_as(attachment.name))
+        if built.get_content_type() != "multipart/mixed":
+            built.make_mixed()
+        built.attach(part)
     return built
 
 
-def _address(text: str) -> Address:
-    address = parse_address(text)
-    return Address(address.display_name, address.username, ascii_domain(address.domain))
+def _add_content(built: EmailMessage, mail: Mail) -> None:
+    if mail.text is None:
+        built.set_content(mail.html or "", subtype="html")
+        return
+    built.set_content(mail.text)
+    if mail.html is not None:
+        built.add_alternative(mail.html, subtype="html")
+
+
+def _write(part: EmailMessage, name: str, value: str) -> None:
+    del part[name]
+    part[name] = Written(name, value)

@@ -17,8 +17,10 @@ from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePub
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from mcp_server.domain.email.attachments import carried_as
 from mcp_server.domain.email.model import OutcomeStatus, outcomes_for
-from mcp_server.domain.email.transport import Mail, Report
+from mcp_server.domain.email.transport import Mail, Report, Unbuildable
+from mcp_server.integrations.headers import literal
 from mcp_server.kernel.addresses import parse_address, plain_address, wire_address
 from mcp_server.kernel.errors import PermissionDenied, ValidationFailed
 
@@ -43,7 +45,10 @@ class SendGridMailer:
 
     async def send(self, mail: Mail, recipients: Sequence[str], hand_over: Callable[[], Awaitable[None]]) -> Report:
         """One request for all recipients; the API takes or refuses them together."""
-        body = _body(mail, frozenset(recipients))
+        try:
+            body = _body(mail, frozenset(recipients))
+        except ValidationFailed as error:
+            raise Unbuildable(f"This mail cannot be written: {error}") from error
         await hand_over()
         try:
             answer = await self._http.post("/v3/mail/send", json=body)
@@ -140,7 +145,7 @@ def _body(mail: Mail, wanted: frozenset[str]) -> dict[str, Any]:
     body: dict[str, Any] = {
         "personalizations": [_people(mail, wanted)],
         "from": _person(mail.sender),
-        "subject": mail.subject,
+        "subject": literal(mail.subject),
         "content": [{"type": kind, "value": value} for kind, value in content if value],
         "headers": {"Message-ID": mail.message_id},
         "custom_args": {"email_id": mail.id},
@@ -149,7 +154,12 @@ def _body(mail: Mail, wanted: frozenset[str]) -> dict[str, Any]:
         body["reply_to"] = _person(mail.reply_to)
     if mail.attachments:
         body["attachments"] = [
-            {"content": a.content_base64, "filename": a.name, "type": a.media_type, "disposition": "attachment"}
+            {
+                "content": a.content_base64,
+                "filename": literal(a.name),
+                "type": carried_as(a.media_type),
+                "disposition": "attachment",
+            }
             for a in mail.attachments
         ]
     return body
@@ -157,7 +167,7 @@ def _body(mail: Mail, wanted: frozenset[str]) -> dict[str, Any]:
 
 def _person(text: str) -> dict[str, str]:
     name = parse_address(text).display_name
-    return {"email": wire_address(text)} | ({"name": name} if name else {})
+    return {"email": wire_address(text)} | ({"name": literal(name)} if name else {})
 
 
 def _report(answer: httpx2.Response, recipients: Sequence[str]) -> Report:

@@ -49,13 +49,14 @@ class SmtpMailer:
         self._room = asyncio.Semaphore(CONNECTIONS_MAX)
 
     async def send(self, mail: Mail, recipients: Sequence[str], hand_over: Callable[[], Awaitable[None]]) -> Report:
-        """Send over a kept connection, or a new one where it has died meanwhile."""
+        """Write the mail, then send it over a kept connection, or a new one where it has died meanwhile."""
+        content = await asyncio.to_thread(message, mail)
         async with self._room:
             try:
                 client = await self._connection(mail)
             except _Refused as refused:
                 return Report(outcomes_for(recipients, refused.status, refused.code, refused.message))
-            dialogue = _Dialogue(client, mail, recipients, self._options.timeout_seconds)
+            dialogue = _Dialogue(client, content, recipients, self._options.timeout_seconds)
             try:
                 report = await dialogue.run(hand_over)
             except BaseException:
@@ -144,9 +145,9 @@ class SmtpMailer:
 class _Dialogue:
     """One mail on one connection, from the recipients to the end of the content."""
 
-    def __init__(self, client: SMTP, mail: Mail, recipients: Sequence[str], timeout_seconds: float) -> None:
+    def __init__(self, client: SMTP, content: bytes, recipients: Sequence[str], timeout_seconds: float) -> None:
         self._client = client
-        self._mail = mail
+        self._message = content
         self._recipients = recipients
         self._timeout = timeout_seconds
         self._outcomes: dict[str, Outcome] = {}
@@ -194,7 +195,7 @@ class _Dialogue:
         protocol = self._client.protocol
         if protocol is None:
             raise aiosmtplib.SMTPServerDisconnected("Connection lost")
-        body = re.sub(rb"(?m)^\.", b"..", message(self._mail).as_bytes())
+        body = re.sub(rb"(?m)^\.", b"..", self._message)
         protocol.write(body + (b"" if body.endswith(b"\r\n") else b"\r\n") + b".\r\n")
         return await protocol.read_response(timeout=self._timeout)
 

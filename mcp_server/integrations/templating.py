@@ -1,77 +1,94 @@
 """Jinja2 for email templates, cut down to what a mail needs: values, conditions, loops two deep and a few filters.
 
-Nothing can be called, multiplied or formatted by a pattern, so a template can neither reach into the server nor ask for
-a gigabyte.
+Nothing can be called, multiplied or formatted by a pattern, attributes are members of JSON objects, and all that is
+done is counted (`template_rules`): a template can neither reach into the server nor ask for a gigabyte or a minute.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from itertools import islice
+from typing import Any, cast
 
-from jinja2 import StrictUndefined, TemplateError, nodes
+from jinja2 import StrictUndefined, TemplateError
+from jinja2.runtime import LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from mcp_server.domain.email.model import BODY_CHARACTERS_MAX
-from mcp_server.kernel.errors import LimitExceeded, ValidationFailed
+from mcp_server.integrations.template_rules import FILTERS, REPEAT, SPEND, TESTS, Steps, charge, require_allowed
+from mcp_server.kernel.errors import LimitExceeded, OpsError, ValidationFailed
 
-LOOPS_MAX = 2
-FILTERS = (
-    *("capitalize", "default", "e", "escape", "first", "float", "int", "join", "last", "length", "lower"),
-    *("round", "sort", "striptags", "title", "tojson", "trim", "unique", "upper"),
-)
-_REFUSED = {
-    nodes.Call: "a call",
-    nodes.Mul: "a multiplication",
-    nodes.Pow: "a power",
-    nodes.Mod: "the operator %",
-    nodes.Macro: "a macro",
-    nodes.CallBlock: "a call block",
-    nodes.FilterBlock: "a filter block",
-    nodes.Include: "an include",
-    nodes.Import: "an import",
-    nodes.FromImport: "an import",
-    nodes.Extends: "extends",
-}
+TOKENS_MAX = 20_000
+_LOOP = frozenset(("index", "index0", "revindex", "revindex0", "first", "last", "length", "previtem", "nextitem"))
+_WRONG = (TemplateError, TypeError, ValueError, ArithmeticError, AttributeError, LookupError)
+_TOO_DEEP = (RecursionError, SyntaxError, MemoryError)
+"""What Python says of code that is nested too deep; Jinja's own errors of syntax are none of these."""
 
 
 def render(what: str, source: str, variables: Mapping[str, Any], *, html: bool) -> str:
-    """A text with the variables put in; escaped where it is HTML.
+    """A text with the variables put in; escaped where it is HTML. Takes time, though not for long: call it in a thread.
 
     Raises:
         ValidationFailed: the template is wrong, or uses what it may not; the message names the line.
-        LimitExceeded: what came out is too long.
+        LimitExceeded: what came out is too long, or takes too many steps.
     """
-    environment = ImmutableSandboxedEnvironment(autoescape=html, undefined=StrictUndefined)
-    environment.globals.clear()
-    environment.filters = {name: environment.filters[name] for name in FILTERS}
+    return filled(Steps(what), source, variables, html=html)
+
+
+def filled(steps: Steps, source: str, variables: Mapping[str, Any], *, html: bool) -> str:
+    """The same, counting the steps that are taken."""
     try:
-        _require_simple(what, environment.parse(source))
-        pieces, size = list[str](), 0
-        for piece in environment.from_string(source).generate(variables):
-            size += len(piece)
-            if size > BODY_CHARACTERS_MAX:
-                raise LimitExceeded(
-                    f"The {what} comes to over {BODY_CHARACTERS_MAX} characters.", next="Give it less to repeat."
-                )
-            pieces.append(piece)
-    except (TemplateError, TypeError, ValueError, ArithmeticError, AttributeError, LookupError) as error:
-        if isinstance(error, ValidationFailed):
-            raise
+        return _filled(_Environment(steps, html=html), source, variables)
+    except OpsError:
+        raise
+    except _TOO_DEEP:
+        raise ValidationFailed(f"{steps.what} is nested too deep.", next="Write it with fewer parentheses.") from None
+    except _WRONG as error:
         line = getattr(error, "lineno", None)
         raise ValidationFailed(
-            f"The {what}{f', line {line},' if line else ''} cannot be filled in: {str(error)[:200]}.",
+            f"{steps.what}{f', line {line},' if line else ''} cannot be filled in: {str(error)[:200]}.",
             next="Try it with email_send(dry_run=true).",
         ) from None
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """The sandbox, without all that a mail does not need."""
+
+    def __init__(self, steps: Steps, *, html: bool) -> None:
+        super().__init__(autoescape=html, undefined=StrictUndefined, optimized=False)
+        self.steps = steps
+        self.globals.clear()
+        self.filters = {name: steps.charged(name, self.filters[name]) for name in FILTERS}
+        self.filters |= {SPEND: steps.spend, REPEAT: steps.repeat}
+        self.tests = {name: self.tests[name] for name in TESTS}
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """A member of an object, or an item of a list or text; a value has nothing else."""
+        try:
+            if isinstance(obj, (dict, list, tuple, str)):
+                return cast("dict[Any, Any]", obj)[argument]
+        except (LookupError, TypeError):
+            pass
+        return self.undefined(obj=obj, name=argument)
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """The same; and what a loop knows of itself."""
+        if isinstance(obj, LoopContext) and attribute in _LOOP:
+            return getattr(obj, attribute)
+        return self.getitem(obj, attribute)
+
+
+def _filled(environment: _Environment, source: str, variables: Mapping[str, Any]) -> str:
+    what = environment.steps.what
+    if next(islice(environment.lex(source), TOKENS_MAX, None), None) is not None:
+        raise LimitExceeded(f"{what} holds more than {TOKENS_MAX} words of code.", next="Write a shorter template.")
+    tree = environment.parse(source)
+    require_allowed(what, tree)
+    charge(tree)
+    pieces, size = list[str](), 0
+    for piece in environment.from_string(tree).generate(variables):
+        size += len(piece)
+        if size > BODY_CHARACTERS_MAX:
+            raise LimitExceeded(
+                f"{what} comes to over {BODY_CHARACTERS_MAX} characters.", next="Give it less to repeat."
+            )
+        pieces.append(piece)
     return "".join(pieces)
-
-
-def _require_simple(what: str, tree: nodes.Node, loops: int = 0) -> None:
-    for node in tree.iter_child_nodes():
-        refused = next((name for kind, name in _REFUSED.items() if isinstance(node, kind)), None)
-        if isinstance(node, nodes.Name) and node.name in ("self", "super"):
-            refused = f"the name {node.name}"
-        deeper = loops + isinstance(node, nodes.For)
-        if deeper > LOOPS_MAX:
-            refused = f"a loop {deeper} deep"
-        if refused is not None:
-            raise ValidationFailed(f"The {what}, line {node.lineno}, holds {refused}, which templates may not.")
-        _require_simple(what, node, deeper)

@@ -2,50 +2,71 @@
 
 import re
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, StringConstraints
 
 from mcp_server.kernel.errors import ValidationFailed
-from mcp_server.kernel.json_text import check_text
+from mcp_server.kernel.json_text import check_line
 
-if TYPE_CHECKING:
-    from email.headerregistry import Address
-
-_LOCAL = re.compile(r"[^\s\x00-\x1f\x7f@<>()\[\]\\,;:\"]{1,64}")
+_LOCAL = re.compile(r"[^\s@<>()\[\]\\,;:\"]{1,64}")
 _LABEL = re.compile(r"(?!-)[^\W_](?:[\w-]{0,61}[^\W_])?", re.UNICODE)
+_WIRE_DOMAIN = re.compile(r"[a-zA-Z0-9_-]{1,63}(?:\.[a-zA-Z0-9_-]{1,63})*")
+_COMMENT = re.compile(r"([^\s()]+)\s*\(([^()]*)\)")
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_UNQUOTED = re.compile(r"[^\\,;:@<>]*")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
-def parse_address(text: str) -> "Address":
-    """`ann@example.org` or `Ann Lee <ann@example.org>`, internationalised or not.
+class Address(NamedTuple):
+    """A mailbox, and the name that is shown for it: literally, whatever it looks like."""
+
+    display_name: str
+    username: str
+    domain: str
+
+
+def parse_address(text: str) -> Address:
+    """`ann@example.org`, `Ann Lee <ann@example.org>`, `"Lee, Ann" <ann@example.org>` or `ann@example.org (Ann Lee)`,
+    internationalised or not. Nothing in it is decoded.
 
     Raises:
         ValidationFailed: saying what is wrong with it.
     """
-    # Imported here: a start must not wait for what only mails need.
-    from email.errors import MessageError
-    from email.headerregistry import Address
-    from email.utils import parseaddr
-
-    check_text(text, "address")
-    if re.search(r"[\r\n\x00-\x1f\x7f]", text):
-        raise ValidationFailed(f"The address {text[:80]!r} holds a line break or control character.")
-    name, plain = parseaddr(text)
-    local, at, domain = plain.rpartition("@")
-    if text.count("@") != 1 + name.count("@") or not at or not _LOCAL.fullmatch(local) or not _is_domain(domain):
+    name, plain = _parts(text.strip())
+    local, _, domain = plain.rpartition("@")
+    if name is None or not _is_local(local) or not _is_domain(domain):
         raise ValidationFailed(
-            f"{text[:80]!r} is not an email address.", next="Write ann@example.org or Ann Lee <ann@example.org>."
+            f"{text[:80]!r} is not an email address.",
+            next='Write ann@example.org, Ann Lee <ann@example.org> or "Lee, Ann" <ann@example.org>.',
         )
-    try:
-        return Address(display_name=name, username=local, domain=domain)
-    except (ValueError, MessageError):
-        raise ValidationFailed(f"{text[:80]!r} is not an email address.") from None
+    return Address(name, local, domain)
+
+
+def check_address(text: str) -> str:
+    """An address as it may come in: one line, too. Returns it without the spaces around it.
+
+    Raises:
+        ValidationFailed: saying what is wrong with it.
+    """
+    check_line(text, "address")
+    parse_address(text)
+    return text.strip()
 
 
 def plain_address(text: str) -> str:
     """The address alone, its domain in lower case, as outcomes are kept by."""
     address = parse_address(text)
     return f"{address.username}@{address.domain.lower()}"
+
+
+def kept_address(text: str) -> str:
+    """The address that a stored mail is kept by at its recipient: what the doors of before took for an address and
+    those of today do not is itself, so that one mail can be told to have failed."""
+    try:
+        return plain_address(text)
+    except ValidationFailed:
+        return text
 
 
 def wire_address(text: str) -> str:
@@ -65,18 +86,31 @@ def is_allowed(text: str, patterns: tuple[str, ...]) -> bool:
     return not patterns or any(fnmatchcase(address, pattern.lower()) for pattern in patterns)
 
 
-def _checked(text: str) -> str:
-    parse_address(text)
-    return text.strip()
+def _parts(text: str) -> tuple[str | None, str]:
+    """The display name, None where it is none, and what should be the plain address."""
+    if not text.endswith(">"):
+        commented = _COMMENT.fullmatch(text)
+        return ("", text) if commented is None else (commented[2].strip(), commented[1])
+    before, opened, plain = text[:-1].rpartition("<")
+    name = before.strip()
+    if not opened:
+        return None, plain
+    if _QUOTED.fullmatch(name):
+        return _ESCAPED.sub(r"\1", name[1:-1]), plain
+    return (name if _UNQUOTED.fullmatch(name) else None), plain
+
+
+def _is_local(local: str) -> bool:
+    return local.isprintable() and _LOCAL.fullmatch(local) is not None  # nothing in it turns the text around
 
 
 def _is_domain(domain: str) -> bool:
-    labels = domain.split(".")
+    if len(domain) > 253 or not all(_LABEL.fullmatch(label) for label in domain.split(".")):
+        return False
     try:
-        ascii_domain(domain)
+        return _WIRE_DOMAIN.fullmatch(ascii_domain(domain)) is not None
     except UnicodeError:
         return False
-    return len(domain) <= 253 and all(_LABEL.fullmatch(label) for label in labels)
 
 
-EmailAddress = Annotated[str, StringConstraints(min_length=3, max_length=320), AfterValidator(_checked)]
+EmailAddress = Annotated[str, StringConstraints(min_length=3, max_length=320), AfterValidator(check_address)]

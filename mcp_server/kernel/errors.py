@@ -19,7 +19,7 @@ printable line, whatever went into it; what others wrote stands in it in quotes,
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from mcp_server.kernel.lines import one_line
@@ -41,7 +41,23 @@ class OpsError(Exception):
     def __init__(self, message: str, *, next: str = "", details: Mapping[str, Any] | None = None) -> None:  # noqa: A002
         self.message = one_line(_LINE_END.sub(" ", f"{message} {next}".strip()))
         self.details: dict[str, Any] = dict(details or {})
+        self._facts: Callable[[], Mapping[str, Any]] | None = None
         super().__init__(self.message)
+
+    @property
+    def is_explained(self) -> bool:
+        """Whether all details are there."""
+        return self._facts is None
+
+    def explain_later(self, facts: Callable[[], Mapping[str, Any]]) -> None:
+        """Have dear details found out by `explain`, when no transaction waits for them."""
+        self._facts = facts
+
+    def explain(self) -> None:
+        """Find out the details that were put off."""
+        if self._facts is not None:
+            self.details |= self._facts()
+            self._facts = None
 
 
 class NotFound(OpsError):

@@ -1,18 +1,26 @@
 """JSON documents compared and changed: RFC 7386 merge patch, RFC 6902 patch, differences, three-way merge.
 
-Paths are RFC 6901 JSON Pointers. Values are JSON as Python has it; `1` and `True` are different values.
+Paths are RFC 6901 JSON Pointers. Values are JSON as Python has it; `1` and `True` are different values. What a caller
+drives is bounded: a patch takes steps of a budget, differences and merges look at everything once.
 """
 
-import copy
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Literal, cast
 
 from pydantic import Field
 
+from mcp_server.kernel.budgets import Budget
 from mcp_server.kernel.errors import Conflict, ValidationFailed
+from mcp_server.kernel.json_text import INPUT_BYTES_MAX, JSON_DEPTH_MAX
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.values import Frozen
 
+PATCH_STEPS_MAX = 4 * INPUT_BYTES_MAX
+PATHS_CHARACTERS_MAX = 16 * INPUT_BYTES_MAX
+CLASHES_MAX = 100
+_INDEX_DIGITS_MAX = 9
 _ABSENT: Any = object()
 _END_OF_LIST = "-"
 
@@ -48,8 +56,63 @@ def same(left: Any, right: Any) -> bool:
     return bool(left == right)
 
 
-def merge_patch(target: Any, patch: Any) -> Any:
-    """RFC 7386: null removes a member, an object merges into one, anything else replaces."""
+def patch_budget() -> Budget:
+    """What one patch may cost: what it copies, puts in and compares."""
+    return Budget("The patch", PATCH_STEPS_MAX, "Split it into several, or set the whole value.")
+
+
+def merge_patch(target: Any, patch: Any, budget: Budget | None = None) -> Any:
+    """RFC 7386: null removes a member, an object merges into one, anything else replaces.
+
+    Raises:
+        LimitExceeded: it would take too many steps.
+        ValidationFailed: it is nested too deep.
+    """
+    return _merged_into(target, (budget or patch_budget()).spend(patch))
+
+
+def json_patch(document: Any, operations: Sequence[PatchOperation], budget: Budget | None = None) -> Any:
+    """RFC 6902: all operations in order, or none.
+
+    Raises:
+        ValidationFailed: a path that does not exist or a malformed operation, by number.
+        Conflict: a `test` that does not hold.
+        LimitExceeded: it would take too many steps.
+    """
+    patching = _Patching(document, budget or patch_budget())
+    for number, operation in enumerate(operations):
+        try:
+            _OPERATIONS[operation.op](patching, operation)
+        except (Conflict, ValidationFailed) as error:
+            where = f"JSON Patch operation #{number} ({operation.op} {named(operation.path)})"
+            raise type(error)(f"{where}: {error}") from None
+    return patching.root[""]
+
+
+def differences(old: Any, new: Any, most: int | None = None) -> list[Change]:
+    """What changed between two documents, by path, or the first of it. Lists are compared whole when their lengths
+    differ.
+
+    Raises:
+        LimitExceeded: the paths come to more than can be told.
+    """
+    budget = Budget("Telling the differences", PATHS_CHARACTERS_MAX, "Read the two versions, or compare closer ones.")
+    found: list[Change] = []
+    for op, path, before, after in islice(_changes(old, new, []), most):
+        budget.take(sum(map(len, path)) + len(path))
+        sides = {name: value for name, value in (("old", before), ("new", after)) if value is not _ABSENT}
+        found.append(Change(op=op, path="".join(f"/{escape(token)}" for token in path), **sides))
+    return found
+
+
+def three_way_merge(base: Any, theirs: Any, mine: Any) -> tuple[Any, list[str]]:
+    """Both sides' changes since `base`, and the first paths on which they clash (empty: a clean merge)."""
+    merging = _Merging()
+    merged = merging.merged(base, theirs, mine)
+    return merged, merging.clashes
+
+
+def _merged_into(target: Any, patch: Any) -> Any:
     if not isinstance(patch, dict):
         return patch
     result: dict[str, Any] = dict(cast("dict[str, Any]", target)) if isinstance(target, dict) else {}
@@ -57,73 +120,36 @@ def merge_patch(target: Any, patch: Any) -> Any:
         if value is None:
             result.pop(key, None)
         else:
-            result[key] = merge_patch(result.get(key), value)
+            result[key] = _merged_into(result.get(key), value)
     return result
 
 
-def json_patch(document: Any, operations: tuple[PatchOperation, ...]) -> Any:
-    """RFC 6902: all operations in order, or none.
+class _Merging:
+    """One three-way merge: where it is, and where the sides clash."""
 
-    Raises:
-        ValidationFailed: a path that does not exist or a malformed operation, by number.
-        Conflict: a `test` that does not hold.
-    """
-    root = {"": copy.deepcopy(document)}
-    for number, operation in enumerate(operations):
-        try:
-            _OPERATIONS[operation.op](root, operation)
-        except (Conflict, ValidationFailed) as error:
-            raise type(error)(f"JSON Patch operation #{number} ({operation.op} {operation.path!r}): {error}") from None
-    return root[""]
+    def __init__(self) -> None:
+        self.clashes: list[str] = []
+        self._path: list[str] = []
 
+    def merged(self, base: Any, theirs: Any, mine: Any) -> Any:
+        if isinstance(theirs, dict) and isinstance(mine, dict):
+            origin = cast("dict[str, Any]", base) if isinstance(base, dict) else {}
+            return self._members(origin, cast("dict[str, Any]", theirs), cast("dict[str, Any]", mine))
+        if _same_or_both_absent(mine, theirs) or _same_or_both_absent(mine, base):
+            return cast("Any", theirs)
+        if not _same_or_both_absent(theirs, base) and len(self.clashes) < CLASHES_MAX:
+            self.clashes.append("".join(f"/{escape(token)}" for token in self._path))
+        return mine
 
-def differences(old: Any, new: Any, path: str = "") -> list[Change]:
-    """What changed between two documents, by path. Lists are compared whole when their lengths differ."""
-    if same(old, new):
-        return []
-    if isinstance(old, dict) and isinstance(new, dict):
-        return _object_differences(cast("dict[str, Any]", old), cast("dict[str, Any]", new), path)
-    if isinstance(old, list) and isinstance(new, list):
-        first, second = cast("list[Any]", old), cast("list[Any]", new)
-        if len(first) == len(second):
-            return [
-                c for i, pair in enumerate(zip(first, second, strict=True)) for c in differences(*pair, f"{path}/{i}")
-            ]
-    return [Change(op="replace", path=path, old=old, new=new)]
-
-
-def three_way_merge(base: Any, theirs: Any, mine: Any) -> tuple[Any, list[str]]:
-    """Both sides' changes since `base`, and the paths on which they clash (empty: a clean merge)."""
-    if same(mine, theirs) or same(mine, base):
-        return theirs, []
-    if same(theirs, base):
-        return mine, []
-    return _merge_parts(base, theirs, mine, "")
-
-
-def _merge_parts(base: Any, theirs: Any, mine: Any, path: str) -> tuple[Any, list[str]]:
-    if not (isinstance(theirs, dict) and isinstance(mine, dict)):
-        return cast("Any", theirs), [path]
-    origin: dict[str, Any] = cast("dict[str, Any]", base) if isinstance(base, dict) else {}
-    left, right = cast("dict[str, Any]", theirs), cast("dict[str, Any]", mine)
-    merged: dict[str, Any] = {}
-    clashes: list[str] = []
-    for key in dict.fromkeys([*left, *right]):
-        value, found = _merge_member(
-            origin.get(key, _ABSENT), left.get(key, _ABSENT), right.get(key, _ABSENT), f"{path}/{escape(key)}"
-        )
-        clashes += found
-        if value is not _ABSENT:
-            merged[key] = value
-    return merged, clashes
-
-
-def _merge_member(base: Any, theirs: Any, mine: Any, path: str) -> tuple[Any, list[str]]:
-    if _same_or_both_absent(mine, theirs) or _same_or_both_absent(mine, base):
-        return theirs, []
-    if _same_or_both_absent(theirs, base):
-        return mine, []
-    return _merge_parts(base, theirs, mine, path)
+    def _members(self, base: dict[str, Any], theirs: dict[str, Any], mine: dict[str, Any]) -> dict[str, Any]:
+        merged: dict[str, Any] = {}
+        for key in dict.fromkeys([*theirs, *mine]):
+            self._path.append(key)
+            value = self.merged(base.get(key, _ABSENT), theirs.get(key, _ABSENT), mine.get(key, _ABSENT))
+            self._path.pop()
+            if value is not _ABSENT:
+                merged[key] = value
+        return merged
 
 
 def _same_or_both_absent(left: Any, right: Any) -> bool:
@@ -132,17 +158,37 @@ def _same_or_both_absent(left: Any, right: Any) -> bool:
     return same(left, right)
 
 
-def _object_differences(old: dict[str, Any], new: dict[str, Any], path: str) -> list[Change]:
-    found: list[Change] = []
-    for key in dict.fromkeys([*old, *new]):
-        where = f"{path}/{escape(key)}"
-        if key not in new:
-            found.append(Change(op="remove", path=where, old=old[key]))
-        elif key not in old:
-            found.append(Change(op="add", path=where, new=new[key]))
+_Found = tuple[Literal["add", "remove", "replace"], list[str], Any, Any]
+
+
+def _changes(old: Any, new: Any, path: list[str]) -> Iterator[_Found]:
+    """Each difference with its path, which is the same list again and again, and both values."""
+    parts = _pairs(old, new)
+    if parts is None:
+        if not same(old, new):
+            yield "replace", path, old, new
+        return
+    for key, before, after in parts:
+        path.append(key)
+        if before is _ABSENT:
+            yield "add", path, before, after
+        elif after is _ABSENT:
+            yield "remove", path, before, after
         else:
-            found += differences(old[key], new[key], where)
-    return found
+            yield from _changes(before, after, path)
+        path.pop()
+
+
+def _pairs(old: Any, new: Any) -> Iterator[tuple[str, Any, Any]] | None:
+    """The parts of two documents side by side; None where they are compared whole."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        one, two = cast("dict[str, Any]", old), cast("dict[str, Any]", new)
+        return ((key, one.get(key, _ABSENT), two.get(key, _ABSENT)) for key in dict.fromkeys([*one, *two]))
+    if isinstance(old, list) and isinstance(new, list):
+        first, second = cast("list[Any]", old), cast("list[Any]", new)
+        if len(first) == len(second):
+            return ((str(place), *pair) for place, pair in enumerate(zip(first, second, strict=True)))
+    return None
 
 
 def escape(key: str) -> str:
@@ -152,20 +198,15 @@ def escape(key: str) -> str:
 
 def _tokens(pointer: str) -> list[str]:
     if pointer and not pointer.startswith("/"):
-        raise ValidationFailed(f"{pointer!r} is not a JSON Pointer; it must be empty or start with '/'.")
+        raise ValidationFailed(f"{named(pointer)} is not a JSON Pointer; it must be empty or start with '/'.")
     if re.search("~(?![01])", pointer):
         raise ValidationFailed(
-            f"{pointer!r} is not a JSON Pointer: '~' must be written as '~0', and '/' in a name as '~1'."
+            f"{named(pointer)} is not a JSON Pointer: '~' must be written as '~0', and '/' in a name as '~1'."
         )
-    return [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")]
-
-
-def _parent(root: dict[str, Any], pointer: str) -> tuple[Any, str]:
-    tokens = _tokens(pointer)
-    node: Any = root
-    for depth, token in enumerate(tokens[:-1]):
-        node = _child(node, token, "/".join(tokens[: depth + 1]))
-    return node, tokens[-1]
+    tokens = [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")]
+    if len(tokens) > JSON_DEPTH_MAX + 1:
+        raise ValidationFailed(f"{named(pointer)} is deeper than {JSON_DEPTH_MAX} levels, as no document is.")
+    return tokens
 
 
 def _child(node: Any, token: str, where: str) -> Any:
@@ -174,22 +215,15 @@ def _child(node: Any, token: str, where: str) -> Any:
     if isinstance(node, list):
         items = cast("list[Any]", node)
         return items[_index(items, token, len(items) - 1)]
-    raise ValidationFailed(f"the path {where!r} does not exist.")
+    raise ValidationFailed(f"the path {named(where)} does not exist.")
 
 
 def _index(items: list[Any], token: str, highest: int) -> int:
     if not (token.isascii() and token.isdigit()) or (len(token) > 1 and token[0] == "0"):
-        raise ValidationFailed(f"{token!r} is not a list index.")
-    index = int(token)
-    if index > highest:
-        raise ValidationFailed(f"index {index} is outside a list of {len(items)}.")
-    return index
-
-
-def _value(operation: PatchOperation) -> Any:
-    if "value" not in operation.model_fields_set:
-        raise ValidationFailed("it needs a value.")
-    return copy.deepcopy(operation.value)
+        raise ValidationFailed(f"{named(token)} is not a list index.")
+    if len(token) > _INDEX_DIGITS_MAX or int(token) > highest:
+        raise ValidationFailed(f"index {named(token)} is outside a list of {len(items)}.")
+    return int(token)
 
 
 def _source(operation: PatchOperation) -> str:
@@ -198,66 +232,84 @@ def _source(operation: PatchOperation) -> str:
     return operation.from_
 
 
-def _insert(root: dict[str, Any], pointer: str, value: Any) -> None:
-    node, token = _parent(root, pointer)
-    if isinstance(node, dict):
-        node[token] = value
-    elif isinstance(node, list):
-        items = cast("list[Any]", node)
-        at_end = token == _END_OF_LIST
-        items.insert(len(items) if at_end else _index(items, token, len(items)), value)
-    else:
-        raise ValidationFailed(f"the parent of {pointer!r} is neither an object nor a list.")
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _copied(member) for name, member in cast("dict[str, Any]", value).items()}
+    return [_copied(item) for item in cast("list[Any]", value)] if isinstance(value, list) else value
 
 
-def _get(root: dict[str, Any], pointer: str) -> Any:
-    node, token = _parent(root, pointer)
-    return _child(node, token, pointer)
+class _Patching:
+    """A document while it is patched. What is copied, put in and compared is counted first."""
+
+    def __init__(self, document: Any, budget: Budget) -> None:
+        self.root: dict[str, Any] = {"": _copied(document)}
+        self._budget = budget
+
+    def add(self, operation: PatchOperation) -> None:
+        self._insert(operation.path, self._given(operation))
+
+    def copy(self, operation: PatchOperation) -> None:
+        node, token = self._parent(_source(operation))
+        found = self._budget.spend(_child(node, token, _source(operation)))
+        self._insert(operation.path, _copied(found))
+
+    def move(self, operation: PatchOperation) -> None:
+        source = _source(operation)
+        if operation.path.startswith(source + "/"):
+            raise ValidationFailed("a value cannot be moved into itself.")
+        self._insert(operation.path, self._take(source))
+
+    def remove(self, operation: PatchOperation) -> None:
+        if not operation.path:
+            raise ValidationFailed("the whole document cannot be removed; set another value instead.")
+        self._take(operation.path)
+
+    def replace(self, operation: PatchOperation) -> None:
+        node, token = self._parent(operation.path)
+        _child(node, token, operation.path)
+        node[token if isinstance(node, dict) else int(token)] = self._given(operation)
+
+    def test(self, operation: PatchOperation) -> None:
+        node, token = self._parent(operation.path)
+        found = _child(node, token, operation.path)
+        if not same(found, self._given(operation)):
+            raise Conflict("the value there is another one.")
+
+    def _given(self, operation: PatchOperation) -> Any:
+        if "value" not in operation.model_fields_set:
+            raise ValidationFailed("it needs a value.")
+        return _copied(self._budget.spend(operation.value))
+
+    def _parent(self, pointer: str) -> tuple[Any, str]:
+        tokens = _tokens(pointer)
+        node: Any = self.root
+        for token in tokens[:-1]:
+            node = _child(node, token, pointer)
+        return node, tokens[-1]
+
+    def _insert(self, pointer: str, value: Any) -> None:
+        node, token = self._parent(pointer)
+        if isinstance(node, dict):
+            node[token] = value
+        elif isinstance(node, list):
+            items = cast("list[Any]", node)
+            at_end = token == _END_OF_LIST
+            items.insert(len(items) if at_end else _index(items, token, len(items)), value)
+        else:
+            raise ValidationFailed(f"the parent of {named(pointer)} is neither an object nor a list.")
+
+    def _take(self, pointer: str) -> Any:
+        node, token = self._parent(pointer)
+        value = _child(node, token, pointer)
+        del node[token if isinstance(node, dict) else int(token)]
+        return value
 
 
-def _take(root: dict[str, Any], pointer: str) -> Any:
-    node, token = _parent(root, pointer)
-    value = _child(node, token, pointer)
-    if isinstance(node, dict):
-        del node[token]
-    else:
-        del node[int(token)]
-    return value
-
-
-def _replace(root: dict[str, Any], operation: PatchOperation) -> None:
-    node, token = _parent(root, operation.path)
-    _child(node, token, operation.path)
-    if isinstance(node, dict):
-        node[token] = _value(operation)
-    else:
-        node[int(token)] = _value(operation)
-
-
-def _move(root: dict[str, Any], operation: PatchOperation) -> None:
-    source = _source(operation)
-    if operation.path.startswith(source + "/"):
-        raise ValidationFailed("a value cannot be moved into itself.")
-    _insert(root, operation.path, _take(root, source))
-
-
-def _test(root: dict[str, Any], operation: PatchOperation) -> None:
-    found = _get(root, operation.path)
-    if not same(found, _value(operation)):
-        raise Conflict("the value there is another one.")
-
-
-def _remove(root: dict[str, Any], operation: PatchOperation) -> None:
-    if not operation.path:
-        raise ValidationFailed("the whole document cannot be removed; set another value instead.")
-    _take(root, operation.path)
-
-
-_OPERATIONS: dict[str, Callable[[dict[str, Any], PatchOperation], None]] = {
-    "add": lambda root, op: _insert(root, op.path, _value(op)),
-    "remove": _remove,
-    "replace": _replace,
-    "move": _move,
-    "copy": lambda root, op: _insert(root, op.path, copy.deepcopy(_get(root, _source(op)))),
-    "test": _test,
+_OPERATIONS: dict[str, Callable[[_Patching, PatchOperation], None]] = {
+    "add": _Patching.add,
+    "remove": _Patching.remove,
+    "replace": _Patching.replace,
+    "move": _Patching.move,
+    "copy": _Patching.copy,
+    "test": _Patching.test,
 }

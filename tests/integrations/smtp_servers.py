@@ -62,8 +62,9 @@ class Mailbox:
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         user = session.auth_data.login.decode() if session.auth_data else None
+        content = envelope.content if isinstance(envelope.content, bytes) else envelope.content.encode("ascii")
         with self.lock:
-            self.mails.append(Accepted(envelope.mail_from, list(envelope.rcpt_tos), envelope.content, user))
+            self.mails.append(Accepted(envelope.mail_from, list(envelope.rcpt_tos), content, user))
         return "250 2.0.0 queued"
 
 
@@ -74,7 +75,7 @@ def smtp_server(**options: Any) -> Generator[tuple[Mailbox, int]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    controller = Controller(mailbox, hostname="127.0.0.1", port=port, enable_SMTPUTF8=True, **options)
+    controller = Controller(mailbox, hostname="127.0.0.1", port=port, **{"enable_SMTPUTF8": True} | options)
     controller.start()
     try:
         yield mailbox, port

@@ -111,6 +111,29 @@ async def test_a_server_without_smtputf8_is_not_asked_for_what_it_cannot_do():
     assert server.accepted == 0
 
 
+async def test_a_server_that_takes_seven_bits_gets_seven_bits():
+    long, name = "naïve ☃ " * 300, "Zoë Ünal " * 5
+    one = mail(
+        sender=f'"{name}" <desk@bücher.example>',
+        to=[f'"{name}" <ann@bücher.example>'],
+        subject=long[:150],
+        text=long,
+        html=f"<p>{long}</p>" + "x" * 2000,
+        attachments=[Attachment(name, "text/plain", 5, "w6nDqQo=")],
+    )
+    with smtp_server(enable_SMTPUTF8=False, decode_data=True) as (mailbox, port):
+        report, _ = await send(port, one, ["ann@bücher.example"])
+        other, handed_over = await send(port, mail(2, to=["zoë@example.org"]), ["zoë@example.org"])
+    assert statuses(report) == {"ann@bücher.example": "sent"}
+    (got,) = mailbox.mails
+    assert got.raw.isascii() and max(map(len, got.raw.splitlines())) < 998
+    parts = {part.get_content_type(): part for part in got.message.walk() if not part.is_multipart()}
+    assert parts["text/html"].get_content().strip() == one.html
+    assert got.message.get_body(("plain",)).get_content().strip() == long.strip()  # type: ignore[union-attr]
+    (outcome,) = other.outcomes.values()
+    assert outcome.status == "failed" and "no SMTPUTF8" in (outcome.message or "") and handed_over == 0
+
+
 @pytest.mark.parametrize("tls", ["starttls", "tls"])
 async def test_tls_and_a_password_are_used_and_a_wrong_one_is_explained(tmp_path: Path, tls: str):
     server_side, client_side = certificate(tmp_path)

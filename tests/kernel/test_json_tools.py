@@ -1,10 +1,14 @@
 """Patches, differences and merges of JSON documents."""
 
+import contextlib
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_server.kernel.errors import Conflict, ValidationFailed
+from mcp_server.kernel import json_tools
+from mcp_server.kernel.errors import Conflict, LimitExceeded, OpsError, ValidationFailed
 from mcp_server.kernel.json_tools import (
     PatchOperation,
     differences,
@@ -128,3 +132,80 @@ def test_true_is_not_one_and_one_is_one_point_zero():
 @given(st.text())
 def test_any_member_name_survives_a_json_pointer(name: str):
     assert apply({name: 1}, {"op": "replace", "path": f"/{escape(name)}", "value": 2}) == {name: 2}
+
+
+def nested(depth: int, leaf: object) -> object:
+    value = leaf
+    for _ in range(depth):
+        value = {"a": value, "b": 1}
+    return value
+
+
+def test_the_longest_way_down_is_looked_at_once(monkeypatch: pytest.MonkeyPatch):
+    looks: list[object] = []
+
+    def counted(left: object, right: object) -> bool:
+        looks.append(left)
+        return same(left, right)
+
+    monkeypatch.setattr(json_tools, "same", counted)
+    for work in (
+        lambda depth: differences(nested(depth, 1), nested(depth, 2)),
+        lambda depth: three_way_merge(nested(depth, 1), nested(depth, 2), nested(depth, 3)),
+        lambda depth: three_way_merge(nested(depth, 1), nested(depth, [2]), nested(depth, 1)),
+    ):
+        taken = []
+        for depth in (15, 30, 60):
+            looks.clear()
+            work(depth)
+            taken.append(len(looks))
+        assert taken[1] <= 2 * taken[0] + 4 and taken[2] <= 2 * taken[1] + 4
+
+
+def test_paths_that_come_to_more_than_can_be_told_are_refused_and_the_first_are_told():
+    old = {"k" * 100_000: {str(number): 1 for number in range(1000)}}
+    new = {"k" * 100_000: {str(number): 2 for number in range(1000)}}
+    with pytest.raises(LimitExceeded, match="steps"):
+        differences(old, new)
+    assert len(differences(old, new, 5)) == 5
+    ones, twos = ({str(number): value for number in range(1000)} for value in (1, 2))
+    _, clashes = three_way_merge({}, ones, twos)
+    assert len(clashes) == 100
+
+
+DOUBLING = [
+    ({"a": [1]}, [{"op": "copy", "from": "/a", "path": "/a/-"}]),
+    ({"a": "x" * 1000, "b": []}, [{"op": "copy", "from": "", "path": "/b/-"}]),
+    ({"a": {}}, [{"op": "copy", "from": "", "path": "/a/x"}, {"op": "move", "from": "/a", "path": "/b"},
+                 {"op": "copy", "from": "/b", "path": "/a"}]),
+    ([], [{"op": "add", "path": "/-", "value": ["x" * 10_000]}]),
+    (["x" * 100_000], [{"op": "test", "path": "/0", "value": "x" * 100_000}]),
+    ({"a": 1}, [{"op": "replace", "path": "/a", "value": ["y" * 50_000]}]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("document", "operations"), DOUBLING)
+def test_a_patch_takes_no_more_steps_than_it_may(document: object, operations: list[dict]):
+    budget = json_tools.patch_budget()
+    with pytest.raises((LimitExceeded, ValidationFailed), match=r"steps|nested deeper"):
+        json_patch(document, [PatchOperation.model_validate(one) for one in operations * 200], budget)
+
+
+@given(documents, st.lists(st.fixed_dictionaries({
+    "op": st.sampled_from(["add", "remove", "replace", "move", "copy", "test"]),
+    "path": st.sampled_from(["", "/a", "/a/-", "/a/0", "/0", "/-", "/a/b", "/" + "9" * 5000, "/a" * 500, "/~2"]),
+    "from": st.sampled_from(["", "/a", "/0", "/a/0", "/" + "9" * 5000]),
+    "value": documents,
+}), max_size=30))  # fmt: skip
+def test_hostile_patches_are_refused_or_applied_and_leave_the_document_as_it_was(document, operations):
+    before = json.dumps(document)
+    with contextlib.suppress(OpsError):
+        apply(document, *operations)
+    assert json.dumps(document) == before
+
+
+def test_a_merge_patch_that_is_too_deep_or_too_large_is_refused():
+    with pytest.raises(ValidationFailed, match="nested deeper"):
+        merge_patch({}, nested(5000, 1))
+    with pytest.raises(LimitExceeded, match="steps"):
+        merge_patch({}, {"a": ["x" * 1000] * 5000})

@@ -26,7 +26,7 @@ from mcp_server.domain.agents.model import (
     still_holds,
 )
 from mcp_server.kernel.authority import Permission
-from mcp_server.kernel.errors import InvalidTransition, NotFound
+from mcp_server.kernel.errors import InvalidTransition, LimitExceeded, NotFound
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.near import near
@@ -36,6 +36,8 @@ from mcp_server.kernel.times import SECOND, Micros, iso
 
 _SEEN_EVERY: Micros = HEARTBEAT_SECONDS * SECOND // 4
 _BATCH = 100
+HANDED_OVER_MAX = 10_000
+"""How many things of a kind are handed over at once: all are, in one transaction, for which every other waits."""
 
 
 class Registered(NamedTuple):
@@ -98,8 +100,7 @@ def control(tx: Transaction, origin: Origin, command: ControlAgent) -> Moved:
 
 def _left(tx: Transaction, origin: Origin, agent: Agent, command: ControlAgent, event: Event) -> Moved:
     heir = None if command.to_agent is None else _heir(tx, agent, command.to_agent)
-    if heir is None:
-        _require_free(tx, origin, agent, command.action)
+    _require_leaving(agent, command.action, heir, _by_kind(tx.tell(AGENT_HOLDS, origin, agent.id)))
     deletes = command.action == "delete"
     cause = origin.caused_by(tx.append(origin, event) if deletes else tx.record(origin, event))
     ended = tx.tell(AGENT_ENDED, cause, agent.id, f"its agent was {'deleted' if deletes else 'terminated'}")
@@ -109,10 +110,18 @@ def _left(tx: Transaction, origin: Origin, agent: Agent, command: ControlAgent, 
     return Moved(agent.id, list(chain.from_iterable(ended)), _by_kind(handed))
 
 
-def _require_free(tx: Transaction, origin: Origin, agent: Agent, action: AgentAction) -> None:
-    holds = _by_kind(tx.tell(AGENT_HOLDS, origin, agent.id))
-    if holds:
+def _require_leaving(agent: Agent, action: AgentAction, heir: Agent | None, holds: dict[str, Any]) -> None:
+    """Refuse to leave with something in hand, and to hand over so much that everyone else would have to wait for it."""
+    if heir is None and holds:
         raise still_holds(agent, action, holds)
+    if any(one["total"] > HANDED_OVER_MAX for one in holds.values()):
+        said = ", ".join(f"{one['total']} {what.replace('_', ' ')}" for what, one in holds.items())
+        raise LimitExceeded(
+            f"Agent {agent.name} holds {said}; at most {HANDED_OVER_MAX} of a kind are handed over at once. "
+            "Nothing was changed.",
+            next="Lessen it first: tasks_control(action='assign'), messages_read, locks_release.",
+            details={"agent_id": agent.id, "holds": holds, "total_max": HANDED_OVER_MAX},
+        )
 
 
 def _by_kind(held: Iterable[Holding | None]) -> dict[str, Any]:

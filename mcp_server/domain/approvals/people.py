@@ -13,7 +13,9 @@ def mailbox(address: str) -> str:
         ValidationFailed: it is no address.
     """
     parsed = parse_address(address.strip())
-    return f"{parsed.username.casefold()}@{ascii_domain(parsed.domain.casefold())}"
+    key = f"{parsed.username.casefold()}@{ascii_domain(parsed.domain.casefold())}"
+    parse_address(key)  # what is one letter may be two in the other case: mails go to this spelling
+    return key
 
 
 def person_key(name: str) -> str:

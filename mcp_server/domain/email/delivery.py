@@ -12,10 +12,11 @@ from mcp_server.domain.approvals.people import is_mailbox, person_key
 from mcp_server.domain.approvals.question import question_text
 from mcp_server.domain.approvals.service import ApprovalService
 from mcp_server.domain.email import transactions
-from mcp_server.domain.email.model import Attachment, Email, Outcome
+from mcp_server.domain.email.model import Attachment, Email, Outcome, outcomes_for
 from mcp_server.domain.email.service import EmailService
-from mcp_server.domain.email.transport import Mail, Mailer
+from mcp_server.domain.email.transport import Mail, Mailer, Report, Unbuildable
 from mcp_server.kernel.call import SYSTEM_CALL
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
 
@@ -84,20 +85,36 @@ class EmailDelivery:
             raise
 
     async def ask_approvers(self, told: dict[str, Any]) -> int:
-        """Queue a mail to every approver of an open approval who has an address; how many."""
+        """Queue a mail to every approver of an open approval who has an address; how many.
+
+        Raises:
+            Unbuildable: naming those whom no mail can reach, once all others have theirs.
+        """
         approval = await self._approvals.still_open(told["approval_id"], told["opened_at"])
         if approval is None:
             return 0
         answered = {person_key(answer.by) for answer in approval.given()}
         people = [one for one in approval.people() if is_mailbox(one) and person_key(one) not in answered]
-        for person in people:
-            await self._outbox.queue_approval_mail(
-                approval.id, approval.opened_at, person, approval.title, reminder=told["reminder"]
-            )
+        unreached = [why for person in people if (why := await self._ask(approval, person, told["reminder"]))]
+        if unreached:
+            raise Unbuildable(f"No mail can be written to {'; '.join(unreached)}"[:1000])
         return len(people)
 
+    async def _ask(self, approval: Approval, person: str, reminder: bool) -> str | None:
+        """Queue the mail to one approver; why not, where none can reach it."""
+        try:
+            await self._outbox.queue_approval_mail(
+                approval.id, approval.opened_at, person, approval.title, reminder=reminder
+            )
+        except ValueError as error:  # of an old question: its people were checked by other rules
+            return f"{named(person)}: {error}"
+        return None
+
     async def _send(self, email: Email, mail: Mail, mailer: Mailer, hand_over: Any) -> Delivered:
-        report = await mailer.send(mail, email.pending(), hand_over)
+        try:
+            report = await mailer.send(mail, email.pending(), hand_over)
+        except Unbuildable as error:
+            report = Report(outcomes_for(email.pending(), "failed", None, str(error)))
         error = _explained(report.outcomes)
         origin = self._context.origin(SYSTEM_CALL)
         row: Row = await self._database.write(transactions.keep_answer, origin, email.id, report.outcomes, error)

@@ -1,7 +1,7 @@
 """The system tasks of email."""
 
 from mcp_server.domain.email.delivery import EmailDelivery
-from mcp_server.domain.email.transport import MailProvider
+from mcp_server.domain.email.transport import MailProvider, Unbuildable
 from mcp_server.kernel.handling import Handler, HandlerFailed, Job
 from mcp_server.kernel.services import Services
 
@@ -25,6 +25,9 @@ def write_to_approvers(services: Services) -> Handler:
     """Writes to everyone whom an approval asks."""
 
     async def handle(job: Job) -> dict[str, int]:
-        return {"mails": await services.get(EmailDelivery).ask_approvers(job.input)}
+        try:
+            return {"mails": await services.get(EmailDelivery).ask_approvers(job.input)}
+        except Unbuildable as error:
+            raise HandlerFailed(str(error), "validation", retryable=False) from error
 
     return handle

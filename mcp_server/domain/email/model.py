@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
-from mcp_server.kernel.addresses import EmailAddress, ascii_domain, parse_address, plain_address
+from mcp_server.domain.email.attachments import AttachmentSpec
+from mcp_server.kernel.addresses import EmailAddress, ascii_domain, kept_address, parse_address, plain_address
 from mcp_server.kernel.arguments import Listing
 from mcp_server.kernel.errors import InvalidTransition, LimitExceeded, NotFound, ValidationFailed
 from mcp_server.kernel.events import Event
@@ -39,29 +40,6 @@ DONE = frozenset(("sent", "failed", "unknown", "delivered", "opened", "clicked",
 """Outcomes after which a recipient gets no further attempt."""
 
 Content = Annotated[str, StringConstraints(max_length=BODY_CHARACTERS_MAX)]
-# Attachments are named by whoever sends: what could be a path, or would end a header, is no name.
-Name = Annotated[str, StringConstraints(pattern=r"^[^/\\\x00-\x1f\x7f]{1,128}$")]
-MediaType = Annotated[
-    str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,63}$")
-]
-
-
-class AttachmentSpec(Frozen):
-    """A file to attach: its bytes inline as base64, or a state document as JSON. Never a path on the server."""
-
-    name: Name
-    content_base64: str | None = Field(default=None, description="Or namespace and key of a state document")
-    namespace: str | None = None
-    key: str | None = None
-    media_type: MediaType | None = None
-
-    @model_validator(mode="after")
-    def _from_one_place(self) -> Self:
-        if (self.content_base64 is None) == (self.namespace is None) or (self.namespace is None) != (self.key is None):
-            raise ValidationFailed(f"The attachment {self.name!r} needs content_base64, or namespace and key.")
-        return self
-
-
 Addresses = Annotated[tuple[EmailAddress, ...], BeforeValidator(several)]
 
 
@@ -274,7 +252,7 @@ class Email(Record):
     def everyone(self) -> list[str]:
         """Every address that gets the mail, each once."""
         texts = [text for column in (self.recipients, self.cc, self.bcc) for text in json.loads(column)]
-        return list(dict.fromkeys(plain_address(text) for text in texts))
+        return list(dict.fromkeys(map(kept_address, texts)))
 
     def known(self) -> dict[str, Outcome]:
         """What is known of each recipient so far."""

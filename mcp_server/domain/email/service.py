@@ -1,5 +1,6 @@
 """Use cases of email: check, compose and queue a mail; find what became of it."""
 
+import asyncio
 import base64
 import binascii
 import json
@@ -8,9 +9,9 @@ from typing import Any
 
 from mcp_server.domain.approvals.commands import ApprovalSpec
 from mcp_server.domain.email import transactions
+from mcp_server.domain.email.attachments import OCTETS, AttachmentSpec
 from mcp_server.domain.email.model import (
     Attachment,
-    AttachmentSpec,
     Composed,
     EmailPolicy,
     EmailSpec,
@@ -45,6 +46,7 @@ from mcp_server.kernel.services import Services
 from mcp_server.kernel.writes import Write
 
 _SHOWN_CHARACTERS_MAX = 10_000
+_FILLED_AT_ONCE_MAX = 2
 
 
 class EmailService:
@@ -56,6 +58,7 @@ class EmailService:
         self._state = services.get(StateService)
         self._tasks = services.get(TaskService)
         self._rendering = services.option(Rendering)
+        self._filling = asyncio.Semaphore(_FILLED_AT_ONCE_MAX)
         self.policy = services.option(EmailPolicy)
         self.queue = Write(context, Permission.EMAILS_SEND, self._composed, transactions.queue, self._queued)
 
@@ -159,7 +162,10 @@ class EmailService:
         else:
             document = await self._state.get(call, GetDocument(namespace=NAMESPACE, key=spec.template))
             template = read_template(spec.template, document.value)
-            subject, text, html = fill_in(spec.template, template, spec.variables or {}, self._rendering.render)
+            async with self._filling:
+                subject, text, html = await asyncio.to_thread(
+                    fill_in, spec.template, template, spec.variables or {}, self._rendering.render
+                )
             content = Composed(subject, text, html, attachments, f"{spec.template}@{document.version}")
         content.require_small()
         return content
@@ -170,7 +176,7 @@ class EmailService:
                 raw = base64.b64decode(spec.content_base64, validate=True)
             except (binascii.Error, ValueError):
                 raise ValidationFailed(f"The content of the attachment {spec.name!r} is not base64.") from None
-            media_type = spec.media_type or "application/octet-stream"
+            media_type = spec.media_type or OCTETS
         else:
             address = {"namespace": spec.namespace, "key": spec.key}
             document = await self._state.get(call, GetDocument.model_validate(address))

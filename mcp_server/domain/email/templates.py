@@ -11,12 +11,13 @@ from typing import Any, Protocol
 from pydantic import Field, ValidationError
 
 from mcp_server.domain.email.model import Content
-from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.errors import LimitExceeded, ValidationFailed
 from mcp_server.kernel.json_text import check_line
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.values import Frozen, Line
 
 NAMESPACE = "email-templates"
+SUBJECT_CHARACTERS_MAX = 998
 
 
 class MailTemplate(Frozen):
@@ -29,7 +30,7 @@ class MailTemplate(Frozen):
 
 
 class Render(Protocol):
-    """Fills in one text; `what` names it in messages. See `mcp_server.integrations.templating`."""
+    """Fills in one text, in a thread; `what` names it in messages. See `mcp_server.integrations.templating`."""
 
     def __call__(self, what: str, source: str, variables: Mapping[str, Any], *, html: bool) -> str: ...
 
@@ -88,6 +89,11 @@ def fill_in(
         )
     subject = render(f"subject of template {named(key)}", template.subject, variables, html=False)
     check_line(subject, "subject that the variables make")
+    if len(subject) > SUBJECT_CHARACTERS_MAX:
+        raise LimitExceeded(
+            f"The subject that the variables make has {len(subject)} characters; at most {SUBJECT_CHARACTERS_MAX} go.",
+            next="Give it less to repeat.",
+        )
     text, html = template.text, template.html
     return (
         subject,

@@ -42,6 +42,10 @@ class Report:
     retry_after_seconds: float | None = None
 
 
+class Unbuildable(Exception):
+    """A mail that cannot be written as a message, now or later. Nothing of it went out."""
+
+
 class Mailer(Protocol):
     """A way to send mail. Safe to use from many tasks at once."""
 
@@ -51,11 +55,14 @@ class Mailer(Protocol):
         Args:
             mail: what to send.
             recipients: plain addresses that have not got it yet.
-            hand_over: awaited just before the content goes out; if it raises, nothing went out.
+            hand_over: awaited just before the content goes out, when it is written; if it raises, nothing went out.
 
         Returns:
             The outcome for each: `sent`, `deferred` (may succeed later), `failed`, or `unknown` (the content went out,
             and the answer was lost).
+
+        Raises:
+            Unbuildable: before anything was handed over.
         """
         ...
 

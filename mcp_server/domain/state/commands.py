@@ -8,7 +8,7 @@ from mcp_server.domain.state.model import DOCUMENT_BYTES_MAX, Key, Namespace
 from mcp_server.kernel.arguments import Listing
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import check_json
-from mcp_server.kernel.json_tools import PatchOperation, json_patch, merge_patch
+from mcp_server.kernel.json_tools import PatchOperation
 from mcp_server.kernel.values import Frozen, Line, Word, converted
 
 DocumentValue = Annotated[Any, converted(lambda value: check_json(value, "value", DOCUMENT_BYTES_MAX))]
@@ -67,12 +67,6 @@ class PatchDocument(Addressed):
         if ("merge_patch" in self.model_fields_set) == (self.json_patch is not None):
             raise ValidationFailed("Give exactly one of merge_patch and json_patch.")
         return self
-
-    def applied(self, current: Any) -> Any:
-        """The value after the patch."""
-        if self.json_patch is None:
-            return merge_patch(current, self.merge_patch)
-        return json_patch(current, self.json_patch)
 
 
 class RestoreDocument(Addressed):

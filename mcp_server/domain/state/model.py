@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, StringConstraints
 
-from mcp_server.kernel.errors import Conflict, NotFound, OpsError
+from mcp_server.kernel.errors import Conflict, NotFound, OpsError, ValidationFailed
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import INPUT_BYTES_MAX, RawJson, check_text, dump_json, sha256_text
 from mcp_server.kernel.quoting import named
@@ -132,6 +132,19 @@ def no_version(document: Document, version: int) -> OpsError:
         next=f"See state_history(namespace={document.namespace!r}, key={document.key!r}).",
         details={"namespace": document.namespace, "key": document.key, "current_version": document.version},
     )
+
+
+def require_base(document: Document, base_version: int) -> None:
+    """Refuse to merge from a version that is not written yet.
+
+    Raises:
+        ValidationFailed: naming the newest.
+    """
+    if base_version > document.version:
+        raise ValidationFailed(
+            f"base_version {base_version} is newer than {named(document.id)}, which is at version {document.version}.",
+            next="Read the document again and send the version you started from.",
+        )
 
 
 def version_conflict(document: Document, expected: int, current: int) -> Conflict:

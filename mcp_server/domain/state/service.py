@@ -1,11 +1,30 @@
 """Use cases of versioned documents."""
 
+import asyncio
 import json
 
 from mcp_server.domain.state import transactions
-from mcp_server.domain.state.commands import Addressed, DocumentHistory, FindDocuments, GetDocument
+from mcp_server.domain.state.commands import (
+    Addressed,
+    DocumentHistory,
+    FindDocuments,
+    GetDocument,
+    PatchDocument,
+    RestoreDocument,
+    SetDocument,
+)
 from mcp_server.domain.state.deltas import KEYFRAME_EVERY, rebuild
 from mcp_server.domain.state.model import document_id, no_document
+from mcp_server.domain.state.plans import (
+    CHEAP_STEPS_MAX,
+    Plan,
+    Planned,
+    Read,
+    delta_of,
+    plan_patch,
+    plan_set,
+    unplanned,
+)
 from mcp_server.domain.state.transactions import Written
 from mcp_server.domain.state.views import (
     DocumentResult,
@@ -19,12 +38,13 @@ from mcp_server.domain.state.views import (
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import NotFound
+from mcp_server.kernel.json_text import RawJson
 from mcp_server.kernel.json_tools import Change, differences
 from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page, like
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
-from mcp_server.kernel.writes import Write, as_said
+from mcp_server.kernel.writes import Write
 
 VERSIONS_MAX = 100
 _HIGHEST = "\U0010ffff"
@@ -37,9 +57,9 @@ class StateService:
         self._context = context = services.context
         self._database = context.database
         may = Permission.STATE_WRITE
-        self.set = Write(context, may, as_said, transactions.set_value, _set)
-        self.patch = Write(context, may, as_said, transactions.patch, _written)
-        self.restore = Write(context, may, as_said, transactions.restore, _written)
+        self.set = Write(context, may, self._plan_set, transactions.set_value, _set, unplanned)
+        self.patch = Write(context, may, self._plan_patch, transactions.patch, _written, unplanned)
+        self.restore = Write(context, may, self._plan_restore, transactions.restore, _written, unplanned)
 
     async def get(self, call: Call, command: GetDocument) -> DocumentView:
         """A document with its value, now or at an earlier version.
@@ -78,7 +98,7 @@ class StateService:
         newest = command.to_version or latest
         oldest = command.from_version or max(newest - 1, 1)
         old, new = [await self._version(command, version) for version in (oldest, newest)]
-        return differences(json.loads(old["value"]), json.loads(new["value"]))
+        return await asyncio.to_thread(_compared, old["value"], new["value"])
 
     async def find(self, call: Call, command: FindDocuments) -> Listed[DocumentView]:
         """Documents by namespace and key, without values."""
@@ -108,6 +128,47 @@ class StateService:
             for row in rows
         ]
 
+    async def _plan_set(self, call: Call, command: SetDocument) -> Planned[SetDocument]:
+        del call
+        base_version = command.base_version
+        if base_version is None and len(command.value or "") <= CHEAP_STEPS_MAX:
+            return Planned(command)
+        read = await self._read(command)
+        if read is None or (base_version or 0) > read.version:
+            return Planned(command)  # the transaction says why not, or makes the document
+        base = None
+        if base_version is not None and base_version < read.version:
+            base = Read(base_version, (await self._version(command, base_version))["value"])
+        return Planned(command, await asyncio.to_thread(plan_set, command, read, base))
+
+    async def _plan_patch(self, call: Call, command: PatchDocument) -> Planned[PatchDocument]:
+        del call
+        read = await self._read(command)
+        if read is None:
+            return Planned(command)
+        return Planned(command, await asyncio.to_thread(plan_patch, command, read))
+
+    async def _plan_restore(self, call: Call, command: RestoreDocument) -> Planned[RestoreDocument]:
+        del call
+        try:
+            value = RawJson((await self._version(command, command.version))["value"])
+        except NotFound:
+            return Planned(command)  # the transaction says which versions there are
+        read = await self._read(command)
+        if read is None:
+            return Planned(command, Plan(0, value, None, None, 0))
+        delta = await asyncio.to_thread(delta_of, read, value)
+        return Planned(command, Plan(read.version, value, None, delta, 0))
+
+    async def _read(self, command: SetDocument | PatchDocument | RestoreDocument) -> Read | None:
+        """The value that the document has now, if any, and if a change of it is still wanted."""
+        row = await self._database.fetch_one("document_current", id=document_id(command.namespace, command.key))
+        if row is None or row["deleted"] or _is_expired(row, self._context.clock()):
+            return None
+        if command.expected_version not in (None, row["version"]):
+            return None
+        return Read(row["version"], row["value"])
+
     async def _version(self, document: Addressed, version: int) -> Row:
         namespace, key = document.namespace, document.key
         id_ = document_id(namespace, key)
@@ -132,6 +193,10 @@ async def _set(call: Call, done: Written) -> SetResult:
 async def _written(call: Call, done: Written) -> DocumentResult:
     del call
     return DocumentResult(document=document_view(done.document.fields()))
+
+
+def _compared(old: str, new: str) -> list[Change]:
+    return differences(json.loads(old), json.loads(new))
 
 
 def _is_expired(row: Row, now: int) -> bool:

@@ -1,18 +1,20 @@
 """Transaction functions of versioned documents."""
 
 import json
+from functools import partial
 from typing import Any, NamedTuple
 
 from mcp_server.domain.state.commands import Addressed, PatchDocument, RestoreDocument, SetDocument
-from mcp_server.domain.state.deltas import KEYFRAME_EVERY, WORTHWHILE_BYTES_MIN, encode, rebuild
-from mcp_server.domain.state.model import Document, document_id, no_version
-from mcp_server.kernel.errors import Conflict, ValidationFailed
+from mcp_server.domain.state.deltas import KEYFRAME_EVERY, WORTHWHILE_BYTES_MIN, rebuild
+from mcp_server.domain.state.model import Document, document_id, no_version, require_base
+from mcp_server.domain.state.plans import CHEAP_STEPS_MAX, Plan, Planned, Read, delta_of, merge, patched
+from mcp_server.kernel.errors import Conflict
 from mcp_server.kernel.events import Event, Origin
-from mcp_server.kernel.json_text import RawJson, check_json
-from mcp_server.kernel.json_tools import differences, three_way_merge
-from mcp_server.kernel.quoting import named
+from mcp_server.kernel.json_text import RawJson
+from mcp_server.kernel.json_tools import differences
 from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.times import SECOND
+from mcp_server.kernel.writes import Moved
 
 _DIFFERENCES_MAX = 50
 
@@ -24,56 +26,69 @@ class Written(NamedTuple):
     merged: bool | None = None
 
 
-def set_value(tx: Transaction, origin: Origin, command: SetDocument) -> Written:
+def set_value(tx: Transaction, origin: Origin, planned: Planned[SetDocument]) -> Written:
     """Write the next version; with a base version, merge with what others wrote since. Or take the value away.
 
     Raises:
         Conflict: not at the expected version, or both sides changed the same paths.
         NotFound: there is no value to take away.
+        Moved: what was planned rests on another version.
     """
+    command = planned.command
     document = _load(tx, command)
     if command.delete:
         return _deleted(tx, origin, document, command)
-    value, merged = command.value, None
+    _require_version(tx, document, command.expected_version, command.value, origin.at)
+    value, merged, plan = command.value, None, _usable(document, planned.plan, origin.at)
     if command.base_version is not None:
-        value, merged = _merged(tx, document, command.base_version, command.value, origin.at)
-    _require_version(tx, document, command.expected_version, value, origin.at)
+        if plan is not None:
+            value, merged = plan.value, plan.merged
+        else:
+            _require_cheap(planned.plan)
+            value, merged = _merged(tx, document, command, origin.at)
     change = document.written(value, "set", command.ttl_seconds, command.tags, origin)
-    return Written(_write(tx, origin, document, value, command.note, change), merged)
+    return Written(_write(tx, origin, document, value, command.note, change, plan), merged)
 
 
-def patch(tx: Transaction, origin: Origin, command: PatchDocument) -> Written:
+def patch(tx: Transaction, origin: Origin, planned: Planned[PatchDocument]) -> Written:
     """Change the current value by a merge patch or a JSON patch. What a patch does not say, such as when the document
     expires, stays as it was.
 
     Raises:
         NotFound: a JSON patch for a document that has no value.
         ValidationFailed: the patch does not fit the value.
+        LimitExceeded: it takes too many steps.
+        Moved: what was planned rests on another version.
     """
+    command = planned.command
     document = _load(tx, command)
     if command.json_patch is not None:
         document.require_live(origin.at)
     _require_version(tx, document, command.expected_version, None, origin.at)
-    live = document.is_live(origin.at)
-    current = json.loads(_value_at(tx, document, document.version)) if live else None
-    value = check_json(command.applied(current), "patched document")
+    live, plan = document.is_live(origin.at), _usable(document, planned.plan, origin.at)
+    if plan is not None:
+        value = plan.value
+    else:
+        _require_cheap(planned.plan)
+        value, _ = patched(command, _value_at(tx, document, document.version) if live else None)
     left = (document.expires_at - origin.at) / SECOND if live and document.expires_at is not None else None
     change = document.written(value, "patched", left, None, origin)
-    return Written(_write(tx, origin, document, value, command.note, change))
+    return Written(_write(tx, origin, document, value, command.note, change, plan))
 
 
-def restore(tx: Transaction, origin: Origin, command: RestoreDocument) -> Written:
+def restore(tx: Transaction, origin: Origin, planned: Planned[RestoreDocument]) -> Written:
     """Write an earlier version's value as the next version; nothing is rewritten.
 
     Raises:
         NotFound: no such version.
     """
+    command, plan = planned
     document = _load(tx, command)
     _require_version(tx, document, command.expected_version, None, origin.at)
-    value = _value_at(tx, document, command.version)
+    value = _value_at(tx, document, command.version) if plan is None else plan.value
     note = command.note or f"restored from version {command.version}"
     change = document.written(value, "restored", None, None, origin)
-    return Written(_write(tx, origin, document, value, note, change))
+    return Written(_write(tx, origin, document, value, note, change, plan))
 
 
 def expire(tx: Transaction, origin: Origin) -> int:
@@ -98,8 +113,25 @@ def _deleted(tx: Transaction, origin: Origin, document: Document, command: SetDo
     return Written(new)
 
 
+def _usable(document: Document, plan: Plan | None, now: int) -> Plan | None:
+    """The plan, where the document still is what it rests on."""
+    return plan if plan is not None and plan.version == document.version and document.is_live(now) else None
+
+
+def _require_cheap(plan: Plan | None) -> None:
+    """Have planned again what would hold up everyone else's writes."""
+    if plan is not None and plan.steps > CHEAP_STEPS_MAX:
+        raise Moved
+
+
 def _write(
-    tx: Transaction, origin: Origin, before: Document, value: RawJson, note: str | None, change: tuple[Document, Event]
+    tx: Transaction,
+    origin: Origin,
+    before: Document,
+    value: RawJson,
+    note: str | None,
+    change: tuple[Document, Event],
+    plan: Plan | None,
 ) -> Document:
     new, event = change
     tx.record(origin, event)
@@ -114,15 +146,18 @@ def _write(
         at=origin.at,
         note=note,
     )
-    _compact(tx, before, value)
+    _compact(tx, before, value, plan)
     return new
 
 
-def _compact(tx: Transaction, before: Document, value: RawJson) -> None:
-    """Keep the version before as its difference from the new one, where that pays. Keyframes stay whole."""
-    if before.bytes < WORTHWHILE_BYTES_MIN or before.version % KEYFRAME_EVERY == 0:
-        return
-    delta = encode(_value_at(tx, before, before.version), value)
+def _compact(tx: Transaction, before: Document, value: RawJson, plan: Plan | None) -> None:
+    """Keep the version before as its difference from the new one, where that pays and the plan or little work tells."""
+    if plan is not None and plan.version == before.version:
+        delta = plan.delta
+    elif before.bytes < WORTHWHILE_BYTES_MIN or before.bytes + len(value) > CHEAP_STEPS_MAX:
+        delta = None
+    else:
+        delta = delta_of(Read(before.version, _value_at(tx, before, before.version)), value)
     if delta is not None:
         tx.run("version_compact", id=before.id, version=before.version, delta=delta)
 
@@ -140,35 +175,27 @@ def _require_version(tx: Transaction, document: Document, expected: int | None, 
         document.require_version(expected, now)
     except Conflict as conflict:
         if document.is_live(now):
-            theirs = json.loads(_value_at(tx, document, document.version))
-            conflict.details["current_value"] = theirs
-            if mine is not None:
-                conflict.details["differences"] = _difference_list(theirs, json.loads(mine))
+            conflict.explain_later(partial(_sides, _value_at(tx, document, document.version), mine))
         raise
 
 
-def _difference_list(theirs: Any, mine: Any) -> list[dict[str, Any]]:
-    changes = differences(theirs, mine)[:_DIFFERENCES_MAX]
-    return [change.model_dump(include={"op", "path"}) for change in changes]
+def _sides(theirs: str, mine: str | None) -> dict[str, Any]:
+    """What a conflict is about, found out once the transaction is over."""
+    current = json.loads(theirs)
+    if mine is None:
+        return {"current_value": current}
+    changes = differences(current, json.loads(mine), _DIFFERENCES_MAX)
+    return {
+        "current_value": current,
+        "differences": [change.model_dump(include={"op", "path"}) for change in changes],
+    }
 
 
-def _merged(tx: Transaction, document: Document, base_version: int, mine: RawJson, now: int) -> tuple[RawJson, bool]:
+def _merged(tx: Transaction, document: Document, command: SetDocument, now: int) -> tuple[RawJson, bool]:
     document.require_live(now)
-    if base_version > document.version:
-        raise ValidationFailed(
-            f"base_version {base_version} is newer than {named(document.id)}, which is at version {document.version}.",
-            next="Read the document again and send the version you started from.",
-        )
+    base_version = command.base_version or 0
+    require_base(document, base_version)
     if base_version == document.version:
-        return mine, False
-    base = json.loads(_value_at(tx, document, base_version))
-    theirs = json.loads(_value_at(tx, document, document.version))
-    value, clashes = three_way_merge(base, theirs, json.loads(mine))
-    if clashes:
-        raise Conflict(
-            f"Both sides changed the same parts of {named(document.id)} since version {base_version}: "
-            f"{', '.join(named(path) if path else 'the whole document' for path in clashes[:10])}.",
-            next=f"Decide these by hand and call again with base_version={document.version}.",
-            details={"clashes": clashes, "current_version": document.version, "current_value": theirs},
-        )
-    return check_json(value, "merged document"), True
+        return command.value, False
+    theirs = Read(document.version, _value_at(tx, document, document.version))
+    return merge(command, _value_at(tx, document, base_version), theirs), True

@@ -4,6 +4,8 @@ from mcp_server.domain.agents.hooks import AGENT_ENDED, AGENT_HANDED_OVER, AGENT
 from mcp_server.domain.tasks import replay
 from mcp_server.domain.tasks.archive import ARCHIVE_KIND, archive_tasks, is_anything_old
 from mcp_server.domain.tasks.claiming import claim, claim_system, read_ahead
+from mcp_server.domain.tasks.endings import ENDINGS_KIND, go_on_ending, put_off
+from mcp_server.domain.tasks.hooks import ENDINGS_LEFT
 from mcp_server.domain.tasks.model import JSON_COLUMNS
 from mcp_server.domain.tasks.pinning import hand_over, pinned_to
 from mcp_server.domain.tasks.timers import settle_due
@@ -68,9 +70,13 @@ AREA = Area(
         AGENT_HOLDS.heard_by(pinned_to),
         AGENT_HANDED_OVER.heard_by(hand_over),
         WRITING.heard_by(require_held),
+        ENDINGS_LEFT.heard_by(put_off),
     ),
     sweeps=(Sweep("due.tasks", settle_due),),
-    kinds=(SystemKind(ARCHIVE_KIND, archive_tasks, at_once=1, seconds_max=600),),
+    kinds=(
+        SystemKind(ARCHIVE_KIND, archive_tasks, at_once=1, seconds_max=600),
+        SystemKind(ENDINGS_KIND, go_on_ending, at_once=1, seconds_max=600),
+    ),
     chores=(Chore("Archive finished tasks", ARCHIVE_KIND, times=13, wanted=is_anything_old),),
     completions={"task_id": Completion("complete_task_ids", Permission.TASKS_READ)},
     # On PostgreSQL claims have a writer of their own: they wait for each other on their agent's row anyway, and must

@@ -9,7 +9,7 @@ from mcp_server.domain.tasks.commands import CreateTasks
 from mcp_server.domain.tasks.hooks import TASK_GATED
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.refusals import no_task, parent_ended, parent_refused
-from mcp_server.domain.tasks.rows import add_dependency, find_row, load_anywhere
+from mcp_server.domain.tasks.rows import add_dependency, find_row, load_anywhere, require_room
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.spec import SYSTEM_WORKER, TaskSpec
 from mcp_server.kernel.events import Origin
@@ -83,6 +83,7 @@ def _new(
     cause = tx.record(origin, event)
     _announce(tx, origin.caused_by(cause), task, asks=asks)
     for parent in waiting:
+        require_room(tx, parent)
         add_dependency(tx, parent, task_id)
     return task
 

@@ -1,5 +1,7 @@
 """The moments of a task at which other areas do their part. Each is told with the origin and the task as it is then."""
 
+from collections.abc import Sequence
+
 from mcp_server.domain.tasks.model import Task
 from mcp_server.kernel.events import Origin
 from mcp_server.kernel.store import Hook
@@ -10,3 +12,6 @@ TASK_GATED: Hook[[Origin, Task], None] = Hook("task gated")
 TASK_APPROVED: Hook[[Origin, Task], None] = Hook("task approved")
 TASK_ENDED: Hook[[Origin, Task], None] = Hook("task ended")
 TASK_RETRIED: Hook[[Origin, Task], None] = Hook("task retried")
+
+ENDINGS_LEFT: Hook[[Origin, Sequence[str]], None] = Hook("endings left")
+"""Told with the ids of tasks that have ended, with more hanging on them than one transaction goes on with."""

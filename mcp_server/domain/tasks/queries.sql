@@ -44,6 +44,9 @@ DELETE FROM dependencies WHERE parent_id = :parent_id AND task_id = :task_id
 -- name: dependents
 SELECT task_id FROM dependencies WHERE parent_id = :parent_id ORDER BY task_id
 
+-- name: dependents_beyond
+SELECT task_id FROM dependencies WHERE parent_id = :parent_id ORDER BY task_id LIMIT 1 OFFSET :beyond
+
 -- name: dependencies_of
 SELECT p.id, p.title, p.status FROM dependencies d JOIN tasks p ON p.id = d.parent_id
 WHERE d.task_id = :task_id ORDER BY p.id

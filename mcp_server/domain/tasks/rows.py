@@ -4,14 +4,17 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-from mcp_server.domain.tasks.hooks import TASK_ENDED
+from mcp_server.domain.tasks.hooks import ENDINGS_LEFT, TASK_ENDED
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.refusals import no_task
 from mcp_server.domain.tasks.rules import TERMINAL
+from mcp_server.kernel.errors import LimitExceeded
 from mcp_server.kernel.events import Origin
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.store import Memory, Transaction
 
+DEPENDENTS_MAX = 5_000
+ENDINGS_MAX = 1_000
 _KEPT_MAX = 1024
 _REASON_CHARACTERS_MAX = 1000
 _KEPT_CHARACTERS_MAX = 2048
@@ -94,6 +97,20 @@ def _dependents(tx: Transaction, parent_id: str) -> list[dict[str, Any]]:
     return tx.all("dependents", parent_id=parent_id) if rows is None else rows
 
 
+def require_room(tx: Transaction, parent_id: str) -> None:
+    """Refuse one more to wait for a task for which so many wait that its end would hold up everyone else.
+
+    Raises:
+        LimitExceeded: naming how many may.
+    """
+    if tx.one("dependents_beyond", parent_id=parent_id, beyond=DEPENDENTS_MAX - 1) is not None:
+        raise LimitExceeded(
+            f"{DEPENDENTS_MAX} tasks wait for {parent_id} already, as many as may: its end releases them all at once.",
+            next="Let a task in between wait for it, and the others for that one.",
+            details={"task_id": parent_id, "dependents_max": DEPENDENTS_MAX},
+        )
+
+
 def add_dependency(tx: Transaction, parent_id: str, task_id: str) -> None:
     """Let a task wait for its parent's end."""
     tx.notes.pop(("dependents", parent_id), None)
@@ -119,9 +136,16 @@ def load_anywhere(tx: Transaction, task_id: str) -> Task:
 
 def after_end(tx: Transaction, origin: Origin, ended: Task, cause: int) -> list[str]:
     """What a task's end, told by the event `cause`, does to its dependents, and theirs; the ids queued by it."""
+    return spread(tx, origin, [(ended, cause)])
+
+
+def spread(tx: Transaction, origin: Origin, pending: list[tuple[Task, int]]) -> list[str]:
+    """The same for several tasks that ended. What hangs on more than a thousand of them is put off: everyone else waits
+    for this transaction."""
     released: list[str] = []
-    pending = [(ended, cause)]
-    while pending:
+    for _ in range(ENDINGS_MAX):
+        if not pending:
+            return released
         parent, cause = pending.pop()
         if parent.status not in TERMINAL:
             continue
@@ -132,6 +156,8 @@ def after_end(tx: Transaction, origin: Origin, ended: Task, cause: int) -> list[
                 released.append(changed[0].id)
             elif changed is not None:
                 pending.append(changed)
+    if pending:
+        tx.tell(ENDINGS_LEFT, origin, [task.id for task, _ in pending])
     return released
 
 

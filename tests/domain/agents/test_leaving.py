@@ -7,7 +7,7 @@ import pytest
 from mcp_server.domain.agents.model import ControlAgent
 from mcp_server.domain.agents.views import ControlledAgent
 from mcp_server.domain.tasks.commands import ControlTasks
-from mcp_server.kernel.errors import Conflict, InvalidTransition, NotFound
+from mcp_server.kernel.errors import Conflict, InvalidTransition, LimitExceeded, NotFound
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -79,6 +79,21 @@ async def test_the_heir_must_be_there_and_another(world: World):
     with pytest.raises(ValueError, match="to_agent"):
         ControlAgent(agent_id="a", action="pause", to_agent="b")
     assert (await world.desk.agents.get(world.call, "a")).status == "initializing"
+
+
+async def test_so_much_that_all_others_would_wait_for_it_is_not_handed_over_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("mcp_server.domain.agents.transactions.HANDED_OVER_MAX", 2)
+    await world.agent("a")
+    await world.agent("heir")
+    tasks = await world.tasks(*[{"agent_id": "a"}] * 3)
+    before = len(await world.events())
+    with pytest.raises(LimitExceeded, match="holds 3 pinned tasks; at most 2 of a kind"):
+        await leave(world, "a", to_agent="heir")
+    assert len(await world.events()) == before, "nothing was changed"
+    await assign(world, tasks[0], "heir")
+    assert (await leave(world, "a", to_agent="heir")).handed_over is not None
 
 
 async def test_nothing_new_is_pinned_to_one_that_has_left(world: World):

@@ -11,7 +11,7 @@ from mcp_server.domain.approvals.views import ApprovalView
 from mcp_server.domain.approvals.voting import Voter, user_at
 from mcp_server.domain.areas import AREAS
 from mcp_server.domain.email.model import FindEmails
-from mcp_server.domain.email.transport import MailProvider
+from mcp_server.domain.email.transport import Mailer, MailProvider
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.tasks.commands import ControlTasks, WaitForTask
 from mcp_server.domain.tasks.rules import TaskAction
@@ -45,7 +45,7 @@ class Posted:
     async def close(self) -> None: ...
 
 
-async def work(world: World, posted: Posted | None = None) -> None:
+async def work(world: World, posted: Mailer | None = None) -> None:
     """Do every system task that is ready."""
     provider = posted or Posted()
     desk = desk_with(world, world.desk.approvals.policy, MailProvider(lambda: provider))

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -12,7 +13,8 @@ from pydantic import ValidationError
 from mcp_server.domain.areas import AREAS
 from mcp_server.domain.email.delivery import EmailDelivery
 from mcp_server.domain.email.model import EmailPolicy, FindEmails, Outcome, SendEmail, outcomes_for
-from mcp_server.domain.email.transport import Mail, MailProvider, Report
+from mcp_server.domain.email.templates import Rendering
+from mcp_server.domain.email.transport import Mail, Mailer, MailProvider, Report
 from mcp_server.domain.email.views import EmailView
 from mcp_server.domain.tasks.commands import ControlTasks
 from mcp_server.domain.tasks.rules import TaskAction
@@ -70,11 +72,11 @@ async def send(world: World, *to: str, **spec: Any) -> EmailView:
     return (await world.desk.emails.send(world.call, SendEmail.model_validate(whole))).email
 
 
-def worker_with(world: World, provider: Provider) -> SystemWorker:
+def worker_with(world: World, provider: Mailer) -> SystemWorker:
     return SystemWorker(desk_with(world, world.desk.emails.policy, MailProvider(lambda: provider)), AREAS.kinds)
 
 
-async def work(world: World, provider: Provider) -> None:
+async def work(world: World, provider: Mailer) -> None:
     worker = worker_with(world, provider)
     while await worker.look():
         await worker.idle()
@@ -340,7 +342,7 @@ async def test_a_template_is_a_document_and_its_variables_are_checked(world: Wor
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        ("{{ ''.__class__.__mro__ }}", "unsafe"),
+        ("{{ ''.__class__.__mro__ }}", "no attribute"),
         ("{{ name.upper() }}", "holds a call"),
         ("{{ 'x' * 10000000000 }}", "holds a multiplication"),
         ("{{ '%1000000000d' % 1 }}", "the operator %"),
@@ -352,7 +354,7 @@ async def test_a_template_is_a_document_and_its_variables_are_checked(world: Wor
             "{% for a in name %}{% for b in name %}{% for c in name %}{% endfor %}{% endfor %}{% endfor %}",
             "a loop 3 deep",
         ),
-        ("{{ name|center(999999999) }}", "No filter named"),
+        ("{{ name|center(999999999) }}", "the filter center"),
         ("{% if %}", "line 1"),
         ("{{ other }}", "undefined"),
     ],
@@ -497,3 +499,26 @@ async def test_the_outbox_is_rebuilt_from_its_events(world: World):
         world.clock.advance(100)
         await world.settle()
     assert replay(world.url).differences == ()
+
+
+async def test_templates_are_filled_in_off_the_event_loop_and_two_at_a_time(world: World):
+    running, most, place = 0, 0, threading.Lock()
+    both, threads = threading.Barrier(2), set[threading.Thread]()
+
+    def slow(what: str, source: str, variables: Any, *, html: bool) -> str:
+        nonlocal running, most
+        with place:
+            running += 1
+            most = max(most, running)
+        threads.add(threading.current_thread())
+        both.wait(10)
+        with place:
+            running -= 1
+        return "filled"
+
+    world.desk = desk_with(world, Rendering(slow))
+    await template(world, "t", subject="s", text="t")
+    plain: dict[str, Any] = {"subject": None, "text": None, "template": "t", "dry_run": True}
+    shown = await asyncio.gather(*(send(world, **plain) for _ in range(4)))
+    assert [email.text for email in shown] == ["filled"] * 4
+    assert (most, threading.main_thread() in threads) == (2, False)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from mcp_server.domain.agents.model import ControlAgent
 from mcp_server.domain.approvals.commands import RequestApproval
+from mcp_server.domain.areas import AREAS
 from mcp_server.domain.tasks.commands import ClaimTasks, ControlTasks, FindTasks, FinishTask, ReportTask, WaitForTask
 from mcp_server.domain.tasks.model import Task, is_claimable
 from mcp_server.domain.tasks.results import ClaimedTask, ControlledTasks, ReportedTask
@@ -21,11 +22,14 @@ from mcp_server.kernel.errors import (
     IdempotencyConflict,
     InvalidTransition,
     LeaseLost,
+    LimitExceeded,
     NotFound,
     PermissionDenied,
     ValidationFailed,
 )
 from mcp_server.kernel.times import SECOND
+from mcp_server.runtime.system_worker import SystemWorker
+from mcp_server.upkeep.replay import replay
 from tests.world import START, World, caller
 
 pytestmark = pytest.mark.anyio
@@ -487,3 +491,38 @@ async def test_a_paused_agent_takes_no_work(world: World):
     await world.desk.agents.control(world.call, pause)
     with pytest.raises(InvalidTransition, match="resume"):
         await world.claim(agent)
+
+
+async def test_so_many_wait_for_one_task_that_its_end_takes_no_longer_than_it_may(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("mcp_server.domain.tasks.rows.DEPENDENTS_MAX", 2)
+    parent = await world.task()
+    between, _ = await world.tasks(*[{"depends_on": [parent.id]}] * 2)
+    with pytest.raises(LimitExceeded, match=f"2 tasks wait for {parent.id} already"):
+        await world.task(depends_on=[parent.id])
+    await world.task(depends_on=[between.id])
+    agent = await world.agent()
+    await world.finish(await world.claim_one(agent))
+    assert await world.status(await world.task(depends_on=[parent.id])) == "queued", "nothing waits for what is done"
+
+
+async def test_a_cascade_that_is_too_much_for_one_transaction_goes_on_in_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("mcp_server.domain.tasks.rows.ENDINGS_MAX", 3)
+    root = await world.task()
+    chain = [root]
+    for _ in range(9):
+        chain.append(await world.task(depends_on=[chain[-1].id], on_parent_failure="cancel"))
+    waiting = await world.task(depends_on=[chain[-1].id], on_parent_failure="run_anyway")
+    await world.desk.tasks.control(world.call, ControlTasks(task_ids=(root.id,), action="cancel"))
+    assert [await world.status(task) for task in chain] == ["cancelled"] * 4 + ["pending"] * 6
+    assert replay(world.url).differences == ()
+    worker = SystemWorker(world.desk, AREAS.kinds)
+    while await worker.look():
+        await worker.idle()
+    assert [await world.status(task) for task in chain] == ["cancelled"] * 10
+    assert await world.status(waiting) == "queued"
+    ended = await world.events(type="task.cancelled")
+    assert len(ended) == 10 and replay(world.url).differences == ()

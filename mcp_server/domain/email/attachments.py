@@ -1,0 +1,56 @@
+"""What may be attached to a mail, and what it may be called."""
+
+import re
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+
+from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.json_text import check_line
+from mcp_server.kernel.quoting import named
+from mcp_server.kernel.values import Frozen
+
+OCTETS = "application/octet-stream"
+_MEDIA_TYPE = r"^[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,63}$"
+
+
+def carried_as(media_type: str) -> str:
+    """The type under which an attachment goes out: its own, or plain octets where that would be read as a part of the
+    mail itself (`message/*`, `multipart/*`) or is none."""
+    holds_parts = media_type.startswith(("message/", "multipart/"))
+    return OCTETS if holds_parts or not re.fullmatch(_MEDIA_TYPE, media_type) else media_type
+
+
+def _file_name(text: str) -> str:
+    check_line(text, "name of an attachment")
+    return text
+
+
+def _carried(media_type: str) -> str:
+    if carried_as(media_type) != media_type:
+        raise ValidationFailed(
+            f"An attachment cannot be {named(media_type)}: mail programs take it for a part of the mail itself.",
+            next=f"Attach it as {OCTETS}.",
+        )
+    return media_type
+
+
+# Attachments are named by whoever sends: what could be a path is no name.
+Name = Annotated[str, StringConstraints(pattern=r"^[^/\\]{1,128}$"), AfterValidator(_file_name)]
+MediaType = Annotated[str, StringConstraints(pattern=_MEDIA_TYPE), AfterValidator(_carried)]
+
+
+class AttachmentSpec(Frozen):
+    """A file to attach: its bytes inline as base64, or a state document as JSON. Never a path on the server."""
+
+    name: Name
+    content_base64: str | None = Field(default=None, description="Or namespace and key of a state document")
+    namespace: str | None = None
+    key: str | None = None
+    media_type: MediaType | None = None
+
+    @model_validator(mode="after")
+    def _from_one_place(self) -> Self:
+        if (self.content_base64 is None) == (self.namespace is None) or (self.namespace is None) != (self.key is None):
+            raise ValidationFailed(f"The attachment {self.name!r} needs content_base64, or namespace and key.")
+        return self

@@ -1,0 +1,124 @@
+"""What a change of a document comes to, computed before its transaction: from the values that were read, with what it
+rests on. Where the document has moved on meanwhile, what is cheap is computed in the transaction, and what is not is
+planned again, so that nobody's write waits for another's large document."""
+
+import json
+from typing import Generic, NamedTuple, TypeVar
+
+from mcp_server.domain.state.commands import Addressed, PatchDocument, SetDocument
+from mcp_server.domain.state.deltas import KEYFRAME_EVERY, WORTHWHILE_BYTES_MIN, encode
+from mcp_server.domain.state.model import document_id
+from mcp_server.kernel.errors import Conflict
+from mcp_server.kernel.json_text import RawJson, check_json
+from mcp_server.kernel.json_tools import json_patch, merge_patch, patch_budget, three_way_merge
+from mcp_server.kernel.quoting import named
+
+CHEAP_STEPS_MAX = 32 * 1024
+"""What is computed in a transaction at most, where there is a choice: characters, items, parts."""
+
+C = TypeVar("C", bound=Addressed)
+
+
+class Read(NamedTuple):
+    """A document's value as it was read: its version, and the text."""
+
+    version: int
+    value: str
+
+
+class Plan(NamedTuple):
+    """What was computed.
+
+    Attributes:
+        version: of the document that was read.
+        value: the next one.
+        merged: whether others' changes are in it; None where that was not asked for.
+        delta: the value that was read, as its difference from the next; None where it stays whole.
+        steps: what it took.
+    """
+
+    version: int
+    value: RawJson
+    merged: bool | None
+    delta: str | None
+    steps: int
+
+
+class Planned(NamedTuple, Generic[C]):
+    """What was asked for, and what it came to where that was computed before."""
+
+    command: C
+    plan: Plan | None = None
+
+
+def unplanned(planned: Planned[C]) -> Planned[C]:
+    """To be computed in the transaction, which the limits of documents bound: who was overtaken again and again lands
+    at last."""
+    return Planned(planned.command)
+
+
+def plan_set(command: SetDocument, read: Read, base: Read | None) -> Plan:
+    """What a value comes to, merged with what was written since `base` where that is another version than the one read.
+
+    Raises:
+        Conflict: both sides changed the same paths.
+    """
+    value, merged = RawJson(command.value), None
+    if command.base_version is not None:
+        merged = base is not None
+        if base is not None:
+            value = merge(command, base.value, read)
+    steps = len(value) + len(read.value) + (0 if base is None else len(base.value))
+    return Plan(read.version, value, merged, delta_of(read, value), steps)
+
+
+def plan_patch(command: PatchDocument, read: Read) -> Plan:
+    """What a patch makes of a value.
+
+    Raises:
+        ValidationFailed: it does not fit.
+        LimitExceeded: it takes too many steps.
+    """
+    value, steps = patched(command, read.value)
+    return Plan(read.version, value, None, delta_of(read, value), steps + len(read.value) + len(value))
+
+
+def patched(command: PatchDocument, current: str | None) -> tuple[RawJson, int]:
+    """The value after a patch, and the steps that it took.
+
+    Raises:
+        ValidationFailed: it does not fit the value.
+        LimitExceeded: it takes too many steps, or the value is too large.
+    """
+    budget, value = patch_budget(), None if current is None else json.loads(current)
+    if command.json_patch is None:
+        made = merge_patch(value, command.merge_patch, budget)
+    else:
+        made = json_patch(value, command.json_patch, budget)
+    return check_json(made, "patched document"), budget.taken
+
+
+def merge(command: SetDocument, base: str, theirs: Read) -> RawJson:
+    """Both sides' changes since the base.
+
+    Raises:
+        Conflict: they clash; it names the paths.
+    """
+    current = json.loads(theirs.value)
+    value, clashes = three_way_merge(json.loads(base), current, json.loads(command.value))
+    if clashes:
+        raise Conflict(
+            f"Both sides changed the same parts of {named(document_id(command.namespace, command.key))} since version "
+            f"{command.base_version}: "
+            f"{', '.join(named(path) if path else 'the whole document' for path in clashes[:10])}.",
+            next=f"Decide these by hand and call again with base_version={theirs.version}.",
+            details={"clashes": clashes, "current_version": theirs.version, "current_value": current},
+        )
+    return check_json(value, "merged document")
+
+
+def delta_of(before: Read, value: str) -> str | None:
+    """A version as its difference from the next, where that pays. Keyframes stay whole."""
+    if len(before.value) < WORTHWHILE_BYTES_MIN or before.version % KEYFRAME_EVERY == 0:
+        return None
+    return encode(before.value, value)
