@@ -12,24 +12,21 @@ from mcp.server.auth.provider import TokenVerifier
 from mcp.server.lowlevel import Server
 from mcp.server.sse import SseServerTransport
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
-from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
+from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_server.domain.desk import Desk
 from mcp_server.kernel.call import SYSTEM_CALL
 from mcp_server.kernel.errors import OpsError, ValidationFailed
 from mcp_server.pages.approval import approval_routes
+from mcp_server.protocol.bodies import StrictBody
 from mcp_server.protocol.gone import CancelGone
-from mcp_server.protocol.wire import WireError, parse
-
-BODY_BYTES_MAX = 4 * 1024 * 1024
-"""The SDK's own limit for a request's body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +104,7 @@ def make_http_app(
         async with manager.run():
             yield
 
-    endpoint = _guarded(StrictBody(CancelGone(StreamableHTTPASGIApp(manager)), options), options)
+    endpoint = _guarded(StrictBody(CancelGone(StreamableHTTPASGIApp(manager)), options.security()), options)
     return Starlette(
         routes=[*routes, Route("/mcp", endpoint=endpoint)], middleware=_middleware(options), lifespan=lifespan
     )
@@ -124,7 +121,7 @@ def _sse_routes(server: Server[Any], options: HttpOptions) -> list[BaseRoute]:
 
     return [
         Route("/sse", endpoint=_guarded(_Asgi(connect), options)),
-        Mount("/messages/", app=_guarded(StrictBody(transport.handle_post_message, options), options)),
+        Mount("/messages/", app=_guarded(StrictBody(transport.handle_post_message, options.security()), options)),
     ]
 
 
@@ -136,45 +133,6 @@ class _Asgi:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
-
-
-class StrictBody:
-    """Refuses a body that `wire.parse` refuses, before the SDK's lenient parser sees it."""
-
-    def __init__(self, app: ASGIApp, options: HttpOptions) -> None:
-        self._app = app
-        self._security = TransportSecurityMiddleware(options.security())
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST":
-            await self._app(scope, receive, send)
-            return
-        messages, body = await _body(receive)
-        try:
-            if len(body) <= BODY_BYTES_MAX:  # the SDK refuses a longer one
-                parse(body)
-        except WireError as error:
-            turned_away = await self._security.validate_request(Request(scope), is_post=True)
-            answer = turned_away or JSONResponse(error.answer, status_code=400)
-            await answer(scope, receive, send)
-            return
-
-        async def replay() -> Message:
-            return messages.pop(0) if messages else await receive()
-
-        await self._app(scope, replay, send)
-
-
-async def _body(receive: Receive) -> tuple[list[Message], bytes]:
-    """The messages of a request's body up to its end, or to where it is too long; and the body so far."""
-    messages: list[Message] = []
-    size = 0
-    more = True
-    while more and size <= BODY_BYTES_MAX:
-        messages.append(await receive())
-        size += len(messages[-1].get("body", b""))
-        more = messages[-1].get("more_body", False)
-    return messages, b"".join(message.get("body", b"") for message in messages)
 
 
 def _guarded(app: ASGIApp, options: HttpOptions) -> ASGIApp:

@@ -8,8 +8,10 @@ from typing import Any, TypeGuard, cast
 
 from mcp_types import INVALID_REQUEST, PARSE_ERROR
 
+ID_WITHIN_CHARACTERS = 1 << 16
 DEPTH_SAID = "The message is nested too deeply."
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+')
+# A text that does not end goes to the end: looked for anew at each quote in it, it would cost their square.
+_TOKEN = re.compile(r'"[^"\\]*(?:\\[\s\S][^"\\]*)*(?:"|\\?\Z)|[{}\[\]:,]|[^\s{}\[\]:,"]+')
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -72,9 +74,10 @@ def _is_id(given: Any) -> TypeGuard[str | int]:
 
 
 def request_id(text: str) -> str | int | None:
-    """The `id` of a message that could not be parsed, if it has one at its top level. Walks without recursion."""
+    """The `id` of a message that could not be parsed, if it has one at its top level and not far from its beginning.
+    Walks without recursion."""
     depth, key, previous = 0, None, ""
-    for match in _TOKEN.finditer(text):
+    for match in _TOKEN.finditer(text[:ID_WITHIN_CHARACTERS]):
         part = match.group()
         if depth == 1 and previous == ":" and key == '"id"':
             return _as_id(part)
@@ -99,8 +102,8 @@ def _as_id(part: str) -> str | int | None:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
         raise ValueError(f"The key {json.dumps(twice[:100])} stands twice in one object; only one value can be meant.")
     return members
 

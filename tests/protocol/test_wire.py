@@ -1,6 +1,8 @@
 """Strict JSON at the door."""
 
+import contextlib
 import json
+import time
 from typing import Any
 
 import pytest
@@ -77,3 +79,32 @@ def test_any_text_or_whole_number_is_an_id(given: Any):
 
 def test_a_byte_order_mark_in_front_of_a_message_is_no_part_of_it():
     assert parse(b'\xef\xbb\xbf{"jsonrpc":"2.0","id":1,"method":"ping"}')["id"] == 1
+
+
+HOSTILE = {
+    "escaped quotes without an end": lambda n: b'{"a":"' + b'\\"' * n,
+    "quotes": lambda n: b'"' * n,
+    "backslashes": lambda n: b'{"a":"' + b"\\" * n,
+    "a key twice among many": lambda n: ("{" + "".join(f'"k{i}":1,' for i in range(n)) + f'"k{n - 1}":2}}').encode(),
+    "objects without an end": lambda n: b'{"a":' * n,
+    "lists without an end": lambda n: b"[" * n,
+    "white space": lambda n: b"{" + b" " * n + b"x",
+    "punctuation": lambda n: b"{" + b":," * n,
+    "surrogates": lambda n: b'{"a":"' + b"\\ud83d\\ude00" * n + b'"}',
+    "digits": lambda n: b'{"a":' + b"1" * n + b"}",
+    "literals": lambda n: b"{" + b"nul " * n,
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_refusal_costs_no_more_than_the_length_of_what_is_refused(kind: str):
+    """Eight times the length costs about eight times as much; a square would cost 64 times, and far more than this."""
+
+    def seconds(length: int) -> float:
+        data, started = HOSTILE[kind](length), time.process_time()
+        with contextlib.suppress(WireError):
+            parse(data)
+        return time.process_time() - started
+
+    small = min(seconds(5_000) for _ in range(3))
+    assert min(seconds(40_000) for _ in range(3)) < 30 * small + 0.2
