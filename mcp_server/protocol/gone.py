@@ -7,6 +7,18 @@ from mcp_server.kernel.json_text import dump_json
 from mcp_server.protocol.wire import WireError, parse
 
 
+class FromNowOn:
+    """Lets a client that comes back hear from now on. Nothing is kept of what it missed, which the SDK answers as a
+    failure where a client asks for it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(name, value) for name, value in scope["headers"] if name != b"last-event-id"]
+        await self._app({**scope, "headers": headers}, receive, send)
+
+
 class CancelGone:
     """Cancels what a client of the 2025 era waits for once it is gone, by the notification that it did not send itself.
 

@@ -26,7 +26,7 @@ from mcp_server.kernel.call import SYSTEM_CALL
 from mcp_server.kernel.errors import OpsError, ValidationFailed
 from mcp_server.pages.approval import approval_routes
 from mcp_server.protocol.bodies import StrictBody
-from mcp_server.protocol.gone import CancelGone
+from mcp_server.protocol.gone import CancelGone, FromNowOn
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def make_http_app(
         async with manager.run():
             yield
 
-    endpoint = _guarded(StrictBody(CancelGone(StreamableHTTPASGIApp(manager)), options.security()), options)
+    endpoint = _guarded(StrictBody(CancelGone(FromNowOn(StreamableHTTPASGIApp(manager))), options.security()), options)
     return Starlette(
         routes=[*routes, Route("/mcp", endpoint=endpoint)], middleware=_middleware(options), lifespan=lifespan
     )

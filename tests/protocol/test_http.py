@@ -120,6 +120,18 @@ async def test_a_request_that_claims_another_host_or_origin_is_refused(sqlite_ur
             assert answer.status_code in (403, 421), answer.text
 
 
+async def test_a_client_that_comes_back_with_the_last_event_it_saw_hears_from_now_on(sqlite_url: str):
+    accept = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
+    hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    async with http_server(sqlite_url) as (base, _), httpx2.AsyncClient(headers=accept) as http:
+        opened = await http.post(
+            f"{base}/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}
+        )
+        back = {"mcp-session-id": opened.headers["mcp-session-id"], "last-event-id": "5"}
+        async with http.stream("GET", f"{base}/mcp", headers=back) as stream:
+            assert stream.status_code == 200 and stream.headers["content-type"].startswith("text/event-stream")
+
+
 async def test_a_token_decides_who_calls_and_no_token_lets_nobody_in(sqlite_url: str, tmp_path: Path):
     path = tokens_file(tmp_path, secret="user:ann:admin", reader="user:bob:viewer", bot="agent:agent_x:agent")
     async with http_server(sqlite_url, "--tokens-file", str(path)) as (base, _):
