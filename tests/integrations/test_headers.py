@@ -106,7 +106,8 @@ def goes_out_as_it_is(subject: str, to: list[tuple[str, str, str]], reply_to: tu
         addresses = [f"{one.username}@{one.domain}" for one in got[field].addresses]
         assert addresses == [on_the_wire(plain) for _, _, plain in people], field
     (part,) = got.iter_attachments()
-    assert part.get_filename() == name and part.get_content_type() == "text/plain"
+    # Not get_filename(), which takes quotes away that are part of the name.
+    assert part["Content-Disposition"].params["filename"] == name and part.get_content_type() == "text/plain"
     assert got["Message-ID"] == one.message_id
 
 
