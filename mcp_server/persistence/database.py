@@ -159,8 +159,14 @@ class Database:
         try:
             return await job.future
         except asyncio.CancelledError:
-            job.abandon()
+            if not job.abandon():
+                job.leave()
             raise
+        except Exception as error:
+            explained = self.backend.explain(error)
+            if explained is None:
+                raise
+            raise explained from error
         finally:
             del self._unanswered[job]
 

@@ -102,6 +102,13 @@ class Job:
             self.state = "abandoned"
             return True
 
+    def leave(self) -> None:
+        """The caller went away. What was done for it just before, it has not heard of any more: the answer was there,
+        and the cancellation came first."""
+        answered = self.future.done() and not self.future.cancelled() and self.future.exception() is None
+        if answered and self.orphaned is not None:
+            self.orphaned(self.future.result())
+
     def give_up(self, database: str) -> None:
         """Tell a caller whose turn has not come that the store is busy. Runs in the caller's loop."""
         if self.abandon() and not self.future.done():

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -54,6 +55,26 @@ async def noted(database: Database) -> list[str]:
 async def test_a_write_returns_what_its_function_returned_after_the_commit(database: Database):
     assert await database.write(note, "a") == "a"
     assert await noted(database) == ["a"]
+
+
+@pytest.mark.parametrize("when", ["before the answer", "once the answer is there"])
+async def test_what_was_done_for_a_caller_that_is_cancelled_just_then_is_told_to_who_undoes_it(
+    database: Database, when: str, monkeypatch: pytest.MonkeyPatch
+):
+    told: list[str] = []
+    calls: list[asyncio.Task[str]] = []
+    answer = writer._set
+
+    def cancel_too(outcomes: Any) -> None:
+        steps = [lambda: answer(outcomes), calls[0].cancel]
+        for step in steps if when == "once the answer is there" else reversed(steps):
+            step()
+
+    monkeypatch.setattr(writer, "_set", cancel_too)
+    calls.append(asyncio.create_task(database.write_or(told.append, note, "a")))
+    with pytest.raises(asyncio.CancelledError):
+        await calls[0]
+    assert told == ["a"] == await noted(database)
 
 
 async def test_a_function_that_raises_leaves_nothing_and_its_neighbours_are_kept(database: Database):

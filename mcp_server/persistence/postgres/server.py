@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from mcp_server.kernel.errors import OpsError, Unavailable
+from mcp_server.persistence.limits import beyond_the_engine
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -68,7 +69,8 @@ class PostgresServer:
         """Whether the database failed, as opposed to a statement that is wrong."""
         if not isinstance(error, self._psycopg.Error):
             return False
-        return self.is_passing(error) or self.is_lost(error) or (error.sqlstate or "")[:2] in _FAILURES
+        known = self.is_passing(error) or self.is_lost(error) or isinstance(error, self._psycopg.DataError)
+        return known or (error.sqlstate or "")[:2] in _FAILURES
 
     def is_passing(self, error: BaseException) -> bool:
         """Whether the same transaction may succeed when run again."""
@@ -83,6 +85,8 @@ class PostgresServer:
     def explain(self, error: BaseException) -> OpsError:
         """A failure of the driver as a refusal that names the database and the remedy."""
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if isinstance(error, self._psycopg.DataError):
+            return beyond_the_engine(reason)
         return Unavailable(
             f"The database {self.name} failed: {reason}.",
             next="Check that the server runs and accepts this user, then call again. A write that failed this way may "

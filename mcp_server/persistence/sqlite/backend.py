@@ -13,6 +13,7 @@ import aiosqlite
 from mcp_server.kernel.area import Areas
 from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.store import Row
+from mcp_server.persistence.limits import beyond_the_engine
 from mcp_server.persistence.migrate import migrate
 from mcp_server.persistence.sqlite.file import SqliteFile
 from mcp_server.persistence.sqlite.library import require_safe_library
@@ -118,6 +119,8 @@ class SqliteBackend:
 
     def explain(self, error: BaseException) -> OpsError | None:
         """SQLite's failure as a refusal."""
+        if self.file.is_beyond(error):
+            return beyond_the_engine(str(error))
         return self.file.explain(error) if self.file.is_engine_error(error) else None
 
     def _back_up(self, first_new_migration: int) -> None:

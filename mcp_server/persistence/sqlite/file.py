@@ -70,6 +70,12 @@ class SqliteFile:
         )
         return failed and getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_ERROR
 
+    def is_beyond(self, error: BaseException) -> bool:
+        """Whether a value is one that SQLite cannot hold or compare."""
+        if isinstance(error, OverflowError):
+            return True
+        return isinstance(error, self.library.DatabaseError) and str(error).endswith(("too complex", "too big"))
+
     def explain(self, error: BaseException) -> OpsError:
         """A failure of the library as a refusal that names the file and the remedy."""
         if isinstance(error, OSError):
