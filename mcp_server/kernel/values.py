@@ -1,6 +1,7 @@
 """Value types that every area shares: names, lines, texts, durations."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
@@ -26,7 +27,17 @@ Line = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterVali
 
 Text = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(_printable)]
 Seconds = Annotated[float, Field(gt=0, le=10 * 365 * 86_400, allow_inf_nan=False)]
-Time = AwareDatetime
+
+
+def _within_calendar(at: datetime) -> datetime:
+    try:
+        at.astimezone(UTC)
+    except (OverflowError, ValueError):
+        raise ValueError("lies outside of the years 1 to 9999, UTC") from None
+    return at
+
+
+Time = Annotated[AwareDatetime, AfterValidator(_within_calendar)]
 
 
 def several(value: Any) -> Any:

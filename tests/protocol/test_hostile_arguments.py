@@ -77,7 +77,7 @@ class Guesser:
             required = schema.get("required", [])
             return {name: self._value(one, depth + 1) for name, one in members if self._wanted(name, required)}
         if kind == "array":
-            return [self._value(schema["items"], depth + 1) for _ in range(self._chance.choice((0, 1, 2)))]
+            return [self._value(schema.get("items", {}), depth + 1) for _ in range(self._chance.choice((0, 1, 2)))]
         plain = {"integer": [0, 1, 5, 2**31, 2**53], "number": [0, 0.001, 1, 1e9], "boolean": [True, False]}
         return self._chance.choice(plain.get(str(kind), self._known))
 

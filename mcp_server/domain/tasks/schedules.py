@@ -4,6 +4,7 @@ The calendar arithmetic is cronsim's: five fields as in Debian's cron, daylight 
 time that a clock change skips fires right after the gap; one that a clock change repeats fires once.
 """
 
+import contextlib
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Literal, Self
@@ -13,7 +14,7 @@ from cronsim import CronSim, CronSimError
 from pydantic import Field, model_validator
 
 from mcp_server.kernel.errors import ValidationFailed
-from mcp_server.kernel.times import SECOND, Micros, micros
+from mcp_server.kernel.times import SECOND, Micros, iso, micros
 from mcp_server.kernel.values import Frozen
 
 GRACE: Micros = 60 * SECOND
@@ -52,13 +53,27 @@ class ScheduleSpec(Frozen):
         return self
 
     def next_after(self, at: Micros) -> Micros:
-        """The first occurrence after a moment."""
-        return self.firings(at, 1)[0]
+        """The first occurrence after a moment.
+
+        Raises:
+            ValidationFailed: there is none before the calendar ends.
+        """
+        found = self.firings(at, 1)
+        if not found:
+            raise ValidationFailed(
+                f"{self.cron!r} does not fire between {iso(at)} and the end of the calendar, the year 9999.",
+                next="Begin earlier (run_at).",
+            )
+        return found[0]
 
     def firings(self, at: Micros, count: int) -> list[Micros]:
-        """The next occurrences after a moment, in order."""
-        times = CronSim(self.cron, self._local(at))
-        return [micros(next(times)) for _ in range(count)]
+        """The next occurrences after a moment, in order: so many, or those that there are before the calendar ends."""
+        found: list[Micros] = []
+        with contextlib.suppress(StopIteration, OverflowError, ValueError):
+            times = CronSim(self.cron, self._local(at))
+            while len(found) < count:
+                found.append(micros(next(times)))
+        return found
 
     def latest_until(self, at: Micros) -> Micros:
         """The last occurrence at or before a moment."""

@@ -9,7 +9,7 @@ import pytest
 from mcp_server.domain.tasks.commands import ControlTasks, FindTasks
 from mcp_server.domain.tasks.results import ControlledTasks
 from mcp_server.domain.tasks.views import TaskView
-from mcp_server.kernel.errors import NotFound
+from mcp_server.kernel.errors import NotFound, ValidationFailed
 from mcp_server.kernel.times import SECOND, iso, micros
 from tests.world import START, World, open_world
 
@@ -154,3 +154,19 @@ async def test_a_replayed_creation_does_not_make_a_second_schedule(world: World)
     first = await scheduled(world, idempotency_key="nightly")
     again = await scheduled(world, idempotency_key="nightly")
     assert again.id == first.id
+
+
+@pytest.mark.parametrize(
+    ("cron", "run_at"), [("0 0 29 2 *", "9997-01-01T00:00:00Z"), ("* * * * *", "9999-12-31T23:59:30Z")]
+)
+async def test_a_schedule_that_would_fire_after_the_calendar_ends_is_refused(world: World, cron: str, run_at: str):
+    with pytest.raises(ValidationFailed, match="the year 9999"):
+        await world.task(schedule={"cron": cron}, run_at=run_at)
+
+
+@pytest.mark.parametrize("timezone", ["Pacific/Kiritimati", "Pacific/Pago_Pago", "UTC"])
+async def test_the_last_firings_of_the_calendar_are_those_that_there_are(world: World, timezone: str):
+    schedule = {"cron": "0 0 * * *", "timezone": timezone}
+    last = await world.task(schedule=schedule, run_at="9999-12-29T20:00:00Z")
+    assert last.next_firings and len(last.next_firings) < 5
+    assert (await world.desk.tasks.get(world.call, last.id)).next_firings == last.next_firings
