@@ -105,12 +105,16 @@ class Sweep:
 
     Attributes:
         due: the statement `due.<name>` says when the next one is due, as `at`.
-        settle: does what is due, a bounded number at a time; how many that were.
-        parameters: what the statement takes.
+        rows: the statement that reads what is due at `:now`, the oldest first, `:limit` at most.
+        settle: does what is due to one of them.
+        key: what such a row is called.
+        parameters: what both statements take beside.
     """
 
     due: str
-    settle: Callable[[Transaction, Origin], int]
+    rows: str
+    settle: Callable[[Transaction, Origin, dict[str, Any]], None]
+    key: Callable[[Mapping[str, Any]], str]
     parameters: Mapping[str, int] = field(default_factory=dict[str, int])
 
 

@@ -102,6 +102,20 @@ class Loops:
                         return
             self._restarted(name)
 
+    def hold(self, name: str, error: BaseException) -> None:
+        """Something of this name failed, and is tried again later; it shows as failing until it is released."""
+        with self._lock:
+            entry = self._entries.setdefault(name, _Entry())
+            is_new, entry.resting = not entry.resting, 1
+            entry.last_error, entry.last_failed_at = _line(error), self._clock()
+        if is_new:
+            log.error("%s failed and is tried again later", name, exc_info=error)
+
+    def release(self, name: str) -> None:
+        """What failed under this name works again, or is gone."""
+        with self._lock:
+            self._entries.pop(name, None)
+
     def report(self) -> list[dict[str, Any]]:
         """Every loop that ever failed, JSON-ready: its name, state, restarts, last error and when that was."""
         with self._lock:

@@ -63,6 +63,10 @@ class Transaction(Protocol):
         """Append an event and write the fields it carries into its aggregate's row. Returns what `append` does."""
         ...
 
+    def is_the_engines(self, error: BaseException) -> bool:
+        """Whether a failure is the engine's: then the whole transaction has failed."""
+        ...
+
     def memory(self, kind: type[M]) -> M:
         """What is kept from one transaction to the next."""
         ...

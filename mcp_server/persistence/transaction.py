@@ -61,6 +61,9 @@ class Kept:
             memory.forget()
 
 
+_DRIVERS = ("sqlite3", "pysqlite3", "psycopg")
+
+
 class Transaction(ABC):
     """One open transaction; `SqliteTransaction` and `PostgresTransaction` know how their engine likes it done."""
 
@@ -150,6 +153,12 @@ class Transaction(ABC):
         values = [*event.data.values(), event.version, event.aggregate_id]
         self._write_row(table, (*event.data, "version", key), values, new=event.creates)
         return self.append(origin, event)
+
+    def is_the_engines(self, error: BaseException) -> bool:
+        """Whether a failure is the driver's: by DB-API, all of its classes come from one that is called Error."""
+        return any(
+            kind.__name__ == "Error" and kind.__module__.partition(".")[0] in _DRIVERS for kind in type(error).__mro__
+        )
 
     def tell(self, hook: Hook[P, T], /, *args: P.args, **kwargs: P.kwargs) -> list[T]:
         """Let every area that listens do its part; what each answers."""

@@ -42,5 +42,4 @@ async def _look(housekeeping: Housekeeping) -> float:
     left = (due_at - housekeeping.clock()) / SECOND
     if left > 0:
         return min(left, LOOK_EVERY_SECONDS)
-    await housekeeping.settle()
-    return 0.01
+    return LOOK_EVERY_SECONDS if await housekeeping.settle() else 0.01

@@ -1,5 +1,7 @@
 """How agents are wired into the house."""
 
+from operator import itemgetter
+
 from mcp_server.domain.agents import replay
 from mcp_server.domain.agents.model import INSTANCE_ALIVE_FOR
 from mcp_server.domain.agents.transactions import mark_lost
@@ -50,7 +52,9 @@ AREA = Area(
             retell=replay.usage_told,
         ),
     ),
-    sweeps=(Sweep("due.instances", mark_lost, {"alive_for": INSTANCE_ALIVE_FOR}),),
+    sweeps=(
+        Sweep("due.instances", "silent_instances", mark_lost, itemgetter("id"), {"alive_for": INSTANCE_ALIVE_FOR}),
+    ),
     after_rebuild="instances_orphans_clear",
     completions={"agent_id": Completion("complete_agent_ids", Permission.AGENTS_READ)},
 )

@@ -28,7 +28,7 @@ SELECT * FROM instances WHERE id = :id AND agent_id = :agent_id {{for_update}}
 UPDATE instances SET last_seen_at = :now WHERE id = :id
 
 -- name: silent_instances
-SELECT * FROM instances WHERE lost_at IS NULL AND last_seen_at <= :before ORDER BY last_seen_at LIMIT :limit
+SELECT * FROM instances WHERE lost_at IS NULL AND last_seen_at <= CAST(:now AS BIGINT) - CAST(:alive_for AS BIGINT) ORDER BY last_seen_at LIMIT :limit
 {{skip_locked}}
 
 -- name: usage_add

@@ -13,7 +13,6 @@ from mcp_server.domain.agents.hooks import (
 )
 from mcp_server.domain.agents.model import (
     HEARTBEAT_SECONDS,
-    INSTANCE_ALIVE_FOR,
     Agent,
     AgentAction,
     ControlAgent,
@@ -35,7 +34,6 @@ from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.times import SECOND, Micros, iso
 
 _SEEN_EVERY: Micros = HEARTBEAT_SECONDS * SECOND // 4
-_BATCH = 100
 HANDED_OVER_MAX = 10_000
 """How many things of a kind are handed over at once: all are, in one transaction, for which every other waits."""
 
@@ -255,13 +253,10 @@ def see_instance_again(
         see_instance(tx, origin, agent_id, instance_id)
 
 
-def mark_lost(tx: Transaction, origin: Origin) -> int:
-    """Mark the instances that were not heard of for three intervals. Their leases expire on their own."""
-    rows = tx.all("silent_instances", before=origin.at - INSTANCE_ALIVE_FOR, limit=_BATCH)
-    for row in rows:
-        cause = tx.record(origin, Instance.adopt(row).lost(origin.at))
-        tx.tell(INSTANCE_LOST, origin.caused_by(cause), row["id"])
-    return len(rows)
+def mark_lost(tx: Transaction, origin: Origin, row: dict[str, Any]) -> None:
+    """Mark an instance that was not heard of for three intervals. Its leases expire on their own."""
+    cause = tx.record(origin, Instance.adopt(row).lost(origin.at))
+    tx.tell(INSTANCE_LOST, origin.caused_by(cause), row["id"])
 
 
 def require_budget(tx: Transaction, agent: Agent, now: Micros) -> None:

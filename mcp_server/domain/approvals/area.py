@@ -1,5 +1,7 @@
 """How approvals are wired into the house."""
 
+from operator import itemgetter
+
 from mcp_server.domain.agents.hooks import AGENT_HANDED_OVER, AGENT_HOLDS
 from mcp_server.domain.approvals.handlers import approved
 from mcp_server.domain.approvals.replay import unsaid
@@ -51,7 +53,7 @@ AREA = Area(
         AGENT_HOLDS.heard_by(held_by),
         AGENT_HANDED_OVER.heard_by(hand_over),
     ),
-    sweeps=(Sweep("due.approvals", settle_due),),
+    sweeps=(Sweep("due.approvals", "approvals_due", settle_due, itemgetter("id")),),
     kinds=(SystemKind(APPROVAL_KIND, approved, at_once=4, seconds_max=30),),
     completions={
         "approval_id": Completion("complete_approval_ids", Permission.APPROVALS_READ, private=(OWN_QUESTIONS,))

@@ -1,6 +1,6 @@
 """Transaction functions of approvals: request, answer, remind, expire; and what a task's life does to its approval."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mcp_server.domain.agents.hooks import HOLDING_SHOWN_MAX, Holding
 from mcp_server.domain.approvals.commands import ApprovalSpec, RequestApproval
@@ -31,8 +31,6 @@ from mcp_server.kernel.times import Micros
 
 APPROVAL_KIND = "system.approval"
 """The task behind an approval that stands for itself: it completes when approved, so that it can be waited for."""
-
-_BATCH = 100
 
 
 class Asked(NamedTuple):
@@ -108,22 +106,19 @@ def answer(tx: Transaction, origin: Origin, command: GiveAnswer) -> Asked:
     return Asked(approval, task)
 
 
-def settle_due(tx: Transaction, origin: Origin) -> int:
-    """Remind of approvals that are open for half their time, and end those whose time is over; how many moved."""
-    rows = tx.all("approvals_due", now=origin.at, limit=_BATCH)
-    for row in rows:
-        approval = Approval.adopt(row)
-        if approval.expires_at is not None and approval.expires_at <= origin.at:
-            approval, event = approval.expired(origin.at)
-            cause = tx.record(origin, event)
-            task = load_task(tx, approval.task_id)
-            if task.approval == "required":
-                _settle(tx, origin.caused_by(cause), approval, task, None)
-        else:
-            approval, event = approval.reminded(origin.at)
-            cause = tx.record(origin, event)
-            tx.tell(PEOPLE_ASKED, origin.caused_by(cause), approval, True)
-    return len(rows)
+def settle_due(tx: Transaction, origin: Origin, row: dict[str, Any]) -> None:
+    """Remind of an approval that is open for half its time; end one whose time is over."""
+    approval = Approval.adopt(row)
+    if approval.expires_at is not None and approval.expires_at <= origin.at:
+        approval, event = approval.expired(origin.at)
+        cause = tx.record(origin, event)
+        task = load_task(tx, approval.task_id)
+        if task.approval == "required":
+            _settle(tx, origin.caused_by(cause), approval, task, None)
+    else:
+        approval, event = approval.reminded(origin.at)
+        cause = tx.record(origin, event)
+        tx.tell(PEOPLE_ASKED, origin.caused_by(cause), approval, True)
 
 
 def open_for(tx: Transaction, origin: Origin, task: Task) -> None:

@@ -1,9 +1,11 @@
 """How locks are wired into the house."""
 
+from operator import itemgetter
+
 from mcp_server.domain.agents.hooks import AGENT_HANDED_OVER, AGENT_HOLDS, INSTANCE_LOST
 from mcp_server.domain.locks import replay
 from mcp_server.domain.locks.leaving import hand_over_all, held_by
-from mcp_server.domain.locks.transactions import abandon, expire, lapse
+from mcp_server.domain.locks.transactions import abandon, expire, lapse, waiter_key
 from mcp_server.kernel.area import Aggregate, Area, Sweep, Table
 from mcp_server.kernel.authority import Permission
 
@@ -34,5 +36,8 @@ AREA = Area(
         AGENT_HOLDS.heard_by(held_by),
         AGENT_HANDED_OVER.heard_by(hand_over_all),
     ),
-    sweeps=(Sweep("due.lock_holds", expire), Sweep("due.lock_waiters", lapse)),
+    sweeps=(
+        Sweep("due.lock_holds", "expired_holds", expire, itemgetter("name")),
+        Sweep("due.lock_waiters", "lapsed_waiters", lapse, waiter_key),
+    ),
 )

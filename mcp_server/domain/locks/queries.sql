@@ -76,7 +76,8 @@ SELECT * FROM lock_waiters WHERE owner = :owner ORDER BY name, party
 SELECT * FROM lock_waiters WHERE expires_at <= :now ORDER BY expires_at LIMIT :limit
 
 -- name: expired_holds
-SELECT name FROM lock_holds WHERE expires_at <= :now ORDER BY expires_at LIMIT :limit
+SELECT DISTINCT name, MIN(expires_at) AS oldest FROM lock_holds WHERE expires_at <= :now GROUP BY name
+ORDER BY MIN(expires_at) LIMIT :limit
 
 -- name: lock_line_guard
 SELECT 1 AS guarded

@@ -1,5 +1,6 @@
 """Transaction functions of named locks: holds, places in line, fencing numbers."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from mcp_server.domain.agents.speaking import agent_of
@@ -15,8 +16,6 @@ from mcp_server.kernel.times import SECOND, Micros
 
 PLACE_LASTS: Micros = 2 * SECOND
 """How long a place in line lasts beyond its waiter's last sign of life."""
-
-_AT_ONCE = 100
 
 
 class Acquired(NamedTuple):
@@ -78,15 +77,12 @@ def leave_line(tx: Transaction, origin: Origin, name: str, holder: Holder) -> No
         _withdraw(tx, origin, row)
 
 
-def lapse(tx: Transaction, origin: Origin) -> int:
-    """Take waiters out of the line that were not heard of for too long. Returns how many.
+def lapse(tx: Transaction, origin: Origin, row: dict[str, Any]) -> None:
+    """Take a waiter out of the line that was not heard of for too long.
 
     It is always told: one that lives all the same, in a process that stood still, hears it and stands in line again.
     """
-    rows = tx.all("lapsed_waiters", now=origin.at, limit=_AT_ONCE)
-    for row in rows:
-        _withdraw(tx, origin, row, always=True)
-    return len(rows)
+    _withdraw(tx, origin, row, always=True)
 
 
 def give_back(tx: Transaction, origin: Origin, hold: Hold) -> None:
@@ -150,13 +146,10 @@ def abandon(tx: Transaction, origin: Origin, owner: str) -> None:
         tx.append(origin, Hold.adopt(row).gone("abandoned"))
 
 
-def expire(tx: Transaction, origin: Origin) -> int:
-    """End the holds whose time is over. Returns how many."""
-    rows = tx.all("expired_holds", now=origin.at, limit=_AT_ONCE)
-    for name in {row["name"] for row in rows}:
-        guard(tx, name)
-        _live_holds(tx, origin, name)
-    return len(rows)
+def expire(tx: Transaction, origin: Origin, row: dict[str, Any]) -> None:
+    """End the holds of a lock whose time is over."""
+    guard(tx, row["name"])
+    _live_holds(tx, origin, row["name"])
 
 
 def guard(tx: Transaction, name: str) -> None:
@@ -334,3 +327,8 @@ def _is_own(tx: Transaction, origin: Origin, hold: Hold) -> bool:
     if hold.party != origin.principal or not hold.owner:
         return False
     return (agent_of(tx, hold.owner) or {}).get("id") == origin.agent_id
+
+
+def waiter_key(row: Mapping[str, Any]) -> str:
+    """How a waiter is called."""
+    return f"{row['name']} for {row['party']} {row['owner'] or ''}".rstrip()

@@ -2,7 +2,7 @@
 
 from mcp_server.domain.agents.hooks import AGENT_HANDED_OVER, AGENT_HOLDS
 from mcp_server.domain.messages import replay
-from mcp_server.domain.messages.transactions import hand_over, miss, unread_of
+from mcp_server.domain.messages.transactions import delivery_key, hand_over, miss, unread_of
 from mcp_server.kernel.area import Aggregate, Area, Sweep, Table
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.privacy import Private
@@ -23,6 +23,6 @@ AREA = Area(
         ),
     ),
     hears=(AGENT_HOLDS.heard_by(unread_of), AGENT_HANDED_OVER.heard_by(hand_over)),
-    sweeps=(Sweep("due.acknowledgements", miss),),
+    sweeps=(Sweep("due.acknowledgements", "deliveries_overdue", miss, delivery_key),),
     after_rebuild="threads_fill",
 )

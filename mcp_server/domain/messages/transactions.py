@@ -1,6 +1,6 @@
 """Transaction functions of messages."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mcp_server.domain.agents.hooks import HOLDING_SHOWN_MAX, Holding
@@ -13,8 +13,6 @@ from mcp_server.kernel.keys import key_conflict
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.records import blank_of
 from mcp_server.kernel.store import Transaction
-
-_BATCH = 100
 
 
 class Sent(NamedTuple):
@@ -102,12 +100,9 @@ def acknowledge(tx: Transaction, origin: Origin, party: str, message_ids: Sequen
             _apply(tx, origin, delivery.acknowledged(origin.at))
 
 
-def miss(tx: Transaction, origin: Origin) -> int:
-    """Say so of messages that were not acknowledged in time; how many."""
-    rows = tx.all("deliveries_overdue", now=origin.at, limit=_BATCH)
-    for row in rows:
-        _apply(tx, origin, Delivery.adopt(row).missed(origin.at))
-    return len(rows)
+def miss(tx: Transaction, origin: Origin, row: dict[str, Any]) -> None:
+    """Say so of a message that was not acknowledged in time."""
+    _apply(tx, origin, Delivery.adopt(row).missed(origin.at))
 
 
 def unread_of(tx: Transaction, origin: Origin, agent_id: str) -> Holding | None:
@@ -192,3 +187,8 @@ def _next_place(tx: Transaction, party: str) -> int:
         tx.one("order_guard", name=f"inbox {party}")
     row = tx.one("inbox_end", party=party)
     return 1 if row is None else row["place"] + 1
+
+
+def delivery_key(row: Mapping[str, Any]) -> str:
+    """How a delivery is called."""
+    return f"{row['message_id']} to {row['party']}"

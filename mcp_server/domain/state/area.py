@@ -1,5 +1,7 @@
 """How documents are wired into the house."""
 
+from operator import itemgetter
+
 from mcp_server.domain.state import replay
 from mcp_server.domain.state.transactions import expire
 from mcp_server.kernel.area import Aggregate, Area, Completion, Sweep, Table
@@ -32,7 +34,7 @@ AREA = Area(
             restore=replay.restore,
         ),
     ),
-    sweeps=(Sweep("due.documents", expire),),
+    sweeps=(Sweep("due.documents", "expired_documents", expire, itemgetter("id")),),
     completions={
         "namespace": Completion("complete_namespaces", Permission.STATE_READ),
         "key": Completion("complete_keys", Permission.STATE_READ, needs=("namespace",)),

@@ -91,13 +91,10 @@ def restore(tx: Transaction, origin: Origin, planned: Planned[RestoreDocument]) 
     return Written(_write(tx, origin, document, value, note, change, plan))
 
 
-def expire(tx: Transaction, origin: Origin) -> int:
-    """Mark documents whose time is over as deleted; their history stays. Returns how many."""
-    rows = tx.all("expired_documents", now=origin.at, limit=100)
-    for row in rows:
-        head = tx.one("document_for_update", id=row["id"]) or {}
-        tx.record(origin, Event("document.expired", "document", row["id"], head["version"], {"deleted": 1}))
-    return len(rows)
+def expire(tx: Transaction, origin: Origin, row: dict[str, Any]) -> None:
+    """Mark a document whose time is over as deleted; its history stays."""
+    head = tx.one("document_for_update", id=row["id"]) or {}
+    tx.record(origin, Event("document.expired", "document", row["id"], head["version"], {"deleted": 1}))
 
 
 def _load(tx: Transaction, command: Addressed) -> Document:

@@ -8,9 +8,9 @@ from mcp_server.domain.tasks.endings import ENDINGS_KIND, go_on_ending, put_off
 from mcp_server.domain.tasks.hooks import ENDINGS_LEFT
 from mcp_server.domain.tasks.model import JSON_COLUMNS
 from mcp_server.domain.tasks.pinning import hand_over, pinned_to
-from mcp_server.domain.tasks.timers import settle_due
+from mcp_server.domain.tasks.timers import DUE
 from mcp_server.domain.tasks.transactions import finish, hand_back, read_finishes_ahead, require_held
-from mcp_server.kernel.area import Aggregate, Area, Chore, Completion, Sweep, SystemKind, Table
+from mcp_server.kernel.area import Aggregate, Area, Chore, Completion, SystemKind, Table
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import WRITING
 from mcp_server.kernel.keys import owner_of_key
@@ -72,7 +72,7 @@ AREA = Area(
         WRITING.heard_by(require_held),
         ENDINGS_LEFT.heard_by(put_off),
     ),
-    sweeps=(Sweep("due.tasks", settle_due),),
+    sweeps=(DUE,),
     kinds=(
         SystemKind(ARCHIVE_KIND, archive_tasks, at_once=1, seconds_max=600),
         SystemKind(ENDINGS_KIND, go_on_ending, at_once=1, seconds_max=600),

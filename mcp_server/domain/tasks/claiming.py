@@ -22,10 +22,11 @@ from mcp_server.domain.tasks.commands import ClaimSystemTasks, ClaimTasks, worke
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.rows import LeasedTasks, load_task
 from mcp_server.domain.tasks.spec import SYSTEM_WORKER
-from mcp_server.domain.tasks.timers import settle_due
+from mcp_server.domain.tasks.timers import DUE
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.store import Transaction
+from mcp_server.kernel.sweeping import settle_rows
 from mcp_server.kernel.times import Micros
 
 LEASE = "lease"
@@ -177,7 +178,7 @@ def _look(tx: Transaction, origin: Origin, command: ClaimTasks) -> _Look:
     require_voice(tx, origin, agent_id)
     row = at_work(tx, origin, agent_id, command.instance_id)
     if row.pop("anything_due"):
-        settle_due(tx, origin)
+        settle_rows(tx, origin, DUE)
         row = at_work(tx, origin, agent_id, command.instance_id)
         row.pop("anything_due")
     seen_at, running = row.pop("instance_seen_at"), row.pop("running")

@@ -1,35 +1,36 @@
 """Transaction functions that time alone calls for: due tasks, schedules, lost leases, overdue attempts, the archive."""
 
+from operator import itemgetter
+from typing import Any
+
 from mcp_server.domain.tasks.births import fire, firing, last_firing
 from mcp_server.domain.tasks.hooks import TASK_GATED
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.rows import after_end, load_task
 from mcp_server.domain.tasks.rules import TERMINAL
+from mcp_server.kernel.area import Sweep
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.times import Micros
 
-_BATCH = 100
 
+def settle(tx: Transaction, origin: Origin, row: dict[str, Any]) -> None:
+    """Do what has become due to one task.
 
-def settle_due(tx: Transaction, origin: Origin) -> int:
-    """Do what has become due to at most a hundred tasks; how many moved.
-
-    Several processes may do this at once: each task is looked at again under its lock.
+    Several processes may do this at once: the task is looked at again under its lock.
     """
-    now, moved = origin.at, 0
-    for row in tx.all("due_tasks", now=now, limit=_BATCH):
-        task = load_task(tx, row["id"])
-        if task.due_at is None or task.due_at > now:
-            continue
-        if task.schedule is not None:
-            _fire(tx, origin, task, origin.new_id("task"))
-        else:
-            new, event = _settled(task, now, origin.chance())
-            after_end(tx, origin, new, tx.record(origin, event))
-        moved += 1
-    return moved
+    task = load_task(tx, row["id"])
+    if task.due_at is None or task.due_at > origin.at:
+        return
+    if task.schedule is not None:
+        _fire(tx, origin, task, origin.new_id("task"))
+    else:
+        new, event = _settled(task, origin.at, origin.chance())
+        after_end(tx, origin, new, tx.record(origin, event))
+
+
+DUE = Sweep("due.tasks", "due_tasks", settle, itemgetter("id"))
 
 
 def archive(tx: Transaction, origin: Origin, before: Micros, limit: int) -> int:

@@ -9,8 +9,10 @@ import pytest
 
 from mcp_server.domain.areas import AREAS
 from mcp_server.domain.state import plans, transactions
+from mcp_server.domain.state.area import AREA
 from mcp_server.domain.state.commands import PatchDocument, RestoreDocument, SetDocument
 from mcp_server.kernel.errors import Conflict, LimitExceeded, NotFound
+from mcp_server.kernel.sweeping import settle_rows
 from mcp_server.kernel.writes import REPEATS_MAX, write_together
 from mcp_server.persistence.database import Database
 from mcp_server.upkeep.replay import replay
@@ -71,7 +73,7 @@ async def test_others_write_while_a_large_patch_is_computed(world: World, monkey
     assert await asyncio.to_thread(computing.wait, 10)
     await world.write("n", "other", 1)
     elsewhere = await Database.open(world.url, AREAS)  # as another process would
-    await elsewhere.write(transactions.expire, world.desk.context.origin(world.call))
+    await elsewhere.write(settle_rows, world.desk.context.origin(world.call), AREA.sweeps[0])
     await elsewhere.close()
     go_on.set()
     assert await patching == 2

@@ -1,0 +1,71 @@
+"""What time alone makes due, row by row: one that cannot be settled harms itself alone."""
+
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+from mcp_server.kernel.area import Sweep
+from mcp_server.kernel.events import Origin
+from mcp_server.kernel.store import Transaction
+
+ROWS_AT_ONCE = 100
+
+
+class Stuck(NamedTuple):
+    """A row that could not be settled, and why."""
+
+    key: str
+    error: BaseException
+
+
+class HalfDone(Exception):
+    """A row failed after something was written for it: the transaction has to go back."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"{key} failed in the midst")
+        self.key = key
+
+
+def settle_rows(tx: Transaction, origin: Origin, sweep: Sweep, passed_over: Collection[str] = ()) -> list[Stuck]:
+    """Settle what is due, a hundred rows at most; those that could not be, with nothing written for them.
+
+    Raises:
+        HalfDone: one failed after something was written for it.
+        Exception: the engine failed.
+    """
+    stuck: list[Stuck] = []
+    for row in _due(tx, origin, sweep, passed_over):
+        error = _settle(tx, origin, sweep, row)
+        if error is not None:
+            stuck.append(Stuck(sweep.key(row), error))
+    return stuck
+
+
+def due_keys(tx: Transaction, origin: Origin, sweep: Sweep, passed_over: Collection[str]) -> list[str]:
+    """The keys of what `settle_rows` would settle."""
+    return [sweep.key(row) for row in _due(tx, origin, sweep, passed_over)]
+
+
+def settle_alone(tx: Transaction, origin: Origin, sweep: Sweep, key: str, passed_over: Collection[str]) -> list[Stuck]:
+    """`settle_rows` for one of them."""
+    rows = [row for row in _due(tx, origin, sweep, passed_over) if sweep.key(row) == key]
+    failed = [_settle(tx, origin, sweep, row) for row in rows[:1]]
+    return [Stuck(key, error) for error in failed if error is not None]
+
+
+def _due(tx: Transaction, origin: Origin, sweep: Sweep, passed_over: Collection[str]) -> list[dict[str, Any]]:
+    limit = ROWS_AT_ONCE + len(passed_over)
+    rows = tx.all(sweep.rows, now=origin.at, limit=limit, **sweep.parameters)
+    return [row for row in rows if sweep.key(row) not in passed_over]
+
+
+def _settle(tx: Transaction, origin: Origin, sweep: Sweep, row: dict[str, Any]) -> Exception | None:
+    writes = tx.writes
+    try:
+        sweep.settle(tx, origin, row)
+    except Exception as error:
+        if tx.is_the_engines(error):
+            raise
+        if tx.writes != writes:
+            raise HalfDone(sweep.key(row)) from error
+        return error
+    return None

@@ -1,0 +1,165 @@
+"""What time makes due is settled row by row: one that cannot be settled harms itself alone, is named, and is tried
+again."""
+
+import itertools
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mcp_server.domain.approvals.commands import RequestApproval
+from mcp_server.domain.areas import AREAS
+from mcp_server.domain.locks import transactions as locks
+from mcp_server.domain.locks.model import AcquireLock
+from mcp_server.domain.messages.model import SendMessage
+from mcp_server.kernel.area import Sweep
+from mcp_server.kernel.events import Event, Origin
+from mcp_server.kernel.store import Transaction
+from tests.world import World, caller
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """What fails is logged with its traceback, which is not what is looked at here."""
+    logging.getLogger("datamcp.loops").disabled = True
+    yield
+    logging.getLogger("datamcp.loops").disabled = False
+
+
+def rewrite(tx: Transaction, task_id: str, schedule: str) -> None:
+    """Give a schedule another definition than it could be created with."""
+    task = tx.one("task_for_update", id=task_id) or {}
+    event = Event("task.edited", "task", task_id, task["version"] + 1, {"schedule": schedule})
+    tx._write_row("tasks", ("schedule", "version", "id"), [schedule, event.version, task_id], new=False)  # type: ignore[attr-defined]
+
+
+async def with_zone(world: World, task_id: str, zone: str) -> None:
+    schedule = f'{{"cron":"* * * * *","timezone":"{zone}","catch_up":"skip","overlap":"skip"}}'
+    await world.database.write(rewrite, task_id, schedule)
+
+
+async def failing(world: World) -> list[str]:
+    return world.desk.loops.failing()
+
+
+async def test_a_schedule_in_a_zone_that_this_host_lacks_stops_nobody_elses_time(world: World):
+    agent = await world.agent()
+    poison = await world.task(title="poison", schedule={"cron": "* * * * *"})
+    good = await world.task(title="good", schedule={"cron": "* * * * *"})
+    later = await world.task(title="later", run_at="2027-01-15T08:00:30Z")
+    await world.write("n", "k", 1, ttl_seconds=10)
+    await with_zone(world, poison.id, "Nowhere/Land")
+    world.clock.advance(120)
+    claimed = [one.task.title for one in await world.claim(agent, max_tasks=5)]
+    assert sorted(claimed) == ["good", "later"]
+    await world.settle()
+    assert await world.status(later) == "running"
+    assert "document.expired" in await world.events(type="document.*")
+    assert await failing(world) == [f"due.tasks {poison.id}"]
+    (told,) = world.desk.loops.report()
+    assert told["state"] == "restarting" and told["last_error"]
+    for _ in range(3):  # one that fails again and again lets the others go on
+        world.clock.advance(60)
+        await world.settle()
+    tally = (await world.desk.tasks.get(world.call, good.id)).result
+    assert tally["fired"] + tally["skipped"] >= 3
+    await with_zone(world, poison.id, "Europe/Berlin")
+    world.clock.advance(600)
+    await world.settle()
+    assert await failing(world) == [] and world.desk.loops.report() == []
+    assert (await world.desk.tasks.get(world.call, poison.id)).result is not None
+
+
+async def test_a_row_that_fails_rests_longer_each_time(world: World):
+    poison = await world.task(schedule={"cron": "* * * * *"})
+    await with_zone(world, poison.id, "Nowhere/Land")
+    world.clock.advance(60)
+    tried: list[int] = []
+    housekeeping = world.desk.housekeeping
+
+    def count(tx: Transaction, origin: Origin, row: dict[str, Any]) -> None:
+        tried.append(origin.at)
+        raise ValueError("cannot be settled")
+
+    housekeeping._areas = only(lambda sweep: replace(sweep, settle=count) if sweep.due == "due.tasks" else sweep)
+    for _ in range(40):
+        world.clock.advance(1)
+        await housekeeping.settle()
+    gaps = [round((b - a) / 1e6) for a, b in itertools.pairwise(tried)]
+    assert gaps == [1, 2, 4, 8, 16]
+
+
+class _Some:
+    """Areas of which only the sweeps are asked."""
+
+    def __init__(self, sweeps: tuple[Sweep, ...]) -> None:
+        self.sweeps = sweeps
+
+
+def only(change: Any) -> Any:
+    return _Some(tuple(change(sweep) for sweep in AREAS.sweeps))
+
+
+async def due_everywhere(world: World) -> None:
+    """Two rows that are due, for every sweep that there is."""
+    for number in (1, 2):
+        agent, _ = await world.instance(f"worker{number}")
+        await world.task(title="t", run_at="2027-01-15T08:00:30Z")
+        await world.write("n", f"k{number}", 1, ttl_seconds=10)
+        await world.desk.locks.acquire(world.call, acquire(f"lock{number}", 10))
+        await world.desk.messages.send(world.call, message(agent.name))
+        await world.desk.approvals.request(world.call, question())
+        waits = world.desk.context.origin(caller(id="other"))
+        await world.database.write(stand_in_line, waits, f"lock{number}")
+    world.clock.advance(86_400)
+
+
+def acquire(name: str, ttl: float) -> Any:
+    return AcquireLock(name=name, ttl_seconds=ttl)
+
+
+def message(to: str) -> Any:
+    return SendMessage(to=(to,), body="b", ack_within_seconds=60)
+
+
+def question() -> Any:
+    return RequestApproval(title="t", action="a", approvers=("local",), expires_in_seconds=60)
+
+
+def stand_in_line(tx: Transaction, origin: Origin, name: str) -> None:
+    locks.acquire(tx, origin, acquire(name, 10), origin.at)
+
+
+@pytest.mark.parametrize("half_done", [False, True], ids=["before it wrote", "after it wrote"])
+@pytest.mark.parametrize("due", [sweep.due for sweep in AREAS.sweeps])
+async def test_one_row_of_any_kind_that_raises_leaves_the_others_settled(world: World, due: str, half_done: bool):
+    await due_everywhere(world)
+    poisoned: list[str] = []
+    settled: list[str] = []
+
+    def poison(sweep: Sweep) -> Sweep:
+        def settle(tx: Transaction, origin: Origin, row: dict[str, Any]) -> None:
+            if not poisoned:
+                poisoned.append(sweep.key(row))
+            if sweep.key(row) == poisoned[0]:
+                if half_done:
+                    sweep.settle(tx, origin, row)
+                raise ValueError("cannot be settled")
+            sweep.settle(tx, origin, row)
+            settled.append(sweep.key(row))
+
+        return replace(sweep, settle=settle) if sweep.due == due else sweep
+
+    housekeeping = world.desk.housekeeping
+    housekeeping._areas = only(poison)
+    assert await housekeeping.settle()
+    assert settled and poisoned[0] not in settled
+    assert await failing(world) == [f"{due} {poisoned[0]}"]
+    housekeeping._areas = AREAS
+    world.clock.advance(600)
+    assert not await housekeeping.settle()
+    assert await failing(world) == []
