@@ -11,6 +11,7 @@ from mcp_server import __version__
 from mcp_server.commands.options import SettingsCommand
 from mcp_server.config import Group, Settings, load_settings
 from mcp_server.kernel.errors import OpsError
+from mcp_server.upkeep.dueness import inspect_due
 from mcp_server.upkeep.inspection import Finding, inspect_database, replay_database, sqlite_version
 
 EXIT_FINE, EXIT_PROBLEM, EXIT_SETTINGS = 0, 1, 2
@@ -37,6 +38,8 @@ def run_doctor(flags: dict[str, Any], *, as_json: bool, replay: bool = False) ->
         return EXIT_SETTINGS
     refused = _refused(settings)
     findings = [_python(), *(refused or [_fine(settings), _links(settings)]), *inspect_database(settings.database_url)]
+    if any(finding.name == "documents" and finding.ok for finding in findings):  # it is there, whole and up to date
+        findings += inspect_due(settings.database_url)
     if replay:
         findings.append(replay_database(settings.database_url))
     _print(settings, findings, as_json=as_json)

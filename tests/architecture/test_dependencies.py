@@ -17,7 +17,7 @@ WITHOUT_AN_IMPORT = {
     "pysqlite3": "imported by name, where a wheel of it exists",
     "httptools": "uvicorn takes it where it exists",
     "uvloop": "anyio is told to take it where it exists",
-    "tzdata": "Windows has no time zones of its own; zoneinfo finds the package by itself",
+    "tzdata": "zones that a host lacks; zoneinfo finds the package by itself",
 }
 
 

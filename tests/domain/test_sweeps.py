@@ -1,6 +1,7 @@
 """What time makes due is settled row by row: one that cannot be settled harms itself alone, is named, and is tried
 again."""
 
+import asyncio
 import itertools
 import logging
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from mcp_server.domain.messages.model import SendMessage
 from mcp_server.kernel.area import Sweep
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.store import Transaction
+from mcp_server.upkeep.dueness import inspect_due
 from tests.world import World, caller
 
 pytestmark = pytest.mark.anyio
@@ -72,6 +74,27 @@ async def test_a_schedule_in_a_zone_that_this_host_lacks_stops_nobody_elses_time
     await world.settle()
     assert await failing(world) == [] and world.desk.loops.report() == []
     assert (await world.desk.tasks.get(world.call, poison.id)).result is not None
+
+
+async def test_doctor_names_what_is_due_and_cannot_be_settled_and_changes_nothing(world: World):
+    poison = await world.task(schedule={"cron": "* * * * *"}, run_at="2020-01-01T00:00:00Z")
+    await world.task(title="good", schedule={"cron": "* * * * *"}, run_at="2020-01-01T00:00:00Z")
+    await with_zone(world, poison.id, "Nowhere/Land")
+    await world.database.write(overdue)
+    events = await world.events()
+    (finding,) = await asyncio.to_thread(inspect_due, world.url)
+    assert not finding.ok and f"due.tasks {poison.id}" in finding.detail
+    assert await world.events() == events
+    await with_zone(world, poison.id, "UTC")
+    await world.database.write(overdue)
+    assert [one.ok for one in await asyncio.to_thread(inspect_due, world.url)] == [True]
+    assert await world.events() == events
+
+
+def overdue(tx: Transaction) -> None:
+    """Doctor goes by the machine's clock, these worlds by one of their own."""
+    for row in tx.all("due_tasks", now=2**62, limit=10):
+        tx._write_row("tasks", ("due_at", "id"), [1, row["id"]], new=False)  # type: ignore[attr-defined]
 
 
 async def test_a_row_that_fails_rests_longer_each_time(world: World):
