@@ -86,20 +86,34 @@ def require_known(applied: dict[int, str], known: list[Migration], database: str
     Raises:
         Unavailable: naming both versions.
     """
-    newest = max((migration.number for migration in known), default=0)
-    if applied and max(applied) > newest:
-        raise Unavailable(
-            f"The database {database} has schema {max(applied)}, but this version knows only up to {newest}: "
-            "a newer DataMCPServerAgent has upgraded it.",
-            next="Upgrade this installation, or use another database with --database. Nothing was changed.",
-            details={"schema": max(applied), "known": newest},
-        )
+    require_not_newer(max(applied, default=0), max((migration.number for migration in known), default=0), database)
     for migration in known:
         if migration.number in applied and applied[migration.number] != migration.checksum:
             raise Unavailable(
                 f"The database {database} was set up by another edition of migration {migration.number}.",
                 next="Use the version that created it, or another database. Nothing was changed.",
             )
+
+
+def require_not_newer(schema: int, known: int, database: str) -> None:
+    """Refuse a database that a newer version has upgraded, at the start or since.
+
+    Raises:
+        Unavailable: naming both versions.
+    """
+    if schema > known:
+        raise Unavailable(
+            f"The database {database} has schema {schema}, but this version knows only up to {known}: "
+            "a newer DataMCPServerAgent has upgraded it.",
+            next="Upgrade this installation and start it again, or use another database with --database. Nothing was "
+            "changed.",
+            details={"schema": schema, "known": known},
+        )
+
+
+def newest_known(engine: Engine) -> int:
+    """The number of the newest schema that this code knows."""
+    return migrations(engine)[-1].number
 
 
 def _apply(connection: AnyConnection, migration: Migration, mark: str) -> None:

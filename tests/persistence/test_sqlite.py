@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -254,6 +254,45 @@ def test_a_file_without_our_tables_is_described_as_empty(sqlite_url: str):
     (schema,) = [f for f in inspect_database(sqlite_url) if f.name == "database_schema"]
     numbers = [migration.number for migration in migrations("sqlite")]
     assert schema.ok and f"migrations {numbers} are applied" in schema.detail
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+@pytest.mark.parametrize("replaced", [False, True], ids=["removed", "replaced"])
+async def test_nothing_is_acknowledged_once_the_files_are_removed_or_replaced(
+    sqlite_url: str, suffix: str, replaced: bool
+):
+    database = await Database.open(sqlite_url, WITH_NOTES)
+    try:
+        assert await database.write(note, "a") == "a"
+        path = Path(str(path_of(sqlite_url)) + suffix)
+        path.rename(path.with_name("gone"))
+        if replaced:
+            shutil.copy(path.with_name("gone"), path)
+        for _ in range(2):
+            with pytest.raises(Unavailable, match="removed or replaced"):
+                await database.write(note, "b")
+            with pytest.raises(Unavailable, match="removed or replaced"):
+                await noted(database)
+        path.unlink(missing_ok=True)
+        path.with_name("gone").rename(path)
+        assert await database.write(note, "c") == "c"
+        assert await noted(database) == ["a", "c"]
+    finally:
+        await database.close()
+
+
+async def test_what_is_removed_while_it_is_written_is_not_acknowledged(sqlite_url: str):
+    def remove(tx: Any, name: str) -> None:
+        note(tx, name)
+        path_of(sqlite_url).unlink()
+
+    database = await Database.open(sqlite_url, WITH_NOTES)
+    try:
+        await database.write(note, "a")
+        with pytest.raises(Unavailable, match="removed or replaced"):
+            await database.write(remove, "b")
+    finally:
+        await database.close()
 
 
 async def test_a_row_is_read_by_its_key_at_once_and_whatever_hinders_that_leaves_it_to_a_reader(tmp_path: Path):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from mcp_server.kernel.area import Areas
 from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.store import Memory
+from mcp_server.persistence.migrate import newest_known, require_not_newer
 from mcp_server.persistence.postgres.transaction import PostgresTransaction
 from mcp_server.persistence.transaction import Kept, Transaction
 
@@ -17,6 +18,7 @@ from mcp_server.persistence.postgres.server import PostgresServer
 CHANNEL = "datamcp_events"
 NOTIFY_EVERY_SECONDS = 0.01
 RETRIES_MAX = 8
+SCHEMA_SEEN_FOR_SECONDS = 1.0
 
 
 # Transaction functions look things up by keys, a few rows at a time. The planner knows neither how many rows an array
@@ -45,6 +47,8 @@ class PostgresSession:
         self._pipeline = contextlib.ExitStack()
         self._notified_at = 0.0
         self._owes_hint = False
+        self._known_schema = newest_known("postgres")
+        self._schema_seen_at = 0.0
 
     def begin(self) -> Transaction:
         """BEGIN, reconnecting where the connection was lost."""
@@ -57,9 +61,18 @@ class PostgresSession:
             self._connection.close()
             self._connection = self._connected()
             self._connection.execute("BEGIN")
+        self._require_own_schema()
         self._pipeline.enter_context(self._connection.pipeline())
         self._tx = PostgresTransaction(cast("Any", self._connection), self._kept, self._areas)
         return self._tx
+
+    def _require_own_schema(self) -> None:
+        """Write to no schema that a newer server has made since. Asked once a second: it is a round trip."""
+        if time.monotonic() - self._schema_seen_at < SCHEMA_SEEN_FOR_SECONDS:
+            return
+        row = self._connection.execute("SELECT COALESCE(MAX(number), 0) FROM migrations").fetchone()
+        require_not_newer(0 if row is None else row[0], self._known_schema, self._server.name)
+        self._schema_seen_at = time.monotonic()
 
     def commit(self) -> None:
         """Make the transaction durable."""

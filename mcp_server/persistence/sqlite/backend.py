@@ -77,6 +77,7 @@ class SqliteBackend:
     def read_now(self, sql: str, parameters: dict[str, Any]) -> list[Row] | None:
         """Run a statement that reads one row by its key, in the caller's thread: that takes 20 microseconds, and a
         reader's turn ten times as long. None where it cannot be done at once."""
+        self.file.require_own()
         if self._near is None:
             return None
         try:
@@ -86,6 +87,7 @@ class SqliteBackend:
 
     async def read(self, sql: str, parameters: dict[str, Any]) -> list[Row]:
         """Run one statement in a reader's thread. A reader found closed is replaced."""
+        self.file.require_own()
         turn = next(self._turns)
         reader = self._readers[turn]
         try:

@@ -25,6 +25,27 @@ class SqliteFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.library = load_library()
+        self._paths = [path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))]
+        self._own: tuple[object, ...] | None = None
+
+    def take(self) -> None:
+        """From now on these very files are meant: the database and the two that SQLite keeps beside it."""
+        self._own = self._found()
+
+    def require_own(self) -> None:
+        """Refuse to go on with files that were removed or replaced: what is written to them is lost.
+
+        Raises:
+            Unavailable: naming the file.
+        """
+        if self._own is not None and self._own != self._found():
+            raise Unavailable(
+                f"The database {self.path}, or what SQLite keeps beside it, was removed or replaced meanwhile.",
+                next="Nothing was written. Put the files back with every server stopped, or start the server anew.",
+            )
+
+    def _found(self) -> tuple[object, ...]:
+        return tuple(map(_identity, self._paths))
 
     def connect(self, *, read_only: bool = False) -> sqlite3.Connection:
         """A connection in autocommit mode; a read-only one has rows by name."""
@@ -86,6 +107,14 @@ class SqliteFile:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         text, remedy, kind = _REASONS.get(code, (str(error), "Run `data-mcp-server-agent doctor`.", Unavailable))
         return kind(f"The database {self.path} {text}.", next=remedy, details={"sqlite": str(error)})
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 _REASONS: dict[int, tuple[str, str, type[OpsError]]] = {

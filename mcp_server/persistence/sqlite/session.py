@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from mcp_server.kernel.area import Areas
 from mcp_server.kernel.errors import OpsError
+from mcp_server.persistence.migrate import newest_known, require_not_newer
 from mcp_server.persistence.sqlite.file import SqliteFile
 from mcp_server.persistence.sqlite.transaction import SqliteTransaction
 from mcp_server.persistence.transaction import Kept, Transaction
@@ -28,18 +29,33 @@ class SqliteSession:
             raise
         self._has_turn = False
         self._kept = Kept({})
+        self._schema_version = 0
+        self._known_schema = newest_known("sqlite")
 
     def begin(self) -> Transaction:
         """Wait for the turn, then BEGIN IMMEDIATE: a deferred transaction would fail on its first write."""
         self._turnstile.acquire()
         self._has_turn = True
         self._connection.execute("BEGIN IMMEDIATE")
+        self._file.require_own()
+        self._require_own_schema()
         return SqliteTransaction(cast("Any", self._connection), self._kept, self._areas)
 
     def commit(self) -> None:
         """Make the batch durable and give the turn away."""
         self._connection.execute("COMMIT")
+        self._file.require_own()  # nothing is acknowledged that went into files which nobody will find
         self._leave()
+
+    def _require_own_schema(self) -> None:
+        """Write to no schema that a newer server has made since. The version that SQLite counts changes with any."""
+        version = self._connection.execute("PRAGMA schema_version").fetchone()[0]
+        if version == self._schema_version:
+            return
+        newest = self._connection.execute("SELECT MAX(number) FROM migrations").fetchone()[0]
+        require_not_newer(newest or 0, self._known_schema, str(self._file.path))
+        self._file.take()  # by the first transaction SQLite has made what it keeps beside
+        self._schema_version = version
 
     def rollback(self) -> None:
         """Undo the batch and give the turn away."""
