@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Literal, cast
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from mcp_server.kernel.budgets import Budget
 from mcp_server.kernel.errors import Conflict, ValidationFailed
@@ -26,7 +26,9 @@ _END_OF_LIST = "-"
 
 
 class PatchOperation(Frozen):
-    """One step of an RFC 6902 patch."""
+    """One step of an RFC 6902 patch. Members that the RFC does not know are passed over, as it asks."""
+
+    model_config = ConfigDict(extra="ignore")
 
     op: Literal["add", "remove", "replace", "move", "copy", "test"]
     path: str
