@@ -43,7 +43,8 @@ def slow(kind: str, **more: Any) -> Any:
 
     async def ticket(desk: Desk, call: Call, args: Anything) -> TaskView:
         spec = TaskSpec(title=kind, kind=f"system.{kind}", input=args.model_dump(), retry=RetrySpec(max_attempts=1))
-        return await desk.system.create(spec.model_copy(update=more))
+        created = await desk.system.create(spec.model_copy(update=more))
+        return await desk.tasks.get(call, created.id)
 
     async def wait(desk: Desk, call: Call, args: Anything) -> Said:
         task = await ticket(desk, call, args)
