@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+DOCUMENT = {"namespace": "bench", "key": "k"}
 INITIALIZE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "bench", "version": "1"}}
 
 
@@ -80,18 +81,22 @@ def ours(folder: str) -> Server:
 
 
 def compare_starts(folder: str, starts: int) -> dict[str, Any]:
-    """Start to first answer, and memory after it, in turn."""
+    """Start to first answer and to the first call's answer, and memory after that, in turn."""
     seconds: dict[str, list[float]] = {"bare": [], "ours": []}
+    called: dict[str, list[float]] = {"bare": [], "ours": []}
     memory: dict[str, list[int]] = {"bare": [], "ours": []}
     for _ in range(starts):
         for name, make in (("bare", bare), ("ours", lambda: ours(folder))):
             server = make()
             seconds[name].append(server.first_answer_seconds)
+            server.call_seconds("echo" if name == "bare" else "locks_find", DOCUMENT if name == "bare" else {})
+            called[name].append(time.perf_counter() - server.started)
             memory[name].append(server.rss_kib())
             server.stop()
     return {
         "start_seconds": {name: round(statistics.median(values), 3) for name, values in seconds.items()},
         "start_ratio": ratio(seconds["ours"], seconds["bare"]),
+        "first_call_ratio": ratio(called["ours"], called["bare"]),
         "rss_mib": {name: round(statistics.median(values) / 1024, 1) for name, values in memory.items()},
         "rss_ratio": ratio(memory["ours"], memory["bare"]),
     }
@@ -101,7 +106,7 @@ def compare_calls(folder: str, calls: int) -> dict[str, Any]:
     """Medians of calls made in turn on both servers."""
     theirs, mine = bare(), ours(folder)
     value = {f"field{n}": "x" * 90 for n in range(40)}
-    document = {"namespace": "bench", "key": "k"}
+    document = DOCUMENT
     mine.call_seconds("state_set", document | {"value": value})
     times: dict[str, list[float]] = {name: [] for name in ("bare_small", "bare_4k", "state_get", "state_set")}
     for _ in range(calls):

@@ -8,6 +8,7 @@ import contextlib
 import gc
 import importlib
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -18,6 +19,7 @@ from mcp_server import __version__
 from mcp_server.commands.options import SettingsCommand
 from mcp_server.commands.running import run
 from mcp_server.config import Group, Settings
+from mcp_server.protocol.opening import Opening
 from mcp_server.protocol.sdk import load_for_stdio
 from mcp_server.runtime.signals import on_signals
 
@@ -35,30 +37,31 @@ def serve(**flags: Any) -> None:
     """Serve MCP clients (the default command)."""
     # Importing the SDK makes a great many objects that live for ever; collecting among them only costs time.
     gc.disable()
-    run(flags, serve_until_stopped, _prepare)
+    opening = Opening()
+    run(flags, partial(serve_until_stopped, opening), partial(_prepare, opening))
 
 
-async def serve_until_stopped(settings: Settings) -> None:
+async def serve_until_stopped(opening: Opening, settings: Settings) -> None:
     """Serve until SIGTERM, SIGINT or, on stdio, the end of stdin."""
     from mcp_server.app import open_app
 
     async with open_app(settings) as app:
         log.info("serving", transport=settings.transport, database=app.desk.database.name, version=__version__)
         if settings.transport == "stdio":
-            await serve_on_stdio(app)
+            await serve_on_stdio(app, opening)
         else:
             await serve_http(app)
     log.info("stopped")
 
 
-async def serve_on_stdio(app: "App") -> None:
+async def serve_on_stdio(app: "App", opening: Opening) -> None:
     """Serve MCP on stdin and stdout, until told to stop or the end of stdin."""
     from mcp_server.protocol.stdio import serve_stdio
 
     stop = anyio.Event()
     async with console(app):
         with on_signals(stop.set):
-            await serve_stdio(app.server, stop, app.desk.end_waits)
+            await serve_stdio(app.server, opening, stop, app.desk.end_waits)
 
 
 async def serve_http(app: "App") -> None:
@@ -136,8 +139,9 @@ def _webhooks(app: "App") -> "list[BaseRoute]":
     return [] if told is None else [sendgrid_route(app.desk, told.read)]
 
 
-def _prepare(settings: Settings) -> None:
+def _prepare(opening: Opening, settings: Settings) -> None:
     if settings.transport == "stdio":
+        opening.start()
         load_for_stdio()
         importlib.import_module("mcp_server.protocol.stdio")
     importlib.import_module("mcp_server.app")

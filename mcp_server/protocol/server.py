@@ -7,6 +7,7 @@ from mcp.server.lowlevel import Server
 
 from mcp_server.domain.desk import Desk
 from mcp_server.protocol.offer import Offer
+from mcp_server.protocol.opening import INSTRUCTIONS, NAME, TITLE
 from mcp_server.protocol.prompts import Prompts
 from mcp_server.protocol.resource_reads import ResourceReads
 from mcp_server.protocol.seam import Seam
@@ -19,14 +20,6 @@ from mcp_server.protocol.task_handles import (
     UpdateParams,
 )
 from mcp_server.protocol.tool_calls import ToolCalls
-
-INSTRUCTIONS = (
-    "The operations desk for agents. To work: agents_register once, then tasks_claim, tasks_report while working, "
-    "tasks_finish. To hand out work: tasks_create, then tasks_wait. Share facts with state_get and state_set, passing "
-    "expected_version so that nobody's change is lost. Before what cannot be undone, approvals_request. "
-    "events_read says what happened. Every write takes as_agent (the agent that speaks, by name or id; needed where "
-    "several share a connection) and lease_token (then it counts only while you hold that task)."
-)
 
 
 def make_server(desk: Desk, seam: Seam, offer: Offer) -> Server[Any]:
@@ -43,8 +36,8 @@ def assembled(
     prompts = Prompts(seam, offer.prompts)
     subscriptions = Subscriptions(desk, seam, reads, handles)
     server: Server[Any] = Server(
-        "data-mcp-server-agent",
-        title="DataMCPServerAgent",
+        NAME,
+        title=TITLE,
         version=desk.version,
         instructions=INSTRUCTIONS,
         get_tool_input_schema=tools.schema_of,

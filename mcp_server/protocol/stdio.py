@@ -27,6 +27,7 @@ from mcp.shared.message import SessionMessage
 from mcp_types import INVALID_REQUEST
 
 from mcp_server.kernel.json_text import dump_json
+from mcp_server.protocol.opening import Opening
 from mcp_server.protocol.wire import WireError, parse, request_id
 
 LISTEN = "subscriptions/listen"
@@ -46,16 +47,17 @@ FINISH_SECONDS = 30.0
 """How long the next answer may take once stdin has ended; waits end at once."""
 
 
-async def serve_stdio(server: Server[Any], stop: anyio.Event, end_waits: Callable[[], None]) -> None:
+async def serve_stdio(server: Server[Any], opening: Opening, stop: anyio.Event, end_waits: Callable[[], None]) -> None:
     """Serve one client until stdin ends, and what came before is answered; or until `stop` is set.
 
     Args:
         server: for both eras.
+        opening: read what came first.
         stop: to end without more ado.
         end_waits: lets what waits for a change answer with what there is; called when stdin ends.
     """
     with _own_descriptors() as (stdin, stdout):
-        connection = _Connection(stdin, stdout, end_waits)
+        connection = _Connection(_Input(stdin, opening), _Output(stdout), opening, end_waits)
         async with anyio.create_task_group() as group:
 
             async def stopper() -> None:
@@ -129,8 +131,9 @@ class _Output:
 class _Input:
     """Stdin, read by a thread a bounded number of chunks ahead."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, opening: Opening) -> None:
         self._descriptor = descriptor
+        self._opening = opening
         self._chunks: asyncio.Queue[bytes] = asyncio.Queue()
         self._room = threading.Semaphore(CHUNKS_AHEAD_MAX)
 
@@ -165,13 +168,21 @@ class _Input:
         if parts:
             yield b"".join(parts)
 
+    def _next(self, is_first: bool) -> bytes:
+        chunk = self._opening.first() if is_first else None
+        if chunk is not None:
+            return chunk
+        try:
+            return os.read(self._descriptor, READ_BYTES)
+        except OSError:
+            return b""
+
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
+        is_first = True
         while True:
             self._room.acquire()
-            try:
-                chunk = os.read(self._descriptor, READ_BYTES)
-            except OSError:
-                chunk = b""
+            chunk = self._next(is_first)
+            is_first = False
             try:
                 loop.call_soon_threadsafe(self._chunks.put_nowait, chunk)
             except RuntimeError:  # the loop has ended
@@ -183,9 +194,10 @@ class _Input:
 class _Connection:
     """One client: its two descriptors, and the requests that have no answer yet."""
 
-    def __init__(self, stdin: int, stdout: int, end_waits: Callable[[], None]) -> None:
-        self._input = _Input(stdin)
-        self._output = _Output(stdout)
+    def __init__(self, stdin: _Input, stdout: _Output, opening: Opening, end_waits: Callable[[], None]) -> None:
+        self._input = stdin
+        self._output = stdout
+        self._opening = opening
         self._end_waits = end_waits
         self._unanswered: set[object] = set()
         """Ids of requests; and what stands for each line that is refused."""
@@ -241,6 +253,14 @@ class _Connection:
         elif isinstance(message, types.JSONRPCNotification) and message.method == CANCELLED:
             self._unanswered.discard((message.params or {}).get("requestId", ""))
 
+    def _was_answered(self, message: types.JSONRPCMessage) -> bool:
+        """Whether the opening answered it; its id may be used again."""
+        first = self._opening.answered
+        if first is None or getattr(message, "id", None) != first or isinstance(message, types.JSONRPCRequest):
+            return False
+        self._opening.answered = None
+        return True
+
     async def _finish(self) -> None:
         """Wait for the answers that are still out, as long as they come and are read."""
         loop = asyncio.get_running_loop()
@@ -258,7 +278,9 @@ class _Connection:
         async with from_server:
             async for outgoing in from_server:
                 message = outgoing.message
-                await self._output.write(message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
+                if not self._was_answered(message):
+                    line = message.model_dump_json(by_alias=True, exclude_unset=True)
+                    await self._output.write(line.encode() + b"\n")
                 if isinstance(message, (types.JSONRPCResponse, types.JSONRPCError)) and message.id is not None:
                     self._settle(message.id)
 
