@@ -117,6 +117,13 @@ class FindTasks(Listing):
     blocked: bool | None = None
     include_system: bool = False
 
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.ready and (self.blocked or self.status not in (None, "queued")):
+            other = "blocked" if self.blocked else f"status={self.status!r}"
+            raise ValidationFailed(f"`ready` means queued, which is not {other}. Leave one of them out.")
+        return self
+
 
 class WaitForTask(Frozen):
     """Somebody waits for a task to end, to start, or to change at all."""

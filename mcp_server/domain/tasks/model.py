@@ -132,7 +132,7 @@ class Task(Record):
         changes: dict[str, Any] = {"waits_on": waits_on}
         if self.status == "pending":
             changes |= readiness(waits_on, self.run_at, self.approval, now)
-        return self.moved("task.released" if waits_on else "task.queued", now, **changes)
+        return self.moved("task.queued" if changes.get("status") == "queued" else "task.released", now, **changes)
 
     def due(self, now: Micros) -> tuple[Self, Event]:
         """Queued, its time having come."""
@@ -254,12 +254,13 @@ class Task(Record):
             return self.moved("task.resumed", now, status="pending", run_at=run_at)
         return self.moved("task.resumed", now, **self._readiness(now))
 
-    def retried(self, now: Micros) -> tuple[Self, Event]:
-        """A dead letter put back with all its attempts."""
+    def retried(self, now: Micros, waits_on: int) -> tuple[Self, Event]:
+        """A dead letter put back with all its attempts, to wait for so many of its parents."""
         self.require_legal("retry")
         # What a person refused may be asked again, and needs a new answer then.
         approval = "required" if self.approval == "rejected" else self.approval
-        changes = readiness(self.waits_on, None, approval, now) | {
+        changes = readiness(waits_on, None, approval, now) | {
+            "waits_on": waits_on,
             "approval": approval,
             "attempts_forgiven": self.attempt,
             "cancel_requested": 0,

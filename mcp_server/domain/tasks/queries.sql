@@ -36,7 +36,7 @@ INSERT INTO queues (name, kind, agent_id, capabilities) VALUES (:name, :kind, :a
 ON CONFLICT (name) DO NOTHING
 
 -- name: dependency_insert
-INSERT INTO dependencies (parent_id, task_id) VALUES (:parent_id, :task_id)
+INSERT INTO dependencies (parent_id, task_id) VALUES (:parent_id, :task_id) ON CONFLICT DO NOTHING
 
 -- name: dependency_delete
 DELETE FROM dependencies WHERE parent_id = :parent_id AND task_id = :task_id

@@ -6,6 +6,7 @@ from typing import Any
 
 from mcp_server.domain.agents import replay as agents
 from mcp_server.domain.events.thinning import has_events_since
+from mcp_server.domain.tasks.rows import waited_for
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.spec import SYSTEM_WORKER
 from mcp_server.kernel.events import Event, Origin
@@ -21,6 +22,9 @@ def replay(tx: Transaction, origin: Origin, event: Event) -> None:
     task = tx.one("task_for_update", id=event.aggregate_id) or {}
     if before is None:
         _born(tx, task)
+    elif event.type == "task.retried" and "waits_on" in event.data:
+        for parent_id in waited_for(tx, task):
+            tx.run("dependency_insert", parent_id=parent_id, task_id=task["id"])
     elif "queue" in event.data:
         _queue(tx, task)
     elif event.data.get("usage") is not None and before["lease_agent_id"] is not None:

@@ -1,7 +1,8 @@
 """Rows <-> `Task`: loading one, bringing one back from the archive, and what one task's end does to its dependents."""
 
+import json
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mcp_server.domain.tasks.hooks import ENDINGS_LEFT, TASK_ENDED
@@ -115,6 +116,19 @@ def add_dependency(tx: Transaction, parent_id: str, task_id: str) -> None:
     """Let a task wait for its parent's end."""
     tx.notes.pop(("dependents", parent_id), None)
     tx.run("dependency_insert", parent_id=parent_id, task_id=task_id)
+
+
+def waited_for(tx: Transaction, task: Mapping[str, Any]) -> list[str]:
+    """The parents for which a task that starts anew has to wait: all that are not completed; where it runs anyway, only
+    those that have not ended, or that people refused."""
+    return [parent_id for parent_id in json.loads(task["depends_on"]) if _holds_up(tx, parent_id, task)]
+
+
+def _holds_up(tx: Transaction, parent_id: str, task: Mapping[str, Any]) -> bool:
+    parent = find_row(tx, parent_id)
+    if parent is None or parent["status"] == "completed":
+        return False
+    return parent["status"] not in TERMINAL or bool(parent["refused"]) or task["on_parent_failure"] != "run_anyway"
 
 
 def find_row(tx: Transaction, task_id: str) -> dict[str, Any] | None:

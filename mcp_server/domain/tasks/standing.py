@@ -39,19 +39,27 @@ def task_state(row: Row, replayed: bool | None = None, now: Micros | None = None
             "title": row["title"],
             "status": row["status"],
             "priority": PRIORITY_NAMES[row["priority"]],
-            "agent_id": row["lease_agent_id"] or row["agent_id"],
+            "agent_id": row["agent_id"],
             "waits_for": waits_for(row),
             "run_at": iso_or_none(row["run_at"]),
             "next_firings": next_firings(row, now),
             "approval": row["approval"] if row["schedule"] is None else None,
             "attempt": row["attempt"],
-            "progress": json_or_none(row["progress"]),
+            "progress": progress_of(row),
             "cancel_requested": bool(row["cancel_requested"]) or None,
             "cancel_reason": row["cancel_reason"],
             "finished_at": iso_or_none(row["finished_at"]),
             "replayed": replayed,
         }
     )
+
+
+def progress_of(row: Row) -> dict[str, Any] | None:
+    """What was last reported; a task that is completed is at 100 per cent, whatever that was."""
+    told: dict[str, Any] | None = json_or_none(row["progress"])
+    if told is None or row["status"] != "completed" or "percent" not in told:
+        return told
+    return told | {"percent": 100.0}
 
 
 def waits_for(row: Row) -> list[str] | None:

@@ -17,7 +17,7 @@ from mcp_server.domain.tasks.hooks import TASK_APPROVED, TASK_RETRIED
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.pinning import assigned, require_agent_stays
 from mcp_server.domain.tasks.refusals import no_lease
-from mcp_server.domain.tasks.rows import after_end, load_anywhere, load_task, read_ahead
+from mcp_server.domain.tasks.rows import add_dependency, after_end, load_anywhere, load_task, read_ahead, waited_for
 from mcp_server.domain.tasks.spec import SYSTEM_WORKER
 from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.events import Event, Origin
@@ -185,9 +185,18 @@ def require_held(tx: Transaction, origin: Origin) -> int | None:
 def _controlled(tx: Transaction, task: Task, command: ControlTasks, now: Micros) -> tuple[Task, Event]:
     if command.action == "assign":
         return assigned(tx, task, command.agent_id, now)
-    if command.action == "retry":
-        require_agent_stays(tx, task)
-    return _moved(task, command, now)
+    return _retried(tx, task, now) if command.action == "retry" else _moved(task, command, now)
+
+
+def _retried(tx: Transaction, task: Task, now: Micros) -> tuple[Task, Event]:
+    """A task that starts anew waits anew: what it waited for may have been taken from it when it ended."""
+    require_agent_stays(tx, task)
+    parents = waited_for(tx, task.fields())
+    new, event = task.retried(now, len(parents))
+    for parent_id in parents:
+        load_anywhere(tx, parent_id)  # somebody waits for its retry: back from the archive
+        add_dependency(tx, parent_id, task.id)
+    return new, event
 
 
 def _moved(task: Task, command: ControlTasks, now: Micros) -> tuple[Task, Event]:
@@ -198,10 +207,9 @@ def _moved(task: Task, command: ControlTasks, now: Micros) -> tuple[Task, Event]
             return task.discarded(command.reason, now)
         case "set_priority":
             return task.reprioritised(command.priority or "normal", now)
-        case "pause" | "resume" | "retry":
-            return _PLAIN_MOVES[command.action](task, now)
+        case "pause":
+            return task.paused(now)
+        case "resume":
+            return task.resumed(now)
         case _:
             return task.rescheduled(now if command.run_at is None else micros(command.run_at), now)
-
-
-_PLAIN_MOVES = {"pause": Task.paused, "resume": Task.resumed, "retry": Task.retried}

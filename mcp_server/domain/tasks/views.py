@@ -4,7 +4,7 @@ from typing import Any
 
 from mcp_server.domain.tasks.schedules import ScheduleSpec
 from mcp_server.domain.tasks.spec import MAX_ATTEMPTS_DEFAULT, PRIORITY_NAMES
-from mcp_server.domain.tasks.standing import next_firings, waits_for
+from mcp_server.domain.tasks.standing import next_firings, progress_of, waits_for
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import Micros, iso, iso_or_none
 from mcp_server.kernel.views import View, json_or_none, list_or_none
@@ -73,13 +73,14 @@ def task_row(row: Row) -> TaskView:
         kind=row["kind"],
         status=row["status"],
         priority=PRIORITY_NAMES[row["priority"]],
-        agent_id=row["lease_agent_id"] or row["agent_id"],
+        agent_id=row["agent_id"],
         tags=list_or_none(row["tags"]),
         parent_id=row["parent_id"],
         waits_for=waits_for(row),
         run_at=iso_or_none(row["run_at"]),
         attempt=row["attempt"],
-        progress=json_or_none(row["progress"]),
+        lease=_lease(row),
+        progress=progress_of(row),
         error=json_or_none(row["error"]),
         cancel_requested=bool(row["cancel_requested"]) or None,
         created_at=iso(row["created_at"]),
@@ -122,7 +123,7 @@ def _task_full(row: Row, parents: list[Row] | None) -> TaskView:
             "description": row["description"] or None,
             "input": json_or_none(row["input"]),
             "lease": _lease(row),
-            "progress": json_or_none(row["progress"]),
+            "progress": progress_of(row),
             "result": json_or_none(row["result"]),
             "error": json_or_none(row["error"]),
             "usage": json_or_none(row["usage"]),

@@ -32,6 +32,10 @@ class SqliteFile:
         """From now on these very files are meant: the database and the two that SQLite keeps beside it."""
         self._own = self._found()
 
+    def forget(self) -> None:
+        """Until the next `take`, whatever files stand there are meant."""
+        self._own = None
+
     def require_own(self) -> None:
         """Refuse to go on with files that were removed or replaced: what is written to them is lost.
 

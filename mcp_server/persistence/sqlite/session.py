@@ -29,6 +29,7 @@ class SqliteSession:
             raise
         self._has_turn = False
         self._kept = Kept({})
+        file.forget()  # this connection is to what stands there now; SQLite may have made its own files anew
         self._schema_version = 0
         self._known_schema = newest_known("sqlite")
 

@@ -117,7 +117,7 @@ class TaskLife(RuleBasedStateMachine):
             "cancel": lambda: before.cancelled("why", self.now),
             "pause": lambda: before.paused(self.now),
             "resume": lambda: before.resumed(self.now),
-            "retry": lambda: before.retried(self.now),
+            "retry": lambda: before.retried(self.now, before.waits_on),
             "discard": lambda: before.discarded(None, self.now),
             "set_priority": lambda: before.reprioritised("high", self.now),
             "reschedule": lambda: before.rescheduled(self.now + ahead * SECOND, self.now),

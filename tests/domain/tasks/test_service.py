@@ -174,6 +174,63 @@ async def test_a_dependent_that_waits_is_released_when_the_failed_parent_is_retr
     assert (await world.finish(await world.claim_one(agent))).released == [child.id]
 
 
+@pytest.mark.parametrize("policy", ["wait", "cancel", "run_anyway"])
+@pytest.mark.parametrize("first", ["parent", "child"])
+async def test_a_dependent_that_is_retried_waits_anew_for_a_parent_that_is_retried(
+    world: World, policy: str, first: str
+):
+    agent = await world.agent()
+    parent, child = await world.tasks({}, {"depends_on": ["#0"], "on_parent_failure": policy})
+    await control(world, "cancel", parent.id)
+    if await world.status(child) != "cancelled":
+        await control(world, "cancel", child.id)
+    for id_ in (parent.id, child.id) if first == "parent" else (child.id, parent.id):
+        await control(world, "retry", id_)
+    waits = policy != "run_anyway" or first == "parent"
+    assert await world.status(child) == ("pending" if waits else "queued")
+    claimed = await world.claim(agent, max_tasks=5)
+    assert len(claimed) == (1 if waits else 2)
+    for one in claimed:
+        await world.finish(one)
+    assert await world.status(child) == ("queued" if waits else "completed")
+
+
+async def test_what_is_asked_for_at_once_must_agree(world: World):
+    for wrong in ({"ready": True, "status": "paused"}, {"ready": True, "blocked": True}):
+        with pytest.raises(ValueError, match="`ready` means queued"):
+            FindTasks.model_validate(wrong)
+
+
+async def test_agent_id_is_whom_a_task_is_for_and_lease_who_works_on_it_in_lists_and_alone(world: World):
+    agent = await world.agent()
+    task = await world.task()
+    claimed = await world.claim_one(agent)
+    await report(world, claimed, progress=ProgressSpec(percent=50))
+    (listed,) = (await world.desk.tasks.find(world.call, FindTasks())).items
+    alone = await world.desk.tasks.get(world.call, task.id)
+    for shown in (listed, alone):
+        assert shown.agent_id is None and shown.lease is not None and shown.lease.agent_id == agent.id
+        assert shown.progress == {"percent": 50.0}
+    await world.finish(claimed)
+    assert (await world.desk.tasks.get(world.call, task.id)).progress == {"percent": 100.0}
+
+
+async def test_an_event_says_that_a_task_is_queued_only_where_it_is(world: World):
+    agent = await world.agent()
+    parent, later, gated, gone = await world.tasks(
+        {},
+        {"depends_on": ["#0"], "run_at": "2030-01-01T00:00:00Z"},
+        {"depends_on": ["#0"], "requires_approval": True},
+        {"depends_on": ["#0"]},
+    )
+    await control(world, "cancel", gone.id)
+    await world.finish(await world.claim_one(agent))
+    for task in (later, gated, gone):
+        assert "task.queued" not in await world.events(aggregate_id=task.id)
+        assert await world.status(task) in ("pending", "cancelled")
+    assert await world.status(parent) == "completed"
+
+
 async def test_depending_on_a_dead_parent_is_refused_where_it_would_cancel_at_once(world: World):
     agent = await world.agent()
     parent = await world.task()
