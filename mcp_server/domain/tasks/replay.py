@@ -22,9 +22,8 @@ def replay(tx: Transaction, origin: Origin, event: Event) -> None:
     task = tx.one("task_for_update", id=event.aggregate_id) or {}
     if before is None:
         _born(tx, task)
-    elif event.type == "task.retried" and "waits_on" in event.data:
-        for parent_id in waited_for(tx, task):
-            tx.run("dependency_insert", parent_id=parent_id, task_id=task["id"])
+    elif event.type == "task.retried":
+        _wait_anew(tx, task, event)
     elif "queue" in event.data:
         _queue(tx, task)
     elif event.data.get("usage") is not None and before["lease_agent_id"] is not None:
@@ -53,6 +52,12 @@ def may_thin(tx: Transaction, id_: str, upto: Mapping[str, int]) -> bool:
     if live is not None:
         return live["schedule"] is not None and live["waits_on"] == 0 and not tx.all("dependents", parent_id=id_)
     return not has_events_since(tx, "task", id_, dict(upto))
+
+
+def _wait_anew(tx: Transaction, task: dict[str, Any], event: Event) -> None:
+    """One that is retried waits for its parents again; up to 0.1.0 it waited for what had been left to it."""
+    for parent_id in waited_for(tx, task) if "waits_on" in event.data else ():
+        tx.run("dependency_insert", parent_id=parent_id, task_id=task["id"])
 
 
 def _born(tx: Transaction, task: dict[str, Any]) -> None:
