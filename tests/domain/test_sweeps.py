@@ -157,7 +157,10 @@ def stand_in_line(tx: Transaction, origin: Origin, name: str) -> None:
     locks.acquire(tx, origin, acquire(name, 10), origin.at)
 
 
-@pytest.mark.parametrize("half_done", [False, True], ids=["before it wrote", "after it wrote"])
+@pytest.mark.parametrize(
+    "half_done",
+    [pytest.param(False, marks=pytest.mark.slow, id="before it wrote"), pytest.param(True, id="after it wrote")],
+)
 @pytest.mark.parametrize("due", [sweep.due for sweep in AREAS.sweeps])
 async def test_one_row_of_any_kind_that_raises_leaves_the_others_settled(world: World, due: str, half_done: bool):
     await due_everywhere(world)
