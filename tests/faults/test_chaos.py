@@ -61,6 +61,8 @@ class Fleet:
                 *("--concurrency", "4", "--lease-seconds", str(LEASE_SECONDS), "--", "true"),
                 stderr=asyncio.subprocess.DEVNULL,
             )
+            if self.stopping:  # it was not there yet when the others were told
+                process.terminate()
             await process.wait()
 
     async def kill(self, seconds: float) -> None:
