@@ -108,10 +108,12 @@ def test_what_waits_when_stdin_ends_is_answered_with_what_there_is(tmp_path: Pat
 
 
 def unread(process: subprocess.Popen[bytes], count: int) -> None:
-    """A client that asks much and reads nothing, in the background: the pipe to the server fills up, too."""
-    assert process.stdin is not None
-    lines = [HELLO, call(1, "state_set", namespace="n", key="k", value=BIG)]
-    data = b"".join([*lines, *(call(n, "state_get", namespace="n", key="k") for n in range(2, count))])
+    """A client that has said hello, asks much and reads nothing any more: the pipe to the server fills up, too."""
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write(HELLO + call(1, "state_set", namespace="n", key="k", value=BIG))
+    process.stdin.flush()
+    assert [json.loads(process.stdout.readline())["id"] for _ in range(2)] == ["hello", 1]  # from here on it serves
+    data = b"".join(call(n, "state_get", namespace="n", key="k") for n in range(2, count))
     os.set_blocking(process.stdin.fileno(), False)
     ends = time.monotonic() + 4
     while data and time.monotonic() < ends:
