@@ -82,7 +82,7 @@ class Subscriptions:
     async def subscribe(self, ctx: RequestContext, params: types.SubscribeRequestParams) -> types.EmptyResult:
         """Subscribe an earlier client's connection to one resource."""
         uri = str(params.uri)
-        self._reads.require(ctx, uri)
+        await self._reads.require(ctx, uri)
         self._hub.watch(await self._legacy_stream(_connection(ctx)), uri, self._seen(ctx))
         return types.EmptyResult()
 
@@ -115,7 +115,7 @@ class Subscriptions:
 
     async def _wanted(self, ctx: RequestContext, asked: types.SubscriptionFilter) -> tuple[set[str], set[str]]:
         """The part of what was asked for that exists and the caller may see."""
-        uris = {uri for uri in asked.resource_subscriptions or () if self._reads.allows(ctx, uri)}
+        uris = {uri for uri in asked.resource_subscriptions or () if await self._reads.allows(ctx, uri)}
         return uris, {task_id for task_id in _task_ids(asked) if await self._handles.may_see(ctx, task_id)}
 
     async def _acknowledge(self, ctx: RequestContext, uris: set[str], task_ids: set[str], meta: dict[str, Any]) -> None:

@@ -10,16 +10,20 @@ from urllib.parse import quote
 import pytest
 from mcp.client import Client
 from mcp.shared.exceptions import MCPError
+from mcp.shared.uri_template import UriTemplate
 from mcp_types import ResourceUpdatedNotification
 
 from mcp_server.app import App, open_app
 from mcp_server.config import load_settings
 from mcp_server.domain.agents.model import InstanceSpec, Register
+from mcp_server.domain.areas import AREAS
+from mcp_server.domain.email.model import SendEmail
 from mcp_server.domain.state.commands import SetDocument
 from mcp_server.domain.tasks.commands import CreateTasks
 from mcp_server.domain.tasks.spec import TaskSpec
 from mcp_server.persistence.feed import BACKLOG_MAX
 from mcp_server.protocol import subscriptions
+from resources import RESOURCES
 from tests.processes import server as server_process
 from tests.protocol.tasks_client import ask
 from tests.world import caller
@@ -164,6 +168,27 @@ async def test_only_resources_that_exist_and_may_be_read_are_taken_up(tmp_path: 
     async with opened(tmp_path) as app, Subscriber(app, "legacy") as mine:
         with pytest.raises(MCPError, match="There is no resource other://x"):
             await mine.subscribe("other://x")
+
+
+async def test_of_what_is_private_only_those_are_told_who_may_read_it(tmp_path: Path, era: Any):
+    allowed = {"email_allow": ["*@inside.org"], "email_approvers": ["boss"]}
+    mail = SendEmail.model_validate({"to": "a@outside.org", "subject": "s", "text": "t"})
+    async with opened(tmp_path, role="viewer", **allowed) as app, Subscriber(app, era) as mine:
+        for sender, is_own in (("another", False), ("local", True)):
+            sent = (await app.desk.emails.send(caller(id=sender), mail)).email
+            for uri in (f"ops://emails/{sent.id}", f"ops://approvals/{sent.approval_id}"):
+                try:
+                    assert await mine.subscribe(uri) == ([uri] if is_own else [])
+                except MCPError as refused:
+                    assert (era, is_own) == ("legacy", False) and "There is no" in refused.error.message
+                else:
+                    assert era == "auto" or is_own
+
+
+def test_every_resource_of_what_is_private_asks_of_a_subscriber_what_reading_asks():
+    private = {uri for one in AREAS.aggregates.values() if one.private is not None for uri in one.uris("x")}
+    asking = [UriTemplate.parse(resource.uri_template) for resource in RESOURCES if resource.private]
+    assert private and all(any(template.match(uri) for template in asking) for uri in private)
 
 
 async def test_one_that_never_reads_slows_no_writer_and_hears_afterwards_that_it_missed_something(tmp_path: Path):
