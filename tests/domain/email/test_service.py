@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import hashlib
 import json
 import threading
 from collections.abc import Awaitable, Callable, Sequence
@@ -286,6 +287,24 @@ async def test_a_mail_to_somebody_else_waits_for_a_person_and_goes_out_once_or_n
         await work(world, provider)
     assert [(await get(world, email)).status for email in (yes, no, late)] == ["sent", "rejected", "rejected"]
     assert provider.got == [(yes.message_id, "eve@evil.test")]
+
+
+async def test_who_is_asked_about_a_mail_sees_all_of_it_or_is_not_asked(world: World):
+    allow(world, allow=("*@example.org",), approvers=("ann",))
+    end = "and now the part that nobody was to see"
+    long = {"text": "x\n" * 20_000 + end, "html": "<p>" * 10_000 + end}
+    later = {"reply_to": "eve@evil.test", "send_at": "2027-02-01T09:00:00+01:00"}
+    files = [{"name": "a.html", "media_type": "text/html", "content_base64": base64.b64encode(b"hi").decode()}]
+    email = await send(world, "x@other.org", attachments=files, **long, **later)
+    asked = (await world.desk.approvals.get(world.call, email.approval_id or "")).details
+    assert (asked["text"], asked["html"]) == (long["text"], long["html"])
+    assert (asked["reply_to"], asked["send_at"]) == ("eve@evil.test", "2027-02-01T08:00:00.000Z")
+    sha256 = hashlib.sha256(b"hi").hexdigest()
+    assert asked["attachments"] == [{"name": "a.html", "media_type": "text/html", "bytes": 2, "sha256": sha256}]
+    with pytest.raises(LimitExceeded, match="see all of it"):
+        await send(world, "x@other.org", text="é" * 150_000)
+    assert len((await find(world)).items) == 1, "nothing was queued"
+    await send(world, "ann@example.org", text="é" * 150_000)
 
 
 async def test_no_more_than_so_many_an_hour(world: World):
