@@ -18,11 +18,17 @@ from mcp_server.config import load_settings
 from mcp_server.domain.agents.model import InstanceSpec, Register
 from mcp_server.domain.areas import AREAS
 from mcp_server.domain.email.model import SendEmail
+from mcp_server.domain.speaking import Voices
 from mcp_server.domain.state.commands import SetDocument
 from mcp_server.domain.tasks.commands import CreateTasks
 from mcp_server.domain.tasks.spec import TaskSpec
+from mcp_server.kernel.authority import Actor, Role
+from mcp_server.kernel.ids import new_id
 from mcp_server.persistence.feed import BACKLOG_MAX
 from mcp_server.protocol import subscriptions
+from mcp_server.protocol.offer import Offer
+from mcp_server.protocol.seam import Seam
+from mcp_server.protocol.server import make_server
 from resources import RESOURCES
 from tests.processes import server as server_process
 from tests.protocol.tasks_client import ask
@@ -222,3 +228,30 @@ async def test_streams_are_counted_and_a_flood_of_them_is_refused(tmp_path: Path
         await mine.subscribe("ops://state/n/k")
         with pytest.raises(MCPError, match="close one"):
             await ask(mine.client, "subscriptions/listen", notifications={})
+
+
+async def test_one_principal_leaves_room_for_the_streams_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(subscriptions, "STREAMS_MAX", 8)
+    speaks = ["eve"]
+
+    def actor(ctx: Any) -> Actor:
+        del ctx
+        return Actor(kind="user", id=speaks[0], permissions=Role.VIEWER.permissions)
+
+    async with opened(tmp_path) as app:
+        seam = Seam(actor, app.desk.get(Voices), new_id, app.metrics)
+        async with Client(make_server(app.desk, seam, Offer())) as client, AsyncExitStack() as streams:
+
+            async def opens(name: str) -> int:
+                speaks[0] = name
+                for opened_ones in range(9):
+                    try:
+                        await streams.enter_async_context(client.listen(resource_subscriptions=["ops://tasks"]))
+                    except MCPError as refused:
+                        assert f"user:{name} has {opened_ones} " in refused.error.message
+                        return opened_ones
+                raise AssertionError("nobody counted")
+
+            assert [await opens(name) for name in ("eve", "ann", "bob", "cid", "dan")] == [4, 2, 1, 1, 0]
+            await streams.aclose()
+            assert await opens("dan") == 4
