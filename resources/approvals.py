@@ -22,5 +22,6 @@ RESOURCES = (
         toolset="communication",
         permission=Permission.APPROVALS_READ,
         read=_approval,
+        private=True,
     ),
 )

@@ -22,5 +22,6 @@ RESOURCES = (
         toolset="communication",
         permission=Permission.EMAILS_READ,
         read=_email,
+        private=True,
     ),
 )

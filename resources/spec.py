@@ -39,6 +39,10 @@ class Resource:
     others_words: bool = True
     """Whether its content may hold what others wrote; it then begins with a sentence that says so."""
 
+    private: bool = False
+    """Whether not everybody sees each of them who may see such things at all: to be told of one takes what reading it
+    does."""
+
     entries: Entries | None = None
     """What there is of a template, where that is to be listed."""
 

@@ -1,5 +1,6 @@
 """`resources/*` and `completion/complete`."""
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import mcp_types as types
@@ -91,15 +92,7 @@ class ResourceReads:
         """
         uri = str(params.uri)
         resource, parameters = self._match(uri)
-
-        async def read(call: Call) -> Any:
-            call.actor.require(resource.permission)
-            return await resource.read(self._desk, call, parameters)
-
-        try:
-            content = await self._seam.run(ctx, f"resource:{resource.name}", read)
-        except OpsError as error:
-            raise protocol_error(error, uri) from error
+        content = await self._content(ctx, uri, resource, parameters)
         text = shown_json(dump_json(_marked(resource, _plain(content))))
         return types.ReadResourceResult(contents=[types.TextResourceContents(uri=uri, mime_type=JSON_TYPE, text=text)])
 
@@ -119,23 +112,38 @@ class ResourceReads:
                 raise protocol_error(error, str(params.ref.uri)) from error
         return types.CompleteResult(completion=types.Completion(values=values, has_more=len(values) >= 100))
 
-    def allows(self, ctx: RequestContext, uri: str) -> bool:
+    async def allows(self, ctx: RequestContext, uri: str) -> bool:
         """Whether the URI is one of a resource that the caller may read."""
         try:
-            self.require(ctx, uri)
+            await self.require(ctx, uri)
         except MCPError:
             return False
         return True
 
-    def require(self, ctx: RequestContext, uri: str) -> None:
-        """Refuse a URI that names no resource, or one that the caller may not read.
+    async def require(self, ctx: RequestContext, uri: str) -> None:
+        """Refuse a URI that names no resource, or one that the caller may not read: of what is private, as a read does.
 
         Raises:
             MCPError: saying which of the two.
         """
-        resource, _ = self._match(uri)
+        resource, parameters = self._match(uri)
+        if resource.private:
+            await self._content(ctx, uri, resource, parameters)
+            return
         try:
             self._seam.actor_of(ctx).require(resource.permission)
+        except OpsError as error:
+            raise protocol_error(error, uri) from error
+
+    async def _content(
+        self, ctx: RequestContext, uri: str, resource: Resource, parameters: Mapping[str, str]
+    ) -> dict[str, Any]:
+        async def read(call: Call) -> Any:
+            call.actor.require(resource.permission)
+            return await resource.read(self._desk, call, parameters)
+
+        try:
+            return await self._seam.run(ctx, f"resource:{resource.name}", read)
         except OpsError as error:
             raise protocol_error(error, uri) from error
 

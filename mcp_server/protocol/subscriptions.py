@@ -6,7 +6,9 @@ changed.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal, cast
 
 import anyio
@@ -17,6 +19,7 @@ from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
 from mcp_types import INTERNAL_ERROR, INVALID_REQUEST
 
 from mcp_server.domain.desk import Desk
+from mcp_server.kernel.authority import Actor
 from mcp_server.kernel.errors import Busy, Unavailable
 from mcp_server.protocol.changes import ChangeHub, Stream
 from mcp_server.protocol.resource_reads import ResourceReads
@@ -28,6 +31,7 @@ COALESCE_SECONDS = 0.1
 after a rest is told at once."""
 
 STREAMS_MAX = 1024
+"""How many streams one server has open at most; one principal with a key has half of what others leave."""
 
 
 class TaskNotificationParams(types.NotificationParams):
@@ -52,7 +56,7 @@ class Subscriptions:
         self._reads = reads
         self._handles = handles
         self._hub = ChangeHub(desk.changes, desk.areas, desk.loops)
-        self._streams = 0
+        self._streams: Counter[str] = Counter()
         self._legacy: dict[Connection, Stream] = {}
         self._opening = asyncio.Lock()
 
@@ -62,12 +66,9 @@ class Subscriptions:
         """Serve one stream until its client goes."""
         if ctx.request_id is None:
             raise MCPError(INVALID_REQUEST, "subscriptions/listen requires a request id")
-        if self._streams >= STREAMS_MAX:
-            raise MCPError(INTERNAL_ERROR, f"This server has {STREAMS_MAX} subscription streams open; close one.")
         meta: dict[str, Any] = {SUBSCRIPTION_ID_META_KEY: ctx.request_id}
-        uris, task_ids = await self._wanted(ctx, params.notifications)
-        self._streams += 1
-        try:
+        with self._counted(self._seam.actor_of(ctx)):
+            uris, task_ids = await self._wanted(ctx, params.notifications)
             async with self._hub.stream() as stream:
                 for uri in uris:
                     self._hub.watch(stream, uri, self._seen(ctx))
@@ -75,14 +76,31 @@ class Subscriptions:
                     self._hub.watch_task(stream, task_id)
                 await self._acknowledge(ctx, uris, task_ids, meta)
                 await self._serve(ctx, stream, meta)
-        finally:
-            self._streams -= 1
         return types.SubscriptionsListenResult(_meta=meta)
+
+    @contextmanager
+    def _counted(self, actor: Actor) -> Generator[None]:
+        """One more stream of a principal, until it ends. However many it opens, there is room for another's; the local
+        user has the server to itself.
+
+        Raises:
+            MCPError: it has too many.
+        """
+        own = self._streams[actor.label]
+        room = STREAMS_MAX - self._streams.total() + own
+        if own >= (room if actor.is_local else (room + 1) // 2):
+            raise MCPError(INTERNAL_ERROR, f"{actor.label} has {own} subscription streams open here; close one.")
+        self._streams[actor.label] += 1
+        try:
+            yield
+        finally:
+            self._streams[actor.label] -= 1
+            self._streams += Counter()  # forgets who has none
 
     async def subscribe(self, ctx: RequestContext, params: types.SubscribeRequestParams) -> types.EmptyResult:
         """Subscribe an earlier client's connection to one resource."""
         uri = str(params.uri)
-        self._reads.require(ctx, uri)
+        await self._reads.require(ctx, uri)
         self._hub.watch(await self._legacy_stream(_connection(ctx)), uri, self._seen(ctx))
         return types.EmptyResult()
 
@@ -115,7 +133,7 @@ class Subscriptions:
 
     async def _wanted(self, ctx: RequestContext, asked: types.SubscriptionFilter) -> tuple[set[str], set[str]]:
         """The part of what was asked for that exists and the caller may see."""
-        uris = {uri for uri in asked.resource_subscriptions or () if self._reads.allows(ctx, uri)}
+        uris = {uri for uri in asked.resource_subscriptions or () if await self._reads.allows(ctx, uri)}
         return uris, {task_id for task_id in _task_ids(asked) if await self._handles.may_see(ctx, task_id)}
 
     async def _acknowledge(self, ctx: RequestContext, uris: set[str], task_ids: set[str], meta: dict[str, Any]) -> None:

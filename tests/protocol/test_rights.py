@@ -173,6 +173,7 @@ class House:
 
     app: App
     task_id: str
+    own: dict[str, str]
     heard: TasksClient
 
     def server(self, role: str, offer: Offer) -> Any:
@@ -213,12 +214,16 @@ async def house(tmp_path: Path) -> AsyncGenerator[House]:
 
             await step("agents_register", name="worker")
             await step("state_set", namespace="n", key="k", value=1)
-            await step("approvals_request", title="t", action="a", approvers=["local"])
+            asked = await step("approvals_request", title="t", action="a", approvers=["local"])
             later = "2999-01-01T00:00:00Z"  # so that nothing happens by itself meanwhile
-            await step("email_send", to="ann@example.org", subject="s", text="t", send_at=later)
+            sent = await step("email_send", to="ann@example.org", subject="s", text="t", send_at=later)
             made = await step("tasks_create", tasks=[{"title": "t", "run_at": later}])
         await app.desk.context.database.write(everything_happens, Origin(0, "user:tester", "walk"))
-        yield House(app, made["tasks"][0]["id"], TasksClient())
+        own = {
+            "ops://approvals/{approval_id}": f"ops://approvals/{asked['approval']['id']}",
+            "ops://emails/{email_id}": f"ops://emails/{sent['email']['id']}",
+        }
+        yield House(app, made["tasks"][0]["id"], own, TasksClient())
 
 
 def outcome(error: MCPError) -> str:
@@ -340,7 +345,7 @@ async def test_every_way_asks_the_same_question(tmp_path: Path, role: str):
                 assert await walked(built, client) == expected, offer
                 for way, names in (await listed(client)).items():
                     assert names == {name for (kind, name), is_ in expected.items() if kind == way and is_ == SERVED}
-                uris = {uri_of(row.name): row for row in rows("resource")}
+                uris = {built.own.get(row.name, uri_of(row.name)): row for row in rows("resource")}
                 honored = await subscribed(client, uris)
                 assert honored == {uri for uri, row in uris.items() if row.expected(role, offer) == SERVED}
         assert await built.place() == before, "asking changed something"

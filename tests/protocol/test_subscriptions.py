@@ -10,16 +10,26 @@ from urllib.parse import quote
 import pytest
 from mcp.client import Client
 from mcp.shared.exceptions import MCPError
+from mcp.shared.uri_template import UriTemplate
 from mcp_types import ResourceUpdatedNotification
 
 from mcp_server.app import App, open_app
 from mcp_server.config import load_settings
 from mcp_server.domain.agents.model import InstanceSpec, Register
+from mcp_server.domain.areas import AREAS
+from mcp_server.domain.email.model import SendEmail
+from mcp_server.domain.speaking import Voices
 from mcp_server.domain.state.commands import SetDocument
 from mcp_server.domain.tasks.commands import CreateTasks
 from mcp_server.domain.tasks.spec import TaskSpec
+from mcp_server.kernel.authority import Actor, Role
+from mcp_server.kernel.ids import new_id
 from mcp_server.persistence.feed import BACKLOG_MAX
 from mcp_server.protocol import subscriptions
+from mcp_server.protocol.offer import Offer
+from mcp_server.protocol.seam import Seam
+from mcp_server.protocol.server import make_server
+from resources import RESOURCES
 from tests.processes import server as server_process
 from tests.protocol.tasks_client import ask
 from tests.world import caller
@@ -166,6 +176,27 @@ async def test_only_resources_that_exist_and_may_be_read_are_taken_up(tmp_path: 
             await mine.subscribe("other://x")
 
 
+async def test_of_what_is_private_only_those_are_told_who_may_read_it(tmp_path: Path, era: Any):
+    allowed = {"email_allow": ["*@inside.org"], "email_approvers": ["boss"]}
+    mail = SendEmail.model_validate({"to": "a@outside.org", "subject": "s", "text": "t"})
+    async with opened(tmp_path, role="viewer", **allowed) as app, Subscriber(app, era) as mine:
+        for sender, is_own in (("another", False), ("local", True)):
+            sent = (await app.desk.emails.send(caller(id=sender), mail)).email
+            for uri in (f"ops://emails/{sent.id}", f"ops://approvals/{sent.approval_id}"):
+                try:
+                    assert await mine.subscribe(uri) == ([uri] if is_own else [])
+                except MCPError as refused:
+                    assert (era, is_own) == ("legacy", False) and "There is no" in refused.error.message
+                else:
+                    assert era == "auto" or is_own
+
+
+def test_every_resource_of_what_is_private_asks_of_a_subscriber_what_reading_asks():
+    private = {uri for one in AREAS.aggregates.values() if one.private is not None for uri in one.uris("x")}
+    asking = [UriTemplate.parse(resource.uri_template) for resource in RESOURCES if resource.private]
+    assert private and all(any(template.match(uri) for template in asking) for uri in private)
+
+
 async def test_one_that_never_reads_slows_no_writer_and_hears_afterwards_that_it_missed_something(tmp_path: Path):
     async with opened(tmp_path) as app:
         async with app.desk.changes.listen() as silent, app.desk.changes.listen() as awake:
@@ -197,3 +228,30 @@ async def test_streams_are_counted_and_a_flood_of_them_is_refused(tmp_path: Path
         await mine.subscribe("ops://state/n/k")
         with pytest.raises(MCPError, match="close one"):
             await ask(mine.client, "subscriptions/listen", notifications={})
+
+
+async def test_one_principal_leaves_room_for_the_streams_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(subscriptions, "STREAMS_MAX", 8)
+    speaks = ["eve"]
+
+    def actor(ctx: Any) -> Actor:
+        del ctx
+        return Actor(kind="user", id=speaks[0], permissions=Role.VIEWER.permissions)
+
+    async with opened(tmp_path) as app:
+        seam = Seam(actor, app.desk.get(Voices), new_id, app.metrics)
+        async with Client(make_server(app.desk, seam, Offer())) as client, AsyncExitStack() as streams:
+
+            async def opens(name: str) -> int:
+                speaks[0] = name
+                for opened_ones in range(9):
+                    try:
+                        await streams.enter_async_context(client.listen(resource_subscriptions=["ops://tasks"]))
+                    except MCPError as refused:
+                        assert f"user:{name} has {opened_ones} " in refused.error.message
+                        return opened_ones
+                raise AssertionError("nobody counted")
+
+            assert [await opens(name) for name in ("eve", "ann", "bob", "cid", "dan")] == [4, 2, 1, 1, 0]
+            await streams.aclose()
+            assert await opens("dan") == 4

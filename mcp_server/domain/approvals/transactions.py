@@ -147,6 +147,13 @@ def withdraw(tx: Transaction, origin: Origin, ended: Task) -> None:
         tx.record(origin, event)
 
 
+def reason_of_no(tx: Transaction, task_id: str) -> str | None:
+    """What the last person said who answered no about a task."""
+    row = tx.one("approval_for_update", id=approval_id_of(task_id))
+    given = [] if row is None else Approval.adopt(row).given()
+    return next((answer.note for answer in reversed(given) if not answer.granted), None)
+
+
 def held_by(tx: Transaction, origin: Origin, agent_id: str) -> Holding | None:
     """The open questions of an agent."""
     del origin
@@ -265,7 +272,8 @@ def _settle(tx: Transaction, origin: Origin, approval: Approval, task: Task, not
     by = ", ".join(given.by for given in approval.given()) or "nobody in time"
     if approval.status == "approved":
         return approve(tx, origin, task, by)
-    return reject(tx, origin, task, by, note)
+    # The task is seen by more than a question about a mail is, which the operator alone has people asked.
+    return reject(tx, origin, task, by, None if approval.named_by_operator else note)
 
 
 def _require_bound(approval: Approval, task: Task) -> None:

@@ -31,13 +31,11 @@ class Delivered:
     Attributes:
         status: the mail's status after it.
         deferred: whether somebody may get it at a later attempt.
-        message: why not everyone has got it, for people.
         retry_after_seconds: how long the provider asks to be left alone.
     """
 
     status: str
     deferred: bool = False
-    message: str | None = None
     retry_after_seconds: float | None = None
 
 
@@ -61,7 +59,7 @@ class EmailDelivery:
         origin = self._context.origin(SYSTEM_CALL)
         email = Email.adopt(dict(await self._database.write(transactions.begin, origin, email_id, lease_token)))
         if email.status not in ("queued", "sending") or not email.pending():
-            return Delivered(email.status, message=email.error)
+            return Delivered(email.status)
         mail = await self._mail(email)
         if mail is None:
             await self._database.write(transactions.stop, origin, email_id, "What it asked for has been decided.")
@@ -118,7 +116,7 @@ class EmailDelivery:
         error = _explained(report.outcomes)
         origin = self._context.origin(SYSTEM_CALL)
         row: Row = await self._database.write(transactions.keep_answer, origin, email.id, report.outcomes, error)
-        return Delivered(row["status"], row["status"] == "sending", error, report.retry_after_seconds)
+        return Delivered(row["status"], row["status"] == "sending", report.retry_after_seconds)
 
     async def _mail(self, email: Email) -> Mail | None:
         text, html = email.text, email.html

@@ -1,6 +1,7 @@
 """The system tasks of email."""
 
 from mcp_server.domain.email.delivery import EmailDelivery
+from mcp_server.domain.email.model import DEFERRED
 from mcp_server.domain.email.transport import MailProvider, Unbuildable
 from mcp_server.kernel.handling import Handler, HandlerFailed, Job
 from mcp_server.kernel.services import Services
@@ -11,11 +12,14 @@ def send_email(services: Services) -> Handler:
 
     async def handle(job: Job) -> dict[str, str]:
         delivery, provider = services.get(EmailDelivery), services.option(MailProvider)
-        done = await delivery.deliver(job.input["email_id"], job.lease_token, provider.open())
+        email_id = job.input["email_id"]
+        done = await delivery.deliver(email_id, job.lease_token, provider.open())
+        # The mail says why: recipients and providers' answers are not for all who may see tasks.
+        why = f"Not everyone has got it: email_find(email_id={email_id!r}) says why."
         if done.deferred:
-            raise HandlerFailed(done.message or "deferred", "deferred", True, done.retry_after_seconds)
+            raise HandlerFailed(why, DEFERRED, True, done.retry_after_seconds)
         if done.status in ("failed", "unknown"):
-            raise HandlerFailed(done.message or done.status, done.status, retryable=False)
+            raise HandlerFailed(why, done.status, retryable=False)
         return {"status": done.status}
 
     return handle

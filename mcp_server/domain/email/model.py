@@ -33,6 +33,9 @@ EmailStatus = Literal[
     "delivered", "opened", "clicked", "bounced",
 ]  # fmt: skip
 OutcomeStatus = Literal["sent", "deferred", "failed", "unknown", "delivered", "opened", "clicked", "bounced"]
+DEFERRED = "deferred"
+"""The code of an attempt after which somebody may get the mail at a later one."""
+
 _PROGRESS: tuple[str, ...] = ("deferred", "unknown", "failed", "sent", "delivered", "opened", "clicked", "bounced")
 """An outcome only ever moves to the right: a webhook's late `delivered` does not undo `opened`."""
 
@@ -313,7 +316,8 @@ class Email(Record):
     def gave_up(self, now: Micros, error: str | None) -> tuple[Self, Event]:
         """The last attempt is over without an answer."""
         told: dict[str, Any] = json.loads(error) if error else {}
-        said = str(told.get("message") or "The last attempt failed.")
+        known = self.error if told.get("code") == DEFERRED else None
+        said = known or str(told.get("message") or "The last attempt failed.")
         return self.answered(outcomes_for(self.pending(), "failed", None, said), now, error=said)
 
     def retried(self, now: Micros) -> tuple[Self, Event]:

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import binascii
+import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -36,16 +37,16 @@ from mcp_server.domain.tasks.service import TaskService
 from mcp_server.kernel.addresses import is_allowed
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import SYSTEM_CALL, Call
-from mcp_server.kernel.errors import OpsError, PermissionDenied, ValidationFailed
-from mcp_server.kernel.json_text import dump_json, sha256_text
+from mcp_server.kernel.errors import LimitExceeded, OpsError, PermissionDenied, ValidationFailed
+from mcp_server.kernel.json_text import INPUT_BYTES_MAX, dump_json, sha256_text
 from mcp_server.kernel.lines import one_line
 from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page, like
 from mcp_server.kernel.privacy import seen_by
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.services import Services
+from mcp_server.kernel.times import iso, micros
 from mcp_server.kernel.writes import Write
 
-_SHOWN_CHARACTERS_MAX = 10_000
 _FILLED_AT_ONCE_MAX = 2
 
 
@@ -225,17 +226,36 @@ def _preview(new: NewEmail) -> EmailView:
 
 
 def _shown(sender: str, spec: EmailSpec, content: Composed) -> dict[str, Any]:
-    """All that says what will go out; long texts in part, and a SHA-256 of everything."""
-    whole = dump_json([content.subject, content.text, content.html, [file._asdict() for file in content.attachments]])
+    """All that says what will go out, where answers to it go and when; a SHA-256 stands for what files hold.
+
+    Raises:
+        LimitExceeded: it is too long to be shown whole, and nobody is asked about what they do not see.
+    """
+    files = [
+        {"name": file.name, "media_type": file.media_type, "bytes": file.bytes, "sha256": _sha256(file)}
+        for file in content.attachments
+    ]
     shown: dict[str, Any] = {
         "from": sender,
         "to": list(spec.to),
         "cc": list(spec.cc),
         "bcc": list(spec.bcc),
+        "reply_to": spec.reply_to,
+        "send_at": None if spec.send_at is None else iso(micros(spec.send_at)),
         "subject": content.subject,
-        "text": (content.text or "")[:_SHOWN_CHARACTERS_MAX],
-        "html": (content.html or "")[:_SHOWN_CHARACTERS_MAX],
-        "attachments": [f"{file.name} ({file.bytes} bytes)" for file in content.attachments],
-        "content_sha256": sha256_text(whole),
+        "text": content.text,
+        "html": content.html,
+        "attachments": files,
     }
+    size = len(dump_json(shown).encode())
+    if size > INPUT_BYTES_MAX:
+        raise LimitExceeded(
+            f"People are asked about this email and see all of it, but {INPUT_BYTES_MAX} bytes at most. It has {size}.",
+            next="Shorten it, or attach what is long.",
+            details={"bytes": size, "bytes_max": INPUT_BYTES_MAX},
+        )
     return {name: value for name, value in shown.items() if value}
+
+
+def _sha256(file: Attachment) -> str:
+    return hashlib.sha256(base64.b64decode(file.content_base64)).hexdigest()

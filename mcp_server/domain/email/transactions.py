@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from mcp_server.domain.approvals.commands import ApprovalSpec
 from mcp_server.domain.approvals.model import Approval, approval_id_of
 from mcp_server.domain.approvals.people import is_mailbox
-from mcp_server.domain.approvals.transactions import open_approval
+from mcp_server.domain.approvals.transactions import open_approval, reason_of_no
 from mcp_server.domain.email.model import Composed, Email, EmailSpec, Outcome, OutcomeStatus, no_email
 from mcp_server.domain.tasks.creation import create_one
 from mcp_server.domain.tasks.model import Task
@@ -152,8 +152,7 @@ def follow_end(tx: Transaction, origin: Origin, task: Task) -> None:
     if email.handed_over_at is not None:
         _, event = email.lost(origin.at)
     elif task.status == "cancelled":
-        how = "rejected" if task.approval == "rejected" else "cancelled"
-        _, event = email.stopped(how, task.cancel_reason, origin.at)
+        _, event = _stopped(tx, origin, email, task)
     else:
         _, event = email.gave_up(origin.at, task.error)
     tx.record(origin, event)
@@ -181,6 +180,13 @@ def ask_by_mail(tx: Transaction, origin: Origin, approval: Approval, reminder: b
         told = {"approval_id": approval.id, "opened_at": approval.opened_at, "reminder": reminder}
         title = f"Write to the approvers of {approval.id}"
         create_one(tx, origin, TaskSpec(title=title, kind=MAILS_KIND, input=told, retry=_MAILS_RETRY))
+
+
+def _stopped(tx: Transaction, origin: Origin, email: Email, task: Task) -> tuple[Email, Event]:
+    if task.approval != "rejected":
+        return email.stopped("cancelled", task.cancel_reason, origin.at)
+    said = filter(None, (task.cancel_reason, reason_of_no(tx, task.id)))
+    return email.stopped("rejected", ": ".join(said), origin.at)
 
 
 def _mail_of(tx: Transaction, task: Task) -> dict[str, Any] | None:

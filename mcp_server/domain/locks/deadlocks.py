@@ -1,6 +1,6 @@
 """The deadlocks that waiting for a lock may close."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from mcp_server.domain.locks.model import Claim, Holder
@@ -34,17 +34,30 @@ def find_deadlock(asked: Sequence[Wait], waits_of: Callable[[Holder], Iterable[W
         asked: what somebody is about to wait for.
         waits_of: what another waits for already.
     """
-    paths = [[wait] for wait in asked]
-    seen: set[Holder] = set()
-    while paths:
-        path = paths.pop()
-        holder = path[-1].wanted.holder
-        if holder == path[0].waiter.holder:
-            return path
-        if holder not in seen:
-            seen.add(holder)
-            paths += [[*path, wait] for wait in waits_of(holder)]
+    came_by: dict[Holder, tuple[Wait, Holder | None]] = {}
+    frontier: list[Holder] = []
+
+    def reach(waits: Iterable[Wait], waiter: Holder | None) -> None:
+        for wait in waits:
+            if wait.wanted.holder not in came_by:
+                came_by[wait.wanted.holder] = wait, waiter
+                frontier.append(wait.wanted.holder)
+
+    reach(asked, None)
+    while frontier:
+        holder = frontier.pop()
+        if holder == asked[0].waiter.holder:
+            return _way_to(holder, came_by)
+        reach(waits_of(holder), holder)
     return None
+
+
+def _way_to(holder: Holder | None, came_by: Mapping[Holder, tuple[Wait, Holder | None]]) -> list[Wait]:
+    way: list[Wait] = []
+    while holder is not None:
+        wait, holder = came_by[holder]
+        way.append(wait)
+    return way[::-1]
 
 
 def deadlock(circle: Sequence[Wait]) -> Conflict:

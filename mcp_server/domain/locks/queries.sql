@@ -52,6 +52,17 @@ SELECT * FROM lock_waiters WHERE (name = :name OR pattern = 1) AND expires_at > 
 -- name: lock_line_all
 SELECT * FROM lock_waiters WHERE expires_at > :now
 
+-- Who wants one thing waits for what is held and for those who came before. So any circle leads through somebody who
+-- waits and has something else: a hold, or another place. `:party` and `:owner` are about to wait for `:name`.
+-- name: lock_circle_possible
+WITH wanted AS (
+  SELECT name, party, owner FROM lock_waiters WHERE expires_at > :now UNION SELECT :name, :party, :owner)
+SELECT 1 AS possible FROM wanted w
+WHERE EXISTS (SELECT 1 FROM lock_holds h WHERE h.party = w.party AND h.owner = w.owner AND h.expires_at > :now)
+UNION ALL
+SELECT 1 FROM wanted GROUP BY party, owner HAVING count(*) > 1
+LIMIT 1
+
 -- name: lock_places_of
 SELECT * FROM lock_waiters WHERE party = :party AND owner = :owner AND expires_at > :now ORDER BY name
 

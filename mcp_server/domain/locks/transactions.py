@@ -1,6 +1,7 @@
 """Transaction functions of named locks: holds, places in line, fencing numbers."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 from mcp_server.domain.agents.speaking import agent_of
@@ -163,14 +164,17 @@ def guard(tx: Transaction, name: str) -> None:
 def _live_holds(tx: Transaction, origin: Origin, name: str) -> list[Hold]:
     """What is held of a lock, and of others that may meet it. What has expired of the lock itself ends."""
     live: list[Hold] = []
-    for row in tx.all("lock_holds_all") if is_glob(name) else tx.all("lock_holds", name=name):
-        hold = Hold.adopt(row)
+    for hold in _holds(tx, name):
         if hold.expires_at > origin.at:
             live.append(hold)
         elif hold.name == name:
             tx.run("lock_hold_delete", name=name, fencing_token=hold.fencing_token)
             tx.append(origin, hold.gone("expired"))
     return live
+
+
+def _holds(tx: Transaction, name: str) -> list[Hold]:
+    return [Hold.adopt(row) for row in (tx.all("lock_holds_all") if is_glob(name) else tx.all("lock_holds", name=name))]
 
 
 def _require_own(tx: Transaction, origin: Origin, owner: str | None) -> None:
@@ -189,8 +193,9 @@ def _line(tx: Transaction, origin: Origin, name: str) -> list[Waiter]:
     return [_waiter(row) for row in rows]
 
 
-def _before(tx: Transaction, origin: Origin, place: Waiter) -> list[Claim]:
-    line = [one for one in _line(tx, origin, place.claim.name) if one.claim.holder != place.claim.holder]
+def _before(tx: Transaction, origin: Origin, place: Waiter, line: list[Waiter] | None = None) -> list[Claim]:
+    line = _line(tx, origin, place.claim.name) if line is None else line
+    line = [one for one in line if one.claim.holder != place.claim.holder]
     if not line:
         return []
     return waiting_before(place, line, _own(tx, origin, place.claim.holder))
@@ -203,12 +208,23 @@ def _own(tx: Transaction, origin: Origin, holder: Holder) -> list[Claim]:
 
 def _refuse_deadlock(tx: Transaction, origin: Origin, claim: Claim, held: list[Claim], before: list[Claim]) -> None:
     tx.one("lock_line_guard")
+    if tx.one("lock_circle_possible", **claim.holder._asdict(), name=claim.name, now=origin.at) is None:
+        return
+
+    @cache
+    def line(name: str) -> list[Waiter]:
+        return _line(tx, origin, name)
+
+    @cache
+    def live(name: str) -> list[Claim]:
+        return [hold.claim for hold in _holds(tx, name) if hold.expires_at > origin.at]
 
     def waits_of(holder: Holder) -> list[Wait]:
         waits: list[Wait] = []
         for place in map(_waiter, tx.all("lock_places_of", **holder._asdict(), now=origin.at)):
-            holds = [hold.claim for hold in _live_elsewhere(tx, origin, place.claim)]
-            waits += _waits(place.claim, holds, _before(tx, origin, place))
+            wanted = place.claim
+            keeping_out = [one for one in live(wanted.name) if one.keeps_out(wanted)]
+            waits += _waits(wanted, keeping_out, _before(tx, origin, place, line(wanted.name)))
         return waits
 
     circle = find_deadlock(_waits(claim, held, before), waits_of)
@@ -218,12 +234,6 @@ def _refuse_deadlock(tx: Transaction, origin: Origin, claim: Claim, held: list[C
 
 def _waits(claim: Claim, held: list[Claim], before: list[Claim]) -> list[Wait]:
     return [Wait(claim, one) for one in held] + [Wait(claim, one, held=False) for one in before]
-
-
-def _live_elsewhere(tx: Transaction, origin: Origin, claim: Claim) -> list[Hold]:
-    """What keeps a claim out; nothing ends by being looked at."""
-    rows = tx.all("lock_holds_all") if is_glob(claim.name) else tx.all("lock_holds", name=claim.name)
-    return [hold for hold in map(Hold.adopt, rows) if hold.expires_at > origin.at and hold.claim.keeps_out(claim)]
 
 
 def _stand_in_line(tx: Transaction, origin: Origin, place: Waiter) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import hashlib
 import json
 import threading
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,13 +11,16 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from mcp_server.domain.approvals.commands import Vote
+from mcp_server.domain.approvals.voting import user_at
 from mcp_server.domain.areas import AREAS
 from mcp_server.domain.email.delivery import EmailDelivery
 from mcp_server.domain.email.model import EmailPolicy, FindEmails, Outcome, SendEmail, outcomes_for
 from mcp_server.domain.email.templates import Rendering
 from mcp_server.domain.email.transport import Mail, Mailer, MailProvider, Report
 from mcp_server.domain.email.views import EmailView
-from mcp_server.domain.tasks.commands import ControlTasks
+from mcp_server.domain.events.commands import ReadEvents
+from mcp_server.domain.tasks.commands import ControlTasks, FindTasks
 from mcp_server.domain.tasks.rules import TaskAction
 from mcp_server.kernel.authority import Role
 from mcp_server.kernel.errors import (
@@ -28,6 +32,7 @@ from mcp_server.kernel.errors import (
     ValidationFailed,
 )
 from mcp_server.kernel.paging import Listed
+from mcp_server.kernel.views import dumped
 from mcp_server.protocol.completions import complete
 from mcp_server.runtime.system_worker import SystemWorker
 from mcp_server.upkeep.replay import replay
@@ -179,7 +184,7 @@ async def test_a_permanent_failure_is_explained_and_not_retried_by_itself_but_by
     assert (done.status, done.error) == ("failed", "ann@example.org: no such user")
     assert (await task_of(world, email)).error == {
         "code": "failed",
-        "message": "ann@example.org: no such user",
+        "message": f"Not everyone has got it: email_find(email_id='{email.id}') says why.",
         "attempt": 1,
     }
     await control(world, email, "retry")
@@ -286,6 +291,52 @@ async def test_a_mail_to_somebody_else_waits_for_a_person_and_goes_out_once_or_n
         await work(world, provider)
     assert [(await get(world, email)).status for email in (yes, no, late)] == ["sent", "rejected", "rejected"]
     assert provider.got == [(yes.message_id, "eve@evil.test")]
+
+
+async def test_who_is_asked_about_a_mail_sees_all_of_it_or_is_not_asked(world: World):
+    allow(world, allow=("*@example.org",), approvers=("ann",))
+    end = "and now the part that nobody was to see"
+    long = {"text": "x\n" * 20_000 + end, "html": "<p>" * 10_000 + end}
+    later = {"reply_to": "eve@evil.test", "send_at": "2027-02-01T09:00:00+01:00"}
+    files = [{"name": "a.html", "media_type": "text/html", "content_base64": base64.b64encode(b"hi").decode()}]
+    email = await send(world, "x@other.org", attachments=files, **long, **later)
+    asked = (await world.desk.approvals.get(world.call, email.approval_id or "")).details
+    assert (asked["text"], asked["html"]) == (long["text"], long["html"])
+    assert (asked["reply_to"], asked["send_at"]) == ("eve@evil.test", "2027-02-01T08:00:00.000Z")
+    sha256 = hashlib.sha256(b"hi").hexdigest()
+    assert asked["attachments"] == [{"name": "a.html", "media_type": "text/html", "bytes": 2, "sha256": sha256}]
+    with pytest.raises(LimitExceeded, match="see all of it"):
+        await send(world, "x@other.org", text="é" * 150_000)
+    assert len((await find(world)).items) == 1, "nothing was queued"
+    await send(world, "ann@example.org", text="é" * 150_000)
+
+
+async def test_what_became_of_a_mail_is_told_by_the_mail_and_not_by_its_task(world: World):
+    allow(world, allow=("*@example.org",), approvers=("ann",))
+    refused = await send(world, "x@other.org")
+    shown = await world.desk.approvals.shown(world.call, refused.approval_id or "")
+    ann = caller(id="ann")
+    vote = Vote(approve=False, reason="not to x@other.org")
+    await world.desk.approvals.decide(ann, user_at(ann, "client"), shown.approval.id, vote, shown.seen)
+    failed, late = await send(world, "bob@example.org"), await send(world, "cid@example.org")
+    await work(world, Provider("failed", *["deferred"] * 6))
+    for _ in range(6):
+        world.clock.advance(2000)
+        await world.settle()
+        await work(world, Provider(*["deferred"] * 6))
+    told = [(await get(world, email)).error for email in (refused, failed, late)]
+    assert told == [
+        "rejected by ann: not to x@other.org",
+        "bob@example.org: no such user",
+        "cid@example.org: later",
+    ]
+    other = caller(Role.AGENT, id="other")
+    tasks = await world.desk.tasks.find(other, FindTasks(include_system=True, limit=100))
+    whole = [await world.desk.tasks.get(other, task.id) for task in tasks.items]
+    events, _ = await world.desk.events.read(other, ReadEvents(limit=100))
+    seen = str([dumped(one) for one in (*tasks.items, *whole, *events)])
+    assert all(email.task_id in seen for email in (refused, failed, late) if email.task_id)
+    assert not any(secret in seen for secret in ("other.org", "example.org", "no such user", "later"))
 
 
 async def test_no_more_than_so_many_an_hour(world: World):

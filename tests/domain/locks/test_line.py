@@ -7,10 +7,13 @@ from typing import Any
 import anyio
 import pytest
 
+from mcp_server.domain.locks import transactions
 from mcp_server.domain.locks.model import AcquireLock, ReleaseLock
 from mcp_server.domain.locks.paths import may_meet
 from mcp_server.domain.locks.views import AcquiredLock, LockView
 from mcp_server.kernel.errors import Conflict
+from mcp_server.kernel.events import Origin
+from mcp_server.kernel.store import Transaction
 from tests.world import World, open_world
 
 pytestmark = pytest.mark.anyio
@@ -69,6 +72,31 @@ async def test_a_waiter_that_is_cancelled_leaves_at_once_and_those_behind_are_wo
             group.cancel_scope.cancel()
         assert (await granted(behind)).owner == "cy"
         assert await line(one) == []
+
+
+async def test_whoever_joins_a_long_line_does_not_look_through_it_for_each_who_stands_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    looked: list[str] = []
+    line_of = transactions._line
+
+    def counted(tx: Transaction, origin: Origin, name: str) -> Any:
+        looked.append(name)
+        return line_of(tx, origin, name)
+
+    async def join(owner: str, at: int) -> int:
+        looked.clear()
+        command = AcquireLock(name="door", owner=owner)
+        await world.desk.context.write(world.call, transactions.acquire, command, world.clock() + at)
+        return len(looked)
+
+    await take(world, "ann", "door")
+    for number in range(20):
+        await join(f"waiter {number}", number)
+    monkeypatch.setattr(transactions, "_line", counted)
+    assert await join("late", 20) == 1, "who wants one thing closes no circle"
+    await take(world, "waiter 3", "window")
+    assert await join("later", 21) == 2, "now there may be one, and the line is read once to find it"
 
 
 async def _stands(world: World, owner: str) -> bool:
