@@ -38,7 +38,8 @@ def run_doctor(flags: dict[str, Any], *, as_json: bool, replay: bool = False) ->
         return EXIT_SETTINGS
     refused = _refused(settings)
     findings = [_python(), *(refused or [_fine(settings), _links(settings)]), *inspect_database(settings.database_url)]
-    if any(finding.name == "documents" and finding.ok for finding in findings):  # it is there, whole and up to date
+    told = {finding.name: finding.ok for finding in findings}
+    if told.get("documents") and told.get("writing", True):  # it is there, whole and up to date, and can be tried
         findings += inspect_due(settings.database_url)
     if replay:
         findings.append(replay_database(settings.database_url))

@@ -36,7 +36,11 @@ class WriterSession(Protocol):
     """Whether reading for all waiting functions at once is worth it."""
 
     def begin(self) -> Transaction:
-        """Open a transaction, waiting a bounded time for its turn."""
+        """Open a transaction, waiting a bounded time for its turn.
+
+        Raises:
+            OpsError: there can be none now, whatever it is for.
+        """
         ...
 
     def commit(self) -> None:
@@ -206,9 +210,11 @@ class Writer:
             return None
 
     def _run_batch(self, session: WriterSession, pending: deque[Job]) -> None:
+        tx = self._begun(session, pending)
+        if tx is None:
+            return
         outcomes: list[_Outcome] = []
         try:
-            tx = session.begin()
             if session.reads_ahead:
                 self._read_ahead(session, tx, pending)
             started = time.monotonic()
@@ -224,10 +230,26 @@ class Writer:
             return
         self._committed(session, tx, outcomes)
 
-    def _read_ahead(self, session: WriterSession, tx: Transaction, pending: deque[Job]) -> None:
-        """Let each kind of function that is waiting read once for all its calls."""
+    def _begun(self, session: WriterSession, pending: deque[Job]) -> Transaction | None:
+        """A transaction; where there can be none, all that wait are told why. One after the other, each would wait for
+        its turn anew."""
+        try:
+            return session.begin()
+        except OpsError as refused:
+            session.rollback()
+            self._gather(pending)
+            _resolve([(job, None, refused) for job in self._culprits(pending)])
+        except BaseException as error:
+            self._again(session, self._culprits(pending), error)
+        return None
+
+    def _gather(self, pending: deque[Job]) -> None:
         while len(pending) < BATCH_COUNT_MAX and (job := self._take(deque())) is not None:
             pending.append(job)
+
+    def _read_ahead(self, session: WriterSession, tx: Transaction, pending: deque[Job]) -> None:
+        """Let each kind of function that is waiting read once for all its calls."""
+        self._gather(pending)
         calls: dict[ReadAhead, list[tuple[Any, ...]]] = {}
         for job in pending:
             read = self._reads.get(job.function)

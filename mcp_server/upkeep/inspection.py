@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcp_server.domain.areas import AREAS
-from mcp_server.kernel.errors import OpsError
+from mcp_server.kernel.errors import Busy, OpsError
 from mcp_server.persistence.database import make_backend
 from mcp_server.persistence.migrate import migrations, require_known
 from mcp_server.persistence.postgres.backend import PostgresBackend
@@ -13,6 +13,9 @@ from mcp_server.persistence.sqlite.backend import SqliteBackend
 from mcp_server.persistence.sqlite.library import is_safe, library_version
 from mcp_server.upkeep.replay import NotUpgraded, replay
 from mcp_server.upkeep.verification import damaged_versions, describe_damage, readable_rows
+
+TURN_SECONDS = 3.0
+"""How long the turn to write may take to come round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,22 @@ def _sqlite_file(backend: SqliteBackend) -> list[Finding]:
     if not (os.access(path, os.R_OK | os.W_OK) and os.access(path.parent, os.W_OK)):
         remedy = "Give this user read and write permission on the file and its folder."
         return [Finding("database_file", False, f"{path} is not writable for this user.", remedy)]
-    return [Finding("database_file", True, f"{path}, {path.stat().st_size} bytes, writable."), *_contents(backend)]
+    fine = Finding("database_file", True, f"{path}, {path.stat().st_size} bytes, writable.")
+    return [fine, *_turn(backend), *_contents(backend)]
+
+
+def _turn(backend: SqliteBackend) -> list[Finding]:
+    """Whether the turn to write goes round."""
+    if not backend.file.turnstile_path.exists():
+        return []
+    try:
+        with backend.file.turnstile(TURN_SECONDS):
+            return [Finding("writing", True, "The turn to write goes round.")]
+    except Busy as error:
+        return [Finding("writing", False, error.message)]
+    except OSError as error:
+        remedy = "Programs on this file system may not keep out of each other's way; use a local disk."
+        return [Finding("writing", False, f"The turn to write cannot be taken: {error.strerror}.", remedy)]
 
 
 def _contents(backend: SqliteBackend) -> list[Finding]:
@@ -151,7 +169,15 @@ def _postgres(backend: PostgresBackend) -> list[Finding]:
     finally:
         connection.close()
     answers = f"PostgreSQL {row[0] if row else '?'} at {backend.name} answers."
-    return [Finding("database_connection", True, answers), *documents]
+    return [Finding("database_connection", True, answers), _locked(backend), *documents]
+
+
+def _locked(backend: PostgresBackend) -> Finding:
+    blocker = backend.server.blocker()
+    if blocker is None:
+        return Finding("writing", True, "No transaction keeps others waiting.")
+    remedy = f"Let its program go on, or end it: SELECT pg_terminate_backend({blocker.pid})."
+    return Finding("writing", False, f"Others wait for a transaction that does not end: {blocker}.", remedy)
 
 
 def replay_database(url: str) -> Finding:

@@ -35,9 +35,9 @@ async def test_a_server_that_does_not_answer_is_told_without_the_password():
 
 
 async def test_a_living_server_is_described(postgres_url: str):
-    answers, documents = inspect_database(postgres_url)
+    answers, writing, documents = inspect_database(postgres_url)
     assert answers.ok and "PostgreSQL 18" in answers.detail
-    assert documents.ok
+    assert writing.ok and documents.ok
 
 
 async def test_lost_connections_are_opened_again(postgres_url: str):

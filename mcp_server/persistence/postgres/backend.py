@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from psycopg_pool import AsyncConnectionPool
 
 _MIGRATION_LOCK = 7_302_114_586
+PREPARE_LOCK_SECONDS = 10.0
+"""How long a start waits for what another session has locked, such as one that migrates."""
 
 
 def _cancellations() -> int:
@@ -39,9 +41,12 @@ class PostgresBackend:
         """Create or migrate the schema, one process at a time."""
         connection = self.server.connect()
         try:
+            connection.execute("SELECT set_config('lock_timeout', %s, false)", (f"{PREPARE_LOCK_SECONDS * 1000:.0f}",))
             connection.execute("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
             return migrate(cast("Any", connection), "postgres", self.name)
         except Exception as error:
+            if self.server.is_in_the_way(error):
+                raise self.server.explain(error, self.server.blocker()) from error
             raise self.explain(error) or error from error
         finally:
             connection.close()

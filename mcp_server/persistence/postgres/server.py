@@ -1,9 +1,9 @@
 """One database on a server: the driver, imported only when used, and the reasons for its failures."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
-from mcp_server.kernel.errors import OpsError, Unavailable
+from mcp_server.kernel.errors import Busy, OpsError, Unavailable
 from mcp_server.persistence.limits import beyond_the_engine
 
 if TYPE_CHECKING:
@@ -12,7 +12,35 @@ if TYPE_CHECKING:
 
 
 _FAILURES = frozenset({"25", "53", "57", "58", "XX"})  # read-only, out of resources, stopped, system, internal
+_IN_THE_WAY = "55P03"  # another transaction holds a lock, and did not give it back in time
 _PASSING = frozenset({"40001", "40P01", "23505"})  # serialization failure, deadlock, lost the race to insert
+
+READ_LOCK_SECONDS = 10
+BLOCKS_AFTER_SECONDS = 5
+_BLOCKER = """
+SELECT a.pid, a.application_name, a.client_addr::text, a.state, date_trunc('second', a.xact_start)::text AS since
+FROM pg_stat_activity a
+WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.wait_event_type IS DISTINCT FROM 'Lock'
+  AND a.xact_start < clock_timestamp() - %s * interval '1 second'
+  AND EXISTS (SELECT FROM pg_locks l
+              WHERE l.pid = a.pid AND l.granted AND l.locktype IN ('relation', 'advisory')
+                AND l.mode NOT IN ('AccessShareLock', 'RowShareLock'))
+ORDER BY a.xact_start LIMIT 1
+"""
+
+
+class Blocker(NamedTuple):
+    """A session whose transaction others wait for."""
+
+    pid: int
+    application: str
+    address: str | None
+    state: str | None
+    since: str
+
+    def __str__(self) -> str:
+        place = f" at {self.address}" if self.address else ""
+        return f"session {self.pid} ({self.application or 'no name'}{place}, {self.state}), since {self.since}"
 
 
 class PostgresServer:
@@ -60,7 +88,7 @@ class PostgresServer:
             kwargs={
                 "autocommit": True,
                 "row_factory": dict_row,
-                "options": "-c default_transaction_read_only=on",
+                "options": f"-c default_transaction_read_only=on -c lock_timeout={READ_LOCK_SECONDS}s",
                 "application_name": "datamcp-read",
             },
         )
@@ -70,20 +98,42 @@ class PostgresServer:
         if not isinstance(error, self._psycopg.Error):
             return False
         known = self.is_passing(error) or self.is_lost(error) or isinstance(error, self._psycopg.DataError)
+        known = known or self.is_in_the_way(error)
         return known or (error.sqlstate or "")[:2] in _FAILURES
 
     def is_passing(self, error: BaseException) -> bool:
         """Whether the same transaction may succeed when run again."""
         return getattr(error, "sqlstate", None) in _PASSING
 
+    def is_in_the_way(self, error: BaseException) -> bool:
+        """Whether another transaction holds what this one needed."""
+        return getattr(error, "sqlstate", None) == _IN_THE_WAY
+
+    def blocker(self) -> Blocker | None:
+        """Whose transaction has kept something locked the longest; None where none has for a while. Blocks."""
+        try:
+            with self.connect() as connection:
+                found = connection.execute(_BLOCKER, (BLOCKS_AFTER_SECONDS,)).fetchone()
+        except (OpsError, self._psycopg.Error):
+            return None
+        return None if found is None else Blocker(*found)
+
     def is_lost(self, error: BaseException) -> bool:
         """Whether the connection is gone."""
-        return isinstance(
-            error, (self._psycopg.OperationalError, self._psycopg.InterfaceError)
-        ) and not self.is_passing(error)
+        return isinstance(error, (self._psycopg.OperationalError, self._psycopg.InterfaceError)) and not (
+            self.is_passing(error) or self.is_in_the_way(error)
+        )
 
-    def explain(self, error: BaseException) -> OpsError:
+    def explain(self, error: BaseException, blocker: Blocker | None = None) -> OpsError:
         """A failure of the driver as a refusal that names the database and the remedy."""
+        if self.is_in_the_way(error):
+            return Busy(
+                f"Another transaction has locked what this call needs in the database {self.name}: "
+                f"{blocker or 'which one, `data-mcp-server-agent doctor` says while it lasts'}.",
+                next="Nothing was written; call again. If it stays so, let that session's program go on or end it: "
+                f"SELECT pg_terminate_backend({blocker.pid if blocker else 'PID'}).",
+                details={} if blocker is None else blocker._asdict(),
+            )
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if isinstance(error, self._psycopg.DataError):
             return beyond_the_engine(reason)

@@ -19,7 +19,17 @@ CHANNEL = "datamcp_events"
 NOTIFY_EVERY_SECONDS = 0.01
 RETRIES_MAX = 8
 SCHEMA_SEEN_FOR_SECONDS = 1.0
+LOCK_SECONDS = 10.0
+"""How long a statement waits for what another transaction has locked."""
 
+IMPATIENT_SECONDS, IMPATIENT_LOCK_SECONDS = 10.0, 0.1
+"""After it waited in vain, for how long it waits how long only: who was in the same batch comes one by one."""
+
+TRANSACTION_SECONDS = 60.0
+"""How long a transaction may last, should its process stand still, before the server ends it. Versions before 17 end it
+only where it stands still between two statements that were not sent together."""
+_SET = "SELECT set_config(%s, %s, %s)"
+_IDLE, TRANSACTION_TIMEOUT_SINCE = "idle_in_transaction_session", 170_000
 
 # Transaction functions look things up by keys, a few rows at a time. The planner knows neither how many rows an array
 # holds nor how a table will grow: left to itself it reads thousands of rows to change a few, and plans every call anew.
@@ -49,6 +59,7 @@ class PostgresSession:
         self._owes_hint = False
         self._known_schema = newest_known("postgres")
         self._schema_seen_at = 0.0
+        self._impatient_until = 0.0
 
     def begin(self) -> Transaction:
         """BEGIN, reconnecting where the connection was lost."""
@@ -62,6 +73,8 @@ class PostgresSession:
             self._connection = self._connected()
             self._connection.execute("BEGIN")
         self._require_own_schema()
+        if time.monotonic() < self._impatient_until:
+            self._connection.execute(_SET, ("lock_timeout", _milliseconds(IMPATIENT_LOCK_SECONDS), True))
         self._pipeline.enter_context(self._connection.pipeline())
         self._tx = PostgresTransaction(cast("Any", self._connection), self._kept, self._areas)
         return self._tx
@@ -102,8 +115,11 @@ class PostgresSession:
         return 0.002 * 2**attempt
 
     def explain(self, error: BaseException) -> OpsError:
-        """The failure as a refusal that names the database and the remedy."""
-        return self._server.explain(error)
+        """The failure as a refusal that names the database and the remedy, and who stands in the way."""
+        if not self._server.is_in_the_way(error):
+            return self._server.explain(error)
+        self._impatient_until = time.monotonic() + IMPATIENT_SECONDS
+        return self._server.explain(error, self._server.blocker())
 
     def after_commit(self, events_appended: int) -> None:
         """Hint to other processes, at most once every few milliseconds: a NOTIFY per event halves the throughput."""
@@ -124,6 +140,9 @@ class PostgresSession:
     def _connected(self) -> "Connection[tuple[Any, ...]]":
         connection = self._server.connect()
         connection.execute(_PLANNING)
+        whole = "transaction" if connection.info.server_version >= TRANSACTION_TIMEOUT_SINCE else _IDLE
+        connection.execute(_SET, ("lock_timeout", _milliseconds(LOCK_SECONDS), False))
+        connection.execute(_SET, (f"{whole}_timeout", _milliseconds(TRANSACTION_SECONDS), False))
         return connection
 
     def _notify(self) -> None:
@@ -137,6 +156,10 @@ class PostgresSession:
         if self._owes_hint:
             self._notify()
         self._connection.close()
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:.0f}"
 
 
 class NotifyWatcher:

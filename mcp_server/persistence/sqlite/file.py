@@ -82,9 +82,14 @@ class SqliteFile:
             raise
         return connection
 
-    def turnstile(self) -> "Turnstile":
+    @property
+    def turnstile_path(self) -> Path:
+        """The side file of the turnstile."""
+        return self.path.with_name(self.path.name + ".lock")
+
+    def turnstile(self, wait_seconds: float | None = None) -> "Turnstile":
         """The lock that lets one process after the other write."""
-        return Turnstile(self.path.with_name(self.path.name + ".lock"))
+        return Turnstile(self.turnstile_path, wait_seconds)
 
     def is_engine_error(self, error: BaseException) -> bool:
         """Whether the database failed, as opposed to a statement that is wrong."""

@@ -1,0 +1,257 @@
+"""Somebody who stands still holds what others need to write: they are told who it is, in time, and go on afterwards."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from mcp_server.kernel.errors import Busy, OpsError
+from mcp_server.persistence.database import Database
+from mcp_server.persistence.postgres import backend as postgres_backend
+from mcp_server.persistence.postgres import server as postgres_server
+from mcp_server.persistence.postgres import session as postgres_session
+from mcp_server.persistence.sqlite import turnstile
+from mcp_server.persistence.sqlite.turnstile import Turnstile
+from mcp_server.upkeep import inspection
+from mcp_server.upkeep.inspection import Finding, inspect_database
+from tests.persistence.test_database import WITH_NOTES, note, noted
+from tests.processes import server, start
+
+pytestmark = pytest.mark.anyio
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from mcp_server.persistence.sqlite.turnstile import Turnstile
+Turnstile(Path(sys.argv[1])).acquire()
+print("held", flush=True)
+time.sleep(600)
+"""
+
+
+def lock_of(url: str) -> Path:
+    return Path(url.removeprefix("sqlite:///") + ".lock")
+
+
+def writing(url: str) -> Finding:
+    (finding,) = [finding for finding in inspect_database(url) if finding.name == "writing"]
+    return finding
+
+
+@contextlib.contextmanager
+def a_stopped_holder(url: str) -> Generator[int]:
+    """Another process, stopped, that has the turn; its process id."""
+    command = (sys.executable, "-c", HOLD, str(lock_of(url)))
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None and process.stdout.readline() == b"held\n"
+            process.send_signal(signal.SIGSTOP)
+            yield process.pid
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turnstile, "WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(inspection, "TURN_SECONDS", 0.2)
+    monkeypatch.setattr(postgres_session, "LOCK_SECONDS", 0.3)
+    monkeypatch.setattr(postgres_session, "IMPATIENT_LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(postgres_backend, "PREPARE_LOCK_SECONDS", 0.3)
+    monkeypatch.setattr(postgres_server, "BLOCKS_AFTER_SECONDS", 0)
+
+
+async def refusals(database: Database, names: list[str]) -> list[Any]:
+    return await asyncio.gather(*(database.write(note, name) for name in names), return_exceptions=True)
+
+
+@pytest.mark.usefixtures("short_waits")
+async def test_a_process_stopped_in_its_turn_is_named_to_who_writes_who_starts_and_doctor(sqlite_url: str):
+    database = await Database.open(sqlite_url, WITH_NOTES)
+    try:
+        assert await database.write(note, "before") == "before"
+        assert writing(sqlite_url).ok
+        with a_stopped_holder(sqlite_url) as pid:
+            started = time.monotonic()
+            refused = await refusals(database, ["a", "b", "c", "d"])
+            assert time.monotonic() - started < 0.2 * len(refused), "all that wait are told together"
+            assert [type(error) for error in refused] == [Busy] * 4
+            told = str(refused[0])
+            if sys.platform == "linux":
+                assert f"Process {pid}, which is stopped, has held the turn" in told
+            assert f"kill -CONT {pid}" in told and "Nothing was written" in told
+            assert refused[0].details["pid"] == pid
+            with pytest.raises(Busy, match=f"Process {pid}"):
+                await Database.open(sqlite_url, WITH_NOTES)
+            found = writing(sqlite_url)
+            assert not found.ok and f"Process {pid}" in found.detail
+            assert await noted(database) == ["before"], "who reads is not held up"
+        assert await database.write(note, "after") == "after"
+        assert await noted(database) == ["before", "after"]
+        assert writing(sqlite_url).ok
+    finally:
+        await database.close()
+
+
+def test_a_turn_that_comes_when_nobody_waits_for_it_any_more_is_given_away(tmp_path: Path):
+    path = tmp_path / "desk.db.lock"
+    first, second, third = Turnstile(path), Turnstile(path, 0.05), Turnstile(path, 5)
+    first.acquire()
+    for _ in range(3):
+        with pytest.raises(Busy, match=f"Process {os.getpid()} has held"):
+            second.acquire()
+    first.release()
+    third.acquire()  # would wait in vain if the turn had come to second and stayed there
+    third.release()
+    second.acquire()
+    second.release()
+    for one in (first, second, third):
+        one.close()
+
+
+def test_a_file_closed_while_it_waits_holds_up_nobody(tmp_path: Path):
+    path = tmp_path / "desk.db.lock"
+    with Turnstile(path):
+        with pytest.raises(Busy), Turnstile(path, 0.02):
+            pass
+    with Turnstile(path, 5):
+        pass
+    end_of_the_line()
+
+
+def end_of_the_line() -> None:
+    """Who was given up and closed leaves when its turn comes."""
+    for thread in threading.enumerate():
+        if thread.name == "store-line":
+            thread.join(5)
+
+
+def test_the_turn_goes_round_in_the_order_in_which_it_was_asked_for(tmp_path: Path):
+    path, order = tmp_path / "desk.db.lock", list[int]()
+
+    def take(number: int) -> None:
+        with Turnstile(path):
+            order.append(number)
+
+    threads = [threading.Thread(target=take, args=(number,)) for number in range(5)]
+    with Turnstile(path):
+        for thread in threads:
+            thread.start()
+            time.sleep(0.02)  # decides nothing but the order in which they ask
+    for thread in threads:
+        thread.join()
+    assert sorted(order) == list(range(5))
+    if sys.platform == "linux":
+        assert order == list(range(5))
+
+
+def test_who_has_the_turn_is_noted_as_long_as_it_lasts(tmp_path: Path):
+    path = tmp_path / "desk.db.lock"
+    looking = Turnstile(path)
+    assert looking.holder() is None
+    before = time.time_ns() // 1000
+    with Turnstile(path):
+        holder = looking.holder()
+        assert holder is not None and holder.pid == os.getpid() and not holder.is_stopped
+        assert before <= holder.since <= time.time_ns() // 1000
+    assert looking.holder() is None
+    looking.close()
+
+
+def test_a_version_of_before_that_notes_nothing_is_held_against_nobody_else(tmp_path: Path):
+    import fcntl
+
+    path = tmp_path / "desk.db.lock"
+    with Turnstile(path):
+        pass
+    with path.open("rb") as old:
+        fcntl.flock(old, fcntl.LOCK_EX)
+        with pytest.raises(Busy, match="Another process holds the turn"), Turnstile(path, 0.02):
+            pass
+    end_of_the_line()
+
+
+@pytest.mark.usefixtures("short_waits")
+async def test_a_session_that_keeps_a_table_locked_is_named_to_who_writes_who_starts_and_doctor(postgres_url: str):
+    database = await Database.open(postgres_url, WITH_NOTES)
+    try:
+        await database.write(note, "before")
+        with psycopg.connect(postgres_url, application_name="backup tool") as foreign:
+            pid = foreign.info.backend_pid
+            foreign.execute("LOCK TABLE events, migrations")
+            started = time.monotonic()
+            refused = await refusals(database, ["a", "b", "c", "d"])
+            assert time.monotonic() - started < 2
+            assert [type(error) for error in refused] == [Busy] * 4
+            assert f"session {pid} (backup tool" in str(refused[0]) and "Nothing was written" in str(refused[0])
+            with pytest.raises(Busy, match=f"session {pid} "):
+                await Database.open(postgres_url, WITH_NOTES)
+            found = writing_of_postgres(postgres_url)
+            assert not found.ok and f"session {pid} (backup tool" in found.detail
+        assert await database.write(note, "after") == "after"
+        assert await noted(database) == ["before", "after"]
+    finally:
+        await database.close()
+
+
+def writing_of_postgres(url: str) -> Finding:
+    from mcp_server.domain.areas import AREAS
+    from mcp_server.persistence.postgres.backend import PostgresBackend
+
+    return inspection._locked(PostgresBackend(url, AREAS))
+
+
+async def test_a_transaction_whose_process_stands_still_is_ended_by_the_server(postgres_url: str, monkeypatch):
+    monkeypatch.setattr(postgres_session, "TRANSACTION_SECONDS", 0.1)
+    database = await Database.open(postgres_url, WITH_NOTES)
+
+    def freeze(tx: Any) -> None:
+        tx.all("events_end")
+        time.sleep(0.5)
+        note(tx, "late")
+
+    try:
+        with pytest.raises(OpsError):
+            await database.write(freeze)
+        assert await database.write(note, "after") == "after"
+        assert await noted(database) == ["after"]
+    finally:
+        await database.close()
+
+
+@pytest.mark.slow
+async def test_a_server_stopped_in_its_turn_is_named_by_the_others_and_all_go_on_afterwards(sqlite_url: str):
+    async with server(sqlite_url) as frozen, server(sqlite_url) as other:
+        await other.call("agents_find")  # it has started
+        looking, caught, number = Turnstile(lock_of(sqlite_url)), False, 0
+        while not caught:
+            number += 1
+            arguments = {"namespace": "n", "key": str(number), "value": number}
+            call = {"name": "state_set", "arguments": arguments}
+            await frozen.send(id=10_000 + number, method="tools/call", params=call)
+            frozen.process.send_signal(signal.SIGSTOP)
+            await asyncio.sleep(0.01)
+            holder = looking.holder()
+            caught = holder is not None and holder.pid == frozen.process.pid
+            if not caught:
+                frozen.process.send_signal(signal.SIGCONT)
+                await frozen.receive()
+        looking.close()
+        answer = await other.call("state_set", namespace="n", key="k", value=1)
+        assert answer["error"]["code"] == "busy" and str(frozen.process.pid) in answer["error"]["message"]
+        late = await start(sqlite_url, stderr=asyncio.subprocess.PIPE)
+        _, said = await asyncio.wait_for(late.process.communicate(), 30)
+        assert late.process.returncode != 0 and str(frozen.process.pid).encode() in said
+        frozen.process.send_signal(signal.SIGCONT)
+        assert (await frozen.receive())["id"] == 10_000 + number
+        assert (await other.call("state_set", namespace="n", key="k", value=1))["document"]["version"] == 1
