@@ -28,7 +28,7 @@ from mcp_types import INVALID_REQUEST
 
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.protocol.opening import Opening
-from mcp_server.protocol.wire import WireError, parse, request_id
+from mcp_server.protocol.wire import WireError, is_id, parse, request_id
 
 LISTEN = "subscriptions/listen"
 CANCELLED = "notifications/cancelled"
@@ -219,7 +219,7 @@ class _Connection:
                 if not await self._reads():
                     return
                 try:
-                    message = _message(line)
+                    message = message_of(line)
                 except WireError as error:
                     self._unanswered.add(error)
                     group.start_soon(self._refuse, error)
@@ -285,7 +285,12 @@ class _Connection:
                     self._settle(message.id)
 
 
-def _message(line: bytes) -> types.JSONRPCMessage:
+def message_of(line: bytes) -> types.JSONRPCMessage:
+    """The message that a line holds.
+
+    Raises:
+        WireError: it holds none.
+    """
     if len(line) > LINE_BYTES_MAX:
         head = line[:READ_BYTES].decode(errors="replace")
         raise WireError(INVALID_REQUEST, f"A message has at most {LINE_BYTES_MAX:,} bytes.", request_id(head))
@@ -294,7 +299,7 @@ def _message(line: bytes) -> types.JSONRPCMessage:
         return types.jsonrpc_message_adapter.validate_python(members, by_name=False)
     except ValueError as error:
         given = members.get("id")
-        identified = given if isinstance(given, (str, int)) else None
+        identified = given if is_id(given) else None
         raise WireError(INVALID_REQUEST, "This is no JSON-RPC 2.0 message of MCP.", identified) from error
 
 
