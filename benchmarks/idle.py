@@ -131,12 +131,13 @@ async def measure(url: str, transport: str, subscribers: int, seconds: float) ->
 
 async def all_of_them(options: argparse.Namespace) -> bool:
     """Every transport without and with subscribers; whether all stayed within the aim."""
-    seen: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         url = options.url or f"sqlite:///{folder}/desk.db"
-        for transport in ("stdio", "http", "sse"):
-            for subscribers in (0, options.subscribers):
-                seen.append(await measure(url, transport, subscribers, options.seconds))
+        seen = [
+            await measure(url, transport, subscribers, options.seconds)
+            for transport in ("stdio", "http", "sse")
+            for subscribers in (0, options.subscribers)
+        ]
     return max(seen) <= WAKES_PER_MINUTE_AIM
 
 
