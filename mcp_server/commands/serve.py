@@ -67,16 +67,19 @@ async def serve_on_stdio(app: "App", opening: Opening) -> None:
 async def serve_http(app: "App") -> None:
     """Serve MCP over HTTP until told to stop."""
     from mcp_server.protocol.http import make_http_app
+    from mcp_server.protocol.streams import end_streams
+    from mcp_server.runtime.web import WebServer
     from mcp_server.wiring import http_options
 
     options = http_options(app.settings, app.tokens)
     transport = "sse" if app.settings.transport == "sse" else "http"
     asgi = make_http_app(app.server, app.desk, options, transport, app.metrics.text, _webhooks(app))
-    server = _server(asgi, options.host, options.port)
+    server = WebServer(asgi, options.host, options.port)
 
     def stop() -> None:
         app.desk.end_waits()
-        server.should_exit = True
+        end_streams()
+        server.stop()
 
     with on_signals(stop):
         await server.serve()
@@ -92,14 +95,15 @@ async def console(app: "App") -> AsyncGenerator[None]:
     from starlette.applications import Starlette
 
     from mcp_server.pages.approval import approval_routes
+    from mcp_server.runtime.web import WebServer
 
-    server = _server(Starlette(routes=approval_routes(app.desk)), "127.0.0.1", port)
+    server = WebServer(Starlette(routes=approval_routes(app.desk)), "127.0.0.1", port)
     serving = asyncio.create_task(_serve_console(server, port), name="console")
     try:
         yield
     finally:
         if server.started:
-            server.should_exit = True
+            server.stop()
         else:
             serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
@@ -119,16 +123,6 @@ async def _serve_console(server: Any, port: int) -> None:
         with contextlib.closing(bound):
             await server.serve([bound])
         return
-
-
-def _server(asgi: Any, host: str, port: int) -> Any:
-    import uvicorn
-
-    # uvicorn's logs would go to stdout, which is the protocol's on stdio.
-    config = uvicorn.Config(asgi, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=1)
-    server: Any = uvicorn.Server(config)
-    server.capture_signals = contextlib.nullcontext  # it would raise them again, before the desk is closed
-    return server
 
 
 def _webhooks(app: "App") -> "list[BaseRoute]":

@@ -45,7 +45,14 @@ class Stream:
     def __init__(self) -> None:
         self.uris: set[str] = set()
         self.task_ids: set[str] = set()
+        self.is_over = False
+        """Whether nothing more will be told, since the server ends."""
         self._woken = asyncio.Event()
+
+    def end(self) -> None:
+        """Tell nothing more."""
+        self.is_over = True
+        self._woken.set()
 
     def tell(self, uris: Iterable[str] = (), task_ids: Iterable[str] = ()) -> None:
         """Remember what changed."""
@@ -54,7 +61,7 @@ class Stream:
         self._woken.set()
 
     async def wait(self) -> tuple[list[str], list[str]]:
-        """The URIs and task ids that changed since this was last asked; waits until there are any."""
+        """The URIs and task ids that changed since this was last asked; waits until there are any, or it is over."""
         await self._woken.wait()
         self._woken.clear()
         uris, task_ids = sorted(self.uris), sorted(self.task_ids)
@@ -73,15 +80,15 @@ class ChangeHub:
         self._by_task: dict[str, set[Stream]] = {}
         self._pump: asyncio.Task[None] | None = None
         self._listening = asyncio.Event()
-        self._streams = 0
+        self._streams: set[Stream] = set()
         self._behind = False
         """Whether events were taken from the listener that the streams have not been told of."""
 
     @contextlib.asynccontextmanager
     async def stream(self) -> AsyncGenerator[Stream]:
         """A stream that misses nothing committed after this is entered."""
-        self._streams += 1
         stream = Stream()
+        self._streams.add(stream)
         try:
             if self._pump is None or self._pump.done():
                 listening = asyncio.Event()
@@ -90,9 +97,9 @@ class ChangeHub:
             await _ready(self._listening, self._pump)
             yield stream
         finally:
-            self._streams -= 1
+            self._streams.discard(stream)
             self._forget(stream)
-            if self._streams == 0 and self._pump is not None:
+            if not self._streams and self._pump is not None:
                 self._pump.cancel()
                 self._pump = None
 
@@ -125,8 +132,9 @@ class ChangeHub:
             await self._loops.keep("changes", lambda: self._pass_on(listener))
 
     async def _pass_on(self, listener: Listener) -> None:
-        """Tell the streams what the listener hears; everything, where events were dropped or taken in vain."""
-        while True:
+        """Tell the streams what the listener hears; everything, where events were dropped or taken in vain. Once waits
+        are over, end them."""
+        while not self._feed.waits_are_over:
             if self._behind:
                 self._tell_all()
             self._behind = False
@@ -135,6 +143,8 @@ class ChangeHub:
             if not listener.take_overflow():
                 self._tell(events)
                 self._behind = False
+        for stream in self._streams:
+            stream.end()
 
     def _tell(self, events: Iterable[Mapping[str, Any]]) -> None:
         for uri in changed_uris(self._areas, events):

@@ -27,6 +27,7 @@ from mcp_server.kernel.errors import OpsError, ValidationFailed
 from mcp_server.pages.approval import approval_routes
 from mcp_server.protocol.bodies import StrictBody
 from mcp_server.protocol.gone import CancelGone, FromNowOn
+from mcp_server.protocol.streams import EndedPolitely, never_look
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ def make_http_app(
 ) -> Starlette:
     """The ASGI application of one transport, with the page for approvals and the webhooks of providers."""
     options.require_safe_bind()
+    never_look()
     routes: list[BaseRoute] = [
         Route("/health", _health(desk)),
         Route("/metrics", _metrics(metrics_text)),
@@ -104,7 +106,8 @@ def make_http_app(
         async with manager.run():
             yield
 
-    endpoint = _guarded(StrictBody(CancelGone(FromNowOn(StreamableHTTPASGIApp(manager))), options.security()), options)
+    app = EndedPolitely(StrictBody(CancelGone(FromNowOn(StreamableHTTPASGIApp(manager))), options.security()))
+    endpoint = _guarded(app, options)
     return Starlette(
         routes=[*routes, Route("/mcp", endpoint=endpoint)], middleware=_middleware(options), lifespan=lifespan
     )
@@ -120,19 +123,9 @@ def _sse_routes(server: Server[Any], options: HttpOptions) -> list[BaseRoute]:
                 await server.run(read_stream, write_stream, server.create_initialization_options())
 
     return [
-        Route("/sse", endpoint=_guarded(_Asgi(connect), options)),
+        Route("/sse", endpoint=_guarded(EndedPolitely(connect), options)),
         Mount("/messages/", app=_guarded(StrictBody(transport.handle_post_message, options.security()), options)),
     ]
-
-
-class _Asgi:
-    """An ASGI application as an object: Starlette would take a bare function for a request handler."""
-
-    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(scope, receive, send)
 
 
 def _guarded(app: ASGIApp, options: HttpOptions) -> ASGIApp:

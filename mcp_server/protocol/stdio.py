@@ -13,6 +13,7 @@ import queue
 import select
 import sys
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import contextmanager
 from typing import Any
@@ -28,7 +29,7 @@ from mcp_types import INVALID_REQUEST
 
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.protocol.opening import Opening
-from mcp_server.protocol.wire import WireError, parse, request_id
+from mcp_server.protocol.wire import WireError, is_id, parse, request_id
 
 LISTEN = "subscriptions/listen"
 CANCELLED = "notifications/cancelled"
@@ -199,8 +200,10 @@ class _Connection:
         self._output = stdout
         self._opening = opening
         self._end_waits = end_waits
-        self._unanswered: set[object] = set()
-        """Ids of requests; and what stands for each line that is refused."""
+        self._unanswered: Counter[object] = Counter()
+        """Ids of requests, of which a script may give several the same; and one for each line that is refused."""
+        self._streams: Counter[object] = Counter()
+        """Ids of requests that are answered when waits end."""
         self._answered = asyncio.Event()
 
     def open(self, group: TaskGroup) -> tuple[ContextReceiveStream[Incoming], ContextSendStream[SessionMessage]]:
@@ -219,9 +222,9 @@ class _Connection:
                 if not await self._reads():
                     return
                 try:
-                    message = _message(line)
+                    message = message_of(line)
                 except WireError as error:
-                    self._unanswered.add(error)
+                    self._unanswered[error] += 1
                     group.start_soon(self._refuse, error)
                     await anyio.lowlevel.checkpoint()  # else a chunk of such lines is refused at once
                     continue
@@ -232,7 +235,7 @@ class _Connection:
 
     async def _reads(self) -> bool:
         """Wait while too much is unread; False once the client has ended its input, and reads nothing."""
-        while self._output.is_stuck and len(self._unanswered) >= UNANSWERED_MAX:
+        while self._output.is_stuck and self._unanswered.total() >= UNANSWERED_MAX:
             written = self._output.written
             await self._output.moves(STUCK_SECONDS)
             if self._output.written == written and self._input.has_ended():
@@ -244,14 +247,19 @@ class _Connection:
         self._settle(error)
 
     def _settle(self, request: object) -> None:
-        self._unanswered.discard(request)
+        for open_ones in (self._unanswered, self._streams):
+            open_ones[request] -= 1
+            if open_ones[request] <= 0:
+                del open_ones[request]
         self._answered.set()
 
     def _expect(self, message: types.JSONRPCMessage) -> None:
-        if isinstance(message, types.JSONRPCRequest) and message.method != LISTEN:  # a stream has no end of its own
-            self._unanswered.add(message.id)
+        if isinstance(message, types.JSONRPCRequest):
+            (self._streams if message.method == LISTEN else self._unanswered)[message.id] += 1
         elif isinstance(message, types.JSONRPCNotification) and message.method == CANCELLED:
-            self._unanswered.discard((message.params or {}).get("requestId", ""))
+            given = (message.params or {}).get("requestId")
+            if is_id(given):
+                self._settle(given)
 
     def _was_answered(self, message: types.JSONRPCMessage) -> bool:
         """Whether the opening answered it; its id may be used again."""
@@ -265,7 +273,7 @@ class _Connection:
         """Wait for the answers that are still out, as long as they come and are read."""
         loop = asyncio.get_running_loop()
         written, since = self._output.written, loop.time()
-        while self._unanswered:
+        while self._unanswered or self._streams:
             self._answered.clear()
             with anyio.move_on_after(STUCK_SECONDS):
                 await self._answered.wait()
@@ -285,7 +293,12 @@ class _Connection:
                     self._settle(message.id)
 
 
-def _message(line: bytes) -> types.JSONRPCMessage:
+def message_of(line: bytes) -> types.JSONRPCMessage:
+    """The message that a line holds.
+
+    Raises:
+        WireError: it holds none.
+    """
     if len(line) > LINE_BYTES_MAX:
         head = line[:READ_BYTES].decode(errors="replace")
         raise WireError(INVALID_REQUEST, f"A message has at most {LINE_BYTES_MAX:,} bytes.", request_id(head))
@@ -294,7 +307,7 @@ def _message(line: bytes) -> types.JSONRPCMessage:
         return types.jsonrpc_message_adapter.validate_python(members, by_name=False)
     except ValueError as error:
         given = members.get("id")
-        identified = given if isinstance(given, (str, int)) else None
+        identified = given if is_id(given) else None
         raise WireError(INVALID_REQUEST, "This is no JSON-RPC 2.0 message of MCP.", identified) from error
 
 

@@ -63,7 +63,7 @@ class Subscriptions:
     async def listen(
         self, ctx: RequestContext, params: types.SubscriptionsListenRequestParams
     ) -> types.SubscriptionsListenResult:
-        """Serve one stream until its client goes."""
+        """Serve one stream until its client goes, or the server ends."""
         if ctx.request_id is None:
             raise MCPError(INVALID_REQUEST, "subscriptions/listen requires a request id")
         meta: dict[str, Any] = {SUBSCRIPTION_ID_META_KEY: ctx.request_id}
@@ -155,7 +155,7 @@ class Subscriptions:
 
         async def tell() -> None:
             try:
-                while True:
+                while not stream.is_over:
                     await self._round(ctx, stream, meta)
                     await anyio.sleep(COALESCE_SECONDS)
             except (Busy, Unavailable):
@@ -186,7 +186,7 @@ class Subscriptions:
 
     async def _pump(self, connection: Connection, stream: Stream) -> None:
         """Tell one earlier client of changes, until its connection ends."""
-        while self._legacy.get(connection) is stream:
+        while self._legacy.get(connection) is stream and not stream.is_over:
             uris, _ = await stream.wait()
             try:
                 for uri in uris:

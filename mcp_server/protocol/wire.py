@@ -3,6 +3,7 @@ be answered to the request it belongs to.
 """
 
 import json
+import math
 import re
 from typing import Any, TypeGuard, cast
 
@@ -47,7 +48,7 @@ def parse(data: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise WireError(PARSE_ERROR, f"The message is not UTF-8: byte {error.start} is wrong.", None) from None
     try:
-        message = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
+        message = _DECODER.decode(text)
         if _ESCAPED_SURROGATE.search(text):
             _require_whole_characters(message)
     except RecursionError:
@@ -64,13 +65,14 @@ def parse(data: bytes) -> dict[str, Any]:
 
 
 def _require_id(given: Any) -> None:
-    if not _is_id(given):
+    if not is_id(given):
         echoed = given if isinstance(given, float) else None
         said = "The id of a request is a text or a whole number. A notification has none: leave it out."
         raise WireError(INVALID_REQUEST, said, echoed)
 
 
-def _is_id(given: Any) -> TypeGuard[str | int]:
+def is_id(given: Any) -> TypeGuard[str | int]:
+    """Whether the id of a request may be this."""
     return isinstance(given, (str, int)) and not isinstance(given, bool)
 
 
@@ -95,9 +97,10 @@ def request_id(text: str) -> str | int | None:
 def _as_id(part: str) -> str | int | None:
     try:
         value = json.loads(part)
+        _require_whole_characters(value)
     except ValueError:
         return None
-    return value if _is_id(value) else None
+    return value if is_id(value) else None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -111,6 +114,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON; there is no such number. Leave it out or send null.")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"The number {digits[:40]} is too large to be kept. Send it as text.")
+    return number
 
 
 def _require_whole_characters(message: Any) -> None:
@@ -129,3 +139,6 @@ def _said(error: ValueError) -> str:
     if "integer string conversion" in str(error):
         return "A number has too many digits to be kept exactly. Send it as text."
     return str(error)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite)

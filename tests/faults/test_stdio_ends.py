@@ -24,6 +24,7 @@ META = {
     "io.modelcontextprotocol/clientCapabilities": {},
 }
 BIG = "x" * 60_000
+WAIT = 1_000_000
 
 
 def line(**members: Any) -> bytes:
@@ -69,8 +70,10 @@ def piped(folder: Path, text: bytes) -> dict[Any, dict[str, Any]]:
 
 
 def writes(count: int, era: str) -> bytes:
-    hello = HELLO if era == "legacy" else b""
-    return hello + b"".join(call(n, "state_set", era, namespace="n", key=f"k{n}", value=n) for n in range(count))
+    """Writes, and in their midst a wait for what never comes."""
+    lines = [call(n, "state_set", era, namespace="n", key=f"k{n}", value=n) for n in range(count)]
+    lines.insert(count // 2, call(WAIT, "events_read", era, wait_seconds=50, types=["call.ended"]))
+    return (HELLO if era == "legacy" else b"") + b"".join(lines)
 
 
 @pytest.mark.parametrize("era", ["auto", pytest.param("legacy", marks=pytest.mark.slow)])
@@ -78,15 +81,39 @@ def test_a_script_that_pipes_its_lines_and_closes_stdin_sees_every_answer(tmp_pa
     answers = piped(tmp_path, writes(200, era))
     for number in range(200):
         assert answers[number]["result"]["structuredContent"]["document"]["version"] == 1
+    assert "result" in answers[WAIT]
+
+
+def test_requests_that_all_bear_the_same_id_are_answered_one_by_one(tmp_path: Path):
+    same = b"".join(call(1, "state_set", namespace="n", key=f"k{n}", value=n) for n in range(50))
+    with server(tmp_path) as process:
+        told, _ = process.communicate(HELLO + same, timeout=60)
+    assert sum(json.loads(answer).get("id") == 1 for answer in told.splitlines()) == 50
+
+
+def test_a_subscription_ends_with_its_answer_when_stdin_does(tmp_path: Path):
+    wanted = {"notifications": {"resourceSubscriptions": ["ops://tasks"]}, "_meta": META}
+    answers = piped(tmp_path, b"".join(line(id=n, method="subscriptions/listen", params=wanted) for n in range(5)))
+    assert all(answers[n]["result"]["resultType"] == "complete" for n in range(5))
+
+
+def test_what_is_no_message_costs_its_answer_and_nothing_else(tmp_path: Path):
+    odd = [b"\xff", b"[" * 50_000, b"[]", b"", b" \r", b"7", b'{"jsonrpc":"2.0","id":1e999,"method":"ping"}']
+    odd += [b'{"jsonrpc":"2.0","id":"\\ud800","method":"ping"}', b'{"jsonrpc":"2.0","id":null,"method":"ping"}']
+    odd += [line(method="notifications/cancelled", params={"requestId": given})[:-1] for given in ([], {}, True, 1.5)]
+    answers = piped(tmp_path, HELLO + b"\n".join(odd) + b"\n\xef\xbb\xbf" + line(id=9, method="ping")[:-1] + b"\r\n")
+    assert answers[9]["result"] == {} and "error" in answers[None]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [0, 1, 20, 3000])
-def test_none_of_any_number_of_lines_stays_without_an_answer(count: int):
-    for _ in range(5):
+@pytest.mark.parametrize("era", ["auto", "legacy"])
+@pytest.mark.parametrize(("count", "times"), [(0, 5), (1, 5), (20, 5), (200, 50), (3000, 3)])
+def test_none_of_any_number_of_lines_stays_without_an_answer(count: int, times: int, era: str):
+    hello = {"hello"} if era == "legacy" else set[str]()
+    for _ in range(times):
         with tempfile.TemporaryDirectory() as folder:
-            answers = piped(Path(folder), writes(count, "legacy"))
-            assert answers.keys() == {"hello", *range(count)}
+            answers = piped(Path(folder), writes(count, era))
+            assert answers.keys() == {*hello, WAIT, *range(count)}
 
 
 @pytest.mark.slow

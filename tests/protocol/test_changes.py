@@ -26,6 +26,8 @@ def event(number: int) -> dict[str, Any]:
 class Feed:
     """A feed that the test speaks through."""
 
+    waits_are_over = False
+
     def __init__(self) -> None:
         self.events: asyncio.Queue[list[dict[str, Any]]] = asyncio.Queue()
         self.failures: list[Exception] = []

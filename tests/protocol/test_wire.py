@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_server.protocol.wire import WireError, parse, request_id
+from mcp_server.kernel.json_text import dump_json
+from mcp_server.protocol.stdio import message_of
+from mcp_server.protocol.wire import WireError, is_id, parse, request_id
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -41,12 +43,13 @@ def test_the_id_of_a_broken_message_is_still_found(given_id, value, broken: str)
     [
         (b'{"id":1,"a":{"k":1,"k":2}}', '"k" stands twice'),
         (b'{"id":1,"a":NaN}', "NaN"),
+        (b'{"id":1,"a":-1e999}', "-1e999 is too large"),
         (b'{"id":1,"a":"\\ud800"}', "U+D800"),
         (b'{"id":1,"a":' + b"9" * 5000 + b"}", "too many digits"),
         (b'{"id":1,"a":' + b"[" * 50_000 + b"]" * 50_000 + b"}", "nested"),
         (b'{"id":1,"a":', "not JSON"),
     ],
-    ids=["a key twice", "NaN", "surrogate", "digits", "depth", "cut off"],
+    ids=["a key twice", "NaN", "infinite", "surrogate", "digits", "depth", "cut off"],
 )
 def test_a_refusal_belongs_to_its_request_and_says_why(data: bytes, says: str):
     with pytest.raises(WireError) as refused:
@@ -75,6 +78,41 @@ def test_an_id_that_is_neither_text_nor_a_whole_number_is_answered_instead_of_pa
 @pytest.mark.parametrize("given", ["", "a", 0, -1, 10**30])
 def test_any_text_or_whole_number_is_an_id(given: Any):
     assert parse(json.dumps({"jsonrpc": "2.0", "id": given, "method": "ping"}).encode())["id"] == given
+
+
+ODD = (
+    "1e999",
+    "-1e999",
+    '"\\ud800"',
+    "1.5",
+    "true",
+    "null",
+    "[1]",
+    "9" * 5000,
+    "9" * 4000,
+    '"\\u0000"',
+    "NaN",
+    "-0",
+    "2e2",
+)
+SENT = st.builds(
+    '{{"jsonrpc":{},"id":{},{}:{},"params":{}}}'.format,
+    st.sampled_from(['"2.0"', '"1.0"', "2"]),
+    st.sampled_from(ODD) | JSON.map(json.dumps),
+    st.sampled_from(['"method"', '"result"', '"error"']),
+    st.sampled_from(['"ping"', "{}", *ODD]),
+    JSON.map(json.dumps) | st.sampled_from(ODD),
+)
+
+
+@given(st.binary() | SENT.map(str.encode) | st.builds(lambda text, cut: text[:cut].encode(), SENT, st.integers(0, 60)))
+def test_every_line_is_a_message_or_is_answered(line: bytes):
+    try:
+        told = message_of(line).model_dump_json(by_alias=True)
+    except WireError as error:
+        told = dump_json(error.answer)
+        assert is_id(error.request_id) or isinstance(error.request_id, float) or error.request_id is None
+    assert json.loads(told.encode())
 
 
 def test_a_byte_order_mark_in_front_of_a_message_is_no_part_of_it():

@@ -1,0 +1,164 @@
+"""The web server: uvicorn, bounded in what it takes on, and asleep while nothing comes.
+
+A connection that brings no whole request head in time is ended, and so is one that asks no more and does not read; one
+too many is not let in, so that the files that a process may open are left for its database.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Generator
+from email.utils import formatdate
+from functools import lru_cache
+from time import time
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_SECONDS_MAX = 10.0
+"""How long a request's head may take to arrive; what is idle between two requests is ended sooner, by uvicorn."""
+UNREAD_SECONDS_MAX = 60.0
+"""How long a client may read nothing of what it was answered; the system's own buffers are filled in steps."""
+HEAD_BYTES_MAX = 64 * 1024
+CONNECTIONS_MAX = 4096
+FILES_KEPT = 32
+"""How many files are left for everything that is no connection."""
+CONNECTS_AT_ONCE_MAX = 256
+GOODBYE_SECONDS = 1
+"""How long answers that are under way may take once the server ends."""
+
+
+def room(open_files_max: int) -> tuple[int, int]:
+    """How many connections a process that may open so many files takes, and how many more may knock at once: they are
+    open before they can be refused."""
+    free = max(open_files_max - FILES_KEPT, 2)
+    at_once = min(CONNECTS_AT_ONCE_MAX, free // 2)
+    return min(CONNECTIONS_MAX, free - at_once), at_once
+
+
+class Connection(HttpToolsProtocol):
+    """One client's connection."""
+
+    _in_head = False
+    _head_bytes = 0
+    _rests_since = 0.0
+    _deadline: asyncio.TimerHandle | None = None
+    _unread = 0
+    """How much of the last answers the client had not read when it was last looked at."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Let it in, if there is room."""
+        super().connection_made(transport)
+        if self.limit_concurrency is not None and len(self.connections) > self.limit_concurrency:
+            transport.abort()
+        else:
+            self._rest()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It has ended."""
+        super().connection_lost(exc)
+        if self._deadline is not None:
+            self._deadline.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """Take more of a request; a head that is too long ends it."""
+        in_head = self._in_head
+        super().data_received(data)
+        if in_head and self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES_MAX:
+                self.transport.abort()
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        super().on_message_begin()
+        self._in_head, self._head_bytes = True, 0
+
+    def on_headers_complete(self) -> None:
+        """A head is whole."""
+        self._in_head = False
+        self.server_state.default_headers = [_date(int(time())), *self.config.encoded_headers]
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """What was asked is answered."""
+        super().on_response_complete()
+        self._rest()
+
+    def _rest(self) -> None:
+        self._rests_since = self.loop.time()
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(HEAD_SECONDS_MAX, self._look)
+
+    def _look(self) -> None:
+        """End it where nothing was asked for too long, and nothing of the answers was read since the last look."""
+        self._deadline = None
+        if self.cycle and not self.cycle.response_complete:
+            return  # the end of the response begins a new rest
+        left = self._rests_since + HEAD_SECONDS_MAX - self.loop.time()
+        unread = self.transport.get_write_buffer_size()
+        if left <= 0 and unread == self._unread:
+            self.transport.abort()
+            return
+        if left <= 0:
+            self._unread, left = unread, UNREAD_SECONDS_MAX
+        self._deadline = self.loop.call_later(left, self._look)
+
+
+class WebServer(uvicorn.Server):
+    """Serves one application until it is told to stop."""
+
+    def __init__(self, app: Any, host: str, port: int) -> None:
+        connections, at_once = room(_open_files_max())
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=host,
+                port=port,
+                http=Connection,
+                ws="none",
+                log_config=None,  # it would go to stdout, which is the protocol's on stdio
+                access_log=False,
+                date_header=False,  # renewed by a clock that ticks; a connection says it itself
+                backlog=at_once,
+                limit_concurrency=connections,
+                timeout_graceful_shutdown=GOODBYE_SECONDS,
+            )
+        )
+        self._stopping = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Leave signals to others: uvicorn would raise them again, before the desk is closed."""
+        yield
+
+    async def main_loop(self) -> None:
+        """Sleep; uvicorn's own looks ten times a second whether it should stop."""
+        await self._stopping.wait()
+
+    def stop(self) -> None:
+        """Take nothing more, and end once what is under way is answered."""
+        self.should_exit = True
+        self._stopping.set()
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> tuple[bytes, bytes]:
+    return b"date", formatdate(second, usegmt=True).encode()
+
+
+def _open_files_max() -> int:
+    """As many files as the system lets this process open; asks for more where there are few."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return CONNECTIONS_MAX + CONNECTS_AT_ONCE_MAX + FILES_KEPT
+    wanted = CONNECTIONS_MAX + CONNECTS_AT_ONCE_MAX + FILES_KEPT
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+    with contextlib.suppress(ValueError, OSError):  # some systems allow less than they say
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        return allowed
+    return soft

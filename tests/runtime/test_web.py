@@ -1,0 +1,142 @@
+"""What the web server lets in, and how long."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.routing import Route
+
+from mcp_server.runtime import web
+from tests.web import served
+
+pytestmark = pytest.mark.anyio
+LARGE = 8 * 1024 * 1024
+
+
+async def _large(_: Request) -> PlainTextResponse:
+    return PlainTextResponse(b"x" * LARGE)
+
+
+async def _slow(_: Request) -> StreamingResponse:
+    async def pieces() -> AsyncGenerator[bytes]:
+        for _ in range(4):
+            yield b"x"
+            await asyncio.sleep(0.1)
+
+    return StreamingResponse(pieces())
+
+
+APP = Starlette(routes=[Route("/large", _large), Route("/slow", _slow)])
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "HEAD_SECONDS_MAX", 0.2)
+
+
+@asynccontextmanager
+async def connected(base: str) -> AsyncGenerator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(base.rsplit(":", 1)[1]))
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def told(reader: asyncio.StreamReader) -> bytes:
+    """All that comes until the server ends the connection."""
+    data = b""
+    async with asyncio.timeout(10):
+        with contextlib.suppress(ConnectionError):
+            while piece := await reader.read(1 << 16):
+                data += piece
+    return data
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("sent", [b"", b"\r\n", b"GET /la", b"GET /slow HTTP/1.1\r\nHost: a\r\n"])
+async def test_a_connection_without_a_whole_request_head_is_ended(sent: bytes):
+    async with served(APP) as base, connected(base) as (reader, writer):
+        writer.write(sent)
+        assert await told(reader) == b""
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_half_head_after_an_answer_is_ended_too():
+    async with served(APP) as base, connected(base) as (reader, writer):
+        writer.write(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+        await reader.readuntil(b"\r\n0\r\n\r\n")
+        writer.write(b"GET /slow HT")
+        assert await told(reader) == b""
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_request_that_takes_longer_than_its_head_may_is_answered():
+    async with served(APP) as base, connected(base) as (reader, writer):
+        writer.write(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+        answer = await told(reader)
+        assert answer.startswith(b"HTTP/1.1 200") and answer.endswith(b"\r\n0\r\n\r\n") and b"\r\ndate: " in answer
+
+
+async def test_a_head_without_an_end_is_ended_at_its_limit():
+    async with served(APP) as base, connected(base) as (reader, writer):
+        with contextlib.suppress(ConnectionError):
+            for _ in range(40):
+                writer.write(b"GET /slow HTTP/1.1\r\nx: " if _ == 0 else b"y" * 16_384)
+                await writer.drain()
+                await asyncio.sleep(0)
+        assert await told(reader) == b""
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("reads", [True, False])
+async def test_a_large_answer_reaches_who_reads_it_slowly_and_holds_nothing_for_who_does_not(
+    reads: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(web, "UNREAD_SECONDS_MAX", 60 if reads else 0.1)
+    loop = asyncio.get_running_loop()
+    async with served(APP) as base:
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+            client.connect(("127.0.0.1", int(base.rsplit(":", 1)[1])))
+            client.sendall(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+            client.setblocking(False)
+            await asyncio.sleep(0.5)  # longer than a head may take, and than nothing may be read
+            got = 0
+            with contextlib.suppress(ConnectionError):
+                while got < LARGE and (piece := await loop.sock_recv(client, 1 << 18)):
+                    got += len(piece)
+            assert (got >= LARGE) is reads
+
+
+async def test_one_connection_too_many_is_not_let_in_and_the_next_is_once_there_is_room(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(web, "room", lambda _: (3, 10))
+    ask = b"GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    async with served(APP) as base:
+        async with contextlib.AsyncExitStack() as stack:
+            idle = [await stack.enter_async_context(connected(base)) for _ in range(3)]
+            async with connected(base) as (reader, writer):
+                writer.write(ask)
+                assert await told(reader) == b""
+            idle[0][1].close()
+        await asyncio.sleep(0.05)
+        async with connected(base) as (reader, writer):
+            writer.write(ask)
+            assert b"200 OK" in await told(reader)
+
+
+@pytest.mark.parametrize("files", [8, 64, 256, 1024, 4096, 100_000])
+def test_connections_leave_files_for_everything_else(files: int):
+    connections, at_once = web.room(files)
+    assert 1 <= connections <= web.CONNECTIONS_MAX and at_once >= 1
+    assert files < 64 or connections + at_once + web.FILES_KEPT <= files
