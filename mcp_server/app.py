@@ -33,7 +33,16 @@ from mcp_server.protocol.seam import Seam
 from mcp_server.protocol.server import make_server
 from mcp_server.runtime.system_worker import SystemWorker
 from mcp_server.runtime.timers import run_chores, run_timer
-from mcp_server.wiring import approval_policy, email_policy, mailer_options, offer, require_servable, tokens
+from mcp_server.wiring import (
+    approval_policy,
+    deployment_policy,
+    email_policy,
+    mailer_options,
+    offer,
+    require_servable,
+    targets,
+    tokens,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +78,8 @@ def configured_desk(database: Database, settings: Settings, mailer: LazyMailer |
         KeepTasks(settings.retention_days),
         KeepEvents(settings.event_retention_days),
         MailProvider(mailer or _mailer(settings)),
+        deployment_policy(settings),
+        targets(settings),
         Session(settings.agent, remembers=settings.transport == "stdio"),
     )
 

@@ -2,11 +2,15 @@
 
 import shlex
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcp_server.config import Settings, default_database, secret
 from mcp_server.domain.approvals.model import ApprovalPolicy
+from mcp_server.domain.deployments.policy import ApproveRule, DeploymentPolicy
+from mcp_server.domain.deployments.spec import Probe
+from mcp_server.domain.deployments.targets import Facts, Target, Targets
 from mcp_server.domain.email.model import SENDER_DEFAULT, EmailPolicy
 from mcp_server.integrations.mailers import MailerOptions, OutboxOptions, SendGridOptions, SmtpServerOptions
 from mcp_server.kernel.addresses import check_address
@@ -18,10 +22,18 @@ if TYPE_CHECKING:
     from mcp_server.integrations.sendgrid import EventWebhook
     from mcp_server.protocol.http import HttpOptions
 
+BUILT_IN = frozenset({"command", "process", "workerd", "cloudflare", "compose", "kubernetes"})
+"""Names of targets that are the server's own."""
+
+_ARGVS = {"build", "plan", "apply", "check", "promote", "rollback", "destroy", "stop", "start", "status", "logs"}
+
 
 def refusals(settings: Settings) -> list[OpsError]:
     """What `serve` refuses about these settings, each by itself."""
-    checks: list[Callable[[Settings], object]] = [_offered, tokens, email_policy, mailer_options, links_base]
+    checks: list[Callable[[Settings], object]] = [
+        *(_offered, tokens, email_policy, mailer_options, links_base),
+        declared_targets,
+    ]
     if settings.transport != "stdio":  # the modules behind these are HTTP's alone
         checks += [_safe_bind, webhook]
     found: dict[str, OpsError] = {}
@@ -155,11 +167,86 @@ def links_base(settings: Settings) -> str | None:
 
 def outbox_folder(settings: Settings) -> Path:
     """Where provider `file` writes: beside an SQLite database, else in the user data folder."""
-    if settings.email.outbox is not None:
-        return settings.email.outbox
+    return settings.email.outbox or _beside_the_database(settings) / "outbox"
+
+
+def deployment_policy(settings: Settings) -> DeploymentPolicy:
+    """Which changes wait for whom, and which secrets deployments may name."""
+    rules = tuple(ApproveRule(**rule.model_dump()) for rule in settings.approve)
+    return DeploymentPolicy(rules, settings.deployment_secrets)
+
+
+def deployments_folder(settings: Settings) -> Path:
+    """Where what deployments make is kept: beside an SQLite database, else in the user data folder."""
+    return settings.deployments_folder or _beside_the_database(settings) / "deployments"
+
+
+def declared_targets(settings: Settings) -> dict[str, Callable[[], Target]]:
+    """The commands that the operator declared as targets, by name.
+
+    Raises:
+        ValidationFailed: one of them cannot work.
+    """
+    if not settings.targets:
+        return {}
+    from mcp_server.integrations.kept import IS_POSSIBLE
+    from mcp_server.integrations.targets.command import CommandTarget, Declared
+
+    folder, made = deployments_folder(settings) / "runs", dict[str, Callable[[], Target]]()
+    for name, said in settings.targets.items():
+        argvs = said.model_dump(exclude_none=True, include=_ARGVS)
+        cwd = None if said.cwd is None else str(said.cwd.expanduser())
+        declared = Declared(argvs, cwd, said.env, said.arguments, said.secrets, said.timeout_seconds)
+        problems = declared.problems() or ([] if IS_POSSIBLE else ["commands need a system with process groups"])
+        if name in BUILT_IN:
+            problems.append("this name is one of the server's own targets")
+        if problems:
+            raise ValidationFailed(
+                f"[targets.{name}] cannot work: {'; '.join(problems)}.", next="Correct the TOML file."
+            )
+        made[name] = partial(CommandTarget, name, declared, folder)
+    return made
+
+
+def targets(settings: Settings) -> Targets:
+    """Where this server deploys to."""
+    folder = deployments_folder(settings)
+    known = declared_targets(settings)
+    if len(known) == 1:
+        known["command"] = next(iter(known.values()))
+    known |= {"compose": partial(_compose, folder), "kubernetes": partial(_kubernetes, folder)}
+    absent = {"command": "Which command is not said: the operator declares each under [targets.NAME]. "}
+    return Targets(known, absent, _probe, _resolve)
+
+
+def _compose(folder: Path) -> Target:
+    from mcp_server.integrations.targets.compose import ComposeTarget
+
+    return ComposeTarget(folder / "compose")
+
+
+def _kubernetes(folder: Path) -> Target:
+    from mcp_server.integrations.targets.kubernetes import KubernetesTarget
+
+    return KubernetesTarget(folder / "kubernetes")
+
+
+async def _probe(url: str, probe: Probe) -> Facts:
+    from mcp_server.integrations.probing import probe as ask  # most servers never deploy
+
+    return await ask(url, probe)
+
+
+def _resolve(reference: str) -> str:
+    from mcp_server.integrations.references import resolve
+
+    return resolve(reference)
+
+
+def _beside_the_database(settings: Settings) -> Path:
     url = settings.database_url
-    beside = Path(url.removeprefix("sqlite:///")).expanduser() if url.startswith("sqlite:///") else default_database()
-    return beside.parent / "outbox"
+    file = Path(url.removeprefix("sqlite:///")).expanduser() if url.startswith("sqlite:///") else default_database()
+    return file.parent
 
 
 def _offered(settings: Settings) -> object:

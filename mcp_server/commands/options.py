@@ -77,6 +77,8 @@ def help_of(word: Word) -> str:
 
 
 def _title(word: Word) -> str:
+    if word.listed_things is not None:
+        return f"[[{word.name}]]"
     return f"[{word.name}.NAME]" if word.from_file_only else word.variable
 
 

@@ -38,7 +38,9 @@ class WorkerRequest:
     label: str | None
 
 
-@click.command("worker", cls=SettingsCommand, groups=(Group.STORE, Group.IDENTITY, Group.MAIL, Group.RETENTION))
+@click.command(
+    "worker", cls=SettingsCommand, groups=(Group.STORE, Group.IDENTITY, Group.MAIL, Group.RETENTION, Group.DEPLOYING)
+)
 @click.argument("agent", required=False)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.option("--concurrency", type=click.IntRange(1, 100), default=1, show_default=True, help="Commands at once.")

@@ -27,6 +27,7 @@ class Group(Enum):
     SERVING = "Serving"
     MAIL = "Mail and links"
     RETENTION = "Retention"
+    DEPLOYING = "Deployments"
 
 
 def _split(value: Any) -> Any:
@@ -89,6 +90,46 @@ class SendGridSettings(Frozen):
     webhook_key: str | None = Field(default=None, description="Verification key of the signed event webhook")
 
 
+Argv = Annotated[tuple[str, ...], Field(min_length=1, max_length=200)]
+"""A command and its arguments; no shell reads it."""
+
+
+class TargetSettings(Frozen):
+    """Commands that deploy, as the operator declares them (docs/deployments.md)."""
+
+    build: Argv | None = Field(default=None, description="Makes what is deployed")
+    plan: Argv | None = Field(default=None, description="Says what apply would do; touches nothing")
+    apply: Argv = Field(description="Deploys")
+    check: Argv | None = Field(default=None, description="Says with its exit code whether it works")
+    promote: Argv | None = Field(default=None, description="Makes what was checked the one that is used")
+    rollback: Argv | None = Field(default=None, description="Goes back to what was live")
+    destroy: Argv | None = Field(default=None, description="Removes it")
+    stop: Argv | None = Field(default=None, description="Stops it")
+    start: Argv | None = Field(default=None, description="Starts what was stopped")
+    status: Argv | None = Field(default=None, description="Says what is there; equal as long as nothing has moved")
+    logs: Argv | None = Field(default=None, description="Prints the end of its log")
+    cwd: Path | None = Field(default=None, description="Folder to run in")
+    env: dict[str, str] = Field(default_factory=dict, description="Variables: values, or env:NAME and file:/path")
+    arguments: dict[str, str] = Field(
+        default_factory=dict, description="What a service may fill in, each with its pattern"
+    )
+    secrets: Names = Field(default=(), description="Variables in which a deployment may hand over secrets")
+    timeout_seconds: float = Field(default=1800, gt=0, le=7000, description="How long one command may take")
+
+
+class ApproveSettings(Frozen):
+    """Which changes wait for whose approval; patterns as file names have them."""
+
+    tool: str = Field(default="deployments_*", pattern=r"^deployments_", description="Tools, as a pattern")
+    target: str = Field(default="*", description="Targets, as a pattern")
+    environment: str = Field(default="*", description="Environments, as a pattern")
+    approvers: Names = Field(
+        default=(), max_length=20, description="User names or addresses; none: anyone who may decide"
+    )
+    quorum: Literal["any", "all"] | int = Field(default="any", description="How many must approve")
+    expires_in_seconds: float = Field(default=86_400, ge=1, le=90 * 86_400, description="How long the question is open")
+
+
 class Settings(Frozen):
     """Everything that can be set."""
 
@@ -123,7 +164,7 @@ class Settings(Frozen):
     read_only: Annotated[bool, Group.SERVING] = Field(default=False, description="Offer only tools that change nothing")
     toolsets: Annotated[Names | None, Group.SERVING] = Field(
         default=None,
-        description="Only these toolsets, comma-separated: agents, tasks, state, communication, system",
+        description="Only these toolsets, comma-separated: agents, tasks, state, deployments, communication, system",
     )
     exclude_tools: Annotated[Names, Group.SERVING] = Field(default=(), description="Not these tools, comma-separated")
     console_port: Annotated[Port | None, Group.MAIL] = Field(
@@ -143,6 +184,19 @@ class Settings(Frozen):
     )
     event_retention_days: Annotated[Days, Group.RETENTION] = Field(
         default=90.0, description="Days until old events are replaced by snapshots"
+    )
+
+    deployment_secrets: Annotated[Names, Group.DEPLOYING] = Field(
+        default=(), description="References that any deployment may name, such as env:APP_*, comma-separated"
+    )
+    deployments_folder: Annotated[Path | None, Group.DEPLOYING] = Field(
+        default=None, description="Folder of what deployments make; unsaid, it lies beside the database"
+    )
+    targets: Annotated[dict[str, TargetSettings], Group.DEPLOYING] = Field(
+        default_factory=dict, description="Commands that deploy, by name"
+    )
+    approve: Annotated[tuple[ApproveSettings, ...], Group.DEPLOYING] = Field(
+        default=(), description="Which changes wait for whose approval"
     )
 
     @property

@@ -118,12 +118,15 @@ class _Table:
         self.found[name] = given
 
     def _value(self, word: Word, value: Any, called: tuple[str, ...]) -> Any:
-        """The value, in which the tables of named things are read like the file itself."""
-        model = word.named_things
-        if model is None or not isinstance(value, dict):
-            return value
-        things = cast("dict[str, Any]", value)
-        return {name: self._thing(model, thing, (*called, name)) for name, thing in things.items()}
+        """The value, in which the tables of named or listed things are read like the file itself."""
+        named, listed = word.named_things, word.listed_things
+        if named is not None and isinstance(value, dict):
+            things = cast("dict[str, Any]", value)
+            return {name: self._thing(named, thing, (*called, name)) for name, thing in things.items()}
+        if listed is not None and isinstance(value, list):
+            items = enumerate(cast("list[Any]", value))
+            return [self._thing(listed, thing, (*called, str(number))) for number, thing in items]
+        return value
 
     def _thing(self, model: type[BaseModel], thing: Any, called: tuple[str, ...]) -> Any:
         if not isinstance(thing, dict):

@@ -61,13 +61,17 @@ class Word:
     @property
     def named_things(self) -> type[BaseModel] | None:
         """The model of the things, where it maps names to them."""
-        values = get_args(self.kind)[1:] if get_origin(self.kind) in (dict, Mapping) else ()
-        return next((value for value in map(plain, values) if _is_model(value)), None)
+        return _model_among(get_args(self.kind)[1:]) if get_origin(self.kind) in (dict, Mapping) else None
+
+    @property
+    def listed_things(self) -> type[BaseModel] | None:
+        """The model of the things, where it is a list of them."""
+        return _model_among(get_args(self.kind)[:1]) if get_origin(self.kind) is tuple else None
 
     @property
     def from_file_only(self) -> bool:
         """Whether neither a flag nor a variable can hold it."""
-        return get_origin(self.kind) in (dict, Mapping)
+        return get_origin(self.kind) in (dict, Mapping) or self.listed_things is not None
 
     @property
     def has_flag(self) -> bool:
@@ -141,6 +145,10 @@ def _below(model: type[BaseModel], above: tuple[str, ...], group: Group | None) 
 def _name(name: str, field: FieldInfo) -> str:
     """The alias where there is one: a word may be one of Python's own, such as `from`."""
     return field.alias or name
+
+
+def _model_among(kinds: Iterable[Any]) -> type[BaseModel] | None:
+    return next((kind for kind in map(plain, kinds) if _is_model(kind)), None)
 
 
 def _is_model(kind: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from mcp_server.domain.agents.area import AREA as AGENTS
 from mcp_server.domain.approvals.area import AREA as APPROVALS
+from mcp_server.domain.deployments.area import AREA as DEPLOYMENTS
 from mcp_server.domain.email.area import AREA as EMAIL
 from mcp_server.domain.events.area import AREA as EVENTS
 from mcp_server.domain.locks.area import AREA as LOCKS
@@ -10,4 +11,4 @@ from mcp_server.domain.state.area import AREA as STATE
 from mcp_server.domain.tasks.area import AREA as TASKS
 from mcp_server.kernel.area import Areas
 
-AREAS = Areas(AGENTS, TASKS, STATE, LOCKS, EMAIL, APPROVALS, MESSAGES, EVENTS)
+AREAS = Areas(AGENTS, TASKS, STATE, LOCKS, DEPLOYMENTS, EMAIL, APPROVALS, MESSAGES, EVENTS)

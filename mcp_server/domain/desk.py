@@ -2,6 +2,7 @@
 
 from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.approvals.service import ApprovalService
+from mcp_server.domain.deployments.service import DeploymentService
 from mcp_server.domain.email.service import EmailService
 from mcp_server.domain.events.service import EventService
 from mcp_server.domain.housekeeping import Housekeeping
@@ -53,6 +54,11 @@ class Desk(Services):
     def messages(self) -> MessageService:
         """Messages between agents."""
         return self.get(MessageService)
+
+    @property
+    def deployments(self) -> DeploymentService:
+        """What runs elsewhere."""
+        return self.get(DeploymentService)
 
     @property
     def emails(self) -> EmailService:

@@ -16,7 +16,7 @@ from mcp_server.kernel.privacy import Private
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Heard, Hook, ReadAhead, Transaction
 
-Toolset = Literal["agents", "tasks", "state", "communication", "system"]
+Toolset = Literal["agents", "tasks", "state", "deployments", "communication", "system"]
 """A part of the catalogues, as the operator turns it on and off. Everything that a client can reach belongs to one."""
 
 Rows = Iterator[dict[str, Any]]

@@ -32,6 +32,10 @@ class Permission(StrEnum):
     APPROVALS_READ = "approvals:read"
     APPROVALS_REQUEST = "approvals:request"
     APPROVALS_CONTROL = "approvals:control"
+    DEPLOYMENTS_READ = "deployments:read"
+    DEPLOYMENTS_DEFINE = "deployments:define"
+    DEPLOYMENTS_APPLY = "deployments:apply"
+    DEPLOYMENTS_CONTROL = "deployments:control"
 
 
 READ_PERMISSIONS = frozenset(p for p in Permission if p.value.endswith(":read"))
@@ -44,6 +48,8 @@ _AGENT_PERMISSIONS = READ_PERMISSIONS | {
     Permission.MESSAGES_SEND,
     Permission.EMAILS_SEND,
     Permission.APPROVALS_REQUEST,
+    Permission.DEPLOYMENTS_DEFINE,
+    Permission.DEPLOYMENTS_APPLY,
 }
 
 

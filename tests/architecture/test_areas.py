@@ -10,6 +10,9 @@ import pytest
 from mcp_server.domain.agents.model import Agent, Instance
 from mcp_server.domain.approvals.model import Approval
 from mcp_server.domain.areas import AREAS
+from mcp_server.domain.deployments.model import Deployment, Revision
+from mcp_server.domain.deployments.plans import Plan
+from mcp_server.domain.deployments.runs import Run
 from mcp_server.domain.email.model import Email
 from mcp_server.domain.locks.model import Hold
 from mcp_server.domain.messages.model import Delivery, Message
@@ -181,6 +184,10 @@ RECORDS = {
     "deliveries": Delivery,
     "emails": Email,
     "approvals": Approval,
+    "deployments": Deployment,
+    "deployment_revisions": Revision,
+    "deployment_plans": Plan,
+    "deployment_runs": Run,
 }
 
 

@@ -54,6 +54,11 @@ tool        state_find                      state          viewer    -
 tool        locks_acquire                   state          agent     changes
 tool        locks_release                   state          agent     changes
 tool        locks_find                      state          viewer    -
+tool        deployments_define              deployments    agent     changes
+tool        deployments_find                deployments    viewer    -
+tool        deployments_plan                deployments    agent     changes
+tool        deployments_apply               deployments    agent     changes
+tool        deployments_control             deployments    operator  changes
 tool        messages_send                   communication  agent     changes
 tool        messages_read                   communication  agent     changes
 tool        email_send                      communication  agent     changes
@@ -68,6 +73,7 @@ resource    ops://tasks{?cursor}            tasks          viewer    -
 resource    ops://tasks/{task_id}           tasks          viewer    -
 resource    ops://state/{namespace}/{+key}{?version} state viewer    -
 resource    ops://locks                     state          viewer    -
+resource    ops://deployments/{deployment_id} deployments  viewer    -
 resource    ops://approvals/{approval_id}   communication  viewer    -
 resource    ops://emails/{email_id}         communication  viewer    -
 resource    ops://events{?after}            system         viewer    -
@@ -79,6 +85,7 @@ completion  agent_id                        agents         viewer    -
 completion  task_id                         tasks          viewer    -
 completion  namespace                       state          viewer    -
 completion  key                             state          viewer    -
+completion  deployment_id                   deployments    viewer    -
 completion  approval_id                     communication  viewer    -
 completion  email_id                        communication  viewer    -
 method      tasks/get                       tasks          viewer    -
@@ -91,6 +98,10 @@ events      usage                           agents+system  viewer    -        ev
 events      task                            tasks+system   viewer    -        events_read
 events      document                        state+system   viewer    -        events_read
 events      lock                            state+system   viewer    -        events_read
+events      deployment                deployments+system   viewer    -        events_read
+events      deployment_revision       deployments+system   viewer    -        events_read
+events      deployment_plan           deployments+system   viewer    -        events_read
+events      deployment_run            deployments+system   viewer    -        events_read
 events      message                communication+system    operator  -        events_read
 events      approval                        communication+system viewer -     events_read
 events      email                  communication+system    operator  -        events_read
@@ -214,6 +225,8 @@ async def house(tmp_path: Path) -> AsyncGenerator[House]:
 
             await step("agents_register", name="worker")
             await step("state_set", namespace="n", key="k", value=1)
+            web = [{"name": "web", "image": "web"}]
+            await step("deployments_define", name="d", target="compose", environment="dev", services=web)
             asked = await step("approvals_request", title="t", action="a", approvers=["local"])
             later = "2999-01-01T00:00:00Z"  # so that nothing happens by itself meanwhile
             sent = await step("email_send", to="ann@example.org", subject="s", text="t", send_at=later)

@@ -62,7 +62,9 @@ def old_url(url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     with monkeypatch.context() as before:
         for module in (migrate, transfer):
             before.setattr(module, "migrations", lambda engine: [one for one in real(engine) if one.number <= 5])
-        transfer.import_(url, io.BytesIO(gzip.decompress((HERE / "schema_5.jsonl.gz").read_bytes())))
+        exported = gzip.decompress((HERE / "schema_5.jsonl.gz").read_bytes())
+        before.setattr(transfer, "_NAMES", tuple(json.loads(exported.splitlines()[-1])["rows"]))  # its tables alone
+        transfer.import_(url, io.BytesIO(exported))
     return url
 
 

@@ -1,0 +1,57 @@
+-- name: deployment_for_update
+SELECT * FROM deployments WHERE id = :id {{for_update}}
+
+-- name: deployment_by_id
+SELECT * FROM deployments WHERE id = :id
+
+-- name: deployment_by_name
+SELECT * FROM deployments WHERE name = :name AND environment = :environment {{for_update}}
+
+-- Those that a word may mean: a name, or a name with its environment.
+-- name: deployments_named
+SELECT id, name, environment FROM deployments
+WHERE name = :name OR name || '/' || environment = :name OR name || '-' || environment = :name
+ORDER BY environment LIMIT 10
+
+-- name: deployments_find
+SELECT * FROM deployments WHERE TRUE {{filters}} ORDER BY name, environment LIMIT :limit
+
+-- name: deployments_find_count
+SELECT count(*) AS n FROM (SELECT 1 FROM deployments WHERE TRUE {{filters}} LIMIT 10000) AS matched
+
+-- name: filter.deployment_name
+AND name = :deployment_name
+
+-- name: filter.deployment_environment
+AND environment = :deployment_environment
+
+-- name: filter.deployment_target
+AND target = :deployment_target
+
+-- name: filter.deployment_status
+AND status = :deployment_status
+
+-- name: filter.deployment_after
+AND (name > :after_name OR (name = :after_name AND environment > :after_environment))
+
+-- name: deployment_revision_by_id
+SELECT * FROM deployment_revisions WHERE id = :id
+
+-- name: deployment_revisions_of
+SELECT id, revision, created_by, created_at FROM deployment_revisions WHERE deployment_id = :deployment_id
+ORDER BY revision DESC LIMIT :limit
+
+-- name: deployment_plan_by_id
+SELECT * FROM deployment_plans WHERE id = :id
+
+-- name: deployment_run_for_update
+SELECT * FROM deployment_runs WHERE id = :id {{for_update}}
+
+-- name: deployment_run_by_id
+SELECT * FROM deployment_runs WHERE id = :id
+
+-- name: deployment_run_by_task
+SELECT * FROM deployment_runs WHERE task_id = :task_id {{for_update}}
+
+-- name: complete_deployment_ids
+SELECT id AS value FROM deployments WHERE id LIKE :prefix ESCAPE '\' ORDER BY id LIMIT 100

@@ -1,0 +1,215 @@
+"""Carrying out a run: one phase after the other, each written down before it is tried and after it is done. Whoever
+goes on after a crash looks first; whoever comes late is refused by the lease."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+from mcp_server.domain.deployments import transactions
+from mcp_server.domain.deployments.plans import Plan
+from mcp_server.domain.deployments.runs import OPEN, TRIES_MAX, Run, RunStatus
+from mcp_server.domain.deployments.spec import Config
+from mcp_server.domain.deployments.targets import Facts, Phase, PhaseFailed, Subject, Target, Targets, Work
+from mcp_server.domain.deployments.transactions import Attempt
+from mcp_server.kernel.call import SYSTEM_CALL
+from mcp_server.kernel.errors import Conflict, LeaseLost, OpsError
+from mcp_server.kernel.handling import HandlerFailed, Job
+from mcp_server.kernel.json_text import storable
+from mcp_server.kernel.services import Services
+
+
+class Rollout:
+    """Carries out runs, each as its task's handler."""
+
+    def __init__(self, services: Services) -> None:
+        self._context = services.context
+        self._database = services.context.database
+        self._targets = services.option(Targets)
+
+    async def carry_out(self, job: Job) -> Facts:
+        """Do what is left of a run; what it came to.
+
+        Raises:
+            HandlerFailed: it did not work, or will be tried again.
+            LeaseLost: somebody else carries it out now.
+        """
+        one = _One(self, job, await self._write(transactions.attempt, job.input["run_id"], job.lease_token))
+        return await one.carry_out()
+
+    @property
+    def targets(self) -> Targets:
+        """What this server has."""
+        return self._targets
+
+    async def _write(self, function: Any, *args: Any) -> Any:
+        return await self._database.write(function, self._context.origin(SYSTEM_CALL), *args)
+
+    async def write(self, function: Any, *args: Any) -> Any:
+        """A transaction of the server's own."""
+        return await self._write(function, *args)
+
+
+class _One:
+    """One attempt of one run."""
+
+    def __init__(self, rollout: Rollout, job: Job, found: Attempt) -> None:
+        self._rollout = rollout
+        self._job = job
+        self._run: Run = found.run
+        self._plan: Plan = found.plan
+        self._subject = subject_of(found)
+        self._secrets: dict[str, str] = {}
+        self._here = self._run.id, job.lease_token
+
+    async def carry_out(self) -> Facts:
+        if self._run.status not in OPEN:
+            raise HandlerFailed(f"It is {self._run.status} already.", "over", retryable=False)
+        try:
+            target = self._rollout.targets.get(self._subject.target)
+        except OpsError as error:
+            raise HandlerFailed(error.message, "unavailable", True, 30.0) from error
+        if not self._run.has_begun() and self._run.failure is None:
+            await self._require_fresh(target)
+        while (phase := self._run.next_phase()) is not None:
+            await self._do(target, phase)
+        return await self._settle()
+
+    async def _require_fresh(self, target: Target) -> None:
+        """What was approved may have waited for long: compared once more with what is there."""
+        try:
+            self._plan.require_same(await target.observe(self._subject))
+        except Conflict as error:
+            await self._write(transactions.settle, "stale", error.message, None)
+            raise HandlerFailed(error.message, "conflict", retryable=False) from error
+        except OpsError as error:
+            raise HandlerFailed(error.message, error.code, True) from error
+
+    async def _do(self, target: Target, phase: Phase) -> None:
+        before = self._run.told().get(phase, {})
+        again = before.get("status") == "begun"
+        if again and before["tries"] >= TRIES_MAX:
+            await self._give_up(phase, f"{phase} was tried {TRIES_MAX} times, and each attempt broke off.", {})
+            return
+        self._run = await self._write(transactions.begin_phase, phase)
+        await self._job.report(f"{phase} of {self._subject.label}")
+        try:
+            facts = await self._facts_of(target, self._work(phase, again))
+        except PhaseFailed as failed:
+            await self._failed(phase, failed)
+        else:
+            self._run = await self._write(transactions.end_phase, phase, self._scrubbed(facts))
+
+    async def _facts_of(self, target: Target, work: Work) -> Facts:
+        try:
+            facts = await target.act(work)
+            return facts if work.phase != "check" else facts | await self._checked()
+        except LeaseLost:
+            raise
+        except OpsError as error:
+            raise PhaseFailed(error.message) from error
+
+    async def _failed(self, phase: Phase, failed: PhaseFailed) -> None:
+        message = self._scrubbed(failed.message)
+        tries = self._run.told()[phase]["tries"]
+        if failed.retry_after_seconds is not None and tries < TRIES_MAX:
+            raise HandlerFailed(f"{phase}: {message}", "deferred", True, failed.retry_after_seconds) from failed
+        await self._give_up(phase, f"{phase}: {message}", self._scrubbed(failed.facts))
+
+    async def _give_up(self, phase: Phase, why: str, facts: Facts) -> None:
+        if phase == "revert":
+            said = f"{self._run.failure} It could not be undone: {why}"
+            await self._write(transactions.settle, "failed", said, None)
+            raise HandlerFailed(said, "failed", retryable=False)
+        self._run = await self._write(transactions.fail_phase, phase, why, facts)
+
+    async def _settle(self) -> Facts:
+        run = self._run
+        if run.failure is None:
+            evidence = _evidence(run)
+            await self._write(transactions.settle, "succeeded", None, evidence)
+            return {"operation": run.operation, "revision": run.revision} | evidence
+        # Either it was undone, or nothing was touched before it failed.
+        status: RunStatus = "rolled_back" if run.operation in ("apply", "rollback") else "failed"
+        await self._write(transactions.settle, status, run.failure, None)
+        raise HandlerFailed(f"{status.replace('_', ' ')}: {run.failure}", status, retryable=False)
+
+    async def _checked(self) -> Facts:
+        """What the services answered to the requests that show whether they work."""
+        done = self._run.done()
+        if done.get("deploy", {}).get("rendered"):
+            return {}  # nothing runs that could be asked
+        urls = _urls(self._subject, done)
+        wanted = [(s, probe) for s in self._subject.config.services for probe in s.checks or filter(None, (s.health,))]
+        missing = sorted({service.name for service, _ in wanted if service.name not in urls})
+        if missing:
+            raise PhaseFailed(f"Nobody told where {', '.join(missing)} can be reached, so it cannot be checked.")
+        found = await asyncio.gather(*(self._rollout.targets.probe(urls[s.name], probe) for s, probe in wanted))
+        told: list[Facts] = [
+            {"service": service.name, "path": probe.path} | facts
+            for (service, probe), facts in zip(wanted, found, strict=True)
+        ]
+        wrong = [f"{facts['service']} {facts['path']}: {facts['said']}" for facts in told if not facts["ok"]]
+        if wrong:
+            raise PhaseFailed(
+                f"What was asked did not answer as it should: {'; '.join(wrong)}.", None, {"checks": told}
+            )
+        return {"checks": told} if told else {}
+
+    def _work(self, phase: Phase, again: bool) -> Work:
+        async def guard() -> None:
+            await self._write(transactions.require_held)
+
+        run = self._run
+        return Work(
+            self._subject, run.operation, phase, run.id, again, run.done(), self._secret, guard, self._job.report
+        )
+
+    def _secret(self, name: str) -> str:
+        if name not in self._secrets:
+            self._secrets[name] = self._rollout.targets.resolve(self._subject.config.secrets[name])
+        return self._secrets[name]
+
+    def _scrubbed(self, value: Any) -> Any:
+        """The same without a secret's value, wherever a program or a server may have repeated it."""
+        if isinstance(value, str):
+            for name, secret in self._secrets.items():
+                value = value.replace(secret, f"[{name}]") if secret else value
+            return storable(value)
+        if isinstance(value, dict):
+            return {key: self._scrubbed(one) for key, one in cast("dict[str, Any]", value).items()}
+        return [self._scrubbed(one) for one in cast("list[Any]", value)] if isinstance(value, list) else value
+
+    async def _write(self, function: Any, *args: Any) -> Run:
+        return await self._rollout.write(function, *self._here, *args)
+
+
+def subject_of(found: Attempt) -> Subject:
+    """A deployment as its target sees it in a run."""
+    deployment, live = found.deployment, found.live_config
+    return Subject(
+        deployment.id,
+        deployment.name,
+        deployment.environment,
+        deployment.target,
+        found.run.revision,
+        Config.read(found.config),
+        deployment.live_revision,
+        None if live is None else Config.read(live),
+        None if deployment.live is None else json.loads(deployment.live),
+    )
+
+
+def _urls(subject: Subject, done: Mapping[str, Facts]) -> dict[str, str]:
+    """Where each service can be reached, as the target told: of each, or one for all."""
+    told = done.get("deploy") or done.get("start") or subject.live or {}
+    everywhere = {service.name: told["url"] for service in subject.config.services} if told.get("url") else {}
+    return everywhere | told.get("urls", {})
+
+
+def _evidence(run: Run) -> Facts:
+    """What the phases told, together: what was fetched, never what was hoped."""
+    evidence: Facts = {}
+    for facts in run.done().values():
+        evidence |= facts
+    return evidence

@@ -1,0 +1,359 @@
+"""Use cases of deployments: configure, plan, carry out what was planned, look."""
+
+import json
+from typing import Any, NamedTuple
+
+from mcp_server.domain.approvals.commands import ApprovalSpec
+from mcp_server.domain.deployments import transactions
+from mcp_server.domain.deployments.model import Deployment, Revision, revision_id_of
+from mcp_server.domain.deployments.plans import Plan
+from mcp_server.domain.deployments.policy import DeploymentPolicy
+from mcp_server.domain.deployments.runs import Run
+from mcp_server.domain.deployments.spec import (
+    ApplyDeployment,
+    Config,
+    ControlDeployment,
+    DefineDeployment,
+    FindDeployments,
+    Operation,
+    PlanDeployment,
+)
+from mcp_server.domain.deployments.targets import Subject, Target, Targets, no_deployment, require_taken
+from mcp_server.domain.deployments.transactions import Decided, Decision, Defined, NewDefinition, no_plan, no_revision
+from mcp_server.domain.deployments.views import (
+    AppliedDeployment,
+    ControlledDeployment,
+    DefinedDeployment,
+    DeploymentView,
+    PlannedDeployment,
+    PlanView,
+    RevisionView,
+    deployment_view,
+    plan_view,
+    run_view,
+)
+from mcp_server.domain.tasks.standing import task_state
+from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.call import Call
+from mcp_server.kernel.errors import Conflict, InvalidTransition, LimitExceeded, ValidationFailed
+from mcp_server.kernel.events import Event, Origin
+from mcp_server.kernel.json_text import INPUT_BYTES_MAX, dump_json
+from mcp_server.kernel.json_tools import differences
+from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page
+from mcp_server.kernel.services import Services
+from mcp_server.kernel.store import Transaction
+from mcp_server.kernel.times import iso
+from mcp_server.kernel.writes import Write
+
+REVISIONS_SHOWN = 10
+CHANGES_SHOWN = 50
+_ACTION_CHARACTERS_MAX = 20_000
+
+
+class Made(NamedTuple):
+    """A plan that was just made, and its deployment's target."""
+
+    plan: Plan
+    event: Event
+    subject: Subject
+    target: Target
+
+
+class Action(NamedTuple):
+    """What a control comes to: a decision, a plan to look at, or a comparison with what is there."""
+
+    decision: Decision | None = None
+    planned: Made | None = None
+    drift: tuple[str, list[str]] | None = None
+
+
+class DeploymentService:
+    """Define, plan, apply, control and find deployments."""
+
+    def __init__(self, services: Services) -> None:
+        self._context = context = services.context
+        self._database = context.database
+        self._targets = services.option(Targets)
+        self._policy = services.option(DeploymentPolicy)
+        self.define = Write(context, Permission.DEPLOYMENTS_DEFINE, self._checked, transactions.define, self._defined)
+        self.apply = Write(context, Permission.DEPLOYMENTS_APPLY, self._decision, transactions.decide, self._applied)
+        self.control = Write(context, Permission.DEPLOYMENTS_CONTROL, self._action, _act, self._controlled)
+
+    async def plan(self, call: Call, command: PlanDeployment) -> PlannedDeployment:
+        """What would happen; nothing but the plan itself is kept.
+
+        Raises:
+            NotFound: no such deployment or revision.
+            OpsError: the target cannot be asked.
+        """
+        call.actor.require(Permission.DEPLOYMENTS_DEFINE)
+        deployment = await self.named(command.deployment_id)
+        if command.destroy and command.revision is not None:
+            raise ValidationFailed("A removal has no `revision`.", next="Leave one of the two out.")
+        operation: Operation = "destroy" if command.destroy else "apply"
+        made = await self._made(call, deployment, operation, command.revision)
+        await self._context.write(call, transactions.keep_plan, (made.plan, made.event))
+        return PlannedDeployment(plan=self._plan_view(made))
+
+    async def find(self, call: Call, command: FindDeployments) -> Listed[DeploymentView]:
+        """Deployments by name."""
+        call.actor.require(Permission.DEPLOYMENTS_READ)
+        query = (
+            Query("deployments_find")
+            .where("deployment_name", deployment_name=command.name)
+            .where("deployment_environment", deployment_environment=command.environment)
+            .where("deployment_target", deployment_target=command.target)
+            .where("deployment_status", deployment_status=command.status)
+        )
+        if command.cursor is not None:
+            name, environment = decode_cursor(command.cursor, (str, str))
+            query = query.where("deployment_after", after_name=name, after_environment=environment)
+        page = await fetch_page(self._database, query, command.limit, ("name", "environment"))
+        return Listed([deployment_view(row) for row in page.rows], page.next_cursor, page.omitted)
+
+    async def get(self, call: Call, deployment_id: str, *, logs: bool = False) -> DeploymentView:
+        """One deployment with its configuration, its evidence, its last run, and perhaps its logs.
+
+        Raises:
+            NotFound: no such deployment.
+        """
+        call.actor.require(Permission.DEPLOYMENTS_READ)
+        deployment = await self.named(deployment_id)
+        revision = await self._revision(deployment.id, deployment.revision)
+        more: dict[str, Any] = {
+            "config": json.loads(revision.config),
+            "live": None if deployment.live is None else json.loads(deployment.live),
+            "created_by": deployment.created_by,
+            "revisions": await self._revisions(deployment.id),
+        }
+        if deployment.run_id is not None:
+            row = await self._database.fetch_one("deployment_run_by_id", id=deployment.run_id)
+            more["run"] = None if row is None else run_view(Run.adopt(dict(row)))
+        if logs:
+            subject = await self._subject(deployment, deployment.live_revision or deployment.revision)
+            more["logs"] = await self._targets.get(deployment.target).logs(subject)
+        return deployment_view(deployment, **more)
+
+    async def named(self, reference: str) -> Deployment:
+        """The deployment of an id, of a name that only one has, or of `name/environment`.
+
+        Raises:
+            NotFound: there is none.
+            Conflict: several environments have one of that name.
+        """
+        row = await self._database.fetch_one("deployment_by_id", id=reference)
+        if row is None:
+            found = await self._database.fetch_all("deployments_named", name=reference)
+            if not found:
+                raise no_deployment(reference)
+            if len(found) > 1:
+                raise Conflict(
+                    f"{reference} is in {len(found)} environments: {', '.join(one['environment'] for one in found)}.",
+                    next=f"Say which one: {found[0]['id']} or '{reference}/{found[0]['environment']}'.",
+                    details={"deployments": [dict(one) for one in found]},
+                )
+            row = await self._database.fetch_one("deployment_by_id", id=found[0]["id"])
+            if row is None:
+                raise no_deployment(reference)
+        return Deployment.adopt(dict(row))
+
+    async def _checked(self, call: Call, command: DefineDeployment) -> NewDefinition:
+        text = command.text()
+        config = Config.read(text)
+        self._policy.require_secrets(config, is_local=call.actor.is_local)
+        subject = Subject("", command.name, command.environment, command.target, 1, config)
+        target = self._targets.get(command.target)
+        require_taken(target, subject)
+        target.check(subject)
+        return NewDefinition(command, text)
+
+    async def _defined(self, call: Call, done: Defined) -> DefinedDeployment:
+        del call
+        # Whoever defines a new one knows what it said.
+        before = done.config if done.before is None else done.before
+        changes = differences(json.loads(before), json.loads(done.config), CHANGES_SHOWN)
+        view = deployment_view(done.deployment)
+        return DefinedDeployment(deployment=view, revision=done.deployment.revision, changes=changes)
+
+    async def _decision(self, call: Call, command: ApplyDeployment) -> Decision:
+        deployment = await self.named(command.deployment_id)
+        plan = await self._plan(deployment, command.plan_hash)
+        if plan.operation == "destroy":
+            raise ValidationFailed(
+                "This plan removes the deployment.",
+                next=f"That is deployments_control(deployment_id='{deployment.id}', action='destroy', plan_hash=...).",
+            )
+        return await self._decided(call, deployment, plan)
+
+    async def _decided(self, call: Call, deployment: Deployment, plan: Plan, planned: Event | None = None) -> Decision:
+        """What was planned is to happen, if it is still what was shown."""
+        plan.require_fresh(deployment)
+        subject = await self._subject(deployment, plan.revision)
+        if planned is None:
+            plan.require_same(await self._targets.get(deployment.target).observe(subject))
+        self._policy.require_secrets(subject.config, is_local=call.actor.is_local)
+        return Decision(plan, self._approval(plan, subject), planned)
+
+    async def _action(self, call: Call, command: ControlDeployment) -> Action:
+        deployment = await self.named(command.deployment_id)
+        if command.action == "check_drift":
+            return Action(drift=(deployment.id, await self._drift(deployment)))
+        revision = _rollback_to(deployment, command) if command.action == "rollback" else None
+        if command.action in ("stop", "start"):
+            revision = _live(deployment)
+        if command.plan_hash is not None:
+            plan = await self._plan(deployment, command.plan_hash)
+            if plan.operation != command.action:
+                raise ValidationFailed(
+                    f"This plan is one to {plan.operation}, not to {command.action}.",
+                    next="Make the plan for it, or leave plan_hash out.",
+                )
+            return Action(await self._decided(call, deployment, plan))
+        made = await self._made(call, deployment, command.action, revision)
+        if command.action == "destroy":
+            return Action(planned=made)
+        decision = await self._decided(call, deployment, made.plan, made.event)
+        return Action(decision, made)
+
+    async def _drift(self, deployment: Deployment) -> list[str]:
+        subject = await self._subject(deployment, _live(deployment))
+        target = self._targets.get(deployment.target)
+        return target.drift(subject, await target.observe(subject))
+
+    async def _applied(self, call: Call, done: Decided) -> AppliedDeployment:
+        del call
+        assert done.task is not None
+        return AppliedDeployment(task=task_state(done.task), deployment=_with_run(done))
+
+    async def _controlled(self, call: Call, done: Decided) -> ControlledDeployment:
+        del call
+        plan = None if done.plan is None else await self._stored_plan_view(done.plan)
+        task = None if done.task is None else task_state(done.task)
+        return ControlledDeployment(deployment=_with_run(done), task=task, plan=plan)
+
+    async def _made(self, call: Call, deployment: Deployment, operation: Operation, revision: int | None) -> Made:
+        if operation == "destroy":
+            revision = deployment.live_revision
+        subject = await self._subject(deployment, revision or deployment.revision)
+        target = self._targets.get(deployment.target)
+        if operation not in target.operations:
+            known = ", ".join(sorted(target.operations))
+            raise ValidationFailed(f"The target {deployment.target} cannot {operation}; it can {known}.")
+        observed = await target.observe(subject)
+        outlook = await target.outlook(subject, operation, observed)
+        by = self._context.origin(call).actor
+        made = Plan.made(subject, deployment.revision, operation, observed, outlook, by, self._context.clock())
+        return Made(*made, subject, target)
+
+    async def _subject(self, deployment: Deployment, revision: int) -> Subject:
+        config = (await self._revision(deployment.id, revision)).read()
+        live = deployment.live_revision
+        return Subject(
+            deployment.id,
+            deployment.name,
+            deployment.environment,
+            deployment.target,
+            revision,
+            config,
+            live,
+            None if live is None else (await self._revision(deployment.id, live)).read(),
+            None if deployment.live is None else json.loads(deployment.live),
+        )
+
+    async def _revision(self, deployment_id: str, revision: int) -> Revision:
+        row = await self._database.fetch_one("deployment_revision_by_id", id=revision_id_of(deployment_id, revision))
+        if row is None:
+            raise no_revision(deployment_id, revision)
+        return Revision.adopt(dict(row))
+
+    async def _revisions(self, deployment_id: str) -> list[RevisionView]:
+        rows = await self._database.fetch_all(
+            "deployment_revisions_of", deployment_id=deployment_id, limit=REVISIONS_SHOWN
+        )
+        return [
+            RevisionView(revision=row["revision"], created_by=row["created_by"], created_at=iso(row["created_at"]))
+            for row in rows
+        ]
+
+    async def _plan(self, deployment: Deployment, plan_hash: str) -> Plan:
+        row = await self._database.fetch_one("deployment_plan_by_id", id=plan_hash)
+        if row is None or row["deployment_id"] != deployment.id:
+            raise no_plan(plan_hash)
+        return Plan.adopt(dict(row))
+
+    def _plan_view(self, made: Made) -> PlanView:
+        rule = self._policy.rule(made.plan.operation, made.subject)
+        return plan_view(made.plan, None if rule is None else rule.approvers)
+
+    async def _stored_plan_view(self, plan: Plan) -> PlanView:
+        subject = await self._subject(await self.named(plan.deployment_id), plan.revision)
+        rule = self._policy.rule(plan.operation, subject)
+        return plan_view(plan, None if rule is None else rule.approvers)
+
+    def _approval(self, plan: Plan, subject: Subject) -> ApprovalSpec | None:
+        """The question to people, where the operator wants one: the whole plan, bound to its hash."""
+        rule = self._policy.rule(plan.operation, subject)
+        if rule is None:
+            return None
+        steps = plan.listed()
+        lines = [f"{number}. {step.action} {step.what}" for number, step in enumerate(steps, 1)]
+        details = {
+            "plan_hash": plan.id,
+            "target": subject.target,
+            "environment": subject.environment,
+            "revision": plan.revision,
+            "live_revision": plan.live_revision,
+            "steps": [{name: value for name, value in step._asdict().items() if value is not None} for step in steps],
+            "warnings": json.loads(plan.warnings),
+            "configuration": json.loads(subject.config.text()),
+        }
+        action = "\n".join(lines)
+        if len(action) > _ACTION_CHARACTERS_MAX or len(dump_json(details).encode()) > INPUT_BYTES_MAX:
+            raise LimitExceeded(
+                "People are asked about this plan and see all of it, and it is too long to be shown.",
+                next="Split the deployment.",
+            )
+        return ApprovalSpec(
+            title=f"{plan.operation.capitalize()} {subject.name} in {subject.environment}",
+            action=action or "Nothing would change.",
+            details={name: value for name, value in details.items() if value},
+            approvers=rule.approvers,
+            quorum=rule.quorum,
+            expires_in_seconds=rule.expires_in_seconds,
+        )
+
+
+def _act(tx: Transaction, origin: Origin, action: Action) -> Decided:
+    """Do what a control comes to."""
+    if action.drift is not None:
+        return transactions.note_drift(tx, origin, *action.drift)
+    if action.decision is not None:
+        return transactions.decide(tx, origin, action.decision)
+    assert action.planned is not None
+    plan = transactions.keep_plan(tx, origin, (action.planned.plan, action.planned.event))
+    return Decided(None, transactions.load(tx, plan.deployment_id), plan, None)
+
+
+def _with_run(done: Decided) -> DeploymentView:
+    return deployment_view(done.deployment, run=None if done.run is None else run_view(done.run))
+
+
+def _live(deployment: Deployment) -> int:
+    if deployment.live_revision is None:
+        raise InvalidTransition(
+            f"Nothing of {deployment.name} in {deployment.environment} is live; it is {deployment.status}.",
+            next=f"Bring it live: deployments_plan(deployment_id='{deployment.id}'), then deployments_apply.",
+            details={"deployment_id": deployment.id, "status": deployment.status},
+        )
+    return deployment.live_revision
+
+
+def _rollback_to(deployment: Deployment, command: ControlDeployment) -> int:
+    revision = command.revision or deployment.previous_revision
+    if revision is None:
+        raise InvalidTransition(
+            f"{deployment.name} in {deployment.environment} has no revision that was live before.",
+            next="Name one: revision=...; deployments_find lists them.",
+            details={"deployment_id": deployment.id, "live_revision": deployment.live_revision},
+        )
+    return revision

@@ -1,0 +1,184 @@
+"""Commands that run once whatever happens to this server: each under a keeper that outlives it and writes down how the
+command ended. Whoever comes later finds the result, waits for the command, or learns that nobody knows."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from mcp_server.integrations import keeper
+from mcp_server.kernel.json_text import storable
+
+IS_POSSIBLE = sys.platform != "win32"
+"""Windows has neither the locks nor the process groups that this rests on."""
+
+TEMPORARY = 75
+"""The exit code that says: try again later (EX_TEMPFAIL of sysexits.h)."""
+
+UNKNOWN = "it was killed, and nobody can say how far it got"
+_POLL_SECONDS = 0.1
+_TAIL_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What to run. Nothing of it goes through a shell."""
+
+    argv: Sequence[str]
+    cwd: str | None
+    env: Mapping[str, str]
+    stdin: str
+    seconds_max: float
+
+
+class Ended(NamedTuple):
+    """How a command ended: its exit code, or why there is none; and the end of what it wrote."""
+
+    exit_code: int | None
+    error: str | None
+    stdout: str
+    stderr: str
+    seconds: float | None = None
+
+
+State = Literal["new", "running", "done", "unknown"]
+
+
+class Kept:
+    """One command's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def state(self) -> State:
+        """Whether it was never begun, still runs, has ended, or nobody can know."""
+        if (self.folder / "result.json").exists():
+            return "done"
+        if self._is_locked():
+            return "running"
+        # It may have ended between the two looks.
+        if (self.folder / "result.json").exists():
+            return "done"
+        return "unknown" if (self.folder / "started").exists() else "new"
+
+    async def run(self, command: Command) -> Ended:
+        """Start it, unless it was started before, and wait for its end. Being cancelled does not end it.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        process = self._start(command) if self.state() == "new" else None
+        while True:
+            is_over = process is None or process.poll() is not None
+            match self.state():
+                case "done":
+                    return self.ended()
+                case "unknown":
+                    return Ended(None, UNKNOWN, *self._written())
+                case "new" if is_over:
+                    return Ended(None, "its keeper did not start", *self._written())
+                case _:
+                    await asyncio.sleep(_POLL_SECONDS)
+
+    def ended(self) -> Ended:
+        """How it ended, once it is done."""
+        told: dict[str, Any] = json.loads((self.folder / "result.json").read_text())
+        return Ended(told["exit_code"], told.get("error"), *self._written(), told.get("seconds"))
+
+    def forget(self) -> None:
+        """Let it be run again: it said that it may."""
+        with contextlib.suppress(FileNotFoundError):
+            (self.folder / "result.json").unlink()
+
+    async def stop(self) -> None:
+        """End it where it still runs; waits until it has."""
+        for _ in range(round(3 * keeper.PATIENCE_SECONDS / _POLL_SECONDS)):
+            if self.state() != "running":
+                return
+            with contextlib.suppress(OSError, ValueError):
+                os.kill(int((self.folder / "started").read_text()), signal.SIGTERM)
+            await asyncio.sleep(_POLL_SECONDS)
+
+    def _start(self, command: Command) -> "subprocess.Popen[bytes]":
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        process = subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, "-I", "-S", keeper.__file__, str(self.folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={},
+            start_new_session=True,
+        )
+        told = {
+            "argv": list(command.argv),
+            "cwd": command.cwd,
+            "env": dict(command.env),
+            "stdin": command.stdin,
+            "seconds_max": command.seconds_max,
+        }
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
+            stdin.write(json.dumps(told).encode())
+        return process
+
+    def _is_locked(self) -> bool:
+        import fcntl
+
+        try:
+            lock = os.open(self.folder / "lock", os.O_RDWR)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        finally:
+            os.close(lock)
+        return False
+
+    def _written(self) -> tuple[str, str]:
+        return _tail(self.folder / "stdout"), _tail(self.folder / "stderr")
+
+
+def _tail(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _TAIL_BYTES))
+            return storable(file.read().decode("utf-8", "replace"), _TAIL_BYTES)
+    except OSError:
+        return ""
+
+
+async def run_once(command: Command, bytes_max: int = 256 * 1024) -> Ended:
+    """Run a command that only looks. Should this be cancelled or take too long, it is ended with all that it started.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *command.argv,
+        cwd=command.cwd,
+        env=dict(command.env),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(command.seconds_max):
+            stdout, stderr = await process.communicate(command.stdin.encode())
+    except TimeoutError:
+        return Ended(None, f"it took longer than {command.seconds_max:g} seconds and was stopped", "", "")
+    finally:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    out, err = (storable(raw[-bytes_max:].decode("utf-8", "replace"), bytes_max) for raw in (stdout, stderr))
+    return Ended(process.returncode, None, out, err)

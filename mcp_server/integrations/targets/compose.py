@@ -1,0 +1,263 @@
+"""The target `compose`: a Compose file, applied where `docker compose` really answers, else handed over.
+
+Source: the Compose specification (services, deploy, healthcheck, configs, secrets, volumes).
+"""
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from mcp_server.domain.deployments.spec import Config, DatabaseSpec, Service
+from mcp_server.domain.deployments.targets import Facts, PhaseFailed, Subject, Work
+from mcp_server.integrations.kept import Command, Ended, run_once
+from mcp_server.integrations.targets.rendered import Objects, RenderedTarget, yaml_text
+from mcp_server.kernel.errors import ValidationFailed
+
+SECONDS_MAX = 900.0
+PROBE_SECONDS_MAX = 10.0
+PROXY = "ingress"
+_IMAGES = {"postgres": "postgres:16", "mysql": "mysql:8", "redis": "redis:7"}
+_DATA = {"postgres": "/var/lib/postgresql/data", "mysql": "/var/lib/mysql", "redis": "/data"}
+_PASSWORD = {"postgres": "POSTGRES_PASSWORD_FILE", "mysql": "MYSQL_ROOT_PASSWORD_FILE"}
+_DATABASE = {"postgres": "POSTGRES_DB", "mysql": "MYSQL_DATABASE"}
+_INHERITED = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "XDG_RUNTIME_DIR")
+
+
+class ComposeTarget(RenderedTarget):
+    """Renders a Compose file. See `Target`."""
+
+    file = "compose.yaml"
+    takes = frozenset(
+        ("image", "command", "env", "secrets", "replicas", "ports", "health", "checks", "resources", "depends_on")
+    ) | {"databases", "ingress", "monitoring"}
+
+    def __init__(self, folder: Path, docker: str | None = None) -> None:
+        super().__init__(folder)
+        self._docker = docker or shutil.which("docker")
+
+    def objects(self, label: str, environment: str, config: Config) -> Objects:
+        """Every part of the file."""
+        del environment
+        require_images("compose", config)
+        parts: dict[str, Any] = {f"service {one.name}": _service(one, config) for one in config.services}
+        parts |= {f"service {one.name}": _database(one, label) for one in config.databases}
+        parts |= {f"volume {one.name}-data": {} for one in config.databases}
+        parts |= {f"secret {name}": _secret(reference) for name, reference in config.secrets.items()}
+        if config.ingress:
+            parts[f"service {PROXY}"] = _proxy(config)
+            parts["config caddyfile"] = {"content": _caddyfile(config)}
+        return {"name": label} | parts
+
+    def text(self, objects: Objects) -> str:
+        """The Compose file."""
+        whole: dict[str, Any] = {"name": objects["name"]}
+        for kind in ("service", "volume", "secret", "config"):
+            members = {name.partition(" ")[2]: part for name, part in objects.items() if name.startswith(f"{kind} ")}
+            if members:
+                whole[f"{kind}s"] = members
+        return yaml_text([whole])
+
+    def warnings(self, subject: Subject) -> list[str]:
+        """What the file cannot promise."""
+        crowded = [one.name for one in subject.config.services if one.replicas > 1 and one.ports]
+        found = [f"{name} has several replicas, so Docker chooses the ports of the host." for name in crowded]
+        if self._docker is None:
+            found.append("No docker is here: the file is only written, and nothing runs.")
+        return found
+
+    async def deploy(self, work: Work, path: Path) -> Facts:
+        """`docker compose up`, where that answers."""
+        if not await self._answers():
+            said = f"docker compose does not answer here. Run it elsewhere: docker compose -f {path} up -d"
+            return {"rendered": True, "said": said}
+        environment = _variables(work)
+        ended = await self._compose(work, path, environment, "up", "-d", "--wait", "--remove-orphans")
+        return _facts(ended) | await self._state(work, path)
+
+    async def remove(self, work: Work, path: Path | None) -> Facts:
+        """`docker compose down`; volumes stay."""
+        if path is None or not await self._answers():
+            return {"rendered": True, "said": "docker compose does not answer here, so only the file was removed."}
+        return _facts(await self._compose(work, path, _variables(work), "down", "--remove-orphans"))
+
+    async def _answers(self) -> bool:
+        if self._docker is None:
+            return False
+        command = Command((self._docker, "compose", "version"), None, _inherited(), "", PROBE_SECONDS_MAX)
+        try:
+            return (await run_once(command)).exit_code == 0
+        except OSError:
+            return False
+
+    async def _state(self, work: Work, path: Path) -> Facts:
+        ended = await self._compose(work, path, _variables(work), "ps", "--format", "json")
+        ports = [port for service in work.subject.config.services for port in service.ports if service.replicas == 1]
+        return {"ps": ended.stdout[-4000:]} | ({"url": f"http://127.0.0.1:{ports[0]}"} if ports else {})
+
+    async def _compose(self, work: Work, path: Path, environment: dict[str, str], *words: str) -> Ended:
+        assert self._docker is not None
+        argv = (self._docker, "compose", "-p", work.subject.label, "-f", str(path), *words)
+        return await run_once(Command(argv, str(path.parent), _inherited() | environment, "", SECONDS_MAX))
+
+
+def require_images(target: str, config: Config) -> None:
+    """Refuse services that no container can be made of.
+
+    Raises:
+        ValidationFailed: naming them.
+    """
+    without = [service.name for service in config.services if service.image is None]
+    if without:
+        raise ValidationFailed(
+            f"{', '.join(without)} has no image, and {target} runs images.", next='Give one: image="nginx:1.27".'
+        )
+    loose = [one.name for one in config.databases if one.password is None and one.engine in _PASSWORD]
+    if loose:
+        raise ValidationFailed(
+            f"The database {', '.join(loose)} has no password.",
+            next='Name a secret: password="DB_PASSWORD", with secrets={"DB_PASSWORD": "env:..."}.',
+        )
+
+
+def database_image(database: DatabaseSpec) -> str:
+    """The official image of an engine."""
+    image = _IMAGES[database.engine]
+    return image if database.engine_version is None else f"{image.partition(':')[0]}:{database.engine_version}"
+
+
+def data_folder(database: DatabaseSpec) -> str:
+    """Where the official image keeps its data."""
+    return _DATA[database.engine]
+
+
+def _service(service: Service, config: Config) -> dict[str, Any]:
+    rendered: dict[str, Any] = {
+        "image": service.image,
+        "command": list(service.command),
+        "environment": service.env,
+        "secrets": list(service.secrets),
+        "ports": [str(port) if service.replicas > 1 else f"{port}:{port}" for port in service.ports],
+        "depends_on": list(service.depends_on),
+        "healthcheck": _healthcheck(service),
+        "labels": _labels(service, config),
+        "restart": "unless-stopped",
+        "deploy": {"replicas": service.replicas} | _limits(service),
+    }
+    return {name: value for name, value in rendered.items() if value}
+
+
+def _healthcheck(service: Service) -> dict[str, Any] | None:
+    if service.health is None or not service.ports:
+        return None
+    url = f"http://127.0.0.1:{service.ports[0]}{service.health.path}"
+    # Images have one or the other.
+    test = ["CMD-SHELL", f"wget -q -O /dev/null '{url}' || curl -fsS -o /dev/null '{url}'"]
+    return {
+        "test": [test[0], test[1].replace("$", "$$")],
+        "interval": "10s",
+        "timeout": f"{service.health.timeout_seconds:g}s",
+        "retries": service.health.attempts,
+    }
+
+
+def _limits(service: Service) -> dict[str, Any]:
+    limits: dict[str, str] = {}
+    if service.resources is not None and service.resources.cpu is not None:
+        limits["cpus"] = f"{service.resources.cpu:g}"
+    if service.resources is not None and service.resources.memory_mb is not None:
+        limits["memory"] = f"{service.resources.memory_mb}M"
+    return {"resources": {"limits": limits}} if limits else {}
+
+
+def _labels(service: Service, config: Config) -> dict[str, str]:
+    told = next((one for one in config.monitoring if one.service == service.name), None)
+    if told is None:
+        return {}
+    port = told.port or next(iter(service.ports), None)
+    labels = {"prometheus.io/scrape": "true", "prometheus.io/path": told.path}
+    return labels if port is None else labels | {"prometheus.io/port": str(port)}
+
+
+def _database(database: DatabaseSpec, label: str) -> dict[str, Any]:
+    rendered: dict[str, Any] = {
+        "image": database_image(database),
+        "volumes": [f"{database.name}-data:{data_folder(database)}"],
+        "restart": "unless-stopped",
+    }
+    if database.password is not None and database.engine in _PASSWORD:
+        name = label.replace("-", "_")
+        rendered["environment"] = {
+            _PASSWORD[database.engine]: f"/run/secrets/{database.password}",
+            _DATABASE[database.engine]: name,
+        }
+        rendered["secrets"] = [database.password]
+    return rendered
+
+
+def _secret(reference: str) -> dict[str, str]:
+    kind, _, where = reference.partition(":")
+    return {"environment" if kind == "env" else "file": where}
+
+
+def _proxy(config: Config) -> dict[str, Any]:
+    return {
+        "image": "caddy:2",
+        "ports": ["80:80", *(["443:443"] if any(one.tls for one in config.ingress) else [])],
+        "configs": [{"source": "caddyfile", "target": "/etc/caddy/Caddyfile"}],
+        "restart": "unless-stopped",
+    }
+
+
+def _caddyfile(config: Config) -> str:
+    return "".join(_sites(config))
+
+
+def _sites(config: Config) -> Iterable[str]:
+    for host in dict.fromkeys(one.host for one in config.ingress):
+        ways = [one for one in config.ingress if one.host == host]
+        scheme = "" if any(one.tls for one in ways) else "http://"
+        routes = "".join(
+            f"  handle {_prefix(one.path)} {{\n    reverse_proxy {_upstream(config, one)}\n  }}\n" for one in ways
+        )
+        yield f"{scheme}{host} {{\n{routes}}}\n"
+
+
+def _prefix(path: str) -> str:
+    return "*" if path == "/" else f"{path.rstrip('/').replace('{', '').replace('}', '')}*"
+
+
+def _upstream(config: Config, ingress: Any) -> str:
+    return f"{ingress.service}:{port_of(config, ingress)}"
+
+
+def port_of(config: Config, ingress: Any) -> int:
+    """The port that an ingress leads to.
+
+    Raises:
+        ValidationFailed: neither it nor its service has one.
+    """
+    known = [one for one in config.services if one.name == ingress.service]
+    port = ingress.port or next((port for service in known for port in service.ports), None)
+    if port is None:
+        raise ValidationFailed(f"The ingress of {ingress.host} leads to no port of {ingress.service}.", next="Name it.")
+    return port
+
+
+def _variables(work: Work) -> dict[str, str]:
+    """What the file's secrets refer to, for the program that reads it alone."""
+    named = work.subject.config.secrets.items()
+    return {
+        where: work.secret(name) for name, text in named for kind, _, where in (text.partition(":"),) if kind == "env"
+    }
+
+
+def _inherited() -> dict[str, str]:
+    return {name: os.environ[name] for name in _INHERITED if name in os.environ}
+
+
+def _facts(ended: Ended) -> Facts:
+    if ended.exit_code != 0:
+        raise PhaseFailed(f"docker compose: {ended.error or ended.stderr[-1500:] or ended.exit_code}")
+    return {"exit_code": 0, "output": (ended.stderr or ended.stdout)[-1500:]}

@@ -1,0 +1,172 @@
+"""Tools of deployments."""
+
+from functools import partial
+
+from pydantic import Field
+
+from mcp_server.domain.deployments.spec import (
+    ApplyDeployment,
+    ControlDeployment,
+    DefineDeployment,
+    FindDeployments,
+    PlanDeployment,
+)
+from mcp_server.domain.deployments.views import (
+    AppliedDeployment,
+    ControlledDeployment,
+    DefinedDeployment,
+    DeploymentView,
+    PlannedDeployment,
+    PlanView,
+)
+from mcp_server.domain.desk import Desk
+from mcp_server.domain.tasks.views import TaskView
+from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.call import Call
+from mcp_server.kernel.views import View
+from tools.spec import DESTROY, READ, UPDATE, Hints, Tool, listed
+
+
+class FindArguments(FindDeployments):
+    """See `deployments_find`."""
+
+    deployment_id: str | None = Field(default=None, description="Full detail of one")
+    logs: bool = Field(default=False, description="With the end of its log")
+
+
+class FoundDeployments(View):
+    """One deployment, or a list."""
+
+    deployment: DeploymentView | None = None
+    deployments: list[DeploymentView] | None = None
+    next_cursor: str | None = None
+    omitted: int | None = None
+
+
+async def find(desk: Desk, call: Call, args: FindArguments) -> FoundDeployments:
+    """One deployment, or a list."""
+    if args.deployment_id is not None:
+        return FoundDeployments(deployment=await desk.deployments.get(call, args.deployment_id, logs=args.logs))
+    deployments, next_cursor, omitted = await desk.deployments.find(call, args)
+    return FoundDeployments(deployments=deployments, next_cursor=next_cursor, omitted=omitted)
+
+
+async def ticket(desk: Desk, call: Call, args: ApplyDeployment) -> TaskView:
+    """Carry out a plan for a client that takes handles."""
+    return await desk.tasks.get(call, (await desk.deployments.apply(call, args)).task.id)
+
+
+def _name(deployment: DeploymentView) -> str:
+    return f"{deployment.id} ({deployment.name} in {deployment.environment})"
+
+
+def _say_defined(result: DefinedDeployment) -> str:
+    deployment = result.deployment
+    changes = f"; {listed(len(result.changes), 'change', None)}" if result.changes else "."
+    said = f"{_name(deployment)} has revision {result.revision}{changes}"
+    return f"{said} Next: deployments_plan(deployment_id='{deployment.id}')."
+
+
+def _say_found(result: FoundDeployments) -> str:
+    if result.deployment is not None:
+        return f"{_name(result.deployment)} is {result.deployment.status}."
+    return listed(len(result.deployments or ()), "deployment", result.omitted)
+
+
+def _steps(plan: PlanView) -> str:
+    lines = [f"{number}. {step.action} {step.what}" for number, step in enumerate(plan.steps, 1)]
+    return "\n".join(lines) or "Nothing would change."
+
+
+def _say_planned(result: PlannedDeployment) -> str:
+    plan = result.plan
+    if plan.operation == "destroy":
+        call = f"deployments_control(deployment_id='{plan.deployment_id}', action='destroy', plan_hash='{plan.hash}')"
+    else:
+        call = f"deployments_apply(deployment_id='{plan.deployment_id}', plan_hash='{plan.hash}')"
+    waits = f" It waits for {', '.join(plan.needs_approval_of)} to approve." if plan.needs_approval_of else ""
+    return f"To {plan.operation} revision {plan.revision}:\n{_steps(plan)}\nNothing was touched. Next: {call}.{waits}"
+
+
+def _say_applied(result: AppliedDeployment) -> str:
+    run = result.deployment.run
+    waits = f" It waits for a person's approval, {run.approval_id}." if run is not None and run.approval_id else ""
+    return f"{result.task.id} carries it out.{waits} Next: tasks_wait(task_id='{result.task.id}')."
+
+
+def _say_controlled(result: ControlledDeployment) -> str:
+    if result.task is not None:
+        return f"{_name(result.deployment)}: {result.task.id} carries it out. Next: tasks_wait."
+    if result.plan is not None:
+        return _say_planned(PlannedDeployment(plan=result.plan))
+    drift = result.deployment.drift
+    return f"{_name(result.deployment)} {'has drifted: ' + '; '.join(drift) if drift else 'is as it was brought live'}."
+
+
+TOOLS = (
+    Tool(
+        name="deployments_define",
+        title="Define a deployment",
+        description="Say what shall run in an environment; each change is a new revision. Nothing runs yet: "
+        "deployments_plan shows what would happen, deployments_apply does it.",
+        toolset="deployments",
+        permission=Permission.DEPLOYMENTS_DEFINE,
+        hints=UPDATE,
+        arguments=DefineDeployment,
+        result=DefinedDeployment,
+        write=lambda desk: desk.deployments.define,
+        say=_say_defined,
+    ),
+    Tool(
+        name="deployments_find",
+        title="Find deployments",
+        description="What is deployed where: evidence, last run, logs. deployment_id may be name/environment.",
+        toolset="deployments",
+        permission=Permission.DEPLOYMENTS_READ,
+        hints=READ,
+        arguments=FindArguments,
+        result=FoundDeployments,
+        does=lambda desk: partial(find, desk),
+        say=_say_found,
+    ),
+    Tool(
+        name="deployments_plan",
+        title="Plan a deployment",
+        description="What applying (or with destroy, removing) it would do. Touches nothing. The hash binds what was "
+        "shown; deployments_apply takes it.",
+        toolset="deployments",
+        permission=Permission.DEPLOYMENTS_DEFINE,
+        hints=Hints(read_only=False, destructive=False, idempotent=True, open_world=True),
+        arguments=PlanDeployment,
+        result=PlannedDeployment,
+        does=lambda desk: desk.deployments.plan,
+        say=_say_planned,
+    ),
+    Tool(
+        name="deployments_apply",
+        title="Apply a plan",
+        description="Carry out exactly the plan of that hash, as a task: build, deploy, check, promote, or roll back "
+        "by itself. Refused when something moved since.",
+        toolset="deployments",
+        permission=Permission.DEPLOYMENTS_APPLY,
+        hints=Hints(read_only=False, destructive=True, idempotent=False, open_world=True),
+        arguments=ApplyDeployment,
+        result=AppliedDeployment,
+        write=lambda desk: desk.deployments.apply,
+        others_words=False,
+        say=_say_applied,
+        ticket=ticket,
+    ),
+    Tool(
+        name="deployments_control",
+        title="Roll back, stop, start, destroy, check drift",
+        description="Do something else to a deployment. destroy without plan_hash only shows its plan.",
+        toolset="deployments",
+        permission=Permission.DEPLOYMENTS_CONTROL,
+        hints=DESTROY,
+        arguments=ControlDeployment,
+        result=ControlledDeployment,
+        write=lambda desk: desk.deployments.control,
+        say=_say_controlled,
+    ),
+)
