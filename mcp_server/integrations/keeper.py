@@ -26,9 +26,15 @@ def main() -> int:
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     if not _locked(lock) or (folder / "result.json").exists():
         return 0
-    began = time.monotonic()
+    if os.fork():
+        return 0  # whoever started this need not wait for it, nor bury it
+    os.setsid()
+    began, stopped = time.monotonic(), list[int]()
+    signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
     (folder / "started").write_text(str(os.getpid()))
-    result = _run(told, folder, lock) | {"seconds": round(time.monotonic() - began, 3)}
+    result = _run(told, folder, lock, stopped) | {"seconds": round(time.monotonic() - began, 3)}
+    for output in (folder / "stdout", folder / "stderr"):
+        _hide(output, told["hidden"])
     part = folder / "result.part"
     with part.open("w") as file:
         json.dump(result, file)
@@ -52,7 +58,7 @@ def _locked(lock: int) -> bool:
     return False
 
 
-def _run(told: dict[str, Any], folder: Path, lock: int) -> dict[str, Any]:
+def _run(told: dict[str, Any], folder: Path, lock: int, stopped: list[int]) -> dict[str, Any]:
     said = folder / "stdin"
     said.write_text(told["stdin"])  # a command need not read it, so it is no pipe
     outputs = folder / "stdout", folder / "stderr"
@@ -70,13 +76,6 @@ def _run(told: dict[str, Any], folder: Path, lock: int) -> dict[str, Any]:
             )
     except (OSError, ValueError) as error:
         return {"exit_code": None, "error": f"{told['argv'][0]} cannot be started: {error}"}
-    stopped = False
-
-    def stop(*_: object) -> None:
-        nonlocal stopped
-        stopped = True
-
-    signal.signal(signal.SIGTERM, stop)
     deadline = time.monotonic() + told["seconds_max"]
     while process.poll() is None and not stopped and time.monotonic() < deadline:
         time.sleep(LOOK_EVERY_SECONDS)
@@ -96,6 +95,18 @@ def _bound(output: Path) -> None:
         os.truncate(output, 0)
         with output.open("ab") as file:
             file.write(f"[{size} bytes before this were dropped]\n".encode())
+
+
+def _hide(output: Path, hidden: dict[str, str]) -> None:
+    """Take out of what was written the values that are to stand on no disk."""
+    if not output.exists():
+        return
+    written = output.read_bytes()
+    clean = written
+    for name, value in hidden.items():
+        clean = clean.replace(value.encode(), f"[{name}]".encode())
+    if clean != written:
+        output.write_bytes(clean)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -29,13 +29,14 @@ _TAIL_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What to run. Nothing of it goes through a shell."""
+    """What to run. Nothing of it goes through a shell. `hidden` are values that are taken out of what it writes."""
 
     argv: Sequence[str]
     cwd: str | None
     env: Mapping[str, str]
     stdin: str
     seconds_max: float
+    hidden: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class Ended(NamedTuple):
@@ -74,17 +75,17 @@ class Kept:
         Raises:
             OSError: the folder cannot be written.
         """
-        process = self._start(command) if self.state() == "new" else None
+        if self.state() == "new":
+            await asyncio.to_thread(self._start, command)
         while True:
-            is_over = process is None or process.poll() is not None
             match self.state():
                 case "done":
                     return self.ended()
                 case "unknown":
                     return Ended(None, UNKNOWN, *self._written())
-                case "new" if is_over:
+                case "new":
                     return Ended(None, "its keeper did not start", *self._written())
-                case _:
+                case "running":
                     await asyncio.sleep(_POLL_SECONDS)
 
     def ended(self) -> Ended:
@@ -94,8 +95,8 @@ class Kept:
 
     def forget(self) -> None:
         """Let it be run again: it said that it may."""
-        with contextlib.suppress(FileNotFoundError):
-            (self.folder / "result.json").unlink()
+        for name in ("started", "result.json"):
+            (self.folder / name).unlink(missing_ok=True)
 
     async def stop(self) -> None:
         """End it where it still runs; waits until it has."""
@@ -106,27 +107,25 @@ class Kept:
                 os.kill(int((self.folder / "started").read_text()), signal.SIGTERM)
             await asyncio.sleep(_POLL_SECONDS)
 
-    def _start(self, command: Command) -> "subprocess.Popen[bytes]":
+    def _start(self, command: Command) -> None:
+        """Start the keeper, which lets go of its starter once it has the lock."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        process = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-I", "-S", keeper.__file__, str(self.folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={},
-            start_new_session=True,
-        )
         told = {
             "argv": list(command.argv),
             "cwd": command.cwd,
             "env": dict(command.env),
             "stdin": command.stdin,
             "seconds_max": command.seconds_max,
+            "hidden": {name: value for name, value in command.hidden.items() if value},
         }
-        assert process.stdin is not None
-        with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
-            stdin.write(json.dumps(told).encode())
-        return process
+        subprocess.run(  # noqa: S603 - our own program
+            [sys.executable, "-I", "-S", keeper.__file__, str(self.folder)],
+            input=json.dumps(told).encode(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={},
+            check=False,
+        )
 
     def _is_locked(self) -> bool:
         import fcntl

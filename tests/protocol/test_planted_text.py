@@ -117,6 +117,7 @@ async def plant_the_rest(garden: Garden) -> None:
     )
     asked = await garden.plant("approvals_request", approvers=["tester"])
     await garden.plant("approvals_decide", approval_id=asked["approval"]["id"])
+    await plant_a_deployment(garden)
     await garden.plant("locks_release", name=lock["name"], owner=lock["owner"], fencing_token=lock["fencing_token"])
     await garden.plant("locks_acquire", name=lock["name"])
     garden.ids |= {
@@ -127,12 +128,30 @@ async def plant_the_rest(garden: Garden) -> None:
     }
 
 
+async def plant_a_deployment(garden: Garden) -> None:
+    """Whose texts stand in its configuration, and from there in plans, changes and what came of a run."""
+    nothing = {"databases": [], "ingress": [], "monitoring": [], "secrets": {}, "tags": []}
+    elsewhere = dict.fromkeys(("launcher", "folder", "modules", "main"))
+    for number in range(2):
+        env = {f"A{number}": hostile(next_number())[0]}
+        web = [{"name": "web", "image": "web", "command": [hostile(next_number())[2]], "env": env} | elsewhere]
+        what = {"name": "d", "target": "kubernetes", "environment": "dev"}
+        made = await garden.plant("deployments_define", services=web, **what, **nothing)
+    deployment = {"deployment_id": made["deployment"]["id"]}
+    plan = await garden.plant("deployments_plan", revision=2, destroy=False, **deployment)
+    await garden.plant("deployments_apply", plan_hash=plan["plan"]["hash"], **deployment)
+    await garden.look("deployments_control", action="destroy", **deployment)
+    garden.ids["deployment"] = [deployment["deployment_id"]]
+
+
 async def look_at_everything(garden: Garden) -> None:
     for task_id in garden.ids["task"]:
         await garden.look("tasks_find", task_id=task_id)
         await garden.look("tasks_wait", task_id=task_id, wait_seconds=0)
     for tool in ("tasks_find", "agents_find", "state_find", "locks_find", "email_find", "approvals_find"):
         await garden.look(tool, limit=100)
+    await garden.look("deployments_find", limit=100)
+    await garden.look("deployments_find", deployment_id=garden.ids["deployment"][0])
     await garden.look("agents_find", agent_id=garden.ids["agent"][0])
     await garden.look("email_find", email_id=garden.ids["email"][0])
     await garden.look("approvals_find", approval_id=garden.ids["approval"][0])
@@ -147,7 +166,7 @@ async def look_at_everything(garden: Garden) -> None:
 
 async def look_at_resources(garden: Garden) -> list[str]:
     """Read all that is listed and all that has an id; what was read."""
-    uris = [f"ops://{kind}s/{id_}" for kind in ("task", "email", "approval") for id_ in garden.ids[kind]]
+    uris = [f"ops://{kind}s/{id_}" for kind in ("task", "email", "approval", "deployment") for id_ in garden.ids[kind]]
     cursor, first = None, True
     while first or cursor is not None:
         page = await garden.client.list_resources(cursor=cursor)

@@ -118,7 +118,7 @@ class _One:
 
     async def _give_up(self, phase: Phase, why: str, facts: Facts) -> None:
         if phase == "revert":
-            said = f"{self._run.failure} It could not be undone: {why}"
+            said = f"{(self._run.failure or '').rstrip('.')}. It could not be undone: {why}"
             await self._write(transactions.settle, "failed", said, None)
             raise HandlerFailed(said, "failed", retryable=False)
         self._run = await self._write(transactions.fail_phase, phase, why, facts)

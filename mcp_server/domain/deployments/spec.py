@@ -1,6 +1,7 @@
 """What a caller says of deployments: a configuration, and what to do with it."""
 
 import json
+import posixpath
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
@@ -151,7 +152,10 @@ Reference = Annotated[str, StringConstraints(max_length=500), AfterValidator(lam
 
 
 def _reference(text: str) -> str:
-    if not text.startswith(REFERENCES) or len(text.partition(":")[2].strip()) == 0:
+    kind, _, where = text.partition(":")
+    if kind == "file" and (not where.startswith("/") or posixpath.normpath(where) != where):
+        raise ValidationFailed(f"{text!r} is no whole path.", next="Such as file:/run/secrets/key, without dots.")
+    if not text.startswith(REFERENCES) or not where.strip():
         raise ValidationFailed(
             "A secret is named, never given.",
             next="Refer to where the server finds it: env:NAME or file:/path.",

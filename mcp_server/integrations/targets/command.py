@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from mcp_server.domain.deployments.spec import Operation
+from mcp_server.domain.deployments.spec import REFERENCES, Operation
 from mcp_server.domain.deployments.targets import Facts, Outlook, Phase, PhaseFailed, Step, Subject, Work
 from mcp_server.integrations.kept import TEMPORARY, UNKNOWN, Command, Ended, Kept, run_once
 from mcp_server.integrations.references import resolve
@@ -240,10 +240,12 @@ class CommandTarget:
             "configuration": json.loads(meant.text()),
         }
         env = {key: os.environ[key] for key in _INHERITED if key in os.environ}
-        env |= {key: _value(text) for key, text in self._declared.env.items()}
+        declared = {key: _value(text) for key, text in self._declared.env.items()}
+        hidden = {key: declared[key] for key, text in self._declared.env.items() if text.startswith(REFERENCES)}
         limit = self._declared.seconds_max if secrets or run_id else min(LOOK_SECONDS_MAX, self._declared.seconds_max)
         argv = _filled(self._declared.commands[name], given)
-        return Command(argv, self._declared.cwd, env | dict(secrets), dump_json(told), limit)
+        whole = env | declared | dict(secrets)
+        return Command(argv, self._declared.cwd, whole, dump_json(told), limit, hidden | dict(secrets))
 
     def _secrets(self, work: Work) -> dict[str, str]:
         return {name: work.secret(name) for service in work.subject.config.services for name in service.secrets}
@@ -267,7 +269,7 @@ def _word(value: Any) -> str:
 
 
 def _value(text: str) -> str:
-    return resolve(text) if text.startswith(("env:", "file:")) else text
+    return resolve(text) if text.startswith(REFERENCES) else text
 
 
 def _filled(argv: Sequence[str], given: Mapping[str, str]) -> list[str]:

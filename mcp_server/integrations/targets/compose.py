@@ -4,6 +4,7 @@ Source: the Compose specification (services, deploy, healthcheck, configs, secre
 """
 
 import os
+import shlex
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -135,8 +136,8 @@ def data_folder(database: DatabaseSpec) -> str:
 def _service(service: Service, config: Config) -> dict[str, Any]:
     rendered: dict[str, Any] = {
         "image": service.image,
-        "command": list(service.command),
-        "environment": service.env,
+        "command": [_plain(word) for word in service.command],
+        "environment": {name: _plain(value) for name, value in service.env.items()},
         "secrets": list(service.secrets),
         "ports": [str(port) if service.replicas > 1 else f"{port}:{port}" for port in service.ports],
         "depends_on": list(service.depends_on),
@@ -148,14 +149,19 @@ def _service(service: Service, config: Config) -> dict[str, Any]:
     return {name: value for name, value in rendered.items() if value}
 
 
+def _plain(text: str) -> str:
+    """A text in which Compose fills in nothing."""
+    return text.replace("$", "$$")
+
+
 def _healthcheck(service: Service) -> dict[str, Any] | None:
     if service.health is None or not service.ports:
         return None
-    url = f"http://127.0.0.1:{service.ports[0]}{service.health.path}"
+    url = shlex.quote(f"http://127.0.0.1:{service.ports[0]}{service.health.path}")
     # Images have one or the other.
-    test = ["CMD-SHELL", f"wget -q -O /dev/null '{url}' || curl -fsS -o /dev/null '{url}'"]
+    test = ["CMD-SHELL", f"wget -q -O /dev/null {url} || curl -fsS -o /dev/null {url}"]
     return {
-        "test": [test[0], test[1].replace("$", "$$")],
+        "test": [test[0], _plain(test[1])],
         "interval": "10s",
         "timeout": f"{service.health.timeout_seconds:g}s",
         "retries": service.health.attempts,

@@ -150,6 +150,22 @@ def _shown(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes texts with line ends that YAML 1.1 would fold away."""
+
+
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    style = '"' if any(end in text for end in "\x85\u2028\u2029\ufeff") else None
+    return dumper.represent_scalar(  # pyright: ignore[reportUnknownMemberType]
+        "tag:yaml.org,2002:str", text, style
+    )
+
+
+_Dumper.add_representer(str, _text)
+
+
 def yaml_text(documents: list[Any]) -> str:
     """Documents as YAML, with the order of members as given."""
-    return yaml.safe_dump_all(documents, sort_keys=False, allow_unicode=True, default_flow_style=False, width=120)
+    return yaml.dump_all(
+        documents, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=120
+    )

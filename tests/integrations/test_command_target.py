@@ -1,0 +1,195 @@
+"""The target `command`: what the operator declared, filled in by a model and no more."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcp_server.config import load_settings
+from mcp_server.domain.areas import AREAS
+from mcp_server.domain.deployments.policy import DeploymentPolicy
+from mcp_server.domain.deployments.spec import ControlDeployment
+from mcp_server.domain.deployments.targets import Targets
+from mcp_server.domain.desk import Desk
+from mcp_server.integrations.references import resolve
+from mcp_server.integrations.targets.command import CommandTarget, Declared
+from mcp_server.kernel.errors import Conflict, Unavailable, ValidationFailed
+from mcp_server.runtime.system_worker import SystemWorker
+from mcp_server.wiring import declared_targets, targets
+from tests.domain.deployments.played import Answers, Stage
+from tests.world import World, open_world
+
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform == "win32", reason="needs process groups")]
+
+SCRIPT = """
+import json, os, sys
+told, what = json.load(sys.stdin), sys.argv[1]
+with open("ran", "a") as ran:
+    ran.write(" ".join(sys.argv[1:]) + "\\n")
+if os.path.exists(what + ".code"):
+    sys.exit(int(open(what + ".code").read()))
+print("did", what)
+print(json.dumps({"url": "http://served/", "version_id": "v%s" % told["revision"], "key": os.environ.get("KEY")}))
+"""
+
+
+class House(Stage):
+    """A stage whose target runs real commands."""
+
+    def __init__(self, world: World, folder: Path, **more: Any) -> None:
+        super().__init__(world)
+        self.folder = folder
+        (folder / "script.py").write_text(SCRIPT)
+        names = ("build", "apply", "check", "promote", "rollback", "destroy")
+        commands = {name: (sys.executable, "script.py", name, "{label}", "{revision}") for name in names}
+        commands |= {"status": (sys.executable, "-c", "print(open('there').read())")}
+        (folder / "there").write_text("fine")
+        declared = Declared(**({"commands": commands, "cwd": str(folder), "seconds_max": 30.0} | more))
+        self.command = CommandTarget("shop", declared, folder / "runs")
+        self.policy()
+
+    def policy(self, **said: Any) -> None:
+        """What the operator allows from now on."""
+        known = Targets({"played": lambda: self.command}, {}, Answers(), resolve)
+        self.desk = Desk(self.world.desk.context, AREAS, "test", known, DeploymentPolicy(**said))
+        self.worker = SystemWorker(self.desk, AREAS.kinds)
+
+    def ran(self) -> list[str]:
+        path = self.folder / "ran"
+        return path.read_text().split("\n")[:-1] if path.exists() else []
+
+
+@pytest.fixture
+async def house(sqlite_url: str, tmp_path: Path) -> Any:
+    async with open_world(sqlite_url) as world:
+        yield House(world, tmp_path)
+
+
+async def test_the_declared_commands_run_once_each_and_what_they_print_is_the_evidence(house: House):
+    await house.live()
+    assert house.ran() == [f"{name} shop-dev 1" for name in ("build", "apply", "check", "promote")]
+    seen = await house.seen()
+    assert (seen.status, seen.url, seen.live["version_id"]) == ("live", "http://served/", "v1")
+    assert seen.live["status"] == "fine"
+    (house.folder / "there").write_text("moved")
+    control = ControlDeployment(deployment_id="shop", action="check_drift")
+    assert (await house.desk.deployments.control(house.world.call, control)).deployment.drift == [
+        'status is "moved", and was "fine"'
+    ]
+
+
+async def test_what_fails_is_rolled_back_by_the_declared_command_to_what_was_live(house: House):
+    await house.live()
+    await house.define(services=[{"name": "web"}], tags=["x"])
+    await house.define(services=[{"name": "web", "checks": [{"path": "/x"}]}])
+    (house.folder / "check.code").write_text("1")
+    await house.apply(await house.plan())
+    await house.work()
+    assert house.ran()[-1] == "rollback shop-dev 1"
+    assert (await house.seen()).run.status == "rolled_back" and (await house.seen()).live_revision == 1
+
+
+async def test_exit_code_75_is_tried_again_and_another_is_not(house: House):
+    await house.define()
+    (house.folder / "apply.code").write_text("75")
+    await house.apply(await house.plan())
+    await house.work()
+    assert (await house.seen()).status == "changing"
+    (house.folder / "apply.code").unlink()
+    await house.work(30)
+    assert (await house.seen()).status == "live" and house.ran().count("apply shop-dev 1") == 2
+
+
+async def test_a_plan_command_that_fails_makes_no_plan_and_a_changed_declaration_makes_one_stale(
+    sqlite_url: str, tmp_path: Path
+):
+    async with open_world(sqlite_url) as world:
+        house = House(
+            world, tmp_path, commands={"apply": ("true",), "plan": (sys.executable, "-c", "exit('no login')")}
+        )
+        await house.define()
+        with pytest.raises(Unavailable, match="plan command of the target shop failed: exit code 1: no login"):
+            await house.plan()
+        house = House(world, tmp_path, commands={"apply": ("true",), "plan": ("echo", "would", "{name}")})
+        plan = await house.plan()
+        assert plan.steps[-1].detail == "would shop"
+        other = House(world, tmp_path, commands={"apply": ("false",), "plan": ("echo", "would")})
+        with pytest.raises(Conflict, match="stale.*/declared"):
+            await other.apply(plan)
+
+
+async def test_a_model_fills_in_what_is_declared_and_nothing_else(sqlite_url: str, tmp_path: Path):
+    async with open_world(sqlite_url) as world:
+        house = House(
+            world,
+            tmp_path,
+            commands={"apply": ("echo", "--to", "{region}")},
+            arguments={"region": "[a-z]{2}"},
+            secrets=("KEY",),
+        )
+        for services, teaches in (
+            ([{"name": "web"}], "needs the arguments region"),
+            ([{"name": "web", "arguments": {"region": "eu"}, "env": {"LD_PRELOAD": "x"}}], "does nothing with env"),
+            ([{"name": "web", "arguments": {"region": "--delete-all"}}], r"must match \[a-z\]\{2\}"),
+            ([{"name": "web", "arguments": {"zone": "a"}}], "no argument 'zone'.*Declared are: region"),
+            ([{"name": "web", "command": ["rm"], "arguments": {"region": "eu"}}], "does nothing with command"),
+        ):
+            with pytest.raises(ValidationFailed, match=teaches):
+                await house.define(services=services)
+        house.policy(secrets=("env:HOME",))
+        stolen = [{"name": "web", "arguments": {"region": "eu"}, "secrets": ["PATH"]}]
+        with pytest.raises(ValidationFailed, match="takes no secret PATH.*Declared are: KEY"):
+            await house.define(secrets={"PATH": "env:HOME"}, services=stolen)
+        await house.live(services=[{"name": "web", "arguments": {"region": "eu"}}])
+        assert (await house.seen()).live["output"] == "--to eu"
+
+
+async def test_children_get_what_is_declared_and_the_secrets_that_their_services_name(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("APP_KEY", "hunter2")
+    monkeypatch.setenv("OTHER_SECRET", "never")
+    code = (
+        "import os, json; print(sorted(set(os.environ) - {'LC_CTYPE'})); print(json.dumps({'key': os.environ['KEY']}))"
+    )
+    async with open_world(sqlite_url) as world:
+        house = House(
+            world,
+            tmp_path,
+            commands={"apply": (sys.executable, "-c", code)},
+            env={"ADDED": "env:APP_KEY", "PLAIN": "x"},
+            secrets=("KEY",),
+        )
+        house.policy(secrets=("env:APP_*",))
+        await house.live(secrets={"KEY": "env:APP_KEY"}, services=[{"name": "web", "secrets": ["KEY"]}])
+        seen = await house.seen()
+        inherited = set(json.loads(seen.live["output"].split("\n")[0].replace("'", '"')))
+        assert {"ADDED", "PLAIN", "KEY"} <= inherited and "OTHER_SECRET" not in inherited
+        assert seen.live["key"] in ("[KEY]", "[ADDED]")
+    assert not any(b"hunter2" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[targets.a]\nplan = ['x']", "targets in desk.toml, a.apply: Field required"),
+        ("[targets.a]\napply = ['x', '{who}']", r"\[targets.a\] cannot work: `apply` has the placeholder \{who\}"),
+        ("[targets.process]\napply = ['x']", "this name is one of the server's own"),
+        ("[[approve]]\ntool = 'email_send'", "approve in desk.toml, 0.tool"),
+        ("[[approve]]\ntol = 'x'", "There is no setting approve.0.tol in desk.toml; did you mean approve.0.tool"),
+    ],
+)
+def test_declarations_that_cannot_work_are_refused_at_the_start(tmp_path: Path, text: str, says: str):
+    (tmp_path / "desk.toml").write_text(text)
+    with pytest.raises(ValidationFailed, match=says):
+        declared_targets(load_settings(config=tmp_path / "desk.toml"))
+
+
+def test_the_only_declared_target_is_meant_by_command(tmp_path: Path):
+    (tmp_path / "desk.toml").write_text("[targets.a]\napply = ['x']")
+    one = targets(load_settings(config=tmp_path / "desk.toml", database=f"sqlite:///{tmp_path}/desk.db"))
+    assert one.get("a") and one.get("command")
+    with pytest.raises(ValidationFailed, match=r"operator declares each under \[targets.NAME\]"):
+        targets(load_settings(database=f"sqlite:///{tmp_path}/desk.db")).get("command")
