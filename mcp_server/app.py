@@ -92,7 +92,12 @@ async def open_desk(settings: Settings, metrics: Metrics | None = None) -> Async
     Raises:
         OpsError: the database cannot be used; the message says why and what to do.
     """
-    database = await Database.open(settings.database_url, AREAS, allow_unsafe_sqlite=settings.allow_unsafe_sqlite)
+    database = await Database.open(
+        settings.database_url,
+        AREAS,
+        allow_unsafe_sqlite=settings.allow_unsafe_sqlite,
+        may_only_read=settings.read_only,
+    )
     mailer = _mailer(settings)
     try:
         if metrics is not None:
@@ -130,17 +135,21 @@ def seam_of(desk: Desk, settings: Settings, metrics: Metrics) -> Seam:
 
 @contextlib.asynccontextmanager
 async def _background(desk: Desk) -> AsyncGenerator[None]:
-    running = [
-        asyncio.create_task(run_timer(desk.housekeeping, desk.loops), name="timer"),
-        asyncio.create_task(run_chores(desk.housekeeping, desk.loops), name="chores"),
-        asyncio.create_task(SystemWorker(desk, AREAS.kinds).run(), name="system-worker"),
-    ]
+    running = [] if desk.is_read_only else _running(desk)
     try:
         yield
     finally:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+
+def _running(desk: Desk) -> list[asyncio.Task[None]]:
+    return [
+        asyncio.create_task(run_timer(desk.housekeeping, desk.loops), name="timer"),
+        asyncio.create_task(run_chores(desk.housekeeping, desk.loops), name="chores"),
+        asyncio.create_task(SystemWorker(desk, AREAS.kinds).run(), name="system-worker"),
+    ]
 
 
 def _mailer(settings: Settings) -> LazyMailer:

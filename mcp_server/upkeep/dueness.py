@@ -14,7 +14,7 @@ from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.sweeping import HalfDone, Stuck, settle_rows
 from mcp_server.kernel.times import system_clock
 from mcp_server.persistence.database import Database
-from mcp_server.upkeep.inspection import Finding
+from mcp_server.upkeep.findings import Finding
 
 _SHOWN_MAX = 5
 

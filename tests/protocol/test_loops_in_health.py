@@ -51,7 +51,9 @@ class Failing:
 
 def desk_with(world: World, loops: Loops, **others: Any) -> Any:
     desk = world.desk
-    return SimpleNamespace(**{"tasks": desk.tasks, "version": "1", "engine": desk.engine, "loops": loops} | others)
+    return SimpleNamespace(
+        **{"tasks": desk.tasks, "version": "1", "engine": desk.engine, "is_read_only": False, "loops": loops} | others
+    )
 
 
 async def get_health(desk: Any) -> tuple[int, Any]:
