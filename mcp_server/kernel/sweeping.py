@@ -1,9 +1,9 @@
 """What time alone makes due, row by row: one that cannot be settled harms itself alone."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mcp_server.kernel.area import Sweep
+from mcp_server.kernel.area import Righting, Sweep
 from mcp_server.kernel.events import Origin
 from mcp_server.kernel.store import Transaction
 
@@ -32,11 +32,23 @@ def settle_rows(tx: Transaction, origin: Origin, sweep: Sweep, passed_over: Coll
         HalfDone: one failed after something was written for it.
         Exception: the engine failed.
     """
+    return settle_each(tx, origin, sweep, _due(tx, origin, sweep, passed_over))
+
+
+def settle_each(
+    tx: Transaction, origin: Origin, by: Sweep | Righting, rows: Sequence[Mapping[str, Any]]
+) -> list[Stuck]:
+    """Settle these rows; those that could not be, with nothing written for them.
+
+    Raises:
+        HalfDone: one failed after something was written for it.
+        Exception: the engine failed.
+    """
     stuck: list[Stuck] = []
-    for row in _due(tx, origin, sweep, passed_over):
-        error = _settle(tx, origin, sweep, row)
+    for row in rows:
+        error = _settle(tx, origin, by, dict(row))
         if error is not None:
-            stuck.append(Stuck(sweep.key(row), error))
+            stuck.append(Stuck(by.key(row), error))
     return stuck
 
 
@@ -48,8 +60,7 @@ def due_keys(tx: Transaction, origin: Origin, sweep: Sweep, passed_over: Collect
 def settle_alone(tx: Transaction, origin: Origin, sweep: Sweep, key: str, passed_over: Collection[str]) -> list[Stuck]:
     """`settle_rows` for one of them."""
     rows = [row for row in _due(tx, origin, sweep, passed_over) if sweep.key(row) == key]
-    failed = [_settle(tx, origin, sweep, row) for row in rows[:1]]
-    return [Stuck(key, error) for error in failed if error is not None]
+    return settle_each(tx, origin, sweep, rows[:1])
 
 
 def _due(tx: Transaction, origin: Origin, sweep: Sweep, passed_over: Collection[str]) -> list[dict[str, Any]]:
@@ -58,14 +69,14 @@ def _due(tx: Transaction, origin: Origin, sweep: Sweep, passed_over: Collection[
     return [row for row in rows if sweep.key(row) not in passed_over]
 
 
-def _settle(tx: Transaction, origin: Origin, sweep: Sweep, row: dict[str, Any]) -> Exception | None:
+def _settle(tx: Transaction, origin: Origin, by: Sweep | Righting, row: dict[str, Any]) -> Exception | None:
     writes = tx.writes
     try:
-        sweep.settle(tx, origin, row)
+        by.settle(tx, origin, row)
     except Exception as error:
         if tx.is_the_engines(error):
             raise
         if tx.writes != writes:
-            raise HalfDone(sweep.key(row)) from error
+            raise HalfDone(by.key(row)) from error
         return error
     return None

@@ -134,5 +134,16 @@ RETURNING seq
 -- name: event_newest_of
 SELECT data FROM events WHERE aggregate_id = :id AND aggregate_type = :type ORDER BY seq DESC LIMIT 1
 
+-- name: event_last_told
+SELECT type, at FROM events WHERE aggregate_id = :id AND aggregate_type = :aggregate_type
+  AND (:version IS NULL OR version = :version) AND type IN (SELECT value FROM json_each(:types))
+ORDER BY seq DESC LIMIT 1
+
+-- name: event_last_told (postgres)
+SELECT type, at FROM events WHERE aggregate_id = :id AND aggregate_type = :aggregate_type
+  AND (CAST(:version AS bigint) IS NULL OR version = CAST(:version AS bigint))
+  AND type = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:types AS jsonb))))
+ORDER BY seq DESC LIMIT 1
+
 -- name: event_last_of
 SELECT seq FROM events WHERE aggregate_id = :id AND type = :type ORDER BY seq DESC LIMIT 1

@@ -10,13 +10,15 @@ Snapshots stay until the next one of the same aggregate, so every aggregate keep
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from mcp_server.kernel.area import Aggregate, Areas
 from mcp_server.kernel.events import SNAPSHOT, Event, Origin
-from mcp_server.kernel.json_text import RawJson
+from mcp_server.kernel.json_text import RawJson, dump_json
 from mcp_server.kernel.positions import Position
 from mcp_server.kernel.store import Transaction
+from mcp_server.kernel.times import Micros
 
 
 class Thinned(NamedTuple):
@@ -66,6 +68,22 @@ def last_event(tx: Transaction, type_: str, id_: str) -> int | None:
     """The number of the newest event of a type that tells of an aggregate; None where it is not kept."""
     row = tx.one("event_last_of", type=type_, id=id_)
     return None if row is None else row["seq"]
+
+
+class Told(NamedTuple):
+    """What happened, and when."""
+
+    type: str
+    at: Micros
+
+
+def last_told(
+    tx: Transaction, aggregate_type: str, id_: str, types: Sequence[str], version: int | None = None
+) -> Told | None:
+    """The newest event of these types that tells of an aggregate, or of one version of it; None where none is kept."""
+    told = {"aggregate_type": aggregate_type, "id": id_, "version": version, "types": dump_json(list(types))}
+    row = tx.one("event_last_told", **told)
+    return None if row is None else Told(row["type"], row["at"])
 
 
 def _upto(horizon: Position) -> dict[str, int]:

@@ -117,6 +117,12 @@ SELECT count(*) AS running FROM tasks WHERE status = 'running' AND concurrency_k
 -- name: due_tasks
 SELECT id FROM tasks WHERE due_at <= :now ORDER BY due_at, id LIMIT :limit {{skip_locked}}
 
+-- What is due by a clock that was ahead, and what stands behind all others in its queue by one.
+-- name: tasks_ahead
+SELECT id FROM tasks WHERE due_at > :now AND updated_at > :ahead
+UNION SELECT id FROM tasks WHERE status = 'queued' AND ready_at > :ahead
+UNION SELECT id FROM tasks WHERE status = 'paused' AND updated_at > :ahead
+
 -- name: queued_by_queue
 SELECT q.kind, q.agent_id, q.capabilities, count(*) AS tasks
 FROM tasks t JOIN queues q ON q.name = t.queue WHERE t.status = 'queued'
