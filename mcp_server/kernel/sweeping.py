@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from mcp_server.kernel.area import Righting, Sweep
 from mcp_server.kernel.events import Origin
-from mcp_server.kernel.store import Transaction
+from mcp_server.kernel.store import Memory, Transaction
 
 ROWS_AT_ONCE = 100
 
@@ -23,6 +23,37 @@ class HalfDone(Exception):
     def __init__(self, key: str) -> None:
         super().__init__(f"{key} failed in the midst")
         self.key = key
+
+
+class Poisoned(Memory):
+    """The keys of rows that failed in the midst, for those who pass over them. A rollback does not forget them: they
+    are what it was for. The timer tries them again."""
+
+    shared = True
+
+    def __init__(self) -> None:
+        self.keys: frozenset[str] = frozenset()
+
+    def forget(self) -> None:
+        """Nothing: what is known here was not written."""
+
+    def add(self, key: str) -> None:
+        """One more; of very many none is kept, since they may have been mended."""
+        self.keys = frozenset((key,)) if len(self.keys) >= ROWS_AT_ONCE else self.keys | {key}
+
+
+def settle_sound_rows(tx: Transaction, origin: Origin, sweep: Sweep) -> None:
+    """`settle_rows` for one who has something else to do: passes over what has failed in the midst before.
+
+    Raises:
+        HalfDone: one failed so now; done again, it is passed over.
+    """
+    poisoned = tx.memory(Poisoned)
+    try:
+        settle_rows(tx, origin, sweep, poisoned.keys)
+    except HalfDone as error:
+        poisoned.add(error.key)
+        raise
 
 
 def settle_rows(tx: Transaction, origin: Origin, sweep: Sweep, passed_over: Collection[str] = ()) -> list[Stuck]:
