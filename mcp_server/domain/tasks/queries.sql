@@ -41,6 +41,9 @@ INSERT INTO dependencies (parent_id, task_id) VALUES (:parent_id, :task_id) ON C
 -- name: dependency_delete
 DELETE FROM dependencies WHERE parent_id = :parent_id AND task_id = :task_id
 
+-- name: dependencies_clear
+DELETE FROM dependencies WHERE task_id = :id OR parent_id = :id
+
 -- name: dependents
 SELECT task_id FROM dependencies WHERE parent_id = :parent_id ORDER BY task_id
 
