@@ -23,9 +23,10 @@ from mcp_server.domain.tasks.archive import KeepTasks
 from mcp_server.integrations.mailers import LazyMailer, make_mailer
 from mcp_server.kernel.authority import Actor
 from mcp_server.kernel.call import Clock, Context
+from mcp_server.kernel.clocks import ClockWatch
 from mcp_server.kernel.events import NewId, Random
 from mcp_server.kernel.ids import new_id
-from mcp_server.kernel.times import system_clock
+from mcp_server.kernel.times import steady_clock, system_clock
 from mcp_server.observability.metrics import Metrics, NoMetrics, PrometheusMetrics
 from mcp_server.persistence.database import Database
 from mcp_server.protocol.identity import Callers, FileTokens
@@ -60,12 +61,14 @@ def desk_on(
     database: Database,
     *options: object,
     clock: Clock = system_clock,
+    steady: Clock = steady_clock,
     ids: NewId = new_id,
     chance: Random = random.random,
 ) -> Desk:
     """Every service on an open database, with what the operator set."""
-    context = Context(database, clock, ids, chance)
-    return Desk(context, AREAS, __version__, Rendering(_render), *options)
+    watch = ClockWatch(clock, steady)
+    context = Context(database, watch, ids, chance)
+    return Desk(context, AREAS, __version__, watch, Rendering(_render), *options)
 
 
 def configured_desk(database: Database, settings: Settings, mailer: LazyMailer | None = None) -> Desk:
@@ -92,13 +95,20 @@ async def open_desk(settings: Settings, metrics: Metrics | None = None) -> Async
     Raises:
         OpsError: the database cannot be used; the message says why and what to do.
     """
-    database = await Database.open(settings.database_url, AREAS, allow_unsafe_sqlite=settings.allow_unsafe_sqlite)
+    database = await Database.open(
+        settings.database_url,
+        AREAS,
+        allow_unsafe_sqlite=settings.allow_unsafe_sqlite,
+        may_only_read=settings.read_only,
+    )
     mailer = _mailer(settings)
     try:
         if metrics is not None:
             database.on_commit = metrics.committed
             metrics.watch(database.loops)
         desk = configured_desk(database, settings, mailer)
+        if metrics is not None:
+            desk.housekeeping.on_jump = lambda jump: metrics.clock_set(jump.way)
         async with _background(desk):
             yield desk
     finally:
@@ -130,17 +140,21 @@ def seam_of(desk: Desk, settings: Settings, metrics: Metrics) -> Seam:
 
 @contextlib.asynccontextmanager
 async def _background(desk: Desk) -> AsyncGenerator[None]:
-    running = [
-        asyncio.create_task(run_timer(desk.housekeeping, desk.loops), name="timer"),
-        asyncio.create_task(run_chores(desk.housekeeping, desk.loops), name="chores"),
-        asyncio.create_task(SystemWorker(desk, AREAS.kinds).run(), name="system-worker"),
-    ]
+    running = [] if desk.is_read_only else _running(desk)
     try:
         yield
     finally:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+
+def _running(desk: Desk) -> list[asyncio.Task[None]]:
+    return [
+        asyncio.create_task(run_timer(desk.housekeeping, desk.loops), name="timer"),
+        asyncio.create_task(run_chores(desk.housekeeping, desk.loops), name="chores"),
+        asyncio.create_task(SystemWorker(desk, AREAS.kinds).run(), name="system-worker"),
+    ]
 
 
 def _mailer(settings: Settings) -> LazyMailer:

@@ -35,12 +35,22 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = START
+        self.passed = 0
 
     def __call__(self) -> int:
         return self.now
 
     def advance(self, seconds: float) -> None:
+        """Time passes."""
         self.now += round(seconds * SECOND)
+        self.passed += round(seconds * SECOND)
+
+    def set(self, seconds: float) -> None:
+        """The clock is set ahead, or back."""
+        self.now += round(seconds * SECOND)
+
+    def steady(self) -> int:
+        return self.passed
 
 
 _WORLDS = itertools.count(1)  # no id is all a, which tests take for one that nobody has
@@ -149,7 +159,7 @@ async def open_world(url: str) -> AsyncGenerator[World]:
     database = await Database.open(url, AREAS)
     try:
         clock = Clock()
-        desk = desk_on(database, clock=clock, ids=Ids(), chance=lambda: 0.5)
+        desk = desk_on(database, clock=clock, steady=clock.steady, ids=Ids(), chance=lambda: 0.5)
         yield World(database, desk, clock, caller(), url)
     finally:
         await database.close()

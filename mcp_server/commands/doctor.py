@@ -12,7 +12,8 @@ from mcp_server.commands.options import SettingsCommand
 from mcp_server.config import Group, Settings, load_settings
 from mcp_server.kernel.errors import OpsError
 from mcp_server.upkeep.dueness import inspect_due
-from mcp_server.upkeep.inspection import Finding, inspect_database, replay_database, sqlite_version
+from mcp_server.upkeep.findings import Finding
+from mcp_server.upkeep.inspection import inspect_database, replay_database, sqlite_version
 
 EXIT_FINE, EXIT_PROBLEM, EXIT_SETTINGS = 0, 1, 2
 

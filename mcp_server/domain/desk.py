@@ -26,6 +26,11 @@ class Desk(Services):
         self.areas = areas
         self.version = version
 
+    @property
+    def is_read_only(self) -> bool:
+        """Whether the store cannot be written, so that nothing beside requests runs."""
+        return self.context.database.is_read_only
+
     def end_waits(self) -> None:
         """Let what waits for a change answer with what there is: the server ends."""
         self.context.database.feed.end_waits()

@@ -1,18 +1,32 @@
 """What the areas leave to be done from time to time: what time alone makes due, and the server's chores."""
 
-from typing import Any, NamedTuple
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from mcp_server.domain.tasks.spec import TaskSpec
 from mcp_server.domain.tasks.system import SystemTasks
-from mcp_server.kernel.area import Areas, Sweep
+from mcp_server.kernel.area import Areas, Righting, Sweep
 from mcp_server.kernel.call import SYSTEM_CALL, Clock
-from mcp_server.kernel.loops import Loops
+from mcp_server.kernel.clocks import JUMP_MIN, ClockWatch, Jump
+from mcp_server.kernel.resting import RestingRows
 from mcp_server.kernel.services import Services
-from mcp_server.kernel.sweeping import HalfDone, Stuck, due_keys, settle_alone, settle_rows
-from mcp_server.kernel.times import Micros, duration, iso
+from mcp_server.kernel.store import Row
+from mcp_server.kernel.sweeping import (
+    ROWS_AT_ONCE,
+    HalfDone,
+    Stuck,
+    due_keys,
+    settle_alone,
+    settle_each,
+    settle_rows,
+)
+from mcp_server.kernel.times import SECOND, Micros, iso
 
-REST_SECONDS_MAX = 300.0
-"""How long a row that could not be settled rests at most."""
+TRUSTED_AFTER: Micros = 3600 * SECOND
+"""How long a clock that was set ahead has to stay so before what is old by it is cleared away."""
+
+log = logging.getLogger("datamcp.time")
 
 
 class Housekeeping:
@@ -24,9 +38,64 @@ class Housekeeping:
         self._areas = services.get(Areas)
         self._system = services.get(SystemTasks)
         self._resting = RestingRows(self._context.database.loops)
+        self._watch = services.get(ClockWatch)
+        self._must_right = True
+        self._trusts_from: Micros | None = None
+        self.last_jump: Jump | None = None
+        self.on_jump: Callable[[Jump], None] | None = None
+        """Told when the clock was set."""
         self._parameters: dict[str, Any] = {
             name: value for sweep in self._areas.sweeps for name, value in sweep.parameters.items()
         }
+
+    async def keep_time(self) -> None:
+        """Notice when the clock is set, and tell of it. What was computed from a clock that was ahead is computed
+        again: at the start, since an earlier process may have left it, and whenever the clock is set back.
+
+        Raises:
+            OpsError: the store is busy or unavailable.
+        """
+        jump = self._watch.look()
+        if jump is not None:
+            self._jumped(jump)
+        if self._must_right:
+            self._must_right = not await self._right()
+
+    def _jumped(self, jump: Jump) -> None:
+        self.last_jump = jump
+        self._resting.try_all_again()
+        self._must_right = self._must_right or jump.way == "back"
+        if jump.way == "ahead":
+            self._trusts_from = self._watch.steady() + TRUSTED_AFTER
+        if self.on_jump is not None:
+            self.on_jump(jump)
+        log.warning("the clock was set %s by %g s; it says %s now", jump.way, abs(jump.seconds), iso(jump.noticed_at))
+
+    async def _right(self) -> bool:
+        """Compute again what was computed from a clock that was ahead; whether all of it could be."""
+        for righting in self._areas.rightings:
+            now = self._context.clock()
+            for one in await self._righted(righting, self._resting.passed_over(righting.rows, now), now):
+                self._resting.failed(righting.rows, one, now)
+            self._resting.forget(righting.rows, now)
+        return not any(self._resting.has(righting.rows) for righting in self._areas.rightings)
+
+    async def _righted(self, righting: Righting, passed_over: frozenset[str], now: Micros) -> list[Stuck]:
+        found = await self._context.database.fetch_all(righting.rows, now=now, ahead=now + JUMP_MIN)
+        rows = [row for row in found if righting.key(row) not in passed_over]
+        stuck: list[Stuck] = []
+        for first in range(0, len(rows), ROWS_AT_ONCE):
+            stuck += await self._righted_some(righting, rows[first : first + ROWS_AT_ONCE])
+        return stuck
+
+    async def _righted_some(self, righting: Righting, rows: Sequence[Row]) -> list[Stuck]:
+        write, origin = self._context.database.write, self._context.origin(SYSTEM_CALL)
+        try:
+            return await write(settle_each, origin, righting, rows)
+        except HalfDone as error:
+            if len(rows) == 1:
+                return [Stuck(error.key, error.__cause__ or error)]
+        return [one for row in rows for one in await self._righted_some(righting, [row])]
 
     async def settle(self) -> bool:
         """Do what is due now; whether some of it could not be done. That rests, longer each time, and is told in the
@@ -62,7 +131,10 @@ class Housekeeping:
         return None if row is None else row["at"]
 
     async def begin_chores(self) -> None:
-        """Queue the chores for which there is something to do, each once in its period, whoever asks first."""
+        """Queue the chores for which there is something to do, each once in its period, whoever asks first. What is
+        old goes for good: not by a clock that was just set ahead."""
+        if self._trusts_from is not None and self._watch.steady() < self._trusts_from:
+            return
         now = iso(self._context.clock())
         for chore in self._areas.chores:
             if await chore.wanted(self._services):
@@ -73,41 +145,3 @@ class Housekeeping:
     def clock(self) -> Clock:
         """The clock that `next_due` goes by."""
         return self._context.clock
-
-
-class RestingRows:
-    """Rows that could not be settled, until they are tried again."""
-
-    def __init__(self, loops: Loops) -> None:
-        self._loops = loops
-        self._rows: dict[tuple[str, str], _Rest] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._rows)
-
-    def passed_over(self, due: str, now: Micros) -> frozenset[str]:
-        """The keys of those that rest still."""
-        return frozenset(key for (of, key), rest in self._rows.items() if of == due and rest.until > now)
-
-    def failed(self, due: str, stuck: Stuck, now: Micros) -> None:
-        """One could not be settled."""
-        before = self._rows.get((due, stuck.key))
-        tries = 0 if before is None else before.tries
-        seconds = min(REST_SECONDS_MAX, 2.0**tries)
-        self._rows[due, stuck.key] = _Rest(tries + 1, now + duration(seconds))
-        self._loops.hold(_called(due, stuck.key), stuck.error)
-
-    def forget(self, due: str, now: Micros) -> None:
-        """Those that were tried just now and do not rest again are settled, or are gone."""
-        for place in [place for place, rest in self._rows.items() if place[0] == due and rest.until <= now]:
-            del self._rows[place]
-            self._loops.release(_called(*place))
-
-
-class _Rest(NamedTuple):
-    tries: int
-    until: Micros
-
-
-def _called(due: str, key: str) -> str:
-    return f"{due} {key}"

@@ -119,6 +119,22 @@ class Sweep:
 
 
 @dataclass(frozen=True, slots=True)
+class Righting:
+    """What may rest on a clock that was ahead, and would be due much too late now that it is right.
+
+    Attributes:
+        rows: the statement that reads, without locking, what may have been computed at a moment after `:ahead`, where
+            it is `:now`. It may read too much.
+        settle: computes anew from now what was computed from a moment that has not come yet; all else it leaves.
+        key: what such a row is called.
+    """
+
+    rows: str
+    settle: Callable[[Transaction, Origin, dict[str, Any]], None]
+    key: Callable[[Mapping[str, Any]], str]
+
+
+@dataclass(frozen=True, slots=True)
 class SystemKind:
     """A kind of task that the server itself does.
 
@@ -184,6 +200,7 @@ class Area:
     aggregates: tuple[Aggregate, ...] = ()
     hears: tuple[Heard, ...] = ()
     sweeps: tuple[Sweep, ...] = ()
+    rightings: tuple[Righting, ...] = ()
     kinds: tuple[SystemKind, ...] = ()
     chores: tuple[Chore, ...] = ()
     completions: Mapping[str, Completion] = field(default_factory=dict[str, Completion])
@@ -209,6 +226,7 @@ class Areas:
         self.aggregates: dict[str, Aggregate] = {one.type: one for one in self._each("aggregates")}
         self.tables: tuple[Table, ...] = self._each("tables")
         self.sweeps: tuple[Sweep, ...] = self._each("sweeps")
+        self.rightings: tuple[Righting, ...] = self._each("rightings")
         self.kinds: tuple[SystemKind, ...] = self._each("kinds")
         self.chores: tuple[Chore, ...] = self._each("chores")
         self.completions: dict[str, Completion] = self._merged("completions")

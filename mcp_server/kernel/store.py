@@ -147,6 +147,11 @@ class Database(Protocol):
         ...
 
     @property
+    def is_read_only(self) -> bool:
+        """Whether nothing can be written, which was allowed when it was opened."""
+        ...
+
+    @property
     def feed(self) -> Feed:
         """Tells of changes."""
         ...

@@ -38,3 +38,11 @@ def duration(seconds: float) -> Micros:
 def system_clock() -> Micros:
     """Now, in microseconds UTC."""
     return time.time_ns() // 1000
+
+
+_STEADY: int | None = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
+
+
+def steady_clock() -> Micros:
+    """Microseconds that have passed since some moment, whatever the clock is set to. A machine's sleep counts."""
+    return (time.monotonic_ns() if _STEADY is None else time.clock_gettime_ns(_STEADY)) // 1000

@@ -20,6 +20,10 @@ class Metrics(Protocol):
         """Count the restarts of these loops, and how many of them fail now."""
         ...
 
+    def clock_set(self, way: str) -> None:
+        """The clock was set, `ahead` or `back`."""
+        ...
+
     def text(self) -> bytes:
         """Everything counted so far, in Prometheus' text format."""
         ...
@@ -35,6 +39,9 @@ class NoMetrics:
         """Nothing."""
 
     def watch(self, loops: Loops) -> None:
+        """Nothing."""
+
+    def clock_set(self, way: str) -> None:
         """Nothing."""
 
     def text(self) -> bytes:
@@ -70,6 +77,10 @@ class PrometheusMetrics:
             "datamcp_loops_failing", "Background loops that have failed and rest now.", registry=self.registry
         )
 
+        self._clock = Counter(
+            "datamcp_clock_set_total", "Times the machine's clock was set.", ["way"], registry=self.registry
+        )
+
     def called(self, what: str, outcome: str, seconds: float) -> None:
         """One tool call or resource read ended."""
         self._calls.labels(what, outcome).inc()
@@ -84,6 +95,10 @@ class PrometheusMetrics:
         """Count the restarts of these loops, and how many of them fail now."""
         loops.on_restart = lambda name: self._restarts.labels(name).inc()
         self._failing.set_function(lambda: len(loops.failing()))
+
+    def clock_set(self, way: str) -> None:
+        """The clock was set, `ahead` or `back`."""
+        self._clock.labels(way).inc()
 
     def text(self) -> bytes:
         """Everything counted so far, in Prometheus' text format."""

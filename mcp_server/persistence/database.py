@@ -32,6 +32,9 @@ class Backend(Protocol):
     lanes: int
     """How many writers; see `Area.lanes`."""
 
+    is_read_only: bool
+    """Whether it turned out that nothing can be written, which was allowed."""
+
     def prepare(self) -> list[int]:
         """Create or migrate the database; the numbers of the migrations applied. Blocks."""
         ...
@@ -89,18 +92,22 @@ class Database:
         ]
 
     @staticmethod
-    async def open(url: str, areas: Areas, *, allow_unsafe_sqlite: bool = False) -> "Database":
+    async def open(
+        url: str, areas: Areas, *, allow_unsafe_sqlite: bool = False, may_only_read: bool = False
+    ) -> "Database":
         """Open a store, creating or migrating it as needed.
 
         Args:
             url: `sqlite:///path/to/file.db` or `postgresql://...`.
             areas: whose statements and tables there are.
             allow_unsafe_sqlite: use a SQLite library that corrupts shared files; for a single process only.
+            may_only_read: where it cannot be written, only read it.
 
         Raises:
             OpsError: the database cannot be used; the message names it and the remedy.
         """
-        backend = await asyncio.to_thread(_prepared, url, areas, allow_unsafe_sqlite)
+        backend = make_backend(url, areas, allow_unsafe_sqlite=allow_unsafe_sqlite, may_only_read=may_only_read)
+        await asyncio.to_thread(backend.prepare)
         try:
             await backend.open_readers()
         except BaseException:
@@ -192,6 +199,11 @@ class Database:
         rows = await self.fetch_all(statement, filters=filters, **parameters)
         return rows[0] if rows else None
 
+    @property
+    def is_read_only(self) -> bool:
+        """Whether nothing can be written, which was allowed when it was opened."""
+        return self.backend.is_read_only
+
     async def events_end(self) -> Position:
         """The position after the newest readable event."""
         row = await self.fetch_one("events_end")
@@ -240,13 +252,7 @@ def _drop(future: asyncio.Future[Any]) -> None:
         future.exception()
 
 
-def _prepared(url: str, areas: Areas, allow_unsafe_sqlite: bool) -> Backend:
-    backend = make_backend(url, areas, allow_unsafe_sqlite=allow_unsafe_sqlite)
-    backend.prepare()
-    return backend
-
-
-def make_backend(url: str, areas: Areas, *, allow_unsafe_sqlite: bool = False) -> Backend:
+def make_backend(url: str, areas: Areas, *, allow_unsafe_sqlite: bool = False, may_only_read: bool = False) -> Backend:
     """The backend that a database URL names; nothing is opened yet.
 
     Raises:
@@ -256,7 +262,8 @@ def make_backend(url: str, areas: Areas, *, allow_unsafe_sqlite: bool = False) -
     if url.startswith("sqlite:///"):
         from mcp_server.persistence.sqlite.backend import SqliteBackend
 
-        return SqliteBackend(Path(url.removeprefix("sqlite:///")).expanduser(), areas, allow_unsafe=allow_unsafe_sqlite)
+        path = Path(url.removeprefix("sqlite:///")).expanduser()
+        return SqliteBackend(path, areas, allow_unsafe=allow_unsafe_sqlite, may_only_read=may_only_read)
     if url.startswith(("postgresql://", "postgres://")):
         from mcp_server.persistence.postgres.backend import PostgresBackend
 

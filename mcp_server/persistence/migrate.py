@@ -95,6 +95,21 @@ def require_known(applied: dict[int, str], known: list[Migration], database: str
             )
 
 
+def require_current(applied: dict[int, str], known: list[Migration], database: str) -> None:
+    """Refuse a database that this version would have to upgrade, where it cannot be written.
+
+    Raises:
+        Unavailable: naming both versions.
+    """
+    require_known(applied, known, database)
+    if len(applied) < len(known):
+        raise Unavailable(
+            f"The database {database} has schema {max(applied, default=0)}, this version's is {known[-1].number}, and "
+            "it cannot be upgraded, since it cannot be written.",
+            next="Start this version once on it where it can be written. Nothing was changed.",
+        )
+
+
 def require_not_newer(schema: int, known: int, database: str) -> None:
     """Refuse a database that a newer version has upgraded, at the start or since.
 

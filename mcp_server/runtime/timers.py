@@ -35,7 +35,8 @@ async def _do_chores(housekeeping: Housekeeping) -> NoReturn:
 
 
 async def _look(housekeeping: Housekeeping) -> float:
-    """Settle what is due; seconds until the next look."""
+    """See that the clock is right, and settle what is due; seconds until the next look."""
+    await housekeeping.keep_time()
     due_at = await housekeeping.next_due()
     if due_at is None:
         return LOOK_EVERY_SECONDS

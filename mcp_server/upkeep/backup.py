@@ -12,8 +12,11 @@ from pathlib import Path
 from mcp_server.kernel.errors import Busy, Conflict, OpsError, Unavailable
 from mcp_server.persistence.migrate import migrations, require_known
 from mcp_server.persistence.sqlite.file import SqliteFile
+from mcp_server.upkeep.disk import refusal
 
 _PAGES_AT_ONCE = 2048
+_OF_THE_TARGET = frozenset({"database or disk is full", "attempt to write a readonly database"})
+"""What SQLite says of a copy: the error says nothing of which of the two files it is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ def back_up(source: Path, target: Path, *, force: bool) -> Copied:
 
     Raises:
         Conflict: the target exists and `force` is not set.
-        Unavailable: the source cannot be read, or the copy turned out incomplete.
+        Unavailable: the source cannot be read, the target cannot be written, or the copy turned out incomplete.
     """
     _require_file(source)
     if target.exists() and not force:
@@ -38,28 +41,47 @@ def back_up(source: Path, target: Path, *, force: bool) -> Copied:
     file = SqliteFile(source)
     partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
     try:
-        connection = file.connect(read_only=True)
-        try:
-            connection.execute("BEGIN")  # the copy and the counts are of the same moment
-            expected = _row_counts(connection)
-            copy = file.library.connect(str(partial), isolation_level=None)
-            try:
-                connection.backup(copy, pages=_PAGES_AT_ONCE)
-                copy.execute("PRAGMA journal_mode = DELETE")  # one file, complete without its log
-            finally:
-                copy.close()
-        finally:
-            connection.close()
+        expected = _copy_of_now(file, partial)
         copied = inspect(partial)
         if copied.rows != expected:
             raise Unavailable(f"The copy of {source} is not complete.", next="Run the backup again.")
         _make_durable(partial)
         partial.replace(target)
-    except (OSError, file.library.Error) as error:
+    except OSError as error:
+        raise _not_written(target, error.strerror or str(error)) from error
+    except file.library.Error as error:
+        if str(error) in _OF_THE_TARGET or refusal(target.parent) is not None:
+            raise _not_written(target, refusal(target.parent) or str(error)) from error
         raise file.explain(error) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
     return Copied(target, target.stat().st_size, copied.rows)
+
+
+def _copy_of_now(file: SqliteFile, partial: Path) -> dict[str, int]:
+    """Copy one moment's state; how many rows of each table there were in it."""
+    connection = file.connect(read_only=True)
+    try:
+        connection.execute("BEGIN")  # the copy and the counts are of the same moment
+        expected = _row_counts(connection)
+        copy = file.library.connect(str(partial), isolation_level=None)
+        try:
+            connection.backup(copy, pages=_PAGES_AT_ONCE)
+            copy.execute("PRAGMA journal_mode = DELETE")  # one file, complete without its log
+        finally:
+            copy.close()
+    finally:
+        connection.close()
+    return expected
+
+
+def _not_written(target: Path, reason: str) -> OpsError:
+    return Unavailable(
+        f"The copy {target} cannot be written: {reason}.",
+        next="Nothing is wrong with the database. Make room there, or choose another place.",
+        details={"path": str(target)},
+    )
 
 
 def restore(source: Path, target: Path, *, force: bool) -> tuple[Copied, Path | None]:

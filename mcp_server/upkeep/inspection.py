@@ -1,7 +1,7 @@
 """Looking at a database without changing it: for `doctor`."""
 
 import os
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mcp_server.domain.areas import AREAS
@@ -11,21 +11,13 @@ from mcp_server.persistence.migrate import migrations, require_known
 from mcp_server.persistence.postgres.backend import PostgresBackend
 from mcp_server.persistence.sqlite.backend import SqliteBackend
 from mcp_server.persistence.sqlite.library import is_safe, library_version
+from mcp_server.upkeep.disk import inspect_disk, refusal
+from mcp_server.upkeep.findings import Finding
 from mcp_server.upkeep.replay import NotUpgraded, replay
 from mcp_server.upkeep.verification import damaged_versions, describe_damage, readable_rows
 
 TURN_SECONDS = 3.0
 """How long the turn to write may take to come round."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at."""
-
-    name: str
-    ok: bool
-    detail: str
-    remedy: str | None = None
 
 
 def inspect_database(url: str) -> list[Finding]:
@@ -62,13 +54,35 @@ def _sqlite_file(backend: SqliteBackend) -> list[Finding]:
     if not exists:
         folder = next(parent for parent in path.absolute().parents if parent.exists())
         if os.access(folder, os.W_OK):
-            return [Finding("database_file", True, f"{path} does not exist yet; the first start creates it.")]
-        return [Finding("database_file", False, f"{folder} is not writable.", f"Allow this user to write to {folder}.")]
-    if not (os.access(path, os.R_OK | os.W_OK) and os.access(path.parent, os.W_OK)):
-        remedy = "Give this user read and write permission on the file and its folder."
-        return [Finding("database_file", False, f"{path} is not writable for this user.", remedy)]
+            fine = Finding("database_file", True, f"{path} does not exist yet; the first start creates it.")
+            return [fine, inspect_disk(folder)]
+        detail = f"{folder} is {_not_writable(folder)}."
+        return [Finding("database_file", False, detail, f"Allow this user to write to {folder}.")]
+    if not backend.file.is_writable:
+        return [_not_writable_file(path), *_read_as_it_is(backend)]
     fine = Finding("database_file", True, f"{path}, {path.stat().st_size} bytes, writable.")
-    return [fine, *_turn(backend), *_contents(backend)]
+    return [fine, inspect_disk(path.parent), *_turn(backend), *_contents(backend)]
+
+
+def _not_writable(path: Path) -> str:
+    """Why nothing can be written there."""
+    statvfs = getattr(os, "statvfs", None)
+    if statvfs is not None and statvfs(path).f_flag & os.ST_RDONLY:
+        return "on a read-only file system"
+    return "not writable for this user"
+
+
+def _not_writable_file(path: Path) -> Finding:
+    remedy = "Give this user read and write permission on the file and its folder; as it is, serve it with --read-only."
+    return Finding("database_file", False, f"{path} is {_not_writable(path.parent)}.", remedy)
+
+
+def _read_as_it_is(backend: SqliteBackend) -> list[Finding]:
+    try:
+        backend.file.read_only_alone()
+    except OpsError as error:
+        return [Finding("database_integrity", False, error.message)]
+    return _contents(backend)
 
 
 def _turn(backend: SqliteBackend) -> list[Finding]:
@@ -90,23 +104,35 @@ def _contents(backend: SqliteBackend) -> list[Finding]:
         connection = backend.file.connect(read_only=True)
         try:
             connection.row_factory = None
-            damage = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(5)")]
-            if damage != ["ok"]:
-                return [_damaged(connection, "; ".join(damage))]
-            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-            applied: dict[int, str] = {}
-            if "migrations" in tables:
-                applied = dict(connection.execute("SELECT number, checksum FROM migrations").fetchall())
-            schema = _schema(applied, backend.name)
-            whole = Finding("database_integrity", True, "integrity_check found nothing.")
-            current = schema.ok and max(applied, default=0) == migrations("sqlite")[-1].number
-            return [whole, schema, *([_documents(connection)] if current else [])]
+            return _looked_at(connection, backend.name)
         finally:
             connection.close()
     except Exception as error:
-        # What is not the library's failure is damage all the same, such as a schema that makes no sense any more.
-        explained = backend.explain(error)
-        return [_unreadable(backend, str(error) if explained is None else explained.message)]
+        return [_not_looked_at(backend, error)]
+
+
+def _looked_at(connection: Any, name: str) -> list[Finding]:
+    damage = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(5)")]
+    if damage != ["ok"]:
+        return [_damaged(connection, "; ".join(damage))]
+    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    applied: dict[int, str] = {}
+    if "migrations" in tables:
+        applied = dict(connection.execute("SELECT number, checksum FROM migrations").fetchall())
+    schema = _schema(applied, name)
+    whole = Finding("database_integrity", True, "integrity_check found nothing.")
+    current = schema.ok and max(applied, default=0) == migrations("sqlite")[-1].number
+    return [whole, schema, *([_documents(connection)] if current else [])]
+
+
+def _not_looked_at(backend: SqliteBackend, error: Exception) -> Finding:
+    reason = refusal(backend.file.path.parent) if backend.file.is_writable else None
+    if reason is not None:
+        detail = f"{backend.name} cannot be looked at while nothing can be written beside it: {reason}."
+        return Finding("database_integrity", False, detail, "Make room first. This says nothing of damage.")
+    # What is not the library's failure is damage all the same, such as a schema that makes no sense any more.
+    explained = backend.explain(error)
+    return _unreadable(backend, str(error) if explained is None else explained.message)
 
 
 def _unreadable(backend: SqliteBackend, message: str) -> Finding:

@@ -15,6 +15,7 @@ from mcp_server.domain.areas import AREAS
 from mcp_server.domain.locks import transactions as locks
 from mcp_server.domain.locks.model import AcquireLock
 from mcp_server.domain.messages.model import SendMessage
+from mcp_server.domain.tasks import claiming
 from mcp_server.kernel.area import Sweep
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.store import Transaction
@@ -82,12 +83,12 @@ async def test_doctor_names_what_is_due_and_cannot_be_settled_and_changes_nothin
     await with_zone(world, poison.id, "Nowhere/Land")
     await world.database.write(overdue)
     events = await world.events()
-    (finding,) = await asyncio.to_thread(inspect_due, world.url)
+    finding, _ = await asyncio.to_thread(inspect_due, world.url)
     assert not finding.ok and f"due.tasks {poison.id}" in finding.detail
     assert await world.events() == events
     await with_zone(world, poison.id, "UTC")
     await world.database.write(overdue)
-    assert [one.ok for one in await asyncio.to_thread(inspect_due, world.url)] == [True]
+    assert (await asyncio.to_thread(inspect_due, world.url))[0].ok
     assert await world.events() == events
 
 
@@ -95,6 +96,26 @@ def overdue(tx: Transaction) -> None:
     """Doctor goes by the machine's clock, these worlds by one of their own."""
     for row in tx.all("due_tasks", now=2**62, limit=10):
         tx._write_row("tasks", ("due_at", "id"), [1, row["id"]], new=False)  # type: ignore[attr-defined]
+
+
+async def test_a_claim_passes_over_due_rows_that_fail_in_the_midst(world: World, monkeypatch):
+    agent = await world.agent()
+    poisoned = [(await world.task(run_at="2027-01-15T08:00:30Z")).id for _ in range(3)]
+    good = await world.task(run_at="2027-01-15T08:00:31Z")
+    world.clock.advance(60)
+
+    def half_done(tx: Transaction, origin: Origin, row: dict[str, Any]) -> None:
+        claiming_due.settle(tx, origin, row)
+        if row["id"] in poisoned:
+            raise ValueError("cannot be settled")
+
+    claiming_due = claiming.DUE
+    monkeypatch.setattr(claiming, "DUE", replace(claiming_due, settle=half_done))
+    claims = await asyncio.gather(*(world.claim(agent, max_tasks=5) for _ in range(4)))
+    assert [one.task.id for some in claims for one in some] == [good.id]
+    assert await failing(world) == []
+    await world.settle()  # by the timer they are tried again, and by now they are sound
+    assert sorted(one.task.id for one in await world.claim(agent, max_tasks=5)) == sorted(poisoned)
 
 
 async def test_a_row_that_fails_rests_longer_each_time(world: World):

@@ -23,7 +23,8 @@ from mcp_server.persistence.postgres import session as postgres_session
 from mcp_server.persistence.sqlite import turnstile
 from mcp_server.persistence.sqlite.turnstile import Turnstile
 from mcp_server.upkeep import inspection
-from mcp_server.upkeep.inspection import Finding, inspect_database
+from mcp_server.upkeep.findings import Finding
+from mcp_server.upkeep.inspection import inspect_database
 from tests.persistence.test_database import WITH_NOTES, note, noted
 from tests.processes import server, start
 

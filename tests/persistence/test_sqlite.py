@@ -242,7 +242,7 @@ def test_the_standard_library_serves_where_pysqlite3_has_no_wheel(monkeypatch):
 
 
 def test_looking_at_a_database_creates_nothing(tmp_path: Path):
-    assert [f.ok for f in inspect_database(f"sqlite:///{tmp_path}/sub/desk.db")] == [True, True]
+    assert [f.ok for f in inspect_database(f"sqlite:///{tmp_path}/sub/desk.db")] == [True, True, True]
     assert list(tmp_path.iterdir()) == []
     assert [f.ok for f in inspect_database("nonsense")] == [False]
 

@@ -51,7 +51,8 @@ class Failing:
 
 def desk_with(world: World, loops: Loops, **others: Any) -> Any:
     desk = world.desk
-    return SimpleNamespace(**{"tasks": desk.tasks, "version": "1", "engine": desk.engine, "loops": loops} | others)
+    told = {"tasks": desk.tasks, "version": "1", "engine": desk.engine, "is_read_only": False, "loops": loops}
+    return SimpleNamespace(**told | {"housekeeping": desk.housekeeping} | others)
 
 
 async def get_health(desk: Any) -> tuple[int, Any]:

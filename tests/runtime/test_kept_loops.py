@@ -57,6 +57,9 @@ async def test_the_timer_looks_again_after_a_failure_and_after_a_bug():
     looked: list[int] = []
 
     class Housekeeping:
+        async def keep_time(self) -> None:
+            pass
+
         async def next_due(self) -> None:
             if failures:
                 raise failures.pop()

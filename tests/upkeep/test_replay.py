@@ -1,5 +1,6 @@
 """Events alone rebuild every table."""
 
+import json
 import random
 from typing import Any
 
@@ -8,15 +9,16 @@ import pytest
 from mcp_server.domain.agents.model import ControlAgent
 from mcp_server.domain.approvals.commands import RequestApproval
 from mcp_server.domain.events.retention import KeepEvents
-from mcp_server.domain.locks.model import AcquireLock, ReleaseLock
+from mcp_server.domain.locks.model import AcquireLock, Hold, ReleaseLock
 from mcp_server.domain.locks.transactions import acquire
-from mcp_server.domain.messages.model import ReadMessages, SendMessage
+from mcp_server.domain.messages.model import Delivery, Message, ReadMessages, SendMessage
 from mcp_server.domain.state.commands import RestoreDocument, SetDocument
 from mcp_server.domain.tasks.archive import KeepTasks, TaskRetention
 from mcp_server.domain.tasks.commands import ClaimTasks, ControlTasks, ReportTask
 from mcp_server.domain.tasks.spec import FailureSpec, UsageSpec
 from mcp_server.kernel.authority import Role
 from mcp_server.kernel.errors import OpsError
+from mcp_server.kernel.records import blank_of
 from mcp_server.kernel.store import Transaction
 from mcp_server.upkeep.replay import replay
 from tests.domain.events.test_thinning import desk_with, thin_out
@@ -278,3 +280,25 @@ async def test_what_the_events_do_not_account_for_is_named(url: str):
         "document_versions notes/a/b c/2 is not stored, but the events say it exists",
         "locks ghost is in no event",
     )
+
+
+BESIDE_COLUMNS = {
+    "lock": {*blank_of(Hold), "of", "holds"},
+    "message": {*blank_of(Message), *blank_of(Delivery), "places", "to", "deliveries"},
+}
+"""What the data of events names where no row is their fold."""
+
+
+@pytest.mark.parametrize("live", [live_through_much, live_and_leave])
+async def test_the_data_of_events_names_nothing_but_what_is_known(sqlite_url: str, live: Any):
+    """A misspelt name would be lost without a word: a row that folds an event refuses it, where there is one."""
+    async with open_world(sqlite_url) as world:
+        await live(world)
+        rows = await world.database.fetch_all("events_after", xid=0, seq=0, limit=10_000)
+    told: dict[str, set[str]] = {}
+    for row in rows:
+        told.setdefault(row["aggregate_type"], set()).update(json.loads(row["data"]))
+    assert "lock" in told
+    assert {kind: told[kind] - known for kind, known in BESIDE_COLUMNS.items() if kind in told} == {
+        kind: set[str]() for kind in BESIDE_COLUMNS if kind in told
+    }

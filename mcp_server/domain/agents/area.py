@@ -4,8 +4,8 @@ from operator import itemgetter
 
 from mcp_server.domain.agents import replay
 from mcp_server.domain.agents.model import INSTANCE_ALIVE_FOR
-from mcp_server.domain.agents.transactions import mark_lost
-from mcp_server.kernel.area import Aggregate, Area, Completion, Sweep, Table
+from mcp_server.domain.agents.transactions import mark_lost, right_instance
+from mcp_server.kernel.area import Aggregate, Area, Completion, Righting, Sweep, Table
 from mcp_server.kernel.authority import Permission
 
 AREA = Area(
@@ -55,6 +55,7 @@ AREA = Area(
     sweeps=(
         Sweep("due.instances", "silent_instances", mark_lost, itemgetter("id"), {"alive_for": INSTANCE_ALIVE_FOR}),
     ),
+    rightings=(Righting("instances_ahead", right_instance, itemgetter("id")),),
     after_rebuild="instances_orphans_clear",
     completions={"agent_id": Completion("complete_agent_ids", Permission.AGENTS_READ)},
 )

@@ -39,6 +39,9 @@ ON CONFLICT (agent_id, month) DO UPDATE SET
 -- name: usage_of (short)
 SELECT tokens, cost_usd FROM agent_usage WHERE agent_id = :agent_id AND month = :month
 
+-- name: instances_ahead
+SELECT id FROM instances WHERE lost_at IS NULL AND last_seen_at > :ahead
+
 -- name: instances_of
 SELECT * FROM instances WHERE agent_id = :agent_id ORDER BY last_seen_at DESC LIMIT 50
 

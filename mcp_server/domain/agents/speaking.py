@@ -68,7 +68,7 @@ class Speaking:
         """The same, where it is likely to be asked for again and again: an id's is read once in a while, since all but
         its being there never changes."""
         known = self._known.get(agent_id)
-        if known is not None and self._context.clock() - known[1] < _SEEN_EVERY:
+        if known is not None and abs(self._context.clock() - known[1]) < _SEEN_EVERY:
             return known[0]
         return await self.named(agent_id)
 
@@ -148,7 +148,7 @@ class Speaking:
         if speaker is None or not call.actor.may(Permission.TASKS_WORK):
             return
         now = self._context.clock()
-        if now - self._seen.get(speaker.agent_id, 0) >= _SEEN_EVERY:
+        if abs(now - self._seen.get(speaker.agent_id, 0)) >= _SEEN_EVERY:
             if len(self._seen) >= _KNOWN_MAX:
                 self._seen.clear()
             self._seen[speaker.agent_id] = now

@@ -226,7 +226,7 @@ def see_instance(tx: Transaction, origin: Origin, agent_id: str | None, instance
     instance = Instance.adopt(row)
     if instance.lost_at is not None:
         tx.record(origin, instance.returned(origin.at))
-    elif origin.at - instance.last_seen_at > _SEEN_EVERY:
+    elif abs(origin.at - instance.last_seen_at) > _SEEN_EVERY:
         tx.run("instance_seen", id=instance_id, now=origin.at)
 
 
@@ -249,7 +249,7 @@ def see_instance_again(
     Raises:
         NotFound: the instance is not the agent's.
     """
-    if seen_at is None or origin.at - seen_at > _SEEN_EVERY:
+    if seen_at is None or abs(origin.at - seen_at) > _SEEN_EVERY:
         see_instance(tx, origin, agent_id, instance_id)
 
 
@@ -257,6 +257,11 @@ def mark_lost(tx: Transaction, origin: Origin, row: dict[str, Any]) -> None:
     """Mark an instance that was not heard of for three intervals. Its leases expire on their own."""
     cause = tx.record(origin, Instance.adopt(row).lost(origin.at))
     tx.tell(INSTANCE_LOST, origin.caused_by(cause), row["id"])
+
+
+def right_instance(tx: Transaction, origin: Origin, row: dict[str, Any]) -> None:
+    """An instance that was seen at a moment that has not come yet was seen just now."""
+    tx.run("instance_seen", id=row["id"], now=origin.at)
 
 
 def require_budget(tx: Transaction, agent: Agent, now: Micros) -> None:

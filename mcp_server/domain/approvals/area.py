@@ -5,6 +5,7 @@ from operator import itemgetter
 from mcp_server.domain.agents.hooks import AGENT_HANDED_OVER, AGENT_HOLDS
 from mcp_server.domain.approvals.handlers import approved
 from mcp_server.domain.approvals.replay import unsaid
+from mcp_server.domain.approvals.righting import right
 from mcp_server.domain.approvals.transactions import (
     APPROVAL_KIND,
     ask_again,
@@ -16,7 +17,7 @@ from mcp_server.domain.approvals.transactions import (
 )
 from mcp_server.domain.approvals.views import OWN_QUESTIONS
 from mcp_server.domain.tasks.hooks import TASK_ENDED, TASK_GATED, TASK_RETRIED
-from mcp_server.kernel.area import Aggregate, Area, Completion, Sweep, SystemKind, Table
+from mcp_server.kernel.area import Aggregate, Area, Completion, Righting, Sweep, SystemKind, Table
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.privacy import Private
 
@@ -34,7 +35,7 @@ AREA = Area(
             "approval",
             events=(
                 *("requested", "answered", "approved", "rejected", "expired", "withdrawn"),
-                *("reminded", "reopened", "put_to", "handed_over"),
+                *("reminded", "reopened", "put_to", "handed_over", "righted"),
             ),
             seen_by=Permission.APPROVALS_READ,
             private=Private(Permission.APPROVALS_CONTROL, "seen_approval"),
@@ -54,6 +55,7 @@ AREA = Area(
         AGENT_HANDED_OVER.heard_by(hand_over),
     ),
     sweeps=(Sweep("due.approvals", "approvals_due", settle_due, itemgetter("id")),),
+    rightings=(Righting("approvals_ahead", right, itemgetter("id")),),
     kinds=(SystemKind(APPROVAL_KIND, approved, at_once=4, seconds_max=30),),
     completions={
         "approval_id": Completion("complete_approval_ids", Permission.APPROVALS_READ, private=(OWN_QUESTIONS,))

@@ -215,6 +215,13 @@ class Approval(Record):
         """The people were reminded."""
         return self._moved("approval.reminded", now, remind_at=None, due_at=self.expires_at)
 
+    def righted(self, now: Micros) -> tuple[Self, Event]:
+        """Opened by a clock that was ahead: asked from now on, for as long as it was to be asked."""
+        ahead = self.opened_at - now
+        late = {name: getattr(self, name) for name in ("expires_at", "remind_at", "due_at")}
+        changes = {name: at - ahead for name, at in late.items() if at is not None}
+        return self._moved("approval.righted", now, opened_at=now, **changes)
+
     def reopened(self, now: Micros) -> tuple[Self, Event]:
         """Asked anew, with nothing of the old answers."""
         changes: dict[str, Any] = {"status": "pending", "answers": RawJson("[]"), "decided_at": None, "opened_at": now}

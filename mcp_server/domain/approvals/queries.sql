@@ -7,6 +7,9 @@ SELECT * FROM approvals WHERE id = :id
 -- name: approvals_due
 SELECT * FROM approvals WHERE due_at <= :now ORDER BY due_at LIMIT :limit {{skip_locked}}
 
+-- name: approvals_ahead
+SELECT id FROM approvals WHERE due_at > :now AND opened_at > :ahead
+
 -- name: approvals_find
 SELECT * FROM approvals WHERE TRUE {{filters}} ORDER BY created_at DESC, id DESC LIMIT :limit
 

@@ -11,7 +11,7 @@ SELECT * FROM emails WHERE task_id = :task_id {{for_update}}
 SELECT * FROM emails WHERE idempotency_key = :key AND key_owner = :owner
 
 -- name: emails_since
-SELECT count(*) AS n, MIN(created_at) AS oldest FROM emails WHERE created_at > :since
+SELECT count(*) AS n, MIN(created_at) AS oldest FROM emails WHERE created_at > :since AND created_at <= :until
 
 -- name: emails_find
 SELECT * FROM emails WHERE TRUE {{filters}} ORDER BY created_at DESC, id DESC LIMIT :limit

@@ -13,6 +13,7 @@ from mcp_server.domain.tasks.creation import create_one
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.rows import load_task
 from mcp_server.domain.tasks.spec import RetrySpec, TaskSpec
+from mcp_server.kernel.clocks import JUMP_MIN
 from mcp_server.kernel.errors import LimitExceeded
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.keys import key_conflict
@@ -223,7 +224,8 @@ def _replayed(tx: Transaction, origin: Origin, spec: EmailSpec) -> dict[str, Any
 def _require_rate(tx: Transaction, origin: Origin, per_hour: int | None) -> None:
     if per_hour is None:
         return
-    row = tx.one("emails_since", since=origin.at - _HOUR) or {}
+    # What a clock that was ahead dates later says nothing of this hour.
+    row = tx.one("emails_since", since=origin.at - _HOUR, until=origin.at + JUMP_MIN) or {}
     if row["n"] >= per_hour:
         again = iso(row["oldest"] + _HOUR)
         raise LimitExceeded(

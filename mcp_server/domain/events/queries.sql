@@ -122,17 +122,32 @@ SELECT seq FROM events WHERE aggregate_id = :id AND aggregate_type = :type AND s
 SELECT seq FROM events WHERE aggregate_id = :id AND aggregate_type = :type
   AND (xid, seq) > (CAST(:upto_xid AS text)::xid8, :upto_seq) LIMIT 1
 
+-- The newest first: what is left of a history is then its beginning, which can be replayed.
 -- name: events_drop
-DELETE FROM events WHERE aggregate_id = :id AND aggregate_type = :type AND seq <= :upto_seq AND :upto_xid = :upto_xid
+DELETE FROM events WHERE seq IN (
+  SELECT seq FROM events WHERE aggregate_id = :id AND aggregate_type = :type AND seq <= :upto_seq
+    AND :upto_xid = :upto_xid ORDER BY seq DESC LIMIT :limit)
 RETURNING seq
 
 -- name: events_drop (postgres)
-DELETE FROM events WHERE aggregate_id = :id AND aggregate_type = :type
-  AND (xid, seq) <= (CAST(:upto_xid AS text)::xid8, :upto_seq)
+DELETE FROM events WHERE seq IN (
+  SELECT seq FROM events WHERE aggregate_id = :id AND aggregate_type = :type
+    AND (xid, seq) <= (CAST(:upto_xid AS text)::xid8, :upto_seq) ORDER BY seq DESC LIMIT :limit)
 RETURNING seq
 
 -- name: event_newest_of
-SELECT data FROM events WHERE aggregate_id = :id AND aggregate_type = :type ORDER BY seq DESC LIMIT 1
+SELECT type, data FROM events WHERE aggregate_id = :id AND aggregate_type = :type ORDER BY seq DESC LIMIT 1
+
+-- name: event_last_told
+SELECT type, at FROM events WHERE aggregate_id = :id AND aggregate_type = :aggregate_type
+  AND (:version IS NULL OR version = :version) AND type IN (SELECT value FROM json_each(:types))
+ORDER BY seq DESC LIMIT 1
+
+-- name: event_last_told (postgres)
+SELECT type, at FROM events WHERE aggregate_id = :id AND aggregate_type = :aggregate_type
+  AND (CAST(:version AS bigint) IS NULL OR version = CAST(:version AS bigint))
+  AND type = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:types AS jsonb))))
+ORDER BY seq DESC LIMIT 1
 
 -- name: event_last_of
 SELECT seq FROM events WHERE aggregate_id = :id AND type = :type ORDER BY seq DESC LIMIT 1

@@ -10,13 +10,18 @@ Snapshots stay until the next one of the same aggregate, so every aggregate keep
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from mcp_server.kernel.area import Aggregate, Areas
 from mcp_server.kernel.events import SNAPSHOT, Event, Origin
-from mcp_server.kernel.json_text import RawJson
+from mcp_server.kernel.json_text import RawJson, dump_json
 from mcp_server.kernel.positions import Position
 from mcp_server.kernel.store import Transaction
+from mcp_server.kernel.times import Micros
+
+DROPPED_MAX = 1000
+"""How many events one transaction drops, for which everyone else waits."""
 
 
 class Thinned(NamedTuple):
@@ -46,15 +51,20 @@ def begin_thinning(tx: Transaction, origin: Origin, areas: Areas, before: int) -
 
 
 def thin_out(tx: Transaction, origin: Origin, areas: Areas, after: Position, horizon: Position, limit: int) -> Thinned:
-    """Take up to `limit` events after a position and thin out the history of what they tell of."""
+    """Take up to `limit` events after a position and thin out the history of what they tell of, as far as that is no
+    more than others can wait for: then the position stays where it was."""
     rows = tx.all("events_between", xid=after.xid, seq=after.seq, **_upto(horizon), limit=limit)
     if not rows:
         return Thinned(None, 0)
     told = dict.fromkeys(
         (row["aggregate_type"], row["aggregate_id"]) for row in rows if not row["type"].endswith(SNAPSHOT)
     )
-    dropped = sum(_thin(tx, origin, areas.aggregates[type_], id_, horizon) for type_, id_ in told)
-    return Thinned(Position.of(rows[-1]), dropped)
+    left = DROPPED_MAX
+    for type_, id_ in told:
+        left -= _thin(tx, origin, areas.aggregates[type_], id_, horizon, left)
+        if left == 0:
+            return Thinned(after, DROPPED_MAX)
+    return Thinned(Position.of(rows[-1]), DROPPED_MAX - left)
 
 
 def has_events_since(tx: Transaction, type_: str, id_: str, upto: dict[str, int]) -> bool:
@@ -68,19 +78,47 @@ def last_event(tx: Transaction, type_: str, id_: str) -> int | None:
     return None if row is None else row["seq"]
 
 
+class Told(NamedTuple):
+    """What happened, and when."""
+
+    type: str
+    at: Micros
+
+
+def last_told(
+    tx: Transaction, aggregate_type: str, id_: str, types: Sequence[str], version: int | None = None
+) -> Told | None:
+    """The newest event of these types that tells of an aggregate, or of one version of it; None where none is kept."""
+    told = {"aggregate_type": aggregate_type, "id": id_, "version": version, "types": dump_json(list(types))}
+    row = tx.one("event_last_told", **told)
+    return None if row is None else Told(row["type"], row["at"])
+
+
 def _upto(horizon: Position) -> dict[str, int]:
     return {"upto_xid": horizon.xid, "upto_seq": horizon.seq}
 
 
-def _thin(tx: Transaction, origin: Origin, aggregate: Aggregate, id_: str, horizon: Position) -> int:
-    if aggregate.may_thin is not None and not aggregate.may_thin(tx, id_, _upto(horizon)):
-        return 0
+def _thin(tx: Transaction, origin: Origin, aggregate: Aggregate, id_: str, horizon: Position, limit: int) -> int:
+    if not _is_told(tx, aggregate.type, id_, horizon):
+        if aggregate.may_thin is not None and not aggregate.may_thin(tx, id_, _upto(horizon)):
+            return 0
+        _tell_whole(tx, origin, aggregate, id_)
+    return len(tx.all("events_drop", type=aggregate.type, id=id_, **_upto(horizon), limit=limit))
+
+
+def _tell_whole(tx: Transaction, origin: Origin, aggregate: Aggregate, id_: str) -> None:
     row = _whole(tx, aggregate, id_)
     if row is not None:
         version: int = row.pop("version")
         data = row | {name: RawJson(row[name]) for name in aggregate.json if row[name] is not None}
         _snapshot(tx, origin, aggregate.type, id_, version, data)
-    return len(tx.all("events_drop", type=aggregate.type, id=id_, **_upto(horizon)))
+
+
+def _is_told(tx: Transaction, type_: str, id_: str, horizon: Position) -> bool:
+    """Whether a snapshot stands there already, since only a part of the history could be dropped."""
+    newest = tx.one("event_newest_of", type=type_, id=id_)
+    is_snapshot = newest is not None and newest["type"].endswith(SNAPSHOT)
+    return is_snapshot and has_events_since(tx, type_, id_, _upto(horizon))
 
 
 def _whole(tx: Transaction, aggregate: Aggregate, id_: str) -> dict[str, Any] | None:
@@ -92,7 +130,7 @@ def _whole(tx: Transaction, aggregate: Aggregate, id_: str) -> dict[str, Any] | 
 def _retell(tx: Transaction, origin: Origin, type_: str, id_: str, data: dict[str, Any], horizon: Position) -> None:
     told = tx.one("event_newest_of", type=type_, id=id_)
     if told is None or json.loads(told["data"]) != data:
-        tx.all("events_drop", type=type_, id=id_, **_upto(horizon))
+        tx.all("events_drop", type=type_, id=id_, **_upto(horizon), limit=DROPPED_MAX)
         _snapshot(tx, origin, type_, id_, 1, data)
 
 

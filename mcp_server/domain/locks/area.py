@@ -5,8 +5,9 @@ from operator import itemgetter
 from mcp_server.domain.agents.hooks import AGENT_HANDED_OVER, AGENT_HOLDS, INSTANCE_LOST
 from mcp_server.domain.locks import replay
 from mcp_server.domain.locks.leaving import hand_over_all, held_by
+from mcp_server.domain.locks.righting import right, right_waiter
 from mcp_server.domain.locks.transactions import abandon, expire, lapse, waiter_key
-from mcp_server.kernel.area import Aggregate, Area, Sweep, Table
+from mcp_server.kernel.area import Aggregate, Area, Righting, Sweep, Table
 from mcp_server.kernel.authority import Permission
 
 AREA = Area(
@@ -20,7 +21,7 @@ AREA = Area(
     aggregates=(
         Aggregate(
             "lock",
-            events=("acquired", "renewed", "released", "expired", "abandoned", "handed_over", "withdrawn"),
+            events=("acquired", "renewed", "released", "expired", "abandoned", "handed_over", "withdrawn", "righted"),
             seen_by=Permission.STATE_READ,
             # An event's version is the fencing token.
             hidden=frozenset({"version", "holds"}),
@@ -39,5 +40,9 @@ AREA = Area(
     sweeps=(
         Sweep("due.lock_holds", "expired_holds", expire, itemgetter("name")),
         Sweep("due.lock_waiters", "lapsed_waiters", lapse, waiter_key),
+    ),
+    rightings=(
+        Righting("lock_holds_live", right, itemgetter("name")),
+        Righting("lock_waiters_ahead", right_waiter, waiter_key),
     ),
 )

@@ -125,6 +125,13 @@ class Hold(Record):
             "lock.renewed", "lock", self.name, self.fencing_token, data
         )
 
+    def righted(self, basis: Micros, now: Micros) -> tuple[Self, Event]:
+        """The same hold, lasting from now as long as it was to last from the moment of a clock that was ahead."""
+        left = max(self.expires_at - basis, 0)
+        new = self.evolved({"expires_at": min(self.expires_at, now + left)})
+        data = {"owner": self.owner, "expires_at": new.expires_at}
+        return new, Event("lock.righted", "lock", self.name, self.fencing_token, data)
+
     def handed_over(self, heir: Speaker, token: int, now: Micros) -> tuple["Hold", Event]:
         """The hold of an agent that takes over; this one has ended."""
         data: dict[str, Any] = {

@@ -90,6 +90,16 @@ SELECT * FROM lock_waiters WHERE expires_at <= :now ORDER BY expires_at LIMIT :l
 SELECT DISTINCT name, MIN(expires_at) AS oldest FROM lock_holds WHERE expires_at <= :now GROUP BY name
 ORDER BY MIN(expires_at) LIMIT :limit
 
+-- name: lock_holds_named
+SELECT * FROM lock_holds WHERE name = :name ORDER BY fencing_token
+
+-- name: lock_holds_live
+SELECT DISTINCT name FROM lock_holds WHERE expires_at > :now ORDER BY name
+
+-- A place in line lasts two seconds.
+-- name: lock_waiters_ahead
+SELECT * FROM lock_waiters WHERE expires_at > :ahead
+
 -- name: lock_line_guard
 SELECT 1 AS guarded
 

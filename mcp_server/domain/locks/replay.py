@@ -14,7 +14,7 @@ def replay(tx: Transaction, origin: Origin, event: Event) -> None:
         if "of" in data:
             tx.run("lock_hold_of_delete", name=name, **data["of"])
         _insert(tx, name, token, {"speaker": origin.actor, **data})
-    elif event.type == "lock.renewed":
+    elif event.type in ("lock.renewed", "lock.righted"):
         tx.run("lock_hold_renew", name=name, fencing_token=token, expires_at=data["expires_at"])
     elif event.type != "lock.withdrawn":
         tx.run("lock_hold_delete", name=name, fencing_token=token)

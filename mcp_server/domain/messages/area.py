@@ -2,8 +2,9 @@
 
 from mcp_server.domain.agents.hooks import AGENT_HANDED_OVER, AGENT_HOLDS
 from mcp_server.domain.messages import replay
+from mcp_server.domain.messages.righting import right
 from mcp_server.domain.messages.transactions import delivery_key, hand_over, miss, unread_of
-from mcp_server.kernel.area import Aggregate, Area, Sweep, Table
+from mcp_server.kernel.area import Aggregate, Area, Righting, Sweep, Table
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.privacy import Private
 
@@ -14,7 +15,7 @@ AREA = Area(
     aggregates=(
         Aggregate(
             "message",
-            events=("sent", "read", "acknowledged", "ack_missed", "handed_over"),
+            events=("sent", "read", "acknowledged", "ack_missed", "handed_over", "righted"),
             seen_by=Permission.MESSAGES_RECEIVE,
             private=Private(Permission.MESSAGES_CONTROL, "seen_message"),
             replay=replay.replay,
@@ -24,5 +25,6 @@ AREA = Area(
     ),
     hears=(AGENT_HOLDS.heard_by(unread_of), AGENT_HANDED_OVER.heard_by(hand_over)),
     sweeps=(Sweep("due.acknowledgements", "deliveries_overdue", miss, delivery_key),),
+    rightings=(Righting("deliveries_ahead", right, delivery_key),),
     after_rebuild="threads_fill",
 )

@@ -174,6 +174,10 @@ class Delivery(Record):
         """Not acknowledged in time."""
         return self._event("message.ack_missed", {"ack_missed_at": now})
 
+    def righted(self, ack_due_at: Micros) -> Event:
+        """To be acknowledged by another time than a clock that was ahead had said."""
+        return self._event("message.righted", {"ack_due_at": ack_due_at})
+
     def handed_over(self, heir: str, place: int | None) -> Event:
         """Another's from now on, in a place of its own; or gone, where the other has the message already."""
         return self._event("message.handed_over", {"to": heir, "place": place})

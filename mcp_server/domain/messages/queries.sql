@@ -14,14 +14,16 @@ INSERT INTO deliveries (message_id, party, place, ack_due_at) VALUES (:message_i
 UPDATE deliveries SET
   read_at = COALESCE(:read_at, read_at),
   acknowledged_at = COALESCE(:acknowledged_at, acknowledged_at),
-  ack_missed_at = COALESCE(:ack_missed_at, ack_missed_at)
+  ack_missed_at = COALESCE(:ack_missed_at, ack_missed_at),
+  ack_due_at = COALESCE(:ack_due_at, ack_due_at)
 WHERE message_id = :message_id AND party = :party
 
 -- name: delivery_update (postgres)
 UPDATE deliveries SET
   read_at = COALESCE(CAST(:read_at AS bigint), read_at),
   acknowledged_at = COALESCE(CAST(:acknowledged_at AS bigint), acknowledged_at),
-  ack_missed_at = COALESCE(CAST(:ack_missed_at AS bigint), ack_missed_at)
+  ack_missed_at = COALESCE(CAST(:ack_missed_at AS bigint), ack_missed_at),
+  ack_due_at = COALESCE(CAST(:ack_due_at AS bigint), ack_due_at)
 WHERE message_id = :message_id AND party = :party
 
 -- name: delivery_move
@@ -37,6 +39,12 @@ SELECT * FROM deliveries WHERE message_id = :message_id AND party = :party {{for
 SELECT * FROM deliveries
 WHERE ack_due_at <= :now AND ack_due_at IS NOT NULL AND acknowledged_at IS NULL AND ack_missed_at IS NULL
 ORDER BY ack_due_at LIMIT :limit {{skip_locked}}
+
+-- name: deliveries_ahead
+SELECT d.message_id, d.party, m.ack_due_at - m.created_at AS within
+FROM deliveries d JOIN messages m ON m.id = d.message_id
+WHERE d.ack_due_at > :now AND d.acknowledged_at IS NULL AND d.ack_missed_at IS NULL AND m.created_at > :ahead
+  AND d.ack_due_at > :ahead + (m.ack_due_at - m.created_at)
 
 -- name: inbox_end
 SELECT place FROM deliveries WHERE party = :party ORDER BY place DESC LIMIT 1

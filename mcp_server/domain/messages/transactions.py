@@ -63,7 +63,7 @@ def read(
     """
     rows = tx.all("inbox_unread", party=party, thread_id=thread_id, limit=limit)
     for row in rows:
-        _apply(tx, origin, _delivery(row).read(origin.at))
+        note(tx, origin, _delivery(row).read(origin.at))
         row["read_at"] = origin.at
     if len(rows) < limit and thread_id is None:
         return rows, 0
@@ -76,7 +76,7 @@ def take(tx: Transaction, origin: Origin, party: str, message_ids: Sequence[str]
     for message_id in message_ids:
         row = tx.one("delivery_for_update", message_id=message_id, party=party)
         if row is not None and row["read_at"] is None:
-            _apply(tx, origin, Delivery.adopt(row).read(origin.at))
+            note(tx, origin, Delivery.adopt(row).read(origin.at))
 
 
 def acknowledge(tx: Transaction, origin: Origin, party: str, message_ids: Sequence[str]) -> None:
@@ -97,12 +97,12 @@ def acknowledge(tx: Transaction, origin: Origin, party: str, message_ids: Sequen
         deliveries.append(Delivery.adopt(row))
     for delivery in deliveries:
         if delivery.acknowledged_at is None:
-            _apply(tx, origin, delivery.acknowledged(origin.at))
+            note(tx, origin, delivery.acknowledged(origin.at))
 
 
 def miss(tx: Transaction, origin: Origin, row: dict[str, Any]) -> None:
     """Say so of a message that was not acknowledged in time."""
-    _apply(tx, origin, Delivery.adopt(row).missed(origin.at))
+    note(tx, origin, Delivery.adopt(row).missed(origin.at))
 
 
 def unread_of(tx: Transaction, origin: Origin, agent_id: str) -> Holding | None:
@@ -118,7 +118,7 @@ def hand_over(tx: Transaction, origin: Origin, leaving: Speaker, heir: Speaker) 
     for row in tx.all("inbox_unread_ids", party=leaving.agent_id):
         delivery = Delivery.adopt(row)
         has_it = tx.one("delivery_for_update", message_id=delivery.message_id, party=heir.agent_id) is not None
-        _apply(tx, origin, delivery.handed_over(heir.agent_id, None if has_it else place))
+        note(tx, origin, delivery.handed_over(heir.agent_id, None if has_it else place))
         place += not has_it
         moved.append(delivery.message_id)
     return _held(moved)
@@ -136,7 +136,7 @@ def apply_to_delivery(tx: Transaction, event: Event) -> None:
     data = event.data
     line = {"message_id": event.aggregate_id, "party": data["party"]}
     if event.type != "message.handed_over":
-        changes = {name: data.get(name) for name in ("read_at", "acknowledged_at", "ack_missed_at")}
+        changes = {name: data.get(name) for name in ("read_at", "acknowledged_at", "ack_missed_at", "ack_due_at")}
         tx.run("delivery_update", **line, **changes)
     elif data["place"] is None:
         tx.run("delivery_delete", **line)
@@ -144,7 +144,8 @@ def apply_to_delivery(tx: Transaction, event: Event) -> None:
         tx.run("delivery_move", **line, to=data["to"], place=data["place"])
 
 
-def _apply(tx: Transaction, origin: Origin, event: Event) -> None:
+def note(tx: Transaction, origin: Origin, event: Event) -> None:
+    """Append what happened to a message in one inbox, and write it into its row."""
     apply_to_delivery(tx, event)
     tx.append(origin, event)
 

@@ -3,8 +3,9 @@
 from operator import itemgetter
 
 from mcp_server.domain.state import replay
+from mcp_server.domain.state.righting import right
 from mcp_server.domain.state.transactions import expire
-from mcp_server.kernel.area import Aggregate, Area, Completion, Sweep, Table
+from mcp_server.kernel.area import Aggregate, Area, Completion, Righting, Sweep, Table
 from mcp_server.kernel.authority import Permission
 
 AREA = Area(
@@ -23,7 +24,7 @@ AREA = Area(
     aggregates=(
         Aggregate(
             "document",
-            events=("set", "patched", "restored", "deleted", "expired"),
+            events=("set", "patched", "restored", "deleted", "expired", "righted"),
             seen_by=Permission.STATE_READ,
             table="documents",
             row="document_for_update",
@@ -35,6 +36,7 @@ AREA = Area(
         ),
     ),
     sweeps=(Sweep("due.documents", "expired_documents", expire, itemgetter("id")),),
+    rightings=(Righting("documents_ahead", right, itemgetter("id")),),
     completions={
         "namespace": Completion("complete_namespaces", Permission.STATE_READ),
         "key": Completion("complete_keys", Permission.STATE_READ, needs=("namespace",)),

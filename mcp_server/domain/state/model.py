@@ -83,6 +83,18 @@ class Document(Record):
         new = self.evolved(changes | {"version": version})
         return new, Event(f"document.{how}", "document", self.id, version, changes, creates=self.version == 0)
 
+    def righted(self, basis: Micros, now: Micros) -> tuple[Self, Event]:
+        """Changed last by a clock that was ahead: what it says of its end counts from now, where it counted from that.
+
+        Args:
+            basis: when its end was set.
+            now: the current time.
+        """
+        changes: dict[str, Any] = {"updated_at": now}
+        if self.expires_at is not None and basis > now:
+            changes["expires_at"] = now + self.expires_at - basis
+        return self.evolved(changes), Event("document.righted", "document", self.id, self.version, changes)
+
     def removed(self, author: str, now: Micros) -> tuple[Self, Event]:
         """Without a value from now on; its versions stay, and restoring one brings it back."""
         changes: dict[str, Any] = {"author": author, "deleted": 1, "updated_at": now}

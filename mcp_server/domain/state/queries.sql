@@ -66,6 +66,9 @@ WHERE deleted = 0 AND (expires_at IS NULL OR expires_at > :now) GROUP BY namespa
 SELECT id FROM documents WHERE expires_at IS NOT NULL AND deleted = 0 AND expires_at <= :now
 ORDER BY expires_at LIMIT :limit
 
+-- name: documents_ahead
+SELECT id FROM documents WHERE expires_at IS NOT NULL AND deleted = 0 AND expires_at > :now AND updated_at > :ahead
+
 -- name: complete_namespaces
 SELECT DISTINCT namespace AS value FROM documents WHERE namespace LIKE :prefix ESCAPE '\' AND deleted = 0
 ORDER BY namespace LIMIT 100

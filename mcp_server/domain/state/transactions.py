@@ -8,6 +8,7 @@ from mcp_server.domain.state.commands import Addressed, PatchDocument, RestoreDo
 from mcp_server.domain.state.deltas import KEYFRAME_EVERY, WORTHWHILE_BYTES_MIN, rebuild
 from mcp_server.domain.state.model import Document, document_id, no_version, require_base
 from mcp_server.domain.state.plans import CHEAP_STEPS_MAX, Plan, Planned, Read, delta_of, merge, patched
+from mcp_server.domain.state.righting import righted
 from mcp_server.kernel.errors import Conflict
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import RawJson
@@ -61,7 +62,7 @@ def patch(tx: Transaction, origin: Origin, planned: Planned[PatchDocument]) -> W
         Moved: what was planned rests on another version.
     """
     command = planned.command
-    document = _load(tx, command)
+    document = righted(tx, origin, _load(tx, command))
     if command.json_patch is not None:
         document.require_live(origin.at)
     _require_version(tx, document, command.expected_version, None, origin.at)

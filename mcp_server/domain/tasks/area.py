@@ -8,6 +8,7 @@ from mcp_server.domain.tasks.endings import ENDINGS_KIND, go_on_ending, put_off
 from mcp_server.domain.tasks.hooks import ENDINGS_LEFT
 from mcp_server.domain.tasks.model import JSON_COLUMNS
 from mcp_server.domain.tasks.pinning import hand_over, pinned_to
+from mcp_server.domain.tasks.righting import AHEAD
 from mcp_server.domain.tasks.timers import DUE
 from mcp_server.domain.tasks.transactions import finish, hand_back, read_finishes_ahead, require_held
 from mcp_server.kernel.area import Aggregate, Area, Chore, Completion, SystemKind, Table
@@ -50,7 +51,7 @@ AREA = Area(
                 *("cancelled", "timed_out", "attempt_failed", "attempt_timed_out", "lease_expired"),
                 *("cancel_requested", "paused", "resumed", "retried", "discarded", "priority_set", "rescheduled"),
                 "assigned",
-                *("gated", "approved", "schedule_fired", "schedule_skipped"),
+                *("gated", "approved", "schedule_fired", "schedule_skipped", "righted"),
             ),
             seen_by=Permission.TASKS_READ,
             table="tasks",
@@ -73,6 +74,7 @@ AREA = Area(
         ENDINGS_LEFT.heard_by(put_off),
     ),
     sweeps=(DUE,),
+    rightings=(AHEAD,),
     kinds=(
         SystemKind(ARCHIVE_KIND, archive_tasks, at_once=1, seconds_max=600),
         SystemKind(ENDINGS_KIND, go_on_ending, at_once=1, seconds_max=600),

@@ -26,7 +26,7 @@ from mcp_server.domain.tasks.timers import DUE
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.store import Transaction
-from mcp_server.kernel.sweeping import settle_rows
+from mcp_server.kernel.sweeping import settle_sound_rows
 from mcp_server.kernel.times import Micros
 
 LEASE = "lease"
@@ -178,7 +178,7 @@ def _look(tx: Transaction, origin: Origin, command: ClaimTasks) -> _Look:
     require_voice(tx, origin, agent_id)
     row = at_work(tx, origin, agent_id, command.instance_id)
     if row.pop("anything_due"):
-        settle_rows(tx, origin, DUE)
+        settle_sound_rows(tx, origin, DUE)
         row = at_work(tx, origin, agent_id, command.instance_id)
         row.pop("anything_due")
     seen_at, running = row.pop("instance_seen_at"), row.pop("running")

@@ -27,6 +27,7 @@ from mcp_server.domain.tasks.rules import (
 )
 from mcp_server.domain.tasks.schedules import ScheduleSpec
 from mcp_server.domain.tasks.spec import MAX_ATTEMPTS_DEFAULT, PRIORITIES, FailureSpec, UsageSpec, queue_name
+from mcp_server.kernel.clocks import is_ahead
 from mcp_server.kernel.events import Event
 from mcp_server.kernel.json_text import RawJson, dump_json, sha256_text
 from mcp_server.kernel.records import Record
@@ -381,8 +382,9 @@ class Task(Record):
         return self.moved(f"task.{status}", now, **changes, status=status, finished_at=now)
 
     def moved(self, kind: str, now: Micros, **changes: Any) -> tuple[Self, Event]:
-        """The one way a task changes: new fields, a higher version, and the event that says so."""
-        changes["updated_at"] = now
+        """The one way a task changes: new fields, a higher version, and the event that says so. One that a clock ahead
+        has changed stays known by that until it is righted."""
+        changes.setdefault("updated_at", self.updated_at if is_ahead(self.updated_at, now) else now)
         fields = self.changed(changes)
         fields["version"] = version = self.version + 1
         if (due := due_at(fields)) != self.due_at:

@@ -41,6 +41,9 @@ INSERT INTO dependencies (parent_id, task_id) VALUES (:parent_id, :task_id) ON C
 -- name: dependency_delete
 DELETE FROM dependencies WHERE parent_id = :parent_id AND task_id = :task_id
 
+-- name: dependencies_clear
+DELETE FROM dependencies WHERE task_id = :id OR parent_id = :id
+
 -- name: dependents
 SELECT task_id FROM dependencies WHERE parent_id = :parent_id ORDER BY task_id
 
@@ -116,6 +119,12 @@ SELECT count(*) AS running FROM tasks WHERE status = 'running' AND concurrency_k
 
 -- name: due_tasks
 SELECT id FROM tasks WHERE due_at <= :now ORDER BY due_at, id LIMIT :limit {{skip_locked}}
+
+-- What is due by a clock that was ahead, and what stands behind all others in its queue by one.
+-- name: tasks_ahead
+SELECT id FROM tasks WHERE due_at > :now AND updated_at > :ahead
+UNION SELECT id FROM tasks WHERE status = 'queued' AND ready_at > :ahead
+UNION SELECT id FROM tasks WHERE status = 'paused' AND updated_at > :ahead
 
 -- name: queued_by_queue
 SELECT q.kind, q.agent_id, q.capabilities, count(*) AS tasks

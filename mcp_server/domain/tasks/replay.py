@@ -39,7 +39,8 @@ def snapshot(tx: Transaction, id_: str) -> dict[str, Any] | None:
 
 
 def restore(tx: Transaction, origin: Origin, event: Event) -> None:
-    """The row, and the queue it stands in."""
+    """The row, and the queue it stands in. Nothing waits for it, nor it for anything."""
+    tx.run("dependencies_clear", id=event.aggregate_id)
     known = tx.one("task_for_update", id=event.aggregate_id)
     tx.record(origin, event._replace(creates=known is None))
     _queue(tx, tx.one("task_for_update", id=event.aggregate_id) or {})

@@ -45,6 +45,7 @@ from mcp_server.kernel.json_text import sha256_text
 from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page, like
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
+from mcp_server.kernel.sweeping import ROWS_AT_ONCE, HalfDone
 from mcp_server.kernel.waiting import wait_until
 from mcp_server.kernel.writes import Write, as_said
 
@@ -96,7 +97,10 @@ class TaskService:
                 self.put_back(call, GiveUpTask(lease.row["id"], lease.token, "its claimer went away"))
 
         async def attempt() -> list[Leased]:
-            return await self._database.write_or(put_back, *context.written(call, claim, command))
+            for _ in range(ROWS_AT_ONCE):
+                with contextlib.suppress(HalfDone):  # of something else that is due, which is passed over from now on
+                    return await self._database.write_or(put_back, *context.written(call, claim, command))
+            return []
 
         try:
             leases = await wait_until(context, call, attempt, bool, command.wait_seconds, ("task", "agent"))

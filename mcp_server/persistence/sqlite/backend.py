@@ -14,7 +14,7 @@ from mcp_server.kernel.area import Areas
 from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.store import Row
 from mcp_server.persistence.limits import beyond_the_engine
-from mcp_server.persistence.migrate import migrate
+from mcp_server.persistence.migrate import migrate, migrations, require_current
 from mcp_server.persistence.sqlite.file import SqliteFile
 from mcp_server.persistence.sqlite.library import require_safe_library
 from mcp_server.persistence.sqlite.session import DataVersionWatcher, SqliteSession
@@ -29,10 +29,12 @@ class SqliteBackend:
     engine: Engine = "sqlite"
     lanes = 1
 
-    def __init__(self, path: Path, areas: Areas, *, allow_unsafe: bool) -> None:
+    def __init__(self, path: Path, areas: Areas, *, allow_unsafe: bool, may_only_read: bool = False) -> None:
         self.file = SqliteFile(path)
         self.name = str(path)
         self.areas = areas
+        self.is_read_only = False
+        self._may_only_read = may_only_read
         self._allow_unsafe = allow_unsafe
         self._readers: list[aiosqlite.Connection] = []
         self._near: sqlite3.Connection | None = None
@@ -43,6 +45,9 @@ class SqliteBackend:
     def prepare(self) -> list[int]:
         """Create the file and its folder, or migrate it; an existing file is copied before it is changed."""
         require_safe_library(allow_unsafe=self._allow_unsafe)
+        if self._may_only_read and self.file.path.exists() and not self.file.is_writable:
+            self._prepare_to_read()
+            return []
         try:
             self.file.path.parent.mkdir(parents=True, exist_ok=True)
             with self.file.turnstile():
@@ -55,6 +60,19 @@ class SqliteBackend:
             raise
         except Exception as error:
             raise self._explained(error) from error
+
+    def _prepare_to_read(self) -> None:
+        self.is_read_only = True
+        self.file.read_only_alone()
+        try:
+            connection = self.file.connect(read_only=True)
+            try:
+                applied = {row[0]: row[1] for row in connection.execute("SELECT number, checksum FROM migrations")}
+            finally:
+                connection.close()
+        except Exception as error:
+            raise self._explained(error) from error
+        require_current(applied, migrations("sqlite"), self.name)
 
     def open_session(self) -> SqliteSession:
         """The writer's connection."""

@@ -1,5 +1,8 @@
 """One database file: its connections, the pragmas, the reasons for its failures."""
 
+import errno
+import os
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import cast
@@ -27,6 +30,28 @@ class SqliteFile:
         self.library = load_library()
         self._paths = [path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))]
         self._own: tuple[object, ...] | None = None
+        self._is_immutable = False
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether this user can write the file, and others beside it, as SQLite does."""
+        return os.access(self.path, os.R_OK | os.W_OK) and os.access(self.path.parent, os.W_OK)
+
+    def read_only_alone(self) -> None:
+        """Only read from now on, where nothing can be written: not even what SQLite keeps beside the file for readers.
+
+        Raises:
+            Unavailable: changes stand in the log alone, and reading it needs a file that is not there.
+        """
+        _, log, index = self._paths
+        if log.exists() and log.stat().st_size and not index.exists():
+            raise Unavailable(
+                f"The database {self.path} has changes in {log.name} that can be read only where files can be made.",
+                next="Start a server once on a copy in a folder that can be written.",
+            )
+        # Where there is no log, nobody writes; should somebody begin to, `require_own` sees the log appear.
+        self._is_immutable = not index.exists()
+        self.take()
 
     def take(self) -> None:
         """From now on these very files are meant: the database and the two that SQLite keeps beside it."""
@@ -54,7 +79,7 @@ class SqliteFile:
     def connect(self, *, read_only: bool = False) -> sqlite3.Connection:
         """A connection in autocommit mode; a read-only one has rows by name."""
         mode = "ro" if read_only else "rwc"
-        uri = f"{self.path.absolute().as_uri()}?mode={mode}"
+        uri = f"{self.path.absolute().as_uri()}?mode={mode}{'&immutable=1' if self._is_immutable else ''}"
         connection = cast(
             "sqlite3.Connection",
             self.library.connect(
@@ -108,14 +133,28 @@ class SqliteFile:
 
     def explain(self, error: BaseException) -> OpsError:
         """A failure of the library as a refusal that names the file and the remedy."""
-        if isinstance(error, OSError):
+        code = self._code(error)
+        if isinstance(error, OSError) and not code:
             return Unavailable(
                 f"The database {self.path} cannot be used: {error.strerror or error}.",
                 next="Check that its folder exists and that this user may write there.",
             )
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         text, remedy, kind = _REASONS.get(code, (str(error), "Run `data-mcp-server-agent doctor`.", Unavailable))
         return kind(f"The database {self.path} {text}.", next=remedy, details={"sqlite": str(error)})
+
+    def _code(self, error: BaseException) -> int:
+        """SQLite's code for a failure, of the system's own too; 0 where there is none."""
+        if isinstance(error, OSError):
+            return _OS_CODES.get(error.errno or 0, 0)
+        code: int = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        # Where the index of the log cannot be made, SQLite does not say that it was for want of room.
+        return sqlite3.SQLITE_FULL if code == sqlite3.SQLITE_IOERR and self._has_no_room() else code
+
+    def _has_no_room(self) -> bool:
+        try:
+            return shutil.disk_usage(self.path.parent).free < _LOG_INDEX_BYTES
+        except OSError:
+            return False
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -126,6 +165,12 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
+_LOG_INDEX_BYTES = 32 * 1024
+_OS_CODES = {
+    errno.ENOSPC: sqlite3.SQLITE_FULL,
+    errno.EDQUOT: sqlite3.SQLITE_FULL,
+    errno.EROFS: sqlite3.SQLITE_READONLY,
+}
 _REASONS: dict[int, tuple[str, str, type[OpsError]]] = {
     sqlite3.SQLITE_BUSY: (
         "is locked by another program",
@@ -140,7 +185,8 @@ _REASONS: dict[int, tuple[str, str, type[OpsError]]] = {
     ),
     sqlite3.SQLITE_READONLY: (
         "is read-only for this user",
-        "Nothing was written; give this user write permission on the file and its folder.",
+        "Nothing was written; give this user write permission on the file and its folder, and mount the file system so "
+        "that it can be written. To look at it as it is, serve it with --read-only.",
         Unavailable,
     ),
     sqlite3.SQLITE_CANTOPEN: (

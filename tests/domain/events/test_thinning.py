@@ -9,6 +9,7 @@ from mcp_server.app import desk_on
 from mcp_server.domain.agents.model import ControlAgent
 from mcp_server.domain.areas import AREAS
 from mcp_server.domain.desk import Desk
+from mcp_server.domain.events import thinning
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.events.handlers import THIN_KIND
 from mcp_server.domain.events.retention import EventRetention, KeepEvents
@@ -73,6 +74,33 @@ async def test_old_events_give_way_to_a_snapshot_of_what_lives(world: World):
     assert (snapshot.aggregate_id, snapshot.version) == (claimed.task.id, 3)
     assert (snapshot.data["status"], snapshot.data["tags"]) == ("completed", [])
     assert replay(world.url).differences == ()
+
+
+async def test_a_long_history_is_dropped_in_several_transactions_and_is_whole_after_each(world: World, monkeypatch):
+    monkeypatch.setattr(thinning, "DROPPED_MAX", 3)
+    first, _ = await world.tasks({}, {"depends_on": ["#0"]})
+    agent = await world.agent()
+    for _ in range(2):
+        await world.finish(await world.claim_one(agent))
+    for value in range(7):
+        await write(world, value)
+    happened = await world.events()
+    world.clock.advance(91 * DAY)
+    desk = desk_with(world, *KEEP)
+    while await desk.get(TaskRetention).archive_some():
+        pass
+    retention = desk.get(EventRetention)
+    horizon, place, steps = await retention.horizon(), None, []
+    assert horizon is not None
+    while True:
+        place, dropped = await retention.thin_some(place, horizon)
+        steps.append(dropped)
+        assert replay(world.url).differences == ()
+        if place is None:
+            break
+    assert max(steps) == 3 and sum(steps) == len(happened)
+    assert sorted(await world.events()).count("document.snapshot") == 1
+    assert (await world.desk.tasks.get(world.call, first.id)).status == "completed"
 
 
 async def test_work_that_is_not_archived_keeps_its_history(world: World):
