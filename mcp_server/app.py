@@ -131,7 +131,7 @@ def seam_of(desk: Desk, settings: Settings, metrics: Metrics) -> Seam:
 @contextlib.asynccontextmanager
 async def _background(desk: Desk) -> AsyncGenerator[None]:
     running = [
-        asyncio.create_task(run_timer(desk.housekeeping, desk.loops), name="timer"),
+        asyncio.create_task(run_timer(desk.housekeeping, desk.changes, desk.loops), name="timer"),
         asyncio.create_task(run_chores(desk.housekeeping, desk.loops), name="chores"),
         asyncio.create_task(SystemWorker(desk, AREAS.kinds).run(), name="system-worker"),
     ]

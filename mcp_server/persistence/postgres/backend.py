@@ -29,6 +29,7 @@ class PostgresBackend:
 
     engine: Engine = "postgres"
     lanes = 2
+    hears_all = True
 
     def __init__(self, url: str, areas: Areas) -> None:
         self.server = PostgresServer(url)

@@ -28,6 +28,11 @@ class SqliteFile:
         self._paths = [path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))]
         self._own: tuple[object, ...] | None = None
 
+    @property
+    def log_path(self) -> Path:
+        """The write-ahead log, which every commit goes to."""
+        return self._paths[1]
+
     def take(self) -> None:
         """From now on these very files are meant: the database and the two that SQLite keeps beside it."""
         self._own = self._found()
