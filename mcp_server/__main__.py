@@ -4,6 +4,7 @@ import click
 
 from mcp_server import __version__
 from mcp_server.commands.groups import LazyGroup
+from mcp_server.runtime.ending import end_at_once_on_signals
 
 COMMANDS = {
     "serve": ("mcp_server.commands.serve:serve", "Serve MCP clients (the default command)."),
@@ -20,7 +21,13 @@ COMMANDS = {
 """Where each command is, and its line in the list."""
 
 
-@click.group(cls=LazyGroup, lazy=COMMANDS, default="serve", context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    lazy=COMMANDS,
+    default="serve",
+    before_default=end_at_once_on_signals,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="data-mcp-server-agent")
 def cli() -> None:
     """The operations desk for AI agents, over MCP.
