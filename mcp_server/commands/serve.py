@@ -139,7 +139,7 @@ def _webhooks(app: "App") -> "list[BaseRoute]":
 
 def _prepare(opening: Opening, settings: Settings) -> None:
     if settings.transport == "stdio":
-        opening.start()
+        opening.start(gives_handles=settings.toolsets is None or "tasks" in settings.toolsets)
         load_for_stdio()
         importlib.import_module("mcp_server.protocol.stdio")
     importlib.import_module("mcp_server.app")
