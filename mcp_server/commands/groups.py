@@ -34,17 +34,12 @@ class HandingOn(click.Group):
 class LazyGroup(HandingOn):
     """A group that knows its commands by name and line, and imports the one that runs."""
 
-    def __init__(
-        self,
-        *args: Any,
-        lazy: dict[str, tuple[str, str]],
-        default: str,
-        before_default: Callable[[], None],
-        **attributes: Any,
-    ) -> None:
+    before_default: Callable[[], None] | None = None
+    """Called before the default command is loaded."""
+
+    def __init__(self, *args: Any, lazy: dict[str, tuple[str, str]], default: str, **attributes: Any) -> None:
         super().__init__(*args, **attributes)
         self.default = default
-        self._before_default = before_default
         self._places = {name: place for name, (place, _) in lazy.items()}
         self.commands = {name: click.Command(name, help=line) for name, (_, line) in lazy.items()}
 
@@ -54,8 +49,8 @@ class LazyGroup(HandingOn):
         """The command itself, in the place of what stands for it in the list."""
         name, command, rest = super().resolve_command(ctx, args)
         if name is not None:
-            if name == self.default:
-                self._before_default()
+            if name == self.default and self.before_default is not None:
+                self.before_default()
             module, _, attribute = self._places[name].partition(":")
             command = getattr(import_module(module), attribute)
         return name, command, rest

@@ -7,7 +7,7 @@ from mcp_server.runtime.ending import Ending
 
 def test_what_stops_a_server_is_called_whenever_it_is_asked_to_end():
     asked: list[str] = []
-    ending = Ending()
+    ending = Ending(600, lambda: None)
     ending.by(lambda: asked.append("stop"))
     assert asked == []
     ending.ask()
@@ -17,7 +17,7 @@ def test_what_stops_a_server_is_called_whenever_it_is_asked_to_end():
 
 def test_a_server_that_was_asked_to_end_while_it_was_loading_is_stopped_once_it_runs():
     asked: list[str] = []
-    ending = Ending()
+    ending = Ending(600, lambda: None)
     ending.ask()
     ending.by(lambda: asked.append("stop"))
     assert asked == ["stop"]
