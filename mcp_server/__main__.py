@@ -4,6 +4,8 @@ import click
 
 from mcp_server import __version__
 from mcp_server.commands.groups import LazyGroup
+from mcp_server.observability.plain import load_structlog
+from mcp_server.runtime.ending import end_at_once_on_signals
 
 COMMANDS = {
     "serve": ("mcp_server.commands.serve:serve", "Serve MCP clients (the default command)."),
@@ -20,7 +22,18 @@ COMMANDS = {
 """Where each command is, and its line in the list."""
 
 
-@click.group(cls=LazyGroup, lazy=COMMANDS, default="serve", context_settings={"help_option_names": ["-h", "--help"]})
+def begin_serving() -> None:
+    """What comes before all else that a server loads."""
+    end_at_once_on_signals()
+    load_structlog()
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy=COMMANDS,
+    default="serve",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="data-mcp-server-agent")
 def cli() -> None:
     """The operations desk for AI agents, over MCP.
@@ -30,7 +43,8 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point of the console script."""
+    """Entry point of the console script: the process is ours alone."""
+    cli.before_default = begin_serving
     cli(prog_name="data-mcp-server-agent")
 
 

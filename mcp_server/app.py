@@ -151,7 +151,7 @@ async def _background(desk: Desk) -> AsyncGenerator[None]:
 
 def _running(desk: Desk) -> list[asyncio.Task[None]]:
     return [
-        asyncio.create_task(run_timer(desk.housekeeping, desk.loops), name="timer"),
+        asyncio.create_task(run_timer(desk.housekeeping, desk.changes, desk.loops), name="timer"),
         asyncio.create_task(run_chores(desk.housekeeping, desk.loops), name="chores"),
         asyncio.create_task(SystemWorker(desk, AREAS.kinds).run(), name="system-worker"),
     ]

@@ -1,5 +1,6 @@
 """Commands that have commands below them: options in front of a command's name are the command's."""
 
+from collections.abc import Callable
 from importlib import import_module
 from itertools import chain
 from typing import Any
@@ -33,6 +34,9 @@ class HandingOn(click.Group):
 class LazyGroup(HandingOn):
     """A group that knows its commands by name and line, and imports the one that runs."""
 
+    before_default: Callable[[], None] | None = None
+    """Called before the default command is loaded."""
+
     def __init__(self, *args: Any, lazy: dict[str, tuple[str, str]], default: str, **attributes: Any) -> None:
         super().__init__(*args, **attributes)
         self.default = default
@@ -45,6 +49,8 @@ class LazyGroup(HandingOn):
         """The command itself, in the place of what stands for it in the list."""
         name, command, rest = super().resolve_command(ctx, args)
         if name is not None:
+            if name == self.default and self.before_default is not None:
+                self.before_default()
             module, _, attribute = self._places[name].partition(":")
             command = getattr(import_module(module), attribute)
         return name, command, rest

@@ -21,6 +21,7 @@ from mcp_server.commands.running import run
 from mcp_server.config import Group, Settings
 from mcp_server.protocol.opening import Opening
 from mcp_server.protocol.sdk import load_for_stdio
+from mcp_server.runtime.ending import Ending
 from mcp_server.runtime.signals import on_signals
 
 if TYPE_CHECKING:
@@ -45,26 +46,29 @@ async def serve_until_stopped(opening: Opening, settings: Settings) -> None:
     """Serve until SIGTERM, SIGINT or, on stdio, the end of stdin."""
     from mcp_server.app import open_app
 
-    async with open_app(settings) as app:
-        log.info("serving", transport=settings.transport, database=app.desk.database.name, version=__version__)
-        if settings.transport == "stdio":
-            await serve_on_stdio(app, opening)
-        else:
-            await serve_http(app)
-    log.info("stopped")
+    ending = Ending()
+    with on_signals(ending.ask):
+        async with open_app(settings) as app:
+            log.info("serving", transport=settings.transport, database=app.desk.database.name, version=__version__)
+            if settings.transport == "stdio":
+                await serve_on_stdio(app, opening, ending)
+            else:
+                await serve_http(app, ending)
+            ending.ask()  # also where stdin ended: what remains to be done must not take longer then
+        log.info("stopped")
 
 
-async def serve_on_stdio(app: "App", opening: Opening) -> None:
+async def serve_on_stdio(app: "App", opening: Opening, ending: Ending) -> None:
     """Serve MCP on stdin and stdout, until told to stop or the end of stdin."""
     from mcp_server.protocol.stdio import serve_stdio
 
     stop = anyio.Event()
+    ending.by(stop.set)
     async with console(app):
-        with on_signals(stop.set):
-            await serve_stdio(app.server, opening, stop, app.desk.end_waits)
+        await serve_stdio(app.server, opening, stop, app.desk.end_waits)
 
 
-async def serve_http(app: "App") -> None:
+async def serve_http(app: "App", ending: Ending) -> None:
     """Serve MCP over HTTP until told to stop."""
     from mcp_server.protocol.http import make_http_app
     from mcp_server.protocol.streams import end_streams
@@ -81,8 +85,8 @@ async def serve_http(app: "App") -> None:
         end_streams()
         server.stop()
 
-    with on_signals(stop):
-        await server.serve()
+    ending.by(stop)
+    await server.serve()
 
 
 @contextlib.asynccontextmanager
@@ -135,7 +139,7 @@ def _webhooks(app: "App") -> "list[BaseRoute]":
 
 def _prepare(opening: Opening, settings: Settings) -> None:
     if settings.transport == "stdio":
-        opening.start()
+        opening.start(gives_handles=settings.toolsets is None or "tasks" in settings.toolsets)
         load_for_stdio()
         importlib.import_module("mcp_server.protocol.stdio")
     importlib.import_module("mcp_server.app")

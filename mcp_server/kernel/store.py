@@ -3,6 +3,7 @@
 `Transaction` and `Database` are Protocols because two engines stand behind them; see `mcp_server.persistence`.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -130,6 +131,21 @@ class Feed(Protocol):
     @property
     def waits_are_over(self) -> bool:
         """Whether that was asked for."""
+        ...
+
+    @property
+    def commits(self) -> int:
+        """A number that changes with every commit that was noticed."""
+        ...
+
+    async def rest(self, woken: asyncio.Event, since: int, seconds: float) -> None:
+        """Wait until `woken` is set, for so long at most; after a second, only while nobody commits.
+
+        Args:
+            woken: set, too, when somebody commits while this waits for that.
+            since: what `commits` was when the caller last looked whether there is something to do.
+            seconds: how long.
+        """
         ...
 
 

@@ -31,6 +31,8 @@ class Backend(Protocol):
     areas: Areas
     lanes: int
     """How many writers; see `Area.lanes`."""
+    hears_all: bool
+    """Whether its watchers may miss nothing, on this system."""
 
     is_read_only: bool
     """Whether it turned out that nothing can be written, which was allowed."""
@@ -85,7 +87,14 @@ class Database:
         self._unanswered: dict[Job, None] = {}
         self._watchdog: asyncio.TimerHandle | None = None
         self.loops = Loops()
-        self.feed = EventFeed(self._events_after, self.events_end, backend.open_watcher, self.loops)
+        self.feed = EventFeed(
+            self._events_after,
+            self.events_end,
+            self._is_held_back,
+            backend.open_watcher,
+            self.loops,
+            hears_all=backend.hears_all,
+        )
         self._writers = [
             Writer(backend.open_session, self._committed, backend.areas.read_ahead, self.loops)
             for _ in range(backend.lanes)
@@ -230,12 +239,16 @@ class Database:
     async def _events_after(self, position: Position, limit: int) -> list[Row]:
         return await self.fetch_all("changes_after", xid=position.xid, seq=position.seq, limit=limit)
 
+    async def _is_held_back(self) -> bool:
+        """Whether there are events that are committed and cannot be read yet."""
+        return await self.fetch_one("changes_held_back") is not None
+
     def _committed(self, events_appended: int, woken: set[str]) -> None:
         self.feed.wake()
         for name in woken & self.wakers.keys():
             with contextlib.suppress(RuntimeError):  # the loop has ended, and with it everyone who waited
                 self._loop.call_soon_threadsafe(self.wakers[name])
-        if self.on_commit is not None:
+        if self.on_commit is not None and events_appended:
             self.on_commit(events_appended)
 
     def _compose(self, statement: str, filters: tuple[str, ...]) -> str:

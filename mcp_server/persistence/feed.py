@@ -1,9 +1,10 @@
 """The event feed: wakes whoever waits for a change, whichever process made it.
 
 One task reads new events from the log and hands them to listeners by aggregate type. It is woken at once by this
-process's own commits and by a watcher thread for everyone else's, and rests while nobody listens. A read that fails
-costs a delay and no event: the task reads again from where it was. Delivery is best effort all the same: what must
-happen at least once is a task inserted in the same transaction, never a listener.
+process's own commits and by a watcher thread for everyone else's, and rests while nobody listens; who does something
+from time to time rests here, too, for as long as nobody commits. A read that fails costs a delay and no event: the task
+reads again from where it was. Delivery is best effort all the same: what must happen at least once is a task inserted
+in the same transaction, never a listener.
 """
 
 import asyncio
@@ -20,14 +21,27 @@ from mcp_server.kernel.store import Row
 READ_AT_ONCE = 500
 BACKLOG_MAX = 1000
 LOOK_AGAIN_SECONDS = 1.0
-"""How often to look without a hint: on PostgreSQL a commit becomes readable only when older ones have ended."""
+"""How often to look without a hint: where hints may be missed, and after one, while something is held back."""
+LOOK_AGAIN_SELDOM_SECONDS = 60.0
+"""The same where the watcher misses nothing."""
+BREATH_SECONDS = 1.0
+"""How long who has nothing urgent to do sleeps before the next commit may wake it."""
 
 
 class Watcher(Protocol):
     """How an engine notices other processes' commits."""
 
+    @property
+    def misses_nothing(self) -> bool:
+        """Whether every commit ends a wait soon, however long nothing happened before."""
+        ...
+
     def wait(self) -> bool:
-        """Block for an interval; whether there may be something to read."""
+        """Block until there may be something new; whether there may be something to read."""
+        ...
+
+    def interrupt(self) -> None:
+        """End the wait that is under way, or else the next. From any thread."""
         ...
 
     def close(self) -> None:
@@ -47,10 +61,7 @@ class Listener:
     async def wait(self, seconds: float) -> list[Row]:
         """The events that arrived; an empty list when none did within `seconds`."""
         if not self._events:
-            with contextlib.suppress(TimeoutError):
-                # Not wait_for: on Python 3.11 it swallows a cancellation that comes with the event.
-                async with asyncio.timeout(max(seconds, 0)):
-                    await self._arrived.wait()
+            await _is_set_within(self._arrived, seconds)
         events, self._events = self._events, []
         self._arrived.clear()
         return events
@@ -87,11 +98,15 @@ class EventFeed:
         self,
         read_after: Callable[[Position, int], Awaitable[list[Row]]],
         read_end: Callable[[], Awaitable[Position]],
+        is_held_back: Callable[[], Awaitable[bool]],
         open_watcher: Callable[[], Watcher],
         loops: Loops,
+        *,
+        hears_all: bool,
     ) -> None:
         self._read_after = read_after
         self._read_end = read_end
+        self._is_held_back = is_held_back
         self._open_watcher = open_watcher
         self._loops = loops
         self._position = Position(0, 0)
@@ -104,6 +119,11 @@ class EventFeed:
         self._watching = threading.Event()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
+        self._watcher: Watcher | None = None
+        self._hears_all = hears_all
+        self._leaving: asyncio.TimerHandle | None = None
+        self.commits = 0
+        self._resting: set[asyncio.Event] = set()
 
     @contextlib.asynccontextmanager
     async def listen(self, *aggregate_types: str) -> AsyncGenerator[Listener]:
@@ -118,6 +138,7 @@ class EventFeed:
                 self._position = await self._read_end()
                 self._pump = asyncio.create_task(self._loops.keep("event-feed", self._run), name="event-feed")
             self._listeners.add(listener)
+        self._watching.set()
         self._watch()
         try:
             yield listener
@@ -125,6 +146,12 @@ class EventFeed:
             self._listeners.discard(listener)
             if not self._listeners:
                 self._watching.clear()
+                self._leave_soon()
+
+    def _leave_soon(self) -> None:
+        """Let the pump find out that nobody listens, should it stay so."""
+        if self._leaving is None or self._leaving.when() <= self._loop.time():
+            self._leaving = self._loop.call_later(LOOK_AGAIN_SECONDS, self._woken.set)
 
     def end_waits(self) -> None:
         """Let whoever waits for a change answer with what there is, now and from now on: the server ends."""
@@ -134,14 +161,44 @@ class EventFeed:
 
     def wake(self) -> None:
         """Something was committed. Callable from any thread."""
-        if self._listeners:
+        self.commits += 1
+        if self._listeners or self._resting:
             with contextlib.suppress(RuntimeError):  # the loop has ended, and with it everyone who waited
-                self._loop.call_soon_threadsafe(self._woken.set)
+                self._loop.call_soon_threadsafe(self._rouse)
+
+    async def rest(self, woken: asyncio.Event, since: int, seconds: float) -> None:
+        """Wait until `woken` is set, for so long at most; after a second, only while nobody commits. See `Feed`."""
+        if (
+            await _is_set_within(woken, min(seconds, BREATH_SECONDS))
+            or seconds <= BREATH_SECONDS
+            or not self._hears_all
+        ):
+            return
+        self._watch()
+        self._resting.add(woken)
+        try:
+            if self._misses_nothing and self.commits == since:
+                await _is_set_within(woken, seconds - BREATH_SECONDS)
+        finally:
+            self._resting.discard(woken)
+
+    @property
+    def _misses_nothing(self) -> bool:
+        return self._watcher is not None and self._watcher.misses_nothing
+
+    def _rouse(self) -> None:
+        self._woken.set()
+        for resting in self._resting:
+            resting.set()
 
     async def close(self) -> None:
         """Stop feeding and watching."""
         self._stopped.set()
+        if self._leaving is not None:
+            self._leaving.cancel()
         self._watching.set()
+        if self._watcher is not None:
+            self._watcher.interrupt()
         if self._pump is not None:
             self._pump.cancel()
             await asyncio.gather(self._pump, return_exceptions=True)
@@ -149,13 +206,14 @@ class EventFeed:
             await asyncio.to_thread(self._thread.join)
 
     async def _run(self) -> None:
+        may_come = True
         while self._listeners or self._starting.locked():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_AGAIN_SECONDS):
-                    await self._woken.wait()
+            is_soon = may_come or not self._misses_nothing
+            was_told = await _is_set_within(self._woken, LOOK_AGAIN_SECONDS if is_soon else LOOK_AGAIN_SELDOM_SECONDS)
             self._woken.clear()
             try:
                 await self._drain()
+                may_come = was_told or await self._is_held_back()
             except Exception:
                 self._woken.set()  # what the hint was about is still unread
                 raise
@@ -167,7 +225,6 @@ class EventFeed:
             self._position = Position.of(events[-1])
 
     def _watch(self) -> None:
-        self._watching.set()
         if self._thread is None:
             watch = ("store-watcher", self._watch_on, self._stopped)
             self._thread = threading.Thread(
@@ -178,10 +235,22 @@ class EventFeed:
     def _watch_on(self) -> None:
         watcher = self._open_watcher()
         try:
+            self._watcher = watcher
             self.wake()  # what was committed before it was open has no other witness
             while not self._stopped.is_set():
-                self._watching.wait()
+                if not watcher.misses_nothing:
+                    self._watching.wait()
                 if not self._stopped.is_set() and watcher.wait():
                     self.wake()
+                    self._watching.wait(BREATH_SECONDS)  # who only rests here is in no hurry
         finally:
+            self._watcher = None
             watcher.close()
+
+
+async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
+    # Not wait_for: on Python 3.11 it swallows a cancellation that comes with the event.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(max(seconds, 0)):
+            await event.wait()
+    return event.is_set()

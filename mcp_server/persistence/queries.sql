@@ -8,6 +8,13 @@ SELECT seq, type, aggregate_type, aggregate_id, xid::text::bigint AS xid FROM ev
 WHERE (xid, seq) > (CAST(:xid AS text)::xid8, :seq) AND xid < pg_snapshot_xmin(pg_current_snapshot())
 ORDER BY xid, seq LIMIT :limit
 
+-- On PostgreSQL a commit can be read in order only once every older one has ended.
+-- name: changes_held_back
+SELECT 1 AS one WHERE FALSE
+
+-- name: changes_held_back (postgres)
+SELECT 1 AS one FROM events WHERE xid >= pg_snapshot_xmin(pg_current_snapshot()) LIMIT 1
+
 -- name: events_end
 SELECT COALESCE(MAX(seq), 0) AS seq, 0 AS xid FROM events
 

@@ -63,8 +63,8 @@ class WriterSession(Protocol):
         """The engine's failure as a refusal that names the database and the remedy."""
         ...
 
-    def after_commit(self, events_appended: int) -> None:
-        """Hint to other processes that there is something to read."""
+    def after_commit(self) -> None:
+        """Hint to other processes that something was written."""
         ...
 
     def idle(self) -> float | None:
@@ -333,10 +333,10 @@ class Writer:
 
     def _after(self, session: WriterSession, tx: Transaction) -> None:
         """Hints after a commit. Whatever goes wrong here, the writer must live: everyone waits for it."""
-        if not tx.events_appended:
+        if not tx.writes:
             return
         try:
-            session.after_commit(tx.events_appended)
+            session.after_commit()
             self._on_commit(tx.events_appended, tx.woken)
         except Exception:
             logging.getLogger("datamcp.store").exception("a hint after a commit failed")

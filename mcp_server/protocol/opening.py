@@ -2,7 +2,7 @@
 
 Loading the SDK takes ten times as long as reading and answering one line. What is answered here is what the SDK would
 answer (a test compares them); it gets the same line later, and its answer is dropped. Whatever is not an ordinary
-handshake waits for it.
+handshake, of either era, waits for it.
 """
 
 import json
@@ -25,8 +25,11 @@ INSTRUCTIONS = (
     "several share a connection) and lease_token (then it counts only while you hold that task)."
 )
 
-VERSIONS = ("2025-06-18", "2025-11-25")
+VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 """Those of which the answer is known here; to clients of others the SDK answers."""
+MODERN = "2026-07-28"
+_META = "io.modelcontextprotocol/"
+_ABOUT_CLIENT = {f"{_META}{name}" for name in ("protocolVersion", "clientInfo", "clientCapabilities")}
 
 
 class Opening:
@@ -37,10 +40,15 @@ class Opening:
         """The id of the request that needs no answer any more."""
         self._first: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._started = False
+        self._gives_handles = True
 
-    def start(self) -> None:
-        """Begin to read."""
-        self._started = True
+    def start(self, *, gives_handles: bool) -> None:
+        """Begin to read.
+
+        Args:
+            gives_handles: whether this server has the Tasks extension.
+        """
+        self._started, self._gives_handles = True, gives_handles
         threading.Thread(target=self._read, name="stdin-opening", daemon=True).start()
 
     def first(self) -> bytes | None:
@@ -51,7 +59,7 @@ class Opening:
         chunk = b""
         try:
             chunk = os.read(0, READ_BYTES)
-            answer = answer_to(chunk)
+            answer = answer_to(chunk, gives_handles=self._gives_handles)
             if answer is not None:
                 os.write(1, json.dumps(answer, separators=(",", ":")).encode() + b"\n")
                 self.answered = answer["id"]
@@ -61,7 +69,7 @@ class Opening:
             self._first.put(chunk)
 
 
-def answer_to(chunk: bytes) -> dict[str, Any] | None:
+def answer_to(chunk: bytes, *, gives_handles: bool = True) -> dict[str, Any] | None:
     """The answer to a chunk that begins with an ordinary handshake."""
     line, end, _ = chunk.partition(b"\n")
     if not end:
@@ -70,13 +78,44 @@ def answer_to(chunk: bytes) -> dict[str, Any] | None:
         message = parse(line)
     except WireError:
         return None
-    version = _asked_for(message.get("params"))
-    if version is None or message.get("jsonrpc") != "2.0" or message.get("method") != "initialize":
+    if message.get("jsonrpc") != "2.0" or "id" not in message:
         return None
-    return None if "id" not in message else {"jsonrpc": "2.0", "id": message["id"], "result": _result(version)}
+    result: dict[str, Any] | None = None
+    if message.get("method") == "initialize":
+        result = _initialized(message.get("params"))
+    elif message.get("method") == "server/discover":
+        result = _discovered(message.get("params"), gives_handles)
+    return None if result is None else {"jsonrpc": "2.0", "id": message["id"], "result": result}
 
 
-def _result(version: str) -> dict[str, Any]:
+def _discovered(params: Any, gives_handles: bool) -> dict[str, Any] | None:
+    meta = _members(_members(params).get("_meta"))
+    told = [meta.get(f"{_META}{name}") for name in ("clientInfo", "clientCapabilities")]
+    if params != {"_meta": meta} or meta.keys() != _ABOUT_CLIENT or not _is_plain(*told):
+        return None
+    if meta[f"{_META}protocolVersion"] != MODERN:
+        return None
+    return {
+        "cacheScope": "private",
+        "capabilities": {
+            "completions": {},
+            **({"extensions": {f"{_META}tasks": {}}} if gives_handles else {}),
+            "prompts": {"listChanged": True},
+            "resources": {"listChanged": True, "subscribe": True},
+            "tools": {"listChanged": True},
+        },
+        "instructions": INSTRUCTIONS,
+        "resultType": "complete",
+        "supportedVersions": [MODERN],
+        "ttlMs": 0,
+        "_meta": {f"{_META}serverInfo": {"name": NAME, "title": TITLE, "version": __version__}},
+    }
+
+
+def _initialized(params: Any) -> dict[str, Any] | None:
+    version = _asked_for(params)
+    if version is None:
+        return None
     return {
         "protocolVersion": version,
         "capabilities": {
@@ -93,11 +132,18 @@ def _result(version: str) -> dict[str, Any]:
 def _asked_for(params: Any) -> str | None:
     """The version, where these are such parameters as every client sends; the SDK tells what is wrong with others."""
     given = _members(params)
-    capabilities, client = given.get("capabilities"), _members(given.get("clientInfo"))
-    named = all(isinstance(client.get(name), str) for name in ("name", "version"))
-    plain = isinstance(capabilities, dict) and all(isinstance(one, dict) for one in _members(capabilities).values())
     version = given.get("protocolVersion")
-    return version if named and plain and version in VERSIONS else None
+    return version if _is_plain(given.get("clientInfo"), given.get("capabilities")) and version in VERSIONS else None
+
+
+def _is_plain(client: Any, capabilities: Any) -> bool:
+    """Whether a client says of itself what every client says."""
+    named = all(isinstance(_members(client).get(name), str) for name in ("name", "version"))
+    return named and isinstance(capabilities, dict) and all(map(_is_object, _members(capabilities).values()))
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
 
 
 def _members(value: Any) -> dict[str, Any]:

@@ -5,13 +5,16 @@ import contextlib
 import signal
 from collections.abc import Callable, Generator
 
+from mcp_server.runtime.ending import SIGNALS
+
 
 @contextlib.contextmanager
 def on_signals(stop: Callable[[], object]) -> Generator[None]:
-    """Call `stop` on every SIGTERM and SIGINT."""
+    """Call `stop` on every SIGTERM and SIGINT; afterwards they do what they did before."""
     loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     installed: list[signal.Signals] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in SIGNALS:
         with contextlib.suppress(NotImplementedError):  # Windows ends the process on its own
             loop.add_signal_handler(number, stop)
             installed.append(number)
@@ -20,3 +23,4 @@ def on_signals(stop: Callable[[], object]) -> Generator[None]:
     finally:
         for number in installed:
             loop.remove_signal_handler(number)
+            signal.signal(number, before[number] or signal.SIG_DFL)

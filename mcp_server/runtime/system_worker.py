@@ -1,11 +1,11 @@
 """The worker that does system tasks: inside every server, or alone with `worker --system`.
 
 Leases, retries and dead letters are the queue's own. Each kind has slots of its own, so that one which takes minutes
-holds up no other. A task is looked for once a second, and at once when this process has created one.
+holds up no other. A task is looked for at once when this process has created one, and about a second after another one
+has.
 """
 
 import asyncio
-import contextlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NoReturn
@@ -26,7 +26,8 @@ from mcp_server.kernel.json_text import storable
 
 LEASE_SECONDS = 30.0
 RENEW_EVERY_SECONDS = LEASE_SECONDS / 4
-LOOK_EVERY_SECONDS = 1.0
+IDLE_SECONDS_MAX = 60.0
+"""How long to sleep while there is nothing to do, and nobody commits."""
 log = structlog.stdlib.get_logger("datamcp.system")
 
 
@@ -52,12 +53,11 @@ class SystemWorker:
             await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _look_always(self) -> NoReturn:
+        feed = self._desk.changes
         while True:
+            seen = feed.commits
             await self.look()
-            # Not wait_for: on Python 3.11 it swallows a cancellation that comes with the event.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_EVERY_SECONDS):
-                    await self._woken.wait()
+            await feed.rest(self._woken, seen, IDLE_SECONDS_MAX)
             self._woken.clear()
 
     async def look(self) -> int:

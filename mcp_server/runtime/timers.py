@@ -5,15 +5,21 @@ from typing import NoReturn
 
 from mcp_server.domain.housekeeping import Housekeeping
 from mcp_server.kernel.loops import Loops
+from mcp_server.kernel.store import Feed
 from mcp_server.kernel.times import SECOND
 
-LOOK_EVERY_SECONDS = 1.0
+LOOK_SECONDS_MAX = 5.0
+"""How long to sleep until the next thing is due: the clock may be set, or the machine sleep, meanwhile."""
+IDLE_SECONDS_MAX = 60.0
+"""How long to sleep while nothing is due at all, and nobody commits."""
+TRY_AGAIN_SECONDS = 1.0
 CHORES_EVERY_SECONDS = 600.0
 
 
-async def run_timer(housekeeping: Housekeeping, loops: Loops) -> None:
-    """Sleep until something is due, at most a second, then settle it. Several processes may do this side by side."""
-    await loops.keep("timer", lambda: _settle(housekeeping))
+async def run_timer(housekeeping: Housekeeping, feed: Feed, loops: Loops) -> None:
+    """Sleep until something is due, then settle it; look again a second after somebody has committed something. Several
+    processes may do this side by side."""
+    await loops.keep("timer", lambda: _settle(housekeeping, feed))
 
 
 async def run_chores(housekeeping: Housekeeping, loops: Loops) -> None:
@@ -22,10 +28,11 @@ async def run_chores(housekeeping: Housekeeping, loops: Loops) -> None:
     await loops.keep("chores", lambda: _do_chores(housekeeping))
 
 
-async def _settle(housekeeping: Housekeeping) -> NoReturn:
+async def _settle(housekeeping: Housekeeping, feed: Feed) -> NoReturn:
     while True:
+        seen = feed.commits
         delay = await _look(housekeeping)
-        await asyncio.sleep(delay)
+        await feed.rest(asyncio.Event(), seen, delay)
 
 
 async def _do_chores(housekeeping: Housekeeping) -> NoReturn:
@@ -39,8 +46,8 @@ async def _look(housekeeping: Housekeeping) -> float:
     await housekeeping.keep_time()
     due_at = await housekeeping.next_due()
     if due_at is None:
-        return LOOK_EVERY_SECONDS
+        return IDLE_SECONDS_MAX
     left = (due_at - housekeeping.clock()) / SECOND
     if left > 0:
-        return min(left, LOOK_EVERY_SECONDS)
-    return LOOK_EVERY_SECONDS if await housekeeping.settle() else 0.01
+        return min(left, LOOK_SECONDS_MAX)
+    return TRY_AGAIN_SECONDS if await housekeeping.settle() else 0.01

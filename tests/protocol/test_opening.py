@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_server.protocol.opening import VERSIONS, answer_to
-from tests.faults.test_stdio_ends import INITIALIZE, call, line, piped
+from tests.faults.test_stdio_ends import INITIALIZE, META, call, line, piped
 from tests.protocol.test_wire import JSON
 
 
@@ -17,7 +17,29 @@ def hello(**changes: Any) -> bytes:
     return line(id=1, method="initialize", params=INITIALIZE | changes)
 
 
-@pytest.mark.parametrize("version", ["2024-11-05", "2025-03-26", *VERSIONS, "2026-07-28", "1999-01-01"])
+def discover(meta: dict[str, Any] = META, **more: Any) -> bytes:
+    return line(id=1, method="server/discover", params={"_meta": meta} | more)
+
+
+def test_a_client_of_the_era_of_today_hears_what_the_sdk_would_say(tmp_path: Path):
+    early = answer_to(discover())
+    assert early is not None and piped(tmp_path, b"\n" + discover())[1] == early
+    assert piped(tmp_path, discover())[1] == early
+
+
+@pytest.mark.parametrize(
+    "toolsets", [pytest.param("state", marks=pytest.mark.slow), "tasks", pytest.param("system", marks=pytest.mark.slow)]
+)
+def test_it_knows_of_the_tasks_extension_where_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toolsets: str
+):
+    monkeypatch.setenv("DATAMCP_TOOLSETS", toolsets)
+    early = answer_to(discover(), gives_handles=toolsets == "tasks")
+    assert early is not None and piped(tmp_path, b"\n" + discover())[1] == early
+    assert piped(tmp_path, discover())[1] == early
+
+
+@pytest.mark.parametrize("version", [*VERSIONS, "2026-07-28", "1999-01-01"])
 def test_it_is_the_answer_that_the_sdk_gives(tmp_path: Path, version: str):
     """The SDK is made to answer by what no ordinary handshake begins with."""
     early = answer_to(hello(protocolVersion=version))
@@ -41,6 +63,14 @@ def test_the_first_request_is_answered_once_and_its_id_may_be_used_again(tmp_pat
         b"\n",
         b"nonsense\n",
         hello()[:-1],
+        discover()[:-1],
+        discover(more=1),
+        discover({**META, "progressToken": 1}),
+        discover({**META, "io.modelcontextprotocol/protocolVersion": "2027-01-01"}),
+        discover({**META, "io.modelcontextprotocol/clientInfo": {}}),
+        discover({**META, "io.modelcontextprotocol/clientCapabilities": {"roots": 1}}),
+        discover({}),
+        line(id=1, method="server/discover"),
         hello(clientInfo={"name": "t"}),
         hello(clientInfo=None),
         hello(capabilities=[]),

@@ -65,8 +65,14 @@ async def test_the_timer_looks_again_after_a_failure_and_after_a_bug():
                 raise failures.pop()
             looked.append(1)
 
+    class Feed:
+        commits = 0
+
+        async def rest(self, *_: object) -> None:
+            await asyncio.sleep(600)
+
     rests = Rests()
-    await until(lambda: bool(looked), run_timer(Housekeeping(), rests.loops))  # type: ignore[arg-type]
+    await until(lambda: bool(looked), run_timer(Housekeeping(), Feed(), rests.loops))  # type: ignore[arg-type]
     assert rests.slept == [0.05, 0.1]
     assert [(entry["name"], entry["restarts"]) for entry in rests.loops.report()] == [("timer", 2)]
 

@@ -211,7 +211,7 @@ async def test_no_kind_ever_has_more_at_once_than_it_may_however_many_are_queued
 
 
 async def test_an_attempt_that_takes_longer_than_its_kind_may_is_cancelled_and_retried(world: World, monkeypatch):
-    monkeypatch.setattr(system_worker, "LOOK_EVERY_SECONDS", 0.01)
+    monkeypatch.setattr("mcp_server.persistence.feed.BREATH_SECONDS", 0.01)
     never, cancelled = asyncio.Event(), asyncio.Event()
 
     async def stuck_at_first(job: Job):

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_the_timer_settles_what_is_due_and_goes_on_after_a_failure(world: World, monkeypatch):
-    monkeypatch.setattr(timers, "LOOK_EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(timers, "LOOK_SECONDS_MAX", 0.01)
     agent = await world.agent()
     task = await world.task(retry={"max_attempts": 3, "delay_seconds": 0})
     await world.claim_one(agent, lease_seconds=5)
@@ -26,7 +26,7 @@ async def test_the_timer_settles_what_is_due_and_goes_on_after_a_failure(world: 
 
     monkeypatch.setattr(type(world.desk.housekeeping), "settle", lambda self: flaky())
     async with world.database.feed.listen("task") as listener:
-        timer = asyncio.create_task(run_timer(world.desk.housekeeping, world.database.loops))
+        timer = asyncio.create_task(run_timer(world.desk.housekeeping, world.database.feed, world.database.loops))
         await asyncio.sleep(0.05)
         assert await world.status(task) == "running"
         world.clock.advance(6)

@@ -30,6 +30,7 @@ class PostgresBackend:
     engine: Engine = "postgres"
     lanes = 2
     is_read_only = False
+    hears_all = True
 
     def __init__(self, url: str, areas: Areas) -> None:
         self.server = PostgresServer(url)

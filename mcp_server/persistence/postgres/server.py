@@ -15,6 +15,8 @@ _FAILURES = frozenset({"25", "53", "57", "58", "XX"})  # read-only, out of resou
 _IN_THE_WAY = "55P03"  # another transaction holds a lock, and did not give it back in time
 _PASSING = frozenset({"40001", "40P01", "23505"})  # serialization failure, deadlock, lost the race to insert
 
+_KEEPALIVE: dict[str, Any] = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+"""A connection that only listens says nothing itself: the system finds out, in seconds, when the other end is gone."""
 READ_LOCK_SECONDS = 10
 BLOCKS_AFTER_SECONDS = 5
 _BLOCKER = """
@@ -71,7 +73,9 @@ class PostgresServer:
             Unavailable: the server does not answer.
         """
         try:
-            return self._psycopg.connect(self.url, autocommit=True, connect_timeout=5, application_name="datamcp")
+            return self._psycopg.connect(
+                self.url, autocommit=True, connect_timeout=5, application_name="datamcp", **_KEEPALIVE
+            )
         except self._psycopg.Error as error:
             raise self.explain(error) from None
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from mcp_server.kernel.area import Areas
 from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.store import Memory
+from mcp_server.persistence.doorbell import Doorbell
 from mcp_server.persistence.migrate import newest_known, require_not_newer
 from mcp_server.persistence.postgres.transaction import PostgresTransaction
 from mcp_server.persistence.transaction import Kept, Transaction
@@ -16,7 +17,13 @@ if TYPE_CHECKING:
 from mcp_server.persistence.postgres.server import PostgresServer
 
 CHANNEL = "datamcp_events"
+_NOTIFY = f"NOTIFY {CHANNEL}"
 NOTIFY_EVERY_SECONDS = 0.01
+RESTED_SECONDS = 1.0
+"""After so long without a hint the next goes out with its transaction, so that no death comes between the two. That
+takes a lock of all databases until the commit is on the disk; who writes a lot sends its hints behind."""
+LOOKS_AFTER_HINT = 2
+"""How many times, a `RESTED_SECONDS` apart, who heard a hint looks for what was written behind it without one."""
 RETRIES_MAX = 8
 SCHEMA_SEEN_FOR_SECONDS = 1.0
 LOCK_SECONDS = 10.0
@@ -57,6 +64,8 @@ class PostgresSession:
         self._pipeline = contextlib.ExitStack()
         self._notified_at = 0.0
         self._owes_hint = False
+        self._has_told = False
+        """Whether the last commit carried its hint itself."""
         self._known_schema = newest_known("postgres")
         self._schema_seen_at = 0.0
         self._impatient_until = 0.0
@@ -91,8 +100,14 @@ class PostgresSession:
         """Make the transaction durable."""
         assert self._tx is not None, "begin comes first"
         self._tx.flush()
+        tells = self._tx.writes > 0 and time.monotonic() - self._notified_at >= RESTED_SECONDS
+        if tells:
+            self._connection.execute(_NOTIFY)
         self._connection.execute("COMMIT")
         self._pipeline.close()
+        if tells:
+            self._owes_hint, self._notified_at = False, time.monotonic()
+        self._has_told = tells
 
     def rollback(self) -> None:
         """Undo the transaction; a broken connection is dropped."""
@@ -121,8 +136,10 @@ class PostgresSession:
         self._impatient_until = time.monotonic() + IMPATIENT_SECONDS
         return self._server.explain(error, self._server.blocker())
 
-    def after_commit(self, events_appended: int) -> None:
+    def after_commit(self) -> None:
         """Hint to other processes, at most once every few milliseconds: a NOTIFY per event halves the throughput."""
+        if self._has_told:
+            return
         self._owes_hint = True
         if time.monotonic() - self._notified_at >= NOTIFY_EVERY_SECONDS:
             self._notify()
@@ -149,7 +166,7 @@ class PostgresSession:
         self._owes_hint = False
         self._notified_at = time.monotonic()
         with contextlib.suppress(Exception):  # a hint only: readers look on their own from time to time
-            self._connection.execute(f"NOTIFY {CHANNEL}")
+            self._connection.execute(_NOTIFY)
 
     def close(self) -> None:
         """Close the connection."""
@@ -165,20 +182,35 @@ def _milliseconds(seconds: float) -> str:
 class NotifyWatcher:
     """Hears other processes' commits: LISTEN on a connection of its own."""
 
+    misses_nothing = True
+
     def __init__(self, server: PostgresServer) -> None:
         self._server = server
         self._connection = self._listening()
+        self._bell = Doorbell(self._connection.fileno())
+        self._looks = 0
 
     def wait(self) -> bool:
-        """Wait up to a quarter of a second; whether there may be something to read.
+        """Wait for a hint, or for the time to look once more behind one: its writer may have been killed between a
+        commit and the hint that it owed.
 
         Raises:
             psycopg.Error: the connection is lost; hints may have been missed meanwhile.
         """
-        return any(True for _ in self._connection.notifies(timeout=0.25, stop_after=1))
+        if self._bell.wait(RESTED_SECONDS if self._looks else None):
+            told = bool(list(self._connection.notifies(timeout=0)))
+            self._looks = LOOKS_AFTER_HINT if told else self._looks
+            return told
+        self._looks = max(self._looks - 1, 0)
+        return True
+
+    def interrupt(self) -> None:
+        """End the wait that is under way. From any thread."""
+        self._bell.ring()
 
     def close(self) -> None:
         """Close the connection."""
+        self._bell.close()
         self._connection.close()
 
     def _listening(self) -> "Connection[tuple[Any, ...]]":

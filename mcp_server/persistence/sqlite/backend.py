@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
+import sys
 import time
 from itertools import cycle
 from pathlib import Path
@@ -17,7 +18,8 @@ from mcp_server.persistence.limits import beyond_the_engine
 from mcp_server.persistence.migrate import migrate, migrations, require_current
 from mcp_server.persistence.sqlite.file import SqliteFile
 from mcp_server.persistence.sqlite.library import require_safe_library
-from mcp_server.persistence.sqlite.session import DataVersionWatcher, SqliteSession
+from mcp_server.persistence.sqlite.session import SqliteSession
+from mcp_server.persistence.sqlite.watcher import DataVersionWatcher
 from mcp_server.persistence.statements import Engine
 
 READERS = 2
@@ -28,6 +30,7 @@ class SqliteBackend:
 
     engine: Engine = "sqlite"
     lanes = 1
+    hears_all = sys.platform == "linux"
 
     def __init__(self, path: Path, areas: Areas, *, allow_unsafe: bool, may_only_read: bool = False) -> None:
         self.file = SqliteFile(path)

@@ -53,6 +53,11 @@ class SqliteFile:
         self._is_immutable = not index.exists()
         self.take()
 
+    @property
+    def log_path(self) -> Path:
+        """The write-ahead log, which every commit goes to."""
+        return self._paths[1]
+
     def take(self) -> None:
         """From now on these very files are meant: the database and the two that SQLite keeps beside it."""
         self._own = self._found()

@@ -1,8 +1,7 @@
-"""The writer's connection to a file, and the one that watches for other processes."""
+"""The writer's connection to a file."""
 
 import contextlib
 import sqlite3
-import time
 from typing import Any, cast
 
 from mcp_server.kernel.area import Areas
@@ -84,7 +83,7 @@ class SqliteSession:
         """The failure as a refusal that names the file and the remedy."""
         return self._file.explain(error)
 
-    def after_commit(self, events_appended: int) -> None:
+    def after_commit(self) -> None:
         """Nothing to do: other processes see the file's data version change."""
 
     def idle(self) -> float | None:
@@ -95,32 +94,3 @@ class SqliteSession:
         """Close the connection."""
         self._connection.close()
         self._turnstile.close()
-
-
-class DataVersionWatcher:
-    """Sees other processes' commits: `PRAGMA data_version` on a connection of its own, with no open cursor."""
-
-    interval_seconds_min = 0.005
-    interval_seconds_max = 0.04
-
-    def __init__(self, file: SqliteFile) -> None:
-        self._connection = file.connect(read_only=True)
-        self._seen = self._version()
-        self._interval = self.interval_seconds_max
-
-    def wait(self) -> bool:
-        """Sleep one interval; whether anyone committed since the last look."""
-        time.sleep(self._interval)
-        version = self._version()
-        changed = version != self._seen
-        self._seen = version
-        slower = min(self._interval * 1.2, self.interval_seconds_max)
-        self._interval = self.interval_seconds_min if changed else slower
-        return changed
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
-
-    def _version(self) -> int:
-        return self._connection.execute("PRAGMA data_version").fetchone()[0]
