@@ -95,4 +95,5 @@ class Approvals(Part):
                 assert not self._tasks.attempts[task_id], facts
             elif task_id in self.gated:
                 assert len([end for end in self._tasks.ended[task_id] if end[1] == "completed"]) == 1, facts
-        assert len(self.decided) > 10 and self.unheard and self.gated
+        self.fleet.happened["decided"] = len(self.decided)
+        assert len(self.decided) > 3 and self.unheard and self.gated

@@ -18,6 +18,8 @@ from tests.processes import INITIALIZE, RawClient, start
 
 SEATS = 5
 FROZEN_SECONDS = 3.5
+LONG_SECONDS = 35
+"""Longer than the lease on a task of the server's own, such as a mail."""
 ANSWER_SECONDS = 45
 PERSON = {"elicitation": {}}
 
@@ -84,6 +86,11 @@ class Seat:
                 future.set_result(None)
 
     @property
+    def is_ready(self) -> bool:
+        """Whether a server is there, perhaps frozen, or dead and not yet known to be."""
+        return self._ready.is_set()
+
+    @property
     def says_yes(self) -> bool:
         """What the person here answers to every question."""
         return self.number % 2 == 0
@@ -125,14 +132,14 @@ class Seat:
         self._is_over = True
         self.kill()
 
-    async def freeze(self) -> bool:
-        """SIGSTOP for longer than a lease lasts; whether it was there to be frozen."""
+    async def freeze(self, seconds: float) -> bool:
+        """SIGSTOP, and SIGCONT later; whether it was there to be frozen."""
         client = self._client
         if client is None or not self._ready.is_set() or client.process.returncode is not None:
             return False
         self.is_frozen = True
         client.process.send_signal(signal.SIGSTOP)
-        await asyncio.sleep(FROZEN_SECONDS)
+        await asyncio.sleep(seconds)
         with contextlib.suppress(ProcessLookupError):
             client.process.send_signal(signal.SIGCONT)
         self.is_frozen = False
@@ -148,10 +155,12 @@ class Fleet:
         self.producing = True
         self.settled = asyncio.Event()
         self.happened: Counter[str] = Counter()
+        self._left_alone: Seat | None = None
 
     def any_seat(self) -> Seat:
-        """Some server."""
-        return self.chance.choice(self.seats)
+        """Some server, if possible one that has started; not one that is frozen for long."""
+        seats = [seat for seat in self.seats if seat is not self._left_alone]
+        return self.chance.choice([seat for seat in seats if seat.is_ready] or seats)
 
     async def surely(self, tool: str, **arguments: Any) -> dict[str, Any]:
         """Call until there is an answer, each time at some server: for calls that may be repeated without harm."""
@@ -164,11 +173,13 @@ class Fleet:
         """What a worker does beside calling."""
         await asyncio.sleep(self.chance.uniform(low, high))
 
-    async def trouble(self, seconds: float) -> None:
-        """Each second a kill, and every few seconds a freeze that outlasts a lease."""
+    async def trouble(self, seconds: float, *, long: bool) -> None:
+        """A kill each second, and now and then a freeze that outlasts a lease; with `long`, one that outlasts all."""
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         async with asyncio.TaskGroup() as freezing:
+            if long:
+                freezing.create_task(self._freeze_long(self.any_seat()))
             while loop.time() < until:
                 await asyncio.sleep(self.chance.uniform(0.5, 1.5))
                 self.happened["killed"] += self.any_seat().kill()
@@ -176,8 +187,18 @@ class Fleet:
                     freezing.create_task(self._freeze(self.any_seat()))
 
     async def _freeze(self, seat: Seat) -> None:
-        if not any(one.is_frozen for one in self.seats):
-            self.happened["frozen"] += await seat.freeze()
+        if not any(one.is_frozen for one in self.seats if one is not self._left_alone):
+            self.happened["frozen"] += await seat.freeze(FROZEN_SECONDS)
+
+    async def _freeze_long(self, seat: Seat) -> None:
+        await self.pause(5, 10)
+        while True:
+            self._left_alone = seat  # neither called nor killed until it goes on
+            self.happened["frozen long"] += (was_there := await seat.freeze(LONG_SECONDS))
+            self._left_alone = None
+            if was_there:
+                return
+            await asyncio.sleep(0.1)
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:

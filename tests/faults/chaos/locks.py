@@ -74,5 +74,6 @@ class Locks(Part):
             numbers = [one.fencing_token for one in held]
             assert numbers == sorted(numbers), name
             assert len({(one.fencing_token, one.holder) for one in held}) == len(set(numbers)), name
-            assert len(numbers) > 10, name
+            self.fleet.happened[name] = len(numbers)
+            assert len(numbers) > 3, name
         assert (await self.fleet.surely("locks_find"))["locks"] == []

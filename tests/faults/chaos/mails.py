@@ -50,4 +50,5 @@ class Mails(Part):
             statuses[email["status"]] += 1
             assert email["status"] in SETTLED, email
             assert email["status"] != "sent" or accepted[text] == 1, email
+        self.fleet.happened |= statuses
         assert statuses["sent"] > statuses["unknown"], statuses
