@@ -60,8 +60,8 @@ class Approvals(Part):
 
     async def _decide(self, approval_id: str) -> None:
         """Two people answer at the same time, until one of them has been heard for sure."""
-        yes, no = (self.fleet.chance.choice(self.fleet.seats[start::2]) for start in (0, 1))
         while True:
+            yes, no = self.fleet.any_seat(says_yes=True), self.fleet.any_seat(says_yes=False)
             heard = await asyncio.gather(self._answer(yes, approval_id), self._answer(no, approval_id))
             statuses = [status for status in heard if status not in ("cut off", "too late")]
             assert len(statuses) <= 1, f"{approval_id} was decided twice: {statuses}"
