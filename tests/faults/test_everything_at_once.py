@@ -39,7 +39,6 @@ async def test_everything_at_once_under_kills_and_freezes_loses_doubles_and_leav
             # On SQLite, a server frozen in its turn to write holds up all others, who are told so after ten seconds.
             await live([*parts, Schedules(fleet)], fleet, long_freeze=engine == "postgres")
     assert fleet.happened["killed"] > CHAOS_SECONDS / 4 and fleet.happened["frozen"] > 2, fleet.happened
-    print(fleet.happened)
     await require_clean_replay(url)
 
 

@@ -96,4 +96,4 @@ class Approvals(Part):
             elif task_id in self.gated:
                 assert len([end for end in self._tasks.ended[task_id] if end[1] == "completed"]) == 1, facts
         self.fleet.happened["decided"] = len(self.decided)
-        assert len(self.decided) > 3 and self.unheard and self.gated
+        assert self.decided and self.unheard and self.gated

@@ -125,4 +125,4 @@ class Tasks(Part):
                 assert task["result"] == ends[0][2]["result"], facts
         self.fleet.happened["tasks"] = len(self.to_end)
         self.fleet.happened["attempts"] = sum(map(len, self.attempts.values()))
-        assert len(self.to_end) > len(PLAN) * 3
+        assert self.to_end
