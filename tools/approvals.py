@@ -5,7 +5,14 @@ from functools import partial
 from pydantic import Field
 
 from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval
-from mcp_server.domain.approvals.views import ApprovalResult, ApprovalView, RequestedApproval
+from mcp_server.domain.approvals.views import (
+    ApprovalState,
+    ApprovalView,
+    DecidedApproval,
+    DecidedState,
+    RequestedApproval,
+    decided_approval,
+)
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.authority import Permission
@@ -27,9 +34,9 @@ class DecideArguments(Frozen):
     approval_id: str = Field(description="Or the id of its task")
 
 
-async def decide(desk: Desk, call: Call, args: DecideArguments) -> ApprovalResult:
+async def decide(desk: Desk, call: Call, args: DecideArguments) -> DecidedApproval:
     """Have the person at the client asked."""
-    return ApprovalResult(approval=await desk.approvals.ask(call, args.approval_id))
+    return decided_approval(await desk.approvals.ask(call, args.approval_id))
 
 
 class FindArguments(FindApprovals):
@@ -55,7 +62,7 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
     return FindResult(approvals=approvals, next_cursor=next_cursor, omitted=omitted)
 
 
-def _say(approval: ApprovalView) -> str:
+def _say(approval: ApprovalView | ApprovalState | DecidedState) -> str:
     return f"{approval.id} is {approval.status}."
 
 
@@ -82,7 +89,7 @@ TOOLS = (
         permission=Permission.TASKS_APPROVE,
         hints=ADD,
         arguments=DecideArguments,
-        result=ApprovalResult,
+        result=DecidedApproval,
         does=lambda desk: partial(decide, desk),
         say=lambda r: _say(r.approval),
         asks_person=True,

@@ -20,7 +20,7 @@ async def ticket(desk: Desk, call: Call, args: SendEmail) -> TaskView:
     sent = await desk.emails.send(call, args)
     if sent.task is None:
         raise ValidationFailed("A dry run has no task to wait for.", next="Call it without the tasks extension.")
-    return sent.task
+    return await desk.tasks.get(call, sent.task.id)
 
 
 class FindArguments(FindEmails):

@@ -44,6 +44,8 @@ class Mailbox:
 
     mails: list[Accepted] = field(default_factory=list)
     connections: int = 0
+    seconds: float = 0.0
+    """How long it thinks about each recipient, before it keeps a content, and again before it says so."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     async def handle_EHLO(self, server: Any, session: Any, envelope: Any, hostname: str, responses: Any) -> Any:
@@ -53,6 +55,7 @@ class Mailbox:
         return responses
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
+        await asyncio.sleep(self.seconds)
         if address.startswith("nobody@"):
             return "550 5.1.1 no such user"
         if address.startswith("busy@"):
@@ -63,15 +66,17 @@ class Mailbox:
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         user = session.auth_data.login.decode() if session.auth_data else None
         content = envelope.content if isinstance(envelope.content, bytes) else envelope.content.encode("ascii")
+        await asyncio.sleep(self.seconds)
         with self.lock:
             self.mails.append(Accepted(envelope.mail_from, list(envelope.rcpt_tos), content, user))
+        await asyncio.sleep(self.seconds)
         return "250 2.0.0 queued"
 
 
 @contextmanager
-def smtp_server(**options: Any) -> Generator[tuple[Mailbox, int]]:
+def smtp_server(seconds: float = 0.0, **options: Any) -> Generator[tuple[Mailbox, int]]:
     """A real SMTP server on loopback in a thread of its own; its mailbox and port."""
-    mailbox = Mailbox()
+    mailbox = Mailbox(seconds=seconds)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -84,7 +84,8 @@ async def test_every_trail_names_the_agent_with_its_principal(tmp_path: Path, er
         asked = await call(client, "approvals_request", title="t", action="a", approvers=[], **me)
         task = (await call(client, "tasks_find", task_id=task["id"]))["task"]
         assert task["created_by"] == message["message"]["sender"] == lock["lock"]["owner"] == scribe
-        assert asked["approval"]["requested_by"] == scribe
+        question = await call(client, "approvals_find", approval_id=asked["approval"]["id"])
+        assert question["approval"]["requested_by"] == scribe
         shown = await call(client, "email_find", email_id=mail["email"]["id"])
         assert shown["email"]["created_by"] == scribe
         events = (await call(client, "events_read", limit=100))["events"]

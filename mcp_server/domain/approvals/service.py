@@ -10,7 +10,13 @@ from mcp_server.domain.approvals.people import is_mailbox
 from mcp_server.domain.approvals.question import DIALOG_CHARACTERS_MAX, notice_text, question_text
 from mcp_server.domain.approvals.seals import QuestionSeal, Seals
 from mcp_server.domain.approvals.transactions import Asked, GiveAnswer
-from mcp_server.domain.approvals.views import OWN_QUESTIONS, ApprovalView, RequestedApproval, approval_view
+from mcp_server.domain.approvals.views import (
+    OWN_QUESTIONS,
+    ApprovalView,
+    RequestedApproval,
+    approval_state,
+    approval_view,
+)
 from mcp_server.domain.approvals.voting import Voter, require_voter, user_at
 from mcp_server.domain.tasks.views import TaskView, task_full
 from mcp_server.kernel.authority import Permission
@@ -199,7 +205,7 @@ class ApprovalService:
         del call
         told = asked.approval.people() if asked.told and self.policy.mails_links() else []
         mailed = [person for person in told if is_mailbox(person)]
-        return RequestedApproval(approval=approval_view(asked.approval.fields()), links_sent_to=mailed)
+        return RequestedApproval(approval=approval_state(asked.approval.fields()), links_sent_to=mailed)
 
     async def _seen(self, call: Call, approval_id: str) -> Approval:
         """One that the caller may see."""

@@ -65,14 +65,64 @@ def approval_view(row: Row, *, full: bool = True) -> ApprovalView:
     )
 
 
+class ApprovalState(View):
+    """Where a question stands: who asked it knows what it says."""
+
+    id: str
+    status: str
+    action_hash: str
+    expires_at: str | None = None
+    needed: int
+    task_id: str
+
+
+def approval_state(row: Row) -> ApprovalState:
+    """A question that was just put, or stood under the same key."""
+    return ApprovalState(
+        id=row["id"],
+        status=row["status"],
+        action_hash=row["action_hash"],
+        expires_at=iso_or_none(row["expires_at"]),
+        needed=row["needed"],
+        task_id=row["task_id"],
+    )
+
+
 class RequestedApproval(View):
     """The approval, and who gets a link by mail."""
 
-    approval: ApprovalView
+    approval: ApprovalState
     links_sent_to: list[str]
 
 
-class ApprovalResult(View):
-    """An approval as it is now."""
+class DecidedState(View):
+    """What has become of a question, by whose answers."""
 
-    approval: ApprovalView
+    id: str
+    status: str
+    action_hash: str
+    needed: int
+    answers: list[AnswerView] | None = None
+    task_id: str
+    decided_at: str | None = None
+
+
+class DecidedApproval(View):
+    """An approval after its person was asked."""
+
+    approval: DecidedState
+
+
+def decided_approval(view: ApprovalView) -> DecidedApproval:
+    """What became of a question, without what it says."""
+    return DecidedApproval(
+        approval=DecidedState(
+            id=view.id,
+            status=view.status,
+            action_hash=view.action_hash,
+            needed=view.needed,
+            answers=view.answers,
+            task_id=view.task_id,
+            decided_at=view.decided_at,
+        )
+    )

@@ -26,9 +26,11 @@ from mcp_server.domain.email.transactions import NewEmail, Queued
 from mcp_server.domain.email.views import (
     OWN_MAILS,
     AttachmentView,
+    EmailState,
     EmailView,
     SentEmail,
     TemplateView,
+    email_state,
     email_view,
 )
 from mcp_server.domain.state.commands import FindDocuments, GetDocument
@@ -153,8 +155,8 @@ class EmailService:
         return NewEmail(spec, content, self.policy.provider, self.policy.sender, self.policy.per_hour)
 
     async def _queued(self, call: Call, done: Queued) -> SentEmail:
-        email = email_view(done.email, replayed=done.replayed)
-        return SentEmail(email=email, task=await self._tasks.get(call, done.email["task_id"]))
+        task = await self._tasks.state(call, done.email["task_id"])
+        return SentEmail(email=email_state(done.email, replayed=done.replayed), task=task)
 
     async def _compose(self, call: Call, spec: EmailSpec) -> Composed:
         attachments = tuple([await self._attachment(call, attachment) for attachment in spec.attachments])
@@ -204,9 +206,9 @@ class EmailService:
         )
 
 
-def _preview(new: NewEmail) -> EmailView:
+def _preview(new: NewEmail) -> EmailState:
     spec, content = new.spec, new.content
-    return EmailView(
+    return EmailState(
         status="dry_run: would be sent" if new.approval is None else "dry_run: would wait for an approval",
         provider=new.provider,
         sender=new.sender,

@@ -2,7 +2,7 @@
 
 import json
 
-from mcp_server.domain.tasks.views import TaskView
+from mcp_server.domain.tasks.standing import TaskState
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.privacy import Private
 from mcp_server.kernel.store import Row
@@ -32,7 +32,7 @@ class AttachmentView(View):
 class EmailView(View):
     """One mail. Lists leave its text out."""
 
-    id: str | None = None
+    id: str
     status: str
     provider: str
     message_id: str | None = None
@@ -54,10 +54,44 @@ class EmailView(View):
     created_by: str | None = None
     created_at: str | None = None
     sent_at: str | None = None
+
+
+class EmailState(View):
+    """Where a mail stands once it is queued: its sender knows what it says. A dry run, which is for that, shows it."""
+
+    id: str | None = None
+    status: str
+    provider: str
+    message_id: str | None = None
+    task_id: str | None = None
+    approval_id: str | None = None
     replayed: bool | None = None
+    sender: str | None = None
+    to: list[str] | None = None
+    cc: list[str] | None = None
+    bcc: list[str] | None = None
+    reply_to: str | None = None
+    subject: str | None = None
+    text: str | None = None
+    html: str | None = None
+    attachments: list[AttachmentView] | None = None
+    template: str | None = None
 
 
-def email_view(row: Row, *, full: bool = True, replayed: bool = False) -> EmailView:
+def email_state(row: Row, *, replayed: bool) -> EmailState:
+    """A mail that was just put into the outbox, or stands there under the same key."""
+    return EmailState(
+        id=row["id"],
+        status=row["status"],
+        provider=row["provider"],
+        message_id=row["message_id"],
+        task_id=row["task_id"],
+        approval_id=row["approval_id"],
+        replayed=replayed or None,
+    )
+
+
+def email_view(row: Row, *, full: bool = True) -> EmailView:
     """A mail of the outbox as callers see it."""
     return EmailView(
         id=row["id"],
@@ -82,7 +116,6 @@ def email_view(row: Row, *, full: bool = True, replayed: bool = False) -> EmailV
         created_by=row["created_by"],
         created_at=iso(row["created_at"]),
         sent_at=iso_or_none(row["sent_at"]),
-        replayed=replayed or None,
     )
 
 
@@ -108,5 +141,5 @@ class TemplateView(View):
 class SentEmail(View):
     """The email, and the task that sends it."""
 
-    email: EmailView
-    task: TaskView | None = None
+    email: EmailState
+    task: TaskState | None = None

@@ -185,6 +185,15 @@ class TaskService:
         parents = await self._database.fetch_all("dependencies_of", task_id=task_id) if waits else []
         return task_full(row, parents, now=self._context.clock())
 
+    async def state(self, call: Call, task_id: str) -> TaskState:
+        """Where one task stands.
+
+        Raises:
+            NotFound: no such task.
+        """
+        call.actor.require(Permission.TASKS_READ)
+        return task_state(await self._row(task_id))
+
     async def needs(self, call: Call, task_id: str) -> TaskNeeds:
         """What an agent must have to take a task up.
 

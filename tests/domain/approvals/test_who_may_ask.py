@@ -8,7 +8,7 @@ import pytest
 from mcp_server.domain.agents.model import ControlAgent
 from mcp_server.domain.approvals.commands import RequestApproval, Vote
 from mcp_server.domain.approvals.model import ApprovalPolicy
-from mcp_server.domain.approvals.views import ApprovalView, RequestedApproval
+from mcp_server.domain.approvals.views import ApprovalState, ApprovalView, RequestedApproval
 from mcp_server.domain.approvals.voting import Voter
 from mcp_server.domain.email.model import EmailPolicy, SendEmail
 from mcp_server.domain.tasks.commands import CreateTasks
@@ -28,7 +28,7 @@ async def asked(world: World, call: Call, **spec: Any) -> RequestedApproval:
     return await world.desk.approvals.request(call, RequestApproval.model_validate(whole))
 
 
-async def now(world: World, approval: ApprovalView) -> ApprovalView:
+async def now(world: World, approval: ApprovalState) -> ApprovalView:
     return await world.desk.approvals.get(world.call, approval.id)
 
 
@@ -70,7 +70,7 @@ async def test_control_asks_others_lowers_the_quorum_and_shortens_the_time(world
     task = await world.task()
     await asked(world, world.call, task_id=task.id, approvers=["ann", "bob"], quorum="all")
     moved = (await asked(world, world.call, task_id=task.id, approvers=["cid"], expires_in_seconds=60)).approval
-    assert (moved.approvers, moved.needed) == (["cid"], 1)
+    assert ((await now(world, moved)).approvers, moved.needed) == (["cid"], 1)
     with pytest.raises(PermissionDenied):
         await decide(world, "ann", moved.id)
     assert (await decide(world, "cid", moved.id)).status == "approved"
@@ -80,7 +80,7 @@ async def test_an_agent_only_reminds_of_what_it_asked_even_where_its_principal_h
     agent = await world.agent("scribe")
     speaking = replace(world.call, speaker=Speaker(agent.id, "scribe"))
     task = await world.task()
-    approval = (await asked(world, speaking, task_id=task.id)).approval
+    approval = await now(world, (await asked(world, speaking, task_id=task.id)).approval)
     assert approval.requested_by == "agent:scribe via user:tester"
     with pytest.raises(PermissionDenied, match="differs in approvers"):
         await asked(world, speaking, task_id=task.id, approvers=["me"])
@@ -120,7 +120,7 @@ async def test_nobody_gates_anothers_task_without_control(world: World):
 async def test_the_askers_words_about_a_task_are_shown_and_bound_with_what_the_task_will_do(world: World):
     task = await world.task(title="Drop", kind="sql", input={"table": "users"})
     spec = {"title": "May I?", "action": "Drop the table.", "details": {"why": "old"}, "approvers": ["ann"]}
-    approval = (await asked(world, world.call, task_id=task.id, **spec)).approval
+    approval = await now(world, (await asked(world, world.call, task_id=task.id, **spec)).approval)
     assert (approval.title, approval.action, approval.details) == ("May I?", "Drop the table.", {"why": "old"})
     assert approval.about == {"title": "Drop", "kind": "sql", "input": {"table": "users"}}
     shown = await world.desk.approvals.shown(world.call, approval.id)
@@ -134,7 +134,7 @@ async def test_the_askers_words_about_a_task_are_shown_and_bound_with_what_the_t
     await world.database.write(tamper)
     with pytest.raises(Conflict, match="no longer what"):
         await decide(world, "ann", approval.id)
-    again = (await asked(world, agent_call(world), task_id=task.id, **spec)).approval
+    again = await now(world, (await asked(world, agent_call(world), task_id=task.id, **spec)).approval)
     assert again.about is not None and again.about["input"] == 1 and again.action_hash != approval.action_hash
     assert (await decide(world, "ann", approval.id)).status == "approved"
 

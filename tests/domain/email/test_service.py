@@ -18,7 +18,7 @@ from mcp_server.domain.email.delivery import EmailDelivery
 from mcp_server.domain.email.model import EmailPolicy, FindEmails, Outcome, SendEmail, outcomes_for
 from mcp_server.domain.email.templates import Rendering
 from mcp_server.domain.email.transport import Mail, Mailer, MailProvider, Report
-from mcp_server.domain.email.views import EmailView
+from mcp_server.domain.email.views import EmailState, EmailView
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.tasks.commands import ControlTasks, FindTasks
 from mcp_server.domain.tasks.rules import TaskAction
@@ -72,7 +72,7 @@ class Provider:
     async def close(self) -> None: ...
 
 
-async def send(world: World, *to: str, **spec: Any) -> EmailView:
+async def send(world: World, *to: str, **spec: Any) -> EmailState:
     whole = {"to": to or ("ann@example.org",), "subject": "s", "text": "t"} | spec
     return (await world.desk.emails.send(world.call, SendEmail.model_validate(whole))).email
 
@@ -87,15 +87,15 @@ async def work(world: World, provider: Mailer) -> None:
         await worker.idle()
 
 
-async def get(world: World, email: EmailView) -> EmailView:
+async def get(world: World, email: EmailState) -> EmailView:
     return await world.desk.emails.get(world.call, email.id or "")
 
 
-async def task_of(world: World, email: EmailView) -> Any:
+async def task_of(world: World, email: EmailState) -> Any:
     return await world.desk.tasks.get(world.call, email.task_id or "")
 
 
-async def control(world: World, email: EmailView, action: TaskAction, reason: str | None = None) -> None:
+async def control(world: World, email: EmailState, action: TaskAction, reason: str | None = None) -> None:
     command = ControlTasks(task_ids=(email.task_id or "",), action=action, reason=reason)
     await world.desk.tasks.control(world.call, command)
 

@@ -11,7 +11,7 @@ from mcp_server.domain.agents.views import AgentView
 from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval
 from mcp_server.domain.areas import AREAS
 from mcp_server.domain.email.model import EmailPolicy, FindEmails, SendEmail
-from mcp_server.domain.email.views import EmailView
+from mcp_server.domain.email.views import EmailState
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.messages.model import ReadMessages, SendMessage
 from mcp_server.domain.messages.views import MessageView
@@ -39,7 +39,7 @@ async def say(world: World, call: Call, *to: str) -> MessageView:
     return (await world.desk.messages.send(call, SendMessage(to=to, body="secret"))).message
 
 
-async def mail(world: World, call: Call) -> EmailView:
+async def mail(world: World, call: Call) -> EmailState:
     spec = {"to": "a@example.org", "subject": "secret", "text": "secret"}
     return (await world.desk.emails.send(call, SendEmail.model_validate(spec))).email
 
@@ -113,7 +113,7 @@ async def test_mails_of_an_agent_with_a_key_of_its_own_are_its_own(world: World)
     key = speaking(ann)
     as_ann = Call(caller(Role.AGENT, "agent", ann.id).actor, "c", speaker=key.speaker)
     email = await mail(world, as_ann)
-    assert email.created_by == "agent:ann"
+    assert (await world.desk.emails.get(as_ann, email.id or "")).created_by == "agent:ann"
     assert [found.id for found in (await world.desk.emails.find(as_ann, FindEmails())).items] == [email.id]
     for call in (USER, caller(Role.AGENT, "agent", bob.id)):
         assert (await world.desk.emails.find(call, FindEmails())).items == []

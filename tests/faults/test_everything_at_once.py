@@ -1,0 +1,72 @@
+"""Everything at once, on five servers that are killed and frozen: an oracle that knows what was answered, and no more,
+finds nothing lost, doubled or stuck."""
+
+import asyncio
+import sys
+
+import pytest
+
+from tests.faults.chaos.approvals import Approvals
+from tests.faults.chaos.areas import Part
+from tests.faults.chaos.fleet import Fleet, seed
+from tests.faults.chaos.locks import Locks
+from tests.faults.chaos.mails import Mails
+from tests.faults.chaos.messages import Messages
+from tests.faults.chaos.schedules import Schedules
+from tests.faults.chaos.state import State
+from tests.faults.chaos.tasks import Tasks
+from tests.faults.test_mail_processes import smtp
+from tests.integrations.smtp_servers import smtp_server
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+CHAOS_SECONDS = 60
+SMTP_SECONDS = 0.1
+"""So that there is always a mail under way when a server is killed."""
+SETTLING_SECONDS = 75
+"""Twice a mail's lease, and some: a sender may be killed, and its mail be taken up by one that is killed at once."""
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgres"])
+async def test_everything_at_once_under_kills_and_freezes_loses_doubles_and_leaves_nothing(
+    request: pytest.FixtureRequest, engine: str
+):
+    url = request.getfixturevalue(f"{engine}_url")
+    with smtp_server(seconds=SMTP_SECONDS) as (mailbox, port):
+        fleet = Fleet(url, seed(), smtp(port))
+        tasks = Tasks(fleet)
+        parts = [tasks, State(fleet), Locks(fleet), Messages(fleet), Approvals(fleet, tasks), Mails(fleet, mailbox)]
+        async with fleet.running():
+            # On SQLite, a server frozen in its turn to write holds up all others, who are told so after ten seconds.
+            await live([*parts, Schedules(fleet)], fleet, long_freeze=engine == "postgres")
+    assert fleet.happened["killed"] > CHAOS_SECONDS / 4 and fleet.happened["frozen"] > 2, fleet.happened
+    await require_clean_replay(url)
+
+
+async def live(parts: list[Part], fleet: Fleet, *, long_freeze: bool) -> None:
+    """Work under faults, then without; and look at what came of it."""
+    for part in parts:
+        await part.prepare()
+    async with asyncio.TaskGroup() as working:
+        for part in parts:
+            for worker in part.workers():
+                working.create_task(worker)
+        await fleet.trouble(CHAOS_SECONDS, long=long_freeze)
+        fleet.producing = False
+        for part in parts:
+            await part.wind_down()
+        async with asyncio.timeout(SETTLING_SECONDS):
+            while any([await part.unsettled() for part in parts]):
+                await asyncio.sleep(0.5)
+        fleet.settled.set()
+    for part in parts:
+        await part.check()
+
+
+async def require_clean_replay(url: str) -> None:
+    """`doctor` finds nothing wrong, and rows are what their events say."""
+    doctor = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "mcp_server", "doctor", "--replay", "--json", "--database", url),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    told, _ = await doctor.communicate()
+    assert doctor.returncode == 0, told.decode()
