@@ -3,8 +3,8 @@
     python -I -S gate.py ORDER REPLY
 
 It reads a length and as many bytes of JSON from the file descriptor ORDER: {argv, env, cwd, cpu_seconds, open_files}.
-At an early end it ends without having run anything: who started it is gone, or was overtaken. Why a command cannot be run
-it writes to REPLY, which closes by itself once the command runs. It imports nothing of the house.
+At an early end it ends without having run anything: who started it is gone, or was overtaken. Why a command cannot be
+run it writes to REPLY, which closes by itself once the command runs. It imports nothing of the house.
 """
 
 import json

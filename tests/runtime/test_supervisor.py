@@ -1,0 +1,116 @@
+"""The supervisor keeps what is wanted alive, on both engines, with real processes."""
+
+import os
+import signal
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+
+from mcp_server.domain.processes.running import Limits, Stop
+from tests.runtime.supervised import SLEEPS, Yard, is_gone, sh, yard_of
+from tests.world import World
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def yard(world: World, tmp_path: Path) -> AsyncGenerator[Yard]:
+    async with yard_of(world, tmp_path / "logs") as made:
+        yield made
+
+
+async def test_what_is_wanted_runs_with_its_own_environment_and_what_is_not_wanted_ends(yard: Yard):
+    async with yard.supervisor():
+        await yard.want(sh("echo I am $MARK; exec sleep 600"))
+        process = await yard.running()
+        assert process.pid is not None and not is_gone(process.pid)
+        assert await yard.written() == "I am process_a\n"
+        await yard.unwant()
+        stopped = await yard.stopped()
+    assert (stopped.exit, stopped.reason, stopped.pid) == ("signal 15 (SIGTERM)", "enough", None)
+    assert is_gone(process.pid)
+    wanted = ["wanted", "started", "unwanted", "stopping", "exited"]
+    assert await yard.events() == [f"process.{what}" for what in wanted]
+
+
+async def test_what_crashes_is_back_at_once_and_told_how_it_ended(yard: Yard):
+    async with yard.supervisor():
+        await yard.want(SLEEPS)
+        process = await yard.running()
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGSEGV)
+        again = await yard.running(starts=2)
+    assert again.pid != process.pid
+    assert (again.exit, again.failures) == ("signal 11 (SIGSEGV)", 1)
+
+
+async def test_what_fails_again_and_again_rests_longer_and_says_that_it_is_in_a_crash_loop(yard: Yard):
+    async with yard.supervisor():
+        await yard.want(sh("exit 3"))
+        looping = await yard.until(lambda one: one.status == "crash_loop")
+        assert (looping.reason, looping.starts, looping.pid) == ("it ended: exit code 3", 5, None)
+        assert looping.retry_at is not None and looping.retry_at - looping.updated_at == 60_000_000
+        await yard.want(SLEEPS)
+        assert (await yard.running(starts=6)).failures == 0
+
+
+async def test_a_program_that_cannot_be_run_is_told_by_name(yard: Yard):
+    async with yard.supervisor():
+        await yard.want(("no-such-program",))
+        process = await yard.until(lambda one: one.failures > 0)
+        assert process.reason == "no-such-program: No such file or directory"
+
+
+async def test_what_does_not_end_in_its_time_of_grace_is_killed_with_its_group(yard: Yard):
+    yard.stop = Stop(grace_seconds=0.2)
+    async with yard.supervisor():
+        await yard.want(sh("trap '' TERM; sleep 600 & echo $!; wait; wait"))
+        await yard.running()
+        child = int(await yard.written())
+        await yard.unwant()
+        stopped = await yard.stopped()
+    assert stopped.exit == "signal 9 (SIGKILL)"
+    assert is_gone(child)
+
+
+async def test_another_supervisor_adopts_what_runs_and_cannot_know_how_it_ends(yard: Yard):
+    async with yard.supervisor():
+        await yard.want(SLEEPS)
+        process = await yard.running()
+    async with yard.supervisor("two"):
+        adopted = await yard.until(lambda one: one.adopted == 1)
+        assert (adopted.pid, adopted.starts) == (process.pid, 1)
+        await yard.unwant()
+        assert (await yard.stopped()).exit == "unknown (adopted)"
+
+
+async def test_what_ended_while_nobody_supervised_is_started_again(yard: Yard):
+    async with yard.supervisor():
+        await yard.want(SLEEPS)
+        process = await yard.running()
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    os.waitpid(process.pid, 0)
+    async with yard.supervisor("two"):
+        again = await yard.running(starts=2)
+        assert (again.exit, again.adopted) == ("unknown (adopted)", 0)
+
+
+async def test_of_two_supervisors_one_runs_each_process_once(yard: Yard):
+    async with yard.supervisor("one"), yard.supervisor("two"):
+        for number in range(5):
+            await yard.want(sh("echo started; exec sleep 600"), f"process_{number}", number)
+        for number in range(5):
+            process = await yard.running(f"process_{number}")
+            assert process.starts == 1
+        assert {await yard.written(f"process_{number}") for number in range(5)} == {"started\n"}
+
+
+async def test_what_holds_too_much_memory_is_killed_and_says_so(yard: Yard):
+    yard.limits = Limits(memory_bytes=64 * 2**20)
+    async with yard.supervisor():
+        await yard.want(("python3", "-c", "x = b'1' * 200_000_000\nimport time; time.sleep(600)"))
+        process = await yard.until(lambda one: one.exit is not None)
+    assert process.exit == "signal 9 (SIGKILL)"
+    assert process.reason is not None and "MiB of memory, and may hold 64" in process.reason
