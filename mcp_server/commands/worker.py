@@ -13,7 +13,7 @@ from mcp_server.app import open_desk
 from mcp_server.commands.options import SettingsCommand
 from mcp_server.commands.running import run
 from mcp_server.config import Group, Settings
-from mcp_server.domain.agents.model import Capability, InstanceSpec, Register
+from mcp_server.domain.agents.commands import Capability, InstanceSpec, Register
 from mcp_server.domain.desk import Desk
 from mcp_server.kernel.authority import Actor, Speaker
 from mcp_server.kernel.call import Call

@@ -76,7 +76,8 @@ class Yard:
         async with self.desk.changes.listen("process") as listener:
             ends = asyncio.get_running_loop().time() + seconds
             while not when(process := await self.process(id)):
-                assert (left := ends - asyncio.get_running_loop().time()) > 0, process
+                left = ends - asyncio.get_running_loop().time()
+                assert left > 0, process
                 await listener.wait(min(left, 0.5))
         return process
 

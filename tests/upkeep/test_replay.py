@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mcp_server.domain.agents.model import ControlAgent
+from mcp_server.domain.agents.commands import ControlAgent
 from mcp_server.domain.approvals.commands import RequestApproval
 from mcp_server.domain.events.retention import KeepEvents
 from mcp_server.domain.locks.model import AcquireLock, ReleaseLock

@@ -5,7 +5,7 @@ from typing import Any
 from mcp_server.domain.agents.model import derive_status
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import Micros, iso, iso_or_none
-from mcp_server.kernel.views import View, list_or_none
+from mcp_server.kernel.views import View, json_or_none, list_or_none
 
 
 class InstanceView(View):
@@ -18,6 +18,7 @@ class InstanceView(View):
     last_seen_at: str
     lost_at: str | None = None
     alive: bool
+    process: dict[str, Any] | None = None
 
 
 class AgentView(View):
@@ -34,6 +35,9 @@ class AgentView(View):
     running: int
     capacity: int
     instances_alive: int
+    launcher: dict[str, Any] | None = None
+    scaling: dict[str, Any] | None = None
+    desired_instances: int | None = None
     unread: int | None = None
     instances: list[InstanceView] | None = None
     metrics: dict[str, float] | None = None
@@ -61,6 +65,9 @@ def agent_view(row: Row) -> AgentView:
         running=row["running"],
         capacity=capacity,
         instances_alive=row["instances_alive"],
+        launcher=json_or_none(row["launcher"]),
+        scaling=json_or_none(row["scaling"]),
+        desired_instances=row["desired_instances"] or None,
         unread=row["unread"] or None,
         created_at=iso(row["created_at"]),
         updated_at=iso(row["updated_at"]),
@@ -76,8 +83,16 @@ def instance_view(row: Row, alive_since: Micros) -> InstanceView:
         pid=row["pid"],
         last_seen_at=iso(row["last_seen_at"]),
         lost_at=iso_or_none(row["lost_at"]),
-        alive=row["last_seen_at"] > alive_since,
+        alive=row["lost_at"] is None and row["last_seen_at"] > alive_since,
+        process=None if row["process_status"] is None else _process(row),
     )
+
+
+def _process(row: Row) -> dict[str, Any]:
+    """What the supervisor knows of an instance that it runs."""
+    known = {"status": row["process_status"], "reason": row["process_reason"], "last_exit": row["exit"]}
+    told = {name: value for name, value in known.items() if value is not None}
+    return told | {"starts": row["starts"], "log": f"ops://processes/{row['id']}/log"}
 
 
 class RegisteredAgent(View):

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from mcp_server.domain.agents.model import BudgetSpec, Capability, ControlAgent, FindAgents, InstanceSpec, Register
+from mcp_server.domain.agents.commands import BudgetSpec, Capability, ControlAgent, FindAgents, InstanceSpec, Register
 from mcp_server.domain.agents.views import AgentView, ControlledAgent
 from mcp_server.domain.tasks.commands import ControlTasks, ReportTask
 from mcp_server.domain.tasks.spec import FailureSpec
