@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncGenerator, Mapping
+import socket
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -12,12 +14,15 @@ from mcp.server.lowlevel import Server
 
 from mcp_server import __version__
 from mcp_server.config import Settings
+from mcp_server.domain.agents.launchers import Launchers
 from mcp_server.domain.agents.speaking import Session
 from mcp_server.domain.areas import AREAS
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.email.templates import Rendering
 from mcp_server.domain.email.transport import MailProvider
 from mcp_server.domain.events.retention import KeepEvents
+from mcp_server.domain.processes.running import Logs, Tail
+from mcp_server.domain.scaling.transactions import scope_of
 from mcp_server.domain.speaking import Voices
 from mcp_server.domain.tasks.archive import KeepTasks
 from mcp_server.integrations.mailers import LazyMailer, make_mailer
@@ -31,12 +36,17 @@ from mcp_server.persistence.database import Database
 from mcp_server.protocol.identity import Callers, FileTokens
 from mcp_server.protocol.seam import Seam
 from mcp_server.protocol.server import make_server
+from mcp_server.runtime.autoscaler import Autoscaler
+from mcp_server.runtime.launching import Launching
+from mcp_server.runtime.supervisor import Resolve, Supervisor, SupervisorOptions
 from mcp_server.runtime.system_worker import SystemWorker
 from mcp_server.runtime.timers import run_chores, run_timer
 from mcp_server.wiring import (
     approval_policy,
     deployment_policy,
     email_policy,
+    launchers,
+    logs_folder,
     mailer_options,
     offer,
     require_servable,
@@ -71,6 +81,7 @@ def desk_on(
 def configured_desk(database: Database, settings: Settings, mailer: LazyMailer | None = None) -> Desk:
     """Every service, with what the operator set about mail, links and how long things are kept."""
     policy = email_policy(settings)
+    declared = launchers(settings)
     return desk_on(
         database,
         policy,
@@ -80,14 +91,19 @@ def configured_desk(database: Database, settings: Settings, mailer: LazyMailer |
         MailProvider(mailer or _mailer(settings)),
         deployment_policy(settings),
         targets(settings),
+        declared,
+        Logs(socket.gethostname, _read_log),
         Session(settings.agent, remembers=settings.transport == "stdio"),
     )
 
 
 @contextlib.asynccontextmanager
-async def open_desk(settings: Settings, metrics: Metrics | None = None) -> AsyncGenerator[Desk]:
+async def open_desk(
+    settings: Settings, metrics: Metrics | None = None, *, supervises: bool = False
+) -> AsyncGenerator[Desk]:
     """An open database and every service, with what runs beside requests: the timer, the chores and the worker for
-    system tasks. On leaving, everything queued is written and every connection closed.
+    system tasks; where that is wanted and launchers are declared, the supervisor. On leaving, everything queued is
+    written and every connection closed.
 
     Raises:
         OpsError: the database cannot be used; the message says why and what to do.
@@ -99,7 +115,7 @@ async def open_desk(settings: Settings, metrics: Metrics | None = None) -> Async
             database.on_commit = metrics.committed
             metrics.watch(database.loops)
         desk = configured_desk(database, settings, mailer)
-        async with _background(desk):
+        async with _background([*_usual(desk), *(_supervision(desk, settings) if supervises else ())]):
             yield desk
     finally:
         with anyio.CancelScope(shield=True):
@@ -116,7 +132,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
     """
     require_servable(settings)
     metrics = _metrics(settings)
-    async with open_desk(settings, metrics) as desk:
+    async with open_desk(settings, metrics, supervises=True) as desk:
         server = make_server(desk, seam_of(desk, settings, metrics), offer(settings))
         yield App(settings, desk, server, metrics, tokens(settings))
 
@@ -129,18 +145,42 @@ def seam_of(desk: Desk, settings: Settings, metrics: Metrics) -> Seam:
 
 
 @contextlib.asynccontextmanager
-async def _background(desk: Desk) -> AsyncGenerator[None]:
-    running = [
-        asyncio.create_task(run_timer(desk.housekeeping, desk.loops), name="timer"),
-        asyncio.create_task(run_chores(desk.housekeeping, desk.loops), name="chores"),
-        asyncio.create_task(SystemWorker(desk, AREAS.kinds).run(), name="system-worker"),
-    ]
+async def _background(what: Sequence[Coroutine[Any, Any, None]]) -> AsyncGenerator[None]:
+    running = [asyncio.create_task(one) for one in what]
     try:
         yield
     finally:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+
+def _usual(desk: Desk) -> list[Coroutine[Any, Any, None]]:
+    return [
+        run_timer(desk.housekeeping, desk.loops),
+        run_chores(desk.housekeeping, desk.loops),
+        SystemWorker(desk, AREAS.kinds).run(),
+    ]
+
+
+def _supervision(desk: Desk, settings: Settings) -> list[Coroutine[Any, Any, None]]:
+    """What keeps instances alive, and decides how many there are to be; nothing where no launcher is declared."""
+    launching = Launching(desk.option(Launchers), settings.database_url)
+    resolvers: dict[str, Resolve] = {scope_of(name): launching for name in settings.launchers}
+    if not resolvers:
+        return []
+    from mcp_server.integrations.processes.runner import LocalRunner  # most servers never start a process
+
+    log_bytes_max = settings.supervisor.log_kb * 1024
+    options = SupervisorOptions(new_id("server"), logs_folder(settings), resolvers, log_bytes_max)
+    supervisor = Supervisor(desk, LocalRunner(), options)
+    return [supervisor.run(), Autoscaler(desk, lambda: supervisor.is_in_charge).run()]
+
+
+def _read_log(log: Path) -> Tail | None:
+    from mcp_server.integrations.processes.logs import read_tail
+
+    return read_tail(log)
 
 
 def _mailer(settings: Settings) -> LazyMailer:

@@ -82,6 +82,11 @@ class Supervisor:
         self._starting = asyncio.Semaphore(STARTS_AT_ONCE)
         self._seen_at = 0.0
 
+    @property
+    def is_in_charge(self) -> bool:
+        """Whether this server supervises anything."""
+        return bool(self._fences)
+
     async def run(self) -> None:
         """Supervise until cancelled."""
         loops = self._desk.loops

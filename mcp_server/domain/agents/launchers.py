@@ -87,8 +87,14 @@ class Launcher:
     arguments: Mapping[str, ArgumentRule] = field(default_factory=dict[str, ArgumentRule])
     share_database: bool = False
 
-    def undeclared(self) -> list[str]:
-        """What its templates name that nobody fills in."""
+    def problems(self) -> list[str]:
+        """What makes no sense about it, in words."""
+        found = [f"argv names {{{part}}}, which [arguments] does not declare" for part in self._undeclared()]
+        for name, rule in self.arguments.items():
+            found += [f"its argument {name}: {problem}" for problem in _problems(name, rule)]
+        return found
+
+    def _undeclared(self) -> list[str]:
         found = (match for part in self.argv for match in _PART.finditer(part))
         open_parts = [match[1] if match[1] is not None else match[0] for match in found if match[0] not in ("{{", "}}")]
         return [part for part in open_parts if part not in KNOWN and part not in self.arguments]
@@ -140,6 +146,21 @@ class Launchers:
             if isinstance(value, str):
                 check_line(value, "argument")
         launcher.check(use.name, use.arguments)
+
+
+def _problems(name: str, rule: ArgumentRule) -> list[str]:
+    """What makes no sense about an argument."""
+    found: list[str] = []
+    if name in KNOWN:
+        found.append("the desk fills it in itself")
+    if rule.type == "choice" and not rule.choices:
+        found.append("a choice needs `choices`")
+    try:
+        if rule.default is not None and not rule.takes(rule.default):
+            found.append(f"its default is not {rule.says()}")
+    except re.error as error:
+        found.append(f"its pattern is no regular expression: {error}")
+    return found
 
 
 def unknown_launcher(name: str, known: Iterable[str]) -> ValidationFailed:

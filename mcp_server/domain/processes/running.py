@@ -84,7 +84,7 @@ class Held(Protocol):
         """How it ended, once it has. What is left of its group is killed then."""
         ...
 
-    def ask_to_end(self, signal: str) -> None:
+    def ask_to_end(self, signal: str, /) -> None:
         """Send it a signal, such as `SIGTERM`. Nothing where it has ended."""
         ...
 
