@@ -47,7 +47,7 @@ ON CONFLICT (agent_id, month) DO UPDATE SET
 SELECT tokens, cost_usd FROM agent_usage WHERE agent_id = :agent_id AND month = :month
 
 -- name: instances_of
-SELECT i.*, p.process_status, p.process_reason, p.starts, p.exit
+SELECT i.*, p.process_status, p.process_reason, p.starts, p.adopted, p.exit
 FROM instances i LEFT JOIN {{process_of_instance}} p ON p.id = i.id
 WHERE i.agent_id = :agent_id ORDER BY i.last_seen_at DESC, i.id LIMIT 50
 

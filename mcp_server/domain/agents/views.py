@@ -92,6 +92,7 @@ def _process(row: Row) -> dict[str, Any]:
     """What the supervisor knows of an instance that it runs."""
     known = {"status": row["process_status"], "reason": row["process_reason"], "last_exit": row["exit"]}
     told = {name: value for name, value in known.items() if value is not None}
+    told |= {"adopted": True} if row["adopted"] else {}
     return told | {"starts": row["starts"], "log": f"ops://processes/{row['id']}/log"}
 
 

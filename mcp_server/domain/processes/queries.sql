@@ -41,7 +41,7 @@ UPDATE supervisors SET expires_at = :expires_at WHERE host = :host AND holder = 
 UPDATE supervisors SET expires_at = :now WHERE host = :host AND holder = :holder
 
 -- name: fragment.process_of_instance
-(SELECT id, status AS process_status, reason AS process_reason, starts, exit FROM processes)
+(SELECT id, status AS process_status, reason AS process_reason, starts, adopted, exit FROM processes)
 
 -- name: complete_process_ids
 SELECT id AS value FROM processes WHERE id LIKE :prefix ESCAPE '\' ORDER BY id LIMIT 100
