@@ -265,7 +265,7 @@ ORDER BY id
 -- How much is ready in each queue, counted up to a number: who asks needs no more of it than that.
 -- name: ready_by_queue
 SELECT q.kind, q.agent_id, q.capabilities, (
-  SELECT count(*) FROM (SELECT 1 FROM tasks t WHERE t.status = 'queued' AND t.queue = q.name LIMIT :at_most) AS some
+  SELECT count(*) FROM (SELECT 1 FROM tasks t WHERE t.status = 'queued' AND t.queue = q.name LIMIT :at_most) AS ready
 ) AS tasks FROM queues q
 
 -- A system task's queue is named after its kind alone, so that each kind is one look at the head of its queue.
