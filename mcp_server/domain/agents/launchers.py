@@ -156,10 +156,11 @@ def _problems(name: str, rule: ArgumentRule) -> list[str]:
     if rule.type == "choice" and not rule.choices:
         found.append("a choice needs `choices`")
     try:
-        if rule.default is not None and not rule.takes(rule.default):
-            found.append(f"its default is not {rule.says()}")
+        re.compile(rule.pattern)
     except re.error as error:
-        found.append(f"its pattern is no regular expression: {error}")
+        return [*found, f"its pattern is no regular expression: {error}"]
+    if rule.default is not None and not rule.takes(rule.default):
+        found.append(f"its default is not {rule.says()}")
     return found
 
 

@@ -26,6 +26,10 @@ class Exit(NamedTuple):
     text: str = "unknown (adopted)"
 
 
+UNKNOWN = Exit()
+"""How one ended whose parent is gone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What a process may use; None is as much as there is.

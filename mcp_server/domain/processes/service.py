@@ -7,7 +7,7 @@ from typing import Any, TypeVar, TypeVarTuple
 
 from mcp_server.domain.processes import transactions
 from mcp_server.domain.processes.model import HOST_LOST_AFTER, Fence, Process, Started, no_process
-from mcp_server.domain.processes.running import Exit, Identity, Logs, Tail
+from mcp_server.domain.processes.running import UNKNOWN, Exit, Identity, Logs, Tail
 from mcp_server.domain.processes.transactions import LEASE, Supervisor
 from mcp_server.domain.processes.views import LogView, log_view
 from mcp_server.kernel.authority import Permission
@@ -18,7 +18,6 @@ from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import SECOND, Micros
 
 LEASE_SECONDS = LEASE / SECOND
-UNKNOWN = Exit()
 Args = TypeVarTuple("Args")
 T = TypeVar("T")
 

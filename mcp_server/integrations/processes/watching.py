@@ -9,11 +9,10 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from mcp_server.domain.processes.running import Exit, Identity
+from mcp_server.domain.processes.running import UNKNOWN, Exit, Identity
 from mcp_server.integrations.processes.looking import identify, is_alive
 
 LOOK_EVERY_SECONDS = 0.5
-UNKNOWN = Exit()
 
 
 class Watched:
