@@ -36,9 +36,6 @@ from mcp_server.persistence.database import Database
 from mcp_server.protocol.identity import Callers, FileTokens
 from mcp_server.protocol.seam import Seam
 from mcp_server.protocol.server import make_server
-from mcp_server.runtime.autoscaler import Autoscaler
-from mcp_server.runtime.launching import Launching
-from mcp_server.runtime.supervisor import Resolve, Supervisor, SupervisorOptions
 from mcp_server.runtime.system_worker import SystemWorker
 from mcp_server.runtime.timers import run_chores, run_timer
 from mcp_server.wiring import (
@@ -165,12 +162,16 @@ def _usual(desk: Desk) -> list[Coroutine[Any, Any, None]]:
 
 def _supervision(desk: Desk, settings: Settings) -> list[Coroutine[Any, Any, None]]:
     """What keeps instances alive, and decides how many there are to be; nothing where no launcher is declared."""
-    launching = Launching(desk.option(Launchers), settings.database_url)
-    resolvers: dict[str, Resolve] = {scope_of(name): launching for name in settings.launchers}
-    if not resolvers:
+    if not settings.launchers:
         return []
-    from mcp_server.integrations.processes.runner import LocalRunner  # most servers never start a process
+    # Most servers never start a process.
+    from mcp_server.integrations.processes.runner import LocalRunner
+    from mcp_server.runtime.autoscaler import Autoscaler
+    from mcp_server.runtime.launching import Launching
+    from mcp_server.runtime.supervisor import Supervisor, SupervisorOptions
 
+    launching = Launching(desk.option(Launchers), settings.database_url)
+    resolvers = {scope_of(name): launching for name in settings.launchers}
     log_bytes_max = settings.supervisor.log_kb * 1024
     options = SupervisorOptions(new_id("server"), logs_folder(settings), resolvers, log_bytes_max)
     supervisor = Supervisor(desk, LocalRunner(), options)

@@ -217,6 +217,33 @@ async def test_what_a_killed_instance_had_leased_is_back_at_once_and_that_attemp
         assert again["id"] == task["id"]
 
 
+async def test_a_worker_that_is_no_longer_wanted_finishes_its_task_before_it_ends(fleet: Fleet):
+    slow = "import time; time.sleep(3); print(7)"
+    fleet.declare(CLAIMS_AND_SLEEPS.replace("import time; time.sleep(600)", slow))
+    async with fleet.server() as client:
+        (task,) = (await client.call("tasks_create", tasks=[{"title": "t"}]))["tasks"]
+        await begin(client, 1)
+        await client.call("tasks_wait", task_id=task["id"], until="running", wait_seconds=30)
+        await client.call("agents_scale", agent_id="fleet", desired_instances=0)
+        done = await client.call("tasks_wait", task_id=task["id"], wait_seconds=30)
+        assert (done["task"]["status"], done["task"]["result"]) == ("completed", 7)
+        await fleet.until()
+        async with asyncio.timeout(20):
+            while (process := (await instances(client))[0]["process"])["status"] != "stopped":
+                await asyncio.sleep(0.05)
+        assert process["last_exit"] == "exit code 0"
+
+
+async def test_a_server_that_ends_in_order_leaves_its_instances_to_the_next(fleet: Fleet):
+    async with fleet.server() as client:
+        await begin(client, 2)
+        await fleet.until(*names(2))
+    assert fleet.alive() == names(2)
+    async with fleet.server() as client:
+        await client.call("agents_scale", agent_id="fleet", desired_instances=0)
+        await fleet.until()
+
+
 async def test_the_example_runs_a_plain_worker_on_the_tasks_of_the_desk(sqlite_url: str, tmp_path: Path):
     config = tmp_path / "launchers.toml"
     program = Path(sys.executable).parent / "data-mcp-server-agent"

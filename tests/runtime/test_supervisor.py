@@ -1,15 +1,24 @@
 """The supervisor keeps what is wanted alive, on both engines, with real processes."""
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mcp_server.domain.processes.running import Limits, Stop
+from mcp_server.domain.processes.running import Limits, Logs, Stop
+from mcp_server.domain.processes.service import ProcessService
+from mcp_server.integrations.processes.logs import read_tail
+from mcp_server.integrations.processes.runner import LocalRunner
+from mcp_server.kernel.authority import Role
+from mcp_server.kernel.errors import NotFound, PermissionDenied
+from mcp_server.kernel.services import Services
+from mcp_server.runtime import supervisor
 from tests.runtime.supervised import SLEEPS, Yard, is_gone, sh, yard_of
-from tests.world import World
+from tests.world import World, caller
 
 pytestmark = pytest.mark.anyio
 
@@ -45,6 +54,7 @@ async def test_what_crashes_is_back_at_once_and_told_how_it_ended(yard: Yard):
     assert (again.exit, again.failures) == ("signal 11 (SIGSEGV)", 1)
 
 
+@pytest.mark.slow
 async def test_what_fails_again_and_again_rests_longer_and_says_that_it_is_in_a_crash_loop(yard: Yard):
     async with yard.supervisor():
         await yard.want(sh("exit 3"))
@@ -107,6 +117,7 @@ async def test_of_two_supervisors_one_runs_each_process_once(yard: Yard):
         assert {await yard.written(f"process_{number}") for number in range(5)} == {"started\n"}
 
 
+@pytest.mark.slow
 async def test_what_holds_too_much_memory_is_killed_and_says_so(yard: Yard):
     yard.limits = Limits(memory_bytes=64 * 2**20)
     async with yard.supervisor():
@@ -114,3 +125,64 @@ async def test_what_holds_too_much_memory_is_killed_and_says_so(yard: Yard):
         process = await yard.until(lambda one: one.exit is not None)
     assert process.exit == "signal 9 (SIGKILL)"
     assert process.reason is not None and "MiB of memory, and may hold 64" in process.reason
+
+
+async def test_a_log_that_is_filled_stays_bounded_and_its_tail_says_that_something_is_missing(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(supervisor, "WATCH_EVERY_SECONDS", 0.05)
+    async with yard.supervisor(log_bytes_max=10_000):
+        await yard.want(sh("yes 'a line that is written again and again' | head -c 3000000; echo last; exec sleep 600"))
+        await yard.running()
+        log = yard.folder / "process_a.log"
+        async with asyncio.timeout(20):
+            while not log.with_name("process_a.log.1").exists():
+                await asyncio.sleep(0.05)
+        assert sum(path.stat().st_size for path in yard.folder.iterdir()) < 3_000_000
+        tail = read_tail(log)
+        assert tail is not None and tail.cut and tail.rotated
+        assert tail.text.endswith("last\n")
+
+
+async def test_the_tail_of_a_log_is_read_where_it_lies_and_nowhere_else(yard: Yard):
+    logs = Logs(lambda: LocalRunner().host, read_tail)
+    here, elsewhere = ProcessService(Services(yard.desk.context, logs)), ProcessService(Services(yard.desk.context))
+    async with yard.supervisor():
+        await yard.want(sh("echo hello; exec sleep 600"))
+        await yard.running()
+        await yard.written()
+        told = await here.log(caller(), "process_a")
+        assert (told.log, told.status, told.missing) == ("hello\n", "running", None)
+        assert (await elsewhere.log(caller(), "process_a")).missing == [f"The log lies on the host {told.host}."]
+        with pytest.raises(NotFound):
+            await here.log(caller(), "process_none")
+        with pytest.raises(PermissionDenied):
+            await here.log(caller(Role.VIEWER), "process_a")
+
+
+async def test_a_process_that_a_supervisor_was_about_to_end_when_it_died_is_ended_by_the_next(yard: Yard):
+    async with yard.supervisor() as first:
+        await yard.want(SLEEPS)
+        process = await yard.running()
+        fence = first._fences["test"]
+        await first._store.asked_to_end(fence, process.id, process.identity, "it was written down", at_once=False)
+    async with yard.supervisor("two"):
+        again = await yard.running(starts=2)
+    assert again.reason is None and again.exit == "unknown (adopted)"
+    assert process.pid is not None and is_gone(process.pid)
+
+
+async def test_one_step_that_fails_for_whatever_reason_ends_the_supervision_of_no_other(yard: Yard):
+    real = yard.resolve
+
+    async def resolve(process: Any) -> Any:
+        if process.id == "process_bad":
+            raise RuntimeError("a bug")
+        return await real(process)
+
+    yard.resolve = resolve
+    async with yard.supervisor():
+        await yard.want(SLEEPS, "process_bad", 1)
+        await yard.want(SLEEPS)
+        await yard.running()
+        assert (await yard.process("process_bad")).status == "starting"
