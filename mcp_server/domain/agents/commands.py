@@ -11,7 +11,7 @@ from mcp_server.kernel.json_text import RawJson, dump_json, json_list
 from mcp_server.kernel.values import Frozen, Line, Text, Word
 
 Lifecycle = Literal["active", "paused", "draining", "terminated"]
-AgentStatus = Literal["initializing", "active", "idle", "busy", "maintenance", "error", "terminated"]
+AgentStatus = Literal["initializing", "active", "idle", "busy", "scaling", "maintenance", "error", "terminated"]
 AgentAction = Literal["pause", "resume", "drain", "terminate", "delete"]
 INSTANCES_MAX = 1000
 

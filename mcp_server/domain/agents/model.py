@@ -283,22 +283,38 @@ def no_agent(agent_id: str, near: Sequence[str] = ()) -> NotFound:
     )
 
 
-def derive_status(lifecycle: str, running: int, capacity: int, known: int, alive: int) -> AgentStatus:
-    """The status from facts that are stored once: lifecycle, leases and instances.
+class Load(NamedTuple):
+    """What an agent's status follows from, beside its lifecycle.
 
-    Args:
-        lifecycle: the stored lifecycle.
+    Attributes:
         running: tasks the agent holds a lease on.
         capacity: its max_concurrent_tasks.
         known: instances ever introduced and not retired.
         alive: those heard of within three heartbeat intervals.
+        launched: whether its instances are started for it.
+        desired: how many of them there are to be.
+        settled: how many of those are as they will be: they run, or have failed too often.
     """
+
+    running: int
+    capacity: int
+    known: int
+    alive: int
+    launched: bool = False
+    desired: int = 0
+    settled: int = 0
+
+
+def derive_status(lifecycle: str, load: Load) -> AgentStatus:
+    """The status from facts that are stored once: lifecycle, leases and instances."""
     if lifecycle == "terminated":
         return "terminated"
     if lifecycle in ("paused", "draining"):
         return "maintenance"
-    if running:
-        return "busy" if running >= capacity else "active"
-    if known == 0:
+    if load.launched and load.desired != load.settled:
+        return "scaling"
+    if load.running:
+        return "busy" if load.running >= load.capacity else "active"
+    if load.known == 0:
         return "initializing"
-    return "idle" if alive else "error"
+    return "idle" if load.alive or (load.launched and load.desired == 0) else "error"

@@ -56,6 +56,8 @@ SELECT a.*,
   {{running_of_agent}} AS running,
   (SELECT count(*) FROM instances i WHERE i.agent_id = a.id) AS instances_known,
   (SELECT count(*) FROM instances i WHERE i.agent_id = a.id AND i.last_seen_at > :alive_since AND i.lost_at IS NULL) AS instances_alive,
+  {{processes_running_of_agent}} AS processes_running,
+  {{processes_settled_of_agent}} AS processes_settled,
   {{unread_of_agent}} AS unread
 FROM agents a WHERE TRUE {{filters}} ORDER BY a.name LIMIT :limit
 
@@ -83,24 +85,35 @@ AND a.lifecycle = 'terminated'
 -- name: filter.agent_maintenance
 AND a.lifecycle IN ('paused', 'draining')
 
--- What the domain's `derive_status` says of an agent that works: by its leases, then by its instances.
+-- What the domain's `derive_status` says of an agent that works: by what is started for it, by its leases, then by its instances.
+-- name: filter.agent_scaling
+AND a.lifecycle = 'active' AND a.launcher IS NOT NULL
+AND a.desired_instances <> {{processes_settled_of_agent}}
+
 -- name: filter.agent_busy
-AND a.lifecycle = 'active' AND a.max_concurrent_tasks <= {{running_of_agent}}
+AND a.lifecycle = 'active' AND (a.launcher IS NULL OR a.desired_instances = {{processes_settled_of_agent}})
+AND a.max_concurrent_tasks <= {{running_of_agent}}
 
 -- name: filter.agent_active
-AND a.lifecycle = 'active' AND {{running_of_agent}} > 0 AND a.max_concurrent_tasks > {{running_of_agent}}
+AND a.lifecycle = 'active' AND (a.launcher IS NULL OR a.desired_instances = {{processes_settled_of_agent}})
+AND {{running_of_agent}} > 0 AND a.max_concurrent_tasks > {{running_of_agent}}
 
 -- name: filter.agent_initializing
-AND a.lifecycle = 'active' AND {{running_of_agent}} = 0
+AND a.lifecycle = 'active' AND (a.launcher IS NULL OR a.desired_instances = {{processes_settled_of_agent}})
+AND {{running_of_agent}} = 0
 AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.agent_id = a.id)
 
 -- name: filter.agent_idle
-AND a.lifecycle = 'active' AND {{running_of_agent}} = 0
-AND EXISTS (SELECT 1 FROM instances i WHERE i.agent_id = a.id AND i.last_seen_at > :alive_since AND i.lost_at IS NULL)
+AND a.lifecycle = 'active' AND (a.launcher IS NULL OR a.desired_instances = {{processes_settled_of_agent}})
+AND {{running_of_agent}} = 0
+AND EXISTS (SELECT 1 FROM instances i WHERE i.agent_id = a.id
+  AND ((i.last_seen_at > :alive_since AND i.lost_at IS NULL) OR (a.launcher IS NOT NULL AND a.desired_instances = 0)))
 
 -- name: filter.agent_error
-AND a.lifecycle = 'active' AND {{running_of_agent}} = 0
+AND a.lifecycle = 'active' AND (a.launcher IS NULL OR a.desired_instances = {{processes_settled_of_agent}})
+AND {{running_of_agent}} = 0
 AND EXISTS (SELECT 1 FROM instances i WHERE i.agent_id = a.id)
+AND (a.launcher IS NULL OR a.desired_instances > 0)
 AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.agent_id = a.id AND i.last_seen_at > :alive_since AND i.lost_at IS NULL)
 
 -- name: agents_scaled

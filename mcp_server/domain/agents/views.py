@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mcp_server.domain.agents.model import derive_status
+from mcp_server.domain.agents.model import Load, derive_status
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import Micros, iso, iso_or_none
 from mcp_server.kernel.views import View, json_or_none, list_or_none
@@ -38,6 +38,7 @@ class AgentView(View):
     launcher: dict[str, Any] | None = None
     scaling: dict[str, Any] | None = None
     desired_instances: int | None = None
+    instances_running: int | None = None
     unread: int | None = None
     instances: list[InstanceView] | None = None
     metrics: dict[str, float] | None = None
@@ -50,27 +51,37 @@ class AgentView(View):
 
 def agent_view(row: Row) -> AgentView:
     """An agent in a list."""
-    capacity = row["max_concurrent_tasks"]
     return AgentView(
         id=row["id"],
         name=row["name"],
         kind=row["kind"],
         description=row["description"] or None,
-        status=derive_status(
-            row["lifecycle"], row["running"], capacity, row["instances_known"], row["instances_alive"]
-        ),
+        status=derive_status(row["lifecycle"], _load(row)),
         status_reason=row["lifecycle_reason"],
         capabilities=list_or_none(row["capabilities"]),
         tags=list_or_none(row["tags"]),
         running=row["running"],
-        capacity=capacity,
+        capacity=row["max_concurrent_tasks"],
         instances_alive=row["instances_alive"],
         launcher=json_or_none(row["launcher"]),
         scaling=json_or_none(row["scaling"]),
         desired_instances=row["desired_instances"] or None,
+        instances_running=row["processes_running"] or None,
         unread=row["unread"] or None,
         created_at=iso(row["created_at"]),
         updated_at=iso(row["updated_at"]),
+    )
+
+
+def _load(row: Row) -> Load:
+    return Load(
+        running=row["running"],
+        capacity=row["max_concurrent_tasks"],
+        known=row["instances_known"],
+        alive=row["instances_alive"],
+        launched=row["launcher"] is not None,
+        desired=row["desired_instances"],
+        settled=row["processes_settled"],
     )
 
 
@@ -112,7 +123,7 @@ class ControlledAgent(View):
     handed_over: dict[str, Any] | None = None
 
 
-_AVAILABILITY = {"idle": 1.0, "active": 0.8, "initializing": 0.6, "busy": 0.2, "error": 0.1}
+_AVAILABILITY = {"idle": 1.0, "active": 0.8, "scaling": 0.7, "initializing": 0.6, "busy": 0.2, "error": 0.1}
 
 
 def scored(agent: AgentView) -> AgentView:

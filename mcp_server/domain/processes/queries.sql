@@ -43,5 +43,13 @@ UPDATE supervisors SET expires_at = :now WHERE host = :host AND holder = :holder
 -- name: fragment.process_of_instance
 (SELECT id, status AS process_status, reason AS process_reason, starts, adopted, exit FROM processes)
 
+-- How many instances run, and how many are as they will be, wherever a statement calls the agent `a`.
+-- name: fragment.processes_running_of_agent
+(SELECT count(*) FROM processes p WHERE p.owner_kind = 'agent' AND p.owner_id = a.id AND p.status = 'running')
+
+-- name: fragment.processes_settled_of_agent
+(SELECT count(*) FROM processes p WHERE p.owner_kind = 'agent' AND p.owner_id = a.id
+  AND p.status IN ('running', 'crash_loop') AND p.wanted = 1)
+
 -- name: complete_process_ids
 SELECT id AS value FROM processes WHERE id LIKE :prefix ESCAPE '\' ORDER BY id LIMIT 100

@@ -222,4 +222,4 @@ async def test_every_status_can_be_listed_page_by_page(world: World):
         assert [agent.name for agent in first + rest] == [f"{number}-{status}" for number in range(3)]
         assert (omitted, end) == (1, None)
     with pytest.raises(ValidationError, match="status"):
-        await names(world, status="scaling")
+        await names(world, status="deleted")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mcp_server.app import desk_on
-from mcp_server.domain.agents.commands import ControlAgent, LauncherUse, Register, ScalingSpec
+from mcp_server.domain.agents.commands import ControlAgent, FindAgents, LauncherUse, Register, ScalingSpec
 from mcp_server.domain.agents.launchers import ArgumentRule, Launcher, Launchers
 from mcp_server.domain.agents.views import AgentView
 from mcp_server.domain.desk import Desk
@@ -301,3 +301,26 @@ async def test_all_that_happens_to_instances_is_rebuilt_from_events(plant: Plant
     await plant.scale(1)
     await plant.write(transactions.let_go, HOST)
     assert replay(plant.world.url).differences == ()
+
+
+async def test_an_agent_is_scaling_while_other_instances_run_than_there_are_to_be(plant: Plant):
+    await plant.agent()
+
+    async def status() -> str:
+        agent = await plant.desk.agents.get(plant.world.call, "fleet")
+        found, _, _ = await plant.desk.agents.find(plant.world.call, FindAgents(status=agent.status))
+        assert [one.name for one in found] == ["fleet"], "the list says the same"
+        return agent.status
+
+    assert await status() == "initializing"
+    await plant.scale(1)
+    assert await status() == "scaling"
+    process = await plant.run((await plant.places())[0])
+    assert await status() == "idle"
+    for _ in range(4):
+        await plant.end(process, Exit(code=1, text="exit code 1"))
+        process = await plant.run((await plant.places())[0])
+    await plant.end(process, Exit(code=1, text="exit code 1"))
+    assert await status() == "error", "an instance that is in a crash loop is not about to come"
+    await plant.scale(0)
+    assert await status() == "idle", "nothing is wanted, and nothing is missing"
