@@ -304,17 +304,32 @@ class Load(NamedTuple):
     desired: int = 0
     settled: int = 0
 
+    @property
+    def is_scaling(self) -> bool:
+        """Whether other instances run than there are to be."""
+        return self.launched and self.desired != self.settled
+
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether nothing is missing: one is alive, or none is wanted."""
+        return self.alive > 0 or (self.launched and self.desired == 0)
+
+
+_NOT_AT_WORK: dict[str, AgentStatus] = {
+    "terminated": "terminated",
+    "paused": "maintenance",
+    "draining": "maintenance",
+}
+
 
 def derive_status(lifecycle: str, load: Load) -> AgentStatus:
     """The status from facts that are stored once: lifecycle, leases and instances."""
-    if lifecycle == "terminated":
-        return "terminated"
-    if lifecycle in ("paused", "draining"):
-        return "maintenance"
-    if load.launched and load.desired != load.settled:
+    if lifecycle in _NOT_AT_WORK:
+        return _NOT_AT_WORK[lifecycle]
+    if load.is_scaling:
         return "scaling"
     if load.running:
         return "busy" if load.running >= load.capacity else "active"
     if load.known == 0:
         return "initializing"
-    return "idle" if load.alive or (load.launched and load.desired == 0) else "error"
+    return "idle" if load.is_at_hand else "error"

@@ -37,6 +37,12 @@ class ScaleAgent(Frozen):
             )
         return self
 
+    def asked_for(self, before: int) -> tuple[int, str]:
+        """How many instances that makes of so many, and why."""
+        if self.scaling is not None:
+            return self.scaling.within(before), f"from now on between {self.scaling.min} and {self.scaling.max}"
+        return self.desired_instances or 0, "it was asked for"
+
 
 class Seen(NamedTuple):
     """The work for one agent at one moment.

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from mcp_server.domain.agents.commands import InstanceSpec, LauncherUse, ScalingSpec
+from mcp_server.domain.agents.commands import InstanceSpec, ScalingSpec
 from mcp_server.domain.agents.model import Agent, gone
 from mcp_server.domain.agents.transactions import (
     instance_ended,
@@ -44,12 +44,9 @@ def scale(tx: Transaction, origin: Origin, command: ScaleAgent) -> Scaled:
     agent = named_agent(tx, command.agent_id)
     if agent.lifecycle == "terminated":
         raise gone(agent.id, agent.name)
-    policy = command.scaling
-    after = agent.desired_instances if command.desired_instances is None else command.desired_instances
-    reason = "it was asked for" if policy is None else f"from now on between {policy.min} and {policy.max}"
-    decision = Decision(
-        origin.at, agent.desired_instances, policy.within(after) if policy else after, reason, None, None, origin.actor
-    )
+    policy, before = command.scaling, agent.desired_instances
+    after, reason = command.asked_for(before)
+    decision = Decision(origin.at, before, after, reason, None, None, origin.actor)
     return _decided(tx, origin, agent, policy, decision, again=True)
 
 
@@ -83,17 +80,11 @@ def _decided(
 
 def changed(tx: Transaction, origin: Origin, agent: Agent) -> None:
     """An agent was given a launcher, rules, or another lifecycle: its instances follow."""
-    policy = agent.scaling_spec()
-    if policy is not None and policy.within(agent.desired_instances) != agent.desired_instances:
-        after = policy.within(agent.desired_instances)
+    policy, before = agent.scaling_spec(), agent.desired_instances
+    if policy is not None and policy.within(before) != before:
         reason = f"its rules ask for {policy.min} to {policy.max}"
-        _decided(
-            tx,
-            origin,
-            agent,
-            policy,
-            Decision(origin.at, agent.desired_instances, after, reason, None, None, origin.actor),
-        )
+        decision = Decision(origin.at, before, policy.within(before), reason, None, None, origin.actor)
+        _decided(tx, origin, agent, policy, decision)
     elif agent.launcher is not None:
         _fit(tx, origin, agent)
 
@@ -125,16 +116,22 @@ def seen(tx: Transaction, origin: Origin, process_ids: Sequence[str]) -> None:
 def _fit(tx: Transaction, origin: Origin, agent: Agent, *, again: bool = False) -> None:
     """Want as many processes as there are to be instances; `again` is to try those at once that rest after failures."""
     places = {place.slot: place for place in processes_of(tx, OWNER, agent.id)}
-    use = None if agent.launcher is None else LauncherUse.model_validate_json(agent.launcher)
-    number = 0 if use is None else agent.desired_instances
+    number = 0 if agent.launcher is None else agent.desired_instances
     for slot in range(number):
         wanted = _wanted(tx, origin, agent, slot)
-        place = places.get(slot)
-        if place is None or _differs(place, wanted) or (again and place.pid is None):
+        if _is_to_be_told(places.get(slot), wanted, again=again):
             want(tx, origin, wanted)
-    for slot, place in places.items():
-        if slot >= number and place.wanted:
+    for place in places.values():
+        if place.slot >= number and place.wanted:
             unwant(tx, origin, place.id, f"{number} instances are wanted")
+
+
+def _is_to_be_told(place: Process | None, wanted: Want, *, again: bool) -> bool:
+    """Whether a place does not know yet that this is wanted there, or is to try at once."""
+    if place is None or not place.wanted:
+        return True
+    told = (place.scope, json.loads(place.spec))
+    return told != (wanted.scope, json.loads(wanted.spec)) or (again and place.pid is None)
 
 
 def _wanted(tx: Transaction, origin: Origin, agent: Agent, slot: int) -> Want:
@@ -144,10 +141,6 @@ def _wanted(tx: Transaction, origin: Origin, agent: Agent, slot: int) -> Want:
     known = {"agent_id": agent.id, "agent_name": agent.name, "agent_kind": agent.kind, "instance": label, "slot": slot}
     spec = {"launcher": use["name"], "arguments": use.get("arguments", {}), "known": known}
     return Want(instance_id, OWNER, agent.id, slot, scope_of(use["name"]), RawJson(dump_json(spec)))
-
-
-def _differs(place: Process, wanted: Want) -> bool:
-    return not place.wanted or (place.scope, json.loads(place.spec)) != (wanted.scope, json.loads(wanted.spec))
 
 
 def scope_of(launcher: str) -> str:

@@ -23,10 +23,9 @@ def open_log(log: Path) -> int:
 def bound_log(log: Path, bytes_max: int) -> bool:
     """Where a log has more bytes than that, set its last ones aside and empty it; whether that was so."""
     try:
+        if log.stat().st_size <= bytes_max:
+            return False
         with log.open("r+b") as file:
-            size = file.seek(0, os.SEEK_END)
-            if size <= bytes_max:
-                return False
             file.seek(-bytes_max, os.SEEK_END)
             _set_aside(log, file.read(bytes_max))
             os.ftruncate(file.fileno(), 0)
