@@ -7,7 +7,7 @@ it looks for before it acts, so that the next one goes on where it stopped. See 
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -16,7 +16,7 @@ import structlog
 
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.processes.model import Fence, Process, Started, Step
-from mcp_server.domain.processes.running import Command, Held, Limits, NotStarted, Prepared, Runner
+from mcp_server.domain.processes.running import Command, Held, Identity, Limits, NotStarted, Prepared, Runner
 from mcp_server.domain.processes.service import LEASE_SECONDS, Supervision, log_name
 from mcp_server.domain.processes.transactions import Supervisor as Who
 from mcp_server.kernel.errors import LeaseLost, NotFound, OpsError
@@ -115,7 +115,7 @@ class Supervisor:
         for scope, fence in fences.items():
             if self._fences.get(scope) != fence:
                 log.info("supervising", scope=scope, host=fence.host, fence=fence.number)
-                await self._store.take_left_behind(fence)
+                await self._store.take_left_behind(fence, self._runner.boot)
         self._fences = fences
         for process_id, hand in list(self._hands.items()):
             if fences.get(hand.fence.scope) != hand.fence:
@@ -131,8 +131,10 @@ class Supervisor:
 
     async def _look(self) -> float:
         """Begin what is to be done; seconds until time alone makes more of it due."""
-        now, next_at = self._store.now, list[int]()
-        for process in await self._store.to_supervise(self._who.host):
+        hands, now, next_at = dict(self._hands), self._store.now, list[int]()
+        places = await self._store.to_supervise(self._who.host)
+        self._end_strays(hands, {process.identity for process in places})
+        for process in places:
             fence = self._fences.get(process.scope)
             if fence is None or process.id in self._steps:
                 continue
@@ -142,6 +144,13 @@ class Supervisor:
             elif process.next_at is not None:
                 next_at.append(process.next_at)
         return min([LOOK_EVERY_SECONDS, *((at - now) / SECOND for at in next_at)])
+
+    def _end_strays(self, hands: Mapping[str, _Hand], known: Set[Identity | None]) -> None:
+        """What was in hand and stands in no place here any more is run elsewhere: this host was given up meanwhile."""
+        for process_id, hand in hands.items():
+            if hand.held.identity not in known and process_id not in self._steps:
+                log.warning("stray_ended", process_id=process_id, pid=hand.held.identity.pid)
+                hand.held.kill()
 
     def _begin(self, step: Step, fence: Fence, process: Process) -> None:
         does = {"start": self._start, "find": self._find, "end": self._end, "kill": self._kill}[step]
@@ -288,7 +297,7 @@ class Supervisor:
             self._store.seen(sorted(self._hands))
         for fence in self._fences.values():
             with contextlib.suppress(LeaseLost):
-                await self._store.take_left_behind(fence)
+                await self._store.take_left_behind(fence, self._runner.boot)
 
     def _log(self, process: Process) -> Path:
         return self._options.folder / log_name(process.id)

@@ -9,13 +9,17 @@ from typing import Any
 
 import pytest
 
-from mcp_server.domain.processes.running import Limits, Logs, Stop
+from mcp_server.domain.processes import transactions
+from mcp_server.domain.processes.model import Started
+from mcp_server.domain.processes.running import UNKNOWN, Identity, Limits, Logs, Stop
 from mcp_server.domain.processes.service import ProcessService
+from mcp_server.domain.processes.transactions import Supervisor
 from mcp_server.integrations.processes.logs import read_tail
 from mcp_server.integrations.processes.runner import LocalRunner
 from mcp_server.kernel.authority import Role
 from mcp_server.kernel.errors import NotFound, PermissionDenied
 from mcp_server.kernel.services import Services
+from mcp_server.kernel.times import SECOND
 from mcp_server.runtime import supervisor
 from tests.runtime.supervised import SLEEPS, Yard, is_gone, sh, yard_of
 from tests.world import World, caller
@@ -68,7 +72,7 @@ async def test_what_fails_again_and_again_rests_longer_and_says_that_it_is_in_a_
 async def test_a_program_that_cannot_be_run_is_told_by_name(yard: Yard):
     async with yard.supervisor():
         await yard.want(("no-such-program",))
-        process = await yard.until(lambda one: one.failures > 0)
+        process = await yard.until(lambda one: one.status == "backoff")
         assert process.reason == "no-such-program: No such file or directory"
 
 
@@ -170,6 +174,30 @@ async def test_a_process_that_a_supervisor_was_about_to_end_when_it_died_is_ende
         again = await yard.running(starts=2)
     assert again.reason is None and again.exit == "unknown (adopted)"
     assert process.pid is not None and is_gone(process.pid)
+
+
+async def test_what_another_host_has_taken_over_meanwhile_is_ended_here(yard: Yard):
+    async with yard.supervisor():
+        await yard.want(SLEEPS)
+        process = await yard.running()
+        elsewhere = Supervisor("elsewhere", "two")
+        await yard.write(ends_the_lease_of_this_host)
+        fence = (await yard.write(transactions.hold, elsewhere, ["test"]))["test"]
+        await yard.write(transactions.abandon, fence, "another boot")
+        place = Started("elsewhere", Identity(1, "1", "another boot"), Stop(), "/logs/process_a.log")
+        await yard.write(transactions.begun, fence, process.id, place)
+        assert process.pid is not None
+        async with asyncio.timeout(20):
+            while not is_gone(process.pid):
+                await asyncio.sleep(0.01)
+        assert (await yard.process()).host == "elsewhere"
+        await yard.write(transactions.unwant, process.id, "over")
+        await yard.write(transactions.ended, fence, process.id, place.identity, UNKNOWN, None)
+
+
+def ends_the_lease_of_this_host(tx: Any, origin: Any) -> None:
+    """As if nobody had been heard of there for long."""
+    tx.run("supervisor_leaves", host=LocalRunner().host, holder="one", now=origin.at - 100 * SECOND)
 
 
 async def test_one_step_that_fails_for_whatever_reason_ends_the_supervision_of_no_other(yard: Yard):

@@ -201,6 +201,10 @@ class Process(Record):
         """It could not be started."""
         return self._evolved("not_started", self._next(why, self.failures + 1, now), now)
 
+    def found_again(self, host: str, now: Micros) -> tuple["Process", Event]:
+        """Its host is called otherwise now."""
+        return self._evolved("moved", {"host": host}, now)
+
     def abandoned(self, now: Micros) -> tuple["Process", Event]:
         """Its host has not been heard of for long: it is started elsewhere, and whatever still runs there is not it."""
         reason = f"its host {self.host} was not heard of any more"

@@ -134,6 +134,11 @@ class Runner(Protocol):
         """What this host is called, the same for every server on it."""
         ...
 
+    @property
+    def boot(self) -> str:
+        """Since when, and where, its processes have their numbers: see `Identity`."""
+        ...
+
     async def prepare(self, command: Command, log: Path) -> Prepared:
         """Make a process that is ready to go, with its output going to the end of a file.
 

@@ -75,7 +75,7 @@ class Supervision:
         """See `transactions.let_go`."""
         await self._write(transactions.let_go, who)
 
-    async def take_left_behind(self, fence: Fence) -> None:
+    async def take_left_behind(self, fence: Fence, boot: str) -> None:
         """Take over what ran on hosts that nobody has supervised for long.
 
         Raises:
@@ -83,7 +83,7 @@ class Supervision:
         """
         before = self.now - HOST_LOST_AFTER
         if await self._database.fetch_one("processes_left_behind", scope=fence.scope, before=before):
-            await self._write(transactions.abandon, fence)
+            await self._write(transactions.abandon, fence, boot)
 
     def seen(self, process_ids: Sequence[str]) -> None:
         """These run still: written now and then, by itself."""

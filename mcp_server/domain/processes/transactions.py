@@ -100,8 +100,9 @@ def seen(tx: Transaction, origin: Origin, process_ids: Sequence[str]) -> None:
     tx.tell(PROCESSES_SEEN, origin, process_ids)
 
 
-def abandon(tx: Transaction, origin: Origin, fence: Fence) -> int:
-    """Take over what ran on hosts that nobody has supervised for long; how many processes that were.
+def abandon(tx: Transaction, origin: Origin, fence: Fence, boot: str) -> int:
+    """Take over what ran on hosts that nobody has supervised for long; how many processes that were. What has the same
+    boot runs on this very host, which was called otherwise before.
 
     Raises:
         LeaseLost: another supervises now.
@@ -109,7 +110,9 @@ def abandon(tx: Transaction, origin: Origin, fence: Fence) -> int:
     _guard(tx, fence)
     rows = tx.all("processes_left_behind", scope=fence.scope, before=origin.at - HOST_LOST_AFTER)
     for row in rows:
-        _record(tx, origin, _load(tx, row["id"]).abandoned(origin.at))
+        process = _load(tx, row["id"])
+        is_here = process.boot == boot
+        _record(tx, origin, process.found_again(fence.host, origin.at) if is_here else process.abandoned(origin.at))
     return len(rows)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from mcp_server.domain.processes.running import Command, Identity, NotStarted
 from mcp_server.integrations.processes import gate, logs
-from mcp_server.integrations.processes.looking import identify, resident_bytes
+from mcp_server.integrations.processes.looking import boot, identify, resident_bytes
 from mcp_server.integrations.processes.watching import Watched
 
 
@@ -31,6 +31,11 @@ class LocalRunner:
     def host(self) -> str:
         """What this host is called."""
         return host_name()
+
+    @property
+    def boot(self) -> str:
+        """Since when, and where, its processes have their numbers."""
+        return boot()
 
     async def prepare(self, command: Command, log: Path) -> "Gate":
         """A process that waits before the command.

@@ -253,7 +253,7 @@ async def test_who_was_overtaken_writes_nothing_any_more(plant: Plant):
         (transactions.asked_to_end, old, first.id, running.identity, "why", False),
         (transactions.adopted, old, first.id, running.identity),
         (transactions.not_started, old, second.id, "why"),
-        (transactions.abandon, old),
+        (transactions.abandon, old, "boot"),
     ):
         with pytest.raises(LeaseLost):
             await plant.write(*late)
@@ -278,12 +278,25 @@ async def test_another_host_takes_over_what_runs_where_nobody_has_supervised_for
     running = await plant.run((await plant.places())[0])
     elsewhere = Supervisor("there", "server_b")
     fence = (await plant.write(transactions.hold, elsewhere, [running.scope]))[running.scope]
-    assert await plant.write(transactions.abandon, fence) == 0
+    assert await plant.write(transactions.abandon, fence, "other") == 0
     plant.world.clock.advance(64)
     fence = (await plant.write(transactions.hold, elsewhere, [running.scope]))[running.scope]
-    assert await plant.write(transactions.abandon, fence) == 1
+    assert await plant.write(transactions.abandon, fence, "other") == 1
     place = Started("there", Identity(5, "1", "boot"), Stop(), "/logs/x.log")
     assert (await plant.write(transactions.begun, fence, running.id, place)).host == "there"
+    assert replay(plant.world.url).differences == ()
+
+
+async def test_a_host_that_is_called_otherwise_now_keeps_what_runs_on_it(plant: Plant):
+    await plant.agent()
+    await plant.scale(1)
+    running = await plant.run((await plant.places())[0])
+    plant.world.clock.advance(64)
+    renamed = Supervisor("renamed", "server_b")
+    fence = (await plant.write(transactions.hold, renamed, [running.scope]))[running.scope]
+    assert await plant.write(transactions.abandon, fence, "boot") == 1
+    row = await plant.world.database.fetch_one("process_by_id", id=running.id)
+    assert row is not None and (row["host"], row["pid"], row["status"]) == ("renamed", running.pid, "running")
     assert replay(plant.world.url).differences == ()
 
 
