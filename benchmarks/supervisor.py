@@ -36,6 +36,14 @@ async def server(url: str, *options: str) -> RawClient:
     return client
 
 
+async def ended(client: RawClient) -> None:
+    """End a server, in whatever state it is."""
+    with contextlib.suppress(ProcessLookupError):
+        client.process.kill()
+    await client.process.wait()
+    client.process._transport.close()
+
+
 async def share_of(client: RawClient, seconds: float) -> float:
     """How much of a core a server takes."""
     before = processor_seconds(client.process.pid)
@@ -56,7 +64,7 @@ async def until_all_run(client: RawClient, number: int) -> float:
     return time.perf_counter() - started
 
 
-async def seconds_until_back(folder: Path, pid: int, log: Path) -> float:
+async def seconds_until_back(pid: int, log: Path) -> float:
     """Kill an instance; seconds until its successor says that it runs."""
     lines = log.read_text().count("\n")
     started = time.perf_counter()
@@ -89,7 +97,7 @@ async def measure(url: str, folder: Path, number: int, seconds: float) -> bool:
         back: list[float] = []
         for _ in range(CRASHES):
             one = (await instances(first))[-1]
-            back.append(await seconds_until_back(folder, one["pid"], folder / "logs" / f"{one['id']}.log"))
+            back.append(await seconds_until_back(one["pid"], folder / "logs" / f"{one['id']}.log"))
             await asyncio.sleep(11)  # what ran for ten seconds was well, so that the next failure is the first again
             if len(back) >= 3 and seconds < 10:
                 break
@@ -111,11 +119,10 @@ async def measure(url: str, folder: Path, number: int, seconds: float) -> bool:
             while (await second.call("agents_find", agent_id="fleet"))["agent"].get("instances_running"):
                 await asyncio.sleep(0.1)
         finally:
-            second.process.kill()
+            await ended(second)
     finally:
-        for process in (bare.process, first.process):
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+        for client in (bare, first):
+            await ended(client)
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)

@@ -7,22 +7,26 @@ it looks for before it acts, so that the next one goes on where it stopped. See 
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import NoReturn
 
 import structlog
 
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.processes.model import Fence, Process, Started, Step
-from mcp_server.domain.processes.running import Command, Held, Identity, Limits, NotStarted, Prepared, Runner
+from mcp_server.domain.processes.running import Command, Identity, Limits, NotStarted, Prepared, Runner
 from mcp_server.domain.processes.service import LEASE_SECONDS, Supervision, log_name
 from mcp_server.domain.processes.transactions import Supervisor as Who
 from mcp_server.kernel.errors import LeaseLost, NotFound, OpsError
 from mcp_server.kernel.times import SECOND
+from mcp_server.runtime.hands import AGAIN_AFTER_SECONDS, Hand, Hands, cancelled
 
-HOLD_EVERY_SECONDS = LEASE_SECONDS / 3
+HOLD_EVERY_SECONDS = LEASE_SECONDS / 2.5
+FREE_EVERY_SECONDS = LEASE_SECONDS / 5
+"""How often one that does not supervise looks whether another still does: by reading alone."""
+
 LOOK_EVERY_SECONDS = 10.0
 """How often it looks at everything without having been told of a change."""
 
@@ -31,7 +35,6 @@ WATCH_AGAIN_SECONDS = 0.2
 """How soon after a log was full."""
 
 SEEN_EVERY_SECONDS = 15.0
-AGAIN_AFTER_SECONDS = 1.0
 STARTS_AT_ONCE = 8
 log = structlog.stdlib.get_logger("datamcp.supervisor")
 
@@ -56,16 +59,6 @@ class SupervisorOptions:
     log_bytes_max: int = 1024 * 1024
 
 
-class _Hand(NamedTuple):
-    """A process in hand: under which fence, what it may use, and what waits for its end."""
-
-    fence: Fence
-    held: Held
-    limits: Limits
-    log: Path
-    waiting: "asyncio.Task[None]"
-
-
 class Supervisor:
     """Supervises until it is cancelled; what runs goes on then, and another may supervise at once."""
 
@@ -76,9 +69,9 @@ class Supervisor:
         self._store = desk.get(Supervision)
         self._who = Who(runner.host, options.holder)
         self._fences: dict[str, Fence] = {}
-        self._hands: dict[str, _Hand] = {}
-        self._steps: dict[str, asyncio.Task[None]] = {}
         self._poked = asyncio.Event()
+        self._hands = Hands(self._store, runner, options.log_bytes_max, self._poked.set)
+        self._steps: dict[str, asyncio.Task[None]] = {}
         self._starting = asyncio.Semaphore(STARTS_AT_ONCE)
         self._seen_at = 0.0
 
@@ -95,9 +88,8 @@ class Supervisor:
         try:
             await asyncio.gather(*running)
         finally:
-            await _ended([*running, *self._steps.values()])
-            for process_id in list(self._hands):
-                await self._put_down(process_id)
+            await cancelled([*running, *self._steps.values()])
+            await self._hands.put_down_others({})
             with contextlib.suppress(OpsError):
                 await self._store.let_go(self._who)
 
@@ -106,7 +98,7 @@ class Supervisor:
         while True:
             if self._fences or await self._store.free(self._who, scopes):
                 await self._take(await self._store.hold(self._who, scopes))
-            await asyncio.sleep(HOLD_EVERY_SECONDS)
+            await asyncio.sleep(HOLD_EVERY_SECONDS if self._fences else FREE_EVERY_SECONDS)
 
     async def _take(self, fences: dict[str, Fence]) -> None:
         """Go by the fences that are held now. What was in hand under others is another's, or is looked for anew."""
@@ -117,9 +109,7 @@ class Supervisor:
                 log.info("supervising", scope=scope, host=fence.host, fence=fence.number)
                 await self._store.take_left_behind(fence, self._runner.boot)
         self._fences = fences
-        for process_id, hand in list(self._hands.items()):
-            if fences.get(hand.fence.scope) != hand.fence:
-                await self._put_down(process_id)
+        await self._hands.put_down_others(fences)
         self._poked.set()
 
     async def _look_always(self) -> NoReturn:
@@ -131,7 +121,7 @@ class Supervisor:
 
     async def _look(self) -> float:
         """Begin what is to be done; seconds until time alone makes more of it due."""
-        hands, now, next_at = dict(self._hands), self._store.now, list[int]()
+        hands, now, next_at = self._hands.all(), self._store.now, list[int]()
         places = await self._store.to_supervise(self._who.host)
         self._end_strays(hands, {process.identity for process in places})
         for process in places:
@@ -145,7 +135,7 @@ class Supervisor:
                 next_at.append(process.next_at)
         return min([LOOK_EVERY_SECONDS, *((at - now) / SECOND for at in next_at)])
 
-    def _end_strays(self, hands: Mapping[str, _Hand], known: Set[Identity | None]) -> None:
+    def _end_strays(self, hands: Mapping[str, Hand], known: Set[Identity | None]) -> None:
         """What was in hand and stands in no place here any more is run elsewhere: this host was given up meanwhile."""
         for process_id, hand in hands.items():
             if hand.held.identity not in known and process_id not in self._steps:
@@ -196,7 +186,7 @@ class Supervisor:
         except NotStarted as why:
             await self._store.never_ran(fence, process.id, prepared.identity, str(why))
             return
-        self._take_up(fence, process, held, command.limits)
+        self._hands.take_up(fence, process.id, held, command.limits, self._log(process))
 
     async def _find(self, fence: Fence, process: Process) -> None:
         """Take over a process that another supervisor left, or tell that it has ended."""
@@ -214,7 +204,7 @@ class Supervisor:
         except BaseException:
             held.close()
             raise
-        self._take_up(fence, process, held, limits)
+        self._hands.take_up(fence, process.id, held, limits, self._log(process))
         if process.status == "stopping":  # whoever wrote that down may have died before it did it
             held.ask_to_end(process.stop.signal)
 
@@ -233,68 +223,20 @@ class Supervisor:
             hand.held.kill()
             await asyncio.wait({hand.waiting}, timeout=AGAIN_AFTER_SECONDS)
 
-    def _take_up(self, fence: Fence, process: Process, held: Held, limits: Limits) -> None:
-        waiting = asyncio.create_task(self._wait(fence, process.id, held), name=f"wait {process.id}")
-        self._hands[process.id] = _Hand(fence, held, limits, self._log(process), waiting)
-
-    async def _wait(self, fence: Fence, process_id: str, held: Held) -> None:
-        """Tell how a process ended, once it has."""
-        how = await held.wait()
-        while True:
-            try:
-                await self._store.ended(fence, process_id, held.identity, how)
-            except (LeaseLost, NotFound):
-                pass
-            except OpsError as error:
-                log.warning("end_not_told", process_id=process_id, message=error.message)
-                await asyncio.sleep(AGAIN_AFTER_SECONDS)
-                continue
-            break
-        hand = self._hands.get(process_id)
-        if hand is not None and hand.held is held:
-            del self._hands[process_id]
-        self._poked.set()
-
-    async def _put_down(self, process_id: str) -> None:
-        """Have a process in hand no longer. It goes on."""
-        hand = self._hands.pop(process_id, None)
-        if hand is not None:
-            hand.held.close()
-            await _ended([hand.waiting])
-
     async def _watch_always(self) -> NoReturn:
         while True:
-            was_full = await self._watch()
+            was_full = await self._hands.watch()
+            await self._tell_seen()
             await asyncio.sleep(WATCH_AGAIN_SECONDS if was_full else WATCH_EVERY_SECONDS)
 
-    async def _watch(self) -> bool:
-        """Look at memory and logs; whether a log was full."""
-        was_full = False
-        for process_id, hand in list(self._hands.items()):
-            try:
-                was_full |= self._runner.bound_log(hand.log, self._options.log_bytes_max)
-            except OSError as error:
-                log.warning("log_not_bounded", process_id=process_id, error=str(error))
-            await self._watch_memory(process_id, hand)
-        now = asyncio.get_running_loop().time()
-        if now - self._seen_at >= SEEN_EVERY_SECONDS:
-            self._seen_at = now
-            await self._tell_seen()
-        return was_full
-
-    async def _watch_memory(self, process_id: str, hand: _Hand) -> None:
-        most = hand.limits.memory_bytes
-        if most is None or (used := hand.held.resident_bytes()) <= most:
-            return
-        reason = f"it held {used // 2**20} MiB of memory, and may hold {most // 2**20}"
-        with contextlib.suppress(LeaseLost, NotFound):
-            await self._store.asked_to_end(hand.fence, process_id, hand.held.identity, reason, at_once=True)
-            hand.held.kill()
-
     async def _tell_seen(self) -> None:
-        """Give a sign of life for what runs here, and look for what runs where nobody gives any."""
-        if self._hands:
-            self._store.seen(sorted(self._hands))
+        """Give a sign of life for what runs here, and look for what runs where nobody gives any: now and then."""
+        now = asyncio.get_running_loop().time()
+        if now - self._seen_at < SEEN_EVERY_SECONDS:
+            return
+        self._seen_at = now
+        if hands := self._hands.all():
+            self._store.seen(sorted(hands))
         for fence in self._fences.values():
             with contextlib.suppress(LeaseLost):
                 await self._store.take_left_behind(fence, self._runner.boot)
@@ -309,10 +251,4 @@ async def _first_of(*waits: Awaitable[object]) -> None:
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        await _ended(tasks)
-
-
-async def _ended(tasks: "Sequence[asyncio.Future[Any]]") -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+        await cancelled(tasks)

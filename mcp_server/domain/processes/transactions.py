@@ -19,7 +19,7 @@ from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.times import SECOND, Micros
 
-LEASE: Micros = 3 * SECOND
+LEASE: Micros = 7 * SECOND // 2
 """How long the right to supervise lasts beyond its holder's last sign of life."""
 
 
