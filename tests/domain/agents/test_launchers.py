@@ -83,6 +83,15 @@ def test_a_launcher_that_makes_no_sense_is_refused_at_the_start(tmp_path, text: 
     assert says in refused.value.message
 
 
+def test_where_there_are_no_process_groups_launchers_are_refused(tmp_path, monkeypatch):
+    config = tmp_path / "desk.toml"
+    config.write_text('[launchers.it]\nargv = ["x"]\n')
+    monkeypatch.setattr("sys.platform", "win32")
+    with pytest.raises(ValidationFailed, match="Launchers need Linux or macOS"):
+        launchers(load_settings(config=config))
+    assert launchers(load_settings()).known == {}
+
+
 def test_what_the_file_says_of_a_launcher_is_what_is_declared(tmp_path):
     config = tmp_path / "desk.toml"
     config.write_text(

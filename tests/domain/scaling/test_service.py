@@ -22,6 +22,7 @@ from mcp_server.kernel.call import SYSTEM_CALL
 from mcp_server.kernel.errors import InvalidTransition, LeaseLost, PermissionDenied, ValidationFailed
 from mcp_server.runtime.autoscaler import Autoscaler
 from mcp_server.upkeep.replay import replay
+from tests.domain.events.test_thinning import DAY, KEEP, thin_out
 from tests.world import Ids, World, caller, speaking
 
 pytestmark = pytest.mark.anyio
@@ -314,6 +315,14 @@ async def test_all_that_happens_to_instances_is_rebuilt_from_events(plant: Plant
     await plant.scale(1)
     await plant.write(transactions.let_go, HOST)
     assert replay(plant.world.url).differences == ()
+    dropped = 0
+    for _ in range(3):
+        plant.world.clock.advance(100 * DAY)
+        await plant.world.settle()
+        dropped += await thin_out(plant.world, KEEP)
+        await plant.scale(2)
+        assert replay(plant.world.url).differences == ()
+    assert dropped > 10
 
 
 async def test_an_agent_is_scaling_while_other_instances_run_than_there_are_to_be(plant: Plant):
