@@ -58,7 +58,7 @@ class ArgumentRule:
         """Whether a value may be filled in. No text begins like an option of a program."""
         match self.type:
             case "int":
-                return isinstance(value, int) and self.minimum <= value <= self.maximum
+                return type(value) is int and self.minimum <= value <= self.maximum
             case "choice":
                 return value in self.choices
             case "text":

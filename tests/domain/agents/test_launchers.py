@@ -1,5 +1,8 @@
 """A model fills in what a launcher leaves open, and nothing else of the command is the model's."""
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +13,7 @@ from mcp_server.domain.agents.launchers import ArgumentRule, Launcher, Launchers
 from mcp_server.kernel.errors import OpsError, ValidationFailed
 from mcp_server.wiring import launchers
 
+EXAMPLES = Path(__file__).parent.parent.parent.parent / "examples"
 KNOWN = {"agent_id": "agent_a", "agent_name": "fleet", "agent_kind": "llm", "instance": "supervised-0", "slot": 0}
 IT = Launcher(
     ("run", "--name={agent_name}", "{path}", "{{{level}}}"),
@@ -81,6 +85,22 @@ def test_a_launcher_that_makes_no_sense_is_refused_at_the_start(tmp_path, text: 
     with pytest.raises(ValidationFailed) as refused:
         launchers(load_settings(config=config))
     assert says in refused.value.message
+
+
+def test_the_example_makes_sense():
+    declared = launchers(load_settings(config=EXAMPLES / "launchers.toml"))
+    declared.check(LauncherUse(name="python-worker", arguments={"kind": "index"}))
+    argv = declared.known["python-worker"].filled({}, KNOWN)
+    assert argv[:5] == ("data-mcp-server-agent", "worker", "fleet", "--kind", "count")
+    assert (EXAMPLES / argv[-1].removeprefix("examples/")).is_file()
+
+
+def test_the_launchers_that_the_documentation_shows_make_sense(tmp_path):
+    text = (EXAMPLES.parent / "docs" / "launchers.md").read_text()
+    for number, block in enumerate(re.findall(r"```toml\n(.*?)```", text, re.DOTALL)):
+        config = tmp_path / f"{number}.toml"
+        config.write_text(block)
+        assert launchers(load_settings(config=config)).known
 
 
 def test_where_there_are_no_process_groups_launchers_are_refused(tmp_path, monkeypatch):
