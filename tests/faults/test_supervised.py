@@ -29,7 +29,7 @@ class Fleet:
         self.config = folder / "desk.toml"
         self.seen: set[int] = set()
 
-    def declare(self, script: str, *more: str) -> None:
+    def declare(self, script: str, grace_seconds: int = 10) -> None:
         """The launcher runs a Python script, which each instance's environment marks as one of this fleet's."""
         program = self.folder / "program.py"
         program.write_text(script)
@@ -39,9 +39,9 @@ class Fleet:
             "[launchers.it]",
             f'argv = ["{sys.executable}", "-u", "{program}", "{{instance}}"]',
             "share_database = true",
+            f"grace_seconds = {grace_seconds}",
             "[launchers.it.env]",
             f'PYTHONPATH = "{ROOT}"',
-            *more,
         ]
         self.config.write_text("\n".join(lines))
 
@@ -59,6 +59,16 @@ class Fleet:
                     self.seen.add(pid)
                     found.append(words[3].decode())
         return sorted(found)
+
+    def waiting(self) -> list[int]:
+        """Processes that wait before a program of this fleet: what they write to is one of its logs."""
+        found: list[int] = []
+        for path in Path("/proc").glob("[0-9]*/fd/1"):
+            with suppress(OSError):
+                is_ours = path.readlink().is_relative_to(self.folder / "logs")
+                if is_ours and b"gate.py" in (path.parent.parent / "cmdline").read_bytes():
+                    found.append(int(path.parent.parent.name))
+        return found
 
     async def until(self, *instances: str, seconds: float = 30) -> None:
         """Until exactly these are alive."""
@@ -113,16 +123,34 @@ async def kill(client: RawClient) -> None:
 
 
 async def test_after_kill_dash_nine_of_the_supervisor_at_any_moment_no_instance_is_over_and_none_is_twice(fleet: Fleet):
-    async with fleet.server() as calm:
-        await begin(calm, 0)
-        for delay in (0.0, 0.02, 0.05, 0.08, 0.12, 0.2, 0.4):
+    async with server(fleet.url) as bystander:
+        for delay in (0.0, 0.03, 0.06, 0.1, 0.3):
             async with fleet.server() as doomed:
-                await calm.call("agents_scale", agent_id="fleet", desired_instances=4)
+                await begin(doomed, 1)
+                await fleet.until(*names(1))
+                await bystander.call("agents_scale", agent_id="fleet", desired_instances=5)
                 await asyncio.sleep(delay)
                 await kill(doomed)
-            await fleet.until(*names(4))
-            await calm.call("agents_scale", agent_id="fleet", desired_instances=0)
-            await fleet.until()
+            assert len(fleet.alive()) == len(set(fleet.alive()))
+            async with fleet.server():
+                await fleet.until(*names(5))
+                await bystander.call("agents_scale", agent_id="fleet", desired_instances=0)
+                await fleet.until()
+                await eventually(lambda: not fleet.waiting())
+
+
+async def test_after_kill_dash_nine_while_instances_are_being_ended_all_of_them_end(fleet: Fleet):
+    fleet.declare("import signal, time\nsignal.signal(signal.SIGTERM, lambda *_: None)\n" + SLEEP, grace_seconds=1)
+    async with server(fleet.url) as bystander:
+        for delay in (0.02, 0.5, 1.02):
+            async with fleet.server() as doomed:
+                await begin(doomed, 3)
+                await fleet.until(*names(3))
+                await bystander.call("agents_scale", agent_id="fleet", desired_instances=0)
+                await asyncio.sleep(delay)
+                await kill(doomed)
+            async with fleet.server():
+                await fleet.until()
 
 
 async def test_killing_whoever_supervises_again_and_again_keeps_every_instance(fleet: Fleet):
