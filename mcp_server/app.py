@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from mcp.server.lowlevel import Server
@@ -50,6 +50,9 @@ from mcp_server.wiring import (
     targets,
     tokens,
 )
+
+if TYPE_CHECKING:
+    from mcp_server.runtime.supervisor import Resolve
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,21 +164,29 @@ def _usual(desk: Desk) -> list[Coroutine[Any, Any, None]]:
 
 
 def _supervision(desk: Desk, settings: Settings) -> list[Coroutine[Any, Any, None]]:
-    """What keeps instances alive, and decides how many there are to be; nothing where no launcher is declared."""
-    if not settings.launchers:
+    """What keeps processes alive, and decides how many instances there are to be; nothing where there is nothing to
+    run. Most servers never start a process, and load nothing of this."""
+    resolvers = _resolvers(desk, settings)
+    if not resolvers:
         return []
-    # Most servers never start a process.
     from mcp_server.integrations.processes.runner import LocalRunner
     from mcp_server.runtime.autoscaler import Autoscaler
-    from mcp_server.runtime.launching import Launching
     from mcp_server.runtime.supervisor import Supervisor, SupervisorOptions
 
-    launching = Launching(desk.option(Launchers), settings.database_url)
-    resolvers = {scope_of(name): launching for name in settings.launchers}
     log_bytes_max = settings.supervisor.log_kb * 1024
     options = SupervisorOptions(new_id("server"), logs_folder(settings), resolvers, log_bytes_max)
     supervisor = Supervisor(desk, LocalRunner(), options)
     return [supervisor.run(), Autoscaler(desk, lambda: supervisor.is_in_charge).run()]
+
+
+def _resolvers(desk: Desk, settings: Settings) -> "dict[str, Resolve]":
+    """What this server supervises, by scope, and what says what is to run there."""
+    if not settings.launchers:
+        return {}
+    from mcp_server.runtime.launching import Launching
+
+    launching = Launching(desk.option(Launchers), settings.database_url)
+    return {scope_of(name): launching for name in settings.launchers}
 
 
 def _read_log(log: Path) -> Tail | None:

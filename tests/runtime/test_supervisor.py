@@ -121,8 +121,8 @@ async def test_of_two_supervisors_one_runs_each_process_once(yard: Yard):
         assert {await yard.written(f"process_{number}") for number in range(5)} == {"started\n"}
 
 
-@pytest.mark.slow
-async def test_what_holds_too_much_memory_is_killed_and_says_so(yard: Yard):
+async def test_what_holds_too_much_memory_is_killed_and_says_so(yard: Yard, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(supervisor, "WATCH_EVERY_SECONDS", 0.05)
     yard.limits = Limits(memory_bytes=64 * 2**20)
     async with yard.supervisor():
         await yard.want(("python3", "-c", "x = b'1' * 200_000_000\nimport time; time.sleep(600)"))
