@@ -1,4 +1,4 @@
-"""A server whose file declares a launcher runs instances; `tests/faults/test_supervised.py` has real server processes."""
+"""A server whose file declares a launcher runs instances. `faults/test_supervised.py` has servers that are killed."""
 
 import asyncio
 import sys

@@ -99,7 +99,7 @@ class AgentSpec(Frozen):
     max_concurrent_tasks: int = Field(default=1, ge=1, le=1000)
     tags: tuple[Word, ...] = Field(default=(), max_length=32)
     budget: BudgetSpec | None = None
-    launcher: LauncherUse | None = None
+    launcher: LauncherUse | None = Field(default=None, description="One the operator declared; runs the instances")
     scaling: ScalingSpec | None = None
 
     def said(self) -> set[str]:

@@ -21,6 +21,8 @@ NOT_STARTED = (
     "started."
 )
 
+TOO_MANY = "All instances together run at most {capacity} tasks at once: see max_concurrent_tasks of agents_register."
+
 
 class ScaleAgent(Frozen):
     """A number of instances is asked for, or rules by which it changes."""
@@ -83,9 +85,17 @@ class Decision(NamedTuple):
     running: int | None
     by: str
 
-    def told(self, *, is_started: bool) -> dict[str, Any]:
-        """As it stands in the event, and as callers see it."""
-        known = {"ready": self.ready, "running": self.running, "note": None if is_started else NOT_STARTED}
+    def told(self, *, is_started: bool, capacity: int) -> dict[str, Any]:
+        """As it stands in the event, and as callers see it.
+
+        Args:
+            is_started: whether the instances are started for the agent.
+            capacity: how many tasks the agent may run at once, by all its instances together.
+        """
+        notes = [] if is_started else [NOT_STARTED]
+        if self.after > capacity:
+            notes.append(TOO_MANY.format(capacity=capacity))
+        known = {"ready": self.ready, "running": self.running, "note": " ".join(notes) or None}
         return {
             "at": iso(self.at),
             "from": self.before,

@@ -56,9 +56,10 @@ def test_a_decision_names_what_it_rests_on():
         1,
         "autoscaler",
     )
-    told = decision.told(is_started=False)
+    told = decision.told(is_started=False, capacity=5)
     assert (told["from"], told["to"], told["ready"], told["starts_instances"]) == (0, 5, 9, False)
-    assert "not started" in told["note"] and "note" not in decision.told(is_started=True)
+    assert "not started" in told["note"] and "note" not in decision.told(is_started=True, capacity=5)
+    assert "at most 4 tasks at once" in decision.told(is_started=True, capacity=4)["note"]
 
 
 WORK = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 40), st.integers(0, 10)), min_size=1, max_size=40)
