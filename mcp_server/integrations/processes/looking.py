@@ -24,7 +24,7 @@ def boot() -> str:
     """Since when, and in which namespace, numbers of processes mean something."""
     if IS_LINUX:
         return f"{(_PROC / 'sys/kernel/random/boot_id').read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
-    return _said("sysctl", "-n", "kern.boottime")
+    return _said("sysctl", "-n", "kern.bootsessionuuid")  # the time of the boot moves with the clock
 
 
 def identify(pid: int) -> Identity | None:
