@@ -79,7 +79,7 @@ async def measure(url: str, folder: Path, number: int, seconds: float) -> bool:
     config = folder / "desk.toml"
     program = "import time; print('runs', flush=True); time.sleep(100000)"
     config.write_text(
-        f'[supervisor]\nfolder = "{folder / "logs"}"\n[launchers.it]\n'
+        f'[supervisor]\nfolder = "{folder / "logs"}"\n[launchers.it]\nmax_instances = 1000\n'
         f'argv = ["{sys.executable}", "-I", "-S", "-c", "{program}"]\n'
     )
     bare = await server(url)

@@ -196,6 +196,7 @@ def _launcher(settings: LauncherSettings) -> Launcher:
         stop=Stop(settings.stop_signal, settings.grace_seconds),
         arguments={name: _argument(one) for name, one in settings.arguments.items()},
         share_database=settings.share_database,
+        max_instances=settings.max_instances,
     )
 
 

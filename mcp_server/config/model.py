@@ -155,6 +155,7 @@ class LauncherSettings(Frozen):
     argv: tuple[str, ...] = Field(min_length=1, description="Program and arguments; {name} is filled in")
     cwd: Path | None = Field(default=None, description="Folder to run in")
     env: dict[str, str] = Field(default={}, description="Variables: text, env:NAME or file:PATH")
+    max_instances: int = Field(default=16, ge=1, le=1000, description="How many an agent may have")
     share_database: bool = Field(default=False, description="Whether DATAMCP_DATABASE names this server's database")
     limits: LauncherLimits = LauncherLimits()
     stop_signal: Literal["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] = Field(

@@ -36,6 +36,7 @@ class Launching:
         use = LauncherUse(name=spec["launcher"], arguments=spec["arguments"])
         try:
             self._launchers.check(use)
+            self._launchers.require_number(use.name, spec["known"]["slot"] + 1)
         except OpsError as error:
             raise NotStarted(error.message) from None
         launcher = self._launchers.known[use.name]

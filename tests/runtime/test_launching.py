@@ -59,6 +59,11 @@ async def test_a_reference_that_leads_nowhere_is_told_by_its_name(tmp_path: Path
         await resolved(Launcher(("run",), env={"KEY": "env:NONE"}))
 
 
+async def test_one_more_instance_than_is_allowed_is_not_started_whoever_asked_for_it():
+    with pytest.raises(NotStarted, match="allows an agent 0 instances"):
+        await resolved(Launcher(("run",), max_instances=0))
+
+
 async def test_a_launcher_that_takes_other_arguments_by_now_starts_nothing_and_says_so():
     with pytest.raises(NotStarted, match="has no argument size"):
         await resolved(Launcher(("run",)), size="s")

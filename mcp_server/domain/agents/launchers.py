@@ -12,13 +12,16 @@ from typing import Any, Literal
 
 from mcp_server.domain.agents.commands import LauncherUse
 from mcp_server.domain.processes.running import Limits, Stop
-from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.errors import LimitExceeded, ValidationFailed
 from mcp_server.kernel.json_text import check_line
 from mcp_server.kernel.near import did_you_mean, near
 from mcp_server.kernel.quoting import named, quoted
 
 PLAIN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 """What a text must look like where the operator does not say."""
+
+MAX_INSTANCES = 16
+"""How many instances an agent may have where the operator does not say."""
 
 KNOWN = ("agent_id", "agent_name", "agent_kind", "instance", "slot")
 _PART = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
@@ -77,6 +80,7 @@ class Launcher:
         stop: how one is asked to end.
         arguments: what is left open.
         share_database: whether it is told which database this desk uses.
+        max_instances: how many an agent may have.
     """
 
     argv: tuple[str, ...]
@@ -86,6 +90,7 @@ class Launcher:
     stop: Stop = field(default_factory=Stop)
     arguments: Mapping[str, ArgumentRule] = field(default_factory=dict[str, ArgumentRule])
     share_database: bool = False
+    max_instances: int = MAX_INSTANCES
 
     def problems(self) -> list[str]:
         """What makes no sense about it, in words."""
@@ -146,6 +151,20 @@ class Launchers:
             if isinstance(value, str):
                 check_line(value, "argument")
         launcher.check(use.name, use.arguments)
+
+    def require_number(self, name: str, instances: int) -> None:
+        """Refuse more instances than a launcher allows. Of one that another server alone knows, that server does.
+
+        Raises:
+            LimitExceeded: naming how many.
+        """
+        launcher = self.known.get(name)
+        if launcher is not None and instances > launcher.max_instances:
+            raise LimitExceeded(
+                f"The launcher {name} allows an agent {launcher.max_instances} instances, not {instances}.",
+                next="Ask for fewer, or have the operator set max_instances.",
+                details={"launcher": name, "max_instances": launcher.max_instances},
+            )
 
 
 def _problems(name: str, rule: ArgumentRule) -> list[str]:

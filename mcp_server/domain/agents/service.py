@@ -135,6 +135,7 @@ class AgentService:
             call.actor.require(Permission.AGENTS_CONTROL)
         if command.launcher is not None:
             self._launchers.check(command.launcher)
+            self._launchers.require_number(command.launcher.name, 0 if command.scaling is None else command.scaling.max)
 
     async def _registered(self, call: Call, done: transactions.Registered) -> RegisteredAgent:
         agent = await self.get(call, done.agent_id)

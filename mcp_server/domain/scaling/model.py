@@ -39,6 +39,11 @@ class ScaleAgent(Frozen):
             )
         return self
 
+    @property
+    def most(self) -> int:
+        """The most instances that it can come to."""
+        return self.scaling.max if self.scaling is not None else self.desired_instances or 0
+
     def asked_for(self, before: int) -> tuple[int, str]:
         """How many instances that makes of so many, and why."""
         if self.scaling is not None:

@@ -19,7 +19,14 @@ from mcp_server.domain.scaling.service import ScaledAgent, ScalingService
 from mcp_server.domain.tasks.commands import ClaimTasks
 from mcp_server.kernel.authority import Role
 from mcp_server.kernel.call import SYSTEM_CALL
-from mcp_server.kernel.errors import InvalidTransition, LeaseLost, PermissionDenied, ValidationFailed
+from mcp_server.kernel.errors import (
+    InvalidTransition,
+    LeaseLost,
+    LimitExceeded,
+    NotFound,
+    PermissionDenied,
+    ValidationFailed,
+)
 from mcp_server.runtime.autoscaler import Autoscaler
 from mcp_server.upkeep.replay import replay
 from tests.domain.events.test_thinning import DAY, KEEP, thin_out
@@ -118,6 +125,16 @@ async def test_a_launcher_that_is_not_declared_or_takes_other_arguments_is_refus
         with pytest.raises(ValidationFailed) as refused:
             await plant.agent(launcher=use)
         assert says in refused.value.message
+
+
+async def test_more_instances_than_the_operator_allows_are_refused_however_they_are_asked_for(plant: Plant):
+    await plant.agent()
+    for asked in (plant.scale(17), plant.scale(min=0, max=17), plant.agent(scaling={"max": 17})):
+        with pytest.raises(LimitExceeded, match="allows an agent 16 instances, not 17"):
+            await asked
+    await plant.scale(16)
+    with pytest.raises(NotFound):
+        await plant.scaling.scale(plant.world.call, ScaleAgent(agent_id="nobody", desired_instances=1))
 
 
 async def test_a_terminated_agent_keeps_no_instance_and_a_resumed_one_has_them_again(plant: Plant):
