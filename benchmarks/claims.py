@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.cycles import CALL, finish, no_ops, store_finished
 from mcp_server.app import desk_on
-from mcp_server.domain.agents.model import Register
+from mcp_server.domain.agents.commands import Register
 from mcp_server.domain.areas import AREAS
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.tasks.commands import ClaimTasks, CreateTasks

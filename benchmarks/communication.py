@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.cycles import CALL, no_ops
 from benchmarks.wakeup import child
 from mcp_server.app import desk_on
-from mcp_server.domain.agents.model import Register
+from mcp_server.domain.agents.commands import Register
 from mcp_server.domain.areas import AREAS
 from mcp_server.domain.email.model import EmailPolicy, SendEmail
 from mcp_server.domain.email.transport import MailProvider

@@ -29,7 +29,7 @@ async def ours(url: str, jobs: int, batch: int) -> None:
     """Two creators; then claims of a batch and a finish for each job, by callers who claim the next batch meanwhile."""
     from benchmarks.cycles import CALL, finish, no_ops
     from mcp_server.app import desk_on
-    from mcp_server.domain.agents.model import Register
+    from mcp_server.domain.agents.commands import Register
     from mcp_server.domain.areas import AREAS
     from mcp_server.domain.tasks.commands import ClaimTasks
     from mcp_server.persistence.database import Database

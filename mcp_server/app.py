@@ -3,21 +3,26 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncGenerator, Mapping
+import socket
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from mcp.server.lowlevel import Server
 
 from mcp_server import __version__
 from mcp_server.config import Settings
+from mcp_server.domain.agents.launchers import Launchers
 from mcp_server.domain.agents.speaking import Session
 from mcp_server.domain.areas import AREAS
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.email.templates import Rendering
 from mcp_server.domain.email.transport import MailProvider
 from mcp_server.domain.events.retention import KeepEvents
+from mcp_server.domain.processes.running import Logs, Tail
+from mcp_server.domain.scaling.transactions import scope_of
 from mcp_server.domain.speaking import Voices
 from mcp_server.domain.tasks.archive import KeepTasks
 from mcp_server.integrations.mailers import LazyMailer, make_mailer
@@ -38,12 +43,17 @@ from mcp_server.wiring import (
     approval_policy,
     deployment_policy,
     email_policy,
+    launchers,
+    logs_folder,
     mailer_options,
     offer,
     require_servable,
     targets,
     tokens,
 )
+
+if TYPE_CHECKING:
+    from mcp_server.runtime.supervisor import Resolve
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +84,7 @@ def desk_on(
 def configured_desk(database: Database, settings: Settings, mailer: LazyMailer | None = None) -> Desk:
     """Every service, with what the operator set about mail, links and how long things are kept."""
     policy = email_policy(settings)
+    declared = launchers(settings)
     return desk_on(
         database,
         policy,
@@ -83,14 +94,19 @@ def configured_desk(database: Database, settings: Settings, mailer: LazyMailer |
         MailProvider(mailer or _mailer(settings)),
         deployment_policy(settings),
         targets(settings),
+        declared,
+        Logs(socket.gethostname, _read_log),
         Session(settings.agent, remembers=settings.transport == "stdio"),
     )
 
 
 @contextlib.asynccontextmanager
-async def open_desk(settings: Settings, metrics: Metrics | None = None) -> AsyncGenerator[Desk]:
+async def open_desk(
+    settings: Settings, metrics: Metrics | None = None, *, supervises: bool = False
+) -> AsyncGenerator[Desk]:
     """An open database and every service, with what runs beside requests: the timer, the chores and the worker for
-    system tasks. On leaving, everything queued is written and every connection closed.
+    system tasks; where that is wanted and launchers are declared, the supervisor. On leaving, everything queued is
+    written and every connection closed.
 
     Raises:
         OpsError: the database cannot be used; the message says why and what to do.
@@ -109,7 +125,8 @@ async def open_desk(settings: Settings, metrics: Metrics | None = None) -> Async
         desk = configured_desk(database, settings, mailer)
         if metrics is not None:
             desk.housekeeping.on_jump = lambda jump: metrics.clock_set(jump.way)
-        async with _background(desk):
+        supervision = _supervision(desk, settings) if supervises and not desk.is_read_only else []
+        async with _background([*_usual(desk), *supervision]):
             yield desk
     finally:
         with anyio.CancelScope(shield=True):
@@ -126,7 +143,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
     """
     require_servable(settings)
     metrics = _metrics(settings)
-    async with open_desk(settings, metrics) as desk:
+    async with open_desk(settings, metrics, supervises=True) as desk:
         server = make_server(desk, seam_of(desk, settings, metrics), offer(settings))
         yield App(settings, desk, server, metrics, tokens(settings))
 
@@ -139,8 +156,8 @@ def seam_of(desk: Desk, settings: Settings, metrics: Metrics) -> Seam:
 
 
 @contextlib.asynccontextmanager
-async def _background(desk: Desk) -> AsyncGenerator[None]:
-    running = [] if desk.is_read_only else _running(desk)
+async def _background(what: Sequence[Coroutine[Any, Any, None]]) -> AsyncGenerator[None]:
+    running = [asyncio.create_task(one) for one in what]
     try:
         yield
     finally:
@@ -149,12 +166,46 @@ async def _background(desk: Desk) -> AsyncGenerator[None]:
         await asyncio.gather(*running, return_exceptions=True)
 
 
-def _running(desk: Desk) -> list[asyncio.Task[None]]:
+def _usual(desk: Desk) -> list[Coroutine[Any, Any, None]]:
+    if desk.is_read_only:
+        return []
     return [
-        asyncio.create_task(run_timer(desk.housekeeping, desk.changes, desk.loops), name="timer"),
-        asyncio.create_task(run_chores(desk.housekeeping, desk.loops), name="chores"),
-        asyncio.create_task(SystemWorker(desk, AREAS.kinds).run(), name="system-worker"),
+        run_timer(desk.housekeeping, desk.changes, desk.loops),
+        run_chores(desk.housekeeping, desk.loops),
+        SystemWorker(desk, AREAS.kinds).run(),
     ]
+
+
+def _supervision(desk: Desk, settings: Settings) -> list[Coroutine[Any, Any, None]]:
+    """What keeps processes alive, and decides how many instances there are to be; nothing where there is nothing to
+    run. Most servers never start a process, and load nothing of this."""
+    resolvers = _resolvers(desk, settings)
+    if not resolvers:
+        return []
+    from mcp_server.integrations.processes.runner import LocalRunner
+    from mcp_server.runtime.autoscaler import Autoscaler
+    from mcp_server.runtime.supervisor import Supervisor, SupervisorOptions
+
+    log_bytes_max = settings.supervisor.log_kb * 1024
+    options = SupervisorOptions(new_id("server"), logs_folder(settings), resolvers, log_bytes_max)
+    supervisor = Supervisor(desk, LocalRunner(), options)
+    return [supervisor.run(), Autoscaler(desk, lambda: supervisor.is_in_charge).run()]
+
+
+def _resolvers(desk: Desk, settings: Settings) -> "dict[str, Resolve]":
+    """What this server supervises, by scope, and what says what is to run there."""
+    if not settings.launchers:
+        return {}
+    from mcp_server.runtime.launching import Launching
+
+    launching = Launching(desk.option(Launchers), settings.database_url)
+    return {scope_of(name): launching for name in settings.launchers}
+
+
+def _read_log(log: Path) -> Tail | None:
+    from mcp_server.integrations.processes.logs import read_tail
+
+    return read_tail(log)
 
 
 def _mailer(settings: Settings) -> LazyMailer:

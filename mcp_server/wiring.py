@@ -1,20 +1,26 @@
 """From settings to what the parts are built with; and what `serve` refuses, before anything is opened."""
 
+import re
 import shlex
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcp_server.config import Settings, default_database, secret
+from mcp_server.config.model import LauncherArgument, LauncherSettings
+from mcp_server.domain.agents.launchers import PLAIN, ArgumentRule, Launcher, Launchers
 from mcp_server.domain.approvals.model import ApprovalPolicy
 from mcp_server.domain.deployments.policy import ApproveRule, DeploymentPolicy
 from mcp_server.domain.deployments.spec import Probe
 from mcp_server.domain.deployments.targets import Facts, Target, Targets
 from mcp_server.domain.email.model import SENDER_DEFAULT, EmailPolicy
+from mcp_server.domain.processes.running import Limits, Stop
 from mcp_server.integrations.mailers import MailerOptions, OutboxOptions, SendGridOptions, SmtpServerOptions
 from mcp_server.kernel.addresses import check_address
 from mcp_server.kernel.errors import OpsError, ValidationFailed
+from mcp_server.kernel.quoting import named
 from mcp_server.protocol.identity import FileTokens
 from mcp_server.protocol.offer import Offer
 
@@ -32,7 +38,7 @@ def refusals(settings: Settings) -> list[OpsError]:
     """What `serve` refuses about these settings, each by itself."""
     checks: list[Callable[[Settings], object]] = [
         *(_offered, tokens, email_policy, mailer_options, links_base),
-        declared_targets,
+        *(declared_targets, launchers),
     ]
     if settings.transport != "stdio":  # the modules behind these are HTTP's alone
         checks += [_safe_bind, webhook]
@@ -165,6 +171,62 @@ def links_base(settings: Settings) -> str | None:
     return None
 
 
+def launchers(settings: Settings) -> Launchers:
+    """The commands that the operator declared.
+
+    Raises:
+        ValidationFailed: one cannot be run on this system, or leaves something open that it does not declare.
+    """
+    if settings.launchers and sys.platform == "win32":
+        raise ValidationFailed("Launchers need Linux or macOS.", next="Leave [launchers] out on Windows.")
+    made = {name: _launcher(one) for name, one in settings.launchers.items()}
+    for name, one in made.items():
+        _require_sound(name, one)
+    return Launchers(made)
+
+
+def _launcher(settings: LauncherSettings) -> Launcher:
+    limits = settings.limits
+    memory = None if limits.memory_mb is None else limits.memory_mb * 2**20
+    return Launcher(
+        argv=settings.argv,
+        env=settings.env,
+        cwd=None if settings.cwd is None else str(settings.cwd.expanduser()),
+        limits=Limits(memory, limits.cpu_seconds, limits.open_files),
+        stop=Stop(settings.stop_signal, settings.grace_seconds),
+        arguments={name: _argument(one) for name, one in settings.arguments.items()},
+        share_database=settings.share_database,
+        max_instances=settings.max_instances,
+    )
+
+
+def _argument(settings: LauncherArgument) -> ArgumentRule:
+    return ArgumentRule(
+        type=settings.type,
+        pattern=settings.pattern or PLAIN,
+        minimum=settings.minimum,
+        maximum=settings.maximum,
+        choices=settings.choices,
+        default=settings.default,
+    )
+
+
+def _require_sound(name: str, launcher: Launcher) -> None:
+    problems = launcher.problems()
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name) is None:
+        problems = ["its name must be a plain word", *problems]
+    if problems:
+        raise ValidationFailed(
+            f"The launcher {named(name)} makes no sense: {'; '.join(problems)}.",
+            next="Correct [launchers] in the configuration file; docs/launchers.md shows examples.",
+        )
+
+
+def logs_folder(settings: Settings) -> Path:
+    """Where instances' logs lie: beside an SQLite database, else in the user data folder."""
+    return settings.supervisor.folder or _beside_the_database(settings) / "instances"
+
+
 def outbox_folder(settings: Settings) -> Path:
     """Where provider `file` writes: beside an SQLite database, else in the user data folder."""
     return settings.email.outbox or _beside_the_database(settings) / "outbox"
@@ -246,7 +308,7 @@ def _resolve(reference: str) -> str:
 def _beside_the_database(settings: Settings) -> Path:
     url = settings.database_url
     file = Path(url.removeprefix("sqlite:///")).expanduser() if url.startswith("sqlite:///") else default_database()
-    return file.parent
+    return file.absolute().parent
 
 
 def _offered(settings: Settings) -> object:

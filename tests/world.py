@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mcp_server.app import desk_on
-from mcp_server.domain.agents.model import Capability, InstanceSpec, Register
+from mcp_server.domain.agents.commands import Capability, InstanceSpec, Register
 from mcp_server.domain.agents.views import AgentView
 from mcp_server.domain.approvals.commands import Vote
 from mcp_server.domain.approvals.views import ApprovalView

@@ -4,7 +4,7 @@ from functools import partial
 
 from pydantic import Field
 
-from mcp_server.domain.agents.model import ControlAgent, FindAgents, Register
+from mcp_server.domain.agents.commands import ControlAgent, FindAgents, Register
 from mcp_server.domain.agents.views import AgentView, ControlledAgent, RegisteredAgent
 from mcp_server.domain.desk import Desk
 from mcp_server.kernel.authority import Permission

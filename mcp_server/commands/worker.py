@@ -13,7 +13,7 @@ from mcp_server.app import open_desk
 from mcp_server.commands.options import SettingsCommand
 from mcp_server.commands.running import run
 from mcp_server.config import Group, Settings
-from mcp_server.domain.agents.model import Capability, InstanceSpec, Register
+from mcp_server.domain.agents.commands import Capability, InstanceSpec, Register
 from mcp_server.domain.desk import Desk
 from mcp_server.kernel.authority import Actor, Speaker
 from mcp_server.kernel.call import Call
@@ -47,7 +47,7 @@ class WorkerRequest:
 @click.option("--kind", "kinds", multiple=True, help="Only tasks of this kind; may be repeated.")
 @click.option("--capability", "capabilities", multiple=True, help="What a new agent can do; may be repeated.")
 @click.option("--lease-seconds", type=click.FloatRange(1, 86_400), default=30.0, show_default=True)
-@click.option("--label", help="Name of this instance; default: host and process id.")
+@click.option("--label", envvar="DATAMCP_INSTANCE", help="Name of this instance; default: host and process id.")
 @click.option("--system", is_flag=True, help="Do the server's own tasks instead of an agent's.")
 def worker(
     agent: str | None,
@@ -108,7 +108,7 @@ async def run_worker(settings: Settings, request: WorkerRequest) -> None:
 
 async def run_system_worker(settings: Settings) -> None:
     """Do the server's own tasks, timers included, until SIGTERM or SIGINT."""
-    async with open_desk(settings):
+    async with open_desk(settings, supervises=True):
         stop = asyncio.Event()
         with on_signals(stop.set):
             log.info("working", kind="system")

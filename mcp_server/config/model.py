@@ -130,6 +130,48 @@ class ApproveSettings(Frozen):
     expires_in_seconds: float = Field(default=86_400, ge=1, le=90 * 86_400, description="How long the question is open")
 
 
+class LauncherLimits(Frozen):
+    """What one instance may use."""
+
+    memory_mb: int | None = Field(default=None, ge=1, description="Resident memory, of it and its children")
+    cpu_seconds: int | None = Field(default=None, ge=1, description="Processor time")
+    open_files: int | None = Field(default=None, ge=8, description="Files and sockets at once")
+
+
+class LauncherArgument(Frozen):
+    """What a launcher leaves open, and what may stand there."""
+
+    type: Literal["text", "int", "choice"] = Field(default="text", description="Of its values")
+    pattern: str | None = Field(default=None, description="What the whole of a text must match")
+    minimum: int = Field(default=0, description="Of a number")
+    maximum: int = Field(default=2**31, description="Of a number")
+    choices: tuple[str, ...] = Field(default=(), description="Of a choice")
+    default: str | int | None = Field(default=None, description="Where nothing is given")
+
+
+class LauncherSettings(Frozen):
+    """A command that runs as an instance of agents (docs/launchers.md)."""
+
+    argv: tuple[str, ...] = Field(min_length=1, description="Program and arguments; {name} is filled in")
+    cwd: Path | None = Field(default=None, description="Folder to run in")
+    env: dict[str, str] = Field(default={}, description="Variables: text, env:NAME or file:PATH")
+    max_instances: int = Field(default=16, ge=1, le=1000, description="How many an agent may have")
+    share_database: bool = Field(default=False, description="Whether DATAMCP_DATABASE names this server's database")
+    limits: LauncherLimits = LauncherLimits()
+    stop_signal: Literal["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] = Field(
+        default="SIGTERM", description="By which it is asked to end"
+    )
+    grace_seconds: float = Field(default=10, ge=0, le=86_400, description="How long it may take to end")
+    arguments: dict[str, LauncherArgument] = Field(default={}, description="What may be filled in")
+
+
+class SupervisorSettings(Frozen):
+    """What runs the instances."""
+
+    folder: Path | None = Field(default=None, description="For logs of instances; unsaid, beside the database")
+    log_kb: int = Field(default=1024, ge=1, le=1_048_576, description="Size at which a log is cut")
+
+
 class Settings(Frozen):
     """Everything that can be set."""
 
@@ -179,6 +221,10 @@ class Settings(Frozen):
     email: Annotated[EmailSettings, Group.MAIL] = EmailSettings()
     smtp: Annotated[SmtpSettings, Group.MAIL] = SmtpSettings()
     sendgrid: Annotated[SendGridSettings, Group.MAIL] = SendGridSettings()
+    launchers: Annotated[dict[str, LauncherSettings], Group.SERVING] = Field(
+        default={}, description="Commands that run as instances of agents"
+    )
+    supervisor: Annotated[SupervisorSettings, Group.SERVING] = SupervisorSettings()
     retention_days: Annotated[Days, Group.RETENTION] = Field(
         default=30.0, description="Days until finished tasks leave the hot tables"
     )

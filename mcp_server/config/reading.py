@@ -16,8 +16,8 @@ from mcp_server.config.model import PREFIX, Settings
 from mcp_server.config.words import Word, near_miss, nested, sections, words
 from mcp_server.kernel.errors import ValidationFailed
 
-NOT_SETTINGS = frozenset({f"{PREFIX}TASK_ID", f"{PREFIX}ATTEMPT", f"{PREFIX}LEASE_TOKEN"})
-"""What the house itself tells the commands of its workers; such a command may well call the house again."""
+NOT_SETTINGS = frozenset({f"{PREFIX}TASK_ID", f"{PREFIX}ATTEMPT", f"{PREFIX}LEASE_TOKEN", f"{PREFIX}INSTANCE"})
+"""What the house itself tells its workers and their commands; such a command may well call the house again."""
 
 HELP = "See `data-mcp-server-agent serve --help` for what can be set."
 M = TypeVar("M", bound=BaseModel)

@@ -1,5 +1,7 @@
 """What `serve` refuses about settings, and that `doctor` says the same."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -51,3 +53,19 @@ def test_settings_that_can_be_served_are_not_refused(tmp_path: Path):
     tokens.write_text(f'[[tokens]]\nsha256 = "{"0" * 64}"\nkind = "user"\nid = "ann"\nrole = "viewer"\n')
     for flags in ({}, {"transport": "http"}, {"transport": "http", "host": "0.0.0.0", "tokens_file": str(tokens)}):
         assert refusals(load_settings(**flags)) == []
+
+
+def test_a_server_without_launchers_loads_nothing_that_supervises():
+    code = (
+        "import sys, asyncio, tempfile\n"
+        "from mcp_server.app import open_app\n"
+        "from mcp_server.config import load_settings\n"
+        "async def main():\n"
+        "    async with open_app(load_settings(database='sqlite:///' + tempfile.mkdtemp() + '/desk.db')):\n"
+        "        names = [task.get_coro().__qualname__ for task in asyncio.all_tasks()]\n"
+        "        assert not [name for name in names if 'upervis' in name or 'caler' in name], names\n"
+        "asyncio.run(main())\n"
+        "loaded = [name for name in sys.modules if 'supervisor' in name or 'autoscaler' in name or 'gate' in name]\n"
+        "assert not [name for name in loaded if name.startswith('mcp_server.')], loaded\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import mcp_server.domain
-from mcp_server.domain.agents.model import INSTANCE_ALIVE_FOR, InstanceSpec, Register
+from mcp_server.domain.agents.commands import InstanceSpec, Register
+from mcp_server.domain.agents.model import INSTANCE_ALIVE_FOR
 from mcp_server.domain.agents.speaking import Session, Speaking
 from mcp_server.domain.speaking import Said, Voices
 from mcp_server.kernel.authority import Role

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mcp_server.domain.agents.model import AgentSpec
+from mcp_server.domain.agents.commands import AgentSpec
 from mcp_server.domain.tasks.spec import TaskSpec
 from mcp_server.kernel.authority import READ_PERMISSIONS, SYSTEM, Actor, Permission, Role
 from mcp_server.kernel.errors import NotFound, OpsError, PermissionDenied

@@ -150,6 +150,8 @@ async def work_through_everything(client: Client) -> list[tuple[str, dict[str, A
     for narrowed in ({"approval_id": asked["approval"]["id"]}, {"limit": 1}):
         await step("approvals_find", **narrowed)
     await step("events_read", type="task.*")
+    await step("agents_scale", agent_id=agent_id, scaling={"min": 1, "max": 3})
+    await step("agents_scale", agent_id=agent_id, desired_instances=2)
     await step("agents_control", agent_id=agent_id, action="pause", reason="r")
     return answers
 

@@ -5,6 +5,7 @@ A row says: the way, the thing, its toolset, the least role that may use it, whe
 without which it is not there either. What is not offered does not exist; what a role may not do is refused.
 """
 
+import re
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,11 +20,14 @@ from mcp_types import ResourceTemplateReference
 from mcp_server.app import App, open_app
 from mcp_server.config import load_settings
 from mcp_server.domain.areas import AREAS
+from mcp_server.domain.processes.model import Want
+from mcp_server.domain.processes.transactions import want
 from mcp_server.domain.speaking import Voices
 from mcp_server.domain.tasks.spec import TaskSpec
 from mcp_server.kernel.authority import Actor, Role
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.ids import new_id
+from mcp_server.kernel.json_text import RawJson
 from mcp_server.protocol.offer import METHODS, Offer
 from mcp_server.protocol.prompts import PROMPTS
 from mcp_server.protocol.seam import Seam
@@ -38,6 +42,7 @@ TABLE = """
 tool        agents_register                 agents         agent     changes
 tool        agents_find                     agents         viewer    -
 tool        agents_control                  agents         operator  changes
+tool        agents_scale                    agents         operator  changes
 tool        tasks_create                    tasks          agent     changes
 tool        tasks_find                      tasks          viewer    -
 tool        tasks_claim                     tasks          agent     changes
@@ -69,6 +74,7 @@ tool        approvals_find                  communication  viewer    -
 tool        events_read                     system         viewer    -
 resource    ops://agents{?cursor}           agents         viewer    -
 resource    ops://agents/{agent_id}         agents         viewer    -
+resource    ops://processes/{process_id}/log agents        operator  -
 resource    ops://tasks{?cursor}            tasks          viewer    -
 resource    ops://tasks/{task_id}           tasks          viewer    -
 resource    ops://state/{namespace}/{+key}{?version} state viewer    -
@@ -82,6 +88,7 @@ prompt      plan-project                    agents+tasks   agent     changes  ag
 prompt      triage-failures                 tasks+system   operator  changes  tasks_find+events_read+tasks_control
 prompt      hand-over     agents+tasks+system+state      agent     changes  agents_find+tasks_find+events_read+state_set
 completion  agent_id                        agents         viewer    -
+completion  process_id                      agents         viewer    -
 completion  task_id                         tasks          viewer    -
 completion  namespace                       state          viewer    -
 completion  key                             state          viewer    -
@@ -94,6 +101,7 @@ method      tasks/cancel                    tasks          agent     changes
 method      tasks/update              tasks+communication  operator  changes  approvals_decide
 events      agent                           agents+system  viewer    -        events_read
 events      instance                        agents+system  viewer    -        events_read
+events      process                         agents+system  viewer    -        events_read
 events      usage                           agents+system  viewer    -        events_read
 events      task                            tasks+system   viewer    -        events_read
 events      document                        state+system   viewer    -        events_read
@@ -231,7 +239,10 @@ async def house(tmp_path: Path) -> AsyncGenerator[House]:
             later = "2999-01-01T00:00:00Z"  # so that nothing happens by itself meanwhile
             sent = await step("email_send", to="ann@example.org", subject="s", text="t", send_at=later)
             made = await step("tasks_create", tasks=[{"title": "t", "run_at": later}])
-        await app.desk.context.database.write(everything_happens, Origin(0, "user:tester", "walk"))
+        origin = Origin(0, "user:tester", "walk")
+        await app.desk.context.database.write(everything_happens, origin)
+        place = Want("instance_walked", "walk", "owner", 0, "walk", RawJson("{}"))
+        await app.desk.context.database.write(want, origin, place)
         own = {
             "ops://approvals/{approval_id}": f"ops://approvals/{asked['approval']['id']}",
             "ops://emails/{email_id}": f"ops://emails/{sent['email']['id']}",
@@ -259,7 +270,7 @@ async def tool_outcome(client: Client, name: str) -> str:
 
 def uri_of(template: str) -> str:
     named = template.replace("{namespace}/{+key}", "n/k").split("{?")[0]
-    return named.split("{")[0] + "none" if "{" in named else named
+    return re.sub(r"\{[^}]*\}", "none", named)
 
 
 async def reads(client: Client, what: Any) -> str:

@@ -15,7 +15,7 @@ from mcp_types import ResourceUpdatedNotification
 
 from mcp_server.app import App, open_app
 from mcp_server.config import load_settings
-from mcp_server.domain.agents.model import InstanceSpec, Register
+from mcp_server.domain.agents.commands import InstanceSpec, Register
 from mcp_server.domain.areas import AREAS
 from mcp_server.domain.email.model import SendEmail
 from mcp_server.domain.speaking import Voices

@@ -14,7 +14,7 @@ from mcp_types import ElicitResult
 
 from mcp_server.app import App, open_app
 from mcp_server.config import load_settings
-from mcp_server.domain.agents.model import Register
+from mcp_server.domain.agents.commands import Register
 from mcp_server.domain.tasks.commands import ClaimTasks, CreateTasks, FinishTask
 from mcp_server.domain.tasks.results import ClaimedTask
 from mcp_server.domain.tasks.spec import FailureSpec

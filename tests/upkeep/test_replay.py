@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
-from mcp_server.domain.agents.model import ControlAgent
+from mcp_server.domain.agents.commands import ControlAgent
 from mcp_server.domain.approvals.commands import RequestApproval
 from mcp_server.domain.events.retention import KeepEvents
 from mcp_server.domain.locks.model import AcquireLock, Hold, ReleaseLock
 from mcp_server.domain.locks.transactions import acquire
 from mcp_server.domain.messages.model import Delivery, Message, ReadMessages, SendMessage
+from mcp_server.domain.scaling.model import ScaleAgent
+from mcp_server.domain.scaling.service import ScalingService
 from mcp_server.domain.state.commands import RestoreDocument, SetDocument
 from mcp_server.domain.tasks.archive import KeepTasks, TaskRetention
 from mcp_server.domain.tasks.commands import ClaimTasks, ControlTasks, ReportTask
@@ -47,7 +49,10 @@ class RandomLife:
         for _ in range(steps):
             action = self.chance.choice((self.register, self.create, self.create, self.claim, self.claim, self.finish))
             other = self.chance.choice(
-                (self.report, self.control, self.control_agent, self.write, self.lock, self.talk, self.wait)
+                (
+                    *(self.report, self.control, self.control_agent, self.write, self.lock, self.talk, self.wait),
+                    self.scale,
+                )
             )
             for step in (action, other):
                 try:
@@ -107,6 +112,14 @@ class RandomLife:
             more = {"agent_id": self.chance.choice([None, *self.agents])} if action == "assign" else {}
             command = ControlTasks(task_ids=(self.chance.choice(self.tasks),), action=action, **more)
             await self.world.desk.tasks.control(self.world.call, command)
+
+    async def scale(self) -> None:
+        if self.agents:
+            how = self.chance.choice(
+                [{"desired_instances": 2}, {"scaling": {"min": 1, "max": 3}}, {"scaling": {"max": 1}}]
+            )
+            command = ScaleAgent.model_validate({"agent_id": self.chance.choice(self.agents)} | how)
+            await self.world.desk.get(ScalingService).scale(self.world.call, command)
 
     async def control_agent(self) -> None:
         if self.agents and self.chance.random() < 0.3:

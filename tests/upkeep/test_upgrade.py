@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mcp_server.domain.agents.model import Register
+from mcp_server.domain.agents.commands import Register
 from mcp_server.domain.approvals.commands import RequestApproval, Vote
 from mcp_server.domain.approvals.model import ApprovalPolicy
 from mcp_server.domain.approvals.transactions import signing_key

@@ -152,7 +152,13 @@ async def test_every_table_is_exported(url: str):
         tables = {value for row in rows for value in (row.values() if isinstance(row, dict) else tuple(row))}
     finally:
         await database.close()
-    assert tables == {*(table.name for table in transfer.TABLES), "migrations", "signing_keys", "spent_seals"}
+    assert tables == {
+        *(table.name for table in transfer.TABLES),
+        "migrations",
+        "signing_keys",
+        "spent_seals",
+        "supervisors",
+    }
 
 
 async def test_a_backup_made_while_a_server_writes_is_whole_and_opens(sqlite_url: str, tmp_path: Path):

@@ -25,12 +25,14 @@ AREA = Area(
             "agent",
             events=(
                 *("registered", "described", "paused", "resumed", "draining", "terminated", "deleted"),
-                *("budget_warning", "budget_exhausted"),
+                *("scaled", "budget_warning", "budget_exhausted"),
             ),
             seen_by=Permission.AGENTS_READ,
             table="agents",
             row="agent_for_update",
-            json=frozenset(("capabilities", "skills", "tags", "budget", "operator_set")),
+            json=frozenset(
+                ("capabilities", "skills", "tags", "budget", "operator_set", "launcher", "scaling", "decision")
+            ),
             uris=lambda id_: {"ops://agents", f"ops://agents/{id_}"},
             unsaid=replay.unsaid,
             replay=replay.agent,

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from mcp_server.domain.agents.model import Agent
 from mcp_server.kernel.authority import Speaker
 from mcp_server.kernel.events import Origin
 from mcp_server.kernel.store import Hook
@@ -30,3 +31,11 @@ answered is the other's afterwards."""
 
 INSTANCE_LOST: Hook[[Origin, str], None] = Hook("instance lost")
 """Told with the instance's id."""
+
+INSTANCE_ENDED: Hook[[Origin, str, str, bool], None] = Hook("instance ended")
+"""Told with the agent's id, the instance's, and whether it was in order, as when it was asked to end: its process is
+known to be gone. `INSTANCE_LOST` is told as well."""
+
+AGENT_CHANGED: Hook[[Origin, Agent], None] = Hook("agent changed")
+"""Told with an agent as it is after it was given a launcher, rules of scaling or another lifecycle. Of one that leaves,
+`AGENT_ENDED` is told instead."""

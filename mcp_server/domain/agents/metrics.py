@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from mcp_server.domain.agents.model import BudgetSpec
+from mcp_server.domain.agents.commands import BudgetSpec
 from mcp_server.kernel.store import Database, Row
 from mcp_server.kernel.times import SECOND, Micros, iso
 

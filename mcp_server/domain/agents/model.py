@@ -1,13 +1,18 @@
 """Agents: who can take up work, and the running instances that do."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple
 
-from pydantic import AfterValidator, Field, model_validator
-
-from mcp_server.kernel.arguments import Listing
+from mcp_server.domain.agents.commands import (
+    AgentAction,
+    AgentSpec,
+    AgentStatus,
+    BudgetSpec,
+    InstanceSpec,
+    Lifecycle,
+    ScalingSpec,
+)
 from mcp_server.kernel.authority import Speaker
 from mcp_server.kernel.errors import (
     AtCapacity,
@@ -16,7 +21,6 @@ from mcp_server.kernel.errors import (
     LimitExceeded,
     NotFound,
     PermissionDenied,
-    ValidationFailed,
 )
 from mcp_server.kernel.events import Event
 from mcp_server.kernel.json_text import RawJson, dump_json, json_list
@@ -24,15 +28,11 @@ from mcp_server.kernel.near import did_you_mean
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.records import Record
 from mcp_server.kernel.times import SECOND, Micros
-from mcp_server.kernel.values import Frozen, Line, Text, Word
 
 HEARTBEAT_SECONDS = 20
 """How often a running instance is expected to be heard of; three missed intervals mean it is gone."""
 
 INSTANCE_ALIVE_FOR: Micros = 3 * HEARTBEAT_SECONDS * SECOND
-Lifecycle = Literal["active", "paused", "draining", "terminated"]
-AgentStatus = Literal["initializing", "active", "idle", "busy", "maintenance", "error", "terminated"]
-AgentAction = Literal["pause", "resume", "drain", "terminate", "delete"]
 _MOVES: dict[str, dict[str, str]] = {
     "active": {"pause": "paused", "drain": "draining", "terminate": "terminated"},
     "paused": {"resume": "active", "drain": "draining", "terminate": "terminated"},
@@ -41,121 +41,8 @@ _MOVES: dict[str, dict[str, str]] = {
 }
 
 
-class Capability(Frozen):
-    """Something an agent can do. A task may ask for `name` or for `name@version`."""
-
-    name: Word
-    version: Word | None = None
-
-
-class InstanceSpec(Frozen):
-    """A running process or LLM session of an agent, as it introduces itself."""
-
-    label: Line
-    host: Line | None = None
-    pid: int | None = Field(default=None, ge=1)
-
-
-class BudgetSpec(Frozen):
-    """What an agent may use in one calendar month (UTC), by the usage reported when tasks are finished."""
-
-    tokens_per_month: int | None = Field(default=None, ge=1, le=10**15)
-    cost_usd_per_month: float | None = Field(default=None, gt=0, le=10**9, allow_inf_nan=False)
-    warn_at: float = Field(default=0.8, gt=0, le=1)
-
-    def used_share(self, tokens: int, cost_usd: float) -> float:
-        """The larger share of the two limits that is used up: 1.0 means that nothing is left."""
-        by_tokens = 0.0 if self.tokens_per_month is None else tokens / self.tokens_per_month
-        by_cost = 0.0 if self.cost_usd_per_month is None else cost_usd / self.cost_usd_per_month
-        return max(by_tokens, by_cost)
-
-
 OPERATORS_FIELDS = ("budget", "capabilities", "max_concurrent_tasks")
 """What decides which work an agent gets, and how much."""
-
-_LIKE_AN_ID = re.compile(r"(agent|instance)_[a-z0-9]{12}")
-
-
-def is_id(text: str) -> bool:
-    """Whether a text is an agent's or an instance's id rather than a name."""
-    return _LIKE_AN_ID.fullmatch(text) is not None
-
-
-def _no_id(name: str) -> str:
-    if is_id(name):
-        raise ValidationFailed(f"{name} looks like an id, so it cannot be a name.", next="Choose another name.")
-    return name
-
-
-class AgentSpec(Frozen):
-    """What is said of an agent when it registers."""
-
-    name: Annotated[Word, AfterValidator(_no_id)]
-    kind: Word = "llm"
-    description: Text = ""
-    capabilities: tuple[Capability, ...] = Field(default=(), max_length=64)
-    max_concurrent_tasks: int = Field(default=1, ge=1, le=1000)
-    tags: tuple[Word, ...] = Field(default=(), max_length=32)
-    budget: BudgetSpec | None = None
-
-    def said(self) -> set[str]:
-        """The fields that were given; null is as good as not given."""
-        fields = self.model_fields_set & AgentSpec.model_fields.keys() - {"name"}
-        return {name for name in fields if getattr(self, name) is not None}
-
-    def columns(self) -> dict[str, Any]:
-        """The spec as stored columns."""
-        offered = [c.model_dump(exclude_none=True) for c in self.capabilities]
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "description": self.description,
-            "capabilities": RawJson(dump_json(offered)),
-            "skills": RawJson(dump_json(skills(self.capabilities))),
-            "max_concurrent_tasks": self.max_concurrent_tasks,
-            "tags": json_list(self.tags),
-            "budget": None if self.budget is None else RawJson(self.budget.model_dump_json(exclude_none=True)),
-        }
-
-
-def skills(capabilities: tuple[Capability, ...]) -> list[str]:
-    """Every way a task may ask for these capabilities: `name`, and `name@version` where there is one."""
-    names = {c.name for c in capabilities}
-    return sorted(names | {f"{c.name}@{c.version}" for c in capabilities if c.version})
-
-
-class Register(AgentSpec):
-    """An agent registers, perhaps with the process or session that speaks for it."""
-
-    instance: InstanceSpec | None = Field(default=None, description="This session or process")
-
-
-class ControlAgent(Frozen):
-    """An agent is moved through its lifecycle; one that leaves may hand over what it holds."""
-
-    agent_id: str
-    action: AgentAction
-    to_agent: str | None = None
-    reason: Line | None = None
-
-    @model_validator(mode="after")
-    def _leaves_to_hand_over(self) -> Self:
-        if self.to_agent is not None and not self.leaves():
-            raise ValidationFailed("`to_agent` takes over from an agent that leaves: terminate or delete.")
-        return self
-
-    def leaves(self) -> bool:
-        """Whether nobody works as the agent afterwards."""
-        return self.action in ("terminate", "delete")
-
-
-class FindAgents(Listing):
-    """Agents are listed, narrowed by what is given."""
-
-    name: str | None = None
-    status: AgentStatus | None = None
-    capability: str | None = None
-    tag: str | None = None
 
 
 class Registrar(NamedTuple):
@@ -184,6 +71,10 @@ class Agent(Record):
     budget: str | None
     registered_by: str | None
     operator_set: str
+    launcher: str | None
+    scaling: str | None
+    desired_instances: int
+    decision: str | None
 
     @staticmethod
     def registered(agent_id: str, spec: AgentSpec, by: "Registrar", now: Micros) -> tuple["Agent", Event]:
@@ -193,6 +84,8 @@ class Agent(Record):
             "operator_set": json_list(sorted(spec.said()) if by.is_operator else []),
             "lifecycle": "active",
             "lifecycle_reason": None,
+            "desired_instances": 0,
+            "decision": None,
             "created_at": now,
             "updated_at": now,
         }
@@ -261,6 +154,18 @@ class Agent(Record):
                 f"More at once: agents_register(name='{self.name}', max_concurrent_tasks=...) by who may set that.",
                 details={"agent_id": self.id, "running": running, "capacity": self.max_concurrent_tasks},
             )
+
+    def scaling_spec(self) -> ScalingSpec | None:
+        """The rules by which its instances come and go, if there are any."""
+        return None if self.scaling is None else ScalingSpec.model_validate_json(self.scaling)
+
+    def scaled(
+        self, desired: int, policy: ScalingSpec | None, decision: Mapping[str, Any], now: Micros
+    ) -> tuple["Agent", Event]:
+        """With another number of instances, by these rules or by none, and why."""
+        scaling = None if policy is None else RawJson(policy.model_dump_json())
+        changes = {"desired_instances": desired, "scaling": scaling, "decision": RawJson(dump_json(dict(decision)))}
+        return self._evolved("agent.scaled", changes, now)
 
     def budget_spec(self) -> BudgetSpec | None:
         """The agent's budget, if it has one."""
@@ -378,22 +283,53 @@ def no_agent(agent_id: str, near: Sequence[str] = ()) -> NotFound:
     )
 
 
-def derive_status(lifecycle: str, running: int, capacity: int, known: int, alive: int) -> AgentStatus:
-    """The status from facts that are stored once: lifecycle, leases and instances.
+class Load(NamedTuple):
+    """What an agent's status follows from, beside its lifecycle.
 
-    Args:
-        lifecycle: the stored lifecycle.
+    Attributes:
         running: tasks the agent holds a lease on.
         capacity: its max_concurrent_tasks.
         known: instances ever introduced and not retired.
         alive: those heard of within three heartbeat intervals.
+        launched: whether its instances are started for it.
+        desired: how many of them there are to be.
+        settled: how many of those are as they will be: they run, or have failed too often.
     """
-    if lifecycle == "terminated":
-        return "terminated"
-    if lifecycle in ("paused", "draining"):
-        return "maintenance"
-    if running:
-        return "busy" if running >= capacity else "active"
-    if known == 0:
+
+    running: int
+    capacity: int
+    known: int
+    alive: int
+    launched: bool = False
+    desired: int = 0
+    settled: int = 0
+
+    @property
+    def is_scaling(self) -> bool:
+        """Whether other instances run than there are to be."""
+        return self.launched and self.desired != self.settled
+
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether nothing is missing: one is alive, or none is wanted."""
+        return self.alive > 0 or (self.launched and self.desired == 0)
+
+
+_NOT_AT_WORK: dict[str, AgentStatus] = {
+    "terminated": "terminated",
+    "paused": "maintenance",
+    "draining": "maintenance",
+}
+
+
+def derive_status(lifecycle: str, load: Load) -> AgentStatus:
+    """The status from facts that are stored once: lifecycle, leases and instances."""
+    if lifecycle in _NOT_AT_WORK:
+        return _NOT_AT_WORK[lifecycle]
+    if load.is_scaling:
+        return "scaling"
+    if load.running:
+        return "busy" if load.running >= load.capacity else "active"
+    if load.known == 0:
         return "initializing"
-    return "idle" if alive else "error"
+    return "idle" if load.is_at_hand else "error"

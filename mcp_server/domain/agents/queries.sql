@@ -27,6 +27,13 @@ SELECT * FROM instances WHERE id = :id AND agent_id = :agent_id {{for_update}}
 -- name: instance_seen
 UPDATE instances SET last_seen_at = :now WHERE id = :id
 
+-- name: instances_seen
+UPDATE instances SET last_seen_at = :now WHERE id IN (SELECT value FROM json_each(:ids)) AND last_seen_at < :now
+
+-- name: instances_seen (postgres)
+UPDATE instances SET last_seen_at = :now
+WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))) AND last_seen_at < :now
+
 -- name: silent_instances
 SELECT * FROM instances WHERE lost_at IS NULL AND last_seen_at <= CAST(:now AS BIGINT) - CAST(:alive_for AS BIGINT) ORDER BY last_seen_at LIMIT :limit
 {{skip_locked}}
@@ -43,13 +50,17 @@ SELECT tokens, cost_usd FROM agent_usage WHERE agent_id = :agent_id AND month = 
 SELECT id FROM instances WHERE lost_at IS NULL AND last_seen_at > :ahead
 
 -- name: instances_of
-SELECT * FROM instances WHERE agent_id = :agent_id ORDER BY last_seen_at DESC LIMIT 50
+SELECT i.*, p.process_status, p.process_reason, p.starts, p.adopted, p.exit
+FROM instances i LEFT JOIN {{process_of_instance}} p ON p.id = i.id
+WHERE i.agent_id = :agent_id ORDER BY i.last_seen_at DESC, i.id LIMIT 50
 
 -- name: agents_find
 SELECT a.*,
   {{running_of_agent}} AS running,
   (SELECT count(*) FROM instances i WHERE i.agent_id = a.id) AS instances_known,
-  (SELECT count(*) FROM instances i WHERE i.agent_id = a.id AND i.last_seen_at > :alive_since) AS instances_alive,
+  (SELECT count(*) FROM instances i WHERE i.agent_id = a.id AND i.last_seen_at > :alive_since AND i.lost_at IS NULL) AS instances_alive,
+  {{processes_running_of_agent}} AS processes_running,
+  {{processes_settled_of_agent}} AS processes_settled,
   {{unread_of_agent}} AS unread
 FROM agents a WHERE TRUE {{filters}} ORDER BY a.name LIMIT :limit
 
@@ -77,25 +88,40 @@ AND a.lifecycle = 'terminated'
 -- name: filter.agent_maintenance
 AND a.lifecycle IN ('paused', 'draining')
 
--- What the domain's `derive_status` says of an agent that works: by its leases, then by its instances.
+-- What the domain's `derive_status` says of an agent that works: by what is started for it, by its leases, then by its instances.
+-- name: filter.agent_scaling
+AND a.lifecycle = 'active' AND a.launcher IS NOT NULL
+AND a.desired_instances <> {{processes_settled_of_agent}}
+
 -- name: filter.agent_busy
-AND a.lifecycle = 'active' AND a.max_concurrent_tasks <= {{running_of_agent}}
+AND a.lifecycle = 'active' AND (a.launcher IS NULL OR a.desired_instances = {{processes_settled_of_agent}})
+AND a.max_concurrent_tasks <= {{running_of_agent}}
 
 -- name: filter.agent_active
-AND a.lifecycle = 'active' AND {{running_of_agent}} > 0 AND a.max_concurrent_tasks > {{running_of_agent}}
+AND a.lifecycle = 'active' AND (a.launcher IS NULL OR a.desired_instances = {{processes_settled_of_agent}})
+AND {{running_of_agent}} > 0 AND a.max_concurrent_tasks > {{running_of_agent}}
 
 -- name: filter.agent_initializing
-AND a.lifecycle = 'active' AND {{running_of_agent}} = 0
+AND a.lifecycle = 'active' AND (a.launcher IS NULL OR a.desired_instances = {{processes_settled_of_agent}})
+AND {{running_of_agent}} = 0
 AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.agent_id = a.id)
 
 -- name: filter.agent_idle
-AND a.lifecycle = 'active' AND {{running_of_agent}} = 0
-AND EXISTS (SELECT 1 FROM instances i WHERE i.agent_id = a.id AND i.last_seen_at > :alive_since)
+AND a.lifecycle = 'active' AND (a.launcher IS NULL OR a.desired_instances = {{processes_settled_of_agent}})
+AND {{running_of_agent}} = 0
+AND EXISTS (SELECT 1 FROM instances i WHERE i.agent_id = a.id
+  AND ((i.last_seen_at > :alive_since AND i.lost_at IS NULL) OR (a.launcher IS NOT NULL AND a.desired_instances = 0)))
 
 -- name: filter.agent_error
-AND a.lifecycle = 'active' AND {{running_of_agent}} = 0
+AND a.lifecycle = 'active' AND (a.launcher IS NULL OR a.desired_instances = {{processes_settled_of_agent}})
+AND {{running_of_agent}} = 0
 AND EXISTS (SELECT 1 FROM instances i WHERE i.agent_id = a.id)
-AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.agent_id = a.id AND i.last_seen_at > :alive_since)
+AND (a.launcher IS NULL OR a.desired_instances > 0)
+AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.agent_id = a.id AND i.last_seen_at > :alive_since AND i.lost_at IS NULL)
+
+-- name: agents_scaled
+SELECT a.id, a.name, a.skills, a.scaling, a.desired_instances, {{running_of_agent}} AS running
+FROM agents a WHERE a.scaling IS NOT NULL AND a.lifecycle = 'active' ORDER BY a.id
 
 -- name: agent_attempts
 {{attempts_of_agent}}

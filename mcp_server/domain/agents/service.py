@@ -4,14 +4,10 @@ import json
 from collections.abc import Sequence
 
 from mcp_server.domain.agents import transactions
+from mcp_server.domain.agents.commands import ControlAgent, FindAgents, Register
+from mcp_server.domain.agents.launchers import Launchers
 from mcp_server.domain.agents.metrics import read_budget, read_metrics
-from mcp_server.domain.agents.model import (
-    INSTANCE_ALIVE_FOR,
-    ControlAgent,
-    FindAgents,
-    Register,
-    no_agent,
-)
+from mcp_server.domain.agents.model import INSTANCE_ALIVE_FOR, no_agent
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.agents.views import (
     AgentView,
@@ -43,6 +39,7 @@ class AgentService:
         self._context = context = services.context
         self._database = context.database
         self._speaking = services.get(Speaking)
+        self._launchers = services.option(Launchers)
         may = Permission.AGENTS_REGISTER
         self.register = Write(context, may, self._own_name, transactions.register, self._registered)
         self.introduce = Write(context, may, self._own_name, transactions.introduce, self._registered)
@@ -113,8 +110,14 @@ class AgentService:
         row = await self._row("agent_id", agent_id=agent_id)
         return set() if row is None else set(json.loads(row["skills"]))
 
+    async def scaled(self) -> Sequence[Row]:
+        """Agents at work whose instances come and go by rules: `id`, `skills`, `scaling`, `desired_instances`, and how
+        many tasks each has `running`."""
+        return await self._database.fetch_all("agents_scaled")
+
     async def _own_name(self, call: Call, command: Register) -> Register:
         """Whoever brings an agent up to date may speak as it; with an agent's key, only that agent is registered."""
+        self._require_launching(call, command)
         row = await self._speaking.named(command.name)
         if row is not None:
             self._speaking.allowed(call.actor, row)
@@ -125,6 +128,14 @@ class AgentService:
                 details={"actor": call.actor.label, "name": command.name},
             )
         return command
+
+    def _require_launching(self, call: Call, command: Register) -> None:
+        """What runs, and how often, is for those to say who control agents."""
+        if command.launcher is not None or command.scaling is not None:
+            call.actor.require(Permission.AGENTS_CONTROL)
+        if command.launcher is not None:
+            self._launchers.check(command.launcher)
+            self._launchers.require_number(command.launcher.name, 0 if command.scaling is None else command.scaling.max)
 
     async def _registered(self, call: Call, done: transactions.Registered) -> RegisteredAgent:
         agent = await self.get(call, done.agent_id)

@@ -4,26 +4,17 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
+from mcp_server.domain.agents.commands import AgentAction, ControlAgent, InstanceSpec, Register
 from mcp_server.domain.agents.hooks import (
+    AGENT_CHANGED,
     AGENT_ENDED,
     AGENT_HANDED_OVER,
     AGENT_HOLDS,
+    INSTANCE_ENDED,
     INSTANCE_LOST,
     Holding,
 )
-from mcp_server.domain.agents.model import (
-    HEARTBEAT_SECONDS,
-    Agent,
-    AgentAction,
-    ControlAgent,
-    Instance,
-    InstanceSpec,
-    Register,
-    Registrar,
-    gone,
-    no_agent,
-    still_holds,
-)
+from mcp_server.domain.agents.model import HEARTBEAT_SECONDS, Agent, Instance, Registrar, gone, no_agent, still_holds
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.errors import InvalidTransition, LimitExceeded, NotFound
 from mcp_server.kernel.events import Event, Origin
@@ -60,16 +51,22 @@ def _registered(tx: Transaction, origin: Origin, command: Register, *, described
     row = tx.one("agent_by_name", name=command.name)
     by = Registrar(origin.principal, origin.may(Permission.AGENTS_CONTROL))
     if row is None:
-        agent, event = Agent.registered(origin.new_id("agent"), command, by, origin.at)
-        tx.record(origin, event)
+        agent, change = Agent.registered(origin.new_id("agent"), command, by, origin.at)
     else:
         agent, change = Agent.adopt(row), None
         if described:
             agent, change = agent.described(command, by, origin.at)
-        if change is not None:
-            tx.record(origin, change)
+    if change is not None:
+        _tell_changed(tx, origin, agent, change)
     known = None if command.instance is None else _introduce(tx, origin, agent.id, command.instance)
     return Registered(agent.id, known, row is None)
+
+
+def _tell_changed(tx: Transaction, origin: Origin, agent: Agent, change: Event) -> None:
+    """Store a change, and tell of it where it bears on the agent's instances."""
+    cause = tx.record(origin, change)
+    if any(change.data.get(name) is not None for name in ("launcher", "scaling", "lifecycle")):
+        tx.tell(AGENT_CHANGED, origin.caused_by(cause), agent)
 
 
 class Moved(NamedTuple):
@@ -89,10 +86,10 @@ def control(tx: Transaction, origin: Origin, command: ControlAgent) -> Moved:
         Conflict: it holds something, and nobody is named to take over.
     """
     agent = named_agent(tx, command.agent_id)
-    _, event = agent.moved(command.action, command.reason, origin.at)
+    moved, event = agent.moved(command.action, command.reason, origin.at)
     if command.leaves():
         return _left(tx, origin, agent, command, event)
-    tx.record(origin, event)
+    _tell_changed(tx, origin, moved, event)
     return Moved(agent.id, [], {})
 
 
@@ -164,6 +161,11 @@ def is_staying(tx: Transaction, agent_id: str) -> bool:
     """Whether there is such an agent, and it has not left."""
     row = tx.one("agent_for_update", id=agent_id)
     return row is not None and row["lifecycle"] != "terminated"
+
+
+def is_known(tx: Transaction, agent_id: str) -> bool:
+    """Whether there is such an agent, also one that has left."""
+    return tx.one("agent_for_update", id=agent_id) is not None
 
 
 def require_staying(agent: Agent) -> None:
@@ -262,6 +264,34 @@ def mark_lost(tx: Transaction, origin: Origin, row: dict[str, Any]) -> None:
 def right_instance(tx: Transaction, origin: Origin, row: dict[str, Any]) -> None:
     """An instance that was seen at a moment that has not come yet was seen just now."""
     tx.run("instance_seen", id=row["id"], now=origin.at)
+
+
+def introduce_instance(tx: Transaction, origin: Origin, agent_id: str, instance: InstanceSpec) -> str:
+    """An agent's instance of that label, introduced where it is new; its id."""
+    row = tx.one("instance_by_label", agent_id=agent_id, label=instance.label)
+    return _introduce(tx, origin, agent_id, instance) if row is None else row["id"]
+
+
+def instance_started(tx: Transaction, origin: Origin, instance_id: str, host: str, pid: int) -> None:
+    """The process of an instance runs."""
+    row = tx.one("instance_whole", id=instance_id)
+    if row is not None:
+        here = InstanceSpec(label=row["label"], host=host, pid=pid)
+        tx.record(origin, Instance.adopt(row).returned(origin.at, here))
+
+
+def instance_ended(tx: Transaction, origin: Origin, instance_id: str, *, in_order: bool) -> None:
+    """The process of an instance is known to be gone, in order or not. What it held is given back at once."""
+    row = tx.one("instance_whole", id=instance_id)
+    if row is not None and row["lost_at"] is None:
+        cause = origin.caused_by(tx.record(origin, Instance.adopt(row).lost(origin.at)))
+        tx.tell(INSTANCE_LOST, cause, instance_id)
+        tx.tell(INSTANCE_ENDED, cause, row["agent_id"], instance_id, in_order)
+
+
+def instances_run(tx: Transaction, origin: Origin, instance_ids: Sequence[str]) -> None:
+    """The processes of these instances run still."""
+    tx.run("instances_seen", ids=dump_json(list(instance_ids)), now=origin.at)
 
 
 def require_budget(tx: Transaction, agent: Agent, now: Micros) -> None:

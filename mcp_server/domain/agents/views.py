@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from mcp_server.domain.agents.model import derive_status
+from mcp_server.domain.agents.model import Load, derive_status
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import Micros, iso, iso_or_none
-from mcp_server.kernel.views import View, list_or_none
+from mcp_server.kernel.views import View, json_or_none, list_or_none
 
 
 class InstanceView(View):
@@ -18,6 +18,7 @@ class InstanceView(View):
     last_seen_at: str
     lost_at: str | None = None
     alive: bool
+    process: dict[str, Any] | None = None
 
 
 class AgentView(View):
@@ -34,6 +35,10 @@ class AgentView(View):
     running: int
     capacity: int
     instances_alive: int
+    launcher: dict[str, Any] | None = None
+    scaling: dict[str, Any] | None = None
+    desired_instances: int | None = None
+    instances_running: int | None = None
     unread: int | None = None
     instances: list[InstanceView] | None = None
     metrics: dict[str, float] | None = None
@@ -46,24 +51,37 @@ class AgentView(View):
 
 def agent_view(row: Row) -> AgentView:
     """An agent in a list."""
-    capacity = row["max_concurrent_tasks"]
     return AgentView(
         id=row["id"],
         name=row["name"],
         kind=row["kind"],
         description=row["description"] or None,
-        status=derive_status(
-            row["lifecycle"], row["running"], capacity, row["instances_known"], row["instances_alive"]
-        ),
+        status=derive_status(row["lifecycle"], _load(row)),
         status_reason=row["lifecycle_reason"],
         capabilities=list_or_none(row["capabilities"]),
         tags=list_or_none(row["tags"]),
         running=row["running"],
-        capacity=capacity,
+        capacity=row["max_concurrent_tasks"],
         instances_alive=row["instances_alive"],
+        launcher=json_or_none(row["launcher"]),
+        scaling=json_or_none(row["scaling"]),
+        desired_instances=row["desired_instances"] or None,
+        instances_running=row["processes_running"] or None,
         unread=row["unread"] or None,
         created_at=iso(row["created_at"]),
         updated_at=iso(row["updated_at"]),
+    )
+
+
+def _load(row: Row) -> Load:
+    return Load(
+        running=row["running"],
+        capacity=row["max_concurrent_tasks"],
+        known=row["instances_known"],
+        alive=row["instances_alive"],
+        launched=row["launcher"] is not None,
+        desired=row["desired_instances"],
+        settled=row["processes_settled"],
     )
 
 
@@ -76,8 +94,17 @@ def instance_view(row: Row, alive_since: Micros) -> InstanceView:
         pid=row["pid"],
         last_seen_at=iso(row["last_seen_at"]),
         lost_at=iso_or_none(row["lost_at"]),
-        alive=row["last_seen_at"] > alive_since,
+        alive=row["lost_at"] is None and row["last_seen_at"] > alive_since,
+        process=None if row["process_status"] is None else _process(row),
     )
+
+
+def _process(row: Row) -> dict[str, Any]:
+    """What the supervisor knows of an instance that it runs."""
+    known = {"status": row["process_status"], "reason": row["process_reason"], "last_exit": row["exit"]}
+    told = {name: value for name, value in known.items() if value is not None}
+    told |= {"adopted": True} if row["adopted"] else {}
+    return told | {"starts": row["starts"], "log": f"ops://processes/{row['id']}/log"}
 
 
 class RegisteredAgent(View):
@@ -96,7 +123,7 @@ class ControlledAgent(View):
     handed_over: dict[str, Any] | None = None
 
 
-_AVAILABILITY = {"idle": 1.0, "active": 0.8, "initializing": 0.6, "busy": 0.2, "error": 0.1}
+_AVAILABILITY = {"idle": 1.0, "active": 0.8, "scaling": 0.7, "initializing": 0.6, "busy": 0.2, "error": 0.1}
 
 
 def scored(agent: AgentView) -> AgentView:

@@ -1,6 +1,6 @@
 """How tasks are wired into the house."""
 
-from mcp_server.domain.agents.hooks import AGENT_ENDED, AGENT_HANDED_OVER, AGENT_HOLDS
+from mcp_server.domain.agents.hooks import AGENT_ENDED, AGENT_HANDED_OVER, AGENT_HOLDS, INSTANCE_ENDED
 from mcp_server.domain.tasks import replay
 from mcp_server.domain.tasks.archive import ARCHIVE_KIND, archive_tasks, is_anything_old
 from mcp_server.domain.tasks.claiming import claim, claim_system, read_ahead
@@ -10,7 +10,7 @@ from mcp_server.domain.tasks.model import JSON_COLUMNS
 from mcp_server.domain.tasks.pinning import hand_over, pinned_to
 from mcp_server.domain.tasks.righting import AHEAD
 from mcp_server.domain.tasks.timers import DUE
-from mcp_server.domain.tasks.transactions import finish, hand_back, read_finishes_ahead, require_held
+from mcp_server.domain.tasks.transactions import finish, hand_back, instance_gone, read_finishes_ahead, require_held
 from mcp_server.kernel.area import Aggregate, Area, Chore, Completion, SystemKind, Table
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import WRITING
@@ -68,6 +68,7 @@ AREA = Area(
     ),
     hears=(
         AGENT_ENDED.heard_by(hand_back),
+        INSTANCE_ENDED.heard_by(instance_gone),
         AGENT_HOLDS.heard_by(pinned_to),
         AGENT_HANDED_OVER.heard_by(hand_over),
         WRITING.heard_by(require_held),

@@ -36,6 +36,7 @@ from mcp_server.kernel.times import Micros, duration
 JSON_COLUMNS = frozenset(
     ("input", "required_capabilities", "depends_on", "tags", "progress", "result", "error", "usage", "schedule")
 )
+LEASE_RAN_OUT = "The worker's lease ran out before it reported or finished."
 _LIFE = frozenset(BLANK) | {"id", "version", "status", "ready_at", "due_at"}
 
 
@@ -139,12 +140,10 @@ class Task(Record):
         """Queued, its time having come."""
         return self.moved("task.queued", now, **self._readiness(now))
 
-    def lease_expired(self, now: Micros, jitter: float) -> tuple[Self, Event]:
-        """The worker was not heard of in time: back to the queue, or failed when the attempts are used up."""
-        failure = {
-            "code": "lease_expired",
-            "message": "The worker's lease ran out before it reported or finished.",
-        }
+    def lease_expired(self, now: Micros, jitter: float, why: str = LEASE_RAN_OUT) -> tuple[Self, Event]:
+        """The worker was not heard of in time, or is gone: back to the queue, or failed when the attempts are used
+        up."""
+        failure = {"code": "lease_expired", "message": why}
         return self._attempt_over("lease_expired", "failed", failure, now, jitter, retryable=True)
 
     def timed_out(self, now: Micros, jitter: float) -> tuple[Self, Event]:

@@ -267,6 +267,16 @@ SELECT id, status FROM tasks WHERE agent_id = :agent_id AND status <> 'completed
 -- name: agent_leases
 SELECT id FROM tasks WHERE lease_agent_id = :id AND status = 'running' ORDER BY id
 
+-- name: instance_leases
+SELECT id FROM tasks WHERE lease_agent_id = :agent_id AND lease_instance_id = :instance_id AND status = 'running'
+ORDER BY id
+
+-- How much is ready in each queue, counted up to a number: who asks needs no more of it than that.
+-- name: ready_by_queue
+SELECT q.kind, q.agent_id, q.capabilities, (
+  SELECT count(*) FROM (SELECT 1 FROM tasks t WHERE t.status = 'queued' AND t.queue = q.name LIMIT :at_most) AS ready
+) AS tasks FROM queues q
+
 -- A system task's queue is named after its kind alone, so that each kind is one look at the head of its queue.
 -- name: system_ready
 SELECT k.value AS kind FROM json_each(:kinds) AS k

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncGenerator
 from typing import NamedTuple
 
-from mcp_server.domain.agents.model import is_id
+from mcp_server.domain.agents.commands import is_id
 from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.tasks import creation, transactions

@@ -153,6 +153,18 @@ def hand_back(tx: Transaction, origin: Origin, agent_id: str, reason: str) -> li
     return handed_back
 
 
+def instance_gone(tx: Transaction, origin: Origin, agent_id: str, instance_id: str, in_order: bool) -> None:
+    """Requeue every task that an instance holds whose process is gone. Where it ended in order the attempts do not
+    count; else they do, since a task may well be what it died of."""
+    for row in tx.all("instance_leases", agent_id=agent_id, instance_id=instance_id):
+        task = load_task(tx, row["id"])
+        if in_order:
+            new, event = task.handed_back(origin.at, "its worker was stopped")
+        else:
+            new, event = task.lease_expired(origin.at, origin.chance(), "The worker's process ended.")
+        after_end(tx, origin, new, tx.record(origin, event))
+
+
 def require_worker(tx: Transaction, origin: Origin, task: Task) -> None:
     """Refuse a caller that may not speak as the agent that holds the task's lease.
 

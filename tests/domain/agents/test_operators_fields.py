@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mcp_server.domain.agents.model import BudgetSpec, Capability, Register
+from mcp_server.domain.agents.commands import BudgetSpec, Capability, Register
 from mcp_server.kernel.authority import Role
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import PermissionDenied, ValidationFailed

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from mcp_server.domain.agents.model import BudgetSpec, Capability, ControlAgent, FindAgents, InstanceSpec, Register
+from mcp_server.domain.agents.commands import BudgetSpec, Capability, ControlAgent, FindAgents, InstanceSpec, Register
 from mcp_server.domain.agents.views import AgentView, ControlledAgent
 from mcp_server.domain.tasks.commands import ControlTasks, ReportTask
 from mcp_server.domain.tasks.spec import FailureSpec
@@ -222,4 +222,4 @@ async def test_every_status_can_be_listed_page_by_page(world: World):
         assert [agent.name for agent in first + rest] == [f"{number}-{status}" for number in range(3)]
         assert (omitted, end) == (1, None)
     with pytest.raises(ValidationError, match="status"):
-        await names(world, status="scaling")
+        await names(world, status="deleted")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mcp_server.domain.agents.model import ControlAgent
+from mcp_server.domain.agents.commands import ControlAgent
 from mcp_server.domain.approvals.commands import RequestApproval, Vote
 from mcp_server.domain.approvals.model import ApprovalPolicy
 from mcp_server.domain.approvals.views import ApprovalState, ApprovalView, RequestedApproval

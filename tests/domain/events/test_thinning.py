@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mcp_server.app import desk_on
-from mcp_server.domain.agents.model import ControlAgent
+from mcp_server.domain.agents.commands import ControlAgent
 from mcp_server.domain.areas import AREAS
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.events import thinning

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mcp_server.domain.agents.model import ControlAgent
+from mcp_server.domain.agents.commands import ControlAgent
 from mcp_server.domain.agents.views import AgentView
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.locks.model import AcquireLock, FindLocks, ReleaseLock

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from mcp_server.domain.agents.model import ControlAgent
+from mcp_server.domain.agents.commands import ControlAgent
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.messages.model import ReadMessages
 from mcp_server.domain.messages.views import InboxView, MessageView

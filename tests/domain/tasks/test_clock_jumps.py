@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mcp_server.domain.agents.model import InstanceSpec, Register
+from mcp_server.domain.agents.commands import InstanceSpec, Register
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.locks.model import AcquireLock
 from mcp_server.domain.tasks.commands import ReportTask

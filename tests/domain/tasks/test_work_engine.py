@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mcp_server.app import desk_on
-from mcp_server.domain.agents.model import BudgetSpec, InstanceSpec, Register
+from mcp_server.domain.agents.commands import BudgetSpec, InstanceSpec, Register
 from mcp_server.domain.agents.views import AgentView
 from mcp_server.domain.tasks import service
 from mcp_server.domain.tasks.archive import KeepTasks, TaskRetention

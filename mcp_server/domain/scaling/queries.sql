@@ -1,0 +1,1 @@
+-- Rules and numbers stand with the agents: there is nothing to ask here.

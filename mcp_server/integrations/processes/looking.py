@@ -1,0 +1,82 @@
+"""What the system tells of processes: which one it is, whether it lives, how much memory it holds.
+
+From /proc where there is one; else from `ps`. A number alone is nothing: it is given out again, so a process is known
+by its number, when it started, and since which boot and in which namespace that counts.
+"""
+
+import functools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from mcp_server.domain.processes.running import Identity
+
+IS_LINUX = sys.platform == "linux"
+_PROC = Path("/proc")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+_ENDED = ("Z", "X")
+CHILDREN_MAX = 1000
+
+
+@functools.cache
+def boot() -> str:
+    """Since when, and in which namespace, numbers of processes mean something."""
+    if IS_LINUX:
+        return f"{(_PROC / 'sys/kernel/random/boot_id').read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
+    return _said("sysctl", "-n", "kern.bootsessionuuid")  # the time of the boot moves with the clock
+
+
+def identify(pid: int) -> Identity | None:
+    """Which process has a number now; None where none lives that has it."""
+    started = _started_by_proc(pid) if IS_LINUX else _started_by_ps(pid)
+    return None if started is None else Identity(pid, started, boot())
+
+
+def is_alive(identity: Identity) -> bool:
+    """Whether this very process lives. One that has ended and waits for its parent does not."""
+    return identify(identity.pid) == identity
+
+
+def resident_bytes(pid: int) -> int:
+    """The memory that a process and all below it hold; nothing of what has ended."""
+    if not IS_LINUX:
+        return int(_said("ps", "-o", "rss=", "-p", str(pid)) or 0) * 1024
+    total, found = 0, [pid]
+    for one in found:
+        total += _resident(one)
+        if len(found) < CHILDREN_MAX:
+            found += _children(one)
+    return total
+
+
+def _resident(pid: int) -> int:
+    try:
+        return int((_PROC / str(pid) / "statm").read_text().split()[1]) * _PAGE_BYTES
+    except (OSError, IndexError):
+        return 0
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(word) for word in (_PROC / f"{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def _started_by_proc(pid: int) -> str | None:
+    """Ticks since the boot. The name before the state letter may hold anything, also blanks and parentheses."""
+    try:
+        state, *fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except (OSError, ValueError):
+        return None
+    return None if state in _ENDED else fields[18]
+
+
+def _started_by_ps(pid: int) -> str | None:
+    state, _, started = _said("ps", "-o", "stat=,lstart=", "-p", str(pid)).partition(" ")
+    return None if not state or state.startswith(_ENDED) else " ".join(started.split())
+
+
+def _said(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603 - fixed

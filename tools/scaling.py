@@ -1,0 +1,29 @@
+"""The tool of scaling."""
+
+from mcp_server.domain.scaling.model import ScaleAgent
+from mcp_server.domain.scaling.service import ScaledAgent, ScalingService
+from mcp_server.kernel.authority import Permission
+from tools.spec import UPDATE, Tool
+
+
+def _say(result: ScaledAgent) -> str:
+    decision = result.decision
+    started = "" if decision["starts_instances"] else "; people start them"
+    return f"Agent {result.agent.name} is to have {decision['to']} instances, {decision['from']} before{started}."
+
+
+TOOLS = (
+    Tool(
+        name="agents_scale",
+        title="Scale an agent",
+        description="Have so many instances of an agent, or as many as its ready tasks ask for (scaling). "
+        "Without a launcher they are asked for, not started: see `decision`.",
+        toolset="agents",
+        permission=Permission.AGENTS_CONTROL,
+        hints=UPDATE,
+        arguments=ScaleAgent,
+        result=ScaledAgent,
+        write=lambda desk: desk.get(ScalingService).scale,
+        say=_say,
+    ),
+)
