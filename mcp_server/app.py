@@ -34,6 +34,7 @@ from mcp_server.protocol.server import make_server
 from mcp_server.runtime.system_worker import SystemWorker
 from mcp_server.runtime.timers import run_chores, run_timer
 from mcp_server.wiring import (
+    Workers,
     approval_policy,
     deployment_policy,
     email_policy,
@@ -70,8 +71,8 @@ def desk_on(
 
 def configured_desk(database: Database, settings: Settings, mailer: LazyMailer | None = None) -> Desk:
     """Every service, with what the operator set about mail, links and how long things are kept."""
-    policy = email_policy(settings)
-    return desk_on(
+    policy, workers = email_policy(settings), Workers(settings)
+    workers.desk = desk_on(
         database,
         policy,
         approval_policy(settings, policy),
@@ -79,9 +80,11 @@ def configured_desk(database: Database, settings: Settings, mailer: LazyMailer |
         KeepEvents(settings.event_retention_days),
         MailProvider(mailer or _mailer(settings)),
         deployment_policy(settings),
-        targets(settings),
+        targets(settings, workers),
+        workers,
         Session(settings.agent, remembers=settings.transport == "stdio"),
     )
+    return workers.desk
 
 
 @contextlib.asynccontextmanager
@@ -99,7 +102,7 @@ async def open_desk(settings: Settings, metrics: Metrics | None = None) -> Async
             database.on_commit = metrics.committed
             metrics.watch(database.loops)
         desk = configured_desk(database, settings, mailer)
-        async with _background(desk):
+        async with _background(desk), _local_services(desk.option(Workers)):
             yield desk
     finally:
         with anyio.CancelScope(shield=True):
@@ -141,6 +144,16 @@ async def _background(desk: Desk) -> AsyncGenerator[None]:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def _local_services(workers: Workers) -> AsyncGenerator[None]:
+    """What Workers that run here ask for."""
+    await workers.service.resume()
+    try:
+        yield
+    finally:
+        await workers.service.close()
 
 
 def _mailer(settings: Settings) -> LazyMailer:

@@ -130,6 +130,14 @@ class ApproveSettings(Frozen):
     expires_in_seconds: float = Field(default=86_400, ge=1, le=90 * 86_400, description="How long the question is open")
 
 
+class WorkersSettings(Frozen):
+    """Where Workers come from, for the targets `workerd` and `cloudflare`."""
+
+    folders: Names = Field(default=(), description="Folders whose projects may be deployed, comma-separated")
+    workerd: Path | None = Field(default=None, description="Cloudflare's runtime; unsaid, npm's or the one on PATH")
+    esbuild: Path | None = Field(default=None, description="The bundler; unsaid, npm's or the one on PATH")
+
+
 class Settings(Frozen):
     """Everything that can be set."""
 
@@ -192,6 +200,7 @@ class Settings(Frozen):
     deployments_folder: Annotated[Path | None, Group.DEPLOYING] = Field(
         default=None, description="Folder of what deployments make; unsaid, it lies beside the database"
     )
+    workers: Annotated[WorkersSettings, Group.DEPLOYING] = WorkersSettings()
     targets: Annotated[dict[str, TargetSettings], Group.DEPLOYING] = Field(
         default_factory=dict, description="Commands that deploy, by name"
     )

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, StringConstraints, model_validator
 
 from mcp_server.kernel.errors import LimitExceeded, ValidationFailed
 from mcp_server.kernel.json_text import canonical_hash, check_json, check_line, check_text
@@ -52,12 +52,16 @@ def _decoded(value: Any) -> Any:
     return cast("Any", value)
 
 
+def _encoded(content: bytes) -> dict[str, str]:
+    return {"base64": base64.b64encode(content).decode()}
+
+
 Binding = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_$][A-Za-z0-9_$]{0,99}$")]
 """The name under which a Worker's code reaches something: an identifier of JavaScript."""
 
 WorkerName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 ModuleName = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_module_name)]
-Content = Annotated[bytes, BeforeValidator(_decoded)]
+Content = Annotated[bytes, BeforeValidator(_decoded), PlainSerializer(_encoded, when_used="json")]
 Date = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 Flag = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,100}$")]
 Var = Annotated[Any, AfterValidator(lambda value: check_json(value, "value of a variable") and value)]
