@@ -14,6 +14,7 @@ from mcp_server import __version__
 from mcp_server.config import Settings
 from mcp_server.domain.agents.speaking import Session
 from mcp_server.domain.areas import AREAS
+from mcp_server.domain.deployments.targets import Targets
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.email.templates import Rendering
 from mcp_server.domain.email.transport import MailProvider
@@ -102,7 +103,7 @@ async def open_desk(settings: Settings, metrics: Metrics | None = None) -> Async
             database.on_commit = metrics.committed
             metrics.watch(database.loops)
         desk = configured_desk(database, settings, mailer)
-        async with _background(desk), _local_services(desk.option(Workers)):
+        async with _background(desk), _targets(desk):
             yield desk
     finally:
         with anyio.CancelScope(shield=True):
@@ -147,13 +148,15 @@ async def _background(desk: Desk) -> AsyncGenerator[None]:
 
 
 @contextlib.asynccontextmanager
-async def _local_services(workers: Workers) -> AsyncGenerator[None]:
-    """What Workers that run here ask for."""
+async def _targets(desk: Desk) -> AsyncGenerator[None]:
+    """What Workers on this machine ask for, and the connections that targets hold."""
+    workers = desk.option(Workers)
     await workers.service.resume()
     try:
         yield
     finally:
         await workers.service.close()
+        await desk.option(Targets).close()
 
 
 def _mailer(settings: Settings) -> LazyMailer:

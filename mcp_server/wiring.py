@@ -23,6 +23,7 @@ from mcp_server.protocol.offer import Offer
 from mcp_server.runtime.local_service import LocalService
 
 if TYPE_CHECKING:
+    from mcp_server.integrations.cloudflare.calling import Account
     from mcp_server.integrations.sendgrid import EventWebhook
     from mcp_server.integrations.workers.source import Sources
     from mcp_server.protocol.http import HttpOptions
@@ -246,7 +247,7 @@ def targets(settings: Settings, workers: Workers) -> Targets:
     if len(known) == 1:
         known["command"] = next(iter(known.values()))
     known |= {"compose": partial(_compose, folder), "kubernetes": partial(_kubernetes, folder)}
-    known["workerd"] = partial(_workerd, settings, workers)
+    known |= {"workerd": partial(_workerd, settings, workers), "cloudflare": partial(_cloudflare, settings, workers)}
     absent = {"command": "Which command is not said: the operator declares each under [targets.NAME]. "}
     return Targets(known, absent, _probe, _resolve)
 
@@ -256,6 +257,31 @@ def _workerd(settings: Settings, workers: Workers) -> Target:
 
     folder = deployments_folder(settings) / "workerd"
     return WorkerdTarget(folder, _sources(settings, workers), workers.service.address, workers.service.key)
+
+
+def _cloudflare(settings: Settings, workers: Workers) -> Target:
+    from mcp_server.integrations.targets.cloudflare import CloudflareTarget
+
+    folder = deployments_folder(settings) / "cloudflare"
+    return CloudflareTarget(folder, _sources(settings, workers), account(settings), settings.cloudflare.dev_url)
+
+
+def account(settings: Settings) -> "Account":
+    """Whose Workers Cloudflare deploys.
+
+    Raises:
+        ValidationFailed: the account or its token is not set.
+    """
+    from mcp_server.integrations.cloudflare.calling import Account, Token
+
+    said = settings.cloudflare
+    token = secret(said.api_token, said.api_token_file, "CLOUDFLARE_API_TOKEN")
+    if token is None or said.account_id is None:
+        raise ValidationFailed(
+            "The target cloudflare needs an account and a token.",
+            next="The operator sets DATAMCP_CLOUDFLARE_ACCOUNT_ID, and DATAMCP_CLOUDFLARE_API_TOKEN or its _FILE.",
+        )
+    return Account(said.account_id, Token(token), said.base_url)
 
 
 def _sources(settings: Settings, workers: Workers) -> "Sources":

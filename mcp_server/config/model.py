@@ -138,6 +138,18 @@ class WorkersSettings(Frozen):
     esbuild: Path | None = Field(default=None, description="The bundler; unsaid, npm's or the one on PATH")
 
 
+class CloudflareSettings(Frozen):
+    """The account of the target `cloudflare`."""
+
+    api_token: SecretStr | None = Field(default=None, description="Token with the right to edit Workers and KV")
+    api_token_file: Path | None = Field(default=None, description="File that holds the token")
+    account_id: str | None = Field(default=None, pattern=r"^[0-9A-Za-z]{1,64}$", description="Whose Workers they are")
+    base_url: str = Field(default="https://api.cloudflare.com/client/v4", description="Where Cloudflare's API is")
+    dev_url: str = Field(
+        default="https://{name}.{subdomain}.workers.dev", description="Where a Worker answers that has no domain"
+    )
+
+
 class Settings(Frozen):
     """Everything that can be set."""
 
@@ -201,6 +213,7 @@ class Settings(Frozen):
         default=None, description="Folder of what deployments make; unsaid, it lies beside the database"
     )
     workers: Annotated[WorkersSettings, Group.DEPLOYING] = WorkersSettings()
+    cloudflare: Annotated[CloudflareSettings, Group.DEPLOYING] = CloudflareSettings()
     targets: Annotated[dict[str, TargetSettings], Group.DEPLOYING] = Field(
         default_factory=dict, description="Commands that deploy, by name"
     )

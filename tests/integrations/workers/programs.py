@@ -1,7 +1,6 @@
 """npm's programs for tests: a folder with workerd and esbuild, which `scripts/check` prepares. Without it the tests
 that need them are skipped with the reason."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from mcp_server.integrations.workers.binaries import find_esbuild, find_workerd
 from mcp_server.kernel.errors import OpsError
 
 ROOT = Path(__file__).parent.parent.parent.parent
-PROJECT = Path(os.environ.get("DATAMCP_TEST_NPM") or ROOT / ".check" / "npm")
+PROJECT = ROOT / ".check" / "npm"
 
 
 def _found(find: object) -> Path | None:
