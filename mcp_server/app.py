@@ -40,6 +40,7 @@ from mcp_server.wiring import (
     deployment_policy,
     email_policy,
     mailer_options,
+    mirrors,
     offer,
     require_servable,
     targets,
@@ -82,6 +83,7 @@ def configured_desk(database: Database, settings: Settings, mailer: LazyMailer |
         MailProvider(mailer or _mailer(settings)),
         deployment_policy(settings),
         targets(settings, workers),
+        mirrors(settings),
         workers,
         Session(settings.agent, remembers=settings.transport == "stdio"),
     )

@@ -1,5 +1,6 @@
 """From settings to what the parts are built with; and what `serve` refuses, before anything is opened."""
 
+import re
 import shlex
 from collections.abc import Callable
 from functools import partial
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcp_server.config import Settings, default_database, secret
 from mcp_server.domain.approvals.model import ApprovalPolicy
+from mcp_server.domain.deployments.mirrors import Mirrors, Remote
 from mcp_server.domain.deployments.policy import ApproveRule, DeploymentPolicy
 from mcp_server.domain.deployments.spec import Probe
 from mcp_server.domain.deployments.targets import Facts, Target, Targets
@@ -39,6 +41,7 @@ def refusals(settings: Settings) -> list[OpsError]:
     checks: list[Callable[[Settings], object]] = [
         *(_offered, tokens, email_policy, mailer_options, links_base),
         declared_targets,
+        _mirrors_account,
     ]
     if settings.transport != "stdio":  # the modules behind these are HTTP's alone
         checks += [_safe_bind, webhook]
@@ -264,6 +267,24 @@ def _cloudflare(settings: Settings, workers: Workers) -> Target:
 
     folder = deployments_folder(settings) / "cloudflare"
     return CloudflareTarget(folder, _sources(settings, workers), account(settings), settings.cloudflare.dev_url)
+
+
+def mirrors(settings: Settings) -> Mirrors:
+    """Which namespaces of state are kept alike with KV namespaces."""
+
+    def open_remote() -> Remote:
+        from mcp_server.integrations.cloudflare.mirror import CloudflareRemote
+
+        return CloudflareRemote(account(settings))
+
+    return Mirrors({namespace: said.kv for namespace, said in settings.mirrors.items()}, open_remote)
+
+
+def _mirrors_account(settings: Settings) -> object:
+    strange = [name for name in settings.mirrors if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,56}", name)]
+    if strange:
+        raise ValidationFailed(f"[mirrors] {', '.join(strange)}: no namespace of state.", next="Correct the TOML file.")
+    return account(settings) if settings.mirrors else None
 
 
 def account(settings: Settings) -> "Account":

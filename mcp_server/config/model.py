@@ -150,6 +150,12 @@ class CloudflareSettings(Frozen):
     )
 
 
+class MirrorSettings(Frozen):
+    """A namespace of state that is kept alike with one of Cloudflare KV."""
+
+    kv: str = Field(min_length=1, max_length=512, description="Title or id of the KV namespace")
+
+
 class Settings(Frozen):
     """Everything that can be set."""
 
@@ -214,6 +220,9 @@ class Settings(Frozen):
     )
     workers: Annotated[WorkersSettings, Group.DEPLOYING] = WorkersSettings()
     cloudflare: Annotated[CloudflareSettings, Group.DEPLOYING] = CloudflareSettings()
+    mirrors: Annotated[dict[str, MirrorSettings], Group.DEPLOYING] = Field(
+        default_factory=dict, description="Namespaces of state kept alike with Cloudflare KV, by name"
+    )
     targets: Annotated[dict[str, TargetSettings], Group.DEPLOYING] = Field(
         default_factory=dict, description="Commands that deploy, by name"
     )

@@ -1,6 +1,7 @@
 """One request to Cloudflare, and what came of it. Nothing is repeated here: who asks looks first, then acts again."""
 
 import asyncio
+import json
 import math
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, NamedTuple, cast
@@ -96,16 +97,36 @@ class Calling:
         Raises:
             CloudFailed: saying what is known.
         """
+        content = await self._answer(request, args, given)
+        try:
+            body: Any = json.loads(content)
+        except ValueError:
+            raise CloudFailed("unknown", "Cloudflare's answer is not JSON", None, BUSY_SECONDS) from None
+        return cast("dict[str, Any]", body) if isinstance(body, dict) else {}
+
+    async def content(self, request: Callable[..., Awaitable[Any]], *args: Any, **given: Any) -> bytes | None:
+        """One answer's bytes; None where there is nothing.
+
+        Raises:
+            CloudFailed: saying what is known.
+        """
+        try:
+            return await self._answer(request, args, given)
+        except CloudFailed as failed:
+            if failed.status == 404:
+                return None
+            raise
+
+    async def _answer(self, request: Callable[..., Awaitable[Any]], args: Any, given: Any) -> bytes:
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 answer = await request(*args, account_id=self.account_id, **given)
-                body: Any = await answer.json()
+                return await answer.read()
         except self._errors.APIStatusError as error:
             raise failure(error.status_code, _messages(error), error.response.headers.get("retry-after")) from None
-        except (self._errors.APIError, TimeoutError, ValueError) as error:
+        except (self._errors.APIError, TimeoutError) as error:
             said = f"Cloudflare did not answer ({type(error).__name__})"
             raise CloudFailed("unknown", said, None, BUSY_SECONDS) from None
-        return cast("dict[str, Any]", body) if isinstance(body, dict) else {}
 
     async def listed(self, request: Callable[..., Awaitable[Any]], *args: Any, member: str | None = None) -> list[Any]:
         """All items of a list that is cut into numbered pages, which go on until an empty one.

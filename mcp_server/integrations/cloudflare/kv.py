@@ -65,6 +65,11 @@ class KvNamespaces:
         values: dict[str, str | None] = found["values"]
         return {key: value.encode() for key, value in values.items() if value is not None}
 
+    async def read_bytes(self, namespace_id: str, key: str) -> bytes | None:
+        """The value of one key as it is; None where there is none."""
+        request = self._namespaces.values.with_raw_response.get
+        return await self._calling.content(request, key, namespace_id=namespace_id)
+
     async def write(self, namespace_id: str, pairs: Sequence[Pair]) -> list[str]:
         """Write some keys, at most `WRITES_MAX`; those that Cloudflare did not take."""
         body = [_written(pair) for pair in pairs]

@@ -14,10 +14,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from mcp_server.domain.state.commands import GetDocument, ListKeys, SetDocument
+from mcp_server.domain.state.kv_values import Entry, to_document, to_entry
 from mcp_server.domain.state.service import StateService
 from mcp_server.domain.state.views import DocumentView
 from mcp_server.integrations.workers.kv_tokens import Grant, KvTokens
-from mcp_server.integrations.workers.kv_values import Entry, to_document, to_entry
 from mcp_server.integrations.workers.kv_wire import (
     LIST_KEYS_MAX,
     asked_keys,

@@ -7,7 +7,7 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import Any, cast
 
-from mcp_server.integrations.workers.kv_values import METADATA_BYTES_MAX, Entry, to_entry
+from mcp_server.domain.state.kv_values import METADATA_BYTES_MAX, Entry, to_entry
 from mcp_server.kernel.errors import LimitExceeded, ValidationFailed
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.store import Row

@@ -77,6 +77,8 @@ class Cloudflare:
         self.seen.append(word)
         if self.after and word.startswith(self.after[0][0]):
             return self.after.popleft()[1] or Response(b"", 200)
+        if isinstance(result, Response):
+            return result
         extra = result.pop("__info__", None) if isinstance(result, dict) else None
         body = {"success": True, "errors": [], "messages": [], "result": result}
         return JSONResponse(body if extra is None else body | {"result": result["items"], "result_info": extra})
@@ -200,6 +202,8 @@ class Cloudflare:
                 kept = ("metadata", "expiration")
                 items = [{"name": name} | {k: values[name][k] for k in kept if k in values[name]} for name in names]
                 return {"items": items, "__info__": {"count": len(items), "cursor": cursor}}
+            case "GET", ["values", *key]:
+                return Response(values["/".join(key)]["content"], media_type="application/octet-stream")
             case "PUT", ["bulk"]:
                 body = await request.json()
                 if len(body) > 10_000 or not all({"key", "value"} <= set(one) for one in body):
@@ -218,7 +222,10 @@ class Cloudflare:
                 if len(body["keys"]) > 100:
                     raise Refused(400, 10026, "at most 100 keys")
                 return {
-                    "values": {key: values[key]["content"].decode() if key in values else None for key in body["keys"]}
+                    "values": {
+                        key: values[key]["content"].decode(errors="replace") if key in values else None
+                        for key in body["keys"]
+                    }
                 }
             case _:
                 raise Refused(405, 10405, f"{request.method} {rest}")

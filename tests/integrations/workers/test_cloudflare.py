@@ -12,10 +12,13 @@ pytest.importorskip("cloudflare", reason="the extra `cloudflare` is not installe
 
 from mcp_server.domain.deployments.spec import Config, Operation
 from mcp_server.domain.deployments.targets import PHASES, Facts, PhaseFailed, Subject, Work
+from mcp_server.domain.state.kv_values import Entry
 from mcp_server.integrations.cloudflare.calling import Account, CloudFailed, Token, failure, seconds_of
+from mcp_server.integrations.cloudflare.mirror import CloudflareRemote
 from mcp_server.integrations.targets.cloudflare import CloudflareTarget
 from mcp_server.integrations.workers.source import Sources
 from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.handling import HandlerFailed
 from tests.integrations.workers.cloudflare_stand_in import ACCOUNT, TOKEN, Cloudflare, cloudflare, error
 from tests.integrations.workers.programs import ESBUILD, needs_workerd
 
@@ -281,3 +284,25 @@ def test_what_an_answer_means(status: int, outcome: str):
 
 def test_how_long_to_wait_is_bounded():
     assert [seconds_of(text) for text in ("3", "1e9", "-1", "soon", None, "nan")] == [3, 900, 0.1, 5, 5, 5]
+
+
+async def test_a_mirror_reads_and_writes_a_namespace_in_bulk_page_by_page(tmp_path: Path):
+    async with cloudflare(tmp_path) as (cloud, api, _):
+        cloud.kv_limit = 2
+        remote = CloudflareRemote(Account(ACCOUNT, Token(TOKEN), api))
+        held = {f"k{number}": Entry(str(number).encode(), {"n": number}) for number in range(250)}
+        held |= {"raw": Entry(b"\xff\x00"), "a b/é?": Entry("é".encode())}
+        assert await remote.write("cache", held) == []
+        found: dict[str, Entry] = {}
+        async for part in remote.entries("cache"):
+            found |= part
+        assert found == held
+        cloud.unsuccessful.add("k1")
+        assert await remote.write("cache", {"k1": Entry(b"x")}) == ["k1"]
+        assert await remote.delete("cache", ["k1", "none"]) == []
+        assert [one["title"] for one in cloud.namespaces.values()] == ["cache"]
+        cloud.answers.append(("PUT", error(429, **{"Retry-After": "7"})))
+        with pytest.raises(HandlerFailed) as caught:
+            await remote.write("cache", {"k": Entry(b"x")})
+        assert (caught.value.retryable, caught.value.retry_after_seconds) == (True, 7.0)
+        await remote.close()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_server.integrations.workers.kv_values import Entry, to_document, to_entry
+from mcp_server.domain.state.kv_values import Entry, to_document, to_entry
 from mcp_server.kernel.json_text import check_json
 
 VALUES = st.recursive(
