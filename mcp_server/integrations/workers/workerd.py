@@ -17,7 +17,8 @@ _FAILED = re.compile(r"^.*(?:error|failed|[Uu]ncaught).*$", re.MULTILINE)
 async def serve(
     program: Path, worker: Worker, place: Place, secrets: Mapping[str, str], backend: Backend | None = None
 ) -> str:
-    """Serve a Worker on a free port of loopback; where it answers. What runs in its place already is left as it is.
+    """Serve a Worker on loopback, where it answered before or on a free port; where it answers. What runs in its place
+    already is left as it is.
 
     Args:
         program: workerd.
@@ -30,16 +31,25 @@ async def serve(
         ValidationFailed: it cannot be served by workerd, a secret is missing, or its code does not start.
         Unavailable: no process can be started.
     """
-    text, variables = config(worker, backend), environment(worker, secrets)
-    path = place.folder / "config.capnp"
-    if not place.is_running:
-        path = place.write("config.capnp", text)
-    argv = [str(program), "serve", "--control-fd={control}", str(path), "config"]
-    port = await place.start(argv, variables, SOCKET, START_SECONDS_MAX)
-    if port is None:
+    variables = environment(worker, secrets)
+    for listen in dict.fromkeys((_listened(place), "127.0.0.1:0")):  # where it was before, unless that is taken by now
+        text = config(worker, backend, listen)
+        if not place.is_running:
+            place.write("config.capnp", text)
+        argv = [str(program), "serve", "--control-fd={control}", str(place.folder / "config.capnp"), "config"]
+        port = await place.start(argv, variables, SOCKET, START_SECONDS_MAX)
+        if port is not None:
+            place.write("listened", f"127.0.0.1:{port}")
+            return f"http://127.0.0.1:{port}"
         await place.stop(grace_seconds=0)
-        raise _unstarted(place.log())
-    return f"http://127.0.0.1:{port}"
+    raise _unstarted(place.log())
+
+
+def _listened(place: Place) -> str:
+    try:
+        return (place.folder / "listened").read_text()
+    except OSError:
+        return "127.0.0.1:0"
 
 
 def address(place: Place) -> str | None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
@@ -155,3 +156,16 @@ def test_where_workerd_is_absent_it_is_said_how_to_get_it(tmp_path: Path, monkey
     program.chmod(0o755)
     assert find_workerd(None, [deep]) == program
     assert find_workerd(program, []) == program
+
+
+async def test_a_worker_comes_back_where_it_answered_before_unless_that_is_taken_by_now(place: Place):
+    url = await serving(place, worker())
+    await place.stop()
+    assert await serving(place, worker()) == url
+    await place.stop()
+    with socket.socket() as stranger:
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        stranger.bind(("127.0.0.1", int(url.rpartition(":")[2])))
+        stranger.listen()
+        other = await serving(place, worker())
+    assert other != url and await get(other) == {}

@@ -1,5 +1,9 @@
 """Deployments of the target `workerd`, from their definition to the answer of a Worker on this machine."""
 
+import asyncio
+import contextlib
+import os
+import signal
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -23,6 +27,7 @@ from mcp_server.domain.state.commands import GetDocument, SetDocument
 from mcp_server.domain.tasks.commands import WaitForTask
 from mcp_server.kernel.authority import Actor, Role
 from mcp_server.kernel.call import Call
+from mcp_server.kernel.errors import Conflict, OpsError, ValidationFailed
 from tests.integrations.workers.programs import WORKERD, needs_workerd
 
 pytestmark = [pytest.mark.anyio, needs_workerd]
@@ -58,11 +63,13 @@ class Site:
         await self.desk.state.set(CALL, SetDocument(namespace="code", key="site", value=SITE % greeting))
         service = {"name": "web", "modules": "code/site", "compatibility_date": "2026-01-01", "bindings": BINDINGS}
         service["checks"] = [{"path": "/", "contains": greeting, "attempts": 2}]
-        said = {"name": "site", "environment": "dev", "target": "workerd", "services": [service | more]}
-        command = DefineDeployment.model_validate(said | {"secrets": {"KEY": "env:SITE_KEY"}})
-        defined = await self.desk.get(DeploymentService).define(CALL, command)
-        self.id = defined.deployment.id
-        return defined
+        return await self.defined("workerd", service | more, {"KEY": "env:SITE_KEY"})
+
+    async def defined(self, target: str, service: dict[str, Any], secrets: dict[str, str]) -> Any:
+        said = {"name": "site", "environment": "dev", "target": target, "services": [service], "secrets": secrets}
+        made = await self.desk.get(DeploymentService).define(CALL, DefineDeployment.model_validate(said))
+        self.id = made.deployment.id
+        return made
 
     async def plan(self, **more: Any) -> Any:
         return (await self.desk.get(DeploymentService).plan(CALL, PlanDeployment(deployment_id=self.id, **more))).plan
@@ -144,3 +151,99 @@ async def test_what_fails_its_check_is_ended_and_the_one_before_goes_on(tmp_path
         assert (seen.live, seen.status) == (before, "live")
         assert (await one.answer()).startswith("first")
         assert len(list((tmp_path / "deployments" / "workerd" / one.id).glob("run_*"))) <= 1
+
+
+async def test_a_plan_whose_source_has_moved_since_is_stale_and_nothing_is_done(tmp_path: Path):
+    async with site(tmp_path) as one:
+        await one.define()
+        plan = await one.plan()
+        await one.desk.state.set(CALL, SetDocument(namespace="code", key="site", value=SITE % "swapped"))
+        with pytest.raises(Conflict, match="sources/web"):
+            await one.apply(plan.hash)
+        assert (await one.seen()).live is None
+
+
+async def test_what_dies_is_told_as_drift_and_started_again_where_it_was(tmp_path: Path):
+    async with site(tmp_path) as one:
+        await one.define()
+        await one.apply()
+        live = (await one.seen()).live
+        assert (await one.control(action="check_drift")).deployment.drift is None
+        os.killpg(live["pids"]["web"], signal.SIGKILL)
+        await asyncio.sleep(0.1)
+        assert (await one.control(action="check_drift")).deployment.drift == ["Worker web does not run"]
+        assert (await one.control(action="start")).status == "completed"
+        assert (await one.answer()).startswith("first")
+        assert (await one.control(action="check_drift")).deployment.drift is None
+        assert (await one.control(action="stop")).status == "completed"
+        with pytest.raises(httpx2.ConnectError):
+            await one.answer()
+
+
+async def unserved(client: httpx2.AsyncClient, url: str) -> None:
+    """It runs on, and nobody serves its state."""
+    with contextlib.suppress(httpx2.RemoteProtocolError):  # workerd may end the connection instead
+        assert (await client.get(url)).status_code == 500
+
+
+async def test_a_worker_finds_its_state_again_after_the_server_was_started_anew(tmp_path: Path):
+    async with site(tmp_path) as one:
+        await one.define()
+        await one.apply()
+        url, deployment = (await one.seen()).live["url"], one.id
+        one.id = ""
+    async with httpx2.AsyncClient() as client:
+        await unserved(client, url)
+        async with site(tmp_path) as one:
+            one.id = deployment
+            assert (await client.get(url)).text == "first hi 3 12 2"
+
+
+async def test_no_secret_stands_in_anything_that_is_kept_or_told(tmp_path: Path, secret: str):
+    async with site(tmp_path) as one:
+        await one.define()
+        told = [await one.plan(), await one.apply(), await one.seen()]
+        assert secret not in str(told)
+    kept = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert kept and not any(secret.encode() in path.read_bytes() for path in kept)
+
+
+@pytest.mark.parametrize(
+    ("service", "why"),
+    [
+        ({"bindings": {"JOBS": {"queue": "jobs"}, "DB": {"d1": "main"}}}, "queue JOBS; D1 database DB"),
+        ({"crons": ["* * * * *"]}, "cron trigger"),
+        ({"modules": "code/none"}, "no document"),
+        ({"main": "other.js", "modules": "code/object"}, "main module other.js"),
+        ({"modules": "code/number"}, "holds no Worker"),
+        ({"compatibility_date": None}, "compatibility_date"),
+    ],
+)
+async def test_what_makes_no_worker_here_is_refused_before_anything_is_touched(
+    tmp_path: Path, service: dict[str, Any], why: str
+):
+    async with site(tmp_path) as one:
+        for key, value in (("object", {"worker.js": "x"}), ("number", 5)):
+            await one.desk.state.set(CALL, SetDocument(namespace="code", key=key, value=value))
+        await one.define(bindings={}, **{name: value for name, value in service.items() if name == "none"})
+        said = {"name": "web", "modules": "code/site", "compatibility_date": "2026-01-01"} | service
+        await one.defined("workerd", {name: value for name, value in said.items() if value is not None}, {})
+        with pytest.raises(OpsError, match=why):
+            await one.plan()
+        assert not (tmp_path / "deployments").exists()
+
+
+@pytest.mark.parametrize("service", [{}, {"folder": "/x", "modules": "a/b"}])
+async def test_a_worker_has_one_source(tmp_path: Path, service: dict[str, Any]):
+    async with site(tmp_path) as one:
+        with pytest.raises(ValidationFailed, match="one source"):
+            await one.defined("workerd", {"name": "web"} | service, {})
+
+
+async def test_code_that_does_not_start_ends_the_run_with_what_workerd_says(tmp_path: Path):
+    async with site(tmp_path) as one:
+        await one.define()
+        await one.desk.state.set(CALL, SetDocument(namespace="code", key="site", value="export default {"))
+        task = await one.apply()
+        assert task.status == "failed" and "SyntaxError" in str(task.error)
+        assert (await one.seen()).status == "failed"
