@@ -5,6 +5,7 @@ conflict, and a run that broke off goes on from what was written down.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -88,6 +89,11 @@ class _Run:
         """The keys that are to be moved so."""
         return [key for key, one in self.decided.items() if one.move == move]
 
+    def news(self) -> dict[str, Decision]:
+        """What is known now that was not before, of keys that are not moved."""
+        still = self.keys("nothing")
+        return {key: self.decided[key] for key in still if self.decided[key].known != self.known.get(key)}
+
     def failed(self, key: str, why: str) -> None:
         """It was not done: what is known stays what it was, so that the next run tries again."""
         before = self.known.get(key, Known())
@@ -128,22 +134,23 @@ class Mirroring:
             await remote.close()
 
     async def _one(self, job: Job, remote: Remote, namespace: str, other: str) -> dict[str, int]:
-        known = {key: Known(**held) async for key, held in self._documents(namespace + SUFFIX)}
+        known = {key: Known(**said) async for key, _, said in self._held(namespace + SUFFIX)}
         here = {key: _Held(version, to_entry(value)) async for key, version, value in self._held(namespace)}
-        there: dict[str, Entry] = {}
-        async for part in remote.entries(other):
-            there |= part
-            await job.report(f"{namespace}: {len(there)} keys looked at")
+        there = await self._there(job, remote, other)
         decided = {key: self._decided(key, known, here, there) for key in sorted({*known, *here, *there})}
         run = _Run(namespace, other, known, here, decided)
         await self._pull(run, there)
         await self._push(job, remote, run)
-        still = {key: one for key, one in decided.items() if one.move == "nothing" and one.known != known.get(key)}
-        await self._note(namespace, still)
-        counts: dict[str, int] = {}
-        for one in decided.values():
-            counts[one.known.status] = counts.get(one.known.status, 0) + 1
-        return counts
+        await self._note(namespace, run.news())
+        return dict(Counter(one.known.status for one in decided.values()))
+
+    @staticmethod
+    async def _there(job: Job, remote: Remote, other: str) -> dict[str, Entry]:
+        there: dict[str, Entry] = {}
+        async for part in remote.entries(other):
+            there |= part
+            await job.report(f"{other}: {len(there)} keys looked at")
+        return there
 
     def _decided(
         self, key: str, known: Mapping[str, Known], here: Mapping[str, _Held], there: Mapping[str, Entry]
@@ -174,13 +181,17 @@ class Mirroring:
             await job.report(
                 f"{run.namespace}: {len(pushed)} keys to write"
             )  # raises where it is another's to do by now
-            kept = {key: run.here[key].entry for key in part if key in run.here}
-            gone = [key for key in part if key not in run.here]
-            refused = [*(await remote.write(run.other, kept) if kept else ())]
-            refused += await remote.delete(run.other, gone) if gone else ()
-            for key in refused:
+            for key in await self._pushed(remote, run, part):
                 run.failed(key, "The other side did not take it.")
             await self._note(run.namespace, {key: run.decided[key] for key in part})
+
+    @staticmethod
+    async def _pushed(remote: Remote, run: "_Run", keys: Sequence[str]) -> list[str]:
+        """Write some keys there; those that were not taken."""
+        kept = {key: run.here[key].entry for key in keys if key in run.here}
+        gone = [key for key in keys if key not in run.here]
+        refused = [*(await remote.write(run.other, kept))] if kept else []
+        return [*refused, *(await remote.delete(run.other, gone))] if gone else refused
 
     async def _write(self, namespace: str, key: str, entry: Entry | None, version: int) -> None:
         if entry is None:
@@ -194,17 +205,16 @@ class Mirroring:
     async def _note(self, namespace: str, decided: Mapping[str, Decision]) -> None:
         """Write down what is known; of a key that is on neither side, nothing."""
         for key, one in decided.items():
-            said = {name: value for name, value in one.known._asdict().items() if value is not None}
-            if one.known.local is None and one.known.remote is None and one.known.status == "synced":
-                with suppress(NotFound):
-                    await self._state.set(_CALL, SetDocument(namespace=namespace + SUFFIX, key=key, delete=True))
+            if one.known == Known():
+                await self._forget(namespace + SUFFIX, key)
             else:
-                tags = (one.known.status,)
-                await self._state.set(_CALL, SetDocument(namespace=namespace + SUFFIX, key=key, value=said, tags=tags))
+                said = {name: value for name, value in one.known._asdict().items() if value is not None}
+                command = SetDocument(namespace=namespace + SUFFIX, key=key, value=said, tags=(one.known.status,))
+                await self._state.set(_CALL, command)
 
-    async def _documents(self, namespace: str) -> AsyncIterator[tuple[str, Any]]:
-        async for key, _, value in self._held(namespace):
-            yield key, value
+    async def _forget(self, namespace: str, key: str) -> None:
+        with suppress(NotFound):
+            await self._state.set(_CALL, SetDocument(namespace=namespace, key=key, delete=True))
 
     async def _held(self, namespace: str) -> AsyncIterator[tuple[str, int, Any]]:
         """Every document of a namespace: key, version, value."""

@@ -133,14 +133,18 @@ def bindings_of(worker: Worker, secrets: Mapping[str, str], kv_ids: Mapping[str,
         secrets: the values of its secrets.
         kv_ids: Cloudflare's id of each KV binding's namespace.
     """
-    texts = {name: value for name, value in worker.vars.items() if isinstance(value, str)}
     return [
-        *({"type": "plain_text", "name": name, "text": text} for name, text in texts.items()),
-        *({"type": "json", "name": name, "json": one} for name, one in worker.vars.items() if name not in texts),
+        *(_variable(name, value) for name, value in worker.vars.items()),
         *({"type": "secret_text", "name": name, "text": secrets[name]} for name in worker.secrets),
         *({"type": "kv_namespace", "name": one.binding, "namespace_id": kv_ids[one.binding]} for one in worker.kv),
         *({"type": "d1", "name": one.binding, "id": one.id} for one in worker.d1),
     ]
+
+
+def _variable(name: str, value: Any) -> dict[str, Any]:
+    if isinstance(value, str):
+        return {"type": "plain_text", "name": name, "text": value}
+    return {"type": "json", "name": name, "json": value}
 
 
 def _metadata(worker: Worker, bindings: Sequence[Mapping[str, Any]], tag: str, message: str) -> dict[str, Any]:

@@ -13,11 +13,12 @@ from mcp_server.domain.deployments.spec import Operation, Service
 from mcp_server.domain.deployments.targets import Facts, Outlook, Phase, PhaseFailed, Step, Subject, Work
 from mcp_server.integrations.cloudflare.calling import Account, Calling, CloudFailed
 from mcp_server.integrations.cloudflare.kv import KvNamespaces
+from mcp_server.integrations.cloudflare.planning import require_deployable, shares_of, steps_of, warnings_of
 from mcp_server.integrations.cloudflare.scripts import Scripts, Share, Version, bindings_of
 from mcp_server.integrations.workers.model import Worker, digest
 from mcp_server.integrations.workers.place import Place
-from mcp_server.integrations.workers.source import TAKES, Built, Sources, secret_names
-from mcp_server.kernel.errors import OpsError, Unavailable, ValidationFailed
+from mcp_server.integrations.workers.source import TAKES, Sources, secret_names
+from mcp_server.kernel.errors import OpsError, Unavailable
 
 DEV_URL = "https://{name}.{subdomain}.workers.dev"
 
@@ -60,15 +61,15 @@ class CloudflareTarget:
         Raises:
             Unavailable: Cloudflare does not say.
         """
-        built = {service.name: await self._tried(subject, service) for service in subject.config.services}
-        names = {service: one.worker.name for service, one in built.items() if isinstance(one, Built)}
-        names |= _live_names(subject)
-        try:
-            here = {service: await self._seen(name) for service, name in sorted(names.items())}
-        except CloudFailed as failed:
-            raise Unavailable(failed.message, next="See the token, the account and the network.") from None
-        sources = {name: digest(one.worker) if isinstance(one, Built) else one for name, one in built.items()}
-        return {"here": here, "sources": sources}
+        names, sources = dict[str, str](), dict[str, str]()
+        for service in subject.config.services:
+            try:
+                worker = (await self._sources.build(subject, service)).worker
+            except OpsError as error:
+                sources[service.name] = f"none: {error.message}"
+            else:
+                names[service.name], sources[service.name] = worker.name, digest(worker)
+        return {"here": await self._here(_live_names(subject) | names), "sources": sources}
 
     async def outlook(self, subject: Subject, operation: Operation, observed: Facts) -> Outlook:
         """Which versions would be uploaded and shared out.
@@ -83,9 +84,9 @@ class CloudflareTarget:
         for service in subject.config.services:
             built = await self._sources.build(subject, service)
             require_deployable(built.worker)
-            steps += _steps(service, built.worker, here[service.name])
+            steps += steps_of(service, built.worker, here[service.name])
             is_new = service.name not in _live_names(subject)
-            warnings += built.warnings + _warnings(service, built.worker, here[service.name]["exists"] and is_new)
+            warnings += built.warnings + warnings_of(service, built.worker, here[service.name]["exists"] and is_new)
         return Outlook(steps, warnings)
 
     async def act(self, work: Work) -> Facts:
@@ -142,15 +143,26 @@ class CloudflareTarget:
     async def _deploy(self, work: Work) -> Facts:
         urls, versions = dict[str, str](), dict[str, str]()
         for service in work.subject.config.services:
-            worker = Worker.model_validate_json((self._place(work).folder / f"{service.name}.json").read_text("utf-8"))
+            worker = await self._worker(work, service)
             await work.report(f"upload of {worker.name}")
             version = await self._uploaded(work, service, worker)
-            await self._shared(work, worker.name, _wanted(work, service, version))
+            before: list[Any] = work.done["build"]["before"][service.name] or []
+            await self._shared(work, worker.name, shares_of(version, service.percent, before))
             await self._reached(work, worker)
             versions[service.name] = version
             urls |= await self._url(service, worker)
         one = {"url": next(iter(urls.values()))} if len(urls) == 1 else {}
         return {"urls": urls, "versions": versions} | one
+
+    async def _worker(self, work: Work, service: Service) -> Worker:
+        """What was built, also where another server's disk holds it: then the source has to come to the same."""
+        path = self._place(work).folder / f"{service.name}.json"
+        if path.exists():
+            return Worker.model_validate_json(path.read_text("utf-8"))
+        worker = (await self._sources.build(work.subject, service)).worker
+        if digest(worker) != work.done["build"]["workers"][service.name]:
+            raise PhaseFailed(f"The source of {worker.name} has moved since it was built.")
+        return worker
 
     async def _promote(self, work: Work) -> Facts:
         """What is there now is what drift is measured by."""
@@ -197,9 +209,9 @@ class CloudflareTarget:
     @staticmethod
     def _found(work: Work, versions: list[Version], message: str) -> Version | None:
         """The version of this run; or, going back, the newest that was uploaded for the revision."""
-        mine = [one for one in versions if one.tag == work.run_id]
-        meant = [one for one in versions if work.operation == "rollback" and one.message == message]
-        return next(iter([*mine, *meant]), None)
+        meant = message if work.operation == "rollback" else None
+        found = (one for one in versions if one.tag == work.run_id or (meant and one.message == meant))
+        return next(found, None)
 
     async def _shared(self, work: Work, name: str, shares: list[Share]) -> None:
         if await self._scripts.shares(name) != shares:
@@ -217,16 +229,16 @@ class CloudflareTarget:
             await self._scripts.route(worker.name, route)
 
     async def _kv_ids(self, work: Work, worker: Worker) -> dict[str, str]:
-        """Cloudflare's id of each KV binding: a namespace is found by its title, or made."""
-        ids = {one.binding: one.id for one in worker.kv if one.id is not None}
-        wanted = {one.binding: one.namespace or "" for one in worker.kv if one.id is None}
-        titles = await self._kv.titles() if wanted else {}
-        for binding, title in wanted.items():
-            if title not in titles:
-                await work.guard()
-                titles[title] = await self._kv.create(title)
-            ids[binding] = titles[title]
-        return ids
+        """Cloudflare's id of each KV binding."""
+        return {one.binding: one.id or await self._kv_id(work, one.namespace or "") for one in worker.kv}
+
+    async def _kv_id(self, work: Work, title: str) -> str:
+        """A namespace is found by its title, or made."""
+        found = (await self._kv.titles()).get(title)
+        if found is not None:
+            return found
+        await work.guard()
+        return await self._kv.create(title)
 
     async def _url(self, service: Service, worker: Worker) -> dict[str, str]:
         if worker.workers_dev is not False:
@@ -248,67 +260,16 @@ class CloudflareTarget:
             "crons": crons,
         }
 
-    async def _tried(self, subject: Subject, service: Service) -> Built | str:
+    async def _here(self, names: Mapping[str, str]) -> dict[str, Facts]:
         try:
-            return await self._sources.build(subject, service)
-        except OpsError as error:
-            return f"none: {error.message}"
+            return {service: await self._seen(name) for service, name in sorted(names.items())}
+        except CloudFailed as failed:
+            raise Unavailable(failed.message, next="See the token, the account and the network.") from None
 
     def _place(self, work: Work) -> Place:
         return Place(self._folder / work.subject.id / work.run_id)
 
 
-def require_deployable(worker: Worker) -> None:
-    """Refuse what this desk does not make at Cloudflare.
-
-    Raises:
-        ValidationFailed: naming each.
-    """
-    beyond = [f"{kind} {name}" for name, kind in worker.beyond.items()]
-    beyond += [
-        f"route {route.pattern}, which is no custom_domain" for route in worker.routes if not route.custom_domain
-    ]
-    if beyond:
-        raise ValidationFailed(
-            f"The target cloudflare does not deploy {'; '.join(beyond)}.",
-            next="Leave them out, or let the operator declare a target with wrangler.",
-            details={"unsupported": beyond},
-        )
-
-
-def _wanted(work: Work, service: Service, version: str) -> list[Share]:
-    """The new version answers its part of the requests, and the one that answered most before the rest."""
-    before: list[Any] = work.done["build"]["before"][service.name] or []
-    others = sorted((Share(*one) for one in before if one[0] != version), key=lambda one: -one.percent)
-    if service.percent == 100 or not others:
-        return [Share(version, 100.0)]
-    return [Share(version, float(service.percent)), Share(others[0].version_id, 100.0 - service.percent)]
-
-
 def _live_names(subject: Subject) -> dict[str, str]:
     """The Workers that were brought live, by service."""
     return dict((subject.live or {}).get("names", {}))
-
-
-def _steps(service: Service, worker: Worker, here: Facts) -> list[Step]:
-    size = sum(map(len, worker.modules.values()))
-    action = "upload" if here["exists"] else "create"
-    steps = [
-        Step(action, f"Worker {worker.name}", f"{len(worker.modules)} modules, {size} bytes, {digest(worker)[:12]}")
-    ]
-    steps += [Step("bind", f"{one.binding} of {worker.name}", f"KV {one.id or one.namespace}") for one in worker.kv]
-    steps += [Step("bind", f"{one.binding} of {worker.name}", f"D1 {one.id}") for one in worker.d1]
-    steps += [Step("set", f"secret {name} of {worker.name}") for name in worker.secrets]
-    steps.append(Step("share", f"{service.percent} % of the requests of {worker.name}"))
-    if sorted(worker.crons) != here.get("crons", []):
-        steps.append(Step("schedule", worker.name, ", ".join(worker.crons) or "nothing"))
-    return [*steps, *(Step("route", f"{route.pattern} to {worker.name}") for route in worker.routes)]
-
-
-def _warnings(service: Service, worker: Worker, is_taken: bool) -> list[str]:
-    found = [f"{worker.name} is there already, and was not brought live by this deployment."] if is_taken else []
-    if service.percent < 100:
-        found.append(
-            f"Checks of {service.name} may be answered by the version before: it is shared {service.percent} %."
-        )
-    return found

@@ -180,6 +180,8 @@ class WorkerdTarget:
 
     async def _serve(self, work: Work, config: Config, release: str) -> Facts:
         """Have every Worker of a release run; where each answers."""
+        if not (self._deployment(work.subject) / release).is_dir():
+            raise PhaseFailed("It was built by a server on another machine; it goes on there.", _RETRY_SECONDS)
         urls, pids = dict[str, str](), dict[str, int | None]()
         for name, place in self._places(work.subject, release):
             urls[name] = address(place) or await self._started(work, config.service(name), place)

@@ -45,22 +45,27 @@ def _machine(intel: str) -> str:
 
 def _find(name: str, word: str, setting: Path | None, projects: Iterable[Path], inside: tuple[str, ...]) -> Path:
     if setting is not None:
-        if not _is_program(setting):
-            raise ValidationFailed(f"DATAMCP_{word}, {setting}, is no program.", next="Correct the setting.")
-        return setting
-    for folder in _modules(projects):
-        for path in inside:
-            program = folder / path if os.name != "nt" else (folder / path).with_suffix(".exe")
-            if _is_program(program):
-                return program
-    on_path = shutil.which(name)
-    if on_path is not None:
-        return Path(on_path)
+        return _set(setting, word)
+    found = next(filter(_is_program, _inside(projects, inside)), None) or shutil.which(name)
+    if found is not None:
+        return Path(found)
     raise Unavailable(
         f"{name} is not installed: it is neither in the project's node_modules nor on PATH.",
         next=f"Run `npm install {name}` in the project's folder, or set DATAMCP_{word} to the program.",
         details={"program": name},
     )
+
+
+def _set(setting: Path, word: str) -> Path:
+    if not _is_program(setting):
+        raise ValidationFailed(f"DATAMCP_{word}, {setting}, is no program.", next="Correct the setting.")
+    return setting
+
+
+def _inside(projects: Iterable[Path], inside: tuple[str, ...]) -> Iterator[Path]:
+    ending = ".exe" if sys.platform == "win32" else ""
+    for folder in _modules(projects):
+        yield from (folder / f"{path}{ending}" for path in inside)
 
 
 def _modules(projects: Iterable[Path]) -> Iterator[Path]:

@@ -68,12 +68,16 @@ def needs_bundling(name: str, source: bytes) -> bool:
 
 def _as_they_are(entry: Path) -> tuple[str, dict[str, bytes]]:
     """`no_bundle`: every module beside the entry, by its relative name."""
-    paths = [path for path in entry.parent.rglob("*") if path.is_file() and "node_modules" not in path.parts]
+    paths = list(filter(_is_module, entry.parent.rglob("*")))
     if entry not in paths or len(paths) > 1000:
         raise ValidationFailed(
             f"{entry.parent} holds {len(paths)} files.", next="Keep only the Worker's modules there."
         )
     return entry.name, {path.relative_to(entry.parent).as_posix(): path.read_bytes() for path in paths}
+
+
+def _is_module(path: Path) -> bool:
+    return path.is_file() and "node_modules" not in path.parts
 
 
 async def _bundle(program: Path, folder: Path, entry: Path, out: Path) -> None:

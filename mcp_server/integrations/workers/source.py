@@ -137,15 +137,23 @@ def _bound(said: dict[str, Any], service: Service) -> dict[str, Any]:
     """With what the deployment says: that counts before what the project says."""
     given = {name: getattr(service, name) for name in ("compatibility_date", "compatibility_flags", "crons")}
     said |= {name: value for name, value in given.items() if value}
-    bindings = service.bindings
-    ours = set(bindings) | set(service.env) | set(service.secrets)
+    bindings, names = service.bindings, secret_names(service)
+    ours = {*service.bindings, *service.env, *names}
     said["vars"] = _others(said.get("vars", {}), ours) | service.env | dict(_vars(bindings))
     said["beyond"] = _others(said.get("beyond", {}), ours) | dict(_beyond(bindings))
-    for kind, member in (("kv", "namespace"), ("d1", "id")):
-        kept = [one for one in said.get(kind, []) if one.get("binding") not in ours]
-        mine = [{"binding": name, member: getattr(one, kind)} for name, one in bindings.items() if one.kind == kind]
-        said[kind] = [*kept, *mine]
-    return said | {"secrets": tuple(secret_names(service))}
+    said["kv"] = [*_unbound(said.get("kv", []), ours), *_stores(bindings, "kv", "namespace")]
+    said["d1"] = [*_unbound(said.get("d1", []), ours), *_stores(bindings, "d1", "id")]
+    return said | {"secrets": tuple(names)}
+
+
+def _stores(bindings: dict[str, Binding], kind: str, member: str) -> Iterator[dict[str, Any]]:
+    for name, one in bindings.items():
+        if one.kind == kind:
+            yield {"binding": name, member: getattr(one, kind)}
+
+
+def _unbound(stores: list[dict[str, Any]], ours: set[str]) -> list[dict[str, Any]]:
+    return [one for one in stores if one.get("binding") not in ours]
 
 
 def _others(members: Any, ours: set[str]) -> dict[str, Any]:

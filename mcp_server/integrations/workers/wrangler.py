@@ -7,6 +7,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -52,6 +53,10 @@ _BEYOND = {
     "placement": "placement",
 }
 """What Workers can be bound to and this desk does not deploy."""
+
+
+_NOT_INHERITED = frozenset(("vars", "kv_namespaces", "d1_databases", *_BEYOND))
+_AS_THEY_ARE = ("name", "compatibility_date", "compatibility_flags", "vars", "workers_dev")
 
 
 class Project(NamedTuple):
@@ -124,33 +129,32 @@ def _text(path: Path) -> str:
 
 def _for_environment(config: dict[str, Any], environment: str) -> dict[str, Any]:
     """wrangler's environments replace what they name; bindings and variables are not inherited."""
+    whole = {name: value for name, value in config.items() if name != "env"}
     environments = _object(config, "env")
     if environment not in environments:
-        return {name: value for name, value in config.items() if name != "env"}
-    own = _object(environments, environment)
-    bound = {"vars", "kv_namespaces", "d1_databases", *_BEYOND}
-    inherited = {name: value for name, value in config.items() if name not in bound and name != "env"}
-    name = {} if "name" in own or "name" not in config else {"name": f"{config['name']}-{environment}"}
-    return inherited | own | name
+        return whole
+    inherited = {name: value for name, value in whole.items() if name not in _NOT_INHERITED}
+    name = {"name": f"{config['name']}-{environment}"} if "name" in config else {}
+    return inherited | name | _object(environments, environment)
 
 
 def _project(folder: Path, config: dict[str, Any]) -> Project:
     _require_known(config)
-    main = config.get("main")
+    entry = _entry(folder, config.get("main"))
+    said = {name: config[name] for name in _AS_THEY_ARE if name in config}
+    said |= {"kv": _listed(config, "kv_namespaces", _kv), "d1": _listed(config, "d1_databases", _d1)}
+    said |= {"crons": _object(config, "triggers").get("crons", []), "routes": list(_routes(config))}
+    said |= {"beyond": dict(_beyond(config))}
+    return Project(entry, not config.get("no_bundle", False), said, sorted(config.keys() & _PASSED_OVER))
+
+
+def _entry(folder: Path, main: Any) -> Path:
     if not isinstance(main, str):
         raise ValidationFailed("it names no `main`.", next="Name the Worker's entry file.")
     entry = (folder / main).resolve()
     if not entry.is_relative_to(folder.resolve()) or not entry.is_file():
         raise ValidationFailed(f"main names {named(main)}, and there is no such file in the project.")
-    said = {
-        name: config[name] for name in ("name", "compatibility_date", "compatibility_flags", "vars") if name in config
-    }
-    said |= {"kv": _listed(config, "kv_namespaces", _kv), "d1": _listed(config, "d1_databases", _d1)}
-    said |= {"crons": _object(config, "triggers").get("crons", []), "routes": list(_routes(config))}
-    said |= {"beyond": dict(_beyond(config))}
-    if "workers_dev" in config:
-        said["workers_dev"] = config["workers_dev"]
-    return Project(entry, not config.get("no_bundle", False), said, sorted(config.keys() & _PASSED_OVER))
+    return entry
 
 
 def _require_known(config: Mapping[str, Any]) -> None:
@@ -192,11 +196,11 @@ def _beyond(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _leaves(value: Any) -> list[dict[str, Any]]:
     """The objects in what may be one, a list of them, or an object of lists."""
     if isinstance(value, list):
-        return [one for item in cast("list[Any]", value) for one in _leaves(item)]
-    if not isinstance(value, dict):
-        return [{}] if value else []
-    members = cast("dict[str, Any]", value)
-    return _leaves([item for item in members.values() if isinstance(item, list)]) or [members]
+        return list(chain.from_iterable(map(_leaves, cast("list[Any]", value))))
+    if isinstance(value, dict):
+        members = cast("dict[str, Any]", value)
+        return _leaves([item for item in members.values() if isinstance(item, list)]) or [members]
+    return [{}] if value else []
 
 
 def _listed(config: Mapping[str, Any], name: str, read: Callable[[Mapping[str, Any]], dict[str, Any]]) -> list[Any]:
