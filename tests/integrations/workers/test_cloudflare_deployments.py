@@ -37,6 +37,7 @@ def settings(folder: Path, api: str, site: str, **more: object) -> Settings:
     return Settings.model_validate(said | more)
 
 
+@pytest.mark.slow
 @needs_workerd
 @needs_esbuild
 async def test_a_project_is_deployed_answers_and_is_removed_and_no_secret_stays_behind(

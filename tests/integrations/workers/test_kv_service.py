@@ -135,31 +135,29 @@ async def test_nobody_is_let_in_without_a_token_and_each_token_opens_its_own_nam
         assert refused.status_code == 401
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "body", "status"),
-    [
-        ("GET", "/%ff", b"", 400),
-        ("GET", "/%2E%2E", b"", 400),
-        ("GET", "/?key_count_limit=0", b"", 400),
-        ("GET", "/?key_count_limit=x", b"", 400),
-        ("GET", "/?cursor=%ff", b"", 400),
-        ("PUT", "/k?expiration=5", b"x", 400),
-        ("PUT", "/" + "k" * 600, b"x", 400),
-        ("POST", "/bulk/get", b"[]", 400),
-        ("POST", "/bulk/get", b'{"keys":"k"}', 400),
-        ("POST", "/bulk/get", b"{", 400),
-        ("POST", "/bulk/get", json.dumps({"keys": ["k"] * 101}).encode(), 400),
-        ("POST", "/bulk/get", b'{"keys":["text"],"type":"json"}', 400),
-        ("POST", "/k", b"", 405),
-        ("PATCH", "/k", b"", 405),
-    ],
-)
-async def test_what_is_no_request_of_a_kv_namespace_is_refused(
-    world: World, method: str, path: str, body: bytes, status: int
-):
+WRONG = [
+    ("GET", "/%ff", b"", 400),
+    ("GET", "/%2E%2E", b"", 400),
+    ("GET", "/?key_count_limit=0", b"", 400),
+    ("GET", "/?key_count_limit=x", b"", 400),
+    ("GET", "/?cursor=%ff", b"", 400),
+    ("PUT", "/k?expiration=5", b"x", 400),
+    ("PUT", "/" + "k" * 600, b"x", 400),
+    ("POST", "/bulk/get", b"[]", 400),
+    ("POST", "/bulk/get", b'{"keys":"k"}', 400),
+    ("POST", "/bulk/get", b"{", 400),
+    ("POST", "/bulk/get", json.dumps({"keys": ["k"] * 101}).encode(), 400),
+    ("POST", "/bulk/get", b'{"keys":["text"],"type":"json"}', 400),
+    ("POST", "/k", b"", 405),
+    ("PATCH", "/k", b"", 405),
+]
+
+
+async def test_what_is_no_request_of_a_kv_namespace_is_refused(world: World):
     await world.write("shop", "text", "no json {")
     async with direct(world) as client:
-        assert (await client.request(method, path, content=body)).status_code == status
+        for method, path, body, status in WRONG:
+            assert (await client.request(method, path, content=body)).status_code == status, (method, path)
 
 
 async def test_metadata_is_json_and_bounded(world: World):

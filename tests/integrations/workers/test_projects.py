@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcp_server.integrations.workers.bundling import modules_of, needs_bundling
@@ -116,6 +116,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(max_examples=40)
 @given(VALUES, st.sampled_from(['// a " b\n', '/* , ] " */', " "]))
 def test_comments_and_trailing_commas_change_no_value(value: Any, comment: str):
     text = json.dumps({"a": value}, indent=1)

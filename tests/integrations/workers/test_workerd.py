@@ -169,3 +169,15 @@ async def test_a_worker_comes_back_where_it_answered_before_unless_that_is_taken
         stranger.listen()
         other = await serving(place, worker())
     assert other != url and await get(other) == {}
+
+
+async def test_a_worker_reaches_no_private_address(place: Place):
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        asks = (
+            "export default { async fetch() { try { await fetch('http://127.0.0.1:%d/'); return Response.json('in') }"
+        )
+        asks += " catch { return Response.json('refused') } } }"
+        url = await serving(place, worker(asks % listening.getsockname()[1]))
+        assert await get(url) == "refused"

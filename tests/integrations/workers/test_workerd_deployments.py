@@ -124,6 +124,7 @@ async def test_what_was_planned_is_deployed_answers_and_shares_state_with_agents
         assert (document.value, document.author) == (2, "deployment:site-dev")
 
 
+@pytest.mark.slow
 async def test_a_new_revision_replaces_the_one_before_and_going_back_brings_what_ran_then(tmp_path: Path):
     async with site(tmp_path) as one:
         await one.define()
