@@ -17,6 +17,7 @@ from mcp_server.config import Settings
 from mcp_server.domain.agents.launchers import Launchers
 from mcp_server.domain.agents.speaking import Session
 from mcp_server.domain.areas import AREAS
+from mcp_server.domain.deployments.targets import Targets
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.email.templates import Rendering
 from mcp_server.domain.email.transport import MailProvider
@@ -40,12 +41,14 @@ from mcp_server.protocol.server import make_server
 from mcp_server.runtime.system_worker import SystemWorker
 from mcp_server.runtime.timers import run_chores, run_timer
 from mcp_server.wiring import (
+    Workers,
     approval_policy,
     deployment_policy,
     email_policy,
     launchers,
     logs_folder,
     mailer_options,
+    mirrors,
     offer,
     require_servable,
     targets,
@@ -83,9 +86,9 @@ def desk_on(
 
 def configured_desk(database: Database, settings: Settings, mailer: LazyMailer | None = None) -> Desk:
     """Every service, with what the operator set about mail, links and how long things are kept."""
-    policy = email_policy(settings)
+    policy, workers = email_policy(settings), Workers(settings)
     declared = launchers(settings)
-    return desk_on(
+    workers.desk = desk_on(
         database,
         policy,
         approval_policy(settings, policy),
@@ -93,11 +96,14 @@ def configured_desk(database: Database, settings: Settings, mailer: LazyMailer |
         KeepEvents(settings.event_retention_days),
         MailProvider(mailer or _mailer(settings)),
         deployment_policy(settings),
-        targets(settings),
+        targets(settings, workers),
+        mirrors(settings),
+        workers,
         declared,
         Logs(socket.gethostname, _read_log),
         Session(settings.agent, remembers=settings.transport == "stdio"),
     )
+    return workers.desk
 
 
 @contextlib.asynccontextmanager
@@ -126,7 +132,7 @@ async def open_desk(
         if metrics is not None:
             desk.housekeeping.on_jump = lambda jump: metrics.clock_set(jump.way)
         supervision = _supervision(desk, settings) if supervises and not desk.is_read_only else []
-        async with _background([*_usual(desk), *supervision]):
+        async with _background([*_usual(desk), *supervision]), _targets(desk):
             yield desk
     finally:
         with anyio.CancelScope(shield=True):
@@ -206,6 +212,18 @@ def _read_log(log: Path) -> Tail | None:
     from mcp_server.integrations.processes.logs import read_tail
 
     return read_tail(log)
+
+
+@contextlib.asynccontextmanager
+async def _targets(desk: Desk) -> AsyncGenerator[None]:
+    """What Workers on this machine ask for, and the connections that targets hold."""
+    workers = desk.option(Workers)
+    await workers.service.resume()
+    try:
+        yield
+    finally:
+        await workers.service.close()
+        await desk.option(Targets).close()
 
 
 def _mailer(settings: Settings) -> LazyMailer:

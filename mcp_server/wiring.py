@@ -6,26 +6,33 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mcp_server.config import Settings, default_database, secret
 from mcp_server.config.model import LauncherArgument, LauncherSettings
 from mcp_server.domain.agents.launchers import PLAIN, ArgumentRule, Launcher, Launchers
 from mcp_server.domain.approvals.model import ApprovalPolicy
+from mcp_server.domain.deployments.mirrors import Mirrors, Remote
 from mcp_server.domain.deployments.policy import ApproveRule, DeploymentPolicy
 from mcp_server.domain.deployments.spec import Probe
 from mcp_server.domain.deployments.targets import Facts, Target, Targets
+from mcp_server.domain.desk import Desk
 from mcp_server.domain.email.model import SENDER_DEFAULT, EmailPolicy
 from mcp_server.domain.processes.running import Limits, Stop
+from mcp_server.domain.state.commands import GetDocument
 from mcp_server.integrations.mailers import MailerOptions, OutboxOptions, SendGridOptions, SmtpServerOptions
 from mcp_server.kernel.addresses import check_address
+from mcp_server.kernel.call import SYSTEM_CALL
 from mcp_server.kernel.errors import OpsError, ValidationFailed
 from mcp_server.kernel.quoting import named
 from mcp_server.protocol.identity import FileTokens
 from mcp_server.protocol.offer import Offer
+from mcp_server.runtime.local_service import LocalService
 
 if TYPE_CHECKING:
+    from mcp_server.integrations.cloudflare.calling import Account
     from mcp_server.integrations.sendgrid import EventWebhook
+    from mcp_server.integrations.workers.source import Sources
     from mcp_server.protocol.http import HttpOptions
 
 BUILT_IN = frozenset({"command", "process", "workerd", "cloudflare", "compose", "kubernetes"})
@@ -38,7 +45,7 @@ def refusals(settings: Settings) -> list[OpsError]:
     """What `serve` refuses about these settings, each by itself."""
     checks: list[Callable[[Settings], object]] = [
         *(_offered, tokens, email_policy, mailer_options, links_base),
-        *(declared_targets, launchers),
+        *(declared_targets, launchers, _mirrors_account),
     ]
     if settings.transport != "stdio":  # the modules behind these are HTTP's alone
         checks += [_safe_bind, webhook]
@@ -270,15 +277,99 @@ def declared_targets(settings: Settings) -> dict[str, Callable[[], Target]]:
     return made
 
 
-def targets(settings: Settings) -> Targets:
+class Workers:
+    """What Workers on this machine need of the desk, which is made after its targets."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.desk: Desk | None = None
+        self.service = LocalService(deployments_folder(settings) / "kv.json", self._application)
+
+    async def document(self, namespace: str, key: str) -> Any:
+        """The value of a document.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return (await self._desk().state.get(SYSTEM_CALL, GetDocument(namespace=namespace, key=key))).value
+
+    def _application(self, key: bytes) -> Callable[..., Any]:
+        from mcp_server.integrations.workers.kv_service import KvService
+        from mcp_server.integrations.workers.kv_tokens import KvTokens
+
+        return KvService(self._desk().state, self._desk().context.clock, KvTokens(key))
+
+    def _desk(self) -> Desk:
+        assert self.desk is not None, "no desk was made yet"
+        return self.desk
+
+
+def targets(settings: Settings, workers: Workers) -> Targets:
     """Where this server deploys to."""
     folder = deployments_folder(settings)
     known = declared_targets(settings)
     if len(known) == 1:
         known["command"] = next(iter(known.values()))
     known |= {"compose": partial(_compose, folder), "kubernetes": partial(_kubernetes, folder)}
+    known |= {"workerd": partial(_workerd, settings, workers), "cloudflare": partial(_cloudflare, settings, workers)}
     absent = {"command": "Which command is not said: the operator declares each under [targets.NAME]. "}
     return Targets(known, absent, _probe, _resolve)
+
+
+def _workerd(settings: Settings, workers: Workers) -> Target:
+    from mcp_server.integrations.targets.workerd import WorkerdTarget
+
+    folder = deployments_folder(settings) / "workerd"
+    return WorkerdTarget(folder, _sources(settings, workers), workers.service.address, workers.service.key)
+
+
+def _cloudflare(settings: Settings, workers: Workers) -> Target:
+    from mcp_server.integrations.targets.cloudflare import CloudflareTarget
+
+    folder = deployments_folder(settings) / "cloudflare"
+    return CloudflareTarget(folder, _sources(settings, workers), account(settings), settings.cloudflare.dev_url)
+
+
+def mirrors(settings: Settings) -> Mirrors:
+    """Which namespaces of state are kept alike with KV namespaces."""
+
+    def open_remote() -> Remote:
+        from mcp_server.integrations.cloudflare.mirror import CloudflareRemote
+
+        return CloudflareRemote(account(settings))
+
+    return Mirrors({namespace: said.kv for namespace, said in settings.mirrors.items()}, open_remote)
+
+
+def _mirrors_account(settings: Settings) -> object:
+    strange = [name for name in settings.mirrors if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,56}", name)]
+    if strange:
+        raise ValidationFailed(f"[mirrors] {', '.join(strange)}: no namespace of state.", next="Correct the TOML file.")
+    return account(settings) if settings.mirrors else None
+
+
+def account(settings: Settings) -> "Account":
+    """Whose Workers Cloudflare deploys.
+
+    Raises:
+        ValidationFailed: the account or its token is not set.
+    """
+    from mcp_server.integrations.cloudflare.calling import Account, Token
+
+    said = settings.cloudflare
+    token = secret(said.api_token, said.api_token_file, "CLOUDFLARE_API_TOKEN")
+    if token is None or said.account_id is None:
+        raise ValidationFailed(
+            "The target cloudflare needs an account and a token.",
+            next="The operator sets DATAMCP_CLOUDFLARE_ACCOUNT_ID, and DATAMCP_CLOUDFLARE_API_TOKEN or its _FILE.",
+        )
+    return Account(said.account_id, Token(token), said.base_url)
+
+
+def _sources(settings: Settings, workers: Workers) -> "Sources":
+    from mcp_server.integrations.workers.source import Sources
+
+    said = settings.workers
+    return Sources(tuple(map(Path, said.folders)), workers.document, said.esbuild, said.workerd)
 
 
 def _compose(folder: Path) -> Target:

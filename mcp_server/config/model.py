@@ -172,6 +172,32 @@ class SupervisorSettings(Frozen):
     log_kb: int = Field(default=1024, ge=1, le=1_048_576, description="Size at which a log is cut")
 
 
+class WorkersSettings(Frozen):
+    """Where Workers come from, for the targets `workerd` and `cloudflare`."""
+
+    folders: Names = Field(default=(), description="Folders whose projects may be deployed, comma-separated")
+    workerd: Path | None = Field(default=None, description="Cloudflare's runtime; unsaid, npm's or the one on PATH")
+    esbuild: Path | None = Field(default=None, description="The bundler; unsaid, npm's or the one on PATH")
+
+
+class CloudflareSettings(Frozen):
+    """The account of the target `cloudflare`."""
+
+    api_token: SecretStr | None = Field(default=None, description="Token with the right to edit Workers and KV")
+    api_token_file: Path | None = Field(default=None, description="File that holds the token")
+    account_id: str | None = Field(default=None, pattern=r"^[0-9A-Za-z]{1,64}$", description="Whose Workers they are")
+    base_url: str = Field(default="https://api.cloudflare.com/client/v4", description="Where Cloudflare's API is")
+    dev_url: str = Field(
+        default="https://{name}.{subdomain}.workers.dev", description="Where a Worker answers that has no domain"
+    )
+
+
+class MirrorSettings(Frozen):
+    """A namespace of state that is kept alike with one of Cloudflare KV."""
+
+    kv: str = Field(min_length=1, max_length=512, description="Title or id of the KV namespace")
+
+
 class Settings(Frozen):
     """Everything that can be set."""
 
@@ -237,6 +263,11 @@ class Settings(Frozen):
     )
     deployments_folder: Annotated[Path | None, Group.DEPLOYING] = Field(
         default=None, description="Folder of what deployments make; unsaid, it lies beside the database"
+    )
+    workers: Annotated[WorkersSettings, Group.DEPLOYING] = WorkersSettings()
+    cloudflare: Annotated[CloudflareSettings, Group.DEPLOYING] = CloudflareSettings()
+    mirrors: Annotated[dict[str, MirrorSettings], Group.DEPLOYING] = Field(
+        default_factory=dict, description="Namespaces of state kept alike with Cloudflare KV, by name"
     )
     targets: Annotated[dict[str, TargetSettings], Group.DEPLOYING] = Field(
         default_factory=dict, description="Commands that deploy, by name"

@@ -77,13 +77,13 @@ class Actor(Frozen):
     """The principal: who calls, as the transport proved it. Never an argument of a tool.
 
     Attributes:
-        kind: a person, an agent with a key of its own, or the server.
-        id: of the user; of the agent, its id or its name.
+        kind: a person, an agent with a key of its own, the server, or what the server has deployed.
+        id: of the user or the deployment; of the agent, its id or its name.
         permissions: what it may do.
         is_local: whether it is the local user of this process, who needs no key.
     """
 
-    kind: Literal["user", "agent", "system"]
+    kind: Literal["user", "agent", "system", "deployment"]
     id: str
     permissions: frozenset[Permission]
     is_local: bool = False

@@ -134,7 +134,7 @@ def _shown(default: Any) -> str:
 
 def test_secrets_have_no_flag_and_show_nowhere():
     secrets = [word for word in WORDS.values() if word.secret]
-    assert [word.name for word in secrets] == ["smtp_password", "sendgrid_api_key"]
+    assert [word.name for word in secrets] == ["smtp_password", "sendgrid_api_key", "cloudflare_api_token"]
     known = {name for param in serve.params for name in param.opts}
     for word in secrets:
         assert word.flag not in known and f"{word.flag}-file" in known

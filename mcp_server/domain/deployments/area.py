@@ -1,9 +1,10 @@
 """How deployments are wired into the house."""
 
 from mcp_server.domain.deployments.handlers import carry_out
+from mcp_server.domain.deployments.mirrors import MIRROR_KIND, is_any_mirror, mirror
 from mcp_server.domain.deployments.transactions import DEPLOYMENT_KIND, follow_approval, follow_end
 from mcp_server.domain.tasks.hooks import TASK_APPROVED, TASK_ENDED
-from mcp_server.kernel.area import Aggregate, Area, Completion, SystemKind, Table
+from mcp_server.kernel.area import Aggregate, Area, Chore, Completion, SystemKind, Table
 from mcp_server.kernel.authority import Permission
 
 _SEEN = Permission.DEPLOYMENTS_READ
@@ -60,6 +61,10 @@ AREA = Area(
         ),
     ),
     hears=(TASK_ENDED.heard_by(follow_end), TASK_APPROVED.heard_by(follow_approval)),
-    kinds=(SystemKind(DEPLOYMENT_KIND, carry_out, at_once=4, seconds_max=7200),),
+    kinds=(
+        SystemKind(DEPLOYMENT_KIND, carry_out, at_once=4, seconds_max=7200),
+        SystemKind(MIRROR_KIND, mirror, at_once=1, seconds_max=3600),
+    ),
+    chores=(Chore("Bring mirrors of state up to date", MIRROR_KIND, times=15, wanted=is_any_mirror),),
     completions={"deployment_id": Completion("complete_deployment_ids", _SEEN)},
 )

@@ -6,7 +6,7 @@ crash: `Work.again` says that an earlier attempt may have done it, and then a ta
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from mcp_server.domain.deployments.spec import Config, Operation, Probe
 from mcp_server.kernel.errors import NotFound, ValidationFailed
@@ -169,6 +169,15 @@ class Target(Protocol):
         ...
 
 
+@runtime_checkable
+class Closing(Protocol):
+    """A target that holds something open."""
+
+    async def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
 class Prober(Protocol):
     """Sends the requests that show whether something works."""
 
@@ -218,6 +227,12 @@ class Targets:
         if name not in self.made:
             self.made[name] = self.known[name]()
         return self.made[name]
+
+    async def close(self) -> None:
+        """Let go of what targets hold open."""
+        for target in self.made.values():
+            if isinstance(target, Closing):
+                await target.close()
 
 
 def require_taken(target: Target, subject: Subject) -> None:

@@ -93,3 +93,12 @@ class FindDocuments(Listing):
     tag: str | None = None
     text: str | None = None
     deleted: bool = False
+
+
+class ListKeys(Frozen):
+    """The keys of a namespace are listed, from after a key on."""
+
+    namespace: Namespace
+    prefix: str = ""
+    after: str | None = None
+    limit: int = Field(default=1000, ge=1, le=1001)

@@ -30,6 +30,14 @@ WHERE document_id = :id AND version >= :low AND version <= :high ORDER BY versio
 SELECT d.* FROM documents d WHERE d.deleted = 0 AND (d.expires_at IS NULL OR d.expires_at > :now) {{filters}}
 ORDER BY d.id LIMIT :limit
 
+-- Documents as a key-value store lists them; the value only where it may hold metadata.
+-- name: state_keys
+SELECT d.key, d.version, d.sha256, d.expires_at,
+  CASE WHEN v.value LIKE '%"$metadata"%' THEN v.value END AS value
+FROM documents d JOIN document_versions v ON v.document_id = d.id AND v.version = d.version
+WHERE d.id > :low AND d.id < :high AND d.deleted = 0 AND (d.expires_at IS NULL OR d.expires_at > :now)
+ORDER BY d.id LIMIT :limit
+
 -- name: state_find_count
 SELECT count(*) AS n FROM (
   SELECT 1 FROM documents d WHERE d.deleted = 0 AND (d.expires_at IS NULL OR d.expires_at > :now) {{filters}}

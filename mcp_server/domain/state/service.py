@@ -9,6 +9,7 @@ from mcp_server.domain.state.commands import (
     DocumentHistory,
     FindDocuments,
     GetDocument,
+    ListKeys,
     PatchDocument,
     RestoreDocument,
     SetDocument,
@@ -118,6 +119,15 @@ class StateService:
             query = query.where("document_after", document_after=last)
         page = await fetch_page(self._database, query, command.limit, ("id",))
         return Listed([document_view(row) for row in page.rows], page.next_cursor, page.omitted)
+
+    async def keys(self, call: Call, command: ListKeys) -> list[Row]:
+        """The keys of a namespace in order, each with its version and its SHA-256."""
+        call.actor.require(Permission.STATE_READ)
+        start = f"{command.namespace}/{command.prefix}"
+        low = start if command.after is None else max(start, f"{command.namespace}/{command.after}")
+        return await self._database.fetch_all(
+            "state_keys", low=low, high=start + _HIGHEST, now=self._context.clock(), limit=command.limit
+        )
 
     async def namespaces(self, call: Call) -> list[NamespaceView]:
         """Every namespace with its number of documents and their bytes."""

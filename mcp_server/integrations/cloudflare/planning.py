@@ -1,0 +1,64 @@
+"""What deploying a Worker to Cloudflare would do, in words; what is refused; who answers how many of the requests."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from mcp_server.domain.deployments.spec import Service
+from mcp_server.domain.deployments.targets import Facts, Step
+from mcp_server.integrations.cloudflare.scripts import Share
+from mcp_server.integrations.workers.model import Worker, digest
+from mcp_server.kernel.errors import ValidationFailed
+
+
+def require_deployable(worker: Worker) -> None:
+    """Refuse what this desk does not make at Cloudflare.
+
+    Raises:
+        ValidationFailed: naming each.
+    """
+    beyond = [f"{kind} {name}" for name, kind in worker.beyond.items()]
+    beyond += [
+        f"route {route.pattern}, which is no custom_domain" for route in worker.routes if not route.custom_domain
+    ]
+    if beyond:
+        raise ValidationFailed(
+            f"The target cloudflare does not deploy {'; '.join(beyond)}.",
+            next="Leave them out, or let the operator declare a target with wrangler.",
+            details={"unsupported": beyond},
+        )
+
+
+def steps_of(service: Service, worker: Worker, here: Facts) -> Iterator[Step]:
+    """What would be done about one Worker, of which `here` is there now."""
+    size = f"{len(worker.modules)} modules, {sum(map(len, worker.modules.values()))} bytes"
+    yield Step("upload" if here["exists"] else "create", f"Worker {worker.name}", f"{size}, {digest(worker)[:12]}")
+    yield from _bindings(worker)
+    yield Step("share", f"{service.percent} % of the requests of {worker.name}")
+    if sorted(worker.crons) != here.get("crons", []):
+        yield Step("schedule", worker.name, ", ".join(worker.crons) or "nothing")
+    yield from (Step("route", f"{route.pattern} to {worker.name}") for route in worker.routes)
+
+
+def warnings_of(service: Service, worker: Worker, is_taken: bool) -> list[str]:
+    """What a person should know beside the steps."""
+    found = [f"{worker.name} is there already, and was not brought live by this deployment."] if is_taken else []
+    if service.percent < 100:
+        found.append(
+            f"Checks of {service.name} may be answered by the version before: it is shared {service.percent} %."
+        )
+    return found
+
+
+def shares_of(version: str, percent: int, before: Sequence[Sequence[Any]]) -> list[Share]:
+    """The new version answers its part of the requests, and the one that answered most before the rest."""
+    others = [Share(*one) for one in before if one[0] != version]
+    if percent == 100 or not others:
+        return [Share(version, 100.0)]
+    most = max(others, key=lambda one: one.percent)
+    return [Share(version, float(percent)), Share(most.version_id, 100.0 - percent)]
+
+
+def _bindings(worker: Worker) -> Iterator[Step]:
+    yield from (Step("bind", f"{one.binding} of {worker.name}", f"KV {one.id or one.namespace}") for one in worker.kv)
+    yield from (Step("bind", f"{one.binding} of {worker.name}", f"D1 {one.id}") for one in worker.d1)
+    yield from (Step("set", f"secret {name} of {worker.name}") for name in worker.secrets)

@@ -1,0 +1,166 @@
+"""Workers in an account of Cloudflare: what is there, versions, which of them answer, schedules, addresses."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from mcp_server.integrations.cloudflare.calling import Calling, CloudFailed
+from mcp_server.integrations.workers.model import ModuleKind, Route, Worker, kind_of
+
+_TYPES: dict[ModuleKind, str] = {
+    "esm": "application/javascript+module",
+    "commonjs": "application/javascript",
+    "text": "text/plain",
+    "data": "application/octet-stream",
+    "wasm": "application/wasm",
+    "json": "application/json",
+}
+
+
+class Version(NamedTuple):
+    """An uploaded version of a Worker."""
+
+    id: str
+    tag: str | None
+    message: str | None
+
+
+class Share(NamedTuple):
+    """How much of the requests a version answers."""
+
+    version_id: str
+    percent: float
+
+
+class Scripts:
+    """The Workers of one account. Whatever fails raises `CloudFailed`."""
+
+    def __init__(self, calling: Calling) -> None:
+        self._calling = calling
+        self._scripts = calling.sdk.workers.scripts
+
+    async def exists(self, name: str) -> bool:
+        """Whether there is a Worker of this name."""
+        try:
+            await self._calling.result(self._scripts.settings.with_raw_response.get, name)
+        except CloudFailed as failed:
+            if failed.status == 404:
+                return False
+            raise
+        return True
+
+    async def versions(self, name: str) -> list[Version]:
+        """Its versions, newest first."""
+        found = await self._calling.listed(self._scripts.versions.with_raw_response.list, name, member="items")
+        return [_version(one) for one in found]
+
+    async def shares(self, name: str) -> list[Share]:
+        """Which versions answer now."""
+        found = await self._calling.result(self._scripts.deployments.with_raw_response.list, name)
+        deployments: list[Any] = found["deployments"] if found else []
+        if not deployments:
+            return []
+        return [Share(one["version_id"], float(one["percentage"])) for one in deployments[0]["versions"]]
+
+    async def create(self, worker: Worker, bindings: Sequence[Mapping[str, Any]], tag: str, message: str) -> None:
+        """Upload the first version, which answers at once."""
+        said = _metadata(worker, bindings, tag, message)
+        request = self._scripts.with_raw_response.update
+        await self._calling.result(request, worker.name, metadata=said, files=_files(worker))
+
+    async def upload(self, worker: Worker, bindings: Sequence[Mapping[str, Any]], tag: str, message: str) -> str:
+        """Upload a further version, which answers nothing yet; its id."""
+        said = _metadata(worker, bindings, tag, message)
+        request = self._scripts.versions.with_raw_response.create
+        return (await self._calling.result(request, worker.name, metadata=said, files=_files(worker)))["id"]
+
+    async def share(self, name: str, shares: Sequence[Share], message: str) -> None:
+        """Let versions answer from now on."""
+        await self._calling.result(
+            self._scripts.deployments.with_raw_response.create,
+            name,
+            strategy="percentage",
+            versions=[{"version_id": one.version_id, "percentage": one.percent} for one in shares],
+            annotations={"workers_message": message},
+        )
+
+    async def delete(self, name: str) -> None:
+        """Take a Worker away; where there is none, that is done."""
+        try:
+            await self._calling.result(self._scripts.with_raw_response.delete, name, force=True)
+        except CloudFailed as failed:
+            if failed.status != 404:
+                raise
+
+    async def settings(self, name: str) -> dict[str, Any]:
+        """What it is bound to, without secrets' values, which Cloudflare does not tell."""
+        found = await self._calling.result(self._scripts.script_and_version_settings.with_raw_response.get, name)
+        bindings = sorted(found.get("bindings") or [], key=lambda one: one["name"])
+        date, flags = found.get("compatibility_date"), sorted(found.get("compatibility_flags") or [])
+        return {"bindings": bindings, "compatibility_date": date, "compatibility_flags": flags}
+
+    async def crons(self, name: str) -> list[str]:
+        """When it runs by itself."""
+        found = await self._calling.result(self._scripts.schedules.with_raw_response.get, name)
+        return sorted(one["cron"] for one in found["schedules"])
+
+    async def set_crons(self, name: str, crons: Sequence[str]) -> None:
+        """Say when it runs by itself."""
+        body = [{"cron": cron} for cron in crons]
+        await self._calling.result(self._scripts.schedules.with_raw_response.update, name, body=body)
+
+    async def set_workers_dev(self, name: str, *, enabled: bool) -> None:
+        """Let it answer under the account's workers.dev address, or not."""
+        request = self._scripts.subdomain.with_raw_response.create
+        await self._calling.result(request, name, enabled=enabled, previews_enabled=False)
+
+    async def account_subdomain(self) -> str:
+        """The account's name under workers.dev."""
+        found = await self._calling.result(self._calling.sdk.workers.subdomains.with_raw_response.get)
+        return found["subdomain"]
+
+    async def route(self, name: str, route: Route) -> None:
+        """Let it answer under a domain of its own. The same once more changes nothing."""
+        zone = {key: value for key, value in (("zone_id", route.zone_id), ("zone_name", route.zone_name)) if value}
+        request = self._calling.sdk.workers.domains.with_raw_response.update
+        await self._calling.result(request, hostname=route.pattern, service=name, **zone)
+
+
+def bindings_of(worker: Worker, secrets: Mapping[str, str], kv_ids: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What a Worker is bound to, as Cloudflare has it.
+
+    Args:
+        worker: which.
+        secrets: the values of its secrets.
+        kv_ids: Cloudflare's id of each KV binding's namespace.
+    """
+    return [
+        *(_variable(name, value) for name, value in worker.vars.items()),
+        *({"type": "secret_text", "name": name, "text": secrets[name]} for name in worker.secrets),
+        *({"type": "kv_namespace", "name": one.binding, "namespace_id": kv_ids[one.binding]} for one in worker.kv),
+        *({"type": "d1", "name": one.binding, "id": one.id} for one in worker.d1),
+    ]
+
+
+def _variable(name: str, value: Any) -> dict[str, Any]:
+    if isinstance(value, str):
+        return {"type": "plain_text", "name": name, "text": value}
+    return {"type": "json", "name": name, "json": value}
+
+
+def _metadata(worker: Worker, bindings: Sequence[Mapping[str, Any]], tag: str, message: str) -> dict[str, Any]:
+    return {
+        "main_module": worker.main,
+        "compatibility_date": worker.compatibility_date,
+        "compatibility_flags": list(worker.compatibility_flags),
+        "bindings": list(bindings),
+        "annotations": {"workers_tag": tag[:100], "workers_message": message[:1000]},
+    }
+
+
+def _files(worker: Worker) -> list[tuple[str, bytes, str]]:
+    return [(name, content, _TYPES[kind_of(name)]) for name, content in worker.modules.items()]
+
+
+def _version(one: Mapping[str, Any]) -> Version:
+    noted: Mapping[str, Any] = one.get("annotations") or {}
+    return Version(one["id"], noted.get("workers/tag"), noted.get("workers/message"))

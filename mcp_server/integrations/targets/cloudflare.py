@@ -1,0 +1,275 @@
+"""The target `cloudflare`: Workers in an account, uploaded as versions and then shared out.
+
+Every version is marked with the run that uploads it, so that an attempt after a crash, or after an answer that was
+lost, finds what is there already instead of doing it again.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mcp_server.domain.deployments.spec import Operation, Service
+from mcp_server.domain.deployments.targets import Facts, Outlook, Phase, PhaseFailed, Step, Subject, Work
+from mcp_server.integrations.cloudflare.calling import Account, Calling, CloudFailed
+from mcp_server.integrations.cloudflare.kv import KvNamespaces
+from mcp_server.integrations.cloudflare.planning import require_deployable, shares_of, steps_of, warnings_of
+from mcp_server.integrations.cloudflare.scripts import Scripts, Share, Version, bindings_of
+from mcp_server.integrations.workers.model import Worker, digest
+from mcp_server.integrations.workers.place import Place
+from mcp_server.integrations.workers.source import TAKES, Sources, secret_names
+from mcp_server.kernel.errors import OpsError, Unavailable
+
+DEV_URL = "https://{name}.{subdomain}.workers.dev"
+
+
+class CloudflareTarget:
+    """Deploys Workers to Cloudflare. See `Target`."""
+
+    takes = TAKES | {"percent"}
+    operations: frozenset[Operation] = frozenset(("apply", "rollback", "destroy"))
+
+    def __init__(self, folder: Path, sources: Sources, account: Account, dev_url: str = DEV_URL) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            folder: for what was built, a folder for each run.
+            sources: where Workers come from.
+            account: whose Workers they are.
+            dev_url: where a Worker answers, with the places {name} and {subdomain}.
+        """
+        self._folder = folder
+        self._sources = sources
+        self._dev_url = dev_url
+        self._calling = Calling(account)
+        self._scripts = Scripts(self._calling)
+        self._kv = KvNamespaces(self._calling)
+
+    def check(self, subject: Subject) -> None:
+        """Refuse services that make no Worker.
+
+        Raises:
+            ValidationFailed: saying what would do.
+            PermissionDenied: the operator does not let a folder be deployed.
+        """
+        for service in subject.config.services:
+            self._sources.check(service)
+
+    async def observe(self, subject: Subject) -> Facts:
+        """What is there of each Worker, and what the sources come to now.
+
+        Raises:
+            Unavailable: Cloudflare does not say.
+        """
+        names, sources = dict[str, str](), dict[str, str]()
+        for service in subject.config.services:
+            try:
+                worker = (await self._sources.build(subject, service)).worker
+            except OpsError as error:
+                sources[service.name] = f"none: {error.message}"
+            else:
+                names[service.name], sources[service.name] = worker.name, digest(worker)
+        return {"here": await self._here(_live_names(subject) | names), "sources": sources}
+
+    async def outlook(self, subject: Subject, operation: Operation, observed: Facts) -> Outlook:
+        """Which versions would be uploaded and shared out.
+
+        Raises:
+            OpsError: a source makes no Worker that can be deployed.
+        """
+        here: dict[str, Facts] = observed["here"]
+        if operation == "destroy":
+            return Outlook([Step("delete", f"Worker {one['name']}") for one in here.values() if one["exists"]], [])
+        steps, warnings = list[Step](), list[str]()
+        for service in subject.config.services:
+            built = await self._sources.build(subject, service)
+            require_deployable(built.worker)
+            steps += steps_of(service, built.worker, here[service.name])
+            is_new = service.name not in _live_names(subject)
+            warnings += built.warnings + warnings_of(service, built.worker, here[service.name]["exists"] and is_new)
+        return Outlook(steps, warnings)
+
+    async def act(self, work: Work) -> Facts:
+        """Do one phase.
+
+        Raises:
+            PhaseFailed: it did not work; where that is not known, the next attempt looks.
+        """
+        does: dict[Phase, Callable[[Work], Awaitable[Facts]]] = {
+            "build": self._build,
+            "deploy": self._deploy,
+            "promote": self._promote,
+            "revert": self._revert,
+            "destroy": self._destroy,
+        }
+        try:
+            return await does[work.phase](work) if work.phase in does else {}
+        except CloudFailed as failed:
+            facts = {"outcome": failed.outcome, "status": failed.status}
+            raise PhaseFailed(failed.message, failed.retry_after_seconds, facts) from None
+
+    def drift(self, subject: Subject, observed: Facts) -> list[str]:
+        """In what Workers differ from what was brought live."""
+        found = list[str]()
+        here: dict[str, Facts] = observed["here"]
+        for service, live in (subject.live or {}).get("live", {}).items():
+            now = here.get(service, {})
+            names = sorted(name for name in live if now.get(name) != live[name])
+            found += [f"{name} of Worker {live['name']} is not what was brought live" for name in names]
+        return found
+
+    async def logs(self, subject: Subject) -> str | None:
+        """Cloudflare keeps none that could be read here."""
+        del subject
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._calling.close()
+
+    async def _build(self, work: Work) -> Facts:
+        """Write down what is to be uploaded, and what answers now."""
+        told: Facts = {"workers": {}, "names": {}, "before": {}}
+        for service in work.subject.config.services:
+            worker = (await self._sources.build(work.subject, service)).worker
+            require_deployable(worker)
+            self._place(work).write(f"{service.name}.json", worker.model_dump_json())
+            exists = await self._scripts.exists(worker.name)
+            shares = await self._scripts.shares(worker.name) if exists else None
+            told["workers"][service.name] = digest(worker)
+            told["names"][service.name] = worker.name
+            told["before"][service.name] = shares and [list(share) for share in shares]
+        return told
+
+    async def _deploy(self, work: Work) -> Facts:
+        urls, versions = dict[str, str](), dict[str, str]()
+        for service in work.subject.config.services:
+            worker = await self._worker(work, service)
+            await work.report(f"upload of {worker.name}")
+            version = await self._uploaded(work, service, worker)
+            before: list[Any] = work.done["build"]["before"][service.name] or []
+            await self._shared(work, worker.name, shares_of(version, service.percent, before))
+            await self._reached(work, worker)
+            versions[service.name] = version
+            urls |= await self._url(service, worker)
+        one = {"url": next(iter(urls.values()))} if len(urls) == 1 else {}
+        return {"urls": urls, "versions": versions} | one
+
+    async def _worker(self, work: Work, service: Service) -> Worker:
+        """What was built, also where another server's disk holds it: then the source has to come to the same."""
+        path = self._place(work).folder / f"{service.name}.json"
+        if path.exists():
+            return Worker.model_validate_json(path.read_text("utf-8"))
+        worker = (await self._sources.build(work.subject, service)).worker
+        if digest(worker) != work.done["build"]["workers"][service.name]:
+            raise PhaseFailed(f"The source of {worker.name} has moved since it was built.")
+        return worker
+
+    async def _promote(self, work: Work) -> Facts:
+        """What is there now is what drift is measured by."""
+        names: Mapping[str, str] = work.done["build"]["names"]
+        return {"live": {service: await self._seen(name) for service, name in names.items()}}
+
+    async def _revert(self, work: Work) -> Facts:
+        """What answered before answers again; what was not there before is taken away."""
+        build = work.done.get("build", {})
+        for service, before in build.get("before", {}).items():
+            name = build["names"][service]
+            if before:
+                await self._shared(work, name, [Share(*share) for share in before])
+            elif await self._scripts.exists(name):
+                await work.guard()
+                await self._scripts.delete(name)
+        return {"reverted": True}
+
+    async def _destroy(self, work: Work) -> Facts:
+        names = sorted(_live_names(work.subject).values())
+        for name in names:
+            await work.guard()
+            await self._scripts.delete(name)
+        return {"deleted": names}
+
+    async def _uploaded(self, work: Work, service: Service, worker: Worker) -> str:
+        """The version that this run uploads; found where it is there already, or where going back means one."""
+        exists = await self._scripts.exists(worker.name)
+        message = f"{work.subject.id}@{work.subject.revision}"
+        found = self._found(work, await self._scripts.versions(worker.name), message) if exists else None
+        if found is not None:
+            return found.id
+        secrets = {binding: work.secret(name) for binding, name in secret_names(service).items()}
+        bindings = bindings_of(worker, secrets, await self._kv_ids(work, worker))
+        await work.guard()
+        if exists:
+            return await self._scripts.upload(worker, bindings, work.run_id, message)
+        await self._scripts.create(worker, bindings, work.run_id, message)
+        first = self._found(work, await self._scripts.versions(worker.name), message)
+        if first is None:
+            raise PhaseFailed(f"Cloudflare took {worker.name}, and does not list its version yet.", 2.0)
+        return first.id
+
+    @staticmethod
+    def _found(work: Work, versions: list[Version], message: str) -> Version | None:
+        """The version of this run; or, going back, the newest that was uploaded for the revision."""
+        meant = message if work.operation == "rollback" else None
+        found = (one for one in versions if one.tag == work.run_id or (meant and one.message == meant))
+        return next(found, None)
+
+    async def _shared(self, work: Work, name: str, shares: list[Share]) -> None:
+        if await self._scripts.shares(name) != shares:
+            await work.guard()
+            await self._scripts.share(name, shares, f"run {work.run_id}")
+
+    async def _reached(self, work: Work, worker: Worker) -> None:
+        """When it runs by itself, and where it answers."""
+        if sorted(worker.crons) != await self._scripts.crons(worker.name):
+            await work.guard()
+            await self._scripts.set_crons(worker.name, worker.crons)
+        await work.guard()
+        await self._scripts.set_workers_dev(worker.name, enabled=worker.workers_dev is not False)
+        for route in worker.routes:
+            await self._scripts.route(worker.name, route)
+
+    async def _kv_ids(self, work: Work, worker: Worker) -> dict[str, str]:
+        """Cloudflare's id of each KV binding."""
+        return {one.binding: one.id or await self._kv_id(work, one.namespace or "") for one in worker.kv}
+
+    async def _kv_id(self, work: Work, title: str) -> str:
+        """A namespace is found by its title, or made."""
+        found = (await self._kv.titles()).get(title)
+        if found is not None:
+            return found
+        await work.guard()
+        return await self._kv.create(title)
+
+    async def _url(self, service: Service, worker: Worker) -> dict[str, str]:
+        if worker.workers_dev is not False:
+            subdomain = await self._scripts.account_subdomain()
+            return {service.name: self._dev_url.format(name=worker.name, subdomain=subdomain)}
+        return {service.name: f"https://{worker.routes[0].pattern}"} if worker.routes else {}
+
+    async def _seen(self, name: str) -> Facts:
+        if not await self._scripts.exists(name):
+            return {"name": name, "exists": False}
+        shares, settings, crons = await asyncio.gather(
+            self._scripts.shares(name), self._scripts.settings(name), self._scripts.crons(name)
+        )
+        return {
+            "name": name,
+            "exists": True,
+            "shares": [list(one) for one in shares],
+            "settings": settings,
+            "crons": crons,
+        }
+
+    async def _here(self, names: Mapping[str, str]) -> dict[str, Facts]:
+        try:
+            return {service: await self._seen(name) for service, name in sorted(names.items())}
+        except CloudFailed as failed:
+            raise Unavailable(failed.message, next="See the token, the account and the network.") from None
+
+    def _place(self, work: Work) -> Place:
+        return Place(self._folder / work.subject.id / work.run_id)
+
+
+def _live_names(subject: Subject) -> dict[str, str]:
+    """The Workers that were brought live, by service."""
+    return dict((subject.live or {}).get("names", {}))

@@ -1,0 +1,250 @@
+"""Deployments of the target `workerd`, from their definition to the answer of a Worker on this machine."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from mcp_server.app import open_desk
+from mcp_server.config import Settings
+from mcp_server.domain.deployments.service import DeploymentService
+from mcp_server.domain.deployments.spec import (
+    ApplyDeployment,
+    ControlDeployment,
+    DefineDeployment,
+    PlanDeployment,
+)
+from mcp_server.domain.desk import Desk
+from mcp_server.domain.state.commands import GetDocument, SetDocument
+from mcp_server.domain.tasks.commands import WaitForTask
+from mcp_server.kernel.authority import Actor, Role
+from mcp_server.kernel.call import Call
+from mcp_server.kernel.errors import Conflict, OpsError, ValidationFailed
+from tests.integrations.workers.programs import WORKERD, needs_workerd
+
+pytestmark = [pytest.mark.anyio, needs_workerd]
+CALL = Call(Actor(kind="user", id="local", permissions=Role.ADMIN.permissions, is_local=True), "correlation-1")
+SITE = """export default { async fetch(request, env) {
+  const count = (await env.COUNT.get("visits", "json") ?? 0) + 1;
+  await env.COUNT.put("visits", JSON.stringify(count));
+  return new Response(`%s ${env.GREETING} ${env.LIMITS.n} ${env.KEY.length} ${count}`);
+} }"""
+BINDINGS = {
+    "COUNT": {"kv": "counts"},
+    "GREETING": {"text": "hi"},
+    "LIMITS": {"json": {"n": 3}},
+    "KEY": {"secret": "KEY"},
+}
+
+
+@pytest.fixture(autouse=True)
+def secret(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("SITE_KEY", "hush-hush-12")
+    return "hush-hush-12"
+
+
+class Site:
+    """A desk, and one deployment of one Worker."""
+
+    def __init__(self, desk: Desk, folder: Path) -> None:
+        self.desk = desk
+        self.folder = folder
+        self.id = ""
+
+    async def define(self, greeting: str = "first", **more: Any) -> Any:
+        await self.desk.state.set(CALL, SetDocument(namespace="code", key="site", value=SITE % greeting))
+        service = {"name": "web", "modules": "code/site", "compatibility_date": "2026-01-01", "bindings": BINDINGS}
+        service["checks"] = [{"path": "/", "contains": greeting, "attempts": 2}]
+        return await self.defined("workerd", service | more, {"KEY": "env:SITE_KEY"})
+
+    async def defined(self, target: str, service: dict[str, Any], secrets: dict[str, str]) -> Any:
+        said = {"name": "site", "environment": "dev", "target": target, "services": [service], "secrets": secrets}
+        made = await self.desk.get(DeploymentService).define(CALL, DefineDeployment.model_validate(said))
+        self.id = made.deployment.id
+        return made
+
+    async def plan(self, **more: Any) -> Any:
+        return (await self.desk.get(DeploymentService).plan(CALL, PlanDeployment(deployment_id=self.id, **more))).plan
+
+    async def apply(self, plan_hash: str | None = None) -> Any:
+        plan_hash = plan_hash or (await self.plan()).hash
+        command = ApplyDeployment(deployment_id=self.id, plan_hash=plan_hash)
+        return await self.ended((await self.desk.get(DeploymentService).apply(CALL, command)).task.id)
+
+    async def control(self, **said: Any) -> Any:
+        done = await self.desk.get(DeploymentService).control(CALL, ControlDeployment(deployment_id=self.id, **said))
+        return await self.ended(done.task.id) if done.task is not None else done
+
+    async def ended(self, task_id: str) -> Any:
+        return (await self.desk.tasks.wait(CALL, WaitForTask(task_id=task_id, wait_seconds=20))).task
+
+    async def seen(self) -> Any:
+        return await self.desk.get(DeploymentService).get(CALL, self.id, logs=True)
+
+    async def answer(self) -> str:
+        async with httpx2.AsyncClient() as client:
+            return (await client.get((await self.seen()).live["url"])).text
+
+
+@asynccontextmanager
+async def site(folder: Path) -> AsyncGenerator[Site]:
+    said = {"database": f"sqlite:///{folder / 'desk.db'}", "workers": {"folders": str(folder), "workerd": WORKERD}}
+    async with open_desk(Settings.model_validate(said)) as desk:
+        one = Site(desk, folder)
+        try:
+            yield one
+        finally:
+            if one.id and (await one.seen()).live:
+                await one.control(action="destroy", plan_hash=(await one.plan(destroy=True)).hash)
+
+
+async def test_what_was_planned_is_deployed_answers_and_shares_state_with_agents(tmp_path: Path):
+    async with site(tmp_path) as one:
+        await one.define()
+        plan = await one.plan()
+        assert [(step.action, step.what) for step in plan.steps] == [
+            ("start", "Worker web"),
+            ("bind", "COUNT of web"),
+            ("set", "secret KEY of web"),
+        ]
+        began = time.monotonic()
+        task = await one.apply(plan.hash)
+        assert time.monotonic() - began < 2
+        assert task.status == "completed", task.error
+        assert await one.answer() == "first hi 3 12 2"  # the check was the first visitor
+        document = await one.desk.state.get(CALL, GetDocument(namespace="counts", key="visits"))
+        assert (document.value, document.author) == (2, "deployment:site-dev")
+
+
+@pytest.mark.slow
+async def test_a_new_revision_replaces_the_one_before_and_going_back_brings_what_ran_then(tmp_path: Path):
+    async with site(tmp_path) as one:
+        await one.define()
+        await one.apply()
+        before = (await one.seen()).live
+        await one.define("second", env={"MORE": "x"})
+        assert ("stop", "Worker web") in [(step.action, step.what) for step in (await one.plan()).steps]
+        assert (await one.apply()).status == "completed"
+        assert (await one.answer()).startswith("second")
+        with pytest.raises(httpx2.ConnectError):
+            async with httpx2.AsyncClient() as client:
+                await client.get(before["url"])
+        task = await one.control(action="rollback")
+        assert (task.status, (await one.answer()).split()[0]) == ("completed", "first")
+
+
+async def test_what_fails_its_check_is_ended_and_the_one_before_goes_on(tmp_path: Path):
+    async with site(tmp_path) as one:
+        await one.define()
+        await one.apply()
+        before = (await one.seen()).live
+        await one.define("second", checks=[{"path": "/", "contains": "never", "attempts": 1}])
+        assert (await one.apply()).status == "failed"
+        seen = await one.seen()
+        assert (seen.live, seen.status) == (before, "live")
+        assert (await one.answer()).startswith("first")
+        assert len(list((tmp_path / "deployments" / "workerd" / one.id).glob("run_*"))) <= 1
+
+
+async def test_a_plan_whose_source_has_moved_since_is_stale_and_nothing_is_done(tmp_path: Path):
+    async with site(tmp_path) as one:
+        await one.define()
+        plan = await one.plan()
+        await one.desk.state.set(CALL, SetDocument(namespace="code", key="site", value=SITE % "swapped"))
+        with pytest.raises(Conflict, match="sources/web"):
+            await one.apply(plan.hash)
+        assert (await one.seen()).live is None
+
+
+async def test_what_dies_is_told_as_drift_and_started_again_where_it_was(tmp_path: Path):
+    async with site(tmp_path) as one:
+        await one.define()
+        await one.apply()
+        live = (await one.seen()).live
+        assert (await one.control(action="check_drift")).deployment.drift is None
+        os.killpg(live["pids"]["web"], signal.SIGKILL)
+        await asyncio.sleep(0.1)
+        assert (await one.control(action="check_drift")).deployment.drift == ["Worker web does not run"]
+        assert (await one.control(action="start")).status == "completed"
+        assert (await one.answer()).startswith("first")
+        assert (await one.control(action="check_drift")).deployment.drift is None
+        assert (await one.control(action="stop")).status == "completed"
+        with pytest.raises(httpx2.ConnectError):
+            await one.answer()
+
+
+async def unserved(client: httpx2.AsyncClient, url: str) -> None:
+    """It runs on, and nobody serves its state."""
+    with contextlib.suppress(httpx2.RemoteProtocolError):  # workerd may end the connection instead
+        assert (await client.get(url)).status_code == 500
+
+
+async def test_a_worker_finds_its_state_again_after_the_server_was_started_anew(tmp_path: Path):
+    async with site(tmp_path) as one:
+        await one.define()
+        await one.apply()
+        url, deployment = (await one.seen()).live["url"], one.id
+        one.id = ""
+    async with httpx2.AsyncClient() as client:
+        await unserved(client, url)
+        async with site(tmp_path) as one:
+            one.id = deployment
+            assert (await client.get(url)).text == "first hi 3 12 2"
+
+
+async def test_no_secret_stands_in_anything_that_is_kept_or_told(tmp_path: Path, secret: str):
+    async with site(tmp_path) as one:
+        await one.define()
+        told = [await one.plan(), await one.apply(), await one.seen()]
+        assert secret not in str(told)
+    kept = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert kept and not any(secret.encode() in path.read_bytes() for path in kept)
+
+
+@pytest.mark.parametrize(
+    ("service", "why"),
+    [
+        ({"bindings": {"JOBS": {"queue": "jobs"}, "DB": {"d1": "main"}}}, "queue JOBS; D1 database DB"),
+        ({"crons": ["* * * * *"]}, "cron trigger"),
+        ({"modules": "code/none"}, "no document"),
+        ({"main": "other.js", "modules": "code/object"}, "main module other.js"),
+        ({"modules": "code/number"}, "holds no Worker"),
+        ({"compatibility_date": None}, "compatibility_date"),
+    ],
+)
+async def test_what_makes_no_worker_here_is_refused_before_anything_is_touched(
+    tmp_path: Path, service: dict[str, Any], why: str
+):
+    async with site(tmp_path) as one:
+        for key, value in (("object", {"worker.js": "x"}), ("number", 5)):
+            await one.desk.state.set(CALL, SetDocument(namespace="code", key=key, value=value))
+        await one.define(bindings={}, **{name: value for name, value in service.items() if name == "none"})
+        said = {"name": "web", "modules": "code/site", "compatibility_date": "2026-01-01"} | service
+        await one.defined("workerd", {name: value for name, value in said.items() if value is not None}, {})
+        with pytest.raises(OpsError, match=why):
+            await one.plan()
+        assert not (tmp_path / "deployments").exists()
+
+
+@pytest.mark.parametrize("service", [{}, {"folder": "/x", "modules": "a/b"}])
+async def test_a_worker_has_one_source(tmp_path: Path, service: dict[str, Any]):
+    async with site(tmp_path) as one:
+        with pytest.raises(ValidationFailed, match="one source"):
+            await one.defined("workerd", {"name": "web"} | service, {})
+
+
+async def test_code_that_does_not_start_ends_the_run_with_what_workerd_says(tmp_path: Path):
+    async with site(tmp_path) as one:
+        await one.define()
+        await one.desk.state.set(CALL, SetDocument(namespace="code", key="site", value="export default {"))
+        task = await one.apply()
+        assert task.status == "failed" and "SyntaxError" in str(task.error)
+        assert (await one.seen()).status == "failed"
