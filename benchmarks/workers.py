@@ -15,7 +15,12 @@ from typing import Any
 from mcp_server.app import open_desk
 from mcp_server.config import Settings
 from mcp_server.domain.deployments.service import DeploymentService
-from mcp_server.domain.deployments.spec import ApplyDeployment, ControlDeployment, DefineDeployment, PlanDeployment
+from mcp_server.domain.deployments.spec import (
+    ApplyDeployment,
+    ControlDeployment,
+    DefineDeployment,
+    PlanDeployment,
+)
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.state.commands import SetDocument
 from mcp_server.domain.tasks.commands import WaitForTask

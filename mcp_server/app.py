@@ -14,6 +14,7 @@ from mcp.server.lowlevel import Server
 
 from mcp_server import __version__
 from mcp_server.config import Settings
+from mcp_server.deploying import Workers, deployment_policy, launchers, logs_folder, mirrors, targets
 from mcp_server.domain.agents.launchers import Launchers
 from mcp_server.domain.agents.speaking import Session
 from mcp_server.domain.areas import AREAS
@@ -41,17 +42,11 @@ from mcp_server.protocol.server import make_server
 from mcp_server.runtime.system_worker import SystemWorker
 from mcp_server.runtime.timers import run_chores, run_timer
 from mcp_server.wiring import (
-    Workers,
     approval_policy,
-    deployment_policy,
     email_policy,
-    launchers,
-    logs_folder,
     mailer_options,
-    mirrors,
     offer,
     require_servable,
-    targets,
     tokens,
 )
 

@@ -1,51 +1,30 @@
 """From settings to what the parts are built with; and what `serve` refuses, before anything is opened."""
 
-import re
 import shlex
-import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mcp_server.config import Settings, default_database, secret
-from mcp_server.config.model import LauncherArgument, LauncherSettings
-from mcp_server.domain.agents.launchers import PLAIN, ArgumentRule, Launcher, Launchers
+from mcp_server.config import Settings, secret
+from mcp_server.deploying import beside_the_database, declared_targets, launchers, mirrors_account
 from mcp_server.domain.approvals.model import ApprovalPolicy
-from mcp_server.domain.deployments.mirrors import Mirrors, Remote
-from mcp_server.domain.deployments.policy import ApproveRule, DeploymentPolicy
-from mcp_server.domain.deployments.spec import Probe
-from mcp_server.domain.deployments.targets import Facts, Target, Targets
-from mcp_server.domain.desk import Desk
 from mcp_server.domain.email.model import SENDER_DEFAULT, EmailPolicy
-from mcp_server.domain.processes.running import Limits, Stop
-from mcp_server.domain.state.commands import GetDocument
 from mcp_server.integrations.mailers import MailerOptions, OutboxOptions, SendGridOptions, SmtpServerOptions
 from mcp_server.kernel.addresses import check_address
-from mcp_server.kernel.call import SYSTEM_CALL
 from mcp_server.kernel.errors import OpsError, ValidationFailed
-from mcp_server.kernel.quoting import named
 from mcp_server.protocol.identity import FileTokens
 from mcp_server.protocol.offer import Offer
-from mcp_server.runtime.local_service import LocalService
 
 if TYPE_CHECKING:
-    from mcp_server.integrations.cloudflare.calling import Account
     from mcp_server.integrations.sendgrid import EventWebhook
-    from mcp_server.integrations.workers.source import Sources
     from mcp_server.protocol.http import HttpOptions
-
-BUILT_IN = frozenset({"command", "process", "workerd", "cloudflare", "compose", "kubernetes"})
-"""Names of targets that are the server's own."""
-
-_ARGVS = {"build", "plan", "apply", "check", "promote", "rollback", "destroy", "stop", "start", "status", "logs"}
 
 
 def refusals(settings: Settings) -> list[OpsError]:
     """What `serve` refuses about these settings, each by itself."""
     checks: list[Callable[[Settings], object]] = [
         *(_offered, tokens, email_policy, mailer_options, links_base),
-        *(declared_targets, launchers, _mirrors_account),
+        *(declared_targets, launchers, mirrors_account),
     ]
     if settings.transport != "stdio":  # the modules behind these are HTTP's alone
         checks += [_safe_bind, webhook]
@@ -178,228 +157,9 @@ def links_base(settings: Settings) -> str | None:
     return None
 
 
-def launchers(settings: Settings) -> Launchers:
-    """The commands that the operator declared.
-
-    Raises:
-        ValidationFailed: one cannot be run on this system, or leaves something open that it does not declare.
-    """
-    if settings.launchers and sys.platform == "win32":
-        raise ValidationFailed("Launchers need Linux or macOS.", next="Leave [launchers] out on Windows.")
-    made = {name: _launcher(one) for name, one in settings.launchers.items()}
-    for name, one in made.items():
-        _require_sound(name, one)
-    return Launchers(made)
-
-
-def _launcher(settings: LauncherSettings) -> Launcher:
-    limits = settings.limits
-    memory = None if limits.memory_mb is None else limits.memory_mb * 2**20
-    return Launcher(
-        argv=settings.argv,
-        env=settings.env,
-        cwd=None if settings.cwd is None else str(settings.cwd.expanduser()),
-        limits=Limits(memory, limits.cpu_seconds, limits.open_files),
-        stop=Stop(settings.stop_signal, settings.grace_seconds),
-        arguments={name: _argument(one) for name, one in settings.arguments.items()},
-        share_database=settings.share_database,
-        max_instances=settings.max_instances,
-    )
-
-
-def _argument(settings: LauncherArgument) -> ArgumentRule:
-    return ArgumentRule(
-        type=settings.type,
-        pattern=settings.pattern or PLAIN,
-        minimum=settings.minimum,
-        maximum=settings.maximum,
-        choices=settings.choices,
-        default=settings.default,
-    )
-
-
-def _require_sound(name: str, launcher: Launcher) -> None:
-    problems = launcher.problems()
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name) is None:
-        problems = ["its name must be a plain word", *problems]
-    if problems:
-        raise ValidationFailed(
-            f"The launcher {named(name)} makes no sense: {'; '.join(problems)}.",
-            next="Correct [launchers] in the configuration file; docs/launchers.md shows examples.",
-        )
-
-
-def logs_folder(settings: Settings) -> Path:
-    """Where instances' logs lie: beside an SQLite database, else in the user data folder."""
-    return settings.supervisor.folder or _beside_the_database(settings) / "instances"
-
-
 def outbox_folder(settings: Settings) -> Path:
     """Where provider `file` writes: beside an SQLite database, else in the user data folder."""
-    return settings.email.outbox or _beside_the_database(settings) / "outbox"
-
-
-def deployment_policy(settings: Settings) -> DeploymentPolicy:
-    """Which changes wait for whom, and which secrets deployments may name."""
-    rules = tuple(ApproveRule(**rule.model_dump()) for rule in settings.approve)
-    return DeploymentPolicy(rules, settings.deployment_secrets)
-
-
-def deployments_folder(settings: Settings) -> Path:
-    """Where what deployments make is kept: beside an SQLite database, else in the user data folder."""
-    return settings.deployments_folder or _beside_the_database(settings) / "deployments"
-
-
-def declared_targets(settings: Settings) -> dict[str, Callable[[], Target]]:
-    """The commands that the operator declared as targets, by name.
-
-    Raises:
-        ValidationFailed: one of them cannot work.
-    """
-    if not settings.targets:
-        return {}
-    from mcp_server.integrations.kept import IS_POSSIBLE
-    from mcp_server.integrations.targets.command import CommandTarget, Declared
-
-    folder, made = deployments_folder(settings) / "runs", dict[str, Callable[[], Target]]()
-    for name, said in settings.targets.items():
-        argvs = said.model_dump(exclude_none=True, include=_ARGVS)
-        cwd = None if said.cwd is None else str(said.cwd.expanduser())
-        declared = Declared(argvs, cwd, said.env, said.arguments, said.secrets, said.timeout_seconds)
-        problems = declared.problems() or ([] if IS_POSSIBLE else ["commands need a system with process groups"])
-        if name in BUILT_IN:
-            problems.append("this name is one of the server's own targets")
-        if problems:
-            raise ValidationFailed(
-                f"[targets.{name}] cannot work: {'; '.join(problems)}.", next="Correct the TOML file."
-            )
-        made[name] = partial(CommandTarget, name, declared, folder)
-    return made
-
-
-class Workers:
-    """What Workers on this machine need of the desk, which is made after its targets."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.desk: Desk | None = None
-        self.service = LocalService(deployments_folder(settings) / "kv.json", self._application)
-
-    async def document(self, namespace: str, key: str) -> Any:
-        """The value of a document.
-
-        Raises:
-            NotFound: there is none.
-        """
-        return (await self._desk().state.get(SYSTEM_CALL, GetDocument(namespace=namespace, key=key))).value
-
-    def _application(self, key: bytes) -> Callable[..., Any]:
-        from mcp_server.integrations.workers.kv_service import KvService
-        from mcp_server.integrations.workers.kv_tokens import KvTokens
-
-        return KvService(self._desk().state, self._desk().context.clock, KvTokens(key))
-
-    def _desk(self) -> Desk:
-        assert self.desk is not None, "no desk was made yet"
-        return self.desk
-
-
-def targets(settings: Settings, workers: Workers) -> Targets:
-    """Where this server deploys to."""
-    folder = deployments_folder(settings)
-    known = declared_targets(settings)
-    if len(known) == 1:
-        known["command"] = next(iter(known.values()))
-    known |= {"compose": partial(_compose, folder), "kubernetes": partial(_kubernetes, folder)}
-    known |= {"workerd": partial(_workerd, settings, workers), "cloudflare": partial(_cloudflare, settings, workers)}
-    absent = {"command": "Which command is not said: the operator declares each under [targets.NAME]. "}
-    return Targets(known, absent, _probe, _resolve)
-
-
-def _workerd(settings: Settings, workers: Workers) -> Target:
-    from mcp_server.integrations.targets.workerd import WorkerdTarget
-
-    folder = deployments_folder(settings) / "workerd"
-    return WorkerdTarget(folder, _sources(settings, workers), workers.service.address, workers.service.key)
-
-
-def _cloudflare(settings: Settings, workers: Workers) -> Target:
-    from mcp_server.integrations.targets.cloudflare import CloudflareTarget
-
-    folder = deployments_folder(settings) / "cloudflare"
-    return CloudflareTarget(folder, _sources(settings, workers), account(settings), settings.cloudflare.dev_url)
-
-
-def mirrors(settings: Settings) -> Mirrors:
-    """Which namespaces of state are kept alike with KV namespaces."""
-
-    def open_remote() -> Remote:
-        from mcp_server.integrations.cloudflare.mirror import CloudflareRemote
-
-        return CloudflareRemote(account(settings))
-
-    return Mirrors({namespace: said.kv for namespace, said in settings.mirrors.items()}, open_remote)
-
-
-def _mirrors_account(settings: Settings) -> object:
-    strange = [name for name in settings.mirrors if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,56}", name)]
-    if strange:
-        raise ValidationFailed(f"[mirrors] {', '.join(strange)}: no namespace of state.", next="Correct the TOML file.")
-    return account(settings) if settings.mirrors else None
-
-
-def account(settings: Settings) -> "Account":
-    """Whose Workers Cloudflare deploys.
-
-    Raises:
-        ValidationFailed: the account or its token is not set.
-    """
-    from mcp_server.integrations.cloudflare.calling import Account, Token
-
-    said = settings.cloudflare
-    token = secret(said.api_token, said.api_token_file, "CLOUDFLARE_API_TOKEN")
-    if token is None or said.account_id is None:
-        raise ValidationFailed(
-            "The target cloudflare needs an account and a token.",
-            next="The operator sets DATAMCP_CLOUDFLARE_ACCOUNT_ID, and DATAMCP_CLOUDFLARE_API_TOKEN or its _FILE.",
-        )
-    return Account(said.account_id, Token(token), said.base_url)
-
-
-def _sources(settings: Settings, workers: Workers) -> "Sources":
-    from mcp_server.integrations.workers.source import Sources
-
-    said = settings.workers
-    return Sources(tuple(map(Path, said.folders)), workers.document, said.esbuild, said.workerd)
-
-
-def _compose(folder: Path) -> Target:
-    from mcp_server.integrations.targets.compose import ComposeTarget
-
-    return ComposeTarget(folder / "compose")
-
-
-def _kubernetes(folder: Path) -> Target:
-    from mcp_server.integrations.targets.kubernetes import KubernetesTarget
-
-    return KubernetesTarget(folder / "kubernetes")
-
-
-async def _probe(url: str, probe: Probe) -> Facts:
-    from mcp_server.integrations.probing import probe as ask  # most servers never deploy
-
-    return await ask(url, probe)
-
-
-def _resolve(reference: str) -> str:
-    from mcp_server.integrations.references import resolve
-
-    return resolve(reference)
-
-
-def _beside_the_database(settings: Settings) -> Path:
-    url = settings.database_url
-    file = Path(url.removeprefix("sqlite:///")).expanduser() if url.startswith("sqlite:///") else default_database()
-    return file.absolute().parent
+    return settings.email.outbox or beside_the_database(settings) / "outbox"
 
 
 def _offered(settings: Settings) -> object:

@@ -6,7 +6,7 @@ from urllib.parse import urljoin
 
 import httpx2
 
-from mcp_server.domain.deployments.spec import Probe
+from mcp_server.domain.deployments.configuration import Probe
 from mcp_server.kernel.json_text import storable
 
 BODY_BYTES_MAX = 256 * 1024

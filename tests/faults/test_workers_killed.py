@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from mcp_server.domain.deployments.spec import Config
+from mcp_server.domain.deployments.configuration import Config
 from mcp_server.domain.deployments.targets import Facts, Phase, Subject, Work
 from mcp_server.integrations.targets.workerd import WorkerdTarget
 from mcp_server.integrations.workers.source import Sources

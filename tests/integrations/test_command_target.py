@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mcp_server.config import load_settings
+from mcp_server.deploying import declared_targets, targets
 from mcp_server.domain.areas import AREAS
 from mcp_server.domain.deployments.policy import DeploymentPolicy
 from mcp_server.domain.deployments.spec import ControlDeployment
@@ -17,7 +18,6 @@ from mcp_server.integrations.references import resolve
 from mcp_server.integrations.targets.command import CommandTarget, Declared
 from mcp_server.kernel.errors import Conflict, Unavailable, ValidationFailed
 from mcp_server.runtime.system_worker import SystemWorker
-from mcp_server.wiring import declared_targets, targets
 from tests.domain.deployments.played import Answers, Stage
 from tests.world import World, open_world
 

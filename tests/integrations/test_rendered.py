@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcp_server.domain.areas import AREAS
-from mcp_server.domain.deployments.spec import Config, ControlDeployment
+from mcp_server.domain.deployments.configuration import Config
+from mcp_server.domain.deployments.spec import ControlDeployment
 from mcp_server.domain.deployments.targets import Target, Targets
 from mcp_server.domain.desk import Desk
 from mcp_server.integrations.targets.compose import ComposeTarget

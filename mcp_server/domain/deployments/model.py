@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
+from mcp_server.domain.deployments.configuration import Config
 from mcp_server.domain.deployments.runs import Run, RunStatus
-from mcp_server.domain.deployments.spec import Config, DefineDeployment, DeploymentStatus, Operation
+from mcp_server.domain.deployments.spec import DefineDeployment, DeploymentStatus, Operation
 from mcp_server.domain.deployments.targets import Facts
 from mcp_server.kernel.errors import Conflict
 from mcp_server.kernel.events import Event

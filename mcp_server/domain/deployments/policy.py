@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from mcp_server.domain.deployments.spec import Config, Operation
+from mcp_server.domain.deployments.configuration import Config
+from mcp_server.domain.deployments.spec import Operation
 from mcp_server.domain.deployments.targets import Subject
 from mcp_server.kernel.errors import PermissionDenied
 

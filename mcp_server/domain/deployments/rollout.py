@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from mcp_server.domain.deployments import transactions
+from mcp_server.domain.deployments.configuration import Config, Probe
 from mcp_server.domain.deployments.plans import Plan
 from mcp_server.domain.deployments.runs import OPEN, TRIES_MAX, Run, RunStatus
-from mcp_server.domain.deployments.spec import Config
 from mcp_server.domain.deployments.targets import Facts, Phase, PhaseFailed, Subject, Target, Targets, Work
 from mcp_server.domain.deployments.transactions import Attempt
 from mcp_server.kernel.call import SYSTEM_CALL
@@ -139,14 +139,13 @@ class _One:
         done = self._run.done()
         if done.get("deploy", {}).get("rendered"):
             return {}  # nothing runs that could be asked
-        urls = _urls(self._subject, done)
-        wanted = [(s, probe) for s in self._subject.config.services for probe in s.checks or filter(None, (s.health,))]
-        missing = sorted({service.name for service, _ in wanted if service.name not in urls})
+        urls, wanted = _urls(self._subject, done), _probes(self._subject.config)
+        missing = sorted({service for service, _ in wanted if service not in urls})
         if missing:
             raise PhaseFailed(f"Nobody told where {', '.join(missing)} can be reached, so it cannot be checked.")
-        found = await asyncio.gather(*(self._rollout.targets.probe(urls[s.name], probe) for s, probe in wanted))
+        found = await asyncio.gather(*(self._rollout.targets.probe(urls[service], probe) for service, probe in wanted))
         told: list[Facts] = [
-            {"service": service.name, "path": probe.path} | facts
+            {"service": service, "path": probe.path} | facts
             for (service, probe), facts in zip(wanted, found, strict=True)
         ]
         wrong = [f"{facts['service']} {facts['path']}: {facts['said']}" for facts in told if not facts["ok"]]
@@ -198,6 +197,23 @@ def subject_of(found: Attempt) -> Subject:
         None if live is None else Config.read(live),
         None if deployment.live is None else json.loads(deployment.live),
     )
+
+
+def _probes(config: Config) -> list[tuple[str, Probe]]:
+    """What is asked of each service: its checks, else its health."""
+    asked = ((service, service.checks or filter(None, (service.health,))) for service in config.services)
+    return [(service.name, probe) for service, probes in asked for probe in probes]
+
+
+def _answer(asked: tuple[str, Probe], facts: Facts) -> Facts:
+    return {"service": asked[0], "path": asked[1].path} | facts
+
+
+def _require_right(told: list[Facts]) -> None:
+    wrong = [f"{facts['service']} {facts['path']}: {facts['said']}" for facts in told if not facts["ok"]]
+    if wrong:
+        why = f"What was asked did not answer as it should: {'; '.join(wrong)}."
+        raise PhaseFailed(why, None, {"checks": told})
 
 
 def _urls(subject: Subject, done: Mapping[str, Facts]) -> dict[str, str]:

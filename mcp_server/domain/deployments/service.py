@@ -3,15 +3,15 @@
 import json
 from typing import Any, NamedTuple
 
-from mcp_server.domain.approvals.commands import ApprovalSpec
 from mcp_server.domain.deployments import transactions
+from mcp_server.domain.deployments.configuration import Config
 from mcp_server.domain.deployments.model import Deployment, Revision, revision_id_of
 from mcp_server.domain.deployments.plans import Plan
 from mcp_server.domain.deployments.policy import DeploymentPolicy
+from mcp_server.domain.deployments.question import question
 from mcp_server.domain.deployments.runs import Run
 from mcp_server.domain.deployments.spec import (
     ApplyDeployment,
-    Config,
     ControlDeployment,
     DefineDeployment,
     FindDeployments,
@@ -35,9 +35,8 @@ from mcp_server.domain.deployments.views import (
 from mcp_server.domain.tasks.standing import task_state
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.errors import Conflict, InvalidTransition, LimitExceeded, ValidationFailed
+from mcp_server.kernel.errors import Conflict, InvalidTransition, ValidationFailed
 from mcp_server.kernel.events import Event, Origin
-from mcp_server.kernel.json_text import INPUT_BYTES_MAX, dump_json
 from mcp_server.kernel.json_tools import differences
 from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page
 from mcp_server.kernel.services import Services
@@ -47,7 +46,6 @@ from mcp_server.kernel.writes import Write
 
 REVISIONS_SHOWN = 10
 CHANGES_SHOWN = 50
-_ACTION_CHARACTERS_MAX = 20_000
 
 
 class Made(NamedTuple):
@@ -192,7 +190,7 @@ class DeploymentService:
         if planned is None:
             plan.require_same(await self._targets.get(deployment.target).observe(subject))
         self._policy.require_secrets(subject.config, is_local=call.actor.is_local)
-        return Decision(plan, self._approval(plan, subject), planned)
+        return Decision(plan, question(self._policy.rule(plan.operation, subject), plan, subject), planned)
 
     async def _action(self, call: Call, command: ControlDeployment) -> Action:
         deployment = await self.named(command.deployment_id)
@@ -289,38 +287,6 @@ class DeploymentService:
         subject = await self._subject(await self.named(plan.deployment_id), plan.revision)
         rule = self._policy.rule(plan.operation, subject)
         return plan_view(plan, None if rule is None else rule.approvers)
-
-    def _approval(self, plan: Plan, subject: Subject) -> ApprovalSpec | None:
-        """The question to people, where the operator wants one: the whole plan, bound to its hash."""
-        rule = self._policy.rule(plan.operation, subject)
-        if rule is None:
-            return None
-        steps = plan.listed()
-        lines = [f"{number}. {step.action} {step.what}" for number, step in enumerate(steps, 1)]
-        details = {
-            "plan_hash": plan.id,
-            "target": subject.target,
-            "environment": subject.environment,
-            "revision": plan.revision,
-            "live_revision": plan.live_revision,
-            "steps": [{name: value for name, value in step._asdict().items() if value is not None} for step in steps],
-            "warnings": json.loads(plan.warnings),
-            "configuration": json.loads(subject.config.text()),
-        }
-        action = "\n".join(lines)
-        if len(action) > _ACTION_CHARACTERS_MAX or len(dump_json(details).encode()) > INPUT_BYTES_MAX:
-            raise LimitExceeded(
-                "People are asked about this plan and see all of it, and it is too long to be shown.",
-                next="Split the deployment.",
-            )
-        return ApprovalSpec(
-            title=f"{plan.operation.capitalize()} {subject.name} in {subject.environment}",
-            action=action or "Nothing would change.",
-            details={name: value for name, value in details.items() if value},
-            approvers=rule.approvers,
-            quorum=rule.quorum,
-            expires_in_seconds=rule.expires_in_seconds,
-        )
 
 
 def _act(tx: Transaction, origin: Origin, action: Action) -> Decided:

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-from mcp_server.domain.deployments.spec import Config, Operation, Probe
+from mcp_server.domain.deployments.configuration import Config, Probe
+from mcp_server.domain.deployments.spec import Operation
 from mcp_server.kernel.errors import NotFound, ValidationFailed
 from mcp_server.kernel.near import did_you_mean, near
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mcp_server.domain.deployments.spec import Service
+from mcp_server.domain.deployments.configuration import Service
 from mcp_server.domain.deployments.targets import Facts, Step
 from mcp_server.integrations.cloudflare.scripts import Share
 from mcp_server.integrations.workers.model import Worker, digest

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mcp_server.domain.deployments.spec import Operation, Service
+from mcp_server.domain.deployments.configuration import Service
+from mcp_server.domain.deployments.spec import Operation
 from mcp_server.domain.deployments.targets import Facts, Outlook, Phase, PhaseFailed, Step, Subject, Work
 from mcp_server.integrations.cloudflare.calling import Account, Calling, CloudFailed
 from mcp_server.integrations.cloudflare.kv import KvNamespaces

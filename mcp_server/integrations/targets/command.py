@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from mcp_server.domain.deployments.spec import REFERENCES, Operation
+from mcp_server.domain.deployments.configuration import REFERENCES
+from mcp_server.domain.deployments.spec import Operation
 from mcp_server.domain.deployments.targets import Facts, Outlook, Phase, PhaseFailed, Step, Subject, Work
 from mcp_server.integrations.kept import TEMPORARY, UNKNOWN, Command, Ended, Kept, run_once
 from mcp_server.integrations.references import resolve
@@ -94,29 +95,14 @@ class CommandTarget:
         """
         for service in subject.config.services:
             for name, value in service.arguments.items():
-                pattern = self._declared.arguments.get(name)
-                if pattern is None:
-                    known = ", ".join(self._declared.arguments) or "none"
-                    raise ValidationFailed(
-                        f"The target {self._name} has no argument {name!r}.", next=f"Declared are: {known}."
-                    )
-                if not re.fullmatch(pattern, str(value)):
-                    raise ValidationFailed(f"The argument {name} of {service.name} must match {pattern}.")
+                self._require_argument(service.name, name, value)
             strange = [name for name in service.secrets if name not in self._declared.secrets]
             if strange:
                 known = ", ".join(self._declared.secrets) or "none"
                 raise ValidationFailed(
                     f"The target {self._name} takes no secret {', '.join(strange)}.", next=f"Declared are: {known}."
                 )
-        given = self._arguments(subject)
-        missing = sorted(
-            {place for argv in self._declared.commands.values() for place in self._places(argv)} - set(given)
-        )
-        if missing:
-            raise ValidationFailed(
-                f"The target {self._name} needs the arguments {', '.join(missing)}.",
-                next=f"Give them to a service: arguments={{{missing[0]!r}: ...}}.",
-            )
+        self._require_all(subject)
 
     async def observe(self, subject: Subject) -> Facts:
         """What is declared, as a hash, and what the declared status command says."""
@@ -169,6 +155,23 @@ class CommandTarget:
         if "logs" not in self._declared.commands:
             return None
         return (await self._look("logs", subject, "apply")).stdout
+
+    def _require_argument(self, service: str, name: str, value: object) -> None:
+        pattern = self._declared.arguments.get(name)
+        if pattern is None:
+            known = ", ".join(self._declared.arguments) or "none"
+            raise ValidationFailed(f"The target {self._name} has no argument {name!r}.", next=f"Declared are: {known}.")
+        if not re.fullmatch(pattern, str(value)):
+            raise ValidationFailed(f"The argument {name} of {service} must match {pattern}.")
+
+    def _require_all(self, subject: Subject) -> None:
+        wanted = {place for argv in self._declared.commands.values() for place in _PLACEHOLDER.findall(" ".join(argv))}
+        missing = sorted(wanted - set(self._arguments(subject)))
+        if missing:
+            raise ValidationFailed(
+                f"The target {self._name} needs the arguments {', '.join(missing)}.",
+                next=f"Give them to a service: arguments={{{missing[0]!r}: ...}}.",
+            )
 
     def _warnings(self, subject: Subject) -> list[str]:
         commands = self._declared.commands
@@ -229,7 +232,6 @@ class CommandTarget:
         undoes = work is not None and work.phase == "revert"
         meant = subject.live_config if undoes and subject.live_config is not None else subject.config
         revision = (subject.live_revision or 0) if undoes else subject.revision
-        given = self._arguments(subject) | {"run_id": run_id, "revision": str(revision)}
         told = {
             "deployment": {"id": subject.id, "name": subject.name, "environment": subject.environment},
             "operation": operation,
@@ -239,13 +241,18 @@ class CommandTarget:
             "live": subject.live,
             "configuration": json.loads(meant.text()),
         }
-        env = {key: os.environ[key] for key in _INHERITED if key in os.environ}
+        given = self._arguments(subject) | {"run_id": run_id, "revision": str(revision)}
+        env, hidden = self._environment(secrets)
+        limit = self._declared.seconds_max if run_id else min(LOOK_SECONDS_MAX, self._declared.seconds_max)
+        argv = _filled(self._declared.commands[name], given)
+        return Command(argv, self._declared.cwd, env, dump_json(told), limit, hidden)
+
+    def _environment(self, secrets: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+        """What a command finds in its environment, and which values of it are to be hidden."""
+        inherited = {key: os.environ[key] for key in _INHERITED if key in os.environ}
         declared = {key: _value(text) for key, text in self._declared.env.items()}
         hidden = {key: declared[key] for key, text in self._declared.env.items() if text.startswith(REFERENCES)}
-        limit = self._declared.seconds_max if secrets or run_id else min(LOOK_SECONDS_MAX, self._declared.seconds_max)
-        argv = _filled(self._declared.commands[name], given)
-        whole = env | declared | dict(secrets)
-        return Command(argv, self._declared.cwd, whole, dump_json(told), limit, hidden | dict(secrets))
+        return inherited | declared | dict(secrets), hidden | dict(secrets)
 
     def _secrets(self, work: Work) -> dict[str, str]:
         return {name: work.secret(name) for service in work.subject.config.services for name in service.secrets}
@@ -257,10 +264,6 @@ class CommandTarget:
         for service in subject.config.services:
             given |= {name: str(value) for name, value in service.arguments.items()}
         return given
-
-    @staticmethod
-    def _places(argv: Sequence[str]) -> list[str]:
-        return [place for part in argv for place in _PLACEHOLDER.findall(part)]
 
 
 def _word(value: Any) -> str:

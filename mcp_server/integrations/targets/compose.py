@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from mcp_server.domain.deployments.spec import Config, DatabaseSpec, Service
+from mcp_server.domain.deployments.configuration import Config, DatabaseSpec, Service
 from mcp_server.domain.deployments.targets import Facts, PhaseFailed, Subject, Work
 from mcp_server.integrations.kept import Command, Ended, run_once
 from mcp_server.integrations.targets.rendered import Objects, RenderedTarget, yaml_text

@@ -6,7 +6,7 @@ Source: the Kubernetes API reference (apps/v1, v1, networking.k8s.io/v1).
 from pathlib import Path
 from typing import Any
 
-from mcp_server.domain.deployments.spec import Config, DatabaseSpec, IngressSpec, Service
+from mcp_server.domain.deployments.configuration import Config, DatabaseSpec, IngressSpec, Service
 from mcp_server.domain.deployments.targets import Facts, Subject, Work
 from mcp_server.integrations.targets.compose import data_folder, database_image, port_of, require_images
 from mcp_server.integrations.targets.rendered import Objects, RenderedTarget, yaml_text

@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from mcp_server.domain.deployments.spec import Config, Operation
+from mcp_server.domain.deployments.configuration import Config
+from mcp_server.domain.deployments.spec import Operation
 from mcp_server.domain.deployments.targets import Facts, Outlook, PhaseFailed, Step, Subject, Work
 
 Objects = Mapping[str, Any]

@@ -9,7 +9,8 @@ import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
-from mcp_server.domain.deployments.spec import Config, Operation, Service
+from mcp_server.domain.deployments.configuration import Config, Service
+from mcp_server.domain.deployments.spec import Operation
 from mcp_server.domain.deployments.targets import Facts, Outlook, Phase, PhaseFailed, Step, Subject, Work
 from mcp_server.integrations.workers.binaries import find_workerd
 from mcp_server.integrations.workers.capnp import Backend, require_servable

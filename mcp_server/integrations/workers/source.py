@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from mcp_server.domain.deployments.spec import Binding, Service
+from mcp_server.domain.deployments.configuration import Binding, Service
 from mcp_server.domain.deployments.targets import Subject
 from mcp_server.integrations.workers.bundling import modules_of
 from mcp_server.integrations.workers.model import Worker

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_server.config import load_settings
+from mcp_server.deploying import launchers
 from mcp_server.domain.agents.commands import LauncherUse
 from mcp_server.domain.agents.launchers import ArgumentRule, Launcher, Launchers
 from mcp_server.kernel.errors import OpsError, ValidationFailed
-from mcp_server.wiring import launchers
 
 EXAMPLES = Path(__file__).parent.parent.parent.parent / "examples"
 KNOWN = {"agent_id": "agent_a", "agent_name": "fleet", "agent_kind": "llm", "instance": "supervised-0", "slot": 0}

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from mcp_server.domain.areas import AREAS
+from mcp_server.domain.deployments.configuration import Probe
 from mcp_server.domain.deployments.policy import DeploymentPolicy
-from mcp_server.domain.deployments.spec import ApplyDeployment, DefineDeployment, PlanDeployment, Probe
+from mcp_server.domain.deployments.spec import ApplyDeployment, DefineDeployment, PlanDeployment
 from mcp_server.domain.deployments.targets import Facts, Outlook, PhaseFailed, Step, Subject, Targets, Work
 from mcp_server.domain.deployments.views import AppliedDeployment, DefinedDeployment, PlanView
 from mcp_server.domain.desk import Desk

@@ -10,7 +10,8 @@ import pytest
 
 pytest.importorskip("cloudflare", reason="the extra `cloudflare` is not installed")
 
-from mcp_server.domain.deployments.spec import Config, Operation
+from mcp_server.domain.deployments.configuration import Config
+from mcp_server.domain.deployments.spec import Operation
 from mcp_server.domain.deployments.targets import PHASES, Facts, PhaseFailed, Subject, Work
 from mcp_server.domain.state.kv_values import Entry
 from mcp_server.integrations.cloudflare.calling import Account, CloudFailed, Token, failure, seconds_of
