@@ -160,7 +160,10 @@ def targets(settings: Settings, workers: Workers) -> Targets:
         known["command"] = next(iter(known.values()))
     known |= {"compose": partial(_compose, folder), "kubernetes": partial(_kubernetes, folder)}
     known |= {"workerd": partial(_workerd, settings, workers), "cloudflare": partial(_cloudflare, settings, workers)}
-    absent = {"command": "Which command is not said: the operator declares each under [targets.NAME]. "}
+    absent = {
+        "command": "Which command is not said: the operator declares each under [targets.NAME]. ",
+        "process": "Processes are not a target yet: declare a launcher (docs/launchers.md) or a command. ",
+    }
     return Targets(known, absent, _probe, _resolve)
 
 

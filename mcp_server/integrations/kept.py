@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import anyio
+
 from mcp_server.integrations import keeper
 from mcp_server.kernel.json_text import storable
 
@@ -179,5 +181,7 @@ async def run_once(command: Command, bytes_max: int = 256 * 1024) -> Ended:
     finally:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
+        with anyio.move_on_after(keeper.PATIENCE_SECONDS, shield=True):
+            await process.wait()
     out, err = (storable(raw[-bytes_max:].decode("utf-8", "replace"), bytes_max) for raw in (stdout, stderr))
     return Ended(process.returncode, None, out, err)

@@ -7,17 +7,14 @@ from typing import Any
 
 import pytest
 
-from mcp_server.config import load_settings
-from mcp_server.deploying import declared_targets, targets
-from mcp_server.domain.areas import AREAS
+from mcp_server.config import Settings, load_settings
+from mcp_server.deploying import Workers, declared_targets, targets
 from mcp_server.domain.deployments.policy import DeploymentPolicy
 from mcp_server.domain.deployments.spec import ControlDeployment
 from mcp_server.domain.deployments.targets import Targets
-from mcp_server.domain.desk import Desk
 from mcp_server.integrations.references import resolve
 from mcp_server.integrations.targets.command import CommandTarget, Declared
 from mcp_server.kernel.errors import Conflict, Unavailable, ValidationFailed
-from mcp_server.runtime.system_worker import SystemWorker
 from tests.domain.deployments.played import Answers, Stage
 from tests.world import World, open_world
 
@@ -53,8 +50,7 @@ class House(Stage):
     def policy(self, **said: Any) -> None:
         """What the operator allows from now on."""
         known = Targets({"played": lambda: self.command}, {}, Answers(), resolve)
-        self.desk = Desk(self.world.desk.context, AREAS, "test", known, DeploymentPolicy(**said))
-        self.worker = SystemWorker(self.desk, AREAS.kinds)
+        self.open_desk(known, DeploymentPolicy(**said))
 
     def ran(self) -> list[str]:
         path = self.folder / "ran"
@@ -187,9 +183,14 @@ def test_declarations_that_cannot_work_are_refused_at_the_start(tmp_path: Path, 
         declared_targets(load_settings(config=tmp_path / "desk.toml"))
 
 
+def found(settings: Settings) -> Targets:
+    return targets(settings, Workers(settings))
+
+
 def test_the_only_declared_target_is_meant_by_command(tmp_path: Path):
     (tmp_path / "desk.toml").write_text("[targets.a]\napply = ['x']")
-    one = targets(load_settings(config=tmp_path / "desk.toml", database=f"sqlite:///{tmp_path}/desk.db"))
+    database = f"sqlite:///{tmp_path}/desk.db"
+    one = found(load_settings(config=tmp_path / "desk.toml", database=database))
     assert one.get("a") and one.get("command")
     with pytest.raises(ValidationFailed, match=r"operator declares each under \[targets.NAME\]"):
-        targets(load_settings(database=f"sqlite:///{tmp_path}/desk.db")).get("command")
+        found(load_settings(database=database)).get("command")

@@ -13,15 +13,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcp_server.domain.areas import AREAS
 from mcp_server.domain.deployments.configuration import Config
 from mcp_server.domain.deployments.spec import ControlDeployment
 from mcp_server.domain.deployments.targets import Target, Targets
-from mcp_server.domain.desk import Desk
 from mcp_server.integrations.targets.compose import ComposeTarget
 from mcp_server.integrations.targets.kubernetes import KubernetesTarget
 from mcp_server.kernel.errors import ValidationFailed
-from mcp_server.runtime.system_worker import SystemWorker
 from tests.domain.deployments.played import Answers, Stage
 from tests.world import World, open_world
 
@@ -62,8 +59,7 @@ class Yard(Stage):
 
     def __init__(self, world: World, target: Target) -> None:
         super().__init__(world)
-        self.desk = Desk(world.desk.context, AREAS, "test", Targets({"played": lambda: target}, {}, Answers()))
-        self.worker = SystemWorker(self.desk, AREAS.kinds)
+        self.open_desk(Targets({"played": lambda: target}, {}, Answers()))
 
 
 def rendered(target: ComposeTarget | KubernetesTarget, config: dict[str, Any]) -> list[Any]:

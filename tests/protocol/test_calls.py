@@ -152,8 +152,23 @@ async def work_through_everything(client: Client) -> list[tuple[str, dict[str, A
     await step("events_read", type="task.*")
     await step("agents_scale", agent_id=agent_id, scaling={"min": 1, "max": 3})
     await step("agents_scale", agent_id=agent_id, desired_instances=2)
+    await deploy(step)
     await step("agents_control", agent_id=agent_id, action="pause", reason="r")
     return answers
+
+
+async def deploy(step: Any) -> None:
+    """Everything that can be done with a deployment."""
+    for replicas in (1, 2):
+        web = [{"name": "web", "image": "web", "replicas": replicas}]
+        await step("deployments_define", name="d", target="kubernetes", environment="dev", services=web, tags=["t"])
+    plan = await step("deployments_plan", deployment_id="d")
+    applied = await step("deployments_apply", deployment_id="d", plan_hash=plan["plan"]["hash"])
+    await step("tasks_wait", task_id=applied["task"]["id"], wait_seconds=20)
+    for action in ("check_drift", "destroy"):
+        await step("deployments_control", deployment_id="d", action=action)
+    for narrowed in ({"deployment_id": "d", "logs": True}, {"limit": 1}):
+        await step("deployments_find", **narrowed)
 
 
 async def test_every_answer_of_every_tool_matches_its_output_schema_and_holds_no_nulls(tmp_path: Path, era: Any):

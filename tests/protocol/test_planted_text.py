@@ -132,7 +132,7 @@ async def plant_the_rest(garden: Garden) -> None:
 async def plant_a_deployment(garden: Garden) -> None:
     """Whose texts stand in its configuration, and from there in plans, changes and what came of a run."""
     nothing = {"databases": [], "ingress": [], "monitoring": [], "secrets": {}, "tags": []}
-    elsewhere = dict.fromkeys(("launcher", "folder", "modules", "main"))
+    elsewhere = dict.fromkeys(("folder", "modules", "main"))
     for number in range(2):
         env = {f"A{number}": hostile(next_number())[0]}
         web = [{"name": "web", "image": "web", "command": [hostile(next_number())[2]], "env": env} | elsewhere]

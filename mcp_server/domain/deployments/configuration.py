@@ -78,7 +78,6 @@ class Service(Frozen):
     """One thing that runs. Each target takes some of these members, and says so of those that it does not take."""
 
     name: Label
-    launcher: Word | None = None
     arguments: dict[Variable, Value] = Field(default_factory=dict, max_length=32)
     image: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][A-Za-z0-9._/:@-]{0,254}$")] | None = None
     command: tuple[Line, ...] = Field(default=(), max_length=64)
@@ -168,7 +167,7 @@ class Config(Frozen):
         min_length=1,
         max_length=SERVICES_MAX,
         description="{name, health {path}, checks [{path, status, contains}], env, secrets [NAME], replicas, ports, "
-        "resources {cpu, memory_mb}} and, by target: launcher, arguments (process); arguments (command); folder or "
+        "resources {cpu, memory_mb}} and, by target: arguments (command); folder or "
         "modules (namespace/key), bindings {NAME: {kv|text|json|secret}} (workerd, cloudflare); image, command "
         "(compose, kubernetes)",
     )

@@ -11,6 +11,7 @@ from mcp_server.domain.deployments.targets import Facts, Outlook, PhaseFailed, S
 from mcp_server.domain.deployments.views import AppliedDeployment, DefinedDeployment, PlanView
 from mcp_server.domain.desk import Desk
 from mcp_server.runtime.system_worker import SystemWorker
+from tests.domain.events.test_thinning import desk_with
 from tests.world import World
 
 Says = Facts | BaseException | None
@@ -86,7 +87,11 @@ class Stage:
         self.target = Played()
         self.answers = Answers()
         targets = Targets({"played": lambda: self.target}, {}, self.answers, lambda reference: f"value of {reference}")
-        self.desk = Desk(world.desk.context, AREAS, "test", targets, policy, *options)
+        self.open_desk(targets, policy, *options)
+
+    def open_desk(self, *options: object) -> None:
+        """Work at a desk of these options from now on."""
+        self.desk: Desk = desk_with(self.world, *options)
         self.worker = SystemWorker(self.desk, AREAS.kinds)
 
     async def define(self, name: str = "shop", environment: str = "dev", **more: Any) -> DefinedDeployment:
