@@ -144,15 +144,8 @@ class _One:
         if missing:
             raise PhaseFailed(f"Nobody told where {', '.join(missing)} can be reached, so it cannot be checked.")
         found = await asyncio.gather(*(self._rollout.targets.probe(urls[service], probe) for service, probe in wanted))
-        told: list[Facts] = [
-            {"service": service, "path": probe.path} | facts
-            for (service, probe), facts in zip(wanted, found, strict=True)
-        ]
-        wrong = [f"{facts['service']} {facts['path']}: {facts['said']}" for facts in told if not facts["ok"]]
-        if wrong:
-            raise PhaseFailed(
-                f"What was asked did not answer as it should: {'; '.join(wrong)}.", None, {"checks": told}
-            )
+        told = [_answer(asked, facts) for asked, facts in zip(wanted, found, strict=True)]
+        _require_right(told)
         return {"checks": told} if told else {}
 
     def _work(self, phase: Phase, again: bool) -> Work:
