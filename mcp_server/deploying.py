@@ -156,15 +156,14 @@ def targets(settings: Settings, workers: Workers) -> Targets:
     """Where this server deploys to."""
     folder = deployments_folder(settings)
     known = declared_targets(settings)
-    if len(known) == 1:
-        known["command"] = next(iter(known.values()))
+    aliases = {"command": next(iter(known))} if len(known) == 1 else {}
     known |= {"compose": partial(_compose, folder), "kubernetes": partial(_kubernetes, folder)}
     known |= {"workerd": partial(_workerd, settings, workers), "cloudflare": partial(_cloudflare, settings, workers)}
     absent = {
         "command": "Which command is not said: the operator declares each under [targets.NAME]. ",
         "process": "Processes are not a target yet: declare a launcher (docs/launchers.md) or a command. ",
     }
-    return Targets(known, absent, _probe, _resolve)
+    return Targets(known, absent, _probe, _resolve, aliases)
 
 
 def _workerd(settings: Settings, workers: Workers) -> Target:

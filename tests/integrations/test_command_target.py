@@ -191,6 +191,6 @@ def test_the_only_declared_target_is_meant_by_command(tmp_path: Path):
     (tmp_path / "desk.toml").write_text("[targets.a]\napply = ['x']")
     database = f"sqlite:///{tmp_path}/desk.db"
     one = found(load_settings(config=tmp_path / "desk.toml", database=database))
-    assert one.get("a") and one.get("command")
+    assert one.get("a") and one.aliases == {"command": "a"}
     with pytest.raises(ValidationFailed, match=r"operator declares each under \[targets.NAME\]"):
         found(load_settings(database=database)).get("command")

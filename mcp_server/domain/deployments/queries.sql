@@ -7,6 +7,9 @@ SELECT * FROM deployments WHERE id = :id
 -- name: deployment_by_name
 SELECT * FROM deployments WHERE name = :name AND environment = :environment {{for_update}}
 
+-- name: deployment_by_label
+SELECT id, name, environment FROM deployments WHERE name || '-' || environment = :label
+
 -- Those that a word may mean: a name, or a name with its environment.
 -- name: deployments_named
 SELECT id, name, environment FROM deployments

@@ -128,6 +128,7 @@ class DeploymentService:
             row = await self._database.fetch_one("deployment_run_by_id", id=deployment.run_id)
             more["run"] = None if row is None else run_view(Run.adopt(dict(row)))
         if logs:
+            call.actor.require(Permission.DEPLOYMENTS_APPLY)  # a program may print anything, its keys too
             subject = await self._subject(deployment, deployment.live_revision or deployment.revision)
             more["logs"] = await self._targets.get(deployment.target).logs(subject)
         return deployment_view(deployment, **more)
@@ -156,7 +157,8 @@ class DeploymentService:
         return Deployment.adopt(dict(row))
 
     async def _checked(self, call: Call, command: DefineDeployment) -> NewDefinition:
-        text = command.text()
+        text, name = command.text(), self._targets.aliases.get(command.target, command.target)
+        command = command.model_copy(update={"target": name})
         config = Config.read(text)
         self._policy.require_secrets(config, is_local=call.actor.is_local)
         subject = Subject("", command.name, command.environment, command.target, 1, config)

@@ -201,6 +201,7 @@ class Targets:
 
     Attributes:
         known: what makes each target at its first use, by the names that definitions use.
+        aliases: further names of targets. Definitions keep the real one, which is what rules of the operator name.
         absent: names that mean something elsewhere, and why not here.
         probe: see `Prober`.
         resolve: the value of a secret by its reference; raises PhaseFailed where there is none.
@@ -210,6 +211,7 @@ class Targets:
     absent: Mapping[str, str] = field(default_factory=dict[str, str])
     probe: Prober = _no_probe
     resolve: Callable[[str], str] = _no_secret
+    aliases: Mapping[str, str] = field(default_factory=dict[str, str])
     made: dict[str, Target] = field(default_factory=dict[str, Target])
 
     def get(self, name: str) -> Target:

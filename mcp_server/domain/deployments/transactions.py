@@ -14,7 +14,7 @@ from mcp_server.domain.tasks.creation import create_one
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.rows import load_task
 from mcp_server.domain.tasks.spec import RetrySpec, TaskSpec
-from mcp_server.kernel.errors import InvalidTransition, NotFound
+from mcp_server.kernel.errors import Conflict, InvalidTransition, NotFound
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import RawJson, sha256_text
 from mcp_server.kernel.store import Transaction
@@ -78,6 +78,7 @@ def define(tx: Transaction, origin: Origin, new: NewDefinition) -> Defined:
     command, config = new
     row = tx.one("deployment_by_name", name=command.name, environment=command.environment)
     if row is None:
+        _require_label(tx, command)
         deployment, event = Deployment.defined(origin.new_id("deployment"), command, origin.actor, origin.at)
         tx.record(origin, event)
         tx.record(origin, Revision.of(deployment, config, origin.actor, origin.at)[1])
@@ -293,6 +294,22 @@ def no_plan(plan_hash: str) -> NotFound:
         next="deployments_plan shows what would happen, and tells the hash.",
         details={"plan_hash": plan_hash[:80]},
     )
+
+
+def _require_label(tx: Transaction, command: DefineDeployment) -> None:
+    """Refuse a second deployment that would have the same name in the world outside: a-b in c, and a in b-c.
+
+    Raises:
+        Conflict: naming the other.
+    """
+    label = f"{command.name}-{command.environment}"
+    other = tx.one("deployment_by_label", label=label)
+    if other is not None:
+        raise Conflict(
+            f"{other['name']} in {other['environment']} is called {label} where it runs, as this would be.",
+            next="Choose another name or environment.",
+            details={"deployment_id": other["id"], "label": label},
+        )
 
 
 def _require_idle(tx: Transaction, deployment: Deployment) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from mcp_server.domain.deployments.policy import ApproveRule, DeploymentPolicy
 from mcp_server.domain.deployments.spec import ControlDeployment, DefineDeployment, FindDeployments
-from mcp_server.domain.deployments.targets import Work
+from mcp_server.domain.deployments.targets import Targets, Work
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.tasks.commands import ControlTasks
 from mcp_server.kernel.authority import Role
@@ -436,6 +436,28 @@ async def test_a_deployment_is_found_by_id_by_name_and_by_environment(stage: Sta
     )
     assert [one.id for one in narrowed.items] == [first.id]
     assert (await stage.desk.deployments.get(stage.world.call, first.id, logs=True)).logs == "log of shop-dev"
+
+
+async def test_no_two_deployments_have_one_name_in_the_world_outside(stage: Stage):
+    await stage.define("a-b", environment="c")
+    with pytest.raises(Conflict, match="a-b in c is called a-b-c where it runs"):
+        await stage.define("a", environment="b-c")
+    assert (await stage.define("a-b", environment="c", tags=["x"])).deployment.tags == ["x"]
+
+
+async def test_an_alias_of_a_target_is_no_way_around_a_rule(world: World):
+    stage = Stage(world, DeploymentPolicy((ApproveRule(target="played", approvers=("ann",)),)))
+    stage.desk.option(Targets).aliases["other"] = "played"  # pyright: ignore[reportIndexIssue]
+    defined = await stage.define(target="other")
+    assert defined.deployment.target == "played" and (await stage.plan()).needs_approval_of == ["ann"]
+
+
+async def test_logs_are_for_those_who_may_deploy(stage: Stage):
+    deployment = (await stage.define()).deployment
+    viewer = caller(Role.VIEWER)
+    assert (await stage.desk.deployments.get(viewer, deployment.id)).logs is None
+    with pytest.raises(PermissionDenied, match="deployments:apply"):
+        await stage.desk.deployments.get(viewer, deployment.id, logs=True)
 
 
 async def test_a_server_without_the_target_leaves_the_run_to_one_that_has_it(stage: Stage):
