@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 import anyio
 
 from mcp_server.integrations import keeper
+from mcp_server.integrations.held import trying, written
 from mcp_server.kernel.json_text import storable
 
 IS_POSSIBLE = sys.platform != "win32"
@@ -26,7 +27,6 @@ TEMPORARY = 75
 
 UNKNOWN = "it was killed, and nobody can say how far it got"
 _POLL_SECONDS = 0.1
-_TAIL_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,32 +130,11 @@ class Kept:
         )
 
     def _is_locked(self) -> bool:
-        import fcntl
-
-        try:
-            lock = os.open(self.folder / "lock", os.O_RDWR)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return True
-        finally:
-            os.close(lock)
-        return False
+        with trying(self.folder / "lock") as is_free:
+            return not is_free
 
     def _written(self) -> tuple[str, str]:
-        return _tail(self.folder / "stdout"), _tail(self.folder / "stderr")
-
-
-def _tail(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - _TAIL_BYTES))
-            return storable(file.read().decode("utf-8", "replace"), _TAIL_BYTES)
-    except OSError:
-        return ""
+        return written(self.folder / "stdout"), written(self.folder / "stderr")
 
 
 async def run_once(command: Command, bytes_max: int = 256 * 1024) -> Ended:

@@ -1,12 +1,13 @@
 """Deployments: named configurations in numbered revisions, and what of them is live."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from mcp_server.domain.deployments.configuration import Config
 from mcp_server.domain.deployments.runs import Run, RunStatus
 from mcp_server.domain.deployments.spec import DefineDeployment, DeploymentStatus, Operation
-from mcp_server.domain.deployments.targets import Facts
+from mcp_server.domain.deployments.targets import Facts, Subject
 from mcp_server.kernel.errors import Conflict
 from mcp_server.kernel.events import Event
 from mcp_server.kernel.json_text import RawJson, dump_json, json_list, sha256_text
@@ -71,6 +72,20 @@ class Deployment(Record):
         if "tags" in command.model_fields_set and tags != self.tags:
             changes["tags"] = tags
         return self._moved("deployment.revised", now, **changes) if changes else None
+
+    def subject(self, revision: int, config: str, live_config: str | None) -> Subject:
+        """What a target sees of it, where this revision is meant; both configurations as they are stored."""
+        return Subject(
+            self.id,
+            self.name,
+            self.environment,
+            self.target,
+            revision,
+            Config.read(config),
+            self.live_revision,
+            None if live_config is None else Config.read(live_config),
+            None if self.live is None else json.loads(self.live),
+        )
 
     def claimed(self, run_id: str, now: Micros) -> tuple[Self, Event]:
         """Something is to be done to it, and nothing else until that is over."""
@@ -158,10 +173,6 @@ class Revision(Record):
         new = Revision.adopt({"id": revision_id, "version": 1} | data)
         event = Event("deployment_revision.made", "deployment_revision", revision_id, 1, data, creates=True)
         return new, event
-
-    def read(self) -> Config:
-        """The configuration."""
-        return Config.read(self.config)
 
 
 def revision_id_of(deployment_id: str, revision: int) -> str:

@@ -6,7 +6,6 @@ from typing import Literal
 
 from mcp_server.domain.deployments.configuration import Config
 from mcp_server.domain.deployments.spec import Operation
-from mcp_server.domain.deployments.targets import Subject
 from mcp_server.kernel.errors import PermissionDenied
 
 _OWN_VARIABLES = ("DATAMCP_*", "CLOUDFLARE_API_*")
@@ -23,10 +22,10 @@ class ApproveRule:
     quorum: Literal["any", "all"] | int = "any"
     expires_in_seconds: float = 86_400.0
 
-    def names(self, operation: Operation, subject: Subject) -> bool:
+    def names(self, operation: Operation, target: str, environment: str) -> bool:
         """Whether it is about this change."""
         tool = "deployments_apply" if operation == "apply" else "deployments_control"
-        said = ((tool, self.tool), (subject.target, self.target), (subject.environment, self.environment))
+        said = ((tool, self.tool), (target, self.target), (environment, self.environment))
         return all(fnmatchcase(value, pattern) for value, pattern in said)
 
 
@@ -42,9 +41,9 @@ class DeploymentPolicy:
     rules: tuple[ApproveRule, ...] = ()
     secrets: tuple[str, ...] = ()
 
-    def rule(self, operation: Operation, subject: Subject) -> ApproveRule | None:
+    def rule(self, operation: Operation, target: str, environment: str) -> ApproveRule | None:
         """The rule about a change."""
-        return next((rule for rule in self.rules if rule.names(operation, subject)), None)
+        return next((rule for rule in self.rules if rule.names(operation, target, environment)), None)
 
     def require_secrets(self, config: Config, *, is_local: bool) -> None:
         """Refuse references that whoever defines this must not have read: a deployment could tell what they hold.

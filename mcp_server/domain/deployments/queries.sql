@@ -12,7 +12,7 @@ SELECT id, name, environment FROM deployments WHERE name || '-' || environment =
 
 -- Those that a word may mean: a name, or a name with its environment.
 -- name: deployments_named
-SELECT id, name, environment FROM deployments
+SELECT * FROM deployments
 WHERE name = :name OR name || '/' || environment = :name OR name || '-' || environment = :name
 ORDER BY environment LIMIT 10
 

@@ -2,7 +2,6 @@
 goes on after a crash looks first; whoever comes late is refused by the lease."""
 
 import asyncio
-import json
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -25,7 +24,7 @@ class Rollout:
     def __init__(self, services: Services) -> None:
         self._context = services.context
         self._database = services.context.database
-        self._targets = services.option(Targets)
+        self.targets = services.option(Targets)
 
     async def carry_out(self, job: Job) -> Facts:
         """Do what is left of a run; what it came to.
@@ -34,20 +33,12 @@ class Rollout:
             HandlerFailed: it did not work, or will be tried again.
             LeaseLost: somebody else carries it out now.
         """
-        one = _One(self, job, await self._write(transactions.attempt, job.input["run_id"], job.lease_token))
+        one = _One(self, job, await self.write(transactions.attempt, job.input["run_id"], job.lease_token))
         return await one.carry_out()
-
-    @property
-    def targets(self) -> Targets:
-        """What this server has."""
-        return self._targets
-
-    async def _write(self, function: Any, *args: Any) -> Any:
-        return await self._database.write(function, self._context.origin(SYSTEM_CALL), *args)
 
     async def write(self, function: Any, *args: Any) -> Any:
         """A transaction of the server's own."""
-        return await self._write(function, *args)
+        return await self._database.write(function, self._context.origin(SYSTEM_CALL), *args)
 
 
 class _One:
@@ -58,7 +49,7 @@ class _One:
         self._job = job
         self._run: Run = found.run
         self._plan: Plan = found.plan
-        self._subject = subject_of(found)
+        self._subject = found.deployment.subject(found.run.revision, found.config, found.live_config)
         self._secrets: dict[str, str] = {}
         self._here = self._run.id, job.lease_token
 
@@ -174,22 +165,6 @@ class _One:
 
     async def _write(self, function: Any, *args: Any) -> Run:
         return await self._rollout.write(function, *self._here, *args)
-
-
-def subject_of(found: Attempt) -> Subject:
-    """A deployment as its target sees it in a run."""
-    deployment, live = found.deployment, found.live_config
-    return Subject(
-        deployment.id,
-        deployment.name,
-        deployment.environment,
-        deployment.target,
-        found.run.revision,
-        Config.read(found.config),
-        deployment.live_revision,
-        None if live is None else Config.read(live),
-        None if deployment.live is None else json.loads(deployment.live),
-    )
 
 
 def _probes(config: Config) -> list[tuple[str, Probe]]:

@@ -18,7 +18,7 @@ from mcp_server.domain.deployments.spec import (
     Operation,
     PlanDeployment,
 )
-from mcp_server.domain.deployments.targets import Subject, Target, Targets, no_deployment, require_taken
+from mcp_server.domain.deployments.targets import Subject, Targets, no_deployment, require_taken
 from mcp_server.domain.deployments.transactions import Decided, Decision, Defined, NewDefinition, no_plan, no_revision
 from mcp_server.domain.deployments.views import (
     AppliedDeployment,
@@ -49,12 +49,11 @@ CHANGES_SHOWN = 50
 
 
 class Made(NamedTuple):
-    """A plan that was just made, and its deployment's target."""
+    """A plan that was just made, and of what."""
 
     plan: Plan
     event: Event
     subject: Subject
-    target: Target
 
 
 class Action(NamedTuple):
@@ -91,7 +90,7 @@ class DeploymentService:
         operation: Operation = "destroy" if command.destroy else "apply"
         made = await self._made(call, deployment, operation, command.revision)
         await self._context.write(call, transactions.keep_plan, (made.plan, made.event))
-        return PlannedDeployment(plan=self._plan_view(made))
+        return PlannedDeployment(plan=self._plan_view(made.plan, deployment))
 
     async def find(self, call: Call, command: FindDeployments) -> Listed[DeploymentView]:
         """Deployments by name."""
@@ -141,20 +140,16 @@ class DeploymentService:
             Conflict: several environments have one of that name.
         """
         row = await self._database.fetch_one("deployment_by_id", id=reference)
-        if row is None:
-            found = await self._database.fetch_all("deployments_named", name=reference)
-            if not found:
-                raise no_deployment(reference)
-            if len(found) > 1:
-                raise Conflict(
-                    f"{reference} is in {len(found)} environments: {', '.join(one['environment'] for one in found)}.",
-                    next=f"Say which one: {found[0]['id']} or '{reference}/{found[0]['environment']}'.",
-                    details={"deployments": [dict(one) for one in found]},
-                )
-            row = await self._database.fetch_one("deployment_by_id", id=found[0]["id"])
-            if row is None:
-                raise no_deployment(reference)
-        return Deployment.adopt(dict(row))
+        found = [row] if row is not None else await self._database.fetch_all("deployments_named", name=reference)
+        if not found:
+            raise no_deployment(reference)
+        if len(found) > 1:
+            raise Conflict(
+                f"{reference} is in {len(found)} environments: {', '.join(one['environment'] for one in found)}.",
+                next=f"Say which one: {found[0]['id']} or '{reference}/{found[0]['environment']}'.",
+                details={"deployments": [{key: one[key] for key in ("id", "name", "environment")} for one in found]},
+            )
+        return Deployment.adopt(dict(found[0]))
 
     async def _checked(self, call: Call, command: DefineDeployment) -> NewDefinition:
         text, name = command.text(), self._targets.aliases.get(command.target, command.target)
@@ -185,14 +180,17 @@ class DeploymentService:
             )
         return await self._decided(call, deployment, plan)
 
-    async def _decided(self, call: Call, deployment: Deployment, plan: Plan, planned: Event | None = None) -> Decision:
+    async def _decided(self, call: Call, deployment: Deployment, plan: Plan) -> Decision:
         """What was planned is to happen, if it is still what was shown."""
         plan.require_fresh(deployment)
         subject = await self._subject(deployment, plan.revision)
-        if planned is None:
-            plan.require_same(await self._targets.get(deployment.target).observe(subject))
+        plan.require_same(await self._targets.get(deployment.target).observe(subject))
+        return self._decision_on(call, plan, subject)
+
+    def _decision_on(self, call: Call, plan: Plan, subject: Subject, planned: Event | None = None) -> Decision:
         self._policy.require_secrets(subject.config, is_local=call.actor.is_local)
-        return Decision(plan, question(self._policy.rule(plan.operation, subject), plan, subject), planned)
+        rule = self._policy.rule(plan.operation, subject.target, subject.environment)
+        return Decision(plan, question(rule, plan, subject), planned)
 
     async def _action(self, call: Call, command: ControlDeployment) -> Action:
         deployment = await self.named(command.deployment_id)
@@ -212,8 +210,7 @@ class DeploymentService:
         made = await self._made(call, deployment, command.action, revision)
         if command.action == "destroy":
             return Action(planned=made)
-        decision = await self._decided(call, deployment, made.plan, made.event)
-        return Action(decision, made)
+        return Action(self._decision_on(call, made.plan, made.subject, made.event))
 
     async def _drift(self, deployment: Deployment) -> list[str]:
         subject = await self._subject(deployment, _live(deployment))
@@ -227,7 +224,7 @@ class DeploymentService:
 
     async def _controlled(self, call: Call, done: Decided) -> ControlledDeployment:
         del call
-        plan = None if done.plan is None else await self._stored_plan_view(done.plan)
+        plan = None if done.plan is None else self._plan_view(done.plan, done.deployment)
         task = None if done.task is None else task_state(done.task)
         return ControlledDeployment(deployment=_with_run(done), task=task, plan=plan)
 
@@ -243,22 +240,12 @@ class DeploymentService:
         outlook = await target.outlook(subject, operation, observed)
         by = self._context.origin(call).actor
         made = Plan.made(subject, deployment.revision, operation, observed, outlook, by, self._context.clock())
-        return Made(*made, subject, target)
+        return Made(*made, subject)
 
     async def _subject(self, deployment: Deployment, revision: int) -> Subject:
-        config = (await self._revision(deployment.id, revision)).read()
-        live = deployment.live_revision
-        return Subject(
-            deployment.id,
-            deployment.name,
-            deployment.environment,
-            deployment.target,
-            revision,
-            config,
-            live,
-            None if live is None else (await self._revision(deployment.id, live)).read(),
-            None if deployment.live is None else json.loads(deployment.live),
-        )
+        meant, live = await self._revision(deployment.id, revision), deployment.live_revision
+        live_config = None if live is None else (await self._revision(deployment.id, live)).config
+        return deployment.subject(revision, meant.config, live_config)
 
     async def _revision(self, deployment_id: str, revision: int) -> Revision:
         row = await self._database.fetch_one("deployment_revision_by_id", id=revision_id_of(deployment_id, revision))
@@ -281,13 +268,8 @@ class DeploymentService:
             raise no_plan(plan_hash)
         return Plan.adopt(dict(row))
 
-    def _plan_view(self, made: Made) -> PlanView:
-        rule = self._policy.rule(made.plan.operation, made.subject)
-        return plan_view(made.plan, None if rule is None else rule.approvers)
-
-    async def _stored_plan_view(self, plan: Plan) -> PlanView:
-        subject = await self._subject(await self.named(plan.deployment_id), plan.revision)
-        rule = self._policy.rule(plan.operation, subject)
+    def _plan_view(self, plan: Plan, deployment: Deployment) -> PlanView:
+        rule = self._policy.rule(plan.operation, deployment.target, deployment.environment)
         return plan_view(plan, None if rule is None else rule.approvers)
 
 

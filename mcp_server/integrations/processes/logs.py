@@ -37,14 +37,14 @@ def bound_log(log: Path, bytes_max: int) -> bool:
 def read_tail(log: Path, bytes_max: int = TAIL_BYTES_MAX) -> Tail | None:
     """The last lines of a log, whole; None where there is none."""
     try:
-        newest, is_whole = _last(log, bytes_max)
+        newest, is_whole = last_bytes(log, bytes_max)
     except FileNotFoundError:
         return None
     before, before_is_whole = b"", True
     rotated = False
     if is_whole:
         with contextlib.suppress(FileNotFoundError):
-            before, before_is_whole = _last(_aside(log), bytes_max - len(newest))
+            before, before_is_whole = last_bytes(_aside(log), bytes_max - len(newest))
             before_is_whole, rotated = False, True
     text = before + newest
     cut = not (is_whole and before_is_whole)
@@ -65,7 +65,7 @@ def _set_aside(log: Path, last: bytes) -> None:
     new.replace(_aside(log))
 
 
-def _last(log: Path, bytes_max: int) -> tuple[bytes, bool]:
+def last_bytes(log: Path, bytes_max: int) -> tuple[bytes, bool]:
     """The last bytes of a file, and whether that is all of it."""
     with log.open("rb") as file:
         size = file.seek(0, os.SEEK_END)

@@ -11,14 +11,13 @@ import sys
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 
+from mcp_server.integrations.held import trying, written
 from mcp_server.kernel.errors import Unavailable
-from mcp_server.kernel.json_text import storable
 
 GRACE_SECONDS = 5.0
 """How long requests that are under way may take once a program is told to end; then it is killed."""
 
 _LOOK_SECONDS = 0.005
-_TAIL_BYTES = 64 * 1024
 
 
 class Place:
@@ -30,7 +29,8 @@ class Place:
     @property
     def is_running(self) -> bool:
         """Whether the program runs, whoever started it."""
-        return self._is_held(exclusive=False)
+        with trying(self.folder / "lock") as is_free:
+            return not is_free
 
     @property
     def pid(self) -> int | None:
@@ -52,13 +52,7 @@ class Place:
 
     def log(self) -> str:
         """The end of what it wrote."""
-        path = self.folder / "log"
-        try:
-            with path.open("rb") as file:
-                file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-                return storable(file.read().decode("utf-8", "replace"), _TAIL_BYTES)
-        except OSError:
-            return ""
+        return written(self.folder / "log")
 
     def write(self, name: str, text: str) -> Path:
         """Write a file that only this user may read."""
@@ -75,7 +69,7 @@ class Place:
         Raises:
             Unavailable: no process can be started.
         """
-        if not self._is_held(exclusive=True):
+        if self._forget():
             await asyncio.to_thread(self._spawn, argv, env)
         loop = asyncio.get_running_loop()
         ends = loop.time() + seconds_max
@@ -94,25 +88,13 @@ class Place:
             while self.is_running and asyncio.get_running_loop().time() < ends:  # noqa: ASYNC110 - no child of ours
                 await asyncio.sleep(_LOOK_SECONDS)
 
-    def _is_held(self, *, exclusive: bool) -> bool:
-        """Whether the program holds its lock. To find out `exclusive`ly forgets what an earlier one said it listens on,
-        while no other can start."""
-        import fcntl
-
-        try:
-            lock = os.open(self.folder / "lock", os.O_RDWR)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(lock, fcntl.LOCK_NB | (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH))
-        except OSError:
-            return True
-        else:
-            if exclusive:
+    def _forget(self) -> bool:
+        """Forget what an earlier program said it listens on, unless one runs, while no other can start; whether none
+        does."""
+        with trying(self.folder / "lock", exclusive=True) as is_free:
+            if is_free:
                 (self.folder / "address").unlink(missing_ok=True)
-            return False
-        finally:
-            os.close(lock)
+            return is_free
 
     def _signal(self, number: signal.Signals) -> None:
         pid = self.pid

@@ -14,7 +14,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from mcp_server.integrations.workers import place as places
+from mcp_server.integrations import held
 from mcp_server.integrations.workers.binaries import find_workerd
 from mcp_server.integrations.workers.model import Worker
 from mcp_server.integrations.workers.place import Place
@@ -136,7 +136,7 @@ async def test_a_request_under_way_is_answered_when_a_worker_is_stopped_and_an_e
 
 
 async def test_the_log_of_a_worker_is_bounded_when_it_is_read(place: Place, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(places, "_TAIL_BYTES", 100)
+    monkeypatch.setattr(held, "TAIL_BYTES", 100)
     await serving(place, worker())
     with (place.folder / "log").open("a") as log:
         log.write("x" * 1000 + "\x00end")
