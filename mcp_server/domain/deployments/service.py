@@ -302,8 +302,9 @@ def _rollback_to(deployment: Deployment, command: ControlDeployment) -> int:
     revision = command.revision or deployment.previous_revision
     if revision is None:
         raise InvalidTransition(
-            f"{deployment.name} in {deployment.environment} has no revision that was live before.",
-            next="Name one: revision=...; deployments_find lists them.",
+            f"{deployment.name} in {deployment.environment} has nothing to go back to by itself: its live revision "
+            f"({deployment.live_revision or 'none'}) is the first, or was gone back to.",
+            next="Name one: revision=...; deployments_find(deployment_id=...) lists them.",
             details={"deployment_id": deployment.id, "live_revision": deployment.live_revision},
         )
     return revision

@@ -246,7 +246,7 @@ async def test_a_run_that_is_cancelled_before_it_began_leaves_everything_as_it_w
 
 async def test_rolling_back_brings_the_one_before_live_again_and_shows_its_plan(stage: Stage):
     await stage.live()
-    with pytest.raises(InvalidTransition, match="no revision that was live before"):
+    with pytest.raises(InvalidTransition, match="its live revision .1. is the first"):
         await control(stage, "rollback")
     await stage.define(services=[{"name": "web", "replicas": 2}])
     await stage.apply(await stage.plan())
@@ -258,6 +258,8 @@ async def test_rolling_back_brings_the_one_before_live_again_and_shows_its_plan(
     assert (seen.status, seen.live_revision, seen.revision) == ("live", 1, 2)
     with pytest.raises(NotFound, match="has no revision 7"):
         await control(stage, "rollback", revision=7)
+    with pytest.raises(InvalidTransition, match="was gone back to"):  # and not forwards, to what was just left
+        await control(stage, "rollback")
 
 
 async def test_removing_shows_its_plan_first_and_needs_its_hash(stage: Stage):
