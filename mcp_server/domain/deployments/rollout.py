@@ -94,7 +94,9 @@ class _One:
     async def _facts_of(self, target: Target, work: Work) -> Facts:
         try:
             facts = await target.act(work)
-            return facts if work.phase != "check" else facts | await self._checked()
+            if work.phase == "check":
+                return facts | await self._checked()
+            return facts if work.phase != "revert" else facts | await self._restored()
         except LeaseLost:
             raise
         except OpsError as error:
@@ -134,6 +136,17 @@ class _One:
         missing = sorted({service for service, _ in wanted if service not in urls})
         if missing:
             raise PhaseFailed(f"Nobody told where {', '.join(missing)} can be reached, so it cannot be checked.")
+        return await self._asked(urls, wanted)
+
+    async def _restored(self) -> Facts:
+        """What was live before answers again, as far as it is known where: undone is what was seen to be undone."""
+        live, config = self._subject.live or {}, self._subject.live_config
+        if config is None or live.get("rendered"):
+            return {}
+        urls = _told_urls(live, config)
+        return await self._asked(urls, [(service, probe) for service, probe in _probes(config) if service in urls])
+
+    async def _asked(self, urls: Mapping[str, str], wanted: list[tuple[str, Probe]]) -> Facts:
         found = await asyncio.gather(*(self._rollout.targets.probe(urls[service], probe) for service, probe in wanted))
         told = [_answer(asked, facts) for asked, facts in zip(wanted, found, strict=True)]
         _require_right(told)
@@ -186,8 +199,11 @@ def _require_right(told: list[Facts]) -> None:
 
 def _urls(subject: Subject, done: Mapping[str, Facts]) -> dict[str, str]:
     """Where each service can be reached, as the target told: of each, or one for all."""
-    told = done.get("deploy") or done.get("start") or subject.live or {}
-    everywhere = {service.name: told["url"] for service in subject.config.services} if told.get("url") else {}
+    return _told_urls(done.get("deploy") or done.get("start") or subject.live or {}, subject.config)
+
+
+def _told_urls(told: Facts, config: Config) -> dict[str, str]:
+    everywhere = {service.name: told["url"] for service in config.services} if told.get("url") else {}
     return everywhere | told.get("urls", {})
 
 

@@ -262,6 +262,20 @@ async def test_rolling_back_brings_the_one_before_live_again_and_shows_its_plan(
         await control(stage, "rollback")
 
 
+@pytest.mark.parametrize("answers", [True, False])
+async def test_undone_is_only_what_was_seen_to_answer_again(stage: Stage, answers: bool):
+    await stage.live(services=[{"name": "web", "health": {"path": "/old"}}])
+    await stage.define(services=[{"name": "web", "health": {"path": "/new"}}])
+    stage.answers.bad = {"/new"} if answers else {"/new", "/old"}
+    await stage.apply(await stage.plan())
+    await stage.work()
+    seen = await stage.seen()
+    assert stage.answers.asked[-2:] == [("http://played/", "/new"), ("http://played/", "/old")]
+    assert (seen.run.status, seen.live_revision) == ("rolled_back" if answers else "failed", 1)
+    assert seen.status == ("live" if answers else "failed")
+    assert answers or "could not be undone: revert: What was asked did not answer as it should: web /old" in seen.error
+
+
 async def test_removing_shows_its_plan_first_and_needs_its_hash(stage: Stage):
     await stage.live()
     shown = await control(stage, "destroy")
