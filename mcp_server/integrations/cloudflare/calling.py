@@ -91,18 +91,21 @@ class Calling:
         """
         return (await self.body(request, *args, **given)).get("result")
 
+    async def result_of_zone(self, request: Callable[..., Awaitable[Any]], *args: Any, **given: Any) -> Any:
+        """The `result` of a request about zones, which are not asked for by the account.
+
+        Raises:
+            CloudFailed: saying what is known.
+        """
+        return _parsed(await self._answer(request, args, given)).get("result")
+
     async def body(self, request: Callable[..., Awaitable[Any]], *args: Any, **given: Any) -> dict[str, Any]:
         """One request's answer.
 
         Raises:
             CloudFailed: saying what is known.
         """
-        content = await self._answer(request, args, given)
-        try:
-            body: Any = json.loads(content)
-        except ValueError:
-            raise CloudFailed("unknown", "Cloudflare's answer is not JSON", None, BUSY_SECONDS) from None
-        return cast("dict[str, Any]", body) if isinstance(body, dict) else {}
+        return _parsed(await self._answer(request, args, {"account_id": self.account_id} | given))
 
     async def content(self, request: Callable[..., Awaitable[Any]], *args: Any, **given: Any) -> bytes | None:
         """One answer's bytes; None where there is nothing.
@@ -111,7 +114,7 @@ class Calling:
             CloudFailed: saying what is known.
         """
         try:
-            return await self._answer(request, args, given)
+            return await self._answer(request, args, {"account_id": self.account_id} | given)
         except CloudFailed as failed:
             if failed.status == 404:
                 return None
@@ -120,7 +123,7 @@ class Calling:
     async def _answer(self, request: Callable[..., Awaitable[Any]], args: Any, given: Any) -> bytes:
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                answer = await request(*args, account_id=self.account_id, **given)
+                answer = await request(*args, **given)
                 return await answer.read()
         except self._errors.APIStatusError as error:
             raise failure(error.status_code, _messages(error), error.response.headers.get("retry-after")) from None
@@ -142,6 +145,14 @@ class Calling:
                 break
             items += more
         return items
+
+
+def _parsed(content: bytes) -> dict[str, Any]:
+    try:
+        body: Any = json.loads(content)
+    except ValueError:
+        raise CloudFailed("unknown", "Cloudflare's answer is not JSON", None, BUSY_SECONDS) from None
+    return cast("dict[str, Any]", body) if isinstance(body, dict) else {}
 
 
 def failure(status: int, said: str, retry_after: str | None) -> CloudFailed:
