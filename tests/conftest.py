@@ -19,6 +19,7 @@ from tests.world import World, open_world
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
 
+pytest_plugins = ("tests.telling",)
 _TEMPLATE = "datamcp_template"
 
 

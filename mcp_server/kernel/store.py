@@ -64,6 +64,10 @@ class Transaction(Protocol):
         """Append an event and write the fields it carries into its aggregate's row. Returns what `append` does."""
         ...
 
+    def fold(self, event: Event) -> None:
+        """Write the fields that an event carries into its aggregate's row, and nothing into the log."""
+        ...
+
     def is_the_engines(self, error: BaseException) -> bool:
         """Whether a failure is the engine's: then the whole transaction has failed."""
         ...

@@ -34,6 +34,7 @@ from mcp_server.protocol.seam import Seam
 from mcp_server.protocol.server import make_server
 from resources import RESOURCES
 from tests.protocol.tasks_client import TasksClient, ask, watching
+from tests.telling import plain
 from tools import TOOLS, TOOLSETS
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")]
@@ -217,8 +218,9 @@ class House:
 def everything_happens(tx: Any, origin: Origin) -> None:
     """One event of every type that there is."""
     for kind, aggregate in AREAS.aggregates.items():
-        for type_ in aggregate.event_types():
-            tx.append(origin, Event(type_, kind, f"{kind}{NEVER_WAS}", 1, {}))
+        for type_, telling in aggregate.tells().items():
+            data = {name: plain(kind, name) for name in telling.always}
+            tx.append(origin, Event(type_, kind, f"{kind}{NEVER_WAS}", 1, data))
 
 
 @asynccontextmanager
@@ -333,7 +335,7 @@ async def walked(house: House, client: Client) -> dict[tuple[str, str], str]:
         found["method", row.name] = await method_outcome(client, house, row.name)
     seen = await event_types(client) if found["tool", "events_read"] != UNKNOWN else set()
     for row in rows("events"):
-        whole = set(AREAS.aggregates[row.name].event_types())
+        whole = AREAS.aggregates[row.name].tells().keys()
         assert whole <= seen or whole.isdisjoint(seen), row
         found["events", row.name] = SERVED if whole <= seen else UNKNOWN
     return found

@@ -4,6 +4,7 @@ from operator import itemgetter
 
 from mcp_server.domain.agents.hooks import AGENT_HANDED_OVER, AGENT_HOLDS
 from mcp_server.domain.approvals.handlers import approved
+from mcp_server.domain.approvals.model import Approval
 from mcp_server.domain.approvals.replay import unsaid
 from mcp_server.domain.approvals.righting import right
 from mcp_server.domain.approvals.transactions import (
@@ -20,6 +21,12 @@ from mcp_server.domain.tasks.hooks import TASK_ENDED, TASK_GATED, TASK_RETRIED
 from mcp_server.kernel.area import Aggregate, Area, Completion, Righting, Sweep, SystemKind, Table
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.privacy import Private
+from mcp_server.kernel.telling import Telling, whole
+
+_OVER = Telling.of("status decided_at due_at updated_at")
+_DECIDED = Telling.of("answers status decided_at due_at updated_at")
+_ASKED = "approvers needed expires_at remind_at due_at"
+_WORDS = "title action details about requested_by"
 
 AREA = Area(
     name="approvals",
@@ -33,11 +40,21 @@ AREA = Area(
     aggregates=(
         Aggregate(
             "approval",
-            events=(
-                *("requested", "answered", "approved", "rejected", "expired", "withdrawn"),
-                *("reminded", "reopened", "put_to", "handed_over", "righted"),
-            ),
+            events={
+                "requested": Telling.of(whole(Approval)),
+                "answered": Telling.of("answers status updated_at"),
+                "approved": _DECIDED,
+                "rejected": _DECIDED,
+                "expired": _OVER,
+                "withdrawn": _OVER,
+                "reminded": Telling.of("remind_at due_at updated_at"),
+                "reopened": Telling.of("status answers decided_at opened_at updated_at", "expires_at remind_at due_at"),
+                "put_to": Telling.of("opened_at updated_at", f"{_ASKED} {_WORDS} action_hash answers"),
+                "handed_over": Telling.of("requester updated_at"),
+                "righted": Telling.of("opened_at updated_at", "expires_at remind_at due_at"),
+            },
             seen_by=Permission.APPROVALS_READ,
+            record=Approval,
             private=Private(Permission.APPROVALS_CONTROL, "seen_approval"),
             table="approvals",
             row="approval_for_update",

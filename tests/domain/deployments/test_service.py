@@ -22,6 +22,7 @@ from mcp_server.kernel.errors import (
 )
 from mcp_server.upkeep.replay import replay
 from tests.domain.deployments.played import Stage, broken
+from tests.domain.events.test_thinning import DAY, KEEP, thin_out
 from tests.world import World, caller
 
 pytestmark = pytest.mark.anyio
@@ -485,3 +486,12 @@ async def test_a_server_without_the_target_leaves_the_run_to_one_that_has_it(sta
     assert (await stage.seen()).status == "changing"
     await stage.work(60)
     assert (await stage.seen()).status == "live"
+
+
+async def test_what_is_told_whole_when_old_events_go_rebuilds_a_deployment(stage: Stage):
+    await stage.live()
+    stage.world.clock.advance(91 * DAY)
+    assert await thin_out(stage.world, KEEP)
+    told = set(await stage.world.events(type="deployment*"))
+    assert {f"deployment{kind}.snapshot" for kind in ("", "_revision", "_plan", "_run")} <= told
+    assert replay(stage.world.url).differences == ()
