@@ -5,8 +5,8 @@ from collections import ChainMap
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.resources import files
 from itertools import chain
+from pathlib import Path
 from typing import Any, Literal
 
 from mcp_server.kernel.authority import Permission
@@ -17,6 +17,8 @@ from mcp_server.kernel.records import Record
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Heard, Hook, ReadAhead, Transaction
 from mcp_server.kernel.telling import Telling, whole
+
+_DOMAIN = Path(__file__).parents[1] / "domain"
 
 Toolset = Literal["agents", "tasks", "state", "deployments", "communication", "system"]
 """A part of the catalogues, as the operator turns it on and off. Everything that a client can reach belongs to one."""
@@ -224,7 +226,7 @@ class Area:
 
     def sql(self) -> str:
         """The area's named statements."""
-        return files(f"mcp_server.domain.{self.name}").joinpath("queries.sql").read_text("utf-8")
+        return (_DOMAIN / self.name / "queries.sql").read_text("utf-8")
 
 
 class Areas:

@@ -1,11 +1,12 @@
 """Names that somebody may have meant who named something that there is not."""
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 
 
 def near(name: str, known: Iterable[str]) -> list[str]:
     """Up to three names that look like another, whatever their case."""
+    from difflib import get_close_matches  # a module that only mistakes need
+
     by_folded = {one.casefold(): one for one in known}
     return [by_folded[one] for one in get_close_matches(name.casefold(), by_folded, n=3)]
 

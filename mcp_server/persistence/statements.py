@@ -18,8 +18,8 @@
 
 import re
 from functools import cache
-from importlib.resources import files
 from itertools import chain
+from pathlib import Path
 from typing import Literal
 
 Engine = Literal["sqlite", "postgres"]
@@ -40,7 +40,7 @@ def statements(engine: Engine, texts: tuple[str, ...] = ()) -> dict[str, str]:
     Raises:
         ValueError: a name defined twice for one engine.
     """
-    own = files("mcp_server.persistence").joinpath("queries.sql").read_text("utf-8")
+    own = Path(__file__).with_name("queries.sql").read_text("utf-8")
     found = _found(engine, (own, *texts))
     found["next_due"] = _next_due(list(_called(found, "due.").values()))
     fragments = _called(found, "fragment.")
