@@ -215,8 +215,9 @@ class Fleet:
         await asyncio.sleep(self.chance.uniform(low, high))
 
     async def trouble(self, seconds: float, is_enough: Callable[[], bool], *, long: bool) -> None:
-        """A kill each second, and now and then a freeze that outlasts a lease; with `long`, one that outlasts all. A
-        machine that does much else takes longer for what has to happen at least, up to `MOST_SECONDS`."""
+        """A kill each second, and now and then a freeze that outlasts a lease; with `long`, one that outlasts all. On a
+        machine that does much else servers start slowly: it kills less often, so that there is somebody to call, and
+        takes longer for what has to happen at least, up to `MOST_SECONDS`."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         async with asyncio.TaskGroup() as freezing:
@@ -224,8 +225,8 @@ class Fleet:
                 freezing.create_task(self._freeze_long(self.any_seat()))
             while (passed := loop.time() - started) < seconds or (passed < MOST_SECONDS and not is_enough()):
                 await asyncio.sleep(self.chance.uniform(0.5, 1.5))
-                if sum(seat.is_ready for seat in self.seats) > 1 or self.chance.random() < 0.2:
-                    self.happened["killed"] += self.any_seat().kill()  # a busy machine starts them slower than that
+                if sum(seat.is_ready for seat in self.seats) > SEATS // 2 or self.chance.random() < 0.1:
+                    self.happened["killed"] += self.any_seat().kill()
                 if self.chance.random() < 0.25:
                     freezing.create_task(self._freeze(self.any_seat()))
 
