@@ -70,6 +70,8 @@ class Seat:
                     self.kill()
                 await client.request("initialize", INITIALIZE | {"capabilities": PERSON})
                 await client.send(method="notifications/initialized")
+                # The handshake is answered before all is loaded.
+                await client.request("tools/call", {"name": "agents_find", "arguments": {"limit": 1}})
                 self._ready.set()
                 while True:
                     await self._take(client, await client.receive(None))  # a frozen one says nothing
@@ -203,6 +205,10 @@ class Fleet:
         """What the servers that have ended said of bugs."""
         return [fault for seat in self.seats for fault in seat.faults]
 
+    def _starting(self) -> Seat:
+        """A server that starts, where there is one."""
+        return self.chance.choice([seat for seat in self.seats if not seat.is_ready] or [self.any_seat()])
+
     async def surely(self, tool: str, **arguments: Any) -> dict[str, Any]:
         """Call until there is an answer, each time at some server: for calls that may be repeated without harm."""
         while True:
@@ -225,8 +231,9 @@ class Fleet:
                 freezing.create_task(self._freeze_long(self.any_seat()))
             while (passed := loop.time() - started) < seconds or (passed < MOST_SECONDS and not is_enough()):
                 await asyncio.sleep(self.chance.uniform(0.5, 1.5))
-                if sum(seat.is_ready for seat in self.seats) > SEATS // 2 or self.chance.random() < 0.1:
-                    self.happened["killed"] += self.any_seat().kill()
+                is_strong = sum(seat.is_ready for seat in self.seats) > SEATS // 2
+                if is_strong or self.chance.random() < 0.1:
+                    self.happened["killed"] += (self.any_seat() if is_strong else self._starting()).kill()
                 if self.chance.random() < 0.25:
                     freezing.create_task(self._freeze(self.any_seat()))
 
