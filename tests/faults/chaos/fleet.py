@@ -77,6 +77,8 @@ class Seat:
                     await self._take(client, await client.receive(None))  # a frozen one says nothing
             except (EOFError, ConnectionError, ValueError):
                 pass  # killed, perhaps in the middle of a line
+            except TimeoutError:
+                self.kill()  # it took a minute to start: the machine does much else
             finally:
                 self._ready.clear()
                 self._give_up()
