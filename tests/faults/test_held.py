@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from mcp_server.persistence.database import Database
 from mcp_server.persistence.postgres import backend as postgres_backend
 from mcp_server.persistence.postgres import server as postgres_server
 from mcp_server.persistence.postgres import session as postgres_session
+from mcp_server.persistence.postgres.server import PostgresServer
 from mcp_server.persistence.sqlite import turnstile
 from mcp_server.persistence.sqlite.turnstile import Turnstile
 from mcp_server.upkeep import inspection
@@ -203,6 +205,88 @@ async def test_a_session_that_keeps_a_table_locked_is_named_to_who_writes_who_st
         assert await noted(database) == ["before", "after"]
     finally:
         await database.close()
+
+
+@contextlib.contextmanager
+def waiting(url: str, *statements: str, **options: str) -> Generator[None]:
+    """A session that has begun a transaction and stands in line for what its last statement needs."""
+    with psycopg.connect(url, **options) as session, psycopg.connect(url, autocommit=True) as looking:
+        for statement in statements[:-1]:
+            session.execute(statement)
+        thread = threading.Thread(target=session.execute, args=(statements[-1],))
+        thread.start()
+        asked = "SELECT wait_event_type FROM pg_stat_activity WHERE pid = %s"
+        while looking.execute(asked, (session.info.backend_pid,)).fetchone() != ("Lock",):
+            time.sleep(0.01)
+        yield
+        thread.join()
+
+
+A_ROW = "SELECT FROM migrations WHERE number = 1 FOR UPDATE"
+
+
+@pytest.mark.usefixtures("short_waits")
+async def test_of_those_who_wait_for_each_other_the_one_who_waits_for_nobody_is_named(postgres_url: str):
+    database = await Database.open(postgres_url, WITH_NOTES)
+    try:
+        with psycopg.connect(postgres_url, application_name="innocent") as older:
+            older.execute("LOCK TABLE archived_tasks")
+            with psycopg.connect(postgres_url, application_name="root") as root:
+                root.execute(A_ROW)
+                with waiting(postgres_url, "LOCK TABLE events", A_ROW, application_name="middle"):
+                    with pytest.raises(Busy) as refused:
+                        await database.write(note, "a")
+                    named = f"session {root.info.backend_pid} (root, its program says nothing more)"
+                    assert named in str(refused.value)
+                    root.rollback()
+    finally:
+        await database.close()
+
+
+@pytest.mark.usefixtures("short_waits")
+@pytest.mark.parametrize("application", [postgres_session.WRITES, "somebody else's"])
+async def test_a_writer_that_stood_still_for_a_minute_is_ended_by_whom_it_holds_up(
+    postgres_url: str, application: str, monkeypatch: pytest.MonkeyPatch
+):
+    database = await Database.open(postgres_url, WITH_NOTES)
+    try:
+        await database.write(note, "before")  # its own session has the time that it may take
+        monkeypatch.setattr(postgres_session, "TRANSACTION_SECONDS", 0)
+        with psycopg.connect(postgres_url, application_name=application) as still:
+            still.execute("LOCK TABLE events")
+            with pytest.raises(Busy):
+                await database.write(note, "a")
+            if application == postgres_session.WRITES:
+                assert await database.write(note, "b") == "b"
+            else:
+                with pytest.raises(Busy):
+                    await database.write(note, "b")
+            still.close()
+    finally:
+        await database.close()
+
+
+def test_a_session_whose_process_is_gone_keeps_nothing_locked_while_it_waits(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(postgres_session, "GONE_SECONDS", 0.1)
+    gone = postgres_session.PostgresSession(PostgresServer(postgres_url), WITH_NOTES, {})._connection
+    with psycopg.connect(postgres_url) as other, contextlib.closing(gone):
+        other.execute("LOCK TABLE tasks")
+        gone.execute("BEGIN")
+        gone.execute("LOCK TABLE events")
+        thread = threading.Thread(target=failing, args=(gone, "LOCK TABLE tasks"))
+        thread.start()
+        with socket.socket(fileno=os.dup(gone.fileno())) as its:
+            its.shutdown(socket.SHUT_RDWR)
+        other.execute("SET lock_timeout = '5s'")  # half of what it would wait
+        other.execute("LOCK TABLE events")
+        thread.join()
+
+
+def failing(session: psycopg.Connection[Any], statement: str) -> None:
+    with contextlib.suppress(psycopg.Error):
+        session.execute(statement)
 
 
 def writing_of_postgres(url: str) -> Finding:
