@@ -51,8 +51,8 @@ def _of_kind(*kinds: str) -> AfterValidator:
         found = _LIKE_AN_ID.fullmatch(text)
         if found is None or found[1] in kinds or found[1] not in _KINDS:
             return text
-        wanted = " or ".join(f"{kind}_..." for kind in kinds)
-        raise ValidationFailed(f"{text} is the id of another kind of thing, {found[1]}; here stands {wanted}")
+        wanted = " or ".join(f"{kind}_" for kind in kinds)
+        raise ValidationFailed(f"{text} is the id of something else ({found[1]}); here stands one that begins {wanted}")
 
     return AfterValidator(check)
 

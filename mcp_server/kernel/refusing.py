@@ -23,6 +23,7 @@ _HINTS = {
     "abort": ("cancel",),
     "active": ("running",),
     "blocked": ("pending",),
+    "critical": ("urgent",),
     "dead": ("failed",),
     "denied": ("rejected",),
     "done": ("completed", "approved"),
@@ -51,6 +52,31 @@ _HINTS = {
     "read": ("shared",),
 }
 """Words that others have for a choice. They are named where they can be meant; none is taken for it."""
+
+
+_ALIKE = {
+    "attempts": ("retry",),
+    "deadline": ("run_at", "timeout_seconds", "send_at"),
+    "delay": ("run_at", "send_at"),
+    "details": ("description",),
+    "due": ("run_at", "send_at"),
+    "environment": ("deployment_id",),
+    "file": ("name",),
+    "instructions": ("description",),
+    "max_attempts": ("retry",),
+    "max_retries": ("retry",),
+    "metadata": ("tags", "details"),
+    "owner": ("agent_id",),
+    "path": ("name",),
+    "prompt": ("description",),
+    "resource": ("name",),
+    "retries": ("retry",),
+    "time": ("run_at", "send_at"),
+    "timeout": ("timeout_seconds", "wait_seconds"),
+    "user": ("actor", "approvers"),
+    "when": ("run_at", "send_at"),
+}
+"""Names that say something near to one that the place takes; they are named, and not taken for it."""
 
 
 class Problem(NamedTuple):
@@ -119,20 +145,19 @@ def _example(shape: Shape, problems: Sequence[Problem]) -> dict[str, Any]:
 
 def _put_right(example: Any, shape: Shape, loc: Sequence[str | int], near: tuple[str, ...]) -> None:
     """What would do at a place, put into an example of what is around it."""
-    for part in loc:
-        inside = shape.inside(part)
-        if inside is None:
-            return
-        if isinstance(part, str) and part not in example:
-            choice = inside.kind == "choice" and near
-            example[part] = near[0] if choice else example_of(inside)
-        example, shape = cast("Any", example)[0 if isinstance(part, int) else part], inside
-        if not isinstance(example, (dict, list)):
-            return
+    if not loc or not isinstance(example, (dict, list)):
+        return
+    part, inside = loc[0], shape.inside(loc[0])
+    if inside is None:
+        return
+    held = cast("Any", example)
+    if isinstance(part, str):
+        held.setdefault(part, near[0] if inside.kind == "choice" and near else example_of(inside))
+    _put_right(held[0 if isinstance(part, int) else part], inside, loc[1:], near)
 
 
 def _sentence(text: str) -> str:
-    return text if text.endswith((".", "?", "!")) else f"{text}."
+    return text if text.endswith((".", "?", "!", '."')) else f"{text}."
 
 
 def _found(error: ValidationError) -> list[Any]:
@@ -176,8 +201,8 @@ def _problem(shape: Shape, given: Mapping[str, Any], item: Any) -> Problem:
 def _unknown(loc: tuple[str | int, ...], name: str, place: Shape) -> Problem:
     names = _like(name, place)
     if not names:
-        inner = [one for one, member in place.members.items() if member.item and folded(name) in member.item.members]
-        belongs = f" here; it belongs into each of {inner[0]}" if inner else ""
+        inner = [one for one, member in place.members.items() if folded(name) in (member.item or member).members]
+        belongs = f" here; it belongs into {inner[0]}" if inner else ""
         return Problem(loc, f"there is no such argument{belongs}")
     takes = f" It takes {_takes(place.members[names[0]], names[0])}" if len(names) == 1 else ""
     return Problem(loc, f"there is no such argument. Did you mean {' or '.join(names)}?{takes}", tuple(names))
@@ -186,7 +211,7 @@ def _unknown(loc: tuple[str | int, ...], name: str, place: Shape) -> Problem:
 def _like(name: str, place: Shape) -> list[str]:
     """Names that could have been meant: those that mean the same, look alike, or hold the word."""
     plain = folded(name)
-    same = [one for one in SAME.get(plain, ()) if one in place.members]
+    same = [one for one in (*SAME.get(plain, ()), *_ALIKE.get(plain, ())) if one in place.members]
     longer = [one for one in place.members if plain in one.split("_") or one in plain.split("_")]
     return list(dict.fromkeys([*same, *near(plain, place.members), *longer]))[:3]
 

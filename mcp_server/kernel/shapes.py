@@ -96,6 +96,8 @@ def shape_of(model: type[BaseModel]) -> Shape:
 def _field(info: FieldInfo) -> Shape:
     shape = _annotated(info.annotation, info.metadata)
     example = info.examples[0] if info.examples else info.default if shape.kind in ("integer", "number") else None
+    if isinstance(example, float) and example.is_integer():
+        example = int(example)
     if example is not None and example is not PydanticUndefined and example != 0:
         shape = replace(shape, meant=replace(shape.meant, example=example))
     return replace(shape, shown=bool(info.examples))
@@ -166,6 +168,8 @@ def accepted(shape: Shape) -> str:
 def _plural(item: Shape) -> str:
     if item.kind == "object":
         return "objects"
+    if item.meant.words.startswith("a"):
+        return f"values, each {item.meant.words}"
     return item.meant.words or {"text": "texts", "integer": "whole numbers", "map": "objects"}.get(item.kind, "values")
 
 
@@ -195,6 +199,8 @@ def example_of(shape: Shape) -> Any:
     if shape.kind == "list":
         assert shape.item is not None, "a list holds something"
         return [example_of(shape.item)]
+    if shape.kind == "map" and shape.item is not None and shape.item.kind != "any":
+        return {"NAME": example_of(shape.item)}
     if shape.kind in ("integer", "number"):
         return int(max(shape.bounds[0] or 0, min(shape.bounds[1] or 1, 1)))
     return _EXAMPLES[shape.kind]

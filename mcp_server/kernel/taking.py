@@ -25,6 +25,7 @@ _LEFT_OUT: Any = object()
 
 SAME = {
     "ack": ("acknowledge",),
+    "agent_name": ("agent_id",),
     "assigned_to": ("agent_id",),
     "assignee": ("agent_id",),
     "blocked_by": ("depends_on",),
@@ -35,8 +36,12 @@ SAME = {
     "deps": ("depends_on",),
     "document": ("value",),
     "emails": ("to",),
+    "event_type": ("type",),
+    "lock": ("name",),
+    "lock_name": ("name",),
     "max_results": ("limit",),
     "message": ("body", "text"),
+    "name": ("title",),
     "page_size": ("limit",),
     "parent": ("parent_id",),
     "payload": ("input", "value"),
@@ -46,6 +51,9 @@ SAME = {
     "recipients": ("to",),
     "search": ("text",),
     "skills": ("required_capabilities", "capabilities"),
+    "status": ("outcome",),
+    "task": ("task_id", "task_ids"),
+    "task_id": ("aggregate_id",),
     "token": ("lease_token", "fencing_token"),
 }
 """Other names that mean exactly the same where the place takes one of these, and nothing of the name itself."""
@@ -105,8 +113,19 @@ def _gathered(shape: Shape, given: Mapping[str, Any]) -> Mapping[str, Any]:
     return {name: value for name, value in given.items() if name not in strange} | {lists[0]: [strange]}
 
 
+def _nested(shape: Shape, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The members of an inner object, where they stand beside it instead of in it, and no other object has such."""
+    moved: dict[str, dict[str, Any]] = {}
+    for name in given.keys() - shape.members.keys():
+        holders = [one for one, member in shape.members.items() if name in member.members and one not in given]
+        if len(holders) == 1:
+            moved.setdefault(holders[0], {})[name] = given[name]
+    strange = {name for inner in moved.values() for name in inner}
+    return {name: value for name, value in given.items() if name not in strange} | moved
+
+
 def _members(shape: Shape, given: Mapping[str, Any]) -> dict[str, Any]:
-    known = renamed(shape.members, given)
+    known = _nested(shape, renamed(shape.members, given))
     fitted = {
         name: value if name not in shape.members else _member(shape, name, value) for name, value in known.items()
     }
@@ -127,6 +146,8 @@ def _value(shape: Shape, value: Any) -> Any:
         value = _read(value, shape)
     if shape.kind == "list":
         return [_value(cast("Shape", shape.item), one) for one in _several(shape, value)]
+    if shape.kind == "map" and (pairs := _pairs(value)):
+        return pairs
     if isinstance(value, list):
         listed = cast("list[Any]", value)
         return _value(shape, listed[0]) if len(listed) == 1 and shape.kind != "any" else listed
@@ -136,6 +157,14 @@ def _value(shape: Shape, value: Any) -> Any:
         members = cast("dict[str, Any]", value).items()
         return {name: _value(cast("Shape", shape.item), one) for name, one in members}
     return _plain(shape, value)
+
+
+def _pairs(value: Any) -> dict[str, str]:
+    """`["NAME=value"]` as Docker's files have it, as an object."""
+    texts = cast("list[Any]", value) if isinstance(value, list) else []
+    if not all(isinstance(one, str) and "=" in one for one in texts):
+        return {}
+    return dict(str(one).split("=", 1) for one in texts)
 
 
 def _plain(shape: Shape, value: Any) -> Any:
@@ -172,6 +201,8 @@ def _several(shape: Shape, value: Any) -> list[Any]:
 def _object(shape: Shape, value: Any) -> Any:
     if isinstance(value, dict):
         return _members(shape, cast("dict[str, Any]", value))
+    if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
+        return value  # it was to be JSON, and is none
     for name in shape.bare:
         if _stands_for(shape.members[name], value):
             return {name: value}

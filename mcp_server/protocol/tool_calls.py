@@ -155,11 +155,18 @@ def named_as_known(tool: AnyTool, arguments: dict[str, Any]) -> dict[str, Any]:
 
 def unknown_tool(name: str, offered: Collection[str]) -> MCPError:
     """What is said of a tool that this server does not offer."""
-    meant = did_you_mean([*(one for one in offered if one == folded(name)), *near(folded(name), offered)][:3])
+    words = _words(name)
+    same = [one for one in offered if _words(one) == words]
+    meant = did_you_mean(same or near(folded(name), offered))
     return MCPError(
         code=INVALID_PARAMS,
         message=f"Unknown tool: {named(name)}. {meant}This server offers: {', '.join(offered)}.",
     )
+
+
+def _words(name: str) -> set[str]:
+    """The words of a name, whatever their order and number."""
+    return {word.removesuffix("s") for word in folded(name).split("_")}
 
 
 def definition(tool: AnyTool) -> types.Tool:

@@ -42,7 +42,7 @@ class InstanceSpec(Frozen):
 class BudgetSpec(Frozen):
     """What an agent may use in one calendar month (UTC), by the usage reported when tasks are finished."""
 
-    tokens_per_month: int | None = Field(default=None, ge=1, le=10**15)
+    tokens_per_month: int | None = Field(default=None, ge=1, le=10**15, examples=[1_000_000])
     cost_usd_per_month: float | None = Field(default=None, gt=0, le=10**9, allow_inf_nan=False)
     warn_at: float = Field(default=0.8, gt=0, le=1)
 

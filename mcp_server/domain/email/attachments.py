@@ -52,7 +52,9 @@ class AttachmentSpec(Frozen):
     """A file to attach: its bytes inline as base64, or a state document as JSON. Never a path on the server."""
 
     name: Name
-    content_base64: str | None = Field(default=None, description="Or namespace and key of a state document")
+    content_base64: str | None = Field(
+        default=None, description="Or namespace and key of a state document", examples=["aGVsbG8="]
+    )
     namespace: str | None = None
     key: str | None = None
     media_type: MediaType | None = None

@@ -48,7 +48,7 @@ class RetrySpec(Frozen):
 
     BARE: ClassVar[tuple[str, ...]] = ("max_attempts",)
 
-    max_attempts: int = Field(default=MAX_ATTEMPTS_DEFAULT, ge=1, le=100)
+    max_attempts: int = Field(default=MAX_ATTEMPTS_DEFAULT, ge=1, le=100, examples=[5])
     delay_seconds: float = Field(default=RETRY_DELAY_SECONDS_DEFAULT, ge=0, le=86_400, allow_inf_nan=False)
     max_delay_seconds: float = Field(default=RETRY_MAX_DELAY_SECONDS_DEFAULT, ge=0, le=864_000, allow_inf_nan=False)
 
@@ -165,7 +165,7 @@ class FailureSpec(Frozen):
 class UsageSpec(Frozen):
     """What an attempt cost: tokens, and US dollars."""
 
-    input_tokens: int | None = Field(default=None, ge=0, le=10**12)
+    input_tokens: int | None = Field(default=None, ge=0, le=10**12, examples=[1200])
     output_tokens: int | None = Field(default=None, ge=0, le=10**12)
     cost_usd: float | None = Field(default=None, ge=0, le=10**9, allow_inf_nan=False)
 
@@ -184,7 +184,7 @@ class ProgressSpec(Frozen):
 
     BARE: ClassVar[tuple[str, ...]] = ("percent", "message")
 
-    percent: float | None = Field(default=None, ge=0, le=100, allow_inf_nan=False)
+    percent: float | None = Field(default=None, ge=0, le=100, allow_inf_nan=False, examples=[50])
     step: Line | None = None
     message: Text | None = None
 
