@@ -13,6 +13,11 @@ def folded(name: str) -> str:
     return _GAP.sub("_", _HUMP.sub("_", name[:NAME_CHARACTERS_MAX]).strip()).lower()
 
 
+def singular(word: str) -> str:
+    """A word without the ending of its plural: `tasks`, `capabilities`."""
+    return f"{word[:-3]}y" if word.endswith("ies") else word.removesuffix("s")
+
+
 def near(name: str, known: Iterable[str]) -> list[str]:
     """Up to three names that look like another, whatever their case."""
     from difflib import get_close_matches  # a module that only mistakes need

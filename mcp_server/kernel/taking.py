@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
-from mcp_server.kernel.near import folded
+from mcp_server.kernel.near import folded, singular
 from mcp_server.kernel.shapes import SECONDS, Shape
 
 JSON_CHARACTERS_MAX = 1 << 20
@@ -81,8 +81,14 @@ def renamed(names: Mapping[str, Shape], given: Mapping[str, Any], noun: str = ""
 
 def _meant(name: str, names: Mapping[str, Shape], value: Any, noun: str) -> str:
     plain = folded(name)
-    one = plain.removesuffix("s")
-    spellings = (plain, f"{plain}s", one, f"{plain}_id", f"{plain}_ids", f"{one}_id", f"{one}_ids")
+    one = singular(plain)
+    spellings = (
+        plain,
+        one,
+        f"{plain}s",
+        f"{plain[:-1]}ies",
+        *(f"{base}_id{s}" for base in (plain, one) for s in ("", "s")),
+    )
     others = (other for spelling in (plain, one) for other in SAME.get(spelling, ()))
     found = next((one for one in (*spellings, *others, *_of_noun(one, names, noun)) if one in names), None)
     if found is None and f"{plain}{SECONDS}" in names and isinstance(value, str) and _is_duration(value):
@@ -142,6 +148,8 @@ def _member(shape: Shape, name: str, value: Any) -> Any:
 
 
 def _value(shape: Shape, value: Any) -> Any:
+    if value is None:
+        return None
     if shape.kind in _OPENING:
         value = _read(value, shape)
     if shape.kind == "list":

@@ -15,7 +15,7 @@ from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.kernel.call import Ask, Call
 from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.meaning import bare_id
-from mcp_server.kernel.near import did_you_mean, folded, near
+from mcp_server.kernel.near import did_you_mean, folded, near, singular
 from mcp_server.kernel.quoting import named, told
 from mcp_server.kernel.shapes import shape_of
 from mcp_server.kernel.taking import renamed
@@ -150,7 +150,7 @@ def named_as_known(tool: AnyTool, arguments: dict[str, Any]) -> dict[str, Any]:
     known = dict(shape_of(tool.arguments).members)
     if tool.writes:
         known = {**shape_of(Shared).members, **known}
-    return renamed(known, arguments, tool.name.partition("_")[0].removesuffix("s"))
+    return renamed(known, arguments, singular(tool.name.partition("_")[0]))
 
 
 def unknown_tool(name: str, offered: Collection[str]) -> MCPError:
@@ -166,7 +166,7 @@ def unknown_tool(name: str, offered: Collection[str]) -> MCPError:
 
 def _words(name: str) -> set[str]:
     """The words of a name, whatever their order and number."""
-    return {word.removesuffix("s") for word in folded(name).split("_")}
+    return {singular(word) for word in folded(name).split("_")}
 
 
 def definition(tool: AnyTool) -> types.Tool:
