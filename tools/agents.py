@@ -9,6 +9,7 @@ from mcp_server.domain.agents.views import AgentView, ControlledAgent, Registere
 from mcp_server.domain.desk import Desk
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
+from mcp_server.kernel.meaning import AgentName, TaskId
 from mcp_server.kernel.views import View
 from tools.spec import DESTROY, READ, UPDATE, Tool, listed
 
@@ -16,8 +17,8 @@ from tools.spec import DESTROY, READ, UPDATE, Tool, listed
 class FindArguments(FindAgents):
     """See `agents_find`."""
 
-    agent_id: str | None = None
-    for_task: str | None = Field(default=None, description="Task id: rank the agents that can do it")
+    agent_id: AgentName | None = None
+    for_task: TaskId | None = Field(default=None, description="Task id: rank the agents that can do it")
 
 
 class FindResult(View):

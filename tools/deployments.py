@@ -23,6 +23,7 @@ from mcp_server.domain.desk import Desk
 from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
+from mcp_server.kernel.meaning import DeploymentName
 from mcp_server.kernel.views import View
 from tools.spec import DESTROY, READ, UPDATE, Hints, Tool, listed
 
@@ -30,7 +31,7 @@ from tools.spec import DESTROY, READ, UPDATE, Hints, Tool, listed
 class FindArguments(FindDeployments):
     """See `deployments_find`."""
 
-    deployment_id: str | None = Field(default=None, description="Full detail of one")
+    deployment_id: DeploymentName | None = Field(default=None, description="Full detail of one")
     logs: bool = Field(default=False, description="With the end of its log")
 
 

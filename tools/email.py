@@ -11,6 +11,7 @@ from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.meaning import EmailId
 from mcp_server.kernel.views import View
 from tools.spec import READ, Hints, Tool, listed
 
@@ -26,7 +27,7 @@ async def ticket(desk: Desk, call: Call, args: SendEmail) -> TaskView:
 class FindArguments(FindEmails):
     """See `email_find`."""
 
-    email_id: str | None = Field(default=None, description="Full detail of one")
+    email_id: EmailId | None = Field(default=None, description="Full detail of one")
     templates: bool = Field(default=False, description="List the templates instead")
 
 

@@ -4,13 +4,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from pydantic import Field
-
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.area import Toolset
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
+from mcp_server.kernel.meaning import AgentName
 from mcp_server.kernel.values import Frozen, LeaseToken
 from mcp_server.kernel.views import View
 from mcp_server.kernel.writes import AnyWrite
@@ -19,7 +18,7 @@ from mcp_server.kernel.writes import AnyWrite
 class Shared(Frozen):
     """What every write takes: the agent that speaks, by id or name, and a lease while which is held it counts."""
 
-    as_agent: str | None = Field(default=None, max_length=64)
+    as_agent: AgentName | None = None
     lease_token: LeaseToken | None = None
 
 

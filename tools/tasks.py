@@ -23,6 +23,7 @@ from mcp_server.domain.tasks.results import (
 from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
+from mcp_server.kernel.meaning import TaskId
 from mcp_server.kernel.quoting import quoted
 from mcp_server.kernel.views import View
 from tools.spec import ADD, DESTROY, READ, UPDATE, Tool, listed
@@ -31,7 +32,7 @@ from tools.spec import ADD, DESTROY, READ, UPDATE, Tool, listed
 class FindArguments(FindTasks):
     """See `tasks_find`."""
 
-    task_id: str | None = None
+    task_id: TaskId | None = None
 
 
 class FindResult(View):

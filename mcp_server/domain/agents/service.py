@@ -7,7 +7,7 @@ from mcp_server.domain.agents import transactions
 from mcp_server.domain.agents.commands import ControlAgent, FindAgents, Register
 from mcp_server.domain.agents.launchers import Launchers
 from mcp_server.domain.agents.metrics import read_budget, read_metrics
-from mcp_server.domain.agents.model import INSTANCE_ALIVE_FOR, no_agent
+from mcp_server.domain.agents.model import INSTANCE_ALIVE_FOR
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.agents.views import (
     AgentView,
@@ -55,7 +55,7 @@ class AgentService:
         alive_since = self._alive_since()
         row = await self._row("agent_id", agent_id=agent_id) or await self._row("agent_name", agent_name=agent_id)
         if row is None:
-            raise no_agent(agent_id)
+            raise await self._speaking.unknown(agent_id)
         agent_id = row["id"]
         instances = await self._database.fetch_all("instances_of", agent_id=agent_id)
         now = self._context.clock()

@@ -61,6 +61,8 @@ AREA = Area(
             json=frozenset(("details", "about", "approvers", "answers")),
             any_json=frozenset(("details",)),
             uris=lambda id_: {f"ops://approvals/{id_}"},
+            hidden=frozenset(("due_at", "key_owner")),
+            told={"named_by_operator": bool},
             unsaid=unsaid,
         ),
     ),

@@ -2,13 +2,14 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StrictBool, StrictStr, ValidationError, field_validator
+from pydantic import Field, StrictBool, StrictStr, ValidationError, field_validator
 
 from mcp_server.domain.approvals.people import distinct, is_mailbox, mailbox
 from mcp_server.kernel.arguments import Listing
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import canonical_hash
-from mcp_server.kernel.values import Frozen, Line, Text, several
+from mcp_server.kernel.meaning import TaskId
+from mcp_server.kernel.values import Frozen, Line, Text
 
 EXPIRES_IN_SECONDS_DEFAULT = 7 * 86_400.0
 REASON_CHARACTERS_MAX = 2000
@@ -18,11 +19,15 @@ ApprovalStatus = Literal["pending", "approved", "rejected", "expired", "withdraw
 class ApprovalSpec(Frozen):
     """What a caller asks people."""
 
-    title: Line
-    action: Text = Field(min_length=1, description="What exactly will happen")
+    title: Line = Field(examples=["Delete the old backups"])
+    action: Text = Field(
+        min_length=1, description="What exactly will happen", examples=["Delete the 3 backups of 2024 in bucket b"]
+    )
     details: Any = None
-    approvers: Annotated[tuple[Line, ...], BeforeValidator(several)] = Field(
-        max_length=20, description="User names or email addresses; empty: anyone"
+    approvers: tuple[Line, ...] = Field(
+        max_length=20,
+        description="User names or email addresses; empty: anyone",
+        examples=[["ann@example.org"]],
     )
     quorum: Literal["any", "all"] | int = Field(default="any", description="Or how many")
     expires_in_seconds: float = Field(default=EXPIRES_IN_SECONDS_DEFAULT, ge=1, le=90 * 86_400, allow_inf_nan=False)
@@ -57,7 +62,7 @@ class ApprovalSpec(Frozen):
 class RequestApproval(ApprovalSpec):
     """People are asked, about an action of the caller's own or whether a task may start."""
 
-    task_id: str | None = Field(default=None, description="Let this task wait for it")
+    task_id: TaskId | None = Field(default=None, description="Let this task wait for it")
     idempotency_key: Line | None = None
 
     def content_hash(self) -> str:
@@ -71,7 +76,7 @@ class FindApprovals(Listing):
 
     status: ApprovalStatus | None = None
     approver: str | None = None
-    task_id: str | None = None
+    task_id: TaskId | None = None
 
 
 class Vote(Frozen):

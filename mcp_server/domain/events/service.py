@@ -1,11 +1,13 @@
 """Use cases of the event log."""
 
+from fnmatch import fnmatchcase
+
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.events.views import EventView, event_view
 from mcp_server.kernel.area import Areas
 from mcp_server.kernel.authority import VIA, Permission
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.errors import CursorExpired, NotFound
+from mcp_server.kernel.errors import CursorExpired, NotFound, ValidationFailed
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.near import did_you_mean, near
 from mcp_server.kernel.paging import Query, like
@@ -16,6 +18,8 @@ from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import iso, micros
 from mcp_server.kernel.waiting import wait_until
+
+NAMES_MAX = 8
 
 
 class EventService:
@@ -37,8 +41,10 @@ class EventService:
         Raises:
             CursorExpired: what came after the cursor is no longer kept.
             NotFound: the actor is no agent.
+            ValidationFailed: nothing is of that type.
         """
         call.actor.require(Permission.EVENTS_READ)
+        self._require_type(call, command.type)
         place = _place(command)
         query = self._visible(call, await self._by_actor(_query(command, place), command.actor))
 
@@ -67,9 +73,23 @@ class EventService:
             raise NotFound(f"There is no event {seq}, or it is no longer kept.", next="Find it with events_read.")
         return [self._seen(row) for row in reversed(rows)]
 
+    def _require_type(self, call: Call, asked: str | None) -> None:
+        """Refuse a type that no event has; of what the caller may not see it names none."""
+        if asked is None or any(fnmatchcase(one, asked) for one in self._areas.event_types):
+            return
+        kinds = self._areas.seen(call.actor.permissions, call.toolsets)
+        known = sorted(one for one in self._areas.event_types if one.partition(".")[0] in kinds)
+        ending = [one for one in known if one.partition(".")[2] == asked]
+        names = ending[:NAMES_MAX] or near(asked.removesuffix(".*"), [*known, *(f"{kind}.*" for kind in sorted(kinds))])
+        raise ValidationFailed(
+            f"There are no events of type {named(asked)}.",
+            next=f"{did_you_mean(names)}A type says what happened to a thing, such as task.completed; task.* is all. "
+            f"Things: {', '.join(sorted(kinds))}.",
+            details={"type": asked, "near": names},
+        )
+
     def _seen(self, row: Row) -> EventView:
-        kind = self._areas.aggregates.get(row["aggregate_type"])
-        return event_view(row, frozenset() if kind is None else kind.hidden)
+        return event_view(row, self._areas.aggregates[row["aggregate_type"]])
 
     async def _fetched(self, query: Query) -> list[Row]:
         return await self._database.fetch_all(query.statement, filters=query.filters, **dict(query.parameters))

@@ -1,8 +1,10 @@
 """What callers see of events."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
+from mcp_server.kernel.area import Aggregate
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import iso
 from mcp_server.kernel.views import View
@@ -23,7 +25,11 @@ class EventView(View):
     data: dict[str, Any]
 
 
-def event_view(row: Row, hidden: frozenset[str] = frozenset()) -> EventView:
+_SAID_ELSEWHERE = frozenset({"updated_at"})
+"""That is the event's own time."""
+
+
+def event_view(row: Row, kind: Aggregate) -> EventView:
     """An event as callers see it, without what is hidden of its kind."""
     return EventView(
         seq=row["seq"],
@@ -31,11 +37,20 @@ def event_view(row: Row, hidden: frozenset[str] = frozenset()) -> EventView:
         type=row["type"],
         aggregate_type=row["aggregate_type"],
         aggregate_id=row["aggregate_id"],
-        version=None if "version" in hidden else row["version"],
+        version=None if "version" in kind.hidden else row["version"],
         actor=row["actor"],
         correlation_id=row["correlation_id"],
         causation_seq=row["causation_seq"],
-        data={
-            name: value for name, value in json.loads(row["data"]).items() if value is not None and name not in hidden
-        },
+        data=dict(_told(json.loads(row["data"]), kind, is_first=row["version"] == 1)),
     )
+
+
+def _told(data: dict[str, Any], kind: Aggregate, *, is_first: bool) -> Iterator[tuple[str, Any]]:
+    """Its data under public names and in public units. Of a thing that begins, what is empty says nothing."""
+    for name, value in data.items():
+        if value is None or name in kind.hidden or name in _SAID_ELSEWHERE or (is_first and value in ("", [], {})):
+            continue
+        if name in kind.told:
+            yield name, kind.told[name](value)
+        else:
+            yield name, iso(value) if name.endswith("_at") and isinstance(value, int) else value

@@ -273,7 +273,7 @@ async def _ordinary(call: Call, command: CreateTasks) -> CreateTasks:
 def _refuse_system_kind(number: int, spec: TaskSpec) -> None:
     if spec.is_system():
         raise ValidationFailed(
-            f"tasks.{number}.kind: {spec.kind!r} is reserved: what begins with {SYSTEM_KIND!r} is the server's.",
+            f"tasks[{number}].kind: {spec.kind!r} is reserved: what begins with {SYSTEM_KIND!r} is the server's.",
             next="Choose another kind.",
         )
 
