@@ -48,6 +48,7 @@ from mcp_server.wiring import (
     email_policy,
     mailer_options,
     offer,
+    principals,
     require_servable,
     tokens,
 )
@@ -98,6 +99,7 @@ def configured_desk(database: Database, settings: Settings, mailer: LazyMailer |
         workers,
         declared,
         Logs(socket.gethostname, _read_log),
+        principals(settings),
         Session(settings.agent, remembers=settings.transport == "stdio"),
     )
     return workers.desk

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from jinja2 import UndefinedError
 
-from mcp_server.domain.approvals.model import Answer
+from mcp_server.domain.approvals.answers import Answer
 from mcp_server.pages.rendering import render, static_text
 
 ROOT = Path(__file__).parent.parent.parent

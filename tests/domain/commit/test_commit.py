@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mcp_server.domain.commit.model import CommitCalls
-from mcp_server.domain.commit.service import Committed, CommitService
+from mcp_server.domain.commit.service import CommitService, Committed
 from mcp_server.domain.email.model import FindEmails
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.messages.model import ReadMessages
