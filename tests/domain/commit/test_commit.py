@@ -107,7 +107,7 @@ async def test_the_call_that_is_refused_is_named_with_its_code_and_its_details_a
         ([note(), ("commit", {"calls": []})], "validation", r"calls\[1\] commit"),
         ([note(), ("locks_acquire", {"name": "l", "wait_seconds": 1})], "validation", "hold a transaction up"),
         ([note(), ("email_send", MAIL[1] | {"dry_run": True})], "validation", "a dry run writes nothing"),
-        ([note(), ("deployments_control", {"deployment_id": "d", "action": "check_drift"})], "validation", "only shows"),
+        ([note(), ("deployments_control", {"deployment_id": "d", "action": "check_drift"})], "validation", "only show"),
         ([note(), ("state_sett", {})], "validation", "Did you mean state_set"),
         ([note(), ("nothing like it", {})], "validation", r"calls\[1\] \"nothing like it\".*These can: "),
         ([note(), ("state_set", {"namespace": "n"})], "validation", r"calls\[1\] state_set: .*key"),
