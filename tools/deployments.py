@@ -24,8 +24,9 @@ from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.meaning import DeploymentName
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.views import View
-from tools.spec import DESTROY, READ, UPDATE, Hints, Tool, listed
+from tools.spec import DESTROY, READ, UPDATE, Hints, Part, Tool, listed
 
 
 class FindArguments(FindDeployments):
@@ -104,6 +105,17 @@ def _say_controlled(result: ControlledDeployment) -> str:
     return f"{_name(result.deployment)} {'has drifted: ' + '; '.join(drift) if drift else 'is as it was brought live'}."
 
 
+def _says_control(args: ControlDeployment) -> str:
+    revision = f" to revision {args.revision}" if args.revision is not None else ""
+    plan = f" by plan {named(args.plan_hash)}" if args.plan_hash is not None else ""
+    return f"{args.action.replace('_', ' ').capitalize()} deployment {named(args.deployment_id)}{revision}{plan}."
+
+
+def _only_looks(args: ControlDeployment) -> str | None:
+    looks = args.action == "check_drift" or (args.action == "destroy" and args.plan_hash is None)
+    return "it only shows something" if looks else None
+
+
 TOOLS = (
     Tool(
         name="deployments_define",
@@ -116,6 +128,11 @@ TOOLS = (
         arguments=DefineDeployment,
         result=DefinedDeployment,
         write=lambda desk: desk.deployments.define,
+        part=Part(
+            lambda args: f"Define what {named(args.name)} runs in {named(args.environment)} (target {args.target}).",
+            makes=lambda args: ["deployment"],
+            made=lambda done: [done.deployment.id],
+        ),
         say=_say_defined,
     ),
     Tool(
@@ -154,6 +171,11 @@ TOOLS = (
         arguments=ApplyDeployment,
         result=AppliedDeployment,
         write=lambda desk: desk.deployments.apply,
+        part=Part(
+            lambda args: f"Carry out plan {named(args.plan_hash)} of deployment {named(args.deployment_id)}.",
+            makes=lambda args: ["task"],
+            made=lambda done: [done.task["id"]],
+        ),
         others_words=False,
         say=_say_applied,
         ticket=ticket,
@@ -168,6 +190,12 @@ TOOLS = (
         arguments=ControlDeployment,
         result=ControlledDeployment,
         write=lambda desk: desk.deployments.control,
+        part=Part(
+            _says_control,
+            makes=lambda args: ["task"],
+            made=lambda done: [done.task["id"]],
+            alone=_only_looks,
+        ),
         say=_say_controlled,
     ),
 )

@@ -36,6 +36,7 @@ class ToolCalls:
         self._desk = desk
         self._seam = seam
         self._tools = {tool.name: tool for tool in tools}
+        self._names = frozenset(self._tools)
 
     @cached_property
     def definitions(self) -> dict[str, types.Tool]:
@@ -74,7 +75,10 @@ class ToolCalls:
         arguments, spoken = split(tool, named_as_known(tool, params.arguments or {}))
         try:
             return await self._seam.run(
-                ctx, tool.name, lambda call: run(tool, call, arguments), lambda: said(tool, arguments, spoken)
+                ctx,
+                tool.name,
+                lambda call: run(tool, replace(call, tools=self._names), arguments),
+                lambda: said(tool, arguments, spoken),
             )
         except OpsError as error:
             content = {"error": error_content(error)}
@@ -83,7 +87,7 @@ class ToolCalls:
     async def _start(self, tool: AnyTool, call: Call, arguments: dict[str, Any]) -> dict[str, Any]:
         """Begin what the tool does; the handle of its task, or its whole answer where it has ended already."""
         assert tool.ticket is not None, "asked only of tools that have one"
-        task = await tool.ticket(self._desk, call, _validated(tool, call, arguments))
+        task = await tool.ticket(self._desk, call, validated(tool, call, arguments))
         if task.status in TERMINAL:
             return {"resultType": "complete"} | (tool_result(task))
         return handle(task)
@@ -100,7 +104,7 @@ class ToolCalls:
         return run
 
     async def _run(self, tool: AnyTool, call: Call, arguments: dict[str, Any]) -> types.CallToolResult:
-        result = await tool.run(self._desk)(call, _validated(tool, call, arguments))
+        result = await tool.run(self._desk)(call, validated(tool, call, arguments))
         content = dumped(result)
         if tool.writes:
             content["spoken_by"] = call.label
@@ -136,7 +140,7 @@ def _text(arguments: dict[str, Any], name: str | None) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _validated(tool: AnyTool, call: Call, arguments: dict[str, Any]) -> Any:
+def validated(tool: AnyTool, call: Call, arguments: dict[str, Any]) -> Any:
     """The arguments as the tool takes them, once the caller may use it at all."""
     call.actor.require(tool.permission)
     return understood(tool.name, tool.arguments, arguments)
