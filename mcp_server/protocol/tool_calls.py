@@ -83,7 +83,7 @@ class ToolCalls:
     async def _start(self, tool: AnyTool, call: Call, arguments: dict[str, Any]) -> dict[str, Any]:
         """Begin what the tool does; the handle of its task, or its whole answer where it has ended already."""
         assert tool.ticket is not None, "asked only of tools that have one"
-        task = await tool.ticket(self._desk, call, _validated(tool, call, arguments))
+        task = await tool.ticket(self._desk, call, validated(tool, call, arguments))
         if task.status in TERMINAL:
             return {"resultType": "complete"} | (tool_result(task))
         return handle(task)
@@ -100,7 +100,7 @@ class ToolCalls:
         return run
 
     async def _run(self, tool: AnyTool, call: Call, arguments: dict[str, Any]) -> types.CallToolResult:
-        result = await tool.run(self._desk)(call, _validated(tool, call, arguments))
+        result = await tool.run(self._desk)(call, validated(tool, call, arguments))
         content = dumped(result)
         if tool.writes:
             content["spoken_by"] = call.label
@@ -136,7 +136,7 @@ def _text(arguments: dict[str, Any], name: str | None) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _validated(tool: AnyTool, call: Call, arguments: dict[str, Any]) -> Any:
+def validated(tool: AnyTool, call: Call, arguments: dict[str, Any]) -> Any:
     """The arguments as the tool takes them, once the caller may use it at all."""
     call.actor.require(tool.permission)
     return understood(tool.name, tool.arguments, arguments)

@@ -75,10 +75,10 @@ class EventService:
 
     def _require_type(self, call: Call, asked: str | None) -> None:
         """Refuse a type that no event has; of what the caller may not see it names none."""
-        if asked is None or any(fnmatchcase(one, asked) for one in self._areas.event_types):
+        if asked is None or any(fnmatchcase(one, asked) for one in self._areas.tells):
             return
         kinds = self._areas.seen(call.actor.permissions, call.toolsets)
-        known = sorted(one for one in self._areas.event_types if one.partition(".")[0] in kinds)
+        known = sorted(one for one in self._areas.tells if one.partition(".")[0] in kinds)
         ending = [one for one in known if one.partition(".")[2] == asked]
         names = ending[:NAMES_MAX] or near(asked.removesuffix(".*"), [*known, *(f"{kind}.*" for kind in sorted(kinds))])
         raise ValidationFailed(
