@@ -25,6 +25,8 @@ MOST_SECONDS = 300
 ANSWER_SECONDS = 150
 """More than the longest freeze, then the longest waits of a server, on a machine that does much else."""
 PERSON = {"elicitation": {}}
+THINKING_SECONDS = 0.5
+"""So that two people who are asked the same have both been asked before one of them answers."""
 
 
 class Unanswered(Exception):
@@ -57,11 +59,16 @@ class Seat:
         self._ready = asyncio.Event()
         self.is_frozen = False
         self._is_over = False
+        self._person: asyncio.TaskGroup
         self.faults: list[str] = []
         """What its servers said of bugs, or where one ended for no good reason."""
 
     async def keep(self) -> None:
         """Have a server here, whatever becomes of it, until the end."""
+        async with asyncio.TaskGroup() as self._person:
+            await self._keep()
+
+    async def _keep(self) -> None:
         while not self._is_over:
             log = tempfile.TemporaryFile()  # noqa: SIM115  closed below, when the server has ended
             self._client = client = await start(self._url, stderr=log.fileno(), **self._settings)
@@ -98,10 +105,14 @@ class Seat:
 
     async def _take(self, client: RawClient, message: dict[str, Any]) -> None:
         if message.get("method") == "elicitation/create":
-            answer = {"action": "accept", "content": {"approve": self.says_yes}}
-            await client.send(id=message["id"], result=answer)
+            self._person.create_task(self._answer(client, message["id"]))
         elif (waiting := self._waiting.pop(message.get("id", 0), None)) is not None and not waiting.done():
             waiting.set_result(message)
+
+    async def _answer(self, client: RawClient, number: int) -> None:
+        await asyncio.sleep(THINKING_SECONDS)
+        with contextlib.suppress(ConnectionError):
+            await client.send(id=number, result={"action": "accept", "content": {"approve": self.says_yes}})
 
     def _give_up(self) -> None:
         waiting, self._waiting = self._waiting, {}
