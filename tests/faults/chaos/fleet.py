@@ -22,6 +22,8 @@ FROZEN_SECONDS = 3.5
 LONG_SECONDS = 35
 """Longer than the lease on a task of the server's own, such as a mail."""
 MOST_SECONDS = 300
+BUSY_SECONDS = 450
+"""Until a server has started, others no longer keep it from writing, and it has answered."""
 ANSWER_SECONDS = 150
 """More than the longest freeze, then the longest waits of a server, on a machine that does much else."""
 PERSON = {"elicitation": {}}
@@ -138,7 +140,7 @@ class Seat:
             Refused: an error.
             TimeoutError: the server lives and does not answer, or stays busy.
         """
-        async with asyncio.timeout(ANSWER_SECONDS):
+        async with asyncio.timeout(BUSY_SECONDS):
             while True:
                 result = await self._call_once(tool, arguments)
                 if "error" not in result:
@@ -165,7 +167,8 @@ class Seat:
         future = self._waiting[number] = asyncio.get_running_loop().create_future()
         with contextlib.suppress(ConnectionError):  # then the answer is None, too
             await self._client.send(id=number, method="tools/call", params={"name": tool, "arguments": arguments})
-        answer = await future
+        async with asyncio.timeout(ANSWER_SECONDS):
+            answer = await future
         if answer is None:
             raise Unanswered
         assert "result" in answer, f"{tool}: {answer}"
