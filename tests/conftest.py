@@ -17,6 +17,15 @@ from mcp_server.persistence.postgres.backend import PostgresBackend
 from mcp_server.persistence.sqlite.backend import SqliteBackend
 from tests.world import World, open_world
 
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests in whose module time is measured are called so, to be run alone."""
+    for item in items:
+        if isinstance(item, pytest.Function) and {"within", "Stopwatch"} & vars(item.module).keys():
+            item.add_marker(pytest.mark.timed)
+
+
 # A busy machine must not decide a test: neither an example nor its making has a time limit.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
