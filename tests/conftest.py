@@ -129,16 +129,16 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def url(request: pytest.FixtureRequest) -> str:
-    """An empty database on each engine in turn."""
-    url = request.getfixturevalue(f"{request.param}_url")
-    if request.param == "sqlite":
-        shutil.copyfile(request.getfixturevalue("migrated"), url.removeprefix("sqlite:///"))
-    return url
+    """A fresh database on each engine in turn."""
+    return request.getfixturevalue(f"{request.param}_url")
 
 
 @pytest.fixture
-async def world(url: str) -> AsyncGenerator[World]:
+async def world(url: str, request: pytest.FixtureRequest) -> AsyncGenerator[World]:
     """A desk on each engine in turn."""
+    path = Path(url.removeprefix("sqlite:///"))
+    if url.startswith("sqlite") and not path.exists():
+        shutil.copyfile(request.getfixturevalue("migrated"), path)
     async with open_world(url) as opened:
         yield opened
 
