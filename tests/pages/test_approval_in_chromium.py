@@ -98,5 +98,5 @@ async def test_a_second_tap_on_an_old_page_is_told_who_decided(sqlite_url: str):
         await page.goto(url)
         await world.answer(caller(id=ANN), approval_id, False, via="link")
         await page.get_by_role("button", name="Approve").tap()
-        await page.get_by_text(f"{ANN} rejected by link at").wait_for(timeout=10_000)
+        await page.get_by_text(f"{ANN} rejected by link at").wait_for(timeout=60_000)
         assert (await world.desk.approvals.get(world.call, approval_id)).status == "rejected"
