@@ -1,6 +1,7 @@
 """What a server does not need is not loaded, and is there when it is asked for."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 
 from tests.integrations.smtp_servers import certificate
 
+# What measures coverage loads what is not to be loaded.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
 LIGHT = "from mcp_server.runtime.light import begin_light, load_anyio; begin_light(); load_anyio(); "
 STRUCTLOG = """
 import sys
@@ -59,7 +62,9 @@ asyncio.run(main())
 
 def run(code: str, folder: Path | None = None) -> str:
     """What a fresh Python prints."""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=folder)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=folder, env=ENVIRONMENT
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -82,6 +87,7 @@ def test_a_server_on_stdio_that_has_answered_a_call_has_loaded_nothing_that_it_d
         capture_output=True,
         text=True,
         timeout=60,
+        env=ENVIRONMENT,
     )
     assert json.loads(done.stdout.splitlines()[-1])["result"]["isError"] is False, done.stdout
     loaded = set(done.stderr.splitlines()[-1].split())
