@@ -58,7 +58,7 @@ async def serve_stdio(server: Server[Any], opening: Opening, stop: anyio.Event, 
     """
     with _own_descriptors() as (stdin, stdout):
         async with anyio.create_task_group() as group:
-            connection = _Connection(_Input(stdin, opening), _Output(stdout), opening, end_waits, group)
+            connection = _Connection(Input(stdin, opening), Output(stdout), opening, end_waits, group)
 
             async def stopper() -> None:
                 await stop.wait()
@@ -70,7 +70,7 @@ async def serve_stdio(server: Server[Any], opening: Opening, stop: anyio.Event, 
             group.cancel_scope.cancel()
 
 
-class _Output:
+class Output:
     """Stdout, written by a thread of its own where that may take long: nothing that ends the server waits for a client
     that does not read."""
 
@@ -123,7 +123,7 @@ class _Output:
         return sys.platform != "win32" and bool(select.select([], [self._descriptor], [], 0)[1])
 
 
-class _Input:
+class Input:
     """Stdin, read a bounded number of chunks ahead: by the event loop where the system can tell that there is something
     to read, else by a thread, as of a file."""
 
@@ -217,7 +217,7 @@ class _Connection:
     """One client: the stream of messages that the SDK's server reads, and the one that it writes."""
 
     def __init__(
-        self, stdin: _Input, stdout: _Output, opening: Opening, end_waits: Callable[[], None], group: TaskGroup
+        self, stdin: Input, stdout: Output, opening: Opening, end_waits: Callable[[], None], group: TaskGroup
     ) -> None:
         self._lines = stdin.lines()
         self._input = stdin
