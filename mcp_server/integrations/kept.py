@@ -170,6 +170,7 @@ async def run_once(command: Command, bytes_max: int = 256 * 1024) -> Ended:
 
 def _hidden(ended: Ended, command: Command) -> Ended:
     """Without what is to be hidden, also where the output was cut in the midst of it."""
-    error = ended.error and without(ended.error, command.hidden)
-    out, err = without(ended.stdout, command.hidden), without(ended.stderr, command.hidden)
+    hidden = list(command.hidden.items())
+    error = ended.error and without(ended.error, hidden)
+    out, err = without(ended.stdout, hidden), without(ended.stderr, hidden)
     return ended._replace(error=error, stdout=out, stderr=err)

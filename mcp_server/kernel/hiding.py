@@ -1,29 +1,29 @@
 """Taking secrets out of what programs and servers say."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 CHARACTERS_MIN = 4
 """What is shorter, a secret or what a cut has left of one, is not told apart from other text."""
 
 
-def without(text: str, secrets: Mapping[str, str]) -> str:
+def without(text: str, secrets: Iterable[tuple[str, str]]) -> str:
     """A text in which each secret is its name in brackets: also as it looks inside JSON, and where the text begins or
     ends in the midst of it.
 
     Args:
         text: what something said.
-        secrets: values by the names that may be seen.
+        secrets: each by a name that may be seen, and its value.
     """
     for name, value in _looks(secrets):
         text = _cut_ends(text.replace(value, f"[{name}]"), name, value)
     return text
 
 
-def _looks(secrets: Mapping[str, str]) -> list[tuple[str, str]]:
+def _looks(secrets: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """Each secret as it may look, the longest first: one may be part of another."""
-    long = {name: value for name, value in secrets.items() if len(value) >= CHARACTERS_MIN}
-    looks = {(name, look) for name, value in long.items() for look in (value, *_inside_json(value))}
+    long = [(name, value) for name, value in secrets if len(value) >= CHARACTERS_MIN]
+    looks = {(name, look) for name, value in long for look in (value, *_inside_json(value))}
     return sorted(looks, key=lambda one: (-len(one[1]), one))
 
 

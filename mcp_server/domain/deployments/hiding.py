@@ -43,14 +43,14 @@ class Secrets:
             error.args = (error.message,)
             raise
 
-    def _known(self) -> dict[str, str]:
+    def _known(self) -> list[tuple[str, str]]:
         """Those that are there: nothing can be taken out that nobody here knows."""
         for reference in self._named:
             try:
                 self._value_of(reference)
             except PhaseFailed:
                 continue
-        return {self._named[reference]: value for reference, value in self._values.items()}
+        return [(self._named[reference], value) for reference, value in self._values.items()]
 
     def _value_of(self, reference: str) -> str:
         if reference not in self._values:
@@ -58,7 +58,7 @@ class Secrets:
         return self._values[reference]
 
 
-def _without(told: Any, known: dict[str, str]) -> Any:
+def _without(told: Any, known: list[tuple[str, str]]) -> Any:
     match told:
         case str():
             return without(told, known)
