@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.faults.test_held import stop_in_its_turn
 from tests.patience import Stopwatch
 from tests.processes import RawClient, server
 from tests.runtime.supervised import is_gone
@@ -201,6 +202,24 @@ async def test_a_supervisor_stopped_past_its_lease_is_replaced_in_five_seconds_a
         assert fleet.alive() == names(3)
         events = await second.call("events_read", after=cursor, type="process.*")
         assert events["events"] == []
+
+
+@pytest.mark.parametrize("fleet", ["sqlite"], indirect=True)
+async def test_a_supervisor_stopped_in_the_midst_of_a_commit_holds_up_take_over_for_as_long_as_it_is_stopped(
+    fleet: Fleet,
+):
+    async with two(fleet) as (first, second):
+        victim = (await instances(second))[0]
+        await stop_in_its_turn(first, fleet.url)
+        os.kill(victim["pid"], signal.SIGKILL)
+        await asyncio.sleep(6)
+        assert len(fleet.alive()) == 1, "nobody can write, so nobody takes over"
+        refused = await second.call("state_set", namespace="n", key="k", value=1)
+        assert refused["error"]["code"] == "busy" and str(first.process.pid) in refused["error"]["message"]
+        await kill(first)
+        killed_at = time.monotonic()
+        await fleet.until(*names(2))
+        assert time.monotonic() - killed_at < 5
 
 
 async def test_take_over_after_kill_dash_nine_takes_less_than_five_seconds(fleet: Fleet):
