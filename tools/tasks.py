@@ -1,5 +1,6 @@
 """Tools of the task queue."""
 
+from collections import Counter
 from functools import partial
 
 from mcp_server.domain.desk import Desk
@@ -60,6 +61,11 @@ def _say_found(result: FindResult) -> str:
     return listed(len(result.tasks or ()), "task", result.omitted)
 
 
+def _say_created(result: CreatedTasks) -> str:
+    counts = Counter(task.status for task in result.tasks)
+    return f"Tasks, in the order given: {', '.join(f'{count} {status}' for status, count in counts.items())}."
+
+
 def _say_claimed(result: ClaimedTasks) -> str:
     if result.claims:
         return f"Claimed {len(result.claims)}. Report before the lease expires; finish with its lease_token."
@@ -77,7 +83,12 @@ def _say_reported(result: ReportedTask) -> str:
 def _say_finished(result: FinishedTask) -> str:
     if result.repeated:
         return f"Already recorded: {result.task.id} is {result.task.status}."
-    return f"Task {result.task.id} is {result.task.status}; released {len(result.released)}."
+    now = f"Task {result.task.id} is {result.task.status}"
+    if result.task.status in ("queued", "pending"):
+        return f"{now}: it will be tried again."
+    if result.task.status == "failed":
+        return f"{now} and is not tried again by itself: tasks_control(action='retry') does."
+    return f"{now}; {len(result.released)} tasks that waited for it can be claimed now."
 
 
 def _say_controlled(result: ControlledTasks) -> str:
@@ -97,7 +108,7 @@ TOOLS = (
         arguments=CreateTasks,
         result=CreatedTasks,
         write=lambda desk: desk.tasks.create,
-        say=lambda r: "Created " + ", ".join(f"{task.id} ({task.status})" for task in r.tasks) + ".",
+        say=_say_created,
     ),
     Tool(
         name="tasks_find",

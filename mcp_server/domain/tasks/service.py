@@ -36,7 +36,7 @@ from mcp_server.domain.tasks.results import (
 )
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.spec import SYSTEM_KIND, TaskSpec
-from mcp_server.domain.tasks.standing import TaskState, task_state
+from mcp_server.domain.tasks.standing import TaskState, created_state, task_state
 from mcp_server.domain.tasks.views import TaskView, task_full, task_row
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
@@ -258,7 +258,7 @@ class TaskService:
     async def _created(self, call: Call, done: list[creation.Created]) -> CreatedTasks:
         del call
         now = self._context.clock()
-        return CreatedTasks(tasks=[task_state(one.task, one.replayed, now) for one in done])
+        return CreatedTasks(tasks=[created_state(one.task, one.replayed, now) for one in done])
 
 
 async def _ordinary(call: Call, command: CreateTasks) -> CreateTasks:
