@@ -27,6 +27,7 @@ from mcp_server.kernel.call import Call
 from mcp_server.kernel.meaning import TaskId
 from mcp_server.kernel.quoting import quoted
 from mcp_server.kernel.views import View
+from tools.hints import hint
 from tools.spec import ADD, DESTROY, READ, UPDATE, Tool, listed
 
 
@@ -44,6 +45,7 @@ class FindResult(View):
     counts: dict[str, int] | None = None
     next_cursor: str | None = None
     omitted: int | None = None
+    hint: str | None = None
 
 
 async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
@@ -52,13 +54,20 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
         return FindResult(task=await desk.tasks.get(call, args.task_id))
     tasks, next_cursor, omitted = await desk.tasks.find(call, args)
     counts = await desk.tasks.counts(call)
-    return FindResult(tasks=tasks, counts=counts, next_cursor=next_cursor, omitted=omitted)
+    why = None if tasks else await _nothing_of(desk, call, args)
+    return FindResult(tasks=tasks, counts=counts, next_cursor=next_cursor, omitted=omitted, hint=why)
+
+
+async def _nothing_of(desk: Desk, call: Call, args: FindArguments) -> str | None:
+    if args.parent_id is not None:
+        await desk.tasks.get(call, args.parent_id)  # refuses one that there is not
+    return hint("task", {"kind": (args.kind, await desk.tasks.kinds(call) if args.kind else ())})
 
 
 def _say_found(result: FindResult) -> str:
     if result.task is not None:
         return f"Task {result.task.id} ({quoted(result.task.title)}) is {result.task.status}."
-    return listed(len(result.tasks or ()), "task", result.omitted)
+    return f"{listed(len(result.tasks or ()), 'task', result.omitted)} {result.hint or ''}".rstrip()
 
 
 def _say_created(result: CreatedTasks) -> str:

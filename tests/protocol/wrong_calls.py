@@ -151,7 +151,7 @@ WRONG: list[Wrong] = [
     ("deployments_apply", {"deployment_id": "d"}, ("plan_hash: is missing",)),
     ("agents_scale", {"agent_id": "scribe"}, ("desired_instances", "scaling")),
     # Names that there are not.
-    ("tasks_create", {"tasks": [{"titel": "x"}]}, ("tasks[0].titel", "Did you mean title?", "tasks[0] accepts: title")),
+    ("tasks_create", {"tasks": [{"titel": "x"}]}, ("tasks[0].titel", "Did you mean title?", "Write the report")),
     ("tasks_create", task(priorty="high"), ("tasks[0].priorty", "Did you mean priority?", "low, normal, high")),
     ("tasks_create", task(max_retries=3), ("tasks[0].max_retries", "Did you mean retry?", "max_attempts")),
     ("tasks_create", task(deadline="soon"), ("tasks[0].deadline", "run_at or timeout_seconds")),

@@ -227,6 +227,11 @@ class TaskService:
         row = await self._database.fetch_one("task_counts") or {}
         return {status: count for status, count in dict(row).items() if count}
 
+    async def kinds(self, call: Call) -> list[str]:
+        """The kinds that tasks have, or had lately."""
+        call.actor.require(Permission.TASKS_READ)
+        return [row["kind"] for row in await self._database.fetch_all("task_kinds")]
+
     async def wait(self, call: Call, command: WaitForTask) -> WaitedTask:
         """Wait for a task to end, to start, or to change at all: the task as it is then, and whether it did."""
         first = await self.get(call, command.task_id)

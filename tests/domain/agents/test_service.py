@@ -32,11 +32,12 @@ async def candidates(world: World, task_id: str) -> list[AgentView]:
 
 
 async def test_registering_again_under_a_name_changes_what_is_given_and_nothing_else(world: World):
-    first = await world.agent("a", skills=("paint",), budget=BudgetSpec(tokens_per_month=5))
+    made = await world.agent("a", skills=("paint",), budget=BudgetSpec(tokens_per_month=5))
+    first = await world.desk.agents.get(world.call, made.id)
     register = world.desk.agents.register
     said = Register(name="a", description="now says more")
     registered = await register(world.call, said)
-    again, created = registered.agent, registered.created
+    again, created = await world.desk.agents.get(world.call, registered.agent.id), registered.created
     assert (again.id, created, again.description) == (first.id, False, "now says more")
     assert (again.capabilities, again.capacity, again.budget) == (first.capabilities, 10, first.budget)
     await register(world.call, said)
