@@ -32,8 +32,7 @@ async def candidates(world: World, task_id: str) -> list[AgentView]:
 
 
 async def test_registering_again_under_a_name_changes_what_is_given_and_nothing_else(world: World):
-    made = await world.agent("a", skills=("paint",), budget=BudgetSpec(tokens_per_month=5))
-    first = await world.desk.agents.get(world.call, made.id)
+    first = await world.agent("a", skills=("paint",), budget=BudgetSpec(tokens_per_month=5))
     register = world.desk.agents.register
     said = Register(name="a", description="now says more")
     registered = await register(world.call, said)
