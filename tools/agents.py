@@ -10,9 +10,10 @@ from mcp_server.domain.desk import Desk
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.meaning import AgentName, TaskId
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.views import View
 from tools.hints import hint
-from tools.spec import DESTROY, READ, UPDATE, Tool, listed
+from tools.spec import DESTROY, READ, UPDATE, Part, Tool, listed
 
 
 class FindArguments(FindAgents):
@@ -64,6 +65,11 @@ def _say_found(result: FindResult) -> str:
     return f"{listed(len(result.agents or ()), 'agent', result.omitted)} {result.hint or ''}".rstrip()
 
 
+def _says_control(args: ControlAgent) -> str:
+    handed = f", and hand what it holds over to {named(args.to_agent)}" if args.to_agent is not None else ""
+    return f"{args.action.capitalize()} agent {named(args.agent_id)}{handed}."
+
+
 TOOLS = (
     Tool(
         name="agents_register",
@@ -77,6 +83,11 @@ TOOLS = (
         speaks="name",
         result=RegisteredAgent,
         write=lambda desk: desk.agents.register,
+        part=Part(
+            lambda args: f"Register agent {named(args.name)}, or change what is given.",
+            makes=lambda args: ["agent"],
+            made=lambda done: [done.agent_id],
+        ),
         say=_say_registered,
     ),
     Tool(
@@ -103,6 +114,7 @@ TOOLS = (
         arguments=ControlAgent,
         result=ControlledAgent,
         write=lambda desk: desk.agents.control,
+        part=Part(_says_control),
         say=lambda r: f"Agent {r.agent.name} is {r.agent.status}; {len(r.requeued)} tasks requeued.",
     ),
 )

@@ -25,9 +25,10 @@ from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.meaning import DeploymentName
 from mcp_server.kernel.paging import LIMIT_MAX
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.views import View
 from tools.hints import hint
-from tools.spec import DESTROY, READ, UPDATE, Hints, Tool, listed
+from tools.spec import DESTROY, READ, UPDATE, Hints, Part, Tool, listed
 
 _NAMED = ("name", "environment", "target")
 
@@ -116,6 +117,17 @@ def _say_controlled(result: ControlledDeployment) -> str:
     return f"{_name(result.deployment)} {'has drifted: ' + '; '.join(drift) if drift else 'is as it was brought live'}."
 
 
+def _says_control(args: ControlDeployment) -> str:
+    revision = f" to revision {args.revision}" if args.revision is not None else ""
+    plan = f" by plan {named(args.plan_hash)}" if args.plan_hash is not None else ""
+    return f"{args.action.replace('_', ' ').capitalize()} deployment {named(args.deployment_id)}{revision}{plan}."
+
+
+def _only_looks(args: ControlDeployment) -> str | None:
+    looks = args.action == "check_drift" or (args.action == "destroy" and args.plan_hash is None)
+    return "it only shows something" if looks else None
+
+
 TOOLS = (
     Tool(
         name="deployments_define",
@@ -128,6 +140,11 @@ TOOLS = (
         arguments=DefineDeployment,
         result=DefinedDeployment,
         write=lambda desk: desk.deployments.define,
+        part=Part(
+            lambda args: f"Define what {named(args.name)} runs in {named(args.environment)} (target {args.target}).",
+            makes=lambda args: ["deployment"],
+            made=lambda done: [done.deployment.id],
+        ),
         say=_say_defined,
     ),
     Tool(
@@ -166,6 +183,11 @@ TOOLS = (
         arguments=ApplyDeployment,
         result=AppliedDeployment,
         write=lambda desk: desk.deployments.apply,
+        part=Part(
+            lambda args: f"Carry out plan {named(args.plan_hash)} of deployment {named(args.deployment_id)}.",
+            makes=lambda args: ["task"],
+            made=lambda done: [done.task["id"]],
+        ),
         others_words=False,
         say=_say_applied,
         ticket=ticket,
@@ -180,6 +202,12 @@ TOOLS = (
         arguments=ControlDeployment,
         result=ControlledDeployment,
         write=lambda desk: desk.deployments.control,
+        part=Part(
+            _says_control,
+            makes=lambda args: ["task"],
+            made=lambda done: [done.task["id"]],
+            alone=_only_looks,
+        ),
         say=_say_controlled,
     ),
 )

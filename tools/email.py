@@ -12,9 +12,11 @@ from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.meaning import EmailId
+from mcp_server.kernel.quoting import named, quoted
+from mcp_server.kernel.times import iso, micros
 from mcp_server.kernel.views import View
 from tools.hints import hint
-from tools.spec import READ, Hints, Tool, listed
+from tools.spec import READ, Hints, Part, Tool, listed, several
 
 
 async def ticket(desk: Desk, call: Call, args: SendEmail) -> TaskView:
@@ -73,6 +75,12 @@ def _say_found(result: FindResult) -> str:
     return f"{listed(len(result.emails or ()), 'email', result.omitted)} {result.hint or ''}".rstrip()
 
 
+def _says(args: SendEmail) -> str:
+    what = f"the template {named(args.template)}" if args.template is not None else quoted(args.subject or "")
+    when = f", not before {iso(micros(args.send_at))}" if args.send_at is not None else ""
+    return f"Send an email to {several(list(map(named, args.everyone())))}: {what}{when}."
+
+
 TOOLS = (
     Tool(
         name="email_send",
@@ -86,6 +94,13 @@ TOOLS = (
         result=SentEmail,
         does=lambda desk: desk.emails.send,
         write=lambda desk: desk.emails.queue,
+        part=Part(
+            _says,
+            makes=lambda args: ["email", "task"],
+            made=lambda done: [done.email["id"], done.email["task_id"]],
+            alone=lambda args: "a dry run writes nothing" if args.dry_run else None,
+            is_private=True,
+        ),
         others_words=False,
         say=_say_sent,
         ticket=ticket,

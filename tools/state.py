@@ -4,6 +4,7 @@ from functools import partial
 
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.state.commands import (
+    Addressed,
     DocumentHistory,
     FindDocuments,
     GetDocument,
@@ -17,7 +18,7 @@ from mcp_server.kernel.call import Call
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.views import View
 from tools.hints import hint
-from tools.spec import ADD, READ, UPDATE, Tool, listed
+from tools.spec import ADD, READ, UPDATE, Part, Tool, listed
 
 
 class FindResult(View):
@@ -55,6 +56,27 @@ def _say_written(result: DocumentResult | SetResult) -> str:
     return f"{named(f'{document.namespace}/{document.key}')} is at version {document.version}."
 
 
+def _document(args: Addressed) -> str:
+    return f"document {named(f'{args.namespace}/{args.key}')}"
+
+
+def _only_at(expected_version: int | None) -> str:
+    return "." if expected_version is None else f", only if it is at version {expected_version}."
+
+
+def _says_set(args: SetDocument) -> str:
+    what = "Delete" if args.delete else "Merge changes into" if args.merge else "Write"
+    return f"{what} {_document(args)}{_only_at(args.expected_version)}"
+
+
+def _says_patch(args: PatchDocument) -> str:
+    return f"Change parts of {_document(args)}{_only_at(args.expected_version)}"
+
+
+def _says_restore(args: RestoreDocument) -> str:
+    return f"Write version {args.version} of {_document(args)} again{_only_at(args.expected_version)}"
+
+
 TOOLS = (
     Tool(
         name="state_get",
@@ -79,6 +101,7 @@ TOOLS = (
         arguments=SetDocument,
         result=SetResult,
         write=lambda desk: desk.state.set,
+        part=Part(_says_set),
         others_words=False,
         say=_say_written,
     ),
@@ -92,6 +115,7 @@ TOOLS = (
         arguments=PatchDocument,
         result=DocumentResult,
         write=lambda desk: desk.state.patch,
+        part=Part(_says_patch),
         others_words=False,
         say=_say_written,
     ),
@@ -117,6 +141,7 @@ TOOLS = (
         arguments=RestoreDocument,
         result=DocumentResult,
         write=lambda desk: desk.state.restore,
+        part=Part(_says_restore),
         others_words=False,
         say=_say_written,
     ),

@@ -21,14 +21,16 @@ from mcp_server.domain.tasks.results import (
     ReportedTask,
     WaitedTask,
 )
+from mcp_server.domain.tasks.transactions import Controlled
 from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
+from mcp_server.kernel.errors import InvalidTransition, OpsError
 from mcp_server.kernel.meaning import TaskId
-from mcp_server.kernel.quoting import quoted
+from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.views import View
 from tools.hints import hint
-from tools.spec import ADD, DESTROY, READ, UPDATE, Tool, listed
+from tools.spec import ADD, DESTROY, READ, UPDATE, Part, Tool, listed, several
 
 
 class FindArguments(FindTasks):
@@ -105,6 +107,26 @@ def _say_controlled(result: ControlledTasks) -> str:
     return f"{len(result.tasks)} changed." + (f" Refused: {refused}" if refused else "")
 
 
+def _says_create(args: CreateTasks) -> str:
+    return f"Create {listed(len(args.tasks), 'task', None)[:-1]}: {several([quoted(one.title) for one in args.tasks])}."
+
+
+def _says_control(args: ControlTasks) -> str:
+    given = {"priority": args.priority, "agent": args.agent_id, "time": args.run_at}
+    told = "".join(f", {name} {named(str(value))}" for name, value in given.items() if value is not None)
+    return f"Do to {several(list(map(named, args.task_ids)))}: {args.action.replace('_', ' ')}{told}."
+
+
+def _not_all_controlled(done: Controlled) -> OpsError | None:
+    if not done.refused:
+        return None
+    first = done.refused[0]
+    details = {"refused": done.refused}
+    return InvalidTransition(
+        f"It was refused for {len(done.refused)} of the tasks. {first['message']}", details=details
+    )
+
+
 TOOLS = (
     Tool(
         name="tasks_create",
@@ -117,6 +139,12 @@ TOOLS = (
         arguments=CreateTasks,
         result=CreatedTasks,
         write=lambda desk: desk.tasks.create,
+        part=Part(
+            _says_create,
+            makes=lambda args: ["task"] * len(args.tasks),
+            made=lambda done: [one.task["id"] for one in done],
+            names=frozenset(("tasks.depends_on", "tasks.parent_id", "tasks.agent_id")),
+        ),
         say=_say_created,
     ),
     Tool(
@@ -156,6 +184,7 @@ TOOLS = (
         own_lease=True,
         result=ReportedTask,
         write=lambda desk: desk.tasks.report,
+        part=Part(lambda args: f"Report on {named(args.task_id)}."),
         say=_say_reported,
     ),
     Tool(
@@ -168,7 +197,12 @@ TOOLS = (
         arguments=FinishTask,
         own_lease=True,
         result=FinishedTask,
+        does=lambda desk: desk.tasks.finish_with,
         write=lambda desk: desk.tasks.finish,
+        part=Part(
+            lambda args: f"Finish {named(args.task_id)} as {args.outcome}.",
+            alone=lambda args: "its `also` is a commit of its own; make those calls here" if args.also else None,
+        ),
         say=_say_finished,
     ),
     Tool(
@@ -182,6 +216,7 @@ TOOLS = (
         arguments=ControlTasks,
         result=ControlledTasks,
         write=lambda desk: desk.tasks.control,
+        part=Part(_says_control, names=frozenset(("task_ids", "agent_id")), failed=_not_all_controlled),
         say=_say_controlled,
     ),
     Tool(

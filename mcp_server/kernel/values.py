@@ -1,12 +1,13 @@
 """Value types that every area shares: names, lines, texts, durations."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, cast
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-from mcp_server.kernel.json_text import INPUT_BYTES_MAX, check_json, check_line, check_text
+from mcp_server.kernel.json_text import INPUT_BYTES_MAX, RawJson, check_json, check_line, check_text
 from mcp_server.kernel.meaning import Meant
 
 Word = Annotated[
@@ -79,3 +80,18 @@ def converted(convert: Callable[[Any], Any]) -> AfterValidator:
 def checked_json(what: str, bytes_max: int = INPUT_BYTES_MAX) -> AfterValidator:
     """Any JSON, kept as its checked text; null counts as not given."""
     return converted(lambda value: None if value is None else check_json(value, what, bytes_max))
+
+
+def plain(value: Any) -> Any:
+    """What was given, as JSON values that are taken again: a command's fields as far as they were said, what is kept as
+    checked JSON text as what it says."""
+    if isinstance(value, BaseModel):
+        fields = type(value).model_fields
+        return {fields[name].alias or name: plain(getattr(value, name)) for name in value.model_fields_set}
+    if isinstance(value, RawJson):
+        return json.loads(value)
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        return {name: plain(member) for name, member in cast("dict[str, Any]", value).items()}
+    return value.isoformat() if isinstance(value, datetime) else value

@@ -38,6 +38,7 @@ class ToolCalls:
         self._desk = desk
         self._seam = seam
         self._tools = {tool.name: tool for tool in tools}
+        self._names = frozenset(self._tools)
 
     @cached_property
     def definitions(self) -> dict[str, types.Tool]:
@@ -76,7 +77,10 @@ class ToolCalls:
         arguments, spoken = split(tool, named_as_known(tool, params.arguments or {}))
         try:
             return await self._seam.run(
-                ctx, tool.name, lambda call: run(tool, call, arguments), lambda: said(tool, arguments, spoken)
+                ctx,
+                tool.name,
+                lambda call: run(tool, replace(call, tools=self._names), arguments),
+                lambda: said(tool, arguments, spoken),
             )
         except OpsError as error:
             return _refusal(error)

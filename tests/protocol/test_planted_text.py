@@ -125,6 +125,8 @@ async def plant_the_rest(garden: Garden) -> None:
     asked = await garden.plant("approvals_request", approvers=["tester"])
     await garden.plant("approvals_decide", approval_id=asked["approval"]["id"])
     await plant_a_deployment(garden)
+    note = planted(BY_NAME["state_set"].arguments, document, next_number())
+    await garden.plant("commit", calls=[{"tool": "state_set", "arguments": note}])
     await garden.plant("locks_release", name=lock["name"], owner=lock["owner"], fencing_token=lock["fencing_token"])
     await garden.plant("locks_acquire", name=lock["name"])
     garden.ids |= {

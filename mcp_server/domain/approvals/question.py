@@ -18,17 +18,40 @@ _ONE_LINE_MAX = 80
 def question_text(approval: Approval) -> str:
     """Everything that a person needs to see before deciding."""
     parts = [
-        f"May this happen? {approval.id} waits for a person's decision.\n"
+        f"{_opening(approval)}\n"
         f"Asked by {one_line(approval.requested_by)}. Lines that begin with > are the words of others.\n"
         f"{_asked(approval)}",
         f"What is asked:\n{fenced(one_line(approval.title))}\n{fenced(approval.action)}",
     ]
+    if approval.calls is not None:
+        parts.append(_calls(json.loads(approval.calls)))
     if approval.details not in (None, "{}"):
         parts.append(f"Details:\n{fenced(shown_json(json.loads(approval.details)))}")
     if approval.about is not None:
         parts.append(f"What {approval.task_id} will do:\n{fenced(shown_json(json.loads(approval.about)))}")
+    takes = approval.takes()
+    if takes.choices:
+        parts.append(f"What may be chosen:\n{fenced(chr(10).join(map(one_line, takes.choices)))}")
+    if takes.free_text:
+        parts.append("It may be answered in your own words.")
     parts.append(f"SHA-256 of this: {approval.action_hash[:16]}")
     return "\n\n".join(parts)
+
+
+def _opening(approval: Approval) -> str:
+    if approval.takes().is_open:
+        return f"A question: {approval.id} waits for a person's answer."
+    return f"May this happen? {approval.id} waits for a person's decision."
+
+
+def _calls(calls: list[dict[str, Any]]) -> str:
+    """What a yes runs, in the server's words, each with its arguments whole."""
+    lines = [f"{number}. {one_line(call['says'])}\n{fenced(_shown_call(call))}" for number, call in enumerate(calls, 1)]
+    return "\n".join(["A yes makes these calls at once, all of them or none:", *lines])
+
+
+def _shown_call(call: dict[str, Any]) -> str:
+    return f"{one_line(call['tool'])}\n{shown_json(call['arguments'])}"
 
 
 def notice_text(approval: Approval) -> str:

@@ -7,10 +7,11 @@ from pydantic import Field, model_validator
 from mcp_server.domain.tasks.rules import TaskAction, TaskStatus
 from mcp_server.domain.tasks.spec import FailureSpec, Priority, ProgressSpec, TaskSpec, UsageSpec
 from mcp_server.kernel.arguments import Listing, Waiting
+from mcp_server.kernel.composing import Calls
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import canonical_text, dump_json, sha256_text
 from mcp_server.kernel.meaning import AgentName, InstanceId, Meant, TaskId
-from mcp_server.kernel.values import Frozen, LeaseToken, Line, Time, checked_json
+from mcp_server.kernel.values import Frozen, LeaseToken, Line, Time, checked_json, plain
 
 LEASE_SECONDS_DEFAULT = 300.0
 RESULT_BYTES_MAX = 256 * 1024
@@ -74,6 +75,7 @@ class FinishTask(Frozen):
     result: Annotated[Any, checked_json("result", RESULT_BYTES_MAX)] = None
     error: FailureSpec | None = None
     usage: UsageSpec | None = None
+    also: Calls = Field(default=(), description="[{tool, arguments}]: writes that land with it")
 
     @model_validator(mode="after")
     def _says_what_its_outcome_takes(self) -> Self:
@@ -87,7 +89,8 @@ class FinishTask(Frozen):
         """What makes a repeated finish identical."""
         result = "null" if self.result is None else canonical_text(self.result)
         failure = "null" if self.error is None else canonical_text(dump_json(self.error.model_dump()))
-        return sha256_text(f"[{result},{failure}]")[:16]
+        also = f",{canonical_text(dump_json(plain(self.also)))}" if self.also else ""
+        return sha256_text(f"[{result},{failure}{also}]")[:16]
 
 
 class GiveUpTask(NamedTuple):
