@@ -10,8 +10,8 @@ from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.near import folded, near
 from mcp_server.kernel.quoting import named, quoted
+from mcp_server.kernel.renaming import SAME
 from mcp_server.kernel.shapes import SECONDS, UNSAID, Shape, accepted, call_of, example_of
-from mcp_server.kernel.taking import SAME
 
 WHOLE = "arguments"
 PROBLEMS = "problems"

@@ -19,8 +19,8 @@ from mcp_server.kernel.meaning import bare_id
 from mcp_server.kernel.near import did_you_mean, folded, near, singular
 from mcp_server.kernel.quoting import named, told
 from mcp_server.kernel.refusing import PROBLEMS
+from mcp_server.kernel.renaming import renamed
 from mcp_server.kernel.shapes import shape_of
-from mcp_server.kernel.taking import renamed
 from mcp_server.kernel.understanding import understood
 from mcp_server.kernel.views import dumped
 from mcp_server.protocol.asking import InputNeeded, asker

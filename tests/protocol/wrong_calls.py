@@ -145,7 +145,7 @@ WRONG: list[Wrong] = [
     ("messages_send", {"body": "x"}, ("no recipient", "capability:NAME")),
     ("email_send", {"to": "ann@example.org", "text": "t"}, ("needs `subject`",)),
     ("email_send", {"subject": "s", "text": "t"}, ("to: is missing", "an email address")),
-    ("approvals_request", {"title": "t"}, ("action: is missing", "approvers: is missing", "ann@example.org")),
+    ("approvals_request", {"title": "t"}, ("approvers: is missing", "ann@example.org")),
     ("approvals_decide", {}, ("approval_id: is missing", "an approval's id")),
     ("deployments_define", {"name": "d"}, ("services: is missing", "target: is missing", "environment: is missing")),
     ("deployments_apply", {"deployment_id": "d"}, ("plan_hash: is missing",)),
