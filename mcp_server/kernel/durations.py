@@ -1,6 +1,7 @@
 """Durations as people write them: `30s`, `5 minutes`, `1h30m`."""
 
 import re
+from typing import TypeGuard
 
 DURATION_CHARACTERS_MAX = 40
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -10,7 +11,7 @@ _WHOLE = re.compile(rf"(?:{_PART})+", re.IGNORECASE)
 _PARTS = re.compile(_PART, re.IGNORECASE)
 
 
-def is_duration(value: object) -> bool:
+def is_duration(value: object) -> TypeGuard[str]:
     """Whether a value is text that says how long, with its units."""
     if not isinstance(value, str) or len(value) > DURATION_CHARACTERS_MAX:
         return False

@@ -119,8 +119,8 @@ def _plain(shape: Shape, value: Any) -> Any:
 
 def _only(value: Any) -> Any:
     """What a list of one holds; anything else as it is."""
-    listed = cast("list[Any]", value) if isinstance(value, list) else []
-    return listed[0] if len(listed) == 1 else value
+    listed: list[Any] = cast("list[Any]", value) if isinstance(value, list) else []
+    return listed[0] if len(listed) == 1 else cast("Any", value)
 
 
 def _read(value: Any, *begins: str) -> Any:
