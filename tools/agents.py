@@ -12,6 +12,7 @@ from mcp_server.kernel.call import Call
 from mcp_server.kernel.meaning import AgentName, TaskId
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.views import View
+from tools.hints import hint
 from tools.spec import DESTROY, READ, UPDATE, Part, Tool, listed
 
 
@@ -29,6 +30,7 @@ class FindResult(View):
     agents: list[AgentView] | None = None
     next_cursor: str | None = None
     omitted: int | None = None
+    hint: str | None = None
 
 
 async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
@@ -40,7 +42,16 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
         ranked = await desk.agents.candidates(call, *needs)
         return FindResult(agents=ranked[: args.limit], omitted=max(len(ranked) - args.limit, 0) or None)
     agents, next_cursor, omitted = await desk.agents.find(call, args)
-    return FindResult(agents=agents, next_cursor=next_cursor, omitted=omitted)
+    why = None if agents else await _nothing_of(desk, call, args)
+    return FindResult(agents=agents, next_cursor=next_cursor, omitted=omitted, hint=why)
+
+
+async def _nothing_of(desk: Desk, call: Call, args: FindArguments) -> str | None:
+    there = await desk.agents.candidates(call, None, ())
+    skills = {one["name"] for agent in there for one in agent.capabilities or ()}
+    tags = {tag for agent in there for tag in agent.tags or ()}
+    names = (agent.name for agent in there)
+    return hint("agent", {"name": (args.name, names), "capability": (args.capability, skills), "tag": (args.tag, tags)})
 
 
 def _say_registered(result: RegisteredAgent) -> str:
@@ -51,7 +62,7 @@ def _say_registered(result: RegisteredAgent) -> str:
 def _say_found(result: FindResult) -> str:
     if result.agent is not None:
         return f"Agent {result.agent.name} ({result.agent.id}) is {result.agent.status}."
-    return listed(len(result.agents or ()), "agent", result.omitted)
+    return f"{listed(len(result.agents or ()), 'agent', result.omitted)} {result.hint or ''}".rstrip()
 
 
 def _says_control(args: ControlAgent) -> str:

@@ -24,9 +24,13 @@ from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.meaning import DeploymentName
+from mcp_server.kernel.paging import LIMIT_MAX
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.views import View
+from tools.hints import hint
 from tools.spec import DESTROY, READ, UPDATE, Hints, Part, Tool, listed
+
+_NAMED = ("name", "environment", "target")
 
 
 class FindArguments(FindDeployments):
@@ -43,6 +47,7 @@ class FoundDeployments(View):
     deployments: list[DeploymentView] | None = None
     next_cursor: str | None = None
     omitted: int | None = None
+    hint: str | None = None
 
 
 async def find(desk: Desk, call: Call, args: FindArguments) -> FoundDeployments:
@@ -50,7 +55,14 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FoundDeployments:
     if args.deployment_id is not None:
         return FoundDeployments(deployment=await desk.deployments.get(call, args.deployment_id, logs=args.logs))
     deployments, next_cursor, omitted = await desk.deployments.find(call, args)
-    return FoundDeployments(deployments=deployments, next_cursor=next_cursor, omitted=omitted)
+    why = None if deployments else await _nothing_of(desk, call, args)
+    return FoundDeployments(deployments=deployments, next_cursor=next_cursor, omitted=omitted, hint=why)
+
+
+async def _nothing_of(desk: Desk, call: Call, args: FindArguments) -> str | None:
+    there = (await desk.deployments.find(call, FindDeployments(limit=LIMIT_MAX))).items
+    narrowed = {name: (getattr(args, name), {getattr(one, name) for one in there}) for name in _NAMED}
+    return hint("deployment", narrowed)
 
 
 async def ticket(desk: Desk, call: Call, args: ApplyDeployment) -> TaskView:
@@ -72,7 +84,7 @@ def _say_defined(result: DefinedDeployment) -> str:
 def _say_found(result: FoundDeployments) -> str:
     if result.deployment is not None:
         return f"{_name(result.deployment)} is {result.deployment.status}."
-    return listed(len(result.deployments or ()), "deployment", result.omitted)
+    return f"{listed(len(result.deployments or ()), 'deployment', result.omitted)} {result.hint or ''}".rstrip()
 
 
 def _steps(plan: PlanView) -> str:

@@ -15,6 +15,7 @@ from mcp_server.kernel.meaning import EmailId
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.times import iso, micros
 from mcp_server.kernel.views import View
+from tools.hints import hint
 from tools.spec import READ, Hints, Part, Tool, listed, several
 
 
@@ -41,6 +42,7 @@ class FindResult(View):
     templates: list[TemplateView] | None = None
     next_cursor: str | None = None
     omitted: int | None = None
+    hint: str | None = None
 
 
 async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
@@ -50,7 +52,11 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
     if args.email_id is not None:
         return FindResult(email=await desk.emails.get(call, args.email_id))
     emails, next_cursor, omitted = await desk.emails.find(call, args)
-    return FindResult(emails=emails, next_cursor=next_cursor, omitted=omitted)
+    why = None
+    if not emails and args.template is not None:
+        names = [one.name for one in await desk.emails.templates(call)]
+        why = hint("email", {"template": (args.template, names)})
+    return FindResult(emails=emails, next_cursor=next_cursor, omitted=omitted, hint=why)
 
 
 def _say_sent(result: SentEmail) -> str:
@@ -66,7 +72,7 @@ def _say_found(result: FindResult) -> str:
         return listed(len(result.templates), "template", None)
     if result.email is not None:
         return f"{result.email.id} is {result.email.status}."
-    return listed(len(result.emails or ()), "email", result.omitted)
+    return f"{listed(len(result.emails or ()), 'email', result.omitted)} {result.hint or ''}".rstrip()
 
 
 def _says(args: SendEmail) -> str:

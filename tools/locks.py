@@ -22,7 +22,8 @@ def _holders(holds: Sequence[LockView]) -> str:
 def _say_acquired(result: AcquiredLock) -> str:
     if result.lock is not None:
         lock = result.lock
-        return f"{_who(lock)} holds {named(lock.name)} with fencing token {lock.fencing_token}."
+        until = f"for {lock.seconds_left} s; locks_release(renew_seconds=...) keeps it for longer"
+        return f"{_who(lock)} holds {named(lock.name)} with fencing token {lock.fencing_token} {until}."
     line = "; ".join(f"{_who(one)} waits for {named(one.name)} before you ({one.mode})" for one in result.line or ())
     why = "; ".join(filter(None, (_holders(result.held_by or ()), line)))
     return f"Not acquired: {why}. Call again with wait_seconds."

@@ -17,6 +17,7 @@ from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.views import View
+from tools.hints import hint
 from tools.spec import ADD, READ, UPDATE, Part, Tool, listed
 
 
@@ -27,6 +28,7 @@ class FindResult(View):
     namespaces: list[NamespaceView] | None = None
     next_cursor: str | None = None
     omitted: int | None = None
+    hint: str | None = None
 
 
 async def get(desk: Desk, call: Call, args: GetDocument) -> DocumentResult:
@@ -37,8 +39,16 @@ async def get(desk: Desk, call: Call, args: GetDocument) -> DocumentResult:
 async def find(desk: Desk, call: Call, args: FindDocuments) -> FindResult:
     """A filtered list of documents."""
     documents, next_cursor, omitted = await desk.state.find(call, args)
-    namespaces = await desk.state.namespaces(call) if args.namespace is None else None
-    return FindResult(documents=documents, namespaces=namespaces, next_cursor=next_cursor, omitted=omitted)
+    shown = args.namespace is None
+    namespaces = await desk.state.namespaces(call) if shown or not documents else []
+    why = None if shown else hint("document", {"namespace": (args.namespace, (one.namespace for one in namespaces))})
+    return FindResult(
+        documents=documents,
+        namespaces=namespaces if shown else None,
+        next_cursor=next_cursor,
+        omitted=omitted,
+        hint=None if documents else why,
+    )
 
 
 def _say_written(result: DocumentResult | SetResult) -> str:
@@ -145,6 +155,6 @@ TOOLS = (
         arguments=FindDocuments,
         result=FindResult,
         does=lambda desk: partial(find, desk),
-        say=lambda r: listed(len(r.documents), "document", r.omitted),
+        say=lambda r: f"{listed(len(r.documents), 'document', r.omitted)} {r.hint or ''}".rstrip(),
     ),
 )

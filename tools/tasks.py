@@ -1,5 +1,6 @@
 """Tools of the task queue."""
 
+from collections import Counter
 from functools import partial
 
 from mcp_server.domain.desk import Desk
@@ -28,6 +29,7 @@ from mcp_server.kernel.errors import InvalidTransition, OpsError
 from mcp_server.kernel.meaning import TaskId
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.views import View
+from tools.hints import hint
 from tools.spec import ADD, DESTROY, READ, UPDATE, Part, Tool, listed, several
 
 
@@ -45,6 +47,7 @@ class FindResult(View):
     counts: dict[str, int] | None = None
     next_cursor: str | None = None
     omitted: int | None = None
+    hint: str | None = None
 
 
 async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
@@ -53,13 +56,25 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
         return FindResult(task=await desk.tasks.get(call, args.task_id))
     tasks, next_cursor, omitted = await desk.tasks.find(call, args)
     counts = await desk.tasks.counts(call)
-    return FindResult(tasks=tasks, counts=counts, next_cursor=next_cursor, omitted=omitted)
+    why = None if tasks else await _nothing_of(desk, call, args)
+    return FindResult(tasks=tasks, counts=counts, next_cursor=next_cursor, omitted=omitted, hint=why)
+
+
+async def _nothing_of(desk: Desk, call: Call, args: FindArguments) -> str | None:
+    if args.parent_id is not None:
+        await desk.tasks.get(call, args.parent_id)  # refuses one that there is not
+    return hint("task", {"kind": (args.kind, await desk.tasks.kinds(call) if args.kind else ())})
 
 
 def _say_found(result: FindResult) -> str:
     if result.task is not None:
         return f"Task {result.task.id} ({quoted(result.task.title)}) is {result.task.status}."
-    return listed(len(result.tasks or ()), "task", result.omitted)
+    return f"{listed(len(result.tasks or ()), 'task', result.omitted)} {result.hint or ''}".rstrip()
+
+
+def _say_created(result: CreatedTasks) -> str:
+    counts = Counter(task.status for task in result.tasks)
+    return f"Tasks, in the order given: {', '.join(f'{count} {status}' for status, count in counts.items())}."
 
 
 def _say_claimed(result: ClaimedTasks) -> str:
@@ -79,7 +94,12 @@ def _say_reported(result: ReportedTask) -> str:
 def _say_finished(result: FinishedTask) -> str:
     if result.repeated:
         return f"Already recorded: {result.task.id} is {result.task.status}."
-    return f"Task {result.task.id} is {result.task.status}; released {len(result.released)}."
+    now = f"Task {result.task.id} is {result.task.status}"
+    if result.task.status in ("queued", "pending"):
+        return f"{now}: it will be tried again."
+    if result.task.status == "failed":
+        return f"{now} and is not tried again by itself: tasks_control(action='retry') does."
+    return f"{now}; {len(result.released)} tasks that waited for it can be claimed now."
 
 
 def _say_controlled(result: ControlledTasks) -> str:
@@ -125,7 +145,7 @@ TOOLS = (
             made=lambda done: [one.task["id"] for one in done],
             names=frozenset(("tasks.depends_on", "tasks.parent_id", "tasks.agent_id")),
         ),
-        say=lambda r: "Created " + ", ".join(f"{task.id} ({task.status})" for task in r.tasks) + ".",
+        say=_say_created,
     ),
     Tool(
         name="tasks_find",

@@ -23,8 +23,10 @@ T = TypeVar("T")
 class CalledTool(Frozen):
     """One call: a tool, and the arguments that it takes on its own."""
 
-    tool: str = Field(max_length=64)
-    arguments: dict[str, Any] = Field(default={})
+    tool: str = Field(max_length=64, examples=["state_set"])
+    arguments: dict[str, Any] = Field(
+        default={}, examples=[{"namespace": "notes", "key": "today", "value": {"done": True}}]
+    )
 
 
 Calls = Annotated[

@@ -10,10 +10,11 @@ from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.near import folded, near
 from mcp_server.kernel.quoting import named, quoted
+from mcp_server.kernel.renaming import SAME
 from mcp_server.kernel.shapes import SECONDS, UNSAID, Shape, accepted, call_of, example_of
-from mcp_server.kernel.taking import SAME
 
 WHOLE = "arguments"
+PROBLEMS = "problems"
 PROBLEMS_TOLD = 5
 PROBLEMS_LISTED = 10
 EXAMPLE_CHARACTERS_MAX = 160
@@ -114,7 +115,7 @@ def refused(
         at: where the arguments stand, if they are those of a call within another.
     """
     problems = _problems(shape, given, error)
-    details = {"problems": [problem.details() for problem in problems[:PROBLEMS_LISTED]]}
+    details = {PROBLEMS: [problem.details() for problem in problems[:PROBLEMS_LISTED]]}
     if all(not problem.loc for problem in problems):  # nothing is wrong but how they go together
         where = f"{at}: " if at else ""
         return ValidationFailed(where + " ".join(_sentence(problem.message) for problem in problems), details=details)
@@ -130,7 +131,8 @@ def refused(
 
 def _next(tool: str, shape: Shape, error: ValidationError, problems: Sequence[Problem]) -> str:
     unknown = [tuple(item["loc"]) for item in _found(error) if item["type"] == _UNKNOWN]
-    places = [_told(shape, loc[:-1]) for loc in unknown]
+    named_near = {problem.loc for problem in problems if problem.near}
+    places = [loc[:-1] for loc in (_told(shape, loc) for loc in unknown) if loc not in named_near]
     known = [f"{_path(loc) or tool} accepts: {', '.join(_place(shape, loc).members)}." for loc in places[:1]]
     return " ".join([*known, f"Such as: {call_of(tool, _example(shape, problems))}."])
 

@@ -2,7 +2,7 @@
 and a refusal says what is accepted."""
 
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
@@ -33,7 +33,7 @@ _WORDS: dict[Kind, str] = {
     "time": f"a time with its zone, such as {TIME_EXAMPLE}",
     "any": "any JSON",
 }
-_EXAMPLES: dict[Kind, Any] = {"map": {}, "boolean": True, "text": UNSAID, "time": TIME_EXAMPLE, "any": {}}
+_EXAMPLES: dict[Kind, Any] = {"boolean": True, "text": UNSAID, "time": TIME_EXAMPLE, "any": {}}
 SECONDS = "_seconds"
 UNEXPLAINED = Meant()
 
@@ -69,6 +69,16 @@ class Shape:
     above: bool = False
     pattern: str | None = None
     shown: bool = False
+
+    @property
+    def holds_objects(self) -> bool:
+        """Whether it is a list of objects."""
+        return self.item is not None and self.item.kind == "object"
+
+    def choices(self) -> list[str]:
+        """The words that may stand there, those of one of several shapes included."""
+        inner = (option.options if isinstance(option, Shape) else (option,) for option in self.options)
+        return [one for options in inner for one in options if isinstance(one, str)]
 
     def inside(self, part: str | int) -> "Shape | None":
         """What is accepted at a member or a place of a list; None where there is nothing of that name."""
@@ -168,9 +178,9 @@ def accepted(shape: Shape) -> str:
 def _plural(item: Shape) -> str:
     if item.kind == "object":
         return "objects"
-    if item.meant.words.startswith("a"):
+    if item.meant.words:
         return f"values, each {item.meant.words}"
-    return item.meant.words or {"text": "texts", "integer": "whole numbers", "map": "objects"}.get(item.kind, "values")
+    return {"text": "texts", "integer": "whole numbers", "map": "objects"}.get(item.kind, "values")
 
 
 def _number_of(bounds: tuple[float | None, float | None]) -> str:
@@ -191,19 +201,34 @@ def example_of(shape: Shape) -> Any:
     """A value that would do."""
     if shape.meant.example is not None:
         return shape.meant.example
-    if shape.kind == "object":
-        return {name: example_of(one) for name, one in shape.members.items() if one.shown or name in shape.required}
-    if shape.kind in ("choice", "either"):
-        first = shape.options[0]
-        return example_of(first) if isinstance(first, Shape) else first
-    if shape.kind == "list":
-        assert shape.item is not None, "a list holds something"
-        return [example_of(shape.item)]
-    if shape.kind == "map" and shape.item is not None and shape.item.kind != "any":
-        return {"NAME": example_of(shape.item)}
-    if shape.kind in ("integer", "number"):
-        return int(max(shape.bounds[0] or 0, min(shape.bounds[1] or 1, 1)))
+    if shape.kind in _EXAMPLE_BY_KIND:
+        return _EXAMPLE_BY_KIND[shape.kind](shape)
     return _EXAMPLES[shape.kind]
+
+
+def _object_like(shape: Shape) -> dict[str, Any]:
+    return {name: example_of(one) for name, one in shape.members.items() if one.shown or name in shape.required}
+
+
+def _number_like(shape: Shape) -> int:
+    low, high = shape.bounds
+    return int(max(low or 0, min(high or 1, 1)))
+
+
+def _item_like(shape: Shape) -> Any:
+    assert shape.item is not None, "a list and a map hold something"
+    return example_of(shape.item)
+
+
+_EXAMPLE_BY_KIND: dict[Kind, Callable[[Shape], Any]] = {
+    "object": _object_like,
+    "list": lambda shape: [_item_like(shape)],
+    "map": lambda shape: {"NAME": _item_like(shape)},
+    "choice": lambda shape: shape.options[0],
+    "either": lambda shape: example_of(shape.options[0]),
+    "integer": _number_like,
+    "number": _number_like,
+}
 
 
 def call_of(tool: str, arguments: Mapping[str, Any]) -> str:

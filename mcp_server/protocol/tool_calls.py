@@ -14,11 +14,13 @@ from mcp_server.domain.speaking import Said
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.kernel.call import Ask, Call
 from mcp_server.kernel.errors import OpsError
+from mcp_server.kernel.lines import one_line
 from mcp_server.kernel.meaning import bare_id
 from mcp_server.kernel.near import did_you_mean, folded, near, singular
 from mcp_server.kernel.quoting import named, told
+from mcp_server.kernel.refusing import PROBLEMS
+from mcp_server.kernel.renaming import renamed
 from mcp_server.kernel.shapes import shape_of
-from mcp_server.kernel.taking import renamed
 from mcp_server.kernel.understanding import understood
 from mcp_server.kernel.views import dumped
 from mcp_server.protocol.asking import InputNeeded, asker
@@ -81,8 +83,7 @@ class ToolCalls:
                 lambda: said(tool, arguments, spoken),
             )
         except OpsError as error:
-            content = {"error": error_content(error)}
-            return _result(told(f"{error.code}: {error.message}", content), content, is_error=True)
+            return _refusal(error)
 
     async def _start(self, tool: AnyTool, call: Call, arguments: dict[str, Any]) -> dict[str, Any]:
         """Begin what the tool does; the handle of its task, or its whole answer where it has ended already."""
@@ -190,6 +191,14 @@ def definition(tool: AnyTool) -> types.Tool:
             open_world_hint=hints.open_world,
         ),
     )
+
+
+def _refusal(error: OpsError) -> dict[str, Any]:
+    """A refusal. Its text does not repeat as data what its sentence says."""
+    facts = {name: value for name, value in error.details.items() if name != PROBLEMS}
+    sentence = f"{error.code}: {error.message}"
+    text = told(sentence, {"details": facts}) if facts else one_line(sentence)
+    return _result(text, {"error": error_content(error)}, is_error=True)
 
 
 def _result(text: str, content: dict[str, Any], *, is_error: bool) -> dict[str, Any]:

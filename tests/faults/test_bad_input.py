@@ -94,7 +94,7 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     ("email_send", {"to": ["a@b.org\nBcc: c@d.org"], "subject": "s", "text": "t"}, "validation", "line break"),
     ("email_send", {"to": ["a@b.org"], "subject": "s\r\nBcc: c@d.org", "text": "t"}, "validation", "line break"),
     ("email_send", {"to": ["nonsense"], "subject": "s", "text": "t"}, "validation", "not an email address"),
-    ("email_send", {"to": "a@b.org", "subject": "s", "text": "t", "from": "x@y.org"}, "validation", "unknown argument"),
+    ("email_send", {"to": "a@b.org", "subject": "s", "text": "t", "from": "x@y.org"}, "validation", "no such argument"),
     ("email_send", {"to": "a@b.org", "template": "none"}, "not_found", "email-templates/none"),
     ("email_send", {"to": "a@b.org", "subject": "s", "text": "t", "send_at": "soon"}, "validation", "send_at"),
     (

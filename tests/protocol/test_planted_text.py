@@ -107,7 +107,13 @@ async def plant_tasks(garden: Garden) -> None:
 async def plant_the_rest(garden: Garden) -> None:
     document = {"namespace": "n", "expected_version": None}
     written = await garden.plant("state_set", **document)
-    await garden.plant("state_patch", key=written["document"]["key"], json_patch=None, **document)
+    await garden.plant(
+        "state_patch",
+        key=written["document"]["key"],
+        json_patch=None,
+        merge_patch={"said": hostile(next_number())[0]},
+        **document,
+    )
     await garden.plant("state_restore", key=written["document"]["key"], version=1, **document)
     lock = (await garden.plant("locks_acquire"))["lock"]
     await garden.plant("locks_acquire", name=lock["name"], owner=hostile(next_number())[1])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from rs_bpe.bpe import openai
 
 from mcp_server.domain.areas import AREAS
+from mcp_server.protocol.opening import INSTRUCTIONS
 from mcp_server.protocol.tool_calls import definition
 from tools import TOOLS, TOOLSETS
 
@@ -76,6 +78,11 @@ def test_every_tool_says_what_it_is_for_and_what_it_may_do(tool):
         assert schema["type"] == "object" and "$ref" not in json.dumps(schema)
     assert "additionalProperties" not in json.dumps(seen), "some clients refuse such a schema"
     assert all("items" in one for one in arrays(seen)), "some models' services refuse a list that does not say of what"
+
+
+def test_the_servers_instructions_name_every_area_in_few_words():
+    assert {tool.name.split("_")[0] for tool in TOOLS} <= set(re.findall(r"[a-z]+", INSTRUCTIONS))
+    assert len(openai.o200k_base().encode(INSTRUCTIONS)) <= 260
 
 
 def test_names_are_unique():

@@ -74,7 +74,11 @@ class RequestApproval(ApprovalSpec):
     """People are asked: about an action of the caller's own, whether a task may start, whether calls shall be made, or
     what to choose or do."""
 
-    action: Text = Field(default="", description="What exactly will happen; or give calls")
+    action: Text = Field(
+        default="",
+        description="What exactly will happen; or give calls",
+        examples=["Delete the 3 backups of 2024 in bucket b"],
+    )
     calls: Calls = Field(default=(), description="[{tool, arguments}]: run once granted, all or none")
     choices: tuple[Line, ...] = Field(default=(), max_length=20, description="Answers instead of yes and no")
     free_text: bool = Field(default=False, description="Let them write their answer")

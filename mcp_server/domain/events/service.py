@@ -32,7 +32,7 @@ class EventService:
 
     async def read(self, call: Call, command: ReadEvents) -> tuple[list[EventView], str]:
         """Events in order, and the cursor from which to go on. Of what is private, only those see any who take part in
-        it or have control.
+        it or have control. Long values are cut, unless it is one thing's events that are read.
 
         The type may end in `*`: `task.*`. With `newest_first`, `after` is where an earlier page of that kind ended. An
         actor is an agent by name or id, whichever principal it spoke through; `user:NAME` for what that user did itself
@@ -56,7 +56,8 @@ class EventService:
         if command.after is not None and not command.newest_first:
             await self._require_kept(place)
         cursor = Position.of(rows[-1]).cursor() if rows else place.cursor()
-        return [self._seen(row) for row in rows], cursor
+        whole = command.aggregate_id is not None
+        return [self._seen(row, whole=whole) for row in rows], cursor
 
     async def led_to(self, call: Call, seq: int, limit: int) -> list[EventView]:
         """What led to an event, oldest first, the event itself last: the cause of each, or else what happened to the
@@ -88,8 +89,8 @@ class EventService:
             details={"type": asked, "near": names},
         )
 
-    def _seen(self, row: Row) -> EventView:
-        return event_view(row, self._areas.aggregates[row["aggregate_type"]])
+    def _seen(self, row: Row, *, whole: bool = True) -> EventView:
+        return event_view(row, self._areas.aggregates[row["aggregate_type"]], whole=whole)
 
     async def _fetched(self, query: Query) -> list[Row]:
         return await self._database.fetch_all(query.statement, filters=query.filters, **dict(query.parameters))

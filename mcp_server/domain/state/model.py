@@ -173,8 +173,10 @@ def version_conflict(document: Document, expected: int, current: int) -> Conflic
         if current
         else "does not exist"
     )
+    merge = f"state_set with merge=true, base_version={expected} merges your value with theirs; else "
     return Conflict(
         f"You expected version {expected}, but {named(document.id)} {state}.",
-        next=f"Merge your change into theirs and call again with expected_version={current}.",
+        next=f"{merge if 0 < expected < current else ''}look at theirs (state_get) and call again with "
+        f"expected_version={current}.",
         details={"expected_version": expected, "current_version": current},
     )

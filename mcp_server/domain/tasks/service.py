@@ -38,7 +38,7 @@ from mcp_server.domain.tasks.results import (
 )
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.spec import SYSTEM_KIND, TaskSpec
-from mcp_server.domain.tasks.standing import TaskState, task_state
+from mcp_server.domain.tasks.standing import TaskState, created_state, task_state
 from mcp_server.domain.tasks.views import TaskView, task_full, task_row
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
@@ -249,6 +249,11 @@ class TaskService:
         row = await self._database.fetch_one("task_counts") or {}
         return {status: count for status, count in dict(row).items() if count}
 
+    async def kinds(self, call: Call) -> list[str]:
+        """The kinds that tasks have, or had lately."""
+        call.actor.require(Permission.TASKS_READ)
+        return [row["kind"] for row in await self._database.fetch_all("task_kinds")]
+
     async def wait(self, call: Call, command: WaitForTask) -> WaitedTask:
         """Wait for a task to end, to start, or to change at all: the task as it is then, and whether it did."""
         first = await self.get(call, command.task_id)
@@ -280,7 +285,7 @@ class TaskService:
     async def _created(self, call: Call, done: list[creation.Created]) -> CreatedTasks:
         del call
         now = self._context.clock()
-        return CreatedTasks(tasks=[task_state(one.task, one.replayed, now) for one in done])
+        return CreatedTasks(tasks=[created_state(one.task, one.replayed, now) for one in done])
 
 
 async def _ordinary(call: Call, command: CreateTasks) -> CreateTasks:
