@@ -91,7 +91,7 @@ class DeploymentService:
         operation: Operation = "destroy" if command.destroy else "apply"
         made = await self._made(call, deployment, operation, command.revision)
         await self._context.write(call, transactions.keep_plan, (made.plan, made.event))
-        return PlannedDeployment(plan=self._plan_view(made.plan, deployment))
+        return PlannedDeployment(plan=self._plan_view(call, made.plan, deployment))
 
     async def find(self, call: Call, command: FindDeployments) -> Listed[DeploymentView]:
         """Deployments by name."""
@@ -190,7 +190,7 @@ class DeploymentService:
 
     def _decision_on(self, call: Call, plan: Plan, subject: Subject, planned: Event | None = None) -> Decision:
         self._policy.require_secrets(subject.config, is_local=call.actor.is_local)
-        rule = self._policy.rule(plan.operation, subject.target, subject.environment)
+        rule = self._policy.rule(call, plan, subject)
         return Decision(plan, question(rule, plan, subject), planned)
 
     async def _action(self, call: Call, command: ControlDeployment) -> Action:
@@ -229,8 +229,7 @@ class DeploymentService:
         return AppliedDeployment(task=task_state(done.task), deployment=_with_run(done))
 
     async def _controlled(self, call: Call, done: Decided) -> ControlledDeployment:
-        del call
-        plan = None if done.plan is None else self._plan_view(done.plan, done.deployment)
+        plan = None if done.plan is None else self._plan_view(call, done.plan, done.deployment)
         task = None if done.task is None else task_state(done.task)
         return ControlledDeployment(deployment=_with_run(done), task=task, plan=plan)
 
@@ -274,8 +273,8 @@ class DeploymentService:
             raise no_plan(plan_hash)
         return Plan.adopt(dict(row))
 
-    def _plan_view(self, plan: Plan, deployment: Deployment) -> PlanView:
-        rule = self._policy.rule(plan.operation, deployment.target, deployment.environment)
+    def _plan_view(self, call: Call, plan: Plan, deployment: Deployment) -> PlanView:
+        rule = self._policy.rule(call, plan, deployment)
         return plan_view(plan, None if rule is None else rule.approvers)
 
 
