@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 from pydantic import BaseModel, ValidationError
 
 from mcp_server.config.model import PREFIX, Settings
-from mcp_server.config.words import Word, near_miss, nested, sections, words
+from mcp_server.config.words import Things, Word, near_miss, nested, sections, words
 from mcp_server.kernel.errors import ValidationFailed
 
 NOT_SETTINGS = frozenset({f"{PREFIX}TASK_ID", f"{PREFIX}ATTEMPT", f"{PREFIX}LEASE_TOKEN", f"{PREFIX}INSTANCE"})
@@ -128,11 +128,12 @@ class _Table:
             return [self._thing(listed, thing, (*called, str(number))) for number, thing in items]
         return value
 
-    def _thing(self, model: type[BaseModel], thing: Any, called: tuple[str, ...]) -> Any:
+    def _thing(self, things: Things, thing: Any, called: tuple[str, ...]) -> Any:
         if not isinstance(thing, dict):
             return thing
-        inner = _Table(self._file, self.problems)
-        inner.read(model, cast("dict[str, Any]", thing), called)
+        table = cast("dict[str, Any]", thing)
+        model, inner = things.model_of(table), _Table(self._file, self.problems)
+        inner.read(model, table, called)
         return _whole(model, inner.found)
 
 

@@ -7,7 +7,7 @@ it looks for before it acts, so that the next one goes on where it stopped. See 
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Set
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -51,12 +51,14 @@ class SupervisorOptions:
         folder: for logs.
         resolvers: what finds out what is to run, by the scope of processes.
         log_bytes_max: how large a log gets before it is cut.
+        seen: told of all that this server supervises whenever it looks at that.
     """
 
     holder: str
     folder: Path
     resolvers: Mapping[str, Resolve]
     log_bytes_max: int = 1024 * 1024
+    seen: Callable[[Sequence[Process]], None] | None = None
 
 
 class Supervisor:
@@ -124,6 +126,8 @@ class Supervisor:
         hands, now, next_at = self._hands.all(), self._store.now, list[int]()
         places = await self._store.to_supervise(self._who.host)
         self._end_strays(hands, {process.identity for process in places})
+        if self._options.seen is not None:
+            self._options.seen([process for process in places if process.scope in self._fences])
         for process in places:
             fence = self._fences.get(process.scope)
             if fence is None or process.id in self._steps:

@@ -17,7 +17,7 @@ AREA = Area(
             "process",
             events=(
                 *("wanted", "unwanted", "started", "adopted", "stopping", "exited", "not_started", "abandoned"),
-                *("moved", "forgotten"),
+                *("moved", "forgotten", "respecified"),
             ),
             seen_by=Permission.AGENTS_READ,
             table="processes",
