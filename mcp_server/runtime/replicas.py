@@ -81,12 +81,10 @@ class Replicas:
                 self._tell(proxy, [one for one in places if _is_behind(proxy, one)])
 
     def _tell(self, proxy: Place, replicas: Iterable[Place]) -> None:
-        program = self._programs.known.get(proxy.spec.target)
         told = {
             "release": proxy.spec.release,
             "ports": sorted(one.spec.port for one in replicas if one.spec.port is not None),
             "health": proxy.spec.health,
-            "drain_seconds": 0.0 if program is None else program.drain_seconds,
         }
         file, text = self._file(proxy, ROUTES), dump_json(told)
         try:

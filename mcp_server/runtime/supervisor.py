@@ -21,7 +21,7 @@ from mcp_server.domain.processes.service import LEASE_SECONDS, Supervision, log_
 from mcp_server.domain.processes.transactions import Supervisor as Who
 from mcp_server.kernel.errors import LeaseLost, NotFound, OpsError
 from mcp_server.kernel.times import SECOND
-from mcp_server.runtime.hands import AGAIN_AFTER_SECONDS, Hand, Hands, cancelled
+from mcp_server.runtime.hands import AGAIN_AFTER_SECONDS, Hands, cancelled
 
 HOLD_EVERY_SECONDS = LEASE_SECONDS / 2.5
 FREE_EVERY_SECONDS = LEASE_SECONDS / 5
@@ -123,9 +123,9 @@ class Supervisor:
 
     async def _look(self) -> float:
         """Begin what is to be done; seconds until time alone makes more of it due."""
-        hands, now, next_at = self._hands.all(), self._store.now, list[int]()
+        now, next_at = self._store.now, list[int]()
         places = await self._store.to_supervise(self._who.host)
-        self._end_strays(hands, {process.identity for process in places})
+        self._end_strays({process.identity for process in places})
         if self._options.seen is not None:
             self._options.seen([process for process in places if process.scope in self._fences])
         for process in places:
@@ -139,10 +139,10 @@ class Supervisor:
                 next_at.append(process.next_at)
         return min([LOOK_EVERY_SECONDS, *((at - now) / SECOND for at in next_at)])
 
-    def _end_strays(self, hands: Mapping[str, Hand], known: Set[Identity | None]) -> None:
+    def _end_strays(self, known: Set[Identity | None]) -> None:
         """What was in hand and stands in no place here any more is run elsewhere: this host was given up meanwhile."""
-        for process_id, hand in hands.items():
-            if hand.held.identity not in known and process_id not in self._steps:
+        for process_id, hand in self._hands.strays(known).items():
+            if process_id not in self._steps:
                 log.warning("stray_ended", process_id=process_id, pid=hand.held.identity.pid)
                 hand.held.kill()
 

@@ -3,10 +3,10 @@
     python -I -S proxy.py ADDRESS PORT ROUTES STATUS
 
 It forwards connections, whatever is spoken over them, each to the replica with the fewest. ROUTES is a file that says
-to which ports: {release, ports, health, drain_seconds}; it is looked at twenty times a second. What is connected to a
-port that it no longer names goes on; but one that is quiet after an answer, as a client's is that keeps it for its next
-request, is closed: after five seconds, and once half of the time is over, at the next pause. STATUS is where the proxy
-says what it goes by, and how many connections are left on ports that are to go. It imports nothing of the house.
+to which ports: {release, ports, health}; it is looked at twenty times a second. What is under way with a replica that
+it no longer names goes on there. Where HTTP/1 is spoken, a connection that a client keeps for its next request stays
+open, and that request goes to a replica of now. STATUS is where the proxy says what it goes by, and how many
+connections are left with replicas that are to go. It imports nothing of the house.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import contextlib
 import itertools
 import json
 import os
-import select
+import re
 import signal
 import sys
 from pathlib import Path
@@ -26,39 +26,112 @@ CONNECT_SECONDS = 1.0
 PATIENCE_SECONDS = 10.0
 """How long a connection waits where no replica takes it."""
 
-QUIET_SECONDS, PAUSE_SECONDS = 5.0, 0.01
-"""After so long without anything said, a connection whose last word was an answer is taken for one that only waits: at
-first, and once half of the time is over."""
-
 FAILURES_MAX = 3
 CHUNK_BYTES = 64 * 1024
 HERE = "127.0.0.1"
+_REQUEST = re.compile(rb"([A-Z]{3,10}) \S+ HTTP/1\.[01]\r\n")
+_STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})")
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,15})[ \t]*\r\n", re.IGNORECASE)
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r\n]*chunked[ \t]*\r\n", re.IGNORECASE)
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
+
+
+class Dialogue:
+    """How far a connection is, where HTTP/1 is spoken: between requests nothing is under way. Of what else is spoken
+    that is never said."""
+
+    def __init__(self) -> None:
+        self._state = "idle"
+        self._method = self._head = self._tail = b""
+        self._left: int | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything that was asked has been answered."""
+        return self._state == "idle"
+
+    def ask(self, data: bytes) -> None:
+        """The client said something."""
+        begins = _REQUEST.match(data)
+        if self._state == "idle" and begins is not None:
+            self._state, self._method, self._head = "asked", begins[1], b""
+        elif self._state == "idle" or begins is not None:  # no HTTP, or a second request before the first is answered
+            self._state = "opaque"
+
+    def answer(self, data: bytes) -> None:
+        """The replica said something."""
+        if self._state == "asked":
+            self._begin(self._head + data)
+        elif self._state == "answering":
+            self._go_on(data)
+        else:
+            self._state = "opaque"
+
+    def _begin(self, data: bytes) -> None:
+        head, end, body = data.partition(b"\r\n\r\n")
+        status = _STATUS.match(head)
+        self._head = data
+        if not end:
+            self._state = "opaque" if len(data) > CHUNK_BYTES else "asked"
+        elif status is None or status[1] == b"101":
+            self._state = "opaque"
+        elif status[1][:1] == b"1":  # the answer itself is still to come
+            self._head = b""
+            if body:
+                self._begin(body)
+        else:
+            self._state, self._left, self._tail = "answering", self._length(head + b"\r\n", status[1]), b"\r\n"
+            self._go_on(body)
+
+    def _length(self, head: bytes, status: bytes) -> int | None:
+        """How many bytes follow a head; None where they end with the last chunk, or the connection."""
+        if self._method == b"HEAD" or status in (b"204", b"304"):
+            return 0
+        if _CHUNKED.search(head) is not None:
+            return None
+        length = _LENGTH.search(head)
+        return sys.maxsize if length is None else int(length[1])
+
+    def _go_on(self, data: bytes) -> None:
+        if self._left is None:
+            self._tail = (self._tail + data)[-len(_LAST_CHUNK) :]
+            is_whole = self._tail == _LAST_CHUNK
+        else:
+            self._left -= len(data)
+            is_whole = self._left == 0
+        if is_whole:
+            self._state = "idle"
+        elif self._left is not None and self._left < 0:
+            self._state = "opaque"
 
 
 class Link:
-    """One connection, from a client to a replica."""
+    """One connection of a client, and the replica that it speaks with."""
 
     def __init__(self, client: asyncio.StreamWriter) -> None:
-        self.ends = [client]
-        self._said_at = _now()
-        self._was_answered = True
+        self.client = client
+        self.dialogue = Dialogue()
+        self.replica: Replica | None = None
+        self.up: asyncio.StreamWriter | None = None
+        self.answering: asyncio.Task[None] | None = None
 
-    def spoke(self, *, is_answer: bool) -> None:
-        """Something was said on it."""
-        self._said_at = _now()
-        self._was_answered = is_answer
+    def needs_another(self, data: bytes) -> bool:
+        """Whether what the client says now goes to another replica than before."""
+        is_leaving = self.replica is not None and self.replica.is_leaving
+        return self.up is None or (is_leaving and self.dialogue.is_idle and _REQUEST.match(data) is not None)
 
-    def is_quiet(self, seconds: float) -> bool:
-        """Whether nothing seems to be under way on it, nor has just arrived."""
-        if not self._was_answered or _now() - self._said_at < seconds:
-            return False
-        client = self.ends[0].get_extra_info("socket")
-        return not select.select([client], [], [], 0)[0]
+    def let_go(self) -> None:
+        """Speak with the replica no longer."""
+        if self.replica is not None:
+            self.replica.links.discard(self)
+        if self.up is not None:
+            self.up.close()
+        self.replica = self.up = None
 
     def close(self) -> None:
         """End it, once what was said has been passed on."""
-        for end in self.ends:
-            end.close()
+        self.let_go()
+        self.client.close()
 
 
 class Replica:
@@ -67,22 +140,15 @@ class Replica:
     def __init__(self, port: int, *, is_well: bool) -> None:
         self.port = port
         self.is_well = is_well
+        self.is_leaving = False
         self.failures = 0
         self.links: set[Link] = set()
-        self.leaving_since = 0.0
 
     def told(self, *, is_well: bool, at_once: bool = False) -> None:
         """Whether it works was tried. A connection that it refuses counts at once."""
         self.failures = 0 if is_well else self.failures + 1
         if is_well or at_once or self.failures >= FAILURES_MAX:
             self.is_well = is_well
-
-    def end_quiet(self, drain_seconds: float) -> None:
-        """Close what seems to wait for nothing but the client's next request."""
-        is_late = _now() - self.leaving_since > drain_seconds / 2
-        for link in list(self.links):
-            if link.is_quiet(PAUSE_SECONDS if is_late else QUIET_SECONDS):
-                link.close()
 
 
 class Proxy:
@@ -94,10 +160,10 @@ class Proxy:
         self._said: tuple[bytes, bytes] = b"", b""
         self._release: str | None = None
         self._health: dict[str, Any] | None = None
-        self._drain_seconds = 0.0
         self._current: dict[int, Replica] = {}
         self._leaving: list[Replica] = []
         self._turns = itertools.count()
+        self._is_ending = False
 
     async def run(self, address: str, port: int, ending: asyncio.Event) -> None:
         """Serve until that is to end, and what is under way has ended.
@@ -110,11 +176,12 @@ class Proxy:
         while not ending.is_set():
             self.look()
             await asyncio.sleep(LOOK_SECONDS)
+        self._is_ending = True
         server.close()
         checking.cancel()
         self._lead_to([])
-        while any(replica.links for replica in self._leaving):
-            self._end_quiet()
+        while self._leaving:
+            self.look()
             await asyncio.sleep(LOOK_SECONDS)
 
     def look(self) -> None:
@@ -122,13 +189,15 @@ class Proxy:
         routes, status = self._files
         with contextlib.suppress(OSError, ValueError, KeyError):
             text = routes.read_bytes()
-            if text != self._said[0]:
+            if text != self._said[0] and not self._is_ending:
                 told = json.loads(text)
                 self._release, self._health = told["release"], told["health"]
-                self._drain_seconds = told["drain_seconds"]
                 self._lead_to(told["ports"])
                 self._said = text, self._said[1]
-        self._end_quiet()
+        for link in [link for replica in self._leaving for link in replica.links if link.dialogue.is_idle]:
+            link.let_go()
+            if self._is_ending:
+                link.close()
         self._leaving = [replica for replica in self._leaving if replica.links]
         said = json.dumps(self.status()).encode()
         if said != self._said[1]:
@@ -146,12 +215,8 @@ class Proxy:
         for port in ports:
             self._current[port] = before.pop(port, None) or Replica(port, is_well=is_well)
         for replica in before.values():
-            replica.leaving_since = _now()
+            replica.is_leaving = True
             self._leaving.append(replica)
-
-    def _end_quiet(self) -> None:
-        for replica in self._leaving:
-            replica.end_quiet(self._drain_seconds)
 
     async def _check_always(self) -> None:
         while True:
@@ -169,33 +234,59 @@ class Proxy:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         link = Link(writer)
-        with contextlib.closing(writer):
-            found = await self._connected(link)
-            if found is None:
-                return
-            replica, (answers, questions) = found
-            link.ends.append(questions)
-            try:
-                with contextlib.closing(questions):
-                    await _until_answered(_pipe(reader, questions, link, False), _pipe(answers, writer, link, True))
-            finally:
-                replica.links.discard(link)
+        try:
+            if await self._attached(link):
+                await self._ask(link, reader)
+        except OSError:  # the client is gone, or the replica
+            pass
+        finally:
+            link.close()
 
-    async def _connected(self, link: Link) -> tuple[Replica, Any] | None:
-        """A replica that takes the connection. One that does not is passed over, and so is one that does not work."""
-        ends = _now() + PATIENCE_SECONDS
-        while _now() < ends:
+    async def _ask(self, link: Link, reader: asyncio.StreamReader) -> None:
+        """Pass on what a client says, until it has said everything and was answered."""
+        while data := await reader.read(CHUNK_BYTES):
+            if link.needs_another(data) and not await self._attached(link):
+                return
+            assert link.up is not None, "it was attached"
+            link.dialogue.ask(data)
+            link.up.write(data)
+            await link.up.drain()
+        if link.up is not None and link.answering is not None:
+            with contextlib.suppress(OSError, RuntimeError):
+                link.up.write_eof()
+            await link.answering
+
+    async def _answer(self, link: Link, up: asyncio.StreamWriter, reader: asyncio.StreamReader) -> None:
+        """Pass on what a replica says, until it has said everything or the client speaks with another."""
+        with contextlib.suppress(OSError):
+            while data := await reader.read(CHUNK_BYTES):
+                link.dialogue.answer(data)
+                link.client.write(data)
+                await link.client.drain()
+        if link.up is up:
+            link.close()
+
+    async def _attached(self, link: Link) -> bool:
+        """Have a replica take a connection; whether one does. One that does not is passed over."""
+        link.let_go()
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + PATIENCE_SECONDS
+        while loop.time() < ends:
             for replica in self._in_turn():
                 replica.links.add(link)
+                link.replica = replica
                 try:
                     async with asyncio.timeout(CONNECT_SECONDS):
-                        return replica, await asyncio.open_connection(HERE, replica.port, limit=CHUNK_BYTES)
+                        reader, link.up = await asyncio.open_connection(HERE, replica.port, limit=CHUNK_BYTES)
                 except (OSError, TimeoutError):
-                    replica.links.discard(link)
+                    link.let_go()
                     if self._health is not None:  # else nobody would ever tell that it works again
                         replica.told(is_well=False, at_once=True)
+                else:
+                    link.answering = asyncio.create_task(self._answer(link, link.up, reader))
+                    return True
             await asyncio.sleep(LOOK_SECONDS)
-        return None
+        return False
 
     def _in_turn(self) -> list[Replica]:
         """Those that work, the least busy first; then the others, since some answer is better than none."""
@@ -203,32 +294,6 @@ class Proxy:
         first = next(self._turns) % len(known) if known else 0
         turned = known[first:] + known[:first]
         return sorted(turned, key=lambda replica: (not replica.is_well, len(replica.links)))
-
-
-async def _until_answered(questions: Any, answers: Any) -> None:
-    """Until the replica has said all that it has to say, or one direction has broken."""
-    asking, answering = asyncio.ensure_future(questions), asyncio.ensure_future(answers)
-    try:
-        await asyncio.wait((asking, answering), return_when=asyncio.FIRST_COMPLETED)
-        if asking.done() and asking.exception() is None:
-            await asyncio.wait((answering,))
-    finally:
-        for task in (asking, answering):
-            task.cancel()
-        await asyncio.gather(asking, answering, return_exceptions=True)
-
-
-async def _pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter, link: Link, is_answer: bool) -> None:
-    while data := await source.read(CHUNK_BYTES):
-        link.spoke(is_answer=is_answer)
-        sink.write(data)
-        await sink.drain()
-    if sink.can_write_eof():
-        sink.write_eof()
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 async def _status_of(port: int, path: str) -> int:
