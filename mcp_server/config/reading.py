@@ -134,7 +134,8 @@ class _Table:
         table = cast("dict[str, Any]", thing)
         model, inner = things.model_of(table), _Table(self._file, self.problems)
         inner.read(model, table, called)
-        return _whole(model, inner.found)
+        kind = {"kind": model.model_fields["kind"].default} if len(things) > 1 else {}
+        return kind | _whole(model, inner.found)
 
 
 def _whole(model: type[BaseModel], given: Mapping[str, Given]) -> dict[str, Any]:
@@ -147,9 +148,20 @@ def _problem(loc: Sequence[int | str], message: str, given: Mapping[str, Given])
     for length in range(len(parts), 0, -1):
         item = given.get("_".join(parts[:length]))
         if item is not None:
-            rest = ".".join(parts[length:])
+            rest = ".".join(_said(parts[length:], item.value))
             return f"{item.called}{f', {rest}' if rest else ''}: {message}"
     return f"{'_'.join(parts)}: {message}"
+
+
+def _said(parts: Iterable[str], value: Any) -> list[str]:
+    """Where a problem lies, without the kind of a thing, which pydantic names beside."""
+    said: list[str] = []
+    for part in parts:
+        table = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+        if part != table.get("kind"):
+            said.append(part)
+            value = table.get(part)
+    return said
 
 
 def _unknown(name: str, known: Iterable[str], before: str = "", where: str = "") -> str:

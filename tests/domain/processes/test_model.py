@@ -87,7 +87,7 @@ def test_one_whose_host_is_lost_is_started_elsewhere_and_one_nobody_wants_is_not
 
 MOVES: dict[str, Any] = {
     "wanted_again": lambda process, at: process.wanted_again(WANT, at),
-    "respecified": lambda process, at: process.respecified(RawJson('{"at": %d}' % at), at),
+    "respecified": lambda process, at: process.respecified(RawJson(f'{{"at": {at}}}'), at),
     "unwanted": lambda process, at: process.unwanted("no", at),
     "begun": lambda process, at: process.begun(PLACE, at),
     "taken_over": lambda process, at: process.taken_over(at),

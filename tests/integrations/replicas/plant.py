@@ -35,7 +35,10 @@ def declared(folder: Path, **more: Any) -> Path:
         "arguments": {"word": {}},
     } | more
     config = folder / "desk.toml"
-    config.write_text("\n".join(["[targets.web]", *(f"{name} = {_toml(value)}" for name, value in lines.items())]))
+    allowed = 'deployment_secrets = ["env:SHOP_*"]'
+    config.write_text(
+        "\n".join([allowed, "[targets.web]", *(f"{name} = {_toml(value)}" for name, value in lines.items())])
+    )
     return config
 
 
@@ -142,10 +145,10 @@ def end_all(folder: Path) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-async def got(url: str | None, path: str = "/") -> str:
+async def got(url: str | None, path: str = "/", seconds: float = 10) -> str:
     """What is answered there."""
     assert url is not None
-    async with httpx2.AsyncClient(trust_env=False, timeout=10, verify=False) as client:
+    async with httpx2.AsyncClient(trust_env=False, timeout=seconds, verify=False) as client:
         return (await client.get(url + path)).text
 
 

@@ -1,10 +1,9 @@
 """A small service for tests, with nothing but the standard library.
 
-    python -I -S service.py PORT WORD [FOLDER]
+    python -I -S service.py PORT WORD
 
-`/` answers WORD, its replica and its process; `/health` 200, or 503 where WORD is `ill`; `/slow/SECONDS` a line each
-tenth of a second; `/secret` what the variable KEY holds; `/hang` makes it answer nothing any more. WORD `broken` ends at
-once. In FOLDER it leaves a file while it runs.
+`/` answers WORD and its process; `/health` 200, or 503 where WORD is `ill`; `/slow/SECONDS` a line each tenth of a
+second; `/secret` what the variable KEY holds; `/hang` makes it answer nothing any more. WORD `broken` ends at once.
 """
 
 import os
