@@ -16,7 +16,7 @@ class DefineDeployment(Config):
     """A deployment is configured, or gets a new revision."""
 
     name: Label
-    target: Word = Field(description="workerd, cloudflare, compose, kubernetes, or a command of the operator's")
+    target: Word = Field(description="workerd, cloudflare, compose, kubernetes, or one that the operator declared")
     environment: Label = Field(description="Such as dev, staging, production")
     tags: Annotated[tuple[Word, ...], BeforeValidator(several)] = Field(default=(), max_length=32)
 
