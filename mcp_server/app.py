@@ -26,7 +26,7 @@ from mcp_server.domain.desk import Desk
 from mcp_server.domain.email.templates import Rendering
 from mcp_server.domain.email.transport import MailProvider
 from mcp_server.domain.events.retention import KeepEvents
-from mcp_server.domain.processes.running import Logs, Tail
+from mcp_server.domain.processes.running import Command, Logs, Tail
 from mcp_server.domain.scaling.transactions import scope_of
 from mcp_server.domain.speaking import Voices
 from mcp_server.domain.tasks.archive import KeepTasks
@@ -216,10 +216,11 @@ def _replicas(desk: Desk, settings: Settings) -> "Replicas | None":
     """What says what is to run as replicas of services; None where no program for them is declared."""
     if not desk.option(Programs).known:
         return None
-    from mcp_server.integrations.processes import proxy
     from mcp_server.runtime.replicas import Replicas
 
-    return Replicas(desk, logs_folder(settings), (sys.executable, "-I", "-S", proxy.__file__))
+    argv = (sys.executable, "-P", "-S", "-m", "mcp_server.integrations.processes.proxy")
+    proxy = Command(argv, {"PYTHONPATH": str(Path(__file__).parent.parent)})
+    return Replicas(desk, logs_folder(settings), proxy)
 
 
 def _read_log(log: Path) -> Tail | None:

@@ -6,11 +6,12 @@ import errno
 import os
 import socket
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
 
-from mcp_server.domain.deployments.places import OWNER, ROUTES, STATUS, Place, places_of
+from mcp_server.domain.deployments.places import OWNER, ROUTES, STATUS, Place, places_of, proxies_of
 from mcp_server.domain.deployments.placing import Places
 from mcp_server.domain.deployments.programs import Program, Programs
 from mcp_server.domain.desk import Desk
@@ -28,9 +29,7 @@ log = structlog.stdlib.get_logger("datamcp.replicas")
 class Replicas:
     """Resolves the places of deployments."""
 
-    def __init__(
-        self, desk: Desk, folder: Path, proxy: Sequence[str], environment: Mapping[str, str] = os.environ
-    ) -> None:
+    def __init__(self, desk: Desk, folder: Path, proxy: Command, environment: Mapping[str, str] = os.environ) -> None:
         """With what is on the desk.
 
         Args:
@@ -43,7 +42,7 @@ class Replicas:
         self._programs = desk.option(Programs)
         self._chance = desk.context.random
         self._folder = folder
-        self._proxy = tuple(proxy)
+        self._proxy = proxy
         self._environment = environment
         self._allotting = asyncio.Lock()
 
@@ -76,30 +75,22 @@ class Replicas:
     def lead(self, processes: Sequence[Process]) -> None:
         """Tell every proxy among these processes where it leads: to the replicas of its release that run."""
         places = places_of(process for process in processes if process.owner_kind == OWNER)
-        for proxy in places:
-            if proxy.spec.kind == "proxy":
-                self._tell(proxy, [one for one in places if _is_behind(proxy, one)])
+        for proxy in proxies_of(places):
+            self._tell(proxy, [one for one in places if _is_behind(proxy, one)])
 
     def _tell(self, proxy: Place, replicas: Iterable[Place]) -> None:
-        told = {
-            "release": proxy.spec.release,
-            "ports": sorted(one.spec.port for one in replicas if one.spec.port is not None),
-            "health": proxy.spec.health,
-        }
+        ports = sorted(one.spec.port for one in replicas if one.spec.port is not None)
+        told = {"release": proxy.spec.release, "ports": ports, "health": proxy.spec.health}
         file, text = self._file(proxy, ROUTES), dump_json(told)
         try:
-            if not file.exists() or file.read_text("utf-8") != text:
-                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                part = file.with_name(f"{file.name}.part")
-                part.write_text(text, "utf-8")
-                part.replace(file)
+            _keep(file, text)
         except OSError as error:
             log.warning("proxy_not_told", process_id=proxy.id, error=str(error))
 
     def _leading(self, place: Place, program: Program, port: int | None) -> Command:
         files = str(self._file(place, ROUTES)), str(self._file(place, STATUS))
         stop = Stop("SIGTERM", program.drain_seconds)
-        return Command((*self._proxy, program.listen, str(port), *files), {}, None, stop=stop)
+        return replace(self._proxy, argv=(*self._proxy.argv, program.listen, str(port), *files), stop=stop)
 
     def _file(self, place: Place, suffix: str) -> Path:
         return (self._folder / log_name(place.id)).absolute().with_suffix(suffix)
@@ -115,24 +106,35 @@ class Replicas:
 
     async def _port(self, place: Place, program: Program) -> int:
         """The port of a place: a proxy keeps the one that it has, a replica is given another where that is taken."""
-        asked = place.spec.port or place.spec.asked
-        address = program.listen if place.spec.kind == "proxy" else EVERYWHERE
-        if asked is not None and is_free(address, asked):
-            return asked if asked == place.spec.port else await self._given(place, asked)
-        if asked is not None and place.spec.kind == "proxy":
+        asked, is_proxy = place.spec.port or place.spec.asked, place.spec.kind == "proxy"
+        address = program.listen if is_proxy else EVERYWHERE
+        if asked is None or not (is_proxy or is_free(address, asked)):
+            return await self._given_a_free_one(place, program, address)
+        if not is_free(address, asked):
             raise NotStarted(f"port {asked} of {address} is taken by another program")
-        async with self._allotting:
-            given = await self._places.ports()
-            first, last = program.ports
-            start = first + int(self._chance() * (last - first + 1))
-            for port in (*range(start, last + 1), *range(first, start)):
-                if port not in given and is_free(EVERYWHERE, port) and is_free(address, port):
-                    return await self._given(place, port)
-        raise NotStarted(f"every port from {first} to {last} is taken")
+        if asked != place.spec.port:
+            await self._places.allot(place, asked)
+        return asked
 
-    async def _given(self, place: Place, port: int) -> int:
-        await self._places.allot(place, port)
+    async def _given_a_free_one(self, place: Place, program: Program, address: str) -> int:
+        async with self._allotting:
+            given, (first, last) = await self._places.ports(), program.ports
+            start = first + int(self._chance() * (last - first + 1))
+            untried = (port for port in (*range(start, last + 1), *range(first, start)) if port not in given)
+            port = next((port for port in untried if is_free(EVERYWHERE, port) and is_free(address, port)), None)
+            if port is None:
+                raise NotStarted(f"every port from {first} to {last} is taken")
+            await self._places.allot(place, port)
         return port
+
+
+def _keep(file: Path, text: str) -> None:
+    """Have a file hold a text; who reads it meanwhile finds all of it or what was there before."""
+    if not file.exists() or file.read_text("utf-8") != text:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        part = file.with_name(f"{file.name}.part")
+        part.write_text(text, "utf-8")
+        part.replace(file)
 
 
 def is_free(address: str, port: int) -> bool:

@@ -126,8 +126,7 @@ class Supervisor:
         now, next_at = self._store.now, list[int]()
         places = await self._store.to_supervise(self._who.host)
         self._end_strays({process.identity for process in places})
-        if self._options.seen is not None:
-            self._options.seen([process for process in places if process.scope in self._fences])
+        self._tell_seen_places(places)
         for process in places:
             fence = self._fences.get(process.scope)
             if fence is None or process.id in self._steps:
@@ -138,6 +137,10 @@ class Supervisor:
             elif process.next_at is not None:
                 next_at.append(process.next_at)
         return min([LOOK_EVERY_SECONDS, *((at - now) / SECOND for at in next_at)])
+
+    def _tell_seen_places(self, places: Sequence[Process]) -> None:
+        if self._options.seen is not None:
+            self._options.seen([process for process in places if process.scope in self._fences])
 
     def _end_strays(self, known: Set[Identity | None]) -> None:
         """What was in hand and stands in no place here any more is run elsewhere: this host was given up meanwhile."""

@@ -78,7 +78,9 @@ class Shop:
     def programs(self) -> tuple[int, int]:
         """How many replicas and how many proxies run, as the system knows."""
         commands = running(self.folder)
-        return tuple(sum(any(name in word for word in one) for one in commands) for name in ("service.py", "proxy.py"))
+        return tuple(
+            sum(any(name in word for word in one) for one in commands) for name in ("service.py", "processes.proxy")
+        )
 
 
 async def kill(client: RawClient) -> None:

@@ -4,6 +4,7 @@ whose port stays the same. The replicas of one run are a release; which release 
 What a run changes here counts only as long as the run is in that phase: who comes late changes nothing.
 """
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
@@ -94,6 +95,11 @@ class Place(NamedTuple):
         return self.process.status == "running"
 
     @property
+    def is_at_rest(self) -> bool:
+        """Whether nobody wants anything to run in it, or what does fails again and again."""
+        return not self.process.wanted or self.process.status in ("backoff", "crash_loop")
+
+    @property
     def label(self) -> str:
         """What people call it."""
         return (
@@ -128,6 +134,11 @@ def places_of(processes: Iterable[Process]) -> list[Place]:
     return [Place.of(process) for process in processes]
 
 
+def proxies_of(places: Iterable[Place]) -> list[Place]:
+    """Those that are proxies."""
+    return [one for one in places if one.spec.kind == "proxy"]
+
+
 def arrange(tx: Transaction, origin: Origin, at: At, wished: Sequence[PlaceSpec], host: str) -> None:
     """Have all this run. What runs already goes on; what was stopped is started as it was; what rests after failures is
     tried at once.
@@ -136,17 +147,15 @@ def arrange(tx: Transaction, origin: Origin, at: At, wished: Sequence[PlaceSpec]
         LeaseLost: the run is not in that phase any more.
     """
     there = _there(tx, at)
-    slot = max((place.process.slot for place in there), default=-1)
+    free = itertools.count(1 + max((place.process.slot for place in there), default=-1))
     for spec in wished:
         place = next((one for one in there if one.spec.is_place_of(spec)), None)
-        if place is None:
-            slot += 1
-            process_id = origin.new_id("process")
-            want(tx, origin, Want(process_id, OWNER, at.deployment_id, slot, scope_of(spec.target), spec.text(), host))
-        elif not place.process.wanted or place.process.status in ("backoff", "crash_loop"):
-            process = place.process
-            spec_text, scope = RawJson(process.spec), process.scope
-            want(tx, origin, Want(process.id, OWNER, at.deployment_id, process.slot, scope, spec_text, host))
+        if place is None or place.is_at_rest:
+            process_id, slot = (
+                (origin.new_id("process"), next(free)) if place is None else (place.id, place.process.slot)
+            )
+            text = (spec if place is None else place.spec).text()
+            want(tx, origin, Want(process_id, OWNER, at.deployment_id, slot, scope_of(spec.target), text, host))
 
 
 def switch(tx: Transaction, origin: Origin, at: At, release: str, healths: Mapping[str, Any]) -> None:

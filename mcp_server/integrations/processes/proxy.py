@@ -1,12 +1,12 @@
 """One steady port in front of replicas that come and go: a program of its own, which outlives whoever started it.
 
-    python -I -S proxy.py ADDRESS PORT ROUTES STATUS
+    python -P -S -m mcp_server.integrations.processes.proxy ADDRESS PORT ROUTES STATUS
 
 It forwards connections, whatever is spoken over them, each to the replica with the fewest. ROUTES is a file that says
 to which ports: {release, ports, health}; it is looked at twenty times a second. What is under way with a replica that
 it no longer names goes on there. Where HTTP/1 is spoken, a connection that a client keeps for its next request stays
 open, and that request goes to a replica of now. STATUS is where the proxy says what it goes by, and how many
-connections are left with replicas that are to go. It imports nothing of the house.
+connections are left with replicas that are to go. It imports nothing of the house but `dialogue`.
 """
 
 import asyncio
@@ -14,11 +14,12 @@ import contextlib
 import itertools
 import json
 import os
-import re
 import signal
 import sys
 from pathlib import Path
 from typing import Any
+
+from mcp_server.integrations.processes.dialogue import Dialogue, begins_request
 
 LOOK_SECONDS = 0.05
 HEALTH_SECONDS = 2.0
@@ -29,80 +30,6 @@ PATIENCE_SECONDS = 10.0
 FAILURES_MAX = 3
 CHUNK_BYTES = 64 * 1024
 HERE = "127.0.0.1"
-_REQUEST = re.compile(rb"([A-Z]{3,10}) \S+ HTTP/1\.[01]\r\n")
-_STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})")
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,15})[ \t]*\r\n", re.IGNORECASE)
-_CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r\n]*chunked[ \t]*\r\n", re.IGNORECASE)
-_LAST_CHUNK = b"\r\n0\r\n\r\n"
-
-
-class Dialogue:
-    """How far a connection is, where HTTP/1 is spoken: between requests nothing is under way. Of what else is spoken
-    that is never said."""
-
-    def __init__(self) -> None:
-        self._state = "idle"
-        self._method = self._head = self._tail = b""
-        self._left: int | None = None
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether everything that was asked has been answered."""
-        return self._state == "idle"
-
-    def ask(self, data: bytes) -> None:
-        """The client said something."""
-        begins = _REQUEST.match(data)
-        if self._state == "idle" and begins is not None:
-            self._state, self._method, self._head = "asked", begins[1], b""
-        elif self._state == "idle" or begins is not None:  # no HTTP, or a second request before the first is answered
-            self._state = "opaque"
-
-    def answer(self, data: bytes) -> None:
-        """The replica said something."""
-        if self._state == "asked":
-            self._begin(self._head + data)
-        elif self._state == "answering":
-            self._go_on(data)
-        else:
-            self._state = "opaque"
-
-    def _begin(self, data: bytes) -> None:
-        head, end, body = data.partition(b"\r\n\r\n")
-        status = _STATUS.match(head)
-        self._head = data
-        if not end:
-            self._state = "opaque" if len(data) > CHUNK_BYTES else "asked"
-        elif status is None or status[1] == b"101":
-            self._state = "opaque"
-        elif status[1][:1] == b"1":  # the answer itself is still to come
-            self._head = b""
-            if body:
-                self._begin(body)
-        else:
-            self._state, self._left, self._tail = "answering", self._length(head + b"\r\n", status[1]), b"\r\n"
-            self._go_on(body)
-
-    def _length(self, head: bytes, status: bytes) -> int | None:
-        """How many bytes follow a head; None where they end with the last chunk, or the connection."""
-        if self._method == b"HEAD" or status in (b"204", b"304"):
-            return 0
-        if _CHUNKED.search(head) is not None:
-            return None
-        length = _LENGTH.search(head)
-        return sys.maxsize if length is None else int(length[1])
-
-    def _go_on(self, data: bytes) -> None:
-        if self._left is None:
-            self._tail = (self._tail + data)[-len(_LAST_CHUNK) :]
-            is_whole = self._tail == _LAST_CHUNK
-        else:
-            self._left -= len(data)
-            is_whole = self._left == 0
-        if is_whole:
-            self._state = "idle"
-        elif self._left is not None and self._left < 0:
-            self._state = "opaque"
 
 
 class Link:
@@ -118,7 +45,7 @@ class Link:
     def needs_another(self, data: bytes) -> bool:
         """Whether what the client says now goes to another replica than before."""
         is_leaving = self.replica is not None and self.replica.is_leaving
-        return self.up is None or (is_leaving and self.dialogue.is_idle and _REQUEST.match(data) is not None)
+        return self.up is None or (is_leaving and self.dialogue.is_idle and begins_request(data))
 
     def let_go(self) -> None:
         """Speak with the replica no longer."""
@@ -144,6 +71,13 @@ class Replica:
         self.failures = 0
         self.links: set[Link] = set()
 
+    def let_go_idle(self, *, is_over: bool) -> None:
+        """Let go of connections on which nothing is under way, or close them where nobody is left to go on with."""
+        for link in [link for link in self.links if link.dialogue.is_idle]:
+            link.let_go()
+            if is_over:
+                link.close()
+
     def told(self, *, is_well: bool, at_once: bool = False) -> None:
         """Whether it works was tried. A connection that it refuses counts at once."""
         self.failures = 0 if is_well else self.failures + 1
@@ -157,7 +91,7 @@ class Proxy:
     def __init__(self, routes: Path, status: Path) -> None:
         """Lead nowhere yet."""
         self._files = routes, status
-        self._said: tuple[bytes, bytes] = b"", b""
+        self._known = self._told = b""
         self._release: str | None = None
         self._health: dict[str, Any] | None = None
         self._current: dict[int, Replica] = {}
@@ -186,23 +120,28 @@ class Proxy:
 
     def look(self) -> None:
         """Go by what the file says now, and say so."""
-        routes, status = self._files
+        if not self._is_ending:
+            self._read()
+        self._let_go_idle()
+        said = json.dumps(self.status()).encode()
+        if said != self._told:
+            _write(self._files[1], said)
+            self._told = said
+
+    def _read(self) -> None:
         with contextlib.suppress(OSError, ValueError, KeyError):
-            text = routes.read_bytes()
-            if text != self._said[0] and not self._is_ending:
+            text = self._files[0].read_bytes()
+            if text != self._known:
                 told = json.loads(text)
                 self._release, self._health = told["release"], told["health"]
                 self._lead_to(told["ports"])
-                self._said = text, self._said[1]
-        for link in [link for replica in self._leaving for link in replica.links if link.dialogue.is_idle]:
-            link.let_go()
-            if self._is_ending:
-                link.close()
+                self._known = text
+
+    def _let_go_idle(self) -> None:
+        """With replicas that are to go, nobody speaks longer than it takes to answer what was asked."""
+        for replica in self._leaving:
+            replica.let_go_idle(is_over=self._is_ending)
         self._leaving = [replica for replica in self._leaving if replica.links]
-        said = json.dumps(self.status()).encode()
-        if said != self._said[1]:
-            _write(status, said)
-            self._said = self._said[0], said
 
     def status(self) -> dict[str, Any]:
         """What it goes by, and what is left on ports that are to go."""

@@ -18,6 +18,7 @@ from mcp_server.kernel.json_text import storable
 
 LOG_CHARACTERS, LOGS_CHARACTERS = 8 * 1024, 64 * 1024
 _DOWN = ("crash_loop", "stopped")
+_NOTHING: Facts = {"replicas": 0, "down": [], "port": None}
 
 
 class ProcessTarget:
@@ -56,15 +57,14 @@ class ProcessTarget:
 
     async def observe(self, subject: Subject) -> Facts:
         """What is declared, as a hash, and what of the live release there is: not who runs at this moment."""
-        live, places = _release(subject), await self._places.of(subject.id)
-        here: Facts = {}
-        for place in places if live is not None else ():
-            service = here.setdefault(place.spec.service, {"replicas": 0, "down": [], "port": None})
-            if place.spec.release != live:
-                continue
+        release, here = _live(subject), dict[str, Facts]()
+        mine = [one for one in await self._places.of(subject.id) if release is not None and one.spec.release == release]
+        for place in mine:
+            service = here.setdefault(place.spec.service, _NOTHING | {"down": []})
             if place.spec.kind == "proxy":
                 service["port"] = place.spec.port
-            service["replicas"] += place.spec.kind == "replica"
+            else:
+                service["replicas"] += 1
             service["down"] += [place.label] if place.process.status in _DOWN else []
         return {"declared": self._program.digest(), "here": here}
 
@@ -73,14 +73,13 @@ class ProcessTarget:
         here: Facts = observed["here"]
         if operation in ("destroy", "stop", "start"):
             return Outlook([Step(operation, f"{len_of(one['replicas'])} of {name}") for name, one in here.items()], [])
-        steps = [step for service in subject.config.services for step in self._steps(service, here)]
-        gone = sorted(here.keys() - {service.name for service in subject.config.services})
+        services = subject.config.services
+        steps = [step for service in services for step in self._steps(service, here.get(service.name))]
+        gone = sorted(here.keys() - {service.name for service in services})
         steps += [
-            Step("stop", f"{len_of(here[name]['replicas'])} of {name}", "it is no service any more") for name in gone
+            Step("stop", f"{len_of(here[one]['replicas'])} of {one}", "it is no service any more") for one in gone
         ]
-        blind = [one.name for one in subject.config.services if not self._health.is_said(one)]
-        warning = f"No health is said for {', '.join(blind)}: a replica counts as well once its port takes connections."
-        return Outlook(steps, [warning] if blind else [])
+        return Outlook(steps, self._warnings(services))
 
     async def act(self, work: Work) -> Facts:
         """Do one phase.
@@ -95,15 +94,10 @@ class ProcessTarget:
 
     def drift(self, subject: Subject, observed: Facts) -> list[str]:
         """Which replicas do not run, and whether the operator lets something else run by now."""
-        live = subject.live or {}
-        found = [] if observed["declared"] == live.get("declared") else [f"the program of {self._name} is another now"]
+        was = (subject.live or {}).get("declared")
+        found = [] if observed["declared"] == was else [f"the program of {self._name} is another now"]
         for service in () if subject.live_config is None else subject.live_config.services:
-            here = observed["here"].get(service.name, {"replicas": 0, "down": [], "port": None})
-            found += [f"{label} does not run" for label in here["down"]]
-            if here["replicas"] != service.replicas:
-                found.append(f"{service.name} has {len_of(here['replicas'])}, and went live with {service.replicas}")
-            if here["port"] is None:
-                found.append(f"nothing leads to {service.name}")
+            found += _drift(service, observed["here"].get(service.name, _NOTHING))
         return found
 
     async def logs(self, subject: Subject) -> str | None:
@@ -118,17 +112,20 @@ class ProcessTarget:
         places = await self._places.of(subject.id)
         return [await self._now(subject, place, services.get(place.spec.service)) for place in places]
 
-    def _steps(self, service: Service, here: Facts) -> list[Step]:
-        live = here.get(service.name)
-        known = None if live is None else live["port"]
-        port = next(iter(service.ports), known)
-        where = f"port {port}" if port is not None else "a free port"
+    def _warnings(self, services: Iterable[Service]) -> list[str]:
+        blind = ", ".join(one.name for one in services if not self._health.is_said(one))
+        said = f"No health is said for {blind}: a replica counts as well once its port takes connections."
+        return [said] if blind else []
+
+    def _steps(self, service: Service, live: Facts | None) -> list[Step]:
+        port = next(iter(service.ports), None if live is None else live["port"])
+        where = "a free port" if port is None else f"port {port}"
         steps = [
             Step("start", f"{len_of(service.replicas)} of {service.name}", f"program of {self._name}"),
             Step("check", f"each replica of {service.name}", self._health.says(service)),
             Step("lead" if live else "open", f"{where} to {service.name}", f"at {self._program.listen}"),
         ]
-        if live and live["replicas"]:
+        if live is not None:
             steps.append(Step("stop", f"{len_of(live['replicas'])} of {service.name}", "once nothing is under way"))
         return steps + [Step("set", f"secret {name} of {service.name}") for name in service.secrets]
 
@@ -138,31 +135,31 @@ class ProcessTarget:
             text = f"(it lies on {place.process.host})" if place.process.log else "(nothing yet)"
         else:
             text = tail.text[-LOG_CHARACTERS:]
-        return f"== {place.label}{_of_release(subject, place)}, {place.process.status}\n{text}"
+        which = "" if place.spec.release == _live(subject) else " (not live)"
+        return f"== {place.label}{which}, {place.process.status}\n{text}"
 
     async def _now(self, subject: Subject, place: Place, service: Service | None) -> Facts:
         process = place.process
         told: Facts = self._replacing.evidence(place) | {"status": process.status, "starts": process.starts}
-        told |= {
-            "reason": process.reason,
-            "exit": process.exit,
-            "release": _of_release(subject, place).strip(" ()") or "live",
-        }
+        told |= {"reason": process.reason, "exit": process.exit, "is_live": place.spec.release == _live(subject)}
         if place.is_up and process.host == self._places.host and service is not None:
             told["said"] = await self._health.now(place, service)
         return {name: value for name, value in told.items() if value is not None}
 
 
-def _release(subject: Subject) -> str | None:
+def _live(subject: Subject) -> str | None:
     return (subject.live or {}).get("release")
+
+
+def _drift(service: Service, here: Facts) -> list[str]:
+    found = [f"{label} does not run" for label in here["down"]]
+    if here["replicas"] != service.replicas:
+        found.append(f"{service.name} has {len_of(here['replicas'])}, and went live with {service.replicas}")
+    return found if here["port"] is not None else [*found, f"nothing leads to {service.name}"]
 
 
 def _all(*configs: Config | None) -> Iterable[Service]:
     return [service for config in reversed(configs) if config is not None for service in config.services]
-
-
-def _of_release(subject: Subject, place: Place) -> str:
-    return "" if place.spec.release == _release(subject) else " (not live)"
 
 
 def len_of(replicas: int) -> str:

@@ -98,7 +98,7 @@ class Plant:
     async def replicas(self) -> list[dict[str, Any]]:
         """What is said of the replicas that are live."""
         found = (await self.seen()).replicas or []
-        return [one for one in found if "replica" in one and one["release"] == "live"]
+        return [one for one in found if "replica" in one and one["is_live"]]
 
     async def pids(self) -> list[int]:
         return sorted(one["pid"] for one in await self.replicas() if "pid" in one)

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_server.integrations.processes import proxy as proxies
-from mcp_server.integrations.processes.proxy import Dialogue, Proxy
+from mcp_server.integrations.processes.dialogue import Dialogue
+from mcp_server.integrations.processes.proxy import Proxy
 
 pytestmark = pytest.mark.anyio
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
