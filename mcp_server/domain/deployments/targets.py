@@ -179,6 +179,15 @@ class Closing(Protocol):
         ...
 
 
+@runtime_checkable
+class Showing(Protocol):
+    """A target that can say of each replica how it is now."""
+
+    async def replicas(self, subject: Subject) -> list[Facts]:
+        """Every replica: where it runs, where it answers, and what it answered just now."""
+        ...
+
+
 class Prober(Protocol):
     """Sends the requests that show whether something works."""
 

@@ -65,6 +65,7 @@ class DeploymentView(View):
     tags: list[str] | None = None
     config: dict[str, Any] | None = None
     live: dict[str, Any] | None = None
+    replicas: list[dict[str, Any]] | None = None
     run: RunView | None = None
     revisions: list[RevisionView] | None = None
     logs: str | None = None
