@@ -6,6 +6,7 @@ from mcp_server import __version__
 from mcp_server.commands.groups import LazyGroup
 from mcp_server.observability.plain import load_structlog
 from mcp_server.runtime.ending import end_at_once_on_signals
+from mcp_server.runtime.light import begin_light, load_anyio
 
 COMMANDS = {
     "serve": ("mcp_server.commands.serve:serve", "Serve MCP clients (the default command)."),
@@ -25,6 +26,7 @@ COMMANDS = {
 def begin_serving() -> None:
     """What comes before all else that a server loads."""
     end_at_once_on_signals()
+    load_anyio()
     load_structlog()
 
 
@@ -44,6 +46,7 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point of the console script: the process is ours alone."""
+    begin_light()
     cli.before_default = begin_serving
     cli(prog_name="data-mcp-server-agent")
 

@@ -27,9 +27,9 @@ class RawClient:
         self.process.stdin.write(json.dumps({"jsonrpc": "2.0"} | message).encode() + b"\n")
         await self.process.stdin.drain()
 
-    async def receive(self) -> dict[str, Any]:
+    async def receive(self, seconds: float | None = 60) -> dict[str, Any]:
         assert self.process.stdout is not None
-        line = await asyncio.wait_for(self.process.stdout.readline(), 60)
+        line = await asyncio.wait_for(self.process.stdout.readline(), seconds)
         if not line:
             raise EOFError("the server closed its output")
         return json.loads(line)

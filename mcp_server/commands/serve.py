@@ -22,6 +22,7 @@ from mcp_server.config import Group, Settings
 from mcp_server.protocol.opening import Opening
 from mcp_server.protocol.sdk import load_for_stdio
 from mcp_server.runtime.ending import Ending
+from mcp_server.runtime.light import hash_fast
 from mcp_server.runtime.signals import on_signals
 
 if TYPE_CHECKING:
@@ -142,6 +143,8 @@ def _prepare(opening: Opening, settings: Settings) -> None:
         opening.start(gives_handles=settings.toolsets is None or "tasks" in settings.toolsets)
         load_for_stdio()
         importlib.import_module("mcp_server.protocol.stdio")
+    else:
+        hash_fast()
     importlib.import_module("mcp_server.app")
     gc.freeze()
     gc.enable()

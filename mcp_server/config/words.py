@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, cast, get_args, get_origin
@@ -129,6 +128,8 @@ def plain(annotation: Any) -> Any:
 
 def near_miss(name: str, known: Iterable[str]) -> str | None:
     """The word that was probably meant."""
+    from difflib import get_close_matches  # a module that only mistakes need
+
     return next(iter(get_close_matches(name, known, n=1)), None)
 
 

@@ -9,6 +9,7 @@ from mcp_server.domain.tasks.system import SystemTasks
 from mcp_server.kernel.area import Areas, Righting, Sweep
 from mcp_server.kernel.call import SYSTEM_CALL, Clock
 from mcp_server.kernel.clocks import JUMP_MIN, ClockWatch, Jump
+from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.resting import RestingRows
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
@@ -39,6 +40,7 @@ class Housekeeping:
         self._system = services.get(SystemTasks)
         self._resting = RestingRows(self._context.database.loops)
         self._watch = services.get(ClockWatch)
+        self._held_up: frozenset[str] = frozenset()
         self._must_right = True
         self._trusts_from: Micros | None = None
         self.last_jump: Jump | None = None
@@ -99,17 +101,31 @@ class Housekeeping:
 
     async def settle(self) -> bool:
         """Do what is due now; whether some of it could not be done. That rests, longer each time, and is told in the
-        server's health by what it is called; everything else goes on.
+        server's health by what it is called; everything else goes on. What stood behind somebody who holds a lock
+        comes last the next time.
 
         Raises:
-            OpsError: the store is busy or unavailable.
+            OpsError: the store is busy or unavailable, for one kind of what is due at least.
         """
-        for sweep in self._areas.sweeps:
-            resting = self._resting.passed_over(sweep.due, self._context.clock())
-            for one in await self._settled(sweep, resting):
-                self._resting.failed(sweep.due, one, self._context.clock())
-            self._resting.forget(sweep.due, self._context.clock())
+        held_up: dict[str, OpsError] = {}
+        dues, now = await self._dues(), self._context.clock()
+        for sweep in sorted(self._areas.sweeps, key=lambda one: (one.due in self._held_up, dues.get(one.due, now))):
+            try:
+                if dues.get(sweep.due, now + 1) <= now:
+                    await self._sweep(sweep)
+            except OpsError as error:
+                held_up[sweep.due] = error
+            else:
+                self._resting.forget(sweep.due, self._context.clock())
+        self._held_up = frozenset(held_up)
+        if held_up:
+            raise next(iter(held_up.values()))
         return bool(self._resting)
+
+    async def _sweep(self, sweep: Sweep) -> None:
+        resting = self._resting.passed_over(sweep.due, self._context.clock())
+        for one in await self._settled(sweep, resting):
+            self._resting.failed(sweep.due, one, self._context.clock())
 
     async def _settled(self, sweep: Sweep, passed_over: frozenset[str]) -> list[Stuck]:
         write, origin = self._context.database.write, self._context.origin(SYSTEM_CALL)
@@ -127,8 +143,12 @@ class Housekeeping:
 
     async def next_due(self) -> int | None:
         """When something will next be due, in microseconds UTC; None when nothing is."""
-        row = await self._context.database.fetch_one("next_due", **self._parameters)
-        return None if row is None else row["at"]
+        return min((await self._dues()).values(), default=None)
+
+    async def _dues(self) -> dict[str, int]:
+        """By kind, when the next of it is due."""
+        rows = await self._context.database.fetch_all("dues", **self._parameters)
+        return {row["due"]: row["at"] for row in rows if row["at"] is not None}
 
     async def begin_chores(self) -> None:
         """Queue the chores for which there is something to do, each once in its period, whoever asks first. What is

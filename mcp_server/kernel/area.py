@@ -5,20 +5,25 @@ from collections import ChainMap
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.resources import files
 from itertools import chain
+from pathlib import Path
 from typing import Any, Literal
 
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.events import SNAPSHOT, Event, Origin
 from mcp_server.kernel.handling import Handler
 from mcp_server.kernel.privacy import Private
+from mcp_server.kernel.records import Record
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Heard, Hook, ReadAhead, Transaction
+from mcp_server.kernel.telling import Telling, whole
+
+_DOMAIN = Path(__file__).parents[1] / "domain"
 
 Toolset = Literal["agents", "tasks", "state", "deployments", "communication", "system"]
 """A part of the catalogues, as the operator turns it on and off. Everything that a client can reach belongs to one."""
 
+Kind = type[Record]
 Rows = Iterator[dict[str, Any]]
 Fold = Callable[[Transaction, Origin, Event], None]
 SnapshotOf = Callable[[Transaction, str], dict[str, Any] | None]
@@ -57,7 +62,10 @@ class Aggregate:
 
     Attributes:
         type: as events name it.
-        events: what can happen to it: the types of its events without the type itself.
+        events: what can happen to it, and what is told of that: by the types of its events without the type itself. A
+            snapshot, unsaid, tells the id and the whole row.
+        record: the record of its row, which says the types of what its events tell.
+        beside: the types of what they tell that is no column.
         seen_by: who may see its events.
         private: unless those who take part alone may, and who has control.
         table: where its row is the fold of its events, the table.
@@ -74,11 +82,14 @@ class Aggregate:
         may_thin: whether its older events may go, given the place up to which; unsaid, they may.
         retell: what is told anew before old events go, since they alone said it: ids and data.
         hidden: what of its events callers are not shown: names in their data, or `version`.
+        told: how what stands in their data reads to callers, by its name. Moments are always told as times.
     """
 
     type: str
-    events: tuple[str, ...]
+    events: Mapping[str, Telling]
     seen_by: Permission
+    record: Kind | None = None
+    beside: Mapping[str, Any] = field(default_factory=dict[str, Any])
     private: Private | None = None
     table: str | None = None
     key: str = "id"
@@ -93,10 +104,12 @@ class Aggregate:
     may_thin: Callable[[Transaction, str, Mapping[str, int]], bool] | None = None
     retell: Callable[[Transaction], list[tuple[str, dict[str, Any]]]] | None = None
     hidden: frozenset[str] = frozenset()
+    told: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict[str, Callable[[Any], Any]])
 
-    def event_types(self) -> list[str]:
-        """The types of its events, snapshots included."""
-        return [f"{self.type}.{event}" for event in self.events] + [f"{self.type}{SNAPSHOT}"]
+    def tells(self) -> dict[str, Telling]:
+        """What its events tell by their types, snapshots included."""
+        row = {} if self.record is None else {SNAPSHOT[1:]: Telling.of(f"id {whole(self.record)}")}
+        return {f"{self.type}.{name}": telling for name, telling in (row | {**self.events}).items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +228,7 @@ class Area:
 
     def sql(self) -> str:
         """The area's named statements."""
-        return files(f"mcp_server.domain.{self.name}").joinpath("queries.sql").read_text("utf-8")
+        return (_DOMAIN / self.name / "queries.sql").read_text("utf-8")
 
 
 class Areas:
@@ -234,7 +247,7 @@ class Areas:
         self.read_ahead: dict[Callable[..., Any], ReadAhead] = self._merged("read_ahead")
         self.listeners = _listeners(self._each("hears"))
         self.rows = {one.type: (one.table, one.key) for one in self.aggregates.values() if one.table is not None}
-        self.event_types = frozenset(chain.from_iterable(one.event_types() for one in self.aggregates.values()))
+        self.tells = dict(ChainMap(*(one.tells() for one in self.aggregates.values())))
 
     def _each(self, attribute: str) -> tuple[Any, ...]:
         return tuple(chain.from_iterable(getattr(area, attribute) for area in self.all))

@@ -40,6 +40,9 @@ class Transaction(Protocol):
     writes: int
     """How often something was written."""
 
+    events_appended: int
+    """How many events were appended."""
+
     notes: dict[Any, Any]
     """What one function leaves for the next of the same transaction, or what was read ahead for it."""
 
@@ -62,6 +65,10 @@ class Transaction(Protocol):
 
     def record(self, origin: Origin, event: Event) -> int:
         """Append an event and write the fields it carries into its aggregate's row. Returns what `append` does."""
+        ...
+
+    def fold(self, event: Event) -> None:
+        """Write the fields that an event carries into its aggregate's row, and nothing into the log."""
         ...
 
     def is_the_engines(self, error: BaseException) -> bool:

@@ -273,6 +273,9 @@ def make_backend(url: str, areas: Areas, *, allow_unsafe_sqlite: bool = False, m
         Unavailable: the engine cannot be used here.
     """
     if url.startswith("sqlite:///"):
+        from mcp_server.persistence.sqlite.library import load_library
+
+        load_library()  # before what imports the standard one
         from mcp_server.persistence.sqlite.backend import SqliteBackend
 
         path = Path(url.removeprefix("sqlite:///")).expanduser()

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Protocol
 
 from mcp_server.kernel.errors import Unavailable
@@ -39,9 +39,8 @@ class AnyConnection(Protocol):
 @cache
 def migrations(engine: Engine) -> list[Migration]:
     """Every migration of an engine, in order."""
-    folder = files("mcp_server.persistence").joinpath("migrations", engine)
-    found = sorted(path.name for path in folder.iterdir() if path.name.endswith(".sql"))
-    return [Migration(int(name[:4]), name[5:-4], folder.joinpath(name).read_text("utf-8")) for name in found]
+    found = sorted((Path(__file__).parent / "migrations" / engine).glob("*.sql"))
+    return [Migration(int(path.stem[:4]), path.stem[5:], path.read_text("utf-8")) for path in found]
 
 
 def migrate(

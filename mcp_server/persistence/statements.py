@@ -13,13 +13,13 @@
     ...SQL that stands wherever another area's statement says {{running}}: its tables stay its own...
 
 `:name` marks a parameter. `{{for_update}}` and `{{skip_locked}}` vanish on SQLite, whose writer is alone anyway.
-`{{filters}}` is where a list is narrowed by `filter.<name>`. All `due.<name>` together are `next_due`.
+`{{filters}}` is where a list is narrowed by `filter.<name>`. All `due.<name>` together are `dues`.
 """
 
 import re
 from functools import cache
-from importlib.resources import files
 from itertools import chain
+from pathlib import Path
 from typing import Literal
 
 Engine = Literal["sqlite", "postgres"]
@@ -40,9 +40,9 @@ def statements(engine: Engine, texts: tuple[str, ...] = ()) -> dict[str, str]:
     Raises:
         ValueError: a name defined twice for one engine.
     """
-    own = files("mcp_server.persistence").joinpath("queries.sql").read_text("utf-8")
+    own = Path(__file__).with_name("queries.sql").read_text("utf-8")
     found = _found(engine, (own, *texts))
-    found["next_due"] = _next_due(list(_called(found, "due.").values()))
+    found["dues"] = _dues(_called(found, "due."))
     fragments = _called(found, "fragment.")
     fragments = {name: _filled(text, fragments) for name, text in fragments.items()}
     return {name: dialect(_filled(text, fragments), engine) for name, text in found.items()}
@@ -67,8 +67,9 @@ def _called(found: dict[str, str], prefix: str) -> dict[str, str]:
     return {name.removeprefix(prefix): text for name, text in found.items() if name.startswith(prefix)}
 
 
-def _next_due(dues: list[str]) -> str:
-    return f"SELECT MIN(at) AS at FROM ({' UNION ALL '.join(dues) or 'SELECT NULL AS at'}) AS times"  # noqa: S608
+def _dues(dues: dict[str, str]) -> str:
+    each = [f"SELECT 'due.{name}' AS due, at FROM ({text}) AS {name}" for name, text in dues.items()]  # noqa: S608
+    return " UNION ALL ".join(each) or "SELECT NULL AS due, NULL AS at"
 
 
 def _filled(text: str, fragments: dict[str, str]) -> str:

@@ -123,9 +123,12 @@ class Transaction(ABC):
 
         Raises:
             LookupError: no area names an event of this type.
+            TypeError: it tells less or more than its area says.
         """
-        if event.type not in self._areas.event_types:
+        telling = self._areas.tells.get(event.type)
+        if telling is None:
             raise LookupError(f"no area names the event {event.type}")
+        telling.require(event)
         self.events_appended += 1
         self.writes += 1
         return self._write_event(
@@ -147,12 +150,16 @@ class Transaction(ABC):
 
         The row and the log cannot disagree, since both are written from the same event. Returns what `append` does.
         """
+        self.fold(event)
+        return self.append(origin, event)
+
+    def fold(self, event: Event) -> None:
+        """Write the fields that an event carries into its aggregate's row: what of `record` a rebuild does."""
         table, key = self._areas.rows[event.aggregate_type]
         self.writes += 1
         self.notes.pop((event.aggregate_type, event.aggregate_id), None)
         values = [*event.data.values(), event.version, event.aggregate_id]
         self._write_row(table, (*event.data, "version", key), values, new=event.creates)
-        return self.append(origin, event)
 
     def is_the_engines(self, error: BaseException) -> bool:
         """Whether a failure is the driver's: by DB-API, all of its classes come from one that is called Error."""

@@ -114,13 +114,15 @@ def _stored(aggregate: Aggregate, name: str, value: Any) -> Any:
 
 
 def _fold_row(tx: Transaction, origin: Origin, event: Event) -> None:
+    del origin
     known = _row(tx, event)
     if known is not None or "created_at" in event.data:
-        tx.record(origin, event._replace(creates=known is None))
+        tx.fold(event._replace(creates=known is None))
 
 
 def _restore_row(tx: Transaction, origin: Origin, event: Event) -> None:
-    tx.record(origin, event._replace(creates=_row(tx, event) is None))
+    del origin
+    tx.fold(event._replace(creates=_row(tx, event) is None))
 
 
 def _row(tx: Transaction, event: Event) -> dict[str, Any] | None:

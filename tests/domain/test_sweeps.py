@@ -17,8 +17,10 @@ from mcp_server.domain.locks.model import AcquireLock
 from mcp_server.domain.messages.model import SendMessage
 from mcp_server.domain.tasks import claiming
 from mcp_server.kernel.area import Sweep
+from mcp_server.kernel.errors import Busy
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.store import Transaction
+from mcp_server.kernel.sweeping import settle_rows
 from mcp_server.upkeep.dueness import inspect_due
 from tests.world import World, caller
 
@@ -210,3 +212,34 @@ async def test_one_row_of_any_kind_that_raises_leaves_the_others_settled(world: 
     world.clock.advance(600)
     assert not await housekeeping.settle()
     assert await failing(world) == []
+
+
+async def test_what_stands_behind_a_lock_of_somebody_who_is_frozen_holds_up_nothing_else(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    """Locks come before tasks, and wait ten seconds for a session that stands still."""
+    await world.desk.locks.acquire(world.call, acquire("held", 10))
+    schedule = await world.task(schedule={"cron": "* * * * *"})
+    world.clock.advance(60)
+    order: list[str] = []
+    busy, write = Busy("somebody stands still", next="Call again."), world.database.write
+
+    async def held_up(function: Any, *arguments: Any) -> Any:
+        if function is settle_rows:
+            order.append(arguments[1].due)
+        if function is settle_rows and arguments[1].due == "due.lock_holds":
+            raise busy
+        return await write(function, *arguments)
+
+    monkeypatch.setattr(world.database, "write", held_up)
+    with pytest.raises(Busy):
+        await world.settle()
+    assert (await world.desk.tasks.get(world.call, schedule.id)).result["fired"] == 1
+    assert order == ["due.lock_holds", "due.tasks"], "the longest due is first, and what is not due costs nothing"
+    world.clock.advance(60)
+    with pytest.raises(Busy):
+        await world.settle()
+    assert order[2:] == ["due.tasks", "due.lock_holds"], "who was held up is last"
+    monkeypatch.undo()
+    await world.settle()
+    assert "lock.expired" in await world.events(type="lock.*")

@@ -15,6 +15,7 @@ from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.errors import Busy, Conflict, OpsError, Unavailable, ValidationFailed
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import RawJson
+from mcp_server.kernel.telling import Telling
 from mcp_server.persistence import writer
 from mcp_server.persistence.database import Database, make_backend
 from mcp_server.persistence.transaction import Transaction, event_json
@@ -29,7 +30,8 @@ class Notes(Area):
         return ""
 
 
-WITH_NOTES = Areas(*AREAS.all, Notes("notes", aggregates=(Aggregate("note", ("made",), Permission.EVENTS_READ),)))
+NOTE = Aggregate("note", {"made": Telling.of("name")}, Permission.EVENTS_READ)
+WITH_NOTES = Areas(*AREAS.all, Notes("notes", aggregates=(NOTE,)))
 
 
 @pytest.fixture

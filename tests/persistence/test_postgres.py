@@ -47,7 +47,7 @@ async def test_lost_connections_are_opened_again(postgres_url: str):
         with psycopg.connect(postgres_url, autocommit=True) as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE application_name = 'datamcp' AND datname = current_database()"
+                "WHERE application_name LIKE 'datamcp%' AND datname = current_database()"
             )
         for number in range(8):
             await database.write(note, f"n{number}")

@@ -34,6 +34,7 @@ from mcp_server.protocol.seam import Seam
 from mcp_server.protocol.server import make_server
 from resources import RESOURCES
 from tests.protocol.tasks_client import TasksClient, ask, watching
+from tests.telling import plain
 from tools import TOOLS, TOOLSETS
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")]
@@ -72,6 +73,7 @@ tool        approvals_request               communication  agent     changes
 tool        approvals_decide                communication  operator  changes
 tool        approvals_find                  communication  viewer    -
 tool        events_read                     system         viewer    -
+tool        commit                          system         agent     changes
 resource    ops://agents{?cursor}           agents         viewer    -
 resource    ops://agents/{agent_id}         agents         viewer    -
 resource    ops://processes/{process_id}/log agents        operator  -
@@ -112,6 +114,7 @@ events      deployment_plan           deployments+system   viewer    -        ev
 events      deployment_run            deployments+system   viewer    -        events_read
 events      message                communication+system    operator  -        events_read
 events      approval                        communication+system viewer -     events_read
+events      commit                          system         viewer    -        events_read
 events      email                  communication+system    operator  -        events_read
 """
 NEVER_WAS = "_that_never_was"
@@ -217,8 +220,9 @@ class House:
 def everything_happens(tx: Any, origin: Origin) -> None:
     """One event of every type that there is."""
     for kind, aggregate in AREAS.aggregates.items():
-        for type_ in aggregate.event_types():
-            tx.append(origin, Event(type_, kind, f"{kind}{NEVER_WAS}", 1, {}))
+        for type_, telling in aggregate.tells().items():
+            data = {name: plain(kind, name) for name in telling.always}
+            tx.append(origin, Event(type_, kind, f"{kind}{NEVER_WAS}", 1, data))
 
 
 @asynccontextmanager
@@ -333,7 +337,7 @@ async def walked(house: House, client: Client) -> dict[tuple[str, str], str]:
         found["method", row.name] = await method_outcome(client, house, row.name)
     seen = await event_types(client) if found["tool", "events_read"] != UNKNOWN else set()
     for row in rows("events"):
-        whole = set(AREAS.aggregates[row.name].event_types())
+        whole = AREAS.aggregates[row.name].tells().keys()
         assert whole <= seen or whole.isdisjoint(seen), row
         found["events", row.name] = SERVED if whole <= seen else UNKNOWN
     return found

@@ -3,10 +3,15 @@
 from operator import itemgetter
 
 from mcp_server.domain.agents import replay
-from mcp_server.domain.agents.model import INSTANCE_ALIVE_FOR
+from mcp_server.domain.agents.model import INSTANCE_ALIVE_FOR, Agent, Instance
 from mcp_server.domain.agents.transactions import mark_lost, right_instance
 from mcp_server.kernel.area import Aggregate, Area, Completion, Righting, Sweep, Table
 from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.telling import Telling, whole
+
+_SAID = "kind description capabilities skills max_concurrent_tasks tags budget launcher scaling operator_set"
+_MOVED = Telling.of("lifecycle lifecycle_reason updated_at")
+_SPENT = Telling.of("month tokens_used cost_usd_used share")
 
 AREA = Area(
     name="agents",
@@ -23,24 +28,40 @@ AREA = Area(
     aggregates=(
         Aggregate(
             "agent",
-            events=(
-                *("registered", "described", "paused", "resumed", "draining", "terminated", "deleted"),
-                *("scaled", "budget_warning", "budget_exhausted"),
-            ),
+            events={
+                "registered": Telling.of(whole(Agent)),
+                "described": Telling.of("updated_at", _SAID),
+                "paused": _MOVED,
+                "resumed": _MOVED,
+                "draining": _MOVED,
+                "terminated": _MOVED,
+                "deleted": Telling.of(),
+                "scaled": Telling.of("desired_instances scaling decision updated_at"),
+                "budget_warning": _SPENT,
+                "budget_exhausted": _SPENT,
+            },
             seen_by=Permission.AGENTS_READ,
+            record=Agent,
+            beside={"month": str, "tokens_used": int, "cost_usd_used": float, "share": float},
             table="agents",
             row="agent_for_update",
             json=frozenset(
                 ("capabilities", "skills", "tags", "budget", "operator_set", "launcher", "scaling", "decision")
             ),
             uris=lambda id_: {"ops://agents", f"ops://agents/{id_}"},
+            hidden=frozenset(("skills", "operator_set")),
             unsaid=replay.unsaid,
             replay=replay.agent,
         ),
         Aggregate(
             "instance",
-            events=("introduced", "returned", "lost"),
+            events={
+                "introduced": Telling.of(whole(Instance)),
+                "returned": Telling.of("last_seen_at lost_at", "host pid"),
+                "lost": Telling.of("lost_at"),
+            },
             seen_by=Permission.AGENTS_READ,
+            record=Instance,
             table="instances",
             row="instance_whole",
             uris=lambda _: {"ops://agents"},
@@ -48,8 +69,9 @@ AREA = Area(
         ),
         Aggregate(
             "usage",
-            events=(),
+            events={"snapshot": Telling.of("agent_id month tokens cost_usd")},
             seen_by=Permission.AGENTS_READ,
+            beside={"agent_id": str, "month": str, "tokens": int, "cost_usd": float},
             restore=replay.usage,
             retell=replay.usage_told,
         ),

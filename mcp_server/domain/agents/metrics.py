@@ -1,7 +1,7 @@
 """What an agent's finished tasks say about it, and what it has used of its budget."""
 
-import statistics
 from collections.abc import Sequence
+from math import fsum
 from typing import Any
 
 from mcp_server.domain.agents.commands import BudgetSpec
@@ -57,8 +57,8 @@ def _figures(attempts: Sequence[Row]) -> dict[str, float]:
 def _times(done: Sequence[Row]) -> dict[str, float]:
     durations = sorted(row["duration"] / SECOND for row in done)
     waits = [row["wait"] / SECOND for row in done if row["wait"] is not None]
-    told = {"mean_queue_wait_seconds": round(statistics.fmean(waits), 3)} if waits else {}
+    told = {"mean_queue_wait_seconds": round(fsum(waits) / len(waits), 3)} if waits else {}
     if not durations:
         return told
-    mean, p95 = statistics.fmean(durations), durations[-(-95 * len(durations) // 100) - 1]
+    mean, p95 = fsum(durations) / len(durations), durations[-(-95 * len(durations) // 100) - 1]
     return told | {"mean_duration_seconds": round(mean, 3), "p95_duration_seconds": round(p95, 3)}

@@ -12,13 +12,14 @@ from mcp_server.kernel.times import iso
 
 def agent(tx: Transaction, origin: Origin, event: Event) -> None:
     """One that is deleted is gone; a budget's warning changes no column."""
+    del origin
     row = tx.one("agent_for_update", id=event.aggregate_id)
     if event.type == "agent.deleted":
         tx.run("agent_delete", id=event.aggregate_id)
     elif row is None and "created_at" in event.data:
-        tx.record(origin, event._replace(creates=True))
+        tx.fold(event._replace(creates=True))
     elif row is not None and event.version > row["version"]:
-        tx.record(origin, event)
+        tx.fold(event)
 
 
 def unsaid(actor: str, type_: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -32,7 +33,8 @@ def unsaid(actor: str, type_: str, data: Mapping[str, Any]) -> Mapping[str, Any]
 
 def instance(tx: Transaction, origin: Origin, event: Event) -> None:
     """Introduced once; from then on its row changes."""
-    tx.record(origin, event._replace(creates=event.type == "instance.introduced"))
+    del origin
+    tx.fold(event._replace(creates=event.type == "instance.introduced"))
 
 
 def use(tx: Transaction, origin: Origin, agent_id: str, usage: dict[str, Any]) -> None:

@@ -3,11 +3,13 @@
 from operator import itemgetter
 
 from mcp_server.domain.agents.hooks import AGENT_HANDED_OVER, AGENT_HOLDS
-from mcp_server.domain.approvals.handlers import approved
+from mcp_server.domain.approvals.handlers import approved, make_calls, realm
+from mcp_server.domain.approvals.model import Approval
 from mcp_server.domain.approvals.replay import unsaid
 from mcp_server.domain.approvals.righting import right
 from mcp_server.domain.approvals.transactions import (
     APPROVAL_KIND,
+    CALLS_KIND,
     ask_again,
     hand_over,
     held_by,
@@ -20,6 +22,12 @@ from mcp_server.domain.tasks.hooks import TASK_ENDED, TASK_GATED, TASK_RETRIED
 from mcp_server.kernel.area import Aggregate, Area, Completion, Righting, Sweep, SystemKind, Table
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.privacy import Private
+from mcp_server.kernel.telling import Telling, whole
+
+_OVER = Telling.of("status decided_at due_at updated_at")
+_DECIDED = Telling.of("answers status decided_at due_at updated_at")
+_ASKED = "approvers needed expires_at remind_at due_at"
+_WORDS = "title action details about requested_by"
 
 AREA = Area(
     name="approvals",
@@ -33,17 +41,33 @@ AREA = Area(
     aggregates=(
         Aggregate(
             "approval",
-            events=(
-                *("requested", "answered", "approved", "rejected", "expired", "withdrawn"),
-                *("reminded", "reopened", "put_to", "handed_over", "righted"),
-            ),
+            events={
+                "requested": Telling.of(whole(Approval)),
+                "answered": Telling.of("answers status updated_at"),
+                "approved": _DECIDED,
+                "rejected": _DECIDED,
+                "expired": _OVER,
+                "withdrawn": _OVER,
+                "reminded": Telling.of("remind_at due_at updated_at"),
+                "reopened": Telling.of(
+                    "status answers decided_at opened_at updated_at", "expires_at remind_at due_at outcome"
+                ),
+                "ran": Telling.of("outcome ran_at updated_at"),
+                "stale": Telling.of("status outcome updated_at"),
+                "put_to": Telling.of("opened_at updated_at", f"{_ASKED} {_WORDS} action_hash answers"),
+                "handed_over": Telling.of("requester updated_at"),
+                "righted": Telling.of("opened_at updated_at", "expires_at remind_at due_at"),
+            },
             seen_by=Permission.APPROVALS_READ,
+            record=Approval,
             private=Private(Permission.APPROVALS_CONTROL, "seen_approval"),
             table="approvals",
             row="approval_for_update",
-            json=frozenset(("details", "about", "approvers", "answers")),
+            json=frozenset(("details", "about", "calls", "choices", "asked_as", "outcome", "approvers", "answers")),
             any_json=frozenset(("details",)),
             uris=lambda id_: {f"ops://approvals/{id_}"},
+            hidden=frozenset(("due_at", "key_owner")),
+            told={"named_by_operator": bool},
             unsaid=unsaid,
         ),
     ),
@@ -56,7 +80,10 @@ AREA = Area(
     ),
     sweeps=(Sweep("due.approvals", "approvals_due", settle_due, itemgetter("id")),),
     rightings=(Righting("approvals_ahead", right, itemgetter("id")),),
-    kinds=(SystemKind(APPROVAL_KIND, approved, at_once=4, seconds_max=30),),
+    kinds=(
+        SystemKind(APPROVAL_KIND, approved, at_once=4, seconds_max=30),
+        SystemKind(CALLS_KIND, make_calls, at_once=4, seconds_max=120, variant=realm),
+    ),
     completions={
         "approval_id": Completion("complete_approval_ids", Permission.APPROVALS_READ, private=(OWN_QUESTIONS,))
     },

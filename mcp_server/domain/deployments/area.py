@@ -2,12 +2,20 @@
 
 from mcp_server.domain.deployments.handlers import carry_out
 from mcp_server.domain.deployments.mirrors import MIRROR_KIND, is_any_mirror, mirror
+from mcp_server.domain.deployments.model import Deployment, Revision
+from mcp_server.domain.deployments.plans import Plan
+from mcp_server.domain.deployments.runs import Run
 from mcp_server.domain.deployments.transactions import DEPLOYMENT_KIND, follow_approval, follow_end
 from mcp_server.domain.tasks.hooks import TASK_APPROVED, TASK_ENDED
 from mcp_server.kernel.area import Aggregate, Area, Chore, Completion, SystemKind, Table
 from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.telling import Telling, whole
+from mcp_server.kernel.times import iso
 
 _SEEN = Permission.DEPLOYMENTS_READ
+_ENDED = Telling.of("status error updated_at")
+_PHASE = Telling.of("phases updated_at")
+_OVER = Telling.of("status error ended_at updated_at")
 
 AREA = Area(
     name="deployments",
@@ -21,11 +29,20 @@ AREA = Area(
     aggregates=(
         Aggregate(
             "deployment",
-            events=(
-                *("defined", "revised", "claimed", "started", "settled", "rolled_back", "failed", "unchanged"),
-                *("drifted", "in_line"),
-            ),
+            events={
+                "defined": Telling.of(whole(Deployment)),
+                "revised": Telling.of("updated_at", "revision tags"),
+                "claimed": Telling.of("run_id updated_at"),
+                "started": Telling.of("status updated_at"),
+                "settled": Telling.of("status error updated_at", "live_revision previous_revision live drift"),
+                "rolled_back": _ENDED,
+                "failed": _ENDED,
+                "unchanged": _ENDED,
+                "drifted": Telling.of("drift updated_at"),
+                "in_line": Telling.of("drift updated_at"),
+            },
             seen_by=_SEEN,
+            record=Deployment,
             table="deployments",
             row="deployment_by_id",
             json=frozenset(("tags", "live", "drift")),
@@ -33,7 +50,8 @@ AREA = Area(
         ),
         Aggregate(
             "deployment_revision",
-            events=("made",),
+            events={"made": Telling.of(whole(Revision))},
+            record=Revision,
             seen_by=_SEEN,
             table="deployment_revisions",
             row="deployment_revision_by_id",
@@ -42,7 +60,8 @@ AREA = Area(
         ),
         Aggregate(
             "deployment_plan",
-            events=("made",),
+            events={"made": Telling.of(whole(Plan))},
+            record=Plan,
             seen_by=_SEEN,
             table="deployment_plans",
             row="deployment_plan_by_id",
@@ -50,14 +69,25 @@ AREA = Area(
         ),
         Aggregate(
             "deployment_run",
-            events=(
-                *("decided", "approved", "phase_begun", "phase_done", "phase_failed", "taken_up"),
-                *("succeeded", "rolled_back", "failed", "stale", "cancelled"),
-            ),
+            events={
+                "decided": Telling.of(whole(Run)),
+                "approved": Telling.of("status updated_at"),
+                "phase_begun": _PHASE,
+                "phase_done": _PHASE,
+                "phase_failed": Telling.of("phases updated_at", "failure"),
+                "taken_up": Telling.of("task_id updated_at"),
+                "succeeded": _OVER,
+                "rolled_back": _OVER,
+                "failed": _OVER,
+                "stale": _OVER,
+                "cancelled": _OVER,
+            },
             seen_by=_SEEN,
+            record=Run,
             table="deployment_runs",
             row="deployment_run_by_id",
             json=frozenset(("phases",)),
+            told={"phases": lambda phases: {name: one | {"at": iso(one["at"])} for name, one in phases.items()}},
         ),
     ),
     hears=(TASK_ENDED.heard_by(follow_end), TASK_APPROVED.heard_by(follow_approval)),

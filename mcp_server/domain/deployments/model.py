@@ -116,7 +116,9 @@ class Deployment(Record):
             return {}
         moved: dict[str, Any] = {"live": RawJson(dump_json(facts or {})), "drift": None}
         if run.revision != self.live_revision:
-            moved |= {"live_revision": run.revision, "previous_revision": self.live_revision}
+            # After going back, going back again must not lead forwards to what was just left.
+            previous = None if run.operation == "rollback" else self.live_revision
+            moved |= {"live_revision": run.revision, "previous_revision": previous}
         return moved
 
     def _moved(self, kind: str, now: Micros, **changes: Any) -> tuple[Self, Event]:

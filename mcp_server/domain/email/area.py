@@ -2,7 +2,7 @@
 
 from mcp_server.domain.approvals.hooks import PEOPLE_ASKED
 from mcp_server.domain.email.handlers import send_email, write_to_approvers
-from mcp_server.domain.email.model import EmailPolicy
+from mcp_server.domain.email.model import Email, EmailPolicy
 from mcp_server.domain.email.transactions import (
     EMAIL_KIND,
     MAILS_KIND,
@@ -17,6 +17,11 @@ from mcp_server.kernel.area import Aggregate, Area, Completion, SystemKind, Tabl
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.keys import owner_of_key
 from mcp_server.kernel.privacy import Private
+from mcp_server.kernel.telling import Telling, whole
+
+_FOUND = Telling.of("status outcomes updated_at", "handed_over_at error")
+_ANSWERED = Telling.of("status outcomes updated_at", "handed_over_at error sent_at")
+_STOPPED = Telling.of("status error updated_at")
 
 AREA = Area(
     name="email",
@@ -25,16 +30,31 @@ AREA = Area(
     aggregates=(
         Aggregate(
             "email",
-            events=(
-                *("queued", "approved", "handed_over", "deferred", "retried", "sent", "partly_sent", "failed"),
-                *("unknown", "cancelled", "rejected", "delivered", "opened", "clicked", "bounced"),
-            ),
+            events={
+                "queued": Telling.of(whole(Email)),
+                "approved": Telling.of("status updated_at"),
+                "handed_over": Telling.of("status handed_over_at updated_at"),
+                "retried": Telling.of("status outcomes error updated_at"),
+                "cancelled": _STOPPED,
+                "rejected": _STOPPED,
+                "deferred": _ANSWERED,
+                "sent": _ANSWERED,
+                "partly_sent": _ANSWERED,
+                "failed": _FOUND,
+                "unknown": _ANSWERED,
+                "delivered": _FOUND,
+                "opened": _FOUND,
+                "clicked": _FOUND,
+                "bounced": _ANSWERED,
+            },
             seen_by=Permission.EMAILS_READ,
+            record=Email,
             private=Private(Permission.EMAILS_CONTROL, "seen_email"),
             table="emails",
             row="email_for_update",
             json=frozenset(("recipients", "cc", "bcc", "attachments", "outcomes")),
             uris=lambda id_: {f"ops://emails/{id_}"},
+            hidden=frozenset(("content_hash", "key_owner")),
             unsaid=owner_of_key,
         ),
     ),

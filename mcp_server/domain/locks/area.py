@@ -1,14 +1,21 @@
 """How locks are wired into the house."""
 
 from operator import itemgetter
+from typing import Any
 
 from mcp_server.domain.agents.hooks import AGENT_HANDED_OVER, AGENT_HOLDS, INSTANCE_LOST
 from mcp_server.domain.locks import replay
 from mcp_server.domain.locks.leaving import hand_over_all, held_by
+from mcp_server.domain.locks.model import Hold
 from mcp_server.domain.locks.righting import right, right_waiter
 from mcp_server.domain.locks.transactions import abandon, expire, lapse, waiter_key
 from mcp_server.kernel.area import Aggregate, Area, Righting, Sweep, Table
 from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.telling import Telling
+
+_HELD = "owner party speaker mode expires_at acquired_at"
+_LASTS = Telling.of("owner expires_at")
+_GONE = Telling.of("owner")
 
 AREA = Area(
     name="locks",
@@ -21,10 +28,22 @@ AREA = Area(
     aggregates=(
         Aggregate(
             "lock",
-            events=("acquired", "renewed", "released", "expired", "abandoned", "handed_over", "withdrawn", "righted"),
+            events={
+                "acquired": Telling.of(_HELD),
+                "renewed": _LASTS,
+                "righted": _LASTS,
+                "released": _GONE,
+                "expired": _GONE,
+                "abandoned": _GONE,
+                "handed_over": Telling.of(f"{_HELD} of"),
+                "withdrawn": Telling.of("owner party"),
+                "snapshot": Telling.of("holds"),
+            },
             seen_by=Permission.STATE_READ,
+            record=Hold,
+            beside={"of": dict[str, str], "holds": list[dict[str, Any]]},
             # An event's version is the fencing token.
-            hidden=frozenset({"version", "holds"}),
+            hidden=frozenset({"version", "holds", "party"}),
             uris=lambda _: {"ops://locks"},
             replay=replay.replay,
             snapshot=replay.snapshot,

@@ -1,12 +1,19 @@
 """How messages are wired into the house."""
 
+from typing import Any
+
 from mcp_server.domain.agents.hooks import AGENT_HANDED_OVER, AGENT_HOLDS
 from mcp_server.domain.messages import replay
+from mcp_server.domain.messages.model import NO_KEY, Message
 from mcp_server.domain.messages.righting import right
 from mcp_server.domain.messages.transactions import delivery_key, hand_over, miss, unread_of
 from mcp_server.kernel.area import Aggregate, Area, Righting, Sweep, Table
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.privacy import Private
+from mcp_server.kernel.telling import Telling, whole
+
+_SAID = "sender recipients subject body importance ack_due_at"
+_KEY = " ".join(NO_KEY)
 
 AREA = Area(
     name="messages",
@@ -15,9 +22,29 @@ AREA = Area(
     aggregates=(
         Aggregate(
             "message",
-            events=("sent", "read", "acknowledged", "ack_missed", "handed_over", "righted"),
+            events={
+                "sent": Telling.of(f"{_SAID} thread_id place sender_party places created_at", _KEY),
+                "read": Telling.of("party read_at"),
+                "acknowledged": Telling.of("party acknowledged_at"),
+                "ack_missed": Telling.of("party ack_missed_at"),
+                "handed_over": Telling.of("party to place"),
+                "righted": Telling.of("party ack_due_at"),
+                "snapshot": Telling.of(f"id {whole(Message)} deliveries"),
+            },
             seen_by=Permission.MESSAGES_RECEIVE,
+            record=Message,
+            beside={
+                "places": dict[str, int],
+                "party": str,
+                "to": str,
+                "place": int | None,
+                "read_at": int,
+                "acknowledged_at": int,
+                "ack_missed_at": int,
+                "deliveries": list[dict[str, Any]],
+            },
             private=Private(Permission.MESSAGES_CONTROL, "seen_message"),
+            hidden=frozenset(("place", "places", "sender_party")),
             replay=replay.replay,
             snapshot=replay.snapshot,
             restore=replay.restore,

@@ -3,10 +3,15 @@
 from operator import itemgetter
 
 from mcp_server.domain.state import replay
+from mcp_server.domain.state.model import Document
 from mcp_server.domain.state.righting import right
 from mcp_server.domain.state.transactions import expire
 from mcp_server.kernel.area import Aggregate, Area, Completion, Righting, Sweep, Table
 from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.telling import Telling, whole
+
+_VERSION = "sha256 bytes author tags expires_at deleted updated_at"
+_WRITTEN = Telling.of(_VERSION, "namespace key created_at")
 
 AREA = Area(
     name="state",
@@ -24,11 +29,22 @@ AREA = Area(
     aggregates=(
         Aggregate(
             "document",
-            events=("set", "patched", "restored", "deleted", "expired", "righted"),
+            events={
+                "set": _WRITTEN,
+                "patched": _WRITTEN,
+                "restored": Telling.of(_VERSION),
+                "deleted": Telling.of("author deleted updated_at"),
+                "expired": Telling.of("deleted"),
+                "righted": Telling.of("updated_at", "expires_at"),
+                "snapshot": Telling.of(f"id {whole(Document)} versions_sha256"),
+            },
             seen_by=Permission.STATE_READ,
+            record=Document,
+            beside={"versions_sha256": str},
             table="documents",
             row="document_for_update",
             json=frozenset(("tags",)),
+            told={"deleted": bool},
             uris=lambda id_: {f"ops://state/{id_}"},
             replay=replay.replay,
             snapshot=replay.snapshot,

@@ -14,7 +14,8 @@ _SUMMARIES = "SELECT document_id, version FROM document_versions WHERE bytes = -
 
 def replay(tx: Transaction, origin: Origin, event: Event) -> None:
     """The row, and the version where one was written."""
-    tx.record(origin, event._replace(creates="created_at" in event.data))
+    del origin
+    tx.fold(event._replace(creates="created_at" in event.data))
     if "sha256" in event.data:
         facts = {name: event.data[name] for name in ("sha256", "bytes", "author")}
         key = {"document_id": event.aggregate_id, "version": event.version, "at": event.data["updated_at"]}
@@ -29,10 +30,11 @@ def snapshot(tx: Transaction, id_: str) -> dict[str, Any] | None:
 
 def restore(tx: Transaction, origin: Origin, event: Event) -> None:
     """The row, and one entry that stands for all versions up to this one; see `condensed`."""
+    del origin
     data = dict(event.data)
     digest = data.pop("versions_sha256")
     known = tx.one("document_for_update", id=event.aggregate_id)
-    tx.record(origin, event._replace(data=data, creates=known is None))
+    tx.fold(event._replace(data=data, creates=known is None))
     tx.run("versions_clear", id=event.aggregate_id)
     key = {"document_id": event.aggregate_id, "version": event.version}
     tx.run("version_insert", **key, value=None, note=None, **_summary(digest))

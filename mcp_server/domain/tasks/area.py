@@ -6,15 +6,62 @@ from mcp_server.domain.tasks.archive import ARCHIVE_KIND, archive_tasks, is_anyt
 from mcp_server.domain.tasks.claiming import claim, claim_system, read_ahead
 from mcp_server.domain.tasks.endings import ENDINGS_KIND, go_on_ending, put_off
 from mcp_server.domain.tasks.hooks import ENDINGS_LEFT
-from mcp_server.domain.tasks.model import JSON_COLUMNS
+from mcp_server.domain.tasks.model import JSON_COLUMNS, Task
 from mcp_server.domain.tasks.pinning import hand_over, pinned_to
 from mcp_server.domain.tasks.righting import AHEAD
+from mcp_server.domain.tasks.rules import NO_LEASE
+from mcp_server.domain.tasks.spec import PRIORITY_NAMES
 from mcp_server.domain.tasks.timers import DUE
 from mcp_server.domain.tasks.transactions import finish, hand_back, instance_gone, read_finishes_ahead, require_held
 from mcp_server.kernel.area import Aggregate, Area, Chore, Completion, SystemKind, Table
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import WRITING
 from mcp_server.kernel.keys import owner_of_key
+from mcp_server.kernel.telling import Telling, whole
+
+_NO_LEASE = " ".join(NO_LEASE)
+
+
+def _moved(always: str, sometimes: str = "") -> Telling:
+    """What is told of a task that changes: when, and when it is due where that is another time now."""
+    return Telling.of(f"updated_at {always}", f"due_at {sometimes}")
+
+
+_EVENTS = {
+    "created": Telling.of(whole(Task)),
+    "claimed": _moved(f"{_NO_LEASE} lease_seconds status attempt started_at"),
+    "reclaimed": _moved("lease_seconds lease_expires_at lease_token_hash"),
+    "reported": _moved("lease_expires_at", "progress"),
+    "handed_back": _moved(f"{_NO_LEASE} attempts_forgiven started_at status ready_at cancel_reason"),
+    "released": _moved("waits_on", "status ready_at"),
+    "queued": _moved("status ready_at", "waits_on"),
+    "completed": _moved(f"{_NO_LEASE} result error usage last_finish finished_by status finished_at"),
+    "failed": _moved(f"{_NO_LEASE} error finished_by status finished_at", "usage last_finish"),
+    "timed_out": _moved(f"{_NO_LEASE} error finished_by status finished_at"),
+    "cancelled": _moved(
+        "status finished_at",
+        f"{_NO_LEASE} error usage last_finish attempts_forgiven started_at cancel_reason approval approved_by refused",
+    ),
+    "attempt_failed": _moved(f"{_NO_LEASE} error run_at status ready_at usage last_finish"),
+    "attempt_timed_out": _moved(f"{_NO_LEASE} error run_at status ready_at"),
+    "lease_expired": _moved(f"{_NO_LEASE} error run_at status ready_at"),
+    "cancel_requested": _moved("cancel_requested cancel_reason"),
+    "paused": _moved("status ready_at"),
+    "resumed": _moved("status", "run_at ready_at"),
+    "retried": _moved(
+        "status ready_at waits_on approval attempts_forgiven cancel_requested run_at finished_at finished_by "
+        "cancel_reason refused progress"
+    ),
+    "discarded": _moved("status cancel_reason"),
+    "priority_set": _moved("priority"),
+    "rescheduled": _moved("run_at", "status ready_at"),
+    "assigned": _moved("agent_id queue"),
+    "gated": _moved("approval", "status ready_at"),
+    "approved": _moved("approval approved_by", "status ready_at"),
+    "schedule_fired": _moved("run_at result"),
+    "schedule_skipped": _moved("run_at result"),
+    "righted": _moved("", "ready_at started_at run_at lease_expires_at deadline_at"),
+}
 
 AREA = Area(
     name="tasks",
@@ -36,28 +83,17 @@ AREA = Area(
     aggregates=(
         Aggregate(
             "task",
-            events=(
-                *(
-                    "created",
-                    "claimed",
-                    "reclaimed",
-                    "reported",
-                    "handed_back",
-                    "released",
-                    "queued",
-                    "completed",
-                    "failed",
-                ),
-                *("cancelled", "timed_out", "attempt_failed", "attempt_timed_out", "lease_expired"),
-                *("cancel_requested", "paused", "resumed", "retried", "discarded", "priority_set", "rescheduled"),
-                "assigned",
-                *("gated", "approved", "schedule_fired", "schedule_skipped", "righted"),
-            ),
+            events=_EVENTS,
             seen_by=Permission.TASKS_READ,
+            record=Task,
             table="tasks",
             row="task_for_update",
             json=JSON_COLUMNS,
             any_json=frozenset(("input", "result")),
+            hidden=frozenset(
+                ("queue", "lease_token_hash", "last_finish", "waits_on", "attempts_forgiven", "system", "due_at")
+            ),
+            told={"priority": lambda rank: PRIORITY_NAMES[rank], "cancel_requested": bool},
             uris=lambda id_: {"ops://tasks", f"ops://tasks/{id_}"},
             unsaid=owner_of_key,
             replay=replay.replay,

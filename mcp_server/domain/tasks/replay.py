@@ -18,7 +18,7 @@ def replay(tx: Transaction, origin: Origin, event: Event) -> None:
     before = tx.one("task_for_update", id=event.aggregate_id)
     if before is None and "created_at" not in event.data:
         return  # a schedule whose snapshot follows
-    tx.record(origin, event._replace(creates=before is None))
+    tx.fold(event._replace(creates=before is None))
     task = tx.one("task_for_update", id=event.aggregate_id) or {}
     if before is None:
         _born(tx, task)
@@ -40,9 +40,10 @@ def snapshot(tx: Transaction, id_: str) -> dict[str, Any] | None:
 
 def restore(tx: Transaction, origin: Origin, event: Event) -> None:
     """The row, and the queue it stands in. Nothing waits for it, nor it for anything."""
+    del origin
     tx.run("dependencies_clear", id=event.aggregate_id)
     known = tx.one("task_for_update", id=event.aggregate_id)
-    tx.record(origin, event._replace(creates=known is None))
+    tx.fold(event._replace(creates=known is None))
     _queue(tx, tx.one("task_for_update", id=event.aggregate_id) or {})
 
 

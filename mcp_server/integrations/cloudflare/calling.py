@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Literal, NamedTuple, cast
 
 from mcp_server.kernel.errors import Unavailable
+from mcp_server.kernel.hiding import without
 from mcp_server.kernel.json_text import storable
 
 BASE_URL = "https://api.cloudflare.com/client/v4"
@@ -74,6 +75,7 @@ class Calling:
                 next="Install data-mcp-server-agent[cloudflare], or pip install cloudflare.",
             ) from None
         self.account_id = account.id
+        self._token = account.token
         self._errors = cloudflare
         self.sdk: Any = cloudflare.AsyncCloudflare(
             api_token=str(account.token), base_url=account.base_url, max_retries=0, timeout=TIMEOUT_SECONDS
@@ -91,18 +93,21 @@ class Calling:
         """
         return (await self.body(request, *args, **given)).get("result")
 
+    async def result_of_zone(self, request: Callable[..., Awaitable[Any]], *args: Any, **given: Any) -> Any:
+        """The `result` of a request about zones, which are not asked for by the account.
+
+        Raises:
+            CloudFailed: saying what is known.
+        """
+        return _parsed(await self._answer(request, args, given)).get("result")
+
     async def body(self, request: Callable[..., Awaitable[Any]], *args: Any, **given: Any) -> dict[str, Any]:
         """One request's answer.
 
         Raises:
             CloudFailed: saying what is known.
         """
-        content = await self._answer(request, args, given)
-        try:
-            body: Any = json.loads(content)
-        except ValueError:
-            raise CloudFailed("unknown", "Cloudflare's answer is not JSON", None, BUSY_SECONDS) from None
-        return cast("dict[str, Any]", body) if isinstance(body, dict) else {}
+        return _parsed(await self._answer(request, args, {"account_id": self.account_id} | given))
 
     async def content(self, request: Callable[..., Awaitable[Any]], *args: Any, **given: Any) -> bytes | None:
         """One answer's bytes; None where there is nothing.
@@ -111,7 +116,7 @@ class Calling:
             CloudFailed: saying what is known.
         """
         try:
-            return await self._answer(request, args, given)
+            return await self._answer(request, args, {"account_id": self.account_id} | given)
         except CloudFailed as failed:
             if failed.status == 404:
                 return None
@@ -120,10 +125,11 @@ class Calling:
     async def _answer(self, request: Callable[..., Awaitable[Any]], args: Any, given: Any) -> bytes:
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                answer = await request(*args, account_id=self.account_id, **given)
+                answer = await request(*args, **given)
                 return await answer.read()
         except self._errors.APIStatusError as error:
-            raise failure(error.status_code, _messages(error), error.response.headers.get("retry-after")) from None
+            said = without(_messages(error), [("CLOUDFLARE_API_TOKEN", self._token)])
+            raise failure(error.status_code, said, error.response.headers.get("retry-after")) from None
         except (self._errors.APIError, TimeoutError) as error:
             said = f"Cloudflare did not answer ({type(error).__name__})"
             raise CloudFailed("unknown", said, None, BUSY_SECONDS) from None
@@ -142,6 +148,14 @@ class Calling:
                 break
             items += more
         return items
+
+
+def _parsed(content: bytes) -> dict[str, Any]:
+    try:
+        body: Any = json.loads(content)
+    except ValueError:
+        raise CloudFailed("unknown", "Cloudflare's answer is not JSON", None, BUSY_SECONDS) from None
+    return cast("dict[str, Any]", body) if isinstance(body, dict) else {}
 
 
 def failure(status: int, said: str, retry_after: str | None) -> CloudFailed:

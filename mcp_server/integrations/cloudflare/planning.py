@@ -1,10 +1,11 @@
 """What deploying a Worker to Cloudflare would do, in words; what is refused; who answers how many of the requests."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mcp_server.domain.deployments.configuration import Service
 from mcp_server.domain.deployments.targets import Facts, Step
+from mcp_server.integrations.cloudflare.reach import wanted_of
 from mcp_server.integrations.cloudflare.scripts import Share
 from mcp_server.integrations.workers.model import Worker, digest
 from mcp_server.kernel.errors import ValidationFailed
@@ -17,9 +18,6 @@ def require_deployable(worker: Worker) -> None:
         ValidationFailed: naming each.
     """
     beyond = [f"{kind} {name}" for name, kind in worker.beyond.items()]
-    beyond += [
-        f"route {route.pattern}, which is no custom_domain" for route in worker.routes if not route.custom_domain
-    ]
     if beyond:
         raise ValidationFailed(
             f"The target cloudflare does not deploy {'; '.join(beyond)}.",
@@ -36,12 +34,23 @@ def steps_of(service: Service, worker: Worker, here: Facts) -> Iterator[Step]:
     yield Step("share", f"{service.percent} % of the requests of {worker.name}")
     if sorted(worker.crons) != here.get("crons", []):
         yield Step("schedule", worker.name, ", ".join(worker.crons) or "nothing")
-    yield from (Step("route", f"{route.pattern} to {worker.name}") for route in worker.routes)
+    if here.get("workers_dev", False) != wanted_of(worker).workers_dev:
+        yield Step("turn on" if wanted_of(worker).workers_dev else "turn off", f"workers.dev of {worker.name}")
+    yield from _addresses(worker, here["routes"])
 
 
-def warnings_of(service: Service, worker: Worker, is_taken: bool) -> list[str]:
+def gone_of(name: str, here: Facts) -> Iterator[Step]:
+    """What would be done to have one Worker gone."""
+    yield from (Step("take away", f"{pattern} of {name}") for pattern, owner in here["routes"].items() if owner == name)
+    yield Step("delete", f"Worker {name}")
+
+
+def warnings_of(service: Service, worker: Worker, here: Facts, is_taken: bool) -> list[str]:
     """What a person should know beside the steps."""
     found = [f"{worker.name} is there already, and was not brought live by this deployment."] if is_taken else []
+    owners = {route.pattern: here["routes"].get(route.pattern) for route in worker.routes}
+    taken = {pattern: owner for pattern, owner in owners.items() if owner not in (None, worker.name)}
+    found += [f"{pattern} is answered by {owner or 'no Worker, on purpose'} now." for pattern, owner in taken.items()]
     if service.percent < 100:
         found.append(
             f"Checks of {service.name} may be answered by the version before: it is shared {service.percent} %."
@@ -62,3 +71,10 @@ def _bindings(worker: Worker) -> Iterator[Step]:
     yield from (Step("bind", f"{one.binding} of {worker.name}", f"KV {one.id or one.namespace}") for one in worker.kv)
     yield from (Step("bind", f"{one.binding} of {worker.name}", f"D1 {one.id}") for one in worker.d1)
     yield from (Step("set", f"secret {name} of {worker.name}") for name in worker.secrets)
+
+
+def _addresses(worker: Worker, owners: Mapping[str, str | None]) -> Iterator[Step]:
+    wanted = {route.pattern for route in worker.routes}
+    ours = {pattern for pattern, owner in owners.items() if owner == worker.name}
+    yield from (Step("route", f"{pattern} to {worker.name}") for pattern in sorted(wanted - ours))
+    yield from (Step("take away", f"{pattern} of {worker.name}") for pattern in sorted(ours - wanted))

@@ -1,10 +1,10 @@
-"""Workers in an account of Cloudflare: what is there, versions, which of them answer, schedules, addresses."""
+"""Workers in an account of Cloudflare: what is there, versions, which of them answer."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mcp_server.integrations.cloudflare.calling import Calling, CloudFailed
-from mcp_server.integrations.workers.model import ModuleKind, Route, Worker, kind_of
+from mcp_server.integrations.workers.model import ModuleKind, Worker, kind_of
 
 _TYPES: dict[ModuleKind, str] = {
     "esm": "application/javascript+module",
@@ -97,32 +97,6 @@ class Scripts:
         bindings = sorted(found.get("bindings") or [], key=lambda one: one["name"])
         date, flags = found.get("compatibility_date"), sorted(found.get("compatibility_flags") or [])
         return {"bindings": bindings, "compatibility_date": date, "compatibility_flags": flags}
-
-    async def crons(self, name: str) -> list[str]:
-        """When it runs by itself."""
-        found = await self._calling.result(self._scripts.schedules.with_raw_response.get, name)
-        return sorted(one["cron"] for one in found["schedules"])
-
-    async def set_crons(self, name: str, crons: Sequence[str]) -> None:
-        """Say when it runs by itself."""
-        body = [{"cron": cron} for cron in crons]
-        await self._calling.result(self._scripts.schedules.with_raw_response.update, name, body=body)
-
-    async def set_workers_dev(self, name: str, *, enabled: bool) -> None:
-        """Let it answer under the account's workers.dev address, or not."""
-        request = self._scripts.subdomain.with_raw_response.create
-        await self._calling.result(request, name, enabled=enabled, previews_enabled=False)
-
-    async def account_subdomain(self) -> str:
-        """The account's name under workers.dev."""
-        found = await self._calling.result(self._calling.sdk.workers.subdomains.with_raw_response.get)
-        return found["subdomain"]
-
-    async def route(self, name: str, route: Route) -> None:
-        """Let it answer under a domain of its own. The same once more changes nothing."""
-        zone = {key: value for key, value in (("zone_id", route.zone_id), ("zone_name", route.zone_name)) if value}
-        request = self._calling.sdk.workers.domains.with_raw_response.update
-        await self._calling.result(request, hostname=route.pattern, service=name, **zone)
 
 
 def bindings_of(worker: Worker, secrets: Mapping[str, str], kv_ids: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -14,9 +14,10 @@ from mcp_server.domain.deployments.spec import Operation
 from mcp_server.domain.deployments.targets import Facts, Outlook, Phase, PhaseFailed, Step, Subject, Work
 from mcp_server.integrations.cloudflare.calling import Account, Calling, CloudFailed
 from mcp_server.integrations.cloudflare.kv import KvNamespaces
-from mcp_server.integrations.cloudflare.planning import require_deployable, shares_of, steps_of, warnings_of
+from mcp_server.integrations.cloudflare.planning import gone_of, require_deployable, shares_of, steps_of, warnings_of
+from mcp_server.integrations.cloudflare.reach import Arrangement, Reach, wanted_of
 from mcp_server.integrations.cloudflare.scripts import Scripts, Share, Version, bindings_of
-from mcp_server.integrations.workers.model import Worker, digest
+from mcp_server.integrations.workers.model import Route, Worker, digest
 from mcp_server.integrations.workers.place import Place
 from mcp_server.integrations.workers.source import TAKES, Sources, secret_names
 from mcp_server.kernel.errors import OpsError, Unavailable
@@ -44,6 +45,7 @@ class CloudflareTarget:
         self._dev_url = dev_url
         self._calling = Calling(account)
         self._scripts = Scripts(self._calling)
+        self._reach = Reach(self._calling)
         self._kv = KvNamespaces(self._calling)
 
     def check(self, subject: Subject) -> None:
@@ -62,7 +64,7 @@ class CloudflareTarget:
         Raises:
             Unavailable: Cloudflare does not say.
         """
-        names, sources = dict[str, str](), dict[str, str]()
+        names, sources, routes = dict[str, str](), dict[str, str](), _live_routes(subject)
         for service in subject.config.services:
             try:
                 worker = (await self._sources.build(subject, service)).worker
@@ -70,7 +72,8 @@ class CloudflareTarget:
                 sources[service.name] = f"none: {error.message}"
             else:
                 names[service.name], sources[service.name] = worker.name, digest(worker)
-        return {"here": await self._here(_live_names(subject) | names), "sources": sources}
+                routes[worker.name] = _all_routes(subject, worker)
+        return {"here": await self._here(_live_names(subject) | names, routes), "sources": sources}
 
     async def outlook(self, subject: Subject, operation: Operation, observed: Facts) -> Outlook:
         """Which versions would be uploaded and shared out.
@@ -80,14 +83,20 @@ class CloudflareTarget:
         """
         here: dict[str, Facts] = observed["here"]
         if operation == "destroy":
-            return Outlook([Step("delete", f"Worker {one['name']}") for one in here.values() if one["exists"]], [])
-        steps, warnings = list[Step](), list[str]()
+            return Outlook([step for one in here.values() if one["exists"] for step in gone_of(one["name"], one)], [])
+        steps, warnings, names = list[Step](), list[str](), set[str]()
         for service in subject.config.services:
             built = await self._sources.build(subject, service)
             require_deployable(built.worker)
             steps += steps_of(service, built.worker, here[service.name])
             is_new = service.name not in _live_names(subject)
-            warnings += built.warnings + warnings_of(service, built.worker, here[service.name]["exists"] and is_new)
+            there = here[service.name]
+            warnings += built.warnings + warnings_of(service, built.worker, there, there["exists"] and is_new)
+            names.add(built.worker.name)
+        for name in sorted(_live_workers(subject) - names):
+            steps.append(
+                Step("delete", f"Worker {name}", "which this revision does not have, once the rest is checked")
+            )
         return Outlook(steps, warnings)
 
     async def act(self, work: Work) -> Facts:
@@ -115,7 +124,8 @@ class CloudflareTarget:
         here: dict[str, Facts] = observed["here"]
         for service, live in (subject.live or {}).get("live", {}).items():
             now = here.get(service, {})
-            names = sorted(name for name in live if now.get(name) != live[name])
+            owners = {pattern: now.get("routes", {}).get(pattern) for pattern in live["routes"]}
+            names = sorted(name for name in live if (now | {"routes": owners}).get(name) != live[name])
             found += [f"{name} of Worker {live['name']} is not what was brought live" for name in names]
         return found
 
@@ -134,12 +144,17 @@ class CloudflareTarget:
             worker = (await self._sources.build(work.subject, service)).worker
             require_deployable(worker)
             self._place(work).write(f"{service.name}.json", worker.model_dump_json())
-            exists = await self._scripts.exists(worker.name)
-            shares = await self._scripts.shares(worker.name) if exists else None
             told["workers"][service.name] = digest(worker)
             told["names"][service.name] = worker.name
-            told["before"][service.name] = shares and [list(share) for share in shares]
+            told["before"][service.name] = await self._before(worker.name, _all_routes(work.subject, worker))
         return told
+
+    async def _before(self, name: str, routes: list[Route]) -> Facts:
+        """What is to be there again where this run is undone."""
+        exists = await self._scripts.exists(name)
+        shares = await self._scripts.shares(name) if exists else []
+        reached = await self._reach.seen(name, routes, exists=exists)
+        return {"exists": exists, "shares": [list(share) for share in shares], "reached": reached.model_dump()}
 
     async def _deploy(self, work: Work) -> Facts:
         urls, versions = dict[str, str](), dict[str, str]()
@@ -147,9 +162,12 @@ class CloudflareTarget:
             worker = await self._worker(work, service)
             await work.report(f"upload of {worker.name}")
             version = await self._uploaded(work, service, worker)
-            before: list[Any] = work.done["build"]["before"][service.name] or []
+            before: list[Any] = work.done["build"]["before"][service.name]["shares"]
             await self._shared(work, worker.name, shares_of(version, service.percent, before))
-            await self._reached(work, worker)
+            await self._reach.arrange(worker.name, wanted_of(worker), work.guard)
+            kept = {route.pattern for route in worker.routes}
+            left = [route for route in _live_routes(work.subject).get(worker.name, []) if route.pattern not in kept]
+            await self._reach.addresses.free(worker.name, left, work.guard)
             versions[service.name] = version
             urls |= await self._url(service, worker)
         one = {"url": next(iter(urls.values()))} if len(urls) == 1 else {}
@@ -166,28 +184,40 @@ class CloudflareTarget:
         return worker
 
     async def _promote(self, work: Work) -> Facts:
-        """What is there now is what drift is measured by."""
+        """What no service is any more is taken away; what is there now is what drift is measured by."""
         names: Mapping[str, str] = work.done["build"]["names"]
-        return {"live": {service: await self._seen(name) for service, name in names.items()}}
+        for name in sorted(_live_workers(work.subject) - set(names.values())):
+            await self._taken_away(work, name)
+        routes = {service.name: (await self._worker(work, service)).routes for service in work.subject.config.services}
+        live = {service: await self._seen(name, list(routes[service])) for service, name in names.items()}
+        told = {names[service]: [route.model_dump() for route in some] for service, some in routes.items()}
+        return {"live": live, "routes": told}
 
     async def _revert(self, work: Work) -> Facts:
-        """What answered before answers again; what was not there before is taken away."""
+        """What answered before answers again, where and when it did; what was not there before is taken away."""
         build = work.done.get("build", {})
         for service, before in build.get("before", {}).items():
-            name = build["names"][service]
-            if before:
-                await self._shared(work, name, [Share(*share) for share in before])
-            elif await self._scripts.exists(name):
+            name, reached = build["names"][service], Arrangement.model_validate(before["reached"])
+            if before["exists"]:
+                await self._shared(work, name, [Share(*share) for share in before["shares"]])
+                await self._reach.arrange(name, reached, work.guard)
+                continue
+            await self._reach.addresses.give(reached.routes, work.guard)
+            if await self._scripts.exists(name):
                 await work.guard()
                 await self._scripts.delete(name)
         return {"reverted": True}
 
     async def _destroy(self, work: Work) -> Facts:
-        names = sorted(_live_names(work.subject).values())
+        names = sorted(_live_workers(work.subject))
         for name in names:
-            await work.guard()
-            await self._scripts.delete(name)
+            await self._taken_away(work, name)
         return {"deleted": names}
+
+    async def _taken_away(self, work: Work, name: str) -> None:
+        await self._reach.addresses.free(name, _live_routes(work.subject).get(name, []), work.guard)
+        await work.guard()
+        await self._scripts.delete(name)
 
     async def _uploaded(self, work: Work, service: Service, worker: Worker) -> str:
         """The version that this run uploads; found where it is there already, or where going back means one."""
@@ -215,19 +245,9 @@ class CloudflareTarget:
         return next(found, None)
 
     async def _shared(self, work: Work, name: str, shares: list[Share]) -> None:
-        if await self._scripts.shares(name) != shares:
+        if shares and await self._scripts.shares(name) != shares:
             await work.guard()
             await self._scripts.share(name, shares, f"run {work.run_id}")
-
-    async def _reached(self, work: Work, worker: Worker) -> None:
-        """When it runs by itself, and where it answers."""
-        if sorted(worker.crons) != await self._scripts.crons(worker.name):
-            await work.guard()
-            await self._scripts.set_crons(worker.name, worker.crons)
-        await work.guard()
-        await self._scripts.set_workers_dev(worker.name, enabled=worker.workers_dev is not False)
-        for route in worker.routes:
-            await self._scripts.route(worker.name, route)
 
     async def _kv_ids(self, work: Work, worker: Worker) -> dict[str, str]:
         """Cloudflare's id of each KV binding."""
@@ -242,28 +262,26 @@ class CloudflareTarget:
         return await self._kv.create(title)
 
     async def _url(self, service: Service, worker: Worker) -> dict[str, str]:
-        if worker.workers_dev is not False:
-            subdomain = await self._scripts.account_subdomain()
+        if wanted_of(worker).workers_dev:
+            subdomain = await self._reach.account_subdomain()
             return {service.name: self._dev_url.format(name=worker.name, subdomain=subdomain)}
-        return {service.name: f"https://{worker.routes[0].pattern}"} if worker.routes else {}
+        hosts = [route.pattern.removesuffix("/*") for route in worker.routes]
+        whole = next((host for host in hosts if not {"*", "/"} & set(host)), None)  # checks' paths begin at its root
+        return {} if whole is None else {service.name: f"https://{whole}"}
 
-    async def _seen(self, name: str) -> Facts:
-        if not await self._scripts.exists(name):
-            return {"name": name, "exists": False}
-        shares, settings, crons = await asyncio.gather(
-            self._scripts.shares(name), self._scripts.settings(name), self._scripts.crons(name)
-        )
-        return {
-            "name": name,
-            "exists": True,
-            "shares": [list(one) for one in shares],
-            "settings": settings,
-            "crons": crons,
-        }
+    async def _seen(self, name: str, routes: list[Route]) -> Facts:
+        exists = await self._scripts.exists(name)
+        reached = await self._reach.seen(name, routes, exists=exists)
+        told: Facts = {"name": name, "exists": exists, "routes": reached.owners}
+        if not exists:
+            return told
+        shares, settings = await asyncio.gather(self._scripts.shares(name), self._scripts.settings(name))
+        told |= {"shares": [list(one) for one in shares], "settings": settings}
+        return told | {"crons": list(reached.crons), "workers_dev": reached.workers_dev}
 
-    async def _here(self, names: Mapping[str, str]) -> dict[str, Facts]:
+    async def _here(self, names: Mapping[str, str], routes: Mapping[str, list[Route]]) -> dict[str, Facts]:
         try:
-            return {service: await self._seen(name) for service, name in sorted(names.items())}
+            return {service: await self._seen(name, routes.get(name, [])) for service, name in sorted(names.items())}
         except CloudFailed as failed:
             raise Unavailable(failed.message, next="See the token, the account and the network.") from None
 
@@ -274,3 +292,19 @@ class CloudflareTarget:
 def _live_names(subject: Subject) -> dict[str, str]:
     """The Workers that were brought live, by service."""
     return dict((subject.live or {}).get("names", {}))
+
+
+def _live_workers(subject: Subject) -> set[str]:
+    return set(_live_names(subject).values())
+
+
+def _live_routes(subject: Subject) -> dict[str, list[Route]]:
+    """The addresses of the Workers that were brought live, by the Worker's name."""
+    routes: dict[str, list[Facts]] = (subject.live or {}).get("routes", {})
+    return {name: [Route.model_validate(route) for route in some] for name, some in routes.items()}
+
+
+def _all_routes(subject: Subject, worker: Worker) -> list[Route]:
+    """The addresses that a Worker is to have and those that it had, each once."""
+    live = _live_routes(subject).get(worker.name, [])
+    return list({route.pattern: route for route in (*live, *worker.routes)}.values())

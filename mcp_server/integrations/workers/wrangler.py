@@ -20,6 +20,9 @@ CONFIG_BYTES_MAX = 256 * 1024
 _TOKENS = re.compile(r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
 _COMMAS = re.compile(r'"(?:[^"\\\n]|\\.)*"|,(?=\s*[}\]])')
 _READ = frozenset(("name", "main", "compatibility_date", "compatibility_flags", "vars", "workers_dev", "no_bundle"))
+_TOP_LEVEL = ("production", "default")
+"""What a deployment's environment is called that means a configuration's top level, where it has environments."""
+
 _TAKEN = frozenset(("kv_namespaces", "d1_databases", "triggers", "route", "routes", "env", "define", "rules"))
 _ITS_OWN = frozenset(("$schema", "account_id", "dev", "send_metrics", "tsconfig", "first_party_worker"))
 _PASSED_OVER = frozenset(("observability", "logpush", "minify", "keep_vars", "preview_urls", "upload_source_maps"))
@@ -132,6 +135,14 @@ def _for_environment(config: dict[str, Any], environment: str) -> dict[str, Any]
     whole = {name: value for name, value in config.items() if name != "env"}
     environments = _object(config, "env")
     if environment not in environments:
+        if environments and environment not in _TOP_LEVEL:
+            # Passing the top level off as an environment that is missing would deploy it over the real one.
+            raise ValidationFailed(
+                f"it has no environment {named(environment)}; it has {', '.join(map(named, sorted(environments)))}.",
+                next=f"Add env.{environment} to it, or define the deployment for one of these; its top level is "
+                f"deployed as {' or '.join(_TOP_LEVEL)}.",
+                details={"environment": environment, "environments": sorted(environments)},
+            )
         return whole
     inherited = {name: value for name, value in whole.items() if name not in _NOT_INHERITED}
     name = {"name": f"{config['name']}-{environment}"} if "name" in config else {}

@@ -1,5 +1,6 @@
 """One database on a server: the driver, imported only when used, and the reasons for its failures."""
 
+import contextlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
@@ -20,15 +21,24 @@ _KEEPALIVE: dict[str, Any] = {"keepalives_idle": 10, "keepalives_interval": 5, "
 READ_LOCK_SECONDS = 10
 BLOCKS_AFTER_SECONDS = 5
 _BLOCKER = """
-SELECT a.pid, a.application_name, a.client_addr::text, a.state, date_trunc('second', a.xact_start)::text AS since
+WITH RECURSIVE held (pid) AS (
+  SELECT unnest(pg_blocking_pids(a.pid)) FROM pg_stat_activity a
+  WHERE a.datname = current_database() AND a.wait_event_type = 'Lock'
+  UNION SELECT unnest(pg_blocking_pids(held.pid)) FROM held)
+SELECT a.pid, a.application_name, a.client_addr::text,
+  CASE WHEN a.wait_event = 'ClientRead' THEN 'its program says nothing more' ELSE a.state END,
+  date_trunc('second', a.xact_start)::text AS since,
+  extract(epoch FROM clock_timestamp() - a.xact_start)::float AS seconds, a.wait_event = 'ClientRead' AS is_silent
 FROM pg_stat_activity a
 WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.wait_event_type IS DISTINCT FROM 'Lock'
   AND a.xact_start < clock_timestamp() - %s * interval '1 second'
-  AND EXISTS (SELECT FROM pg_locks l
-              WHERE l.pid = a.pid AND l.granted AND l.locktype IN ('relation', 'advisory')
-                AND l.mode NOT IN ('AccessShareLock', 'RowShareLock'))
-ORDER BY a.xact_start LIMIT 1
+  AND (a.backend_xid IS NOT NULL OR a.pid IN (SELECT pid FROM held)
+       OR EXISTS (SELECT FROM pg_locks l
+                  WHERE l.pid = a.pid AND l.granted AND l.locktype IN ('relation', 'advisory')
+                    AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'ShareUpdateExclusiveLock')))
+ORDER BY a.pid IN (SELECT pid FROM held) DESC, a.xact_start LIMIT 1
 """
+"""Who waits is followed to who waits for nobody. Where nobody waits any more, who has held something the longest."""
 
 
 class Blocker(NamedTuple):
@@ -39,6 +49,9 @@ class Blocker(NamedTuple):
     address: str | None
     state: str | None
     since: str
+    seconds: float
+    is_silent: bool
+    """Whether it waits for its own program."""
 
     def __str__(self) -> str:
         place = f" at {self.address}" if self.address else ""
@@ -121,6 +134,11 @@ class PostgresServer:
         except (OpsError, self._psycopg.Error):
             return None
         return None if found is None else Blocker(*found)
+
+    def end(self, blocker: Blocker) -> None:
+        """End a session whose transaction stands still. Blocks."""
+        with contextlib.suppress(OpsError, self._psycopg.Error), self.connect() as connection:
+            connection.execute("SELECT pg_terminate_backend(%s)", (blocker.pid,))
 
     def is_lost(self, error: BaseException) -> bool:
         """Whether the connection is gone."""

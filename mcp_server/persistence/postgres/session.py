@@ -14,7 +14,7 @@ from mcp_server.persistence.transaction import Kept, Transaction
 
 if TYPE_CHECKING:
     from psycopg import Connection
-from mcp_server.persistence.postgres.server import PostgresServer
+from mcp_server.persistence.postgres.server import Blocker, PostgresServer
 
 CHANNEL = "datamcp_events"
 _NOTIFY = f"NOTIFY {CHANNEL}"
@@ -34,7 +34,11 @@ IMPATIENT_SECONDS, IMPATIENT_LOCK_SECONDS = 10.0, 0.1
 
 TRANSACTION_SECONDS = 60.0
 """How long a transaction may last, should its process stand still, before the server ends it. Versions before 17 end it
-only where it stands still between two statements that were not sent together."""
+only where it stands still between two statements that were not sent together: there, who is held up by it ends it."""
+WRITES = "datamcp-write"
+"""What writers are called at the server."""
+GONE_SECONDS = 1.0
+"""How often a session that waits looks whether its process lives: a dead one keeps nothing locked for longer."""
 _SET = "SELECT set_config(%s, %s, %s)"
 _IDLE, TRANSACTION_TIMEOUT_SINCE = "idle_in_transaction_session", 170_000
 
@@ -134,7 +138,10 @@ class PostgresSession:
         if not self._server.is_in_the_way(error):
             return self._server.explain(error)
         self._impatient_until = time.monotonic() + IMPATIENT_SECONDS
-        return self._server.explain(error, self._server.blocker())
+        blocker = self._server.blocker()
+        if blocker is not None and _stands_still(blocker):
+            self._server.end(blocker)
+        return self._server.explain(error, blocker)
 
     def after_commit(self) -> None:
         """Hint to other processes, at most once every few milliseconds: a NOTIFY per event halves the throughput."""
@@ -157,9 +164,12 @@ class PostgresSession:
     def _connected(self) -> "Connection[tuple[Any, ...]]":
         connection = self._server.connect()
         connection.execute(_PLANNING)
+        connection.execute(_SET, ("application_name", WRITES, False))
         whole = "transaction" if connection.info.server_version >= TRANSACTION_TIMEOUT_SINCE else _IDLE
         connection.execute(_SET, ("lock_timeout", _milliseconds(LOCK_SECONDS), False))
         connection.execute(_SET, (f"{whole}_timeout", _milliseconds(TRANSACTION_SECONDS), False))
+        with contextlib.suppress(Exception):  # neither every version nor every system has it
+            connection.execute(_SET, ("client_connection_check_interval", _milliseconds(GONE_SECONDS), False))
         return connection
 
     def _notify(self) -> None:
@@ -177,6 +187,11 @@ class PostgresSession:
 
 def _milliseconds(seconds: float) -> str:
     return f"{seconds * 1000:.0f}"
+
+
+def _stands_still(blocker: Blocker) -> bool:
+    """Whether it is a writer like this one, whose process was stopped."""
+    return blocker.application == WRITES and blocker.is_silent and blocker.seconds > TRANSACTION_SECONDS
 
 
 class NotifyWatcher:

@@ -1,18 +1,24 @@
 """The SQLite library of this process, and whether it is safe to share a file with it."""
 
 import importlib
-import sqlite3
+import sys
 from types import ModuleType
 
 from mcp_server.kernel.errors import Unavailable
 
 
 def load_library() -> ModuleType:
-    """The SQLite library of this whole process: pysqlite3 where it has a wheel, else the standard one."""
+    """The SQLite library of this whole process: pysqlite3 where it has a wheel, else the standard one.
+
+    Who imports the standard one afterwards gets the same: of two libraries in one process, each would drop the other's
+    locks.
+    """
     try:
-        return importlib.import_module("pysqlite3.dbapi2")
+        library = importlib.import_module("pysqlite3.dbapi2")
     except ImportError:
-        return sqlite3
+        return importlib.import_module("sqlite3")
+    sys.modules.setdefault("sqlite3", sys.modules["pysqlite3"])
+    return library
 
 
 def library_version(library: ModuleType | None = None) -> tuple[int, int, int]:

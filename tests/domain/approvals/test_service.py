@@ -19,6 +19,7 @@ from mcp_server.kernel.authority import SYSTEM, Role
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import Conflict, InvalidTransition, NotFound, PermissionDenied, ValidationFailed
 from mcp_server.kernel.paging import Listed
+from mcp_server.kernel.times import duration, iso
 from mcp_server.kernel.views import dumped
 from mcp_server.runtime.system_worker import SystemWorker
 from mcp_server.upkeep.replay import replay
@@ -352,3 +353,13 @@ async def test_approvals_and_mails_are_rebuilt_from_their_events_and_from_snapsh
     world.clock.advance(95 * 86_400)
     assert await thin_out(world, KEEP) > 0
     assert replay(world.url).differences == ()
+
+
+async def test_a_task_for_later_that_has_to_wait_for_an_answer_is_due_at_its_time_once_it_has_one(world: World):
+    task = await world.task(run_at=iso(world.clock() + duration(60)))
+    approval = await request(world, "ann", task_id=task.id)
+    await decide(world, "ann", approval.id)
+    assert await world.status(task) == "pending"
+    world.clock.advance(61)
+    await world.settle()
+    assert await world.status(task) == "queued"

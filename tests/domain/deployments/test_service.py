@@ -22,6 +22,7 @@ from mcp_server.kernel.errors import (
 )
 from mcp_server.upkeep.replay import replay
 from tests.domain.deployments.played import Stage, broken
+from tests.domain.events.test_thinning import DAY, KEEP, thin_out
 from tests.world import World, caller
 
 pytestmark = pytest.mark.anyio
@@ -246,7 +247,7 @@ async def test_a_run_that_is_cancelled_before_it_began_leaves_everything_as_it_w
 
 async def test_rolling_back_brings_the_one_before_live_again_and_shows_its_plan(stage: Stage):
     await stage.live()
-    with pytest.raises(InvalidTransition, match="no revision that was live before"):
+    with pytest.raises(InvalidTransition, match="its live revision .1. is the first"):
         await control(stage, "rollback")
     await stage.define(services=[{"name": "web", "replicas": 2}])
     await stage.apply(await stage.plan())
@@ -258,6 +259,22 @@ async def test_rolling_back_brings_the_one_before_live_again_and_shows_its_plan(
     assert (seen.status, seen.live_revision, seen.revision) == ("live", 1, 2)
     with pytest.raises(NotFound, match="has no revision 7"):
         await control(stage, "rollback", revision=7)
+    with pytest.raises(InvalidTransition, match="was gone back to"):  # and not forwards, to what was just left
+        await control(stage, "rollback")
+
+
+@pytest.mark.parametrize("answers", [True, False])
+async def test_undone_is_only_what_was_seen_to_answer_again(stage: Stage, answers: bool):
+    await stage.live(services=[{"name": "web", "health": {"path": "/old"}}])
+    await stage.define(services=[{"name": "web", "health": {"path": "/new"}}])
+    stage.answers.bad = {"/new"} if answers else {"/new", "/old"}
+    await stage.apply(await stage.plan())
+    await stage.work()
+    seen = await stage.seen()
+    assert stage.answers.asked[-2:] == [("http://played/", "/new"), ("http://played/", "/old")]
+    assert (seen.run.status, seen.live_revision) == ("rolled_back" if answers else "failed", 1)
+    assert seen.status == ("live" if answers else "failed")
+    assert answers or "could not be undone: revert: What was asked did not answer as it should: web /old" in seen.error
 
 
 async def test_removing_shows_its_plan_first_and_needs_its_hash(stage: Stage):
@@ -469,3 +486,12 @@ async def test_a_server_without_the_target_leaves_the_run_to_one_that_has_it(sta
     assert (await stage.seen()).status == "changing"
     await stage.work(60)
     assert (await stage.seen()).status == "live"
+
+
+async def test_what_is_told_whole_when_old_events_go_rebuilds_a_deployment(stage: Stage):
+    await stage.live()
+    stage.world.clock.advance(91 * DAY)
+    assert await thin_out(stage.world, KEEP)
+    told = set(await stage.world.events(type="deployment*"))
+    assert {f"deployment{kind}.snapshot" for kind in ("", "_revision", "_plan", "_run")} <= told
+    assert replay(stage.world.url).differences == ()

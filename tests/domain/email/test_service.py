@@ -15,8 +15,9 @@ from mcp_server.domain.approvals.commands import Vote
 from mcp_server.domain.approvals.voting import user_at
 from mcp_server.domain.areas import AREAS
 from mcp_server.domain.email.delivery import EmailDelivery
-from mcp_server.domain.email.model import EmailPolicy, FindEmails, Outcome, SendEmail, outcomes_for
+from mcp_server.domain.email.model import Email, EmailPolicy, FindEmails, Outcome, SendEmail, outcomes_for
 from mcp_server.domain.email.templates import Rendering
+from mcp_server.domain.email.transactions import track
 from mcp_server.domain.email.transport import Mail, Mailer, MailProvider, Report
 from mcp_server.domain.email.views import EmailState, EmailView
 from mcp_server.domain.events.commands import ReadEvents
@@ -31,6 +32,7 @@ from mcp_server.kernel.errors import (
     PermissionDenied,
     ValidationFailed,
 )
+from mcp_server.kernel.events import Origin
 from mcp_server.kernel.paging import Listed
 from mcp_server.kernel.views import dumped
 from mcp_server.protocol.completions import complete
@@ -499,6 +501,31 @@ async def test_a_webhook_resolves_what_was_unknown(world: World):
     await work(world, Provider("unknown"))
     assert await world.desk.emails.track([(email.id or "", "ann@example.org", "delivered", None)]) == 1
     assert (await get(world, email)).status == "delivered"
+
+
+@pytest.mark.parametrize("fate", ["delivered", "opened", "clicked", "bounced"])
+async def test_a_lost_answer_leaves_what_a_webhook_told_of_everybody(world: World, fate: Any):
+    email = await send(world)
+
+    def handed_over_and_lost(tx: Any, origin: Origin) -> None:
+        mail, event = Email.adopt(tx.one("email_for_update", id=email.id)).handed_over(origin.at)
+        tx.record(origin, event)
+        assert track(tx, origin, mail.id, "ann@example.org", fate, None)
+        found = Email.adopt(tx.one("email_for_update", id=email.id))
+        tx.record(origin, found.lost(origin.at)[1])
+
+    await world.database.write(handed_over_and_lost, Origin(world.clock(), "system:server", "c"))
+    seen = await get(world, email)
+    assert seen.status == fate and seen.outcomes is not None
+    assert [outcome.status for outcome in seen.outcomes.values()] == [fate]
+
+
+@pytest.mark.parametrize("fate", ["bounced", "unknown"])
+async def test_what_went_to_one_and_not_surely_to_another_needs_a_look(world: World, fate: Any):
+    email = await send(world, "ann@example.org", "bob@example.org")
+    fates = {"ann@example.org": Outcome("sent"), "bob@example.org": Outcome(fate)}
+    await work(world, Provider(Report(fates)))
+    assert (await get(world, email)).status == fate
 
 
 async def test_mails_are_found_by_recipient_status_and_template(world: World):

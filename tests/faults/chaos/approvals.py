@@ -26,9 +26,13 @@ class Approvals(Part):
         """Approvals that nobody is asked about."""
         self.decided: dict[str, str] = {}
 
-    def workers(self) -> list[Coroutine[Any, Any, None]]:
+    def producers(self) -> list[Coroutine[Any, Any, None]]:
         """Two who ask and then have people answer."""
         return [self._ask(n) for n in range(2)]
+
+    def has_enough(self) -> bool:
+        """One decided each way, one that gates a task, and one that nobody answers."""
+        return set(self.decided.values()) == {"approved", "rejected"} and bool(self.unheard and self.gated)
 
     async def _ask(self, number: int) -> None:
         asked = 0
@@ -96,4 +100,3 @@ class Approvals(Part):
             elif task_id in self.gated:
                 assert len([end for end in self._tasks.ended[task_id] if end[1] == "completed"]) == 1, facts
         self.fleet.happened["decided"] = len(self.decided)
-        assert self.decided and self.unheard and self.gated

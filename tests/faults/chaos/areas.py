@@ -16,9 +16,17 @@ class Part(ABC):
     async def prepare(self) -> None:  # noqa: B027  most parts need nothing
         """What has to be there before the chaos begins."""
 
+    def producers(self) -> list[Coroutine[Any, Any, None]]:
+        """Who makes new work, all at the same time; they end with `fleet.producing`."""
+        return []
+
+    def consumers(self) -> list[Coroutine[Any, Any, None]]:
+        """Who does it, beside them; they end with `fleet.settled`."""
+        return []
+
     @abstractmethod
-    def workers(self) -> list[Coroutine[Any, Any, None]]:
-        """Who calls, all at the same time; producers end with `fleet.producing`, consumers with `fleet.settled`."""
+    def has_enough(self) -> bool:
+        """Whether each thing that is looked at has happened at least once."""
 
     async def wind_down(self) -> None:  # noqa: B027
         """What has to be said once nothing new is made, so that all settles."""

@@ -9,10 +9,11 @@ import itertools
 import os
 import random
 import signal
+import tempfile
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import IO, Any
 
 from tests.processes import INITIALIZE, RawClient, start
 
@@ -20,12 +21,18 @@ SEATS = 5
 FROZEN_SECONDS = 3.5
 LONG_SECONDS = 35
 """Longer than the lease on a task of the server's own, such as a mail."""
-ANSWER_SECONDS = 45
+MOST_SECONDS = 300
+BUSY_SECONDS = 450
+"""Until a server has started, others no longer keep it from writing, and it has answered."""
+ANSWER_SECONDS = 150
+"""More than the longest freeze, then the longest waits of a server, on a machine that does much else."""
 PERSON = {"elicitation": {}}
+THINKING_SECONDS = 0.5
+"""So that two people who are asked the same have both been asked before one of them answers."""
 
 
 class Unanswered(Exception):
-    """The server was killed before it answered: what became of the call is not known."""
+    """The server was killed before it answered, or says that it does not know: the call may have counted or not."""
 
 
 class Refused(Exception):
@@ -39,11 +46,14 @@ class Refused(Exception):
 class Seat:
     """A place in the fleet: one server after the other, and many calls at once.
 
-    The person at its client says yes to every question at an even seat, and no at an odd one.
+    A call that is told `busy` has changed nothing, and is made again, as the answer says; one told `unavailable` may
+    have counted. Both are honest while others are frozen or killed. The person at its client says yes to every question
+    at an even seat, and no at an odd one.
     """
 
-    def __init__(self, number: int, url: str, settings: dict[str, str]) -> None:
+    def __init__(self, number: int, url: str, settings: dict[str, str], happened: Counter[str]) -> None:
         self.number = number
+        self._happened = happened
         self._url, self._settings = url, settings
         self._client: RawClient | None = None
         self._ids = itertools.count(1000)
@@ -51,33 +61,60 @@ class Seat:
         self._ready = asyncio.Event()
         self.is_frozen = False
         self._is_over = False
+        self._person: asyncio.TaskGroup
+        self.faults: list[str] = []
+        """What its servers said of bugs, or where one ended for no good reason."""
 
     async def keep(self) -> None:
         """Have a server here, whatever becomes of it, until the end."""
+        async with asyncio.TaskGroup() as self._person:
+            await self._keep()
+
+    async def _keep(self) -> None:
         while not self._is_over:
-            self._client = client = await start(self._url, **self._settings)
+            log = tempfile.TemporaryFile()  # noqa: SIM115  closed below, when the server has ended
+            self._client = client = await start(self._url, stderr=log.fileno(), **self._settings)
             try:
                 if self._is_over:
                     self.kill()
                 await client.request("initialize", INITIALIZE | {"capabilities": PERSON})
                 await client.send(method="notifications/initialized")
+                # The handshake is answered before all is loaded.
+                await client.request("tools/call", {"name": "agents_find", "arguments": {"limit": 1}})
                 self._ready.set()
                 while True:
-                    await self._take(client, await client.receive())
+                    await self._take(client, await client.receive(None))  # a frozen one says nothing
             except (EOFError, ConnectionError, ValueError):
                 pass  # killed, perhaps in the middle of a line
+            except TimeoutError:
+                self.kill()  # it took a minute to start: the machine does much else
             finally:
                 self._ready.clear()
                 self._give_up()
                 await client.process.wait()
                 client.process._transport.close()  # type: ignore[attr-defined]
+                self._read_log(client, log)
+
+    def _read_log(self, client: RawClient, log: IO[bytes]) -> None:
+        """A server may end by itself where it cannot start in time, and says so; and it says what was a bug."""
+        with log:
+            log.seek(0)
+            said = log.read().decode()
+        ended_itself = client.process.returncode != -signal.SIGKILL
+        self._happened["could not start"] += ended_itself
+        if "Traceback" in said or "bug" in said or (ended_itself and "Nothing was written" not in said):
+            self.faults.append(f"exit code {client.process.returncode}: {said}")
 
     async def _take(self, client: RawClient, message: dict[str, Any]) -> None:
         if message.get("method") == "elicitation/create":
-            answer = {"action": "accept", "content": {"approve": self.says_yes}}
-            await client.send(id=message["id"], result=answer)
+            self._person.create_task(self._answer(client, message["id"]))
         elif (waiting := self._waiting.pop(message.get("id", 0), None)) is not None and not waiting.done():
             waiting.set_result(message)
+
+    async def _answer(self, client: RawClient, number: int) -> None:
+        await asyncio.sleep(THINKING_SECONDS)
+        with contextlib.suppress(ConnectionError):
+            await client.send(id=number, result={"action": "accept", "content": {"approve": self.says_yes}})
 
     def _give_up(self) -> None:
         waiting, self._waiting = self._waiting, {}
@@ -96,13 +133,33 @@ class Seat:
         return self.number % 2 == 0
 
     async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
-        """Call a tool; its structured result.
+        """Call a tool until the store is not busy; its structured result.
 
         Raises:
-            Unanswered: killed in between.
+            Unanswered: killed in between, or the store failed in the midst.
             Refused: an error.
-            TimeoutError: the server lives and does not answer.
+            TimeoutError: the server lives and does not answer, or stays busy.
         """
+        async with asyncio.timeout(BUSY_SECONDS):
+            while True:
+                result = await self._call_once(tool, arguments)
+                if "error" not in result:
+                    return result
+                self._take_refusal(tool, result["error"])
+                await asyncio.sleep(0.1)
+
+    def _take_refusal(self, tool: str, error: dict[str, Any]) -> None:
+        """Whoever is busy has written nothing, and is called again; what a store that failed did is not known."""
+        if error["code"] == "busy":
+            assert "Nothing was written" in error["message"], error
+        elif error["code"] != "unavailable":
+            raise Refused(tool, error)
+        assert "correlation_id" not in error["details"], f"{tool} hit a bug: {error}"
+        self._happened[error["code"]] += 1
+        if error["code"] == "unavailable":
+            raise Unanswered
+
+    async def _call_once(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
         while not self._ready.is_set():
             await self._ready.wait()
         assert self._client is not None
@@ -115,10 +172,7 @@ class Seat:
         if answer is None:
             raise Unanswered
         assert "result" in answer, f"{tool}: {answer}"
-        result = answer["result"]["structuredContent"]
-        if "error" in result:
-            raise Refused(tool, result["error"])
-        return result
+        return answer["result"]["structuredContent"]
 
     def kill(self) -> bool:
         """kill -9, also while it starts or is frozen; whether there was something to kill."""
@@ -147,20 +201,29 @@ class Seat:
 
 
 class Fleet:
-    """Five servers on one database; `producing` until no new work is to be made, and then until all is settled."""
+    """Five servers on one database; `producing` until no new work is to be made."""
 
     def __init__(self, url: str, seed: int, settings: dict[str, str]) -> None:
         self.chance = random.Random(seed)
-        self.seats = [Seat(number, url, settings) for number in range(SEATS)]
+        self.happened: Counter[str] = Counter()
+        self.seats = [Seat(number, url, settings, self.happened) for number in range(SEATS)]
         self.producing = True
         self.settled = asyncio.Event()
-        self.happened: Counter[str] = Counter()
         self._left_alone: Seat | None = None
 
     def any_seat(self, says_yes: bool | None = None) -> Seat:
         """Some server, if possible one that has started; not one that is frozen for long."""
         seats = [seat for seat in self.seats if seat is not self._left_alone and says_yes in (None, seat.says_yes)]
         return self.chance.choice([seat for seat in seats if seat.is_ready] or seats)
+
+    @property
+    def faults(self) -> list[str]:
+        """What the servers that have ended said of bugs."""
+        return [fault for seat in self.seats for fault in seat.faults]
+
+    def _starting(self) -> Seat:
+        """A server that starts, where there is one."""
+        return self.chance.choice([seat for seat in self.seats if not seat.is_ready] or [self.any_seat()])
 
     async def surely(self, tool: str, **arguments: Any) -> dict[str, Any]:
         """Call until there is an answer, each time at some server: for calls that may be repeated without harm."""
@@ -173,17 +236,20 @@ class Fleet:
         """What a worker does beside calling."""
         await asyncio.sleep(self.chance.uniform(low, high))
 
-    async def trouble(self, seconds: float, *, long: bool) -> None:
-        """A kill each second, and now and then a freeze that outlasts a lease; with `long`, one that outlasts all."""
+    async def trouble(self, seconds: float, is_enough: Callable[[], bool], *, long: bool) -> None:
+        """A kill each second, and now and then a freeze that outlasts a lease; with `long`, one that outlasts all. On a
+        machine that does much else servers start slowly: it kills less often, so that there is somebody to call, and
+        takes longer for what has to happen at least, up to `MOST_SECONDS`."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + seconds
+        started = loop.time()
         async with asyncio.TaskGroup() as freezing:
             if long:
                 freezing.create_task(self._freeze_long(self.any_seat()))
-            while loop.time() < until:
+            while (passed := loop.time() - started) < seconds or (passed < MOST_SECONDS and not is_enough()):
                 await asyncio.sleep(self.chance.uniform(0.5, 1.5))
-                if sum(seat.is_ready for seat in self.seats) > 1 or self.chance.random() < 0.2:
-                    self.happened["killed"] += self.any_seat().kill()  # a busy machine starts them slower than that
+                is_strong = sum(seat.is_ready for seat in self.seats) > SEATS // 2
+                if is_strong or self.chance.random() < 0.1:
+                    self.happened["killed"] += (self.any_seat() if is_strong else self._starting()).kill()
                 if self.chance.random() < 0.25:
                     freezing.create_task(self._freeze(self.any_seat()))
 

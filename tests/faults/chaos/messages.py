@@ -27,10 +27,22 @@ class Messages(Part):
         for reader in READERS:
             await self.fleet.surely("agents_register", name=reader)
 
-    def workers(self) -> list[Coroutine[Any, Any, None]]:
-        """Senders; and for each inbox one who takes and one who looks on with a cursor."""
-        taking = [self._take(reader) for reader in READERS]
-        return [*(self._send(f"sender-{n}") for n in range(SENDERS)), *taking, *(self._follow(r) for r in READERS)]
+    def producers(self) -> list[Coroutine[Any, Any, None]]:
+        """Senders."""
+        return [self._send(f"sender-{n}") for n in range(SENDERS)]
+
+    def consumers(self) -> list[Coroutine[Any, Any, None]]:
+        """For each inbox one who takes and one who looks on with a cursor."""
+        return [*(self._take(reader) for reader in READERS), *(self._follow(reader) for reader in READERS)]
+
+    def has_enough(self) -> bool:
+        """Each inbox got some, and some were taken and acknowledged."""
+        return all(self.sent[reader] and self.acknowledged[reader] for reader in READERS)
+
+    async def unsettled(self) -> int:
+        """Messages that somebody has not seen yet: in an inbox, or through its cursor."""
+        unread = [(await self._page(reader, {}, wait_seconds=0))["unread"] for reader in READERS]
+        return sum(unread) + sum(len(self.sent[reader]) - len(self.followed[reader]) for reader in READERS)
 
     async def _send(self, agent: str) -> None:
         await self.fleet.surely("agents_register", name=agent)
@@ -89,7 +101,6 @@ class Messages(Part):
             told = {message["id"] for message in inbox if "acknowledged_at" in message}
             assert told == self.acknowledged[reader], reader
             self.fleet.happened[reader] = len(bodies)
-            assert bodies, reader
 
     async def _inbox(self, reader: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []

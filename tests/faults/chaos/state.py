@@ -9,7 +9,7 @@ from tests.faults.chaos.fleet import Fleet, Refused, Unanswered
 
 NAMESPACE = "chaos"
 COUNTERS = ("counter-0", "counter-1")
-WRITERS = 5
+KEYS = (*COUNTERS, "list", "patched", "merged")
 
 
 class State(Part):
@@ -29,10 +29,14 @@ class State(Part):
         for key, value in (("list", []), ("patched", {}), ("merged", {})):
             await self._write("state_set", key, "made", value=value)
 
-    def workers(self) -> list[Coroutine[Any, Any, None]]:
+    def producers(self) -> list[Coroutine[Any, Any, None]]:
         """Who counts, appends, patches and merges."""
         counting = [self._count(f"counter-{n}", key) for n in range(2) for key in COUNTERS]
         return [*counting, self._append(), self._patch(), *(self._merge(f"merger-{n}") for n in range(2))]
+
+    def has_enough(self) -> bool:
+        """Each document written, and a write refused since another came first."""
+        return len(self.written) == len(KEYS) and bool(self.refused)
 
     async def _write(self, tool: str, key: str, note: str, **how: Any) -> bool:
         """Write once; whether it is known to have counted."""
@@ -59,7 +63,8 @@ class State(Part):
         while self.fleet.producing:
             try:
                 document = await self._read(key)
-            except Refused:  # nobody has written it yet
+            except Refused as refused:  # nobody has written it yet
+                assert refused.code == "not_found", refused
                 document = {"version": 0, "value": 0}
             tried += 1
             value = document["value"] + 1
@@ -99,7 +104,7 @@ class State(Part):
 
     async def check(self) -> None:
         """Every acknowledged write is the version that it was told, each once; what was refused is nowhere."""
-        for key in (*COUNTERS, "list", "patched", "merged"):
+        for key in KEYS:
             document = await self._read(key)
             notes = await self._notes(key)
             assert sorted(notes) == list(range(1, document["version"] + 1)), key

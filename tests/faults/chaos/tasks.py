@@ -34,9 +34,17 @@ class Tasks(Part):
         self.ended: dict[str, list[tuple[int, str, Any]]] = defaultdict(list)
         """By task, the finishes that were acknowledged: attempt, outcome, result."""
 
-    def workers(self) -> list[Coroutine[Any, Any, None]]:
-        """Two who create, and a worker for each seat."""
-        return [*(self._create(n) for n in range(2)), *(self._work(f"worker-{n}") for n in range(5))]
+    def producers(self) -> list[Coroutine[Any, Any, None]]:
+        """Two who create."""
+        return [self._create(n) for n in range(2)]
+
+    def consumers(self) -> list[Coroutine[Any, Any, None]]:
+        """A worker for each seat."""
+        return [self._work(f"worker-{n}") for n in range(5)]
+
+    def has_enough(self) -> bool:
+        """A plan, and a task that was given out again."""
+        return bool(self.to_end) and any(max(given) > 1 for given in self.attempts.values())
 
     async def _create(self, number: int) -> None:
         made = 0
@@ -125,4 +133,3 @@ class Tasks(Part):
                 assert task["result"] == ends[0][2]["result"], facts
         self.fleet.happened["tasks"] = len(self.to_end)
         self.fleet.happened["attempts"] = sum(map(len, self.attempts.values()))
-        assert self.to_end

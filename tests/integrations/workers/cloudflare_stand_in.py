@@ -52,7 +52,8 @@ class Cloudflare:
         self.scripts: dict[str, Script] = {}
         self.namespaces: dict[str, dict[str, Any]] = {}
         self.values: dict[str, dict[str, dict[str, Any]]] = {}
-        self.domains: list[dict[str, Any]] = []
+        self.domains: dict[str, dict[str, Any]] = {}
+        self.routes: dict[str, dict[str, Any]] = {}
         self.seen: list[str] = []
         self.answers: deque[tuple[str, Response | None]] = deque()
         self.after: deque[tuple[str, Response | None]] = deque()
@@ -87,20 +88,65 @@ class Cloudflare:
         if request.headers.get("authorization") != f"Bearer {TOKEN}":
             raise Refused(401, 10000, "Authentication error")
         parts = request.path_params["path"].split("/")
+        if parts[0] == "zones":
+            return await self._zone(request, parts[1:])
         if parts[:2] != ["accounts", ACCOUNT]:
             raise Refused(403, 10000, "no such account")
         match parts[2:]:
             case ["workers", "subdomain"]:
                 return {"subdomain": "desk"}
-            case ["workers", "domains"]:
-                self.domains.append(await request.json())
-                return {}
+            case ["workers", "domains", *rest]:
+                return await self._domain(request, rest)
             case ["workers", "scripts", name, *rest]:
                 return await self._script(request, name, rest)
             case ["storage", "kv", "namespaces", *rest]:
                 return await self._kv(request, rest)
             case _:
                 raise Refused(404, 7003, f"Could not route to {request.url.path}")
+
+    async def _domain(self, request: Request, rest: list[str]) -> Any:
+        match request.method, rest:
+            case "GET", []:
+                hostname = request.query_params.get("hostname")
+                return [one for one in self.domains.values() if hostname in (None, one["hostname"])]
+            case "PUT", []:
+                said = await request.json()
+                if said["service"] not in self.scripts:
+                    raise Refused(400, 100117, "the service is not there")
+                old = (key for key, one in self.domains.items() if one["hostname"] == said["hostname"])
+                key = next(old, self.id())
+                self.domains[key] = said | {"id": key}
+                return self.domains[key]
+            case "DELETE", [key] if key in self.domains:
+                del self.domains[key]
+                return None
+            case _:
+                raise Refused(404, 100114, "no such domain")
+
+    async def _zone(self, request: Request, rest: list[str]) -> Any:  # noqa: C901
+        match request.method, rest:
+            case "GET", []:
+                if request.query_params.get("account.id", ACCOUNT) != ACCOUNT:
+                    raise Refused(403, 10000, "no such account")
+                return [{"id": "zone0", "name": "example.org"}] if request.query_params["name"] == "example.org" else []
+            case method, ["zone0", "workers", "routes", *key]:
+                said = await request.json() if method in ("POST", "PUT") else {}
+                if set(said) - {"pattern", "script"} or said.get("script") not in {None, *self.scripts}:
+                    raise Refused(400, 10019, f"bad route {said}")
+                if method == "GET" and not key:
+                    return list(self.routes.values())
+                if method == "POST" and any(one["pattern"] == said["pattern"] for one in self.routes.values()):
+                    raise Refused(409, 10020, "A route with the same pattern already exists.")
+                if method != "POST" and (not key or key[0] not in self.routes):
+                    raise Refused(404, 10020, "no such route")
+                id_ = key[0] if key else self.id()
+                if method == "DELETE":
+                    del self.routes[id_]
+                    return {"id": id_}
+                self.routes[id_] = said | {"id": id_}
+                return self.routes[id_]
+            case _:
+                raise Refused(403, 9109, "no such zone")
 
     async def _script(self, request: Request, name: str, rest: list[str]) -> Any:  # noqa: C901
         if request.method == "PUT" and not rest:
@@ -137,6 +183,8 @@ class Cloudflare:
             case "PUT", ["schedules"]:
                 script.crons = [one["cron"] for one in await request.json()]
                 return {"schedules": [{"cron": cron} for cron in script.crons]}
+            case "GET", ["subdomain"]:
+                return {"enabled": script.subdomain.get("enabled", False), "previews_enabled": False}
             case "POST", ["subdomain"]:
                 script.subdomain = await request.json()
                 return script.subdomain

@@ -1,5 +1,5 @@
-"""npm's programs for tests: a folder with workerd and esbuild, which `scripts/check` prepares. Without it the tests
-that need them are skipped with the reason."""
+"""npm's programs for tests, in a folder that `scripts/check` prepares: workerd, esbuild and, for slow tests, wrangler.
+Without it the tests that need them are skipped with the reason."""
 
 from pathlib import Path
 
@@ -21,5 +21,7 @@ def _found(find: object) -> Path | None:
 
 WORKERD = _found(find_workerd)
 ESBUILD = _found(find_esbuild)
+WRANGLER = PROJECT / "node_modules" / ".bin" / "wrangler"
 needs_workerd = pytest.mark.skipif(WORKERD is None, reason="npm's workerd is not installed: run scripts/check")
 needs_esbuild = pytest.mark.skipif(ESBUILD is None, reason="npm's esbuild is not installed: run scripts/check")
+needs_wrangler = pytest.mark.skipif(not WRANGLER.exists(), reason="npm's wrangler is missing: run scripts/check --slow")

@@ -1,5 +1,6 @@
 """The promises of the target `cloudflare`, against a stand-in that checks each request and serves what was uploaded."""
 
+import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,9 +19,9 @@ from mcp_server.integrations.cloudflare.calling import Account, CloudFailed, Tok
 from mcp_server.integrations.cloudflare.mirror import CloudflareRemote
 from mcp_server.integrations.targets.cloudflare import CloudflareTarget
 from mcp_server.integrations.workers.source import Sources
-from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.errors import Unavailable, ValidationFailed
 from mcp_server.kernel.handling import HandlerFailed
-from tests.integrations.workers.cloudflare_stand_in import ACCOUNT, TOKEN, Cloudflare, cloudflare, error
+from tests.integrations.workers.cloudflare_stand_in import ACCOUNT, TOKEN, Cloudflare, Script, cloudflare, error
 from tests.integrations.workers.programs import ESBUILD, needs_workerd
 
 pytestmark = pytest.mark.anyio
@@ -132,6 +133,7 @@ async def test_a_worker_is_created_answers_and_a_further_version_replaces_it(tmp
             ("set", "secret KEY of site-dev-web"),
             ("share", "100 % of the requests of site-dev-web"),
             ("schedule", "site-dev-web"),
+            ("turn on", "workers.dev of site-dev-web"),
         ]
         facts = await one.run(crons=["*/5 * * * *"])
         one.cloud.scripts["site-dev-web"].versions[0]["metadata_in"]["bindings"].pop()  # what KV is here, workerd lacks
@@ -191,6 +193,94 @@ async def test_a_further_version_is_uploaded_and_shared_once_whatever_is_answere
         await one.run()
         script = one.cloud.scripts["site-dev-web"]
         assert (len(script.versions), len(script.deployments)) == (2, 2)
+
+
+def project(folder: Path, **said: Any) -> dict[str, Any]:
+    """What a service says that comes from a folder with this configuration."""
+    (folder / "w.js").write_text("export default {}")
+    config = {"name": "w", "main": "w.js", "no_bundle": True, "compatibility_date": "2026-01-01"} | said
+    (folder / "wrangler.json").write_text(json.dumps(config))
+    return {"modules": None, "folder": str(folder), "bindings": {}}
+
+
+def answering(cloud: Cloudflare) -> dict[str, str]:
+    """Which Worker answers, by address."""
+    zone = {one["pattern"]: one["script"] for one in cloud.routes.values()}
+    return zone | {one["hostname"]: one["service"] for one in cloud.domains.values()}
+
+
+DOMAIN = {"pattern": "shop.example.org", "custom_domain": True}
+
+
+async def test_addresses_are_shown_taken_kept_and_let_go(tmp_path: Path):
+    async with deploying(tmp_path) as one:
+        one.cloud.scripts["other"] = Script()
+        one.cloud.routes["r0"] = {"id": "r0", "pattern": "example.org/a/*", "script": "other"}
+        first = project(tmp_path, routes=["example.org/a/*", DOMAIN], triggers={"crons": ["1 * * * *"]})
+        outlook = await one.target.outlook(
+            one.subject(**first), "apply", await one.target.observe(one.subject(**first))
+        )
+        steps = [(step.action, step.what) for step in outlook.steps]
+        assert ("route", "example.org/a/* to w") in steps and ("route", "shop.example.org to w") in steps
+        assert "example.org/a/* is answered by other now." in outlook.warnings
+        facts = await one.run(**first)
+        assert answering(one.cloud) == {"example.org/a/*": "w", "shop.example.org": "w"}
+        assert facts["url"] == "https://shop.example.org" and one.cloud.scripts["w"].subdomain == {}
+        subject = one.subject(**first)
+        assert one.target.drift(subject, await one.target.observe(subject)) == []
+        one.cloud.routes["r0"]["script"] = "other"
+        drift = one.target.drift(subject, await one.target.observe(subject))
+        assert drift == ["routes of Worker w is not what was brought live"]
+        one.cloud.routes["r0"]["script"] = "w"
+        second = project(tmp_path, routes=[{"pattern": "*.example.org/b", "zone_name": "example.org"}])
+        outlook = await one.target.outlook(
+            one.subject(**second), "apply", await one.target.observe(one.subject(**second))
+        )
+        assert {step.what for step in outlook.steps if step.action == "take away"} == {
+            "example.org/a/* of w",
+            "shop.example.org of w",
+        }
+        await one.run(**second)
+        assert (answering(one.cloud), one.cloud.scripts["w"].crons) == ({"*.example.org/b": "w"}, [])
+        await one.run("destroy", **second)
+        assert (answering(one.cloud), set(one.cloud.scripts)) == ({}, {"other"})
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+async def test_what_is_undone_is_reached_as_before(tmp_path: Path, is_new: bool):
+    async with deploying(tmp_path) as one:
+        one.cloud.scripts["other"] = Script()
+        if not is_new:
+            await one.run(**project(tmp_path, triggers={"crons": ["1 * * * *"]}))
+        one.cloud.routes["r0"] = {"id": "r0", "pattern": "example.org/a/*", "script": "other"}
+        more = project(tmp_path, routes=[DOMAIN, "example.org/a/*", "example.org/late"])
+        one.cloud.answers.append(("POST zones/zone0/workers/routes", error(403, "no right")))
+        with pytest.raises(PhaseFailed, match="no right"):
+            await one.run(**more)
+        assert answering(one.cloud) == {"example.org/a/*": "other"}
+        if is_new:
+            assert set(one.cloud.scripts) == {"other"}
+        else:
+            script = one.cloud.scripts["w"]
+            assert (script.crons, script.subdomain["enabled"], len(script.versions)) == (["1 * * * *"], True, 2)
+
+
+async def test_a_worker_that_no_service_is_any_more_is_taken_away_once_the_rest_is_checked(tmp_path: Path):
+    async with deploying(tmp_path) as one:
+        await one.run()
+        renamed = project(tmp_path)
+        outlook = await one.target.outlook(
+            one.subject(**renamed), "apply", await one.target.observe(one.subject(**renamed))
+        )
+        assert ("delete", "Worker site-dev-web") in [(step.action, step.what) for step in outlook.steps]
+        await one.run(**renamed)
+        assert set(one.cloud.scripts) == {"w"}
+
+
+async def test_an_address_in_no_zone_that_the_token_sees_is_refused_with_what_to_do(tmp_path: Path):
+    async with deploying(tmp_path) as one:
+        with pytest.raises(Unavailable, match="no zone of elsewhere.net/x; name its zone_id"):
+            await one.target.observe(one.subject(**project(tmp_path, routes=["elsewhere.net/x"])))
 
 
 async def test_a_limit_is_waited_for_as_long_as_cloudflare_says(tmp_path: Path):

@@ -79,6 +79,12 @@ def test_an_environment_has_its_own_name_and_bindings_and_inherits_the_rest(tmp_
     assert said["compatibility_date"] == "2026-01-01"
 
 
+def test_an_environment_that_a_project_lacks_is_not_deployed_as_its_top_level(tmp_path: Path):
+    with pytest.raises(ValidationFailed, match=r"no environment stagin; it has staging"):
+        read_project(project(tmp_path), "stagin")
+    assert {read_project(project(tmp_path), name).said["name"] for name in ("production", "default")} == {"site"}
+
+
 def test_toml_is_read(tmp_path: Path):
     said = read_project(project(tmp_path, "wrangler.toml", TOML), "production").said
     assert (said["vars"], said["routes"]) == ({"GREETING": "hello"}, [{"pattern": "example.org/*"}])

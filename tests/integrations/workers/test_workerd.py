@@ -116,19 +116,26 @@ async def test_the_lock_tells_who_runs_and_not_a_number_that_another_may_have(pl
     assert not place.is_running
 
 
+async def under_way(place: Place) -> None:
+    """Until a Worker that says so answers a request."""
+    async with asyncio.timeout(30):
+        while "under way" not in place.log():
+            await asyncio.sleep(0.01)
+
+
 async def test_a_request_under_way_is_answered_when_a_worker_is_stopped_and_an_endless_loop_is_killed(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ):
-    slow = "export default { async fetch() { await scheduler.wait(300); return Response.json('done') } }"
-    url = await serving(place, worker(slow))
+    slow = "console.log('under way'); await scheduler.wait(300); return Response.json('done')"
+    url = await serving(place, worker(f"export default {{ async fetch() {{ {slow} }} }}"))
     answer = asyncio.create_task(get(url))
-    await asyncio.sleep(0.1)
+    await under_way(place)
     await place.stop()
     assert await answer == "done"
     other = Place(place.folder.parent / "other")
-    url = await serving(other, worker("export default { fetch() { while (true) {} } }"))
+    url = await serving(other, worker("export default { fetch() { console.log('under way'); while (true) {} } }"))
     hangs = asyncio.create_task(get(url))
-    await asyncio.sleep(0.1)
+    await under_way(other)
     await other.stop(grace_seconds=0.1)
     assert not other.is_running
     with pytest.raises(httpx2.HTTPError):
