@@ -137,11 +137,12 @@ class DeploymentService:
         if logs or deployment.target in self._programs.known:
             target = self._targets.get(deployment.target)
             subject = await self._subject(deployment, deployment.live_revision or deployment.revision)
+            secrets = self._secrets(subject)
             if isinstance(target, Showing):
-                told["replicas"] = await target.replicas(subject) or None
+                told["replicas"] = await secrets.told(target.replicas(subject)) or None
             if logs:
                 call.actor.require(Permission.DEPLOYMENTS_APPLY)  # a program may print anything, its keys too
-                told["logs"] = await self._secrets(subject).told(target.logs(subject))
+                told["logs"] = await secrets.told(target.logs(subject))
         return told
 
     async def named(self, reference: str) -> Deployment:

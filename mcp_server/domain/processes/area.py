@@ -35,6 +35,7 @@ AREA = Area(
                 "moved": Telling.of("host updated_at"),
                 "respecified": Telling.of("spec updated_at"),
                 "forgotten": Telling.of(),
+                "respecified": Telling.of("spec updated_at"),
             },
             seen_by=Permission.AGENTS_READ,
             record=Process,

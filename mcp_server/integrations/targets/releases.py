@@ -1,7 +1,6 @@
 """Releases of the target `process`: had running, led to, and ended."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Collection
 
 from mcp_server.domain.deployments.configuration import Service
@@ -49,9 +48,6 @@ class Releases:
             PhaseFailed: they are on another, where a server goes on.
         """
         await work.guard()
-        for name in {name for service in work.subject.config.services for name in service.secrets}:
-            with contextlib.suppress(PhaseFailed):  # known, so that whatever repeats it is told without it
-                work.secret(name)
         places = await self._places.of(work.subject.id)
         elsewhere = {one.process.host for one in places} - {None, self._places.host}
         if elsewhere:

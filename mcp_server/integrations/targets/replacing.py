@@ -107,7 +107,7 @@ class Replacing:
     async def _stopped_again(self, work: Work, live: Release) -> Facts:
         proxies = await self._releases.switch(work, live)
         await self._releases.end(work, proxies, "it was stopped before", forget=False)
-        return {}
+        return {"stopped": True}
 
     async def _ended(self, work: Work, reason: str, *, forget: bool) -> list[str]:
         """End everything, first what takes connections; what that was."""
