@@ -23,9 +23,8 @@ from tests.domain.deployments.played import Answers, Stage
 from tests.world import World, open_world
 
 pytestmark = pytest.mark.anyio
-COMPOSE = json.loads(
-    files("check_jsonschema").joinpath("builtin_schemas", "vendor", "compose-spec.json").read_text("utf-8")
-)
+_SCHEMA = files("check_jsonschema").joinpath("builtin_schemas", "vendor", "compose-spec.json")
+COMPOSE = jsonschema.Draft202012Validator(json.loads(_SCHEMA.read_text("utf-8")))
 SHOP: dict[str, Any] = {
     "services": [
         {
@@ -72,7 +71,7 @@ def require_valid(target: ComposeTarget | KubernetesTarget, config: dict[str, An
     documents = rendered(target, config)
     for document in documents:
         if isinstance(target, ComposeTarget):
-            jsonschema.validate(document, COMPOSE)
+            COMPOSE.validate(document)
         else:
             kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
     return documents
