@@ -2,7 +2,9 @@
 
 from collections import Counter
 from functools import partial
+from typing import Any
 
+from mcp_server.domain.approvals.rules import Form
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.tasks.commands import (
     ClaimTasks,
@@ -21,6 +23,7 @@ from mcp_server.domain.tasks.results import (
     ReportedTask,
     WaitedTask,
 )
+from mcp_server.domain.tasks.spec import TaskSpec
 from mcp_server.domain.tasks.transactions import Controlled
 from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.authority import Permission
@@ -127,6 +130,19 @@ def _not_all_controlled(done: Controlled) -> OpsError | None:
     )
 
 
+def _as_creation(args: ControlTasks, said: dict[str, Any]) -> list[Form]:
+    """What changes a task afterwards could have been said when it was created."""
+    changed = {name: said[name] for name in ("priority", "agent_id", "run_at") if said.get(name) is not None}
+    changed |= said.get("changes") or {}
+    return [Form("tasks_create", changed | {"tasks": [changed]}, alters=True)] if changed else []
+
+
+def _task_by_task(args: CreateTasks, said: dict[str, Any]) -> list[Form]:
+    """What is said of one task is said by itself, so that a rule about two of its members is about one task."""
+    del args
+    return [Form("tasks_create", task | {"tasks": [task]}) for task in said["tasks"]]
+
+
 TOOLS = (
     Tool(
         name="tasks_create",
@@ -144,6 +160,9 @@ TOOLS = (
             makes=lambda args: ["task"] * len(args.tasks),
             made=lambda done: [one.task["id"] for one in done],
             names=frozenset(("tasks.depends_on", "tasks.parent_id", "tasks.agent_id")),
+            refers={"tasks.agent_id": "agent", "agent_id": "agent"},
+            forms=_task_by_task,
+            inside=frozenset(TaskSpec.model_fields),
         ),
         say=_say_created,
     ),
@@ -216,7 +235,13 @@ TOOLS = (
         arguments=ControlTasks,
         result=ControlledTasks,
         write=lambda desk: desk.tasks.control,
-        part=Part(_says_control, names=frozenset(("task_ids", "agent_id")), failed=_not_all_controlled),
+        part=Part(
+            _says_control,
+            names=frozenset(("task_ids", "agent_id")),
+            failed=_not_all_controlled,
+            refers={"agent_id": "agent"},
+            forms=_as_creation,
+        ),
         say=_say_controlled,
     ),
     Tool(

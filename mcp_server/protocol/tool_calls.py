@@ -29,6 +29,8 @@ from mcp_server.protocol.seam import RequestContext, Seam, error_content
 from mcp_server.protocol.task_handles import declares_extension, handle, tool_result
 from tools.spec import AnyTool, Shared
 
+_NOTHING_SHARED = Shared()
+
 
 class ToolCalls:
     """The tools that this server offers."""
@@ -59,9 +61,7 @@ class ToolCalls:
         listed = [self.definitions[name] for name, tool in self._tools.items() if tool.permission in allowed]
         return types.ListToolsResult(tools=listed)
 
-    async def call(
-        self, ctx: RequestContext, params: types.CallToolRequestParams
-    ) -> types.CallToolResult | dict[str, Any]:
+    async def call(self, ctx: RequestContext, params: types.CallToolRequestParams) -> dict[str, Any]:
         """Run one tool; a refusal is a result with `isError`. A client that takes handles gets one from a slow tool.
 
         Raises:
@@ -93,10 +93,10 @@ class ToolCalls:
             return {"resultType": "complete"} | (tool_result(task))
         return handle(task)
 
-    def _asking(self, ask: Ask) -> Callable[..., Awaitable[types.CallToolResult | dict[str, Any]]]:
+    def _asking(self, ask: Ask) -> Callable[..., Awaitable[dict[str, Any]]]:
         """`_run` for a tool that may ask the person at the client."""
 
-        async def run(tool: AnyTool, call: Call, arguments: dict[str, Any]) -> types.CallToolResult | dict[str, Any]:
+        async def run(tool: AnyTool, call: Call, arguments: dict[str, Any]) -> dict[str, Any]:
             try:
                 return await self._run(tool, replace(call, ask=ask), arguments)
             except InputNeeded as needed:
@@ -104,7 +104,7 @@ class ToolCalls:
 
         return run
 
-    async def _run(self, tool: AnyTool, call: Call, arguments: dict[str, Any]) -> types.CallToolResult:
+    async def _run(self, tool: AnyTool, call: Call, arguments: dict[str, Any]) -> dict[str, Any]:
         result = await tool.run(self._desk)(call, validated(tool, call, arguments))
         content = dumped(result)
         if tool.writes:
@@ -127,7 +127,7 @@ def said(tool: AnyTool, arguments: dict[str, Any], shared: dict[str, Any]) -> Sa
     Raises:
         ValidationFailed: it cannot be understood.
     """
-    given = understood(tool.name, Shared, shared)
+    given = understood(tool.name, Shared, shared) if shared else _NOTHING_SHARED
     return Said(
         as_agent=given.as_agent,
         named=_text(arguments, tool.speaks),
@@ -193,7 +193,7 @@ def definition(tool: AnyTool) -> types.Tool:
     )
 
 
-def _refusal(error: OpsError) -> types.CallToolResult:
+def _refusal(error: OpsError) -> dict[str, Any]:
     """A refusal. Its text does not repeat as data what its sentence says."""
     facts = {name: value for name, value in error.details.items() if name != PROBLEMS}
     sentence = f"{error.code}: {error.message}"
@@ -201,7 +201,11 @@ def _refusal(error: OpsError) -> types.CallToolResult:
     return _result(text, {"error": error_content(error)}, is_error=True)
 
 
-def _result(text: str, content: dict[str, Any], *, is_error: bool) -> types.CallToolResult:
-    return types.CallToolResult(
-        content=[types.TextContent(type="text", text=text)], structured_content=content, is_error=is_error
-    )
+def _result(text: str, content: dict[str, Any], *, is_error: bool) -> dict[str, Any]:
+    # As it goes out: the SDK would make this of its own types, and checks it either way.
+    return {
+        "resultType": "complete",
+        "content": [{"type": "text", "text": text}],
+        "structuredContent": content,
+        "isError": is_error,
+    }

@@ -72,7 +72,7 @@ class Subscriber:
             self.updated.put_nowait(event.uri)
 
     async def next(self) -> str:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return await self.updated.get()
 
     async def __aenter__(self) -> "Subscriber":

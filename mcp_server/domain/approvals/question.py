@@ -73,9 +73,16 @@ def _member(value: Any) -> str:
     return "".join(f"\n  | {line}" for line in lines) if len(lines) > 1 else f" {_compact(value)}"
 
 
-def _compact(value: Any) -> str:
+def _compact(value: Any, indent: str = "\n") -> str:
+    """JSON in which each list and object that fits into one line stands in one: who reads on a phone scrolls less."""
     text = dump_json(value)
-    return text if len(text) <= _ONE_LINE_MAX else json.dumps(value, ensure_ascii=False, indent=2)
+    if len(text) <= _ONE_LINE_MAX or not isinstance(value, dict | list):
+        return text
+    deeper = f"{indent}  "
+    if isinstance(value, list):
+        return f"[{','.join(deeper + _compact(one, deeper) for one in cast('list[Any]', value))}{indent}]"
+    members = cast("dict[str, Any]", value).items()
+    return f"{{{','.join(f'{deeper}{dump_json(name)}: {_compact(one, deeper)}' for name, one in members)}{indent}}}"
 
 
 def _asked(approval: Approval) -> str:
