@@ -15,7 +15,8 @@ from mcp.shared.exceptions import MCPError
 from mcp_server.app import open_app
 from mcp_server.config import load_settings
 from mcp_server.kernel.refusing import PROBLEMS_LISTED
-from mcp_server.kernel.shapes import example_of, shape_of
+from mcp_server.kernel.shapes import shape_of
+from mcp_server.kernel.wording import example_of
 from mcp_server.protocol.schemas import input_schema
 from tests.protocol.test_hostile_arguments import Guesser, opened
 from tests.protocol.wrong_calls import TAKEN, WRONG
