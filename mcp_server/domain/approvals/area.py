@@ -9,6 +9,7 @@ from mcp_server.domain.approvals.replay import unsaid
 from mcp_server.domain.approvals.righting import right
 from mcp_server.domain.approvals.transactions import (
     APPROVAL_KIND,
+    ask_about_changed,
     ask_again,
     hand_over,
     held_by,
@@ -17,7 +18,7 @@ from mcp_server.domain.approvals.transactions import (
     withdraw,
 )
 from mcp_server.domain.approvals.views import OWN_QUESTIONS
-from mcp_server.domain.tasks.hooks import TASK_ENDED, TASK_GATED, TASK_RETRIED
+from mcp_server.domain.tasks.hooks import TASK_CHANGED, TASK_ENDED, TASK_GATED, TASK_RETRIED
 from mcp_server.kernel.area import Aggregate, Area, Completion, Righting, Sweep, SystemKind, Table
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.privacy import Private
@@ -26,6 +27,7 @@ from mcp_server.kernel.telling import Telling, whole
 _OVER = Telling.of("status decided_at due_at updated_at")
 _DECIDED = Telling.of("answers status decided_at due_at updated_at")
 _ASKED = "approvers needed expires_at remind_at due_at"
+_ASKED_ABOUT = "title action details about action_hash"
 _WORDS = "title action details about requested_by"
 
 AREA = Area(
@@ -48,7 +50,7 @@ AREA = Area(
                 "expired": _OVER,
                 "withdrawn": _OVER,
                 "reminded": Telling.of("remind_at due_at updated_at"),
-                "reopened": Telling.of("status answers decided_at opened_at updated_at", "expires_at remind_at due_at"),
+                "reopened": Telling.of("status answers decided_at opened_at updated_at", f"expires_at remind_at due_at {_ASKED_ABOUT}"),
                 "put_to": Telling.of("opened_at updated_at", f"{_ASKED} {_WORDS} action_hash answers"),
                 "handed_over": Telling.of("requester updated_at"),
                 "righted": Telling.of("opened_at updated_at", "expires_at remind_at due_at"),
@@ -66,6 +68,7 @@ AREA = Area(
     ),
     hears=(
         TASK_GATED.heard_by(open_for),
+        TASK_CHANGED.heard_by(ask_about_changed),
         TASK_ENDED.heard_by(withdraw),
         TASK_RETRIED.heard_by(ask_again),
         AGENT_HOLDS.heard_by(held_by),

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, WithJsonSchema, model_validator
 
 from mcp_server.domain.tasks.rules import TaskAction, TaskStatus
-from mcp_server.domain.tasks.spec import FailureSpec, Priority, ProgressSpec, TaskSpec, UsageSpec
+from mcp_server.domain.tasks.schedules import ScheduleSpec
+from mcp_server.domain.tasks.spec import FailureSpec, Priority, ProgressSpec, TaskChanges, TaskSpec, UsageSpec
 from mcp_server.kernel.arguments import Listing, Waiting
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import canonical_text, dump_json, sha256_text
@@ -83,6 +84,24 @@ class GiveUpTask(NamedTuple):
     reason: str
 
 
+def _as_at_creation(what: str) -> WithJsonSchema:
+    """A part of a task's definition, which `tasks_create` describes: once is enough in a list of tools."""
+    return WithJsonSchema({"type": "object", "description": f"{what}: as in tasks_create"})
+
+
+_TAKEN_BY = {
+    "agent_id": ("assign", "edit"),
+    "priority": ("set_priority", "edit"),
+    "run_at": ("reschedule", "edit"),
+    "schedule": ("reschedule", "edit"),
+    "changes": ("edit",),
+}
+"""Which actions take an argument; those that take some need one of them."""
+
+_BESIDE = ("agent_id", "priority", "run_at", "schedule")
+"""What `edit` takes beside `changes`."""
+
+
 class ControlTasks(Frozen):
     """One action on several tasks."""
 
@@ -90,18 +109,30 @@ class ControlTasks(Frozen):
     action: TaskAction
     priority: Priority | None = None
     run_at: Time | None = None
+    schedule: Annotated[ScheduleSpec | None, _as_at_creation("For reschedule, edit")] = None
     agent_id: str | None = Field(default=None, description="For assign; null: to anybody")
+    changes: Annotated[TaskChanges | None, _as_at_creation("For edit")] = None
     reason: Line | None = None
 
     @model_validator(mode="after")
     def _says_what_its_action_takes(self) -> Self:
-        if (self.action == "assign") != ("agent_id" in self.model_fields_set):
-            raise ValidationFailed("assign needs `agent_id`, null for anybody, and only assign takes it.")
-        if (self.action == "set_priority") != (self.priority is not None):
-            raise ValidationFailed("set_priority needs `priority`, and only set_priority takes it.")
-        if (self.action == "reschedule") != (self.run_at is not None):
-            raise ValidationFailed("reschedule needs `run_at`, and only reschedule takes it.")
+        said = {name for name in _TAKEN_BY if self._says(name)}
+        for name in sorted(said):
+            if self.action not in _TAKEN_BY[name]:
+                raise ValidationFailed(f"`{name}` is taken by {' and '.join(_TAKEN_BY[name])}, not by {self.action}.")
+        wanted = [name for name, actions in _TAKEN_BY.items() if self.action in actions]
+        if wanted and not said:
+            raise ValidationFailed(f"{self.action} needs {' or '.join(f'`{name}`' for name in wanted)}.")
         return self
+
+    def _says(self, name: str) -> bool:
+        """Whether an argument was given. That a task is for anybody is said by null."""
+        return getattr(self, name) is not None or (name == "agent_id" and name in self.model_fields_set)
+
+    def edits(self) -> TaskChanges:
+        """What is to be different, wherever it was said."""
+        beside = {name: getattr(self, name) for name in _BESIDE if self._says(name)}
+        return (self.changes or TaskChanges()).model_copy(update=beside)
 
 
 class FindTasks(Listing):

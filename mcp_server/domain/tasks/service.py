@@ -78,7 +78,7 @@ class TaskService:
         self.report = Write(context, work, as_said, transactions.report, _reported)
         self.finish = Write(context, work, as_said, transactions.finish, _finished)
         self.give_up = Write(context, work, as_said, transactions.give_up, _given_up)
-        self.control = Write(context, Permission.TASKS_CONTROL, as_said, transactions.control, _controlled)
+        self.control = Write(context, Permission.TASKS_CONTROL, as_said, transactions.control, self._controlled)
 
     async def claim(self, call: Call, command: ClaimTasks) -> ClaimedTasks:
         """Lease the best tasks the agent can do, waiting for some to appear if asked to.
@@ -260,6 +260,12 @@ class TaskService:
         now = self._context.clock()
         return CreatedTasks(tasks=[task_state(one.task, one.replayed, now) for one in done])
 
+    async def _controlled(self, call: Call, done: transactions.Controlled) -> ControlledTasks:
+        del call
+        now = self._context.clock()
+        refused = [refusal_view(one) for one in done.refused]
+        return ControlledTasks(tasks=[task_state(row, now=now) for row in done.tasks], refused=refused or None)
+
 
 async def _ordinary(call: Call, command: CreateTasks) -> CreateTasks:
     """What a caller may create: no circles, and nothing of the server's own."""
@@ -291,12 +297,6 @@ async def _finished(call: Call, done: transactions.Finished) -> FinishedTask:
 async def _given_up(call: Call, task: Task) -> TaskState:
     del call
     return task_state(task.fields())
-
-
-async def _controlled(call: Call, done: transactions.Controlled) -> ControlledTasks:
-    del call
-    refused = [refusal_view(one) for one in done.refused]
-    return ControlledTasks(tasks=[task_state(row) for row in done.tasks], refused=refused or None)
 
 
 def _query(command: FindTasks) -> Query:

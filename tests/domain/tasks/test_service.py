@@ -394,9 +394,9 @@ async def test_pausing_rescheduling_and_priorities_change_what_is_claimed(world:
     ("action", "options", "reason"),
     [
         ("set_priority", {}, "set_priority needs `priority`"),
-        ("cancel", {"priority": "low"}, "only set_priority takes it"),
+        ("cancel", {"priority": "low"}, "`priority` is taken by set_priority and edit"),
         ("reschedule", {}, "reschedule needs `run_at`"),
-        ("cancel", {"run_at": at(1)}, "only reschedule takes it"),
+        ("cancel", {"run_at": at(1)}, "`run_at` is taken by reschedule and edit"),
     ],
 )
 def test_control_refuses_arguments_that_do_not_belong_to_the_action(action, options, reason: str):
