@@ -1,5 +1,6 @@
 """Tools of the task queue."""
 
+from collections import Counter
 from functools import partial
 
 from mcp_server.domain.desk import Desk
@@ -10,7 +11,7 @@ from mcp_server.domain.tasks.commands import (
     FindTasks,
     FinishTask,
     ReportTask,
-    WaitForTask,
+    WaitForTasks,
 )
 from mcp_server.domain.tasks.results import (
     ClaimedTasks,
@@ -18,7 +19,7 @@ from mcp_server.domain.tasks.results import (
     CreatedTasks,
     FinishedTask,
     ReportedTask,
-    WaitedTask,
+    WaitedTasks,
 )
 from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.authority import Permission
@@ -82,6 +83,21 @@ def _say_finished(result: FinishedTask) -> str:
 def _say_controlled(result: ControlledTasks) -> str:
     refused = "; ".join(refusal.message for refusal in result.refused or ())
     return f"{len(result.tasks)} changed." + (f" Refused: {refused}" if refused else "")
+
+
+async def ticket(desk: Desk, call: Call, args: WaitForTasks) -> TaskView | None:
+    """The task that a client takes a handle of; there is none for several."""
+    one = args.one()
+    return None if one is None else await desk.tasks.get(call, one)
+
+
+def _say_waited(result: WaitedTasks) -> str:
+    if result.task is not None:
+        said = f"Task {result.task.id} is {result.task.status}"
+    else:
+        counts = Counter(task.status for task in result.tasks or ())
+        said = ", ".join(f"{count} {status}" for status, count in counts.items())
+    return said + ("." if result.reached else "; not reached yet, call again.")
 
 
 TOOLS = (
@@ -165,15 +181,15 @@ TOOLS = (
     ),
     Tool(
         name="tasks_wait",
-        title="Wait for a task",
-        description="Wait until a task ends, starts or changes, instead of polling.",
+        title="Wait for tasks",
+        description="Wait until a task ends, starts or changes, instead of polling; task_ids for several.",
         toolset="tasks",
         permission=Permission.TASKS_READ,
         hints=READ,
-        arguments=WaitForTask,
-        result=WaitedTask,
+        arguments=WaitForTasks,
+        result=WaitedTasks,
         does=lambda desk: desk.tasks.wait,
-        ticket=lambda desk, call, args: desk.tasks.get(call, args.task_id),
-        say=lambda r: f"Task {r.task.id} is {r.task.status}" + ("." if r.reached else "; not reached yet, call again."),
+        ticket=ticket,
+        say=_say_waited,
     ),
 )

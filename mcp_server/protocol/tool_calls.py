@@ -79,10 +79,14 @@ class ToolCalls:
             content = {"error": error_content(error)}
             return _result(told(f"{error.code}: {error.message}", content), content, is_error=True)
 
-    async def _start(self, tool: AnyTool, call: Call, arguments: dict[str, Any]) -> dict[str, Any]:
+    async def _start(
+        self, tool: AnyTool, call: Call, arguments: dict[str, Any]
+    ) -> types.CallToolResult | dict[str, Any]:
         """Begin what the tool does; the handle of its task, or its whole answer where it has ended already."""
         assert tool.ticket is not None, "asked only of tools that have one"
         task = await tool.ticket(self._desk, call, _validated(tool, call, arguments))
+        if task is None:
+            return await self._run(tool, call, arguments)
         if task.status in TERMINAL:
             return {"resultType": "complete"} | (tool_result(task))
         return handle(task)

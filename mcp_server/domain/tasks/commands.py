@@ -156,12 +156,28 @@ class FindTasks(Listing):
         return self
 
 
-class WaitForTask(Frozen):
-    """Somebody waits for a task to end, to start, or to change at all."""
+class WaitForTasks(Frozen):
+    """Somebody waits for tasks to end, to start, or to change at all: for all of them, or for any."""
 
-    task_id: str
+    task_id: str | None = None
+    task_ids: tuple[str, ...] = Field(default=(), max_length=100)
     until: Until = "terminal"
+    any: bool = Field(default=False, description="Until one has, not all")
     wait_seconds: float = Field(default=30, ge=0, le=50, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _names_some(self) -> Self:
+        if not self.ids():
+            raise ValidationFailed("Nothing to wait for.", next="Give task_id, or task_ids for several.")
+        return self
+
+    def ids(self) -> list[str]:
+        """Those that are waited for, each once."""
+        return list(dict.fromkeys((*filter(None, (self.task_id,)), *self.task_ids)))
+
+    def one(self) -> str | None:
+        """The only one; None where several are waited for."""
+        return self.task_id if not self.task_ids else None
 
 
 def worker_of(command: ClaimTasks) -> str:

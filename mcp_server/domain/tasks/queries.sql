@@ -54,6 +54,26 @@ SELECT task_id FROM dependencies WHERE parent_id = :parent_id ORDER BY task_id L
 SELECT p.id, p.title, p.status FROM dependencies d JOIN tasks p ON p.id = d.parent_id
 WHERE d.task_id = :task_id ORDER BY p.id
 
+-- name: task_standings
+SELECT id, status, version FROM tasks WHERE id IN (SELECT value FROM json_each(:ids))
+UNION ALL SELECT id, status, version FROM archived_tasks WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: task_standings (postgres)
+SELECT id, status, version FROM tasks WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
+UNION ALL SELECT id, status, version FROM archived_tasks
+WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
+
+-- name: task_outcomes
+SELECT id, title, status, result, error, progress FROM tasks WHERE id IN (SELECT value FROM json_each(:ids))
+UNION ALL SELECT id, title, status, result, error, progress FROM archived_tasks
+WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: task_outcomes (postgres)
+SELECT id, title, status, result, error, progress FROM tasks
+WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
+UNION ALL SELECT id, title, status, result, error, progress FROM archived_tasks
+WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
+
 -- name: claim_candidate
 SELECT * FROM tasks WHERE rowid = (
   SELECT h.rowid FROM queues q JOIN tasks h ON h.rowid = (

@@ -1,5 +1,6 @@
 """What the tools of tasks answer: tasks as callers see them, and what became of the call."""
 
+from mcp_server.domain.tasks.outcomes import OutcomeView
 from mcp_server.domain.tasks.standing import TaskState, task_state
 from mcp_server.domain.tasks.views import TaskView, task_full
 from mcp_server.kernel.store import Row
@@ -14,6 +15,7 @@ class ClaimedTask(View):
     lease_token: str
     attempt: int
     lease_expires_at: str
+    parents: list[OutcomeView] | None = None
 
 
 class CreatedTasks(View):
@@ -60,18 +62,25 @@ class ControlledTasks(View):
     refused: list[RefusalView] | None = None
 
 
-class WaitedTask(View):
-    """The task as it is now."""
+class WaitedTasks(View):
+    """The task, or the tasks, as they are now."""
 
-    task: TaskView
+    task: TaskView | None = None
+    tasks: list[OutcomeView] | None = None
     reached: bool
 
 
-def claimed_task(row: Row, token: str) -> ClaimedTask:
-    """A freshly leased row as its claimer sees it."""
+def claimed_task(row: Row, token: str, parents: list[OutcomeView] | None = None) -> ClaimedTask:
+    """A freshly leased row as its claimer sees it, with what it depended on."""
     task = task_full(row)
     assert task.lease is not None, "a claimed task has a lease"
-    return ClaimedTask(task=task, lease_token=token, attempt=row["attempt"], lease_expires_at=task.lease.expires_at)
+    return ClaimedTask(
+        task=task,
+        lease_token=token,
+        attempt=row["attempt"],
+        lease_expires_at=task.lease.expires_at,
+        parents=parents or None,
+    )
 
 
 def reported_task(row: Row) -> ReportedTask:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import AsyncGenerator
+from itertools import chain
 from typing import NamedTuple
 
 from mcp_server.domain.agents.commands import is_id
@@ -17,11 +18,13 @@ from mcp_server.domain.tasks.commands import (
     CreateTasks,
     FindTasks,
     GiveUpTask,
-    WaitForTask,
+    Until,
+    WaitForTasks,
     refuse_cycles,
     worker_of,
 )
 from mcp_server.domain.tasks.model import Task
+from mcp_server.domain.tasks.outcomes import Standing, Standings, bounded, outcomes, standings
 from mcp_server.domain.tasks.refusals import no_task
 from mcp_server.domain.tasks.results import (
     ClaimedTasks,
@@ -29,7 +32,7 @@ from mcp_server.domain.tasks.results import (
     CreatedTasks,
     FinishedTask,
     ReportedTask,
-    WaitedTask,
+    WaitedTasks,
     claimed_task,
     refusal_view,
     reported_task,
@@ -90,7 +93,7 @@ class TaskService:
             command = await self._for_worker(call, command)
         context = self._context
         if command.resume:
-            return self._claimed(command, await context.write(call, resume, command))
+            return await self._claimed(await context.write(call, resume, command))
 
         def put_back(leases: list[Leased]) -> None:
             for lease in leases:  # nobody works on these, so they must not stay leased
@@ -108,7 +111,7 @@ class TaskService:
             error.details["nothing_because"] = await self._why_nothing(command, "held_by_capacity")
             raise
         reasons = None if leases else await self._why_nothing(command, "held_by_concurrency_key")
-        return self._claimed(command, leases, reasons)
+        return await self._claimed(leases, reasons)
 
     async def holder(self, lease_token: str) -> str | None:
         """The agent that holds a lease; None where nobody holds anything by that token."""
@@ -119,14 +122,19 @@ class TaskService:
         row = await self._database.fetch_one("task_by_token", lease_token_hash=hashed)
         return None if row is None else row["lease_agent_id"]
 
-    def _claimed(
-        self, command: ClaimTasks, leases: list[Leased], reasons: dict[str, int] | None = None
-    ) -> ClaimedTasks:
+    async def _claimed(self, leases: list[Leased], reasons: dict[str, int] | None = None) -> ClaimedTasks:
         if len(self._holders) > _HOLDERS_MAX:
             self._holders.clear()
         for lease in leases:
             self._holders[lease.row["lease_token_hash"]] = lease.row["lease_agent_id"]
-        return ClaimedTasks(claims=[claimed_task(*lease) for lease in leases], nothing_because=reasons)
+        depended = {lease.row["id"]: json.loads(lease.row["depends_on"]) for lease in leases}
+        needed = list(chain.from_iterable(depended.values()))
+        found = await outcomes(self._database, needed) if needed else {}
+        claims = [
+            claimed_task(*lease, bounded(found[parent] for parent in depended[lease.row["id"]] if parent in found))
+            for lease in leases
+        ]
+        return ClaimedTasks(claims=claims, nothing_because=reasons)
 
     async def _for_worker(self, call: Call, command: ClaimTasks) -> ClaimTasks:
         """The claim with the id of the agent that it is for: the one named, or else the speaker.
@@ -227,20 +235,28 @@ class TaskService:
         row = await self._database.fetch_one("task_counts") or {}
         return {status: count for status, count in dict(row).items() if count}
 
-    async def wait(self, call: Call, command: WaitForTask) -> WaitedTask:
-        """Wait for a task to end, to start, or to change at all: the task as it is then, and whether it did."""
-        first = await self.get(call, command.task_id)
+    async def wait(self, call: Call, command: WaitForTasks) -> WaitedTasks:
+        """Wait for a task, for all of several or for any of them, to end, to start, or to change at all: as they are
+        then, and whether they did.
 
-        async def attempt() -> TaskView:
-            return await self.get(call, command.task_id)
+        Raises:
+            NotFound: there is no such task.
+        """
+        call.actor.require(Permission.TASKS_READ)
+        ids, database = command.ids(), self._database
+        first = await standings(database, ids)
 
-        def reached(task: TaskView) -> bool:
-            if command.until == "any_change":
-                return task != first
-            return task.status in TERMINAL or (command.until == "running" and task.status == "running")
+        def reached(found: Standings) -> bool:
+            held = (_is_reached(command.until, first[task_id], found[task_id]) for task_id in ids)
+            return any(held) if command.any else all(held)
 
-        task = await wait_until(self._context, call, attempt, reached, command.wait_seconds, ("task",))
-        return WaitedTask(task=task, reached=reached(task))
+        found = await wait_until(
+            self._context, call, lambda: standings(database, ids), reached, command.wait_seconds, ("task",)
+        )
+        if (one := command.one()) is not None:
+            return WaitedTasks(task=await self.get(call, one), reached=reached(found))
+        tasks = await outcomes(database, ids)
+        return WaitedTasks(tasks=bounded(tasks.values()), reached=reached(found))
 
     async def _row(self, task_id: str) -> Row:
         fetch_one = self._database.fetch_one
@@ -297,6 +313,12 @@ async def _finished(call: Call, done: transactions.Finished) -> FinishedTask:
 async def _given_up(call: Call, task: Task) -> TaskState:
     del call
     return task_state(task.fields())
+
+
+def _is_reached(until: Until, first: Standing, now: Standing) -> bool:
+    if until == "any_change":
+        return now != first
+    return now.status in TERMINAL or (until == "running" and now.status == "running")
 
 
 def _query(command: FindTasks) -> Query:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from mcp_server.domain.agents.commands import ControlAgent
 from mcp_server.domain.approvals.commands import RequestApproval
 from mcp_server.domain.areas import AREAS
-from mcp_server.domain.tasks.commands import ClaimTasks, ControlTasks, FindTasks, FinishTask, ReportTask, WaitForTask
+from mcp_server.domain.tasks.commands import ClaimTasks, ControlTasks, FindTasks, FinishTask, ReportTask, WaitForTasks
 from mcp_server.domain.tasks.model import Task, is_claimable
 from mcp_server.domain.tasks.results import ClaimedTask, ControlledTasks, ReportedTask
 from mcp_server.domain.tasks.spec import FailureSpec, ProgressSpec, UsageSpec
@@ -449,9 +449,9 @@ async def test_waiting_for_a_task_ends_when_it_does(world: World):
     agent = await world.agent()
     task = await world.task()
     wait = world.desk.tasks.wait
-    assert (await wait(world.call, WaitForTask(task_id=task.id, wait_seconds=0))).reached is False
+    assert (await wait(world.call, WaitForTasks(task_id=task.id, wait_seconds=0))).reached is False
     started, ended, changed = (
-        asyncio.create_task(wait(world.call, WaitForTask(task_id=task.id, until=until, wait_seconds=20)))
+        asyncio.create_task(wait(world.call, WaitForTasks(task_id=task.id, until=until, wait_seconds=20)))
         for until in ("running", "terminal", "any_change")
     )
     await asyncio.sleep(0.05)
