@@ -54,9 +54,15 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
     return FindResult(tasks=tasks, counts=counts, next_cursor=next_cursor, omitted=omitted)
 
 
+def _say_created(result: CreatedTasks) -> str:
+    created = ", ".join(f"{task.id} ({task.status})" for task in result.tasks)
+    return " ".join((f"Created {created}.", *(f"But {warning}" for warning in result.warnings or ())))
+
+
 def _say_found(result: FindResult) -> str:
     if result.task is not None:
-        return f"Task {result.task.id} ({quoted(result.task.title)}) is {result.task.status}."
+        waits = f" It waits: {'; '.join(result.task.waits_for)}." if result.task.waits_for else ""
+        return f"Task {result.task.id} ({quoted(result.task.title)}) is {result.task.status}.{waits}"
     return listed(len(result.tasks or ()), "task", result.omitted)
 
 
@@ -112,7 +118,7 @@ TOOLS = (
         arguments=CreateTasks,
         result=CreatedTasks,
         write=lambda desk: desk.tasks.create,
-        say=lambda r: "Created " + ", ".join(f"{task.id} ({task.status})" for task in r.tasks) + ".",
+        say=_say_created,
     ),
     Tool(
         name="tasks_find",

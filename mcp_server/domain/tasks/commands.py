@@ -146,6 +146,7 @@ class FindTasks(Listing):
     text: str | None = None
     ready: bool | None = None
     blocked: bool | None = None
+    schedules: bool = Field(default=False, description="Only schedules")
     include_system: bool = False
 
     @model_validator(mode="after")

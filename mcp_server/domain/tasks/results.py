@@ -19,9 +19,10 @@ class ClaimedTask(View):
 
 
 class CreatedTasks(View):
-    """The tasks in the order given."""
+    """The tasks in the order given, and what some of them will wait for until somebody does something about it."""
 
     tasks: list[TaskState]
+    warnings: list[str] | None = None
 
 
 class ClaimedTasks(View):

@@ -41,6 +41,7 @@ from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.spec import SYSTEM_KIND, TaskSpec
 from mcp_server.domain.tasks.standing import TaskState, task_state
 from mcp_server.domain.tasks.views import TaskView, task_full, task_row
+from mcp_server.domain.tasks.waiting import facts_about, warnings_about
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import AtCapacity, OpsError, ValidationFailed
@@ -189,9 +190,8 @@ class TaskService:
         """
         call.actor.require(Permission.TASKS_READ)
         row = await self._row(task_id)
-        waits = row["waits_on"]
-        parents = await self._database.fetch_all("dependencies_of", task_id=task_id) if waits else []
-        return task_full(row, parents, now=self._context.clock())
+        facts = await facts_about(self._database, self._agents, [row])
+        return task_full(row, facts, now=self._context.clock())
 
     async def state(self, call: Call, task_id: str) -> TaskState:
         """Where one task stands.
@@ -227,7 +227,8 @@ class TaskService:
             at, task_id = decode_cursor(command.cursor, (int, str))
             query = query.where("task_after", after_at=at, after_id=task_id)
         page = await fetch_page(self._database, query, command.limit, ("created_at", "id"), also="archived_tasks_find")
-        return Listed([task_row(row) for row in page.rows], page.next_cursor, page.omitted)
+        facts = await facts_about(self._database, self._agents, page.rows)
+        return Listed([task_row(row, facts) for row in page.rows], page.next_cursor, page.omitted)
 
     async def counts(self, call: Call) -> dict[str, int]:
         """How many tasks are unfinished, by status, and how many are dead letters."""
@@ -274,7 +275,10 @@ class TaskService:
     async def _created(self, call: Call, done: list[creation.Created]) -> CreatedTasks:
         del call
         now = self._context.clock()
-        return CreatedTasks(tasks=[task_state(one.task, one.replayed, now) for one in done])
+        tasks = [task_state(one.task, one.replayed, now) for one in done]
+        picky = [one.task for one in done if _may_wait_for_ever(one.task)]
+        warnings = warnings_about(picky, await facts_about(self._database, self._agents, picky)) if picky else []
+        return CreatedTasks(tasks=tasks, warnings=warnings or None)
 
     async def _controlled(self, call: Call, done: transactions.Controlled) -> ControlledTasks:
         del call
@@ -315,6 +319,11 @@ async def _given_up(call: Call, task: Task) -> TaskState:
     return task_state(task.fields())
 
 
+def _may_wait_for_ever(task: Row) -> bool:
+    """Whether somebody in particular, or something else, has to be there before it runs."""
+    return bool(task["waits_on"] or task["agent_id"] is not None or task["required_capabilities"] != "[]")
+
+
 def _is_reached(until: Until, first: Standing, now: Standing) -> bool:
     if until == "any_change":
         return now != first
@@ -328,6 +337,8 @@ def _query(command: FindTasks) -> Query:
         query = query.where(f"task_status_{status}")
     if command.blocked:
         query = query.where("task_blocked")
+    if command.schedules:
+        query = query.where("task_schedules")
     if not command.include_system:
         query = query.where("task_not_system")
     return (
