@@ -27,7 +27,6 @@ from mcp_server.kernel.telling import Telling, whole
 _OVER = Telling.of("status decided_at due_at updated_at")
 _DECIDED = Telling.of("answers status decided_at due_at updated_at")
 _ASKED = "approvers needed expires_at remind_at due_at"
-_ASKED_ABOUT = "title action details about action_hash"
 _WORDS = "title action details about requested_by"
 
 AREA = Area(
@@ -50,7 +49,10 @@ AREA = Area(
                 "expired": _OVER,
                 "withdrawn": _OVER,
                 "reminded": Telling.of("remind_at due_at updated_at"),
-                "reopened": Telling.of("status answers decided_at opened_at updated_at", f"expires_at remind_at due_at {_ASKED_ABOUT}"),
+                "reopened": Telling.of(
+                    "status answers decided_at opened_at updated_at",
+                    "expires_at remind_at due_at title action details about action_hash",
+                ),
                 "put_to": Telling.of("opened_at updated_at", f"{_ASKED} {_WORDS} action_hash answers"),
                 "handed_over": Telling.of("requester updated_at"),
                 "righted": Telling.of("opened_at updated_at", "expires_at remind_at due_at"),

@@ -8,10 +8,10 @@ from mcp_server.domain.tasks.creation import ensure_queue
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.pinning import require_ordinary
 from mcp_server.domain.tasks.refusals import no_schedule
-from mcp_server.domain.tasks.rules import TERMINAL, TaskAction, readiness
+from mcp_server.domain.tasks.rules import TaskAction, readiness
 from mcp_server.domain.tasks.schedules import ScheduleSpec
 from mcp_server.domain.tasks.spec import TaskChanges, queue_name
-from mcp_server.kernel.events import Event
+from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import RawJson
 from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.times import Micros, micros
@@ -19,68 +19,92 @@ from mcp_server.kernel.times import Micros, micros
 _APPROVED = frozenset(("title", "kind", "description", "input"))
 """What people were shown when they said yes."""
 
+_TIMES = frozenset(("run_at", "schedule"))
 _QUEUE = frozenset(("kind", "agent_id", "required_capabilities"))
 """What decides in which queue a task stands."""
 
 
-def edit(tx: Transaction, task: Task, changes: TaskChanges, now: Micros, action: TaskAction) -> tuple[Task, Event]:
-    """A task or schedule with what is said of it now; an agent may be named by its id or name.
+def edit(tx: Transaction, origin: Origin, task: Task, changes: TaskChanges, action: TaskAction) -> tuple[Task, Event]:
+    """A task or schedule with what is said of it now; an agent may be named by its id or name. Where it is moved in
+    time and changed otherwise as well, the former is stored already.
 
     Raises:
         NotFound: there is no such agent.
         InvalidTransition: the status does not allow it, the agent has left, or it is no schedule.
     """
-    if changes.agent_id is not None:
-        agent = named_agent(tx, changes.agent_id)
-        require_staying(agent)
-        changes = changes.model_copy(update={"agent_id": agent.id})
-    new, event = edited(task, changes, now, action)
-    ensure_queue(tx, new)
-    return new, event
+    task.require_legal(action)
+    require_ordinary(task)
+    changes = _for_agent(tx, changes)
+    said = changes.model_fields_set
+    if not said & _TIMES:
+        return _in_its_queue(tx, edited(task, changes, origin.at))
+    moved, event = rescheduled(task, changes, origin.at)
+    if said <= _TIMES:
+        return moved, event
+    tx.record(origin, event)
+    return _in_its_queue(tx, edited(moved, changes, origin.at))
 
 
-def edited(task: Task, changes: TaskChanges, now: Micros, action: TaskAction) -> tuple[Task, Event]:
-    """A task or schedule with what is said of it now. One that people have approved needs a new answer where it will do
-    something else.
+def rescheduled(task: Task, changes: TaskChanges, now: Micros) -> tuple[Task, Event]:
+    """A task that is not to start before another time; a schedule that fires by another cron expression, or from
+    another time on.
 
     Raises:
         InvalidTransition: the status does not allow it, or it is no schedule.
     """
-    task.require_legal(action)
-    require_ordinary(task)
-    columns = _moved_in_time(task, changes, changes.said_columns(), now)
+    task.require_legal("reschedule")
+    run_at = None if changes.run_at is None else micros(changes.run_at)
+    if task.schedule is not None:
+        return _schedule_moved(task, changes.schedule, now if run_at is None else max(now, run_at), now)
+    if changes.schedule is not None:
+        raise no_schedule(task.id)
+    new = {"run_at": run_at}
+    return task.moved("task.rescheduled", now, **new, **_readiness(task, new, now))
+
+
+def _schedule_moved(task: Task, spec: ScheduleSpec | None, begins: Micros, now: Micros) -> tuple[Task, Event]:
+    if spec is None:
+        spec = ScheduleSpec.model_validate_json(task.schedule or "")
+        return task.moved("task.rescheduled", now, run_at=spec.next_after(begins))
+    schedule = RawJson(spec.model_dump_json())
+    return task.moved("task.rescheduled", now, run_at=spec.next_after(begins), schedule=schedule)
+
+
+def edited(task: Task, changes: TaskChanges, now: Micros) -> tuple[Task, Event]:
+    """A task or schedule with what is said of it now, but for its time. One that people have approved needs a new
+    answer where it will do something else.
+
+    Raises:
+        InvalidTransition: the status does not allow it.
+    """
+    task.require_legal("edit")
+    columns = {name: value for name, value in changes.said_columns().items() if name not in _TIMES}
     new = {name: value for name, value in columns.items() if value != getattr(task, name)}
     if task.approval == "granted" and _APPROVED & new.keys():
         new |= {"approval": "required", "approved_by": None}
+        new |= _readiness(task, new, now)
     if _QUEUE & new.keys():
         whole = task.changed(new)
         new["queue"] = queue_name(whole["kind"], whole["agent_id"], json.loads(whole["required_capabilities"]))
-    # Told by one name, whoever moves it: what is due by a clock that was ahead is known by who named its time.
-    told = "task.rescheduled" if "run_at" in new else "task.edited"
-    return task.moved(told, now, **new, **_readiness(task, new, now))
+    return task.moved("task.edited", now, **new)
 
 
-def _moved_in_time(task: Task, changes: TaskChanges, columns: dict[str, Any], now: Micros) -> dict[str, Any]:
-    """The columns with when the task runs, or the schedule fires next: by its own cron where none is given."""
-    if not {"run_at", "schedule"} & columns.keys():
-        return columns
-    if task.schedule is None:
-        if changes.schedule is not None:
-            raise no_schedule(task.id)
-        if task.status in TERMINAL:
-            task.require_legal("reschedule")
-        return columns
-    spec = changes.schedule or ScheduleSpec.model_validate_json(task.schedule)
-    begins = now if changes.run_at is None else max(now, micros(changes.run_at))
-    columns.pop("schedule", None)
-    kept = {} if changes.schedule is None else {"schedule": RawJson(spec.model_dump_json())}
-    return columns | kept | {"run_at": spec.next_after(begins)}
+def _for_agent(tx: Transaction, changes: TaskChanges) -> TaskChanges:
+    if changes.agent_id is None:
+        return changes
+    agent = named_agent(tx, changes.agent_id)
+    require_staying(agent)
+    return changes.model_copy(update={"agent_id": agent.id})
+
+
+def _in_its_queue(tx: Transaction, changed: tuple[Task, Event]) -> tuple[Task, Event]:
+    ensure_queue(tx, changed[0])
+    return changed
 
 
 def _readiness(task: Task, new: dict[str, Any], now: Micros) -> dict[str, Any]:
-    """Whether the task may start now, where that may have changed; a schedule never does."""
-    waits = task.status in ("pending", "queued") and task.schedule is None
-    if not waits or not {"run_at", "approval"} & new.keys():
+    """Whether the task may start now; one that is paused or has ended may not, nor does a schedule ever."""
+    if task.status not in ("pending", "queued") or task.schedule is not None:
         return {}
     whole = task.changed(new)
     return readiness(task.waits_on, whole["run_at"], whole["approval"], now)

@@ -89,7 +89,7 @@ def control(tx: Transaction, origin: Origin, command: ControlTasks) -> Controlle
     refused: list[dict[str, Any]] = []
     for task_id in dict.fromkeys(command.task_ids):
         try:
-            new, event = _controlled(tx, load_anywhere(tx, task_id), command, origin.at)
+            new, event = _controlled(tx, origin, load_anywhere(tx, task_id), command)
         except OpsError as error:
             refused.append({"id": task_id, "code": error.code, "message": error.message})
             continue
@@ -195,11 +195,12 @@ def require_held(tx: Transaction, origin: Origin) -> int | None:
     return last_event(tx, "task.claimed", task.id)
 
 
-def _controlled(tx: Transaction, task: Task, command: ControlTasks, now: Micros) -> tuple[Task, Event]:
+def _controlled(tx: Transaction, origin: Origin, task: Task, command: ControlTasks) -> tuple[Task, Event]:
+    now = origin.at
     if command.action == "assign":
         return assigned(tx, task, command.agent_id, now)
     if command.action in ("edit", "reschedule"):
-        return edit(tx, task, command.edits(), now, command.action)
+        return edit(tx, origin, task, command.edits(), command.action)
     return _retried(tx, task, now) if command.action == "retry" else _moved(task, command, now)
 
 

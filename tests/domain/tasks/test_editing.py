@@ -239,13 +239,20 @@ def test_what_is_changed_is_what_was_said_and_nothing_that_is_fixed(names: set[s
         assert changes.said_columns().keys() == names - {"retry"} | (retry if "retry" in names else set())
 
 
+EVERYTHING: dict[str, Any] = {
+    "kind": "k", "tags": ["a"], "input": None, "title": "new", "description": "d", "priority": "low",
+    "required_capabilities": ["fly"], "on_parent_failure": "cancel", "timeout_seconds": 9, "concurrency_key": "key",
+    "retry": {"max_attempts": 9, "delay_seconds": 9, "max_delay_seconds": 9}, "concurrency_limit": 2,
+}
+
+
 async def test_changes_are_rebuilt_from_their_events(url: str):
     async with open_world(url) as world:
         await world.agent("one", skills=("fly",))
-        task, gated = await world.tasks({"input": [1]}, {"requires_approval": True})
+        task, gated = await world.tasks({"input": [1]}, {"requires_approval": True, "run_at": at(300)})
         await world.decide(caller(id="ann"), gated.id, granted=True)
         schedule = await world.task(schedule={"cron": "0 3 * * *"})
-        await changed(world, task, agent_id="one", run_at=at(60), changes={"kind": "k", "tags": ["a"], "input": None})
+        await changed(world, task, agent_id="one", run_at=at(60), changes=EVERYTHING)
         await changed(world, gated, changes={"title": "other"})
         await changed(world, schedule, schedule={"cron": "*/5 * * * *"}, changes={"required_capabilities": ["fly"]})
         world.clock.advance(600)

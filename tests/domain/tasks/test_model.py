@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from mcp_server.domain.tasks.births import new_task as born
 from mcp_server.domain.tasks.commands import FinishTask
-from mcp_server.domain.tasks.editing import edited
+from mcp_server.domain.tasks.editing import edited, rescheduled
 from mcp_server.domain.tasks.model import Task, is_claimable
 from mcp_server.domain.tasks.rules import LEGAL, TERMINAL, backoff_seconds, due_at
 from mcp_server.domain.tasks.spec import FailureSpec, TaskChanges, TaskSpec, UsageSpec
@@ -125,8 +125,8 @@ class TaskLife(RuleBasedStateMachine):
             "retry": lambda: before.retried(self.now, before.waits_on),
             "discard": lambda: before.discarded(None, self.now),
             "set_priority": lambda: before.reprioritised("high", self.now),
-            "reschedule": lambda: edited(before, TaskChanges(run_at=self.at(ahead)), self.now, "reschedule"),
-            "edit": lambda: edited(before, TaskChanges(input=ahead % 3, timeout_seconds=50), self.now, "edit"),
+            "reschedule": lambda: rescheduled(before, TaskChanges(run_at=self.at(ahead)), self.now),
+            "edit": lambda: edited(before, TaskChanges(input=ahead % 3, timeout_seconds=50), self.now),
         }
         if action in LEGAL[before.status]:
             self.step(moves[action]())
