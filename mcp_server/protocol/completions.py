@@ -7,10 +7,12 @@ from mcp_server.kernel.call import Call
 from mcp_server.kernel.paging import Query, like
 from mcp_server.kernel.privacy import seen_by
 
+VALUES_MAX = 100
+
 
 async def complete(desk: Desk, call: Call, argument: str, typed: str, known: Mapping[str, str]) -> list[str]:
-    """Up to 100 values for an argument of a resource template; none for an argument that no area offers values for, for
-    which others must be known first, or whose toolset is not offered.
+    """Up to 100 values for an argument of a resource template or a prompt; none for one that no area offers values for,
+    for which others must be known first, or whose toolset is not offered.
 
     Raises:
         PermissionDenied: the caller may not see them.
@@ -21,6 +23,9 @@ async def complete(desk: Desk, call: Call, argument: str, typed: str, known: Map
     if not known.keys() >= set(offered.needs):
         return []
     call.actor.require(offered.permission)
+    if not isinstance(offered.statement, str):
+        known_values = offered.statement(desk.areas, call.actor.permissions, call.toolsets)
+        return [value for value in known_values if value.startswith(typed)][:VALUES_MAX]
     given = tuple((name, known[name]) for name in offered.needs)
     query = Query(offered.statement, parameters=(("prefix", like(typed, "{}%")), *given))
     query = seen_by(call, query, offered.private)

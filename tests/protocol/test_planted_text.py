@@ -16,7 +16,7 @@ from mcp_server.app import App, open_app
 from mcp_server.config import load_settings
 from mcp_server.kernel.quoting import OTHERS_WORDS
 from mcp_server.persistence.sqlite.library import load_library
-from mcp_server.protocol.prompts import PROMPTS
+from mcp_server.protocol.prompt_catalogue import PROMPTS
 from resources import RESOURCES
 from tests.protocol.planting import (
     MARK,

@@ -117,7 +117,10 @@ AREA = Area(
         SystemKind(ENDINGS_KIND, go_on_ending, at_once=1, seconds_max=600),
     ),
     chores=(Chore("Archive finished tasks", ARCHIVE_KIND, times=13, wanted=is_anything_old),),
-    completions={"task_id": Completion("complete_task_ids", Permission.TASKS_READ)},
+    completions={
+        "task_id": Completion("complete_task_ids", Permission.TASKS_READ),
+        "kind": Completion("complete_kinds", Permission.TASKS_READ),
+    },
     # On PostgreSQL claims have a writer of their own: they wait for each other on their agent's row anyway, and must
     # not make others wait as well.
     lanes={claim: 1, claim_system: 1},

@@ -287,6 +287,10 @@ SELECT
   (SELECT count(*) FROM tasks WHERE status = 'timed_out')
     - (SELECT count(*) FROM tasks WHERE system = 1 AND status = 'timed_out') AS timed_out
 
+-- name: complete_kinds
+SELECT DISTINCT kind AS value FROM queues
+WHERE kind LIKE :prefix ESCAPE '\' AND kind NOT LIKE 'system.%' ORDER BY kind LIMIT 100
+
 -- name: complete_task_ids
 SELECT id AS value FROM tasks WHERE id LIKE :prefix ESCAPE '\' ORDER BY id LIMIT 100
 

@@ -240,9 +240,18 @@ def test_what_is_changed_is_what_was_said_and_nothing_that_is_fixed(names: set[s
 
 
 EVERYTHING: dict[str, Any] = {
-    "kind": "k", "tags": ["a"], "input": None, "title": "new", "description": "d", "priority": "low",
-    "required_capabilities": ["fly"], "on_parent_failure": "cancel", "timeout_seconds": 9, "concurrency_key": "key",
-    "retry": {"max_attempts": 9, "delay_seconds": 9, "max_delay_seconds": 9}, "concurrency_limit": 2,
+    "kind": "k",
+    "tags": ["a"],
+    "input": None,
+    "title": "new",
+    "description": "d",
+    "priority": "low",
+    "required_capabilities": ["fly"],
+    "on_parent_failure": "cancel",
+    "timeout_seconds": 9,
+    "concurrency_key": "key",
+    "retry": {"max_attempts": 9, "delay_seconds": 9, "max_delay_seconds": 9},
+    "concurrency_limit": 2,
 }
 
 
