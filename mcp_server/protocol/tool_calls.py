@@ -18,6 +18,7 @@ from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.quoting import named, told
 from mcp_server.kernel.views import dumped
 from mcp_server.protocol.asking import InputNeeded, asker
+from mcp_server.protocol.links import linked
 from mcp_server.protocol.schemas import input_schema, output_schema
 from mcp_server.protocol.seam import RequestContext, Seam, error_content, invalid_arguments
 from mcp_server.protocol.task_handles import declares_extension, handle, tool_result
@@ -72,9 +73,12 @@ class ToolCalls:
             run = self._asking(asker(ctx, params))
         arguments, spoken = split(tool, params.arguments or {})
         try:
-            return await self._seam.run(
+            result = await self._seam.run(
                 ctx, tool.name, lambda call: run(tool, call, arguments), lambda: said(tool, arguments, spoken)
             )
+            if isinstance(result, types.CallToolResult):
+                result.content += linked(ctx.protocol_version, tool.name, result.structured_content or {})
+            return result
         except OpsError as error:
             content = {"error": error_content(error)}
             return _result(told(f"{error.code}: {error.message}", content), content, is_error=True)

@@ -88,6 +88,33 @@ async def test_what_never_changes_may_be_kept_and_nothing_else_and_no_list_is_pr
     assert told.resources.subscribe
 
 
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_what_a_call_made_is_linked_for_clients_of_today_and_can_be_read(tmp_path: Path, mode: Any):
+    async with (
+        open_app(load_settings(database=f"sqlite:///{tmp_path / 'desk.db'}", user="tester")) as app,
+        Client(app.server, mode=mode) as client,
+    ):
+
+        async def links(tool: str, **arguments: Any) -> list[str]:
+            text, *more = (await client.call_tool(tool, arguments)).content
+            assert text.type == "text" and {one.type for one in more} <= {"resource_link"}
+            for one in more:
+                assert (await client.read_resource(one.uri)).contents
+            return [str(one.uri).rpartition("_")[0] or str(one.uri) for one in more]
+
+        mail = {"to": "a@example.org", "subject": "s", "text": "t"}
+        found = [
+            await links("agents_register", name="worker"),
+            await links("tasks_create", tasks=[{"title": "t"}] * 7),
+            await links("state_set", namespace="n", key="a b/c", value=1),
+            await links("email_send", **mail),
+            await links("approvals_request", title="t", action="a", approvers=["local"]),
+        ]
+        made = [["ops://agents/agent"], ["ops://tasks/task"] * 5, ["ops://state/n/a%20b/c"], ["ops://emails/email"]]
+        assert found == ([*made, ["ops://approvals/approval"]] if mode == "auto" else [[]] * 5)
+        assert await links("email_send", **mail, dry_run=True) == await links("tasks_find") == []
+
+
 async def completed(client: Client, prompt: str, argument: str, typed: str) -> list[str]:
     found = await client.complete(PromptReference(name=prompt), {"name": argument, "value": typed})
     return found.completion.values

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from mcp_server.kernel.near import near
@@ -43,10 +44,20 @@ def worker(row: Row) -> Worker:
 
 def nobody_can(needed: Sequence[str], workers: Sequence[Worker]) -> str:
     """That no agent has all of some capabilities, and who comes nearest."""
-    said = f"no agent has {' and '.join(map(repr, needed))}"
-    nearest = max(workers, key=lambda one: len(set(needed) & one.skills), default=None)
-    if nearest is not None and set(needed) & nearest.skills:
-        return f"{said} together; nearest is {nearest.name}, which lacks {', '.join(map(repr, nearest.lacks(needed)))}"
-    known = sorted(frozenset[str]().union(*(one.skills for one in workers)))
-    meant = [name for need in needed for name in near(need, known)]
-    return f"{said}; agents have {', '.join(map(repr, meant))}" if meant else said
+    said = f"no agent has {listed(needed, ' and ')}"
+    nearest = min(workers, key=lambda one: len(one.lacks(needed)), default=None)
+    if nearest is not None and nearest.skills.intersection(needed):
+        return f"{said} together; nearest is {nearest.name}, which lacks {listed(nearest.lacks(needed))}"
+    meant = _meant(needed, frozenset[str]().union(*(one.skills for one in workers)))
+    return f"{said}; agents have {listed(meant)}" if meant else said
+
+
+def listed(names: Iterable[str], separator: str = ", ") -> str:
+    """Names in quotes, one after the other."""
+    return separator.join(map(repr, names))
+
+
+def _meant(needed: Iterable[str], known: Iterable[str]) -> list[str]:
+    """What may have been meant by capabilities that nobody has."""
+    ordered = sorted(known)
+    return list(chain.from_iterable(near(name, ordered) for name in needed))

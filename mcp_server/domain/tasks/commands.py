@@ -89,17 +89,20 @@ def _as_at_creation(what: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "object", "description": f"{what}: as in tasks_create"})
 
 
-_TAKEN_BY = {
-    "agent_id": ("assign", "edit"),
-    "priority": ("set_priority", "edit"),
-    "run_at": ("reschedule", "edit"),
-    "schedule": ("reschedule", "edit"),
-    "changes": ("edit",),
-}
-"""Which actions take an argument; those that take some need one of them."""
-
 _BESIDE = ("agent_id", "priority", "run_at", "schedule")
 """What `edit` takes beside `changes`."""
+
+_TAKES: dict[str, tuple[str, ...]] = {
+    "assign": ("agent_id",),
+    "set_priority": ("priority",),
+    "reschedule": ("run_at", "schedule"),
+    "edit": (*_BESIDE, "changes"),
+}
+"""What an action takes; it needs one of them. Others take none."""
+
+
+def _takers(name: str) -> str:
+    return " and ".join(action for action, taken in _TAKES.items() if name in taken)
 
 
 class ControlTasks(Frozen):
@@ -116,13 +119,11 @@ class ControlTasks(Frozen):
 
     @model_validator(mode="after")
     def _says_what_its_action_takes(self) -> Self:
-        said = {name for name in _TAKEN_BY if self._says(name)}
-        for name in sorted(said):
-            if self.action not in _TAKEN_BY[name]:
-                raise ValidationFailed(f"`{name}` is taken by {' and '.join(_TAKEN_BY[name])}, not by {self.action}.")
-        wanted = [name for name, actions in _TAKEN_BY.items() if self.action in actions]
-        if wanted and not said:
-            raise ValidationFailed(f"{self.action} needs {' or '.join(f'`{name}`' for name in wanted)}.")
+        takes, said = _TAKES.get(self.action, ()), set(filter(self._says, _TAKES["edit"]))
+        for name in sorted(said.difference(takes)):
+            raise ValidationFailed(f"`{name}` is taken by {_takers(name)}, not by {self.action}.")
+        if takes and not said:
+            raise ValidationFailed(f"{self.action} needs {' or '.join(map('`{}`'.format, takes))}.")
         return self
 
     def _says(self, name: str) -> bool:

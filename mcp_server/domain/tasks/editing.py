@@ -78,15 +78,19 @@ def edited(task: Task, changes: TaskChanges, now: Micros) -> tuple[Task, Event]:
         InvalidTransition: the status does not allow it.
     """
     task.require_legal("edit")
-    columns = {name: value for name, value in changes.said_columns().items() if name not in _TIMES}
-    new = {name: value for name, value in columns.items() if value != getattr(task, name)}
+    columns = changes.said_columns(but=_TIMES)
+    new = dict(columns.items() - task.fields().items())
     if task.approval == "granted" and _APPROVED & new.keys():
         new |= {"approval": "required", "approved_by": None}
         new |= _readiness(task, new, now)
-    if _QUEUE & new.keys():
-        whole = task.changed(new)
-        new["queue"] = queue_name(whole["kind"], whole["agent_id"], json.loads(whole["required_capabilities"]))
-    return task.moved("task.edited", now, **new)
+    return task.moved("task.edited", now, **new, **_queue(task, new))
+
+
+def _queue(task: Task, new: dict[str, Any]) -> dict[str, Any]:
+    if not _QUEUE & new.keys():
+        return {}
+    whole = task.changed(new)
+    return {"queue": queue_name(whole["kind"], whole["agent_id"], json.loads(whole["required_capabilities"]))}
 
 
 def _for_agent(tx: Transaction, changes: TaskChanges) -> TaskChanges:

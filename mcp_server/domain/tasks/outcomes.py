@@ -1,7 +1,9 @@
 """What has become of several tasks, within bounds: the parents of one that is claimed, and those that somebody waits
 for. What is too long is left out, with the call that reads it."""
 
+import json
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 from mcp_server.domain.tasks.refusals import no_task
@@ -57,6 +59,14 @@ async def outcomes(database: Database, task_ids: Iterable[str]) -> dict[str, Out
     ids = list(dict.fromkeys(task_ids))
     rows = {row["id"]: row for row in await database.fetch_all("task_outcomes", ids=dump_json(ids))}
     return {task_id: _outcome(rows[task_id]) for task_id in ids if task_id in rows}
+
+
+async def parents_of(database: Database, tasks: Iterable[Row]) -> dict[str, list[OutcomeView]]:
+    """What each of some tasks depended on, by its id, within bounds."""
+    depended = {task["id"]: list[str](json.loads(task["depends_on"])) for task in tasks}
+    needed = list(chain.from_iterable(depended.values()))
+    found = await outcomes(database, needed) if needed else {}
+    return {task_id: bounded(filter(None, map(found.get, ids))) for task_id, ids in depended.items()}
 
 
 def bounded(tasks: Iterable[OutcomeView]) -> list[OutcomeView]:

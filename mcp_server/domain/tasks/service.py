@@ -3,7 +3,6 @@
 import contextlib
 import json
 from collections.abc import AsyncGenerator
-from itertools import chain
 from typing import NamedTuple
 
 from mcp_server.domain.agents.commands import is_id
@@ -24,7 +23,7 @@ from mcp_server.domain.tasks.commands import (
     worker_of,
 )
 from mcp_server.domain.tasks.model import Task
-from mcp_server.domain.tasks.outcomes import Standing, Standings, bounded, outcomes, standings
+from mcp_server.domain.tasks.outcomes import Standing, Standings, bounded, outcomes, parents_of, standings
 from mcp_server.domain.tasks.refusals import no_task
 from mcp_server.domain.tasks.results import (
     ClaimedTasks,
@@ -128,13 +127,8 @@ class TaskService:
             self._holders.clear()
         for lease in leases:
             self._holders[lease.row["lease_token_hash"]] = lease.row["lease_agent_id"]
-        depended = {lease.row["id"]: json.loads(lease.row["depends_on"]) for lease in leases}
-        needed = list(chain.from_iterable(depended.values()))
-        found = await outcomes(self._database, needed) if needed else {}
-        claims = [
-            claimed_task(*lease, bounded(found[parent] for parent in depended[lease.row["id"]] if parent in found))
-            for lease in leases
-        ]
+        parents = await parents_of(self._database, [lease.row for lease in leases])
+        claims = [claimed_task(*lease, parents[lease.row["id"]]) for lease in leases]
         return ClaimedTasks(claims=claims, nothing_because=reasons)
 
     async def _for_worker(self, call: Call, command: ClaimTasks) -> ClaimTasks:
@@ -276,9 +270,13 @@ class TaskService:
         del call
         now = self._context.clock()
         tasks = [task_state(one.task, one.replayed, now) for one in done]
-        picky = [one.task for one in done if _may_wait_for_ever(one.task)]
-        warnings = warnings_about(picky, await facts_about(self._database, self._agents, picky)) if picky else []
-        return CreatedTasks(tasks=tasks, warnings=warnings or None)
+        return CreatedTasks(tasks=tasks, warnings=await self._warnings([one.task for one in done]))
+
+    async def _warnings(self, created: list[Row]) -> list[str] | None:
+        picky = list(filter(_may_wait_for_ever, created))
+        if not picky:
+            return None
+        return warnings_about(picky, await facts_about(self._database, self._agents, picky)) or None
 
     async def _controlled(self, call: Call, done: transactions.Controlled) -> ControlledTasks:
         del call

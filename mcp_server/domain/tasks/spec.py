@@ -162,12 +162,12 @@ class TaskChanges(TaskSpec):
             )
         return self
 
-    def said_columns(self) -> dict[str, Any]:
-        """What was given, as stored columns."""
-        names = set(self.model_fields_set)
-        if "retry" in names:
-            names = (names - {"retry"}) | _RETRY_UNSAID.keys()
-        return {name: value for name, value in self.columns().items() if name in names}
+    def said_columns(self, *, but: frozenset[str] = frozenset()) -> dict[str, Any]:
+        """What was given, as stored columns; some may be left out."""
+        columns = self.columns()
+        names = self.model_fields_set - but - {"retry"}
+        retry = {name: columns[name] for name in _RETRY_UNSAID} if "retry" in self.model_fields_set else {}
+        return {name: columns[name] for name in names} | retry
 
 
 def _value(stored: Any) -> Any:

@@ -2,11 +2,12 @@
 early. Said in words, with the ids that they are about."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from mcp_server.domain.agents.service import AgentService
-from mcp_server.domain.agents.workers import Worker, nobody_can
+from mcp_server.domain.agents.workers import Worker, listed, nobody_can
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.standing import waits_for
 from mcp_server.kernel.json_text import dump_json
@@ -29,7 +30,7 @@ class Facts(NamedTuple):
 
 async def facts_about(database: Database, agents: AgentService, rows: Sequence[Row]) -> Facts:
     """What is to be known of some tasks to say why they wait; what none of them may wait for is not read."""
-    waiting = [row for row in rows if row["status"] in ("pending", "queued")]
+    waiting = list(filter(_waits, rows))
     if not waiting:
         return Facts((), {}, {})
     return Facts(await agents.able(), await _holders(database, waiting), await _parents(database, waiting))
@@ -37,15 +38,21 @@ async def facts_about(database: Database, agents: AgentService, rows: Sequence[R
 
 def why_waiting(row: Row, facts: Facts) -> list[str] | None:
     """What a task waits for, in words, each with what is true now; None where it does not wait."""
-    said = waits_for(row) or []
-    if not row["system"] and row["status"] in ("pending", "queued"):
-        said = [*said, *(reason for find in _REASONS for reason in find(row, facts))]
-    return said or None
+    found = _found(_REASONS, row, facts) if _waits(row) else []
+    return [*(waits_for(row) or ()), *found] or None
 
 
 def warnings_about(rows: Sequence[Row], facts: Facts) -> list[str]:
     """What some tasks will wait for until somebody does something about it, each with the task's id."""
-    return [f"{row['id']}: {reason}." for row in rows for find in _LASTING for reason in find(row, facts)]
+    return [f"{row['id']}: {reason}." for row in rows for reason in _found(_LASTING, row, facts)]
+
+
+def _waits(row: Row) -> bool:
+    return row["status"] in ("pending", "queued") and not row["system"]
+
+
+def _found(reasons: "Sequence[_Reason]", row: Row, facts: Facts) -> list[str]:
+    return list(chain.from_iterable(reason(row, facts) for reason in reasons))
 
 
 async def _holders(database: Database, waiting: Sequence[Row]) -> Mapping[str, Sequence[Row]]:
@@ -71,17 +78,21 @@ def _not_by(agent_id: str, needed: Sequence[str], workers: Sequence[Worker]) -> 
     if only is None:
         return [f"it is for {agent_id} alone, which has left: assign it (agent_id null: to anybody)"]
     lacks = only.lacks(needed)
-    return [f"it is for {only.name} alone, which lacks {', '.join(map(repr, lacks))}"] if lacks else []
+    return [f"it is for {only.name} alone, which lacks {listed(lacks)}"] if lacks else []
 
 
 def _busy(row: Row, facts: Facts) -> list[str]:
     """That everybody who could take it up cannot now."""
-    able = _able(row, facts) if row["status"] == "queued" else []
-    held_up = [why for one in able if (why := one.held_up()) is not None]
-    if not able or len(held_up) < len(able):
+    held_up = [one.held_up() for one in _able(row, facts)]
+    if row["status"] != "queued" or not held_up or None in held_up:
         return []
-    more = f" and {len(held_up) - _NAMED_MAX} more" if len(held_up) > _NAMED_MAX else ""
-    return [f"who could do it cannot now: {', '.join(held_up[:_NAMED_MAX])}{more}"]
+    return [f"who could do it cannot now: {_some(list(filter(None, held_up)))}"]
+
+
+def _some(said: Sequence[str]) -> str:
+    """The first of several, and how many more there are."""
+    more = f" and {len(said) - _NAMED_MAX} more" if len(said) > _NAMED_MAX else ""
+    return f"{', '.join(said[:_NAMED_MAX])}{more}"
 
 
 def _able(row: Row, facts: Facts) -> list[Worker]:
@@ -93,11 +104,11 @@ def _key_held(row: Row, facts: Facts) -> list[str]:
     holders = facts.holders.get(row["concurrency_key"] or "", ())
     if row["status"] != "queued" or len(holders) < row["concurrency_limit"]:
         return []
-    held = "; ".join(
-        f"{one['id']} (lease of {one['lease_agent_id']} until {iso(one['lease_expires_at'])})"
-        for one in holders[:_NAMED_MAX]
-    )
-    return [f"its concurrency_key ({row['concurrency_limit']} at a time) is held by {held}"]
+    return [f"its concurrency_key ({row['concurrency_limit']} at a time) is held by {_some(list(map(_held, holders)))}"]
+
+
+def _held(holder: Row) -> str:
+    return f"{holder['id']} (lease of {holder['lease_agent_id']} until {iso(holder['lease_expires_at'])})"
 
 
 def _ended_badly(row: Row, facts: Facts) -> list[str]:
@@ -109,6 +120,7 @@ def _ended_badly(row: Row, facts: Facts) -> list[str]:
     ][:_NAMED_MAX]
 
 
+_Reason = Callable[[Row, Facts], list[str]]
 _LASTING = (_ended_badly, _nobody)
 _REASONS = (_ended_badly, _key_held, _nobody, _busy)
 
