@@ -172,6 +172,8 @@ async def look_at_resources(garden: Garden) -> list[str]:
     while first or cursor is not None:
         page = await garden.client.list_resources(cursor=cursor)
         for one in page.resources:
+            if one.mime_type == "text/markdown":
+                continue  # skills: the server's own text, in lines
             require_printable(one.model_dump_json())
             assert MARK not in (one.description or "") or (one.description or "").startswith('"')
             uris.append(str(one.uri))
