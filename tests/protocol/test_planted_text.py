@@ -16,7 +16,7 @@ from mcp_server.app import App, open_app
 from mcp_server.config import load_settings
 from mcp_server.kernel.quoting import OTHERS_WORDS
 from mcp_server.persistence.sqlite.library import load_library
-from mcp_server.protocol.prompts import PROMPTS
+from mcp_server.protocol.prompt_catalogue import PROMPTS
 from resources import RESOURCES
 from tests.protocol.planting import (
     MARK,
@@ -183,6 +183,8 @@ async def look_at_resources(garden: Garden) -> list[str]:
     while first or cursor is not None:
         page = await garden.client.list_resources(cursor=cursor)
         for one in page.resources:
+            if one.mime_type == "text/markdown":
+                continue  # skills: the server's own text, in lines
             require_printable(one.model_dump_json())
             assert MARK not in (one.description or "") or (one.description or "").startswith('"')
             uris.append(str(one.uri))

@@ -33,7 +33,6 @@ AREA = Area(
                 "not_started": Telling.of(_REST, "failures"),
                 "abandoned": Telling.of(f"{_REST} host"),
                 "moved": Telling.of("host updated_at"),
-                "respecified": Telling.of("spec updated_at"),
                 "forgotten": Telling.of(),
                 "respecified": Telling.of("spec updated_at"),
             },

@@ -23,7 +23,7 @@ from mcp_server.domain.deployments.spec import (
 )
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.state.commands import GetDocument, SetDocument
-from mcp_server.domain.tasks.commands import WaitForTask
+from mcp_server.domain.tasks.commands import WaitForTasks
 from mcp_server.kernel.authority import Actor, Role
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import Conflict, OpsError, ValidationFailed
@@ -84,7 +84,7 @@ class Site:
         return await self.ended(done.task.id) if done.task is not None else done
 
     async def ended(self, task_id: str) -> Any:
-        return (await self.desk.tasks.wait(CALL, WaitForTask(task_id=task_id, wait_seconds=20))).task
+        return (await self.desk.tasks.wait(CALL, WaitForTasks(task_id=task_id, wait_seconds=20))).task
 
     async def seen(self) -> Any:
         return await self.desk.get(DeploymentService).get(CALL, self.id, logs=True)
