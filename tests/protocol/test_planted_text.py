@@ -28,6 +28,7 @@ from tests.protocol.planting import (
     require_quoted,
 )
 from tests.protocol.tasks_client import TasksClient, ask, take_handle, watching
+from tests.world import on_file
 from tools import TOOLS
 from tools.spec import Shared
 
@@ -71,7 +72,7 @@ async def a_reason(context: Any, params: Any) -> types.ElicitResult:
 @asynccontextmanager
 async def garden(tmp_path: Path) -> AsyncGenerator[Garden]:
     heard = TasksClient()
-    settings = load_settings(database=f"sqlite:///{tmp_path / 'desk.db'}", user="tester")
+    settings = load_settings(database=on_file(tmp_path / "desk.db"), user="tester")
     async with (
         open_app(settings) as app,
         Client(app.server, mode="legacy", elicitation_callback=a_reason, message_handler=heard.hear) as client,
