@@ -91,28 +91,28 @@ def older(folder: str, checkout: str) -> Server:
 
 
 def compare_starts(folder: str, starts: int) -> dict[str, Any]:
-    """Start to first answer, to the list of tools and to the first call's answer, and memory after that, in turn."""
-    seconds: dict[str, list[float]] = {"bare": [], "ours": []}
-    listed: dict[str, list[float]] = {"bare": [], "ours": []}
-    called: dict[str, list[float]] = {"bare": [], "ours": []}
-    memory: dict[str, list[int]] = {"bare": [], "ours": []}
-    for _ in range(starts):
-        for name, make in (("bare", bare), ("ours", lambda: ours(folder))):
-            server = make()
-            seconds[name].append(server.first_answer_seconds)
+    """Start to first answer, then to the first call's answer or to the list of tools; memory after that; in turn."""
+    seconds: dict[str, list[float]] = {}
+    memory: dict[str, list[int]] = {}
+    makes = {"bare": bare, "ours": lambda: ours(folder)}
+    for _, what, name in itertools.product(range(starts), ("call", "list"), makes):
+        server = makes[name]()
+        seconds.setdefault(name, []).append(server.first_answer_seconds)
+        if what == "list":
             server.request("tools/list", {})
-            listed[name].append(time.perf_counter() - server.started)
+        else:
             server.call_seconds("echo" if name == "bare" else "locks_find", DOCUMENT if name == "bare" else {})
-            called[name].append(time.perf_counter() - server.started)
-            memory[name].append(server.rss_kib())
-            server.stop()
+        seconds.setdefault(f"{name}_{what}", []).append(time.perf_counter() - server.started)
+        memory.setdefault(f"{name}_{what}", []).append(server.rss_kib())
+        server.stop()
     return {
         "start_seconds": {name: round(statistics.median(values), 3) for name, values in seconds.items()},
         "start_ratio": ratio(seconds["ours"], seconds["bare"]),
-        "list_of_tools_ratio": ratio(listed["ours"], listed["bare"]),
-        "first_call_ratio": ratio(called["ours"], called["bare"]),
+        "first_call_ratio": ratio(seconds["ours_call"], seconds["bare_call"]),
+        "list_of_tools_ratio": ratio(seconds["ours_list"], seconds["bare_list"]),
         "rss_mib": {name: round(statistics.median(values) / 1024, 1) for name, values in memory.items()},
-        "rss_ratio": ratio(memory["ours"], memory["bare"]),
+        "rss_ratio": ratio(memory["ours_call"], memory["bare_call"]),
+        "rss_after_list_ratio": ratio(memory["ours_list"], memory["bare_list"]),
     }
 
 
