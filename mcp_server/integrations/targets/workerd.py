@@ -114,6 +114,10 @@ class WorkerdTarget:
             if here.get(name, {}).get("worker", worker) != worker
         ]
 
+    def fallen(self, subject: Subject) -> list[str]:
+        """Which Workers have ended by themselves."""
+        return [f"Worker {name} does not run" for name, place in self._live(subject) if not place.is_running]
+
     async def logs(self, subject: Subject) -> str | None:
         """The end of what each Worker wrote."""
         said = [f"== {name}\n{place.log()}" for name, place in self._live(subject)]

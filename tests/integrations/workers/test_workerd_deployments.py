@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 from collections.abc import AsyncGenerator
@@ -88,6 +89,12 @@ class Site:
 
     async def seen(self) -> Any:
         return await self.desk.get(DeploymentService).get(CALL, self.id, logs=True)
+
+    async def runs(self) -> list[str]:
+        """The operations of every run."""
+        rows = await self.desk.context.database.fetch_all("events_after", xid=0, seq=0, limit=1000)
+        decided = [json.loads(row["data"]) for row in rows if row["type"] == "deployment_run.decided"]
+        return [one["operation"] for one in decided]
 
     async def answer(self) -> str:
         async with httpx2.AsyncClient() as client:
@@ -179,6 +186,24 @@ async def test_what_dies_is_told_as_drift_and_started_again_where_it_was(tmp_pat
         assert (await one.control(action="stop")).status == "completed"
         with pytest.raises(httpx2.ConnectError):
             await one.answer()
+
+
+async def test_what_died_after_promotion_is_named_and_started_again_by_the_server(tmp_path: Path):
+    async with site(tmp_path) as one:
+        await one.define()
+        await one.apply()
+        await one.desk.housekeeping.begin_chores()
+        assert await one.runs() == ["apply"], "what runs is left alone"
+        os.killpg((await one.seen()).live["pids"]["web"], signal.SIGKILL)
+        async with asyncio.timeout(20):
+            while (await one.seen()).drift != ["Worker web does not run"]:
+                await asyncio.sleep(0.02)
+            await one.desk.housekeeping.begin_chores()
+            while (await one.runs())[-1] != "start" or (await one.seen()).run.status == "running":
+                await asyncio.sleep(0.02)
+        seen = await one.seen()
+        assert (seen.status, seen.drift, seen.run.status) == ("live", None, "succeeded")
+        assert (await one.answer()).startswith("first")
 
 
 async def unserved(client: httpx2.AsyncClient, url: str) -> None:
