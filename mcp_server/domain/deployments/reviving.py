@@ -27,10 +27,10 @@ class Reviving:
         self._deployments = services.get(DeploymentService)
 
     async def fallen(self) -> list[Deployment]:
-        """What is live, should run on this machine, and does not."""
+        """What is live, should run on this machine, and does not. Logs that were looked at on the way are bounded."""
         rows = await self._database.fetch_all("deployments_live")
         live = [Deployment.adopt(dict(row)) for row in rows]
-        return [one for one in live if await self._deployments.fallen(one)]
+        return [one for one in live if await self._deployments.fallen(one, trims=True)]
 
     async def revive(self, job: Job) -> dict[str, list[str]]:
         """Have everything that has fallen started again; which. One that is being changed is left alone."""

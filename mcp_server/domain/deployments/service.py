@@ -154,13 +154,16 @@ class DeploymentService:
                 told["logs"] = await self._secrets(subject).told(target.logs(subject))
         return told
 
-    async def fallen(self, deployment: Deployment) -> list[str]:
-        """What of a live deployment should run on this machine and does not, in words."""
+    async def fallen(self, deployment: Deployment, *, trims: bool = False) -> list[str]:
+        """What of a live deployment should run on this machine and does not, in words; its logs are perhaps bounded."""
         known = self._targets.known.keys()
         target = self._targets.get(deployment.target) if deployment.target in known else None
         if deployment.status != "live" or not isinstance(target, Falling):
             return []
-        return target.fallen(await self._subject(deployment, _live(deployment)))
+        subject = await self._subject(deployment, _live(deployment))
+        if trims:
+            target.trim(subject)
+        return target.fallen(subject)
 
     async def named(self, reference: str) -> Deployment:
         """The deployment of an id, of a name that only one has, or of `name/environment`.

@@ -196,6 +196,10 @@ class Falling(Protocol):
         """What was brought live here and runs no more, in words; nothing of what is on other machines."""
         ...
 
+    def trim(self, subject: Subject) -> None:
+        """Keep what it writes here within bounds."""
+        ...
+
 
 class Prober(Protocol):
     """Sends the requests that show whether something works."""

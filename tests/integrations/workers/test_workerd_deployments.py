@@ -161,6 +161,21 @@ async def test_what_fails_its_check_is_ended_and_the_one_before_goes_on(tmp_path
         assert len(list((tmp_path / "deployments" / "workerd" / one.id).glob("run_*"))) <= 1
 
 
+async def test_a_worker_that_hangs_fails_its_check_and_the_one_before_goes_on(tmp_path: Path):
+    async with site(tmp_path) as one:
+        await one.define()
+        await one.apply()
+        hangs = "export default { async fetch() { await new Promise(done => setTimeout(done, 600_000)) } }"
+        await one.desk.state.set(CALL, SetDocument(namespace="code", key="hangs", value=hangs))
+        check = {"path": "/", "attempts": 1, "timeout_seconds": 0.5}
+        service = {"name": "web", "modules": "code/hangs", "compatibility_date": "2026-01-01", "checks": [check]}
+        await one.defined("workerd", service, {})
+        assert (await one.apply()).status == "failed"
+        seen = await one.seen()
+        assert (seen.run.status, seen.live_revision, seen.status) == ("rolled_back", 1, "live")
+        assert "no answer" in seen.error and (await one.answer()).startswith("first")
+
+
 async def test_a_plan_whose_source_has_moved_since_is_stale_and_nothing_is_done(tmp_path: Path):
     async with site(tmp_path) as one:
         await one.define()
