@@ -20,7 +20,15 @@ from mcp_server.domain.deployments.spec import (
     Operation,
     PlanDeployment,
 )
-from mcp_server.domain.deployments.targets import Facts, Showing, Subject, Targets, no_deployment, require_taken
+from mcp_server.domain.deployments.targets import (
+    Facts,
+    Falling,
+    Showing,
+    Subject,
+    Targets,
+    no_deployment,
+    require_taken,
+)
 from mcp_server.domain.deployments.transactions import Decided, Decision, Defined, NewDefinition, no_plan, no_revision
 from mcp_server.domain.deployments.views import (
     AppliedDeployment,
@@ -126,6 +134,8 @@ class DeploymentService:
             "created_by": deployment.created_by,
             "revisions": await self._revisions(deployment.id),
         }
+        if fallen := await self.fallen(deployment):
+            more["drift"] = fallen
         if deployment.run_id is not None:
             row = await self._database.fetch_one("deployment_run_by_id", id=deployment.run_id)
             more["run"] = None if row is None else run_view(Run.adopt(dict(row)))
@@ -144,6 +154,17 @@ class DeploymentService:
                 call.actor.require(Permission.DEPLOYMENTS_APPLY)  # a program may print anything, its keys too
                 told["logs"] = await secrets.told(target.logs(subject))
         return told
+
+    async def fallen(self, deployment: Deployment, *, trims: bool = False) -> list[str]:
+        """What of a live deployment should run on this machine and does not, in words; its logs are perhaps bounded."""
+        known = self._targets.known.keys()
+        target = self._targets.get(deployment.target) if deployment.target in known else None
+        if deployment.status != "live" or not isinstance(target, Falling):
+            return []
+        subject = await self._subject(deployment, _live(deployment))
+        if trims:
+            target.trim(subject)
+        return target.fallen(subject)
 
     async def named(self, reference: str) -> Deployment:
         """The deployment of an id, of a name that only one has, or of `name/environment`.
