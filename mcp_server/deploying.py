@@ -19,7 +19,7 @@ from mcp_server.config.model import (
 )
 from mcp_server.domain.agents.launchers import PLAIN, ArgumentRule, Launcher, Launchers
 from mcp_server.domain.approvals.rules import Condition, Rule, Rules
-from mcp_server.domain.deployments.configuration import Probe
+from mcp_server.domain.deployments.configuration import REFERENCES, Probe
 from mcp_server.domain.deployments.mirrors import Mirrors, Remote
 from mcp_server.domain.deployments.placing import Places
 from mcp_server.domain.deployments.policy import DeploymentPolicy
@@ -255,7 +255,11 @@ def targets(settings: Settings, workers: Workers) -> Targets:
         "command": "Which command is not said: the operator declares each under [targets.NAME]. ",
         "process": "Which program is not said: the operator declares each under [targets.NAME], kind = 'process'. ",
     }
-    return Targets(known, absent, _probe, _resolve, aliases)
+    own = {
+        name: {variable: text for variable, text in said.env.items() if text.startswith(REFERENCES)}
+        for name, said in settings.targets.items()
+    }
+    return Targets(known, absent, _probe, _resolve, aliases, own)
 
 
 def _process(name: str, program: Program, workers: Workers) -> Target:

@@ -218,7 +218,6 @@ async def test_commands_that_only_look_tell_no_secret_of_theirs(
         ("[targets.a]\nplan = ['x']", "targets in desk.toml, a.apply: Field required"),
         ("[targets.a]\napply = ['x', '{who}']", r"\[targets.a\] cannot work: `apply` has the placeholder \{who\}"),
         ("[targets.process]\napply = ['x']", "this name is one of the server's own"),
-        ("[[approve]]\ntool = 'email_send'", "approve in desk.toml, 0.tool"),
         ("[[approve]]\ntol = 'x'", "There is no setting approve.0.tol in desk.toml; did you mean approve.0.tool"),
     ],
 )

@@ -254,7 +254,7 @@ class DeploymentService:
         return await self._secrets(subject).told(self._targets.get(subject.target).observe(subject))
 
     def _secrets(self, subject: Subject) -> Secrets:
-        return Secrets(self._targets.resolve, subject)
+        return Secrets(self._targets, subject)
 
     async def _applied(self, call: Call, done: Decided) -> AppliedDeployment:
         del call

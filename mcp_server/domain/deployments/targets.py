@@ -227,6 +227,7 @@ class Targets:
         absent: names that mean something elsewhere, and why not here.
         probe: see `Prober`.
         resolve: the value of a secret by its reference; raises PhaseFailed where there is none.
+        references: to secrets that the operator gave targets, by the target and the name.
     """
 
     known: Mapping[str, Callable[[], Target]] = field(default_factory=dict[str, Callable[[], Target]])
@@ -234,6 +235,7 @@ class Targets:
     probe: Prober = _no_probe
     resolve: Callable[[str], str] = _no_secret
     aliases: Mapping[str, str] = field(default_factory=dict[str, str])
+    references: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
     made: dict[str, Target] = field(default_factory=dict[str, Target])
 
     def get(self, name: str) -> Target:
