@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcp_server.config import Settings, secret
-from mcp_server.deploying import approve_rules, beside_the_database, declared_targets, launchers, mirrors_account
+from mcp_server.deploying import (
+    approve_rules,
+    beside_the_database,
+    declared_targets,
+    launchers,
+    mirrors_account,
+    programs,
+)
 from mcp_server.domain.approvals.model import ApprovalPolicy
 from mcp_server.domain.approvals.principals import KEYS, Principals, realm_of
 from mcp_server.domain.approvals.rules import Rules
@@ -27,7 +34,7 @@ def refusals(settings: Settings) -> list[OpsError]:
     """What `serve` refuses about these settings, each by itself."""
     checks: list[Callable[[Settings], object]] = [
         *(_offered, tokens, email_policy, mailer_options, links_base),
-        *(declared_targets, launchers, mirrors_account, rules),
+        *(declared_targets, programs, launchers, mirrors_account, rules),
     ]
     if settings.transport != "stdio":  # the modules behind these are HTTP's alone
         checks += [_safe_bind, webhook]

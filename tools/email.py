@@ -66,7 +66,8 @@ def _say_sent(result: SentEmail) -> str:
     if email.id is None:
         return f"{email.status} by provider {email.provider}. Nothing was sent."
     waiting = " It waits for a person's approval." if email.approval_id is not None else ""
-    return f"{email.id} is {email.status} for provider {email.provider}.{waiting} See tasks_wait or email_find."
+    said = f"{email.id} is {email.status} for provider {email.provider}.{waiting} See tasks_wait or email_find."
+    return " ".join((said, *(result.warnings or ())))
 
 
 def _say_found(result: FindResult) -> str:

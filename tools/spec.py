@@ -114,8 +114,9 @@ class Tool(Generic[A, R]):
     say: Callable[[R], str]
     """A sentence that stands for the result where only text is read."""
 
-    ticket: Callable[[Desk, Call, A], Awaitable[TaskView]] | None = None
-    """For a slow tool: what it does for a client that takes task handles, instead of `does`. Returns the task."""
+    ticket: Callable[[Desk, Call, A], Awaitable[TaskView | None]] | None = None
+    """For a slow tool: what it does for a client that takes task handles, instead of `does`. Returns the task, or None
+    where there is not one alone; then it does what it does for all."""
 
     does: Callable[[Desk], Callable[[Call, A], Awaitable[R]]] | None = None
     """The service call that it is; unsaid, its `write`."""

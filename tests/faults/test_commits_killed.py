@@ -44,14 +44,17 @@ async def committing(url: str, first: int, chance: random.Random) -> tuple[int, 
         await client.send(
             id=10_000 + number, method="tools/call", params={"name": "commit", "arguments": commit(number)}
         )
-    killing = asyncio.create_task(killed(client, chance.uniform(0.05, 0.6)))
+    wanted, killing = chance.randint(1, 20), None
     try:
         while True:
             answer = await client.receive()
             if answer.get("id", 0) >= 10_000 and not answer["result"].get("isError"):
                 acknowledged.append(answer["id"] - 10_000)
+            if killing is None and len(acknowledged) >= wanted:
+                killing = asyncio.create_task(killed(client, chance.uniform(0, 0.05)))
     except (EOFError, json.JSONDecodeError):
         pass
+    assert killing is not None, "it was answered before it died"
     await killing
     client.process._transport.close()
     return first + 40, acknowledged

@@ -20,6 +20,7 @@ from mcp_server.kernel.wording import example_of
 from mcp_server.protocol.schemas import input_schema
 from tests.protocol.test_hostile_arguments import Guesser, opened
 from tests.protocol.wrong_calls import TAKEN, WRONG
+from tests.world import on_file
 from tools import TOOLS
 from tools.spec import Shared
 
@@ -36,7 +37,7 @@ JARGON = re.compile(
 @asynccontextmanager
 async def desk(tmp_path: Path) -> AsyncGenerator[tuple[Client, dict[str, str]]]:
     """A client of a desk that holds a little, and what the words of the table stand for."""
-    settings = load_settings(database=f"sqlite:///{tmp_path / 'desk.db'}", user="local")
+    settings = load_settings(database=on_file(tmp_path / "desk.db"), user="local")
     async with open_app(settings) as app, Client(app.server) as client:
         agent = await client.call_tool("agents_register", {"name": "scribe", "capabilities": ["py"]})
         made = await client.call_tool("tasks_create", {"tasks": [{"title": "one", "kind": "code", "tags": ["a"]}]})

@@ -118,6 +118,20 @@ async def test_of_two_applies_at_once_one_runs_and_the_other_is_told(stage: Stag
     assert (await stage.seen()).status == "live"
 
 
+async def test_of_two_operators_with_different_plans_the_second_is_told_what_moved_and_decides_anew(stage: Stage):
+    await stage.live()
+    await stage.define(services=[{"name": "web", "replicas": 2}])
+    to_change, to_remove = await stage.plan(), await stage.plan(destroy=True)
+    assert to_change.hash != to_remove.hash
+    await stage.apply(to_change)
+    with pytest.raises(Conflict, match="busy: apply of revision 2 is running"):
+        await control(stage, "destroy", plan_hash=to_remove.hash)
+    await stage.work()
+    with pytest.raises(Conflict, match="stale.*revision 2 is live, and when it was planned, revision 1 was"):
+        await control(stage, "destroy", plan_hash=to_remove.hash)
+    assert (await stage.seen()).live_revision == 2
+
+
 @pytest.mark.parametrize("phase", ["deploy", "check", "promote"])
 async def test_what_fails_on_the_way_is_undone_and_the_one_before_stays_live(stage: Stage, phase: str):
     await stage.live()
