@@ -128,6 +128,7 @@ async def work_through_everything(client: Client) -> list[tuple[str, dict[str, A
     await step("state_restore", namespace="n", key="k", version=1)
     await step("state_get", namespace="n", key="k")
     await step("state_set", namespace="n", key="null", value=None)
+    await step("commit", calls=[{"tool": "state_set", "arguments": {"namespace": "n", "key": "c", "value": 1}}])
     assert (await step("state_get", namespace="n", key="null"))["document"]["value"] is None
     await step("state_find")
     await step("state_find", namespace="n", limit=1)

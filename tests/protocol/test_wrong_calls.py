@@ -81,6 +81,24 @@ async def test_what_cannot_be_done_is_refused_in_words_that_teach(tmp_path: Path
     assert len(WRONG) >= 150 and not failed
 
 
+async def test_a_list_that_is_empty_says_what_there_is_where_nothing_has_what_was_asked_for(tmp_path: Path):
+    async with desk(tmp_path) as (client, _):
+        for tool, narrowed, says in (
+            ("tasks_find", {"kind": "coed"}, "No task has kind coed. Did you mean 'code'? There are: code."),
+            ("agents_find", {"capability": "pyy"}, "Did you mean 'py'?"),
+            ("agents_find", {"name": "scrieb"}, "Did you mean 'scribe'?"),
+            ("state_find", {"namespace": "ntes"}, "Did you mean 'notes'?"),
+            ("deployments_find", {"target": "docker"}, "There are none yet."),
+            ("email_find", {"template": "welcome"}, "There are none yet."),
+        ):
+            result = await client.call_tool(tool, narrowed)
+            assert says in (result.structured_content or {})["hint"] and says in result.content[0].text, tool
+        there = await client.call_tool("tasks_find", {"kind": "code", "status": "completed"})
+        assert "hint" not in (there.structured_content or {}), "there are such, only none that is completed"
+        parent = await client.call_tool("tasks_find", {"parent_id": "task_bbbbbbbbbbbb"})
+        assert parent.is_error and "There is no task" in parent.content[0].text
+
+
 async def test_names_of_tools_prompts_and_resources_that_there_are_not_are_answered_with_those_near(tmp_path: Path):
     async with desk(tmp_path) as (client, _):
         for attempt, meant in (

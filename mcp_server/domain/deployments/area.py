@@ -1,5 +1,7 @@
 """How deployments are wired into the house."""
 
+from typing import Any, cast
+
 from mcp_server.domain.deployments.handlers import carry_out
 from mcp_server.domain.deployments.mirrors import MIRROR_KIND, is_any_mirror, mirror
 from mcp_server.domain.deployments.model import Deployment, Revision
@@ -17,6 +19,14 @@ _SEEN = Permission.DEPLOYMENTS_READ
 _ENDED = Telling.of("status error updated_at")
 _PHASE = Telling.of("phases updated_at")
 _OVER = Telling.of("status error ended_at updated_at")
+
+
+def _phases(phases: Any) -> Any:
+    """When each phase was, as a time."""
+    if not isinstance(phases, dict):
+        return phases
+    return {name: one | {"at": iso(one["at"])} for name, one in cast("dict[str, dict[str, Any]]", phases).items()}
+
 
 AREA = Area(
     name="deployments",
@@ -88,7 +98,7 @@ AREA = Area(
             table="deployment_runs",
             row="deployment_run_by_id",
             json=frozenset(("phases",)),
-            told={"phases": lambda phases: {name: one | {"at": iso(one["at"])} for name, one in phases.items()}},
+            told={"phases": _phases},
         ),
     ),
     hears=(TASK_ENDED.heard_by(follow_end), TASK_APPROVED.heard_by(follow_approval)),

@@ -98,7 +98,7 @@ AREA = Area(
             hidden=frozenset(
                 ("queue", "lease_token_hash", "last_finish", "waits_on", "attempts_forgiven", "system", "due_at")
             ),
-            told={"priority": lambda rank: PRIORITY_NAMES[rank], "cancel_requested": bool},
+            told={"priority": lambda rank: PRIORITY_NAMES.get(rank, rank), "cancel_requested": bool},
             uris=lambda id_: {"ops://tasks", f"ops://tasks/{id_}"},
             unsaid=owner_of_key,
             replay=replay.replay,

@@ -179,7 +179,7 @@ class FindTasks(Listing):
 class WaitForTasks(Frozen):
     """Somebody waits for tasks to end, to start, or to change at all: for all of them, or for any."""
 
-    task_id: TaskId | None = None
+    task_id: TaskId | None = Field(default=None, examples=["task_9k2m4p7q8r3t"])
     task_ids: tuple[TaskId, ...] = Field(default=(), max_length=100)
     until: Until = "terminal"
     any: bool = Field(default=False, description="Until one has, not all")
