@@ -42,13 +42,15 @@ def run_doctor(flags: dict[str, Any], *, as_json: bool, replay: bool = False) ->
     told = {finding.name: finding.ok for finding in findings}
     if told.get("documents") and told.get("writing", True):  # it is there, whole and up to date, and can be tried
         findings += inspect_due(settings.database_url)
-    if settings.approve and not refused and told.get("documents"):
-        findings += _rules(settings)
+    if told.get("documents"):
+        findings += [] if refused else _rules(settings)
     if replay:
         findings.append(replay_database(settings.database_url))
     _print(settings, findings, as_json=as_json)
-    if refused:
-        return EXIT_SETTINGS
+    return EXIT_SETTINGS if refused else _exit_code(findings)
+
+
+def _exit_code(findings: list[Finding]) -> int:
     return EXIT_FINE if all(finding.ok for finding in findings) else EXIT_PROBLEM
 
 
@@ -78,6 +80,8 @@ def _links(settings: Settings) -> Finding:
 
 def _rules(settings: Settings) -> list[Finding]:
     """The operator's rules, and what they would have caught."""
+    if not settings.approve:
+        return []
     from mcp_server.deploying import approve_rules  # takes a second
     from mcp_server.upkeep.rule_log import inspect_rules
 

@@ -86,9 +86,7 @@ def plain(value: Any, *, whole: bool = False) -> Any:
     """What was given, as JSON values that are taken again: a command's fields as far as they were said, or all of them;
     what is kept as checked JSON text as what it says."""
     if isinstance(value, BaseModel):
-        fields = type(value).model_fields
-        said = fields if whole else value.model_fields_set
-        return {fields[name].alias or name: plain(getattr(value, name), whole=whole) for name in said}
+        return _plain_fields(value, whole=whole)
     if isinstance(value, RawJson):
         return json.loads(value)
     if isinstance(value, (list, tuple)):
@@ -96,3 +94,9 @@ def plain(value: Any, *, whole: bool = False) -> Any:
     if isinstance(value, dict):
         return {name: plain(member, whole=whole) for name, member in cast("dict[str, Any]", value).items()}
     return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _plain_fields(model: BaseModel, *, whole: bool) -> dict[str, Any]:
+    fields = type(model).model_fields
+    said = fields if whole else model.model_fields_set
+    return {fields[name].alias or name: plain(getattr(model, name), whole=whole) for name in said}

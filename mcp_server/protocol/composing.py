@@ -51,11 +51,15 @@ async def _require_rules_kept(desk: Desk, call: Call, changes: Sequence[Composed
     for one in changes:
         rules = await naming(desk, one.call, _WRITES[one.tool][0], one.command)
         wanted.append(Wanted(one.shown(), one.says, kept_out(desk, one.call, rules, later)))
-    broken = [place for one, place in zip(wanted, (one.place for one in changes), strict=True) if one.rules and place]
-    if broken:
-        can_wait = not any(_WRITES[one.tool][0].own_lease or one.arguments.get("lease_token") for one in changes)
-        with broken[0].named():
-            raise refusal(call, wanted if can_wait else [one for one in wanted if one.rules])
+    for change, one in zip(changes, wanted, strict=True):
+        if one.rules:
+            with change.named():
+                raise refusal(call, wanted if _can_wait(changes) else [one for one in wanted if one.rules])
+
+
+def _can_wait(changes: Sequence[Composed]) -> bool:
+    """Whether all of them could be made later: none rests on a lease."""
+    return not any(_WRITES[one.tool][0].own_lease or one.arguments.get("lease_token") for one in changes)
 
 
 class _Composer:

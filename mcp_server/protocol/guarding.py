@@ -79,15 +79,7 @@ def kept_out(desk: Desk, call: Call, rules: Sequence[Rule], later: Grant | None)
 def refusal(call: Call, wanted: Sequence[Wanted]) -> PermissionDenied:
     """The refusal of calls of which rules name some, with the call that asks about all of them."""
     rules = list(dict.fromkeys(rule for one in wanted for rule in one.rules))
-    says = next(one.says for one in wanted if one.rules)
-    arguments: dict[str, Any] = {
-        "title": one_line(says, _TITLE_CHARACTERS_MAX),
-        "calls": [one.shown for one in wanted],
-        **question_for(rules),
-        "expires_in_seconds": min(rule.expires_in_seconds for rule in rules),
-    }
-    if call.speaker is not None and call.actor.kind != "agent":
-        arguments["as_agent"] = call.speaker.name
+    arguments = _asking(call, wanted, rules)
     return PermissionDenied(
         f"The operator has people asked first ({'; '.join(rule.said_people() for rule in rules)}): a rule names "
         f"{'; '.join(rule.said() for rule in rules)}. Nothing was done.",
@@ -97,6 +89,20 @@ def refusal(call: Call, wanted: Sequence[Wanted]) -> PermissionDenied:
             "next_call": {"tool": "approvals_request", "arguments": arguments},
         },
     )
+
+
+def _asking(call: Call, wanted: Sequence[Wanted], rules: Sequence[Rule]) -> dict[str, Any]:
+    """The arguments of the request that asks about all of the calls."""
+    says = next(one.says for one in wanted if one.rules)
+    arguments: dict[str, Any] = {
+        "title": one_line(says, _TITLE_CHARACTERS_MAX),
+        "calls": [one.shown for one in wanted],
+        **question_for(rules),
+        "expires_in_seconds": min(rule.expires_in_seconds for rule in rules),
+    }
+    if call.speaker is not None and call.actor.kind != "agent":
+        arguments["as_agent"] = call.speaker.name
+    return arguments
 
 
 def require_sense(number: int, rule: Rule) -> None:

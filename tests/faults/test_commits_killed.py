@@ -174,7 +174,7 @@ async def test_of_racing_deciders_one_counts_and_its_calls_run_once_whatever_is_
                 approvers=[],
                 calls=[{"tool": "state_set", "arguments": {"namespace": "n", "key": f"k{number}", "value": number}}],
             )
-            for number in range(10)
+            for number in range(4)
         ]
     ids = [one["approval"]["id"] for one in asked]
     async with killed_again_and_again(sqlite_url, 2) as kills:
