@@ -29,10 +29,12 @@ from mcp_server.domain.speaking import Voices
 from mcp_server.domain.tasks.archive import KeepTasks
 from mcp_server.integrations.mailers import LazyMailer, make_mailer
 from mcp_server.kernel.authority import Actor
-from mcp_server.kernel.call import Clock, Context
+from mcp_server.kernel.call import Call, Clock, Context
 from mcp_server.kernel.clocks import ClockWatch
+from mcp_server.kernel.composing import CalledTool, Composed, Composing
 from mcp_server.kernel.events import NewId, Random
 from mcp_server.kernel.ids import new_id
+from mcp_server.kernel.services import Services
 from mcp_server.kernel.times import steady_clock, system_clock
 from mcp_server.observability.metrics import Metrics, NoMetrics, PrometheusMetrics
 from mcp_server.persistence.database import Database
@@ -46,6 +48,7 @@ from mcp_server.wiring import (
     email_policy,
     mailer_options,
     offer,
+    principals,
     require_servable,
     tokens,
 )
@@ -76,7 +79,7 @@ def desk_on(
     """Every service on an open database, with what the operator set."""
     watch = ClockWatch(clock, steady)
     context = Context(database, watch, ids, chance)
-    return Desk(context, AREAS, __version__, watch, Rendering(_render), *options)
+    return Desk(context, AREAS, __version__, watch, Rendering(_render), Composing(_compose), *options)
 
 
 def configured_desk(database: Database, settings: Settings, mailer: LazyMailer | None = None) -> Desk:
@@ -96,6 +99,7 @@ def configured_desk(database: Database, settings: Settings, mailer: LazyMailer |
         workers,
         declared,
         Logs(socket.gethostname, _read_log),
+        principals(settings),
         Session(settings.agent, remembers=settings.transport == "stdio"),
     )
     return workers.desk
@@ -125,6 +129,7 @@ async def open_desk(
             metrics.watch(database.loops)
         desk = configured_desk(database, settings, mailer)
         if metrics is not None:
+            desk.option(Composing).called = metrics.called
             desk.housekeeping.on_jump = lambda jump: metrics.clock_set(jump.way)
         supervision = _supervision(desk, settings) if supervises and not desk.is_read_only else []
         async with _background([*_usual(desk), *supervision]), _targets(desk):
@@ -229,6 +234,14 @@ def _render(what: str, source: str, variables: Mapping[str, Any], *, html: bool)
     from mcp_server.integrations.templating import render  # most servers never fill in a template
 
     return render(what, source, variables, html=html)
+
+
+async def _compose(
+    services: Services, call: Call, calls: Sequence[CalledTool], argument: str, *, later: bool = False
+) -> list[Composed]:
+    from mcp_server.protocol.composing import compose  # who lists approvals has no tools
+
+    return await compose(services, call, calls, argument, later=later)
 
 
 def _metrics(settings: Settings) -> Metrics:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from mcp_server.config import Settings, secret
 from mcp_server.deploying import beside_the_database, declared_targets, launchers, mirrors_account
 from mcp_server.domain.approvals.model import ApprovalPolicy
+from mcp_server.domain.approvals.principals import KEYS, Principals, realm_of
 from mcp_server.domain.email.model import SENDER_DEFAULT, EmailPolicy
 from mcp_server.integrations.mailers import MailerOptions, OutboxOptions, SendGridOptions, SmtpServerOptions
 from mcp_server.kernel.addresses import check_address
+from mcp_server.kernel.authority import Actor
 from mcp_server.kernel.errors import OpsError, ValidationFailed
 from mcp_server.protocol.identity import FileTokens
 from mcp_server.protocol.offer import Offer
@@ -59,6 +61,16 @@ def tokens(settings: Settings) -> FileTokens | None:
         ValidationFailed: the file cannot be read or does not hold tokens.
     """
     return FileTokens(settings.tokens_file) if settings.tokens_file is not None else None
+
+
+def principals(settings: Settings) -> Principals:
+    """Who calls this process, and what they can do now."""
+    may = settings.role.permissions
+    tokens_file = settings.tokens_file
+    if tokens_file is not None:
+        return Principals(KEYS, lambda label: FileTokens(tokens_file).permissions_of(label) & may)
+    local = Actor(kind="user", id=settings.user, permissions=may, is_local=True)
+    return Principals(realm_of(local), lambda label: may if label == local.label else frozenset())
 
 
 def http_options(settings: Settings, verifier: FileTokens | None) -> "HttpOptions":

@@ -1,11 +1,12 @@
 """Fixtures: both engines through one fixture, and a leak check after every test."""
 
 import itertools
+import shutil
 import threading
 import warnings
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 import pytest
@@ -13,7 +14,17 @@ from hypothesis import HealthCheck, settings
 
 from mcp_server.domain.areas import AREAS
 from mcp_server.persistence.postgres.backend import PostgresBackend
+from mcp_server.persistence.sqlite.backend import SqliteBackend
 from tests.world import World, open_world
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests in whose module time is measured are called so, to be run alone."""
+    for item in items:
+        if isinstance(item, pytest.Function) and {"within", "Stopwatch"} & vars(item.module).keys():
+            item.add_marker(pytest.mark.timed)
+
 
 # A busy machine must not decide a test: neither an example nor its making has a time limit.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -29,7 +40,7 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Generator[Any]:
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> "Generator[PostgresForTests]":
     """A real PostgreSQL server with one migrated database to copy."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -40,9 +51,23 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Generator[Any]:
             connection.execute("ALTER SYSTEM SET fsync = off")  # no test cuts this machine's power
             connection.execute("SELECT pg_reload_conf()")
             connection.execute(f"CREATE DATABASE {_TEMPLATE}")
-        PostgresBackend(server.get_uri(_TEMPLATE), AREAS).prepare()
-        yield server
+            PostgresBackend(server.get_uri(_TEMPLATE), AREAS).prepare()
+            with psycopg.connect(server.get_uri(_TEMPLATE)) as template:
+                schema = _schema(template)
+            yield PostgresForTests(server, connection, schema)
         server.cleanup()
+
+
+class PostgresForTests(NamedTuple):
+    """The server, a connection to it that is not a test's, and the schema that a database has as long as it is new."""
+
+    server: Any
+    connection: psycopg.Connection[Any]
+    schema: list[tuple[Any, ...]]
+
+    def get_uri(self, name: str | None = None) -> str:
+        """The address of a database."""
+        return self.server.get_uri(name)
 
 
 _numbers = itertools.count()
@@ -51,27 +76,26 @@ _emptied: list[str] = []
 
 
 @pytest.fixture
-def postgres_url(postgres: Any) -> Generator[str]:
+def postgres_url(postgres: PostgresForTests) -> Generator[str]:
     """A fresh database on the PostgreSQL server."""
-    name = _emptied.pop() if _emptied else f"test_{next(_numbers)}"
-    with psycopg.connect(postgres.get_uri(), autocommit=True) as connection:
-        if not connection.execute("SELECT FROM pg_database WHERE datname = %s", (name,)).fetchall():
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
-        yield postgres.get_uri(name)
-        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
-        if _is_as_new(postgres, name):
-            _emptied.append(name)
-        else:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    connection = postgres.connection
+    if _emptied:
+        name = _emptied.pop()
+    else:
+        name = f"test_{next(_numbers)}"
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+    yield postgres.get_uri(name)
+    connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+    if _is_as_new(postgres, name):
+        _emptied.append(name)
+    else:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def _is_as_new(postgres: Any, name: str) -> bool:
+def _is_as_new(postgres: PostgresForTests, name: str) -> bool:
     """Empty a database that a test has used; whether its schema is that of the template."""
-    with (
-        psycopg.connect(postgres.get_uri(name), autocommit=True) as used,
-        psycopg.connect(postgres.get_uri(_TEMPLATE)) as template,
-    ):
-        if _schema(used) != _schema(template):
+    with psycopg.connect(postgres.get_uri(name), autocommit=True) as used:
+        if _schema(used) != postgres.schema:
             return False
         tables = [row[0] for row in used.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
         used.execute("; ".join(f"DELETE FROM {table}" for table in tables if table != "migrations"))
@@ -95,6 +119,14 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'desk.db'}"
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty SQLite database to copy: to migrate takes longer than most tests."""
+    path = tmp_path_factory.mktemp("migrated") / "desk.db"
+    SqliteBackend(path, AREAS, allow_unsafe=False).prepare()
+    return path
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def url(request: pytest.FixtureRequest) -> str:
     """A fresh database on each engine in turn."""
@@ -102,8 +134,11 @@ def url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def world(url: str) -> AsyncGenerator[World]:
+async def world(url: str, request: pytest.FixtureRequest) -> AsyncGenerator[World]:
     """A desk on each engine in turn."""
+    path = Path(url.removeprefix("sqlite:///"))
+    if url.startswith("sqlite") and not path.exists():
+        shutil.copyfile(request.getfixturevalue("migrated"), path)
     async with open_world(url) as opened:
         yield opened
 

@@ -89,13 +89,14 @@ class World:
     ) -> AgentView:
         capabilities = tuple(Capability(name=skill) for skill in skills)
         command = Register(name=name, capabilities=capabilities, max_concurrent_tasks=capacity, **more)
-        return (await self.desk.agents.register(self.call, command)).agent
+        made = (await self.desk.agents.register(self.call, command)).agent
+        return await self.desk.agents.get(self.call, made.id)
 
     async def instance(self, name: str, label: str = "one") -> tuple[AgentView, str]:
         command = Register(name=name, max_concurrent_tasks=10, instance=InstanceSpec(label=label))
         registered = await self.desk.agents.register(self.call, command)
         assert registered.instance_id is not None
-        return registered.agent, registered.instance_id
+        return await self.desk.agents.get(self.call, registered.agent.id), registered.instance_id
 
     async def created(self, *specs: dict[str, Any]) -> list[TaskState]:
         """What its creator is told of tasks."""

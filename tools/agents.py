@@ -9,15 +9,18 @@ from mcp_server.domain.agents.views import AgentView, ControlledAgent, Registere
 from mcp_server.domain.desk import Desk
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
+from mcp_server.kernel.meaning import AgentName, TaskId
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.views import View
-from tools.spec import DESTROY, READ, UPDATE, Tool, listed
+from tools.hints import hint
+from tools.spec import DESTROY, READ, UPDATE, Part, Tool, listed
 
 
 class FindArguments(FindAgents):
     """See `agents_find`."""
 
-    agent_id: str | None = None
-    for_task: str | None = Field(default=None, description="Task id: rank the agents that can do it")
+    agent_id: AgentName | None = None
+    for_task: TaskId | None = Field(default=None, description="Task id: rank the agents that can do it")
 
 
 class FindResult(View):
@@ -27,6 +30,7 @@ class FindResult(View):
     agents: list[AgentView] | None = None
     next_cursor: str | None = None
     omitted: int | None = None
+    hint: str | None = None
 
 
 async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
@@ -38,7 +42,16 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
         ranked = await desk.agents.candidates(call, *needs)
         return FindResult(agents=ranked[: args.limit], omitted=max(len(ranked) - args.limit, 0) or None)
     agents, next_cursor, omitted = await desk.agents.find(call, args)
-    return FindResult(agents=agents, next_cursor=next_cursor, omitted=omitted)
+    why = None if agents else await _nothing_of(desk, call, args)
+    return FindResult(agents=agents, next_cursor=next_cursor, omitted=omitted, hint=why)
+
+
+async def _nothing_of(desk: Desk, call: Call, args: FindArguments) -> str | None:
+    there = await desk.agents.candidates(call, None, ())
+    skills = {one["name"] for agent in there for one in agent.capabilities or ()}
+    tags = {tag for agent in there for tag in agent.tags or ()}
+    names = (agent.name for agent in there)
+    return hint("agent", {"name": (args.name, names), "capability": (args.capability, skills), "tag": (args.tag, tags)})
 
 
 def _say_registered(result: RegisteredAgent) -> str:
@@ -49,7 +62,12 @@ def _say_registered(result: RegisteredAgent) -> str:
 def _say_found(result: FindResult) -> str:
     if result.agent is not None:
         return f"Agent {result.agent.name} ({result.agent.id}) is {result.agent.status}."
-    return listed(len(result.agents or ()), "agent", result.omitted)
+    return f"{listed(len(result.agents or ()), 'agent', result.omitted)} {result.hint or ''}".rstrip()
+
+
+def _says_control(args: ControlAgent) -> str:
+    handed = f", and hand what it holds over to {named(args.to_agent)}" if args.to_agent is not None else ""
+    return f"{args.action.capitalize()} agent {named(args.agent_id)}{handed}."
 
 
 TOOLS = (
@@ -65,6 +83,11 @@ TOOLS = (
         speaks="name",
         result=RegisteredAgent,
         write=lambda desk: desk.agents.register,
+        part=Part(
+            lambda args: f"Register agent {named(args.name)}, or change what is given.",
+            makes=lambda args: ["agent"],
+            made=lambda done: [done.agent_id],
+        ),
         say=_say_registered,
     ),
     Tool(
@@ -91,6 +114,7 @@ TOOLS = (
         arguments=ControlAgent,
         result=ControlledAgent,
         write=lambda desk: desk.agents.control,
+        part=Part(_says_control),
         say=lambda r: f"Agent {r.agent.name} is {r.agent.status}; {len(r.requeued)} tasks requeued.",
     ),
 )

@@ -17,6 +17,7 @@ from mcp_server.domain.desk import Desk
 from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
+from mcp_server.kernel.meaning import ApprovalId
 from mcp_server.kernel.values import Frozen
 from mcp_server.kernel.views import View
 from tools.spec import ADD, READ, Tool, listed
@@ -31,7 +32,7 @@ async def ticket(desk: Desk, call: Call, args: RequestApproval) -> TaskView:
 class DecideArguments(Frozen):
     """See `approvals_decide`."""
 
-    approval_id: str = Field(description="Or the id of its task")
+    approval_id: ApprovalId = Field(description="Or the id of its task")
 
 
 async def decide(desk: Desk, call: Call, args: DecideArguments) -> DecidedApproval:
@@ -42,7 +43,7 @@ async def decide(desk: Desk, call: Call, args: DecideArguments) -> DecidedApprov
 class FindArguments(FindApprovals):
     """See `approvals_find`."""
 
-    approval_id: str | None = Field(default=None, description="Full detail of one")
+    approval_id: ApprovalId | None = Field(default=None, description="Full detail of one")
 
 
 class FindResult(View):

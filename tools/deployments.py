@@ -23,14 +23,20 @@ from mcp_server.domain.desk import Desk
 from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
+from mcp_server.kernel.meaning import DeploymentName
+from mcp_server.kernel.paging import LIMIT_MAX
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.views import View
-from tools.spec import DESTROY, READ, UPDATE, Hints, Tool, listed
+from tools.hints import hint
+from tools.spec import DESTROY, READ, UPDATE, Hints, Part, Tool, listed
+
+_NAMED = ("name", "environment", "target")
 
 
 class FindArguments(FindDeployments):
     """See `deployments_find`."""
 
-    deployment_id: str | None = Field(default=None, description="Full detail of one")
+    deployment_id: DeploymentName | None = Field(default=None, description="Full detail of one")
     logs: bool = Field(default=False, description="With the end of its log")
 
 
@@ -41,6 +47,7 @@ class FoundDeployments(View):
     deployments: list[DeploymentView] | None = None
     next_cursor: str | None = None
     omitted: int | None = None
+    hint: str | None = None
 
 
 async def find(desk: Desk, call: Call, args: FindArguments) -> FoundDeployments:
@@ -48,7 +55,14 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FoundDeployments:
     if args.deployment_id is not None:
         return FoundDeployments(deployment=await desk.deployments.get(call, args.deployment_id, logs=args.logs))
     deployments, next_cursor, omitted = await desk.deployments.find(call, args)
-    return FoundDeployments(deployments=deployments, next_cursor=next_cursor, omitted=omitted)
+    why = None if deployments else await _nothing_of(desk, call, args)
+    return FoundDeployments(deployments=deployments, next_cursor=next_cursor, omitted=omitted, hint=why)
+
+
+async def _nothing_of(desk: Desk, call: Call, args: FindArguments) -> str | None:
+    there = (await desk.deployments.find(call, FindDeployments(limit=LIMIT_MAX))).items
+    narrowed = {name: (getattr(args, name), {getattr(one, name) for one in there}) for name in _NAMED}
+    return hint("deployment", narrowed)
 
 
 async def ticket(desk: Desk, call: Call, args: ApplyDeployment) -> TaskView:
@@ -70,7 +84,7 @@ def _say_defined(result: DefinedDeployment) -> str:
 def _say_found(result: FoundDeployments) -> str:
     if result.deployment is not None:
         return f"{_name(result.deployment)} is {result.deployment.status}."
-    return listed(len(result.deployments or ()), "deployment", result.omitted)
+    return f"{listed(len(result.deployments or ()), 'deployment', result.omitted)} {result.hint or ''}".rstrip()
 
 
 def _steps(plan: PlanView) -> str:
@@ -103,6 +117,17 @@ def _say_controlled(result: ControlledDeployment) -> str:
     return f"{_name(result.deployment)} {'has drifted: ' + '; '.join(drift) if drift else 'is as it was brought live'}."
 
 
+def _says_control(args: ControlDeployment) -> str:
+    revision = f" to revision {args.revision}" if args.revision is not None else ""
+    plan = f" by plan {named(args.plan_hash)}" if args.plan_hash is not None else ""
+    return f"{args.action.replace('_', ' ').capitalize()} deployment {named(args.deployment_id)}{revision}{plan}."
+
+
+def _only_looks(args: ControlDeployment) -> str | None:
+    looks = args.action == "check_drift" or (args.action == "destroy" and args.plan_hash is None)
+    return "it only shows something" if looks else None
+
+
 TOOLS = (
     Tool(
         name="deployments_define",
@@ -115,6 +140,11 @@ TOOLS = (
         arguments=DefineDeployment,
         result=DefinedDeployment,
         write=lambda desk: desk.deployments.define,
+        part=Part(
+            lambda args: f"Define what {named(args.name)} runs in {named(args.environment)} (target {args.target}).",
+            makes=lambda args: ["deployment"],
+            made=lambda done: [done.deployment.id],
+        ),
         say=_say_defined,
     ),
     Tool(
@@ -153,6 +183,11 @@ TOOLS = (
         arguments=ApplyDeployment,
         result=AppliedDeployment,
         write=lambda desk: desk.deployments.apply,
+        part=Part(
+            lambda args: f"Carry out plan {named(args.plan_hash)} of deployment {named(args.deployment_id)}.",
+            makes=lambda args: ["task"],
+            made=lambda done: [done.task["id"]],
+        ),
         others_words=False,
         say=_say_applied,
         ticket=ticket,
@@ -167,6 +202,12 @@ TOOLS = (
         arguments=ControlDeployment,
         result=ControlledDeployment,
         write=lambda desk: desk.deployments.control,
+        part=Part(
+            _says_control,
+            makes=lambda args: ["task"],
+            made=lambda done: [done.task["id"]],
+            alone=_only_looks,
+        ),
         say=_say_controlled,
     ),
 )

@@ -11,8 +11,12 @@ from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.meaning import EmailId
+from mcp_server.kernel.quoting import named, quoted
+from mcp_server.kernel.times import iso, micros
 from mcp_server.kernel.views import View
-from tools.spec import READ, Hints, Tool, listed
+from tools.hints import hint
+from tools.spec import READ, Hints, Part, Tool, listed, several
 
 
 async def ticket(desk: Desk, call: Call, args: SendEmail) -> TaskView:
@@ -26,7 +30,7 @@ async def ticket(desk: Desk, call: Call, args: SendEmail) -> TaskView:
 class FindArguments(FindEmails):
     """See `email_find`."""
 
-    email_id: str | None = Field(default=None, description="Full detail of one")
+    email_id: EmailId | None = Field(default=None, description="Full detail of one")
     templates: bool = Field(default=False, description="List the templates instead")
 
 
@@ -38,6 +42,7 @@ class FindResult(View):
     templates: list[TemplateView] | None = None
     next_cursor: str | None = None
     omitted: int | None = None
+    hint: str | None = None
 
 
 async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
@@ -47,7 +52,11 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
     if args.email_id is not None:
         return FindResult(email=await desk.emails.get(call, args.email_id))
     emails, next_cursor, omitted = await desk.emails.find(call, args)
-    return FindResult(emails=emails, next_cursor=next_cursor, omitted=omitted)
+    why = None
+    if not emails and args.template is not None:
+        names = [one.name for one in await desk.emails.templates(call)]
+        why = hint("email", {"template": (args.template, names)})
+    return FindResult(emails=emails, next_cursor=next_cursor, omitted=omitted, hint=why)
 
 
 def _say_sent(result: SentEmail) -> str:
@@ -64,7 +73,13 @@ def _say_found(result: FindResult) -> str:
         return listed(len(result.templates), "template", None)
     if result.email is not None:
         return f"{result.email.id} is {result.email.status}."
-    return listed(len(result.emails or ()), "email", result.omitted)
+    return f"{listed(len(result.emails or ()), 'email', result.omitted)} {result.hint or ''}".rstrip()
+
+
+def _says(args: SendEmail) -> str:
+    what = f"the template {named(args.template)}" if args.template is not None else quoted(args.subject or "")
+    when = f", not before {iso(micros(args.send_at))}" if args.send_at is not None else ""
+    return f"Send an email to {several(list(map(named, args.everyone())))}: {what}{when}."
 
 
 TOOLS = (
@@ -80,6 +95,13 @@ TOOLS = (
         result=SentEmail,
         does=lambda desk: desk.emails.send,
         write=lambda desk: desk.emails.queue,
+        part=Part(
+            _says,
+            makes=lambda args: ["email", "task"],
+            made=lambda done: [done.email["id"], done.email["task_id"]],
+            alone=lambda args: "a dry run writes nothing" if args.dry_run else None,
+            is_private=True,
+        ),
         others_words=False,
         say=_say_sent,
         ticket=ticket,

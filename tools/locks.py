@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 from mcp_server.domain.locks.model import AcquireLock, FindLocks, ReleaseLock
+from mcp_server.domain.locks.transactions import Acquired
 from mcp_server.domain.locks.views import AcquiredLock, FoundLocks, LineView, LockView, PlaceView, ReleasedLock
 from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.errors import Conflict, OpsError
 from mcp_server.kernel.quoting import named
-from tools.spec import READ, UPDATE, Tool, listed
+from tools.spec import READ, UPDATE, Part, Tool, listed
 
 
 def _who(one: LockView | PlaceView) -> str:
@@ -20,7 +22,8 @@ def _holders(holds: Sequence[LockView]) -> str:
 def _say_acquired(result: AcquiredLock) -> str:
     if result.lock is not None:
         lock = result.lock
-        return f"{_who(lock)} holds {named(lock.name)} with fencing token {lock.fencing_token}."
+        until = f"for {lock.seconds_left} s; locks_release(renew_seconds=...) keeps it for longer"
+        return f"{_who(lock)} holds {named(lock.name)} with fencing token {lock.fencing_token} {until}."
     line = "; ".join(f"{_who(one)} waits for {named(one.name)} before you ({one.mode})" for one in result.line or ())
     why = "; ".join(filter(None, (_holders(result.held_by or ()), line)))
     return f"Not acquired: {why}. Call again with wait_seconds."
@@ -41,6 +44,27 @@ def _say_line(lock: LineView) -> str:
     return f"{_holders(lock.holders) or f'nobody holds {named(lock.name)}'}{waiting}"
 
 
+def _says_acquire(args: AcquireLock) -> str:
+    return f"Acquire the lock {named(args.name)}, {args.mode}, for {args.ttl_seconds:g} seconds."
+
+
+def _says_release(args: ReleaseLock) -> str:
+    what = "Renew" if args.renew_seconds is not None else "Release"
+    handed = f" and give it to {named(args.to_agent)}" if args.to_agent is not None else ""
+    return f"{what}{' by force' if args.force else ''} the lock {named(args.name)}{handed}."
+
+
+def _is_held(done: Acquired) -> OpsError | None:
+    if done.hold is not None:
+        return None
+    holds = [f"{other.claim.said()} holds {named(other.name)}" for other in done.others]
+    waits = [f"{claim.said()} waits for {named(claim.name)}" for claim in done.before]
+    return Conflict(
+        f"The lock was not acquired: {'; '.join([*holds, *waits])}.",
+        next="Call again once it is free: locks_acquire can wait.",
+    )
+
+
 TOOLS = (
     Tool(
         name="locks_acquire",
@@ -54,6 +78,11 @@ TOOLS = (
         result=AcquiredLock,
         does=lambda desk: desk.locks.acquire,
         write=lambda desk: desk.locks.acquire_now,
+        part=Part(
+            _says_acquire,
+            failed=_is_held,
+            alone=lambda args: "one that waits cannot hold a transaction up" if args.wait_seconds else None,
+        ),
         say=_say_acquired,
         speaks="owner",
     ),
@@ -67,6 +96,7 @@ TOOLS = (
         arguments=ReleaseLock,
         result=ReleasedLock,
         write=lambda desk: desk.locks.release,
+        part=Part(_says_release, names=frozenset(("to_agent",))),
         others_words=False,
         say=_say_released,
         speaks="owner",

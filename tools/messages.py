@@ -3,12 +3,19 @@
 from mcp_server.domain.messages.model import ReadMessages, SendMessage
 from mcp_server.domain.messages.views import InboxView, SentMessage
 from mcp_server.kernel.authority import Permission
-from tools.spec import ADD, Tool, listed
+from mcp_server.kernel.quoting import named, quoted
+from tools.spec import ADD, Part, Tool, listed, several
 
 
 def _say_sent(result: SentMessage) -> str:
     skipped = f" No longer there: {', '.join(result.skipped)}." if result.skipped else ""
     return f"Message {result.message.id} sent to {', '.join(result.message.to)}.{skipped}"
+
+
+def _says(args: SendMessage) -> str:
+    to = several(list(map(named, args.to))) if args.to else "everyone in the thread"
+    thread = f" in {named(args.thread_id)}" if args.thread_id is not None else ""
+    return f"Send a message to {to}{thread}: {quoted(args.subject or args.body)}."
 
 
 TOOLS = (
@@ -22,6 +29,13 @@ TOOLS = (
         arguments=SendMessage,
         result=SentMessage,
         write=lambda desk: desk.messages.send,
+        part=Part(
+            _says,
+            makes=lambda args: ["message"],
+            made=lambda done: [done.message["id"]],
+            names=frozenset(("to", "thread_id")),
+            is_private=True,
+        ),
         others_words=False,
         say=_say_sent,
     ),

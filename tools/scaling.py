@@ -3,13 +3,20 @@
 from mcp_server.domain.scaling.model import ScaleAgent
 from mcp_server.domain.scaling.service import ScaledAgent, ScalingService
 from mcp_server.kernel.authority import Permission
-from tools.spec import UPDATE, Tool
+from mcp_server.kernel.quoting import named
+from tools.spec import UPDATE, Part, Tool
 
 
 def _say(result: ScaledAgent) -> str:
     decision = result.decision
     started = "" if decision["starts_instances"] else "; people start them"
     return f"Agent {result.agent.name} is to have {decision['to']} instances, {decision['from']} before{started}."
+
+
+def _says(args: ScaleAgent) -> str:
+    scaling = args.scaling
+    wanted = f"{args.desired_instances}" if scaling is None else f"between {scaling.min} and {scaling.max}"
+    return f"Have {wanted} instances of agent {named(args.agent_id)}."
 
 
 TOOLS = (
@@ -24,6 +31,7 @@ TOOLS = (
         arguments=ScaleAgent,
         result=ScaledAgent,
         write=lambda desk: desk.get(ScalingService).scale,
+        part=Part(_says),
         say=_say,
     ),
 )

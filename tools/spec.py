@@ -1,16 +1,16 @@
 """What a tool is: data that names it, types its arguments and its result, and points at one service call."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
-
-from pydantic import Field
 
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.area import Toolset
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
+from mcp_server.kernel.errors import OpsError
+from mcp_server.kernel.meaning import AgentName
 from mcp_server.kernel.values import Frozen, LeaseToken
 from mcp_server.kernel.views import View
 from mcp_server.kernel.writes import AnyWrite
@@ -19,7 +19,7 @@ from mcp_server.kernel.writes import AnyWrite
 class Shared(Frozen):
     """What every write takes: the agent that speaks, by id or name, and a lease while which is held it counts."""
 
-    as_agent: str | None = Field(default=None, max_length=64)
+    as_agent: AgentName | None = None
     lease_token: LeaseToken | None = None
 
 
@@ -41,6 +41,42 @@ READ = Hints(read_only=True, destructive=False, idempotent=True)
 ADD = Hints(read_only=False, destructive=False, idempotent=False)
 UPDATE = Hints(read_only=False, destructive=False, idempotent=True)
 DESTROY = Hints(read_only=False, destructive=True, idempotent=False)
+
+
+def _may(args: Any) -> str | None:
+    del args
+
+
+def _nothing(done: Any) -> Sequence[str]:
+    del done
+    return ()
+
+
+def _done(done: Any) -> OpsError | None:
+    del done
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """How a tool's write takes part in a change of several.
+
+    Attributes:
+        says: a call of it in words for people, from its checked arguments: one line, in which others' text is quoted.
+        makes: the kinds of what a call will make, in the order in which later calls name it: `@0.1`.
+        made: the ids of that, from what was applied.
+        names: its arguments in which a later call may name so what an earlier one makes; dotted where they are inside.
+        alone: why a call with these arguments cannot take part; None where it can.
+        failed: the refusal that an outcome comes to which alone is an answer, such as a lock that another holds.
+        is_private: whether its arguments are for those alone who take part, as messages and mails are.
+    """
+
+    says: Callable[[Any], str]
+    makes: Callable[[Any], Sequence[str]] = _nothing
+    made: Callable[[Any], Sequence[str]] = _nothing
+    names: frozenset[str] = frozenset()
+    alone: Callable[[Any], str | None] = _may
+    failed: Callable[[Any], OpsError | None] = _done
+    is_private: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +102,10 @@ class Tool(Generic[A, R]):
     """The service call that it is; unsaid, its `write`."""
 
     write: Callable[[Desk], AnyWrite] | None = None
-    """For a composable tool: the change that it makes, whose steps may share a transaction with others'."""
+    """The change that it makes, whose steps may share a transaction with others'."""
+
+    part: Part | None = None
+    """For a composable tool: how its write takes part in a change of several."""
 
     speaks: str | None = None
     """The argument that may name the agent that speaks, beside `as_agent`."""
@@ -99,3 +138,9 @@ def listed(count: int, noun: str, omitted: int | None) -> str:
     """`3 tasks; 17 more behind next_cursor.`"""
     plural = noun if count == 1 else f"{noun}s"
     return f"{count} {plural}." if not omitted else f"{count} {plural}; {omitted} more behind next_cursor."
+
+
+def several(texts: Sequence[str], shown_max: int = 5) -> str:
+    """The first of them in a row, and how many more there are."""
+    more = f" and {len(texts) - shown_max} more" if len(texts) > shown_max else ""
+    return f"{', '.join(texts[:shown_max])}{more}"

@@ -4,6 +4,7 @@ from functools import partial
 
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.state.commands import (
+    Addressed,
     DocumentHistory,
     FindDocuments,
     GetDocument,
@@ -16,7 +17,8 @@ from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.views import View
-from tools.spec import ADD, READ, UPDATE, Tool, listed
+from tools.hints import hint
+from tools.spec import ADD, READ, UPDATE, Part, Tool, listed
 
 
 class FindResult(View):
@@ -26,6 +28,7 @@ class FindResult(View):
     namespaces: list[NamespaceView] | None = None
     next_cursor: str | None = None
     omitted: int | None = None
+    hint: str | None = None
 
 
 async def get(desk: Desk, call: Call, args: GetDocument) -> DocumentResult:
@@ -36,13 +39,42 @@ async def get(desk: Desk, call: Call, args: GetDocument) -> DocumentResult:
 async def find(desk: Desk, call: Call, args: FindDocuments) -> FindResult:
     """A filtered list of documents."""
     documents, next_cursor, omitted = await desk.state.find(call, args)
-    namespaces = await desk.state.namespaces(call) if args.namespace is None else None
-    return FindResult(documents=documents, namespaces=namespaces, next_cursor=next_cursor, omitted=omitted)
+    shown = args.namespace is None
+    namespaces = await desk.state.namespaces(call) if shown or not documents else []
+    why = None if shown else hint("document", {"namespace": (args.namespace, (one.namespace for one in namespaces))})
+    return FindResult(
+        documents=documents,
+        namespaces=namespaces if shown else None,
+        next_cursor=next_cursor,
+        omitted=omitted,
+        hint=None if documents else why,
+    )
 
 
 def _say_written(result: DocumentResult | SetResult) -> str:
     document = result.document
     return f"{named(f'{document.namespace}/{document.key}')} is at version {document.version}."
+
+
+def _document(args: Addressed) -> str:
+    return f"document {named(f'{args.namespace}/{args.key}')}"
+
+
+def _only_at(expected_version: int | None) -> str:
+    return "." if expected_version is None else f", only if it is at version {expected_version}."
+
+
+def _says_set(args: SetDocument) -> str:
+    what = "Delete" if args.delete else "Merge changes into" if args.merge else "Write"
+    return f"{what} {_document(args)}{_only_at(args.expected_version)}"
+
+
+def _says_patch(args: PatchDocument) -> str:
+    return f"Change parts of {_document(args)}{_only_at(args.expected_version)}"
+
+
+def _says_restore(args: RestoreDocument) -> str:
+    return f"Write version {args.version} of {_document(args)} again{_only_at(args.expected_version)}"
 
 
 TOOLS = (
@@ -69,6 +101,7 @@ TOOLS = (
         arguments=SetDocument,
         result=SetResult,
         write=lambda desk: desk.state.set,
+        part=Part(_says_set),
         others_words=False,
         say=_say_written,
     ),
@@ -82,6 +115,7 @@ TOOLS = (
         arguments=PatchDocument,
         result=DocumentResult,
         write=lambda desk: desk.state.patch,
+        part=Part(_says_patch),
         others_words=False,
         say=_say_written,
     ),
@@ -107,6 +141,7 @@ TOOLS = (
         arguments=RestoreDocument,
         result=DocumentResult,
         write=lambda desk: desk.state.restore,
+        part=Part(_says_restore),
         others_words=False,
         say=_say_written,
     ),
@@ -120,6 +155,6 @@ TOOLS = (
         arguments=FindDocuments,
         result=FindResult,
         does=lambda desk: partial(find, desk),
-        say=lambda r: listed(len(r.documents), "document", r.omitted),
+        say=lambda r: f"{listed(len(r.documents), 'document', r.omitted)} {r.hint or ''}".rstrip(),
     ),
 )

@@ -1,7 +1,9 @@
 """Tools of the task queue."""
 
 from collections import Counter
+from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.tasks.commands import (
@@ -21,18 +23,22 @@ from mcp_server.domain.tasks.results import (
     ReportedTask,
     WaitedTasks,
 )
+from mcp_server.domain.tasks.transactions import Controlled
 from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.quoting import quoted
+from mcp_server.kernel.errors import InvalidTransition, OpsError
+from mcp_server.kernel.meaning import TaskId
+from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.views import View
-from tools.spec import ADD, DESTROY, READ, UPDATE, Tool, listed
+from tools.hints import hint
+from tools.spec import ADD, DESTROY, READ, UPDATE, Part, Tool, listed, several
 
 
 class FindArguments(FindTasks):
     """See `tasks_find`."""
 
-    task_id: str | None = None
+    task_id: TaskId | None = None
 
 
 class FindResult(View):
@@ -43,6 +49,7 @@ class FindResult(View):
     counts: dict[str, int] | None = None
     next_cursor: str | None = None
     omitted: int | None = None
+    hint: str | None = None
 
 
 async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
@@ -51,19 +58,26 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
         return FindResult(task=await desk.tasks.get(call, args.task_id))
     tasks, next_cursor, omitted = await desk.tasks.find(call, args)
     counts = await desk.tasks.counts(call)
-    return FindResult(tasks=tasks, counts=counts, next_cursor=next_cursor, omitted=omitted)
+    why = None if tasks else await _nothing_of(desk, call, args)
+    return FindResult(tasks=tasks, counts=counts, next_cursor=next_cursor, omitted=omitted, hint=why)
 
 
-def _say_created(result: CreatedTasks) -> str:
-    created = ", ".join(f"{task.id} ({task.status})" for task in result.tasks)
-    return " ".join((f"Created {created}.", *(f"But {warning}" for warning in result.warnings or ())))
+async def _nothing_of(desk: Desk, call: Call, args: FindArguments) -> str | None:
+    if args.parent_id is not None:
+        await desk.tasks.get(call, args.parent_id)  # refuses one that there is not
+    return hint("task", {"kind": (args.kind, await desk.tasks.kinds(call) if args.kind else ())})
 
 
 def _say_found(result: FindResult) -> str:
     if result.task is not None:
         waits = f" It waits: {'; '.join(result.task.waits_for)}." if result.task.waits_for else ""
         return f"Task {result.task.id} ({quoted(result.task.title)}) is {result.task.status}.{waits}"
-    return listed(len(result.tasks or ()), "task", result.omitted)
+    return f"{listed(len(result.tasks or ()), 'task', result.omitted)} {result.hint or ''}".rstrip()
+
+
+def _say_created(result: CreatedTasks) -> str:
+    said = f"Tasks, in the order given: {_counted(task.status for task in result.tasks)}."
+    return " ".join((said, *(f"But {warning}" for warning in result.warnings or ())))
 
 
 def _say_claimed(result: ClaimedTasks) -> str:
@@ -83,7 +97,12 @@ def _say_reported(result: ReportedTask) -> str:
 def _say_finished(result: FinishedTask) -> str:
     if result.repeated:
         return f"Already recorded: {result.task.id} is {result.task.status}."
-    return f"Task {result.task.id} is {result.task.status}; released {len(result.released)}."
+    now = f"Task {result.task.id} is {result.task.status}"
+    if result.task.status in ("queued", "pending"):
+        return f"{now}: it will be tried again."
+    if result.task.status == "failed":
+        return f"{now} and is not tried again by itself: tasks_control(action='retry') does."
+    return f"{now}; {len(result.released)} tasks that waited for it can be claimed now."
 
 
 def _say_controlled(result: ControlledTasks) -> str:
@@ -101,9 +120,39 @@ def _say_waited(result: WaitedTasks) -> str:
     if result.task is not None:
         said = f"Task {result.task.id} is {result.task.status}"
     else:
-        counts = Counter(task.status for task in result.tasks or ())
-        said = ", ".join(f"{count} {status}" for status, count in counts.items())
+        said = _counted(task.status for task in result.tasks or ())
     return said + ("." if result.reached else "; not reached yet, call again.")
+
+
+def _counted(statuses: Iterable[str]) -> str:
+    return ", ".join(f"{count} {status}" for status, count in Counter(statuses).items())
+
+
+def _says_create(args: CreateTasks) -> str:
+    return f"Create {listed(len(args.tasks), 'task', None)[:-1]}: {several([quoted(one.title) for one in args.tasks])}."
+
+
+def _says_control(args: ControlTasks) -> str:
+    given = {"priority": args.priority, "agent": args.agent_id, "time": args.run_at} | _says_changes(args)
+    told = "".join(f", {name} {named(str(value))}" for name, value in given.items() if value is not None)
+    return f"Do to {several(list(map(named, args.task_ids)))}: {args.action.replace('_', ' ')}{told}."
+
+
+def _says_changes(args: ControlTasks) -> dict[str, Any]:
+    """What becomes of the tasks' definition; the call itself stands beside it in full."""
+    cron = None if args.schedule is None else args.schedule.cron
+    changed = () if args.changes is None else sorted(args.changes.model_fields_set)
+    return {"cron": cron, "changed:": ", ".join(changed) or None}
+
+
+def _not_all_controlled(done: Controlled) -> OpsError | None:
+    if not done.refused:
+        return None
+    first = done.refused[0]
+    details = {"refused": done.refused}
+    return InvalidTransition(
+        f"It was refused for {len(done.refused)} of the tasks. {first['message']}", details=details
+    )
 
 
 TOOLS = (
@@ -118,6 +167,12 @@ TOOLS = (
         arguments=CreateTasks,
         result=CreatedTasks,
         write=lambda desk: desk.tasks.create,
+        part=Part(
+            _says_create,
+            makes=lambda args: ["task"] * len(args.tasks),
+            made=lambda done: [one.task["id"] for one in done],
+            names=frozenset(("tasks.depends_on", "tasks.parent_id", "tasks.agent_id")),
+        ),
         say=_say_created,
     ),
     Tool(
@@ -157,6 +212,7 @@ TOOLS = (
         own_lease=True,
         result=ReportedTask,
         write=lambda desk: desk.tasks.report,
+        part=Part(lambda args: f"Report on {named(args.task_id)}."),
         say=_say_reported,
     ),
     Tool(
@@ -169,7 +225,12 @@ TOOLS = (
         arguments=FinishTask,
         own_lease=True,
         result=FinishedTask,
+        does=lambda desk: desk.tasks.finish_with,
         write=lambda desk: desk.tasks.finish,
+        part=Part(
+            lambda args: f"Finish {named(args.task_id)} as {args.outcome}.",
+            alone=lambda args: "its `also` is a commit of its own; make those calls here" if args.also else None,
+        ),
         say=_say_finished,
     ),
     Tool(
@@ -183,6 +244,7 @@ TOOLS = (
         arguments=ControlTasks,
         result=ControlledTasks,
         write=lambda desk: desk.tasks.control,
+        part=Part(_says_control, names=frozenset(("task_ids", "agent_id")), failed=_not_all_controlled),
         say=_say_controlled,
     ),
     Tool(

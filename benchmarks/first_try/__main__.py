@@ -90,19 +90,21 @@ class Play:
         if "tool" not in step:
             self._other(step)
             return None
-        client = self._client()
-        client.person = step.get("person", "yes")
+        client = self.client(step.get("person", "yes"))
         why = ""
         for word, name in (("first", "arguments"), ("second", "second")):
             if name not in step:
                 continue
             try:
-                trouble, answer = self._tried(client, step, step[name])
+                tool = step.get("second_tool", step["tool"]) if word == "second" else step["tool"]
+                trouble, answer = self._tried(client, tool, step, step[name])
             except Missing as missing:
                 return "not", f"needs {missing}"
             if trouble is None:
                 self._saved[step.get("save", "last")] = answer
-                return word, why
+                if step.get("went", word) in (word, "first"):
+                    return word, why
+                trouble = step.get("why", "not what was meant")  # no refusal, and its author was not served
             why = trouble
         return "not", why
 
@@ -111,17 +113,21 @@ class Play:
         for client in self._clients.values():
             client.close()
 
-    def _tried(self, client: Client, step: dict[str, Any], arguments: dict[str, Any]) -> tuple[str | None, Any]:
-        result = client.call(step["tool"], filled(arguments, self._saved))
+    def _tried(
+        self, client: Client, tool: str, step: dict[str, Any], arguments: dict[str, Any]
+    ) -> tuple[str | None, Any]:
+        result = client.call(tool, filled(arguments, self._saved))
         answer = result.get("structuredContent", {})
         said = " ".join(one.get("text", "") for one in result["content"])
         if bool(result.get("isError")) != bool(step.get("error")):
             return said[:600], answer
         return holds(answer, step.get("expect", {}), self._saved), answer
 
-    def _client(self) -> Client:
+    def client(self, person: Any) -> Client:
+        """The client in use; what the person at it says."""
         if self._here not in self._clients:
             self._clients[self._here] = Client(self._folder)
+        self._clients[self._here].person = person
         return self._clients[self._here]
 
     def _other(self, step: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
-"""Tokens (o200k_base) that a model reads and writes for three jobs through this desk and two peers in one run:
-npm `task-master-ai` and PyPI `fleetwright`. The list of tools (names, descriptions, input schemas), the arguments of the
-calls and the texts of the results are added up. Needs npm's and PyPI's registries; a gigabyte of disk for task-master.
+"""Tokens (o200k_base) that a model reads and writes for three jobs through this desk and two peers in one run: npm's
+`task-master-ai` and PyPI's `fleetwright`. The list of tools (names, descriptions, input schemas), arguments of calls
+and the texts of results are added up. Needs npm's and PyPI's registries; a gigabyte of disk for task-master.
 
     python -m benchmarks.first_try.tokens [--peers FOLDER]
 

@@ -12,7 +12,7 @@ from mcp_server.commands.groups import HandingOn
 from mcp_server.commands.options import SettingsCommand
 from mcp_server.commands.running import run
 from mcp_server.config import Group, Settings
-from mcp_server.domain.approvals.commands import REASON_CHARACTERS_MAX, FindApprovals, Vote
+from mcp_server.domain.approvals.commands import REASON_CHARACTERS_MAX, TEXT_CHARACTERS_MAX, FindApprovals, Vote
 from mcp_server.domain.approvals.voting import user_at
 from mcp_server.domain.areas import AREAS
 from mcp_server.domain.desk import Desk
@@ -55,6 +55,19 @@ def reject_command(approval_id: str, reason: str | None, yes: bool, **flags: Any
     run(flags, lambda settings: decide(settings, approval_id, vote, ask=not yes))
 
 
+@approvals.command("answer", cls=SettingsCommand, groups=GROUPS)
+@click.argument("approval_id")
+@click.option("--choice", help="One of the choices that it shows.")
+@click.option("--text", help="An answer of your own, where it takes one.")
+@click.option("--yes", is_flag=True, help="Do not ask again.")
+def answer_command(approval_id: str, choice: str | None, text: str | None, yes: bool, **flags: Any) -> None:
+    """Answer APPROVAL_ID, a question with choices or one that takes a text."""
+    if text is not None and len(text) > TEXT_CHARACTERS_MAX:
+        raise click.BadParameter(f"it has {TEXT_CHARACTERS_MAX} characters at most.", param_hint="--text")
+    vote = Vote(approve=True, choice=choice, text=text)
+    run(flags, lambda settings: decide(settings, approval_id, vote, ask=not yes))
+
+
 async def list_approvals(settings: Settings) -> None:
     """Print every approval that is open, newest first; to a person at a terminal, also where its people decide."""
     async with _desk(settings) as desk:
@@ -85,7 +98,7 @@ async def decide(settings: Settings, approval_id: str, vote: Vote, *, ask: bool)
         call = _call(settings)
         shown = await desk.approvals.shown(call, approval_id)
         click.echo(shown.text)
-        if ask and not click.confirm(f"{'Approve' if vote.approve else 'Reject'} this?"):
+        if ask and not click.confirm(f"{_verb(vote)} this?"):
             click.echo("Nothing was decided.")
             sys.exit(1)
         voter = user_at(call, "command line")
@@ -102,6 +115,12 @@ async def _desk(settings: Settings) -> AsyncGenerator[Desk]:
         yield configured_desk(database, settings)
     finally:
         await database.close()
+
+
+def _verb(vote: Vote) -> str:
+    if not vote.approve:
+        return "Reject"
+    return "Approve" if vote.choice is None and vote.text is None else "Answer"
 
 
 def _no(reason: str | None) -> Vote:

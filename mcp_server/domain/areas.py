@@ -2,6 +2,7 @@
 
 from mcp_server.domain.agents.area import AREA as AGENTS
 from mcp_server.domain.approvals.area import AREA as APPROVALS
+from mcp_server.domain.commit.area import AREA as COMMIT
 from mcp_server.domain.deployments.area import AREA as DEPLOYMENTS
 from mcp_server.domain.email.area import AREA as EMAIL
 from mcp_server.domain.events.area import AREA as EVENTS
@@ -13,4 +14,4 @@ from mcp_server.domain.state.area import AREA as STATE
 from mcp_server.domain.tasks.area import AREA as TASKS
 from mcp_server.kernel.area import Areas
 
-AREAS = Areas(AGENTS, PROCESSES, SCALING, TASKS, STATE, LOCKS, DEPLOYMENTS, EMAIL, APPROVALS, MESSAGES, EVENTS)
+AREAS = Areas(AGENTS, PROCESSES, SCALING, TASKS, STATE, LOCKS, DEPLOYMENTS, EMAIL, APPROVALS, MESSAGES, EVENTS, COMMIT)

@@ -29,6 +29,10 @@ class Said:
     binds: bool = True
     set_up_as: str | None = None
 
+    def says_anything(self) -> bool:
+        """Whether it names an agent or a lease at all."""
+        return any(one is not None for one in (self.as_agent, self.named, self.lease_token))
+
 
 class Voices:
     """Finds the speaker of each call, in this order: the agent of an agent's key; the one that the call names; the

@@ -33,8 +33,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
     (folder / "started").write_text(str(os.getpid()))
     result = _run(told, folder, lock, stopped) | {"seconds": round(time.monotonic() - began, 3)}
-    for output in (folder / "stdout", folder / "stderr"):
-        _hide(output, told["hidden"])
+    hide_all(folder, told["hidden"])
     part = folder / "result.part"
     with part.open("w") as file:
         json.dump(result, file)
@@ -97,14 +96,20 @@ def _bound(output: Path) -> None:
             file.write(f"[{size} bytes before this were dropped]\n".encode())
 
 
-def _hide(output: Path, hidden: dict[str, str]) -> None:
-    """Take out of what was written the values that are to stand on no disk."""
+def hide_all(folder: Path, hidden: dict[str, str]) -> None:
+    """Take the values that are to stand on no disk out of what a command wrote, also as they look inside JSON."""
+    looks = {look: name for name, value in hidden.items() if value for look in (value, json.dumps(value)[1:-1])}
+    for output in (folder / "stdout", folder / "stderr"):
+        _hide(output, sorted(looks.items(), key=lambda one: -len(one[0])))
+
+
+def _hide(output: Path, looks: list[tuple[str, str]]) -> None:
     if not output.exists():
         return
     written = output.read_bytes()
     clean = written
-    for name, value in hidden.items():
-        clean = clean.replace(value.encode(), f"[{name}]".encode())
+    for look, name in looks:
+        clean = clean.replace(look.encode(), f"[{name}]".encode())
     if clean != written:
         output.write_bytes(clean)
 

@@ -17,6 +17,7 @@ import anyio
 
 from mcp_server.integrations import keeper
 from mcp_server.integrations.held import trying, written
+from mcp_server.kernel.hiding import without
 from mcp_server.kernel.json_text import storable
 
 IS_POSSIBLE = sys.platform != "win32"
@@ -82,9 +83,10 @@ class Kept:
         while True:
             match self.state():
                 case "done":
-                    return self.ended()
+                    return _hidden(self.ended(), command)
                 case "unknown":
-                    return Ended(None, UNKNOWN, *self._written())
+                    await asyncio.to_thread(keeper.hide_all, self.folder, dict(command.hidden))
+                    return _hidden(Ended(None, UNKNOWN, *self._written()), command)
                 case "new":
                     return Ended(None, "its keeper did not start", *self._written())
                 case "running":
@@ -163,4 +165,12 @@ async def run_once(command: Command, bytes_max: int = 256 * 1024) -> Ended:
         with anyio.move_on_after(keeper.PATIENCE_SECONDS, shield=True):
             await process.wait()
     out, err = (storable(raw[-bytes_max:].decode("utf-8", "replace"), bytes_max) for raw in (stdout, stderr))
-    return Ended(process.returncode, None, out, err)
+    return _hidden(Ended(process.returncode, None, out, err), command)
+
+
+def _hidden(ended: Ended, command: Command) -> Ended:
+    """Without what is to be hidden, also where the output was cut in the midst of it."""
+    hidden = list(command.hidden.items())
+    error = ended.error and without(ended.error, hidden)
+    out, err = without(ended.stdout, hidden), without(ended.stderr, hidden)
+    return ended._replace(error=error, stdout=out, stderr=err)

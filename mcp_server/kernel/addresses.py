@@ -8,6 +8,7 @@ from pydantic import AfterValidator, StringConstraints
 
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import check_line
+from mcp_server.kernel.meaning import Meant
 
 _LOCAL = re.compile(r"[^\s@<>()\[\]\\,;:\"]{1,64}")
 _LABEL = re.compile(r"(?!-)[^\W_](?:[\w-]{0,61}[^\W_])?", re.UNICODE)
@@ -113,4 +114,9 @@ def _is_domain(domain: str) -> bool:
         return False
 
 
-EmailAddress = Annotated[str, StringConstraints(min_length=3, max_length=320), AfterValidator(check_address)]
+EmailAddress = Annotated[
+    str,
+    StringConstraints(min_length=3, max_length=320),
+    AfterValidator(check_address),
+    Meant("an email address", "ann@example.org"),
+]

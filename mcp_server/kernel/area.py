@@ -82,6 +82,7 @@ class Aggregate:
         may_thin: whether its older events may go, given the place up to which; unsaid, they may.
         retell: what is told anew before old events go, since they alone said it: ids and data.
         hidden: what of its events callers are not shown: names in their data, or `version`.
+        told: how what stands in their data reads to callers, by its name. Moments are always told as times.
     """
 
     type: str
@@ -103,6 +104,7 @@ class Aggregate:
     may_thin: Callable[[Transaction, str, Mapping[str, int]], bool] | None = None
     retell: Callable[[Transaction], list[tuple[str, dict[str, Any]]]] | None = None
     hidden: frozenset[str] = frozenset()
+    told: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict[str, Callable[[Any], Any]])
 
     def tells(self) -> dict[str, Telling]:
         """What its events tell by their types, snapshots included."""

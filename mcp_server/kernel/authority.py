@@ -36,6 +36,7 @@ class Permission(StrEnum):
     DEPLOYMENTS_DEFINE = "deployments:define"
     DEPLOYMENTS_APPLY = "deployments:apply"
     DEPLOYMENTS_CONTROL = "deployments:control"
+    COMMIT = "commit:write"
 
 
 READ_PERMISSIONS = frozenset(p for p in Permission if p.value.endswith(":read"))
@@ -50,6 +51,7 @@ _AGENT_PERMISSIONS = READ_PERMISSIONS | {
     Permission.APPROVALS_REQUEST,
     Permission.DEPLOYMENTS_DEFINE,
     Permission.DEPLOYMENTS_APPLY,
+    Permission.COMMIT,
 }
 
 

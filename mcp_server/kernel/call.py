@@ -1,6 +1,6 @@
 """What every use case has: who calls, the store, the clock, ids and randomness."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar, TypeVarTuple
 
@@ -79,6 +79,14 @@ async def nobody(question: Question) -> None:
     del question
 
 
+class Grant(NamedTuple):
+    """What people said yes to: who was asked, how many of them had to, and who did."""
+
+    asked: tuple[str, ...]
+    needed: int
+    yes: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One call: who makes it, and the correlation id of all that it causes.
@@ -91,6 +99,8 @@ class Call:
         speaker: the agent on whose behalf it is made, if it is an agent's.
         lease_token: the lease under which alone what it writes counts, if one was named.
         toolsets: the parts of the catalogues that are offered to it; None for all.
+        tools: the names of the tools that are offered to it; None for all.
+        grant: what people said yes to, where just that is done.
     """
 
     actor: Actor
@@ -100,10 +110,13 @@ class Call:
     speaker: Speaker | None = None
     lease_token: str | None = None
     toolsets: frozenset[str] | None = None
+    tools: frozenset[str] | None = None
+    grant: "Grant | None" = None
 
     def spoken_by(self, speaker: Speaker | None, lease_token: str | None) -> "Call":
         """The same call with its speaker, under a lease or none."""
-        return Call(self.actor, self.correlation_id, self.progress, self.ask, speaker, lease_token, self.toolsets)
+        told = self.actor, self.correlation_id, self.progress, self.ask
+        return Call(*told, speaker, lease_token, self.toolsets, self.tools, self.grant)
 
     def is_offered(self, toolset: str) -> bool:
         """Whether what belongs to a toolset exists for the caller."""
@@ -129,6 +142,15 @@ class Call:
         return label is not None and principal_of(label) == principal_of(self.label)
 
 
+Guard = Callable[[Call, Any, Any], Awaitable[None]]
+"""Refuses a write of a caller's, given with its command, where the operator wants people asked about it."""
+
+
+async def nobody_asks(call: Call, write: Any, command: Any) -> None:
+    """The operator wants nobody asked about anything."""
+    del call, write, command
+
+
 SYSTEM_CALL = Call(actor=SYSTEM, correlation_id="system")
 
 
@@ -141,6 +163,7 @@ class Context:
     new_id: NewId
     random: Random
     new_secret: NewId = new_secret
+    guard: Guard = nobody_asks
 
     def origin(self, call: Call) -> Origin:
         """Who changes something, and when: now."""

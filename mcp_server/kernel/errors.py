@@ -44,6 +44,12 @@ class OpsError(Exception):
         self._facts: Callable[[], Mapping[str, Any]] | None = None
         super().__init__(self.message)
 
+    def placed(self, where: str, details: Mapping[str, Any]) -> None:
+        """Say which of several calls was refused: before the message, and in the details beside its own."""
+        self.message = f"{where}: {self.message}"
+        self.details = {**details, **self.details}
+        self.args = (self.message,)
+
     @property
     def is_explained(self) -> bool:
         """Whether all details are there."""

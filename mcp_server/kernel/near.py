@@ -1,6 +1,21 @@
 """Names that somebody may have meant who named something that there is not."""
 
+import re
 from collections.abc import Iterable, Sequence
+
+NAME_CHARACTERS_MAX = 100
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_GAP = re.compile(r"[\s._-]+")
+
+
+def folded(name: str) -> str:
+    """A word in the one spelling that all of these share: `dependsOn`, `depends-on`, `Depends On`, `depends_on`."""
+    return _GAP.sub("_", _HUMP.sub("_", name[:NAME_CHARACTERS_MAX]).strip()).lower()
+
+
+def singular(word: str) -> str:
+    """A word without the ending of its plural: `tasks`, `capabilities`."""
+    return f"{word[:-3]}y" if word.endswith("ies") else word.removesuffix("s")
 
 
 def near(name: str, known: Iterable[str]) -> list[str]:
@@ -8,7 +23,7 @@ def near(name: str, known: Iterable[str]) -> list[str]:
     from difflib import get_close_matches  # a module that only mistakes need
 
     by_folded = {one.casefold(): one for one in known}
-    return [by_folded[one] for one in get_close_matches(name.casefold(), by_folded, n=3)]
+    return [by_folded[one] for one in get_close_matches(name[:NAME_CHARACTERS_MAX].casefold(), by_folded, n=3)]
 
 
 def did_you_mean(names: Sequence[str]) -> str:

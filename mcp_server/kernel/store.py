@@ -40,6 +40,9 @@ class Transaction(Protocol):
     writes: int
     """How often something was written."""
 
+    events_appended: int
+    """How many events were appended."""
+
     notes: dict[Any, Any]
     """What one function leaves for the next of the same transaction, or what was read ahead for it."""
 

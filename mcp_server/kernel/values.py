@@ -1,14 +1,20 @@
 """Value types that every area shares: names, lines, texts, durations."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, cast
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-from mcp_server.kernel.json_text import INPUT_BYTES_MAX, check_json, check_line, check_text
+from mcp_server.kernel.json_text import INPUT_BYTES_MAX, RawJson, check_json, check_line, check_text
+from mcp_server.kernel.meaning import Meant
 
-Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$")]
+Word = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$"),
+    Meant("a word of up to 64 letters, digits and . _ - /", "code-review"),
+]
 """A short machine name: a kind, a capability, a tag."""
 
 
@@ -22,7 +28,9 @@ def _one_line(text: str) -> str:
     return text
 
 
-Line = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_one_line)]
+Line = Annotated[
+    str, StringConstraints(min_length=1, max_length=200), AfterValidator(_one_line), Meant("one line of text")
+]
 """One line: no line breaks, no control characters. What was stored before this was asked may hold some."""
 
 Text = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(_printable)]
@@ -40,16 +48,16 @@ def _within_calendar(at: datetime) -> datetime:
 Time = Annotated[AwareDatetime, AfterValidator(_within_calendar)]
 
 
-def several(value: Any) -> Any:
-    """One text where a list of them is wanted; anything else as it is."""
-    return (value,) if isinstance(value, str) else value
-
-
 def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-LeaseToken = Annotated[str, BeforeValidator(_as_text), StringConstraints(max_length=64)]
+LeaseToken = Annotated[
+    str,
+    BeforeValidator(_as_text),
+    StringConstraints(max_length=64),
+    Meant("the lease_token that tasks_claim gave", "lease_9k2m4p7q8r3t5v6w7x8z"),
+]
 """Up to 0.1.0 tokens were numbers: who still has one is told that its lease is lost, not that it is no text."""
 
 
@@ -58,6 +66,10 @@ class Frozen(BaseModel):
     unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    BARE: ClassVar[tuple[str, ...]] = ()
+    """The members that a bare value in the object's place stands for: the first that takes such a value. Unsaid, the
+    only one that is required, where that is text."""
 
 
 def converted(convert: Callable[[Any], Any]) -> AfterValidator:
@@ -68,3 +80,18 @@ def converted(convert: Callable[[Any], Any]) -> AfterValidator:
 def checked_json(what: str, bytes_max: int = INPUT_BYTES_MAX) -> AfterValidator:
     """Any JSON, kept as its checked text; null counts as not given."""
     return converted(lambda value: None if value is None else check_json(value, what, bytes_max))
+
+
+def plain(value: Any) -> Any:
+    """What was given, as JSON values that are taken again: a command's fields as far as they were said, what is kept as
+    checked JSON text as what it says."""
+    if isinstance(value, BaseModel):
+        fields = type(value).model_fields
+        return {fields[name].alias or name: plain(getattr(value, name)) for name in value.model_fields_set}
+    if isinstance(value, RawJson):
+        return json.loads(value)
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        return {name: plain(member) for name, member in cast("dict[str, Any]", value).items()}
+    return value.isoformat() if isinstance(value, datetime) else value

@@ -3,17 +3,20 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from mcp_server.kernel.authority import Permission
-from mcp_server.kernel.call import Call, Context
-from mcp_server.kernel.errors import OpsError
+from mcp_server.kernel.call import Call, Context, while_allowed
+from mcp_server.kernel.errors import LimitExceeded, OpsError
 from mcp_server.kernel.events import Origin
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.store import Transaction
 
 REPEATS_MAX = 5
+ROWS_MAX = 200
+"""How many rows several changes together may write: all others wait meanwhile."""
 
 C = TypeVar("C")
 D = TypeVar("D")
@@ -56,7 +59,7 @@ class Write(Generic[C, D, T, R]):
         async def land(prepared: list[Any]) -> T:
             return await self.context.write(call, self.apply, *prepared)
 
-        return await self.view(call, await _landed(call, [(self, command)], land))
+        return await self.view(call, await _landed([Change(call, self, command)], land))
 
     async def prepared(self, call: Call, command: C) -> D:
         """The first step, once the caller may make the change at all.
@@ -65,6 +68,7 @@ class Write(Generic[C, D, T, R]):
             OpsError: it may not or cannot be made.
         """
         call.actor.require(self.permission)
+        await self.context.guard(call, self, command)
         return await self.prepare(call, command)
 
 
@@ -77,32 +81,119 @@ async def as_said(call: Call, command: C) -> C:
     return command
 
 
-async def write_together(call: Call, context: Context, changes: Sequence[tuple[AnyWrite, Any]]) -> list[Any]:
-    """Make several changes in one transaction, all or none, in the order given; what the caller sees of each.
+def _makes_nothing(done: Any) -> Sequence[str]:
+    del done
+    return ()
 
-    Args:
-        call: who makes them.
-        context: whose store they go to.
-        changes: each with its command.
 
-    Raises:
-        OpsError: what the first one that was refused says; nothing was changed.
+def _is_done(done: Any) -> OpsError | None:
+    del done
+
+
+class Place(NamedTuple):
+    """Where a call stands among several: the argument that holds them, its number from 0, and its tool."""
+
+    argument: str
+    number: int
+    tool: str
+
+    @contextlib.contextmanager
+    def named(self) -> Generator[None]:
+        """Whatever is refused inside says where."""
+        try:
+            yield
+        except OpsError as error:
+            where = f"{self.argument}[{self.number}]"
+            error.placed(f"{where} {named(self.tool)}", {"call": self.number, "tool": self.tool})
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One of several changes that land together.
+
+    Attributes:
+        call: who makes it.
+        write: what it is.
+        command: of what.
+        place: where it stands, for refusals; None where it stands alone.
+        bound: for one that names what changes before it make: what is applied, given the ids that each has made.
+        made: the ids of what it made, from what was applied.
+        failed: the refusal that its outcome comes to, where alone it might end without having done anything.
     """
 
-    async def land(prepared: list[Any]) -> list[Any]:
-        return await context.write(call, _applied, [write.apply for write, _ in changes], prepared)
+    call: Call
+    write: AnyWrite
+    command: Any
+    place: Place | None = None
+    bound: Callable[[Sequence[Sequence[str]]], Any] | None = field(default=None, compare=False)
+    made: Callable[[Any], Sequence[str]] = _makes_nothing
+    failed: Callable[[Any], OpsError | None] = _is_done
 
-    done = await _landed(call, changes, land)
-    return [await write.view(call, one) for (write, _), one in zip(changes, done, strict=True)]
+    @contextlib.contextmanager
+    def named(self) -> Generator[None]:
+        """Whatever is refused inside names this change."""
+        with contextlib.nullcontext() if self.place is None else self.place.named():
+            yield
 
 
-async def _landed(call: Call, changes: Sequence[tuple[AnyWrite, Any]], land: Callable[[list[Any]], Awaitable[T]]) -> T:
+class Landing(Protocol):
+    """Applies all changes, each caused by an event where one is named; the ids that each has made."""
+
+    def __call__(self, cause: int | None = None) -> list[Sequence[str]]: ...
+
+
+Frame = Callable[[Transaction, Origin, Landing], T]
+"""A transaction function around several changes: it applies them, or does not."""
+
+
+class Together(NamedTuple, Generic[T]):
+    """What a frame told, and what the caller sees of each change, where they were applied."""
+
+    told: T
+    views: list[Any]
+
+
+def bare(tx: Transaction, origin: Origin, apply: Landing) -> None:
+    """A frame that does nothing but to apply the changes."""
+    del tx, origin
+    apply()
+
+
+async def write_together(
+    call: Call, context: Context, changes: Sequence[Change], frame: Frame[T] = bare
+) -> Together[T]:
+    """Make several changes in one transaction, all or none, in the order given.
+
+    Args:
+        call: who has them land.
+        context: whose store they go to.
+        changes: each with who makes it, who may be another.
+        frame: what else happens in that transaction.
+
+    Raises:
+        OpsError: what the first one that was refused says, by its name; nothing was changed.
+    """
+
+    async def land(prepared: list[Any]) -> tuple[T, list[Any]]:
+        return await context.write(call, _together, frame, _Applying(call, context, changes, prepared))
+
+    told, done = await _landed(changes, land)
+    return Together(told, [await one.write.view(one.call, result) for one, result in zip(changes, done, strict=False)])
+
+
+async def _landed(changes: Sequence[Change], land: Callable[[list[Any]], Awaitable[T]]) -> T:
     """Prepare and apply; where that was overtaken, prepare again, and at last so that nothing can overtake it."""
     for _ in range(REPEATS_MAX):
         with contextlib.suppress(Moved):
-            return await _tried(land, [await write.prepared(call, command) for write, command in changes])
-    prepared = [(write.late, await write.prepared(call, command)) for write, command in changes]
+            return await _tried(land, [await _prepared(one) for one in changes])
+    prepared = [(one.write.late, await _prepared(one)) for one in changes]
     return await _tried(land, [one if late is None else late(one) for late, one in prepared])
+
+
+async def _prepared(change: Change) -> Any:
+    with change.named():
+        return await change.write.prepared(change.call, change.command)
 
 
 async def _tried(land: Callable[[list[Any]], Awaitable[T]], prepared: list[Any]) -> T:
@@ -114,7 +205,55 @@ async def _tried(land: Callable[[list[Any]], Awaitable[T]], prepared: list[Any])
         raise
 
 
-def _applied(
-    tx: Transaction, origin: Origin, applies: Sequence[Callable[[Transaction, Origin, Any], Any]], prepared: list[Any]
-) -> list[Any]:
-    return [apply(tx, origin, one) for apply, one in zip(applies, prepared, strict=True)]
+class _Applying(NamedTuple):
+    """Several changes with what was prepared for each."""
+
+    call: Call
+    context: Context
+    changes: Sequence[Change]
+    prepared: Sequence[Any]
+
+    def all(self, tx: Transaction, origin: Origin) -> tuple[list[Any], list[Sequence[str]]]:
+        """Apply all of them: what came of each, and what each has made."""
+        done: list[Any] = []
+        made: list[Sequence[str]] = []
+        before = tx.events_appended
+        for change, prepared in zip(self.changes, self.prepared, strict=True):
+            with change.named():
+                done.append(self._one(tx, origin, change, prepared if change.bound is None else change.bound(made)))
+                if tx.events_appended - before > ROWS_MAX:
+                    raise _too_many()
+            made.append(change.made(done[-1]))
+        return done, made
+
+    def _one(self, tx: Transaction, origin: Origin, change: Change, prepared: Any) -> Any:
+        apply = change.write.apply
+        if change.call is self.call:
+            done = apply(tx, origin, prepared)
+        else:
+            own = self.context.origin(change.call)._replace(at=origin.at, causation_seq=origin.causation_seq)
+            guarded = own.lease_token not in (None, origin.lease_token)
+            done = while_allowed(tx, own, apply, prepared) if guarded else apply(tx, own, prepared)
+        refused = change.failed(done)
+        if refused is not None:
+            raise refused
+        return done
+
+
+def _together(tx: Transaction, origin: Origin, frame: Frame[T], applying: _Applying) -> tuple[T, list[Any]]:
+    done: list[Any] = []
+
+    def apply(cause: int | None = None) -> list[Sequence[str]]:
+        results, made = applying.all(tx, origin if cause is None else origin.caused_by(cause))
+        done.extend(results)
+        return made
+
+    return frame(tx, origin, apply), done
+
+
+def _too_many() -> LimitExceeded:
+    return LimitExceeded(
+        f"Together these calls write more than {ROWS_MAX} rows, and everybody else waits for one change.",
+        next="Split them into several.",
+        details={"rows_max": ROWS_MAX},
+    )

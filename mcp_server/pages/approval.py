@@ -7,6 +7,7 @@ all the same is refused by its origin.
 
 import hashlib
 from base64 import b64encode
+from collections.abc import Mapping
 from functools import cache
 from urllib.parse import parse_qs, urlsplit
 
@@ -14,7 +15,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from mcp_server.domain.approvals.commands import REASON_CHARACTERS_MAX, Vote
+from mcp_server.domain.approvals.answers import Answer
+from mcp_server.domain.approvals.commands import REASON_CHARACTERS_MAX, TEXT_CHARACTERS_MAX, Vote
 from mcp_server.domain.approvals.links import Opened
 from mcp_server.domain.approvals.model import Seen
 from mcp_server.domain.approvals.people import person_key
@@ -34,6 +36,7 @@ _WORDS = {
     "rejected": "Rejected",
     "expired": "Expired: nobody decided in time",
     "withdrawn": "Withdrawn: it will not happen anyway",
+    "stale": "Approved, and nothing was done: something has moved since it was asked",
     "pending": "Your answer is kept; others are still asked",
 }
 
@@ -69,10 +72,23 @@ async def _decided(desk: Desk, request: Request, opened: Opened) -> Response:
     # The link is the right to answer; whoever follows it has no other.
     call = Call(Actor(kind="user", id=voter.name, permissions=frozenset()), f"link-{opened.approval.id}")
     seen = Seen(form.get("seen", ""), opened.approval.opened_at)
-    vote = Vote(approve=form["decision"] == "approve", reason=reason or None)
+    vote = _vote(form, opened, reason)
+    if vote is None:
+        return _notice("That did not work", "Choose one of the answers. Open the link again.", 400)
     await desk.approvals.decide(call, voter, opened.approval.id, vote, seen)
     # Seen again with GET: a reload must not ask whether to send the form once more.
     return Response(status_code=303, headers=_headers() | {"Location": request.url.path})
+
+
+def _vote(form: Mapping[str, str], opened: Opened, reason: str) -> Vote | None:
+    """What was answered; None where it is no answer to this question."""
+    takes, approve = opened.approval.takes(), form["decision"] == "approve"
+    text = form.get("text", "").strip() if approve and takes.free_text else ""
+    number = form.get("choice") if approve and not text else None
+    if len(text) > TEXT_CHARACTERS_MAX or (number is not None and number not in map(str, range(len(takes.choices)))):
+        return None
+    choice = None if number is None else takes.choices[int(number)]
+    return Vote(approve=approve, reason=reason or None, choice=choice, text=text or None)
 
 
 def _is_from_elsewhere(request: Request) -> bool:
@@ -97,7 +113,8 @@ async def _form(request: Request) -> dict[str, str] | None:
 
 def _shown(opened: Opened) -> Response:
     approval, voter = opened
-    answers = [answer._replace(note=answer.note and one_line(answer.note)) for answer in approval.given()]
+    answers = [_printable(answer) for answer in approval.given()]
+    takes = approval.takes()
     answered = any(person_key(answer.by) == person_key(voter.name) for answer in answers)
     values = {
         "title": "Your decision",
@@ -107,10 +124,18 @@ def _shown(opened: Opened) -> Response:
         "question": question_text(approval),
         "expires_at": iso_or_none(approval.expires_at),
         "is_open": approval.status == "pending" and not answered,
+        "choices": [one_line(choice) for choice in takes.choices],
+        "free_text": takes.free_text,
         "reason_characters_max": REASON_CHARACTERS_MAX,
+        "text_characters_max": TEXT_CHARACTERS_MAX,
         "words": _WORDS[approval.status],
     }
     return HTMLResponse(render("approval.html", **values), headers=_headers())
+
+
+def _printable(answer: Answer) -> Answer:
+    told = {name: value and one_line(value) for name, value in zip(("note", "choice", "text"), answer[4:], strict=True)}
+    return answer._replace(**told)
 
 
 def _notice(title: str, text: str, status: int) -> Response:

@@ -212,8 +212,9 @@ class EventFeed:
             was_told = await _is_set_within(self._woken, LOOK_AGAIN_SECONDS if is_soon else LOOK_AGAIN_SELDOM_SECONDS)
             self._woken.clear()
             try:
-                await self._drain()
+                # Asked before: what is held back while this reads may be let go before it could be asked afterwards.
                 may_come = was_told or await self._is_held_back()
+                await self._drain()
             except Exception:
                 self._woken.set()  # what the hint was about is still unread
                 raise

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from mcp_server.kernel.authority import Actor, Role
+from mcp_server.kernel.authority import Actor, Permission, Role
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.values import Frozen
 from mcp_server.protocol.seam import RequestContext
@@ -64,6 +64,11 @@ class FileTokens:
                 holder = f"{entry.kind}:{entry.id}"
                 return AccessToken(token=token, client_id=holder, subject=holder, scopes=[entry.role.value])
         return None
+
+    def permissions_of(self, label: str) -> frozenset[Permission]:
+        """What the holders of tokens of that label, `kind:id`, may do together; nothing where there is none."""
+        roles = [entry.role for entry in self._entries if f"{entry.kind}:{entry.id}" == label]
+        return frozenset(permission for role in roles for permission in role.permissions)
 
 
 class Callers:

@@ -8,8 +8,6 @@ from itertools import islice
 from typing import Any, NamedTuple, cast
 from urllib.parse import quote
 
-import mcp_types as types
-
 LINKS_MAX = 5
 _SINCE = "2026-07-28"
 
@@ -32,14 +30,15 @@ _MADE = {
 }
 
 
-def linked(protocol_version: str, tool: str, content: Mapping[str, Any]) -> list[types.ResourceLink]:
-    """Links to what a tool made, by its structured result: the first few of many."""
-    made = _MADE.get(tool)
-    if made is None or protocol_version < _SINCE:
-        return []
+def with_links(protocol_version: str, tool: str, result: dict[str, Any]) -> dict[str, Any]:
+    """A tool's result as it goes out, with links to what it made: the first few of many."""
+    made, content = _MADE.get(tool), result.get("structuredContent")
+    if made is None or content is None or protocol_version < _SINCE:
+        return result
     found = content.get(made.member)
     things = cast("list[dict[str, Any]]", found if isinstance(found, list) else [found])
-    return [_link(made, thing) for thing in islice(filter(_exists, things), LINKS_MAX)]
+    links = [_link(made, thing) for thing in islice(filter(_exists, things), LINKS_MAX)]
+    return result | {"content": [*result["content"], *links]}
 
 
 def _exists(thing: Mapping[str, Any] | None) -> bool:
@@ -47,7 +46,7 @@ def _exists(thing: Mapping[str, Any] | None) -> bool:
     return thing is not None and bool(thing.get("id") or thing.get("key"))
 
 
-def _link(made: Made, thing: Mapping[str, Any]) -> types.ResourceLink:
+def _link(made: Made, thing: Mapping[str, Any]) -> dict[str, str]:
     parts = {name: quote(value) for name, value in thing.items() if isinstance(value, str)}
     uri = made.uri.format_map(parts)
-    return types.ResourceLink(uri=uri, name=uri.rpartition("/")[2], mime_type="application/json")
+    return {"type": "resource_link", "uri": uri, "name": uri.rpartition("/")[2], "mimeType": "application/json"}

@@ -20,9 +20,13 @@ TITLE = "DataMCPServerAgent"
 INSTRUCTIONS = (
     "The operations desk for agents. To work: agents_register once, then tasks_claim, tasks_report while working, "
     "tasks_finish. To hand out work: tasks_create, then tasks_wait. Share facts with state_get and state_set, passing "
-    "expected_version so that nobody's change is lost. Before what cannot be undone, approvals_request. "
-    "events_read says what happened. Every write takes as_agent (the agent that speaks, by name or id; needed where "
-    "several share a connection) and lease_token (then it counts only while you hold that task)."
+    "expected_version so that nobody's change is lost; locks_acquire what others must not touch meanwhile. Reach "
+    "agents with messages_send, people with email_send; before what cannot be undone, approvals_request. To bring "
+    "something live: deployments_define, deployments_plan, deployments_apply. commit lands several writes at once. "
+    "events_read says what happened. A *_find takes an id for one in full, or filters. An agent's name stands for its "
+    "id; times are ISO 8601 with a zone. "
+    "Every write takes as_agent (the agent that speaks, by name or id; needed where several share a connection) and "
+    "lease_token (then it counts only while you hold that task)."
 )
 
 VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")

@@ -8,6 +8,7 @@ from mcp_types import INVALID_PARAMS
 
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.errors import OpsError
+from mcp_server.kernel.near import did_you_mean, near
 from mcp_server.kernel.quoting import named
 from mcp_server.protocol.prompt_catalogue import PromptSpec
 from mcp_server.protocol.seam import RequestContext, Seam, protocol_error
@@ -48,7 +49,8 @@ class Prompts:
         spec = self._prompts.get(params.name)
         if spec is None:
             names = ", ".join(self._prompts)
-            message = f"Unknown prompt: {named(params.name)}. This server offers: {names}."
+            meant = did_you_mean(near(params.name, self._prompts))
+            message = f"Unknown prompt: {named(params.name)}. {meant}This server offers: {names}."
             raise MCPError(code=INVALID_PARAMS, message=message)
         try:
             for permission in sorted(_needs(spec)):
@@ -83,4 +85,8 @@ def _require_right(spec: PromptSpec, given: Mapping[str, str]) -> None:
     wrong = [f"missing {a.name}" for a in spec.arguments if a.required and not given.get(a.name)]
     wrong += [f"unknown {named(name)}" for name in sorted(given.keys() - known)]
     if wrong:
-        raise MCPError(code=INVALID_PARAMS, message=f"Prompt {spec.name}: {', '.join(wrong)}.")
+        takes = ", ".join(
+            f"{a.name} ({a.description.lower()}{'' if a.required else ', optional'})" for a in spec.arguments
+        )
+        message = f"Prompt {spec.name}: {', '.join(wrong)}. It takes: {takes}."
+        raise MCPError(code=INVALID_PARAMS, message=message)

@@ -1,5 +1,6 @@
 """`resources/*` and `completion/complete`."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import OpsError, ValidationFailed
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.lines import one_line
+from mcp_server.kernel.near import did_you_mean, near
 from mcp_server.kernel.paging import decode_cursor, encode_cursor
 from mcp_server.kernel.quoting import OTHERS_WORDS, named, shown_json
 from mcp_server.kernel.views import View, dumped
@@ -24,6 +26,7 @@ from resources.spec import Entry, Resource
 
 JSON_TYPE = "application/json"
 NOTICE = "notice"
+SCHEME = "ops://"
 
 
 class ResourceReads:
@@ -156,12 +159,21 @@ class ResourceReads:
             found = template.match(uri)
             if found is not None:
                 return resource, cast("dict[str, str]", dict(found))
+        templates = [resource.uri_template for _, resource in self._resources]
         raise MCPError(
             code=INVALID_PARAMS,
-            message=f"There is no resource {named(uri)}. This server's resources: "
-            f"{', '.join(resource.uri_template for _, resource in self._resources)}.",
+            message=f"There is no resource {named(uri)}. {did_you_mean(_near(uri, templates))}This server's resources: "
+            f"{', '.join(templates)}.",
             data={"uri": uri},
         )
+
+
+def _near(uri: str, templates: list[str]) -> list[str]:
+    """The templates that a URI of none could be meant for: by what it is about, and whether it is one of them."""
+    about, _, one = uri.removeprefix(SCHEME).partition("/")
+    kinds = {template: re.split(r"\W", template.removeprefix(SCHEME))[0] for template in templates}
+    meant = near(about, set(kinds.values()))
+    return [template for template, kind in kinds.items() if kind in meant and ("/{" in template) == bool(one)]
 
 
 def _plain_resource(resource: Resource) -> types.Resource:

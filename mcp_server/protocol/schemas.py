@@ -15,6 +15,7 @@ _NOISE = (
     "maxItems",
     "exclusiveMinimum",
     "additionalProperties",
+    "examples",
 )
 
 
@@ -29,16 +30,23 @@ def input_schema(model: type[BaseModel], shared: type[BaseModel] | None = None) 
     slim.pop("description", None)
     if shared is not None:
         slim["properties"] = slim["properties"] | input_schema(shared)["properties"] | slim["properties"]
-    slim["additionalProperties"] = False
     return slim
 
 
 def output_schema(view: type[View]) -> dict[str, Any]:
-    """A tool's result. Nulls are dropped when it is sent, so no field may be null."""
+    """A tool's result: its members and their types, and no more, since a client pays for every word of it. None is
+    required: clients of older SDKs hold a refusal, which has none of them, against this, too."""
     schema = adapter(view).json_schema(mode="serialization")
     slim = _slim(schema, schema.get("$defs", {}))
-    slim.pop("description", None)
-    return slim
+    return {"type": "object", "properties": {name: _type_of(one) for name, one in slim["properties"].items()}}
+
+
+def _type_of(schema: dict[str, Any]) -> dict[str, Any]:
+    if "type" not in schema:
+        return {}
+    items = schema.get("items", {})
+    inside = {"items": {"type": items["type"]} if "type" in items else {}} if schema["type"] == "array" else {}
+    return {"type": schema["type"]} | inside
 
 
 def _slim(node: Any, definitions: dict[str, Any]) -> Any:
@@ -59,6 +67,8 @@ def _slim_object(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str,
 
 
 _ANY_TYPE = ("object", "array", "string", "number", "boolean", "null")
+_ITEMS: dict[str, Any] = {"items": {}}
+"""Every list says what it holds, also where that is anything: else some models' services refuse the list of tools."""
 _CONSTRAINTS = frozenset({"type", "anyOf", "oneOf", "allOf", "enum", "const"})
 _DROPPED = frozenset({*_NOISE, "$defs"})
 
@@ -72,7 +82,11 @@ def _slim_member(name: str, value: Any, definitions: dict[str, Any]) -> Any:
 
 def _explicit(schema: dict[str, Any]) -> dict[str, Any]:
     """A member that may hold any JSON says so: an empty schema looks like a mistake, and linters take it for one."""
-    return schema if schema.keys() & _CONSTRAINTS else schema | {"anyOf": [{"type": name} for name in _ANY_TYPE]}
+    return (
+        schema
+        if schema.keys() & _CONSTRAINTS
+        else schema | {"anyOf": [{"type": name} | (_ITEMS if name == "array" else {}) for name in _ANY_TYPE]}
+    )
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:

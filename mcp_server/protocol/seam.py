@@ -5,7 +5,7 @@ correlation id, and the caller sees only that id.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
@@ -13,18 +13,15 @@ import structlog
 from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS
-from pydantic import ValidationError
 
 from mcp_server.domain.speaking import Said, Voices
 from mcp_server.kernel.authority import Actor
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import CursorExpired, NotFound, OpsError, Unavailable, ValidationFailed
-from mcp_server.kernel.quoting import named
 
 NAME_CHARACTERS_MAX = 64
 RequestContext = ServerRequestContext[Any, Any]
 T = TypeVar("T")
-WHOLE = "arguments"
 AGENT_META = "io.github.data-mcp-server-agent/agent"
 """In a request's `_meta`: the agent that the client is set up to be, by name or id."""
 
@@ -146,38 +143,6 @@ def protocol_error(error: OpsError, uri: str) -> MCPError:
     """A refusal where MCP has no error results: resources and completions."""
     code = INVALID_PARAMS if isinstance(error, (NotFound, ValidationFailed, CursorExpired)) else INTERNAL_ERROR
     return MCPError(code=code, message=error.message, data={"uri": uri} | error_content(error))
-
-
-def invalid_arguments(tool: str, error: ValidationError, accepted: list[str]) -> ValidationFailed:
-    """Every argument that was wrong, and what is accepted instead."""
-    problems = _problems(error)
-    details = {"problems": problems[:10]}
-    if all(problem["path"] == WHOLE for problem in problems):  # nothing is wrong but how they go together
-        return ValidationFailed(" ".join(f"{problem['message']}." for problem in problems), details=details)
-    unknown = any("unknown argument" in problem["message"] for problem in problems)
-    return ValidationFailed(
-        f"{tool} refused its arguments: {'; '.join(map(_said, details['problems']))}.",
-        next=f"{tool} accepts: {', '.join(accepted)}." if unknown else "",
-        details=details,
-    )
-
-
-def _said(problem: Mapping[str, str]) -> str:
-    return f"{named(problem['path'])}: {problem['message']}"
-
-
-def _problems(error: ValidationError) -> list[dict[str, str]]:
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    # pydantic counts only the members that are right, so a list of one wrong member also "should have at least 1".
-    inside = {item["loc"][:length] for item in found for length in range(1, len(item["loc"]))}
-    return [_problem(item) for item in found if item["type"] != "too_short" or item["loc"] not in inside]
-
-
-def _problem(item: Any) -> dict[str, str]:
-    path = ".".join(str(part) for part in item["loc"]) or WHOLE
-    if item["type"] == "extra_forbidden":
-        return {"path": path, "message": "unknown argument"}
-    return {"path": path, "message": item["msg"].removeprefix("Value error, ").replace("Tuple", "List").rstrip(".")}
 
 
 def _agent_of(ctx: RequestContext) -> str | None:

@@ -15,15 +15,15 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Generator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import Any, Self
 
 import anyio
 import anyio.lowlevel
 import mcp_types as types
 from anyio.abc import TaskGroup
 from mcp.server.lowlevel import Server
-from mcp.shared._context_streams import ContextReceiveStream, ContextSendStream, create_context_streams
 from mcp.shared.message import SessionMessage
 from mcp_types import INVALID_REQUEST
 
@@ -41,7 +41,6 @@ PIPE_BUF = 4096
 UNANSWERED_MAX = 64
 """How many requests are taken in while the client does not read what was answered."""
 
-Incoming = SessionMessage | Exception
 STUCK_SECONDS = 1.0
 """How long a client may read nothing once it has ended its input."""
 FINISH_SECONDS = 30.0
@@ -58,31 +57,33 @@ async def serve_stdio(server: Server[Any], opening: Opening, stop: anyio.Event, 
         end_waits: lets what waits for a change answer with what there is; called when stdin ends.
     """
     with _own_descriptors() as (stdin, stdout):
-        connection = _Connection(_Input(stdin, opening), _Output(stdout), opening, end_waits)
         async with anyio.create_task_group() as group:
+            connection = _Connection(Input(stdin, opening), Output(stdout), opening, end_waits, group)
 
             async def stopper() -> None:
                 await stop.wait()
+                connection.is_open = False
                 group.cancel_scope.cancel()
 
             group.start_soon(stopper)
-            read_stream, write_stream = connection.open(group)
-            await server.run(read_stream, write_stream, server.create_initialization_options())
+            await server.run(connection, connection, server.create_initialization_options())
             group.cancel_scope.cancel()
 
 
-class _Output:
+class Output:
     """Stdout, written by a thread of its own where that may take long: nothing that ends the server waits for a client
     that does not read."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._lines: queue.SimpleQueue[tuple[bytes, asyncio.Future[None]]] = queue.SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._one_at_a_time = asyncio.Lock()
         self._free = asyncio.Event()
         self._free.set()
         self.written = 0
         """How many lines the client's end has taken."""
+        threading.Thread(target=self._run, name="stdout-writer", daemon=True).start()
 
     @property
     def is_stuck(self) -> bool:
@@ -94,54 +95,47 @@ class _Output:
         with anyio.move_on_after(seconds):
             await self._free.wait()
 
-    def start(self) -> None:
-        """Begin to write."""
-        threading.Thread(target=self._run, name="stdout-writer", daemon=True).start()
-
     async def write(self, line: bytes) -> None:
-        """Write a line, once those before it are written."""
+        """Write a line, once those before it are written. Whoever is cancelled meanwhile has still written it."""
         async with self._one_at_a_time:
+            await self._free.wait()
             if len(line) <= PIPE_BUF and self._is_writable():
                 _write_all(self._descriptor, line)
+                self.written += 1
             else:
-                await self._hand_over(line)
-            self.written += 1
-
-    async def _hand_over(self, line: bytes) -> None:
-        done = asyncio.get_running_loop().create_future()
-        self._free.clear()
-        self._lines.put((line, done))
-        try:
-            await done
-        finally:
-            self._free.set()
+                self._free.clear()
+                self._lines.put(line)
+                await self._free.wait()
 
     def _run(self) -> None:
         while True:
-            line, done = self._lines.get()
-            _write_all(self._descriptor, line)
+            _write_all(self._descriptor, self._lines.get())
             try:
-                done.get_loop().call_soon_threadsafe(_settle, done)
+                self._loop.call_soon_threadsafe(self._taken)
             except RuntimeError:  # the loop has ended
                 return
+
+    def _taken(self) -> None:
+        self.written += 1
+        self._free.set()
 
     def _is_writable(self) -> bool:
         return sys.platform != "win32" and bool(select.select([], [self._descriptor], [], 0)[1])
 
 
-class _Input:
-    """Stdin, read by a thread a bounded number of chunks ahead."""
+class Input:
+    """Stdin, read a bounded number of chunks ahead: by the event loop where the system can tell that there is something
+    to read, else by a thread, as of a file."""
 
     def __init__(self, descriptor: int, opening: Opening) -> None:
         self._descriptor = descriptor
         self._opening = opening
+        self._loop = asyncio.get_running_loop()
         self._chunks: asyncio.Queue[bytes] = asyncio.Queue()
         self._room = threading.Semaphore(CHUNKS_AHEAD_MAX)
-
-    def start(self) -> None:
-        """Begin to read."""
-        loop = asyncio.get_running_loop()
-        threading.Thread(target=self._read, args=(loop,), name="stdin-reader", daemon=True).start()
+        self._is_full = False
+        """Whether nothing is read, since too much waits to be taken."""
+        self._start(self._read_first)
 
     def has_ended(self) -> bool:
         """Whether the client has closed it, although there may be more to read."""
@@ -155,8 +149,7 @@ class _Input:
         """Each line that holds something. One that is too long is cut, which makes it longer than any other may be."""
         parts: list[bytes] = []
         size = 0
-        while chunk := await self._chunks.get():
-            self._room.release()
+        while chunk := await self._next():
             *complete, rest = chunk.split(b"\n")
             for line in complete:
                 whole = b"".join([*parts, line]).strip()
@@ -169,69 +162,132 @@ class _Input:
         if parts:
             yield b"".join(parts)
 
-    def _next(self, is_first: bool) -> bytes:
-        chunk = self._opening.first() if is_first else None
-        if chunk is not None:
-            return chunk
+    async def _next(self) -> bytes:
+        chunk = await self._chunks.get()
+        self._room.release()
+        if self._is_full:
+            self._is_full = False
+            self._loop.add_reader(self._descriptor, self._take)
+        return chunk
+
+    def _start(self, run: Callable[[], None]) -> None:
+        threading.Thread(target=run, name="stdin-reader", daemon=True).start()
+
+    def _read_first(self) -> None:
+        first = self._opening.first()
+        if first is not None and not self._hand_over(first):
+            return
+        with suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._watch)
+
+    def _watch(self) -> None:
+        try:
+            self._loop.add_reader(self._descriptor, self._take)
+        except (OSError, NotImplementedError):  # a file, or Windows
+            self._start(self._read_all)
+
+    def _take(self) -> None:
+        self._is_full = not self._room.acquire(blocking=False)
+        chunk = b"" if self._is_full else self._read()
+        if not chunk:
+            self._loop.remove_reader(self._descriptor)
+        if not self._is_full:
+            self._chunks.put_nowait(chunk)
+
+    def _read_all(self) -> None:
+        while self._room.acquire() and self._hand_over(self._read()):
+            pass
+
+    def _read(self) -> bytes:
         try:
             return os.read(self._descriptor, READ_BYTES)
         except OSError:
             return b""
 
-    def _read(self, loop: asyncio.AbstractEventLoop) -> None:
-        is_first = True
-        while True:
-            self._room.acquire()
-            chunk = self._next(is_first)
-            is_first = False
-            try:
-                loop.call_soon_threadsafe(self._chunks.put_nowait, chunk)
-            except RuntimeError:  # the loop has ended
-                return
-            if not chunk:
-                return
+    def _hand_over(self, chunk: bytes) -> bool:
+        """To the event loop; whether there may be more."""
+        try:
+            self._loop.call_soon_threadsafe(self._chunks.put_nowait, chunk)
+        except RuntimeError:  # the loop has ended
+            return False
+        return bool(chunk)
 
 
 class _Connection:
-    """One client: its two descriptors, and the requests that have no answer yet."""
+    """One client: the stream of messages that the SDK's server reads, and the one that it writes."""
 
-    def __init__(self, stdin: _Input, stdout: _Output, opening: Opening, end_waits: Callable[[], None]) -> None:
+    def __init__(
+        self, stdin: Input, stdout: Output, opening: Opening, end_waits: Callable[[], None], group: TaskGroup
+    ) -> None:
+        self._lines = stdin.lines()
         self._input = stdin
         self._output = stdout
         self._opening = opening
         self._end_waits = end_waits
+        self._group = group
         self._unanswered: Counter[object] = Counter()
         """Ids of requests, of which a script may give several the same; and one for each line that is refused."""
         self._streams: Counter[object] = Counter()
         """Ids of requests that are answered when waits end."""
         self._answered = asyncio.Event()
+        self.is_open = True
+        """Whether what is sent still goes out."""
 
-    def open(self, group: TaskGroup) -> tuple[ContextReceiveStream[Incoming], ContextSendStream[SessionMessage]]:
-        """The message streams that the SDK's server runs on, fed and drained by tasks of `group`."""
-        to_server, read_stream = create_context_streams[Incoming](0)
-        write_stream, from_server = create_context_streams[SessionMessage](0)
-        self._input.start()
-        self._output.start()
-        group.start_soon(self._deliver, to_server, group)
-        group.start_soon(self._send, from_server)
-        return read_stream, write_stream
+    async def __aenter__(self) -> Self:
+        return self
 
-    async def _deliver(self, to_server: ContextSendStream[Incoming], group: TaskGroup) -> None:
-        async with to_server:
-            async for line in self._input.lines():
-                if not await self._reads():
-                    return
-                try:
-                    message = message_of(line)
-                except WireError as error:
-                    self._unanswered[error] += 1
-                    group.start_soon(self._refuse, error)
-                    await anyio.lowlevel.checkpoint()  # else a chunk of such lines is refused at once
-                    continue
-                self._expect(message)
-                await to_server.send(SessionMessage(message))
-            self._end_waits()
-            await self._finish()
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
+    ) -> None: ...
+
+    async def aclose(self) -> None:
+        """There is nothing to close: the descriptors are the process's."""
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> SessionMessage:
+        try:
+            return await self.receive()
+        except anyio.EndOfStream:
+            raise StopAsyncIteration from None
+
+    async def receive(self) -> SessionMessage:
+        """The next message that can be taken.
+
+        Raises:
+            anyio.EndOfStream: stdin has ended, and what came before is answered.
+        """
+        async for line in self._lines:
+            if not await self._reads():
+                raise anyio.EndOfStream
+            try:
+                message = message_of(line)
+            except WireError as error:
+                self._unanswered[error] += 1
+                self._group.start_soon(self._refuse, error)
+                await anyio.lowlevel.checkpoint()  # else a chunk of such lines is refused at once
+                continue
+            self._expect(message)
+            return SessionMessage(message)
+        self._end_waits()
+        await self._finish()
+        raise anyio.EndOfStream
+
+    async def send(self, item: SessionMessage, /) -> None:
+        """Write a message.
+
+        Raises:
+            anyio.ClosedResourceError: the server was told to stop.
+        """
+        if not self.is_open:
+            raise anyio.ClosedResourceError
+        message = item.message
+        if not self._was_answered(message):
+            line = message.model_dump_json(by_alias=True, exclude_unset=True)
+            await self._output.write(line.encode() + b"\n")
+        if isinstance(message, (types.JSONRPCResponse, types.JSONRPCError)) and message.id is not None:
+            self._settle(message.id)
 
     async def _reads(self) -> bool:
         """Wait while too much is unread; False once the client has ended its input, and reads nothing."""
@@ -282,16 +338,6 @@ class _Connection:
             elif loop.time() - since >= (STUCK_SECONDS if self._output.is_stuck else FINISH_SECONDS):
                 return
 
-    async def _send(self, from_server: ContextReceiveStream[SessionMessage]) -> None:
-        async with from_server:
-            async for outgoing in from_server:
-                message = outgoing.message
-                if not self._was_answered(message):
-                    line = message.model_dump_json(by_alias=True, exclude_unset=True)
-                    await self._output.write(line.encode() + b"\n")
-                if isinstance(message, (types.JSONRPCResponse, types.JSONRPCError)) and message.id is not None:
-                    self._settle(message.id)
-
 
 def message_of(line: bytes) -> types.JSONRPCMessage:
     """The message that a line holds.
@@ -309,11 +355,6 @@ def message_of(line: bytes) -> types.JSONRPCMessage:
         given = members.get("id")
         identified = given if is_id(given) else None
         raise WireError(INVALID_REQUEST, "This is no JSON-RPC 2.0 message of MCP.", identified) from error
-
-
-def _settle(done: "asyncio.Future[None]") -> None:
-    if not done.done():
-        done.set_result(None)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

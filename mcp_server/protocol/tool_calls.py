@@ -1,6 +1,6 @@
 """`tools/list` and `tools/call`."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -8,21 +8,29 @@ from typing import Any
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS
-from pydantic import ValidationError
 
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.speaking import Said
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.kernel.call import Ask, Call
 from mcp_server.kernel.errors import OpsError
+from mcp_server.kernel.lines import one_line
+from mcp_server.kernel.meaning import bare_id
+from mcp_server.kernel.near import did_you_mean, folded, near, singular
 from mcp_server.kernel.quoting import named, told
+from mcp_server.kernel.refusing import PROBLEMS
+from mcp_server.kernel.renaming import renamed
+from mcp_server.kernel.shapes import shape_of
+from mcp_server.kernel.understanding import understood
 from mcp_server.kernel.views import dumped
 from mcp_server.protocol.asking import InputNeeded, asker
-from mcp_server.protocol.links import linked
+from mcp_server.protocol.links import with_links
 from mcp_server.protocol.schemas import input_schema, output_schema
-from mcp_server.protocol.seam import RequestContext, Seam, error_content, invalid_arguments
+from mcp_server.protocol.seam import RequestContext, Seam, error_content
 from mcp_server.protocol.task_handles import declares_extension, handle, tool_result
 from tools.spec import AnyTool, Shared
+
+_NOTHING_SHARED = Shared()
 
 
 class ToolCalls:
@@ -33,6 +41,7 @@ class ToolCalls:
         self._desk = desk
         self._seam = seam
         self._tools = {tool.name: tool for tool in tools}
+        self._names = frozenset(self._tools)
 
     @cached_property
     def definitions(self) -> dict[str, types.Tool]:
@@ -53,9 +62,7 @@ class ToolCalls:
         listed = [self.definitions[name] for name, tool in self._tools.items() if tool.permission in allowed]
         return types.ListToolsResult(tools=listed)
 
-    async def call(
-        self, ctx: RequestContext, params: types.CallToolRequestParams
-    ) -> types.CallToolResult | dict[str, Any]:
+    async def call(self, ctx: RequestContext, params: types.CallToolRequestParams) -> dict[str, Any]:
         """Run one tool; a refusal is a result with `isError`. A client that takes handles gets one from a slow tool.
 
         Raises:
@@ -63,42 +70,37 @@ class ToolCalls:
         """
         tool = self._tools.get(params.name)
         if tool is None:
-            raise MCPError(
-                code=INVALID_PARAMS,
-                message=f"Unknown tool: {named(params.name)}. This server offers: {', '.join(self._tools)}.",
-            )
+            raise unknown_tool(params.name, self._tools)
         with_ticket = self._gives_handles and tool.ticket is not None and declares_extension(ctx)
         run = self._start if with_ticket else self._run
         if tool.asks_person:
             run = self._asking(asker(ctx, params))
-        arguments, spoken = split(tool, params.arguments or {})
+        arguments, spoken = split(tool, named_as_known(tool, params.arguments or {}))
         try:
             result = await self._seam.run(
-                ctx, tool.name, lambda call: run(tool, call, arguments), lambda: said(tool, arguments, spoken)
+                ctx,
+                tool.name,
+                lambda call: run(tool, replace(call, tools=self._names), arguments),
+                lambda: said(tool, arguments, spoken),
             )
-            if isinstance(result, types.CallToolResult):
-                result.content += linked(ctx.protocol_version, tool.name, result.structured_content or {})
-            return result
+            return with_links(ctx.protocol_version, tool.name, result)
         except OpsError as error:
-            content = {"error": error_content(error)}
-            return _result(told(f"{error.code}: {error.message}", content), content, is_error=True)
+            return _refusal(error)
 
-    async def _start(
-        self, tool: AnyTool, call: Call, arguments: dict[str, Any]
-    ) -> types.CallToolResult | dict[str, Any]:
+    async def _start(self, tool: AnyTool, call: Call, arguments: dict[str, Any]) -> dict[str, Any]:
         """Begin what the tool does; the handle of its task, or its whole answer where it has ended already."""
         assert tool.ticket is not None, "asked only of tools that have one"
-        task = await tool.ticket(self._desk, call, _validated(tool, call, arguments))
+        task = await tool.ticket(self._desk, call, validated(tool, call, arguments))
         if task is None:
             return await self._run(tool, call, arguments)
         if task.status in TERMINAL:
             return {"resultType": "complete"} | (tool_result(task))
         return handle(task)
 
-    def _asking(self, ask: Ask) -> Callable[..., Awaitable[types.CallToolResult | dict[str, Any]]]:
+    def _asking(self, ask: Ask) -> Callable[..., Awaitable[dict[str, Any]]]:
         """`_run` for a tool that may ask the person at the client."""
 
-        async def run(tool: AnyTool, call: Call, arguments: dict[str, Any]) -> types.CallToolResult | dict[str, Any]:
+        async def run(tool: AnyTool, call: Call, arguments: dict[str, Any]) -> dict[str, Any]:
             try:
                 return await self._run(tool, replace(call, ask=ask), arguments)
             except InputNeeded as needed:
@@ -106,8 +108,8 @@ class ToolCalls:
 
         return run
 
-    async def _run(self, tool: AnyTool, call: Call, arguments: dict[str, Any]) -> types.CallToolResult:
-        result = await tool.run(self._desk)(call, _validated(tool, call, arguments))
+    async def _run(self, tool: AnyTool, call: Call, arguments: dict[str, Any]) -> dict[str, Any]:
+        result = await tool.run(self._desk)(call, validated(tool, call, arguments))
         content = dumped(result)
         if tool.writes:
             content["spoken_by"] = call.label
@@ -129,10 +131,7 @@ def said(tool: AnyTool, arguments: dict[str, Any], shared: dict[str, Any]) -> Sa
     Raises:
         ValidationFailed: it cannot be understood.
     """
-    try:
-        given = Shared.model_validate(shared)
-    except ValidationError as error:
-        raise invalid_arguments(tool.name, error, list(tool.arguments.model_fields)) from None
+    given = understood(tool.name, Shared, shared) if shared else _NOTHING_SHARED
     return Said(
         as_agent=given.as_agent,
         named=_text(arguments, tool.speaks),
@@ -142,17 +141,41 @@ def said(tool: AnyTool, arguments: dict[str, Any], shared: dict[str, Any]) -> Sa
 
 
 def _text(arguments: dict[str, Any], name: str | None) -> str | None:
-    value = None if name is None else arguments.get(name)
+    value = None if name is None else bare_id(arguments.get(name))
     return value if isinstance(value, str) else None
 
 
-def _validated(tool: AnyTool, call: Call, arguments: dict[str, Any]) -> Any:
+def validated(tool: AnyTool, call: Call, arguments: dict[str, Any]) -> Any:
     """The arguments as the tool takes them, once the caller may use it at all."""
     call.actor.require(tool.permission)
-    try:
-        return tool.arguments.model_validate(arguments)
-    except ValidationError as error:
-        raise invalid_arguments(tool.name, error, list(tool.arguments.model_fields)) from None
+    return understood(tool.name, tool.arguments, arguments)
+
+
+def named_as_known(tool: AnyTool, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments by the names that the tool has for them: `taskId` is `task_id`."""
+    names = tool.arguments.model_fields.keys() | (Shared.model_fields.keys() if tool.writes else set())
+    if arguments.keys() <= names:
+        return arguments
+    known = dict(shape_of(tool.arguments).members)
+    if tool.writes:
+        known = {**shape_of(Shared).members, **known}
+    return renamed(known, arguments, singular(tool.name.partition("_")[0]))
+
+
+def unknown_tool(name: str, offered: Collection[str]) -> MCPError:
+    """What is said of a tool that this server does not offer."""
+    words = _words(name)
+    same = [one for one in offered if _words(one) == words]
+    meant = did_you_mean(same or near(folded(name), offered))
+    return MCPError(
+        code=INVALID_PARAMS,
+        message=f"Unknown tool: {named(name)}. {meant}This server offers: {', '.join(offered)}.",
+    )
+
+
+def _words(name: str) -> set[str]:
+    """The words of a name, whatever their order and number."""
+    return {singular(word) for word in folded(name).split("_")}
 
 
 def definition(tool: AnyTool) -> types.Tool:
@@ -174,7 +197,19 @@ def definition(tool: AnyTool) -> types.Tool:
     )
 
 
-def _result(text: str, content: dict[str, Any], *, is_error: bool) -> types.CallToolResult:
-    return types.CallToolResult(
-        content=[types.TextContent(type="text", text=text)], structured_content=content, is_error=is_error
-    )
+def _refusal(error: OpsError) -> dict[str, Any]:
+    """A refusal. Its text does not repeat as data what its sentence says."""
+    facts = {name: value for name, value in error.details.items() if name != PROBLEMS}
+    sentence = f"{error.code}: {error.message}"
+    text = told(sentence, {"details": facts}) if facts else one_line(sentence)
+    return _result(text, {"error": error_content(error)}, is_error=True)
+
+
+def _result(text: str, content: dict[str, Any], *, is_error: bool) -> dict[str, Any]:
+    # As it goes out: the SDK would make this of its own types, and checks it either way.
+    return {
+        "resultType": "complete",
+        "content": [{"type": "text", "text": text}],
+        "structuredContent": content,
+        "isError": is_error,
+    }

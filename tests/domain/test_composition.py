@@ -1,5 +1,6 @@
 """Changes of several areas land in one transaction or not at all: what a tool writes has its steps kept apart."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from mcp_server.domain.tasks.commands import FindTasks
 from mcp_server.kernel.authority import Role
 from mcp_server.kernel.errors import Conflict, NotFound, PermissionDenied, ValidationFailed
 from mcp_server.kernel.store import Transaction
-from mcp_server.kernel.writes import AnyWrite, Write, write_together
+from mcp_server.kernel.writes import Change, Write, write_together
 from tests.world import World, caller
 from tools import TOOLS
 from tools.spec import AnyTool
@@ -22,26 +23,26 @@ BY_NAME = {tool.name: tool for tool in TOOLS}
 WRITING = [tool for tool in TOOLS if tool.write is not None]
 
 
-def change(world: World, tool_name: str, /, **arguments: Any) -> tuple[AnyWrite, Any]:
+def change(world: World, tool_name: str, /, **arguments: Any) -> Change:
     """What a tool would write, with its arguments as a client sends them."""
     tool = BY_NAME[tool_name]
     assert tool.write is not None, f"{tool_name} can be composed"
-    return tool.write(world.desk), tool.arguments.model_validate(arguments)
+    return Change(world.call, tool.write(world.desk), tool.arguments.model_validate(arguments))
 
 
 def nothing(tx: Transaction) -> None:
     """Waits for its turn at the writer."""
 
 
-def note(world: World, **more: Any) -> tuple[AnyWrite, Any]:
+def note(world: World, **more: Any) -> Change:
     return change(world, "state_set", namespace="n", key="plan", value={"step": 1}, **more)
 
 
-def message(world: World, agent: AgentView) -> tuple[AnyWrite, Any]:
+def message(world: World, agent: AgentView) -> Change:
     return change(world, "messages_send", to=[agent.id], body="read n/plan")
 
 
-def job(world: World) -> tuple[AnyWrite, Any]:
+def job(world: World) -> Change:
     return change(world, "tasks_create", tasks=[{"title": "first"}, {"title": "second", "depends_on": ["#0"]}])
 
 
@@ -60,7 +61,7 @@ async def test_three_changes_of_three_areas_land_in_one_transaction(world: World
     await world.database.write(nothing)  # what was committed before has been counted by then
     world.database.on_commit = commits.append
     changes = [note(world), message(world, agent), job(world)]
-    noted, sent, created = await write_together(world.call, world.desk.context, changes)
+    noted, sent, created = (await write_together(world.call, world.desk.context, changes)).views
     await world.database.write(nothing)
     world.database.on_commit = None
     assert (noted.document.version, sent.recipients) == (1, [agent.id])
@@ -84,7 +85,7 @@ async def test_a_lock_a_note_and_a_finish_land_together_and_show_what_each_tool_
         note(world, expected_version=0),
         change(world, "tasks_finish", **lease, outcome="completed", result="done"),
     ]
-    locked, noted, finished = await write_together(world.call, world.desk.context, changes)
+    locked, noted, finished = (await write_together(world.call, world.desk.context, changes)).views
     assert (locked.lock.owner, noted.document.version, finished.task.status) == ("mine", 1, "completed")
     assert await world.status(task) == "completed"
 
@@ -103,7 +104,10 @@ async def test_the_third_that_is_refused_takes_the_first_two_with_it(world: Worl
 async def test_what_the_caller_may_not_do_or_what_makes_no_sense_is_refused_before_anything_is_written(world: World):
     agent = await world.agent()
     with pytest.raises(PermissionDenied):
-        await write_together(caller(Role.VIEWER), world.desk.context, [note(world), message(world, agent), job(world)])
+        changes = [note(world), message(world, agent), job(world)]
+        await write_together(
+            world.call, world.desk.context, [replace(one, call=caller(Role.VIEWER)) for one in changes]
+        )
     circle = change(world, "tasks_create", tasks=[{"title": "t", "depends_on": ["#0"]}])
     with pytest.raises(ValidationFailed, match="#0 -> #0"):
         await write_together(world.call, world.desk.context, [note(world), message(world, agent), circle])

@@ -18,6 +18,7 @@ import pytest
 from mcp_server.persistence.sqlite.turnstile import Turnstile
 from tests.faults.test_http_ends import ACCEPT, client_of
 from tests.faults.test_stdio_ends import HELLO, call
+from tests.patience import within
 from tests.protocol.test_http import free_port, http_server
 
 pytestmark = [
@@ -52,10 +53,9 @@ def catches(process: "Popen[bytes]", number: signal.Signals) -> bool:
 
 def ends(process: "Popen[bytes]", how: signal.Signals) -> None:
     """Ends it, and looks how."""
-    started = time.monotonic()
-    process.send_signal(how)
-    assert process.wait(10) == 0
-    assert time.monotonic() - started < 2
+    with within(2):
+        process.send_signal(how)
+        assert process.wait(60) == 0
 
 
 def test_a_server_that_is_still_loading_ends_at_once(tmp_path: Path):
@@ -109,10 +109,9 @@ async def test_a_server_over_http_whose_clients_wait_ends(
                 for tool, arguments in (("tasks_claim", {"agent_id": "a"}), ("events_read", {"types": ["call.ended"]}))
             ]
             await asyncio.sleep(0.5)
-            started = time.monotonic()
-            server.process.send_signal(how)
-            assert await asyncio.wait_for(server.process.wait(), 10) == 0
-            assert time.monotonic() - started < 2
+            with within(2):
+                server.process.send_signal(how)
+                assert await asyncio.wait_for(server.process.wait(), 60) == 0
             await asyncio.gather(*waits, return_exceptions=True)
 
 
@@ -162,9 +161,8 @@ async def test_a_server_over_http_whose_clients_read_nothing_ends(
         async with httpx2.AsyncClient(headers=ACCEPT) as http:
             asked = await ask_without_reading(base, transport, era, http)
             await asyncio.sleep(1)
-            started = time.monotonic()
-            server.process.send_signal(how)
-            assert await asyncio.wait_for(server.process.wait(), 10) == 0
-            assert time.monotonic() - started < 2
+            with within(2):
+                server.process.send_signal(how)
+                assert await asyncio.wait_for(server.process.wait(), 60) == 0
         for one in asked:
             one.close()

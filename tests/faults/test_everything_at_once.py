@@ -74,13 +74,13 @@ async def live(parts: list[Part], fleet: Fleet, *, long_freeze: bool) -> None:
 
 async def settle(parts: list[Part]) -> None:
     """Wait until nothing is left to be done, for as long as it gets less."""
-    least = sys.maxsize
-    async with asyncio.timeout(STUCK_SECONDS) as stuck:
-        while left := sum([await part.unsettled() for part in parts]):
-            if left < least:
-                least = left
-                stuck.reschedule(asyncio.get_running_loop().time() + STUCK_SECONDS)
-            await asyncio.sleep(0.5)
+    loop = asyncio.get_running_loop()
+    least, lately = sys.maxsize, loop.time()
+    while any((left := {type(part).__name__: await part.unsettled() for part in parts}).values()):
+        if sum(left.values()) < least:
+            least, lately = sum(left.values()), loop.time()
+        assert loop.time() < lately + STUCK_SECONDS, f"stuck: {left}"
+        await asyncio.sleep(0.5)
 
 
 async def require_clean_replay(url: str) -> None:

@@ -44,7 +44,7 @@ async def test_what_a_frozen_worker_still_had_to_say_is_refused_when_it_is_thawe
         ]
         for number, (tool, arguments) in enumerate(late, start=1000):
             await send(frozen, number, tool, **arguments, lease_token=token)
-        again = (await other.call("tasks_claim", agent_id="heir", wait_seconds=20))["claims"][0]
+        again = (await other.call("tasks_claim", agent_id="heir", wait_seconds=50))["claims"][0]
         assert (again["task"]["id"], again["attempt"]) == (task_id, 2), "the fence for outside systems went up"
         cursor = (await other.call("events_read", limit=100))["cursor"]
         frozen.process.send_signal(signal.SIGCONT)

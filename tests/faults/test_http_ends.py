@@ -20,6 +20,7 @@ from mcp.client.sse import sse_client
 
 from tests.faults.test_mail_processes import smtp
 from tests.integrations.smtp_servers import breaking_server
+from tests.patience import within
 from tests.processes import INITIALIZE
 from tests.protocol.test_http import free_port, http_server
 
@@ -70,12 +71,11 @@ async def test_what_a_server_held_is_free_at_once_when_it_ends(sqlite_url: str, 
                 await client.call_tool("email_send", mail)
                 while not mailbox.connections:
                     await asyncio.sleep(0.05)
-            started = time.monotonic()
-            server.process.send_signal(how)
-            assert await asyncio.wait_for(server.process.wait(), 10) == 0
-            assert time.monotonic() - started < 2
+            with within(2):
+                server.process.send_signal(how)
+                assert await asyncio.wait_for(server.process.wait(), 60) == 0
         async with http_server(sqlite_url, transport=transport, **smtp(port)) as _:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 while mailbox.connections < 2:  # the lease itself would last half a minute
                     await asyncio.sleep(0.05)
 
@@ -85,11 +85,11 @@ async def test_what_a_server_held_is_free_at_once_when_it_ends(sqlite_url: str, 
 async def test_streams_are_ended_by_a_server_that_ends(sqlite_url: str, transport: str):
     async with http_server(sqlite_url, transport=transport) as (base, server):
         async with open_streams(base, transport) as streams:
-            started = time.monotonic()
-            server.process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(5):
-                await asyncio.gather(*streams)  # a stream that is cut off raises
-            assert await server.process.wait() == 0 and time.monotonic() - started < 1
+            with within(1):
+                server.process.send_signal(signal.SIGTERM)
+                async with asyncio.timeout(60):
+                    await asyncio.gather(*streams)  # a stream that is cut off raises
+                assert await server.process.wait() == 0
 
 
 async def test_a_subscription_is_answered_by_a_server_that_ends(sqlite_url: str):
@@ -109,7 +109,7 @@ async def test_a_subscription_is_answered_by_a_server_that_ends(sqlite_url: str)
                     server.process.send_signal(signal.SIGTERM)
                 said += piece
         assert json.loads(said.rsplit(b"data: ", 1)[1])["id"] == 7
-        assert await asyncio.wait_for(server.process.wait(), 5) == 0
+        assert await asyncio.wait_for(server.process.wait(), 60) == 0
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from tests.patience import within
 from tests.processes import INITIALIZE, server, start
 from tests.world import open_world
 
@@ -68,8 +69,9 @@ async def test_a_signal_ends_a_stdio_server_within_two_seconds_and_nothing_is_lo
     await client.send(
         id=99, method="tools/call", params={"name": "events_read", "arguments": {"after": "1", "wait_seconds": 40}}
     )
-    client.process.send_signal(number)
-    assert await asyncio.wait_for(client.process.wait(), 2) == 0
+    with within(2):
+        client.process.send_signal(number)
+        assert await asyncio.wait_for(client.process.wait(), 60) == 0
     client.process._transport.close()
     async with open_world(sqlite_url) as world:
         assert (await world.read("n", "k")).value == 1
@@ -84,8 +86,9 @@ async def test_the_end_of_stdin_ends_the_server_and_answers_under_way_are_still_
         arguments = {"namespace": "n", "key": f"k{number}", "value": number}
         await client.send(id=number, method="tools/call", params={"name": "state_set", "arguments": arguments})
     client.process.stdin.close()
-    lines = (await asyncio.wait_for(client.process.stdout.read(), 10)).splitlines()
-    assert await asyncio.wait_for(client.process.wait(), 2) == 0
+    lines = (await asyncio.wait_for(client.process.stdout.read(), 60)).splitlines()
+    with within(2):
+        assert await asyncio.wait_for(client.process.wait(), 60) == 0
     assert sorted(json.loads(line)["id"] for line in lines) == list(range(51))
 
 
@@ -121,9 +124,8 @@ async def test_an_expired_lease_is_handed_on_within_two_seconds_while_any_server
         agent = (await one.call("agents_register", name="a", max_concurrent_tasks=5))["agent"]["id"]
         await one.call("tasks_create", tasks=[{"title": "t", "retry": {"max_attempts": 3, "delay_seconds": 0}}])
         first = (await one.call("tasks_claim", agent_id=agent, lease_seconds=1))["claims"][0]
-        started = asyncio.get_running_loop().time()
-        second = (await two.call("tasks_claim", agent_id=agent, wait_seconds=10))["claims"][0]
-        assert asyncio.get_running_loop().time() - started < 3
+        with within(3):
+            second = (await two.call("tasks_claim", agent_id=agent, wait_seconds=50))["claims"][0]
         assert (second["task"]["id"], second["attempt"]) == (first["task"]["id"], 2)
         late = {"task_id": first["task"]["id"], "lease_token": first["lease_token"], "outcome": "completed"}
         error = (await one.call("tasks_finish", **late))["error"]

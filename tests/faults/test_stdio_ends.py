@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.patience import within
 from tests.world import open_world
 
 INITIALIZE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
@@ -128,9 +129,9 @@ def test_what_waits_when_stdin_ends_is_answered_with_what_there_is(tmp_path: Pat
         process.stdin.flush()
         time.sleep(0.5)
         process.stdin.close()
-        started = time.monotonic()
-        answer = json.loads(process.stdout.readline())
-        assert process.wait(10) == 0 and time.monotonic() - started < 5
+        with within(5):
+            answer = json.loads(process.stdout.readline())
+            assert process.wait(60) == 0
     assert answer["id"] == 2 and answer["result"]["structuredContent"]["claims"] == []
 
 
@@ -202,5 +203,5 @@ async def test_a_wait_ends_when_waits_are_over_and_takes_nothing_more(tmp_path: 
         waiting = asyncio.create_task(world.claim(agent, wait_seconds=50))
         await asyncio.sleep(0.05)
         world.desk.end_waits()
-        assert await asyncio.wait_for(waiting, 5) == []
-        assert await asyncio.wait_for(world.claim(agent, wait_seconds=50), 5) == []
+        assert await asyncio.wait_for(waiting, 30) == []
+        assert await asyncio.wait_for(world.claim(agent, wait_seconds=50), 30) == []

@@ -167,6 +167,24 @@ async def test_children_get_what_is_declared_and_the_secrets_that_their_services
     assert not any(b"hunter2" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
 
+async def test_commands_that_only_look_tell_no_secret_of_theirs(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("APP_KEY", "hunter2-hunter2")
+    loud = (sys.executable, "-c", "import os; print('I have', os.environ['TOKEN'])")
+    fails = (sys.executable, "-c", "import os; exit('refused: ' + os.environ['TOKEN'])")
+    commands = {"apply": ("true",), "plan": loud, "status": loud, "logs": loud}
+    async with open_world(sqlite_url) as world:
+        house = House(world, tmp_path, commands=commands, env={"TOKEN": "env:APP_KEY"})
+        await house.live()
+        assert (await house.plan()).steps[-1].detail == "I have [TOKEN]"
+        seen = await house.desk.deployments.get(world.call, "shop", logs=True)
+        assert seen.logs == "I have [TOKEN]\n" and seen.live["status"] == "I have [TOKEN]"
+        house = House(world, tmp_path, commands=commands | {"plan": fails}, env={"TOKEN": "env:APP_KEY"})
+        with pytest.raises(Unavailable, match=r"refused: \[TOKEN\]"):
+            await house.plan()
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -148,7 +148,7 @@ def test_what_looks_like_an_encoded_word_or_syntax_stays_text_wherever_it_stands
 
 @pytest.mark.parametrize("character", [*BREAKS, "\ud800"])
 def test_a_header_with_a_break_or_half_a_character_is_refused_at_the_door(character: str):
-    to: dict[str, Any] = {"to": "ann@example.org", "subject": "s", "text": "t"}
+    to: dict[str, Any] = {"to": ["ann@example.org"], "subject": "s", "text": "t"}
     inside = f"a{character}Bcc: eve@evil.example"
     for wrong in ({"subject": inside}, {"to": f'"{inside}" <ann@example.org>'}, {"cc": f"{inside} <a@b.org>"}):
         with pytest.raises(ValidationError):

@@ -69,6 +69,21 @@ async def test_after_kill_9_of_keeper_and_command_nobody_pretends_to_know(tmp_pa
     assert (ended.exit_code, ended.error) == (None, UNKNOWN)
 
 
+async def test_what_was_written_until_kill_9_tells_no_secret(tmp_path: Path):
+    one = Kept(tmp_path / "run")
+    command = python("import os, time; print(os.getpid(), os.environ['KEY'], flush=True); time.sleep(60)")
+    env = {"KEY": "hunter2"}
+    running = asyncio.create_task(one.run(Command(command.argv, None, env, "", 60.0, env)))
+    keeper_pid = await begun(one)
+    while not (one.folder / "stdout").exists() or not (one.folder / "stdout").read_text():
+        await asyncio.sleep(0.01)
+    os.kill(keeper_pid, signal.SIGKILL)
+    os.kill(int((one.folder / "stdout").read_text().split()[0]), signal.SIGKILL)
+    ended = await running
+    assert ended.error == UNKNOWN and ended.stdout.endswith(" [KEY]\n")
+    assert not any(b"hunter2" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
 async def test_what_takes_too_long_is_stopped_with_all_that_it_started(tmp_path: Path):
     ended = await Kept(tmp_path / "run").run(python("import time; time.sleep(60)", seconds_max=0.2))
     assert ended.exit_code is None and "longer than 0.2 seconds" in (ended.error or "")

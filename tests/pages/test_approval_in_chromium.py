@@ -14,6 +14,7 @@ from mcp_server.domain.approvals.commands import RequestApproval
 from mcp_server.domain.approvals.model import ApprovalPolicy
 from mcp_server.pages.approval import approval_routes
 from tests.domain.events.test_thinning import desk_with
+from tests.pages.plans import LONG, STEPS, planned
 from tests.web import served
 from tests.world import caller, open_world
 
@@ -93,10 +94,29 @@ async def test_the_page_fits_a_phone_in_light_and_dark(sqlite_url: str, tmp_path
                 assert complaints == []
 
 
+async def test_a_plan_of_fifty_steps_is_read_on_a_phone(sqlite_url: str, tmp_path: Path):
+    async with open_world(sqlite_url) as world, served(Starlette(routes=approval_routes(world.desk))) as address:
+        async with phone(True) as (page, complaints):
+            _, url = await planned(world, address, ANN)
+            await page.goto(url)
+            assert await page.evaluate("document.documentElement.scrollWidth") <= 360
+            shown = page.locator("pre")
+            assert await shown.evaluate("one => one.scrollWidth <= one.clientWidth"), (
+                "nothing is read by moving sideways"
+            )
+            text = await shown.inner_text()
+            assert f"{STEPS}. apply service-{STEPS - 1}" in text and LONG in text
+            assert float(await shown.evaluate("one => parseFloat(getComputedStyle(one).fontSize)")) >= 14
+            await page.screenshot(path=tmp_path / "plan.png", full_page=True)
+            await page.get_by_role("button", name="Approve").tap()
+            assert "Approved" in await page.get_by_role("status").inner_text()
+            assert complaints == []
+
+
 async def test_a_second_tap_on_an_old_page_is_told_who_decided(sqlite_url: str):
     async with asked(sqlite_url) as (world, approval_id, url), phone(True) as (page, _):
         await page.goto(url)
         await world.answer(caller(id=ANN), approval_id, False, via="link")
         await page.get_by_role("button", name="Approve").tap()
-        await page.get_by_text(f"{ANN} rejected by link at").wait_for(timeout=10_000)
+        await page.get_by_text(f"{ANN} rejected by link at").wait_for(timeout=60_000)
         assert (await world.desk.approvals.get(world.call, approval_id)).status == "rejected"

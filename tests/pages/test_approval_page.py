@@ -5,6 +5,7 @@ from base64 import b64encode
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from hashlib import sha256
+from html import unescape
 from typing import Any
 
 import httpx2
@@ -15,6 +16,7 @@ from mcp_server.domain.approvals.commands import RequestApproval
 from mcp_server.domain.approvals.model import ApprovalPolicy
 from mcp_server.pages.approval import approval_routes
 from tests.domain.events.test_thinning import desk_with
+from tests.pages.plans import LONG, STEPS, planned
 from tests.world import World, caller
 
 pytestmark = pytest.mark.anyio
@@ -176,3 +178,23 @@ async def test_what_was_decided_elsewhere_is_shown_there(world: World):
     async with browser(world) as client:
         text = (await client.get(url)).text
     assert "bob approved by client" in text and "<button" not in text
+
+
+async def test_a_plan_of_fifty_steps_is_shown_whole_and_bound_to_its_hash(world: World):
+    plan_hash, url = await planned(world, "http://desk.test", ANN)
+    async with browser(world) as client:
+        text = unescape((await client.get(url)).text)
+    assert all(f"> {number}. apply service-{number - 1}\n" in text for number in range(1, STEPS + 1))
+    assert plan_hash in text and LONG in text and len(re.findall(r'"replicas": ?2', text)) == STEPS
+    assert text.index("50. apply service-49") < text.index("<button"), "it is read before it is decided"
+
+
+async def test_the_page_is_as_wide_as_its_screen_whatever_it_shows(world: World):
+    _, url = await link(world)
+    async with browser(world) as client:
+        text = (await client.get(url)).text
+    style = text.partition("<style>")[2].partition("</style>")[0]
+    assert 'content="width=device-width, initial-scale=1"' in text and "maximum-scale" not in text, "it may be zoomed"
+    assert "white-space:pre-wrap" in style and "overflow-wrap:anywhere" in style, "long words are broken"
+    assert not re.findall(r"[;{](?:min-)?width:\d+(?:px|rem|em)", style), "nothing is wider than the screen"
+    assert "<table" not in text and "style=" not in text

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from jinja2 import UndefinedError
 
-from mcp_server.domain.approvals.model import Answer
+from mcp_server.domain.approvals.answers import Answer
 from mcp_server.pages.rendering import render, static_text
 
 ROOT = Path(__file__).parent.parent.parent
@@ -41,15 +41,18 @@ def approval_page(text: str, *, is_open: bool) -> Read:
         render(
             "approval.html",
             **dict.fromkeys(("title", "approver", "question", "words", "seen"), text),
-            answers=[Answer(by=text, granted=True, via=text, at=text, note=text)],
+            answers=[Answer(by=text, granted=True, via=text, at=text, note=text, choice=text)],
             expires_at="2027-01-15T08:00:00.000Z",
             is_open=is_open,
+            choices=[text],
+            free_text=True,
             reason_characters_max=1000,
+            text_characters_max=1000,
         )
     )
 
 
-@pytest.mark.parametrize(("is_open", "fields"), [(True, 5), (False, 8)], ids=["open", "decided"])
+@pytest.mark.parametrize(("is_open", "fields"), [(True, 6), (False, 9)], ids=["open", "decided"])
 def test_hostile_text_in_any_field_of_the_approval_page_stays_text(is_open: bool, fields: int):
     page = approval_page(HOSTILE, is_open=is_open)
     assert page.tags == approval_page("harmless", is_open=is_open).tags

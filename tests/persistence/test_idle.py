@@ -115,6 +115,27 @@ async def test_what_an_older_transaction_holds_back_is_heard_soon_after_that_has
         await heard(listener, "held back")
 
 
+async def test_what_is_let_go_just_when_it_is_asked_for_is_heard(postgres_url: str, monkeypatch: Any):
+    monkeypatch.setattr(f"{FEED}.LOOK_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(f"{FEED}.LOOK_AGAIN_SELDOM_SECONDS", 600)
+    monkeypatch.setattr(session, "RESTED_SECONDS", 0.05)
+    async with two(postgres_url) as (mine, theirs), mine.feed.listen("note") as listener:
+        await watching(mine)
+        older = await psycopg.AsyncConnection.connect(postgres_url)
+        is_held_back = mine.feed._is_held_back
+
+        async def let_go_first() -> bool:
+            await older.rollback()
+            return await is_held_back()
+
+        await older.execute("SELECT pg_current_xact_id()")
+        await theirs.write(note, "held back")
+        await asyncio.sleep(0.3)  # longer than hints are looked behind
+        monkeypatch.setattr(mine.feed, "_is_held_back", let_go_first)
+        await heard(listener, "held back")
+        await older.close()
+
+
 async def test_where_the_system_tells_nothing_of_a_write_it_is_looked_for(sqlite_url: str, monkeypatch: Any):
     monkeypatch.setattr("mcp_server.persistence.sqlite.watcher.TOLD_WITHIN_SECONDS", -1)
     silent, other_end = os.pipe()

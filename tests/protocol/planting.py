@@ -101,8 +101,11 @@ def require_quoted(sentence: str) -> None:
 def require_marked(text: str, arguments: Any) -> None:
     """A result or refusal as a model reads it: a sentence, then JSON, with the fence between them where others' words
     are in it: those that do not stand in the call's own arguments."""
-    sentence, *fence, data = text.split("\n")
+    sentence, *rest = text.split("\n")
     require_quoted(sentence)
+    if not rest:  # a refusal without facts beside what it says
+        return
+    *fence, data = rest
     require_printable(data)
     json.loads(data)
     assert fence in ([], [OTHERS_WORDS]), fence

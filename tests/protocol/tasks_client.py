@@ -69,7 +69,7 @@ async def watching(client: Client, heard: TasksClient, *task_ids: str) -> AsyncG
     """A stream of notifications about some tasks."""
     stream = asyncio.create_task(ask(client, "subscriptions/listen", notifications={"taskIds": list(task_ids)}))
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await heard.acknowledged.wait()
         yield
     finally:

@@ -208,13 +208,17 @@ async def test_a_refusal_says_what_was_wrong_what_is_true_and_what_to_do(tmp_pat
         (
             "state_get",
             {"namespace": "n", "key": "k", "bogus": 1},
-            "bogus: unknown argument. state_get accepts: namespace",
+            "bogus: there is no such argument. state_get accepts: namespace",
         ),
-        ("state_get", {}, "namespace: Field required; key: Field required"),
-        ("tasks_create", {"tasks": [{"title": "t", "x": 1}]}, "tasks.0.x: unknown argument"),
-        ("tasks_create", {"tasks": []}, "at least 1 item"),
+        ("state_get", {}, "key: is missing: the key of a document, such as"),
+        ("tasks_create", {"tasks": [{"title": "t", "x": 1}]}, "tasks[0].x: there is no such argument"),
+        ("tasks_create", {"tasks": []}, "a list of 0 is not accepted; it takes a list of 1 to 100 objects"),
         ("tasks_create", {"tasks": [{"title": "a\u0000b"}]}, "NUL character"),
-        ("tasks_claim", {"agent_id": "a", "wait_seconds": 51}, "less than or equal to 50"),
+        (
+            "tasks_claim",
+            {"agent_id": "a", "wait_seconds": 51},
+            "51 is not accepted; it takes seconds, a number from 0 to 50",
+        ),
         ("tasks_finish", {"task_id": "t", "lease_token": "x", "outcome": "failed"}, "needs `error`"),
         (
             "tasks_finish",
@@ -223,7 +227,7 @@ async def test_a_refusal_says_what_was_wrong_what_is_true_and_what_to_do(tmp_pat
         ),
         ("state_patch", {"namespace": "n", "key": "k"}, "exactly one"),
         ("state_set", {"namespace": "n", "key": "k", "value": 1, "merge": True}, "merge needs base_version"),
-        ("state_set", {"namespace": "a/b", "key": "k", "value": 1}, "namespace: String should match"),
+        ("state_set", {"namespace": "a/b", "key": "k", "value": 1}, 'namespace: "a/b" is not accepted'),
     ],
 )
 async def test_bad_arguments_are_refused_with_the_place_and_the_reason(tmp_path: Path, era, tool, arguments, says):

@@ -18,6 +18,7 @@ from mcp.client.sse import sse_client
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.protocol.http import HttpOptions, is_loopback
 from mcp_server.protocol.identity import FileTokens
+from tests.patience import within
 from tests.processes import RawClient, start
 
 pytestmark = pytest.mark.anyio
@@ -51,7 +52,7 @@ async def http_server(
     finally:
         if process.process.returncode is None:
             process.process.send_signal(signal.SIGTERM)
-            await asyncio.wait_for(process.process.wait(), 10)
+            await asyncio.wait_for(process.process.wait(), 60)
         process.process._transport.close()
 
 
@@ -78,16 +79,18 @@ async def test_streamable_http_serves_both_eras_and_ends_politely(sqlite_url: st
             metrics = (await http.get(f"{base}/metrics")).text
         assert 'datamcp_calls_total{outcome="ok",what="state_set"} 1.0' in metrics
         assert "datamcp_events_total 1.0" in metrics
-        process.process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.process.wait(), 2) == 0
+        with within(2):
+            process.process.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(process.process.wait(), 60) == 0
 
 
 async def test_legacy_sse_serves_the_same_desk(sqlite_url: str):
     async with http_server(sqlite_url, transport="sse") as (base, process):
         async with Client(sse_client(f"{base}/sse"), mode="legacy") as client:
             assert not (await client.call_tool("state_set", {"namespace": "n", "key": "k", "value": 1})).is_error
-        process.process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.process.wait(), 2) == 0
+        with within(2):
+            process.process.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(process.process.wait(), 60) == 0
 
 
 @pytest.mark.slow
@@ -102,8 +105,9 @@ async def test_sigterm_ends_a_server_within_two_seconds_although_a_client_waits(
 
         waiting = asyncio.create_task(wait_for_events())
         await asyncio.sleep(1)
-        process.process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.process.wait(), 2) == 0
+        with within(2):
+            process.process.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(process.process.wait(), 60) == 0
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
 

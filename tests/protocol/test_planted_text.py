@@ -107,7 +107,13 @@ async def plant_tasks(garden: Garden) -> None:
 async def plant_the_rest(garden: Garden) -> None:
     document = {"namespace": "n", "expected_version": None}
     written = await garden.plant("state_set", **document)
-    await garden.plant("state_patch", key=written["document"]["key"], json_patch=None, **document)
+    await garden.plant(
+        "state_patch",
+        key=written["document"]["key"],
+        json_patch=None,
+        merge_patch={"said": hostile(next_number())[0]},
+        **document,
+    )
     await garden.plant("state_restore", key=written["document"]["key"], version=1, **document)
     lock = (await garden.plant("locks_acquire"))["lock"]
     await garden.plant("locks_acquire", name=lock["name"], owner=hostile(next_number())[1])
@@ -119,6 +125,8 @@ async def plant_the_rest(garden: Garden) -> None:
     asked = await garden.plant("approvals_request", approvers=["tester"])
     await garden.plant("approvals_decide", approval_id=asked["approval"]["id"])
     await plant_a_deployment(garden)
+    note = planted(BY_NAME["state_set"].arguments, document, next_number())
+    await garden.plant("commit", calls=[{"tool": "state_set", "arguments": note}])
     await garden.plant("locks_release", name=lock["name"], owner=lock["owner"], fencing_token=lock["fencing_token"])
     await garden.plant("locks_acquire", name=lock["name"])
     garden.ids |= {

@@ -74,6 +74,7 @@ tool        approvals_request               communication  agent     changes
 tool        approvals_decide                communication  operator  changes
 tool        approvals_find                  communication  viewer    -
 tool        events_read                     system         viewer    -
+tool        commit                          system         agent     changes
 resource    ops://agents{?cursor}           agents         viewer    -
 resource    ops://agents/{agent_id}         agents         viewer    -
 resource    ops://processes/{process_id}/log agents        operator  -
@@ -129,6 +130,7 @@ events      deployment_plan           deployments+system   viewer    -        ev
 events      deployment_run            deployments+system   viewer    -        events_read
 events      message                communication+system    operator  -        events_read
 events      approval                        communication+system viewer -     events_read
+events      commit                          system         viewer    -        events_read
 events      email                  communication+system    operator  -        events_read
 """
 NEVER_WAS = "_that_never_was"

@@ -64,7 +64,7 @@ async def test_a_call_may_name_its_agent_by_name_or_id_and_that_goes_before_all_
 
 async def test_an_agent_that_does_not_exist_cannot_speak(tmp_path: Path, era: Any):
     async with connected(tmp_path, era) as client:
-        for wrong, code in (("nobody", "not_found"), (7, "validation"), ("x" * 65, "validation")):
+        for wrong, code in (("nobody", "not_found"), (7.5, "validation"), ("x" * 65, "validation")):
             said = await call(client, "state_set", namespace="n", key="k", value=1, as_agent=wrong)
             assert said["error"]["code"] == code, said
         assert (await call(client, "state_get", namespace="n", key="k"))["error"]["code"] == "not_found"

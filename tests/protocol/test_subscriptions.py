@@ -72,7 +72,7 @@ class Subscriber:
             self.updated.put_nowait(event.uri)
 
     async def next(self) -> str:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return await self.updated.get()
 
     async def __aenter__(self) -> "Subscriber":
@@ -178,7 +178,7 @@ async def test_only_resources_that_exist_and_may_be_read_are_taken_up(tmp_path: 
 
 async def test_of_what_is_private_only_those_are_told_who_may_read_it(tmp_path: Path, era: Any):
     allowed = {"email_allow": ["*@inside.org"], "email_approvers": ["boss"]}
-    mail = SendEmail.model_validate({"to": "a@outside.org", "subject": "s", "text": "t"})
+    mail = SendEmail.model_validate({"to": ["a@outside.org"], "subject": "s", "text": "t"})
     async with opened(tmp_path, role="viewer", **allowed) as app, Subscriber(app, era) as mine:
         for sender, is_own in (("another", False), ("local", True)):
             sent = (await app.desk.emails.send(caller(id=sender), mail)).email

@@ -80,7 +80,7 @@ async def test_a_command_gets_the_task_reports_progress_and_its_output_is_the_re
         agent = (await client.call("agents_find", name="builder"))["agents"][0]
         assert (agent["kind"], agent["capacity"], agent["instances_alive"]) == ("worker", 2, 1)
         worker.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(worker.wait(), 10) == 0
+        assert await asyncio.wait_for(worker.wait(), 60) == 0
 
 
 @pytest.mark.slow
@@ -98,9 +98,9 @@ async def test_cancellation_and_timeout_kill_everything_the_command_started(sqli
             await client.call("tasks_control", task_ids=[task_id], action="cancel")
         ended = await wait(client, task_id)
         assert ended["status"] == ("cancelled" if how == "cancel" else "timed_out")
-        await asyncio.wait_for(gone(*map(int, pids.read_text().split())), 10)
+        await asyncio.wait_for(gone(*map(int, pids.read_text().split())), 60)
         worker.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(worker.wait(), 10) == 0
+        assert await asyncio.wait_for(worker.wait(), 60) == 0
 
 
 @pytest.mark.slow
@@ -111,7 +111,7 @@ async def test_a_first_sigterm_drains_and_a_second_hands_back(sqlite_url: str):
         await wait(client, short, "running")
         left = await create(client)
         worker.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(worker.wait(), 10) == 0
+        assert await asyncio.wait_for(worker.wait(), 60) == 0
         assert (await wait(client, short))["status"] == "completed"
         assert (await client.call("tasks_find", task_id=left))["task"]["status"] == "queued"
         worker = await start_worker(sqlite_url)
@@ -121,7 +121,7 @@ async def test_a_first_sigterm_drains_and_a_second_hands_back(sqlite_url: str):
         worker.send_signal(signal.SIGTERM)
         await asyncio.sleep(0.2)
         worker.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(worker.wait(), 10) == 0
+        assert await asyncio.wait_for(worker.wait(), 60) == 0
         task = (await client.call("tasks_find", task_id=endless))["task"]
         assert (task["status"], task["attempt"]) == ("queued", 1)
 
@@ -133,7 +133,7 @@ async def test_a_command_that_cannot_be_started_fails_its_task_for_good(sqlite_u
         failed = await wait(client, await create(client, retry={"max_attempts": 5}))
         assert (failed["error"]["code"], failed["attempt"]) == ("not_started", 1)
         worker.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(worker.wait(), 10) == 0
+        assert await asyncio.wait_for(worker.wait(), 60) == 0
 
 
 @pytest.mark.slow
@@ -147,7 +147,7 @@ async def test_a_system_worker_alone_does_what_time_makes_due(sqlite_url: str):
     assert worker.stderr is not None
     assert b"working" in await asyncio.wait_for(worker.stderr.readline(), 20)
     worker.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(worker.wait(), 10) == 0
+    assert await asyncio.wait_for(worker.wait(), 60) == 0
     assert task_id
 
 
@@ -181,7 +181,7 @@ async def test_a_command_that_ignores_sigterm_is_killed(monkeypatch):
     command = await CommandRun.start((sys.executable, "-c", program), os.environ)
     assert command._process.stdout is not None
     await command._process.stdout.readline()
-    await asyncio.wait_for(command.stop(), 10)
+    await asyncio.wait_for(command.stop(), 60)
     command._process._transport.close()
 
 

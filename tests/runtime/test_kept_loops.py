@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 async def until(done: Callable[[], bool], running: Any) -> None:
     """Run until it is done, then cancel."""
     task = asyncio.create_task(running)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not done():
             await asyncio.sleep(0)
     task.cancel()

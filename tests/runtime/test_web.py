@@ -54,7 +54,7 @@ async def connected(base: str) -> AsyncGenerator[tuple[asyncio.StreamReader, asy
 async def told(reader: asyncio.StreamReader) -> bytes:
     """All that comes until the server ends the connection."""
     data = b""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         with contextlib.suppress(ConnectionError):
             while piece := await reader.read(1 << 16):
                 data += piece

@@ -2,18 +2,23 @@
 
 import json
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 from rs_bpe.bpe import openai
 
 from mcp_server.domain.areas import AREAS
+from mcp_server.protocol.opening import INSTRUCTIONS
 from mcp_server.protocol.tool_calls import definition
 from tools import TOOLS, TOOLSETS
 
 SNAPSHOTS = Path(__file__).parent.parent / "snapshots"
 TOKENS_MAX, TOKENS_TASKS_STATE_MAX, TOOLS_MAX = 6_500, 2_900, 36
+TOKENS_WHOLE_MAX = 10_000
+"""The whole answer to `tools/list`, output schemas included."""
 
 
 def wire(tool) -> dict:
@@ -26,6 +31,16 @@ def tokens(*toolsets: str) -> int:
     seen = [wire(tool) for tool in TOOLS if tool.toolset in toolsets]
     parts = (f"{t['name']}\n{t['description']}\n{json.dumps(t['inputSchema'], separators=(',', ':'))}" for t in seen)
     return sum(len(encoding.encode(part)) for part in parts)
+
+
+def arrays(node: Any) -> list[dict]:
+    """Every schema of a list, wherever it stands."""
+    inner = (
+        [one for value in (node.values() if isinstance(node, dict) else node) for one in arrays(value)]
+        if isinstance(node, (dict, list))
+        else []
+    )
+    return inner + ([node] if isinstance(node, dict) and node.get("type") == "array" else [])
 
 
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
@@ -45,6 +60,8 @@ def test_no_snapshot_outlives_its_tool():
 def test_the_tool_list_stays_within_its_budget_of_tokens():
     counts = {"all": tokens(*TOOLSETS), "tasks,state": tokens("tasks", "state")}
     print(f"tokens of the tool list: {counts}")
+    whole = json.dumps([wire(tool) for tool in TOOLS], separators=(",", ":"))
+    assert len(openai.o200k_base().encode(whole)) <= TOKENS_WHOLE_MAX
     assert counts["all"] <= TOKENS_MAX and counts["tasks,state"] <= TOKENS_TASKS_STATE_MAX
     assert len(TOOLS) <= TOOLS_MAX
 
@@ -59,7 +76,13 @@ def test_every_tool_says_what_it_is_for_and_what_it_may_do(tool):
     for schema in (seen["inputSchema"], seen["outputSchema"]):
         jsonschema.Draft202012Validator.check_schema(schema)
         assert schema["type"] == "object" and "$ref" not in json.dumps(schema)
-    assert seen["inputSchema"]["additionalProperties"] is False
+    assert "additionalProperties" not in json.dumps(seen), "some clients refuse such a schema"
+    assert all("items" in one for one in arrays(seen)), "some models' services refuse a list that does not say of what"
+
+
+def test_the_servers_instructions_name_every_area_in_few_words():
+    assert {tool.name.split("_")[0] for tool in TOOLS} <= set(re.findall(r"[a-z]+", INSTRUCTIONS))
+    assert len(openai.o200k_base().encode(INSTRUCTIONS)) <= 260
 
 
 def test_names_are_unique():

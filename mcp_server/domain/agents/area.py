@@ -49,6 +49,7 @@ AREA = Area(
                 ("capabilities", "skills", "tags", "budget", "operator_set", "launcher", "scaling", "decision")
             ),
             uris=lambda id_: {"ops://agents", f"ops://agents/{id_}"},
+            hidden=frozenset(("skills", "operator_set")),
             unsaid=replay.unsaid,
             replay=replay.agent,
         ),

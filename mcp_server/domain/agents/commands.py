@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 from mcp_server.kernel.arguments import Listing
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import RawJson, dump_json, json_list
+from mcp_server.kernel.meaning import AgentName
 from mcp_server.kernel.values import Frozen, Line, Text, Word
 
 Lifecycle = Literal["active", "paused", "draining", "terminated"]
@@ -19,14 +20,21 @@ INSTANCES_MAX = 1000
 class Capability(Frozen):
     """Something an agent can do. A task may ask for `name` or for `name@version`."""
 
-    name: Word
+    name: Word = Field(examples=["python"])
     version: Word | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, given: Any) -> Any:
+        """`python@3.12` as tasks ask for it."""
+        name, at, version = given.partition("@") if isinstance(given, str) else ("", "", "")
+        return {"name": name, "version": version} if at else given
 
 
 class InstanceSpec(Frozen):
     """A running process or LLM session of an agent, as it introduces itself."""
 
-    label: Line
+    label: Line = Field(examples=["laptop"])
     host: Line | None = None
     pid: int | None = Field(default=None, ge=1)
 
@@ -34,7 +42,7 @@ class InstanceSpec(Frozen):
 class BudgetSpec(Frozen):
     """What an agent may use in one calendar month (UTC), by the usage reported when tasks are finished."""
 
-    tokens_per_month: int | None = Field(default=None, ge=1, le=10**15)
+    tokens_per_month: int | None = Field(default=None, ge=1, le=10**15, examples=[1_000_000])
     cost_usd_per_month: float | None = Field(default=None, gt=0, le=10**9, allow_inf_nan=False)
     warn_at: float = Field(default=0.8, gt=0, le=1)
 
@@ -59,7 +67,7 @@ class ScalingSpec(Frozen):
     """How many instances there are to be: as many as the work asks for, within bounds."""
 
     min: int = Field(default=0, ge=0, le=INSTANCES_MAX)
-    max: int = Field(ge=1, le=INSTANCES_MAX)
+    max: int = Field(ge=1, le=INSTANCES_MAX, examples=[4])
     target_ready_per_instance: float = Field(default=1, gt=0, le=10_000, allow_inf_nan=False)
     up_delay_seconds: float = Field(default=0, ge=0, le=86_400, allow_inf_nan=False)
     down_delay_seconds: float = Field(default=60, ge=0, le=86_400, allow_inf_nan=False)
@@ -92,7 +100,7 @@ def _no_id(name: str) -> str:
 class AgentSpec(Frozen):
     """What is said of an agent when it registers."""
 
-    name: Annotated[Word, AfterValidator(_no_id)]
+    name: Annotated[Word, AfterValidator(_no_id)] = Field(examples=["scribe"])
     kind: Word = "llm"
     description: Text = ""
     capabilities: tuple[Capability, ...] = Field(default=(), max_length=64)
@@ -143,9 +151,9 @@ class Register(AgentSpec):
 class ControlAgent(Frozen):
     """An agent is moved through its lifecycle; one that leaves may hand over what it holds."""
 
-    agent_id: str
+    agent_id: AgentName
     action: AgentAction
-    to_agent: str | None = None
+    to_agent: AgentName | None = None
     reason: Line | None = None
 
     @model_validator(mode="after")

@@ -7,12 +7,13 @@ from mcp_server.domain.agents import transactions
 from mcp_server.domain.agents.commands import ControlAgent, FindAgents, Register
 from mcp_server.domain.agents.launchers import Launchers
 from mcp_server.domain.agents.metrics import read_budget, read_metrics
-from mcp_server.domain.agents.model import INSTANCE_ALIVE_FOR, no_agent
+from mcp_server.domain.agents.model import INSTANCE_ALIVE_FOR
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.agents.views import (
     AgentView,
     ControlledAgent,
     RegisteredAgent,
+    agent_state,
     agent_view,
     instance_view,
     scored,
@@ -56,7 +57,7 @@ class AgentService:
         alive_since = self._alive_since()
         row = await self._row("agent_id", agent_id=agent_id) or await self._row("agent_name", agent_name=agent_id)
         if row is None:
-            raise no_agent(agent_id)
+            raise await self._speaking.unknown(agent_id)
         agent_id = row["id"]
         instances = await self._database.fetch_all("instances_of", agent_id=agent_id)
         now = self._context.clock()
@@ -146,7 +147,7 @@ class AgentService:
     async def _registered(self, call: Call, done: transactions.Registered) -> RegisteredAgent:
         agent = await self.get(call, done.agent_id)
         self._speaking.registered(call, done.agent_id, done.instance_id)
-        return RegisteredAgent(agent=agent, instance_id=done.instance_id, created=done.created)
+        return RegisteredAgent(agent=agent_state(agent), instance_id=done.instance_id, created=done.created)
 
     async def _before(self, call: Call, command: ControlAgent) -> tuple[ControlAgent, AgentView]:
         return command, await self.get(call, command.agent_id)
@@ -163,7 +164,7 @@ class AgentService:
         """The agent as it is now; as it was, when it has been deleted."""
         command, before, moved = done
         agent = before if command.action == "delete" else await self.get(call, moved.agent_id)
-        return ControlledAgent(agent=agent, requeued=moved.requeued, handed_over=moved.handed_over or None)
+        return ControlledAgent(agent=agent_state(agent), requeued=moved.requeued, handed_over=moved.handed_over or None)
 
     async def _row(self, narrowed: str, **parameters: str) -> Row | None:
         alive_since = self._alive_since()

@@ -80,7 +80,7 @@ class Speaking:
         """
         row = await self.named(reference)
         if row is None:
-            raise await self._unknown(reference)
+            raise await self.unknown(reference)
         return row
 
     async def missing(self, actor: Actor, reference: str) -> OpsError:
@@ -88,7 +88,7 @@ class Speaking:
         as one that is not its own."""
         if actor.kind == "agent" and reference != actor.id:
             return not_yours(actor.label, {"id": reference, "name": reference})
-        return await self._unknown(reference)
+        return await self.unknown(reference)
 
     async def asked_for(self, actor: Actor, reference: str) -> Speaker:
         """The agent that a call names as its speaker.
@@ -155,7 +155,8 @@ class Speaking:
             instances = tuple(self.session.registered.get(speaker.agent_id, ()))
             self._database.post(see_agent, self._context.origin(call), speaker.agent_id, instances)
 
-    async def _unknown(self, reference: str) -> NotFound:
+    async def unknown(self, reference: str) -> NotFound:
+        """What a caller is told of an agent that there is not, with those that look alike."""
         names = [one["name"] for one in await self._database.fetch_all("agent_names")]
         return no_agent(reference, near(reference, names))
 

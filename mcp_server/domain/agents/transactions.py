@@ -139,7 +139,7 @@ def named_agent(tx: Transaction, reference: str) -> Agent:
     """
     row = tx.one("agent_for_update", id=reference) or tx.one("agent_by_name", name=reference)
     if row is None:
-        raise no_agent(reference)
+        raise no_agent(reference, names_near(tx, reference))
     return Agent.adopt(row)
 
 
@@ -187,7 +187,7 @@ def at_work(tx: Transaction, origin: Origin, agent_id: str, instance_id: str | N
     """
     row = tx.one("agent_at_work", agent_id=agent_id, instance_id=instance_id, now=origin.at)
     if row is None:
-        raise no_agent(agent_id)
+        raise no_agent(agent_id, names_near(tx, agent_id))
     return row
 
 
@@ -199,7 +199,7 @@ def load_agent(tx: Transaction, agent_id: str) -> Agent:
     """
     row = tx.one("agent_for_update", id=agent_id)
     if row is None:
-        raise no_agent(agent_id)
+        raise no_agent(agent_id, names_near(tx, agent_id))
     return Agent.adopt(row)
 
 

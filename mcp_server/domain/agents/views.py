@@ -107,10 +107,31 @@ def _process(row: Row) -> dict[str, Any]:
     return told | {"starts": row["starts"], "log": f"ops://processes/{row['id']}/log"}
 
 
+class AgentState(View):
+    """Where an agent stands after a write: its caller knows what was said of it."""
+
+    id: str
+    name: str
+    status: str
+    status_reason: str | None = None
+    running: int
+    capacity: int
+    instances_alive: int
+    desired_instances: int | None = None
+    instances_running: int | None = None
+    unread: int | None = None
+    budget: dict[str, float] | None = None
+
+
+def agent_state(agent: AgentView) -> AgentState:
+    """Where an agent stands."""
+    return AgentState.adopt({name: getattr(agent, name) for name in AgentState.__annotations__})
+
+
 class RegisteredAgent(View):
     """The agent as registered."""
 
-    agent: AgentView
+    agent: AgentState
     instance_id: str | None = None
     created: bool
 
@@ -118,7 +139,7 @@ class RegisteredAgent(View):
 class ControlledAgent(View):
     """The agent after the action, the tasks it had to give back, and what it handed over by what it is."""
 
-    agent: AgentView
+    agent: AgentState
     requeued: list[str]
     handed_over: dict[str, Any] | None = None
 

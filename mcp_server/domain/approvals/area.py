@@ -3,12 +3,13 @@
 from operator import itemgetter
 
 from mcp_server.domain.agents.hooks import AGENT_HANDED_OVER, AGENT_HOLDS
-from mcp_server.domain.approvals.handlers import approved
+from mcp_server.domain.approvals.handlers import approved, make_calls, realm
 from mcp_server.domain.approvals.model import Approval
 from mcp_server.domain.approvals.replay import unsaid
 from mcp_server.domain.approvals.righting import right
 from mcp_server.domain.approvals.transactions import (
     APPROVAL_KIND,
+    CALLS_KIND,
     ask_about_changed,
     ask_again,
     hand_over,
@@ -51,8 +52,10 @@ AREA = Area(
                 "reminded": Telling.of("remind_at due_at updated_at"),
                 "reopened": Telling.of(
                     "status answers decided_at opened_at updated_at",
-                    "expires_at remind_at due_at title action details about action_hash",
+                    "expires_at remind_at due_at outcome title action details about action_hash",
                 ),
+                "ran": Telling.of("outcome ran_at updated_at"),
+                "stale": Telling.of("status outcome updated_at"),
                 "put_to": Telling.of("opened_at updated_at", f"{_ASKED} {_WORDS} action_hash answers"),
                 "handed_over": Telling.of("requester updated_at"),
                 "righted": Telling.of("opened_at updated_at", "expires_at remind_at due_at"),
@@ -62,9 +65,11 @@ AREA = Area(
             private=Private(Permission.APPROVALS_CONTROL, "seen_approval"),
             table="approvals",
             row="approval_for_update",
-            json=frozenset(("details", "about", "approvers", "answers")),
+            json=frozenset(("details", "about", "calls", "choices", "asked_as", "outcome", "approvers", "answers")),
             any_json=frozenset(("details",)),
             uris=lambda id_: {f"ops://approvals/{id_}"},
+            hidden=frozenset(("due_at", "key_owner")),
+            told={"named_by_operator": bool},
             unsaid=unsaid,
         ),
     ),
@@ -78,7 +83,10 @@ AREA = Area(
     ),
     sweeps=(Sweep("due.approvals", "approvals_due", settle_due, itemgetter("id")),),
     rightings=(Righting("approvals_ahead", right, itemgetter("id")),),
-    kinds=(SystemKind(APPROVAL_KIND, approved, at_once=4, seconds_max=30),),
+    kinds=(
+        SystemKind(APPROVAL_KIND, approved, at_once=4, seconds_max=30),
+        SystemKind(CALLS_KIND, make_calls, at_once=4, seconds_max=120, variant=realm),
+    ),
     completions={
         "approval_id": Completion("complete_approval_ids", Permission.APPROVALS_READ, private=(OWN_QUESTIONS,))
     },

@@ -1,28 +1,44 @@
 """What is asked of approvals: to ask people, to find what was asked; and what a person answers."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import BeforeValidator, Field, StrictBool, StrictStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    StrictBool,
+    StrictStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from mcp_server.domain.approvals.people import distinct, is_mailbox, mailbox
 from mcp_server.kernel.arguments import Listing
+from mcp_server.kernel.composing import Calls
 from mcp_server.kernel.errors import ValidationFailed
-from mcp_server.kernel.json_text import canonical_hash
-from mcp_server.kernel.values import Frozen, Line, Text, several
+from mcp_server.kernel.json_text import canonical_hash, check_text
+from mcp_server.kernel.meaning import TaskId
+from mcp_server.kernel.values import Frozen, Line, Text
 
 EXPIRES_IN_SECONDS_DEFAULT = 7 * 86_400.0
 REASON_CHARACTERS_MAX = 2000
-ApprovalStatus = Literal["pending", "approved", "rejected", "expired", "withdrawn"]
+TEXT_CHARACTERS_MAX = 10_000
+ApprovalStatus = Literal["pending", "approved", "rejected", "expired", "withdrawn", "stale"]
 
 
 class ApprovalSpec(Frozen):
     """What a caller asks people."""
 
-    title: Line
-    action: Text = Field(min_length=1, description="What exactly will happen")
+    title: Line = Field(examples=["Delete the old backups"])
+    action: Text = Field(
+        min_length=1, description="What exactly will happen", examples=["Delete the 3 backups of 2024 in bucket b"]
+    )
     details: Any = None
-    approvers: Annotated[tuple[Line, ...], BeforeValidator(several)] = Field(
-        max_length=20, description="User names or email addresses; empty: anyone"
+    approvers: tuple[Line, ...] = Field(
+        max_length=20,
+        description="User names or email addresses; empty: anyone",
+        examples=[["ann@example.org"]],
     )
     quorum: Literal["any", "all"] | int = Field(default="any", description="Or how many")
     expires_in_seconds: float = Field(default=EXPIRES_IN_SECONDS_DEFAULT, ge=1, le=90 * 86_400, allow_inf_nan=False)
@@ -55,10 +71,34 @@ class ApprovalSpec(Frozen):
 
 
 class RequestApproval(ApprovalSpec):
-    """People are asked, about an action of the caller's own or whether a task may start."""
+    """People are asked: about an action of the caller's own, whether a task may start, whether calls shall be made, or
+    what to choose or do."""
 
-    task_id: str | None = Field(default=None, description="Let this task wait for it")
+    action: Text = Field(
+        default="",
+        description="What exactly will happen; or give calls",
+        examples=["Delete the 3 backups of 2024 in bucket b"],
+    )
+    calls: Calls = Field(default=(), description="[{tool, arguments}]: run once granted, all or none")
+    choices: tuple[Line, ...] = Field(default=(), max_length=20, description="Answers instead of yes and no")
+    free_text: bool = Field(default=False, description="Let them write their answer")
+    task_id: TaskId | None = Field(default=None, description="Let this task wait for it")
     idempotency_key: Line | None = None
+
+    @model_validator(mode="after")
+    def _asks_one_thing(self) -> Self:
+        asks = bool(self.choices) or self.free_text
+        if not (self.action or self.calls or asks):
+            raise ValidationFailed("Say in `action` what exactly will happen, or give the `calls` that shall run.")
+        if self.calls and (asks or self.task_id is not None):
+            raise ValidationFailed("`calls` run by themselves: leave choices, free_text and task_id out.")
+        if asks and self.task_id is not None:
+            raise ValidationFailed("A task waits for a yes: leave choices and free_text out, or task_id.")
+        if len(self.choices) == 1 or len(set(self.choices)) < len(self.choices):
+            raise ValidationFailed("`choices` are two at least, and each another.")
+        if self.free_text and self.quorum not in ("any", 1):
+            raise ValidationFailed("`free_text` takes one answer: leave quorum out.")
+        return self
 
     def content_hash(self) -> str:
         """What an idempotency key is bound to: everything else that was said."""
@@ -66,19 +106,26 @@ class RequestApproval(ApprovalSpec):
         return canonical_hash(said | {"approvers": self.people()})
 
 
+def _storable(text: str) -> str:
+    check_text(text)
+    return text
+
+
 class FindApprovals(Listing):
     """Approvals are listed, narrowed by what is given."""
 
     status: ApprovalStatus | None = None
     approver: str | None = None
-    task_id: str | None = None
+    task_id: TaskId | None = None
 
 
 class Vote(Frozen):
-    """What a person answers."""
+    """What a person answers: yes or no; to a question that is open to more, a choice or a text."""
 
     approve: StrictBool
     reason: Annotated[StrictStr, Field(max_length=REASON_CHARACTERS_MAX)] | None = None
+    choice: Annotated[StrictStr, Field(max_length=200)] | None = None
+    text: Annotated[StrictStr, AfterValidator(_storable), Field(max_length=TEXT_CHARACTERS_MAX)] | None = None
 
 
 FORM: dict[str, Any] = {
@@ -92,7 +139,21 @@ FORM: dict[str, Any] = {
 """The form for a vote, as a client shows it."""
 
 
-def read_vote(action: Any, content: Any) -> Vote | None:
+def form_of(choices: Sequence[str], *, free_text: bool) -> dict[str, Any]:
+    """The form for an answer, as a client shows it."""
+    if not (choices or free_text):
+        return FORM
+    fields: dict[str, Any] = {}
+    if choices:
+        fields["choice"] = {"type": "string", "title": "Your choice", "enum": list(choices)}
+    if free_text:
+        title = "Or your own answer" if choices else "Your answer"
+        fields["text"] = {"type": "string", "title": title, "maxLength": TEXT_CHARACTERS_MAX}
+    required = [] if choices and free_text else list(fields)
+    return {"type": "object", "properties": fields, "required": required}
+
+
+def read_vote(action: Any, content: Any, form: Mapping[str, Any] = FORM) -> Vote | None:
     """What a client's user answered to the form. To decline is a no: the protocol has it that this user explicitly
     declined, where one who looks away cancels; then there is no vote.
 
@@ -102,18 +163,28 @@ def read_vote(action: Any, content: Any) -> Vote | None:
     if action in ("cancel", "decline") and not content:
         return None if action == "cancel" else Vote(approve=False)
     if action != "accept":
-        raise _not_the_form(f"an action {action!r} with that content")
+        raise _not_the_form(f"an action {action!r} with that content", form)
     try:
-        return Vote.model_validate(content)
+        return Vote.model_validate(_voted(content, form))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         path = ".".join(str(part) for part in first["loc"]) or "content"
-        raise _not_the_form(f"{path}: {first['msg']}") from None
+        raise _not_the_form(f"{path}: {first['msg']}", form) from None
 
 
-def _not_the_form(why: str) -> ValidationFailed:
+def _voted(content: Any, form: Mapping[str, Any]) -> Any:
+    """The content of an answer as a vote; where the form asks for more than yes or no, whatever is said is a yes."""
+    if form is FORM or not isinstance(content, dict):
+        return content
+    said = {name: value for name, value in cast("dict[str, Any]", content).items() if value != ""}
+    if not said or not said.keys() <= form["properties"].keys():
+        raise _not_the_form(f"it answers {', '.join(sorted(said)) or 'nothing'}", form)
+    return said | {"approve": True}
+
+
+def _not_the_form(why: str, form: Mapping[str, Any]) -> ValidationFailed:
     return ValidationFailed(
         f"The client's answer is not what the form asks for ({why}), so nothing was decided.",
         next="The question stays open: have the user asked again.",
-        details={"form": FORM},
+        details={"form": dict(form)},
     )

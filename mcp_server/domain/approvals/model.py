@@ -5,16 +5,19 @@ reach the quorum rejects; with one answer needed of anyone, the first answer dec
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
+from mcp_server.domain.approvals.answers import Answer, Answers
 from mcp_server.domain.approvals.commands import ApprovalSpec, ApprovalStatus, RequestApproval
 from mcp_server.domain.approvals.people import distinct, is_mailbox, person_key
+from mcp_server.domain.approvals.words import Runs, Words, task_words, words_about
 from mcp_server.domain.tasks.model import Task
 from mcp_server.kernel.addresses import is_allowed
-from mcp_server.kernel.errors import Conflict, InvalidTransition, NotFound, PermissionDenied
+from mcp_server.kernel.errors import Conflict, InvalidTransition, NotFound, OpsError, PermissionDenied
 from mcp_server.kernel.events import Event, Origin
-from mcp_server.kernel.json_text import RawJson, check_json, dump_json, sha256_text
+from mcp_server.kernel.json_text import RawJson, check_json, dump_json
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.records import Record
 from mcp_server.kernel.times import Micros, duration, iso_or_none
@@ -59,35 +62,11 @@ class ApprovalPolicy:
             )
 
 
-class Answer(NamedTuple):
-    """One person's answer."""
-
-    by: str
-    granted: bool
-    via: str
-    at: str
-    note: str | None = None
-
-
 class Seen(NamedTuple):
     """What a person was shown before answering: which question, and since when it is open."""
 
     action_hash: str
     opened_at: Micros
-
-
-class Words(NamedTuple):
-    """What is asked: title, action and details in the words of who asks, and what a task asked about will do."""
-
-    title: str
-    action: str
-    details: RawJson | None
-    about: RawJson | None = None
-
-    def digest(self) -> str:
-        """SHA-256 over what is approved."""
-        told = [self.title, self.action, self.details]
-        return sha256_text(dump_json(told if self.about is None else [*told, self.about]))
 
 
 class Key(NamedTuple):
@@ -106,6 +85,9 @@ class Approval(Record):
     action: str
     details: str | None
     about: str | None
+    calls: str | None
+    choices: str | None
+    free_text: int
     action_hash: str
     approvers: str
     named_by_operator: int
@@ -118,6 +100,10 @@ class Approval(Record):
     idempotency_key: str | None
     key_owner: str | None
     content_hash: str | None
+    asked_as: str | None
+    private: int
+    outcome: str | None
+    ran_at: Micros | None
     expires_at: Micros | None
     remind_at: Micros | None
     due_at: Micros | None
@@ -136,14 +122,12 @@ class Approval(Record):
         key: Key = Key(),  # noqa: B008
         *,
         named_by_operator: bool = False,
+        runs: Runs | None = None,
     ) -> tuple["Approval", Event]:
         """A new question. Without a spec it is put to anyone who may decide, for as long as it takes."""
         now = origin.at
         data: dict[str, Any] = {
-            "title": words.title,
-            "action": words.action,
-            "details": words.details,
-            "about": words.about,
+            **words._asdict(),
             "action_hash": words.digest(),
             **_addressed(spec, now),
             "named_by_operator": int(named_by_operator),
@@ -153,6 +137,10 @@ class Approval(Record):
             "requested_by": origin.actor,
             "requester": origin.party,
             **key._asdict(),
+            "asked_as": None if runs is None else runs.asked_as,
+            "private": int(runs is not None and runs.is_private),
+            "outcome": None,
+            "ran_at": None,
             "opened_at": now,
             "created_at": now,
             "updated_at": now,
@@ -173,6 +161,16 @@ class Approval(Record):
     def given(self) -> list[Answer]:
         """The answers so far."""
         return [Answer(**answer) for answer in json.loads(self.answers)]
+
+    def takes(self) -> Answers:
+        """What may be answered, and by how many."""
+        choices = () if self.choices is None else tuple(json.loads(self.choices))
+        return Answers(choices, bool(self.free_text), max(len(self.people()), 1), self.needed)
+
+    def words(self) -> Words:
+        """What is asked."""
+        details, about, calls, choices = map(_raw, (self.details, self.about, self.calls, self.choices))
+        return Words(self.title, self.action, details, about, calls, choices, self.free_text)
 
     def asks(self, name: str, now: Micros) -> str:
         """The person of that name, who is asked and has not answered yet.
@@ -196,9 +194,11 @@ class Approval(Record):
             InvalidTransition: it is decided, or its time is over; the message says by whom and when.
             PermissionDenied: this person is not asked.
         """
+        takes = self.takes()
+        takes.require_fits(answer)
         given = [*self.given(), answer._replace(by=self.asks(answer.by, now))]
-        status = self._status(given)
-        changes: dict[str, Any] = {"answers": RawJson(dump_json([a._asdict() for a in given])), "status": status}
+        status = takes.status(given)
+        changes: dict[str, Any] = {"answers": RawJson(dump_json([a.kept() for a in given])), "status": status}
         if status != "pending":
             changes |= {"decided_at": now, "due_at": None}
         return self._moved("approval.answered" if status == "pending" else f"approval.{status}", now, **changes)
@@ -206,6 +206,35 @@ class Approval(Record):
     def expired(self, now: Micros) -> tuple[Self, Event]:
         """Nobody decided in time."""
         return self._moved("approval.expired", now, status="expired", decided_at=now, due_at=None)
+
+    def ran(self, made: Sequence[Sequence[str]], now: Micros) -> tuple[Self, Event]:
+        """Its calls were made; the ids of what each has made.
+
+        Raises:
+            InvalidTransition: they were made before, or may not be.
+            Conflict: they are not what people said yes to.
+        """
+        self.require_runnable()
+        outcome = RawJson(dump_json({"made": [list(ids) for ids in made]}))
+        return self._moved("approval.ran", now, outcome=outcome, ran_at=now)
+
+    def require_runnable(self) -> None:
+        """Refuse to make calls that were made, or that nobody said yes to.
+
+        Raises:
+            InvalidTransition: it is not approved, or they were made.
+            Conflict: they are not what people said yes to.
+        """
+        if self.status != "approved" or self.ran_at is not None:
+            raise InvalidTransition(f"{self.id} is {self.status}, so its calls are not made now.")
+        if self.words().digest() != self.action_hash:
+            raise Conflict(f"What {self.id} holds is not what people said yes to.")
+
+    def overtaken(self, error: OpsError, now: Micros) -> tuple[Self, Event]:
+        """Granted, and not possible any more as it was asked: nothing was done, and it says what moved."""
+        self.require_runnable()
+        told = check_json({"code": error.code, "message": error.message, "details": error.details}, "outcome")
+        return self._moved("approval.stale", now, status="stale", outcome=told)
 
     def withdrawn(self, now: Micros) -> tuple[Self, Event]:
         """What was asked about will not happen anyway."""
@@ -226,8 +255,9 @@ class Approval(Record):
         """Asked anew, of the task as it is now, with nothing of the old answers."""
         changes: dict[str, Any] = {"status": "pending", "answers": RawJson("[]"), "decided_at": None, "opened_at": now}
         if self.bound_to(task) != self.action_hash:
-            words = self._words_about(task)
-            changes |= words._asdict() | {"action_hash": words.digest()}
+            changes |= self._asked_of(task)
+        if self.ran_at is None:
+            changes["outcome"] = None
         if self.expires_at is not None:
             lasts = self.expires_at - self.opened_at
             changes |= {"expires_at": now + lasts, "remind_at": now + lasts // 2, "due_at": now + lasts // 2}
@@ -244,12 +274,12 @@ class Approval(Record):
             raise Conflict(f"{self.id} has been answered in part: {self.described()}.", next="Wait for the others.")
         changes = _addressed(spec, origin.at) | {"opened_at": origin.at}
         if words.digest() != self.action_hash:
-            changes |= words._asdict() | {"action_hash": words.digest(), "requested_by": origin.actor}
+            changes |= words.told() | {"action_hash": words.digest(), "requested_by": origin.actor}
         return self._moved("approval.put_to", origin.at, **changes)
 
     def renewed(self, words: Words, now: Micros) -> tuple[Self, Event]:
         """Asked anew of the same people, since the task asked about is no longer what they were shown."""
-        changes = words._asdict() | {"action_hash": words.digest(), "answers": RawJson("[]"), "opened_at": now}
+        changes = words.told() | {"action_hash": words.digest(), "answers": RawJson("[]"), "opened_at": now}
         return self._moved("approval.put_to", now, **changes)
 
     def handed_over(self, requester: str, now: Micros) -> tuple[Self, Event]:
@@ -275,10 +305,13 @@ class Approval(Record):
         asked."""
         return self.action_hash if task.system and self.about is None else self._words_about(task).digest()
 
+    def _asked_of(self, task: Task) -> dict[str, Any]:
+        words = self._words_about(task)
+        asked = {"title": words.title, "action": words.action, "details": words.details, "about": words.about}
+        return asked | {"action_hash": words.digest()}
+
     def _words_about(self, task: Task) -> Words:
-        if self.about is None:
-            return task_words(task)
-        return Words(self.title, self.action, _raw(self.details), _facts(task, {"title": task.title}))
+        return task_words(task) if self.about is None else words_about(self.words(), task)
 
     def require_open(self, now: Micros) -> None:
         """Refuse an answer to what is decided.
@@ -305,10 +338,7 @@ class Approval(Record):
 
     def described(self) -> str:
         """`approved (ann approved on the command line at ...)`."""
-        answers = "; ".join(
-            f"{answer.by} {'approved' if answer.granted else 'rejected'} by {answer.via} at {answer.at}"
-            for answer in self.given()
-        )
+        answers = "; ".join(f"{answer.by} {answer.verb} by {answer.via} at {answer.at}" for answer in self.given())
         return f"{self.status} ({answers})" if answers else self.status
 
     def _person(self, by: str) -> str:
@@ -324,13 +354,6 @@ class Approval(Record):
             )
         return found
 
-    def _status(self, given: list[Answer]) -> ApprovalStatus:
-        granted, people = sum(answer.granted for answer in given), max(len(self.people()), 1)
-        needed = min(self.needed, people)  # an old question may count one person twice
-        if granted >= needed:
-            return "approved"
-        return "pending" if granted + people - len(given) >= needed else "rejected"
-
     def _moved(self, kind: str, now: Micros, **changes: Any) -> tuple[Self, Event]:
         changes["updated_at"] = now
         version = self.version + 1
@@ -340,17 +363,6 @@ class Approval(Record):
 def approval_id_of(task_id: str) -> str:
     """A task has at most one approval, whose id follows from its own."""
     return f"approval_{task_id.removeprefix('task_')}"
-
-
-def words_of(spec: ApprovalSpec, task: Task | None = None) -> Words:
-    """The words of who asks; with a task, what that will do stands beside them."""
-    details = None if spec.details is None else check_json(spec.details, "details")
-    return Words(spec.title, spec.action, details, None if task is None else _facts(task, {"title": task.title}))
-
-
-def task_words(task: Task) -> Words:
-    """The question that a task brings itself: everything that says what it will do."""
-    return Words(task.title, "Let this task start.", _facts(task, {}))
 
 
 def key_of(command: RequestApproval, owner: str) -> Key:
@@ -369,14 +381,6 @@ def no_approval(approval_id: str) -> NotFound:
 
 def _raw(text: str | None) -> RawJson | None:
     return None if text is None else RawJson(text)
-
-
-def _facts(task: Task, named: dict[str, Any]) -> RawJson:
-    told = named | {"kind": task.kind, "description": task.description, "agent_id": task.agent_id}
-    facts: dict[str, Any] = {name: value for name, value in told.items() if value}
-    if task.input is not None:
-        facts["input"] = json.loads(task.input)
-    return RawJson(dump_json(facts))
 
 
 def _addressed(spec: ApprovalSpec | None, now: Micros) -> dict[str, Any]:

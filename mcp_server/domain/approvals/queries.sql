@@ -40,9 +40,10 @@ SELECT id AS value FROM approvals WHERE id LIKE :prefix ESCAPE '\' {{filters}} O
 -- name: approval_seen_by_id
 SELECT * FROM approvals WHERE id = :id {{filters}}
 
--- A question about a mail holds the mail: it is for who asked, through whomever, and for whom it is put to.
+-- A question about a mail holds the mail, and one with calls may hold mails and messages: it is for who asked, through
+-- whomever, and for whom it is put to.
 -- name: fragment.approval_is_the_readers
-(NOT EXISTS (SELECT 1 FROM {{mails_to_send}} AS mail WHERE mail.task_id = approvals.task_id)
+((private = 0 AND NOT EXISTS (SELECT 1 FROM {{mails_to_send}} AS mail WHERE mail.task_id = approvals.task_id))
   OR requested_by IN (:reader_label, :reader_principal)
   OR substr(requested_by, length(requested_by) - length(CAST(:reader_via AS TEXT)) + 1) = :reader_via
   OR lower(approvers) LIKE :reader_asked ESCAPE '\')

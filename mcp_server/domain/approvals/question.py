@@ -18,17 +18,40 @@ _ONE_LINE_MAX = 80
 def question_text(approval: Approval) -> str:
     """Everything that a person needs to see before deciding."""
     parts = [
-        f"May this happen? {approval.id} waits for a person's decision.\n"
+        f"{_opening(approval)}\n"
         f"Asked by {one_line(approval.requested_by)}. Lines that begin with > are the words of others.\n"
         f"{_asked(approval)}",
         f"What is asked:\n{fenced(one_line(approval.title))}\n{fenced(approval.action)}",
     ]
+    if approval.calls is not None:
+        parts.append(_calls(json.loads(approval.calls)))
     if approval.details not in (None, "{}"):
         parts.append(f"Details:\n{fenced(shown_json(json.loads(approval.details)))}")
     if approval.about is not None:
         parts.append(f"What {approval.task_id} will do:\n{fenced(shown_json(json.loads(approval.about)))}")
+    takes = approval.takes()
+    if takes.choices:
+        parts.append(f"What may be chosen:\n{fenced(chr(10).join(map(one_line, takes.choices)))}")
+    if takes.free_text:
+        parts.append("It may be answered in your own words.")
     parts.append(f"SHA-256 of this: {approval.action_hash[:16]}")
     return "\n\n".join(parts)
+
+
+def _opening(approval: Approval) -> str:
+    if approval.takes().is_open:
+        return f"A question: {approval.id} waits for a person's answer."
+    return f"May this happen? {approval.id} waits for a person's decision."
+
+
+def _calls(calls: list[dict[str, Any]]) -> str:
+    """What a yes runs, in the server's words, each with its arguments whole."""
+    lines = [f"{number}. {one_line(call['says'])}\n{fenced(_shown_call(call))}" for number, call in enumerate(calls, 1)]
+    return "\n".join(["A yes makes these calls at once, all of them or none:", *lines])
+
+
+def _shown_call(call: dict[str, Any]) -> str:
+    return f"{one_line(call['tool'])}\n{shown_json(call['arguments'])}"
 
 
 def notice_text(approval: Approval) -> str:
@@ -50,9 +73,16 @@ def _member(value: Any) -> str:
     return "".join(f"\n  | {line}" for line in lines) if len(lines) > 1 else f" {_compact(value)}"
 
 
-def _compact(value: Any) -> str:
+def _compact(value: Any, indent: str = "\n") -> str:
+    """JSON in which each list and object that fits into one line stands in one: who reads on a phone scrolls less."""
     text = dump_json(value)
-    return text if len(text) <= _ONE_LINE_MAX else json.dumps(value, ensure_ascii=False, indent=2)
+    if len(text) <= _ONE_LINE_MAX or not isinstance(value, dict | list):
+        return text
+    deeper = f"{indent}  "
+    if isinstance(value, list):
+        return f"[{','.join(deeper + _compact(one, deeper) for one in cast('list[Any]', value))}{indent}]"
+    members = cast("dict[str, Any]", value).items()
+    return f"{{{','.join(f'{deeper}{dump_json(name)}: {_compact(one, deeper)}' for name, one in members)}{indent}}}"
 
 
 def _asked(approval: Approval) -> str:

@@ -11,4 +11,5 @@ def unsaid(actor: str, type_: str, data: Mapping[str, Any]) -> Mapping[str, Any]
     named its people shows by the one question of which that was so."""
     del actor, type_
     asked = data["action"].startswith(_OPERATORS_QUESTION)
-    return {"requester": data["requested_by"].removeprefix("agent:"), "named_by_operator": int(asked)}
+    asker = data["requested_by"].removeprefix("agent:")
+    return {"requester": asker, "named_by_operator": int(asked), "free_text": 0, "private": 0}

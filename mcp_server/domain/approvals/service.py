@@ -3,13 +3,15 @@
 from typing import Any, NamedTuple
 
 from mcp_server.domain.approvals import transactions
-from mcp_server.domain.approvals.commands import FORM, FindApprovals, RequestApproval, Vote, read_vote
+from mcp_server.domain.approvals.answers import Answer
+from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval, Vote, form_of, read_vote
 from mcp_server.domain.approvals.links import ApprovalLinks, Opened
-from mcp_server.domain.approvals.model import Answer, Approval, ApprovalPolicy, Seen, approval_id_of, no_approval
+from mcp_server.domain.approvals.model import Approval, ApprovalPolicy, Seen, approval_id_of, no_approval
 from mcp_server.domain.approvals.people import is_mailbox
+from mcp_server.domain.approvals.principals import realm_of
 from mcp_server.domain.approvals.question import DIALOG_CHARACTERS_MAX, notice_text, question_text
 from mcp_server.domain.approvals.seals import QuestionSeal, Seals
-from mcp_server.domain.approvals.transactions import Asked, GiveAnswer
+from mcp_server.domain.approvals.transactions import CALLS_KIND, Asked, GiveAnswer, NewRequest
 from mcp_server.domain.approvals.views import (
     OWN_QUESTIONS,
     ApprovalView,
@@ -18,11 +20,13 @@ from mcp_server.domain.approvals.views import (
     approval_view,
 )
 from mcp_server.domain.approvals.voting import Voter, require_voter, user_at
+from mcp_server.domain.approvals.words import Runs, asked_as, called
 from mcp_server.domain.tasks.views import TaskView, task_full
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call, Question
+from mcp_server.kernel.composing import Composing
 from mcp_server.kernel.errors import OpsError, Unavailable
-from mcp_server.kernel.json_text import dump_json
+from mcp_server.kernel.json_text import RawJson, dump_json
 from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page, like
 from mcp_server.kernel.privacy import seen_by
 from mcp_server.kernel.services import Services
@@ -50,8 +54,10 @@ class ApprovalService:
     """
 
     def __init__(self, services: Services) -> None:
+        self._services = services
         self._context = context = services.context
         self._database = context.database
+        self._composing = services.option(Composing)
         self._links = services.get(ApprovalLinks)
         self._seals = services.get(Seals)
         self.policy = services.option(ApprovalPolicy)
@@ -76,7 +82,8 @@ class ApprovalService:
             Conflict: what was shown is not what is asked now.
         """
         require_voter(call, voter)
-        given = Answer(voter.name, vote.approve, voter.via, iso(self._context.clock()), vote.reason or None)
+        at, reason = iso(self._context.clock()), vote.reason or None
+        given = Answer(voter.name, vote.approve, voter.via, at, reason, vote.choice, vote.text)
         command = GiveAnswer(_approval_id(approval_id), given, seen)
         decided = await self._context.write(call, transactions.answer, command)
         return approval_view(decided.approval.fields()), task_full(decided.task.fields())
@@ -176,7 +183,7 @@ class ApprovalService:
         return await self._links.open(token)
 
     async def _told(self, call: Call, shown: Shown, action: Any, content: Any) -> ApprovalView:
-        vote = read_vote(action, content)
+        vote = read_vote(action, content, _form_of(shown.approval))
         if vote is None:
             return await self.get(call, shown.approval.id)
         decided, _ = await self.decide(call, user_at(call, "client"), shown.approval.id, vote, shown.seen)
@@ -193,13 +200,17 @@ class ApprovalService:
         seal = self._seals.of(call, approval)
         page = await self.link(approval.id, person)
         form = text if len(text) <= DIALOG_CHARACTERS_MAX else None
-        return Question(form, FORM, page, notice_text(approval), seal), seal
+        return Question(form, _form_of(approval), page, notice_text(approval), seal), seal
 
-    async def _reachable(self, call: Call, command: RequestApproval) -> RequestApproval:
-        del call
+    async def _reachable(self, call: Call, command: RequestApproval) -> NewRequest:
         command.needed()
         self.policy.require_reachable(command)
-        return command
+        if not command.calls:
+            return NewRequest(command)
+        changes = await self._composing.compose(self._services, call, command.calls, "calls", later=True)
+        kept = RawJson(dump_json(asked_as(call)._asdict()))
+        runs = Runs(called(changes), kept, any(one.is_private for one in changes))
+        return NewRequest(command, runs, f"{CALLS_KIND}{realm_of(call.actor)}")
 
     async def _asked(self, call: Call, asked: Asked) -> RequestedApproval:
         del call
@@ -217,6 +228,11 @@ class ApprovalService:
 
     async def _approval(self, approval_id: str) -> Approval:
         return _adopted(await self._database.fetch_one("approval_by_id", id=_approval_id(approval_id)), approval_id)
+
+
+def _form_of(approval: Approval) -> dict[str, Any]:
+    takes = approval.takes()
+    return form_of(takes.choices, free_text=takes.free_text)
 
 
 def _adopted(row: Row | None, approval_id: str) -> Approval:

@@ -3,34 +3,40 @@
 from typing import Any, NamedTuple
 
 from mcp_server.domain.agents.hooks import HOLDING_SHOWN_MAX, Holding
+from mcp_server.domain.approvals.answers import Answer
 from mcp_server.domain.approvals.commands import ApprovalSpec, RequestApproval
 from mcp_server.domain.approvals.hooks import PEOPLE_ASKED
 from mcp_server.domain.approvals.model import (
-    Answer,
     Approval,
     Key,
     Seen,
-    Words,
     approval_id_of,
     key_of,
     no_approval,
-    task_words,
-    words_of,
 )
+from mcp_server.domain.approvals.words import Runs, Words, task_words, words_of
+from mcp_server.domain.events.thinning import last_event
 from mcp_server.domain.tasks.creation import create_one
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.rows import load_anywhere, load_task
-from mcp_server.domain.tasks.spec import TaskSpec
+from mcp_server.domain.tasks.spec import RetrySpec, TaskSpec
 from mcp_server.domain.tasks.transactions import approve, gate, reject
 from mcp_server.kernel.authority import Permission, Speaker, principal_of
-from mcp_server.kernel.errors import Conflict, InvalidTransition, PermissionDenied
+from mcp_server.kernel.errors import Conflict, InvalidTransition, OpsError, PermissionDenied
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.keys import key_conflict
 from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.times import Micros
+from mcp_server.kernel.writes import Landing
 
 APPROVAL_KIND = "system.approval"
 """The task behind an approval that stands for itself: it completes when approved, so that it can be waited for."""
+
+CALLS_KIND = "system.calls."
+"""The task that makes the calls of an approval; whose they are follows: not every process knows all principals."""
+
+_RETRY = RetrySpec(max_attempts=100, delay_seconds=2, max_delay_seconds=60)
+"""What is approved is done, however often its server is killed."""
 
 
 class Asked(NamedTuple):
@@ -49,7 +55,15 @@ class GiveAnswer(NamedTuple):
     seen: Seen
 
 
-def request(tx: Transaction, origin: Origin, command: RequestApproval) -> Asked:
+class NewRequest(NamedTuple):
+    """A question, the calls that a yes runs, if any, and the kind of the task behind it."""
+
+    command: RequestApproval
+    runs: Runs | None = None
+    kind: str = APPROVAL_KIND
+
+
+def request(tx: Transaction, origin: Origin, new: NewRequest) -> Asked:
     """Ask people: about an action of the caller's own, under a new task, or whether a task may start. Asked again about
     the same task, who asked reminds the people.
 
@@ -60,6 +74,7 @@ def request(tx: Transaction, origin: Origin, command: RequestApproval) -> Asked:
         PermissionDenied: the task is not the caller's own, or the question was put otherwise.
         IdempotencyConflict: the key was used for another question.
     """
+    command, runs, kind = new
     key = key_of(command, origin.principal)
     earlier = _earlier(tx, key)
     if earlier is not None:
@@ -67,11 +82,32 @@ def request(tx: Transaction, origin: Origin, command: RequestApproval) -> Asked:
     if command.task_id is not None:
         return _request_for_task(tx, origin, command, load_task(tx, command.task_id), key)
     task_id = origin.new_id("task")
-    title = TaskSpec(title=command.title, kind=APPROVAL_KIND, requires_approval=True)
-    create_one(tx, origin, title, task_id, asks=False)
-    return Asked(
-        _open(tx, origin, Approval.requested(words_of(command), task_id, origin, command, key)), load_task(tx, task_id)
-    )
+    title = "Make calls that people are asked about" if runs is not None and runs.is_private else command.title
+    create_one(tx, origin, TaskSpec(title=title, kind=kind, requires_approval=True, retry=_RETRY), task_id, asks=False)
+    asked = Approval.requested(words_of(command, runs=runs), task_id, origin, command, key, runs=runs)
+    return Asked(_open(tx, origin, asked), load_task(tx, task_id))
+
+
+def run(approval_id: str, tx: Transaction, origin: Origin, apply: Landing) -> Approval:
+    """Make the calls that people said yes to, and note that they were made: in one transaction, so once.
+
+    Raises:
+        OpsError: they were made, or may not be, or one of them is refused; nothing was done.
+    """
+    approval = _load(tx, approval_id)
+    approval.require_runnable()
+    approval, event = approval.ran(apply(last_event(tx, "approval.approved", approval_id)), origin.at)
+    tx.record(origin, event)
+    return approval
+
+
+def overtake(tx: Transaction, origin: Origin, approval_id: str, error: OpsError) -> None:
+    """Note why what people said yes to cannot be done any more as it was asked.
+
+    Raises:
+        InvalidTransition: it was done, or has been noted already.
+    """
+    tx.record(origin, _load(tx, approval_id).overtaken(error, origin.at)[1])
 
 
 def open_approval(tx: Transaction, origin: Origin, spec: ApprovalSpec, task_id: str) -> Approval:
@@ -89,10 +125,7 @@ def answer(tx: Transaction, origin: Origin, command: GiveAnswer) -> Asked:
         PermissionDenied: this person is not asked.
         Conflict: what was shown is not what is asked, or not what would happen.
     """
-    row = tx.one("approval_for_update", id=command.approval_id)
-    if row is None:
-        raise no_approval(command.approval_id)
-    approval = Approval.adopt(row)
+    approval = _load(tx, command.approval_id)
     approval.require_open(origin.at)
     approval.require_seen(command.seen)
     task = load_task(tx, approval.task_id)
@@ -193,6 +226,13 @@ def spend_seal(tx: Transaction, origin: Origin, seal_id: str, expires_at: Micros
     return tx.run("spent_seal_insert", id=seal_id, expires_at=expires_at) == 1
 
 
+def _load(tx: Transaction, approval_id: str) -> Approval:
+    row = tx.one("approval_for_update", id=approval_id)
+    if row is None:
+        raise no_approval(approval_id)
+    return Approval.adopt(row)
+
+
 def _open(tx: Transaction, origin: Origin, asked: tuple[Approval, Event]) -> Approval:
     tx.record(origin, asked[1])
     tx.tell(PEOPLE_ASKED, origin, asked[0], False)
@@ -242,7 +282,8 @@ def _may_put_anew(origin: Origin, approval: Approval) -> bool:
     """Whether the caller may change whom an open question is put to. Who asked may not; and whom the operator named,
     nobody replaces."""
     asked_it = origin.agent_id is not None and origin.agent_id == approval.requester
-    return origin.may(Permission.APPROVALS_CONTROL) and not asked_it and not approval.named_by_operator
+    stays = approval.named_by_operator or approval.calls is not None
+    return origin.may(Permission.APPROVALS_CONTROL) and not asked_it and not stays
 
 
 def _remind(tx: Transaction, origin: Origin, command: RequestApproval, words: Words, approval: Approval) -> Asked:

@@ -7,7 +7,7 @@ from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.privacy import Private
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import iso, iso_or_none
-from mcp_server.kernel.views import View
+from mcp_server.kernel.views import View, json_or_none
 
 OWN_QUESTIONS = Private(Permission.APPROVALS_CONTROL, "approval_own")
 """In lists of approvals: those about a mail are for who asked and who is asked."""
@@ -21,10 +21,13 @@ class AnswerView(View):
     via: str
     at: str
     note: str | None = None
+    choice: str | None = None
+    text: str | None = None
 
 
 class ApprovalView(View):
-    """One question to people; `about` is what a task asked about will do. Lists leave it and the details out."""
+    """One question to people; `about` is what a task asked about will do, `calls` what a yes runs, `outcome` what came
+    of those. Lists leave these and the details out."""
 
     id: str
     status: str
@@ -32,6 +35,9 @@ class ApprovalView(View):
     action: str
     details: Any = None
     about: Any = None
+    calls: list[dict[str, Any]] | None = None
+    choices: list[str] | None = None
+    free_text: bool | None = None
     action_hash: str
     approvers: list[str] | None = None
     needed: int
@@ -41,6 +47,8 @@ class ApprovalView(View):
     created_at: str
     expires_at: str | None = None
     decided_at: str | None = None
+    ran_at: str | None = None
+    outcome: dict[str, Any] | None = None
 
 
 def approval_view(row: Row, *, full: bool = True) -> ApprovalView:
@@ -51,8 +59,11 @@ def approval_view(row: Row, *, full: bool = True) -> ApprovalView:
         status=row["status"],
         title=row["title"],
         action=row["action"],
-        details=json.loads(row["details"]) if full and row["details"] is not None else None,
-        about=json.loads(row["about"]) if full and row["about"] is not None else None,
+        details=json_or_none(row["details"]) if full else None,
+        about=json_or_none(row["about"]) if full else None,
+        calls=json_or_none(row["calls"]) if full else None,
+        choices=json_or_none(row["choices"]),
+        free_text=bool(row["free_text"]) or None,
         action_hash=row["action_hash"],
         approvers=json.loads(row["approvers"]) or None,
         needed=row["needed"],
@@ -62,6 +73,8 @@ def approval_view(row: Row, *, full: bool = True) -> ApprovalView:
         created_at=iso(row["created_at"]),
         expires_at=iso_or_none(row["expires_at"]),
         decided_at=iso_or_none(row["decided_at"]),
+        ran_at=iso_or_none(row["ran_at"]),
+        outcome=json_or_none(row["outcome"]) if full else None,
     )
 
 

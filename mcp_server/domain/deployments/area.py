@@ -10,6 +10,7 @@ from mcp_server.domain.tasks.hooks import TASK_APPROVED, TASK_ENDED
 from mcp_server.kernel.area import Aggregate, Area, Chore, Completion, SystemKind, Table
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.telling import Telling, whole
+from mcp_server.kernel.times import iso
 
 _SEEN = Permission.DEPLOYMENTS_READ
 _ENDED = Telling.of("status error updated_at")
@@ -86,6 +87,7 @@ AREA = Area(
             table="deployment_runs",
             row="deployment_run_by_id",
             json=frozenset(("phases",)),
+            told={"phases": lambda phases: {name: one | {"at": iso(one["at"])} for name, one in phases.items()}},
         ),
     ),
     hears=(TASK_ENDED.heard_by(follow_end), TASK_APPROVED.heard_by(follow_approval)),

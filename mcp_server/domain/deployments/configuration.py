@@ -5,24 +5,42 @@ import posixpath
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, model_validator
 
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import RawJson, canonical, check_json
-from mcp_server.kernel.values import Frozen, Line, Text, Word, several
+from mcp_server.kernel.meaning import Meant
+from mcp_server.kernel.values import Frozen, Line, Text, Word
 
 CONFIG_BYTES_MAX = 128 * 1024
 SERVICES_MAX = 50
 REFERENCES = ("env:", "file:")
 """How references to secrets begin; what follows names a variable of the server's environment, or a file."""
 
-Label = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
+Label = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"),
+    Meant("up to 40 small letters, digits and -", "web"),
+]
 """A name that every target takes: of a deployment, an environment, a service."""
 
-Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+Variable = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"),
+    Meant("a name of letters, digits and _", "API_KEY"),
+]
 Port = Annotated[int, Field(ge=1, le=65535)]
-Path = Annotated[str, StringConstraints(pattern=r"^/[^\s#]{0,500}$"), AfterValidator(lambda path: _own_path(path))]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Path = Annotated[
+    str,
+    StringConstraints(pattern=r"^/[^\s#]{0,500}$"),
+    AfterValidator(lambda path: _own_path(path)),
+    Meant("a path that begins with /", "/health"),
+]
+Name = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"),
+    Meant("a word of up to 64 letters, digits and . _ -", "my-namespace"),
+]
 Value = str | int | float | bool
 
 
@@ -91,13 +109,11 @@ class Service(Frozen):
     env: dict[Variable, Text] = Field(default_factory=dict, max_length=64)
     secrets: tuple[Variable, ...] = Field(default=(), max_length=32)
     replicas: int = Field(default=1, ge=1, le=100)
-    ports: Annotated[tuple[Port, ...], BeforeValidator(lambda ports: _numbers(ports))] = Field(
-        default=(), max_length=16
-    )
+    ports: tuple[Port, ...] = Field(default=(), max_length=16)
     health: Probe | None = None
     checks: tuple[Probe, ...] = Field(default=(), max_length=16)
     resources: Resources | None = None
-    depends_on: Annotated[tuple[Label, ...], BeforeValidator(several)] = Field(default=(), max_length=32)
+    depends_on: tuple[Label, ...] = Field(default=(), max_length=32)
     percent: int = Field(default=100, ge=1, le=100)
 
     def said(self) -> set[str]:
@@ -135,17 +151,14 @@ class MonitoringSpec(Frozen):
     port: Port | None = None
 
 
-def _numbers(ports: Any) -> Any:
-    return (ports,) if isinstance(ports, (int, str)) and not isinstance(ports, bool) else ports
-
-
-def _objects(value: Any) -> Any:
-    return (value,) if isinstance(value, dict) else value
-
-
 _OBJECT: dict[str, Any] = {"type": "object"}
 _OBJECTS: dict[str, Any] = {"type": "array", "items": _OBJECT}
-Reference = Annotated[str, StringConstraints(max_length=500), AfterValidator(lambda text: _reference(text))]
+Reference = Annotated[
+    str,
+    StringConstraints(max_length=500),
+    AfterValidator(lambda text: _reference(text)),
+    Meant("where a secret is found, never the secret", "env:API_KEY"),
+]
 
 
 def _reference(text: str) -> str:
@@ -163,7 +176,7 @@ def _reference(text: str) -> str:
 class Config(Frozen):
     """A whole configuration, as one revision holds it."""
 
-    services: Annotated[tuple[Service, ...], BeforeValidator(_objects), WithJsonSchema(_OBJECTS)] = Field(
+    services: Annotated[tuple[Service, ...], WithJsonSchema(_OBJECTS)] = Field(
         min_length=1,
         max_length=SERVICES_MAX,
         description="{name, health {path}, checks [{path, status, contains}], env, secrets [NAME], replicas, ports, "
@@ -171,13 +184,13 @@ class Config(Frozen):
         "modules (namespace/key), bindings {NAME: {kv|text|json|secret}} (workerd, cloudflare); image, command "
         "(compose, kubernetes)",
     )
-    databases: Annotated[tuple[DatabaseSpec, ...], BeforeValidator(_objects), WithJsonSchema(_OBJECTS)] = Field(
+    databases: Annotated[tuple[DatabaseSpec, ...], WithJsonSchema(_OBJECTS)] = Field(
         default=(), max_length=16, description="{name, engine: postgres|mysql|redis, version, storage_gb, password}"
     )
-    ingress: Annotated[tuple[IngressSpec, ...], BeforeValidator(_objects), WithJsonSchema(_OBJECTS)] = Field(
+    ingress: Annotated[tuple[IngressSpec, ...], WithJsonSchema(_OBJECTS)] = Field(
         default=(), max_length=16, description="{host, service, port, path, tls}"
     )
-    monitoring: Annotated[tuple[MonitoringSpec, ...], BeforeValidator(_objects), WithJsonSchema(_OBJECTS)] = Field(
+    monitoring: Annotated[tuple[MonitoringSpec, ...], WithJsonSchema(_OBJECTS)] = Field(
         default=(), max_length=16, description="{service, path, port}"
     )
     secrets: Annotated[dict[Variable, Reference], WithJsonSchema(_OBJECT)] = Field(

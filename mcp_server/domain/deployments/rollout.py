@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from mcp_server.domain.deployments import transactions
 from mcp_server.domain.deployments.configuration import Config, Probe
+from mcp_server.domain.deployments.hiding import Secrets
 from mcp_server.domain.deployments.plans import Plan
 from mcp_server.domain.deployments.runs import OPEN, TRIES_MAX, Run, RunStatus
 from mcp_server.domain.deployments.targets import Facts, Phase, PhaseFailed, Subject, Target, Targets, Work
@@ -50,7 +51,7 @@ class _One:
         self._run: Run = found.run
         self._plan: Plan = found.plan
         self._subject = found.deployment.subject(found.run.revision, found.config, found.live_config)
-        self._secrets: dict[str, str] = {}
+        self._secrets = Secrets(rollout.targets.resolve, self._subject)
         self._here = self._run.id, job.lease_token
 
     async def carry_out(self) -> Facts:
@@ -69,7 +70,7 @@ class _One:
     async def _require_fresh(self, target: Target) -> None:
         """What was approved may have waited for long: compared once more with what is there."""
         try:
-            self._plan.require_same(await target.observe(self._subject))
+            self._plan.require_same(await self._secrets.told(target.observe(self._subject)))
         except Conflict as error:
             await self._write(transactions.settle, "stale", error.message, None)
             raise HandlerFailed(error.message, "conflict", retryable=False) from error
@@ -89,7 +90,7 @@ class _One:
         except PhaseFailed as failed:
             await self._failed(phase, failed)
         else:
-            self._run = await self._write(transactions.end_phase, phase, self._scrubbed(facts))
+            self._run = await self._write(transactions.end_phase, phase, _storable(self._secrets.out_of(facts)))
 
     async def _facts_of(self, target: Target, work: Work) -> Facts:
         try:
@@ -103,11 +104,11 @@ class _One:
             raise PhaseFailed(error.message) from error
 
     async def _failed(self, phase: Phase, failed: PhaseFailed) -> None:
-        message = self._scrubbed(failed.message)
+        message = storable(self._secrets.out_of(failed.message))
         tries = self._run.told()[phase]["tries"]
         if failed.retry_after_seconds is not None and tries < TRIES_MAX:
-            raise HandlerFailed(f"{phase}: {message}", "deferred", True, failed.retry_after_seconds) from failed
-        await self._give_up(phase, f"{phase}: {message}", self._scrubbed(failed.facts))
+            raise HandlerFailed(f"{phase}: {message}", "deferred", True, failed.retry_after_seconds) from None
+        await self._give_up(phase, f"{phase}: {message}", _storable(self._secrets.out_of(failed.facts)))
 
     async def _give_up(self, phase: Phase, why: str, facts: Facts) -> None:
         if phase == "revert":
@@ -158,26 +159,20 @@ class _One:
 
         run = self._run
         return Work(
-            self._subject, run.operation, phase, run.id, again, run.done(), self._secret, guard, self._job.report
+            self._subject, run.operation, phase, run.id, again, run.done(), self._secrets.value, guard, self._job.report
         )
-
-    def _secret(self, name: str) -> str:
-        if name not in self._secrets:
-            self._secrets[name] = self._rollout.targets.resolve(self._subject.config.secrets[name])
-        return self._secrets[name]
-
-    def _scrubbed(self, value: Any) -> Any:
-        """The same without a secret's value, wherever a program or a server may have repeated it."""
-        if isinstance(value, str):
-            for name, secret in self._secrets.items():
-                value = value.replace(secret, f"[{name}]") if secret else value
-            return storable(value)
-        if isinstance(value, dict):
-            return {key: self._scrubbed(one) for key, one in cast("dict[str, Any]", value).items()}
-        return [self._scrubbed(one) for one in cast("list[Any]", value)] if isinstance(value, list) else value
 
     async def _write(self, function: Any, *args: Any) -> Run:
         return await self._rollout.write(function, *self._here, *args)
+
+
+def _storable(told: Any) -> Any:
+    """Facts whose texts can be stored."""
+    if isinstance(told, str):
+        return storable(told)
+    if isinstance(told, dict):
+        return {key: _storable(one) for key, one in cast("dict[str, Any]", told).items()}
+    return [_storable(one) for one in cast("list[Any]", told)] if isinstance(told, list) else told
 
 
 def _probes(config: Config) -> list[tuple[str, Probe]]:

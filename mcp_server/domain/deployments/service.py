@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from mcp_server.domain.deployments import transactions
 from mcp_server.domain.deployments.configuration import Config
+from mcp_server.domain.deployments.hiding import Secrets
 from mcp_server.domain.deployments.model import Deployment, Revision, revision_id_of
 from mcp_server.domain.deployments.plans import Plan
 from mcp_server.domain.deployments.policy import DeploymentPolicy
@@ -18,7 +19,7 @@ from mcp_server.domain.deployments.spec import (
     Operation,
     PlanDeployment,
 )
-from mcp_server.domain.deployments.targets import Subject, Targets, no_deployment, require_taken
+from mcp_server.domain.deployments.targets import Facts, Subject, Targets, no_deployment, require_taken
 from mcp_server.domain.deployments.transactions import Decided, Decision, Defined, NewDefinition, no_plan, no_revision
 from mcp_server.domain.deployments.views import (
     AppliedDeployment,
@@ -129,7 +130,7 @@ class DeploymentService:
         if logs:
             call.actor.require(Permission.DEPLOYMENTS_APPLY)  # a program may print anything, its keys too
             subject = await self._subject(deployment, deployment.live_revision or deployment.revision)
-            more["logs"] = await self._targets.get(deployment.target).logs(subject)
+            more["logs"] = await self._secrets(subject).told(self._targets.get(deployment.target).logs(subject))
         return deployment_view(deployment, **more)
 
     async def named(self, reference: str) -> Deployment:
@@ -184,7 +185,7 @@ class DeploymentService:
         """What was planned is to happen, if it is still what was shown."""
         plan.require_fresh(deployment)
         subject = await self._subject(deployment, plan.revision)
-        plan.require_same(await self._targets.get(deployment.target).observe(subject))
+        plan.require_same(await self._observed(subject))
         return self._decision_on(call, plan, subject)
 
     def _decision_on(self, call: Call, plan: Plan, subject: Subject, planned: Event | None = None) -> Decision:
@@ -214,8 +215,13 @@ class DeploymentService:
 
     async def _drift(self, deployment: Deployment) -> list[str]:
         subject = await self._subject(deployment, _live(deployment))
-        target = self._targets.get(deployment.target)
-        return target.drift(subject, await target.observe(subject))
+        return self._targets.get(deployment.target).drift(subject, await self._observed(subject))
+
+    async def _observed(self, subject: Subject) -> Facts:
+        return await self._secrets(subject).told(self._targets.get(subject.target).observe(subject))
+
+    def _secrets(self, subject: Subject) -> Secrets:
+        return Secrets(self._targets.resolve, subject)
 
     async def _applied(self, call: Call, done: Decided) -> AppliedDeployment:
         del call
@@ -236,8 +242,8 @@ class DeploymentService:
         if operation not in target.operations:
             known = ", ".join(sorted(target.operations))
             raise ValidationFailed(f"The target {deployment.target} cannot {operation}; it can {known}.")
-        observed = await target.observe(subject)
-        outlook = await target.outlook(subject, operation, observed)
+        observed, secrets = await self._observed(subject), self._secrets(subject)
+        outlook = await secrets.told(target.outlook(subject, operation, observed))
         by = self._context.origin(call).actor
         made = Plan.made(subject, deployment.revision, operation, observed, outlook, by, self._context.clock())
         return Made(*made, subject)

@@ -1,13 +1,14 @@
 """What a caller says of deployments: what shall run, and what to do with it."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from mcp_server.domain.deployments.configuration import Config, Label
 from mcp_server.kernel.arguments import Listing
 from mcp_server.kernel.errors import ValidationFailed
-from mcp_server.kernel.values import Frozen, Word, several
+from mcp_server.kernel.meaning import DeploymentName
+from mcp_server.kernel.values import Frozen, Word
 
 Operation = Literal["apply", "rollback", "destroy", "stop", "start"]
 
@@ -15,16 +16,18 @@ Operation = Literal["apply", "rollback", "destroy", "stop", "start"]
 class DefineDeployment(Config):
     """A deployment is configured, or gets a new revision."""
 
-    name: Label
-    target: Word = Field(description="workerd, cloudflare, compose, kubernetes, or a command of the operator's")
-    environment: Label = Field(description="Such as dev, staging, production")
-    tags: Annotated[tuple[Word, ...], BeforeValidator(several)] = Field(default=(), max_length=32)
+    name: Label = Field(examples=["shop"])
+    target: Word = Field(
+        description="workerd, cloudflare, compose, kubernetes, or a command of the operator's", examples=["compose"]
+    )
+    environment: Label = Field(description="Such as dev, staging, production", examples=["dev"])
+    tags: tuple[Word, ...] = Field(default=(), max_length=32)
 
 
 class PlanDeployment(Frozen):
     """What would happen is asked; nothing is touched."""
 
-    deployment_id: str
+    deployment_id: DeploymentName
     revision: int | None = Field(default=None, ge=1, description="Default: the newest")
     destroy: bool = Field(default=False, description="Plan its removal")
 
@@ -32,14 +35,14 @@ class PlanDeployment(Frozen):
 class ApplyDeployment(Frozen):
     """What was planned happens."""
 
-    deployment_id: str
-    plan_hash: str = Field(max_length=64, description="Of the plan that was shown")
+    deployment_id: DeploymentName
+    plan_hash: str = Field(max_length=64, description="Of the plan that was shown", examples=["3f9a..."])
 
 
 class ControlDeployment(Frozen):
     """Something else is done to a deployment."""
 
-    deployment_id: str
+    deployment_id: DeploymentName
     action: Literal["rollback", "stop", "start", "destroy", "check_drift"]
     revision: int | None = Field(default=None, ge=1, description="rollback: default, the one before")
     plan_hash: str | None = Field(default=None, max_length=64, description="destroy needs one: deployments_plan")

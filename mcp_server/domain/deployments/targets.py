@@ -222,7 +222,8 @@ class Targets:
         """
         if name not in self.known:
             raise ValidationFailed(
-                self.absent.get(name) or f"There is no target {name!r}.{did_you_mean(near(name, self.known))}",
+                self.absent.get(name)
+                or f"There is no target {name!r}. {did_you_mean(near(name, self.known))}".rstrip(),
                 next=f"This server has: {', '.join(sorted(self.known)) or 'none'}. The operator declares others under "
                 "[targets.NAME] in the TOML file.",
                 details={"target": name, "known": sorted(self.known)},

@@ -54,6 +54,7 @@ AREA = Area(
             row="email_for_update",
             json=frozenset(("recipients", "cc", "bcc", "attachments", "outcomes")),
             uris=lambda id_: {f"ops://emails/{id_}"},
+            hidden=frozenset(("content_hash", "key_owner")),
             unsaid=owner_of_key,
         ),
     ),

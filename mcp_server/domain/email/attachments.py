@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import check_line
+from mcp_server.kernel.meaning import Meant
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.values import Frozen
 
@@ -36,15 +37,24 @@ def _carried(media_type: str) -> str:
 
 
 # Attachments are named by whoever sends: what could be a path is no name.
-Name = Annotated[str, StringConstraints(pattern=r"^[^/\\]{1,128}$"), AfterValidator(_file_name)]
-MediaType = Annotated[str, StringConstraints(pattern=_MEDIA_TYPE), AfterValidator(_carried)]
+Name = Annotated[
+    str,
+    StringConstraints(pattern=r"^[^/\\]{1,128}$"),
+    AfterValidator(_file_name),
+    Meant("a file name without a path", "report.pdf"),
+]
+MediaType = Annotated[
+    str, StringConstraints(pattern=_MEDIA_TYPE), AfterValidator(_carried), Meant("a media type", "application/pdf")
+]
 
 
 class AttachmentSpec(Frozen):
     """A file to attach: its bytes inline as base64, or a state document as JSON. Never a path on the server."""
 
     name: Name
-    content_base64: str | None = Field(default=None, description="Or namespace and key of a state document")
+    content_base64: str | None = Field(
+        default=None, description="Or namespace and key of a state document", examples=["aGVsbG8="]
+    )
     namespace: str | None = None
     key: str | None = None
     media_type: MediaType | None = None

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from mcp_server.domain.email.attachments import AttachmentSpec
 from mcp_server.kernel.addresses import EmailAddress, ascii_domain, kept_address, parse_address, plain_address
@@ -21,7 +21,7 @@ from mcp_server.kernel.json_text import RawJson, canonical_hash, check_text, dum
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.records import Record
 from mcp_server.kernel.times import Micros, iso, micros
-from mcp_server.kernel.values import Frozen, Line, Time, several
+from mcp_server.kernel.values import Frozen, Line, Time
 
 SENDER_DEFAULT = "DataMCPServerAgent <desk@localhost>"
 RECIPIENTS_MAX = 100
@@ -43,15 +43,15 @@ DONE = frozenset(("sent", "failed", "unknown", "delivered", "opened", "clicked",
 """Outcomes after which a recipient gets no further attempt."""
 
 Content = Annotated[str, StringConstraints(max_length=BODY_CHARACTERS_MAX)]
-Addresses = Annotated[tuple[EmailAddress, ...], BeforeValidator(several)]
+Addresses = tuple[EmailAddress, ...]
 
 
 class EmailSpec(Frozen):
     """What a caller asks to send."""
 
     to: Addresses = Field(min_length=1, max_length=RECIPIENTS_MAX)
-    subject: Line | None = None
-    text: Content | None = None
+    subject: Line | None = Field(default=None, examples=["The report is ready"])
+    text: Content | None = Field(default=None, examples=["See the attached report."])
     html: Content | None = None
     template: Line | None = Field(default=None, description="Key in namespace email-templates")
     variables: dict[str, Any] | None = None

@@ -1,11 +1,13 @@
 """Use cases of the event log."""
 
+from fnmatch import fnmatchcase
+
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.events.views import EventView, event_view
 from mcp_server.kernel.area import Areas
 from mcp_server.kernel.authority import VIA, Permission
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.errors import CursorExpired, NotFound
+from mcp_server.kernel.errors import CursorExpired, NotFound, ValidationFailed
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.near import did_you_mean, near
 from mcp_server.kernel.paging import Query, like
@@ -16,6 +18,8 @@ from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import iso, micros
 from mcp_server.kernel.waiting import wait_until
+
+NAMES_MAX = 8
 
 
 class EventService:
@@ -28,7 +32,7 @@ class EventService:
 
     async def read(self, call: Call, command: ReadEvents) -> tuple[list[EventView], str]:
         """Events in order, and the cursor from which to go on. Of what is private, only those see any who take part in
-        it or have control.
+        it or have control. Long values are cut, unless it is one thing's events that are read.
 
         The type may end in `*`: `task.*`. With `newest_first`, `after` is where an earlier page of that kind ended. An
         actor is an agent by name or id, whichever principal it spoke through; `user:NAME` for what that user did itself
@@ -37,8 +41,10 @@ class EventService:
         Raises:
             CursorExpired: what came after the cursor is no longer kept.
             NotFound: the actor is no agent.
+            ValidationFailed: nothing is of that type.
         """
         call.actor.require(Permission.EVENTS_READ)
+        self._require_type(call, command.type)
         place = _place(command)
         query = self._visible(call, await self._by_actor(_query(command, place), command.actor))
 
@@ -50,7 +56,8 @@ class EventService:
         if command.after is not None and not command.newest_first:
             await self._require_kept(place)
         cursor = Position.of(rows[-1]).cursor() if rows else place.cursor()
-        return [self._seen(row) for row in rows], cursor
+        whole = command.aggregate_id is not None
+        return [self._seen(row, whole=whole) for row in rows], cursor
 
     async def led_to(self, call: Call, seq: int, limit: int) -> list[EventView]:
         """What led to an event, oldest first, the event itself last: the cause of each, or else what happened to the
@@ -67,9 +74,23 @@ class EventService:
             raise NotFound(f"There is no event {seq}, or it is no longer kept.", next="Find it with events_read.")
         return [self._seen(row) for row in reversed(rows)]
 
-    def _seen(self, row: Row) -> EventView:
-        kind = self._areas.aggregates.get(row["aggregate_type"])
-        return event_view(row, frozenset() if kind is None else kind.hidden)
+    def _require_type(self, call: Call, asked: str | None) -> None:
+        """Refuse a type that no event has; of what the caller may not see it names none."""
+        if asked is None or any(fnmatchcase(one, asked) for one in self._areas.tells):
+            return
+        kinds = self._areas.seen(call.actor.permissions, call.toolsets)
+        known = sorted(one for one in self._areas.tells if one.partition(".")[0] in kinds)
+        ending = [one for one in known if one.partition(".")[2] == asked]
+        names = ending[:NAMES_MAX] or near(asked.removesuffix(".*"), [*known, *(f"{kind}.*" for kind in sorted(kinds))])
+        raise ValidationFailed(
+            f"There are no events of type {named(asked)}.",
+            next=f"{did_you_mean(names)}A type says what happened to a thing, such as task.completed; task.* is all. "
+            f"Things: {', '.join(sorted(kinds))}.",
+            details={"type": asked, "near": names},
+        )
+
+    def _seen(self, row: Row, *, whole: bool = True) -> EventView:
+        return event_view(row, self._areas.aggregates[row["aggregate_type"]], whole=whole)
 
     async def _fetched(self, query: Query) -> list[Row]:
         return await self._database.fetch_all(query.statement, filters=query.filters, **dict(query.parameters))

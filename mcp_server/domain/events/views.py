@@ -1,11 +1,17 @@
 """What callers see of events."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
+from mcp_server.kernel.area import Aggregate
+from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import iso
 from mcp_server.kernel.views import View
+
+VALUE_CHARACTERS_MAX = 160
+CUT_TO_CHARACTERS = 80
 
 
 class EventView(View):
@@ -23,19 +29,44 @@ class EventView(View):
     data: dict[str, Any]
 
 
-def event_view(row: Row, hidden: frozenset[str] = frozenset()) -> EventView:
-    """An event as callers see it, without what is hidden of its kind."""
+OWN_TIME = "updated_at"
+"""Of what an event tells, that which is its own time."""
+
+
+def event_view(row: Row, kind: Aggregate, *, whole: bool = True) -> EventView:
+    """An event as callers see it, without what is hidden of its kind. Unless the whole is asked for, it is cut to what
+    shows what happened: long values, and what repeats who did it and when."""
+    at = iso(row["at"])
+    told = _told(json.loads(row["data"]), kind, is_first=row["version"] == 1)
     return EventView(
         seq=row["seq"],
-        at=iso(row["at"]),
+        at=at,
         type=row["type"],
         aggregate_type=row["aggregate_type"],
         aggregate_id=row["aggregate_id"],
-        version=None if "version" in hidden else row["version"],
+        version=None if "version" in kind.hidden else row["version"],
         actor=row["actor"],
         correlation_id=row["correlation_id"],
         causation_seq=row["causation_seq"],
-        data={
-            name: value for name, value in json.loads(row["data"]).items() if value is not None and name not in hidden
-        },
+        data=dict(told) if whole else {name: _short(value) for name, value in told if value not in (at, row["actor"])},
     )
+
+
+def _short(value: Any) -> Any:
+    text = value if isinstance(value, str) else dump_json(value)
+    return value if len(text) <= VALUE_CHARACTERS_MAX else f"{text[:CUT_TO_CHARACTERS]}… ({len(text)} characters)"
+
+
+def _told(data: dict[str, Any], kind: Aggregate, *, is_first: bool) -> Iterator[tuple[str, Any]]:
+    """Its data under public names and in public units. Of a thing that begins, what is empty or nought says nothing."""
+    for name, value in data.items():
+        if value is not None and name != OWN_TIME and name not in kind.hidden:
+            public = _public(name, value, kind)
+            if public or not is_first:
+                yield name, public
+
+
+def _public(name: str, value: Any, kind: Aggregate) -> Any:
+    if name in kind.told:
+        return kind.told[name](value)
+    return iso(value) if name.endswith("_at") and isinstance(value, int) else value

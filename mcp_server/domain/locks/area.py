@@ -43,7 +43,7 @@ AREA = Area(
             record=Hold,
             beside={"of": dict[str, str], "holds": list[dict[str, Any]]},
             # An event's version is the fencing token.
-            hidden=frozenset({"version", "holds"}),
+            hidden=frozenset({"version", "holds", "party"}),
             uris=lambda _: {"ops://locks"},
             replay=replay.replay,
             snapshot=replay.snapshot,

@@ -10,13 +10,14 @@ from mcp_server.kernel.arguments import Listing, Waiting
 from mcp_server.kernel.authority import VIA, Speaker
 from mcp_server.kernel.errors import InvalidTransition
 from mcp_server.kernel.events import Event, Origin
+from mcp_server.kernel.meaning import AgentName, Meant
 from mcp_server.kernel.records import Record
 from mcp_server.kernel.times import SECOND, Micros, duration
 from mcp_server.kernel.values import Frozen, Line
 
 LOCK_TTL_SECONDS_DEFAULT = 60
 LockMode = Literal["exclusive", "shared"]
-LockName = Annotated[Line, AfterValidator(normalised)]
+LockName = Annotated[Line, AfterValidator(normalised), Meant("a name, a path or a glob", "src/app.py")]
 
 
 class AcquireLock(Waiting):
@@ -37,7 +38,7 @@ class ReleaseLock(Frozen):
     owner: Line | None = None
     fencing_token: int | None = None
     renew_seconds: float | None = Field(default=None, gt=0, le=7 * 86_400, allow_inf_nan=False)
-    to_agent: str | None = Field(default=None, max_length=64)
+    to_agent: AgentName | None = None
     force: bool = False
 
 
@@ -46,7 +47,7 @@ class FindLocks(Listing):
 
     name: LockName | None = None
     prefix: str | None = Field(default=None, max_length=200)
-    agent_id: str | None = Field(default=None, max_length=64)
+    agent_id: AgentName | None = None
 
 
 class Holder(NamedTuple):

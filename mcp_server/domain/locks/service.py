@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import Any, NoReturn
 
-from mcp_server.domain.agents.model import no_agent
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.locks import transactions
 from mcp_server.domain.locks.model import AcquireLock, FindLocks, Hold, Holder
@@ -98,10 +97,7 @@ class LockService:
         return FoundLocks(locks=locks, next_cursor=page.next_cursor, omitted=page.omitted)
 
     async def _agent_id(self, reference: str | None) -> str | None:
-        agent = None if reference is None else await self._speaking.named(reference)
-        if reference is not None and agent is None:
-            raise no_agent(reference)
-        return None if agent is None else agent["id"]
+        return None if reference is None else (await self._speaking.required(reference))["id"]
 
     async def overview(self, call: Call) -> FoundLocks:
         """The first locks by name, without anybody's fencing tokens."""

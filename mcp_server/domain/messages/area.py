@@ -44,6 +44,7 @@ AREA = Area(
                 "deliveries": list[dict[str, Any]],
             },
             private=Private(Permission.MESSAGES_CONTROL, "seen_message"),
+            hidden=frozenset(("place", "places", "sender_party")),
             replay=replay.replay,
             snapshot=replay.snapshot,
             restore=replay.restore,

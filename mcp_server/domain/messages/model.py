@@ -9,10 +9,11 @@ from mcp_server.kernel.arguments import Waiting
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.events import Event
 from mcp_server.kernel.json_text import canonical_hash
+from mcp_server.kernel.meaning import AgentName, Meant, MessageId, ThreadId, bare_id
 from mcp_server.kernel.paging import LIMIT_DEFAULT, LIMIT_MAX
 from mcp_server.kernel.records import Record
 from mcp_server.kernel.times import Micros, duration
-from mcp_server.kernel.values import Frozen, Line, Text, several
+from mcp_server.kernel.values import Frozen, Line, Text
 
 RECIPIENTS_MAX = 50
 PERSON = "user:"
@@ -21,8 +22,13 @@ Importance = Literal["low", "normal", "high", "urgent"]
 Body = Annotated[Text, StringConstraints(min_length=1)]
 
 
-Recipient = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Recipients = Annotated[tuple[Recipient, ...], BeforeValidator(several)]
+Recipient = Annotated[
+    str,
+    BeforeValidator(bare_id),
+    StringConstraints(min_length=1, max_length=200),
+    Meant("an agent's name or id, user:NAME or capability:NAME", "scribe"),
+]
+Recipients = tuple[Recipient, ...]
 
 
 class SendMessage(Frozen):
@@ -32,10 +38,11 @@ class SendMessage(Frozen):
         default=(),
         max_length=RECIPIENTS_MAX,
         description="Agents, user:NAME, capability:NAME (all who have it); unsaid, all in the thread",
+        examples=[["scribe"]],
     )
     subject: Line | None = None
-    body: Body
-    thread_id: str | None = Field(default=None, max_length=64)
+    body: Body = Field(examples=["The build is green."])
+    thread_id: ThreadId | None = None
     importance: Importance = "normal"
     ack_within_seconds: float | None = Field(default=None, gt=0, le=90 * 86_400, allow_inf_nan=False)
     idempotency_key: Line | None = None
@@ -49,11 +56,11 @@ class SendMessage(Frozen):
 class ReadMessages(Waiting):
     """An inbox is read, or a thread, or what was sent, or what waits for an acknowledgement."""
 
-    agent_id: str | None = Field(default=None, description="Whose; by default you")
-    thread_id: str | None = Field(default=None, description="All of it, also what you sent")
+    agent_id: AgentName | None = Field(default=None, description="Whose; by default you")
+    thread_id: ThreadId | None = Field(default=None, description="All of it, also what you sent")
     sent: bool = Field(default=False, description="What you sent, newest first, and who has read it")
     unacknowledged: bool = Field(default=False, description="What waits for an acknowledgement: others' or yours")
-    acknowledge: tuple[str, ...] = Field(default=(), max_length=LIMIT_MAX, description="Message ids")
+    acknowledge: tuple[MessageId, ...] = Field(default=(), max_length=LIMIT_MAX, description="Message ids")
     unread_only: bool | None = Field(default=None, description="Default true, but for a thread")
     after: str | None = Field(default=None, description="Cursor; not for unread_only")
     limit: int = Field(default=LIMIT_DEFAULT, ge=1, le=LIMIT_MAX)

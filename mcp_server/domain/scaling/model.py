@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from mcp_server.domain.agents.commands import INSTANCES_MAX, ScalingSpec
 from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.meaning import AgentName
 from mcp_server.kernel.times import Micros, duration, iso
 from mcp_server.kernel.values import Frozen
 
@@ -27,8 +28,8 @@ TOO_MANY = "All instances together run at most {capacity} tasks at once: see max
 class ScaleAgent(Frozen):
     """A number of instances is asked for, or rules by which it changes."""
 
-    agent_id: str
-    desired_instances: int | None = Field(default=None, ge=0, le=INSTANCES_MAX)
+    agent_id: AgentName
+    desired_instances: int | None = Field(default=None, ge=0, le=INSTANCES_MAX, examples=[2])
     scaling: ScalingSpec | None = None
 
     @model_validator(mode="after")

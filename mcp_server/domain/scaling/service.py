@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from mcp_server.domain.agents.commands import ScalingSpec
 from mcp_server.domain.agents.launchers import Launchers
 from mcp_server.domain.agents.service import AgentService
-from mcp_server.domain.agents.views import AgentView
+from mcp_server.domain.agents.views import AgentState, agent_state
 from mcp_server.domain.scaling import transactions
 from mcp_server.domain.scaling.model import Decision, ScaleAgent, Seen
 from mcp_server.domain.tasks.demand import ready_for
@@ -26,7 +26,7 @@ COUNTED_MAX = 10_000
 class ScaledAgent(View):
     """The agent after a decision about its instances, and the decision."""
 
-    agent: AgentView
+    agent: AgentState
     decision: dict[str, Any]
 
 
@@ -79,4 +79,4 @@ class ScalingService:
         return command
 
     async def _scaled(self, call: Call, done: transactions.Scaled) -> ScaledAgent:
-        return ScaledAgent(agent=await self._agents.get(call, done.agent_id), decision=done.decision)
+        return ScaledAgent(agent=agent_state(await self._agents.get(call, done.agent_id)), decision=done.decision)

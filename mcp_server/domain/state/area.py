@@ -44,6 +44,7 @@ AREA = Area(
             table="documents",
             row="document_for_update",
             json=frozenset(("tags",)),
+            told={"deleted": bool},
             uris=lambda id_: {f"ops://state/{id_}"},
             replay=replay.replay,
             snapshot=replay.snapshot,

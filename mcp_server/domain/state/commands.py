@@ -34,7 +34,7 @@ class SetDocument(Addressed):
         value: checked JSON text; None where no value was given.
     """
 
-    value: DocumentValue = None
+    value: DocumentValue = Field(default=None, examples=[{"done": True}])
     delete: bool = Field(default=False, description="Take the value away instead; state_restore brings it back")
     expected_version: int | None = Field(default=None, ge=0)
     note: Line | None = None
@@ -57,14 +57,14 @@ class SetDocument(Addressed):
 class PatchDocument(Addressed):
     """The current value is changed by one of the two patches."""
 
-    merge_patch: Any = Field(default=None, description="RFC 7386")
+    merge_patch: dict[str, Any] | None = Field(default=None, description="RFC 7386", examples=[{"done": True}])
     json_patch: tuple[PatchOperation, ...] | None = Field(default=None, max_length=500, description="RFC 6902")
     expected_version: int | None = Field(default=None, ge=0)
     note: Line | None = None
 
     @model_validator(mode="after")
     def _one_patch(self) -> Self:
-        if ("merge_patch" in self.model_fields_set) == (self.json_patch is not None):
+        if (self.merge_patch is None) == (self.json_patch is None):
             raise ValidationFailed("Give exactly one of merge_patch and json_patch.")
         return self
 
@@ -72,7 +72,7 @@ class PatchDocument(Addressed):
 class RestoreDocument(Addressed):
     """The value of an earlier version is written again."""
 
-    version: int = Field(ge=1)
+    version: int = Field(ge=1, examples=[3])
     expected_version: int | None = Field(default=None, ge=0)
     note: Line | None = None
 

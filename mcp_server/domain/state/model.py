@@ -8,6 +8,7 @@ from pydantic import AfterValidator, StringConstraints
 from mcp_server.kernel.errors import Conflict, NotFound, OpsError, ValidationFailed
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import INPUT_BYTES_MAX, RawJson, check_text, dump_json, sha256_text
+from mcp_server.kernel.meaning import Meant
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.records import Record
 from mcp_server.kernel.times import Micros, duration, iso
@@ -20,8 +21,14 @@ def _key(text: str) -> str:
     return text
 
 
-Namespace = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-Key = Annotated[str, StringConstraints(min_length=1, max_length=512), AfterValidator(_key)]
+Namespace = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"),
+    Meant("a word of up to 64 letters, digits and . _ - without slashes, which belong into the key", "notes"),
+]
+Key = Annotated[
+    str, StringConstraints(min_length=1, max_length=512), AfterValidator(_key), Meant("the key of a document", "today")
+]
 
 
 class Document(Record):
@@ -166,8 +173,10 @@ def version_conflict(document: Document, expected: int, current: int) -> Conflic
         if current
         else "does not exist"
     )
+    merge = f"state_set with merge=true, base_version={expected} merges your value with theirs; else "
     return Conflict(
         f"You expected version {expected}, but {named(document.id)} {state}.",
-        next=f"Merge your change into theirs and call again with expected_version={current}.",
+        next=f"{merge if 0 < expected < current else ''}look at theirs (state_get) and call again with "
+        f"expected_version={current}.",
         details={"expected_version": expected, "current_version": current},
     )

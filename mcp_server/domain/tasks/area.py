@@ -10,6 +10,7 @@ from mcp_server.domain.tasks.model import JSON_COLUMNS, Task
 from mcp_server.domain.tasks.pinning import hand_over, pinned_to
 from mcp_server.domain.tasks.righting import AHEAD
 from mcp_server.domain.tasks.rules import NO_LEASE
+from mcp_server.domain.tasks.spec import PRIORITY_NAMES
 from mcp_server.domain.tasks.timers import DUE
 from mcp_server.domain.tasks.transactions import finish, hand_back, instance_gone, read_finishes_ahead, require_held
 from mcp_server.kernel.area import Aggregate, Area, Chore, Completion, SystemKind, Table
@@ -94,6 +95,10 @@ AREA = Area(
             row="task_for_update",
             json=JSON_COLUMNS,
             any_json=frozenset(("input", "result")),
+            hidden=frozenset(
+                ("queue", "lease_token_hash", "last_finish", "waits_on", "attempts_forgiven", "system", "due_at")
+            ),
+            told={"priority": lambda rank: PRIORITY_NAMES[rank], "cancel_requested": bool},
             uris=lambda id_: {"ops://tasks", f"ops://tasks/{id_}"},
             unsaid=owner_of_key,
             replay=replay.replay,

@@ -8,14 +8,30 @@ from mcp_server.domain.tasks.rules import TaskAction, TaskStatus
 from mcp_server.domain.tasks.schedules import ScheduleSpec
 from mcp_server.domain.tasks.spec import FailureSpec, Priority, ProgressSpec, TaskChanges, TaskSpec, UsageSpec
 from mcp_server.kernel.arguments import Listing, Waiting
+from mcp_server.kernel.composing import Calls
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import canonical_text, dump_json, sha256_text
-from mcp_server.kernel.values import Frozen, LeaseToken, Line, Time, checked_json
+from mcp_server.kernel.meaning import AgentName, InstanceId, Meant, TaskId
+from mcp_server.kernel.values import Frozen, LeaseToken, Line, Time, checked_json, plain
 
 LEASE_SECONDS_DEFAULT = 300.0
 RESULT_BYTES_MAX = 256 * 1024
 LeaseSeconds = Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)]
 Until = Literal["terminal", "running", "any_change"]
+Outcome = Annotated[
+    Literal["completed", "failed"],
+    Meant(
+        also={
+            "complete": "completed",
+            "done": "completed",
+            "success": "completed",
+            "succeeded": "completed",
+            "error": "failed",
+            "fail": "failed",
+            "failure": "failed",
+        }
+    ),
+]
 
 
 class CreateTasks(Frozen):
@@ -27,8 +43,8 @@ class CreateTasks(Frozen):
 class ClaimTasks(Waiting):
     """An agent asks for work."""
 
-    agent_id: str | None = None
-    instance_id: str | None = None
+    agent_id: AgentName | None = None
+    instance_id: InstanceId | None = None
     max_tasks: int = Field(default=1, ge=1, le=100)
     kinds: tuple[str, ...] | None = Field(default=None, max_length=64)
     lease_seconds: LeaseSeconds = LEASE_SECONDS_DEFAULT
@@ -45,7 +61,7 @@ class ClaimSystemTasks(NamedTuple):
 class ReportTask(Frozen):
     """A worker says how far it is."""
 
-    task_id: str
+    task_id: TaskId
     lease_token: LeaseToken
     progress: ProgressSpec | None = None
     extend_seconds: LeaseSeconds | None = None
@@ -54,12 +70,13 @@ class ReportTask(Frozen):
 class FinishTask(Frozen):
     """A worker ends an attempt. `result` is kept as its checked JSON text."""
 
-    task_id: str
+    task_id: TaskId
     lease_token: LeaseToken
-    outcome: Literal["completed", "failed"]
+    outcome: Outcome
     result: Annotated[Any, checked_json("result", RESULT_BYTES_MAX)] = None
     error: FailureSpec | None = None
     usage: UsageSpec | None = None
+    also: Calls = Field(default=(), description="[{tool, arguments}]: writes that land with it")
 
     @model_validator(mode="after")
     def _says_what_its_outcome_takes(self) -> Self:
@@ -73,13 +90,14 @@ class FinishTask(Frozen):
         """What makes a repeated finish identical."""
         result = "null" if self.result is None else canonical_text(self.result)
         failure = "null" if self.error is None else canonical_text(dump_json(self.error.model_dump()))
-        return sha256_text(f"[{result},{failure}]")[:16]
+        also = f",{canonical_text(dump_json(plain(self.also)))}" if self.also else ""
+        return sha256_text(f"[{result},{failure}{also}]")[:16]
 
 
 class GiveUpTask(NamedTuple):
     """A worker that must stop hands its task back."""
 
-    task_id: str
+    task_id: TaskId
     lease_token: str
     reason: str
 
@@ -108,12 +126,12 @@ def _takers(name: str) -> str:
 class ControlTasks(Frozen):
     """One action on several tasks."""
 
-    task_ids: tuple[str, ...] = Field(min_length=1, max_length=100)
+    task_ids: tuple[TaskId, ...] = Field(min_length=1, max_length=100)
     action: TaskAction
     priority: Priority | None = None
     run_at: Time | None = None
     schedule: Annotated[ScheduleSpec | None, _as_at_creation("For reschedule, edit")] = None
-    agent_id: str | None = Field(default=None, description="For assign; null: to anybody")
+    agent_id: AgentName | None = Field(default=None, description="For assign; null: to anybody")
     changes: Annotated[TaskChanges | None, _as_at_creation("For edit")] = None
     reason: Line | None = None
 
@@ -140,10 +158,10 @@ class FindTasks(Listing):
     """Tasks are listed, narrowed by what is given."""
 
     status: TaskStatus | None = None
-    agent_id: str | None = None
+    agent_id: AgentName | None = None
     kind: str | None = None
     tag: str | None = None
-    parent_id: str | None = None
+    parent_id: TaskId | None = None
     text: str | None = None
     ready: bool | None = None
     blocked: bool | None = None
@@ -161,8 +179,8 @@ class FindTasks(Listing):
 class WaitForTasks(Frozen):
     """Somebody waits for tasks to end, to start, or to change at all: for all of them, or for any."""
 
-    task_id: str | None = None
-    task_ids: tuple[str, ...] = Field(default=(), max_length=100)
+    task_id: TaskId | None = None
+    task_ids: tuple[TaskId, ...] = Field(default=(), max_length=100)
     until: Until = "terminal"
     any: bool = Field(default=False, description="Until one has, not all")
     wait_seconds: float = Field(default=30, ge=0, le=50, allow_inf_nan=False)

@@ -164,6 +164,9 @@ SELECT q.kind, q.agent_id, q.capabilities, count(*) AS tasks
 FROM tasks t JOIN queues q ON q.name = t.queue WHERE t.status = 'queued'
 GROUP BY q.name, q.kind, q.agent_id, q.capabilities
 
+-- name: task_kinds
+SELECT DISTINCT kind FROM queues WHERE substr(kind, 1, 7) <> 'system.' ORDER BY kind LIMIT 1000
+
 -- name: why_not_queued
 SELECT
   (SELECT count(*) FROM tasks WHERE status = 'pending' AND waits_on > 0) AS blocked,

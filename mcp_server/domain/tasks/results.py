@@ -1,5 +1,7 @@
 """What the tools of tasks answer: tasks as callers see them, and what became of the call."""
 
+from typing import Any
+
 from mcp_server.domain.tasks.outcomes import OutcomeView
 from mcp_server.domain.tasks.standing import TaskState, task_state
 from mcp_server.domain.tasks.views import TaskView, task_full
@@ -41,11 +43,13 @@ class ReportedTask(View):
 
 
 class FinishedTask(View):
-    """The task, the tasks it released, and whether this finish was a repeat."""
+    """The task, the tasks it released, whether this finish was a repeat, and what each call that landed with it
+    answered."""
 
     task: TaskState
     released: list[str]
     repeated: bool
+    also: list[dict[str, Any]] | None = None
 
 
 class RefusalView(View):

@@ -31,7 +31,7 @@ class ScheduleSpec(Frozen):
         overlap: whether an occurrence fires while the previous firing is unfinished.
     """
 
-    cron: str = Field(min_length=1, max_length=200)
+    cron: str = Field(min_length=1, max_length=200, examples=["0 9 * * mon-fri"])
     timezone: str = Field(default="UTC", min_length=1, max_length=64)
     catch_up: Literal["skip", "once"] = "skip"
     overlap: Literal["skip", "allow"] = "skip"

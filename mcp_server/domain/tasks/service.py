@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import NamedTuple
 
 from mcp_server.domain.agents.commands import is_id
@@ -16,6 +17,7 @@ from mcp_server.domain.tasks.commands import (
     ControlTasks,
     CreateTasks,
     FindTasks,
+    FinishTask,
     GiveUpTask,
     Until,
     WaitForTasks,
@@ -38,17 +40,19 @@ from mcp_server.domain.tasks.results import (
 )
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.spec import SYSTEM_KIND, TaskSpec
-from mcp_server.domain.tasks.standing import TaskState, task_state
+from mcp_server.domain.tasks.standing import TaskState, created_state, task_state
 from mcp_server.domain.tasks.views import TaskView, task_full, task_row
 from mcp_server.domain.tasks.waiting import facts_about, warnings_about
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
+from mcp_server.kernel.composing import Composing, landed
 from mcp_server.kernel.errors import AtCapacity, OpsError, ValidationFailed
 from mcp_server.kernel.json_text import sha256_text
 from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page, like
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.sweeping import ROWS_AT_ONCE, HalfDone
+from mcp_server.kernel.views import dumped
 from mcp_server.kernel.waiting import wait_until
 from mcp_server.kernel.writes import Write, as_said
 
@@ -71,8 +75,10 @@ class TaskService:
     """
 
     def __init__(self, services: Services) -> None:
+        self._services = services
         self._context = context = services.context
         self._database = context.database
+        self._composing = services.option(Composing)
         self._agents = services.get(AgentService)
         self._speaking = services.get(Speaking)
         self._holders: dict[str, str] = {}
@@ -82,6 +88,21 @@ class TaskService:
         self.finish = Write(context, work, as_said, transactions.finish, _finished)
         self.give_up = Write(context, work, as_said, transactions.give_up, _given_up)
         self.control = Write(context, Permission.TASKS_CONTROL, as_said, transactions.control, self._controlled)
+
+    async def finish_with(self, call: Call, command: FinishTask) -> FinishedTask:
+        """`finish`, and in the same transaction what else was to land with it. A repeat makes none of that again.
+
+        Raises:
+            OpsError: what the first one that was refused says; then nothing was changed.
+        """
+        if not command.also:
+            return await self.finish(call, command)
+        call.actor.require(Permission.TASKS_WORK)
+        await self._context.guard(call, self.finish, command)
+        changes = await self._composing.compose(self._services, call, command.also, "also")
+        done = await landed(self._services, call, changes, partial(transactions.finish_with, command))
+        also = None if done.told.repeated else [dumped(view) for view in done.views]
+        return (await _finished(call, done.told)).evolved({"also": also})
 
     async def claim(self, call: Call, command: ClaimTasks) -> ClaimedTasks:
         """Lease the best tasks the agent can do, waiting for some to appear if asked to.
@@ -174,6 +195,7 @@ class TaskService:
         call.actor.require(Permission.TASKS_CREATE if own else Permission.TASKS_CONTROL)
         if task.status not in TERMINAL:
             command = ControlTasks(task_ids=(task_id,), action="cancel", reason="its client cancelled it")
+            await self._context.guard(call, self.control, command)
             await self._context.write(call, transactions.control, command)
 
     async def get(self, call: Call, task_id: str) -> TaskView:
@@ -230,6 +252,11 @@ class TaskService:
         row = await self._database.fetch_one("task_counts") or {}
         return {status: count for status, count in dict(row).items() if count}
 
+    async def kinds(self, call: Call) -> list[str]:
+        """The kinds that tasks have, or had lately."""
+        call.actor.require(Permission.TASKS_READ)
+        return [row["kind"] for row in await self._database.fetch_all("task_kinds")]
+
     async def wait(self, call: Call, command: WaitForTasks) -> WaitedTasks:
         """Wait for a task, for all of several or for any of them, to end, to start, or to change at all: as they are
         then, and whether they did.
@@ -269,7 +296,7 @@ class TaskService:
     async def _created(self, call: Call, done: list[creation.Created]) -> CreatedTasks:
         del call
         now = self._context.clock()
-        tasks = [task_state(one.task, one.replayed, now) for one in done]
+        tasks = [created_state(one.task, one.replayed, now) for one in done]
         return CreatedTasks(tasks=tasks, warnings=await self._warnings([one.task for one in done]))
 
     async def _warnings(self, created: list[Row]) -> list[str] | None:
@@ -297,7 +324,7 @@ async def _ordinary(call: Call, command: CreateTasks) -> CreateTasks:
 def _refuse_system_kind(number: int, spec: TaskSpec) -> None:
     if spec.is_system():
         raise ValidationFailed(
-            f"tasks.{number}.kind: {spec.kind!r} is reserved: what begins with {SYSTEM_KIND!r} is the server's.",
+            f"tasks[{number}].kind: {spec.kind!r} is reserved: what begins with {SYSTEM_KIND!r} is the server's.",
             next="Choose another kind.",
         )
 

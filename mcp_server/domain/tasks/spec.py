@@ -2,17 +2,18 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from mcp_server.domain.tasks.schedules import ScheduleSpec
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import RawJson, canonical_hash, check_json, dump_json, json_list, sha256_text
+from mcp_server.kernel.meaning import AgentName, Meant, TaskId, bare_id
 from mcp_server.kernel.times import micros
 from mcp_server.kernel.values import Frozen, Line, Seconds, Text, Time, Word, checked_json
 
-Priority = Literal["low", "normal", "high", "critical"]
+Priority = Annotated[Literal["low", "normal", "high", "critical"], Meant(also={"medium": "normal"})]
 PRIORITIES: dict[str, int] = {"low": 0, "normal": 1, "high": 2, "critical": 3}
 PRIORITY_NAMES = {rank: name for name, rank in PRIORITIES.items()}
 MAX_ATTEMPTS_DEFAULT = 3
@@ -24,8 +25,17 @@ SYSTEM_KIND = "system."
 SYSTEM_WORKER = "system"
 """Who holds the lease on such a task."""
 
-Reference = Annotated[str, StringConstraints(pattern=r"^(#\d{1,3}|task_[a-z0-9]{12})$")]
-Skill = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}(@[A-Za-z0-9._/-]{1,64})?$")]
+Reference = Annotated[
+    str,
+    BeforeValidator(bare_id),
+    StringConstraints(pattern=r"^(#\d{1,3}|task_[a-z0-9]{12})$"),
+    Meant("a task's id, or #n for the n-th task of this call, from 0", "#0"),
+]
+Skill = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}(@[A-Za-z0-9._/-]{1,64})?$"),
+    Meant("a capability, name or name@version", "python"),
+]
 
 
 def queue_name(kind: str, agent_id: str | None, capabilities: Iterable[str]) -> str:
@@ -36,7 +46,9 @@ def queue_name(kind: str, agent_id: str | None, capabilities: Iterable[str]) -> 
 class RetrySpec(Frozen):
     """How often and how soon a failed attempt is repeated."""
 
-    max_attempts: int = Field(default=MAX_ATTEMPTS_DEFAULT, ge=1, le=100)
+    BARE: ClassVar[tuple[str, ...]] = ("max_attempts",)
+
+    max_attempts: int = Field(default=MAX_ATTEMPTS_DEFAULT, ge=1, le=100, examples=[5])
     delay_seconds: float = Field(default=RETRY_DELAY_SECONDS_DEFAULT, ge=0, le=86_400, allow_inf_nan=False)
     max_delay_seconds: float = Field(default=RETRY_MAX_DELAY_SECONDS_DEFAULT, ge=0, le=864_000, allow_inf_nan=False)
 
@@ -59,18 +71,18 @@ _RETRY_UNSAID = {
 class TaskSpec(Frozen):
     """The definition of one task to create. `input` is kept as its checked JSON text."""
 
-    title: Line
+    title: Line = Field(examples=["Write the report"])
     kind: Word = "task"
     description: Text = ""
     input: Annotated[Any, checked_json("input")] = None
     priority: Priority = "normal"
-    agent_id: str | None = Field(default=None, max_length=64)
+    agent_id: AgentName | None = None
     required_capabilities: tuple[Skill, ...] = Field(default=(), max_length=16)
     depends_on: tuple[Reference, ...] = Field(
         default=(), max_length=100, description="Task ids, or #n for the n-th task of this call, from 0"
     )
     on_parent_failure: Literal["wait", "cancel", "run_anyway"] = "wait"
-    parent_id: str | None = Field(default=None, max_length=64)
+    parent_id: TaskId | None = None
     run_at: Time | None = None
     schedule: ScheduleSpec | None = None
     timeout_seconds: Seconds | None = None
@@ -177,7 +189,7 @@ def _value(stored: Any) -> Any:
 class FailureSpec(Frozen):
     """Why an attempt failed. `retryable` unsaid means: retry if the task was created with a retry policy."""
 
-    message: Text
+    message: Text = Field(examples=["The build broke: exit code 2"])
     code: Word | None = None
     retryable: bool | None = None
     retry_after_seconds: float | None = Field(default=None, ge=0, le=86_400, allow_inf_nan=False)
@@ -186,7 +198,7 @@ class FailureSpec(Frozen):
 class UsageSpec(Frozen):
     """What an attempt cost: tokens, and US dollars."""
 
-    input_tokens: int | None = Field(default=None, ge=0, le=10**12)
+    input_tokens: int | None = Field(default=None, ge=0, le=10**12, examples=[1200])
     output_tokens: int | None = Field(default=None, ge=0, le=10**12)
     cost_usd: float | None = Field(default=None, ge=0, le=10**9, allow_inf_nan=False)
 
@@ -203,7 +215,9 @@ class UsageSpec(Frozen):
 class ProgressSpec(Frozen):
     """How far an attempt has come."""
 
-    percent: float | None = Field(default=None, ge=0, le=100, allow_inf_nan=False)
+    BARE: ClassVar[tuple[str, ...]] = ("percent", "message")
+
+    percent: float | None = Field(default=None, ge=0, le=100, allow_inf_nan=False, examples=[50])
     step: Line | None = None
     message: Text | None = None
 

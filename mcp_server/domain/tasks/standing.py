@@ -15,15 +15,15 @@ class TaskState(View):
     """Where a task stands after a write: its caller knows what it is."""
 
     id: str
-    title: str
+    title: str | None = None
     status: str
-    priority: str
+    priority: str | None = None
     agent_id: str | None = None
     waits_for: list[str] | None = None
     run_at: str | None = None
     next_firings: list[str] | None = None
     approval: str | None = None
-    attempt: int
+    attempt: int | None = None
     progress: dict[str, Any] | None = None
     cancel_requested: bool | None = None
     cancel_reason: str | None = None
@@ -52,6 +52,12 @@ def task_state(row: Row, replayed: bool | None = None, now: Micros | None = None
             "replayed": replayed,
         }
     )
+
+
+def created_state(row: Row, replayed: bool, now: Micros) -> TaskState:
+    """A task that was just created, in the place of what its creator said of it."""
+    said = {"title": None, "priority": None, "attempt": None}
+    return task_state(row, replayed, now).evolved(said if not replayed else {})
 
 
 def progress_of(row: Row) -> dict[str, Any] | None:

@@ -26,6 +26,7 @@ from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import sha256_text
 from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.times import Micros
+from mcp_server.kernel.writes import Landing
 
 
 class Finished(NamedTuple):
@@ -76,6 +77,21 @@ def finish(tx: Transaction, origin: Origin, command: FinishTask) -> Finished:
     if task.lease_instance_id is not None:
         see_instance(tx, origin, task.lease_agent_id, task.lease_instance_id)
     return Finished(new.fields(), after_end(tx, origin, new, cause), repeated=False)
+
+
+def finish_with(command: FinishTask, tx: Transaction, origin: Origin, apply: Landing) -> Finished:
+    """`finish`, with what is to land before it, while the lease is still held and caused by it. A repeat applies none
+    of that again.
+
+    Raises:
+        LeaseLost: the token is not the current one, unless this very finish was accepted before.
+    """
+    task = load_task(tx, command.task_id)
+    if not task.is_repeat_of(command.lease_token, command.digest()):
+        require_worker(tx, origin, task)
+        task.require_lease(command.lease_token, origin.at)
+        apply(last_event(tx, "task.claimed", task.id))
+    return finish(tx, origin, command)
 
 
 def read_finishes_ahead(tx: Transaction, calls: Sequence[tuple[Any, ...]]) -> None:

@@ -61,7 +61,7 @@ class TaskView(View):
     cancel_reason: str | None = None
     created_by: str | None = None
     created_at: str
-    updated_at: str
+    updated_at: str | None = None
     started_at: str | None = None
     finished_at: str | None = None
 
@@ -86,7 +86,7 @@ def task_row(row: Row, facts: Facts | None = None) -> TaskView:
         error=json_or_none(row["error"]),
         cancel_requested=bool(row["cancel_requested"]) or None,
         created_at=iso(row["created_at"]),
-        updated_at=iso(row["updated_at"]),
+        updated_at=None if row["updated_at"] == row["created_at"] else iso(row["updated_at"]),
     )
 
 

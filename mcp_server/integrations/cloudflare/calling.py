@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Literal, NamedTuple, cast
 
 from mcp_server.kernel.errors import Unavailable
+from mcp_server.kernel.hiding import without
 from mcp_server.kernel.json_text import storable
 
 BASE_URL = "https://api.cloudflare.com/client/v4"
@@ -74,6 +75,7 @@ class Calling:
                 next="Install data-mcp-server-agent[cloudflare], or pip install cloudflare.",
             ) from None
         self.account_id = account.id
+        self._token = account.token
         self._errors = cloudflare
         self.sdk: Any = cloudflare.AsyncCloudflare(
             api_token=str(account.token), base_url=account.base_url, max_retries=0, timeout=TIMEOUT_SECONDS
@@ -126,7 +128,8 @@ class Calling:
                 answer = await request(*args, **given)
                 return await answer.read()
         except self._errors.APIStatusError as error:
-            raise failure(error.status_code, _messages(error), error.response.headers.get("retry-after")) from None
+            said = without(_messages(error), [("CLOUDFLARE_API_TOKEN", self._token)])
+            raise failure(error.status_code, said, error.response.headers.get("retry-after")) from None
         except (self._errors.APIError, TimeoutError) as error:
             said = f"Cloudflare did not answer ({type(error).__name__})"
             raise CloudFailed("unknown", said, None, BUSY_SECONDS) from None

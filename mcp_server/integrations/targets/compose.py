@@ -100,7 +100,8 @@ class ComposeTarget(RenderedTarget):
     async def _compose(self, work: Work, path: Path, environment: dict[str, str], *words: str) -> Ended:
         assert self._docker is not None
         argv = (self._docker, "compose", "-p", work.subject.label, "-f", str(path), *words)
-        return await run_once(Command(argv, str(path.parent), _inherited() | environment, "", SECONDS_MAX))
+        env = _inherited() | environment
+        return await run_once(Command(argv, str(path.parent), env, "", SECONDS_MAX, environment))
 
 
 def require_images(target: str, config: Config) -> None:

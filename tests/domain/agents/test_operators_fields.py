@@ -15,7 +15,8 @@ PY, GO = (Capability(name="py"),), (Capability(name="go"),)
 
 
 async def register(world: World, call: Call, **said: Any) -> Any:
-    return (await world.desk.agents.register(call, Register(name="bot", **said))).agent
+    done = await world.desk.agents.register(call, Register(name="bot", **said))
+    return await world.desk.agents.get(world.call, done.agent.id)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ async def test_registering_again_under_a_name_changes_what_is_given_and_nothing_
     register = world.desk.agents.register
     said = Register(name="a", description="now says more")
     registered = await register(world.call, said)
-    again, created = registered.agent, registered.created
+    again, created = await world.desk.agents.get(world.call, registered.agent.id), registered.created
     assert (again.id, created, again.description) == (first.id, False, "now says more")
     assert (again.capabilities, again.capacity, again.budget) == (first.capabilities, 10, first.budget)
     await register(world.call, said)

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_server.domain.approvals.commands import RequestApproval
-from mcp_server.domain.approvals.model import Approval, words_of
+from mcp_server.domain.approvals.model import Approval
 from mcp_server.domain.approvals.question import question_text
+from mcp_server.domain.approvals.words import words_of
 from mcp_server.kernel.events import Origin
 from mcp_server.kernel.lines import one_line
 from tests.kernel.test_lines import HOSTILE

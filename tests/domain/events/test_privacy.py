@@ -40,7 +40,7 @@ async def say(world: World, call: Call, *to: str) -> MessageView:
 
 
 async def mail(world: World, call: Call) -> EmailState:
-    spec = {"to": "a@example.org", "subject": "secret", "text": "secret"}
+    spec = {"to": ["a@example.org"], "subject": "secret", "text": "secret"}
     return (await world.desk.emails.send(call, SendEmail.model_validate(spec))).email
 
 
@@ -133,7 +133,7 @@ async def test_a_question_about_a_mail_is_for_who_asked_and_who_is_asked_and_for
     database = await Database.open(url, AREAS)
     try:
         desk = desk_on(database, policy)
-        spec = {"to": "a@example.org", "subject": "secret", "text": "secret"}
+        spec = {"to": ["a@example.org"], "subject": "secret", "text": "secret"}
         sent = await desk.emails.send(USER, SendEmail.model_validate(spec))
         asked = await desk.approvals.request(USER, RequestApproval(title="open", action="a", approvers=("Boss",)))
         assert sent.task is not None

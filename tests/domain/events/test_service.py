@@ -127,3 +127,15 @@ async def test_what_led_to_an_event_that_one_may_not_see_is_not_told(world: Worl
     assert [one.seq for one in await world.desk.events.led_to(narrow, document.seq, 9)] == [document.seq]
     with pytest.raises(NotFound, match="There is no event"):
         await world.desk.events.led_to(narrow, task.seq, 9)
+
+
+async def test_events_are_told_in_public_names_and_units_and_lists_of_them_are_cut(world: World):
+    said = {"kind": "code", "description": "d" * 500, "priority": "low", "run_at": "2030-01-01T00:00:00Z"}
+    task = await world.task(**said)
+    (listed,), _ = await read(world, type="task.created")
+    (alone,), _ = await read(world, type="task.created", aggregate_id=task.id)
+    assert alone.data["run_at"] == listed.data["run_at"] == "2030-01-01T00:00:00.000Z"
+    assert alone.data["priority"] == "low" and alone.data["created_by"] == alone.actor
+    assert not {"queue", "waits_on", "updated_at", "system"} & alone.data.keys()
+    assert alone.data["description"] == "d" * 500 and listed.data["description"].endswith("d… (500 characters)")
+    assert "created_at" not in listed.data and "created_at" in alone.data

@@ -243,7 +243,10 @@ async def test_rules_given_at_registration_hold_at_once(plant: Plant):
     assert agent.desired_instances == 2 and len(await plant.places()) == 2
     again = await plant.agent(scaling={"min": 3, "max": 4})
     assert again.id == agent.id and len(await plant.places()) == 3
-    assert (await plant.scale(7)).agent.scaling is None, "a number that is asked for ends the rules"
+    await plant.scale(7)
+    assert (await plant.desk.agents.get(plant.world.call, agent.id)).scaling is None, (
+        "a number that is asked for ends the rules"
+    )
 
 
 async def test_asking_again_tries_at_once_what_rests_after_failures(plant: Plant):

@@ -22,9 +22,13 @@ FROZEN_SECONDS = 3.5
 LONG_SECONDS = 35
 """Longer than the lease on a task of the server's own, such as a mail."""
 MOST_SECONDS = 300
+BUSY_SECONDS = 450
+"""Until a server has started, others no longer keep it from writing, and it has answered."""
 ANSWER_SECONDS = 150
 """More than the longest freeze, then the longest waits of a server, on a machine that does much else."""
 PERSON = {"elicitation": {}}
+THINKING_SECONDS = 0.5
+"""So that two people who are asked the same have both been asked before one of them answers."""
 
 
 class Unanswered(Exception):
@@ -57,11 +61,16 @@ class Seat:
         self._ready = asyncio.Event()
         self.is_frozen = False
         self._is_over = False
+        self._person: asyncio.TaskGroup
         self.faults: list[str] = []
         """What its servers said of bugs, or where one ended for no good reason."""
 
     async def keep(self) -> None:
         """Have a server here, whatever becomes of it, until the end."""
+        async with asyncio.TaskGroup() as self._person:
+            await self._keep()
+
+    async def _keep(self) -> None:
         while not self._is_over:
             log = tempfile.TemporaryFile()  # noqa: SIM115  closed below, when the server has ended
             self._client = client = await start(self._url, stderr=log.fileno(), **self._settings)
@@ -98,10 +107,14 @@ class Seat:
 
     async def _take(self, client: RawClient, message: dict[str, Any]) -> None:
         if message.get("method") == "elicitation/create":
-            answer = {"action": "accept", "content": {"approve": self.says_yes}}
-            await client.send(id=message["id"], result=answer)
+            self._person.create_task(self._answer(client, message["id"]))
         elif (waiting := self._waiting.pop(message.get("id", 0), None)) is not None and not waiting.done():
             waiting.set_result(message)
+
+    async def _answer(self, client: RawClient, number: int) -> None:
+        await asyncio.sleep(THINKING_SECONDS)
+        with contextlib.suppress(ConnectionError):
+            await client.send(id=number, result={"action": "accept", "content": {"approve": self.says_yes}})
 
     def _give_up(self) -> None:
         waiting, self._waiting = self._waiting, {}
@@ -127,7 +140,7 @@ class Seat:
             Refused: an error.
             TimeoutError: the server lives and does not answer, or stays busy.
         """
-        async with asyncio.timeout(ANSWER_SECONDS):
+        async with asyncio.timeout(BUSY_SECONDS):
             while True:
                 result = await self._call_once(tool, arguments)
                 if "error" not in result:
@@ -154,7 +167,8 @@ class Seat:
         future = self._waiting[number] = asyncio.get_running_loop().create_future()
         with contextlib.suppress(ConnectionError):  # then the answer is None, too
             await self._client.send(id=number, method="tools/call", params={"name": tool, "arguments": arguments})
-        answer = await future
+        async with asyncio.timeout(ANSWER_SECONDS):
+            answer = await future
         if answer is None:
             raise Unanswered
         assert "result" in answer, f"{tool}: {answer}"

@@ -70,4 +70,4 @@ class Schedules(Part):
         """The minute for which a task was made; a retry has moved it since."""
         page = await self.fleet.surely("events_read", aggregate_id=task_id, type="task.created")
         (created,) = page["events"]
-        return datetime.fromtimestamp(created["data"]["run_at"] / 1_000_000, UTC)
+        return datetime.fromisoformat(created["data"]["run_at"])

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -29,6 +28,7 @@ from mcp_server.kernel.authority import Actor, Role
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import Conflict, OpsError, ValidationFailed
 from tests.integrations.workers.programs import WORKERD, needs_workerd
+from tests.patience import Stopwatch
 
 pytestmark = [pytest.mark.anyio, needs_workerd]
 CALL = Call(Actor(kind="user", id="local", permissions=Role.ADMIN.permissions, is_local=True), "correlation-1")
@@ -115,9 +115,9 @@ async def test_what_was_planned_is_deployed_answers_and_shares_state_with_agents
             ("bind", "COUNT of web"),
             ("set", "secret KEY of web"),
         ]
-        began = time.monotonic()
+        began = Stopwatch()
         task = await one.apply(plan.hash)
-        assert time.monotonic() - began < 2
+        assert began.seconds < 2
         assert task.status == "completed", task.error
         assert await one.answer() == "first hi 3 12 2"  # the check was the first visitor
         document = await one.desk.state.get(CALL, GetDocument(namespace="counts", key="visits"))

@@ -1,0 +1,84 @@
+"""What people answer, whether it is an answer to what is asked, and what it comes to."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from mcp_server.domain.approvals.commands import ApprovalStatus
+from mcp_server.kernel.errors import ValidationFailed
+
+
+class Answer(NamedTuple):
+    """One person's answer: yes or no; to a question that is open to more, a choice or a text, or no answer."""
+
+    by: str
+    granted: bool
+    via: str
+    at: str
+    note: str | None = None
+    choice: str | None = None
+    text: str | None = None
+
+    @property
+    def said(self) -> str | None:
+        """What was answered beside yes or no."""
+        return self.text if self.choice is None else self.choice
+
+    @property
+    def verb(self) -> str:
+        """What the person did."""
+        if not self.granted:
+            return "rejected"
+        return "approved" if self.said is None else "answered"
+
+    def kept(self) -> dict[str, Any]:
+        """As it is stored: what was not said beside yes or no is left out."""
+        told = self._asdict()
+        return {name: value for name, value in told.items() if value is not None or name == "note"}
+
+
+class Answers(NamedTuple):
+    """What may be answered, by how many, and how many have to agree."""
+
+    choices: tuple[str, ...]
+    free_text: bool
+    people: int
+    needed: int
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more than yes or no is asked for."""
+        return bool(self.choices) or self.free_text
+
+    def require_fits(self, answer: Answer) -> None:
+        """Refuse an answer to something else than what is asked.
+
+        Raises:
+            ValidationFailed: saying what may be answered.
+        """
+        takes = [f"one of {json.dumps(list(self.choices), ensure_ascii=False)}"] if self.choices else []
+        takes += ["a text of one's own"] if self.free_text else []
+        if not answer.granted or not self.is_open:
+            fits = answer.said is None
+        elif answer.choice is not None:
+            fits = answer.choice in self.choices and answer.text is None
+        else:
+            fits = self.free_text and bool((answer.text or "").strip())
+        if not fits:
+            what = " or ".join(takes) if self.is_open and answer.granted else "yes or no alone"
+            raise ValidationFailed(f"That is no answer to this question, which takes {what}.", next="Answer again.")
+
+    def status(self, given: Sequence[Answer]) -> ApprovalStatus:
+        """What the answers so far come to. Where there are choices, so many have to choose the same."""
+        needed = min(self.needed, self.people)  # an old question may count one person twice
+        alike = Counter(answer.said if self.choices else None for answer in given if answer.granted)
+        most = max(alike.values(), default=0)
+        if most >= needed:
+            return "approved"
+        return "pending" if most + self.people - len(given) >= needed else "rejected"
+
+    def outcome(self, given: Sequence[Answer]) -> str | None:
+        """What was answered, once it is decided."""
+        alike = Counter(answer.said for answer in given if answer.granted and answer.said is not None)
+        return alike.most_common(1)[0][0] if alike else None

@@ -1,0 +1,40 @@
+"""The use case of commits: several writes of any area in one transaction, all or none."""
+
+from functools import partial
+from typing import Any
+
+from mcp_server.domain.commit.model import CommitCalls
+from mcp_server.domain.commit.transactions import land
+from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.call import Call
+from mcp_server.kernel.composing import Composing, landed
+from mcp_server.kernel.services import Services
+from mcp_server.kernel.views import View, dumped
+
+
+class Committed(View):
+    """What each call answered, in order; of a repeat, what each had made."""
+
+    results: list[dict[str, Any]]
+    replayed: bool | None = None
+
+
+class CommitService:
+    """Lets calls land together."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._composing = services.option(Composing)
+
+    async def commit(self, call: Call, command: CommitCalls) -> Committed:
+        """Make all the calls in one transaction, or none.
+
+        Raises:
+            OpsError: what the first one that was refused says, naming it; nothing was changed.
+        """
+        call.actor.require(Permission.COMMIT)
+        changes = await self._composing.compose(self._services, call, command.calls, "calls")
+        done = await landed(self._services, call, changes, partial(land, command))
+        if done.told is not None:
+            return Committed(results=done.told.told(), replayed=True)
+        return Committed(results=[dumped(view) for view in done.views])

@@ -1,0 +1,115 @@
+"""Calls of tools as data: several that land together, now or once people have said yes.
+
+Which tools there are is known above the domain; the areas that take calls are given what makes changes of them.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol, TypeVar
+
+from pydantic import Field, WithJsonSchema
+
+from mcp_server.kernel.call import Call
+from mcp_server.kernel.errors import OpsError, Unavailable
+from mcp_server.kernel.services import Services
+from mcp_server.kernel.values import Frozen
+from mcp_server.kernel.writes import Change, Frame, Together, bare, write_together
+
+CALLS_MAX = 20
+T = TypeVar("T")
+
+
+class CalledTool(Frozen):
+    """One call: a tool, and the arguments that it takes on its own."""
+
+    tool: str = Field(max_length=64, examples=["state_set"])
+    arguments: dict[str, Any] = Field(
+        default={}, examples=[{"namespace": "notes", "key": "today", "value": {"done": True}}]
+    )
+
+
+Calls = Annotated[
+    tuple[CalledTool, ...],
+    Field(max_length=CALLS_MAX),
+    WithJsonSchema({"type": "array", "items": {"type": "object"}, "description": "[{tool, arguments}]"}),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Composed(Change):
+    """The change that a call comes to.
+
+    Attributes:
+        tool: by name.
+        arguments: as they were understood: complete, and again good for a call.
+        says: in words for people, on one line; what others wrote stands in quotes.
+        is_private: whether it holds what not everybody sees who may see approvals.
+    """
+
+    tool: str = ""
+    arguments: dict[str, Any] | None = None
+    says: str = ""
+    is_private: bool = False
+
+    def shown(self) -> dict[str, Any]:
+        """The call as data."""
+        return {"tool": self.tool, "arguments": self.arguments or {}}
+
+
+class Compose(Protocol):
+    """Makes changes of calls, each authorised as if it were made on its own. Nothing is changed by that."""
+
+    async def __call__(
+        self, services: Services, call: Call, calls: Sequence[CalledTool], argument: str, *, later: bool = False
+    ) -> list[Composed]:
+        """The changes, in order.
+
+        Args:
+            services: of this server.
+            call: who has them land.
+            calls: what is called.
+            argument: where they stand, for refusals.
+            later: whether they land some other time, so that no lease may be named.
+
+        Raises:
+            OpsError: one of them makes no sense, is not offered, or not for this caller; it is named.
+        """
+        ...
+
+
+async def _no_tools(
+    services: Services, call: Call, calls: Sequence[CalledTool], argument: str, *, later: bool = False
+) -> list[Composed]:
+    del services, call, calls, argument, later
+    raise Unavailable("This process knows no tools.", next="Have a server do it.")
+
+
+def _uncounted(what: str, outcome: str, seconds: float) -> None:
+    del what, outcome, seconds
+
+
+@dataclass(slots=True)
+class Composing:
+    """What makes changes of calls, and what counts them as calls of their own."""
+
+    compose: Compose = _no_tools
+    called: Callable[[str, str, float], None] = _uncounted
+
+
+async def landed(services: Services, call: Call, changes: Sequence[Composed], frame: Frame[T] = bare) -> Together[T]:
+    """Let composed changes land in one transaction; each is counted as a call of its tool.
+
+    Raises:
+        OpsError: as `write_together` does.
+    """
+    called, started = services.option(Composing).called, time.perf_counter()
+    try:
+        done = await write_together(call, services.context, changes, frame)
+    except OpsError as error:
+        if "tool" in error.details:
+            called(str(error.details["tool"]), error.code, time.perf_counter() - started)
+        raise
+    for change in changes[: len(done.views)]:
+        called(change.tool, "ok", time.perf_counter() - started)
+    return done

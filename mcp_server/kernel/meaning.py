@@ -1,0 +1,81 @@
+"""What a value stands for, in words and with one that would do. It stands in the annotation of a type and is said where
+a call is refused; no client pays for it in the tool list."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+from urllib.parse import unquote
+
+from pydantic import AfterValidator, BeforeValidator, StringConstraints
+
+from mcp_server.kernel.errors import ValidationFailed
+
+ID_CHARACTERS_MAX = 64
+_URI = re.compile(r"ops://[a-z]+/([^/?#]+)")
+_QUOTES = ('""', "''", "``", "<>")
+_LIKE_AN_ID = re.compile(r"([a-z]+)_[a-z0-9]{12}")
+_KINDS = {"agent", "instance", "task", "approval", "email", "message", "thread", "deployment", "call"}
+_LETTERS = "9k2m4p7q8r3t"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Meant:
+    """What a type means.
+
+    Attributes:
+        words: what is accepted, such as "an agent's name or id".
+        example: a value that would do.
+        also: of a choice, other words for its values that mean exactly the same.
+    """
+
+    words: str = ""
+    example: Any = None
+    also: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def bare_id(given: Any) -> Any:
+    """An id, or a name that stands for one, as it is meant: without spaces and quotes around it, and out of a pasted
+    URI (`ops://tasks/task_...`)."""
+    if not isinstance(given, str):
+        return given
+    text = given.strip()
+    if len(text) > 2 and text[0] + text[-1] in _QUOTES:
+        text = text[1:-1].strip()
+    found = _URI.match(text)
+    return text if found is None else unquote(found[1])
+
+
+def _of_kind(*kinds: str) -> AfterValidator:
+    def check(text: str) -> str:
+        found = _LIKE_AN_ID.fullmatch(text)
+        if found is None or found[1] in kinds or found[1] not in _KINDS:
+            return text
+        wanted = " or ".join(f"{kind}_" for kind in kinds)
+        raise ValidationFailed(f"{text} is the id of something else ({found[1]}); here stands one that begins {wanted}")
+
+    return AfterValidator(check)
+
+
+_TIDIED = BeforeValidator(bare_id)
+_ID_LENGTH = StringConstraints(min_length=1, max_length=ID_CHARACTERS_MAX)
+
+TaskId = Annotated[str, _TIDIED, _ID_LENGTH, _of_kind("task"), Meant("a task's id", f"task_{_LETTERS}")]
+InstanceId = Annotated[
+    str, _TIDIED, _ID_LENGTH, _of_kind("instance"), Meant("an instance's id", f"instance_{_LETTERS}")
+]
+ApprovalId = Annotated[
+    str, _TIDIED, _ID_LENGTH, _of_kind("approval", "task"), Meant("an approval's id", f"approval_{_LETTERS}")
+]
+EmailId = Annotated[str, _TIDIED, _ID_LENGTH, _of_kind("email", "task"), Meant("an email's id", f"email_{_LETTERS}")]
+MessageId = Annotated[str, _TIDIED, _ID_LENGTH, Meant("a message's id", f"message_{_LETTERS}")]
+ThreadId = Annotated[str, _TIDIED, _ID_LENGTH, Meant("a thread's id", f"thread_{_LETTERS}")]
+DeploymentName = Annotated[
+    str,
+    _TIDIED,
+    StringConstraints(min_length=1, max_length=100),
+    _of_kind("deployment"),
+    Meant("a deployment's id, name or name/environment", "shop/dev"),
+]
+AgentName = Annotated[str, _TIDIED, _ID_LENGTH, _of_kind("agent", "instance"), Meant("an agent's name or id", "scribe")]
+"""An agent by its name or id, or by the id of one of its instances."""

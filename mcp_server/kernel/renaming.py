@@ -1,0 +1,108 @@
+"""Members of objects by the names and in the places that they are meant for."""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, cast
+
+from mcp_server.kernel.durations import is_duration
+from mcp_server.kernel.near import folded, singular
+from mcp_server.kernel.shapes import SECONDS, Shape
+
+SAME = {
+    "ack": ("acknowledge",),
+    "agent_name": ("agent_id",),
+    "args": ("arguments",),
+    "assigned_to": ("agent_id",),
+    "assignee": ("agent_id",),
+    "blocked_by": ("depends_on",),
+    "body": ("text",),
+    "capabilities": ("required_capabilities",),
+    "content": ("body", "text", "value"),
+    "dependencies": ("depends_on",),
+    "deps": ("depends_on",),
+    "document": ("value",),
+    "emails": ("to",),
+    "event_type": ("type",),
+    "lock": ("name",),
+    "lock_name": ("name",),
+    "max_results": ("limit",),
+    "message": ("body", "text"),
+    "name": ("title", "tool"),
+    "operations": ("calls",),
+    "page_size": ("limit",),
+    "parameters": ("arguments",),
+    "params": ("arguments",),
+    "parent": ("parent_id",),
+    "payload": ("input", "value"),
+    "q": ("text",),
+    "query": ("text",),
+    "recipient": ("to",),
+    "recipients": ("to",),
+    "search": ("text",),
+    "skills": ("required_capabilities", "capabilities"),
+    "status": ("outcome",),
+    "task": ("task_id", "task_ids"),
+    "task_id": ("aggregate_id",),
+    "token": ("lease_token", "fencing_token"),
+}
+"""Other names that mean exactly the same where the place takes one of these, and nothing of the name itself."""
+
+
+def renamed(names: Mapping[str, Shape], given: Mapping[str, Any], noun: str = "") -> dict[str, Any]:
+    """The members by the names that they have here; those that mean nothing here keep theirs.
+
+    Args:
+        names: those that there are.
+        given: the members.
+        noun: what the place is about, such as `task`, so that `id` is its id.
+    """
+    if given.keys() <= names.keys():
+        return dict(given)
+    meant = {name: name if name in names else _meant(name, names, value, noun) for name, value in given.items()}
+    times = list(meant.values())
+    return {(new if times.count(new) == 1 else name): given[name] for name, new in meant.items()}
+
+
+def _meant(name: str, names: Mapping[str, Shape], value: Any, noun: str) -> str:
+    plain = folded(name)
+    found = next((one for one in _names_for(plain, names, noun) if one in names), name)
+    lasting = f"{plain}{SECONDS}"
+    return lasting if found == name and lasting in names and is_duration(value) else found
+
+
+def _names_for(plain: str, names: Mapping[str, Shape], noun: str) -> Iterator[str]:
+    """What a word may stand for: itself in another number, an id of it, what means the same."""
+    one = singular(plain)
+    yield from (plain, one, f"{plain}s", f"{plain[:-1]}ies")
+    for word in (plain, one):
+        yield from (f"{word}_id", f"{word}_ids", *SAME.get(word, ()))
+    ids = (f"{noun}_id", f"{noun}_ids")
+    if one == "id":
+        yield from ids
+    if one == "name":
+        yield from (id_ for id_ in ids if id_ in names and "name" in names[id_].meant.words)
+
+
+def gathered(shape: Shape, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The members of the one object that a required list is to hold, where they stand beside it instead of in it."""
+    strange = {name: value for name, value in given.items() if name not in shape.members}
+    lists = [name for name in shape.required - given.keys() if shape.members[name].holds_objects]
+    if not strange or len(lists) != 1:
+        return given
+    inside = cast("Shape", shape.members[lists[0]].item).members
+    if not renamed(inside, strange).keys() <= inside.keys():
+        return given
+    return _without(given, strange) | {lists[0]: [strange]}
+
+
+def nested(shape: Shape, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The members of an inner object, where they stand beside it instead of in it, and no other object has such."""
+    moved: dict[str, dict[str, Any]] = {}
+    for name in given.keys() - shape.members.keys():
+        holders = [one for one, member in shape.members.items() if name in member.members and one not in given]
+        if len(holders) == 1:
+            moved.setdefault(holders[0], {})[name] = given[name]
+    return _without(given, {name for inner in moved.values() for name in inner}) | moved
+
+
+def _without(given: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if name not in names}

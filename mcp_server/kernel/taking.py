@@ -1,0 +1,149 @@
+"""What is unambiguous is taken, wherever it stands in the arguments of whichever tool.
+
+Null for what may be left out; one value for a list, and a list of one for a value; JSON sent as text where an object or
+a list is meant; a bare value for the member that it can only mean; whole numbers where text is meant; a duration with
+its unit; a choice in another spelling; a name in another spelling, or of another number. Never inside of what takes any
+JSON.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from mcp_server.kernel.durations import is_duration, seconds_of
+from mcp_server.kernel.near import folded
+from mcp_server.kernel.renaming import gathered, nested, renamed
+from mcp_server.kernel.shapes import SECONDS, Shape
+
+JSON_CHARACTERS_MAX = 1 << 20
+_BEGINS_JSON = ("{", "[")
+_LEFT_OUT: Any = object()
+
+
+def taken(shape: Shape, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments as they are meant. What cannot be understood stays as it is."""
+    return _members(shape, gathered(shape, given))
+
+
+def _members(shape: Shape, given: Mapping[str, Any]) -> dict[str, Any]:
+    known = nested(shape, renamed(shape.members, given))
+    fitted = {
+        name: value if name not in shape.members else _member(shape, name, value) for name, value in known.items()
+    }
+    return {name: value for name, value in fitted.items() if value is not _LEFT_OUT}
+
+
+def _member(shape: Shape, name: str, value: Any) -> Any:
+    member = shape.members[name]
+    if value is None and not member.nullable and member.kind != "any" and name not in shape.required:
+        return _LEFT_OUT
+    if name.endswith(SECONDS) and is_duration(value):
+        return seconds_of(value)
+    return _value(member, value)
+
+
+def _value(shape: Shape, value: Any) -> Any:
+    take = _TAKEN_BY_KIND.get(shape.kind)
+    return value if value is None or take is None else take(shape, value)
+
+
+def _list(shape: Shape, value: Any) -> list[Any]:
+    item = cast("Shape", shape.item)
+    value = _read(value, *("[{" if item.kind in ("object", "map") else "["))
+    listed = cast("list[Any]", value) if isinstance(value, list) else _split(item.pattern, value)
+    return [_value(item, one) for one in listed]
+
+
+def _split(pattern: str | None, value: Any) -> list[Any]:
+    """One value as a list; several that are divided by commas where none of them may hold one."""
+    if isinstance(value, str) and pattern is not None and not re.search(pattern, value):
+        parts = [part.strip() for part in value.split(",")]
+        if all(re.search(pattern, part) for part in parts):
+            return list(parts)
+    return [value]
+
+
+def _map(shape: Shape, value: Any) -> Any:
+    value = _read(value, "{")
+    if isinstance(value, list):
+        value = _pairs(cast("list[Any]", value))
+    if not isinstance(value, dict):
+        return value
+    return {name: _value(cast("Shape", shape.item), one) for name, one in cast("dict[str, Any]", value).items()}
+
+
+def _pairs(listed: list[Any]) -> Any:
+    """`["NAME=value"]` as Docker's files have it, as an object."""
+    if not listed or not all(isinstance(one, str) and "=" in one for one in listed):
+        return _only(listed)
+    return dict(str(one).split("=", 1) for one in listed)
+
+
+def _object(shape: Shape, value: Any) -> Any:
+    value = _only(_read(value, "{"))
+    if isinstance(value, dict):
+        return _members(shape, cast("dict[str, Any]", value))
+    if isinstance(value, str) and value.lstrip().startswith(_BEGINS_JSON):
+        return value  # it was to be JSON, and is none
+    name = next((name for name in shape.bare if _stands_for(shape.members[name], value)), None)
+    return value if name is None else {name: value}
+
+
+def _stands_for(shape: Shape, value: Any) -> bool:
+    if isinstance(value, str):
+        return shape.kind == "text" and value != "" and (shape.pattern is None or bool(re.search(shape.pattern, value)))
+    return shape.kind in ("integer", "number") and isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _choice(shape: Shape, value: Any) -> Any:
+    value = _only(value)
+    if not isinstance(value, str):
+        return value
+    plain = folded(value.strip())
+    found = [one for one in shape.choices() if folded(str(one)) == plain]
+    return found[0] if len(found) == 1 else shape.meant.also.get(plain, value)
+
+
+def _text(shape: Shape, value: Any) -> Any:
+    value = _only(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value
+    return f"#{value}" if str(shape.meant.example).startswith("#") else str(value)
+
+
+def _plain(shape: Shape, value: Any) -> Any:
+    del shape
+    return _only(value)
+
+
+def _only(value: Any) -> Any:
+    """What a list of one holds; anything else as it is."""
+    listed: list[Any] = cast("list[Any]", value) if isinstance(value, list) else []
+    return listed[0] if len(listed) == 1 else cast("Any", value)
+
+
+def _read(value: Any, *begins: str) -> Any:
+    """The JSON that stands in text, where it is of the kind that is meant."""
+    text = value.strip() if isinstance(value, str) else ""
+    if not text.startswith(begins) or len(text) > JSON_CHARACTERS_MAX:
+        return value
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return value
+
+
+_TAKEN_BY_KIND: dict[str, Callable[[Shape, Any], Any]] = {
+    "list": _list,
+    "map": _map,
+    "object": _object,
+    "choice": _choice,
+    "either": _choice,
+    "text": _text,
+    "integer": _plain,
+    "number": _plain,
+    "boolean": _plain,
+    "time": _plain,
+}
+"""How a value is taken where one of a kind is meant. Any JSON stays what it is."""

@@ -1,0 +1,176 @@
+"""What makes changes of calls that are data. Each goes through the door of a call that is made on its own: it must be
+offered, its caller may make it, who speaks in it may, and its arguments are checked by the same code."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, cast
+
+from mcp_server.domain.desk import Desk
+from mcp_server.domain.speaking import Said, Voices
+from mcp_server.kernel.call import Call
+from mcp_server.kernel.composing import CalledTool, Composed
+from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.near import near
+from mcp_server.kernel.quoting import named
+from mcp_server.kernel.services import Services
+from mcp_server.kernel.values import plain
+from mcp_server.kernel.writes import Place
+from mcp_server.protocol.tool_calls import named_as_known, said, split, validated
+from tools import TOOLS
+from tools.spec import AnyTool, Part
+
+_REFERENCE = re.compile(r"@(\d{1,2})\.(\d{1,3})")
+_WRITES: Mapping[str, tuple[AnyTool, Part]] = {tool.name: (tool, tool.part) for tool in TOOLS if tool.part is not None}
+
+
+async def compose(
+    services: Services, call: Call, calls: Sequence[CalledTool], argument: str, *, later: bool = False
+) -> list[Composed]:
+    """See `kernel.composing.Compose`."""
+    composer = _Composer(cast("Desk", services), call, later=later)
+    changes: list[Composed] = []
+    for number, asked in enumerate(calls):
+        place = Place(argument, number, asked.tool)
+        with place.named():
+            changes.append(await composer.change(place, asked))
+    return changes
+
+
+class _Composer:
+    """Makes changes of the calls of one commit, one after the other."""
+
+    def __init__(self, desk: Desk, call: Call, *, later: bool) -> None:
+        self._desk = desk
+        self._call = call
+        self._later = later
+        self._stands_for: dict[str, tuple[int, int]] = {}
+        self._made: list[list[str]] = []
+        """For each call before, ids that stand for what it will make, until that is there."""
+
+    async def change(self, place: Place, asked: CalledTool) -> Composed:
+        """The change that a call comes to.
+
+        Raises:
+            OpsError: it may not be made, cannot be composed, or makes no sense.
+        """
+        tool, part = self._tool(asked.tool)
+        self._call.actor.require(tool.permission)
+        arguments, shared = split(tool, named_as_known(tool, asked.arguments))
+        self._require_no_lease(tool, shared)
+        call = await self._spoken(said(tool, arguments, shared))
+        standing = _mapped(arguments, part.names, self._standing_in)
+        command = validated(tool, call, standing)
+        why = part.alone(command)
+        if why is not None:
+            raise _not_composable(tool.name, why)
+        self._will_make(part.makes(command))
+        is_bound = standing != arguments
+        return Composed(
+            call,
+            _write_of(tool, self._desk),
+            command,
+            place,
+            partial(self._bound, tool, call, standing, part.names) if is_bound else None,
+            part.made,
+            part.failed,
+            tool=tool.name,
+            arguments=(arguments if is_bound else plain(command)) | shared,
+            says=part.says(command),
+            is_private=part.is_private,
+        )
+
+    def _tool(self, name: str) -> tuple[AnyTool, Part]:
+        offered = self._call.tools
+        there = [one for one in _WRITES if offered is None or one in offered]
+        if name in there:
+            return _WRITES[name]
+        known = name not in _WRITES and any(tool.name == name for tool in TOOLS)
+        why = "only writes that neither wait nor ask can" if known else "no such tool is offered here"
+        alike = near(name, there)
+        raise ValidationFailed(
+            f"{named(name)} cannot be one of several calls: {why}.",
+            next=f"Did you mean {', '.join(alike)}?" if alike else f"These can: {', '.join(there)}.",
+            details={"composable": there},
+        )
+
+    def _require_no_lease(self, tool: AnyTool, shared: Mapping[str, Any]) -> None:
+        if self._later and (tool.own_lease or shared.get("lease_token") is not None):
+            raise _not_composable(tool.name, "a lease does not last until people have decided")
+
+    async def _spoken(self, what: Said) -> Call:
+        """Who speaks in a call: as whoever has them land, where it does not say otherwise."""
+        call = self._call
+        if not what.says_anything():
+            return call
+        if call.speaker is not None and what.as_agent is None:
+            what = replace(what, as_agent=call.speaker.agent_id)
+        spoken = await self._desk.get(Voices).of(call, what, local=call.actor.is_local)
+        return spoken.spoken_by(spoken.speaker, spoken.lease_token or call.lease_token)
+
+    def _standing_in(self, text: str) -> str:
+        """The id that stands for what a reference names.
+
+        Raises:
+            ValidationFailed: no call before makes that.
+        """
+        match = _REFERENCE.fullmatch(text)
+        if match is None:
+            return text
+        number, which = int(match[1]), int(match[2])
+        if number >= len(self._made):
+            raise ValidationFailed(
+                f"{text} names what call {number} makes, and that is not before this one.",
+                next="Calls, and what each makes, count from 0; put the one that makes it first.",
+            )
+        ids = self._made[number]
+        if which >= len(ids):
+            raise ValidationFailed(
+                f"{text} is nothing: call {number} makes {len(ids)}.",
+                next=f"Choose from @{number}.0 to @{number}.{len(ids) - 1}." if ids else "Give an id itself.",
+            )
+        return ids[which]
+
+    def _will_make(self, kinds: Sequence[str]) -> None:
+        ids = [self._desk.context.new_id(kind) for kind in kinds]
+        self._stands_for |= {id_: (len(self._made), which) for which, id_ in enumerate(ids)}
+        self._made.append(ids)
+
+    def _bound(
+        self, tool: AnyTool, call: Call, standing: dict[str, Any], names: frozenset[str], made: Sequence[Sequence[str]]
+    ) -> Any:
+        """What is applied, once it is known what the calls before have made."""
+
+        def real(text: str) -> str:
+            number, which = self._stands_for.get(text, (None, 0))
+            return text if number is None else made[number][which]
+
+        return validated(tool, call, _mapped(standing, names, real))
+
+
+def _write_of(tool: AnyTool, desk: Desk) -> Any:
+    assert tool.write is not None, f"{tool.name} has a part and no write"
+    return tool.write(desk)
+
+
+def _not_composable(name: str, why: str) -> ValidationFailed:
+    return ValidationFailed(f"This call of {name} cannot be one of several: {why}.", next="Make it on its own.")
+
+
+def _mapped(arguments: dict[str, Any], names: frozenset[str], function: Callable[[str], str]) -> dict[str, Any]:
+    """The arguments with every text where an id stands mapped: `names` are their paths, through lists."""
+    mapped = dict(arguments)
+    for name in names:
+        head, _, rest = name.partition(".")
+        if head in mapped:
+            mapped[head] = _mapped_at(mapped[head], rest, function)
+    return mapped
+
+
+def _mapped_at(value: Any, path: str, function: Callable[[str], str]) -> Any:
+    if isinstance(value, list):
+        return [_mapped_at(item, path, function) for item in cast("list[Any]", value)]
+    if path and isinstance(value, dict):
+        return _mapped(cast("dict[str, Any]", value), frozenset((path,)), function)
+    return function(value) if isinstance(value, str) and not path else value

@@ -1,0 +1,117 @@
+"""What a model gets wrong who knows no more than the descriptions: what is meant is done, and what cannot be done is
+refused in words that teach."""
+
+import json
+import re
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp.client import Client
+from mcp.shared.exceptions import MCPError
+
+from mcp_server.app import open_app
+from mcp_server.config import load_settings
+from mcp_server.kernel.refusing import PROBLEMS_LISTED
+from mcp_server.kernel.shapes import example_of, shape_of
+from mcp_server.protocol.schemas import input_schema
+from tests.protocol.test_hostile_arguments import Guesser, opened
+from tests.protocol.wrong_calls import TAKEN, WRONG
+from tools import TOOLS
+from tools.spec import Shared
+
+pytestmark = pytest.mark.anyio
+
+JARGON = re.compile(
+    r"\b(tuple|dict|dictionary|NoneType|None|str|int|float|bool|Literal|BaseModel|datetime|instance of|pydantic|"
+    r"validator|validation|regex|traceback|Input should|Field required|Value error|\w+Spec|\w+Error|"
+    r"(?:string|int|float|bool|list|tuple|dict|model)_(?:type|parsing))\b"
+)
+"""Words that mean something in Python and nothing to whoever sent JSON."""
+
+
+@asynccontextmanager
+async def desk(tmp_path: Path) -> AsyncGenerator[tuple[Client, dict[str, str]]]:
+    """A client of a desk that holds a little, and what the words of the table stand for."""
+    settings = load_settings(database=f"sqlite:///{tmp_path / 'desk.db'}", user="local")
+    async with open_app(settings) as app, Client(app.server) as client:
+        agent = await client.call_tool("agents_register", {"name": "scribe", "capabilities": ["py"]})
+        made = await client.call_tool("tasks_create", {"tasks": [{"title": "one", "kind": "code", "tags": ["a"]}]})
+        await client.call_tool("state_set", {"namespace": "notes", "key": "today", "value": {"a": 1}})
+        ids = ((made.structured_content or {})["tasks"][0]["id"], (agent.structured_content or {})["agent"]["id"])
+        yield client, dict(zip(("TASK", "AGENT"), ids, strict=True))
+
+
+def filled(arguments: dict[str, Any], stands_for: dict[str, str]) -> dict[str, Any]:
+    text = json.dumps(arguments)
+    for word, id_ in stands_for.items():
+        text = text.replace(word, id_)
+    return json.loads(text)
+
+
+def jargon(error: dict[str, Any]) -> list[str]:
+    """The words of a refusal that mean something in Python only, but for what was sent."""
+    said = re.sub(r'"[^"]*"', '""', json.dumps([error["message"], error["details"]]).replace('\\"', "'"))
+    return JARGON.findall(re.sub(r"'[^']*'", "''", error["message"])) + JARGON.findall(said)
+
+
+async def test_what_is_unambiguous_is_taken(tmp_path: Path):
+    failed: list[Any] = []
+    async with desk(tmp_path) as (client, stands_for):
+        for tool, arguments in TAKEN:
+            result = await client.call_tool(tool, filled(arguments, stands_for))
+            if result.is_error:
+                failed.append((tool, arguments, (result.structured_content or {})["error"]["message"]))
+    assert not failed
+
+
+async def test_what_cannot_be_done_is_refused_in_words_that_teach(tmp_path: Path):
+    failed: list[Any] = []
+    async with desk(tmp_path) as (client, stands_for):
+        for tool, arguments, teaches in WRONG:
+            result = await client.call_tool(tool, filled(arguments, stands_for))
+            error = (result.structured_content or {}).get("error", {"message": "it was done", "details": {}})
+            missing = [word for word in teaches if word not in error["message"]]
+            if missing or jargon(error):
+                failed.append((tool, arguments, missing, jargon(error), error["message"]))
+    assert len(WRONG) >= 150 and not failed
+
+
+async def test_names_of_tools_prompts_and_resources_that_there_are_not_are_answered_with_those_near(tmp_path: Path):
+    async with desk(tmp_path) as (client, _):
+        for attempt, meant in (
+            (client.call_tool("task_create", {}), "tasks_create"),
+            (client.call_tool("createTasks", {}), "tasks_create"),
+            (client.call_tool("state.set", {}), "state_set"),
+            (client.get_prompt("plan_project", {}), "plan-project"),
+            (client.read_resource("ops://task/x"), "ops://tasks/{task_id}"),
+        ):
+            with pytest.raises(MCPError, match=re.escape(f"Did you mean '{meant}'")):
+                await attempt
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 7))])
+async def test_no_refusal_of_arguments_speaks_python_and_each_names_what_was_wrong(url: str, seed: int):
+    async with opened(url) as (client, known):
+        guesser = Guesser(1000 + seed, known)
+        for tool in (tool for _ in range(3 if seed == 0 else 100) for tool in TOOLS):
+            arguments = guesser.arguments(input_schema(tool.arguments, Shared if tool.writes else None))
+            arguments |= {} if seed % 2 else {f"strange_{seed}": 1}
+            result = await client.call_tool(tool.name, arguments)
+            error = (result.structured_content or {}).get("error", {"code": "", "message": "", "details": {}})
+            told = (tool.name, json.dumps(arguments)[:1000], error)
+            assert not jargon(error), told
+            for problem in error["details"].get("problems", ()):
+                assert problem["path"].strip('"').split("[")[0].split(".")[0] in {*arguments, *names(tool)}, told
+            assert len(error["details"].get("problems", ())) <= PROBLEMS_LISTED, told
+
+
+def names(tool: Any) -> set[str]:
+    return {"arguments", *shape_of(tool.arguments).members, *Shared.model_fields}
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
+def test_the_example_that_a_refusal_gives_is_a_call_that_the_tool_takes(tool: Any):
+    tool.arguments.model_validate(example_of(shape_of(tool.arguments)))

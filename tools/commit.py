@@ -1,0 +1,29 @@
+"""The tool that lets several writes land together."""
+
+from mcp_server.domain.commit.model import CommitCalls
+from mcp_server.domain.commit.service import CommitService, Committed
+from mcp_server.kernel.authority import Permission
+from tools.spec import Hints, Tool
+
+
+def _say(result: Committed) -> str:
+    if result.replayed:
+        return "This key was used for these very calls: they landed then, and nothing was done now."
+    return f"All {len(result.results)} landed together."
+
+
+TOOLS = (
+    Tool(
+        name="commit",
+        title="Write all or nothing",
+        description="Make several writes in one transaction: all land, or none. Mails and deployments are queued by "
+        "it. Where an id stands, '@c.n' is the n-th thing that call c made, both from 0 like #n.",
+        toolset="system",
+        permission=Permission.COMMIT,
+        hints=Hints(read_only=False, destructive=True, idempotent=False, open_world=True),
+        arguments=CommitCalls,
+        result=Committed,
+        does=lambda desk: desk.get(CommitService).commit,
+        say=_say,
+    ),
+)

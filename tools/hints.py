@@ -1,0 +1,30 @@
+"""What an empty list is answered with where it was narrowed by what there is nothing of."""
+
+from collections.abc import Iterable, Mapping
+
+from mcp_server.kernel.near import did_you_mean, near
+from mcp_server.kernel.quoting import named
+
+NAMES_SHOWN = 20
+
+
+def hint(noun: str, narrowed: Mapping[str, tuple[str | None, Iterable[str]]]) -> str | None:
+    """`No task has kind coed. Did you mean 'code'? There are: code, docs.` for each filter that nothing has; None where
+    there is something of each.
+
+    Args:
+        noun: what is listed.
+        narrowed: by the name of each filter what was asked for, None for nothing, and what there is.
+    """
+    said = [_hint(noun, name, asked, set(known)) for name, (asked, known) in narrowed.items() if asked is not None]
+    return " ".join(filter(None, said)) or None
+
+
+def _hint(noun: str, name: str, asked: str, known: set[str]) -> str | None:
+    if asked in known:
+        return None
+    names = sorted(known)
+    there = ", ".join(map(named, names[:NAMES_SHOWN]))
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    have = f"There are: {there}{more}." if names else "There are none yet."
+    return f"No {noun} has {name} {named(asked)}. {did_you_mean(near(asked, names))}{have}"
