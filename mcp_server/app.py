@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 import socket
+import sys
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,22 +15,34 @@ from mcp.server.lowlevel import Server
 
 from mcp_server import __version__
 from mcp_server.config import Settings
-from mcp_server.deploying import Workers, deployment_policy, launchers, logs_folder, mirrors, targets
+from mcp_server.deploying import (
+    Workers,
+    approve_rules,
+    deployment_policy,
+    launchers,
+    logs_folder,
+    mirrors,
+    programs,
+    targets,
+)
 from mcp_server.domain.agents.launchers import Launchers
 from mcp_server.domain.agents.speaking import Session
+from mcp_server.domain.approvals.rules import Rules
 from mcp_server.domain.areas import AREAS
+from mcp_server.domain.deployments.places import scope_of as target_scope
+from mcp_server.domain.deployments.programs import Programs
 from mcp_server.domain.deployments.targets import Targets
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.email.templates import Rendering
 from mcp_server.domain.email.transport import MailProvider
 from mcp_server.domain.events.retention import KeepEvents
-from mcp_server.domain.processes.running import Logs, Tail
+from mcp_server.domain.processes.running import Command, Logs, Tail
 from mcp_server.domain.scaling.transactions import scope_of
 from mcp_server.domain.speaking import Voices
 from mcp_server.domain.tasks.archive import KeepTasks
 from mcp_server.integrations.mailers import LazyMailer, make_mailer
 from mcp_server.kernel.authority import Actor
-from mcp_server.kernel.call import Call, Clock, Context
+from mcp_server.kernel.call import Call, Clock, Context, Grant
 from mcp_server.kernel.clocks import ClockWatch
 from mcp_server.kernel.composing import CalledTool, Composed, Composing
 from mcp_server.kernel.events import NewId, Random
@@ -54,6 +67,7 @@ from mcp_server.wiring import (
 )
 
 if TYPE_CHECKING:
+    from mcp_server.runtime.replicas import Replicas
     from mcp_server.runtime.supervisor import Resolve
 
 
@@ -78,8 +92,23 @@ def desk_on(
 ) -> Desk:
     """Every service on an open database, with what the operator set."""
     watch = ClockWatch(clock, steady)
-    context = Context(database, watch, ids, chance)
-    return Desk(context, AREAS, __version__, watch, Rendering(_render), Composing(_compose), *options)
+    guarded = _Guarded()
+    context = Context(database, watch, ids, chance, guard=guarded)
+    guarded.desk = Desk(context, AREAS, __version__, watch, Rendering(_render), Composing(_compose), *options)
+    return guarded.desk
+
+
+class _Guarded:
+    """The door of every write, which is made after it; loaded where the operator has rules."""
+
+    desk: Desk | None = None
+
+    async def __call__(self, call: Call, write: Any, command: Any) -> None:
+        """Look at a write where there are rules."""
+        if self.desk is not None and self.desk.option(Rules).all:
+            from mcp_server.protocol.guarding import Door
+
+            await self.desk.get(Door)(call, write, command)
 
 
 def configured_desk(database: Database, settings: Settings, mailer: LazyMailer | None = None) -> Desk:
@@ -94,10 +123,12 @@ def configured_desk(database: Database, settings: Settings, mailer: LazyMailer |
         KeepEvents(settings.event_retention_days),
         MailProvider(mailer or _mailer(settings)),
         deployment_policy(settings),
+        approve_rules(settings),
         targets(settings, workers),
         mirrors(settings),
         workers,
         declared,
+        programs(settings),
         Logs(socket.gethostname, _read_log),
         principals(settings),
         Session(settings.agent, remembers=settings.transport == "stdio"),
@@ -185,7 +216,9 @@ def _usual(desk: Desk) -> list[Coroutine[Any, Any, None]]:
 def _supervision(desk: Desk, settings: Settings) -> list[Coroutine[Any, Any, None]]:
     """What keeps processes alive, and decides how many instances there are to be; nothing where there is nothing to
     run. Most servers never start a process, and load nothing of this."""
-    resolvers = _resolvers(desk, settings)
+    resolvers, replicas = _launching(desk, settings), _replicas(desk, settings)
+    if replicas is not None:
+        resolvers |= {target_scope(name): replicas for name in desk.option(Programs).known}
     if not resolvers:
         return []
     from mcp_server.integrations.processes.runner import LocalRunner
@@ -193,19 +226,32 @@ def _supervision(desk: Desk, settings: Settings) -> list[Coroutine[Any, Any, Non
     from mcp_server.runtime.supervisor import Supervisor, SupervisorOptions
 
     log_bytes_max = settings.supervisor.log_kb * 1024
-    options = SupervisorOptions(new_id("server"), logs_folder(settings), resolvers, log_bytes_max)
+    seen = None if replicas is None else replicas.lead
+    options = SupervisorOptions(new_id("server"), logs_folder(settings), resolvers, log_bytes_max, seen)
     supervisor = Supervisor(desk, LocalRunner(), options)
-    return [supervisor.run(), Autoscaler(desk, lambda: supervisor.is_in_charge).run()]
+    scaling = [Autoscaler(desk, lambda: supervisor.is_in_charge).run()] if settings.launchers else []
+    return [supervisor.run(), *scaling]
 
 
-def _resolvers(desk: Desk, settings: Settings) -> "dict[str, Resolve]":
-    """What this server supervises, by scope, and what says what is to run there."""
+def _launching(desk: Desk, settings: Settings) -> "dict[str, Resolve]":
+    """What says what is to run as instances of agents, by scope."""
     if not settings.launchers:
         return {}
     from mcp_server.runtime.launching import Launching
 
     launching = Launching(desk.option(Launchers), settings.database_url)
     return {scope_of(name): launching for name in settings.launchers}
+
+
+def _replicas(desk: Desk, settings: Settings) -> "Replicas | None":
+    """What says what is to run as replicas of services; None where no program for them is declared."""
+    if not desk.option(Programs).known:
+        return None
+    from mcp_server.runtime.replicas import Replicas
+
+    argv = (sys.executable, "-P", "-S", "-m", "mcp_server.integrations.processes.proxy")
+    proxy = Command(argv, {"PYTHONPATH": str(Path(__file__).parent.parent)})
+    return Replicas(desk, logs_folder(settings), proxy)
 
 
 def _read_log(log: Path) -> Tail | None:
@@ -237,7 +283,7 @@ def _render(what: str, source: str, variables: Mapping[str, Any], *, html: bool)
 
 
 async def _compose(
-    services: Services, call: Call, calls: Sequence[CalledTool], argument: str, *, later: bool = False
+    services: Services, call: Call, calls: Sequence[CalledTool], argument: str, *, later: Grant | None = None
 ) -> list[Composed]:
     from mcp_server.protocol.composing import compose  # who lists approvals has no tools
 

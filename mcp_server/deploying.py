@@ -2,17 +2,28 @@
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mcp_server.config import Settings, default_database, secret
-from mcp_server.config.model import LauncherArgument, LauncherSettings
+from mcp_server.config.model import (
+    ApproveSettings,
+    CommandSettings,
+    KeptSettings,
+    LauncherArgument,
+    LauncherSettings,
+    ProcessSettings,
+)
 from mcp_server.domain.agents.launchers import PLAIN, ArgumentRule, Launcher, Launchers
+from mcp_server.domain.approvals.rules import Condition, Rule, Rules
 from mcp_server.domain.deployments.configuration import Probe
 from mcp_server.domain.deployments.mirrors import Mirrors, Remote
-from mcp_server.domain.deployments.policy import ApproveRule, DeploymentPolicy
+from mcp_server.domain.deployments.placing import Places
+from mcp_server.domain.deployments.policy import DeploymentPolicy
+from mcp_server.domain.deployments.programs import KNOWN, Ports, Program, Programs
 from mcp_server.domain.deployments.targets import Facts, Target, Targets
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.processes.running import Limits, Stop
@@ -47,6 +58,10 @@ def launchers(settings: Settings) -> Launchers:
 
 
 def _launcher(settings: LauncherSettings) -> Launcher:
+    return replace(_kept(settings), share_database=settings.share_database, max_instances=settings.max_instances)
+
+
+def _kept(settings: KeptSettings) -> Launcher:
     limits = settings.limits
     memory = None if limits.memory_mb is None else limits.memory_mb * 2**20
     return Launcher(
@@ -56,8 +71,6 @@ def _launcher(settings: LauncherSettings) -> Launcher:
         limits=Limits(memory, limits.cpu_seconds, limits.open_files),
         stop=Stop(settings.stop_signal, settings.grace_seconds),
         arguments={name: _argument(one) for name, one in settings.arguments.items()},
-        share_database=settings.share_database,
-        max_instances=settings.max_instances,
     )
 
 
@@ -90,8 +103,53 @@ def logs_folder(settings: Settings) -> Path:
 
 def deployment_policy(settings: Settings) -> DeploymentPolicy:
     """Which changes wait for whom, and which secrets deployments may name."""
-    rules = tuple(ApproveRule(**rule.model_dump()) for rule in settings.approve)
-    return DeploymentPolicy(rules, settings.deployment_secrets)
+    return DeploymentPolicy(approve_rules(settings).all, settings.deployment_secrets)
+
+
+def approve_rules(settings: Settings) -> Rules:
+    """Which calls wait for whom.
+
+    Raises:
+        ValidationFailed: a rule that makes no sense.
+    """
+    return Rules(tuple(_rule(number, said) for number, said in enumerate(settings.approve, 1)))
+
+
+def _rule(number: int, said: ApproveSettings) -> Rule:
+    told: dict[str, Any] = said.model_dump()
+    told["arguments"] = tuple(_conditions(number, "", said.arguments))
+    rule = Rule(**told)
+    if isinstance(rule.quorum, int) and not 1 <= rule.quorum <= max(len(rule.people()), 1):
+        raise _wrong_rule(number, f"a quorum of {rule.quorum} cannot be reached by {len(rule.people())} approvers")
+    return rule
+
+
+def _conditions(number: int, path: str, said: Mapping[str, Any]) -> Iterator[tuple[str, Condition]]:
+    """The conditions in a table of arguments: what stands at a path, or below it."""
+    for name, value in said.items():
+        there = f"{path}{name}"
+        if not isinstance(value, dict):
+            yield there, Condition(equals=_values(value))
+        elif value.keys() & {"equals", "glob", "over"}:
+            yield there, _condition(number, there, cast("dict[str, Any]", value))
+        else:
+            yield from _conditions(number, f"{there}.", cast("dict[str, Any]", value))
+
+
+def _condition(number: int, path: str, said: dict[str, Any]) -> Condition:
+    glob, over, equals = (said.get(name) for name in ("glob", "over", "equals"))
+    is_number = isinstance(over, (int, float)) and not isinstance(over, bool)
+    if said.keys() - {"equals", "glob", "over"} or not isinstance(glob, str | None) or not (over is None or is_number):
+        raise _wrong_rule(number, f"{path} takes {{equals = ..., glob = 'text', over = 10}}")
+    return Condition(() if equals is None else _values(equals), glob, over)
+
+
+def _values(said: Any) -> tuple[Any, ...]:
+    return tuple(cast("list[Any]", said)) if isinstance(said, list) else (said,)
+
+
+def _wrong_rule(number: int, why: str) -> ValidationFailed:
+    return ValidationFailed(f"[[approve]] number {number} makes no sense: {why}.", next="Correct the TOML file.")
 
 
 def deployments_folder(settings: Settings) -> Path:
@@ -105,29 +163,60 @@ def declared_targets(settings: Settings) -> dict[str, Callable[[], Target]]:
     Raises:
         ValidationFailed: one of them cannot work.
     """
-    if not settings.targets:
+    commands = {name: one for name, one in settings.targets.items() if isinstance(one, CommandSettings)}
+    if not commands:
         return {}
     from mcp_server.integrations.kept import IS_POSSIBLE
     from mcp_server.integrations.targets.command import CommandTarget, Declared
 
     folder, made = deployments_folder(settings) / "runs", dict[str, Callable[[], Target]]()
-    for name, said in settings.targets.items():
+    for name, said in commands.items():
         argvs = said.model_dump(exclude_none=True, include=_ARGVS)
         cwd = None if said.cwd is None else str(said.cwd.expanduser())
         declared = Declared(argvs, cwd, said.env, said.arguments, said.secrets, said.timeout_seconds)
         problems = declared.problems() or ([] if IS_POSSIBLE else ["commands need a system with process groups"])
-        if name in BUILT_IN:
-            problems.append("this name is one of the server's own targets")
-        if problems:
-            raise ValidationFailed(
-                f"[targets.{name}] cannot work: {'; '.join(problems)}.", next="Correct the TOML file."
-            )
+        _require_target(name, problems)
         made[name] = partial(CommandTarget, name, declared, folder)
     return made
 
 
+def _require_target(name: str, problems: list[str]) -> None:
+    if name in BUILT_IN:
+        problems = [*problems, "this name is one of the server's own targets"]
+    if problems:
+        raise ValidationFailed(f"[targets.{name}] cannot work: {'; '.join(problems)}.", next="Correct the TOML file.")
+
+
+def programs(settings: Settings) -> Programs:
+    """The programs that the operator lets run as replicas of services.
+
+    Raises:
+        ValidationFailed: one of them cannot work.
+    """
+    said = {name: one for name, one in settings.targets.items() if isinstance(one, ProcessSettings)}
+    made = {name: _program(one) for name, one in said.items()}
+    for name, one in made.items():
+        possible = [] if sys.platform != "win32" else ["processes are kept on Linux and macOS only"]
+        _require_target(name, possible + one.problems())
+    return Programs(made)
+
+
+def _program(settings: ProcessSettings) -> Program:
+    return Program(
+        replace(_kept(settings), known=KNOWN, what="target"),
+        secrets=settings.secrets,
+        listen=settings.listen,
+        ports=Ports(*settings.ports),
+        health=settings.health,
+        health_command=settings.health_command,
+        replicas_max=settings.max_replicas,
+        start_seconds=settings.start_seconds,
+        drain_seconds=settings.drain_seconds,
+    )
+
+
 class Workers:
-    """What Workers on this machine need of the desk, which is made after its targets."""
+    """What Workers and processes on this machine need of the desk, which is made after its targets."""
 
     def __init__(self, settings: Settings) -> None:
         self.desk: Desk | None = None
@@ -139,15 +228,16 @@ class Workers:
         Raises:
             NotFound: there is none.
         """
-        return (await self._desk().state.get(SYSTEM_CALL, GetDocument(namespace=namespace, key=key))).value
+        return (await self.the_desk().state.get(SYSTEM_CALL, GetDocument(namespace=namespace, key=key))).value
 
     def _application(self, key: bytes) -> Callable[..., Any]:
         from mcp_server.integrations.workers.kv_service import KvService
         from mcp_server.integrations.workers.kv_tokens import KvTokens
 
-        return KvService(self._desk().state, self._desk().context.clock, KvTokens(key))
+        return KvService(self.the_desk().state, self.the_desk().context.clock, KvTokens(key))
 
-    def _desk(self) -> Desk:
+    def the_desk(self) -> Desk:
+        """The desk, once it is made."""
         assert self.desk is not None, "no desk was made yet"
         return self.desk
 
@@ -155,15 +245,23 @@ class Workers:
 def targets(settings: Settings, workers: Workers) -> Targets:
     """Where this server deploys to."""
     folder = deployments_folder(settings)
-    known = declared_targets(settings)
-    aliases = {"command": next(iter(known))} if len(known) == 1 else {}
+    known, kept = declared_targets(settings), programs(settings).known
+    kinds = (("command", list(known)), ("process", list(kept)))
+    aliases = {kind: names[0] for kind, names in kinds if len(names) == 1}
+    known |= {name: partial(_process, name, program, workers) for name, program in kept.items()}
     known |= {"compose": partial(_compose, folder), "kubernetes": partial(_kubernetes, folder)}
     known |= {"workerd": partial(_workerd, settings, workers), "cloudflare": partial(_cloudflare, settings, workers)}
     absent = {
         "command": "Which command is not said: the operator declares each under [targets.NAME]. ",
-        "process": "Processes are not a target yet: declare a launcher (docs/launchers.md) or a command. ",
+        "process": "Which program is not said: the operator declares each under [targets.NAME], kind = 'process'. ",
     }
     return Targets(known, absent, _probe, _resolve, aliases)
+
+
+def _process(name: str, program: Program, workers: Workers) -> Target:
+    from mcp_server.integrations.targets.process import ProcessTarget
+
+    return ProcessTarget(name, program, workers.the_desk().get(Places), _probe)
 
 
 def _workerd(settings: Settings, workers: Workers) -> Target:

@@ -1,10 +1,10 @@
 """Tools of the task queue."""
 
 from collections import Counter
-from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
+from mcp_server.domain.approvals.rules import Form
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.tasks.commands import (
     ClaimTasks,
@@ -23,6 +23,7 @@ from mcp_server.domain.tasks.results import (
     ReportedTask,
     WaitedTasks,
 )
+from mcp_server.domain.tasks.spec import TaskSpec
 from mcp_server.domain.tasks.transactions import Controlled
 from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.authority import Permission
@@ -76,7 +77,8 @@ def _say_found(result: FindResult) -> str:
 
 
 def _say_created(result: CreatedTasks) -> str:
-    said = f"Tasks, in the order given: {_counted(task.status for task in result.tasks)}."
+    counts = Counter(task.status for task in result.tasks)
+    said = f"Tasks, in the order given: {', '.join(f'{count} {status}' for status, count in counts.items())}."
     return " ".join((said, *(f"But {warning}" for warning in result.warnings or ())))
 
 
@@ -110,24 +112,6 @@ def _say_controlled(result: ControlledTasks) -> str:
     return f"{len(result.tasks)} changed." + (f" Refused: {refused}" if refused else "")
 
 
-async def ticket(desk: Desk, call: Call, args: WaitForTasks) -> TaskView | None:
-    """The task that a client takes a handle of; there is none for several."""
-    one = args.one()
-    return None if one is None else await desk.tasks.get(call, one)
-
-
-def _say_waited(result: WaitedTasks) -> str:
-    if result.task is not None:
-        said = f"Task {result.task.id} is {result.task.status}"
-    else:
-        said = _counted(task.status for task in result.tasks or ())
-    return said + ("." if result.reached else "; not reached yet, call again.")
-
-
-def _counted(statuses: Iterable[str]) -> str:
-    return ", ".join(f"{count} {status}" for status, count in Counter(statuses).items())
-
-
 def _says_create(args: CreateTasks) -> str:
     return f"Create {listed(len(args.tasks), 'task', None)[:-1]}: {several([quoted(one.title) for one in args.tasks])}."
 
@@ -155,6 +139,34 @@ def _not_all_controlled(done: Controlled) -> OpsError | None:
     )
 
 
+def _as_creation(args: ControlTasks, said: dict[str, Any]) -> list[Form]:
+    """What changes a task afterwards could have been said when it was created."""
+    changed = {name: said[name] for name in ("priority", "agent_id", "run_at") if said.get(name) is not None}
+    changed |= said.get("changes") or {}
+    return [Form("tasks_create", changed | {"tasks": [changed]}, alters=True)] if changed else []
+
+
+def _task_by_task(args: CreateTasks, said: dict[str, Any]) -> list[Form]:
+    """What is said of one task is said by itself, so that a rule about two of its members is about one task."""
+    del args
+    return [Form("tasks_create", task | {"tasks": [task]}) for task in said["tasks"]]
+
+
+async def ticket(desk: Desk, call: Call, args: WaitForTasks) -> TaskView | None:
+    """The task that a client takes a handle of; there is none for several."""
+    one = args.one()
+    return None if one is None else await desk.tasks.get(call, one)
+
+
+def _say_waited(result: WaitedTasks) -> str:
+    if result.task is not None:
+        said = f"Task {result.task.id} is {result.task.status}"
+    else:
+        counts = Counter(task.status for task in result.tasks or ())
+        said = ", ".join(f"{count} {status}" for status, count in counts.items())
+    return said + ("." if result.reached else "; not reached yet, call again.")
+
+
 TOOLS = (
     Tool(
         name="tasks_create",
@@ -172,6 +184,9 @@ TOOLS = (
             makes=lambda args: ["task"] * len(args.tasks),
             made=lambda done: [one.task["id"] for one in done],
             names=frozenset(("tasks.depends_on", "tasks.parent_id", "tasks.agent_id")),
+            refers={"tasks.agent_id": "agent", "agent_id": "agent"},
+            forms=_task_by_task,
+            inside=frozenset(TaskSpec.model_fields),
         ),
         say=_say_created,
     ),
@@ -244,7 +259,13 @@ TOOLS = (
         arguments=ControlTasks,
         result=ControlledTasks,
         write=lambda desk: desk.tasks.control,
-        part=Part(_says_control, names=frozenset(("task_ids", "agent_id")), failed=_not_all_controlled),
+        part=Part(
+            _says_control,
+            names=frozenset(("task_ids", "agent_id")),
+            failed=_not_all_controlled,
+            refers={"agent_id": "agent"},
+            forms=_as_creation,
+        ),
         say=_say_controlled,
     ),
     Tool(

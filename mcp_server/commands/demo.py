@@ -10,6 +10,8 @@ import click
 from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
+from mcp_server.commands.demo_service import declared, show_service
+
 
 class DemoFailed(Exception):
     """A step did not do what it should."""
@@ -61,7 +63,8 @@ def run_demo() -> int:
 
 async def _demo(database: Path, log: TextIO) -> None:
     click.echo("A server process starts on an empty database, and a client connects over stdio.")
-    arguments = ["-m", "mcp_server", "serve", "--database", f"sqlite:///{database}"]
+    url = f"sqlite:///{database}"
+    arguments = ["-m", "mcp_server", "serve", "--database", url, *declared(database.parent)]
     server = StdioServerParameters(command=sys.executable, args=arguments)
     async with Client(stdio_client(server, errlog=log)) as client:
         desk = Desk(client)
@@ -71,6 +74,7 @@ async def _demo(database: Path, log: TextIO) -> None:
         await _work(desk, agent_id)
         await _state(desk)
         await _trail(desk)
+        await show_service(desk.call, url)
     click.echo("\nDone. Connect your own client: see README.md.")
 
 

@@ -42,6 +42,8 @@ def run_doctor(flags: dict[str, Any], *, as_json: bool, replay: bool = False) ->
     told = {finding.name: finding.ok for finding in findings}
     if told.get("documents") and told.get("writing", True):  # it is there, whole and up to date, and can be tried
         findings += inspect_due(settings.database_url)
+    if settings.approve and not refused and told.get("documents"):
+        findings += _rules(settings)
     if replay:
         findings.append(replay_database(settings.database_url))
     _print(settings, findings, as_json=as_json)
@@ -72,6 +74,14 @@ def _links(settings: Settings) -> Finding:
     else:
         detail = f"In the mail to each of those who are asked; {at_terminal}."
     return Finding("approval_links", True, detail)
+
+
+def _rules(settings: Settings) -> list[Finding]:
+    """The operator's rules, and what they would have caught."""
+    from mcp_server.deploying import approve_rules  # takes a second
+    from mcp_server.upkeep.rule_log import inspect_rules
+
+    return inspect_rules(settings.database_url, approve_rules(settings))
 
 
 def _python() -> Finding:

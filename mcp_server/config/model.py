@@ -7,9 +7,9 @@ named things, such as `[launchers.build]`; these come from the TOML file alone.
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Discriminator, Field, SecretStr, Tag
 
 from mcp_server.kernel.authority import Role
 from mcp_server.kernel.errors import ValidationFailed
@@ -44,6 +44,13 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 FreePort = Annotated[int, Field(ge=0, le=65535)]
 Days = Annotated[float, Field(gt=0, le=36_500)]
+
+
+def kind_of(thing: Any) -> Any:
+    """Which of several models a named thing is of; where it does not say, the first."""
+    return (
+        cast("dict[str, Any]", thing).get("kind", "command") if isinstance(thing, dict) else getattr(thing, "kind", "")
+    )
 
 
 class LogSettings(Frozen):
@@ -90,13 +97,68 @@ class SendGridSettings(Frozen):
     webhook_key: str | None = Field(default=None, description="Verification key of the signed event webhook")
 
 
+class LauncherLimits(Frozen):
+    """What one instance may use."""
+
+    memory_mb: int | None = Field(default=None, ge=1, description="Resident memory, of it and its children")
+    cpu_seconds: int | None = Field(default=None, ge=1, description="Processor time")
+    open_files: int | None = Field(default=None, ge=8, description="Files and sockets at once")
+
+
+class LauncherArgument(Frozen):
+    """What a launcher leaves open, and what may stand there."""
+
+    type: Literal["text", "int", "choice"] = Field(default="text", description="Of its values")
+    pattern: str | None = Field(default=None, description="What the whole of a text must match")
+    minimum: int = Field(default=0, description="Of a number")
+    maximum: int = Field(default=2**31, description="Of a number")
+    choices: tuple[str, ...] = Field(default=(), description="Of a choice")
+    default: str | int | None = Field(default=None, description="Where nothing is given")
+
+
+class KeptSettings(Frozen):
+    """A command that is kept running."""
+
+    argv: tuple[str, ...] = Field(min_length=1, description="Program and arguments; {name} is filled in")
+    cwd: Path | None = Field(default=None, description="Folder to run in")
+    env: dict[str, str] = Field(default={}, description="Variables: text, env:NAME or file:PATH")
+    limits: LauncherLimits = LauncherLimits()
+    stop_signal: Literal["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] = Field(
+        default="SIGTERM", description="By which it is asked to end"
+    )
+    grace_seconds: float = Field(default=10, ge=0, le=86_400, description="How long it may take to end")
+    arguments: dict[str, LauncherArgument] = Field(default={}, description="What may be filled in")
+
+
+class LauncherSettings(KeptSettings):
+    """A command that runs as an instance of agents (docs/launchers.md)."""
+
+    max_instances: int = Field(default=16, ge=1, le=1000, description="How many an agent may have")
+    share_database: bool = Field(default=False, description="Whether DATAMCP_DATABASE names this server's database")
+
+
+class ProcessSettings(KeptSettings):
+    """A program that runs as the replicas of a service (docs/deployments.md)."""
+
+    kind: Literal["process"] = Field(description="Of the target")
+    secrets: Names = Field(default=(), description="Variables in which a deployment may hand over secrets")
+    listen: str = Field(default="127.0.0.1", description="Address at which services are reached")
+    ports: tuple[Port, Port] = Field(default=(20_000, 29_999), description="First and last port that is given out")
+    health: str | None = Field(default=None, pattern=r"^/[^\s#]*$", description="Path that answers 200 where it works")
+    health_command: tuple[str, ...] = Field(default=(), description="What says it instead, with its exit code")
+    max_replicas: int = Field(default=16, ge=1, le=100, description="How many a service may have")
+    start_seconds: float = Field(default=60, gt=0, le=3600, description="How long a replica may take until it works")
+    drain_seconds: float = Field(default=30, ge=0, le=3600, description="How long what is under way may take")
+
+
 Argv = Annotated[tuple[str, ...], Field(min_length=1, max_length=200)]
 """A command and its arguments; no shell reads it."""
 
 
-class TargetSettings(Frozen):
+class CommandSettings(Frozen):
     """Commands that deploy, as the operator declares them (docs/deployments.md)."""
 
+    kind: Literal["command"] = Field(default="command", description="Of the target")
     build: Argv | None = Field(default=None, description="Makes what is deployed")
     plan: Argv | None = Field(default=None, description="Says what apply would do; touches nothing")
     apply: Argv = Field(description="Deploys")
@@ -117,52 +179,28 @@ class TargetSettings(Frozen):
     timeout_seconds: float = Field(default=1800, gt=0, le=7000, description="How long one command may take")
 
 
-class ApproveSettings(Frozen):
-    """Which changes wait for whose approval; patterns as file names have them."""
+TargetSettings = Annotated[
+    Annotated[CommandSettings, Tag("command")] | Annotated[ProcessSettings, Tag("process")],
+    Discriminator(kind_of, "kind", "its kind is 'command' or 'process'"),
+]
+"""A target that the operator declares."""
 
-    tool: str = Field(default="deployments_*", pattern=r"^deployments_", description="Tools, as a pattern")
-    target: str = Field(default="*", description="Targets, as a pattern")
-    environment: str = Field(default="*", description="Environments, as a pattern")
+
+class ApproveSettings(Frozen):
+    """Which calls wait for whose approval; patterns as file names have them (docs/rules.md)."""
+
+    tool: str = Field(default="deployments_*", min_length=1, description="Tools, as a pattern")
+    target: str = Field(default="*", description="Targets of deployments, as a pattern")
+    environment: str = Field(default="*", description="Environments of deployments, as a pattern")
+    arguments: dict[str, Any] = Field(
+        default_factory=dict, description="By name or dotted path: a value, several, or {glob = ...}, {over = 10}"
+    )
+    speakers: Names = Field(default=(), description="Whose calls, as patterns: agent:scribe, user:*; unsaid, all")
     approvers: Names = Field(
         default=(), max_length=20, description="User names or addresses; none: anyone who may decide"
     )
     quorum: Literal["any", "all"] | int = Field(default="any", description="How many must approve")
     expires_in_seconds: float = Field(default=86_400, ge=1, le=90 * 86_400, description="How long the question is open")
-
-
-class LauncherLimits(Frozen):
-    """What one instance may use."""
-
-    memory_mb: int | None = Field(default=None, ge=1, description="Resident memory, of it and its children")
-    cpu_seconds: int | None = Field(default=None, ge=1, description="Processor time")
-    open_files: int | None = Field(default=None, ge=8, description="Files and sockets at once")
-
-
-class LauncherArgument(Frozen):
-    """What a launcher leaves open, and what may stand there."""
-
-    type: Literal["text", "int", "choice"] = Field(default="text", description="Of its values")
-    pattern: str | None = Field(default=None, description="What the whole of a text must match")
-    minimum: int = Field(default=0, description="Of a number")
-    maximum: int = Field(default=2**31, description="Of a number")
-    choices: tuple[str, ...] = Field(default=(), description="Of a choice")
-    default: str | int | None = Field(default=None, description="Where nothing is given")
-
-
-class LauncherSettings(Frozen):
-    """A command that runs as an instance of agents (docs/launchers.md)."""
-
-    argv: tuple[str, ...] = Field(min_length=1, description="Program and arguments; {name} is filled in")
-    cwd: Path | None = Field(default=None, description="Folder to run in")
-    env: dict[str, str] = Field(default={}, description="Variables: text, env:NAME or file:PATH")
-    max_instances: int = Field(default=16, ge=1, le=1000, description="How many an agent may have")
-    share_database: bool = Field(default=False, description="Whether DATAMCP_DATABASE names this server's database")
-    limits: LauncherLimits = LauncherLimits()
-    stop_signal: Literal["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] = Field(
-        default="SIGTERM", description="By which it is asked to end"
-    )
-    grace_seconds: float = Field(default=10, ge=0, le=86_400, description="How long it may take to end")
-    arguments: dict[str, LauncherArgument] = Field(default={}, description="What may be filled in")
 
 
 class SupervisorSettings(Frozen):
@@ -270,10 +308,10 @@ class Settings(Frozen):
         default_factory=dict, description="Namespaces of state kept alike with Cloudflare KV, by name"
     )
     targets: Annotated[dict[str, TargetSettings], Group.DEPLOYING] = Field(
-        default_factory=dict, description="Commands that deploy, by name"
+        default_factory=dict, description="Commands that deploy, and programs that are kept running, by name"
     )
     approve: Annotated[tuple[ApproveSettings, ...], Group.DEPLOYING] = Field(
-        default=(), description="Which changes wait for whose approval"
+        default=(), description="Which calls wait for whose approval"
     )
 
     @property

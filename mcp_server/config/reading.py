@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 from pydantic import BaseModel, ValidationError
 
 from mcp_server.config.model import PREFIX, Settings
-from mcp_server.config.words import Word, near_miss, nested, sections, words
+from mcp_server.config.words import Things, Word, near_miss, nested, sections, words
 from mcp_server.kernel.errors import ValidationFailed
 
 NOT_SETTINGS = frozenset({f"{PREFIX}TASK_ID", f"{PREFIX}ATTEMPT", f"{PREFIX}LEASE_TOKEN", f"{PREFIX}INSTANCE"})
@@ -128,12 +128,14 @@ class _Table:
             return [self._thing(listed, thing, (*called, str(number))) for number, thing in items]
         return value
 
-    def _thing(self, model: type[BaseModel], thing: Any, called: tuple[str, ...]) -> Any:
+    def _thing(self, things: Things, thing: Any, called: tuple[str, ...]) -> Any:
         if not isinstance(thing, dict):
             return thing
-        inner = _Table(self._file, self.problems)
-        inner.read(model, cast("dict[str, Any]", thing), called)
-        return _whole(model, inner.found)
+        table = cast("dict[str, Any]", thing)
+        model, inner = things.model_of(table), _Table(self._file, self.problems)
+        inner.read(model, table, called)
+        kind = {"kind": model.model_fields["kind"].default} if len(things) > 1 else {}
+        return kind | _whole(model, inner.found)
 
 
 def _whole(model: type[BaseModel], given: Mapping[str, Given]) -> dict[str, Any]:
@@ -146,9 +148,20 @@ def _problem(loc: Sequence[int | str], message: str, given: Mapping[str, Given])
     for length in range(len(parts), 0, -1):
         item = given.get("_".join(parts[:length]))
         if item is not None:
-            rest = ".".join(parts[length:])
+            rest = ".".join(_said(parts[length:], item.value))
             return f"{item.called}{f', {rest}' if rest else ''}: {message}"
     return f"{'_'.join(parts)}: {message}"
+
+
+def _said(parts: Iterable[str], value: Any) -> list[str]:
+    """Where a problem lies, without the kind of a thing, which pydantic names beside."""
+    said: list[str] = []
+    for part in parts:
+        table = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+        if part != table.get("kind"):
+            said.append(part)
+            value = table.get(part)
+    return said
 
 
 def _unknown(name: str, known: Iterable[str], before: str = "", where: str = "") -> str:

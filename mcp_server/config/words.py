@@ -58,14 +58,14 @@ class Word:
         return self.kind is SecretStr
 
     @property
-    def named_things(self) -> type[BaseModel] | None:
-        """The model of the things, where it maps names to them."""
-        return _model_among(get_args(self.kind)[1:]) if get_origin(self.kind) in (dict, Mapping) else None
+    def named_things(self) -> "Things | None":
+        """The things, where it maps names to them."""
+        return _things_among(get_args(self.kind)[1:]) if get_origin(self.kind) in (dict, Mapping) else None
 
     @property
-    def listed_things(self) -> type[BaseModel] | None:
-        """The model of the things, where it is a list of them."""
-        return _model_among(get_args(self.kind)[:1]) if get_origin(self.kind) is tuple else None
+    def listed_things(self) -> "Things | None":
+        """The things, where it is a list of them."""
+        return _things_among(get_args(self.kind)[:1]) if get_origin(self.kind) is tuple else None
 
     @property
     def from_file_only(self) -> bool:
@@ -76,6 +76,18 @@ class Word:
     def has_flag(self) -> bool:
         """Whether it may stand on a command line."""
         return not self.secret and not self.from_file_only
+
+
+class Things(tuple[type[BaseModel], ...]):
+    """What things may be: of one model, or of several that differ in `kind`."""
+
+    __slots__ = ()
+
+    def model_of(self, thing: Mapping[str, Any]) -> type[BaseModel]:
+        """The model of a thing; the first where it does not say of what kind it is."""
+        said = thing.get("kind")
+        kinds = ((get_args(model.model_fields["kind"].annotation), model) for model in self[1:])
+        return next((model for known, model in kinds if said in known), self[0])
 
 
 @cache
@@ -108,7 +120,7 @@ def plain(annotation: Any) -> Any:
     origin = get_origin(annotation)
     if origin is Annotated:
         return plain(get_args(annotation)[0])
-    if origin in (Union, UnionType):
+    if _is_union(annotation):
         rest = [part for part in get_args(annotation) if part is not NoneType]
         return plain(rest[0]) if len(rest) == 1 else annotation
     return annotation
@@ -127,7 +139,7 @@ def _beside(annotation: Any) -> Iterator[Any]:
         kind, *parts = get_args(annotation)
         yield from parts
         yield from _beside(kind)
-    elif get_origin(annotation) in (Union, UnionType):
+    elif _is_union(annotation):
         for part in get_args(annotation):
             yield from _beside(part)
 
@@ -148,8 +160,13 @@ def _name(name: str, field: FieldInfo) -> str:
     return field.alias or name
 
 
-def _model_among(kinds: Iterable[Any]) -> type[BaseModel] | None:
-    return next((kind for kind in map(plain, kinds) if _is_model(kind)), None)
+def _things_among(kinds: Iterable[Any]) -> Things | None:
+    single = (one for kind in map(plain, kinds) for one in (get_args(kind) if _is_union(kind) else (kind,)))
+    return Things(one for one in map(plain, single) if _is_model(one)) or None
+
+
+def _is_union(kind: Any) -> bool:
+    return get_origin(kind) in (Union, UnionType)
 
 
 def _is_model(kind: Any) -> bool:

@@ -18,7 +18,8 @@ PAUSE_SECONDS_MAX = 3.0
 async def probe(url: str, wanted: Probe) -> dict[str, Any]:
     """Ask until the answer is what is wanted, or the attempts are used up; see `Prober`. Redirects are answers."""
     pause, told = PAUSE_SECONDS, dict[str, Any]()
-    async with httpx2.AsyncClient(timeout=wanted.timeout_seconds, trust_env=False) as client:
+    is_tls = url.startswith("https:")  # else no certificates are loaded, which takes as long as many requests
+    async with httpx2.AsyncClient(timeout=wanted.timeout_seconds, trust_env=False, verify=is_tls) as client:
         for attempt in range(1, wanted.attempts + 1):
             told = await _asked(client, urljoin(url, wanted.path), wanted) | {"attempts": attempt}
             if told["ok"] or attempt == wanted.attempts:

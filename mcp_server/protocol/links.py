@@ -30,15 +30,14 @@ _MADE = {
 }
 
 
-def with_links(protocol_version: str, tool: str, result: dict[str, Any]) -> dict[str, Any]:
-    """A tool's result as it goes out, with links to what it made: the first few of many."""
-    made, content = _MADE.get(tool), result.get("structuredContent")
-    if made is None or content is None or protocol_version < _SINCE:
-        return result
+def linked(protocol_version: str, tool: str, content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Links to what a tool made, by its structured result: the first few of many."""
+    made = _MADE.get(tool)
+    if made is None or protocol_version < _SINCE:
+        return []
     found = content.get(made.member)
     things = cast("list[dict[str, Any]]", found if isinstance(found, list) else [found])
-    links = [_link(made, thing) for thing in islice(filter(_exists, things), LINKS_MAX)]
-    return result | {"content": [*result["content"], *links]}
+    return [_link(made, thing) for thing in islice(filter(_exists, things), LINKS_MAX)]
 
 
 def _exists(thing: Mapping[str, Any] | None) -> bool:
@@ -46,7 +45,7 @@ def _exists(thing: Mapping[str, Any] | None) -> bool:
     return thing is not None and bool(thing.get("id") or thing.get("key"))
 
 
-def _link(made: Made, thing: Mapping[str, Any]) -> dict[str, str]:
+def _link(made: Made, thing: Mapping[str, Any]) -> dict[str, Any]:
     parts = {name: quote(value) for name, value in thing.items() if isinstance(value, str)}
     uri = made.uri.format_map(parts)
     return {"type": "resource_link", "uri": uri, "name": uri.rpartition("/")[2], "mimeType": "application/json"}

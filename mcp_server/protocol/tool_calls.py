@@ -24,7 +24,7 @@ from mcp_server.kernel.shapes import shape_of
 from mcp_server.kernel.understanding import understood
 from mcp_server.kernel.views import dumped
 from mcp_server.protocol.asking import InputNeeded, asker
-from mcp_server.protocol.links import with_links
+from mcp_server.protocol.links import linked
 from mcp_server.protocol.schemas import input_schema, output_schema
 from mcp_server.protocol.seam import RequestContext, Seam, error_content
 from mcp_server.protocol.task_handles import declares_extension, handle, tool_result
@@ -83,7 +83,9 @@ class ToolCalls:
                 lambda call: run(tool, replace(call, tools=self._names), arguments),
                 lambda: said(tool, arguments, spoken),
             )
-            return with_links(ctx.protocol_version, tool.name, result)
+            if "structuredContent" in result:
+                result["content"] += linked(ctx.protocol_version, tool.name, result["structuredContent"])
+            return result
         except OpsError as error:
             return _refusal(error)
 

@@ -2,14 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import structlog
 
 from mcp_server.domain.processes.model import Fence
-from mcp_server.domain.processes.running import Held, Limits, Runner
+from mcp_server.domain.processes.running import Exit, Held, Identity, Limits, Runner
 from mcp_server.domain.processes.service import Supervision
 from mcp_server.kernel.errors import LeaseLost, NotFound, OpsError
 
@@ -44,6 +44,7 @@ class Hands:
         self._log_bytes_max = log_bytes_max
         self._changed = changed
         self._hands: dict[str, Hand] = {}
+        self._ended: set[str] = set()
 
     def __contains__(self, process_id: str) -> bool:
         return process_id in self._hands
@@ -55,6 +56,11 @@ class Hands:
     def all(self) -> dict[str, Hand]:
         """Those of now."""
         return dict(self._hands)
+
+    def strays(self, known: Set[Identity | None]) -> dict[str, Hand]:
+        """Those that are none of these, and have not just ended."""
+        strange = {name: hand for name, hand in self._hands.items() if hand.held.identity not in known}
+        return {name: hand for name, hand in strange.items() if name not in self._ended}
 
     def take_up(self, fence: Fence, process_id: str, held: Held, limits: Limits, log: Path) -> None:
         """Have a process in hand from now on."""
@@ -72,6 +78,17 @@ class Hands:
     async def _wait(self, fence: Fence, process_id: str, held: Held) -> None:
         """Tell how a process ended, once it has."""
         how = await held.wait()
+        self._ended.add(process_id)
+        try:
+            await self._tell(fence, process_id, held, how)
+        finally:
+            self._ended.discard(process_id)
+        hand = self._hands.get(process_id)
+        if hand is not None and hand.held is held:
+            del self._hands[process_id]
+        self._changed()
+
+    async def _tell(self, fence: Fence, process_id: str, held: Held, how: Exit) -> None:
         while True:
             try:
                 await self._store.ended(fence, process_id, held.identity, how)
@@ -82,10 +99,6 @@ class Hands:
                 await asyncio.sleep(AGAIN_AFTER_SECONDS)
                 continue
             break
-        hand = self._hands.get(process_id)
-        if hand is not None and hand.held is held:
-            del self._hands[process_id]
-        self._changed()
 
     async def watch(self) -> bool:
         """Look at memory and logs; whether a log was full."""

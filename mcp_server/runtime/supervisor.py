@@ -7,7 +7,7 @@ it looks for before it acts, so that the next one goes on where it stopped. See 
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Set
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -21,7 +21,7 @@ from mcp_server.domain.processes.service import LEASE_SECONDS, Supervision, log_
 from mcp_server.domain.processes.transactions import Supervisor as Who
 from mcp_server.kernel.errors import LeaseLost, NotFound, OpsError
 from mcp_server.kernel.times import SECOND
-from mcp_server.runtime.hands import AGAIN_AFTER_SECONDS, Hand, Hands, cancelled
+from mcp_server.runtime.hands import AGAIN_AFTER_SECONDS, Hands, cancelled
 
 HOLD_EVERY_SECONDS = LEASE_SECONDS / 2.5
 FREE_EVERY_SECONDS = LEASE_SECONDS / 5
@@ -51,12 +51,14 @@ class SupervisorOptions:
         folder: for logs.
         resolvers: what finds out what is to run, by the scope of processes.
         log_bytes_max: how large a log gets before it is cut.
+        seen: told of all that this server supervises whenever it looks at that.
     """
 
     holder: str
     folder: Path
     resolvers: Mapping[str, Resolve]
     log_bytes_max: int = 1024 * 1024
+    seen: Callable[[Sequence[Process]], None] | None = None
 
 
 class Supervisor:
@@ -121,9 +123,10 @@ class Supervisor:
 
     async def _look(self) -> float:
         """Begin what is to be done; seconds until time alone makes more of it due."""
-        hands, now, next_at = self._hands.all(), self._store.now, list[int]()
+        now, next_at = self._store.now, list[int]()
         places = await self._store.to_supervise(self._who.host)
-        self._end_strays(hands, {process.identity for process in places})
+        self._end_strays({process.identity for process in places})
+        self._tell_seen_places(places)
         for process in places:
             fence = self._fences.get(process.scope)
             if fence is None or process.id in self._steps:
@@ -135,10 +138,14 @@ class Supervisor:
                 next_at.append(process.next_at)
         return min([LOOK_EVERY_SECONDS, *((at - now) / SECOND for at in next_at)])
 
-    def _end_strays(self, hands: Mapping[str, Hand], known: Set[Identity | None]) -> None:
+    def _tell_seen_places(self, places: Sequence[Process]) -> None:
+        if self._options.seen is not None:
+            self._options.seen([process for process in places if process.scope in self._fences])
+
+    def _end_strays(self, known: Set[Identity | None]) -> None:
         """What was in hand and stands in no place here any more is run elsewhere: this host was given up meanwhile."""
-        for process_id, hand in hands.items():
-            if hand.held.identity not in known and process_id not in self._steps:
+        for process_id, hand in self._hands.strays(known).items():
+            if process_id not in self._steps:
                 log.warning("stray_ended", process_id=process_id, pid=hand.held.identity.pid)
                 hand.held.kill()
 

@@ -46,9 +46,14 @@ def test_the_demo_shows_the_main_job_from_beginning_to_end():
         "is completed; released 1",
         "lease_lost",
         "conflict",
+        "1. start 1 replica of web (program of greeter)",
+        "is approved",
+        "answers 200: 'hello from revision 1'",
+        "answers 200: 'goodbye from revision 2'",
     ):
         assert step in done.stdout
     assert "document.set" in done.stdout and "Done." in done.stdout
+    assert done.stdout.count("'hello from revision 1'") == 2, "before, and after it was rolled back"
 
 
 def test_a_demo_step_that_goes_wrong_fails_the_demo(monkeypatch, capsys):

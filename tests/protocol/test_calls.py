@@ -24,6 +24,7 @@ from mcp_server.protocol.resource_reads import ResourceReads
 from mcp_server.protocol.server import assembled
 from mcp_server.protocol.task_handles import ApprovalQuestions, TaskHandles
 from mcp_server.protocol.tool_calls import ToolCalls
+from tests.world import on_file
 from tools import TOOLS
 from tools.spec import READ, Tool
 
@@ -54,7 +55,7 @@ def era(request: pytest.FixtureRequest) -> Any:
 
 
 def settings(tmp_path: Path, **flags: Any) -> Settings:
-    return load_settings(database=f"sqlite:///{tmp_path / 'desk.db'}", **flags)
+    return load_settings(database=on_file(tmp_path / "desk.db"), **flags)
 
 
 @asynccontextmanager
@@ -383,8 +384,9 @@ async def test_the_offer_can_be_narrowed_and_nothing_widens_it_again(tmp_path: P
 
 async def test_a_misspelt_toolset_is_told_before_anything_is_opened(tmp_path: Path):
     for flags in ({"toolsets": "bogus"}, {"exclude_tools": "bogus"}):
+        unopened = load_settings(database=f"sqlite:///{tmp_path / 'desk.db'}", **flags)
         with pytest.raises(ValidationFailed, match="bogus"):
-            async with open_app(settings(tmp_path, **flags)):
+            async with open_app(unopened):
                 raise AssertionError("it opened")
     assert list(tmp_path.iterdir()) == []
 

@@ -28,6 +28,7 @@ from tests.protocol.planting import (
     require_quoted,
 )
 from tests.protocol.tasks_client import TasksClient, ask, take_handle, watching
+from tests.world import on_file
 from tools import TOOLS
 from tools.spec import Shared
 
@@ -71,7 +72,7 @@ async def a_reason(context: Any, params: Any) -> types.ElicitResult:
 @asynccontextmanager
 async def garden(tmp_path: Path) -> AsyncGenerator[Garden]:
     heard = TasksClient()
-    settings = load_settings(database=f"sqlite:///{tmp_path / 'desk.db'}", user="tester")
+    settings = load_settings(database=on_file(tmp_path / "desk.db"), user="tester")
     async with (
         open_app(settings) as app,
         Client(app.server, mode="legacy", elicitation_callback=a_reason, message_handler=heard.hear) as client,
@@ -122,11 +123,14 @@ async def plant_the_rest(garden: Garden) -> None:
     email = await garden.plant(
         "email_send", to="ann@example.org", variables=None, attachments=[{"content_base64": "aGk=", "key": None}]
     )
-    asked = await garden.plant("approvals_request", approvers=["tester"])
+    asked = await garden.plant("approvals_request", approvers=["tester"], choices=None)
     await garden.plant("approvals_decide", approval_id=asked["approval"]["id"])
     await plant_a_deployment(garden)
     note = planted(BY_NAME["state_set"].arguments, document, next_number())
-    await garden.plant("commit", calls=[{"tool": "state_set", "arguments": note}])
+    calls = [{"tool": "state_set", "arguments": note}]
+    await garden.plant("commit", calls=calls)
+    run = await garden.plant("approvals_request", approvers=["tester"], calls=calls, choices=None)
+    await garden.look("approvals_find", approval_id=run["approval"]["id"])
     await garden.plant("locks_release", name=lock["name"], owner=lock["owner"], fencing_token=lock["fencing_token"])
     await garden.plant("locks_acquire", name=lock["name"])
     garden.ids |= {

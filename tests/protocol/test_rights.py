@@ -36,6 +36,7 @@ from resources import RESOURCES
 from resources.skills import SKILLS
 from tests.protocol.tasks_client import TasksClient, ask, watching
 from tests.telling import plain
+from tests.world import on_file
 from tools import TOOLS, TOOLSETS
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")]
@@ -243,7 +244,7 @@ def everything_happens(tx: Any, origin: Origin) -> None:
 
 @asynccontextmanager
 async def house(tmp_path: Path) -> AsyncGenerator[House]:
-    async with open_app(load_settings(database=f"sqlite:///{tmp_path / 'desk.db'}", user="tester")) as app:
+    async with open_app(load_settings(database=on_file(tmp_path / "desk.db"), user="tester")) as app:
         async with Client(app.server) as client:
 
             async def step(tool: str, **arguments: Any) -> dict[str, Any]:

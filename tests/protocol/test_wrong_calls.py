@@ -15,10 +15,12 @@ from mcp.shared.exceptions import MCPError
 from mcp_server.app import open_app
 from mcp_server.config import load_settings
 from mcp_server.kernel.refusing import PROBLEMS_LISTED
-from mcp_server.kernel.shapes import example_of, shape_of
+from mcp_server.kernel.shapes import shape_of
+from mcp_server.kernel.wording import example_of
 from mcp_server.protocol.schemas import input_schema
 from tests.protocol.test_hostile_arguments import Guesser, opened
 from tests.protocol.wrong_calls import TAKEN, WRONG
+from tests.world import on_file
 from tools import TOOLS
 from tools.spec import Shared
 
@@ -35,7 +37,7 @@ JARGON = re.compile(
 @asynccontextmanager
 async def desk(tmp_path: Path) -> AsyncGenerator[tuple[Client, dict[str, str]]]:
     """A client of a desk that holds a little, and what the words of the table stand for."""
-    settings = load_settings(database=f"sqlite:///{tmp_path / 'desk.db'}", user="local")
+    settings = load_settings(database=on_file(tmp_path / "desk.db"), user="local")
     async with open_app(settings) as app, Client(app.server) as client:
         agent = await client.call_tool("agents_register", {"name": "scribe", "capabilities": ["py"]})
         made = await client.call_tool("tasks_create", {"tasks": [{"title": "one", "kind": "code", "tags": ["a"]}]})

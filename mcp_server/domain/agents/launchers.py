@@ -81,6 +81,8 @@ class Launcher:
         arguments: what is left open.
         share_database: whether it is told which database this desk uses.
         max_instances: how many an agent may have.
+        known: what the desk fills in itself.
+        what: it is called in refusals.
     """
 
     argv: tuple[str, ...]
@@ -91,45 +93,52 @@ class Launcher:
     arguments: Mapping[str, ArgumentRule] = field(default_factory=dict[str, ArgumentRule])
     share_database: bool = False
     max_instances: int = MAX_INSTANCES
+    known: tuple[str, ...] = KNOWN
+    what: str = "launcher"
 
     def problems(self) -> list[str]:
         """What makes no sense about it, in words."""
         found = [f"argv names {{{part}}}, which [arguments] does not declare" for part in self._undeclared()]
         for name, rule in self.arguments.items():
-            found += [f"its argument {name}: {problem}" for problem in _problems(name, rule)]
+            found += [f"its argument {name}: {problem}" for problem in _problems(name, rule, self.known)]
         return found
 
     def _undeclared(self) -> list[str]:
         found = (match for part in self.argv for match in _PART.finditer(part))
         open_parts = [match[1] if match[1] is not None else match[0] for match in found if match[0] not in ("{{", "}}")]
-        return [part for part in open_parts if part not in KNOWN and part not in self.arguments]
+        return [part for part in open_parts if part not in self.known and part not in self.arguments]
 
-    def check(self, name: str, given: Mapping[str, str | int]) -> None:
+    def check(self, name: str, given: Mapping[str, Any]) -> None:
         """Refuse values for arguments that are not declared or do not fit.
 
         Raises:
             ValidationFailed: naming what is declared.
         """
-        for argument in given:
+        for argument, value in given.items():
             if argument not in self.arguments:
-                raise _refused(name, f"has no argument {named(argument)}", self._declared(), argument, self.arguments)
+                raise self._refused(name, f"has no argument {named(argument)}", near(argument, list(self.arguments)))
+            if isinstance(value, str):
+                check_line(value, "argument")
         for argument, rule in self.arguments.items():
             value = given.get(argument, rule.default)
             if value is None:
-                raise _refused(name, f"needs the argument {argument}", self._declared())
+                raise self._refused(name, f"needs the argument {argument}")
             if not rule.takes(value):
                 told = quoted(value) if isinstance(value, str) else value
-                raise _refused(name, f"takes as {argument} {rule.says()}, not {told}", self._declared())
+                raise self._refused(name, f"takes as {argument} {rule.says()}, not {told}")
 
-    def filled(self, given: Mapping[str, str | int], known: Mapping[str, Any]) -> tuple[str, ...]:
+    def filled(self, given: Mapping[str, Any], known: Mapping[str, Any]) -> tuple[str, ...]:
         """The command, with everything filled in that it leaves open. What is filled in stays one argument."""
         defaults = {argument: rule.default for argument, rule in self.arguments.items()}
         values = {name: str(value) for name, value in {**defaults, **given, **known}.items()}
         return tuple(_PART.sub(lambda match: _filled(match, values), part) for part in self.argv)
 
-    def _declared(self) -> str:
+    def _refused(self, name: str, why: str, meant: Sequence[str] = ()) -> ValidationFailed:
         rules = [f"{name}: {rule.says()}" for name, rule in self.arguments.items()]
-        return f"Its arguments: {'; '.join(rules)}." if rules else "It takes no arguments."
+        declared = f"Its arguments: {'; '.join(rules)}." if rules else "It takes no arguments."
+        return ValidationFailed(
+            f"The {self.what} {name} {why}. {declared}", next=did_you_mean(meant), details={self.what: name}
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +156,6 @@ class Launchers:
         launcher = self.known.get(use.name)
         if launcher is None:
             raise unknown_launcher(use.name, self.known)
-        for value in use.arguments.values():
-            if isinstance(value, str):
-                check_line(value, "argument")
         launcher.check(use.name, use.arguments)
 
     def require_number(self, name: str, instances: int) -> None:
@@ -167,10 +173,10 @@ class Launchers:
             )
 
 
-def _problems(name: str, rule: ArgumentRule) -> list[str]:
+def _problems(name: str, rule: ArgumentRule, known: Sequence[str]) -> list[str]:
     """What makes no sense about an argument."""
     found: list[str] = []
-    if name in KNOWN:
+    if name in known:
         found.append("the desk fills it in itself")
     if rule.type == "choice" and not rule.choices:
         found.append("a choice needs `choices`")
@@ -191,15 +197,6 @@ def unknown_launcher(name: str, known: Iterable[str]) -> ValidationFailed:
         f"There is no launcher {named(name)}. {declared}",
         next=did_you_mean(near(name, names)),
         details={"launcher": name, "declared": names},
-    )
-
-
-def _refused(
-    launcher: str, why: str, declared: str, argument: str = "", arguments: Iterable[str] = ()
-) -> ValidationFailed:
-    meant: Sequence[str] = near(argument, list(arguments)) if argument else ()
-    return ValidationFailed(
-        f"The launcher {launcher} {why}. {declared}", next=did_you_mean(meant), details={"launcher": launcher}
     )
 
 

@@ -254,10 +254,11 @@ class Approval(Record):
     def reopened(self, now: Micros, task: Task) -> tuple[Self, Event]:
         """Asked anew, of the task as it is now, with nothing of the old answers."""
         changes: dict[str, Any] = {"status": "pending", "answers": RawJson("[]"), "decided_at": None, "opened_at": now}
-        if self.bound_to(task) != self.action_hash:
-            changes |= self._asked_of(task)
         if self.ran_at is None:
             changes["outcome"] = None
+        if self.bound_to(task) != self.action_hash:
+            words = self._words_about(task)
+            changes |= words._asdict() | {"action_hash": words.digest()}
         if self.expires_at is not None:
             lasts = self.expires_at - self.opened_at
             changes |= {"expires_at": now + lasts, "remind_at": now + lasts // 2, "due_at": now + lasts // 2}
@@ -304,11 +305,6 @@ class Approval(Record):
         """The hash of what is asked, with the task as it is now; a task of the server's own only stands for what is
         asked."""
         return self.action_hash if task.system and self.about is None else self._words_about(task).digest()
-
-    def _asked_of(self, task: Task) -> dict[str, Any]:
-        words = self._words_about(task)
-        asked = {"title": words.title, "action": words.action, "details": words.details, "about": words.about}
-        return asked | {"action_hash": words.digest()}
 
     def _words_about(self, task: Task) -> Words:
         return task_words(task) if self.about is None else words_about(self.words(), task)

@@ -4,6 +4,7 @@ from mcp_server.domain.deployments.handlers import carry_out
 from mcp_server.domain.deployments.mirrors import MIRROR_KIND, is_any_mirror, mirror
 from mcp_server.domain.deployments.model import Deployment, Revision
 from mcp_server.domain.deployments.plans import Plan
+from mcp_server.domain.deployments.reviving import REVIVE_KIND, is_any_fallen, revive
 from mcp_server.domain.deployments.runs import Run
 from mcp_server.domain.deployments.transactions import DEPLOYMENT_KIND, follow_approval, follow_end
 from mcp_server.domain.tasks.hooks import TASK_APPROVED, TASK_ENDED
@@ -93,8 +94,12 @@ AREA = Area(
     hears=(TASK_ENDED.heard_by(follow_end), TASK_APPROVED.heard_by(follow_approval)),
     kinds=(
         SystemKind(DEPLOYMENT_KIND, carry_out, at_once=4, seconds_max=7200),
+        SystemKind(REVIVE_KIND, revive, at_once=1, seconds_max=300),
         SystemKind(MIRROR_KIND, mirror, at_once=1, seconds_max=3600),
     ),
-    chores=(Chore("Bring mirrors of state up to date", MIRROR_KIND, times=15, wanted=is_any_mirror),),
+    chores=(
+        Chore("Bring mirrors of state up to date", MIRROR_KIND, times=15, wanted=is_any_mirror),
+        Chore("Start again what has ended by itself", REVIVE_KIND, times=15, wanted=is_any_fallen),
+    ),
     completions={"deployment_id": Completion("complete_deployment_ids", _SEEN)},
 )

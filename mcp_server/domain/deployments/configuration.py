@@ -180,7 +180,7 @@ class Config(Frozen):
         min_length=1,
         max_length=SERVICES_MAX,
         description="{name, health {path}, checks [{path, status, contains}], env, secrets [NAME], replicas, ports, "
-        "resources {cpu, memory_mb}} and, by target: arguments (command); folder or "
+        "resources {cpu, memory_mb}} and, by target: arguments (the operator's); folder or "
         "modules (namespace/key), bindings {NAME: {kv|text|json|secret}} (workerd, cloudflare); image, command "
         "(compose, kubernetes)",
     )

@@ -97,7 +97,7 @@ class _One:
             facts = await target.act(work)
             if work.phase == "check":
                 return facts | await self._checked()
-            return facts if work.phase != "revert" else facts | await self._restored()
+            return facts if work.phase != "revert" or facts.get("stopped") else facts | await self._restored()
         except LeaseLost:
             raise
         except OpsError as error:

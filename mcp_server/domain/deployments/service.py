@@ -9,6 +9,7 @@ from mcp_server.domain.deployments.hiding import Secrets
 from mcp_server.domain.deployments.model import Deployment, Revision, revision_id_of
 from mcp_server.domain.deployments.plans import Plan
 from mcp_server.domain.deployments.policy import DeploymentPolicy
+from mcp_server.domain.deployments.programs import Programs
 from mcp_server.domain.deployments.question import question
 from mcp_server.domain.deployments.runs import Run
 from mcp_server.domain.deployments.spec import (
@@ -19,7 +20,15 @@ from mcp_server.domain.deployments.spec import (
     Operation,
     PlanDeployment,
 )
-from mcp_server.domain.deployments.targets import Facts, Subject, Targets, no_deployment, require_taken
+from mcp_server.domain.deployments.targets import (
+    Facts,
+    Falling,
+    Showing,
+    Subject,
+    Targets,
+    no_deployment,
+    require_taken,
+)
 from mcp_server.domain.deployments.transactions import Decided, Decision, Defined, NewDefinition, no_plan, no_revision
 from mcp_server.domain.deployments.views import (
     AppliedDeployment,
@@ -73,6 +82,7 @@ class DeploymentService:
         self._database = context.database
         self._targets = services.option(Targets)
         self._policy = services.option(DeploymentPolicy)
+        self._programs = services.option(Programs)
         self.define = Write(context, Permission.DEPLOYMENTS_DEFINE, self._checked, transactions.define, self._defined)
         self.apply = Write(context, Permission.DEPLOYMENTS_APPLY, self._decision, transactions.decide, self._applied)
         self.control = Write(context, Permission.DEPLOYMENTS_CONTROL, self._action, _act, self._controlled)
@@ -91,7 +101,7 @@ class DeploymentService:
         operation: Operation = "destroy" if command.destroy else "apply"
         made = await self._made(call, deployment, operation, command.revision)
         await self._context.write(call, transactions.keep_plan, (made.plan, made.event))
-        return PlannedDeployment(plan=self._plan_view(made.plan, deployment))
+        return PlannedDeployment(plan=self._plan_view(call, made.plan, deployment))
 
     async def find(self, call: Call, command: FindDeployments) -> Listed[DeploymentView]:
         """Deployments by name."""
@@ -124,14 +134,37 @@ class DeploymentService:
             "created_by": deployment.created_by,
             "revisions": await self._revisions(deployment.id),
         }
+        if fallen := await self.fallen(deployment):
+            more["drift"] = fallen
         if deployment.run_id is not None:
             row = await self._database.fetch_one("deployment_run_by_id", id=deployment.run_id)
             more["run"] = None if row is None else run_view(Run.adopt(dict(row)))
-        if logs:
-            call.actor.require(Permission.DEPLOYMENTS_APPLY)  # a program may print anything, its keys too
+        return deployment_view(deployment, **more, **await self._now(call, deployment, logs=logs))
+
+    async def _now(self, call: Call, deployment: Deployment, *, logs: bool) -> dict[str, Any]:
+        """How what runs is at this moment, as far as its target can say; and the end of its logs."""
+        told: dict[str, Any] = {}
+        if logs or deployment.target in self._programs.known:
+            target = self._targets.get(deployment.target)
             subject = await self._subject(deployment, deployment.live_revision or deployment.revision)
-            more["logs"] = await self._secrets(subject).told(self._targets.get(deployment.target).logs(subject))
-        return deployment_view(deployment, **more)
+            secrets = self._secrets(subject)
+            if isinstance(target, Showing):
+                told["replicas"] = await secrets.told(target.replicas(subject)) or None
+            if logs:
+                call.actor.require(Permission.DEPLOYMENTS_APPLY)  # a program may print anything, its keys too
+                told["logs"] = await secrets.told(target.logs(subject))
+        return told
+
+    async def fallen(self, deployment: Deployment, *, trims: bool = False) -> list[str]:
+        """What of a live deployment should run on this machine and does not, in words; its logs are perhaps bounded."""
+        known = self._targets.known.keys()
+        target = self._targets.get(deployment.target) if deployment.target in known else None
+        if deployment.status != "live" or not isinstance(target, Falling):
+            return []
+        subject = await self._subject(deployment, _live(deployment))
+        if trims:
+            target.trim(subject)
+        return target.fallen(subject)
 
     async def named(self, reference: str) -> Deployment:
         """The deployment of an id, of a name that only one has, or of `name/environment`.
@@ -190,7 +223,7 @@ class DeploymentService:
 
     def _decision_on(self, call: Call, plan: Plan, subject: Subject, planned: Event | None = None) -> Decision:
         self._policy.require_secrets(subject.config, is_local=call.actor.is_local)
-        rule = self._policy.rule(plan.operation, subject.target, subject.environment)
+        rule = self._policy.rule(call, plan, subject)
         return Decision(plan, question(rule, plan, subject), planned)
 
     async def _action(self, call: Call, command: ControlDeployment) -> Action:
@@ -229,8 +262,7 @@ class DeploymentService:
         return AppliedDeployment(task=task_state(done.task), deployment=_with_run(done))
 
     async def _controlled(self, call: Call, done: Decided) -> ControlledDeployment:
-        del call
-        plan = None if done.plan is None else self._plan_view(done.plan, done.deployment)
+        plan = None if done.plan is None else self._plan_view(call, done.plan, done.deployment)
         task = None if done.task is None else task_state(done.task)
         return ControlledDeployment(deployment=_with_run(done), task=task, plan=plan)
 
@@ -274,8 +306,8 @@ class DeploymentService:
             raise no_plan(plan_hash)
         return Plan.adopt(dict(row))
 
-    def _plan_view(self, plan: Plan, deployment: Deployment) -> PlanView:
-        rule = self._policy.rule(plan.operation, deployment.target, deployment.environment)
+    def _plan_view(self, call: Call, plan: Plan, deployment: Deployment) -> PlanView:
+        rule = self._policy.rule(call, plan, deployment)
         return plan_view(plan, None if rule is None else rule.approvers)
 
 

@@ -18,7 +18,7 @@ class DefineDeployment(Config):
 
     name: Label = Field(examples=["shop"])
     target: Word = Field(
-        description="workerd, cloudflare, compose, kubernetes, or a command of the operator's", examples=["compose"]
+        description="workerd, cloudflare, compose, kubernetes, or one that the operator declared", examples=["compose"]
     )
     environment: Label = Field(description="Such as dev, staging, production", examples=["dev"])
     tags: tuple[Word, ...] = Field(default=(), max_length=32)

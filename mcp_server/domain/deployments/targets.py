@@ -179,6 +179,28 @@ class Closing(Protocol):
         ...
 
 
+@runtime_checkable
+class Showing(Protocol):
+    """A target that can say of each replica how it is now."""
+
+    async def replicas(self, subject: Subject) -> list[Facts]:
+        """Every replica: where it runs, where it answers, and what it answered just now."""
+        ...
+
+
+@runtime_checkable
+class Falling(Protocol):
+    """A target whose programs run on this machine, where nobody but the desk starts them again."""
+
+    def fallen(self, subject: Subject) -> list[str]:
+        """What was brought live here and runs no more, in words; nothing of what is on other machines."""
+        ...
+
+    def trim(self, subject: Subject) -> None:
+        """Keep what it writes here within bounds."""
+        ...
+
+
 class Prober(Protocol):
     """Sends the requests that show whether something works."""
 

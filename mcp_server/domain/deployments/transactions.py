@@ -14,7 +14,7 @@ from mcp_server.domain.tasks.creation import create_one
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.rows import load_task
 from mcp_server.domain.tasks.spec import RetrySpec, TaskSpec
-from mcp_server.kernel.errors import Conflict, InvalidTransition, NotFound
+from mcp_server.kernel.errors import Conflict, InvalidTransition, LeaseLost, NotFound
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import RawJson, sha256_text
 from mcp_server.kernel.store import Transaction
@@ -203,6 +203,18 @@ def require_held(tx: Transaction, origin: Origin, run_id: str, token: str) -> No
         LeaseLost: another has.
     """
     _held(tx, origin, run_id, token)
+
+
+def require_in_phase(tx: Transaction, run_id: str, phase: Phase) -> None:
+    """Refuse what belongs to another moment of a run than it is in.
+
+    Raises:
+        LeaseLost: it is further by now, or over.
+    """
+    row = tx.one("deployment_run_for_update", id=run_id)
+    run = None if row is None else Run.adopt(row)
+    if run is None or run.status not in OPEN or run.next_phase() != phase:
+        raise LeaseLost(f"Run {run_id} is not in its phase {phase} any more.", next="Leave it to who carries it out.")
 
 
 def settle(

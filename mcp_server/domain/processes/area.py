@@ -34,6 +34,7 @@ AREA = Area(
                 "abandoned": Telling.of(f"{_REST} host"),
                 "moved": Telling.of("host updated_at"),
                 "forgotten": Telling.of(),
+                "respecified": Telling.of("spec updated_at"),
             },
             seen_by=Permission.AGENTS_READ,
             record=Process,

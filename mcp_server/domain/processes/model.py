@@ -35,6 +35,7 @@ class Want(NamedTuple):
         slot: its number among its owner's, from 0.
         scope: who may supervise it: whoever knows this, such as `launcher:NAME`.
         spec: what is to run, as JSON that the owner alone reads.
+        host: the only one where it may run; None for any. Once that is lost, another takes over all that ran there.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Want(NamedTuple):
     slot: int
     scope: str
     spec: RawJson
+    host: str | None = None
 
 
 class Fence(NamedTuple):
@@ -100,7 +102,7 @@ class Process(Record):
     @staticmethod
     def first_wanted(want: Want, now: Micros) -> tuple["Process", Event]:
         """A new one, to be started by whoever may."""
-        data = want._asdict() | _NOTHING_RUNS | {"wanted": 1, "status": "starting", "reason": None, "host": None}
+        data = want._asdict() | _NOTHING_RUNS | {"wanted": 1, "status": "starting", "reason": None}
         data |= {"log": None, "starts": 0, "failures": 0, "exit": None, "exited_at": None}
         data |= {"created_at": now, "updated_at": now}
         process = Process.adopt({"version": 1} | data)
@@ -146,6 +148,10 @@ class Process(Record):
         if self.pid is None:
             changes |= {"status": "starting", "reason": None, "retry_at": None}
         return self._evolved("wanted", changes, now)
+
+    def respecified(self, spec: RawJson, now: Micros) -> tuple["Process", Event]:
+        """With something else to run from its next start on, or something else to know while it runs."""
+        return self._evolved("respecified", {"spec": spec}, now)
 
     def unwanted(self, reason: str, now: Micros) -> tuple["Process", Event]:
         """Not wanted any more: what runs is to be ended by its supervisor."""
@@ -205,11 +211,11 @@ class Process(Record):
         """Its host is called otherwise now."""
         return self._evolved("moved", {"host": host}, now)
 
-    def abandoned(self, now: Micros) -> tuple["Process", Event]:
-        """Its host has not been heard of for long: it is started elsewhere, and whatever still runs there is not it."""
+    def abandoned(self, host: str, now: Micros) -> tuple["Process", Event]:
+        """Its host has not been heard of for long: another starts it, and whatever still runs there is not it."""
         reason = f"its host {self.host} was not heard of any more"
         status = "starting" if self.wanted else "stopped"
-        return self._evolved("abandoned", _NOTHING_RUNS | {"host": None, "status": status, "reason": reason}, now)
+        return self._evolved("abandoned", _NOTHING_RUNS | {"host": host, "status": status, "reason": reason}, now)
 
     def _next(self, reason: str | None, failures: int, now: Micros) -> dict[str, Any]:
         if not self.wanted:

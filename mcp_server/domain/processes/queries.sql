@@ -10,6 +10,12 @@ DELETE FROM processes WHERE id = :id
 -- name: processes_of_owner
 SELECT * FROM processes WHERE owner_kind = :owner_kind AND owner_id = :owner_id ORDER BY slot {{for_update}}
 
+-- name: processes_of_owner_seen
+SELECT * FROM processes WHERE owner_kind = :owner_kind AND owner_id = :owner_id ORDER BY slot
+
+-- name: processes_of_kind
+SELECT * FROM processes WHERE owner_kind = :owner_kind ORDER BY owner_id, slot
+
 -- What a supervisor looks after: what runs on its host or nowhere yet, and is not at rest for good.
 -- name: processes_to_supervise
 SELECT * FROM processes WHERE status <> 'stopped' AND (host IS NULL OR host = :host) ORDER BY created_at, id

@@ -22,8 +22,12 @@ Args = TypeVarTuple("Args")
 T = TypeVar("T")
 
 
+_READERS = {"deployment": Permission.DEPLOYMENTS_APPLY}
+"""Who may read the logs of an owner's processes, where that is not who controls agents."""
+
+
 class ProcessService:
-    """Reads logs."""
+    """Reads processes and their logs."""
 
     def __init__(self, services: Services) -> None:
         self._database = services.context.database
@@ -35,11 +39,33 @@ class ProcessService:
         Raises:
             NotFound: there is no such process.
         """
-        call.actor.require(Permission.AGENTS_CONTROL)
         row = await self._database.fetch_one("process_by_id", id=process_id)
+        owner = "agent" if row is None else row["owner_kind"]
+        call.actor.require(_READERS.get(owner, Permission.AGENTS_CONTROL))
         if row is None:
             raise no_process(process_id)
         return log_view(row, await asyncio.to_thread(self._tail, row))
+
+    @property
+    def host(self) -> str:
+        """What this host is called."""
+        return self._logs.host()
+
+    async def of_owner(self, owner_kind: str, owner_id: str) -> list[Process]:
+        """Every place of an owner, in the order of their numbers."""
+        rows = await self._database.fetch_all("processes_of_owner_seen", owner_kind=owner_kind, owner_id=owner_id)
+        return [Process.adopt(dict(row)) for row in rows]
+
+    async def of_kind(self, owner_kind: str) -> list[Process]:
+        """Every place of all owners of a kind."""
+        return [
+            Process.adopt(dict(row))
+            for row in await self._database.fetch_all("processes_of_kind", owner_kind=owner_kind)
+        ]
+
+    def tail(self, process: Process) -> Tail | None:
+        """The end of what a process has written; None where that does not lie here."""
+        return self._tail(process.fields())
 
     def _tail(self, row: Row) -> Tail | None:
         """A log is read only where it was written, and only under the name that a supervisor gives it."""

@@ -16,6 +16,7 @@ from mcp_server.domain.processes.model import (
 )
 from mcp_server.domain.processes.running import Exit, Identity
 from mcp_server.kernel.events import Event, Origin
+from mcp_server.kernel.json_text import RawJson
 from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.times import SECOND, Micros
 
@@ -40,6 +41,28 @@ def want(tx: Transaction, origin: Origin, wanted: Want) -> Process:
         process, event = Process.adopt(row).wanted_again(wanted, origin.at)
     tx.record(origin, event)
     return process
+
+
+def respecify(
+    tx: Transaction, origin: Origin, process_id: str, spec: RawJson, *, unstarted_since: int | None = None
+) -> Process:
+    """Say anew what is to run in a place. What runs there goes on.
+
+    Args:
+        tx: the transaction.
+        origin: who says so.
+        process_id: of the place.
+        spec: what is to run.
+        unstarted_since: the version that one has seen, where it counts only as long as nothing has happened since.
+
+    Raises:
+        NotFound: there is none of that id.
+        LeaseLost: something has happened since.
+    """
+    process = _load(tx, process_id)
+    if unstarted_since is not None and (process.pid is not None or process.version != unstarted_since):
+        raise moved_on(process_id)
+    return _record(tx, origin, process.respecified(spec, origin.at))
 
 
 def unwant(tx: Transaction, origin: Origin, process_id: str, reason: str) -> None:
@@ -112,7 +135,11 @@ def abandon(tx: Transaction, origin: Origin, fence: Fence, boot: str) -> int:
     for row in rows:
         process = _load(tx, row["id"])
         is_here = process.boot == boot
-        _record(tx, origin, process.found_again(fence.host, origin.at) if is_here else process.abandoned(origin.at))
+        _record(
+            tx,
+            origin,
+            process.found_again(fence.host, origin.at) if is_here else process.abandoned(fence.host, origin.at),
+        )
     return len(rows)
 
 

@@ -80,20 +80,21 @@ def test_what_runs_and_is_in_nobodys_hand_is_looked_for_before_anything_else():
 
 
 def test_one_whose_host_is_lost_is_started_elsewhere_and_one_nobody_wants_is_not():
-    lost, _ = running().abandoned(5)
-    assert (lost.status, lost.host, lost.pid) == ("starting", None, None)
-    assert running().unwanted("no", 1)[0].abandoned(5)[0].status == "stopped"
+    lost, _ = running().abandoned("there", 5)
+    assert (lost.status, lost.host, lost.pid) == ("starting", "there", None)
+    assert running().unwanted("no", 1)[0].abandoned("there", 5)[0].status == "stopped"
 
 
 MOVES: dict[str, Any] = {
     "wanted_again": lambda process, at: process.wanted_again(WANT, at),
+    "respecified": lambda process, at: process.respecified(RawJson(f'{{"at": {at}}}'), at),
     "unwanted": lambda process, at: process.unwanted("no", at),
     "begun": lambda process, at: process.begun(PLACE, at),
     "taken_over": lambda process, at: process.taken_over(at),
     "asked_to_end": lambda process, at: process.asked_to_end("why", at_once=at % 2 == 0, now=at),
     "ended": lambda process, at: process.ended(CRASH, at),
     "not_started": lambda process, at: process.not_started("why", at),
-    "abandoned": lambda process, at: process.abandoned(at),
+    "abandoned": lambda process, at: process.abandoned("there", at),
 }
 RUNS = ("taken_over", "asked_to_end", "ended", "abandoned")
 RUNS_NOT = ("begun", "not_started")
