@@ -117,9 +117,16 @@ def _says_create(args: CreateTasks) -> str:
 
 
 def _says_control(args: ControlTasks) -> str:
-    given = {"priority": args.priority, "agent": args.agent_id, "time": args.run_at}
+    given = {"priority": args.priority, "agent": args.agent_id, "time": args.run_at} | _says_changes(args)
     told = "".join(f", {name} {named(str(value))}" for name, value in given.items() if value is not None)
     return f"Do to {several(list(map(named, args.task_ids)))}: {args.action.replace('_', ' ')}{told}."
+
+
+def _says_changes(args: ControlTasks) -> dict[str, Any]:
+    """What becomes of the tasks' definition; the call itself stands beside it in full."""
+    cron = None if args.schedule is None else args.schedule.cron
+    changed = () if args.changes is None else sorted(args.changes.model_fields_set)
+    return {"cron": cron, "changed:": ", ".join(changed) or None}
 
 
 def _not_all_controlled(done: Controlled) -> OpsError | None:

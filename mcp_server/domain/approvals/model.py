@@ -258,7 +258,8 @@ class Approval(Record):
             changes["outcome"] = None
         if self.bound_to(task) != self.action_hash:
             words = self._words_about(task)
-            changes |= words._asdict() | {"action_hash": words.digest()}
+            changes |= {"title": words.title, "action": words.action, "details": words.details, "about": words.about}
+            changes["action_hash"] = words.digest()
         if self.expires_at is not None:
             lasts = self.expires_at - self.opened_at
             changes |= {"expires_at": now + lasts, "remind_at": now + lasts // 2, "due_at": now + lasts // 2}

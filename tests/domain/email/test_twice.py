@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def sent(world: World, call: Call | None = None, **changes: Any) -> SentEmail:
-    spec = {"to": "ann@example.org", "subject": "Hello", "text": "How are you?"} | changes
+    spec = {"to": ["ann@example.org"], "subject": "Hello", "text": "How are you?"} | changes
     return await world.desk.emails.send(call or world.call, SendEmail.model_validate(spec))
 
 
@@ -32,7 +32,7 @@ async def test_the_same_mail_within_minutes_is_remarked_on_and_sent(world: World
 
 async def test_other_words_other_people_another_sender_or_a_key_are_no_repeat(world: World):
     await sent(world, idempotency_key="k")
-    for other in ({"text": "?"}, {"subject": "Hi"}, {"to": "bob@example.org"}, {"idempotency_key": "k"}):
+    for other in ({"text": "?"}, {"subject": "Hi"}, {"to": ["bob@example.org"]}, {"idempotency_key": "k"}):
         assert (await sent(world, **other)).warnings is None
     assert (await sent(world, caller(Role.ADMIN, id="another"))).warnings is None
     assert (await sent(world)).warnings is not None

@@ -62,7 +62,7 @@ async def test_a_queued_task_is_changed_in_whatever_is_given_and_nothing_else(wo
     )
     events, _ = await world.desk.events.read(world.call, ReadEvents(aggregate_id=task.id))
     edited = next(event for event in events if event.type == "task.edited")
-    assert edited.data.keys() - {"updated_at"} == {"title", "input", "priority", "required_capabilities", "queue"}
+    assert edited.data.keys() - {"updated_at"} == {"title", "input", "priority", "required_capabilities"}
 
 
 async def test_null_clears_and_what_is_the_same_is_no_change(world: World):
