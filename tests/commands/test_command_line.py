@@ -41,7 +41,7 @@ def test_the_demo_shows_the_main_job_from_beginning_to_end():
     assert done.returncode == 0, done.stderr
     for step in (
         "Registered agent scribe",
-        "Created task_",
+        "1 queued, 1 pending",
         "Claimed 1",
         "is completed; released 1",
         "lease_lost",
