@@ -62,6 +62,7 @@ async def on_stdio(url: str | None, subscribers: int) -> AsyncGenerator[int]:
     for number in range(1, subscribers + 1):
         wanted = {"notifications": {"resourceSubscriptions": [uri(number)]}, "_meta": META}
         asked.append({"id": number, "method": "subscriptions/listen", "params": wanted})
+    asked.append({"id": "loaded", "method": "tools/list", "params": {"_meta": META}})  # discovery is answered before
     for one in asked:
         process.stdin.write(json.dumps({"jsonrpc": "2.0"} | one).encode() + b"\n")
         await process.stdout.readline()

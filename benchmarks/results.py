@@ -27,7 +27,8 @@ class Reader:
         """Call a tool; what its result costs stands under `what`, unless that is empty."""
         result = await self._client.call_tool(tool, arguments)
         if what:
-            self.read[what] = sum(len(self._encoding.encode(part.text)) for part in result.content)
+            texts = (getattr(part, "text", None) or part.model_dump_json(exclude_none=True) for part in result.content)
+            self.read[what] = sum(len(self._encoding.encode(text)) for text in texts)
         return result.structured_content or {}
 
 

@@ -23,7 +23,7 @@ from mcp_server.domain.deployments.spec import (
 )
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.state.commands import SetDocument
-from mcp_server.domain.tasks.commands import WaitForTask
+from mcp_server.domain.tasks.commands import WaitForTasks
 from mcp_server.kernel.authority import Actor, Role
 from mcp_server.kernel.call import Call
 
@@ -33,7 +33,7 @@ SOURCE = "export default { async fetch(r, env) { return new Response(`%d ${await
 
 
 async def _ended(desk: Desk, task_id: str) -> None:
-    task = (await desk.tasks.wait(CALL, WaitForTask(task_id=task_id, wait_seconds=30))).task
+    task = (await desk.tasks.wait(CALL, WaitForTasks(task_id=task_id, wait_seconds=30))).task
     if task.status != "completed":
         raise SystemExit(f"{task.status}: {task.error}")
 

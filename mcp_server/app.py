@@ -15,9 +15,19 @@ from mcp.server.lowlevel import Server
 
 from mcp_server import __version__
 from mcp_server.config import Settings
-from mcp_server.deploying import Workers, deployment_policy, launchers, logs_folder, mirrors, programs, targets
+from mcp_server.deploying import (
+    Workers,
+    approve_rules,
+    deployment_policy,
+    launchers,
+    logs_folder,
+    mirrors,
+    programs,
+    targets,
+)
 from mcp_server.domain.agents.launchers import Launchers
 from mcp_server.domain.agents.speaking import Session
+from mcp_server.domain.approvals.rules import Rules
 from mcp_server.domain.areas import AREAS
 from mcp_server.domain.deployments.places import scope_of as target_scope
 from mcp_server.domain.deployments.programs import Programs
@@ -32,7 +42,7 @@ from mcp_server.domain.speaking import Voices
 from mcp_server.domain.tasks.archive import KeepTasks
 from mcp_server.integrations.mailers import LazyMailer, make_mailer
 from mcp_server.kernel.authority import Actor
-from mcp_server.kernel.call import Call, Clock, Context
+from mcp_server.kernel.call import Call, Clock, Context, Grant
 from mcp_server.kernel.clocks import ClockWatch
 from mcp_server.kernel.composing import CalledTool, Composed, Composing
 from mcp_server.kernel.events import NewId, Random
@@ -82,8 +92,23 @@ def desk_on(
 ) -> Desk:
     """Every service on an open database, with what the operator set."""
     watch = ClockWatch(clock, steady)
-    context = Context(database, watch, ids, chance)
-    return Desk(context, AREAS, __version__, watch, Rendering(_render), Composing(_compose), *options)
+    guarded = _Guarded()
+    context = Context(database, watch, ids, chance, guard=guarded)
+    guarded.desk = Desk(context, AREAS, __version__, watch, Rendering(_render), Composing(_compose), *options)
+    return guarded.desk
+
+
+class _Guarded:
+    """The door of every write, which is made after it; loaded where the operator has rules."""
+
+    desk: Desk | None = None
+
+    async def __call__(self, call: Call, write: Any, command: Any) -> None:
+        """Look at a write where there are rules."""
+        if self.desk is not None and self.desk.option(Rules).all:
+            from mcp_server.protocol.guarding import Door
+
+            await self.desk.get(Door)(call, write, command)
 
 
 def configured_desk(database: Database, settings: Settings, mailer: LazyMailer | None = None) -> Desk:
@@ -98,6 +123,7 @@ def configured_desk(database: Database, settings: Settings, mailer: LazyMailer |
         KeepEvents(settings.event_retention_days),
         MailProvider(mailer or _mailer(settings)),
         deployment_policy(settings),
+        approve_rules(settings),
         targets(settings, workers),
         mirrors(settings),
         workers,
@@ -257,7 +283,7 @@ def _render(what: str, source: str, variables: Mapping[str, Any], *, html: bool)
 
 
 async def _compose(
-    services: Services, call: Call, calls: Sequence[CalledTool], argument: str, *, later: bool = False
+    services: Services, call: Call, calls: Sequence[CalledTool], argument: str, *, later: Grant | None = None
 ) -> list[Composed]:
     from mcp_server.protocol.composing import compose  # who lists approvals has no tools
 

@@ -2,19 +2,27 @@
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mcp_server.config import Settings, default_database, secret
-from mcp_server.config.model import CommandSettings, KeptSettings, LauncherArgument, LauncherSettings, ProcessSettings
+from mcp_server.config.model import (
+    ApproveSettings,
+    CommandSettings,
+    KeptSettings,
+    LauncherArgument,
+    LauncherSettings,
+    ProcessSettings,
+)
 from mcp_server.domain.agents.launchers import PLAIN, ArgumentRule, Launcher, Launchers
-from mcp_server.domain.deployments.configuration import Probe
+from mcp_server.domain.approvals.rules import Condition, Rule, Rules
+from mcp_server.domain.deployments.configuration import REFERENCES, Probe
 from mcp_server.domain.deployments.mirrors import Mirrors, Remote
 from mcp_server.domain.deployments.placing import Places
-from mcp_server.domain.deployments.policy import ApproveRule, DeploymentPolicy
+from mcp_server.domain.deployments.policy import DeploymentPolicy
 from mcp_server.domain.deployments.programs import KNOWN, Ports, Program, Programs
 from mcp_server.domain.deployments.targets import Facts, Target, Targets
 from mcp_server.domain.desk import Desk
@@ -95,8 +103,53 @@ def logs_folder(settings: Settings) -> Path:
 
 def deployment_policy(settings: Settings) -> DeploymentPolicy:
     """Which changes wait for whom, and which secrets deployments may name."""
-    rules = tuple(ApproveRule(**rule.model_dump()) for rule in settings.approve)
-    return DeploymentPolicy(rules, settings.deployment_secrets)
+    return DeploymentPolicy(approve_rules(settings).all, settings.deployment_secrets)
+
+
+def approve_rules(settings: Settings) -> Rules:
+    """Which calls wait for whom.
+
+    Raises:
+        ValidationFailed: a rule that makes no sense.
+    """
+    return Rules(tuple(_rule(number, said) for number, said in enumerate(settings.approve, 1)))
+
+
+def _rule(number: int, said: ApproveSettings) -> Rule:
+    told: dict[str, Any] = said.model_dump()
+    told["arguments"] = tuple(_conditions(number, "", said.arguments))
+    rule = Rule(**told)
+    if isinstance(rule.quorum, int) and not 1 <= rule.quorum <= max(len(rule.people()), 1):
+        raise _wrong_rule(number, f"a quorum of {rule.quorum} cannot be reached by {len(rule.people())} approvers")
+    return rule
+
+
+def _conditions(number: int, path: str, said: Mapping[str, Any]) -> Iterator[tuple[str, Condition]]:
+    """The conditions in a table of arguments: what stands at a path, or below it."""
+    for name, value in said.items():
+        there = f"{path}{name}"
+        if not isinstance(value, dict):
+            yield there, Condition(equals=_values(value))
+        elif value.keys() & {"equals", "glob", "over"}:
+            yield there, _condition(number, there, cast("dict[str, Any]", value))
+        else:
+            yield from _conditions(number, f"{there}.", cast("dict[str, Any]", value))
+
+
+def _condition(number: int, path: str, said: dict[str, Any]) -> Condition:
+    glob, over, equals = (said.get(name) for name in ("glob", "over", "equals"))
+    is_number = isinstance(over, (int, float)) and not isinstance(over, bool)
+    if said.keys() - {"equals", "glob", "over"} or not isinstance(glob, str | None) or not (over is None or is_number):
+        raise _wrong_rule(number, f"{path} takes {{equals = ..., glob = 'text', over = 10}}")
+    return Condition(() if equals is None else _values(equals), glob, over)
+
+
+def _values(said: Any) -> tuple[Any, ...]:
+    return tuple(cast("list[Any]", said)) if isinstance(said, list) else (said,)
+
+
+def _wrong_rule(number: int, why: str) -> ValidationFailed:
+    return ValidationFailed(f"[[approve]] number {number} makes no sense: {why}.", next="Correct the TOML file.")
 
 
 def deployments_folder(settings: Settings) -> Path:
@@ -202,7 +255,11 @@ def targets(settings: Settings, workers: Workers) -> Targets:
         "command": "Which command is not said: the operator declares each under [targets.NAME]. ",
         "process": "Which program is not said: the operator declares each under [targets.NAME], kind = 'process'. ",
     }
-    return Targets(known, absent, _probe, _resolve, aliases)
+    own = {
+        name: {variable: text for variable, text in said.env.items() if text.startswith(REFERENCES)}
+        for name, said in settings.targets.items()
+    }
+    return Targets(known, absent, _probe, _resolve, aliases, own)
 
 
 def _process(name: str, program: Program, workers: Workers) -> Target:

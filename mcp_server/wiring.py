@@ -6,9 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcp_server.config import Settings, secret
-from mcp_server.deploying import beside_the_database, declared_targets, launchers, mirrors_account, programs
+from mcp_server.deploying import (
+    approve_rules,
+    beside_the_database,
+    declared_targets,
+    launchers,
+    mirrors_account,
+    programs,
+)
 from mcp_server.domain.approvals.model import ApprovalPolicy
 from mcp_server.domain.approvals.principals import KEYS, Principals, realm_of
+from mcp_server.domain.approvals.rules import Rules
 from mcp_server.domain.email.model import SENDER_DEFAULT, EmailPolicy
 from mcp_server.integrations.mailers import MailerOptions, OutboxOptions, SendGridOptions, SmtpServerOptions
 from mcp_server.kernel.addresses import check_address
@@ -26,7 +34,7 @@ def refusals(settings: Settings) -> list[OpsError]:
     """What `serve` refuses about these settings, each by itself."""
     checks: list[Callable[[Settings], object]] = [
         *(_offered, tokens, email_policy, mailer_options, links_base),
-        *(declared_targets, programs, launchers, mirrors_account),
+        *(declared_targets, programs, launchers, mirrors_account, rules),
     ]
     if settings.transport != "stdio":  # the modules behind these are HTTP's alone
         checks += [_safe_bind, webhook]
@@ -61,6 +69,20 @@ def tokens(settings: Settings) -> FileTokens | None:
         ValidationFailed: the file cannot be read or does not hold tokens.
     """
     return FileTokens(settings.tokens_file) if settings.tokens_file is not None else None
+
+
+def rules(settings: Settings) -> Rules:
+    """Which calls wait for whom.
+
+    Raises:
+        ValidationFailed: a rule that makes no sense, or would never name a call.
+    """
+    from mcp_server.protocol.guarding import require_sense
+
+    known = approve_rules(settings)
+    for number, rule in enumerate(known.all, 1):
+        require_sense(number, rule)
+    return known
 
 
 def principals(settings: Settings) -> Principals:
@@ -129,7 +151,7 @@ def approval_policy(settings: Settings, email: EmailPolicy) -> ApprovalPolicy:
     command = f"data-mcp-server-agent approvals approve --database {shlex.quote(here)}"
     return ApprovalPolicy(
         allow=email.allow,
-        approvers=email.approvers,
+        approvers=(*email.approvers, *(person for rule in settings.approve for person in rule.approvers)),
         links_base=links_base(settings),
         mails_leave=email.provider != "file",
         command_line=command if is_here and not scheme else None,

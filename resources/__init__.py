@@ -7,11 +7,12 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from mcp_server.domain.areas import AREAS
-from resources import health
+from resources import health, skills
 from resources.spec import Resource
 
 _READABLE = [area.name for area in AREAS.all if find_spec(f"resources.{area.name}") is not None]
 RESOURCES: tuple[Resource, ...] = (
     *(resource for name in _READABLE for resource in import_module(f"resources.{name}").RESOURCES),
     *health.RESOURCES,
+    *skills.RESOURCES,
 )

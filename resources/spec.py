@@ -25,9 +25,14 @@ Entries = Callable[[Desk, Call, str | None], Awaitable[tuple[list[Entry], str | 
 """One page of entries after a cursor, and the cursor of the next."""
 
 
+def _changes(parameters: Mapping[str, str]) -> bool:
+    del parameters
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One resource of the catalogue. Its content is JSON: a model, or plain JSON values."""
+    """One resource of the catalogue. Its content is JSON, a model or plain JSON values, or text."""
 
     uri_template: str
     name: str
@@ -45,6 +50,12 @@ class Resource:
 
     entries: Entries | None = None
     """What there is of a template, where that is to be listed."""
+
+    mime_type: str = "application/json"
+    """Of its content; what is no JSON is text, and all of it the server's own."""
+
+    lasts: Callable[[Mapping[str, str]], bool] = _changes
+    """Whether what is read by these parameters never changes while a server runs."""
 
     @property
     def is_template(self) -> bool:

@@ -41,5 +41,6 @@ RESOURCES = (
         permission=Permission.STATE_READ,
         read=_document,
         entries=_entries,
+        lasts=lambda parameters: "version" in parameters,
     ),
 )

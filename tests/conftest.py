@@ -1,7 +1,6 @@
 """Fixtures: both engines through one fixture, and a leak check after every test."""
 
 import itertools
-import shutil
 import threading
 import warnings
 from collections.abc import AsyncGenerator, Generator
@@ -14,7 +13,6 @@ from hypothesis import HealthCheck, settings
 
 from mcp_server.domain.areas import AREAS
 from mcp_server.persistence.postgres.backend import PostgresBackend
-from mcp_server.persistence.sqlite.backend import SqliteBackend
 from tests.world import World, open_world
 
 
@@ -119,14 +117,6 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'desk.db'}"
 
 
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty SQLite database to copy: to migrate takes longer than most tests."""
-    path = tmp_path_factory.mktemp("migrated") / "desk.db"
-    SqliteBackend(path, AREAS, allow_unsafe=False).prepare()
-    return path
-
-
 @pytest.fixture(params=["sqlite", "postgres"])
 def url(request: pytest.FixtureRequest) -> str:
     """A fresh database on each engine in turn."""
@@ -134,11 +124,8 @@ def url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def world(url: str, request: pytest.FixtureRequest) -> AsyncGenerator[World]:
+async def world(url: str) -> AsyncGenerator[World]:
     """A desk on each engine in turn."""
-    path = Path(url.removeprefix("sqlite:///"))
-    if url.startswith("sqlite") and not path.exists():
-        shutil.copyfile(request.getfixturevalue("migrated"), path)
     async with open_world(url) as opened:
         yield opened
 

@@ -4,6 +4,9 @@ import itertools
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from mcp_server.app import desk_on
@@ -25,6 +28,7 @@ from mcp_server.kernel.authority import Actor, Role, Speaker
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.times import SECOND
 from mcp_server.persistence.database import Database
+from mcp_server.persistence.sqlite.backend import SqliteBackend
 
 START = 1_800_000_000 * SECOND
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
@@ -155,8 +159,25 @@ class World:
         await self.desk.housekeeping.settle()
 
 
+@cache
+def _migrated() -> bytes:
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "desk.db")
+        SqliteBackend(path, AREAS, allow_unsafe=False).prepare()
+        return path.read_bytes()
+
+
+def on_file(path: Path) -> str:
+    """The address of a database, with its tables where there was none: to migrate takes longer than most tests."""
+    if not path.exists():
+        path.write_bytes(_migrated())
+    return f"sqlite:///{path}"
+
+
 @asynccontextmanager
 async def open_world(url: str) -> AsyncGenerator[World]:
+    if url.startswith("sqlite:///"):
+        on_file(Path(url.removeprefix("sqlite:///")))
     database = await Database.open(url, AREAS)
     try:
         clock = Clock()

@@ -1,11 +1,13 @@
 """Tools of the agent registry."""
 
 from functools import partial
+from typing import Any
 
 from pydantic import Field
 
 from mcp_server.domain.agents.commands import ControlAgent, FindAgents, Register
 from mcp_server.domain.agents.views import AgentView, ControlledAgent, RegisteredAgent
+from mcp_server.domain.approvals.rules import Form
 from mcp_server.domain.desk import Desk
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
@@ -70,6 +72,13 @@ def _says_control(args: ControlAgent) -> str:
     return f"{args.action.capitalize()} agent {named(args.agent_id)}{handed}."
 
 
+def _as_scaling(args: Register, said: dict[str, Any]) -> list[Form]:
+    """How many instances an agent has is said when it registers, too."""
+    del args
+    scaled = {"agent_id": said["name"], "scaling": said["scaling"]}
+    return [] if said["scaling"] is None else [Form("agents_scale", scaled)]
+
+
 TOOLS = (
     Tool(
         name="agents_register",
@@ -87,6 +96,8 @@ TOOLS = (
             lambda args: f"Register agent {named(args.name)}, or change what is given.",
             makes=lambda args: ["agent"],
             made=lambda done: [done.agent_id],
+            refers={"name": "agent"},
+            forms=_as_scaling,
         ),
         say=_say_registered,
     ),
@@ -114,7 +125,7 @@ TOOLS = (
         arguments=ControlAgent,
         result=ControlledAgent,
         write=lambda desk: desk.agents.control,
-        part=Part(_says_control),
+        part=Part(_says_control, refers={"agent_id": "agent", "to_agent": "agent"}),
         say=lambda r: f"Agent {r.agent.name} is {r.agent.status}; {len(r.requeued)} tasks requeued.",
     ),
 )

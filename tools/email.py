@@ -1,9 +1,11 @@
 """Tools of email."""
 
 from functools import partial
+from typing import Any
 
 from pydantic import Field
 
+from mcp_server.domain.approvals.rules import UNKNOWN, Form
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.email.model import FindEmails, SendEmail
 from mcp_server.domain.email.views import EmailView, SentEmail, TemplateView
@@ -64,7 +66,8 @@ def _say_sent(result: SentEmail) -> str:
     if email.id is None:
         return f"{email.status} by provider {email.provider}. Nothing was sent."
     waiting = " It waits for a person's approval." if email.approval_id is not None else ""
-    return f"{email.id} is {email.status} for provider {email.provider}.{waiting} See tasks_wait or email_find."
+    said = f"{email.id} is {email.status} for provider {email.provider}.{waiting} See tasks_wait or email_find."
+    return " ".join((said, *(result.warnings or ())))
 
 
 def _say_found(result: FindResult) -> str:
@@ -79,6 +82,13 @@ def _says(args: SendEmail) -> str:
     what = f"the template {named(args.template)}" if args.template is not None else quoted(args.subject or "")
     when = f", not before {iso(micros(args.send_at))}" if args.send_at is not None else ""
     return f"Send an email to {several(list(map(named, args.everyone())))}: {what}{when}."
+
+
+def _to_everyone(args: SendEmail, said: dict[str, Any]) -> list[Form]:
+    """A mail goes to all its addresses alike; what a template makes of it is not looked up."""
+    everyone = [*args.to, *args.cc, *args.bcc]
+    content = {} if args.template is None else dict.fromkeys(("subject", "text", "html"), UNKNOWN)
+    return [Form("email_send", said | content | dict.fromkeys(("to", "cc", "bcc"), everyone))]
 
 
 TOOLS = (
@@ -99,6 +109,8 @@ TOOLS = (
             makes=lambda args: ["email", "task"],
             made=lambda done: [done.email["id"], done.email["task_id"]],
             alone=lambda args: "a dry run writes nothing" if args.dry_run else None,
+            refers={"to": "address", "cc": "address", "bcc": "address"},
+            forms=_to_everyone,
             is_private=True,
         ),
         others_words=False,

@@ -81,6 +81,7 @@ TOOLS = (
         part=Part(
             _says_acquire,
             failed=_is_held,
+            refers={"name": "lock"},
             alone=lambda args: "one that waits cannot hold a transaction up" if args.wait_seconds else None,
         ),
         say=_say_acquired,
@@ -96,7 +97,7 @@ TOOLS = (
         arguments=ReleaseLock,
         result=ReleasedLock,
         write=lambda desk: desk.locks.release,
-        part=Part(_says_release, names=frozenset(("to_agent",))),
+        part=Part(_says_release, names=frozenset(("to_agent",)), refers={"name": "lock", "to_agent": "agent"}),
         others_words=False,
         say=_say_released,
         speaks="owner",

@@ -1,5 +1,8 @@
 """Tools of messages between agents and people."""
 
+from typing import Any
+
+from mcp_server.domain.approvals.rules import UNKNOWN, Form
 from mcp_server.domain.messages.model import ReadMessages, SendMessage
 from mcp_server.domain.messages.views import InboxView, SentMessage
 from mcp_server.kernel.authority import Permission
@@ -18,6 +21,11 @@ def _says(args: SendMessage) -> str:
     return f"Send a message to {to}{thread}: {quoted(args.subject or args.body)}."
 
 
+def _to_the_thread(args: SendMessage, said: dict[str, Any]) -> list[Form]:
+    """Without recipients it goes to whoever takes part in the thread."""
+    return [] if args.to else [Form("messages_send", said | {"to": [UNKNOWN]})]
+
+
 TOOLS = (
     Tool(
         name="messages_send",
@@ -34,6 +42,8 @@ TOOLS = (
             makes=lambda args: ["message"],
             made=lambda done: [done.message["id"]],
             names=frozenset(("to", "thread_id")),
+            refers={"to": "party"},
+            forms=_to_the_thread,
             is_private=True,
         ),
         others_words=False,

@@ -1,5 +1,8 @@
 """The tool of scaling."""
 
+from typing import Any
+
+from mcp_server.domain.approvals.rules import Form
 from mcp_server.domain.scaling.model import ScaleAgent
 from mcp_server.domain.scaling.service import ScaledAgent, ScalingService
 from mcp_server.kernel.authority import Permission
@@ -19,6 +22,12 @@ def _says(args: ScaleAgent) -> str:
     return f"Have {wanted} instances of agent {named(args.agent_id)}."
 
 
+def _as_registration(args: ScaleAgent, said: dict[str, Any]) -> list[Form]:
+    """How many instances an agent has is said when it registers, too."""
+    scaled = {"name": args.agent_id, "scaling": said["scaling"]}
+    return [] if args.scaling is None else [Form("agents_register", scaled, alters=True)]
+
+
 TOOLS = (
     Tool(
         name="agents_scale",
@@ -31,7 +40,7 @@ TOOLS = (
         arguments=ScaleAgent,
         result=ScaledAgent,
         write=lambda desk: desk.get(ScalingService).scale,
-        part=Part(_says),
+        part=Part(_says, refers={"agent_id": "agent"}, forms=_as_registration),
         say=_say,
     ),
 )

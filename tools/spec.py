@@ -1,9 +1,10 @@
 """What a tool is: data that names it, types its arguments and its result, and points at one service call."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
 
+from mcp_server.domain.approvals.rules import Form
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.area import Toolset
@@ -43,6 +44,15 @@ UPDATE = Hints(read_only=False, destructive=False, idempotent=True)
 DESTROY = Hints(read_only=False, destructive=True, idempotent=False)
 
 
+Reference = Literal["agent", "party", "address", "lock", "target"]
+"""To what an argument may refer by one of several names."""
+
+
+def _no_other(args: Any, said: dict[str, Any]) -> Sequence[Form]:
+    del args, said
+    return ()
+
+
 def _may(args: Any) -> str | None:
     del args
 
@@ -67,6 +77,12 @@ class Part:
         names: its arguments in which a later call may name so what an earlier one makes; dotted where they are inside.
         alone: why a call with these arguments cannot take part; None where it can.
         failed: the refusal that an outcome comes to which alone is an answer, such as a lock that another holds.
+        refers: its arguments that have several names, dotted where they are inside, and to what they refer.
+        forms: further forms in which a call could have been made to the same effect, from its checked arguments and
+            these as JSON values: the operator's rules look at each.
+        inside: what rules may name beside its arguments: what stands inside of them.
+        asks_itself: whether it has people asked by itself where a rule wants that, with more to show than its
+            arguments.
         is_private: whether its arguments are for those alone who take part, as messages and mails are.
     """
 
@@ -76,6 +92,10 @@ class Part:
     names: frozenset[str] = frozenset()
     alone: Callable[[Any], str | None] = _may
     failed: Callable[[Any], OpsError | None] = _done
+    refers: Mapping[str, Reference] = field(default_factory=dict[str, Reference])
+    forms: Callable[[Any, dict[str, Any]], Sequence[Form]] = _no_other
+    inside: frozenset[str] = frozenset()
+    asks_itself: bool = False
     is_private: bool = False
 
 
@@ -94,8 +114,9 @@ class Tool(Generic[A, R]):
     say: Callable[[R], str]
     """A sentence that stands for the result where only text is read."""
 
-    ticket: Callable[[Desk, Call, A], Awaitable[TaskView]] | None = None
-    """For a slow tool: what it does for a client that takes task handles, instead of `does`. Returns the task."""
+    ticket: Callable[[Desk, Call, A], Awaitable[TaskView | None]] | None = None
+    """For a slow tool: what it does for a client that takes task handles, instead of `does`. Returns the task, or None
+    where there is not one alone; then it does what it does for all."""
 
     does: Callable[[Desk], Callable[[Call, A], Awaitable[R]]] | None = None
     """The service call that it is; unsaid, its `write`."""

@@ -1,7 +1,9 @@
 """Tools of versioned documents."""
 
 from functools import partial
+from typing import Any
 
+from mcp_server.domain.approvals.rules import UNKNOWN, Form
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.state.commands import (
     Addressed,
@@ -77,6 +79,16 @@ def _says_restore(args: RestoreDocument) -> str:
     return f"Write version {args.version} of {_document(args)} again{_only_at(args.expected_version)}"
 
 
+def _other_ways(args: Addressed, said: dict[str, Any]) -> list[Form]:
+    """A document is written by three tools: whichever does it, a rule about one is about it. What a JSON patch or an
+    earlier version comes to is not looked up."""
+    del args
+    value = said.get("value", said.get("merge_patch"))
+    value = UNKNOWN if value is None and not said.get("delete") else value
+    where = said | {"value": value, "merge_patch": value}
+    return [Form(name, where) for name in ("state_set", "state_patch", "state_restore")]
+
+
 TOOLS = (
     Tool(
         name="state_get",
@@ -101,7 +113,7 @@ TOOLS = (
         arguments=SetDocument,
         result=SetResult,
         write=lambda desk: desk.state.set,
-        part=Part(_says_set),
+        part=Part(_says_set, forms=_other_ways),
         others_words=False,
         say=_say_written,
     ),
@@ -115,7 +127,7 @@ TOOLS = (
         arguments=PatchDocument,
         result=DocumentResult,
         write=lambda desk: desk.state.patch,
-        part=Part(_says_patch),
+        part=Part(_says_patch, forms=_other_ways),
         others_words=False,
         say=_say_written,
     ),
@@ -141,7 +153,7 @@ TOOLS = (
         arguments=RestoreDocument,
         result=DocumentResult,
         write=lambda desk: desk.state.restore,
-        part=Part(_says_restore),
+        part=Part(_says_restore, forms=_other_ways),
         others_words=False,
         say=_say_written,
     ),

@@ -2,7 +2,9 @@
 
 from collections import Counter
 from functools import partial
+from typing import Any
 
+from mcp_server.domain.approvals.rules import Form
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.tasks.commands import (
     ClaimTasks,
@@ -11,7 +13,7 @@ from mcp_server.domain.tasks.commands import (
     FindTasks,
     FinishTask,
     ReportTask,
-    WaitForTask,
+    WaitForTasks,
 )
 from mcp_server.domain.tasks.results import (
     ClaimedTasks,
@@ -19,8 +21,9 @@ from mcp_server.domain.tasks.results import (
     CreatedTasks,
     FinishedTask,
     ReportedTask,
-    WaitedTask,
+    WaitedTasks,
 )
+from mcp_server.domain.tasks.spec import TaskSpec
 from mcp_server.domain.tasks.transactions import Controlled
 from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.authority import Permission
@@ -68,13 +71,15 @@ async def _nothing_of(desk: Desk, call: Call, args: FindArguments) -> str | None
 
 def _say_found(result: FindResult) -> str:
     if result.task is not None:
-        return f"Task {result.task.id} ({quoted(result.task.title)}) is {result.task.status}."
+        waits = f" It waits: {'; '.join(result.task.waits_for)}." if result.task.waits_for else ""
+        return f"Task {result.task.id} ({quoted(result.task.title)}) is {result.task.status}.{waits}"
     return f"{listed(len(result.tasks or ()), 'task', result.omitted)} {result.hint or ''}".rstrip()
 
 
 def _say_created(result: CreatedTasks) -> str:
     counts = Counter(task.status for task in result.tasks)
-    return f"Tasks, in the order given: {', '.join(f'{count} {status}' for status, count in counts.items())}."
+    said = f"Tasks, in the order given: {', '.join(f'{count} {status}' for status, count in counts.items())}."
+    return " ".join((said, *(f"But {warning}" for warning in result.warnings or ())))
 
 
 def _say_claimed(result: ClaimedTasks) -> str:
@@ -127,6 +132,34 @@ def _not_all_controlled(done: Controlled) -> OpsError | None:
     )
 
 
+def _as_creation(args: ControlTasks, said: dict[str, Any]) -> list[Form]:
+    """What changes a task afterwards could have been said when it was created."""
+    changed = {name: said[name] for name in ("priority", "agent_id", "run_at") if said.get(name) is not None}
+    changed |= said.get("changes") or {}
+    return [Form("tasks_create", changed | {"tasks": [changed]}, alters=True)] if changed else []
+
+
+def _task_by_task(args: CreateTasks, said: dict[str, Any]) -> list[Form]:
+    """What is said of one task is said by itself, so that a rule about two of its members is about one task."""
+    del args
+    return [Form("tasks_create", task | {"tasks": [task]}) for task in said["tasks"]]
+
+
+async def ticket(desk: Desk, call: Call, args: WaitForTasks) -> TaskView | None:
+    """The task that a client takes a handle of; there is none for several."""
+    one = args.one()
+    return None if one is None else await desk.tasks.get(call, one)
+
+
+def _say_waited(result: WaitedTasks) -> str:
+    if result.task is not None:
+        said = f"Task {result.task.id} is {result.task.status}"
+    else:
+        counts = Counter(task.status for task in result.tasks or ())
+        said = ", ".join(f"{count} {status}" for status, count in counts.items())
+    return said + ("." if result.reached else "; not reached yet, call again.")
+
+
 TOOLS = (
     Tool(
         name="tasks_create",
@@ -144,6 +177,9 @@ TOOLS = (
             makes=lambda args: ["task"] * len(args.tasks),
             made=lambda done: [one.task["id"] for one in done],
             names=frozenset(("tasks.depends_on", "tasks.parent_id", "tasks.agent_id")),
+            refers={"tasks.agent_id": "agent", "agent_id": "agent"},
+            forms=_task_by_task,
+            inside=frozenset(TaskSpec.model_fields),
         ),
         say=_say_created,
     ),
@@ -216,20 +252,26 @@ TOOLS = (
         arguments=ControlTasks,
         result=ControlledTasks,
         write=lambda desk: desk.tasks.control,
-        part=Part(_says_control, names=frozenset(("task_ids", "agent_id")), failed=_not_all_controlled),
+        part=Part(
+            _says_control,
+            names=frozenset(("task_ids", "agent_id")),
+            failed=_not_all_controlled,
+            refers={"agent_id": "agent"},
+            forms=_as_creation,
+        ),
         say=_say_controlled,
     ),
     Tool(
         name="tasks_wait",
-        title="Wait for a task",
-        description="Wait until a task ends, starts or changes, instead of polling.",
+        title="Wait for tasks",
+        description="Wait until a task ends, starts or changes, instead of polling; task_ids for several.",
         toolset="tasks",
         permission=Permission.TASKS_READ,
         hints=READ,
-        arguments=WaitForTask,
-        result=WaitedTask,
+        arguments=WaitForTasks,
+        result=WaitedTasks,
         does=lambda desk: desk.tasks.wait,
-        ticket=lambda desk, call, args: desk.tasks.get(call, args.task_id),
-        say=lambda r: f"Task {r.task.id} is {r.task.status}" + ("." if r.reached else "; not reached yet, call again."),
+        ticket=ticket,
+        say=_say_waited,
     ),
 )

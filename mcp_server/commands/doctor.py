@@ -42,11 +42,15 @@ def run_doctor(flags: dict[str, Any], *, as_json: bool, replay: bool = False) ->
     told = {finding.name: finding.ok for finding in findings}
     if told.get("documents") and told.get("writing", True):  # it is there, whole and up to date, and can be tried
         findings += inspect_due(settings.database_url)
+    if told.get("documents"):
+        findings += [] if refused else _rules(settings)
     if replay:
         findings.append(replay_database(settings.database_url))
     _print(settings, findings, as_json=as_json)
-    if refused:
-        return EXIT_SETTINGS
+    return EXIT_SETTINGS if refused else _exit_code(findings)
+
+
+def _exit_code(findings: list[Finding]) -> int:
     return EXIT_FINE if all(finding.ok for finding in findings) else EXIT_PROBLEM
 
 
@@ -72,6 +76,16 @@ def _links(settings: Settings) -> Finding:
     else:
         detail = f"In the mail to each of those who are asked; {at_terminal}."
     return Finding("approval_links", True, detail)
+
+
+def _rules(settings: Settings) -> list[Finding]:
+    """The operator's rules, and what they would have caught."""
+    if not settings.approve:
+        return []
+    from mcp_server.deploying import approve_rules  # takes a second
+    from mcp_server.upkeep.rule_log import inspect_rules
+
+    return inspect_rules(settings.database_url, approve_rules(settings))
 
 
 def _python() -> Finding:

@@ -187,11 +187,15 @@ TargetSettings = Annotated[
 
 
 class ApproveSettings(Frozen):
-    """Which changes wait for whose approval; patterns as file names have them."""
+    """Which calls wait for whose approval; patterns as file names have them (docs/rules.md)."""
 
-    tool: str = Field(default="deployments_*", pattern=r"^deployments_", description="Tools, as a pattern")
-    target: str = Field(default="*", description="Targets, as a pattern")
-    environment: str = Field(default="*", description="Environments, as a pattern")
+    tool: str = Field(default="deployments_*", min_length=1, description="Tools, as a pattern")
+    target: str = Field(default="*", description="Targets of deployments, as a pattern")
+    environment: str = Field(default="*", description="Environments of deployments, as a pattern")
+    arguments: dict[str, Any] = Field(
+        default_factory=dict, description="By name or dotted path: a value, several, or {glob = ...}, {over = 10}"
+    )
+    speakers: Names = Field(default=(), description="Whose calls, as patterns: agent:scribe, user:*; unsaid, all")
     approvers: Names = Field(
         default=(), max_length=20, description="User names or addresses; none: anyone who may decide"
     )
@@ -307,7 +311,7 @@ class Settings(Frozen):
         default_factory=dict, description="Commands that deploy, and programs that are kept running, by name"
     )
     approve: Annotated[tuple[ApproveSettings, ...], Group.DEPLOYING] = Field(
-        default=(), description="Which changes wait for whose approval"
+        default=(), description="Which calls wait for whose approval"
     )
 
     @property

@@ -79,7 +79,7 @@ def _run(told: dict[str, Any], folder: Path, lock: int, stopped: list[int]) -> d
     while process.poll() is None and not stopped and time.monotonic() < deadline:
         time.sleep(LOOK_EVERY_SECONDS)
         for output in outputs:
-            _bound(output)
+            bound(output)
     if process.poll() is not None:
         return {"exit_code": process.returncode}
     _end(process)
@@ -87,7 +87,7 @@ def _run(told: dict[str, Any], folder: Path, lock: int, stopped: list[int]) -> d
     return {"exit_code": None, "error": f"it {why}"}
 
 
-def _bound(output: Path) -> None:
+def bound(output: Path) -> None:
     """Begin a file anew that has grown too large, and say so in it."""
     size = output.stat().st_size
     if size > OUTPUT_BYTES_MAX:

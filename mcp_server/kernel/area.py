@@ -187,15 +187,20 @@ class Chore:
     wanted: Callable[[Services], Awaitable[bool]]
 
 
+Named = Callable[["Areas", Collection[Permission], "Collection[str] | None"], Iterable[str]]
+"""Names every value that somebody with these rights may see, of the toolsets offered."""
+
+
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """Values for an argument of a resource template: the statement that finds them by `:prefix`, and who may see them.
+    """Values for an argument of a resource template or a prompt: the statement that finds them by `:prefix`, or the
+    function that names all, and who may see them.
 
     `needs` names arguments that must be known already; they are parameters of the statement. `private` says which
     values not everybody sees.
     """
 
-    statement: str
+    statement: "str | Named"
     permission: Permission
     needs: tuple[str, ...] = ()
     private: tuple[Private, ...] = ()
@@ -286,6 +291,11 @@ class Areas:
             for one in self.aggregates.values()
             if one.seen_by in permissions and (toolsets is None or self._toolsets[one.type] in toolsets)
         )
+
+    def seen_event_types(self, permissions: Collection[Permission], toolsets: Collection[str] | None) -> list[str]:
+        """The types of events that may be seen, as `seen` says it."""
+        seen = self.seen(permissions, toolsets)
+        return sorted(type_ for type_ in self.tells if type_.rsplit(".", 1)[0] in seen)
 
     def uris(self, aggregate_type: str, aggregate_id: str) -> set[str]:
         """The resources that change with an aggregate."""

@@ -4,13 +4,13 @@ Which tools there are is known above the domain; the areas that take calls are g
 """
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Protocol, TypeVar
 
 from pydantic import Field, WithJsonSchema
 
-from mcp_server.kernel.call import Call
+from mcp_server.kernel.call import Call, Grant
 from mcp_server.kernel.errors import OpsError, Unavailable
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.values import Frozen
@@ -48,20 +48,20 @@ class Composed(Change):
     """
 
     tool: str = ""
-    arguments: dict[str, Any] | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
     says: str = ""
     is_private: bool = False
 
     def shown(self) -> dict[str, Any]:
         """The call as data."""
-        return {"tool": self.tool, "arguments": self.arguments or {}}
+        return {"tool": self.tool, "arguments": self.arguments}
 
 
 class Compose(Protocol):
     """Makes changes of calls, each authorised as if it were made on its own. Nothing is changed by that."""
 
     async def __call__(
-        self, services: Services, call: Call, calls: Sequence[CalledTool], argument: str, *, later: bool = False
+        self, services: Services, call: Call, calls: Sequence[CalledTool], argument: str, *, later: Grant | None = None
     ) -> list[Composed]:
         """The changes, in order.
 
@@ -70,7 +70,7 @@ class Compose(Protocol):
             call: who has them land.
             calls: what is called.
             argument: where they stand, for refusals.
-            later: whether they land some other time, so that no lease may be named.
+            later: where they land once people have said yes, who is asked; then no lease may be named.
 
         Raises:
             OpsError: one of them makes no sense, is not offered, or not for this caller; it is named.
@@ -79,7 +79,7 @@ class Compose(Protocol):
 
 
 async def _no_tools(
-    services: Services, call: Call, calls: Sequence[CalledTool], argument: str, *, later: bool = False
+    services: Services, call: Call, calls: Sequence[CalledTool], argument: str, *, later: Grant | None = None
 ) -> list[Composed]:
     del services, call, calls, argument, later
     raise Unavailable("This process knows no tools.", next="Have a server do it.")

@@ -11,7 +11,8 @@ from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.near import folded, near
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.renaming import SAME
-from mcp_server.kernel.shapes import SECONDS, UNSAID, Shape, accepted, call_of, example_of
+from mcp_server.kernel.shapes import SECONDS, Shape
+from mcp_server.kernel.wording import UNSAID, accepted, call_of, example_of
 
 WHOLE = "arguments"
 PROBLEMS = "problems"
@@ -130,11 +131,13 @@ def refused(
 
 
 def _next(tool: str, shape: Shape, error: ValidationError, problems: Sequence[Problem]) -> str:
-    unknown = [tuple(item["loc"]) for item in _found(error) if item["type"] == _UNKNOWN]
-    named_near = {problem.loc for problem in problems if problem.near}
-    places = [loc[:-1] for loc in (_told(shape, loc) for loc in unknown) if loc not in named_near]
-    known = [f"{_path(loc) or tool} accepts: {', '.join(_place(shape, loc).members)}." for loc in places[:1]]
-    return " ".join([*known, f"Such as: {call_of(tool, _example(shape, problems))}."])
+    unknown = {_told(shape, item["loc"]) for item in _found(error) if item["type"] == _UNKNOWN}
+    said = next((_accepts(tool, shape, one.loc[:-1]) for one in problems if one.loc in unknown and not one.near), "")
+    return f"{said}Such as: {call_of(tool, _example(shape, problems))}."
+
+
+def _accepts(tool: str, shape: Shape, loc: Sequence[str | int]) -> str:
+    return f"{_path(loc) or tool} accepts: {', '.join(_place(shape, loc).members)}. "
 
 
 def _example(shape: Shape, problems: Sequence[Problem]) -> dict[str, Any]:

@@ -82,16 +82,21 @@ def checked_json(what: str, bytes_max: int = INPUT_BYTES_MAX) -> AfterValidator:
     return converted(lambda value: None if value is None else check_json(value, what, bytes_max))
 
 
-def plain(value: Any) -> Any:
-    """What was given, as JSON values that are taken again: a command's fields as far as they were said, what is kept as
-    checked JSON text as what it says."""
+def plain(value: Any, *, whole: bool = False) -> Any:
+    """What was given, as JSON values that are taken again: a command's fields as far as they were said, or all of them;
+    what is kept as checked JSON text as what it says."""
     if isinstance(value, BaseModel):
-        fields = type(value).model_fields
-        return {fields[name].alias or name: plain(getattr(value, name)) for name in value.model_fields_set}
+        return _plain_fields(value, whole=whole)
     if isinstance(value, RawJson):
         return json.loads(value)
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in cast("list[Any]", value)]
+        return [plain(item, whole=whole) for item in cast("list[Any]", value)]
     if isinstance(value, dict):
-        return {name: plain(member) for name, member in cast("dict[str, Any]", value).items()}
+        return {name: plain(member, whole=whole) for name, member in cast("dict[str, Any]", value).items()}
     return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _plain_fields(model: BaseModel, *, whole: bool) -> dict[str, Any]:
+    fields = type(model).model_fields
+    said = fields if whole else model.model_fields_set
+    return {fields[name].alias or name: plain(getattr(model, name), whole=whole) for name in said}

@@ -82,13 +82,18 @@ async def _decided(desk: Desk, request: Request, opened: Opened) -> Response:
 
 def _vote(form: Mapping[str, str], opened: Opened, reason: str) -> Vote | None:
     """What was answered; None where it is no answer to this question."""
-    takes, approve = opened.approval.takes(), form["decision"] == "approve"
-    text = form.get("text", "").strip() if approve and takes.free_text else ""
-    number = form.get("choice") if approve and not text else None
-    if len(text) > TEXT_CHARACTERS_MAX or (number is not None and number not in map(str, range(len(takes.choices)))):
-        return None
-    choice = None if number is None else takes.choices[int(number)]
-    return Vote(approve=approve, reason=reason or None, choice=choice, text=text or None)
+    vote = Vote(approve=form["decision"] == "approve", reason=reason or None)
+    if not vote.approve:
+        return vote
+    takes = opened.approval.takes()
+    text = form.get("text", "").strip() if takes.free_text else ""
+    if text:
+        return None if len(text) > TEXT_CHARACTERS_MAX else vote.model_copy(update={"text": text})
+    choices = {str(number): choice for number, choice in enumerate(takes.choices)}
+    number = form.get("choice")
+    if number is None:
+        return vote
+    return vote.model_copy(update={"choice": choices[number]}) if number in choices else None
 
 
 def _is_from_elsewhere(request: Request) -> bool:

@@ -1,16 +1,20 @@
 """`completion/complete`: values that begin with what has been typed, from what the areas offer."""
 
 from collections.abc import Mapping
+from itertools import islice
 
 from mcp_server.domain.desk import Desk
+from mcp_server.kernel.area import Completion
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.paging import Query, like
 from mcp_server.kernel.privacy import seen_by
 
+VALUES_MAX = 100
+
 
 async def complete(desk: Desk, call: Call, argument: str, typed: str, known: Mapping[str, str]) -> list[str]:
-    """Up to 100 values for an argument of a resource template; none for an argument that no area offers values for, for
-    which others must be known first, or whose toolset is not offered.
+    """Up to 100 values for an argument of a resource template or a prompt; none for one that no area offers values for,
+    for which others must be known first, or whose toolset is not offered.
 
     Raises:
         PermissionDenied: the caller may not see them.
@@ -21,8 +25,16 @@ async def complete(desk: Desk, call: Call, argument: str, typed: str, known: Map
     if not known.keys() >= set(offered.needs):
         return []
     call.actor.require(offered.permission)
-    given = tuple((name, known[name]) for name in offered.needs)
-    query = Query(offered.statement, parameters=(("prefix", like(typed, "{}%")), *given))
-    query = seen_by(call, query, offered.private)
+    if isinstance(offered.statement, str):
+        return await _stored(desk, call, offered, like(typed, "{}%"), known)
+    named = offered.statement(desk.areas, call.actor.permissions, call.toolsets)
+    return list(islice(filter(lambda value: value.startswith(typed), named), VALUES_MAX))
+
+
+async def _stored(
+    desk: Desk, call: Call, offered: Completion, prefix: str | None, known: Mapping[str, str]
+) -> list[str]:
+    parameters = {"prefix": prefix} | {name: known[name] for name in offered.needs}
+    query = seen_by(call, Query(str(offered.statement), parameters=tuple(parameters.items())), offered.private)
     rows = await desk.context.database.fetch_all(query.statement, filters=query.filters, **dict(query.parameters))
     return [row["value"] for row in rows]

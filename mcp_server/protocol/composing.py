@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.speaking import Said, Voices
-from mcp_server.kernel.call import Call
+from mcp_server.kernel.call import Call, Grant
 from mcp_server.kernel.composing import CalledTool, Composed
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.near import near
@@ -17,6 +17,7 @@ from mcp_server.kernel.quoting import named
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.values import plain
 from mcp_server.kernel.writes import Place
+from mcp_server.protocol.guarding import Wanted, kept_out, naming, refusal
 from mcp_server.protocol.tool_calls import named_as_known, said, split, validated
 from tools import TOOLS
 from tools.spec import AnyTool, Part
@@ -26,22 +27,45 @@ _WRITES: Mapping[str, tuple[AnyTool, Part]] = {tool.name: (tool, tool.part) for 
 
 
 async def compose(
-    services: Services, call: Call, calls: Sequence[CalledTool], argument: str, *, later: bool = False
+    services: Services, call: Call, calls: Sequence[CalledTool], argument: str, *, later: Grant | None = None
 ) -> list[Composed]:
     """See `kernel.composing.Compose`."""
-    composer = _Composer(cast("Desk", services), call, later=later)
+    desk = cast("Desk", services)
+    composer = _Composer(desk, call, later)
     changes: list[Composed] = []
     for number, asked in enumerate(calls):
         place = Place(argument, number, asked.tool)
         with place.named():
             changes.append(await composer.change(place, asked))
+    await _require_rules_kept(desk, call, changes, later)
     return changes
+
+
+async def _require_rules_kept(desk: Desk, call: Call, changes: Sequence[Composed], later: Grant | None) -> None:
+    """Refuse calls of which a rule of the operator's names one that people did not say yes to.
+
+    Raises:
+        PermissionDenied: it names the first, and holds the call that asks about all of them.
+    """
+    wanted: list[Wanted] = []
+    for one in changes:
+        rules = await naming(desk, one.call, _WRITES[one.tool][0], one.command)
+        wanted.append(Wanted(one.shown(), one.says, kept_out(desk, one.call, rules, later)))
+    for change, one in zip(changes, wanted, strict=True):
+        if one.rules:
+            with change.named():
+                raise refusal(call, wanted if _can_wait(changes) else [one for one in wanted if one.rules])
+
+
+def _can_wait(changes: Sequence[Composed]) -> bool:
+    """Whether all of them could be made later: none rests on a lease."""
+    return not any(_WRITES[one.tool][0].own_lease or one.arguments.get("lease_token") for one in changes)
 
 
 class _Composer:
     """Makes changes of the calls of one commit, one after the other."""
 
-    def __init__(self, desk: Desk, call: Call, *, later: bool) -> None:
+    def __init__(self, desk: Desk, call: Call, later: Grant | None) -> None:
         self._desk = desk
         self._call = call
         self._later = later
@@ -96,7 +120,7 @@ class _Composer:
         )
 
     def _require_no_lease(self, tool: AnyTool, shared: Mapping[str, Any]) -> None:
-        if self._later and (tool.own_lease or shared.get("lease_token") is not None):
+        if self._later is not None and (tool.own_lease or shared.get("lease_token") is not None):
             raise _not_composable(tool.name, "a lease does not last until people have decided")
 
     async def _spoken(self, what: Said) -> Call:

@@ -11,7 +11,7 @@ from functools import cached_property
 from mcp_server.kernel.area import Toolset
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.errors import ValidationFailed
-from mcp_server.protocol.prompts import PROMPTS, PromptSpec
+from mcp_server.protocol.prompt_catalogue import PROMPTS, PromptSpec
 from resources import RESOURCES
 from resources.spec import Resource
 from tools import TOOLS, TOOLSETS
@@ -20,7 +20,7 @@ from tools.spec import AnyTool
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A method of the Tasks extension.
+    """A method of the Tasks or the Skills extension.
 
     Attributes:
         name: of the method or notification.
@@ -39,6 +39,8 @@ class Method:
 METHODS = (
     Method("tasks/get", Permission.TASKS_READ),
     Method("notifications/tasks", Permission.TASKS_READ),
+    Method("skills/list", Permission.TASKS_READ),
+    Method("skills/get", Permission.TASKS_READ),
     Method("tasks/cancel", Permission.TASKS_CREATE, changes=True),
     Method("tasks/update", Permission.TASKS_APPROVE, changes=True, tool="approvals_decide"),
 )
@@ -88,7 +90,7 @@ class Offer:
 
     @cached_property
     def methods(self) -> dict[str, Method]:
-        """The methods of the Tasks extension that are offered, by name."""
+        """The methods of extensions that are offered, by name."""
         return {
             method.name: method
             for method in METHODS

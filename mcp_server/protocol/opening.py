@@ -50,7 +50,7 @@ class Opening:
         """Begin to read.
 
         Args:
-            gives_handles: whether this server has the Tasks extension.
+            gives_handles: whether this server has what belongs to tasks: the extensions of tasks and skills.
         """
         self._started, self._gives_handles = True, gives_handles
         threading.Thread(target=self._read, name="stdin-opening", daemon=True).start()
@@ -103,10 +103,10 @@ def _discovered(params: Any, gives_handles: bool) -> dict[str, Any] | None:
         "cacheScope": "private",
         "capabilities": {
             "completions": {},
-            **({"extensions": {f"{_META}tasks": {}}} if gives_handles else {}),
-            "prompts": {"listChanged": True},
-            "resources": {"listChanged": True, "subscribe": True},
-            "tools": {"listChanged": True},
+            **({"extensions": {f"{_META}tasks": {}, f"{_META}skills": {}}} if gives_handles else {}),
+            "prompts": {"listChanged": False},
+            "resources": {"listChanged": False, "subscribe": True},
+            "tools": {"listChanged": False},
         },
         "instructions": INSTRUCTIONS,
         "resultType": "complete",

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import mcp_types as types
+from mcp.server.caching import apply_cache_hint
 from mcp.shared.exceptions import MCPError
 from mcp.shared.uri_template import UriTemplate
 from mcp_types import INVALID_PARAMS
@@ -19,6 +20,7 @@ from mcp_server.kernel.paging import decode_cursor, encode_cursor
 from mcp_server.kernel.quoting import OTHERS_WORDS, named, shown_json
 from mcp_server.kernel.views import View, dumped
 from mcp_server.protocol import completions
+from mcp_server.protocol.caching import LASTING
 from mcp_server.protocol.seam import RequestContext, Seam, protocol_error
 from resources.spec import Entry, Resource
 
@@ -96,23 +98,23 @@ class ResourceReads:
         uri = str(params.uri)
         resource, parameters = self._match(uri)
         content = await self._content(ctx, uri, resource, parameters)
-        text = shown_json(dump_json(_marked(resource, _plain(content))))
-        return types.ReadResourceResult(contents=[types.TextResourceContents(uri=uri, mime_type=JSON_TYPE, text=text)])
+        text = content if isinstance(content, str) else shown_json(dump_json(_marked(resource, _plain(content))))
+        contents = [types.TextResourceContents(uri=uri, mime_type=resource.mime_type, text=text)]
+        result = types.ReadResourceResult(contents=list(contents))
+        return apply_cache_hint(result, LASTING) if resource.lasts(parameters) else result
 
     async def complete(self, ctx: RequestContext, params: types.CompleteRequestParams) -> types.CompleteResult:
-        """Values for an argument of a resource template that begin with what has been typed."""
-        values: list[str] = []
-        if isinstance(params.ref, types.ResourceTemplateReference):
-            known = params.context.arguments or {} if params.context else {}
-            argument = params.argument
+        """Values for an argument of a resource template or a prompt that begin with what has been typed."""
+        known = params.context.arguments or {} if params.context else {}
+        argument = params.argument
 
-            async def complete(call: Call) -> list[str]:
-                return await completions.complete(self._desk, call, argument.name, argument.value, known)
+        async def complete(call: Call) -> list[str]:
+            return await completions.complete(self._desk, call, argument.name, argument.value, known)
 
-            try:
-                values = await self._seam.run(ctx, "completion", complete)
-            except OpsError as error:
-                raise protocol_error(error, str(params.ref.uri)) from error
+        try:
+            values = await self._seam.run(ctx, "completion", complete)
+        except OpsError as error:
+            raise protocol_error(error, argument.name) from error
         return types.CompleteResult(completion=types.Completion(values=values, has_more=len(values) >= 100))
 
     async def allows(self, ctx: RequestContext, uri: str) -> bool:
@@ -138,9 +140,7 @@ class ResourceReads:
         except OpsError as error:
             raise protocol_error(error, uri) from error
 
-    async def _content(
-        self, ctx: RequestContext, uri: str, resource: Resource, parameters: Mapping[str, str]
-    ) -> dict[str, Any]:
+    async def _content(self, ctx: RequestContext, uri: str, resource: Resource, parameters: Mapping[str, str]) -> Any:
         async def read(call: Call) -> Any:
             call.actor.require(resource.permission)
             return await resource.read(self._desk, call, parameters)
@@ -182,7 +182,7 @@ def _plain_resource(resource: Resource) -> types.Resource:
         name=resource.name,
         title=resource.title,
         description=resource.description,
-        mime_type=JSON_TYPE,
+        mime_type=resource.mime_type,
     )
 
 

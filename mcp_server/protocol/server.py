@@ -3,14 +3,17 @@
 from typing import Any
 
 import mcp_types as types
-from mcp.server.lowlevel import Server
+from mcp.server.lowlevel import NotificationOptions, Server
 
 from mcp_server.domain.desk import Desk
+from mcp_server.protocol.caching import HINTS
 from mcp_server.protocol.offer import Offer
 from mcp_server.protocol.opening import INSTRUCTIONS, NAME, TITLE
 from mcp_server.protocol.prompts import Prompts
 from mcp_server.protocol.resource_reads import ResourceReads
 from mcp_server.protocol.seam import Seam
+from mcp_server.protocol.skills import EXTENSION as SKILLS_EXTENSION
+from mcp_server.protocol.skills import SkillParams, Skills
 from mcp_server.protocol.subscriptions import Subscriptions
 from mcp_server.protocol.task_handles import (
     EXTENSION,
@@ -20,6 +23,28 @@ from mcp_server.protocol.task_handles import (
     UpdateParams,
 )
 from mcp_server.protocol.tool_calls import ToolCalls
+
+
+class DeskServer(Server[Any]):
+    """The SDK's server, which promises notifications of changed lists only where there are some."""
+
+    def get_capabilities(
+        self,
+        notification_options: NotificationOptions | None = None,
+        experimental_capabilities: dict[str, dict[str, Any]] | None = None,
+        extensions: dict[str, dict[str, Any]] | None = None,
+        *,
+        protocol_version: str | None = None,
+    ) -> types.ServerCapabilities:
+        """What the server can do. Its lists are the same as long as it runs, but for the resources, of whose list
+        nobody is told."""
+        told = super().get_capabilities(
+            notification_options, experimental_capabilities, extensions, protocol_version=protocol_version
+        )
+        for part in (told.tools, told.prompts, told.resources):
+            if part is not None:
+                part.list_changed = False
+        return told
 
 
 def make_server(desk: Desk, seam: Seam, offer: Offer) -> Server[Any]:
@@ -35,7 +60,7 @@ def assembled(
     """A server of these parts, with the prompts and the methods of the Tasks extension that are offered."""
     prompts = Prompts(seam, offer.prompts)
     subscriptions = Subscriptions(desk, seam, reads, handles)
-    server: Server[Any] = Server(
+    server = DeskServer(
         NAME,
         title=TITLE,
         version=desk.version,
@@ -51,8 +76,14 @@ def assembled(
         on_completion=reads.complete,
         on_list_prompts=prompts.list_prompts,
         on_get_prompt=prompts.get_prompt,
+        cache_hints=HINTS,
     )
     server.add_request_handler("tools/call", types.CallToolRequestParams, tools.call)
+    if "skills/list" in offer.methods:
+        skills = Skills(seam)
+        server.extensions[SKILLS_EXTENSION] = {}
+        server.add_request_handler("skills/list", types.PaginatedRequestParams, skills.list_skills)
+        server.add_request_handler("skills/get", SkillParams, skills.get_skill)
     if "tasks/get" in offer.methods:
         server.extensions[EXTENSION] = {}
         server.add_request_handler("tasks/get", TaskParams, handles.get)

@@ -1,9 +1,9 @@
 """MCP over stdin and stdout.
 
 The SDK's own stdio transport reads in a thread that cannot be cancelled, so a server waiting for input would outlive
-SIGTERM. Here daemon threads read and write the raw descriptors, so the event loop can leave at any time, whatever the
-client does; and what was taken in when stdin ends is still answered, so that `server < requests` works. A client that
-does not read is slowed down: no more is taken in than is answered.
+SIGTERM. Here the event loop reads what is there, and daemon threads do what may take long, so that it can leave at any
+time, whatever the client does; and what was taken in when stdin ends is still answered, so that `server < requests`
+works. A client that does not read is slowed down: no more is taken in than is answered.
 While serving, file descriptor 0 is empty and 1 is stderr, so that stray prints cannot corrupt the protocol.
 """
 

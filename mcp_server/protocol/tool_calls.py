@@ -24,6 +24,7 @@ from mcp_server.kernel.shapes import shape_of
 from mcp_server.kernel.understanding import understood
 from mcp_server.kernel.views import dumped
 from mcp_server.protocol.asking import InputNeeded, asker
+from mcp_server.protocol.links import linked
 from mcp_server.protocol.schemas import input_schema, output_schema
 from mcp_server.protocol.seam import RequestContext, Seam, error_content
 from mcp_server.protocol.task_handles import declares_extension, handle, tool_result
@@ -76,12 +77,15 @@ class ToolCalls:
             run = self._asking(asker(ctx, params))
         arguments, spoken = split(tool, named_as_known(tool, params.arguments or {}))
         try:
-            return await self._seam.run(
+            result = await self._seam.run(
                 ctx,
                 tool.name,
                 lambda call: run(tool, replace(call, tools=self._names), arguments),
                 lambda: said(tool, arguments, spoken),
             )
+            if "structuredContent" in result:
+                result["content"] += linked(ctx.protocol_version, tool.name, result["structuredContent"])
+            return result
         except OpsError as error:
             return _refusal(error)
 
@@ -89,6 +93,8 @@ class ToolCalls:
         """Begin what the tool does; the handle of its task, or its whole answer where it has ended already."""
         assert tool.ticket is not None, "asked only of tools that have one"
         task = await tool.ticket(self._desk, call, validated(tool, call, arguments))
+        if task is None:
+            return await self._run(tool, call, arguments)
         if task.status in TERMINAL:
             return {"resultType": "complete"} | (tool_result(task))
         return handle(task)

@@ -168,7 +168,7 @@ class _Attempt:
 
     async def _run_command(self) -> tuple[object, FailureSpec | None]:
         task = self.claimed.task
-        text = json.dumps(dumped(task))
+        text = json.dumps(dumped(task) | {"parents": dumped(self.claimed).get("parents", [])})
         # A server that the command starts speaks as the agent; what it writes under the lease counts while it is held.
         variables = {
             "DATAMCP_TASK_ID": task.id,

@@ -76,7 +76,8 @@ OTHERWISE: list[tuple[type[Record], type[Record], set[str]]] = [
     (
         Approval,
         ApprovalView,
-        {"version", "due_at", "remind_at", "opened_at", "updated_at", "named_by_operator"} | {"requester", *KEY},
+        {"version", "due_at", "remind_at", "opened_at", "updated_at", "named_by_operator"}
+        | {"requester", "asked_as", "private", *KEY},
     ),
     (Email, EmailView, {"version", "approval_mail", "handed_over_at", "recipients", "updated_at", *KEY}),
     (Deployment, DeploymentView, {"version", "created_at", "previous_revision", "run_id"}),

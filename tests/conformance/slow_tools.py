@@ -7,7 +7,7 @@ from typing import Any
 
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.state.commands import GetDocument, SetDocument
-from mcp_server.domain.tasks.commands import WaitForTask
+from mcp_server.domain.tasks.commands import WaitForTasks
 from mcp_server.domain.tasks.spec import RetrySpec, TaskSpec
 from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.area import SystemKind
@@ -48,7 +48,7 @@ def slow(kind: str, **more: Any) -> Any:
 
     async def wait(desk: Desk, call: Call, args: Anything) -> Said:
         task = await ticket(desk, call, args)
-        waited = await desk.tasks.wait(call, WaitForTask(task_id=task.id, wait_seconds=30))
+        waited = await desk.tasks.wait(call, WaitForTasks(task_id=task.id, wait_seconds=30))
         return Said(text=str(waited.task.result))
 
     return {"ticket": ticket, "does": lambda desk: partial(wait, desk)}

@@ -132,7 +132,8 @@ async def test_after_kill_dash_nine_of_the_supervisor_at_any_moment_no_instance_
                 await bystander.call("agents_scale", agent_id="fleet", desired_instances=5)
                 await asyncio.sleep(delay)
                 await kill(doomed)
-            assert len(fleet.alive()) == len(set(fleet.alive()))
+            alive = fleet.alive()
+            assert len(alive) == len(set(alive))
             async with fleet.server():
                 await fleet.until(*names(5))
                 await bystander.call("agents_scale", agent_id="fleet", desired_instances=0)

@@ -15,7 +15,7 @@ from mcp_server.domain.deployments.targets import Targets
 from mcp_server.integrations.references import resolve
 from mcp_server.integrations.targets.command import CommandTarget, Declared
 from mcp_server.kernel.errors import Conflict, Unavailable, ValidationFailed
-from tests.domain.deployments.played import Answers, Stage
+from tests.domain.deployments.played import Stage
 from tests.world import World, open_world
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform == "win32", reason="needs process groups")]
@@ -49,7 +49,7 @@ class House(Stage):
 
     def policy(self, **said: Any) -> None:
         """What the operator allows from now on."""
-        known = Targets({"played": lambda: self.command}, {}, Answers(), resolve)
+        known = Targets({"played": lambda: self.command}, {}, self.answers, resolve)
         self.open_desk(known, DeploymentPolicy(**said))
 
     def ran(self) -> list[str]:
@@ -85,6 +85,33 @@ async def test_what_fails_is_rolled_back_by_the_declared_command_to_what_was_liv
     await house.work()
     assert house.ran()[-1] == "rollback shop-dev 1"
     assert (await house.seen()).run.status == "rolled_back" and (await house.seen()).live_revision == 1
+
+
+async def test_a_command_that_hangs_is_stopped_and_what_was_live_is_brought_back(sqlite_url: str, tmp_path: Path):
+    async with open_world(sqlite_url) as world:
+        house = House(world, tmp_path)
+        await house.live()
+        hangs = (sys.executable, "-c", "import time; print('waits', flush=True); time.sleep(600)")
+        back = (sys.executable, "script.py", "rollback", "{label}", "{revision}")
+        house = House(world, tmp_path, commands={"apply": hangs, "rollback": back}, seconds_max=0.5)
+        await house.define(services=[{"name": "web", "checks": [{"path": "/x"}]}])
+        await house.apply(await house.plan())
+        await house.work()
+        seen = await house.seen()
+        assert (seen.run.status, seen.live_revision) == ("rolled_back", 1)
+        assert "took longer than 0.5 seconds and was stopped: waits" in seen.error
+        assert house.ran()[-1] == "rollback shop-dev 1"
+
+
+async def test_a_target_that_lies_about_its_health_is_found_out_by_what_it_answers(house: House):
+    """Its check says that all is well, and its status, too."""
+    await house.live()
+    house.answers.bad.add("/x")
+    await house.define(services=[{"name": "web", "checks": [{"path": "/x"}]}])
+    await house.apply(await house.plan())
+    await house.work()
+    seen = await house.seen()
+    assert (seen.run.status, seen.live_revision) == ("rolled_back", 1) and "status 500 instead of 200" in seen.error
 
 
 async def test_exit_code_75_is_tried_again_and_another_is_not(house: House):
@@ -191,7 +218,6 @@ async def test_commands_that_only_look_tell_no_secret_of_theirs(
         ("[targets.a]\nplan = ['x']", "targets in desk.toml, a.apply: Field required"),
         ("[targets.a]\napply = ['x', '{who}']", r"\[targets.a\] cannot work: `apply` has the placeholder \{who\}"),
         ("[targets.process]\napply = ['x']", "this name is one of the server's own"),
-        ("[[approve]]\ntool = 'email_send'", "approve in desk.toml, 0.tool"),
         ("[[approve]]\ntol = 'x'", "There is no setting approve.0.tol in desk.toml; did you mean approve.0.tool"),
     ],
 )

@@ -113,5 +113,5 @@ async def test_a_command_that_cannot_be_started_says_so_and_secrets_stand_on_no_
 def test_a_log_that_grows_without_end_is_cut_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(keeper, "OUTPUT_BYTES_MAX", 10)
     (tmp_path / "out").write_text("x" * 50)
-    keeper._bound(tmp_path / "out")  # pyright: ignore[reportPrivateUsage]
+    keeper.bound(tmp_path / "out")
     assert (tmp_path / "out").read_text() == "[50 bytes before this were dropped]\n"

@@ -23,9 +23,8 @@ from tests.domain.deployments.played import Answers, Stage
 from tests.world import World, open_world
 
 pytestmark = pytest.mark.anyio
-COMPOSE = json.loads(
-    files("check_jsonschema").joinpath("builtin_schemas", "vendor", "compose-spec.json").read_text("utf-8")
-)
+_SCHEMA = files("check_jsonschema").joinpath("builtin_schemas", "vendor", "compose-spec.json")
+COMPOSE = jsonschema.Draft202012Validator(json.loads(_SCHEMA.read_text("utf-8")))
 SHOP: dict[str, Any] = {
     "services": [
         {
@@ -72,7 +71,7 @@ def require_valid(target: ComposeTarget | KubernetesTarget, config: dict[str, An
     documents = rendered(target, config)
     for document in documents:
         if isinstance(target, ComposeTarget):
-            jsonschema.validate(document, COMPOSE)
+            COMPOSE.validate(document)
         else:
             kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
     return documents
@@ -193,10 +192,10 @@ async def test_compose_is_applied_where_it_answers_and_rolled_back_where_it_fail
     docker.write_text(DOCKER.format(python=sys.executable, log=str(log), fail=str(tmp_path / "fail")))
     docker.chmod(0o755)
     yard = Yard(world, ComposeTarget(tmp_path / "made", str(docker)))
-    await yard.live(services=[{"name": "web", "image": "a:1", "ports": 8080, "health": {}}])
+    await yard.live(services=[{"name": "web", "image": "a:1", "ports": [8080], "health": {}}])
     seen = await yard.seen()
     assert (seen.status, seen.url) == ("live", "http://127.0.0.1:8080")
-    await yard.define(services=[{"name": "web", "image": "a:2", "ports": 8080}])
+    await yard.define(services=[{"name": "web", "image": "a:2", "ports": [8080]}])
     (tmp_path / "fail").touch()
     await yard.apply(await yard.plan())
     await yard.work()

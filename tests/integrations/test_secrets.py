@@ -54,6 +54,19 @@ if os.path.exists(os.path.join({seen!r}, "fail-" + what)):
     sys.exit("it is wrong: " + " ".join(mine.values()))
 print(json.dumps(dict(mine) | {{"version_id": "v1"}}))
 """
+SERVED = """
+import http.server, os, sys
+mine = os.environ
+print("I am a replica", *mine.values(), flush=True)
+assert {unnamed!r} not in mine.values(), "this was named by nobody"
+class Loud(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        print(self.path, *mine.values(), flush=True)
+        self.send_response(500 if self.path == "/bad" else 200)
+        self.end_headers()
+        self.wfile.write("; ".join(mine.values()).encode())
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Loud).serve_forever()
+"""
 WORKER = """export default { async fetch(request, env) {
   console.log(JSON.stringify(env), env.KEY, env.PEM);
   const status = request.url.endsWith("/bad") ? 500 : 200;
@@ -162,6 +175,15 @@ def fails(seen: Path, what: str, service: dict[str, Any], **changes: Any) -> dic
     return service | changes
 
 
+def replicas(seen: Path, beside: Any) -> dict[str, Any]:
+    del beside
+    script = seen / "served.py"
+    script.write_text(SERVED.format(unnamed=CANARIES["SERVERS_OWN"]))
+    argv = (sys.executable, "-u", str(script), "{port}")
+    said = {"kind": "process", "argv": argv, "secrets": ("KEY", "WEAK", "PEM"), "health": "/"}
+    return {"targets": {"served": said | {"env": {"TOKEN": "env:TARGET_TOKEN"}, "drain_seconds": 1}}}
+
+
 def account(seen: Path, beside: Any) -> dict[str, Any]:
     del seen
     _, api, site = beside
@@ -231,6 +253,19 @@ CASES = [
         ),
         id="workerd",
         marks=(needs_workerd, pytest.mark.slow),
+    ),
+    pytest.param(
+        Case(
+            "served",
+            replicas,
+            ARGV | {"checks": [{"path": "/good", "attempts": 2}]},
+            ("KEY", "WEAK", "PEM"),
+            "live",
+            lambda seen, _: ARGV | BAD,
+            own_logs="**/*.log*",
+        ),
+        id="process",
+        marks=pytest.mark.slow,
     ),
     pytest.param(
         Case(

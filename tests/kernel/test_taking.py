@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from mcp_server.domain.locks.model import AcquireLock
 from mcp_server.domain.state.commands import SetDocument
 from mcp_server.domain.tasks.commands import CreateTasks, FinishTask
-from mcp_server.kernel.shapes import example_of, shape_of
+from mcp_server.kernel.shapes import shape_of
 from mcp_server.kernel.taking import taken
+from mcp_server.kernel.wording import example_of
 from tools import TOOLS
 
 JSON = st.recursive(

@@ -1,7 +1,8 @@
 """A long plan that waits for a person, and the link to its page."""
 
 from mcp_server.domain.approvals.model import ApprovalPolicy
-from mcp_server.domain.deployments.policy import ApproveRule, DeploymentPolicy
+from mcp_server.domain.approvals.rules import Rule
+from mcp_server.domain.deployments.policy import DeploymentPolicy
 from tests.domain.deployments.played import Stage
 from tests.world import World
 
@@ -12,7 +13,7 @@ LONG = "long-" + "x" * 180
 
 async def planned(world: World, address: str, who: str) -> tuple[str, str]:
     """The hash of a plan of fifty steps, and where who is asked decides about it."""
-    rule = ApproveRule(tool="deployments_apply", approvers=(who,))
+    rule = Rule(tool="deployments_apply", approvers=(who,))
     stage = Stage(world, DeploymentPolicy(rules=(rule,)), ApprovalPolicy(links_base=address))
     world.desk = stage.desk
     services = [{"name": f"service-{number}", "replicas": 2} for number in range(STEPS)]

@@ -24,6 +24,7 @@ from mcp_server.protocol.resource_reads import ResourceReads
 from mcp_server.protocol.server import assembled
 from mcp_server.protocol.task_handles import ApprovalQuestions, TaskHandles
 from mcp_server.protocol.tool_calls import ToolCalls
+from tests.world import on_file
 from tools import TOOLS
 from tools.spec import READ, Tool
 
@@ -54,7 +55,7 @@ def era(request: pytest.FixtureRequest) -> Any:
 
 
 def settings(tmp_path: Path, **flags: Any) -> Settings:
-    return load_settings(database=f"sqlite:///{tmp_path / 'desk.db'}", **flags)
+    return load_settings(database=on_file(tmp_path / "desk.db"), **flags)
 
 
 @asynccontextmanager
@@ -127,6 +128,7 @@ async def work_through_everything(client: Client) -> list[tuple[str, dict[str, A
     await step("state_restore", namespace="n", key="k", version=1)
     await step("state_get", namespace="n", key="k")
     await step("state_set", namespace="n", key="null", value=None)
+    await step("commit", calls=[{"tool": "state_set", "arguments": {"namespace": "n", "key": "c", "value": 1}}])
     assert (await step("state_get", namespace="n", key="null"))["document"]["value"] is None
     await step("state_find")
     await step("state_find", namespace="n", limit=1)
@@ -266,11 +268,13 @@ async def test_unknown_tools_prompts_and_resources_are_invalid_params(tmp_path: 
 async def test_prompts_are_filled_in(tmp_path: Path, era: Any):
     async with connected(tmp_path, era) as client:
         names = {prompt.name: prompt for prompt in (await client.list_prompts()).prompts}
-        assert set(names) == {"plan-project", "triage-failures", "hand-over"}
+        assert set(names) == {"plan-project", "triage-failures", "hand-over", "incident", "daily-brief"}
         given = {
             "plan-project": {"goal": "GOAL"},
             "triage-failures": {"kind": "GOAL"},
-            "hand-over": {"agent_id": "GOAL"},
+            "hand-over": {"agent_id": "GOAL", "to_agent": "GOAL"},
+            "incident": {"symptom": "GOAL", "since": "yesterday", "event_type": "task.failed"},
+            "daily-brief": {"since": "GOAL"},
         }
         for name, arguments in given.items():
             assert "GOAL" in (await client.get_prompt(name, arguments)).messages[0].content.text
@@ -281,7 +285,9 @@ async def test_resources_are_listed_templated_and_read(tmp_path: Path, era: Any)
     async with connected(tmp_path, era) as client:
         await work_through_everything(client)
         listed = [str(resource.uri) for resource in (await client.list_resources()).resources]
-        assert listed == ["ops://agents", "ops://tasks", "ops://locks", "ops://events", "ops://health"]
+        skills = [f"skill://{name}/SKILL.md" for name in ("worker-loop", "planner", "operator")]
+        plain = ["ops://agents", "ops://tasks", "ops://locks", "ops://events", "ops://health"]
+        assert listed == plain + skills
         templates = [t.uri_template for t in (await client.list_resource_templates()).resource_templates]
         assert "ops://state/{namespace}/{+key}{?version}" in templates
         task = (await call(client, "tasks_find", limit=1))["tasks"][0]["id"]
@@ -290,7 +296,7 @@ async def test_resources_are_listed_templated_and_read(tmp_path: Path, era: Any)
         approval = (await call(client, "approvals_find", limit=1))["approvals"][0]["id"]
         more = [f"ops://emails/{email}", f"ops://approvals/{approval}"]
         for uri in [
-            *listed,
+            *plain,
             *more,
             f"ops://tasks/{task}",
             f"ops://agents/{agent}",
@@ -379,8 +385,9 @@ async def test_the_offer_can_be_narrowed_and_nothing_widens_it_again(tmp_path: P
 
 async def test_a_misspelt_toolset_is_told_before_anything_is_opened(tmp_path: Path):
     for flags in ({"toolsets": "bogus"}, {"exclude_tools": "bogus"}):
+        unopened = load_settings(database=f"sqlite:///{tmp_path / 'desk.db'}", **flags)
         with pytest.raises(ValidationFailed, match="bogus"):
-            async with open_app(settings(tmp_path, **flags)):
+            async with open_app(unopened):
                 raise AssertionError("it opened")
     assert list(tmp_path.iterdir()) == []
 

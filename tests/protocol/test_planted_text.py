@@ -16,7 +16,7 @@ from mcp_server.app import App, open_app
 from mcp_server.config import load_settings
 from mcp_server.kernel.quoting import OTHERS_WORDS
 from mcp_server.persistence.sqlite.library import load_library
-from mcp_server.protocol.prompts import PROMPTS
+from mcp_server.protocol.prompt_catalogue import PROMPTS
 from resources import RESOURCES
 from tests.protocol.planting import (
     MARK,
@@ -28,6 +28,7 @@ from tests.protocol.planting import (
     require_quoted,
 )
 from tests.protocol.tasks_client import TasksClient, ask, take_handle, watching
+from tests.world import on_file
 from tools import TOOLS
 from tools.spec import Shared
 
@@ -71,7 +72,7 @@ async def a_reason(context: Any, params: Any) -> types.ElicitResult:
 @asynccontextmanager
 async def garden(tmp_path: Path) -> AsyncGenerator[Garden]:
     heard = TasksClient()
-    settings = load_settings(database=f"sqlite:///{tmp_path / 'desk.db'}", user="tester")
+    settings = load_settings(database=on_file(tmp_path / "desk.db"), user="tester")
     async with (
         open_app(settings) as app,
         Client(app.server, mode="legacy", elicitation_callback=a_reason, message_handler=heard.hear) as client,
@@ -122,11 +123,14 @@ async def plant_the_rest(garden: Garden) -> None:
     email = await garden.plant(
         "email_send", to="ann@example.org", variables=None, attachments=[{"content_base64": "aGk=", "key": None}]
     )
-    asked = await garden.plant("approvals_request", approvers=["tester"])
+    asked = await garden.plant("approvals_request", approvers=["tester"], choices=None)
     await garden.plant("approvals_decide", approval_id=asked["approval"]["id"])
     await plant_a_deployment(garden)
     note = planted(BY_NAME["state_set"].arguments, document, next_number())
-    await garden.plant("commit", calls=[{"tool": "state_set", "arguments": note}])
+    calls = [{"tool": "state_set", "arguments": note}]
+    await garden.plant("commit", calls=calls)
+    run = await garden.plant("approvals_request", approvers=["tester"], calls=calls, choices=None)
+    await garden.look("approvals_find", approval_id=run["approval"]["id"])
     await garden.plant("locks_release", name=lock["name"], owner=lock["owner"], fencing_token=lock["fencing_token"])
     await garden.plant("locks_acquire", name=lock["name"])
     garden.ids |= {
@@ -180,6 +184,8 @@ async def look_at_resources(garden: Garden) -> list[str]:
     while first or cursor is not None:
         page = await garden.client.list_resources(cursor=cursor)
         for one in page.resources:
+            if one.mime_type == "text/markdown":
+                continue  # skills: the server's own text, in lines
             require_printable(one.model_dump_json())
             assert MARK not in (one.description or "") or (one.description or "").startswith('"')
             uris.append(str(one.uri))

@@ -29,12 +29,14 @@ from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.ids import new_id
 from mcp_server.kernel.json_text import RawJson
 from mcp_server.protocol.offer import METHODS, Offer
-from mcp_server.protocol.prompts import PROMPTS
+from mcp_server.protocol.prompt_catalogue import PROMPTS
 from mcp_server.protocol.seam import Seam
 from mcp_server.protocol.server import make_server
 from resources import RESOURCES
+from resources.skills import SKILLS
 from tests.protocol.tasks_client import TasksClient, ask, watching
 from tests.telling import plain
+from tests.world import on_file
 from tools import TOOLS, TOOLSETS
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")]
@@ -86,10 +88,23 @@ resource    ops://approvals/{approval_id}   communication  viewer    -
 resource    ops://emails/{email_id}         communication  viewer    -
 resource    ops://events{?after}            system         viewer    -
 resource    ops://health                    system         viewer    -
-prompt      plan-project                    agents+tasks   agent     changes  agents_find+tasks_find+tasks_create
+resource    skill://worker-loop/SKILL.md    tasks          viewer    -
+resource    skill://planner/SKILL.md        tasks          viewer    -
+resource    skill://operator/SKILL.md       tasks          viewer    -
+prompt      plan-project             agents+tasks+state    agent     changes \
+            agents_find+tasks_find+state_find+tasks_create
 prompt      triage-failures                 tasks+system   operator  changes  tasks_find+events_read+tasks_control
-prompt      hand-over     agents+tasks+system+state      agent     changes  agents_find+tasks_find+events_read+state_set
+prompt      hand-over     agents+tasks+system+state      operator  changes \
+            agents_find+tasks_find+locks_find+events_read+state_set+agents_control
+prompt      incident      agents+tasks+system+state+communication+deployments  agent     changes \
+            events_read+tasks_find+agents_find+locks_find+deployments_find+email_find+state_set
+prompt      daily-brief   agents+tasks+system+communication+deployments  agent  changes \
+            events_read+tasks_find+agents_find+deployments_find+approvals_find+email_find+messages_read
 completion  agent_id                        agents         viewer    -
+completion  to_agent                        agents         viewer    -
+completion  capability                      agents         viewer    -
+completion  kind                            tasks          viewer    -
+completion  event_type                      system         viewer    -
 completion  process_id                      agents         viewer    -
 completion  task_id                         tasks          viewer    -
 completion  namespace                       state          viewer    -
@@ -97,6 +112,8 @@ completion  key                             state          viewer    -
 completion  deployment_id                   deployments    viewer    -
 completion  approval_id                     communication  viewer    -
 completion  email_id                        communication  viewer    -
+method      skills/list                     tasks          viewer    -
+method      skills/get                      tasks          viewer    -
 method      tasks/get                       tasks          viewer    -
 method      notifications/tasks             tasks          viewer    -
 method      tasks/cancel                    tasks          agent     changes
@@ -227,7 +244,7 @@ def everything_happens(tx: Any, origin: Origin) -> None:
 
 @asynccontextmanager
 async def house(tmp_path: Path) -> AsyncGenerator[House]:
-    async with open_app(load_settings(database=f"sqlite:///{tmp_path / 'desk.db'}", user="tester")) as app:
+    async with open_app(load_settings(database=on_file(tmp_path / "desk.db"), user="tester")) as app:
         async with Client(app.server) as client:
 
             async def step(tool: str, **arguments: Any) -> dict[str, Any]:
@@ -235,7 +252,7 @@ async def house(tmp_path: Path) -> AsyncGenerator[House]:
                 assert not result.is_error, result.content
                 return result.structured_content or {}
 
-            await step("agents_register", name="worker")
+            await step("agents_register", name="worker", capabilities=[{"name": "python"}])
             await step("state_set", namespace="n", key="k", value=1)
             web = [{"name": "web", "image": "web"}]
             await step("deployments_define", name="d", target="compose", environment="dev", services=web)
@@ -299,6 +316,8 @@ async def method_outcome(client: Client, house: House, name: str) -> str:
         house.heard.acknowledged.clear()
         async with watching(client, house.heard, house.task_id):
             return SERVED if house.heard.honored.get("taskIds") == [house.task_id] else UNKNOWN
+    if name.startswith("skills/"):
+        return await reads(client, ask(client, name, **({"uri": SKILLS[0].uri} if name == "skills/get" else {})))
     params = {"inputResponses": {}} if name == "tasks/update" else {}
     task_id = house.task_id if name == "tasks/get" else "task_none"
     return await reads(client, ask(client, name, taskId=task_id, **params))
@@ -360,6 +379,8 @@ def wanted(role: str, offer: Offer) -> dict[tuple[str, str], str]:
     """What the table says. Where a thing only is there or not, a refusal looks as if it were not."""
     told = {("events", row.name) for row in rows("events")} | {("method", "notifications/tasks")}
     expected = {(row.way, row.name): row.expected(role, offer) for row in ROWS}
+    if offer.toolsets == ("system",) and expected["completion", "event_type"] == SERVED:
+        expected["completion", "event_type"] = UNKNOWN  # the log tells of other toolsets' things alone
     return {key: UNKNOWN if key in told and is_ == REFUSED else is_ for key, is_ in expected.items()}
 
 

@@ -36,8 +36,9 @@ async def test_writes_of_communication_answer_with_ids_and_where_things_stand(tm
         sent = await call(client, "email_send", **mail)
         assert keys(sent) == {"email": email, "task": TASK}
         again = await call(client, "email_send", **mail)
-        assert keys(again) == {"email": email | {"replayed"}, "task": TASK}
         assert again["email"] | {"status": "queued"} == sent["email"] | {"replayed": True}  # it may have gone since
+        again["task"].pop("finished_at", None)
+        assert keys(again) == {"email": email | {"replayed"}, "task": TASK}
         for _ in range(2):
             asked = await call(client, "approvals_request", **said)
             assert keys(asked) == {"approval": approval, "links_sent_to": None}

@@ -32,14 +32,14 @@ from mcp_server.protocol.server import make_server
 from resources import RESOURCES
 from tests.processes import server as server_process
 from tests.protocol.tasks_client import ask
-from tests.world import caller
+from tests.world import caller, on_file
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")]
 
 
 @asynccontextmanager
 async def opened(tmp_path: Path, **flags: Any) -> AsyncGenerator[App]:
-    async with open_app(load_settings(database=f"sqlite:///{tmp_path / 'desk.db'}", **flags)) as app:
+    async with open_app(load_settings(database=on_file(tmp_path / "desk.db"), **flags)) as app:
         yield app
 
 

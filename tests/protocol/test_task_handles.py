@@ -20,7 +20,7 @@ from mcp_server.domain.tasks.results import ClaimedTask
 from mcp_server.domain.tasks.spec import FailureSpec
 from tests.processes import server as server_process
 from tests.protocol.tasks_client import TasksClient, ask, take_handle, watching
-from tests.world import caller
+from tests.world import caller, on_file
 
 pytestmark = pytest.mark.anyio
 
@@ -58,7 +58,7 @@ async def opened(
     tmp_path: Path, *, mode: Any = "auto", declared: bool = True, asks: Any = dialog, **flags: Any
 ) -> AsyncGenerator[Desk]:
     heard = TasksClient()
-    settings = load_settings(database=f"sqlite:///{tmp_path / 'desk.db'}", **({"user": "tester"} | flags))
+    settings = load_settings(database=on_file(tmp_path / "desk.db"), **({"user": "tester"} | flags))
     async with (
         open_app(settings) as app,
         Client(

@@ -15,10 +15,12 @@ from mcp.shared.exceptions import MCPError
 from mcp_server.app import open_app
 from mcp_server.config import load_settings
 from mcp_server.kernel.refusing import PROBLEMS_LISTED
-from mcp_server.kernel.shapes import example_of, shape_of
+from mcp_server.kernel.shapes import shape_of
+from mcp_server.kernel.wording import example_of
 from mcp_server.protocol.schemas import input_schema
 from tests.protocol.test_hostile_arguments import Guesser, opened
 from tests.protocol.wrong_calls import TAKEN, WRONG
+from tests.world import on_file
 from tools import TOOLS
 from tools.spec import Shared
 
@@ -35,7 +37,7 @@ JARGON = re.compile(
 @asynccontextmanager
 async def desk(tmp_path: Path) -> AsyncGenerator[tuple[Client, dict[str, str]]]:
     """A client of a desk that holds a little, and what the words of the table stand for."""
-    settings = load_settings(database=f"sqlite:///{tmp_path / 'desk.db'}", user="local")
+    settings = load_settings(database=on_file(tmp_path / "desk.db"), user="local")
     async with open_app(settings) as app, Client(app.server) as client:
         agent = await client.call_tool("agents_register", {"name": "scribe", "capabilities": ["py"]})
         made = await client.call_tool("tasks_create", {"tasks": [{"title": "one", "kind": "code", "tags": ["a"]}]})
@@ -77,6 +79,24 @@ async def test_what_cannot_be_done_is_refused_in_words_that_teach(tmp_path: Path
             if missing or jargon(error):
                 failed.append((tool, arguments, missing, jargon(error), error["message"]))
     assert len(WRONG) >= 150 and not failed
+
+
+async def test_a_list_that_is_empty_says_what_there_is_where_nothing_has_what_was_asked_for(tmp_path: Path):
+    async with desk(tmp_path) as (client, _):
+        for tool, narrowed, says in (
+            ("tasks_find", {"kind": "coed"}, "No task has kind coed. Did you mean 'code'? There are: code."),
+            ("agents_find", {"capability": "pyy"}, "Did you mean 'py'?"),
+            ("agents_find", {"name": "scrieb"}, "Did you mean 'scribe'?"),
+            ("state_find", {"namespace": "ntes"}, "Did you mean 'notes'?"),
+            ("deployments_find", {"target": "docker"}, "There are none yet."),
+            ("email_find", {"template": "welcome"}, "There are none yet."),
+        ):
+            result = await client.call_tool(tool, narrowed)
+            assert says in (result.structured_content or {})["hint"] and says in result.content[0].text, tool
+        there = await client.call_tool("tasks_find", {"kind": "code", "status": "completed"})
+        assert "hint" not in (there.structured_content or {}), "there are such, only none that is completed"
+        parent = await client.call_tool("tasks_find", {"parent_id": "task_bbbbbbbbbbbb"})
+        assert parent.is_error and "There is no task" in parent.content[0].text
 
 
 async def test_names_of_tools_prompts_and_resources_that_there_are_not_are_answered_with_those_near(tmp_path: Path):

@@ -135,7 +135,7 @@ WRONG: list[Wrong] = [
     ("tasks_finish", {"task_id": ID}, ("lease_token: is missing", "outcome: is missing", "one of completed, failed")),
     ("tasks_control", {"action": "retry"}, ("task_ids: is missing", "a task's id")),
     ("tasks_control", {"task_ids": [ID]}, ("action: is missing", "one of cancel, pause")),
-    ("tasks_wait", {}, ("task_id: is missing", "tasks_wait(task_id=")),
+    ("tasks_wait", {}, ("Give task_id, or task_ids",)),
     ("state_get", {"namespace": "notes"}, ("key: is missing", 'state_get(namespace="notes", key="today")')),
     ("state_get", {"key": "notes/today"}, ("namespace: is missing", "without slashes")),
     ("state_set", DOC, ("Give exactly one of value and delete=true",)),

@@ -30,6 +30,12 @@ from tests.world import World, caller, open_world, speaking
 pytestmark = pytest.mark.anyio
 
 
+EDITS: list[dict[str, Any]] = [
+    {"changes": {"title": "other", "input": {"new": [None]}}},
+    {"changes": {"kind": "build", "required_capabilities": []}, "priority": "high"},
+    {"schedule": {"cron": "*/7 * * * *"}, "changes": {"tags": ["x"]}},
+    {"run_at": "2027-01-15T09:00:00Z"},
+]
 KEEP = (KeepTasks(days=2), KeepEvents(days=1))
 
 
@@ -108,9 +114,13 @@ class RandomLife:
 
     async def control(self) -> None:
         if self.tasks:
-            action = self.chance.choice(["cancel", "pause", "resume", "retry", "discard", "assign"])
-            more = {"agent_id": self.chance.choice([None, *self.agents])} if action == "assign" else {}
-            command = ControlTasks(task_ids=(self.chance.choice(self.tasks),), action=action, **more)
+            action = self.chance.choice(["cancel", "pause", "resume", "retry", "discard", "assign", "edit"])
+            more: dict[str, Any] = {"agent_id": self.chance.choice([None, *self.agents])} if action == "assign" else {}
+            if action == "edit":
+                more = self.chance.choice(EDITS)
+            command = ControlTasks.model_validate(
+                {"task_ids": (self.chance.choice(self.tasks),), "action": action} | more
+            )
             await self.world.desk.tasks.control(self.world.call, command)
 
     async def scale(self) -> None:

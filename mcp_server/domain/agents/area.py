@@ -81,5 +81,9 @@ AREA = Area(
     ),
     rightings=(Righting("instances_ahead", right_instance, itemgetter("id")),),
     after_rebuild="instances_orphans_clear",
-    completions={"agent_id": Completion("complete_agent_ids", Permission.AGENTS_READ)},
+    completions={
+        "agent_id": Completion("complete_agents", Permission.AGENTS_READ),
+        "to_agent": Completion("complete_agents", Permission.AGENTS_READ),
+        "capability": Completion("complete_capabilities", Permission.AGENTS_READ),
+    },
 )

@@ -123,6 +123,13 @@ AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.agent_id = a.id AND i.last_see
 SELECT a.id, a.name, a.skills, a.scaling, a.desired_instances, {{running_of_agent}} AS running
 FROM agents a WHERE a.scaling IS NOT NULL AND a.lifecycle = 'active' ORDER BY a.id
 
+-- Those who may take work up, and how much room they have.
+-- name: agents_able
+SELECT a.id, a.name, a.lifecycle, a.skills, a.max_concurrent_tasks, {{running_of_agent}} AS running,
+  (SELECT count(*) FROM instances i WHERE i.agent_id = a.id) AS instances_known,
+  (SELECT count(*) FROM instances i WHERE i.agent_id = a.id AND i.last_seen_at > :alive_since AND i.lost_at IS NULL) AS instances_alive
+FROM agents a WHERE a.lifecycle <> 'terminated' ORDER BY a.name LIMIT 1000
+
 -- name: agent_attempts
 {{attempts_of_agent}}
 
@@ -164,8 +171,20 @@ SELECT agent_id, month, tokens, cost_usd FROM agent_usage ORDER BY agent_id, mon
 INSERT INTO agent_usage (agent_id, month, tokens, cost_usd) VALUES (:agent_id, :month, :tokens, :cost_usd)
 ON CONFLICT (agent_id, month) DO UPDATE SET tokens = excluded.tokens, cost_usd = excluded.cost_usd
 
--- name: complete_agent_ids
-SELECT id AS value FROM agents WHERE id LIKE :prefix ESCAPE '\' ORDER BY id LIMIT 100
+-- By name or by id; names come first, since that is what people know.
+-- name: complete_agents
+SELECT value FROM (
+  SELECT 0 AS place, name AS value FROM agents WHERE name LIKE :prefix ESCAPE '\' AND lifecycle <> 'terminated'
+  UNION ALL SELECT 1, id FROM agents WHERE id LIKE :prefix ESCAPE '\') AS found
+ORDER BY place, value LIMIT 100
+
+-- name: complete_capabilities
+SELECT DISTINCT skill.value AS value FROM agents a, json_each(a.skills) AS skill
+WHERE a.lifecycle <> 'terminated' AND skill.value LIKE :prefix ESCAPE '\' ORDER BY 1 LIMIT 100
+
+-- name: complete_capabilities (postgres)
+SELECT DISTINCT skill.value AS value FROM agents a, jsonb_array_elements_text(CAST(a.skills AS jsonb)) AS skill (value)
+WHERE a.lifecycle <> 'terminated' AND skill.value LIKE :prefix ESCAPE '\' ORDER BY 1 LIMIT 100
 
 -- What rebuilding leaves over.
 -- name: instances_orphans_clear

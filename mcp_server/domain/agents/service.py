@@ -18,6 +18,7 @@ from mcp_server.domain.agents.views import (
     instance_view,
     scored,
 )
+from mcp_server.domain.agents.workers import Worker, worker
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import PermissionDenied
@@ -110,6 +111,11 @@ class AgentService:
         """What tasks may ask of an agent; nothing of one that does not exist."""
         row = await self._row("agent_id", agent_id=agent_id)
         return set() if row is None else set(json.loads(row["skills"]))
+
+    async def able(self) -> list[Worker]:
+        """Whoever has not left: what each can do, and how much room it has."""
+        rows = await self._database.fetch_all("agents_able", alive_since=self._alive_since())
+        return [worker(row) for row in rows]
 
     async def scaled(self) -> Sequence[Row]:
         """Agents at work whose instances come and go by rules: `id`, `skills`, `scaling`, `desired_instances`, and how

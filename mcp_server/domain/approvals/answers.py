@@ -57,17 +57,19 @@ class Answers(NamedTuple):
         Raises:
             ValidationFailed: saying what may be answered.
         """
-        takes = [f"one of {json.dumps(list(self.choices), ensure_ascii=False)}"] if self.choices else []
-        takes += ["a text of one's own"] if self.free_text else []
-        if not answer.granted or not self.is_open:
-            fits = answer.said is None
-        elif answer.choice is not None:
-            fits = answer.choice in self.choices and answer.text is None
-        else:
-            fits = self.free_text and bool((answer.text or "").strip())
-        if not fits:
-            what = " or ".join(takes) if self.is_open and answer.granted else "yes or no alone"
+        is_yes = answer.granted and self.is_open
+        if not (self._has(answer) if is_yes else answer.said is None):
+            what = self._said() if is_yes else "yes or no alone"
             raise ValidationFailed(f"That is no answer to this question, which takes {what}.", next="Answer again.")
+
+    def _has(self, answer: Answer) -> bool:
+        if answer.choice is not None:
+            return answer.choice in self.choices and answer.text is None
+        return self.free_text and bool((answer.text or "").strip())
+
+    def _said(self) -> str:
+        takes = [f"one of {json.dumps(list(self.choices), ensure_ascii=False)}"] if self.choices else []
+        return " or ".join([*takes, "a text of one's own"] if self.free_text else takes)
 
     def status(self, given: Sequence[Answer]) -> ApprovalStatus:
         """What the answers so far come to. Where there are choices, so many have to choose the same."""

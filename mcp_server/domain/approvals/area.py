@@ -10,6 +10,7 @@ from mcp_server.domain.approvals.righting import right
 from mcp_server.domain.approvals.transactions import (
     APPROVAL_KIND,
     CALLS_KIND,
+    ask_about_changed,
     ask_again,
     hand_over,
     held_by,
@@ -18,7 +19,7 @@ from mcp_server.domain.approvals.transactions import (
     withdraw,
 )
 from mcp_server.domain.approvals.views import OWN_QUESTIONS
-from mcp_server.domain.tasks.hooks import TASK_ENDED, TASK_GATED, TASK_RETRIED
+from mcp_server.domain.tasks.hooks import TASK_CHANGED, TASK_ENDED, TASK_GATED, TASK_RETRIED
 from mcp_server.kernel.area import Aggregate, Area, Completion, Righting, Sweep, SystemKind, Table
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.privacy import Private
@@ -50,7 +51,8 @@ AREA = Area(
                 "withdrawn": _OVER,
                 "reminded": Telling.of("remind_at due_at updated_at"),
                 "reopened": Telling.of(
-                    "status answers decided_at opened_at updated_at", "expires_at remind_at due_at outcome"
+                    "status answers decided_at opened_at updated_at",
+                    "expires_at remind_at due_at outcome title action details about action_hash",
                 ),
                 "ran": Telling.of("outcome ran_at updated_at"),
                 "stale": Telling.of("status outcome updated_at"),
@@ -73,6 +75,7 @@ AREA = Area(
     ),
     hears=(
         TASK_GATED.heard_by(open_for),
+        TASK_CHANGED.heard_by(ask_about_changed),
         TASK_ENDED.heard_by(withdraw),
         TASK_RETRIED.heard_by(ask_again),
         AGENT_HOLDS.heard_by(held_by),

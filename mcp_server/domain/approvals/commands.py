@@ -94,6 +94,10 @@ class RequestApproval(ApprovalSpec):
             raise ValidationFailed("`calls` run by themselves: leave choices, free_text and task_id out.")
         if asks and self.task_id is not None:
             raise ValidationFailed("A task waits for a yes: leave choices and free_text out, or task_id.")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_answered(self) -> Self:
         if len(self.choices) == 1 or len(set(self.choices)) < len(self.choices):
             raise ValidationFailed("`choices` are two at least, and each another.")
         if self.free_text and self.quorum not in ("any", 1):

@@ -64,7 +64,7 @@ async def _made(services: Services, call: Call, speaker: str | None, approval: A
     if speaker is not None:
         call = call.spoken_by(await services.get(Speaking).asked_for(call.actor, speaker), call.lease_token)
     asked = [CalledTool(tool=one["tool"], arguments=one["arguments"]) for one in json.loads(approval.calls or "[]")]
-    changes = await services.option(Composing).compose(services, call, asked, "calls", later=True)
+    changes = await services.option(Composing).compose(services, call, asked, "calls")
     done = await landed(services, call, changes, partial(run, approval.id))
     return [dumped(view) for view in done.views]
 

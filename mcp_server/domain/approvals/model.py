@@ -251,11 +251,14 @@ class Approval(Record):
         changes = {name: at - ahead for name, at in late.items() if at is not None}
         return self._moved("approval.righted", now, opened_at=now, **changes)
 
-    def reopened(self, now: Micros) -> tuple[Self, Event]:
-        """Asked anew, with nothing of the old answers."""
+    def reopened(self, now: Micros, task: Task) -> tuple[Self, Event]:
+        """Asked anew, of the task as it is now, with nothing of the old answers."""
         changes: dict[str, Any] = {"status": "pending", "answers": RawJson("[]"), "decided_at": None, "opened_at": now}
         if self.ran_at is None:
             changes["outcome"] = None
+        if self.bound_to(task) != self.action_hash:
+            words = self._words_about(task)
+            changes |= words._asdict() | {"action_hash": words.digest()}
         if self.expires_at is not None:
             lasts = self.expires_at - self.opened_at
             changes |= {"expires_at": now + lasts, "remind_at": now + lasts // 2, "due_at": now + lasts // 2}
@@ -301,9 +304,10 @@ class Approval(Record):
     def bound_to(self, task: Task) -> str:
         """The hash of what is asked, with the task as it is now; a task of the server's own only stands for what is
         asked."""
-        if self.about is not None:
-            return words_about(self.words(), task).digest()
-        return self.action_hash if task.system else task_words(task).digest()
+        return self.action_hash if task.system and self.about is None else self._words_about(task).digest()
+
+    def _words_about(self, task: Task) -> Words:
+        return task_words(task) if self.about is None else words_about(self.words(), task)
 
     def require_open(self, now: Micros) -> None:
         """Refuse an answer to what is decided.

@@ -23,7 +23,7 @@ from mcp_server.domain.approvals.voting import Voter, require_voter, user_at
 from mcp_server.domain.approvals.words import Runs, asked_as, called
 from mcp_server.domain.tasks.views import TaskView, task_full
 from mcp_server.kernel.authority import Permission
-from mcp_server.kernel.call import Call, Question
+from mcp_server.kernel.call import Call, Grant, Question
 from mcp_server.kernel.composing import Composing
 from mcp_server.kernel.errors import OpsError, Unavailable
 from mcp_server.kernel.json_text import RawJson, dump_json
@@ -207,7 +207,8 @@ class ApprovalService:
         self.policy.require_reachable(command)
         if not command.calls:
             return NewRequest(command)
-        changes = await self._composing.compose(self._services, call, command.calls, "calls", later=True)
+        asked = Grant(tuple(command.people()), command.needed(), ())
+        changes = await self._composing.compose(self._services, call, command.calls, "calls", later=asked)
         kept = RawJson(dump_json(asked_as(call)._asdict()))
         runs = Runs(called(changes), kept, any(one.is_private for one in changes))
         return NewRequest(command, runs, f"{CALLS_KIND}{realm_of(call.actor)}")

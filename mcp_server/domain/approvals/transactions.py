@@ -160,8 +160,15 @@ def open_for(tx: Transaction, origin: Origin, task: Task) -> None:
     if known is None:
         _, event = Approval.requested(task_words(task), task.id, origin, None)
     else:
-        _, event = Approval.adopt(known).reopened(origin.at)
+        _, event = Approval.adopt(known).reopened(origin.at, task)
     tx.record(origin, event)
+
+
+def ask_about_changed(tx: Transaction, origin: Origin, task: Task) -> None:
+    """Ask about a task as it is now: nobody decides on what it was, and what was answered then does not count."""
+    known = tx.one("approval_for_update", id=approval_id_of(task.id))
+    if known is not None:
+        _open(tx, origin, Approval.adopt(known).reopened(origin.at, task))
 
 
 def ask_again(tx: Transaction, origin: Origin, retried: Task) -> None:

@@ -20,9 +20,9 @@ class AnswerView(View):
     granted: bool
     via: str
     at: str
-    note: str | None = None
     choice: str | None = None
     text: str | None = None
+    note: str | None = None
 
 
 class ApprovalView(View):

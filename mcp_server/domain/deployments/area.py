@@ -1,9 +1,12 @@
 """How deployments are wired into the house."""
 
+from typing import Any, cast
+
 from mcp_server.domain.deployments.handlers import carry_out
 from mcp_server.domain.deployments.mirrors import MIRROR_KIND, is_any_mirror, mirror
 from mcp_server.domain.deployments.model import Deployment, Revision
 from mcp_server.domain.deployments.plans import Plan
+from mcp_server.domain.deployments.reviving import REVIVE_KIND, is_any_fallen, revive
 from mcp_server.domain.deployments.runs import Run
 from mcp_server.domain.deployments.transactions import DEPLOYMENT_KIND, follow_approval, follow_end
 from mcp_server.domain.tasks.hooks import TASK_APPROVED, TASK_ENDED
@@ -16,6 +19,14 @@ _SEEN = Permission.DEPLOYMENTS_READ
 _ENDED = Telling.of("status error updated_at")
 _PHASE = Telling.of("phases updated_at")
 _OVER = Telling.of("status error ended_at updated_at")
+
+
+def _phases(phases: Any) -> Any:
+    """When each phase was, as a time."""
+    if not isinstance(phases, dict):
+        return phases
+    return {name: one | {"at": iso(one["at"])} for name, one in cast("dict[str, dict[str, Any]]", phases).items()}
+
 
 AREA = Area(
     name="deployments",
@@ -87,14 +98,18 @@ AREA = Area(
             table="deployment_runs",
             row="deployment_run_by_id",
             json=frozenset(("phases",)),
-            told={"phases": lambda phases: {name: one | {"at": iso(one["at"])} for name, one in phases.items()}},
+            told={"phases": _phases},
         ),
     ),
     hears=(TASK_ENDED.heard_by(follow_end), TASK_APPROVED.heard_by(follow_approval)),
     kinds=(
         SystemKind(DEPLOYMENT_KIND, carry_out, at_once=4, seconds_max=7200),
+        SystemKind(REVIVE_KIND, revive, at_once=1, seconds_max=300),
         SystemKind(MIRROR_KIND, mirror, at_once=1, seconds_max=3600),
     ),
-    chores=(Chore("Bring mirrors of state up to date", MIRROR_KIND, times=15, wanted=is_any_mirror),),
+    chores=(
+        Chore("Bring mirrors of state up to date", MIRROR_KIND, times=15, wanted=is_any_mirror),
+        Chore("Start again what has ended by itself", REVIVE_KIND, times=15, wanted=is_any_fallen),
+    ),
     completions={"deployment_id": Completion("complete_deployment_ids", _SEEN)},
 )

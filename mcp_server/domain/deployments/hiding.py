@@ -1,10 +1,10 @@
 """The secrets of a deployment: read when they are used, and taken out of all that targets tell."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any, TypeVar, cast
 
 from mcp_server.domain.deployments.configuration import Config
-from mcp_server.domain.deployments.targets import Outlook, PhaseFailed, Step, Subject
+from mcp_server.domain.deployments.targets import Outlook, PhaseFailed, Step, Subject, Targets
 from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.hiding import without
 
@@ -12,13 +12,14 @@ T = TypeVar("T")
 
 
 class Secrets:
-    """The secrets that a deployment names, those of what is live included."""
+    """The secrets that a deployment names, those of what is live included, and those that its target has of its own."""
 
-    def __init__(self, resolve: Callable[[str], str], subject: Subject) -> None:
-        self._resolve = resolve
+    def __init__(self, targets: Targets, subject: Subject) -> None:
+        self._resolve = targets.resolve
         self._meant = subject.config.secrets
         configs: list[Config | None] = [subject.live_config, subject.config]
-        self._named = {reference: name for config in configs if config for name, reference in config.secrets.items()}
+        named = [targets.references.get(subject.target, {}), *(config.secrets for config in configs if config)]
+        self._named = {reference: name for one in named for name, reference in one.items()}
         self._values: dict[str, str] = {}
 
     def value(self, name: str) -> str:

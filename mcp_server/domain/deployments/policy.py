@@ -2,31 +2,16 @@
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Literal
 
+from mcp_server.domain.approvals.rules import Form, Named, Rule, speakers_of
 from mcp_server.domain.deployments.configuration import Config
-from mcp_server.domain.deployments.spec import Operation
+from mcp_server.domain.deployments.model import Deployment
+from mcp_server.domain.deployments.plans import Plan
+from mcp_server.domain.deployments.targets import Subject
+from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import PermissionDenied
 
 _OWN_VARIABLES = ("DATAMCP_*", "CLOUDFLARE_API_*")
-
-
-@dataclass(frozen=True, slots=True)
-class ApproveRule:
-    """Which changes wait for whose approval; patterns as file names have them."""
-
-    tool: str = "deployments_*"
-    target: str = "*"
-    environment: str = "*"
-    approvers: tuple[str, ...] = ()
-    quorum: Literal["any", "all"] | int = "any"
-    expires_in_seconds: float = 86_400.0
-
-    def names(self, operation: Operation, target: str, environment: str) -> bool:
-        """Whether it is about this change."""
-        tool = "deployments_apply" if operation == "apply" else "deployments_control"
-        said = ((tool, self.tool), (target, self.target), (environment, self.environment))
-        return all(fnmatchcase(value, pattern) for value, pattern in said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +23,16 @@ class DeploymentPolicy:
         secrets: references, as patterns, that anybody may name who may deploy.
     """
 
-    rules: tuple[ApproveRule, ...] = ()
+    rules: tuple[Rule, ...] = ()
     secrets: tuple[str, ...] = ()
 
-    def rule(self, operation: Operation, target: str, environment: str) -> ApproveRule | None:
+    def rule(self, call: Call, plan: Plan, deployment: Deployment | Subject) -> Rule | None:
         """The rule about a change."""
-        return next((rule for rule in self.rules if rule.names(operation, target, environment)), None)
+        names = Named((deployment.id, deployment.name, f"{deployment.name}/{deployment.environment}"))
+        said = {"deployment_id": names, "plan_hash": plan.id, "action": plan.operation, "revision": plan.revision}
+        said |= {"target": deployment.target, "environment": deployment.environment}
+        form = Form("deployments_apply" if plan.operation == "apply" else "deployments_control", said)
+        return next((rule for rule in self.rules if rule.names(form, speakers_of(call))), None)
 
     def require_secrets(self, config: Config, *, is_local: bool) -> None:
         """Refuse references that whoever defines this must not have read: a deployment could tell what they hold.

@@ -11,6 +11,9 @@ SELECT * FROM deployments WHERE name = :name AND environment = :environment {{fo
 SELECT id, name, environment FROM deployments WHERE name || '-' || environment = :label
 
 -- Those that a word may mean: a name, or a name with its environment.
+-- name: deployments_live
+SELECT * FROM deployments WHERE status = 'live' ORDER BY id
+
 -- name: deployments_named
 SELECT * FROM deployments
 WHERE name = :name OR name || '/' || environment = :name OR name || '-' || environment = :name

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from mcp_server.domain.approvals.commands import ApprovalSpec
+from mcp_server.domain.approvals.rules import Rule
 from mcp_server.domain.deployments.plans import Plan
-from mcp_server.domain.deployments.policy import ApproveRule
 from mcp_server.domain.deployments.targets import Subject
 from mcp_server.kernel.errors import LimitExceeded
 from mcp_server.kernel.json_text import INPUT_BYTES_MAX, dump_json
@@ -13,7 +13,7 @@ from mcp_server.kernel.json_text import INPUT_BYTES_MAX, dump_json
 _ACTION_CHARACTERS_MAX = 20_000
 
 
-def question(rule: ApproveRule | None, plan: Plan, subject: Subject) -> ApprovalSpec | None:
+def question(rule: Rule | None, plan: Plan, subject: Subject) -> ApprovalSpec | None:
     """The question to people, where a rule of the operator wants one.
 
     Raises:

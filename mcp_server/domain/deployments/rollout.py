@@ -51,7 +51,7 @@ class _One:
         self._run: Run = found.run
         self._plan: Plan = found.plan
         self._subject = found.deployment.subject(found.run.revision, found.config, found.live_config)
-        self._secrets = Secrets(rollout.targets.resolve, self._subject)
+        self._secrets = Secrets(rollout.targets, self._subject)
         self._here = self._run.id, job.lease_token
 
     async def carry_out(self) -> Facts:

@@ -20,7 +20,15 @@ from mcp_server.domain.deployments.spec import (
     Operation,
     PlanDeployment,
 )
-from mcp_server.domain.deployments.targets import Facts, Showing, Subject, Targets, no_deployment, require_taken
+from mcp_server.domain.deployments.targets import (
+    Facts,
+    Falling,
+    Showing,
+    Subject,
+    Targets,
+    no_deployment,
+    require_taken,
+)
 from mcp_server.domain.deployments.transactions import Decided, Decision, Defined, NewDefinition, no_plan, no_revision
 from mcp_server.domain.deployments.views import (
     AppliedDeployment,
@@ -93,7 +101,7 @@ class DeploymentService:
         operation: Operation = "destroy" if command.destroy else "apply"
         made = await self._made(call, deployment, operation, command.revision)
         await self._context.write(call, transactions.keep_plan, (made.plan, made.event))
-        return PlannedDeployment(plan=self._plan_view(made.plan, deployment))
+        return PlannedDeployment(plan=self._plan_view(call, made.plan, deployment))
 
     async def find(self, call: Call, command: FindDeployments) -> Listed[DeploymentView]:
         """Deployments by name."""
@@ -126,6 +134,8 @@ class DeploymentService:
             "created_by": deployment.created_by,
             "revisions": await self._revisions(deployment.id),
         }
+        if fallen := await self.fallen(deployment):
+            more["drift"] = fallen
         if deployment.run_id is not None:
             row = await self._database.fetch_one("deployment_run_by_id", id=deployment.run_id)
             more["run"] = None if row is None else run_view(Run.adopt(dict(row)))
@@ -144,6 +154,17 @@ class DeploymentService:
                 call.actor.require(Permission.DEPLOYMENTS_APPLY)  # a program may print anything, its keys too
                 told["logs"] = await secrets.told(target.logs(subject))
         return told
+
+    async def fallen(self, deployment: Deployment, *, trims: bool = False) -> list[str]:
+        """What of a live deployment should run on this machine and does not, in words; its logs are perhaps bounded."""
+        known = self._targets.known.keys()
+        target = self._targets.get(deployment.target) if deployment.target in known else None
+        if deployment.status != "live" or not isinstance(target, Falling):
+            return []
+        subject = await self._subject(deployment, _live(deployment))
+        if trims:
+            target.trim(subject)
+        return target.fallen(subject)
 
     async def named(self, reference: str) -> Deployment:
         """The deployment of an id, of a name that only one has, or of `name/environment`.
@@ -202,7 +223,7 @@ class DeploymentService:
 
     def _decision_on(self, call: Call, plan: Plan, subject: Subject, planned: Event | None = None) -> Decision:
         self._policy.require_secrets(subject.config, is_local=call.actor.is_local)
-        rule = self._policy.rule(plan.operation, subject.target, subject.environment)
+        rule = self._policy.rule(call, plan, subject)
         return Decision(plan, question(rule, plan, subject), planned)
 
     async def _action(self, call: Call, command: ControlDeployment) -> Action:
@@ -233,7 +254,7 @@ class DeploymentService:
         return await self._secrets(subject).told(self._targets.get(subject.target).observe(subject))
 
     def _secrets(self, subject: Subject) -> Secrets:
-        return Secrets(self._targets.resolve, subject)
+        return Secrets(self._targets, subject)
 
     async def _applied(self, call: Call, done: Decided) -> AppliedDeployment:
         del call
@@ -241,8 +262,7 @@ class DeploymentService:
         return AppliedDeployment(task=task_state(done.task), deployment=_with_run(done))
 
     async def _controlled(self, call: Call, done: Decided) -> ControlledDeployment:
-        del call
-        plan = None if done.plan is None else self._plan_view(done.plan, done.deployment)
+        plan = None if done.plan is None else self._plan_view(call, done.plan, done.deployment)
         task = None if done.task is None else task_state(done.task)
         return ControlledDeployment(deployment=_with_run(done), task=task, plan=plan)
 
@@ -286,8 +306,8 @@ class DeploymentService:
             raise no_plan(plan_hash)
         return Plan.adopt(dict(row))
 
-    def _plan_view(self, plan: Plan, deployment: Deployment) -> PlanView:
-        rule = self._policy.rule(plan.operation, deployment.target, deployment.environment)
+    def _plan_view(self, call: Call, plan: Plan, deployment: Deployment) -> PlanView:
+        rule = self._policy.rule(call, plan, deployment)
         return plan_view(plan, None if rule is None else rule.approvers)
 
 

@@ -188,6 +188,19 @@ class Showing(Protocol):
         ...
 
 
+@runtime_checkable
+class Falling(Protocol):
+    """A target whose programs run on this machine, where nobody but the desk starts them again."""
+
+    def fallen(self, subject: Subject) -> list[str]:
+        """What was brought live here and runs no more, in words; nothing of what is on other machines."""
+        ...
+
+    def trim(self, subject: Subject) -> None:
+        """Keep what it writes here within bounds."""
+        ...
+
+
 class Prober(Protocol):
     """Sends the requests that show whether something works."""
 
@@ -214,6 +227,7 @@ class Targets:
         absent: names that mean something elsewhere, and why not here.
         probe: see `Prober`.
         resolve: the value of a secret by its reference; raises PhaseFailed where there is none.
+        references: to secrets that the operator gave targets, by the target and the name.
     """
 
     known: Mapping[str, Callable[[], Target]] = field(default_factory=dict[str, Callable[[], Target]])
@@ -221,6 +235,7 @@ class Targets:
     probe: Prober = _no_probe
     resolve: Callable[[str], str] = _no_secret
     aliases: Mapping[str, str] = field(default_factory=dict[str, str])
+    references: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
     made: dict[str, Target] = field(default_factory=dict[str, Target])
 
     def get(self, name: str) -> Target:

@@ -127,6 +127,7 @@ def deployment_view(row: Row | Deployment, **more: Any) -> DeploymentView:
     """A deployment as lists and writes show it."""
     fields = row.fields() if isinstance(row, Deployment) else row
     live = json_or_none(fields["live"])
+    told: dict[str, Any] = {"drift": json_or_none(fields["drift"])} | more
     return DeploymentView(
         id=fields["id"],
         name=fields["name"],
@@ -136,11 +137,10 @@ def deployment_view(row: Row | Deployment, **more: Any) -> DeploymentView:
         revision=fields["revision"],
         live_revision=fields["live_revision"],
         url=None if live is None else live.get("url"),
-        drift=json_or_none(fields["drift"]),
         error=fields["error"],
         tags=list_or_none(fields["tags"]),
         updated_at=iso(fields["updated_at"]),
-        **more,
+        **told,
     )
 
 

@@ -13,6 +13,12 @@ SELECT * FROM emails WHERE idempotency_key = :key AND key_owner = :owner
 -- name: emails_since
 SELECT count(*) AS n, MIN(created_at) AS oldest FROM emails WHERE created_at > :since AND created_at <= :until
 
+-- What was sent to the same people under the same subject since a moment, the latest first.
+-- name: emails_alike
+SELECT id, text, html, created_by, created_at FROM emails
+WHERE created_at > :since AND created_at <= :until AND recipients = :recipients AND subject = :subject
+  AND status NOT IN ('failed', 'cancelled', 'rejected') ORDER BY created_at DESC LIMIT 10
+
 -- name: emails_find
 SELECT * FROM emails WHERE TRUE {{filters}} ORDER BY created_at DESC, id DESC LIMIT :limit
 

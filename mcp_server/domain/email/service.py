@@ -156,7 +156,8 @@ class EmailService:
 
     async def _queued(self, call: Call, done: Queued) -> SentEmail:
         task = await self._tasks.state(call, done.email["task_id"])
-        return SentEmail(email=email_state(done.email, replayed=done.replayed), task=task)
+        email = email_state(done.email, replayed=done.replayed)
+        return SentEmail(email=email, task=task, warnings=None if done.alike is None else [_twice(*done.alike)])
 
     async def _compose(self, call: Call, spec: EmailSpec) -> Composed:
         attachments = tuple([await self._attachment(call, attachment) for attachment in spec.attachments])
@@ -204,6 +205,13 @@ class EmailService:
             details=_shown(self.policy.sender, spec, content),
             approvers=self.policy.approvers,
         )
+
+
+def _twice(email_id: str, seconds_ago: int) -> str:
+    return (
+        f"The same mail was sent to the same people {seconds_ago} s ago as {email_id}; both go out. An idempotency_key "
+        "keeps a repeated call from sending twice."
+    )
 
 
 def _preview(new: NewEmail) -> EmailState:

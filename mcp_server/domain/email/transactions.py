@@ -13,6 +13,7 @@ from mcp_server.domain.tasks.creation import create_one
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.rows import load_task
 from mcp_server.domain.tasks.spec import RetrySpec, TaskSpec
+from mcp_server.kernel.authority import principal_of
 from mcp_server.kernel.clocks import JUMP_MIN
 from mcp_server.kernel.errors import LimitExceeded
 from mcp_server.kernel.events import Event, Origin
@@ -34,6 +35,8 @@ _MAILS_RETRY = RetrySpec(max_attempts=20, delay_seconds=10, max_delay_seconds=90
 
 _UNSENT = ("waiting", "queued", "sending")
 _HOUR = 3600 * SECOND
+ALIKE_WITHIN = 600 * SECOND
+"""How long the same mail to the same people is remarked on."""
 
 
 class NewEmail(NamedTuple):
@@ -48,11 +51,19 @@ class NewEmail(NamedTuple):
     approval_mail: str | None = None
 
 
+class Alike(NamedTuple):
+    """A mail of the same words to the same people, and how long ago it was queued."""
+
+    email_id: str
+    seconds_ago: int
+
+
 class Queued(NamedTuple):
-    """A mail's columns, and whether the idempotency key found an earlier one."""
+    """A mail's columns, whether the idempotency key found an earlier one, and the same mail sent just before."""
 
     email: dict[str, Any]
     replayed: bool
+    alike: Alike | None = None
 
 
 def queue(tx: Transaction, origin: Origin, new: NewEmail) -> Queued:
@@ -80,11 +91,12 @@ def queue(tx: Transaction, origin: Origin, new: NewEmail) -> Queued:
         key_owner=origin.principal,
         now=origin.at,
     )
+    alike = _sent_just_before(tx, email)
     caused = origin.caused_by(tx.record(origin, event))
     create_one(tx, caused, _sending(email, new), task_id, asks=False)
     if new.approval is not None:
         open_approval(tx, caused, new.approval, task_id)
-    return Queued(email.fields(), replayed=False)
+    return Queued(email.fields(), replayed=False, alike=alike)
 
 
 def begin(tx: Transaction, origin: Origin, email_id: str, token: str) -> dict[str, Any]:
@@ -219,6 +231,21 @@ def _replayed(tx: Transaction, origin: Origin, spec: EmailSpec) -> dict[str, Any
     if earlier is not None and earlier["content_hash"] not in (spec.content_hash(), spec.content_hash_before()):
         raise key_conflict(spec.idempotency_key or "", "email", earlier["id"], earlier["subject"])
     return earlier
+
+
+def _sent_just_before(tx: Transaction, email: Email) -> Alike | None:
+    """The same mail as was sent a moment ago: two may be meant, so this is no reason to refuse."""
+    now = email.created_at
+    rows = tx.all(
+        "emails_alike",
+        since=now - ALIKE_WITHIN,
+        until=now,
+        recipients=email.recipients,
+        subject=email.subject,
+    )
+    told = principal_of(email.created_by), email.text, email.html
+    alike = (row for row in rows if (principal_of(row["created_by"]), row["text"], row["html"]) == told)
+    return next((Alike(row["id"], (now - row["created_at"]) // SECOND) for row in alike), None)
 
 
 def _require_rate(tx: Transaction, origin: Origin, per_hour: int | None) -> None:

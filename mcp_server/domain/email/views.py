@@ -139,7 +139,8 @@ class TemplateView(View):
 
 
 class SentEmail(View):
-    """The email, and the task that sends it."""
+    """The email, the task that sends it, and what may not have been meant."""
 
     email: EmailState
     task: TaskState | None = None
+    warnings: list[str] | None = None

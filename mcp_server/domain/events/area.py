@@ -2,7 +2,8 @@
 
 from mcp_server.domain.events.handlers import THIN_KIND, thin_events
 from mcp_server.domain.events.retention import EventRetention
-from mcp_server.kernel.area import Area, Chore, SystemKind, Table
+from mcp_server.kernel.area import Area, Areas, Chore, Completion, SystemKind, Table
+from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.services import Services
 
 
@@ -19,5 +20,6 @@ AREA = Area(
         Table("event_horizon", rebuilt=None, local=frozenset(("xid",))),
     ),
     kinds=(SystemKind(THIN_KIND, thin_events, at_once=1, seconds_max=600),),
+    completions={"event_type": Completion(Areas.seen_event_types, Permission.EVENTS_READ)},
     chores=(Chore("Thin out the event log", THIN_KIND, times=10, wanted=_anything_old),),
 )

@@ -151,3 +151,6 @@ ORDER BY seq DESC LIMIT 1
 
 -- name: event_last_of
 SELECT seq FROM events WHERE aggregate_id = :id AND type = :type ORDER BY seq DESC LIMIT 1
+
+-- name: events_latest
+SELECT at, type, aggregate_id, actor, data FROM events ORDER BY seq DESC LIMIT :limit

@@ -78,14 +78,12 @@ class EventService:
         """Refuse a type that no event has; of what the caller may not see it names none."""
         if asked is None or any(fnmatchcase(one, asked) for one in self._areas.tells):
             return
-        kinds = self._areas.seen(call.actor.permissions, call.toolsets)
-        known = sorted(one for one in self._areas.tells if one.partition(".")[0] in kinds)
-        ending = [one for one in known if one.partition(".")[2] == asked]
-        names = ending[:NAMES_MAX] or near(asked.removesuffix(".*"), [*known, *(f"{kind}.*" for kind in sorted(kinds))])
+        kinds = sorted(self._areas.seen(call.actor.permissions, call.toolsets))
+        names = _types_near(asked, [one for one in self._areas.tells if one.partition(".")[0] in kinds], kinds)
         raise ValidationFailed(
             f"There are no events of type {named(asked)}.",
             next=f"{did_you_mean(names)}A type says what happened to a thing, such as task.completed; task.* is all. "
-            f"Things: {', '.join(sorted(kinds))}.",
+            f"Things: {', '.join(kinds)}.",
             details={"type": asked, "near": names},
         )
 
@@ -139,6 +137,12 @@ class EventService:
             next=f"Read what is true now, then go on with after='{oldest}'.",
             details={"cursor": place.cursor(), "oldest_cursor": oldest},
         )
+
+
+def _types_near(asked: str, known: list[str], kinds: list[str]) -> list[str]:
+    """Types that somebody may have meant: what happened, of whichever thing, or one that looks alike."""
+    happened = sorted(one for one in known if one.partition(".")[2] == asked)
+    return happened[:NAMES_MAX] or near(asked.removesuffix(".*"), [*known, *(f"{kind}.*" for kind in kinds)])
 
 
 def _query(command: ReadEvents, place: Position) -> Query:

@@ -56,6 +56,7 @@ class LockService:
         if wait_seconds <= 0:
             return await self.acquire_now(call, command)
         call.actor.require(Permission.STATE_WRITE)
+        await self._context.guard(call, self.acquire_now, command)
         context, since = self._context, self._context.clock()
 
         def give_back(found: Acquired) -> None:

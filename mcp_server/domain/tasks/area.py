@@ -20,6 +20,10 @@ from mcp_server.kernel.keys import owner_of_key
 from mcp_server.kernel.telling import Telling, whole
 
 _NO_LEASE = " ".join(NO_LEASE)
+_EDITED = (
+    "title kind description input priority agent_id required_capabilities on_parent_failure timeout_seconds tags "
+    "max_attempts retry_delay_seconds retry_max_delay_seconds concurrency_key concurrency_limit"
+)
 
 
 def _moved(always: str, sometimes: str = "") -> Telling:
@@ -54,8 +58,9 @@ _EVENTS = {
     ),
     "discarded": _moved("status cancel_reason"),
     "priority_set": _moved("priority"),
-    "rescheduled": _moved("run_at", "status ready_at"),
-    "assigned": _moved("agent_id queue"),
+    "rescheduled": _moved("run_at", "schedule status ready_at"),
+    "edited": _moved("", f"{_EDITED} queue approval approved_by status ready_at"),
+    "assigned": _moved("agent_id queue", f"{_NO_LEASE} attempts_forgiven started_at status ready_at"),
     "gated": _moved("approval", "status ready_at"),
     "approved": _moved("approval approved_by", "status ready_at"),
     "schedule_fired": _moved("run_at result"),
@@ -93,7 +98,7 @@ AREA = Area(
             hidden=frozenset(
                 ("queue", "lease_token_hash", "last_finish", "waits_on", "attempts_forgiven", "system", "due_at")
             ),
-            told={"priority": lambda rank: PRIORITY_NAMES[rank], "cancel_requested": bool},
+            told={"priority": lambda rank: PRIORITY_NAMES.get(rank, rank), "cancel_requested": bool},
             uris=lambda id_: {"ops://tasks", f"ops://tasks/{id_}"},
             unsaid=owner_of_key,
             replay=replay.replay,
@@ -117,7 +122,10 @@ AREA = Area(
         SystemKind(ENDINGS_KIND, go_on_ending, at_once=1, seconds_max=600),
     ),
     chores=(Chore("Archive finished tasks", ARCHIVE_KIND, times=13, wanted=is_anything_old),),
-    completions={"task_id": Completion("complete_task_ids", Permission.TASKS_READ)},
+    completions={
+        "task_id": Completion("complete_task_ids", Permission.TASKS_READ),
+        "kind": Completion("complete_kinds", Permission.TASKS_READ),
+    },
     # On PostgreSQL claims have a writer of their own: they wait for each other on their agent's row anyway, and must
     # not make others wait as well.
     lanes={claim: 1, claim_system: 1},

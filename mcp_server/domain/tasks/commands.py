@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, WithJsonSchema, model_validator
 
 from mcp_server.domain.tasks.rules import TaskAction, TaskStatus
-from mcp_server.domain.tasks.spec import FailureSpec, Priority, ProgressSpec, TaskSpec, UsageSpec
+from mcp_server.domain.tasks.schedules import ScheduleSpec
+from mcp_server.domain.tasks.spec import FailureSpec, Priority, ProgressSpec, TaskChanges, TaskSpec, UsageSpec
 from mcp_server.kernel.arguments import Listing, Waiting
 from mcp_server.kernel.composing import Calls
 from mcp_server.kernel.errors import ValidationFailed
@@ -101,6 +102,27 @@ class GiveUpTask(NamedTuple):
     reason: str
 
 
+def _as_at_creation(what: str) -> WithJsonSchema:
+    """A part of a task's definition, which `tasks_create` describes: once is enough in a list of tools."""
+    return WithJsonSchema({"type": "object", "description": f"{what}: as in tasks_create"})
+
+
+_BESIDE = ("agent_id", "priority", "run_at", "schedule")
+"""What `edit` takes beside `changes`."""
+
+_TAKES: dict[str, tuple[str, ...]] = {
+    "assign": ("agent_id",),
+    "set_priority": ("priority",),
+    "reschedule": ("run_at", "schedule"),
+    "edit": (*_BESIDE, "changes"),
+}
+"""What an action takes; it needs one of them. Others take none."""
+
+
+def _takers(name: str) -> str:
+    return " and ".join(action for action, taken in _TAKES.items() if name in taken)
+
+
 class ControlTasks(Frozen):
     """One action on several tasks."""
 
@@ -108,18 +130,28 @@ class ControlTasks(Frozen):
     action: TaskAction
     priority: Priority | None = None
     run_at: Time | None = None
+    schedule: Annotated[ScheduleSpec | None, _as_at_creation("For reschedule, edit")] = None
     agent_id: AgentName | None = Field(default=None, description="For assign; null: to anybody")
+    changes: Annotated[TaskChanges | None, _as_at_creation("For edit")] = None
     reason: Line | None = None
 
     @model_validator(mode="after")
     def _says_what_its_action_takes(self) -> Self:
-        if (self.action == "assign") != ("agent_id" in self.model_fields_set):
-            raise ValidationFailed("assign needs `agent_id`, null for anybody, and only assign takes it.")
-        if (self.action == "set_priority") != (self.priority is not None):
-            raise ValidationFailed("set_priority needs `priority`, and only set_priority takes it.")
-        if (self.action == "reschedule") != (self.run_at is not None):
-            raise ValidationFailed("reschedule needs `run_at`, and only reschedule takes it.")
+        takes, said = _TAKES.get(self.action, ()), set(filter(self._says, _TAKES["edit"]))
+        for name in sorted(said.difference(takes)):
+            raise ValidationFailed(f"`{name}` is taken by {_takers(name)}, not by {self.action}.")
+        if takes and not said:
+            raise ValidationFailed(f"{self.action} needs {' or '.join(map('`{}`'.format, takes))}.")
         return self
+
+    def _says(self, name: str) -> bool:
+        """Whether an argument was given. That a task is for anybody is said by null."""
+        return getattr(self, name) is not None or (name == "agent_id" and name in self.model_fields_set)
+
+    def edits(self) -> TaskChanges:
+        """What is to be different, wherever it was said."""
+        beside = {name: getattr(self, name) for name in _BESIDE if self._says(name)}
+        return (self.changes or TaskChanges()).model_copy(update=beside)
 
 
 class FindTasks(Listing):
@@ -133,6 +165,7 @@ class FindTasks(Listing):
     text: str | None = None
     ready: bool | None = None
     blocked: bool | None = None
+    schedules: bool = Field(default=False, description="Only schedules")
     include_system: bool = False
 
     @model_validator(mode="after")
@@ -143,12 +176,28 @@ class FindTasks(Listing):
         return self
 
 
-class WaitForTask(Frozen):
-    """Somebody waits for a task to end, to start, or to change at all."""
+class WaitForTasks(Frozen):
+    """Somebody waits for tasks to end, to start, or to change at all: for all of them, or for any."""
 
-    task_id: TaskId
+    task_id: TaskId | None = Field(default=None, examples=["task_9k2m4p7q8r3t"])
+    task_ids: tuple[TaskId, ...] = Field(default=(), max_length=100)
     until: Until = "terminal"
+    any: bool = Field(default=False, description="Until one has, not all")
     wait_seconds: float = Field(default=30, ge=0, le=50, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _names_some(self) -> Self:
+        if not self.ids():
+            raise ValidationFailed("Nothing to wait for.", next="Give task_id, or task_ids for several.")
+        return self
+
+    def ids(self) -> list[str]:
+        """Those that are waited for, each once."""
+        return list(dict.fromkeys((*filter(None, (self.task_id,)), *self.task_ids)))
+
+    def one(self) -> str | None:
+        """The only one; None where several are waited for."""
+        return self.task_id if not self.task_ids else None
 
 
 def worker_of(command: ClaimTasks) -> str:

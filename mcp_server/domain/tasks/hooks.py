@@ -11,6 +11,9 @@ TASK_GATED: Hook[[Origin, Task], None] = Hook("task gated")
 
 TASK_APPROVED: Hook[[Origin, Task], None] = Hook("task approved")
 TASK_ENDED: Hook[[Origin, Task], None] = Hook("task ended")
+TASK_CHANGED: Hook[[Origin, Task], None] = Hook("task changed")
+"""A task on which people are to decide is not what it was when they were asked."""
+
 TASK_RETRIED: Hook[[Origin, Task], None] = Hook("task retried")
 
 ENDINGS_LEFT: Hook[[Origin, Sequence[str]], None] = Hook("endings left")

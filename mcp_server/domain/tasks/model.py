@@ -278,18 +278,10 @@ class Task(Record):
         self.require_legal("set_priority")
         return self.moved("task.priority_set", now, priority=PRIORITIES[priority])
 
-    def assigned(self, agent_id: str | None, now: Micros) -> tuple[Self, Event]:
+    def assigned(self, agent_id: str | None, now: Micros, **more: Any) -> tuple[Self, Event]:
         """For one agent alone, or for anybody who can do it."""
         queue = queue_name(self.kind, agent_id, json.loads(self.required_capabilities))
-        return self.moved("task.assigned", now, agent_id=agent_id, queue=queue)
-
-    def rescheduled(self, run_at: Micros, now: Micros) -> tuple[Self, Event]:
-        """Not to be claimed before `run_at`."""
-        self.require_legal("reschedule")
-        changes: dict[str, Any] = {"run_at": run_at}
-        if self.status != "paused":
-            changes |= readiness(self.waits_on, run_at, self.approval, now)
-        return self.moved("task.rescheduled", now, **changes)
+        return self.moved("task.assigned", now, agent_id=agent_id, queue=queue, **more)
 
     def approved(self, by: str, now: Micros) -> tuple[Self, Event]:
         """Free to start, as far as people are concerned.
@@ -380,7 +372,7 @@ class Task(Record):
     def _ended(self, status: TaskStatus, now: Micros, **changes: Any) -> tuple[Self, Event]:
         return self.moved(f"task.{status}", now, **changes, status=status, finished_at=now)
 
-    def moved(self, kind: str, now: Micros, **changes: Any) -> tuple[Self, Event]:
+    def moved(self, type_: str, now: Micros, /, **changes: Any) -> tuple[Self, Event]:
         """The one way a task changes: new fields, a higher version, and the event that says so. One that a clock ahead
         has changed stays known by that until it is righted."""
         changes.setdefault("updated_at", self.updated_at if is_ahead(self.updated_at, now) else now)
@@ -388,7 +380,7 @@ class Task(Record):
         fields["version"] = version = self.version + 1
         if (due := due_at(fields)) != self.due_at:
             fields["due_at"] = changes["due_at"] = due
-        return self.adopt(fields), Event(kind, "task", self.id, version, changes)
+        return self.adopt(fields), Event(type_, "task", self.id, version, changes)
 
 
 def is_claimable(task: Task, now: Micros) -> bool:

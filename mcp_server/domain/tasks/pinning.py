@@ -1,11 +1,14 @@
 """Tasks that are for one agent alone: pinned, handed over when it leaves, assigned to another."""
 
+from typing import Any
+
 from mcp_server.domain.agents.hooks import HOLDING_SHOWN_MAX, Holding
 from mcp_server.domain.agents.transactions import is_staying, named_agent, require_staying
 from mcp_server.domain.tasks.creation import ensure_queue
 from mcp_server.domain.tasks.model import Task
+from mcp_server.domain.tasks.refusals import being_cancelled, servers_own
 from mcp_server.domain.tasks.rows import load_task
-from mcp_server.domain.tasks.rules import TERMINAL
+from mcp_server.domain.tasks.rules import NO_LEASE, TERMINAL
 from mcp_server.kernel.authority import Speaker
 from mcp_server.kernel.errors import InvalidTransition
 from mcp_server.kernel.events import Event, Origin
@@ -32,19 +35,41 @@ def hand_over(tx: Transaction, origin: Origin, leaving: Speaker, heir: Speaker) 
 
 
 def assigned(tx: Transaction, task: Task, agent: str | None, now: Micros) -> tuple[Task, Event]:
-    """A task for one agent alone, by id or name, or for anybody.
+    """A task for one agent alone, by id or name, or for anybody. It is taken from whoever else works on it, through no
+    fault of its own: that attempt does not count.
 
     Raises:
         NotFound: there is no such agent.
-        InvalidTransition: the task is running or has completed, or the agent has left.
+        InvalidTransition: the task has completed, is being cancelled or is the server's own, or the agent has left.
     """
     task.require_legal("assign")
+    require_ordinary(task)
+    if task.cancel_requested and task.status == "running":
+        raise being_cancelled(task.id)
     heir = None if agent is None else named_agent(tx, agent)
     if heir is not None:
         require_staying(heir)
-    new, event = task.assigned(None if heir is None else heir.id, now)
+    agent_id = None if heir is None else heir.id
+    new, event = task.assigned(agent_id, now, **_taken(task, agent_id, now))
     ensure_queue(tx, new)
     return new, event
+
+
+def _taken(task: Task, agent_id: str | None, now: Micros) -> dict[str, Any]:
+    if task.status != "running" or agent_id == task.lease_agent_id:
+        return {}
+    forgiven = {"attempts_forgiven": task.attempts_forgiven + 1, "started_at": None}
+    return NO_LEASE | forgiven | {"status": "queued", "ready_at": now}
+
+
+def require_ordinary(task: Task) -> None:
+    """Refuse to change what the server itself works on.
+
+    Raises:
+        InvalidTransition: it is the server's own.
+    """
+    if task.system:
+        raise servers_own(task.id)
 
 
 def require_agent_stays(tx: Transaction, task: Task) -> None:

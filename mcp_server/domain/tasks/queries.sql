@@ -50,9 +50,42 @@ SELECT task_id FROM dependencies WHERE parent_id = :parent_id ORDER BY task_id
 -- name: dependents_beyond
 SELECT task_id FROM dependencies WHERE parent_id = :parent_id ORDER BY task_id LIMIT 1 OFFSET :beyond
 
--- name: dependencies_of
-SELECT p.id, p.title, p.status FROM dependencies d JOIN tasks p ON p.id = d.parent_id
-WHERE d.task_id = :task_id ORDER BY p.id
+-- name: dependencies_of_many
+SELECT d.task_id, p.id, p.title, p.status FROM dependencies d JOIN tasks p ON p.id = d.parent_id
+WHERE d.task_id IN (SELECT value FROM json_each(:ids)) ORDER BY d.task_id, p.id
+
+-- name: dependencies_of_many (postgres)
+SELECT d.task_id, p.id, p.title, p.status FROM dependencies d JOIN tasks p ON p.id = d.parent_id
+WHERE d.task_id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))) ORDER BY d.task_id, p.id
+
+-- name: concurrency_holders
+SELECT concurrency_key, id, lease_agent_id, lease_expires_at FROM tasks
+WHERE status = 'running' AND concurrency_key IN (SELECT value FROM json_each(:keys)) ORDER BY lease_expires_at, id
+
+-- name: concurrency_holders (postgres)
+SELECT concurrency_key, id, lease_agent_id, lease_expires_at FROM tasks
+WHERE status = 'running' AND concurrency_key = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:keys AS jsonb))))
+ORDER BY lease_expires_at, id
+
+-- name: task_standings
+SELECT id, status, version FROM tasks WHERE id IN (SELECT value FROM json_each(:ids))
+UNION ALL SELECT id, status, version FROM archived_tasks WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: task_standings (postgres)
+SELECT id, status, version FROM tasks WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
+UNION ALL SELECT id, status, version FROM archived_tasks
+WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
+
+-- name: task_outcomes
+SELECT id, title, status, result, error, progress FROM tasks WHERE id IN (SELECT value FROM json_each(:ids))
+UNION ALL SELECT id, title, status, result, error, progress FROM archived_tasks
+WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: task_outcomes (postgres)
+SELECT id, title, status, result, error, progress FROM tasks
+WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
+UNION ALL SELECT id, title, status, result, error, progress FROM archived_tasks
+WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
 
 -- name: claim_candidate
 SELECT * FROM tasks WHERE rowid = (
@@ -139,7 +172,7 @@ SELECT
   (SELECT count(*) FROM tasks WHERE status = 'pending' AND waits_on > 0) AS blocked,
   (SELECT count(*) FROM tasks WHERE due_at IS NOT NULL AND status = 'pending')
     - (SELECT count(*) FROM tasks WHERE system = 1 AND status = 'pending' AND due_at IS NOT NULL) AS scheduled,
-  (SELECT count(*) FROM tasks WHERE approval = 'required' AND status = 'pending' AND waits_on = 0) AS gated,
+  (SELECT count(*) FROM tasks WHERE approval = 'required' AND status = 'pending' AND waits_on = 0 AND system = 0) AS gated,
   (SELECT count(*) FROM tasks WHERE status = 'paused') AS paused
 
 -- name: archivable_tasks
@@ -217,6 +250,9 @@ AND status = 'cancelled'
 -- name: filter.task_status_timed_out
 AND status = 'timed_out'
 
+-- name: filter.task_schedules
+AND schedule IS NOT NULL
+
 -- name: filter.task_blocked
 AND status = 'pending' AND waits_on > 0
 
@@ -253,6 +289,10 @@ SELECT
     - (SELECT count(*) FROM tasks WHERE system = 1 AND status = 'failed') AS failed,
   (SELECT count(*) FROM tasks WHERE status = 'timed_out')
     - (SELECT count(*) FROM tasks WHERE system = 1 AND status = 'timed_out') AS timed_out
+
+-- name: complete_kinds
+SELECT DISTINCT kind AS value FROM queues
+WHERE kind LIKE :prefix ESCAPE '\' AND kind NOT LIKE 'system.%' ORDER BY kind LIMIT 100
 
 -- name: complete_task_ids
 SELECT id AS value FROM tasks WHERE id LIKE :prefix ESCAPE '\' ORDER BY id LIMIT 100

@@ -22,6 +22,33 @@ def illegal(task_id: str, status: str, action: str, legal: Sequence[str]) -> Inv
     )
 
 
+def servers_own(task_id: str) -> InvalidTransition:
+    """The refusal to change or give away what the server itself does."""
+    return InvalidTransition(
+        f"Task {task_id} is the server's own work, so it is not changed and not given to an agent.",
+        next="It can be cancelled, paused, resumed and retried.",
+        details={"task_id": task_id},
+    )
+
+
+def being_cancelled(task_id: str) -> InvalidTransition:
+    """The refusal to give away what is to end."""
+    return InvalidTransition(
+        f"Task {task_id} is running and is being cancelled: its worker stops at its next report.",
+        next="Wait for its end with tasks_wait; then retry it, or create another.",
+        details={"task_id": task_id, "status": "running"},
+    )
+
+
+def no_schedule(task_id: str) -> InvalidTransition:
+    """The refusal to make a schedule of what runs once."""
+    return InvalidTransition(
+        f"Task {task_id} is no schedule, so it has no cron expression to change.",
+        next="Give run_at to move it; or cancel it, and create one: tasks_create(tasks=[{title, schedule: {cron}}]).",
+        details={"task_id": task_id},
+    )
+
+
 def nothing_to_decide(task_id: str, status: str, approval: str | None) -> InvalidTransition:
     """The refusal of an answer to a task that waits for none."""
     return InvalidTransition(

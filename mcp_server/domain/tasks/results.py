@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from mcp_server.domain.tasks.outcomes import OutcomeView
 from mcp_server.domain.tasks.standing import TaskState, task_state
 from mcp_server.domain.tasks.views import TaskView, task_full
 from mcp_server.kernel.store import Row
@@ -16,12 +17,14 @@ class ClaimedTask(View):
     lease_token: str
     attempt: int
     lease_expires_at: str
+    parents: list[OutcomeView] | None = None
 
 
 class CreatedTasks(View):
-    """The tasks in the order given."""
+    """The tasks in the order given, and what some of them will wait for until somebody does something about it."""
 
     tasks: list[TaskState]
+    warnings: list[str] | None = None
 
 
 class ClaimedTasks(View):
@@ -64,18 +67,25 @@ class ControlledTasks(View):
     refused: list[RefusalView] | None = None
 
 
-class WaitedTask(View):
-    """The task as it is now."""
+class WaitedTasks(View):
+    """The task, or the tasks, as they are now."""
 
-    task: TaskView
+    task: TaskView | None = None
+    tasks: list[OutcomeView] | None = None
     reached: bool
 
 
-def claimed_task(row: Row, token: str) -> ClaimedTask:
-    """A freshly leased row as its claimer sees it."""
+def claimed_task(row: Row, token: str, parents: list[OutcomeView] | None = None) -> ClaimedTask:
+    """A freshly leased row as its claimer sees it, with what it depended on."""
     task = task_full(row)
     assert task.lease is not None, "a claimed task has a lease"
-    return ClaimedTask(task=task, lease_token=token, attempt=row["attempt"], lease_expires_at=task.lease.expires_at)
+    return ClaimedTask(
+        task=task,
+        lease_token=token,
+        attempt=row["attempt"],
+        lease_expires_at=task.lease.expires_at,
+        parents=parents or None,
+    )
 
 
 def reported_task(row: Row) -> ReportedTask:

@@ -17,7 +17,7 @@ from mcp_server.kernel.times import Micros
 _LEASED = ("task.claimed", "task.reclaimed", "task.reported")
 _BACKED_OFF = ("task.attempt_failed", "task.attempt_timed_out", "task.lease_expired")
 _NAMED = ("task.created", "task.rescheduled")
-_FIRED = ("task.created", "task.resumed", "task.schedule_fired", "task.schedule_skipped")
+_FIRED = ("task.created", "task.resumed", "task.rescheduled", "task.schedule_fired", "task.schedule_skipped")
 
 
 def right(tx: Transaction, origin: Origin, row: dict[str, Any]) -> None:

@@ -9,22 +9,22 @@ from typing import Any, Literal
 from mcp_server.kernel.times import Micros
 
 TaskStatus = Literal["pending", "queued", "running", "paused", "completed", "failed", "cancelled", "timed_out"]
-TaskAction = Literal["cancel", "pause", "resume", "retry", "discard", "set_priority", "reschedule", "assign"]
+TaskAction = Literal["cancel", "pause", "resume", "retry", "discard", "set_priority", "reschedule", "assign", "edit"]
 TERMINAL = frozenset({"completed", "failed", "cancelled", "timed_out"})
-_WAITING = ("cancel", "pause", "set_priority", "reschedule", "assign")
+_WAITING = ("cancel", "pause", "set_priority", "reschedule", "assign", "edit")
 LEGAL: dict[str, tuple[str, ...]] = {
     "pending": _WAITING,
     "queued": _WAITING,
-    "running": ("cancel", "set_priority"),
-    "paused": ("resume", "cancel", "set_priority", "reschedule", "assign"),
+    "running": ("cancel", "set_priority", "assign"),
+    "paused": ("resume", "cancel", "set_priority", "reschedule", "assign", "edit"),
     "completed": (),
-    "failed": ("retry", "discard", "assign"),
-    "timed_out": ("retry", "discard", "assign"),
-    "cancelled": ("retry", "assign"),
+    "failed": ("retry", "discard", "assign", "edit"),
+    "timed_out": ("retry", "discard", "assign", "edit"),
+    "cancelled": ("retry", "assign", "edit"),
 }
 LEGAL_FOR_SCHEDULES: dict[str, tuple[str, ...]] = {
-    "pending": ("cancel", "pause", "set_priority", "assign"),
-    "paused": ("resume", "cancel", "set_priority", "assign"),
+    "pending": _WAITING,
+    "paused": ("resume", "cancel", "set_priority", "reschedule", "assign", "edit"),
 }
 """A schedule never runs itself: its firings do."""
 

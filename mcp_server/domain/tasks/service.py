@@ -19,11 +19,13 @@ from mcp_server.domain.tasks.commands import (
     FindTasks,
     FinishTask,
     GiveUpTask,
-    WaitForTask,
+    Until,
+    WaitForTasks,
     refuse_cycles,
     worker_of,
 )
 from mcp_server.domain.tasks.model import Task
+from mcp_server.domain.tasks.outcomes import Standing, Standings, bounded, outcomes, parents_of, standings
 from mcp_server.domain.tasks.refusals import no_task
 from mcp_server.domain.tasks.results import (
     ClaimedTasks,
@@ -31,7 +33,7 @@ from mcp_server.domain.tasks.results import (
     CreatedTasks,
     FinishedTask,
     ReportedTask,
-    WaitedTask,
+    WaitedTasks,
     claimed_task,
     refusal_view,
     reported_task,
@@ -40,6 +42,7 @@ from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.spec import SYSTEM_KIND, TaskSpec
 from mcp_server.domain.tasks.standing import TaskState, created_state, task_state
 from mcp_server.domain.tasks.views import TaskView, task_full, task_row
+from mcp_server.domain.tasks.waiting import facts_about, warnings_about
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.composing import Composing, landed
@@ -84,7 +87,7 @@ class TaskService:
         self.report = Write(context, work, as_said, transactions.report, _reported)
         self.finish = Write(context, work, as_said, transactions.finish, _finished)
         self.give_up = Write(context, work, as_said, transactions.give_up, _given_up)
-        self.control = Write(context, Permission.TASKS_CONTROL, as_said, transactions.control, _controlled)
+        self.control = Write(context, Permission.TASKS_CONTROL, as_said, transactions.control, self._controlled)
 
     async def finish_with(self, call: Call, command: FinishTask) -> FinishedTask:
         """`finish`, and in the same transaction what else was to land with it. A repeat makes none of that again.
@@ -111,7 +114,7 @@ class TaskService:
             command = await self._for_worker(call, command)
         context = self._context
         if command.resume:
-            return self._claimed(command, await context.write(call, resume, command))
+            return await self._claimed(await context.write(call, resume, command))
 
         def put_back(leases: list[Leased]) -> None:
             for lease in leases:  # nobody works on these, so they must not stay leased
@@ -129,7 +132,7 @@ class TaskService:
             error.details["nothing_because"] = await self._why_nothing(command, "held_by_capacity")
             raise
         reasons = None if leases else await self._why_nothing(command, "held_by_concurrency_key")
-        return self._claimed(command, leases, reasons)
+        return await self._claimed(leases, reasons)
 
     async def holder(self, lease_token: str) -> str | None:
         """The agent that holds a lease; None where nobody holds anything by that token."""
@@ -140,14 +143,14 @@ class TaskService:
         row = await self._database.fetch_one("task_by_token", lease_token_hash=hashed)
         return None if row is None else row["lease_agent_id"]
 
-    def _claimed(
-        self, command: ClaimTasks, leases: list[Leased], reasons: dict[str, int] | None = None
-    ) -> ClaimedTasks:
+    async def _claimed(self, leases: list[Leased], reasons: dict[str, int] | None = None) -> ClaimedTasks:
         if len(self._holders) > _HOLDERS_MAX:
             self._holders.clear()
         for lease in leases:
             self._holders[lease.row["lease_token_hash"]] = lease.row["lease_agent_id"]
-        return ClaimedTasks(claims=[claimed_task(*lease) for lease in leases], nothing_because=reasons)
+        parents = await parents_of(self._database, [lease.row for lease in leases])
+        claims = [claimed_task(*lease, parents[lease.row["id"]]) for lease in leases]
+        return ClaimedTasks(claims=claims, nothing_because=reasons)
 
     async def _for_worker(self, call: Call, command: ClaimTasks) -> ClaimTasks:
         """The claim with the id of the agent that it is for: the one named, or else the speaker.
@@ -203,9 +206,8 @@ class TaskService:
         """
         call.actor.require(Permission.TASKS_READ)
         row = await self._row(task_id)
-        waits = row["waits_on"]
-        parents = await self._database.fetch_all("dependencies_of", task_id=task_id) if waits else []
-        return task_full(row, parents, now=self._context.clock())
+        facts = await facts_about(self._database, self._agents, [row])
+        return task_full(row, facts, now=self._context.clock())
 
     async def state(self, call: Call, task_id: str) -> TaskState:
         """Where one task stands.
@@ -241,7 +243,8 @@ class TaskService:
             at, task_id = decode_cursor(command.cursor, (int, str))
             query = query.where("task_after", after_at=at, after_id=task_id)
         page = await fetch_page(self._database, query, command.limit, ("created_at", "id"), also="archived_tasks_find")
-        return Listed([task_row(row) for row in page.rows], page.next_cursor, page.omitted)
+        facts = await facts_about(self._database, self._agents, page.rows)
+        return Listed([task_row(row, facts) for row in page.rows], page.next_cursor, page.omitted)
 
     async def counts(self, call: Call) -> dict[str, int]:
         """How many tasks are unfinished, by status, and how many are dead letters."""
@@ -254,20 +257,28 @@ class TaskService:
         call.actor.require(Permission.TASKS_READ)
         return [row["kind"] for row in await self._database.fetch_all("task_kinds")]
 
-    async def wait(self, call: Call, command: WaitForTask) -> WaitedTask:
-        """Wait for a task to end, to start, or to change at all: the task as it is then, and whether it did."""
-        first = await self.get(call, command.task_id)
+    async def wait(self, call: Call, command: WaitForTasks) -> WaitedTasks:
+        """Wait for a task, for all of several or for any of them, to end, to start, or to change at all: as they are
+        then, and whether they did.
 
-        async def attempt() -> TaskView:
-            return await self.get(call, command.task_id)
+        Raises:
+            NotFound: there is no such task.
+        """
+        call.actor.require(Permission.TASKS_READ)
+        ids, database = command.ids(), self._database
+        first = await standings(database, ids)
 
-        def reached(task: TaskView) -> bool:
-            if command.until == "any_change":
-                return task != first
-            return task.status in TERMINAL or (command.until == "running" and task.status == "running")
+        def reached(found: Standings) -> bool:
+            held = (_is_reached(command.until, first[task_id], found[task_id]) for task_id in ids)
+            return any(held) if command.any else all(held)
 
-        task = await wait_until(self._context, call, attempt, reached, command.wait_seconds, ("task",))
-        return WaitedTask(task=task, reached=reached(task))
+        found = await wait_until(
+            self._context, call, lambda: standings(database, ids), reached, command.wait_seconds, ("task",)
+        )
+        if (one := command.one()) is not None:
+            return WaitedTasks(task=await self.get(call, one), reached=reached(found))
+        tasks = await outcomes(database, ids)
+        return WaitedTasks(tasks=bounded(tasks.values()), reached=reached(found))
 
     async def _row(self, task_id: str) -> Row:
         fetch_one = self._database.fetch_one
@@ -285,7 +296,20 @@ class TaskService:
     async def _created(self, call: Call, done: list[creation.Created]) -> CreatedTasks:
         del call
         now = self._context.clock()
-        return CreatedTasks(tasks=[created_state(one.task, one.replayed, now) for one in done])
+        tasks = [created_state(one.task, one.replayed, now) for one in done]
+        return CreatedTasks(tasks=tasks, warnings=await self._warnings([one.task for one in done]))
+
+    async def _warnings(self, created: list[Row]) -> list[str] | None:
+        picky = list(filter(_may_wait_for_ever, created))
+        if not picky:
+            return None
+        return warnings_about(picky, await facts_about(self._database, self._agents, picky)) or None
+
+    async def _controlled(self, call: Call, done: transactions.Controlled) -> ControlledTasks:
+        del call
+        now = self._context.clock()
+        refused = [refusal_view(one) for one in done.refused]
+        return ControlledTasks(tasks=[task_state(row, now=now) for row in done.tasks], refused=refused or None)
 
 
 async def _ordinary(call: Call, command: CreateTasks) -> CreateTasks:
@@ -320,10 +344,15 @@ async def _given_up(call: Call, task: Task) -> TaskState:
     return task_state(task.fields())
 
 
-async def _controlled(call: Call, done: transactions.Controlled) -> ControlledTasks:
-    del call
-    refused = [refusal_view(one) for one in done.refused]
-    return ControlledTasks(tasks=[task_state(row) for row in done.tasks], refused=refused or None)
+def _may_wait_for_ever(task: Row) -> bool:
+    """Whether somebody in particular, or something else, has to be there before it runs."""
+    return bool(task["waits_on"] or task["agent_id"] is not None or task["required_capabilities"] != "[]")
+
+
+def _is_reached(until: Until, first: Standing, now: Standing) -> bool:
+    if until == "any_change":
+        return now != first
+    return now.status in TERMINAL or (until == "running" and now.status == "running")
 
 
 def _query(command: FindTasks) -> Query:
@@ -333,6 +362,8 @@ def _query(command: FindTasks) -> Query:
         query = query.where(f"task_status_{status}")
     if command.blocked:
         query = query.where("task_blocked")
+    if command.schedules:
+        query = query.where("task_schedules")
     if not command.include_system:
         query = query.where("task_not_system")
     return (

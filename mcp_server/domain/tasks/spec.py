@@ -149,6 +149,39 @@ class TaskSpec(Frozen):
         return sha256_text(dump_json(said))
 
 
+_FIXED = {
+    "depends_on": "Cancel the task and create another; others may wait for it as it is.",
+    "parent_id": "Cancel the task and create another.",
+    "requires_approval": "Have people asked with approvals_request(task_id=...).",
+    "idempotency_key": "It goes on naming this task, whatever becomes of it.",
+}
+"""What stays as it was said at creation, and what to do instead."""
+
+
+class TaskChanges(TaskSpec):
+    """What is to be different about a task: the parts of its definition that are given, and nothing else."""
+
+    title: Line = "as it was"
+
+    @model_validator(mode="after")
+    def _leaves_what_is_fixed(self) -> Self:
+        fixed = sorted(self.model_fields_set & _FIXED.keys())
+        if fixed:
+            raise ValidationFailed(f"`{fixed[0]}` cannot be changed once a task is there.", next=_FIXED[fixed[0]])
+        if self.is_system():
+            raise ValidationFailed(
+                f"Kind {self.kind!r} is reserved for the server's own tasks.", next="Choose another."
+            )
+        return self
+
+    def said_columns(self, *, but: frozenset[str] = frozenset()) -> dict[str, Any]:
+        """What was given, as stored columns; some may be left out."""
+        columns = self.columns()
+        names = self.model_fields_set - but - {"retry"}
+        retry = {name: columns[name] for name in _RETRY_UNSAID} if "retry" in self.model_fields_set else {}
+        return {name: columns[name] for name in names} | retry
+
+
 def _value(stored: Any) -> Any:
     return json.loads(stored) if isinstance(stored, RawJson) else stored
 

@@ -13,17 +13,19 @@ from mcp_server.domain.tasks.commands import (
     ReportTask,
 )
 from mcp_server.domain.tasks.creation import SYSTEM_WORK
-from mcp_server.domain.tasks.hooks import TASK_APPROVED, TASK_RETRIED
+from mcp_server.domain.tasks.editing import edit
+from mcp_server.domain.tasks.hooks import TASK_APPROVED, TASK_CHANGED, TASK_RETRIED
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.pinning import assigned, require_agent_stays
 from mcp_server.domain.tasks.refusals import no_lease
 from mcp_server.domain.tasks.rows import add_dependency, after_end, load_anywhere, load_task, read_ahead, waited_for
+from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.spec import SYSTEM_WORKER
 from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import sha256_text
 from mcp_server.kernel.store import Transaction
-from mcp_server.kernel.times import Micros, micros
+from mcp_server.kernel.times import Micros
 from mcp_server.kernel.writes import Landing
 
 
@@ -103,14 +105,13 @@ def control(tx: Transaction, origin: Origin, command: ControlTasks) -> Controlle
     refused: list[dict[str, Any]] = []
     for task_id in dict.fromkeys(command.task_ids):
         try:
-            new, event = _controlled(tx, load_anywhere(tx, task_id), command, origin.at)
+            new, event = _controlled(tx, origin, load_anywhere(tx, task_id), command)
         except OpsError as error:
             refused.append({"id": task_id, "code": error.code, "message": error.message})
             continue
         cause = tx.record(origin, event)
         after_end(tx, origin, new, cause)
-        if command.action == "retry":
-            tx.tell(TASK_RETRIED, origin.caused_by(cause), new)
+        _tell_controlled(tx, origin.caused_by(cause), command, new)
         tasks.append(new.fields())
     return Controlled(tasks, refused)
 
@@ -210,10 +211,20 @@ def require_held(tx: Transaction, origin: Origin) -> int | None:
     return last_event(tx, "task.claimed", task.id)
 
 
-def _controlled(tx: Transaction, task: Task, command: ControlTasks, now: Micros) -> tuple[Task, Event]:
+def _controlled(tx: Transaction, origin: Origin, task: Task, command: ControlTasks) -> tuple[Task, Event]:
+    now = origin.at
     if command.action == "assign":
         return assigned(tx, task, command.agent_id, now)
+    if command.action in ("edit", "reschedule"):
+        return edit(tx, origin, task, command.edits(), command.action)
     return _retried(tx, task, now) if command.action == "retry" else _moved(task, command, now)
+
+
+def _tell_controlled(tx: Transaction, origin: Origin, command: ControlTasks, task: Task) -> None:
+    if command.action == "retry":
+        tx.tell(TASK_RETRIED, origin, task)
+    elif command.action in ("assign", "edit") and task.approval == "required" and task.status not in TERMINAL:
+        tx.tell(TASK_CHANGED, origin, task)
 
 
 def _retried(tx: Transaction, task: Task, now: Micros) -> tuple[Task, Event]:
@@ -237,7 +248,5 @@ def _moved(task: Task, command: ControlTasks, now: Micros) -> tuple[Task, Event]
             return task.reprioritised(command.priority or "normal", now)
         case "pause":
             return task.paused(now)
-        case "resume":
-            return task.resumed(now)
         case _:
-            return task.rescheduled(now if command.run_at is None else micros(command.run_at), now)
+            return task.resumed(now)

@@ -5,6 +5,7 @@ from typing import Any
 from mcp_server.domain.tasks.schedules import ScheduleSpec
 from mcp_server.domain.tasks.spec import MAX_ATTEMPTS_DEFAULT, PRIORITY_NAMES
 from mcp_server.domain.tasks.standing import next_firings, progress_of, waits_for
+from mcp_server.domain.tasks.waiting import Facts, why_waiting
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import Micros, iso, iso_or_none
 from mcp_server.kernel.views import View, json_or_none, list_or_none
@@ -65,8 +66,8 @@ class TaskView(View):
     finished_at: str | None = None
 
 
-def task_row(row: Row) -> TaskView:
-    """A task in a list: what one needs to choose it."""
+def task_row(row: Row, facts: Facts | None = None) -> TaskView:
+    """A task in a list: what one needs to choose it; why it waits by the facts given."""
     return TaskView(
         id=row["id"],
         title=row["title"],
@@ -76,8 +77,9 @@ def task_row(row: Row) -> TaskView:
         agent_id=row["agent_id"],
         tags=list_or_none(row["tags"]),
         parent_id=row["parent_id"],
-        waits_for=waits_for(row),
+        waits_for=waits_for(row) if facts is None else why_waiting(row, facts),
         run_at=iso_or_none(row["run_at"]),
+        schedule=json_or_none(row["schedule"]),
         attempt=row["attempt"],
         lease=_lease(row),
         progress=progress_of(row),
@@ -88,16 +90,22 @@ def task_row(row: Row) -> TaskView:
     )
 
 
-def task_full(row: Row, parents: list[Row] | None = None, now: Micros | None = None) -> TaskView:
-    """A task with everything; a schedule's next firings where `now` is given."""
-    task = _task_full(row, parents)
+def task_full(row: Row, facts: Facts | None = None, now: Micros | None = None) -> TaskView:
+    """A task with everything; why it waits by the facts given, a schedule's next firings where `now` is given."""
+    task = _task_full(row)
+    if facts is not None:
+        parents = [
+            ParentView(id=one["id"], title=one["title"], status=one["status"])
+            for one in facts.parents.get(row["id"], ())
+        ]
+        task = task.evolved({"waits_for": why_waiting(row, facts), "waits_for_tasks": parents or None})
     if row["schedule"] is None:
         return task
     spec = ScheduleSpec.model_validate_json(row["schedule"])
     return task.evolved({"schedule": spec.model_dump(), "approval": None, "next_firings": next_firings(row, now)})
 
 
-def _task_full(row: Row, parents: list[Row] | None) -> TaskView:
+def _task_full(row: Row) -> TaskView:
     return TaskView.adopt(
         {
             "id": row["id"],
@@ -111,7 +119,7 @@ def _task_full(row: Row, parents: list[Row] | None) -> TaskView:
             "parent_id": row["parent_id"],
             "depends_on": list_or_none(row["depends_on"]),
             "waits_for": waits_for(row),
-            "waits_for_tasks": [ParentView(**dict(parent)) for parent in parents] if parents else None,
+            "waits_for_tasks": None,
             "run_at": iso_or_none(row["run_at"]),
             "schedule": None,
             "next_firings": None,

@@ -114,6 +114,15 @@ class WorkerdTarget:
             if here.get(name, {}).get("worker", worker) != worker
         ]
 
+    def fallen(self, subject: Subject) -> list[str]:
+        """Which Workers have ended by themselves."""
+        return [f"Worker {name} does not run" for name, place in self._live(subject) if not place.is_running]
+
+    def trim(self, subject: Subject) -> None:
+        """Bound the logs of Workers."""
+        for _, place in self._live(subject):
+            place.trim()
+
     async def logs(self, subject: Subject) -> str | None:
         """The end of what each Worker wrote."""
         said = [f"== {name}\n{place.log()}" for name, place in self._live(subject)]

@@ -12,6 +12,7 @@ from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 
 from mcp_server.integrations.held import trying, written
+from mcp_server.integrations.keeper import bound
 from mcp_server.kernel.errors import Unavailable
 
 GRACE_SECONDS = 5.0
@@ -53,6 +54,11 @@ class Place:
     def log(self) -> str:
         """The end of what it wrote."""
         return written(self.folder / "log")
+
+    def trim(self) -> None:
+        """Begin its log anew where it has grown too large, and say so in it; it goes on appending."""
+        if (self.folder / "log").exists():
+            bound(self.folder / "log")
 
     def write(self, name: str, text: str) -> Path:
         """Write a file that only this user may read."""

@@ -127,7 +127,9 @@ async def test_a_task_is_assigned_by_name_to_another_agent_or_to_anybody(world: 
     assert await world.claim(one) == []
     await assign(world, task, None)
     assert (await world.claim_one(one)).task.id == task.id
-    assert (await assign(world, task, "two")).refused[0].code == "invalid_transition", "it runs"
+    assert (await assign(world, task, "two")).tasks[0].status == "queued", "taken from who works on it"
+    await world.finish(await world.claim_one(two))
+    assert (await assign(world, task, "one")).refused[0].code == "invalid_transition", "it is done"
 
 
 async def test_candidates_for_a_task_are_never_agents_that_have_left(world: World):

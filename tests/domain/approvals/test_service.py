@@ -13,7 +13,7 @@ from mcp_server.domain.areas import AREAS
 from mcp_server.domain.email.model import FindEmails
 from mcp_server.domain.email.transport import Mailer, MailProvider
 from mcp_server.domain.events.commands import ReadEvents
-from mcp_server.domain.tasks.commands import ControlTasks, WaitForTask
+from mcp_server.domain.tasks.commands import ControlTasks, WaitForTasks
 from mcp_server.domain.tasks.rules import TaskAction
 from mcp_server.kernel.authority import SYSTEM, Role
 from mcp_server.kernel.call import Call
@@ -88,7 +88,7 @@ async def test_an_approved_action_can_be_waited_for_as_a_task(world: World):
     assert decided.status == "approved" and decided.answers is not None
     assert [(a.by, a.granted, a.via, a.note) for a in decided.answers] == [("ann", True, "command line", "looks good")]
     await work(world)
-    waited = await world.desk.tasks.wait(world.call, WaitForTask(task_id=approval.task_id, wait_seconds=0))
+    waited = await world.desk.tasks.wait(world.call, WaitForTasks(task_id=approval.task_id, wait_seconds=0))
     assert (waited.task.status, waited.task.result, waited.reached) == ("completed", {"approved": True}, True)
 
 

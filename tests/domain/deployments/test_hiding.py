@@ -4,11 +4,11 @@ import pytest
 
 from mcp_server.domain.deployments.configuration import Config
 from mcp_server.domain.deployments.hiding import Secrets
-from mcp_server.domain.deployments.targets import Outlook, PhaseFailed, Step, Subject
+from mcp_server.domain.deployments.targets import Outlook, PhaseFailed, Step, Subject, Targets
 from mcp_server.kernel.errors import Unavailable
 
 pytestmark = pytest.mark.anyio
-VALUES = {"env:NEW": "value-of-the-new", "env:OLD": "value-of-the-old"}
+VALUES = {"env:NEW": "value-of-the-new", "env:OLD": "value-of-the-old", "env:OWN": "value-of-the-targets"}
 
 
 def resolve(reference: str) -> str:
@@ -24,12 +24,13 @@ def secrets() -> Secrets:
         return Config.model_validate({"services": [{"name": "web", "secrets": ["KEY"]}], "secrets": named})
 
     new, old = config(KEY="env:NEW", GONE="env:GONE"), config(KEY="env:OLD")
-    return Secrets(resolve, Subject("d", "shop", "dev", "played", 2, new, 1, old, None))
+    targets = Targets(resolve=resolve, references={"played": {"TOKEN": "env:OWN"}})
+    return Secrets(targets, Subject("d", "shop", "dev", "played", 2, new, 1, old, None))
 
 
 def test_what_no_attempt_has_used_yet_is_taken_out_and_so_is_what_is_live():
-    told = {"checks": [{"body": "value-of-the-new"}], "n": 1, "said": "it was value-of-the-old"}
-    assert secrets().out_of(told) == {"checks": [{"body": "[KEY]"}], "n": 1, "said": "it was [KEY]"}
+    told = {"checks": [{"body": "value-of-the-new"}], "n": 1, "said": "value-of-the-targets, value-of-the-old"}
+    assert secrets().out_of(told) == {"checks": [{"body": "[KEY]"}], "n": 1, "said": "[TOKEN], [KEY]"}
 
 
 def test_plans_are_told_without():

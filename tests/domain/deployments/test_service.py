@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from mcp_server.domain.deployments.policy import ApproveRule, DeploymentPolicy
+from mcp_server.domain.approvals.rules import Rule
+from mcp_server.domain.deployments.policy import DeploymentPolicy
 from mcp_server.domain.deployments.spec import ControlDeployment, DefineDeployment, FindDeployments
 from mcp_server.domain.deployments.targets import Targets, Work
 from mcp_server.domain.events.commands import ReadEvents
@@ -115,6 +116,20 @@ async def test_of_two_applies_at_once_one_runs_and_the_other_is_told(stage: Stag
         await control(stage, "rollback", revision=1)
     await stage.work()
     assert (await stage.seen()).status == "live"
+
+
+async def test_of_two_operators_with_different_plans_the_second_is_told_what_moved_and_decides_anew(stage: Stage):
+    await stage.live()
+    await stage.define(services=[{"name": "web", "replicas": 2}])
+    to_change, to_remove = await stage.plan(), await stage.plan(destroy=True)
+    assert to_change.hash != to_remove.hash
+    await stage.apply(to_change)
+    with pytest.raises(Conflict, match="busy: apply of revision 2 is running"):
+        await control(stage, "destroy", plan_hash=to_remove.hash)
+    await stage.work()
+    with pytest.raises(Conflict, match="stale.*revision 2 is live, and when it was planned, revision 1 was"):
+        await control(stage, "destroy", plan_hash=to_remove.hash)
+    assert (await stage.seen()).live_revision == 2
 
 
 @pytest.mark.parametrize("phase", ["deploy", "check", "promote"])
@@ -323,7 +338,7 @@ async def test_drift_is_told_until_it_is_gone(stage: Stage):
 
 
 async def test_the_operators_rules_say_what_waits_for_whom_and_people_see_the_whole_plan(world: World):
-    rule = ApproveRule(target="pla*", environment="prod*", approvers=("ann",))
+    rule = Rule(target="pla*", environment="prod*", approvers=("ann",))
     stage = Stage(world, DeploymentPolicy((rule,)))
     await stage.live()
     assert (await stage.seen()).status == "live", "no rule names dev"
@@ -346,7 +361,7 @@ async def test_the_operators_rules_say_what_waits_for_whom_and_people_see_the_wh
 
 
 async def test_nothing_runs_that_was_not_approved_or_is_no_longer_what_was_shown(world: World):
-    stage = Stage(world, DeploymentPolicy((ApproveRule(approvers=("ann",)),)))
+    stage = Stage(world, DeploymentPolicy((Rule(approvers=("ann",)),)))
     await stage.define()
     applied = await stage.apply(await stage.plan())
     await world.decide(caller(id="ann"), applied.task.id, False, "not today")
@@ -362,7 +377,7 @@ async def test_nothing_runs_that_was_not_approved_or_is_no_longer_what_was_shown
 
 @pytest.mark.parametrize(("action", "names"), [("stop", True), ("rollback", True), ("start", False)])
 async def test_a_rule_names_tools_and_what_it_does_not_name_goes_through(world: World, action: Any, names: bool):
-    stage = Stage(world, DeploymentPolicy((ApproveRule(tool="deployments_control" if names else "deployments_apply"),)))
+    stage = Stage(world, DeploymentPolicy((Rule(tool="deployments_control" if names else "deployments_apply"),)))
     await stage.define()
     applied = await stage.apply(await stage.plan())
     if not names:
@@ -463,7 +478,7 @@ async def test_no_two_deployments_have_one_name_in_the_world_outside(stage: Stag
 
 
 async def test_an_alias_of_a_target_is_no_way_around_a_rule(world: World):
-    stage = Stage(world, DeploymentPolicy((ApproveRule(target="played", approvers=("ann",)),)))
+    stage = Stage(world, DeploymentPolicy((Rule(target="played", approvers=("ann",)),)))
     stage.desk.option(Targets).aliases["other"] = "played"  # pyright: ignore[reportIndexIssue]
     defined = await stage.define(target="other")
     assert defined.deployment.target == "played" and (await stage.plan()).needs_approval_of == ["ann"]

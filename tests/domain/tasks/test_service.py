@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from mcp_server.domain.agents.commands import ControlAgent
 from mcp_server.domain.approvals.commands import RequestApproval
 from mcp_server.domain.areas import AREAS
-from mcp_server.domain.tasks.commands import ClaimTasks, ControlTasks, FindTasks, FinishTask, ReportTask, WaitForTask
+from mcp_server.domain.tasks.commands import ClaimTasks, ControlTasks, FindTasks, FinishTask, ReportTask, WaitForTasks
 from mcp_server.domain.tasks.model import Task, is_claimable
 from mcp_server.domain.tasks.results import ClaimedTask, ControlledTasks, ReportedTask
 from mcp_server.domain.tasks.spec import FailureSpec, ProgressSpec, UsageSpec
@@ -125,7 +125,7 @@ async def test_questions_to_people_are_not_taken_off_what_is_scheduled(world: Wo
         await world.desk.approvals.request(world.call, RequestApproval(title=title, action="deploy", approvers=()))
     await world.task(run_at=at(60))
     answer = await world.desk.tasks.claim(world.call, ClaimTasks(agent_id=agent.id))
-    assert answer.nothing_because == {"scheduled_for_later": 1, "waiting_for_approval": 2}
+    assert answer.nothing_because == {"scheduled_for_later": 1}
 
 
 async def test_an_agent_at_capacity_is_refused_work_with_the_reason(world: World):
@@ -394,9 +394,9 @@ async def test_pausing_rescheduling_and_priorities_change_what_is_claimed(world:
     ("action", "options", "reason"),
     [
         ("set_priority", {}, "set_priority needs `priority`"),
-        ("cancel", {"priority": "low"}, "only set_priority takes it"),
+        ("cancel", {"priority": "low"}, "`priority` is taken by set_priority and edit"),
         ("reschedule", {}, "reschedule needs `run_at`"),
-        ("cancel", {"run_at": at(1)}, "only reschedule takes it"),
+        ("cancel", {"run_at": at(1)}, "`run_at` is taken by reschedule and edit"),
     ],
 )
 def test_control_refuses_arguments_that_do_not_belong_to_the_action(action, options, reason: str):
@@ -449,9 +449,9 @@ async def test_waiting_for_a_task_ends_when_it_does(world: World):
     agent = await world.agent()
     task = await world.task()
     wait = world.desk.tasks.wait
-    assert (await wait(world.call, WaitForTask(task_id=task.id, wait_seconds=0))).reached is False
+    assert (await wait(world.call, WaitForTasks(task_id=task.id, wait_seconds=0))).reached is False
     started, ended, changed = (
-        asyncio.create_task(wait(world.call, WaitForTask(task_id=task.id, until=until, wait_seconds=20)))
+        asyncio.create_task(wait(world.call, WaitForTasks(task_id=task.id, until=until, wait_seconds=20)))
         for until in ("running", "terminal", "any_change")
     )
     await asyncio.sleep(0.05)

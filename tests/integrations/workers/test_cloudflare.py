@@ -1,5 +1,7 @@
 """The promises of the target `cloudflare`, against a stand-in that checks each request and serves what was uploaded."""
 
+import asyncio
+import contextlib
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -15,6 +17,7 @@ from mcp_server.domain.deployments.configuration import Config
 from mcp_server.domain.deployments.spec import Operation
 from mcp_server.domain.deployments.targets import PHASES, Facts, PhaseFailed, Subject, Work
 from mcp_server.domain.state.kv_values import Entry
+from mcp_server.integrations.cloudflare import calling
 from mcp_server.integrations.cloudflare.calling import Account, CloudFailed, Token, failure, seconds_of
 from mcp_server.integrations.cloudflare.mirror import CloudflareRemote
 from mcp_server.integrations.targets.cloudflare import CloudflareTarget
@@ -314,6 +317,25 @@ async def test_a_wrong_token_is_refused_and_never_shown(tmp_path: Path):
             await target._scripts.exists("x")
         assert (caught.value.outcome, caught.value.status) == ("refused", 401)
         assert "hush" not in f"{caught.value} {account!r} {caught.value.__dict__}"
+        await target.close()
+
+
+async def test_who_takes_a_request_and_never_answers_is_waited_for_so_long_and_then_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(calling, "TIMEOUT_SECONDS", 0.3)
+
+    async def silence(reader: Any, writer: Any) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(silence, "127.0.0.1", 0) as server:
+        address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        target = CloudflareTarget(tmp_path, Sources((), _nothing), Account(ACCOUNT, Token("x"), address))
+        with pytest.raises(CloudFailed, match="did not answer") as caught:
+            await target._scripts.exists("x")
+        assert (caught.value.outcome, caught.value.retry_after_seconds) == ("unknown", 5.0)
         await target.close()
 
 

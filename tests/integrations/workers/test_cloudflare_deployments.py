@@ -12,7 +12,7 @@ from mcp_server.app import open_desk
 from mcp_server.config import Settings
 from mcp_server.domain.deployments.mirrors import MIRROR_KIND
 from mcp_server.domain.state.commands import GetDocument, SetDocument
-from mcp_server.domain.tasks.commands import WaitForTask
+from mcp_server.domain.tasks.commands import WaitForTasks
 from mcp_server.domain.tasks.spec import TaskSpec
 from mcp_server.kernel.errors import PermissionDenied, ValidationFailed
 from mcp_server.wiring import refusals
@@ -86,7 +86,7 @@ async def test_mirrors_run_as_the_servers_own_task(tmp_path: Path):
             await desk.state.set(CALL, SetDocument(namespace="shop", key="tea", value={"eur": 3}))
             for expected in ({"pending": 1}, {"synced": 1}):
                 task = await desk.system.create(TaskSpec(title="Mirror", kind=MIRROR_KIND))
-                ended = await desk.tasks.wait(CALL, WaitForTask(task_id=task.id, wait_seconds=20))
+                ended = await desk.tasks.wait(CALL, WaitForTasks(task_id=task.id, wait_seconds=20))
                 assert ended.task.result == {"shop": expected}
             (values,) = cloud.values.values()
             assert json.loads(values["tea"]["content"]) == {"eur": 3}

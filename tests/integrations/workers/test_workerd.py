@@ -14,7 +14,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from mcp_server.integrations import held
+from mcp_server.integrations import held, keeper
 from mcp_server.integrations.workers.binaries import find_workerd
 from mcp_server.integrations.workers.model import Worker
 from mcp_server.integrations.workers.place import Place
@@ -140,6 +140,25 @@ async def test_a_request_under_way_is_answered_when_a_worker_is_stopped_and_an_e
     assert not other.is_running
     with pytest.raises(httpx2.HTTPError):
         await hangs
+
+
+async def test_a_log_that_a_worker_fills_begins_anew_and_the_worker_goes_on_writing(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(keeper, "OUTPUT_BYTES_MAX", 1000)
+    source = "export default { fetch(r, env) { console.log('x'.repeat(2000)); return Response.json(env) } }"
+    url = await serving(place, worker(source))
+    await get(url)
+    async with asyncio.timeout(10):
+        while (place.folder / "log").stat().st_size < 2000:
+            await asyncio.sleep(0.01)
+    place.trim()
+    assert place.log().endswith("bytes before this were dropped]\n")
+    await get(url)
+    async with asyncio.timeout(10):
+        while "xxx" not in place.log():
+            await asyncio.sleep(0.01)
+    assert place.log().startswith("[") and b"\0" not in (place.folder / "log").read_bytes()
 
 
 async def test_the_log_of_a_worker_is_bounded_when_it_is_read(place: Place, monkeypatch: pytest.MonkeyPatch):

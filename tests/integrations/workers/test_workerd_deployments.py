@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 from collections.abc import AsyncGenerator
@@ -23,7 +24,7 @@ from mcp_server.domain.deployments.spec import (
 )
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.state.commands import GetDocument, SetDocument
-from mcp_server.domain.tasks.commands import WaitForTask
+from mcp_server.domain.tasks.commands import WaitForTasks
 from mcp_server.kernel.authority import Actor, Role
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import Conflict, OpsError, ValidationFailed
@@ -84,10 +85,16 @@ class Site:
         return await self.ended(done.task.id) if done.task is not None else done
 
     async def ended(self, task_id: str) -> Any:
-        return (await self.desk.tasks.wait(CALL, WaitForTask(task_id=task_id, wait_seconds=20))).task
+        return (await self.desk.tasks.wait(CALL, WaitForTasks(task_id=task_id, wait_seconds=20))).task
 
     async def seen(self) -> Any:
         return await self.desk.get(DeploymentService).get(CALL, self.id, logs=True)
+
+    async def runs(self) -> list[str]:
+        """The operations of every run."""
+        rows = await self.desk.context.database.fetch_all("events_after", xid=0, seq=0, limit=1000)
+        decided = [json.loads(row["data"]) for row in rows if row["type"] == "deployment_run.decided"]
+        return [one["operation"] for one in decided]
 
     async def answer(self) -> str:
         async with httpx2.AsyncClient() as client:
@@ -154,6 +161,21 @@ async def test_what_fails_its_check_is_ended_and_the_one_before_goes_on(tmp_path
         assert len(list((tmp_path / "deployments" / "workerd" / one.id).glob("run_*"))) <= 1
 
 
+async def test_a_worker_that_hangs_fails_its_check_and_the_one_before_goes_on(tmp_path: Path):
+    async with site(tmp_path) as one:
+        await one.define()
+        await one.apply()
+        hangs = "export default { async fetch() { await new Promise(done => setTimeout(done, 600_000)) } }"
+        await one.desk.state.set(CALL, SetDocument(namespace="code", key="hangs", value=hangs))
+        check = {"path": "/", "attempts": 1, "timeout_seconds": 0.5}
+        service = {"name": "web", "modules": "code/hangs", "compatibility_date": "2026-01-01", "checks": [check]}
+        await one.defined("workerd", service, {})
+        assert (await one.apply()).status == "failed"
+        seen = await one.seen()
+        assert (seen.run.status, seen.live_revision, seen.status) == ("rolled_back", 1, "live")
+        assert "no answer" in seen.error and (await one.answer()).startswith("first")
+
+
 async def test_a_plan_whose_source_has_moved_since_is_stale_and_nothing_is_done(tmp_path: Path):
     async with site(tmp_path) as one:
         await one.define()
@@ -179,6 +201,24 @@ async def test_what_dies_is_told_as_drift_and_started_again_where_it_was(tmp_pat
         assert (await one.control(action="stop")).status == "completed"
         with pytest.raises(httpx2.ConnectError):
             await one.answer()
+
+
+async def test_what_died_after_promotion_is_named_and_started_again_by_the_server(tmp_path: Path):
+    async with site(tmp_path) as one:
+        await one.define()
+        await one.apply()
+        await one.desk.housekeeping.begin_chores()
+        assert await one.runs() == ["apply"], "what runs is left alone"
+        os.killpg((await one.seen()).live["pids"]["web"], signal.SIGKILL)
+        async with asyncio.timeout(20):
+            while (await one.seen()).drift != ["Worker web does not run"]:
+                await asyncio.sleep(0.02)
+            await one.desk.housekeeping.begin_chores()
+            while (await one.runs())[-1] != "start" or (await one.seen()).run.status == "running":
+                await asyncio.sleep(0.02)
+        seen = await one.seen()
+        assert (seen.status, seen.drift, seen.run.status) == ("live", None, "succeeded")
+        assert (await one.answer()).startswith("first")
 
 
 async def unserved(client: httpx2.AsyncClient, url: str) -> None:

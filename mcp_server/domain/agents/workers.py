@@ -1,0 +1,63 @@
+"""Agents as those who might take a task up: what each can do, how much room it has, and who comes nearest."""
+
+import json
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+from mcp_server.kernel.near import near
+from mcp_server.kernel.store import Row
+
+
+class Worker(NamedTuple):
+    """One agent that has not left."""
+
+    id: str
+    name: str
+    lifecycle: str
+    skills: frozenset[str]
+    running: int
+    capacity: int
+    is_silent: bool
+    """Whether instances of it are known, and none of them has been heard of lately."""
+
+    def lacks(self, needed: Iterable[str]) -> list[str]:
+        """What it cannot do of what is needed."""
+        return sorted(set(needed) - self.skills)
+
+    def held_up(self) -> str | None:
+        """Why it takes nothing up now; None where it could."""
+        if self.lifecycle != "active":
+            return f"{self.name} is {self.lifecycle}"
+        if self.running >= self.capacity:
+            return f"{self.name} runs {self.running} of {self.capacity}"
+        return f"{self.name} has not been heard of for a minute" if self.is_silent else None
+
+
+def worker(row: Row) -> Worker:
+    """An agent's row as one who might work."""
+    skills = frozenset[str](json.loads(row["skills"]))
+    is_silent = row["instances_known"] > 0 and row["instances_alive"] == 0
+    room = row["running"], row["max_concurrent_tasks"]
+    return Worker(row["id"], row["name"], row["lifecycle"], skills, *room, is_silent)
+
+
+def nobody_can(needed: Sequence[str], workers: Sequence[Worker]) -> str:
+    """That no agent has all of some capabilities, and who comes nearest."""
+    said = f"no agent has {listed(needed, ' and ')}"
+    nearest = min(workers, key=lambda one: len(one.lacks(needed)), default=None)
+    if nearest is not None and nearest.skills.intersection(needed):
+        return f"{said} together; nearest is {nearest.name}, which lacks {listed(nearest.lacks(needed))}"
+    meant = _meant(needed, frozenset[str]().union(*(one.skills for one in workers)))
+    return f"{said}; agents have {listed(meant)}" if meant else said
+
+
+def listed(names: Iterable[str], separator: str = ", ") -> str:
+    """Names in quotes, one after the other."""
+    return separator.join(map(repr, names))
+
+
+def _meant(needed: Iterable[str], known: Iterable[str]) -> list[str]:
+    """What may have been meant by capabilities that nobody has."""
+    ordered = sorted(known)
+    return list(chain.from_iterable(near(name, ordered) for name in needed))

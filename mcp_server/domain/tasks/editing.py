@@ -1,0 +1,114 @@
+"""Tasks and schedules that are changed after they were created, as long as nobody works on them."""
+
+import json
+from typing import Any
+
+from mcp_server.domain.agents.transactions import named_agent, require_staying
+from mcp_server.domain.tasks.creation import ensure_queue
+from mcp_server.domain.tasks.model import Task
+from mcp_server.domain.tasks.pinning import require_ordinary
+from mcp_server.domain.tasks.refusals import no_schedule
+from mcp_server.domain.tasks.rules import TaskAction, readiness
+from mcp_server.domain.tasks.schedules import ScheduleSpec
+from mcp_server.domain.tasks.spec import TaskChanges, queue_name
+from mcp_server.kernel.events import Event, Origin
+from mcp_server.kernel.json_text import RawJson
+from mcp_server.kernel.store import Transaction
+from mcp_server.kernel.times import Micros, micros
+
+_APPROVED = frozenset(("title", "kind", "description", "input"))
+"""What people were shown when they said yes."""
+
+_TIMES = frozenset(("run_at", "schedule"))
+_QUEUE = frozenset(("kind", "agent_id", "required_capabilities"))
+"""What decides in which queue a task stands."""
+
+
+def edit(tx: Transaction, origin: Origin, task: Task, changes: TaskChanges, action: TaskAction) -> tuple[Task, Event]:
+    """A task or schedule with what is said of it now; an agent may be named by its id or name. Where it is moved in
+    time and changed otherwise as well, the former is stored already.
+
+    Raises:
+        NotFound: there is no such agent.
+        InvalidTransition: the status does not allow it, the agent has left, or it is no schedule.
+    """
+    task.require_legal(action)
+    require_ordinary(task)
+    changes = _for_agent(tx, changes)
+    said = changes.model_fields_set
+    if not said & _TIMES:
+        return _in_its_queue(tx, edited(task, changes, origin.at))
+    moved, event = rescheduled(task, changes, origin.at)
+    if said <= _TIMES:
+        return moved, event
+    tx.record(origin, event)
+    return _in_its_queue(tx, edited(moved, changes, origin.at))
+
+
+def rescheduled(task: Task, changes: TaskChanges, now: Micros) -> tuple[Task, Event]:
+    """A task that is not to start before another time; a schedule that fires by another cron expression, or from
+    another time on.
+
+    Raises:
+        InvalidTransition: the status does not allow it, or it is no schedule.
+    """
+    task.require_legal("reschedule")
+    run_at = None if changes.run_at is None else micros(changes.run_at)
+    if task.schedule is not None:
+        return _schedule_moved(task, changes.schedule, now if run_at is None else max(now, run_at), now)
+    if changes.schedule is not None:
+        raise no_schedule(task.id)
+    new = {"run_at": run_at}
+    return task.moved("task.rescheduled", now, **new, **_readiness(task, new, now))
+
+
+def _schedule_moved(task: Task, spec: ScheduleSpec | None, begins: Micros, now: Micros) -> tuple[Task, Event]:
+    if spec is None:
+        spec = ScheduleSpec.model_validate_json(task.schedule or "")
+        return task.moved("task.rescheduled", now, run_at=spec.next_after(begins))
+    schedule = RawJson(spec.model_dump_json())
+    return task.moved("task.rescheduled", now, run_at=spec.next_after(begins), schedule=schedule)
+
+
+def edited(task: Task, changes: TaskChanges, now: Micros) -> tuple[Task, Event]:
+    """A task or schedule with what is said of it now, but for its time. One that people have approved needs a new
+    answer where it will do something else.
+
+    Raises:
+        InvalidTransition: the status does not allow it.
+    """
+    task.require_legal("edit")
+    columns = changes.said_columns(but=_TIMES)
+    new = dict(columns.items() - task.fields().items())
+    if task.approval == "granted" and _APPROVED & new.keys():
+        new |= {"approval": "required", "approved_by": None}
+        new |= _readiness(task, new, now)
+    return task.moved("task.edited", now, **new, **_queue(task, new))
+
+
+def _queue(task: Task, new: dict[str, Any]) -> dict[str, Any]:
+    if not _QUEUE & new.keys():
+        return {}
+    whole = task.changed(new)
+    return {"queue": queue_name(whole["kind"], whole["agent_id"], json.loads(whole["required_capabilities"]))}
+
+
+def _for_agent(tx: Transaction, changes: TaskChanges) -> TaskChanges:
+    if changes.agent_id is None:
+        return changes
+    agent = named_agent(tx, changes.agent_id)
+    require_staying(agent)
+    return changes.model_copy(update={"agent_id": agent.id})
+
+
+def _in_its_queue(tx: Transaction, changed: tuple[Task, Event]) -> tuple[Task, Event]:
+    ensure_queue(tx, changed[0])
+    return changed
+
+
+def _readiness(task: Task, new: dict[str, Any], now: Micros) -> dict[str, Any]:
+    """Whether the task may start now; one that is paused or has ended may not, nor does a schedule ever."""
+    if task.status not in ("pending", "queued") or task.schedule is not None:
+        return {}
+    whole = task.changed(new)
+    return readiness(task.waits_on, whole["run_at"], whole["approval"], now)

@@ -1,0 +1,132 @@
+"""Why does a task wait? Nobody can do it, who could is busy, its key is held, what it depends on ended badly, or it is
+early. Said in words, with the ids that they are about."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+from mcp_server.domain.agents.service import AgentService
+from mcp_server.domain.agents.workers import Worker, listed, nobody_can
+from mcp_server.domain.tasks.rules import TERMINAL
+from mcp_server.domain.tasks.standing import waits_for
+from mcp_server.kernel.json_text import dump_json
+from mcp_server.kernel.store import Database, Row
+from mcp_server.kernel.times import iso
+
+_NAMED_MAX = 3
+_BADLY = TERMINAL - {"completed"}
+_POLICIES = {"wait": "it waits for a retry", "run_anyway": "it runs once the others have ended"}
+
+
+class Facts(NamedTuple):
+    """What tasks may wait for: the agents, who holds which concurrency key, and what each task depends on that has not
+    been completed."""
+
+    workers: Sequence[Worker]
+    holders: Mapping[str, Sequence[Row]]
+    parents: Mapping[str, Sequence[Row]]
+
+
+async def facts_about(database: Database, agents: AgentService, rows: Sequence[Row]) -> Facts:
+    """What is to be known of some tasks to say why they wait; what none of them may wait for is not read."""
+    waiting = list(filter(_waits, rows))
+    if not waiting:
+        return Facts((), {}, {})
+    return Facts(await agents.able(), await _holders(database, waiting), await _parents(database, waiting))
+
+
+def why_waiting(row: Row, facts: Facts) -> list[str] | None:
+    """What a task waits for, in words, each with what is true now; None where it does not wait."""
+    found = _found(_REASONS, row, facts) if _waits(row) else []
+    return [*(waits_for(row) or ()), *found] or None
+
+
+def warnings_about(rows: Sequence[Row], facts: Facts) -> list[str]:
+    """What some tasks will wait for until somebody does something about it, each with the task's id."""
+    return [f"{row['id']}: {reason}." for row in rows for reason in _found(_LASTING, row, facts)]
+
+
+def _waits(row: Row) -> bool:
+    return row["status"] in ("pending", "queued") and not row["system"]
+
+
+def _found(reasons: "Sequence[_Reason]", row: Row, facts: Facts) -> list[str]:
+    return list(chain.from_iterable(reason(row, facts) for reason in reasons))
+
+
+async def _holders(database: Database, waiting: Sequence[Row]) -> Mapping[str, Sequence[Row]]:
+    keys = sorted({row["concurrency_key"] for row in waiting if row["concurrency_key"] is not None})
+    return _by("concurrency_key", await database.fetch_all("concurrency_holders", keys=dump_json(keys)) if keys else [])
+
+
+async def _parents(database: Database, waiting: Sequence[Row]) -> Mapping[str, Sequence[Row]]:
+    ids = [row["id"] for row in waiting if row["waits_on"]]
+    return _by("task_id", await database.fetch_all("dependencies_of_many", ids=dump_json(ids)) if ids else [])
+
+
+def _nobody(row: Row, facts: Facts) -> list[str]:
+    """That nobody there is can ever take it up; a schedule is taken up by nobody anyway, its firings are."""
+    needed: list[str] = json.loads(row["required_capabilities"])
+    if row["agent_id"] is not None:
+        return _not_by(row["agent_id"], needed, facts.workers)
+    return [nobody_can(needed, facts.workers)] if needed and not _able(row, facts) else []
+
+
+def _not_by(agent_id: str, needed: Sequence[str], workers: Sequence[Worker]) -> list[str]:
+    only = next((one for one in workers if one.id == agent_id), None)
+    if only is None:
+        return [f"it is for {agent_id} alone, which has left: assign it (agent_id null: to anybody)"]
+    lacks = only.lacks(needed)
+    return [f"it is for {only.name} alone, which lacks {listed(lacks)}"] if lacks else []
+
+
+def _busy(row: Row, facts: Facts) -> list[str]:
+    """That everybody who could take it up cannot now."""
+    held_up = [one.held_up() for one in _able(row, facts)]
+    if row["status"] != "queued" or not held_up or None in held_up:
+        return []
+    return [f"who could do it cannot now: {_some(list(filter(None, held_up)))}"]
+
+
+def _some(said: Sequence[str]) -> str:
+    """The first of several, and how many more there are."""
+    more = f" and {len(said) - _NAMED_MAX} more" if len(said) > _NAMED_MAX else ""
+    return f"{', '.join(said[:_NAMED_MAX])}{more}"
+
+
+def _able(row: Row, facts: Facts) -> list[Worker]:
+    needed = json.loads(row["required_capabilities"])
+    return [one for one in facts.workers if row["agent_id"] in (None, one.id) and not one.lacks(needed)]
+
+
+def _key_held(row: Row, facts: Facts) -> list[str]:
+    holders = facts.holders.get(row["concurrency_key"] or "", ())
+    if row["status"] != "queued" or len(holders) < row["concurrency_limit"]:
+        return []
+    return [f"its concurrency_key ({row['concurrency_limit']} at a time) is held by {_some(list(map(_held, holders)))}"]
+
+
+def _held(holder: Row) -> str:
+    return f"{holder['id']} (lease of {holder['lease_agent_id']} until {iso(holder['lease_expires_at'])})"
+
+
+def _ended_badly(row: Row, facts: Facts) -> list[str]:
+    policy = _POLICIES.get(row["on_parent_failure"], "it goes on soon")
+    return [
+        f"{one['id']} ended as {one['status']}, so {policy} (on_parent_failure {row['on_parent_failure']})"
+        for one in facts.parents.get(row["id"], ())
+        if one["status"] in _BADLY
+    ][:_NAMED_MAX]
+
+
+_Reason = Callable[[Row, Facts], list[str]]
+_LASTING = (_ended_badly, _nobody)
+_REASONS = (_ended_badly, _key_held, _nobody, _busy)
+
+
+def _by(column: str, rows: Sequence[Row]) -> dict[str, list[Row]]:
+    grouped: dict[str, list[Row]] = {}
+    for row in rows:
+        grouped.setdefault(row[column], []).append(row)
+    return grouped

@@ -1,0 +1,38 @@
+"""The same mail within minutes is remarked on, and goes out all the same."""
+
+from typing import Any
+
+import pytest
+
+from mcp_server.domain.email.model import SendEmail
+from mcp_server.domain.email.views import SentEmail
+from mcp_server.kernel.authority import Role
+from mcp_server.kernel.call import Call
+from tests.world import World, caller
+
+pytestmark = pytest.mark.anyio
+
+
+async def sent(world: World, call: Call | None = None, **changes: Any) -> SentEmail:
+    spec = {"to": "ann@example.org", "subject": "Hello", "text": "How are you?"} | changes
+    return await world.desk.emails.send(call or world.call, SendEmail.model_validate(spec))
+
+
+async def test_the_same_mail_within_minutes_is_remarked_on_and_sent(world: World):
+    first = await sent(world)
+    assert first.warnings is None
+    world.clock.advance(40)
+    again = await sent(world)
+    assert again.email.id != first.email.id and again.email.status == "queued"
+    (warning,) = again.warnings or ()
+    assert f"40 s ago as {first.email.id}" in warning and "idempotency_key" in warning
+    world.clock.advance(700)
+    assert (await sent(world)).warnings is None
+
+
+async def test_other_words_other_people_another_sender_or_a_key_are_no_repeat(world: World):
+    await sent(world, idempotency_key="k")
+    for other in ({"text": "?"}, {"subject": "Hi"}, {"to": "bob@example.org"}, {"idempotency_key": "k"}):
+        assert (await sent(world, **other)).warnings is None
+    assert (await sent(world, caller(Role.ADMIN, id="another"))).warnings is None
+    assert (await sent(world)).warnings is not None

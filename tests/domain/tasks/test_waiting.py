@@ -1,0 +1,139 @@
+"""Why a task waits, as lists and single tasks say it, and what is warned of at creation."""
+
+from typing import Any
+
+import pytest
+
+from mcp_server.domain.agents.commands import ControlAgent
+from mcp_server.domain.approvals.commands import RequestApproval
+from mcp_server.domain.tasks.commands import ClaimTasks, ControlTasks, CreateTasks, FindTasks
+from mcp_server.domain.tasks.spec import FailureSpec
+from tests.domain.tasks.test_editing import at
+from tests.world import World
+
+pytestmark = pytest.mark.anyio
+
+
+async def why(world: World, task: Any) -> str:
+    """What one task and a list say of the same task, which is the same."""
+    alone = (await world.desk.tasks.get(world.call, task.id)).waits_for
+    listed = (await world.desk.tasks.find(world.call, FindTasks(limit=100))).items
+    assert alone == next(one.waits_for for one in listed if one.id == task.id)
+    return "; ".join(alone or ())
+
+
+async def warned(world: World, **spec: Any) -> list[str]:
+    command = CreateTasks.model_validate({"tasks": [{"title": "t"} | spec]})
+    created = await world.desk.tasks.create(world.call, command)
+    assert all(warning.startswith(f"{created.tasks[0].id}: ") for warning in created.warnings or ())
+    return [warning.partition(": ")[2] for warning in created.warnings or ()]
+
+
+async def steer(world: World, agent: Any, action: Any) -> None:
+    await world.desk.agents.control(world.call, ControlAgent(agent_id=agent.id, action=action))
+
+
+async def test_a_task_that_nobody_can_do_says_what_is_lacking_and_who_comes_nearest(world: World):
+    await world.agent("builder", skills=("build", "test"))
+    await world.agent("sleeper", skills=("sleep",))
+    both = await world.task(required_capabilities=["build", "fly"])
+    assert await why(world, both) == ("no agent has 'build' and 'fly' together; nearest is builder, which lacks 'fly'")
+    misspelt = await world.task(required_capabilities=["buidl"])
+    assert await why(world, misspelt) == "no agent has 'buidl'; agents have 'build'"
+    assert await why(world, await world.task(required_capabilities=["fly"])) == "no agent has 'fly'"
+    assert await why(world, await world.task(required_capabilities=["build"])) == ""
+
+
+async def test_a_task_whose_agents_are_all_busy_paused_draining_or_silent_says_so(world: World):
+    one = await world.agent("one", skills=("build",), capacity=1)
+    two = await world.agent("two", skills=("build",))
+    three, _ = await world.instance("three")
+    await world.agent("three", skills=("build",))
+    spec = {"required_capabilities": ["build"]}
+    await world.task(**spec)
+    await world.claim_one(one)
+    task = await world.task(**spec)
+    assert await why(world, task) == ""
+    await steer(world, two, "pause")
+    world.clock.advance(100)
+    await world.settle()
+    assert await why(world, task) == (
+        "who could do it cannot now: one runs 1 of 1, three has not been heard of for a minute, two is paused"
+    )
+    await steer(world, three, "drain")
+    assert "three is draining" in await why(world, task)
+
+
+async def test_a_task_for_one_agent_alone_says_what_that_one_lacks_or_that_it_has_left(world: World):
+    agent = await world.agent("one")
+    task = await world.task(agent_id="one", required_capabilities=["fly"])
+    assert await why(world, task) == "it is for one alone, which lacks 'fly'"
+    other = await world.agent("other")
+    left = await world.task(agent_id="other")
+    leave = ControlAgent(agent_id=other.id, action="terminate", to_agent="one")
+    await world.desk.agents.control(world.call, leave)
+    assert await why(world, left) == "", "it was handed over"
+    await steer(world, agent, "pause")
+    assert await why(world, left) == "who could do it cannot now: one is paused"
+
+
+async def test_a_held_concurrency_key_is_said_with_who_holds_it_and_until_when(world: World):
+    agent = await world.agent("one")
+    first, second = await world.tasks({"concurrency_key": "db"}, {"concurrency_key": "db"})
+    await world.claim_one(agent, lease_seconds=60)
+    assert await why(world, second) == (
+        f"its concurrency_key (1 at a time) is held by {first.id} (lease of {agent.id} until 2027-01-15T08:01:00.000Z)"
+    )
+
+
+async def test_a_dependency_that_ended_badly_is_said_with_the_policy(world: World):
+    agent = await world.agent()
+    parent, child = await world.tasks({"title": "parent"}, {"depends_on": ["#0"]})
+    assert await why(world, child) == "1 unfinished dependencies"
+    await world.finish(await world.claim_one(agent), error=FailureSpec(message="no", retryable=False))
+    said = await why(world, child)
+    assert f"{parent.id} ended as failed, so it waits for a retry (on_parent_failure wait)" in said
+    shown = await world.desk.tasks.get(world.call, child.id)
+    assert [(one.id, one.status) for one in shown.waits_for_tasks or ()] == [(parent.id, "failed")]
+    assert await warned(world, depends_on=[parent.id]) == [
+        f"{parent.id} ended as failed, so it waits for a retry (on_parent_failure wait)."
+    ]
+
+
+async def test_time_and_people_are_said_as_before(world: World):
+    task = await world.task(run_at=at(60), requires_approval=True)
+    assert await why(world, task) == "a person's approval; its time, 2027-01-15T08:01:00.000Z"
+
+
+async def test_creation_warns_of_what_nobody_can_do_and_of_nothing_else(world: World):
+    await world.agent("builder", skills=("build",))
+    assert await warned(world, required_capabilities=["fly"]) == ["no agent has 'fly'."]
+    assert await warned(world, agent_id="builder", required_capabilities=["fly"]) == [
+        "it is for builder alone, which lacks 'fly'."
+    ]
+    schedule = {"cron": "0 3 * * *"}
+    assert await warned(world, schedule=schedule, required_capabilities=["fly"]) == ["no agent has 'fly'."]
+    for fine in ({}, {"required_capabilities": ["build"]}, {"agent_id": "builder"}, {"run_at": at(60)}):
+        assert await warned(world, **fine) == []
+
+
+async def test_schedules_are_listed_with_their_cron_and_nothing_else_is(world: World):
+    agent = await world.agent()
+    await world.task()
+    cron = {"cron": "0 3 * * *", "timezone": "Europe/Berlin", "catch_up": "once"}
+    schedule = await world.task(title="nightly", schedule=cron)
+    world.clock.advance(86_400)
+    await world.settle()
+    assert len(await world.claim(agent, max_tasks=5)) == 2
+    (listed,) = (await world.desk.tasks.find(world.call, FindTasks(schedules=True))).items
+    assert listed.id == schedule.id and listed.schedule is not None
+    assert (listed.schedule["cron"], listed.run_at) == ("0 3 * * *", "2027-01-17T02:00:00.000Z")
+    await world.desk.tasks.control(world.call, ControlTasks(task_ids=(schedule.id,), action="cancel"))
+    assert (await world.desk.tasks.find(world.call, FindTasks(schedules=True, status="pending"))).items == []
+
+
+async def test_what_is_not_for_agents_is_no_reason_why_an_agent_gets_nothing(world: World):
+    agent = await world.agent()
+    await world.desk.approvals.request(world.call, RequestApproval(title="?", action="deploy", approvers=()))
+    answer = await world.desk.tasks.claim(world.call, ClaimTasks(agent_id=agent.id))
+    assert answer.nothing_because == {}
