@@ -10,7 +10,7 @@ import click
 from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
-from mcp_server.commands.demo_service import declared, show_service
+from mcp_server.commands.demo_service import declared, person, show_service
 
 
 class DemoFailed(Exception):
@@ -66,7 +66,7 @@ async def _demo(database: Path, log: TextIO) -> None:
     url = f"sqlite:///{database}"
     arguments = ["-m", "mcp_server", "serve", "--database", url, *declared(database.parent)]
     server = StdioServerParameters(command=sys.executable, args=arguments)
-    async with Client(stdio_client(server, errlog=log)) as client:
+    async with Client(stdio_client(server, errlog=log), elicitation_callback=person) as client:
         desk = Desk(client)
         tools = (await client.list_tools()).tools
         click.echo(f"    {len(tools)} tools on offer: {', '.join(tool.name for tool in tools)}")
@@ -74,7 +74,7 @@ async def _demo(database: Path, log: TextIO) -> None:
         await _work(desk, agent_id)
         await _state(desk)
         await _trail(desk)
-        await show_service(desk.call, url)
+        await show_service(desk.call)
     click.echo("\nDone. Connect your own client: see README.md.")
 
 

@@ -1,7 +1,6 @@
 """The demo's last part: a small service on this machine is planned, approved, applied, asked, rolled back, removed."""
 
 import json
-import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 import anyio
 import click
+from mcp_types import ElicitRequestParams, ElicitResult
 
 Call = Callable[..., Awaitable[dict[str, Any]]]
 
@@ -48,21 +48,25 @@ def declared(folder: Path) -> list[str]:
     return ["--config", str(config)]
 
 
-async def show_service(call: Call, database: str) -> None:
-    """Deploy, ask, replace, ask, roll back, ask; and leave nothing.
+async def person(context: Any, params: ElicitRequestParams) -> ElicitResult:
+    """The person at the client, who is shown the whole plan and approves it."""
+    del context
+    click.echo("      The person at the client is asked, and approves:")
+    for line in params.message.splitlines()[:3]:
+        click.echo(f"      | {line[:120]}")
+    return ElicitResult(action="accept", content={"approve": True})
 
-    Args:
-        call: calls a tool and shows what was answered.
-        database: that the server uses.
-    """
+
+async def show_service(call: Call) -> None:
+    """Deploy, ask, replace, ask, roll back, ask; and leave nothing. `call` calls a tool and shows what it answered."""
     if sys.platform == "win32":
         click.echo("\n5. (Processes are kept on Linux and macOS only: no service is deployed here.)")
         return
     click.echo("\n5. A small service is deployed by a program of the operator's. A person has to approve each change.")
     try:
-        await _apply(call, "hello", database)
+        await _apply(call, "hello")
         click.echo("\n   It is replaced while it runs: the new one starts beside the old one, at the same address.")
-        await _apply(call, "goodbye", database)
+        await _apply(call, "goodbye")
         click.echo("\n   Rolled back, which this operator lets happen without asking.")
         await _done(call, await call("deployments_control", deployment_id="greeter", action="rollback"))
         await _ask(call)
@@ -75,18 +79,14 @@ async def show_service(call: Call, database: str) -> None:
             await _done(call, control)
 
 
-async def _apply(call: Call, greeting: str, database: str) -> None:
+async def _apply(call: Call, greeting: str) -> None:
     service = {"name": "web", "arguments": {"greeting": greeting}}
     await call("deployments_define", name="greeter", target="greeter", environment="production", services=[service])
     plan = (await call("deployments_plan", deployment_id="greeter"))["plan"]
     for number, step in enumerate(plan["steps"], 1):
         click.echo(f"      {number}. {step['action']} {step['what']} ({step['detail']})")
     applied = await call("deployments_apply", deployment_id="greeter", plan_hash=plan["hash"])
-    approval = applied["deployment"]["run"]["approval_id"]
-    click.echo("      A person reads the plan and approves it, on the command line:")
-    command = [sys.executable, "-m", "mcp_server", "approvals", "approve", approval, "--yes", "--database", database]
-    said = await anyio.run_process(command, stderr=subprocess.STDOUT)
-    click.echo(f"      {said.stdout.decode().splitlines()[-1]}")
+    await call("approvals_decide", approval_id=applied["deployment"]["run"]["approval_id"])
     await _done(call, applied)
     await _ask(call)
 

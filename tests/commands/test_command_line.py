@@ -24,7 +24,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         [sys.executable, "-m", "mcp_server", *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         stdin=subprocess.DEVNULL,
         env=clean | environment,
     )
@@ -41,9 +41,9 @@ def test_the_demo_shows_the_main_job_from_beginning_to_end():
     assert done.returncode == 0, done.stderr
     for step in (
         "Registered agent scribe",
-        "Created task_",
+        "1 queued, 1 pending",
         "Claimed 1",
-        "is completed; released 1",
+        "is completed; 1 tasks that waited for it",
         "lease_lost",
         "conflict",
         "1. start 1 replica of web (program of greeter)",

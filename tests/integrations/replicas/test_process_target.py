@@ -63,19 +63,23 @@ async def test_no_request_fails_while_replicas_are_replaced_go_from_three_to_one
 
 @slow
 @pytest.mark.parametrize(("word", "why"), [("ill", "status 503 instead of 200"), ("broken", "it ended: exit code 1")])
-async def test_what_does_not_become_healthy_is_ended_and_nobody_who_asks_notices(plant: Plant, word: str, why: str):
-    live = await plant.apply("one", replicas=2)
-    before = await plant.pids()
-    async with traffic_to(live.url) as traffic:
-        failed = await plant.apply(word, replicas=2)
-        assert failed.status == "live" and failed.live_revision == 1
-        assert failed.error is not None and why in failed.error
-        assert await plant.pids() == before
-    assert traffic.failures == [] and traffic.words == {"one"}
-    said = "serves" if word == "ill" else "it cannot work"
-    assert said in ((await plant.seen(logs=True)).logs or "").split("(not live)")[1]
-    assert (await plant.apply("two")).error is None
-    assert "(not live)" not in ((await plant.seen(logs=True)).logs or "")
+async def test_what_does_not_become_healthy_is_ended_and_nobody_who_asks_notices(
+    url: str, tmp_path: Path, word: str, why: str
+):
+    seconds = 4 if word == "ill" else 40  # what ends by itself is given up before
+    async with plant_on(url, tmp_path, declared(tmp_path, start_seconds=seconds)) as plant:
+        live = await plant.apply("one", replicas=2)
+        before = await plant.pids()
+        async with traffic_to(live.url) as traffic:
+            failed = await plant.apply(word, replicas=2)
+            assert failed.status == "live" and failed.live_revision == 1
+            assert failed.error is not None and why in failed.error
+            assert await plant.pids() == before
+        assert traffic.failures == [] and traffic.words == {"one"}
+        said = "serves" if word == "ill" else "it cannot work"
+        assert said in ((await plant.seen(logs=True)).logs or "").split("(not live)")[1]
+        assert (await plant.apply("two")).error is None
+        assert "(not live)" not in ((await plant.seen(logs=True)).logs or "")
 
 
 @slow
