@@ -379,8 +379,6 @@ def wanted(role: str, offer: Offer) -> dict[tuple[str, str], str]:
     """What the table says. Where a thing only is there or not, a refusal looks as if it were not."""
     told = {("events", row.name) for row in rows("events")} | {("method", "notifications/tasks")}
     expected = {(row.way, row.name): row.expected(role, offer) for row in ROWS}
-    if offer.toolsets == ("system",) and expected["completion", "event_type"] == SERVED:
-        expected["completion", "event_type"] = UNKNOWN  # the log tells of other toolsets' things alone
     return {key: UNKNOWN if key in told and is_ == REFUSED else is_ for key, is_ in expected.items()}
 
 
