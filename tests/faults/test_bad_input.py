@@ -36,7 +36,7 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     ("tasks_claim", {"agent_id": NOBODY}, "not_found", NOBODY),
     ("tasks_report", {"task_id": NOTHING, "lease_token": "x"}, "not_found", NOTHING),
     ("tasks_finish", {"task_id": NOTHING, "lease_token": "x", "outcome": "completed"}, "not_found", NOTHING),
-    ("tasks_finish", {"task_id": NOTHING, "lease_token": "x", "outcome": "done"}, "validation", "outcome"),
+    ("tasks_finish", {"task_id": NOTHING, "lease_token": "x", "outcome": "maybe"}, "validation", "outcome"),
     ("tasks_wait", {"task_id": NOTHING}, "not_found", NOTHING),
     ("agents_find", {"agent_id": NOBODY}, "not_found", NOBODY),
     ("agents_control", {"agent_id": NOBODY, "action": "pause"}, "not_found", NOBODY),

@@ -13,7 +13,7 @@ from mcp_server.domain.state.area import AREA
 from mcp_server.domain.state.commands import PatchDocument, RestoreDocument, SetDocument
 from mcp_server.kernel.errors import Conflict, LimitExceeded, NotFound
 from mcp_server.kernel.sweeping import settle_rows
-from mcp_server.kernel.writes import REPEATS_MAX, write_together
+from mcp_server.kernel.writes import REPEATS_MAX, Change, write_together
 from mcp_server.persistence.database import Database
 from mcp_server.upkeep.replay import replay
 from tests.world import World, open_world
@@ -130,7 +130,7 @@ async def test_many_patches_of_one_large_document_all_land(world: World):
 async def test_two_changes_of_one_large_document_land_in_one_transaction(world: World):
     await world.write("n", "k", LARGE)
     state = world.desk.state
-    changes = [(state.patch, patch_of("a")), (state.patch, patch_of("b"))]
+    changes = [Change(world.call, state.patch, patch_of(name)) for name in ("a", "b")]
     await write_together(world.call, world.desk.context, changes)
     document = await world.read("n", "k")
     assert document.version == 3 and document.value == LARGE | {"a": 1, "b": 1}
