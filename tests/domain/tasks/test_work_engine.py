@@ -275,7 +275,8 @@ async def test_a_task_may_wait_for_the_retry_of_an_archived_one(world: World):
     await world.finish(await world.claim_one(agent), error=FailureSpec(message="no"))
     assert await archived(world) == 1
     child = await world.task(depends_on=[parent.id])
-    assert (child.status, child.waits_for) == ("pending", ["1 unfinished dependencies"])
+    reason = f"{parent.id} ended as failed, so it waits for a retry (on_parent_failure wait)"
+    assert (child.status, child.waits_for) == ("pending", [reason])
     await control(world, "retry", parent.id)
     await world.finish(await world.claim_one(agent))
     assert await world.status(child) == "queued"
