@@ -7,6 +7,7 @@ from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.events.views import EventView
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.views import View
 from tools.spec import READ, Tool, listed
 
@@ -16,6 +17,7 @@ class ReadResult(View):
 
     events: list[EventView]
     cursor: str | None = None
+    hint: str | None = None
 
 
 async def read(desk: Desk, call: Call, args: ReadEvents) -> ReadResult:
@@ -23,7 +25,28 @@ async def read(desk: Desk, call: Call, args: ReadEvents) -> ReadResult:
     if args.led_to is not None:
         return ReadResult(events=await desk.events.led_to(call, args.led_to, args.limit))
     events, cursor = await desk.events.read(call, args)
-    return ReadResult(events=events, cursor=cursor)
+    return ReadResult(events=events, cursor=cursor, hint=None if events else _nothing_of(args))
+
+
+def _nothing_of(args: ReadEvents) -> str | None:
+    """What may be meant where nothing was found: ids are taken as they are, and there may be none like it."""
+    said: list[str] = []
+    if args.aggregate_id is not None:
+        said.append(
+            f"No event asked for is about {named(args.aggregate_id)}: a thing is named by its id (task_...), a "
+            "document as namespace/key, a lock by its name."
+        )
+    if args.correlation_id is not None:
+        said.append(
+            f"None has correlation_id {named(args.correlation_id)}: it is copied from an event; what happened to one "
+            "thing is found by aggregate_id."
+        )
+    return " ".join(said) or None
+
+
+def _say(result: ReadResult) -> str:
+    more = f"Go on with after='{result.cursor}'." if result.cursor is not None else ""
+    return " ".join(filter(None, (listed(len(result.events), "event", None), result.hint, more)))
 
 
 TOOLS = (
@@ -37,8 +60,6 @@ TOOLS = (
         arguments=ReadEvents,
         result=ReadResult,
         does=lambda desk: partial(read, desk),
-        say=lambda r: (
-            f"{listed(len(r.events), 'event', None)} " + ("" if r.cursor is None else f"Go on with after='{r.cursor}'.")
-        ),
+        say=_say,
     ),
 )

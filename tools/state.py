@@ -55,7 +55,11 @@ async def find(desk: Desk, call: Call, args: FindDocuments) -> FindResult:
 
 def _say_written(result: DocumentResult | SetResult) -> str:
     document = result.document
-    return f"{named(f'{document.namespace}/{document.key}')} is at version {document.version}."
+    name = named(f"{document.namespace}/{document.key}")
+    if document.deleted:
+        return f"{name} is deleted; state_restore brings a version before {document.version} back."
+    merged = ", with others' changes merged in" if isinstance(result, SetResult) and result.merged else ""
+    return f"{name} is at version {document.version}{merged}."
 
 
 def _document(args: Addressed) -> str:
@@ -134,7 +138,7 @@ TOOLS = (
     Tool(
         name="state_history",
         title="See a document's versions",
-        description="Who changed a document, when and why; diff=true shows what changed between the two versions.",
+        description="Who changed a document, when and why; with both versions, or diff=true, what changed.",
         toolset="state",
         permission=Permission.STATE_READ,
         hints=READ,

@@ -15,8 +15,8 @@ from mcp_server.domain.tasks.commands import (
     ReportTask,
     WaitForTasks,
 )
+from mcp_server.domain.tasks.lines import ClaimsView, TaskLine, claims_view, task_line
 from mcp_server.domain.tasks.results import (
-    ClaimedTasks,
     ControlledTasks,
     CreatedTasks,
     FinishedTask,
@@ -46,7 +46,7 @@ class FindResult(View):
     """One task in full, or a list with counts by status."""
 
     task: TaskView | None = None
-    tasks: list[TaskView] | None = None
+    tasks: list[TaskLine] | None = None
     counts: dict[str, int] | None = None
     next_cursor: str | None = None
     omitted: int | None = None
@@ -60,7 +60,8 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
     tasks, next_cursor, omitted = await desk.tasks.find(call, args)
     counts = await desk.tasks.counts(call)
     why = None if tasks else await _nothing_of(desk, call, args)
-    return FindResult(tasks=tasks, counts=counts, next_cursor=next_cursor, omitted=omitted, hint=why)
+    lines = list(map(task_line, tasks))
+    return FindResult(tasks=lines, counts=counts, next_cursor=next_cursor, omitted=omitted, hint=why)
 
 
 async def _nothing_of(desk: Desk, call: Call, args: FindArguments) -> str | None:
@@ -82,9 +83,15 @@ def _say_created(result: CreatedTasks) -> str:
     return " ".join((said, *(f"But {warning}" for warning in result.warnings or ())))
 
 
-def _say_claimed(result: ClaimedTasks) -> str:
+async def claim(desk: Desk, call: Call, args: ClaimTasks) -> ClaimsView:
+    """Work for an agent, as it needs it."""
+    return claims_view(await desk.tasks.claim(call, args), call.label)
+
+
+def _say_claimed(result: ClaimsView) -> str:
     if result.claims:
-        return f"Claimed {len(result.claims)}. Report before the lease expires; finish with its lease_token."
+        why = f" No more: {result.no_more_because}." if result.no_more_because else ""
+        return f"Claimed {len(result.claims)}.{why} Report before the lease expires; finish with its lease_token."
     reasons = ", ".join(
         f"{count} {reason.replace('_', ' ')}" for reason, count in (result.nothing_because or {}).items()
     )
@@ -99,12 +106,13 @@ def _say_reported(result: ReportedTask) -> str:
 def _say_finished(result: FinishedTask) -> str:
     if result.repeated:
         return f"Already recorded: {result.task.id} is {result.task.status}."
-    now = f"Task {result.task.id} is {result.task.status}"
+    now = f"It is {result.task.status}"
     if result.task.status in ("queued", "pending"):
         return f"{now}: it will be tried again."
     if result.task.status == "failed":
         return f"{now} and is not tried again by itself: tasks_control(action='retry') does."
-    return f"{now}; {len(result.released)} tasks that waited for it can be claimed now."
+    count = len(result.released)
+    return f"{now}; {count} that waited for it can be claimed now." if count else f"{now}."
 
 
 def _say_controlled(result: ControlledTasks) -> str:
@@ -193,7 +201,8 @@ TOOLS = (
     Tool(
         name="tasks_find",
         title="Find tasks",
-        description="See work: task_id for one in full, else a filtered list, newest first, with counts.",
+        description="See work: task_id for one in full, else a filtered list, newest first; counts are of all "
+        "unfinished ones and dead letters.",
         toolset="tasks",
         permission=Permission.TASKS_READ,
         hints=READ,
@@ -212,8 +221,8 @@ TOOLS = (
         hints=ADD,
         arguments=ClaimTasks,
         speaks="agent_id",
-        result=ClaimedTasks,
-        does=lambda desk: desk.tasks.claim,
+        result=ClaimsView,
+        does=lambda desk: partial(claim, desk),
         say=_say_claimed,
     ),
     Tool(

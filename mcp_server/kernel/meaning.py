@@ -16,6 +16,12 @@ _URI = re.compile(r"ops://[a-z]+/([^/?#]+)")
 _QUOTES = ('""', "''", "``", "<>")
 _LIKE_AN_ID = re.compile(r"([a-z]+)_[a-z0-9]{12}")
 _KINDS = {"agent", "instance", "task", "approval", "email", "message", "thread", "deployment", "call"}
+_TELLS_TASK = {
+    "approval": "approvals_find(approval_id='{}')",
+    "email": "email_find(email_id='{}')",
+}
+"""Calls that tell the task behind something else."""
+
 _LETTERS = "9k2m4p7q8r3t"
 
 
@@ -52,7 +58,11 @@ def _of_kind(*kinds: str) -> AfterValidator:
         if found is None or found[1] in kinds or found[1] not in _KINDS:
             return text
         wanted = " or ".join(f"{kind}_" for kind in kinds)
-        raise ValidationFailed(f"{text} is the id of something else ({found[1]}); here stands one that begins {wanted}")
+        tells = _TELLS_TASK.get(found[1]) if "task" in kinds else None
+        task = f"; {tells.format(text)} names its task_id" if tells is not None else ""
+        raise ValidationFailed(
+            f"{text} is the id of something else ({found[1]}); here stands one that begins {wanted}{task}"
+        )
 
     return AfterValidator(check)
 

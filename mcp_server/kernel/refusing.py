@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import dump_json
+from mcp_server.kernel.moments import moment_like, present_time
 from mcp_server.kernel.near import folded, near
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.renaming import SAME
@@ -19,6 +20,7 @@ PROBLEMS = "problems"
 PROBLEMS_TOLD = 5
 PROBLEMS_LISTED = 10
 EXAMPLE_CHARACTERS_MAX = 160
+ECHOED_CHARACTERS_MAX = 60
 _OURS = "value_error"
 _UNKNOWN = "extra_forbidden"
 _HINTS = {
@@ -125,27 +127,36 @@ def refused(
     said = " ".join(problem.said() for problem in problems[:PROBLEMS_TOLD])
     return ValidationFailed(
         f"{tool} refused its arguments{f' ({at})' if at else ''}: {said}{more}",
-        next=_next(tool, shape, error, problems),
+        next=_next(tool, shape, given, error, problems),
         details=details,
     )
 
 
-def _next(tool: str, shape: Shape, error: ValidationError, problems: Sequence[Problem]) -> str:
+def _next(
+    tool: str, shape: Shape, given: Mapping[str, Any], error: ValidationError, problems: Sequence[Problem]
+) -> str:
     unknown = {_told(shape, item["loc"]) for item in _found(error) if item["type"] == _UNKNOWN}
     said = next((_accepts(tool, shape, one.loc[:-1]) for one in problems if one.loc in unknown and not one.near), "")
-    return f"{said}Such as: {call_of(tool, _example(shape, problems))}."
+    return f"{said}Such as: {call_of(tool, _example(shape, given, problems))}."
 
 
 def _accepts(tool: str, shape: Shape, loc: Sequence[str | int]) -> str:
     return f"{_path(loc) or tool} accepts: {', '.join(_place(shape, loc).members)}. "
 
 
-def _example(shape: Shape, problems: Sequence[Problem]) -> dict[str, Any]:
+def _example(shape: Shape, given: Mapping[str, Any], problems: Sequence[Problem]) -> dict[str, Any]:
     """Arguments that would do: what is needed, and right values where wrong ones stood."""
-    example: dict[str, Any] = example_of(shape)
+    example: dict[str, Any] = example_of(shape) | _right(shape, given, problems)
     for problem in problems[:PROBLEMS_TOLD]:
         _put_right(example, shape, problem.loc, problem.near)
     return example
+
+
+def _right(shape: Shape, given: Mapping[str, Any], problems: Sequence[Problem]) -> dict[str, Any]:
+    """What was given rightly, where it is short: what a caller copies is to do what it meant."""
+    wrong = {problem.loc[0] for problem in problems if problem.loc}
+    known = {name: value for name, value in given.items() if name in shape.members and name not in wrong}
+    return {name: value for name, value in known.items() if len(dump_json(value)) <= ECHOED_CHARACTERS_MAX}
 
 
 def _put_right(example: Any, shape: Shape, loc: Sequence[str | int], near: tuple[str, ...]) -> None:
@@ -157,7 +168,7 @@ def _put_right(example: Any, shape: Shape, loc: Sequence[str | int], near: tuple
         return
     held = cast("Any", example)
     if isinstance(part, str):
-        held.setdefault(part, near[0] if inside.kind == "choice" and near else example_of(inside))
+        held.setdefault(part, near[0] if inside.kind in ("choice", "time") and near else example_of(inside))
     _put_right(held[0 if isinstance(part, int) else part], inside, loc[1:], near)
 
 
@@ -222,6 +233,10 @@ def _like(name: str, place: Shape) -> list[str]:
 
 
 def _wrong(loc: tuple[str | int, ...], place: Shape, value: Any, name: str) -> Problem:
+    if place.kind == "time":
+        like = moment_like(name, value)
+        said = f"{_got(value)} is not accepted; it takes a time with its zone, such as {like}, a day, or now"
+        return Problem(loc, f"{said}. It is {present_time()}.", (like,))
     close = _close(place, value)
     meant = f" Did you mean {' or '.join(close)}?" if close else ""
     return Problem(loc, f"{_got(value)} is not accepted; it takes {_takes(place, name)}.{meant}", close)

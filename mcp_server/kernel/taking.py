@@ -2,8 +2,8 @@
 
 Null for what may be left out; one value for a list, and a list of one for a value; JSON sent as text where an object or
 a list is meant; a bare value for the member that it can only mean; whole numbers where text is meant; a duration with
-its unit; a choice in another spelling; a name in another spelling, or of another number. Never inside of what takes any
-JSON.
+its unit; `now` and a day for a time; a choice in another spelling; a name in another spelling, or of another number.
+Never inside of what takes any JSON.
 """
 
 import json
@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from mcp_server.kernel.durations import is_duration, seconds_of
+from mcp_server.kernel.moments import moment_of
 from mcp_server.kernel.near import folded
 from mcp_server.kernel.renaming import gathered, nested, renamed
 from mcp_server.kernel.shapes import SECONDS, Shape
@@ -112,6 +113,11 @@ def _text(shape: Shape, value: Any) -> Any:
     return f"#{value}" if str(shape.meant.example).startswith("#") else str(value)
 
 
+def _time(shape: Shape, value: Any) -> Any:
+    value = _plain(shape, value)
+    return (moment_of(value) or value) if isinstance(value, str) else value
+
+
 def _plain(shape: Shape, value: Any) -> Any:
     del shape
     return _only(value)
@@ -144,6 +150,6 @@ _TAKEN_BY_KIND: dict[str, Callable[[Shape, Any], Any]] = {
     "integer": _plain,
     "number": _plain,
     "boolean": _plain,
-    "time": _plain,
+    "time": _time,
 }
 """How a value is taken where one of a kind is meant. Any JSON stays what it is."""

@@ -30,9 +30,10 @@ class EventService:
         self._database = services.context.database
         self._areas = services.get(Areas)
 
-    async def read(self, call: Call, command: ReadEvents) -> tuple[list[EventView], str]:
-        """Events in order, and the cursor from which to go on. Of what is private, only those see any who take part in
-        it or have control. Long values are cut, unless it is one thing's events that are read.
+    async def read(self, call: Call, command: ReadEvents) -> tuple[list[EventView], str | None]:
+        """Events in order, and the cursor from which to go on, unless nothing more can come. Of what is private, only
+        those see any who take part in it or have control. Long values are cut, unless it is one thing's events that are
+        read.
 
         The type may end in `*`: `task.*`. With `newest_first`, `after` is where an earlier page of that kind ended. An
         actor is an agent by name or id, whichever principal it spoke through; `user:NAME` for what that user did itself
@@ -55,7 +56,8 @@ class EventService:
         rows = await wait_until(self._context, call, attempt, bool, wait_seconds, ())
         if command.after is not None and not command.newest_first:
             await self._require_kept(place)
-        cursor = Position.of(rows[-1]).cursor() if rows else place.cursor()
+        is_end = command.newest_first and len(rows) < command.limit
+        cursor = None if is_end else (Position.of(rows[-1]) if rows else place).cursor()
         whole = command.aggregate_id is not None
         return [self._seen(row, whole=whole) for row in rows], cursor
 

@@ -15,8 +15,9 @@ def not_held(command: ReleaseLock, holds: Sequence[Hold], speaker: str, now: Mic
     lost = f"{command.owner!r} does not hold" if command.owner else "You do not hold"
     if not holds:
         return NotFound(
-            f"{lost} the lock {command.name!r}: it was released or has expired.",
-            next="Acquire it again with locks_acquire before you go on.",
+            f"{lost} the lock {command.name!r}; nobody does.",
+            next="It was never acquired by that very name, or was released or has expired. locks_find(agent_id=...) "
+            "shows what an agent holds; locks_acquire takes it (again).",
             details=details,
         )
     return PermissionDenied(

@@ -84,6 +84,10 @@ class DocumentHistory(Addressed):
     to_version: int | None = Field(default=None, ge=1)
     diff: bool = False
 
+    def compares(self) -> bool:
+        """Whether what changed is asked for: said so, or by two versions."""
+        return self.diff or None not in (self.from_version, self.to_version)
+
 
 class FindDocuments(Listing):
     """Documents are listed, narrowed by what is given."""

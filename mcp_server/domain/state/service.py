@@ -77,7 +77,8 @@ class StateService:
         return document_view(row, with_value=True)
 
     async def history(self, call: Call, command: DocumentHistory) -> HistoryResult:
-        """Versions, newest first; with `diff`, what changed between the oldest and the newest of the range.
+        """Versions, newest first; with `diff` or both versions given, what changed between the oldest and the
+        newest of the range.
 
         Raises:
             NotFound: never written, or no such version.
@@ -92,7 +93,7 @@ class StateService:
         )
         if not rows:
             raise no_document(command.namespace, command.key)
-        changes = await self._changes(command, rows[0]["version"]) if command.diff else None
+        changes = await self._changes(command, rows[0]["version"]) if command.compares() else None
         return HistoryResult(versions=[version_view(row) for row in rows], changes=changes)
 
     async def _changes(self, command: DocumentHistory, latest: int) -> list[Change]:

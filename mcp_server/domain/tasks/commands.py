@@ -164,7 +164,7 @@ class FindTasks(Listing):
     parent_id: TaskId | None = None
     text: str | None = None
     ready: bool | None = None
-    blocked: bool | None = None
+    blocked: bool | None = Field(default=None, description="Behind dependencies")
     schedules: bool = Field(default=False, description="Only schedules")
     include_system: bool = False
 

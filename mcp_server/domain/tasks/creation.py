@@ -37,11 +37,13 @@ def create(tx: Transaction, origin: Origin, command: CreateTasks) -> list[Create
     """
     ids: dict[int, str] = {}
     created: dict[int, Created] = {}
+    # In order: what becomes ready at once later, such as after the same dependency, is claimed by its id.
+    drawn = sorted(origin.new_id("task") for _ in command.tasks)
     for number in _parents_first(command.tasks):
         # A microsecond apart, so that tasks of one call are claimed in the order given.
         later = origin._replace(at=origin.at + number)
         spec = command.tasks[number]
-        created[number] = _create_one(tx, later, spec, origin.new_id("task"), ids, asks=True)
+        created[number] = _create_one(tx, later, spec, drawn[number], ids, asks=True)
         ids[number] = created[number].task["id"]
     return [created[number] for number in range(len(command.tasks))]
 

@@ -28,10 +28,11 @@ class CreatedTasks(View):
 
 
 class ClaimedTasks(View):
-    """The claimed tasks; or why there were none."""
+    """The claimed tasks, and why they are fewer than asked for; or why there were none."""
 
     claims: list[ClaimedTask]
     nothing_because: dict[str, int] | None = None
+    no_more_because: str | None = None
 
 
 class ReportedTask(View):

@@ -4,12 +4,16 @@ The aggregate in `tasks.py` applies them.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from mcp_server.kernel.meaning import Meant
 from mcp_server.kernel.times import Micros
 
 TaskStatus = Literal["pending", "queued", "running", "paused", "completed", "failed", "cancelled", "timed_out"]
-TaskAction = Literal["cancel", "pause", "resume", "retry", "discard", "set_priority", "reschedule", "assign", "edit"]
+TaskAction = Annotated[
+    Literal["cancel", "pause", "resume", "retry", "discard", "set_priority", "reschedule", "assign", "edit"],
+    Meant(example="retry"),
+]
 TERMINAL = frozenset({"completed", "failed", "cancelled", "timed_out"})
 _WAITING = ("cancel", "pause", "set_priority", "reschedule", "assign", "edit")
 LEGAL: dict[str, tuple[str, ...]] = {

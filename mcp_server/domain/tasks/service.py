@@ -40,7 +40,7 @@ from mcp_server.domain.tasks.results import (
 )
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.spec import SYSTEM_KIND, TaskSpec
-from mcp_server.domain.tasks.standing import TaskState, created_state, task_state
+from mcp_server.domain.tasks.standing import TaskState, created_state, ended_state, task_state
 from mcp_server.domain.tasks.views import TaskView, task_full, task_row
 from mcp_server.domain.tasks.waiting import facts_about, warnings_about
 from mcp_server.kernel.authority import Permission
@@ -132,7 +132,8 @@ class TaskService:
             error.details["nothing_because"] = await self._why_nothing(command, "held_by_capacity")
             raise
         reasons = None if leases else await self._why_nothing(command, "held_by_concurrency_key")
-        return await self._claimed(leases, reasons)
+        claimed = await self._claimed(leases, reasons)
+        return claimed.evolved({"no_more_because": await self._why_no_more(command, len(leases))})
 
     async def holder(self, lease_token: str) -> str | None:
         """The agent that holds a lease; None where nobody holds anything by that token."""
@@ -293,6 +294,13 @@ class TaskService:
         skills = await self._agents.skills(agent_id)
         return await why_nothing(self._database, agent_id, skills, command.kinds, held_by)
 
+    async def _why_no_more(self, command: ClaimTasks, claimed: int) -> str | None:
+        """Why a claim got some of what it asked for, and not all."""
+        if not 0 < claimed < command.max_tasks:
+            return None
+        worker = next((one for one in await self._agents.able() if one.id == command.agent_id), None)
+        return (worker and worker.held_up()) or "nothing else is ready that it can do"
+
     async def _created(self, call: Call, done: list[creation.Created]) -> CreatedTasks:
         del call
         now = self._context.clock()
@@ -336,7 +344,7 @@ async def _reported(call: Call, task: Task) -> ReportedTask:
 
 async def _finished(call: Call, done: transactions.Finished) -> FinishedTask:
     del call
-    return FinishedTask(task=task_state(done.task), released=done.released, repeated=done.repeated)
+    return FinishedTask(task=ended_state(done.task), released=done.released, repeated=done.repeated)
 
 
 async def _given_up(call: Call, task: Task) -> TaskState:

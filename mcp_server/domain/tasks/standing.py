@@ -60,6 +60,13 @@ def created_state(row: Row, replayed: bool, now: Micros) -> TaskState:
     return task_state(row, replayed, now).evolved(said if not replayed else {})
 
 
+def ended_state(row: Row) -> TaskState:
+    """A task whose attempt its worker has just ended: what the worker does not know of it."""
+    state = task_state(row)
+    again = state.attempt if state.status != "completed" else None
+    return state.evolved({"title": None, "priority": None, "attempt": again, "progress": None, "finished_at": None})
+
+
 def progress_of(row: Row) -> dict[str, Any] | None:
     """What was last reported; a task that is completed is at 100 per cent, whatever that was."""
     told: dict[str, Any] | None = json_or_none(row["progress"])
@@ -68,16 +75,21 @@ def progress_of(row: Row) -> dict[str, Any] | None:
     return told | {"percent": 100.0}
 
 
-def waits_for(row: Row) -> list[str] | None:
-    """What a pending task waits for, in words."""
+def waits_for(row: Row, ended: int = 0) -> list[str] | None:
+    """What a pending task waits for, in words; `ended` of what it depends on is over, which is said elsewhere."""
     if row["status"] != "pending":
         return None
-    reasons = [f"{row['waits_on']} unfinished dependencies"] if row["waits_on"] else []
+    reasons = [_unfinished(row["waits_on"] - ended)] if row["waits_on"] > ended else []
     if row["approval"] == "required":
         reasons.append("a person's approval")
     if row["run_at"] is not None:
         reasons.append(f"its {'next ' if row['schedule'] else ''}time, {iso(row['run_at'])}")
     return reasons or None
+
+
+def _unfinished(count: int) -> str:
+    """That so many dependencies are not done yet."""
+    return f"{count} unfinished {'dependency' if count == 1 else 'dependencies'}"
 
 
 def next_firings(row: Row, now: Micros | None) -> list[str] | None:

@@ -39,7 +39,8 @@ async def facts_about(database: Database, agents: AgentService, rows: Sequence[R
 def why_waiting(row: Row, facts: Facts) -> list[str] | None:
     """What a task waits for, in words, each with what is true now; None where it does not wait."""
     found = _found(_REASONS, row, facts) if _waits(row) else []
-    return [*(waits_for(row) or ()), *found] or None
+    ended = sum(one["status"] in _BADLY for one in facts.parents.get(row["id"], ()))
+    return [*(waits_for(row, ended) or ()), *found] or None
 
 
 def warnings_about(rows: Sequence[Row], facts: Facts) -> list[str]:

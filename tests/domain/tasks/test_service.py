@@ -142,7 +142,7 @@ async def test_dependents_wait_for_every_parent_and_are_released_by_the_last(wor
     one, two = await world.claim(agent, max_tasks=2)
     assert (await world.finish(one)).released == []
     waiting = await world.desk.tasks.get(world.call, child.id)
-    assert waiting.waits_for == ["1 unfinished dependencies"]
+    assert waiting.waits_for == ["1 unfinished dependency"]
     assert [p.status for p in waiting.waits_for_tasks or []] == ["running"]
     assert (await world.finish(two)).released == [child.id]
     assert {first.id, second.id} == {one.task.id, two.task.id}

@@ -89,7 +89,7 @@ async def test_a_held_concurrency_key_is_said_with_who_holds_it_and_until_when(w
 async def test_a_dependency_that_ended_badly_is_said_with_the_policy(world: World):
     agent = await world.agent()
     parent, child = await world.tasks({"title": "parent"}, {"depends_on": ["#0"]})
-    assert await why(world, child) == "1 unfinished dependencies"
+    assert await why(world, child) == "1 unfinished dependency"
     await world.finish(await world.claim_one(agent), error=FailureSpec(message="no", retryable=False))
     said = await why(world, child)
     assert f"{parent.id} ended as failed, so it waits for a retry (on_parent_failure wait)" in said
