@@ -77,6 +77,9 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
     ("locks_acquire", {"name": "l", "ttl_seconds": "2 minutes"}),
     ("state_set", DOC | {"value": 1, "ttl_seconds": "1d"}),
     ("approvals_request", ASK | {"expires_in": "2 hours"}),
+    # A day, and the present moment.
+    ("tasks_create", task(run_at="now")),
+    ("events_read", {"since": "2026-11-25", "until": " Now "}),
     # Choices in another spelling.
     ("tasks_create", task(priority="High")),
     ("tasks_create", task(priority="medium")),
@@ -278,7 +281,15 @@ WRONG: list[Wrong] = [
     ("tasks_create", task(title="a\nb"), ("is one line", "U+000A")),
     ("tasks_create", task(tags=["has space"]), ("tasks[0].tags[0]", "a word of up to 64")),
     ("tasks_create", task(timeout_seconds=-5), ("-5 is not accepted", "seconds, a number over 0")),
-    ("tasks_create", task(run_at="tomorrow"), ("a time with its zone, such as 2026-11-27T09:00:00Z",)),
+    ("tasks_create", task(run_at="tomorrow"), ("a time with its zone, such as 20", "T00:00:00Z", "It is 20")),
+    ("tasks_create", task(run_at="2031-05-06 07:08"), ("such as 2031-05-06T07:08Z", "a day, or now")),
+    ("events_read", {"since": "yesterday"}, ("T00:00:00Z", "It is 20")),
+    (
+        "tasks_control",
+        {"task_ids": [ID], "action": "reschedule", "run_at": "soon"},
+        ('action="reschedule", run_at="20',),
+    ),
+    ("tasks_wait", {"task_id": "approval_bbbbbbbbbbbb"}, ("approvals_find(approval_id='approval_bbbbbbbbbbbb')",)),
     ("tasks_create", task(run_at="2026-11-27 09:00"), ("a time with its zone",)),
     ("tasks_create", task(schedule="every day"), ("is not a cron expression", "0 9 * * mon-fri")),
     ("tasks_create", task(schedule={"cron": "0 9 * * *", "timezone": "Mars"}), ("no time zone", "Europe/Berlin")),
