@@ -83,6 +83,7 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
     # Choices in another spelling.
     ("tasks_create", task(priority="High")),
     ("tasks_create", task(priority="medium")),
+    ("tasks_create", task(priority="urgent")),
     ("tasks_create", task(on_parent_failure="Run Anyway")),
     ("tasks_find", {"status": "Timed-Out"}),
     ("tasks_wait", {"task_id": "TASK", "until": "anyChange", "wait_seconds": 0}),
@@ -245,7 +246,8 @@ WRONG: list[Wrong] = [
     ),
     ("events_read", {"led_to": "first"}, ("led_to", "a whole number")),
     # Choices.
-    ("tasks_create", task(priority="urgent"), ("low, normal, high, critical", "Did you mean critical?")),
+    ("tasks_create", task(priority="highest"), ("low, normal, high, critical", "Did you mean critical?")),
+    ("tasks_find", {"task_id": "A fetch"}, ("A title is no id", 'tasks_find(text="A fetch")')),
     ("tasks_create", task(priority="hihg"), ("Did you mean high?",)),
     ("tasks_create", task(on_parent_failure="fail"), ("wait, cancel, run_anyway",)),
     ("tasks_find", {"status": "done"}, ("Did you mean completed?", 'tasks_find(status="completed")')),
@@ -354,8 +356,8 @@ WRONG: list[Wrong] = [
     # Several at once.
     (
         "tasks_create",
-        task(priority="urgent", run_at="tomorrow", tags=["a b"], timeout_seconds=0),
-        ("priority", "run_at", "tags[0]", "timeout_seconds", '"priority":"critical"'),
+        task(priority="asap", run_at="tomorrow", tags=["a b"], timeout_seconds=0),
+        ("priority", "run_at", "tags[0]", "timeout_seconds", '"priority":"low"'),
     ),
     (
         "tasks_create",
