@@ -38,8 +38,8 @@ def _nothing_of(args: ReadEvents) -> str | None:
         )
     if args.correlation_id is not None:
         said.append(
-            f"None has correlation_id {named(args.correlation_id)}: it is copied from an event; what happened to one "
-            "thing is found by aggregate_id."
+            f"No event has correlation_id {named(args.correlation_id)}: it is copied from an event; what happened"
+            " to one thing is found by aggregate_id."
         )
     return " ".join(said) or None
 

@@ -110,7 +110,8 @@ def _say_finished(result: FinishedTask) -> str:
     if result.task.status in ("queued", "pending"):
         return f"{now}: it will be tried again."
     if result.task.status == "failed":
-        return f"{now} and is not tried again by itself: tasks_control(action='retry') does."
+        again = "tasks_control(action='retry') does, and what depends on it may wait for that"
+        return f"{now} and is not tried again by itself: {again}."
     count = len(result.released)
     return f"{now}; {count} that waited for it can be claimed now." if count else f"{now}."
 

@@ -45,8 +45,9 @@ class OpsError(Exception):
         super().__init__(self.message)
 
     def placed(self, where: str, details: Mapping[str, Any]) -> None:
-        """Say which of several calls was refused: before the message, and in the details beside its own."""
-        self.message = f"{where}: {self.message}"
+        """Say which of several calls was refused, before the message and in the details beside its own; and that the
+        others did not land either."""
+        self.message = f"{where}: {self.message} Nothing has landed."
         self.details = {**details, **self.details}
         self.args = (self.message,)
 

@@ -168,7 +168,12 @@ def _right(shape: Shape, given: Mapping[str, Any], problems: Sequence[Problem]) 
     """What was given rightly, where it is short: what a caller copies is to do what it meant."""
     wrong = {problem.loc[0] for problem in problems if problem.loc}
     known = {name: value for name, value in given.items() if name in shape.members and name not in wrong}
-    return {name: value for name, value in known.items() if len(dump_json(value)) <= ECHOED_CHARACTERS_MAX}
+    return {name: value for name, value in known.items() if _is_plain(dump_json(value))}
+
+
+def _is_plain(text: str) -> bool:
+    """Whether JSON is short, and holds nothing that could end the quotation in which a sentence shows it."""
+    return len(text) <= ECHOED_CHARACTERS_MAX and "\\" not in text
 
 
 def _put_right(example: Any, shape: Shape, loc: Sequence[str | int], near: tuple[str, ...]) -> None:

@@ -104,7 +104,7 @@ class Place(NamedTuple):
             yield
         except OpsError as error:
             where = f"{self.argument}[{self.number}]"
-            error.placed(f"Nothing landed. {where} {named(self.tool)}", {"call": self.number, "tool": self.tool})
+            error.placed(f"{where} {named(self.tool)}", {"call": self.number, "tool": self.tool})
             raise
 
 

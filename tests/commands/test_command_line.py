@@ -43,7 +43,7 @@ def test_the_demo_shows_the_main_job_from_beginning_to_end():
         "Registered agent scribe",
         "1 queued, 1 pending",
         "Claimed 1",
-        "is completed; 1 tasks that waited for it",
+        "is completed; 1 that waited for it",
         "lease_lost",
         "conflict",
         "1. start 1 replica of web (program of greeter)",

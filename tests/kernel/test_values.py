@@ -48,7 +48,7 @@ def test_json_text_is_compact_and_keeps_unicode():
         {"title": "nul\x00"},
         {"title": "\udc00"},
         {"title": "t", "kind": "with space"},
-        {"title": "t", "priority": "urgent"},
+        {"title": "t", "priority": "asap"},
         {"title": "t", "timeout_seconds": -1},
         {"title": "t", "timeout_seconds": float("inf")},
         {"title": "t", "run_at": "yesterday"},

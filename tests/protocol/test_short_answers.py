@@ -53,3 +53,36 @@ async def test_what_a_mail_would_say_is_shown_by_a_dry_run(tmp_path: Path, era: 
     async with asked_by(tmp_path, era, Person()) as (_, client):
         shown = await call(client, "email_send", **mail)
         assert (shown["email"]["subject"], shown["email"]["text"]) == ("s", "t") and "task" not in shown
+
+
+async def test_of_a_task_claims_lists_and_finishes_say_what_is_not_as_usual_or_beside_it(tmp_path: Path, era: Any):
+    async with asked_by(tmp_path, era, Person()) as (_, client):
+        await call(client, "agents_register", name="scribe")
+        tasks = [{"title": "a"}, {"title": "b", "kind": "code", "priority": "high", "depends_on": ["#0"]}]
+        await call(client, "tasks_create", tasks=tasks, as_agent="scribe")
+        listed = (await call(client, "tasks_find"))["tasks"]
+        assert [set(one) for one in listed] == [
+            {"id", "title", "status", "kind", "priority", "waits_for"},
+            {"id", "title", "status"},
+        ]
+        claimed = await call(client, "tasks_claim", agent_id="scribe", max_tasks=2)
+        (claim,) = claimed["claims"]
+        assert set(claim) == {"task", "lease_token", "attempt", "lease_expires_at"}
+        assert set(claim["task"]) == {"id", "title", "status"}
+        assert claimed["no_more_because"] == "scribe runs 1 of 1"
+        work = {"task_id": claim["task"]["id"], "lease_token": claim["lease_token"]}
+        done = await call(client, "tasks_finish", **work, outcome="completed")
+        assert keys(done) == {"task": {"id", "status"}, "released": None, "repeated": None}
+
+
+async def test_what_is_not_there_any_more_or_never_was_is_said(tmp_path: Path, era: Any):
+    async with asked_by(tmp_path, era, Person()) as (_, client):
+        at = {"namespace": "n", "key": "k"}
+        await call(client, "state_set", **at, value={"a": 1})
+        await call(client, "state_set", **at, value={"a": 2})
+        compared = await call(client, "state_history", **at, from_version=1, to_version=2)
+        assert [change["path"] for change in compared["changes"]] == ["/a"]
+        gone = await client.call_tool("state_set", at | {"delete": True})
+        assert gone.content[0].text.startswith("n/k is deleted; state_restore")
+        nothing = await call(client, "events_read", aggregate_id="k", newest_first=True)
+        assert "namespace/key" in nothing["hint"] and "cursor" not in nothing

@@ -81,9 +81,13 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
     ("locks_acquire", {"name": "l", "ttl_seconds": "2 minutes"}),
     ("state_set", DOC | {"value": 1, "ttl_seconds": "1d"}),
     ("approvals_request", ASK | {"expires_in": "2 hours"}),
+    # A day, and the present moment.
+    ("tasks_create", task(run_at="now")),
+    ("events_read", {"since": "2026-11-25", "until": " Now "}),
     # Choices in another spelling.
     ("tasks_create", task(priority="High")),
     ("tasks_create", task(priority="medium")),
+    ("tasks_create", task(priority="urgent")),
     ("tasks_create", task(on_parent_failure="Run Anyway")),
     ("tasks_find", {"status": "Timed-Out"}),
     ("tasks_wait", {"task_id": "TASK", "until": "anyChange", "wait_seconds": 0}),
@@ -265,7 +269,8 @@ WRONG: list[Wrong] = [
     ),
     ("events_read", {"led_to": "first"}, ("led_to", "a whole number")),
     # Choices.
-    ("tasks_create", task(priority="urgent"), ("low, normal, high, critical", "Did you mean critical?")),
+    ("tasks_create", task(priority="highest"), ("low, normal, high, critical", "Did you mean critical?")),
+    ("tasks_find", {"task_id": "A fetch"}, ("A title is no id", 'tasks_find(text="A fetch")')),
     ("tasks_create", task(priority="hihg"), ("Did you mean high?",)),
     ("tasks_create", task(on_parent_failure="fail"), ("wait, cancel, run_anyway",)),
     ("tasks_find", {"status": "done"}, ("Did you mean completed?", 'tasks_find(status="completed")')),
@@ -301,7 +306,15 @@ WRONG: list[Wrong] = [
     ("tasks_create", task(title="a\nb"), ("is one line", "U+000A")),
     ("tasks_create", task(tags=["has space"]), ("tasks[0].tags[0]", "a word of up to 64")),
     ("tasks_create", task(timeout_seconds=-5), ("-5 is not accepted", "seconds, a number over 0")),
-    ("tasks_create", task(run_at="tomorrow"), ("a time with its zone, such as 2026-11-27T09:00:00Z",)),
+    ("tasks_create", task(run_at="tomorrow"), ("a time with its zone, such as 20", "T00:00:00Z", "It is 20")),
+    ("tasks_create", task(run_at="2031-05-06 07:08"), ("such as 2031-05-06T07:08Z", "a day, or now")),
+    ("events_read", {"since": "yesterday"}, ("T00:00:00Z", "It is 20")),
+    (
+        "tasks_control",
+        {"task_ids": [ID], "action": "reschedule", "run_at": "soon"},
+        ('action="reschedule", run_at="20',),
+    ),
+    ("tasks_wait", {"task_id": "approval_bbbbbbbbbbbb"}, ("approvals_find(approval_id='approval_bbbbbbbbbbbb')",)),
     ("tasks_create", task(run_at="2026-11-27 09:00"), ("a time with its zone",)),
     ("tasks_create", task(schedule="every day"), ("is not a cron expression", "0 9 * * mon-fri")),
     ("tasks_create", task(schedule={"cron": "0 9 * * *", "timezone": "Mars"}), ("no time zone", "Europe/Berlin")),
@@ -366,8 +379,8 @@ WRONG: list[Wrong] = [
     # Several at once.
     (
         "tasks_create",
-        task(priority="urgent", run_at="tomorrow", tags=["a b"], timeout_seconds=0),
-        ("priority", "run_at", "tags[0]", "timeout_seconds", '"priority":"critical"'),
+        task(priority="asap", run_at="tomorrow", tags=["a b"], timeout_seconds=0),
+        ("priority", "run_at", "tags[0]", "timeout_seconds", '"priority":"low"'),
     ),
     (
         "tasks_create",

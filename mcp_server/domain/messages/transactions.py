@@ -98,7 +98,7 @@ def acknowledge(tx: Transaction, origin: Origin, party: str, message_ids: Sequen
         if row is None:
             raise NotFound(
                 f"{called(tx, party)} has got no message {named(message_id)}.",
-                next="See messages_read with unread_only=false. None of the messages named was acknowledged.",
+                next="See messages_read with unread_only=false. No message was acknowledged.",
                 details={"message_id": message_id},
             )
         deliveries.append(Delivery.adopt(row))

@@ -24,6 +24,7 @@ Outcome = Annotated[
         also={
             "complete": "completed",
             "done": "completed",
+            "ok": "completed",
             "success": "completed",
             "succeeded": "completed",
             "error": "failed",

@@ -8,8 +8,11 @@ from mcp_server.kernel.quoting import named, quoted
 
 def no_task(task_id: str) -> NotFound:
     """The refusal for an id that names no task."""
+    by_title = "" if task_id.startswith("task_") else f" A title is no id: tasks_find(text={quoted(task_id)}) finds it."
     return NotFound(
-        f"There is no task {named(task_id)}.", next="List tasks with tasks_find.", details={"task_id": task_id}
+        f"There is no task {named(task_id)}.",
+        next=f"List tasks with tasks_find.{by_title}",
+        details={"task_id": task_id},
     )
 
 

@@ -13,7 +13,9 @@ from mcp_server.kernel.meaning import AgentName, Meant, TaskId, bare_id
 from mcp_server.kernel.times import micros
 from mcp_server.kernel.values import Frozen, Line, Seconds, Text, Time, Word, checked_json
 
-Priority = Annotated[Literal["low", "normal", "high", "critical"], Meant(also={"medium": "normal"})]
+Priority = Annotated[
+    Literal["low", "normal", "high", "critical"], Meant(also={"medium": "normal", "urgent": "critical"})
+]
 PRIORITIES: dict[str, int] = {"low": 0, "normal": 1, "high": 2, "critical": 3}
 PRIORITY_NAMES = {rank: name for name, rank in PRIORITIES.items()}
 MAX_ATTEMPTS_DEFAULT = 3

@@ -47,7 +47,7 @@ def task_state(row: Row, replayed: bool | None = None, now: Micros | None = None
             "attempt": row["attempt"],
             "progress": progress_of(row),
             "cancel_requested": bool(row["cancel_requested"]) or None,
-            "cancel_reason": row["cancel_reason"],
+            "cancel_reason": cancel_reason(row),
             "finished_at": iso_or_none(row["finished_at"]),
             "replayed": replayed,
         }
@@ -65,6 +65,11 @@ def ended_state(row: Row) -> TaskState:
     state = task_state(row)
     again = state.attempt if state.status != "completed" else None
     return state.evolved({"title": None, "priority": None, "attempt": again, "progress": None, "finished_at": None})
+
+
+def cancel_reason(row: Row) -> str | None:
+    """Why a task was cancelled, or is to be; one that goes on all the same has none."""
+    return row["cancel_reason"] if row["status"] == "cancelled" or row["cancel_requested"] else None
 
 
 def progress_of(row: Row) -> dict[str, Any] | None:

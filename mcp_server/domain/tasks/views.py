@@ -4,7 +4,7 @@ from typing import Any
 
 from mcp_server.domain.tasks.schedules import ScheduleSpec
 from mcp_server.domain.tasks.spec import MAX_ATTEMPTS_DEFAULT, PRIORITY_NAMES
-from mcp_server.domain.tasks.standing import next_firings, progress_of, waits_for
+from mcp_server.domain.tasks.standing import cancel_reason, next_firings, progress_of, waits_for
 from mcp_server.domain.tasks.waiting import Facts, why_waiting
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import Micros, iso, iso_or_none
@@ -125,7 +125,7 @@ def _task_full(row: Row) -> TaskView:
             "next_firings": None,
             "approval": row["approval"],
             "attempt": row["attempt"],
-            "max_attempts": row["max_attempts"] or MAX_ATTEMPTS_DEFAULT,
+            "max_attempts": (row["max_attempts"] or MAX_ATTEMPTS_DEFAULT) + row["attempts_forgiven"],
             "timeout_seconds": row["timeout_seconds"],
             "concurrency_key": row["concurrency_key"],
             "description": row["description"] or None,
@@ -136,7 +136,7 @@ def _task_full(row: Row) -> TaskView:
             "error": json_or_none(row["error"]),
             "usage": json_or_none(row["usage"]),
             "cancel_requested": bool(row["cancel_requested"]) or None,
-            "cancel_reason": row["cancel_reason"],
+            "cancel_reason": cancel_reason(row),
             "created_by": row["created_by"],
             "created_at": iso(row["created_at"]),
             "updated_at": iso(row["updated_at"]),

@@ -7,7 +7,7 @@ import pytest
 from mcp_server.domain.agents.commands import ControlAgent
 from mcp_server.domain.approvals.commands import RequestApproval
 from mcp_server.domain.tasks.commands import ClaimTasks, ControlTasks, CreateTasks, FindTasks
-from mcp_server.domain.tasks.spec import FailureSpec
+from mcp_server.domain.tasks.spec import FailureSpec, TaskSpec
 from tests.domain.tasks.test_editing import at
 from tests.world import World
 
@@ -137,3 +137,12 @@ async def test_what_is_not_for_agents_is_no_reason_why_an_agent_gets_nothing(wor
     await world.desk.approvals.request(world.call, RequestApproval(title="?", action="deploy", approvers=()))
     answer = await world.desk.tasks.claim(world.call, ClaimTasks(agent_id=agent.id))
     assert answer.nothing_because == {}
+
+
+async def test_what_one_end_releases_is_claimed_in_the_order_of_its_creation(world: World):
+    agent = await world.agent()
+    specs = tuple(TaskSpec(title=f"{n}", depends_on=("#0",) if n else ()) for n in range(9))
+    await world.desk.tasks.create(world.call, CreateTasks(tasks=specs))
+    await world.finish(await world.claim_one(agent))
+    claimed = await world.desk.tasks.claim(world.call, ClaimTasks(agent_id=agent.id, max_tasks=9))
+    assert [one.task.title for one in claimed.claims] == [f"{n}" for n in range(1, 9)]
