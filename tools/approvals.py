@@ -18,9 +18,10 @@ from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.meaning import ApprovalId
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.values import Frozen
 from mcp_server.kernel.views import View
-from tools.spec import ADD, READ, Tool, listed
+from tools.spec import ADD, READ, Tool, listed, several
 
 
 async def ticket(desk: Desk, call: Call, args: RequestApproval) -> TaskView:
@@ -67,6 +68,28 @@ def _say(approval: ApprovalView | ApprovalState | DecidedState) -> str:
     return f"{approval.id} is {approval.status}."
 
 
+def _say_asked(approval: ApprovalState) -> str:
+    whom = several(list(map(named, approval.approvers))) if approval.approvers else "anyone who may decide"
+    return (
+        f"{_say(approval)} Asked: {whom}. approvals_decide(approval_id='{approval.id}') has the user at this client "
+        f"asked now; tasks_wait(task_id='{approval.task_id}') waits for people elsewhere."
+    )
+
+
+def _say_decided(approval: DecidedState) -> str:
+    told = approval.outcome or {}
+    if approval.status == "stale":
+        return f"{_say(approval)} It was approved, and nothing was done, since something has moved: {told['message']}"
+    if approval.status != "approved" or approval.calls is None:
+        return _say(approval)
+    what = "Its call" if approval.calls == 1 else f"Its {approval.calls} calls"
+    if approval.ran_at is None:
+        then = f"tasks_wait(task_id='{approval.task_id}') tells what comes of it"
+        return f"{_say(approval)} {what} will run as {approval.task_id}, not done yet: {then}."
+    made = [one for ids in told["made"] for one in ids]
+    return f"{_say(approval)} {what} landed{f': {several(made)}' if made else ''}."
+
+
 TOOLS = (
     Tool(
         name="approvals_request",
@@ -79,20 +102,20 @@ TOOLS = (
         result=RequestedApproval,
         write=lambda desk: desk.approvals.request,
         others_words=False,
-        say=lambda r: f"{_say(r.approval)} Wait with tasks_wait(task_id='{r.approval.task_id}').",
+        say=lambda r: _say_asked(r.approval),
         ticket=ticket,
     ),
     Tool(
         name="approvals_decide",
         title="Have the user decide",
-        description="Have the user at this client asked; you supply no answer.",
+        description="Have the user at this client asked; you supply no answer. Tells what came of its calls.",
         toolset="communication",
         permission=Permission.TASKS_APPROVE,
         hints=ADD,
         arguments=DecideArguments,
         result=DecidedApproval,
         does=lambda desk: partial(decide, desk),
-        say=lambda r: _say(r.approval),
+        say=lambda r: _say_decided(r.approval),
         asks_person=True,
     ),
     Tool(

@@ -1,5 +1,6 @@
 """Approvals through a client that asks its user, in both eras: a model supplies no answer."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -11,9 +12,11 @@ from mcp.client import Client
 from mcp_types import ElicitResult
 
 from mcp_server.app import App, open_app
+from mcp_server.domain.approvals import service
 from mcp_server.domain.approvals.seals import Seals
 from mcp_server.domain.approvals.voting import Voter
 from mcp_server.kernel.times import SECOND
+from mcp_server.runtime.system_worker import SystemWorker
 from tests.protocol.tasks_client import ask
 from tests.protocol.test_calls import call, refused, settings
 
@@ -69,6 +72,36 @@ async def test_the_user_sees_exactly_what_will_happen_and_their_answer_counts(tm
         assert all(part in shown for part in ("Deploy v7.", '{"v":7}', approval["action_hash"][:16], "user:local"))
         error = await refused(client, "approvals_decide", approval_id=approval_id)
         assert error["code"] == "invalid_transition" and "local approved by client at" in error["message"]
+
+
+async def test_who_says_yes_to_calls_is_told_what_came_of_them(tmp_path: Path, era: Any):
+    plan = {"tool": "state_set", "arguments": {"namespace": "n", "key": "plan", "value": 1, "expected_version": 0}}
+    task = {"tool": "tasks_create", "arguments": {"tasks": [{"title": "one"}]}}
+    async with asked_by(tmp_path, era, Person(approve=True)) as (_, client):
+        for calls, status, words in (
+            ([plan, task], "approved", " is approved. Its 2 calls landed: task_"),
+            ([plan], "stale", " is stale. It was approved, and nothing was done, since something has moved: calls[0] "),
+        ):
+            asked = await call(client, "approvals_request", title="Plan", calls=calls, approvers=["local"])
+            decided = await client.call_tool("approvals_decide", {"approval_id": asked["approval"]["id"]})
+            assert words in decided.content[0].text  # type: ignore[union-attr]
+            assert (decided.structured_content or {})["approval"]["status"] == status
+            assert (await call(client, "state_get", namespace="n", key="plan"))["document"]["version"] == 1
+        (stale,) = (await call(client, "approvals_find", status="stale"))["approvals"]
+        assert stale["outcome"]["code"] == "conflict" and stale["outcome"]["message"].startswith("calls[0] state_set")
+
+
+async def test_where_calls_take_longer_who_decides_is_told_where_to_wait(
+    tmp_path: Path, era: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(service, "RUN_WAIT_SECONDS", 0)
+    monkeypatch.setattr(SystemWorker, "look", lambda self: asyncio.sleep(0))  # pyright: ignore[reportUnknownLambdaType]
+    calls = [{"tool": "state_set", "arguments": {"namespace": "n", "key": "plan", "value": 1}}]
+    async with asked_by(tmp_path, era, Person(approve=True)) as (_, client):
+        asked = (await call(client, "approvals_request", title="Plan", calls=calls, approvers=["local"]))["approval"]
+        decided = await client.call_tool("approvals_decide", {"approval_id": asked["id"]})
+        told = f"Its call will run as {asked['task_id']}, not done yet: tasks_wait(task_id='{asked['task_id']}')"
+        assert told in decided.content[0].text  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def keys(answer: dict[str, Any]) -> dict[str, Any]:
 
 async def test_writes_of_communication_answer_with_ids_and_where_things_stand(tmp_path: Path, era: Any):
     email = {"id", "status", "message_id", "provider", "task_id"}
-    approval = {"id", "status", "action_hash", "expires_at", "needed", "task_id"}
+    approval = {"id", "status", "action_hash", "approvers", "expires_at", "needed", "task_id"}
     said = {"title": "t", "action": LONG, "details": {"long": LONG}, "approvers": ["local"], "idempotency_key": "k"}
     mail = {"to": ["ann@example.org"], "subject": "what was sent", "text": LONG, "html": LONG, "idempotency_key": "k"}
     async with asked_by(tmp_path, era, Person(approve=True, reason="go")) as (_, client):
@@ -43,7 +43,7 @@ async def test_writes_of_communication_answer_with_ids_and_where_things_stand(tm
             asked = await call(client, "approvals_request", **said)
             assert keys(asked) == {"approval": approval, "links_sent_to": None}
         decided = await call(client, "approvals_decide", approval_id=asked["approval"]["id"])
-        assert keys(decided) == {"approval": approval - {"expires_at"} | {"answers", "decided_at"}}
+        assert keys(decided) == {"approval": approval - {"approvers", "expires_at"} | {"answers", "decided_at"}}
         message = await call(client, "messages_send", to=["user:local"], subject="what was sent", body=LONG)
         assert keys(message) == {"message": {"id", "thread_id", "sender", "to", "sent_at"}, "recipients": None}
 

@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from mcp_server.domain.approvals.people import distinct, is_mailbox, mailbox
+from mcp_server.domain.approvals.people import ANYONE, as_person, distinct
 from mcp_server.kernel.arguments import Listing
 from mcp_server.kernel.composing import Calls
 from mcp_server.kernel.errors import ValidationFailed
@@ -36,8 +36,9 @@ class ApprovalSpec(Frozen):
     )
     details: Any = None
     approvers: tuple[Line, ...] = Field(
+        default=(),
         max_length=20,
-        description="User names or email addresses; empty: anyone",
+        description="User names or email addresses; [] asks anyone, such as the user here",
         examples=[["ann@example.org"]],
     )
     quorum: Literal["any", "all"] | int = Field(default="any", description="Or how many")
@@ -45,11 +46,13 @@ class ApprovalSpec(Frozen):
 
     @field_validator("approvers")
     @classmethod
-    def _addresses_are_addresses(cls, approvers: tuple[str, ...]) -> tuple[str, ...]:
-        for one in approvers:
-            if is_mailbox(one):
-                mailbox(one)
-        return approvers
+    def _who_can_answer(cls, approvers: tuple[str, ...]) -> tuple[str, ...]:
+        people = tuple(map(as_person, approvers))
+        if ANYONE.isdisjoint(map(str.casefold, people)):
+            return people
+        if len(people) > 1:
+            raise ValidationFailed("`approvers` are anyone, which is [], or those who are named: not both.")
+        return ()
 
     def people(self) -> list[str]:
         """Who is asked, each person once."""

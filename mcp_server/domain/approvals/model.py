@@ -218,6 +218,10 @@ class Approval(Record):
         outcome = RawJson(dump_json({"made": [list(ids) for ids in made]}))
         return self._moved("approval.ran", now, outcome=outcome, ran_at=now)
 
+    def has_run(self) -> bool:
+        """Whether the calls that were approved have been made, or cannot be any more."""
+        return self.ran_at is not None or self.status != "approved"
+
     def require_runnable(self) -> None:
         """Refuse to make calls that were made, or that nobody said yes to.
 
@@ -296,7 +300,8 @@ class Approval(Record):
             "title": words.title == self.title,
             "action": words.action == self.action,
             "details": "details" not in said or words.details == self.details,
-            "approvers": {*map(person_key, command.people())} == {*map(person_key, self.people())},
+            "approvers": "approvers" not in said
+            or {*map(person_key, command.people())} == {*map(person_key, self.people())},
             "quorum": "quorum" not in said or command.needed() == self.needed,
             "expires_in_seconds": "expires_in_seconds" not in said or duration(command.expires_in_seconds) == lasts,
         }

@@ -5,6 +5,9 @@ from collections.abc import Iterable
 from mcp_server.kernel.addresses import ascii_domain, parse_address
 from mcp_server.kernel.errors import ValidationFailed
 
+ANYONE = frozenset(("anyone", "anybody"))
+"""Words by which nobody in particular is asked."""
+
 
 def mailbox(address: str) -> str:
     """The mailbox behind an address: without a display name, local part and domain in one case.
@@ -26,6 +29,21 @@ def person_key(name: str) -> str:
         return mailbox(name)
     except ValidationFailed:  # of an old question
         return name.strip().casefold()
+
+
+def as_person(name: str) -> str:
+    """The person that is meant by a name, an address or `user:NAME`.
+
+    Raises:
+        ValidationFailed: it is no address, or an agent, which decides nothing.
+    """
+    if is_mailbox(name):
+        mailbox(name)
+        return name
+    plain = name.strip()
+    if plain.startswith(("agent:", "agent_", "capability:")):
+        raise ValidationFailed(f"{plain!r} is not a person, and people decide", next="Name users, or [] for anyone.")
+    return plain.removeprefix("user:").strip() or name
 
 
 def is_mailbox(name: str) -> bool:

@@ -32,7 +32,11 @@ from mcp_server.kernel.privacy import seen_by
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import iso
+from mcp_server.kernel.waiting import wait_until
 from mcp_server.kernel.writes import Write
+
+RUN_WAIT_SECONDS = 10.0
+"""How long who decides waits for what comes of the calls that were approved."""
 
 
 class Shown(NamedTuple):
@@ -89,7 +93,8 @@ class ApprovalService:
         return approval_view(decided.approval.fields()), task_full(decided.task.fields())
 
     async def ask(self, call: Call, approval_id: str) -> ApprovalView:
-        """Ask the person at the caller's client, and take in the answer; one who looks away has decided nothing.
+        """Ask the person at the caller's client, and take in the answer; one who looks away has decided nothing. Where
+        a yes runs calls, wait a moment for what comes of them.
 
         Raises:
             PermissionDenied: the caller is an agent, or this person is not asked.
@@ -105,7 +110,7 @@ class ApprovalService:
             raise _cannot_ask(shown, question)
         if told.mode == "url":  # the person decides on the page
             return await self.get(call, approval.id)
-        return await self._told(call, shown, told.action, told.content)
+        return await self._run_by_now(call, await self._told(call, shown, told.action, told.content))
 
     async def pending(self, call: Call, approval_id: str) -> tuple[Question, QuestionSeal] | None:
         """What a client asks its user of itself, with what seals the answer; None where it is not for this user to
@@ -188,6 +193,17 @@ class ApprovalService:
             return await self.get(call, shown.approval.id)
         decided, _ = await self.decide(call, user_at(call, "client"), shown.approval.id, vote, shown.seen)
         return decided
+
+    async def _run_by_now(self, call: Call, decided: ApprovalView) -> ApprovalView:
+        """What was decided, once the calls that a yes runs have been made or cannot be any more, or after some time."""
+        if not decided.calls or decided.status != "approved":
+            return decided
+
+        async def look() -> Approval:
+            return await self._approval(decided.id)
+
+        now = await wait_until(self._context, call, look, Approval.has_run, RUN_WAIT_SECONDS, ("approval",))
+        return approval_view(now.fields())
 
     async def _question(self, call: Call, shown: Shown) -> tuple[Question, QuestionSeal]:
         """The question for the user who calls.

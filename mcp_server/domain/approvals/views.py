@@ -27,7 +27,7 @@ class AnswerView(View):
 
 class ApprovalView(View):
     """One question to people; `about` is what a task asked about will do, `calls` what a yes runs, `outcome` what came
-    of those. Lists leave these and the details out."""
+    of those. Lists leave these and the details out, but for what has moved where nothing was done."""
 
     id: str
     status: str
@@ -74,8 +74,15 @@ def approval_view(row: Row, *, full: bool = True) -> ApprovalView:
         expires_at=iso_or_none(row["expires_at"]),
         decided_at=iso_or_none(row["decided_at"]),
         ran_at=iso_or_none(row["ran_at"]),
-        outcome=json_or_none(row["outcome"]) if full else None,
+        outcome=_outcome(row, full=full),
     )
+
+
+def _outcome(row: Row, *, full: bool) -> dict[str, Any] | None:
+    told = json_or_none(row["outcome"])
+    if full or told is None:
+        return told
+    return {name: told[name] for name in ("code", "message")} if row["status"] == "stale" else None
 
 
 class ApprovalState(View):
@@ -84,6 +91,7 @@ class ApprovalState(View):
     id: str
     status: str
     action_hash: str
+    approvers: list[str] | None = None
     expires_at: str | None = None
     needed: int
     task_id: str
@@ -95,6 +103,7 @@ def approval_state(row: Row) -> ApprovalState:
         id=row["id"],
         status=row["status"],
         action_hash=row["action_hash"],
+        approvers=json.loads(row["approvers"]) or None,
         expires_at=iso_or_none(row["expires_at"]),
         needed=row["needed"],
         task_id=row["task_id"],
@@ -109,7 +118,7 @@ class RequestedApproval(View):
 
 
 class DecidedState(View):
-    """What has become of a question, by whose answers."""
+    """What has become of a question, by whose answers; of how many calls that a yes runs, and what came of those."""
 
     id: str
     status: str
@@ -118,6 +127,9 @@ class DecidedState(View):
     answers: list[AnswerView] | None = None
     task_id: str
     decided_at: str | None = None
+    calls: int | None = None
+    ran_at: str | None = None
+    outcome: dict[str, Any] | None = None
 
 
 class DecidedApproval(View):
@@ -137,5 +149,8 @@ def decided_approval(view: ApprovalView) -> DecidedApproval:
             answers=view.answers,
             task_id=view.task_id,
             decided_at=view.decided_at,
+            calls=len(view.calls or ()) or None,
+            ran_at=view.ran_at,
+            outcome=view.outcome,
         )
     )

@@ -139,7 +139,7 @@ async def test_nobody_answers_twice_or_without_being_asked(world: World):
 async def test_agents_ask_and_never_decide(world: World):
     agent = await world.agent()
     as_agent = caller(Role.AGENT, "agent", agent.id)
-    command = RequestApproval(title="t", action="a", approvers=(agent.id,))
+    command = RequestApproval(title="t", action="a", approvers=())
     approval = (await world.desk.approvals.request(as_agent, command)).approval
     for actor in (as_agent, caller(Role.ADMIN, "agent", agent.id), Call(SYSTEM, "s"), caller(Role.VIEWER)):
         for attempt in (
