@@ -1,6 +1,8 @@
 """Tools of approvals."""
 
+from collections.abc import Mapping
 from functools import partial
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -30,8 +32,20 @@ async def ticket(desk: Desk, call: Call, args: RequestApproval) -> TaskView:
     return await desk.tasks.get(call, asked.approval.task_id)
 
 
+_PERSON_ANSWERS = "the user is asked, and you supply no answer"
+
+
 class DecideArguments(Frozen):
     """See `approvals_decide`."""
+
+    INSTEAD: ClassVar[Mapping[str, str]] = {
+        **dict[str, str].fromkeys(
+            ("decision", "approve", "answer", "vote", "choice", "status", "reason"), _PERSON_ANSWERS
+        ),
+        **dict[str, str].fromkeys(
+            ("action", "cancel", "withdraw"), "tasks_control(action='cancel') of its task withdraws it"
+        ),
+    }
 
     approval_id: ApprovalId = Field(description="Or the id of its task")
 
@@ -121,7 +135,7 @@ TOOLS = (
     Tool(
         name="approvals_find",
         title="Find approvals",
-        description="What waits for people, and what they decided.",
+        description="What waits for people, and what they decided. Cancelling its task withdraws a question.",
         toolset="communication",
         permission=Permission.APPROVALS_READ,
         hints=READ,

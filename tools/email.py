@@ -8,7 +8,7 @@ from pydantic import Field
 from mcp_server.domain.approvals.rules import UNKNOWN, Form
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.email.model import FindEmails, SendEmail
-from mcp_server.domain.email.views import EmailView, SentEmail, TemplateView
+from mcp_server.domain.email.views import EmailState, EmailView, SentEmail, TemplateView
 from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
@@ -61,20 +61,31 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
     return FindResult(emails=emails, next_cursor=next_cursor, omitted=omitted, hint=why)
 
 
+_KEPT = "The provider here is file, which keeps mails on this machine and sends them to nobody."
+
+
 def _say_sent(result: SentEmail) -> str:
     email = result.email
-    if email.id is None:
-        return f"{email.status} by provider {email.provider}. Nothing was sent."
+    what = "This was a dry run: nothing is queued." if email.id is None else _say_queued(email)
+    when = [f"It goes out at {email.send_at}."] if email.send_at is not None else []
+    return " ".join((what, *when, _say_provider(email.provider), *(result.warnings or ())))
+
+
+def _say_queued(email: EmailState) -> str:
+    again = "was queued before under this key, nothing was queued now; it " if email.replayed else ""
     waiting = " It waits for a person's approval." if email.approval_id is not None else ""
-    said = f"{email.id} is {email.status} for provider {email.provider}.{waiting} See tasks_wait or email_find."
-    return " ".join((said, *(result.warnings or ())))
+    return f"{email.id} {again}is {email.status}.{waiting} See tasks_wait or email_find."
+
+
+def _say_provider(provider: str) -> str:
+    return _KEPT if provider == "file" else f"Its provider is {provider}."
 
 
 def _say_found(result: FindResult) -> str:
     if result.templates is not None:
         return listed(len(result.templates), "template", None)
     if result.email is not None:
-        return f"{result.email.id} is {result.email.status}."
+        return f"{result.email.id} is {result.email.status}. {_say_provider(result.email.provider)}"
     return f"{listed(len(result.emails or ()), 'email', result.omitted)} {result.hint or ''}".rstrip()
 
 

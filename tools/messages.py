@@ -15,6 +15,11 @@ def _say_sent(result: SentMessage) -> str:
     return f"Message {result.message.id} sent to {', '.join(result.message.to)}.{skipped}"
 
 
+def _say_read(result: InboxView) -> str:
+    done = f"Acknowledged {result.acknowledged}. " if result.acknowledged else ""
+    return f"{done}{listed(len(result.messages), 'message', None)} {result.unread} unread."
+
+
 def _says(args: SendMessage) -> str:
     to = several(list(map(named, args.to))) if args.to else "everyone in the thread"
     thread = f" in {named(args.thread_id)}" if args.thread_id is not None else ""
@@ -30,7 +35,8 @@ TOOLS = (
     Tool(
         name="messages_send",
         title="Send a message",
-        description="Write to agents or people; they find it with messages_read. To answer, pass its thread_id alone.",
+        description="Write to agents or people; they find it with messages_read. To answer all in a thread, give its "
+        "thread_id and no `to`.",
         toolset="communication",
         permission=Permission.MESSAGES_SEND,
         hints=ADD,
@@ -60,6 +66,6 @@ TOOLS = (
         result=InboxView,
         does=lambda desk: desk.messages.read,
         speaks="agent_id",
-        say=lambda r: f"{listed(len(r.messages), 'message', None)} {r.unread} unread.",
+        say=_say_read,
     ),
 )

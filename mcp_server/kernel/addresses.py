@@ -118,5 +118,5 @@ EmailAddress = Annotated[
     str,
     StringConstraints(min_length=3, max_length=320),
     AfterValidator(check_address),
-    Meant("an email address", "ann@example.org"),
+    Meant("an email address", "ann@example.org", parts=r"^[^\s,;\"<>@]+@[^\s,;\"<>@]+$"),
 ]

@@ -32,11 +32,13 @@ class Meant:
     Attributes:
         words: what is accepted, such as "an agent's name or id".
         example: a value that would do.
+        parts: what each of several looks like that stand in one text, divided by commas.
         also: of a choice, other words for its values that mean exactly the same.
     """
 
     words: str = ""
     example: Any = None
+    parts: str | None = None
     also: Mapping[str, str] = field(default_factory=dict[str, str])
 
 

@@ -69,10 +69,13 @@ _ALIKE = {
     "instructions": ("description",),
     "max_attempts": ("retry",),
     "max_retries": ("retry",),
+    "must_ack": ("ack_within_seconds",),
     "metadata": ("tags", "details"),
     "owner": ("agent_id",),
     "path": ("name",),
     "prompt": ("description",),
+    "require_ack": ("ack_within_seconds",),
+    "requires_ack": ("ack_within_seconds",),
     "resource": ("name",),
     "retries": ("retry",),
     "time": ("run_at", "send_at"),
@@ -81,6 +84,15 @@ _ALIKE = {
     "when": ("run_at", "send_at"),
 }
 """Names that say something near to one that the place takes; they are named, and not taken for it."""
+
+
+_ELSEWHERE = {
+    "approval_id": "what waits for a person's yes goes into calls of approvals_request, which runs it then",
+    "from": "as_agent names the agent that speaks",
+    "from_agent": "as_agent names the agent that speaks",
+    "sender": "as_agent names the agent that speaks",
+}
+"""What no place takes, and what does it, where the place itself has nothing to say of it."""
 
 
 class Problem(NamedTuple):
@@ -211,11 +223,14 @@ def _problem(shape: Shape, given: Mapping[str, Any], item: Any) -> Problem:
         return Problem(loc, f"is missing: {_takes(place, name)}")
     if kind == "string_too_long":
         return Problem(loc, f"{len(_at(given, loc))} characters are too many; it takes at most {place.bounds[1]:g}")
-    return _wrong(loc, place, _at(given, loc), name)
+    return _wrong(loc, place, _at(given, loc), name, _place(shape, loc[:-1]))
 
 
 def _unknown(loc: tuple[str | int, ...], name: str, place: Shape) -> Problem:
-    names = _like(name, place)
+    plain, names = folded(name), _like(name, place)
+    instead = place.instead.get(plain) or (None if names else _ELSEWHERE.get(plain))
+    if instead is not None:
+        return Problem(loc, f"there is no such argument; {instead}")
     if not names:
         inner = [one for one, member in place.members.items() if folded(name) in (member.item or member).members]
         belongs = f" here; it belongs into {inner[0]}" if inner else ""
@@ -232,14 +247,15 @@ def _like(name: str, place: Shape) -> list[str]:
     return list(dict.fromkeys([*same, *near(plain, place.members), *longer]))[:3]
 
 
-def _wrong(loc: tuple[str | int, ...], place: Shape, value: Any, name: str) -> Problem:
+def _wrong(loc: tuple[str | int, ...], place: Shape, value: Any, name: str, around: Shape) -> Problem:
     if place.kind == "time":
         like = moment_like(name, value)
         said = f"{_got(value)} is not accepted; it takes a time with its zone, such as {like}, a day, or now"
         return Problem(loc, f"{said}. It is {present_time()}.", (like,))
     close = _close(place, value)
+    several = f" {around.instead.get(f'{name}s', '')}".rstrip() if isinstance(value, list) else ""
     meant = f" Did you mean {' or '.join(close)}?" if close else ""
-    return Problem(loc, f"{_got(value)} is not accepted; it takes {_takes(place, name)}.{meant}", close)
+    return Problem(loc, f"{_got(value)} is not accepted; it takes {_takes(place, name)}.{meant}{several}", close)
 
 
 def _close(place: Shape, value: Any) -> tuple[str, ...]:

@@ -38,6 +38,7 @@ class Shape:
         bounds: the least and the most, of a number or of what a list holds.
         above: whether the least itself is too little.
         pattern: what text must look like.
+        instead: what does what somebody may expect of an argument that there is not; of several values, by the plural.
         shown: whether an example of the object around it has it, although it need not.
     """
 
@@ -52,6 +53,7 @@ class Shape:
     bounds: tuple[float | None, float | None] = (None, None)
     above: bool = False
     pattern: str | None = None
+    instead: Mapping[str, str] = field(default_factory=dict[str, str])
     shown: bool = False
 
     @property
@@ -81,7 +83,9 @@ def shape_of(model: type[BaseModel]) -> Shape:
     members = {name: _field(info) for name, info in fields.items()}
     required = frozenset(name for name, info in fields.items() if info.is_required())
     bare: tuple[str, ...] = getattr(model, "BARE", ())
-    return Shape("object", members=members, required=required, bare=bare or _only_text(members, required))
+    instead: Mapping[str, str] = getattr(model, "INSTEAD", {})
+    bare = bare or _only_text(members, required)
+    return Shape("object", members=members, required=required, bare=bare, instead=instead)
 
 
 def _only_text(members: Mapping[str, Shape], required: frozenset[str]) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ def _value(shape: Shape, value: Any) -> Any:
 def _list(shape: Shape, value: Any) -> list[Any]:
     item = cast("Shape", shape.item)
     value = _read(value, *("[{" if item.kind in ("object", "map") else "["))
-    listed = cast("list[Any]", value) if isinstance(value, list) else _split(item.pattern, value)
+    listed = cast("list[Any]", value) if isinstance(value, list) else _split(item.meant.parts or item.pattern, value)
     return [_value(item, one) for one in listed]
 
 

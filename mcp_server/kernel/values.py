@@ -1,7 +1,7 @@
 """Value types that every area shares: names, lines, texts, durations."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, cast
 
@@ -70,6 +70,8 @@ class Frozen(BaseModel):
     BARE: ClassVar[tuple[str, ...]] = ()
     """The members that a bare value in the object's place stands for: the first that takes such a value. Unsaid, the
     only one that is required, where that is text."""
+    INSTEAD: ClassVar[Mapping[str, str]] = {}
+    """What does what somebody may expect of an argument that there is not; of several values, by its plural."""
 
 
 def converted(convert: Callable[[Any], Any]) -> AfterValidator:

@@ -111,8 +111,12 @@ class _Composer:
         if name in there:
             return _WRITES[name]
         known = name not in _WRITES and any(tool.name == name for tool in TOOLS)
-        why = "only writes that neither wait nor ask can" if known else "no such tool is offered here"
-        alike = near(name, there)
+        why = (
+            "only writes that neither wait nor ask can; call it on its own, before or after"
+            if known
+            else "no such tool is offered here"
+        )
+        alike = [] if known else near(name, there)
         raise ValidationFailed(
             f"{named(name)} cannot be one of several calls: {why}.",
             next=f"Did you mean {', '.join(alike)}?" if alike else f"These can: {', '.join(there)}.",

@@ -8,7 +8,7 @@ that was lost: the mail may have gone, so it is `unknown` and never sent again b
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -101,8 +101,13 @@ class SendEmail(EmailSpec):
     dry_run: bool = Field(default=False, description="Show what would be sent, and send nothing")
 
 
+_UNSEARCHED = "what mails say is not searched: narrow by to, status or template, and read subjects in the list"
+
+
 class FindEmails(Listing):
     """Mails are listed, narrowed by what is given."""
+
+    INSTEAD: ClassVar[Mapping[str, str]] = dict.fromkeys(("text", "subject", "query", "search", "body"), _UNSEARCHED)
 
     to: str | None = None
     status: EmailStatus | None = None

@@ -232,6 +232,7 @@ def _preview(new: NewEmail) -> EmailState:
         ]
         or None,
         template=content.template,
+        send_at=None if spec.send_at is None else iso(micros(spec.send_at)),
     )
 
 

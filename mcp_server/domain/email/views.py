@@ -65,6 +65,7 @@ class EmailState(View):
     message_id: str | None = None
     task_id: str | None = None
     approval_id: str | None = None
+    send_at: str | None = None
     replayed: bool | None = None
     sender: str | None = None
     to: list[str] | None = None
@@ -87,6 +88,7 @@ def email_state(row: Row, *, replayed: bool) -> EmailState:
         message_id=row["message_id"],
         task_id=row["task_id"],
         approval_id=row["approval_id"],
+        send_at=iso_or_none(row["send_at"]),
         replayed=replayed or None,
     )
 

@@ -1,7 +1,7 @@
 """Named locks (reservations): requests, holds, and what they keep from each other."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, Field
 
@@ -22,6 +22,10 @@ LockName = Annotated[Line, AfterValidator(normalised), Meant("a name, a path or 
 
 class AcquireLock(Waiting):
     """Which lock, under which label of the speaker's, how, for how long, and how long to wait in line for it."""
+
+    INSTEAD: ClassVar[Mapping[str, str]] = {
+        "names": "One call acquires one; commit(calls=[...]) acquires several, all or none"
+    }
 
     name: LockName
     owner: Line | None = Field(

@@ -90,6 +90,9 @@ SELECT count(*) AS n FROM deliveries WHERE party = :party AND read_at IS NULL
 -- name: thread_end
 SELECT place FROM messages WHERE thread_id = :thread_id ORDER BY place DESC LIMIT 1
 
+-- name: thread_of
+SELECT thread_id FROM messages WHERE id = :id
+
 -- name: thread_start
 SELECT place FROM messages WHERE thread_id = :thread_id ORDER BY place LIMIT 1
 

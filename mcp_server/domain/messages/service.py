@@ -1,6 +1,7 @@
 """Use cases of messages between agents and people."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from mcp_server.domain.agents.speaking import Speaking
@@ -59,8 +60,16 @@ class MessageService:
         return await self._read((await self._reader(call, command.agent_id))._replace(takes=False), command)
 
     async def _read(self, reader: _Reader, command: ReadMessages) -> InboxView:
-        if command.acknowledge:
-            await self._acknowledge(reader, command.acknowledge)
+        if not command.acknowledge:
+            return await self._listed(reader, command)
+        await self._acknowledge(reader, command.acknowledge)
+        found = await self._listed(reader, command)
+        return replace(found, acknowledged=len(set(command.acknowledge)))
+
+    async def _listed(self, reader: _Reader, command: ReadMessages) -> InboxView:
+        if command.thread_id is not None:  # or a message of it
+            row = await self._database.fetch_one("thread_of", id=command.thread_id)
+            command = command if row is None else command.model_copy(update={"thread_id": row["thread_id"]})
         if command.sent:
             return await self._what_was_sent(reader.party, command)
         if command.unacknowledged:

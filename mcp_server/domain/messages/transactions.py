@@ -41,7 +41,8 @@ def send(tx: Transaction, origin: Origin, command: SendMessage) -> Sent:
         return earlier
     message_id = origin.new_id("message")
     if command.thread_id is not None:
-        require_part(tx, origin, command.thread_id)
+        command = command.model_copy(update={"thread_id": (thread_id := _thread_of(tx, command.thread_id))})
+        require_part(tx, origin, thread_id)
     to = recipients_of(tx, origin, command)
     thread = Place(message_id, 1) if command.thread_id is None else _next_in_thread(tx, command.thread_id)
     places = {party: _next_place(tx, party) for party in to.parties}
@@ -51,6 +52,12 @@ def send(tx: Transaction, origin: Origin, command: SendMessage) -> Sent:
     insert_message(tx, message.fields(), places)
     tx.append(origin, event)
     return Sent(message.fields(), list(to.parties), to.skipped)
+
+
+def _thread_of(tx: Transaction, named: str) -> str:
+    """The thread that is named by its id or by that of one of its messages."""
+    row = tx.one("thread_of", id=named)
+    return named if row is None else row["thread_id"]
 
 
 def read(

@@ -118,8 +118,10 @@ class SentMessage(View):
 
 
 class InboxView(View):
-    """Messages, oldest first; how many are unread after this; and the cursor from which to go on."""
+    """Messages, oldest first; how many are unread after this, and were acknowledged by it; and the cursor from which to
+    go on."""
 
     messages: list[MessageView]
     unread: int
+    acknowledged: int | None = None
     cursor: str | None = None

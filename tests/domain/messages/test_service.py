@@ -56,6 +56,15 @@ async def test_a_message_is_in_each_recipients_inbox_once_and_in_the_order_sent(
     assert [m.id for m in await read(world, bob.id)] == [first.id]
 
 
+async def test_any_message_of_a_thread_stands_for_the_thread(world: World):
+    ann = await world.agent("ann")
+    first = await send(world, ann.id)
+    second = await send(world, ann.id, thread_id=first.thread_id)
+    third = await send(world, thread_id=second.id)
+    assert third.thread_id == first.thread_id
+    assert [m.id for m in await read(world, ann.id, thread_id=third.id)] == [first.id, second.id, third.id]
+
+
 async def test_what_was_read_is_found_again_from_a_cursor(world: World):
     ann = await world.agent("ann")
     messages = [await send(world, ann.id) for _ in range(5)]
@@ -133,7 +142,7 @@ async def test_an_acknowledgement_that_does_not_come_is_an_event_and_a_late_one_
     ann, bob = await world.agent("ann"), await world.agent("bob")
     message = await send(world, ann.id, bob.id, ack_within_seconds=60)
     assert message.ack_due_at is not None
-    await read(world, ann.id, acknowledge=[message.id, message.id])
+    assert (await inbox(world, ann.id, acknowledge=[message.id, message.id])).acknowledged == 1
     await read(world, ann.id, acknowledge=[message.id])
     world.clock.advance(61)
     assert await world.desk.housekeeping.next_due() == world.clock.now - 1_000_000

@@ -1,0 +1,42 @@
+"""The sentence that stands before a result says what came of the call, and not more than that."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp.client import Client
+
+from mcp_server.app import open_app
+from tests.protocol.test_calls import settings
+
+pytestmark = pytest.mark.anyio
+KEPT = "The provider here is file, which keeps mails on this machine and sends them to nobody."
+MAIL = {"to": "ann@example.org", "subject": "s", "text": "t"}
+
+
+async def said(client: Client, tool: str, **arguments: Any) -> tuple[str, dict[str, Any]]:
+    result = await client.call_tool(tool, arguments)
+    assert not result.is_error, result.content
+    return result.content[0].text.split("\n")[0], result.structured_content or {}  # type: ignore[union-attr]
+
+
+async def test_a_mail_that_nobody_gets_is_not_said_to_be_sent(tmp_path: Path):
+    async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
+        text, _ = await said(client, "email_send", **MAIL, dry_run=True)
+        assert text == f"This was a dry run: nothing is queued. {KEPT}"
+        later = MAIL | {"send_at": "2099-01-01T09:00:00Z", "idempotency_key": "k"}
+        text, sent = await said(client, "email_send", **later)
+        assert f"{sent['email']['id']} is queued." in text and text.endswith(
+            f"goes out at 2099-01-01T09:00:00.000Z. {KEPT}"
+        )
+        text, _ = await said(client, "email_send", **later)
+        assert "was queued before under this key, nothing was queued now" in text
+        text, _ = await said(client, "email_find", email_id=sent["email"]["id"])
+        assert text.endswith(KEPT)
+
+
+async def test_an_acknowledgement_is_said_to_have_counted(tmp_path: Path):
+    async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
+        _, sent = await said(client, "messages_send", to="user:local", body="x", ack_within_seconds=60)
+        text, _ = await said(client, "messages_read", acknowledge=[sent["message"]["id"]])
+        assert text.startswith("Acknowledged 1. ")
