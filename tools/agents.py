@@ -67,6 +67,14 @@ def _say_found(result: FindResult) -> str:
     return f"{listed(len(result.agents or ()), 'agent', result.omitted)} {result.hint or ''}".rstrip()
 
 
+def _say_controlled(result: ControlledAgent) -> str:
+    """What it held is told as well: a task that was pinned to it, a lock, a message are somebody else's now."""
+    said = [f"{len(result.requeued)} tasks requeued"] if result.requeued else []
+    handed = [f"{one['total']} {what.replace('_', ' ')}" for what, one in (result.handed_over or {}).items()]
+    said += [f"handed over: {', '.join(handed)}"] if handed else []
+    return f"{'; '.join([f'Agent {result.agent.name} is {result.agent.status}', *said])}."
+
+
 def _says_control(args: ControlAgent) -> str:
     handed = f", and hand what it holds over to {named(args.to_agent)}" if args.to_agent is not None else ""
     return f"{args.action.capitalize()} agent {named(args.agent_id)}{handed}."
@@ -126,6 +134,6 @@ TOOLS = (
         result=ControlledAgent,
         write=lambda desk: desk.agents.control,
         part=Part(_says_control, refers={"agent_id": "agent", "to_agent": "agent"}),
-        say=lambda r: f"Agent {r.agent.name} is {r.agent.status}; {len(r.requeued)} tasks requeued.",
+        say=_say_controlled,
     ),
 )

@@ -108,7 +108,8 @@ TOOLS = (
     Tool(
         name="approvals_request",
         title="Ask for an approval",
-        description="Ask people before you do something, saying exactly what. Then tasks_wait(approval.task_id).",
+        description="Ask people before you do something, saying exactly what. Then approvals_decide asks the user "
+        "here, tasks_wait(approval.task_id) waits for others.",
         toolset="communication",
         permission=Permission.APPROVALS_REQUEST,
         hints=ADD,

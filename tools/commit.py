@@ -16,8 +16,8 @@ TOOLS = (
     Tool(
         name="commit",
         title="Write all or nothing",
-        description="Make several writes in one transaction: all land, or none. Mails and deployments are queued by "
-        "it. Where an id stands, '@c.n' is the n-th thing that call c made, both from 0 like #n.",
+        description="Make several writes in one transaction: all land, or none; any but those that wait or ask. Mails "
+        "and deployments are queued. Where an id stands, '@0.1' is the second thing that the first call made.",
         toolset="system",
         permission=Permission.COMMIT,
         hints=Hints(read_only=False, destructive=True, idempotent=False, open_world=True),

@@ -119,6 +119,8 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
     ("locks_acquire", {"lock": "k"}),
     ("events_read", {"task_id": "TASK"}),
     ("events_read", {"event_type": "task.created"}),
+    ("events_read", {"type": ["task.created", "agent.*"]}),
+    ("events_read", {"type": "task.created, agent.*"}),
     ("state_find", {"query": "a"}),
     # Ids: an agent's name, stray spaces, quotes, a pasted URI.
     ("tasks_find", {"agent_id": "scribe"}),
@@ -373,6 +375,7 @@ WRONG: list[Wrong] = [
     ("deployments_define", DEPLOY | {"target": "kubernets", "services": [WEB]}, ("Did you mean 'kubernetes'?",)),
     ("events_read", {"actor": "scrieb"}, ("Did you mean 'scribe'?", "user:NAME")),
     ("events_read", {"type": "task.compleeted"}, ("Did you mean 'task.completed'",)),
+    ("events_read", {"type": ["task.created", "task.compleeted"]}, ("Did you mean 'task.completed'",)),
     ("events_read", {"type": "tasks.*"}, ("Did you mean 'task.*'",)),
     ("events_read", {"type": "completed"}, ("Did you mean 'task.completed'",)),
     ("state_set", DOC | {"value": 1, "as_agent": "scrieb"}, ("Did you mean 'scribe'?",)),

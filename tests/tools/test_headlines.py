@@ -40,3 +40,17 @@ async def test_an_acknowledgement_is_said_to_have_counted(tmp_path: Path):
         _, sent = await said(client, "messages_send", to="user:local", body="x", ack_within_seconds=60)
         text, _ = await said(client, "messages_read", acknowledge=[sent["message"]["id"]])
         assert text.startswith("Acknowledged 1. ")
+
+
+async def test_what_an_agent_that_leaves_held_is_told(tmp_path: Path):
+    async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
+        for name in ("ann", "bob"):
+            await said(client, "agents_register", name=name)
+        await said(client, "locks_acquire", name="a", as_agent="ann")
+        for body in ("x", "y"):
+            await said(client, "messages_send", to="ann", body=body, as_agent="bob")
+        text, _ = await said(client, "agents_control", agent_id="ann", action="pause")
+        assert text == "Agent ann is maintenance."
+        text, _ = await said(client, "agents_control", agent_id="ann", action="terminate", to_agent="bob")
+        assert text.startswith("Agent ann is terminated; handed over: ")
+        assert text.endswith("handed over: 1 locks, 2 unread messages.")

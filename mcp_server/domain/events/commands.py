@@ -1,10 +1,18 @@
 """What is asked of the event log."""
 
-from pydantic import Field
+from typing import Annotated, Any, cast
+
+from pydantic import BeforeValidator, Field
 
 from mcp_server.kernel.arguments import Waiting
 from mcp_server.kernel.times import Micros, micros
 from mcp_server.kernel.values import Time
+
+
+def _joined(given: Any) -> Any:
+    """Several types as one text."""
+    several = cast("list[Any]", given) if isinstance(given, list) else []
+    return ",".join(several) if several and all(isinstance(one, str) for one in several) else cast("Any", given)
 
 
 class ReadEvents(Waiting):
@@ -13,13 +21,19 @@ class ReadEvents(Waiting):
     after: str | None = Field(default=None, description="Cursor of an earlier answer")
     since: Time | None = None
     until: Time | None = None
-    type: str | None = Field(default=None, description="Such as task.completed or task.*")
+    type: Annotated[str | None, BeforeValidator(_joined)] = Field(
+        default=None, description="Such as task.completed or task.*; several with commas"
+    )
     aggregate_id: str | None = Field(default=None, description="Id, namespace/key or lock name")
     actor: str | None = Field(default=None, description="Agent, user:NAME, or as in `actor`")
     correlation_id: str | None = None
     newest_first: bool = False
     led_to: int | None = Field(default=None, ge=1, description="Instead: the chain that led to the event of this seq")
     limit: int = Field(default=20, ge=1, le=100)
+
+    def types(self) -> list[str]:
+        """The types that are asked for, each once."""
+        return list(dict.fromkeys(one for part in (self.type or "").split(",") if (one := part.strip())))
 
     def is_over(self, now: Micros) -> bool:
         """Whether nothing is to come that was asked for: what came last, or before a time that has passed."""

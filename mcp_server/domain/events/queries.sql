@@ -53,6 +53,12 @@ AND aggregate_type = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:seen AS j
 -- name: filter.type
 AND type = :type
 
+-- name: filter.types
+AND type IN (SELECT value FROM json_each(:types))
+
+-- name: filter.types (postgres)
+AND type = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:types AS jsonb))))
+
 -- name: filter.type_prefix
 AND type LIKE :type_prefix ESCAPE '\'
 

@@ -45,9 +45,11 @@ class EventService:
             ValidationFailed: nothing is of that type.
         """
         call.actor.require(Permission.EVENTS_READ)
-        self._require_type(call, command.type)
+        for one in command.types():
+            self._require_type(call, one)
         place = _place(command)
-        query = self._visible(call, await self._by_actor(_query(command, place), command.actor))
+        query = self._of_types(_query(command, place), command.types())
+        query = self._visible(call, await self._by_actor(query, command.actor))
 
         async def attempt() -> list[Row]:
             return await self._fetched(query)
@@ -76,9 +78,18 @@ class EventService:
             raise NotFound(f"There is no event {seq}, or it is no longer kept.", next="Find it with events_read.")
         return [self._seen(row) for row in reversed(rows)]
 
-    def _require_type(self, call: Call, asked: str | None) -> None:
+    def _of_types(self, query: Query, types: list[str]) -> Query:
+        """Only events of the types asked for; several stand for those that there are of each."""
+        if len(types) > 1:
+            meant = [one for one in self._areas.tells if any(fnmatchcase(one, asked) for asked in types)]
+            return query.where("types", types=dump_json(meant))
+        pattern = next((like(one[:-1], "{}%") for one in types if one.endswith("*")), None)
+        exact = next((one for one in types if pattern is None), None)
+        return query.where("type", type=exact).where("type_prefix", type_prefix=pattern)
+
+    def _require_type(self, call: Call, asked: str) -> None:
         """Refuse a type that no event has; of what the caller may not see it names none."""
-        if asked is None or any(fnmatchcase(one, asked) for one in self._areas.tells):
+        if any(fnmatchcase(one, asked) for one in self._areas.tells):
             return
         kinds = sorted(self._areas.seen(call.actor.permissions, call.toolsets))
         names = _types_near(asked, [one for one in self._areas.tells if one.partition(".")[0] in kinds], kinds)
@@ -148,15 +159,11 @@ def _types_near(asked: str, known: list[str], kinds: list[str]) -> list[str]:
 
 
 def _query(command: ReadEvents, place: Position) -> Query:
-    type_ = command.type or ""
-    pattern = like(type_[:-1], "{}%") if type_.endswith("*") else None
     return (
         Query(
             "events_before" if command.newest_first else "events_after",
             parameters=(("xid", place.xid), ("seq", place.seq), ("limit", command.limit)),
         )
-        .where("type", type=type_ or None if pattern is None else None)
-        .where("type_prefix", type_prefix=pattern)
         .where("aggregate", aggregate=command.aggregate_id)
         .where("since", since=None if command.since is None else micros(command.since))
         .where("until", until=None if command.until is None else micros(command.until))
