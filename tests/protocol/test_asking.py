@@ -83,7 +83,7 @@ async def test_who_says_yes_to_calls_is_told_what_came_of_them(tmp_path: Path, e
             (
                 [plan],
                 "stale",
-                " is stale. It was approved, and nothing was done, since something has moved: Nothing landed. ",
+                " is stale. It was approved, and nothing was done, since something has moved: ",
             ),
         ):
             asked = await call(client, "approvals_request", title="Plan", calls=calls, approvers=["local"])
