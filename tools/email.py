@@ -123,6 +123,7 @@ TOOLS = (
             refers={"to": "address", "cc": "address", "bcc": "address"},
             forms=_to_everyone,
             is_private=True,
+            content=lambda desk, call, args: desk.emails.filled(call, args),
         ),
         others_words=False,
         say=_say_sent,

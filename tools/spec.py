@@ -84,6 +84,8 @@ class Part:
         asks_itself: whether it has people asked by itself where a rule wants that, with more to show than its
             arguments.
         is_private: whether its arguments are for those alone who take part, as messages and mails are.
+        content: for a call whose arguments name what may change until it is made, such as a template: the command with
+            that put in, and what it comes to, as people are shown it; None where the arguments say all.
     """
 
     says: Callable[[Any], str]
@@ -97,6 +99,7 @@ class Part:
     inside: frozenset[str] = frozenset()
     asks_itself: bool = False
     is_private: bool = False
+    content: Callable[[Desk, Call, Any], Awaitable[tuple[Any, Any] | None]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

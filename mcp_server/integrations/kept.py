@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -145,18 +146,21 @@ async def run_once(command: Command, bytes_max: int = 256 * 1024) -> Ended:
     Raises:
         OSError: it cannot be started.
     """
-    process = await asyncio.create_subprocess_exec(
-        *command.argv,
-        cwd=command.cwd,
-        env=dict(command.env),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
+    with tempfile.TemporaryFile() as said:  # a pipe that is not read breaks, and event loops differ in how they tell
+        said.write(command.stdin.encode())
+        said.seek(0)
+        process = await asyncio.create_subprocess_exec(
+            *command.argv,
+            cwd=command.cwd,
+            env=dict(command.env),
+            stdin=said,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
     try:
         async with asyncio.timeout(command.seconds_max):
-            stdout, stderr = await process.communicate(command.stdin.encode())
+            stdout, stderr = await process.communicate()
     except TimeoutError:
         return Ended(None, f"it took longer than {command.seconds_max:g} seconds and was stopped", "", "")
     finally:

@@ -45,12 +45,16 @@ class Composed(Change):
         arguments: as they were understood: complete, and again good for a call.
         says: in words for people, on one line; what others wrote stands in quotes.
         is_private: whether it holds what not everybody sees who may see approvals.
+        content: what it comes to beyond its arguments, by what these name, such as a template; None where that is all.
+        asked: the command as it was called, where `command` is that with its content put in.
     """
 
     tool: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
     says: str = ""
     is_private: bool = False
+    content: Any = None
+    asked: Any = None
 
     def shown(self) -> dict[str, Any]:
         """The call as data."""

@@ -49,7 +49,7 @@ async def _require_rules_kept(desk: Desk, call: Call, changes: Sequence[Composed
     """
     wanted: list[Wanted] = []
     for one in changes:
-        rules = await naming(desk, one.call, _WRITES[one.tool][0], one.command)
+        rules = await naming(desk, one.call, _WRITES[one.tool][0], one.asked)
         wanted.append(Wanted(one.shown(), one.says, kept_out(desk, one.call, rules, later)))
     for change, one in zip(changes, wanted, strict=True):
         if one.rules:
@@ -91,10 +91,11 @@ class _Composer:
             raise _not_composable(tool.name, why)
         self._will_make(part.makes(command))
         is_bound = standing != arguments
+        filled = await self._filled(part, call, command)
         return Composed(
             call,
             _write_of(tool, self._desk),
-            command,
+            command if filled is None else filled[0],
             place,
             partial(self._bound, tool, call, standing, part.names) if is_bound else None,
             part.made,
@@ -103,7 +104,15 @@ class _Composer:
             arguments=(arguments if is_bound else plain(command)) | shared,
             says=part.says(command),
             is_private=part.is_private,
+            content=None if filled is None else filled[1],
+            asked=command,
         )
+
+    async def _filled(self, part: Part, call: Call, command: Any) -> tuple[Any, Any] | None:
+        """What people say yes to is what they saw: looked up once when they are asked, and once when it is made."""
+        if part.content is None or (self._later is None and self._call.grant is None):
+            return None
+        return await part.content(self._desk, call, command)
 
     def _tool(self, name: str) -> tuple[AnyTool, Part]:
         offered = self._call.tools

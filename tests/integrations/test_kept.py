@@ -115,3 +115,9 @@ def test_a_log_that_grows_without_end_is_cut_and_says_so(tmp_path: Path, monkeyp
     (tmp_path / "out").write_text("x" * 50)
     keeper.bound(tmp_path / "out")
     assert (tmp_path / "out").read_text() == "[50 bytes before this were dropped]\n"
+
+
+async def test_a_command_that_does_not_read_what_it_is_told_is_no_failure():
+    for _ in range(20):
+        ended = await run_once(python("print('done')", stdin="x" * 100_000))
+        assert (ended.exit_code, ended.stdout) == (0, "done\n")

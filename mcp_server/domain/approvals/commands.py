@@ -1,5 +1,6 @@
 """What is asked of approvals: to ask people, to find what was asked; and what a person answers."""
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self, cast
 
@@ -73,6 +74,12 @@ class ApprovalSpec(Frozen):
         return needed
 
 
+def _as_read(choice: str) -> str:
+    """A choice as a person reads it: without what is not seen, and whatever its letters are made of."""
+    seen = (letter for letter in unicodedata.normalize("NFKC", choice) if unicodedata.category(letter) != "Cf")
+    return " ".join("".join(seen).split()).casefold()
+
+
 class RequestApproval(ApprovalSpec):
     """People are asked: about an action of the caller's own, whether a task may start, whether calls shall be made, or
     what to choose or do."""
@@ -101,7 +108,7 @@ class RequestApproval(ApprovalSpec):
 
     @model_validator(mode="after")
     def _can_be_answered(self) -> Self:
-        if len(self.choices) == 1 or len(set(self.choices)) < len(self.choices):
+        if len(self.choices) == 1 or len(set(map(_as_read, self.choices))) < len(self.choices):
             raise ValidationFailed("`choices` are two at least, and each another.")
         if self.free_text and self.quorum not in ("any", 1):
             raise ValidationFailed("`free_text` takes one answer: leave quorum out.")

@@ -12,7 +12,7 @@ from mcp_server.domain.approvals.words import AskedAs
 from mcp_server.kernel.authority import Actor, Permission
 from mcp_server.kernel.call import Call, Grant
 from mcp_server.kernel.composing import CalledTool, Composing, landed
-from mcp_server.kernel.errors import Busy, LeaseLost, OpsError, Unavailable
+from mcp_server.kernel.errors import Busy, Conflict, LeaseLost, OpsError, Unavailable
 from mcp_server.kernel.handling import Handler, HandlerFailed, Job
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.views import dumped
@@ -63,10 +63,22 @@ def make_calls(services: Services) -> Handler:
 async def _made(services: Services, call: Call, speaker: str | None, approval: Approval) -> list[dict[str, Any]]:
     if speaker is not None:
         call = call.spoken_by(await services.get(Speaking).asked_for(call.actor, speaker), call.lease_token)
-    asked = [CalledTool(tool=one["tool"], arguments=one["arguments"]) for one in json.loads(approval.calls or "[]")]
+    shown = json.loads(approval.calls or "[]")
+    asked = [CalledTool(tool=one["tool"], arguments=one["arguments"]) for one in shown]
     changes = await services.option(Composing).compose(services, call, asked, "calls")
+    for one, change in zip(shown, changes, strict=True):
+        with change.named():
+            _require_same(one.get("content"), change.content)
     done = await landed(services, call, changes, partial(run, approval.id))
     return [dumped(view) for view in done.views]
+
+
+def _require_same(shown: Any, now: Any) -> None:
+    if shown != now:
+        raise Conflict(
+            "What it names (a template, an attached document) was changed after people were asked.",
+            next="Ask anew: approvals_request.",
+        )
 
 
 def _in_the_name_of_who_asked(services: Services, approval: Approval, job: Job) -> tuple[Call, str | None]:

@@ -51,7 +51,8 @@ def _calls(calls: list[dict[str, Any]]) -> str:
 
 
 def _shown_call(call: dict[str, Any]) -> str:
-    return f"{one_line(call['tool'])}\n{shown_json(call['arguments'])}"
+    content = f"\nIt comes to:\n{shown_json(call['content'])}" if "content" in call else ""
+    return f"{one_line(call['tool'])}\n{shown_json(call['arguments'])}{content}"
 
 
 def notice_text(approval: Approval) -> str:

@@ -102,7 +102,10 @@ def called(changes: Sequence[Composed]) -> RawJson:
     Raises:
         LimitExceeded: they are too long to be shown whole.
     """
-    return check_json([one.shown() | {"says": one.says} for one in changes], "list of calls")
+    content = [{} if one.content is None else {"content": one.content} for one in changes]
+    return check_json(
+        [one.shown() | {"says": one.says} | more for one, more in zip(changes, content, strict=True)], "list of calls"
+    )
 
 
 def _facts(task: Task, named: dict[str, Any]) -> RawJson:

@@ -17,6 +17,7 @@ AREA = Area(
             table="commits",
             row="commit_by_id",
             json=frozenset(("tools", "made")),
+            hidden=frozenset(("content_hash", "idempotency_key", "made")),  # of mails and messages, too
         ),
     ),
 )

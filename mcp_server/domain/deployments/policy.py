@@ -1,9 +1,9 @@
 """What the operator allows of deployments: which changes wait for whom, and which secrets may be named."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from mcp_server.domain.approvals.rules import Form, Named, Rule, speakers_of
+from mcp_server.domain.approvals.rules import Form, Named, Rule, question_for, speakers_of
 from mcp_server.domain.deployments.configuration import Config
 from mcp_server.domain.deployments.model import Deployment
 from mcp_server.domain.deployments.plans import Plan
@@ -19,7 +19,7 @@ class DeploymentPolicy:
     """What the operator allows.
 
     Attributes:
-        rules: which changes wait for people; the first that names one counts.
+        rules: which changes wait for people.
         secrets: references, as patterns, that anybody may name who may deploy.
     """
 
@@ -27,12 +27,21 @@ class DeploymentPolicy:
     secrets: tuple[str, ...] = ()
 
     def rule(self, call: Call, plan: Plan, deployment: Deployment | Subject) -> Rule | None:
-        """The rule about a change."""
+        """What the rules about a change come to together: whom they ask, and the shortest time."""
         names = Named((deployment.id, deployment.name, f"{deployment.name}/{deployment.environment}"))
         said = {"deployment_id": names, "plan_hash": plan.id, "action": plan.operation, "revision": plan.revision}
         said |= {"target": deployment.target, "environment": deployment.environment}
         form = Form("deployments_apply" if plan.operation == "apply" else "deployments_control", said)
-        return next((rule for rule in self.rules if rule.names(form, speakers_of(call))), None)
+        found = [rule for rule in self.rules if rule.names(form, speakers_of(call))]
+        if not found:
+            return None
+        people = question_for(found)
+        return replace(
+            found[0],
+            approvers=tuple(people["approvers"]),
+            quorum=people["quorum"],
+            expires_in_seconds=min(rule.expires_in_seconds for rule in found),
+        )
 
     def require_secrets(self, config: Config, *, is_local: bool) -> None:
         """Refuse references that whoever defines this must not have read: a deployment could tell what they hold.

@@ -76,8 +76,26 @@ class EmailService:
         """
         if not command.dry_run:
             return await self.queue(call, command)
-        new = await self.queue.prepared(call, command)
-        return SentEmail(email=_preview(new))
+        call.actor.require(Permission.EMAILS_SEND)
+        return SentEmail(email=_preview(await self._composed(call, command)))
+
+    async def filled(self, call: Call, command: SendEmail) -> tuple[SendEmail, dict[str, Any]] | None:
+        """A mail with what its template and its attached documents hold now, and all that will go out; None where it
+        says all by itself.
+
+        Raises:
+            OpsError: as `send` does.
+        """
+        if command.template is None and all(one.namespace is None for one in command.attachments):
+            return None
+        content = await self._compose(call, command)
+        files = tuple(
+            AttachmentSpec(name=file.name, media_type=file.media_type, content_base64=file.content_base64)
+            for file in content.attachments
+        )
+        said = {"subject": content.subject, "text": content.text, "html": content.html, "attachments": files}
+        whole = command.model_copy(update=said | {"template": None, "variables": None})
+        return whole, json.loads(dump_json(_shown(self.policy.sender, command, content)))
 
     async def queue_approval_mail(
         self, approval_id: str, opened_at: int, approver: str, title: str, *, reminder: bool

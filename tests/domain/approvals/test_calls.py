@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from mcp_server.app import desk_on
 from mcp_server.domain.agents.commands import ControlAgent
@@ -16,6 +17,7 @@ from mcp_server.domain.approvals.transactions import CALLS_KIND
 from mcp_server.domain.approvals.views import ApprovalView
 from mcp_server.domain.approvals.voting import Voter
 from mcp_server.domain.areas import AREAS
+from mcp_server.domain.email.model import FindEmails
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.tasks.commands import ControlTasks
 from mcp_server.kernel.authority import Permission, Role
@@ -360,3 +362,47 @@ async def answer(world: World, who: str, id: str, **vote: Any) -> None:
     shown = await world.desk.approvals.shown(world.call, id)
     voter = Voter(who, "command line", "session")
     await world.desk.approvals.decide(caller(id=who), voter, id, Vote(**vote), shown.seen)
+
+
+TEMPLATE = {"subject": "About {{a}}", "text": "Harmless", "variables": ["a"]}
+BY_TEMPLATE = ("email_send", {"to": "bob@example.org", "template": "t", "variables": {"a": "1"}})
+BY_DOCUMENT = (
+    "email_send",
+    {
+        "to": "bob@example.org",
+        "subject": "s",
+        "text": "t",
+        "attachments": [{"name": "a", "namespace": "n", "key": "a"}],
+    },
+)
+
+
+@pytest.mark.parametrize("changed", [True, False])
+@pytest.mark.parametrize("mail", [BY_TEMPLATE, BY_DOCUMENT])
+async def test_what_a_mail_names_is_shown_as_it_is_and_goes_out_so_or_not_at_all(
+    world: World, mail: tuple[str, Any], changed: bool
+):
+    await world.write("email-templates", "t", TEMPLATE)
+    await world.write("n", "a", {"amount": 1})
+    approval = await asked(world, mail)
+    text = (await world.desk.approvals.shown(world.call, approval.id)).text
+    assert "It comes to:" in text and ("Harmless" in text if mail is BY_TEMPLATE else '"sha256"' in text)
+    if changed:
+        await world.write("email-templates", "t", TEMPLATE | {"text": "Something else"})
+        await world.write("n", "a", {"amount": 1_000_000})
+    await world.decide(ANN, approval.id, True)
+    await work(world)
+    emails = (await world.desk.emails.find(world.call, FindEmails())).items
+    done = await found(world, approval.id)
+    if changed:
+        assert done.status == "stale" and emails == []
+        assert "was changed after people were asked" in (done.outcome or {})["message"]
+    else:
+        (email,) = [await world.desk.emails.get(world.call, one.id or "") for one in emails]
+        assert (email.subject, email.text) == (("About 1", "Harmless") if mail is BY_TEMPLATE else ("s", "t"))
+
+
+@pytest.mark.parametrize("alike", [("yes", "yes "), ("a", "a\u200b"), ("no", "No")])
+def test_choices_that_read_alike_are_refused(alike: tuple[str, str]):
+    with pytest.raises(ValidationError, match="each another"):
+        RequestApproval.model_validate({"title": "t", "choices": alike})

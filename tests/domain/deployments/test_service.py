@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mcp_server.domain.approvals.commands import FindApprovals
 from mcp_server.domain.approvals.rules import Rule
 from mcp_server.domain.deployments.policy import DeploymentPolicy
 from mcp_server.domain.deployments.spec import ControlDeployment, DefineDeployment, FindDeployments
@@ -510,3 +511,15 @@ async def test_what_is_told_whole_when_old_events_go_rebuilds_a_deployment(stage
     told = set(await stage.world.events(type="deployment*"))
     assert {f"deployment{kind}.snapshot" for kind in ("", "_revision", "_plan", "_run")} <= told
     assert replay(stage.world.url).differences == ()
+
+
+async def test_of_several_rules_about_a_deployment_each_is_kept(world: World):
+    broad = Rule(environment="prod*", expires_in_seconds=600)
+    narrow = Rule(target="played", approvers=("bob", "cid"), quorum="all")
+    stage = Stage(world, DeploymentPolicy((broad, narrow)))
+    await stage.define(environment="production")
+    await stage.apply(await stage.plan())
+    (asked,) = (await world.desk.approvals.find(world.call, FindApprovals())).items
+    whole = await world.desk.approvals.get(world.call, asked.id)
+    assert (sorted(whole.approvers or ()), whole.needed) == (["bob", "cid"], 2)
+    assert whole.expires_at is not None
