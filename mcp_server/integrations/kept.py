@@ -29,6 +29,7 @@ TEMPORARY = 75
 
 UNKNOWN = "it was killed, and nobody can say how far it got"
 _POLL_SECONDS = 0.1
+_STARTS_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +80,12 @@ class Kept:
         Raises:
             OSError: the folder cannot be written.
         """
-        if self.state() == "new":
-            await asyncio.to_thread(self._start, command)
+        starts = 0
         while True:
             match self.state():
+                case "new" if starts < _STARTS_MAX:  # the keeper of an attempt before may hold the lock a moment longer
+                    starts += 1
+                    await asyncio.to_thread(self._start, command)
                 case "done":
                     return _hidden(self.ended(), command)
                 case "unknown":

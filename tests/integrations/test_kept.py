@@ -1,6 +1,7 @@
 """Commands that run once, whatever happens to who started them: with real processes."""
 
 import asyncio
+import fcntl
 import os
 import signal
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mcp_server.integrations import keeper, kept
-from mcp_server.integrations.kept import UNKNOWN, Command, Kept, run_once
+from mcp_server.integrations.kept import TEMPORARY, UNKNOWN, Command, Kept, run_once
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(not kept.IS_POSSIBLE, reason="needs process groups")]
 
@@ -121,3 +122,15 @@ async def test_a_command_that_does_not_read_what_it_is_told_is_no_failure():
     for _ in range(20):
         ended = await run_once(python("print('done')", stdin="x" * 100_000))
         assert (ended.exit_code, ended.stdout) == (0, "done\n")
+
+
+async def test_what_may_be_run_again_is_while_its_first_keeper_still_ends(tmp_path: Path):
+    one = Kept(tmp_path / "run")
+    assert (await one.run(python("raise SystemExit(75)"))).exit_code == TEMPORARY
+    one.forget()
+    with (one.folder / "lock").open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        again = asyncio.create_task(one.run(python("print('again')")))
+        await asyncio.sleep(0.5)
+    ended = await again
+    assert (ended.exit_code, ended.error, ended.stdout.endswith("again\n")) == (0, None, True)
