@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.locks import transactions
 from mcp_server.domain.locks.model import AcquireLock, FindLocks, Hold, Holder
+from mcp_server.domain.locks.paths import is_glob, may_meet
 from mcp_server.domain.locks.transactions import Acquired, Released
 from mcp_server.domain.locks.views import (
     AcquiredLock,
@@ -83,9 +84,10 @@ class LockService:
 
     async def _found(self, call: Call, command: FindLocks, party: str | None) -> FoundLocks:
         call.actor.require(Permission.STATE_READ)
+        several = command.name is not None and is_glob(command.name)  # then whatever may mean the same is looked for
         query = (
             Query("locks_find", parameters=(("now", self._context.clock()),))
-            .where("lock_name", lock_name=command.name)
+            .where("lock_name", lock_name=None if several else command.name)
             .where("lock_prefix", lock_prefix=like(command.prefix, "{}%"))
             .where("lock_party", lock_party=await self._agent_id(command.agent_id))
         )
@@ -93,7 +95,7 @@ class LockService:
             (name,) = decode_cursor(command.cursor, (str,))
             query = query.where("lock_after", lock_after=name)
         page = await fetch_page(self._database, query, command.limit, ("name",))
-        names = [row["name"] for row in page.rows]
+        names = [row["name"] for row in page.rows if not several or may_meet(row["name"], command.name or "")]
         locks = await self._lines(names, party) if names else []
         return FoundLocks(locks=locks, next_cursor=page.next_cursor, omitted=page.omitted)
 

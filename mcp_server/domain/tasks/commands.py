@@ -131,7 +131,7 @@ class ControlTasks(Frozen):
     action: TaskAction
     priority: Priority | None = None
     run_at: Time | None = None
-    schedule: Annotated[ScheduleSpec | None, _as_at_creation("For reschedule, edit")] = None
+    schedule: Annotated[ScheduleSpec | None, _as_at_creation("For reschedule, edit; what is unsaid stays")] = None
     agent_id: AgentName | None = Field(default=None, description="For assign; null: to anybody")
     changes: Annotated[TaskChanges | None, _as_at_creation("For edit")] = None
     reason: Line | None = None

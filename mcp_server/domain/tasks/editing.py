@@ -63,9 +63,11 @@ def rescheduled(task: Task, changes: TaskChanges, now: Micros) -> tuple[Task, Ev
 
 
 def _schedule_moved(task: Task, spec: ScheduleSpec | None, begins: Micros, now: Micros) -> tuple[Task, Event]:
+    was = ScheduleSpec.model_validate_json(task.schedule or "")
     if spec is None:
-        spec = ScheduleSpec.model_validate_json(task.schedule or "")
-        return task.moved("task.rescheduled", now, run_at=spec.next_after(begins))
+        return task.moved("task.rescheduled", now, run_at=was.next_after(begins))
+    # What is not said stays: a new hour is meant in the old zone.
+    spec = was.model_copy(update={name: getattr(spec, name) for name in spec.model_fields_set})
     schedule = RawJson(spec.model_dump_json())
     return task.moved("task.rescheduled", now, run_at=spec.next_after(begins), schedule=schedule)
 

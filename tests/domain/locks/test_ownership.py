@@ -212,3 +212,11 @@ async def test_a_lock_under_a_lost_lease_is_not_granted(world: World):
             await acquire(world, call, "b", wait_seconds=wait)
     with pytest.raises(LeaseLost):
         await release(world, call, "a")
+
+
+async def test_a_glob_finds_whatever_may_mean_the_same(world: World):
+    scribe = speaking(await world.agent("scribe"))
+    for name in ("src/a.py", "src/deep/b.py", "docs/c.md", "lib/**"):
+        await take(world, scribe, name)
+    for name, found in (("src/*", ["src/a.py"]), ("src/**", ["src/a.py", "src/deep/b.py"]), ("lib/x*", ["lib/**"])):
+        assert [one.name for one in (await find(world, scribe, name=name)).locks] == found

@@ -270,3 +270,15 @@ async def test_changes_are_rebuilt_from_their_events(url: str):
         (fired,) = (await world.desk.tasks.find(world.call, FindTasks(status="running"))).items
         await control(world, fired, "assign", agent_id="one")
     assert replay(url).differences == ()
+
+
+async def test_what_is_not_said_of_a_schedule_stays(world: World):
+    nightly = await world.task(schedule={"cron": "30 2 * * *", "timezone": "Europe/Berlin", "overlap": "allow"})
+    await control(world, nightly, "reschedule", schedule={"cron": "15 3 * * *"})
+    changed_to = (await now(world, nightly)).schedule
+    assert changed_to is not None
+    assert (changed_to["cron"], changed_to["timezone"], changed_to["overlap"]) == (
+        "15 3 * * *",
+        "Europe/Berlin",
+        "allow",
+    )
