@@ -158,7 +158,7 @@ class PostgresServer:
             )
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if isinstance(error, self._psycopg.DataError):
-            return beyond_the_engine(reason)
+            return beyond_the_engine()
         return Unavailable(
             f"The database {self.name} failed: {reason}.",
             next="Check that the server runs and accepts this user, then call again. A write that failed this way may "

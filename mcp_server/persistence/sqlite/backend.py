@@ -143,7 +143,7 @@ class SqliteBackend:
     def explain(self, error: BaseException) -> OpsError | None:
         """SQLite's failure as a refusal."""
         if self.file.is_beyond(error):
-            return beyond_the_engine(str(error))
+            return beyond_the_engine()
         return self.file.explain(error) if self.file.is_engine_error(error) else None
 
     def _back_up(self, first_new_migration: int) -> None:
