@@ -31,22 +31,30 @@ class Addresses:
 
     async def owner(self, route: Route) -> str | None:
         """The Worker that answers under an address: None where there is no such address, empty where no Worker does."""
-        found = await self._address(route, None if route.custom_domain else await self._zone(route))
-        return None if found is None else found.worker
+        return _worker_of((await self._found(route))[1])
 
     async def give(self, wanted: Iterable[Held], guard: Guard) -> None:
         """Have addresses answered by the Workers that are named."""
         for one in wanted:
-            zone = None if one.route.custom_domain else await self._zone(one.route)
-            found = await self._address(one.route, zone)
-            if (None if found is None else found.worker) != one.worker:
-                await guard()
-                await (self._move_domain(one, found) if zone is None else self._move_route(one, found, zone))
+            zone, found = await self._found(one.route)
+            if _worker_of(found) != one.worker:
+                await self._move(one, zone, found, guard)
 
     async def free(self, name: str, routes: Iterable[Route], guard: Guard) -> None:
         """Have addresses answered by nobody, as far as this Worker answers there."""
-        held = [route for route in routes if await self.owner(route) == name]
-        await self.give([Held(route=route, worker=None) for route in held], guard)
+        for route in routes:
+            zone, found = await self._found(route)
+            if _worker_of(found) == name:
+                await self._move(Held(route=route, worker=None), zone, found, guard)
+
+    async def _found(self, route: Route) -> tuple[str | None, _Address | None]:
+        """The zone of a route, none for a custom domain, and the address as it is there."""
+        zone = None if route.custom_domain else await self._zone(route)
+        return zone, await self._address(route, zone)
+
+    async def _move(self, to: Held, zone: str | None, found: _Address | None, guard: Guard) -> None:
+        await guard()
+        await (self._move_domain(to, found) if zone is None else self._move_route(to, found, zone))
 
     async def _address(self, route: Route, zone: str | None) -> _Address | None:
         if zone is None:
@@ -88,3 +96,7 @@ class Addresses:
             if found:
                 return found[0]["id"]
         raise CloudFailed("refused", f"The token sees no zone of {route.pattern}; name its zone_id", None, None)
+
+
+def _worker_of(found: _Address | None) -> str | None:
+    return None if found is None else found.worker
