@@ -66,7 +66,11 @@ async def naming(desk: Desk, call: Call, tool: AnyTool, command: Any) -> list[Ru
     if not rules.all or known is None or known[1].asks_itself or call.actor.kind == "system":
         return []
     said = plain(command, whole=True)
-    forms = [Form(tool.name, said), *known[1].forms(command, said)]
+    forms = [
+        form
+        for form in (Form(tool.name, said), *known[1].forms(command, said))
+        if any(fnmatchcase(form.tool, rule.tool) for rule in rules.all)  # else looking its names up is in vain
+    ]
     return rules.naming([await _resolved(desk, form) for form in forms], call)
 
 
