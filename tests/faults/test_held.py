@@ -158,7 +158,8 @@ def test_the_turn_goes_round_in_the_order_in_which_it_was_asked_for(tmp_path: Pa
     with Turnstile(path):
         for thread in threads:
             thread.start()
-            while sys.platform == "linux" and waiting_for(path) <= threads.index(thread):
+            limit = time.monotonic() + 5
+            while sys.platform == "linux" and waiting_for(path) <= threads.index(thread) and time.monotonic() < limit:
                 time.sleep(0.001)
     for thread in threads:
         thread.join()
