@@ -6,7 +6,6 @@ import json
 import random
 import signal
 import sys
-import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -111,9 +110,8 @@ async def test_a_commit_is_there_whole_or_not_at_all_whenever_its_server_is_kill
 @asynccontextmanager
 async def killed_again_and_again(url: str, count: int) -> AsyncGenerator[list[int]]:
     """Servers that work on what is approved, and are killed all the time."""
-    kills, stop = list[int](), time.monotonic() + 25
-    chances = [random.Random(number) for number in range(count)]
-    running = [asyncio.create_task(restarted(url, {"user": "tester"}, stop, chance)) for chance in chances]
+    kills, chances = list[int](), [random.Random(number) for number in range(count)]
+    running = [asyncio.create_task(restarted(url, {"user": "tester"}, 25, chance)) for chance in chances]
     yield kills
     kills += await asyncio.gather(*running)
 
