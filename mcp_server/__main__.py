@@ -10,6 +10,7 @@ from mcp_server.runtime.light import begin_light, load_anyio
 
 COMMANDS = {
     "serve": ("mcp_server.commands.serve:serve", "Serve MCP clients (the default command)."),
+    "call": ("mcp_server.commands.call:call", "Call one tool, from a script or a shell."),
     "demo": ("mcp_server.commands.demo:demo", "Show the main job: a real server and client on a throw-away database."),
     "doctor": ("mcp_server.commands.doctor:doctor", "Check database, permissions, versions and configuration."),
     "worker": ("mcp_server.commands.worker:worker", "Work as AGENT: claim its tasks and run COMMAND for each."),

@@ -72,7 +72,7 @@ def help_of(word: Word) -> str:
         how = f"never a flag: set this variable, or {word.variable}_FILE"
     else:
         how = word.variable
-    default = _default(word)
+    default = default_of(word)
     return f"{word.field.description}. [{how}{f'; default: {default}' if default else ''}]"
 
 
@@ -82,8 +82,11 @@ def _title(word: Word) -> str:
     return f"[{word.name}.NAME]" if word.from_file_only else word.variable
 
 
-def _default(word: Word) -> str:
-    value = word.field.get_default(call_default_factory=False)
+def default_of(word: Word) -> str:
+    """What holds where it is not set, in words; empty where nothing does."""
+    value = (
+        None if word.from_file_only or word.field.is_required() else word.field.get_default(call_default_factory=False)
+    )
     if isinstance(value, Enum):
         return str(value.value)
     return f"{value:g}" if isinstance(value, float) else str(value or "")

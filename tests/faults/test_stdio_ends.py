@@ -108,7 +108,7 @@ def test_what_is_no_message_costs_its_answer_and_nothing_else(tmp_path: Path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("era", ["auto", "legacy"])
-@pytest.mark.parametrize(("count", "times"), [(0, 5), (1, 5), (20, 5), (200, 50), (3000, 3)])
+@pytest.mark.parametrize(("count", "times"), [(0, 5), (1, 5), (20, 5), (200, 20), (3000, 2)])
 def test_none_of_any_number_of_lines_stays_without_an_answer(count: int, times: int, era: str):
     hello = {"hello"} if era == "legacy" else set[str]()
     for _ in range(times):
