@@ -17,7 +17,6 @@ from mcp_server.integrations.clients.records import BY_KEY, CLIENTS, Client
 from mcp_server.integrations.clients.starting import this_package
 from mcp_server.kernel.errors import OpsError
 
-
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,63}")
 """Of an agent, as the desk has it, which is not loaded here."""
 

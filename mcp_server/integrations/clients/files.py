@@ -12,7 +12,7 @@ from mcp_server.kernel.errors import Conflict, Unavailable, ValidationFailed
 
 SIZE_MAX = 64 * 2**20
 """Of a file that is read."""
-BACKUPS_MAX = 20
+BACKUPS_MAX = 5
 """How many copies are looked at."""
 
 

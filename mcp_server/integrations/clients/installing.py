@@ -133,13 +133,15 @@ class Installer:
     def _tried(self, client: Client) -> tuple[str, ...]:
         extra = "postgres" if (self._choice.database or "").startswith("postgres") else None
         tried = commands(self._machine, self._package, client, extra)
-        return first_that_starts(tried, minimal_env(self._machine, client))
+        return first_that_starts(tried, (self._machine.env, minimal_env(self._machine, client)))
 
     def _carry_out(self, client: Client, path: Path, make: Callable[[bytes | None], Change]) -> Change | None:
         """Show a change and make it; None where a person did not want it."""
         change = make(files.read(path))
         if not change.is_needed:
-            self._talk.say(f"{client.title}: {path} is so already.")
+            self._talk.say(
+                f"{client.title}: nothing to do, {path} {'has' if change.entry else 'lacks'} our server already."
+            )
             return change
         self._talk.say(f"{client.title}: {path}")
         for line in change.diff():

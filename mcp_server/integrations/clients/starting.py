@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ _KEPT = (
     *("SYSTEMROOT", "SYSTEMDRIVE", "TEMP", "TMP", "PROGRAMFILES", "PROCESSOR_ARCHITECTURE"),
 )
 _QUIET: Mapping[str, Any] = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL}
+_SAID_MAX = 500
 _SYSTEM_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
 
 
@@ -78,25 +79,37 @@ def commands(machine: Machine, package: Package, client: Client, extra: str | No
 
 
 def first_that_starts(
-    tried: Iterator[tuple[str, ...]], env: Mapping[str, str], run: Callable[..., Any] = subprocess.run
+    tried: Iterator[tuple[str, ...]], envs: Sequence[Mapping[str, str]], run: Callable[..., Any] = subprocess.run
 ) -> tuple[str, ...]:
-    """The first command that starts our program.
+    """The first command that starts our program in each of some environments.
+
+    Args:
+        tried: commands, the best first.
+        envs: the person's own comes first, so that what has to be downloaded is there before a client starts it.
+        run: as `subprocess.run`.
 
     Raises:
         Unavailable: none does; what each said.
     """
     said = list[str]()
     for argv in tried:
-        try:
-            done = run([*argv, "--version"], env=dict(env), timeout=START_SECONDS_MAX, **_QUIET)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            said.append(f"{' '.join(argv)}: {error}.")
-            continue
-        if done.returncode == 0 and PROGRAM in done.stdout:
+        failures = filter(None, (_failure(argv, env, run) for env in envs))
+        if (failure := next(failures, None)) is None:
             return argv
-        said.append(f"{' '.join(argv)}: exit code {done.returncode}, {done.stderr.strip()[-500:]}")
+        said.append(f"{' '.join(argv)}: {failure}.")
     tale = " ".join(said) or "Neither uv nor the program was found."
     raise Unavailable(f"No command was seen to start the server. {tale}", next="Install uv, and try again.")
+
+
+def _failure(argv: Sequence[str], env: Mapping[str, str], run: Callable[..., Any]) -> str | None:
+    """What is wrong with a command; None where it starts our program."""
+    try:
+        done = run([*argv, "--version"], env=dict(env), timeout=START_SECONDS_MAX, **_QUIET)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    if done.returncode == 0 and PROGRAM in done.stdout:
+        return None
+    return f"exit code {done.returncode}, {done.stderr.strip()[-_SAID_MAX:]}"
 
 
 def _uv(machine: Machine) -> str | None:
