@@ -1,7 +1,7 @@
 """What `install` would do to a file, worked out before anything is written."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,14 +73,14 @@ def installed(client: Client, path: Path, before: bytes | None, wanted: Wanted) 
     return Change(path, before, after, name, new)
 
 
-def removed(client: Client, path: Path, before: bytes | None, copies: Iterable[bytes]) -> Change:
+def removed(client: Client, path: Path, before: bytes | None, copies: Sequence[bytes]) -> Change:
     """The file without our server: as it was before, where nothing else has changed since.
 
     Args:
         client: whose file it is.
         path: of it.
         before: what it holds.
-        copies: what it held before, the newest first.
+        copies: what it held before, the newest first; none: there was no file.
 
     Raises:
         OpsError: it has to be left alone; why.
@@ -88,7 +88,7 @@ def removed(client: Client, path: Path, before: bytes | None, copies: Iterable[b
     name, entry = found(client, before)
     if entry is None:
         return Change(path, before, before, name, None)
-    for copy in (*copies, None):
+    for copy in copies or (None,):
         if _leads_to(client, copy, before, name, entry):
             return Change(path, before, copy, name, None)
     return Change(path, before, _with(client, before, name, None), name, None)

@@ -171,7 +171,7 @@ def read_strictly(text: str) -> Any:
 
 
 def put(text: str, path: Sequence[str], value: Any) -> str:
-    """The text with a value at a path of keys; of an object that is there, only what differs is changed.
+    """The text with a value at a path of keys; of an object to which it only adds, what differs alone is changed.
 
     Raises:
         ValidationFailed: there is no object on the way, or a key stands there twice.
@@ -187,7 +187,7 @@ def put(text: str, path: Sequence[str], value: Any) -> str:
             return document.applied(document.inserted(opened, key, _nested(path[depth + 1 :], value)))
         at = opened.members[number].value
     there, end = _DECODER.raw_decode(document.plain, at)
-    if not isinstance(there, dict) or not isinstance(value, dict):
+    if not isinstance(there, dict) or not isinstance(value, dict) or there.keys() - value.keys():
         return document.applied([Edit(at, end, document.rendered(value, document.indent(at)))])
     for key, part in value.items():
         if key not in there or there[key] != part:

@@ -136,13 +136,13 @@ def _is_nothing(node: yaml.Node) -> bool:
 
 
 def _pair(text: str, key: yaml.Node, node: yaml.Node) -> Part:
-    return Part(str(key.value), _line_start(text, key.start_mark.index), _line_end(text, node))
+    return Part(str(key.value), _line_start(text, key.start_mark.index), _line_end(text, key, node))
 
 
 def _item(text: str, node: yaml.Node) -> Part:
     names = [value.value for key, value in node.value if key.value == "name"] if _is_mapping(node) else []
     dash = text.rfind("-", 0, node.start_mark.index)
-    return Part(names[0] if names else "", _line_start(text, dash), _line_end(text, node))
+    return Part(names[0] if names else "", _line_start(text, dash), _line_end(text, node, node))
 
 
 def _is_mapping(node: yaml.Node) -> bool:
@@ -153,12 +153,15 @@ def _line_start(text: str, at: int) -> int:
     return text.rfind("\n", 0, at) + 1
 
 
-def _line_end(text: str, node: yaml.Node) -> int:
-    """Behind the line in which a value ends. A collection in lines of its own ends where its last value does."""
-    while isinstance(node, yaml.CollectionNode) and node.value and not node.flow_style:
+def _line_end(text: str, holder: yaml.Node, node: yaml.Node) -> int:
+    """Behind the line in which a value ends. A collection in lines of its own ends where its last value does, and an
+    alias, whose marks are those of what it stands for, with its key."""
+    while node.start_mark.index >= holder.start_mark.index:
+        if not isinstance(node, yaml.CollectionNode) or not node.value or node.flow_style:
+            break
         last = node.value[-1]
-        node = last[1] if isinstance(last, tuple) else last
-    at = node.end_mark.index
+        holder, node = last if isinstance(last, tuple) else (node, last)
+    at = max(holder.start_mark.index, node.end_mark.index)
     return at if text[:at].endswith("\n") else text.find("\n", at) + 1 or len(text)
 
 
