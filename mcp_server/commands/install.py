@@ -94,11 +94,15 @@ def _asking(*, yes: bool) -> Callable[[str], bool]:
     def ask(question: str) -> bool:
         if yes:
             return True
-        if not sys.stdin.isatty():
+        if not _at_terminal():
             raise click.UsageError("This is no terminal, so nobody can be asked: --yes writes, --dry-run only shows.")
         return click.confirm(question, default=True)
 
     return ask
+
+
+def _at_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _agent(name: str | None) -> str | None:
