@@ -1,8 +1,9 @@
 """What an entry says: the command that starts our server, in a client's own words; and whether one is ours."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import PurePath, PureWindowsPath
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from mcp_server.integrations.clients.records import Client, Shape
 
@@ -21,23 +22,21 @@ class Started(NamedTuple):
 
 def entry_of(shape: Shape, name: str, started: Started) -> dict[str, Any]:
     """A new entry."""
-    program, *arguments = started.argv
-    said: dict[str, Any] = {} if shape.named is None else {shape.named: name}
-    said |= {key: list(value) if isinstance(value, tuple) else value for key, value in shape.fixed.items()}
-    said |= {shape.command: list(started.argv)} if shape.args is None else {shape.command: program}
-    said |= {} if shape.args is None else {shape.args: arguments}
-    return said | {shape.env: dict(started.env)}
+    return {**shape.called(name), **shape.fixed, **shape.saying(started.argv), shape.env: dict(started.env)}
 
 
 def started_by(shape: Shape, entry: Mapping[str, Any]) -> Started:
     """What an entry starts; what it says in another form than the client's counts as not said."""
-    command, arguments = entry.get(shape.command), [] if shape.args is None else entry.get(shape.args)
-    argv = [*(command if isinstance(command, list) else [command]), *(arguments if isinstance(arguments, list) else [])]
+    argv = [*_listed(entry.get(shape.command)), *_listed(entry.get(shape.args or ""))]
     env = entry.get(shape.env)
-    return Started(
-        tuple(one for one in argv if isinstance(one, str)),
-        {str(key): str(value) for key, value in env.items()} if isinstance(env, dict) else {},
-    )
+    variables = cast("dict[Any, Any]", env) if isinstance(env, dict) else {}
+    return Started(tuple(argv), {str(key): str(value) for key, value in variables.items()})
+
+
+def _listed(value: Any) -> list[str]:
+    """The texts among what may be a list, or one text."""
+    values = cast("list[Any]", value) if isinstance(value, list) else [value]
+    return [one for one in values if isinstance(one, str)]
 
 
 def is_ours(shape: Shape, entry: Mapping[str, Any]) -> bool:
@@ -48,7 +47,7 @@ def is_ours(shape: Shape, entry: Mapping[str, Any]) -> bool:
 def our_name(client: Client, entries: Mapping[str, Mapping[str, Any]]) -> str:
     """The name of our entry among a client's: a person may have called it otherwise."""
     ours = [name for name, entry in entries.items() if is_ours(client.shape, entry)]
-    return NAME if NAME in ours or not ours else ours[0]
+    return NAME if NAME in ours else next(iter(ours), NAME)
 
 
 def renewed(shape: Shape, name: str, entry: Mapping[str, Any] | None, wanted: Started, *, keep: bool) -> dict[str, Any]:
@@ -64,23 +63,29 @@ def renewed(shape: Shape, name: str, entry: Mapping[str, Any] | None, wanted: St
     if entry is None:
         return entry_of(shape, name, wanted)
     now = started_by(shape, entry)
-    place = _place_of_program(now.argv)
-    argv = (*wanted.argv, *(() if place is None else now.argv[place + 1 :]))
-    env = {**now.env, **wanted.env}
-    if keep and AGENT in now.env:
-        env[AGENT] = now.env[AGENT]
-    new = entry_of(shape, name, Started(argv, env))
-    return {**entry, **{key: new[key] for key in (shape.command, shape.args, shape.env) if key is not None}}
+    env = {**now.env, **wanted.env, **(_agent(now) if keep else {})}
+    said = Started((*wanted.argv, *_own_arguments(now.argv)), env)
+    return {**entry, **shape.saying(said.argv), shape.env: env}
+
+
+def _agent(started: Started) -> dict[str, str]:
+    return {AGENT: started.env[AGENT]} if AGENT in started.env else {}
+
+
+def _own_arguments(argv: Sequence[str]) -> Sequence[str]:
+    """What stands behind our program: its own arguments."""
+    place = _place_of_program(argv)
+    return () if place is None else argv[place + 1 :]
 
 
 def _place_of_program(argv: Sequence[str]) -> int | None:
-    """Where our program stands in a command; behind it stand its own arguments."""
-    for number, word in enumerate(argv):
-        if _is_program(word) and argv[number - 1 : number] != ("--from",):
-            return number
-        if word == "mcp_server" and number and argv[number - 1] == "-m":
-            return number
-    return None
+    """Where our program stands in a command."""
+    places = (number for number, words in enumerate(pairwise(("", *argv))) if _starts_ours(*words))
+    return next(places, None)
+
+
+def _starts_ours(before: str, word: str) -> bool:
+    return (before, word) == ("-m", "mcp_server") or (before != "--from" and _is_program(word))
 
 
 def _is_program(word: str) -> bool:

@@ -1,7 +1,7 @@
 """The formats of clients' files: read, put one server, drop one. Nothing but that server ever changes: what
 comes out is read again and compared, and else the file is left alone."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple, cast
@@ -43,17 +43,29 @@ def entries(format_: Format, data: Any, path: Sequence[str]) -> Entries:
         if not isinstance(data, dict):
             raise ValidationFailed(f"It holds no keys where {key!r} belongs.", next="Correct it, or take it away.")
         data = cast("dict[str, Any]", data).get(key)
-    if data is None:
-        return {}
+    try:
+        return {} if data is None else dict(_named(format_, data))
+    except TypeError:
+        raise ValidationFailed(
+            f"{'.'.join(path)!r} in it holds something else.", next="Correct it, or take it away."
+        ) from None
+
+
+def _named(format_: Format, data: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The servers among what stands in their place."""
     if not isinstance(data, list if format_.in_list else dict):
-        raise ValidationFailed(f"{'.'.join(path)!r} in it holds something else.", next="Correct it, or take it away.")
-    named = _by_name(cast("list[Any]", data)) if format_.in_list else cast("dict[str, Any]", data)
-    return {name: cast("dict[str, Any]", entry) for name, entry in named.items() if isinstance(entry, dict)}
+        raise TypeError
+    for name, entry in _pairs(data) if format_.in_list else cast("dict[str, Any]", data).items():
+        if isinstance(entry, dict):
+            yield name, cast("dict[str, Any]", entry)
 
 
-def _by_name(items: list[Any]) -> dict[str, Any]:
-    maps = [cast("dict[str, Any]", item) for item in items if isinstance(item, dict)]
-    return {str(item["name"]): item for item in maps if "name" in item}
+def _pairs(items: list[Any]) -> Iterator[tuple[str, Any]]:
+    return ((_name(item), item) for item in items)
+
+
+def _name(item: Any) -> str:
+    return str(cast("dict[str, Any]", item).get("name")) if isinstance(item, dict) else ""
 
 
 def changed(format_: Format, text: str, path: Sequence[str], name: str, entry: Mapping[str, Any] | None) -> str:
@@ -62,15 +74,15 @@ def changed(format_: Format, text: str, path: Sequence[str], name: str, entry: M
     Raises:
         ValidationFailed: it cannot be changed so that all else stays.
     """
+    whole = (*path, name)
     before = format_.read(text)
-    after = format_.drop(text, (*path, name)) if entry is None else format_.put(text, (*path, name), entry)
+    after = format_.drop(text, whole) if entry is None else format_.put(text, whole, entry)
     try:
         now = format_.read(after)
-        there = entries(format_, now, path).get(name)
-        is_well = there == entry and _others(format_, before, path, name) == _others(format_, now, path, name)
+        is_well = entries(format_, now, path).get(name) == entry
     except ValidationFailed:
-        is_well = False
-    if not is_well:
+        is_well, now = False, None
+    if not is_well or repr(_without(before, whole)) != repr(_without(now, whole)):  # in order and type, too
         raise ValidationFailed(
             "It is written in a way that cannot be changed without touching something else, so it was left alone.",
             next="Add or take away the server by hand.",
@@ -78,24 +90,12 @@ def changed(format_: Format, text: str, path: Sequence[str], name: str, entry: M
     return after
 
 
-def _others(format_: Format, data: Any, path: Sequence[str], name: str) -> str:
-    """All that a file holds, but one server and what is empty without it; told apart in order and type, too.
-
-    The data is used up: a copy of a large file takes longer than all the rest.
-    """
-    root = {"": data}
-    way: list[dict[str, Any]] = [root]
-    for key in ("", *path[:-1]):
-        below = way[-1].get(key)
-        if not isinstance(below, dict):
-            return repr(root)
-        way.append(cast("dict[str, Any]", below))
-    servers = way[-1].get(path[-1])
-    if isinstance(servers, list):
-        way[-1][path[-1]] = [one for one in cast("list[Any]", servers) if name not in _by_name([one])]
-    elif isinstance(servers, dict):
-        cast("dict[str, Any]", servers).pop(name, None)
-    for holder, key in zip(reversed(way[1:]), reversed(path), strict=True):
-        if key in holder and not holder[key]:
-            del holder[key]
-    return repr(root)
+def _without(data: Any, path: Sequence[str]) -> Any:
+    """All that a file holds, but one server and what is empty without it."""
+    if isinstance(data, list):
+        return [item for item in cast("list[Any]", data) if _name(item) != path[0]]
+    if not isinstance(data, dict):
+        return data
+    members, (key, *rest) = cast("dict[str, Any]", data), path
+    below = _without(members.get(key), rest) if rest else None
+    return {**members, key: below} if below else {one: value for one, value in members.items() if one != key}

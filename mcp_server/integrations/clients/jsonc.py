@@ -7,13 +7,14 @@ Python's own decoder reads: comments and trailing commas are blanked first, whic
 import json
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from mcp_server.kernel.errors import ValidationFailed
 
 _STRING = r'"[^"\\]*(?:\\.[^"\\]*)*"'
 _COMMENT = re.compile(rf"{_STRING}|//[^\r\n]*|/\*.*?\*/", re.DOTALL)
-_TRAILING = re.compile(rf"{_STRING}|,(?=\s*[}}\]])", re.DOTALL)
+_TRAILING = re.compile(rf'({_STRING}|[^\s{{\[,:"]+)(\s*,(?=\s*[}}\]]))?')
+"""What a value ends with, and a comma behind it: one behind a brace or another comma is a mistake and stays."""
 _BLANK = re.compile(r"\s*")
 _DECODER = json.JSONDecoder()
 BROKEN = "Correct it, or take it out of the way, and run the command again."
@@ -35,6 +36,19 @@ class Opened(NamedTuple):
     close: int
     members: list[Member]
 
+    def number(self, key: str) -> int | None:
+        """Which member has a key; None: none.
+
+        Raises:
+            ValidationFailed: more than one has.
+        """
+        number, *others = *(number for number, member in enumerate(self.members) if member.key == key), None
+        if len(others) > 1:
+            raise ValidationFailed(
+                f"{key!r} stands in it {len(others)} times, and clients read only one of them.", next=BROKEN
+            )
+        return number
+
 
 class Edit(NamedTuple):
     """Text in the place of what stands from one position to another."""
@@ -53,9 +67,10 @@ class Document:
         Raises:
             ValidationFailed: it is no JSON, or too deep.
         """
-        self.text = text
-        self.bare = text if strict else _COMMENT.sub(_blanked, text)
-        self.plain = self.bare if strict else _TRAILING.sub(_without_trailing, self.bare)
+        self.text = self.bare = self.plain = text
+        if not strict:
+            self.bare = _COMMENT.sub(_blanked, text)
+            self.plain = _TRAILING.sub(_without_trailing, self.bare)
         self.data = self._read()
         self.root = len(text) - len(self.plain.lstrip())
         self.line_end = "\r\n" if "\r\n" in text else "\n"
@@ -72,10 +87,10 @@ class Document:
 
     def _unit(self) -> str | None:
         """By what lines are indented; None where all stands in one line."""
-        if not isinstance(self.data, dict) or not self.data:
+        if not self.data or self.plain[self.root] != "{":
             return "  "
         lead = self._lead(self.opened(self.root))
-        return None if lead is None else lead or "  "
+        return lead if lead != "" else "  "
 
     def _lead(self, opened: Opened) -> str | None:
         """What stands before the first member in its line; None where that is the brace's."""
@@ -94,6 +109,28 @@ class Document:
             here = _skip(self.plain, end)
             here = _skip(self.plain, here + 1) if self.plain[here] == "," else here
         return Opened(at, here, members)
+
+    def way(self, path: Sequence[str]) -> list[tuple[Opened, int | None]]:
+        """The objects on the way along keys, and which member leads on; None at the last, where none does.
+
+        Raises:
+            ValidationFailed: there is no object on the way, or a key stands there twice.
+        """
+        way, at = list[tuple[Opened, int | None]](), self.root
+        for depth, key in enumerate(path):
+            opened = self._object(at, path[:depth])
+            number = opened.number(key)
+            way.append((opened, number))
+            if number is None:
+                break
+            at = opened.members[number].value
+        return way
+
+    def _object(self, at: int, path: Sequence[str]) -> Opened:
+        if self.plain[at] == "{":
+            return self.opened(at)
+        where = f"{'.'.join(path)!r} in it" if path else "It"
+        raise ValidationFailed(f"{where} is no JSON object.", next=BROKEN)
 
     def _comma(self, at: int) -> int | None:
         """Where the comma behind a value is, if one is there; it may be a trailing one."""
@@ -179,33 +216,37 @@ def put(text: str, path: Sequence[str], value: Any) -> str:
     if not text.strip():
         return f"{json.dumps(_nested(path, value), ensure_ascii=False, indent=2)}\n"
     document = Document(text)
-    at = document.root
-    for depth, key in enumerate(path):
-        opened = _object(document, at, path[:depth])
-        number = _number(opened, key)
-        if number is None:
-            return document.applied(document.inserted(opened, key, _nested(path[depth + 1 :], value)))
-        at = opened.members[number].value
-    there, end = _DECODER.raw_decode(document.plain, at)
-    if not isinstance(there, dict) or not isinstance(value, dict) or there.keys() - value.keys():
-        return document.applied([Edit(at, end, document.rendered(value, document.indent(at)))])
+    way = document.way(path)
+    opened, number = way[-1]
+    if number is None:
+        return document.applied(document.inserted(opened, path[len(way) - 1], _nested(path[len(way) :], value)))
+    return _replaced(document, path, opened.members[number], value)
+
+
+def _replaced(document: Document, path: Sequence[str], member: Member, value: Any) -> str:
+    there, text = json.loads(document.plain[member.value : member.end]), document.text
+    if not _only_adds(there, value):
+        said = document.rendered(value, document.indent(member.value))
+        return document.applied([Edit(member.value, member.end, said)])
     for key, part in value.items():
         if key not in there or there[key] != part:
             text = put(text, (*path, key), part)
     return text
 
 
+def _only_adds(there: Any, value: Any) -> bool:
+    """Whether both are objects, and the new one says at least what is there."""
+    if isinstance(there, dict) and isinstance(value, dict):
+        return cast("dict[str, Any]", value).keys() >= cast("dict[str, Any]", there).keys()
+    return False
+
+
 def drop(text: str, path: Sequence[str]) -> str:
     """The text without what stands at a path of keys, and without the objects that this leaves empty."""
     document = Document(text)
-    at, way = document.root, list[tuple[Opened, int]]()
-    for depth, key in enumerate(path):
-        opened = _object(document, at, path[:depth])
-        number = _number(opened, key)
-        if number is None:
-            return text
-        way.append((opened, number))
-        at = opened.members[number].value
+    way = [(opened, number) for opened, number in document.way(path) if number is not None]
+    if len(way) < len(path):
+        return text
     while len(way) > 1 and _holds_nothing_else(document, *way[-1]):
         way.pop()
     opened, number = way[-1]
@@ -218,22 +259,6 @@ def _holds_nothing_else(document: Document, opened: Opened, number: int) -> bool
     member = opened.members[number]
     rest = document.text[opened.at + 1 : member.start] + document.text[member.end : opened.close]
     return not rest.strip().strip(",").strip()
-
-
-def _object(document: Document, at: int, path: Sequence[str]) -> Opened:
-    if document.plain[at] == "{":
-        return document.opened(at)
-    where = f"{'.'.join(path)!r} in it" if path else "It"
-    raise ValidationFailed(f"{where} is no JSON object.", next=BROKEN)
-
-
-def _number(opened: Opened, key: str) -> int | None:
-    found = [number for number, member in enumerate(opened.members) if member.key == key]
-    if len(found) > 1:
-        raise ValidationFailed(
-            f"{key!r} stands in it {len(found)} times, and clients read only one of them.", next=BROKEN
-        )
-    return found[0] if found else None
 
 
 def _nested(path: Sequence[str], value: Any) -> Any:
@@ -253,10 +278,4 @@ def _blanked(match: re.Match[str]) -> str:
 
 
 def _without_trailing(match: re.Match[str]) -> str:
-    """Blank a comma behind a value; one behind a brace or another comma is a mistake and stays."""
-    if match[0] != ",":
-        return match[0]
-    at = match.start() - 1
-    while at >= 0 and match.string[at].isspace():
-        at -= 1
-    return "," if at < 0 or match.string[at] in "{[,:" else " "
+    return match[1] + " " * len(match[2] or "")

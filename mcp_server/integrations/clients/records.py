@@ -3,7 +3,8 @@
 To add one, add a record; docs/clients.md holds the sources. What no vendor's page says stays out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -26,6 +27,16 @@ class Shape(NamedTuple):
     env: str = "env"
     named: str | None = None
     fixed: Mapping[str, Any] = MappingProxyType({})
+
+    def called(self, name: str) -> dict[str, Any]:
+        """What says an entry's own name."""
+        return {} if self.named is None else {self.named: name}
+
+    def saying(self, argv: Sequence[str]) -> dict[str, Any]:
+        """What says a command."""
+        if self.args is None:
+            return {self.command: list(argv)}
+        return {self.command: argv[0], self.args: list(argv[1:])}
 
 
 class Client(NamedTuple):
@@ -65,8 +76,8 @@ class Client(NamedTuple):
 
     def is_on(self, machine: Machine) -> bool:
         """Whether the machine has it."""
-        there = any(place(machine, sign).exists() for sign in (*self.files(machine), *self.signs))
-        return there or any(machine.which(command) for command in self.commands)
+        places = (place(machine, sign) for sign in (*self.files(machine), *self.signs))
+        return any(map(Path.exists, places)) or any(map(machine.which, self.commands))
 
 
 def _fixed(**fixed: Any) -> Mapping[str, Any]:
@@ -223,7 +234,7 @@ CLIENTS = (
         ("{copilot}/mcp-config.json",),
         signs=("{copilot}",),
         commands=("copilot",),
-        shape=Shape(fixed=_fixed(type="local", tools=("*",))),
+        shape=Shape(fixed=_fixed(type="local", tools=["*"])),
         sees_path=True,
     ),
     Client(

@@ -65,17 +65,21 @@ def commands(machine: Machine, package: Package, client: Client, extra: str | No
         client: that starts it; one that does not find commands by itself gets whole paths.
         extra: of the package, that is needed beside it.
     """
-    uv = _uv(machine)
-    if package.checkout is not None and uv is not None:
+    uv = machine.env.get("UV") or machine.which("uv")  # uv tells where it is to what it starts
+    if uv is not None and package.checkout is not None:
         extras = () if extra is None else ("--extra", extra)
         yield uv, "run", "--no-dev", *extras, "--directory", str(package.checkout), PROGRAM
-    if package.checkout is None and uv is not None:
-        beside = str(Path(uv).with_name("uvx" + Path(uv).suffix))
-        on_path = machine.which("uvx")
-        uvx = "uvx" if client.sees_path and on_path else on_path or beside
-        yield uvx, *_from(package.source, extra), PROGRAM
+    elif uv is not None:
+        yield _uvx(machine, client, uv), *_from(package.source, extra), PROGRAM
     if package.program is not None:
         yield (str(package.program),)
+
+
+def _uvx(machine: Machine, client: Client, uv: str) -> str:
+    on_path = machine.which("uvx")
+    if on_path is None:
+        return str(Path(uv).with_name(f"uvx{Path(uv).suffix}"))
+    return "uvx" if client.sees_path else on_path
 
 
 def first_that_starts(
@@ -93,8 +97,8 @@ def first_that_starts(
     """
     said = list[str]()
     for argv in tried:
-        failures = filter(None, (_failure(argv, env, run) for env in envs))
-        if (failure := next(failures, None)) is None:
+        failure = next(filter(None, (_failure(argv, env, run) for env in envs)), None)
+        if failure is None:
             return argv
         said.append(f"{' '.join(argv)}: {failure}.")
     tale = " ".join(said) or "Neither uv nor the program was found."
@@ -112,16 +116,10 @@ def _failure(argv: Sequence[str], env: Mapping[str, str], run: Callable[..., Any
     return f"exit code {done.returncode}, {done.stderr.strip()[-_SAID_MAX:]}"
 
 
-def _uv(machine: Machine) -> str | None:
-    """Where uv is; it tells what it starts."""
-    return machine.env.get("UV") or machine.which("uv")
-
-
 def _from(source: str | None, extra: str | None) -> tuple[str, ...]:
-    if source is None and extra is None:
-        return ()
     named = PROGRAM if extra is None else f"{PROGRAM}[{extra}]"
-    return "--from", named if source is None else f"{named} @ {source}"
+    whole = named if source is None else f"{named} @ {source}"
+    return () if whole == PROGRAM else ("--from", whole)
 
 
 def _checkout(folder: Path) -> Path | None:

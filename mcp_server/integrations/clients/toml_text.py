@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, time
+from itertools import pairwise
 from typing import Any, NamedTuple, cast
 
 from mcp_server.kernel.errors import ValidationFailed
@@ -43,31 +44,35 @@ def put(text: str, path: Sequence[str], value: Mapping[str, Any]) -> str:
         ValidationFailed: it stands there in a form that cannot be changed as text.
     """
     end = "\r\n" if "\r\n" in text else "\n"
-    lines = [f"[{'.'.join(map(_key, path))}]", *(f"{_key(name)} = {_value(one)}" for name, one in value.items())]
-    if not is_there(read(text), path):
-        table = end.join(lines)
-        if not text:
-            return f"{table}{end}"
-        return f"{text}{end}{table}{end}" if text.endswith("\n") else f"{text}{end}{end}{table}"
-    first, *others = _blocks(text, path)
-    last = "" if first.end == len(text) and not text.endswith("\n") else end
+    table = end.join([f"[{'.'.join(map(_key, path))}]", *map(_member, value.items())])
+    if is_there(read(text), path):
+        return _replaced(text, _blocks(text, path), table, end)
+    if not text:
+        return f"{table}{end}"
+    return f"{text}{end}{table}{end}" if text.endswith("\n") else f"{text}{end}{end}{table}"
+
+
+def _replaced(text: str, blocks: Sequence[Block], table: str, end: str) -> str:
+    """The text with a table in the place of the first of its blocks, and without the others."""
+    first, *others = blocks
     for block in reversed(others):
         text = text[: block.start] + text[block.end :]
-    return text[: first.start] + end.join(lines) + last + text[first.end :]
+    last = "" if text[first.start : first.end].rstrip("\n") == text[first.start : first.end] else end
+    return text[: first.start] + table + last + text[first.end :]
 
 
 def drop(text: str, path: Sequence[str]) -> str:
     """The text without a table, and without the blank line before it."""
-    if not is_there(read(text), path):
-        return text
-    for block in reversed(_blocks(text, path)):
-        before, behind = text[: block.start], text[block.end :]
-        if before.endswith(("\n\n", "\n\r\n")) or not before.strip("\r\n"):
-            before = _without_line_end(before)
-        if not behind and not text.endswith("\n"):
-            before = _without_line_end(before)
-        text = before + behind
+    for block in reversed(_blocks(text, path) if is_there(read(text), path) else []):
+        text = _without(text, block)
     return text
+
+
+def _without(text: str, block: Block) -> str:
+    before, behind = text[: block.start], text[block.end :]
+    if before.endswith(("\n\n", "\n\r\n")) or not before.strip("\r\n"):
+        before = _without_line_end(before)
+    return (before if behind or text.endswith("\n") else _without_line_end(before)) + behind
 
 
 def is_there(data: Any, path: Sequence[str]) -> bool:
@@ -85,45 +90,43 @@ def _without_line_end(text: str) -> str:
 
 def _blocks(text: str, path: Sequence[str]) -> list[Block]:
     """Where a table and those inside it stand."""
-    headers = list(_headers(text))
+    headers = [*_headers(text), (len(text), len(text), ())]
     found = [
-        Block(start, _end(text, end, headers[number + 1][0] if number + 1 < len(headers) else len(text), key))
-        for number, (start, end, key) in enumerate(headers)
-        if list(key[: len(path)]) == list(path)
+        Block(start, _end(text, end, below[0], key))
+        for (start, end, key), below in pairwise(headers)
+        if key[: len(path)] == tuple(path)
     ]
-    if not found:
-        raise ValidationFailed(
-            f"{'.'.join(path)} stands in it without a [table] of its own, so it cannot be changed safely.",
-            next="Change it by hand, or write it as a [table].",
-        )
-    return found
+    if found:
+        return found
+    raise ValidationFailed(
+        f"{'.'.join(path)} stands in it without a [table] of its own, so it cannot be changed safely.",
+        next="Change it by hand, or write it as a [table].",
+    )
 
 
 def _headers(text: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
     for match in _HEADER.finditer(text):
-        if (key := _keys(match[1])) is not None and _parsed(text[: match.start()]) is not None:
+        if (key := _keys(match[1])) and _parsed(text[: match.start()]) is not None:
             yield match.start(), match.end(), key
 
 
-def _keys(header: str) -> tuple[str, ...] | None:
+def _keys(header: str) -> tuple[str, ...]:
+    """The keys of a table's line; none where it is none."""
     data, keys = _parsed(f"[{header}]"), list[str]()
-    if data is None:
-        return None
     while data:
-        (key,) = data
+        ((key, data),) = data.items()
         keys.append(key)
-        data = data[key]
     return tuple(keys)
 
 
 def _end(text: str, start: int, limit: int, key: Sequence[str]) -> int:
     """Behind the last line that says something of a table: comments after it may be about what comes next."""
-    whole = _at(_parsed(text[:limit]), key)
-    at = start
-    while True:
+    whole, at = repr(_at(_parsed(text[:limit]), key)), start
+    while at < limit:
         at = text.find("\n", at, limit) + 1 or limit
-        if at == limit or repr(_at(_parsed(text[:at]), key)) == repr(whole):
-            return at
+        if repr(_at(_parsed(text[:at]), key)) == whole:
+            break
+    return at
 
 
 def _at(data: Any, path: Sequence[str]) -> Any:
@@ -143,18 +146,19 @@ def _key(name: str) -> str:
     return name if _BARE.fullmatch(name) else _value(name)
 
 
+def _member(member: tuple[str, Any]) -> str:
+    return f"{_key(member[0])} = {_value(member[1])}"
+
+
 def _value(value: Any) -> str:
     match value:
         case str():
             return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
         case dict():
-            members = cast("dict[str, Any]", value)
-            return f"{{ {', '.join(f'{_key(name)} = {_value(one)}' for name, one in members.items())} }}"
-        case list() | tuple():
-            return f"[{', '.join(map(_value, cast('Sequence[Any]', value)))}]"
-        case bool() | int():
+            return f"{{ {', '.join(map(_member, cast('dict[str, Any]', value).items()))} }}"
+        case list():
+            return f"[{', '.join(map(_value, cast('list[Any]', value)))}]"
+        case bool():
             return str(value).lower()
-        case date() | time():
-            return value.isoformat()
         case _:
-            return repr(value)
+            return value.isoformat() if isinstance(value, date | time) else repr(value)
