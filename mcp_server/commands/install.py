@@ -12,7 +12,7 @@ import click
 import mcp_server
 from mcp_server.integrations.clients.entries import PROGRAM
 from mcp_server.integrations.clients.installing import Choice, Installer, Talk, on_machine
-from mcp_server.integrations.clients.machine import Machine, this_machine
+from mcp_server.integrations.clients.machine import this_machine
 from mcp_server.integrations.clients.records import BY_KEY, CLIENTS, Client
 from mcp_server.integrations.clients.starting import this_package
 from mcp_server.kernel.errors import OpsError
@@ -59,10 +59,16 @@ def install(
     installer = Installer(machine, this_package(_package(), _program()), choice, talk, lambda: datetime.now(UTC))
     clients = [BY_KEY[key] for key in keys]
     if lists:
-        for client in clients or CLIENTS:
-            click.echo(f"{client.key}: {installer.state(client)}")
-        return
-    sys.exit(attend(installer.remove if remove else installer.install, clients or _found(machine, choice)))
+        show(installer, clients or CLIENTS)
+    else:
+        do = installer.remove if remove else installer.install
+        sys.exit(attend(do, clients or on_machine(machine, in_project=choice.in_project)))
+
+
+def show(installer: Installer, clients: Sequence[Client]) -> None:
+    """Say of each client how it stands."""
+    for client in clients:
+        click.echo(f"{client.key}: {installer.state(client)}")
 
 
 def attend(do: Callable[[Client], bool], clients: Sequence[Client]) -> int:
@@ -73,8 +79,8 @@ def attend(do: Callable[[Client], bool], clients: Sequence[Client]) -> int:
     """
     if not clients:
         click.echo(f"No client was found here. Name one: --client {'|'.join(BY_KEY)}.", err=True)
-    done = [_does(do, client) for client in clients]
-    return 0 if done and all(done) else 1
+    failed = [client for client in clients if not _does(do, client)]
+    return 1 if failed or not clients else 0
 
 
 def _does(do: Callable[[Client], bool], client: Client) -> bool:
@@ -83,11 +89,6 @@ def _does(do: Callable[[Client], bool], client: Client) -> bool:
     except OpsError as error:
         click.echo(f"{client.title}: left alone. {error.message}", err=True)
         return False
-
-
-def _found(machine: Machine, choice: Choice) -> Sequence[Client]:
-    """The clients that are here and, in a project, have a file there."""
-    return [client for client in on_machine(machine) if not choice.in_project or client.project is not None]
 
 
 def _asking(*, yes: bool) -> Callable[[str], bool]:

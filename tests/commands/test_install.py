@@ -172,7 +172,7 @@ def test_a_project_gets_files_of_its_own(home: Home):
     [
         (b'{"mcpServers": {"desk": {"command": "node"}}}', "'mcpServers.desk' in it is another server"),
         (b'{"mcpServers": [', "It is no JSON"),
-        (b'{"mcpServers": [1]}', "holds something else"),
+        (b'{"mcpServers": [1]}', "does not hold servers"),
         ("{}".encode("utf-16"), "It is not UTF-8"),
     ],
 )

@@ -36,11 +36,19 @@ class Change(NamedTuple):
         """Whether it changes anything."""
         return self.before != self.after
 
+    @property
+    def outcome(self) -> str:
+        """What is true of the file after it."""
+        return "lacks" if self.entry is None else "has"
+
     def diff(self) -> list[str]:
         """The lines that differ, with some around them; none may pass for another."""
-        before, after = (decoded(data).splitlines() for data in (self.before, self.after))
-        old, new = ("/dev/null" if data is None else str(self.path) for data in (self.before, self.after))
-        return [one_line(line.rstrip("\r\n"), _LINE_MAX) for line in difflib.unified_diff(before, after, old, new)]
+        lines = (decoded(data).splitlines() for data in (self.before, self.after))
+        names = (self._named(data) for data in (self.before, self.after))
+        return [one_line(line.rstrip("\r\n"), _LINE_MAX) for line in difflib.unified_diff(*lines, *names)]
+
+    def _named(self, data: bytes | None) -> str:
+        return "/dev/null" if data is None else str(self.path)
 
 
 def found(client: Client, data: bytes | None) -> tuple[str, dict[str, Any] | None]:
@@ -88,10 +96,9 @@ def removed(client: Client, path: Path, before: bytes | None, copies: Sequence[b
     name, entry = found(client, before)
     if entry is None:
         return Change(path, before, before, name, None)
-    for copy in copies or (None,):
-        if _leads_to(client, copy, before, name, entry):
-            return Change(path, before, copy, name, None)
-    return Change(path, before, _with(client, before, name, None), name, None)
+    earlier = filter(lambda copy: _leads_to(client, copy, before, name, entry), copies or (None,))
+    after = next(earlier, before)
+    return Change(path, before, _with(client, before, name, None) if after is before else after, name, None)
 
 
 def _with(client: Client, data: bytes | None, name: str, entry: dict[str, Any] | None) -> bytes:

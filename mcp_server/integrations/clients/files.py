@@ -1,6 +1,7 @@
 """Reading and writing a client's file so that nothing is ever lost: a copy beside it first, then one rename."""
 
 import contextlib
+import glob
 import os
 import stat
 import tempfile
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from mcp_server.kernel.errors import Conflict, Unavailable, ValidationFailed
 
+_MARK = b"\xef\xbb\xbf"
 SIZE_MAX = 64 * 2**20
 """Of a file that is read."""
 BACKUPS_MAX = 5
@@ -55,8 +57,9 @@ def encoded(text: str, like: bytes | None) -> bytes:
     Raises:
         ValidationFailed: a path or name in it is no text.
     """
+    mark = _MARK if (like or b"").startswith(_MARK) else b""
     try:
-        return text.encode("utf-8-sig" if (like or b"").startswith(b"\xef\xbb\xbf") else "utf-8")
+        return mark + text.encode()
     except UnicodeEncodeError:
         raise ValidationFailed("A path in the command is no UTF-8.", next="Install from another folder.") from None
 
@@ -83,13 +86,10 @@ def back_up(path: Path, data: bytes, now: datetime) -> Path:
 def backups(path: Path) -> Generator[bytes]:
     """What the copies beside a file hold, the newest first."""
     target = _target(path)
-    try:
-        names = [one.name for one in target.parent.iterdir() if one.name.startswith(f"{target.name}.bak-")]
-    except OSError:
-        return
-    for name in sorted(names, reverse=True)[:BACKUPS_MAX]:
+    copies = sorted(target.parent.glob(f"{glob.escape(target.name)}.bak-*"), reverse=True)
+    for copy in copies[:BACKUPS_MAX]:
         with contextlib.suppress(OSError):
-            yield target.with_name(name).read_bytes()
+            yield copy.read_bytes()
 
 
 def replace(path: Path, data: bytes | None, before: bytes | None) -> None:

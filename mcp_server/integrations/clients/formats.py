@@ -1,7 +1,7 @@
 """The formats of clients' files: read, put one server, drop one. Nothing but that server ever changes: what
 comes out is read again and compared, and else the file is left alone."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple, cast
@@ -39,29 +39,27 @@ def entries(format_: Format, data: Any, path: Sequence[str]) -> Entries:
     Raises:
         ValidationFailed: something else stands in their place.
     """
-    for key in path:
-        if not isinstance(data, dict):
-            raise ValidationFailed(f"It holds no keys where {key!r} belongs.", next="Correct it, or take it away.")
-        data = cast("dict[str, Any]", data).get(key)
     try:
-        return {} if data is None else dict(_named(format_, data))
+        for key in path:
+            data = _map(data).get(key)
+        servers = _by_name(data) if format_.in_list else _map(data)
     except TypeError:
-        raise ValidationFailed(
-            f"{'.'.join(path)!r} in it holds something else.", next="Correct it, or take it away."
-        ) from None
+        where = f"{'.'.join(path)!r} in it"
+        raise ValidationFailed(f"{where} does not hold servers.", next="Correct it, or take it away.") from None
+    return {name: entry for name, entry in servers.items() if isinstance(entry, dict)}
 
 
-def _named(format_: Format, data: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The servers among what stands in their place."""
-    if not isinstance(data, list if format_.in_list else dict):
-        raise TypeError
-    for name, entry in _pairs(data) if format_.in_list else cast("dict[str, Any]", data).items():
-        if isinstance(entry, dict):
-            yield name, cast("dict[str, Any]", entry)
+def _map(data: Any) -> dict[str, Any]:
+    """A mapping; nothing counts as an empty one."""
+    if data is None or isinstance(data, dict):
+        return cast("dict[str, Any]", data or {})
+    raise TypeError
 
 
-def _pairs(items: list[Any]) -> Iterator[tuple[str, Any]]:
-    return ((_name(item), item) for item in items)
+def _by_name(data: Any) -> dict[str, Any]:
+    if data is None or isinstance(data, list):
+        return {_name(item): item for item in cast("list[Any]", data or [])}
+    raise TypeError
 
 
 def _name(item: Any) -> str:
@@ -94,8 +92,11 @@ def _without(data: Any, path: Sequence[str]) -> Any:
     """All that a file holds, but one server and what is empty without it."""
     if isinstance(data, list):
         return [item for item in cast("list[Any]", data) if _name(item) != path[0]]
-    if not isinstance(data, dict):
-        return data
-    members, (key, *rest) = cast("dict[str, Any]", data), path
-    below = _without(members.get(key), rest) if rest else None
+    if isinstance(data, dict):
+        below = _without(cast("dict[str, Any]", data).get(path[0]), path[1:]) if path[1:] else None
+        return _holding(cast("dict[str, Any]", data), path[0], below)
+    return data
+
+
+def _holding(members: dict[str, Any], key: str, below: Any) -> dict[str, Any]:
     return {**members, key: below} if below else {one: value for one, value in members.items() if one != key}

@@ -1,6 +1,7 @@
 """`install` for one client after the other: show the change, ask, write it, prove it; or take it away again."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -100,8 +101,8 @@ class Installer:
             return f"{here}; {error.message}"
         if entry is None:
             return f"{here}; our server is not in {path}"
-        agent = started_by(client.shape, entry).env.get(AGENT)
-        return f"{here}; our server is in {path}{f', as agent {agent}' if agent else ''}"
+        agent = started_by(client.shape, entry).env.get(AGENT, "of no name")
+        return f"{here}; our server is in {path}, as agent {agent}"
 
     def path(self, client: Client) -> Path:
         """The client's file.
@@ -109,14 +110,15 @@ class Installer:
         Raises:
             NotFound: it has none there.
         """
-        paths = client.files(self._machine)
-        if self._choice.in_project:
-            paths = () if client.project is None else (client.project,)
-        places = [place(self._machine, path) for path in paths]
-        if not places:
-            where = "in a project" if self._choice.in_project else f"on {self._machine.platform}"
-            raise NotFound(f"{client.title} has no file {where} that is known.", next="See docs/clients.md.")
-        return next((path for path in places if path.exists()), places[0])
+        places = self._places(client)
+        if places:
+            return next(filter(Path.exists, places), places[0])
+        where = "in a project" if self._choice.in_project else f"on {self._machine.platform}"
+        raise NotFound(f"{client.title} has no file {where} that is known.", next="See docs/clients.md.")
+
+    def _places(self, client: Client) -> list[Path]:
+        paths = client.in_project if self._choice.in_project else client.files(self._machine)
+        return [place(self._machine, path) for path in paths]
 
     def _wanted(self, client: Client) -> Started:
         env = {AGENT: self._choice.agent or client.key}
@@ -139,13 +141,10 @@ class Installer:
         """Show a change and make it; None where a person did not want it."""
         change = make(files.read(path))
         if not change.is_needed:
-            self._talk.say(
-                f"{client.title}: nothing to do, {path} {'has' if change.entry else 'lacks'} our server already."
-            )
+            self._talk.say(f"{client.title}: nothing to do, {path} {change.outcome} our server already.")
             return change
         self._talk.say(f"{client.title}: {path}")
-        for line in change.diff():
-            self._talk.say(f"    {line}")
+        self._talk.say("\n".join(f"    {line}" for line in change.diff()))
         if self._choice.dry_run:
             return change
         if not self._talk.ask("Write this?"):
@@ -156,17 +155,19 @@ class Installer:
     def _write(self, client: Client, path: Path, make: Callable[[bytes | None], Change]) -> Change:
         for _ in range(_TRIES):
             change = make(files.read(path))
-            copy = None if change.before is None else files.back_up(path, change.before, self._clock())
-            try:
-                files.replace(path, change.after, change.before)
-            except Conflict:
-                continue
-            kept = "" if copy is None else f"; what it held before is in {copy.name} beside it"
-            self._talk.say(f"{client.title}: {'deleted' if change.after is None else 'written'}{kept}.")
-            return change
+            with suppress(Conflict):
+                self._talk.say(f"{client.title}: {self._written(path, change)}.")
+                return change
         raise Conflict(
             f"{path} is written by another program all the time.", next=f"End {client.title}, and try again."
         )
+
+    def _written(self, path: Path, change: Change) -> str:
+        """Write it, and say so."""
+        copy = None if change.before is None else files.back_up(path, change.before, self._clock())
+        files.replace(path, change.after, change.before)
+        done = "deleted" if change.after is None else "written"
+        return done if copy is None else f"{done}; what it held before is in {copy.name} beside it"
 
     def _proves(self, client: Client, path: Path, change: Change) -> bool:
         """Start what stands in the file by now; where it does not answer, offer to put back what was there."""
@@ -193,6 +194,6 @@ class Installer:
             self._talk.say(f"{client.title}: {path} is as it was before.")
 
 
-def on_machine(machine: Machine) -> Sequence[Client]:
-    """The clients that a machine has."""
-    return [client for client in CLIENTS if client.is_on(machine)]
+def on_machine(machine: Machine, *, in_project: bool) -> Sequence[Client]:
+    """The clients that a machine has; for a project, those that have a file there."""
+    return [client for client in CLIENTS if client.is_on(machine) and (client.in_project or not in_project)]

@@ -74,6 +74,11 @@ class Client(NamedTuple):
         """Its files for all projects on a platform."""
         return self.elsewhere.get(machine.platform, self.user)
 
+    @property
+    def in_project(self) -> tuple[str, ...]:
+        """Its file in a project."""
+        return () if self.project is None else (self.project,)
+
     def is_on(self, machine: Machine) -> bool:
         """Whether the machine has it."""
         places = (place(machine, sign) for sign in (*self.files(machine), *self.signs))

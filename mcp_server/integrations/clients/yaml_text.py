@@ -10,6 +10,8 @@ import yaml
 
 from mcp_server.kernel.errors import ValidationFailed
 
+_YAML: Any = yaml
+"""For what its stubs do not tell the types of."""
 _BROKEN = "Correct it, or take it out of the way, and run the command again."
 _BY_HAND = "Write it in lines of its own, or add the server by hand."
 
@@ -39,6 +41,10 @@ class Servers(NamedTuple):
     indent: int
     parts: list[Part]
 
+    def part(self, name: str) -> Part | None:
+        """One of them."""
+        return next((part for part in self.parts if part.name == name), None)
+
 
 def read(text: str) -> Any:
     """What a text holds; nothing is an empty mapping.
@@ -62,41 +68,40 @@ def put(text: str, path: Sequence[str], value: Mapping[str, Any], *, in_list: bo
     """
     key, name = path
     end = "\r\n" if "\r\n" in text else "\n"
+    said = [dict(value)] if in_list else {name: dict(value)}
     servers = _servers(text, key, in_list=in_list)
-    lines = _lines([dict(value)] if in_list else {name: dict(value)}, 2 if servers is None else servers.indent)
     if servers is None:
-        return _behind(text, len(text), [f"{key}:", *lines], end)
-    for part in servers.parts:
-        if part.name == name:
-            last = end if text[: part.end].endswith("\n") else ""
-            return text[: part.start] + end.join(lines) + last + text[part.end :]
-    if not servers.parts:
-        text, at = _opened(text, servers)
-        return _behind(text, at, lines, end)
-    return _behind(text, servers.end, lines, end)
+        return _behind(text, len(text), [f"{key}:", *_lines(said, 2)], end)
+    lines = _lines(said, servers.indent)
+    part = servers.part(name)
+    return _behind(*_opened(text, servers), lines, end) if part is None else _instead(text, part, lines, end)
+
+
+def _instead(text: str, part: Part, lines: Sequence[str], end: str) -> str:
+    last = end if text[: part.end].endswith("\n") else ""
+    return text[: part.start] + end.join(lines) + last + text[part.end :]
 
 
 def drop(text: str, path: Sequence[str], *, in_list: bool = False) -> str:
     """The text without a server, and without the key of servers where it was the only one."""
     key, name = path
     servers = _servers(text, key, in_list=in_list)
-    for part in () if servers is None else servers.parts:
-        if part.name != name:
-            continue
-        start = servers.start if servers is not None and len(servers.parts) == 1 else part.start
-        before = text[:start]
-        if part.end == len(text) and not text.endswith("\n"):
-            before = before[:-2] if before.endswith("\r\n") else before.removesuffix("\n")
-        return before + text[part.end :]
-    return text
+    part = None if servers is None else servers.part(name)
+    if servers is None or part is None:
+        return text
+    before = text[: part.start if len(servers.parts) > 1 else servers.start]
+    return (before if text[: part.end].endswith("\n") else _without_line_end(before)) + text[part.end :]
+
+
+def _without_line_end(text: str) -> str:
+    return text[:-2] if text.endswith("\r\n") else text.removesuffix("\n")
 
 
 def _behind(text: str, at: int, lines: Sequence[str], end: str) -> str:
     """The text with lines behind a position; whether a line end follows the last stays as it was."""
     said = end.join(lines)
-    if at and not text[:at].endswith("\n"):
-        return f"{text[:at]}{end}{said}{text[at:]}"
-    return f"{text[:at]}{said}{end}{text[at:]}"
+    is_line_start = not at or text[:at].endswith("\n")
+    return f"{text[:at]}{said}{end}{text[at:]}" if is_line_start else f"{text[:at]}{end}{said}{text[at:]}"
 
 
 def _lines(value: Any, indent: int) -> list[str]:
@@ -106,66 +111,77 @@ def _lines(value: Any, indent: int) -> list[str]:
 
 def _servers(text: str, key: str, *, in_list: bool) -> Servers | None:
     """Where the servers stand; None where their key is not there."""
-    root = yaml.compose(text, yaml.SafeLoader)
-    if root is None:
-        return None
-    if not isinstance(root, yaml.MappingNode) or root.flow_style:
-        raise ValidationFailed("It is no mapping in lines of its own.", next=_BY_HAND)
-    found = [(name, node) for name, node in root.value if name.value == key]
-    if len(found) > 1:
-        raise ValidationFailed(f"{key!r} stands in it {len(found)} times.", next=_BROKEN)
+    root = _YAML.compose(text, yaml.SafeLoader)
+    found = [pair for pair in _members(root) if pair[0].value == key]
     if not found:
         return None
-    name, node = found[0]
-    return _of(text, name, node, in_list=in_list)
+    if len(found) > 1:
+        raise ValidationFailed(f"{key!r} stands in it {len(found)} times.", next=_BROKEN)
+    return _of(text, *found[0], in_list=in_list)
 
 
-def _of(text: str, name: yaml.Node, node: yaml.Node, *, in_list: bool) -> Servers:
+def _members(root: Any) -> list[tuple[Any, Any]]:
+    if root is None:
+        return []
+    if root.id == "mapping" and not root.flow_style:
+        return root.value
+    raise ValidationFailed("It is no mapping in lines of its own.", next=_BY_HAND)
+
+
+def _of(text: str, name: Any, node: Any, *, in_list: bool) -> Servers:
     start, value = _line_start(text, name.start_mark.index), node.start_mark.index
     if _is_nothing(node):
         return Servers(start, value, node.end_mark.index, name.start_mark.column + 2, [])
-    kind = yaml.SequenceNode if in_list else yaml.MappingNode
-    if not isinstance(node, kind) or node.flow_style:
+    if node.id != ("sequence" if in_list else "mapping") or node.flow_style:
         raise ValidationFailed(f"{name.value!r} in it has another form than this client's servers.", next=_BY_HAND)
-    parts = [_item(text, one) if in_list else _pair(text, *one) for one in node.value]
+    parts = _items(text, node) if in_list else _pairs(text, node)
     return Servers(start, value, parts[-1].end, node.start_mark.column, parts)
 
 
-def _is_nothing(node: yaml.Node) -> bool:
+def _is_nothing(node: Any) -> bool:
     return node.tag == "tag:yaml.org,2002:null" or node.value == []
 
 
-def _pair(text: str, key: yaml.Node, node: yaml.Node) -> Part:
-    return Part(str(key.value), _line_start(text, key.start_mark.index), _line_end(text, key, node))
+def _pairs(text: str, node: Any) -> list[Part]:
+    return [
+        Part(str(key.value), _line_start(text, key.start_mark.index), _line_end(text, key, value))
+        for key, value in node.value
+    ]
 
 
-def _item(text: str, node: yaml.Node) -> Part:
-    names = [value.value for key, value in node.value if key.value == "name"] if _is_mapping(node) else []
-    dash = text.rfind("-", 0, node.start_mark.index)
-    return Part(names[0] if names else "", _line_start(text, dash), _line_end(text, node, node))
+def _items(text: str, node: Any) -> list[Part]:
+    return [Part(_name(one), _line_start(text, _dash(text, one)), _line_end(text, one, one)) for one in node.value]
 
 
-def _is_mapping(node: yaml.Node) -> bool:
-    return isinstance(node, yaml.MappingNode)
+def _dash(text: str, node: Any) -> int:
+    return text.rfind("-", 0, node.start_mark.index)
+
+
+def _name(node: Any) -> str:
+    members = node.value if node.id == "mapping" else []
+    return next((str(value.value) for key, value in members if key.value == "name"), "")
 
 
 def _line_start(text: str, at: int) -> int:
     return text.rfind("\n", 0, at) + 1
 
 
-def _line_end(text: str, holder: yaml.Node, node: yaml.Node) -> int:
+def _line_end(text: str, holder: Any, node: Any) -> int:
     """Behind the line in which a value ends. A collection in lines of its own ends where its last value does, and an
     alias, whose marks are those of what it stands for, with its key."""
-    while node.start_mark.index >= holder.start_mark.index:
-        if not isinstance(node, yaml.CollectionNode) or not node.value or node.flow_style:
-            break
-        last = node.value[-1]
-        holder, node = last if isinstance(last, tuple) else (node, last)
+    while node.start_mark.index >= holder.start_mark.index and _has_lines(node):
+        holder, node = node.value[-1] if node.id == "mapping" else (node, node.value[-1])
     at = max(holder.start_mark.index, node.end_mark.index)
     return at if text[:at].endswith("\n") else text.find("\n", at) + 1 or len(text)
 
 
+def _has_lines(node: Any) -> bool:
+    return node.id != "scalar" and bool(node.value) and not node.flow_style
+
+
 def _opened(text: str, servers: Servers) -> tuple[str, int]:
-    """The text without the nothing that stands for no servers, and where its line ends."""
+    """The text without the nothing that stands for no servers, and where new ones go."""
+    if servers.parts:
+        return text, servers.end
     text = text[: servers.value].rstrip(" ") + text[servers.end :]
     return text, text.find("\n", servers.start) + 1 or len(text)
