@@ -19,6 +19,7 @@ from mcp_server.kernel.errors import OpsError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,63}")
 """Of an agent, as the desk has it, which is not loaded here."""
+_URL = re.compile(r"(postgres(?:ql)?://.+)|sqlite:///(.+)")
 
 
 @click.command("install")
@@ -114,12 +115,12 @@ def _agent(name: str | None) -> str | None:
 
 def _database(url: str | None) -> str | None:
     """The URL, with a whole path: a client starts the server wherever it likes."""
-    if url is None or url.startswith(("postgresql://", "postgres://")):
-        return url
-    scheme, is_file, path = url.partition("sqlite:///")
-    if scheme or not is_file or not path:
+    if url is None:
+        return None
+    match = _URL.fullmatch(url)
+    if match is None:
         raise click.BadParameter("use sqlite:///path or postgresql://user@host/name.", param_hint="--database")
-    return f"sqlite:///{Path(path).expanduser().absolute()}"
+    return match[1] or f"sqlite:///{Path(match[2]).expanduser().absolute()}"
 
 
 def _package() -> Path:

@@ -43,9 +43,9 @@ class Change(NamedTuple):
 
     def diff(self) -> list[str]:
         """The lines that differ, with some around them; none may pass for another."""
-        lines = (decoded(data).splitlines() for data in (self.before, self.after))
-        names = (self._named(data) for data in (self.before, self.after))
-        return [one_line(line.rstrip("\r\n"), _LINE_MAX) for line in difflib.unified_diff(*lines, *names)]
+        before, after = (decoded(data).splitlines() for data in (self.before, self.after))
+        lines = difflib.unified_diff(before, after, self._named(self.before), self._named(self.after))
+        return [one_line(line.rstrip("\r\n"), _LINE_MAX) for line in lines]
 
     def _named(self, data: bytes | None) -> str:
         return "/dev/null" if data is None else str(self.path)

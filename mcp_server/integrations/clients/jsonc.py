@@ -247,12 +247,10 @@ def drop(text: str, path: Sequence[str]) -> str:
     way = [(opened, number) for opened, number in document.way(path) if number is not None]
     if len(way) < len(path):
         return text
-    while len(way) > 1 and _holds_nothing_else(document, *way[-1]):
-        way.pop()
-    opened, number = way[-1]
-    if _holds_nothing_else(document, opened, number):
-        return document.applied([Edit(opened.at + 1, opened.close)])
-    return document.applied(document.removed(opened, number))
+    kept = [one for one in way if not _holds_nothing_else(document, *one)]
+    if not kept:
+        return document.applied([Edit(way[0][0].at + 1, way[0][0].close)])
+    return document.applied(document.removed(*kept[-1]))
 
 
 def _holds_nothing_else(document: Document, opened: Opened, number: int) -> bool:

@@ -52,8 +52,11 @@ def this_package(package: Path, program: Path) -> Package:
 def minimal_env(machine: Machine, client: Client) -> dict[str, str]:
     """The least that a server of this client finds in its environment."""
     kept = {name: machine.env[name] for name in _KEPT if name in machine.env}
-    is_bare = machine.platform != "win32" and not client.sees_path
-    return {**kept, "PATH": _SYSTEM_PATH if is_bare else machine.env.get("PATH", "")}
+    return {**kept, "PATH": machine.env.get("PATH", "") if _has_path(machine, client) else _SYSTEM_PATH}
+
+
+def _has_path(machine: Machine, client: Client) -> bool:
+    return client.sees_path or machine.platform == "win32"
 
 
 def commands(machine: Machine, package: Package, client: Client, extra: str | None) -> Iterator[tuple[str, ...]]:

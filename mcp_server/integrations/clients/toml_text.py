@@ -70,9 +70,14 @@ def drop(text: str, path: Sequence[str]) -> str:
 
 def _without(text: str, block: Block) -> str:
     before, behind = text[: block.start], text[block.end :]
-    if before.endswith(("\n\n", "\n\r\n")) or not before.strip("\r\n"):
+    if _ends_blank(before):
         before = _without_line_end(before)
     return (before if behind or text.endswith("\n") else _without_line_end(before)) + behind
+
+
+def _ends_blank(text: str) -> bool:
+    """Whether the last line is blank."""
+    return text.endswith(("\n\n", "\n\r\n")) or not text.strip("\r\n")
 
 
 def is_there(data: Any, path: Sequence[str]) -> bool:
@@ -158,7 +163,7 @@ def _value(value: Any) -> str:
             return f"{{ {', '.join(map(_member, cast('dict[str, Any]', value).items()))} }}"
         case list():
             return f"[{', '.join(map(_value, cast('list[Any]', value)))}]"
-        case bool():
-            return str(value).lower()
+        case date() | time():
+            return value.isoformat()
         case _:
-            return value.isoformat() if isinstance(value, date | time) else repr(value)
+            return repr(value).lower()  # True is true

@@ -158,7 +158,7 @@ def _dash(text: str, node: Any) -> int:
 
 
 def _name(node: Any) -> str:
-    members = node.value if node.id == "mapping" else []
+    members: list[Any] = node.value if node.id == "mapping" else []
     return next((str(value.value) for key, value in members if key.value == "name"), "")
 
 
