@@ -123,6 +123,15 @@ def test_a_variable_that_moves_the_file_is_followed_if_it_holds_a_whole_path(
     ) or (platform == "win32")
 
 
+@each
+def test_the_page_on_clients_says_what_the_record_does(client: Client):
+    text = (Path(__file__).parents[3] / "docs" / "clients.md").read_text()
+    (row,) = [line for line in text.splitlines() if line.startswith(f"| `{client.key}`")]
+    _, _, _, project, where, _ = (cell.strip() for cell in row.split("|"))
+    assert project == ("" if client.project is None else f"`{client.project.removeprefix('{project}/')}`")
+    assert client.path[0] in where and Path(client.user[0]).name in row
+
+
 def test_zed_on_windows_is_left_out():
     assert BY_KEY["zed"].files(machine(Path("/home"), "win32")) == ()
 
