@@ -13,6 +13,7 @@ COMMANDS = {
     "call": ("mcp_server.commands.call:call", "Call one tool, from a script or a shell."),
     "demo": ("mcp_server.commands.demo:demo", "Show the main job: a real server and client on a throw-away database."),
     "doctor": ("mcp_server.commands.doctor:doctor", "Check database, permissions, versions and configuration."),
+    "install": ("mcp_server.commands.install:install", "Put the server into this machine's MCP clients, and prove it."),
     "worker": ("mcp_server.commands.worker:worker", "Work as AGENT: claim its tasks and run COMMAND for each."),
     "backup": ("mcp_server.commands.backup:backup", "Copy an SQLite database to a file, and check the copy."),
     "restore": ("mcp_server.commands.restore:restore", "Put a backup in the place of an SQLite database."),

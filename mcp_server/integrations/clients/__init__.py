@@ -1,0 +1,1 @@
+"""The MCP clients of a machine: where each keeps its servers, and how ours is written there, proven and taken away."""

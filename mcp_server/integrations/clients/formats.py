@@ -1,0 +1,102 @@
+"""The formats of clients' files: read, put one server, drop one. Nothing but that server ever changes: what
+comes out is read again and compared, and else the file is left alone."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from importlib import import_module
+from typing import Any, NamedTuple, cast
+
+from mcp_server.kernel.errors import ValidationFailed
+
+Entries = dict[str, dict[str, Any]]
+
+
+class Format(NamedTuple):
+    """How files of one kind are read and changed; `put` and `drop` take a text and a path of keys."""
+
+    read: Callable[[str], Any]
+    put: Callable[[str, Sequence[str], Mapping[str, Any]], str]
+    drop: Callable[[str, Sequence[str]], str]
+    in_list: bool = False
+
+
+def format_of(name: str) -> Format:
+    """One of `json`, `jsonc`, `toml`, `yaml`, `yaml list`."""
+    if name.startswith("json"):
+        module = import_module("mcp_server.integrations.clients.jsonc")
+        return Format(module.read if name == "jsonc" else module.read_strictly, module.put, module.drop)
+    if name == "toml":
+        module = import_module("mcp_server.integrations.clients.toml_text")
+        return Format(module.read, module.put, module.drop)
+    module = import_module("mcp_server.integrations.clients.yaml_text")  # PyYAML takes a while
+    in_list = name == "yaml list"
+    return Format(module.read, partial(module.put, in_list=in_list), partial(module.drop, in_list=in_list), in_list)
+
+
+def entries(format_: Format, data: Any, path: Sequence[str]) -> Entries:
+    """The servers in what a file holds, by name.
+
+    Raises:
+        ValidationFailed: something else stands in their place.
+    """
+    try:
+        for key in path:
+            data = _map(data).get(key)
+        servers = _by_name(data) if format_.in_list else _map(data)
+    except TypeError:
+        where = f"{'.'.join(path)!r} in it"
+        raise ValidationFailed(f"{where} does not hold servers.", next="Correct it, or take it away.") from None
+    return {name: entry for name, entry in servers.items() if isinstance(entry, dict)}
+
+
+def _map(data: Any) -> dict[str, Any]:
+    """A mapping; nothing counts as an empty one."""
+    if data is None or isinstance(data, dict):
+        return cast("dict[str, Any]", data or {})
+    raise TypeError
+
+
+def _by_name(data: Any) -> dict[str, Any]:
+    if data is None or isinstance(data, list):
+        return {_name(item): item for item in cast("list[Any]", data or [])}
+    raise TypeError
+
+
+def _name(item: Any) -> str:
+    return str(cast("dict[str, Any]", item).get("name")) if isinstance(item, dict) else ""
+
+
+def changed(format_: Format, text: str, path: Sequence[str], name: str, entry: Mapping[str, Any] | None) -> str:
+    """The text with a server, or without it where there is no entry.
+
+    Raises:
+        ValidationFailed: it cannot be changed so that all else stays.
+    """
+    whole = (*path, name)
+    before = format_.read(text)
+    after = format_.drop(text, whole) if entry is None else format_.put(text, whole, entry)
+    try:
+        now = format_.read(after)
+        is_well = entries(format_, now, path).get(name) == entry
+    except ValidationFailed:
+        is_well, now = False, None
+    if not is_well or repr(_without(before, whole)) != repr(_without(now, whole)):  # in order and type, too
+        raise ValidationFailed(
+            "It is written in a way that cannot be changed without touching something else, so it was left alone.",
+            next="Add or take away the server by hand.",
+        )
+    return after
+
+
+def _without(data: Any, path: Sequence[str]) -> Any:
+    """All that a file holds, but one server and what is empty without it."""
+    if isinstance(data, list):
+        return [item for item in cast("list[Any]", data) if _name(item) != path[0]]
+    if isinstance(data, dict):
+        below = _without(cast("dict[str, Any]", data).get(path[0]), path[1:]) if path[1:] else None
+        return _holding(cast("dict[str, Any]", data), path[0], below)
+    return data
+
+
+def _holding(members: dict[str, Any], key: str, below: Any) -> dict[str, Any]:
+    return {**members, key: below} if below else {one: value for one, value in members.items() if one != key}

@@ -1,0 +1,76 @@
+"""The proof: the server is started as a client would start it, and answers one call."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from time import monotonic
+from typing import NamedTuple, cast
+
+import anyio
+from mcp.client import Client
+from mcp.client.stdio import StdioServerParameters, stdio_client
+from mcp_types import Tool
+
+from mcp_server.integrations.clients.entries import Started
+from mcp_server.kernel.errors import Unavailable
+from mcp_server.kernel.lines import one_line
+
+ANSWER_SECONDS_MAX = 120.0
+_SAID_MAX = 600
+
+
+class Proof(NamedTuple):
+    """What was seen."""
+
+    tool: str
+    said: str
+    tools: int
+    seconds: float
+
+
+def prove(started: Started, env: Mapping[str, str], seconds_max: float = ANSWER_SECONDS_MAX) -> Proof:
+    """Start the server, greet it and call one tool that changes nothing.
+
+    Args:
+        started: what the entry says.
+        env: what the client's own environment gives besides.
+        seconds_max: how long all of it may take.
+
+    Raises:
+        Unavailable: it did not start or answer; what it said on stderr.
+    """
+    with tempfile.TemporaryDirectory(prefix="datamcp-proof-") as folder:
+        log = Path(folder) / "stderr"
+        try:
+            return anyio.run(_proof, started, {**env, **started.env}, log, seconds_max)
+        except Exception as error:
+            told = one_line(log.read_text("utf-8", "replace").strip()[-_SAID_MAX:]) if log.exists() else ""
+            why = f"It said: {told}" if told else f"It said nothing. ({one_line(_reason(error), _SAID_MAX)})"
+            raise Unavailable(f"{' '.join(started.argv)} did not answer. {why}") from None
+
+
+async def _proof(started: Started, env: dict[str, str], log: Path, seconds_max: float) -> Proof:
+    began = monotonic()
+    program, *arguments = started.argv
+    server = StdioServerParameters(command=program, args=arguments, env=env)
+    with log.open("w") as errors, anyio.fail_after(seconds_max):
+        async with Client(stdio_client(server, errlog=errors)) as client:
+            tools = (await client.list_tools()).tools
+            tool = next(filter(_is_harmless, tools))
+            result = await client.call_tool(tool.name, {})
+            said = next((block.text for block in result.content if block.type == "text"), "")
+            if result.is_error:
+                raise Unavailable(f"{tool.name} answered: {said}")
+            first = said.partition("\n")[0]
+            return Proof(tool.name, one_line(first, _SAID_MAX), len(tools), monotonic() - began)
+
+
+def _is_harmless(tool: Tool) -> bool:
+    hints = tool.annotations
+    return hints is not None and bool(hints.read_only_hint) and not tool.input_schema.get("required")
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, BaseExceptionGroup):
+        return _reason(cast("BaseExceptionGroup[BaseException]", error).exceptions[0])
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
