@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """What a release consists of beside wheel and sdist; docs/releasing.md says when each is made.
 
-    scripts/release.py check v1.2.3           every file that names a version names this one, and the changelog tells of it
-    scripts/release.py mcpb FOLDER            pack the bundle that desktop clients install by a double click
-    scripts/release.py registry FOLDER OWNER/REPOSITORY
-                                              write the registry's entry: server.json with the bundle packed there and the image
+scripts/release.py check v1.2.3           every file that names a version names this one, and the changelog tells of it
+scripts/release.py mcpb FOLDER            pack the bundle that desktop clients install by a double click
+scripts/release.py registry FOLDER OWNER/REPOSITORY
+                                          write the registry's entry: server.json with the bundle packed there and the image
 """
 
 import hashlib
