@@ -4,7 +4,7 @@
 scripts/release.py check v1.2.3           every file that names a version names this one, and the changelog tells of it
 scripts/release.py mcpb FOLDER            pack the bundle that desktop clients install by a double click
 scripts/release.py registry FOLDER OWNER/REPOSITORY
-                                          write the registry's entry: server.json with the bundle packed there and the image
+                                          write the registry's entry: server.json with bundle and image
 """
 
 import hashlib
