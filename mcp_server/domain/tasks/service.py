@@ -247,6 +247,14 @@ class TaskService:
         facts = await facts_about(self._database, self._agents, page.rows)
         return Listed([task_row(row, facts) for row in page.rows], page.next_cursor, page.omitted)
 
+    async def keyed(self, call: Call, key: str) -> TaskView | None:
+        """The task that the caller created under an idempotency key, as it is now; None where there is none."""
+        call.actor.require(Permission.TASKS_READ)
+        mine = {"key": key, "owner": call.actor.label}
+        row = await self._database.fetch_one("task_by_idempotency_key", **mine)
+        row = row or await self._database.fetch_one("archived_task_by_idempotency_key", **mine)
+        return None if row is None else task_full(row)
+
     async def counts(self, call: Call) -> dict[str, int]:
         """How many tasks are unfinished, by status, and how many are dead letters."""
         call.actor.require(Permission.TASKS_READ)
