@@ -1,6 +1,7 @@
 """The order in which foreign items can be created, and what each waits for."""
 
 import heapq
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -94,7 +95,7 @@ class _Waiting:
         order = list[str]()
         while unmet:
             if not ready:
-                ready = sorted(place[id_] for id_ in self._break_circle(unmet))
+                ready = sorted(place[id_] for id_ in self._break_circles(unmet))
                 continue
             done = names[heapq.heappop(ready)]
             order.append(done)
@@ -106,24 +107,35 @@ class _Waiting:
                         heapq.heappush(ready, place[id_])
         return order
 
-    def _break_circle(self, unmet: Mapping[str, set[str]]) -> list[str]:
-        """Give up what is by custom in one circle; who waits for nothing any more."""
-        circle = _circle(unmet)
-        pairs = list(zip(circle, [*circle[1:], circle[0]], strict=True))
-        given_up = [(id_, blocker) for id_, blocker in pairs if self.blockers[id_][blocker]]
+    def _break_circles(self, unmet: Mapping[str, set[str]]) -> list[str]:
+        """Give up what is by custom among those that wait for each other; who waits for nothing any more."""
+        tangled = _tangled(unmet)
+        pairs = [(id_, blocker) for id_ in self.taken if id_ in tangled for blocker in self.blockers[id_]]
+        given_up = [(id_, blocker) for id_, blocker in pairs if blocker in tangled and self.blockers[id_][blocker]]
         if not given_up:
-            shown = " -> ".join(
-                one_line(id_, 80) for id_ in [*circle[:8], *(["..."] if len(circle) > 8 else circle[:1])]
-            )
+            circle = _circle(unmet)
+            shown = [one_line(id_, 80) for id_ in circle[:8]]
             raise ValidationFailed(
-                f"Items wait for each other in a circle: {shown}.",
+                f"Items wait for each other in a circle: {' -> '.join([*shown, '...' if circle[8:] else shown[0]])}.",
                 next="Remove one of these dependencies there. Nothing was changed.",
             )
         for id_, blocker in given_up:
             unmet[id_].remove(blocker)
             del self.blockers[id_][blocker]
-            self.notes.append(f"{id_} does not wait for {blocker}, which waits for it")
-        return [id_ for id_, _ in given_up if not unmet[id_]]
+            self.notes.append(f"{id_} does not wait for {blocker}: they would wait for each other")
+        return [id_ for id_ in dict(given_up) if not unmet[id_]]
+
+
+def _tangled(unmet: Mapping[str, set[str]]) -> set[str]:
+    """Items in circles, and those between circles: who is left where nobody is ready, but for who is not waited for."""
+    waited_for = Counter(blocker for blockers in unmet.values() for blocker in blockers)
+    tangled, loose = set(unmet), [id_ for id_ in unmet if not waited_for[id_]]
+    while loose:
+        id_ = loose.pop()
+        tangled.remove(id_)
+        waited_for.subtract(unmet[id_])
+        loose += [blocker for blocker in unmet[id_] if not waited_for[blocker]]
+    return tangled
 
 
 def _circle(unmet: Mapping[str, set[str]]) -> list[str]:

@@ -49,7 +49,7 @@ def test_a_parent_waits_for_its_children_and_they_for_what_it_waits_for():
 def test_a_child_that_waits_for_its_parent_is_not_waited_for_by_it():
     arranged = arrange([item("p"), item("c", "p", parent="p"), item("d", parent="p")])
     assert order(arranged) == ["d", "p", "c"]
-    assert arranged.notes == ["p does not wait for c, which waits for it"]
+    assert arranged.notes == ["p does not wait for c: they would wait for each other"]
 
 
 def test_parents_of_each_other_wait_for_nobody():
@@ -76,10 +76,10 @@ def test_a_task_waits_for_a_hundred_at_most():
     assert arranged.notes == [f"p does not wait for c100: it waits for {BLOCKERS_MAX} others"]
 
 
-def test_ten_thousand_items_in_a_chain_are_put_in_order():
+def test_ten_thousand_items_that_are_tangled_are_put_in_order_in_a_moment():
     items = [item(str(n), str(n + 1), parent=str(n // 50)) for n in range(9_999)] + [item("9999")]
     arranged = arrange(items)
-    assert len(arranged.order) == 10_000
+    assert len(arranged.order) == 10_000 and arranged.notes
     require_kept(items, arranged)
 
 
