@@ -11,7 +11,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, mo
 
 from mcp_server.domain.tasks.spec import Priority
 from mcp_server.kernel.errors import ValidationFailed
-from mcp_server.kernel.lines import one_line
 
 State = Literal["open", "later", "finished", "dropped"]
 """What becomes of an item: work for now, put off, done there, or given up there."""
@@ -139,8 +138,8 @@ def state_of(status: str, known: Mapping[str, State], reading: Reading, where: s
         return "open"
     if word not in known:
         raise ValidationFailed(
-            f"{where} has the status {one_line(status, 60)!r}, and what that means is not known.",
-            next=f"Known are {', '.join(known)}. If it is open work, add --also-open {one_line(word, 60)!r}.",
+            f"{where} has the status '{status[:60]}', and what that means is not known.",
+            next=f"Known are {', '.join(known)}. If it is open work, add --also-open '{word[:60]}'.",
         )
     return known[word]
 

@@ -98,12 +98,8 @@ async def prepare(desk: Desk, call: Call, items: Sequence[Item]) -> Taking:
         _require_key(item)
     for chunk in chunks(arranged.order):
         _require_sound(taking, chunk)
-    here = {item.id: await desk.tasks.keyed(call, f"import:{item.key}") for item in items}
-    taking = replace(
-        taking,
-        here={id_: task for id_, task in here.items() if task is not None},
-        agents=await _agents(desk, call, arranged.order, report),
-    )
+    here = await _here(desk, call, items)
+    taking = replace(taking, here=here, agents=await _agents(desk, call, arranged.order, report))
     _count(taking, items)
     return taking
 
@@ -161,6 +157,15 @@ def _source(item: Item) -> dict[str, Any]:
     return {"of": item.key.partition(":")[0]} | {name: value for name, value in told.items() if value is not None}
 
 
+async def _here(desk: Desk, call: Call, items: Sequence[Item]) -> dict[str, TaskView]:
+    """What was taken before, by item."""
+    found = dict[str, TaskView]()
+    for chunk in chunks(items):
+        tasks = await desk.tasks.keyed(call, [f"import:{item.key}" for item in chunk])
+        found |= {item.id: tasks[f"import:{item.key}"] for item in chunk if f"import:{item.key}" in tasks}
+    return found
+
+
 async def _agents(desk: Desk, call: Call, items: Sequence[Item], report: Report) -> frozenset[str]:
     """Of those to whom items are assigned, the ones who are agents here."""
     assigned = Counter(item.assignee for item in items if item.assignee is not None)
@@ -170,7 +175,7 @@ async def _agents(desk: Desk, call: Call, items: Sequence[Item], report: Report)
         if any(agent.status != "terminated" for agent in agents):
             found.add(name)
         else:
-            report.notes.append(f"there is no agent {one_line(name, 80)!r}: anybody may take up its {count}")
+            report.notes.append(f"there is no agent '{name[:80]}': anybody may take up its {count}")
     return frozenset(found)
 
 
