@@ -9,6 +9,7 @@ from typing import IO, Any
 import click
 
 from mcp_server.commands.options import SettingsCommand
+from mcp_server.commands.progress import progress, read_with
 from mcp_server.commands.running import run
 from mcp_server.config import Group, Settings
 from mcp_server.kernel.errors import Conflict, Unavailable
@@ -27,8 +28,8 @@ def export_command(target: str, force: bool, **flags: Any) -> None:
     async def main(settings: Settings) -> None:
         from mcp_server.kernel.times import system_clock
 
-        with _output(target, force=force) as out:
-            done = export(settings.database_url, out, system_clock())
+        with _output(target, force=force) as out, progress("exporting") as watch:
+            done = export(settings.database_url, out, system_clock(), watch)
         _tell("exported", done)
 
     run(flags, main)
@@ -61,11 +62,16 @@ def import_command(
         raise click.UsageError("--dry-run, --project and --also-open go with --from.")
 
     async def main(settings: Settings) -> None:
-        with _input(source) as lines:
-            done = import_(settings.database_url, lines)
+        with _input(source) as lines, progress("importing") as watch:
+            done = import_(settings.database_url, read_with(watch, lines, _size(source)))
         _tell("imported", done)
 
     run(flags, main)
+
+
+def _size(source: str) -> int:
+    """How many bytes there are to read; nobody knows of stdin."""
+    return 0 if source == "-" else Path(source).stat().st_size
 
 
 @contextlib.contextmanager

@@ -66,15 +66,23 @@ class _Waiting:
             self._add_customs(id_, item)
 
     def _add_customs(self, id_: str, item: Item) -> None:
-        seen, parent = {id_}, item.parent
-        if parent in self.taken and parent != id_:
+        above = self._above(item)
+        for parent in above[:1]:
             self._wait(parent, id_)
-        while parent in self.taken and parent not in seen and len(seen) <= LEVELS_MAX:
-            seen.add(parent)
-            for blocker, by_custom in list(self.blockers[parent].items()):
-                if not by_custom and blocker not in seen:
-                    self._wait(id_, blocker)
+        for blocker in (each for parent in above for each in self.taken[parent].blocked_by):
+            if blocker in self.taken and blocker not in (id_, *above):
+                self._wait(id_, blocker)
+
+    def _above(self, item: Item) -> list[str]:
+        """An item's parent, the parent's parent and so on, as far as they are taken, each once."""
+        above, parent = list[str](), item.parent
+        while parent is not None and self._is_above(parent, item, above):
+            above.append(parent)
             parent = self.taken[parent].parent
+        return above
+
+    def _is_above(self, parent: str, item: Item, above: Sequence[str]) -> bool:
+        return parent in self.taken and parent not in (item.id, *above) and len(above) < LEVELS_MAX
 
     def _wait(self, id_: str, blocker: str) -> None:
         blockers = self.blockers[id_]

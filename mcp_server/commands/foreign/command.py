@@ -54,8 +54,8 @@ async def import_from(settings: Settings, wanted: Wanted) -> None:
     async with _desk(settings, is_dry=wanted.dry_run) as desk:
         taking = await prepare(desk, call, items)
         if not wanted.dry_run:
-            with progress("importing", len(taking.new)) as step:
-                await take(desk, call, taking, step)
+            with progress("importing") as watch:
+                await take(desk, call, taking, watch)
     click.echo(table(source.maps))
     click.echo()
     click.echo("\n".join(_told(taking.report, is_dry=wanted.dry_run)))

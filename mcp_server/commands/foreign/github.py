@@ -21,6 +21,7 @@ from mcp_server.commands.foreign.item import (
     title_of,
     unusable,
 )
+from mcp_server.domain.tasks.spec import PRIORITIES as RANKS
 from mcp_server.domain.tasks.spec import Priority
 
 STATES: Mapping[str, State] = {"open": "open", "closed": "finished"}
@@ -36,6 +37,7 @@ PRIORITIES: Mapping[str, Priority] = {
     "normal": "normal",
     "low": "low",
 }
+UNNAMED: list[Priority] = ["normal"]
 _BLOCKED = re.compile(r"(?im)^[ \t>*+-]*(?:depends on|blocked by):?[ \t]+(.+)$")
 _NUMBER = re.compile(r"(?<![\w/#])#(\d{1,10})\b")
 
@@ -134,9 +136,8 @@ def _blockers(issue: _Issue, repository: str) -> tuple[str, ...]:
 def _priority(labels: list[str]) -> Priority:
     """The highest that a label names: `P1`, `high`, `priority: high`, `priority/high`."""
     words = (re.sub(r"^prio(rity)?[\s:/_-]*", "", label.strip().lower()) for label in labels)
-    found = {PRIORITIES[word] for word in words if word in PRIORITIES}
-    order: tuple[Priority, ...] = ("critical", "high", "normal", "low")
-    return next((each for each in order if each in found), "normal")
+    named: list[Priority] = [PRIORITIES[word] for word in words if word in PRIORITIES]
+    return max(named or UNNAMED, key=lambda each: RANKS[each])
 
 
 GITHUB = Source(

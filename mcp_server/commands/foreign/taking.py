@@ -1,7 +1,7 @@
 """Foreign items become tasks, through the same door as everybody's: `tasks_create`, up to 100 at a time."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,13 +18,12 @@ from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import Conflict, OpsError
 from mcp_server.kernel.json_text import check_line
 from mcp_server.kernel.lines import one_line
+from mcp_server.upkeep.watching import Watch
 
 AT_ONCE = 100
 LATER = "9999-01-01T00:00:00Z"
 """When what was put off there without a day is due: once somebody reschedules it."""
 KEY_MAX = 200
-
-Step = Callable[[int], None]
 
 
 @dataclass(slots=True)
@@ -104,7 +103,7 @@ async def prepare(desk: Desk, call: Call, items: Sequence[Item]) -> Taking:
     return taking
 
 
-async def take(desk: Desk, call: Call, taking: Taking, step: Step) -> None:
+async def take(desk: Desk, call: Call, taking: Taking, watch: Watch) -> None:
     """Create what is new. What was created before something is refused stays, and a repeat goes on after it.
 
     Raises:
@@ -121,7 +120,7 @@ async def take(desk: Desk, call: Call, taking: Taking, step: Step) -> None:
             ) from error
         ids |= {item.id: task.id for item, task in zip(chunk, created.tasks, strict=True)}
         done += len(chunk)
-        step(len(chunk))
+        watch(done, len(taking.new))
 
 
 def tags_for(item: Item) -> list[str]:

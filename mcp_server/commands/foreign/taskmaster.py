@@ -78,10 +78,10 @@ def _lists(whole: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(members.get("tasks"), list):
         yield BEFORE_TAGS, members
         return
-    found = {tag: list_ for tag, list_ in members.items() if isinstance(list_, dict) and "tasks" in list_}
+    found = [tag for tag, member in members.items() if isinstance(member, dict) and "tasks" in member]
     if not found:
         raise unusable("The file", "none of its members has tasks")
-    yield from found.items()
+    yield from ((tag, members[tag]) for tag in found)
 
 
 def _items(task: _Task, tag: str, reading: Reading, names: frozenset[str]) -> Iterator[Item]:

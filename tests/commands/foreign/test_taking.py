@@ -13,6 +13,7 @@ from mcp_server.commands.foreign.item import Item
 from mcp_server.commands.foreign.taking import LATER, Report, prepare, take
 from mcp_server.domain.tasks.commands import ControlTasks, FindTasks
 from mcp_server.kernel.errors import Conflict, PermissionDenied, ValidationFailed
+from mcp_server.upkeep.watching import unwatched
 from tests.world import World
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -26,7 +27,7 @@ def item(id_: str, *blocked_by: str, **more: Any) -> Item:
 
 async def taken(world: World, *items: Item) -> Report:
     taking = await prepare(world.desk, world.call, items)
-    await take(world.desk, world.call, taking, lambda _: None)
+    await take(world.desk, world.call, taking, unwatched)
     return taking.report
 
 
@@ -105,8 +106,9 @@ async def test_what_stops_halfway_says_how_far_it_came_and_goes_on_there(world: 
     taking = await prepare(world.desk, world.call, items)
     steps = list[int]()
 
-    def refuse_after_one(count: int) -> None:
-        steps.append(count)
+    def refuse_after_one(done: int, total: int) -> None:
+        steps.append(done)
+        assert total == 150
         monkeypatch.setattr("mcp_server.domain.tasks.service._refuse_system_kind", _refused)
 
     with pytest.raises(Conflict, match="100 of 150 new tasks were created, then one was refused: no more.*goes on"):
@@ -114,8 +116,8 @@ async def test_what_stops_halfway_says_how_far_it_came_and_goes_on_there(world: 
     monkeypatch.undo()
     again = await prepare(world.desk, world.call, items)
     assert (steps, again.report.created, again.report.here) == ([100], 50, 100)
-    await take(world.desk, world.call, again, steps.append)
-    assert steps == [100, 50]
+    await take(world.desk, world.call, again, unwatched)
+    assert len((await world.desk.tasks.find(world.call, FindTasks(limit=100))).items) == 100
 
 
 def _refused(*_: object) -> None:
@@ -149,7 +151,7 @@ async def test_the_keys_are_those_of_who_imports_and_nobody_imports_who_may_not(
     assert other.report.created == 1
     viewer = caller(Role.VIEWER, id="bea")
     with pytest.raises(Conflict, match="0 of 1 new tasks"):
-        await take(world.desk, viewer, other, lambda _: None)
+        await take(world.desk, viewer, other, unwatched)
     assert issubclass(PermissionDenied, Exception)
 
 
