@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from mcp_server.commands.options import SettingsCommand
+from mcp_server.commands.progress import progress
 from mcp_server.commands.running import run
 from mcp_server.config import Group, Settings
 from mcp_server.domain.areas import AREAS
@@ -22,7 +23,8 @@ def backup(target: Path, force: bool, **flags: Any) -> None:
     """Copy an SQLite database to the file TARGET while servers use it, and check the copy."""
 
     async def main(settings: Settings) -> None:
-        copied = back_up(sqlite_path(settings), target, force=force)
+        with progress("copying") as watch:
+            copied = back_up(sqlite_path(settings), target, force=force, watch=watch)
         click.echo(f"{copied.path}: {sum(copied.rows.values())} rows in {copied.bytes} bytes, checked.")
 
     run(flags, main)

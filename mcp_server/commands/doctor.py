@@ -9,6 +9,7 @@ import click
 
 from mcp_server import __version__
 from mcp_server.commands.options import SettingsCommand
+from mcp_server.commands.progress import progress
 from mcp_server.config import Group, Settings, load_settings
 from mcp_server.kernel.errors import OpsError
 from mcp_server.upkeep.dueness import inspect_due
@@ -45,7 +46,8 @@ def run_doctor(flags: dict[str, Any], *, as_json: bool, replay: bool = False) ->
     if told.get("documents"):
         findings += [] if refused else _rules(settings)
     if replay:
-        findings.append(replay_database(settings.database_url))
+        with progress("replaying") as watch:
+            findings.append(replay_database(settings.database_url, watch))
     _print(settings, findings, as_json=as_json)
     return EXIT_SETTINGS if refused else _exit_code(findings)
 

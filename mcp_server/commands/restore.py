@@ -7,6 +7,7 @@ import click
 
 from mcp_server.commands.backup import sqlite_path
 from mcp_server.commands.options import SettingsCommand
+from mcp_server.commands.progress import progress
 from mcp_server.commands.running import run
 from mcp_server.config import Group, Settings
 from mcp_server.upkeep.backup import restore as put_back
@@ -19,7 +20,8 @@ def restore(source: Path, force: bool, **flags: Any) -> None:
     """Put the backup SOURCE in the place of an SQLite database that nobody uses."""
 
     async def main(settings: Settings) -> None:
-        copied, kept = put_back(source, sqlite_path(settings), force=force)
+        with progress("restoring") as watch:
+            copied, kept = put_back(source, sqlite_path(settings), force=force, watch=watch)
         click.echo(f"{copied.path}: {sum(copied.rows.values())} rows restored from {source}.")
         if kept is not None:
             click.echo(f"The database that was there is kept as {kept}.")

@@ -9,10 +9,14 @@ from typing import IO, Any
 import click
 
 from mcp_server.commands.options import SettingsCommand
+from mcp_server.commands.progress import progress, read_with
 from mcp_server.commands.running import run
 from mcp_server.config import Group, Settings
 from mcp_server.kernel.errors import Conflict, Unavailable
 from mcp_server.upkeep.transfer import Transferred, export, import_
+
+TOOLS = ("beads", "taskmaster", "github")
+"""Whose files `import --from` understands."""
 
 
 @click.command("export", cls=SettingsCommand, groups=(Group.STORE,))
@@ -24,8 +28,8 @@ def export_command(target: str, force: bool, **flags: Any) -> None:
     async def main(settings: Settings) -> None:
         from mcp_server.kernel.times import system_clock
 
-        with _output(target, force=force) as out:
-            done = export(settings.database_url, out, system_clock())
+        with _output(target, force=force) as out, progress("exporting") as watch:
+            done = export(settings.database_url, out, system_clock(), watch)
         _tell("exported", done)
 
     run(flags, main)
@@ -33,15 +37,41 @@ def export_command(target: str, force: bool, **flags: Any) -> None:
 
 @click.command("import", cls=SettingsCommand, groups=(Group.STORE,))
 @click.argument("source")
-def import_command(source: str, **flags: Any) -> None:
-    """Fill an empty database, SQLite or PostgreSQL, from the export SOURCE, all or nothing; - is stdin."""
+@click.option("--from", "other", type=click.Choice(TOOLS), help="Take tasks over from another tool's file instead.")
+@click.option("--dry-run", is_flag=True, help="With --from: say what would become of it, and change nothing.")
+@click.option("--project", metavar="NAME", help="With --from: its name in keys; unsaid, that of the folder.")
+@click.option(
+    "--also-open", metavar="STATUS", multiple=True, help="With --from: a status of your own that is open work."
+)
+def import_command(
+    source: str, other: str | None, dry_run: bool, project: str | None, also_open: tuple[str, ...], **flags: Any
+) -> None:
+    """Fill an empty database, SQLite or PostgreSQL, from the export SOURCE, all or nothing; - is stdin.
+
+    With --from, SOURCE is the file or the folder of a project that uses beads or task-master, or what `gh issue list
+    --json number,title,body,labels,state,assignees,url` prints; the database may hold anything. docs/import.md says
+    what maps to what.
+    """
+    if other is not None:
+        from mcp_server.commands.foreign.command import Wanted, import_from
+
+        wanted = Wanted(other, source, project, frozenset(also_open), dry_run)
+        run(flags, lambda settings: import_from(settings, wanted))
+        return
+    if dry_run or project is not None or also_open:
+        raise click.UsageError("--dry-run, --project and --also-open go with --from.")
 
     async def main(settings: Settings) -> None:
-        with _input(source) as lines:
-            done = import_(settings.database_url, lines)
+        with _input(source) as lines, progress("importing") as watch:
+            done = import_(settings.database_url, read_with(watch, lines, _size(source)))
         _tell("imported", done)
 
     run(flags, main)
+
+
+def _size(source: str) -> int:
+    """How many bytes there are to read; nobody knows of stdin."""
+    return 0 if source == "-" else Path(source).stat().st_size
 
 
 @contextlib.contextmanager

@@ -13,8 +13,10 @@ from mcp_server.kernel.errors import Busy, Conflict, OpsError, Unavailable
 from mcp_server.persistence.migrate import migrations, require_known
 from mcp_server.persistence.sqlite.file import SqliteFile
 from mcp_server.upkeep.disk import refusal
+from mcp_server.upkeep.watching import Watch, unwatched
 
 _PAGES_AT_ONCE = 2048
+_BYTES_AT_ONCE = 4 * 2**20
 _OF_THE_TARGET = frozenset({"database or disk is full", "attempt to write a readonly database"})
 """What SQLite says of a copy: the error says nothing of which of the two files it is about."""
 
@@ -28,7 +30,7 @@ class Copied:
     rows: dict[str, int]
 
 
-def back_up(source: Path, target: Path, *, force: bool) -> Copied:
+def back_up(source: Path, target: Path, *, force: bool, watch: Watch = unwatched) -> Copied:
     """Copy a database that may be in use: one moment's state, complete. The target appears only once it is checked.
 
     Raises:
@@ -41,7 +43,7 @@ def back_up(source: Path, target: Path, *, force: bool) -> Copied:
     file = SqliteFile(source)
     partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
     try:
-        expected = _copy_of_now(file, partial)
+        expected = _copy_of_now(file, partial, watch)
         copied = inspect(partial)
         if copied.rows != expected:
             raise Unavailable(f"The copy of {source} is not complete.", next="Run the backup again.")
@@ -59,7 +61,7 @@ def back_up(source: Path, target: Path, *, force: bool) -> Copied:
     return Copied(target, target.stat().st_size, copied.rows)
 
 
-def _copy_of_now(file: SqliteFile, partial: Path) -> dict[str, int]:
+def _copy_of_now(file: SqliteFile, partial: Path, watch: Watch) -> dict[str, int]:
     """Copy one moment's state; how many rows of each table there were in it."""
     connection = file.connect(read_only=True)
     try:
@@ -67,7 +69,7 @@ def _copy_of_now(file: SqliteFile, partial: Path) -> dict[str, int]:
         expected = _row_counts(connection)
         copy = file.library.connect(str(partial), isolation_level=None)
         try:
-            connection.backup(copy, pages=_PAGES_AT_ONCE)
+            connection.backup(copy, pages=_PAGES_AT_ONCE, progress=lambda _, left, pages: watch(pages - left, pages))
             copy.execute("PRAGMA journal_mode = DELETE")  # one file, complete without its log
         finally:
             copy.close()
@@ -84,7 +86,7 @@ def _not_written(target: Path, reason: str) -> OpsError:
     )
 
 
-def restore(source: Path, target: Path, *, force: bool) -> tuple[Copied, Path | None]:
+def restore(source: Path, target: Path, *, force: bool, watch: Watch = unwatched) -> tuple[Copied, Path | None]:
     """Put a checked copy in a database's place.
 
     Returns:
@@ -107,7 +109,7 @@ def restore(source: Path, target: Path, *, force: bool) -> tuple[Copied, Path | 
     try:
         with file.turnstile():
             kept = _set_aside(file) if target.exists() else None
-            shutil.copyfile(source, partial)
+            _copy_bytes(source, partial, watch)
             _make_durable(partial)
             partial.replace(target)
             _sync_folder(target.parent)
@@ -116,6 +118,15 @@ def restore(source: Path, target: Path, *, force: bool) -> tuple[Copied, Path | 
     finally:
         partial.unlink(missing_ok=True)
     return Copied(target, copied.bytes, copied.rows), kept
+
+
+def _copy_bytes(source: Path, target: Path, watch: Watch) -> None:
+    total, done = source.stat().st_size, 0
+    with source.open("rb") as from_, target.open("wb") as to:
+        while some := from_.read(_BYTES_AT_ONCE):
+            to.write(some)
+            done += len(some)
+            watch(done, total)
 
 
 def inspect(path: Path) -> Copied:

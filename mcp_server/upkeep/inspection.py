@@ -15,6 +15,7 @@ from mcp_server.upkeep.disk import inspect_disk, refusal
 from mcp_server.upkeep.findings import Finding
 from mcp_server.upkeep.replay import NotUpgraded, replay
 from mcp_server.upkeep.verification import damaged_versions, describe_damage, readable_rows
+from mcp_server.upkeep.watching import Watch, unwatched
 
 TURN_SECONDS = 3.0
 """How long the turn to write may take to come round."""
@@ -206,10 +207,10 @@ def _locked(backend: PostgresBackend) -> Finding:
     return Finding("writing", False, f"Others wait for a transaction that does not end: {blocker}.", remedy)
 
 
-def replay_database(url: str) -> Finding:
+def replay_database(url: str, watch: Watch = unwatched) -> Finding:
     """Whether the events account for every row: rebuilt into a fresh database, and compared."""
     try:
-        done = replay(url)
+        done = replay(url, watch)
     except NotUpgraded as error:
         return Finding("replay", False, error.message, "Start the server once, and check again.")
     except Exception as error:  # whatever damage makes of the file, this is where it is told

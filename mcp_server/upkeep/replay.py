@@ -8,6 +8,7 @@ import json
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from mcp_server.persistence.database import Backend, make_backend
 from mcp_server.persistence.migrate import migrations
 from mcp_server.persistence.sqlite.backend import SqliteBackend
 from mcp_server.upkeep.transfer import snapshot
+from mcp_server.upkeep.watching import Watch, row_count, unwatched, watched
 
 _AT_ONCE = 500
 _DIFFERENCES_MAX = 20
@@ -42,7 +44,7 @@ class Replayed:
     differences: tuple[str, ...]
 
 
-def replay(url: str) -> Replayed:
+def replay(url: str, watch: Watch = unwatched) -> Replayed:
     """Rebuild a database from its events into a fresh one, and compare. Changes nothing.
 
     Raises:
@@ -56,7 +58,8 @@ def replay(url: str) -> Replayed:
         try:
             with snapshot(backend) as original:
                 _require_upgraded(original, backend)
-                events = _rebuild(fresh, _fetched(original, _EVENTS))
+                rows = _fetched(original, _EVENTS)
+                events = _rebuild(fresh, watched(rows, watch, partial(row_count, original, ("events",))))
                 with snapshot(fresh) as rebuilt:
                     return _compared(events, original, rebuilt)
         except Exception as error:

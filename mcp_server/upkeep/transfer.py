@@ -14,6 +14,7 @@ import json
 from collections.abc import Collection, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import IO, Any, cast
 
 from pydantic_core import to_json
@@ -27,6 +28,7 @@ from mcp_server.persistence.migrate import migrations
 from mcp_server.persistence.postgres.backend import PostgresBackend
 from mcp_server.persistence.sqlite.backend import SqliteBackend
 from mcp_server.persistence.statements import Engine
+from mcp_server.upkeep.watching import Watch, row_count, unwatched, watched
 
 FORMAT, VERSION = "datamcp-export", 1
 TABLES = tuple(table for table in AREAS.tables if table.exported)
@@ -48,7 +50,7 @@ class Transferred:
         return sum(self.rows.values())
 
 
-def export(url: str, out: IO[bytes], now: Micros) -> Transferred:
+def export(url: str, out: IO[bytes], now: Micros, watch: Watch = unwatched) -> Transferred:
     """Write everything a database holds; servers may go on using it.
 
     Raises:
@@ -68,15 +70,23 @@ def export(url: str, out: IO[bytes], now: Micros) -> Transferred:
             schema = connection.execute("SELECT MAX(number) FROM migrations").fetchone()[0]
             about = {"format": FORMAT, "version": VERSION, "schema": schema, "engine": backend.engine}
             put(about | {"database": backend.name, "at": now})
-            for table in TABLES:
-                rows[table.name] = 0
-                for row in _rows(connection, backend.engine, table):
-                    put({"table": table.name, "row": row})
-                    rows[table.name] += 1
+            for name, row in watched(
+                _all_rows(connection, backend.engine, rows), watch, partial(row_count, connection, _NAMES)
+            ):
+                put({"table": name, "row": row})
     except Exception as error:
         raise backend.explain(error) or error from error
     out.write(to_json({"end": True, "rows": rows, "sha256": digest.hexdigest()}) + b"\n")
     return Transferred(rows)
+
+
+def _all_rows(connection: Any, engine: Engine, rows: dict[str, int]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every row with its table, counted by table."""
+    for table in TABLES:
+        rows[table.name] = 0
+        for row in _rows(connection, engine, table):
+            rows[table.name] += 1
+            yield table.name, row
 
 
 def import_(url: str, lines: Iterable[bytes]) -> Transferred:

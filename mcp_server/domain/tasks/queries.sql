@@ -28,6 +28,20 @@ SELECT * FROM tasks WHERE id = :id
 -- name: task_by_idempotency_key
 SELECT * FROM tasks WHERE idempotency_key = :key AND key_owner = :owner
 
+-- name: tasks_by_idempotency_keys
+SELECT * FROM tasks WHERE idempotency_key IN (SELECT value FROM json_each(:keys)) AND key_owner = :owner
+
+-- name: tasks_by_idempotency_keys (postgres)
+SELECT * FROM tasks
+WHERE idempotency_key = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:keys AS jsonb)))) AND key_owner = :owner
+
+-- name: archived_tasks_by_idempotency_keys
+SELECT * FROM archived_tasks WHERE idempotency_key IN (SELECT value FROM json_each(:keys)) AND key_owner = :owner
+
+-- name: archived_tasks_by_idempotency_keys (postgres)
+SELECT * FROM archived_tasks
+WHERE idempotency_key = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:keys AS jsonb)))) AND key_owner = :owner
+
 -- name: task_status
 SELECT id, status, approval, refused, cancel_reason FROM tasks WHERE id = :id {{for_update}}
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -47,7 +47,7 @@ from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.composing import Composing, landed
 from mcp_server.kernel.errors import AtCapacity, OpsError, ValidationFailed
-from mcp_server.kernel.json_text import sha256_text
+from mcp_server.kernel.json_text import json_list, sha256_text
 from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page, like
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
@@ -246,6 +246,14 @@ class TaskService:
         page = await fetch_page(self._database, query, command.limit, ("created_at", "id"), also="archived_tasks_find")
         facts = await facts_about(self._database, self._agents, page.rows)
         return Listed([task_row(row, facts) for row in page.rows], page.next_cursor, page.omitted)
+
+    async def keyed(self, call: Call, keys: Sequence[str]) -> dict[str, TaskView]:
+        """The tasks that the caller created under idempotency keys, archived ones too, by key."""
+        call.actor.require(Permission.TASKS_READ)
+        mine = {"keys": json_list(keys), "owner": call.actor.label}
+        statements = ("archived_tasks_by_idempotency_keys", "tasks_by_idempotency_keys")
+        rows = [row for statement in statements for row in await self._database.fetch_all(statement, **mine)]
+        return {row["idempotency_key"]: task_full(row) for row in rows}
 
     async def counts(self, call: Call) -> dict[str, int]:
         """How many tasks are unfinished, by status, and how many are dead letters."""

@@ -1,0 +1,33 @@
+"""How far something long has come, for whoever looks on."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+Watch = Callable[[int, int], None]
+"""Told now and then how much is done, and of how much."""
+
+T = TypeVar("T")
+_AT_ONCE = 500
+
+
+def unwatched(done: int, total: int) -> None:
+    """Nobody looks on."""
+
+
+def watched(things: Iterable[T], watch: Watch, total: Callable[[], int]) -> Iterator[T]:
+    """Things, told of as they are taken; how many there are is found out only where somebody looks on."""
+    if watch is unwatched:
+        yield from things
+        return
+    of = total()
+    for number, thing in enumerate(things):
+        if number % _AT_ONCE == 0:
+            watch(min(number, of), of)
+        yield thing
+    watch(of, of)
+
+
+def row_count(connection: Any, tables: Iterable[str]) -> int:
+    """How many rows tables of ours have together."""
+    counts = (connection.execute(f"SELECT count(*) FROM {table}").fetchone() for table in tables)  # noqa: S608
+    return sum(count for (count,) in counts)
