@@ -103,7 +103,9 @@ def logs_folder(settings: Settings) -> Path:
 
 def deployment_policy(settings: Settings) -> DeploymentPolicy:
     """Which changes wait for whom, and which secrets deployments may name."""
-    return DeploymentPolicy(approve_rules(settings).all, settings.deployment_secrets)
+    programs: list[KeptSettings | CommandSettings] = [*settings.launchers.values(), *settings.targets.values()]
+    own = {text for program in programs for text in program.env.values() if text.startswith(REFERENCES)}
+    return DeploymentPolicy(approve_rules(settings).all, settings.deployment_secrets, frozenset(own))
 
 
 def approve_rules(settings: Settings) -> Rules:

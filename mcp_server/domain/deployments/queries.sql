@@ -59,5 +59,12 @@ SELECT * FROM deployment_runs WHERE id = :id
 -- name: deployment_run_by_task
 SELECT * FROM deployment_runs WHERE task_id = :task_id {{for_update}}
 
+-- Whether a revision was ever brought live.
+-- name: deployment_run_to
+SELECT id FROM deployment_runs
+WHERE deployment_id = :deployment_id AND revision = :revision AND operation IN ('apply', 'rollback')
+  AND status = 'succeeded'
+LIMIT 1
+
 -- name: complete_deployment_ids
 SELECT id AS value FROM deployments WHERE id LIKE :prefix ESCAPE '\' ORDER BY id LIMIT 100

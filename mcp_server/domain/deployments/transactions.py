@@ -111,6 +111,7 @@ def decide(tx: Transaction, origin: Origin, decision: Decision) -> Decided:
 
     Raises:
         Conflict: the plan is stale, or something else is done to the deployment.
+        InvalidTransition: it would go back to what never was.
     """
     plan = decision.plan
     if decision.planned is not None:
@@ -118,6 +119,7 @@ def decide(tx: Transaction, origin: Origin, decision: Decision) -> Decided:
     deployment = load(tx, plan.deployment_id)
     _require_idle(tx, deployment)
     plan.require_fresh(deployment)
+    _require_was_live(tx, deployment, plan)
     task_id = origin.new_id("task")
     run, event = Run.decided(
         origin.new_id("run"),
@@ -328,6 +330,24 @@ def _require_idle(tx: Transaction, deployment: Deployment) -> None:
     row = None if deployment.run_id is None else tx.one("deployment_run_for_update", id=deployment.run_id)
     if row is not None and row["status"] in OPEN:
         raise busy_with(deployment, Run.adopt(row))
+
+
+def _require_was_live(tx: Transaction, deployment: Deployment, plan: Plan) -> None:
+    """Refuse to go back to what was never live: its plan was shown to nobody.
+
+    Raises:
+        InvalidTransition: saying how it is brought live.
+    """
+    if plan.operation != "rollback" or plan.revision == deployment.live_revision:
+        return
+    if tx.one("deployment_run_to", deployment_id=deployment.id, revision=plan.revision) is None:
+        raise InvalidTransition(
+            f"Revision {plan.revision} of {deployment.name} in {deployment.environment} was never live, so that nothing "
+            "can go back to it.",
+            next=f"See what it would do: deployments_plan(deployment_id='{deployment.id}', revision={plan.revision}), "
+            "then deployments_apply.",
+            details={"deployment_id": deployment.id, "revision": plan.revision},
+        )
 
 
 def _start(tx: Transaction, origin: Origin, deployment: Deployment) -> Deployment:

@@ -87,7 +87,8 @@ class Stage:
         self.target = Played()
         self.answers = Answers()
         targets = Targets({"played": lambda: self.target}, {}, self.answers, lambda reference: f"value of {reference}")
-        self.open_desk(targets, policy, *options)
+        self.options = (targets, *options)
+        self.open_desk(policy, *self.options)
 
     def open_desk(self, *options: object) -> None:
         """Work at a desk of these options from now on."""
