@@ -20,6 +20,7 @@ from mcp_server.config.model import (
 from mcp_server.domain.agents.launchers import PLAIN, ArgumentRule, Launcher, Launchers
 from mcp_server.domain.approvals.rules import Condition, Rule, Rules
 from mcp_server.domain.deployments.configuration import REFERENCES, Probe
+from mcp_server.domain.deployments.holding import Holders, Room
 from mcp_server.domain.deployments.mirrors import Mirrors, Remote
 from mcp_server.domain.deployments.placing import Places
 from mcp_server.domain.deployments.policy import DeploymentPolicy
@@ -106,6 +107,11 @@ def deployment_policy(settings: Settings) -> DeploymentPolicy:
     programs: list[KeptSettings | CommandSettings] = [*settings.launchers.values(), *settings.targets.values()]
     own = {text for program in programs for text in program.env.values() if text.startswith(REFERENCES)}
     return DeploymentPolicy(approve_rules(settings).all, settings.deployment_secrets, frozenset(own))
+
+
+def room(settings: Settings) -> Room:
+    """What deployments may have running on this machine."""
+    return Room(frozenset((*programs(settings).known, "workerd", "compose")), settings.deployments_max_replicas)
 
 
 def approve_rules(settings: Settings) -> Rules:
@@ -281,7 +287,8 @@ def _cloudflare(settings: Settings, workers: Workers) -> Target:
     from mcp_server.integrations.targets.cloudflare import CloudflareTarget
 
     folder = deployments_folder(settings) / "cloudflare"
-    return CloudflareTarget(folder, _sources(settings, workers), account(settings), settings.cloudflare.dev_url)
+    sources, holder = _sources(settings, workers), workers.the_desk().get(Holders).holder
+    return CloudflareTarget(folder, sources, account(settings), settings.cloudflare.dev_url, holder)
 
 
 def mirrors(settings: Settings) -> Mirrors:

@@ -19,9 +19,10 @@ from mcp_server.integrations.cloudflare.reach import Arrangement, Reach, wanted_
 from mcp_server.integrations.cloudflare.scripts import Scripts, Share, Version, bindings_of
 from mcp_server.integrations.workers.model import Route, Worker, digest
 from mcp_server.integrations.workers.place import Place
-from mcp_server.integrations.workers.source import TAKES, Sources, secret_names
-from mcp_server.kernel.errors import OpsError, Unavailable
+from mcp_server.integrations.workers.source import TAKES, Sources, name_of, secret_names
+from mcp_server.kernel.errors import Conflict, OpsError, Unavailable
 
+Holder = Callable[[Subject, str], Awaitable[str | None]]
 DEV_URL = "https://{name}.{subdomain}.workers.dev"
 
 
@@ -31,7 +32,9 @@ class CloudflareTarget:
     takes = TAKES | {"percent"}
     operations: frozenset[Operation] = frozenset(("apply", "rollback", "destroy"))
 
-    def __init__(self, folder: Path, sources: Sources, account: Account, dev_url: str = DEV_URL) -> None:
+    def __init__(
+        self, folder: Path, sources: Sources, account: Account, dev_url: str = DEV_URL, holder: Holder | None = None
+    ) -> None:
         """Nothing is sent yet.
 
         Args:
@@ -39,7 +42,9 @@ class CloudflareTarget:
             sources: where Workers come from.
             account: whose Workers they are.
             dev_url: where a Worker answers, with the places {name} and {subdomain}.
+            holder: says which other deployment brought a Worker of some name live.
         """
+        self._holder = holder
         self._folder = folder
         self._sources = sources
         self._dev_url = dev_url
@@ -57,6 +62,10 @@ class CloudflareTarget:
         """
         for service in subject.config.services:
             self._sources.check(service)
+
+    def names(self, subject: Subject) -> frozenset[str]:
+        """Its Workers, as far as no project names them itself."""
+        return frozenset(name_of(subject, one) for one in subject.config.services if one.folder is None)
 
     async def observe(self, subject: Subject) -> Facts:
         """What is there of each Worker, and what the sources come to now.
@@ -91,6 +100,8 @@ class CloudflareTarget:
             steps += steps_of(service, built.worker, here[service.name])
             is_new = service.name not in _live_names(subject)
             there = here[service.name]
+            if there["exists"]:
+                await self._require_free(subject, built.worker.name)
             warnings += built.warnings + warnings_of(service, built.worker, there, there["exists"] and is_new)
             names.add(built.worker.name)
         for name in sorted(_live_workers(subject) - names):
@@ -148,6 +159,20 @@ class CloudflareTarget:
             told["names"][service.name] = worker.name
             told["before"][service.name] = await self._before(worker.name, _all_routes(work.subject, worker))
         return told
+
+    async def _require_free(self, subject: Subject, name: str) -> None:
+        """Refuse a Worker that another deployment of this desk has brought live.
+
+        Raises:
+            Conflict: naming it.
+        """
+        held = None if self._holder is None else await self._holder(subject, name)
+        if held is not None:
+            raise Conflict(
+                f"The Worker {name} is that of {held}.",
+                next="Give this one another name, or destroy that one first.",
+                details={"worker": name, "held_by": held},
+            )
 
     async def _before(self, name: str, routes: list[Route]) -> Facts:
         """What is to be there again where this run is undone."""

@@ -84,7 +84,7 @@ class Sources:
             OpsError: there is no source, or it makes no Worker.
         """
         self.check(service)
-        said: dict[str, Any] = {"name": f"{subject.label}-{service.name}"}
+        said: dict[str, Any] = {"name": name_of(subject, service)}
         warnings = list[str]()
         if service.folder is not None:
             said |= await self._from_folder(self.folder(service.folder), subject.environment, warnings)
@@ -109,6 +109,11 @@ class Sources:
                 next='Write its source as a text, or modules by name: {"worker.js": "...", "page.html": "..."}.',
             )
         return {"main": main, "modules": modules}
+
+
+def name_of(subject: Subject, service: Service) -> str:
+    """What the Worker of a service is called where no project says it."""
+    return f"{subject.label}-{service.name}"
 
 
 def worker_of(name: str, said: dict[str, Any]) -> Worker:
