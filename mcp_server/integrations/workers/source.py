@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from mcp_server.domain.deployments.configuration import Binding, Service
 from mcp_server.domain.deployments.targets import Subject
-from mcp_server.integrations.workers.bundling import modules_of
+from mcp_server.integrations.workers.bundling import Project, modules_of
 from mcp_server.integrations.workers.model import Worker
 from mcp_server.integrations.workers.wrangler import read_project
 from mcp_server.kernel.errors import PermissionDenied, ValidationFailed
@@ -93,10 +93,11 @@ class Sources:
         return Built(worker_of(service.name, _bound(said, service)), warnings)
 
     async def _from_folder(self, folder: Path, environment: str, warnings: list[str]) -> dict[str, Any]:
-        project = await asyncio.to_thread(read_project, folder, environment)
-        warnings += [f"{name} of the project's configuration is passed over." for name in project.passed_over]
-        main, modules = await modules_of(folder, project.entry, bundled=project.bundled, esbuild=self.esbuild)
-        return project.said | {"main": main, "modules": modules}
+        read = await asyncio.to_thread(read_project, folder, environment)
+        warnings += [f"{name} of the project's configuration is passed over." for name in read.passed_over]
+        project = Project(folder, [allowed.expanduser() for allowed in self.folders])
+        main, modules = await modules_of(project, read.entry, bundled=read.bundled, esbuild=self.esbuild)
+        return read.said | {"main": main, "modules": modules}
 
     @staticmethod
     def _from_document(service: Service, value: Any) -> dict[str, Any]:
