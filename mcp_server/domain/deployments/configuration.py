@@ -59,6 +59,11 @@ class Probe(Frozen):
     timeout_seconds: float = Field(default=5, gt=0, le=60)
     attempts: int = Field(default=10, ge=1, le=100)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_path(cls, given: Any) -> Any:
+        return {"path": given} if isinstance(given, str) else given
+
 
 class Resources(Frozen):
     """What one replica may use."""
@@ -180,9 +185,9 @@ class Config(Frozen):
         min_length=1,
         max_length=SERVICES_MAX,
         description="{name, health {path}, checks [{path, status, contains}], env, secrets [NAME], replicas, ports, "
-        "resources {cpu, memory_mb}} and, by target: arguments (the operator's); folder or "
-        "modules (namespace/key), bindings {NAME: {kv|text|json|secret}} (workerd, cloudflare); image, command "
-        "(compose, kubernetes)",
+        "resources {cpu, memory_mb}} and, by target: arguments (the operator's); folder, or "
+        "modules (namespace/key) with compatibility_date, bindings {NAME: {kv|text|json|secret}} (workerd, "
+        "cloudflare); image, command (compose, kubernetes)",
     )
     databases: Annotated[tuple[DatabaseSpec, ...], WithJsonSchema(_OBJECTS)] = Field(
         default=(), max_length=16, description="{name, engine: postgres|mysql|redis, version, storage_gb, password}"

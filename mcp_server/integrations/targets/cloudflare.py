@@ -61,7 +61,9 @@ class CloudflareTarget:
             PermissionDenied: the operator does not let a folder be deployed.
         """
         for service in subject.config.services:
-            self._sources.check(service)
+            worker = self._sources.check(subject, service)
+            if worker is not None:
+                require_deployable(worker)
 
     def names(self, subject: Subject) -> frozenset[str]:
         """Its Workers, as far as no project names them itself."""

@@ -55,7 +55,9 @@ class WorkerdTarget:
             PermissionDenied: the operator does not let a folder be deployed.
         """
         for service in subject.config.services:
-            self._sources.check(service)
+            worker = self._sources.check(subject, service)
+            if worker is not None:
+                require_servable(worker)
 
     async def observe(self, subject: Subject) -> Facts:
         """What runs, and what the sources come to now."""

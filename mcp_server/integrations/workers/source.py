@@ -47,8 +47,11 @@ class Sources:
     esbuild: Path | None = None
     workerd: Path | None = field(default=None)
 
-    def check(self, service: Service) -> None:
+    def check(self, subject: Subject, service: Service) -> Worker | None:
         """Refuse a service that names no source, or one that may not be deployed.
+
+        Returns:
+            The Worker but for its modules; None where a project says the rest.
 
         Raises:
             ValidationFailed: naming what would do.
@@ -61,6 +64,9 @@ class Sources:
             )
         if service.folder is not None:
             self.folder(service.folder)
+            return None
+        said = {"name": name_of(subject, service)} | self._from_document(service, "")
+        return worker_of(service.name, _bound(said, service))
 
     def folder(self, name: str) -> Path:
         """The folder of a project.
@@ -83,7 +89,7 @@ class Sources:
         Raises:
             OpsError: there is no source, or it makes no Worker.
         """
-        self.check(service)
+        self.check(subject, service)
         said: dict[str, Any] = {"name": name_of(subject, service)}
         warnings = list[str]()
         if service.folder is not None:

@@ -55,8 +55,9 @@ def secret(monkeypatch: pytest.MonkeyPatch) -> str:
 class Site:
     """A desk, and one deployment of one Worker."""
 
-    def __init__(self, desk: Desk, folder: Path) -> None:
+    def __init__(self, desk: Desk, folder: Path, name: str = "site") -> None:
         self.desk = desk
+        self.name = name
         self.folder = folder
         self.id = ""
 
@@ -67,7 +68,7 @@ class Site:
         return await self.defined("workerd", service | more, {"KEY": "env:SITE_KEY"})
 
     async def defined(self, target: str, service: dict[str, Any], secrets: dict[str, str]) -> Any:
-        said = {"name": "site", "environment": "dev", "target": target, "services": [service], "secrets": secrets}
+        said = {"name": self.name, "environment": "dev", "target": target, "services": [service], "secrets": secrets}
         made = await self.desk.get(DeploymentService).define(CALL, DefineDeployment.model_validate(said))
         self.id = made.deployment.id
         return made
@@ -268,8 +269,9 @@ async def test_what_makes_no_worker_here_is_refused_before_anything_is_touched(
             await one.desk.state.set(CALL, SetDocument(namespace="code", key=key, value=value))
         await one.define(bindings={}, **{name: value for name, value in service.items() if name == "none"})
         said = {"name": "web", "modules": "code/site", "compatibility_date": "2026-01-01"} | service
-        await one.defined("workerd", {name: value for name, value in said.items() if value is not None}, {})
         with pytest.raises(OpsError, match=why):
+            await one.defined("workerd", {name: value for name, value in said.items() if value is not None}, {})
+            assert "modules" in service, "what the source does not decide is refused as it is defined"
             await one.plan()
         assert not (tmp_path / "deployments").exists()
 
