@@ -83,7 +83,7 @@ def _title(word: Word) -> str:
 
 
 def _default(word: Word) -> str:
-    value = word.field.get_default(call_default_factory=False)
+    value = None if word.from_file_only else word.field.get_default(call_default_factory=False)
     if isinstance(value, Enum):
         return str(value.value)
     return f"{value:g}" if isinstance(value, float) else str(value or "")

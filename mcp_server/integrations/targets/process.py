@@ -15,6 +15,7 @@ from mcp_server.integrations.targets.health import Health
 from mcp_server.integrations.targets.replacing import Replacing
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import storable
+from mcp_server.kernel.quoting import named
 
 LOG_CHARACTERS, LOGS_CHARACTERS = 8 * 1024, 64 * 1024
 _DOWN = ("crash_loop", "stopped")
@@ -131,7 +132,7 @@ class ProcessTarget:
 
     def _program_of(self, service: Service) -> str:
         """What runs, with all that the deployment fills in."""
-        said = ", ".join(f"{name}={value}" for name, value in sorted(service.arguments.items()))
+        said = ", ".join(f"{name}={named(str(value))}" for name, value in sorted(service.arguments.items()))
         return f"program of {self._name}{f': {said}' if said else ''}"
 
     def _log(self, subject: Subject, place: Place) -> str:

@@ -464,6 +464,10 @@ async def test_what_a_target_does_nothing_with_is_refused_by_name(stage: Stage):
         ({"services": [{"name": "Web!"}]}, "name"),
         ({"services": [{"name": "web", "depends_on": ["db"]}]}, "depends_on of web names 'db'"),
         ({"services": [{"name": "web", "secrets": ["A"]}]}, "Service web names the secret A"),
+        ({"secrets": {"A": "env: APP_KEY"}}, "names no variable"),
+        ({"secrets": {"A": "env:APP_KEY\0"}}, "names no variable"),
+        ({"secrets": {"A": "file:/run/a\nb"}}, "one line"),
+        ({"services": [{"name": "web", "health": "//evil.example/"}]}, "would lead to another host"),
         ({"services": [{"name": "web"}], "secrets": {"A": "hunter2"}}, "env:NAME or file:/path"),
         ({"services": [{"name": "web"}], "secrets": {"A": "file:/run/secrets/../../etc/passwd"}}, "no whole path"),
         ({"services": [{"name": "web"}], "secrets": {"A": "file:secret"}}, "no whole path"),
@@ -475,6 +479,13 @@ def test_a_configuration_that_makes_no_sense_is_refused_with_what_would_do(said:
     whole = {"name": "a", "target": "played", "environment": "dev"} | said
     with pytest.raises(ValueError, match=teaches):
         DefineDeployment.model_validate(whole)
+
+
+async def test_a_path_alone_says_what_is_asked(stage: Stage):
+    await stage.define(services=[{"name": "web", "health": "/ok", "checks": ["/a", {"path": "/b"}]}])
+    service = (await stage.seen()).config["services"][0]
+    assert (service["health"], service["checks"]) == ({"path": "/ok"}, [{"path": "/a"}, {"path": "/b"}])
+    assert (await stage.define(services=[service])).revision == 1
 
 
 async def test_a_deployment_is_found_by_id_by_name_and_by_environment(stage: Stage):

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import signal
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ from mcp_server.domain.deployments.spec import (
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.state.commands import GetDocument, SetDocument
 from mcp_server.domain.tasks.commands import WaitForTasks
+from mcp_server.integrations.workers.starter import FILE_BYTES_MAX
 from mcp_server.kernel.authority import Actor, Role
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import Conflict, OpsError, ValidationFailed
@@ -290,3 +292,29 @@ async def test_code_that_does_not_start_ends_the_run_with_what_workerd_says(tmp_
         task = await one.apply()
         assert task.status == "failed" and "SyntaxError" in str(task.error)
         assert (await one.seen()).status == "failed"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the limits of a process")
+async def test_a_worker_cannot_fill_the_disk_with_its_log(tmp_path: Path):
+    async with site(tmp_path) as one:
+        await one.define()
+        await one.apply()
+        (pid,) = (await one.seen()).live["pids"].values()
+        limits = Path(f"/proc/{pid}/limits").read_text("utf-8").splitlines()
+        (size,) = [line.split()[3] for line in limits if line.startswith("Max file size")]
+        assert int(size) == FILE_BYTES_MAX
+
+
+@pytest.mark.slow
+async def test_a_worker_that_logs_without_end_goes_on_answering(tmp_path: Path):
+    async with site(tmp_path) as one:
+        source = "const long = 'x'.repeat(1e6); export default { async fetch(request) {" + (
+            " if (request.url.endsWith('/go')) for (let n = 0; n < 100; n++) console.log(long);"
+            " return new Response('first') } }"
+        )
+        await one.desk.state.set(CALL, SetDocument(namespace="code", key="loud", value=source))
+        service = {"name": "web", "modules": "code/loud", "compatibility_date": "2026-01-01", "checks": ["/go"]}
+        await one.defined("workerd", service, {})
+        assert (await one.apply()).status == "completed" and await one.answer() == "first"
+        (log,) = (tmp_path / "deployments").rglob("web/log")
+        assert log.stat().st_size <= FILE_BYTES_MAX
