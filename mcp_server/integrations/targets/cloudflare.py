@@ -19,7 +19,7 @@ from mcp_server.integrations.cloudflare.reach import Arrangement, Reach, wanted_
 from mcp_server.integrations.cloudflare.scripts import Scripts, Share, Version, bindings_of
 from mcp_server.integrations.workers.model import Route, Worker, digest
 from mcp_server.integrations.workers.place import Place
-from mcp_server.integrations.workers.source import TAKES, Sources, name_of, secret_names
+from mcp_server.integrations.workers.source import TAKES, Sources, name_of, nothing_kept, secret_names
 from mcp_server.kernel.errors import Conflict, OpsError, Unavailable
 
 Holder = Callable[[Subject, str], Awaitable[str | None]]
@@ -253,6 +253,8 @@ class CloudflareTarget:
         found = self._found(work, await self._scripts.versions(worker.name), message) if exists else None
         if found is not None:
             return found.id
+        if work.operation == "rollback":
+            raise nothing_kept(work.subject, f"No version of {worker.name} is there that was uploaded for it")
         secrets = {binding: work.secret(name) for binding, name in secret_names(service).items()}
         bindings = bindings_of(worker, secrets, await self._kv_ids(work, worker))
         await work.guard()

@@ -17,11 +17,12 @@ from mcp_server.integrations.workers.capnp import Backend, require_servable
 from mcp_server.integrations.workers.kv_tokens import Grant, KvTokens
 from mcp_server.integrations.workers.model import Worker, digest
 from mcp_server.integrations.workers.place import Place
-from mcp_server.integrations.workers.source import TAKES, Built, Sources, secret_names
+from mcp_server.integrations.workers.source import TAKES, Built, Sources, nothing_kept, secret_names
 from mcp_server.integrations.workers.workerd import address, serve
 from mcp_server.kernel.errors import OpsError, Unavailable, ValidationFailed
 
 _WORKER = "worker.json"
+_REVISIONS, _FAILED = "revisions", "failed"
 _RETRY_SECONDS = 5.0
 
 
@@ -126,12 +127,15 @@ class WorkerdTarget:
             place.trim()
 
     async def logs(self, subject: Subject) -> str | None:
-        """The end of what each Worker wrote."""
+        """The end of what each Worker wrote, and of what those did that did not come to be live."""
         said = [f"== {name}\n{place.log()}" for name, place in self._live(subject)]
+        failed = sorted((self._deployment(subject) / _FAILED).glob("*.log"))
+        said += [f"== {path.stem} (not live)\n{path.read_text('utf-8', 'replace')}" for path in failed]
         return "\n".join(said) if said else None
 
     async def _build(self, work: Work) -> Facts:
-        """Write down what is to run."""
+        """Write down what is to run; what an earlier run has left is gone by then."""
+        await asyncio.to_thread(shutil.rmtree, self._deployment(work.subject) / _FAILED, ignore_errors=True)
         program = find_workerd(self._sources.workerd, self._projects(work.subject))
         told: Facts = {}
         for service in work.subject.config.services:
@@ -144,9 +148,11 @@ class WorkerdTarget:
         return {"workers": told, "program": str(program), "release": work.run_id}
 
     async def _meant(self, subject: Subject, operation: Operation, service: Service) -> Built:
-        """What is to run. Going back means what ran then, where that is still there."""
+        """What is to run. Going back means what ran then, never what its source has become since."""
         kept = self._kept(subject, service)
-        if operation == "rollback" and kept.exists():
+        if operation == "rollback":
+            if not kept.exists():
+                raise nothing_kept(subject, "What ran as it is not kept here any more")
             return Built(_read(kept), [])
         return await self._sources.build(subject, service)
 
@@ -167,6 +173,9 @@ class WorkerdTarget:
         await work.guard()
         live, config = (work.subject.live or {}).get("release"), work.subject.live_config
         urls = {} if live is None or config is None else await self._serve(work, config, live)
+        failed = Place(self._deployment(work.subject) / _FAILED)
+        for name, place in self._places(work.subject, work.run_id):
+            await asyncio.to_thread(failed.write, f"{name}.log", place.log())
         await self._end(self._deployment(work.subject) / work.run_id)
         return urls
 
@@ -236,10 +245,10 @@ class WorkerdTarget:
         return self._folder / subject.id
 
     def _kept(self, subject: Subject, service: Service) -> Path:
-        return self._deployment(subject) / "revisions" / str(subject.revision) / f"{service.name}.json"
+        return self._deployment(subject) / _REVISIONS / str(subject.revision) / f"{service.name}.json"
 
     def _releases(self, subject: Subject) -> list[Path]:
-        return [folder for folder in _folders(self._deployment(subject)) if folder.name != "revisions"]
+        return [folder for folder in _folders(self._deployment(subject)) if folder.name not in (_REVISIONS, _FAILED)]
 
     def _place(self, subject: Subject, release: str, service: str) -> Place:
         return Place(self._deployment(subject) / release / service)

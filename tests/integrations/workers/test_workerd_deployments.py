@@ -29,7 +29,7 @@ from mcp_server.domain.tasks.commands import WaitForTasks
 from mcp_server.integrations.workers.starter import FILE_BYTES_MAX
 from mcp_server.kernel.authority import Actor, Role
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.errors import Conflict, OpsError, ValidationFailed
+from mcp_server.kernel.errors import Conflict, InvalidTransition, OpsError, ValidationFailed
 from tests.integrations.workers.programs import WORKERD, needs_workerd
 from tests.patience import Stopwatch
 
@@ -292,6 +292,29 @@ async def test_code_that_does_not_start_ends_the_run_with_what_workerd_says(tmp_
         task = await one.apply()
         assert task.status == "failed" and "SyntaxError" in str(task.error)
         assert (await one.seen()).status == "failed"
+
+
+async def test_nobody_goes_back_to_what_a_source_has_become_since(tmp_path: Path):
+    async with site(tmp_path) as one:
+        await one.define()
+        await one.apply()
+        await one.control(action="destroy", plan_hash=(await one.plan(destroy=True)).hash)
+        with pytest.raises(InvalidTransition, match=r"go back to revision 1 of site.*deployments_plan"):
+            await one.control(action="rollback", revision=1)
+        assert (await one.apply()).status == "completed", "which shows what it is by now"
+
+
+async def test_what_a_worker_wrote_before_its_check_failed_is_told_until_the_next_run(tmp_path: Path):
+    async with site(tmp_path) as one:
+        source = "export default { fetch() { console.log('the reason'); return new Response('', {status: 500}) } }"
+        await one.desk.state.set(CALL, SetDocument(namespace="code", key="ill", value=source))
+        check = {"path": "/", "attempts": 1}
+        service = {"name": "web", "modules": "code/ill", "compatibility_date": "2026-01-01", "checks": [check]}
+        await one.defined("workerd", service, {})
+        assert (await one.apply()).status == "failed"
+        assert "== web (not live)" in (await one.seen()).logs and "the reason" in (await one.seen()).logs
+        await one.defined("workerd", service | {"checks": [check | {"status": 500}]}, {})
+        assert (await one.apply()).status == "completed" and "not live" not in (await one.seen()).logs
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the limits of a process")
