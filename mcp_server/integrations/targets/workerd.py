@@ -5,6 +5,7 @@ The new ones run beside the old ones until they were checked.
 """
 
 import asyncio
+import contextlib
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from mcp_server.integrations.workers.place import Place
 from mcp_server.integrations.workers.source import TAKES, Built, Sources, nothing_kept, secret_names
 from mcp_server.integrations.workers.workerd import address, serve
 from mcp_server.kernel.errors import OpsError, Unavailable, ValidationFailed
+from mcp_server.kernel.hiding import without
 
 _WORKER = "worker.json"
 _REVISIONS, _FAILED = "revisions", "failed"
@@ -175,7 +177,7 @@ class WorkerdTarget:
         urls = {} if live is None or config is None else await self._serve(work, config, live)
         failed = Place(self._deployment(work.subject) / _FAILED)
         for name, place in self._places(work.subject, work.run_id):
-            await asyncio.to_thread(failed.write, f"{name}.log", place.log())
+            await asyncio.to_thread(failed.write, f"{name}.log", without(place.log(), _secrets(work)))
         await self._end(self._deployment(work.subject) / work.run_id)
         return urls
 
@@ -261,6 +263,13 @@ class WorkerdTarget:
         """The places of what was brought live."""
         release = (subject.live or {}).get("release")
         return [] if release is None else list(self._places(subject, release))
+
+
+def _secrets(work: Work) -> Iterator[tuple[str, str]]:
+    """Each secret of a deployment that is there, by its name."""
+    for name in work.subject.config.secrets:
+        with contextlib.suppress(PhaseFailed):
+            yield name, work.secret(name)
 
 
 def _all(subject: Subject) -> tuple[Service, ...]:
