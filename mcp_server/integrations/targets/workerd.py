@@ -18,13 +18,14 @@ from mcp_server.integrations.workers.capnp import Backend, require_servable
 from mcp_server.integrations.workers.kv_tokens import Grant, KvTokens
 from mcp_server.integrations.workers.model import Worker, digest
 from mcp_server.integrations.workers.place import Place
-from mcp_server.integrations.workers.source import TAKES, Built, Sources, nothing_kept, secret_names
+from mcp_server.integrations.workers.revisions import REVISIONS, Revisions, nothing_kept
+from mcp_server.integrations.workers.source import TAKES, Built, Sources, secret_names
 from mcp_server.integrations.workers.workerd import address, serve
 from mcp_server.kernel.errors import OpsError, Unavailable, ValidationFailed
 from mcp_server.kernel.hiding import without
 
 _WORKER = "worker.json"
-_REVISIONS, _FAILED = "revisions", "failed"
+_FAILED = "failed"
 _RETRY_SECONDS = 5.0
 
 
@@ -46,6 +47,7 @@ class WorkerdTarget:
             kv_key: of the tokens with which KV bindings are reached.
         """
         self._folder = folder
+        self._revisions = Revisions(folder)
         self._sources = sources
         self._kv_address = kv_address
         self._kv_key = kv_key
@@ -143,19 +145,17 @@ class WorkerdTarget:
         for service in work.subject.config.services:
             worker = (await self._meant(work.subject, work.operation, service)).worker
             require_servable(worker)
-            kept = self._kept(work.subject, service)
-            Place(kept.parent).write(kept.name, worker.model_dump_json())
             self._place(work.subject, work.run_id, service.name).write(_WORKER, worker.model_dump_json())
             told[service.name] = digest(worker)
         return {"workers": told, "program": str(program), "release": work.run_id}
 
     async def _meant(self, subject: Subject, operation: Operation, service: Service) -> Built:
         """What is to run. Going back means what ran then, never what its source has become since."""
-        kept = self._kept(subject, service)
         if operation == "rollback":
-            if not kept.exists():
+            kept = self._revisions.kept(subject, service)
+            if kept is None:
                 raise nothing_kept(subject, "What ran as it is not kept here any more")
-            return Built(_read(kept), [])
+            return Built(kept, [])
         return await self._sources.build(subject, service)
 
     async def _deploy(self, work: Work) -> Facts:
@@ -165,6 +165,8 @@ class WorkerdTarget:
     async def _promote(self, work: Work) -> Facts:
         """What was checked is what counts; what ran before answers what is under way, and ends."""
         await work.guard()
+        for name, place in self._places(work.subject, work.run_id):
+            self._revisions.keep(work.subject, name, _read(place.folder / _WORKER))
         for release in self._releases(work.subject):
             if release.name != work.run_id:
                 await self._end(release)
@@ -246,11 +248,8 @@ class WorkerdTarget:
     def _deployment(self, subject: Subject) -> Path:
         return self._folder / subject.id
 
-    def _kept(self, subject: Subject, service: Service) -> Path:
-        return self._deployment(subject) / _REVISIONS / str(subject.revision) / f"{service.name}.json"
-
     def _releases(self, subject: Subject) -> list[Path]:
-        return [folder for folder in _folders(self._deployment(subject)) if folder.name not in (_REVISIONS, _FAILED)]
+        return [folder for folder in _folders(self._deployment(subject)) if folder.name not in (REVISIONS, _FAILED)]
 
     def _place(self, subject: Subject, release: str, service: str) -> Place:
         return Place(self._deployment(subject) / release / service)

@@ -14,7 +14,7 @@ from mcp_server.domain.deployments.targets import Subject
 from mcp_server.integrations.workers.bundling import Project, modules_of
 from mcp_server.integrations.workers.model import Worker
 from mcp_server.integrations.workers.wrangler import read_project
-from mcp_server.kernel.errors import InvalidTransition, PermissionDenied, ValidationFailed
+from mcp_server.kernel.errors import PermissionDenied, ValidationFailed
 
 TAKES = frozenset(
     ("folder", "modules", "main", "compatibility_date", "compatibility_flags", "bindings", "crons", "env", "secrets")
@@ -121,16 +121,6 @@ class Sources:
 def name_of(subject: Subject, service: Service) -> str:
     """What the Worker of a service is called where no project says it."""
     return f"{subject.label}-{service.name}"
-
-
-def nothing_kept(subject: Subject, why: str) -> InvalidTransition:
-    """The refusal to go back to what is not there any more: its source may have become anything since."""
-    return InvalidTransition(
-        f"Nobody can go back to revision {subject.revision} of {subject.name}. {why}.",
-        next=f"See what its source comes to by now: deployments_plan(deployment_id='{subject.id}', "
-        f"revision={subject.revision}), then deployments_apply.",
-        details={"deployment_id": subject.id, "revision": subject.revision},
-    )
 
 
 def worker_of(name: str, said: dict[str, Any]) -> Worker:

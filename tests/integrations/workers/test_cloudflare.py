@@ -149,8 +149,9 @@ async def test_a_worker_is_created_answers_and_a_further_version_replaces_it(tmp
         await one.run()
         assert (await one.answer()).startswith("second")
         assert (len(script.versions), len(one.uploads()), script.crons) == (2, 1, [])
+        one.sources["site"] = "what makes no Worker { any more"
         await one.run("rollback", revision=1)
-        assert (await one.answer()).startswith("first")
+        assert (await one.answer()).startswith("first") and script.crons == ["*/5 * * * *"], "as it was then"
         assert (len(script.versions), len(one.cloud.namespaces)) == (2, 1)
         await one.run("destroy")
         assert one.cloud.scripts == {}

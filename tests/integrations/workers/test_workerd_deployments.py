@@ -304,6 +304,18 @@ async def test_nobody_goes_back_to_what_a_source_has_become_since(tmp_path: Path
         assert (await one.apply()).status == "completed", "which shows what it is by now"
 
 
+async def test_what_failed_as_a_revision_is_not_what_one_goes_back_to(tmp_path: Path):
+    async with site(tmp_path) as one:
+        await one.define()
+        await one.apply()
+        await one.desk.state.set(CALL, SetDocument(namespace="code", key="site", value=SITE % "ill"))
+        assert (await one.apply()).status == "failed", "the same revision of another source"
+        await one.define("second", env={"MORE": "x"})
+        assert (await one.apply()).status == "completed"
+        assert (await one.control(action="rollback")).status == "completed"
+        assert (await one.answer()).startswith("first")
+
+
 async def test_what_a_worker_wrote_before_its_check_failed_is_told_until_the_next_run(tmp_path: Path):
     async with site(tmp_path) as one:
         source = "export default { fetch() { console.log('the reason'); return new Response('', {status: 500}) } }"
