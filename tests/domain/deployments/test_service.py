@@ -326,6 +326,18 @@ async def test_stopping_and_starting(stage: Stage):
     assert (await stage.seen()).status == "live" and stage.target.phases()[-2:] == ["start", "check"]
 
 
+async def test_what_differed_while_it_was_stopped_is_forgotten_once_it_is_started(stage: Stage):
+    await stage.live()
+    await control(stage, "stop")
+    await stage.work()
+    stage.target.there["moved"] = "web does not run"
+    assert (await control(stage, "check_drift")).deployment.drift is not None
+    await control(stage, "start")
+    await stage.work()
+    assert ((await stage.seen()).status, (await stage.seen()).drift) == ("live", None)
+    assert replay(stage.world.url).differences == ()
+
+
 async def test_drift_is_told_until_it_is_gone(stage: Stage):
     await stage.live()
     assert (await control(stage, "check_drift")).deployment.drift is None
