@@ -222,7 +222,13 @@ class DeploymentService:
         plan.require_fresh(deployment)
         subject = await self._subject(deployment, plan.revision)
         plan.require_same(await self._observed(subject))
+        self._require_allowed(subject, plan.operation)
         return self._decision_on(call, plan, subject)
+
+    def _require_allowed(self, subject: Subject, operation: Operation) -> None:
+        """What was defined under other rules of the operator's has to be what they take now."""
+        if operation in ("apply", "rollback"):
+            self._targets.get(subject.target).check(subject)
 
     def _decision_on(self, call: Call, plan: Plan, subject: Subject, planned: Event | None = None) -> Decision:
         self._policy.require_secrets(subject.config, is_local=call.actor.is_local)
@@ -277,6 +283,7 @@ class DeploymentService:
         if operation not in target.operations:
             known = ", ".join(sorted(target.operations))
             raise ValidationFailed(f"The target {deployment.target} cannot {operation}; it can {known}.")
+        self._require_allowed(subject, operation)
         observed, secrets = await self._observed(subject), self._secrets(subject)
         outlook = await secrets.told(target.outlook(subject, operation, observed))
         by = self._context.origin(call).actor
