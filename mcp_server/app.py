@@ -23,6 +23,7 @@ from mcp_server.deploying import (
     logs_folder,
     mirrors,
     programs,
+    room,
     targets,
 )
 from mcp_server.domain.agents.launchers import Launchers
@@ -123,6 +124,7 @@ def configured_desk(database: Database, settings: Settings, mailer: LazyMailer |
         KeepEvents(settings.event_retention_days),
         MailProvider(mailer or _mailer(settings)),
         deployment_policy(settings),
+        room(settings),
         approve_rules(settings),
         targets(settings, workers),
         mirrors(settings),

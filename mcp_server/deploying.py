@@ -20,6 +20,7 @@ from mcp_server.config.model import (
 from mcp_server.domain.agents.launchers import PLAIN, ArgumentRule, Launcher, Launchers
 from mcp_server.domain.approvals.rules import Condition, Rule, Rules
 from mcp_server.domain.deployments.configuration import REFERENCES, Probe
+from mcp_server.domain.deployments.holding import Holders, Room
 from mcp_server.domain.deployments.mirrors import Mirrors, Remote
 from mcp_server.domain.deployments.placing import Places
 from mcp_server.domain.deployments.policy import DeploymentPolicy
@@ -103,7 +104,14 @@ def logs_folder(settings: Settings) -> Path:
 
 def deployment_policy(settings: Settings) -> DeploymentPolicy:
     """Which changes wait for whom, and which secrets deployments may name."""
-    return DeploymentPolicy(approve_rules(settings).all, settings.deployment_secrets)
+    programs: list[KeptSettings | CommandSettings] = [*settings.launchers.values(), *settings.targets.values()]
+    own = {text for program in programs for text in program.env.values() if text.startswith(REFERENCES)}
+    return DeploymentPolicy(approve_rules(settings).all, settings.deployment_secrets, frozenset(own))
+
+
+def room(settings: Settings) -> Room:
+    """What deployments may have running on this machine."""
+    return Room(frozenset((*programs(settings).known, "workerd", "compose")), settings.deployments_max_replicas)
 
 
 def approve_rules(settings: Settings) -> Rules:
@@ -279,7 +287,8 @@ def _cloudflare(settings: Settings, workers: Workers) -> Target:
     from mcp_server.integrations.targets.cloudflare import CloudflareTarget
 
     folder = deployments_folder(settings) / "cloudflare"
-    return CloudflareTarget(folder, _sources(settings, workers), account(settings), settings.cloudflare.dev_url)
+    sources, holder = _sources(settings, workers), workers.the_desk().get(Holders).holder
+    return CloudflareTarget(folder, sources, account(settings), settings.cloudflare.dev_url, holder)
 
 
 def mirrors(settings: Settings) -> Mirrors:

@@ -67,9 +67,8 @@ async def show_service(call: Call) -> None:
         await _apply(call, "hello")
         click.echo("\n   It is replaced while it runs: the new one starts beside the old one, at the same address.")
         await _apply(call, "goodbye")
-        click.echo("\n   Rolled back, which this operator lets happen without asking.")
-        await _done(call, await call("deployments_control", deployment_id="greeter", action="rollback"))
-        await _ask(call)
+        click.echo("\n   Rolled back, which people approve as well: another revision is live then.")
+        await _approved(call, await call("deployments_control", deployment_id="greeter", action="rollback"))
     finally:
         with anyio.CancelScope(shield=True), anyio.move_on_after(60):
             click.echo("\n   And removed.")
@@ -85,9 +84,12 @@ async def _apply(call: Call, greeting: str) -> None:
     plan = (await call("deployments_plan", deployment_id="greeter"))["plan"]
     for number, step in enumerate(plan["steps"], 1):
         click.echo(f"      {number}. {step['action']} {step['what']} ({step['detail']})")
-    applied = await call("deployments_apply", deployment_id="greeter", plan_hash=plan["hash"])
-    await call("approvals_decide", approval_id=applied["deployment"]["run"]["approval_id"])
-    await _done(call, applied)
+    await _approved(call, await call("deployments_apply", deployment_id="greeter", plan_hash=plan["hash"]))
+
+
+async def _approved(call: Call, begun: dict[str, Any]) -> None:
+    await call("approvals_decide", approval_id=begun["deployment"]["run"]["approval_id"])
+    await _done(call, begun)
     await _ask(call)
 
 

@@ -299,6 +299,9 @@ class Settings(Frozen):
     deployment_secrets: Annotated[Names, Group.DEPLOYING] = Field(
         default=(), description="References that any deployment may name, such as env:APP_*, comma-separated"
     )
+    deployments_max_replicas: Annotated[int, Group.DEPLOYING] = Field(
+        default=64, ge=1, le=10_000, description="Replicas and Workers that one caller's deployments may have here"
+    )
     deployments_folder: Annotated[Path | None, Group.DEPLOYING] = Field(
         default=None, description="Folder of what deployments make; unsaid, it lies beside the database"
     )

@@ -46,7 +46,7 @@ def test_the_demo_shows_the_main_job_from_beginning_to_end():
         "is completed; 1 that waited for it",
         "lease_lost",
         "conflict",
-        "1. start 1 replica of web (program of greeter)",
+        "1. start 1 replica of web (program of greeter: greeting=hello)",
         "is approved",
         "answers 200: 'hello from revision 1'",
         "answers 200: 'goodbye from revision 2'",

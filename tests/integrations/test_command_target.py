@@ -170,6 +170,65 @@ async def test_a_model_fills_in_what_is_declared_and_nothing_else(sqlite_url: st
         assert (await house.seen()).live["output"] == "--to eu"
 
 
+@pytest.mark.parametrize(
+    ("value", "teaches"),
+    [
+        ("--delete-all", "begins like an option"),
+        ("-x", "begins like an option"),
+        ("a\nb", "one line"),
+        ("a\0b", "NUL"),
+        (-5, None),
+        ("../x", None),
+    ],
+)
+async def test_however_much_a_pattern_takes_an_argument_stays_one_line_and_no_option(
+    sqlite_url: str, tmp_path: Path, value: Any, teaches: str | None
+):
+    async with open_world(sqlite_url) as world:
+        house = House(world, tmp_path, commands={"apply": ("echo", "{where}")}, arguments={"where": "(?s).*"})
+        services = [{"name": "web", "arguments": {"where": value}}]
+        if teaches is None:
+            await house.live(services=services)
+            assert (await house.seen()).live["output"] == str(value)
+        else:
+            with pytest.raises(ValidationFailed, match=teaches):
+                await house.define(services=services)
+
+
+async def test_what_the_operator_does_not_allow_any_more_is_neither_planned_nor_applied_nor_gone_back_to(
+    sqlite_url: str, tmp_path: Path
+):
+    async with open_world(sqlite_url) as world:
+        loose = {"commands": {"apply": ("echo", "{where}")}, "arguments": {"where": ".*"}}
+        house = House(world, tmp_path, **loose)
+        await house.live(services=[{"name": "web", "arguments": {"where": "everywhere"}}])
+        plan = await house.plan()
+        strict = Declared(**(loose | {"arguments": {"where": "eu"}, "cwd": str(tmp_path)}))
+        house.command = CommandTarget("shop", strict, tmp_path / "runs")
+        house.policy()
+        for refused in (house.plan(), house.apply(plan)):
+            with pytest.raises(ValidationFailed, match="must match eu"):
+                await refused
+        control = ControlDeployment(deployment_id="shop", action="rollback", revision=1)
+        with pytest.raises(ValidationFailed, match="must match eu"):
+            await house.desk.deployments.control(world.call, control)
+
+
+async def test_services_of_one_command_say_the_same(sqlite_url: str, tmp_path: Path):
+    async with open_world(sqlite_url) as world:
+        house = House(world, tmp_path, commands={"apply": ("echo", "{where}")}, arguments={"where": ".*"})
+        services = [{"name": name, "arguments": {"where": name}} for name in ("eu", "us")]
+        with pytest.raises(ValidationFailed, match="Two services say another where"):
+            await house.define(services=services)
+        same = [one | {"arguments": {"where": "eu"}} for one in services]
+        assert (await house.define(services=same)).revision == 1
+
+
+def test_an_argument_that_no_placeholder_can_name_is_refused_at_the_start():
+    declared = Declared({"apply": ("echo", "{REGION}")}, arguments={"REGION": ".*"})
+    assert declared.problems() == ["its argument REGION is no name of small letters and _"]
+
+
 async def test_children_get_what_is_declared_and_the_secrets_that_their_services_name(
     sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -2,14 +2,16 @@
 
 import json
 import posixpath
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, model_validator
 
 from mcp_server.kernel.errors import ValidationFailed
-from mcp_server.kernel.json_text import RawJson, canonical, check_json
+from mcp_server.kernel.json_text import RawJson, canonical, check_json, check_line
 from mcp_server.kernel.meaning import Meant
+from mcp_server.kernel.quoting import quoted
 from mcp_server.kernel.values import Frozen, Line, Text, Word
 
 CONFIG_BYTES_MAX = 128 * 1024
@@ -29,6 +31,7 @@ Variable = Annotated[
     StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"),
     Meant("a name of letters, digits and _", "API_KEY"),
 ]
+_NAME = re.compile(r"[^\s\0=]{1,255}")
 Port = Annotated[int, Field(ge=1, le=65535)]
 Path = Annotated[
     str,
@@ -58,6 +61,11 @@ class Probe(Frozen):
     contains: Annotated[str, Field(min_length=1, max_length=500)] | None = None
     timeout_seconds: float = Field(default=5, gt=0, le=60)
     attempts: int = Field(default=10, ge=1, le=100)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_path(cls, given: Any) -> Any:
+        return {"path": given} if isinstance(given, str) else given
 
 
 class Resources(Frozen):
@@ -165,6 +173,9 @@ def _reference(text: str) -> str:
     kind, _, where = text.partition(":")
     if kind == "file" and (not where.startswith("/") or posixpath.normpath(where) != where):
         raise ValidationFailed(f"{text!r} is no whole path.", next="Such as file:/run/secrets/key, without dots.")
+    if kind == "env" and _NAME.fullmatch(where) is None:
+        raise ValidationFailed(f"{quoted(text)} names no variable.", next="Such as env:API_KEY, without spaces.")
+    check_line(text, "reference")
     if not text.startswith(REFERENCES) or not where.strip():
         raise ValidationFailed(
             "A secret is named, never given.",
@@ -180,9 +191,9 @@ class Config(Frozen):
         min_length=1,
         max_length=SERVICES_MAX,
         description="{name, health {path}, checks [{path, status, contains}], env, secrets [NAME], replicas, ports, "
-        "resources {cpu, memory_mb}} and, by target: arguments (the operator's); folder or "
-        "modules (namespace/key), bindings {NAME: {kv|text|json|secret}} (workerd, cloudflare); image, command "
-        "(compose, kubernetes)",
+        "resources {cpu, memory_mb}} and, by target: arguments (the operator's); folder, or "
+        "modules (namespace/key) with compatibility_date, bindings {NAME: {kv|text|json|secret}} (workerd, "
+        "cloudflare); image, command (compose, kubernetes)",
     )
     databases: Annotated[tuple[DatabaseSpec, ...], WithJsonSchema(_OBJECTS)] = Field(
         default=(), max_length=16, description="{name, engine: postgres|mysql|redis, version, storage_gb, password}"

@@ -113,7 +113,7 @@ class Deployment(Record):
         if run.operation == "destroy":
             return dict.fromkeys(("live_revision", "previous_revision", "live", "drift"))
         if run.operation not in ("apply", "rollback"):
-            return {}
+            return {"drift": None}  # what was found before it was stopped or started says nothing of now
         moved: dict[str, Any] = {"live": RawJson(dump_json(facts or {})), "drift": None}
         if run.revision != self.live_revision:
             # After going back, going back again must not lead forwards to what was just left.

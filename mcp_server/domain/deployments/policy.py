@@ -1,5 +1,6 @@
 """What the operator allows of deployments: which changes wait for whom, and which secrets may be named."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
@@ -7,11 +8,21 @@ from mcp_server.domain.approvals.rules import Form, Named, Rule, question_for, s
 from mcp_server.domain.deployments.configuration import Config
 from mcp_server.domain.deployments.model import Deployment
 from mcp_server.domain.deployments.plans import Plan
+from mcp_server.domain.deployments.spec import Operation
 from mcp_server.domain.deployments.targets import Subject
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import PermissionDenied
 
 _OWN_VARIABLES = ("DATAMCP_*", "CLOUDFLARE_API_*")
+_CONTROL = ("deployments_control",)
+_TOOLS: Mapping[Operation, tuple[str, ...]] = {
+    "apply": ("deployments_apply",),
+    "rollback": ("deployments_control", "deployments_apply"),
+    "destroy": _CONTROL,
+    "stop": _CONTROL,
+    "start": _CONTROL,
+}
+"""The tools by which an operation comes about: applying an older revision would do what going back to it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +32,20 @@ class DeploymentPolicy:
     Attributes:
         rules: which changes wait for people.
         secrets: references, as patterns, that anybody may name who may deploy.
+        own: references by which the operator gave secrets to programs; those are for these programs alone.
     """
 
     rules: tuple[Rule, ...] = ()
     secrets: tuple[str, ...] = ()
+    own: frozenset[str] = frozenset()
 
     def rule(self, call: Call, plan: Plan, deployment: Deployment | Subject) -> Rule | None:
         """What the rules about a change come to together: whom they ask, and the shortest time."""
         names = Named((deployment.id, deployment.name, f"{deployment.name}/{deployment.environment}"))
         said = {"deployment_id": names, "plan_hash": plan.id, "action": plan.operation, "revision": plan.revision}
         said |= {"target": deployment.target, "environment": deployment.environment}
-        form = Form("deployments_apply" if plan.operation == "apply" else "deployments_control", said)
-        found = [rule for rule in self.rules if rule.names(form, speakers_of(call))]
+        forms, speakers = [Form(tool, said) for tool in _TOOLS[plan.operation]], speakers_of(call)
+        found = [rule for rule in self.rules if any(rule.names(form, speakers) for form in forms)]
         if not found:
             return None
         people = question_for(found)
@@ -61,4 +74,5 @@ class DeploymentPolicy:
         if any(fnmatchcase(reference, pattern) for pattern in self.secrets):
             return True
         kind, _, name = reference.partition(":")
-        return is_local and kind == "env" and not any(fnmatchcase(name, own) for own in _OWN_VARIABLES)
+        is_own = reference in self.own or any(fnmatchcase(name, own) for own in _OWN_VARIABLES)
+        return is_local and kind == "env" and not is_own

@@ -59,5 +59,36 @@ SELECT * FROM deployment_runs WHERE id = :id
 -- name: deployment_run_by_task
 SELECT * FROM deployment_runs WHERE task_id = :task_id {{for_update}}
 
+-- Whether a revision was ever brought live.
+-- name: deployment_run_to
+SELECT id FROM deployment_runs
+WHERE deployment_id = :deployment_id AND revision = :revision AND operation IN ('apply', 'rollback')
+  AND status = 'succeeded'
+LIMIT 1
+
+-- Those of a target whose label begins as another's, or the other way round: parts of both could have one name.
+-- name: deployments_alike
+SELECT deployments.*, deployment_revisions.config FROM deployments
+JOIN deployment_revisions ON deployment_revisions.deployment_id = deployments.id
+  AND deployment_revisions.revision = deployments.revision
+WHERE target = :target AND status <> 'destroyed'
+  AND (CAST(:label AS TEXT) LIKE name || '-' || environment || '-%'
+    OR name || '-' || environment LIKE CAST(:label AS TEXT) || '-%')
+ORDER BY deployments.id
+
+-- name: deployments_beside
+SELECT name, environment, live FROM deployments WHERE target = :target AND id <> :id AND live IS NOT NULL ORDER BY id
+
+-- What others have running, or are about to: the configurations of both.
+-- name: deployments_running
+SELECT d.name, d.environment, d.target, d.created_by, live.config AS live_config, meant.config AS meant
+FROM deployments AS d
+LEFT JOIN deployment_runs AS run ON run.id = d.run_id AND run.status IN ('waiting', 'running')
+LEFT JOIN deployment_revisions AS live ON live.deployment_id = d.id AND live.revision = d.live_revision
+  AND d.status <> 'stopped'
+LEFT JOIN deployment_revisions AS meant ON meant.deployment_id = d.id AND meant.revision = run.revision
+WHERE d.id <> :id AND (live.id IS NOT NULL OR meant.id IS NOT NULL)
+ORDER BY d.id
+
 -- name: complete_deployment_ids
 SELECT id AS value FROM deployments WHERE id LIKE :prefix ESCAPE '\' ORDER BY id LIMIT 100

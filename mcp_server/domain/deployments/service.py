@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from mcp_server.domain.deployments import transactions
 from mcp_server.domain.deployments.configuration import Config
 from mcp_server.domain.deployments.hiding import Secrets
+from mcp_server.domain.deployments.holding import Room
 from mcp_server.domain.deployments.model import Deployment, Revision, revision_id_of
 from mcp_server.domain.deployments.plans import Plan
 from mcp_server.domain.deployments.policy import DeploymentPolicy
@@ -23,6 +24,7 @@ from mcp_server.domain.deployments.spec import (
 from mcp_server.domain.deployments.targets import (
     Facts,
     Falling,
+    Naming,
     Showing,
     Subject,
     Targets,
@@ -83,6 +85,7 @@ class DeploymentService:
         self._targets = services.option(Targets)
         self._policy = services.option(DeploymentPolicy)
         self._programs = services.option(Programs)
+        self._room = services.option(Room)
         self.define = Write(context, Permission.DEPLOYMENTS_DEFINE, self._checked, transactions.define, self._defined)
         self.apply = Write(context, Permission.DEPLOYMENTS_APPLY, self._decision, transactions.decide, self._applied)
         self.control = Write(context, Permission.DEPLOYMENTS_CONTROL, self._action, _act, self._controlled)
@@ -194,7 +197,7 @@ class DeploymentService:
         target = self._targets.get(command.target)
         require_taken(target, subject)
         target.check(subject)
-        return NewDefinition(command, text)
+        return NewDefinition(command, text, subject, target.names if isinstance(target, Naming) else None)
 
     async def _defined(self, call: Call, done: Defined) -> DefinedDeployment:
         del call
@@ -219,12 +222,18 @@ class DeploymentService:
         plan.require_fresh(deployment)
         subject = await self._subject(deployment, plan.revision)
         plan.require_same(await self._observed(subject))
+        self._require_allowed(subject, plan.operation)
         return self._decision_on(call, plan, subject)
+
+    def _require_allowed(self, subject: Subject, operation: Operation) -> None:
+        """What was defined under other rules of the operator's has to be what they take now."""
+        if operation in ("apply", "rollback"):
+            self._targets.get(subject.target).check(subject)
 
     def _decision_on(self, call: Call, plan: Plan, subject: Subject, planned: Event | None = None) -> Decision:
         self._policy.require_secrets(subject.config, is_local=call.actor.is_local)
         rule = self._policy.rule(call, plan, subject)
-        return Decision(plan, question(rule, plan, subject), planned)
+        return Decision(plan, question(rule, plan, subject), planned, self._room)
 
     async def _action(self, call: Call, command: ControlDeployment) -> Action:
         deployment = await self.named(command.deployment_id)
@@ -274,6 +283,7 @@ class DeploymentService:
         if operation not in target.operations:
             known = ", ".join(sorted(target.operations))
             raise ValidationFailed(f"The target {deployment.target} cannot {operation}; it can {known}.")
+        self._require_allowed(subject, operation)
         observed, secrets = await self._observed(subject), self._secrets(subject)
         outlook = await secrets.told(target.outlook(subject, operation, observed))
         by = self._context.origin(call).actor

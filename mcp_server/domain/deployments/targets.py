@@ -180,6 +180,15 @@ class Closing(Protocol):
 
 
 @runtime_checkable
+class Naming(Protocol):
+    """A target that calls parts of deployments by names that those of another could have as well."""
+
+    def names(self, subject: Subject) -> frozenset[str]:
+        """What it calls them where they run; nothing that a project says by itself."""
+        ...
+
+
+@runtime_checkable
 class Showing(Protocol):
     """A target that can say of each replica how it is now."""
 

@@ -5,16 +5,24 @@ from typing import Any, NamedTuple
 from mcp_server.domain.approvals.commands import ApprovalSpec
 from mcp_server.domain.approvals.model import approval_id_of
 from mcp_server.domain.approvals.transactions import open_approval, reason_of_no
+from mcp_server.domain.deployments.holding import (
+    Names,
+    Room,
+    require_label,
+    require_names,
+    require_room,
+    require_was_live,
+)
 from mcp_server.domain.deployments.model import Deployment, Revision, busy_with, revision_id_of
 from mcp_server.domain.deployments.plans import Plan
 from mcp_server.domain.deployments.runs import OPEN, Run, RunStatus
 from mcp_server.domain.deployments.spec import DefineDeployment
-from mcp_server.domain.deployments.targets import Facts, Phase, no_deployment
+from mcp_server.domain.deployments.targets import Facts, Phase, Subject, no_deployment
 from mcp_server.domain.tasks.creation import create_one
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.rows import load_task
 from mcp_server.domain.tasks.spec import RetrySpec, TaskSpec
-from mcp_server.kernel.errors import Conflict, InvalidTransition, LeaseLost, NotFound
+from mcp_server.kernel.errors import InvalidTransition, LeaseLost, NotFound
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import RawJson, sha256_text
 from mcp_server.kernel.store import Transaction
@@ -36,18 +44,21 @@ class Defined(NamedTuple):
 
 
 class NewDefinition(NamedTuple):
-    """A definition that was checked, and its configuration as text."""
+    """A definition that was checked, its configuration as text, how its target sees it, and how that names things."""
 
     command: DefineDeployment
     config: RawJson
+    subject: Subject
+    names: Names | None = None
 
 
 class Decision(NamedTuple):
-    """What was planned is to happen, perhaps once people have said yes."""
+    """What was planned is to happen, perhaps once people have said yes, and if there is room for it."""
 
     plan: Plan
     approval: ApprovalSpec | None = None
     planned: Event | None = None
+    room: Room = Room()
 
 
 class Decided(NamedTuple):
@@ -73,12 +84,13 @@ def define(tx: Transaction, origin: Origin, new: NewDefinition) -> Defined:
     """Make a deployment, or a new revision of it where its configuration is another.
 
     Raises:
-        Conflict: it would move to another target.
+        Conflict: it would move to another target, or something of it would have a name that another has.
     """
-    command, config = new
+    command, config = new.command, new.config
     row = tx.one("deployment_by_name", name=command.name, environment=command.environment)
+    require_names(tx, new.subject, new.names)
     if row is None:
-        _require_label(tx, command)
+        require_label(tx, command)
         deployment, event = Deployment.defined(origin.new_id("deployment"), command, origin.actor, origin.at)
         tx.record(origin, event)
         tx.record(origin, Revision.of(deployment, config, origin.actor, origin.at)[1])
@@ -111,6 +123,8 @@ def decide(tx: Transaction, origin: Origin, decision: Decision) -> Decided:
 
     Raises:
         Conflict: the plan is stale, or something else is done to the deployment.
+        InvalidTransition: it would go back to what never was.
+        LimitExceeded: there is no room for it.
     """
     plan = decision.plan
     if decision.planned is not None:
@@ -118,6 +132,8 @@ def decide(tx: Transaction, origin: Origin, decision: Decision) -> Decided:
     deployment = load(tx, plan.deployment_id)
     _require_idle(tx, deployment)
     plan.require_fresh(deployment)
+    require_was_live(tx, deployment, plan)
+    require_room(tx, deployment, plan, decision.room)
     task_id = origin.new_id("task")
     run, event = Run.decided(
         origin.new_id("run"),
@@ -306,22 +322,6 @@ def no_plan(plan_hash: str) -> NotFound:
         next="deployments_plan shows what would happen, and tells the hash.",
         details={"plan_hash": plan_hash[:80]},
     )
-
-
-def _require_label(tx: Transaction, command: DefineDeployment) -> None:
-    """Refuse a second deployment that would have the same name in the world outside: a-b in c, and a in b-c.
-
-    Raises:
-        Conflict: naming the other.
-    """
-    label = f"{command.name}-{command.environment}"
-    other = tx.one("deployment_by_label", label=label)
-    if other is not None:
-        raise Conflict(
-            f"{other['name']} in {other['environment']} is called {label} where it runs, as this would be.",
-            next="Choose another name or environment.",
-            details={"deployment_id": other["id"], "label": label},
-        )
 
 
 def _require_idle(tx: Transaction, deployment: Deployment) -> None:

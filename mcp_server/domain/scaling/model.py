@@ -91,15 +91,16 @@ class Decision(NamedTuple):
     running: int | None
     by: str
 
-    def told(self, *, is_started: bool, capacity: int) -> dict[str, Any]:
+    def told(self, *, is_started: bool, capacity: int, most: int = 0) -> dict[str, Any]:
         """As it stands in the event, and as callers see it.
 
         Args:
             is_started: whether the instances are started for the agent.
             capacity: how many tasks the agent may run at once, by all its instances together.
+            most: how many instances its rules let it come to.
         """
         notes = [] if is_started else [NOT_STARTED]
-        if self.after > capacity:
+        if max(self.after, most) > capacity:
             notes.append(TOO_MANY.format(capacity=capacity))
         known = {"ready": self.ready, "running": self.running, "note": " ".join(notes) or None}
         return {

@@ -71,7 +71,8 @@ def _decided(
     *,
     again: bool = False,
 ) -> Scaled:
-    told = decision.told(is_started=agent.launcher is not None, capacity=agent.max_concurrent_tasks)
+    most = 0 if policy is None else policy.max
+    told = decision.told(is_started=agent.launcher is not None, capacity=agent.max_concurrent_tasks, most=most)
     new, event = agent.scaled(decision.after, policy, told, origin.at)
     cause = origin.caused_by(tx.record(origin, event))
     _fit(tx, cause, new, again=again)

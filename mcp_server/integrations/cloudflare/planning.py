@@ -31,6 +31,7 @@ def steps_of(service: Service, worker: Worker, here: Facts) -> Iterator[Step]:
     size = f"{len(worker.modules)} modules, {sum(map(len, worker.modules.values()))} bytes"
     yield Step("upload" if here["exists"] else "create", f"Worker {worker.name}", f"{size}, {digest(worker)[:12]}")
     yield from _bindings(worker)
+    yield from _unbound(worker, here)
     yield Step("share", f"{service.percent} % of the requests of {worker.name}")
     if sorted(worker.crons) != here.get("crons", []):
         yield Step("schedule", worker.name, ", ".join(worker.crons) or "nothing")
@@ -71,6 +72,14 @@ def _bindings(worker: Worker) -> Iterator[Step]:
     yield from (Step("bind", f"{one.binding} of {worker.name}", f"KV {one.id or one.namespace}") for one in worker.kv)
     yield from (Step("bind", f"{one.binding} of {worker.name}", f"D1 {one.id}") for one in worker.d1)
     yield from (Step("set", f"secret {name} of {worker.name}") for name in worker.secrets)
+
+
+def _unbound(worker: Worker, here: Facts) -> Iterator[Step]:
+    """What is bound there now, perhaps by hand, and would not be any more."""
+    names = {*worker.vars, *worker.secrets, *(one.binding for one in (*worker.kv, *worker.d1))}
+    there: Sequence[Facts] = here.get("settings", {}).get("bindings", [])
+    gone = [one for one in there if one["name"] not in names]
+    yield from (Step("unbind", f"{one['name']} of {worker.name}", one["type"].replace("_", " ")) for one in gone)
 
 
 def _addresses(worker: Worker, owners: Mapping[str, str | None]) -> Iterator[Step]:

@@ -3,10 +3,11 @@
     python -P -S -m mcp_server.integrations.processes.proxy ADDRESS PORT ROUTES STATUS
 
 It forwards connections, whatever is spoken over them, each to the replica with the fewest. ROUTES is a file that says
-to which ports: {release, ports, health}; it is looked at twenty times a second. What is under way with a replica that
-it no longer names goes on there. Where HTTP/1 is spoken, a connection that a client keeps for its next request stays
-open, and that request goes to a replica of now. STATUS is where the proxy says what it goes by, and how many
-connections are left with replicas that are to go. It imports nothing of the house but `dialogue`.
+to which ports: {release, ports, health}; it is looked at five times a second, and twenty times while somebody waits.
+What is under way with a replica that it no longer names goes on there. Where HTTP/1 is spoken, a connection that a
+client keeps for its next request stays open, and that request goes to a replica of now. STATUS is where the proxy says
+what it goes by, and how many connections are left with replicas that are to go. It imports nothing of the house but
+`dialogue`.
 """
 
 import asyncio
@@ -22,6 +23,9 @@ from typing import Any
 from mcp_server.integrations.processes.dialogue import Dialogue, begins_request
 
 LOOK_SECONDS = 0.05
+REST_SECONDS = 0.2
+"""How long nobody looks while every replica takes connections and none is to go: that is what an idle proxy costs."""
+
 HEALTH_SECONDS = 2.0
 CONNECT_SECONDS = 1.0
 PATIENCE_SECONDS = 10.0
@@ -97,6 +101,7 @@ class Proxy:
         self._current: dict[int, Replica] = {}
         self._leaving: list[Replica] = []
         self._turns = itertools.count()
+        self._waiting = 0
         self._is_ending = False
 
     async def run(self, address: str, port: int, ending: asyncio.Event) -> None:
@@ -109,7 +114,7 @@ class Proxy:
         checking = asyncio.create_task(self._check_always())
         while not ending.is_set():
             self.look()
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(REST_SECONDS if self._is_at_rest() else LOOK_SECONDS)
         self._is_ending = True
         server.close()
         checking.cancel()
@@ -117,6 +122,10 @@ class Proxy:
         while self._leaving:
             self.look()
             await asyncio.sleep(LOOK_SECONDS)
+
+    def _is_at_rest(self) -> bool:
+        """Whether nothing is going on that is to be seen at once."""
+        return bool(self._current) and not self._leaving and not self._waiting
 
     def look(self) -> None:
         """Go by what the file says now, and say so."""
@@ -224,7 +233,9 @@ class Proxy:
                 else:
                     link.answering = asyncio.create_task(self._answer(link, link.up, reader))
                     return True
+            self._waiting += 1
             await asyncio.sleep(LOOK_SECONDS)
+            self._waiting -= 1
         return False
 
     def _in_turn(self) -> list[Replica]:

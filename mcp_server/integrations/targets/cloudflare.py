@@ -5,6 +5,7 @@ lost, finds what is there already instead of doing it again.
 """
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,11 @@ from mcp_server.integrations.cloudflare.reach import Arrangement, Reach, wanted_
 from mcp_server.integrations.cloudflare.scripts import Scripts, Share, Version, bindings_of
 from mcp_server.integrations.workers.model import Route, Worker, digest
 from mcp_server.integrations.workers.place import Place
-from mcp_server.integrations.workers.source import TAKES, Sources, secret_names
-from mcp_server.kernel.errors import OpsError, Unavailable
+from mcp_server.integrations.workers.revisions import REVISIONS, Revisions, nothing_kept
+from mcp_server.integrations.workers.source import TAKES, Built, Sources, name_of, secret_names
+from mcp_server.kernel.errors import Conflict, OpsError, Unavailable
 
+Holder = Callable[[Subject, str], Awaitable[str | None]]
 DEV_URL = "https://{name}.{subdomain}.workers.dev"
 
 
@@ -31,7 +34,9 @@ class CloudflareTarget:
     takes = TAKES | {"percent"}
     operations: frozenset[Operation] = frozenset(("apply", "rollback", "destroy"))
 
-    def __init__(self, folder: Path, sources: Sources, account: Account, dev_url: str = DEV_URL) -> None:
+    def __init__(
+        self, folder: Path, sources: Sources, account: Account, dev_url: str = DEV_URL, holder: Holder | None = None
+    ) -> None:
         """Nothing is sent yet.
 
         Args:
@@ -39,8 +44,11 @@ class CloudflareTarget:
             sources: where Workers come from.
             account: whose Workers they are.
             dev_url: where a Worker answers, with the places {name} and {subdomain}.
+            holder: says which other deployment brought a Worker of some name live.
         """
+        self._holder = holder
         self._folder = folder
+        self._revisions = Revisions(folder)
         self._sources = sources
         self._dev_url = dev_url
         self._calling = Calling(account)
@@ -56,7 +64,13 @@ class CloudflareTarget:
             PermissionDenied: the operator does not let a folder be deployed.
         """
         for service in subject.config.services:
-            self._sources.check(service)
+            worker = self._sources.check(subject, service)
+            if worker is not None:
+                require_deployable(worker)
+
+    def names(self, subject: Subject) -> frozenset[str]:
+        """Its Workers, as far as no project names them itself."""
+        return frozenset(name_of(subject, one) for one in subject.config.services if one.folder is None)
 
     async def observe(self, subject: Subject) -> Facts:
         """What is there of each Worker, and what the sources come to now.
@@ -86,11 +100,13 @@ class CloudflareTarget:
             return Outlook([step for one in here.values() if one["exists"] for step in gone_of(one["name"], one)], [])
         steps, warnings, names = list[Step](), list[str](), set[str]()
         for service in subject.config.services:
-            built = await self._sources.build(subject, service)
+            built = await self._meant(subject, operation, service)
             require_deployable(built.worker)
             steps += steps_of(service, built.worker, here[service.name])
             is_new = service.name not in _live_names(subject)
             there = here[service.name]
+            if there["exists"]:
+                await self._require_free(subject, built.worker.name)
             warnings += built.warnings + warnings_of(service, built.worker, there, there["exists"] and is_new)
             names.add(built.worker.name)
         for name in sorted(_live_workers(subject) - names):
@@ -141,13 +157,32 @@ class CloudflareTarget:
         """Write down what is to be uploaded, and what answers now."""
         told: Facts = {"workers": {}, "names": {}, "before": {}}
         for service in work.subject.config.services:
-            worker = (await self._sources.build(work.subject, service)).worker
+            worker = (await self._meant(work.subject, work.operation, service)).worker
             require_deployable(worker)
             self._place(work).write(f"{service.name}.json", worker.model_dump_json())
             told["workers"][service.name] = digest(worker)
             told["names"][service.name] = worker.name
             told["before"][service.name] = await self._before(worker.name, _all_routes(work.subject, worker))
         return told
+
+    async def _require_free(self, subject: Subject, name: str) -> None:
+        """Refuse a Worker that another deployment of this desk has brought live.
+
+        Raises:
+            Conflict: naming it.
+        """
+        held = None if self._holder is None else await self._holder(subject, name)
+        if held is not None:
+            raise Conflict(
+                f"The Worker {name} is that of {held}.",
+                next="Give this one another name, or destroy that one first.",
+                details={"worker": name, "held_by": held},
+            )
+
+    async def _meant(self, subject: Subject, operation: Operation, service: Service) -> Built:
+        """What is to be there. Going back means what was, with its addresses and schedules, as far as that is kept."""
+        kept = self._revisions.kept(subject, service) if operation == "rollback" else None
+        return Built(kept, []) if kept is not None else await self._sources.build(subject, service)
 
     async def _before(self, name: str, routes: list[Route]) -> Facts:
         """What is to be there again where this run is undone."""
@@ -188,7 +223,11 @@ class CloudflareTarget:
         names: Mapping[str, str] = work.done["build"]["names"]
         for name in sorted(_live_workers(work.subject) - set(names.values())):
             await self._taken_away(work, name)
-        routes = {service.name: (await self._worker(work, service)).routes for service in work.subject.config.services}
+        workers = {service.name: await self._worker(work, service) for service in work.subject.config.services}
+        for service, worker in workers.items():
+            self._revisions.keep(work.subject, service, worker)
+        await asyncio.to_thread(self._forget_runs_before, work)
+        routes = {service: worker.routes for service, worker in workers.items()}
         live = {service: await self._seen(name, list(routes[service])) for service, name in names.items()}
         told = {names[service]: [route.model_dump() for route in some] for service, some in routes.items()}
         return {"live": live, "routes": told}
@@ -212,6 +251,7 @@ class CloudflareTarget:
         names = sorted(_live_workers(work.subject))
         for name in names:
             await self._taken_away(work, name)
+        await asyncio.to_thread(shutil.rmtree, self._folder / work.subject.id, ignore_errors=True)
         return {"deleted": names}
 
     async def _taken_away(self, work: Work, name: str) -> None:
@@ -226,6 +266,8 @@ class CloudflareTarget:
         found = self._found(work, await self._scripts.versions(worker.name), message) if exists else None
         if found is not None:
             return found.id
+        if work.operation == "rollback":
+            raise nothing_kept(work.subject, f"No version of {worker.name} is there that was uploaded for it")
         secrets = {binding: work.secret(name) for binding, name in secret_names(service).items()}
         bindings = bindings_of(worker, secrets, await self._kv_ids(work, worker))
         await work.guard()
@@ -284,6 +326,12 @@ class CloudflareTarget:
             return {service: await self._seen(name, routes.get(name, [])) for service, name in sorted(names.items())}
         except CloudFailed as failed:
             raise Unavailable(failed.message, next="See the token, the account and the network.") from None
+
+    def _forget_runs_before(self, work: Work) -> None:
+        """What earlier runs have built is of no use any more."""
+        for folder in (self._folder / work.subject.id).iterdir():
+            if folder.name not in (REVISIONS, work.run_id):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _place(self, work: Work) -> Place:
         return Place(self._folder / work.subject.id / work.run_id)

@@ -18,13 +18,14 @@ from mcp_server.domain.deployments.targets import Facts, Outlook, Phase, PhaseFa
 from mcp_server.integrations.kept import TEMPORARY, UNKNOWN, Command, Ended, Kept, run_once
 from mcp_server.integrations.references import resolve
 from mcp_server.kernel.errors import Unavailable, ValidationFailed
-from mcp_server.kernel.json_text import canonical_hash, dump_json
+from mcp_server.kernel.json_text import canonical_hash, check_line, dump_json
 
 LOOK_SECONDS_MAX = 120.0
 RETRY_SECONDS = 5.0
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "SYSTEMROOT")
 _TOLD = ("name", "environment", "revision", "label", "run_id", "version_id")
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+_NUMBER = re.compile(r"-\d+(\.\d+)?")
 _TAIL_CHARACTERS = 1500
 
 
@@ -53,6 +54,8 @@ class Declared:
         """What of it cannot work."""
         known = {*_TOLD, *self.arguments}
         found = ["it has no `apply` command"] if "apply" not in self.commands else []
+        odd = [name for name in self.arguments if _PLACEHOLDER.fullmatch(f"{{{name}}}") is None]
+        found += [f"its argument {name} is no name of small letters and _" for name in odd]
         for name, argv in self.commands.items():
             strange = {place for part in argv for place in _PLACEHOLDER.findall(part)} - known
             found += [f"`{name}` has the placeholder {{{place}}}, and known are {sorted(known)}" for place in strange]
@@ -102,6 +105,7 @@ class CommandTarget:
                 raise ValidationFailed(
                     f"The target {self._name} takes no secret {', '.join(strange)}.", next=f"Declared are: {known}."
                 )
+        self._require_one_value(subject)
         self._require_all(subject)
 
     async def observe(self, subject: Subject) -> Facts:
@@ -161,8 +165,25 @@ class CommandTarget:
         if pattern is None:
             known = ", ".join(self._declared.arguments) or "none"
             raise ValidationFailed(f"The target {self._name} has no argument {name!r}.", next=f"Declared are: {known}.")
-        if not re.fullmatch(pattern, str(value)):
+        text = str(value)
+        check_line(text, f"argument {name}")
+        if not re.fullmatch(pattern, text):
             raise ValidationFailed(f"The argument {name} of {service} must match {pattern}.")
+        if text.startswith("-") and _NUMBER.fullmatch(text) is None:
+            raise ValidationFailed(
+                f"The argument {name} of {service} begins like an option of a program.", next="Begin without -."
+            )
+
+    def _require_one_value(self, subject: Subject) -> None:
+        """Each command is run once, for all services: they cannot fill in different things."""
+        said = dict[str, str]()
+        for service in subject.config.services:
+            for name, value in service.arguments.items():
+                if said.setdefault(name, str(value)) != str(value):
+                    raise ValidationFailed(
+                        f"Two services say another {name}, and the target {self._name} runs once for all of them.",
+                        next="Say the same, or make a deployment for each.",
+                    )
 
     def _require_all(self, subject: Subject) -> None:
         wanted = {place for argv in self._declared.commands.values() for place in _PLACEHOLDER.findall(" ".join(argv))}

@@ -31,6 +31,11 @@ class KubernetesTarget(RenderedTarget):
         rendering = _Rendering(label, environment, config)
         return {f"{one['kind'].lower()} {one['metadata']['name']}": one for one in rendering.all()}
 
+    def names(self, subject: Subject) -> frozenset[str]:
+        """Its objects, within the namespace of its environment."""
+        objects = self.objects(subject.label, subject.environment, subject.config)
+        return frozenset(f"{subject.environment}: {name}" for name in objects if not name.startswith("namespace "))
+
     def text(self, objects: Objects) -> str:
         """The manifests, one document each."""
         return yaml_text(list(objects.values()))

@@ -15,6 +15,7 @@ from mcp_server.integrations.targets.health import Health
 from mcp_server.integrations.targets.replacing import Replacing
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import storable
+from mcp_server.kernel.quoting import named
 
 LOG_CHARACTERS, LOGS_CHARACTERS = 8 * 1024, 64 * 1024
 _DOWN = ("crash_loop", "stopped")
@@ -121,13 +122,18 @@ class ProcessTarget:
         port = next(iter(service.ports), None if live is None else live["port"])
         where = "a free port" if port is None else f"port {port}"
         steps = [
-            Step("start", f"{len_of(service.replicas)} of {service.name}", f"program of {self._name}"),
+            Step("start", f"{len_of(service.replicas)} of {service.name}", self._program_of(service)),
             Step("check", f"each replica of {service.name}", self._health.says(service)),
             Step("lead" if live else "open", f"{where} to {service.name}", f"at {self._program.listen}"),
         ]
         if live is not None:
             steps.append(Step("stop", f"{len_of(live['replicas'])} of {service.name}", "once nothing is under way"))
         return steps + [Step("set", f"secret {name} of {service.name}") for name in service.secrets]
+
+    def _program_of(self, service: Service) -> str:
+        """What runs, with all that the deployment fills in."""
+        said = ", ".join(f"{name}={named(str(value))}" for name, value in sorted(service.arguments.items()))
+        return f"program of {self._name}{f': {said}' if said else ''}"
 
     def _log(self, subject: Subject, place: Place) -> str:
         tail = self._places.tail(place)

@@ -5,6 +5,7 @@ The new ones run beside the old ones until they were checked.
 """
 
 import asyncio
+import contextlib
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -17,11 +18,14 @@ from mcp_server.integrations.workers.capnp import Backend, require_servable
 from mcp_server.integrations.workers.kv_tokens import Grant, KvTokens
 from mcp_server.integrations.workers.model import Worker, digest
 from mcp_server.integrations.workers.place import Place
+from mcp_server.integrations.workers.revisions import REVISIONS, Revisions, nothing_kept
 from mcp_server.integrations.workers.source import TAKES, Built, Sources, secret_names
 from mcp_server.integrations.workers.workerd import address, serve
 from mcp_server.kernel.errors import OpsError, Unavailable, ValidationFailed
+from mcp_server.kernel.hiding import without
 
 _WORKER = "worker.json"
+_FAILED = "failed"
 _RETRY_SECONDS = 5.0
 
 
@@ -43,6 +47,7 @@ class WorkerdTarget:
             kv_key: of the tokens with which KV bindings are reached.
         """
         self._folder = folder
+        self._revisions = Revisions(folder)
         self._sources = sources
         self._kv_address = kv_address
         self._kv_key = kv_key
@@ -55,7 +60,9 @@ class WorkerdTarget:
             PermissionDenied: the operator does not let a folder be deployed.
         """
         for service in subject.config.services:
-            self._sources.check(service)
+            worker = self._sources.check(subject, service)
+            if worker is not None:
+                require_servable(worker)
 
     async def observe(self, subject: Subject) -> Facts:
         """What runs, and what the sources come to now."""
@@ -124,28 +131,31 @@ class WorkerdTarget:
             place.trim()
 
     async def logs(self, subject: Subject) -> str | None:
-        """The end of what each Worker wrote."""
+        """The end of what each Worker wrote, and of what those did that did not come to be live."""
         said = [f"== {name}\n{place.log()}" for name, place in self._live(subject)]
+        failed = sorted((self._deployment(subject) / _FAILED).glob("*.log"))
+        said += [f"== {path.stem} (not live)\n{path.read_text('utf-8', 'replace')}" for path in failed]
         return "\n".join(said) if said else None
 
     async def _build(self, work: Work) -> Facts:
-        """Write down what is to run."""
+        """Write down what is to run; what an earlier run has left is gone by then."""
+        await asyncio.to_thread(shutil.rmtree, self._deployment(work.subject) / _FAILED, ignore_errors=True)
         program = find_workerd(self._sources.workerd, self._projects(work.subject))
         told: Facts = {}
         for service in work.subject.config.services:
             worker = (await self._meant(work.subject, work.operation, service)).worker
             require_servable(worker)
-            kept = self._kept(work.subject, service)
-            Place(kept.parent).write(kept.name, worker.model_dump_json())
             self._place(work.subject, work.run_id, service.name).write(_WORKER, worker.model_dump_json())
             told[service.name] = digest(worker)
         return {"workers": told, "program": str(program), "release": work.run_id}
 
     async def _meant(self, subject: Subject, operation: Operation, service: Service) -> Built:
-        """What is to run. Going back means what ran then, where that is still there."""
-        kept = self._kept(subject, service)
-        if operation == "rollback" and kept.exists():
-            return Built(_read(kept), [])
+        """What is to run. Going back means what ran then, never what its source has become since."""
+        if operation == "rollback":
+            kept = self._revisions.kept(subject, service)
+            if kept is None:
+                raise nothing_kept(subject, "What ran as it is not kept here any more")
+            return Built(kept, [])
         return await self._sources.build(subject, service)
 
     async def _deploy(self, work: Work) -> Facts:
@@ -155,6 +165,8 @@ class WorkerdTarget:
     async def _promote(self, work: Work) -> Facts:
         """What was checked is what counts; what ran before answers what is under way, and ends."""
         await work.guard()
+        for name, place in self._places(work.subject, work.run_id):
+            self._revisions.keep(work.subject, name, _read(place.folder / _WORKER))
         for release in self._releases(work.subject):
             if release.name != work.run_id:
                 await self._end(release)
@@ -165,6 +177,9 @@ class WorkerdTarget:
         await work.guard()
         live, config = (work.subject.live or {}).get("release"), work.subject.live_config
         urls = {} if live is None or config is None else await self._serve(work, config, live)
+        failed = Place(self._deployment(work.subject) / _FAILED)
+        for name, place in self._places(work.subject, work.run_id):
+            await asyncio.to_thread(failed.write, f"{name}.log", without(place.log(), _secrets(work)))
         await self._end(self._deployment(work.subject) / work.run_id)
         return urls
 
@@ -233,11 +248,8 @@ class WorkerdTarget:
     def _deployment(self, subject: Subject) -> Path:
         return self._folder / subject.id
 
-    def _kept(self, subject: Subject, service: Service) -> Path:
-        return self._deployment(subject) / "revisions" / str(subject.revision) / f"{service.name}.json"
-
     def _releases(self, subject: Subject) -> list[Path]:
-        return [folder for folder in _folders(self._deployment(subject)) if folder.name != "revisions"]
+        return [folder for folder in _folders(self._deployment(subject)) if folder.name not in (REVISIONS, _FAILED)]
 
     def _place(self, subject: Subject, release: str, service: str) -> Place:
         return Place(self._deployment(subject) / release / service)
@@ -250,6 +262,13 @@ class WorkerdTarget:
         """The places of what was brought live."""
         release = (subject.live or {}).get("release")
         return [] if release is None else list(self._places(subject, release))
+
+
+def _secrets(work: Work) -> Iterator[tuple[str, str]]:
+    """Each secret of a deployment that is there, by its name."""
+    for name in work.subject.config.secrets:
+        with contextlib.suppress(PhaseFailed):
+            yield name, work.secret(name)
 
 
 def _all(subject: Subject) -> tuple[Service, ...]:

@@ -46,7 +46,7 @@ def _machine(intel: str) -> str:
 def _find(name: str, word: str, setting: Path | None, projects: Iterable[Path], inside: tuple[str, ...]) -> Path:
     if setting is not None:
         return _set(setting, word)
-    found = next(filter(_is_program, _inside(projects, inside)), None) or shutil.which(name)
+    found = next(filter(_is_trusted, _inside(projects, inside)), None) or shutil.which(name)
     if found is not None:
         return Path(found)
     raise Unavailable(
@@ -74,6 +74,11 @@ def _modules(projects: Iterable[Path]) -> Iterator[Path]:
         for folder in (project, *project.parents):
             if (folder / "node_modules").is_dir():
                 yield folder / "node_modules"
+
+
+def _is_trusted(path: Path) -> bool:
+    """Whether it is a program of this user's or of the system's: above a project anybody may have put some."""
+    return _is_program(path) and (sys.platform == "win32" or path.stat().st_uid in (0, os.geteuid()))
 
 
 def _is_program(path: Path) -> bool:

@@ -3,16 +3,18 @@ nothing of its own stands for itself."""
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
 from mcp_server.integrations.workers.binaries import find_esbuild
 from mcp_server.integrations.workers.model import kind_of
-from mcp_server.kernel.errors import Unavailable, ValidationFailed
+from mcp_server.kernel.errors import PermissionDenied, Unavailable, ValidationFailed
 from mcp_server.kernel.quoting import quoted
 
 BUNDLE_SECONDS_MAX = 60.0
@@ -24,34 +26,60 @@ _IMPORTS = re.compile(
 _BUILT_IN = ("cloudflare:", "node:", "workerd:")
 _LOADERS = (".txt=copy", ".html=copy", ".sql=copy", ".wasm=copy", ".bin=copy")
 _BUNDLED = ("--bundle", "--format=esm", "--platform=neutral", "--target=es2024", "--main-fields=browser,module,main")
+_MODULES, _META = "modules", "inputs.json"
+_PLACES = re.compile(r"^\s+(\S.*?):\d+:\d+:$", re.MULTILINE)
 _CONDITIONS = "--conditions=workerd,worker,browser"
 
 
-async def modules_of(folder: Path, entry: Path, *, bundled: bool, esbuild: Path | None) -> tuple[str, dict[str, bytes]]:
+class Project(NamedTuple):
+    """A project's folder, and the folders beyond which nothing of it may be read: links and imports lead anywhere."""
+
+    folder: Path
+    roots: Sequence[Path]
+
+    def require_inside(self, names: Iterable[str | Path]) -> None:
+        """Refuse files that lie elsewhere, wherever links lead.
+
+        Raises:
+            PermissionDenied: naming the first of them.
+        """
+        for name in names:
+            path = (self.folder / name).resolve()
+            if not any(path.is_relative_to(root.resolve()) for root in self.roots):
+                raise PermissionDenied(
+                    f"{quoted(str(name), 200)} lies outside of the folders whose projects may be deployed.",
+                    next="Copy it into the project, or have the operator name its folder in DATAMCP_WORKERS_FOLDERS.",
+                )
+
+
+async def modules_of(
+    project: Project, entry: Path, *, bundled: bool, esbuild: Path | None
+) -> tuple[str, dict[str, bytes]]:
     """A Worker's modules and the name of the main one.
 
     Args:
-        folder: the project's.
+        project: whose they are.
         entry: the file that is the entry.
         bundled: whether its imports are to be bundled into it.
         esbuild: the program; None to look for it.
 
     Raises:
         Unavailable: it must be bundled, and esbuild is not there.
+        PermissionDenied: it is made of files that lie elsewhere.
         ValidationFailed: it cannot be bundled; the message is esbuild's.
     """
     source = await asyncio.to_thread(entry.read_bytes)
     if not needs_bundling(entry.name, source):
         return entry.name, {entry.name: source}
     if not bundled:
-        return await asyncio.to_thread(_as_they_are, entry)
+        return await asyncio.to_thread(_as_they_are, project, entry)
     try:
-        program = find_esbuild(esbuild, [folder])
+        program = find_esbuild(esbuild, [project.folder])
     except Unavailable as error:
         raise Unavailable(f"{entry.name} imports other modules, and must be bundled. {error.message}") from None
     with TemporaryDirectory(prefix="datamcp-bundle-") as out:
-        await _bundle(program, folder, entry, Path(out))
-        return "worker.js", await asyncio.to_thread(_files, Path(out))
+        await _bundle(program, project, entry, Path(out))
+        return "worker.js", await asyncio.to_thread(_files, Path(out) / _MODULES)
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -66,13 +94,14 @@ def needs_bundling(name: str, source: bytes) -> bool:
     return not all((one[1] or one[2] or "").startswith(_BUILT_IN) for one in found)
 
 
-def _as_they_are(entry: Path) -> tuple[str, dict[str, bytes]]:
+def _as_they_are(project: Project, entry: Path) -> tuple[str, dict[str, bytes]]:
     """`no_bundle`: every module beside the entry, by its relative name."""
     paths = list(filter(_is_module, entry.parent.rglob("*")))
     if entry not in paths or len(paths) > 1000:
         raise ValidationFailed(
             f"{entry.parent} holds {len(paths)} files.", next="Keep only the Worker's modules there."
         )
+    project.require_inside(paths)
     return entry.name, {path.relative_to(entry.parent).as_posix(): path.read_bytes() for path in paths}
 
 
@@ -80,17 +109,21 @@ def _is_module(path: Path) -> bool:
     return path.is_file() and "node_modules" not in path.parts
 
 
-async def _bundle(program: Path, folder: Path, entry: Path, out: Path) -> None:
+async def _bundle(program: Path, project: Project, entry: Path, out: Path) -> None:
     loaders = [f"--loader:{loader}" for loader in _LOADERS]
     external = [f"--external:{prefix}*" for prefix in _BUILT_IN]
-    argv = [str(program), str(entry), *_BUNDLED, _CONDITIONS, *loaders, *external, f"--outfile={out / 'worker.js'}"]
-    code, said = await _run([*argv, "--log-level=warning"], folder, {"PATH": os.environ.get("PATH", "")})
+    made = [f"--outfile={out / _MODULES / 'worker.js'}", f"--metafile={out / _META}", "--log-level=warning"]
+    argv = [str(program), str(entry), *_BUNDLED, _CONDITIONS, *loaders, *external, *made]
+    code, said = await _run(argv, project.folder, {"PATH": os.environ.get("PATH", "")})
     if code != 0:
+        project.require_inside(_PLACES.findall(said))  # what it says quotes the file
         raise ValidationFailed(
             f"esbuild cannot bundle {entry.name}: {quoted(said.strip(), 500)}.",
             next="Correct the source, or install what it imports with npm.",
             details={"said": said[-4000:]},
         )
+    inputs: dict[str, Any] = json.loads(await asyncio.to_thread((out / _META).read_bytes))["inputs"]
+    project.require_inside(name for name in inputs if (project.folder / name).exists())
 
 
 async def _run(argv: list[str], folder: Path, env: Mapping[str, str]) -> tuple[int | None, str]:

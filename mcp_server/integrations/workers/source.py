@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from mcp_server.domain.deployments.configuration import Binding, Service
 from mcp_server.domain.deployments.targets import Subject
-from mcp_server.integrations.workers.bundling import modules_of
+from mcp_server.integrations.workers.bundling import Project, modules_of
 from mcp_server.integrations.workers.model import Worker
 from mcp_server.integrations.workers.wrangler import read_project
 from mcp_server.kernel.errors import PermissionDenied, ValidationFailed
@@ -47,8 +47,11 @@ class Sources:
     esbuild: Path | None = None
     workerd: Path | None = field(default=None)
 
-    def check(self, service: Service) -> None:
+    def check(self, subject: Subject, service: Service) -> Worker | None:
         """Refuse a service that names no source, or one that may not be deployed.
+
+        Returns:
+            The Worker but for its modules; None where a project says the rest.
 
         Raises:
             ValidationFailed: naming what would do.
@@ -61,6 +64,9 @@ class Sources:
             )
         if service.folder is not None:
             self.folder(service.folder)
+            return None
+        said = {"name": name_of(subject, service)} | self._from_document(service, "")
+        return worker_of(service.name, _bound(said, service))
 
     def folder(self, name: str) -> Path:
         """The folder of a project.
@@ -83,8 +89,8 @@ class Sources:
         Raises:
             OpsError: there is no source, or it makes no Worker.
         """
-        self.check(service)
-        said: dict[str, Any] = {"name": f"{subject.label}-{service.name}"}
+        self.check(subject, service)
+        said: dict[str, Any] = {"name": name_of(subject, service)}
         warnings = list[str]()
         if service.folder is not None:
             said |= await self._from_folder(self.folder(service.folder), subject.environment, warnings)
@@ -93,10 +99,11 @@ class Sources:
         return Built(worker_of(service.name, _bound(said, service)), warnings)
 
     async def _from_folder(self, folder: Path, environment: str, warnings: list[str]) -> dict[str, Any]:
-        project = await asyncio.to_thread(read_project, folder, environment)
-        warnings += [f"{name} of the project's configuration is passed over." for name in project.passed_over]
-        main, modules = await modules_of(folder, project.entry, bundled=project.bundled, esbuild=self.esbuild)
-        return project.said | {"main": main, "modules": modules}
+        read = await asyncio.to_thread(read_project, folder, environment)
+        warnings += [f"{name} of the project's configuration is passed over." for name in read.passed_over]
+        project = Project(folder, [allowed.expanduser() for allowed in self.folders])
+        main, modules = await modules_of(project, read.entry, bundled=read.bundled, esbuild=self.esbuild)
+        return read.said | {"main": main, "modules": modules}
 
     @staticmethod
     def _from_document(service: Service, value: Any) -> dict[str, Any]:
@@ -109,6 +116,11 @@ class Sources:
                 next='Write its source as a text, or modules by name: {"worker.js": "...", "page.html": "..."}.',
             )
         return {"main": main, "modules": modules}
+
+
+def name_of(subject: Subject, service: Service) -> str:
+    """What the Worker of a service is called where no project says it."""
+    return f"{subject.label}-{service.name}"
 
 
 def worker_of(name: str, said: dict[str, Any]) -> Worker:

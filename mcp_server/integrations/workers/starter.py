@@ -4,9 +4,13 @@ so nothing runs twice, and what runs is always found again."""
 
 import fcntl
 import os
+import resource
 import sys
 import time
 from pathlib import Path
+
+FILE_BYTES_MAX = 64 * 1024 * 1024
+"""What the program may write into a file: code of others that logs without end does not fill the disk."""
 
 TRIES = 10
 REST_SECONDS = 0.01
@@ -24,6 +28,9 @@ def main() -> None:
     for file in (lock, control):
         os.set_inheritable(file, True)
     command = [part.replace("{control}", str(control)) for part in argv]
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    most = FILE_BYTES_MAX if hard == resource.RLIM_INFINITY else min(FILE_BYTES_MAX, hard)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
     os.execve(command[0], command, os.environ)  # noqa: S606 - the program is the operator's
 
 

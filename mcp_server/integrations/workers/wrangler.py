@@ -86,7 +86,7 @@ def read_project(folder: Path, environment: str) -> Project:
         LimitExceeded: it is too large.
         ValidationFailed: it cannot be read, or says what this desk would not do.
     """
-    path = next((folder / name for name in NAMES if (folder / name).is_file()), None)
+    path = next((folder / name for name in NAMES if _is_inside(folder, name)), None)
     if path is None:
         raise NotFound(
             f"There is no {', '.join(NAMES)} in {folder}.",
@@ -162,10 +162,15 @@ def _project(folder: Path, config: dict[str, Any]) -> Project:
 def _entry(folder: Path, main: Any) -> Path:
     if not isinstance(main, str):
         raise ValidationFailed("it names no `main`.", next="Name the Worker's entry file.")
-    entry = (folder / main).resolve()
-    if not entry.is_relative_to(folder.resolve()) or not entry.is_file():
+    if "\0" in main or not _is_inside(folder, main):
         raise ValidationFailed(f"main names {named(main)}, and there is no such file in the project.")
-    return entry
+    return (folder / main).resolve()
+
+
+def _is_inside(folder: Path, name: str) -> bool:
+    """Whether this is a file of the project, wherever links lead."""
+    path = (folder / name).resolve()
+    return path.is_relative_to(folder.resolve()) and path.is_file()
 
 
 def _require_known(config: Mapping[str, Any]) -> None:

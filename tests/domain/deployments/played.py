@@ -5,7 +5,6 @@ from typing import Any
 
 from mcp_server.domain.areas import AREAS
 from mcp_server.domain.deployments.configuration import Probe
-from mcp_server.domain.deployments.policy import DeploymentPolicy
 from mcp_server.domain.deployments.spec import ApplyDeployment, DefineDeployment, PlanDeployment
 from mcp_server.domain.deployments.targets import Facts, Outlook, PhaseFailed, Step, Subject, Targets, Work
 from mcp_server.domain.deployments.views import AppliedDeployment, DefinedDeployment, PlanView
@@ -82,12 +81,13 @@ class Answers:
 class Stage:
     """A world whose desk deploys to what the test plays."""
 
-    def __init__(self, world: World, policy: DeploymentPolicy = DeploymentPolicy(), *options: object) -> None:  # noqa: B008
+    def __init__(self, world: World, *options: object) -> None:
         self.world = world
         self.target = Played()
         self.answers = Answers()
         targets = Targets({"played": lambda: self.target}, {}, self.answers, lambda reference: f"value of {reference}")
-        self.open_desk(targets, policy, *options)
+        self.options = (targets, *options)
+        self.open_desk(*self.options)
 
     def open_desk(self, *options: object) -> None:
         """Work at a desk of these options from now on."""

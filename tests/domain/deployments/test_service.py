@@ -326,6 +326,18 @@ async def test_stopping_and_starting(stage: Stage):
     assert (await stage.seen()).status == "live" and stage.target.phases()[-2:] == ["start", "check"]
 
 
+async def test_what_differed_while_it_was_stopped_is_forgotten_once_it_is_started(stage: Stage):
+    await stage.live()
+    await control(stage, "stop")
+    await stage.work()
+    stage.target.there["moved"] = "web does not run"
+    assert (await control(stage, "check_drift")).deployment.drift is not None
+    await control(stage, "start")
+    await stage.work()
+    assert ((await stage.seen()).status, (await stage.seen()).drift) == ("live", None)
+    assert replay(stage.world.url).differences == ()
+
+
 async def test_drift_is_told_until_it_is_gone(stage: Stage):
     await stage.live()
     assert (await control(stage, "check_drift")).deployment.drift is None
@@ -376,6 +388,29 @@ async def test_nothing_runs_that_was_not_approved_or_is_no_longer_what_was_shown
     assert (await stage.seen()).run.status == "stale" and stage.target.done == []
 
 
+@pytest.mark.parametrize("tool", ["deployments_apply", "deployments_control", "deployments_*"])
+async def test_going_back_is_named_by_rules_about_applying_too(world: World, tool: str):
+    stage = Stage(world)
+    await stage.live()
+    await stage.live(services=[{"name": "web", "replicas": 2}])
+    stage.open_desk(*stage.options, DeploymentPolicy((Rule(tool=tool, approvers=("ann",)),)))
+    done = await control(stage, "rollback")
+    assert (done.deployment.run.status, done.plan.needs_approval_of) == ("waiting", ["ann"])
+
+
+async def test_what_was_never_live_is_applied_as_planned_and_nobody_goes_back_to_it(stage: Stage):
+    await stage.live()
+    await stage.define(services=[{"name": "web", "replicas": 2}])
+    with pytest.raises(InvalidTransition, match=r"Revision 2 .* was never live.*deployments_plan\(.*revision=2\)"):
+        await control(stage, "rollback", revision=2)
+    stage.target.says["check"] = [broken()]
+    await stage.apply(await stage.plan())
+    await stage.work()
+    with pytest.raises(InvalidTransition, match="was never live"):
+        await control(stage, "rollback", revision=2)
+    assert (await stage.seen()).live_revision == 1
+
+
 @pytest.mark.parametrize(("action", "names"), [("stop", True), ("rollback", True), ("start", False)])
 async def test_a_rule_names_tools_and_what_it_does_not_name_goes_through(world: World, action: Any, names: bool):
     stage = Stage(world, DeploymentPolicy((Rule(tool="deployments_control" if names else "deployments_apply"),)))
@@ -404,7 +439,8 @@ async def test_secrets_are_resolved_when_they_are_used_and_stand_nowhere(world: 
 
 
 async def test_who_may_name_which_secret(world: World):
-    stage = Stage(world, DeploymentPolicy(secrets=("file:/run/secrets/*",)))
+    own = frozenset(("env:TF_TOKEN", "env:APP_OWN"))
+    stage = Stage(world, DeploymentPolicy(secrets=("file:/run/secrets/*", "env:APP_OWN"), own=own))
     local = replace(caller(), actor=caller().actor.model_copy(update={"is_local": True}))
     secret = {"services": [{"name": "web", "secrets": ["S"]}], "name": "a", "environment": "dev", "target": "played"}
 
@@ -414,10 +450,12 @@ async def test_who_may_name_which_secret(world: World):
     define = stage.desk.deployments.define
     await define(local, command("env:HOME"))
     await define(caller(Role.AGENT), command("file:/run/secrets/a"))
+    await define(local, command("env:APP_OWN"))
     for call, reference in (
         (caller(), "env:HOME"),
         (local, "env:DATAMCP_SMTP_PASSWORD"),
         (local, "env:CLOUDFLARE_API_TOKEN"),
+        (local, "env:TF_TOKEN"),
         (local, "file:/etc/passwd"),
         (local, "file:/run/secretsfile"),
     ):
@@ -438,6 +476,10 @@ async def test_what_a_target_does_nothing_with_is_refused_by_name(stage: Stage):
         ({"services": [{"name": "Web!"}]}, "name"),
         ({"services": [{"name": "web", "depends_on": ["db"]}]}, "depends_on of web names 'db'"),
         ({"services": [{"name": "web", "secrets": ["A"]}]}, "Service web names the secret A"),
+        ({"secrets": {"A": "env: APP_KEY"}}, "names no variable"),
+        ({"secrets": {"A": "env:APP_KEY\0"}}, "names no variable"),
+        ({"secrets": {"A": "file:/run/a\nb"}}, "one line"),
+        ({"services": [{"name": "web", "health": "//evil.example/"}]}, "would lead to another host"),
         ({"services": [{"name": "web"}], "secrets": {"A": "hunter2"}}, "env:NAME or file:/path"),
         ({"services": [{"name": "web"}], "secrets": {"A": "file:/run/secrets/../../etc/passwd"}}, "no whole path"),
         ({"services": [{"name": "web"}], "secrets": {"A": "file:secret"}}, "no whole path"),
@@ -449,6 +491,13 @@ def test_a_configuration_that_makes_no_sense_is_refused_with_what_would_do(said:
     whole = {"name": "a", "target": "played", "environment": "dev"} | said
     with pytest.raises(ValueError, match=teaches):
         DefineDeployment.model_validate(whole)
+
+
+async def test_a_path_alone_says_what_is_asked(stage: Stage):
+    await stage.define(services=[{"name": "web", "health": "/ok", "checks": ["/a", {"path": "/b"}]}])
+    service = (await stage.seen()).config["services"][0]
+    assert (service["health"], service["checks"]) == ({"path": "/ok"}, [{"path": "/a"}, {"path": "/b"}])
+    assert (await stage.define(services=[service])).revision == 1
 
 
 async def test_a_deployment_is_found_by_id_by_name_and_by_environment(stage: Stage):

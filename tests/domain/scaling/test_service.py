@@ -368,3 +368,10 @@ async def test_an_agent_is_scaling_while_other_instances_run_than_there_are_to_b
     assert await status() == "error", "an instance that is in a crash loop is not about to come"
     await plant.scale(0)
     assert await status() == "idle", "nothing is wanted, and nothing is missing"
+
+
+async def test_rules_that_let_an_agent_have_more_instances_than_it_may_run_tasks_say_so_at_once(world: World):
+    plant = Plant(world)
+    await plant.agent(max_concurrent_tasks=2)
+    assert "run at most 2 tasks at once" in (await plant.scale(max=3)).decision["note"]
+    assert "note" not in (await plant.scale(max=2)).decision

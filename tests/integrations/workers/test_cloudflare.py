@@ -22,7 +22,7 @@ from mcp_server.integrations.cloudflare.calling import Account, CloudFailed, Tok
 from mcp_server.integrations.cloudflare.mirror import CloudflareRemote
 from mcp_server.integrations.targets.cloudflare import CloudflareTarget
 from mcp_server.integrations.workers.source import Sources
-from mcp_server.kernel.errors import Unavailable, ValidationFailed
+from mcp_server.kernel.errors import InvalidTransition, Unavailable, ValidationFailed
 from mcp_server.kernel.handling import HandlerFailed
 from tests.integrations.workers.cloudflare_stand_in import ACCOUNT, TOKEN, Cloudflare, Script, cloudflare, error
 from tests.integrations.workers.programs import ESBUILD, needs_workerd
@@ -149,11 +149,31 @@ async def test_a_worker_is_created_answers_and_a_further_version_replaces_it(tmp
         await one.run()
         assert (await one.answer()).startswith("second")
         assert (len(script.versions), len(one.uploads()), script.crons) == (2, 1, [])
+        one.sources["site"] = "what makes no Worker { any more"
         await one.run("rollback", revision=1)
-        assert (await one.answer()).startswith("first")
+        assert (await one.answer()).startswith("first") and script.crons == ["*/5 * * * *"], "as it was then"
         assert (len(script.versions), len(one.cloud.namespaces)) == (2, 1)
         await one.run("destroy")
         assert one.cloud.scripts == {}
+
+
+async def test_what_was_bound_by_hand_is_shown_before_it_is_taken_away(tmp_path: Path):
+    async with deploying(tmp_path) as one:
+        await one.run()
+        bound = one.cloud.scripts["site-dev-web"].versions[0]["metadata_in"]["bindings"]
+        bound.append({"type": "secret_text", "name": "BY_HAND", "text": "x"})
+        observed = await one.target.observe(one.subject())
+        steps = (await one.target.outlook(one.subject(), "apply", observed)).steps
+        assert ("unbind", "BY_HAND of site-dev-web", "secret text") in [tuple(step) for step in steps]
+
+
+async def test_nobody_goes_back_to_a_version_that_is_not_there_any_more(tmp_path: Path):
+    async with deploying(tmp_path) as one:
+        await one.run()
+        await one.run("destroy")
+        with pytest.raises(InvalidTransition, match=r"go back to revision 1 of site.*deployments_plan"):
+            await one.run("rollback", revision=1)
+        assert one.uploads() == [] and one.cloud.scripts == {}
 
 
 async def test_a_share_of_the_requests_goes_to_a_new_version_and_the_rest_to_the_one_before(tmp_path: Path):

@@ -14,7 +14,7 @@ from mcp_server.domain.deployments.mirrors import MIRROR_KIND
 from mcp_server.domain.state.commands import GetDocument, SetDocument
 from mcp_server.domain.tasks.commands import WaitForTasks
 from mcp_server.domain.tasks.spec import TaskSpec
-from mcp_server.kernel.errors import PermissionDenied, ValidationFailed
+from mcp_server.kernel.errors import Conflict, PermissionDenied, ValidationFailed
 from mcp_server.wiring import refusals
 from tests.integrations.workers.cloudflare_stand_in import ACCOUNT, TOKEN, cloudflare
 from tests.integrations.workers.programs import ESBUILD, needs_esbuild, needs_workerd
@@ -77,6 +77,24 @@ async def test_a_folder_that_the_operator_did_not_name_is_not_deployed(tmp_path:
         for folder in ("/etc", str(tmp_path / "projects/../.."), str(tmp_path / "projects/link")):
             with pytest.raises(PermissionDenied, match="DATAMCP_WORKERS_FOLDERS"):
                 await Site(desk, tmp_path).defined("cloudflare", {"name": "web", "folder": folder}, {})
+
+
+@needs_workerd
+async def test_a_worker_that_another_deployment_brought_live_is_not_taken_from_it(tmp_path: Path):
+    for name in ("shop", "copy"):
+        (tmp_path / "projects" / name).mkdir(parents=True)
+        (tmp_path / "projects" / name / "wrangler.jsonc").write_text(
+            '{"name": "shop", "main": "worker.js", "compatibility_date": "2026-01-01"}'
+        )
+        (tmp_path / "projects" / name / "worker.js").write_text("export default { fetch: () => new Response('hi') }")
+    async with cloudflare(tmp_path / "cloud") as (cloud, api, site), open_desk(settings(tmp_path, api, site)) as desk:
+        one, other = Site(desk, tmp_path), Site(desk, tmp_path, "other")
+        await one.defined("cloudflare", {"name": "web", "folder": str(tmp_path / "projects/shop")}, {})
+        assert (await one.apply()).status == "completed"
+        await other.defined("cloudflare", {"name": "web", "folder": str(tmp_path / "projects/copy")}, {})
+        with pytest.raises(Conflict, match="The Worker shop is that of site in dev"):
+            await other.plan()
+        assert len(cloud.scripts["shop"].versions) == 1 and (await one.plan()).warnings is None
 
 
 async def test_mirrors_run_as_the_servers_own_task(tmp_path: Path):

@@ -3,6 +3,7 @@ refused by name."""
 
 import contextlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcp_server.integrations.workers.bundling import modules_of, needs_bundling
+from mcp_server.integrations.workers.binaries import find_esbuild
+from mcp_server.integrations.workers.bundling import Project, modules_of, needs_bundling
 from mcp_server.integrations.workers.wrangler import parse, read_project, without_comments
-from mcp_server.kernel.errors import NotFound, OpsError, Unavailable, ValidationFailed
+from mcp_server.kernel.errors import NotFound, OpsError, PermissionDenied, Unavailable, ValidationFailed
 from tests.integrations.workers.programs import ESBUILD, needs_esbuild
 
 JSONC = """// the site
@@ -49,6 +51,7 @@ id = "abc"
 
 
 def project(folder: Path, name: str = "wrangler.jsonc", text: str = JSONC, **sources: str) -> Path:
+    folder.mkdir(exist_ok=True)
     (folder / name).write_text(text)
     for path, source in ({"src/index.js": "export default {}"} | sources).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -164,7 +167,9 @@ async def test_a_project_is_bundled_into_one_module_with_the_files_that_it_impor
         "src/page.html": "<p>é</p>",
     }
     project(tmp_path, **sources)
-    main, modules = await modules_of(tmp_path, tmp_path / "src/index.ts", bundled=True, esbuild=ESBUILD)
+    main, modules = await modules_of(
+        Project(tmp_path, [tmp_path]), tmp_path / "src/index.ts", bundled=True, esbuild=ESBUILD
+    )
     assert main == "worker.js" and "hello" in modules[main].decode() and "cloudflare:workers" in modules[main].decode()
     (page,) = [content for name, content in modules.items() if name.endswith(".html")]
     assert page.decode() == "<p>é</p>"
@@ -175,7 +180,7 @@ async def test_a_project_is_bundled_into_one_module_with_the_files_that_it_impor
 async def test_what_cannot_be_bundled_says_what_esbuild_says(tmp_path: Path):
     project(tmp_path, **{"src/index.js": "import x from 'nowhere'"})
     with pytest.raises(ValidationFailed, match="nowhere"):
-        await modules_of(tmp_path, tmp_path / "src/index.js", bundled=True, esbuild=ESBUILD)
+        await modules_of(Project(tmp_path, [tmp_path]), tmp_path / "src/index.js", bundled=True, esbuild=ESBUILD)
 
 
 @pytest.mark.anyio
@@ -185,13 +190,55 @@ async def test_without_esbuild_what_imports_nothing_stands_for_itself_and_the_re
     monkeypatch.setenv("PATH", str(tmp_path))
     project(tmp_path)
     entry = tmp_path / "src/index.js"
-    assert await modules_of(tmp_path, entry, bundled=True, esbuild=None) == (
+    assert await modules_of(Project(tmp_path, [tmp_path]), entry, bundled=True, esbuild=None) == (
         "index.js",
         {"index.js": b"export default {}"},
     )
     entry.write_text("import './x.js'")
     (tmp_path / "src/x.js").write_text("")
     with pytest.raises(Unavailable, match="npm install esbuild"):
-        await modules_of(tmp_path, entry, bundled=True, esbuild=None)
-    _, modules = await modules_of(tmp_path, entry, bundled=False, esbuild=None)
+        await modules_of(Project(tmp_path, [tmp_path]), entry, bundled=True, esbuild=None)
+    _, modules = await modules_of(Project(tmp_path, [tmp_path]), entry, bundled=False, esbuild=None)
     assert modules == {"index.js": b"import './x.js'", "x.js": b""}
+
+
+OUTSIDE = ["import x from '../../key.json'", "import x from '{}/key.json'", "import x from './link.json'"]
+
+
+@pytest.mark.anyio
+@needs_esbuild
+@pytest.mark.parametrize("says", ['{"key": "hush-hush"}', "hush-hush, and no JSON"])
+@pytest.mark.parametrize("source", OUTSIDE)
+async def test_no_import_and_no_link_brings_in_what_lies_outside_of_the_folders(tmp_path: Path, source: str, says: str):
+    (tmp_path / "key.json").write_text(says)
+    folder = project(tmp_path / "shop", **{"src/index.js": f"{source.format(tmp_path)}; export default x"})
+    (folder / "src/link.json").symlink_to(tmp_path / "key.json")
+    with pytest.raises(PermissionDenied, match="lies outside of the folders") as refused:
+        await modules_of(Project(folder, [folder]), folder / "src/index.js", bundled=True, esbuild=ESBUILD)
+    assert "hush-hush" not in f"{refused.value} {refused.value.details}"
+    with pytest.raises(PermissionDenied, match="lies outside of the folders"):
+        await modules_of(Project(folder, [folder]), folder / "src/index.js", bundled=False, esbuild=None)
+
+
+def test_a_configuration_that_is_a_link_to_elsewhere_is_none(tmp_path: Path):
+    (tmp_path / "config.json").write_text('{"auths": {}}')
+    folder = project(tmp_path / "shop")
+    (folder / "wrangler.jsonc").unlink()
+    (folder / "wrangler.jsonc").symlink_to(tmp_path / "config.json")
+    with pytest.raises(NotFound, match=r"There is no wrangler\.jsonc"):
+        read_project(folder, "production")
+
+
+def test_a_program_that_another_user_put_above_a_project_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    program = tmp_path / "node_modules/esbuild/bin/esbuild"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh")
+    program.chmod(0o755)
+    assert find_esbuild(None, [tmp_path / "shop"]) == program
+    monkeypatch.setenv("PATH", "")
+    if program.stat().st_uid == 0:
+        os.chown(program, 12345, -1)  # root's programs are the system's
+    else:
+        monkeypatch.setattr("os.geteuid", lambda: program.stat().st_uid + 1)
+    with pytest.raises(Unavailable, match="esbuild is not installed"):
+        find_esbuild(None, [tmp_path / "shop"])

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import signal
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,9 +26,10 @@ from mcp_server.domain.deployments.spec import (
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.state.commands import GetDocument, SetDocument
 from mcp_server.domain.tasks.commands import WaitForTasks
+from mcp_server.integrations.workers.starter import FILE_BYTES_MAX
 from mcp_server.kernel.authority import Actor, Role
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.errors import Conflict, OpsError, ValidationFailed
+from mcp_server.kernel.errors import Conflict, InvalidTransition, OpsError, ValidationFailed
 from tests.integrations.workers.programs import WORKERD, needs_workerd
 from tests.patience import Stopwatch
 
@@ -55,8 +57,9 @@ def secret(monkeypatch: pytest.MonkeyPatch) -> str:
 class Site:
     """A desk, and one deployment of one Worker."""
 
-    def __init__(self, desk: Desk, folder: Path) -> None:
+    def __init__(self, desk: Desk, folder: Path, name: str = "site") -> None:
         self.desk = desk
+        self.name = name
         self.folder = folder
         self.id = ""
 
@@ -67,7 +70,7 @@ class Site:
         return await self.defined("workerd", service | more, {"KEY": "env:SITE_KEY"})
 
     async def defined(self, target: str, service: dict[str, Any], secrets: dict[str, str]) -> Any:
-        said = {"name": "site", "environment": "dev", "target": target, "services": [service], "secrets": secrets}
+        said = {"name": self.name, "environment": "dev", "target": target, "services": [service], "secrets": secrets}
         made = await self.desk.get(DeploymentService).define(CALL, DefineDeployment.model_validate(said))
         self.id = made.deployment.id
         return made
@@ -268,8 +271,9 @@ async def test_what_makes_no_worker_here_is_refused_before_anything_is_touched(
             await one.desk.state.set(CALL, SetDocument(namespace="code", key=key, value=value))
         await one.define(bindings={}, **{name: value for name, value in service.items() if name == "none"})
         said = {"name": "web", "modules": "code/site", "compatibility_date": "2026-01-01"} | service
-        await one.defined("workerd", {name: value for name, value in said.items() if value is not None}, {})
         with pytest.raises(OpsError, match=why):
+            await one.defined("workerd", {name: value for name, value in said.items() if value is not None}, {})
+            assert "modules" in service, "what the source does not decide is refused as it is defined"
             await one.plan()
         assert not (tmp_path / "deployments").exists()
 
@@ -288,3 +292,64 @@ async def test_code_that_does_not_start_ends_the_run_with_what_workerd_says(tmp_
         task = await one.apply()
         assert task.status == "failed" and "SyntaxError" in str(task.error)
         assert (await one.seen()).status == "failed"
+
+
+async def test_nobody_goes_back_to_what_a_source_has_become_since(tmp_path: Path):
+    async with site(tmp_path) as one:
+        await one.define()
+        await one.apply()
+        await one.control(action="destroy", plan_hash=(await one.plan(destroy=True)).hash)
+        with pytest.raises(InvalidTransition, match=r"go back to revision 1 of site.*deployments_plan"):
+            await one.control(action="rollback", revision=1)
+        assert (await one.apply()).status == "completed", "which shows what it is by now"
+
+
+async def test_what_failed_as_a_revision_is_not_what_one_goes_back_to(tmp_path: Path):
+    async with site(tmp_path) as one:
+        await one.define()
+        await one.apply()
+        await one.desk.state.set(CALL, SetDocument(namespace="code", key="site", value=SITE % "ill"))
+        assert (await one.apply()).status == "failed", "the same revision of another source"
+        await one.define("second", env={"MORE": "x"})
+        assert (await one.apply()).status == "completed"
+        assert (await one.control(action="rollback")).status == "completed"
+        assert (await one.answer()).startswith("first")
+
+
+async def test_what_a_worker_wrote_before_its_check_failed_is_told_until_the_next_run(tmp_path: Path):
+    async with site(tmp_path) as one:
+        source = "export default { fetch() { console.log('the reason'); return new Response('', {status: 500}) } }"
+        await one.desk.state.set(CALL, SetDocument(namespace="code", key="ill", value=source))
+        check = {"path": "/", "attempts": 1}
+        service = {"name": "web", "modules": "code/ill", "compatibility_date": "2026-01-01", "checks": [check]}
+        await one.defined("workerd", service, {})
+        assert (await one.apply()).status == "failed"
+        assert "== web (not live)" in (await one.seen()).logs and "the reason" in (await one.seen()).logs
+        await one.defined("workerd", service | {"checks": [check | {"status": 500}]}, {})
+        assert (await one.apply()).status == "completed" and "not live" not in (await one.seen()).logs
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the limits of a process")
+async def test_a_worker_cannot_fill_the_disk_with_its_log(tmp_path: Path):
+    async with site(tmp_path) as one:
+        await one.define()
+        await one.apply()
+        (pid,) = (await one.seen()).live["pids"].values()
+        limits = Path(f"/proc/{pid}/limits").read_text("utf-8").splitlines()
+        (size,) = [line.split()[3] for line in limits if line.startswith("Max file size")]
+        assert int(size) == FILE_BYTES_MAX
+
+
+@pytest.mark.slow
+async def test_a_worker_that_logs_without_end_goes_on_answering(tmp_path: Path):
+    async with site(tmp_path) as one:
+        source = "const long = 'x'.repeat(1e6); export default { async fetch(request) {" + (
+            " if (request.url.endsWith('/go')) for (let n = 0; n < 100; n++) console.log(long);"
+            " return new Response('first') } }"
+        )
+        await one.desk.state.set(CALL, SetDocument(namespace="code", key="loud", value=source))
+        service = {"name": "web", "modules": "code/loud", "compatibility_date": "2026-01-01", "checks": ["/go"]}
+        await one.defined("workerd", service, {})
+        assert (await one.apply()).status == "completed" and await one.answer() == "first"
+        (log,) = (tmp_path / "deployments").rglob("web/log")
+        assert log.stat().st_size <= FILE_BYTES_MAX
