@@ -252,7 +252,7 @@ async def test_what_a_killed_instance_had_leased_is_back_at_once_and_that_attemp
         async def running(attempt: int) -> dict[str, Any]:
             while True:
                 found = (await client.call("tasks_find", limit=1))["tasks"][0]
-                if found["status"] == "running" and found["attempt"] == attempt:
+                if found["status"] == "running" and found.get("attempt", 1) == attempt:
                     return found
                 await asyncio.sleep(0.05)
 

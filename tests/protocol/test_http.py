@@ -42,7 +42,7 @@ async def http_server(
     base = f"http://127.0.0.1:{port}"
     try:
         async with httpx2.AsyncClient() as http:
-            for _ in range(200):
+            for _ in range(1200):  # a minute, on a machine that does other things, too
                 try:
                     if (await http.get(f"{base}/health")).status_code == 200:
                         break
