@@ -1,0 +1,95 @@
+"""What a client asks, out of whatever stood on stdin. Nothing in there is taken for granted."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+
+from mcp_server.hooks.clients import EDITING, PATCHES, PATHS, SESSIONS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+BYTES_MAX = 16 * 1024 * 1024
+FILES_MAX = 1000
+REGISTERING = "agents_register"
+"""What the name of the tool ends with, whatever a client puts before it."""
+
+_PATCHED = r"(?m)^\*\*\* (?:(?:Add|Update|Delete) File|Move to): (.+)$"
+_AGENT = r"\bagent_[a-z0-9]{12}\b"
+_INSTANCE = r"\binstance_[a-z0-9]{12}\b"
+
+
+class Asked:
+    """One run of a hook."""
+
+    __slots__ = ("_payload", "folder", "roots", "session")
+
+    def __init__(self, text: bytes, environment: Mapping[str, str]) -> None:
+        """Take in what stood on stdin; what makes no sense counts as not said."""
+        try:
+            payload: object = json.loads(text.decode("utf-8", "replace")) if len(text) <= BYTES_MAX else None
+        except (ValueError, RecursionError):
+            payload = None
+        self._payload: dict[str, Any] = payload if isinstance(payload, dict) else {}
+        self.session = next(filter(None, map(self._text, SESSIONS)), None)
+        self.folder = self._text("cwd") or environment.get("PWD") or os.getcwd()
+        named = [environment.get(name) for name in ("CLAUDE_PROJECT_DIR", "GEMINI_PROJECT_DIR", "CURSOR_PROJECT_DIR")]
+        told = _texts(self._payload.get("workspace_roots"))
+        self.roots = [root for root in (*named, *told, self.folder) if root]
+
+    @property
+    def files(self) -> list[str]:
+        """The files that a tool is about to change, as the tool names them."""
+        tool, arguments = self._text("tool_name") or "", self._payload.get("tool_input")
+        if tool.lower() not in EDITING:
+            return []
+        if isinstance(arguments, str):
+            arguments = _parsed(arguments)
+        if not isinstance(arguments, dict):
+            return []
+        found = [*_paths(arguments), *_patched(arguments)]
+        return [path for path in dict.fromkeys(found) if path and "\0" not in path][:FILES_MAX]
+
+    @property
+    def registration(self) -> tuple[str, str | None] | None:
+        """The agent and the instance that a call has just registered."""
+        if not (self._text("tool_name") or "").endswith(REGISTERING):
+            return None
+        told = next(filter(None, map(self._payload.get, ("tool_response", "tool_output", "result_json"))), None)
+        text = told if isinstance(told, str) else json.dumps(told)
+        agent, instance = re.search(_AGENT, text), re.search(_INSTANCE, text)
+        return None if agent is None else (agent[0], None if instance is None else instance[0])
+
+    def _text(self, name: str) -> str | None:
+        value = self._payload.get(name)
+        return value if isinstance(value, str) and value else None
+
+
+def _parsed(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return {PATCHES[0]: text}
+
+
+def _paths(arguments: dict[str, Any]) -> Iterator[str]:
+    for name in PATHS:
+        value = arguments.get(name)
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, str):
+                yield one
+            elif isinstance(one, dict):
+                yield from _texts([one.get(inner) for inner in PATHS])
+
+
+def _patched(arguments: dict[str, Any]) -> Iterator[str]:
+    for text in _texts([arguments.get(name) for name in PATCHES]):
+        yield from (path.strip() for path in re.findall(_PATCHED, text))
+
+
+def _texts(values: object) -> list[str]:
+    return [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
