@@ -31,10 +31,10 @@ class Asked:
     def __init__(self, text: bytes, environment: Mapping[str, str]) -> None:
         """Take in what stood on stdin; what makes no sense counts as not said."""
         try:
-            payload: object = json.loads(text.decode("utf-8", "replace")) if len(text) <= BYTES_MAX else None
+            payload: Any = json.loads(text.decode("utf-8", "replace")) if len(text) <= BYTES_MAX else None
         except (ValueError, RecursionError):
             payload = None
-        self._payload: dict[str, Any] = payload if isinstance(payload, dict) else {}
+        self._payload = _table(payload)
         self.session = next(filter(None, map(self._text, SESSIONS)), None)
         self.folder = self._text("cwd") or environment.get("PWD") or os.getcwd()
         named = [environment.get(name) for name in ("CLAUDE_PROJECT_DIR", "GEMINI_PROJECT_DIR", "CURSOR_PROJECT_DIR")]
@@ -47,11 +47,8 @@ class Asked:
         tool, arguments = self._text("tool_name") or "", self._payload.get("tool_input")
         if tool.lower() not in EDITING:
             return []
-        if isinstance(arguments, str):
-            arguments = _parsed(arguments)
-        if not isinstance(arguments, dict):
-            return []
-        found = [*_paths(arguments), *_patched(arguments)]
+        table = _table(_parsed(arguments) if isinstance(arguments, str) else arguments)
+        found = [*_paths(table), *_patched(table)]
         return [path for path in dict.fromkeys(found) if path and "\0" not in path][:FILES_MAX]
 
     @property
@@ -69,7 +66,11 @@ class Asked:
         return value if isinstance(value, str) and value else None
 
 
-def _parsed(text: str) -> object:
+def _table(value: Any) -> dict[str, Any]:
+    return value if _is(value, dict) else {}
+
+
+def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -79,11 +80,8 @@ def _parsed(text: str) -> object:
 def _paths(arguments: dict[str, Any]) -> Iterator[str]:
     for name in PATHS:
         value = arguments.get(name)
-        for one in value if isinstance(value, list) else [value]:
-            if isinstance(one, str):
-                yield one
-            elif isinstance(one, dict):
-                yield from _texts([one.get(inner) for inner in PATHS])
+        for one in value if _is(value, list) else [value]:
+            yield from _texts([one, *map(_table(one).get, PATHS)])
 
 
 def _patched(arguments: dict[str, Any]) -> Iterator[str]:
@@ -91,5 +89,10 @@ def _patched(arguments: dict[str, Any]) -> Iterator[str]:
         yield from (path.strip() for path in re.findall(_PATCHED, text))
 
 
-def _texts(values: object) -> list[str]:
-    return [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
+def _texts(values: Any) -> list[str]:
+    return [value for value in values if _is(value, str)] if _is(values, list) else []
+
+
+def _is(value: Any, kind: type) -> bool:
+    """`isinstance`, of what is no more known for it: what such a thing holds may be anything."""
+    return isinstance(value, kind)

@@ -7,6 +7,7 @@ from mcp_server.hooks.asked import Asked
 from mcp_server.hooks.memory import Memory
 from mcp_server.hooks.reading import open_desk
 from mcp_server.hooks.settings import read_settings
+from mcp_server.kernel.times import SECOND, system_clock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,15 +17,21 @@ if TYPE_CHECKING:
     from mcp_server.hooks.memory import Session
     from mcp_server.hooks.reading import Desk
     from mcp_server.hooks.settings import Settings
+    from mcp_server.kernel.times import Micros
+
+    Clock = Callable[[], Micros]
 
 
 class Hook:
     """One run of a hook, with everything that it looks at."""
 
-    __slots__ = ("asked", "desk", "flags", "known", "memory", "settings")
+    __slots__ = ("asked", "desk", "flags", "known", "memory", "now", "settings")
 
-    def __init__(self, flags: Mapping[str, str], asked: Asked, settings: Settings, memory: Memory, desk: Desk) -> None:
+    def __init__(
+        self, flags: Mapping[str, str], asked: Asked, settings: Settings, memory: Memory, desk: Desk, now: Clock
+    ) -> None:
         self.flags, self.asked, self.settings, self.memory, self.desk = flags, asked, settings, memory, desk
+        self.now = now
         self.known: Session | None = None if asked.session is None else memory.session(asked.session)
 
     @property
@@ -38,7 +45,7 @@ class Hook:
         """What there is for the session."""
         from mcp_server.hooks.glance import Glance
 
-        return Glance(self.desk, self.speaker, None if self.known is None else self.known.began)
+        return Glance(self.desk, self.speaker, self.now(), None if self.known is None else self.known.began)
 
     def fresh(self, glance: Glance) -> list[str]:
         """What came that the session was not told yet; it counts as told now."""
@@ -49,7 +56,9 @@ class Hook:
         return [sentence for item, sentence in news.items() if item in taken]
 
 
-def answered(moment: str, flags: Mapping[str, str], text: bytes, environment: Mapping[str, str]) -> Answer:
+def answered(
+    moment: str, flags: Mapping[str, str], text: bytes, environment: Mapping[str, str], clock: Clock = system_clock
+) -> Answer:
     """What the client is answered at a moment.
 
     Raises:
@@ -62,9 +71,9 @@ def answered(moment: str, flags: Mapping[str, str], text: bytes, environment: Ma
     desk = open_desk(settings)
     if desk is None:
         return quiet(flags)
-    memory = Memory.beside(settings)
+    memory = Memory.beside(settings, lambda: clock() / SECOND)
     try:
-        return _MOMENTS[moment](Hook(flags, asked, settings, memory, desk))
+        return _MOMENTS[moment](Hook(flags, asked, settings, memory, desk, clock))
     finally:
         memory.close()
         desk.close()
@@ -88,7 +97,7 @@ def _edit(hook: Hook) -> Answer:
 
     asked = hook.asked
     named = [(path, names_of(path, asked.folder, asked.roots)) for path in asked.files]
-    why = refusal(hook.desk, hook.speaker.party, [(names[0], names) for _, names in named])
+    why = refusal(hook.desk, hook.speaker.party, [(names[0], names) for _, names in named], hook.now())
     return quiet(hook.flags) if why is None else said(hook.flags, "edit", why)
 
 

@@ -10,6 +10,7 @@ from mcp_server.hooks.glance import speaker_of
 from mcp_server.hooks.guard import names_of, refusal
 from mcp_server.hooks.reading import open_desk
 from mcp_server.hooks.settings import read_settings
+from mcp_server.kernel.times import system_clock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def guarded(flags: Mapping[str, str]) -> Answer:
         return Answer()
     try:
         party = speaker_of(desk, settings, None).party
-        why = refusal(desk, party, [(path, names_of(path, root, [root])) for path in staged])
+        why = refusal(desk, party, [(path, names_of(path, root, [root])) for path in staged], system_clock())
     finally:
         desk.close()
     return Answer() if why is None else Answer(1, err=f"data-mcp-server-agent: {why}\n")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import time
 
+from mcp_server.hooks.guard import label
 from mcp_server.kernel.lines import named, quoted
 from mcp_server.kernel.times import SECOND, iso
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mcp_server.hooks.memory import Session
     from mcp_server.hooks.reading import Desk, Row
     from mcp_server.hooks.settings import Settings
+    from mcp_server.kernel.times import Micros
 
 SHOWN_MAX = 5
 LOOKED_MAX = 100
@@ -52,19 +53,19 @@ def speaker_of(desk: Desk, settings: Settings, session: Session | None) -> Speak
 class Glance:
     """What one look finds."""
 
-    def __init__(self, desk: Desk, speaker: Speaker, since: float | None = None) -> None:
+    def __init__(self, desk: Desk, speaker: Speaker, now: Micros, since: float | None = None) -> None:
         """Look.
 
         Args:
             desk: where.
             speaker: for whom.
+            now: what time it is.
             since: from when on answers of people are news (seconds since 1970), if that is more than a day ago.
         """
-        now = round(time.time() * SECOND)
         day = now - _DAY
         asked = {"oldest": now - _ASKED_WITHIN, "since": day if since is None else min(day, round(since * SECOND))}
         party = {"party": speaker.party}
-        self.speaker = speaker
+        self.speaker, self.now = speaker, now
         self.messages = desk.rows("messages", "inbox_glance", limit=LOOKED_MAX, **party)
         self.questions = desk.rows("approvals", "approvals_glance", limit=LOOKED_MAX, **party, **asked)
         self.leases: list[Row] = []
@@ -91,8 +92,7 @@ class Glance:
 def whole(desk: Desk, glance: Glance, user: str) -> str:
     """What a session is told when it begins: facts, line by line."""
     speaker = glance.speaker
-    now = round(time.time() * SECOND)
-    locks = [row for row in desk.rows("locks", "lock_holds_of_party", party=speaker.party) if row["expires_at"] > now]
+    locks = locks_of(desk, speaker, glance.now)
     held = [f"{named(row['name'])} ({row['mode']}, until {iso(row['expires_at'])})" for row in locks]
     leases = [f"{_titled(row)} (until {iso(row['lease_expires_at'])})" for row in glance.leases]
     waiting = waiting_for(desk, user)
@@ -131,6 +131,12 @@ def waiting_for(desk: Desk, user: str) -> int:
     return sum(not names or user.lower() in names for names in asked)
 
 
+def locks_of(desk: Desk, speaker: Speaker, now: Micros) -> list[Row]:
+    """The locks that are its own."""
+    rows = desk.rows("locks", "lock_holds_of_party", party=speaker.party)
+    return [row for row in rows if row["expires_at"] > now]
+
+
 def _who(speaker: Speaker) -> str:
     if speaker.agent is not None:
         return f"This session speaks as {speaker.label} ({speaker.party})."
@@ -152,7 +158,7 @@ def _titled(row: Row) -> str:
 def _message(row: Row) -> str:
     urgent = f"{row['importance']} " if row["importance"] not in ("normal", "low") else ""
     about = quoted(row["subject"] or row["body"])
-    return f"An unread {urgent}message, {row['id']}, from {named(row['sender'])}: {about}; messages_read shows it."
+    return f"An unread {urgent}message, {row['id']}, from {label(row['sender'])}: {about}; messages_read shows it."
 
 
 def _answer(row: Row) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 import unicodedata
 
 from mcp_server.kernel.lines import named
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from mcp_server.hooks.reading import Desk, Row
+    from mcp_server.kernel.times import Micros
 
 SAID_MAX = 5
 
@@ -35,15 +35,15 @@ def names_of(path: str, folder: str, roots: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(_spelled(name) for name in (*found, written, real) if name))
 
 
-def refusal(desk: Desk, party: str, files: Iterable[tuple[str, Sequence[str]]]) -> str | None:
+def refusal(desk: Desk, party: str, files: Iterable[tuple[str, Sequence[str]]], now: Micros) -> str | None:
     """Why some of the files must not be changed now, and what to do; None where nothing keeps them.
 
     Args:
         desk: where the locks are.
         party: who would change them.
         files: each as people call it, with the names that locks may have for it.
+        now: what time it is.
     """
-    now = round(time.time() * SECOND)
     holds = [row for row in desk.rows("locks", "lock_holds_all") if row["party"] != party and row["expires_at"] > now]
     kept = [(file, hold) for file, names in files for hold in holds if _keeps(hold, names)]
     if not kept:
@@ -57,6 +57,11 @@ def refusal(desk: Desk, party: str, files: Iterable[tuple[str, Sequence[str]]]) 
     )
 
 
+def label(speaker: str) -> str:
+    """Who spoke, such as `agent:scribe via user:local`; a part that is no plain word stands in quotes."""
+    return " ".join(map(named, speaker.split(" ")))
+
+
 def _keeps(hold: Row, names: Sequence[str]) -> bool:
     """Whether a hold is on one of the names: a change needs a file alone, so a shared hold keeps it, too."""
     if hold["name"] in names:
@@ -68,9 +73,9 @@ def _keeps(hold: Row, names: Sequence[str]) -> bool:
     return any(may_meet(hold["name"], name) for name in names)
 
 
-def _said(file: str, hold: Row, now: int) -> str:
+def _said(file: str, hold: Row, now: Micros) -> str:
     left = round((hold["expires_at"] - now) / SECOND)
-    who = named(hold["speaker"]) + (f" ({named(hold['owner'])})" if hold["owner"] else "")
+    who = label(hold["speaker"]) + (f" ({named(hold['owner'])})" if hold["owner"] else "")
     lock = "" if hold["name"] == file else f" by the lock {named(hold['name'])}"
     return f"{named(file)} is held{lock} ({hold['mode']}) by {who} until {iso(hold['expires_at'])}, {left} s from now."
 

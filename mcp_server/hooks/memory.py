@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mcp_server.hooks.settings import Settings, default_file
 from mcp_server.persistence.sqlite.library import load_library
@@ -44,15 +44,16 @@ class Session:
 class Memory:
     """The file. Every method does its part or, where the file cannot be used, as if nothing had been written."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, now: Callable[[], float] = time.time) -> None:
         self.path = path
+        self._now = now
         self._library = load_library()
         self._connection: Any = None
 
     @staticmethod
-    def beside(settings: Settings) -> Memory:
+    def beside(settings: Settings, now: Callable[[], float] = time.time) -> Memory:
         """Where it belongs."""
-        return Memory(f"{settings.path or default_file()}.hooks")
+        return Memory(f"{settings.path or default_file()}.hooks", now)
 
     def session(self, session: str) -> Session | None:
         """What is known of a session."""
@@ -63,7 +64,7 @@ class Memory:
 
     def open(self, session: str) -> None:
         """A session begins, goes on, or comes back."""
-        now = time.time()
+        now = self._now()
         self._run(
             "INSERT INTO sessions (id, began, seen) VALUES (?, ?, ?)"
             " ON CONFLICT (id) DO UPDATE SET seen = excluded.seen, ended = 0, in_a_row = 0",
@@ -84,13 +85,13 @@ class Memory:
     def end(self, session: str) -> None:
         """A session ends. What is old is forgotten."""
         self._run("UPDATE sessions SET ended = 1 WHERE id = ?", (session,))
-        old = (time.time() - KEPT_SECONDS,)
+        old = (self._now() - KEPT_SECONDS,)
         self._run("DELETE FROM told WHERE at < ?", old)
         self._run("DELETE FROM sessions WHERE seen < ?", old)
 
     def has_others(self, session: str, agent: str) -> bool:
         """Whether other sessions of the agent may be open; where nobody knows, they may."""
-        since = time.time() - OPEN_FOR_SECONDS
+        since = self._now() - OPEN_FOR_SECONDS
         rows = self._run(
             "SELECT count(*) FROM sessions WHERE agent = ? AND id <> ? AND ended = 0 AND seen > ?",
             (agent, session, since),
@@ -101,13 +102,13 @@ class Memory:
         """Whether a session may be kept going once more; counts it."""
         rows = self._run(
             "UPDATE sessions SET in_a_row = in_a_row + 1, seen = ? WHERE id = ? AND in_a_row < ? RETURNING 1",
-            (time.time(), session, IN_A_ROW_MAX),
+            (self._now(), session, IN_A_ROW_MAX),
         )
         return bool(rows)
 
     def take(self, session: str, items: Sequence[str]) -> set[str]:
         """Which of the items nobody told the session before; now they count as told."""
-        now = time.time()
+        now = self._now()
         taken: set[str] = set()
         for item in items:
             row = "INSERT INTO told VALUES (?, ?, ?) ON CONFLICT DO NOTHING RETURNING item"

@@ -53,9 +53,7 @@ class DeskFile:
     def run(self, sql: str, parameters: Row) -> list[Row]:
         """Rows by name."""
         try:
-            cursor = self._connection.execute(sql, parameters)
-            names = [column[0] for column in cursor.description]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+            return _rows(self._connection.execute(sql, parameters))
         except self._library.Error as error:
             raise Unreadable(f"the database {self._path} cannot be read: {error}") from None
 
@@ -78,23 +76,19 @@ class DeskServer:
             import psycopg
         except ImportError:
             raise Unreadable("PostgreSQL needs psycopg, which is not installed") from None
-        from psycopg.rows import dict_row
-
         from mcp_server.persistence.statements import dialect
 
         self._errors, self._dialect = psycopg.Error, dialect
         options = "-c default_transaction_read_only=on -c statement_timeout=2000"
         try:
-            self._connection: Any = psycopg.connect(
-                url, autocommit=True, connect_timeout=2, options=options, row_factory=dict_row
-            )
+            self._connection: Any = psycopg.connect(url, autocommit=True, connect_timeout=2, options=options)
         except psycopg.Error as error:
             raise Unreadable(f"the database server cannot be reached: {error}") from None
 
     def run(self, sql: str, parameters: Row) -> list[Row]:
         """Rows by name."""
         try:
-            return self._connection.execute(self._dialect(sql, "postgres"), parameters).fetchall()
+            return _rows(self._connection.execute(self._dialect(sql, "postgres"), parameters))
         except self._errors as error:
             raise Unreadable(f"the database cannot be read: {error}") from None
 
@@ -152,6 +146,11 @@ class Desk:
             heading = f"-- name: {name}\n"
             start = text.index(heading)
         return text[start + len(heading) :].partition("\n-- ")[0]
+
+
+def _rows(cursor: Any) -> list[Row]:
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def _uri(path: str) -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import time
 
 from mcp_server.hooks.answers import Answer
-from mcp_server.hooks.glance import Glance, speaker_of, waiting_for
+from mcp_server.hooks.glance import Glance, locks_of, speaker_of, waiting_for
 from mcp_server.hooks.reading import open_desk
 from mcp_server.hooks.settings import read_settings
 from mcp_server.kernel.lines import one_line
-from mcp_server.kernel.times import SECOND
+from mcp_server.kernel.times import system_clock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,9 +39,7 @@ def status(flags: Mapping[str, str]) -> Answer:
 
 def _counts(desk: Desk, settings: Settings) -> dict[str, object]:
     speaker = speaker_of(desk, settings, None)
-    glance = Glance(desk, speaker)
-    now = round(time.time() * SECOND)
-    holds = desk.rows("locks", "lock_holds_of_party", party=speaker.party)
+    glance = Glance(desk, speaker, system_clock())
     return {
         "ok": True,
         "speaker": speaker.label,
@@ -50,7 +47,7 @@ def _counts(desk: Desk, settings: Settings) -> dict[str, object]:
         "running": len(glance.leases),
         "ready": len(glance.work),
         "unread": desk.rows("messages", "inbox_count", party=speaker.party)[0]["n"],
-        "locks": sum(row["expires_at"] > now for row in holds),
+        "locks": len(locks_of(desk, speaker, glance.now)),
         "questions_open": len(glance.open_questions),
         "approvals_waiting": waiting_for(desk, settings.user),
     }

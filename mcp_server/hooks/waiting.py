@@ -11,7 +11,7 @@ from mcp_server.persistence.sqlite.library import load_library
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from mcp_server.hooks.events import Hook
 
@@ -61,7 +61,7 @@ def _wait(hook: Hook, session: str, end: float) -> str | None:
 
 
 @contextlib.contextmanager
-def _alone(path: str) -> Iterator[bool]:
+def _alone(path: str) -> Generator[bool]:
     """Whether nobody else is in here with the same path; a process that dies leaves at once."""
     library = load_library()
     connection = library.connect(path, isolation_level=None, timeout=0)
