@@ -49,7 +49,7 @@ class Asked:
             return []
         table = _table(_parsed(arguments) if isinstance(arguments, str) else arguments)
         found = [*_paths(table), *_patched(table)]
-        return [path for path in dict.fromkeys(found) if path and "\0" not in path][:FILES_MAX]
+        return [path for path in dict.fromkeys(found) if path][:FILES_MAX]
 
     @property
     def registration(self) -> tuple[str, str | None] | None:
@@ -62,8 +62,7 @@ class Asked:
         return None if agent is None else (agent[0], None if instance is None else instance[0])
 
     def _text(self, name: str) -> str | None:
-        value = self._payload.get(name)
-        return value if isinstance(value, str) and value else None
+        return next(iter(_texts([self._payload.get(name)])), None) or None
 
 
 def _table(value: Any) -> dict[str, Any]:
@@ -90,7 +89,9 @@ def _patched(arguments: dict[str, Any]) -> Iterator[str]:
 
 
 def _texts(values: Any) -> list[str]:
-    return [value for value in values if _is(value, str)] if _is(values, list) else []
+    """The texts among several values, without what no file system and no database takes."""
+    texts = [value for value in values if _is(value, str)] if _is(values, list) else []
+    return [text.replace("\0", "").encode("utf-8", "backslashreplace").decode() for text in texts]
 
 
 def _is(value: Any, kind: type) -> bool:
