@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
+from os import getppid
+from time import monotonic, sleep
 
 from mcp_server.hooks.glance import told
 from mcp_server.persistence.sqlite.library import load_library
@@ -33,14 +34,14 @@ def news_in_time(hook: Hook, session: str) -> str | None:
         hook.memory.open(session)
     seconds = float(hook.flags.get("seconds", WAIT_SECONDS))
     with _alone(f"{hook.memory.path}.{_digest(session)}.waits") as is_alone:
-        return _wait(hook, session, time.monotonic() + seconds) if is_alone else None
+        return _wait(hook, session, monotonic() + seconds) if is_alone else None
 
 
 def _wait(hook: Hook, session: str, end: float) -> str | None:
-    parent, seen, looks = os.getppid(), None, 0
+    parent, seen, looks = getppid(), None, 0
     every = ASK_SERVER_EVERY_SECONDS if hook.settings.path is None else LOOK_EVERY_SECONDS
-    time.sleep(max(0.0, min(FIRST_LOOK_AFTER_SECONDS, end - time.monotonic())))
-    while os.getppid() == parent:
+    sleep(max(0.0, min(FIRST_LOOK_AFTER_SECONDS, end - monotonic())))
+    while getppid() == parent:
         version = hook.desk.version()
         if version != seen or looks % SESSION_EVERY_LOOKS == 0:
             hook.known = hook.memory.session(session)
@@ -53,10 +54,10 @@ def _wait(hook: Hook, session: str, end: float) -> str | None:
             if fresh:
                 return told(glance, fresh, " ")
         looks += 1
-        left = end - time.monotonic()
+        left = end - monotonic()
         if left <= 0:
             return None
-        time.sleep(min(every, left))
+        sleep(min(every, left))
     return None
 
 

@@ -1,8 +1,6 @@
 """Sessions over time: what each was told, how an idle one wakes, and what is left when one ends."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import threading
@@ -27,7 +25,7 @@ from mcp_server.hooks.memory import KEPT_SECONDS, OPEN_FOR_SECONDS, Memory
 from mcp_server.kernel.authority import Speaker
 from mcp_server.kernel.call import Call
 from mcp_server.persistence.database import Database
-from tests.hooks.asking import SESSION, asked, stdin
+from tests.hooks.asking import asked, stdin
 from tests.hooks.test_entry import CLEAN
 from tests.world import World, caller, speaking
 
@@ -141,7 +139,6 @@ async def test_a_session_that_was_alone_gives_back_what_it_got_since_it_began(wo
     assert await locks(world.desk) == ["anothers", "before"]
     assert [await world.status(task) for task in (old, new, other)] == ["running", "queued", "queued"]
     assert (await world.desk.tasks.get(world.call, new.id)).attempt == 1
-    assert (await world.claim_one(scribe)).attempt == 2
 
 
 async def test_beside_other_sessions_only_what_an_instance_holds_is_given_back(world: World):
@@ -181,29 +178,26 @@ async def test_a_session_that_ends_leaves_what_others_of_its_agent_may_hold(worl
     asked(world, "claude-code", "end", stdin("claude-code", "end", tmp_path, session="three"), "nobody")
 
 
-async def test_news_ends_a_wait_and_only_one_waits(world: World, tmp_path, monkeypatch):
+async def test_news_ends_a_wait_and_only_one_waits(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     await world.agent("scribe")
     payload = stdin("claude-code", "wait", tmp_path)
-    looks: list[float] = []
+    looks, reached, may_go_on = 0, threading.Event(), threading.Event()
 
-    def sleep(seconds: float) -> None:
-        looks.append(seconds)
-        if len(looks) == 3:
-            second = asked(world, "claude-code", "wait", payload, "scribe")
-            assert second.code == 0, "another waits already"
-            portal.start_task_soon(send)
-            time_after.wait(10)
+    def sleep(_: float) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            reached.set()
+            assert may_go_on.wait(60)
 
-    async def send() -> None:
+    monkeypatch.setattr(waiting, "sleep", sleep)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(asked, world, "claude-code", "wait", payload, "scribe")
+        assert await anyio.to_thread.run_sync(reached.wait, 60)
+        assert asked(world, "claude-code", "wait", payload, "scribe").code == 0, "another waits already"
         await world.desk.messages.send(world.call, SendMessage(to=("scribe",), body="Wake up"))
-        time_after.set()
-
-    time_after = threading.Event()
-    monkeypatch.setattr(waiting.time, "sleep", sleep)
-    from anyio.from_thread import BlockingPortal
-
-    async with BlockingPortal() as portal:
-        answer = await anyio.to_thread.run_sync(lambda: asked(world, "claude-code", "wait", payload, "scribe"))
+        may_go_on.set()
+        answer = await anyio.to_thread.run_sync(first.result, 60)
     assert answer.code == 2 and answer.err.count("\n") == 1 and 'from user:tester: "Wake up"' in answer.err
     assert not list(tmp_path.rglob("*.waits"))
     assert asked(world, "claude-code", "stop", stdin("claude-code", "stop", tmp_path), "scribe").code == 0
@@ -212,17 +206,15 @@ async def test_news_ends_a_wait_and_only_one_waits(world: World, tmp_path, monke
 async def test_a_wait_ends_with_its_session_its_client_or_its_time(world: World, tmp_path, monkeypatch):
     await world.agent("scribe")
     payload = stdin("claude-code", "wait", tmp_path)
-    monkeypatch.setattr(waiting.time, "sleep", lambda _: None)
+    monkeypatch.setattr(waiting, "sleep", lambda _: None)
     monkeypatch.setattr(waiting, "WAIT_SECONDS", 0)
     assert asked(world, "claude-code", "wait", payload, "scribe").code == 0
     monkeypatch.setattr(waiting, "WAIT_SECONDS", 60)
     parents = iter((1, 1, 2))
-    monkeypatch.setattr(waiting.os, "getppid", lambda: next(parents))
+    monkeypatch.setattr(waiting, "getppid", lambda: next(parents))
     assert asked(world, "claude-code", "wait", payload, "scribe").code == 0
-    monkeypatch.undo()
+    monkeypatch.setattr(waiting, "getppid", lambda: 1)
     asked(world, "claude-code", "end", stdin("claude-code", "end", tmp_path), "scribe")
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    monkeypatch.setattr(waiting.time, "sleep", lambda _: None)
     assert asked(world, "claude-code", "wait", payload, "scribe").code == 0
 
 
@@ -262,4 +254,3 @@ async def test_an_idle_session_wakes_and_one_that_ends_gives_back_what_it_held(s
             await anyio.sleep(0.1)
     assert took < time.monotonic() - began, "the hook was done before the desk was"
     await database.close()
-    assert SESSION and os and signal
