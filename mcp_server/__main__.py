@@ -34,12 +34,13 @@ def command_line() -> "click.Group":
 
 def main() -> None:
     """Entry point of the console script: the process is ours alone."""
-    if sys.argv[1:2] in (["hook"], ["status"]):  # an editor waits for these: they load nothing that they do not need
+    if sys.argv[1:2] in (["hook"], ["status"], ["approvals"]):  # an editor waits for these: they load what they need
         from mcp_server.hooks.entry import run, understood
 
         line = understood(sys.argv[1:])
-        if line is not None:
-            sys.exit(run(line))
+        code = None if line is None else run(line)
+        if code is not None:
+            sys.exit(code)
     from mcp_server.runtime.light import begin_light
 
     begin_light()

@@ -12,6 +12,7 @@ from mcp_server.commands.options import SettingsCommand
 from mcp_server.commands.running import run
 from mcp_server.config import Group
 from mcp_server.hooks import entry
+from mcp_server.hooks.answers import CLIENT
 from mcp_server.hooks.clients import EVENTS, MOMENTS
 from mcp_server.kernel.lines import quoted
 
@@ -40,7 +41,7 @@ def hook(event: str, since: int | None, instance: str | None, alone: bool, **fla
         flags = {name: value for name, value in flags.items() if name not in ("client", "seconds")}
         run(flags, lambda settings: leave(settings, ended))
         return
-    moment = entry.moment_of(event, flags["client"] or "claude-code")
+    moment = entry.moment_of(event, flags["client"] or CLIENT)
     if moment is None:
         known = ", ".join([*MOMENTS.values(), entry.GIT])
         raise click.BadParameter(f"there is no event {quoted(event)}; there are {known}.", param_hint="EVENT")

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import sys
 
-from mcp_server.hooks.answers import Answer, quiet
+from mcp_server.hooks.answers import CLIENT, Answer, quiet
 from mcp_server.hooks.clients import EVENTS, MOMENTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-OPTIONS = ("client", "database", "agent", "user", "config", "seconds")
+OPTIONS = ("client", "database", "agent", "user", "role", "config", "seconds")
 """What may be said on the command line, each with a value."""
 
 SWITCHES = ("json",)
+LIGHT = {"hook": 1, "status": 0, "approvals": 1}
+"""The commands, and how many words each takes."""
+
 GIT = "git-pre-commit"
 
 
@@ -29,8 +32,8 @@ class Line:
 
 
 def understood(arguments: Sequence[str]) -> Line | None:
-    """The command line, where it is one of the two commands and needs no explanation; else click knows more."""
-    if not arguments or arguments[0] not in ("hook", "status"):
+    """The command line, where it is one of these commands and needs no explanation; else click knows more."""
+    if not arguments or arguments[0] not in LIGHT:
         return None
     words: list[str] = []
     flags: dict[str, str] = {}
@@ -49,10 +52,12 @@ def understood(arguments: Sequence[str]) -> Line | None:
 
 
 def _line(command: str, words: list[str], flags: dict[str, str]) -> Line | None:
-    wanted = 1 if command == "hook" else 0
-    client = flags.get("client", "claude-code")
-    if len(words) != wanted or client not in EVENTS or "" in flags.values():
+    client = flags.get("client", CLIENT)
+    if len(words) != LIGHT[command] or client not in EVENTS or "" in flags.values():
         return None
+    if command == "approvals":
+        is_light = words == ["list"] and not sys.stdout.isatty()
+        return Line(command, None, flags) if is_light else None
     event = moment_of(words[0], client) if words else None
     return Line(command, event, flags) if event or command == "status" else None
 
@@ -65,20 +70,27 @@ def moment_of(event: str, client: str) -> str | None:
     return GIT if wanted == _plain(GIT) else known.get(wanted)
 
 
-def run(line: Line) -> int:
-    """Answer, and say with which exit code. Nothing that goes wrong here stops anybody's work."""
+def run(line: Line) -> int | None:
+    """Answer, and say with which exit code; None where the command itself knows more. Whatever goes wrong here stops
+    nobody's work."""
     try:
         answer = _answer(line)
     except Exception as error:
         answer = quiet(line.flags)
         answer.err = f"data-mcp-server-agent: {_reason(error)}\n"
+    if answer is None:
+        return None
     for stream, text in ((sys.stdout, answer.out), (sys.stderr, answer.err)):
         stream.buffer.write(text.encode("utf-8", "backslashreplace"))
         stream.flush()
     return answer.code
 
 
-def _answer(line: Line) -> Answer:
+def _answer(line: Line) -> Answer | None:
+    if line.command == "approvals":
+        from mcp_server.hooks.listing import listed
+
+        return listed(line.flags)
     if line.event == GIT:
         from mcp_server.hooks.git import guarded
 

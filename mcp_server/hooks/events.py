@@ -6,7 +6,7 @@ from mcp_server.hooks.answers import Answer, quiet, said
 from mcp_server.hooks.asked import Asked
 from mcp_server.hooks.memory import Memory
 from mcp_server.hooks.reading import open_desk
-from mcp_server.hooks.settings import read_settings
+from mcp_server.hooks.settings import NAMES, read_settings
 from mcp_server.kernel.times import SECOND, system_clock
 
 TYPE_CHECKING = False
@@ -67,7 +67,7 @@ def answered(
     asked = Asked(text, environment)
     if moment == "edit" and not asked.files:
         return quiet(flags)
-    settings = read_settings({name: value for name, value in flags.items() if name in _SETTINGS}, environment)
+    settings = read_settings({name: value for name, value in flags.items() if name in NAMES}, environment)
     desk = open_desk(settings)
     if desk is None:
         return quiet(flags)
@@ -150,7 +150,6 @@ def _wait(hook: Hook) -> Answer:
     return quiet(hook.flags) if line is None else said(hook.flags, "wait", line)
 
 
-_SETTINGS = ("database", "agent", "user", "config")
 _MOMENTS: dict[str, Callable[[Hook], Answer]] = {
     "start": _start,
     "edit": _edit,

@@ -13,18 +13,19 @@ PREFIX = "DATAMCP_"
 OPTION = "CLAUDE_PLUGIN_OPTION_"
 """What Claude Code calls the settings of a plugin in the environment of its hooks."""
 
-NAMES = ("database", "agent", "user", "config")
+NAMES = ("database", "agent", "user", "role", "config")
 
 
 class Settings:
     """Which database, and who asks."""
 
-    __slots__ = ("agent", "database", "user")
+    __slots__ = ("agent", "database", "role", "user")
 
-    def __init__(self, database: str, agent: str | None, user: str) -> None:
-        self.database = database
-        self.agent = agent
-        self.user = user
+    def __init__(self, told: Mapping[str, str]) -> None:
+        self.database = told.get("database") or f"sqlite:///{default_file()}"
+        self.agent = told.get("agent")
+        self.user = told.get("user") or "local"
+        self.role = told.get("role")
 
     @property
     def path(self) -> str | None:
@@ -43,9 +44,7 @@ def read_settings(flags: Mapping[str, str], environment: Mapping[str, str]) -> S
     ours = {name.upper(): value for name, value in environment.items() if value}
     given = {name: ours[PREFIX + name.upper()] for name in NAMES if PREFIX + name.upper() in ours} | dict(flags)
     plugin = {name: ours[OPTION + name.upper()] for name in NAMES if OPTION + name.upper() in ours}
-    told = plugin | _from_file(given.get("config") or plugin.get("config")) | given
-    agent = told.get("agent")
-    return Settings(told.get("database") or f"sqlite:///{default_file()}", agent, told.get("user") or "local")
+    return Settings(plugin | _from_file(given.get("config") or plugin.get("config")) | given)
 
 
 def default_file() -> str:

@@ -214,6 +214,9 @@ def test_a_locked_database_keeps_nobody_waiting(sqlite_url: str):
         (["hook", "Stop", "--client", "emacs"], False),
         (["hook", "leave", "--agent", "x"], False),
         (["status", "now"], False),
+        (["approvals", "list", "--role", "admin"], True),
+        (["approvals", "approve", "approval_x"], False),
+        (["approvals", "list", "--public-url", "http://x"], False),
         (["serve"], False),
         ([], False),
     ],
@@ -245,7 +248,11 @@ async def test_a_status_line_says_how_things_stand(sqlite_url: str, capsysbinary
     assert told["ok"] and (told["running"], told["ready"], told["unread"], told["locks"]) == (1, 1, 1, 0)
 
 
-GIVEN = st.dictionaries(st.sampled_from(["database", "agent", "user"]), st.from_regex(r"[a-z]{0,5}", fullmatch=True))
+GIVEN = st.fixed_dictionaries(
+    {},
+    optional=dict.fromkeys(("database", "agent", "user"), st.from_regex(r"[a-z]{0,5}", fullmatch=True))
+    | {"role": st.sampled_from(["admin", "viewer"])},
+)
 
 
 @given(flags=GIVEN, variables=GIVEN, table=GIVEN, lower=st.booleans())
@@ -260,6 +267,7 @@ def test_settings_are_those_of_a_server(flags, variables, table, lower):
         environment = dict(zip(names, [*variables.values(), str(file)], strict=True))
         light, server = read_settings(flags, environment), read_all_settings(Settings, flags, environment)
     assert (light.database, light.agent, light.user) == (server.database_url, server.agent, server.user)
+    assert light.role in (None, server.role.value)
 
 
 def test_the_default_database_is_where_a_server_has_it(monkeypatch: pytest.MonkeyPatch):

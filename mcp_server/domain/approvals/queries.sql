@@ -79,3 +79,7 @@ ORDER BY created_at DESC, id DESC LIMIT :limit
 -- And of whom the open ones are put to.
 -- name: approvals_glance_people
 SELECT approvers FROM approvals WHERE status = 'pending' LIMIT :limit
+
+-- And what a pipe is told of all open ones.
+-- name: approvals_glance_open
+SELECT id, title, created_at FROM approvals WHERE status = 'pending' ORDER BY created_at DESC, id DESC LIMIT :limit
