@@ -15,12 +15,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from mcp_server.hooks.configs import LAUNCH, hooks_of  # noqa: E402
+from mcp_server.hooks.configs import UVX, hooks_of  # noqa: E402
 from resources.skills import SKILLS  # noqa: E402
 
 NAME = "data-mcp-server-agent"
 ABOUT = "Tasks, locks on files, messages and approvals that several agents share; sessions hear of what is theirs."
-SERVER = {"command": LAUNCH[0], "args": [*LAUNCH[1:]]}
+SERVER = {"command": UVX[0], "args": [*UVX[1:]]}
 SETTINGS = {
     "agent": ("Agent", "Name of the agent that this machine's sessions speak as; empty: the one that they register."),
     "database": ("Database", "sqlite:///path or postgresql://...; empty: a file in your user data folder."),

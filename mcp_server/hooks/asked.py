@@ -79,7 +79,8 @@ def _parsed(text: str) -> Any:
 def _paths(arguments: dict[str, Any]) -> Iterator[str]:
     for name in PATHS:
         value = arguments.get(name)
-        for one in value if _is(value, list) else [value]:
+        several: list[Any] = [value]
+        for one in value if _is(value, list) and value else several:
             yield from _texts([one, *map(_table(one).get, PATHS)])
 
 

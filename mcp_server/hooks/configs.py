@@ -7,8 +7,9 @@ from typing import Any
 from mcp_server.hooks.clients import EVENTS
 from mcp_server.hooks.waiting import WAIT_SECONDS
 
-LAUNCH = ("uvx", "data-mcp-server-agent")
-"""What starts this program where nothing is installed."""
+PROGRAM = "data-mcp-server-agent"
+UVX = ("uvx", PROGRAM)
+"""What starts this program where nothing is installed; itself it takes several times as long as a hook."""
 
 SECONDS_MAX = 10
 """How long a client waits for an answer, which takes a hundredth of it."""
@@ -37,18 +38,18 @@ ARMED_AT = ("prompt", "stop")
 """When such a hook begins to wait. Not at the start: there it once kept a session from starting."""
 
 
-def hooks_of(client: str, launch: Sequence[str] = LAUNCH) -> dict[str, Any]:
+def hooks_of(client: str, launch: Sequence[str] | None = None) -> dict[str, Any]:
     """What a client's file has to hold.
 
     Args:
         client: as `clients.EVENTS` names it.
-        launch: the words that start this program.
+        launch: the words that start this program; None: itself where it is installed, else uvx, as a shell finds out.
     """
     hooks = {event: _entries(client, moment, event, launch) for moment, event in EVENTS[client].items()}
     return ({"version": 1} if client == "cursor" else {}) | {"hooks": hooks}
 
 
-def _entries(client: str, moment: str, event: str, launch: Sequence[str]) -> list[dict[str, Any]]:
+def _entries(client: str, moment: str, event: str, launch: Sequence[str] | None) -> list[dict[str, Any]]:
     """What stands under an event."""
     told = {"command": command(client, event, launch), "timeout": SECONDS_MAX}
     matcher = MATCHERS.get(client, {}).get(moment)
@@ -56,18 +57,22 @@ def _entries(client: str, moment: str, event: str, launch: Sequence[str]) -> lis
     if client == "cursor":
         return [matched | told]
     if client == "vscode":
-        return [{"type": "command"} | told]
+        windows = {} if launch else {"windows": command(client, event, UVX)}
+        return [{"type": "command"} | told | windows]
     if client == "gemini":
         told = {"name": f"desk-{moment}"} | told | {"timeout": SECONDS_MAX * 1000}
     waits = [_waiting(client, launch)] if client in WOKEN and moment in ARMED_AT else []
     return [matched | {"hooks": [{"type": "command"} | told, *waits]}]
 
 
-def _waiting(client: str, launch: Sequence[str]) -> dict[str, Any]:
+def _waiting(client: str, launch: Sequence[str] | None) -> dict[str, Any]:
     told = {"type": "command", "command": command(client, "wait", launch)}
     return told | {"async": True, "asyncRewake": True, "timeout": WAIT_SECONDS + SECONDS_MAX}
 
 
-def command(client: str, event: str, launch: Sequence[str]) -> str:
-    """The command line of a hook. No word of it needs quoting, in whichever shell."""
+def command(client: str, event: str, launch: Sequence[str] | None) -> str:
+    """The command line of a hook, for a shell."""
+    if launch is None:
+        installed, fetched = command(client, event, (PROGRAM,)), command(client, event, UVX)
+        return f"if command -v {PROGRAM} >/dev/null; then exec {installed}; else exec {fetched}; fi"
     return " ".join([*launch, "hook", event, "--client", client])

@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from mcp_server.hooks import entry
 from mcp_server.hooks.clients import EDITING, EVENTS
-from mcp_server.hooks.configs import LAUNCH, MATCHERS, PLACES, hooks_of
+from mcp_server.hooks.configs import MATCHERS, PLACES, PROGRAM, UVX, command, hooks_of
 
 ROOT = Path(__file__).parent.parent.parent
 PLUGIN = ROOT / "plugin"
@@ -57,12 +58,24 @@ def test_claude_code_finds_plugin_marketplace_and_server_in_their_places():
 
 @pytest.mark.parametrize("client", EVENTS)
 def test_every_command_is_one_that_is_answered_the_light_way(client: str):
-    found = commands(hooks_of(client))
+    found = commands(hooks_of(client, UVX))
     assert len(found) >= len(EVENTS[client])
-    for command in found:
-        words = command.split()
-        line = entry.understood(words[len(LAUNCH) :])
-        assert tuple(words[: len(LAUNCH)]) == LAUNCH and line is not None and line.flags == {"client": client}
+    for said in found:
+        words = said.split()
+        line = entry.understood(words[len(UVX) :])
+        assert tuple(words[: len(UVX)]) == UVX and line is not None and line.flags == {"client": client}
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_shell_runs_what_is_installed_else_uvx_and_hands_on_what_it_ends_with(tmp_path: Path, installed: bool):
+    programs = [PROGRAM, "uvx"] if installed else ["uvx"]
+    for program in programs:
+        (tmp_path / program).write_text(f'#!/bin/sh\necho {program} "$@" >&2\nexit 2\n')
+        (tmp_path / program).chmod(0o755)
+    shell = ["/bin/sh", "-c", command("claude-code", "Stop", None)]
+    done = subprocess.run(shell, capture_output=True, text=True, timeout=60, env={"PATH": str(tmp_path)})
+    start = PROGRAM if installed else f"uvx {PROGRAM}"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"{start} hook Stop --client claude-code\n")
 
 
 @pytest.mark.parametrize("client", ["claude-code", "codex", "gemini"])
