@@ -30,16 +30,11 @@ class Asked:
 
     def __init__(self, text: bytes, environment: Mapping[str, str]) -> None:
         """Take in what stood on stdin; what makes no sense counts as not said."""
-        try:
-            payload: Any = json.loads(text.decode("utf-8", "replace")) if len(text) <= BYTES_MAX else None
-        except (ValueError, RecursionError):
-            payload = None
-        self._payload = _table(payload)
+        self._payload = _table(_parsed(text.decode("utf-8", "replace")) if len(text) <= BYTES_MAX else None)
         self.session = next(filter(None, map(self._text, SESSIONS)), None)
         self.folder = self._text("cwd") or environment.get("PWD") or os.getcwd()
         named = [environment.get(name) for name in ("CLAUDE_PROJECT_DIR", "GEMINI_PROJECT_DIR", "CURSOR_PROJECT_DIR")]
-        told = _texts(self._payload.get("workspace_roots"))
-        self.roots = [root for root in (*named, *told, self.folder) if root]
+        self.roots = list(filter(None, (*named, *_texts(self._payload.get("workspace_roots")), self.folder)))
 
     @property
     def files(self) -> list[str]:
@@ -47,7 +42,7 @@ class Asked:
         tool, arguments = self._text("tool_name") or "", self._payload.get("tool_input")
         if tool.lower() not in EDITING:
             return []
-        table = _table(_parsed(arguments) if isinstance(arguments, str) else arguments)
+        table = _table(arguments) or _table(_parsed(arguments)) or {PATCHES[0]: arguments}
         found = [*_paths(table), *_patched(table)]
         return [path for path in dict.fromkeys(found) if path][:FILES_MAX]
 
@@ -69,11 +64,12 @@ def _table(value: Any) -> dict[str, Any]:
     return value if _is(value, dict) else {}
 
 
-def _parsed(text: str) -> Any:
+def _parsed(text: Any) -> Any:
+    """What a text says as JSON; None where it is none."""
     try:
         return json.loads(text)
-    except (ValueError, RecursionError):
-        return {PATCHES[0]: text}
+    except (TypeError, ValueError, RecursionError):
+        return None
 
 
 def _paths(arguments: dict[str, Any]) -> Iterator[str]:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mcp_server.hooks.events import Hook
-
-LEASES_LOOKED_AT = 1
+    from mcp_server.hooks.memory import Session
+    from mcp_server.hooks.reading import Desk
 
 
 def leave(hook: Hook, session: str) -> None:
@@ -30,11 +30,16 @@ def leave(hook: Hook, session: str) -> None:
     if agent is None or known is None:
         return
     since = round(known.began * SECOND)
-    holds = hook.desk.rows("locks", "lock_holds_of_party", party=agent["id"])
-    mine = any(row["owner"] == known.instance or (is_alone and row["acquired_at"] >= since) for row in holds)
-    leases = hook.desk.rows("tasks", "leases_glance", agent_id=agent["id"], limit=LEASES_LOOKED_AT) if is_alone else []
-    if mine or leases:
+    if _has_something(hook.desk, agent["id"], known, is_alone=is_alone):
         _give_back(hook, agent["id"], since, known.instance, is_alone=is_alone)
+
+
+def _has_something(desk: Desk, agent_id: str, session: Session, *, is_alone: bool) -> bool:
+    """Whether a child might find something to give back: it looks more closely."""
+    if not is_alone and session.instance is None:
+        return False
+    holds = desk.first("locks", "lock_holds_of_party", party=agent_id)
+    return (holds or desk.first("tasks", "leases_glance", agent_id=agent_id, limit=1)) is not None
 
 
 def _give_back(hook: Hook, agent_id: str, since: int, instance: str | None, *, is_alone: bool) -> None:

@@ -10,7 +10,7 @@ from mcp_server.hooks.clients import EVENTS, MOMENTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 OPTIONS = ("client", "database", "agent", "user", "role", "config", "seconds")
 """What may be said on the command line, each with a value."""
@@ -35,37 +35,40 @@ def understood(arguments: Sequence[str]) -> Line | None:
     """The command line, where it is one of these commands and needs no explanation; else click knows more."""
     if not arguments or arguments[0] not in LIGHT:
         return None
+    command, rest = arguments[0], iter(arguments[1:])
     words: list[str] = []
     flags: dict[str, str] = {}
-    rest = iter(arguments[1:])
     for word in rest:
-        name, has_value, value = word.removeprefix("--").partition("=")
-        if not word.startswith("-"):
-            words.append(word)
-        elif word.startswith("--") and name in OPTIONS:
-            flags[name] = value if has_value else next(rest, "")
-        elif word in [f"--{switch}" for switch in SWITCHES]:
-            flags[name] = name
+        if word.startswith("-"):
+            name, _, value = word.removeprefix("--").partition("=")
+            flags[name] = _value(name, value, rest)
         else:
-            return None
-    return _line(arguments[0], words, flags)
+            words.append(word)
+    is_clear = len(words) == LIGHT[command] and "" not in flags.values()
+    return _line(command, words, flags) if is_clear else None
+
+
+def _value(name: str, value: str, rest: Iterator[str]) -> str:
+    """What an option says; nothing of one that is for click."""
+    if name in OPTIONS:
+        return value or next(rest, "")
+    return "" if name not in SWITCHES else value or name
 
 
 def _line(command: str, words: list[str], flags: dict[str, str]) -> Line | None:
-    client = flags.get("client", CLIENT)
-    if len(words) != LIGHT[command] or client not in EVENTS or "" in flags.values():
-        return None
-    if command == "approvals":
-        is_light = words == ["list"] and not sys.stdout.isatty()
-        return Line(command, None, flags) if is_light else None
-    event = moment_of(words[0], client) if words else None
-    return Line(command, event, flags) if event or command == "status" else None
+    if command == "hook":
+        event = moment_of(words[0], flags.get("client", CLIENT))
+        return None if event is None else Line(command, event, flags)
+    for_click = words not in ([], ["list"]) or (command == "approvals" and sys.stdout.isatty())
+    return None if for_click else Line(command, None, flags)
 
 
 def moment_of(event: str, client: str) -> str | None:
     """What an event is for, however it is written: `PreToolUse`, `pre-tool-use`, or as the client calls it."""
-    wanted = _plain(event)
-    names = {moment: (moment, name, EVENTS[client].get(moment, name)) for moment, name in MOMENTS.items()}
+    wanted, own = _plain(event), EVENTS.get(client)
+    if own is None:
+        return None
+    names = {moment: (moment, name, own.get(moment, name)) for moment, name in MOMENTS.items()}
     known = {_plain(name): moment for moment, same in names.items() for name in same}
     return GIT if wanted == _plain(GIT) else known.get(wanted)
 

@@ -46,8 +46,10 @@ def refusal(desk: Desk, party: str, files: Iterable[tuple[str, Sequence[str]]], 
     """
     holds = [row for row in desk.rows("locks", "lock_holds_all") if row["party"] != party and row["expires_at"] > now]
     kept = [(file, hold) for file, names in files for hold in holds if _keeps(hold, names)]
-    if not kept:
-        return None
+    return _told(kept, now) if kept else None
+
+
+def _told(kept: list[tuple[str, Row]], now: Micros) -> str:
     said = [_said(file, hold, now) for file, hold in kept[:SAID_MAX]]
     more = f" And {len(kept) - SAID_MAX} more." if len(kept) > SAID_MAX else ""
     _, hold = kept[0]

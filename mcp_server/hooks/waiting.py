@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from itertools import count
 from os import getppid
 from time import monotonic, sleep
 
@@ -12,7 +13,7 @@ from mcp_server.persistence.sqlite.library import load_library
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
     from mcp_server.hooks.events import Hook
 
@@ -38,27 +39,39 @@ def news_in_time(hook: Hook, session: str) -> str | None:
 
 
 def _wait(hook: Hook, session: str, end: float) -> str | None:
-    parent, seen, looks = getppid(), None, 0
     every = ASK_SERVER_EVERY_SECONDS if hook.settings.path is None else LOOK_EVERY_SECONDS
-    sleep(max(0.0, min(FIRST_LOOK_AFTER_SECONDS, end - monotonic())))
-    while getppid() == parent:
+    seen: object = None
+    for look in _looks(every, end):
         version = hook.desk.version()
-        if version != seen or looks % SESSION_EVERY_LOOKS == 0:
+        if version != seen or look % SESSION_EVERY_LOOKS == 0:
             hook.known = hook.memory.session(session)
         if hook.known is None or hook.known.ended:
             return None
-        if version != seen:
-            seen = version
-            glance = hook.glance()
-            fresh = hook.fresh(glance)
-            if fresh:
-                return told(glance, fresh, " ")
-        looks += 1
-        left = end - monotonic()
-        if left <= 0:
-            return None
-        sleep(min(every, left))
+        line = None if version == seen else _news(hook)
+        if line is not None:
+            return line
+        seen = version
     return None
+
+
+def _looks(every: float, end: float) -> Iterator[int]:
+    """Numbers of looks, with a pause before each, until the time is over or the client is gone."""
+    parent, pause = getppid(), FIRST_LOOK_AFTER_SECONDS
+    for look in count():
+        left = end - monotonic()
+        sleep(max(0.0, min(pause, left)))
+        if getppid() != parent:
+            return
+        yield look
+        pause = every
+        if left <= 0:
+            return
+
+
+def _news(hook: Hook) -> str | None:
+    glance = hook.glance()
+    fresh = hook.fresh(glance)
+    return told(glance, fresh, " ") if fresh else None
 
 
 @contextlib.contextmanager
