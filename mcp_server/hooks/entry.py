@@ -81,6 +81,7 @@ def run(line: Line) -> int | None:
     except Exception as error:
         answer = quiet(line.flags)
         answer.err = f"data-mcp-server-agent: {_reason(error)}\n"
+        answer.code = int(line.command == "status")  # a script wants to know
     if answer is None:
         return None
     for stream, text in ((sys.stdout, answer.out), (sys.stderr, answer.err)):

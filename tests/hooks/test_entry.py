@@ -197,7 +197,7 @@ def test_a_locked_database_keeps_nobody_waiting(sqlite_url: str):
     other.execute("BEGIN EXCLUSIVE")
     done = run("status", "--database", sqlite_url)
     other.close()
-    assert done.returncode == 0 and done.stderr.count(b"\n") == 1 and b"database is locked" in done.stderr
+    assert done.returncode == 1 and done.stderr.count(b"\n") == 1 and b"database is locked" in done.stderr
 
 
 @pytest.mark.parametrize(
