@@ -1,12 +1,10 @@
 """The command line. It names the commands, and imports the one that runs, so that `--help` is instant."""
 
-import click
+import sys
 
-from mcp_server import __version__
-from mcp_server.commands.groups import LazyGroup
-from mcp_server.observability.plain import load_structlog
-from mcp_server.runtime.ending import end_at_once_on_signals
-from mcp_server.runtime.light import begin_light, load_anyio
+TYPE_CHECKING = False  # `typing` takes as long to load as a hook to answer
+if TYPE_CHECKING:
+    import click
 
 COMMANDS = {
     "serve": ("mcp_server.commands.serve:serve", "Serve MCP clients (the default command)."),
@@ -20,37 +18,33 @@ COMMANDS = {
     "export": ("mcp_server.commands.transfer:export_command", "Write everything a database holds as JSON Lines."),
     "import": ("mcp_server.commands.transfer:import_command", "Fill an empty database from an export."),
     "inbox": ("mcp_server.commands.inbox:inbox", "Read your messages, acknowledge and answer them."),
+    "hook": ("mcp_server.commands.hook:hook", "Answer a client's hook, or git's, in tens of milliseconds."),
+    "status": ("mcp_server.commands.hook:status", "Say in one line how things stand, for status lines and scripts."),
     "approvals": ("mcp_server.commands.approvals:approvals", "See what waits for a person's approval, and decide."),
 }
 """Where each command is, and its line in the list."""
 
 
-def begin_serving() -> None:
-    """What comes before all else that a server loads."""
-    end_at_once_on_signals()
-    load_anyio()
-    load_structlog()
+def command_line() -> "click.Group":
+    """The command line as click has it."""
+    from mcp_server.commands.root import root
 
-
-@click.group(
-    cls=LazyGroup,
-    lazy=COMMANDS,
-    default="serve",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-@click.version_option(__version__, prog_name="data-mcp-server-agent")
-def cli() -> None:
-    """The operations desk for AI agents, over MCP.
-
-    Without a command it serves on stdio. Options before a command are the command's; `serve --help` lists all settings.
-    """
+    return root(COMMANDS)
 
 
 def main() -> None:
     """Entry point of the console script: the process is ours alone."""
+    if sys.argv[1:2] in (["hook"], ["status"], ["approvals"]):  # an editor waits for these: they load what they need
+        from mcp_server.hooks.entry import run, understood
+
+        line = understood(sys.argv[1:])
+        code = None if line is None else run(line)
+        if code is not None:
+            sys.exit(code)
+    from mcp_server.runtime.light import begin_light
+
     begin_light()
-    cli.before_default = begin_serving
-    cli(prog_name="data-mcp-server-agent")
+    command_line()(prog_name="data-mcp-server-agent")
 
 
 if __name__ == "__main__":

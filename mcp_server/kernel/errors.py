@@ -18,11 +18,16 @@ The codes are public contract. A message says what was wrong and what is true no
 printable line, whatever went into it; what others wrote stands in it in quotes, or not at all.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
 
 from mcp_server.kernel.lines import one_line
+
+TYPE_CHECKING = False  # what hooks load is not to wait for `typing`
+if TYPE_CHECKING:
+    from typing import Any, ClassVar
 
 _LINE_END = re.compile(r"\s*\n\s*")
 

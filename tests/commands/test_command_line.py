@@ -12,10 +12,12 @@ import pytest
 from click.testing import CliRunner
 
 from mcp_server import __version__
-from mcp_server.__main__ import COMMANDS, cli
+from mcp_server.__main__ import COMMANDS, command_line
 from mcp_server.config import default_database, load_settings
 from mcp_server.observability.logs import configure_logs
 from mcp_server.observability.metrics import NoMetrics, PrometheusMetrics
+
+cli = command_line()
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -104,8 +106,8 @@ def test_a_start_that_cannot_succeed_says_why_in_one_line(tmp_path: Path):
 
 def test_help_is_instant_since_it_imports_no_command():
     code = (
-        "import sys; from mcp_server.__main__ import cli\n"
-        "cli(['--help'], standalone_mode=False); print(set(sys.modules))"
+        "import sys; from mcp_server.__main__ import command_line\n"
+        "command_line()(['--help'], standalone_mode=False); print(set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert "Serve MCP clients" in done.stdout

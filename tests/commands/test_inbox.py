@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from mcp_server.__main__ import cli
+from mcp_server.__main__ import command_line
 
 NASTY = "one\x1b[31m\u202eeno\u200b\r\n2 unread.\x07"
 
@@ -18,7 +18,7 @@ def inbox(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Res
     monkeypatch.setenv("DATAMCP_DATABASE", sqlite_url)
 
     def run(*arguments: str, user: str = "local") -> Result:
-        return CliRunner().invoke(cli, ["inbox", "--user", user, *arguments])
+        return CliRunner().invoke(command_line(), ["inbox", "--user", user, *arguments])
 
     return run
 

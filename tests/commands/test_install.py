@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from mcp_server.__main__ import cli
+from mcp_server.__main__ import command_line
 from mcp_server.commands import install as command
 from mcp_server.integrations.clients import files, proving
 from mcp_server.integrations.clients.entries import Started
@@ -58,7 +58,7 @@ class Home:
         """The command, at a terminal where there are answers."""
         if answers is not None:
             self.monkeypatch.setattr("mcp_server.commands.install._at_terminal", lambda: True)
-        return CliRunner().invoke(cli, ["install", *arguments], input=answers)
+        return CliRunner().invoke(command_line(), ["install", *arguments], input=answers)
 
 
 @pytest.fixture

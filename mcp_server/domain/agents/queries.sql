@@ -189,3 +189,8 @@ WHERE a.lifecycle <> 'terminated' AND skill.value LIKE :prefix ESCAPE '\' ORDER 
 -- What rebuilding leaves over.
 -- name: instances_orphans_clear
 DELETE FROM instances WHERE agent_id NOT IN (SELECT id FROM agents)
+
+-- Whom a client's hook speaks for.
+-- name: agent_glance
+SELECT id, name, skills FROM agents WHERE id = :reference OR name = :reference
+ORDER BY CASE WHEN id = :reference THEN 0 ELSE 1 END LIMIT 1

@@ -69,3 +69,17 @@ DELETE FROM spent_seals WHERE expires_at <= :now
 
 -- name: spent_seal_insert
 INSERT INTO spent_seals (id, expires_at) VALUES (:id, :expires_at) ON CONFLICT (id) DO NOTHING
+
+-- What a client's hook tells of questions to people: those that a party asked and are open, or were decided lately.
+-- name: approvals_glance
+SELECT id, title, status, answers FROM approvals
+WHERE requester = :party AND created_at > :oldest AND (status = 'pending' OR decided_at > :since)
+ORDER BY created_at DESC, id DESC LIMIT :limit
+
+-- And of whom the open ones are put to.
+-- name: approvals_glance_people
+SELECT approvers FROM approvals WHERE status = 'pending' LIMIT :limit
+
+-- And what a pipe is told of all open ones.
+-- name: approvals_glance_open
+SELECT id, title, created_at FROM approvals WHERE status = 'pending' ORDER BY created_at DESC, id DESC LIMIT :limit

@@ -192,3 +192,9 @@ m.thread_id, m.sender, m.recipients, m.subject, m.body, m.importance, m.created_
 AND (aggregate_type <> 'message'
   OR EXISTS (SELECT 1 FROM messages WHERE messages.id = aggregate_id AND messages.sender_party = :reader_party)
   OR EXISTS (SELECT 1 FROM deliveries WHERE message_id = aggregate_id AND party = :reader_party))
+
+-- What a client's hook tells of an inbox: what came last and is unread.
+-- name: inbox_glance
+SELECT m.id, m.sender, m.subject, substr(m.body, 1, 400) AS body, m.importance
+FROM deliveries d JOIN messages m ON m.id = d.message_id
+WHERE d.party = :party AND d.read_at IS NULL ORDER BY d.place DESC LIMIT :limit

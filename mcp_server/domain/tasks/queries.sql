@@ -360,3 +360,21 @@ EXISTS (SELECT 1 FROM tasks t WHERE t.due_at <= :now) AS anything_due
 -- name: fragment.attempts_of_agent
 SELECT status, finished_at - started_at AS duration, started_at - ready_at AS wait FROM tasks
 WHERE finished_by = :agent_id ORDER BY finished_at DESC LIMIT :limit
+
+-- What a client's hook tells of an agent's leases.
+-- name: leases_glance
+SELECT id, title, started_at, lease_expires_at FROM tasks
+WHERE lease_agent_id = :agent_id AND status = 'running' ORDER BY started_at, id LIMIT :limit
+
+-- And of what is ready for it alone, or for those who can do what it can; what anybody may take is nobody's news.
+-- name: work_glance
+SELECT t.id, t.title, t.attempt FROM queues q JOIN tasks t ON t.queue = q.name AND t.status = 'queued'
+WHERE t.system = 0 AND (q.agent_id = :agent_id OR (q.agent_id IS NULL AND q.capabilities <> '[]' AND NOT EXISTS (
+  SELECT 1 FROM json_each(q.capabilities) need WHERE need.value NOT IN (SELECT value FROM json_each(:skills)))))
+ORDER BY t.priority DESC, t.ready_at, t.id LIMIT :limit
+
+-- name: work_glance (postgres)
+SELECT t.id, t.title, t.attempt FROM queues q JOIN tasks t ON t.queue = q.name AND t.status = 'queued'
+WHERE t.system = 0 AND (q.agent_id = :agent_id OR (q.agent_id IS NULL AND q.capabilities <> '[]'
+  AND CAST(q.capabilities AS jsonb) <@ CAST(:skills AS jsonb)))
+ORDER BY t.priority DESC, t.ready_at, t.id LIMIT :limit

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from mcp_server.__main__ import cli
+from mcp_server.__main__ import command_line
 from mcp_server.commands.foreign.command import LINES_MAX, SOURCES, table
 from mcp_server.commands.foreign.item import Item
 from mcp_server.commands.foreign.taking import LATER, Report, prepare, take
@@ -156,7 +156,7 @@ async def test_the_keys_are_those_of_who_imports_and_nobody_imports_who_may_not(
 
 
 def command(url: str, *arguments: str) -> Result:
-    return CliRunner().invoke(cli, ["import", "--database", url, *arguments])
+    return CliRunner().invoke(command_line(), ["import", "--database", url, *arguments])
 
 
 def project(folder: Path, **files: str) -> Path:
@@ -196,9 +196,9 @@ def test_the_folder_names_the_project_and_stdin_needs_a_name(tmp_path: Path):
     assert "1 tasks created" in command(url, "--from", "taskmaster", str(home)).output
     assert "1 here already" in command(url, "--from", "taskmaster", "--project", "my-project", str(home)).output
     assert "1 tasks created" in command(url, "--from", "taskmaster", "--project", "other", str(home)).output
-    piped = CliRunner().invoke(cli, ["import", "--database", url, "--from", "taskmaster", "-"], input="{}")
+    piped = CliRunner().invoke(command_line(), ["import", "--database", url, "--from", "taskmaster", "-"], input="{}")
     assert piped.exit_code == 2 and "Add --project NAME" in piped.output
-    none = CliRunner().invoke(cli, ["import", "--database", url, "--from", "github", "-"], input="[]")
+    none = CliRunner().invoke(command_line(), ["import", "--database", url, "--from", "github", "-"], input="[]")
     assert none.exit_code == 0 and "0 items" in none.output
 
 
