@@ -10,7 +10,7 @@ from mcp_server.persistence.database import make_backend
 from mcp_server.persistence.migrate import migrations, require_known
 from mcp_server.persistence.postgres.backend import PostgresBackend
 from mcp_server.persistence.sqlite.backend import SqliteBackend
-from mcp_server.persistence.sqlite.library import is_safe, library_version
+from mcp_server.persistence.sqlite.library import is_safe, library_version, remedy
 from mcp_server.upkeep.disk import inspect_disk, refusal
 from mcp_server.upkeep.findings import Finding
 from mcp_server.upkeep.replay import NotUpgraded, replay
@@ -42,7 +42,7 @@ def _library() -> Finding:
     if is_safe(library_version()):
         return Finding("sqlite_library", True, f"SQLite {sqlite_version()} is safe for several processes.")
     detail = f"SQLite {sqlite_version()} can corrupt a database that several processes use."
-    return Finding("sqlite_library", False, detail, "pip install pysqlite3")
+    return Finding("sqlite_library", False, detail, f"{remedy()}.")
 
 
 def _sqlite_file(backend: SqliteBackend) -> list[Finding]:

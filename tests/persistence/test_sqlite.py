@@ -236,11 +236,6 @@ def test_an_unsafe_sqlite_is_refused_with_the_remedy_unless_allowed(monkeypatch)
     assert "sqlite_library" in problems("sqlite:////nowhere/desk.db")
 
 
-def test_the_standard_library_serves_where_pysqlite3_has_no_wheel(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pysqlite3.dbapi2", None)
-    assert load_library() is sqlite3
-
-
 def test_looking_at_a_database_creates_nothing(tmp_path: Path):
     assert [f.ok for f in inspect_database(f"sqlite:///{tmp_path}/sub/desk.db")] == [True, True, True]
     assert list(tmp_path.iterdir()) == []
