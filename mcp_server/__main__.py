@@ -1,5 +1,8 @@
 """The command line. It names the commands, and imports the one that runs, so that `--help` is instant."""
 
+import io
+import sys
+
 import click
 
 from mcp_server import __version__
@@ -32,6 +35,12 @@ def begin_serving() -> None:
     load_structlog()
 
 
+def break_on_no_character() -> None:
+    """A pipe on Windows takes the characters of one code page: others are written as escapes, as they are to stderr."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 @click.group(
     cls=LazyGroup,
     lazy=COMMANDS,
@@ -49,6 +58,7 @@ def cli() -> None:
 def main() -> None:
     """Entry point of the console script: the process is ours alone."""
     begin_light()
+    break_on_no_character()
     cli.before_default = begin_serving
     cli(prog_name="data-mcp-server-agent")
 

@@ -19,6 +19,7 @@ from mcp_server import __version__
 from mcp_server.commands.options import SettingsCommand
 from mcp_server.commands.running import run
 from mcp_server.config import Group, Settings
+from mcp_server.kernel.errors import OpsError
 from mcp_server.protocol.opening import Opening
 from mcp_server.protocol.sdk import load_for_stdio
 from mcp_server.runtime.ending import Ending
@@ -49,7 +50,12 @@ async def serve_until_stopped(opening: Opening, settings: Settings) -> None:
 
     ending = Ending()
     with on_signals(ending.ask):
-        async with open_app(settings) as app:
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                app = await stack.enter_async_context(open_app(settings))
+            except OpsError as error:
+                opening.refuse(error.message)
+                raise
             log.info("serving", transport=settings.transport, database=app.desk.database.name, version=__version__)
             if settings.transport == "stdio":
                 await serve_on_stdio(app, opening, ending)

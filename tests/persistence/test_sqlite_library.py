@@ -1,14 +1,18 @@
 """One SQLite library serves a process: the best that is there, or the one that is named; an unsafe one is refused in a
 line that says what can be done on this very machine."""
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Set
 from pathlib import Path
 
 import pytest
 
-from mcp_server.persistence.sqlite.library import CHOICE, remedy
+from mcp_server.persistence.sqlite.library import CHOICE, is_safe, remedy
+
+ROOT = Path(__file__).parent.parent.parent
 
 HIDDEN = """
 import sys
@@ -24,21 +28,32 @@ print(load_library().__name__)
 import sqlite3, aiosqlite
 print(sqlite3.connect.__module__ or sqlite3.__name__, "_sqlite3" in sys.modules)
 """
+OWN = subprocess.run(
+    [sys.executable, "-c", "import sqlite3; print(*sqlite3.sqlite_version_info)"], capture_output=True, text=True
+).stdout.split()
+needs_an_unsafe_one = pytest.mark.skipif(
+    is_safe((int(OWN[0]), int(OWN[1]), int(OWN[2]))), reason="this Python's own SQLite is safe"
+)
 RUN = "from mcp_server.__main__ import main; sys.argv[0] = 'data-mcp-server-agent'; main()"
 
 
 def python(
-    code: str, *arguments: str, hidden: set[str] = frozenset(), choice: str = ""
+    code: str,
+    *arguments: str,
+    hidden: Set[str] = frozenset(),
+    choice: str = "",
+    said: str = "",
+    encoding: str = "utf-8",
 ) -> subprocess.CompletedProcess[str]:
     """Run code in a fresh Python in which some packages are not installed."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     return subprocess.run(
         [sys.executable, "-c", HIDDEN.format(hidden=set(hidden)) + code, *arguments],
-        input="",
+        input=said,
         capture_output=True,
-        text=True,
+        encoding=encoding,
         timeout=60,
-        env=clean | {CHOICE: choice},
+        env=clean | {CHOICE: choice, "PYTHONIOENCODING": encoding},
     )
 
 
@@ -60,7 +75,7 @@ def test_the_best_library_that_is_there_serves_or_the_one_that_is_named(
     assert standard.endswith(str(expected == "sqlite3"))  # of others, the standard library's own is never loaded
 
 
-@pytest.mark.parametrize("choice", ["apsw", "nonsense"])
+@pytest.mark.parametrize("choice", ["apsw", pytest.param("nonsense", marks=pytest.mark.slow)])
 def test_a_library_that_is_named_and_not_there_is_told(choice: str, tmp_path: Path) -> None:
     done = python(RUN, "approvals", "list", "--database", f"sqlite:///{tmp_path}/x.db", hidden={"apsw"}, choice=choice)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
@@ -81,3 +96,66 @@ def test_a_library_that_is_named_and_not_there_is_told(choice: str, tmp_path: Pa
 )
 def test_the_remedy_is_what_has_a_wheel_there(system: str, machine: str, package: str) -> None:
     assert f"(pip install {package})" in remedy(system, machine)
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A database that was made with a safe library."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('made')}/desk.db"
+    assert python(RUN, "approvals", "list", "--database", url).returncode == 0
+    return url
+
+
+@needs_an_unsafe_one
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(arguments, id=arguments[0], marks=[] if arguments[0] == "inbox" else pytest.mark.slow)
+        for arguments in [("inbox",), ("serve",), ("approvals", "list"), ("import", "-"), ("worker", "a", "--", "true")]
+    ],
+)
+def test_every_command_says_in_one_line_that_no_safe_library_is_there(arguments: tuple[str, ...], database: str):
+    name, *rest = arguments
+    done = python(RUN, name, "--database", database, *rest, hidden={"pysqlite3", "apsw"})
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
+    assert "can corrupt a database" in done.stderr and remedy() in done.stderr
+
+
+@pytest.mark.slow
+@needs_an_unsafe_one
+def test_doctor_names_the_remedy_where_no_safe_library_is_there(database: str):
+    done = python(RUN, "doctor", "--database", database, hidden={"pysqlite3", "apsw"})
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "FAIL sqlite_library" in done.stdout and f"-> {remedy()}." in done.stdout
+
+
+@needs_an_unsafe_one
+def test_a_client_that_has_shaken_hands_is_answered_why_there_is_no_server(database: str):
+    about = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}
+    asked = [{"id": 1, "method": "initialize", "params": about}, {"id": 2, "method": "tools/list"}]
+    lines = "".join(json.dumps({"jsonrpc": "2.0"} | one) + "\n" for one in asked)
+    done = python(RUN, "serve", "--database", database, hidden={"pysqlite3", "apsw"}, said=lines)
+    shaken, refused = map(json.loads, done.stdout.splitlines())
+    assert (shaken["id"], refused["id"], done.returncode) == (1, 2, 1)
+    assert "can corrupt a database" in refused["error"]["message"]
+
+
+@pytest.mark.slow
+@needs_an_unsafe_one
+def test_the_demo_says_in_one_line_that_no_safe_library_is_there(tmp_path: Path):
+    hidden = {"pysqlite3", "apsw"}
+    (tmp_path / "server.py").write_text(
+        HIDDEN.format(hidden=hidden) + f"sys.argv[1:3] = []; sys.path[0] = {str(ROOT)!r}; " + RUN
+    )
+    other = tmp_path / "python"  # the demo's server is a process of its own, with little of this environment
+    other.write_text(f'#!/bin/sh\nexec {sys.executable} {tmp_path}/server.py "$@"\n')
+    other.chmod(0o755)
+    done = python(f"sys.executable = {str(other)!r}; " + RUN, "demo", hidden=hidden)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "can corrupt a database" in done.stderr
+
+
+def test_what_a_pipe_cannot_take_is_written_as_escapes(database: str):
+    """A pipe on Windows has the code page of the machine."""
+    done = python(RUN, "inbox", "--database", database, "--send", "user:ヤマダ", "hello", encoding="cp1252")
+    assert done.returncode == 0 and "\\u30e4\\u30de\\u30c0" in done.stdout, done.stderr
