@@ -35,6 +35,7 @@ def run_doctor(flags: dict[str, Any], *, as_json: bool, replay: bool = False) ->
     """
     try:
         settings = load_settings(**flags)
+        _ = settings.database_url  # there may be no place for it
     except OpsError as error:
         _print(None, [Finding("settings", False, error.message, "Correct the setting.")], as_json=as_json)
         return EXIT_SETTINGS
