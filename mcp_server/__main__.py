@@ -1,6 +1,5 @@
 """The command line. It names the commands, and imports the one that runs, so that `--help` is instant."""
 
-import io
 import sys
 
 import click
@@ -37,8 +36,9 @@ def begin_serving() -> None:
 
 def break_on_no_character() -> None:
     """A pipe on Windows takes the characters of one code page: others are written as escapes, as they are to stderr."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+    reconfigure = getattr(sys.stdout, "reconfigure", None)  # there may be no stdout
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
 
 
 @click.group(

@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 import sqlite3
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import cast
 
 from mcp_server.kernel.errors import Busy, OpsError, Unavailable
@@ -176,7 +176,7 @@ class SqliteFile:
             return False
 
 
-def uri_of(path: PurePath) -> str:
+def uri_of(path: Path) -> str:
     """An absolute path as SQLite's URI, which names no host: a share of Windows comes after four slashes."""
     uri = path.as_uri()
     return uri if uri.startswith("file:///") else f"file:////{uri.removeprefix('file://')}"
