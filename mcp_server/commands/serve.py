@@ -51,7 +51,10 @@ async def serve_until_stopped(opening: Opening, settings: Settings) -> None:
             try:
                 app = await stack.enter_async_context(open_app(settings))
             except OpsError as error:
-                opening.refuse(error.message)
+                if settings.transport == "stdio":
+                    from mcp_server.protocol.no_server import tell_why
+
+                    tell_why(opening, error.message)
                 raise
             log.info("serving", transport=settings.transport, database=app.desk.database.name, version=__version__)
             if settings.transport == "stdio":

@@ -9,17 +9,12 @@ import json
 import os
 import queue
 import threading
-import time
-from contextlib import suppress
 from typing import Any, cast
 
 from mcp_server import __version__
 from mcp_server.protocol.wire import WireError, parse
 
 READ_BYTES = 1 << 16
-REFUSE_SECONDS = 2.0
-"""How long a client that has shaken hands may take to ask for something, where there will be no server."""
-_CANNOT_START = -32000
 NAME = "data-mcp-server-agent"
 TITLE = "DataMCPServerAgent"
 INSTRUCTIONS = (
@@ -64,31 +59,6 @@ class Opening:
         """What came first, once it has come; nothing at the end of stdin. None where nobody reads here. Blocks."""
         return self._first.get() if self._started else None
 
-    def refuse(self, reason: str) -> None:
-        """Answer the next request with the reason why there will be no server: a client shows its person what it was
-        answered, and not always what stands in a log. Blocks, for so long at most."""
-        if not self._started:
-            return
-        chunks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        threading.Thread(target=self._read_on, args=(chunks,), name="stdin-refusing", daemon=True).start()
-        end, rest = time.monotonic() + REFUSE_SECONDS, b""
-        with suppress(queue.Empty, OSError):
-            while chunk := chunks.get(timeout=max(0.0, end - time.monotonic())):
-                *lines, rest = (rest + chunk).split(b"\n")
-                asked = [one for one in map(request_id_of, lines) if one not in (None, self.answered)]
-                for one in asked:
-                    answer = {"jsonrpc": "2.0", "id": one, "error": {"code": _CANNOT_START, "message": reason}}
-                    os.write(1, json.dumps(answer).encode() + b"\n")
-                if asked:
-                    return
-
-    def _read_on(self, chunks: "queue.SimpleQueue[bytes]") -> None:
-        chunks.put(self._first.get())
-        with suppress(OSError):
-            while chunk := os.read(0, READ_BYTES):
-                chunks.put(chunk)
-        chunks.put(b"")
-
     def _read(self) -> None:
         chunk = b""
         try:
@@ -101,15 +71,6 @@ class Opening:
             pass  # whoever reads on finds out what is wrong with it
         finally:
             self._first.put(chunk)
-
-
-def request_id_of(line: bytes) -> str | int | None:
-    """The id of the request that a line holds; None where it holds none."""
-    try:
-        message = parse(line)
-    except WireError:
-        return None
-    return message.get("id") if "method" in message else None
 
 
 def answer_to(chunk: bytes, *, gives_handles: bool = True) -> dict[str, Any] | None:

@@ -10,11 +10,9 @@ from typing import Any
 
 from mcp_server.domain.desk import Desk
 from mcp_server.kernel.errors import Unavailable
+from mcp_server.runtime.neighbours import is_ours
 
 BIND_AGAIN_SECONDS = 5.0
-ANSWER_SECONDS_MAX = 2.0
-_ANSWER_BYTES = 1 << 16
-_ASKED = b"GET /approvals/- HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
 _LOOP = "console"
 log = logging.getLogger("datamcp.console")
 
@@ -48,7 +46,7 @@ async def console_problem(port: int) -> Unavailable | None:
     try:
         _bind(port).close()
     except OSError as error:
-        if error.errno == errno.EADDRINUSE and await _is_ours(port):
+        if error.errno == errno.EADDRINUSE and await is_ours(port):
             return None
         return _not_served(port, error)
     return None
@@ -75,7 +73,7 @@ def _bind(port: int) -> socket.socket:
 
 
 async def _tell(desk: Desk, port: int, error: OSError) -> None:
-    if error.errno == errno.EADDRINUSE and await _is_ours(port):
+    if error.errno == errno.EADDRINUSE and await is_ours(port):
         desk.loops.release(_LOOP)
     else:
         desk.loops.hold(_LOOP, _not_served(port, error))
@@ -86,19 +84,3 @@ def _not_served(port: int, error: OSError) -> Unavailable:
         f"The page for approvals cannot be served on port {port} ({error.strerror}), so links to it do not open.",
         next="End the program that has that port, or choose another one with --console-port.",
     )
-
-
-async def _is_ours(port: int) -> bool:
-    """Whether what answers there knows links of approvals."""
-    from mcp_server.pages.approval import DEAD_LINK
-
-    with contextlib.suppress(OSError, TimeoutError, ValueError):
-        async with asyncio.timeout(ANSWER_SECONDS_MAX):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            with contextlib.closing(writer):
-                writer.write(_ASKED)
-                answer = await reader.read(_ANSWER_BYTES)
-                while more := await reader.read(_ANSWER_BYTES - len(answer)):
-                    answer += more
-                return DEAD_LINK.encode() in answer
-    return False

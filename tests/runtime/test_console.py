@@ -72,13 +72,13 @@ async def test_one_server_has_the_page_and_the_next_waits_for_its_turn_without_a
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(console(desk, port))
         asked = list[int]()
-        is_ours = module._is_ours
+        is_ours = module.is_ours
 
         async def counting(port: int) -> bool:
             asked.append(port)
             return await is_ours(port)
 
-        monkeypatch.setattr(module, "_is_ours", counting)
+        monkeypatch.setattr(module, "is_ours", counting)
         await until(lambda: _is_taken(port))
         async with console(desk, port):
             await until(lambda: len(asked) > 2)
@@ -98,7 +98,7 @@ async def test_what_answers_nonsense_or_nothing_is_a_stranger(answer: bytes):
 
 
 async def test_who_answers_nothing_at_all_is_waited_for_so_long(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "ANSWER_SECONDS_MAX", 0.05)
+    monkeypatch.setattr("mcp_server.runtime.neighbours.ANSWER_SECONDS_MAX", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         assert await console_problem(silent.getsockname()[1]) is not None
 
