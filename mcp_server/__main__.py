@@ -1,11 +1,10 @@
 """The command line. It names the commands, and imports the one that runs, so that `--help` is instant."""
 
-import sys
-
 import click
 
 from mcp_server import __version__
 from mcp_server.commands.groups import LazyGroup
+from mcp_server.commands.output import break_on_no_character
 from mcp_server.observability.plain import load_structlog
 from mcp_server.runtime.ending import end_at_once_on_signals
 from mcp_server.runtime.light import begin_light, load_anyio
@@ -32,13 +31,6 @@ def begin_serving() -> None:
     end_at_once_on_signals()
     load_anyio()
     load_structlog()
-
-
-def break_on_no_character() -> None:
-    """A pipe on Windows takes the characters of one code page: others are written as escapes, as they are to stderr."""
-    reconfigure = getattr(sys.stdout, "reconfigure", None)  # there may be no stdout
-    if reconfigure is not None:
-        reconfigure(errors="backslashreplace")
 
 
 @click.group(

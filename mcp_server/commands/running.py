@@ -35,7 +35,7 @@ def loop_options(settings: Settings, system: str = sys.platform) -> dict[str, An
     """Which event loop runs a command. uvloop saves an eighth of a call over HTTP, where it exists; over stdio loading
     it costs more than it saves."""
     if system == "win32":
-        from mcp_server.persistence.database import loop_factory
+        from mcp_server.persistence.event_loops import loop_factory
 
         factory = loop_factory(settings.database_url, system)
         return {} if factory is None else {"loop_factory": factory}

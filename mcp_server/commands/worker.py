@@ -20,7 +20,7 @@ from mcp_server.kernel.authority import Actor, Speaker
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.ids import new_id
-from mcp_server.persistence.database import loop_factory
+from mcp_server.persistence.event_loops import loop_factory
 from mcp_server.runtime.command_worker import CommandWorker, WorkerOptions
 from mcp_server.runtime.signals import on_signals
 

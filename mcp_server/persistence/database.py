@@ -3,9 +3,8 @@ statements on read-only connections; `feed` tells who waits that something chang
 
 import asyncio
 import contextlib
-import sys
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -264,18 +263,6 @@ class Database:
 def _drop(future: asyncio.Future[Any]) -> None:
     if not future.cancelled():
         future.exception()
-
-
-def loop_factory(url: str, system: str = sys.platform) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """The event loop that a database needs; None where any will do. On Windows psycopg waits for sockets, which the
-    usual loop there cannot do; that one alone starts processes."""
-    return asyncio.SelectorEventLoop if system == "win32" and not url.startswith("sqlite:") else None
-
-
-def run_on(url: str, main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end in a loop of its own, such as the database needs."""
-    with asyncio.Runner(loop_factory=loop_factory(url)) as runner:
-        return runner.run(main)
 
 
 def make_backend(url: str, areas: Areas, *, allow_unsafe_sqlite: bool = False, may_only_read: bool = False) -> Backend:

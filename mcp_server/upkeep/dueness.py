@@ -14,7 +14,8 @@ from mcp_server.kernel.ids import new_id
 from mcp_server.kernel.store import Row, Transaction
 from mcp_server.kernel.sweeping import HalfDone, Stuck, settle_rows
 from mcp_server.kernel.times import system_clock
-from mcp_server.persistence.database import Database, run_on
+from mcp_server.persistence.database import Database
+from mcp_server.persistence.event_loops import run_on
 from mcp_server.upkeep.findings import Finding
 
 _SHOWN_MAX = 5

@@ -12,7 +12,8 @@ from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import iso
-from mcp_server.persistence.database import Database, run_on
+from mcp_server.persistence.database import Database
+from mcp_server.persistence.event_loops import run_on
 from mcp_server.protocol.guarding import GUARDED
 from mcp_server.upkeep.findings import Finding
 

@@ -21,7 +21,7 @@ from mcp_server.commands.worker import require_commands
 from mcp_server.config import load_settings
 from mcp_server.integrations.processes.looking import _resident_by_ps, _said, identify
 from mcp_server.kernel.errors import ValidationFailed
-from mcp_server.persistence.database import loop_factory
+from mcp_server.persistence.event_loops import loop_factory
 from mcp_server.runtime.groups import OnUnix, OnWindows, ends
 from mcp_server.runtime.signals import on_signals
 
