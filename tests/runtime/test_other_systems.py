@@ -3,8 +3,10 @@
 import asyncio
 import errno
 import importlib
+import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -24,6 +26,7 @@ from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.persistence.event_loops import loop_factory
 from mcp_server.runtime.groups import OnUnix, OnWindows, ends
 from mcp_server.runtime.signals import on_signals
+from tests.processes import server
 
 pytestmark = pytest.mark.anyio
 
@@ -209,3 +212,53 @@ def test_which_process_it_is_does_not_depend_on_the_language_or_zone_of_who_asks
         monkeypatch.setenv("LC_ALL", language)
         found.add(identify(os.getpid()))
     assert len(found) == 1 and None not in found
+
+
+INITIALIZE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}
+
+
+def on_windows(*arguments: str, said: str = "") -> subprocess.CompletedProcess[str]:
+    """A command, run to its end where nothing is found that Windows lacks."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    command = [sys.executable, "-m", "tests.runtime.on_windows", *arguments]
+    return subprocess.run(
+        command, input=said, capture_output=True, encoding="utf-8", timeout=60, env=clean, cwd=Path(__file__).parents[2]
+    )
+
+
+@pytest.mark.slow
+def test_with_nothing_that_windows_lacks_a_server_answers_over_stdio_and_commands_do_their_work(tmp_path: Path):
+    url = f"sqlite:///{tmp_path}/desk.db"
+    call = {"name": "tasks_create", "arguments": {"tasks": [{"title": "one"}]}}
+    asked = [
+        {"id": 1, "method": "initialize", "params": INITIALIZE},
+        {"method": "notifications/initialized"},
+        {"id": 2, "method": "tools/call", "params": call},
+    ]
+    lines = "".join(json.dumps({"jsonrpc": "2.0"} | one) + "\n" for one in asked)
+    served = on_windows("serve", "--database", url, said=lines)
+    answers = {answer["id"]: answer for answer in map(json.loads, served.stdout.splitlines())}
+    assert answers[2]["result"]["isError"] is False and served.returncode == 0, served.stderr
+    looked = on_windows("doctor", "--database", url)
+    assert looked.returncode == 0 and "everything is fine" in looked.stdout, looked.stdout
+    assert on_windows("backup", str(tmp_path / "copy"), "--database", url).returncode == 0
+
+
+@pytest.mark.slow
+async def test_with_nothing_that_windows_lacks_a_worker_runs_commands_and_ends_in_order_when_asked(tmp_path: Path):
+    database, work = ("--database", f"sqlite:///{tmp_path}/desk.db"), tmp_path / "ran"
+    program = f"import pathlib; pathlib.Path({str(work)!r}).write_text('yes')"
+    worker = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.runtime.on_windows", "worker", "builder", *database, "--kind", "build"),
+        *("--", sys.executable, "-c", program),
+        stderr=asyncio.subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    )
+    async with server(database[1]) as client:
+        created = await client.call("tasks_create", tasks=[{"title": "job", "kind": "build"}])
+        answer = await client.call("tasks_wait", task_id=created["tasks"][0]["id"], until="terminal", wait_seconds=50)
+        assert answer["task"]["status"] == "completed" and work.read_text() == "yes"
+    worker.send_signal(signal.SIGINT)
+    async with asyncio.timeout(20):
+        _, said = await worker.communicate()
+    assert worker.returncode == 0 and b'"stopped"' in said
