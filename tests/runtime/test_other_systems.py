@@ -22,6 +22,7 @@ from mcp_server.commands.running import loop_options
 from mcp_server.commands.worker import require_commands
 from mcp_server.config import load_settings
 from mcp_server.integrations.processes.looking import _resident_by_ps, _said, identify
+from mcp_server.integrations.targets.workerd import WorkerdTarget
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.persistence.event_loops import loop_factory
 from mcp_server.runtime.groups import OnUnix, OnWindows, ends
@@ -180,6 +181,16 @@ def test_on_windows_postgresql_gets_the_loop_that_psycopg_can_use_and_no_command
     with pytest.raises(ValidationFailed, match="On Windows.*WSL"):
         require_commands(postgres.database_url, "win32")
     require_commands("sqlite:///x.db", "win32")
+
+
+def test_on_windows_a_worker_of_this_machine_is_refused_in_words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    async def nowhere() -> str:
+        return ""
+
+    monkeypatch.setattr("mcp_server.integrations.targets.workerd.IS_POSSIBLE", False)
+    sources: Any = None
+    with pytest.raises(ValidationFailed, match="on Linux and macOS only.*target cloudflare"):
+        WorkerdTarget(tmp_path, sources, nowhere, bytes).check(sources)
 
 
 def test_where_there_is_no_proc_the_memory_of_a_process_is_that_of_all_below_it():

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -84,7 +85,7 @@ async def _bundle(program: Path, folder: Path, entry: Path, out: Path) -> None:
     loaders = [f"--loader:{loader}" for loader in _LOADERS]
     external = [f"--external:{prefix}*" for prefix in _BUILT_IN]
     argv = [str(program), str(entry), *_BUNDLED, _CONDITIONS, *loaders, *external, f"--outfile={out / 'worker.js'}"]
-    code, said = await _run([*argv, "--log-level=warning"], folder, {"PATH": os.environ.get("PATH", "")})
+    code, said = await _run([*argv, "--log-level=warning"], folder, _environment())
     if code != 0:
         raise ValidationFailed(
             f"esbuild cannot bundle {entry.name}: {quoted(said.strip(), 500)}.",
@@ -109,6 +110,18 @@ async def _run(argv: list[str], folder: Path, env: Mapping[str, str]) -> tuple[i
     except TimeoutError:
         return None, f"it took longer than {BUNDLE_SECONDS_MAX:g} seconds"
     finally:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+        _end(process)
     return process.returncode, said.decode("utf-8", "replace")
+
+
+def _environment() -> dict[str, str]:
+    """What the bundler needs to run; Windows runs little without the second."""
+    return {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
+
+
+def _end(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if sys.platform == "win32":  # where there are no process groups; the bundler starts nothing
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
