@@ -2,8 +2,8 @@
 
     python -m benchmarks.libraries [--rounds 5] [--cycles 3000]
 
-Each turn is a process of its own, since one process has one SQLite library. Prints the ratio of each pair of turns: of
-the processor time that all threads took, which says little of the disk and depends little on what else the machine does.
+Each turn is a process of its own, since one process has one SQLite library. Prints the ratio of each pair of turns, of
+the processor time of all threads: it says little of the disk, and depends little on what else the machine does.
 """
 
 import argparse
