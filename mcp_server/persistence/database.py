@@ -275,7 +275,7 @@ def make_backend(url: str, areas: Areas, *, allow_unsafe_sqlite: bool = False, m
     if url.startswith("sqlite:///"):
         from mcp_server.persistence.sqlite.library import load_library
 
-        load_library()  # before what imports the standard one
+        load_library()  # first of all, since it may not be there
         from mcp_server.persistence.sqlite.backend import SqliteBackend
 
         return SqliteBackend(_path(url), areas, allow_unsafe=allow_unsafe_sqlite, may_only_read=may_only_read)

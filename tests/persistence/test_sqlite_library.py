@@ -142,17 +142,28 @@ def test_a_client_that_has_shaken_hands_is_answered_why_there_is_no_server(datab
 
 @pytest.mark.slow
 @needs_an_unsafe_one
-def test_the_demo_says_in_one_line_that_no_safe_library_is_there(tmp_path: Path):
+@pytest.mark.parametrize("arguments", [("demo",), ("call", "tasks_find")], ids=lambda arguments: arguments[0])
+def test_what_starts_a_server_says_in_one_line_that_no_safe_library_is_there(
+    arguments: tuple[str, ...], tmp_path: Path
+):
     hidden = {"pysqlite3", "apsw"}
     (tmp_path / "server.py").write_text(
         HIDDEN.format(hidden=hidden) + f"sys.argv[1:3] = []; sys.path[0] = {str(ROOT)!r}; " + RUN
     )
-    other = tmp_path / "python"  # the demo's server is a process of its own, with little of this environment
+    other = tmp_path / "python"  # the server is a process of its own, with little of this environment
     other.write_text(f'#!/bin/sh\nexec {sys.executable} {tmp_path}/server.py "$@"\n')
     other.chmod(0o755)
-    done = python(f"sys.executable = {str(other)!r}; " + RUN, "demo", hidden=hidden)
+    done = python(f"sys.executable = {str(other)!r}; " + RUN, *arguments, hidden=hidden)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
     assert "can corrupt a database" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["backup", "export"])
+def test_no_command_loads_a_second_library(name: str, database: str, tmp_path: Path):
+    telling = "import atexit; atexit.register(lambda: print('_sqlite3' in sys.modules, file=sys.stderr)); "
+    done = python(telling + RUN, name, str(tmp_path / "copy"), "--database", database)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "False"), done.stderr
 
 
 def test_what_a_pipe_cannot_take_is_written_as_escapes(database: str):
