@@ -2,6 +2,8 @@
 
 import sys
 
+from mcp_server.commands.output import break_on_no_character
+
 TYPE_CHECKING = False  # `typing` takes as long to load as a hook to answer
 if TYPE_CHECKING:
     import click
@@ -34,6 +36,7 @@ def command_line() -> "click.Group":
 
 def main() -> None:
     """Entry point of the console script: the process is ours alone."""
+    break_on_no_character()
     if sys.argv[1:2] in (["hook"], ["status"], ["approvals"]):  # an editor waits for these: they load what they need
         from mcp_server.hooks.entry import run, understood
 

@@ -9,6 +9,7 @@ import anyio
 import click
 from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
+from mcp.shared.exceptions import MCPError
 
 from mcp_server.commands.demo_service import declared, person, show_service
 
@@ -52,13 +53,24 @@ def demo() -> None:
 def run_demo() -> int:
     """Run the demo; the exit code."""
     exit_code = 0
-    with tempfile.TemporaryDirectory(prefix="datamcp-demo-") as folder, (Path(folder) / "server.log").open("w") as log:
+    with tempfile.TemporaryDirectory(prefix="datamcp-demo-") as folder:
+        path = Path(folder) / "server.log"
         try:
-            anyio.run(_demo, Path(folder) / "demo.db", log)
+            with path.open("w") as log:
+                anyio.run(_demo, Path(folder) / "demo.db", log)
         except* DemoFailed as failures:
             click.echo(f"The demo failed: {failures.exceptions}", err=True)
             exit_code = 1
+        except* MCPError as failures:
+            click.echo(_last_words(path) or f"The demo failed: {failures.exceptions}", err=True)
+            exit_code = 1
     return exit_code
+
+
+def _last_words(log: Path) -> str | None:
+    """What a server that could not go on said of it: the line that its command ends with."""
+    said = log.read_text("utf-8", "replace").splitlines()
+    return next((line for line in reversed(said) if line.startswith("data-mcp-server-agent: ")), None)
 
 
 async def _demo(database: Path, log: TextIO) -> None:

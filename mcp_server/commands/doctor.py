@@ -1,5 +1,6 @@
 """`doctor`: says what is wrong with an installation, and what to do about it. Changes nothing."""
 
+import asyncio
 import json
 import sys
 from dataclasses import asdict
@@ -35,11 +36,16 @@ def run_doctor(flags: dict[str, Any], *, as_json: bool, replay: bool = False) ->
     """
     try:
         settings = load_settings(**flags)
+        _ = settings.database_url  # there may be no place for it
     except OpsError as error:
         _print(None, [Finding("settings", False, error.message, "Correct the setting.")], as_json=as_json)
         return EXIT_SETTINGS
     refused = _refused(settings)
-    findings = [_python(), *(refused or [_fine(settings), _links(settings)]), *inspect_database(settings.database_url)]
+    findings = [
+        _python(),
+        *(refused or [_fine(settings), _links(settings), *_console(settings)]),
+        *inspect_database(settings.database_url),
+    ]
     told = {finding.name: finding.ok for finding in findings}
     if told.get("documents") and told.get("writing", True):  # it is there, whole and up to date, and can be tried
         findings += inspect_due(settings.database_url)
@@ -78,6 +84,19 @@ def _links(settings: Settings) -> Finding:
     else:
         detail = f"In the mail to each of those who are asked; {at_terminal}."
     return Finding("approval_links", True, detail)
+
+
+def _console(settings: Settings) -> list[Finding]:
+    """Whether the port for the page can be had."""
+    port = settings.console_port
+    if port is None or settings.transport != "stdio":
+        return []
+    from mcp_server.runtime.console import console_problem  # takes a second
+
+    problem = asyncio.run(console_problem(port))
+    if problem is None:
+        return [Finding("console", True, f"Port {port} is free, or a server of this machine has the page there.")]
+    return [Finding("console", False, problem.message)]
 
 
 def _rules(settings: Settings) -> list[Finding]:

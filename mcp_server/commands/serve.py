@@ -3,11 +3,9 @@
 The parts are imported when they are needed: after the log is set up, outside of the event loop.
 """
 
-import asyncio
 import contextlib
 import gc
 import importlib
-from collections.abc import AsyncGenerator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +17,7 @@ from mcp_server import __version__
 from mcp_server.commands.options import SettingsCommand
 from mcp_server.commands.running import run
 from mcp_server.config import Group, Settings
+from mcp_server.kernel.errors import OpsError
 from mcp_server.protocol.opening import Opening
 from mcp_server.protocol.sdk import load_for_stdio
 from mcp_server.runtime.ending import Ending
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
     from mcp_server.app import App
 
-BIND_AGAIN_SECONDS = 5.0
 log = structlog.stdlib.get_logger("datamcp")
 
 
@@ -49,7 +47,15 @@ async def serve_until_stopped(opening: Opening, settings: Settings) -> None:
 
     ending = Ending()
     with on_signals(ending.ask):
-        async with open_app(settings) as app:
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                app = await stack.enter_async_context(open_app(settings))
+            except OpsError as error:
+                if settings.transport == "stdio":
+                    from mcp_server.protocol.no_server import tell_why
+
+                    tell_why(opening, error.message)
+                raise
             log.info("serving", transport=settings.transport, database=app.desk.database.name, version=__version__)
             if settings.transport == "stdio":
                 await serve_on_stdio(app, opening, ending)
@@ -62,10 +68,11 @@ async def serve_until_stopped(opening: Opening, settings: Settings) -> None:
 async def serve_on_stdio(app: "App", opening: Opening, ending: Ending) -> None:
     """Serve MCP on stdin and stdout, until told to stop or the end of stdin."""
     from mcp_server.protocol.stdio import serve_stdio
+    from mcp_server.runtime.console import console
 
     stop = anyio.Event()
     ending.by(stop.set)
-    async with console(app):
+    async with console(app.desk, app.settings.console_port):
         await serve_stdio(app.server, opening, stop, app.desk.end_waits)
 
 
@@ -88,46 +95,6 @@ async def serve_http(app: "App", ending: Ending) -> None:
 
     ending.by(stop)
     await server.serve()
-
-
-@contextlib.asynccontextmanager
-async def console(app: "App") -> AsyncGenerator[None]:
-    """Beside stdio, serve the page for approvals on a loopback port, where one is set."""
-    port = app.settings.console_port
-    if port is None:
-        yield
-        return
-    from starlette.applications import Starlette
-
-    from mcp_server.pages.approval import approval_routes
-    from mcp_server.runtime.web import WebServer
-
-    server = WebServer(Starlette(routes=approval_routes(app.desk)), "127.0.0.1", port)
-    serving = asyncio.create_task(_serve_console(server, port), name="console")
-    try:
-        yield
-    finally:
-        if server.started:
-            server.stop()
-        else:
-            serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
-
-
-async def _serve_console(server: Any, port: int) -> None:
-    """Several servers of one machine may want the same port: one has it, and the next takes over when it ends."""
-    import socket
-
-    while True:
-        try:
-            bound = socket.create_server(("127.0.0.1", port))
-        except OSError:
-            await asyncio.sleep(BIND_AGAIN_SECONDS)
-            continue
-        log.info("console", url=f"http://127.0.0.1:{port}")
-        with contextlib.closing(bound):
-            await server.serve([bound])
-        return
 
 
 def _webhooks(app: "App") -> "list[BaseRoute]":

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from mcp_server.kernel.authority import Actor, Speaker
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.ids import new_id
+from mcp_server.persistence.event_loops import loop_factory
 from mcp_server.runtime.command_worker import CommandWorker, WorkerOptions
 from mcp_server.runtime.signals import on_signals
 
@@ -83,6 +85,7 @@ async def run_worker(settings: Settings, request: WorkerRequest) -> None:
     Raises:
         OpsError: the database cannot be used, or the request makes no sense.
     """
+    require_commands(settings.database_url)
     async with open_desk(settings) as desk:
         call = Call(Actor(kind="user", id=settings.user, permissions=settings.role.permissions), new_id("call"))
         agent, instance_id = await _introduce(desk, call, request)
@@ -104,6 +107,19 @@ async def run_worker(settings: Settings, request: WorkerRequest) -> None:
             log.info("working", agent_id=agent.agent_id, instance_id=instance_id, command=request.command[0])
             await worker.run()
     log.info("stopped")
+
+
+def require_commands(url: str, system: str = sys.platform) -> None:
+    """Refuse where the loop that the database needs starts no commands.
+
+    Raises:
+        ValidationFailed: on Windows, with PostgreSQL.
+    """
+    if loop_factory(url, system) is not None:
+        raise ValidationFailed(
+            "On Windows, a worker's commands cannot be run on a PostgreSQL database.",
+            next="Run this worker under WSL, or use a SQLite database.",
+        )
 
 
 async def run_system_worker(settings: Settings) -> None:

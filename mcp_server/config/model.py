@@ -5,6 +5,7 @@ type is a model: its words begin with its name (`smtp.host` is `smtp_host`). A f
 named things, such as `[launchers.build]`; these come from the TOML file alone.
 """
 
+import contextlib
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -324,10 +325,22 @@ class Settings(Frozen):
 
 
 def default_database() -> Path:
-    """`desk.db` in the platform's folder for user data."""
+    """`desk.db` in the platform's folder for user data.
+
+    Raises:
+        ValidationFailed: this user has none.
+    """
     import platformdirs
 
-    return Path(platformdirs.user_data_dir("data-mcp-server-agent", appauthor=False)) / "desk.db"
+    path: Path | None = None
+    with contextlib.suppress(RuntimeError, KeyError, OSError):
+        path = Path(platformdirs.user_data_dir("data-mcp-server-agent", appauthor=False)) / "desk.db"
+    if path is None or not path.is_absolute():  # else it would lie wherever the server happens to be started
+        raise ValidationFailed(
+            "This user has no home directory, so there is no place for the database that everybody knows.",
+            next="Name one with --database sqlite:////absolute/path/desk.db (DATAMCP_DATABASE), or set HOME.",
+        )
+    return path
 
 
 def secret(value: SecretStr | None, file: Path | None, name: str) -> str | None:

@@ -16,8 +16,10 @@ from mcp_server.config.model import PREFIX, Settings
 from mcp_server.config.words import Things, Word, near_miss, nested, sections, words
 from mcp_server.kernel.errors import ValidationFailed
 
-NOT_SETTINGS = frozenset({f"{PREFIX}TASK_ID", f"{PREFIX}ATTEMPT", f"{PREFIX}LEASE_TOKEN", f"{PREFIX}INSTANCE"})
-"""What the house itself tells its workers and their commands; such a command may well call the house again."""
+_TOLD = frozenset({f"{PREFIX}TASK_ID", f"{PREFIX}ATTEMPT", f"{PREFIX}LEASE_TOKEN", f"{PREFIX}INSTANCE"})
+NOT_SETTINGS = _TOLD | {f"{PREFIX}SQLITE"}
+"""What the house itself tells its workers and their commands, since such a command may well call the house again; and
+which SQLite library is to be used, which has to be known before there are settings."""
 
 HELP = "See `data-mcp-server-agent serve --help` for what can be set."
 M = TypeVar("M", bound=BaseModel)

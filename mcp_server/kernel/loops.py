@@ -108,7 +108,9 @@ class Loops:
             entry = self._entries.setdefault(name, _Entry())
             is_new, entry.resting = not entry.resting, 1
             entry.last_error, entry.last_failed_at = _line(error), self._clock()
-        if is_new:
+        if is_new and isinstance(error, OpsError):
+            log.warning("%s failed and is tried again later: %s", name, _line(error))
+        elif is_new:
             log.error("%s failed and is tried again later", name, exc_info=error)
 
     def release(self, name: str) -> None:

@@ -31,6 +31,7 @@ from mcp_server.pages.bodies import read_body
 from mcp_server.pages.rendering import render, static_text
 
 BODY_BYTES_MAX = 16 * 1024
+DEAD_LINK = "This link does not work"
 _WORDS = {
     "approved": "Approved",
     "rejected": "Rejected",
@@ -52,7 +53,7 @@ def approval_routes(desk: Desk) -> list[BaseRoute]:
                 return await _decided(desk, request, opened)
             return _shown(opened)
         except NotFound as error:
-            return _notice("This link does not work", error.message, 404)
+            return _notice(DEAD_LINK, error.message, 404)
         except OpsError as error:
             return _notice("That did not work", error.message, 409)
 

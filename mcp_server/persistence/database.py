@@ -275,11 +275,10 @@ def make_backend(url: str, areas: Areas, *, allow_unsafe_sqlite: bool = False, m
     if url.startswith("sqlite:///"):
         from mcp_server.persistence.sqlite.library import load_library
 
-        load_library()  # before what imports the standard one
+        load_library()  # first of all, since it may not be there
         from mcp_server.persistence.sqlite.backend import SqliteBackend
 
-        path = Path(url.removeprefix("sqlite:///")).expanduser()
-        return SqliteBackend(path, areas, allow_unsafe=allow_unsafe_sqlite, may_only_read=may_only_read)
+        return SqliteBackend(_path(url), areas, allow_unsafe=allow_unsafe_sqlite, may_only_read=may_only_read)
     if url.startswith(("postgresql://", "postgres://")):
         from mcp_server.persistence.postgres.backend import PostgresBackend
 
@@ -288,3 +287,13 @@ def make_backend(url: str, areas: Areas, *, allow_unsafe_sqlite: bool = False, m
         f"{url.split('@')[-1]!r} is not a database URL.",
         next="Use sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/name.",
     )
+
+
+def _path(url: str) -> Path:
+    try:
+        return Path(url.removeprefix("sqlite:///")).expanduser()
+    except RuntimeError:
+        raise ValidationFailed(
+            f"{url!r} begins with a home directory, and there is none for it.",
+            next="Give an absolute path: sqlite:////absolute.db.",
+        ) from None

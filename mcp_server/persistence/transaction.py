@@ -61,7 +61,7 @@ class Kept:
             memory.forget()
 
 
-_DRIVERS = ("sqlite3", "pysqlite3", "psycopg")
+_DRIVERS = ("sqlite3", "pysqlite3", "psycopg", "mcp_server.persistence.sqlite.door")
 
 
 class Transaction(ABC):
@@ -163,9 +163,7 @@ class Transaction(ABC):
 
     def is_the_engines(self, error: BaseException) -> bool:
         """Whether a failure is the driver's: by DB-API, all of its classes come from one that is called Error."""
-        return any(
-            kind.__name__ == "Error" and kind.__module__.partition(".")[0] in _DRIVERS for kind in type(error).__mro__
-        )
+        return any(kind.__name__ == "Error" and kind.__module__.startswith(_DRIVERS) for kind in type(error).__mro__)
 
     def tell(self, hook: Hook[P, T], /, *args: P.args, **kwargs: P.kwargs) -> list[T]:
         """Let every area that listens do its part; what each answers."""

@@ -11,6 +11,7 @@ import asyncio
 import os
 import queue
 import select
+import stat
 import sys
 import threading
 from collections import Counter
@@ -36,8 +37,8 @@ CANCELLED = "notifications/cancelled"
 READ_BYTES = 1 << 16
 CHUNKS_AHEAD_MAX = 16
 LINE_BYTES_MAX = 16 * 1024 * 1024
-PIPE_BUF = 4096
-"""POSIX: a pipe that polls writable takes this much without blocking."""
+PIPE_BUF = getattr(select, "PIPE_BUF", 512)
+"""POSIX: a pipe that polls writable takes this much without blocking; on Linux 4096 bytes, on macOS 512."""
 UNANSWERED_MAX = 64
 """How many requests are taken in while the client does not read what was answered."""
 
@@ -182,6 +183,8 @@ class Input:
 
     def _watch(self) -> None:
         try:
+            if stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+                raise PermissionError  # as Linux would; macOS watches a file, and tells nothing of its end
             self._loop.add_reader(self._descriptor, self._take)
         except (OSError, NotImplementedError):  # a file, or Windows
             self._start(self._read_all)

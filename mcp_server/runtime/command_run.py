@@ -4,14 +4,13 @@ import asyncio
 import contextlib
 import json
 import os
-import signal
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from mcp_server.domain.tasks.spec import FailureSpec, ProgressSpec
+from mcp_server.runtime.groups import Ends, ends
 
 OUTPUT_BYTES_MAX = 256 * 1024
 GRACE_SECONDS = 5.0
@@ -24,8 +23,9 @@ _LINE_BYTES_MAX = 64 * 1024
 class CommandRun:
     """A running command and all that it started."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, ends: Ends) -> None:
         self._process = process
+        self._ends = ends
         self._tail: list[str] = []
 
     @staticmethod
@@ -35,7 +35,7 @@ class CommandRun:
         Raises:
             OSError: it cannot be started.
         """
-        group: dict[str, Any] = {"creationflags": 0x200} if sys.platform == "win32" else {"start_new_session": True}
+        how = ends()
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.PIPE,
@@ -43,9 +43,9 @@ class CommandRun:
             stderr=asyncio.subprocess.PIPE,
             env=os.environ | variables,
             limit=_LINE_BYTES_MAX,
-            **group,
+            **how.begin(),
         )
-        return CommandRun(process)
+        return CommandRun(process, how)
 
     async def finish(
         self, task_json: str, on_progress: Callable[[ProgressSpec], None]
@@ -70,19 +70,12 @@ class CommandRun:
 
     async def stop(self) -> None:
         """End the whole process group: politely first, then for certain."""
-        self._signal(signal.SIGTERM)
+        await self._ends.ask(self._process)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GRACE_SECONDS):
                 await self._process.wait()
-        self._signal(getattr(signal, "SIGKILL", signal.SIGTERM))
+        await self._ends.kill(self._process)
         await self._process.wait()
-
-    def _signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if sys.platform == "win32":  # pragma: no cover - the other platform's branch
-                self._process.kill()
-            else:
-                os.killpg(self._process.pid, number)
 
     async def _feed(self, text: str) -> None:
         stdin = self._process.stdin

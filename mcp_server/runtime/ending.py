@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 ENDING_SECONDS_MAX = 1.75
 """How long ending in order may take: a store that is locked, or a log that nobody reads, must not hold it up."""
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, *filter(None, [getattr(signal, "SIGBREAK", None)]))
+"""By which a server is asked to end; the last is Ctrl-Break on Windows, where SIGTERM never comes."""
 
 
 def end_at_once_on_signals() -> None:

@@ -4,16 +4,19 @@ there. Every step leaves either the old state or the new one, whatever kills the
 import contextlib
 import os
 import shutil
-import sqlite3
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mcp_server.kernel.errors import Busy, Conflict, OpsError, Unavailable
 from mcp_server.persistence.migrate import migrations, require_known
 from mcp_server.persistence.sqlite.file import SqliteFile
 from mcp_server.upkeep.disk import refusal
 from mcp_server.upkeep.watching import Watch, unwatched
+
+if TYPE_CHECKING:
+    import sqlite3
 
 _PAGES_AT_ONCE = 2048
 _BYTES_AT_ONCE = 4 * 2**20
@@ -165,7 +168,7 @@ def _require_file(path: Path) -> None:
         raise Unavailable(f"There is no file {path}.", next="Check the path, or name the database with --database.")
 
 
-def _row_counts(connection: sqlite3.Connection) -> dict[str, int]:
+def _row_counts(connection: "sqlite3.Connection") -> dict[str, int]:
     tables = connection.execute(
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
     )
@@ -192,7 +195,7 @@ def _set_aside(file: SqliteFile) -> Path:
         finally:
             connection.close()
     except file.library.Error as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF != file.library.SQLITE_BUSY:
             _copy(file.path, kept)  # damaged, which may be why it is being replaced: kept as it is
             for suffix in ("-wal", "-shm"):
                 file.path.with_name(file.path.name + suffix).unlink(missing_ok=True)

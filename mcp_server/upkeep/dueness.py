@@ -1,6 +1,5 @@
 """Whether what time makes due can be settled: tried, and taken back."""
 
-import asyncio
 import random
 from collections.abc import Sequence
 from typing import NoReturn
@@ -16,6 +15,7 @@ from mcp_server.kernel.store import Row, Transaction
 from mcp_server.kernel.sweeping import HalfDone, Stuck, settle_rows
 from mcp_server.kernel.times import system_clock
 from mcp_server.persistence.database import Database
+from mcp_server.persistence.event_loops import run_on
 from mcp_server.upkeep.findings import Finding
 
 _SHOWN_MAX = 5
@@ -36,7 +36,7 @@ class _Ahead(Exception):
 def inspect_due(url: str) -> list[Finding]:
     """What is due and cannot be settled. Nothing is kept of the trial; where there can be none, nothing is said."""
     try:
-        stuck, ahead = asyncio.run(_tried(url))
+        stuck, ahead = run_on(url, _tried(url))
     except OpsError:
         return []
     return [_due(stuck), _clock(ahead)]

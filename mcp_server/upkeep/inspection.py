@@ -10,7 +10,8 @@ from mcp_server.persistence.database import make_backend
 from mcp_server.persistence.migrate import migrations, require_known
 from mcp_server.persistence.postgres.backend import PostgresBackend
 from mcp_server.persistence.sqlite.backend import SqliteBackend
-from mcp_server.persistence.sqlite.library import is_safe, library_version
+from mcp_server.persistence.sqlite.library import is_safe, library_version, remedy
+from mcp_server.persistence.sqlite.mounts import shared_kind
 from mcp_server.upkeep.disk import inspect_disk, refusal
 from mcp_server.upkeep.findings import Finding
 from mcp_server.upkeep.replay import NotUpgraded, replay
@@ -42,7 +43,7 @@ def _library() -> Finding:
     if is_safe(library_version()):
         return Finding("sqlite_library", True, f"SQLite {sqlite_version()} is safe for several processes.")
     detail = f"SQLite {sqlite_version()} can corrupt a database that several processes use."
-    return Finding("sqlite_library", False, detail, "pip install pysqlite3")
+    return Finding("sqlite_library", False, detail, f"{remedy()}.")
 
 
 def _sqlite_file(backend: SqliteBackend) -> list[Finding]:
@@ -56,13 +57,22 @@ def _sqlite_file(backend: SqliteBackend) -> list[Finding]:
         folder = next(parent for parent in path.absolute().parents if parent.exists())
         if os.access(folder, os.W_OK):
             fine = Finding("database_file", True, f"{path} does not exist yet; the first start creates it.")
-            return [fine, inspect_disk(folder)]
+            return [fine, inspect_disk(folder), *_shared(folder)]
         detail = f"{folder} is {_not_writable(folder)}."
         return [Finding("database_file", False, detail, f"Allow this user to write to {folder}.")]
     if not backend.file.is_writable:
         return [_not_writable_file(path), *_read_as_it_is(backend)]
     fine = Finding("database_file", True, f"{path}, {path.stat().st_size} bytes, writable.")
-    return [fine, inspect_disk(path.parent), *_turn(backend), *_contents(backend)]
+    return [fine, inspect_disk(path.parent), *_shared(path.parent), *_turn(backend), *_contents(backend)]
+
+
+def _shared(folder: Path) -> list[Finding]:
+    """Whether others than this machine's processes may use what lies there."""
+    kind = shared_kind(folder.absolute())
+    if kind is None:
+        return []
+    detail = f"{folder} is on a file system that other machines may share ({kind}), where locks may fail."
+    return [Finding("file_system", False, detail, "Choose a place on a local disk with --database.")]
 
 
 def _not_writable(path: Path) -> str:

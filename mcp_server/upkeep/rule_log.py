@@ -1,6 +1,5 @@
 """The operator's rules in words, and what each would have caught of what the log tells."""
 
-import asyncio
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,6 +13,7 @@ from mcp_server.kernel.quoting import named
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import iso
 from mcp_server.persistence.database import Database
+from mcp_server.persistence.event_loops import run_on
 from mcp_server.protocol.guarding import GUARDED
 from mcp_server.upkeep.findings import Finding
 
@@ -25,7 +25,7 @@ def inspect_rules(url: str, rules: Rules) -> list[Finding]:
     """Each rule: what it names, whom it asks, and what it would have caught in the last events. What an event does not
     tell, such as what a document held, counts as met."""
     try:
-        events = asyncio.run(_latest(url)) if rules.all else []
+        events = run_on(url, _latest(url)) if rules.all else []
     except OpsError:
         events = []
     told = [(event, form) for event in events if (form := _form(event)) is not None]

@@ -28,8 +28,8 @@ def normalized(name: str) -> str:
 def declared() -> dict[str, str]:
     """Each declared distribution and its requirement."""
     requirements = [*PROJECT["dependencies"]]
-    for extra in PROJECT["optional-dependencies"].values():
-        requirements += extra
+    for extra, asked in PROJECT["optional-dependencies"].items():
+        requirements += asked if extra != "all" else []  # which is the others together
     names = (re.match(r"[\w.-]+", requirement) for requirement in requirements)
     return {normalized(name[0]): text for name, text in zip(names, requirements, strict=True) if name}
 
@@ -80,3 +80,9 @@ def test_every_dependency_has_a_lower_bound_and_a_reason(name: str):
     assert ">=" in declared()[name]
     table = (ROOT / "docs" / "architecture.md").read_text().partition("## Runtime dependencies")[2]
     assert name in re.findall(r"[\w-]+", table), f"docs/architecture.md does not say why {name}"
+
+
+def test_all_is_every_extra():
+    extras = PROJECT["optional-dependencies"]
+    (everything,) = extras["all"]
+    assert everything == f"{PROJECT['name']}[{','.join(name for name in extras if name != 'all')}]"

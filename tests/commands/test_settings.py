@@ -11,12 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, SecretStr
 
+from mcp_server.commands.doctor import run_doctor
 from mcp_server.commands.options import SettingsCommand
 from mcp_server.commands.serve import serve
 from mcp_server.config import Group, Settings, load_settings, read_settings
 from mcp_server.config.words import Word, sections, words
+from mcp_server.domain.areas import AREAS
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.values import Frozen
+from mcp_server.persistence.database import make_backend
 
 WORDS = words(Settings)
 LEAVES = [word for word in WORDS.values() if word.name != "config" and not word.from_file_only]
@@ -277,3 +280,19 @@ def test_named_things_that_make_no_sense_are_refused(tmp_path: Path, text: str, 
 def test_no_two_settings_share_a_word():
     paths = [word.path for word in WORDS.values()]
     assert len(set(paths)) == len(paths) and not WORDS.keys() & sections(Settings).keys()
+
+
+def test_without_a_home_directory_a_place_for_the_database_has_to_be_named(monkeypatch, capsys):
+    def nobody(*_: object) -> None:
+        raise KeyError("uid not found")
+
+    for name in ("HOME", "XDG_DATA_HOME", "DATAMCP_DATABASE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    with pytest.raises(ValidationFailed, match="no home directory.*--database sqlite:////absolute"):
+        _ = load_settings().database_url
+    assert run_doctor({}, as_json=False) == 2
+    assert "FAIL settings: This user has no home directory" in capsys.readouterr().out
+    for url in ("sqlite:///~/x.db", "sqlite:///~nobody-here/x.db"):
+        with pytest.raises(ValidationFailed, match="absolute path"):
+            make_backend(url, AREAS)

@@ -1,24 +1,25 @@
 """What can go wrong with a file: each failure gives one clear error and damages nothing."""
 
 import asyncio
+import errno
 import os
 import shutil
 import sqlite3
 import stat
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any, cast
 
 import pytest
 
 from mcp_server.domain.areas import AREAS
 from mcp_server.kernel.errors import Busy, Unavailable
-from mcp_server.persistence.database import Database
+from mcp_server.persistence.database import Database, make_backend
 from mcp_server.persistence.migrate import migrations
 from mcp_server.persistence.sqlite import file as sqlite
 from mcp_server.persistence.sqlite.backend import SqliteBackend
-from mcp_server.persistence.sqlite.file import SqliteFile
+from mcp_server.persistence.sqlite.file import SqliteFile, uri_of
 from mcp_server.persistence.sqlite.library import is_safe, load_library, require_safe_library
 from mcp_server.upkeep.inspection import inspect_database
 from tests.persistence.test_database import WITH_NOTES, note, noted
@@ -236,11 +237,6 @@ def test_an_unsafe_sqlite_is_refused_with_the_remedy_unless_allowed(monkeypatch)
     assert "sqlite_library" in problems("sqlite:////nowhere/desk.db")
 
 
-def test_the_standard_library_serves_where_pysqlite3_has_no_wheel(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pysqlite3.dbapi2", None)
-    assert load_library() is sqlite3
-
-
 def test_looking_at_a_database_creates_nothing(tmp_path: Path):
     assert [f.ok for f in inspect_database(f"sqlite:///{tmp_path}/sub/desk.db")] == [True, True, True]
     assert list(tmp_path.iterdir()) == []
@@ -308,3 +304,38 @@ async def test_a_row_is_read_by_its_key_at_once_and_whatever_hinders_that_leaves
         assert await database.fetch_one("task_by_id", id="task_none") is None
     finally:
         await database.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "uri"),
+    [
+        (PureWindowsPath("C:/Users/me/a b.db"), "file:///C:/Users/me/a%20b.db"),
+        (PureWindowsPath("//server/share/x.db"), "file:////server/share/x.db"),
+        (PurePosixPath("/var/x#1.db"), "file:///var/x%231.db"),
+    ],
+)
+def test_an_uri_names_no_host_also_of_a_share_of_windows(path: PurePath, uri: str):
+    assert uri_of(path) == uri
+
+
+def test_where_sqlite_keeps_no_write_ahead_log_the_database_is_refused(tmp_path: Path, monkeypatch):
+    """As on a file system without shared memory: SQLite answers with the mode that it stays in."""
+    without_shared_memory = f"file:{tmp_path}/x.db?vfs=unix-dotfile&rest="
+    monkeypatch.setattr("mcp_server.persistence.sqlite.file.uri_of", lambda path: without_shared_memory)
+    with pytest.raises(Unavailable, match="keeps its log there as 'delete'.*local disk"):
+        SqliteFile(tmp_path / "x.db").connect_writer()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_that_keeps_no_locks_is_told_as_such(tmp_path: Path, monkeypatch, number: int):
+    url = f"sqlite:///{tmp_path}/desk.db"
+    make_backend(url, AREAS).prepare()
+
+    def refuses(self, seconds):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("mcp_server.persistence.sqlite.turnstile.Line.wait", refuses)
+    with pytest.raises(Unavailable, match="keeps no locks.*local disk"):
+        make_backend(url, AREAS).prepare()
+    told = {finding.name: finding for finding in inspect_database(url)}
+    assert not told["writing"].ok and "local disk" in (told["writing"].remedy or "")

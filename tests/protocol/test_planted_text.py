@@ -3,7 +3,7 @@ marked as others', in JSON or in quotes, on one printable line."""
 
 import json
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -291,7 +291,7 @@ async def test_what_old_rows_hold_in_their_lines_is_shown_all_the_same(tmp_path:
         await plant_tasks(one)
         await plant_the_rest(one)
         ids = one.ids
-    with load_library().connect(tmp_path / "desk.db") as connection:
+    with closing(load_library().connect(tmp_path / "desk.db", isolation_level=None)) as connection:
         for table, columns in OLD_LINES.items():
             there = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
             for column in there.intersection(columns):

@@ -6,12 +6,12 @@ time that a clock change skips fires right after the gap; one that a clock chang
 
 import contextlib
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Literal, Self
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.times import SECOND, Micros, iso, micros
@@ -36,9 +36,13 @@ class ScheduleSpec(Frozen):
     catch_up: Literal["skip", "once"] = "skip"
     overlap: Literal["skip", "allow"] = "skip"
 
+    @field_validator("timezone")
+    @classmethod
+    def _must_be_known(cls, name: str) -> str:
+        return _zone(name)
+
     @model_validator(mode="after")
     def _must_fire(self) -> Self:
-        _require_zone(self.timezone)
         try:
             next(CronSim(self.cron, datetime(2024, 1, 1, tzinfo=UTC)))
         except CronSimError as error:
@@ -86,11 +90,24 @@ class ScheduleSpec(Frozen):
         return datetime.fromtimestamp(at // SECOND, ZoneInfo(self.timezone))
 
 
+@cache
+def _zones() -> dict[str, str]:
+    """Every zone that is known here, by its name in small letters."""
+    return {name.casefold(): name for name in available_timezones()}
+
+
 @lru_cache(maxsize=256)
-def _require_zone(name: str) -> None:
+def _zone(name: str) -> str:
+    """A zone as it is written: some file systems would find it in any spelling, and others would not."""
+    if name == "UTC":
+        return name  # most schedules are in it, and the list takes a while
+    known = _zones().get(name.casefold())
+    if known is not None:
+        return known
     try:
-        ZoneInfo(name)
+        ZoneInfo(name)  # names of this host's own, such as posix/Europe/Berlin
     except (KeyError, ValueError, OSError):
         raise ValidationFailed(
             f"There is no time zone {name!r}.", next="Give an IANA name, such as Europe/Berlin or UTC."
         ) from None
+    return name

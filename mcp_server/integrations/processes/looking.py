@@ -41,7 +41,7 @@ def is_alive(identity: Identity) -> bool:
 def resident_bytes(pid: int) -> int:
     """The memory that a process and all below it hold; nothing of what has ended."""
     if not IS_LINUX:
-        return int(_said("ps", "-o", "rss=", "-p", str(pid)) or 0) * 1024
+        return _resident_by_ps(pid, _said("ps", "-A", "-o", "pid=,ppid=,rss="))
     total, found = 0, [pid]
     for one in found:
         total += _resident(one)
@@ -55,6 +55,16 @@ def _resident(pid: int) -> int:
         return int((_PROC / str(pid) / "statm").read_text().split()[1]) * _PAGE_BYTES
     except (OSError, IndexError):
         return 0
+
+
+def _resident_by_ps(pid: int, said: str) -> int:
+    """The memory of a process and all below it, by a list of every process: its number, its parent's, its kilobytes."""
+    rows = [(int(one), int(parent), int(size)) for one, parent, size in map(str.split, said.splitlines())]
+    family, before = {pid}, 0
+    while len(family) > before:
+        before = len(family)
+        family |= {one for one, parent, _ in rows if parent in family}
+    return 1024 * sum(size for one, _, size in rows if one in family)
 
 
 def _children(pid: int) -> list[int]:
@@ -79,4 +89,6 @@ def _started_by_ps(pid: int) -> str | None:
 
 
 def _said(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603 - fixed
+    # In one language and zone, whoever asks: what it says of a start is compared.
+    plain = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC0"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=plain).stdout.strip()  # noqa: S603

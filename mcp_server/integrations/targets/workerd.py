@@ -13,6 +13,7 @@ from pathlib import Path
 from mcp_server.domain.deployments.configuration import Config, Service
 from mcp_server.domain.deployments.spec import Operation
 from mcp_server.domain.deployments.targets import Facts, Outlook, Phase, PhaseFailed, Step, Subject, Work
+from mcp_server.integrations.kept import IS_POSSIBLE
 from mcp_server.integrations.workers.binaries import find_workerd
 from mcp_server.integrations.workers.capnp import Backend, require_servable
 from mcp_server.integrations.workers.kv_tokens import Grant, KvTokens
@@ -59,6 +60,11 @@ class WorkerdTarget:
             ValidationFailed: saying what would do.
             PermissionDenied: the operator does not let a folder be deployed.
         """
+        if not IS_POSSIBLE:
+            raise ValidationFailed(
+                "Workers run on this machine on Linux and macOS only.",
+                next="Deploy with the target cloudflare, or run this server under WSL.",
+            )
         for service in subject.config.services:
             worker = self._sources.check(subject, service)
             if worker is not None:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -114,7 +115,7 @@ async def _bundle(program: Path, project: Project, entry: Path, out: Path) -> No
     external = [f"--external:{prefix}*" for prefix in _BUILT_IN]
     made = [f"--outfile={out / _MODULES / 'worker.js'}", f"--metafile={out / _META}", "--log-level=warning"]
     argv = [str(program), str(entry), *_BUNDLED, _CONDITIONS, *loaders, *external, *made]
-    code, said = await _run(argv, project.folder, {"PATH": os.environ.get("PATH", "")})
+    code, said = await _run(argv, project.folder, _environment())
     if code != 0:
         project.require_inside(_PLACES.findall(said))  # what it says quotes the file
         raise ValidationFailed(
@@ -142,6 +143,18 @@ async def _run(argv: list[str], folder: Path, env: Mapping[str, str]) -> tuple[i
     except TimeoutError:
         return None, f"it took longer than {BUNDLE_SECONDS_MAX:g} seconds"
     finally:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+        _end(process)
     return process.returncode, said.decode("utf-8", "replace")
+
+
+def _environment() -> dict[str, str]:
+    """What the bundler needs to run; Windows runs little without the second."""
+    return {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
+
+
+def _end(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if sys.platform == "win32":  # where there are no process groups; the bundler starts nothing
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
 import sys
 import time
@@ -18,11 +19,13 @@ from mcp_server.persistence.limits import beyond_the_engine
 from mcp_server.persistence.migrate import migrate, migrations, require_current
 from mcp_server.persistence.sqlite.file import SqliteFile
 from mcp_server.persistence.sqlite.library import require_safe_library
+from mcp_server.persistence.sqlite.mounts import shared_kind
 from mcp_server.persistence.sqlite.session import SqliteSession
 from mcp_server.persistence.sqlite.watcher import DataVersionWatcher
 from mcp_server.persistence.statements import Engine
 
 READERS = 2
+log = logging.getLogger("datamcp.store")
 
 
 class SqliteBackend:
@@ -48,6 +51,7 @@ class SqliteBackend:
     def prepare(self) -> list[int]:
         """Create the file and its folder, or migrate it; an existing file is copied before it is changed."""
         require_safe_library(allow_unsafe=self._allow_unsafe)
+        self._warn_of_sharing()
         if self._may_only_read and self.file.path.exists() and not self.file.is_writable:
             self._prepare_to_read()
             return []
@@ -63,6 +67,16 @@ class SqliteBackend:
             raise
         except Exception as error:
             raise self._explained(error) from error
+
+    def _warn_of_sharing(self) -> None:
+        kind = shared_kind(self.file.path.absolute().parent)
+        if kind is not None:
+            log.warning(
+                "The database %s lies on a file system that others may share (%s): nothing but one machine's processes "
+                "may use it there, and locks may fail. Choose a local disk with --database.",
+                self.file.path,
+                kind,
+            )
 
     def _prepare_to_read(self) -> None:
         self.is_read_only = True

@@ -84,7 +84,7 @@ class SqliteFile:
     def connect(self, *, read_only: bool = False) -> sqlite3.Connection:
         """A connection in autocommit mode; a read-only one has rows by name."""
         mode = "ro" if read_only else "rwc"
-        uri = f"{self.path.absolute().as_uri()}?mode={mode}{'&immutable=1' if self._is_immutable else ''}"
+        uri = f"{uri_of(self.path.absolute())}?mode={mode}{'&immutable=1' if self._is_immutable else ''}"
         connection = cast(
             "sqlite3.Connection",
             self.library.connect(
@@ -104,13 +104,22 @@ class SqliteFile:
         """A connection with the pragmas that durable writing needs."""
         connection = self.connect()
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            self._require_wal(connection.execute("PRAGMA journal_mode = WAL").fetchone()[0])
             for pragma in _PRAGMAS:
                 connection.execute(pragma)
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _require_wal(self, mode: str) -> None:
+        """Refuse what SQLite answers where a file system has no shared memory: readers would then hold up writers."""
+        if mode.lower() != "wal":
+            raise Unavailable(
+                f"The database {self.path} cannot be used by several processes: SQLite keeps its log there as "
+                f"{mode!r}, not as a write-ahead log.",
+                next="Choose a place on a local disk with --database.",
+            )
 
     @property
     def turnstile_path(self) -> Path:
@@ -139,6 +148,11 @@ class SqliteFile:
     def explain(self, error: BaseException) -> OpsError:
         """A failure of the library as a refusal that names the file and the remedy."""
         code = self._code(error)
+        if isinstance(error, OSError) and error.errno in _NO_LOCKS:
+            return Unavailable(
+                f"The database {self.path} cannot be used: its file system keeps no locks ({error.strerror}).",
+                next="Choose a place on a local disk with --database.",
+            )
         if isinstance(error, OSError) and not code:
             return Unavailable(
                 f"The database {self.path} cannot be used: {error.strerror or error}.",
@@ -162,6 +176,12 @@ class SqliteFile:
             return False
 
 
+def uri_of(path: Path) -> str:
+    """An absolute path as SQLite's URI, which names no host: a share of Windows comes after four slashes."""
+    uri = path.as_uri()
+    return uri if uri.startswith("file:///") else f"file:////{uri.removeprefix('file://')}"
+
+
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
         found = path.stat()
@@ -171,6 +191,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 _LOG_INDEX_BYTES = 32 * 1024
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 _OS_CODES = {
     errno.ENOSPC: sqlite3.SQLITE_FULL,
     errno.EDQUOT: sqlite3.SQLITE_FULL,

@@ -1,24 +1,62 @@
 """The SQLite library of this process, and whether it is safe to share a file with it."""
 
 import importlib
+import os
 import sys
+from collections.abc import Iterator
+from functools import cache
 from types import ModuleType
 
 from mcp_server.kernel.errors import Unavailable
 
+CHOICE = "DATAMCP_SQLITE"
+"""The variable of the environment that names one of `LIBRARIES` to use, whatever else is there."""
+LIBRARIES = {
+    "pysqlite3": ("pysqlite3.dbapi2", "pysqlite3"),
+    "apsw": ("mcp_server.persistence.sqlite.door", "mcp_server.persistence.sqlite.door"),
+    "sqlite3": ("sqlite3", "sqlite3"),
+}
+"""What may be used, the best first: the module that is asked, and the one that stands for `sqlite3` then."""
+_WHEELS_OF_PYSQLITE3 = {
+    ("linux", "x86_64"),
+    ("darwin", "arm64"),
+    ("win32", "amd64"),
+    ("win32", "x86"),
+}
 
+
+@cache
 def load_library() -> ModuleType:
-    """The SQLite library of this whole process: pysqlite3 where it has a wheel, else the standard one.
+    """The SQLite library of this whole process: pysqlite3 where it has a wheel, else apsw, else the standard one.
 
     Who imports the standard one afterwards gets the same: of two libraries in one process, each would drop the other's
     locks.
+
+    Raises:
+        Unavailable: the environment names a library that is not there.
     """
-    try:
-        library = importlib.import_module("pysqlite3.dbapi2")
-    except ImportError:
-        return importlib.import_module("sqlite3")
-    sys.modules.setdefault("sqlite3", sys.modules["pysqlite3"])
-    return library
+    found: dict[str, ModuleType] = dict(_found(os.environ.get(CHOICE)))
+    name = next((name for name, module in found.items() if is_safe(library_version(module))), next(iter(found), None))
+    if name is None:
+        raise Unavailable(
+            f"The SQLite library that {CHOICE} names, {os.environ.get(CHOICE)!r}, is not installed.",
+            next=f"Install it, name another of {', '.join(LIBRARIES)}, or take {CHOICE} out of the environment.",
+        )
+    sys.modules.setdefault("sqlite3", sys.modules[LIBRARIES[name][1]])
+    return found[name]
+
+
+def _found(choice: str | None) -> Iterator[tuple[str, ModuleType]]:
+    """The libraries that are there, up to the first that is safe."""
+    for name, (module, _) in LIBRARIES.items():
+        if choice in {None, "", name}:
+            try:
+                library = importlib.import_module(module)
+            except ImportError:
+                continue
+            yield name, library
+            if is_safe(library_version(library)):
+                return
 
 
 def library_version(library: ModuleType | None = None) -> tuple[int, int, int]:
@@ -38,6 +76,15 @@ def is_safe(version: tuple[int, int, int]) -> bool:
     return version >= (3, 51, 3)
 
 
+def remedy(system: str = sys.platform, machine: str | None = None) -> str:
+    """How this machine gets a safe library: what has a wheel there."""
+    import platform  # a start that goes well needs it for nothing
+
+    there = (system, (machine or platform.machine()).lower())
+    package = "pysqlite3" if there in _WHEELS_OF_PYSQLITE3 else "apsw"
+    return f"Install {package} (pip install {package}), or use a Python whose own SQLite is 3.51.3 or newer"
+
+
 def require_safe_library(*, allow_unsafe: bool) -> None:
     """Refuse a SQLite that can corrupt a database shared by several connections.
 
@@ -48,6 +95,6 @@ def require_safe_library(*, allow_unsafe: bool) -> None:
     if not is_safe(version) and not allow_unsafe:
         raise Unavailable(
             f"SQLite {'.'.join(map(str, version))} can corrupt a database that several processes use.",
-            next="Install pysqlite3 (pip install pysqlite3), or set DATAMCP_ALLOW_UNSAFE_SQLITE=true if no other "
-            "process will ever open this database.",
+            next=f"{remedy()}; or set DATAMCP_ALLOW_UNSAFE_SQLITE=true if no other process will ever open this "
+            "database.",
         )

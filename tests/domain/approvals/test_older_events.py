@@ -20,7 +20,7 @@ YOUNGER = ("about", "requester", "named_by_operator", "idempotency_key", "key_ow
 
 def age(path: Path) -> None:
     """Make a database what it was before migration 9: neither columns nor events know of what came with it."""
-    database = load_library().connect(str(path))
+    database = load_library().connect(str(path), isolation_level=None)
     for index in ("approvals_requester", "approvals_idempotency"):
         database.execute(f"DROP INDEX {index}")
     for column in YOUNGER[:-1]:
@@ -33,7 +33,6 @@ def age(path: Path) -> None:
     for seq, data in database.execute(told).fetchall():
         kept = {name: value for name, value in json.loads(data).items() if name not in YOUNGER}
         database.execute("UPDATE events SET data = ? WHERE seq = ?", (json.dumps(kept), seq))
-    database.commit()
     database.close()
 
 

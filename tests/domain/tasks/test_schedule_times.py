@@ -79,3 +79,11 @@ def test_what_makes_no_sense_is_refused_with_the_reason(fields: dict[str, str], 
 def test_a_schedule_cannot_depend_on_tasks():
     with pytest.raises(ValidationError, match="cannot have `depends_on`"):
         TaskSpec.model_validate({"title": "t", "schedule": {"cron": "* * * * *"}, "depends_on": ["#0"]})
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"), [("europe/berlin", "Europe/Berlin"), ("utc", "UTC"), ("UTC", "UTC"), ("EST5EDT", "EST5EDT")]
+)
+def test_a_zone_is_taken_in_any_spelling_and_kept_in_its_own(given: str, taken: str):
+    """Some file systems find a zone in any spelling, and a database may move to one that does not."""
+    assert ScheduleSpec(cron="* * * * *", timezone=given).timezone == taken
