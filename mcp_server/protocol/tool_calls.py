@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
@@ -18,13 +18,15 @@ from mcp_server.kernel.lines import one_line
 from mcp_server.kernel.meaning import bare_id
 from mcp_server.kernel.near import did_you_mean, folded, near, singular
 from mcp_server.kernel.quoting import named, told
-from mcp_server.kernel.refusing import PROBLEMS
+from mcp_server.kernel.refusing import NEXT_CALL, PROBLEMS, Beside
 from mcp_server.kernel.renaming import renamed
 from mcp_server.kernel.shapes import shape_of
+from mcp_server.kernel.taking import taken
 from mcp_server.kernel.understanding import understood
 from mcp_server.kernel.views import dumped
 from mcp_server.protocol.asking import InputNeeded, asker
 from mcp_server.protocol.links import linked
+from mcp_server.protocol.other_names import does_that, words_of
 from mcp_server.protocol.schemas import input_schema, output_schema
 from mcp_server.protocol.seam import RequestContext, Seam, error_content
 from mcp_server.protocol.task_handles import declares_extension, handle, tool_result
@@ -75,26 +77,26 @@ class ToolCalls:
         run = self._start if with_ticket else self._run
         if tool.asks_person:
             run = self._asking(asker(ctx, params))
-        arguments, spoken = split(tool, named_as_known(tool, params.arguments or {}))
+        given = split(tool, named_as_known(tool, params.arguments or {}))
         try:
             result = await self._seam.run(
                 ctx,
                 tool.name,
-                lambda call: run(tool, replace(call, tools=self._names), arguments),
-                lambda: said(tool, arguments, spoken),
+                lambda call: run(tool, replace(call, tools=self._names), given),
+                lambda: said(tool, given),
             )
             if "structuredContent" in result:
                 result["content"] += linked(ctx.protocol_version, tool.name, result["structuredContent"])
             return result
         except OpsError as error:
-            return _refusal(error)
+            return _refusal(error, _whole_call(tool, given.all(), error.details))
 
-    async def _start(self, tool: AnyTool, call: Call, arguments: dict[str, Any]) -> dict[str, Any]:
+    async def _start(self, tool: AnyTool, call: Call, given: "Given") -> dict[str, Any]:
         """Begin what the tool does; the handle of its task, or its whole answer where it has ended already."""
         assert tool.ticket is not None, "asked only of tools that have one"
-        task = await tool.ticket(self._desk, call, validated(tool, call, arguments))
+        task = await tool.ticket(self._desk, call, validated(tool, call, given))
         if task is None:
-            return await self._run(tool, call, arguments)
+            return await self._run(tool, call, given)
         if task.status in TERMINAL:
             return {"resultType": "complete"} | (tool_result(task))
         return handle(task)
@@ -102,42 +104,54 @@ class ToolCalls:
     def _asking(self, ask: Ask) -> Callable[..., Awaitable[dict[str, Any]]]:
         """`_run` for a tool that may ask the person at the client."""
 
-        async def run(tool: AnyTool, call: Call, arguments: dict[str, Any]) -> dict[str, Any]:
+        async def run(tool: AnyTool, call: Call, given: Given) -> dict[str, Any]:
             try:
-                return await self._run(tool, replace(call, ask=ask), arguments)
+                return await self._run(tool, replace(call, ask=ask), given)
             except InputNeeded as needed:
                 return needed.result
 
         return run
 
-    async def _run(self, tool: AnyTool, call: Call, arguments: dict[str, Any]) -> dict[str, Any]:
-        result = await tool.run(self._desk)(call, validated(tool, call, arguments))
+    async def _run(self, tool: AnyTool, call: Call, given: "Given") -> dict[str, Any]:
+        result = await tool.run(self._desk)(call, validated(tool, call, given))
         content = dumped(result)
         if tool.writes:
             content["spoken_by"] = call.label
         return _result(told(tool.say(result), content, others=tool.others_words), content, is_error=False)
 
 
-def split(tool: AnyTool, arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The tool's own arguments, and those that every write takes: who speaks, and under which lease."""
+class Given(NamedTuple):
+    """What a call says: the tool's own arguments; and who speaks under which lease, which every write takes."""
+
+    own: dict[str, Any]
+    shared: dict[str, Any]
+
+    def all(self) -> dict[str, Any]:
+        """Both."""
+        return self.own | self.shared
+
+
+def split(tool: AnyTool, arguments: dict[str, Any]) -> Given:
+    """A call's arguments, apart."""
     if not tool.writes:
-        return arguments, {}
+        return Given(arguments, {})
     shared = {name for name in Shared.model_fields if name not in tool.arguments.model_fields}
     own = {name: value for name, value in arguments.items() if name not in shared}
-    return own, {name: value for name, value in arguments.items() if name in shared}
+    return Given(own, {name: value for name, value in arguments.items() if name in shared})
 
 
-def said(tool: AnyTool, arguments: dict[str, Any], shared: dict[str, Any]) -> Said:
+def said(tool: AnyTool, given: Given) -> Said:
     """What a call says about who speaks.
 
     Raises:
         ValidationFailed: it cannot be understood.
     """
-    given = understood(tool.name, Shared, shared) if shared else _NOTHING_SHARED
+    own, shared = given
+    spoken = understood(tool.name, Shared, shared, Beside(tool.arguments, own)) if shared else _NOTHING_SHARED
     return Said(
-        as_agent=given.as_agent,
-        named=_text(arguments, tool.speaks),
-        lease_token=_text(arguments, "lease_token") if tool.own_lease else given.lease_token,
+        as_agent=spoken.as_agent,
+        named=_text(own, tool.speaks),
+        lease_token=_text(own, "lease_token") if tool.own_lease else spoken.lease_token,
         binds=not tool.own_lease,
     )
 
@@ -147,10 +161,10 @@ def _text(arguments: dict[str, Any], name: str | None) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def validated(tool: AnyTool, call: Call, arguments: dict[str, Any]) -> Any:
+def validated(tool: AnyTool, call: Call, given: Given) -> Any:
     """The arguments as the tool takes them, once the caller may use it at all."""
     call.actor.require(tool.permission)
-    return understood(tool.name, tool.arguments, arguments)
+    return understood(tool.name, tool.arguments, given.own, Beside(Shared if tool.writes else None, given.shared))
 
 
 def named_as_known(tool: AnyTool, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -166,18 +180,14 @@ def named_as_known(tool: AnyTool, arguments: dict[str, Any]) -> dict[str, Any]:
 
 def unknown_tool(name: str, offered: Collection[str]) -> MCPError:
     """What is said of a tool that this server does not offer."""
-    words = _words(name)
-    same = [one for one in offered if _words(one) == words]
-    meant = did_you_mean(same or near(folded(name), offered))
+    words = words_of(name)
+    same = [one for one in offered if words_of(one) == words]
+    does = None if same else does_that(words, offered)
+    meant = f"{does} does that. " if does else did_you_mean(same or near(folded(name), offered))
     return MCPError(
         code=INVALID_PARAMS,
         message=f"Unknown tool: {named(name)}. {meant}This server offers: {', '.join(offered)}.",
     )
-
-
-def _words(name: str) -> set[str]:
-    """The words of a name, whatever their order and number."""
-    return {singular(word) for word in folded(name).split("_")}
 
 
 def definition(tool: AnyTool) -> types.Tool:
@@ -199,12 +209,25 @@ def definition(tool: AnyTool) -> types.Tool:
     )
 
 
-def _refusal(error: OpsError) -> dict[str, Any]:
+def _whole_call(tool: AnyTool, arguments: dict[str, Any], details: dict[str, Any]) -> dict[str, Any]:
+    """The details of a refusal; where one of several calls was put right, the call to send is that of all of them."""
+    right = details.get(NEXT_CALL)
+    if PROBLEMS not in details or right is None or "call" not in details:
+        return details
+    name = next(name for name in ("calls", "also") if name in tool.arguments.model_fields)
+    meant = taken(shape_of(tool.arguments), arguments)
+    calls = list(meant[name])
+    calls[details["call"]] = right
+    return details | {NEXT_CALL: {"tool": tool.name, "arguments": meant | {name: calls}}}
+
+
+def _refusal(error: OpsError, details: dict[str, Any]) -> dict[str, Any]:
     """A refusal. Its text does not repeat as data what its sentence says."""
-    facts = {name: value for name, value in error.details.items() if name != PROBLEMS}
+    said = {PROBLEMS, NEXT_CALL} if PROBLEMS in details and "call" not in details else {PROBLEMS}
+    facts = {name: value for name, value in details.items() if name not in said}
     sentence = f"{error.code}: {error.message}"
     text = told(sentence, {"details": facts}) if facts else one_line(sentence)
-    return _result(text, {"error": error_content(error)}, is_error=True)
+    return _result(text, {"error": error_content(error) | {"details": details}}, is_error=True)
 
 
 def _result(text: str, content: dict[str, Any], *, is_error: bool) -> dict[str, Any]:

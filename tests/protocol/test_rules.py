@@ -41,9 +41,9 @@ def ruled(world: World, *rules: dict[str, Any]) -> None:
 async def call(world: World, tool_name: str, /, by: Call | None = None, **arguments: Any) -> Any:
     """A call as it comes from a client."""
     tool, by = BY_NAME[tool_name], by or world.call
-    own, shared = split(tool, arguments)
-    spoken = await world.desk.get(Voices).of(by, said(tool, own, shared), local=False)
-    return await tool.run(world.desk)(spoken, validated(tool, spoken, own))
+    given = split(tool, arguments)
+    spoken = await world.desk.get(Voices).of(by, said(tool, given), local=False)
+    return await tool.run(world.desk)(spoken, validated(tool, spoken, given))
 
 
 async def refused(world: World, tool: str, /, **arguments: Any) -> dict[str, Any]:

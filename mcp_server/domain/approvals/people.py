@@ -42,7 +42,7 @@ def as_person(name: str) -> str:
         return name
     plain = name.strip()
     if plain.startswith(("agent:", "agent_", "capability:")):
-        raise ValidationFailed(f"{plain!r} is not a person, and people decide", next="Name users, or [] for anyone.")
+        raise ValidationFailed(f"{plain!r} is not a person, and people decide.", next="Name users, or [] for anyone.")
     return plain.removeprefix("user:").strip() or name
 
 

@@ -90,6 +90,10 @@ SELECT id, status, version FROM tasks WHERE id = ANY (ARRAY(SELECT jsonb_array_e
 UNION ALL SELECT id, status, version FROM archived_tasks
 WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
 
+-- name: tasks_titled
+SELECT id FROM tasks WHERE lower(title) = lower(:title)
+AND status IN ('pending', 'queued', 'running', 'paused') ORDER BY created_at, id LIMIT 2
+
 -- name: task_outcomes
 SELECT id, title, status, result, error, progress FROM tasks WHERE id IN (SELECT value FROM json_each(:ids))
 UNION ALL SELECT id, title, status, result, error, progress FROM archived_tasks

@@ -6,9 +6,10 @@ from mcp_server.kernel.errors import Conflict, InvalidTransition, LeaseLost, Not
 from mcp_server.kernel.quoting import named, quoted
 
 
-def no_task(task_id: str) -> NotFound:
-    """The refusal for an id that names no task."""
-    by_title = "" if task_id.startswith("task_") else f" A title is no id: tasks_find(text={quoted(task_id)}) finds it."
+def no_task(task_id: str, titled: Sequence[str] = ()) -> NotFound:
+    """The refusal for an id that names no task; it may be the title of some."""
+    found = f"tasks_find(text={quoted(task_id)}) finds it" if len(titled) != 1 else f"this one's is {titled[0]}"
+    by_title = "" if task_id.startswith("task_") else f" A title is no id: {found}."
     return NotFound(
         f"There is no task {named(task_id)}.",
         next=f"List tasks with tasks_find.{by_title}",

@@ -7,18 +7,52 @@ time that a clock change skips fires right after the gap; one that a clock chang
 import contextlib
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Literal, Self
-from zoneinfo import ZoneInfo
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field
 
 from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.meaning import Meant
+from mcp_server.kernel.near import folded, near
 from mcp_server.kernel.times import SECOND, Micros, iso, micros
 from mcp_server.kernel.values import Frozen
 
 GRACE: Micros = 60 * SECOND
 """An occurrence that is noticed later than this counts as missed."""
+
+
+def _fires(cron: str) -> str:
+    try:
+        next(CronSim(cron, datetime(2024, 1, 1, tzinfo=UTC)))
+    except CronSimError as error:
+        raise ValidationFailed(
+            f"{cron!r} is not a cron expression: {error}.",
+            next="Give minute, hour, day of month, month, day of week, such as '0 9 * * mon-fri'.",
+        ) from None
+    except StopIteration:
+        raise ValidationFailed(f"The cron expression {cron!r} never fires.", next="Name a day that exists.") from None
+    return cron
+
+
+@lru_cache(maxsize=256)
+def _zone(name: str) -> str:
+    """The time zone of a name; of a city, where only one zone is called by it."""
+    try:
+        return ZoneInfo(name).key
+    except (KeyError, ValueError, OSError):
+        zones = available_timezones()
+    plain = folded(name)
+    cities = [zone for zone in sorted(zones) if folded(zone) == plain or folded(zone.rpartition("/")[2]) == plain]
+    if len(cities) == 1:
+        return cities[0]
+    by_city = {zone.rpartition("/")[2]: zone for zone in sorted(zones)}
+    like = cities or [by_city[city] for city in near(name.rpartition("/")[2], by_city)]
+    meant = f"Did you mean {' or '.join(like[:3])}? " if like else ""
+    raise ValidationFailed(
+        f"There is no time zone {name!r}.", next=f"{meant}Give an IANA name, such as Europe/Berlin or UTC."
+    )
 
 
 class ScheduleSpec(Frozen):
@@ -31,26 +65,14 @@ class ScheduleSpec(Frozen):
         overlap: whether an occurrence fires while the previous firing is unfinished.
     """
 
-    cron: str = Field(min_length=1, max_length=200, examples=["0 9 * * mon-fri"])
-    timezone: str = Field(default="UTC", min_length=1, max_length=64)
+    cron: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_fires)] = Field(
+        examples=["0 9 * * mon-fri"]
+    )
+    timezone: Annotated[
+        str, Field(min_length=1, max_length=64), AfterValidator(_zone), Meant("an IANA time zone", "Europe/Berlin")
+    ] = "UTC"
     catch_up: Literal["skip", "once"] = "skip"
     overlap: Literal["skip", "allow"] = "skip"
-
-    @model_validator(mode="after")
-    def _must_fire(self) -> Self:
-        _require_zone(self.timezone)
-        try:
-            next(CronSim(self.cron, datetime(2024, 1, 1, tzinfo=UTC)))
-        except CronSimError as error:
-            raise ValidationFailed(
-                f"{self.cron!r} is not a cron expression: {error}.",
-                next="Give minute, hour, day of month, month, day of week, such as '0 9 * * mon-fri'.",
-            ) from None
-        except StopIteration:
-            raise ValidationFailed(
-                f"The cron expression {self.cron!r} never fires.", next="Name a day that exists."
-            ) from None
-        return self
 
     def next_after(self, at: Micros) -> Micros:
         """The first occurrence after a moment.
@@ -84,13 +106,3 @@ class ScheduleSpec(Frozen):
 
     def _local(self, at: Micros) -> datetime:
         return datetime.fromtimestamp(at // SECOND, ZoneInfo(self.timezone))
-
-
-@lru_cache(maxsize=256)
-def _require_zone(name: str) -> None:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise ValidationFailed(
-            f"There is no time zone {name!r}.", next="Give an IANA name, such as Europe/Berlin or UTC."
-        ) from None

@@ -25,8 +25,7 @@ from mcp_server.domain.tasks.commands import (
     worker_of,
 )
 from mcp_server.domain.tasks.model import Task
-from mcp_server.domain.tasks.outcomes import Standing, Standings, bounded, outcomes, parents_of, standings
-from mcp_server.domain.tasks.refusals import no_task
+from mcp_server.domain.tasks.outcomes import Standing, Standings, bounded, outcomes, parents_of, standings, unknown_task
 from mcp_server.domain.tasks.results import (
     ClaimedTasks,
     ControlledTasks,
@@ -294,7 +293,7 @@ class TaskService:
         row = await fetch_one("task_by_id", id=task_id) or await fetch_one("archived_task_by_id", id=task_id)
         row = row or await fetch_one("task_by_id", id=task_id)  # brought back in between
         if row is None:
-            raise no_task(task_id)
+            raise await unknown_task(self._database, task_id)
         return row
 
     async def _why_nothing(self, command: ClaimTasks, held_by: str) -> dict[str, int]:
