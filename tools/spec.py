@@ -139,6 +139,9 @@ class Tool(Generic[A, R]):
     others_words: bool = True
     """Whether its result may hold what others wrote; a sentence before it then says so."""
 
+    unsaid: frozenset[str] = frozenset()
+    """Members of its result that its text leaves out where they are false or empty, since its sentence says so."""
+
     asks_person: bool = False
     """Whether the person at the client may be asked something."""
 

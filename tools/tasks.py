@@ -91,7 +91,7 @@ async def claim(desk: Desk, call: Call, args: ClaimTasks) -> ClaimsView:
 def _say_claimed(result: ClaimsView) -> str:
     if result.claims:
         why = f" No more: {result.no_more_because}." if result.no_more_because else ""
-        return f"Claimed {len(result.claims)}.{why} Report before the lease expires; finish with its lease_token."
+        return f"Claimed {len(result.claims)}; report or finish with its lease_token in time.{why}"
     reasons = ", ".join(
         f"{count} {reason.replace('_', ' ')}" for reason, count in (result.nothing_because or {}).items()
     )
@@ -106,14 +106,14 @@ def _say_reported(result: ReportedTask) -> str:
 def _say_finished(result: FinishedTask) -> str:
     if result.repeated:
         return f"Already recorded: {result.task.id} is {result.task.status}."
-    now = f"It is {result.task.status}"
+    now = result.task.status.capitalize()
     if result.task.status in ("queued", "pending"):
         return f"{now}: it will be tried again."
     if result.task.status == "failed":
         again = "tasks_control(action='retry') does, and what depends on it may wait for that"
         return f"{now} and is not tried again by itself: {again}."
     count = len(result.released)
-    return f"{now}; {count} that waited for it can be claimed now." if count else f"{now}."
+    return f"{now}; {count} that waited can be claimed now." if count else f"{now}."
 
 
 def _say_controlled(result: ControlledTasks) -> str:
@@ -197,6 +197,7 @@ TOOLS = (
             forms=_task_by_task,
             inside=frozenset(TaskSpec.model_fields),
         ),
+        unsaid=frozenset(("replayed",)),
         say=_say_created,
     ),
     Tool(
@@ -238,6 +239,7 @@ TOOLS = (
         result=ReportedTask,
         write=lambda desk: desk.tasks.report,
         part=Part(lambda args: f"Report on {named(args.task_id)}."),
+        unsaid=frozenset(("cancel_requested",)),
         say=_say_reported,
     ),
     Tool(
@@ -256,6 +258,7 @@ TOOLS = (
             lambda args: f"Finish {named(args.task_id)} as {args.outcome}.",
             alone=lambda args: "its `also` is a commit of its own; make those calls here" if args.also else None,
         ),
+        unsaid=frozenset(("released", "repeated")),
         say=_say_finished,
     ),
     Tool(

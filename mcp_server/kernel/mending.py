@@ -77,7 +77,7 @@ def _changed(value: Any, loc: Sequence[str | int], change: Callable[[Any], Any])
         items = list(cast("list[Any]", value))
         items[part] = _changed(items[part], rest, change)
         return items
-    return value
+    return cast("Any", value)
 
 
 def _is_meant(place: Shape, problem: Problem) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from typing import Any
+from typing import Any, cast
 
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.lines import one_line
@@ -25,6 +25,15 @@ def named(name: str) -> str:
     return name if _PLAIN.fullmatch(name) else quoted(name)
 
 
+def is_plain(value: Any) -> bool:
+    """Whether JSON values hold no text but plain words, such as ids, names and times: nothing that says anything."""
+    if isinstance(value, dict):
+        return all(is_plain(name) and is_plain(one) for name, one in cast("dict[Any, Any]", value).items())
+    if isinstance(value, list):
+        return all(map(is_plain, cast("list[Any]", value)))
+    return not isinstance(value, str) or value == "" or _PLAIN.fullmatch(value) is not None
+
+
 def shown_json(text: str) -> str:
     r"""JSON text as a model reads it: what shows nothing, or moves the text around it, is escaped as `\uXXXX`.
     Its value stays the same."""
@@ -42,7 +51,8 @@ def told(sentence: str, content: Any, *, others: bool = True) -> str:
     Args:
         sentence: of the server's.
         content: JSON values.
-        others: whether they may hold what others wrote; then a sentence before them says so.
+        others: whether they may hold what others wrote; where they then hold more than plain words, a sentence before
+            them says so.
     """
-    fence = f"{OTHERS_WORDS}\n" if others else ""
+    fence = f"{OTHERS_WORDS}\n" if others and not is_plain(content) else ""
     return f"{one_line(sentence)}\n{fence}{shown_json(dump_json(content))}"

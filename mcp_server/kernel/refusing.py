@@ -41,7 +41,7 @@ def refused(
         beside: what else the call takes.
     """
     own = shape_of(model)
-    others = {} if beside.model is None else shape_of(beside.model).members
+    others: Mapping[str, Shape] = {} if beside.model is None else shape_of(beside.model).members
     shape = replace(
         own, members={**own.members, **{name: one for name, one in others.items() if name not in own.members}}
     )

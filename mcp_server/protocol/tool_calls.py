@@ -3,12 +3,13 @@
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS
 
+from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.speaking import Said
 from mcp_server.domain.tasks.rules import TERMINAL
@@ -17,7 +18,7 @@ from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.lines import one_line
 from mcp_server.kernel.meaning import bare_id
 from mcp_server.kernel.near import did_you_mean, folded, near, singular
-from mcp_server.kernel.quoting import named, told
+from mcp_server.kernel.quoting import is_plain, named, told
 from mcp_server.kernel.refusing import NEXT_CALL, PROBLEMS, Beside
 from mcp_server.kernel.renaming import renamed
 from mcp_server.kernel.shapes import shape_of
@@ -115,9 +116,19 @@ class ToolCalls:
     async def _run(self, tool: AnyTool, call: Call, given: "Given") -> dict[str, Any]:
         result = await tool.run(self._desk)(call, validated(tool, call, given))
         content = dumped(result)
+        shown = _in_short(tool, content)
+        others = tool.others_words and not is_plain(shown)
         if tool.writes:
             content["spoken_by"] = call.label
-        return _result(told(tool.say(result), content, others=tool.others_words), content, is_error=False)
+            shown |= self._speaker_told(call, given)
+        return _result(told(tool.say(result), shown, others=others), content, is_error=False)
+
+    def _speaker_told(self, call: Call, given: "Given") -> dict[str, str]:
+        """Who spoke, for the text: nothing where the call named it, or it always speaks here."""
+        usual = self._desk.get(Speaking).session.usual()
+        who = call.speaker
+        is_known = who is not None and ("as_agent" in given.shared or usual in (who.agent_id, who.name))
+        return {} if is_known else {"spoken_by": call.label}
 
 
 class Given(NamedTuple):
@@ -129,6 +140,20 @@ class Given(NamedTuple):
     def all(self) -> dict[str, Any]:
         """Both."""
         return self.own | self.shared
+
+
+def _in_short(tool: AnyTool, content: dict[str, Any]) -> dict[str, Any]:
+    """A result as its text shows it: without what says no, or nothing, where the sentence before it says so."""
+
+    def short(value: Any) -> Any:
+        if isinstance(value, list):
+            return list(map(short, cast("list[Any]", value)))
+        if not isinstance(value, dict):
+            return value
+        members = cast("dict[str, Any]", value).items()
+        return {name: one for name, one in members if name not in tool.unsaid or (one is not False and one != [])}
+
+    return short({name: short(value) for name, value in content.items()})
 
 
 def split(tool: AnyTool, arguments: dict[str, Any]) -> Given:

@@ -16,12 +16,14 @@ DocumentValue = Annotated[Any, converted(lambda value: check_json(value, "value"
 
 def _apart(given: Any, whole: str, rest: str) -> Any:
     """The address of a document apart, where it stands whole in one argument: `notes/today`."""
-    said = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
+    if not isinstance(given, dict):
+        return given
+    said = cast("dict[str, Any]", given)
     text = said.get(whole)
     if not isinstance(text, str) or any(said.get(name) is not None for name in ("namespace", rest) if name != whole):
-        return given
+        return said
     namespace, slash, key = text.partition("/")
-    return said | {"namespace": namespace, rest: key} if namespace and slash and key else given
+    return said | {"namespace": namespace, rest: key} if namespace and slash and key else said
 
 
 class Addressed(Frozen):

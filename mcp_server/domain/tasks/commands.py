@@ -175,10 +175,12 @@ class FindTasks(Listing):
     @classmethod
     def _by_what_it_waits_for(cls, given: Any) -> Any:
         """`ready` and `blocked` are what some statuses come to; who takes them for a status means them."""
-        said = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
+        if not isinstance(given, dict):
+            return given
+        said = cast("dict[str, Any]", given)
         status = said.get("status")
         if not isinstance(status, str) or folded(status) not in ("ready", "blocked"):
-            return given
+            return said
         return {name: value for name, value in said.items() if name != "status"} | {folded(status): True}
 
     @model_validator(mode="after")
