@@ -83,6 +83,7 @@ class Part:
         inside: what rules may name beside its arguments: what stands inside of them.
         asks_itself: whether it has people asked by itself where a rule wants that, with more to show than its
             arguments.
+        only_now: its arguments that mean something only where it is made on its own, at once.
         is_private: whether its arguments are for those alone who take part, as messages and mails are.
         content: for a call whose arguments name what may change until it is made, such as a template: the command with
             that put in, and what it comes to, as people are shown it; None where the arguments say all.
@@ -98,6 +99,7 @@ class Part:
     forms: Callable[[Any, dict[str, Any]], Sequence[Form]] = _no_other
     inside: frozenset[str] = frozenset()
     asks_itself: bool = False
+    only_now: frozenset[str] = frozenset()
     is_private: bool = False
     content: Callable[[Desk, Call, Any], Awaitable[tuple[Any, Any] | None]] | None = None
 

@@ -57,9 +57,19 @@ def _say_written(result: DocumentResult | SetResult) -> str:
     document = result.document
     name = named(f"{document.namespace}/{document.key}")
     if document.deleted:
-        return f"{name} is deleted; state_restore brings a version before {document.version} back."
+        return f"{name} is deleted; state_restore(version={document.version}) brings it back.{_replaced(result)}"
     merged = ", with others' changes merged in" if isinstance(result, SetResult) and result.merged else ""
-    return f"{name} is at version {document.version}{merged}."
+    return f"{name} is at version {document.version}{merged}.{_replaced(result)}"
+
+
+def _replaced(result: DocumentResult | SetResult) -> str:
+    before = result.replaced
+    if before is None:
+        return ""
+    return (
+        f" It replaced version {before.version} of {before.author}; expected_version refuses that where you have not "
+        f"read it, state_restore(version={before.version}) brings it back."
+    )
 
 
 def _document(args: Addressed) -> str:

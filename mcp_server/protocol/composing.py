@@ -39,24 +39,28 @@ async def compose(
         place = Place(argument, number, asked.tool)
         with place.named():
             changes.append(await composer.change(place, asked))
-    await _require_rules_kept(desk, call, changes, later)
-    return changes
+    return await _rules_kept(desk, call, changes, later)
 
 
-async def _require_rules_kept(desk: Desk, call: Call, changes: Sequence[Composed], later: Grant | None) -> None:
-    """Refuse calls of which a rule of the operator's names one that people did not say yes to.
+async def _rules_kept(desk: Desk, call: Call, changes: Sequence[Composed], later: Grant | None) -> list[Composed]:
+    """The calls, each with the time that the operator's rules about it give people; of which none names one that people
+    did not say yes to.
 
     Raises:
         PermissionDenied: it names the first, and holds the call that asks about all of them.
     """
     wanted: list[Wanted] = []
+    kept: list[Composed] = []
     for one in changes:
         rules = await naming(desk, one.call, _WRITES[one.tool][0], one.asked)
+        lasts = min((rule.expires_in_seconds for rule in rules), default=None)
+        kept.append(replace(one, lasts_seconds=lasts))
         wanted.append(Wanted(one.shown(), one.says, kept_out(desk, one.call, rules, later)))
     for change, one in zip(changes, wanted, strict=True):
         if one.rules:
             with change.named():
                 raise refusal(call, wanted if _can_wait(changes) else [one for one in wanted if one.rules])
+    return kept
 
 
 def _can_wait(changes: Sequence[Composed]) -> bool:

@@ -56,8 +56,9 @@ class Door:
         rules = await naming(self._desk, call, tool, command)
         broken = kept_out(self._desk, call, rules, None)
         if broken:
-            says = GUARDED[tool.name][1].says(command)
-            raise refusal(call, [Wanted({"tool": tool.name, "arguments": plain(command)}, says, broken)])
+            part = GUARDED[tool.name][1]
+            arguments = {name: value for name, value in plain(command).items() if name not in part.only_now}
+            raise refusal(call, [Wanted({"tool": tool.name, "arguments": arguments}, part.says(command), broken)])
 
 
 async def naming(desk: Desk, call: Call, tool: AnyTool, command: Any) -> list[Rule]:

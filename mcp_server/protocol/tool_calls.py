@@ -34,6 +34,8 @@ from mcp_server.protocol.task_handles import declares_extension, handle, tool_re
 from tools.spec import AnyTool, Shared
 
 _NOTHING_SHARED = Shared()
+_FOR_PROGRAMS = frozenset(("action_hash", "bytes", "sha256"))
+"""Members of results that tell a model nothing; programs find them in the structured content."""
 
 
 class ToolCalls:
@@ -143,7 +145,8 @@ class Given(NamedTuple):
 
 
 def _in_short(tool: AnyTool, content: dict[str, Any]) -> dict[str, Any]:
-    """A result as its text shows it: without what says no, or nothing, where the sentence before it says so."""
+    """A result as its text shows it: without what is for programs, and what says no or nothing where the
+    sentence before it says so."""
 
     def short(value: Any) -> Any:
         if isinstance(value, list):
@@ -151,7 +154,8 @@ def _in_short(tool: AnyTool, content: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(value, dict):
             return value
         members = cast("dict[str, Any]", value).items()
-        return {name: one for name, one in members if name not in tool.unsaid or (one is not False and one != [])}
+        told = {name: one for name, one in members if name not in _FOR_PROGRAMS}
+        return {name: one for name, one in told.items() if name not in tool.unsaid or (one is not False and one != [])}
 
     return short({name: short(value) for name, value in content.items()})
 

@@ -121,6 +121,7 @@ class AgentState(View):
     instances_running: int | None = None
     unread: int | None = None
     budget: dict[str, float] | None = None
+    capabilities: list[dict[str, str]] | None = None
 
 
 def agent_state(agent: AgentView) -> AgentState:

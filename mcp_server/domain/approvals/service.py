@@ -227,7 +227,8 @@ class ApprovalService:
         changes = await self._composing.compose(self._services, call, command.calls, "calls", later=asked)
         kept = RawJson(dump_json(asked_as(call)._asdict()))
         runs = Runs(called(changes), kept, any(one.is_private for one in changes))
-        return NewRequest(command, runs, f"{CALLS_KIND}{realm_of(call.actor)}")
+        lasts = min(filter(None, (one.lasts_seconds for one in changes)), default=None)
+        return NewRequest(command, runs, f"{CALLS_KIND}{realm_of(call.actor)}", lasts)
 
     async def _asked(self, call: Call, asked: Asked) -> RequestedApproval:
         del call

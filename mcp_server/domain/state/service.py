@@ -15,7 +15,7 @@ from mcp_server.domain.state.commands import (
     SetDocument,
 )
 from mcp_server.domain.state.deltas import KEYFRAME_EVERY, rebuild
-from mcp_server.domain.state.model import document_id, no_document
+from mcp_server.domain.state.model import document_id, gone_document, no_document
 from mcp_server.domain.state.plans import (
     CHEAP_STEPS_MAX,
     Plan,
@@ -34,6 +34,7 @@ from mcp_server.domain.state.views import (
     NamespaceView,
     SetResult,
     document_view,
+    replaced_view,
     version_view,
 )
 from mcp_server.kernel.authority import Permission
@@ -72,8 +73,10 @@ class StateService:
         if command.version is not None:
             return document_view(await self._version(command, command.version), with_value=True)
         row = await self._database.fetch_one("document_current", id=document_id(command.namespace, command.key))
-        if row is None or row["deleted"] or _is_expired(row, self._context.clock()):
+        if row is None:
             raise no_document(command.namespace, command.key)
+        if row["deleted"] or _is_expired(row, self._context.clock()):
+            raise gone_document(row)
         return document_view(row, with_value=True)
 
     async def history(self, call: Call, command: DocumentHistory) -> HistoryResult:
@@ -198,12 +201,14 @@ class StateService:
 
 async def _set(call: Call, done: Written) -> SetResult:
     del call
-    return SetResult(document=document_view(done.document.fields()), merged=done.merged)
+    return SetResult(
+        document=document_view(done.document.fields()), merged=done.merged, replaced=replaced_view(done.replaced)
+    )
 
 
 async def _written(call: Call, done: Written) -> DocumentResult:
     del call
-    return DocumentResult(document=document_view(done.document.fields()))
+    return DocumentResult(document=document_view(done.document.fields()), replaced=replaced_view(done.replaced))
 
 
 def _compared(old: str, new: str) -> list[Change]:
