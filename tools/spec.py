@@ -162,10 +162,14 @@ class Tool(Generic[A, R]):
 AnyTool = Tool[Any, Any]
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 task`, `3 tasks`."""
+    return f"{count} {noun if count == 1 else f'{noun}s'}"
+
+
 def listed(count: int, noun: str, omitted: int | None) -> str:
     """`3 tasks; 17 more behind next_cursor.`"""
-    plural = noun if count == 1 else f"{noun}s"
-    return f"{count} {plural}." if not omitted else f"{count} {plural}; {omitted} more behind next_cursor."
+    return f"{counted(count, noun)}." if not omitted else f"{counted(count, noun)}; {omitted} more behind next_cursor."
 
 
 def several(texts: Sequence[str], shown_max: int = 5) -> str:

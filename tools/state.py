@@ -20,7 +20,7 @@ from mcp_server.kernel.call import Call
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.views import View
 from tools.hints import hint
-from tools.spec import ADD, READ, UPDATE, Part, Tool, listed
+from tools.spec import ADD, READ, UPDATE, Part, Tool, counted, listed
 
 
 class FindResult(View):
@@ -66,10 +66,21 @@ def _replaced(result: DocumentResult | SetResult) -> str:
     before = result.replaced
     if before is None:
         return ""
+    back = "" if result.document.deleted else f", state_restore(version={before.version}) brings it back"
+    what = "That was" if result.document.deleted else "It replaced"
     return (
-        f" It replaced version {before.version} of {before.author}; expected_version refuses that where you have not "
-        f"read it, state_restore(version={before.version}) brings it back."
+        f" {what} version {before.version} of {before.author}; expected_version refuses that where you have not read "
+        f"it{back}."
     )
+
+
+def _say_history(result: HistoryResult) -> str:
+    newest = result.versions[0]
+    said = f"{counted(len(result.versions), 'version')}, newest {newest.version} by {newest.author}."
+    if result.compared is None:
+        return said
+    old, new = result.compared
+    return f"{said} From version {old} to {new}: {counted(len(result.changes or ()), 'change')}."
 
 
 def _document(args: Addressed) -> str:
@@ -155,7 +166,7 @@ TOOLS = (
         arguments=DocumentHistory,
         result=HistoryResult,
         does=lambda desk: desk.state.history,
-        say=lambda r: f"{len(r.versions)} versions, newest {r.versions[0].version} by {r.versions[0].author}.",
+        say=_say_history,
     ),
     Tool(
         name="state_restore",

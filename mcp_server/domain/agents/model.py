@@ -125,8 +125,8 @@ class Agent(Record):
         legal = _MOVES[self.lifecycle]
         if action not in legal:
             raise InvalidTransition(
-                f"Agent {self.id} is {self.lifecycle}, so it cannot {action}.",
-                next=f"Legal now: {', '.join(legal)}.",
+                f"Agent {self.name} is {self.lifecycle}, so {action} is not possible.",
+                next=f"Legal now: {', '.join(legal)}.{_FIRST.get(action, '')}",
                 details={"agent_id": self.id, "lifecycle": self.lifecycle, "legal": list(legal)},
             )
         if action == "delete":
@@ -315,6 +315,7 @@ class Load(NamedTuple):
         return self.alive > 0 or (self.launched and self.desired == 0)
 
 
+_FIRST = {"delete": " What is deleted is terminated before; to_agent then names who takes over what it holds."}
 _NOT_AT_WORK: dict[str, AgentStatus] = {
     "terminated": "terminated",
     "paused": "maintenance",

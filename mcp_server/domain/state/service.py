@@ -96,14 +96,15 @@ class StateService:
         )
         if not rows:
             raise no_document(command.namespace, command.key)
-        changes = await self._changes(command, rows[0]["version"]) if command.compares() else None
-        return HistoryResult(versions=[version_view(row) for row in rows], changes=changes)
+        told = HistoryResult(versions=[version_view(row) for row in rows])
+        return await self._with_changes(command, told) if command.compares() else told
 
-    async def _changes(self, command: DocumentHistory, latest: int) -> list[Change]:
-        newest = command.to_version or latest
+    async def _with_changes(self, command: DocumentHistory, told: HistoryResult) -> HistoryResult:
+        newest = command.to_version or told.versions[0].version
         oldest = command.from_version or max(newest - 1, 1)
         old, new = [await self._version(command, version) for version in (oldest, newest)]
-        return await asyncio.to_thread(_compared, old["value"], new["value"])
+        changes = await asyncio.to_thread(_compared, old["value"], new["value"])
+        return told.evolved({"changes": changes, "compared": [oldest, newest]})
 
     async def find(self, call: Call, command: FindDocuments) -> Listed[DocumentView]:
         """Documents by namespace and key, without values."""

@@ -99,6 +99,7 @@ class HistoryResult(View):
 
     versions: list[VersionView]
     changes: list[Change] | None = None
+    compared: list[int] | None = None
 
 
 class NamespaceView(View):

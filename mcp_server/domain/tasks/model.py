@@ -232,6 +232,10 @@ class Task(Record):
         """Whether this very finish was accepted before."""
         return self.last_finish is not None and self.last_finish == finish_mark(sha256_text(token), digest)
 
+    def was_finished_by(self, token: str) -> bool:
+        """Whether its last attempt was ended under this lease, whatever was said then."""
+        return self.last_finish is not None and self.last_finish.startswith(finish_mark(sha256_text(token), ""))
+
     # What a person or an orchestrator does
 
     def cancelled(self, reason: str | None, now: Micros) -> tuple[Self, Event]:

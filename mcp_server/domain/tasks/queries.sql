@@ -178,7 +178,7 @@ UNION SELECT id FROM tasks WHERE status = 'queued' AND ready_at > :ahead
 UNION SELECT id FROM tasks WHERE status = 'paused' AND updated_at > :ahead
 
 -- name: queued_by_queue
-SELECT q.kind, q.agent_id, q.capabilities, count(*) AS tasks
+SELECT q.kind, q.agent_id, q.capabilities, count(*) AS tasks, min(t.id) AS first_id
 FROM tasks t JOIN queues q ON q.name = t.queue WHERE t.status = 'queued'
 GROUP BY q.name, q.kind, q.agent_id, q.capabilities
 

@@ -101,6 +101,17 @@ def parent_ended(parent_id: str, status: str) -> Conflict:
     )
 
 
+def finished_otherwise(task_id: str, status: str) -> Conflict:
+    """The refusal of a worker that ends an attempt again, and says something else of it."""
+    return Conflict(
+        f"Under this lease_token the attempt at {task_id} was ended already, with another outcome, result or `also`; "
+        f"the task is {status}.",
+        next="Nothing was changed, and nothing of `also` has landed. What is still to be done goes into calls of its "
+        f"own, or into commit; tasks_find(task_id='{task_id}') shows what was recorded.",
+        details={"task_id": task_id, "status": status, "repeated": False},
+    )
+
+
 def no_lease() -> LeaseLost:
     """The refusal of a token that holds no task at all."""
     return LeaseLost(
