@@ -374,7 +374,7 @@ class Task(Record):
         return self.moved(f"task.{event}", now, **changes, run_at=run_at, **readiness(0, run_at, None, now))
 
     def _ended(self, status: TaskStatus, now: Micros, **changes: Any) -> tuple[Self, Event]:
-        return self.moved(f"task.{status}", now, **changes, status=status, finished_at=now)
+        return self.moved(f"task.{status}", now, **changes, status=status, finished_at=now, title=self.title)
 
     def moved(self, type_: str, now: Micros, /, **changes: Any) -> tuple[Self, Event]:
         """The one way a task changes: new fields, a higher version, and the event that says so. One that a clock ahead
