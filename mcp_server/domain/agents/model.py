@@ -294,6 +294,7 @@ class Load(NamedTuple):
         launched: whether its instances are started for it.
         desired: how many of them there are to be.
         settled: how many of those are as they will be: they run, or have failed too often.
+        has_worked: whether it has ended tasks.
     """
 
     running: int
@@ -303,6 +304,7 @@ class Load(NamedTuple):
     launched: bool = False
     desired: int = 0
     settled: int = 0
+    has_worked: bool = False
 
     @property
     def is_scaling(self) -> bool:
@@ -332,5 +334,5 @@ def derive_status(lifecycle: str, load: Load) -> AgentStatus:
     if load.running:
         return "busy" if load.running >= load.capacity else "active"
     if load.known == 0:
-        return "initializing"
+        return "idle" if load.has_worked else "initializing"
     return "idle" if load.is_at_hand else "error"

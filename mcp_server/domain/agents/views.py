@@ -83,6 +83,7 @@ def _load(row: Row) -> Load:
         launched=row["launcher"] is not None,
         desired=row["desired_instances"],
         settled=row["processes_settled"],
+        has_worked=bool(row["has_worked"]),
     )
 
 

@@ -361,6 +361,9 @@ SELECT MIN(due_at) AS at FROM tasks WHERE due_at IS NOT NULL
 (SELECT count(*) FROM tasks t WHERE t.lease_agent_id = a.id AND t.status = 'running') AS running,
 EXISTS (SELECT 1 FROM tasks t WHERE t.due_at <= :now) AS anything_due
 
+-- name: fragment.worked_of_agent
+(CASE WHEN EXISTS (SELECT 1 FROM tasks f WHERE f.finished_by = a.id) THEN 1 ELSE 0 END)
+
 -- name: fragment.attempts_of_agent
 SELECT status, finished_at - started_at AS duration, started_at - ready_at AS wait FROM tasks
 WHERE finished_by = :agent_id ORDER BY finished_at DESC LIMIT :limit
