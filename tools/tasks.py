@@ -113,14 +113,14 @@ def _say_finished(result: FinishedTask) -> str:
     if result.repeated:
         return f"Already recorded: {result.task.id} is {result.task.status}."
     also = f", and {counted(len(result.also), 'call')} of `also` landed with it" if result.also else ""
-    now = f"{result.task.status.capitalize()}{also}"
+    now = f"It is {result.task.status}{also}"
     if result.task.status in ("queued", "pending"):
         return f"{now}: it will be tried again."
     if result.task.status == "failed":
         again = "tasks_control(action='retry') does, and what depends on it may wait for that"
         return f"{now} and is not tried again by itself: {again}."
     count = len(result.released)
-    return f"{now}; {count} that waited can be claimed now." if count else f"{now}."
+    return f"{now}; {count} that waited for it can be claimed now." if count else f"{now}."
 
 
 def _say_controlled(result: ControlledTasks) -> str:

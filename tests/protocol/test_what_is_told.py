@@ -39,7 +39,7 @@ async def test_a_text_says_nothing_twice(tmp_path: Path):
         (work,) = found["claims"]
         lease = {"task_id": work["task"]["id"], "lease_token": work["lease_token"], "outcome": "completed"}
         text, done = await told(client, "tasks_finish", **lease)
-        assert text.startswith("Completed; 1 that waited can be claimed now.") and "repeated" not in text
+        assert text.startswith("It is completed; 1 that waited for it can be claimed now.") and "repeated" not in text
         assert (done["repeated"], len(done["released"])) == (False, 1)
         text, _ = await told(client, "state_set", namespace="n", key="k", value=1)
         assert "sha256" not in text and "bytes" not in text
@@ -56,7 +56,7 @@ async def test_a_finish_tells_what_landed_with_it_and_a_repeat_that_says_more_is
         lease = {"task_id": work["task"]["id"], "lease_token": work["lease_token"], "outcome": "completed"}
         also = [{"tool": "state_set", "arguments": {"namespace": "n", "key": "k", "value": 1}}]
         text, _ = await told(client, "tasks_finish", **lease, also=also)
-        assert text.startswith("Completed, and 1 call of `also` landed with it.")
+        assert text.startswith("It is completed, and 1 call of `also` landed with it.")
         text, _ = await told(client, "tasks_finish", **lease, also=also)
         assert text.startswith("Already recorded")
         text, refused = await told(client, "tasks_finish", **lease, also=also * 2)
