@@ -12,10 +12,10 @@ from mcp_server.domain.desk import Desk
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.meaning import AgentName, TaskId
-from mcp_server.kernel.quoting import named
+from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.views import View
 from tools.hints import hint
-from tools.spec import DESTROY, READ, UPDATE, Part, Tool, listed
+from tools.spec import DESTROY, READ, UPDATE, Part, Tool, counted, listed
 
 
 class FindArguments(FindAgents):
@@ -69,10 +69,13 @@ def _say_found(result: FindResult) -> str:
 
 def _say_controlled(result: ControlledAgent) -> str:
     """What it held is told as well: a task that was pinned to it, a lock, a message are somebody else's now."""
-    said = [f"{len(result.requeued)} tasks requeued"] if result.requeued else []
-    handed = [f"{one['total']} {what.replace('_', ' ')}" for what, one in (result.handed_over or {}).items()]
+    said = [f"{counted(len(result.requeued), 'task')} requeued"] if result.requeued else []
+    over = (result.handed_over or {}).items()
+    handed = [counted(one["total"], what.replace("_", " ").removesuffix("s")) for what, one in over]
     said += [f"handed over: {', '.join(handed)}"] if handed else []
-    return f"{'; '.join([f'Agent {result.agent.name} is {result.agent.status}', *said])}."
+    why = f" ({quoted(result.agent.status_reason)})" if result.agent.status_reason else ""
+    now = "deleted" if result.deleted else result.agent.status
+    return f"{'; '.join([f'Agent {result.agent.name} is {now}{why}', *said])}."
 
 
 def _says_control(args: ControlAgent) -> str:

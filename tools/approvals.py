@@ -82,25 +82,31 @@ def _say(approval: ApprovalView | ApprovalState | DecidedState) -> str:
     return f"{approval.id} is {approval.status}."
 
 
-def _say_asked(approval: ApprovalState) -> str:
-    whom = several(list(map(named, approval.approvers))) if approval.approvers else "anyone who may decide"
-    return (
-        f"{_say(approval)} Asked: {whom}. approvals_decide(approval_id='{approval.id}') has the user at this client "
-        f"asked now; tasks_wait(task_id='{approval.task_id}') waits for people elsewhere."
+def _say_asked(result: RequestedApproval) -> str:
+    approval = result.approval
+    here = (
+        f"approvals_decide(approval_id='{approval.id}') has the user at this client asked now; "
+        if result.asks_user_here
+        else "the user at this client is not among them; "
     )
+    whom = several(list(map(named, approval.approvers))) if approval.approvers else "anyone who may decide"
+    return f"{_say(approval)} Asked: {whom}; {here}tasks_wait(task_id='{approval.task_id}') waits for people elsewhere."
 
 
 def _say_decided(approval: DecidedState) -> str:
     told = approval.outcome or {}
     if approval.status == "stale":
-        return f"{_say(approval)} It was approved, and nothing was done, since something has moved: {told['message']}"
+        return (
+            f"{_say(approval)} It was approved, and nothing was done, since something has moved: {told['message']} "
+            "Whatever is done now is asked about anew with approvals_request."
+        )
     if approval.status != "approved" or approval.calls is None:
         return _say(approval)
     what = "Its call" if approval.calls == 1 else f"Its {approval.calls} calls"
     if approval.ran_at is None:
         then = f"tasks_wait(task_id='{approval.task_id}') tells what comes of it"
         return f"{_say(approval)} {what} will run as {approval.task_id}, not done yet: {then}."
-    made = [one for ids in told["made"] for one in ids]
+    made = [*(one for ids in told["made"] for one in ids), *map(named, approval.documents or ())]
     return f"{_say(approval)} {what} landed{f': {several(made)}' if made else ''}."
 
 
@@ -117,7 +123,7 @@ TOOLS = (
         result=RequestedApproval,
         write=lambda desk: desk.approvals.request,
         others_words=False,
-        say=lambda r: _say_asked(r.approval),
+        say=_say_asked,
         ticket=ticket,
     ),
     Tool(

@@ -8,6 +8,7 @@ from mcp_server.domain.locks.views import AcquiredLock, FoundLocks, LineView, Lo
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.errors import Conflict, OpsError
 from mcp_server.kernel.quoting import named
+from mcp_server.kernel.waiting import WAIT_SECONDS_MAX
 from tools.spec import READ, UPDATE, Part, Tool, listed
 
 
@@ -26,7 +27,18 @@ def _say_acquired(result: AcquiredLock) -> str:
         return f"{_who(lock)} holds {named(lock.name)} with fencing token {lock.fencing_token} {until}."
     line = "; ".join(f"{_who(one)} waits for {named(one.name)} before you ({one.mode})" for one in result.line or ())
     why = "; ".join(filter(None, (_holders(result.held_by or ()), line)))
-    return f"Not acquired: {why}. Call again with wait_seconds."
+    return f"Not acquired: {why}. {_what_next(result)}"
+
+
+def _what_next(result: AcquiredLock) -> str:
+    """What gets the lock: to wait, where that can be long enough; else whoever holds it."""
+    left = max((one.seconds_left for one in result.held_by or ()), default=0)
+    if left <= WAIT_SECONDS_MAX:
+        return "Call again with wait_seconds."
+    return (
+        f"It is free in {left} s at the latest, longer than one call waits: have its holder release it or give it to "
+        "you (locks_release(to_agent=...)); with control, locks_release(force=true) takes it away."
+    )
 
 
 def _say_released(result: ReleasedLock) -> str:
@@ -82,6 +94,7 @@ TOOLS = (
             _says_acquire,
             failed=_is_held,
             refers={"name": "lock"},
+            only_now=frozenset(("wait_seconds",)),
             alone=lambda args: "one that waits cannot hold a transaction up" if args.wait_seconds else None,
         ),
         say=_say_acquired,

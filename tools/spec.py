@@ -83,6 +83,7 @@ class Part:
         inside: what rules may name beside its arguments: what stands inside of them.
         asks_itself: whether it has people asked by itself where a rule wants that, with more to show than its
             arguments.
+        only_now: its arguments that mean something only where it is made on its own, at once.
         is_private: whether its arguments are for those alone who take part, as messages and mails are.
         content: for a call whose arguments name what may change until it is made, such as a template: the command with
             that put in, and what it comes to, as people are shown it; None where the arguments say all.
@@ -98,6 +99,7 @@ class Part:
     forms: Callable[[Any, dict[str, Any]], Sequence[Form]] = _no_other
     inside: frozenset[str] = frozenset()
     asks_itself: bool = False
+    only_now: frozenset[str] = frozenset()
     is_private: bool = False
     content: Callable[[Desk, Call, Any], Awaitable[tuple[Any, Any] | None]] | None = None
 
@@ -139,6 +141,9 @@ class Tool(Generic[A, R]):
     others_words: bool = True
     """Whether its result may hold what others wrote; a sentence before it then says so."""
 
+    unsaid: frozenset[str] = frozenset()
+    """Members of its result that its text leaves out where they are false or empty, since its sentence says so."""
+
     asks_person: bool = False
     """Whether the person at the client may be asked something."""
 
@@ -157,10 +162,14 @@ class Tool(Generic[A, R]):
 AnyTool = Tool[Any, Any]
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 task`, `3 tasks`."""
+    return f"{count} {noun if count == 1 else f'{noun}s'}"
+
+
 def listed(count: int, noun: str, omitted: int | None) -> str:
     """`3 tasks; 17 more behind next_cursor.`"""
-    plural = noun if count == 1 else f"{noun}s"
-    return f"{count} {plural}." if not omitted else f"{count} {plural}; {omitted} more behind next_cursor."
+    return f"{counted(count, noun)}." if not omitted else f"{counted(count, noun)}; {omitted} more behind next_cursor."
 
 
 def several(texts: Sequence[str], shown_max: int = 5) -> str:

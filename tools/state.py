@@ -20,7 +20,7 @@ from mcp_server.kernel.call import Call
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.views import View
 from tools.hints import hint
-from tools.spec import ADD, READ, UPDATE, Part, Tool, listed
+from tools.spec import ADD, READ, UPDATE, Part, Tool, counted, listed
 
 
 class FindResult(View):
@@ -57,9 +57,30 @@ def _say_written(result: DocumentResult | SetResult) -> str:
     document = result.document
     name = named(f"{document.namespace}/{document.key}")
     if document.deleted:
-        return f"{name} is deleted; state_restore brings a version before {document.version} back."
+        return f"{name} is deleted; state_restore(version={document.version}) brings it back.{_replaced(result)}"
     merged = ", with others' changes merged in" if isinstance(result, SetResult) and result.merged else ""
-    return f"{name} is at version {document.version}{merged}."
+    return f"{name} is at version {document.version}{merged}.{_replaced(result)}"
+
+
+def _replaced(result: DocumentResult | SetResult) -> str:
+    before = result.replaced
+    if before is None:
+        return ""
+    back = "" if result.document.deleted else f", state_restore(version={before.version}) brings it back"
+    what = "That was" if result.document.deleted else "It replaced"
+    return (
+        f" {what} version {before.version} of {before.author}; expected_version refuses that where you have not read "
+        f"it{back}."
+    )
+
+
+def _say_history(result: HistoryResult) -> str:
+    newest = result.versions[0]
+    said = f"{counted(len(result.versions), 'version')}, newest {newest.version} by {newest.author}."
+    if result.compared is None:
+        return said
+    old, new = result.compared
+    return f"{said} From version {old} to {new}: {counted(len(result.changes or ()), 'change')}."
 
 
 def _document(args: Addressed) -> str:
@@ -145,7 +166,7 @@ TOOLS = (
         arguments=DocumentHistory,
         result=HistoryResult,
         does=lambda desk: desk.state.history,
-        say=lambda r: f"{len(r.versions)} versions, newest {r.versions[0].version} by {r.versions[0].author}.",
+        say=_say_history,
     ),
     Tool(
         name="state_restore",

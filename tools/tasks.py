@@ -33,7 +33,7 @@ from mcp_server.kernel.meaning import TaskId
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.views import View
 from tools.hints import hint
-from tools.spec import ADD, DESTROY, READ, UPDATE, Part, Tool, listed, several
+from tools.spec import ADD, DESTROY, READ, UPDATE, Part, Tool, counted, listed, several
 
 
 class FindArguments(FindTasks):
@@ -91,11 +91,17 @@ async def claim(desk: Desk, call: Call, args: ClaimTasks) -> ClaimsView:
 def _say_claimed(result: ClaimsView) -> str:
     if result.claims:
         why = f" No more: {result.no_more_because}." if result.no_more_because else ""
-        return f"Claimed {len(result.claims)}.{why} Report before the lease expires; finish with its lease_token."
+        return f"Claimed {len(result.claims)}; report or finish with its lease_token in time.{why}"
     reasons = ", ".join(
-        f"{count} {reason.replace('_', ' ')}" for reason, count in (result.nothing_because or {}).items()
+        f"{count} {reason.replace('_', ' ')}{_such(result, reason)}"
+        for reason, count in (result.nothing_because or {}).items()
     )
     return f"Nothing to claim: {reasons or 'there are no unfinished tasks'}."
+
+
+def _such(result: ClaimsView, reason: str) -> str:
+    ids = (result.such_as or {}).get(reason)
+    return f" ({', '.join(ids)})" if ids else ""
 
 
 def _say_reported(result: ReportedTask) -> str:
@@ -106,7 +112,8 @@ def _say_reported(result: ReportedTask) -> str:
 def _say_finished(result: FinishedTask) -> str:
     if result.repeated:
         return f"Already recorded: {result.task.id} is {result.task.status}."
-    now = f"It is {result.task.status}"
+    also = f", and {counted(len(result.also), 'call')} of `also` landed with it" if result.also else ""
+    now = f"It is {result.task.status}{also}"
     if result.task.status in ("queued", "pending"):
         return f"{now}: it will be tried again."
     if result.task.status == "failed":
@@ -197,6 +204,7 @@ TOOLS = (
             forms=_task_by_task,
             inside=frozenset(TaskSpec.model_fields),
         ),
+        unsaid=frozenset(("replayed",)),
         say=_say_created,
     ),
     Tool(
@@ -238,6 +246,7 @@ TOOLS = (
         result=ReportedTask,
         write=lambda desk: desk.tasks.report,
         part=Part(lambda args: f"Report on {named(args.task_id)}."),
+        unsaid=frozenset(("cancel_requested",)),
         say=_say_reported,
     ),
     Tool(
@@ -256,6 +265,7 @@ TOOLS = (
             lambda args: f"Finish {named(args.task_id)} as {args.outcome}.",
             alone=lambda args: "its `also` is a commit of its own; make those calls here" if args.also else None,
         ),
+        unsaid=frozenset(("released", "repeated")),
         say=_say_finished,
     ),
     Tool(

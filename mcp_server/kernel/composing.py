@@ -47,6 +47,7 @@ class Composed(Change):
         is_private: whether it holds what not everybody sees who may see approvals.
         content: what it comes to beyond its arguments, by what these name, such as a template; None where that is all.
         asked: the command as it was called, where `command` is that with its content put in.
+        lasts_seconds: for how long at most people may be asked about it.
     """
 
     tool: str = ""
@@ -55,6 +56,7 @@ class Composed(Change):
     is_private: bool = False
     content: Any = None
     asked: Any = None
+    lasts_seconds: float | None = None
 
     def shown(self) -> dict[str, Any]:
         """The call as data."""

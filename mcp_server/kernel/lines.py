@@ -45,7 +45,12 @@ def quoted(text: str, limit: int = QUOTED_CHARACTERS_MAX) -> str:
 
 def named(name: str) -> str:
     """A name as it is where it is one plain word, such as an id or `notes/today`; anything else in quotes."""
-    return name if _PLAIN.fullmatch(name) else quoted(name)
+    return name if is_word(name) else quoted(name)
+
+
+def is_word(text: str) -> bool:
+    """Whether it is one plain word, such as an id, a name or a time: nothing that says anything."""
+    return _PLAIN.fullmatch(text) is not None
 
 
 def _shown(character: str) -> str:

@@ -12,6 +12,7 @@ SAME = {
     "agent_name": ("agent_id",),
     "args": ("arguments",),
     "assigned_to": ("agent_id",),
+    "assign_to": ("agent_id",),
     "assignee": ("agent_id",),
     "blocked_by": ("depends_on",),
     "body": ("text",),
@@ -22,6 +23,7 @@ SAME = {
     "document": ("value",),
     "emails": ("to",),
     "event_type": ("type",),
+    "importance": ("priority",),
     "lock": ("name",),
     "lock_name": ("name",),
     "max_results": ("limit",),
@@ -31,8 +33,10 @@ SAME = {
     "page_size": ("limit",),
     "parameters": ("arguments",),
     "params": ("arguments",),
+    "patch": ("merge_patch", "json_patch"),
     "parent": ("parent_id",),
     "payload": ("input", "value"),
+    "priority": ("importance",),
     "q": ("text",),
     "query": ("text",),
     "in_reply_to": ("thread_id",),
@@ -45,6 +49,7 @@ SAME = {
     "task": ("task_id", "task_ids"),
     "task_id": ("aggregate_id",),
     "token": ("lease_token", "fencing_token"),
+    "urgency": ("importance", "priority"),
 }
 """Other names that mean exactly the same where the place takes one of these, and nothing of the name itself."""
 
@@ -66,7 +71,8 @@ def renamed(names: Mapping[str, Shape], given: Mapping[str, Any], noun: str = ""
 
 def _meant(name: str, names: Mapping[str, Shape], value: Any, noun: str) -> str:
     plain = folded(name)
-    found = next((one for one in _names_for(plain, names, noun) if one in names), name)
+    there = [one for one in _names_for(plain, names, noun) if one in names]
+    found = next((one for one in there if names[one].could_hold(value)), next(iter(there), name))
     lasting = f"{plain}{SECONDS}"
     return lasting if found == name and lasting in names and is_duration(value) else found
 

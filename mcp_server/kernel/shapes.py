@@ -16,6 +16,17 @@ from mcp_server.kernel.meaning import Meant
 Kind = Literal["object", "map", "list", "choice", "either", "boolean", "integer", "number", "text", "time", "any"]
 _PLAIN: dict[Any, Kind] = {bool: "boolean", int: "integer", float: "number", str: "text", datetime: "time"}
 _PLAIN[AwareDatetime] = "time"
+_JSON_KINDS: dict[Kind, type[Any] | tuple[type[Any], ...]] = {
+    "object": dict,
+    "map": dict,
+    "list": list,
+    "boolean": bool,
+    "integer": int,
+    "number": (int, float),
+    "text": str,
+    "time": str,
+    "choice": str,
+}
 SECONDS = "_seconds"
 """How the names of durations end."""
 
@@ -65,6 +76,14 @@ class Shape:
         """The words that may stand there, those of one of several shapes included."""
         inner = (option.options if isinstance(option, Shape) else (option,) for option in self.options)
         return [one for options in inner for one in options if isinstance(one, str)]
+
+    def could_hold(self, value: Any) -> bool:
+        """Whether a value is at least of the kind that is accepted there."""
+        if self.kind == "either":
+            return any(not isinstance(one, Shape) or one.could_hold(value) for one in self.options)
+        return self.kind == "any" or (
+            isinstance(value, _JSON_KINDS[self.kind]) and (isinstance(value, bool) == (self.kind == "boolean"))
+        )
 
     def inside(self, part: str | int) -> "Shape | None":
         """What is accepted at a member or a place of a list; None where there is nothing of that name."""

@@ -5,21 +5,22 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from mcp_server.kernel.refusing import refused
+from mcp_server.kernel.refusing import Beside, refused
 from mcp_server.kernel.shapes import shape_of
 from mcp_server.kernel.taking import taken
 
 M = TypeVar("M", bound=BaseModel)
+_ALONE = Beside()
 
 
-def understood(tool: str, model: type[M], given: Mapping[str, Any], at: str = "") -> M:
+def understood(tool: str, model: type[M], given: Mapping[str, Any], beside: Beside = _ALONE) -> M:
     """The arguments of a call, checked.
 
     Args:
         tool: its name.
         model: what it takes.
         given: what was given.
-        at: where they stand, if they are those of a call within another, such as `calls[2].arguments`.
+        beside: what else the call says, for the call that a refusal shows.
 
     Raises:
         ValidationFailed: they cannot be understood.
@@ -27,9 +28,8 @@ def understood(tool: str, model: type[M], given: Mapping[str, Any], at: str = ""
     try:
         return model.model_validate(given)
     except ValidationError:
-        shape = shape_of(model)
-        meant = taken(shape, given)
+        meant = taken(shape_of(model), given)
     try:
         return model.model_validate(meant)
     except ValidationError as error:
-        raise refused(tool, shape, meant, error, at) from None
+        raise refused(tool, model, meant, error, beside) from None

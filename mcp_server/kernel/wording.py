@@ -1,7 +1,8 @@
 """What a place in the arguments accepts, in words and with an example; and calls as they are written."""
 
+import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.shapes import Kind, Shape
@@ -10,6 +11,8 @@ TIME_EXAMPLE = "2026-11-27T09:00:00Z"
 UNSAID = "..."
 """The example of text of which nothing is known."""
 
+_ESCAPED = re.compile(r"\\.")
+_NUMBERED = {'\\"': "\\u0022", "\\\\": "\\u005c"}
 _WORDS: dict[Kind, str] = {
     "object": "an object",
     "map": "an object of names and values",
@@ -95,5 +98,29 @@ _EXAMPLE_BY_KIND: dict[Kind, Callable[[Shape], Any]] = {
 
 
 def call_of(tool: str, arguments: Mapping[str, Any]) -> str:
-    """A call as it is written: `tasks_find(status="queued")`."""
-    return f"{tool}({', '.join(f'{name}={dump_json(value)}' for name, value in arguments.items())})"
+    """A call as it is written: `tasks_find(status="queued")`. Quotes and backslashes inside of text are escaped by
+    their numbers, so that no text ends the quotation in which it stands."""
+    return f"{tool}({', '.join(f'{name}={_as_quoted(value)}' for name, value in arguments.items())})"
+
+
+def _as_quoted(value: Any) -> str:
+    return _ESCAPED.sub(lambda found: _NUMBERED.get(found[0], found[0]), dump_json(value))
+
+
+_TEXT_SHOWN, _MEMBERS_SHOWN = 60, 5
+
+
+def shortened(value: Any) -> Any:
+    """A value with what is long in it left out, and how much that is."""
+    if isinstance(value, str) and len(value) > _TEXT_SHOWN:
+        return f"{value[:_TEXT_SHOWN]}... ({len(value)} characters)"
+    if isinstance(value, list):
+        items = cast("list[Any]", value)
+        left = len(items) - _MEMBERS_SHOWN
+        return [*map(shortened, items[:_MEMBERS_SHOWN]), *([f"... ({left} more)"] if left > 0 else [])]
+    if isinstance(value, Mapping):
+        members = list(cast("Mapping[str, Any]", value).items())
+        left = len(members) - _MEMBERS_SHOWN
+        shown = {name: shortened(one) for name, one in members[:_MEMBERS_SHOWN]}
+        return shown | ({"...": f"({left} more)"} if left > 0 else {})
+    return value

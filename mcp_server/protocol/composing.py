@@ -1,6 +1,7 @@
 """What makes changes of calls that are data. Each goes through the door of a call that is made on its own: it must be
 offered, its caller may make it, who speaks in it may, and its arguments are checked by the same code."""
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -11,14 +12,15 @@ from mcp_server.domain.desk import Desk
 from mcp_server.domain.speaking import Said, Voices
 from mcp_server.kernel.call import Call, Grant
 from mcp_server.kernel.composing import CalledTool, Composed
-from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.errors import NotFound, OpsError, ValidationFailed
+from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.near import near
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.values import plain
 from mcp_server.kernel.writes import Place
 from mcp_server.protocol.guarding import Wanted, kept_out, naming, refusal
-from mcp_server.protocol.tool_calls import named_as_known, said, split, validated
+from mcp_server.protocol.tool_calls import Given, named_as_known, said, split, validated
 from tools import TOOLS
 from tools.spec import AnyTool, Part
 
@@ -37,24 +39,28 @@ async def compose(
         place = Place(argument, number, asked.tool)
         with place.named():
             changes.append(await composer.change(place, asked))
-    await _require_rules_kept(desk, call, changes, later)
-    return changes
+    return await _rules_kept(desk, call, changes, later)
 
 
-async def _require_rules_kept(desk: Desk, call: Call, changes: Sequence[Composed], later: Grant | None) -> None:
-    """Refuse calls of which a rule of the operator's names one that people did not say yes to.
+async def _rules_kept(desk: Desk, call: Call, changes: Sequence[Composed], later: Grant | None) -> list[Composed]:
+    """The calls, each with the time that the operator's rules about it give people; of which none names one that people
+    did not say yes to.
 
     Raises:
         PermissionDenied: it names the first, and holds the call that asks about all of them.
     """
     wanted: list[Wanted] = []
+    kept: list[Composed] = []
     for one in changes:
         rules = await naming(desk, one.call, _WRITES[one.tool][0], one.asked)
+        lasts = min((rule.expires_in_seconds for rule in rules), default=None)
+        kept.append(replace(one, lasts_seconds=lasts))
         wanted.append(Wanted(one.shown(), one.says, kept_out(desk, one.call, rules, later)))
     for change, one in zip(changes, wanted, strict=True):
         if one.rules:
             with change.named():
                 raise refusal(call, wanted if _can_wait(changes) else [one for one in wanted if one.rules])
+    return kept
 
 
 def _can_wait(changes: Sequence[Composed]) -> bool:
@@ -70,6 +76,7 @@ class _Composer:
         self._call = call
         self._later = later
         self._stands_for: dict[str, tuple[int, int]] = {}
+        self._registers: set[str] = set()
         self._made: list[list[str]] = []
         """For each call before, ids that stand for what it will make, until that is there."""
 
@@ -81,16 +88,18 @@ class _Composer:
         """
         tool, part = self._tool(asked.tool)
         self._call.actor.require(tool.permission)
-        arguments, shared = split(tool, named_as_known(tool, asked.arguments))
-        self._require_no_lease(tool, shared)
-        call = await self._spoken(said(tool, arguments, shared))
-        standing = _mapped(arguments, part.names, self._standing_in)
-        command = validated(tool, call, standing)
+        given = split(tool, named_as_known(tool, asked.arguments))
+        self._require_no_lease(tool, given.shared)
+        call = await self._spoken(said(tool, given))
+        standing = given._replace(own=_mapped(given.own, part.names, self._standing_in))
+        command = self._checked(tool, call, standing)
         why = part.alone(command)
         if why is not None:
             raise _not_composable(tool.name, why)
         self._will_make(part.makes(command))
-        is_bound = standing != arguments
+        if tool.name == "agents_register":
+            self._registers.add(command.name)
+        is_bound = standing != given
         filled = await self._filled(part, call, command)
         return Composed(
             call,
@@ -101,12 +110,25 @@ class _Composer:
             part.made,
             part.failed,
             tool=tool.name,
-            arguments=(arguments if is_bound else plain(command)) | shared,
+            arguments=(given.own if is_bound else plain(command)) | given.shared,
             says=part.says(command),
             is_private=part.is_private,
             content=None if filled is None else filled[1],
             asked=command,
         )
+
+    def _checked(self, tool: AnyTool, call: Call, standing: Given) -> Any:
+        """The command; a refusal names what is not there yet as the caller did."""
+        try:
+            return validated(tool, call, standing)
+        except OpsError as error:
+            details = dump_json(error.details)
+            for id_, (number, which) in self._stands_for.items():
+                reference = f"@{number}.{which}"
+                error.message = error.message.replace(id_, reference)
+                details = details.replace(id_, reference)
+            error.details = json.loads(details)
+            raise
 
     async def _filled(self, part: Part, call: Call, command: Any) -> tuple[Any, Any] | None:
         """What people say yes to is what they saw: looked up once when they are asked, and once when it is made."""
@@ -143,8 +165,20 @@ class _Composer:
             return call
         if call.speaker is not None and what.as_agent is None:
             what = replace(what, as_agent=call.speaker.agent_id)
-        spoken = await self._desk.get(Voices).of(call, what, local=call.actor.is_local)
+        try:
+            spoken = await self._desk.get(Voices).of(call, what, local=call.actor.is_local)
+        except NotFound as error:
+            raise self._not_there_yet(what.as_agent) or error from None
         return spoken.spoken_by(spoken.speaker, spoken.lease_token or call.lease_token)
+
+    def _not_there_yet(self, agent: str | None) -> ValidationFailed | None:
+        """The refusal of a speaker that a call before registers; None where none does."""
+        if agent is None or agent not in self._registers:
+            return None
+        return ValidationFailed(
+            f"The agent {named(agent)} is registered by a call of these, and speaks once that has landed.",
+            next="Call agents_register on its own first, then these; or leave as_agent out here.",
+        )
 
     def _standing_in(self, text: str) -> str:
         """The id that stands for what a reference names.
@@ -175,7 +209,7 @@ class _Composer:
         self._made.append(ids)
 
     def _bound(
-        self, tool: AnyTool, call: Call, standing: dict[str, Any], names: frozenset[str], made: Sequence[Sequence[str]]
+        self, tool: AnyTool, call: Call, standing: Given, names: frozenset[str], made: Sequence[Sequence[str]]
     ) -> Any:
         """What is applied, once it is known what the calls before have made."""
 
@@ -183,7 +217,7 @@ class _Composer:
             number, which = self._stands_for.get(text, (None, 0))
             return text if number is None else made[number][which]
 
-        return validated(tool, call, _mapped(standing, names, real))
+        return validated(tool, call, standing._replace(own=_mapped(standing.own, names, real)))
 
 
 def _write_of(tool: AnyTool, desk: Desk) -> Any:

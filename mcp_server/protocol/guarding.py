@@ -15,6 +15,7 @@ from mcp_server.domain.locks.paths import may_meet, normalised
 from mcp_server.domain.messages.model import CAPABILITY, PERSON
 from mcp_server.kernel.call import Call, Grant
 from mcp_server.kernel.errors import OpsError, PermissionDenied, ValidationFailed
+from mcp_server.kernel.json_text import INPUT_BYTES_MAX, dump_json
 from mcp_server.kernel.lines import one_line
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.values import plain
@@ -22,6 +23,9 @@ from tools import TOOLS
 from tools.spec import AnyTool, Part, Reference
 
 _TITLE_CHARACTERS_MAX = 200
+_SAYS_CHARACTERS_MAX = 1000
+"""What a call says in words is about as long as this at most."""
+
 GUARDED: Mapping[str, tuple[AnyTool, Part]] = {
     tool.name: (tool, tool.part) for tool in TOOLS if tool.part is not None and not tool.own_lease
 }
@@ -56,8 +60,9 @@ class Door:
         rules = await naming(self._desk, call, tool, command)
         broken = kept_out(self._desk, call, rules, None)
         if broken:
-            says = GUARDED[tool.name][1].says(command)
-            raise refusal(call, [Wanted({"tool": tool.name, "arguments": plain(command)}, says, broken)])
+            part = GUARDED[tool.name][1]
+            arguments = {name: value for name, value in plain(command).items() if name not in part.only_now}
+            raise refusal(call, [Wanted({"tool": tool.name, "arguments": arguments}, part.says(command), broken)])
 
 
 async def naming(desk: Desk, call: Call, tool: AnyTool, command: Any) -> list[Rule]:
@@ -84,14 +89,15 @@ def refusal(call: Call, wanted: Sequence[Wanted]) -> PermissionDenied:
     """The refusal of calls of which rules name some, with the call that asks about all of them."""
     rules = list(dict.fromkeys(rule for one in wanted for rule in one.rules))
     arguments = _asking(call, wanted, rules)
+    fits = len(dump_json(arguments["calls"])) + _SAYS_CHARACTERS_MAX * len(wanted) <= INPUT_BYTES_MAX
+    ask = {"next_call": {"tool": "approvals_request", "arguments": arguments}} if fits else {}
     return PermissionDenied(
         f"The operator has people asked first ({'; '.join(rule.said_people() for rule in rules)}): a rule names "
         f"{'; '.join(rule.said() for rule in rules)}. Nothing was done.",
-        next="Send details.next_call as it is: approvals_request with these calls, which run once they say yes.",
-        details={
-            "rules": [rule.said() for rule in rules],
-            "next_call": {"tool": "approvals_request", "arguments": arguments},
-        },
+        next="Send details.next_call as it is: approvals_request with these calls, which run once they say yes."
+        if fits
+        else "It is too large for people to be asked about: write less at once, and ask about it (approvals_request).",
+        details={"rules": [rule.said() for rule in rules], **ask},
     )
 
 

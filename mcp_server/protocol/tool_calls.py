@@ -3,12 +3,13 @@
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS
 
+from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.speaking import Said
 from mcp_server.domain.tasks.rules import TERMINAL
@@ -17,20 +18,24 @@ from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.lines import one_line
 from mcp_server.kernel.meaning import bare_id
 from mcp_server.kernel.near import did_you_mean, folded, near, singular
-from mcp_server.kernel.quoting import named, told
-from mcp_server.kernel.refusing import PROBLEMS
+from mcp_server.kernel.quoting import is_plain, named, told
+from mcp_server.kernel.refusing import NEXT_CALL, PROBLEMS, Beside
 from mcp_server.kernel.renaming import renamed
 from mcp_server.kernel.shapes import shape_of
+from mcp_server.kernel.taking import taken
 from mcp_server.kernel.understanding import understood
 from mcp_server.kernel.views import dumped
 from mcp_server.protocol.asking import InputNeeded, asker
 from mcp_server.protocol.links import linked
+from mcp_server.protocol.other_names import does_that, words_of
 from mcp_server.protocol.schemas import input_schema, output_schema
 from mcp_server.protocol.seam import RequestContext, Seam, error_content
 from mcp_server.protocol.task_handles import declares_extension, handle, tool_result
 from tools.spec import AnyTool, Shared
 
 _NOTHING_SHARED = Shared()
+_FOR_PROGRAMS = frozenset(("action_hash", "bytes", "sha256"))
+"""Members of results that tell a model nothing; programs find them in the structured content."""
 
 
 class ToolCalls:
@@ -75,26 +80,26 @@ class ToolCalls:
         run = self._start if with_ticket else self._run
         if tool.asks_person:
             run = self._asking(asker(ctx, params))
-        arguments, spoken = split(tool, named_as_known(tool, params.arguments or {}))
+        given = split(tool, named_as_known(tool, params.arguments or {}))
         try:
             result = await self._seam.run(
                 ctx,
                 tool.name,
-                lambda call: run(tool, replace(call, tools=self._names), arguments),
-                lambda: said(tool, arguments, spoken),
+                lambda call: run(tool, replace(call, tools=self._names), given),
+                lambda: said(tool, given),
             )
             if "structuredContent" in result:
                 result["content"] += linked(ctx.protocol_version, tool.name, result["structuredContent"])
             return result
         except OpsError as error:
-            return _refusal(error)
+            return _refusal(error, _whole_call(tool, given.all(), error.details))
 
-    async def _start(self, tool: AnyTool, call: Call, arguments: dict[str, Any]) -> dict[str, Any]:
+    async def _start(self, tool: AnyTool, call: Call, given: "Given") -> dict[str, Any]:
         """Begin what the tool does; the handle of its task, or its whole answer where it has ended already."""
         assert tool.ticket is not None, "asked only of tools that have one"
-        task = await tool.ticket(self._desk, call, validated(tool, call, arguments))
+        task = await tool.ticket(self._desk, call, validated(tool, call, given))
         if task is None:
-            return await self._run(tool, call, arguments)
+            return await self._run(tool, call, given)
         if task.status in TERMINAL:
             return {"resultType": "complete"} | (tool_result(task))
         return handle(task)
@@ -102,42 +107,80 @@ class ToolCalls:
     def _asking(self, ask: Ask) -> Callable[..., Awaitable[dict[str, Any]]]:
         """`_run` for a tool that may ask the person at the client."""
 
-        async def run(tool: AnyTool, call: Call, arguments: dict[str, Any]) -> dict[str, Any]:
+        async def run(tool: AnyTool, call: Call, given: Given) -> dict[str, Any]:
             try:
-                return await self._run(tool, replace(call, ask=ask), arguments)
+                return await self._run(tool, replace(call, ask=ask), given)
             except InputNeeded as needed:
                 return needed.result
 
         return run
 
-    async def _run(self, tool: AnyTool, call: Call, arguments: dict[str, Any]) -> dict[str, Any]:
-        result = await tool.run(self._desk)(call, validated(tool, call, arguments))
+    async def _run(self, tool: AnyTool, call: Call, given: "Given") -> dict[str, Any]:
+        result = await tool.run(self._desk)(call, validated(tool, call, given))
         content = dumped(result)
+        shown = _in_short(tool, content)
+        others = tool.others_words and not is_plain(shown)
         if tool.writes:
             content["spoken_by"] = call.label
-        return _result(told(tool.say(result), content, others=tool.others_words), content, is_error=False)
+            shown |= self._speaker_told(call, given)
+        return _result(told(tool.say(result), shown, others=others), content, is_error=False)
+
+    def _speaker_told(self, call: Call, given: "Given") -> dict[str, str]:
+        """Who spoke, for the text: nothing where the call named it, or it always speaks here."""
+        usual = self._desk.get(Speaking).session.usual()
+        who = call.speaker
+        is_known = who is not None and ("as_agent" in given.shared or usual in (who.agent_id, who.name))
+        return {} if is_known else {"spoken_by": call.label}
 
 
-def split(tool: AnyTool, arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The tool's own arguments, and those that every write takes: who speaks, and under which lease."""
+class Given(NamedTuple):
+    """What a call says: the tool's own arguments; and who speaks under which lease, which every write takes."""
+
+    own: dict[str, Any]
+    shared: dict[str, Any]
+
+    def all(self) -> dict[str, Any]:
+        """Both."""
+        return self.own | self.shared
+
+
+def _in_short(tool: AnyTool, content: dict[str, Any]) -> dict[str, Any]:
+    """A result as its text shows it: without what is for programs, and what says no or nothing where the
+    sentence before it says so."""
+
+    def short(value: Any) -> Any:
+        if isinstance(value, list):
+            return list(map(short, cast("list[Any]", value)))
+        if not isinstance(value, dict):
+            return value
+        members = cast("dict[str, Any]", value).items()
+        told = {name: one for name, one in members if name not in _FOR_PROGRAMS}
+        return {name: one for name, one in told.items() if name not in tool.unsaid or (one is not False and one != [])}
+
+    return short({name: short(value) for name, value in content.items()})
+
+
+def split(tool: AnyTool, arguments: dict[str, Any]) -> Given:
+    """A call's arguments, apart."""
     if not tool.writes:
-        return arguments, {}
+        return Given(arguments, {})
     shared = {name for name in Shared.model_fields if name not in tool.arguments.model_fields}
     own = {name: value for name, value in arguments.items() if name not in shared}
-    return own, {name: value for name, value in arguments.items() if name in shared}
+    return Given(own, {name: value for name, value in arguments.items() if name in shared})
 
 
-def said(tool: AnyTool, arguments: dict[str, Any], shared: dict[str, Any]) -> Said:
+def said(tool: AnyTool, given: Given) -> Said:
     """What a call says about who speaks.
 
     Raises:
         ValidationFailed: it cannot be understood.
     """
-    given = understood(tool.name, Shared, shared) if shared else _NOTHING_SHARED
+    own, shared = given
+    spoken = understood(tool.name, Shared, shared, Beside(tool.arguments, own)) if shared else _NOTHING_SHARED
     return Said(
-        as_agent=given.as_agent,
-        named=_text(arguments, tool.speaks),
-        lease_token=_text(arguments, "lease_token") if tool.own_lease else given.lease_token,
+        as_agent=spoken.as_agent,
+        named=_text(own, tool.speaks),
+        lease_token=_text(own, "lease_token") if tool.own_lease else spoken.lease_token,
         binds=not tool.own_lease,
     )
 
@@ -147,10 +190,10 @@ def _text(arguments: dict[str, Any], name: str | None) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def validated(tool: AnyTool, call: Call, arguments: dict[str, Any]) -> Any:
+def validated(tool: AnyTool, call: Call, given: Given) -> Any:
     """The arguments as the tool takes them, once the caller may use it at all."""
     call.actor.require(tool.permission)
-    return understood(tool.name, tool.arguments, arguments)
+    return understood(tool.name, tool.arguments, given.own, Beside(Shared if tool.writes else None, given.shared))
 
 
 def named_as_known(tool: AnyTool, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -166,18 +209,14 @@ def named_as_known(tool: AnyTool, arguments: dict[str, Any]) -> dict[str, Any]:
 
 def unknown_tool(name: str, offered: Collection[str]) -> MCPError:
     """What is said of a tool that this server does not offer."""
-    words = _words(name)
-    same = [one for one in offered if _words(one) == words]
-    meant = did_you_mean(same or near(folded(name), offered))
+    words = words_of(name)
+    same = [one for one in offered if words_of(one) == words]
+    does = None if same else does_that(words, offered)
+    meant = f"{does} does that. " if does else did_you_mean(same or near(folded(name), offered))
     return MCPError(
         code=INVALID_PARAMS,
         message=f"Unknown tool: {named(name)}. {meant}This server offers: {', '.join(offered)}.",
     )
-
-
-def _words(name: str) -> set[str]:
-    """The words of a name, whatever their order and number."""
-    return {singular(word) for word in folded(name).split("_")}
 
 
 def definition(tool: AnyTool) -> types.Tool:
@@ -199,12 +238,25 @@ def definition(tool: AnyTool) -> types.Tool:
     )
 
 
-def _refusal(error: OpsError) -> dict[str, Any]:
+def _whole_call(tool: AnyTool, arguments: dict[str, Any], details: dict[str, Any]) -> dict[str, Any]:
+    """The details of a refusal; where one of several calls was put right, the call to send is that of all of them."""
+    right = details.get(NEXT_CALL)
+    if PROBLEMS not in details or right is None or "call" not in details:
+        return details
+    name = next(name for name in ("calls", "also") if name in tool.arguments.model_fields)
+    meant = taken(shape_of(tool.arguments), arguments)
+    calls = list(meant[name])
+    calls[details["call"]] = right
+    return details | {NEXT_CALL: {"tool": tool.name, "arguments": meant | {name: calls}}}
+
+
+def _refusal(error: OpsError, details: dict[str, Any]) -> dict[str, Any]:
     """A refusal. Its text does not repeat as data what its sentence says."""
-    facts = {name: value for name, value in error.details.items() if name != PROBLEMS}
+    said = {PROBLEMS, NEXT_CALL} if PROBLEMS in details and "call" not in details else {PROBLEMS}
+    facts = {name: value for name, value in details.items() if name not in said}
     sentence = f"{error.code}: {error.message}"
     text = told(sentence, {"details": facts}) if facts else one_line(sentence)
-    return _result(text, {"error": error_content(error)}, is_error=True)
+    return _result(text, {"error": error_content(error) | {"details": details}}, is_error=True)
 
 
 def _result(text: str, content: dict[str, Any], *, is_error: bool) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +188,9 @@ async def test_the_text_of_an_answer_stands_alone(tmp_path: Path, era: Any):
         result = await client.call_tool("state_set", {"namespace": "n", "key": "k", "value": 1})
         sentence, data = result.content[0].text.split("\n", 1)
         assert sentence == "n/k is at version 1."
-        assert json.loads(data) == result.structured_content
+        document = {**result.structured_content["document"]}
+        assert {document.pop("sha256"), document.pop("bytes")} == {sha256(b"1").hexdigest(), 1}, "for programs"
+        assert json.loads(data) == result.structured_content | {"document": document}
 
 
 async def test_arguments_that_do_not_go_together_are_refused_in_plain_words(tmp_path: Path, era: Any):

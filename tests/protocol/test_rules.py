@@ -14,6 +14,7 @@ from mcp_server.domain.speaking import Voices
 from mcp_server.kernel.authority import Actor, Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import OpsError, PermissionDenied, ValidationFailed
+from mcp_server.kernel.times import SECOND, iso
 from mcp_server.protocol.tool_calls import said, split, validated
 from mcp_server.runtime.system_worker import SystemWorker
 from mcp_server.wiring import rules
@@ -41,9 +42,9 @@ def ruled(world: World, *rules: dict[str, Any]) -> None:
 async def call(world: World, tool_name: str, /, by: Call | None = None, **arguments: Any) -> Any:
     """A call as it comes from a client."""
     tool, by = BY_NAME[tool_name], by or world.call
-    own, shared = split(tool, arguments)
-    spoken = await world.desk.get(Voices).of(by, said(tool, own, shared), local=False)
-    return await tool.run(world.desk)(spoken, validated(tool, spoken, own))
+    given = split(tool, arguments)
+    spoken = await world.desk.get(Voices).of(by, said(tool, given), local=False)
+    return await tool.run(world.desk)(spoken, validated(tool, spoken, given))
 
 
 async def refused(world: World, tool: str, /, **arguments: Any) -> dict[str, Any]:
@@ -228,6 +229,52 @@ async def test_where_anyone_may_decide_nobody_else_is_named(world: World):
     await world.decide(ANN, asked.approval.id, True)
     await work(world)
     assert (await world.read("n", "k")).value == 1
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("locks_acquire", {"name": "prod/a", "wait_seconds": 5, "ttl_seconds": 30}),
+        ("state_set", {"namespace": "prod", "key": "config/a", "value": {"text": "x" * 100_000}}),
+        ("messages_send", {"to": ["deployer"], "body": "b" * 19_000}),
+    ],
+    ids=["a call that waits", "a large document", "a long message"],
+)
+async def test_the_call_that_asks_works_as_it_is_sent(world: World, tool: str, arguments: dict[str, Any]):
+    await world.agent("deployer")
+    ruled(world, {"tool": tool})
+    asked = await call(world, "approvals_request", **(await refused(world, tool, **arguments))["arguments"])
+    await world.decide(ANN, asked.approval.id, True)
+    await work(world)
+    assert (await world.desk.approvals.get(world.call, asked.approval.id)).ran_at is not None
+
+
+async def test_what_is_too_large_to_be_shown_to_people_is_refused_without_a_call_that_would_be_refused(world: World):
+    ruled(world, PROD)
+    with pytest.raises(PermissionDenied, match="too large for people to be asked") as error:
+        await call(world, "state_set", namespace="prod", key="config/a", value="x" * 262_000)
+    assert "next_call" not in error.value.details
+
+
+async def test_a_mail_that_is_only_tried_asks_nobody_and_sends_nothing(world: World):
+    ruled(world, {"tool": "email_send"})
+    mail = {"to": ["ann@example.org"], "subject": "s", "text": "t"}
+    tried = await call(world, "email_send", **mail, dry_run=True)
+    assert tried.task is None
+    asks = await refused(world, "email_send", **mail)
+    assert asks["arguments"]["calls"][0]["tool"] == "email_send"
+    with pytest.raises(ValidationFailed, match="cannot be one of several"):
+        calls = [{"tool": "email_send", "arguments": mail | {"dry_run": True}}]
+        await call(world, "approvals_request", title="t", calls=calls, approvers=["ann"])
+
+
+async def test_people_are_not_asked_for_longer_than_a_rule_has_it(world: World):
+    ruled(world, PROD | {"expires_in_seconds": 60})
+    named = {"tool": "state_set", "arguments": {"namespace": "prod", "key": "config/a", "value": 1}}
+    for longer in ({}, {"expires_in_seconds": 5000}):
+        asked = await call(world, "approvals_request", title="t", calls=[named], approvers=["ann"], **longer)
+        shown = await world.desk.approvals.get(world.call, asked.approval.id)
+        assert shown.expires_at == iso(world.clock() + 60 * SECOND)
 
 
 async def test_a_rule_that_came_meanwhile_makes_an_approval_stale(world: World):

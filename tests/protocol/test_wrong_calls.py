@@ -81,6 +81,59 @@ async def test_what_cannot_be_done_is_refused_in_words_that_teach(tmp_path: Path
     assert len(WRONG) >= 150 and not failed
 
 
+async def test_the_next_call_of_a_refusal_is_the_callers_own_and_is_not_refused_at_the_same_place(tmp_path: Path):
+    failed: list[Any] = []
+    sent = 0
+    async with desk(tmp_path) as (client, stands_for):
+        for tool, arguments, _ in WRONG:
+            given = filled(arguments, stands_for)
+            whole = {"calls": [{"tool": "state_set", "arguments": {"namespace": "n", "key": "k", "value": 1}}]}
+            whole["calls"].append({"tool": tool, "arguments": given})
+            for outer, asked in ((tool, given), ("commit", whole)):
+                details = (await refusal_of(client, outer, asked) or {"details": {}})["details"]
+                if "problems" not in details or "next_call" not in details:
+                    continue
+                sent += 1
+                right = details["next_call"]
+                again = await refusal_of(client, right["tool"], right["arguments"]) or {"details": {}}
+                same = {one["path"] for one in details["problems"]} & {
+                    one["path"] for one in again["details"].get("problems", ())
+                }
+                if same or right["tool"] != outer or lost(asked, right["arguments"], details):
+                    failed.append((outer, asked, right, again))
+    assert sent > 60 and failed == []
+
+
+async def refusal_of(client: Client, tool: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
+    return ((await client.call_tool(tool, arguments)).structured_content or {}).get("error")
+
+
+def lost(given: dict[str, Any], right: dict[str, Any], details: dict[str, Any]) -> set[str]:
+    """The arguments that a call to send has lost, but for those that were wrong."""
+    wrong = {re.split(r"[.\[]", one["path"])[0] for one in details["problems"]}
+    kept = {"title", "action", "approvers", "calls", "namespace", "key", "value", "body"}
+    return (given.keys() & kept) - right.keys() - wrong
+
+
+async def test_a_name_that_others_have_for_a_tool_is_answered_with_the_call_that_does_it(tmp_path: Path):
+    async with desk(tmp_path) as (client, _):
+        for name, does in (
+            ("tasks_update", "tasks_control(action='edit', changes={})"),
+            ("tasks_cancel", "tasks_control(action='cancel')"),
+            ("complete_task", "tasks_finish("),
+            ("state_delete", "state_set(delete=true)"),
+            ("state_put", "state_set("),
+            ("agents_list", "agents_find()"),
+            ("tasks_list", "tasks_find()"),
+            ("messages_list", "messages_read()"),
+            ("lock", "locks_acquire()"),
+            ("unlock", "locks_release()"),
+            ("email_list", "email_find()"),
+        ):
+            with pytest.raises(MCPError, match=re.escape(f"{does}")):
+                await client.call_tool(name, {})
+
+
 async def test_a_list_that_is_empty_says_what_there_is_where_nothing_has_what_was_asked_for(tmp_path: Path):
     async with desk(tmp_path) as (client, _):
         for tool, narrowed, says in (

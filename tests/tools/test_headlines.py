@@ -53,4 +53,4 @@ async def test_what_an_agent_that_leaves_held_is_told(tmp_path: Path):
         assert text == "Agent ann is maintenance."
         text, _ = await said(client, "agents_control", agent_id="ann", action="terminate", to_agent="bob")
         assert text.startswith("Agent ann is terminated; handed over: ")
-        assert text.endswith("handed over: 1 locks, 2 unread messages.")
+        assert text.endswith("handed over: 1 lock, 2 unread messages.")

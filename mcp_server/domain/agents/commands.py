@@ -8,12 +8,15 @@ from pydantic import AfterValidator, Field, model_validator
 from mcp_server.kernel.arguments import Listing
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import RawJson, dump_json, json_list
-from mcp_server.kernel.meaning import AgentName
+from mcp_server.kernel.meaning import AgentName, Meant
 from mcp_server.kernel.values import Frozen, Line, Text, Word
 
 Lifecycle = Literal["active", "paused", "draining", "terminated"]
 AgentStatus = Literal["initializing", "active", "idle", "busy", "scaling", "maintenance", "error", "terminated"]
-AgentAction = Literal["pause", "resume", "drain", "terminate", "delete"]
+AgentAction = Annotated[
+    Literal["pause", "resume", "drain", "terminate", "delete"],
+    Meant(also={"suspend": "pause", "unpause": "resume", "continue": "resume", "kill": "terminate"}),
+]
 INSTANCES_MAX = 1000
 
 

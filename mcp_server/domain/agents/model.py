@@ -125,8 +125,8 @@ class Agent(Record):
         legal = _MOVES[self.lifecycle]
         if action not in legal:
             raise InvalidTransition(
-                f"Agent {self.id} is {self.lifecycle}, so it cannot {action}.",
-                next=f"Legal now: {', '.join(legal)}.",
+                f"Agent {self.name} is {self.lifecycle}, so {action} is not possible.",
+                next=f"Legal now: {', '.join(legal)}.{_FIRST.get(action, '')}",
                 details={"agent_id": self.id, "lifecycle": self.lifecycle, "legal": list(legal)},
             )
         if action == "delete":
@@ -294,6 +294,7 @@ class Load(NamedTuple):
         launched: whether its instances are started for it.
         desired: how many of them there are to be.
         settled: how many of those are as they will be: they run, or have failed too often.
+        has_worked: whether it has ended tasks.
     """
 
     running: int
@@ -303,6 +304,7 @@ class Load(NamedTuple):
     launched: bool = False
     desired: int = 0
     settled: int = 0
+    has_worked: bool = False
 
     @property
     def is_scaling(self) -> bool:
@@ -315,6 +317,7 @@ class Load(NamedTuple):
         return self.alive > 0 or (self.launched and self.desired == 0)
 
 
+_FIRST = {"delete": " What is deleted is terminated before; to_agent then names who takes over what it holds."}
 _NOT_AT_WORK: dict[str, AgentStatus] = {
     "terminated": "terminated",
     "paused": "maintenance",
@@ -331,5 +334,5 @@ def derive_status(lifecycle: str, load: Load) -> AgentStatus:
     if load.running:
         return "busy" if load.running >= load.capacity else "active"
     if load.known == 0:
-        return "initializing"
+        return "idle" if load.has_worked else "initializing"
     return "idle" if load.is_at_hand else "error"

@@ -57,6 +57,7 @@ WHERE i.agent_id = :agent_id ORDER BY i.last_seen_at DESC, i.id LIMIT 50
 -- name: agents_find
 SELECT a.*,
   {{running_of_agent}} AS running,
+  {{worked_of_agent}} AS has_worked,
   (SELECT count(*) FROM instances i WHERE i.agent_id = a.id) AS instances_known,
   (SELECT count(*) FROM instances i WHERE i.agent_id = a.id AND i.last_seen_at > :alive_since AND i.lost_at IS NULL) AS instances_alive,
   {{processes_running_of_agent}} AS processes_running,
@@ -103,14 +104,15 @@ AND {{running_of_agent}} > 0 AND a.max_concurrent_tasks > {{running_of_agent}}
 
 -- name: filter.agent_initializing
 AND a.lifecycle = 'active' AND (a.launcher IS NULL OR a.desired_instances = {{processes_settled_of_agent}})
-AND {{running_of_agent}} = 0
+AND {{running_of_agent}} = 0 AND {{worked_of_agent}} = 0
 AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.agent_id = a.id)
 
 -- name: filter.agent_idle
 AND a.lifecycle = 'active' AND (a.launcher IS NULL OR a.desired_instances = {{processes_settled_of_agent}})
 AND {{running_of_agent}} = 0
-AND EXISTS (SELECT 1 FROM instances i WHERE i.agent_id = a.id
+AND (EXISTS (SELECT 1 FROM instances i WHERE i.agent_id = a.id
   AND ((i.last_seen_at > :alive_since AND i.lost_at IS NULL) OR (a.launcher IS NOT NULL AND a.desired_instances = 0)))
+  OR ({{worked_of_agent}} = 1 AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.agent_id = a.id)))
 
 -- name: filter.agent_error
 AND a.lifecycle = 'active' AND (a.launcher IS NULL OR a.desired_instances = {{processes_settled_of_agent}})

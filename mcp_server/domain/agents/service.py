@@ -163,8 +163,14 @@ class AgentService:
     ) -> ControlledAgent:
         """The agent as it is now; as it was, when it has been deleted."""
         command, before, moved = done
-        agent = before if command.action == "delete" else await self.get(call, moved.agent_id)
-        return ControlledAgent(agent=agent_state(agent), requeued=moved.requeued, handed_over=moved.handed_over or None)
+        deleted = command.action == "delete"
+        agent = before if deleted else await self.get(call, moved.agent_id)
+        return ControlledAgent(
+            agent=agent_state(agent),
+            requeued=moved.requeued,
+            handed_over=moved.handed_over or None,
+            deleted=deleted or None,
+        )
 
     async def _row(self, narrowed: str, **parameters: str) -> Row | None:
         alive_since = self._alive_since()

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mcp_server.domain.agents.model import Load, derive_status
+from mcp_server.domain.agents.model import INSTANCE_ALIVE_FOR, Load, derive_status
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import Micros, iso, iso_or_none
 from mcp_server.kernel.views import View, json_or_none, list_or_none
@@ -17,6 +17,7 @@ class InstanceView(View):
     pid: int | None = None
     last_seen_at: str
     lost_at: str | None = None
+    counts_as_lost_after: str | None = None
     alive: bool
     process: dict[str, Any] | None = None
 
@@ -82,6 +83,7 @@ def _load(row: Row) -> Load:
         launched=row["launcher"] is not None,
         desired=row["desired_instances"],
         settled=row["processes_settled"],
+        has_worked=bool(row["has_worked"]),
     )
 
 
@@ -94,6 +96,7 @@ def instance_view(row: Row, alive_since: Micros) -> InstanceView:
         pid=row["pid"],
         last_seen_at=iso(row["last_seen_at"]),
         lost_at=iso_or_none(row["lost_at"]),
+        counts_as_lost_after=None if row["lost_at"] else iso(row["last_seen_at"] + INSTANCE_ALIVE_FOR),
         alive=row["lost_at"] is None and row["last_seen_at"] > alive_since,
         process=None if row["process_status"] is None else _process(row),
     )
@@ -121,6 +124,7 @@ class AgentState(View):
     instances_running: int | None = None
     unread: int | None = None
     budget: dict[str, float] | None = None
+    capabilities: list[dict[str, str]] | None = None
 
 
 def agent_state(agent: AgentView) -> AgentState:
@@ -142,6 +146,7 @@ class ControlledAgent(View):
     agent: AgentState
     requeued: list[str]
     handed_over: dict[str, Any] | None = None
+    deleted: bool | None = None
 
 
 _AVAILABILITY = {"idle": 1.0, "active": 0.8, "scaling": 0.7, "initializing": 0.6, "busy": 0.2, "error": 0.1}

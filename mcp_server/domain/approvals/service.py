@@ -7,7 +7,7 @@ from mcp_server.domain.approvals.answers import Answer
 from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval, Vote, form_of, read_vote
 from mcp_server.domain.approvals.links import ApprovalLinks, Opened
 from mcp_server.domain.approvals.model import Approval, ApprovalPolicy, Seen, approval_id_of, no_approval
-from mcp_server.domain.approvals.people import is_mailbox
+from mcp_server.domain.approvals.people import is_mailbox, person_key
 from mcp_server.domain.approvals.principals import realm_of
 from mcp_server.domain.approvals.question import DIALOG_CHARACTERS_MAX, notice_text, question_text
 from mcp_server.domain.approvals.seals import QuestionSeal, Seals
@@ -227,13 +227,17 @@ class ApprovalService:
         changes = await self._composing.compose(self._services, call, command.calls, "calls", later=asked)
         kept = RawJson(dump_json(asked_as(call)._asdict()))
         runs = Runs(called(changes), kept, any(one.is_private for one in changes))
-        return NewRequest(command, runs, f"{CALLS_KIND}{realm_of(call.actor)}")
+        lasts = min(filter(None, (one.lasts_seconds for one in changes)), default=None)
+        return NewRequest(command, runs, f"{CALLS_KIND}{realm_of(call.actor)}", lasts)
 
     async def _asked(self, call: Call, asked: Asked) -> RequestedApproval:
-        del call
-        told = asked.approval.people() if asked.told and self.policy.mails_links() else []
+        people = asked.approval.people()
+        here = call.actor.kind == "user" and (not people or person_key(call.actor.id) in map(person_key, people))
+        told = people if asked.told and self.policy.mails_links() else []
         mailed = [person for person in told if is_mailbox(person)]
-        return RequestedApproval(approval=approval_state(asked.approval.fields()), links_sent_to=mailed)
+        return RequestedApproval(
+            approval=approval_state(asked.approval.fields()), links_sent_to=mailed, asks_user_here=here
+        )
 
     async def _seen(self, call: Call, approval_id: str) -> Approval:
         """One that the caller may see."""

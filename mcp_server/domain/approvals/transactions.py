@@ -61,6 +61,12 @@ class NewRequest(NamedTuple):
     command: RequestApproval
     runs: Runs | None = None
     kind: str = APPROVAL_KIND
+    lasts_seconds: float | None = None
+
+    def asked(self) -> RequestApproval:
+        """What is asked, for no longer than the operator's rules have it."""
+        said = self.command.expires_in_seconds
+        return self.command.model_copy(update={"expires_in_seconds": min(said, self.lasts_seconds or said)})
 
 
 def request(tx: Transaction, origin: Origin, new: NewRequest) -> Asked:
@@ -74,7 +80,7 @@ def request(tx: Transaction, origin: Origin, new: NewRequest) -> Asked:
         PermissionDenied: the task is not the caller's own, or the question was put otherwise.
         IdempotencyConflict: the key was used for another question.
     """
-    command, runs, kind = new
+    command, runs, kind, _ = new
     key = key_of(command, origin.principal)
     earlier = _earlier(tx, key)
     if earlier is not None:
@@ -84,7 +90,7 @@ def request(tx: Transaction, origin: Origin, new: NewRequest) -> Asked:
     task_id = origin.new_id("task")
     title = "Make calls that people are asked about" if runs is not None and runs.is_private else command.title
     create_one(tx, origin, TaskSpec(title=title, kind=kind, requires_approval=True, retry=_RETRY), task_id, asks=False)
-    asked = Approval.requested(words_of(command, runs=runs), task_id, origin, command, key, runs=runs)
+    asked = Approval.requested(words_of(command, runs=runs), task_id, origin, new.asked(), key, runs=runs)
     return Asked(_open(tx, origin, asked), load_task(tx, task_id))
 
 

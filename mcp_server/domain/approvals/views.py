@@ -111,10 +111,11 @@ def approval_state(row: Row) -> ApprovalState:
 
 
 class RequestedApproval(View):
-    """The approval, and who gets a link by mail."""
+    """The approval, who gets a link by mail, and whether the user at this client is asked."""
 
     approval: ApprovalState
     links_sent_to: list[str]
+    asks_user_here: bool
 
 
 class DecidedState(View):
@@ -130,6 +131,7 @@ class DecidedState(View):
     calls: int | None = None
     ran_at: str | None = None
     outcome: dict[str, Any] | None = None
+    documents: list[str] | None = None
 
 
 class DecidedApproval(View):
@@ -152,5 +154,12 @@ def decided_approval(view: ApprovalView) -> DecidedApproval:
             calls=len(view.calls or ()) or None,
             ran_at=view.ran_at,
             outcome=view.outcome,
+            documents=_documents(view) if view.ran_at is not None else None,
         )
     )
+
+
+def _documents(view: ApprovalView) -> list[str] | None:
+    """The documents that its calls wrote; what else they made has ids."""
+    written = [one["arguments"] for one in view.calls or () if one["tool"].startswith("state_")]
+    return [f"{one['namespace']}/{one['key']}" for one in written] or None

@@ -153,7 +153,7 @@ class EmailService:
                 name=document.key,
                 version=document.version,
                 subject=template.subject,
-                variables=list(template.variables),
+                variables=template.names(),
             )
             found.append(view)
         return found

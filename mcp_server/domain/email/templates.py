@@ -1,9 +1,10 @@
 """Email templates: a state document `{subject, text?, html?, variables}`, filled in inside a sandbox.
 
-`variables` are declared: one that is missing or not declared is refused before anything is sent. HTML is escaped
+Where `variables` are declared, one that is missing or not declared is refused before anything is sent. HTML is escaped
 wherever a value is put in; a template can neither call into the server nor run for long.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,13 +21,23 @@ NAMESPACE = "email-templates"
 SUBJECT_CHARACTERS_MAX = 998
 
 
+_SHOWN = re.compile(r"\{\{-?\s*([A-Za-z_]\w*)")
+
+
 class MailTemplate(Frozen):
-    """A template as its document holds it."""
+    """A template as its document holds it. One that declares no variables takes any, and needs those that it uses."""
 
     subject: Line
     text: Content | None = None
     html: Content | None = None
-    variables: tuple[Line, ...] = Field(default=(), max_length=64)
+    variables: tuple[Line, ...] | None = Field(default=None, max_length=64)
+
+    def names(self) -> list[str]:
+        """The variables that it declares; of one that declares none at all, those that it shows."""
+        if self.variables is not None:
+            return list(self.variables)
+        sources = (self.subject, self.text or "", self.html or "")
+        return list(dict.fromkeys(found[1] for source in sources for found in _SHOWN.finditer(source)))
 
 
 class Render(Protocol):
@@ -65,15 +76,9 @@ def read_template(key: str, value: Any) -> MailTemplate:
     return template
 
 
-def fill_in(
-    key: str, template: MailTemplate, variables: Mapping[str, Any], render: Render
-) -> tuple[str, str | None, str | None]:
-    """Subject, text and HTML with the variables put in.
-
-    Raises:
-        ValidationFailed: a variable is missing or not declared, or the template is wrong.
-        LimitExceeded: what came out is too long.
-    """
+def _require_declared(key: str, template: MailTemplate, variables: Mapping[str, Any]) -> None:
+    if template.variables is None:
+        return
     missing, unknown = set(template.variables) - set(variables), set(variables) - set(template.variables)
     if missing or unknown:
         raise ValidationFailed(
@@ -87,6 +92,18 @@ def fill_in(
             next="Give exactly the declared variables.",
             details={"missing": sorted(missing), "unknown": sorted(unknown)},
         )
+
+
+def fill_in(
+    key: str, template: MailTemplate, variables: Mapping[str, Any], render: Render
+) -> tuple[str, str | None, str | None]:
+    """Subject, text and HTML with the variables put in.
+
+    Raises:
+        ValidationFailed: a variable is missing or not declared, or the template is wrong.
+        LimitExceeded: what came out is too long.
+    """
+    _require_declared(key, template, variables)
     subject = render(f"subject of template {named(key)}", template.subject, variables, html=False)
     check_line(subject, "subject that the variables make")
     if len(subject) > SUBJECT_CHARACTERS_MAX:

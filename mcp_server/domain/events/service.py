@@ -152,9 +152,35 @@ class EventService:
         )
 
 
+_HAPPENED = {
+    "added": ("created", "registered"),
+    "assigned": ("assigned", "handed_over"),
+    "changed": ("set", "edited", "revised"),
+    "done": ("completed",),
+    "edited": ("edited", "set"),
+    "finished": ("completed",),
+    "locked": ("acquired",),
+    "modified": ("set", "edited"),
+    "removed": ("deleted", "discarded"),
+    "saved": ("set",),
+    "started": ("claimed", "started"),
+    "unlocked": ("released",),
+    "updated": ("set", "edited", "revised"),
+    "written": ("set",),
+}
+"""Words that others have for what happened."""
+
+_THINGS = {"doc": "document", "mail": "email", "state": "document"}
+
+
 def _types_near(asked: str, known: list[str], kinds: list[str]) -> list[str]:
     """Types that somebody may have meant: what happened, of whichever thing, or one that looks alike."""
-    happened = sorted(one for one in known if one.partition(".")[2] == asked)
+    thing, _, what = asked.rpartition(".")
+    thing = _THINGS.get(thing, thing)
+    words = (what, *_HAPPENED.get(what, ()))
+    happened = [
+        one for word in words for one in sorted(known) if one.endswith(f".{word}") and thing in ("", one.split(".")[0])
+    ]
     return happened[:NAMES_MAX] or near(asked.removesuffix(".*"), [*known, *(f"{kind}.*" for kind in kinds)])
 
 

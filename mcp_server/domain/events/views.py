@@ -62,7 +62,7 @@ def _told(data: dict[str, Any], kind: Aggregate, *, is_first: bool) -> Iterator[
     for name, value in data.items():
         if value is not None and name != OWN_TIME and name not in kind.hidden:
             public = _public(name, value, kind)
-            if public or not is_first:
+            if public or (public is not None and not is_first):
                 yield name, public
 
 

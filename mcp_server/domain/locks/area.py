@@ -44,6 +44,7 @@ AREA = Area(
             beside={"of": dict[str, str], "holds": list[dict[str, Any]]},
             # An event's version is the fencing token.
             hidden=frozenset({"version", "holds", "party"}),
+            told={"owner": lambda label: label or None},  # without a label the speaker itself holds it
             uris=lambda _: {"ops://locks"},
             replay=replay.replay,
             snapshot=replay.snapshot,

@@ -18,7 +18,10 @@ from mcp_server.kernel.values import Frozen, Line, Text
 RECIPIENTS_MAX = 50
 PERSON = "user:"
 CAPABILITY = "capability:"
-Importance = Literal["low", "normal", "high", "urgent"]
+Importance = Annotated[
+    Literal["low", "normal", "high", "urgent"],
+    Meant(also={"medium": "normal", "important": "high", "critical": "urgent", "highest": "urgent", "lowest": "low"}),
+]
 Body = Annotated[Text, StringConstraints(min_length=1)]
 
 

@@ -19,6 +19,8 @@ from mcp_server.kernel.near import did_you_mean
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.store import Transaction
 
+NAMES_SHOWN = 10
+
 
 class Recipients(NamedTuple):
     """The parties that get a message, with what people call them; and who took part in its thread and is there no
@@ -142,9 +144,12 @@ def _nobody(tx: Transaction, reference: str) -> NotFound:
             details={"to": reference, "near": [f"{CAPABILITY}{reference}"]},
         )
     near = names_near(tx, reference)
+    there = [row["name"] for row in tx.all("agent_names")]
+    more = f" and {len(there) - NAMES_SHOWN} more" if len(there) > NAMES_SHOWN else ""
+    known = f"There are {', '.join(map(named, there[:NAMES_SHOWN]))}{more}. " if there and not near else ""
     return NotFound(
         f"There is no agent {named(reference)}.",
-        next=f"{did_you_mean(near)}List agents with agents_find; a person is user:NAME.",
+        next=f"{did_you_mean(near)}{known}List agents with agents_find; a person is user:NAME.",
         details={"to": reference, "near": near},
     )
 

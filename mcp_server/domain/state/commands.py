@@ -1,6 +1,6 @@
 """What is asked of documents: the arguments of the tools as service and transaction take them."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, cast
 
 from pydantic import Field, model_validator
 
@@ -14,11 +14,28 @@ from mcp_server.kernel.values import Frozen, Line, Word, converted
 DocumentValue = Annotated[Any, converted(lambda value: check_json(value, "value", DOCUMENT_BYTES_MAX))]
 
 
+def _apart(given: Any, whole: str, rest: str) -> Any:
+    """The address of a document apart, where it stands whole in one argument: `notes/today`."""
+    if not isinstance(given, dict):
+        return given
+    said = cast("dict[str, Any]", given)
+    text = said.get(whole)
+    if not isinstance(text, str) or any(said.get(name) is not None for name in ("namespace", rest) if name != whole):
+        return said
+    namespace, slash, key = text.partition("/")
+    return said | {"namespace": namespace, rest: key} if namespace and slash and key else said
+
+
 class Addressed(Frozen):
     """Which document."""
 
     namespace: Namespace
     key: Key
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_its_whole_address(cls, given: Any) -> Any:
+        return _apart(_apart(given, "key", "key"), "namespace", "key")
 
 
 class GetDocument(Addressed):
@@ -97,6 +114,11 @@ class FindDocuments(Listing):
     tag: str | None = None
     text: str | None = None
     deleted: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_a_whole_address(cls, given: Any) -> Any:
+        return _apart(given, "namespace", "prefix")
 
 
 class ListKeys(Frozen):

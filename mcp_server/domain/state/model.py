@@ -1,6 +1,6 @@
 """State: versioned JSON documents."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, StringConstraints
@@ -9,7 +9,7 @@ from mcp_server.kernel.errors import Conflict, NotFound, OpsError, ValidationFai
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import INPUT_BYTES_MAX, RawJson, check_text, dump_json, sha256_text
 from mcp_server.kernel.meaning import Meant
-from mcp_server.kernel.quoting import named
+from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.records import Record
 from mcp_server.kernel.times import Micros, duration, iso
 
@@ -139,6 +139,18 @@ def no_document(namespace: str, key: str) -> OpsError:
         f"There is no document {named(document_id(namespace, key))}.",
         next=f"List what there is: state_find(namespace={namespace!r}).",
         details={"namespace": namespace, "key": key},
+    )
+
+
+def gone_document(row: Mapping[str, Any]) -> OpsError:
+    """The refusal for a document whose value was taken away, or whose time is over."""
+    namespace, key, version = row["namespace"], row["key"], row["version"]
+    how = f"was deleted by {named(row['author'])}" if row["deleted"] else "has expired"
+    back = f"namespace={namespace!r}, key={quoted(key)}, version={version}"
+    return NotFound(
+        f"The document {named(document_id(namespace, key))} {how}; its last version is {version}.",
+        next=f"state_restore({back}) brings it back.",
+        details={"namespace": namespace, "key": key, "version": version, "deleted": True},
     )
 
 

@@ -15,7 +15,7 @@ from mcp_server.domain.state.commands import (
     SetDocument,
 )
 from mcp_server.domain.state.deltas import KEYFRAME_EVERY, rebuild
-from mcp_server.domain.state.model import document_id, no_document
+from mcp_server.domain.state.model import document_id, gone_document, no_document
 from mcp_server.domain.state.plans import (
     CHEAP_STEPS_MAX,
     Plan,
@@ -34,6 +34,7 @@ from mcp_server.domain.state.views import (
     NamespaceView,
     SetResult,
     document_view,
+    replaced_view,
     version_view,
 )
 from mcp_server.kernel.authority import Permission
@@ -72,8 +73,10 @@ class StateService:
         if command.version is not None:
             return document_view(await self._version(command, command.version), with_value=True)
         row = await self._database.fetch_one("document_current", id=document_id(command.namespace, command.key))
-        if row is None or row["deleted"] or _is_expired(row, self._context.clock()):
+        if row is None:
             raise no_document(command.namespace, command.key)
+        if row["deleted"] or _is_expired(row, self._context.clock()):
+            raise gone_document(row)
         return document_view(row, with_value=True)
 
     async def history(self, call: Call, command: DocumentHistory) -> HistoryResult:
@@ -93,14 +96,15 @@ class StateService:
         )
         if not rows:
             raise no_document(command.namespace, command.key)
-        changes = await self._changes(command, rows[0]["version"]) if command.compares() else None
-        return HistoryResult(versions=[version_view(row) for row in rows], changes=changes)
+        told = HistoryResult(versions=[version_view(row) for row in rows])
+        return await self._with_changes(command, told) if command.compares() else told
 
-    async def _changes(self, command: DocumentHistory, latest: int) -> list[Change]:
-        newest = command.to_version or latest
+    async def _with_changes(self, command: DocumentHistory, told: HistoryResult) -> HistoryResult:
+        newest = command.to_version or told.versions[0].version
         oldest = command.from_version or max(newest - 1, 1)
         old, new = [await self._version(command, version) for version in (oldest, newest)]
-        return await asyncio.to_thread(_compared, old["value"], new["value"])
+        changes = await asyncio.to_thread(_compared, old["value"], new["value"])
+        return told.evolved({"changes": changes, "compared": [oldest, newest]})
 
     async def find(self, call: Call, command: FindDocuments) -> Listed[DocumentView]:
         """Documents by namespace and key, without values."""
@@ -198,12 +202,14 @@ class StateService:
 
 async def _set(call: Call, done: Written) -> SetResult:
     del call
-    return SetResult(document=document_view(done.document.fields()), merged=done.merged)
+    return SetResult(
+        document=document_view(done.document.fields()), merged=done.merged, replaced=replaced_view(done.replaced)
+    )
 
 
 async def _written(call: Call, done: Written) -> DocumentResult:
     del call
-    return DocumentResult(document=document_view(done.document.fields()))
+    return DocumentResult(document=document_view(done.document.fields()), replaced=replaced_view(done.replaced))
 
 
 def _compared(old: str, new: str) -> list[Change]:

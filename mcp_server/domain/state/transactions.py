@@ -21,10 +21,12 @@ _DIFFERENCES_MAX = 50
 
 
 class Written(NamedTuple):
-    """The document's head, and whether others' changes were merged in; None where that was not asked for."""
+    """The document's head; whether others' changes were merged in, None where that was not asked for; and another's
+    version that was replaced unasked."""
 
     document: Document
     merged: bool | None = None
+    replaced: Document | None = None
 
 
 def set_value(tx: Transaction, origin: Origin, planned: Planned[SetDocument]) -> Written:
@@ -48,7 +50,8 @@ def set_value(tx: Transaction, origin: Origin, planned: Planned[SetDocument]) ->
             _require_cheap(planned.plan)
             value, merged = _merged(tx, document, command, origin.at)
     change = document.written(value, "set", command.ttl_seconds, command.tags, origin)
-    return Written(_write(tx, origin, document, value, command.note, change, plan), merged)
+    replaced = _replaced(document, command.base_version or command.expected_version, origin)
+    return Written(_write(tx, origin, document, value, command.note, change, plan), merged, replaced)
 
 
 def patch(tx: Transaction, origin: Origin, planned: Planned[PatchDocument]) -> Written:
@@ -89,7 +92,8 @@ def restore(tx: Transaction, origin: Origin, planned: Planned[RestoreDocument]) 
     value = _value_at(tx, document, command.version) if plan is None else plan.value
     note = command.note or f"restored from version {command.version}"
     change = document.written(value, "restored", None, None, origin)
-    return Written(_write(tx, origin, document, value, note, change, plan))
+    replaced = _replaced(document, command.expected_version, origin)
+    return Written(_write(tx, origin, document, value, note, change, plan), replaced=replaced)
 
 
 def expire(tx: Transaction, origin: Origin, row: dict[str, Any]) -> None:
@@ -108,7 +112,13 @@ def _deleted(tx: Transaction, origin: Origin, document: Document, command: SetDo
     _require_version(tx, document, command.expected_version, None, origin.at)
     new, event = document.removed(origin.actor, origin.at)
     tx.record(origin, event)
-    return Written(new)
+    return Written(new, replaced=_replaced(document, command.expected_version, origin))
+
+
+def _replaced(before: Document, known: int | None, origin: Origin) -> Document | None:
+    """The version before, where another wrote it and the caller did not say that it knew of it."""
+    is_anothers = known is None and before.is_live(origin.at) and before.author != origin.actor
+    return before if is_anothers else None
 
 
 def _usable(document: Document, plan: Plan | None, now: int) -> Plan | None:

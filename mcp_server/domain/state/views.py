@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
+from mcp_server.domain.state.model import Document
 from mcp_server.kernel.json_tools import Change
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import iso, iso_or_none
@@ -56,10 +57,23 @@ def document_view(row: Row, *, with_value: bool = False) -> DocumentView:
     )
 
 
+class ReplacedView(View):
+    """Another's version that was replaced by somebody who did not say to have read it."""
+
+    version: int
+    author: str
+
+
+def replaced_view(before: Document | None) -> ReplacedView | None:
+    """Another's version that was replaced."""
+    return None if before is None else ReplacedView(version=before.version, author=before.author)
+
+
 class DocumentResult(View):
     """A document."""
 
     document: DocumentView
+    replaced: ReplacedView | None = None
 
 
 class SetResult(View):
@@ -67,6 +81,7 @@ class SetResult(View):
 
     document: DocumentView
     merged: bool | None = None
+    replaced: ReplacedView | None = None
 
 
 class VersionView(View):
@@ -84,6 +99,7 @@ class HistoryResult(View):
 
     versions: list[VersionView]
     changes: list[Change] | None = None
+    compared: list[int] | None = None
 
 
 class NamespaceView(View):

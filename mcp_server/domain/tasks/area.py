@@ -39,12 +39,13 @@ _EVENTS = {
     "handed_back": _moved(f"{_NO_LEASE} attempts_forgiven started_at status ready_at cancel_reason"),
     "released": _moved("waits_on", "status ready_at"),
     "queued": _moved("status ready_at", "waits_on"),
-    "completed": _moved(f"{_NO_LEASE} result error usage last_finish finished_by status finished_at"),
-    "failed": _moved(f"{_NO_LEASE} error finished_by status finished_at", "usage last_finish"),
-    "timed_out": _moved(f"{_NO_LEASE} error finished_by status finished_at"),
+    "completed": _moved(f"{_NO_LEASE} result error usage last_finish finished_by status finished_at", "title"),
+    "failed": _moved(f"{_NO_LEASE} error finished_by status finished_at", "usage last_finish title"),
+    "timed_out": _moved(f"{_NO_LEASE} error finished_by status finished_at", "title"),
     "cancelled": _moved(
         "status finished_at",
-        f"{_NO_LEASE} error usage last_finish attempts_forgiven started_at cancel_reason approval approved_by refused",
+        f"{_NO_LEASE} error usage last_finish attempts_forgiven started_at cancel_reason approval approved_by refused "
+        "title",
     ),
     "attempt_failed": _moved(f"{_NO_LEASE} error run_at status ready_at usage last_finish"),
     "attempt_timed_out": _moved(f"{_NO_LEASE} error run_at status ready_at"),

@@ -2,18 +2,27 @@
 
 import json
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from mcp_server.domain.tasks.spec import SYSTEM_KIND
 from mcp_server.kernel.store import Database, Row
 
 _OTHERS = {"blocked": "blocked_by_dependencies", "scheduled": "scheduled_for_later"}
+_SHOWN = 3
 _MORE = {"gated": "waiting_for_approval", "paused": "paused"}
+
+
+class Backlog(NamedTuple):
+    """Counts of unfinished tasks by the reason that keeps each from being claimed, and some that are queued."""
+
+    counts: dict[str, int]
+    such_as: dict[str, list[str]]
 
 
 async def why_nothing(
     database: Database, agent_id: str, skills: set[str], kinds: Sequence[str] | None, held_by: str
-) -> dict[str, int]:
-    """Counts of unfinished tasks by the reason that keeps each from being claimed; reasons that hold none are left out.
+) -> Backlog:
+    """What keeps unfinished tasks from being claimed; reasons that hold none are left out.
 
     Args:
         database: where from.
@@ -23,13 +32,16 @@ async def why_nothing(
         held_by: what keeps back the tasks that it could otherwise do.
     """
     counts: dict[str, int] = {}
+    such_as: dict[str, list[str]] = {}
     for queue in await database.fetch_all("queued_by_queue"):
         if not queue["kind"].startswith(SYSTEM_KIND):
             reason = _reason(queue, agent_id, skills, kinds) or held_by
             counts[reason] = counts.get(reason, 0) + queue["tasks"]
+            such_as.setdefault(reason, []).append(queue["first_id"])
     waiting = dict(await database.fetch_one("why_not_queued") or {})
     counts |= {name: waiting[column] for column, name in (_OTHERS | _MORE).items()}
-    return {reason: count for reason, count in counts.items() if count}
+    told = {reason: count for reason, count in counts.items() if count}
+    return Backlog(told, {reason: ids[:_SHOWN] for reason, ids in such_as.items()})
 
 
 def _reason(queue: Row, agent_id: str, skills: set[str], kinds: Sequence[str] | None) -> str | None:

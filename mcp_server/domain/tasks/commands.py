@@ -1,6 +1,6 @@
 """What is asked of the task queue: the arguments of the tools as service and transaction take them."""
 
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self, cast
 
 from pydantic import Field, WithJsonSchema, model_validator
 
@@ -12,6 +12,7 @@ from mcp_server.kernel.composing import Calls
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import canonical_text, dump_json, sha256_text
 from mcp_server.kernel.meaning import AgentName, InstanceId, Meant, TaskId
+from mcp_server.kernel.near import folded
 from mcp_server.kernel.values import Frozen, LeaseToken, Line, Time, checked_json, plain
 
 LEASE_SECONDS_DEFAULT = 300.0
@@ -27,6 +28,7 @@ Outcome = Annotated[
             "ok": "completed",
             "success": "completed",
             "succeeded": "completed",
+            "finished": "completed",
             "error": "failed",
             "fail": "failed",
             "failure": "failed",
@@ -168,6 +170,18 @@ class FindTasks(Listing):
     blocked: bool | None = Field(default=None, description="Behind dependencies")
     schedules: bool = Field(default=False, description="Only schedules")
     include_system: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_what_it_waits_for(cls, given: Any) -> Any:
+        """`ready` and `blocked` are what some statuses come to; who takes them for a status means them."""
+        if not isinstance(given, dict):
+            return given
+        said = cast("dict[str, Any]", given)
+        status = said.get("status")
+        if not isinstance(status, str) or folded(status) not in ("ready", "blocked"):
+            return said
+        return {name: value for name, value in said.items() if name != "status"} | {folded(status): True}
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:

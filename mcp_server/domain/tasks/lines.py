@@ -69,6 +69,7 @@ class ClaimsView(View):
 
     claims: list[ClaimView]
     nothing_because: dict[str, int] | None = None
+    such_as: dict[str, list[str]] | None = None
     no_more_because: str | None = None
 
 
@@ -90,7 +91,12 @@ def claims_view(claimed: ClaimedTasks, speaker: str) -> ClaimsView:
         )
         for one in claimed.claims
     ]
-    return ClaimsView(claims=claims, nothing_because=claimed.nothing_because, no_more_because=claimed.no_more_because)
+    return ClaimsView(
+        claims=claims,
+        nothing_because=claimed.nothing_because,
+        such_as=claimed.such_as or None,
+        no_more_because=claimed.no_more_because,
+    )
 
 
 def _work(task: TaskView, speaker: str) -> WorkView:

@@ -232,6 +232,10 @@ class Task(Record):
         """Whether this very finish was accepted before."""
         return self.last_finish is not None and self.last_finish == finish_mark(sha256_text(token), digest)
 
+    def was_finished_by(self, token: str) -> bool:
+        """Whether its last attempt was ended under this lease, whatever was said then."""
+        return self.last_finish is not None and self.last_finish.startswith(finish_mark(sha256_text(token), ""))
+
     # What a person or an orchestrator does
 
     def cancelled(self, reason: str | None, now: Micros) -> tuple[Self, Event]:
@@ -370,7 +374,7 @@ class Task(Record):
         return self.moved(f"task.{event}", now, **changes, run_at=run_at, **readiness(0, run_at, None, now))
 
     def _ended(self, status: TaskStatus, now: Micros, **changes: Any) -> tuple[Self, Event]:
-        return self.moved(f"task.{status}", now, **changes, status=status, finished_at=now)
+        return self.moved(f"task.{status}", now, **changes, status=status, finished_at=now, title=self.title)
 
     def moved(self, type_: str, now: Micros, /, **changes: Any) -> tuple[Self, Event]:
         """The one way a task changes: new fields, a higher version, and the event that says so. One that a clock ahead

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from mcp_server.domain.tasks.refusals import no_task
 from mcp_server.domain.tasks.standing import progress_of
+from mcp_server.kernel.errors import NotFound
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.store import Database, Row
 from mcp_server.kernel.views import View, json_or_none
@@ -50,8 +51,15 @@ async def standings(database: Database, task_ids: Sequence[str]) -> Standings:
     found = {row["id"]: Standing(row["status"], row["version"]) for row in rows}
     missing = next((task_id for task_id in task_ids if task_id not in found), None)
     if missing is not None:
-        raise no_task(missing)
+        raise await unknown_task(database, missing)
     return found
+
+
+async def unknown_task(database: Database, reference: str) -> NotFound:
+    """The refusal for what names no task; where it is the title of one that is not ended, with that one's id."""
+    if reference.startswith("task_"):
+        return no_task(reference)
+    return no_task(reference, [row["id"] for row in await database.fetch_all("tasks_titled", title=reference)])
 
 
 async def outcomes(database: Database, task_ids: Iterable[str]) -> dict[str, OutcomeView]:

@@ -90,6 +90,10 @@ SELECT id, status, version FROM tasks WHERE id = ANY (ARRAY(SELECT jsonb_array_e
 UNION ALL SELECT id, status, version FROM archived_tasks
 WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
 
+-- name: tasks_titled
+SELECT id FROM tasks WHERE lower(title) = lower(:title)
+AND status IN ('pending', 'queued', 'running', 'paused') ORDER BY created_at, id LIMIT 2
+
 -- name: task_outcomes
 SELECT id, title, status, result, error, progress FROM tasks WHERE id IN (SELECT value FROM json_each(:ids))
 UNION ALL SELECT id, title, status, result, error, progress FROM archived_tasks
@@ -174,7 +178,7 @@ UNION SELECT id FROM tasks WHERE status = 'queued' AND ready_at > :ahead
 UNION SELECT id FROM tasks WHERE status = 'paused' AND updated_at > :ahead
 
 -- name: queued_by_queue
-SELECT q.kind, q.agent_id, q.capabilities, count(*) AS tasks
+SELECT q.kind, q.agent_id, q.capabilities, count(*) AS tasks, min(t.id) AS first_id
 FROM tasks t JOIN queues q ON q.name = t.queue WHERE t.status = 'queued'
 GROUP BY q.name, q.kind, q.agent_id, q.capabilities
 
@@ -356,6 +360,9 @@ SELECT MIN(due_at) AS at FROM tasks WHERE due_at IS NOT NULL
 -- name: fragment.work_of_agent
 (SELECT count(*) FROM tasks t WHERE t.lease_agent_id = a.id AND t.status = 'running') AS running,
 EXISTS (SELECT 1 FROM tasks t WHERE t.due_at <= :now) AS anything_due
+
+-- name: fragment.worked_of_agent
+(CASE WHEN EXISTS (SELECT 1 FROM tasks f WHERE f.finished_by = a.id) THEN 1 ELSE 0 END)
 
 -- name: fragment.attempts_of_agent
 SELECT status, finished_at - started_at AS duration, started_at - ready_at AS wait FROM tasks

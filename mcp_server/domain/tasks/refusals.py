@@ -6,9 +6,10 @@ from mcp_server.kernel.errors import Conflict, InvalidTransition, LeaseLost, Not
 from mcp_server.kernel.quoting import named, quoted
 
 
-def no_task(task_id: str) -> NotFound:
-    """The refusal for an id that names no task."""
-    by_title = "" if task_id.startswith("task_") else f" A title is no id: tasks_find(text={quoted(task_id)}) finds it."
+def no_task(task_id: str, titled: Sequence[str] = ()) -> NotFound:
+    """The refusal for an id that names no task; it may be the title of some."""
+    found = f"tasks_find(text={quoted(task_id)}) finds it" if len(titled) != 1 else f"this one's is {titled[0]}"
+    by_title = "" if task_id.startswith("task_") else f" A title is no id: {found}."
     return NotFound(
         f"There is no task {named(task_id)}.",
         next=f"List tasks with tasks_find.{by_title}",
@@ -97,6 +98,17 @@ def parent_ended(parent_id: str, status: str) -> Conflict:
         f"The dependency {parent_id} has already ended as {status}, so this task would be cancelled at once.",
         next=f"Retry it first: tasks_control(task_ids=['{parent_id}'], action='retry').",
         details={"task_id": parent_id, "status": status},
+    )
+
+
+def finished_otherwise(task_id: str, status: str) -> Conflict:
+    """The refusal of a worker that ends an attempt again, and says something else of it."""
+    return Conflict(
+        f"Under this lease_token the attempt at {task_id} was ended already, with another outcome, result or `also`; "
+        f"the task is {status}.",
+        next="Nothing was changed, and nothing of `also` has landed. What is still to be done goes into calls of its "
+        f"own, or into commit; tasks_find(task_id='{task_id}') shows what was recorded.",
+        details={"task_id": task_id, "status": status, "repeated": False},
     )
 
 

@@ -28,10 +28,11 @@ class CreatedTasks(View):
 
 
 class ClaimedTasks(View):
-    """The claimed tasks, and why they are fewer than asked for; or why there were none."""
+    """The claimed tasks, and why they are fewer than asked for; or why there were none, with some that wait."""
 
     claims: list[ClaimedTask]
     nothing_because: dict[str, int] | None = None
+    such_as: dict[str, list[str]] | None = None
     no_more_because: str | None = None
 
 

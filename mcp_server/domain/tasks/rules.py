@@ -9,10 +9,25 @@ from typing import Annotated, Any, Literal
 from mcp_server.kernel.meaning import Meant
 from mcp_server.kernel.times import Micros
 
-TaskStatus = Literal["pending", "queued", "running", "paused", "completed", "failed", "cancelled", "timed_out"]
+TaskStatus = Annotated[
+    Literal["pending", "queued", "running", "paused", "completed", "failed", "cancelled", "timed_out"],
+    Meant(
+        also={
+            "complete": "completed",
+            "done": "completed",
+            "finished": "completed",
+            "succeeded": "completed",
+            "success": "completed",
+            "in_progress": "running",
+            "suspended": "paused",
+            "canceled": "cancelled",
+            "timeout": "timed_out",
+        }
+    ),
+]
 TaskAction = Annotated[
     Literal["cancel", "pause", "resume", "retry", "discard", "set_priority", "reschedule", "assign", "edit"],
-    Meant(example="retry"),
+    Meant(example="retry", also={"suspend": "pause", "unpause": "resume", "continue": "resume", "abort": "cancel"}),
 ]
 TERMINAL = frozenset({"completed", "failed", "cancelled", "timed_out"})
 _WAITING = ("cancel", "pause", "set_priority", "reschedule", "assign", "edit")

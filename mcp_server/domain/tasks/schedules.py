@@ -7,18 +7,66 @@ time that a clock change skips fires right after the gap; one that a clock chang
 import contextlib
 from datetime import UTC, datetime
 from functools import cache, lru_cache
-from typing import Literal, Self
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field
 
 from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.meaning import Meant
+from mcp_server.kernel.near import folded, near
 from mcp_server.kernel.times import SECOND, Micros, iso, micros
 from mcp_server.kernel.values import Frozen
 
 GRACE: Micros = 60 * SECOND
 """An occurrence that is noticed later than this counts as missed."""
+
+
+def _fires(cron: str) -> str:
+    try:
+        next(CronSim(cron, datetime(2024, 1, 1, tzinfo=UTC)))
+    except CronSimError as error:
+        raise ValidationFailed(
+            f"{cron!r} is not a cron expression: {error}.",
+            next="Give minute, hour, day of month, month, day of week, such as '0 9 * * mon-fri'.",
+        ) from None
+    except StopIteration:
+        raise ValidationFailed(f"The cron expression {cron!r} never fires.", next="Name a day that exists.") from None
+    return cron
+
+
+@cache
+def _zones() -> dict[str, str]:
+    """Every zone that is known here, by its name in small letters."""
+    return {name.casefold(): name for name in sorted(available_timezones())}
+
+
+@lru_cache(maxsize=256)
+def _zone(name: str) -> str:
+    """A zone as it is written, since some file systems would find it in any spelling, and others would not; or the one
+    zone that is called by a city."""
+    if name == "UTC":
+        return name  # most schedules are in it, and the list takes a while
+    known = _zones().get(name.casefold())
+    if known is not None:
+        return known
+    plain = folded(name)
+    cities = [zone for zone in _zones().values() if plain in (folded(zone), folded(_city(zone)))]
+    if len(cities) == 1:
+        return cities[0]
+    with contextlib.suppress(KeyError, ValueError, OSError):
+        return ZoneInfo(name).key  # a name of this host's own, such as posix/Europe/Berlin
+    by_city = {_city(zone): zone for zone in _zones().values()}
+    like = cities or [by_city[city] for city in near(_city(name), by_city)]
+    meant = f"Did you mean {' or '.join(like[:3])}? " if like else ""
+    raise ValidationFailed(
+        f"There is no time zone {name!r}.", next=f"{meant}Give an IANA name, such as Europe/Berlin or UTC."
+    )
+
+
+def _city(zone: str) -> str:
+    return zone.rpartition("/")[2]
 
 
 class ScheduleSpec(Frozen):
@@ -31,30 +79,14 @@ class ScheduleSpec(Frozen):
         overlap: whether an occurrence fires while the previous firing is unfinished.
     """
 
-    cron: str = Field(min_length=1, max_length=200, examples=["0 9 * * mon-fri"])
-    timezone: str = Field(default="UTC", min_length=1, max_length=64)
+    cron: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_fires)] = Field(
+        examples=["0 9 * * mon-fri"]
+    )
+    timezone: Annotated[
+        str, Field(min_length=1, max_length=64), AfterValidator(_zone), Meant("an IANA time zone", "Europe/Berlin")
+    ] = "UTC"
     catch_up: Literal["skip", "once"] = "skip"
     overlap: Literal["skip", "allow"] = "skip"
-
-    @field_validator("timezone")
-    @classmethod
-    def _must_be_known(cls, name: str) -> str:
-        return _zone(name)
-
-    @model_validator(mode="after")
-    def _must_fire(self) -> Self:
-        try:
-            next(CronSim(self.cron, datetime(2024, 1, 1, tzinfo=UTC)))
-        except CronSimError as error:
-            raise ValidationFailed(
-                f"{self.cron!r} is not a cron expression: {error}.",
-                next="Give minute, hour, day of month, month, day of week, such as '0 9 * * mon-fri'.",
-            ) from None
-        except StopIteration:
-            raise ValidationFailed(
-                f"The cron expression {self.cron!r} never fires.", next="Name a day that exists."
-            ) from None
-        return self
 
     def next_after(self, at: Micros) -> Micros:
         """The first occurrence after a moment.
@@ -88,26 +120,3 @@ class ScheduleSpec(Frozen):
 
     def _local(self, at: Micros) -> datetime:
         return datetime.fromtimestamp(at // SECOND, ZoneInfo(self.timezone))
-
-
-@cache
-def _zones() -> dict[str, str]:
-    """Every zone that is known here, by its name in small letters."""
-    return {name.casefold(): name for name in available_timezones()}
-
-
-@lru_cache(maxsize=256)
-def _zone(name: str) -> str:
-    """A zone as it is written: some file systems would find it in any spelling, and others would not."""
-    if name == "UTC":
-        return name  # most schedules are in it, and the list takes a while
-    known = _zones().get(name.casefold())
-    if known is not None:
-        return known
-    try:
-        ZoneInfo(name)  # names of this host's own, such as posix/Europe/Berlin
-    except (KeyError, ValueError, OSError):
-        raise ValidationFailed(
-            f"There is no time zone {name!r}.", next="Give an IANA name, such as Europe/Berlin or UTC."
-        ) from None
-    return name

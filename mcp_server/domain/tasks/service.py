@@ -10,7 +10,7 @@ from mcp_server.domain.agents.commands import is_id
 from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.tasks import creation, transactions
-from mcp_server.domain.tasks.backlog import why_nothing
+from mcp_server.domain.tasks.backlog import Backlog, why_nothing
 from mcp_server.domain.tasks.claiming import Leased, claim, resume
 from mcp_server.domain.tasks.commands import (
     ClaimTasks,
@@ -25,8 +25,7 @@ from mcp_server.domain.tasks.commands import (
     worker_of,
 )
 from mcp_server.domain.tasks.model import Task
-from mcp_server.domain.tasks.outcomes import Standing, Standings, bounded, outcomes, parents_of, standings
-from mcp_server.domain.tasks.refusals import no_task
+from mcp_server.domain.tasks.outcomes import Standing, Standings, bounded, outcomes, parents_of, standings, unknown_task
 from mcp_server.domain.tasks.results import (
     ClaimedTasks,
     ControlledTasks,
@@ -129,7 +128,7 @@ class TaskService:
         try:
             leases = await wait_until(context, call, attempt, bool, command.wait_seconds, ("task", "agent"))
         except AtCapacity as error:
-            error.details["nothing_because"] = await self._why_nothing(command, "held_by_capacity")
+            error.details["nothing_because"] = (await self._why_nothing(command, "held_by_capacity")).counts
             raise
         reasons = None if leases else await self._why_nothing(command, "held_by_concurrency_key")
         claimed = await self._claimed(leases, reasons)
@@ -144,14 +143,14 @@ class TaskService:
         row = await self._database.fetch_one("task_by_token", lease_token_hash=hashed)
         return None if row is None else row["lease_agent_id"]
 
-    async def _claimed(self, leases: list[Leased], reasons: dict[str, int] | None = None) -> ClaimedTasks:
+    async def _claimed(self, leases: list[Leased], why: Backlog | None = None) -> ClaimedTasks:
         if len(self._holders) > _HOLDERS_MAX:
             self._holders.clear()
         for lease in leases:
             self._holders[lease.row["lease_token_hash"]] = lease.row["lease_agent_id"]
         parents = await parents_of(self._database, [lease.row for lease in leases])
         claims = [claimed_task(*lease, parents[lease.row["id"]]) for lease in leases]
-        return ClaimedTasks(claims=claims, nothing_because=reasons)
+        return ClaimedTasks(claims=claims, nothing_because=why and why.counts, such_as=why and why.such_as)
 
     async def _for_worker(self, call: Call, command: ClaimTasks) -> ClaimTasks:
         """The claim with the id of the agent that it is for: the one named, or else the speaker.
@@ -294,10 +293,10 @@ class TaskService:
         row = await fetch_one("task_by_id", id=task_id) or await fetch_one("archived_task_by_id", id=task_id)
         row = row or await fetch_one("task_by_id", id=task_id)  # brought back in between
         if row is None:
-            raise no_task(task_id)
+            raise await unknown_task(self._database, task_id)
         return row
 
-    async def _why_nothing(self, command: ClaimTasks, held_by: str) -> dict[str, int]:
+    async def _why_nothing(self, command: ClaimTasks, held_by: str) -> Backlog:
         agent_id = worker_of(command)
         skills = await self._agents.skills(agent_id)
         return await why_nothing(self._database, agent_id, skills, command.kinds, held_by)

@@ -14,7 +14,8 @@ from mcp_server.kernel.times import micros
 from mcp_server.kernel.values import Frozen, Line, Seconds, Text, Time, Word, checked_json
 
 Priority = Annotated[
-    Literal["low", "normal", "high", "critical"], Meant(also={"medium": "normal", "urgent": "critical"})
+    Literal["low", "normal", "high", "critical"],
+    Meant(also={"medium": "normal", "important": "high", "urgent": "critical", "highest": "critical", "lowest": "low"}),
 ]
 PRIORITIES: dict[str, int] = {"low": 0, "normal": 1, "high": 2, "critical": 3}
 PRIORITY_NAMES = {rank: name for name, rank in PRIORITIES.items()}

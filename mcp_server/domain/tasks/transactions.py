@@ -17,7 +17,7 @@ from mcp_server.domain.tasks.editing import edit
 from mcp_server.domain.tasks.hooks import TASK_APPROVED, TASK_CHANGED, TASK_RETRIED
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.pinning import assigned, require_agent_stays
-from mcp_server.domain.tasks.refusals import no_lease
+from mcp_server.domain.tasks.refusals import finished_otherwise, no_lease
 from mcp_server.domain.tasks.rows import add_dependency, after_end, load_anywhere, load_task, read_ahead, waited_for
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.spec import SYSTEM_WORKER
@@ -88,6 +88,8 @@ def finish_with(command: FinishTask, tx: Transaction, origin: Origin, apply: Lan
     """
     task = load_task(tx, command.task_id)
     if not task.is_repeat_of(command.lease_token, command.digest()):
+        if task.was_finished_by(command.lease_token):
+            raise finished_otherwise(task.id, task.status)
         require_worker(tx, origin, task)
         task.require_lease(command.lease_token, origin.at)
         apply(last_event(tx, "task.claimed", task.id))

@@ -461,6 +461,9 @@ async def test_who_may_name_which_secret(world: World):
     ):
         with pytest.raises(PermissionDenied, match="The operator lets no deployment read"):
             await define(call, command(reference))
+    for reference in ("env:APP_\nOTHER", "file:/run/secrets/a\n", "env:\x00"):
+        with pytest.raises(ValueError, match="names no variable|is one line"):
+            command(reference)
 
 
 async def test_what_a_target_does_nothing_with_is_refused_by_name(stage: Stage):

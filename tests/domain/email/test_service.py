@@ -361,6 +361,17 @@ async def test_a_dry_run_shows_the_mail_and_sends_and_stores_nothing(world: Worl
     assert await world.events() == []
 
 
+async def test_a_template_that_declares_no_variables_takes_those_that_it_uses(world: World):
+    await template(world, "t", subject="Hi {{ name }}", text="{{ order }}")
+    plain = {"subject": None, "text": None, "template": "t", "dry_run": True}
+    (view,) = await world.desk.emails.templates(world.call)
+    assert view.variables == ["name", "order"]
+    shown = await send(world, variables={"name": "Ann", "order": 7}, **plain)
+    assert shown.subject == "Hi Ann"
+    with pytest.raises(ValidationFailed, match="'order' is undefined"):
+        await send(world, variables={"name": "Ann"}, **plain)
+
+
 async def test_a_template_is_a_document_and_its_variables_are_checked(world: World):
     await template(
         world,

@@ -272,3 +272,36 @@ async def test_a_deleted_document_has_no_value_until_a_version_is_restored(world
     assert (await restore(world, 1)).version == 2
     assert await value(world) == {"a": 1}
     assert await world.events() == ["document.set", "document.deleted", "document.restored"]
+
+
+async def test_who_replaces_anothers_version_unread_is_told_whose(world: World):
+    other = caller(id="other")
+    await world.desk.state.set(other, SetDocument(namespace="ns", key="k", value=1))
+    replaced = (await put(world, 2)).replaced
+    assert replaced is not None and (replaced.version, replaced.author) == (1, "user:other")
+    assert (await put(world, 3)).replaced is None, "its own"
+    await world.desk.state.set(other, SetDocument(namespace="ns", key="k", value=4))
+    assert (await put(world, 5, expected_version=4)).replaced is None, "it had read that"
+    await world.desk.state.set(other, SetDocument(namespace="ns", key="k", value=6))
+    restored = await world.desk.state.restore(world.call, RestoreDocument(namespace="ns", key="k", version=1))
+    assert restored.replaced is not None and restored.replaced.version == 6
+
+
+async def test_who_asks_for_a_deleted_document_hears_by_whom_and_how_it_comes_back(world: World):
+    await put(world, 1)
+    await put(world, 2)
+    await delete(world)
+    with pytest.raises(
+        NotFound, match=r"ns/k was deleted by user:tester; its last version is 2.*state_restore"
+    ) as error:
+        await world.read("ns", "k")
+    assert error.value.details["deleted"] is True
+    await restore(world, error.value.details["version"])
+    assert (await world.read("ns", "k")).value == 2
+
+
+async def test_a_comparison_says_of_which_versions(world: World):
+    for value in ({"a": 1}, {"a": 2}, {"a": 3}):
+        await put(world, value)
+    told = await world.desk.state.history(world.call, DocumentHistory(namespace="ns", key="k", diff=True))
+    assert told.compared == [2, 3] and [change.path for change in told.changes or ()] == ["/a"]

@@ -83,7 +83,7 @@ async def test_a_repeated_finish_repeats_nothing_beside_it(world: World):
     assert len((await world.desk.emails.find(world.call, FindEmails())).items) == 1
     inbox = await world.desk.messages.read(world.call, ReadMessages(agent_id="worker", unread_only=False))
     assert len(inbox.messages) == 1
-    with pytest.raises(LeaseLost):
+    with pytest.raises(Conflict, match="nothing of `also` has landed"):
         await finish(world, claimed, TOLD, result=1)
 
 

@@ -1,0 +1,117 @@
+"""The caller's own call with what was wrong in it put right, and all else as it was: one that can be sent."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+from pydantic import BaseModel, ValidationError
+
+from mcp_server.kernel.problems import Problem, place_of, problems_of
+from mcp_server.kernel.shapes import Shape
+from mcp_server.kernel.taking import taken
+from mcp_server.kernel.wording import example_of
+
+ROUNDS_MAX = 4
+"""How often what was put right is looked at again: what has its right name now may have a wrong value still."""
+
+
+class Mended(NamedTuple):
+    """Arguments that are understood, and whether that is all known: nothing had to be made up or left out."""
+
+    arguments: dict[str, Any]
+    is_sure: bool
+
+
+def mended(
+    model: type[BaseModel], shape: Shape, given: Mapping[str, Any], error: ValidationError, beside: frozenset[str]
+) -> Mended | None:
+    """The arguments put right; None where it takes more than to put one place right after the other.
+
+    Args:
+        model: what checks them.
+        shape: what is accepted.
+        given: the arguments.
+        error: what the check found.
+        beside: names of arguments that this model does not check.
+    """
+    now = Mended(dict(given), is_sure=True)
+    for _ in range(ROUNDS_MAX):
+        for problem in problems_of(shape, now.arguments, error):
+            if not problem.loc or problem.is_whole:
+                return None
+            now = _put_right(shape, now, problem)
+        arguments = taken(shape, now.arguments)
+        try:
+            model.model_validate({name: value for name, value in arguments.items() if name not in beside})
+        except ValidationError as found:
+            error, now = found, now._replace(arguments=arguments)
+        else:
+            return now._replace(arguments=arguments)
+    return None
+
+
+def _put_right(shape: Shape, now: Mended, problem: Problem) -> Mended:
+    *around, last = problem.loc
+    if problem.kind == "wrong":
+        place = place_of(shape, problem.loc)
+        arguments = _changed(now.arguments, problem.loc, lambda _: _better(place, problem))
+        return Mended(arguments, now.is_sure and _is_meant(place, problem))
+    if problem.kind == "missing":
+        like = example_of(place_of(shape, problem.loc))
+        return Mended(
+            _changed(now.arguments, around, lambda held: held | ({} if last in held else {last: like})), is_sure=False
+        )
+    name, moved = str(last), _moved(place_of(shape, around), problem)
+    is_sure = now.is_sure and len(problem.near) == 1
+    return Mended(_changed(now.arguments, around, lambda held: moved(name, held)), is_sure)
+
+
+def _changed(value: Any, loc: Sequence[str | int], change: Callable[[Any], Any]) -> Any:
+    """The value with what stands at a place changed; as it is where there is no such place."""
+    if not loc:
+        return change(value)
+    part, *rest = loc
+    if isinstance(value, dict) and part in value:
+        members = cast("dict[Any, Any]", value)
+        return members | {part: _changed(members[part], rest, change)}
+    if isinstance(value, list) and isinstance(part, int) and part < len(cast("list[Any]", value)):
+        items = list(cast("list[Any]", value))
+        items[part] = _changed(items[part], rest, change)
+        return items
+    return cast("Any", value)
+
+
+def _is_meant(place: Shape, problem: Problem) -> bool:
+    """Whether what is put there is what was meant, and not just something that is accepted."""
+    return problem.is_too_much or (place.kind == "choice" and len(problem.near) == 1)
+
+
+def _better(place: Shape, problem: Problem) -> Any:
+    """What is accepted there: what was perhaps meant, the most where it was too much, else an example."""
+    if problem.is_too_much and place.bounds[1] is not None:
+        return int(place.bounds[1])
+    return problem.near[0] if problem.near else example_of(place)
+
+
+def _moved(place: Shape, problem: Problem) -> Callable[[str, dict[str, Any]], dict[str, Any]]:
+    """What becomes of the object that holds a name that there is not: the name that is meant has its value."""
+
+    def moved(name: str, held: dict[str, Any]) -> dict[str, Any]:
+        left = {one: value for one, value in held.items() if one != name}
+        value = held.get(name)
+        free = [one for one in problem.near if one not in left]
+        fits = [one for one in free if place.members[one].could_hold(value)] or free
+        if fits:
+            return {fits[0] if one == name else one: each for one, each in held.items()}
+        return _moved_inside(left, problem.inside, name, value)
+
+    return moved
+
+
+def _moved_inside(held: dict[str, Any], inside: str | None, name: str, value: Any) -> dict[str, Any]:
+    """The object with the name in the one object to which it belongs, where there is one."""
+    inner: Any = held.get(inside or "")
+    listed = cast("list[Any]", inner) if isinstance(inner, list) else [inner]
+    if len(listed) != 1 or not isinstance(listed[0], dict):
+        return held
+    whole = {name: value} | cast("dict[str, Any]", listed[0])
+    return held | {str(inside): [whole] if isinstance(inner, list) else whole}

@@ -1,0 +1,298 @@
+"""What is wrong with arguments that cannot be understood: where, what, and what was perhaps meant. The words are for
+whoever sent JSON; what checks them has no part in it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast
+
+from pydantic import ValidationError
+
+from mcp_server.kernel.json_text import dump_json
+from mcp_server.kernel.moments import moment_like, present_time
+from mcp_server.kernel.near import folded, near
+from mcp_server.kernel.quoting import named, quoted
+from mcp_server.kernel.renaming import SAME
+from mcp_server.kernel.shapes import SECONDS, Shape
+from mcp_server.kernel.wording import UNSAID, accepted, example_of
+
+WHOLE = "arguments"
+EXAMPLE_CHARACTERS_MAX = 160
+ECHOED_CHARACTERS_MAX = 60
+_OURS = "value_error"
+_UNKNOWN = "extra_forbidden"
+_HINTS = {
+    "active": ("running",),
+    "blocked": ("pending",),
+    "critical": ("urgent",),
+    "dead": ("failed",),
+    "denied": ("rejected",),
+    "done": ("completed", "approved"),
+    "error": ("failed",),
+    "finished": ("completed",),
+    "highest": ("critical", "urgent"),
+    "hold": ("pause",),
+    "important": ("high",),
+    "in_progress": ("running",),
+    "kill": ("cancel", "terminate"),
+    "medium": ("normal",),
+    "open": ("pending", "queued"),
+    "ready": ("queued",),
+    "remove": ("delete", "destroy", "discard"),
+    "requeue": ("retry",),
+    "restart": ("retry", "start"),
+    "start": ("resume",),
+    "stop": ("cancel", "pause", "drain"),
+    "success": ("completed",),
+    "todo": ("queued", "pending"),
+    "undo": ("rollback",),
+    "unpause": ("resume",),
+    "urgent": ("critical",),
+    "waiting": ("pending",),
+    "write": ("exclusive",),
+    "read": ("shared",),
+}
+"""Words that others have for a choice. They are named where they can be meant; none is taken for it."""
+
+
+_ALIKE = {
+    "ack_required": ("ack_within_seconds",),
+    "attempts": ("retry",),
+    "deadline": ("run_at", "timeout_seconds", "send_at"),
+    "delay": ("run_at", "send_at"),
+    "details": ("description",),
+    "due": ("run_at", "send_at"),
+    "environment": ("deployment_id",),
+    "file": ("name",),
+    "from": ("from_version", "since", "as_agent"),
+    "from_agent": ("as_agent",),
+    "instructions": ("description",),
+    "max_attempts": ("retry",),
+    "max_retries": ("retry",),
+    "offset": ("cursor", "after"),
+    "order": ("newest_first",),
+    "page": ("cursor", "after"),
+    "sort": ("newest_first",),
+    "must_ack": ("ack_within_seconds",),
+    "metadata": ("tags", "details"),
+    "owner": ("agent_id",),
+    "path": ("name",),
+    "prompt": ("description",),
+    "require_ack": ("ack_within_seconds",),
+    "requires_ack": ("ack_within_seconds",),
+    "resource": ("name",),
+    "retries": ("retry",),
+    "sender": ("as_agent",),
+    "time": ("run_at", "send_at"),
+    "timeout": ("timeout_seconds", "wait_seconds"),
+    "to": ("until",),
+    "user": ("actor", "approvers"),
+    "version": ("expected_version",),
+    "when": ("run_at", "send_at"),
+}
+"""Names that say something near to one that the place takes; they are named, and not taken for it."""
+
+
+_ELSEWHERE = {
+    **dict.fromkeys(
+        ("order", "order_by", "sort", "sort_by"), "a list comes in one order; narrow it, or go on by cursor"
+    ),
+    "approval_id": "what waits for a person's yes goes into calls of approvals_request, which runs it then",
+}
+"""What no place takes, and what does it, where the place itself has nothing to say of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong.
+
+    Attributes:
+        loc: where.
+        message: what.
+        kind: a name that there is not, something that is missing, or a value that is not accepted.
+        near: names, or values, that could have been meant.
+        inside: the argument into which a name belongs that stands beside it.
+        is_too_much: whether a number is over the most that is accepted.
+        is_whole: whether it is how the members of an object go together, each of which is accepted.
+    """
+
+    loc: tuple[str | int, ...]
+    message: str
+    kind: Literal["unknown", "missing", "wrong"] = "wrong"
+    near: tuple[Any, ...] = ()
+    inside: str | None = None
+    is_too_much: bool = False
+    is_whole: bool = False
+
+    @property
+    def path(self) -> str:
+        """`tasks[0].title`."""
+        return path_of(self.loc) or WHOLE
+
+    def said(self) -> str:
+        """As a sentence."""
+        return sentence(f"{self.path}: {self.message}")
+
+    def details(self) -> dict[str, Any]:
+        """As data."""
+        said = {"path": self.path, "message": self.message}
+        return said | ({"did_you_mean": list(self.near)} if self.near else {})
+
+
+def sentence(text: str) -> str:
+    """The text with what ends a sentence."""
+    return text if text.endswith((".", "?", "!", '."')) else f"{text}."
+
+
+def _found(error: ValidationError) -> list[Any]:
+    return cast("list[Any]", error.errors(include_url=False, include_input=False))
+
+
+def problems_of(shape: Shape, given: Mapping[str, Any], error: ValidationError) -> list[Problem]:
+    """What a check of arguments found.
+
+    Args:
+        shape: what is accepted.
+        given: what was given, as it was checked.
+        error: what the check found.
+    """
+    found = _found(error)
+    # Only the members that are right are counted, so a list of one wrong member also has too few.
+    inside = {item["loc"][:length] for item in found for length in range(1, len(item["loc"]))}
+    kept = [item for item in found if item["type"] != "too_short" or item["loc"] not in inside]
+    problems: dict[tuple[str | int, ...], Problem] = {}
+    for item in sorted(kept, key=lambda item: item["type"] != _UNKNOWN):
+        problem = _problem(shape, given, item)
+        if not _is_told(problem, item["type"], problems.values()):
+            problems.setdefault(problem.loc, problem)
+    return list(problems.values())
+
+
+def _is_told(problem: Problem, kind: str, before: Iterable[Problem]) -> bool:
+    """Whether what is missing there was named already, as what a strange name may mean."""
+    place = problem.loc[:-1]
+    return kind == "missing" and any(one.loc[:-1] == place and str(problem.loc[-1]) in one.near for one in before)
+
+
+def _problem(shape: Shape, given: Mapping[str, Any], item: Any) -> Problem:
+    loc = _told(shape, item["loc"])
+    kind, name = item["type"], str(loc[-1]) if loc else ""
+    if kind == _UNKNOWN:
+        return _unknown(loc, name, place_of(shape, loc[:-1]))
+    if kind == _OURS:
+        said = item["msg"].removeprefix("Value error, ").rstrip(".")
+        return Problem(loc, said, is_whole=isinstance(_at(given, loc), dict))
+    place = place_of(shape, loc)
+    if kind == "missing":
+        return Problem(loc, f"is missing: {_takes(place, name)}", "missing")
+    if kind == "string_too_long":
+        return Problem(loc, f"{len(_at(given, loc))} characters are too many; it takes at most {place.bounds[1]:g}")
+    wrong = _wrong(loc, place, _at(given, loc), name, place_of(shape, loc[:-1]))
+    return replace(wrong, is_too_much=kind == "less_than_equal")
+
+
+def _unknown(loc: tuple[str | int, ...], name: str, place: Shape) -> Problem:
+    plain, names = folded(name), _like(name, place)
+    instead = place.instead.get(plain) or (None if _same(plain, place) else _ELSEWHERE.get(plain))
+    if instead is not None:
+        return Problem(loc, f"there is no such argument; {instead}", "unknown")
+    if not names:
+        inner = [one for one, member in place.members.items() if folded(name) in (member.item or member).members]
+        belongs = f" here; it belongs into {inner[0]}" if inner else ""
+        return Problem(loc, f"there is no such argument{belongs}", "unknown", inside=next(iter(inner), None))
+    takes = f" It takes {_takes(place.members[names[0]], names[0])}" if len(names) == 1 else ""
+    said = f"there is no such argument. Did you mean {' or '.join(names)}?{takes}"
+    return Problem(loc, said, "unknown", tuple(names))
+
+
+def _same(plain: str, place: Shape) -> list[str]:
+    return [one for one in (*SAME.get(plain, ()), *_ALIKE.get(plain, ())) if one in place.members]
+
+
+def _like(name: str, place: Shape) -> list[str]:
+    """Names that could have been meant: those that mean the same, look alike, or hold the word."""
+    plain = folded(name)
+    same = _same(plain, place)
+    longer = [one for one in place.members if plain in one.split("_") or one in plain.split("_")]
+    return list(dict.fromkeys([*same, *near(plain, place.members), *longer]))[:3]
+
+
+def _wrong(loc: tuple[str | int, ...], place: Shape, value: Any, name: str, around: Shape) -> Problem:
+    if place.kind == "time":
+        like = moment_like(name, value)
+        said = f"{_got(value)} is not accepted; it takes a time with its zone, such as {like}, a day, or now"
+        return Problem(loc, f"{said}. It is {present_time()}.", near=(like,))
+    close = _close(place, value)
+    several = f" {around.instead.get(f'{name}s', '')}".rstrip() if isinstance(value, list) else ""
+    meant = f" Did you mean {' or '.join(close)}?" if close else ""
+    said = f"{_got(value)} is not accepted; it takes {_takes(place, name)}.{meant}{several}"
+    return Problem(loc, said, near=close)
+
+
+def _close(place: Shape, value: Any) -> tuple[str, ...]:
+    """The choices that a word could stand for."""
+    options = [str(one) for one in place.options if not isinstance(one, Shape)]
+    if not isinstance(value, str) or not options:
+        return ()
+    hints = [hint for hint in _HINTS.get(folded(value), ()) if hint in options]
+    return tuple(hints or near(folded(value), options))
+
+
+def _takes(place: Shape, name: str) -> str:
+    words = accepted(place)
+    if name.endswith(SECONDS):
+        words = words.replace("a number", "seconds, a number", 1)
+    if place.kind in ("choice", "boolean", "time", "any"):
+        return words
+    example = dump_json(example_of(place))
+    return (
+        words
+        if len(example) > EXAMPLE_CHARACTERS_MAX or example == dump_json(UNSAID)
+        else f"{words}, such as {example}"
+    )
+
+
+def _got(value: Any) -> str:
+    """What was given, as JSON has it."""
+    if isinstance(value, str):
+        return quoted(value, 60) if value else "an empty text"
+    if isinstance(value, list):
+        return f"a list of {len(cast('list[Any]', value))}"
+    if isinstance(value, dict):
+        return "an object"
+    return dump_json(value) if isinstance(value, (int, float, bool)) and value == value else "null"
+
+
+def _told(shape: Shape, loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """Where it is for whoever sent JSON: without the names of the checks that were tried there."""
+    place: Shape | None = shape
+    told: list[str | int] = []
+    for part in loc:
+        inside = None if place is None else place.inside(part)
+        if inside is None and place is not None and place.kind not in ("object", "any"):
+            continue  # one of several that were tried
+        told.append(part)
+        place = inside
+    return tuple(told)
+
+
+def place_of(shape: Shape, loc: Sequence[str | int]) -> Shape:
+    """What is accepted there."""
+    for part in loc:
+        shape = shape.inside(part) or Shape("any")
+    return shape
+
+
+def _at(given: Any, loc: Sequence[str | int]) -> Any:
+    """What stands there."""
+    for part in loc:
+        try:
+            given = given[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return given
+
+
+def path_of(loc: Sequence[str | int]) -> str:
+    """A place in words: `tasks[0].title`."""
+    parts = (f"[{part}]" if isinstance(part, int) else f".{named(part)}" for part in loc)
+    return "".join(parts).removeprefix(".")
