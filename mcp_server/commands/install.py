@@ -54,11 +54,14 @@ def install(
     lists: bool,
 ) -> None:
     """Put the server into the configuration of this machine's MCP clients, and prove that it starts there."""
-    machine = this_machine()
     choice = Choice(_agent(agent), _database(database), scope == "project", dry_run)
-    talk = Talk(click.echo, _asking(yes=yes))
-    installer = Installer(machine, this_package(_package(), _program()), choice, talk, lambda: datetime.now(UTC))
     clients = [BY_KEY[key] for key in keys]
+    try:
+        machine = this_machine()
+        talk = Talk(click.echo, _asking(yes=yes))
+        installer = Installer(machine, this_package(_package(), _program()), choice, talk, lambda: datetime.now(UTC))
+    except OpsError as error:
+        raise click.ClickException(error.message) from None
     if lists:
         show(installer, clients or CLIENTS)
     else:

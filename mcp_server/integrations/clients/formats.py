@@ -34,7 +34,7 @@ def format_of(name: str) -> Format:
 
 
 def entries(format_: Format, data: Any, path: Sequence[str]) -> Entries:
-    """The servers in what a file holds, by name.
+    """The servers in what a file holds, by name; what says nothing that is known counts as one, too.
 
     Raises:
         ValidationFailed: something else stands in their place.
@@ -46,7 +46,7 @@ def entries(format_: Format, data: Any, path: Sequence[str]) -> Entries:
     except TypeError:
         where = f"{'.'.join(path)!r} in it"
         raise ValidationFailed(f"{where} does not hold servers.", next="Correct it, or take it away.") from None
-    return {name: entry for name, entry in servers.items() if isinstance(entry, dict)}
+    return {name: entry if isinstance(entry, dict) else {} for name, entry in servers.items()}
 
 
 def _map(data: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from mcp_server.integrations.clients import files
 from mcp_server.integrations.clients.changing import Change, Wanted, found, installed, removed
 from mcp_server.integrations.clients.entries import AGENT, DATABASE, Started, started_by
-from mcp_server.integrations.clients.machine import Machine, place
+from mcp_server.integrations.clients.machine import Machine, is_there, place
 from mcp_server.integrations.clients.records import CLIENTS, Client
 from mcp_server.integrations.clients.starting import Package, commands, first_that_starts, minimal_env
 from mcp_server.kernel.errors import Conflict, NotFound, OpsError, ValidationFailed
@@ -112,7 +112,7 @@ class Installer:
         """
         places = self._places(client)
         if places:
-            return next(filter(Path.exists, places), places[0])
+            return next(filter(is_there, places), places[0])
         where = "in a project" if self._choice.in_project else f"on {self._machine.platform}"
         raise NotFound(f"{client.title} has no file {where} that is known.", next="See docs/clients.md.")
 
