@@ -1,6 +1,7 @@
 """What `install` would do to a file, worked out before anything is written."""
 
 import difflib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from mcp_server.integrations.clients.records import Client
 from mcp_server.kernel.errors import Conflict, OpsError
 from mcp_server.kernel.lines import one_line
 
-_LINE_MAX = 200
+_LINE_MAX = 400
 
 
 class Wanted(NamedTuple):
@@ -44,8 +45,10 @@ class Change(NamedTuple):
     def diff(self) -> list[str]:
         """The lines that differ, with some around them; none may pass for another."""
         before, after = (decoded(data).splitlines() for data in (self.before, self.after))
-        lines = difflib.unified_diff(before, after, self._named(self.before), self._named(self.after))
-        return [one_line(line.rstrip("\r\n"), _LINE_MAX) for line in lines]
+        lines = list(difflib.unified_diff(before, after, self._named(self.before), self._named(self.after)))
+        whole = json.dumps({self.name: self.entry}, ensure_ascii=False)
+        told = [f"of which the server: {whole}"] if max(map(len, lines), default=0) > _LINE_MAX else []
+        return [*(one_line(line.rstrip("\r\n"), _LINE_MAX) for line in lines), *map(one_line, told)]
 
     def _named(self, data: bytes | None) -> str:
         return "/dev/null" if data is None else str(self.path)

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mcp_server.integrations.clients.entries import PROGRAM
+from mcp_server.integrations.clients.entries import PROGRAM, Started
 from mcp_server.integrations.clients.machine import Machine
 from mcp_server.integrations.clients.records import Client
 from mcp_server.kernel.errors import Unavailable
@@ -19,6 +19,13 @@ _KEPT = (
     *("APPDATA", "LOCALAPPDATA", "USERPROFILE", "HOMEDRIVE", "HOMEPATH", "USERNAME", "PATHEXT", "COMSPEC"),
     *("SYSTEMROOT", "SYSTEMDRIVE", "TEMP", "TMP", "PROGRAMFILES", "PROCESSOR_ARCHITECTURE"),
 )
+_NETWORK = (
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"),
+    *("https_proxy", "http_proxy", "all_proxy", "no_proxy"),
+    *("UV_CACHE_DIR", "UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL"),
+    *("UV_FIND_LINKS", "UV_SYSTEM_CERTS", "UV_NATIVE_TLS", "UV_PYTHON", "UV_PYTHON_INSTALL_DIR"),
+)
+"""Without which uv may not reach its index or find what it has: handed on where a client's server needs them."""
 _QUIET: Mapping[str, Any] = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL}
 _SAID_MAX = 500
 _SYSTEM_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
@@ -86,23 +93,30 @@ def _uvx(machine: Machine, client: Client, uv: str) -> str:
 
 
 def first_that_starts(
-    tried: Iterator[tuple[str, ...]], envs: Sequence[Mapping[str, str]], run: Callable[..., Any] = subprocess.run
-) -> tuple[str, ...]:
-    """The first command that starts our program in each of some environments.
+    tried: Iterator[tuple[str, ...]],
+    own: Mapping[str, str],
+    little: Mapping[str, str],
+    run: Callable[..., Any] = subprocess.run,
+) -> Started:
+    """The first command that starts our program as a client would, with the variables that it needs for that.
 
     Args:
         tried: commands, the best first.
-        envs: the person's own comes first, so that what has to be downloaded is there before a client starts it.
+        own: the person's environment: in it, what has to be downloaded is, before a client starts anything.
+        little: what the client hands on.
         run: as `subprocess.run`.
 
     Raises:
         Unavailable: none does; what each said.
     """
+    handed = [{}, *filter(None, [{name: own[name] for name in _NETWORK if name in own}])]
     said = list[str]()
     for argv in tried:
-        failure = next(filter(None, (_failure(argv, env, run) for env in envs)), None)
-        if failure is None:
-            return argv
+        failure = _failure(argv, own, run)
+        for env in () if failure else handed:
+            failure = _failure(argv, {**little, **env}, run)
+            if failure is None:
+                return Started(argv, env)
         said.append(f"{' '.join(argv)}: {failure}.")
     tale = " ".join(said) or "Neither uv nor the program was found."
     raise Unavailable(f"No command was seen to start the server. {tale}", next="Install uv, and try again.")

@@ -63,6 +63,15 @@ def test_what_a_person_added_to_our_entry_stays(client: Client):
     assert removed(client, Path("file"), change.after, [text]).after is not None, "a file that was there stays"
 
 
+def test_a_diff_shows_the_whole_server_and_nothing_that_acts_on_a_terminal():
+    text = json.dumps({"long": "\x1b[31m" + "x" * 1000, "hidden\u202e": 1}, ensure_ascii=False).encode()
+    lines = installed(BY_KEY["cursor"], Path("file"), text, WANTED).diff()
+    assert (
+        lines[-1] == f"of which the server: {json.dumps({'desk': entry_of(BY_KEY['cursor'].shape, 'desk', STARTED)})}"
+    )
+    assert all(line.isprintable() and len(line) <= 400 for line in lines)
+
+
 HOMES = {
     ("claude-code", "linux"): ".claude.json",
     ("claude-code", "darwin"): ".claude.json",
