@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from mcp_server.integrations.clients.entries import Started, is_ours, our_name, renewed
 from mcp_server.integrations.clients.files import decoded, encoded
-from mcp_server.integrations.clients.formats import changed, entries, format_of
+from mcp_server.integrations.clients.formats import changed, entries, format_of, not_too_deep
 from mcp_server.integrations.clients.records import Client
 from mcp_server.kernel.errors import Conflict, OpsError
 from mcp_server.kernel.lines import one_line
@@ -62,7 +62,8 @@ def found(client: Client, data: bytes | None) -> tuple[str, dict[str, Any] | Non
         Conflict: another server stands under our name.
     """
     format_ = format_of(client.format)
-    there = entries(format_, format_.read(decoded(data)), client.path)
+    with not_too_deep():
+        there = entries(format_, format_.read(decoded(data)), client.path)
     name = our_name(client, there)
     entry = there.get(name)
     if entry is not None and not is_ours(client.shape, entry):
@@ -91,7 +92,7 @@ def removed(client: Client, path: Path, before: bytes | None, copies: Sequence[b
         client: whose file it is.
         path: of it.
         before: what it holds.
-        copies: what it held before, the newest first; none: there was no file.
+        copies: what it held before, the newest first; before all of them there may have been no file.
 
     Raises:
         OpsError: it has to be left alone; why.
@@ -99,7 +100,7 @@ def removed(client: Client, path: Path, before: bytes | None, copies: Sequence[b
     name, entry = found(client, before)
     if entry is None:
         return Change(path, before, before, name, None)
-    earlier = filter(lambda copy: _leads_to(client, copy, before, name, entry), copies or (None,))
+    earlier = filter(lambda copy: _leads_to(client, copy, before, name, entry), (*copies, None))
     after = next(earlier, before)
     return Change(path, before, _with(client, before, name, None) if after is before else after, name, None)
 

@@ -26,7 +26,7 @@ _NETWORK = (
     *("UV_FIND_LINKS", "UV_SYSTEM_CERTS", "UV_NATIVE_TLS", "UV_PYTHON", "UV_PYTHON_INSTALL_DIR"),
 )
 """Without which uv may not reach its index or find what it has: handed on where a client's server needs them."""
-_QUIET: Mapping[str, Any] = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL}
+_QUIET: Mapping[str, Any] = {"capture_output": True, "text": True, "errors": "replace", "stdin": subprocess.DEVNULL}
 _SAID_MAX = 500
 _SYSTEM_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
 
