@@ -46,7 +46,7 @@ class Home:
         monkeypatch.setenv("HOME", str(folder))
         monkeypatch.setenv("PATH", "/usr/bin:/bin")
         monkeypatch.chdir(folder)
-        monkeypatch.setattr(command, "_package", lambda: folder / "site-packages" / "mcp_server")
+        monkeypatch.setattr(command, "_folder", lambda: folder / "site-packages" / "mcp_server")
         monkeypatch.setattr("mcp_server.integrations.clients.starting._source", lambda: None)
         self.install_program(SAYS_VERSION)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mcp_server.integrations.clients.entries import Started, is_ours, our_name, renewed
+from mcp_server.integrations.clients.entries import NAME, Started, is_ours, our_name, renewed
 from mcp_server.integrations.clients.files import decoded, encoded
 from mcp_server.integrations.clients.formats import changed, entries, format_of, not_too_deep
 from mcp_server.integrations.clients.records import Client
@@ -61,6 +61,8 @@ def found(client: Client, data: bytes | None) -> tuple[str, dict[str, Any] | Non
         ValidationFailed: the file cannot be read as the client reads it.
         Conflict: another server stands under our name.
     """
+    if data is None:
+        return NAME, None
     format_ = format_of(client.format)
     with not_too_deep():
         there = entries(format_, format_.read(decoded(data)), client.path)

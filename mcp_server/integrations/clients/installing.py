@@ -48,7 +48,7 @@ class Installer:
     def __init__(
         self,
         machine: Machine,
-        package: Package,
+        package: Callable[[], Package],
         choice: Choice,
         talk: Talk,
         clock: Callable[[], datetime],
@@ -57,7 +57,7 @@ class Installer:
 
         Args:
             machine: whose clients they are.
-            package: how ours is there.
+            package: says how ours is there.
             choice: what is wanted.
             talk: with a person.
             clock: for the names of copies.
@@ -133,7 +133,7 @@ class Installer:
 
     def _tried(self, client: Client) -> Started:
         extra = "postgres" if (self._choice.database or "").startswith("postgres") else None
-        tried = commands(self._machine, self._package, client, extra)
+        tried = commands(self._machine, self._package(), client, extra)
         return first_that_starts(tried, self._machine.env, minimal_env(self._machine, client))
 
     def _carry_out(self, client: Client, path: Path, make: Callable[[bytes | None], Change]) -> Change | None:

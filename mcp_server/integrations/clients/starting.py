@@ -3,7 +3,6 @@
 import json
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -149,6 +148,8 @@ def _checkout(folder: Path) -> Path | None:
 
 def _source() -> str | None:
     """What the package was installed from, if not from the index."""
+    from importlib.metadata import PackageNotFoundError, distribution  # loads what reads mails
+
     try:
         said = distribution(PROGRAM).read_text("direct_url.json")
     except PackageNotFoundError:
