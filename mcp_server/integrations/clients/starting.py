@@ -26,6 +26,7 @@ _NETWORK = (
 )
 """Without which uv may not reach its index or find what it has: handed on where a client's server needs them."""
 _QUIET: Mapping[str, Any] = {"capture_output": True, "text": True, "errors": "replace", "stdin": subprocess.DEVNULL}
+_RECEIPTS = ("uv-receipt.toml", "pipx_metadata.json")
 _SAID_MAX = 500
 _SYSTEM_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
 
@@ -37,11 +38,13 @@ class Package(NamedTuple):
         checkout: its folder, where it runs from a checkout.
         source: what it was installed from, as uv takes it; None: the index, by its name.
         program: the console script, if it stays where it is.
+        is_tool: whether that is what a person installed as a program of its own, with uv or pipx.
     """
 
     checkout: Path | None
     source: str | None
     program: Path | None
+    is_tool: bool = False
 
 
 def this_package(package: Path, program: Path) -> Package:
@@ -52,7 +55,8 @@ def this_package(package: Path, program: Path) -> Package:
         program: where its console script would be.
     """
     stays = program.is_file() and "archive-v0" not in program.parts  # uvx keeps what it runs in a cache
-    return Package(_checkout(package.parent), _source(), program if stays else None)
+    is_tool = any((program.parent.parent / receipt).is_file() for receipt in _RECEIPTS)
+    return Package(_checkout(package.parent), _source(), program if stays else None, is_tool)
 
 
 def minimal_env(machine: Machine, client: Client) -> dict[str, str]:
@@ -74,14 +78,20 @@ def commands(machine: Machine, package: Package, client: Client, extra: str | No
         client: that starts it; one that does not find commands by itself gets whole paths.
         extra: of the package, that is needed beside it.
     """
+    programs = () if package.program is None else ((str(package.program),),)
+    if package.is_tool and extra is None:
+        yield from programs
+    yield from _by_uv(machine, package, client, extra)
+    yield from programs
+
+
+def _by_uv(machine: Machine, package: Package, client: Client, extra: str | None) -> Iterator[tuple[str, ...]]:
     uv = machine.env.get("UV") or machine.which("uv")  # uv tells where it is to what it starts
     if uv is not None and package.checkout is not None:
         extras = () if extra is None else ("--extra", extra)
         yield uv, "run", "--no-dev", *extras, "--directory", str(package.checkout), PROGRAM
     elif uv is not None:
         yield _uvx(machine, client, uv), *_from(package.source, extra), PROGRAM
-    if package.program is not None:
-        yield (str(package.program),)
 
 
 def _uvx(machine: Machine, client: Client, uv: str) -> str:

@@ -43,6 +43,18 @@ def test_what_was_installed_from_elsewhere_is_started_from_there():
     assert first(INSTALLED._replace(source=git), "codex")[2] == f"{PROGRAM} @ git+https://example.org/x@abc"
 
 
+def test_what_a_person_installed_as_a_program_is_started_itself(tmp_path: Path):
+    for receipt in ("uv-receipt.toml", "pipx_metadata.json"):
+        program = tmp_path / receipt.partition(".")[0] / "bin" / PROGRAM
+        program.parent.mkdir(parents=True)
+        program.touch()
+        assert not this_package(tmp_path / "mcp_server", program).is_tool
+        (program.parent.parent / receipt).touch()
+        tool = this_package(tmp_path / "mcp_server", program)._replace(source=None)
+        assert first(tool, "claude-code") == (str(program),)
+        assert first(tool, "claude-code", "postgres")[0] == "uvx", "it may have been installed without"
+
+
 def test_without_uv_the_program_itself_is_started():
     bare = machine(Path("/home"))
     assert list(commands(bare, INSTALLED, BY_KEY["zed"], None)) == [(str(INSTALLED.program),)]
