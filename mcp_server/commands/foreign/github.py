@@ -25,7 +25,6 @@ PRIORITIES: Mapping[str, Priority] = {
     "normal": "normal",
     "low": "low",
 }
-UNNAMED: list[Priority] = ["normal"]
 _BLOCKED = re.compile(r"(?im)^[ \t>*+-]*(?:depends on|blocked by):?[ \t]+(.+)$")
 _ISSUE = re.compile(r"https?://([a-z0-9.:-]+)/([\w.-]+/[\w.-]+)/issues/\d+")
 _NUMBER = re.compile(r"(?<![\w/#])#(\d{1,10})\b")
@@ -127,8 +126,8 @@ def _named(other: _Other, repository: str) -> str:
 def _priority(labels: list[str]) -> Priority:
     """The highest that a label names: `P1`, `high`, `priority: high`, `priority/high`."""
     words = (re.sub(r"^prio(rity)?[\s:/_-]*", "", label.strip().lower()) for label in labels)
-    named = [PRIORITIES[word] for word in words if word in PRIORITIES]
-    return max(named or UNNAMED, key=lambda each: RANKS[each])
+    named: list[Priority] = [PRIORITIES[word] for word in words if word in PRIORITIES]
+    return max(named, key=lambda each: RANKS[each]) if named else "normal"
 
 
 GITHUB = Source(
