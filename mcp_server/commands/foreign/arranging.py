@@ -34,9 +34,7 @@ def arrange(items: Sequence[Item]) -> Arranged:
         ValidationFailed: items block each other in a circle, or one is blocked by more than a task can wait for.
     """
     taken = {item.id: item for item in items if item.is_taken}
-    waiting = _Waiting(taken, list(_missing(taken, {item.id for item in items})))
-    order = waiting.settled()
-    return Arranged([taken[id_] for id_ in order], {id_: tuple(waiting.blockers[id_]) for id_ in order}, waiting.notes)
+    return _Waiting(taken, list(_missing(taken, {item.id for item in items}))).arranged()
 
 
 def _missing(taken: Mapping[str, Item], known: set[str]) -> Iterator[str]:
@@ -73,22 +71,36 @@ class _Waiting:
             )
         return own
 
+    def arranged(self) -> Arranged:
+        """Everything in an order in which nothing waits for what comes after it."""
+        order = self._settled()
+        blockers = {id_: tuple(self.blockers[id_]) for id_ in order}
+        return Arranged(list(map(self.taken.__getitem__, order)), blockers, self.notes)
+
     def _add_customs(self, item: Item) -> None:
         above = self._above(item)
         for parent in above[:1]:
             self._wait(parent, item.id)
-        inherited = (blocker for parent in above for blocker in self.taken[parent].blocked_by)
-        for blocker in filter(self.taken.__contains__, inherited):
-            if blocker not in (item.id, *above):
+        for blocker in self._inherited(above):
+            if blocker != item.id:
                 self._wait(item.id, blocker)
+
+    def _inherited(self, above: Sequence[str]) -> Iterator[str]:
+        """What those above an item wait for, but for each other."""
+        for parent in above:
+            taken = filter(self.taken.__contains__, self.taken[parent].blocked_by)
+            yield from filterfalse(above.__contains__, taken)
 
     def _above(self, item: Item) -> list[str]:
         """An item's parent, the parent's parent and so on, as far as they are taken, each once."""
-        above, parent = list[str](), self.taken.get(item.parent or "")
+        above, parent = list[str](), self._parent(item)
         while parent is not None and parent.id not in (item.id, *above) and len(above) < LEVELS_MAX:
             above.append(parent.id)
-            parent = self.taken.get(parent.parent or "")
+            parent = self._parent(parent)
         return above
+
+    def _parent(self, item: Item) -> Item | None:
+        return None if item.parent is None else self.taken.get(item.parent)
 
     def _wait(self, id_: str, blocker: str) -> None:
         blockers = self.blockers[id_]
@@ -97,8 +109,7 @@ class _Waiting:
             return
         blockers.setdefault(blocker, True)
 
-    def settled(self) -> list[str]:
-        """An order in which nothing waits for what comes after it."""
+    def _settled(self) -> list[str]:
         while True:
             try:
                 return ordered(self.blockers)
@@ -111,8 +122,12 @@ class _Waiting:
     def _customs_in_circles(self) -> Iterator[tuple[str, str]]:
         among = tangled(self.blockers)
         for id_ in filter(among.__contains__, self.taken):
-            customs = (other for other, by_custom in self.blockers[id_].items() if by_custom)
-            yield from ((id_, other) for other in filter(among.__contains__, customs))
+            for blocker in filter(among.__contains__, self._customs(id_)):
+                yield id_, blocker
+
+    def _customs(self, id_: str) -> Iterator[str]:
+        blockers = self.blockers[id_]
+        return filter(blockers.__getitem__, blockers)
 
     def _give_up(self, pairs: Sequence[tuple[str, str]]) -> None:
         for id_, blocker in pairs:

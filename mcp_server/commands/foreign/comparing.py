@@ -23,14 +23,28 @@ def changes(item: Item, here: Here, blockers: Blockers) -> Iterator[str]:
 
 
 def _different(item: Item, task: TaskView, waits_for: set[str]) -> Iterator[str]:
-    pairs: dict[str, tuple[object, object]] = {
-        "title": (task.title, item.title),
-        "description": (task.description or "", item.description),
-        "priority": (task.priority, item.priority),
-        "tags": (set(task.tags or ()), set(tags_for(item))),
-        "what it waits for": (waits_for - set(task.depends_on or ()), set[str]()),
+    wanted, there = _wanted(item), _there(task)
+    yield from (name for name, value in wanted.items() if there[name] != value)
+    if not waits_for.issubset(task.depends_on or ()):
+        yield "what it waits for"
+
+
+def _wanted(item: Item) -> dict[str, object]:
+    return {
+        "title": item.title,
+        "description": item.description,
+        "priority": item.priority,
+        "tags": frozenset(tags_for(item)),
     }
-    return (name for name, (ours, theirs) in pairs.items() if ours != theirs)
+
+
+def _there(task: TaskView) -> dict[str, object]:
+    return {
+        "title": task.title,
+        "description": task.description or "",
+        "priority": task.priority,
+        "tags": frozenset(task.tags or ()),
+    }
 
 
 def _ids(blockers: Iterable[str], here: Here) -> set[str]:

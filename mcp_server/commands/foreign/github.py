@@ -9,7 +9,6 @@ from pydantic import BeforeValidator, Field
 from mcp_server.commands.foreign.item import Item, Reading, Source, State
 from mcp_server.commands.foreign.parsing import Record, checked, once, parsed, state_of, unusable
 from mcp_server.commands.foreign.wording import tags_of, text_of, title_of
-from mcp_server.domain.tasks.spec import PRIORITIES as RANKS
 from mcp_server.domain.tasks.spec import Priority
 
 STATES: Mapping[str, State] = {"open": "open", "closed": "finished"}
@@ -25,6 +24,7 @@ PRIORITIES: Mapping[str, Priority] = {
     "normal": "normal",
     "low": "low",
 }
+HIGHEST_FIRST: tuple[Priority, ...] = ("critical", "high", "normal", "low")
 _BLOCKED = re.compile(r"(?im)^[ \t>*+-]*(?:depends on|blocked by):?[ \t]+(.+)$")
 _ISSUE = re.compile(r"https?://([a-z0-9.:-]+)/([\w.-]+/[\w.-]+)/issues/\d+")
 _NUMBER = re.compile(r"(?<![\w/#])#(\d{1,10})\b")
@@ -126,8 +126,11 @@ def _named(other: _Other, repository: str) -> str:
 def _priority(labels: list[str]) -> Priority:
     """The highest that a label names: `P1`, `high`, `priority: high`, `priority/high`."""
     words = (re.sub(r"^prio(rity)?[\s:/_-]*", "", label.strip().lower()) for label in labels)
-    named: list[Priority] = [PRIORITIES[word] for word in words if word in PRIORITIES]
-    return max(named, key=lambda each: RANKS[each]) if named else "normal"
+    named = set(map(PRIORITIES.__getitem__, filter(PRIORITIES.__contains__, words)))
+    for priority in HIGHEST_FIRST:
+        if priority in named:
+            return priority
+    return "normal"
 
 
 GITHUB = Source(

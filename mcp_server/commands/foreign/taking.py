@@ -138,9 +138,14 @@ async def _here(desk: Desk, call: Call, items: Sequence[Item]) -> dict[str, Task
 
 
 async def _agents(desk: Desk, call: Call, items: Sequence[Item]) -> frozenset[str]:
-    """Of those to whom items are assigned, the ones who are agents here and have not left."""
-    named = [(await desk.agents.find(call, FindAgents(name=name))).items for name in _assigned(items)]
-    return frozenset(agent.name for agents in named for agent in agents if agent.status != "terminated")
+    """Of those to whom items are assigned, the ones who are agents here."""
+    return frozenset([name for name in _assigned(items) if await _is_agent(desk, call, name)])
+
+
+async def _is_agent(desk: Desk, call: Call, name: str) -> bool:
+    """Whether there is an agent of that name, who has not left."""
+    found = await desk.agents.find(call, FindAgents(name=name))
+    return any(agent.status != "terminated" for agent in found.items)
 
 
 def _assigned(items: Sequence[Item]) -> Counter[str]:
