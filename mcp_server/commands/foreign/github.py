@@ -124,13 +124,17 @@ def _named(other: _Other, repository: str) -> str:
 
 
 def _priority(labels: list[str]) -> Priority:
-    """The highest that a label names: `P1`, `high`, `priority: high`, `priority/high`."""
-    words = (re.sub(r"^prio(rity)?[\s:/_-]*", "", label.strip().lower()) for label in labels)
-    named = set(map(PRIORITIES.__getitem__, filter(PRIORITIES.__contains__, words)))
+    """The highest that a label names."""
+    named = set(map(PRIORITIES.get, map(_bare, labels)))
     for priority in HIGHEST_FIRST:
         if priority in named:
             return priority
     return "normal"
+
+
+def _bare(label: str) -> str:
+    """A label without what says that it is a priority: `priority: high`, `Prio/high`."""
+    return re.sub(r"^prio(rity)?[\s:/_-]*", "", label.strip().lower())
 
 
 GITHUB = Source(

@@ -94,11 +94,16 @@ def _tasks(whole: Any) -> Any:
 
 def _of_tag(tag: str, whole: Any, reading: Reading) -> Iterator[tuple[str, Item]]:
     tasks = checked(_List, whole, f"Tag {tag!r}").tasks
-    paths = frozenset(task.id for task in tasks)
+    place = _Place(tag, None, frozenset(task.id for task in tasks))
     for task in tasks:
-        yield _item(task, _Place(tag, None, paths), reading)
-        parts = _Place(tag, task, paths | {f"{task.id}.{each.id}" for each in task.subtasks})
-        yield from (_item(each, parts, reading) for each in task.subtasks)
+        yield _item(task, place, reading)
+        yield from _parts(task, place, reading)
+
+
+def _parts(task: _Task, place: _Place, reading: Reading) -> Iterator[tuple[str, Item]]:
+    inside = place._replace(above=task)
+    inside = inside._replace(paths=place.paths.union(inside.path(each.id) for each in task.subtasks))
+    return (_item(each, inside, reading) for each in task.subtasks)
 
 
 def _item(task: _Task, place: _Place, reading: Reading) -> tuple[str, Item]:
