@@ -94,20 +94,24 @@ def _say_asked(result: RequestedApproval) -> str:
 
 
 def _say_decided(approval: DecidedState) -> str:
-    told = approval.outcome or {}
     if approval.status == "stale":
         return (
-            f"{_say(approval)} It was approved, and nothing was done, since something has moved: {told['message']} "
-            "Whatever is done now is asked about anew with approvals_request."
+            f"{_say(approval)} It was approved, and nothing was done, since something has moved: "
+            f"{(approval.outcome or {})['message']} Whatever is done now is asked about anew with approvals_request."
         )
     if approval.status != "approved" or approval.calls is None:
         return _say(approval)
-    what = "Its call" if approval.calls == 1 else f"Its {approval.calls} calls"
+    return f"{_say(approval)} {_say_calls(approval, approval.calls)}"
+
+
+def _say_calls(approval: DecidedState, calls: int) -> str:
+    what = "Its call" if calls == 1 else f"Its {calls} calls"
     if approval.ran_at is None:
         then = f"tasks_wait(task_id='{approval.task_id}') tells what comes of it"
-        return f"{_say(approval)} {what} will run as {approval.task_id}, not done yet: {then}."
-    made = [*(one for ids in told["made"] for one in ids), *map(named, approval.documents or ())]
-    return f"{_say(approval)} {what} landed{f': {several(made)}' if made else ''}."
+        return f"{what} will run as {approval.task_id}, not done yet: {then}."
+    made = [one for ids in (approval.outcome or {})["made"] for one in ids]
+    made += map(named, approval.documents or ())
+    return f"{what} landed{f': {several(made)}' if made else ''}."
 
 
 TOOLS = (
