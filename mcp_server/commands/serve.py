@@ -68,11 +68,10 @@ async def serve_until_stopped(opening: Opening, settings: Settings) -> None:
 async def serve_on_stdio(app: "App", opening: Opening, ending: Ending) -> None:
     """Serve MCP on stdin and stdout, until told to stop or the end of stdin."""
     from mcp_server.protocol.stdio import serve_stdio
-    from mcp_server.runtime.console import console
 
     stop = anyio.Event()
     ending.by(stop.set)
-    async with console(app.desk, app.settings.console_port):
+    async with _console(app):
         await serve_stdio(app.server, opening, stop, app.desk.end_waits)
 
 
@@ -95,6 +94,16 @@ async def serve_http(app: "App", ending: Ending) -> None:
 
     ending.by(stop)
     await server.serve()
+
+
+def _console(app: "App") -> "contextlib.AbstractAsyncContextManager[None]":
+    """The page for approvals beside stdio, where a port for it is set."""
+    port = app.settings.console_port
+    if port is None:
+        return contextlib.nullcontext()
+    from mcp_server.runtime.console import console
+
+    return console(app.desk, port)
 
 
 def _webhooks(app: "App") -> "list[BaseRoute]":

@@ -18,11 +18,8 @@ log = logging.getLogger("datamcp.console")
 
 
 @contextlib.asynccontextmanager
-async def console(desk: Desk, port: int | None) -> AsyncGenerator[None]:
-    """Serve the page for approvals meanwhile, where a port for it is set."""
-    if port is None:
-        yield
-        return
+async def console(desk: Desk, port: int) -> AsyncGenerator[None]:
+    """Serve the page for approvals meanwhile."""
     from starlette.applications import Starlette
 
     from mcp_server.pages.approval import approval_routes
