@@ -14,7 +14,7 @@ from mcp_server.integrations.clients.entries import PROGRAM
 from mcp_server.integrations.clients.installing import Choice, Installer, Talk, on_machine
 from mcp_server.integrations.clients.machine import this_machine
 from mcp_server.integrations.clients.records import BY_KEY, CLIENTS, Client
-from mcp_server.integrations.clients.starting import this_package
+from mcp_server.integrations.clients.starting import Package, this_package
 from mcp_server.kernel.errors import OpsError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,63}")
@@ -54,11 +54,14 @@ def install(
     lists: bool,
 ) -> None:
     """Put the server into the configuration of this machine's MCP clients, and prove that it starts there."""
-    machine = this_machine()
     choice = Choice(_agent(agent), _database(database), scope == "project", dry_run)
-    talk = Talk(click.echo, _asking(yes=yes))
-    installer = Installer(machine, this_package(_package(), _program()), choice, talk, lambda: datetime.now(UTC))
     clients = [BY_KEY[key] for key in keys]
+    try:
+        machine = this_machine()
+        talk = Talk(click.echo, _asking(yes=yes))
+        installer = Installer(machine, _package, choice, talk, lambda: datetime.now(UTC))
+    except OpsError as error:
+        raise click.ClickException(error.message) from None
     if lists:
         show(installer, clients or CLIENTS)
     else:
@@ -123,7 +126,11 @@ def _database(url: str | None) -> str | None:
     return match[1] or f"sqlite:///{Path(match[2]).expanduser().absolute()}"
 
 
-def _package() -> Path:
+def _package() -> Package:
+    return this_package(_folder(), _program())
+
+
+def _folder() -> Path:
     return Path(mcp_server.__path__[0]).absolute()
 
 

@@ -46,7 +46,7 @@ class Home:
         monkeypatch.setenv("HOME", str(folder))
         monkeypatch.setenv("PATH", "/usr/bin:/bin")
         monkeypatch.chdir(folder)
-        monkeypatch.setattr(command, "_package", lambda: folder / "site-packages" / "mcp_server")
+        monkeypatch.setattr(command, "_folder", lambda: folder / "site-packages" / "mcp_server")
         monkeypatch.setattr("mcp_server.integrations.clients.starting._source", lambda: None)
         self.install_program(SAYS_VERSION)
 
@@ -171,6 +171,7 @@ def test_a_project_gets_files_of_its_own(home: Home):
     ("content", "why"),
     [
         (b'{"mcpServers": {"desk": {"command": "node"}}}', "'mcpServers.desk' in it is another server"),
+        (b'{"mcpServers": {"desk": null}}', "'mcpServers.desk' in it is another server"),
         (b'{"mcpServers": [', "It is no JSON"),
         (b'{"mcpServers": [1]}', "does not hold servers"),
         ("{}".encode("utf-16"), "It is not UTF-8"),
@@ -190,6 +191,31 @@ def test_a_folder_in_the_place_of_a_file_is_told(home: Home):
     home.cursor.mkdir()
     done = home.run("--yes", "--client", "cursor")
     assert done.exit_code == 1 and f"{home.cursor} is no file" in done.output
+
+
+@pytest.mark.parametrize("variable", ["relative", ""])
+def test_without_a_home_there_is_one_line_and_no_more(home: Home, monkeypatch: pytest.MonkeyPatch, variable: str):
+    def nobody() -> Path:
+        raise RuntimeError("Could not determine home directory")
+
+    monkeypatch.setenv("HOME", variable)
+    if not variable:
+        monkeypatch.setattr(Path, "home", nobody)
+    done = home.run("--yes")
+    assert done.exit_code == 1 and "Set HOME to your home folder" in done.output and "Error: " in done.output
+
+
+def test_what_may_not_be_looked_at_is_told(home: Home, monkeypatch: pytest.MonkeyPatch):
+    real = Path.stat
+
+    def stat(path: Path, **options: Any) -> os.stat_result:
+        if path == home.cursor:
+            raise PermissionError(13, "Permission denied")
+        return real(path, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    done = home.run("--yes", "--client", "cursor")
+    assert done.exit_code == 1 and f"{home.cursor} cannot be read: Permission denied" in done.output
 
 
 def test_no_client_at_all_is_told_with_those_that_are_known(home: Home):
@@ -248,10 +274,10 @@ def test_a_file_that_never_rests_is_left_alone(home: Home, monkeypatch: pytest.M
 
 def test_a_server_that_ends_or_hangs_fails_its_proof_with_what_it_said(tmp_path: Path):
     ends = program(tmp_path, "echo it broke >&2; exit 3")
-    with pytest.raises(Unavailable, match=r"did not answer\. It said: it broke"):
+    with pytest.raises(Unavailable, match=r"did not answer: .* It said: it broke"):
         prove(Started((str(ends),), {}), {"PATH": "/usr/bin:/bin"})
     hangs = program(tmp_path, "exec sleep 60")
-    with pytest.raises(Unavailable, match=r"It said nothing\. \(TimeoutError"):
+    with pytest.raises(Unavailable, match=r"did not answer: TimeoutError\. It said nothing"):
         prove(Started((str(hangs),), {}), {"PATH": "/usr/bin:/bin"}, seconds_max=0.5)
     with pytest.raises(Unavailable, match="No such file"):
         prove(Started((str(tmp_path / "none"),), {}), {"PATH": "/usr/bin:/bin"})

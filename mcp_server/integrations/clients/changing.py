@@ -1,18 +1,19 @@
 """What `install` would do to a file, worked out before anything is written."""
 
 import difflib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mcp_server.integrations.clients.entries import Started, is_ours, our_name, renewed
+from mcp_server.integrations.clients.entries import NAME, Started, is_ours, our_name, renewed
 from mcp_server.integrations.clients.files import decoded, encoded
-from mcp_server.integrations.clients.formats import changed, entries, format_of
+from mcp_server.integrations.clients.formats import changed, entries, format_of, not_too_deep
 from mcp_server.integrations.clients.records import Client
 from mcp_server.kernel.errors import Conflict, OpsError
 from mcp_server.kernel.lines import one_line
 
-_LINE_MAX = 200
+_LINE_MAX = 400
 
 
 class Wanted(NamedTuple):
@@ -44,8 +45,10 @@ class Change(NamedTuple):
     def diff(self) -> list[str]:
         """The lines that differ, with some around them; none may pass for another."""
         before, after = (decoded(data).splitlines() for data in (self.before, self.after))
-        lines = difflib.unified_diff(before, after, self._named(self.before), self._named(self.after))
-        return [one_line(line.rstrip("\r\n"), _LINE_MAX) for line in lines]
+        lines = list(difflib.unified_diff(before, after, self._named(self.before), self._named(self.after)))
+        whole = json.dumps({self.name: self.entry}, ensure_ascii=False)
+        told = [f"of which the server: {whole}"] if max(map(len, lines), default=0) > _LINE_MAX else []
+        return [*(one_line(line.rstrip("\r\n"), _LINE_MAX) for line in lines), *map(one_line, told)]
 
     def _named(self, data: bytes | None) -> str:
         return "/dev/null" if data is None else str(self.path)
@@ -58,8 +61,11 @@ def found(client: Client, data: bytes | None) -> tuple[str, dict[str, Any] | Non
         ValidationFailed: the file cannot be read as the client reads it.
         Conflict: another server stands under our name.
     """
+    if data is None:
+        return NAME, None
     format_ = format_of(client.format)
-    there = entries(format_, format_.read(decoded(data)), client.path)
+    with not_too_deep():
+        there = entries(format_, format_.read(decoded(data)), client.path)
     name = our_name(client, there)
     entry = there.get(name)
     if entry is not None and not is_ours(client.shape, entry):
@@ -88,7 +94,7 @@ def removed(client: Client, path: Path, before: bytes | None, copies: Sequence[b
         client: whose file it is.
         path: of it.
         before: what it holds.
-        copies: what it held before, the newest first; none: there was no file.
+        copies: what it held before, the newest first; before all of them there may have been no file.
 
     Raises:
         OpsError: it has to be left alone; why.
@@ -96,7 +102,7 @@ def removed(client: Client, path: Path, before: bytes | None, copies: Sequence[b
     name, entry = found(client, before)
     if entry is None:
         return Change(path, before, before, name, None)
-    earlier = filter(lambda copy: _leads_to(client, copy, before, name, entry), copies or (None,))
+    earlier = filter(lambda copy: _leads_to(client, copy, before, name, entry), (*copies, None))
     after = next(earlier, before)
     return Change(path, before, _with(client, before, name, None) if after is before else after, name, None)
 

@@ -1,7 +1,8 @@
 """The formats of clients' files: read, put one server, drop one. Nothing but that server ever changes: what
 comes out is read again and compared, and else the file is left alone."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple, cast
@@ -34,7 +35,7 @@ def format_of(name: str) -> Format:
 
 
 def entries(format_: Format, data: Any, path: Sequence[str]) -> Entries:
-    """The servers in what a file holds, by name.
+    """The servers in what a file holds, by name; what says nothing that is known counts as one, too.
 
     Raises:
         ValidationFailed: something else stands in their place.
@@ -46,7 +47,7 @@ def entries(format_: Format, data: Any, path: Sequence[str]) -> Entries:
     except TypeError:
         where = f"{'.'.join(path)!r} in it"
         raise ValidationFailed(f"{where} does not hold servers.", next="Correct it, or take it away.") from None
-    return {name: entry for name, entry in servers.items() if isinstance(entry, dict)}
+    return {name: entry if isinstance(entry, dict) else {} for name, entry in servers.items()}
 
 
 def _map(data: Any) -> dict[str, Any]:
@@ -73,19 +74,36 @@ def changed(format_: Format, text: str, path: Sequence[str], name: str, entry: M
         ValidationFailed: it cannot be changed so that all else stays.
     """
     whole = (*path, name)
-    before = format_.read(text)
-    after = format_.drop(text, whole) if entry is None else format_.put(text, whole, entry)
+    with not_too_deep():
+        before = format_.read(text)
+        after = format_.drop(text, whole) if entry is None else format_.put(text, whole, entry)
+        if _is_well(format_, before, after, whole, entry):
+            return after
+    raise ValidationFailed(
+        "It is written in a way that cannot be changed without touching something else, so it was left alone.",
+        next="Add or take away the server by hand.",
+    )
+
+
+@contextmanager
+def not_too_deep() -> Generator[None]:
+    """Refuse what is nested deeper than Python can follow; how deep that is depends on who asks."""
+    try:
+        yield
+    except RecursionError:
+        raise ValidationFailed(
+            "It is nested too deeply to be changed safely.", next="Add the server by hand."
+        ) from None
+
+
+def _is_well(format_: Format, before: Any, after: str, whole: Sequence[str], entry: Mapping[str, Any] | None) -> bool:
+    """Whether the server is as wanted, and all else as before, in order and type, too."""
     try:
         now = format_.read(after)
-        is_well = entries(format_, now, path).get(name) == entry
+        there = entries(format_, now, whole[:-1]).get(whole[-1])
     except ValidationFailed:
-        is_well, now = False, None
-    if not is_well or repr(_without(before, whole)) != repr(_without(now, whole)):  # in order and type, too
-        raise ValidationFailed(
-            "It is written in a way that cannot be changed without touching something else, so it was left alone.",
-            next="Add or take away the server by hand.",
-        )
-    return after
+        return False
+    return there == entry and repr(_without(before, whole)) == repr(_without(now, whole))
 
 
 def _without(data: Any, path: Sequence[str]) -> Any:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from mcp_server.integrations.clients import files
 from mcp_server.integrations.clients.changing import Change, Wanted, found, installed, removed
 from mcp_server.integrations.clients.entries import AGENT, DATABASE, Started, started_by
-from mcp_server.integrations.clients.machine import Machine, place
+from mcp_server.integrations.clients.machine import Machine, is_there, place
 from mcp_server.integrations.clients.records import CLIENTS, Client
 from mcp_server.integrations.clients.starting import Package, commands, first_that_starts, minimal_env
 from mcp_server.kernel.errors import Conflict, NotFound, OpsError, ValidationFailed
@@ -48,7 +48,7 @@ class Installer:
     def __init__(
         self,
         machine: Machine,
-        package: Package,
+        package: Callable[[], Package],
         choice: Choice,
         talk: Talk,
         clock: Callable[[], datetime],
@@ -57,14 +57,14 @@ class Installer:
 
         Args:
             machine: whose clients they are.
-            package: how ours is there.
+            package: says how ours is there.
             choice: what is wanted.
             talk: with a person.
             clock: for the names of copies.
         """
         self._machine, self._choice, self._talk, self._clock = machine, choice, talk, clock
         self._package = package
-        self._commands: dict[bool, tuple[str, ...]] = {}
+        self._commands: dict[bool, Started] = {}
 
     def install(self, client: Client) -> bool:
         """Put our server into a client's file; whether it answers there now.
@@ -112,7 +112,7 @@ class Installer:
         """
         places = self._places(client)
         if places:
-            return next(filter(Path.exists, places), places[0])
+            return next(filter(is_there, places), places[0])
         where = "in a project" if self._choice.in_project else f"on {self._machine.platform}"
         raise NotFound(f"{client.title} has no file {where} that is known.", next="See docs/clients.md.")
 
@@ -121,21 +121,20 @@ class Installer:
         return [place(self._machine, path) for path in paths]
 
     def _wanted(self, client: Client) -> Started:
-        env = {AGENT: self._choice.agent or client.key}
-        if self._choice.database is not None:
-            env[DATABASE] = self._choice.database
-        return Started(self._command(client), env)
+        command = self._command(client)
+        named = {AGENT: self._choice.agent or client.key, DATABASE: self._choice.database}
+        return Started(command.argv, {**command.env, **{name: value for name, value in named.items() if value}})
 
-    def _command(self, client: Client) -> tuple[str, ...]:
+    def _command(self, client: Client) -> Started:
         """What starts the server; tried once for clients that find commands, and once for the others."""
         if client.sees_path not in self._commands:
             self._commands[client.sees_path] = self._tried(client)
         return self._commands[client.sees_path]
 
-    def _tried(self, client: Client) -> tuple[str, ...]:
+    def _tried(self, client: Client) -> Started:
         extra = "postgres" if (self._choice.database or "").startswith("postgres") else None
-        tried = commands(self._machine, self._package, client, extra)
-        return first_that_starts(tried, (self._machine.env, minimal_env(self._machine, client)))
+        tried = commands(self._machine, self._package(), client, extra)
+        return first_that_starts(tried, self._machine.env, minimal_env(self._machine, client))
 
     def _carry_out(self, client: Client, path: Path, make: Callable[[bytes | None], Change]) -> Change | None:
         """Show a change and make it; None where a person did not want it."""

@@ -65,7 +65,7 @@ class Document:
         """Read it.
 
         Raises:
-            ValidationFailed: it is no JSON, or too deep.
+            ValidationFailed: it is no JSON.
         """
         self.text = self.bare = self.plain = text
         if not strict:
@@ -82,8 +82,6 @@ class Document:
         except json.JSONDecodeError as error:
             line = self.text.count("\n", 0, error.pos) + 1
             raise ValidationFailed(f"It is no JSON: {error.msg}, in line {line}.", next=BROKEN) from None
-        except RecursionError:
-            raise ValidationFailed("It is nested too deeply to be changed safely.", next=BROKEN) from None
 
     def _unit(self) -> str | None:
         """By what lines are indented; None where all stands in one line."""

@@ -7,6 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from mcp_server.kernel.errors import Unavailable
+
+_SAY_HOME = "Set HOME to your home folder, go to a folder that is there, and try again."
+
 
 class Machine(NamedTuple):
     """A machine and who uses it.
@@ -27,8 +31,26 @@ class Machine(NamedTuple):
 
 
 def this_machine() -> Machine:
-    """The one that this runs on."""
-    return Machine(sys.platform, Path.home(), Path.cwd(), dict(os.environ), shutil.which)
+    """The one that this runs on.
+
+    Raises:
+        Unavailable: there is no home folder, or the folder that this runs in is gone.
+    """
+    try:
+        home, folder = Path.home(), Path.cwd()
+    except (RuntimeError, OSError) as error:
+        raise Unavailable(f"Where to look is not known: {error}.", next=_SAY_HOME) from None
+    if not home.is_absolute():
+        raise Unavailable(f"The home folder, {str(home)!r}, is no whole path.", next=_SAY_HOME)
+    return Machine(sys.platform, home, folder, dict(os.environ), shutil.which)
+
+
+def is_there(path: Path) -> bool:
+    """Whether something is at a path; what may not be looked at counts, so that reading it says why."""
+    try:
+        return path.exists()
+    except OSError:
+        return True
 
 
 def folders(machine: Machine) -> dict[str, Path]:

@@ -1,7 +1,7 @@
 """The proof: the server is started as a client would start it, and answers one call."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import NamedTuple, cast
@@ -44,9 +44,14 @@ def prove(started: Started, env: Mapping[str, str], seconds_max: float = ANSWER_
         try:
             return anyio.run(_proof, started, {**env, **started.env}, log, seconds_max)
         except Exception as error:
-            told = one_line(log.read_text("utf-8", "replace").strip()[-_SAID_MAX:]) if log.exists() else ""
-            why = f"It said: {told}" if told else f"It said nothing. ({one_line(_reason(error), _SAID_MAX)})"
-            raise Unavailable(f"{' '.join(started.argv)} did not answer. {why}") from None
+            why = one_line(_reason(error), _SAID_MAX)
+            raise Unavailable(f"{' '.join(started.argv)} did not answer: {why}.{_told(log)}") from None
+
+
+def _told(log: Path) -> str:
+    """The end of what a server said on stderr."""
+    text = log.read_text("utf-8", "replace").strip() if log.exists() else ""
+    return f" It said: {one_line(text[-_SAID_MAX:])}" if text else " It said nothing."
 
 
 async def _proof(started: Started, env: dict[str, str], log: Path, seconds_max: float) -> Proof:
@@ -56,13 +61,20 @@ async def _proof(started: Started, env: dict[str, str], log: Path, seconds_max: 
     with log.open("w") as errors, anyio.fail_after(seconds_max):
         async with Client(stdio_client(server, errlog=errors)) as client:
             tools = (await client.list_tools()).tools
-            tool = next(filter(_is_harmless, tools))
-            result = await client.call_tool(tool.name, {})
-            said = next((block.text for block in result.content if block.type == "text"), "")
-            if result.is_error:
-                raise Unavailable(f"{tool.name} answered: {said}")
-            first = said.partition("\n")[0]
-            return Proof(tool.name, one_line(first, _SAID_MAX), len(tools), monotonic() - began)
+            name, said = await _answer(client, tools)
+            return Proof(name, said, len(tools), monotonic() - began)
+
+
+async def _answer(client: Client, tools: Sequence[Tool]) -> tuple[str, str]:
+    """Which tool was called, and the first line of what it answered."""
+    name = next((tool.name for tool in tools if _is_harmless(tool)), None)
+    if name is None:
+        raise Unavailable(f"Among its {len(tools)} tools is none that changes nothing and takes nothing")
+    result = await client.call_tool(name, {})
+    said = next((block.text for block in result.content if block.type == "text"), "")
+    if result.is_error:
+        raise Unavailable(f"{name} answered {said!r}")
+    return name, one_line(said.partition("\n")[0], _SAID_MAX)
 
 
 def _is_harmless(tool: Tool) -> bool:
@@ -73,4 +85,4 @@ def _is_harmless(tool: Tool) -> bool:
 def _reason(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup):
         return _reason(cast("BaseExceptionGroup[BaseException]", error).exceptions[0])
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return f"{type(error).__name__}: {error}".removesuffix(": ").removesuffix(".")

@@ -4,11 +4,10 @@ To add one, add a record; docs/clients.md holds the sources. What no vendor's pa
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from mcp_server.integrations.clients.machine import Machine, place
+from mcp_server.integrations.clients.machine import Machine, is_there, place
 
 
 class Shape(NamedTuple):
@@ -82,7 +81,7 @@ class Client(NamedTuple):
     def is_on(self, machine: Machine) -> bool:
         """Whether the machine has it."""
         places = (place(machine, sign) for sign in (*self.files(machine), *self.signs))
-        return any(map(Path.exists, places)) or any(map(machine.which, self.commands))
+        return any(map(is_there, places)) or any(map(machine.which, self.commands))
 
 
 def _fixed(**fixed: Any) -> Mapping[str, Any]:

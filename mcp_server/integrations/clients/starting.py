@@ -3,11 +3,10 @@
 import json
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mcp_server.integrations.clients.entries import PROGRAM
+from mcp_server.integrations.clients.entries import PROGRAM, Started
 from mcp_server.integrations.clients.machine import Machine
 from mcp_server.integrations.clients.records import Client
 from mcp_server.kernel.errors import Unavailable
@@ -19,7 +18,15 @@ _KEPT = (
     *("APPDATA", "LOCALAPPDATA", "USERPROFILE", "HOMEDRIVE", "HOMEPATH", "USERNAME", "PATHEXT", "COMSPEC"),
     *("SYSTEMROOT", "SYSTEMDRIVE", "TEMP", "TMP", "PROGRAMFILES", "PROCESSOR_ARCHITECTURE"),
 )
-_QUIET: Mapping[str, Any] = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL}
+_NETWORK = (
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"),
+    *("https_proxy", "http_proxy", "all_proxy", "no_proxy"),
+    *("UV_CACHE_DIR", "UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL"),
+    *("UV_FIND_LINKS", "UV_SYSTEM_CERTS", "UV_NATIVE_TLS", "UV_PYTHON", "UV_PYTHON_INSTALL_DIR"),
+)
+"""Without which uv may not reach its index or find what it has: handed on where a client's server needs them."""
+_QUIET: Mapping[str, Any] = {"capture_output": True, "text": True, "errors": "replace", "stdin": subprocess.DEVNULL}
+_RECEIPTS = ("uv-receipt.toml", "pipx_metadata.json")
 _SAID_MAX = 500
 _SYSTEM_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
 
@@ -31,11 +38,13 @@ class Package(NamedTuple):
         checkout: its folder, where it runs from a checkout.
         source: what it was installed from, as uv takes it; None: the index, by its name.
         program: the console script, if it stays where it is.
+        is_tool: whether that is what a person installed as a program of its own, with uv or pipx.
     """
 
     checkout: Path | None
     source: str | None
     program: Path | None
+    is_tool: bool = False
 
 
 def this_package(package: Path, program: Path) -> Package:
@@ -46,7 +55,8 @@ def this_package(package: Path, program: Path) -> Package:
         program: where its console script would be.
     """
     stays = program.is_file() and "archive-v0" not in program.parts  # uvx keeps what it runs in a cache
-    return Package(_checkout(package.parent), _source(), program if stays else None)
+    is_tool = any((program.parent.parent / receipt).is_file() for receipt in _RECEIPTS)
+    return Package(_checkout(package.parent), _source(), program if stays else None, is_tool)
 
 
 def minimal_env(machine: Machine, client: Client) -> dict[str, str]:
@@ -68,14 +78,20 @@ def commands(machine: Machine, package: Package, client: Client, extra: str | No
         client: that starts it; one that does not find commands by itself gets whole paths.
         extra: of the package, that is needed beside it.
     """
+    programs = () if package.program is None else ((str(package.program),),)
+    if package.is_tool and extra is None:
+        yield from programs
+    yield from _by_uv(machine, package, client, extra)
+    yield from programs
+
+
+def _by_uv(machine: Machine, package: Package, client: Client, extra: str | None) -> Iterator[tuple[str, ...]]:
     uv = machine.env.get("UV") or machine.which("uv")  # uv tells where it is to what it starts
     if uv is not None and package.checkout is not None:
         extras = () if extra is None else ("--extra", extra)
         yield uv, "run", "--no-dev", *extras, "--directory", str(package.checkout), PROGRAM
     elif uv is not None:
         yield _uvx(machine, client, uv), *_from(package.source, extra), PROGRAM
-    if package.program is not None:
-        yield (str(package.program),)
 
 
 def _uvx(machine: Machine, client: Client, uv: str) -> str:
@@ -86,23 +102,30 @@ def _uvx(machine: Machine, client: Client, uv: str) -> str:
 
 
 def first_that_starts(
-    tried: Iterator[tuple[str, ...]], envs: Sequence[Mapping[str, str]], run: Callable[..., Any] = subprocess.run
-) -> tuple[str, ...]:
-    """The first command that starts our program in each of some environments.
+    tried: Iterator[tuple[str, ...]],
+    own: Mapping[str, str],
+    little: Mapping[str, str],
+    run: Callable[..., Any] = subprocess.run,
+) -> Started:
+    """The first command that starts our program as a client would, with the variables that it needs for that.
 
     Args:
         tried: commands, the best first.
-        envs: the person's own comes first, so that what has to be downloaded is there before a client starts it.
+        own: the person's environment: in it, what has to be downloaded is, before a client starts anything.
+        little: what the client hands on.
         run: as `subprocess.run`.
 
     Raises:
         Unavailable: none does; what each said.
     """
+    handed = [{}, *filter(None, [{name: own[name] for name in _NETWORK if name in own}])]
     said = list[str]()
     for argv in tried:
-        failure = next(filter(None, (_failure(argv, env, run) for env in envs)), None)
-        if failure is None:
-            return argv
+        failure = _failure(argv, own, run)
+        for env in () if failure else handed:
+            failure = _failure(argv, {**little, **env}, run)
+            if failure is None:
+                return Started(argv, env)
         said.append(f"{' '.join(argv)}: {failure}.")
     tale = " ".join(said) or "Neither uv nor the program was found."
     raise Unavailable(f"No command was seen to start the server. {tale}", next="Install uv, and try again.")
@@ -135,6 +158,8 @@ def _checkout(folder: Path) -> Path | None:
 
 def _source() -> str | None:
     """What the package was installed from, if not from the index."""
+    from importlib.metadata import PackageNotFoundError, distribution  # loads what reads mails
+
     try:
         said = distribution(PROGRAM).read_text("direct_url.json")
     except PackageNotFoundError:

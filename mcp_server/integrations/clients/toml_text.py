@@ -33,7 +33,7 @@ def read(text: str) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise ValidationFailed(f"It is no TOML: {error}.", next=_BROKEN) from None
 
 

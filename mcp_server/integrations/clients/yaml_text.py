@@ -54,7 +54,7 @@ def read(text: str) -> Any:
     """
     try:
         data = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         said = " ".join(str(error).split())
         raise ValidationFailed(f"It is no YAML of plain data: {said}.", next=_BROKEN) from None
     return {} if data is None else data

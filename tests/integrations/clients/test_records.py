@@ -34,7 +34,8 @@ def test_what_is_written_is_what_the_client_reads_and_goes_without_a_trace(clien
     assert not installed(client, Path("file"), change.after, WANTED).is_needed, "nothing is done twice"
     assert removed(client, Path("file"), change.after, [before]).after == before
     new = installed(client, Path("file"), None, WANTED)
-    assert removed(client, Path("file"), new.after, []).after is None, "what was not there is deleted"
+    for copies in ([], [new.after or b""]):
+        assert removed(client, Path("file"), new.after, copies).after is None, "what was not there is deleted"
 
 
 @each
@@ -60,7 +61,15 @@ def test_what_a_person_added_to_our_entry_stays(client: Client):
     assert started_by(shape, change.entry) == started and change.entry["timeout"] == 5
     named = installed(client, Path("file"), text, Wanted(STARTED, keep_agent=False))
     assert named.entry is not None and started_by(shape, named.entry).env[AGENT] == "scribe"
-    assert removed(client, Path("file"), change.after, [text]).after is not None, "a file that was there stays"
+
+
+def test_a_diff_shows_the_whole_server_and_nothing_that_acts_on_a_terminal():
+    text = json.dumps({"long": "\x1b[31m" + "x" * 1000, "hidden\u202e": 1}, ensure_ascii=False).encode()
+    lines = installed(BY_KEY["cursor"], Path("file"), text, WANTED).diff()
+    assert (
+        lines[-1] == f"of which the server: {json.dumps({'desk': entry_of(BY_KEY['cursor'].shape, 'desk', STARTED)})}"
+    )
+    assert all(line.isprintable() and len(line) <= 400 for line in lines)
 
 
 HOMES = {

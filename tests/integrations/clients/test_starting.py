@@ -9,6 +9,7 @@ import pytest
 
 import mcp_server
 from mcp_server.integrations.clients import starting
+from mcp_server.integrations.clients.entries import Started
 from mcp_server.integrations.clients.records import BY_KEY
 from mcp_server.integrations.clients.starting import Package, commands, first_that_starts, minimal_env, this_package
 from mcp_server.kernel.errors import Unavailable
@@ -42,11 +43,23 @@ def test_what_was_installed_from_elsewhere_is_started_from_there():
     assert first(INSTALLED._replace(source=git), "codex")[2] == f"{PROGRAM} @ git+https://example.org/x@abc"
 
 
+def test_what_a_person_installed_as_a_program_is_started_itself(tmp_path: Path):
+    for receipt in ("uv-receipt.toml", "pipx_metadata.json"):
+        program = tmp_path / receipt.partition(".")[0] / "bin" / PROGRAM
+        program.parent.mkdir(parents=True)
+        program.touch()
+        assert not this_package(tmp_path / "mcp_server", program).is_tool
+        (program.parent.parent / receipt).touch()
+        tool = this_package(tmp_path / "mcp_server", program)._replace(source=None)
+        assert first(tool, "claude-code") == (str(program),)
+        assert first(tool, "claude-code", "postgres")[0] == "uvx", "it may have been installed without"
+
+
 def test_without_uv_the_program_itself_is_started():
     bare = machine(Path("/home"))
     assert list(commands(bare, INSTALLED, BY_KEY["zed"], None)) == [(str(INSTALLED.program),)]
     with pytest.raises(Unavailable, match=r"Neither uv nor the program was found\. Install uv"):
-        first_that_starts(commands(bare, CHECKOUT, BY_KEY["zed"], None), [{}])
+        first_that_starts(commands(bare, CHECKOUT, BY_KEY["zed"], None), {}, {})
 
 
 def test_only_a_command_that_starts_is_taken_and_the_others_are_told():
@@ -61,11 +74,22 @@ def test_only_a_command_that_starts_is_taken_and_the_others_are_told():
         works = argv[0] == "good" or (argv[0] == "half" and env["PATH"] == "all")
         return SimpleNamespace(returncode=0 if works else 3, stdout=f"{PROGRAM}, version 1", stderr="it broke")
 
-    envs = [{"PATH": "all"}, {"PATH": "little"}]
-    assert first_that_starts(iter([("gone",), ("half",), ("good",)]), envs, run) == ("good",)
+    envs = {"PATH": "all"}, {"PATH": "little"}
+    assert first_that_starts(iter([("gone",), ("half",), ("good",)]), *envs, run) == Started(("good",), {})
     assert ran == [("gone", "all"), ("half", "all"), ("half", "little"), ("good", "all"), ("good", "little")]
     with pytest.raises(Unavailable, match=r"gone: no such file.*slow: .*bad: exit code 3, it broke"):
-        first_that_starts(iter([("gone",), ("slow",), ("bad",)]), envs, run)
+        first_that_starts(iter([("gone",), ("slow",), ("bad",)]), *envs, run)
+
+
+def test_variables_that_the_network_needs_are_handed_on_only_where_it_needs_them():
+    def run(argv: list[str], *, env: dict[str, str], **_: Any) -> Any:
+        works = argv[0] == "local" or "SSL_CERT_FILE" in env
+        return SimpleNamespace(returncode=0 if works else 2, stdout=PROGRAM, stderr="invalid peer certificate")
+
+    own = {"PATH": "all", "SSL_CERT_FILE": "/certs", "SECRET": "x"}
+    assert first_that_starts(iter([("local",)]), own, {"PATH": "little"}, run) == Started(("local",), {})
+    certs = {"SSL_CERT_FILE": "/certs"}
+    assert first_that_starts(iter([("uvx",)]), own, {"PATH": "little"}, run) == Started(("uvx",), certs)
 
 
 def test_a_server_is_tried_with_as_little_as_its_client_gives_it():
