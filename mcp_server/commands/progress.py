@@ -8,6 +8,9 @@ import click
 
 from mcp_server.upkeep.watching import Watch, unwatched
 
+STEPS = 200
+"""In how many steps a bar grows at most."""
+
 
 @contextmanager
 def progress(label: str) -> Generator[Watch]:
@@ -18,17 +21,17 @@ def progress(label: str) -> Generator[Watch]:
     with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
 
         def watch(done: int, total: int) -> None:
-            bar.length = max(total, 1)
-            bar.update(done - bar.pos)
+            bar.length = total
+            if done >= total or done - bar.pos > total // STEPS:  # drawing takes longer than most of what is done
+                bar.update(done - bar.pos)
 
         yield watch
 
 
 def read_with(watch: Watch, lines: Iterable[bytes], total: int) -> Iterator[bytes]:
-    """Lines of a file of some size, told of as they are read; where nobody knows the size, untold."""
+    """Lines of a file of some size, told of as they are read."""
     done = 0
-    for number, line in enumerate(lines):
+    for line in lines:
         yield line
         done += len(line)
-        if total and (number % 500 == 0 or done >= total):
-            watch(done, total)
+        watch(done, total)

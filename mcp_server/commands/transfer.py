@@ -53,7 +53,8 @@ def import_command(
     what maps to what.
     """
     if other is not None:
-        from mcp_server.commands.foreign.command import Wanted, import_from
+        from mcp_server.commands.foreign.command import import_from
+        from mcp_server.commands.foreign.files import Wanted
 
         wanted = Wanted(other, source, project, frozenset(also_open), dry_run)
         run(flags, lambda settings: import_from(settings, wanted))

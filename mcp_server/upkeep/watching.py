@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 Watch = Callable[[int, int], None]
-"""Told now and then how much is done, and of how much."""
+"""Told how much is done, and of how much."""
 
 T = TypeVar("T")
-_AT_ONCE = 500
 
 
 def unwatched(done: int, total: int) -> None:
@@ -20,11 +19,9 @@ def watched(things: Iterable[T], watch: Watch, total: Callable[[], int]) -> Iter
         yield from things
         return
     of = total()
-    for number, thing in enumerate(things):
-        if number % _AT_ONCE == 0:
-            watch(min(number, of), of)
+    for number, thing in enumerate(things, 1):
         yield thing
-    watch(of, of)
+        watch(number, of)
 
 
 def row_count(connection: Any, tables: Iterable[str]) -> int:

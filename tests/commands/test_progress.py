@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mcp_server.commands.progress import progress, read_with
+from mcp_server.commands.progress import STEPS, progress, read_with
 from mcp_server.upkeep.watching import unwatched, watched
 
 
@@ -42,16 +42,24 @@ def test_a_command_that_fails_or_has_nothing_to_do_leaves_the_bar_as_it_is(monke
 def test_how_many_there_are_is_found_out_only_for_who_looks_on():
     told = list[tuple[int, int]]()
     assert list(watched(range(1001), lambda done, total: told.append((done, total)), lambda: 1001)) == [*range(1001)]
-    assert told == [(0, 1001), (500, 1001), (1000, 1001), (1001, 1001)]
+    assert told == [(number, 1001) for number in range(1, 1002)]
     assert list(watched([1], unwatched, lambda: pytest.fail("nobody looks on"))) == [1]
 
 
-def test_lines_are_told_of_by_their_bytes_where_the_size_is_known():
+def test_lines_are_told_of_by_their_bytes():
     told = list[tuple[int, int]]()
     lines = [b"ab\n"] * 3
     assert list(read_with(lambda done, total: told.append((done, total)), lines, 9)) == lines
-    assert told == [(3, 9), (9, 9)]
-    assert list(read_with(lambda *_: pytest.fail("its size is not known"), lines, 0)) == lines
+    assert told == [(3, 9), (6, 9), (9, 9)]
+
+
+def test_a_bar_is_drawn_in_steps_however_small_what_is_told(monkeypatch: pytest.MonkeyPatch):
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    with progress("copying") as watch:
+        for number in range(1, 10_001):
+            watch(number, 10_000)
+    assert stream.getvalue().count("copying") <= STEPS + 2 and "100%" in stream.getvalue()
 
 
 def command(folder: Path, *arguments: str) -> list[str]:

@@ -1,10 +1,11 @@
 """The order in which foreign items can be created, and what each waits for."""
 
-import heapq
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from graphlib import CycleError
+from itertools import filterfalse
 
+from mcp_server.commands.foreign.circles import ordered, tangled
 from mcp_server.commands.foreign.item import Item
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.lines import one_line
@@ -12,6 +13,7 @@ from mcp_server.kernel.lines import one_line
 BLOCKERS_MAX = 100
 LEVELS_MAX = 20
 """How many parents above an item are looked at."""
+SHOWN_MAX = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,58 +33,74 @@ def arrange(items: Sequence[Item]) -> Arranged:
     Raises:
         ValidationFailed: items block each other in a circle, or one is blocked by more than a task can wait for.
     """
-    known = {item.id for item in items}
-    taken = {item.id: item for item in items if item.state in ("open", "later")}
-    notes = [
-        f"{item.id} waits for {blocker}, which is not in the file"
-        for item in taken.values()
-        for blocker in item.blocked_by
-        if blocker not in known
-    ]
-    waiting = _Waiting(taken, notes)
-    order = waiting.ordered()
-    return Arranged([taken[id_] for id_ in order], {id_: tuple(waiting.blockers[id_]) for id_ in order}, notes)
+    taken = {item.id: item for item in items if item.is_taken}
+    return _Waiting(taken, list(_missing(taken, {item.id for item in items}))).arranged()
+
+
+def _missing(taken: Mapping[str, Item], known: set[str]) -> Iterator[str]:
+    for id_, item in taken.items():
+        for blocker in filterfalse(known.__contains__, item.blocked_by):
+            yield f"{id_} waits for {blocker}, which is not in the file"
 
 
 @dataclass(slots=True)
 class _Waiting:
-    """Who waits for whom: for its own blockers, and beyond those by custom, which may be given up."""
+    """Who waits for whom: for its own blockers, and beyond those by custom, which may be given up.
+
+    Attributes:
+        taken: the items, by id.
+        notes: what could not be kept, in words.
+        blockers: by item, what it waits for, and whether that is by custom alone.
+    """
 
     taken: Mapping[str, Item]
     notes: list[str]
     blockers: dict[str, dict[str, bool]] = field(default_factory=dict[str, dict[str, bool]])
-    """By item, what it waits for, and whether that is by custom alone."""
 
     def __post_init__(self) -> None:
-        for id_, item in self.taken.items():
-            own = dict.fromkeys((each for each in item.blocked_by if each in self.taken), False)
-            if len(own) > BLOCKERS_MAX:
-                raise ValidationFailed(
-                    f"{one_line(id_, 80)} is blocked by {len(own)} others; a task waits for {BLOCKERS_MAX} at most.",
-                    next="Put some of them under one that it waits for. Nothing was changed.",
-                )
-            self.blockers[id_] = own
-        for id_, item in self.taken.items():
-            self._add_customs(id_, item)
+        self.blockers = {id_: self._own(item) for id_, item in self.taken.items()}
+        for item in self.taken.values():
+            self._add_customs(item)
 
-    def _add_customs(self, id_: str, item: Item) -> None:
+    def _own(self, item: Item) -> dict[str, bool]:
+        own = dict.fromkeys(filter(self.taken.__contains__, item.blocked_by), False)
+        if len(own) > BLOCKERS_MAX:
+            raise ValidationFailed(
+                f"{one_line(item.id, 80)} is blocked by {len(own)} others; a task waits for {BLOCKERS_MAX} at most.",
+                next="Put some of them under one that it waits for. Nothing was changed.",
+            )
+        return own
+
+    def arranged(self) -> Arranged:
+        """Everything in an order in which nothing waits for what comes after it."""
+        order = self._settled()
+        blockers = {id_: tuple(self.blockers[id_]) for id_ in order}
+        return Arranged(list(map(self.taken.__getitem__, order)), blockers, self.notes)
+
+    def _add_customs(self, item: Item) -> None:
         above = self._above(item)
         for parent in above[:1]:
-            self._wait(parent, id_)
-        for blocker in (each for parent in above for each in self.taken[parent].blocked_by):
-            if blocker in self.taken and blocker not in (id_, *above):
-                self._wait(id_, blocker)
+            self._wait(parent, item.id)
+        for blocker in self._inherited(above):
+            if blocker != item.id:
+                self._wait(item.id, blocker)
+
+    def _inherited(self, above: Sequence[str]) -> Iterator[str]:
+        """What those above an item wait for, but for each other."""
+        for parent in above:
+            taken = filter(self.taken.__contains__, self.taken[parent].blocked_by)
+            yield from filterfalse(above.__contains__, taken)
 
     def _above(self, item: Item) -> list[str]:
         """An item's parent, the parent's parent and so on, as far as they are taken, each once."""
-        above, parent = list[str](), item.parent
-        while parent is not None and self._is_above(parent, item, above):
-            above.append(parent)
-            parent = self.taken[parent].parent
+        above, parent = list[str](), self._parent(item)
+        while parent is not None and parent.id not in (item.id, *above) and len(above) < LEVELS_MAX:
+            above.append(parent.id)
+            parent = self._parent(parent)
         return above
 
-    def _is_above(self, parent: str, item: Item, above: Sequence[str]) -> bool:
-        return parent in self.taken and parent not in (item.id, *above) and len(above) < LEVELS_MAX
+    def _parent(self, item: Item) -> Item | None:
+        return None if item.parent is None else self.taken.get(item.parent)
 
     def _wait(self, id_: str, blocker: str) -> None:
         blockers = self.blockers[id_]
@@ -91,67 +109,36 @@ class _Waiting:
             return
         blockers.setdefault(blocker, True)
 
-    def ordered(self) -> list[str]:
-        """Blockers first, else as in the file."""
-        place = {id_: number for number, id_ in enumerate(self.taken)}
-        names, unmet = list(self.taken), {id_: set(blockers) for id_, blockers in self.blockers.items()}
-        dependents: dict[str, list[str]] = {id_: [] for id_ in names}
-        for id_, blockers in unmet.items():
-            for blocker in blockers:
-                dependents[blocker].append(id_)
-        ready = [place[id_] for id_ in names if not unmet[id_]]
-        order = list[str]()
-        while unmet:
-            if not ready:
-                ready = sorted(place[id_] for id_ in self._break_circles(unmet))
-                continue
-            done = names[heapq.heappop(ready)]
-            order.append(done)
-            del unmet[done]
-            for id_ in dependents[done]:
-                if id_ in unmet and done in unmet[id_]:
-                    unmet[id_].remove(done)
-                    if not unmet[id_]:
-                        heapq.heappush(ready, place[id_])
-        return order
+    def _settled(self) -> list[str]:
+        while True:
+            try:
+                return ordered(self.blockers)
+            except CycleError as error:
+                given_up = list(self._customs_in_circles())
+                if not given_up:
+                    raise _in_a_circle(error.args[1][::-1]) from None
+                self._give_up(given_up)
 
-    def _break_circles(self, unmet: Mapping[str, set[str]]) -> list[str]:
-        """Give up what is by custom among those that wait for each other; who waits for nothing any more."""
-        tangled = _tangled(unmet)
-        pairs = [(id_, blocker) for id_ in self.taken if id_ in tangled for blocker in self.blockers[id_]]
-        given_up = [(id_, blocker) for id_, blocker in pairs if blocker in tangled and self.blockers[id_][blocker]]
-        if not given_up:
-            circle = _circle(unmet)
-            shown = [one_line(id_, 80) for id_ in circle[:8]]
-            raise ValidationFailed(
-                f"Items wait for each other in a circle: {' -> '.join([*shown, '...' if circle[8:] else shown[0]])}.",
-                next="Remove one of these dependencies there. Nothing was changed.",
-            )
-        for id_, blocker in given_up:
-            unmet[id_].remove(blocker)
+    def _customs_in_circles(self) -> Iterator[tuple[str, str]]:
+        among = tangled(self.blockers)
+        for id_ in filter(among.__contains__, self.taken):
+            for blocker in filter(among.__contains__, self._customs(id_)):
+                yield id_, blocker
+
+    def _customs(self, id_: str) -> Iterator[str]:
+        blockers = self.blockers[id_]
+        return filter(blockers.__getitem__, blockers)
+
+    def _give_up(self, pairs: Sequence[tuple[str, str]]) -> None:
+        for id_, blocker in pairs:
             del self.blockers[id_][blocker]
             self.notes.append(f"{id_} does not wait for {blocker}: they would wait for each other")
-        return [id_ for id_ in dict(given_up) if not unmet[id_]]
 
 
-def _tangled(unmet: Mapping[str, set[str]]) -> set[str]:
-    """Items in circles, and those between circles: who is left where nobody is ready, but for who is not waited for."""
-    waited_for = Counter(blocker for blockers in unmet.values() for blocker in blockers)
-    tangled, loose = set(unmet), [id_ for id_ in unmet if not waited_for[id_]]
-    while loose:
-        id_ = loose.pop()
-        tangled.remove(id_)
-        waited_for.subtract(unmet[id_])
-        loose += [blocker for blocker in unmet[id_] if not waited_for[blocker]]
-    return tangled
-
-
-def _circle(unmet: Mapping[str, set[str]]) -> list[str]:
-    """Items that wait for each other, each for the next; where nobody is ready, there are some."""
-    path = dict[str, None]()
-    at = next(iter(unmet))
-    while at not in path:
-        path[at] = None
-        at = min(unmet[at])
-    names = list(path)
-    return names[names.index(at) :]
+def _in_a_circle(circle: Sequence[str]) -> ValidationFailed:
+    names = [one_line(id_, 80) for id_ in circle[:SHOWN_MAX]]
+    more = " -> ..." if circle[SHOWN_MAX:] else ""
+    return ValidationFailed(
+        f"Items wait for each other in a circle: {' -> '.join(names)}{more}.",
+        next="Remove one of these dependencies there. Nothing was changed.",
+    )

@@ -1,26 +1,13 @@
 """beads: `.beads/issues.jsonl`, an issue a line."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from pydantic import Field
 
-from mcp_server.commands.foreign.item import (
-    Id,
-    Item,
-    Reading,
-    Record,
-    Source,
-    State,
-    checked,
-    parsed,
-    state_of,
-    tags_of,
-    text_of,
-    title_of,
-    unusable,
-)
+from mcp_server.commands.foreign.item import Item, Reading, Source, State
+from mcp_server.commands.foreign.parsing import Id, Record, checked, once, parsed, state_of
+from mcp_server.commands.foreign.wording import tags_of, text_of, title_of
 from mcp_server.domain.tasks.spec import Priority
-from mcp_server.kernel.values import Frozen
 
 STATES: Mapping[str, State] = {
     "open": "open",
@@ -35,6 +22,7 @@ STATES: Mapping[str, State] = {
 }
 PRIORITIES: tuple[Priority, ...] = ("critical", "high", "normal", "low", "low")
 BLOCKING = frozenset({"blocks", "conditional-blocks", "waits-for"})
+ABOVE = frozenset({"parent-child"})
 
 
 class _Dependency(Record):
@@ -58,10 +46,9 @@ class _Issue(Record):
     defer_until: str | None = None
     external_ref: str | None = None
 
-
-class _Line(Frozen):
-    number: int
-    issue: _Issue
+    def others(self, types: Container[str]) -> tuple[str, ...]:
+        """What it depends on, in some ways."""
+        return tuple(each.depends_on_id for each in self.dependencies if each.type in types)
 
 
 def read(data: bytes, reading: Reading) -> list[Item]:
@@ -70,20 +57,11 @@ def read(data: bytes, reading: Reading) -> list[Item]:
     Raises:
         ValidationFailed: naming the line.
     """
-    lines = dict[str, _Line]()
-    for number, line in enumerate(data.splitlines(), 1):
-        if not line.strip():
-            continue
-        issue = checked(_Issue, parsed(line, f"Line {number}"), f"Line {number}")
-        earlier = lines.setdefault(issue.id, _Line(number=number, issue=issue))
-        if earlier.issue != issue:
-            raise unusable(f"Line {number}", f"line {earlier.number} has the id {issue.id!r} too, and tells otherwise")
-    return [_item(line, reading) for line in lines.values()]
+    lines = ((f"Line {number}", line) for number, line in enumerate(data.splitlines(), 1) if line.strip())
+    return once((where, _item(checked(_Issue, parsed(line, where), where), where, reading)) for where, line in lines)
 
 
-def _item(line: _Line, reading: Reading) -> Item:
-    issue = line.issue
-    parents = [each.depends_on_id for each in issue.dependencies if each.type == "parent-child"]
+def _item(issue: _Issue, where: str, reading: Reading) -> Item:
     return Item(
         id=issue.id,
         key=f"beads:{reading.project}:{issue.id}",
@@ -95,10 +73,10 @@ def _item(line: _Line, reading: Reading) -> Item:
             ("Notes", issue.notes),
         ),
         status=issue.status,
-        state=state_of(issue.status, STATES, reading, f"Line {line.number}"),
+        state=state_of(issue.status, STATES, reading, where),
         priority=PRIORITIES[issue.priority],
-        blocked_by=tuple(each.depends_on_id for each in issue.dependencies if each.type in BLOCKING),
-        parent=next(iter(parents), None),
+        blocked_by=issue.others(BLOCKING),
+        parent=next(iter(issue.others(ABOVE)), None),
         tags=tags_of(("beads", issue.issue_type, *issue.labels)),
         assignee=issue.assignee,
         not_before=issue.defer_until,

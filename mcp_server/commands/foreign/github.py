@@ -3,25 +3,12 @@
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, cast
-from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field
 
-from mcp_server.commands.foreign.item import (
-    Item,
-    Reading,
-    Record,
-    Source,
-    State,
-    checked,
-    parsed,
-    state_of,
-    tags_of,
-    text_of,
-    title_of,
-    unusable,
-)
-from mcp_server.domain.tasks.spec import PRIORITIES as RANKS
+from mcp_server.commands.foreign.item import Item, Reading, Source, State
+from mcp_server.commands.foreign.parsing import Record, checked, once, parsed, state_of, unusable
+from mcp_server.commands.foreign.wording import tags_of, text_of, title_of
 from mcp_server.domain.tasks.spec import Priority
 
 STATES: Mapping[str, State] = {"open": "open", "closed": "finished"}
@@ -37,8 +24,9 @@ PRIORITIES: Mapping[str, Priority] = {
     "normal": "normal",
     "low": "low",
 }
-UNNAMED: list[Priority] = ["normal"]
+HIGHEST_FIRST: tuple[Priority, ...] = ("critical", "high", "normal", "low")
 _BLOCKED = re.compile(r"(?im)^[ \t>*+-]*(?:depends on|blocked by):?[ \t]+(.+)$")
+_ISSUE = re.compile(r"https?://([a-z0-9.:-]+)/([\w.-]+/[\w.-]+)/issues/\d+")
 _NUMBER = re.compile(r"(?<![\w/#])#(\d{1,10})\b")
 
 
@@ -71,6 +59,22 @@ class _Issue(Record):
     parent: _Other | None = None
     blockedBy: Annotated[tuple[_Other, ...], BeforeValidator(_listed)] = ()  # noqa: N815 - as gh spells it
 
+    @property
+    def label_names(self) -> list[str]:
+        """What its labels say."""
+        return [label.name for label in self.labels]
+
+    @property
+    def logins(self) -> list[str]:
+        """To whom it is assigned."""
+        return [person.login for person in self.assignees]
+
+    @property
+    def named_in_body(self) -> list[_Other]:
+        """The issues of its own repository that its text says it waits for."""
+        lines = _BLOCKED.findall(self.body)
+        return [_Other(number=int(number)) for line in lines for number in _NUMBER.findall(line)]
+
 
 def read(data: bytes, reading: Reading) -> list[Item]:
     """The issues of one or several repositories.
@@ -81,18 +85,14 @@ def read(data: bytes, reading: Reading) -> list[Item]:
     listed = parsed(data, "The file")
     if not isinstance(listed, list):
         raise unusable("The file", "it is no list, as `gh issue list --json` prints it")
-    items = dict[str, Item]()
-    for place, each in enumerate(cast("list[Any]", listed), 1):
-        where = f"Issue {place} of the list"
-        item = _item(checked(_Issue, each, where), where, reading)
-        if items.setdefault(item.id, item) != item:
-            raise unusable(where, f"{item.id} is listed twice, and told of differently")
-    return list(items.values())
+    places = ((f"Issue {place} of the list", each) for place, each in enumerate(cast("list[Any]", listed), 1))
+    return once((where, _item(checked(_Issue, each, where), where, reading)) for where, each in places)
 
 
 def _item(issue: _Issue, where: str, reading: Reading) -> Item:
     repository = _repository(issue.url, where)
-    labels = [label.name for label in issue.labels]
+    above = [_named(other, repository) for other in filter(None, (issue.parent,))]
+    before = [_named(other, repository) for other in (*issue.blockedBy, *issue.named_in_body)]
     return Item(
         id=f"{repository}#{issue.number}",
         key=f"github:{repository}#{issue.number}",
@@ -100,25 +100,21 @@ def _item(issue: _Issue, where: str, reading: Reading) -> Item:
         description=text_of(("", issue.body)),
         status=issue.state,
         state=state_of(issue.state, STATES, reading, where),
-        priority=_priority(labels),
-        blocked_by=_blockers(issue, repository),
-        parent=None if issue.parent is None else _named(issue.parent, repository),
-        tags=tags_of(("github", *labels)),
-        assignee=next((person.login for person in issue.assignees), None),
-        origin={"url": issue.url, "assignees": [person.login for person in issue.assignees] or None},
+        priority=_priority(issue.label_names),
+        blocked_by=tuple(dict.fromkeys(before)),
+        parent=next(iter(above), None),
+        tags=tags_of(("github", *issue.label_names)),
+        assignee=next(iter(issue.logins), None),
+        origin={"url": issue.url, "assignees": issue.logins},
     )
 
 
 def _repository(url: str, where: str) -> str:
     """`owner/name`, on another host than GitHub's own with that before it."""
-    try:
-        parts = urlsplit(url)
-        host, path = (parts.hostname or "").lower(), parts.path.strip("/").split("/")
-    except ValueError:
-        host, path = "", [""]
-    if len(path) != 4 or path[2] != "issues" or not host:
+    found = _ISSUE.fullmatch(url.lower())
+    if found is None:
         raise unusable(where, "its url is not that of an issue")
-    name = "/".join(path[:2]).lower()
+    host, name = found.groups()
     return name if host == "github.com" else f"{host}/{name}"
 
 
@@ -127,17 +123,18 @@ def _named(other: _Other, repository: str) -> str:
     return f"{known}#{other.number}"
 
 
-def _blockers(issue: _Issue, repository: str) -> tuple[str, ...]:
-    said = (_NUMBER.findall(line) for line in _BLOCKED.findall(issue.body))
-    numbers = (f"{repository}#{int(number)}" for line in said for number in line)
-    return tuple(dict.fromkeys((*(_named(other, repository) for other in issue.blockedBy), *numbers)))
-
-
 def _priority(labels: list[str]) -> Priority:
-    """The highest that a label names: `P1`, `high`, `priority: high`, `priority/high`."""
-    words = (re.sub(r"^prio(rity)?[\s:/_-]*", "", label.strip().lower()) for label in labels)
-    named: list[Priority] = [PRIORITIES[word] for word in words if word in PRIORITIES]
-    return max(named or UNNAMED, key=lambda each: RANKS[each])
+    """The highest that a label names."""
+    named = set(map(PRIORITIES.get, map(_bare, labels)))
+    for priority in HIGHEST_FIRST:
+        if priority in named:
+            return priority
+    return "normal"
+
+
+def _bare(label: str) -> str:
+    """A label without what says that it is a priority: `priority: high`, `Prio/high`."""
+    return re.sub(r"^prio(rity)?[\s:/_-]*", "", label.strip().lower())
 
 
 GITHUB = Source(

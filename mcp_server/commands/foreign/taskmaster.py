@@ -1,25 +1,13 @@
 """task-master: `tasks.json`, by tag (context) or, before there were tags, one list."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from pydantic import Field
 
-from mcp_server.commands.foreign.item import (
-    Id,
-    Item,
-    Reading,
-    Record,
-    Source,
-    State,
-    checked,
-    parsed,
-    state_of,
-    tags_of,
-    text_of,
-    title_of,
-    unusable,
-)
+from mcp_server.commands.foreign.item import Item, Reading, Source, State
+from mcp_server.commands.foreign.parsing import Id, Record, checked, once, parsed, state_of, unusable
+from mcp_server.commands.foreign.wording import tags_of, text_of, title_of
 from mcp_server.domain.tasks.spec import Priority
 
 STATES: Mapping[str, State] = {
@@ -49,9 +37,30 @@ class _Task(Record):
     dependencies: tuple[Id, ...] = ()
     subtasks: tuple["_Task", ...] = ()
 
+    def priority_below(self, above: "_Task | None") -> str:
+        """Its own priority; a part that has none has that of the whole."""
+        return self.priority if above is None or "priority" in self.model_fields_set else above.priority
+
 
 class _List(Record):
     tasks: tuple[_Task, ...]
+
+
+class _Place(NamedTuple):
+    """Where a task stands: in a tag, as a part of another task, among others that have these paths."""
+
+    tag: str
+    above: _Task | None
+    paths: frozenset[str]
+
+    def path(self, name: str) -> str:
+        """The path of a task by what it is called here."""
+        return name if self.above is None else f"{self.above.id}.{name}"
+
+    def named(self, name: str) -> str:
+        """What a dependency means: a part names its siblings by their number alone."""
+        path = self.path(name)
+        return f"{self.tag}:{path if path in self.paths else name}"
 
 
 def read(data: bytes, reading: Reading) -> list[Item]:
@@ -60,62 +69,67 @@ def read(data: bytes, reading: Reading) -> list[Item]:
     Raises:
         ValidationFailed: naming the tag and the task.
     """
-    items = dict[str, Item]()
-    for tag, whole in _lists(parsed(data, "The file")):
-        tasks = checked(_List, whole, f"Tag {tag!r}").tasks
-        names = frozenset(task.id for task in tasks)
-        for item in (each for task in tasks for each in _items(task, tag, reading, names)):
-            if item.id in items:
-                raise unusable(f"Task {item.id}", "there are two of that id")
-            items[item.id] = item
-    return list(items.values())
+    lists = _lists(parsed(data, "The file"))
+    return once(found for tag, whole in lists.items() for found in _of_tag(tag, whole, reading))
 
 
-def _lists(whole: Any) -> Iterator[tuple[str, Any]]:
-    if not isinstance(whole, dict):
-        raise unusable("The file", "it is no object with tags or tasks")
-    members = cast("dict[str, Any]", whole)
-    if isinstance(members.get("tasks"), list):
-        yield BEFORE_TAGS, members
-        return
-    found = [tag for tag, member in members.items() if isinstance(member, dict) and "tasks" in member]
+def _lists(whole: Any) -> Mapping[str, Any]:
+    """What has tasks, by tag; a list from before there were tags is that of the tag that they began with."""
+    tags = {BEFORE_TAGS: whole} if isinstance(_tasks(whole), list) else whole
+    found = {tag: member for tag, member in _members(tags).items() if _tasks(member) is not None}
     if not found:
         raise unusable("The file", "none of its members has tasks")
-    yield from ((tag, members[tag]) for tag in found)
+    return found
 
 
-def _items(task: _Task, tag: str, reading: Reading, names: frozenset[str]) -> Iterator[Item]:
-    yield _item(task, task.id, None, tag, reading, names)
-    siblings = frozenset(f"{task.id}.{each.id}" for each in task.subtasks)
-    for each in task.subtasks:
-        yield _item(each, f"{task.id}.{each.id}", task, tag, reading, names | siblings)
+def _members(whole: Any) -> dict[str, Any]:
+    if not isinstance(whole, dict):
+        raise unusable("The file", "it is no object with tags or tasks")
+    return cast("dict[str, Any]", whole)
 
 
-def _item(task: _Task, path: str, above: _Task | None, tag: str, reading: Reading, names: frozenset[str]) -> Item:
-    where = f"Task {path} of tag {tag!r}"
-    priority = task.priority if above is None or "priority" in task.model_fields_set else above.priority
-    if priority not in PRIORITIES:
-        raise unusable(where, f"its priority {priority!r} is none of {', '.join(PRIORITIES)}")
-    return Item(
-        id=f"{tag}:{path}",
-        key=f"taskmaster:{reading.project}:{tag}:{path}",
+def _tasks(whole: Any) -> Any:
+    return cast("dict[str, Any]", whole).get("tasks") if isinstance(whole, dict) else None
+
+
+def _of_tag(tag: str, whole: Any, reading: Reading) -> Iterator[tuple[str, Item]]:
+    tasks = checked(_List, whole, f"Tag {tag!r}").tasks
+    place = _Place(tag, None, frozenset(task.id for task in tasks))
+    for task in tasks:
+        yield _item(task, place, reading)
+        yield from _parts(task, place, reading)
+
+
+def _parts(task: _Task, place: _Place, reading: Reading) -> Iterator[tuple[str, Item]]:
+    inside = place._replace(above=task)
+    inside = inside._replace(paths=place.paths.union(inside.path(each.id) for each in task.subtasks))
+    return (_item(each, inside, reading) for each in task.subtasks)
+
+
+def _item(task: _Task, place: _Place, reading: Reading) -> tuple[str, Item]:
+    path = place.path(task.id)
+    where = f"Task {path} of tag {place.tag!r}"
+    item = Item(
+        id=f"{place.tag}:{path}",
+        key=f"taskmaster:{reading.project}:{place.tag}:{path}",
         title=title_of(task.title, f"Task {path}"),
         description=text_of(("", task.description), ("Details", task.details), ("Test", task.testStrategy)),
         status=task.status,
         state=state_of(task.status, STATES, reading, where),
-        priority=PRIORITIES[priority],
-        blocked_by=tuple(f"{tag}:{_full(name, above, names)}" for name in task.dependencies),
-        parent=None if above is None else f"{tag}:{above.id}",
-        tags=tags_of(("taskmaster", tag)),
+        priority=_priority(task.priority_below(place.above), where),
+        blocked_by=tuple(map(place.named, task.dependencies)),
+        parent=None if place.above is None else f"{place.tag}:{place.above.id}",
+        tags=tags_of(("taskmaster", place.tag)),
         assignee=task.assignee,
-        origin={"tag": tag},
+        origin={"tag": place.tag},
     )
+    return where, item
 
 
-def _full(name: str, above: _Task | None, names: frozenset[str]) -> str:
-    """A dependency's path: a subtask names its siblings by their number alone."""
-    sibling = name if above is None else f"{above.id}.{name}"
-    return sibling if sibling in names else name
+def _priority(said: str, where: str) -> Priority:
+    if said not in PRIORITIES:
+        raise unusable(where, f"its priority {said[:60]!r} is none of {', '.join(PRIORITIES)}")
+    return PRIORITIES[said]
 
 
 TASKMASTER = Source(

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_server.commands.foreign.beads import BEADS
-from mcp_server.commands.foreign.command import SOURCES
+from mcp_server.commands.foreign.files import SOURCES
 from mcp_server.commands.foreign.github import GITHUB
-from mcp_server.commands.foreign.item import Item, Reading, tags_of, text_of, title_of
+from mcp_server.commands.foreign.item import Item, Reading
 from mcp_server.commands.foreign.taskmaster import TASKMASTER
+from mcp_server.commands.foreign.wording import tags_of, text_of, title_of
 from mcp_server.domain.tasks.spec import TaskSpec
 from mcp_server.kernel.errors import ValidationFailed
 
@@ -94,7 +95,7 @@ def test_a_status_that_nobody_knows_is_refused_unless_it_is_said_to_be_open():
         (b'{"title": "t"}', "Line 1 .*id: Field required"),
         (b'{"id": "a", "priority": 9}', "Line 1 .*priority"),
         (b'{"id": "a", "dependencies": [{"type": "blocks"}]}', "Line 1 .*dependencies.0.depends_on_id"),
-        (b'{"id": "a"}\n{"id": "a", "title": "x"}', "Line 2 .*line 1 has the id 'a' too"),
+        (b'{"id": "a"}\n{"id": "a", "title": "x"}', "Line 2 .*it is a, which Line 1 is too"),
         (b'{"id": ' + b"[" * 100_000, "Line 1 .*not JSON"),
         (b'{"id": ' + b"9" * 5_000 + b"}", "Line 1 .*a number is too long"),
     ],
@@ -146,7 +147,7 @@ def test_a_list_from_before_there_were_tags_is_that_of_master():
     [
         ([], "no object"),
         ({"a": 1}, "none of its members has tasks"),
-        ({"m": {"tasks": [{"id": 1}, {"id": 1}]}}, "Task m:1 .*two of that id"),
+        ({"m": {"tasks": [{"id": 1}, {"id": 1, "title": "x"}]}}, "Task 1 of tag 'm' .*it is m:1"),
         ({"m": {"tasks": [{"id": 1, "priority": "huge"}]}}, "Task 1 of tag 'm' .*'huge' is none of low, medium"),
         (
             {"m": {"tasks": [{"id": 1, "subtasks": [{"id": 2, "status": "so"}]}]}},
@@ -187,7 +188,10 @@ def test_an_issue_of_github_names_its_repository_blockers_and_parent():
         (b'[{"number": 1, "title": "t"}]', "Issue 1 of the list .*url"),
         (b'[{"number": 1, "title": "t", "url": "javascript:alert(1)"}]', "its url is not that of an issue"),
         (b'[{"number": 1, "title": "t", "url": "https://[x/o/r/issues/1"}]', "its url is not that of an issue"),
-        (json.dumps([issue(1), issue(1, body="other")]).encode(), "o/r#1 is listed twice"),
+        (
+            json.dumps([issue(1), issue(1, body="other")]).encode(),
+            "Issue 2 .*it is o/r#1, which Issue 1 of",
+        ),
         (json.dumps([issue(1, state="MERGED")]).encode(), "status 'MERGED'"),
     ],
 )

@@ -9,8 +9,12 @@ from click.testing import CliRunner, Result
 
 from mcp_server.__main__ import command_line
 from mcp_server.commands.foreign.command import LINES_MAX, SOURCES, table
+from mcp_server.__main__ import cli
+from mcp_server.commands.foreign.files import SOURCES
 from mcp_server.commands.foreign.item import Item
-from mcp_server.commands.foreign.taking import LATER, Report, prepare, take
+from mcp_server.commands.foreign.specs import LATER
+from mcp_server.commands.foreign.taking import Report, prepare, take
+from mcp_server.commands.foreign.telling import LINES_MAX, table
 from mcp_server.domain.tasks.commands import ControlTasks, FindTasks
 from mcp_server.kernel.errors import Conflict, PermissionDenied, ValidationFailed
 from mcp_server.upkeep.watching import unwatched
