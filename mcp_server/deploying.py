@@ -20,7 +20,8 @@ from mcp_server.config.model import (
 from mcp_server.domain.agents.launchers import PLAIN, ArgumentRule, Launcher, Launchers
 from mcp_server.domain.approvals.rules import Condition, Rule, Rules
 from mcp_server.domain.deployments.configuration import REFERENCES, Probe
-from mcp_server.domain.deployments.holding import Holders, Room
+from mcp_server.domain.deployments.holders import Holders
+from mcp_server.domain.deployments.holding import Room
 from mcp_server.domain.deployments.mirrors import Mirrors, Remote
 from mcp_server.domain.deployments.placing import Places
 from mcp_server.domain.deployments.policy import DeploymentPolicy
@@ -175,7 +176,8 @@ def declared_targets(settings: Settings) -> dict[str, Callable[[], Target]]:
     if not commands:
         return {}
     from mcp_server.integrations.kept import IS_POSSIBLE
-    from mcp_server.integrations.targets.command import CommandTarget, Declared
+    from mcp_server.integrations.targets.command import CommandTarget
+    from mcp_server.integrations.targets.declared import Declared
 
     folder, made = deployments_folder(settings) / "runs", dict[str, Callable[[], Target]]()
     for name, said in commands.items():

@@ -13,7 +13,8 @@ from mcp_server.domain.deployments.policy import DeploymentPolicy
 from mcp_server.domain.deployments.spec import ControlDeployment
 from mcp_server.domain.deployments.targets import Targets
 from mcp_server.integrations.references import resolve
-from mcp_server.integrations.targets.command import CommandTarget, Declared
+from mcp_server.integrations.targets.command import CommandTarget
+from mcp_server.integrations.targets.declared import Declared
 from mcp_server.kernel.errors import Conflict, Unavailable, ValidationFailed
 from tests.domain.deployments.played import Stage
 from tests.world import World, open_world

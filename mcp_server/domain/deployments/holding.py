@@ -1,6 +1,5 @@
 """What deployments take of what there is once: names in the world outside, and room on this machine."""
 
-import json
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -11,7 +10,6 @@ from mcp_server.domain.deployments.spec import DefineDeployment, Operation
 from mcp_server.domain.deployments.targets import Subject
 from mcp_server.kernel.authority import principal_of
 from mcp_server.kernel.errors import Conflict, InvalidTransition, LimitExceeded
-from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Transaction
 
 Names = Callable[[Subject], frozenset[str]]
@@ -33,20 +31,6 @@ class Room(NamedTuple):
 
     targets: frozenset[str] = frozenset()
     replicas_max: int = REPLICAS_MAX
-
-
-class Holders:
-    """Who holds a name that was brought live."""
-
-    def __init__(self, services: Services) -> None:
-        self._database = services.context.database
-
-    async def holder(self, subject: Subject, name: str) -> str | None:
-        """Another deployment of the same target that brought something live under this name; None where none did."""
-        for row in await self._database.fetch_all("deployments_beside", target=subject.target, id=subject.id):
-            if name in json.loads(row["live"] or "{}").get("names", {}).values():
-                return f"{row['name']} in {row['environment']}"
-        return None
 
 
 def require_label(tx: Transaction, command: DefineDeployment) -> None:

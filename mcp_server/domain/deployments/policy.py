@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from mcp_server.domain.approvals.rules import Form, Named, Rule, question_for, speakers_of
+from mcp_server.domain.approvals.rules import Form, Named, Rule, Rules, question_for
 from mcp_server.domain.deployments.configuration import Config
 from mcp_server.domain.deployments.model import Deployment
 from mcp_server.domain.deployments.plans import Plan
@@ -14,15 +14,11 @@ from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import PermissionDenied
 
 _OWN_VARIABLES = ("DATAMCP_*", "CLOUDFLARE_API_*")
-_CONTROL = ("deployments_control",)
-_TOOLS: Mapping[Operation, tuple[str, ...]] = {
-    "apply": ("deployments_apply",),
-    "rollback": ("deployments_control", "deployments_apply"),
-    "destroy": _CONTROL,
-    "stop": _CONTROL,
-    "start": _CONTROL,
-}
-"""The tools by which an operation comes about: applying an older revision would do what going back to it does."""
+_TOOLS: Mapping[Operation, str] = {"apply": "deployments_apply"}
+"""The tools by which operations come about, where that is not `deployments_control`."""
+
+_ALSO: Mapping[Operation, str] = {"rollback": "deployments_apply"}
+"""The tools by which the same could come about: applying an older revision does what going back to it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +40,9 @@ class DeploymentPolicy:
         names = Named((deployment.id, deployment.name, f"{deployment.name}/{deployment.environment}"))
         said = {"deployment_id": names, "plan_hash": plan.id, "action": plan.operation, "revision": plan.revision}
         said |= {"target": deployment.target, "environment": deployment.environment}
-        forms, speakers = [Form(tool, said) for tool in _TOOLS[plan.operation]], speakers_of(call)
-        found = [rule for rule in self.rules if any(rule.names(form, speakers) for form in forms)]
+        tool = _TOOLS.get(plan.operation, "deployments_control")
+        forms = [Form(tool, said), Form(_ALSO.get(plan.operation, tool), said)]
+        found = Rules(self.rules).naming(forms, call)
         if not found:
             return None
         people = question_for(found)

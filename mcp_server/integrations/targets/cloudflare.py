@@ -17,11 +17,12 @@ from mcp_server.integrations.cloudflare.calling import Account, Calling, CloudFa
 from mcp_server.integrations.cloudflare.kv import KvNamespaces
 from mcp_server.integrations.cloudflare.planning import gone_of, require_deployable, shares_of, steps_of, warnings_of
 from mcp_server.integrations.cloudflare.reach import Arrangement, Reach, wanted_of
-from mcp_server.integrations.cloudflare.scripts import Scripts, Share, Version, bindings_of
+from mcp_server.integrations.cloudflare.scripts import Scripts, Share
+from mcp_server.integrations.cloudflare.uploads import Uploads
 from mcp_server.integrations.workers.model import Route, Worker, digest
 from mcp_server.integrations.workers.place import Place
-from mcp_server.integrations.workers.revisions import REVISIONS, Revisions, nothing_kept
-from mcp_server.integrations.workers.source import TAKES, Built, Sources, name_of, secret_names
+from mcp_server.integrations.workers.revisions import REVISIONS, Revisions
+from mcp_server.integrations.workers.source import TAKES, Built, Sources, name_of
 from mcp_server.kernel.errors import Conflict, OpsError, Unavailable
 
 Holder = Callable[[Subject, str], Awaitable[str | None]]
@@ -54,7 +55,7 @@ class CloudflareTarget:
         self._calling = Calling(account)
         self._scripts = Scripts(self._calling)
         self._reach = Reach(self._calling)
-        self._kv = KvNamespaces(self._calling)
+        self._uploads = Uploads(self._scripts, KvNamespaces(self._calling))
 
     def check(self, subject: Subject) -> None:
         """Refuse services that make no Worker.
@@ -196,9 +197,9 @@ class CloudflareTarget:
         for service in work.subject.config.services:
             worker = await self._worker(work, service)
             await work.report(f"upload of {worker.name}")
-            version = await self._uploaded(work, service, worker)
+            version = await self._uploads.uploaded(work, service, worker)
             before: list[Any] = work.done["build"]["before"][service.name]["shares"]
-            await self._shared(work, worker.name, shares_of(version, service.percent, before))
+            await self._uploads.shared(work, worker.name, shares_of(version, service.percent, before))
             await self._reach.arrange(worker.name, wanted_of(worker), work.guard)
             kept = {route.pattern for route in worker.routes}
             left = [route for route in _live_routes(work.subject).get(worker.name, []) if route.pattern not in kept]
@@ -238,7 +239,7 @@ class CloudflareTarget:
         for service, before in build.get("before", {}).items():
             name, reached = build["names"][service], Arrangement.model_validate(before["reached"])
             if before["exists"]:
-                await self._shared(work, name, [Share(*share) for share in before["shares"]])
+                await self._uploads.shared(work, name, [Share(*share) for share in before["shares"]])
                 await self._reach.arrange(name, reached, work.guard)
                 continue
             await self._reach.addresses.give(reached.routes, work.guard)
@@ -258,50 +259,6 @@ class CloudflareTarget:
         await self._reach.addresses.free(name, _live_routes(work.subject).get(name, []), work.guard)
         await work.guard()
         await self._scripts.delete(name)
-
-    async def _uploaded(self, work: Work, service: Service, worker: Worker) -> str:
-        """The version that this run uploads; found where it is there already, or where going back means one."""
-        exists = await self._scripts.exists(worker.name)
-        message = f"{work.subject.id}@{work.subject.revision}"
-        found = self._found(work, await self._scripts.versions(worker.name), message) if exists else None
-        if found is not None:
-            return found.id
-        if work.operation == "rollback":
-            raise nothing_kept(work.subject, f"No version of {worker.name} is there that was uploaded for it")
-        secrets = {binding: work.secret(name) for binding, name in secret_names(service).items()}
-        bindings = bindings_of(worker, secrets, await self._kv_ids(work, worker))
-        await work.guard()
-        if exists:
-            return await self._scripts.upload(worker, bindings, work.run_id, message)
-        await self._scripts.create(worker, bindings, work.run_id, message)
-        first = self._found(work, await self._scripts.versions(worker.name), message)
-        if first is None:
-            raise PhaseFailed(f"Cloudflare took {worker.name}, and does not list its version yet.", 2.0)
-        return first.id
-
-    @staticmethod
-    def _found(work: Work, versions: list[Version], message: str) -> Version | None:
-        """The version of this run; or, going back, the newest that was uploaded for the revision."""
-        meant = message if work.operation == "rollback" else None
-        found = (one for one in versions if one.tag == work.run_id or (meant and one.message == meant))
-        return next(found, None)
-
-    async def _shared(self, work: Work, name: str, shares: list[Share]) -> None:
-        if shares and await self._scripts.shares(name) != shares:
-            await work.guard()
-            await self._scripts.share(name, shares, f"run {work.run_id}")
-
-    async def _kv_ids(self, work: Work, worker: Worker) -> dict[str, str]:
-        """Cloudflare's id of each KV binding."""
-        return {one.binding: one.id or await self._kv_id(work, one.namespace or "") for one in worker.kv}
-
-    async def _kv_id(self, work: Work, title: str) -> str:
-        """A namespace is found by its title, or made."""
-        found = (await self._kv.titles()).get(title)
-        if found is not None:
-            return found
-        await work.guard()
-        return await self._kv.create(title)
 
     async def _url(self, service: Service, worker: Worker) -> dict[str, str]:
         if wanted_of(worker).workers_dev:

@@ -6,60 +6,23 @@ deployment as JSON on stdin. A last line of its output that is a JSON object is 
 
 import json
 import os
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from mcp_server.domain.deployments.configuration import REFERENCES
 from mcp_server.domain.deployments.spec import Operation
 from mcp_server.domain.deployments.targets import Facts, Outlook, Phase, PhaseFailed, Step, Subject, Work
 from mcp_server.integrations.kept import TEMPORARY, UNKNOWN, Command, Ended, Kept, run_once
 from mcp_server.integrations.references import resolve
-from mcp_server.kernel.errors import Unavailable, ValidationFailed
-from mcp_server.kernel.json_text import canonical_hash, check_line, dump_json
+from mcp_server.integrations.targets.declared import Declared, arguments_of, filled
+from mcp_server.kernel.errors import Unavailable
+from mcp_server.kernel.json_text import canonical_hash, dump_json
 
 LOOK_SECONDS_MAX = 120.0
 RETRY_SECONDS = 5.0
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "SYSTEMROOT")
-_TOLD = ("name", "environment", "revision", "label", "run_id", "version_id")
-_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
-_NUMBER = re.compile(r"-\d+(\.\d+)?")
 _TAIL_CHARACTERS = 1500
-
-
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """What the operator declared under `[targets.NAME]`.
-
-    Attributes:
-        commands: argv by what it is for: build, plan, apply, check, promote, rollback, destroy, stop, start, status or
-            logs.
-        cwd: where they run.
-        env: variables, each a value or a reference to a secret.
-        arguments: what a service's `arguments` may fill in, each with the pattern that its whole value has to match.
-        secrets: the variables in which a deployment may hand over secrets; others could turn a command into another.
-        seconds_max: how long one may take.
-    """
-
-    commands: Mapping[str, Sequence[str]]
-    cwd: str | None = None
-    env: Mapping[str, str] = field(default_factory=dict[str, str])
-    arguments: Mapping[str, str] = field(default_factory=dict[str, str])
-    secrets: tuple[str, ...] = ()
-    seconds_max: float = 1800.0
-
-    def problems(self) -> list[str]:
-        """What of it cannot work."""
-        known = {*_TOLD, *self.arguments}
-        found = ["it has no `apply` command"] if "apply" not in self.commands else []
-        odd = [name for name in self.arguments if _PLACEHOLDER.fullmatch(f"{{{name}}}") is None]
-        found += [f"its argument {name} is no name of small letters and _" for name in odd]
-        for name, argv in self.commands.items():
-            strange = {place for part in argv for place in _PLACEHOLDER.findall(part)} - known
-            found += [f"`{name}` has the placeholder {{{place}}}, and known are {sorted(known)}" for place in strange]
-        return found
 
 
 _COMMANDS: Mapping[Phase, str] = {
@@ -96,17 +59,7 @@ class CommandTarget:
         Raises:
             ValidationFailed: saying what would do.
         """
-        for service in subject.config.services:
-            for name, value in service.arguments.items():
-                self._require_argument(service.name, name, value)
-            strange = [name for name in service.secrets if name not in self._declared.secrets]
-            if strange:
-                known = ", ".join(self._declared.secrets) or "none"
-                raise ValidationFailed(
-                    f"The target {self._name} takes no secret {', '.join(strange)}.", next=f"Declared are: {known}."
-                )
-        self._require_one_value(subject)
-        self._require_all(subject)
+        self._declared.check(self._name, subject)
 
     async def observe(self, subject: Subject) -> Facts:
         """What is declared, as a hash, and what the declared status command says."""
@@ -118,9 +71,9 @@ class CommandTarget:
         """The commands that would run, and what the declared plan command says."""
         del observed
         wanted = [operation] if operation in ("destroy", "stop", "start") else ["build", "apply", "check", "promote"]
-        shown = self._arguments(subject) | {"run_id": "{run_id}", "version_id": "{version_id}"}
+        shown = arguments_of(subject) | {"run_id": "{run_id}", "version_id": "{version_id}"}
         steps = [
-            Step("run", f"{name}: {' '.join(_filled(argv, shown))}")
+            Step("run", f"{name}: {' '.join(filled(argv, shown))}")
             for name in wanted
             if (argv := self._declared.commands.get(name)) is not None
         ]
@@ -159,40 +112,6 @@ class CommandTarget:
         if "logs" not in self._declared.commands:
             return None
         return (await self._look("logs", subject, "apply")).stdout
-
-    def _require_argument(self, service: str, name: str, value: object) -> None:
-        pattern = self._declared.arguments.get(name)
-        if pattern is None:
-            known = ", ".join(self._declared.arguments) or "none"
-            raise ValidationFailed(f"The target {self._name} has no argument {name!r}.", next=f"Declared are: {known}.")
-        text = str(value)
-        check_line(text, f"argument {name}")
-        if not re.fullmatch(pattern, text):
-            raise ValidationFailed(f"The argument {name} of {service} must match {pattern}.")
-        if text.startswith("-") and _NUMBER.fullmatch(text) is None:
-            raise ValidationFailed(
-                f"The argument {name} of {service} begins like an option of a program.", next="Begin without -."
-            )
-
-    def _require_one_value(self, subject: Subject) -> None:
-        """Each command is run once, for all services: they cannot fill in different things."""
-        said = dict[str, str]()
-        for service in subject.config.services:
-            for name, value in service.arguments.items():
-                if said.setdefault(name, str(value)) != str(value):
-                    raise ValidationFailed(
-                        f"Two services say another {name}, and the target {self._name} runs once for all of them.",
-                        next="Say the same, or make a deployment for each.",
-                    )
-
-    def _require_all(self, subject: Subject) -> None:
-        wanted = {place for argv in self._declared.commands.values() for place in _PLACEHOLDER.findall(" ".join(argv))}
-        missing = sorted(wanted - set(self._arguments(subject)))
-        if missing:
-            raise ValidationFailed(
-                f"The target {self._name} needs the arguments {', '.join(missing)}.",
-                next=f"Give them to a service: arguments={{{missing[0]!r}: ...}}.",
-            )
 
     def _warnings(self, subject: Subject) -> list[str]:
         commands = self._declared.commands
@@ -262,10 +181,10 @@ class CommandTarget:
             "live": subject.live,
             "configuration": json.loads(meant.text()),
         }
-        given = self._arguments(subject) | {"run_id": run_id, "revision": str(revision)}
+        given = arguments_of(subject) | {"run_id": run_id, "revision": str(revision)}
         env, hidden = self._environment(secrets)
         limit = self._declared.seconds_max if run_id else min(LOOK_SECONDS_MAX, self._declared.seconds_max)
-        argv = _filled(self._declared.commands[name], given)
+        argv = filled(self._declared.commands[name], given)
         return Command(argv, self._declared.cwd, env, dump_json(told), limit, hidden)
 
     def _environment(self, secrets: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -278,26 +197,9 @@ class CommandTarget:
     def _secrets(self, work: Work) -> dict[str, str]:
         return {name: work.secret(name) for service in work.subject.config.services for name in service.secrets}
 
-    def _arguments(self, subject: Subject) -> dict[str, str]:
-        live = subject.live or {}
-        given = {"name": subject.name, "environment": subject.environment, "revision": str(subject.revision)}
-        given |= {"label": subject.label, "run_id": "", "version_id": _word(live.get("version_id"))}
-        for service in subject.config.services:
-            given |= {name: str(value) for name, value in service.arguments.items()}
-        return given
-
-
-def _word(value: Any) -> str:
-    """What a command told before may come into an argv only if it is one word."""
-    return value if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}", value) else ""
-
 
 def _value(text: str) -> str:
     return resolve(text) if text.startswith(REFERENCES) else text
-
-
-def _filled(argv: Sequence[str], given: Mapping[str, str]) -> list[str]:
-    return [_PLACEHOLDER.sub(lambda place: given.get(place[1], place[0]), part) for part in argv]
 
 
 def _facts(ended: Ended) -> Facts:

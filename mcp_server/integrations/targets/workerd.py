@@ -5,7 +5,6 @@ The new ones run beside the old ones until they were checked.
 """
 
 import asyncio
-import contextlib
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from mcp_server.domain.deployments.targets import Facts, Outlook, Phase, PhaseFa
 from mcp_server.integrations.kept import IS_POSSIBLE
 from mcp_server.integrations.workers.binaries import find_workerd
 from mcp_server.integrations.workers.capnp import Backend, require_servable
+from mcp_server.integrations.workers.failed import FAILED, FailedLogs
 from mcp_server.integrations.workers.kv_tokens import Grant, KvTokens
 from mcp_server.integrations.workers.model import Worker, digest
 from mcp_server.integrations.workers.place import Place
@@ -23,10 +23,8 @@ from mcp_server.integrations.workers.revisions import REVISIONS, Revisions, noth
 from mcp_server.integrations.workers.source import TAKES, Built, Sources, secret_names
 from mcp_server.integrations.workers.workerd import address, serve
 from mcp_server.kernel.errors import OpsError, Unavailable, ValidationFailed
-from mcp_server.kernel.hiding import without
 
 _WORKER = "worker.json"
-_FAILED = "failed"
 _RETRY_SECONDS = 5.0
 
 
@@ -49,6 +47,7 @@ class WorkerdTarget:
         """
         self._folder = folder
         self._revisions = Revisions(folder)
+        self._failed = FailedLogs(folder)
         self._sources = sources
         self._kv_address = kv_address
         self._kv_key = kv_key
@@ -139,13 +138,12 @@ class WorkerdTarget:
     async def logs(self, subject: Subject) -> str | None:
         """The end of what each Worker wrote, and of what those did that did not come to be live."""
         said = [f"== {name}\n{place.log()}" for name, place in self._live(subject)]
-        failed = sorted((self._deployment(subject) / _FAILED).glob("*.log"))
-        said += [f"== {path.stem} (not live)\n{path.read_text('utf-8', 'replace')}" for path in failed]
+        said += self._failed.told(subject)
         return "\n".join(said) if said else None
 
     async def _build(self, work: Work) -> Facts:
         """Write down what is to run; what an earlier run has left is gone by then."""
-        await asyncio.to_thread(shutil.rmtree, self._deployment(work.subject) / _FAILED, ignore_errors=True)
+        await asyncio.to_thread(self._failed.forget, work.subject)
         program = find_workerd(self._sources.workerd, self._projects(work.subject))
         told: Facts = {}
         for service in work.subject.config.services:
@@ -183,9 +181,8 @@ class WorkerdTarget:
         await work.guard()
         live, config = (work.subject.live or {}).get("release"), work.subject.live_config
         urls = {} if live is None or config is None else await self._serve(work, config, live)
-        failed = Place(self._deployment(work.subject) / _FAILED)
         for name, place in self._places(work.subject, work.run_id):
-            await asyncio.to_thread(failed.write, f"{name}.log", without(place.log(), _secrets(work)))
+            await asyncio.to_thread(self._failed.keep, work, name, place)
         await self._end(self._deployment(work.subject) / work.run_id)
         return urls
 
@@ -255,7 +252,7 @@ class WorkerdTarget:
         return self._folder / subject.id
 
     def _releases(self, subject: Subject) -> list[Path]:
-        return [folder for folder in _folders(self._deployment(subject)) if folder.name not in (REVISIONS, _FAILED)]
+        return [folder for folder in _folders(self._deployment(subject)) if folder.name not in (REVISIONS, FAILED)]
 
     def _place(self, subject: Subject, release: str, service: str) -> Place:
         return Place(self._deployment(subject) / release / service)
@@ -268,13 +265,6 @@ class WorkerdTarget:
         """The places of what was brought live."""
         release = (subject.live or {}).get("release")
         return [] if release is None else list(self._places(subject, release))
-
-
-def _secrets(work: Work) -> Iterator[tuple[str, str]]:
-    """Each secret of a deployment that is there, by its name."""
-    for name in work.subject.config.secrets:
-        with contextlib.suppress(PhaseFailed):
-            yield name, work.secret(name)
 
 
 def _all(subject: Subject) -> tuple[Service, ...]:

@@ -9,13 +9,15 @@ import re
 import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any
 
 from mcp_server.integrations.workers.binaries import find_esbuild
 from mcp_server.integrations.workers.model import kind_of
-from mcp_server.kernel.errors import PermissionDenied, Unavailable, ValidationFailed
+from mcp_server.integrations.workers.project import Project
+from mcp_server.kernel.errors import Unavailable, ValidationFailed
 from mcp_server.kernel.quoting import quoted
 
 BUNDLE_SECONDS_MAX = 60.0
@@ -30,27 +32,6 @@ _BUNDLED = ("--bundle", "--format=esm", "--platform=neutral", "--target=es2024",
 _MODULES, _META = "modules", "inputs.json"
 _PLACES = re.compile(r"^\s+(\S.*?):\d+:\d+:$", re.MULTILINE)
 _CONDITIONS = "--conditions=workerd,worker,browser"
-
-
-class Project(NamedTuple):
-    """A project's folder, and the folders beyond which nothing of it may be read: links and imports lead anywhere."""
-
-    folder: Path
-    roots: Sequence[Path]
-
-    def require_inside(self, names: Iterable[str | Path]) -> None:
-        """Refuse files that lie elsewhere, wherever links lead.
-
-        Raises:
-            PermissionDenied: naming the first of them.
-        """
-        for name in names:
-            path = (self.folder / name).resolve()
-            if not any(path.is_relative_to(root.resolve()) for root in self.roots):
-                raise PermissionDenied(
-                    f"{quoted(str(name), 200)} lies outside of the folders whose projects may be deployed.",
-                    next="Copy it into the project, or have the operator name its folder in DATAMCP_WORKERS_FOLDERS.",
-                )
 
 
 async def modules_of(

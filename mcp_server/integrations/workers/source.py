@@ -11,8 +11,9 @@ from pydantic import ValidationError
 
 from mcp_server.domain.deployments.configuration import Binding, Service
 from mcp_server.domain.deployments.targets import Subject
-from mcp_server.integrations.workers.bundling import Project, modules_of
+from mcp_server.integrations.workers.bundling import modules_of
 from mcp_server.integrations.workers.model import Worker
+from mcp_server.integrations.workers.project import Project
 from mcp_server.integrations.workers.wrangler import read_project
 from mcp_server.kernel.errors import PermissionDenied, ValidationFailed
 

@@ -2,6 +2,7 @@
 leaves it alone as nobody's child. Run by `place`, with nothing but the standard library. Who comes second ends at once,
 so nothing runs twice, and what runs is always found again."""
 
+import contextlib
 import fcntl
 import os
 import resource
@@ -28,9 +29,8 @@ def main() -> None:
     for file in (lock, control):
         os.set_inheritable(file, True)
     command = [part.replace("{control}", str(control)) for part in argv]
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    most = FILE_BYTES_MAX if hard == resource.RLIM_INFINITY else min(FILE_BYTES_MAX, hard)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    with contextlib.suppress(ValueError):  # a lower limit stands already
+        resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES_MAX, FILE_BYTES_MAX))
     os.execve(command[0], command, os.environ)  # noqa: S606 - the program is the operator's
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from mcp_server.domain.deployments.holding import Holders, Room
+from mcp_server.domain.deployments.holders import Holders
+from mcp_server.domain.deployments.holding import Room
 from mcp_server.domain.deployments.spec import ApplyDeployment, ControlDeployment, DefineDeployment, PlanDeployment
 from mcp_server.domain.deployments.targets import Subject
 from mcp_server.kernel.authority import Role

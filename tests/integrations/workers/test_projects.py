@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcp_server.integrations.workers.binaries import find_esbuild
-from mcp_server.integrations.workers.bundling import Project, modules_of, needs_bundling
+from mcp_server.integrations.workers.bundling import modules_of, needs_bundling
+from mcp_server.integrations.workers.project import Project
 from mcp_server.integrations.workers.wrangler import parse, read_project, without_comments
 from mcp_server.kernel.errors import NotFound, OpsError, PermissionDenied, Unavailable, ValidationFailed
 from tests.integrations.workers.programs import ESBUILD, needs_esbuild
