@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory

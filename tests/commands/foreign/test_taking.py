@@ -8,8 +8,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mcp_server.__main__ import command_line
-from mcp_server.commands.foreign.command import LINES_MAX, SOURCES, table
-from mcp_server.__main__ import cli
 from mcp_server.commands.foreign.files import SOURCES
 from mcp_server.commands.foreign.item import Item
 from mcp_server.commands.foreign.specs import LATER
