@@ -1,6 +1,7 @@
 """From settings to what runs elsewhere: launchers, targets of deployments, mirrors."""
 
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -111,8 +112,9 @@ def deployment_policy(settings: Settings) -> DeploymentPolicy:
 
 
 def room(settings: Settings) -> Room:
-    """What deployments may have running on this machine."""
-    return Room(frozenset((*programs(settings).known, "workerd", "compose")), settings.deployments_max_replicas)
+    """What deployments may have running on this machine. Where there is no docker, Compose's files are for another."""
+    here = ("workerd", "compose") if shutil.which("docker") else ("workerd",)
+    return Room(frozenset((*programs(settings).known, *here)), settings.deployments_max_replicas)
 
 
 def approve_rules(settings: Settings) -> Rules:

@@ -85,7 +85,7 @@ SELECT d.name, d.environment, d.target, d.created_by, live.config AS live_config
 FROM deployments AS d
 LEFT JOIN deployment_runs AS run ON run.id = d.run_id AND run.status IN ('waiting', 'running')
 LEFT JOIN deployment_revisions AS live ON live.deployment_id = d.id AND live.revision = d.live_revision
-  AND d.status <> 'stopped'
+  AND d.status NOT IN ('stopped', 'rendered')
 LEFT JOIN deployment_revisions AS meant ON meant.deployment_id = d.id AND meant.revision = run.revision
 WHERE d.id <> :id AND (live.id IS NOT NULL OR meant.id IS NOT NULL)
 ORDER BY d.id

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from mcp_server.config import Settings
+from mcp_server.deploying import room
 from mcp_server.domain.deployments.holders import Holders
 from mcp_server.domain.deployments.holding import Room
 from mcp_server.domain.deployments.spec import ApplyDeployment, ControlDeployment, DefineDeployment, PlanDeployment
@@ -100,6 +102,22 @@ async def test_what_is_stopped_takes_no_room_and_finds_none_when_it_was_given_aw
         await _control(stage, "start")
     unbound = Stage(world, Room(frozenset(("elsewhere",)), 1))
     await bring(unbound, "three", 9)
+
+
+async def test_what_was_only_rendered_takes_no_room(world: World):
+    stage = Stage(world, ROOM)
+    stage.target.says["deploy"] = [{"rendered": True}]
+    await bring(stage, "files", 4)
+    await stage.work()
+    assert (await stage.seen("files")).status == "rendered"
+    await bring(stage, "runs", 4)
+
+
+@pytest.mark.parametrize("docker", ["/usr/bin/docker", None])
+def test_compose_takes_room_where_docker_is(monkeypatch: pytest.MonkeyPatch, docker: str | None):
+    monkeypatch.setattr("shutil.which", lambda name: docker)
+    found = room(Settings.model_validate({"deployments_max_replicas": 7}))
+    assert ("compose" in found.targets, found.replicas_max) == (docker is not None, 7)
 
 
 async def _control(stage: Stage, action: Any) -> None:
