@@ -205,7 +205,12 @@ def load_agent(tx: Transaction, agent_id: str) -> Agent:
 
 def names_near(tx: Transaction, name: str) -> list[str]:
     """The names of agents that somebody may have meant who named another."""
-    return near(name, [row["name"] for row in tx.all("agent_names")])
+    return near(name, every_name(tx))
+
+
+def every_name(tx: Transaction) -> list[str]:
+    """What the agents that have not left are called."""
+    return [row["name"] for row in tx.all("agent_names")]
 
 
 def with_skill(tx: Transaction, capability: str, limit: int) -> list[str]:

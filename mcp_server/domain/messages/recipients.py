@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from mcp_server.domain.agents.speaking import known_agent
 from mcp_server.domain.agents.transactions import (
+    every_name,
     is_staying,
     named_agent,
     names_near,
@@ -144,7 +145,7 @@ def _nobody(tx: Transaction, reference: str) -> NotFound:
             details={"to": reference, "near": [f"{CAPABILITY}{reference}"]},
         )
     near = names_near(tx, reference)
-    there = [row["name"] for row in tx.all("agent_names")]
+    there = every_name(tx)
     more = f" and {len(there) - NAMES_SHOWN} more" if len(there) > NAMES_SHOWN else ""
     known = f"There are {', '.join(map(named, there[:NAMES_SHOWN]))}{more}. " if there and not near else ""
     return NotFound(
