@@ -135,7 +135,8 @@ def _started(
     """A command with the variables that it needs to start as a client would; else what is wrong with it."""
     own, little, needed = envs
     failure = _failure(argv, own, run)
-    for handed in [] if failure else [{}, needed][: 1 + len(needed)]:
+    tries = [dict[str, str](), needed][: 1 + len(needed)]
+    for handed in [] if failure else tries:
         failure = _failure(argv, {**little, **handed}, run)
         if failure is None:
             return Started(argv, handed)
