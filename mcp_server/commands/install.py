@@ -5,6 +5,7 @@ import sys
 import sysconfig
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import click
@@ -83,8 +84,8 @@ def attend(do: Callable[[Client], bool], clients: Sequence[Client]) -> int:
     """
     if not clients:
         click.echo(f"No client was found here. Name one: --client {'|'.join(BY_KEY)}.", err=True)
-    failed = [client for client in clients if not _does(do, client)]
-    return 1 if failed or not clients else 0
+        return 1
+    return int(not all(list(map(partial(_does, do), clients))))
 
 
 def _does(do: Callable[[Client], bool], client: Client) -> bool:

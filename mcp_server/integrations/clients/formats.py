@@ -3,7 +3,7 @@ comes out is read again and compared, and else the file is left alone."""
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import partial, reduce
 from importlib import import_module
 from typing import Any, NamedTuple, cast
 
@@ -40,14 +40,17 @@ def entries(format_: Format, data: Any, path: Sequence[str]) -> Entries:
     Raises:
         ValidationFailed: something else stands in their place.
     """
+    named = _by_name if format_.in_list else _map
     try:
-        for key in path:
-            data = _map(data).get(key)
-        servers = _by_name(data) if format_.in_list else _map(data)
+        servers = named(reduce(lambda found, key: _map(found).get(key), path, data))
     except TypeError:
         where = f"{'.'.join(path)!r} in it"
         raise ValidationFailed(f"{where} does not hold servers.", next="Correct it, or take it away.") from None
-    return {name: entry if isinstance(entry, dict) else {} for name, entry in servers.items()}
+    return {name: _entry(said) for name, said in servers.items()}
+
+
+def _entry(said: Any) -> dict[str, Any]:
+    return cast("dict[str, Any]", said) if isinstance(said, dict) else {}
 
 
 def _map(data: Any) -> dict[str, Any]:
@@ -110,11 +113,11 @@ def _without(data: Any, path: Sequence[str]) -> Any:
     """All that a file holds, but one server and what is empty without it."""
     if isinstance(data, list):
         return [item for item in cast("list[Any]", data) if _name(item) != path[0]]
-    if isinstance(data, dict):
-        below = _without(cast("dict[str, Any]", data).get(path[0]), path[1:]) if path[1:] else None
-        return _holding(cast("dict[str, Any]", data), path[0], below)
-    return data
+    return _map_without(cast("dict[str, Any]", data), *path) if isinstance(data, dict) else data
 
 
-def _holding(members: dict[str, Any], key: str, below: Any) -> dict[str, Any]:
-    return {**members, key: below} if below else {one: value for one, value in members.items() if one != key}
+def _map_without(members: dict[str, Any], key: str, *path: str) -> dict[str, Any]:
+    below = _without(members.get(key), path) if path else None
+    if below:
+        return {**members, key: below}
+    return {one: value for one, value in members.items() if one != key}

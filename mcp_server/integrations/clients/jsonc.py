@@ -150,9 +150,12 @@ class Document:
         comma = self._comma(last.end)
         at = last.end if comma is None else comma + 1
         commas = [Edit(at, at, ",")] if comma is None else []
-        before, end = (" ", at) if lead is None else (f"{self.line_end}{lead}", self._line_end(at, opened.close))
-        member = f"{before}{self._member(key, value, lead)}{'' if commas else ','}"
+        end = at if lead is None else self._line_end(at, opened.close)
+        member = f"{self._before(lead)}{self._member(key, value, lead)}{'' if commas else ','}"
         return [*commas, Edit(end, end, member)]
+
+    def _before(self, lead: str | None) -> str:
+        return " " if lead is None else f"{self.line_end}{lead}"
 
     def _member(self, key: str, value: Any, indent: str | None) -> str:
         said = json.dumps(value, ensure_ascii=False) if indent is None else self.rendered(value, indent)
@@ -246,9 +249,8 @@ def drop(text: str, path: Sequence[str]) -> str:
     if len(way) < len(path):
         return text
     kept = [one for one in way if not _holds_nothing_else(document, *one)]
-    if not kept:
-        return document.applied([Edit(way[0][0].at + 1, way[0][0].close)])
-    return document.applied(document.removed(*kept[-1]))
+    emptied = [Edit(way[0][0].at + 1, way[0][0].close)]
+    return document.applied(document.removed(*kept[-1]) if kept else emptied)
 
 
 def _holds_nothing_else(document: Document, opened: Opened, number: int) -> bool:

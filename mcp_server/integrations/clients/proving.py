@@ -9,7 +9,7 @@ from typing import NamedTuple, cast
 import anyio
 from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
-from mcp_types import Tool
+from mcp_types import ContentBlock, Tool
 
 from mcp_server.integrations.clients.entries import Started
 from mcp_server.kernel.errors import Unavailable
@@ -67,14 +67,22 @@ async def _proof(started: Started, env: dict[str, str], log: Path, seconds_max: 
 
 async def _answer(client: Client, tools: Sequence[Tool]) -> tuple[str, str]:
     """Which tool was called, and the first line of what it answered."""
-    name = next((tool.name for tool in tools if _is_harmless(tool)), None)
+    name = next(map(_name, filter(_is_harmless, tools)), None)
     if name is None:
         raise Unavailable(f"Among its {len(tools)} tools is none that changes nothing and takes nothing")
     result = await client.call_tool(name, {})
-    said = next((block.text for block in result.content if block.type == "text"), "")
+    said = one_line(_text(result.content).partition("\n")[0], _SAID_MAX)
     if result.is_error:
         raise Unavailable(f"{name} answered {said!r}")
-    return name, one_line(said.partition("\n")[0], _SAID_MAX)
+    return name, said
+
+
+def _name(tool: Tool) -> str:
+    return tool.name
+
+
+def _text(content: Sequence[ContentBlock]) -> str:
+    return next((block.text for block in content if block.type == "text"), "")
 
 
 def _is_harmless(tool: Tool) -> bool:

@@ -118,17 +118,29 @@ def first_that_starts(
     Raises:
         Unavailable: none does; what each said.
     """
-    handed = [{}, *filter(None, [{name: own[name] for name in _NETWORK if name in own}])]
+    needed = {name: own[name] for name in _NETWORK if name in own}
     said = list[str]()
     for argv in tried:
-        failure = _failure(argv, own, run)
-        for env in () if failure else handed:
-            failure = _failure(argv, {**little, **env}, run)
-            if failure is None:
-                return Started(argv, env)
-        said.append(f"{' '.join(argv)}: {failure}.")
+        started = _started(argv, (own, little, needed), run)
+        if isinstance(started, Started):
+            return started
+        said.append(f"{' '.join(argv)}: {started}.")
     tale = " ".join(said) or "Neither uv nor the program was found."
     raise Unavailable(f"No command was seen to start the server. {tale}", next="Install uv, and try again.")
+
+
+def _started(
+    argv: tuple[str, ...], envs: tuple[Mapping[str, str], Mapping[str, str], Mapping[str, str]], run: Callable[..., Any]
+) -> Started | str:
+    """A command with the variables that it needs to start as a client would; else what is wrong with it."""
+    own, little, needed = envs
+    failure = _failure(argv, own, run)
+    tries = [dict[str, str](), needed][: 1 + len(needed)]
+    for handed in [] if failure else tries:
+        failure = _failure(argv, {**little, **handed}, run)
+        if failure is None:
+            return Started(argv, handed)
+    return str(failure)
 
 
 def _failure(argv: Sequence[str], env: Mapping[str, str], run: Callable[..., Any]) -> str | None:

@@ -1,11 +1,17 @@
 """Links by which clients install the server: exact, and holding what `install` would write."""
 
 import json
+import re
 from base64 import b64decode
+from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from mcp_server.integrations.clients.buttons import links
 
+ROOT = Path(__file__).parents[3]
+BUTTON = re.compile(
+    r"(?:https://(?:insiders\.vscode\.dev/redirect|cursor\.com/\w+/install-mcp|lmstudio\.ai/install-mcp)|goose://)[^\s)\">]+"
+)
 INNER = "eyJjb21tYW5kIjoidXZ4IiwiYXJncyI6WyJkYXRhLW1jcC1zZXJ2ZXItYWdlbnQiXX0%3D"
 TYPED = "%7B%22type%22%3A%22stdio%22%2C%22command%22%3A%22uvx%22%2C%22args%22%3A%5B%22data-mcp-server-agent%22%5D%7D"
 
@@ -29,3 +35,9 @@ def test_the_links_hold_the_command_of_the_index():
     assert json.loads(b64decode(query["config"][0])) == {"command": "uvx", "args": ["data-mcp-server-agent"]}
     whole = json.loads(unquote(links()["vscode-scheme"].removeprefix("vscode:mcp/install?")))
     assert whole == {"name": "desk", "type": "stdio", "command": "uvx", "args": ["data-mcp-server-agent"]}
+
+
+def test_the_buttons_of_pages_are_these_links():
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    found = [link for page in pages for link in BUTTON.findall(page.read_text("utf-8"))]
+    assert len(set(found)) >= 3 and set(found) <= set(links().values())
