@@ -44,18 +44,22 @@ def refusal(desk: Desk, party: str, files: Iterable[tuple[str, Sequence[str]]], 
         files: each as people call it, with the names that locks may have for it.
         now: what time it is.
     """
-    holds = [row for row in desk.rows("locks", "lock_holds_all") if row["party"] != party and row["expires_at"] > now]
+    holds = _of_others(desk, party, now)
     kept = [(file, hold) for file, names in files for hold in holds if _keeps(hold, names)]
     return _told(kept, now) if kept else None
+
+
+def _of_others(desk: Desk, party: str, now: Micros) -> list[Row]:
+    return [row for row in desk.rows("locks", "lock_holds_all") if row["party"] != party and row["expires_at"] > now]
 
 
 def _told(kept: list[tuple[str, Row]], now: Micros) -> str:
     said = [_said(file, hold, now) for file, hold in kept[:SAID_MAX]]
     more = f" And {len(kept) - SAID_MAX} more." if len(kept) > SAID_MAX else ""
-    _, hold = kept[0]
+    file, _ = kept[0]
     return (
         f"{' '.join(said)}{more} Nothing was changed. Work on something else meanwhile, or wait for it with "
-        f"locks_acquire(name={named(hold['name'])}, wait_seconds=50), or ask with messages_send."
+        f"locks_acquire(name={named(file)}, wait_seconds=50), or ask with messages_send."
     )
 
 
