@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 
-from mcp_server.kernel.lines import named
+from mcp_server.kernel.lines import named, quoted
 from mcp_server.kernel.times import SECOND, iso
 
 TYPE_CHECKING = False
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mcp_server.kernel.times import Micros
 
 SAID_MAX = 5
+NAME_CHARACTERS_MAX = 500
 
 
 def names_of(path: str, folder: str, roots: Sequence[str]) -> list[str]:
@@ -59,7 +60,7 @@ def _told(kept: list[tuple[str, Row]], now: Micros) -> str:
     file, _ = kept[0]
     return (
         f"{' '.join(said)}{more} Nothing was changed. Work on something else meanwhile, or wait for it with "
-        f"locks_acquire(name={named(file)}, wait_seconds=50), or ask with messages_send."
+        f"locks_acquire(name={quoted(file, NAME_CHARACTERS_MAX)}, wait_seconds=50), or ask with messages_send."
     )
 
 
