@@ -8,6 +8,7 @@ time depends less on what else the machine does.
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -87,8 +88,9 @@ class Times:
         pipe = subprocess.PIPE
         with subprocess.Popen(self._command, stdin=pipe, stdout=pipe, stderr=pipe, env=self._environment) as process:
             assert process.stdin is not None and process.stdout is not None and process.stderr is not None
-            process.stdin.write(self._text)
-            process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):  # a bare Python reads nothing
+                process.stdin.write(self._text)
+                process.stdin.close()
             process.stdout.read()
             process.stderr.read()
             _, _, used = os.wait4(process.pid, 0)

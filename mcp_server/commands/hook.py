@@ -35,11 +35,8 @@ def hook(event: str, since: int | None, instance: str | None, alone: bool, **fla
     that; `wait`, which ends once something came; or `git-pre-commit`, which refuses to commit what another holds.
     """
     if event == LEAVE:
-        from mcp_server.commands.leaving import Ended, leave
-
-        ended = Ended(flags.pop("agent") or "", since or 0, instance, alone)
-        flags = {name: value for name, value in flags.items() if name not in ("client", "seconds")}
-        run(flags, lambda settings: leave(settings, ended))
+        del flags["client"], flags["seconds"]
+        _leave(since or 0, instance, alone, **flags)
         return
     moment = entry.moment_of(event, flags["client"] or CLIENT)
     if moment is None:
@@ -54,6 +51,13 @@ def hook(event: str, since: int | None, instance: str | None, alone: bool, **fla
 def status(**flags: Any) -> None:
     """Say in one line what is unread, leased, ready, locked and open."""
     sys.exit(entry.run(entry.Line("status", None, _said(flags))))
+
+
+def _leave(since: int, instance: str | None, alone: bool, agent: str | None, **flags: Any) -> None:
+    from mcp_server.commands.leaving import Ended, leave  # loads what writes
+
+    ended = Ended(agent or "", since, instance, alone)
+    run(flags, lambda settings: leave(settings, ended))
 
 
 def _said(flags: dict[str, Any]) -> dict[str, str]:

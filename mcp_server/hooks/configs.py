@@ -56,13 +56,17 @@ def _entries(client: str, moment: str, event: str, launch: Sequence[str] | None)
     matched = {} if matcher is None else {"matcher": matcher}
     if client == "cursor":
         return [matched | told]
+    typed = {"type": "command"} | told
     if client == "vscode":
-        windows = {} if launch else {"windows": command(client, event, UVX)}
-        return [{"type": "command"} | told | windows]
+        return [typed | ({} if launch else {"windows": command(client, event, UVX)})]
     if client == "gemini":
-        told = {"name": f"desk-{moment}"} | told | {"timeout": SECONDS_MAX * 1000}
-    waits = [_waiting(client, launch)] if client in WOKEN and moment in ARMED_AT else []
-    return [matched | {"hooks": [{"type": "command"} | told, *waits]}]
+        typed |= {"name": f"desk-{moment}", "timeout": SECONDS_MAX * 1000}
+    return [matched | {"hooks": [typed, *_waits(client, moment, launch)]}]
+
+
+def _waits(client: str, moment: str, launch: Sequence[str] | None) -> list[dict[str, Any]]:
+    """What begins to wait beside a hook."""
+    return [_waiting(client, launch)] if client in WOKEN and moment in ARMED_AT else []
 
 
 def _waiting(client: str, launch: Sequence[str] | None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 
-from mcp_server.kernel.lines import named
+from mcp_server.kernel.lines import named, quoted
 from mcp_server.kernel.times import SECOND, iso
 
 TYPE_CHECKING = False
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mcp_server.kernel.times import Micros
 
 SAID_MAX = 5
+NAME_CHARACTERS_MAX = 500
 
 
 def names_of(path: str, folder: str, roots: Sequence[str]) -> list[str]:
@@ -44,18 +45,22 @@ def refusal(desk: Desk, party: str, files: Iterable[tuple[str, Sequence[str]]], 
         files: each as people call it, with the names that locks may have for it.
         now: what time it is.
     """
-    holds = [row for row in desk.rows("locks", "lock_holds_all") if row["party"] != party and row["expires_at"] > now]
+    holds = _of_others(desk, party, now)
     kept = [(file, hold) for file, names in files for hold in holds if _keeps(hold, names)]
     return _told(kept, now) if kept else None
+
+
+def _of_others(desk: Desk, party: str, now: Micros) -> list[Row]:
+    return [row for row in desk.rows("locks", "lock_holds_all") if row["party"] != party and row["expires_at"] > now]
 
 
 def _told(kept: list[tuple[str, Row]], now: Micros) -> str:
     said = [_said(file, hold, now) for file, hold in kept[:SAID_MAX]]
     more = f" And {len(kept) - SAID_MAX} more." if len(kept) > SAID_MAX else ""
-    _, hold = kept[0]
+    file, _ = kept[0]
     return (
         f"{' '.join(said)}{more} Nothing was changed. Work on something else meanwhile, or wait for it with "
-        f"locks_acquire(name={named(hold['name'])}, wait_seconds=50), or ask with messages_send."
+        f"locks_acquire(name={quoted(file, NAME_CHARACTERS_MAX)}, wait_seconds=50), or ask with messages_send."
     )
 
 

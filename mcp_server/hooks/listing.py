@@ -34,12 +34,13 @@ def listed(flags: Mapping[str, str]) -> Answer | None:
         rows = _open(settings) if settings.role in SEE_ALL else None
     except (Unreadable, OSError, ValueError):
         return None
-    if rows is None:
-        return None
-    lines = [f"{row['id']}  {iso(row['created_at'])}  {one_line(row['title'])}" for row in rows[:SHOWN_MAX]]
+    return None if rows is None else Answer(out="\n".join(_lines(rows)) + "\n")
+
+
+def _lines(rows: list[Row]) -> list[str]:
     left = len(rows) - SHOWN_MAX
-    lines += [f"... and {left} more"] if left > 0 else []
-    return Answer(out="\n".join(lines or ["Nothing waits for an approval."]) + "\n")
+    lines = [f"{row['id']}  {iso(row['created_at'])}  {one_line(row['title'])}" for row in rows[:SHOWN_MAX]]
+    return [*lines, f"... and {left} more"] if left > 0 else lines or ["Nothing waits for an approval."]
 
 
 def _open(settings: Settings) -> list[Row] | None:

@@ -41,10 +41,15 @@ def read_settings(flags: Mapping[str, str], environment: Mapping[str, str]) -> S
         OSError: the file cannot be read.
         ValueError: it is no TOML.
     """
-    ours = {name.upper(): value for name, value in environment.items() if value}
-    given = {name: ours[PREFIX + name.upper()] for name in NAMES if PREFIX + name.upper() in ours} | dict(flags)
-    plugin = {name: ours[OPTION + name.upper()] for name in NAMES if OPTION + name.upper() in ours}
+    given, plugin = _named(PREFIX, environment) | dict(flags), _named(OPTION, environment)
     return Settings(plugin | _from_file(given.get("config") or plugin.get("config")) | given)
+
+
+def _named(prefix: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """Settings out of variables whose names begin alike; an empty one says nothing, and case is nothing."""
+    known = {f"{prefix}{name}".upper(): name for name in NAMES}
+    ours = {known.get(name.upper()): value for name, value in environment.items() if value}
+    return {name: value for name, value in ours.items() if name is not None}
 
 
 def default_file() -> str:

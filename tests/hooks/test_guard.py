@@ -54,7 +54,7 @@ async def test_who_until_when_and_what_to_do_is_said(world: World, tmp_path: Pat
     assert told == (
         'src/app.py is held by the lock "src/**" (shared) by agent:painter via user:tester until '
         "2027-01-15T08:04:00.000Z, 240 s from now. Nothing was changed. Work on something else meanwhile, or wait for "
-        'it with locks_acquire(name="src/**", wait_seconds=50), or ask with messages_send.'
+        'it with locks_acquire(name="src/app.py", wait_seconds=50), or ask with messages_send.'
     )
 
 
