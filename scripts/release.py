@@ -20,6 +20,13 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "data-mcp-server-agent"
 MANIFEST = ROOT / "packaging" / "mcpb" / "manifest.json"
+MANIFESTS = (
+    MANIFEST,
+    ROOT / "plugin" / ".claude-plugin" / "plugin.json",
+    ROOT / "plugin" / "clients" / "gemini" / "gemini-extension.json",
+)
+"""What clients read the version of."""
+
 PACKAGES = ("mcp_server", "tools", "resources")
 BESIDE = ("pyproject.toml", "README.md", "LICENSE")
 """What the bundle needs beside the packages: `uv run` builds the project from them."""
@@ -59,7 +66,7 @@ def disagreeing(wanted: str) -> Iterator[str]:
         "mcp_server/__init__.py": code[1] if code else "none",
         "server.json": registry["version"],
         "server.json, packages": registry["packages"][0]["version"],
-        "packaging/mcpb/manifest.json": json.loads(MANIFEST.read_text("utf-8"))["version"],
+        **{str(path.relative_to(ROOT)): json.loads(path.read_text("utf-8"))["version"] for path in MANIFESTS},
     }
     yield from (f"{place} says {said}, not {wanted}." for place, said in named.items() if said != wanted)
     if f"## [{wanted}]" not in (ROOT / "CHANGELOG.md").read_text("utf-8"):

@@ -152,10 +152,14 @@ async def test_a_copy_is_of_one_moment_and_any_thread_may_make_it(library: Modul
             "INSERT INTO t (b) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 5000) "
             "SELECT 'x' FROM n"
         )
-        thread = threading.Thread(target=lambda: one.backup(two, pages=2))
+        steps = list[tuple[int, int, int]]()
+        thread = threading.Thread(target=lambda: one.backup(two, pages=2, progress=lambda *step: steps.append(step)))
         thread.start()
         thread.join()
         assert two.execute("SELECT count(*) FROM t").fetchone() == (5000,)
+        (whole,) = {pages for _, _, pages in steps}
+        assert [left for _, left, _ in steps] == [max(whole - 2 * number, 0) for number in range(1, len(steps) + 1)]
+        assert (steps[0][0], steps[-1][:2]) == (library.SQLITE_OK, (library.SQLITE_DONE, 0))
 
 
 @given(values=st.lists(VALUES, min_size=1, max_size=5))

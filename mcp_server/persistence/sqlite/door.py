@@ -6,6 +6,7 @@ and the library's errors under the names that DB-API gives them. What is not her
 
 import contextlib
 import time
+from collections.abc import Callable
 from typing import Any, NoReturn, cast
 
 import apsw
@@ -55,6 +56,14 @@ globals().update({name: code for name, code in vars(apsw).items() if name.starts
 _COPY_AGAIN_SECONDS = 0.25
 
 
+Progress = Callable[[int, int, int], object]
+"""Told how a step of a copy went, how many pages are left, and of how many."""
+
+
+def _untold(status: int, left: int, pages: int) -> None:
+    """Nobody asks."""
+
+
 class Connection:
     """A connection in autocommit mode, which any thread may use, one at a time."""
 
@@ -83,12 +92,14 @@ class Connection:
         """Run a statement on a cursor of its own."""
         return self.cursor().execute(sql, parameters)
 
-    def backup(self, target: "Connection", *, pages: int = -1) -> None:
+    def backup(self, target: "Connection", *, pages: int = -1, progress: Progress | None = None) -> None:
         """Copy everything to another connection, so many pages at once; whoever holds it up is waited for."""
+        tell = progress or _untold
         with told(), target._inner.backup("main", self._inner, "main") as copy:
             while not copy.done:
                 try:
                     copy.step(pages)
+                    tell(apsw.SQLITE_DONE if copy.done else apsw.SQLITE_OK, copy.remaining, copy.page_count)
                 except (apsw.BusyError, apsw.LockedError):
                     time.sleep(_COPY_AGAIN_SECONDS)
 
