@@ -5,6 +5,7 @@ from typing import Any
 
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.privacy import Private
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import iso, iso_or_none
 from mcp_server.kernel.views import View, json_or_none
@@ -116,6 +117,7 @@ class RequestedApproval(View):
     approval: ApprovalState
     links_sent_to: list[str]
     asks_user_here: bool
+    warnings: list[str] | None = None
 
 
 class DecidedState(View):
@@ -157,6 +159,17 @@ def decided_approval(view: ApprovalView) -> DecidedApproval:
             documents=_documents(view) if view.ran_at is not None else None,
         )
     )
+
+
+def blind_writes(calls: str | None) -> list[str] | None:
+    """What is to be known of calls that replace documents, whatever these are when people have decided."""
+    written = [one["arguments"] for one in json_or_none(calls) or () if one["tool"] in ("state_set", "state_restore")]
+    blind = [one for one in written if "expected_version" not in one and "base_version" not in one]
+    documents = [named(f"{one['namespace']}/{one['key']}") for one in blind]
+    return [
+        f"The call that writes {document} says no expected_version: it replaces also what others write meanwhile"
+        for document in documents
+    ] or None
 
 
 def _documents(view: ApprovalView) -> list[str] | None:
