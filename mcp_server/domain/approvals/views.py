@@ -161,11 +161,19 @@ def decided_approval(view: ApprovalView) -> DecidedApproval:
     )
 
 
+def _is_blind(called: dict[str, Any]) -> bool:
+    """Whether a call replaces a document whatever that is by then."""
+    says = {"expected_version", "base_version"} & called["arguments"].keys()
+    return called["tool"] in ("state_set", "state_restore") and not says
+
+
+def _document(arguments: dict[str, Any]) -> str:
+    return named(f"{arguments['namespace']}/{arguments['key']}")
+
+
 def blind_writes(calls: str | None) -> list[str] | None:
     """What is to be known of calls that replace documents, whatever these are when people have decided."""
-    written = [one["arguments"] for one in json_or_none(calls) or () if one["tool"] in ("state_set", "state_restore")]
-    blind = [one for one in written if "expected_version" not in one and "base_version" not in one]
-    documents = [named(f"{one['namespace']}/{one['key']}") for one in blind]
+    documents = [_document(one["arguments"]) for one in json_or_none(calls) or () if _is_blind(one)]
     return [
         f"The call that writes {document} says no expected_version: it replaces also what others write meanwhile"
         for document in documents
@@ -174,5 +182,4 @@ def blind_writes(calls: str | None) -> list[str] | None:
 
 def _documents(view: ApprovalView) -> list[str] | None:
     """The documents that its calls wrote; what else they made has ids."""
-    written = [one["arguments"] for one in view.calls or () if one["tool"].startswith("state_")]
-    return [f"{one['namespace']}/{one['key']}" for one in written] or None
+    return [_document(one["arguments"]) for one in view.calls or () if one["tool"].startswith("state_")] or None
