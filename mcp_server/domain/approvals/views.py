@@ -168,14 +168,14 @@ def _is_blind(called: dict[str, Any]) -> bool:
 
 
 def _document(arguments: dict[str, Any]) -> str:
-    return named(f"{arguments['namespace']}/{arguments['key']}")
+    return f"{arguments['namespace']}/{arguments['key']}"
 
 
 def blind_writes(calls: str | None) -> list[str] | None:
     """What is to be known of calls that replace documents, whatever these are when people have decided."""
     documents = [_document(one["arguments"]) for one in json_or_none(calls) or () if _is_blind(one)]
     return [
-        f"The call that writes {document} says no expected_version: it replaces also what others write meanwhile"
+        f"The call that writes {named(document)} says no expected_version: it replaces also what others write meanwhile"
         for document in documents
     ] or None
 
