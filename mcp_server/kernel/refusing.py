@@ -40,11 +40,7 @@ def refused(
         error: what the check found.
         beside: what else the call takes.
     """
-    own = shape_of(model)
-    others: Mapping[str, Shape] = {} if beside.model is None else shape_of(beside.model).members
-    shape = replace(
-        own, members={**own.members, **{name: one for name, one in others.items() if name not in own.members}}
-    )
+    shape, others = _whole(model, beside)
     problems = problems_of(shape, given, error)
     details = {PROBLEMS: [problem.details() for problem in problems[:PROBLEMS_LISTED]]}
     if all(not problem.loc for problem in problems):  # nothing is wrong but how they go together
@@ -52,13 +48,22 @@ def refused(
     left = len(problems) - PROBLEMS_TOLD
     more = f" And {left} more." if left > 0 else ""
     said = " ".join(problem.said() for problem in problems[:PROBLEMS_TOLD])
-    right = mended(model, shape, given, error, frozenset(others.keys() - own.members.keys()))
+    right = mended(model, shape, given, error, others)
     call, to_send = _told(tool, right, beside.given)
     return ValidationFailed(
         f"{tool} refused its arguments: {said}{more}",
         next=f"{_accepts(tool, shape, problems)}{call}".strip(),
         details=details | to_send,
     )
+
+
+def _whole(model: type[BaseModel], beside: Beside) -> tuple[Shape, frozenset[str]]:
+    """What the call accepts altogether, and the names of what stands beside the arguments that are checked."""
+    own = shape_of(model)
+    if beside.model is None:
+        return own, frozenset()
+    others = {name: one for name, one in shape_of(beside.model).members.items() if name not in own.members}
+    return replace(own, members={**own.members, **others}), frozenset(others)
 
 
 def _accepts(tool: str, shape: Shape, problems: Sequence[Problem]) -> str:

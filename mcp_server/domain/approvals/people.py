@@ -5,11 +5,8 @@ from collections.abc import Iterable
 from mcp_server.kernel.addresses import ascii_domain, parse_address
 from mcp_server.kernel.errors import ValidationFailed
 
-ANYONE = frozenset(("anyone", "anybody"))
-"""Words by which nobody in particular is asked."""
-
-_NOBODYS_NAMES = frozenset(("human", "person", "somebody", "someone", "the user", "user"))
-"""Words that stand for a person, and are no user's name."""
+ANYONE = frozenset(("anyone", "anybody", "human", "person", "somebody", "someone", "the user", "user"))
+"""Words by which nobody in particular is asked. None of them is a user's name."""
 
 
 def mailbox(address: str) -> str:
@@ -46,10 +43,6 @@ def as_person(name: str) -> str:
     plain = name.strip()
     if plain.startswith(("agent:", "agent_", "capability:")):
         raise ValidationFailed(f"{plain!r} is not a person, and people decide.", next="Name users, or [] for anyone.")
-    if plain.casefold() in _NOBODYS_NAMES:
-        raise ValidationFailed(
-            f"{plain!r} is no user's name.", next="[] asks anyone who may decide, such as the user here; or name one."
-        )
     return plain.removeprefix("user:").strip() or name
 
 

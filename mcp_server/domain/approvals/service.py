@@ -18,6 +18,7 @@ from mcp_server.domain.approvals.views import (
     RequestedApproval,
     approval_state,
     approval_view,
+    blind_writes,
 )
 from mcp_server.domain.approvals.voting import Voter, require_voter, user_at
 from mcp_server.domain.approvals.words import Runs, asked_as, called
@@ -236,7 +237,10 @@ class ApprovalService:
         told = people if asked.told and self.policy.mails_links() else []
         mailed = [person for person in told if is_mailbox(person)]
         return RequestedApproval(
-            approval=approval_state(asked.approval.fields()), links_sent_to=mailed, asks_user_here=here
+            approval=approval_state(asked.approval.fields()),
+            links_sent_to=mailed,
+            asks_user_here=here,
+            warnings=blind_writes(asked.approval.calls),
         )
 
     async def _seen(self, call: Call, approval_id: str) -> Approval:

@@ -5,6 +5,7 @@ from typing import Any
 
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.privacy import Private
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import iso, iso_or_none
 from mcp_server.kernel.views import View, json_or_none
@@ -116,6 +117,7 @@ class RequestedApproval(View):
     approval: ApprovalState
     links_sent_to: list[str]
     asks_user_here: bool
+    warnings: list[str] | None = None
 
 
 class DecidedState(View):
@@ -159,7 +161,25 @@ def decided_approval(view: ApprovalView) -> DecidedApproval:
     )
 
 
+def _is_blind(called: dict[str, Any]) -> bool:
+    """Whether a call replaces a document whatever that is by then."""
+    says = {"expected_version", "base_version"} & called["arguments"].keys()
+    return called["tool"] in ("state_set", "state_restore") and not says
+
+
+def _document(arguments: dict[str, Any]) -> str:
+    return f"{arguments['namespace']}/{arguments['key']}"
+
+
+def blind_writes(calls: str | None) -> list[str] | None:
+    """What is to be known of calls that replace documents, whatever these are when people have decided."""
+    documents = [_document(one["arguments"]) for one in json_or_none(calls) or () if _is_blind(one)]
+    return [
+        f"The call that writes {named(document)} says no expected_version: it replaces also what others write meanwhile"
+        for document in documents
+    ] or None
+
+
 def _documents(view: ApprovalView) -> list[str] | None:
     """The documents that its calls wrote; what else they made has ids."""
-    written = [one["arguments"] for one in view.calls or () if one["tool"].startswith("state_")]
-    return [f"{one['namespace']}/{one['key']}" for one in written] or None
+    return [_document(one["arguments"]) for one in view.calls or () if one["tool"].startswith("state_")] or None

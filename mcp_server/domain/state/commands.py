@@ -1,5 +1,6 @@
 """What is asked of documents: the arguments of the tools as service and transaction take them."""
 
+import re
 from typing import Annotated, Any, Self, cast
 
 from pydantic import Field, model_validator
@@ -14,16 +15,16 @@ from mcp_server.kernel.values import Frozen, Line, Word, converted
 DocumentValue = Annotated[Any, converted(lambda value: check_json(value, "value", DOCUMENT_BYTES_MAX))]
 
 
+_ADDRESS = re.compile(r"([^/]+)/(.+)", re.DOTALL)
+
+
 def _apart(given: Any, whole: str, rest: str) -> Any:
     """The address of a document apart, where it stands whole in one argument: `notes/today`."""
-    if not isinstance(given, dict):
-        return given
-    said = cast("dict[str, Any]", given)
+    said: dict[str, Any] = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
+    alone = not any(said.get(name) for name in {"namespace", rest} - {whole})
     text = said.get(whole)
-    if not isinstance(text, str) or any(said.get(name) is not None for name in ("namespace", rest) if name != whole):
-        return said
-    namespace, slash, key = text.partition("/")
-    return said | {"namespace": namespace, rest: key} if namespace and slash and key else said
+    found = _ADDRESS.fullmatch(text) if alone and isinstance(text, str) else None
+    return cast("Any", given) if found is None else said | {"namespace": found[1], rest: found[2]}
 
 
 class Addressed(Frozen):
