@@ -18,7 +18,8 @@ from tools import TOOLS
 pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parent.parent.parent
 # What a person types into is no text for a model; and mails to real mailboxes are made where settings are read.
-FOR_PEOPLE = (ROOT / "mcp_server" / "commands", ROOT / "mcp_server" / "wiring.py")
+SERVER = ROOT / "mcp_server"
+FOR_PEOPLE = (SERVER / "commands", SERVER / "wiring.py", SERVER / "hooks" / "listing.py")
 HINTS = ("approvals approve", "approvals reject", "approvals list")
 
 
