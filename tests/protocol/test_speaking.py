@@ -62,6 +62,14 @@ async def test_a_call_may_name_its_agent_by_name_or_id_and_that_goes_before_all_
             assert written == "agent:b via user:local"
 
 
+async def test_a_claim_by_nobody_names_the_agent_that_the_session_is_to_be(tmp_path: Path):
+    async with connected(tmp_path, "auto", agent="claude-code") as client:
+        refused = await call(client, "tasks_claim")
+        assert "agents_register(name='claude-code') makes yours" in refused["error"]["message"]
+        await call(client, "agents_register", name="claude-code")
+        assert (await call(client, "tasks_claim"))["claims"] == []
+
+
 async def test_an_agent_that_does_not_exist_cannot_speak(tmp_path: Path, era: Any):
     async with connected(tmp_path, era) as client:
         for wrong, code in (("nobody", "not_found"), (7.5, "validation"), ("x" * 65, "validation")):

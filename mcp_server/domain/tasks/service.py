@@ -165,9 +165,11 @@ class TaskService:
         elif call.speaker is not None:
             worker = call.speaker
         else:
+            usual = self._speaking.session.agent
+            register = "agents_register makes one" if usual is None else f"agents_register(name={usual!r}) makes yours"
             raise ValidationFailed(
                 "Nobody is named who would do the work.",
-                next="Give agent_id, the id or name of your agent; agents_register makes one.",
+                next=f"Give agent_id, the id or name of your agent; {register}.",
             )
         return command.model_copy(update={"agent_id": worker.agent_id})
 
