@@ -26,6 +26,7 @@ NOT_RUN = {
     "needs systemd": "it is a service of the whole machine",
     "takes minutes": "it is the gate itself",
     "an example": "what it names is the reader's",
+    "run elsewhere": "docs/operating.md and docs/jobs.md run the same",
 }
 """Why a block may be left out, in the comment before it: `<!-- not run: needs a client -->`."""
 LANGUAGES = {"sh", "toml", "json", "python", "text", "ini", "yaml", ""}

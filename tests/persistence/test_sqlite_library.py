@@ -111,7 +111,13 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> str:
     "arguments",
     [
         pytest.param(arguments, id=arguments[0], marks=[] if arguments[0] == "inbox" else pytest.mark.slow)
-        for arguments in [("inbox",), ("serve",), ("approvals", "list"), ("import", "-"), ("worker", "a", "--", "true")]
+        for arguments in [
+            ("inbox",),
+            ("serve",),
+            ("approvals", "approve", "x", "--yes"),
+            ("import", "-"),
+            ("worker", "a", "--", "true"),
+        ]
     ],
 )
 def test_every_command_says_in_one_line_that_no_safe_library_is_there(arguments: tuple[str, ...], database: str):
