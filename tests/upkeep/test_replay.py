@@ -142,7 +142,7 @@ class RandomLife:
         state, call, key = self.world.desk.state, self.world.call, f"k{self.chance.randrange(3)}"
         match self.chance.randrange(4):
             case 0:
-                await state.set(call, SetDocument(namespace="n", key=key, delete=True))
+                await state.set(call, SetDocument(namespace="n", key=key, delete=True, note="gone"))
             case 1:
                 await state.restore(call, RestoreDocument(namespace="n", key=key, version=1))
             case _:
