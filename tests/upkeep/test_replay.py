@@ -118,6 +118,8 @@ class RandomLife:
             more: dict[str, Any] = {"agent_id": self.chance.choice([None, *self.agents])} if action == "assign" else {}
             if action == "edit":
                 more = self.chance.choice(EDITS)
+            if action == "pause":
+                more = {"reason": "later"}
             command = ControlTasks.model_validate(
                 {"task_ids": (self.chance.choice(self.tasks),), "action": action} | more
             )
