@@ -83,16 +83,21 @@ class EventService:
     def _of_types(self, query: Query, types: list[str]) -> Query:
         """Only events of the types asked for; several, and a glob that is more than a beginning, stand for those that
         there are of each."""
-        if len(types) > 1 or any(_GLOB.search(one.removesuffix("*")) for one in types):
-            meant = [one for one in self._areas.tells if any(fnmatchcase(one, asked) for asked in types)]
-            return query.where("types", types=dump_json(meant))
-        pattern = next((like(one[:-1], "{}%") for one in types if one.endswith("*")), None)
-        exact = next((one for one in types if pattern is None), None)
-        return query.where("type", type=exact).where("type_prefix", type_prefix=pattern)
+        beginning = types[0].removesuffix("*") if len(types) == 1 else "*"
+        if not types:
+            return query
+        if _GLOB.search(beginning):
+            return query.where("types", types=dump_json(self._meant(types)))
+        if beginning == types[0]:
+            return query.where("type", type=beginning)
+        return query.where("type_prefix", type_prefix=like(beginning, "{}%"))
+
+    def _meant(self, globs: list[str]) -> list[str]:
+        return [one for one in self._areas.tells if any(fnmatchcase(one, glob) for glob in globs)]
 
     def _require_type(self, call: Call, asked: str) -> None:
         """Refuse a type that no event has; of what the caller may not see it names none."""
-        if any(fnmatchcase(one, asked) for one in self._areas.tells):
+        if self._meant([asked]):
             return
         kinds = sorted(self._areas.seen(call.actor.permissions, call.toolsets))
         names = _types_near(asked, [one for one in self._areas.tells if one.partition(".")[0] in kinds], kinds)
