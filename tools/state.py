@@ -94,8 +94,8 @@ def _say_history(result: HistoryResult) -> str:
 def _say_ending(last: VersionView) -> str:
     if last.version is not None:
         return ""
-    how = f"deleted by {last.author}" if last.deleted else "expired"
-    return f" It is {how} since {last.at}{'' if last.note is None else f': {quoted(last.note)}'}."
+    how = f"was deleted by {last.author}" if last.deleted else "expired"
+    return f" It {how} at {last.at}{'' if last.note is None else f': {quoted(last.note)}'}."
 
 
 def _document(args: Addressed) -> str:
