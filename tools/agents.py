@@ -101,6 +101,7 @@ TOOLS = (
         hints=UPDATE,
         arguments=Register,
         speaks="name",
+        introduces=True,
         result=RegisteredAgent,
         write=lambda desk: desk.agents.register,
         part=Part(

@@ -7,7 +7,7 @@ from mcp_server.domain.locks.transactions import Acquired
 from mcp_server.domain.locks.views import AcquiredLock, FoundLocks, LineView, LockView, PlaceView, ReleasedLock
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.errors import Conflict, OpsError
-from mcp_server.kernel.quoting import named
+from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.waiting import WAIT_SECONDS_MAX
 from tools.spec import READ, UPDATE, Part, Tool, listed
 
@@ -17,7 +17,15 @@ def _who(one: LockView | PlaceView) -> str:
 
 
 def _holders(holds: Sequence[LockView]) -> str:
-    return "; ".join(f"{_who(one)} holds {named(one.name)} ({one.mode}, {one.seconds_left} s left)" for one in holds)
+    return "; ".join(map(_holder, holds))
+
+
+def _holder(one: LockView) -> str:
+    """Who holds it, and what is known of whether it still lives."""
+    token = "" if one.fencing_token is None else f", fencing token {one.fencing_token}"
+    seen = "" if one.last_seen_seconds_ago is None else f", last heard of {one.last_seen_seconds_ago} s ago"
+    free = f": free if it is not heard of until {one.free_if_silent_until}" if one.free_if_silent_until else ""
+    return f"{_who(one)} holds {named(one.name)} ({one.mode}, {one.seconds_left} s left{token}{seen}{free})"
 
 
 def _say_acquired(result: AcquiredLock) -> str:
@@ -32,8 +40,9 @@ def _say_acquired(result: AcquiredLock) -> str:
 
 def _what_next(result: AcquiredLock) -> str:
     """What gets the lock: to wait, where that can be long enough; else whoever holds it."""
-    left = max((one.seconds_left for one in result.held_by or ()), default=0)
-    if left <= WAIT_SECONDS_MAX:
+    holds = result.held_by or ()
+    left = max((one.seconds_left for one in holds), default=0)
+    if left <= WAIT_SECONDS_MAX or all(one.free_if_silent_until for one in holds):
         return "Call again with wait_seconds."
     return (
         f"It is free in {left} s at the latest, longer than one call waits: have its holder release it or give it to "
@@ -43,7 +52,13 @@ def _what_next(result: AcquiredLock) -> str:
 
 def _say_released(result: ReleasedLock) -> str:
     lock = result.lock
-    return "Released." if lock is None else f"{_who(lock)} holds {named(lock.name)} until {lock.expires_at}."
+    if lock is None:
+        return "Released."
+    said = f"{_who(lock)} holds {named(lock.name)} until {lock.expires_at}"
+    if result.handed_to is None:
+        return f"{said}."
+    token = "" if lock.fencing_token is None else f" under fencing token {lock.fencing_token}"
+    return f"{said}{token}. It is not told of that: messages_send(to=[{quoted(result.handed_to)}], body=...) does."
 
 
 def _say_found(result: FoundLocks) -> str:

@@ -134,6 +134,9 @@ class Tool(Generic[A, R]):
 
     speaks: str | None = None
     """The argument that may name the agent that speaks, beside `as_agent`."""
+    introduces: bool = False
+    """Whether the agent that is named so may come to be by the call; then it is not another's doing unless that says
+    so."""
 
     own_lease: bool = False
     """Whether its `lease_token` is what it is about, rather than a condition."""

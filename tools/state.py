@@ -14,10 +14,17 @@ from mcp_server.domain.state.commands import (
     RestoreDocument,
     SetDocument,
 )
-from mcp_server.domain.state.views import DocumentResult, DocumentView, HistoryResult, NamespaceView, SetResult
+from mcp_server.domain.state.views import (
+    DocumentResult,
+    DocumentView,
+    HistoryResult,
+    NamespaceView,
+    SetResult,
+    VersionView,
+)
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.quoting import named
+from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.views import View
 from tools.hints import hint
 from tools.spec import ADD, READ, UPDATE, Part, Tool, counted, listed
@@ -75,12 +82,20 @@ def _replaced(result: DocumentResult | SetResult) -> str:
 
 
 def _say_history(result: HistoryResult) -> str:
-    newest = result.versions[0]
-    said = f"{counted(len(result.versions), 'version')}, newest {newest.version} by {newest.author}."
+    written = [one for one in result.versions if one.version is not None]
+    newest, last = written[0], result.versions[0]
+    said = f"{counted(len(written), 'version')}, newest {newest.version} by {newest.author}.{_say_ending(last)}"
     if result.compared is None:
         return said
     old, new = result.compared
     return f"{said} From version {old} to {new}: {counted(len(result.changes or ()), 'change')}."
+
+
+def _say_ending(last: VersionView) -> str:
+    if last.version is not None:
+        return ""
+    how = f"was deleted by {last.author}" if last.deleted else "expired"
+    return f" It {how} at {last.at}{'' if last.note is None else f': {quoted(last.note)}'}."
 
 
 def _document(args: Addressed) -> str:
@@ -159,7 +174,7 @@ TOOLS = (
     Tool(
         name="state_history",
         title="See a document's versions",
-        description="Who changed a document, when and why; with both versions, or diff=true, what changed.",
+        description="Who changed or deleted a document, when and why; with both versions, or diff=true, what changed.",
         toolset="state",
         permission=Permission.STATE_READ,
         hints=READ,

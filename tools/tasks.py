@@ -6,6 +6,7 @@ from typing import Any
 
 from mcp_server.domain.approvals.rules import Form
 from mcp_server.domain.desk import Desk
+from mcp_server.domain.tasks.backlog import in_words
 from mcp_server.domain.tasks.commands import (
     ClaimTasks,
     ControlTasks,
@@ -73,7 +74,8 @@ async def _nothing_of(desk: Desk, call: Call, args: FindArguments) -> str | None
 def _say_found(result: FindResult) -> str:
     if result.task is not None:
         waits = f" It waits: {'; '.join(result.task.waits_for)}." if result.task.waits_for else ""
-        return f"Task {result.task.id} ({quoted(result.task.title)}) is {result.task.status}.{waits}"
+        why = f" ({quoted(result.task.pause_reason)})" if result.task.pause_reason else ""
+        return f"Task {result.task.id} ({quoted(result.task.title)}) is {result.task.status}{why}.{waits}"
     return f"{listed(len(result.tasks or ()), 'task', result.omitted)} {result.hint or ''}".rstrip()
 
 
@@ -92,16 +94,8 @@ def _say_claimed(result: ClaimsView) -> str:
     if result.claims:
         why = f" No more: {result.no_more_because}." if result.no_more_because else ""
         return f"Claimed {len(result.claims)}; report or finish with its lease_token in time.{why}"
-    reasons = ", ".join(
-        f"{count} {reason.replace('_', ' ')}{_such(result, reason)}"
-        for reason, count in (result.nothing_because or {}).items()
-    )
+    reasons = in_words(result.nothing_because or {}, result.such_as or {})
     return f"Nothing to claim: {reasons or 'there are no unfinished tasks'}."
-
-
-def _such(result: ClaimsView, reason: str) -> str:
-    ids = (result.such_as or {}).get(reason)
-    return f" ({', '.join(ids)})" if ids else ""
 
 
 def _say_reported(result: ReportedTask) -> str:
@@ -119,8 +113,10 @@ def _say_finished(result: FinishedTask) -> str:
     if result.task.status == "failed":
         again = "tasks_control(action='retry') does, and what depends on it may wait for that"
         return f"{now} and is not tried again by itself: {again}."
-    count = len(result.released)
-    return f"{now}; {count} that waited for it can be claimed now." if count else f"{now}."
+    count, freed = len(result.released), ", ".join(result.freed or ())
+    released = f"; {count} that waited for it can be claimed now" if count else ""
+    next_of_key = f"; with its concurrency_key free, {freed} can be claimed now" if freed else ""
+    return f"{now}{released}{next_of_key}."
 
 
 def _say_controlled(result: ControlledTasks) -> str:

@@ -21,6 +21,7 @@ class Said:
         lease_token: the lease under which it is made.
         binds: whether what it writes counts only while that lease is held.
         set_up_as: the agent that its client is set up to be.
+        guessed: whether the only agent that this process registered is taken to speak where nobody is named.
     """
 
     as_agent: str | None = None
@@ -28,6 +29,7 @@ class Said:
     lease_token: str | None = None
     binds: bool = True
     set_up_as: str | None = None
+    guessed: bool = True
 
     def says_anything(self) -> bool:
         """Whether it names an agent or a lease at all."""
@@ -71,7 +73,7 @@ class Voices:
         holder = None if said.lease_token is None else await self._tasks.holder(said.lease_token)
         if holder is not None:
             return await self._holder(call, holder)
-        return await self._speaking.unsaid(call.actor, local=local, hint=said.set_up_as)
+        return await self._speaking.unsaid(call.actor, local=local, hint=said.set_up_as, guessed=said.guessed)
 
     async def _own(self, call: Call, said: Said) -> Speaker | None:
         """With an agent's key that agent speaks, whatever a call says; one that says otherwise is refused."""

@@ -4,8 +4,8 @@ import re
 from typing import TypeGuard
 
 DURATION_CHARACTERS_MAX = 40
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_UNIT = r"(s|m|h|d)(?:ec|ecs|econd|econds|in|ins|inute|inutes|r|rs|our|ours|ay|ays)?"
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_UNIT = r"(s|m|h|d|w)(?:ec|ecs|econd|econds|in|ins|inute|inutes|r|rs|our|ours|ay|ays|eek|eeks)?"
 _PART = rf"(\d+(?:\.\d+)?)\s*{_UNIT}\s*"
 _WHOLE = re.compile(rf"(?:{_PART})+", re.IGNORECASE)
 _PARTS = re.compile(_PART, re.IGNORECASE)

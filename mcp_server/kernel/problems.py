@@ -219,8 +219,8 @@ def _like(name: str, place: Shape) -> list[str]:
 def _wrong(loc: tuple[str | int, ...], place: Shape, value: Any, name: str, around: Shape) -> Problem:
     if place.kind == "time":
         like = moment_like(name, value)
-        said = f"{_got(value)} is not accepted; it takes a time with its zone, such as {like}, a day, or now"
-        return Problem(loc, f"{said}. It is {present_time()}.", near=(like,))
+        takes = f"a time with its zone, such as {like}, a day, now, or such as 2 hours ago"
+        return Problem(loc, f"{_got(value)} is not accepted; it takes {takes}. It is {present_time()}.", near=(like,))
     close = _close(place, value)
     several = f" {around.instead.get(f'{name}s', '')}".rstrip() if isinstance(value, list) else ""
     meant = f" Did you mean {' or '.join(close)}?" if close else ""

@@ -2,8 +2,8 @@
 
 Null for what may be left out; one value for a list, and a list of one for a value; JSON sent as text where an object or
 a list is meant; a bare value for the member that it can only mean; whole numbers where text is meant; a duration with
-its unit; `now` and a day for a time; a choice in another spelling; a name in another spelling, or of another number.
-Never inside of what takes any JSON.
+its unit; `now`, a day and `2 hours ago` for a time; a choice in another spelling; a name in another spelling, or of
+another number. Never inside of what takes any JSON.
 """
 
 import json

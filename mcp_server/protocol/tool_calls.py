@@ -36,6 +36,8 @@ from tools.spec import AnyTool, Shared
 _NOTHING_SHARED = Shared()
 _FOR_PROGRAMS = frozenset(("action_hash", "bytes", "sha256"))
 """Members of results that tell a model nothing; programs find them in the structured content."""
+_OF_CALLS = frozenset(("results", "also"))
+"""Members of results that hold those of several calls."""
 
 
 class ToolCalls:
@@ -146,7 +148,7 @@ class Given(NamedTuple):
 
 def _in_short(tool: AnyTool, content: dict[str, Any]) -> dict[str, Any]:
     """A result as its text shows it: without what is for programs, and what says no or nothing where the
-    sentence before it says so."""
+    sentence before it says so. What other calls answered stands in lists, each a result of its own."""
 
     def short(value: Any) -> Any:
         if isinstance(value, list):
@@ -157,7 +159,13 @@ def _in_short(tool: AnyTool, content: dict[str, Any]) -> dict[str, Any]:
         told = {name: one for name, one in members if name not in _FOR_PROGRAMS}
         return {name: one for name, one in told.items() if name not in tool.unsaid or (one is not False and one != [])}
 
-    return short({name: short(value) for name, value in content.items()})
+    def whole(result: dict[str, Any]) -> dict[str, Any]:
+        return short({name: each(value) if name in _OF_CALLS else short(value) for name, value in result.items()})
+
+    def each(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return list(map(whole, results))
+
+    return whole(content)
 
 
 def split(tool: AnyTool, arguments: dict[str, Any]) -> Given:
@@ -182,6 +190,7 @@ def said(tool: AnyTool, given: Given) -> Said:
         named=_text(own, tool.speaks),
         lease_token=_text(own, "lease_token") if tool.own_lease else spoken.lease_token,
         binds=not tool.own_lease,
+        guessed=not tool.introduces,
     )
 
 

@@ -86,3 +86,20 @@ async def test_what_is_not_there_any_more_or_never_was_is_said(tmp_path: Path, e
         assert gone.content[0].text.startswith("n/k is deleted; state_restore")
         nothing = await call(client, "events_read", aggregate_id="k", newest_first=True)
         assert "namespace/key" in nothing["hint"] and "cursor" not in nothing
+
+
+async def test_what_is_for_programs_stands_in_no_text_of_calls_that_land_together(tmp_path: Path, era: Any):
+    async with asked_by(tmp_path, era, Person()) as (_, client):
+        one = {"tool": "state_set", "arguments": {"namespace": "n", "key": "k", "value": {"bytes": 1}}}
+        result = await client.call_tool("commit", {"calls": [one]})
+        assert result.structured_content is not None
+        assert {"sha256", "bytes"} <= result.structured_content["results"][0]["document"].keys()
+        (content,) = [one.text for one in result.content if one.type == "text"]
+        assert '"version":1' in content and "sha256" not in content and "bytes" not in content
+        await call(client, "agents_register", name="a")
+        await call(client, "tasks_create", tasks=[{"title": "t"}])
+        (claim,) = (await call(client, "tasks_claim", agent_id="a"))["claims"]
+        work = {"task_id": claim["task"]["id"], "lease_token": claim["lease_token"], "outcome": "completed"}
+        result = await client.call_tool("tasks_finish", work | {"also": [one]})
+        (content,) = [one.text for one in result.content if one.type == "text"]
+        assert '"version":2' in content and "sha256" not in content and "bytes" not in content

@@ -48,6 +48,23 @@ async def test_the_only_agent_that_a_stdio_server_registered_speaks_and_two_leav
         assert await author(client, as_agent="painter") == "agent:painter via user:local"
 
 
+async def test_who_registers_another_agent_is_the_user_unless_the_call_says_otherwise(tmp_path: Path, era: Any):
+    async with connected(tmp_path, era) as client:
+        for name in ("scribe", "painter"):
+            assert (await call(client, "agents_register", name=name))["spoken_by"] == "user:local"
+        again = await call(client, "agents_register", name="scribe", description="again")
+        assert again["spoken_by"] == "agent:scribe via user:local"
+        other = await call(client, "agents_register", name="third", as_agent="scribe")
+        assert other["spoken_by"] == "agent:scribe via user:local"
+
+
+async def test_an_agent_that_the_client_is_set_up_to_be_registers_others_itself(tmp_path: Path, era: Any):
+    async with connected(tmp_path, era, agent="configured") as client:
+        await call(client, "agents_register", name="configured")
+        other = await call(client, "agents_register", name="other")
+        assert other["spoken_by"] == "agent:configured via user:local"
+
+
 async def test_a_call_may_name_its_agent_by_name_or_id_and_that_goes_before_all_but_a_key(tmp_path: Path, era: Any):
     async with connected(tmp_path, era, agent="configured") as client:
         agents = [(await call(client, "agents_register", name=name))["agent"] for name in ("configured", "b", "worker")]

@@ -84,6 +84,8 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
     # A day, and the present moment.
     ("tasks_create", task(run_at="now")),
     ("events_read", {"since": "2026-11-25", "until": " Now "}),
+    ("events_read", {"since": "an hour ago", "until": "30 min ago", "type": "*.failed"}),
+    ("tasks_create", {"tasks": [{"title": "later", "run_at": "in 2 hours"}]}),
     # Choices in another spelling.
     ("tasks_create", task(priority="High")),
     ("tasks_create", task(priority="medium")),
@@ -343,8 +345,14 @@ WRONG: list[Wrong] = [
     ("tasks_create", task(tags=["has space"]), ("tasks[0].tags[0]", "a word of up to 64")),
     ("tasks_create", task(timeout_seconds=-5), ("-5 is not accepted", "seconds, a number over 0")),
     ("tasks_create", task(run_at="tomorrow"), ("a time with its zone, such as 20", "T00:00:00Z", "It is 20")),
-    ("tasks_create", task(run_at="2031-05-06 07:08"), ("such as 2031-05-06T07:08Z", "a day, or now")),
+    (
+        "tasks_create",
+        task(run_at="2031-05-06 07:08"),
+        ("such as 2031-05-06T07:08Z", "a day, now, or such as 2 hours ago"),
+    ),
     ("events_read", {"since": "yesterday"}, ("T00:00:00Z", "It is 20")),
+    ("events_read", {"since": "2 months ago"}, ("a day, now, or such as 2 hours ago", "It is 20")),
+    ("events_read", {"type": "*.faild"}, ("no events of type",)),
     (
         "tasks_control",
         {"task_ids": [ID], "action": "reschedule", "run_at": "soon"},

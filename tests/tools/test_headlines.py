@@ -54,3 +54,16 @@ async def test_what_an_agent_that_leaves_held_is_told(tmp_path: Path):
         text, _ = await said(client, "agents_control", agent_id="ann", action="terminate", to_agent="bob")
         assert text.startswith("Agent ann is terminated; handed over: ")
         assert text.endswith("handed over: 1 lock, 2 unread messages.")
+
+
+async def test_who_hands_a_lock_over_hears_the_new_token_and_that_the_heir_has_to_be_told(tmp_path: Path):
+    async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
+        _, ann = await said(client, "agents_register", name="ann", instance={"label": "one"})
+        await said(client, "agents_register", name="bob")
+        await said(client, "locks_acquire", name="a", as_agent="ann", owner=ann["instance_id"], ttl_seconds=3600)
+        text, _ = await said(client, "locks_acquire", name="a", as_agent="bob")
+        assert " s ago: free if it is not heard of until " in text and text.endswith("Call again with wait_seconds.")
+        text, _ = await said(client, "locks_release", name="a", as_agent="ann", to_agent="bob")
+        assert 'under fencing token 2. It is not told of that: messages_send(to=["bob"], body=...) does.' in text
+        text, _ = await said(client, "locks_find", agent_id="bob")
+        assert "fencing token 2" in text

@@ -118,6 +118,8 @@ class RandomLife:
             more: dict[str, Any] = {"agent_id": self.chance.choice([None, *self.agents])} if action == "assign" else {}
             if action == "edit":
                 more = self.chance.choice(EDITS)
+            if action == "pause":
+                more = {"reason": "later"}
             command = ControlTasks.model_validate(
                 {"task_ids": (self.chance.choice(self.tasks),), "action": action} | more
             )
@@ -142,7 +144,7 @@ class RandomLife:
         state, call, key = self.world.desk.state, self.world.call, f"k{self.chance.randrange(3)}"
         match self.chance.randrange(4):
             case 0:
-                await state.set(call, SetDocument(namespace="n", key=key, delete=True))
+                await state.set(call, SetDocument(namespace="n", key=key, delete=True, note="gone"))
             case 1:
                 await state.restore(call, RestoreDocument(namespace="n", key=key, version=1))
             case _:

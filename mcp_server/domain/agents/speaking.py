@@ -33,9 +33,10 @@ class Session:
     remembers: bool = False
     registered: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
 
-    def usual(self) -> str | None:
-        """The agent that speaks for the local user where nobody says so: the operator's, else the only one there is."""
-        only = next(iter(self.registered)) if self.remembers and len(self.registered) == 1 else None
+    def usual(self, *, guessed: bool = True) -> str | None:
+        """The agent that speaks for the local user where nobody says so: the operator's, else, where it may be guessed,
+        the only one there is."""
+        only = next(iter(self.registered)) if guessed and self.remembers and len(self.registered) == 1 else None
         return self.agent or only
 
 
@@ -119,7 +120,9 @@ class Speaking:
         key_agent = actor.id if actor.kind == "agent" else None
         return row is not None and may_speak_as(row, actor.label, key_agent, actor.permissions)
 
-    async def unsaid(self, actor: Actor, *, local: bool, hint: str | None = None) -> Speaker | None:
+    async def unsaid(
+        self, actor: Actor, *, local: bool, hint: str | None = None, guessed: bool = True
+    ) -> Speaker | None:
         """Who speaks where a call names nobody: the agent of an agent's key; the one that the client's `_meta` or the
         operator named; the only one that this process registered; else nobody.
 
@@ -128,11 +131,12 @@ class Speaking:
             local: whether it is the local user of this process, whom the operator's agent and the process's own speak
                 for.
             hint: an agent that the client itself is set up to be.
+            guessed: whether the only agent that this process registered is taken to speak.
         """
         if actor.kind == "agent":
             row = await self.by_id(actor.id)
             return None if row is None else Speaker(row["id"], row["name"])
-        reference = hint or (self.session.usual() if local else None)
+        reference = hint or (self.session.usual(guessed=guessed) if local else None)
         row = None if reference is None else await self.by_id(reference)
         return None if row is None else self.allowed(actor, row)
 

@@ -90,7 +90,8 @@ class ApprovalService:
         at, reason = iso(self._context.clock()), vote.reason or None
         given = Answer(voter.name, vote.approve, voter.via, at, reason, vote.choice, vote.text)
         command = GiveAnswer(_approval_id(approval_id), given, seen)
-        decided = await self._context.write(call, transactions.answer, command)
+        person = call.spoken_by(None, call.lease_token)  # an agent may have put the question; it did not decide
+        decided = await self._context.write(person, transactions.answer, command)
         return approval_view(decided.approval.fields()), task_full(decided.task.fields())
 
     async def ask(self, call: Call, approval_id: str) -> ApprovalView:

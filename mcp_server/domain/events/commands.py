@@ -22,7 +22,7 @@ class ReadEvents(Waiting):
     since: Time | None = None
     until: Time | None = None
     type: Annotated[str | None, BeforeValidator(_joined)] = Field(
-        default=None, description="Such as task.completed or task.*; several with commas"
+        default=None, description="Such as task.completed, task.* or *.failed; several with commas"
     )
     aggregate_id: str | None = Field(default=None, description="Id, namespace/key or lock name")
     actor: str | None = Field(default=None, description="Agent, user:NAME, or as in `actor`")

@@ -160,3 +160,14 @@ SELECT seq FROM events WHERE aggregate_id = :id AND type = :type ORDER BY seq DE
 
 -- name: events_latest
 SELECT at, type, aggregate_id, actor, data FROM events ORDER BY seq DESC LIMIT :limit
+
+-- name: events_told_of
+SELECT type, at, version, actor, data FROM events WHERE aggregate_id = :id AND aggregate_type = :aggregate_type
+  AND version >= :low AND version <= :high AND type IN (SELECT value FROM json_each(:types))
+ORDER BY seq DESC LIMIT :limit
+
+-- name: events_told_of (postgres)
+SELECT type, at, version, actor, data FROM events WHERE aggregate_id = :id AND aggregate_type = :aggregate_type
+  AND version >= :low AND version <= :high
+  AND type = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:types AS jsonb))))
+ORDER BY seq DESC LIMIT :limit

@@ -1,5 +1,6 @@
 """Use cases of the event log."""
 
+import re
 from fnmatch import fnmatchcase
 
 from mcp_server.domain.events.commands import ReadEvents
@@ -20,6 +21,7 @@ from mcp_server.kernel.times import iso, micros
 from mcp_server.kernel.waiting import wait_until
 
 NAMES_MAX = 8
+_GLOB = re.compile(r"[*?\[]")
 
 
 class EventService:
@@ -35,9 +37,9 @@ class EventService:
         those see any who take part in it or have control. Long values are cut, unless it is one thing's events that are
         read.
 
-        The type may end in `*`: `task.*`. With `newest_first`, `after` is where an earlier page of that kind ended. An
-        actor is an agent by name or id, whichever principal it spoke through; `user:NAME` for what that user did itself
-        or through agents; or one whole label.
+        The type may be a glob: `task.*`, `*.failed`. With `newest_first`, `after` is where an earlier page of that kind
+        ended. An actor is an agent by name or id, whichever principal it spoke through; `user:NAME` for what that user
+        did itself or through agents; or one whole label.
 
         Raises:
             CursorExpired: what came after the cursor is no longer kept.
@@ -79,17 +81,23 @@ class EventService:
         return [self._seen(row) for row in reversed(rows)]
 
     def _of_types(self, query: Query, types: list[str]) -> Query:
-        """Only events of the types asked for; several stand for those that there are of each."""
-        if len(types) > 1:
-            meant = [one for one in self._areas.tells if any(fnmatchcase(one, asked) for asked in types)]
-            return query.where("types", types=dump_json(meant))
-        pattern = next((like(one[:-1], "{}%") for one in types if one.endswith("*")), None)
-        exact = next((one for one in types if pattern is None), None)
-        return query.where("type", type=exact).where("type_prefix", type_prefix=pattern)
+        """Only events of the types asked for; several, and a glob that is more than a beginning, stand for those that
+        there are of each."""
+        beginning = types[0].removesuffix("*") if len(types) == 1 else "*"
+        if not types:
+            return query
+        if _GLOB.search(beginning):
+            return query.where("types", types=dump_json(self._meant(types)))
+        if beginning == types[0]:
+            return query.where("type", type=beginning)
+        return query.where("type_prefix", type_prefix=like(beginning, "{}%"))
+
+    def _meant(self, globs: list[str]) -> list[str]:
+        return [one for one in self._areas.tells if any(fnmatchcase(one, glob) for glob in globs)]
 
     def _require_type(self, call: Call, asked: str) -> None:
         """Refuse a type that no event has; of what the caller may not see it names none."""
-        if any(fnmatchcase(one, asked) for one in self._areas.tells):
+        if self._meant([asked]):
             return
         kinds = sorted(self._areas.seen(call.actor.permissions, call.toolsets))
         names = _types_near(asked, [one for one in self._areas.tells if one.partition(".")[0] in kinds], kinds)

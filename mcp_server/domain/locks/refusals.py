@@ -6,26 +6,48 @@ from typing import Any
 from mcp_server.domain.locks.model import Hold, ReleaseLock
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.errors import NotFound, OpsError, PermissionDenied, ValidationFailed
+from mcp_server.kernel.near import did_you_mean
 from mcp_server.kernel.times import Micros, iso
 
 
 def not_held(command: ReleaseLock, holds: Sequence[Hold], speaker: str, now: Micros) -> OpsError:
-    """The refusal to end or renew what the caller does not hold."""
-    details: dict[str, Any] = {"name": command.name, "owner": command.owner or speaker}
-    lost = f"{command.owner!r} does not hold" if command.owner else "You do not hold"
-    if not holds:
-        return NotFound(
-            f"{lost} the lock {command.name!r}; nobody does.",
-            next="It was never acquired by that very name, or was released or has expired. locks_find(agent_id=...) "
-            "shows what an agent holds; locks_acquire takes it (again).",
-            details=details,
-        )
+    """The refusal to end or renew what others hold."""
     return PermissionDenied(
-        f"{lost} the lock {command.name!r}: {'; '.join(hold.said(now) for hold in holds)}.",
+        f"{_not_yours(command)} the lock {command.name!r}: {'; '.join(hold.said(now) for hold in holds)}.",
         next="Wait for it with locks_acquire(wait_seconds=...), or ask its holder; force=true takes the permission "
         f"{Permission.LOCKS_CONTROL.value}.",
-        details=details | {"held_by": [held(hold) for hold in holds]},
+        details=_whose(command, speaker) | {"held_by": [held(hold) for hold in holds]},
     )
+
+
+def nobody_holds(command: ReleaseLock, speaker: str, *, ended: bool, alike: Sequence[str] = ()) -> NotFound:
+    """The refusal to end or renew what nobody holds.
+
+    Args:
+        command: what was asked for.
+        speaker: who asked.
+        ended: whether somebody held it before.
+        alike: names of locks that are held and look like this one.
+    """
+    why, again = f"There never was a lock of that very name. {did_you_mean(alike)}".strip(), ""
+    if ended:
+        why = (
+            "It was released or has expired; or its holder's instance was lost, which frees what is held under its id."
+        )
+        again = " again"
+    return NotFound(
+        f"{_not_yours(command)} the lock {command.name!r}; nobody does.",
+        next=f"{why} locks_find(agent_id=...) shows what an agent holds; locks_acquire takes it{again}.",
+        details=_whose(command, speaker),
+    )
+
+
+def _not_yours(command: ReleaseLock) -> str:
+    return f"{command.owner!r} does not hold" if command.owner else "You do not hold"
+
+
+def _whose(command: ReleaseLock, speaker: str) -> dict[str, Any]:
+    return {"name": command.name, "owner": command.owner or speaker}
 
 
 def which(command: ReleaseLock, holds: Sequence[Hold]) -> ValidationFailed:

@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Iterable, Mapping
-from typing import Any, NoReturn
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from operator import attrgetter, itemgetter
+from typing import Any, NoReturn, TypeVar
 
+from mcp_server.domain.agents.signs import signs_of
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.locks import transactions
 from mcp_server.domain.locks.model import AcquireLock, FindLocks, Hold, Holder
@@ -15,6 +17,7 @@ from mcp_server.domain.locks.views import (
     AcquiredLock,
     FoundLocks,
     LineView,
+    LockView,
     ReleasedLock,
     line_view,
     lock_view,
@@ -25,9 +28,10 @@ from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import Unavailable
 from mcp_server.kernel.paging import LIMIT_MAX, Query, decode_cursor, fetch_page, like
 from mcp_server.kernel.services import Services
-from mcp_server.kernel.store import Row
 from mcp_server.kernel.waiting import wait_until
 from mcp_server.kernel.writes import Write, as_said
+
+T = TypeVar("T")
 
 STAY_EVERY_SECONDS = 0.5
 """How often a waiter says that it is still there."""
@@ -80,23 +84,24 @@ class LockService:
         Raises:
             NotFound: there is no such agent.
         """
-        return await self._found(call, command, call.party)
+        return await self._found(call, command, with_tokens=True)
 
-    async def _found(self, call: Call, command: FindLocks, party: str | None) -> FoundLocks:
+    async def _found(self, call: Call, command: FindLocks, *, with_tokens: bool) -> FoundLocks:
         call.actor.require(Permission.STATE_READ)
         several = command.name is not None and is_glob(command.name)  # then whatever may mean the same is looked for
+        agent_id = await self._agent_id(command.agent_id)
         query = (
             Query("locks_find", parameters=(("now", self._context.clock()),))
             .where("lock_name", lock_name=None if several else command.name)
             .where("lock_prefix", lock_prefix=like(command.prefix, "{}%"))
-            .where("lock_party", lock_party=await self._agent_id(command.agent_id))
+            .where("lock_party", lock_party=agent_id)
         )
         if command.cursor is not None:
             (name,) = decode_cursor(command.cursor, (str,))
             query = query.where("lock_after", lock_after=name)
         page = await fetch_page(self._database, query, command.limit, ("name",))
         names = [row["name"] for row in page.rows if not several or may_meet(row["name"], command.name or "")]
-        locks = await self._lines(names, party) if names else []
+        locks = await self._lines(call, names, agent_id, with_tokens=with_tokens) if names else []
         return FoundLocks(locks=locks, next_cursor=page.next_cursor, omitted=page.omitted)
 
     async def _agent_id(self, reference: str | None) -> str | None:
@@ -104,16 +109,34 @@ class LockService:
 
     async def overview(self, call: Call) -> FoundLocks:
         """The first locks by name, without anybody's fencing tokens."""
-        return await self._found(call, FindLocks(limit=LIMIT_MAX), None)
+        return await self._found(call, FindLocks(limit=LIMIT_MAX), with_tokens=False)
 
-    async def _lines(self, names: list[str], party: str | None) -> list[LineView]:
-        now = self._context.clock()
-        between: dict[str, Any] = {"first": names[0], "last": names[-1], "now": now}
-        held = _by_name(await self._database.fetch_all("locks_held", **between))
-        awaited = _by_name(await self._database.fetch_all("locks_awaited", **between))
+    async def _lines(self, call: Call, names: list[str], asked: str | None, *, with_tokens: bool) -> list[LineView]:
+        between: dict[str, Any] = {"first": names[0], "last": names[-1], "now": self._context.clock()}
+        rows = await self._database.fetch_all("locks_held", **between)
+        holds = [Hold.adopt(dict(row)) for row in rows if row["name"] in names]
+        seeing = await self._seeing(call, asked, holds) if with_tokens else frozenset[str]()
+        held = _by_name(await self._held(call, holds, seeing), attrgetter("name"))
+        awaited = _by_name(await self._database.fetch_all("locks_awaited", **between), itemgetter("name"))
+        return [line_view(name, held[name], awaited[name]) for name in names]
+
+    async def _seeing(self, call: Call, asked: str | None, holds: Sequence[Hold]) -> frozenset[str]:
+        """Whose tokens a caller is shown: its own, and those of agents as which it may speak, where it asks for one's
+        or nobody speaks."""
+        parties = {hold.party for hold in holds if call.speaker is None or hold.party == asked}
+        return frozenset([call.party, *[one for one in parties if await self._speaking.may_speak_as(call.actor, one)]])
+
+    async def _held(self, call: Call, holds: Sequence[Hold], seeing: frozenset[str] = frozenset()) -> list[LockView]:
+        """Holds as a caller sees them: of those of others, when their holders were last heard of."""
+        signs = await signs_of(self._database, [one for hold in holds for one in (hold.owner, hold.party) if one])
         return [
-            line_view(name, [lock_view(Hold.adopt(dict(row)), now, party) for row in held[name]], awaited[name])
-            for name in names
+            lock_view(
+                hold,
+                self._context.clock(),
+                with_token=hold.party in seeing,
+                sign=None if hold.party == call.party else signs.get(hold.owner) or signs.get(hold.party),
+            )
+            for hold in holds
         ]
 
     @contextlib.asynccontextmanager
@@ -139,20 +162,21 @@ class LockService:
             self._database.post(*change)
 
     async def _acquired(self, call: Call, done: Acquired) -> AcquiredLock:
-        now = self._context.clock()
         if done.hold is not None:
-            return AcquiredLock(lock=lock_view(done.hold, now, call.party))
+            return AcquiredLock(lock=lock_view(done.hold, self._context.clock(), with_token=True))
         line = [wanted_view(claim) for claim in done.before]
-        return AcquiredLock(held_by=[lock_view(other, now) for other in done.others], line=line or None)
+        return AcquiredLock(held_by=await self._held(call, done.others), line=line or None)
 
     async def _released(self, call: Call, done: Released) -> ReleasedLock:
         if done.hold is None:
             return ReleasedLock(released=True)
-        return ReleasedLock(lock=lock_view(done.hold, self._context.clock(), call.party))
+        seeing = await self._seeing(call, done.hold.party, [done.hold])
+        lock = lock_view(done.hold, self._context.clock(), with_token=done.hold.party in seeing)
+        return ReleasedLock(lock=lock, handed_to=done.heir)
 
 
-def _by_name(rows: Iterable[Row]) -> Mapping[str, list[Row]]:
-    lines = defaultdict[str, list[Row]](list)
-    for row in rows:
-        lines[row["name"]].append(row)
+def _by_name(things: Iterable[T], name_of: Callable[[T], str]) -> Mapping[str, list[T]]:
+    lines = defaultdict[str, list[T]](list)
+    for thing in things:
+        lines[name_of(thing)].append(thing)
     return lines

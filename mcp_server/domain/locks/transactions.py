@@ -9,9 +9,11 @@ from mcp_server.domain.agents.transactions import named_agent, require_staying, 
 from mcp_server.domain.locks.deadlocks import Wait, deadlock, find_deadlock
 from mcp_server.domain.locks.model import AcquireLock, Claim, Hold, Holder, ReleaseLock, Waiter, waiting_before
 from mcp_server.domain.locks.paths import is_glob
-from mcp_server.domain.locks.refusals import no_force, not_held, not_your_label, which
+from mcp_server.domain.locks.refusals import no_force, nobody_holds, not_held, not_your_label, which
 from mcp_server.kernel.authority import Permission, Speaker
+from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.events import Event, Origin
+from mcp_server.kernel.near import near
 from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.times import SECOND, Micros
 
@@ -94,9 +96,10 @@ def give_back(tx: Transaction, origin: Origin, hold: Hold) -> None:
 
 
 class Released(NamedTuple):
-    """What became of a hold: None, it ended."""
+    """What became of a hold: None, it ended; and the name of who has it now, where it was handed over."""
 
     hold: Hold | None
+    heir: str | None = None
 
 
 def release(tx: Transaction, origin: Origin, command: ReleaseLock) -> Released:
@@ -114,7 +117,8 @@ def release(tx: Transaction, origin: Origin, command: ReleaseLock) -> Released:
     if command.to_agent is not None:
         heir = named_agent(tx, command.to_agent)
         require_staying(heir)
-        return Released(hand_over(tx, origin, hold, Speaker(heir.id, heir.name), command.renew_seconds))
+        new = hand_over(tx, origin, hold, Speaker(heir.id, heir.name), command.renew_seconds)
+        return Released(new, heir.name)
     if command.renew_seconds is not None:
         return Released(_renew(tx, origin, hold, command.renew_seconds))
     _end(tx, origin, hold)
@@ -307,9 +311,18 @@ def _meant(tx: Transaction, origin: Origin, command: ReleaseLock) -> Hold:
     holds = [hold for hold in _live_holds(tx, origin, command.name) if hold.name == command.name]
     named = [hold for hold in holds if hold.is_named(command.owner)]
     found = _allowed(tx, origin, command, named)
+    if not found and not holds:
+        raise _nobody_holds(tx, origin, command)
     if not found:
         raise not_held(command, holds, origin.actor, origin.at)
     return _of_several(command, found, named)
+
+
+def _nobody_holds(tx: Transaction, origin: Origin, command: ReleaseLock) -> OpsError:
+    if _last_token(tx, command.name):
+        return nobody_holds(command, origin.actor, ended=True)
+    held_names = [row["name"] for row in tx.all("lock_holds_live", now=origin.at)]
+    return nobody_holds(command, origin.actor, ended=False, alike=near(command.name, held_names))
 
 
 def _allowed(tx: Transaction, origin: Origin, command: ReleaseLock, named: list[Hold]) -> list[Hold]:

@@ -1,15 +1,18 @@
-"""What callers see of locks. A fencing token is shown to its holder alone."""
+"""What callers see of locks. A fencing token is shown to its holder, and to who may speak as an agent and asks
+what that holds; never to who is kept out."""
 
 from collections.abc import Sequence
 
+from mcp_server.domain.agents.signs import Sign
 from mcp_server.domain.locks.model import Claim, Hold
 from mcp_server.kernel.store import Row
-from mcp_server.kernel.times import SECOND, Micros, iso
+from mcp_server.kernel.times import SECOND, Micros, iso, iso_or_none
 from mcp_server.kernel.views import View
 
 
 class LockView(View):
-    """A hold on a lock: under which label, and who speaks."""
+    """A hold on a lock: under which label, and who speaks; of another's, when that was last heard of, and until when it
+    has to be heard of again or the lock is free."""
 
     name: str
     owner: str
@@ -18,6 +21,8 @@ class LockView(View):
     fencing_token: int | None = None
     expires_at: str
     seconds_left: int
+    last_seen_seconds_ago: int | None = None
+    free_if_silent_until: str | None = None
 
 
 class PlaceView(View):
@@ -51,6 +56,7 @@ class ReleasedLock(View):
 
     released: bool | None = None
     lock: LockView | None = None
+    handed_to: str | None = None
 
 
 class FoundLocks(View):
@@ -61,16 +67,25 @@ class FoundLocks(View):
     omitted: int | None = None
 
 
-def lock_view(hold: Hold, now: Micros, party: str | None = None) -> LockView:
-    """A hold as a party sees it: with its token where it is the party's own."""
+def lock_view(hold: Hold, now: Micros, *, with_token: bool, sign: Sign | None = None) -> LockView:
+    """A hold, with its token where the caller may speak as its holder.
+
+    Args:
+        hold: it.
+        now: the current time.
+        with_token: whether the token is shown.
+        sign: the holder's last sign of life, where that is shown and known.
+    """
     return LockView(
         name=hold.name,
         owner=hold.owner or hold.speaker,
         speaker=hold.speaker,
         mode=hold.mode,
-        fencing_token=hold.fencing_token if hold.party == party else None,
+        fencing_token=hold.fencing_token if with_token else None,
         expires_at=iso(hold.expires_at),
         seconds_left=max(0, round((hold.expires_at - now) / SECOND)),
+        last_seen_seconds_ago=None if sign is None else max(0, round((now - sign.at) / SECOND)),
+        free_if_silent_until=iso_or_none(None if sign is None else sign.lost_after),
     )
 
 

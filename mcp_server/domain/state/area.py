@@ -11,7 +11,7 @@ from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.telling import Telling, whole
 
 _VERSION = "sha256 bytes author tags expires_at deleted updated_at"
-_WRITTEN = Telling.of(_VERSION, "namespace key created_at")
+_WRITTEN = Telling.of(_VERSION, "namespace key created_at note")
 
 AREA = Area(
     name="state",
@@ -32,19 +32,20 @@ AREA = Area(
             events={
                 "set": _WRITTEN,
                 "patched": _WRITTEN,
-                "restored": Telling.of(_VERSION),
-                "deleted": Telling.of("author deleted updated_at"),
+                "restored": Telling.of(_VERSION, "note"),
+                "deleted": Telling.of("author deleted updated_at", "note"),
                 "expired": Telling.of("deleted"),
                 "righted": Telling.of("updated_at", "expires_at"),
                 "snapshot": Telling.of(f"id {whole(Document)} versions_sha256"),
             },
             seen_by=Permission.STATE_READ,
             record=Document,
-            beside={"versions_sha256": str},
+            beside={"versions_sha256": str, "note": str},
             table="documents",
             row="document_for_update",
             json=frozenset(("tags",)),
-            told={"deleted": bool},
+            hidden=frozenset(("sha256", "bytes", "versions_sha256")),
+            told={"deleted": lambda deleted: bool(deleted) or None, "tags": lambda tags: tags or None},
             uris=lambda id_: {f"ops://state/{id_}"},
             replay=replay.replay,
             snapshot=replay.snapshot,

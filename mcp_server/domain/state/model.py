@@ -142,15 +142,29 @@ def no_document(namespace: str, key: str) -> OpsError:
     )
 
 
-def gone_document(row: Mapping[str, Any]) -> OpsError:
-    """The refusal for a document whose value was taken away, or whose time is over."""
+def _ended(head: Mapping[str, Any]) -> str:
+    """How a document that has no value any more lost it, as its head tells."""
+    expires_at, updated_at = head["expires_at"], head["updated_at"]
+    if expires_at is not None and (not head["deleted"] or updated_at < expires_at):
+        return f"has expired at {iso(expires_at)}"
+    return f"was deleted by {named(head['author'])} at {iso(updated_at)}"
+
+
+def gone_document(row: Mapping[str, Any], note: str | None) -> OpsError:
+    """The refusal for a document whose value was taken away, or whose time is over.
+
+    Args:
+        row: its head.
+        note: why it was deleted, where that was said.
+    """
     namespace, key, version = row["namespace"], row["key"], row["version"]
-    how = f"was deleted by {named(row['author'])}" if row["deleted"] else "has expired"
+    why = "" if note is None else f" ({quoted(note)})"
     back = f"namespace={namespace!r}, key={quoted(key)}, version={version}"
     return NotFound(
-        f"The document {named(document_id(namespace, key))} {how}; its last version is {version}.",
+        f"The document {named(document_id(namespace, key))} {_ended(row)}{why}; its last version is {version}.",
         next=f"state_restore({back}) brings it back.",
-        details={"namespace": namespace, "key": key, "version": version, "deleted": True},
+        details={"namespace": namespace, "key": key, "version": version, "deleted": True}
+        | ({} if note is None else {"note": note}),
     )
 
 
@@ -180,15 +194,25 @@ def require_base(document: Document, base_version: int) -> None:
 
 def version_conflict(document: Document, expected: int, current: int) -> Conflict:
     """The refusal of a compare-and-set; the caller adds the current value and the differences."""
-    state = (
-        f"is at version {current}, written by {document.author} at {iso(document.updated_at)}"
-        if current
-        else "does not exist"
-    )
-    merge = f"state_set with merge=true, base_version={expected} merges your value with theirs; else "
+    if not current:
+        return _nothing_to_compare(document, expected)
+    merge = f"state_set with merge=true, base_version={expected} merges your value with theirs; else look"
     return Conflict(
-        f"You expected version {expected}, but {named(document.id)} {state}.",
-        next=f"{merge if 0 < expected < current else ''}look at theirs (state_get) and call again with "
+        f"You expected version {expected}, but {named(document.id)} is at version {current}, written by "
+        f"{document.author} at {iso(document.updated_at)}.",
+        next=f"{merge if 0 < expected < current else 'Look'} at theirs (state_get) and call again with "
         f"expected_version={current}.",
         details={"expected_version": expected, "current_version": current},
+    )
+
+
+def _nothing_to_compare(document: Document, expected: int) -> Conflict:
+    """The refusal of a compare-and-set with a document that has no value."""
+    version = document.version
+    how = f"{_ended(document.fields())}; its last version is {version}" if version else "was never written"
+    back = f"; state_restore(version={version}) brings back what it held" if version else ""
+    return Conflict(
+        f"You expected version {expected}, but {named(document.id)} does not exist: it {how}.",
+        next=f"Call again with expected_version=0, which makes it{back}.",
+        details={"expected_version": expected, "current_version": 0} | ({"last_version": version} if version else {}),
     )

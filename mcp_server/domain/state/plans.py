@@ -111,7 +111,7 @@ def merge(command: SetDocument, base: str, theirs: Read) -> RawJson:
             f"Both sides changed the same parts of {named(document_id(command.namespace, command.key))} since version "
             f"{command.base_version}: "
             f"{', '.join(named(path) if path else 'the whole document' for path in clashes[:10])}.",
-            next=f"Decide these by hand and call again with base_version={theirs.version}.",
+            next=f"Decide these by hand and call again with merge=true and base_version={theirs.version}.",
             details={"clashes": clashes, "current_version": theirs.version, "current_value": current},
         )
     return check_json(value, "merged document")

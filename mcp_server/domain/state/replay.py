@@ -15,7 +15,8 @@ _SUMMARIES = "SELECT document_id, version FROM document_versions WHERE bytes = -
 def replay(tx: Transaction, origin: Origin, event: Event) -> None:
     """The row, and the version where one was written."""
     del origin
-    tx.fold(event._replace(creates="created_at" in event.data))
+    data = {name: value for name, value in event.data.items() if name != "note"}
+    tx.fold(event._replace(data=data, creates="created_at" in data))
     if "sha256" in event.data:
         facts = {name: event.data[name] for name in ("sha256", "bytes", "author")}
         key = {"document_id": event.aggregate_id, "version": event.version, "at": event.data["updated_at"]}

@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+from mcp_server.domain.events.told import told_of
 from mcp_server.domain.state import transactions
 from mcp_server.domain.state.commands import (
     Addressed,
@@ -28,12 +29,15 @@ from mcp_server.domain.state.plans import (
 )
 from mcp_server.domain.state.transactions import Written
 from mcp_server.domain.state.views import (
+    ENDINGS,
     DocumentResult,
     DocumentView,
     HistoryResult,
     NamespaceView,
     SetResult,
+    VersionView,
     document_view,
+    ending_view,
     replaced_view,
     version_view,
 )
@@ -76,31 +80,35 @@ class StateService:
         if row is None:
             raise no_document(command.namespace, command.key)
         if row["deleted"] or _is_expired(row, self._context.clock()):
-            raise gone_document(row)
+            ending = await self._endings(row["id"], (row["version"], row["version"]))
+            raise gone_document(row, ending[0][1].note if ending else None)
         return document_view(row, with_value=True)
 
     async def history(self, call: Call, command: DocumentHistory) -> HistoryResult:
-        """Versions, newest first; with `diff` or both versions given, what changed between the oldest and the
-        newest of the range.
+        """Versions, newest first, and between them when it was deleted; with `diff` or both versions given, what
+        changed between the oldest and the newest of the range.
 
         Raises:
             NotFound: never written, or no such version.
         """
         call.actor.require(Permission.STATE_READ)
-        rows = await self._database.fetch_all(
-            "state_history",
-            id=document_id(command.namespace, command.key),
-            low=command.from_version or 1,
-            high=command.to_version or 2**62,
-            limit=VERSIONS_MAX,
-        )
+        id_, low, high = document_id(command.namespace, command.key), command.from_version or 1, command.to_version
+        rows = await self._database.fetch_all("state_history", id=id_, low=low, high=high or 2**62, limit=VERSIONS_MAX)
         if not rows:
             raise no_document(command.namespace, command.key)
-        told = HistoryResult(versions=[version_view(row) for row in rows])
-        return await self._with_changes(command, told) if command.compares() else told
+        newest = rows[0]["version"]
+        endings = dict(await self._endings(id_, (rows[-1]["version"], newest)))
+        versions = [(endings.get(row["version"]), version_view(row)) for row in rows]
+        told = HistoryResult(versions=[one for pair in versions for one in pair if one is not None])
+        return await self._with_changes(command, told, newest) if command.compares() else told
 
-    async def _with_changes(self, command: DocumentHistory, told: HistoryResult) -> HistoryResult:
-        newest = command.to_version or told.versions[0].version
+    async def _endings(self, id_: str, versions: tuple[int, int]) -> list[tuple[int, VersionView]]:
+        """After which versions a document was deleted or expired, as far as that is still told."""
+        events = await told_of(self._database, "document", id_, ENDINGS, versions)
+        return [(event["version"], ending_view(event)) for event in events]
+
+    async def _with_changes(self, command: DocumentHistory, told: HistoryResult, last: int) -> HistoryResult:
+        newest = command.to_version or last
         oldest = command.from_version or max(newest - 1, 1)
         old, new = [await self._version(command, version) for version in (oldest, newest)]
         changes = await asyncio.to_thread(_compared, old["value"], new["value"])

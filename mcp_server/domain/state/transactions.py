@@ -111,7 +111,7 @@ def _deleted(tx: Transaction, origin: Origin, document: Document, command: SetDo
     document.require_live(origin.at)
     _require_version(tx, document, command.expected_version, None, origin.at)
     new, event = document.removed(origin.actor, origin.at)
-    tx.record(origin, event)
+    _tell(tx, origin, event, command.note)
     return Written(new, replaced=_replaced(document, command.expected_version, origin))
 
 
@@ -142,7 +142,7 @@ def _write(
     plan: Plan | None,
 ) -> Document:
     new, event = change
-    tx.record(origin, event)
+    _tell(tx, origin, event, note)
     tx.run(
         "version_insert",
         document_id=new.id,
@@ -156,6 +156,12 @@ def _write(
     )
     _compact(tx, before, value, plan)
     return new
+
+
+def _tell(tx: Transaction, origin: Origin, event: Event, note: str | None) -> None:
+    """Record an event, with why it came about where its author says so: no column of the head holds that."""
+    tx.fold(event)
+    tx.append(origin, event if note is None else event._replace(data={**event.data, "note": note}))
 
 
 def _compact(tx: Transaction, before: Document, value: RawJson, plan: Plan | None) -> None:

@@ -11,6 +11,10 @@ from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import iso, iso_or_none
 from mcp_server.kernel.views import View, list_or_none
 
+DELETED = "document.deleted"
+ENDINGS = (DELETED, "document.expired")
+"""The events of a document that loses its value."""
+
 
 class DocumentView(View):
     """One document; its value only where it was asked for."""
@@ -85,13 +89,15 @@ class SetResult(View):
 
 
 class VersionView(View):
-    """One version of a document."""
+    """One version of a document; or that it was deleted or expired, which makes no version."""
 
-    version: int
+    version: int | None = None
+    deleted: bool | None = None
+    expired: bool | None = None
     author: str
     at: str
     note: str | None = None
-    bytes: int
+    bytes: int | None = None
 
 
 class HistoryResult(View):
@@ -114,4 +120,16 @@ def version_view(row: Row) -> VersionView:
     """One version of a document as callers see it."""
     return VersionView(
         version=row["version"], author=row["author"], at=iso(row["at"]), note=row["note"], bytes=row["bytes"]
+    )
+
+
+def ending_view(event: Row) -> VersionView:
+    """That a document lost its value, by whom and why, out of the event."""
+    is_deletion = event["type"] == DELETED
+    return VersionView(
+        deleted=is_deletion or None,
+        expired=not is_deletion or None,
+        author=event["actor"],
+        at=iso(event["at"]),
+        note=json.loads(event["data"]).get("note"),
     )

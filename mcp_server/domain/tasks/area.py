@@ -51,8 +51,8 @@ _EVENTS = {
     "attempt_timed_out": _moved(f"{_NO_LEASE} error run_at status ready_at"),
     "lease_expired": _moved(f"{_NO_LEASE} error run_at status ready_at"),
     "cancel_requested": _moved("cancel_requested cancel_reason"),
-    "paused": _moved("status ready_at"),
-    "resumed": _moved("status", "run_at ready_at"),
+    "paused": _moved("status ready_at", "cancel_reason"),
+    "resumed": _moved("status", "run_at ready_at cancel_reason"),
     "retried": _moved(
         "status ready_at waits_on approval attempts_forgiven cancel_requested run_at finished_at finished_by "
         "cancel_reason refused progress"

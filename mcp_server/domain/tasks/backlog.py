@@ -1,7 +1,7 @@
 """Why is nothing claimable? What is in the queue all the same, counted by what keeps it from one agent."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from mcp_server.domain.tasks.spec import SYSTEM_KIND
@@ -17,6 +17,14 @@ class Backlog(NamedTuple):
 
     counts: dict[str, int]
     such_as: dict[str, list[str]]
+
+
+def in_words(counts: Mapping[str, int], such_as: Mapping[str, Sequence[str]]) -> str:
+    """The reasons with their counts, each with some of the tasks where they are known."""
+    return ", ".join(
+        f"{count} {reason.replace('_', ' ')}" + (f" ({', '.join(such_as[reason])})" if reason in such_as else "")
+        for reason, count in counts.items()
+    )
 
 
 async def why_nothing(

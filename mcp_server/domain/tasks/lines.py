@@ -32,6 +32,7 @@ class TaskLine(View):
     progress: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
     cancel_requested: bool | None = None
+    pause_reason: str | None = None
 
 
 class WorkView(View):

@@ -245,18 +245,19 @@ class Task(Record):
             return self.moved("task.cancel_requested", now, cancel_requested=1, cancel_reason=reason)
         return self._ended("cancelled", now, cancel_reason=reason)
 
-    def paused(self, now: Micros) -> tuple[Self, Event]:
-        """Kept from being claimed until resumed."""
+    def paused(self, reason: str | None, now: Micros) -> tuple[Self, Event]:
+        """Kept from being claimed until resumed. Why stands where the reason of a cancellation does: one at a time is
+        true."""
         self.require_legal("pause")
-        return self.moved("task.paused", now, status="paused", ready_at=None)
+        return self.moved("task.paused", now, status="paused", ready_at=None, cancel_reason=reason)
 
     def resumed(self, now: Micros) -> tuple[Self, Event]:
         """Waiting again for what it waited for, or queued."""
         self.require_legal("resume")
         if self.schedule is not None:
             run_at = ScheduleSpec.model_validate_json(self.schedule).next_after(now)
-            return self.moved("task.resumed", now, status="pending", run_at=run_at)
-        return self.moved("task.resumed", now, **self._readiness(now))
+            return self.moved("task.resumed", now, status="pending", run_at=run_at, cancel_reason=None)
+        return self.moved("task.resumed", now, **self._readiness(now), cancel_reason=None)
 
     def retried(self, now: Micros, waits_on: int) -> tuple[Self, Event]:
         """A dead letter put back with all its attempts, to wait for so many of its parents."""

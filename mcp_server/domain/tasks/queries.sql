@@ -81,6 +81,13 @@ SELECT concurrency_key, id, lease_agent_id, lease_expires_at FROM tasks
 WHERE status = 'running' AND concurrency_key = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:keys AS jsonb))))
 ORDER BY lease_expires_at, id
 
+-- Who is next with a concurrency key, among the first of a queue.
+-- name: concurrency_next
+SELECT id FROM (
+  SELECT id, concurrency_key, priority, ready_at FROM tasks WHERE status = 'queued' AND queue = :queue
+  ORDER BY priority DESC, ready_at, id LIMIT 100) AS first
+WHERE concurrency_key = :key ORDER BY priority DESC, ready_at, id LIMIT :limit
+
 -- name: task_standings
 SELECT id, status, version FROM tasks WHERE id IN (SELECT value FROM json_each(:ids))
 UNION ALL SELECT id, status, version FROM archived_tasks WHERE id IN (SELECT value FROM json_each(:ids))

@@ -45,11 +45,12 @@ class ReportedTask(View):
 
 
 class FinishedTask(View):
-    """The task, the tasks it released, whether this finish was a repeat, and what each call that landed with it
-    answered."""
+    """The task, the tasks it released, those next that its concurrency key held up, whether this finish was a repeat,
+    and what each call that landed with it answered."""
 
     task: TaskState
     released: list[str]
+    freed: list[str] | None = None
     repeated: bool
     also: list[dict[str, Any]] | None = None
 

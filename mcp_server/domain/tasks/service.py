@@ -10,7 +10,7 @@ from mcp_server.domain.agents.commands import is_id
 from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.tasks import creation, transactions
-from mcp_server.domain.tasks.backlog import Backlog, why_nothing
+from mcp_server.domain.tasks.backlog import Backlog, in_words, why_nothing
 from mcp_server.domain.tasks.claiming import Leased, claim, resume
 from mcp_server.domain.tasks.commands import (
     ClaimTasks,
@@ -41,7 +41,7 @@ from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.spec import SYSTEM_KIND, TaskSpec
 from mcp_server.domain.tasks.standing import TaskState, created_state, ended_state, task_state
 from mcp_server.domain.tasks.views import TaskView, task_full, task_row
-from mcp_server.domain.tasks.waiting import facts_about, warnings_about
+from mcp_server.domain.tasks.waiting import facts_about, freed_by, warnings_about
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.composing import Composing, landed
@@ -84,7 +84,7 @@ class TaskService:
         work = Permission.TASKS_WORK
         self.create = Write(context, Permission.TASKS_CREATE, _ordinary, creation.create, self._created)
         self.report = Write(context, work, as_said, transactions.report, _reported)
-        self.finish = Write(context, work, as_said, transactions.finish, _finished)
+        self.finish = Write(context, work, as_said, transactions.finish, self._finished)
         self.give_up = Write(context, work, as_said, transactions.give_up, _given_up)
         self.control = Write(context, Permission.TASKS_CONTROL, as_said, transactions.control, self._controlled)
 
@@ -101,7 +101,7 @@ class TaskService:
         changes = await self._composing.compose(self._services, call, command.also, "also")
         done = await landed(self._services, call, changes, partial(transactions.finish_with, command))
         also = None if done.told.repeated else [dumped(view) for view in done.views]
-        return (await _finished(call, done.told)).evolved({"also": also})
+        return (await self._finished(call, done.told)).evolved({"also": also})
 
     async def claim(self, call: Call, command: ClaimTasks) -> ClaimedTasks:
         """Lease the best tasks the agent can do, waiting for some to appear if asked to.
@@ -308,7 +308,10 @@ class TaskService:
         if not 0 < claimed < command.max_tasks:
             return None
         worker = next((one for one in await self._agents.able() if one.id == command.agent_id), None)
-        return (worker and worker.held_up()) or "nothing else is ready that it can do"
+        if worker is not None and (held_up := worker.held_up()) is not None:
+            return held_up
+        left = in_words(*await self._why_nothing(command, "held_by_concurrency_key"))
+        return f"nothing else is ready that it can do{left and ': '}{left}"
 
     async def _created(self, call: Call, done: list[creation.Created]) -> CreatedTasks:
         del call
@@ -321,6 +324,11 @@ class TaskService:
         if not picky:
             return None
         return warnings_about(picky, await facts_about(self._database, self._agents, picky)) or None
+
+    async def _finished(self, call: Call, done: transactions.Finished) -> FinishedTask:
+        del call
+        freed = None if done.repeated else await freed_by(self._database, done.task)
+        return FinishedTask(task=ended_state(done.task), released=done.released, freed=freed, repeated=done.repeated)
 
     async def _controlled(self, call: Call, done: transactions.Controlled) -> ControlledTasks:
         del call
@@ -349,11 +357,6 @@ def _refuse_system_kind(number: int, spec: TaskSpec) -> None:
 async def _reported(call: Call, task: Task) -> ReportedTask:
     del call
     return reported_task(task.fields())
-
-
-async def _finished(call: Call, done: transactions.Finished) -> FinishedTask:
-    del call
-    return FinishedTask(task=ended_state(done.task), released=done.released, repeated=done.repeated)
 
 
 async def _given_up(call: Call, task: Task) -> TaskState:

@@ -1,5 +1,7 @@
 """Where a task stands: what writes answer with, and what it waits for."""
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
 from mcp_server.domain.tasks.schedules import ScheduleSpec
@@ -9,6 +11,7 @@ from mcp_server.kernel.times import Micros, iso, iso_or_none
 from mcp_server.kernel.views import View, json_or_none
 
 FIRINGS_SHOWN = 5
+UNFINISHED_NAMED_MAX = 2
 
 
 class TaskState(View):
@@ -27,6 +30,7 @@ class TaskState(View):
     progress: dict[str, Any] | None = None
     cancel_requested: bool | None = None
     cancel_reason: str | None = None
+    pause_reason: str | None = None
     finished_at: str | None = None
     replayed: bool | None = None
 
@@ -41,13 +45,14 @@ def task_state(row: Row, replayed: bool | None = None, now: Micros | None = None
             "priority": PRIORITY_NAMES[row["priority"]],
             "agent_id": row["agent_id"],
             "waits_for": waits_for(row),
-            "run_at": iso_or_none(row["run_at"]),
+            "run_at": runs_at(row),
             "next_firings": next_firings(row, now),
             "approval": row["approval"] if row["schedule"] is None else None,
             "attempt": row["attempt"],
             "progress": progress_of(row),
             "cancel_requested": bool(row["cancel_requested"]) or None,
             "cancel_reason": cancel_reason(row),
+            "pause_reason": pause_reason(row),
             "finished_at": iso_or_none(row["finished_at"]),
             "replayed": replayed,
         }
@@ -73,6 +78,16 @@ def cancel_reason(row: Row) -> str | None:
     return row["cancel_reason"] if row["status"] == "cancelled" or row["cancel_requested"] else None
 
 
+def pause_reason(row: Row) -> str | None:
+    """Why a task is paused, where that was said."""
+    return row["cancel_reason"] if row["status"] == "paused" else None
+
+
+def runs_at(row: Row) -> str | None:
+    """When a task starts at the earliest, or a schedule fires next; one that is paused does not fire."""
+    return None if row["schedule"] is not None and row["status"] == "paused" else iso_or_none(row["run_at"])
+
+
 def progress_of(row: Row) -> dict[str, Any] | None:
     """What was last reported; a task that is completed is at 100 per cent, whatever that was."""
     told: dict[str, Any] | None = json_or_none(row["progress"])
@@ -81,11 +96,17 @@ def progress_of(row: Row) -> dict[str, Any] | None:
     return told | {"percent": 100.0}
 
 
-def waits_for(row: Row, ended: int = 0) -> list[str] | None:
-    """What a pending task waits for, in words; `ended` of what it depends on is over, which is said elsewhere."""
+def waits_for(row: Row, ended: int = 0, unfinished: Sequence[str] = ()) -> list[str] | None:
+    """What a pending task waits for, in words.
+
+    Args:
+        row: the task's.
+        ended: how much of what it depends on is over, which is said elsewhere.
+        unfinished: the ids of the rest, where they are known.
+    """
     if row["status"] != "pending":
         return None
-    reasons = [_unfinished(row["waits_on"] - ended)] if row["waits_on"] > ended else []
+    reasons = [_unfinished(row, row["waits_on"] - ended, unfinished)] if row["waits_on"] > ended else []
     if row["approval"] == "required":
         reasons.append("a person's approval")
     if row["run_at"] is not None:
@@ -93,9 +114,11 @@ def waits_for(row: Row, ended: int = 0) -> list[str] | None:
     return reasons or None
 
 
-def _unfinished(count: int) -> str:
-    """That so many dependencies are not done yet."""
-    return f"{count} unfinished {'dependency' if count == 1 else 'dependencies'}"
+def _unfinished(row: Row, count: int, known: Sequence[str]) -> str:
+    """That so many dependencies are not done yet, and which, where they are few and known."""
+    said = f"{count} unfinished {'dependency' if count == 1 else 'dependencies'}"
+    ids = known or json.loads(row["depends_on"])
+    return f"{said} ({', '.join(ids)})" if len(ids) == count <= UNFINISHED_NAMED_MAX else said
 
 
 def next_firings(row: Row, now: Micros | None) -> list[str] | None:

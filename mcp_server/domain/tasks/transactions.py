@@ -249,6 +249,6 @@ def _moved(task: Task, command: ControlTasks, now: Micros) -> tuple[Task, Event]
         case "set_priority":
             return task.reprioritised(command.priority or "normal", now)
         case "pause":
-            return task.paused(now)
+            return task.paused(command.reason, now)
         case _:
             return task.resumed(now)

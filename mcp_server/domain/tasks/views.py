@@ -4,7 +4,7 @@ from typing import Any
 
 from mcp_server.domain.tasks.schedules import ScheduleSpec
 from mcp_server.domain.tasks.spec import MAX_ATTEMPTS_DEFAULT, PRIORITY_NAMES
-from mcp_server.domain.tasks.standing import cancel_reason, next_firings, progress_of, waits_for
+from mcp_server.domain.tasks.standing import cancel_reason, next_firings, pause_reason, progress_of, runs_at, waits_for
 from mcp_server.domain.tasks.waiting import Facts, why_waiting
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import Micros, iso, iso_or_none
@@ -59,6 +59,7 @@ class TaskView(View):
     usage: dict[str, Any] | None = None
     cancel_requested: bool | None = None
     cancel_reason: str | None = None
+    pause_reason: str | None = None
     created_by: str | None = None
     created_at: str
     updated_at: str | None = None
@@ -78,13 +79,14 @@ def task_row(row: Row, facts: Facts | None = None) -> TaskView:
         tags=list_or_none(row["tags"]),
         parent_id=row["parent_id"],
         waits_for=waits_for(row) if facts is None else why_waiting(row, facts),
-        run_at=iso_or_none(row["run_at"]),
+        run_at=runs_at(row),
         schedule=json_or_none(row["schedule"]),
         attempt=row["attempt"],
         lease=_lease(row),
         progress=progress_of(row),
         error=json_or_none(row["error"]),
         cancel_requested=bool(row["cancel_requested"]) or None,
+        pause_reason=pause_reason(row),
         created_at=iso(row["created_at"]),
         updated_at=None if row["updated_at"] == row["created_at"] else iso(row["updated_at"]),
     )
@@ -120,7 +122,7 @@ def _task_full(row: Row) -> TaskView:
             "depends_on": list_or_none(row["depends_on"]),
             "waits_for": waits_for(row),
             "waits_for_tasks": None,
-            "run_at": iso_or_none(row["run_at"]),
+            "run_at": runs_at(row),
             "schedule": None,
             "next_firings": None,
             "approval": row["approval"],
@@ -137,6 +139,7 @@ def _task_full(row: Row) -> TaskView:
             "usage": json_or_none(row["usage"]),
             "cancel_requested": bool(row["cancel_requested"]) or None,
             "cancel_reason": cancel_reason(row),
+            "pause_reason": pause_reason(row),
             "created_by": row["created_by"],
             "created_at": iso(row["created_at"]),
             "updated_at": iso(row["updated_at"]),

@@ -39,13 +39,28 @@ async def facts_about(database: Database, agents: AgentService, rows: Sequence[R
 def why_waiting(row: Row, facts: Facts) -> list[str] | None:
     """What a task waits for, in words, each with what is true now; None where it does not wait."""
     found = _found(_REASONS, row, facts) if _waits(row) else []
-    ended = sum(one["status"] in _BADLY for one in facts.parents.get(row["id"], ()))
-    return [*(waits_for(row, ended) or ()), *found] or None
+    parents = facts.parents.get(row["id"], ())
+    unfinished = [one["id"] for one in parents if one["status"] not in _BADLY]
+    return [*(waits_for(row, len(parents) - len(unfinished), unfinished) or ()), *found] or None
 
 
 def warnings_about(rows: Sequence[Row], facts: Facts) -> list[str]:
     """What some tasks will wait for until somebody does something about it, each with the task's id."""
     return [f"{row['id']}: {reason}." for row in rows for reason in _found(_LASTING, row, facts)]
+
+
+async def freed_by(database: Database, task: Row) -> list[str] | None:
+    """Which tasks can run now that one with their concurrency key has ended, as far as they stand near the front of its
+    queue."""
+    key, at_once = task["concurrency_key"], task["concurrency_limit"]
+    if key is None or task["status"] == "queued":
+        return None
+    running = len(await database.fetch_all("concurrency_holders", keys=dump_json([key])))
+    if running >= at_once:
+        return None
+    limit = min(at_once - running, _NAMED_MAX)
+    rows = await database.fetch_all("concurrency_next", key=key, queue=task["queue"], limit=limit)
+    return [row["id"] for row in rows] or None
 
 
 def _waits(row: Row) -> bool:

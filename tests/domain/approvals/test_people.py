@@ -6,9 +6,11 @@ from hypothesis import strategies as st
 
 from mcp_server.domain.approvals.commands import RequestApproval
 from mcp_server.domain.approvals.people import distinct, mailbox, person_key
+from mcp_server.domain.events.commands import ReadEvents
+from mcp_server.kernel.authority import Role
 from mcp_server.kernel.errors import InvalidTransition
 from tests.domain.approvals.test_service import decide, request
-from tests.world import World, caller
+from tests.world import World, caller, speaking
 
 pytestmark = pytest.mark.anyio
 letters = st.text("abcdefXYZ", min_size=1, max_size=8)
@@ -50,3 +52,11 @@ async def test_the_same_person_by_link_and_at_the_command_line_counts_once(world
     with pytest.raises(InvalidTransition, match="ann@x.org has answered"):
         await world.answer(caller(id="ANN@x.org"), approval.id, via="command line")
     assert (await world.desk.approvals.get(world.call, approval.id)).status == "pending"
+
+
+async def test_who_decided_is_the_actor_of_the_decision_also_where_an_agent_had_them_asked(world: World):
+    agent = await world.agent("scribe")
+    task = await world.task(requires_approval=True)
+    await world.answer(speaking(agent, Role.ADMIN), task.id, via="client")
+    told, _ = await world.desk.events.read(world.call, ReadEvents(type="approval.approved"))
+    assert [(one.actor, one.data["answers"][0]["via"]) for one in told] == [("user:tester", "client")]

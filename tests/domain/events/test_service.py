@@ -40,6 +40,8 @@ async def test_events_are_narrowed_by_type_aggregate_actor_and_correlation(world
     assert await world.events(type="task.*") == ["task.created", "task.claimed"]
     assert await world.events(type=["agent.*", "task.claimed"]) == ["agent.registered", "task.claimed"]
     assert await world.events(type="task.claimed, task.created,task.*") == ["task.created", "task.claimed"]
+    for glob in ("*.claimed", "t*.claimed", "task.claime?", "task.[c]laimed", "*.claimed*"):
+        assert await world.events(type=glob) == ["task.claimed"], glob
     assert await world.events(aggregate_id=task.id) == ["task.created", "task.claimed"]
     assert len(await world.events(actor="user:tester")) == len(await world.events(correlation_id="correlation-1")) == 3
     assert await world.events(actor="user:other") == []

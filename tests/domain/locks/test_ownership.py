@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mcp_server.domain.agents.commands import ControlAgent
+from mcp_server.domain.agents.commands import ControlAgent, Register
 from mcp_server.domain.agents.views import AgentView
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.locks.model import AcquireLock, FindLocks, ReleaseLock
@@ -22,6 +22,7 @@ from mcp_server.kernel.errors import (
     PermissionDenied,
     ValidationFailed,
 )
+from mcp_server.kernel.times import SECOND, iso
 from tests.world import World, caller
 
 pytestmark = pytest.mark.anyio
@@ -119,12 +120,12 @@ async def test_of_several_holds_of_one_speaker_the_label_or_the_token_says_which
     assert [one.owner for one in (await find(world, ann)).locks[0].holders] == ["x"]
 
 
-async def test_a_lock_is_handed_over_under_a_new_token_that_the_heir_alone_sees(world: World):
+async def test_a_lock_is_handed_over_under_a_new_token_told_to_who_may_speak_as_the_heir(world: World):
     ann, bob = speaking(await world.agent("ann")), speaking(await world.agent("bob"))
     await take(world, ann, "a", owner="mine", ttl_seconds=100)
     lock = (await release(world, ann, "a", to_agent="bob")).lock
     assert lock is not None
-    assert (lock.speaker, lock.fencing_token, lock.seconds_left) == ("agent:bob", None, 100)
+    assert (lock.speaker, lock.fencing_token, lock.seconds_left) == ("agent:bob", 2, 100)
     assert (await world.events())[-1] == "lock.handed_over"
     with pytest.raises(PermissionDenied):
         await release(world, ann, "a", fencing_token=1)
@@ -220,3 +221,50 @@ async def test_a_glob_finds_whatever_may_mean_the_same(world: World):
         await take(world, scribe, name)
     for name, found in (("src/*", ["src/a.py"]), ("src/**", ["src/a.py", "src/deep/b.py"]), ("lib/x*", ["lib/**"])):
         assert [one.name for one in (await find(world, scribe, name=name)).locks] == found
+
+
+async def test_a_lock_handed_to_another_principals_agent_shows_its_token_to_that_one_alone(world: World):
+    ann = speaking(await world.agent("ann"))
+    eve = caller(Role.AGENT, id="eve")
+    her = (await world.desk.agents.register(eve, Register(name="hers"))).agent
+    await take(world, ann, "a")
+    done = await release(world, ann, "a", to_agent="hers")
+    assert done.lock is not None and (done.handed_to, done.lock.fencing_token) == ("hers", None)
+    for call, sees in ((ann, None), (eve, 2), (replace(eve, speaker=Speaker(her.id, her.name)), 2)):
+        (lock,) = (await find(world, call, agent_id="hers")).locks
+        assert lock.holders[0].fencing_token == sees
+
+
+async def test_of_anothers_lock_is_told_when_its_holder_was_last_heard_of_and_when_it_is_free(world: World):
+    other, instance_id = await world.instance("other")
+    await take(world, speaking(other), "a", owner=instance_id, ttl_seconds=3600)
+    await take(world, speaking(other), "b", ttl_seconds=3600)
+    ann = speaking(await world.agent("ann"))
+    world.clock.advance(12)
+    (kept_out,) = (await acquire(world, ann, "a")).held_by or []
+    until = iso(world.clock() + 48 * SECOND)
+    assert (kept_out.last_seen_seconds_ago, kept_out.free_if_silent_until) == (12, until)
+    found = [lock.holders[0] for lock in (await find(world, ann)).locks]
+    assert [(one.last_seen_seconds_ago, one.free_if_silent_until) for one in found] == [(12, until), (12, None)]
+    assert [
+        one.last_seen_seconds_ago for lock in (await find(world, speaking(other))).locks for one in lock.holders
+    ] == [
+        None,
+        None,
+    ]
+    world.clock.advance(49)
+    await world.settle()
+    assert (await take(world, ann, "a")).fencing_token == 2
+
+
+async def test_who_releases_what_nobody_holds_hears_how_that_may_be(world: World):
+    other, instance_id = await world.instance("other")
+    await take(world, speaking(other), "src/app.py", owner=instance_id)
+    with pytest.raises(NotFound, match=r"never was a lock of that very name. Did you mean 'src/app.py'\?"):
+        await release(world, speaking(other), "src/ap.py")
+    with pytest.raises(NotFound, match="never was a lock of that very name. locks_find"):
+        await release(world, speaking(other), "quite/another")
+    world.clock.advance(61)
+    await world.settle()
+    with pytest.raises(NotFound, match="holder's instance was lost"):
+        await release(world, speaking(other), "src/app.py", owner=instance_id)

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from pydantic import ValidationError
 
+from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.state.commands import (
     DocumentHistory,
     FindDocuments,
@@ -127,6 +128,7 @@ async def test_a_merge_keeps_both_sides_changes_and_lists_the_paths_that_clash(w
     with pytest.raises(Conflict, match="/a") as refused:
         await put(world, {"a": 9, "b": 1, "c": {"d": 1}}, base=1)
     assert refused.value.details["clashes"] == ["/a"]
+    assert "merge=true and base_version=" in str(refused.value)
     assert (await put(world, {"x": 1}, base=3)).merged is False
     with pytest.raises(ValidationFailed, match="newer than"):
         await put(world, {}, base=99)
@@ -292,7 +294,7 @@ async def test_who_asks_for_a_deleted_document_hears_by_whom_and_how_it_comes_ba
     await put(world, 2)
     await delete(world)
     with pytest.raises(
-        NotFound, match=r"ns/k was deleted by user:tester; its last version is 2.*state_restore"
+        NotFound, match=r"ns/k was deleted by user:tester at .*Z; its last version is 2.*state_restore"
     ) as error:
         await world.read("ns", "k")
     assert error.value.details["deleted"] is True
@@ -305,3 +307,64 @@ async def test_a_comparison_says_of_which_versions(world: World):
         await put(world, value)
     told = await world.desk.state.history(world.call, DocumentHistory(namespace="ns", key="k", diff=True))
     assert told.compared == [2, 3] and [change.path for change in told.changes or ()] == ["/a"]
+
+
+async def test_a_deletion_tells_why_in_the_history_the_refusal_and_its_event(world: World):
+    await put(world, 1, note="begun")
+    await delete(world, note="not needed any more")
+    with pytest.raises(NotFound, match="not needed any more") as error:
+        await world.read("ns", "k")
+    assert error.value.details["note"] == "not needed any more"
+    deletion, first = (await history(world)).versions
+    assert (deletion.version, deletion.deleted, deletion.author) == (None, True, "user:tester")
+    assert deletion.note == "not needed any more" and deletion.at
+    assert (first.version, first.deleted, first.note) == (1, None, "begun")
+    await restore(world, 1)
+    await delete(world)
+    assert [(one.version, one.deleted) for one in (await history(world)).versions] == [
+        (None, True),
+        (2, None),
+        (None, True),
+        (1, None),
+    ]
+    assert [one.version for one in (await history(world, from_version=2)).versions] == [None, 2]
+    told, _ = await world.desk.events.read(world.call, ReadEvents(aggregate_id="ns/k"))
+    assert [one.data.get("note") for one in told] == [
+        "begun",
+        "not needed any more",
+        "restored from version 1",
+        None,
+    ]
+
+
+async def test_the_history_tells_that_a_document_expired(world: World):
+    await put(world, 1, ttl_seconds=5)
+    world.clock.advance(6)
+    await world.settle()
+    expired, first = (await history(world)).versions
+    assert (expired.version, expired.expired, expired.deleted, first.version) == (None, True, None, 1)
+    with pytest.raises(NotFound, match="has expired at"):
+        await world.read("ns", "k")
+
+
+async def test_events_of_documents_tell_neither_digests_nor_what_is_empty(world: World):
+    await put(world, 1)
+    await put(world, 2, tags=["a"])
+    await put(world, 3, tags=[])
+    told, _ = await world.desk.events.read(world.call, ReadEvents(aggregate_id="ns/k"))
+    assert [sorted(one.data) for one in told[1:]] == [["author", "tags"], ["author"]]
+
+
+async def test_a_compare_with_a_document_that_has_no_value_says_why_and_what_makes_it(world: World):
+    with pytest.raises(Conflict, match="does not exist: it was never written") as never:
+        await put(world, 1, expected_version=3)
+    assert str(never.value).endswith("Call again with expected_version=0, which makes it.")
+    await put(world, 1)
+    await delete(world)
+    with pytest.raises(Conflict, match=r"it was deleted by user:tester at .*Z; its last version is 1") as gone:
+        await put(world, 1, expected_version=1)
+    assert "expected_version=0" in str(gone.value) and "state_restore(version=1)" in str(gone.value)
+    assert (await put(world, 2, expected_version=0)).document.version == 2
+    with pytest.raises(Conflict) as moved:
+        await put(world, 3, expected_version=9)
+    assert ". Look at theirs" in str(moved.value)

@@ -120,7 +120,7 @@ class TaskLife(RuleBasedStateMachine):
         before = self.task
         moves = {
             "cancel": lambda: before.cancelled("why", self.now),
-            "pause": lambda: before.paused(self.now),
+            "pause": lambda: before.paused("why", self.now),
             "resume": lambda: before.resumed(self.now),
             "retry": lambda: before.retried(self.now, before.waits_on),
             "discard": lambda: before.discarded(None, self.now),

@@ -118,10 +118,18 @@ async def test_a_schedule_is_paused_resumed_and_ended_like_a_task_but_never_clai
     done = await control("retry")
     assert done.tasks == [] and done.refused is not None
     assert "Legal now: cancel, pause, set_priority" in done.refused[0].message
-    await control("pause")
+    await control("pause", reason="holidays")
     to(world, "2027-01-15T12:30Z")
     await world.settle()
     assert await firings(world, schedule) == []
+    (listed,) = (await world.desk.tasks.find(world.call, FindTasks(schedules=True))).items
+    for shown in (listed, await world.desk.tasks.get(world.call, schedule.id)):
+        assert (shown.status, shown.run_at, shown.next_firings, shown.pause_reason) == (
+            "paused",
+            None,
+            None,
+            "holidays",
+        )
     await control("resume")
     await world.settle()
     assert await world.claim(agent) == []

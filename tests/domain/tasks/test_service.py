@@ -140,9 +140,12 @@ async def test_dependents_wait_for_every_parent_and_are_released_by_the_last(wor
     agent = await world.agent()
     first, second, child = await world.tasks({"title": "a"}, {"title": "b"}, {"title": "c", "depends_on": ["#0", "#1"]})
     one, two = await world.claim(agent, max_tasks=2)
+    assert (await world.desk.tasks.state(world.call, child.id)).waits_for == [
+        f"2 unfinished dependencies ({first.id}, {second.id})"
+    ]
     assert (await world.finish(one)).released == []
     waiting = await world.desk.tasks.get(world.call, child.id)
-    assert waiting.waits_for == ["1 unfinished dependency"]
+    assert waiting.waits_for == [f"1 unfinished dependency ({two.task.id})"]
     assert [p.status for p in waiting.waits_for_tasks or []] == ["running"]
     assert (await world.finish(two)).released == [child.id]
     assert {first.id, second.id} == {one.task.id, two.task.id}

@@ -86,10 +86,51 @@ async def test_a_held_concurrency_key_is_said_with_who_holds_it_and_until_when(w
     )
 
 
+async def test_a_claim_of_several_says_what_it_left_and_the_end_of_a_holder_what_can_run_now(world: World):
+    agent = await world.agent("one")
+    first, second, third = await world.tasks(*[{"concurrency_key": "db"}] * 3)
+    claimed = await world.desk.tasks.claim(world.call, ClaimTasks(agent_id=agent.id, max_tasks=3))
+    assert claimed.no_more_because == (f"nothing else is ready that it can do: 2 held by concurrency key ({second.id})")
+    done = await world.finish(claimed.claims[0])
+    assert (claimed.claims[0].task.id, done.released, done.freed) == (first.id, [], [second.id])
+    one = await world.claim_one(agent)
+    assert (await world.finish(one)).freed == [third.id]
+    assert (await world.finish(await world.claim_one(agent))).freed is None
+
+
+async def test_a_task_that_is_tried_again_frees_its_concurrency_key_for_the_others(world: World):
+    agent = await world.agent("one")
+    _, second = await world.tasks(*[{"concurrency_key": "db", "retry": {"max_attempts": 3}}] * 2)
+    failed = await world.finish(await world.claim_one(agent), error=FailureSpec(message="later"))
+    assert (failed.task.status, failed.freed) == ("pending", [second.id])
+
+
+async def test_why_a_task_is_paused_is_shown_until_it_is_resumed(world: World):
+    task = await world.task()
+
+    async def control(action: Any, **more: Any) -> None:
+        command = ControlTasks(task_ids=(task.id,), action=action, **more)
+        await world.desk.tasks.control(world.call, command)
+
+    async def reasons() -> list[str | None]:
+        (listed,) = (await world.desk.tasks.find(world.call, FindTasks())).items
+        shown = await world.desk.tasks.get(world.call, task.id)
+        return [listed.pause_reason, shown.pause_reason, shown.cancel_reason]
+
+    await control("pause", reason="waits for the budget")
+    assert await reasons() == ["waits for the budget", "waits for the budget", None]
+    await control("resume")
+    await control("pause")
+    assert await reasons() == [None, None, None]
+    await control("resume")
+    await control("cancel", reason="not needed")
+    assert await reasons() == [None, None, "not needed"]
+
+
 async def test_a_dependency_that_ended_badly_is_said_with_the_policy(world: World):
     agent = await world.agent()
     parent, child = await world.tasks({"title": "parent"}, {"depends_on": ["#0"]})
-    assert await why(world, child) == "1 unfinished dependency"
+    assert await why(world, child) == f"1 unfinished dependency ({parent.id})"
     await world.finish(await world.claim_one(agent), error=FailureSpec(message="no", retryable=False))
     said = await why(world, child)
     assert f"{parent.id} ended as failed, so it waits for a retry (on_parent_failure wait)" in said

@@ -1,0 +1,61 @@
+"""Moments as people write them."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcp_server.kernel import moments
+from mcp_server.kernel.moments import moment_like, moment_of
+from mcp_server.kernel.times import micros
+
+NOW = datetime(2027, 1, 15, 8, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moments, "system_clock", lambda: micros(NOW))
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("1 hour ago", timedelta(hours=-1)),
+        ("an hour ago", timedelta(hours=-1)),
+        (" 30 min  ago ", timedelta(minutes=-30)),
+        ("1h30m ago", timedelta(minutes=-90)),
+        ("A day ago", timedelta(days=-1)),
+        ("2 weeks ago", timedelta(weeks=-2)),
+        ("in 2 hours", timedelta(hours=2)),
+        ("In a minute", timedelta(minutes=1)),
+        ("now", timedelta()),
+    ],
+)
+def test_a_distance_from_now_is_taken(text: str, meant: timedelta):
+    assert moment_of(text) == f"{NOW + meant:%Y-%m-%dT%H:%M:%SZ}"
+
+
+@pytest.mark.parametrize(
+    "text", ["ago", "in", "hour", "2 months ago", "last hour", "in 99999999999999 days", "2 hours"]
+)
+def test_what_is_no_distance_or_leads_out_of_the_calendar_is_not(text: str):
+    assert moment_of(text) is None
+
+
+@given(st.text() | st.integers(0, 10**40).map(lambda number: f"{number} days ago"))
+def test_any_text_is_a_moment_or_none(text: str):
+    found = moment_of(text)
+    assert found is None or isinstance(found, str)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "like"),
+    [
+        ("since", "last hour", "2027-01-15T07:00:00Z"),
+        ("since", "past 2 days", "2027-01-13T08:00:00Z"),
+        ("run_at", "2 hours", "2027-01-15T10:00:00Z"),
+    ],
+)
+def test_the_example_of_a_refused_time_is_what_was_perhaps_meant(name: str, text: str, like: str):
+    assert moment_like(name, text) == like
