@@ -90,9 +90,10 @@ def _say_asked(result: RequestedApproval) -> str:
         else "the user at this client is not among them; "
     )
     whom = several(list(map(named, approval.approvers))) if approval.approvers else "anyone who may decide"
-    but = "".join(f" But {one}." for one in result.warnings or ())
-    waits = f"tasks_wait(task_id='{approval.task_id}') waits for people elsewhere"
-    return f"{_say(approval)} Asked: {whom}; {here}{waits}.{but}"
+    waits = f"tasks_wait(task_id='{approval.task_id}') waits for people elsewhere."
+    return " ".join(
+        (f"{_say(approval)} Asked: {whom}; {here}{waits}", *(f"But {one}" for one in result.warnings or ()))
+    )
 
 
 def _say_decided(approval: DecidedState) -> str:

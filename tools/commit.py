@@ -9,7 +9,7 @@ from tools.spec import Hints, Tool
 def _say(result: Committed) -> str:
     if result.replayed:
         return "This key was used for these very calls: they landed then, and nothing was done now."
-    return f"All {len(result.results)} landed together."
+    return " ".join((f"All {len(result.results)} landed together.", *(f"But {one}" for one in result.warnings or ())))
 
 
 TOOLS = (

@@ -8,6 +8,7 @@ from pydantic import Field
 from mcp_server.domain.approvals.rules import UNKNOWN, Form
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.email.model import FindEmails, SendEmail
+from mcp_server.domain.email.templates import NAMESPACE
 from mcp_server.domain.email.views import EmailState, EmailView, SentEmail, TemplateView
 from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.authority import Permission
@@ -102,6 +103,11 @@ def _to_everyone(args: SendEmail, said: dict[str, Any]) -> list[Form]:
     return [Form("email_send", said | content | dict.fromkeys(("to", "cc", "bcc"), everyone))]
 
 
+def _documents(args: SendEmail) -> list[str]:
+    template = [] if args.template is None else [f"{NAMESPACE}/{args.template}"]
+    return template + [f"{one.namespace}/{one.key}" for one in args.attachments if one.namespace is not None]
+
+
 TOOLS = (
     Tool(
         name="email_send",
@@ -123,6 +129,7 @@ TOOLS = (
             refers={"to": "address", "cc": "address", "bcc": "address"},
             forms=_to_everyone,
             is_private=True,
+            reads=_documents,
             content=lambda desk, call, args: desk.emails.filled(call, args),
         ),
         others_words=False,

@@ -6,7 +6,6 @@ from typing import Any
 from mcp_server.domain.approvals.outcomes import Outcome, outcome_of
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.privacy import Private
-from mcp_server.kernel.quoting import named
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import iso, iso_or_none
 from mcp_server.kernel.views import View, json_or_none
@@ -125,7 +124,7 @@ def approval_state(row: Row) -> ApprovalState:
 
 
 class RequestedApproval(View):
-    """The approval, who gets a link by mail, and whether the user at this client is asked."""
+    """The approval, who gets a link by mail, whether the user at this client is asked, and what may not be meant."""
 
     approval: ApprovalState
     links_sent_to: list[str]
@@ -176,22 +175,3 @@ def decided_approval(view: ApprovalView) -> DecidedApproval:
             outcome=view.outcome,
         )
     )
-
-
-def _is_blind(called: dict[str, Any]) -> bool:
-    """Whether a call replaces a document whatever that is by then."""
-    says = {"expected_version", "base_version"} & called["arguments"].keys()
-    return called["tool"] in ("state_set", "state_restore") and not says
-
-
-def _document(arguments: dict[str, Any]) -> str:
-    return f"{arguments['namespace']}/{arguments['key']}"
-
-
-def blind_writes(calls: str | None) -> list[str] | None:
-    """What is to be known of calls that replace documents, whatever these are when people have decided."""
-    documents = [_document(one["arguments"]) for one in json_or_none(calls) or () if _is_blind(one)]
-    return [
-        f"The call that writes {named(document)} says no expected_version: it replaces also what others write meanwhile"
-        for document in documents
-    ] or None

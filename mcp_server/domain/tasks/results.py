@@ -45,13 +45,14 @@ class ReportedTask(View):
 
 
 class FinishedTask(View):
-    """The task, the tasks it released, whether this finish was a repeat, and what each call that landed with it
-    answered."""
+    """The task, the tasks it released, whether this finish was a repeat, what each call that landed with it answered,
+    and what the caller may not have meant in those."""
 
     task: TaskState
     released: list[str]
     repeated: bool
     also: list[dict[str, Any]] | None = None
+    warnings: list[str] | None = None
 
 
 class RefusalView(View):

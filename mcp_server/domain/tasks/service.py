@@ -44,7 +44,7 @@ from mcp_server.domain.tasks.views import TaskView, task_full, task_row
 from mcp_server.domain.tasks.waiting import facts_about, warnings_about
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.composing import Composing, landed
+from mcp_server.kernel.composing import Composing, landed, warned
 from mcp_server.kernel.errors import AtCapacity, OpsError, ValidationFailed
 from mcp_server.kernel.json_text import json_list, sha256_text
 from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page, like
@@ -100,8 +100,10 @@ class TaskService:
         await self._context.guard(call, self.finish, command)
         changes = await self._composing.compose(self._services, call, command.also, "also")
         done = await landed(self._services, call, changes, partial(transactions.finish_with, command))
-        also = None if done.told.repeated else [dumped(view) for view in done.views]
-        return (await _finished(call, done.told)).evolved({"also": also})
+        told = await _finished(call, done.told)
+        if told.repeated:
+            return told
+        return told.evolved({"also": [dumped(view) for view in done.views], "warnings": warned(changes)})
 
     async def claim(self, call: Call, command: ClaimTasks) -> ClaimedTasks:
         """Lease the best tasks the agent can do, waiting for some to appear if asked to.
