@@ -1,5 +1,6 @@
 """Tools of email."""
 
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -75,7 +76,19 @@ def _say_sent(result: SentEmail) -> str:
 def _say_queued(email: EmailState) -> str:
     again = "was queued before under this key, nothing was queued now; it " if email.replayed else ""
     waiting = " It waits for a person's approval." if email.approval_id is not None else ""
-    return f"{email.id} {again}is {email.status}.{waiting} See tasks_wait or email_find."
+    return f"{email.id} {again}is {email.status}.{waiting} {_say_off(email)}See tasks_wait or email_find."
+
+
+def _say_off(email: EmailState) -> str:
+    if email.send_at is None and email.approval_id is None:
+        return ""
+    return f"Until then tasks_control(action='cancel', task_ids=['{email.task_id}']) calls it off. "
+
+
+def say_kept(results: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What there is to say of mails among the results of several calls."""
+    mails = [one["email"] for one in results if "email" in one]
+    return [_KEPT] if any(mail.get("provider") == "file" for mail in mails) else []
 
 
 def _say_provider(provider: str) -> str:
@@ -112,8 +125,8 @@ TOOLS = (
     Tool(
         name="email_send",
         title="Send an email",
-        description="Queue an email; it goes out once, later with send_at. Templates are documents in namespace "
-        "email-templates: {subject, text, html, variables}.",
+        description="Queue an email; it goes out once, later with send_at; cancelling its task calls it off. Templates "
+        "are documents in namespace email-templates: {subject, text, html, variables}.",
         toolset="communication",
         permission=Permission.EMAILS_SEND,
         hints=Hints(read_only=False, destructive=False, idempotent=False, open_world=True),
