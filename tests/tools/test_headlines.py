@@ -70,6 +70,16 @@ async def test_an_acknowledgement_is_said_to_have_counted(tmp_path: Path):
         assert text.startswith("Acknowledged 1. ")
 
 
+async def test_an_agent_that_is_new_or_known_is_said_to_be_able_to_claim_and_one_that_is_paused_is_not(tmp_path: Path):
+    async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
+        for _ in range(2):
+            text, _ = await said(client, "agents_register", name="ann")
+            assert text.endswith("It can claim tasks now.")
+        await said(client, "agents_control", agent_id="ann", action="pause")
+        text, _ = await said(client, "agents_register", name="ann", description="d")
+        assert "claim" not in text
+
+
 async def test_what_an_agent_that_leaves_held_is_told(tmp_path: Path):
     async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
         for name in ("ann", "bob"):

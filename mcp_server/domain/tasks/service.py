@@ -39,7 +39,7 @@ from mcp_server.domain.tasks.results import (
 )
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.spec import SYSTEM_KIND, TaskSpec
-from mcp_server.domain.tasks.standing import TaskState, created_state, ended_state, task_state
+from mcp_server.domain.tasks.standing import TaskState, controlled_state, created_state, ended_state, task_state
 from mcp_server.domain.tasks.views import TaskView, task_full, task_row
 from mcp_server.domain.tasks.waiting import facts_about, warnings_about
 from mcp_server.kernel.authority import Permission
@@ -328,7 +328,7 @@ class TaskService:
         del call
         now = self._context.clock()
         refused = [refusal_view(one) for one in done.refused]
-        return ControlledTasks(tasks=[task_state(row, now=now) for row in done.tasks], refused=refused or None)
+        return ControlledTasks(tasks=[controlled_state(row, now) for row in done.tasks], refused=refused or None)
 
 
 async def _ordinary(call: Call, command: CreateTasks) -> CreateTasks:
