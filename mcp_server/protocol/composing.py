@@ -2,8 +2,7 @@
 offered, its caller may make it, who speaks in it may, and its arguments are checked by the same code."""
 
 import json
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, cast
@@ -20,12 +19,11 @@ from mcp_server.kernel.services import Services
 from mcp_server.kernel.values import plain
 from mcp_server.kernel.writes import Place
 from mcp_server.protocol.guarding import Wanted, kept_out, naming, refusal
+from mcp_server.protocol.references import REFERENCE, require_no_half_reference, unread
 from mcp_server.protocol.tool_calls import Given, named_as_known, said, split, validated
 from tools import TOOLS
 from tools.spec import AnyTool, Part
 
-_REFERENCE = re.compile(r"@(\d{1,2})\.(\d{1,3})")
-_HALF_REFERENCE = re.compile(r"@(\d{1,2})(?:$|[.\[])")
 _WRITES: Mapping[str, tuple[AnyTool, Part]] = {tool.name: (tool, tool.part) for tool in TOOLS if tool.part is not None}
 
 
@@ -118,7 +116,7 @@ class _Composer:
             is_private=part.is_private,
             content=None if filled is None else filled[1],
             asked=command,
-            warnings=_unread(f"{place.argument}[{place.number}]", standing.own),
+            warnings=unread(f"{place.argument}[{place.number}]", standing.own),
         )
 
     def _checked(self, tool: AnyTool, call: Call, standing: Given) -> Any:
@@ -197,9 +195,9 @@ class _Composer:
         Raises:
             ValidationFailed: no call before makes that.
         """
-        match = _REFERENCE.fullmatch(text)
+        match = REFERENCE.fullmatch(text)
         if match is None:
-            _require_no_half_reference(text)
+            require_no_half_reference(text)
             return text
         number, which = int(match[1]), int(match[2])
         if number >= len(self._made):
@@ -251,41 +249,6 @@ def _no_part(name: str, there: Sequence[str]) -> ValidationFailed:
     return ValidationFailed(
         f"{named(name)} cannot be one of several calls: {why}.", next=inside if name == "commit" else can
     )
-
-
-def _require_no_half_reference(text: str) -> None:
-    """Refuse what looks like a reference and is none: no id and no name begins so.
-
-    Raises:
-        ValidationFailed: it says how one is written.
-    """
-    match = _HALF_REFERENCE.match(text)
-    if match is not None:
-        raise ValidationFailed(
-            f"{named(text)} names nothing: a reference says which call, and which thing that it makes.",
-            next=f"Write @{match[1]}.0 for the first thing that call {match[1]} makes; both count from 0.",
-        )
-
-
-def _unread(call: str, arguments: Mapping[str, Any]) -> list[str]:
-    """What is said of texts that look like references and stand where no id does."""
-    return [
-        f"{call}: {text} in {path} is kept as text; a reference counts only where an id stands."
-        for path, text in _texts(arguments, "")
-        if _REFERENCE.fullmatch(text)
-    ]
-
-
-def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Every text inside of JSON values, and where it stands."""
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, dict):
-        for name, member in cast("dict[str, Any]", value).items():
-            yield from _texts(member, f"{path}.{name}" if path else name)
-    elif isinstance(value, list):
-        for number, item in enumerate(cast("list[Any]", value)):
-            yield from _texts(item, f"{path}[{number}]")
 
 
 def _read_before(document: str, number: int) -> ValidationFailed:
