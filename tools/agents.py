@@ -56,9 +56,15 @@ async def _nothing_of(desk: Desk, call: Call, args: FindArguments) -> str | None
     return hint("agent", {"name": (args.name, names), "capability": (args.capability, skills), "tag": (args.tag, tags)})
 
 
+_AT_WORK = ("initializing", "idle", "active")
+"""Statuses of an agent that has room for a task."""
+
+
 def _say_registered(result: RegisteredAgent) -> str:
     instance = f", instance {result.instance_id}" if result.instance_id else ""
-    return f"{'Registered' if result.created else 'Updated'} agent {result.agent.name}: {result.agent.id}{instance}."
+    what = f"{'Registered' if result.created else 'Updated'} agent {result.agent.name}: {result.agent.id}{instance}."
+    can = result.agent.status in _AT_WORK and result.agent.budget is None
+    return f"{what} It can claim tasks now." if can else what
 
 
 def _say_found(result: FindResult) -> str:

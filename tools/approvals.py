@@ -90,30 +90,19 @@ def _say_asked(result: RequestedApproval) -> str:
         else "the user at this client is not among them; "
     )
     whom = several(list(map(named, approval.approvers))) if approval.approvers else "anyone who may decide"
-    but = "".join(f" But {one}." for one in result.warnings or ())
-    waits = f"tasks_wait(task_id='{approval.task_id}') waits for people elsewhere"
-    return f"{_say(approval)} Asked: {whom}; {here}{waits}.{but}"
+    waits = f"tasks_wait(task_id='{approval.task_id}') waits for people elsewhere."
+    return " ".join(
+        (f"{_say(approval)} Asked: {whom}; {here}{waits}", *(f"But {one}" for one in result.warnings or ()))
+    )
 
 
 def _say_decided(approval: DecidedState) -> str:
-    if approval.status == "stale":
-        return (
-            f"{_say(approval)} It was approved, and nothing was done, since something has moved: "
-            f"{(approval.outcome or {})['message']} Whatever is done now is asked about anew with approvals_request."
-        )
-    if approval.status != "approved" or approval.calls is None:
-        return _say(approval)
-    return f"{_say(approval)} {_say_calls(approval, approval.calls)}"
+    anew = ["Whatever is done now is asked about anew with approvals_request."] if approval.status == "stale" else []
+    return " ".join(filter(None, (_say(approval), approval.came_of_it(), *anew)))
 
 
-def _say_calls(approval: DecidedState, calls: int) -> str:
-    what = "Its call" if calls == 1 else f"Its {calls} calls"
-    if approval.ran_at is None:
-        then = f"tasks_wait(task_id='{approval.task_id}') tells what comes of it"
-        return f"{what} will run as {approval.task_id}, not done yet: {then}."
-    made = [one for ids in (approval.outcome or {})["made"] for one in ids]
-    made += map(named, approval.documents or ())
-    return f"{what} landed{f': {several(made)}' if made else ''}."
+def _say_found(approval: ApprovalView) -> str:
+    return _say_decided(decided_approval(approval).approval)
 
 
 TOOLS = (
@@ -155,6 +144,6 @@ TOOLS = (
         arguments=FindArguments,
         result=FindResult,
         does=lambda desk: partial(find, desk),
-        say=lambda r: _say(r.approval) if r.approval else listed(len(r.approvals or ()), "approval", r.omitted),
+        say=lambda r: _say_found(r.approval) if r.approval else listed(len(r.approvals or ()), "approval", r.omitted),
     ),
 )

@@ -3,13 +3,15 @@
 from mcp_server.domain.commit.model import CommitCalls
 from mcp_server.domain.commit.service import CommitService, Committed
 from mcp_server.kernel.authority import Permission
+from tools.email import say_kept
 from tools.spec import Hints, Tool
 
 
 def _say(result: Committed) -> str:
     if result.replayed:
         return "This key was used for these very calls: they landed then, and nothing was done now."
-    return f"All {len(result.results)} landed together."
+    landed = f"All {len(result.results)} landed together."
+    return " ".join((landed, *say_kept(result.results), *(f"But {one}" for one in result.warnings or ())))
 
 
 TOOLS = (

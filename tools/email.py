@@ -1,5 +1,6 @@
 """Tools of email."""
 
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -8,6 +9,7 @@ from pydantic import Field
 from mcp_server.domain.approvals.rules import UNKNOWN, Form
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.email.model import FindEmails, SendEmail
+from mcp_server.domain.email.templates import NAMESPACE
 from mcp_server.domain.email.views import EmailState, EmailView, SentEmail, TemplateView
 from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.authority import Permission
@@ -74,7 +76,19 @@ def _say_sent(result: SentEmail) -> str:
 def _say_queued(email: EmailState) -> str:
     again = "was queued before under this key, nothing was queued now; it " if email.replayed else ""
     waiting = " It waits for a person's approval." if email.approval_id is not None else ""
-    return f"{email.id} {again}is {email.status}.{waiting} See tasks_wait or email_find."
+    return f"{email.id} {again}is {email.status}.{waiting} {_say_off(email)}See tasks_wait or email_find."
+
+
+def _say_off(email: EmailState) -> str:
+    if email.send_at is None and email.approval_id is None:
+        return ""
+    return f"Until then tasks_control(action='cancel', task_ids=['{email.task_id}']) calls it off. "
+
+
+def say_kept(results: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What there is to say of mails among the results of several calls."""
+    mails = [one["email"] for one in results if "email" in one]
+    return [_KEPT] if any(mail.get("provider") == "file" for mail in mails) else []
 
 
 def _say_provider(provider: str) -> str:
@@ -102,12 +116,17 @@ def _to_everyone(args: SendEmail, said: dict[str, Any]) -> list[Form]:
     return [Form("email_send", said | content | dict.fromkeys(("to", "cc", "bcc"), everyone))]
 
 
+def _documents(args: SendEmail) -> list[str]:
+    template = [] if args.template is None else [f"{NAMESPACE}/{args.template}"]
+    return template + [f"{one.namespace}/{one.key}" for one in args.attachments if one.namespace is not None]
+
+
 TOOLS = (
     Tool(
         name="email_send",
         title="Send an email",
-        description="Queue an email; it goes out once, later with send_at. Templates are documents in namespace "
-        "email-templates: {subject, text, html, variables}.",
+        description="Queue an email; it goes out once, later with send_at; cancelling its task calls it off. Templates "
+        "are documents in namespace email-templates: {subject, text, html, variables}.",
         toolset="communication",
         permission=Permission.EMAILS_SEND,
         hints=Hints(read_only=False, destructive=False, idempotent=False, open_world=True),
@@ -123,6 +142,7 @@ TOOLS = (
             refers={"to": "address", "cc": "address", "bcc": "address"},
             forms=_to_everyone,
             is_private=True,
+            reads=_documents,
             content=lambda desk, call, args: desk.emails.filled(call, args),
         ),
         others_words=False,

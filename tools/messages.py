@@ -17,7 +17,8 @@ def _say_sent(result: SentMessage) -> str:
 
 def _say_read(result: InboxView) -> str:
     done = f"Acknowledged {result.acknowledged}. " if result.acknowledged else ""
-    return f"{done}{listed(len(result.messages), 'message', None)} {result.unread} unread."
+    hint = f"{result.hint} " if result.hint else ""
+    return f"{done}{hint}{listed(len(result.messages), 'message', None)} {result.unread} unread."
 
 
 def _says(args: SendMessage) -> str:

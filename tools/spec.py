@@ -85,6 +85,9 @@ class Part:
             arguments.
         only_now: its arguments that mean something only where it is made on its own, at once.
         is_private: whether its arguments are for those alone who take part, as messages and mails are.
+        writes: the document that a call writes, as `namespace/key`.
+        reads: the documents that a call reads, before any of the calls lands.
+        observed: for a call that writes a document: the arguments that refuse it once that is no longer as it is now.
         content: for a call whose arguments name what may change until it is made, such as a template: the command with
             that put in, and what it comes to, as people are shown it; None where the arguments say all.
     """
@@ -101,6 +104,9 @@ class Part:
     asks_itself: bool = False
     only_now: frozenset[str] = frozenset()
     is_private: bool = False
+    writes: Callable[[Any], str | None] = _may
+    reads: Callable[[Any], Sequence[str]] = _nothing
+    observed: Callable[[Desk, Any], Awaitable[Mapping[str, Any]]] | None = None
     content: Callable[[Desk, Call, Any], Awaitable[tuple[Any, Any] | None]] | None = None
 
 

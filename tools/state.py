@@ -99,10 +99,12 @@ def _say_ending(last: VersionView) -> str:
 
 
 def _document(args: Addressed) -> str:
-    return f"document {named(f'{args.namespace}/{args.key}')}"
+    return f"document {named(_address(args))}"
 
 
 def _only_at(expected_version: int | None) -> str:
+    if expected_version == 0:
+        return ", only if it does not exist yet."
     return "." if expected_version is None else f", only if it is at version {expected_version}."
 
 
@@ -129,6 +131,17 @@ def _other_ways(args: Addressed, said: dict[str, Any]) -> list[Form]:
     return [Form(name, where) for name in ("state_set", "state_patch", "state_restore")]
 
 
+def _address(args: Addressed) -> str:
+    return f"{args.namespace}/{args.key}"
+
+
+async def _observed(desk: Desk, args: SetDocument | PatchDocument | RestoreDocument) -> dict[str, Any]:
+    """The version that the document has now, where the caller has not said which one it means; who merges takes any."""
+    if args.expected_version is not None or (isinstance(args, SetDocument) and args.merge):
+        return {}
+    return {"expected_version": await desk.state.version_of(args)}
+
+
 TOOLS = (
     Tool(
         name="state_get",
@@ -153,7 +166,7 @@ TOOLS = (
         arguments=SetDocument,
         result=SetResult,
         write=lambda desk: desk.state.set,
-        part=Part(_says_set, forms=_other_ways),
+        part=Part(_says_set, forms=_other_ways, writes=_address, observed=_observed),
         others_words=False,
         say=_say_written,
     ),
@@ -167,7 +180,7 @@ TOOLS = (
         arguments=PatchDocument,
         result=DocumentResult,
         write=lambda desk: desk.state.patch,
-        part=Part(_says_patch, forms=_other_ways),
+        part=Part(_says_patch, forms=_other_ways, writes=_address, observed=_observed),
         others_words=False,
         say=_say_written,
     ),
@@ -193,7 +206,7 @@ TOOLS = (
         arguments=RestoreDocument,
         result=DocumentResult,
         write=lambda desk: desk.state.restore,
-        part=Part(_says_restore, forms=_other_ways),
+        part=Part(_says_restore, forms=_other_ways, writes=_address, observed=_observed),
         others_words=False,
         say=_say_written,
     ),

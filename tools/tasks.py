@@ -33,6 +33,7 @@ from mcp_server.kernel.errors import InvalidTransition, OpsError
 from mcp_server.kernel.meaning import TaskId
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.views import View
+from tools.email import say_kept
 from tools.hints import hint
 from tools.spec import ADD, DESTROY, READ, UPDATE, Part, Tool, counted, listed, several
 
@@ -104,6 +105,11 @@ def _say_reported(result: ReportedTask) -> str:
 
 
 def _say_finished(result: FinishedTask) -> str:
+    also = (*say_kept(result.also or ()), *(f"But {one}" for one in result.warnings or ()))
+    return " ".join((_say_ended(result), *also))
+
+
+def _say_ended(result: FinishedTask) -> str:
     if result.repeated:
         return f"Already recorded: {result.task.id} is {result.task.status}."
     also = f", and {counted(len(result.also), 'call')} of `also` landed with it" if result.also else ""

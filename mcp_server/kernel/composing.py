@@ -48,6 +48,7 @@ class Composed(Change):
         content: what it comes to beyond its arguments, by what these name, such as a template; None where that is all.
         asked: the command as it was called, where `command` is that with its content put in.
         lasts_seconds: for how long at most people may be asked about it.
+        warnings: what its caller may not have meant.
     """
 
     tool: str = ""
@@ -57,6 +58,7 @@ class Composed(Change):
     content: Any = None
     asked: Any = None
     lasts_seconds: float | None = None
+    warnings: Sequence[str] = ()
 
     def shown(self) -> dict[str, Any]:
         """The call as data."""
@@ -101,6 +103,11 @@ class Composing:
 
     compose: Compose = _no_tools
     called: Callable[[str, str, float], None] = _uncounted
+
+
+def warned(changes: Sequence[Composed]) -> list[str] | None:
+    """What callers may not have meant."""
+    return [warning for one in changes for warning in one.warnings] or None
 
 
 async def landed(services: Services, call: Call, changes: Sequence[Composed], frame: Frame[T] = bare) -> Together[T]:

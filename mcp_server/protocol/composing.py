@@ -2,7 +2,6 @@
 offered, its caller may make it, who speaks in it may, and its arguments are checked by the same code."""
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -20,11 +19,11 @@ from mcp_server.kernel.services import Services
 from mcp_server.kernel.values import plain
 from mcp_server.kernel.writes import Place
 from mcp_server.protocol.guarding import Wanted, kept_out, naming, refusal
+from mcp_server.protocol.references import REFERENCE, require_no_half_reference, unread
 from mcp_server.protocol.tool_calls import Given, named_as_known, said, split, validated
 from tools import TOOLS
 from tools.spec import AnyTool, Part
 
-_REFERENCE = re.compile(r"@(\d{1,2})\.(\d{1,3})")
 _WRITES: Mapping[str, tuple[AnyTool, Part]] = {tool.name: (tool, tool.part) for tool in TOOLS if tool.part is not None}
 
 
@@ -77,6 +76,8 @@ class _Composer:
         self._later = later
         self._stands_for: dict[str, tuple[int, int]] = {}
         self._registers: set[str] = set()
+        self._writes: dict[str, int] = {}
+        """The documents that calls before write, each by which."""
         self._made: list[list[str]] = []
         """For each call before, ids that stand for what it will make, until that is there."""
 
@@ -92,7 +93,7 @@ class _Composer:
         self._require_no_lease(tool, given.shared)
         call = await self._spoken(said(tool, given))
         standing = given._replace(own=_mapped(given.own, part.names, self._standing_in))
-        command = self._checked(tool, call, standing)
+        command = await self._as_seen(part, self._checked(tool, call, standing))
         why = part.alone(command)
         if why is not None:
             raise _not_composable(tool.name, why)
@@ -115,6 +116,7 @@ class _Composer:
             is_private=part.is_private,
             content=None if filled is None else filled[1],
             asked=command,
+            warnings=unread(f"{place.argument}[{place.number}]", standing.own),
         )
 
     def _checked(self, tool: AnyTool, call: Call, standing: Given) -> Any:
@@ -130,6 +132,24 @@ class _Composer:
             error.details = json.loads(details)
             raise
 
+    async def _as_seen(self, part: Part, command: Any) -> Any:
+        """What people are asked about is about what is there while they are asked: where that is changed meanwhile, a
+        call would undo what nobody has decided about. What a call before writes is bound by that one.
+
+        Raises:
+            ValidationFailed: it reads what a call before writes.
+        """
+        for name in part.reads(command):
+            if name in self._writes:
+                raise _read_before(name, self._writes[name])
+        document = part.writes(command)
+        if document is None or document in self._writes:
+            return command
+        self._writes[document] = len(self._made)
+        if part.observed is None or self._later is None:
+            return command
+        return command.model_copy(update=dict(await part.observed(self._desk, command)))
+
     async def _filled(self, part: Part, call: Call, command: Any) -> tuple[Any, Any] | None:
         """What people say yes to is what they saw: looked up once when they are asked, and once when it is made."""
         if part.content is None or (self._later is None and self._call.grant is None):
@@ -141,18 +161,7 @@ class _Composer:
         there = [one for one in _WRITES if offered is None or one in offered]
         if name in there:
             return _WRITES[name]
-        known = name not in _WRITES and any(tool.name == name for tool in TOOLS)
-        why = (
-            "only writes that neither wait nor ask can; call it on its own, before or after"
-            if known
-            else "no such tool is offered here"
-        )
-        alike = [] if known else near(name, there)
-        raise ValidationFailed(
-            f"{named(name)} cannot be one of several calls: {why}.",
-            next=f"Did you mean {', '.join(alike)}?" if alike else f"These can: {', '.join(there)}.",
-            details={"composable": there},
-        )
+        raise _no_part(name, there)
 
     def _require_no_lease(self, tool: AnyTool, shared: Mapping[str, Any]) -> None:
         if self._later is not None and (tool.own_lease or shared.get("lease_token") is not None):
@@ -186,8 +195,9 @@ class _Composer:
         Raises:
             ValidationFailed: no call before makes that.
         """
-        match = _REFERENCE.fullmatch(text)
+        match = REFERENCE.fullmatch(text)
         if match is None:
+            require_no_half_reference(text)
             return text
         number, which = int(match[1]), int(match[2])
         if number >= len(self._made):
@@ -223,6 +233,31 @@ class _Composer:
 def _write_of(tool: AnyTool, desk: Desk) -> Any:
     assert tool.write is not None, f"{tool.name} has a part and no write"
     return tool.write(desk)
+
+
+def _no_part(name: str, there: Sequence[str]) -> ValidationFailed:
+    """The refusal of a tool that is none of those which can be one of several calls here."""
+    known = name not in _WRITES and any(tool.name == name for tool in TOOLS)
+    why = "no such tool is offered here"
+    if name == "commit":
+        why = "these land together as they are"
+    elif known:
+        why = "only writes that neither wait nor ask can; call it on its own, before or after"
+    alike = [] if known else near(name, there)
+    can = f"Did you mean {', '.join(alike)}?" if alike else f"These can: {', '.join(there)}."
+    inside = "Put the calls that it holds here themselves, in its place."
+    return ValidationFailed(
+        f"{named(name)} cannot be one of several calls: {why}.", next=inside if name == "commit" else can
+    )
+
+
+def _read_before(document: str, number: int) -> ValidationFailed:
+    return ValidationFailed(
+        f"The document {named(document)} is written by call {number} of these, and this call would read it before that "
+        "has landed.",
+        next="Attach what it holds as content_base64; or write it first on its own, then make this call.",
+        details={"document": document, "written_by_call": number},
+    )
 
 
 def _not_composable(name: str, why: str) -> ValidationFailed:

@@ -26,6 +26,7 @@ async def test_a_mail_that_nobody_gets_is_not_said_to_be_sent(tmp_path: Path):
         assert text == f"This was a dry run: nothing is queued. {KEPT}"
         later = MAIL | {"send_at": "2099-01-01T09:00:00Z", "idempotency_key": "k"}
         text, sent = await said(client, "email_send", **later)
+        assert f"tasks_control(action='cancel', task_ids=['{sent['email']['task_id']}']) calls it off" in text
         assert f"{sent['email']['id']} is queued." in text and text.endswith(
             f"goes out at 2099-01-01T09:00:00.000Z. {KEPT}"
         )
@@ -35,11 +36,48 @@ async def test_a_mail_that_nobody_gets_is_not_said_to_be_sent(tmp_path: Path):
         assert text.endswith(KEPT)
 
 
+async def test_a_mail_that_nobody_gets_is_not_said_to_be_sent_where_it_lands_with_other_calls(tmp_path: Path):
+    calls = [{"tool": "email_send", "arguments": MAIL}]
+    async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
+        text, _ = await said(client, "commit", calls=calls)
+        assert text == f"All 1 landed together. {KEPT}"
+        await said(client, "agents_register", name="scribe")
+        await said(client, "tasks_create", tasks=[{"title": "t"}], as_agent="scribe")
+        _, claimed = await said(client, "tasks_claim", agent_id="scribe")
+        (claim,) = claimed["claims"]
+        held = {"task_id": claim["task"]["id"], "lease_token": claim["lease_token"]}
+        text, _ = await said(client, "tasks_finish", **held, outcome="completed", also=calls)
+        assert text.endswith(KEPT)
+
+
+async def test_what_is_kept_of_a_mail_or_a_question_for_proof_alone_is_not_in_what_events_tell(tmp_path: Path):
+    files = [{"name": "a.txt", "content_base64": "aGVsbG8="}]
+    async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
+        _, sent = await said(client, "email_send", **MAIL, attachments=files)
+        _, read = await said(client, "events_read", aggregate_id=sent["email"]["id"], type="email.queued")
+        (file,) = read["events"][0]["data"]["attachments"]
+        assert file == {"name": "a.txt", "media_type": "application/octet-stream", "bytes": 5}
+        calls = [{"tool": "state_set", "arguments": {"namespace": "n", "key": "k", "value": 1}}]
+        _, asked = await said(client, "approvals_request", title="t", calls=calls, idempotency_key="k")
+        _, read = await said(client, "events_read", aggregate_id=asked["approval"]["id"])
+        assert not {"asked_as", "action_hash", "content_hash"} & read["events"][0]["data"].keys()
+
+
 async def test_an_acknowledgement_is_said_to_have_counted(tmp_path: Path):
     async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
         _, sent = await said(client, "messages_send", to="user:local", body="x", ack_within_seconds=60)
         text, _ = await said(client, "messages_read", acknowledge=[sent["message"]["id"]])
         assert text.startswith("Acknowledged 1. ")
+
+
+async def test_an_agent_that_is_new_or_known_is_said_to_be_able_to_claim_and_one_that_is_paused_is_not(tmp_path: Path):
+    async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
+        for _ in range(2):
+            text, _ = await said(client, "agents_register", name="ann")
+            assert text.endswith("It can claim tasks now.")
+        await said(client, "agents_control", agent_id="ann", action="pause")
+        text, _ = await said(client, "agents_register", name="ann", description="d")
+        assert "claim" not in text
 
 
 async def test_what_an_agent_that_leaves_held_is_told(tmp_path: Path):

@@ -80,7 +80,8 @@ class Answers(NamedTuple):
             return "approved"
         return "pending" if most + self.people - len(given) >= needed else "rejected"
 
-    def outcome(self, given: Sequence[Answer]) -> str | None:
-        """What was answered, once it is decided."""
-        alike = Counter(answer.said for answer in given if answer.granted and answer.said is not None)
-        return alike.most_common(1)[0][0] if alike else None
+
+def answered(given: Sequence[Answer]) -> str | None:
+    """What was answered beside yes or no, once it is decided."""
+    alike = Counter(answer.said for answer in given if answer.granted and answer.said is not None)
+    return alike.most_common(1)[0][0] if alike else None

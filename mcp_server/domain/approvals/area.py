@@ -68,7 +68,7 @@ AREA = Area(
             json=frozenset(("details", "about", "calls", "choices", "asked_as", "outcome", "approvers", "answers")),
             any_json=frozenset(("details",)),
             uris=lambda id_: {f"ops://approvals/{id_}"},
-            hidden=frozenset(("due_at", "key_owner")),
+            hidden=frozenset(("due_at", "key_owner", "content_hash", "action_hash", "asked_as")),
             told={"named_by_operator": bool},
             unsaid=unsaid,
         ),

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from mcp_server.domain.agents.speaking import Speaking
+from mcp_server.domain.approvals.answers import answered
 from mcp_server.domain.approvals.model import Approval, approval_id_of, no_approval
 from mcp_server.domain.approvals.principals import Principals
 from mcp_server.domain.approvals.transactions import overtake, run
@@ -23,7 +24,7 @@ def approved(services: Services) -> Handler:
 
     async def handle(job: Job) -> dict[str, Any]:
         approval = await _approval_of(services, job)
-        answer = approval.takes().outcome(approval.given())
+        answer = answered(approval.given())
         told: dict[str, Any] = {"approved": True}
         if answer is not None:
             told |= {"answer": answer, "answered_by": [one.by for one in approval.given() if one.said == answer]}

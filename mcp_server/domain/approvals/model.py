@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Self
 
 from mcp_server.domain.approvals.answers import Answer, Answers
 from mcp_server.domain.approvals.commands import ApprovalSpec, ApprovalStatus, RequestApproval
+from mcp_server.domain.approvals.outcomes import outcome_of
 from mcp_server.domain.approvals.people import distinct, is_mailbox, person_key
 from mcp_server.domain.approvals.words import Runs, Words, task_words, words_about
 from mcp_server.domain.tasks.model import Task
@@ -262,8 +263,7 @@ class Approval(Record):
             changes["outcome"] = None
         if self.bound_to(task) != self.action_hash:
             words = self._words_about(task)
-            changes |= {"title": words.title, "action": words.action, "details": words.details, "about": words.about}
-            changes["action_hash"] = words.digest()
+            changes |= words.told() | {"action_hash": words.digest()}
         if self.expires_at is not None:
             lasts = self.expires_at - self.opened_at
             changes |= {"expires_at": now + lasts, "remind_at": now + lasts // 2, "due_at": now + lasts // 2}
@@ -324,8 +324,9 @@ class Approval(Record):
         late = self.expires_at is not None and self.expires_at <= now
         if self.status != "pending" or late:
             raise InvalidTransition(
-                f"{self.id} is {'expired' if late and self.status == 'pending' else self.described()}.",
-                next="Nothing is left to decide.",
+                f"{self.id} is {'expired' if late and self.status == 'pending' else self.described()}, so nothing is "
+                f"left to decide. {outcome_of(self.fields()).said()}",
+                next=f"approvals_find(approval_id='{self.id}') tells all of it.",
                 details={"approval_id": self.id, "status": self.status, "decided_at": iso_or_none(self.decided_at)},
             )
 
@@ -388,8 +389,7 @@ def _raw(text: str | None) -> RawJson | None:
 def _addressed(spec: ApprovalSpec | None, now: Micros) -> dict[str, Any]:
     """Whom a question is put to and for how long, with a reminder after half its time."""
     if spec is None:
-        nobody = {"approvers": RawJson("[]"), "needed": 1}
-        return nobody | dict.fromkeys(("expires_at", "remind_at", "due_at"))
+        return {"approvers": RawJson("[]"), "needed": 1} | dict.fromkeys(("expires_at", "remind_at", "due_at"))
     lasts = duration(spec.expires_in_seconds)
     return {
         "approvers": RawJson(dump_json(spec.people())),

@@ -18,14 +18,13 @@ from mcp_server.domain.approvals.views import (
     RequestedApproval,
     approval_state,
     approval_view,
-    blind_writes,
 )
 from mcp_server.domain.approvals.voting import Voter, require_voter, user_at
 from mcp_server.domain.approvals.words import Runs, asked_as, called
 from mcp_server.domain.tasks.views import TaskView, task_full
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call, Grant, Question
-from mcp_server.kernel.composing import Composing
+from mcp_server.kernel.composing import Composing, warned
 from mcp_server.kernel.errors import OpsError, Unavailable
 from mcp_server.kernel.json_text import RawJson, dump_json
 from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page, like
@@ -230,7 +229,7 @@ class ApprovalService:
         kept = RawJson(dump_json(asked_as(call)._asdict()))
         runs = Runs(called(changes), kept, any(one.is_private for one in changes))
         lasts = min(filter(None, (one.lasts_seconds for one in changes)), default=None)
-        return NewRequest(command, runs, f"{CALLS_KIND}{realm_of(call.actor)}", lasts)
+        return NewRequest(command, runs, f"{CALLS_KIND}{realm_of(call.actor)}", lasts, warned(changes))
 
     async def _asked(self, call: Call, asked: Asked) -> RequestedApproval:
         people = asked.approval.people()
@@ -241,7 +240,7 @@ class ApprovalService:
             approval=approval_state(asked.approval.fields()),
             links_sent_to=mailed,
             asks_user_here=here,
-            warnings=blind_writes(asked.approval.calls),
+            warnings=asked.warnings,
         )
 
     async def _seen(self, call: Call, approval_id: str) -> Approval:

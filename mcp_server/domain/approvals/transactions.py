@@ -40,11 +40,13 @@ _RETRY = RetrySpec(max_attempts=100, delay_seconds=2, max_delay_seconds=60)
 
 
 class Asked(NamedTuple):
-    """An approval, the task that it is about, and whether its people are being told of it now."""
+    """An approval, the task that it is about, whether its people are being told of it now, and what the asker may not
+    have meant."""
 
     approval: Approval
     task: Task
     told: bool = True
+    warnings: list[str] | None = None
 
 
 class GiveAnswer(NamedTuple):
@@ -62,6 +64,7 @@ class NewRequest(NamedTuple):
     runs: Runs | None = None
     kind: str = APPROVAL_KIND
     lasts_seconds: float | None = None
+    warnings: list[str] | None = None
 
     def asked(self) -> RequestApproval:
         """What is asked, for no longer than the operator's rules have it."""
@@ -80,7 +83,7 @@ def request(tx: Transaction, origin: Origin, new: NewRequest) -> Asked:
         PermissionDenied: the task is not the caller's own, or the question was put otherwise.
         IdempotencyConflict: the key was used for another question.
     """
-    command, runs, kind, _ = new
+    command, runs, kind, *_ = new
     key = key_of(command, origin.principal)
     earlier = _earlier(tx, key)
     if earlier is not None:
@@ -91,7 +94,7 @@ def request(tx: Transaction, origin: Origin, new: NewRequest) -> Asked:
     title = "Make calls that people are asked about" if runs is not None and runs.is_private else command.title
     create_one(tx, origin, TaskSpec(title=title, kind=kind, requires_approval=True, retry=_RETRY), task_id, asks=False)
     asked = Approval.requested(words_of(command, runs=runs), task_id, origin, new.asked(), key, runs=runs)
-    return Asked(_open(tx, origin, asked), load_task(tx, task_id))
+    return Asked(_open(tx, origin, asked), load_task(tx, task_id), warnings=new.warnings)
 
 
 def run(approval_id: str, tx: Transaction, origin: Origin, apply: Landing) -> Approval:

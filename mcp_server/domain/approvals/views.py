@@ -3,15 +3,17 @@
 import json
 from typing import Any
 
+from mcp_server.domain.approvals.outcomes import Outcome, outcome_of
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.privacy import Private
-from mcp_server.kernel.quoting import named
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import iso, iso_or_none
 from mcp_server.kernel.views import View, json_or_none
 
 OWN_QUESTIONS = Private(Permission.APPROVALS_CONTROL, "approval_own")
 """In lists of approvals: those about a mail are for who asked and who is asked."""
+
+_CALLS_SHOWN = 5
 
 
 class AnswerView(View):
@@ -28,7 +30,7 @@ class AnswerView(View):
 
 class ApprovalView(View):
     """One question to people; `about` is what a task asked about will do, `calls` what a yes runs, `outcome` what came
-    of those. Lists leave these and the details out, but for what has moved where nothing was done."""
+    of those. Lists leave what is long out, and tell of calls what each `says` to people."""
 
     id: str
     status: str
@@ -37,12 +39,14 @@ class ApprovalView(View):
     details: Any = None
     about: Any = None
     calls: list[dict[str, Any]] | None = None
+    says: list[str] | None = None
     choices: list[str] | None = None
     free_text: bool | None = None
     action_hash: str
     approvers: list[str] | None = None
     needed: int
     answers: list[AnswerView] | None = None
+    answer: str | None = None
     task_id: str
     requested_by: str
     created_at: str
@@ -55,6 +59,7 @@ class ApprovalView(View):
 def approval_view(row: Row, *, full: bool = True) -> ApprovalView:
     """An approval as callers see it."""
     answers = [AnswerView(**answer) for answer in json.loads(row["answers"])]
+    calls, came_of_it = json_or_none(row["calls"]), outcome_of(row)
     return ApprovalView(
         id=row["id"],
         status=row["status"],
@@ -62,28 +67,35 @@ def approval_view(row: Row, *, full: bool = True) -> ApprovalView:
         action=row["action"],
         details=json_or_none(row["details"]) if full else None,
         about=json_or_none(row["about"]) if full else None,
-        calls=json_or_none(row["calls"]) if full else None,
+        calls=calls if full else None,
+        says=_said(calls) if calls and not full else None,
         choices=json_or_none(row["choices"]),
         free_text=bool(row["free_text"]) or None,
         action_hash=row["action_hash"],
         approvers=json.loads(row["approvers"]) or None,
         needed=row["needed"],
         answers=answers or None,
+        answer=came_of_it.answer,
         task_id=row["task_id"],
         requested_by=row["requested_by"],
         created_at=iso(row["created_at"]),
         expires_at=iso_or_none(row["expires_at"]),
         decided_at=iso_or_none(row["decided_at"]),
         ran_at=iso_or_none(row["ran_at"]),
-        outcome=_outcome(row, full=full),
+        outcome=_outcome(came_of_it, full=full),
     )
 
 
-def _outcome(row: Row, *, full: bool) -> dict[str, Any] | None:
-    told = json_or_none(row["outcome"])
-    if full or told is None:
-        return told
-    return {name: told[name] for name in ("code", "message")} if row["status"] == "stale" else None
+def _said(calls: list[dict[str, Any]]) -> list[str]:
+    """What the first calls say to people, and how many more there are."""
+    says = [one["says"] for one in calls[:_CALLS_SHOWN]]
+    return says if len(calls) <= _CALLS_SHOWN else [*says, f"and {len(calls) - _CALLS_SHOWN} more calls"]
+
+
+def _outcome(outcome: Outcome, *, full: bool) -> dict[str, Any] | None:
+    if full or outcome.told is None or outcome.status != "stale":
+        return None if outcome.told is None else dict(outcome.told)
+    return {name: outcome.told[name] for name in ("code", "message")}
 
 
 class ApprovalState(View):
@@ -112,7 +124,7 @@ def approval_state(row: Row) -> ApprovalState:
 
 
 class RequestedApproval(View):
-    """The approval, who gets a link by mail, and whether the user at this client is asked."""
+    """The approval, who gets a link by mail, whether the user at this client is asked, and what may not be meant."""
 
     approval: ApprovalState
     links_sent_to: list[str]
@@ -128,12 +140,16 @@ class DecidedState(View):
     action_hash: str
     needed: int
     answers: list[AnswerView] | None = None
+    answer: str | None = None
     task_id: str
     decided_at: str | None = None
     calls: int | None = None
     ran_at: str | None = None
     outcome: dict[str, Any] | None = None
-    documents: list[str] | None = None
+
+    def came_of_it(self) -> str:
+        """What came of it, in words."""
+        return Outcome(self.status, self.task_id, self.answer, self.calls or 0, self.outcome).said()
 
 
 class DecidedApproval(View):
@@ -151,35 +167,11 @@ def decided_approval(view: ApprovalView) -> DecidedApproval:
             action_hash=view.action_hash,
             needed=view.needed,
             answers=view.answers,
+            answer=view.answer,
             task_id=view.task_id,
             decided_at=view.decided_at,
             calls=len(view.calls or ()) or None,
             ran_at=view.ran_at,
             outcome=view.outcome,
-            documents=_documents(view) if view.ran_at is not None else None,
         )
     )
-
-
-def _is_blind(called: dict[str, Any]) -> bool:
-    """Whether a call replaces a document whatever that is by then."""
-    says = {"expected_version", "base_version"} & called["arguments"].keys()
-    return called["tool"] in ("state_set", "state_restore") and not says
-
-
-def _document(arguments: dict[str, Any]) -> str:
-    return f"{arguments['namespace']}/{arguments['key']}"
-
-
-def blind_writes(calls: str | None) -> list[str] | None:
-    """What is to be known of calls that replace documents, whatever these are when people have decided."""
-    documents = [_document(one["arguments"]) for one in json_or_none(calls) or () if _is_blind(one)]
-    return [
-        f"The call that writes {named(document)} says no expected_version: it replaces also what others write meanwhile"
-        for document in documents
-    ] or None
-
-
-def _documents(view: ApprovalView) -> list[str] | None:
-    """The documents that its calls wrote; what else they made has ids."""
-    return [_document(one["arguments"]) for one in view.calls or () if one["tool"].startswith("state_")] or None

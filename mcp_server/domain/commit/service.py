@@ -7,7 +7,7 @@ from mcp_server.domain.commit.model import CommitCalls
 from mcp_server.domain.commit.transactions import land
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.composing import Composing, landed
+from mcp_server.kernel.composing import Composing, landed, warned
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.views import View, dumped
 
@@ -16,6 +16,7 @@ class Committed(View):
     """What each call answered, in order; of a repeat, what each had made."""
 
     results: list[dict[str, Any]]
+    warnings: list[str] | None = None
     replayed: bool | None = None
 
 
@@ -37,4 +38,4 @@ class CommitService:
         done = await landed(self._services, call, changes, partial(land, command))
         if done.told is not None:
             return Committed(results=done.told.told(), replayed=True)
-        return Committed(results=[dumped(view) for view in done.views])
+        return Committed(results=[dumped(view) for view in done.views], warnings=warned(changes))

@@ -11,7 +11,7 @@ from mcp_server.domain.email.transactions import (
     follow_end,
     follow_retry,
 )
-from mcp_server.domain.email.views import OWN_MAILS
+from mcp_server.domain.email.views import OWN_MAILS, attachments_told
 from mcp_server.domain.tasks.hooks import TASK_APPROVED, TASK_ENDED, TASK_RETRIED
 from mcp_server.kernel.area import Aggregate, Area, Completion, SystemKind, Table
 from mcp_server.kernel.authority import Permission
@@ -55,6 +55,7 @@ AREA = Area(
             json=frozenset(("recipients", "cc", "bcc", "attachments", "outcomes")),
             uris=lambda id_: {f"ops://emails/{id_}"},
             hidden=frozenset(("content_hash", "key_owner")),
+            told={"attachments": attachments_told},
             unsaid=owner_of_key,
         ),
     ),

@@ -1,6 +1,7 @@
 """What callers see of emails."""
 
 import json
+from typing import Any
 
 from mcp_server.domain.tasks.standing import TaskState
 from mcp_server.kernel.authority import Permission
@@ -124,6 +125,11 @@ def email_view(row: Row, *, full: bool = True) -> EmailView:
 def _attachments(row: Row) -> list[AttachmentView]:
     files = json.loads(row["attachments"])
     return [AttachmentView(name=file["name"], media_type=file["media_type"], bytes=file["bytes"]) for file in files]
+
+
+def attachments_told(files: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The files of a mail as its events tell of them to callers: not what is in them."""
+    return [{name: file[name] for name in ("name", "media_type", "bytes")} for file in files]
 
 
 def _outcomes(row: Row) -> dict[str, OutcomeView]:

@@ -126,9 +126,16 @@ WHERE parties.party <> :party ORDER BY parties.party
 
 -- A thread with what became of each message in one inbox.
 -- name: thread
-SELECT m.id AS message_id, m.place, {{message_told}}, m.ack_due_at, d.party, d.read_at, d.acknowledged_at
+SELECT m.id AS message_id, m.place, m.sender_party, {{message_told}}, m.ack_due_at, d.party, d.read_at,
+  d.acknowledged_at
 FROM messages m LEFT JOIN deliveries d ON d.message_id = m.id AND d.party = :party
 WHERE m.thread_id = :thread_id AND m.place > :place ORDER BY m.place LIMIT :limit
+
+-- What became of messages that a party sent into a thread, from one place to another.
+-- name: thread_states
+SELECT d.*, {{name_of_party}} AS name FROM messages m JOIN deliveries d ON d.message_id = m.id
+WHERE m.thread_id = :thread_id AND m.sender_party = :party AND m.place >= :first AND m.place <= :last
+ORDER BY d.message_id, d.party
 
 -- name: sent
 SELECT m.id AS message_id, {{message_told}}, m.ack_due_at FROM messages m

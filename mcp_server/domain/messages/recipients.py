@@ -21,6 +21,7 @@ from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.store import Transaction
 
 NAMES_SHOWN = 10
+_WORDS_FOR_THE_USER = ("user", "the user", "me", "human", "person", "operator", "owner")
 
 
 class Recipients(NamedTuple):
@@ -43,7 +44,7 @@ def recipients_of(tx: Transaction, origin: Origin, command: SendMessage) -> Reci
         return _others(tx, origin, command.thread_id or "")
     parties: dict[str, str] = {}
     for reference in sorted(set(command.to)):
-        parties |= _parties(tx, reference)
+        parties |= _parties(tx, origin, reference)
     if len(parties) > RECIPIENTS_MAX:
         raise LimitExceeded(
             f"More than {RECIPIENTS_MAX} would get this message.",
@@ -119,14 +120,14 @@ def _others(tx: Transaction, origin: Origin, thread_id: str) -> Recipients:
     return Recipients(names, skipped)
 
 
-def _parties(tx: Transaction, reference: str) -> dict[str, str]:
+def _parties(tx: Transaction, origin: Origin, reference: str) -> dict[str, str]:
     if reference.startswith(CAPABILITY):
         return {party: called(tx, party) for party in _able(tx, reference.removeprefix(CAPABILITY))}
     if is_person(reference):
         return {_person(reference): reference}
     agent = staying_agent(tx, agent_of(reference))
     if agent is None:
-        raise _nobody(tx, reference)
+        raise _no_agent_but_the_user(origin, reference) or _nobody(tx, reference)
     return dict([agent])
 
 
@@ -135,6 +136,18 @@ def _person(reference: str) -> str:
     if not name or len(name) > 64 or ":" in name or any(character.isspace() for character in name):
         raise ValidationFailed(f"{quoted(reference)} names no person.", next="Write user:NAME, such as user:local.")
     return reference
+
+
+def _no_agent_but_the_user(origin: Origin, reference: str) -> NotFound | None:
+    """The refusal of a word for the person here, where one is."""
+    person = origin.principal
+    if not is_person(person) or reference.casefold() not in (*_WORDS_FOR_THE_USER, person.removeprefix(PERSON)):
+        return None
+    return NotFound(
+        f"There is no agent {named(reference)}. The user here is {named(person)}.",
+        next=f"Write to {quoted(person)}; another person is user:NAME.",
+        details={"to": reference, "near": [person]},
+    )
 
 
 def _nobody(tx: Transaction, reference: str) -> NotFound:

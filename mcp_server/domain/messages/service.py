@@ -8,7 +8,15 @@ from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.messages import transactions
 from mcp_server.domain.messages.model import ReadMessages, SendMessage, is_person
 from mcp_server.domain.messages.recipients import agent_of, no_thread, require_control
-from mcp_server.domain.messages.views import InboxView, SentMessage, inbox_view, owed_views, sent_view, sent_views
+from mcp_server.domain.messages.views import (
+    InboxView,
+    SentMessage,
+    inbox_view,
+    owed_views,
+    sent_view,
+    sent_views,
+    thread_views,
+)
 from mcp_server.kernel.authority import Permission, Speaker
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import PermissionDenied, ValidationFailed
@@ -17,6 +25,8 @@ from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.waiting import wait_until
 from mcp_server.kernel.writes import Write
+
+_NOTHING_OWED = "No acknowledgement is outstanding, of yours or of others."
 
 
 class _Reader(NamedTuple):
@@ -153,8 +163,16 @@ class MessageService:
         if reader.takes and (unread_ids := _unread_ids(rows)):
             await self._context.write(reader.call, transactions.take, party, unread_ids)
         cursor = encode_cursor([rows[-1]["place"]]) if rows else after
-        messages = [inbox_view(row) for row in rows]
+        messages = thread_views(rows, await self._states_of(party, thread_id, rows), party)
         return InboxView(messages=messages, unread=await self._unread(party), cursor=cursor)
+
+    async def _states_of(self, party: str, thread_id: str, rows: Sequence[Row]) -> Sequence[Row]:
+        """What became of those messages of a thread that the party sent itself."""
+        own = [row["place"] for row in rows if row["sender_party"] == party]
+        if not own:
+            return ()
+        places = {"first": own[0], "last": own[-1]}
+        return await self._database.fetch_all("thread_states", thread_id=thread_id, party=party, **places)
 
     async def _require_part(self, reader: _Reader, thread_id: str) -> None:
         if await self._database.fetch_one("thread_end", thread_id=thread_id) is None:
@@ -185,7 +203,8 @@ class MessageService:
         rows = await self._fetched(query)
         end = [rows[-1][name] for name in ("ack_due_at", "message_id", "party")] if rows else None
         cursor = command.after if end is None else encode_cursor(end)
-        return InboxView(messages=owed_views(rows), unread=await self._unread(party), cursor=cursor)
+        hint = None if rows or command.after is not None else _NOTHING_OWED
+        return InboxView(messages=owed_views(rows), unread=await self._unread(party), cursor=cursor, hint=hint)
 
     async def _fetched(self, query: Query) -> list[Row]:
         return await self._database.fetch_all(query.statement, filters=query.filters, **dict(query.parameters))

@@ -71,9 +71,20 @@ def inbox_view(row: Row) -> MessageView:
     )
 
 
+def thread_views(rows: Iterable[Row], states: Iterable[Row], party: str) -> list[MessageView]:
+    """The messages of a thread, those that a party sent itself with what became of them at the recipients."""
+    by_message = _by_message(states)
+    return [
+        inbox_view(row).evolved({"states": by_message.get(row["message_id"], [])})
+        if row["sender_party"] == party
+        else inbox_view(row)
+        for row in rows
+    ]
+
+
 def sent_views(rows: Iterable[Row], states: Iterable[Row]) -> list[MessageView]:
     """Messages with what became of them at the recipients."""
-    by_message = {id_: [_state(one) for one in group] for id_, group in groupby(states, lambda one: one["message_id"])}
+    by_message = _by_message(states)
     return [
         MessageView(id=row["message_id"], **_message(row), states=by_message.get(row["message_id"], [])) for row in rows
     ]
@@ -85,6 +96,10 @@ def owed_views(rows: Iterable[Row]) -> list[MessageView]:
     for row in rows:
         by_message.setdefault(row["message_id"], []).append(row)
     return sent_views([group[0] for group in by_message.values()], [one for g in by_message.values() for one in g])
+
+
+def _by_message(states: Iterable[Row]) -> dict[str, list[StateView]]:
+    return {id_: [_state(one) for one in group] for id_, group in groupby(states, lambda one: one["message_id"])}
 
 
 def _state(row: Row) -> StateView:
@@ -118,10 +133,11 @@ class SentMessage(View):
 
 
 class InboxView(View):
-    """Messages, oldest first; how many are unread after this, and were acknowledged by it; and the cursor from which to
-    go on."""
+    """Messages, oldest first; how many are unread after this, and were acknowledged by it; the cursor from which to go
+    on; and what it means that there are none."""
 
     messages: list[MessageView]
     unread: int
     acknowledged: int | None = None
     cursor: str | None = None
+    hint: str | None = None

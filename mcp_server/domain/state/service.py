@@ -84,6 +84,11 @@ class StateService:
             raise gone_document(row, ending[0][1].note if ending else None)
         return document_view(row, with_value=True)
 
+    async def version_of(self, document: Addressed) -> int:
+        """The version of a document, as a change of it would expect it; 0 where it has no value."""
+        row = await self._database.fetch_one("document_current", id=document_id(document.namespace, document.key))
+        return 0 if row is None or row["deleted"] or _is_expired(row, self._context.clock()) else row["version"]
+
     async def history(self, call: Call, command: DocumentHistory) -> HistoryResult:
         """Versions, newest first, and between them when it was deleted; with `diff` or both versions given, what
         changed between the oldest and the newest of the range.

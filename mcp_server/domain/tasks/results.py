@@ -46,13 +46,14 @@ class ReportedTask(View):
 
 class FinishedTask(View):
     """The task, the tasks it released, those next that its concurrency key held up, whether this finish was a repeat,
-    and what each call that landed with it answered."""
+    what each call that landed with it answered, and what the caller may not have meant in those."""
 
     task: TaskState
     released: list[str]
     freed: list[str] | None = None
     repeated: bool
     also: list[dict[str, Any]] | None = None
+    warnings: list[str] | None = None
 
 
 class RefusalView(View):

@@ -39,12 +39,12 @@ from mcp_server.domain.tasks.results import (
 )
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.spec import SYSTEM_KIND, TaskSpec
-from mcp_server.domain.tasks.standing import TaskState, created_state, ended_state, task_state
+from mcp_server.domain.tasks.standing import TaskState, controlled_state, created_state, ended_state, task_state
 from mcp_server.domain.tasks.views import TaskView, task_full, task_row
 from mcp_server.domain.tasks.waiting import facts_about, freed_by, warnings_about
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.composing import Composing, landed
+from mcp_server.kernel.composing import Composing, landed, warned
 from mcp_server.kernel.errors import AtCapacity, OpsError, ValidationFailed
 from mcp_server.kernel.json_text import json_list, sha256_text
 from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page, like
@@ -100,8 +100,10 @@ class TaskService:
         await self._context.guard(call, self.finish, command)
         changes = await self._composing.compose(self._services, call, command.also, "also")
         done = await landed(self._services, call, changes, partial(transactions.finish_with, command))
-        also = None if done.told.repeated else [dumped(view) for view in done.views]
-        return (await self._finished(call, done.told)).evolved({"also": also})
+        told = await self._finished(call, done.told)
+        if told.repeated:
+            return told
+        return told.evolved({"also": [dumped(view) for view in done.views], "warnings": warned(changes)})
 
     async def claim(self, call: Call, command: ClaimTasks) -> ClaimedTasks:
         """Lease the best tasks the agent can do, waiting for some to appear if asked to.
@@ -334,7 +336,7 @@ class TaskService:
         del call
         now = self._context.clock()
         refused = [refusal_view(one) for one in done.refused]
-        return ControlledTasks(tasks=[task_state(row, now=now) for row in done.tasks], refused=refused or None)
+        return ControlledTasks(tasks=[controlled_state(row, now) for row in done.tasks], refused=refused or None)
 
 
 async def _ordinary(call: Call, command: CreateTasks) -> CreateTasks:

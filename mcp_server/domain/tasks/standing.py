@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.schedules import ScheduleSpec
 from mcp_server.domain.tasks.spec import PRIORITY_NAMES
 from mcp_server.kernel.store import Row
@@ -66,6 +67,13 @@ def created_state(row: Row, replayed: bool, now: Micros) -> TaskState:
     return task_state(row, replayed, now).evolved(said if not replayed else {})
 
 
+def controlled_state(row: Row, now: Micros) -> TaskState:
+    """A task after an action: what is as it is where nothing was said is left out."""
+    state = task_state(row, now=now)
+    usual = {"priority": None} if state.priority == "normal" else {}
+    return state.evolved(usual | ({} if state.attempt else {"attempt": None}))
+
+
 def ended_state(row: Row) -> TaskState:
     """A task whose attempt its worker has just ended: what the worker does not know of it."""
     state = task_state(row)
@@ -89,11 +97,14 @@ def runs_at(row: Row) -> str | None:
 
 
 def progress_of(row: Row) -> dict[str, Any] | None:
-    """What was last reported; a task that is completed is at 100 per cent, whatever that was."""
+    """What was last reported. Of a task that has ended, how far it came and not what it was about to do; one that is
+    completed is at 100 per cent, whatever that was."""
     told: dict[str, Any] | None = json_or_none(row["progress"])
-    if told is None or row["status"] != "completed" or "percent" not in told:
+    if told is None or row["status"] not in TERMINAL:
         return told
-    return told | {"percent": 100.0}
+    left = {name: value for name, value in told.items() if name != "message"}
+    full = {"percent": 100.0} if row["status"] == "completed" and "percent" in left else {}
+    return left | full or None
 
 
 def waits_for(row: Row, ended: int = 0, unfinished: Sequence[str] = ()) -> list[str] | None:

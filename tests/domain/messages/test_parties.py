@@ -69,6 +69,36 @@ async def test_a_recipient_that_there_is_not_is_refused_and_names_that_look_alik
     assert await world.events(type="message.*") == []
 
 
+@pytest.mark.parametrize("word", ["user", "User", "human", "tester"])
+async def test_a_word_for_the_user_here_is_refused_with_the_users_name(world: World, word: str):
+    agent = await world.agent("ann")
+    with pytest.raises(NotFound, match='Write to "user:tester"'):
+        await sent(world, word, call=speaking(agent))
+    await world.agent("user")
+    assert (await sent(world, "user", call=USER)).recipients != ["user:tester"], "an agent that is called so gets it"
+
+
+async def test_a_sender_sees_in_a_thread_who_has_read_and_acknowledged_what_it_sent(world: World):
+    ann, bob = await world.agent("ann"), await world.agent("bob")
+    first = (await sent(world, "ann", "bob", call=USER, ack_within_seconds=60)).message
+    await read(world, speaking(ann), acknowledge=[first.id])
+    await reply(world, speaking(ann), first, "done")
+    mine, theirs = (await read(world, USER, thread_id=first.thread_id)).messages
+    states = {state.recipient: state for state in mine.states or ()}
+    assert states["ann"].acknowledged_at and states["bob"].acknowledged_at is None
+    assert mine.states == (await read(world, USER, sent=True)).messages[0].states
+    assert theirs.states is None, "who else has read it is for its sender"
+    assert (await read(world, speaking(bob), thread_id=first.thread_id)).messages[0].states is None
+
+
+async def test_where_no_acknowledgement_is_outstanding_that_is_said(world: World):
+    ann = await world.agent("ann")
+    nothing = await read(world, speaking(ann), unacknowledged=True)
+    assert nothing.messages == [] and "No acknowledgement is outstanding" in (nothing.hint or "")
+    await sent(world, "ann", call=USER, ack_within_seconds=60)
+    assert (await read(world, speaking(ann), unacknowledged=True)).hint is None
+
+
 async def test_an_answer_reaches_everyone_in_the_thread_but_its_sender(world: World):
     ann, bob, eve = [await world.agent(name) for name in ("ann", "bob", "eve")]
     first = (await sent(world, "bob", "user:local", call=speaking(ann))).message

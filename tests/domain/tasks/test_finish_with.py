@@ -111,6 +111,6 @@ async def test_what_lands_with_a_finish_is_authorised_like_a_call_of_its_own(wor
         await finish(world, claimed, ("tasks_control", {"task_ids": [claimed.task.id], "action": "cancel"}), by=by)
     with pytest.raises(ValidationFailed, match=r"also\[0\] state_set.*no such tool is offered here"):
         await finish(world, claimed, NOTE, by=replace(by, tools=frozenset(("tasks_finish",))))
-    with pytest.raises(ValidationFailed, match="only writes"):
+    with pytest.raises(ValidationFailed, match="cannot be one of several calls"):
         await finish(world, claimed, ("commit", {"calls": []}), by=by)
     assert await world.status(claimed.task) == "running"

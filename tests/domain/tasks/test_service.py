@@ -218,6 +218,26 @@ async def test_agent_id_is_whom_a_task_is_for_and_lease_who_works_on_it_in_lists
     assert (await world.desk.tasks.get(world.call, task.id)).progress == {"percent": 100.0}
 
 
+async def test_what_a_task_was_about_to_do_is_not_told_once_it_has_ended(world: World):
+    agent = await world.agent()
+    done, failed = await world.task(title="a"), await world.task(title="b")
+    for task, how in ((done, {}), (failed, {"error": FailureSpec(message="no", retryable=False)})):
+        claimed = await world.claim_one(agent)
+        await report(world, claimed, progress=ProgressSpec(percent=50, step="two", message="almost there"))
+        assert (await world.desk.tasks.get(world.call, task.id)).progress is not None
+        await world.finish(claimed, **how)
+    assert (await world.desk.tasks.get(world.call, done.id)).progress == {"percent": 100.0, "step": "two"}
+    assert (await world.desk.tasks.get(world.call, failed.id)).progress == {"percent": 50.0, "step": "two"}
+
+
+async def test_an_action_answers_without_what_is_usual(world: World):
+    task = await world.task()
+    (paused,) = (await world.desk.tasks.control(world.call, ControlTasks(task_ids=(task.id,), action="pause"))).tasks
+    assert (paused.status, paused.priority, paused.attempt) == ("paused", None, None)
+    high = ControlTasks(task_ids=(task.id,), action="set_priority", priority="high")
+    assert (await world.desk.tasks.control(world.call, high)).tasks[0].priority == "high"
+
+
 async def test_an_event_says_that_a_task_is_queued_only_where_it_is(world: World):
     agent = await world.agent()
     parent, later, gated, gone = await world.tasks(

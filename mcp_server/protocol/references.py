@@ -1,0 +1,46 @@
+"""References among several calls: `@1.0` is the first thing that the second call makes."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.quoting import named
+
+REFERENCE = re.compile(r"@(\d{1,2})\.(\d{1,3})")
+_HALF = re.compile(r"@(\d{1,2})(?:$|[.\[])")
+
+
+def require_no_half_reference(text: str) -> None:
+    """Refuse what looks like a reference and is none: no id and no name begins so.
+
+    Raises:
+        ValidationFailed: it says how one is written.
+    """
+    match = _HALF.match(text)
+    if match is not None:
+        raise ValidationFailed(
+            f"{named(text)} names nothing: a reference says which call, and which thing that it makes.",
+            next=f"Write @{match[1]}.0 for the first thing that call {match[1]} makes; both count from 0.",
+        )
+
+
+def unread(call: str, arguments: Mapping[str, Any]) -> list[str]:
+    """What is said of texts that look like references and stand where no id does."""
+    return [
+        f"{call}: {text} in {path} is kept as text; a reference counts only where an id stands."
+        for path, text in _texts(arguments, "")
+        if REFERENCE.fullmatch(text)
+    ]
+
+
+def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Every text inside of JSON values, and where it stands."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for name, member in cast("dict[str, Any]", value).items():
+            yield from _texts(member, f"{path}.{name}" if path else name)
+    elif isinstance(value, list):
+        for number, item in enumerate(cast("list[Any]", value)):
+            yield from _texts(item, f"{path}[{number}]")

@@ -1,0 +1,89 @@
+"""What came of a question is told wherever it is looked at: in a list, in full, and to who would decide it again."""
+
+from typing import Any
+
+import pytest
+
+from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval
+from mcp_server.domain.approvals.views import ApprovalView, decided_approval
+from mcp_server.kernel.errors import InvalidTransition
+from tests.domain.approvals.test_calls import ANN, JOBS, answer, asked, found, work
+from tests.world import World
+
+pytestmark = pytest.mark.anyio
+
+AT = {"namespace": "n", "key": "plan"}
+PATCH = ("state_patch", AT | {"merge_patch": {"step": 2}})
+DELETE = ("state_set", AT | {"delete": True})
+
+
+async def listed(world: World) -> ApprovalView:
+    return (await world.desk.approvals.find(world.call, FindApprovals())).items[0]
+
+
+def headline(approval: ApprovalView) -> str:
+    return decided_approval(approval).approval.came_of_it()
+
+
+async def again(world: World, approval_id: str) -> str:
+    with pytest.raises(InvalidTransition) as refused:
+        await world.decide(ANN, approval_id, True)
+    return refused.value.message
+
+
+async def test_a_list_says_what_each_call_does_and_which_documents_were_changed(world: World):
+    await world.write("n", "plan", {"step": 1})
+    approval = await asked(world, PATCH, JOBS)
+    assert (await listed(world)).says == [
+        "Change parts of document n/plan, only if it is at version 1.",
+        'Create 2 tasks: "one", "two".',
+    ]
+    await world.decide(ANN, approval.id, True)
+    await work(world)
+    for view in (await listed(world), await found(world, approval.id)):
+        outcome = view.outcome or {}
+        assert outcome["documents"] == ["n/plan"] and [len(ids) for ids in outcome["made"]] == [0, 2]
+    told = await again(world, approval.id)
+    assert "nothing is left to decide" in told and "Its 2 calls landed: task_" in told and "n/plan" in told
+
+
+async def test_a_document_that_was_deleted_is_told_as_what_its_call_did(world: World):
+    await world.write("n", "plan", {"step": 1})
+    approval = await asked(world, DELETE)
+    await world.decide(ANN, approval.id, True)
+    await work(world)
+    assert (await found(world, approval.id)).outcome == {"documents": ["n/plan"]}
+    assert headline(await found(world, approval.id)) == "Its call landed: n/plan."
+
+
+async def test_of_many_calls_a_list_says_the_first_and_how_many_more_there_are(world: World):
+    calls = [("state_set", {"namespace": "n", "key": f"k{number}", "value": 1}) for number in range(7)]
+    await asked(world, *calls)
+    says = (await listed(world)).says or []
+    assert len(says) == 6 and says[-1] == "and 2 more calls"
+
+
+@pytest.mark.parametrize(
+    ("calls", "words"),
+    [([DELETE], "Its call was not made."), ([JOBS, JOBS], "None of its calls was made.")],
+    ids=["one", "two"],
+)
+async def test_after_a_no_it_is_said_that_no_call_was_made(world: World, calls: list[Any], words: str):
+    await world.write("n", "plan", {"step": 1})
+    approval = await asked(world, *calls)
+    assert headline(approval) == ""
+    await world.decide(ANN, approval.id, False)
+    assert headline(await found(world, approval.id)) == words
+    assert words in await again(world, approval.id)
+
+
+async def test_what_was_chosen_is_said_first_and_to_who_would_choose_again(world: World):
+    command = RequestApproval.model_validate(
+        {"title": "Where to?", "approvers": ["ann"], "choices": ["cold storage", "the bin"]}
+    )
+    question = (await world.desk.approvals.request(world.call, command)).approval
+    await answer(world, "ann", question.id, approve=True, choice="cold storage")
+    view = await found(world, question.id)
+    assert view.answer == "cold storage" and headline(view) == 'Answered: "cold storage".'
+    with pytest.raises(InvalidTransition, match='Answered: "cold storage"'):
+        await answer(world, "ann", question.id, approve=True, choice="the bin")

@@ -1,0 +1,78 @@
+"""What several calls may have meant otherwise is told, and not done silently."""
+
+from typing import Any
+
+import pytest
+
+from mcp_server.domain.approvals.commands import RequestApproval
+from mcp_server.domain.tasks.commands import FinishTask
+from mcp_server.kernel.errors import ValidationFailed
+from tests.domain.commit.test_commit import MAIL, commit, jobs, note, nothing_landed
+from tests.world import World, speaking
+
+pytestmark = pytest.mark.anyio
+
+TEXT = note(value={"made": ["@0.0"], "other": "see @0.0"})
+WARNED = ["calls[1]: @0.0 in value.made[0] is kept as text; a reference counts only where an id stands."]
+
+
+async def test_a_reference_inside_of_a_value_stays_text_and_that_is_said(world: World):
+    done = await commit(world, jobs("t"), TEXT)
+    assert done.warnings == WARNED
+    assert (await world.read("n", "plan")).value["made"] == ["@0.0"]
+    assert (await commit(world, jobs("t"), jobs("u", depends_on=["@0.0"]))).warnings is None
+
+
+async def test_who_asks_people_about_calls_or_finishes_with_some_is_told_it_too(world: World):
+    calls = [{"tool": tool, "arguments": arguments} for tool, arguments in (jobs("t"), TEXT)]
+    command = RequestApproval.model_validate({"title": "t", "calls": calls})
+    assert (await world.desk.approvals.request(world.call, command)).warnings == WARNED
+    agent = await world.agent("scribe")
+    task = await world.task(title="work")
+    claim = await world.claim_one(agent)
+    finish = FinishTask.model_validate(
+        {"task_id": task.id, "lease_token": claim.lease_token, "outcome": "completed", "also": calls}
+    )
+    assert (await world.desk.tasks.finish_with(speaking(agent), finish)).warnings == [
+        WARNED[0].replace("calls", "also")
+    ]
+
+
+@pytest.mark.parametrize("half", ["@0", "@0.id", "@0[0]", "@0.tasks[0].id"])
+async def test_half_a_reference_is_refused_with_the_whole_one(world: World, half: str):
+    with pytest.raises(ValidationFailed, match=r"calls\[1\] tasks_create: .*Write @0\.0"):
+        await commit(world, jobs("t"), jobs("u", depends_on=[half]))
+    await nothing_landed(world)
+
+
+@pytest.mark.parametrize(
+    ("written", "mail"),
+    [
+        (note(), MAIL[1] | {"attachments": [{"name": "plan.json", "namespace": "n", "key": "plan"}]}),
+        (
+            ("state_set", {"namespace": "email-templates", "key": "hello", "value": {"subject": "s", "text": "t"}}),
+            {"to": "ann@example.org", "template": "hello"},
+        ),
+    ],
+    ids=["attachment", "template"],
+)
+async def test_a_mail_does_not_go_out_with_what_a_document_was_before_the_same_commit(
+    world: World, written: Any, mail: Any
+):
+    with pytest.raises(ValidationFailed, match=r"calls\[1\] email_send: .*is written by call 0 of these"):
+        await commit(world, written, ("email_send", mail))
+    await nothing_landed(world)
+    await commit(world, written)
+    await commit(world, ("email_send", mail), written)
+
+
+async def test_a_commit_inside_of_several_calls_is_told_to_give_its_calls_themselves(world: World):
+    with pytest.raises(ValidationFailed, match="Put the calls that it holds here themselves") as refused:
+        await commit(world, jobs("t"), ("commit", {"calls": []}))
+    assert "These can" not in refused.value.message
+
+
+async def test_the_tools_that_can_be_one_of_several_are_listed_once(world: World):
+    with pytest.raises(ValidationFailed, match="These can: ") as refused:
+        await commit(world, ("tasks_wait", {"task_id": "t"}))
+    assert "composable" not in refused.value.details
