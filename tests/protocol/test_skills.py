@@ -4,6 +4,8 @@ import hashlib
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -15,6 +17,7 @@ from mcp_server.app import open_app
 from mcp_server.config import load_settings
 from mcp_server.domain.areas import AREAS
 from mcp_server.protocol.prompt_catalogue import PROMPTS
+from mcp_server.protocol.prompts import ICON
 from resources.skills import SKILLS
 from tests.protocol.tasks_client import ask
 from tools import TOOLS, TOOLSETS
@@ -136,3 +139,9 @@ async def test_the_arguments_of_prompts_are_completed_with_names_capabilities_ki
 def test_every_prompt_has_its_picture_and_completes_what_areas_know():
     known = {argument.name for prompt in PROMPTS for argument in prompt.arguments} & AREAS.completions.keys()
     assert known == {"agent_id", "to_agent", "capability", "kind", "event_type"}
+
+
+def test_the_icon_of_prompts_is_an_image_under_an_address_that_strict_clients_take():
+    data = ICON.src.removeprefix("data:image/svg+xml,")
+    assert re.fullmatch(r"(?:[A-Za-z0-9._~-]|%[0-9A-F]{2})+", data)
+    assert ElementTree.fromstring(unquote(data)).tag.endswith("svg")
