@@ -67,8 +67,9 @@ def _slim_object(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str,
 
 
 _ANY_TYPE = ("object", "array", "string", "number", "boolean", "null")
-_ITEMS: dict[str, Any] = {"items": {}}
-"""Every list says what it holds, also where that is anything: else some models' services refuse the list of tools."""
+_ITEMS: dict[str, Any] = {"items": {"minProperties": 0}}
+"""Every list says what it holds, also where that is anything: else some models' services refuse the list of tools. And
+strict linters take a schema without a word for a mistake, so it says what is true of everything."""
 _CONSTRAINTS = frozenset({"type", "anyOf", "oneOf", "allOf", "enum", "const"})
 _DROPPED = frozenset({*_NOISE, "$defs"})
 

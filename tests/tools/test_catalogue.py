@@ -78,6 +78,7 @@ def test_every_tool_says_what_it_is_for_and_what_it_may_do(tool):
         assert schema["type"] == "object" and "$ref" not in json.dumps(schema)
     assert "additionalProperties" not in json.dumps(seen), "some clients refuse such a schema"
     assert all("items" in one for one in arrays(seen)), "some models' services refuse a list that does not say of what"
+    assert all(one["items"] for one in arrays(seen["inputSchema"])), "strict linters take an empty schema for a mistake"
 
 
 def test_the_servers_instructions_name_every_area_in_few_words():

@@ -1,7 +1,7 @@
 """What callers see of emails."""
 
 import json
-from typing import Any
+from typing import Any, cast
 
 from mcp_server.domain.tasks.standing import TaskState
 from mcp_server.kernel.authority import Permission
@@ -127,9 +127,13 @@ def _attachments(row: Row) -> list[AttachmentView]:
     return [AttachmentView(name=file["name"], media_type=file["media_type"], bytes=file["bytes"]) for file in files]
 
 
-def attachments_told(files: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def attachments_told(files: Any) -> list[dict[str, Any]]:
     """The files of a mail as its events tell of them to callers: not what is in them."""
-    return [{name: file[name] for name in ("name", "media_type", "bytes")} for file in files]
+    known = cast("list[Any]", files) if isinstance(files, list) else []
+    return [
+        {name: file[name] for name in ("name", "media_type", "bytes") if name in file}
+        for file in (cast("dict[str, Any]", one) for one in known if isinstance(one, dict))
+    ]
 
 
 def _outcomes(row: Row) -> dict[str, OutcomeView]:
