@@ -3,7 +3,7 @@
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mcp_server.persistence.sqlite import mounts
@@ -93,6 +93,8 @@ def test_where_nothing_is_told_nothing_is_warned_of(system: str, monkeypatch: py
 
 
 @given(st.text(max_size=200))
+@example(" ")
+@example("1 2 - ext4")
 def test_no_list_of_mounts_is_a_failure(text: str):
     for path in (PurePosixPath("/"), PurePosixPath("/home/me")):
         on_linux(path, text)

@@ -50,8 +50,9 @@ def on_windows(path: PurePath, type_of_drive: Callable[[str], int]) -> str | Non
 def _of_mountinfo(mounts: str) -> Iterator[tuple[str, str]]:
     for line in mounts.splitlines():
         before, _, after = line.partition(" - ")
-        if after:
-            yield _ESCAPE.sub(lambda code: chr(int(code[1], 8)), before.split()[4]), after.split()[0]
+        fields, kinds = before.split(), after.split()
+        if len(fields) > 4 and kinds:
+            yield _ESCAPE.sub(lambda code: chr(int(code[1], 8)), fields[4]), kinds[0]
 
 
 def _innermost(path: PurePath, mounts: Iterator[tuple[str, str]]) -> str | None:
