@@ -13,6 +13,7 @@ from mcp_server.kernel.events import Event, Origin
 from mcp_server.persistence.database import Database
 from mcp_server.persistence.feed import Listener
 from mcp_server.persistence.sqlite.backend import SqliteBackend
+from mcp_server.persistence.sqlite.library import load_library
 from mcp_server.persistence.transaction import Transaction
 from tests.persistence.test_database import WITH_NOTES
 
@@ -168,6 +169,12 @@ async def test_a_first_read_that_fails_is_told_and_the_next_listener_starts_afre
         assert database.loops.report() == []
 
 
+def closed_connection() -> Any:
+    connection = load_library().connect(":memory:", isolation_level=None)
+    connection.close()
+    return connection
+
+
 async def test_other_processes_are_heard_although_the_watching_connection_was_closed(url: str, monkeypatch: Any):
     """Two stores on one database stand for two processes."""
     monkeypatch.setattr("mcp_server.persistence.feed.LOOK_AGAIN_SECONDS", 600)  # only the watcher can hear
@@ -184,8 +191,11 @@ async def test_other_processes_are_heard_although_the_watching_connection_was_cl
             await theirs.write(note, "before")
             await heard(listener, "before")
             if isinstance(mine.backend, SqliteBackend):
-                opened[0].close()
+                # Its thread may be reading: closed under it, SQLite's memory would go.
+                watching, opened[0]._connection = opened[0]._connection, closed_connection()
+                opened[0].interrupt()
                 await resting(mine, "store-watcher")
+                watching.close()
             else:
                 pid = opened[0]._connection.info.backend_pid
                 with psycopg.connect(url, autocommit=True) as connection:
