@@ -1,12 +1,12 @@
 """The gate's figures: they may only improve."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-SCRIPT = Path(__file__).parent.parent.parent / "scripts" / "quality.py"
+from tests.scripts import script
+
 FIGURES = {
     "duplicated_lines": 9,
     "complexity_mean": 2.71,
@@ -20,11 +20,7 @@ TWICE = "\n".join(f"    x{number} = a * {number}" for number in range(8))
 
 @pytest.fixture(scope="module")
 def quality() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("quality", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("quality")
 
 
 def test_bounds_are_the_figures_cut_to_steps(quality: ModuleType):

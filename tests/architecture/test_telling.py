@@ -1,7 +1,5 @@
 """What events tell is declared once, and the store takes nothing else."""
 
-import importlib.util
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +10,6 @@ from mcp_server.kernel.records import blank_of
 from mcp_server.persistence.database import make_backend
 from tests import telling
 
-ROOT = Path(__file__).parent.parent.parent
 ORIGIN = Origin(0, "user:x", "c")
 LOST = Event("instance.lost", "instance", "instance_x", 2, {"lost_at": 1})
 
@@ -58,11 +55,3 @@ def test_what_is_no_value_of_its_type_is_found():
     assert telling.wrong_types(LOST) == []
     (wrong,) = telling.wrong_types(LOST._replace(data={"lost_at": "now"}))
     assert "lost_at='now'" in wrong
-
-
-def test_the_page_of_events_says_what_the_areas_say():
-    spec = importlib.util.spec_from_file_location("events_page", ROOT / "scripts" / "events.py")
-    assert spec is not None and spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    assert script.PAGE.read_text() == script.page(), "run: python scripts/events.py"

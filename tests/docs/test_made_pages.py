@@ -1,19 +1,11 @@
 """Pages and pictures that are made of the code are those that the code of today makes."""
 
-import importlib.util
-from pathlib import Path
-from typing import Any
-
-ROOT = Path(__file__).parent.parent.parent
+from tests.scripts import script
 
 
-def script(name: str) -> Any:
-    """A script of ours as a module."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def test_the_page_of_events_says_what_the_areas_say():
+    events = script("events")
+    assert events.PAGE.read_text() == events.page(), "run: python scripts/events.py"
 
 
 def test_the_page_of_settings_says_what_can_be_set():

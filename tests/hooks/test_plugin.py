@@ -1,7 +1,6 @@
 """The plugin and the other clients' files: what their documents ask of each, and that they are what the tables say."""
 
 import json
-import runpy
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,11 @@ import pytest
 from mcp_server.hooks import entry
 from mcp_server.hooks.clients import EDITING, EVENTS
 from mcp_server.hooks.configs import MATCHERS, PLACES, PROGRAM, UVX, command, hooks_of
+from tests.scripts import script
 
 ROOT = Path(__file__).parent.parent.parent
 PLUGIN = ROOT / "plugin"
-FILES: dict[str, str] = runpy.run_path(str(ROOT / "scripts" / "plugin.py"))["files"]()
+FILES: dict[str, str] = script("plugin").files()
 
 
 def commands(value: Any) -> list[str]:
