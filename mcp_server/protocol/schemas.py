@@ -1,5 +1,6 @@
 """JSON schemas as clients see them: short, because every client pays for the tool list in tokens."""
 
+from functools import cache
 from typing import Any, cast
 
 from pydantic import BaseModel
@@ -19,6 +20,7 @@ _NOISE = (
 )
 
 
+@cache
 def input_schema(model: type[BaseModel], shared: type[BaseModel] | None = None) -> dict[str, Any]:
     """A tool's arguments, and those it shares with others: references inlined; null alternatives, null defaults and
     lengths left out.
@@ -33,6 +35,7 @@ def input_schema(model: type[BaseModel], shared: type[BaseModel] | None = None) 
     return slim
 
 
+@cache
 def output_schema(view: type[View]) -> dict[str, Any]:
     """A tool's result: its members and their types, and no more, since a client pays for every word of it. None is
     required: clients of older SDKs hold a refusal, which has none of them, against this, too."""
