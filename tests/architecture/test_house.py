@@ -3,10 +3,9 @@
 import ast
 import re
 import tomllib
+from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 PACKAGES = ("mcp_server", "tools", "resources")
@@ -20,24 +19,29 @@ def name_of(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_files_and_functions_stay_small(path: Path):
+@cache
+def parsed(path: Path) -> tuple[str, ast.Module]:
     source = path.read_text()
-    assert len(source.splitlines()) <= 400
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            assert (node.end_lineno or 0) - node.lineno < 60, f"{node.name} is too long"
+    return source, ast.parse(source)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_every_module_says_what_lives_in_it(path: Path):
-    source = path.read_text()
-    assert source == "" or ast.get_docstring(ast.parse(source)), f"{name_of(path)} has no docstring"
+def is_long(node: ast.AST) -> bool:
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (node.end_lineno or 0) - node.lineno >= 60
+
+
+def test_files_and_functions_stay_small():
+    assert [name_of(path) for path in MODULES if len(parsed(path)[0].splitlines()) > 400] == []
+    long = [(name_of(path), node.name) for path in MODULES for node in ast.walk(parsed(path)[1]) if is_long(node)]
+    assert long == []
+
+
+def test_every_module_says_what_lives_in_it():
+    assert [name_of(path) for path in MODULES if parsed(path)[0] and not ast.get_docstring(parsed(path)[1])] == []
 
 
 def is_only_a_holder_of_layers(path: Path) -> bool:
     """Such a package is no layer itself, so it may know nobody."""
-    nodes = ast.walk(ast.parse(path.read_text()))
+    nodes = ast.walk(parsed(path)[1])
     return (
         path.stem == "__init__"
         and any(layer.startswith(f"{name_of(path)}.") for layer in LAYERS)
