@@ -66,8 +66,10 @@ def main() -> None:
     """Write the file."""
     packages = resolved()
     wheels = {(package["name"], package["version"]): tags(package) for package in packages}
+    # A dependency of a dependency says nothing of where that one is asked for; the version does, if there are several.
+    where = {(package["name"], package["version"]): package.get("resolution-markers", []) for package in packages}
     compiled = [
-        {"name": key[0], "version": key[1], "markers": sorted(markers), "wheels": wheels[key]}
+        {"name": key[0], "version": key[1], "markers": sorted(markers), "where": where[key], "wheels": wheels[key]}
         for key, markers in sorted(needed(packages).items())
         if not any(tag.endswith("-none-any") for tag in wheels[key])
     ]

@@ -19,8 +19,10 @@ from mcp_server.persistence.sqlite.library import remedy
 HERE = Path(__file__).parent
 COMPILED: list[dict[str, Any]] = json.loads((HERE / "wheels.json").read_text())["packages"]
 PROJECT = tomllib.loads((HERE.parent.parent / "pyproject.toml").read_text())["project"]
-NEEDS_NO_COMPILER = {"markupsafe", "pyyaml"}
+NEEDS_NO_COMPILER = {"google-crc32c", "markupsafe", "pyyaml"}
 """These do without their compiled part where there is none: pip builds them of their source alone."""
+NEWER_MACOS = {"av"}
+"""These have wheels for macOS 14, and for none before, on Apple's own processors: docs/platforms.md says so."""
 PYTHONS = ("3.11", "3.12", "3.13", "3.14", "3.15")
 
 
@@ -61,10 +63,10 @@ def environment(platform: str, python: str) -> dict[str, str]:
     }
 
 
-def taken(platform: str, python: str) -> set[Tag]:
+def taken(platform: str, python: str, there: list[str] | None = None) -> set[Tag]:
     """The tags of wheels that pip takes there."""
     major, minor = map(int, python.split("."))
-    there = PLATFORMS[platform][2]
+    there = there or PLATFORMS[platform][2]
     return {
         *cpython_tags((major, minor), [f"cp{major}{minor}"], there),
         *compatible_tags((major, minor), f"cp{major}{minor}", there),
@@ -75,12 +77,29 @@ def wanted(platform: str, python: str) -> Iterator[dict[str, Any]]:
     """What is compiled and asked for there."""
     there = environment(platform, python)
     for package in COMPILED:
-        if any(not marker or Marker(marker).evaluate(there) for marker in package["markers"]):
+        if holds(package["markers"], there) and holds(package["where"] or [""], there):
             yield package
+
+
+def holds(markers: list[str], there: dict[str, str]) -> bool:
+    """Whether one of the markers does."""
+    return any(not marker or Marker(marker).evaluate(there) for marker in markers)
 
 
 def has_wheel(package: dict[str, Any], tags: set[Tag]) -> bool:
     return any(parse_tag(wheel) & tags for wheel in package["wheels"])
+
+
+def lacking(platform: str, python: str) -> set[str]:
+    tags = taken(platform, python)
+    return {package["name"] for package in wanted(platform, python) if not has_wheel(package, tags)}
+
+
+def extra(name: str, platform: str) -> list[str]:
+    """What an extra brings there."""
+    there = environment(platform, "3.11")
+    asked = map(Requirement, PROJECT["optional-dependencies"][name])
+    return [one.name for one in asked if one.marker is None or one.marker.evaluate(there)]
 
 
 def direct(name: str, platform: str, python: str) -> list[Requirement]:
@@ -93,9 +112,19 @@ def direct(name: str, platform: str, python: str) -> list[Requirement]:
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_whatever_is_compiled_has_a_wheel_there(platform: str, python: str):
-    tags, asked = taken(platform, python), list(wanted(platform, python))
-    assert {"pydantic-core", "cryptography", "pyyaml", "httptools"} <= {package["name"] for package in asked}
-    assert {package["name"] for package in asked if not has_wheel(package, tags)} <= NEEDS_NO_COMPILER
+    asked = {package["name"] for package in wanted(platform, python)}
+    assert {"pydantic-core", "cryptography", "pyyaml", "httptools"} <= asked
+    newer = NEWER_MACOS if platform == "macOS arm64" else set[str]()
+    assert lacking(platform, python) <= NEEDS_NO_COMPILER | newer
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_calls_can_be_installed_wherever_the_extra_brings_them(python: str):
+    newer = taken("macOS arm64", python, list(mac_platforms((14, 0), "arm64")))
+    assert all(has_wheel(one, newer) for one in wanted("macOS arm64", python) if one["name"] in NEWER_MACOS)
+    assert [platform for platform in PLATFORMS if not extra("calls", platform)] == ["Windows x86"]
+    assert "av" not in {package["name"] for package in wanted("Windows x86", python)}
+    assert {"av", "pylibsrtp", "google-crc32c"} <= {one["name"] for one in wanted("Linux aarch64, musl", python)}
 
 
 @pytest.mark.parametrize("python", PYTHONS)
