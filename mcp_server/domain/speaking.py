@@ -1,12 +1,15 @@
 """Who speaks in a call: resolved once, before a service is asked."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
+from mcp_server.domain.agents.commands import Register
+from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.tasks.service import TaskService
 from mcp_server.kernel.authority import Speaker
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.errors import PermissionDenied
+from mcp_server.kernel.errors import OpsError, PermissionDenied
 from mcp_server.kernel.services import Services
 
 
@@ -22,6 +25,7 @@ class Said:
         binds: whether what it writes counts only while that lease is held.
         set_up_as: the agent that its client is set up to be.
         guessed: whether the only agent that this process registered is taken to speak where nobody is named.
+        begins: whether the agent that the operator named for this process is registered by it, where it is not yet.
     """
 
     as_agent: str | None = None
@@ -30,6 +34,7 @@ class Said:
     binds: bool = True
     set_up_as: str | None = None
     guessed: bool = True
+    begins: bool = False
 
     def says_anything(self) -> bool:
         """Whether it names an agent or a lease at all."""
@@ -43,6 +48,7 @@ class Voices:
 
     def __init__(self, services: Services) -> None:
         self._speaking = services.get(Speaking)
+        self._agents = services.get(AgentService)
         self._tasks = services.get(TaskService)
 
     async def of(self, call: Call, said: Said, *, local: bool) -> Call:
@@ -73,7 +79,19 @@ class Voices:
         holder = None if said.lease_token is None else await self._tasks.holder(said.lease_token)
         if holder is not None:
             return await self._holder(call, holder)
-        return await self._speaking.unsaid(call.actor, local=local, hint=said.set_up_as, guessed=said.guessed)
+        speaker = await self._speaking.unsaid(call.actor, local=local, hint=said.set_up_as, guessed=said.guessed)
+        if speaker is None and local and said.begins and said.set_up_as is None:
+            return await self._begun(call)
+        return speaker
+
+    async def _begun(self, call: Call) -> Speaker | None:
+        """The agent that the operator named for this process, registered now; None where there is no such name, or this
+        principal may not: nobody is refused for lacking an agent."""
+        name = self._speaking.session.agent
+        with suppress(OpsError, ValueError):
+            agent = None if name is None else (await self._agents.register(call, Register(name=name))).agent
+            return agent and Speaker(agent.id, agent.name)
+        return None
 
     async def _own(self, call: Call, said: Said) -> Speaker | None:
         """With an agent's key that agent speaks, whatever a call says; one that says otherwise is refused."""

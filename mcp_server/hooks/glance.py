@@ -141,7 +141,9 @@ def _who(speaker: Speaker) -> str:
     if speaker.agent is not None:
         return f"This session speaks as {speaker.label} ({speaker.party})."
     if speaker.missing is not None:
-        return f"The agent {named(speaker.missing)} is not registered yet: agents_register makes it."
+        return (
+            f"The agent {named(speaker.missing)} is not registered yet: its first write does that, or agents_register."
+        )
     return f"This session has registered no agent yet and speaks as {speaker.label}: agents_register makes one."
 
 

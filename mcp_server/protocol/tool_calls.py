@@ -191,6 +191,7 @@ def said(tool: AnyTool, given: Given) -> Said:
         lease_token=_text(own, "lease_token") if tool.own_lease else spoken.lease_token,
         binds=not tool.own_lease,
         guessed=not tool.introduces,
+        begins=tool.writes and not tool.introduces,
     )
 
 

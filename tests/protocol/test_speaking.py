@@ -79,12 +79,44 @@ async def test_a_call_may_name_its_agent_by_name_or_id_and_that_goes_before_all_
             assert written == "agent:b via user:local"
 
 
-async def test_a_claim_by_nobody_names_the_agent_that_the_session_is_to_be(tmp_path: Path):
-    async with connected(tmp_path, "auto", agent="claude-code") as client:
-        refused = await call(client, "tasks_claim")
-        assert "agents_register(name='claude-code') makes yours" in refused["error"]["message"]
-        await call(client, "agents_register", name="claude-code")
-        assert (await call(client, "tasks_claim"))["claims"] == []
+async def agents(client: Client) -> list[str]:
+    return [agent["name"] for agent in (await call(client, "agents_find"))["agents"]]
+
+
+async def test_the_agent_that_the_operator_named_is_registered_by_its_first_write(tmp_path: Path, era: Any):
+    async with connected(tmp_path, era, agent="claude-code") as client:
+        assert await agents(client) == [], "a read registers nobody"
+        created = await call(client, "tasks_create", tasks=[{"title": "t"}])
+        assert created["spoken_by"] == "agent:claude-code via user:local" and await agents(client) == ["claude-code"]
+        (claim,) = (await call(client, "tasks_claim"))["claims"]
+        done = {"task_id": claim["task"]["id"], "lease_token": claim["lease_token"], "outcome": "completed"}
+        assert (await call(client, "tasks_finish", **done))["spoken_by"] == "agent:claude-code via user:local"
+        again = await call(client, "agents_register", name="claude-code", capabilities=[{"name": "py"}])
+        assert not again["created"] and await agents(client) == ["claude-code"]
+
+
+async def test_only_what_the_operator_named_is_registered_so_and_not_by_who_introduces_itself(tmp_path: Path):
+    async with connected(tmp_path, "auto", agent="named") as client:
+        await call(client, "agents_register", name="own")
+        assert await author(client, {AGENT_META: "of-the-client"}) == "user:local"
+        assert await agents(client) == ["own"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "next_"),
+    [
+        ({"agent": "named", "approve": [{"tool": "agents_register"}]}, "agents_register(name='named') makes yours"),
+        ({"agent": "agent_222222222222"}, "agents_register makes one"),
+        ({}, "agents_register makes one"),
+    ],
+    ids=["people are to approve it", "an id is no name", "nobody is named"],
+)
+async def test_where_the_agent_cannot_be_registered_nothing_but_a_claim_is_refused(
+    tmp_path: Path, flags: dict[str, Any], next_: str
+):
+    async with connected(tmp_path, "auto", **flags) as client:
+        assert await author(client) == "user:local" and await agents(client) == []
+        assert next_ in (await call(client, "tasks_claim"))["error"]["message"]
 
 
 async def test_an_agent_that_does_not_exist_cannot_speak(tmp_path: Path, era: Any):

@@ -168,7 +168,11 @@ class TaskService:
             worker = call.speaker
         else:
             usual = self._speaking.session.agent
-            register = "agents_register makes one" if usual is None else f"agents_register(name={usual!r}) makes yours"
+            register = (
+                "agents_register makes one"
+                if usual is None or is_id(usual)
+                else f"agents_register(name={usual!r}) makes yours"
+            )
             raise ValidationFailed(
                 "Nobody is named who would do the work.",
                 next=f"Give agent_id, the id or name of your agent; {register}.",
