@@ -7,19 +7,21 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
 import mcp_server
-from mcp_server.integrations.clients.entries import PROGRAM
+from mcp_server.integrations.clients.entries import DATABASE, PROGRAM, Started
 from mcp_server.integrations.clients.installing import Choice, Installer, Talk, on_machine
 from mcp_server.integrations.clients.machine import this_machine
 from mcp_server.integrations.clients.records import BY_KEY, CLIENTS, Client
 from mcp_server.integrations.clients.starting import Package, this_package
-from mcp_server.kernel.errors import OpsError
+from mcp_server.kernel.errors import OpsError, ValidationFailed
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,63}")
 """Of an agent, as the desk has it, which is not loaded here."""
+_PASSWORD = re.compile(r"postgres(?:ql)?://[^/@]*:[^/@]+@|.*[?&]password=")
 _URL = re.compile(r"(postgres(?:ql)?://.+)|sqlite:///(.+)")
 
 
@@ -40,27 +42,29 @@ _URL = re.compile(r"(postgres(?:ql)?://.+)|sqlite:///(.+)")
     default="user",
     help="For all projects, or for the one in this folder.",
 )
+@click.option("--hooks", is_flag=True, help="The client's hooks as well, where it has them in a file.")
 @click.option("--dry-run", is_flag=True, help="Show the changes, and make none.")
 @click.option("--yes", is_flag=True, help="Make the changes without a question; undo what does not work.")
-@click.option("--remove", is_flag=True, help="Take the server out again.")
+@click.option("--remove", is_flag=True, help="Take the server and its hooks out again.")
 @click.option("--list", "lists", is_flag=True, help="Say what is found, and change nothing.")
 def install(
     keys: tuple[str, ...],
     agent: str | None,
     database: str | None,
     scope: str,
+    hooks: bool,
     dry_run: bool,
     yes: bool,
     remove: bool,
     lists: bool,
 ) -> None:
     """Put the server into the configuration of this machine's MCP clients, and prove that it starts there."""
-    choice = Choice(_agent(agent), _database(database), scope == "project", dry_run)
+    choice = Choice(_agent(agent), _database(database), scope == "project", dry_run, hooks)
     clients = [BY_KEY[key] for key in keys]
     try:
         machine = this_machine()
         talk = Talk(click.echo, _asking(yes=yes))
-        installer = Installer(machine, _package, choice, talk, lambda: datetime.now(UTC))
+        installer = Installer(machine, _package, choice, talk, lambda: datetime.now(UTC), _hooks_of)
     except OpsError as error:
         raise click.ClickException(error.message) from None
     if lists:
@@ -125,6 +129,23 @@ def _database(url: str | None) -> str | None:
     if match is None:
         raise click.BadParameter("use sqlite:///path or postgresql://user@host/name.", param_hint="--database")
     return match[1] or f"sqlite:///{Path(match[2]).expanduser().absolute()}"
+
+
+def _hooks_of(client: str, started: Started) -> dict[str, Any]:
+    """What a client's file of hooks holds, where its server is started so.
+
+    Raises:
+        ValidationFailed: a password would stand in every command line.
+    """
+    from mcp_server.hooks.configs import UVX, Way, hooks_of, told_by  # loads what opens databases
+
+    if _PASSWORD.match(started.env.get(DATABASE, "")):
+        raise ValidationFailed(
+            "The hooks would show the database's password in their command lines.",
+            next="Name the database without it (libpq reads ~/.pgpass), and try again.",
+        )
+    launch = None if started.argv == UVX and sys.platform != "win32" else started.argv
+    return hooks_of(client, Way(launch, told_by(started.env)))
 
 
 def _package() -> Package:

@@ -290,6 +290,98 @@ def test_the_desk_is_not_loaded_before_the_proof():
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
+SETTINGS = b'{"hooks": {"Stop": [{"hooks": [{"type": "command", "command": "mine"}]}]}}\n'
+
+
+def commands_of(path: Path) -> str:
+    return "\n".join(json.dumps(groups) for groups in json.loads(path.read_text())["hooks"].values())
+
+
+def test_hooks_come_with_the_server_as_the_agent_that_it_speaks_as_and_go_with_it(home: Home):
+    home.install_program(SAYS_VERSION, "exit 0")
+    hooks, settings = home.cursor.with_name("hooks.json"), home.folder / ".claude" / "settings.json"
+    settings.parent.mkdir()
+    settings.write_bytes(SETTINGS)
+    before = {path: path.read_bytes() for path in home.folder.rglob("*") if path.is_file()}
+    done = home.run("--yes", "--hooks", "--database", "sqlite:///desk.db")
+    assert done.exit_code == 0, done.output
+    assert done.output.count("its first hook was run, and answered after") == 3 and "Review them" in done.output
+    told = f"--database sqlite:///{home.folder}/desk.db --agent cursor"
+    assert f"{home.folder}/bin/data-mcp-server-agent hook stop --client cursor {told}" in commands_of(hooks)
+    assert '"mine"' in commands_of(settings) and "--agent claude-code" in commands_of(settings)
+    assert "codex" in (home.codex.with_name("hooks.json")).read_text()
+    assert home.run("--list", "--client", "cursor").output.endswith(f"as agent cursor; our hooks are in {hooks}\n")
+    again = home.run("--yes", "--hooks")
+    assert again.exit_code == 0 and again.output.count("has our hooks already") == 3
+    assert home.run("--remove", "--yes").exit_code == 0
+    copies = set(home.folder.rglob("*.bak-*"))
+    after = {path: path.read_bytes() for path in home.folder.rglob("*") if path.is_file() and path not in copies}
+    assert after == before
+
+
+def test_an_agent_of_another_name_speaks_in_the_hooks_as_well(home: Home):
+    home.install_program(SAYS_VERSION, "exit 0")
+    hooks = home.cursor.with_name("hooks.json")
+    home.run("--yes", "--hooks", "--client", "cursor")
+    home.run("--yes", "--hooks", "--client", "cursor", "--agent", "scribe")
+    assert "--agent scribe" in commands_of(hooks) and "--agent cursor" not in commands_of(hooks)
+
+
+def test_hooks_and_server_in_one_file_leave_it_as_it_was(home: Home):
+    home.install_program(SAYS_VERSION, "exit 0")
+    gemini = home.folder / ".gemini" / "settings.json"
+    gemini.parent.mkdir()
+    for text in ('{"theme": "dark"} // mine\n', None):
+        gemini.unlink() if text is None else gemini.write_text(text)
+        assert home.run("--yes", "--hooks", "--client", "gemini-cli").exit_code == 0
+        assert "hook AfterAgent --client gemini" in gemini.read_text() and '"desk"' in gemini.read_text()
+        assert home.run("--remove", "--yes", "--client", "gemini-cli").exit_code == 0
+        assert (gemini.read_text() if gemini.exists() else None) == text
+        for copy in gemini.parent.glob("*.bak-*"):
+            copy.unlink()
+
+
+def test_a_dry_run_and_a_no_write_no_hooks(home: Home):
+    done = home.run("--dry-run", "--hooks", "--client", "cursor")
+    assert done.exit_code == 0 and "hook beforeSubmitPrompt" not in done.output and "hook stop --client" in done.output
+    refused = home.run("--hooks", "--client", "cursor", answers="y\nn\n")
+    assert refused.exit_code == 0 and "Cursor: left as it was." in refused.output
+    assert home.cursor.exists() and not home.cursor.with_name("hooks.json").exists()
+
+
+def test_hooks_that_do_not_answer_are_undone_and_the_server_stays(home: Home):
+    home.install_program(SAYS_VERSION, "echo it broke >&2; exit 3")
+    done = home.run("--yes", "--hooks", "--client", "cursor")
+    assert done.exit_code == 1 and "did not answer as a hook does: it broke" in done.output
+    assert "desk" in home.cursor.read_text() and not home.cursor.with_name("hooks.json").exists()
+
+
+def test_a_client_without_hooks_in_a_file_is_told_and_gets_its_server(home: Home):
+    (home.folder / ".codeium" / "windsurf").mkdir(parents=True)
+    done = home.run("--yes", "--hooks", "--client", "windsurf")
+    assert done.exit_code == 0 and "it has no hooks in a file for all projects that is known" in done.output
+    home.install_program(SAYS_VERSION, "exit 0")
+    project = home.run("--yes", "--hooks", "--client", "vscode", "--scope", "project")
+    file = home.folder / ".github" / "hooks" / "data-mcp-server-agent.json"
+    assert project.exit_code == 0 and "--agent vscode" in commands_of(file)
+
+
+@pytest.mark.parametrize("url", ["postgresql://ann:secret@host/desk", "postgresql://host/desk?password=secret"])
+def test_a_password_comes_into_no_command_line(home: Home, url: str):
+    done = home.run("--yes", "--hooks", "--client", "cursor", "--database", url)
+    assert done.exit_code == 1 and "would show the database's password" in done.output
+    assert not home.cursor.with_name("hooks.json").exists()
+
+
+def test_hooks_of_a_broken_file_are_left_alone_and_the_server_is_there(home: Home):
+    hooks = home.cursor.with_name("hooks.json")
+    hooks.write_text('{"hooks": [')
+    done = home.run("--yes", "--hooks", "--client", "cursor")
+    assert done.exit_code == 1 and "Cursor: left alone. It is no JSON" in done.output
+    assert hooks.read_text() == '{"hooks": [' and "desk" in home.cursor.read_text()
+    assert home.run("--remove", "--yes", "--client", "cursor").exit_code == 0, "none of ours can be in there"
+
+
 @pytest.mark.slow
 def test_what_is_written_really_starts_as_three_clients_would_start_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     home = Home(tmp_path, monkeypatch)

@@ -9,7 +9,7 @@ import pytest
 
 from mcp_server.hooks import entry
 from mcp_server.hooks.clients import EDITING, EVENTS
-from mcp_server.hooks.configs import MATCHERS, PLACES, PROGRAM, UVX, command, hooks_of
+from mcp_server.hooks.configs import MATCHERS, PLACES, PROGRAM, UVX, Way, command, hooks_of
 from tests.scripts import script
 
 ROOT = Path(__file__).parent.parent.parent
@@ -58,7 +58,7 @@ def test_claude_code_finds_plugin_marketplace_and_server_in_their_places():
 
 @pytest.mark.parametrize("client", EVENTS)
 def test_every_command_is_one_that_is_answered_the_light_way(client: str):
-    found = commands(hooks_of(client, UVX))
+    found = commands(hooks_of(client, Way(UVX)))
     assert len(found) >= len(EVENTS[client])
     for said in found:
         words = said.split()
@@ -72,7 +72,7 @@ def test_a_shell_runs_what_is_installed_else_uvx_and_hands_on_what_it_ends_with(
     for program in programs:
         (tmp_path / program).write_text(f'#!/bin/sh\necho {program} "$@" >&2\nexit 2\n')
         (tmp_path / program).chmod(0o755)
-    shell = ["/bin/sh", "-c", command("claude-code", "Stop", None)]
+    shell = ["/bin/sh", "-c", command("claude-code", "Stop", Way())]
     done = subprocess.run(shell, capture_output=True, text=True, timeout=60, env={"PATH": str(tmp_path)})
     start = PROGRAM if installed else f"uvx {PROGRAM}"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"{start} hook Stop --client claude-code\n")

@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,13 +24,14 @@ class Wanted(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A file as it is and as it would be; None: no file."""
+    """A file as it is and as it would be; None: no file. And what of ours it has then."""
 
     path: Path
     before: bytes | None
     after: bytes | None
     name: str
-    entry: dict[str, Any] | None
+    entry: Mapping[str, Any] | None
+    what: str = "server"
 
     @property
     def is_needed(self) -> bool:
@@ -47,7 +48,7 @@ class Change(NamedTuple):
         before, after = (decoded(data).splitlines() for data in (self.before, self.after))
         lines = list(difflib.unified_diff(before, after, self._named(self.before), self._named(self.after)))
         whole = json.dumps({self.name: self.entry}, ensure_ascii=False)
-        told = [f"of which the server: {whole}"] if max(map(len, lines), default=0) > _LINE_MAX else []
+        told = [f"of which the {self.what}: {whole}"] if max(map(len, lines), default=0) > _LINE_MAX else []
         return [*(one_line(line.rstrip("\r\n"), _LINE_MAX) for line in lines), *map(one_line, told)]
 
     def _named(self, data: bytes | None) -> str:

@@ -1,15 +1,18 @@
 """`install` for one client after the other: show the change, ask, write it, prove it; or take it away again."""
 
-from collections.abc import Callable, Sequence
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from time import monotonic
+from typing import Any, NamedTuple
 
 from mcp_server.integrations.clients import files
 from mcp_server.integrations.clients.changing import Change, Wanted, found, installed, removed
-from mcp_server.integrations.clients.entries import AGENT, DATABASE, Started, started_by
+from mcp_server.integrations.clients.entries import AGENT, DATABASE, PROGRAM, Started, started_by
+from mcp_server.integrations.clients.hooking import HOOK_FILES, HookFile, hooked, ours_in, prove, unhooked
 from mcp_server.integrations.clients.machine import Machine, is_there, place
 from mcp_server.integrations.clients.records import CLIENTS, Client
 from mcp_server.integrations.clients.starting import Package, commands, first_that_starts, minimal_env
@@ -27,12 +30,14 @@ class Choice(NamedTuple):
         database: what the entries name; None: none, or what is named already.
         in_project: whether the project's files are meant.
         dry_run: whether changes are only shown.
+        hooks: whether hooks are installed, too.
     """
 
     agent: str | None = None
     database: str | None = None
     in_project: bool = False
     dry_run: bool = False
+    hooks: bool = False
 
 
 class Talk(NamedTuple):
@@ -40,6 +45,9 @@ class Talk(NamedTuple):
 
     say: Callable[[str], object]
     ask: Callable[[str], bool]
+
+
+HooksOf = Callable[[str, Started], Mapping[str, Any]]
 
 
 class Installer:
@@ -52,6 +60,7 @@ class Installer:
         choice: Choice,
         talk: Talk,
         clock: Callable[[], datetime],
+        hooks_of: HooksOf,
     ) -> None:
         """Begin with nothing done.
 
@@ -61,7 +70,9 @@ class Installer:
             choice: what is wanted.
             talk: with a person.
             clock: for the names of copies.
+            hooks_of: says what a file of hooks holds, for a client's name as hooks have it, and what starts its server.
         """
+        self._hooks_of = hooks_of
         self._machine, self._choice, self._talk, self._clock = machine, choice, talk, clock
         self._package = package
         self._commands: dict[bool, Started] = {}
@@ -76,16 +87,20 @@ class Installer:
         wanted = Wanted(self._wanted(client), self._choice.agent is None)
         make = partial(installed, client, path, wanted=wanted)
         change = self._carry_out(client, path, make)
-        if change is None or self._choice.dry_run:
+        if change is None:
             return True
-        return self._proves(client, path, change)
+        is_well = self._choice.dry_run or self._proves(client, path, change)
+        if is_well and self._choice.hooks:
+            return self._hook(client, started_by(client.shape, change.entry or {}))
+        return is_well
 
     def remove(self, client: Client) -> bool:
-        """Take our server out of a client's file.
+        """Take our hooks and our server out of a client's files.
 
         Raises:
             OpsError: the file was left alone; why.
         """
+        self._unhook(client)
         path = self.path(client)
         copies = tuple(files.backups(path))
         self._carry_out(client, path, partial(removed, client, path, copies=copies))
@@ -102,7 +117,7 @@ class Installer:
         if entry is None:
             return f"{here}; our server is not in {path}"
         agent = started_by(client.shape, entry).env.get(AGENT, "of no name")
-        return f"{here}; our server is in {path}, as agent {agent}"
+        return f"{here}; our server is in {path}, as agent {agent}{self._hooks_state(client)}"
 
     def path(self, client: Client) -> Path:
         """The client's file.
@@ -140,7 +155,7 @@ class Installer:
         """Show a change and make it; None where a person did not want it."""
         change = make(files.read(path))
         if not change.is_needed:
-            self._talk.say(f"{client.title}: nothing to do, {path} {change.outcome} our server already.")
+            self._talk.say(f"{client.title}: nothing to do, {path} {change.outcome} our {change.what} already.")
             return change
         self._talk.say(f"{client.title}: {path}")
         self._talk.say("\n".join(f"    {line}" for line in change.diff()))
@@ -167,6 +182,54 @@ class Installer:
         files.replace(path, change.after, change.before)
         done = "deleted" if change.after is None else "written"
         return done if copy is None else f"{done}; what it held before is in {copy.name} beside it"
+
+    def _hook_file(self, client: Client) -> tuple[HookFile, Path] | None:
+        """Where a client keeps its hooks, if it does so in a file there."""
+        file = HOOK_FILES.get(client.key)
+        where = None if file is None else file.place(in_project=self._choice.in_project)
+        return None if file is None or where is None else (file, place(self._machine, where))
+
+    def _hooks_state(self, client: Client) -> str:
+        found = self._hook_file(client)
+        has_ours = found is not None and ours_in(found[0], files.read(found[1]))
+        return f"; our hooks are in {found[1]}" if found is not None and has_ours else ""
+
+    def _hook(self, client: Client, started: Started) -> bool:
+        """Put our hooks into a client's file; whether the first of them answers.
+
+        Raises:
+            OpsError: the file was left alone; why.
+        """
+        found = self._hook_file(client)
+        if found is None:
+            scope = "in a project" if self._choice.in_project else "for all projects"
+            self._talk.say(f"{client.title}: it has no hooks in a file {scope} that is known; see docs/wake.md.")
+            return True
+        file, path = found
+        wanted = self._hooks_of(file.client, Started(self._command(client).argv, started.env))
+        change = self._carry_out(client, path, partial(hooked, file, path, wanted=wanted))
+        if change is None or self._choice.dry_run:
+            return True
+        try:
+            seconds = prove(
+                wanted, minimal_env(self._machine, client), self._machine.platform, subprocess.run, monotonic
+            )
+        except OpsError as error:
+            self._talk.say(f"{client.title}: {error.message}")
+            self._offer_to_undo(client, path, change)
+            return False
+        self._talk.say(f"{client.title}: its first hook was run, and answered after {seconds:.1f} s. {file.then}")
+        return True
+
+    def _unhook(self, client: Client) -> None:
+        found = self._hook_file(client)
+        data = None if found is None else files.read(found[1])
+        if found is None or PROGRAM.encode() not in (data or b""):
+            return
+        file, path = found
+        make = partial(unhooked, file, path, copies=tuple(files.backups(path)))
+        if make(data).is_needed:
+            self._carry_out(client, path, make)
 
     def _proves(self, client: Client, path: Path, change: Change) -> bool:
         """Start what stands in the file by now; where it does not answer, offer to put back what was there."""

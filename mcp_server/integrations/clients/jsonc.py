@@ -17,26 +17,28 @@ _TRAILING = re.compile(rf'({_STRING}|[^\s{{\[,:"]+)(\s*,(?=\s*[}}\]]))?')
 """What a value ends with, and a comma behind it: one behind a brace or another comma is a mistake and stays."""
 _BLANK = re.compile(r"\s*")
 _DECODER = json.JSONDecoder()
+Key = str | int
+"""Of a member of an object, or the number of one in a list."""
 BROKEN = "Correct it, or take it out of the way, and run the command again."
 
 
 class Member(NamedTuple):
-    """One member of an object: where its key begins, and its value begins and ends."""
+    """One member of an object or list: where its key begins, and its value begins and ends."""
 
-    key: str
+    key: Key
     start: int
     value: int
     end: int
 
 
 class Opened(NamedTuple):
-    """An object: where its braces are, and its members."""
+    """An object or list: where its braces are, and its members."""
 
     at: int
     close: int
     members: list[Member]
 
-    def number(self, key: str) -> int | None:
+    def number(self, key: Key) -> int | None:
         """Which member has a key; None: none.
 
         Raises:
@@ -96,27 +98,31 @@ class Document:
         return lead if has_line else None
 
     def opened(self, at: int) -> Opened:
-        """The object that begins somewhere."""
+        """The object or list that begins somewhere."""
         members: list[Member] = []
         here = _skip(self.plain, at + 1)
-        while self.plain[here] != "}":
-            key, colon = _DECODER.raw_decode(self.plain, here)
-            value = _skip(self.plain, _skip(self.plain, colon) + 1)
+        while self.plain[here] not in "}]":
+            key, value = (len(members), here) if self.plain[at] == "[" else self._key(here)
             _, end = _DECODER.raw_decode(self.plain, value)
             members.append(Member(key, here, value, end))
             here = _skip(self.plain, end)
             here = _skip(self.plain, here + 1) if self.plain[here] == "," else here
         return Opened(at, here, members)
 
-    def way(self, path: Sequence[str]) -> list[tuple[Opened, int | None]]:
-        """The objects on the way along keys, and which member leads on; None at the last, where none does.
+    def _key(self, at: int) -> tuple[str, int]:
+        """The key that begins somewhere, and where its value does."""
+        key, colon = _DECODER.raw_decode(self.plain, at)
+        return key, _skip(self.plain, _skip(self.plain, colon) + 1)
+
+    def way(self, path: Sequence[Key]) -> list[tuple[Opened, int | None]]:
+        """The objects and lists on the way along keys, and which member leads on; None at the last, where none does.
 
         Raises:
-            ValidationFailed: there is no object on the way, or a key stands there twice.
+            ValidationFailed: there is none of them on the way, or a key stands there twice.
         """
         way, at = list[tuple[Opened, int | None]](), self.root
         for depth, key in enumerate(path):
-            opened = self._object(at, path[:depth])
+            opened = self._holder(at, path[:depth], key)
             number = opened.number(key)
             way.append((opened, number))
             if number is None:
@@ -124,11 +130,13 @@ class Document:
             at = opened.members[number].value
         return way
 
-    def _object(self, at: int, path: Sequence[str]) -> Opened:
-        if self.plain[at] == "{":
+    def _holder(self, at: int, path: Sequence[Key], key: Key) -> Opened:
+        """What may hold a key: an object, or of a number a list."""
+        brace, what = ("[", "list") if isinstance(key, int) else ("{", "object")
+        if self.plain[at] == brace:
             return self.opened(at)
-        where = f"{'.'.join(path)!r} in it" if path else "It"
-        raise ValidationFailed(f"{where} is no JSON object.", next=BROKEN)
+        where = f"{'.'.join(map(str, path))!r} in it" if path else "It"
+        raise ValidationFailed(f"{where} is no JSON {what}.", next=BROKEN)
 
     def _comma(self, at: int) -> int | None:
         """Where the comma behind a value is, if one is there; it may be a trailing one."""
@@ -142,8 +150,8 @@ class Document:
         lines = json.dumps(value, ensure_ascii=False, indent=self.unit).split("\n")
         return f"{self.line_end}{indent}".join(lines)
 
-    def inserted(self, opened: Opened, key: str, value: Any) -> list[Edit]:
-        """What puts a member at the end of an object."""
+    def inserted(self, opened: Opened, key: Key, value: Any) -> list[Edit]:
+        """What puts a member at the end of an object or list."""
         if not opened.members:
             return self._first(opened, key, value)
         last, lead = opened.members[-1], self._lead(opened)
@@ -157,16 +165,16 @@ class Document:
     def _before(self, lead: str | None) -> str:
         return " " if lead is None else f"{self.line_end}{lead}"
 
-    def _member(self, key: str, value: Any, indent: str | None) -> str:
+    def _member(self, key: Key, value: Any, indent: str | None) -> str:
         said = json.dumps(value, ensure_ascii=False) if indent is None else self.rendered(value, indent)
-        return f"{json.dumps(key, ensure_ascii=False)}: {said}"
+        return said if isinstance(key, int) else f"{json.dumps(key, ensure_ascii=False)}: {said}"
 
     def _line_end(self, at: int, close: int) -> int:
         """Behind a comment in the rest of the line, if nothing else stands there."""
         end = self.plain.find("\n", at, close)
         return at if end < 0 or self.plain[at:end].strip() else at + len(self.text[at:end].rstrip())
 
-    def _first(self, opened: Opened, key: str, value: Any) -> list[Edit]:
+    def _first(self, opened: Opened, key: Key, value: Any) -> list[Edit]:
         at = opened.at + 1
         if self.unit is None:
             return [Edit(at, at, self._member(key, value, None))]
@@ -208,11 +216,12 @@ def read_strictly(text: str) -> Any:
     return Document(text, strict=True).data if text.strip() else {}
 
 
-def put(text: str, path: Sequence[str], value: Any) -> str:
-    """The text with a value at a path of keys; of an object to which it only adds, what differs alone is changed.
+def put(text: str, path: Sequence[Key], value: Any) -> str:
+    """The text with a value at a path of keys; of an object to which it only adds, what differs alone is changed. A
+    number behind the end of a list adds to it.
 
     Raises:
-        ValidationFailed: there is no object on the way, or a key stands there twice.
+        ValidationFailed: there is no object or list on the way, or a key stands there twice.
     """
     if not text.strip():
         return f"{json.dumps(_nested(path, value), ensure_ascii=False, indent=2)}\n"
@@ -224,7 +233,7 @@ def put(text: str, path: Sequence[str], value: Any) -> str:
     return _replaced(document, path, opened.members[number], value)
 
 
-def _replaced(document: Document, path: Sequence[str], member: Member, value: Any) -> str:
+def _replaced(document: Document, path: Sequence[Key], member: Member, value: Any) -> str:
     there, text = json.loads(document.plain[member.value : member.end]), document.text
     if not _only_adds(there, value):
         said = document.rendered(value, document.indent(member.value))
@@ -242,8 +251,8 @@ def _only_adds(there: Any, value: Any) -> bool:
     return False
 
 
-def drop(text: str, path: Sequence[str]) -> str:
-    """The text without what stands at a path of keys, and without the objects that this leaves empty."""
+def drop(text: str, path: Sequence[Key]) -> str:
+    """The text without what stands at a path of keys, and without the objects and lists that this leaves empty."""
     document = Document(text)
     way = [(opened, number) for opened, number in document.way(path) if number is not None]
     if len(way) < len(path):
@@ -259,9 +268,9 @@ def _holds_nothing_else(document: Document, opened: Opened, number: int) -> bool
     return not rest.strip().strip(",").strip()
 
 
-def _nested(path: Sequence[str], value: Any) -> Any:
+def _nested(path: Sequence[Key], value: Any) -> Any:
     for key in reversed(path):
-        value = {key: value}
+        value = [value] if isinstance(key, int) else {key: value}
     return value
 
 

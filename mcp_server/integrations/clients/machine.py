@@ -71,6 +71,7 @@ def folders(machine: Machine) -> dict[str, Path]:
         "apps": apps,
         "code": apps / "Code" / "User",
         "claude": _said(machine, "CLAUDE_CONFIG_DIR", home),
+        "settings": _said(machine, "CLAUDE_CONFIG_DIR", home / ".claude"),
         "codex": _said(machine, "CODEX_HOME", home / ".codex"),
         "copilot": _said(machine, "COPILOT_HOME", home / ".copilot"),
     }
