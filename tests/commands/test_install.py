@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from anyio import to_thread
 from click.testing import CliRunner, Result
+from mcp.client import Client
+from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from mcp_server.__main__ import command_line
 from mcp_server.commands import install as command
@@ -395,3 +398,27 @@ def test_what_is_written_really_starts_as_three_clients_would_start_it(tmp_path:
     failed = home.run("--yes", "--agent", "other")
     assert failed.exit_code == 1 and failed.output.count("It said: it broke") == 3
     assert "other" not in home.cursor.read_text() and "cursor" in home.cursor.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.anyio
+async def test_the_first_call_of_a_client_that_was_installed_claims_and_its_hooks_speak_as_the_same_agent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    home = Home(tmp_path, monkeypatch)
+    home.install_program(f'exec env PYTHONPATH="{ROOT}" "{sys.executable}" -m mcp_server "$@"')
+    arguments = ["--yes", "--hooks", "--client", "cursor", "--database", f"sqlite:///{tmp_path}/desk.db"]
+    done = await to_thread.run_sync(lambda: home.run(*arguments))
+    assert done.exit_code == 0 and "its first hook was run" in done.output, done.output
+    entry = json.loads(home.cursor.read_text())["mcpServers"]["desk"]
+    server = StdioServerParameters(command=entry["command"], args=entry["args"], env=entry["env"])
+    async with Client(stdio_client(server)) as client:
+        await client.call_tool("tasks_create", {"tasks": [{"title": "first"}]})
+        claimed = (await client.call_tool("tasks_claim", {})).structured_content
+    assert claimed is not None and claimed["claims"][0]["task"]["title"] == "first"
+    assert claimed["spoken_by"] == "agent:cursor via user:local"
+    (start,) = json.loads(home.cursor.with_name("hooks.json").read_text())["hooks"]["sessionStart"]
+    hook = ["/bin/sh", "-c", start["command"]]
+    told = subprocess.run(hook, input=b'{"conversation_id": "c"}', capture_output=True, timeout=60)
+    context = json.loads(told.stdout)["additional_context"]
+    assert "speaks as agent:cursor" in context and "1 task is leased to it" in context
