@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from functools import cached_property
 
 from mcp_server.hooks.clients import EDITING, PATCHES, PATHS, SESSIONS
 
@@ -26,8 +27,6 @@ _INSTANCE = r"\binstance_[a-z0-9]{12}\b"
 class Asked:
     """One run of a hook."""
 
-    __slots__ = ("_payload", "folder", "roots", "session")
-
     def __init__(self, text: bytes, environment: Mapping[str, str]) -> None:
         """Take in what stood on stdin; what makes no sense counts as not said."""
         self._payload = _table(_parsed(text.decode("utf-8", "replace")) if len(text) <= BYTES_MAX else None)
@@ -36,7 +35,7 @@ class Asked:
         named = [environment.get(name) for name in ("CLAUDE_PROJECT_DIR", "GEMINI_PROJECT_DIR", "CURSOR_PROJECT_DIR")]
         self.roots = list(filter(None, (*named, *_texts(self._payload.get("workspace_roots")), self.folder)))
 
-    @property
+    @cached_property
     def files(self) -> list[str]:
         """The files that a tool is about to change, as the tool names them."""
         tool, arguments = self._text("tool_name") or "", self._payload.get("tool_input")

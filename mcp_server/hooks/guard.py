@@ -75,7 +75,7 @@ def _keeps(hold: Row, names: Sequence[str]) -> bool:
         return True
     if not hold["pattern"]:
         return False
-    from mcp_server.domain.locks.paths import may_meet  # where there are globs alone: it loads `typing`
+    from mcp_server.domain.locks.paths import may_meet  # where there are globs alone
 
     return any(may_meet(hold["name"], name) for name in names)
 

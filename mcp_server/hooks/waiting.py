@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 from itertools import count
 from os import getppid
@@ -39,6 +40,7 @@ def news_in_time(hook: Hook, session: str) -> str | None:
 
 
 def _wait(hook: Hook, session: str, end: float) -> str | None:
+    gc.enable()  # `main` stops it, for what ends at once
     every = ASK_SERVER_EVERY_SECONDS if hook.settings.path is None else LOOK_EVERY_SECONDS
     seen: object = None
     for look in _looks(every, end):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from mcp_server.config import Settings, default_database
 from mcp_server.config import read_settings as read_all_settings
+from mcp_server.domain.locks.model import AcquireLock
 from mcp_server.domain.messages.model import SendMessage
 from mcp_server.hooks import entry
 from mcp_server.hooks.asked import BYTES_MAX, Asked
@@ -24,8 +25,12 @@ from tests.world import on_file, open_world
 
 HEAVY = ("click", "pydantic", "anyio", "asyncio", "structlog", "mcp", "typing", "pathlib", "platformdirs", "tomllib")
 LOADS = """
-import atexit, sys
-atexit.register(lambda: print(*sys.modules, file=sys.stderr))
+import os, sys
+leave = os._exit
+def told(code):
+    print(*sys.modules, file=sys.stderr, flush=True)
+    leave(code)
+os._exit = told
 from mcp_server.__main__ import main
 main()
 """
@@ -44,6 +49,7 @@ async def test_nothing_heavy_is_loaded(sqlite_url: str, tmp_path: Path, argument
     async with open_world(sqlite_url) as world:
         await world.agent("scribe")
         await world.desk.messages.send(world.call, SendMessage(to=("scribe",), body="hello"))
+        await world.desk.locks.acquire(world.call, AcquireLock(name="elsewhere/**"))
     moment = "stop" if "Stop" in arguments else "edit"
     done = subprocess.run(
         [sys.executable, "-c", LOADS, *arguments, "--database", sqlite_url, "--agent", "scribe"],

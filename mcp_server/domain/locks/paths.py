@@ -5,21 +5,26 @@ none of it); a segment `**` stands for any number of segments, at the end for on
 `src`. Nothing is escaped, case counts, and a leading dot is a character like any other.
 """
 
-from collections.abc import Callable, Iterator
+from __future__ import annotations
+
 from functools import lru_cache
-from typing import Any, Literal
 from unicodedata import normalize
+
+TYPE_CHECKING = False  # `typing` takes longer to load than a hook to read the locks
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any, Literal
+
+    Ranges = tuple[tuple[int, int], ...]
+    Star = Literal["*"]
+    Token = Ranges | Star
+    """Any characters; or one character out of ranges of code points, which are in order and apart."""
+
+    Segment = tuple[Token, ...] | Literal["**"]
 
 _LAST = 0x10FFFF
 _SLASH = ord("/")
 _ANY = ((0, _SLASH - 1), (_SLASH + 1, _LAST))
-
-Ranges = tuple[tuple[int, int], ...]
-Star = Literal["*"]
-Token = Ranges | Star
-"""Any characters; or one character out of ranges of code points, which are in order and apart."""
-
-Segment = tuple[Token, ...] | Literal["**"]
 
 
 def normalised(name: str) -> str:
