@@ -3,7 +3,7 @@
 import re
 import sys
 import sysconfig
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from mcp_server.kernel.errors import OpsError, ValidationFailed
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,63}")
 """Of an agent, as the desk has it, which is not loaded here."""
-_PASSWORD = re.compile(r"postgres(?:ql)?://[^/@]*:[^/@]+@|.*[?&]password=")
+_PASSWORD = re.compile(r"://[^/@]*:[^/@]+@|[?&]password=")
 _URL = re.compile(r"(postgres(?:ql)?://.+)|sqlite:///(.+)")
 
 
@@ -131,21 +131,28 @@ def _database(url: str | None) -> str | None:
     return match[1] or f"sqlite:///{Path(match[2]).expanduser().absolute()}"
 
 
-def _hooks_of(client: str, started: Started) -> dict[str, Any]:
-    """What a client's file of hooks holds, where its server is started so.
+def _hooks_of(client: str, command: Started, server: Mapping[str, str]) -> dict[str, Any]:
+    """What a client's file of hooks holds, where a command starts our program and its server has these variables.
 
     Raises:
         ValidationFailed: a password would stand in every command line.
     """
     from mcp_server.hooks.configs import UVX, Way, hooks_of, told_by  # loads what opens databases
 
-    if _PASSWORD.match(started.env.get(DATABASE, "")):
+    shown = {**command.env, DATABASE: server.get(DATABASE, "")}
+    secret = next((name for name, value in shown.items() if _PASSWORD.search(value)), None)
+    if secret is not None:
         raise ValidationFailed(
-            "The hooks would show the database's password in their command lines.",
-            next="Name the database without it (libpq reads ~/.pgpass), and try again.",
+            f"The hooks would show the password in {secret} in their command lines.",
+            next="Keep it elsewhere (libpq reads ~/.pgpass, uv ~/.netrc), and try again.",
         )
-    launch = None if started.argv == UVX and sys.platform != "win32" else started.argv
-    return hooks_of(client, Way(launch, told_by(started.env)))
+    return hooks_of(client, Way(None if command == Started(UVX, {}) else _launch(command), told_by(server)))
+
+
+def _launch(command: Started) -> Sequence[str]:
+    """The words that start our program with the variables that it needs; Windows has no words for that."""
+    needed = [f"{name}={value}" for name, value in command.env.items()]
+    return ["env", *needed, *command.argv] if needed and sys.platform != "win32" else command.argv
 
 
 def _package() -> Package:

@@ -80,17 +80,17 @@ class Voices:
         if holder is not None:
             return await self._holder(call, holder)
         speaker = await self._speaking.unsaid(call.actor, local=local, hint=said.set_up_as, guessed=said.guessed)
-        if speaker is None and local and said.begins and said.set_up_as is None:
-            return await self._begun(call)
-        return speaker
+        return speaker or await self._begun(call, said, local=local)
 
-    async def _begun(self, call: Call) -> Speaker | None:
-        """The agent that the operator named for this process, registered now; None where there is no such name, or this
-        principal may not: nobody is refused for lacking an agent."""
+    async def _begun(self, call: Call, said: Said, *, local: bool) -> Speaker | None:
+        """The agent that the operator named for this process, registered now; None where this call does not do that, or
+        its principal may not: nobody is refused for lacking an agent."""
         name = self._speaking.session.agent
+        if name is None or not (local and said.begins and said.set_up_as is None):
+            return None
         with suppress(OpsError, ValueError):
-            agent = None if name is None else (await self._agents.register(call, Register(name=name))).agent
-            return agent and Speaker(agent.id, agent.name)
+            agent = (await self._agents.register(call, Register(name=name))).agent
+            return Speaker(agent.id, agent.name)
         return None
 
     async def _own(self, call: Call, said: Said) -> Speaker | None:

@@ -17,7 +17,7 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from mcp_server.__main__ import command_line
 from mcp_server.commands import install as command
-from mcp_server.integrations.clients import files, proving
+from mcp_server.integrations.clients import files, proving, starting
 from mcp_server.integrations.clients.entries import Started
 from mcp_server.integrations.clients.proving import Proof, prove
 from mcp_server.kernel.errors import Conflict, Unavailable
@@ -372,8 +372,30 @@ def test_a_client_without_hooks_in_a_file_is_told_and_gets_its_server(home: Home
 @pytest.mark.parametrize("url", ["postgresql://ann:secret@host/desk", "postgresql://host/desk?password=secret"])
 def test_a_password_comes_into_no_command_line(home: Home, url: str):
     done = home.run("--yes", "--hooks", "--client", "cursor", "--database", url)
-    assert done.exit_code == 1 and "would show the database's password" in done.output
+    assert done.exit_code == 1 and "would show the password in DATAMCP_DATABASE" in done.output
     assert not home.cursor.with_name("hooks.json").exists()
+
+
+def test_hooks_that_go_through_uv_have_the_variables_that_it_needs_and_no_password(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+):
+    home.install_program("exit 1")
+    uvx = home.folder / "bin" / "uvx"
+    uvx.write_text(f'#!/bin/sh\n[ -n "$SSL_CERT_FILE" ] || exit 1\n{SAYS_VERSION.replace("$1", "$2")}\nexit 0\n')
+    uvx.chmod(0o755)
+    monkeypatch.setenv("UV", str(uvx.with_name("uv")))
+    monkeypatch.setenv("PATH", f"{uvx.parent}:/usr/bin:/bin")
+    for name in starting._NETWORK:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", "/my certs/ca.pem")
+    hooks = home.cursor.with_name("hooks.json")
+    done = home.run("--yes", "--hooks", "--client", "cursor")
+    assert done.exit_code == 0, done.output
+    start = f"env 'SSL_CERT_FILE=/my certs/ca.pem' {uvx} data-mcp-server-agent hook stop --client cursor --agent cursor"
+    assert start in commands_of(hooks)
+    monkeypatch.setenv("HTTPS_PROXY", "http://ann:secret@proxy:8080")
+    refused = home.run("--yes", "--hooks", "--client", "codex")
+    assert refused.exit_code == 1 and "would show the password in HTTPS_PROXY" in refused.output
 
 
 def test_hooks_of_a_broken_file_are_left_alone_and_the_server_is_there(home: Home):

@@ -1,67 +1,21 @@
-"""The hooks in a client's own file: ours beside whatever others want to know of the same moments.
-
-What hooks a client has and how they look there is said by who calls (`mcp_server.hooks.configs`); here is where they
-lie, and how they come and go so that everything else in the file stays.
-"""
+"""The hooks in a client's own file: ours come and go beside whatever others have there, and all else stays."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from subprocess import TimeoutExpired
-from types import MappingProxyType
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from mcp_server.integrations.clients.changing import Change
 from mcp_server.integrations.clients.files import decoded, encoded
 from mcp_server.integrations.clients.formats import format_of, not_too_deep
+from mcp_server.integrations.clients.hook_files import HookFile, as_list, commands_of
 from mcp_server.integrations.clients.jsonc import BROKEN, drop, put
-from mcp_server.kernel.errors import Conflict, OpsError, Unavailable, ValidationFailed
+from mcp_server.kernel.errors import Conflict, OpsError, ValidationFailed
 
-SECONDS_MAX = 60
 _OURS = re.compile(r"(data-mcp-server-agent(\.exe)?|-m mcp_server)['\"]?\s+hook\s")
-_SAID_MAX = 300
 
 Groups = Mapping[str, Sequence[Any]]
 """What stands under each event."""
-
-
-class HookFile(NamedTuple):
-    """Where a client keeps hooks.
-
-    Attributes:
-        client: as `mcp_server.hooks` calls it.
-        format: of the file: `json`, or `jsonc` where the client reads comments.
-        user: for all projects; None: nowhere.
-        project: in a project.
-        then: what a person does so that they count.
-    """
-
-    client: str
-    format: str
-    user: str | None
-    project: str
-    then: str = "They count in new sessions."
-
-    def place(self, *, in_project: bool) -> str | None:
-        """The file, if there is one."""
-        return self.project if in_project else self.user
-
-
-HOOK_FILES: Mapping[str, HookFile] = MappingProxyType(
-    {
-        "claude-code": HookFile("claude-code", "json", "{settings}/settings.json", "{project}/.claude/settings.json"),
-        "codex": HookFile(
-            "codex", "json", "{codex}/hooks.json", "{project}/.codex/hooks.json", "Review them there in /hooks."
-        ),
-        "cursor": HookFile(
-            "cursor", "jsonc", "{home}/.cursor/hooks.json", "{project}/.cursor/hooks.json", "Start it anew."
-        ),
-        "gemini-cli": HookFile("gemini", "jsonc", "{home}/.gemini/settings.json", "{project}/.gemini/settings.json"),
-        "vscode": HookFile("vscode", "jsonc", None, "{project}/.github/hooks/data-mcp-server-agent.json"),
-    }
-)
-"""By the client's key."""
 
 
 def hooked(file: HookFile, path: Path, before: bytes | None, wanted: Mapping[str, Any]) -> Change:
@@ -103,19 +57,21 @@ def unhooked(file: HookFile, path: Path, before: bytes | None, copies: Sequence[
         OpsError: it has to be left alone; why.
     """
     with not_too_deep():
-        text = decoded(before)
-        data = _read(file, text)
+        data = _read(file, decoded(before))
         now = ours(data)
-        if not now:
-            return Change(path, before, before, "hooks", None, "hooks")
-        beside = {key: value for key, value in data.items() if key == "version"}
-        earlier = (copy for copy in (*copies, None) if _leads_to(file, copy, before, {**beside, "hooks": now}))
-        after = next(earlier, before)
-        if after is before:
-            without = _with(text, now, {})
-            _require_well(file, text, without, {}, {})
-            after = encoded(without, before)
+        after = before if not now else _as_it_was(file, before, copies, data)
     return Change(path, before, after, "hooks", None, "hooks")
+
+
+def _as_it_was(file: HookFile, before: bytes | None, copies: Sequence[bytes], data: Mapping[str, Any]) -> bytes | None:
+    now, beside = ours(data), {key: value for key, value in data.items() if key == "version"}
+    for copy in (*copies, None):
+        if _leads_to(file, copy, before, {**beside, "hooks": now}):
+            return copy
+    text = decoded(before)
+    without = _with(text, now, {})
+    _require_well(file, text, without, {}, {})
+    return encoded(without, before)
 
 
 def ours(data: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -137,31 +93,6 @@ def ours_in(file: HookFile, data: bytes | None) -> bool:
         return bool(ours(_read(file, decoded(data))))
 
 
-def prove(
-    wanted: Mapping[str, Any],
-    env: Mapping[str, str],
-    platform: str,
-    run: Callable[..., Any],
-    clock: Callable[[], float],
-) -> float:
-    """Run the first hook through a shell, as the client does, with nothing told; how many seconds it took.
-
-    Raises:
-        Unavailable: it did not end well; what it said.
-    """
-    command = next(chain.from_iterable(map(_commands, chain.from_iterable(wanted["hooks"].values()))))
-    shell = ["cmd", "/c", command] if platform == "win32" else ["/bin/sh", "-c", command]
-    began = clock()
-    try:
-        done = run(shell, input="{}", env=dict(env), timeout=SECONDS_MAX, capture_output=True, text=True)
-        why = done.stderr.strip() or (f"exit code {done.returncode}" if done.returncode else "")
-    except (OSError, TimeoutExpired) as error:
-        why = str(error)
-    if why:
-        raise Unavailable(f"{command} did not answer as a hook does: {why[-_SAID_MAX:]}")
-    return clock() - began
-
-
 def _read(file: HookFile, text: str) -> dict[str, Any]:
     data = format_of(file.format).read(text)
     return _map(data, "It")
@@ -176,37 +107,27 @@ def _map(data: Any, what: str) -> dict[str, Any]:
 def _placed(data: Mapping[str, Any]) -> dict[str, dict[int, Any]]:
     """Our hooks by event and place."""
     hooks = _map(data.get("hooks", {}), "'hooks' in it")
-    found = {event: dict(_among(event, _list(groups))) for event, groups in hooks.items()}
+    found = {event: _among(event, as_list(groups)) for event, groups in hooks.items()}
     return {event: places for event, places in found.items() if places}
 
 
-def _among(event: str, groups: list[Any]) -> Iterator[tuple[int, Any]]:
-    for place, group in enumerate(groups):
-        run = [_OURS.search(command) is not None for command in _commands(group)]
-        if any(run) and not all(run):
-            raise Conflict(
-                f"One of our hooks for {event} stands in one group with another's.",
-                next="Give each a group of its own, and try again.",
-            )
-        if run and all(run):
-            yield place, group
+def _among(event: str, groups: list[Any]) -> dict[int, Any]:
+    return {place: group for place, group in enumerate(groups) if _is_ours(event, group)}
 
 
-def _commands(group: Any) -> list[str]:
-    """The commands of a group of hooks, or of one hook."""
-    said = cast("dict[str, Any]", group) if isinstance(group, dict) else {}
-    below, words = said.get("hooks"), [said.get("command"), *_list(said.get("args"))]
-    own = [" ".join(map(str, words))] if isinstance(said.get("command"), str) else []
-    return [*own, *chain.from_iterable(map(_commands, _list(below)))]
-
-
-def _list(value: Any) -> list[Any]:
-    return cast("list[Any]", value) if isinstance(value, list) else []
+def _is_ours(event: str, group: Any) -> bool:
+    run = [_OURS.search(command) is not None for command in commands_of(group)]
+    if any(run) and not all(run):
+        raise Conflict(
+            f"One of our hooks for {event} stands in one group with another's.",
+            next="Give each a group of its own, and try again.",
+        )
+    return any(run)
 
 
 def _kept(now: list[Any], wanted: list[Any]) -> list[Any]:
     """What stands there, where it runs the same commands; else what is wanted."""
-    same = [_commands(group) for group in now] == [_commands(group) for group in wanted]
+    same = [commands_of(group) for group in now] == [commands_of(group) for group in wanted]
     return now if same else wanted
 
 
@@ -221,7 +142,7 @@ def _with(text: str, now: Groups, groups: Groups) -> str:
 def _put(text: str, event: str, groups: Sequence[Any]) -> str:
     """The text with these of our hooks for an event: in the places of those that are there, then behind all others."""
     data = format_of("jsonc").read(text)
-    places, end = list(_placed(data).get(event, {})), len(_list(data.get("hooks", {}).get(event)))
+    places, end = list(_placed(data).get(event, {})), len(as_list(data.get("hooks", {}).get(event)))
     free = [*places, *range(end, end + len(groups))]
     for place, group in zip(free, groups, strict=False):
         text = put(text, ("hooks", event, place), group)
@@ -251,12 +172,15 @@ def _require_well(file: HookFile, before: str, after: str, groups: Groups, besid
 
 def _without(data: Mapping[str, Any], beside: Mapping[str, Any]) -> dict[str, Any]:
     """All that a file holds, but our hooks, what is empty without them, and what they need beside them."""
-    placed = _placed(data)
-    rest = {event: _all_but(data["hooks"][event], places) for event, places in placed.items()}
-    hooks = {**data.get("hooks", {}), **rest}
-    whole = {**data, "hooks": {event: groups for event, groups in hooks.items() if groups != []}}
-    return {key: value for key, value in whole.items() if value != {} and key not in beside}
+    rest = {event: _all_but(data["hooks"][event], places) for event, places in _placed(data).items()}
+    hooks = _full({**data.get("hooks", {}), **rest})
+    return {key: value for key, value in _full({**data, "hooks": hooks}).items() if key not in beside}
 
 
 def _all_but(groups: list[Any], places: Mapping[int, Any]) -> list[Any]:
     return [group for place, group in enumerate(groups) if place not in places]
+
+
+def _full(members: Mapping[str, Any]) -> dict[str, Any]:
+    """The members that hold something."""
+    return {key: value for key, value in members.items() if value not in ([], {})}

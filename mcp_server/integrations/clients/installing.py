@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from mcp_server.integrations.clients import files
 from mcp_server.integrations.clients.changing import Change, Wanted, found, installed, removed
 from mcp_server.integrations.clients.entries import AGENT, DATABASE, PROGRAM, Started, started_by
-from mcp_server.integrations.clients.hooking import HOOK_FILES, HookFile, hooked, ours_in, prove, unhooked
+from mcp_server.integrations.clients.hook_files import HOOK_FILES, HookFile, prove
+from mcp_server.integrations.clients.hooking import hooked, ours_in, unhooked
 from mcp_server.integrations.clients.machine import Machine, is_there, place
 from mcp_server.integrations.clients.records import CLIENTS, Client
 from mcp_server.integrations.clients.starting import Package, commands, first_that_starts, minimal_env
@@ -47,7 +48,7 @@ class Talk(NamedTuple):
     ask: Callable[[str], bool]
 
 
-HooksOf = Callable[[str, Started], Mapping[str, Any]]
+HooksOf = Callable[[str, Started, Mapping[str, str]], Mapping[str, Any]]
 
 
 class Installer:
@@ -70,7 +71,8 @@ class Installer:
             choice: what is wanted.
             talk: with a person.
             clock: for the names of copies.
-            hooks_of: says what a file of hooks holds, for a client's name as hooks have it, and what starts its server.
+            hooks_of: says what a file of hooks holds, for a client's name as hooks have it, what starts our program
+                there, and the variables of its server's entry.
         """
         self._hooks_of = hooks_of
         self._machine, self._choice, self._talk, self._clock = machine, choice, talk, clock
@@ -91,7 +93,7 @@ class Installer:
             return True
         is_well = self._choice.dry_run or self._proves(client, path, change)
         if is_well and self._choice.hooks:
-            return self._hook(client, started_by(client.shape, change.entry or {}))
+            return self._hook(client, started_by(client.shape, change.entry or {}).env)
         return is_well
 
     def remove(self, client: Client) -> bool:
@@ -194,7 +196,7 @@ class Installer:
         has_ours = found is not None and ours_in(found[0], files.read(found[1]))
         return f"; our hooks are in {found[1]}" if found is not None and has_ours else ""
 
-    def _hook(self, client: Client, started: Started) -> bool:
+    def _hook(self, client: Client, env: Mapping[str, str]) -> bool:
         """Put our hooks into a client's file; whether the first of them answers.
 
         Raises:
@@ -206,7 +208,7 @@ class Installer:
             self._talk.say(f"{client.title}: it has no hooks in a file {scope} that is known; see docs/wake.md.")
             return True
         file, path = found
-        wanted = self._hooks_of(file.client, Started(self._command(client).argv, started.env))
+        wanted = self._hooks_of(file.client, self._command(client), env)
         change = self._carry_out(client, path, partial(hooked, file, path, wanted=wanted))
         if change is None or self._choice.dry_run:
             return True

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcp_server.hooks.configs import PLACES, UVX, Way, hooks_of
-from mcp_server.integrations.clients.hooking import HOOK_FILES, HookFile, hooked, ours, prove, unhooked
+from mcp_server.integrations.clients.hook_files import HOOK_FILES, HookFile, prove
+from mcp_server.integrations.clients.hooking import hooked, ours, unhooked
 from mcp_server.integrations.clients.machine import place
 from mcp_server.integrations.clients.records import BY_KEY
 from mcp_server.kernel.errors import Conflict, OpsError, Unavailable
