@@ -27,6 +27,7 @@ from mcp_server.protocol.offer import Offer
 
 if TYPE_CHECKING:
     from mcp_server.integrations.sendgrid import EventWebhook
+    from mcp_server.protocol.bearers import Verifier
     from mcp_server.protocol.http import HttpOptions
 
 
@@ -95,10 +96,12 @@ def principals(settings: Settings) -> Principals:
     return Principals(realm_of(local), lambda label: may if label == local.label else frozenset())
 
 
-def http_options(settings: Settings, verifier: FileTokens | None) -> "HttpOptions":
-    """Where to listen, and whom to let in."""
+def http_options(settings: Settings, *verifiers: "Verifier") -> "HttpOptions":
+    """Where to listen, and whom to let in: everybody on this machine where there is nobody who can tell."""
+    from mcp_server.protocol.bearers import Verifiers
     from mcp_server.protocol.http import HttpOptions
 
+    verifier = Verifiers(*verifiers) if verifiers else None
     return HttpOptions(settings.host, settings.port, settings.allowed_hosts, verifier)
 
 
@@ -202,7 +205,7 @@ def _offered(settings: Settings) -> object:
 
 def _safe_bind(settings: Settings) -> None:
     if settings.tokens_file is None:  # a file that is wrong has its own refusal
-        http_options(settings, None).require_safe_bind()
+        http_options(settings).require_safe_bind()
 
 
 def _smtp_host(settings: Settings) -> str:

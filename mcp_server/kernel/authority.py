@@ -75,6 +75,23 @@ class Role(StrEnum):
                 return READ_PERMISSIONS
 
 
+class Scope(Frozen):
+    """What narrows a caller beside its permissions.
+
+    Attributes:
+        toolsets: those that it reaches; None for all.
+        agent: the only agent, by its id or name, that it speaks as; None for every one that it may speak as.
+        namespace: the prefix of the namespaces whose documents it reaches; None for all.
+    """
+
+    toolsets: frozenset[str] | None = None
+    agent: str | None = None
+    namespace: str | None = None
+
+
+EVERYWHERE = Scope()
+
+
 class Actor(Frozen):
     """The principal: who calls, as the transport proved it. Never an argument of a tool.
 
@@ -83,12 +100,16 @@ class Actor(Frozen):
         id: of the user or the deployment; of the agent, its id or its name.
         permissions: what it may do.
         is_local: whether it is the local user of this process, who needs no key.
+        scope: what else narrows it.
+        key_id: the key that proved it; None where none did.
     """
 
     kind: Literal["user", "agent", "system", "deployment"]
     id: str
     permissions: frozenset[Permission]
     is_local: bool = False
+    scope: Scope = EVERYWHERE
+    key_id: str | None = None
 
     @cached_property
     def label(self) -> str:

@@ -21,8 +21,7 @@ from mcp_server.kernel.values import Frozen
 from mcp_server.protocol.seam import RequestContext
 
 if TYPE_CHECKING:  # what only HTTP needs of the SDK is loaded when a request comes over it
-    from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
-    from mcp.server.auth.provider import AccessToken
+    from mcp_server.protocol.bearers import Bearer, Refused
 
 
 class TokenEntry(Frozen):
@@ -39,7 +38,7 @@ class _TokenFile(Frozen):
 
 
 class FileTokens:
-    """The tokens of one file. Fulfils the SDK's `TokenVerifier`."""
+    """The tokens of one file. Fulfils `bearers.Verifier`."""
 
     def __init__(self, path: Path) -> None:
         """Read the file once.
@@ -54,16 +53,20 @@ class FileTokens:
         except (ValidationError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ValidationFailed(f"The token file {path} is not valid: {_first_line(error)}") from None
 
-    async def verify_token(self, token: str) -> "AccessToken | None":
-        """The token's holder, or None."""
-        from mcp.server.auth.provider import AccessToken
+    def takes(self, token: str) -> bool:
+        """They may look like anything."""
+        del token
+        return True
+
+    async def verify(self, token: str) -> "Bearer | Refused":
+        """The token's holder."""
+        from mcp_server.protocol.bearers import Refused, bearer
 
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
         for entry in self._entries:
             if hmac.compare_digest(entry.sha256, digest):
-                holder = f"{entry.kind}:{entry.id}"
-                return AccessToken(token=token, client_id=holder, subject=holder, scopes=[entry.role.value])
-        return None
+                return bearer(token, Actor(kind=entry.kind, id=entry.id, permissions=entry.role.permissions))
+        return Refused("unknown")
 
     def permissions_of(self, label: str) -> frozenset[Permission]:
         """What the holders of tokens of that label, `kind:id`, may do together; nothing where there is none."""
@@ -80,22 +83,25 @@ class Callers:
 
     def __call__(self, ctx: RequestContext) -> Actor:
         """The request's actor. Settings narrow it; nothing widens it again."""
-        user = _user_of(ctx.request)
-        if user is None:
+        proved = _proved(ctx.request)
+        if proved is None:
             return self._local
-        kind, _, holder = user.access_token.client_id.partition(":")
-        permissions = Role(user.access_token.scopes[0]).permissions & self._local.permissions
-        actor = Actor(kind="agent" if kind == "agent" else "user", id=holder, permissions=permissions)
-        return actor.narrowed(read_only=self._read_only)
+        allowed = proved.permissions & self._local.permissions
+        return proved.model_copy(update={"permissions": allowed}).narrowed(read_only=self._read_only)
 
 
-def _user_of(request: Any) -> "AuthenticatedUser | None":
+def _proved(request: Any) -> Actor | None:
     if request is None:
         return None
     from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 
+    from mcp_server.protocol.bearers import Bearer
+
     user = request.scope.get("user")
-    return user if isinstance(user, AuthenticatedUser) else None
+    if not isinstance(user, AuthenticatedUser):
+        return None
+    assert isinstance(user.access_token, Bearer), "every verifier of ours gives one"
+    return user.access_token.actor
 
 
 def _first_line(error: Exception) -> str:

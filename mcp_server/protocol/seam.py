@@ -70,7 +70,15 @@ class Seam:
             await ctx.session.report_progress(waited_seconds, of_seconds, "waiting")
 
         correlation_id = _trace_id(ctx) or self._new_id("call")
-        return Call(self.actor_of(ctx), correlation_id, progress, toolsets=self.toolsets)
+        actor = self.actor_of(ctx)
+        return Call(actor, correlation_id, progress, toolsets=self.toolsets_of(actor))
+
+    def toolsets_of(self, actor: Actor) -> frozenset[str] | None:
+        """The toolsets that are there for a caller: those offered which it reaches; None for all."""
+        reached = actor.scope.toolsets
+        if self.toolsets is None or reached is None:
+            return reached if self.toolsets is None else self.toolsets
+        return self.toolsets & reached
 
     async def spoken(self, ctx: RequestContext, call: Call, said: Said = _NOTHING_SAID) -> Call:
         """The call with its speaker.

@@ -129,7 +129,8 @@ class Subscriptions:
         return types.EmptyResult()
 
     def _seen(self, ctx: RequestContext) -> frozenset[str]:
-        return self._desk.areas.seen(self._seam.actor_of(ctx).permissions, self._seam.toolsets)
+        actor = self._seam.actor_of(ctx)
+        return self._desk.areas.seen(actor.permissions, self._seam.toolsets_of(actor))
 
     async def _wanted(self, ctx: RequestContext, asked: types.SubscriptionFilter) -> tuple[set[str], set[str]]:
         """The part of what was asked for that exists and the caller may see."""

@@ -16,6 +16,7 @@ from mcp.client import Client
 from mcp.client.sse import sse_client
 
 from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.protocol.bearers import Verifiers
 from mcp_server.protocol.http import HttpOptions, is_loopback
 from mcp_server.protocol.identity import FileTokens
 from tests.patience import within
@@ -177,7 +178,7 @@ def test_only_loopback_addresses_count_as_this_machine(tmp_path: Path):
     assert not (is_loopback("0.0.0.0") or is_loopback("192.168.0.1") or is_loopback("example.org"))
     with pytest.raises(ValidationFailed):
         HttpOptions("192.168.0.1", 1).require_safe_bind()
-    verifier = FileTokens(tokens_file(tmp_path, t="user:a:admin"))
+    verifier = Verifiers(FileTokens(tokens_file(tmp_path, t="user:a:admin")))
     options = HttpOptions("192.168.0.1", 1, ("desk.example.org",), verifier)
     options.require_safe_bind()
     assert {"192.168.0.1:*", "desk.example.org"} <= set(options.security().allowed_hosts)
