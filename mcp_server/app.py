@@ -52,22 +52,24 @@ from mcp_server.kernel.services import Services
 from mcp_server.kernel.times import steady_clock, system_clock
 from mcp_server.observability.metrics import Metrics, NoMetrics, PrometheusMetrics
 from mcp_server.persistence.database import Database
-from mcp_server.protocol.identity import Callers, FileTokens
+from mcp_server.protocol.identity import Callers
 from mcp_server.protocol.seam import Seam
 from mcp_server.protocol.server import make_server
 from mcp_server.runtime.system_worker import SystemWorker
 from mcp_server.runtime.timers import run_chores, run_timer
 from mcp_server.wiring import (
     approval_policy,
+    asks_for_keys,
     email_policy,
     mailer_options,
     offer,
     principals,
     require_servable,
-    tokens,
+    verifiers,
 )
 
 if TYPE_CHECKING:
+    from mcp_server.protocol.bearers import Verifier
     from mcp_server.runtime.replicas import Replicas
     from mcp_server.runtime.supervisor import Resolve
 
@@ -80,7 +82,7 @@ class App:
     desk: Desk
     server: Server[Any]
     metrics: Metrics
-    tokens: FileTokens | None
+    verifiers: "tuple[Verifier, ...]"
 
 
 def desk_on(
@@ -112,8 +114,11 @@ class _Guarded:
             await self.desk.get(Door)(call, write, command)
 
 
-def configured_desk(database: Database, settings: Settings, mailer: LazyMailer | None = None) -> Desk:
-    """Every service, with what the operator set about mail, links and how long things are kept."""
+def configured_desk(
+    database: Database, settings: Settings, mailer: LazyMailer | None = None, *, asks_keys: bool = False
+) -> Desk:
+    """Every service, with what the operator set about mail, links and how long things are kept; `asks_keys` says
+    whether its callers come with keys."""
     policy, workers = email_policy(settings), Workers(settings)
     declared = launchers(settings)
     workers.desk = desk_on(
@@ -132,7 +137,7 @@ def configured_desk(database: Database, settings: Settings, mailer: LazyMailer |
         declared,
         programs(settings),
         Logs(socket.gethostname, _read_log),
-        principals(settings),
+        principals(settings, asks_keys=asks_keys),
         Session(settings.agent, remembers=settings.transport == "stdio"),
     )
     return workers.desk
@@ -160,7 +165,8 @@ async def open_desk(
         if metrics is not None:
             database.on_commit = metrics.committed
             metrics.watch(database.loops)
-        desk = configured_desk(database, settings, mailer)
+        asks_keys = await asks_for_keys(database, settings)
+        desk = configured_desk(database, settings, mailer, asks_keys=asks_keys)
         if metrics is not None:
             desk.option(Composing).called = metrics.called
             desk.housekeeping.on_jump = lambda jump: metrics.clock_set(jump.way)
@@ -184,7 +190,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
     metrics = _metrics(settings)
     async with open_desk(settings, metrics, supervises=True) as desk:
         server = make_server(desk, seam_of(desk, settings, metrics), offer(settings))
-        yield App(settings, desk, server, metrics, tokens(settings))
+        yield App(settings, desk, server, metrics, await verifiers(desk, settings))
 
 
 def seam_of(desk: Desk, settings: Settings, metrics: Metrics) -> Seam:

@@ -17,12 +17,14 @@ from mcp_server.deploying import (
 from mcp_server.domain.approvals.model import ApprovalPolicy
 from mcp_server.domain.approvals.principals import KEYS, Principals, realm_of
 from mcp_server.domain.approvals.rules import Rules
+from mcp_server.domain.desk import Desk
 from mcp_server.domain.email.model import SENDER_DEFAULT, EmailPolicy
 from mcp_server.integrations.mailers import MailerOptions, OutboxOptions, SendGridOptions, SmtpServerOptions
 from mcp_server.kernel.addresses import check_address
 from mcp_server.kernel.authority import Actor
 from mcp_server.kernel.errors import OpsError, ValidationFailed
-from mcp_server.protocol.identity import FileTokens
+from mcp_server.kernel.store import Database
+from mcp_server.persistence.database import sqlite_file
 from mcp_server.protocol.offer import Offer
 
 if TYPE_CHECKING:
@@ -63,13 +65,41 @@ def offer(settings: Settings) -> Offer:
     return Offer(settings.toolsets, settings.exclude_tools, settings.read_only)
 
 
-def tokens(settings: Settings) -> FileTokens | None:
-    """Who is let in over HTTP; None where everybody on this machine is.
+def tokens(settings: Settings) -> object:
+    """What the token file of 0.1.0 says, where there is one for HTTP; refused before anything is opened.
 
     Raises:
         ValidationFailed: the file cannot be read or does not hold tokens.
     """
-    return FileTokens(settings.tokens_file) if settings.tokens_file is not None else None
+    if settings.tokens_file is None:
+        return None
+    from mcp_server.protocol.keys import read_tokens
+
+    return read_tokens(settings.tokens_file)
+
+
+async def asks_for_keys(database: Database, settings: Settings) -> bool:
+    """Whether whoever comes over HTTP is asked for a key: as soon as one was ever made here."""
+    if settings.transport == "stdio":
+        return False
+    return settings.tokens_file is not None or await database.fetch_one("any_key") is not None
+
+
+async def verifiers(desk: Desk, settings: Settings) -> "tuple[Verifier, ...]":
+    """Who can tell whom a bearer token stands for; nobody where everybody on this machine is let in. The tokens of the
+    token file become keys first.
+
+    Raises:
+        ValidationFailed: the file cannot be read or does not hold tokens.
+    """
+    if settings.transport == "stdio" or desk.option(Principals).realm != KEYS:
+        return ()
+    from mcp_server.protocol.keys import KeyBearers, TokenFile
+
+    file = None if settings.tokens_file is None else TokenFile(desk, settings.tokens_file)
+    if file is not None:
+        await file.look()
+    return (KeyBearers(desk, file),)
 
 
 def rules(settings: Settings) -> Rules:
@@ -86,12 +116,11 @@ def rules(settings: Settings) -> Rules:
     return known
 
 
-def principals(settings: Settings) -> Principals:
-    """Who calls this process, and what they can do now."""
+def principals(settings: Settings, *, asks_keys: bool = False) -> Principals:
+    """Who calls this process, and what they can do now; of those with keys, what the settings let them do at most."""
     may = settings.role.permissions
-    tokens_file = settings.tokens_file
-    if tokens_file is not None:
-        return Principals(KEYS, lambda label: FileTokens(tokens_file).permissions_of(label) & may)
+    if asks_keys:
+        return Principals(KEYS, lambda _: may)
     local = Actor(kind="user", id=settings.user, permissions=may, is_local=True)
     return Principals(realm_of(local), lambda label: may if label == local.label else frozenset())
 
@@ -204,7 +233,8 @@ def _offered(settings: Settings) -> object:
 
 
 def _safe_bind(settings: Settings) -> None:
-    if settings.tokens_file is None:  # a file that is wrong has its own refusal
+    is_new = settings.database_url.startswith("sqlite:///") and not sqlite_file(settings.database_url).exists()
+    if settings.tokens_file is None and is_new:  # one that is there may have keys; it is looked at once it is open
         http_options(settings).require_safe_bind()
 
 

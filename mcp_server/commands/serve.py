@@ -82,7 +82,7 @@ async def serve_http(app: "App", ending: Ending) -> None:
     from mcp_server.runtime.web import WebServer
     from mcp_server.wiring import http_options
 
-    options = http_options(app.settings, *(() if app.tokens is None else (app.tokens,)))
+    options = http_options(app.settings, *app.verifiers)
     transport = "sse" if app.settings.transport == "sse" else "http"
     asgi = make_http_app(app.server, app.desk, options, transport, app.metrics.text, _webhooks(app))
     server = WebServer(asgi, options.host, options.port)

@@ -37,9 +37,17 @@ class Permission(StrEnum):
     DEPLOYMENTS_APPLY = "deployments:apply"
     DEPLOYMENTS_CONTROL = "deployments:control"
     COMMIT = "commit:write"
+    PEOPLE_READ = "people:read"
+    PEOPLE_CONTROL = "people:control"
 
 
-READ_PERMISSIONS = frozenset(p for p in Permission if p.value.endswith(":read"))
+READ_PERMISSIONS = frozenset(p for p in Permission if p.value.endswith(":read")) - {Permission.PEOPLE_READ}
+"""What looks at things; who uses this server is not among them."""
+
+ELEVATED = frozenset((Permission.PEOPLE_CONTROL, Permission.LOCKS_CONTROL))
+"""What admins alone may: to manage users and keys, and to take others' locks by force."""
+
+_EVERYTHING = frozenset(Permission)
 _AGENT_PERMISSIONS = READ_PERMISSIONS | {
     Permission.AGENTS_REGISTER,
     Permission.TASKS_CREATE,
@@ -67,8 +75,10 @@ class Role(StrEnum):
     def permissions(self) -> frozenset[Permission]:
         """What the role allows."""
         match self:
-            case Role.ADMIN | Role.OPERATOR:
-                return frozenset(Permission)
+            case Role.ADMIN:
+                return _EVERYTHING
+            case Role.OPERATOR:
+                return _EVERYTHING - ELEVATED
             case Role.AGENT:
                 return _AGENT_PERMISSIONS
             case Role.VIEWER:

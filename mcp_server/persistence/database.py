@@ -278,7 +278,7 @@ def make_backend(url: str, areas: Areas, *, allow_unsafe_sqlite: bool = False, m
         load_library()  # first of all, since it may not be there
         from mcp_server.persistence.sqlite.backend import SqliteBackend
 
-        return SqliteBackend(_path(url), areas, allow_unsafe=allow_unsafe_sqlite, may_only_read=may_only_read)
+        return SqliteBackend(sqlite_file(url), areas, allow_unsafe=allow_unsafe_sqlite, may_only_read=may_only_read)
     if url.startswith(("postgresql://", "postgres://")):
         from mcp_server.persistence.postgres.backend import PostgresBackend
 
@@ -289,7 +289,12 @@ def make_backend(url: str, areas: Areas, *, allow_unsafe_sqlite: bool = False, m
     )
 
 
-def _path(url: str) -> Path:
+def sqlite_file(url: str) -> Path:
+    """The file that an SQLite URL names.
+
+    Raises:
+        ValidationFailed: it begins with a home directory, and there is none.
+    """
     try:
         return Path(url.removeprefix("sqlite:///")).expanduser()
     except RuntimeError:

@@ -1,11 +1,12 @@
 """Whom a bearer token stands for, and the chain of those who can tell. Loaded where MCP is served over HTTP."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from mcp.server.auth.provider import AccessToken
 
-from mcp_server.kernel.authority import Actor
+from mcp_server.kernel.authority import Actor, Permission
 
 BEARER_CHARACTERS_MAX = 16_384
 """A longer token is none: it is not even looked at."""
@@ -40,11 +41,16 @@ def bearer(token: str, actor: Actor, *, expires_at: int | None = None) -> Bearer
         actor: whom it stands for.
         expires_at: in seconds since 1970; None where the token does not end by itself.
     """
-    # `client_id` and `subject` bind sessions and what clients bring back to whoever they were given to.
-    scopes = sorted(permission.value for permission in actor.permissions)
-    return Bearer(
-        token=token, client_id=actor.label, subject=actor.label, scopes=scopes, expires_at=expires_at, actor=actor
-    )
+    # `client_id` and `subject` bind sessions and what clients bring back to whoever they were given to: of two keys of
+    # one user each has its own.
+    who = actor.key_id or actor.label
+    scopes = list(_scopes(actor.permissions))
+    return Bearer(token=token, client_id=who, subject=actor.label, scopes=scopes, expires_at=expires_at, actor=actor)
+
+
+@lru_cache(256)
+def _scopes(permissions: frozenset[Permission]) -> tuple[str, ...]:
+    return tuple(sorted(permission.value for permission in permissions))
 
 
 class Refused(NamedTuple):

@@ -55,7 +55,7 @@ class HttpOptions:
         if self.verifier is None and not is_loopback(self.host):
             raise ValidationFailed(
                 f"Refusing to listen on {self.host} without authentication: whoever reaches it could use this server.",
-                next="Set DATAMCP_TOKENS_FILE (docs/http.md), or listen on 127.0.0.1.",
+                next="Make a key first (`key create --user NAME`, docs/people.md), or listen on 127.0.0.1.",
             )
 
     def security(self) -> TransportSecuritySettings:

@@ -36,7 +36,8 @@ async def test_a_token_is_shown_only_to_those_whose_it_may_be():
     chain = Verifiers(keys, others)
     found = await chain.verify_token("jwt.right")
     assert found is not None and found.actor == ANN and keys.asked == []
-    assert (found.toolsets, found.key_id, found.client_id) == (frozenset({"state"}), "key_1", "user:ann")
+    assert (found.toolsets, found.key_id, found.subject) == (frozenset({"state"}), "key_1", "user:ann")
+    assert found.client_id == "key_1"
     assert set(found.scopes) == {permission.value for permission in Role.VIEWER.permissions}
 
 

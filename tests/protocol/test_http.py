@@ -18,7 +18,7 @@ from mcp.client.sse import sse_client
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.protocol.bearers import Verifiers
 from mcp_server.protocol.http import HttpOptions, is_loopback
-from mcp_server.protocol.identity import FileTokens
+from mcp_server.protocol.keys import read_tokens
 from tests.patience import within
 from tests.processes import RawClient, start
 
@@ -170,16 +170,15 @@ async def test_listening_elsewhere_without_authentication_is_refused(sqlite_url:
     process = await start(sqlite_url, "--transport", "http", "--host", "0.0.0.0", stderr=asyncio.subprocess.PIPE)
     _, errors = await process.process.communicate()
     assert process.process.returncode == 2
-    assert b"Refusing to listen on 0.0.0.0 without authentication" in errors and b"DATAMCP_TOKENS_FILE" in errors
+    assert b"Refusing to listen on 0.0.0.0 without authentication" in errors and b"key create" in errors
 
 
-def test_only_loopback_addresses_count_as_this_machine(tmp_path: Path):
+def test_only_loopback_addresses_count_as_this_machine():
     assert is_loopback("127.0.0.1") and is_loopback("::1") and is_loopback("localhost") and is_loopback("127.9.9.9")
     assert not (is_loopback("0.0.0.0") or is_loopback("192.168.0.1") or is_loopback("example.org"))
     with pytest.raises(ValidationFailed):
         HttpOptions("192.168.0.1", 1).require_safe_bind()
-    verifier = Verifiers(FileTokens(tokens_file(tmp_path, t="user:a:admin")))
-    options = HttpOptions("192.168.0.1", 1, ("desk.example.org",), verifier)
+    options = HttpOptions("192.168.0.1", 1, ("desk.example.org",), Verifiers())
     options.require_safe_bind()
     assert {"192.168.0.1:*", "desk.example.org"} <= set(options.security().allowed_hosts)
 
@@ -192,9 +191,9 @@ def test_a_token_file_that_makes_no_sense_is_told(tmp_path: Path, text: str, say
     path = tmp_path / "tokens.toml"
     path.write_text(text)
     with pytest.raises(ValidationFailed, match=says):
-        FileTokens(path)
+        read_tokens(path)
     with pytest.raises(ValidationFailed, match="cannot be read"):
-        FileTokens(tmp_path / "none.toml")
+        read_tokens(tmp_path / "none.toml")
 
 
 @pytest.mark.slow

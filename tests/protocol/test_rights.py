@@ -133,6 +133,8 @@ events      message                communication+system    operator  -        ev
 events      approval                        communication+system viewer -     events_read
 events      commit                          system         viewer    -        events_read
 events      email                  communication+system    operator  -        events_read
+events      user                            system         operator  -        events_read
+events      key                             system         operator  -        events_read
 """
 NEVER_WAS = "_that_never_was"
 """How what the walk looks for is called: nobody took part in it, so that private events are control's alone."""
