@@ -24,6 +24,8 @@ COMMANDS = {
     "inbox": ("mcp_server.commands.inbox:inbox", "Read your messages, acknowledge and answer them."),
     "hook": ("mcp_server.commands.hook:hook", "Answer a client's hook, or git's, in tens of milliseconds."),
     "status": ("mcp_server.commands.hook:status", "Say in one line how things stand, for status lines and scripts."),
+    "user": ("mcp_server.commands.user:user", "Manage users: who may use this server, as what."),
+    "key": ("mcp_server.commands.key:key", "Manage keys: by what users and agents prove who they are."),
     "approvals": ("mcp_server.commands.approvals:approvals", "See what waits for a person's approval, and decide."),
 }
 """Where each command is, and its line in the list."""

@@ -98,7 +98,29 @@ class Scope(Frozen):
     agent: str | None = None
     namespace: str | None = None
 
+    def has_namespace(self, name: str) -> bool:
+        """Whether it reaches the documents of a namespace: the prefix itself, and what begins with it and one of
+        `. - _`, which a prefix may end with, too."""
+        prefix = self.namespace
+        if prefix is None or name == prefix:
+            return True
+        return name.startswith(prefix) and (prefix[-1] in _ENDS_WORDS or name[len(prefix)] in _ENDS_WORDS)
 
+    def require_namespace(self, name: str) -> None:
+        """Refuse a namespace that it does not reach.
+
+        Raises:
+            PermissionDenied: naming the prefix.
+        """
+        if not self.has_namespace(name):
+            raise PermissionDenied(
+                f"This key does not reach the namespace {name[:64]!r}.",
+                next=f"It reaches {self.namespace} and what begins with it; ask for another key for the rest.",
+                details={"namespace": name, "prefix": self.namespace},
+            )
+
+
+_ENDS_WORDS = ".-_"
 EVERYWHERE = Scope()
 
 

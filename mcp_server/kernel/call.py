@@ -1,6 +1,6 @@
 """What every use case has: who calls, the store, the clock, ids and randomness."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar, TypeVarTuple
 
@@ -110,7 +110,7 @@ class Call:
     speaker: Speaker | None = None
     lease_token: str | None = None
     toolsets: frozenset[str] | None = None
-    tools: frozenset[str] | None = None
+    tools: Set[str] | None = None
     grant: "Grant | None" = None
 
     def spoken_by(self, speaker: Speaker | None, lease_token: str | None) -> "Call":
@@ -181,6 +181,7 @@ class Context:
             self.new_id,
             self.random,
             self.new_secret,
+            actor.scope.agent,
         )
 
     def written(self, call: Call, function: Callable[..., T], /, *args: Any) -> tuple[Any, ...]:

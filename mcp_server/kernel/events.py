@@ -32,6 +32,7 @@ class Origin(NamedTuple):
         new_id: makes an id of a kind.
         chance: a random number in [0, 1), anew each time.
         new_secret: makes what nobody guesses, of a kind.
+        only_agent: the only agent, by its id or name, as which the principal may speak, where its key says so.
     """
 
     at: int
@@ -46,6 +47,7 @@ class Origin(NamedTuple):
     new_id: NewId = _nothing_new
     chance: Random = float
     new_secret: NewId = _nothing_new
+    only_agent: str | None = None
 
     @property
     def party(self) -> str:

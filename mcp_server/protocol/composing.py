@@ -158,7 +158,8 @@ class _Composer:
 
     def _tool(self, name: str) -> tuple[AnyTool, Part]:
         offered = self._call.tools
-        there = [one for one in _WRITES if offered is None or one in offered]
+        reached = [name for name, (tool, _) in _WRITES.items() if self._call.is_offered(tool.toolset)]
+        there = [one for one in reached if offered is None or one in offered]
         if name in there:
             return _WRITES[name]
         raise _no_part(name, there)

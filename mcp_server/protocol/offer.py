@@ -59,6 +59,20 @@ class Offer:
         """Whether something of a toolset is offered, given whether it changes anything."""
         return (self.toolsets is None or toolset in self.toolsets) and not (changes and self.read_only)
 
+    def within(self, toolsets: frozenset[str] | None) -> "Offer":
+        """What of it is there for a caller who reaches these toolsets alone; None for all."""
+        if toolsets is None:
+            return self
+        known = self._narrower.get(toolsets)
+        if known is None:
+            reached = toolsets if self.toolsets is None else toolsets & frozenset(self.toolsets)
+            known = self._narrower[toolsets] = Offer(tuple(sorted(reached)), self.exclude_tools, self.read_only)
+        return known
+
+    @cached_property
+    def _narrower(self) -> "dict[frozenset[str], Offer]":
+        return {}  # there are no more sets of toolsets than 64
+
     @cached_property
     def tools(self) -> tuple[AnyTool, ...]:
         """The tools offered.

@@ -11,6 +11,7 @@ from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.near import did_you_mean, near
 from mcp_server.kernel.quoting import named
+from mcp_server.protocol.offer import Offer
 from mcp_server.protocol.prompt_catalogue import PromptSpec
 from mcp_server.protocol.seam import RequestContext, Seam, protocol_error
 from tools import TOOLS
@@ -30,9 +31,9 @@ ICON = types.Icon(
 class Prompts:
     """The prompts that this server offers. A caller that may not use all the tools of one has no use for it."""
 
-    def __init__(self, seam: Seam, prompts: tuple[PromptSpec, ...]) -> None:
+    def __init__(self, seam: Seam, offer: Offer) -> None:
         self._seam = seam
-        self._prompts = {spec.name: spec for spec in prompts}
+        self._offer = offer
 
     async def list_prompts(
         self, ctx: RequestContext, params: types.PaginatedRequestParams | None
@@ -41,7 +42,7 @@ class Prompts:
         del params
         actor = self._seam.actor_of(ctx)
         return types.ListPromptsResult(
-            prompts=[_listed(spec) for spec in self._prompts.values() if _needs(spec) <= actor.permissions]
+            prompts=[_listed(spec) for spec in self._offered(ctx).values() if _needs(spec) <= actor.permissions]
         )
 
     async def get_prompt(self, ctx: RequestContext, params: types.GetPromptRequestParams) -> types.GetPromptResult:
@@ -50,10 +51,11 @@ class Prompts:
         Raises:
             MCPError: unknown prompt, unknown argument, a required argument is missing, or the caller lacks a right.
         """
-        spec = self._prompts.get(params.name)
+        offered = self._offered(ctx)
+        spec = offered.get(params.name)
         if spec is None:
-            names = ", ".join(self._prompts)
-            meant = did_you_mean(near(params.name, self._prompts))
+            names = ", ".join(offered)
+            meant = did_you_mean(near(params.name, offered))
             message = f"Unknown prompt: {named(params.name)}. {meant}This server offers: {names}."
             raise MCPError(code=INVALID_PARAMS, message=message)
         try:
@@ -66,6 +68,9 @@ class Prompts:
         text = spec.render(given)
         message = types.PromptMessage(role="user", content=types.TextContent(type="text", text=text))
         return types.GetPromptResult(description=spec.description, messages=[message])
+
+    def _offered(self, ctx: RequestContext) -> dict[str, PromptSpec]:
+        return {spec.name: spec for spec in self._offer.within(self._seam.reached(ctx)).prompts}
 
 
 def _needs(spec: PromptSpec) -> set[Permission]:

@@ -96,7 +96,7 @@ class ResourceReads:
             MCPError: nothing has that URI, or the read was refused.
         """
         uri = str(params.uri)
-        resource, parameters = self._match(uri)
+        resource, parameters = self._match(ctx, uri)
         content = await self._content(ctx, uri, resource, parameters)
         text = content if isinstance(content, str) else shown_json(dump_json(_marked(resource, _plain(content))))
         contents = [types.TextResourceContents(uri=uri, mime_type=resource.mime_type, text=text)]
@@ -131,7 +131,7 @@ class ResourceReads:
         Raises:
             MCPError: saying which of the two.
         """
-        resource, parameters = self._match(uri)
+        resource, parameters = self._match(ctx, uri)
         if resource.private:
             await self._content(ctx, uri, resource, parameters)
             return
@@ -152,14 +152,21 @@ class ResourceReads:
 
     def _allowed(self, ctx: RequestContext) -> list[Resource]:
         permissions = self._seam.actor_of(ctx).permissions
-        return [resource for _, resource in self._resources if resource.permission in permissions]
+        return [resource for _, resource in self._reached(ctx) if resource.permission in permissions]
 
-    def _match(self, uri: str) -> tuple[Resource, dict[str, str]]:
-        for template, resource in self._resources:
+    def _reached(self, ctx: RequestContext) -> list[tuple[UriTemplate, Resource]]:
+        toolsets = self._seam.reached(ctx)
+        if toolsets is None:
+            return self._resources
+        return [one for one in self._resources if one[1].toolset in toolsets]
+
+    def _match(self, ctx: RequestContext, uri: str) -> tuple[Resource, dict[str, str]]:
+        reached = self._reached(ctx)
+        for template, resource in reached:
             found = template.match(uri)
             if found is not None:
                 return resource, cast("dict[str, str]", dict(found))
-        templates = [resource.uri_template for _, resource in self._resources]
+        templates = [resource.uri_template for _, resource in reached]
         raise MCPError(
             code=INVALID_PARAMS,
             message=f"There is no resource {named(uri)}. {did_you_mean(_near(uri, templates))}This server's resources: "

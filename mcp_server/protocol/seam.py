@@ -80,6 +80,10 @@ class Seam:
             return reached if self.toolsets is None else self.toolsets
         return self.toolsets & reached
 
+    def reached(self, ctx: RequestContext) -> frozenset[str] | None:
+        """The toolsets that are there for who makes a request; None for all."""
+        return self.toolsets_of(self.actor_of(ctx))
+
     async def spoken(self, ctx: RequestContext, call: Call, said: Said = _NOTHING_SAID) -> Call:
         """The call with its speaker.
 

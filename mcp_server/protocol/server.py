@@ -58,7 +58,7 @@ def assembled(
     desk: Desk, seam: Seam, tools: ToolCalls, reads: ResourceReads, handles: TaskHandles, offer: Offer
 ) -> Server[Any]:
     """A server of these parts, with the prompts and the methods of the Tasks extension that are offered."""
-    prompts = Prompts(seam, offer.prompts)
+    prompts = Prompts(seam, offer)
     subscriptions = Subscriptions(desk, seam, reads, handles)
     server = DeskServer(
         NAME,

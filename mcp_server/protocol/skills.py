@@ -5,7 +5,7 @@ from typing import Any
 
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS
+from mcp_types import INVALID_PARAMS, METHOD_NOT_FOUND
 
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.errors import OpsError
@@ -50,6 +50,9 @@ class Skills:
         return {"resultType": "complete", "skill": skill.entry(), **LASTS}
 
     def _require(self, ctx: RequestContext) -> None:
+        reached = self._seam.reached(ctx)
+        if reached is not None and "tasks" not in reached:
+            raise MCPError(code=METHOD_NOT_FOUND, message="Method not found", data=ctx.method)
         try:
             self._seam.actor_of(ctx).require(Permission.TASKS_READ)
         except OpsError as error:

@@ -125,7 +125,7 @@ class TaskHandles:
 
     async def get(self, ctx: RequestContext, params: TaskParams) -> dict[str, Any]:
         """The task with its result once it has one."""
-        self._require(ctx, params.task_id)
+        self._require(ctx, "tasks/get", params.task_id)
 
         async def get(call: Call) -> dict[str, Any]:
             return await self._shown(ctx, call, params.task_id)
@@ -134,7 +134,7 @@ class TaskHandles:
 
     async def update(self, ctx: RequestContext, params: UpdateParams) -> dict[str, Any]:
         """Take in what people answered."""
-        self._require(ctx, params.task_id)
+        self._require(ctx, "tasks/update", params.task_id)
 
         async def update(call: Call) -> dict[str, Any]:
             task = await self._own(call, params.task_id)
@@ -145,10 +145,10 @@ class TaskHandles:
 
     async def cancel(self, ctx: RequestContext, params: TaskParams) -> dict[str, Any]:
         """Ask for the task's end; one that has ended is acknowledged all the same."""
-        self._require(ctx, params.task_id)
+        self._require(ctx, "tasks/cancel", params.task_id)
 
         async def cancel(call: Call) -> dict[str, Any]:
-            await self._own(call, params.task_id, control=self._offer.has_tools("tasks_control"))
+            await self._own(call, params.task_id, control=self._offered(ctx).has_tools("tasks_control"))
             await self._desk.tasks.cancel_own(call, params.task_id)
             return COMPLETE
 
@@ -156,7 +156,7 @@ class TaskHandles:
 
     async def may_see(self, ctx: RequestContext, task_id: str) -> bool:
         """Whether the caller has a handle of this task, and is told of its changes."""
-        if "notifications/tasks" not in self._offer.methods or not declares_extension(ctx):
+        if "notifications/tasks" not in self._offered(ctx).methods or not declares_extension(ctx):
             return False
         try:
             await self._own(await self._seam.spoken(ctx, self._seam.call_of(ctx)), task_id)
@@ -170,7 +170,7 @@ class TaskHandles:
 
     async def _shown(self, ctx: RequestContext, call: Call, task_id: str) -> dict[str, Any]:
         task = await self._own(call, task_id)
-        asked = await self._questions.pending(ctx, call, task) if "tasks/update" in self._offer.methods else {}
+        asked = await self._questions.pending(ctx, call, task) if "tasks/update" in self._offered(ctx).methods else {}
         shown = COMPLETE | envelope(task)
         if asked:
             return shown | {"status": "input_required", "inputRequests": asked}
@@ -208,9 +208,13 @@ class TaskHandles:
         except OpsError as error:
             raise protocol_error(error, task_id) from error
 
-    @staticmethod
-    def _require(ctx: RequestContext, task_id: str) -> None:
-        if ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS:
+    def _offered(self, ctx: RequestContext) -> Offer:
+        """What is there for who makes the request."""
+        return self._offer.within(self._seam.reached(ctx))
+
+    def _require(self, ctx: RequestContext, method: str, task_id: str) -> None:
+        is_there = method in self._offered(ctx).methods
+        if ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS or not is_there:
             raise MCPError(code=METHOD_NOT_FOUND, message="Method not found", data=ctx.method)
         require_extension(ctx)
         named = None if ctx.request is None else ctx.request.headers.get("mcp-name")

@@ -48,7 +48,7 @@ class ToolCalls:
         self._desk = desk
         self._seam = seam
         self._tools = {tool.name: tool for tool in tools}
-        self._names = frozenset(self._tools)
+        self._reached: dict[frozenset[str], dict[str, AnyTool]] = {}
 
     @cached_property
     def definitions(self) -> dict[str, types.Tool]:
@@ -66,7 +66,7 @@ class ToolCalls:
         """The tools that the caller may use."""
         del params
         allowed = self._seam.actor_of(ctx).permissions
-        listed = [self.definitions[name] for name, tool in self._tools.items() if tool.permission in allowed]
+        listed = [self.definitions[name] for name, tool in self._offered(ctx).items() if tool.permission in allowed]
         return types.ListToolsResult(tools=listed)
 
     async def call(self, ctx: RequestContext, params: types.CallToolRequestParams) -> dict[str, Any]:
@@ -75,10 +75,11 @@ class ToolCalls:
         Raises:
             MCPError: there is no such tool.
         """
-        tool = self._tools.get(params.name)
+        offered = self._offered(ctx)
+        tool = offered.get(params.name)
         if tool is None:
-            raise unknown_tool(params.name, self._tools)
-        with_ticket = self._gives_handles and tool.ticket is not None and declares_extension(ctx)
+            raise unknown_tool(params.name, offered)
+        with_ticket = self._gives_handles and tool.ticket is not None and self._takes_handles(ctx)
         run = self._start if with_ticket else self._run
         if tool.asks_person:
             run = self._asking(asker(ctx, params))
@@ -87,7 +88,7 @@ class ToolCalls:
             result = await self._seam.run(
                 ctx,
                 tool.name,
-                lambda call: run(tool, replace(call, tools=self._names), given),
+                lambda call: run(tool, replace(call, tools=offered.keys()), given),
                 lambda: said(tool, given),
             )
             if "structuredContent" in result:
@@ -95,6 +96,21 @@ class ToolCalls:
             return result
         except OpsError as error:
             return _refusal(error, _whole_call(tool, given.all(), error.details))
+
+    def _offered(self, ctx: RequestContext) -> dict[str, AnyTool]:
+        """The tools that are there for who calls, by name."""
+        toolsets = self._seam.reached(ctx)
+        if toolsets is None or toolsets == self._seam.toolsets:
+            return self._tools
+        known = self._reached.get(toolsets)
+        if known is None:
+            known = {name: tool for name, tool in self._tools.items() if tool.toolset in toolsets}
+            self._reached[toolsets] = known
+        return known
+
+    def _takes_handles(self, ctx: RequestContext) -> bool:
+        reached = self._seam.reached(ctx)
+        return declares_extension(ctx) and (reached is None or "tasks" in reached)
 
     async def _start(self, tool: AnyTool, call: Call, given: "Given") -> dict[str, Any]:
         """Begin what the tool does; the handle of its task, or its whole answer where it has ended already."""

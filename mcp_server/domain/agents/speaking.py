@@ -1,7 +1,7 @@
 """Which agent speaks, who may speak as one, and which agents this process itself brought into being."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from mcp_server.domain.agents.model import INSTANCE_ALIVE_FOR, no_agent
 from mcp_server.domain.agents.transactions import see_agent
@@ -40,12 +40,30 @@ class Session:
         return self.agent or only
 
 
-def may_speak_as(agent: Row, principal: str, key_agent: str | None, permissions: frozenset[Permission]) -> bool:
-    """Whether a principal may speak as an agent: with that agent's own key; else as who registered it, or with the
-    right to control agents. The key of another agent never may."""
-    if key_agent is not None:
-        return key_agent in (agent["id"], agent["name"])
-    return Permission.AGENTS_CONTROL in permissions or agent["registered_by"] in (None, principal)
+class Voice(NamedTuple):
+    """What decides as whom a principal may speak: how it is called, the agent whose own key it has or the only one that
+    its key lets it speak as, and whether it controls agents."""
+
+    principal: str
+    key_agent: str | None
+    only_agent: str | None
+    controls: bool
+
+    @staticmethod
+    def of(actor: Actor) -> "Voice":
+        """A caller's."""
+        own = actor.id if actor.kind == "agent" else None
+        return Voice(actor.label, own, actor.scope.agent, actor.may(Permission.AGENTS_CONTROL))
+
+    def may_speak_as(self, agent: Row) -> bool:
+        """Whether it may: with that agent's own key; else as who registered it, or with the right to control agents.
+        The key of another agent never may."""
+        names = agent["id"], agent["name"]
+        if self.only_agent is not None and self.only_agent not in names:
+            return False
+        if self.key_agent is not None:
+            return self.key_agent in names
+        return self.controls or agent["registered_by"] in (None, self.principal)
 
 
 class Speaking:
@@ -109,22 +127,20 @@ class Speaking:
         Raises:
             PermissionDenied: the principal may not speak as it.
         """
-        key_agent = actor.id if actor.kind == "agent" else None
-        if not may_speak_as(agent, actor.label, key_agent, actor.permissions):
+        if not Voice.of(actor).may_speak_as(agent):
             raise not_yours(actor.label, agent)
         return Speaker(agent["id"], agent["name"])
 
     async def may_speak_as(self, actor: Actor, reference: str) -> bool:
         """Whether a principal may speak as the agent of that id or name. As one that does not exist nobody may."""
         row = await self.by_id(reference)
-        key_agent = actor.id if actor.kind == "agent" else None
-        return row is not None and may_speak_as(row, actor.label, key_agent, actor.permissions)
+        return row is not None and Voice.of(actor).may_speak_as(row)
 
     async def unsaid(
         self, actor: Actor, *, local: bool, hint: str | None = None, guessed: bool = True
     ) -> Speaker | None:
-        """Who speaks where a call names nobody: the agent of an agent's key; the one that the client's `_meta` or the
-        operator named; the only one that this process registered; else nobody.
+        """Who speaks where a call names nobody: the agent of an agent's key, or the only one that a key speaks as; the
+        one that the client's `_meta` or the operator named; the only one that this process registered; else nobody.
 
         Args:
             actor: the principal.
@@ -136,7 +152,7 @@ class Speaking:
         if actor.kind == "agent":
             row = await self.by_id(actor.id)
             return None if row is None else Speaker(row["id"], row["name"])
-        reference = hint or (self.session.usual(guessed=guessed) if local else None)
+        reference = actor.scope.agent or hint or (self.session.usual(guessed=guessed) if local else None)
         row = None if reference is None else await self.by_id(reference)
         return None if row is None else self.allowed(actor, row)
 
@@ -217,8 +233,10 @@ def require_voice(tx: Transaction, origin: Origin, agent_id: str) -> None:
     Raises:
         PermissionDenied: it may not.
     """
-    if agent_id == origin.agent_id or (origin.key_agent_id is None and origin.may(Permission.AGENTS_CONTROL)):
+    controls = origin.may(Permission.AGENTS_CONTROL)
+    if agent_id == origin.agent_id or (controls and origin.key_agent_id is None and origin.only_agent is None):
         return
     agent = known_agent(tx, agent_id)
-    if agent is not None and not may_speak_as(agent, origin.principal, origin.key_agent_id, origin.permissions):
+    voice = Voice(origin.principal, origin.key_agent_id, origin.only_agent, controls)
+    if agent is not None and not voice.may_speak_as(agent):
         raise not_yours(origin.principal, agent)

@@ -10,7 +10,8 @@ from mcp_server.domain.approvals.model import Approval, approval_id_of, no_appro
 from mcp_server.domain.approvals.principals import Principals
 from mcp_server.domain.approvals.transactions import overtake, run
 from mcp_server.domain.approvals.words import AskedAs
-from mcp_server.kernel.authority import Actor, Permission
+from mcp_server.domain.people.service import Standing
+from mcp_server.kernel.authority import Actor, Permission, Scope
 from mcp_server.kernel.call import Call, Grant
 from mcp_server.kernel.composing import CalledTool, Composing, landed
 from mcp_server.kernel.errors import Busy, Conflict, LeaseLost, OpsError, Unavailable
@@ -48,7 +49,7 @@ def make_calls(services: Services) -> Handler:
             return {"approved": True} | json.loads(approval.outcome or "{}")
         if approval.status == "stale":
             raise _failed(json.loads(approval.outcome or "{}").get("message", ""))
-        call, speaker = _in_the_name_of_who_asked(services, approval, job)
+        call, speaker = await _in_the_name_of_who_asked(services, approval, job)
         try:
             return {"approved": True, "results": await _made(services, call, speaker, approval)}
         except (Busy, Unavailable, LeaseLost):
@@ -82,15 +83,20 @@ def _require_same(shown: Any, now: Any) -> None:
         )
 
 
-def _in_the_name_of_who_asked(services: Services, approval: Approval, job: Job) -> tuple[Call, str | None]:
+async def _in_the_name_of_who_asked(services: Services, approval: Approval, job: Job) -> tuple[Call, str | None]:
     """A call with what its principal could do when it asked and still can, and the agent that spoke, if one did."""
     asked = AskedAs(**json.loads(approval.asked_as or "null"))
-    actor = Actor(kind=asked.kind, id=asked.id, permissions=frozenset(), is_local=asked.is_local)
-    could = {one for one in Permission if one.value in asked.permissions}
-    actor = actor.model_copy(update={"permissions": services.option(Principals).now(actor.label) & could})
+    could = frozenset(one for one in Permission if one.value in asked.permissions)
+    scope = Scope.model_validate(asked.scope or {})
+    told = {"kind": asked.kind, "id": asked.id, "is_local": asked.is_local, "scope": scope, "key_id": asked.key_id}
+    then = Actor.model_validate({**told, "permissions": could})
+    now = (await services.get(Standing).still(then)) or then.model_copy(update={"permissions": frozenset[Permission]()})
+    can = could & now.permissions & services.option(Principals).now(then.label)
+    actor = then.model_copy(update={"permissions": can})
     yes = tuple(answer.by for answer in approval.given() if answer.granted)
     grant = Grant(tuple(approval.people()), approval.needed, yes)
-    return Call(actor, approval.id, lease_token=job.lease_token, grant=grant), asked.speaker
+    call = Call(actor, approval.id, lease_token=job.lease_token, toolsets=actor.scope.toolsets, grant=grant)
+    return call, asked.speaker
 
 
 async def _approval_of(services: Services, job: Job) -> Approval:

@@ -2,7 +2,7 @@
 may be answered. A hash binds the answer to all of it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from mcp_server.domain.approvals.commands import ApprovalSpec, RequestApproval
@@ -51,6 +51,8 @@ class AskedAs(NamedTuple):
         is_local: whether it was the local user of a process.
         permissions: what it could do.
         speaker: the id of the agent that spoke, if one did.
+        key_id: the key that proved it, if one did; without that they are not done either.
+        scope: what narrowed it beside its permissions; nothing is unsaid.
     """
 
     kind: Literal["user", "agent", "system", "deployment"]
@@ -58,6 +60,8 @@ class AskedAs(NamedTuple):
     is_local: bool
     permissions: list[str]
     speaker: str | None
+    key_id: str | None = None
+    scope: Mapping[str, Any] | None = None
 
 
 class Runs(NamedTuple):
@@ -72,7 +76,9 @@ def asked_as(call: Call) -> AskedAs:
     """Who has calls asked about."""
     actor, speaker = call.actor, call.speaker
     can = sorted(permission.value for permission in actor.permissions)
-    return AskedAs(actor.kind, actor.id, actor.is_local, can, None if speaker is None else speaker.agent_id)
+    agent_id = None if speaker is None else speaker.agent_id
+    scope = actor.scope.model_dump(mode="json", exclude_none=True) or None
+    return AskedAs(actor.kind, actor.id, actor.is_local, can, agent_id, actor.key_id, scope)
 
 
 def words_of(spec: ApprovalSpec, task: Task | None = None, runs: Runs | None = None) -> Words:

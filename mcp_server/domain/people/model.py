@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 
 from mcp_server.domain.people.refusals import from_the_file, not_as_it_was, not_live, same_status
 from mcp_server.kernel.addresses import check_address
+from mcp_server.kernel.area import Toolset
 from mcp_server.kernel.authority import Actor, Permission, Role, Scope
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.events import Event, Origin
@@ -71,7 +72,7 @@ class CreateKey(Frozen):
     name: Line | None = None
     role: Role | None = None
     permissions: tuple[Permission, ...] | None = Field(default=None, min_length=1)
-    toolsets: tuple[str, ...] | None = Field(default=None, min_length=1)
+    toolsets: tuple[Toolset, ...] | None = Field(default=None, min_length=1)
     agent: Holder | None = None
     namespace: Prefix | None = None
     expires_in_seconds: Seconds | None = None

@@ -50,11 +50,12 @@ def user_view(row: Row) -> UserView:
 
 def key_view(row: Row, now: Micros) -> KeyView:
     """A key from its row, which may have the status of its user and its last use beside."""
+    row = dict(row)
     same = {name: row[name] for name in ("id", "name", "role", "agent", "namespace", "source", "created_by")}
     old_until = row["old_until"]
     return KeyView(
         holder=f"{row['holder_kind']}:{row['holder_id']}",
-        state=Key.adopt(dict(row)).state(now, row.get("user_status")),
+        state=Key.adopt(row).state(now, row.get("user_status")),
         permissions=_listed(row["permissions"]),
         toolsets=_listed(row["toolsets"]),
         old_text_until=iso(old_until) if old_until is not None and old_until > now else None,
