@@ -106,6 +106,11 @@ class Scope(Frozen):
             return True
         return name.startswith(prefix) and (prefix[-1] in _ENDS_WORDS or name[len(prefix)] in _ENDS_WORDS)
 
+    def namespaces(self) -> tuple[str | None, int]:
+        """The prefix for a filter, and 1 where any name that begins with it is reached."""
+        prefix = self.namespace
+        return prefix, int(prefix is not None and prefix[-1] in _ENDS_WORDS)
+
     def require_namespace(self, name: str) -> None:
         """Refuse a namespace that it does not reach.
 

@@ -26,9 +26,26 @@ async def complete(desk: Desk, call: Call, argument: str, typed: str, known: Map
         return []
     call.actor.require(offered.permission)
     if isinstance(offered.statement, str):
-        return await _stored(desk, call, offered, like(typed, "{}%"), known)
+        return await _reached(desk, call, offered, argument, typed, known)
     named = offered.statement(desk.areas, call.actor.permissions, call.toolsets)
     return list(islice(filter(lambda value: value.startswith(typed), named), VALUES_MAX))
+
+
+async def _reached(
+    desk: Desk, call: Call, offered: Completion, argument: str, typed: str, known: Mapping[str, str]
+) -> list[str]:
+    """The values that are stored; of namespaces and what is in them, those that the caller's key reaches."""
+    scope = call.actor.scope
+    if scope.namespace is None:
+        return await _stored(desk, call, offered, like(typed, "{}%"), known)
+    if "namespace" in offered.needs and not scope.has_namespace(known["namespace"]):
+        return []
+    if argument != "namespace":
+        return await _stored(desk, call, offered, like(typed, "{}%"), known)
+    longer = max(typed, scope.namespace, key=len)
+    if not longer.startswith(min(typed, scope.namespace, key=len)):
+        return []
+    return list(filter(scope.has_namespace, await _stored(desk, call, offered, like(longer, "{}%"), known)))
 
 
 async def _stored(

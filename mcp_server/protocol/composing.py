@@ -139,10 +139,12 @@ class _Composer:
         Raises:
             ValidationFailed: it reads what a call before writes.
         """
+        document = part.writes(command)
+        for name in part.reads(command) if document is None else (*part.reads(command), document):
+            self._call.actor.scope.require_namespace(name.partition("/")[0])
         for name in part.reads(command):
             if name in self._writes:
                 raise _read_before(name, self._writes[name])
-        document = part.writes(command)
         if document is None or document in self._writes:
             return command
         self._writes[document] = len(self._made)

@@ -136,7 +136,10 @@ class ResourceReads:
             await self._content(ctx, uri, resource, parameters)
             return
         try:
-            self._seam.actor_of(ctx).require(resource.permission)
+            actor = self._seam.actor_of(ctx)
+            actor.require(resource.permission)
+            if "namespace" in parameters:
+                actor.scope.require_namespace(parameters["namespace"])
         except OpsError as error:
             raise protocol_error(error, uri) from error
 

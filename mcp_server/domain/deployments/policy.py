@@ -10,6 +10,7 @@ from mcp_server.domain.deployments.model import Deployment
 from mcp_server.domain.deployments.plans import Plan
 from mcp_server.domain.deployments.spec import Operation
 from mcp_server.domain.deployments.targets import Subject
+from mcp_server.kernel.authority import Scope
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import PermissionDenied
 
@@ -73,3 +74,23 @@ class DeploymentPolicy:
         kind, _, name = reference.partition(":")
         is_own = reference in self.own or any(fnmatchcase(name, own) for own in _OWN_VARIABLES)
         return is_local and kind == "env" and not is_own
+
+
+def require_documents(config: Config, scope: Scope) -> None:
+    """Refuse what would reach documents for a caller whose key does not.
+
+    Raises:
+        PermissionDenied: it names a namespace outside of the key's prefix; or a folder, whose own configuration may.
+    """
+    if scope.namespace is None:
+        return
+    for service in config.services:
+        if service.folder is not None:
+            raise PermissionDenied(
+                f"The service {service.name} comes from a folder, which may bind any namespace; this key reaches "
+                f"{scope.namespace} alone.",
+                next="Give its modules and bindings here, or use another key.",
+            )
+        bound = [binding.kv for binding in service.bindings.values() if binding.kv is not None]
+        for name in [*bound, *([] if service.modules is None else [service.modules.partition("/")[0]])]:
+            scope.require_namespace(name)

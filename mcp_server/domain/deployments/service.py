@@ -9,7 +9,7 @@ from mcp_server.domain.deployments.hiding import Secrets
 from mcp_server.domain.deployments.holding import Room
 from mcp_server.domain.deployments.model import Deployment, Revision, revision_id_of
 from mcp_server.domain.deployments.plans import Plan
-from mcp_server.domain.deployments.policy import DeploymentPolicy
+from mcp_server.domain.deployments.policy import DeploymentPolicy, require_documents
 from mcp_server.domain.deployments.programs import Programs
 from mcp_server.domain.deployments.question import question
 from mcp_server.domain.deployments.runs import Run
@@ -193,6 +193,7 @@ class DeploymentService:
         command = command.model_copy(update={"target": name})
         config = Config.read(text)
         self._policy.require_secrets(config, is_local=call.actor.is_local)
+        require_documents(config, call.actor.scope)
         subject = Subject("", command.name, command.environment, command.target, 1, config)
         target = self._targets.get(command.target)
         require_taken(target, subject)
@@ -221,6 +222,7 @@ class DeploymentService:
         """What was planned is to happen, if it is still what was shown."""
         plan.require_fresh(deployment)
         subject = await self._subject(deployment, plan.revision)
+        require_documents(subject.config, call.actor.scope)
         plan.require_same(await self._observed(subject))
         self._require_allowed(subject, plan.operation)
         return self._decision_on(call, plan, subject)
@@ -279,6 +281,7 @@ class DeploymentService:
         if operation == "destroy":
             revision = deployment.live_revision
         subject = await self._subject(deployment, revision or deployment.revision)
+        require_documents(subject.config, call.actor.scope)
         target = self._targets.get(deployment.target)
         if operation not in target.operations:
             known = ", ".join(sorted(target.operations))

@@ -50,6 +50,11 @@ AND aggregate_type IN (SELECT value FROM json_each(:seen))
 -- name: filter.seen (postgres)
 AND aggregate_type = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:seen AS jsonb))))
 
+-- Of documents, whose ids are namespace/key, those that a caller reaches whose key has a prefix of namespaces.
+-- name: filter.documents_within
+AND (aggregate_type <> 'document' OR (substr(aggregate_id, 1, length(CAST(:within AS TEXT))) = :within
+  AND (:is_open = 1 OR substr(aggregate_id, length(CAST(:within AS TEXT)) + 1, 1) IN ('/', '.', '-', '_'))))
+
 -- name: filter.type
 AND type = :type
 

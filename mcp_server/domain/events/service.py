@@ -120,6 +120,8 @@ class EventService:
         seen = self._areas.seen(call.actor.permissions, call.toolsets)
         if len(seen) < len(self._areas.aggregates):
             query = query.where("seen", seen=dump_json(sorted(seen)))
+        prefix, is_open = call.actor.scope.namespaces()
+        query = query.where("documents_within", within=prefix, is_open=is_open)
         return seen_by(call, query, self._areas.private)
 
     async def _by_actor(self, query: Query, actor: str | None) -> Query:

@@ -53,6 +53,11 @@ SELECT count(*) AS n FROM (
 -- name: filter.document_range
 AND d.id >= :range_low AND d.id < :range_high
 
+-- What a caller reaches whose key has a prefix: that namespace, and those that begin with it and a mark between words.
+-- name: filter.namespaces_within
+AND (namespace = :within OR (substr(namespace, 1, length(CAST(:within AS TEXT))) = :within
+  AND (:is_open = 1 OR substr(namespace, length(CAST(:within AS TEXT)) + 1, 1) IN ('.', '-', '_'))))
+
 -- name: filter.document_prefix
 AND d.key LIKE :document_prefix ESCAPE '\'
 
@@ -68,7 +73,7 @@ AND d.id > :document_after
 
 -- name: namespaces
 SELECT namespace, count(*) AS documents, SUM(bytes) AS bytes FROM documents
-WHERE deleted = 0 AND (expires_at IS NULL OR expires_at > :now) GROUP BY namespace ORDER BY namespace LIMIT 100
+WHERE deleted = 0 AND (expires_at IS NULL OR expires_at > :now) {{filters}} GROUP BY namespace ORDER BY namespace LIMIT 100
 
 -- name: expired_documents
 SELECT id FROM documents WHERE expires_at IS NOT NULL AND deleted = 0 AND expires_at <= :now

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 from mcp_server.domain.events.told import told_of
 from mcp_server.domain.state import transactions
@@ -73,7 +74,7 @@ class StateService:
         Raises:
             NotFound: never written, deleted, expired, or no such version.
         """
-        call.actor.require(Permission.STATE_READ)
+        _require(call, Permission.STATE_READ, command)
         if command.version is not None:
             return document_view(await self._version(command, command.version), with_value=True)
         row = await self._database.fetch_one("document_current", id=document_id(command.namespace, command.key))
@@ -96,7 +97,7 @@ class StateService:
         Raises:
             NotFound: never written, or no such version.
         """
-        call.actor.require(Permission.STATE_READ)
+        _require(call, Permission.STATE_READ, command)
         id_, low, high = document_id(command.namespace, command.key), command.from_version or 1, command.to_version
         rows = await self._database.fetch_all("state_history", id=id_, low=low, high=high or 2**62, limit=VERSIONS_MAX)
         if not rows:
@@ -125,6 +126,7 @@ class StateService:
         statement = "state_deleted" if command.deleted else "state_find"
         query = Query(statement, parameters=(("now", self._context.clock()),))
         if command.namespace is not None:
+            call.actor.scope.require_namespace(command.namespace)
             start = f"{command.namespace}/{command.prefix or ''}"
             query = query.where("document_range", range_low=start, range_high=start + _HIGHEST)
         else:
@@ -132,6 +134,7 @@ class StateService:
         query = query.where("document_tag", document_tag=like(command.tag, '%"{}"%')).where(
             "document_text", document_text=like(command.text and command.text.lower())
         )
+        query = query.where("namespaces_within", **_within(call))
         if command.cursor is not None:
             (last,) = decode_cursor(command.cursor, (str,))
             query = query.where("document_after", document_after=last)
@@ -140,7 +143,7 @@ class StateService:
 
     async def keys(self, call: Call, command: ListKeys) -> list[Row]:
         """The keys of a namespace in order, each with its version and its SHA-256."""
-        call.actor.require(Permission.STATE_READ)
+        _require(call, Permission.STATE_READ, command)
         start = f"{command.namespace}/{command.prefix}"
         low = start if command.after is None else max(start, f"{command.namespace}/{command.after}")
         return await self._database.fetch_all(
@@ -150,14 +153,16 @@ class StateService:
     async def namespaces(self, call: Call) -> list[NamespaceView]:
         """Every namespace with its number of documents and their bytes."""
         call.actor.require(Permission.STATE_READ)
-        rows = await self._database.fetch_all("namespaces", now=self._context.clock())
+        query = Query("namespaces").where("namespaces_within", **_within(call))
+        parameters = dict(query.parameters) | {"now": self._context.clock()}
+        rows = await self._database.fetch_all(query.statement, filters=query.filters, **parameters)
         return [
             NamespaceView(namespace=row["namespace"], documents=row["documents"], bytes=int(row["bytes"]))
             for row in rows
         ]
 
     async def _plan_set(self, call: Call, command: SetDocument) -> Planned[SetDocument]:
-        del call
+        call.actor.scope.require_namespace(command.namespace)
         base_version = command.base_version
         if base_version is None and len(command.value or "") <= CHEAP_STEPS_MAX:
             return Planned(command)
@@ -170,14 +175,14 @@ class StateService:
         return Planned(command, await asyncio.to_thread(plan_set, command, read, base))
 
     async def _plan_patch(self, call: Call, command: PatchDocument) -> Planned[PatchDocument]:
-        del call
+        call.actor.scope.require_namespace(command.namespace)
         read = await self._read(command)
         if read is None:
             return Planned(command)
         return Planned(command, await asyncio.to_thread(plan_patch, command, read))
 
     async def _plan_restore(self, call: Call, command: RestoreDocument) -> Planned[RestoreDocument]:
-        del call
+        call.actor.scope.require_namespace(command.namespace)
         try:
             value = RawJson((await self._version(command, command.version))["value"])
         except NotFound:
@@ -211,6 +216,16 @@ class StateService:
             return row
         chain = await self._database.fetch_all("version_chain", id=id_, version=version, limit=KEYFRAME_EVERY)
         return dict(row) | {"value": rebuild(chain)}
+
+
+def _require(call: Call, permission: Permission, document: Addressed | ListKeys) -> None:
+    call.actor.require(permission)
+    call.actor.scope.require_namespace(document.namespace)
+
+
+def _within(call: Call) -> dict[str, Any]:
+    prefix, is_open = call.actor.scope.namespaces()
+    return {"within": prefix, "is_open": is_open}
 
 
 async def _set(call: Call, done: Written) -> SetResult:
