@@ -96,15 +96,23 @@ def desk_on(
     """Every service on an open database, with what the operator set."""
     watch = ClockWatch(clock, steady)
     guarded = _Guarded()
-    context = Context(database, watch, ids, chance, guard=guarded)
+    context = Context(database, watch, ids, chance, guard=guarded, standing=guarded.standing)
     guarded.desk = Desk(context, AREAS, __version__, watch, Rendering(_render), Composing(_compose), *options)
     return guarded.desk
 
 
 class _Guarded:
-    """The door of every write, which is made after it; loaded where the operator has rules."""
+    """The door of every write, which is made after it; loaded where the operator has rules. And whether a caller is let
+    in still."""
 
     desk: Desk | None = None
+
+    async def standing(self, call: Call) -> None:
+        """Refuse a caller that is not let in any more."""
+        if self.desk is not None and not call.actor.is_local:
+            from mcp_server.domain.people.service import Standing
+
+            await self.desk.get(Standing).require(call)
 
     async def __call__(self, call: Call, write: Any, command: Any) -> None:
         """Look at a write where there are rules."""

@@ -139,6 +139,7 @@ class Actor(Frozen):
         is_local: whether it is the local user of this process, who needs no key.
         scope: what else narrows it.
         key_id: the key that proved it; None where none did.
+        proof: SHA-256 of the text of that key by which it was proved; one that was rotated away proves nothing.
     """
 
     kind: Literal["user", "agent", "system", "deployment"]
@@ -147,6 +148,7 @@ class Actor(Frozen):
     is_local: bool = False
     scope: Scope = EVERYWHERE
     key_id: str | None = None
+    proof: str | None = None
 
     @cached_property
     def label(self) -> str:

@@ -151,6 +151,15 @@ async def nobody_asks(call: Call, write: Any, command: Any) -> None:
     del call, write, command
 
 
+Standing = Callable[[Call], Awaitable[None]]
+"""Refuses a caller that is not let in any more, of whom that was asked when its call began."""
+
+
+async def everybody_stays(call: Call) -> None:
+    """Whoever was let in still is."""
+    del call
+
+
 SYSTEM_CALL = Call(actor=SYSTEM, correlation_id="system")
 
 
@@ -164,6 +173,7 @@ class Context:
     random: Random
     new_secret: NewId = new_secret
     guard: Guard = nobody_asks
+    standing: Standing = everybody_stays
 
     def origin(self, call: Call) -> Origin:
         """Who changes something, and when: now."""

@@ -33,6 +33,9 @@ async def wait_until(
 
     Returns:
         The last attempt's answer.
+
+    Raises:
+        PermissionDenied: the caller is not let in any more.
     """
     feed = context.database.feed
     answer = await attempt()
@@ -48,6 +51,7 @@ async def wait_until(
             await _change(listener, feed, call, started, wait_seconds)
             if feed.waits_are_over:  # nothing more is taken for a caller that may be gone
                 return answer
+            await context.standing(call)
 
 
 async def _change(listener: Listener, feed: Feed, call: Call, started: float, wait_seconds: float) -> None:

@@ -22,6 +22,7 @@ from mcp_server.domain.desk import Desk
 from mcp_server.kernel.authority import Actor
 from mcp_server.kernel.errors import Busy, Unavailable
 from mcp_server.protocol.changes import ChangeHub, Stream
+from mcp_server.protocol.letting_in import LettingIn
 from mcp_server.protocol.resource_reads import ResourceReads
 from mcp_server.protocol.seam import RequestContext, Seam
 from mcp_server.protocol.task_handles import TaskHandles
@@ -59,6 +60,8 @@ class Subscriptions:
         self._streams: Counter[str] = Counter()
         self._legacy: dict[Connection, Stream] = {}
         self._opening = asyncio.Lock()
+        self._letting_in = LettingIn(desk)
+        self._lasting: set[Connection] = set()
 
     async def listen(
         self, ctx: RequestContext, params: types.SubscriptionsListenRequestParams
@@ -102,7 +105,23 @@ class Subscriptions:
         uri = str(params.uri)
         await self._reads.require(ctx, uri)
         self._hub.watch(await self._legacy_stream(_connection(ctx)), uri, self._seen(ctx))
+        await self._end_with_its_caller(ctx)
         return types.EmptyResult()
+
+    async def _end_with_its_caller(self, ctx: RequestContext) -> None:
+        """Let the stream of an earlier client's connection end when its caller is not let in any more."""
+        connection = _connection(ctx)
+        if connection not in self._lasting:
+            self._lasting.add(connection)
+            connection.exit_stack.callback(self._lasting.discard, connection)
+
+            def end() -> None:
+                stream = self._legacy.pop(connection, None)
+                if stream is not None:
+                    stream.end()
+
+            lasting = self._letting_in.lasting(self._seam.actor_of(ctx), end)
+            await connection.exit_stack.enter_async_context(lasting)
 
     async def _legacy_stream(self, connection: Connection) -> Stream:
         """The one stream of an earlier client's connection, which lives as long as the connection."""
@@ -164,7 +183,8 @@ class Subscriptions:
             except Exception as error:
                 ended.append(error)
 
-        await self._desk.loops.keep("subscriptions", tell)
+        async with self._letting_in.lasting(self._seam.actor_of(ctx), stream.end):
+            await self._desk.loops.keep("subscriptions", tell)
         if ended:
             raise ended[0]
 

@@ -177,7 +177,7 @@ class Key(Record):
             "holder_kind": command.kind,
             "holder_id": command.holder,
             "name": command.name,
-            "role": command.role.value if command.role else None,
+            "role": command.role.value if command.role else Role.AGENT.value if command.kind == "agent" else None,
             "permissions": _list(command.permissions),
             "toolsets": _list(command.toolsets),
             "agent": command.agent,
@@ -239,12 +239,12 @@ class Key(Record):
         """Whether the text of that SHA-256 is its text still."""
         return sha256 == self.sha256 or (self.old_until is not None and now < self.old_until)
 
-    def actor(self, user_role: str | None) -> Actor:
-        """Whom it proves, never more than the user is now."""
-        roles = [Role(role) for role in (self.role, user_role) if role is not None]
-        allowed = frozenset(Permission)
-        for role in roles:
-            allowed &= role.permissions
+    def actor(self, user_role: str | None, proof: str | None) -> Actor:
+        """Whom it proves by a text of that SHA-256, never more than the user is now."""
+        own = user_role if self.holder_kind == "user" else self.role
+        allowed = frozenset[Permission]() if own is None else Role(own).permissions
+        if self.role is not None:
+            allowed &= Role(self.role).permissions
         if self.permissions is not None:
             allowed &= frozenset(json.loads(self.permissions))
         scope = Scope(
@@ -252,7 +252,8 @@ class Key(Record):
             agent=self.agent,
             namespace=self.namespace,
         )
-        return Actor(kind=self.holder_kind, id=self.holder_id, permissions=allowed, scope=scope, key_id=self.id)
+        who = {"kind": self.holder_kind, "id": self.holder_id, "permissions": allowed, "scope": scope}
+        return Actor.model_validate({**who, "key_id": self.id, "proof": proof})
 
     def _require_live(self, now: Micros) -> None:
         state = self.state(now)

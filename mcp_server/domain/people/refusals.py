@@ -1,6 +1,6 @@
 """What is said where something about users and keys cannot be done."""
 
-from mcp_server.kernel.errors import Conflict, InvalidTransition, NotFound, ValidationFailed
+from mcp_server.kernel.errors import Conflict, InvalidTransition, NotFound, PermissionDenied, ValidationFailed
 from mcp_server.kernel.near import did_you_mean, near
 from mcp_server.kernel.quoting import named
 
@@ -31,6 +31,15 @@ def is_there(name: str, known: str) -> Conflict:
 def same_status(name: str, status: str) -> InvalidTransition:
     """A user is so already."""
     return InvalidTransition(f"{named(name)} is {status} already.", details={"user": name, "status": status})
+
+
+def no_longer(label: str) -> PermissionDenied:
+    """A caller was let in when its call began, and is not any more."""
+    return PermissionDenied(
+        f"{label} may not go on with this call: its key or its role has changed since it began.",
+        next="Call again with a key that counts.",
+        details={"actor": label},
+    )
 
 
 def not_live(key_id: str, state: str) -> InvalidTransition:

@@ -7,7 +7,7 @@ import structlog
 
 from mcp_server.domain.people import transactions
 from mcp_server.domain.people.model import AddUser, ChangeUser, CreateKey, Key, KeyHash, User, UserStatus
-from mcp_server.domain.people.refusals import no_key, no_user
+from mcp_server.domain.people.refusals import no_key, no_longer, no_user
 from mcp_server.domain.people.transactions import Taken
 from mcp_server.domain.people.views import KeyView, UserView, key_view, user_view
 from mcp_server.kernel.authority import Actor, Permission
@@ -151,7 +151,7 @@ class Standing:
     def __init__(self, services: Services) -> None:
         self._context = services.context
         self._database = services.context.database
-        self._actors: dict[tuple[str, int, int | None], Actor] = {}
+        self._actors: dict[tuple[str, int, int | None, str | None], Actor] = {}
         self._used: dict[str, Micros] = {}
 
     async def proved(self, sha256: str) -> Actor | str:
@@ -160,9 +160,7 @@ class Standing:
         if row is None:
             return "unknown"
         now = self._context.clock()
-        if not Key.counts_by(_key_of(row), sha256, now):
-            return "rotated"
-        found = self._actor(row, now)
+        found = self._actor(row, now, sha256)
         if isinstance(found, Actor):
             self._use(row, now)
         return found
@@ -173,8 +171,21 @@ class Standing:
         if actor.key_id is None:
             return None if await self.is_disabled(actor) else actor
         row = await self._database.fetch_one("key_standing", id=actor.key_id)
-        found = "unknown" if row is None else self._actor(row, self._context.clock())
+        found = "unknown" if row is None else self._actor(row, self._context.clock(), actor.proof)
         return found if isinstance(found, Actor) else None
+
+    async def require(self, call: Call) -> None:
+        """Refuse a caller that is not let in any more, or whose rights are fewer than when its call began.
+
+        Raises:
+            PermissionDenied: saying so.
+        """
+        actor = call.actor
+        if actor.is_local or actor.kind in ("system", "deployment"):
+            return
+        now = await self.still(actor)
+        if now is None or not actor.permissions <= now.permissions:
+            raise no_longer(actor.label)
 
     async def is_disabled(self, actor: Actor) -> bool:
         """Whether it is a user of this server that is not let in any more. The local user needs no leave."""
@@ -194,17 +205,17 @@ class Standing:
             return None
         return Profile(row["id"], row["display_name"], row["address"])
 
-    def _actor(self, row: Row, now: Micros) -> Actor | str:
-        known = row["id"], row["version"], row["user_version"]
-        key = _key_of(row)
+    def _actor(self, row: Row, now: Micros, proof: str | None) -> Actor | str:
+        known = row["id"], row["version"], row["user_version"], proof
+        key = Key.adopt(dict(row))
         state = key.state(now, row["user_status"])
-        if state != "live":
-            return state
+        if state != "live" or not (proof is None or key.counts_by(proof, now)):
+            return "rotated" if state == "live" else state
         actor = self._actors.get(known)
         if actor is None:
             if len(self._actors) >= _KNOWN_MAX:
                 self._actors.clear()
-            actor = self._actors[known] = key.actor(row["user_role"])
+            actor = self._actors[known] = key.actor(row["user_role"], proof)
         return actor
 
     def _use(self, row: Row, now: Micros) -> None:
@@ -216,10 +227,6 @@ class Standing:
             self._used.clear()
         self._used[row["id"]] = now
         self._database.post(transactions.used, row["id"], now)
-
-
-def _key_of(row: Row) -> Key:
-    return Key.adopt(dict(row))
 
 
 def _told(call: Call, what: str, **facts: Any) -> None:
