@@ -13,9 +13,11 @@ from mcp_server.commands.options import SettingsCommand
 from mcp_server.commands.progress import progress
 from mcp_server.config import Group, Settings, load_settings
 from mcp_server.kernel.errors import OpsError
+from mcp_server.kernel.times import system_clock
 from mcp_server.upkeep.dueness import inspect_due
 from mcp_server.upkeep.findings import Finding
 from mcp_server.upkeep.inspection import inspect_database, replay_database, sqlite_version
+from mcp_server.upkeep.keys import inspect_keys
 
 EXIT_FINE, EXIT_PROBLEM, EXIT_SETTINGS = 0, 1, 2
 
@@ -50,6 +52,7 @@ def run_doctor(flags: dict[str, Any], *, as_json: bool, replay: bool = False) ->
     if told.get("documents") and told.get("writing", True):  # it is there, whole and up to date, and can be tried
         findings += inspect_due(settings.database_url)
     if told.get("documents"):
+        findings += inspect_keys(settings.database_url, system_clock())
         findings += [] if refused else _rules(settings)
     if replay:
         with progress("replaying") as watch:
