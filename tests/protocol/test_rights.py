@@ -24,7 +24,7 @@ from mcp_server.domain.processes.model import Want
 from mcp_server.domain.processes.transactions import want
 from mcp_server.domain.speaking import Voices
 from mcp_server.domain.tasks.spec import TaskSpec
-from mcp_server.kernel.authority import Actor, Role
+from mcp_server.kernel.authority import EVERYWHERE, Actor, Role, Scope
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.ids import new_id
 from mcp_server.kernel.json_text import RawJson
@@ -217,16 +217,18 @@ class House:
     own: dict[str, str]
     heard: TasksClient
 
-    def server(self, role: str, offer: Offer) -> Any:
+    def server(self, role: str, offer: Offer, scope: Scope = EVERYWHERE) -> Any:
         permissions = frozenset() if role == "nobody" else Role(role).permissions
-        actor = Actor(kind="user", id="tester", permissions=permissions, is_local=True)
+        actor = Actor(kind="user", id="tester", permissions=permissions, is_local=True, scope=scope)
         actor = actor.narrowed(read_only=offer.read_only)
         seam = Seam(lambda ctx: actor, self.app.desk.get(Voices), new_id, self.app.metrics, offer.toolsets)
         return make_server(self.app.desk, seam, offer)
 
     @asynccontextmanager
-    async def client(self, role: str, offer: Offer, mode: Any = "auto") -> AsyncGenerator[Client]:
-        heard, server = TasksClient(), self.server(role, offer)
+    async def client(
+        self, role: str, offer: Offer, mode: Any = "auto", scope: Scope = EVERYWHERE
+    ) -> AsyncGenerator[Client]:
+        heard, server = TasksClient(), self.server(role, offer, scope)
         self.heard = heard
         async with Client(server, mode=mode, extensions=[heard], message_handler=heard.hear) as client:
             yield client
@@ -398,6 +400,37 @@ async def test_every_way_asks_the_same_question(tmp_path: Path, role: str):
                 honored = await subscribed(client, uris)
                 assert honored == {uri for uri, row in uris.items() if row.expected(role, offer) == SERVED}
         assert await built.place() == before, "asking changed something"
+
+
+@pytest.mark.parametrize("role", ["operator", *map(slow, ("nobody", "viewer", "agent", "admin"))])
+async def test_a_key_of_some_toolsets_finds_what_a_server_that_offers_them_alone_has(tmp_path: Path, role: str):
+    async with house(tmp_path) as built:
+        for toolsets in (("state", "system"), *((toolset,) for toolset in TOOLSETS)):
+            offer, scope = Offer(toolsets), Scope(toolsets=frozenset(toolsets))
+            expected = wanted(role, offer)
+            async with built.client(role, Offer(), scope=scope) as client:
+                assert await walked(built, client) == expected, toolsets
+                for way, names in (await listed(client)).items():
+                    assert names == {name for (kind, name), is_ in expected.items() if kind == way and is_ == SERVED}
+                uris = {built.own.get(row.name, uri_of(row.name)): row for row in rows("resource")}
+                honored = await subscribed(client, uris)
+                assert honored == {uri for uri, row in uris.items() if row.expected(role, offer) == SERVED}
+        async with built.client(role, Offer(("tasks", "state")), scope=Scope(toolsets=frozenset(("state",)))) as client:
+            assert await walked(built, client) == wanted(role, Offer(("state",)))
+
+
+async def test_calls_that_land_together_are_of_the_keys_toolsets_too(tmp_path: Path):
+    async with house(tmp_path) as built:
+        scope = Scope(toolsets=frozenset(("system", "state", "communication")))
+        call = {"tool": "tasks_create", "arguments": {"tasks": [{"title": "t"}]}}
+        async with built.client("admin", Offer(), scope=scope) as client:
+            for tool, arguments in (
+                ("commit", {"calls": [call]}),
+                ("approvals_request", {"title": "t", "calls": [call]}),
+            ):
+                result = await client.call_tool(tool, arguments)
+                error = (result.structured_content or {})["error"]
+                assert error["code"] == "validation" and "no such tool is offered" in error["message"], tool
 
 
 @pytest.mark.parametrize("role", ["viewer", "agent", *map(slow, ("nobody", "operator", "admin"))])
