@@ -237,7 +237,8 @@ class Key(Record):
 
     def counts_by(self, sha256: str, now: Micros) -> bool:
         """Whether the text of that SHA-256 is its text still."""
-        return sha256 == self.sha256 or (self.old_until is not None and now < self.old_until)
+        is_old = sha256 == self.old_sha256 and self.old_until is not None and now < self.old_until
+        return is_old or sha256 == self.sha256
 
     def actor(self, user_role: str | None, proof: str | None) -> Actor:
         """Whom it proves by a text of that SHA-256, never more than the user is now."""
