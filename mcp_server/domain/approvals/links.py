@@ -9,6 +9,7 @@ from mcp_server.domain.approvals.model import Approval
 from mcp_server.domain.approvals.people import distinct, person_key
 from mcp_server.domain.approvals.seals import Signing
 from mcp_server.domain.approvals.voting import Voter
+from mcp_server.domain.people.service import Standing
 from mcp_server.kernel.errors import NotFound
 from mcp_server.kernel.services import Services
 
@@ -30,6 +31,7 @@ class ApprovalLinks:
     def __init__(self, services: Services) -> None:
         self._database = services.context.database
         self._signing = services.get(Signing)
+        self._standing = services.get(Standing)
 
     async def make(self, base: str, approval: Approval, name: str) -> str:
         """The link of one who may answer, under the server's address."""
@@ -46,7 +48,8 @@ class ApprovalLinks:
         """What a link leads to.
 
         Raises:
-            NotFound: the link is not one of this server's, or was made for a question that has been asked anew.
+            NotFound: the link is not one of this server's, was made for a question that has been asked anew, or for a
+                user who is not let in any more.
         """
         wrong = NotFound("This link is not valid, or no longer.", next="Ask for a new one.")
         parts = token.split(".")
@@ -57,7 +60,8 @@ class ApprovalLinks:
         if approval is None:
             raise wrong
         for name in _named(approval, parts[1]):
-            if hmac.compare_digest(parts[2].encode(), (await self._signature(approval, name)).encode()):
+            is_signed = hmac.compare_digest(parts[2].encode(), (await self._signature(approval, name)).encode())
+            if is_signed and not await self._standing.is_out(name):
                 return Opened(approval, Voter(distinct([name])[0], "link", "link"))
         raise wrong
 

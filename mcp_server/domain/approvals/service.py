@@ -21,6 +21,7 @@ from mcp_server.domain.approvals.views import (
 )
 from mcp_server.domain.approvals.voting import Voter, require_voter, user_at
 from mcp_server.domain.approvals.words import Runs, asked_as, called
+from mcp_server.domain.people.service import Standing
 from mcp_server.domain.tasks.views import TaskView, task_full
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call, Grant, Question
@@ -64,6 +65,7 @@ class ApprovalService:
         self._composing = services.option(Composing)
         self._links = services.get(ApprovalLinks)
         self._seals = services.get(Seals)
+        self._standing = services.get(Standing)
         self.policy = services.option(ApprovalPolicy)
         self.request = Write(context, Permission.APPROVALS_REQUEST, self._reachable, transactions.request, self._asked)
 
@@ -235,13 +237,18 @@ class ApprovalService:
         people = asked.approval.people()
         here = call.actor.kind == "user" and (not people or person_key(call.actor.id) in map(person_key, people))
         told = people if asked.told and self.policy.mails_links() else []
-        mailed = [person for person in told if is_mailbox(person)]
+        mailed = [person for person in told if is_mailbox(person) or await self._is_mailed(person)]
         return RequestedApproval(
             approval=approval_state(asked.approval.fields()),
             links_sent_to=mailed,
             asks_user_here=here,
             warnings=asked.warnings,
         )
+
+    async def _is_mailed(self, user: str) -> bool:
+        """Whether mail reaches a user."""
+        profile = await self._standing.profile(user)
+        return profile is not None and profile.address is not None
 
     async def _seen(self, call: Call, approval_id: str) -> Approval:
         """One that the caller may see."""

@@ -15,6 +15,7 @@ from mcp_server.domain.email import transactions
 from mcp_server.domain.email.model import Attachment, Email, Outcome, outcomes_for
 from mcp_server.domain.email.service import EmailService
 from mcp_server.domain.email.transport import Mail, Mailer, Report, Unbuildable
+from mcp_server.domain.people.service import Standing
 from mcp_server.kernel.call import SYSTEM_CALL
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.services import Services
@@ -47,6 +48,7 @@ class EmailDelivery:
         self._database = services.context.database
         self._approvals = services.get(ApprovalService)
         self._outbox = services.get(EmailService)
+        self._standing = services.get(Standing)
 
     async def deliver(self, email_id: str, lease_token: str, mailer: Mailer) -> Delivered:
         """Send a mail to those who have not got it.
@@ -83,7 +85,7 @@ class EmailDelivery:
             raise
 
     async def ask_approvers(self, told: dict[str, Any]) -> int:
-        """Queue a mail to every approver of an open approval who has an address; how many.
+        """Queue a mail to every approver of an open approval who has an address, or whose profile has one; how many.
 
         Raises:
             Unbuildable: naming those whom no mail can reach, once all others have theirs.
@@ -92,18 +94,25 @@ class EmailDelivery:
         if approval is None:
             return 0
         answered = {person_key(answer.by) for answer in approval.given()}
-        people = [one for one in approval.people() if is_mailbox(one) and person_key(one) not in answered]
-        unreached = [why for person in people if (why := await self._ask(approval, person, told["reminder"]))]
+        people = [one for one in approval.people() if person_key(one) not in answered]
+        reached = {person: address for person in people if (address := await self._address(person)) is not None}
+        asked = [await self._ask(approval, *one, told["reminder"]) for one in reached.items()]
+        unreached = [why for why in asked if why is not None]
         if unreached:
             raise Unbuildable(f"No mail can be written to {'; '.join(unreached)}"[:1000])
-        return len(people)
+        return len(reached)
 
-    async def _ask(self, approval: Approval, person: str, reminder: bool) -> str | None:
+    async def _address(self, person: str) -> str | None:
+        """Where mail reaches one who is asked: a mailbox itself, of a user the address in its profile."""
+        if is_mailbox(person):
+            return person
+        profile = await self._standing.profile(person)
+        return None if profile is None else profile.address
+
+    async def _ask(self, approval: Approval, person: str, address: str, reminder: bool) -> str | None:
         """Queue the mail to one approver; why not, where none can reach it."""
         try:
-            await self._outbox.queue_approval_mail(
-                approval.id, approval.opened_at, person, approval.title, reminder=reminder
-            )
+            await self._outbox.queue_approval_mail(approval, person, address, reminder=reminder)
         except ValueError as error:  # of an old question: its people were checked by other rules
             return f"{named(person)}: {error}"
         return None

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mcp_server.domain.approvals.commands import ApprovalSpec
+from mcp_server.domain.approvals.model import Approval
 from mcp_server.domain.email import transactions
 from mcp_server.domain.email.attachments import OCTETS, AttachmentSpec
 from mcp_server.domain.email.model import (
@@ -97,15 +98,13 @@ class EmailService:
         whole = command.model_copy(update=said | {"template": None, "variables": None})
         return whole, json.loads(dump_json(_shown(self.policy.sender, command, content)))
 
-    async def queue_approval_mail(
-        self, approval_id: str, opened_at: int, approver: str, title: str, *, reminder: bool
-    ) -> None:
+    async def queue_approval_mail(self, approval: Approval, approver: str, address: str, *, reminder: bool) -> None:
         """Queue the mail that asks one approver; its text, with the link, is made only when it goes out."""
-        told = {"approval_id": approval_id, "opened_at": opened_at, "approver": approver, "reminder": reminder}
+        told = {"approval_id": approval.id, "opened_at": approval.opened_at, "approver": approver, "reminder": reminder}
         about = dump_json(told)
-        subject = one_line(f"{'Reminder: y' if reminder else 'Y'}our approval is needed: {title}", 200)
+        subject = one_line(f"{'Reminder: y' if reminder else 'Y'}our approval is needed: {approval.title}", 200)
         key = f"approval mail {sha256_text(about)}"
-        spec = EmailSpec(to=(approver,), subject=subject, text=approval_id, idempotency_key=key)
+        spec = EmailSpec(to=(address,), subject=subject, text=approval.id, idempotency_key=key)
         new = self._new(spec, Composed(subject, None, None, (), None))._replace(approval_mail=about)
         await self._database.write(transactions.queue, self._context.origin(SYSTEM_CALL), new)
 

@@ -9,6 +9,7 @@ from mcp_server.domain.approvals.model import Approval, approval_id_of
 from mcp_server.domain.approvals.people import is_mailbox
 from mcp_server.domain.approvals.transactions import open_approval, reason_of_no
 from mcp_server.domain.email.model import Composed, Email, EmailSpec, Outcome, OutcomeStatus, no_email
+from mcp_server.domain.people.transactions import has_address
 from mcp_server.domain.tasks.creation import create_one
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.rows import load_task
@@ -188,8 +189,8 @@ def follow_retry(tx: Transaction, origin: Origin, task: Task) -> None:
 
 
 def ask_by_mail(tx: Transaction, origin: Origin, approval: Approval, reminder: bool) -> None:
-    """Have everyone written to who is asked and has an address."""
-    if any(map(is_mailbox, approval.people())):
+    """Have everyone written to who is asked and has an address, or whose profile has one."""
+    if any(is_mailbox(person) or has_address(tx, person) for person in approval.people()):
         told = {"approval_id": approval.id, "opened_at": approval.opened_at, "reminder": reminder}
         title = f"Write to the approvers of {approval.id}"
         create_one(tx, origin, TaskSpec(title=title, kind=MAILS_KIND, input=told, retry=_MAILS_RETRY))

@@ -189,9 +189,11 @@ class Standing:
 
     async def is_disabled(self, actor: Actor) -> bool:
         """Whether it is a user of this server that is not let in any more. The local user needs no leave."""
-        if actor.kind != "user" or actor.is_local:
-            return False
-        row = await self._database.fetch_one("user_profile", id=actor.id)
+        return actor.kind == "user" and not actor.is_local and await self.is_out(actor.id)
+
+    async def is_out(self, name: str) -> bool:
+        """Whether there is a user of that name who is not let in."""
+        row = await self._database.fetch_one("user_profile", id=name)
         return row is not None and row["status"] == "disabled"
 
     async def any_key(self) -> bool:

@@ -116,6 +116,12 @@ def take_tokens(tx: Transaction, origin: Origin, tokens: Sequence[tuple[CreateKe
     return Taken(created, revoked, [key.id for key in known.values() if key is not None and key.revoked_at is not None])
 
 
+def has_address(tx: Transaction, name: str) -> bool:
+    """Whether mail reaches a user: one that is let in, and whose profile has an address."""
+    row = tx.one("user_profile", id=name)
+    return row is not None and row["status"] == "enabled" and row["address"] is not None
+
+
 def used(tx: Transaction, key_id: str, at: Micros) -> None:
     """A key was used; it is no event."""
     tx.run("key_used", key_id=key_id, used_at=at)
