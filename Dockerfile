@@ -28,5 +28,5 @@ EXPOSE 8765
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s --retries=3 \
     CMD ["python", "-c", "import http.client, os, sys; server = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('DATAMCP_PORT') or 8765), timeout=4); server.request('GET', '/health'); sys.exit(server.getresponse().status != 200)"]
 ENTRYPOINT ["data-mcp-server-agent"]
-# Beyond loopback it serves nobody without DATAMCP_TOKENS_FILE, and says so.
+# Beyond loopback it serves nobody before a key was made (`key create`), and says so.
 CMD ["serve", "--transport", "http", "--host", "0.0.0.0"]

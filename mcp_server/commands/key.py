@@ -48,6 +48,8 @@ def create_command(of_user: str | None, of_agent: str | None, as_json: bool, **g
         command = said(CreateKey, **whose, **own, **many, expires_in_seconds=seconds(expires))
         text, sha256 = _new()
         _give(await service.create_key(call, command, sha256), text, as_json=as_json)
+        if len(await service.keys(call)) == 1:
+            aside("It is the first key here: restart servers that run over HTTP, which ask for keys from then on.")
 
     people(given, create)
 

@@ -8,6 +8,11 @@ def test_the_page_of_events_says_what_the_areas_say():
     assert events.PAGE.read_text() == events.page(), "run: python scripts/events.py"
 
 
+def test_the_page_of_rights_says_what_roles_may():
+    rights = script("rights")
+    assert rights.PAGE.read_text("utf-8") == rights.page(), "run: python scripts/rights.py"
+
+
 def test_the_page_of_settings_says_what_can_be_set():
     settings = script("settings")
     assert settings.PAGE.read_text("utf-8") == settings.page(), "run: python scripts/settings.py"
