@@ -7,9 +7,10 @@ import click
 
 from mcp_server.commands.groups import HandingOn
 from mcp_server.commands.options import SettingsCommand
-from mcp_server.commands.people import GROUPS, aside, listed, people, said, seconds, show, words
-from mcp_server.domain.people.model import CreateKey
-from mcp_server.domain.people.service import PeopleService
+from mcp_server.commands.people import GROUPS, aside, listed, people, said, seconds, show
+from mcp_server.commands.people_lines import key_line
+from mcp_server.domain.people.commands import CreateKey
+from mcp_server.domain.people.managing import PeopleService
 from mcp_server.domain.people.views import KeyView
 from mcp_server.kernel.authority import Role
 from mcp_server.kernel.call import Call
@@ -62,7 +63,7 @@ def list_command(holder: str | None, as_json: bool, **flags: Any) -> None:
 
     async def list_(service: PeopleService, call: Call) -> None:
         keys = await service.keys(call, holder)
-        show(keys, as_json=as_json, name="keys", line=_line)
+        show(keys, as_json=as_json, name="keys", line=key_line)
         if not keys:
             aside("There are no keys.")
 
@@ -76,7 +77,7 @@ def revoke_command(key_id: str, as_json: bool, **flags: Any) -> None:
     """Let nobody in by KEY_ID any more, from now on in every process."""
 
     async def revoke(service: PeopleService, call: Call) -> None:
-        show(await service.revoke_key(call, key_id), as_json=as_json, name="key", line=_line)
+        show(await service.revoke_key(call, key_id), as_json=as_json, name="key", line=key_line)
 
     people(flags, revoke)
 
@@ -107,21 +108,5 @@ def _give(view: KeyView, text: str, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"key": dumped(view), "text": text}))
         return
-    aside(f"{_line(view)}\nThis is the key. It is not shown again:")
+    aside(f"{key_line(view)}\nThis is the key. It is not shown again:")
     click.echo(text)
-
-
-def _line(view: KeyView) -> str:
-    scope = (
-        ("role", view.role),
-        ("may", ",".join(view.permissions or ())),
-        ("toolsets", ",".join(view.toolsets or ())),
-        ("as agent", view.agent),
-        ("namespace", view.namespace),
-    )
-    times = (
-        ("until", view.expires_at),
-        ("old text until", view.old_text_until),
-        ("last used", view.used_at or "never"),
-    )
-    return words(("", view.id), ("", view.holder), ("", view.state), ("for", view.name), *scope, *times)

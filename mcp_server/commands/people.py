@@ -13,13 +13,12 @@ from pydantic import ValidationError
 from mcp_server.commands.running import run
 from mcp_server.config import Group, Settings
 from mcp_server.domain.areas import AREAS
-from mcp_server.domain.people.service import PeopleService
+from mcp_server.domain.people.managing import PeopleService
 from mcp_server.kernel.authority import Actor, Permission
 from mcp_server.kernel.call import Call, Context
 from mcp_server.kernel.durations import is_duration, seconds_of
 from mcp_server.kernel.errors import PermissionDenied, ValidationFailed
 from mcp_server.kernel.ids import new_id
-from mcp_server.kernel.lines import one_line
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.times import system_clock
@@ -97,11 +96,6 @@ def show(views: View | list[Any], *, as_json: bool, name: str, line: Callable[[A
         return
     for view in views if isinstance(views, list) else [views]:
         click.echo(line(view))
-
-
-def words(*parts: tuple[str, Any]) -> str:
-    """What is known of a thing, in one line that nothing in it breaks."""
-    return "  ".join(f"{name} {one_line(str(value))}".strip() for name, value in parts if value not in (None, "", []))
 
 
 def aside(text: str) -> None:

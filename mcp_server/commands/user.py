@@ -6,10 +6,10 @@ import click
 
 from mcp_server.commands.groups import HandingOn
 from mcp_server.commands.options import SettingsCommand
-from mcp_server.commands.people import GROUPS, aside, people, said, show, words
-from mcp_server.domain.people.model import AddUser, ChangeUser
-from mcp_server.domain.people.service import PeopleService
-from mcp_server.domain.people.views import UserView
+from mcp_server.commands.people import GROUPS, aside, people, said, show
+from mcp_server.commands.people_lines import user_line
+from mcp_server.domain.people.commands import AddUser, ChangeUser
+from mcp_server.domain.people.managing import PeopleService
 from mcp_server.kernel.authority import Role
 from mcp_server.kernel.call import Call
 
@@ -34,7 +34,7 @@ def add_command(as_json: bool, name: str, **given: Any) -> None:
 
     async def add(service: PeopleService, call: Call) -> None:
         done = await service.add_user(call, said(AddUser, name=name, **own))
-        show(done, as_json=as_json, name="user", line=_line)
+        show(done, as_json=as_json, name="user", line=user_line)
 
     people(flags, add)
 
@@ -46,7 +46,7 @@ def list_command(as_json: bool, **flags: Any) -> None:
 
     async def list_(service: PeopleService, call: Call) -> None:
         users = await service.users(call)
-        show(users, as_json=as_json, name="users", line=_line)
+        show(users, as_json=as_json, name="users", line=user_line)
         if not users:
             aside("There are no users. The local user of this machine needs none.")
 
@@ -60,7 +60,7 @@ def show_command(name: str, as_json: bool, **flags: Any) -> None:
     """Show one user."""
 
     async def show_(service: PeopleService, call: Call) -> None:
-        show(await service.user(call, name), as_json=as_json, name="user", line=_line)
+        show(await service.user(call, name), as_json=as_json, name="user", line=user_line)
 
     people(flags, show_, changes=False)
 
@@ -77,7 +77,7 @@ def set_command(as_json: bool, name: str, **given: Any) -> None:
 
     async def set_(service: PeopleService, call: Call) -> None:
         done = await service.change_user(call, said(ChangeUser, name=name, **own))
-        show(done, as_json=as_json, name="user", line=_line)
+        show(done, as_json=as_json, name="user", line=user_line)
 
     people(flags, set_)
 
@@ -89,7 +89,7 @@ def disable_command(name: str, as_json: bool, **flags: Any) -> None:
     """Let NAME in no more, whatever key it has, from now on in every process."""
 
     async def disable(service: PeopleService, call: Call) -> None:
-        show(await service.turn_user(call, name, "disabled"), as_json=as_json, name="user", line=_line)
+        show(await service.turn_user(call, name, "disabled"), as_json=as_json, name="user", line=user_line)
 
     people(flags, disable)
 
@@ -101,7 +101,7 @@ def enable_command(name: str, as_json: bool, **flags: Any) -> None:
     """Let NAME in again."""
 
     async def enable(service: PeopleService, call: Call) -> None:
-        show(await service.turn_user(call, name, "enabled"), as_json=as_json, name="user", line=_line)
+        show(await service.turn_user(call, name, "enabled"), as_json=as_json, name="user", line=user_line)
 
     people(flags, enable)
 
@@ -110,8 +110,3 @@ def _apart(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The command's own options, and the settings."""
     own = {name: given.pop(name) for name in ("role", "display_name", "address")}
     return own, given
-
-
-def _line(view: UserView) -> str:
-    who = (("", view.name), ("", view.role), ("", view.status))
-    return words(*who, ("called", view.display_name), ("mail to", view.address), ("since", view.created_at))

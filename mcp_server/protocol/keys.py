@@ -15,9 +15,10 @@ from pathlib import Path
 import structlog
 from pydantic import Field, ValidationError
 
-from mcp_server.domain.people.model import FROM_FILE, CreateKey, HolderKind, KeyHash
+from mcp_server.domain.people.commands import FROM_FILE, CreateKey, HolderKind, KeyHash
+from mcp_server.domain.people.managing import PeopleService
 from mcp_server.domain.people.secrets import sha256_of
-from mcp_server.domain.people.service import PeopleService, Standing
+from mcp_server.domain.people.service import Standing
 from mcp_server.kernel.authority import Role
 from mcp_server.kernel.errors import OpsError, ValidationFailed
 from mcp_server.kernel.services import Services

@@ -171,7 +171,7 @@ def test_a_command_that_is_killed_leaves_a_key_whole_or_none(tmp_path: Path):
                 process.kill()
             await process.wait()
         async with open_world(url) as world:
-            from mcp_server.domain.people.service import PeopleService
+            from mcp_server.domain.people.managing import PeopleService
 
             assert all(one.state == "live" for one in await world.desk.get(PeopleService).keys(world.call))
 

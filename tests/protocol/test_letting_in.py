@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from mcp_server.domain.people.model import AddUser, ChangeUser, CreateKey
+from mcp_server.domain.people.commands import AddUser, ChangeUser, CreateKey
+from mcp_server.domain.people.managing import PeopleService
 from mcp_server.domain.people.secrets import sha256_of
-from mcp_server.domain.people.service import PeopleService, Standing
+from mcp_server.domain.people.service import Standing
 from mcp_server.kernel.authority import Actor, Role
 from mcp_server.protocol.letting_in import LettingIn
 from tests.world import World, open_world

@@ -3,9 +3,10 @@
 import io
 from pathlib import Path
 
-from mcp_server.domain.people.model import AddUser, CreateKey
+from mcp_server.domain.people.commands import AddUser, CreateKey
+from mcp_server.domain.people.managing import PeopleService
 from mcp_server.domain.people.secrets import sha256_of
-from mcp_server.domain.people.service import PeopleService, Standing
+from mcp_server.domain.people.service import Standing
 from mcp_server.kernel.authority import Actor, Role
 from mcp_server.kernel.times import SECOND
 from mcp_server.persistence.event_loops import run_on

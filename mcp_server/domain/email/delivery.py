@@ -93,14 +93,19 @@ class EmailDelivery:
         approval = await self._approvals.still_open(told["approval_id"], told["opened_at"])
         if approval is None:
             return 0
-        answered = {person_key(answer.by) for answer in approval.given()}
-        people = [one for one in approval.people() if person_key(one) not in answered]
-        reached = {person: address for person in people if (address := await self._address(person)) is not None}
+        reached = await self._reached(approval)
         asked = [await self._ask(approval, *one, told["reminder"]) for one in reached.items()]
-        unreached = [why for why in asked if why is not None]
+        unreached = list(filter(None, asked))
         if unreached:
             raise Unbuildable(f"No mail can be written to {'; '.join(unreached)}"[:1000])
         return len(reached)
+
+    async def _reached(self, approval: Approval) -> dict[str, str]:
+        """Who has not answered yet and has an address, with that."""
+        answered = {person_key(answer.by) for answer in approval.given()}
+        people = [one for one in approval.people() if person_key(one) not in answered]
+        addresses = {person: await self._address(person) for person in people}
+        return {person: address for person, address in addresses.items() if address is not None}
 
     async def _address(self, person: str) -> str | None:
         """Where mail reaches one who is asked: a mailbox itself, of a user the address in its profile."""

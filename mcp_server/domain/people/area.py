@@ -1,6 +1,7 @@
 """How users and keys are wired into the house."""
 
-from mcp_server.domain.people.model import Key, User
+from mcp_server.domain.people.model import Key
+from mcp_server.domain.people.users import User
 from mcp_server.kernel.area import Aggregate, Area, Table
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.telling import Telling, whole

@@ -1,143 +1,18 @@
-"""Users and keys: rules only. A key's text is known to its holder alone; what is stored is its SHA-256."""
+"""Keys: rules only. A key's text is known to its holder alone; what is stored is its SHA-256."""
 
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, Literal
 
-from pydantic import AfterValidator, Field
-
-from mcp_server.domain.people.refusals import from_the_file, not_as_it_was, not_live, same_status
-from mcp_server.kernel.addresses import check_address
-from mcp_server.kernel.area import Toolset
+from mcp_server.domain.people.commands import FROM_FILE, CreateKey, HolderKind, KeyHash
+from mcp_server.domain.people.refusals import from_the_file, not_as_it_was, not_live
 from mcp_server.kernel.authority import Actor, Permission, Role, Scope
-from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.events import Event, Origin
-from mcp_server.kernel.json_text import RawJson, check_line, dump_json
+from mcp_server.kernel.json_text import RawJson, dump_json
 from mcp_server.kernel.records import Record
 from mcp_server.kernel.times import Micros, duration
-from mcp_server.kernel.values import Frozen, Line, Seconds
 
-UserStatus = Literal["enabled", "disabled"]
-HolderKind = Literal["user", "agent"]
 KeyState = Literal["live", "expired", "revoked", "disabled"]
-FROM_FILE = "file"
-"""What a key comes from that was taken over from a token file."""
-
-
-def _holder(text: str) -> str:
-    check_line(text, "name")
-    if not text.isprintable():
-        raise ValidationFailed("A name holds no characters that nobody sees.")
-    return text
-
-
-Holder = Annotated[str, Field(pattern=r"^[^\s:@]{1,64}$"), AfterValidator(_holder)]
-"""The name of a user; of an agent, its name or its id. An address is no name: it names a mailbox."""
-
-Mailbox = Annotated[str, Field(max_length=320), AfterValidator(check_address)]
-Prefix = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-
-
-class AddUser(Frozen):
-    """Somebody may use this server."""
-
-    name: Holder
-    role: Role = Role.OPERATOR
-    display_name: Line | None = None
-    address: Mailbox | None = None
-
-
-class ChangeUser(Frozen):
-    """What is said of a user is changed; what is not given stays, and an empty text takes away."""
-
-    name: str
-    role: Role | None = None
-    display_name: Line | Literal[""] | None = None
-    address: Mailbox | Literal[""] | None = None
-
-
-class CreateKey(Frozen):
-    """A new key for a user or an agent, no wider than the holder's role.
-
-    Attributes:
-        role: of an agent; of a user's key, a lesser one than the user's.
-        permissions: those alone of the role's; None for all of them.
-        toolsets: those alone; None for all.
-        agent: the only agent that a user's key speaks as.
-        namespace: the prefix of the namespaces of state that it reaches.
-    """
-
-    kind: HolderKind
-    holder: Holder
-    name: Line | None = None
-    role: Role | None = None
-    permissions: tuple[Permission, ...] | None = Field(default=None, min_length=1)
-    toolsets: tuple[Toolset, ...] | None = Field(default=None, min_length=1)
-    agent: Holder | None = None
-    namespace: Prefix | None = None
-    expires_in_seconds: Seconds | None = None
-
-
-class KeyHash(NamedTuple):
-    """What is stored of a key's text, and where it came from."""
-
-    sha256: str
-    source: str | None = None
-
-
-class User(Record):
-    """A person who uses this server: a role, and a profile."""
-
-    id: str
-    role: str
-    status: UserStatus
-    display_name: str | None
-    address: str | None
-    created_by: str
-    created_at: Micros
-    updated_at: Micros
-    version: int
-
-    @staticmethod
-    def added(command: AddUser, origin: Origin) -> tuple["User", Event]:
-        """A new one."""
-        data: dict[str, Any] = {
-            "role": command.role.value,
-            "status": "enabled",
-            "display_name": command.display_name,
-            "address": command.address,
-            "created_by": origin.actor,
-            "created_at": origin.at,
-            "updated_at": origin.at,
-        }
-        event = Event("user.added", "user", command.name, 1, data, creates=True)
-        return User.adopt({"id": command.name, "version": 1} | data), event
-
-    def changed_by(self, command: ChangeUser, now: Micros) -> tuple["User", Event | None]:
-        """With another role or profile; no event where nothing is another."""
-        said = {
-            "role": command.role.value if command.role else None,
-            "display_name": command.display_name,
-            "address": command.address,
-        }
-        wanted = {name: value or None for name, value in said.items() if value is not None}
-        changes = {name: value for name, value in wanted.items() if getattr(self, name) != value}
-        return self._evolved("changed", changes, now) if changes else (self, None)
-
-    def turned(self, status: UserStatus, now: Micros) -> tuple["User", Event]:
-        """Let in again, or let in no more.
-
-        Raises:
-            InvalidTransition: it is so already.
-        """
-        if self.status == status:
-            raise same_status(self.id, status)
-        return self._evolved(status, {"status": status}, now)
-
-    def _evolved(self, what: str, changes: dict[str, Any], now: Micros) -> tuple["User", Event]:
-        data = changes | {"updated_at": now}
-        version = self.version + 1
-        return self.evolved(data | {"version": version}), Event(f"user.{what}", "user", self.id, version, data)
 
 
 class Key(Record):

@@ -1,20 +1,13 @@
 """Transaction functions of users and keys."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
-from mcp_server.domain.people.model import (
-    FROM_FILE,
-    AddUser,
-    ChangeUser,
-    CreateKey,
-    Key,
-    KeyHash,
-    User,
-    UserStatus,
-)
+from mcp_server.domain.people.commands import FROM_FILE, AddUser, ChangeUser, CreateKey, KeyHash, UserStatus
+from mcp_server.domain.people.model import Key
 from mcp_server.domain.people.refusals import is_there, no_key, no_user, wider
+from mcp_server.domain.people.users import User
 from mcp_server.kernel.authority import Role
 from mcp_server.kernel.events import Origin
 from mcp_server.kernel.store import Transaction
@@ -108,12 +101,10 @@ def revoke_key(tx: Transaction, origin: Origin, key_id: str) -> Key:
 def take_tokens(tx: Transaction, origin: Origin, tokens: Sequence[tuple[CreateKey, KeyHash]]) -> Taken:
     """Have the keys that came from a token file be those whose tokens are in it. Users are made as they are needed; a
     key that was revoked stays so, whatever the file says."""
-    there = {stored.sha256 for _, stored in tokens}
-    known = {sha256: _known(tx, sha256) for sha256 in there}
+    known = {stored.sha256: _known(tx, stored.sha256) for _, stored in tokens}
     created = [_taken(tx, origin, *token) for token in tokens if known[token[1].sha256] is None]
-    gone = [Key.adopt(row) for row in tx.all("keys_from_file", source=FROM_FILE)]
-    revoked = [revoke_key(tx, origin, key.id) for key in gone if key.sha256 not in there]
-    return Taken(created, revoked, [key.id for key in known.values() if key is not None and key.revoked_at is not None])
+    revoked = _gone(tx, origin, known)
+    return Taken(created, revoked, [key.id for key in filter(None, known.values()) if key.revoked_at is not None])
 
 
 def has_address(tx: Transaction, name: str) -> bool:
@@ -125,6 +116,11 @@ def has_address(tx: Transaction, name: str) -> bool:
 def used(tx: Transaction, key_id: str, at: Micros) -> None:
     """A key was used; it is no event."""
     tx.run("key_used", key_id=key_id, used_at=at)
+
+
+def _gone(tx: Transaction, origin: Origin, there: Container[str]) -> list[Key]:
+    keys = [Key.adopt(row) for row in tx.all("keys_from_file", source=FROM_FILE)]
+    return [revoke_key(tx, origin, key.id) for key in keys if key.sha256 not in there]
 
 
 def _known(tx: Transaction, sha256: str) -> Key | None:

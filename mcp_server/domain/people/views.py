@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from mcp_server.domain.people.model import Key, KeyState, UserStatus
+from mcp_server.domain.people.commands import UserStatus
+from mcp_server.domain.people.model import Key, KeyState
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import Micros, iso, iso_or_none
 from mcp_server.kernel.views import View

@@ -6,8 +6,8 @@ import pytest
 
 from mcp_server.domain.approvals.commands import RequestApproval
 from mcp_server.domain.approvals.model import ApprovalPolicy
-from mcp_server.domain.people.model import AddUser, ChangeUser
-from mcp_server.domain.people.service import PeopleService
+from mcp_server.domain.people.commands import AddUser, ChangeUser
+from mcp_server.domain.people.managing import PeopleService
 from mcp_server.kernel.errors import NotFound
 from tests.domain.approvals.test_service import Posted, desk_with, request, work
 from tests.world import World

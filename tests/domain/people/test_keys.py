@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from mcp_server.domain.people.model import FROM_FILE, AddUser, ChangeUser, CreateKey, KeyHash
+from mcp_server.domain.people.commands import FROM_FILE, AddUser, ChangeUser, CreateKey, KeyHash
+from mcp_server.domain.people.managing import PeopleService
 from mcp_server.domain.people.secrets import new_text, sha256_of
-from mcp_server.domain.people.service import PeopleService, Standing
+from mcp_server.domain.people.service import Standing
 from mcp_server.kernel.authority import Actor, Permission, Role
 from mcp_server.kernel.errors import (
     Conflict,

@@ -6,9 +6,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from mcp_server.domain.people.model import AddUser as Add
-from mcp_server.domain.people.model import ChangeUser as Change
-from mcp_server.domain.people.model import CreateKey, Key, KeyHash, User
+from mcp_server.domain.people.commands import AddUser as Add
+from mcp_server.domain.people.commands import ChangeUser as Change
+from mcp_server.domain.people.commands import CreateKey, KeyHash
+from mcp_server.domain.people.model import Key
+from mcp_server.domain.people.users import User
 from mcp_server.kernel.authority import Role
 from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.events import Origin
