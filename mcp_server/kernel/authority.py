@@ -140,6 +140,7 @@ class Actor(Frozen):
         scope: what else narrows it.
         key_id: the key that proved it; None where none did.
         proof: SHA-256 of the text of that key by which it was proved; one that was rotated away proves nothing.
+        reach: what else it could do with a token of wider scopes, for which its client can ask.
     """
 
     kind: Literal["user", "agent", "system", "deployment"]
@@ -149,6 +150,7 @@ class Actor(Frozen):
     scope: Scope = EVERYWHERE
     key_id: str | None = None
     proof: str | None = None
+    reach: frozenset[Permission] = frozenset()
 
     @cached_property
     def label(self) -> str:
