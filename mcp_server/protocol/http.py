@@ -60,7 +60,7 @@ class HttpOptions:
         if self.verifier is None and not is_loopback(self.host):
             raise ValidationFailed(
                 f"Refusing to listen on {self.host} without authentication: whoever reaches it could use this server.",
-                next="Make a key first (`key create --user NAME`, docs/people.md) or set [issuers.NAME] (docs/http.md), "
+                next="Make a key first (`key create --user NAME`, docs/people.md), set [issuers.NAME] (docs/http.md), "
                 "or listen on 127.0.0.1.",
             )
 
