@@ -94,7 +94,7 @@ def _finding(issuer: "Issuer", told: str | int) -> Finding:
 
 def _issuer(settings: Settings, name: str, told: "IssuerSettings") -> "Issuer":
     from mcp_server.integrations.issuers.addresses import may_be_asked
-    from mcp_server.integrations.issuers.model import Issuer, Rule
+    from mcp_server.integrations.issuers.model import ALGORITHMS, Issuer, Rule
 
     where = f"[issuers.{name}]"
     if _NAME.fullmatch(name) is None:
@@ -112,9 +112,10 @@ def _issuer(settings: Settings, name: str, told: "IssuerSettings") -> "Issuer":
     for number, rule in enumerate(told.map):
         if (rule.equals is None) == (rule.glob is None):
             raise ValidationFailed(f"{where}: rule {number} of map has one of equals and glob.", next=_CORRECT)
-    fields = told.model_dump(exclude={"scopes", "map", "audience"})
+    fields = told.model_dump(exclude={"scopes", "map", "audience", "algorithms"})
     rules = tuple(Rule(**rule.model_dump()) for rule in told.map)
-    return Issuer(name=name, audience=told.audience or _own_names(settings), rules=rules, **fields)
+    audience, algorithms = told.audience or _own_names(settings), told.algorithms or ALGORITHMS
+    return Issuer(name=name, audience=audience, algorithms=algorithms, rules=rules, **fields)
 
 
 def _own_names(settings: Settings) -> tuple[str, ...]:

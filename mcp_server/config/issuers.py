@@ -17,7 +17,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(split)]
 """A list, which flags and environment variables give as one text with commas."""
 
 Algorithm = Literal["RS256", "PS256", "ES256", "EdDSA"]
-Algorithms = Annotated[tuple[Algorithm, ...], BeforeValidator(split), Field(min_length=1)]
+Algorithms = Annotated[tuple[Algorithm, ...], BeforeValidator(split)]
 
 
 class IssuerRuleSettings(Frozen):
@@ -38,7 +38,9 @@ class IssuerSettings(Frozen):
 
     url: str = Field(min_length=1, description="The issuer, exactly as its tokens name it in iss")
     audience: Names = Field(default=(), description="What tokens must be for (aud); unsaid, this server's address")
-    algorithms: Algorithms = Field(default=("RS256", "PS256", "ES256", "EdDSA"), description="How tokens may be signed")
+    algorithms: Algorithms = Field(
+        default=(), description="How tokens may be signed: RS256, PS256, ES256, EdDSA; unsaid, any of these"
+    )
     jwks_url: str | None = Field(default=None, description="Where its keys are; unsaid, what its metadata says")
     user_claim: str = Field(default="sub", min_length=1, description="Claim that names a user")
     agent_claim: str | None = Field(default=None, description="Claim that names an agent; unsaid, client_id, else azp")
@@ -47,4 +49,7 @@ class IssuerSettings(Frozen):
     scope_prefix: str = Field(default="", description="What stands before a permission in its scopes")
     require_scopes: bool = Field(default=False, description="Whether a token without scopes of ours may do nothing")
     leeway_seconds: float = Field(default=30, ge=0, le=300, description="How far its clock may be off")
-    map: tuple[IssuerRuleSettings, ...] = Field(default=(), description="Who gets which role; unsaid, nobody any")
+    map: tuple[IssuerRuleSettings, ...] = Field(
+        default=(),
+        description="Rules: claim, equals or glob, role, holder, also_delegated; without one nobody comes in",
+    )
