@@ -8,6 +8,7 @@ from starlette.authentication import AuthenticationError
 
 from mcp_server.kernel.authority import Actor, Permission
 from mcp_server.kernel.errors import OpsError, PermissionDenied, Unavailable
+from mcp_server.kernel.times import SECOND
 from mcp_server.protocol.bearers import Bearer, Refused, bearer
 
 log = structlog.stdlib.get_logger("datamcp.tokens")
@@ -110,7 +111,7 @@ class IssuedTokens:
         actor = found.actor
         if await self._is_disabled(actor):
             return Refused("disabled")
-        if actor.reach:
-            actor = actor.model_copy(update={"reach": actor.reach & self._most})
+        until = found.expires_at * SECOND
+        actor = actor.model_copy(update={"reach": actor.reach & self._most, "until": until})
         carried = bearer(token, actor, expires_at=found.expires_at)
         return IssuedBearer(**dict(carried), scope_prefix=found.scope_prefix)

@@ -1,9 +1,11 @@
 """Tokens of issuers over HTTP: who comes in, what the others are told, and how a narrow token becomes a wider one."""
 
+import asyncio
 import json
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +17,19 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp_server.app import open_app
 from mcp_server.commands.doctor import run_doctor
 from mcp_server.config import load_settings
+from mcp_server.domain.people.service import Standing
 from mcp_server.kernel.authority import Actor, Permission
+from mcp_server.kernel.times import SECOND
 from mcp_server.protocol.bearers import Refused
+from mcp_server.protocol.challenges import ProtectedResource
 from mcp_server.protocol.http import make_http_app
 from mcp_server.protocol.issued import IssuedTokens
+from mcp_server.protocol.letting_in import LettingIn
 from mcp_server.protocol.stepping_up import needs
 from mcp_server.wiring import http_options, refusals
 from tests.integrations.issuers.stand_in import KEY_SET, answered, issuer, token, web_server
 from tests.web import served
+from tests.world import World
 
 pytestmark = pytest.mark.anyio
 DESK = "https://desk.example.org"
@@ -161,8 +168,6 @@ async def test_the_metadata_lead_to_the_issuer_from_any_web_page(tmp_path: Path)
 
 
 async def test_a_server_behind_a_path_has_its_metadata_there_too(tmp_path: Path):
-    from mcp_server.protocol.challenges import ProtectedResource
-
     resource = ProtectedResource("https://example.org/desk", "/sse", ("https://login.example.org",))
     assert resource.metadata_url == "https://example.org/.well-known/oauth-protected-resource/desk/sse"
     assert {route.path for route in resource.routes()} == {  # type: ignore[attr-defined]
@@ -249,6 +254,18 @@ async def test_who_may_not_come_in_any_more_is_refused_although_the_token_is_rem
     assert await tokens.verify("t") == Refused("disabled")
 
 
+async def test_what_is_open_for_a_token_ends_with_it_and_a_call_under_way_does_not(world: World):
+    ended = asyncio.Event()
+    ann = Actor(kind="user", id="corp/ann", permissions=frozenset(), until=world.clock() + SECOND)
+    async with LettingIn(world.desk).lasting(ann, ended.set):
+        await asyncio.sleep(0)
+        assert not ended.is_set()
+    world.clock.advance(2)
+    await world.desk.get(Standing).require(replace(world.call, actor=ann))
+    async with LettingIn(world.desk).lasting(ann, ended.set):
+        await asyncio.wait_for(ended.wait(), 30)
+
+
 BAD: list[tuple[str, str]] = [
     ('url = "http://login.example.org"', "url must begin with https://"),
     ('url = "https://login.example.org?x"', "url must begin with https://"),
@@ -299,8 +316,6 @@ def test_a_server_that_is_reached_from_elsewhere_must_know_as_what(tmp_path: Pat
 
 @pytest.mark.parametrize("ok", [True, False])
 async def test_doctor_asks_each_issuer(tmp_path: Path, ok: bool, capsys: pytest.CaptureFixture[str]):
-    import asyncio
-
     async def answer(path: str) -> bytes:
         return answered(KEY_SET) if ok else answered({}, 500)
 
@@ -328,5 +343,5 @@ async def test_neither_jwt_nor_cryptography_is_loaded_where_no_issuer_is_set(sql
         "loaded = [name for name in sys.modules if name.startswith(('mcp_server.integrations.issuers', 'jwt.'))]\n"
         "assert not loaded, loaded\n"
     )
-    process = await __import__("asyncio").create_subprocess_exec(sys.executable, "-c", code)
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
     assert await process.wait() == 0
