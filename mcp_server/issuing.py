@@ -4,7 +4,6 @@ import asyncio
 import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from mcp_server.config import Settings
 from mcp_server.domain.people.service import Standing
@@ -93,29 +92,32 @@ def _finding(issuer: "Issuer", told: str | int) -> Finding:
 
 
 def _issuer(settings: Settings, name: str, told: "IssuerSettings") -> "Issuer":
-    from mcp_server.integrations.issuers.addresses import may_be_asked
     from mcp_server.integrations.issuers.model import ALGORITHMS, Issuer, Rule
 
-    where = f"[issuers.{name}]"
-    if _NAME.fullmatch(name) is None:
-        raise ValidationFailed(f"{where}: a name has letters, digits, - and _, 32 at most.", next=_CORRECT)
-    if not may_be_asked(told.url) or urlsplit(told.url).query:
-        raise ValidationFailed(f"{where}: url must begin with https:// and end with its path.", next=_CORRECT)
-    if told.jwks_url is not None and not may_be_asked(told.jwks_url, by=told.url):
-        raise ValidationFailed(f"{where}: jwks_url must begin with https://.", next=_CORRECT)
-    if any(_SCOPE.fullmatch(scope) is None for scope in (*told.scopes, told.scope_prefix)):
-        raise ValidationFailed(f"{where}: a scope holds no blanks, quotes or backslashes.", next=_CORRECT)
-    if not told.map:
-        raise ValidationFailed(
-            f"{where}: without a rule nobody gets a role by its tokens.", next=f"Add [[issuers.{name}.map]]."
-        )
-    for number, rule in enumerate(told.map):
-        if (rule.equals is None) == (rule.glob is None):
-            raise ValidationFailed(f"{where}: rule {number} of map has one of equals and glob.", next=_CORRECT)
+    for problem in _problems(name, told):
+        raise ValidationFailed(f"[issuers.{name}]: {problem}.", next=_CORRECT)
     fields = told.model_dump(exclude={"scopes", "map", "audience", "algorithms"})
     rules = tuple(Rule(**rule.model_dump()) for rule in told.map)
     audience, algorithms = told.audience or _own_names(settings), told.algorithms or ALGORITHMS
     return Issuer(name=name, audience=audience, algorithms=algorithms, rules=rules, **fields)
+
+
+def _problems(name: str, told: "IssuerSettings") -> list[str]:
+    """What is wrong with what the operator says of one issuer."""
+    from mcp_server.integrations.issuers.addresses import may_be_asked
+
+    scopes = (*told.scopes, told.scope_prefix)
+    found = {
+        "a name has letters, digits, - and _, 32 at most": _NAME.fullmatch(name) is None,
+        "url must begin with https:// and end with its path": not may_be_asked(told.url) or "?" in told.url,
+        "jwks_url must begin with https://": not may_be_asked(told.jwks_url or told.url, by=told.url),
+        "a scope holds no blanks, quotes or backslashes": not all(map(_SCOPE.fullmatch, scopes)),
+        f"without a rule, [[issuers.{name}.map]], nobody gets a role by its tokens": not told.map,
+        "each rule of map has one of equals and glob": any(
+            (rule.equals is None) == (rule.glob is None) for rule in told.map
+        ),
+    }
+    return [says for says, is_so in found.items() if is_so]
 
 
 def _own_names(settings: Settings) -> tuple[str, ...]:

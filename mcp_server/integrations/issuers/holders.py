@@ -88,14 +88,20 @@ def _scopes(claims: dict[str, Any]) -> list[str]:
 
 def _name(issuer: Issuer, claims: dict[str, Any], holder: Literal["user", "agent"]) -> str:
     """The holder's name, which no holder of another issuer has: the issuer's stands before it, but for one issuer."""
-    wanted = [issuer.user_claim] if holder == "user" else [issuer.agent_claim or "client_id", "azp", "sub"]
-    if holder == "agent" and issuer.agent_claim is not None:
-        wanted = wanted[:1]
-    values = next((values for claim in wanted if (values := values_of(claims, claim))), list[str]())
-    if len(values) != 1 or not values[0]:
+    found = [values for claim in _naming(issuer, holder) if (values := values_of(claims, claim))]
+    if not found or len(found[0]) != 1 or not found[0][0]:
         raise TokenRefused("no name")
-    own = quote(values[0], safe=_PLAIN.replace("/", "") if issuer.plain_names else _PLAIN)
-    name = own if issuer.plain_names else f"{issuer.name}/{own}"
+    if issuer.plain_names:
+        name = quote(found[0][0], safe=_PLAIN.replace("/", ""))
+    else:
+        name = f"{issuer.name}/{quote(found[0][0], safe=_PLAIN)}"
     if len(name) > NAME_CHARACTERS_MAX:
         raise TokenRefused("a name too long")
     return name
+
+
+def _naming(issuer: Issuer, holder: Literal["user", "agent"]) -> tuple[str, ...]:
+    """The claims that may name a holder; the first that is there does."""
+    if holder == "user":
+        return (issuer.user_claim,)
+    return ("client_id", "azp", "sub") if issuer.agent_claim is None else (issuer.agent_claim,)
