@@ -3,15 +3,12 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
-import structlog
 from starlette.authentication import AuthenticationError
 
 from mcp_server.kernel.authority import Actor, Permission
 from mcp_server.kernel.errors import OpsError, PermissionDenied, Unavailable
 from mcp_server.kernel.times import SECOND
 from mcp_server.protocol.bearers import Bearer, Refused, bearer
-
-log = structlog.stdlib.get_logger("datamcp.tokens")
 
 
 class Verified(Protocol):
@@ -106,7 +103,6 @@ class IssuedTokens:
         except Unavailable as error:
             raise NotLetIn(error, 503) from None
         if isinstance(found, str):
-            log.info("token refused", reason=found)
             return Refused(found)
         actor = found.actor
         if await self._is_disabled(actor):

@@ -273,7 +273,6 @@ BAD: list[tuple[str, str]] = [
     ('url = "https://a.example.org"\nscopes = ["a b"]', "a scope holds no blanks"),
     ('url = "https://a.example.org"\nalgorithms = ["HS256"]', "algorithms"),
     ('url = "https://a.example.org"\n[[issuers.x.map]]\nclaim = "a"\nrole = "viewer"', "one of equals and glob"),
-
     ('url = "https://a.example.org"\nleeway_seconds = 3600', "leeway_seconds"),
     ("", "url"),
 ]
