@@ -7,7 +7,6 @@ from ipaddress import ip_address
 from typing import Any, Literal
 
 from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
-from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend
 from mcp.server.auth.provider import TokenVerifier
 from mcp.server.lowlevel import Server
 from mcp.server.sse import SseServerTransport
@@ -26,7 +25,7 @@ from mcp_server.kernel.call import SYSTEM_CALL
 from mcp_server.kernel.errors import OpsError, ValidationFailed
 from mcp_server.pages.approval import approval_routes
 from mcp_server.protocol.bodies import StrictBody
-from mcp_server.protocol.challenges import LetIn, ProtectedResource, not_let_in
+from mcp_server.protocol.challenges import ByBearer, LetIn, ProtectedResource, not_let_in
 from mcp_server.protocol.gone import CancelGone, FromNowOn
 from mcp_server.protocol.streams import EndedPolitely, never_look
 
@@ -154,7 +153,7 @@ def _widening(app: ASGIApp, options: HttpOptions) -> ASGIApp:
 def _middleware(options: HttpOptions) -> list[Middleware]:
     if options.verifier is None:
         return []
-    backend = BearerAuthBackend(options.verifier)
+    backend = ByBearer(options.verifier)
     return [
         Middleware(AuthenticationMiddleware, backend=backend, on_error=not_let_in),
         Middleware(AuthContextMiddleware),

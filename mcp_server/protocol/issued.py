@@ -7,6 +7,7 @@ from starlette.authentication import AuthenticationError
 
 from mcp_server.kernel.authority import Actor, Permission
 from mcp_server.kernel.errors import OpsError, PermissionDenied, Unavailable
+from mcp_server.kernel.once import Once
 from mcp_server.kernel.times import SECOND
 from mcp_server.protocol.bearers import Bearer, Refused, bearer
 
@@ -81,6 +82,7 @@ class IssuedTokens:
         self._issuing = issuing
         self._most = most
         self._is_disabled = is_disabled
+        self._bearer = Once(self._made)
 
     def troubled(self) -> list[str]:
         """Names of issuers that could not be asked for their keys the last time."""
@@ -104,10 +106,11 @@ class IssuedTokens:
             raise NotLetIn(error, 503) from None
         if isinstance(found, str):
             return Refused(found)
-        actor = found.actor
-        if await self._is_disabled(actor):
-            return Refused("disabled")
-        until = found.expires_at * SECOND
+        return Refused("disabled") if await self._is_disabled(found.actor) else self._bearer(found)
+
+    def _made(self, found: Verified) -> Bearer:
+        actor, until = found.actor, found.expires_at * SECOND
         actor = actor.model_copy(update={"reach": actor.reach & self._most, "until": until})
-        carried = bearer(token, actor, expires_at=found.expires_at)
+        # Its text is not kept, and nobody needs it.
+        carried = bearer("", actor, expires_at=found.expires_at)
         return IssuedBearer(**dict(carried), scope_prefix=found.scope_prefix)

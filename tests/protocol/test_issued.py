@@ -130,6 +130,19 @@ async def test_a_token_that_does_not_count_is_invalid_and_says_nothing_of_why(tm
             assert "scope=" not in told and answer.json()["error"] == "invalid_token"
 
 
+async def test_two_tokens_in_one_request_are_none(tmp_path: Path):
+    async with desk(tmp_path) as (base, url), httpx2.AsyncClient() as http:
+        right = f"Bearer {made(url, groups=['ops'])}"
+        for values, status in (
+            ([right], 400),
+            ([right, right], 401),
+            ([right, "Bearer x"], 401),
+            (["Basic eA=="], 401),
+        ):
+            headers = [*ACCEPT.items(), *(("authorization", value) for value in values)]
+            assert (await http.post(f"{base}/mcp", json={}, headers=headers)).status_code == status, values
+
+
 async def test_a_holder_without_a_role_is_forbidden_and_is_not_asked_for_another_token(tmp_path: Path):
     async with desk(tmp_path) as (base, url):
         answer = await post(base, made(url, groups=["guests"]))
