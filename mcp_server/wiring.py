@@ -20,6 +20,7 @@ from mcp_server.domain.approvals.rules import Rules
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.email.model import SENDER_DEFAULT, EmailPolicy
 from mcp_server.integrations.mailers import MailerOptions, OutboxOptions, SendGridOptions, SmtpServerOptions
+from mcp_server.issuing import believed, in_trouble, issued_tokens, protected_resource
 from mcp_server.kernel.addresses import check_address
 from mcp_server.kernel.authority import Actor
 from mcp_server.kernel.errors import OpsError, ValidationFailed
@@ -40,7 +41,7 @@ def refusals(settings: Settings) -> list[OpsError]:
         *(declared_targets, programs, launchers, mirrors_account, rules),
     ]
     if settings.transport != "stdio":  # the modules behind these are HTTP's alone
-        checks += [_safe_bind, webhook]
+        checks += [_safe_bind, webhook, believed]
     found: dict[str, OpsError] = {}
     for check in checks:
         try:
@@ -82,7 +83,7 @@ async def asks_for_keys(database: Database, settings: Settings) -> bool:
     """Whether whoever comes over HTTP is asked for a key: as soon as one was ever made here."""
     if settings.transport == "stdio":
         return False
-    return settings.tokens_file is not None or await database.fetch_one("any_key") is not None
+    return settings.tokens_file is not None or bool(settings.issuers) or await database.fetch_one("any_key") is not None
 
 
 async def verifiers(desk: Desk, settings: Settings) -> "tuple[Verifier, ...]":
@@ -99,7 +100,7 @@ async def verifiers(desk: Desk, settings: Settings) -> "tuple[Verifier, ...]":
     file = None if settings.tokens_file is None else TokenFile(desk, settings.tokens_file)
     if file is not None:
         await file.look()
-    return (KeyBearers(desk, file),)
+    return (*issued_tokens(desk, settings), KeyBearers(desk, file))
 
 
 def rules(settings: Settings) -> Rules:
@@ -131,7 +132,8 @@ def http_options(settings: Settings, *verifiers: "Verifier") -> "HttpOptions":
     from mcp_server.protocol.http import HttpOptions
 
     verifier = Verifiers(*verifiers) if verifiers else None
-    return HttpOptions(settings.host, settings.port, settings.allowed_hosts, verifier)
+    resource, troubled = protected_resource(settings), in_trouble(verifiers)
+    return HttpOptions(settings.host, settings.port, settings.allowed_hosts, verifier, resource, troubled)
 
 
 def webhook(settings: Settings) -> "EventWebhook | None":
@@ -234,7 +236,9 @@ def _offered(settings: Settings) -> object:
 
 def _safe_bind(settings: Settings) -> None:
     is_new = settings.database_url.startswith("sqlite:///") and not sqlite_file(settings.database_url).exists()
-    if settings.tokens_file is None and is_new:  # one that is there may have keys; it is looked at once it is open
+    if (
+        settings.tokens_file is None and not settings.issuers and is_new
+    ):  # one that is there may have keys; it is looked at once it is open
         http_options(settings).require_safe_bind()
 
 

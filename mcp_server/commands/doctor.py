@@ -45,7 +45,7 @@ def run_doctor(flags: dict[str, Any], *, as_json: bool, replay: bool = False) ->
     refused = _refused(settings)
     findings = [
         _python(),
-        *(refused or [_fine(settings), _links(settings), *_console(settings)]),
+        *(refused or [_fine(settings), _links(settings), *_console(settings), *_issuers(settings)]),
         *inspect_database(settings.database_url),
     ]
     told = {finding.name: finding.ok for finding in findings}
@@ -100,6 +100,13 @@ def _console(settings: Settings) -> list[Finding]:
     if problem is None:
         return [Finding("console", True, f"Port {port} is free, or a server of this machine has the page there.")]
     return [Finding("console", False, problem.message)]
+
+
+def _issuers(settings: Settings) -> list[Finding]:
+    """Those whose tokens are taken over HTTP."""
+    from mcp_server.issuing import inspect_issuers  # takes a second
+
+    return inspect_issuers(settings)
 
 
 def _rules(settings: Settings) -> list[Finding]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, Discriminator, Field, SecretStr, Tag
 
+from mcp_server.config.issuers import IssuerSettings, Names
 from mcp_server.kernel.authority import Role
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.values import Frozen
@@ -31,16 +32,9 @@ class Group(Enum):
     DEPLOYING = "Deployments"
 
 
-def _split(value: Any) -> Any:
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-
 def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
-"""A list, which flags and environment variables give as one text with commas."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 FreePort = Annotated[int, Field(ge=0, le=65535)]
@@ -267,6 +261,9 @@ class Settings(Frozen):
     )
     tokens_file: Annotated[Path | None, Group.SERVING] = Field(
         default=None, description="TOML file with bearer tokens for HTTP (docs/http.md)"
+    )
+    issuers: Annotated[dict[str, IssuerSettings], Group.SERVING] = Field(
+        default_factory=dict, description="Whose JSON Web Tokens are taken over HTTP, by name (docs/http.md)"
     )
     read_only: Annotated[bool, Group.SERVING] = Field(default=False, description="Offer only tools that change nothing")
     toolsets: Annotated[Names | None, Group.SERVING] = Field(

@@ -140,6 +140,8 @@ class Actor(Frozen):
         scope: what else narrows it.
         key_id: the key that proved it; None where none did.
         proof: SHA-256 of the text of that key by which it was proved; one that was rotated away proves nothing.
+        reach: what else it could do with a token of wider scopes, for which its client can ask.
+        until: when what proved it ends by itself, in microseconds since 1970; None where it does not, or a key says so.
     """
 
     kind: Literal["user", "agent", "system", "deployment"]
@@ -149,6 +151,8 @@ class Actor(Frozen):
     scope: Scope = EVERYWHERE
     key_id: str | None = None
     proof: str | None = None
+    reach: frozenset[Permission] = frozenset()
+    until: int | None = None
 
     @cached_property
     def label(self) -> str:

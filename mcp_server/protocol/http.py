@@ -7,7 +7,6 @@ from ipaddress import ip_address
 from typing import Any, Literal
 
 from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
-from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend, RequireAuthMiddleware
 from mcp.server.auth.provider import TokenVerifier
 from mcp.server.lowlevel import Server
 from mcp.server.sse import SseServerTransport
@@ -26,6 +25,7 @@ from mcp_server.kernel.call import SYSTEM_CALL
 from mcp_server.kernel.errors import OpsError, ValidationFailed
 from mcp_server.pages.approval import approval_routes
 from mcp_server.protocol.bodies import StrictBody
+from mcp_server.protocol.challenges import ByBearer, LetIn, ProtectedResource, not_let_in
 from mcp_server.protocol.gone import CancelGone, FromNowOn
 from mcp_server.protocol.streams import EndedPolitely, never_look
 
@@ -39,12 +39,16 @@ class HttpOptions:
         port: TCP port.
         allowed_hosts: further `Host` header values to accept, such as `desk.example.org` or `desk.example.org:*`.
         verifier: checks bearer tokens; None lets everyone on this machine in.
+        resource: what issuers make tokens for; None where there are none.
+        troubled: names the issuers that could not be asked for their keys the last time.
     """
 
     host: str
     port: int
     allowed_hosts: tuple[str, ...] = ()
     verifier: TokenVerifier | None = None
+    resource: ProtectedResource | None = None
+    troubled: Callable[[], Sequence[str]] = tuple
 
     def require_safe_bind(self) -> None:
         """Refuse to be reachable from other machines without authentication.
@@ -55,7 +59,8 @@ class HttpOptions:
         if self.verifier is None and not is_loopback(self.host):
             raise ValidationFailed(
                 f"Refusing to listen on {self.host} without authentication: whoever reaches it could use this server.",
-                next="Make a key first (`key create --user NAME`, docs/people.md), or listen on 127.0.0.1.",
+                next="Make a key first (`key create --user NAME`, docs/people.md), set [issuers.NAME] (docs/http.md), "
+                "or listen on 127.0.0.1.",
             )
 
     def security(self) -> TransportSecuritySettings:
@@ -92,10 +97,11 @@ def make_http_app(
     options.require_safe_bind()
     never_look()
     routes: list[BaseRoute] = [
-        Route("/health", _health(desk)),
+        Route("/health", _health(desk, options.troubled)),
         Route("/metrics", _metrics(metrics_text)),
         *approval_routes(desk),
         *webhooks,
+        *([] if options.resource is None else options.resource.routes()),
     ]
     if transport == "sse":
         return Starlette(routes=routes + _sse_routes(server, options), middleware=_middleware(options))
@@ -106,7 +112,9 @@ def make_http_app(
         async with manager.run():
             yield
 
-    app = EndedPolitely(StrictBody(CancelGone(FromNowOn(StreamableHTTPASGIApp(manager))), options.security()))
+    app = EndedPolitely(
+        StrictBody(_widening(CancelGone(FromNowOn(StreamableHTTPASGIApp(manager))), options), options.security())
+    )
     endpoint = _guarded(app, options)
     return Starlette(
         routes=[*routes, Route("/mcp", endpoint=endpoint)], middleware=_middleware(options), lifespan=lifespan
@@ -122,24 +130,37 @@ def _sse_routes(server: Server[Any], options: HttpOptions) -> list[BaseRoute]:
             async with transport.connect_sse(scope, receive, send) as (read_stream, write_stream):
                 await server.run(read_stream, write_stream, server.create_initialization_options())
 
+    posted = _widening(transport.handle_post_message, options)
     return [
         Route("/sse", endpoint=_guarded(EndedPolitely(connect), options)),
-        Mount("/messages/", app=_guarded(StrictBody(transport.handle_post_message, options.security()), options)),
+        Mount("/messages/", app=_guarded(StrictBody(posted, options.security()), options)),
     ]
 
 
 def _guarded(app: ASGIApp, options: HttpOptions) -> ASGIApp:
-    return app if options.verifier is None else RequireAuthMiddleware(app, [])
+    return app if options.verifier is None else LetIn(app, options.resource)
+
+
+def _widening(app: ASGIApp, options: HttpOptions) -> ASGIApp:
+    """The application, with an answer for tokens of issuers whose scopes are too narrow."""
+    if options.resource is None:
+        return app
+    from mcp_server.protocol.stepping_up import StepUp
+
+    return StepUp(app, options.resource)
 
 
 def _middleware(options: HttpOptions) -> list[Middleware]:
     if options.verifier is None:
         return []
-    backend = BearerAuthBackend(options.verifier)
-    return [Middleware(AuthenticationMiddleware, backend=backend), Middleware(AuthContextMiddleware)]
+    backend = ByBearer(options.verifier)
+    return [
+        Middleware(AuthenticationMiddleware, backend=backend, on_error=not_let_in),
+        Middleware(AuthContextMiddleware),
+    ]
 
 
-def _health(desk: Desk) -> Callable[[Request], Awaitable[Response]]:
+def _health(desk: Desk, troubled: Callable[[], Sequence[str]]) -> Callable[[Request], Awaitable[Response]]:
     async def health(_: Request) -> Response:
         problem: dict[str, str] = {}
         try:
@@ -149,6 +170,8 @@ def _health(desk: Desk) -> Callable[[Request], Awaitable[Response]]:
         failing = desk.loops.failing()
         ok = not problem and not failing
         answer = {"ok": ok, "version": desk.version, "loops": failing} | problem
+        if issuers := troubled():  # keys that are known go on, and so does everything else
+            answer["issuers"] = list(issuers)
         return JSONResponse(answer, status_code=200 if ok else 503)
 
     return health

@@ -3,6 +3,7 @@
 from typing import Any
 
 from mcp_server.kernel.authority import Actor
+from mcp_server.kernel.once import Once
 from mcp_server.protocol.seam import RequestContext
 
 
@@ -12,12 +13,14 @@ class Callers:
     def __init__(self, local: Actor, *, read_only: bool) -> None:
         self._local = local
         self._read_only = read_only
+        self._narrowed = Once(self._narrow)
 
     def __call__(self, ctx: RequestContext) -> Actor:
         """The request's actor. Settings narrow it; nothing widens it again."""
         proved = _proved(ctx.request)
-        if proved is None:
-            return self._local
+        return self._local if proved is None else self._narrowed(proved)
+
+    def _narrow(self, proved: Actor) -> Actor:
         allowed = proved.permissions & self._local.permissions
         return proved.model_copy(update={"permissions": allowed}).narrowed(read_only=self._read_only)
 

@@ -1,5 +1,5 @@
 """What stays open for a caller ends when the caller is not let in any more: its key is revoked or expired, its text
-rotated away, its user disabled or given a lesser role, whichever process did that."""
+rotated away, its user disabled or lesser, whichever process did that; the token of an issuer is over."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -18,6 +18,7 @@ class LettingIn:
 
     def __init__(self, desk: Desk) -> None:
         self._standing = desk.get(Standing)
+        self._clock = desk.context.clock
         self._feed = desk.changes
         self._loops = desk.loops
         self._open: dict[object, tuple[Actor, Callable[[], None]]] = {}
@@ -46,6 +47,7 @@ class LettingIn:
             while not self._feed.waits_are_over:
                 for actor, end in list(self._open.values()):
                     now = await self._standing.still(actor)
-                    if now is None or not actor.permissions <= now.permissions:
+                    is_over = actor.until is not None and self._clock() >= actor.until
+                    if is_over or now is None or not actor.permissions <= now.permissions:
                         end()
                 await listener.wait(LOOK_SECONDS)

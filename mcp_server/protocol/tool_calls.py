@@ -63,9 +63,10 @@ class ToolCalls:
     async def list_tools(
         self, ctx: RequestContext, params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
-        """The tools that the caller may use."""
+        """The tools that the caller may use, now or once its client has asked for a token of wider scopes."""
         del params
-        allowed = self._seam.actor_of(ctx).permissions
+        actor = self._seam.actor_of(ctx)
+        allowed = actor.permissions | actor.reach
         listed = [self.definitions[name] for name, tool in self._offered(ctx).items() if tool.permission in allowed]
         return types.ListToolsResult(tools=listed)
 

@@ -36,9 +36,9 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def http_server(
-    url: str, *options: str, transport: str = "http", **variables: str
+    url: str, *options: str, transport: str = "http", at: str = "", **variables: str
 ) -> AsyncGenerator[tuple[str, RawClient]]:
-    port = free_port()
+    port = int(at.rpartition(":")[2]) if at else free_port()
     process = await start(url, "--transport", transport, "--port", str(port), *options, **variables)
     base = f"http://127.0.0.1:{port}"
     try:

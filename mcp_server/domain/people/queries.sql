@@ -10,7 +10,7 @@ SELECT * FROM users ORDER BY id
 -- name: user_names
 SELECT id FROM users ORDER BY id
 
--- name: user_profile
+-- name: user_profile (short)
 SELECT id, display_name, address, status FROM users WHERE id = :id
 
 -- name: key_by_id

@@ -1,0 +1,1 @@
+"""Issuers of JSON Web Tokens: OpenID Connect providers and OAuth authorization servers. Loaded where one is set."""
