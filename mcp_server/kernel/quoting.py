@@ -12,7 +12,8 @@ __all__ = ["OTHERS_WORDS", "QUOTED_CHARACTERS_MAX", "named", "quoted", "shown_js
 def is_plain(value: Any) -> bool:
     """Whether JSON values hold no text but plain words, such as ids, names and times: nothing that says anything."""
     if isinstance(value, dict):
-        return all(is_plain(name) and is_plain(one) for name, one in cast("dict[Any, Any]", value).items())
+        members = cast("dict[Any, Any]", value)
+        return all(map(is_plain, members)) and all(map(is_plain, members.values()))
     if isinstance(value, list):
         return all(map(is_plain, cast("list[Any]", value)))
     return not isinstance(value, str) or value == "" or is_word(value)

@@ -10,6 +10,7 @@ in the same transaction, never a listener.
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Protocol
 
@@ -123,6 +124,7 @@ class EventFeed:
         self._hears_all = hears_all
         self._leaving: asyncio.TimerHandle | None = None
         self.commits = 0
+        self._heard_at = time.monotonic()
         self._resting: set[asyncio.Event] = set()
 
     @contextlib.asynccontextmanager
@@ -162,29 +164,32 @@ class EventFeed:
     def wake(self) -> None:
         """Something was committed. Callable from any thread."""
         self.commits += 1
+        self._heard_at = time.monotonic()
         if self._listeners or self._resting:
             with contextlib.suppress(RuntimeError):  # the loop has ended, and with it everyone who waited
                 self._loop.call_soon_threadsafe(self._rouse)
 
     async def rest(self, woken: asyncio.Event, since: int, seconds: float) -> None:
         """Wait until `woken` is set, for so long at most; after a second, only while nobody commits. See `Feed`."""
-        if (
-            await _is_set_within(woken, min(seconds, BREATH_SECONDS))
-            or seconds <= BREATH_SECONDS
-            or not self._hears_all
-        ):
+        breath = 0.0 if self._is_quiet else min(seconds, BREATH_SECONDS)
+        if breath and (await _is_set_within(woken, breath) or seconds <= breath or not self._hears_all):
             return
         self._watch()
         self._resting.add(woken)
         try:
             if self._misses_nothing and self.commits == since:
-                await _is_set_within(woken, seconds - BREATH_SECONDS)
+                await _is_set_within(woken, seconds - breath)
         finally:
             self._resting.discard(woken)
 
     @property
     def _misses_nothing(self) -> bool:
         return self._watcher is not None and self._watcher.misses_nothing
+
+    @property
+    def _is_quiet(self) -> bool:
+        """Whether nobody committed lately: one commit more is not one of many, which would wake at each."""
+        return self._misses_nothing and time.monotonic() - self._heard_at > BREATH_SECONDS
 
     def _rouse(self) -> None:
         self._woken.set()

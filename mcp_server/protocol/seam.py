@@ -90,7 +90,8 @@ class Seam:
         Raises:
             OpsError: there is none as named, or the principal may not speak as it.
         """
-        said = replace(said, set_up_as=_agent_of(ctx))
+        agent = _agent_of(ctx)
+        said = said if agent is None else replace(said, set_up_as=agent)
         return await self._voices.of(call, said, local=call.actor.is_local)
 
     async def run(
@@ -118,7 +119,8 @@ class Seam:
         with structlog.contextvars.bound_contextvars(correlation_id=call.correlation_id, actor=call.actor.label):
             try:
                 spoken = await self.spoken(ctx, call, said())
-                structlog.contextvars.bind_contextvars(actor=spoken.label)
+                if spoken.speaker is not None:
+                    structlog.contextvars.bind_contextvars(actor=spoken.label)
                 return await action(spoken)
             except OpsError as error:
                 outcome = error.code

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from mcp_server.persistence import feed
 from mcp_server.persistence.database import Database
 from mcp_server.persistence.postgres import session
 from mcp_server.persistence.postgres.session import PostgresSession
@@ -63,6 +64,35 @@ async def test_who_rests_is_woken_by_the_first_commit_of_any_process(url: str):
             await writer.write(note, "n")
             async with asyncio.timeout(10):
                 await resting
+
+
+async def test_who_rests_where_nobody_committed_lately_is_woken_by_a_commit_at_once_and_by_nothing_before(
+    url: str, monkeypatch: Any
+):
+    monkeypatch.setattr(f"{FEED}.BREATH_SECONDS", 0.2)
+    async with two(url) as (mine, theirs):
+        await mine.feed.rest(asyncio.Event(), mine.feed.commits, 0.3)  # begins to watch
+        await watching(mine)
+        waits: list[float] = []
+        real = feed._is_set_within
+
+        async def noted(event: asyncio.Event, seconds: float) -> bool:
+            waits.append(seconds)
+            return await real(event, seconds)
+
+        monkeypatch.setattr(feed, "_is_set_within", noted)
+        for lately, first in ((False, 600), (True, 0.2)):
+            if not lately:
+                await quiet(mine)
+                await asyncio.sleep(0.25)
+            waits.clear()
+            resting = asyncio.create_task(mine.feed.rest(asyncio.Event(), mine.feed.commits, 600))
+            async with asyncio.timeout(20):
+                while len(waits) < (2 if lately else 1):
+                    await asyncio.sleep(0.01)
+                await theirs.write(note, "n")
+                await resting
+            assert waits[0] == first
 
 
 @pytest.mark.usefixtures("nobody_looks")

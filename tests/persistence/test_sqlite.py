@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any, cast
 
@@ -273,6 +274,60 @@ async def test_nothing_is_acknowledged_once_the_files_are_removed_or_replaced(
         path.with_name("gone").rename(path)
         assert await database.write(note, "c") == "c"
         assert await noted(database) == ["a", "c"]
+    finally:
+        await database.close()
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+@pytest.mark.parametrize("linked", [False, True], ids=["its own path", "a link"])
+async def test_what_is_removed_from_a_folder_that_was_long_quiet_is_noticed_at_once(
+    tmp_path: Path, suffix: str, linked: bool
+):
+    file = tmp_path / "desk.db"
+    if linked:
+        (tmp_path / "elsewhere").mkdir()
+        file.symlink_to(tmp_path / "elsewhere" / "desk.db")
+    database = await Database.open(f"sqlite:///{file}", WITH_NOTES)
+    try:
+        await database.write(note, "a")
+        for folder in {file.parent, file.resolve().parent}:
+            os.utime(folder, (0, 0))
+        assert await noted(database) == ["a"]  # from here on the folder is known to be quiet
+        Path(f"{file.resolve()}{suffix}").rename(f"{file.resolve()}{suffix}.gone")
+        if not linked or not suffix:  # beside a link lies nothing
+            with pytest.raises(Unavailable, match="removed or replaced"):
+                await noted(database)
+            with pytest.raises(Unavailable, match="removed or replaced"):
+                await database.write(note, "b")
+    finally:
+        await database.close()
+
+
+async def test_the_files_are_not_looked_at_one_by_one_where_nothing_came_or_went_in_their_folder(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    database = await Database.open(sqlite_url, WITH_NOTES)
+    looked: list[Path] = []
+    identity = sqlite._identity
+
+    def counted(path: Path) -> tuple[int, int] | None:
+        looked.append(path)
+        return identity(path)
+
+    monkeypatch.setattr(sqlite, "_identity", counted)
+    try:
+        await database.write(note, "a")
+        seen = []
+        for changed_at in (time.time(), 0, None):
+            if changed_at is not None:
+                os.utime(path_of(sqlite_url).parent, (changed_at, changed_at))
+            looked.clear()
+            await noted(database)
+            seen.append(len(looked))
+        assert seen[0] and seen[1] and not seen[2]
+        looked.clear()
+        await database.write(note, "b")
+        assert not looked
     finally:
         await database.close()
 

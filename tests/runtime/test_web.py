@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -140,3 +140,57 @@ def test_connections_leave_files_for_everything_else(files: int):
     connections, at_once = web.room(files)
     assert 1 <= connections <= web.CONNECTIONS_MAX and at_once >= 1
     assert files < 64 or connections + at_once + web.FILES_KEPT <= files
+
+
+class Sent(asyncio.Transport):
+    """A transport that notes each write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.writes.append(bytes(data))
+
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+        self.write(b"".join(list_of_data))
+
+    def close(self) -> None:
+        self.write(b"closed")
+
+
+async def test_a_head_goes_out_in_one_write_with_the_body_that_follows_at_once():
+    sent = Sent()
+    transport = web.HeadWithBody(sent, asyncio.get_running_loop())
+    transport.write(b"head ")
+    transport.write(b"body")
+    transport.write(b"more")
+    await asyncio.sleep(0)
+    assert sent.writes == [b"head body", b"more"]
+
+
+@pytest.mark.parametrize("ended", [False, True])
+async def test_a_head_without_a_body_goes_out_before_anything_else_happens(ended: bool):
+    sent = Sent()
+    transport = web.HeadWithBody(sent, asyncio.get_running_loop())
+    transport.write(b"head ")
+    if ended:
+        transport.close()
+    await asyncio.sleep(0)
+    transport.write(b"body")
+    assert sent.writes == [b"head ", *([b"closed"] if ended else []), b"body"]
+
+
+async def test_a_client_is_woken_once_by_a_whole_answer(monkeypatch: pytest.MonkeyPatch):
+    writes: list[int] = []
+
+    class Counted(web.HeadWithBody):
+        def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+            super().__init__(sent := Sent(), loop)
+            loop.call_later(0.05, lambda: (writes.append(len(sent.writes)), transport.writelines(sent.writes)))
+
+    monkeypatch.setattr(web, "HeadWithBody", Counted)
+    async with served(APP) as base, connected(base) as (reader, writer):
+        writer.write(b"GET /none HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert b"Not Found" in await reader.readuntil(b"Not Found")
+    assert writes == [1]

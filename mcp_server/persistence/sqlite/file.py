@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import sqlite3
+import time
 from pathlib import Path
 from typing import cast
 
@@ -12,6 +13,8 @@ from mcp_server.persistence.sqlite.library import load_library
 from mcp_server.persistence.sqlite.turnstile import Turnstile
 
 BUSY_TIMEOUT_SECONDS = 5.0
+SETTLED_NANOSECONDS = 2_000_000_000
+"""A folder's time tells of every change after it once its clock has surely ticked: a second, or two on some disks."""
 _PRAGMAS = (
     "PRAGMA synchronous = FULL",  # an acknowledged write survives a power cut
     "PRAGMA foreign_keys = ON",
@@ -30,7 +33,11 @@ class SqliteFile:
         self.library = load_library()
         self._paths = [path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))]
         self._own: tuple[object, ...] | None = None
+        self._settled: tuple[int, ...] | None = None
+        """The folder as it was when these were its own files; None where it had changed too shortly before."""
         self._is_immutable = False
+        self._is_link = path.is_symlink()
+        self._folder_path = path.parent
 
     @property
     def is_writable(self) -> bool:
@@ -60,6 +67,7 @@ class SqliteFile:
 
     def take(self) -> None:
         """From now on these very files are meant: the database and the two that SQLite keeps beside it."""
+        self._settled = None
         self._own = self._found()
 
     def forget(self) -> None:
@@ -72,11 +80,28 @@ class SqliteFile:
         Raises:
             Unavailable: naming the file.
         """
-        if self._own is not None and self._own != self._found():
+        if self._own is None:
+            return
+        folder = self._folder()
+        if folder is not None and folder == self._settled:
+            return  # nothing came, went or was renamed in it: a look at it costs a third of one at each file
+        if self._own != self._found():
             raise Unavailable(
                 f"The database {self.path}, or what SQLite keeps beside it, was removed or replaced meanwhile.",
                 next="Nothing was written. Put the files back with every server stopped, or start the server anew.",
             )
+        self._settled = folder if folder is not None and folder[-1] < time.time_ns() - SETTLED_NANOSECONDS else None
+
+    def _folder(self) -> tuple[int, ...] | None:
+        """Which folder the files lie in, and when one last came or went there. None where that cannot be told, or a
+        link leads elsewhere."""
+        if self._is_link:
+            return None
+        try:
+            found = self._folder_path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino, found.st_mtime_ns
 
     def _found(self) -> tuple[object, ...]:
         return tuple(map(_identity, self._paths))
