@@ -1,14 +1,17 @@
 """`tools/list` and `tools/call`."""
 
+import json
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS
 
+import tools
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.speaking import Said
@@ -52,8 +55,12 @@ class ToolCalls:
 
     @cached_property
     def definitions(self) -> dict[str, types.Tool]:
-        """Every offered tool as clients see it. Built on the first listing: a start must not wait for schemas."""
-        return {name: definition(tool) for name, tool in self._tools.items()}
+        """Every offered tool as clients see it. Read on the first listing: a start must not wait for it."""
+        kept = kept_definitions()
+        return {
+            name: types.Tool.model_validate(kept[name]) if name in kept else definition(tool)
+            for name, tool in self._tools.items()
+        }
 
     def schema_of(self, name: str) -> dict[str, Any] | None:
         """What a tool takes. Over HTTP the SDK asks this at every call; else it would list all tools each time."""
@@ -246,8 +253,15 @@ def unknown_tool(name: str, offered: Collection[str]) -> MCPError:
     )
 
 
+def kept_definitions() -> dict[str, Any]:
+    """By name, the tools' definitions as the tests have written them down: to make them takes a second, and 6 MB for
+    all that pydantic then knows of every argument and result."""
+    lines = Path(tools.__file__ or "").with_name("listed.jsonl").read_text("utf-8").splitlines()
+    return {one["name"]: one for one in map(json.loads, lines)}
+
+
 def definition(tool: AnyTool) -> types.Tool:
-    """A tool as clients see it."""
+    """A tool as clients see it, made of its arguments and its result."""
     hints = tool.hints
     return types.Tool(
         name=tool.name,

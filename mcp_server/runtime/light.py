@@ -14,7 +14,10 @@ def begin_light() -> None:
     """Before anything else is loaded."""
     with absent("_hashlib"):  # OpenSSL, 4 MB; Python has the same digests itself
         importlib.import_module("hmac")
-    leave_unopened("ssl")
+    with absent("bz2", "lzma"):  # for archives, which nobody here makes, 1 MB
+        importlib.import_module("shutil")
+    for seldom_used in ("ssl", "tomllib"):
+        leave_unopened(seldom_used)
     # Packages, mails and archives, 2 MB: pydantic asks it for the version of a package, if mail addresses are checked.
     leave_unopened("importlib.metadata", "entry_points", "version")
     _leave_plugins()

@@ -10,11 +10,13 @@ import jsonschema
 import pytest
 from rs_bpe.bpe import openai
 
+import tools
 from mcp_server.domain.areas import AREAS
 from mcp_server.protocol.opening import INSTRUCTIONS
-from mcp_server.protocol.tool_calls import definition
+from mcp_server.protocol.tool_calls import definition, kept_definitions
 from tools import TOOLS, TOOLSETS
 
+LISTED = Path(tools.__file__).with_name("listed.jsonl")
 SNAPSHOTS = Path(__file__).parent.parent / "snapshots"
 TOKENS_MAX, TOKENS_TASKS_STATE_MAX, TOOLS_MAX = 6_500, 2_900, 36
 TOKENS_WHOLE_MAX = 10_000
@@ -51,6 +53,14 @@ def test_a_tools_definition_is_the_one_that_was_agreed(tool):
         path.write_text(text)
     assert path.exists(), f"no snapshot of {tool.name}; run with UPDATE_SNAPSHOTS=1 and review it"
     assert path.read_text() == text
+
+
+def test_what_clients_are_sent_is_what_the_tools_are():
+    lines = "".join(json.dumps(wire(tool), ensure_ascii=False, separators=(",", ":")) + "\n" for tool in TOOLS)
+    if os.environ.get("UPDATE_SNAPSHOTS"):
+        LISTED.write_text(lines, "utf-8")
+    assert LISTED.read_text("utf-8") == lines, "run with UPDATE_SNAPSHOTS=1"
+    assert list(kept_definitions()) == [tool.name for tool in TOOLS]
 
 
 def test_no_snapshot_outlives_its_tool():
