@@ -13,8 +13,8 @@ import click
 
 import mcp_server
 from mcp_server.integrations.clients.entries import DATABASE, PROGRAM, Started
-from mcp_server.integrations.clients.installing import Choice, Installer, Talk, on_machine
-from mcp_server.integrations.clients.machine import this_machine
+from mcp_server.integrations.clients.installing import Choice, Installer, Talk, in_folder, on_machine
+from mcp_server.integrations.clients.machine import Machine, this_machine
 from mcp_server.integrations.clients.records import BY_KEY, CLIENTS, Client
 from mcp_server.integrations.clients.starting import Package, this_package
 from mcp_server.kernel.errors import OpsError, ValidationFailed
@@ -71,7 +71,11 @@ def install(
         show(installer, clients or CLIENTS)
     else:
         do = installer.remove if remove else installer.install
-        sys.exit(attend(do, clients or on_machine(machine, in_project=choice.in_project)))
+        sys.exit(attend(do, clients or _found(machine, in_project=choice.in_project, to_remove=remove)))
+
+
+def _found(machine: Machine, *, in_project: bool, to_remove: bool) -> Sequence[Client]:
+    return in_folder(machine) if in_project and to_remove else on_machine(machine, in_project=in_project)
 
 
 def show(installer: Installer, clients: Sequence[Client]) -> None:

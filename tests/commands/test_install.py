@@ -367,6 +367,20 @@ def test_a_client_without_hooks_in_a_file_is_told_and_gets_its_server(home: Home
     project = home.run("--yes", "--hooks", "--client", "vscode", "--scope", "project")
     file = home.folder / ".github" / "hooks" / "data-mcp-server-agent.json"
     assert project.exit_code == 0 and "--agent vscode" in commands_of(file)
+    assert "uv tool install" not in project.output, "the program is installed"
+
+
+def test_a_project_is_rid_of_all_that_lies_in_it_whichever_clients_this_machine_has(home: Home):
+    home.install_program(SAYS_VERSION, "exit 0")
+    arguments = ["--yes", "--scope", "project"]
+    assert home.run(*arguments, "--hooks", "--client", "vscode", "--client", "roo").exit_code == 0
+    (home.folder / ".vscode" / "mcp.json").unlink()
+    assert "vscode: not found" in home.run("--list").output
+    done = home.run(*arguments, "--remove")
+    assert done.exit_code == 0 and done.output.count("deleted") == 2, done.output
+    assert not (home.folder / ".roo" / "mcp.json").exists() and not list(
+        (home.folder / ".github" / "hooks").glob("*.json")
+    )
 
 
 @pytest.mark.parametrize("url", ["postgresql://ann:secret@host/desk", "postgresql://host/desk?password=secret"])
@@ -379,7 +393,7 @@ def test_a_password_comes_into_no_command_line(home: Home, url: str):
 def test_hooks_that_go_through_uv_have_the_variables_that_it_needs_and_no_password(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ):
-    home.install_program("exit 1")
+    monkeypatch.setattr(command, "_program", lambda: home.folder / "none")
     uvx = home.folder / "bin" / "uvx"
     uvx.write_text(f'#!/bin/sh\n[ -n "$SSL_CERT_FILE" ] || exit 1\n{SAYS_VERSION.replace("$1", "$2")}\nexit 0\n')
     uvx.chmod(0o755)
@@ -392,7 +406,7 @@ def test_hooks_that_go_through_uv_have_the_variables_that_it_needs_and_no_passwo
     done = home.run("--yes", "--hooks", "--client", "cursor")
     assert done.exit_code == 0, done.output
     start = f"env 'SSL_CERT_FILE=/my certs/ca.pem' {uvx} data-mcp-server-agent hook stop --client cursor --agent cursor"
-    assert start in commands_of(hooks)
+    assert start in commands_of(hooks) and "uv tool install data-mcp-server-agent" in done.output
     monkeypatch.setenv("HTTPS_PROXY", "http://ann:secret@proxy:8080")
     refused = home.run("--yes", "--hooks", "--client", "codex")
     assert refused.exit_code == 1 and "would show the password in HTTPS_PROXY" in refused.output

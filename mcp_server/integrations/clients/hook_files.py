@@ -81,11 +81,16 @@ def prove(
     command = next(chain.from_iterable(map(commands_of, chain.from_iterable(wanted["hooks"].values()))))
     shell = ["cmd", "/c", command] if platform == "win32" else ["/bin/sh", "-c", command]
     began = clock()
-    try:
-        done = run(shell, input="{}", env=dict(env), timeout=SECONDS_MAX, capture_output=True, text=True)
-        why = done.stderr.strip() or (f"exit code {done.returncode}" if done.returncode else "")
-    except (OSError, TimeoutExpired) as error:
-        why = str(error)
+    why = _failure(shell, env, run)
     if why:
         raise Unavailable(f"{command} did not answer as a hook does: {why[-_SAID_MAX:]}")
     return clock() - began
+
+
+def _failure(shell: list[str], env: Mapping[str, str], run: Callable[..., Any]) -> str:
+    """What is wrong with a hook; nothing where it ends well."""
+    try:
+        done = run(shell, input="{}", env=dict(env), timeout=SECONDS_MAX, capture_output=True, text=True)
+    except (OSError, TimeoutExpired) as error:
+        return str(error)
+    return done.stderr.strip() or (f"exit code {done.returncode}" if done.returncode else "")

@@ -207,20 +207,29 @@ class Installer:
             scope = "in a project" if self._choice.in_project else "for all projects"
             self._talk.say(f"{client.title}: it has no hooks in a file {scope} that is known; see docs/wake.md.")
             return True
-        file, path = found
-        wanted = self._hooks_of(file.client, self._command(client), env)
+        return self._hook_in(client, *found, self._hooks_of(found[0].client, self._command(client), env))
+
+    def _hook_in(self, client: Client, file: HookFile, path: Path, wanted: Mapping[str, Any]) -> bool:
         change = self._carry_out(client, path, partial(hooked, file, path, wanted=wanted))
         if change is None or self._choice.dry_run:
             return True
+        is_well = self._answers(client, file, wanted)
+        if not is_well:
+            self._offer_to_undo(client, path, change)
+        return is_well
+
+    def _answers(self, client: Client, file: HookFile, wanted: Mapping[str, Any]) -> bool:
+        """Run the first hook, and say what came of it."""
         try:
             seconds = prove(
                 wanted, minimal_env(self._machine, client), self._machine.platform, subprocess.run, monotonic
             )
         except OpsError as error:
             self._talk.say(f"{client.title}: {error.message}")
-            self._offer_to_undo(client, path, change)
             return False
         self._talk.say(f"{client.title}: its first hook was run, and answered after {seconds:.1f} s. {file.then}")
+        if self._package().program is None:
+            self._talk.say(f"`uv tool install {PROGRAM}`, and this once more, makes each hook several times as fast.")
         return True
 
     def _unhook(self, client: Client) -> None:
@@ -261,3 +270,14 @@ class Installer:
 def on_machine(machine: Machine, *, in_project: bool) -> Sequence[Client]:
     """The clients that a machine has; for a project, those that have a file there."""
     return [client for client in CLIENTS if client.is_on(machine) and (client.in_project or not in_project)]
+
+
+def in_folder(machine: Machine) -> Sequence[Client]:
+    """The clients that have a file in the project, whether or not the machine has them: whoever takes ours out again
+    may not have what another put it in for."""
+    return [client for client in CLIENTS if any(is_there(place(machine, path)) for path in _of_project(client))]
+
+
+def _of_project(client: Client) -> Sequence[str]:
+    hooks = HOOK_FILES.get(client.key)
+    return client.in_project if hooks is None else (*client.in_project, hooks.project)
