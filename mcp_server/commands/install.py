@@ -143,14 +143,17 @@ def _hooks_of(client: str, command: Started, server: Mapping[str, str]) -> dict[
     """
     from mcp_server.hooks.configs import UVX, Way, hooks_of, told_by  # loads what opens databases
 
-    shown = {**command.env, DATABASE: server.get(DATABASE, "")}
-    secret = next((name for name, value in shown.items() if _PASSWORD.search(value)), None)
-    if secret is not None:
-        raise ValidationFailed(
-            f"The hooks would show the password in {secret} in their command lines.",
-            next="Keep it elsewhere (libpq reads ~/.pgpass, uv ~/.netrc), and try again.",
-        )
+    _require_no_password({**command.env, DATABASE: server.get(DATABASE, "")})
     return hooks_of(client, Way(None if command == Started(UVX, {}) else _launch(command), told_by(server)))
+
+
+def _require_no_password(shown: Mapping[str, str]) -> None:
+    for name, value in shown.items():
+        if _PASSWORD.search(value):
+            raise ValidationFailed(
+                f"The hooks would show the password in {name} in their command lines.",
+                next="Keep it elsewhere (libpq reads ~/.pgpass, uv ~/.netrc), and try again.",
+            )
 
 
 def _launch(command: Started) -> Sequence[str]:

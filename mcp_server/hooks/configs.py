@@ -59,8 +59,8 @@ ANYWHERE = Way()
 
 def told_by(environment: Mapping[str, str]) -> list[str]:
     """What a hook has to be told, so that it reads the desk of a server with these variables, as the same agent."""
-    told = {f"--{name}": environment.get(f"{PREFIX}{name.upper()}", "") for name in NAMES}
-    return [word for option in told.items() if option[1] for word in option]
+    told = ((f"--{name}", environment.get(f"{PREFIX}{name.upper()}")) for name in NAMES)
+    return [word for option in told if all(option) for word in map(str, option)]
 
 
 def hooks_of(client: str, way: Way = ANYWHERE) -> dict[str, Any]:

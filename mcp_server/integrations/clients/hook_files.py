@@ -22,14 +22,14 @@ class HookFile(NamedTuple):
         client: as `mcp_server.hooks` calls it.
         format: of the file: `json`, or `jsonc` where the client reads comments.
         user: for all projects; None: nowhere.
-        project: in a project.
+        project: in a project, likewise.
         then: what a person does so that they count.
     """
 
     client: str
     format: str
     user: str | None
-    project: str
+    project: str | None
     then: str = "They count in new sessions."
 
     def place(self, *, in_project: bool) -> str | None:
@@ -51,6 +51,10 @@ HOOK_FILES: Mapping[str, HookFile] = MappingProxyType(
     }
 )
 """By the client's key."""
+
+
+NO_HOOKS = HookFile("", "json", None, None)
+"""Of every other client."""
 
 
 def commands_of(group: Any) -> list[str]:

@@ -14,6 +14,11 @@ from mcp_server.kernel.errors import Conflict, OpsError, ValidationFailed
 
 _OURS = re.compile(r"(data-mcp-server-agent(\.exe)?|-m mcp_server)['\"]?\s+hook\s")
 
+_NAMES = re.compile(rb"data-mcp-server-agent|mcp_server")
+"""Without one of these none of ours can be in a file, whatever else is wrong with it."""
+_VERSION = {"version": 1}
+"""What a file may need beside hooks."""
+
 Groups = Mapping[str, Sequence[Any]]
 """What stands under each event."""
 
@@ -57,18 +62,17 @@ def unhooked(file: HookFile, path: Path, before: bytes | None, copies: Sequence[
         OpsError: it has to be left alone; why.
     """
     with not_too_deep():
-        data = _read(file, decoded(before))
-        now = ours(data)
-        after = before if not now else _as_it_was(file, before, copies, data)
+        now = ours_in(file, before) if _NAMES.search(before or b"") else {}
+        after = _as_it_was(file, before, copies, now) if now else before
     return Change(path, before, after, "hooks", None, "hooks")
 
 
-def _as_it_was(file: HookFile, before: bytes | None, copies: Sequence[bytes], data: Mapping[str, Any]) -> bytes | None:
-    now, beside = ours(data), {key: value for key, value in data.items() if key == "version"}
-    for copy in (*copies, None):
-        if _leads_to(file, copy, before, {**beside, "hooks": now}):
-            return copy
+def _as_it_was(file: HookFile, before: bytes | None, copies: Sequence[bytes], now: Groups) -> bytes | None:
     text = decoded(before)
+    wanted = {**_VERSION, "hooks": now} if "version" in _read(file, text) else {"hooks": now}
+    for copy in (*copies, None):
+        if _leads_to(file, copy, before, wanted):
+            return copy
     without = _with(text, now, {})
     _require_well(file, text, without, {}, {})
     return encoded(without, before)
@@ -83,14 +87,14 @@ def ours(data: Mapping[str, Any]) -> dict[str, list[Any]]:
     return {event: list(found.values()) for event, found in _placed(data).items()}
 
 
-def ours_in(file: HookFile, data: bytes | None) -> bool:
-    """Whether our hooks stand in a file.
+def ours_in(file: HookFile, data: bytes | None) -> dict[str, list[Any]]:
+    """Our hooks in a file.
 
     Raises:
         OpsError: it cannot be read as the client reads it.
     """
     with not_too_deep():
-        return bool(ours(_read(file, decoded(data))))
+        return ours(_read(file, decoded(data)))
 
 
 def _read(file: HookFile, text: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from mcp_server.integrations.clients import files
 from mcp_server.integrations.clients.changing import Change, Wanted, found, installed, removed
 from mcp_server.integrations.clients.entries import AGENT, DATABASE, PROGRAM, Started, started_by
-from mcp_server.integrations.clients.hook_files import HOOK_FILES, HookFile, prove
+from mcp_server.integrations.clients.hook_files import HOOK_FILES, NO_HOOKS, HookFile, prove
 from mcp_server.integrations.clients.hooking import hooked, ours_in, unhooked
 from mcp_server.integrations.clients.machine import Machine, is_there, place
 from mcp_server.integrations.clients.records import CLIENTS, Client
@@ -187,14 +187,16 @@ class Installer:
 
     def _hook_file(self, client: Client) -> tuple[HookFile, Path] | None:
         """Where a client keeps its hooks, if it does so in a file there."""
-        file = HOOK_FILES.get(client.key)
-        where = None if file is None else file.place(in_project=self._choice.in_project)
-        return None if file is None or where is None else (file, place(self._machine, where))
+        file = HOOK_FILES.get(client.key, NO_HOOKS)
+        where = file.place(in_project=self._choice.in_project)
+        return None if where is None else (file, place(self._machine, where))
 
     def _hooks_state(self, client: Client) -> str:
         found = self._hook_file(client)
-        has_ours = found is not None and ours_in(found[0], files.read(found[1]))
-        return f"; our hooks are in {found[1]}" if found is not None and has_ours else ""
+        if found is None:
+            return ""
+        file, path = found
+        return f"; our hooks are in {path}" if ours_in(file, files.read(path)) else ""
 
     def _hook(self, client: Client, env: Mapping[str, str]) -> bool:
         """Put our hooks into a client's file; whether the first of them answers.
@@ -234,12 +236,11 @@ class Installer:
 
     def _unhook(self, client: Client) -> None:
         found = self._hook_file(client)
-        data = None if found is None else files.read(found[1])
-        if found is None or PROGRAM.encode() not in (data or b""):
+        if found is None:
             return
         file, path = found
         make = partial(unhooked, file, path, copies=tuple(files.backups(path)))
-        if make(data).is_needed:
+        if make(files.read(path)).is_needed:
             self._carry_out(client, path, make)
 
     def _proves(self, client: Client, path: Path, change: Change) -> bool:
@@ -279,5 +280,5 @@ def in_folder(machine: Machine) -> Sequence[Client]:
 
 
 def _of_project(client: Client) -> Sequence[str]:
-    hooks = HOOK_FILES.get(client.key)
-    return client.in_project if hooks is None else (*client.in_project, hooks.project)
+    hooks = HOOK_FILES.get(client.key, NO_HOOKS).project
+    return [path for path in (client.project, hooks) if path is not None]

@@ -89,6 +89,8 @@ def test_what_a_person_changed_of_our_hooks_stays_and_what_a_version_before_left
     data["hooks"]["Older"] = [{"hooks": [{"type": "command", "command": "/bin/data-mcp-server-agent hook Older"}]}]
     data["hooks"]["Stop"].append({"hooks": [{"type": "command", "command": "python -m mcp_server hook Stop"}]})
     assert json.loads(with_ours(CODEX, json.dumps(data).encode())) == wanted(CODEX)
+    by_module = {"hooks": {"Stop": [{"command": "python", "args": ["-m", "mcp_server", "hook", "Stop"]}]}, "x": 1}
+    assert json.loads(without_ours(CODEX, json.dumps(by_module).encode()) or b"") == {"x": 1}
 
 
 def test_other_hooks_keep_their_places_between_ours():
