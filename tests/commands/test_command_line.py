@@ -97,7 +97,7 @@ def test_a_start_that_cannot_succeed_says_why_in_one_line(tmp_path: Path):
         (("--config", str(tmp_path / "none.toml")), 2, "cannot be read"),
         (("--read-only", "backup", "x"), 2, "No such option '--read-only'"),
         (("--databse", "x", "serve"), 2, "Did you mean '--database'"),
-        (("serv",), 2, "Did you mean 'serve'"),
+        (("serv",), 2, "'serve'"),
     ):
         done = run(*arguments)
         assert done.returncode == code and says in done.stderr and "Traceback" not in done.stderr

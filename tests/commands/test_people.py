@@ -66,6 +66,20 @@ def test_a_key_is_printed_once_and_alone_on_stdout(run: Callable[..., Result], s
     assert not any(secret in one.output for one in both for secret in (text, sha256_of(text)))
 
 
+def test_whoever_makes_the_first_key_hears_that_servers_ask_for_keys_from_then_on(run: Callable[..., Result]):
+    first, second = (run("key", "create", "--agent", "scribe") for _ in range(2))
+    assert "restart servers" in first.stderr and "restart servers" not in second.stderr
+
+
+def test_what_people_call_themselves_and_their_keys_breaks_no_line(run: Callable[..., Result]):
+    nasty = "Ann\u202eeve\u200b" + "\u2066" * 3
+    assert run("user", "add", "ann", "--display-name", nasty).exit_code == 0
+    assert run("key", "create", "--user", "ann", "--name", nasty).exit_code == 0
+    for line in (("user", "list"), ("key", "list")):
+        told = run(*line).stdout
+        assert told.count("\n") == 1 and not any(mark in told for mark in "\u202e\u200b\u2066")
+
+
 def test_a_key_is_rotated_and_revoked(run: Callable[..., Result], sqlite_url: str):
     made = shown(run("key", "create", "--agent", "scribe", "--json"))
     key_id, first = made["key"]["id"], made["text"]

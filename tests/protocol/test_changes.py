@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from mcp_server.domain.areas import AREAS
+from mcp_server.kernel.authority import Actor
 from mcp_server.kernel.errors import Busy, NotFound
 from mcp_server.kernel.loops import Loops
 from mcp_server.protocol import subscriptions
@@ -108,8 +109,11 @@ class Connection:
 
 
 def subscriptions_on(loops: Loops, handles: Any = None) -> Subscriptions:
+    context = SimpleNamespace(clock=lambda: 0)
+    desk: Any = SimpleNamespace(changes=Feed(), areas=AREAS, loops=loops, context=context, get=lambda _: None)
+    seam: Any = SimpleNamespace(actor_of=lambda _: Actor(kind="user", id="x", permissions=frozenset(), is_local=True))
     none: Any = None
-    return Subscriptions(SimpleNamespace(changes=Feed(), areas=AREAS, loops=loops), none, none, handles)  # type: ignore[arg-type]
+    return Subscriptions(desk, seam, none, handles)
 
 
 async def test_an_earlier_client_is_told_again_what_failed_to_be_told(monkeypatch: pytest.MonkeyPatch):

@@ -56,7 +56,7 @@ def desk_with(world: World, loops: Loops, **others: Any) -> Any:
 
 
 async def get_health(desk: Any) -> tuple[int, Any]:
-    app = Starlette(routes=[Route("/health", _health(desk))])
+    app = Starlette(routes=[Route("/health", _health(desk, tuple))])
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1") as http:
         answer = await http.get("/health")
         return answer.status_code, answer.json()

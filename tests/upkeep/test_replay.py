@@ -12,6 +12,8 @@ from mcp_server.domain.events.retention import KeepEvents
 from mcp_server.domain.locks.model import AcquireLock, Hold, ReleaseLock
 from mcp_server.domain.locks.transactions import acquire
 from mcp_server.domain.messages.model import Delivery, Message, ReadMessages, SendMessage
+from mcp_server.domain.people.commands import AddUser, ChangeUser, CreateKey
+from mcp_server.domain.people.managing import PeopleService
 from mcp_server.domain.scaling.model import ScaleAgent
 from mcp_server.domain.scaling.service import ScalingService
 from mcp_server.domain.state.commands import RestoreDocument, SetDocument
@@ -57,7 +59,7 @@ class RandomLife:
             other = self.chance.choice(
                 (
                     *(self.report, self.control, self.control_agent, self.write, self.lock, self.talk, self.wait),
-                    self.scale,
+                    *(self.scale, self.let_in),
                 )
             )
             for step in (action, other):
@@ -168,6 +170,28 @@ class RandomLife:
             self.threads.append(sent.message.thread_id)
             if self.chance.random() < 0.5:
                 await self.world.desk.messages.read(self.world.call, ReadMessages(agent_id=to[0], limit=1))
+
+    async def let_in(self) -> None:
+        people, call, name = self.world.desk.get(PeopleService), self.world.call, f"user{self.chance.randrange(2)}"
+        known = [key.id for key in await people.keys(call)]
+        match self.chance.randrange(6):
+            case 0:
+                await people.add_user(call, AddUser(name=name, address=self.chance.choice([None, "u@example.org"])))
+            case 1:
+                role = self.chance.choice([Role.VIEWER, Role.OPERATOR])
+                await people.change_user(call, ChangeUser(name=name, role=role, display_name="U"))
+            case 2:
+                await people.turn_user(call, name, self.chance.choice(["enabled", "disabled"]))
+            case 3 if known:
+                await people.revoke_key(call, self.chance.choice(known))
+            case 4 if known:
+                text = f"{self.chance.random()}"
+                await people.rotate_key(call, self.chance.choice(known), text, self.chance.choice([0, 60]))
+            case _:
+                narrowed: Any = {"toolsets": ("state",), "expires_in_seconds": self.chance.choice([None, 500])}
+                await people.create_key(
+                    call, CreateKey(kind="user", holder=name, **narrowed), f"{self.chance.random()}"
+                )
 
     async def wait(self) -> None:
         self.world.clock.advance(self.chance.choice([0, 1, 20, 100, 400]))

@@ -105,9 +105,11 @@ async def test_only_the_holder_ends_or_renews_a_lock_also_with_its_token(world: 
 
 async def test_with_control_a_lock_is_taken_from_its_holder_by_force(world: World):
     await take(world, speaking(await world.agent("ann")), "a")
-    assert (await release(world, caller(Role.OPERATOR), "a", force=True)).released
-    with pytest.raises(NotFound):
+    with pytest.raises(PermissionDenied, match="locks:control"):
         await release(world, caller(Role.OPERATOR), "a", force=True)
+    assert (await release(world, caller(Role.ADMIN), "a", force=True)).released
+    with pytest.raises(NotFound):
+        await release(world, caller(Role.ADMIN), "a", force=True)
 
 
 async def test_of_several_holds_of_one_speaker_the_label_or_the_token_says_which(world: World):
