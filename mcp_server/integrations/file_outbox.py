@@ -4,13 +4,13 @@ A file is named after its mail and put in place whole, so that a repeated attemp
 """
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from mcp_server.domain.email.model import outcomes_for
 from mcp_server.domain.email.transport import Mail, Report
 from mcp_server.integrations.mime import message
+from mcp_server.kernel import private_files
 
 
 class FileOutbox:
@@ -34,9 +34,7 @@ class FileOutbox:
         """Nothing to let go of."""
 
     def _write(self, mail: Mail) -> Path:
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_files.make_folder(self.folder)
         path = self.folder / f"{mail.id}.eml"
-        part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_bytes(message(mail))
-        part.replace(path)
+        private_files.put(path, message(mail))
         return path

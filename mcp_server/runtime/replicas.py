@@ -18,6 +18,7 @@ from mcp_server.domain.desk import Desk
 from mcp_server.domain.processes.model import Process
 from mcp_server.domain.processes.running import Command, NotStarted, Stop
 from mcp_server.domain.processes.service import log_name
+from mcp_server.kernel import private_files
 from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.runtime.launching import PASSED_ON, looked_up
@@ -131,10 +132,8 @@ class Replicas:
 def _keep(file: Path, text: str) -> None:
     """Have a file hold a text; who reads it meanwhile finds all of it or what was there before."""
     if not file.exists() or file.read_text("utf-8") != text:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        part = file.with_name(f"{file.name}.part")
-        part.write_text(text, "utf-8")
-        part.replace(file)
+        private_files.make_folder(file.parent)
+        private_files.put(file, text)
 
 
 def is_free(address: str, port: int) -> bool:
