@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from mcp_server.hooks.settings import Settings, default_file
 from mcp_server.kernel import private_files
-from mcp_server.persistence.sqlite.library import load_library
+from mcp_server.persistence.sqlite.library import UNTRUSTED, load_library
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -136,6 +136,7 @@ class Memory:
         private_files.leave_empty(self.path)
         connection = self._library.connect(self.path, isolation_level=None, timeout=0.5)
         try:
+            connection.execute(UNTRUSTED)
             connection.execute("PRAGMA journal_mode = MEMORY")
             connection.execute("PRAGMA synchronous = OFF")
             if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'told'").fetchall():
