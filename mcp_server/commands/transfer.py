@@ -14,7 +14,7 @@ from mcp_server.commands.running import run
 from mcp_server.config import Group, Settings
 from mcp_server.kernel import private_files
 from mcp_server.kernel.errors import Conflict, Unavailable
-from mcp_server.upkeep.transfer import Transferred, export, import_
+from mcp_server.upkeep.transfer import Transferred, export, import_, lines_of
 
 TOOLS = ("beads", "taskmaster", "github")
 """Whose files `import --from` understands."""
@@ -65,7 +65,7 @@ def import_command(
 
     async def main(settings: Settings) -> None:
         with _input(source) as lines, progress("importing") as watch:
-            done = import_(settings.database_url, read_with(watch, lines, _size(source)))
+            done = import_(settings.database_url, read_with(watch, lines_of(lines), _size(source)))
         _tell("imported", done)
 
     run(flags, main)

@@ -2,6 +2,8 @@
 
 import importlib.machinery
 import importlib.util
+import io
+import json
 import os
 import sysconfig
 from collections.abc import Callable, Iterator
@@ -16,9 +18,10 @@ from hypothesis import strategies as st
 
 from mcp_server.domain.approvals.transactions import signing_key, spend_seal
 from mcp_server.kernel.errors import OpsError, Unavailable
+from mcp_server.kernel.json_text import sha256_text
 from mcp_server.persistence.sqlite import door, file
 from mcp_server.persistence.sqlite.library import load_library
-from mcp_server.upkeep import backup
+from mcp_server.upkeep import backup, transfer
 from mcp_server.upkeep.copies import LOCAL, inspect
 from tests.upkeep.test_upkeep import exported, facts, file_of, live_through_much
 from tests.world import open_world
@@ -326,3 +329,42 @@ def test_no_connection_trusts_a_schema(library: ModuleType, tmp_path: Path, monk
     for connection in (one.connect(), one.connect_writer(), one.connect(read_only=True)):
         with closing(connection):
             assert tuple(connection.execute("PRAGMA trusted_schema").fetchone()) == (0,)
+
+
+def a_row(**columns: Any) -> bytes:
+    return json.dumps({"table": "queues", "row": {"name": "q", "kind": "k", "agent_id": None} | columns}).encode()
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (b"[" * 100_000 + b"]" * 100_000, "Line 2 .* not JSON"),
+        (a_row(capabilities=["a"]), "neither text nor a number"),
+        (a_row(capabilities={"a": 1}), "neither text nor a number"),
+        (a_row(capabilities="\ud800"), "lone surrogate"),
+        (a_row(capabilities="\x00"), "NUL"),
+        (a_row(capabilities=None), "A row of the export does not fit"),
+        (a_row(capabilities="[]", name=None), "A row of the export does not fit"),
+        (a_row(capabilities="[]") + b"\n" + a_row(capabilities="[]"), "A row of the export does not fit"),
+        (b'{"table": "signing_keys", "row": {"name": "approval links", "secret": "mine"}}', "neither a row"),
+        (b'{"table": "migrations", "row": {"number": 1, "name": "x", "checksum": "y"}}', "neither a row"),
+        (b"\xff\xfe", "not JSON"),
+    ],
+)
+async def test_a_line_that_no_export_holds_is_refused_in_words_and_nothing_is_kept(url: str, line: bytes, says: str):
+    async with open_world(url):
+        pass
+    header, *_, end = (await exported(url)).splitlines(keepends=True)
+    given = [header, *(one + b"\n" for one in line.splitlines())]
+    rows = json.loads(end)["rows"] | {"queues": len(given) - 1}
+    whole = {"end": True, "rows": rows, "sha256": sha256_text(b"".join(given).decode("utf-8", "replace"))}
+    with pytest.raises(OpsError, match=says):
+        transfer.import_(url, [*given, json.dumps(whole).encode()])
+    assert facts(await exported(url)) == facts(header + end)
+
+
+def test_a_line_that_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(transfer, "LINE_BYTES_MAX", 10)
+    assert list(transfer.lines_of(io.BytesIO(b"one\ntwo\n\nfour"))) == [b"one\n", b"two\n", b"\n", b"four"]
+    with pytest.raises(OpsError, match="Line 2 .* more than 10 bytes"):
+        list(transfer.lines_of(io.BytesIO(b"one\n" + b"x" * 11)))
