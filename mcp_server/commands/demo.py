@@ -14,6 +14,7 @@ from mcp.shared.exceptions import MCPError
 
 from mcp_server.commands.demo_service import declared, person, show_service
 from mcp_server.kernel import private_files
+from mcp_server.kernel.environment import passed_on
 
 
 class DemoFailed(Exception):
@@ -79,7 +80,7 @@ async def _demo(database: Path, log: TextIO) -> None:
     click.echo("A server process starts on an empty database, and a client connects over stdio.")
     url = f"sqlite:///{database}"
     arguments = ["-m", "mcp_server", "serve", "--database", url, *declared(database.parent)]
-    server = StdioServerParameters(command=sys.executable, args=arguments)
+    server = StdioServerParameters(command=sys.executable, args=arguments, env=passed_on())
     async with Client(stdio_client(server, errlog=log), elicitation_callback=person) as client:
         desk = Desk(client)
         tools = (await client.list_tools()).tools

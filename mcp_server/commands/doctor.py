@@ -14,6 +14,7 @@ from mcp_server.commands.progress import progress
 from mcp_server.config import Group, Settings, load_settings
 from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.times import system_clock
+from mcp_server.persistence.database import without_credentials
 from mcp_server.upkeep.dueness import inspect_due
 from mcp_server.upkeep.findings import Finding
 from mcp_server.upkeep.inspection import inspect_database, replay_database, sqlite_version
@@ -139,13 +140,8 @@ def _report(url: str, findings: list[Finding]) -> dict[str, Any]:
     return {
         "ok": all(finding.ok for finding in findings),
         "version": __version__,
-        "database": _without_password(url),
+        "database": without_credentials(url),
         "engine": "postgres" if url.startswith("postgres") else "sqlite",
         "sqlite_version": sqlite_version(),
         "checks": [{k: v for k, v in asdict(finding).items() if v is not None} for finding in findings],
     }
-
-
-def _without_password(url: str) -> str:
-    scheme, separator, rest = url.partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}" if separator else url
