@@ -76,7 +76,10 @@ def _refused(settings: Settings) -> list[Finding]:
 
 
 def _fine(settings: Settings) -> Finding:
-    return Finding("settings", True, f"{settings.transport}, role {settings.role.value}.")
+    from mcp_server.wiring import outbox_folder  # takes a second
+
+    mails = f" Mails become files in {outbox_folder(settings)}." if settings.email.provider == "file" else ""
+    return Finding("settings", True, f"{settings.transport}, role {settings.role.value}.{mails}")
 
 
 def _links(settings: Settings) -> Finding:
