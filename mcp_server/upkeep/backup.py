@@ -36,7 +36,7 @@ def back_up(source: Path, target: Path, *, force: bool, watch: Watch = unwatched
         private_files.require_own_links(target.parent)
         os.close(private_files.create(partial))
         expected = _copy_of_now(file, partial, watch)
-        if inspect(partial).rows != expected:
+        if inspect(partial, told_as=source).rows != expected:
             raise Unavailable(f"The copy of {source} is not complete.", next="Run the backup again.")
         copied = _made_portable(partial)
         partial.replace(target)
@@ -98,7 +98,7 @@ def restore(source: Path, target: Path, *, force: bool, watch: Watch = unwatched
     try:
         private_files.make_folder(target.parent)
         _copy_bytes(source, partial, watch)
-        inspect(partial, told_as=source)
+        inspect(partial, told_as=source, reads_all=True)
         copied = _made_portable(partial)
         with file.turnstile():
             kept = _set_aside(file) if target.exists() else None

@@ -44,13 +44,13 @@ class Copied:
     rows: dict[str, int]
 
 
-def inspect(path: Path, *, told_as: Path | None = None) -> Copied:
+def inspect(path: Path, *, told_as: Path | None = None, reads_all: bool = False) -> Copied:
     """Check a database file whole: its schema, its pages, its references.
 
     Args:
         path: of the file, which nobody must be able to change between this and its use.
-        told_as: what it is a copy of, where that is what the user knows. It may come from anybody then: every value
-            is read as well.
+        told_as: what it is a copy of, where that is what the user knows.
+        reads_all: whether every value is read as well, since it may come from anybody.
 
     Raises:
         Unavailable: damaged, no database of ours and nothing but that, or of a newer version.
@@ -67,7 +67,7 @@ def inspect(path: Path, *, told_as: Path | None = None) -> Copied:
                 raise _damaged(name, "; ".join(map(str, damage)))
             if connection.execute("PRAGMA foreign_key_check").fetchone() is not None:
                 raise _damaged(name, "a row refers to another that is not there")
-            return Copied(path, path.stat().st_size, row_counts(connection, reads_all=told_as is not None))
+            return Copied(path, path.stat().st_size, row_counts(connection, reads_all=reads_all))
     except UnicodeDecodeError:
         raise _damaged(name, "it holds text that is not UTF-8") from None
     except file.library.Error as error:
@@ -189,7 +189,7 @@ def _listed(parts: "set[Part] | list[Part]") -> str:
 def _not_ours(name: Path, why: str) -> OpsError:
     return Unavailable(
         f"{name} is not a database of this server as it makes them: {why}.",
-        next="Use a file that `data-mcp-server-agent backup` made and nobody changed. Nothing was restored.",
+        next="Take out of it what is named, or use a file of `data-mcp-server-agent backup`. Nothing was changed.",
         details={"path": str(name)},
     )
 

@@ -368,3 +368,14 @@ def test_a_line_that_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch):
     assert list(transfer.lines_of(io.BytesIO(b"one\ntwo\n\nfour"))) == [b"one\n", b"two\n", b"\n", b"four"]
     with pytest.raises(OpsError, match="Line 2 .* more than 10 bytes"):
         list(transfer.lines_of(io.BytesIO(b"one\n" + b"x" * 11)))
+
+
+def test_a_database_that_could_not_be_restored_is_not_backed_up_and_says_what_stands_in_the_way(
+    good: Path, tmp_path: Path
+):
+    own = tmp_path / "desk.db"
+    own.write_bytes(good.read_bytes())
+    says("CREATE INDEX my_own ON tasks (title)")(own)
+    with pytest.raises(Unavailable, match=r"/desk\.db is not .* it holds index my_own\. Take out of it what is named"):
+        backup.back_up(own, tmp_path / "copy.db", force=False)
+    assert [path.name for path in tmp_path.glob("copy.db*")] == []
