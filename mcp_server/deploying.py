@@ -163,6 +163,13 @@ def _wrong_rule(number: int, why: str) -> ValidationFailed:
     return ValidationFailed(f"[[approve]] number {number} makes no sense: {why}.", next="Correct the TOML file.")
 
 
+def kept_folders(settings: Settings) -> list[Path]:
+    """Where this server alone writes, besides the outbox: logs, what deployments make; and the folder of the database,
+    where nobody chose another."""
+    own = [] if settings.database else [beside_the_database(settings)]
+    return [logs_folder(settings), deployments_folder(settings), *own]
+
+
 def deployments_folder(settings: Settings) -> Path:
     """Where what deployments make is kept: beside an SQLite database, else in the user data folder."""
     return settings.deployments_folder or beside_the_database(settings) / "deployments"

@@ -1,5 +1,6 @@
 """`demo`: the main job, shown to a person: a real server process, a real client over stdio, a throw-away database."""
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -12,6 +13,8 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.shared.exceptions import MCPError
 
 from mcp_server.commands.demo_service import declared, person, show_service
+from mcp_server.kernel import private_files
+from mcp_server.kernel.environment import passed_on
 
 
 class DemoFailed(Exception):
@@ -56,7 +59,7 @@ def run_demo() -> int:
     with tempfile.TemporaryDirectory(prefix="datamcp-demo-") as folder:
         path = Path(folder) / "server.log"
         try:
-            with path.open("w") as log:
+            with os.fdopen(private_files.create(path), "w") as log:
                 anyio.run(_demo, Path(folder) / "demo.db", log)
         except* DemoFailed as failures:
             click.echo(f"The demo failed: {failures.exceptions}", err=True)
@@ -77,7 +80,7 @@ async def _demo(database: Path, log: TextIO) -> None:
     click.echo("A server process starts on an empty database, and a client connects over stdio.")
     url = f"sqlite:///{database}"
     arguments = ["-m", "mcp_server", "serve", "--database", url, *declared(database.parent)]
-    server = StdioServerParameters(command=sys.executable, args=arguments)
+    server = StdioServerParameters(command=sys.executable, args=arguments, env=passed_on())
     async with Client(stdio_client(server, errlog=log), elicitation_callback=person) as client:
         desk = Desk(client)
         tools = (await client.list_tools()).tools

@@ -10,6 +10,8 @@ import anyio
 import click
 from mcp_types import ElicitRequestParams, ElicitResult
 
+from mcp_server.kernel import private_files
+
 Call = Callable[..., Awaitable[dict[str, Any]]]
 
 _PROGRAM = """import sys
@@ -42,9 +44,9 @@ def declared(folder: Path) -> list[str]:
     if sys.platform == "win32":
         return []
     program, config = folder / "greeter.py", folder / "desk.toml"
-    program.write_text(_PROGRAM, "utf-8")
+    private_files.put(program, _PROGRAM)
     argv = [sys.executable, "-I", "-S", str(program), "{port}", "{greeting}", "{revision}"]
-    config.write_text(_DECLARED.format(argv=json.dumps(argv)), "utf-8")
+    private_files.put(config, _DECLARED.format(argv=json.dumps(argv)))
     return ["--config", str(config)]
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,10 +15,12 @@ from mcp_server.commands.progress import progress
 from mcp_server.config import Group, Settings, load_settings
 from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.times import system_clock
+from mcp_server.persistence.database import without_credentials
 from mcp_server.upkeep.dueness import inspect_due
 from mcp_server.upkeep.findings import Finding
 from mcp_server.upkeep.inspection import inspect_database, replay_database, sqlite_version
 from mcp_server.upkeep.keys import inspect_keys
+from mcp_server.upkeep.modes import inspect_modes
 
 EXIT_FINE, EXIT_PROBLEM, EXIT_SETTINGS = 0, 1, 2
 
@@ -47,6 +50,7 @@ def run_doctor(flags: dict[str, Any], *, as_json: bool, replay: bool = False) ->
         _python(),
         *(refused or [_fine(settings), _links(settings), *_console(settings), *_issuers(settings)]),
         *inspect_database(settings.database_url),
+        *_modes(settings),
     ]
     told = {finding.name: finding.ok for finding in findings}
     if told.get("documents") and told.get("writing", True):  # it is there, whole and up to date, and can be tried
@@ -72,7 +76,10 @@ def _refused(settings: Settings) -> list[Finding]:
 
 
 def _fine(settings: Settings) -> Finding:
-    return Finding("settings", True, f"{settings.transport}, role {settings.role.value}.")
+    from mcp_server.wiring import outbox_folder  # takes a second
+
+    mails = f" Mails become files in {outbox_folder(settings)}." if settings.email.provider == "file" else ""
+    return Finding("settings", True, f"{settings.transport}, role {settings.role.value}.{mails}")
 
 
 def _links(settings: Settings) -> Finding:
@@ -119,6 +126,16 @@ def _rules(settings: Settings) -> list[Finding]:
     return inspect_rules(settings.database_url, approve_rules(settings))
 
 
+def _modes(settings: Settings) -> list[Finding]:
+    """Who else may look at what is kept."""
+    from mcp_server.deploying import kept_folders  # takes a second
+    from mcp_server.wiring import outbox_folder
+
+    url = settings.database_url
+    database = Path(url.removeprefix("sqlite:///")).expanduser() if url.startswith("sqlite:///") else None
+    return inspect_modes(database, [outbox_folder(settings), *kept_folders(settings)])
+
+
 def _python() -> Finding:
     return Finding("python", True, f"Python {sys.version.split()[0]}.")
 
@@ -128,24 +145,25 @@ def _print(settings: Settings | None, findings: list[Finding], *, as_json: bool)
         click.echo(json.dumps(_report("" if settings is None else settings.database_url, findings)))
         return
     for finding in findings:
-        click.echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.name}: {finding.detail}")
-        if finding.remedy and not finding.ok:
+        click.echo(f"{_word(finding)} {finding.name}: {finding.detail}")
+        if finding.remedy and (finding.warns or not finding.ok):
             click.echo(f"     -> {finding.remedy}")
     verdict = "everything is fine" if all(finding.ok for finding in findings) else "there are problems"
     click.echo(f"DataMCPServerAgent {__version__}: {verdict}.")
+
+
+def _word(finding: Finding) -> str:
+    if not finding.ok:
+        return "FAIL"
+    return "warn" if finding.warns else "ok  "
 
 
 def _report(url: str, findings: list[Finding]) -> dict[str, Any]:
     return {
         "ok": all(finding.ok for finding in findings),
         "version": __version__,
-        "database": _without_password(url),
+        "database": without_credentials(url),
         "engine": "postgres" if url.startswith("postgres") else "sqlite",
         "sqlite_version": sqlite_version(),
         "checks": [{k: v for k, v in asdict(finding).items() if v is not None} for finding in findings],
     }
-
-
-def _without_password(url: str) -> str:
-    scheme, separator, rest = url.partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}" if separator else url

@@ -12,8 +12,9 @@ from mcp_server.commands.options import SettingsCommand
 from mcp_server.commands.progress import progress, read_with
 from mcp_server.commands.running import run
 from mcp_server.config import Group, Settings
+from mcp_server.kernel import private_files
 from mcp_server.kernel.errors import Conflict, Unavailable
-from mcp_server.upkeep.transfer import Transferred, export, import_
+from mcp_server.upkeep.transfer import Transferred, export, import_, lines_of
 
 TOOLS = ("beads", "taskmaster", "github")
 """Whose files `import --from` understands."""
@@ -64,7 +65,7 @@ def import_command(
 
     async def main(settings: Settings) -> None:
         with _input(source) as lines, progress("importing") as watch:
-            done = import_(settings.database_url, read_with(watch, lines, _size(source)))
+            done = import_(settings.database_url, read_with(watch, lines_of(lines), _size(source)))
         _tell("imported", done)
 
     run(flags, main)
@@ -98,15 +99,12 @@ def _output(target: str, *, force: bool) -> Generator[IO[bytes]]:
     path = Path(target)
     if path.exists() and not force:
         raise Conflict(f"{path} exists already.", next="Choose another name, or add --force to replace it.")
-    partial = path.with_name(f"{path.name}.partial")
     try:
-        with partial.open("wb") as file:
+        private_files.require_own_links(path.parent)
+        with private_files.replacing(path) as file:
             yield file
-        partial.replace(path)
     except OSError as error:
         raise Unavailable(f"{path} cannot be written: {error.strerror or error}.") from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _tell(what: str, done: Transferred) -> None:

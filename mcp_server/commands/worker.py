@@ -18,8 +18,10 @@ from mcp_server.domain.agents.commands import Capability, InstanceSpec, Register
 from mcp_server.domain.desk import Desk
 from mcp_server.kernel.authority import Actor, Speaker
 from mcp_server.kernel.call import Call
+from mcp_server.kernel.environment import passed_on
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.ids import new_id
+from mcp_server.persistence.database import without_credentials
 from mcp_server.persistence.event_loops import loop_factory
 from mcp_server.runtime.command_worker import CommandWorker, WorkerOptions
 from mcp_server.runtime.signals import on_signals
@@ -38,6 +40,8 @@ class WorkerRequest:
     capabilities: tuple[str, ...]
     lease_seconds: float
     label: str | None
+    env: dict[str, str]
+    shares_database: bool
 
 
 @click.command(
@@ -50,6 +54,10 @@ class WorkerRequest:
 @click.option("--capability", "capabilities", multiple=True, help="What a new agent can do; may be repeated.")
 @click.option("--lease-seconds", type=click.FloatRange(1, 86_400), default=30.0, show_default=True)
 @click.option("--label", envvar="DATAMCP_INSTANCE", help="Name of this instance; default: host and process id.")
+@click.option(
+    "--env", "named", metavar="NAME", multiple=True, help="COMMAND finds this variable, too; may be repeated."
+)
+@click.option("--share-database", is_flag=True, help="COMMAND finds the database's password, too.")
 @click.option("--system", is_flag=True, help="Do the server's own tasks instead of an agent's.")
 def worker(
     agent: str | None,
@@ -59,6 +67,8 @@ def worker(
     capabilities: tuple[str, ...],
     lease_seconds: float,
     label: str | None,
+    named: tuple[str, ...],
+    share_database: bool,
     system: bool,
     **flags: Any,
 ) -> None:
@@ -68,6 +78,9 @@ def worker(
     stderr is reported as progress. Exit code 0 completes the task, any other fails it. On SIGTERM the worker finishes
     what runs and takes up nothing new; a second one hands it back.
 
+    COMMAND finds PATH, HOME and the like in its environment, which database this is and what tells it of its task, and
+    nothing else that is not named with --env: passwords and tokens of the server are not its business.
+
     data-mcp-server-agent worker builder --concurrency 2 -- ./build.sh
     """
     if system == (agent is not None) or (agent is not None and not command):
@@ -75,7 +88,8 @@ def worker(
     if system:
         run(flags, run_system_worker)
     else:
-        request = WorkerRequest(agent or "", command, concurrency, kinds, capabilities, lease_seconds, label)
+        limits = concurrency, kinds, capabilities, lease_seconds, label
+        request = WorkerRequest(agent or "", command, *limits, environment_of(named), share_database)
         run(flags, lambda settings: run_worker(settings, request))
 
 
@@ -85,7 +99,8 @@ async def run_worker(settings: Settings, request: WorkerRequest) -> None:
     Raises:
         OpsError: the database cannot be used, or the request makes no sense.
     """
-    require_commands(settings.database_url)
+    url = settings.database_url
+    require_commands(url)
     async with open_desk(settings) as desk:
         call = Call(Actor(kind="user", id=settings.user, permissions=settings.role.permissions), new_id("call"))
         agent, instance_id = await _introduce(desk, call, request)
@@ -97,6 +112,7 @@ async def run_worker(settings: Settings, request: WorkerRequest) -> None:
             request.concurrency,
             request.kinds or None,
             request.lease_seconds,
+            request.env | {"DATAMCP_DATABASE": url if request.shares_database else without_credentials(url)},
         )
         worker = CommandWorker(desk, call, options)
 
@@ -151,6 +167,18 @@ async def _introduce(desk: Desk, call: Call, request: WorkerRequest) -> tuple[Sp
         raise ValidationFailed(f"{name!r} or one of its capabilities is not a name: {error}") from None
     known = await desk.agents.introduce(call, command)
     return Speaker(known.agent.id, known.agent.name), known.instance_id
+
+
+def environment_of(named: tuple[str, ...]) -> dict[str, str]:
+    """What the commands find in their environment.
+
+    Raises:
+        UsageError: a variable that is named is not there.
+    """
+    missing = [name for name in named if name not in os.environ]
+    if missing:
+        raise click.UsageError(f"There is no {', '.join(missing)} in the environment of this worker (--env).")
+    return passed_on(named=named)
 
 
 def _capability(text: str) -> Capability:

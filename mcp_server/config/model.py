@@ -64,7 +64,7 @@ class EmailSettings(Frozen):
     sender: str | None = Field(default=None, alias="from", description="Sender of every mail; smtp, sendgrid need it")
     allow: Names = Field(default=(), description="Recipients, such as *@example.org, comma-separated")
     approvers: Names = Field(default=(), description="Who is asked about mails to anybody else, comma-separated")
-    per_hour: int | None = Field(default=None, ge=1, description="Mails within an hour at most")
+    per_hour: int | None = Field(default=None, ge=1, description="Recipients of mails within an hour at most")
     outbox: Path | None = Field(
         default=None, description="Folder of provider file; unsaid, it lies beside the database"
     )

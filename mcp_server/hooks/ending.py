@@ -6,10 +6,10 @@ there is something to give back a child does it, through the services that tools
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
+from mcp_server.kernel.environment import passed_on
 from mcp_server.kernel.times import SECOND
 
 TYPE_CHECKING = False
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from mcp_server.hooks.events import Hook
     from mcp_server.hooks.memory import Session
     from mcp_server.hooks.reading import Desk
+
+OF_OURS = (
+    *("DATAMCP_ALLOW_UNSAFE_SQLITE", "DATAMCP_CONFIG", "DATAMCP_ROLE", "DATAMCP_SQLITE"),
+    *("PYTHONPATH", "XDG_CONFIG_HOME", "XDG_DATA_HOME"),
+)
+"""What the child needs of what this program listens to: it opens the database, and sends and deploys nothing."""
+
+OF_POSTGRES = ("PG",)
 
 
 def leave(hook: Hook, session: str) -> None:
@@ -44,7 +52,7 @@ def _has_something(desk: Desk, agent_id: str, session: Session, *, is_alone: boo
 
 def _give_back(hook: Hook, agent_id: str, since: int, instance: str | None, *, is_alone: bool) -> None:
     settings = hook.settings
-    arguments = ["--database", settings.database, "--user", settings.user, "--agent", agent_id, "--since", str(since)]
+    arguments = ["--user", settings.user, "--agent", agent_id, "--since", str(since)]
     arguments += ["--alone"] if is_alone else []
     arguments += [] if instance is None else ["--instance", instance]
     own: dict[str, Any] = (
@@ -58,6 +66,6 @@ def _give_back(hook: Hook, agent_id: str, since: int, instance: str | None, *, i
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env=dict(os.environ),
+        env=passed_on(named=OF_OURS, prefixes=OF_POSTGRES) | {"DATAMCP_DATABASE": settings.database},
         **own,
     )

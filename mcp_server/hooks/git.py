@@ -10,6 +10,7 @@ from mcp_server.hooks.glance import speaker_of
 from mcp_server.hooks.guard import names_of, refusal
 from mcp_server.hooks.reading import open_desk
 from mcp_server.hooks.settings import read_settings
+from mcp_server.kernel.environment import passed_on
 from mcp_server.kernel.times import system_clock
 
 TYPE_CHECKING = False
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 AGENT = "datamcp.agent"
 """The name in git's configuration of the agent that commits here, where no setting names one."""
+
+OF_GIT = ("GIT_", "XDG_")
+"""How variables begin that git listens to: in a hook, which index is meant."""
 
 
 def guarded(flags: Mapping[str, str]) -> Answer:
@@ -44,5 +48,6 @@ def guarded(flags: Mapping[str, str]) -> Answer:
 def _git(*arguments: str) -> str:
     """What git says; nothing where it fails."""
     command = ["git", *arguments]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)  # noqa: S603
+    env = passed_on(prefixes=OF_GIT)
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False, env=env)  # noqa: S603
     return done.stdout.decode("utf-8", "surrogateescape")

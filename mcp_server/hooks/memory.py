@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from mcp_server.hooks.settings import Settings, default_file
-from mcp_server.persistence.sqlite.library import load_library
+from mcp_server.kernel import private_files
+from mcp_server.persistence.sqlite.library import UNTRUSTED, load_library
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -131,9 +132,11 @@ class Memory:
             return None
 
     def _opened(self) -> Any:
-        os.makedirs(os.path.dirname(os.path.abspath(self.path)), exist_ok=True)
+        private_files.make_folder(os.path.dirname(os.path.abspath(self.path)))
+        private_files.leave_empty(self.path)
         connection = self._library.connect(self.path, isolation_level=None, timeout=0.5)
         try:
+            connection.execute(UNTRUSTED)
             connection.execute("PRAGMA journal_mode = MEMORY")
             connection.execute("PRAGMA synchronous = OFF")
             if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'told'").fetchall():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from mcp_server.hooks.settings import Settings
-from mcp_server.persistence.sqlite.library import load_library
+from mcp_server.persistence.sqlite.library import UNTRUSTED, load_library
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class DeskFile:
                 cached_statements=16,
                 timeout=WAIT_SECONDS,
             )
+            self._connection.execute(UNTRUSTED)
         except self._library.Error as error:
             raise Unreadable(f"the database {path} cannot be opened: {error}") from None
 

@@ -10,7 +10,8 @@ from os import getppid
 from time import monotonic, sleep
 
 from mcp_server.hooks.glance import told
-from mcp_server.persistence.sqlite.library import load_library
+from mcp_server.kernel import private_files
+from mcp_server.persistence.sqlite.library import UNTRUSTED, load_library
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,8 +81,10 @@ def _news(hook: Hook) -> str | None:
 def _alone(path: str) -> Generator[bool]:
     """Whether nobody else is in here with the same path; a process that dies leaves at once."""
     library = load_library()
+    private_files.leave_empty(path)
     connection = library.connect(path, isolation_level=None, timeout=0)
     try:
+        connection.execute(UNTRUSTED)
         connection.execute("BEGIN EXCLUSIVE")
     except library.Error:
         connection.close()

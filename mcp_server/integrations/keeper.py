@@ -23,6 +23,7 @@ PATIENCE_SECONDS = 5.0
 def main() -> int:
     """Run the command of the folder named by the only argument, unless somebody does or has done so."""
     folder, told = Path(sys.argv[1]), json.load(sys.stdin)
+    umask = os.umask(0o077)  # what it writes here is its user's alone; the command has the umask that was there
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     if not _locked(lock) or (folder / "result.json").exists():
         return 0
@@ -32,7 +33,7 @@ def main() -> int:
     began, stopped = time.monotonic(), list[int]()
     signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
     (folder / "started").write_text(str(os.getpid()))
-    result = _run(told, folder, lock, stopped) | {"seconds": round(time.monotonic() - began, 3)}
+    result = _run(told | {"umask": umask}, folder, lock, stopped) | {"seconds": round(time.monotonic() - began, 3)}
     hide_all(folder, told["hidden"])
     part = folder / "result.part"
     with part.open("w") as file:
@@ -67,6 +68,7 @@ def _run(told: dict[str, Any], folder: Path, lock: int, stopped: list[int]) -> d
                 told["argv"],
                 cwd=told["cwd"],
                 env=told["env"],
+                umask=told["umask"],
                 stdin=stdin,
                 stdout=out,
                 stderr=err,

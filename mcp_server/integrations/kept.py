@@ -18,6 +18,7 @@ import anyio
 
 from mcp_server.integrations import keeper
 from mcp_server.integrations.held import trying, written
+from mcp_server.kernel import private_files
 from mcp_server.kernel.hiding import without
 from mcp_server.kernel.json_text import storable
 
@@ -117,7 +118,7 @@ class Kept:
 
     def _start(self, command: Command) -> None:
         """Start the keeper, which lets go of its starter once it has the lock."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_files.make_folder(self.folder)
         told = {
             "argv": list(command.argv),
             "cwd": command.cwd,

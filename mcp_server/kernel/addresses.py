@@ -16,6 +16,7 @@ _WIRE_DOMAIN = re.compile(r"[a-zA-Z0-9_-]{1,63}(?:\.[a-zA-Z0-9_-]{1,63})*")
 _COMMENT = re.compile(r"([^\s()]+)\s*\(([^()]*)\)")
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _UNQUOTED = re.compile(r"[^\\,;:@<>]*")
+_ROUTE = re.compile(r"[%!]")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
@@ -81,10 +82,53 @@ def ascii_domain(domain: str) -> str:
     return domain if domain.isascii() else domain.encode("idna").decode("ascii")
 
 
+def shown_address(text: str) -> str:
+    """The address for a person who is to judge it: what an international domain is called on the wire stands beside it,
+    since letters of other alphabets look like ours."""
+    plain, wire = plain_address(text), wire_address(text)
+    return plain if plain == wire else f"{plain} ({wire})"
+
+
 def is_allowed(text: str, patterns: tuple[str, ...]) -> bool:
     """Whether an address matches one of the patterns, such as `*@example.org`; no patterns allow everyone."""
-    address = plain_address(text).lower()
-    return not patterns or any(fnmatchcase(address, pattern.lower()) for pattern in patterns)
+    return not patterns or pattern_for(text, patterns) is not None
+
+
+def pattern_for(text: str, patterns: tuple[str, ...]) -> str | None:
+    """The pattern that an address matches, as mail servers see both: without regard to case, domains in ASCII.
+
+    What some of them take for a route (`eve%evil.test@example.org`) matches nothing but itself.
+    """
+    address = comparable_address(text)
+    found = (pattern for pattern in patterns if is_like(address, pattern))
+    if _ROUTE.search(address.rpartition("@")[0]):
+        found = (pattern for pattern in found if _comparable(pattern) == address)
+    return next(found, None)
+
+
+def is_like(address: str, pattern: str) -> bool:
+    """Whether a comparable address fits a pattern, be it a route or not."""
+    return fnmatchcase(address, _comparable(pattern))
+
+
+def comparable_address(text: str) -> str:
+    """The address alone as it is compared with patterns."""
+    return _comparable(plain_address(text))
+
+
+def _comparable(text: str) -> str:
+    """An address or a pattern as they are compared. Other letters than ours are left alone in local parts: in lower
+    case, the sign for Kelvin is a k."""
+    local, at, domain = text.rpartition("@")
+    lowered = "".join(letter.lower() if letter.isascii() else letter for letter in local)
+    return f"{lowered}{at}{'.'.join(map(_ascii_label, domain.lower().split('.')))}"
+
+
+def _ascii_label(label: str) -> str:
+    try:
+        return ascii_domain(label)
+    except UnicodeError:  # of a pattern: part of a name, or none at all
+        return label
 
 
 def _parts(text: str) -> tuple[str | None, str]:

@@ -265,6 +265,13 @@ def _drop(future: asyncio.Future[Any]) -> None:
         future.exception()
 
 
+def without_credentials(url: str) -> str:
+    """Which database a URL means, without a user or a password."""
+    scheme, separator, rest = url.partition("://")
+    place = rest if scheme == "sqlite" else rest.rpartition("@")[2].partition("?")[0]
+    return f"{scheme}{separator}{place}" if separator else url
+
+
 def make_backend(url: str, areas: Areas, *, allow_unsafe_sqlite: bool = False, may_only_read: bool = False) -> Backend:
     """The backend that a database URL names; nothing is opened yet.
 

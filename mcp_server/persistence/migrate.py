@@ -1,7 +1,7 @@
 """Schema migrations: numbered, forward only, each in one transaction, the same names for both engines."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -9,6 +9,9 @@ from typing import Any, Protocol
 
 from mcp_server.kernel.errors import Unavailable
 from mcp_server.persistence.statements import Engine
+
+TABLE = "CREATE TABLE migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL)"
+"""Where a database keeps which of them it has seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +66,7 @@ def migrate(
     Raises:
         Unavailable: the database is newer than this code, or a migration it has seen was edited.
     """
-    connection.execute(
-        "CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL)"
-    )
+    connection.execute(TABLE.replace("TABLE", "TABLE IF NOT EXISTS"))
     # Changes nothing, but fails where nothing can be written: better told at start than at the first call that writes.
     connection.execute("DELETE FROM migrations WHERE FALSE")
     known = migrations(engine)
@@ -77,6 +78,14 @@ def migrate(
     for migration in missing:
         _apply(connection, migration, "%s" if engine == "postgres" else "?")
     return [migration.number for migration in missing]
+
+
+def lay_out(connection: AnyConnection, numbers: Collection[int]) -> None:
+    """Make the schema of some migrations in an empty database of SQLite's."""
+    connection.execute(TABLE)
+    for migration in migrations("sqlite"):
+        if migration.number in numbers:
+            _apply(connection, migration, "?")
 
 
 def require_known(applied: dict[int, str], known: list[Migration], database: str) -> None:

@@ -13,6 +13,7 @@ from mcp_server.domain.deployments.targets import Targets
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.locks.paths import may_meet, normalised
 from mcp_server.domain.messages.model import CAPABILITY, PERSON
+from mcp_server.kernel.addresses import comparable_address, is_like
 from mcp_server.kernel.call import Call, Grant
 from mcp_server.kernel.errors import OpsError, PermissionDenied, ValidationFailed
 from mcp_server.kernel.json_text import INPUT_BYTES_MAX, dump_json
@@ -178,7 +179,8 @@ async def _party(desk: Desk, text: str) -> Any:
 async def _address(desk: Desk, text: str) -> Any:
     del desk
     try:
-        return Named((text, mailbox(text)))
+        address = comparable_address(text)
+        return Named((text, mailbox(text)), lambda pattern: is_like(address, pattern))
     except OpsError:
         return Named((text,))
 

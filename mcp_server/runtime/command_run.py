@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -29,8 +28,9 @@ class CommandRun:
         self._tail: list[str] = []
 
     @staticmethod
-    async def start(command: Sequence[str], variables: Mapping[str, str]) -> "CommandRun":
-        """Start the command in a process group of its own, so that all of it can be stopped.
+    async def start(command: Sequence[str], env: Mapping[str, str]) -> "CommandRun":
+        """Start the command in a process group of its own, so that all of it can be stopped; `env` is all that it finds
+        in its environment.
 
         Raises:
             OSError: it cannot be started.
@@ -41,7 +41,7 @@ class CommandRun:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env=os.environ | variables,
+            env=dict(env),
             limit=_LINE_BYTES_MAX,
             **how.begin(),
         )

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -24,7 +25,7 @@ log = structlog.stdlib.get_logger("datamcp.worker")
 
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
-    """What a worker runs, and how much of it at once."""
+    """What a worker runs, with what in its environment, and how much of it at once."""
 
     agent_id: str
     instance_id: str | None
@@ -32,6 +33,7 @@ class WorkerOptions:
     concurrency: int = 1
     kinds: tuple[str, ...] | None = None
     lease_seconds: float = 30.0
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class CommandWorker:
@@ -177,7 +179,7 @@ class _Attempt:
             "DATAMCP_AGENT": self.options.agent_id,
         }
         try:
-            run = await CommandRun.start(self.options.command, variables)
+            run = await CommandRun.start(self.options.command, {**self.options.env, **variables})
         except OSError as error:
             message = f"The command {self.options.command[0]!r} cannot be started: {error.strerror or error}."
             return None, FailureSpec(message=message, code="not_started", retryable=False)

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from mcp_server.kernel.environment import passed_on
+
 _CREATE_NEW_PROCESS_GROUP = 0x200
 _CTRL_BREAK = 1
 _TASKKILL_SECONDS_MAX = 10.0
@@ -53,7 +55,9 @@ class OnUnix:
 async def _run(*command: str) -> None:
     """Run a program of the system, and wait for its end, for so long at most."""
     nothing = asyncio.subprocess.DEVNULL
-    started = await asyncio.create_subprocess_exec(*command, stdin=nothing, stdout=nothing, stderr=nothing)
+    started = await asyncio.create_subprocess_exec(
+        *command, stdin=nothing, stdout=nothing, stderr=nothing, env=passed_on()
+    )
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_TASKKILL_SECONDS_MAX):
             await started.wait()

@@ -9,11 +9,9 @@ from mcp_server.domain.agents.commands import LauncherUse
 from mcp_server.domain.agents.launchers import Launcher, Launchers
 from mcp_server.domain.processes.model import Process
 from mcp_server.domain.processes.running import Command, NotStarted
+from mcp_server.kernel.environment import passed_on
 from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.views import json_or_none
-
-PASSED_ON = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", "USER")
-"""What an instance has of the server's environment. All else may be secret: who needs it names it."""
 
 SECRET_BYTES_MAX = 64 * 1024
 
@@ -49,7 +47,7 @@ class Launching:
         )
 
     def _env(self, launcher: Launcher, known: Mapping[str, Any]) -> dict[str, str]:
-        env = {name: self._environment[name] for name in PASSED_ON if name in self._environment}
+        env = passed_on(self._environment)
         if launcher.share_database:
             env["DATAMCP_DATABASE"] = self._database_url
         env |= {"DATAMCP_AGENT": known["agent_id"], "DATAMCP_INSTANCE": known["instance"]}

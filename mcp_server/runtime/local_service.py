@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mcp_server.kernel import private_files
 from mcp_server.kernel.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -82,11 +83,11 @@ class LocalService:
     def _said(self) -> dict[str, Any]:
         """Port and key, made once; whoever comes second takes what is there."""
         if not self._file.exists():
-            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private_files.make_folder(self._file.parent)
             with _bound(0) as free:
                 made = {"port": free.getsockname()[1], "key": secrets.token_hex(32)}
-            part = self._file.with_name(f"{self._file.name}.{secrets.token_hex(4)}")
-            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            part = Path(private_files.part_of(self._file))
+            with os.fdopen(private_files.create(part), "w") as file:
                 json.dump(made, file)
             with contextlib.suppress(FileExistsError):
                 os.link(part, self._file)

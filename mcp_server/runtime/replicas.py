@@ -18,9 +18,11 @@ from mcp_server.domain.desk import Desk
 from mcp_server.domain.processes.model import Process
 from mcp_server.domain.processes.running import Command, NotStarted, Stop
 from mcp_server.domain.processes.service import log_name
+from mcp_server.kernel import private_files
+from mcp_server.kernel.environment import passed_on
 from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.json_text import dump_json
-from mcp_server.runtime.launching import PASSED_ON, looked_up
+from mcp_server.runtime.launching import looked_up
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - only to see whether a port is free at every address
 log = structlog.stdlib.get_logger("datamcp.replicas")
@@ -96,8 +98,7 @@ class Replicas:
         return (self._folder / log_name(place.id)).absolute().with_suffix(suffix)
 
     def _env(self, place: Place, program: Program, port: int | None) -> dict[str, str]:
-        env = {name: self._environment[name] for name in PASSED_ON if name in self._environment}
-        env |= {"PORT": str(port)}
+        env = passed_on(self._environment) | {"PORT": str(port)}
         strange = place.spec.secrets.keys() - set(program.secrets)
         if strange:
             raise NotStarted(f"the target {place.spec.target} takes no secret {', '.join(sorted(strange))} any more")
@@ -131,10 +132,8 @@ class Replicas:
 def _keep(file: Path, text: str) -> None:
     """Have a file hold a text; who reads it meanwhile finds all of it or what was there before."""
     if not file.exists() or file.read_text("utf-8") != text:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        part = file.with_name(f"{file.name}.part")
-        part.write_text(text, "utf-8")
-        part.replace(file)
+        private_files.make_folder(file.parent)
+        private_files.put(file, text)
 
 
 def is_free(address: str, port: int) -> bool:

@@ -5,18 +5,14 @@ import contextlib
 import os
 import shutil
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from mcp_server.kernel import private_files
 from mcp_server.kernel.errors import Busy, Conflict, OpsError, Unavailable
-from mcp_server.persistence.migrate import migrations, require_known
 from mcp_server.persistence.sqlite.file import SqliteFile
+from mcp_server.upkeep.copies import Copied, inspect, leave_behind, require_file, row_counts
 from mcp_server.upkeep.disk import refusal
 from mcp_server.upkeep.watching import Watch, unwatched
-
-if TYPE_CHECKING:
-    import sqlite3
 
 _PAGES_AT_ONCE = 2048
 _BYTES_AT_ONCE = 4 * 2**20
@@ -24,33 +20,25 @@ _OF_THE_TARGET = frozenset({"database or disk is full", "attempt to write a read
 """What SQLite says of a copy: the error says nothing of which of the two files it is about."""
 
 
-@dataclass(frozen=True, slots=True)
-class Copied:
-    """A checked copy: where it is, its size in bytes, and its rows by table."""
-
-    path: Path
-    bytes: int
-    rows: dict[str, int]
-
-
 def back_up(source: Path, target: Path, *, force: bool, watch: Watch = unwatched) -> Copied:
-    """Copy a database that may be in use: one moment's state, complete. The target appears only once it is checked.
+    """Copy a database that may be in use: one moment's state, complete, but for what signs. The target appears only
+    once it is checked.
 
     Raises:
         Conflict: the target exists and `force` is not set.
         Unavailable: the source cannot be read, the target cannot be written, or the copy turned out incomplete.
     """
-    _require_file(source)
+    require_file(source)
     if target.exists() and not force:
         raise Conflict(f"{target} exists already.", next="Choose another name, or add --force to replace it.")
-    file = SqliteFile(source)
-    partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
+    file, partial = SqliteFile(source), _part_of(target)
     try:
+        private_files.require_own_links(target.parent)
+        os.close(private_files.create(partial))
         expected = _copy_of_now(file, partial, watch)
-        copied = inspect(partial)
-        if copied.rows != expected:
+        if inspect(partial, told_as=source).rows != expected:
             raise Unavailable(f"The copy of {source} is not complete.", next="Run the backup again.")
-        _make_durable(partial)
+        copied = _made_portable(partial)
         partial.replace(target)
     except OSError as error:
         raise _not_written(target, error.strerror or str(error)) from error
@@ -69,8 +57,8 @@ def _copy_of_now(file: SqliteFile, partial: Path, watch: Watch) -> dict[str, int
     connection = file.connect(read_only=True)
     try:
         connection.execute("BEGIN")  # the copy and the counts are of the same moment
-        expected = _row_counts(connection)
-        copy = file.library.connect(str(partial), isolation_level=None)
+        expected = row_counts(connection)
+        copy = SqliteFile(partial).connect()
         try:
             connection.backup(copy, pages=_PAGES_AT_ONCE, progress=lambda _, left, pages: watch(pages - left, pages))
             copy.execute("PRAGMA journal_mode = DELETE")  # one file, complete without its log
@@ -90,7 +78,7 @@ def _not_written(target: Path, reason: str) -> OpsError:
 
 
 def restore(source: Path, target: Path, *, force: bool, watch: Watch = unwatched) -> tuple[Copied, Path | None]:
-    """Put a checked copy in a database's place.
+    """Put a checked copy in a database's place. What is checked is what is put there: a copy that nobody else knows.
 
     Returns:
         What was restored, and where the database that it replaced is kept; None where there was none.
@@ -98,85 +86,81 @@ def restore(source: Path, target: Path, *, force: bool, watch: Watch = unwatched
     Raises:
         Conflict: the database exists and `force` is not set.
         Busy: a server still uses it.
-        Unavailable: the source is damaged, no database of ours, or of a newer version.
+        Unavailable: the source is damaged, no database of ours and nothing but that, or of a newer version.
     """
-    copied = inspect(source)
+    _require_alone(source)
     if target.exists() and not force:
         raise Conflict(
             f"The database {target} exists already.",
             next="Add --force to replace it; the present one is kept beside it.",
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    file = SqliteFile(target)
-    partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
+    file, partial = SqliteFile(target), _part_of(target)
     try:
+        private_files.make_folder(target.parent)
+        _copy_bytes(source, partial, watch)
+        inspect(partial, told_as=source, reads_all=True)
+        copied = _made_portable(partial)
         with file.turnstile():
             kept = _set_aside(file) if target.exists() else None
-            _copy_bytes(source, partial, watch)
-            _make_durable(partial)
             partial.replace(target)
             _sync_folder(target.parent)
     except OSError as error:
         raise file.explain(error) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
     return Copied(target, copied.bytes, copied.rows), kept
 
 
+def _part_of(target: Path) -> Path:
+    return Path(private_files.part_of(target))
+
+
+def _made_portable(partial: Path) -> Copied:
+    """A checked copy without what belongs to the place that it was made at, safe on the disk."""
+    leave_behind(SqliteFile(partial))
+    _make_durable(partial)
+    return inspect(partial)
+
+
+def _require_alone(source: Path) -> None:
+    """Refuse a file beside which there are changes that it lacks.
+
+    Raises:
+        Unavailable: naming what lies there.
+    """
+    require_file(source)
+    for suffix in ("-wal", "-journal"):
+        beside = source.with_name(source.name + suffix)
+        if beside.exists() and beside.stat().st_size:
+            raise Unavailable(
+                f"{source} is no backup: changes that it lacks stand beside it in {beside.name}.",
+                next="Copy it with `data-mcp-server-agent backup`, and restore that.",
+            )
+
+
 def _copy_bytes(source: Path, target: Path, watch: Watch) -> None:
-    total, done = source.stat().st_size, 0
-    with source.open("rb") as from_, target.open("wb") as to:
-        while some := from_.read(_BYTES_AT_ONCE):
+    """Copy as many bytes as there are at the beginning; a file that grows without end is no backup."""
+    try:
+        from_ = source.open("rb")
+    except OSError as error:
+        raise Unavailable(f"{source} cannot be read: {error.strerror}.", next="Let this user read it.") from None
+    with from_, os.fdopen(private_files.create(target), "wb") as to:
+        total, done = os.fstat(from_.fileno()).st_size, 0
+        _require_room(target.parent, source, total)
+        while some := from_.read(min(_BYTES_AT_ONCE, total - done)):
             to.write(some)
             done += len(some)
             watch(done, total)
 
 
-def inspect(path: Path) -> Copied:
-    """Check a database file whole: its pages, its references, its schema.
-
-    Raises:
-        Unavailable: damaged, no database of ours, or of a newer version.
-    """
-    _require_file(path)
-    file = SqliteFile(path)
-    try:
-        connection = file.connect(read_only=True)
-        try:
-            damage = [row[0] for row in connection.execute("PRAGMA integrity_check(5)")]
-            if damage != ["ok"]:
-                raise _damaged(path, "; ".join(map(str, damage)))
-            if connection.execute("PRAGMA foreign_key_check").fetchone() is not None:
-                raise _damaged(path, "a row refers to another that is not there")
-            if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'migrations'").fetchone():
-                raise Unavailable(f"{path} is not a database of this server.", next="Name the file of a backup.")
-            applied = dict(connection.execute("SELECT number, checksum FROM migrations").fetchall())
-            require_known(applied, migrations("sqlite"), str(path))
-            return Copied(path, path.stat().st_size, _row_counts(connection))
-        finally:
-            connection.close()
-    except file.library.Error as error:
-        raise file.explain(error) from error
-
-
-def _damaged(path: Path, how: str) -> OpsError:
-    return Unavailable(f"{path} is damaged: {how}.", next="Use another backup.", details={"path": str(path)})
-
-
-def _require_file(path: Path) -> None:
-    if not path.is_file():
-        raise Unavailable(f"There is no file {path}.", next="Check the path, or name the database with --database.")
-
-
-def _row_counts(connection: "sqlite3.Connection") -> dict[str, int]:
-    tables = connection.execute(
-        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
-    )
-    # Table names come from the file's own schema, quoted.
-    return {
-        row[0]: connection.execute(f'SELECT count(*) FROM "{row[0]}"').fetchone()[0]  # noqa: S608
-        for row in tables.fetchall()
-    }
+def _require_room(folder: Path, source: Path, size: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise Unavailable(
+            f"{source} has {size:,} bytes, and the disk of {folder} has {free:,} left.",
+            next="Make room there. Nothing was changed.",
+        )
 
 
 def _set_aside(file: SqliteFile) -> Path:
@@ -211,9 +195,9 @@ def _set_aside(file: SqliteFile) -> Path:
 def _copy(path: Path, kept: Path) -> None:
     try:
         os.link(path, kept)
-    except OSError:  # a file system without links
-        shutil.copyfile(path, kept)
-        _make_durable(kept)
+    except OSError:  # a file system without links, or something stands there
+        with path.open("rb") as from_, private_files.replacing(kept, is_durable=True) as to:
+            shutil.copyfileobj(from_, to, _BYTES_AT_ONCE)
 
 
 def _make_durable(path: Path) -> None:

@@ -15,13 +15,16 @@ from collections.abc import Collection, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from typing import IO, Any, cast
 
 from pydantic_core import to_json
 
 from mcp_server.domain.areas import AREAS
 from mcp_server.kernel.area import Table
-from mcp_server.kernel.errors import Conflict, ValidationFailed
+from mcp_server.kernel.errors import Conflict, OpsError, ValidationFailed
+from mcp_server.kernel.json_text import check_text
+from mcp_server.kernel.quoting import quoted
 from mcp_server.kernel.times import Micros
 from mcp_server.persistence.database import Backend, make_backend
 from mcp_server.persistence.migrate import migrations
@@ -33,6 +36,9 @@ from mcp_server.upkeep.watching import Watch, row_count, unwatched, watched
 FORMAT, VERSION = "datamcp-export", 1
 TABLES = tuple(table for table in AREAS.tables if table.exported)
 """Every table that goes along, those that others refer to first."""
+
+LINE_BYTES_MAX = 64 * 2**20
+"""More than any row has."""
 
 _NAMES = tuple(table.name for table in TABLES)
 _ROWS_AT_ONCE = 500
@@ -113,8 +119,31 @@ def import_(url: str, lines: Iterable[bytes]) -> Transferred:
                 connection.execute("ROLLBACK")
                 raise
     except Exception as error:
-        raise backend.explain(error) or error from error
+        raise _unfit(error) or backend.explain(error) or error from error
     return Transferred(rows)
+
+
+def _unfit(error: Exception) -> OpsError | None:
+    """A row that the schema does not take, as a refusal; the drivers of both engines call it by the same name."""
+    if not any(kind.__name__ == "IntegrityError" for kind in type(error).__mro__):
+        return None
+    why = quoted(str(error).strip().partition("\n")[0], 200)
+    return ValidationFailed(f"A row of the export does not fit: {why}.", next="Export again. Nothing was kept.")
+
+
+def lines_of(file: IO[bytes]) -> Iterator[bytes]:
+    """The lines of a file that may come from anybody: one that never ends fills no memory.
+
+    Raises:
+        ValidationFailed: a line is longer than any row.
+    """
+    for number in count():
+        line = file.readline(LINE_BYTES_MAX + 1)
+        if len(line) > LINE_BYTES_MAX:
+            raise _bad(number, f"it has more than {LINE_BYTES_MAX:,} bytes")
+        if not line:
+            return
+        yield line
 
 
 def snapshot(backend: Backend) -> AbstractContextManager[Any]:
@@ -181,14 +210,26 @@ def _row_of(record: dict[str, Any], number: int, rows: dict[str, int]) -> tuple[
     table, row = record.get("table"), record.get("row")
     if table not in rows or not isinstance(row, dict):
         raise _bad(number, "it is neither a row nor the end")
+    for value in cast("dict[str, Any]", row).values():
+        _require_storable(value, number)
     rows[table] += 1
     return table, cast("dict[str, Any]", row)
+
+
+def _require_storable(value: Any, number: int) -> None:
+    if isinstance(value, str):
+        try:
+            check_text(value)
+        except ValidationFailed as error:
+            raise _bad(number, error.message.removesuffix(".")) from None
+    elif not isinstance(value, int | float | None):
+        raise _bad(number, "a value of the row is neither text nor a number")
 
 
 def _parsed(line: bytes, number: int) -> dict[str, Any]:
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _bad(number, "it is not JSON") from None
     if not isinstance(record, dict):
         raise _bad(number, "it is not a JSON object")

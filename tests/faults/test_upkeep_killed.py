@@ -18,7 +18,8 @@ from mcp_server.kernel.call import SYSTEM_CALL
 from mcp_server.persistence.database import Database
 from mcp_server.persistence.migrate import migrations
 from mcp_server.persistence.sqlite.file import SqliteFile
-from mcp_server.upkeep.backup import back_up, inspect
+from mcp_server.upkeep.backup import back_up
+from mcp_server.upkeep.copies import inspect
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 ROUNDS = 8

@@ -80,8 +80,10 @@ async def test_an_outbox_that_cannot_be_written_is_a_temporary_failure(tmp_path:
     (tmp_path / "file").write_text("")
     report = await FileOutbox(tmp_path / "file" / "outbox").send(mail(), ["ann@example.org"], hand_over)
     assert statuses(report) == {"ann@example.org": "deferred"}
-    for _ in range(2):
-        await FileOutbox(tmp_path / "outbox").send(mail(), ["ann@example.org"], hand_over)
+    outbox = FileOutbox(tmp_path / "outbox")
+    told = [report, *[await outbox.send(mail(), ["ann@example.org"], hand_over) for _ in range(2)]]
+    assert "Written to email_1.eml in the outbox folder" in str(told[-1].outcomes)
+    assert str(tmp_path) not in str(told), "whoever asks what became of a mail is not told where mails lie"
     assert [path.name for path in (tmp_path / "outbox").iterdir()] == ["email_1.eml"]
 
 

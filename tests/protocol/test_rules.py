@@ -118,6 +118,8 @@ SPELLINGS: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
     # An address in another place or form.
     ({"tool": "email_send", "arguments": {"to": "boss@example.org"}}, "email_send", {"to": ["a@b.org"], "bcc": ["Boss <BOSS@Example.ORG>"], "subject": "s", "text": "t"}),
     ({"tool": "email_send", "arguments": {"cc": {"glob": "*@example.org"}}}, "email_send", {"to": "boss@EXAMPLE.org", "subject": "s", "text": "t"}),
+    ({"tool": "email_send", "arguments": {"to": {"glob": "*@bücher.example"}}}, "email_send", {"to": "a@XN--bcher-kva.example", "subject": "s", "text": "t"}),
+    ({"tool": "email_send", "arguments": {"to": "a@xn--bcher-kva.example"}}, "email_send", {"to": "A <a@BÜCHER.example>", "subject": "s", "text": "t"}),
     ({"tool": "email_send", "arguments": {"subject": {"glob": "*invoice*"}}}, "email_send", {"to": "a@b.org", "template": "t"}),
     # A lock whose name means another's.
     ({"tool": "locks_acquire", "arguments": {"name": "release/prod"}}, "locks_acquire", {"name": "release//./prod/"}),

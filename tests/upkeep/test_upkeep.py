@@ -170,7 +170,7 @@ async def test_a_backup_made_while_a_server_writes_is_whole_and_opens(sqlite_url
         with pytest.raises(Conflict, match="exists already"):
             backup.back_up(file_of(sqlite_url), target, force=False)
         assert backup.back_up(file_of(sqlite_url), target, force=True).rows["tasks"] == copied.rows["tasks"] + 1
-    assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".part"] == []
     async with open_world(f"sqlite:///{target}") as copy:
         assert (await copy.read("notes", "a/b c")).version == 3
 

@@ -98,7 +98,7 @@ class EmailSpec(Frozen):
 class SendEmail(EmailSpec):
     """A mail is sent, or shown."""
 
-    dry_run: bool = Field(default=False, description="Show what would be sent, and send nothing")
+    dry_run: bool = Field(default=False, description="Show what would be sent, and to whom it may; send nothing")
 
 
 _UNSEARCHED = "what mails say is not searched: narrow by to, status or template, and read subjects in the list"
@@ -122,7 +122,7 @@ class EmailPolicy:
         provider: who sends.
         sender: the From address.
         allow: patterns of recipients; none allow everyone.
-        per_hour: mails within an hour at most; None for no limit.
+        per_hour: recipients within an hour at most; None for no limit.
         approvers: who is asked about a mail to somebody who is not allowed; without any it is refused.
     """
 

@@ -11,7 +11,8 @@ SELECT * FROM emails WHERE task_id = :task_id {{for_update}}
 SELECT * FROM emails WHERE idempotency_key = :key AND key_owner = :owner
 
 -- name: emails_since
-SELECT count(*) AS n, MIN(created_at) AS oldest FROM emails WHERE created_at > :since AND created_at <= :until
+SELECT recipients, cc, bcc, created_at FROM emails WHERE created_at > :since AND created_at <= :until
+ORDER BY created_at
 
 -- What was sent to the same people under the same subject since a moment, the latest first.
 -- name: emails_alike

@@ -11,6 +11,7 @@ from typing import Any
 from mcp_server.domain.approvals.commands import ApprovalSpec
 from mcp_server.domain.approvals.model import Approval
 from mcp_server.domain.email import transactions
+from mcp_server.domain.email.allowance import fates, outside, over_the_limit, this_hour
 from mcp_server.domain.email.attachments import OCTETS, AttachmentSpec
 from mcp_server.domain.email.model import (
     Attachment,
@@ -37,7 +38,7 @@ from mcp_server.domain.email.views import (
 from mcp_server.domain.state.commands import FindDocuments, GetDocument
 from mcp_server.domain.state.service import StateService
 from mcp_server.domain.tasks.service import TaskService
-from mcp_server.kernel.addresses import is_allowed
+from mcp_server.kernel.addresses import shown_address
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import SYSTEM_CALL, Call
 from mcp_server.kernel.errors import LimitExceeded, OpsError, PermissionDenied, ValidationFailed
@@ -67,7 +68,7 @@ class EmailService:
         self.queue = Write(context, Permission.EMAILS_SEND, self._composed, transactions.queue, self._queued)
 
     async def send(self, call: Call, command: SendEmail) -> SentEmail:
-        """Queue a mail; with `dry_run`, show what would be sent, and whether it may.
+        """Queue a mail; with `dry_run`, show what would be sent, and what would happen to it at each recipient.
 
         Raises:
             ValidationFailed: a template or attachment that does not work.
@@ -78,7 +79,17 @@ class EmailService:
         if not command.dry_run:
             return await self.queue(call, command)
         call.actor.require(Permission.EMAILS_SEND)
-        return SentEmail(email=_preview(await self._composed(call, command)))
+        content = await self._compose(call, command)
+        return SentEmail(
+            email=_preview(self.policy, command, content),
+            warnings=await self._warnings(len(command.everyone())),
+        )
+
+    async def _warnings(self, more: int) -> list[str] | None:
+        """What else would keep a mail to so many from being queued now."""
+        rows = await self._database.fetch_all("emails_since", **this_hour(self._context.clock()))
+        refused = over_the_limit([dict(row) for row in rows], self.policy.per_hour, more)
+        return None if refused is None else [f"It would be refused now. {refused.message}"]
 
     async def filled(self, call: Call, command: SendEmail) -> tuple[SendEmail, dict[str, Any]] | None:
         """A mail with what its template and its attached documents hold now, and all that will go out; None where it
@@ -207,18 +218,18 @@ class EmailService:
 
     def _approval(self, spec: EmailSpec, content: Composed) -> ApprovalSpec | None:
         """The question to people, where the mail is not allowed without one."""
-        outside = [address for address in spec.everyone() if not is_allowed(address, self.policy.allow)]
-        if not outside:
+        strangers = list(map(shown_address, outside(spec, self.policy)))
+        if not strangers:
             return None
         if not self.policy.approvers:
             raise PermissionDenied(
-                f"This server may not send to {', '.join(map(named, outside))}.",
+                f"This server may not send to {', '.join(map(named, strangers))}.",
                 next=f"Allowed: {', '.join(self.policy.allow)} (DATAMCP_EMAIL_ALLOW).",
-                details={"refused": outside, "allowed": list(self.policy.allow)},
+                details={"refused": strangers, "allowed": list(self.policy.allow)},
             )
         return ApprovalSpec(
             title=f"Send email: {content.subject}"[:200],
-            action=f"Send this email. Not on the list of allowed recipients: {', '.join(outside)}.",
+            action=f"Send this email. Not on the list of allowed recipients: {', '.join(strangers)}.",
             details=_shown(self.policy.sender, spec, content),
             approvers=self.policy.approvers,
         )
@@ -231,12 +242,13 @@ def _twice(email_id: str, seconds_ago: int) -> str:
     )
 
 
-def _preview(new: NewEmail) -> EmailState:
-    spec, content = new.spec, new.content
+def _preview(policy: EmailPolicy, spec: EmailSpec, content: Composed) -> EmailState:
+    asks = "would wait for an approval" if policy.approvers else "would be refused"
     return EmailState(
-        status="dry_run: would be sent" if new.approval is None else "dry_run: would wait for an approval",
-        provider=new.provider,
-        sender=new.sender,
+        status=f"dry_run: {asks if outside(spec, policy) else 'would be sent'}",
+        recipients=fates(spec, policy),
+        provider=policy.provider,
+        sender=policy.sender,
         to=list(spec.to),
         cc=list(spec.cc) or None,
         bcc=list(spec.bcc) or None,

@@ -8,6 +8,7 @@ from mcp_server.domain.approvals.commands import ApprovalSpec
 from mcp_server.domain.approvals.model import Approval, approval_id_of
 from mcp_server.domain.approvals.people import is_mailbox
 from mcp_server.domain.approvals.transactions import open_approval, reason_of_no
+from mcp_server.domain.email.allowance import over_the_limit, this_hour
 from mcp_server.domain.email.model import Composed, Email, EmailSpec, Outcome, OutcomeStatus, no_email
 from mcp_server.domain.people.transactions import has_address
 from mcp_server.domain.tasks.creation import create_one
@@ -15,12 +16,10 @@ from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.rows import load_task
 from mcp_server.domain.tasks.spec import RetrySpec, TaskSpec
 from mcp_server.kernel.authority import principal_of
-from mcp_server.kernel.clocks import JUMP_MIN
-from mcp_server.kernel.errors import LimitExceeded
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.keys import key_conflict
 from mcp_server.kernel.store import Transaction
-from mcp_server.kernel.times import SECOND, iso
+from mcp_server.kernel.times import SECOND
 
 EMAIL_KIND = "system.email."
 """How the kinds of tasks begin that send a mail; the provider follows, since not every process has every one."""
@@ -35,7 +34,6 @@ _MAILS_RETRY = RetrySpec(max_attempts=20, delay_seconds=10, max_delay_seconds=90
 """An hourly limit may hold these mails up."""
 
 _UNSENT = ("waiting", "queued", "sending")
-_HOUR = 3600 * SECOND
 ALIKE_WITHIN = 600 * SECOND
 """How long the same mail to the same people is remarked on."""
 
@@ -72,12 +70,12 @@ def queue(tx: Transaction, origin: Origin, new: NewEmail) -> Queued:
 
     Raises:
         IdempotencyConflict: the key was used for another mail.
-        LimitExceeded: as many as are allowed in an hour have been sent.
+        LimitExceeded: mails went to as many in this hour as are allowed.
     """
     earlier = _replayed(tx, origin, new.spec)
     if earlier is not None:
         return Queued(earlier, replayed=True)
-    _require_rate(tx, origin, new.per_hour)
+    _require_rate(tx, origin, new)
     task_id = origin.new_id("task")
     email, event = Email.composed(
         origin.new_id("email"),
@@ -249,15 +247,9 @@ def _sent_just_before(tx: Transaction, email: Email) -> Alike | None:
     return next((Alike(row["id"], (now - row["created_at"]) // SECOND) for row in alike), None)
 
 
-def _require_rate(tx: Transaction, origin: Origin, per_hour: int | None) -> None:
-    if per_hour is None:
+def _require_rate(tx: Transaction, origin: Origin, new: NewEmail) -> None:
+    if new.per_hour is None:
         return
-    # What a clock that was ahead dates later says nothing of this hour.
-    row = tx.one("emails_since", since=origin.at - _HOUR, until=origin.at + JUMP_MIN) or {}
-    if row["n"] >= per_hour:
-        again = iso(row["oldest"] + _HOUR)
-        raise LimitExceeded(
-            f"{row['n']} emails were sent within the last hour, and {per_hour} are allowed.",
-            next=f"Send it again after {again}.",
-            details={"per_hour": per_hour, "again_at": again},
-        )
+    refused = over_the_limit(tx.all("emails_since", **this_hour(origin.at)), new.per_hour, len(new.spec.everyone()))
+    if refused is not None:
+        raise refused

@@ -78,6 +78,7 @@ class EmailState(View):
     html: str | None = None
     attachments: list[AttachmentView] | None = None
     template: str | None = None
+    recipients: dict[str, str] | None = None
 
 
 def email_state(row: Row, *, replayed: bool) -> EmailState:

@@ -9,6 +9,7 @@ from collections.abc import Generator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mcp_server.kernel import private_files
 from mcp_server.kernel.errors import Conflict, Unavailable, ValidationFailed
 
 _MARK = b"\xef\xbb\xbf"
@@ -65,7 +66,7 @@ def encoded(text: str, like: bytes | None) -> bytes:
 
 
 def back_up(path: Path, data: bytes, now: datetime) -> Path:
-    """Keep what a file held beside it, for its owner's eyes only; never over another copy.
+    """Keep what a file held beside it, for those alone who may read the file; never over another copy.
 
     Raises:
         Unavailable: it cannot be written.
@@ -76,8 +77,8 @@ def back_up(path: Path, data: bytes, now: datetime) -> Path:
         for number in range(1, 1000):
             copy = target.with_name(base if number == 1 else f"{base}-{number}")
             with contextlib.suppress(FileExistsError):
-                file = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
-                with os.fdopen(file, "wb") as stream:
+                with os.fdopen(private_files.create(copy), "wb") as stream:
+                    _opened_like(stream.fileno(), target)
                     stream.write(data)
                 return copy
     raise Unavailable(f"{target} has a thousand copies.", next="Take some of them away.")
@@ -111,7 +112,7 @@ def replace(path: Path, data: bytes | None, before: bytes | None) -> None:
         if data is None:
             target.unlink()
             return
-        target.parent.mkdir(parents=True, exist_ok=True)
+        private_files.make_folder(target.parent)
         _put(target, data)
 
 
@@ -129,6 +130,12 @@ def _put(target: Path, data: bytes) -> None:
     except BaseException:
         new.unlink(missing_ok=True)
         raise
+
+
+def _opened_like(copy: int, target: Path) -> None:
+    """Let those read a copy, which is its owner's alone so far, who may read the file."""
+    if hasattr(os, "fchmod") and target.exists():
+        os.fchmod(copy, stat.S_IMODE(target.stat().st_mode))
 
 
 def _dressed(new: Path, old: os.stat_result) -> None:

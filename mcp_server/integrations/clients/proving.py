@@ -1,5 +1,6 @@
 """The proof: the server is started as a client would start it, and answers one call."""
 
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp_types import ContentBlock, Tool
 
 from mcp_server.integrations.clients.entries import Started
+from mcp_server.kernel import private_files
 from mcp_server.kernel.errors import Unavailable
 from mcp_server.kernel.lines import one_line
 
@@ -58,7 +60,7 @@ async def _proof(started: Started, env: dict[str, str], log: Path, seconds_max: 
     began = monotonic()
     program, *arguments = started.argv
     server = StdioServerParameters(command=program, args=arguments, env=env)
-    with log.open("w") as errors, anyio.fail_after(seconds_max):
+    with os.fdopen(private_files.create(log), "w") as errors, anyio.fail_after(seconds_max):
         async with Client(stdio_client(server, errlog=errors)) as client:
             tools = (await client.list_tools()).tools
             name, said = await _answer(client, tools)

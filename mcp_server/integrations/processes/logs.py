@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from mcp_server.domain.processes.running import Tail
+from mcp_server.kernel import private_files
 
 TAIL_BYTES_MAX = 32 * 1024
 
@@ -16,8 +17,8 @@ def open_log(log: Path) -> int:
     Raises:
         OSError: it cannot be opened.
     """
-    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    private_files.make_folder(log.parent)
+    return private_files.append(log)
 
 
 def bound_log(log: Path, bytes_max: int) -> bool:
@@ -27,7 +28,7 @@ def bound_log(log: Path, bytes_max: int) -> bool:
             return False
         with log.open("r+b") as file:
             file.seek(-bytes_max, os.SEEK_END)
-            _set_aside(log, file.read(bytes_max))
+            private_files.put(_aside(log), file.read(bytes_max))
             os.ftruncate(file.fileno(), 0)
     except FileNotFoundError:
         return False
@@ -54,15 +55,6 @@ def read_tail(log: Path, bytes_max: int = TAIL_BYTES_MAX) -> Tail | None:
 
 def _aside(log: Path) -> Path:
     return log.with_name(f"{log.name}.1")
-
-
-def _set_aside(log: Path, last: bytes) -> None:
-    new = log.with_name(f"{log.name}.new")
-    with os.fdopen(
-        os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600), "wb"
-    ) as file:
-        file.write(last)
-    new.replace(_aside(log))
 
 
 def last_bytes(log: Path, bytes_max: int) -> tuple[bytes, bool]:

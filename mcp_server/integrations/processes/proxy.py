@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from mcp_server.integrations.processes.dialogue import Dialogue, begins_request
+from mcp_server.kernel import private_files
 
 LOOK_SECONDS = 0.05
 REST_SECONDS = 0.2
@@ -134,7 +135,7 @@ class Proxy:
         self._let_go_idle()
         said = json.dumps(self.status()).encode()
         if said != self._told:
-            _write(self._files[1], said)
+            private_files.put(self._files[1], said)
             self._told = said
 
     def _read(self) -> None:
@@ -253,13 +254,6 @@ async def _status_of(port: int, path: str) -> int:
         writer.write(f"GET {path} HTTP/1.1\r\nHost: {HERE}:{port}\r\nConnection: close\r\n\r\n".encode())
         await writer.drain()
         return int((await reader.readline()).split()[1])
-
-
-def _write(path: Path, text: bytes) -> None:
-    part = path.with_name(f"{path.name}.part")
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(text)
-    part.replace(path)
 
 
 async def main(address: str, port: int, routes: Path, status: Path) -> int:

@@ -13,6 +13,7 @@ import yaml
 from mcp_server.domain.deployments.configuration import Config
 from mcp_server.domain.deployments.spec import Operation
 from mcp_server.domain.deployments.targets import Facts, Outlook, PhaseFailed, Step, Subject, Work
+from mcp_server.kernel import private_files
 
 Objects = Mapping[str, Any]
 """What is rendered, each part by what people call it: `service web`."""
@@ -123,10 +124,8 @@ class RenderedTarget:
 
     def _write(self, path: Path, text: str) -> Facts:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            part = path.with_suffix(".part")
-            part.write_text(text, "utf-8")
-            part.replace(path)
+            private_files.make_folder(path.parent)
+            private_files.put(path, text)
         except OSError as error:
             raise PhaseFailed(f"{path} cannot be written: {error.strerror}.") from error
         return {"files": [{"path": str(path), "sha256": _sha256(path)}]}

@@ -116,6 +116,7 @@ async def _run(argv: list[str], folder: Path, env: Mapping[str, str]) -> tuple[i
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
+        umask=0o077,
     )
     try:
         async with asyncio.timeout(BUNDLE_SECONDS_MAX):

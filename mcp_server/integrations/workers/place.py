@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mcp_server.integrations.held import trying, written
 from mcp_server.integrations.keeper import bound
+from mcp_server.kernel import private_files
 from mcp_server.kernel.errors import Unavailable
 
 GRACE_SECONDS = 5.0
@@ -62,11 +63,9 @@ class Place:
 
     def write(self, name: str, text: str) -> Path:
         """Write a file that only this user may read."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_files.make_folder(self.folder)
         path = self.folder / name
-        path.unlink(missing_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
+        private_files.put(path, text)
         return path
 
     async def start(self, argv: Sequence[str], env: Mapping[str, str], socket: str, seconds_max: float) -> int | None:
@@ -120,7 +119,7 @@ class Place:
 @contextlib.contextmanager
 def _appending(path: Path) -> Generator[int]:
     """A log that the process goes on holding, for this user alone."""
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    file = private_files.append(path)
     try:
         yield file
     finally:

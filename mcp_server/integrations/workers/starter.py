@@ -20,6 +20,7 @@ REST_SECONDS = 0.01
 def main() -> None:
     """Run the command after the folder, both arguments; `{control}` in it is where it tells its address."""
     folder, argv = Path(sys.argv[1]), sys.argv[2:]
+    os.umask(0o077)  # what lies in the folder is this user's alone
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     if not _locked(lock) or os.fork():
         return

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import sqlite3
 import sys
 import time
@@ -12,6 +13,7 @@ from typing import Any, cast
 
 import aiosqlite
 
+from mcp_server.kernel import private_files
 from mcp_server.kernel.area import Areas
 from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.store import Row
@@ -56,8 +58,9 @@ class SqliteBackend:
             self._prepare_to_read()
             return []
         try:
-            self.file.path.parent.mkdir(parents=True, exist_ok=True)
+            private_files.make_folder(self.file.path.parent)
             with self.file.turnstile():
+                private_files.leave_empty(self.file.path)
                 connection = self.file.connect_writer()
                 try:
                     return migrate(cast("Any", connection), "sqlite", self.name, self._back_up)
@@ -163,6 +166,7 @@ class SqliteBackend:
     def _back_up(self, first_new_migration: int) -> None:
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         target = self.file.path.with_name(f"{self.file.path.name}.before-{first_new_migration:04}-{stamp}")
+        os.close(private_files.create(target))
         connection = self.file.connect()
         try:
             connection.execute("VACUUM INTO ?", (str(target),))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from mcp_server.kernel.errors import Busy, OpsError, Unavailable
-from mcp_server.persistence.sqlite.library import load_library
+from mcp_server.persistence.sqlite.library import UNTRUSTED, load_library
 from mcp_server.persistence.sqlite.turnstile import Turnstile
 
 BUSY_TIMEOUT_SECONDS = 5.0
@@ -121,6 +121,11 @@ class SqliteFile:
                 timeout=BUSY_TIMEOUT_SECONDS,
             ),
         )
+        try:
+            connection.execute(UNTRUSTED)
+        except BaseException:
+            connection.close()
+            raise
         if read_only:
             connection.row_factory = self.library.Row
         return connection

@@ -17,6 +17,8 @@ LIBRARIES = {
     "sqlite3": ("sqlite3", "sqlite3"),
 }
 """What may be used, the best first: the module that is asked, and the one that stands for `sqlite3` then."""
+UNTRUSTED = "PRAGMA trusted_schema = OFF"
+"""Said on every connection: what stands in a file's schema runs no function that does more than compute."""
 _WHEELS_OF_PYSQLITE3 = {
     ("linux", "x86_64"),
     ("darwin", "arm64"),

@@ -70,7 +70,7 @@ def _in_proc(path: Path) -> str | None:
 
 
 def _mounted(path: Path) -> str | None:
-    said = subprocess.run(["/sbin/mount"], capture_output=True, text=True, check=False).stdout
+    said = subprocess.run(["/sbin/mount"], capture_output=True, text=True, check=False, env={}).stdout
     return by_mount(path.resolve(), said)
 
 

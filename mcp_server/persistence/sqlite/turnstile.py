@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from mcp_server.kernel import private_files
 from mcp_server.kernel.errors import Busy
 from mcp_server.kernel.times import Micros, iso, system_clock
 
@@ -49,7 +50,7 @@ class Turnstile:
     def __init__(self, path: Path, wait_seconds: float | None = None) -> None:
         self.path = path
         self._wait_seconds = WAIT_SECONDS if wait_seconds is None else wait_seconds
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
+        self._fd = private_files.both_ways(path)
         self._line = Line(self._fd)
 
     def __enter__(self) -> "Turnstile":

@@ -348,7 +348,8 @@ async def test_no_more_than_so_many_an_hour(world: World):
         world.clock.advance(600)
     with pytest.raises(LimitExceeded, match="after 2027-01-15T09:00:00") as refused:
         await send(world)
-    assert refused.value.details == {"per_hour": 2, "again_at": "2027-01-15T09:00:00.000Z"}
+    again = "2027-01-15T09:00:00.000Z"
+    assert refused.value.details == {"per_hour": 2, "sent": 2, "recipients": 1, "again_at": again}
     world.clock.advance(2401)
     await send(world)
 

@@ -1,0 +1,66 @@
+"""Who else on this machine may read or change what this server keeps."""
+
+import shlex
+import stat
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from mcp_server.upkeep.findings import Finding
+
+_NAMED_MAX = 5
+
+
+def inspect_modes(database: Path | None, folders: Iterable[Path], system: str = sys.platform) -> list[Finding]:
+    """Whether others may look at the database, or into folders that hold nothing but this server's files.
+
+    Args:
+        database: the file, where it is one.
+        folders: where this server alone writes.
+        system: on Windows nothing is said: a file has the rights of its folder there.
+    """
+    if system == "win32":
+        return []
+    open_to_others = [*_open_folders(folders), *([] if database is None else _beside(database, folders))]
+    if not open_to_others:
+        return [Finding("file_modes", True, "Nobody but this user reads or changes what is kept here.")]
+    told = [str(path) for path, _ in open_to_others]
+    more = f" and {len(told) - _NAMED_MAX} more" if len(told) > _NAMED_MAX else ""
+    detail = f"Other users of this machine may read or change {', '.join(told[:_NAMED_MAX])}{more}."
+    remedy = f"Where they should not: {_narrowing(open_to_others)}."
+    return [Finding("file_modes", True, detail, remedy, warns=True)]
+
+
+def _open_folders(folders: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+    """Folders that others may enter; what lies in one that they may not is out of their reach, whatever its mode."""
+    for folder in folders:
+        if _mode(folder) & 0o077:
+            yield folder, "700"
+
+
+def _beside(database: Path, folders: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+    """The database, and what this server keeps beside it under its name; the folder, where others may put files."""
+    folder = database.absolute().parent
+    mode = _mode(folder)
+    if folder in folders or not mode & 0o077:
+        return
+    if mode & 0o022 and not mode & stat.S_ISVTX:
+        yield folder, "go-w"
+    for path in sorted(folder.glob(f"{database.name}*")):
+        if not path.is_symlink() and _mode(path) & 0o077:
+            yield path, "600"
+
+
+def _mode(path: Path) -> int:
+    """The mode; nothing where there is no such file."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return 0
+
+
+def _narrowing(open_to_others: list[tuple[Path, str]]) -> str:
+    """The commands that close them."""
+    modes = dict.fromkeys(mode for _, mode in open_to_others)
+    by_mode = {mode: [shlex.quote(str(path)) for path, other in open_to_others if other == mode] for mode in modes}
+    return "; ".join(f"chmod {mode} {' '.join(paths)}" for mode, paths in by_mode.items())
