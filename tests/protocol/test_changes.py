@@ -11,6 +11,7 @@ import pytest
 
 from mcp_server.domain.areas import AREAS
 from mcp_server.kernel.errors import Busy, NotFound
+from mcp_server.kernel.limits import Limits
 from mcp_server.kernel.loops import Loops
 from mcp_server.protocol import subscriptions
 from mcp_server.protocol.changes import ChangeHub, Stream
@@ -108,8 +109,10 @@ class Connection:
 
 
 def subscriptions_on(loops: Loops, handles: Any = None) -> Subscriptions:
+    desk: Any = SimpleNamespace(changes=Feed(), areas=AREAS, loops=loops)
+    seam: Any = SimpleNamespace(limits=Limits())
     none: Any = None
-    return Subscriptions(SimpleNamespace(changes=Feed(), areas=AREAS, loops=loops), none, none, handles)  # type: ignore[arg-type]
+    return Subscriptions(desk, seam, none, handles)
 
 
 async def test_an_earlier_client_is_told_again_what_failed_to_be_told(monkeypatch: pytest.MonkeyPatch):
