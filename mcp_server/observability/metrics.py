@@ -143,7 +143,9 @@ class PrometheusMetrics:
         from prometheus_client import start_http_server
 
         server, _ = start_http_server(port, addr="127.0.0.1", registry=self.registry)
-        server.set_app(_only_here(server.get_app()))
+        metrics = server.get_app()
+        assert metrics is not None, "it was made with one"
+        server.set_app(_only_here(metrics))
         return server.server_port
 
 

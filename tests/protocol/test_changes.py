@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from mcp_server.domain.areas import AREAS
+from mcp_server.kernel.authority import SYSTEM
 from mcp_server.kernel.errors import Busy, NotFound
 from mcp_server.kernel.limits import Limits
 from mcp_server.kernel.loops import Loops
@@ -109,9 +110,11 @@ class Connection:
 
 
 def subscriptions_on(loops: Loops, handles: Any = None) -> Subscriptions:
-    desk: Any = SimpleNamespace(changes=Feed(), areas=AREAS, loops=loops)
-    seam: Any = SimpleNamespace(limits=Limits())
     none: Any = None
+    desk: Any = SimpleNamespace(
+        changes=Feed(), areas=AREAS, loops=loops, get=lambda _: none, context=SimpleNamespace(clock=none)
+    )
+    seam: Any = SimpleNamespace(limits=Limits(), actor_of=lambda _: SYSTEM.model_copy(update={"is_local": True}))
     return Subscriptions(desk, seam, none, handles)
 
 

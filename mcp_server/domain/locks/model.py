@@ -157,7 +157,7 @@ class Hold(Record):
     def forced(self) -> Event:
         """Somebody else ended the hold: it is told whose it was."""
         gone = self.gone("released")
-        return gone._replace(data=gone.data | {"forced_from": self.speaker})
+        return gone._replace(data={**gone.data, "forced_from": self.speaker})
 
     def is_named(self, owner: str | None) -> bool:
         """Whether an owner that a caller gives is this hold's; none given is anybody's."""
