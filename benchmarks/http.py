@@ -165,14 +165,14 @@ WAYS: dict[str, tuple[str, type[Caller]]] = {
 
 
 @contextlib.contextmanager
-def serving(name: str, transport: str, folder: str) -> Generator[tuple[int, int]]:
-    """A server process; its port and its id."""
+def serving(name: str, transport: str, folder: str, **variables: str) -> Generator[tuple[int, int]]:
+    """A server process, with further variables in its environment; its port and its id."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     bare = [sys.executable, "-m", "benchmarks.bare_server", transport, str(port), folder]
     ours = [sys.executable, "-m", "mcp_server", "--transport", transport, "--port", str(port)]
     ours += ["--database", f"sqlite:///{folder}/bench.db"]
-    environment = os.environ | {"DATAMCP_LOG_LEVEL": "error"}
+    environment = os.environ | {"DATAMCP_LOG_LEVEL": "error"} | variables
     process = subprocess.Popen(bare if name == "bare" else ours, env=environment, stderr=subprocess.DEVNULL)
     try:
         for _ in range(200):

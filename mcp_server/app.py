@@ -48,6 +48,7 @@ from mcp_server.kernel.clocks import ClockWatch
 from mcp_server.kernel.composing import CalledTool, Composed, Composing
 from mcp_server.kernel.events import NewId, Random
 from mcp_server.kernel.ids import new_id
+from mcp_server.kernel.limits import Limits
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.times import steady_clock, system_clock
 from mcp_server.observability.metrics import Metrics, NoMetrics, PrometheusMetrics
@@ -61,6 +62,7 @@ from mcp_server.wiring import (
     approval_policy,
     asks_for_keys,
     email_policy,
+    limits,
     mailer_options,
     offer,
     principals,
@@ -83,6 +85,7 @@ class App:
     server: Server[Any]
     metrics: Metrics
     verifiers: "tuple[Verifier, ...]"
+    limits: Limits
 
 
 def desk_on(
@@ -197,15 +200,18 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
     require_servable(settings)
     metrics = _metrics(settings)
     async with open_desk(settings, metrics, supervises=True) as desk:
-        server = make_server(desk, seam_of(desk, settings, metrics), offer(settings))
-        yield App(settings, desk, server, metrics, await verifiers(desk, settings))
+        seam = seam_of(desk, settings, metrics)
+        server = make_server(desk, seam, offer(settings))
+        yield App(settings, desk, server, metrics, await verifiers(desk, settings), seam.limits)
 
 
 def seam_of(desk: Desk, settings: Settings, metrics: Metrics) -> Seam:
-    """Who calls, and who counts calls."""
+    """Who calls, and who counts calls and what callers have."""
+    counts = limits(settings)
+    counts.on_refused = metrics.limited
     local = Actor(kind="user", id=settings.user, permissions=settings.role.permissions, is_local=True)
     callers = Callers(local.narrowed(read_only=settings.read_only), read_only=settings.read_only)
-    return Seam(callers, desk.get(Voices), new_id, metrics, settings.toolsets)
+    return Seam(callers, desk.get(Voices), new_id, metrics, settings.toolsets, counts)
 
 
 @contextlib.asynccontextmanager

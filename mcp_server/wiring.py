@@ -1,9 +1,11 @@
 """From settings to what the parts are built with; and what `serve` refuses, before anything is opened."""
 
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from mcp_server.config import Settings, secret
 from mcp_server.deploying import (
@@ -24,6 +26,7 @@ from mcp_server.issuing import believed, in_trouble, issued_tokens, protected_re
 from mcp_server.kernel.addresses import check_address
 from mcp_server.kernel.authority import Actor
 from mcp_server.kernel.errors import OpsError, ValidationFailed
+from mcp_server.kernel.limits import Limits, Most
 from mcp_server.kernel.store import Database
 from mcp_server.persistence.database import sqlite_file
 from mcp_server.protocol.offer import Offer
@@ -130,10 +133,24 @@ def http_options(settings: Settings, *verifiers: "Verifier") -> "HttpOptions":
     """Where to listen, and whom to let in: everybody on this machine where there is nobody who can tell."""
     from mcp_server.protocol.bearers import Verifiers
     from mcp_server.protocol.http import HttpOptions
+    from mcp_server.protocol.kept_out import note
 
-    verifier = Verifiers(*verifiers) if verifiers else None
+    verifier = Verifiers(*verifiers, refused=note) if verifiers else None
     resource, troubled = protected_resource(settings), in_trouble(verifiers)
-    return HttpOptions(settings.host, settings.port, settings.allowed_hosts, verifier, resource, troubled)
+    return HttpOptions(settings.host, settings.port, host_names(settings), verifier, resource, troubled)
+
+
+def host_names(settings: Settings) -> tuple[str, ...]:
+    """What people and programs elsewhere call this server: what the operator says, and where its links lead."""
+    public = urlsplit(settings.public_url or "").netloc
+    without_port = re.sub(r":\d*$", "", public)  # a proxy may say either
+    return (*settings.allowed_hosts, *dict.fromkeys(filter(None, (public, without_port))))
+
+
+def limits(settings: Settings) -> Limits:
+    """What counts what each caller has and does."""
+    most = settings.limits.model_dump()
+    return Limits(Most(body_bytes=most.pop("body_mb") * 1024 * 1024, **most))
 
 
 def webhook(settings: Settings) -> "EventWebhook | None":
@@ -235,11 +252,13 @@ def _offered(settings: Settings) -> object:
 
 
 def _safe_bind(settings: Settings) -> None:
+    options = http_options(settings)
+    options.hosts()
     is_new = settings.database_url.startswith("sqlite:///") and not sqlite_file(settings.database_url).exists()
     if (
         settings.tokens_file is None and not settings.issuers and is_new
     ):  # one that is there may have keys; it is looked at once it is open
-        http_options(settings).require_safe_bind()
+        options.require_safe_bind()
 
 
 def _smtp_host(settings: Settings) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import structlog
 
 from mcp_server.commands.backup import sqlite_path
 from mcp_server.commands.options import SettingsCommand
@@ -11,6 +12,8 @@ from mcp_server.commands.progress import progress
 from mcp_server.commands.running import run
 from mcp_server.config import Group, Settings
 from mcp_server.upkeep.backup import restore as put_back
+
+log = structlog.stdlib.get_logger("datamcp.restore")
 
 
 @click.command("restore", cls=SettingsCommand, groups=(Group.STORE,))
@@ -22,6 +25,7 @@ def restore(source: Path, force: bool, **flags: Any) -> None:
     async def main(settings: Settings) -> None:
         with progress("restoring") as watch:
             copied, kept = put_back(source, sqlite_path(settings), force=force, watch=watch)
+        log.warning("restored", database=str(copied.path), source=str(source), kept=kept and str(kept))
         click.echo(f"{copied.path}: {sum(copied.rows.values())} rows restored from {source}.")
         if kept is not None:
             click.echo(f"The database that was there is kept as {kept}.")

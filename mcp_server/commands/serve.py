@@ -57,12 +57,23 @@ async def serve_until_stopped(opening: Opening, settings: Settings) -> None:
                     tell_why(opening, error.message)
                 raise
             log.info("serving", transport=settings.transport, database=app.desk.database.name, version=__version__)
+            tell_rules(settings)
             if settings.transport == "stdio":
                 await serve_on_stdio(app, opening, ending)
             else:
                 await serve_http(app, ending)
             ending.ask()  # also where stdin ended: what remains to be done must not take longer then
         log.info("stopped")
+
+
+def tell_rules(settings: Settings) -> None:
+    """Log which rules are in force from now on: they stand in no event, and a changed one shows by its digest."""
+    if settings.approve:
+        import hashlib
+
+        text = "".join(rule.model_dump_json() for rule in settings.approve)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        log.info("rules in force", rules=[rule.tool for rule in settings.approve], sha256=digest)
 
 
 async def serve_on_stdio(app: "App", opening: Opening, ending: Ending) -> None:
@@ -77,15 +88,10 @@ async def serve_on_stdio(app: "App", opening: Opening, ending: Ending) -> None:
 
 async def serve_http(app: "App", ending: Ending) -> None:
     """Serve MCP over HTTP until told to stop."""
-    from mcp_server.protocol.http import make_http_app
     from mcp_server.protocol.streams import end_streams
     from mcp_server.runtime.web import WebServer
-    from mcp_server.wiring import http_options
 
-    options = http_options(app.settings, *app.verifiers)
-    transport = "sse" if app.settings.transport == "sse" else "http"
-    asgi = make_http_app(app.server, app.desk, options, transport, app.metrics.text, _webhooks(app))
-    server = WebServer(asgi, options.host, options.port)
+    server = WebServer(http_app(app), app.settings.host, app.settings.port)
 
     def stop() -> None:
         app.desk.end_waits()
@@ -96,14 +102,28 @@ async def serve_http(app: "App", ending: Ending) -> None:
     await server.serve()
 
 
+def http_app(app: "App") -> Any:
+    """What is served over HTTP, as an ASGI application."""
+    from mcp_server.protocol.http import Counts, make_http_app
+    from mcp_server.wiring import http_options
+
+    options = http_options(app.settings, *app.verifiers)
+    if options.verifier is None:
+        log.warning("no keys: every program on this machine is let in", user=app.settings.user, role=app.settings.role)
+    transport = "sse" if app.settings.transport == "sse" else "http"
+    counts = Counts(app.limits, app.metrics.kept_out, app.metrics.text)
+    return make_http_app(app.server, app.desk, options, transport, counts, _webhooks(app))
+
+
 def _console(app: "App") -> "contextlib.AbstractAsyncContextManager[None]":
     """The page for approvals beside stdio, where a port for it is set."""
     port = app.settings.console_port
     if port is None:
         return contextlib.nullcontext()
     from mcp_server.runtime.console import console
+    from mcp_server.wiring import host_names
 
-    return console(app.desk, port)
+    return console(app.desk, port, app.limits, host_names(app.settings))
 
 
 def _webhooks(app: "App") -> "list[BaseRoute]":

@@ -111,6 +111,20 @@ class LauncherArgument(Frozen):
     default: str | int | None = Field(default=None, description="Where nothing is given")
 
 
+class LimitSettings(Frozen):
+    """What one caller may have and do (docs/http.md)."""
+
+    streams: int = Field(default=256, ge=1, description="Subscription streams of one caller")
+    uris: int = Field(default=10_000, ge=1, description="Resources that the streams of one caller watch together")
+    uris_per_stream: int = Field(default=1000, ge=1, description="Resources that one stream watches")
+    waits: int = Field(default=128, ge=1, description="Calls of one caller that wait for something to happen")
+    sessions: int = Field(default=500, ge=1, description="Sessions over HTTP of one caller (eras before 2026)")
+    calls: int = Field(default=256, ge=2, description="Calls of one caller under way, and requests on the way")
+    writes_per_second: float = Field(default=100, gt=0, description="Writes of one key in the long run")
+    writes_burst: int = Field(default=500, ge=1, description="Writes of one key at once")
+    body_mb: int = Field(default=16, ge=4, description="MiB of requests over HTTP of one caller that are under way")
+
+
 class KeptSettings(Frozen):
     """A command that is kept running."""
 
@@ -283,6 +297,7 @@ class Settings(Frozen):
     email: Annotated[EmailSettings, Group.MAIL] = EmailSettings()
     smtp: Annotated[SmtpSettings, Group.MAIL] = SmtpSettings()
     sendgrid: Annotated[SendGridSettings, Group.MAIL] = SendGridSettings()
+    limits: Annotated[LimitSettings, Group.SERVING] = LimitSettings()
     launchers: Annotated[dict[str, LauncherSettings], Group.SERVING] = Field(
         default={}, description="Commands that run as instances of agents"
     )

@@ -79,6 +79,10 @@ async def nobody(question: Question) -> None:
     del question
 
 
+def at_once() -> None:
+    """Nobody stands behind the call."""
+
+
 class Grant(NamedTuple):
     """What people said yes to: who was asked, how many of them had to, and who did."""
 
@@ -101,6 +105,7 @@ class Call:
         toolsets: the parts of the catalogues that are offered to it; None for all.
         tools: the names of the tools that are offered to it; None for all.
         grant: what people said yes to, where just that is done.
+        waits: is told once the call only waits for something to happen.
     """
 
     actor: Actor
@@ -112,11 +117,12 @@ class Call:
     toolsets: frozenset[str] | None = None
     tools: Set[str] | None = None
     grant: "Grant | None" = None
+    waits: Callable[[], None] = at_once
 
     def spoken_by(self, speaker: Speaker | None, lease_token: str | None) -> "Call":
         """The same call with its speaker, under a lease or none."""
         told = self.actor, self.correlation_id, self.progress, self.ask
-        return Call(*told, speaker, lease_token, self.toolsets, self.tools, self.grant)
+        return Call(*told, speaker, lease_token, self.toolsets, self.tools, self.grant, self.waits)
 
     def is_offered(self, toolset: str) -> bool:
         """Whether what belongs to a toolset exists for the caller."""

@@ -41,6 +41,7 @@ async def wait_until(
     answer = await attempt()
     if wait_seconds <= 0 or reached(answer) or feed.waits_are_over:
         return answer
+    call.waits()
     loop = asyncio.get_running_loop()
     started = loop.time()
     async with feed.listen(*aggregate_types) as listener:

@@ -1,8 +1,12 @@
 """Prometheus metrics. `prometheus_client` is imported only where somebody can read them."""
 
-from typing import Protocol
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol
 
 from mcp_server.kernel.loops import Loops
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 class Metrics(Protocol):
@@ -24,6 +28,14 @@ class Metrics(Protocol):
         """The clock was set, `ahead` or `back`."""
         ...
 
+    def limited(self, limit: str) -> None:
+        """Somebody was refused by the limit of this name."""
+        ...
+
+    def kept_out(self, reason: str) -> None:
+        """Somebody was not let in."""
+        ...
+
     def text(self) -> bytes:
         """Everything counted so far, in Prometheus' text format."""
         ...
@@ -42,6 +54,12 @@ class NoMetrics:
         """Nothing."""
 
     def clock_set(self, way: str) -> None:
+        """Nothing."""
+
+    def limited(self, limit: str) -> None:
+        """Nothing."""
+
+    def kept_out(self, reason: str) -> None:
         """Nothing."""
 
     def text(self) -> bytes:
@@ -80,6 +98,12 @@ class PrometheusMetrics:
         self._clock = Counter(
             "datamcp_clock_set_total", "Times the machine's clock was set.", ["way"], registry=self.registry
         )
+        self._limited = Counter(
+            "datamcp_limited_total", "Times a caller was refused for a limit.", ["limit"], registry=self.registry
+        )
+        self._kept_out = Counter(
+            "datamcp_auth_failures_total", "Requests that were not let in.", ["reason"], registry=self.registry
+        )
 
     def called(self, what: str, outcome: str, seconds: float) -> None:
         """One tool call or resource read ended."""
@@ -100,14 +124,41 @@ class PrometheusMetrics:
         """The clock was set, `ahead` or `back`."""
         self._clock.labels(way).inc()
 
+    def limited(self, limit: str) -> None:
+        """Somebody was refused by the limit of this name."""
+        self._limited.labels(limit).inc()
+
+    def kept_out(self, reason: str) -> None:
+        """Somebody was not let in."""
+        self._kept_out.labels(reason).inc()
+
     def text(self) -> bytes:
         """Everything counted so far, in Prometheus' text format."""
         from prometheus_client import generate_latest
 
         return generate_latest(self.registry)
 
-    def serve(self, port: int) -> None:
-        """Answer scrapes on loopback, in a daemon thread."""
+    def serve(self, port: int) -> int:
+        """Answer scrapes on loopback, in a daemon thread, of who calls this machine by a name of its own; the port."""
         from prometheus_client import start_http_server
 
-        start_http_server(port, addr="127.0.0.1", registry=self.registry)
+        server, _ = start_http_server(port, addr="127.0.0.1", registry=self.registry)
+        metrics = server.get_app()
+        assert metrics is not None, "it was made with one"
+        server.set_app(_only_here(metrics))
+        return server.server_port
+
+
+def _only_here(app: "WSGIApplication") -> "WSGIApplication":
+    """The application, but not for pages that reach this machine by a name of theirs (DNS rebinding)."""
+    from mcp_server.kernel.hosts import LOOPBACK, Hosts
+
+    hosts = Hosts(LOOPBACK)
+
+    def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        if hosts.admits(environ.get("HTTP_HOST", "")):
+            return app(environ, start_response)
+        start_response("421 Misdirected Request", [("Content-Type", "text/plain")])
+        return [b"This server has no such name."]
+
+    return answer

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -45,6 +45,9 @@ class Stream:
     def __init__(self) -> None:
         self.uris: set[str] = set()
         self.task_ids: set[str] = set()
+        self.watched: set[str] = set()
+        """What it asked to be told of."""
+        self.watched_tasks: set[str] = set()
         self.is_over = False
         """Whether nothing more will be told, since the server ends."""
         self._woken = asyncio.Event()
@@ -77,7 +80,7 @@ class ChangeHub:
         self._areas = areas
         self._loops = loops
         self._by_uri: dict[str, dict[Stream, set[str]]] = {}
-        self._by_task: dict[str, set[Stream]] = {}
+        self._by_task: dict[str, dict[Stream, None]] = {}
         self._pump: asyncio.Task[None] | None = None
         self._listening = asyncio.Event()
         self._streams: set[Stream] = set()
@@ -105,25 +108,29 @@ class ChangeHub:
 
     def watch(self, stream: Stream, uri: str, seen: Collection[str]) -> None:
         """Tell the stream when the resource changes; of the event log, by the kinds of things whose events are seen."""
+        stream.watched.add(uri)
         for watched in _watched(uri, seen):
             self._by_uri.setdefault(watched, {}).setdefault(stream, set()).add(uri)
 
     def watch_task(self, stream: Stream, task_id: str) -> None:
         """Tell the stream when the task changes."""
-        self._by_task.setdefault(task_id, set()).add(stream)
+        stream.watched_tasks.add(task_id)
+        self._by_task.setdefault(task_id, {})[stream] = None
 
     def unwatch(self, stream: Stream, uri: str) -> None:
         """Tell the stream no more of the resource; one it was never told of is no mistake."""
+        stream.watched.discard(uri)
         for watched in _watched(uri, self._areas.aggregates):
-            self._by_uri.get(watched, {}).get(stream, set()).discard(uri)
+            uris = self._by_uri.get(watched, {}).get(stream, set())
+            uris.discard(uri)
+            if not uris:
+                _drop(self._by_uri, watched, stream)
 
     def _forget(self, stream: Stream) -> None:
-        for streams in list(self._by_uri.values()):
-            streams.pop(stream, None)
-        self._by_uri = {uri: streams for uri, streams in self._by_uri.items() if streams}
-        for watching in self._by_task.values():
-            watching.discard(stream)
-        self._by_task = {task_id: watching for task_id, watching in self._by_task.items() if watching}
+        for uri in list(stream.watched):
+            self.unwatch(stream, uri)
+        for task_id in stream.watched_tasks:
+            _drop(self._by_task, task_id, stream)
 
     async def _run(self, listening: asyncio.Event) -> None:
         async with self._feed.listen() as listener:  # should this fail, whoever opened the first stream is told
@@ -149,8 +156,7 @@ class ChangeHub:
     def _tell(self, events: Iterable[Mapping[str, Any]]) -> None:
         for uri in changed_uris(self._areas, events):
             for stream, uris in self._by_uri.get(uri, {}).items():
-                if uris:
-                    stream.tell(uris=uris)
+                stream.tell(uris=uris)
         for task_id in {event["aggregate_id"] for event in events} & self._by_task.keys():
             for stream in self._by_task[task_id]:
                 stream.tell(task_ids=(task_id,))
@@ -163,6 +169,13 @@ class ChangeHub:
         for task_id, watching in self._by_task.items():
             for stream in watching:
                 stream.tell(task_ids=(task_id,))
+
+
+def _drop(places: MutableMapping[str, dict[Stream, Any]], place: str, stream: Stream) -> None:
+    streams = places.get(place, {})
+    streams.pop(stream, None)
+    if not streams:
+        places.pop(place, None)
 
 
 async def _ready(listening: asyncio.Event, pump: asyncio.Task[None]) -> None:

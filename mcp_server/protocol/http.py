@@ -1,32 +1,38 @@
-"""MCP over HTTP: Streamable HTTP at `/mcp`, or the legacy SSE pair at `/sse` and `/messages/`; health and metrics."""
+"""MCP over HTTP: Streamable HTTP at `/mcp`, or the legacy SSE pair at `/sse` and `/messages/`; health and metrics.
+
+From the outside in: the door (`pages/door.py`), keys, whoever shows a wrong one, whoever has too much, the SDK.
+"""
 
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any, Literal
 
 from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.provider import TokenVerifier
 from mcp.server.lowlevel import Server
 from mcp.server.sse import SseServerTransport
-from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
-from mcp.server.transport_security import TransportSecuritySettings
+from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_server.domain.desk import Desk
-from mcp_server.kernel.call import SYSTEM_CALL
-from mcp_server.kernel.errors import OpsError, ValidationFailed
+from mcp_server.kernel.errors import LimitExceeded, ValidationFailed
+from mcp_server.kernel.hosts import LOOPBACK, Hosts, is_loopback, own_name
+from mcp_server.kernel.limits import Limits, Thing
 from mcp_server.pages.approval import approval_routes
+from mcp_server.pages.bodies import arriving, too_many
+from mcp_server.pages.door import Door
 from mcp_server.protocol.bodies import StrictBody
 from mcp_server.protocol.challenges import ByBearer, LetIn, ProtectedResource, not_let_in
 from mcp_server.protocol.gone import CancelGone, FromNowOn
+from mcp_server.protocol.in_turn import InTurn
+from mcp_server.protocol.kept_out import KeptOut
+from mcp_server.protocol.sessions import Sessions, caller_of
+from mcp_server.protocol.status import health, metrics
 from mcp_server.protocol.streams import EndedPolitely, never_look
 
 
@@ -63,26 +69,28 @@ class HttpOptions:
                 "or listen on 127.0.0.1.",
             )
 
-    def security(self) -> TransportSecuritySettings:
-        """Host and Origin checks, always on: they stop a web page from reaching a local server (DNS rebinding)."""
-        names = ["127.0.0.1", "localhost", "[::1]"]
-        if not is_loopback(self.host) and self.host not in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
-            names.append(self.host)
-        hosts = [f"{name}:*" for name in names] + list(self.allowed_hosts)
-        origins = [f"{scheme}://{host}" for scheme in ("http", "https") for host in hosts]
-        return TransportSecuritySettings(
-            enable_dns_rebinding_protection=True, allowed_hosts=hosts, allowed_origins=origins
-        )
+    def hosts(self) -> Hosts:
+        """The names that this server answers to.
+
+        Raises:
+            ValidationFailed: one that the operator named is no host.
+        """
+        return Hosts((*LOOPBACK, *own_name(self.host), *self.allowed_hosts))
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What counts what comes over HTTP.
+
+    Attributes:
+        limits: what each caller has and does.
+        kept_out: is told why somebody is not let in.
+        metrics_text: everything counted so far, in Prometheus' text format.
+    """
+
+    limits: Limits
+    kept_out: Callable[[str], None]
+    metrics_text: Callable[[], bytes]
 
 
 def make_http_app(
@@ -90,50 +98,53 @@ def make_http_app(
     desk: Desk,
     options: HttpOptions,
     transport: Literal["http", "sse"],
-    metrics_text: Callable[[], bytes],
+    counts: Counts,
     webhooks: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """The ASGI application of one transport, with the page for approvals and the webhooks of providers."""
     options.require_safe_bind()
     never_look()
+    keys = options.verifier is not None
+    scraped = Route("/metrics", metrics(counts.metrics_text, keys=keys))
+    scraped.app = _guarded(scraped.app, options)
     routes: list[BaseRoute] = [
-        Route("/health", _health(desk, options.troubled)),
-        Route("/metrics", _metrics(metrics_text)),
-        *approval_routes(desk),
-        *webhooks,
+        Route("/health", health(desk, options.troubled, keys=keys)),
+        scraped,
+        *arriving([*approval_routes(desk), *webhooks], counts.limits),
         *([] if options.resource is None else options.resource.routes()),
     ]
+    middleware = _middleware(options, counts)
     if transport == "sse":
-        return Starlette(routes=routes + _sse_routes(server, options), middleware=_middleware(options))
-    manager = StreamableHTTPSessionManager(app=server, security_settings=options.security())
+        return Starlette(routes=routes + _sse_routes(server, options, counts.limits), middleware=middleware)
+    manager = Sessions(server, counts.limits)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
         async with manager.run():
             yield
 
-    app = EndedPolitely(
-        StrictBody(_widening(CancelGone(FromNowOn(StreamableHTTPASGIApp(manager))), options), options.security())
-    )
-    endpoint = _guarded(app, options)
-    return Starlette(
-        routes=[*routes, Route("/mcp", endpoint=endpoint)], middleware=_middleware(options), lifespan=lifespan
-    )
+    inside = _widening(CancelGone(FromNowOn(StreamableHTTPASGIApp(manager))), options)
+    body = InTurn(StrictBody(inside, counts.limits, caller_of), counts.limits, caller_of)
+    endpoint = _guarded(EndedPolitely(body), options)
+    return Starlette(routes=[*routes, Route("/mcp", endpoint=endpoint)], middleware=middleware, lifespan=lifespan)
 
 
-def _sse_routes(server: Server[Any], options: HttpOptions) -> list[BaseRoute]:
-    transport = SseServerTransport("/messages/", security_settings=options.security())
+def _sse_routes(server: Server[Any], options: HttpOptions, limits: Limits) -> list[BaseRoute]:
+    transport = SseServerTransport("/messages/")
 
     async def connect(scope: Scope, receive: Receive, send: Send) -> None:
-        # A refused request has been answered already; the SDK raises all the same.
-        with contextlib.suppress(ValueError):
-            async with transport.connect_sse(scope, receive, send) as (read_stream, write_stream):
-                await server.run(read_stream, write_stream, server.create_initialization_options())
+        try:
+            # A refused request has been answered already; the SDK raises all the same.
+            with contextlib.suppress(ValueError), limits.holding(Thing.SESSIONS, caller_of(scope)):
+                async with transport.connect_sse(scope, receive, send) as (read_stream, write_stream):
+                    await server.run(read_stream, write_stream, server.create_initialization_options())
+        except LimitExceeded as error:
+            await too_many(error)(scope, receive, send)
 
-    posted = _widening(transport.handle_post_message, options)
+    messages = StrictBody(_widening(transport.handle_post_message, options), limits, caller_of)
     return [
         Route("/sse", endpoint=_guarded(EndedPolitely(connect), options)),
-        Mount("/messages/", app=_guarded(StrictBody(posted, options.security()), options)),
+        Mount("/messages/", app=_guarded(messages, options)),
     ]
 
 
@@ -150,35 +161,14 @@ def _widening(app: ASGIApp, options: HttpOptions) -> ASGIApp:
     return StepUp(app, options.resource)
 
 
-def _middleware(options: HttpOptions) -> list[Middleware]:
+def _middleware(options: HttpOptions, counts: Counts) -> list[Middleware]:
+    door = Middleware(Door, hosts=options.hosts())
     if options.verifier is None:
-        return []
+        return [door]
     backend = ByBearer(options.verifier)
     return [
+        door,
+        Middleware(KeptOut, count=counts.kept_out),
         Middleware(AuthenticationMiddleware, backend=backend, on_error=not_let_in),
         Middleware(AuthContextMiddleware),
     ]
-
-
-def _health(desk: Desk, troubled: Callable[[], Sequence[str]]) -> Callable[[Request], Awaitable[Response]]:
-    async def health(_: Request) -> Response:
-        problem: dict[str, str] = {}
-        try:
-            await desk.tasks.counts(SYSTEM_CALL)
-        except OpsError as error:
-            problem = {"problem": error.code}
-        failing = desk.loops.failing()
-        ok = not problem and not failing
-        answer = {"ok": ok, "version": desk.version, "loops": failing} | problem
-        if issuers := troubled():  # keys that are known go on, and so does everything else
-            answer["issuers"] = list(issuers)
-        return JSONResponse(answer, status_code=200 if ok else 503)
-
-    return health
-
-
-def _metrics(metrics_text: Callable[[], bytes]) -> Callable[[Request], Awaitable[Response]]:
-    async def metrics(_: Request) -> Response:
-        return Response(metrics_text(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-    return metrics

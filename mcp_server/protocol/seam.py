@@ -18,12 +18,15 @@ from mcp_server.domain.speaking import Said, Voices
 from mcp_server.kernel.authority import Actor
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import CursorExpired, NotFound, OpsError, Unavailable, ValidationFailed
+from mcp_server.kernel.limits import Caller, Limits, Thing
 
 NAME_CHARACTERS_MAX = 64
 RequestContext = ServerRequestContext[Any, Any]
 T = TypeVar("T")
 AGENT_META = "io.github.data-mcp-server-agent/agent"
 """In a request's `_meta`: the agent that the client is set up to be, by name or id."""
+TURN = "data_mcp_server.turn"
+"""In the scope of a request over HTTP: its turn."""
 
 _NOTHING_SAID = Said()
 log = structlog.stdlib.get_logger("datamcp.call")
@@ -47,6 +50,7 @@ class Seam:
         new_id: Callable[[str], str],
         observer: Observer,
         toolsets: Iterable[str] | None = None,
+        limits: Limits | None = None,
     ) -> None:
         """Join the parts.
 
@@ -56,12 +60,14 @@ class Seam:
             new_id: makes correlation ids.
             observer: counts calls.
             toolsets: those that are offered; None for all.
+            limits: count what each caller has and does.
         """
         self.actor_of = actor_of
         self._voices = voices
         self._new_id = new_id
         self._observer = observer
         self.toolsets = None if toolsets is None else frozenset(toolsets)
+        self.limits = limits or Limits()
 
     def call_of(self, ctx: RequestContext) -> Call:
         """Who calls, and under which correlation id: the caller's trace id when it sent one."""
@@ -71,7 +77,7 @@ class Seam:
 
         correlation_id = _trace_id(ctx) or self._new_id("call")
         actor = self.actor_of(ctx)
-        return Call(actor, correlation_id, progress, toolsets=self.toolsets_of(actor))
+        return Call(actor, correlation_id, progress, toolsets=self.toolsets_of(actor), waits=lambda: waits(ctx))
 
     def toolsets_of(self, actor: Actor) -> frozenset[str] | None:
         """The toolsets that are there for a caller: those offered which it reaches; None for all."""
@@ -118,10 +124,11 @@ class Seam:
         outcome = "ok"
         with structlog.contextvars.bound_contextvars(correlation_id=call.correlation_id, actor=call.actor.label):
             try:
-                spoken = await self.spoken(ctx, call, said())
-                if spoken.speaker is not None:
-                    structlog.contextvars.bind_contextvars(actor=spoken.label)
-                return await action(spoken)
+                with self.limits.holding(Thing.CALLS, Caller.of(call.actor)):
+                    spoken = await self.spoken(ctx, call, said())
+                    if spoken.speaker is not None:
+                        structlog.contextvars.bind_contextvars(actor=spoken.label)
+                    return await action(spoken)
             except OpsError as error:
                 outcome = error.code
                 log.info("refused", what=what, code=error.code, message=error.message)
@@ -137,6 +144,13 @@ class Seam:
                 seconds = time.perf_counter() - started
                 self._observer.called(what, outcome, seconds)
                 log.debug("called", what=what, outcome=outcome, duration_ms=round(seconds * 1000, 2))
+
+
+def waits(ctx: RequestContext) -> None:
+    """Let the next of the caller's requests come, since this one only waits from now on."""
+    turn = None if ctx.request is None else ctx.request.scope.get(TURN)
+    if turn is not None:
+        turn.done()
 
 
 def bug(correlation_id: str) -> Unavailable:

@@ -6,10 +6,9 @@ changed.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
-from typing import Any, Literal, cast
+from contextlib import AsyncExitStack, contextmanager
+from typing import Any, Literal, NamedTuple, cast
 
 import anyio
 import mcp_types as types
@@ -19,20 +18,17 @@ from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
 from mcp_types import INTERNAL_ERROR, INVALID_REQUEST
 
 from mcp_server.domain.desk import Desk
-from mcp_server.kernel.authority import Actor
-from mcp_server.kernel.errors import Busy, Unavailable
+from mcp_server.kernel.errors import Busy, LimitExceeded, Unavailable
+from mcp_server.kernel.limits import Caller, Held, Thing
 from mcp_server.protocol.changes import ChangeHub, Stream
 from mcp_server.protocol.letting_in import LettingIn
 from mcp_server.protocol.resource_reads import ResourceReads
-from mcp_server.protocol.seam import RequestContext, Seam
+from mcp_server.protocol.seam import RequestContext, Seam, error_content, waits
 from mcp_server.protocol.task_handles import TaskHandles
 
 COALESCE_SECONDS = 0.1
 """How long a stream rests after a round, so that a burst becomes one notification for each resource. The first change
 after a rest is told at once."""
-
-STREAMS_MAX = 1024
-"""How many streams one server has open at most; one principal with a key has half of what others leave."""
 
 
 class TaskNotificationParams(types.NotificationParams):
@@ -48,6 +44,13 @@ class TaskNotification(types.Notification[TaskNotificationParams, Literal["notif
     params: TaskNotificationParams
 
 
+class _Legacy(NamedTuple):
+    """The stream of an earlier client's connection, and how many resources it is counted for."""
+
+    stream: Stream
+    held: Held
+
+
 class Subscriptions:
     """Every open stream of one server."""
 
@@ -57,8 +60,8 @@ class Subscriptions:
         self._reads = reads
         self._handles = handles
         self._hub = ChangeHub(desk.changes, desk.areas, desk.loops)
-        self._streams: Counter[str] = Counter()
-        self._legacy: dict[Connection, Stream] = {}
+        self._limits = seam.limits
+        self._legacy: dict[Connection, _Legacy] = {}
         self._opening = asyncio.Lock()
         self._letting_in = LettingIn(desk)
         self._lasting: set[Connection] = set()
@@ -70,41 +73,32 @@ class Subscriptions:
         if ctx.request_id is None:
             raise MCPError(INVALID_REQUEST, "subscriptions/listen requires a request id")
         meta: dict[str, Any] = {SUBSCRIPTION_ID_META_KEY: ctx.request_id}
-        with self._counted(self._seam.actor_of(ctx)):
+        caller = Caller.of(self._seam.actor_of(ctx))
+        with _told(), self._limits.holding(Thing.STREAMS, caller), self._limits.holding(Thing.URIS, caller, 0) as held:
+            self._limits.require_few(len(params.notifications.resource_subscriptions or ()))
             uris, task_ids = await self._wanted(ctx, params.notifications)
+            self._limits.require_few(len(uris) + len(task_ids))
+            held.more(len(uris) + len(task_ids))
             async with self._hub.stream() as stream:
                 for uri in uris:
                     self._hub.watch(stream, uri, self._seen(ctx))
                 for task_id in task_ids:
                     self._hub.watch_task(stream, task_id)
                 await self._acknowledge(ctx, uris, task_ids, meta)
+                waits(ctx)
                 await self._serve(ctx, stream, meta)
         return types.SubscriptionsListenResult(_meta=meta)
-
-    @contextmanager
-    def _counted(self, actor: Actor) -> Generator[None]:
-        """One more stream of a principal, until it ends. However many it opens, there is room for another's; the local
-        user has the server to itself.
-
-        Raises:
-            MCPError: it has too many.
-        """
-        own = self._streams[actor.label]
-        room = STREAMS_MAX - self._streams.total() + own
-        if own >= (room if actor.is_local else (room + 1) // 2):
-            raise MCPError(INTERNAL_ERROR, f"{actor.label} has {own} subscription streams open here; close one.")
-        self._streams[actor.label] += 1
-        try:
-            yield
-        finally:
-            self._streams[actor.label] -= 1
-            self._streams += Counter()  # forgets who has none
 
     async def subscribe(self, ctx: RequestContext, params: types.SubscribeRequestParams) -> types.EmptyResult:
         """Subscribe an earlier client's connection to one resource."""
         uri = str(params.uri)
         await self._reads.require(ctx, uri)
-        self._hub.watch(await self._legacy_stream(_connection(ctx)), uri, self._seen(ctx))
+        with _told():
+            stream, held = await self._legacy_stream(ctx)
+            if uri not in stream.watched:
+                self._limits.require_few(len(stream.watched) + 1)
+                held.more()
+        self._hub.watch(stream, uri, self._seen(ctx))
         await self._end_with_its_caller(ctx)
         return types.EmptyResult()
 
@@ -116,20 +110,26 @@ class Subscriptions:
             connection.exit_stack.callback(self._lasting.discard, connection)
 
             def end() -> None:
-                stream = self._legacy.pop(connection, None)
-                if stream is not None:
-                    stream.end()
+                legacy = self._legacy.pop(connection, None)
+                if legacy is not None:
+                    legacy.stream.end()
 
             lasting = self._letting_in.lasting(self._seam.actor_of(ctx), end)
             await connection.exit_stack.enter_async_context(lasting)
 
-    async def _legacy_stream(self, connection: Connection) -> Stream:
+    async def _legacy_stream(self, ctx: RequestContext) -> "_Legacy":
         """The one stream of an earlier client's connection, which lives as long as the connection."""
+        connection = _connection(ctx)
         async with self._opening:  # two requests of one client may come at the same time
-            stream = self._legacy.get(connection)
-            if stream is None:
-                stream = await connection.exit_stack.enter_async_context(self._hub.stream())
-                self._legacy[connection] = stream
+            legacy = self._legacy.get(connection)
+            if legacy is None:
+                caller = Caller.of(self._seam.actor_of(ctx))
+                async with AsyncExitStack() as stack:
+                    stack.enter_context(self._limits.holding(Thing.STREAMS, caller))
+                    held = stack.enter_context(self._limits.holding(Thing.URIS, caller, 0))
+                    stream = await stack.enter_async_context(self._hub.stream())
+                    connection.exit_stack.push_async_exit(stack.pop_all())
+                self._legacy[connection] = legacy = _Legacy(stream, held)
                 kept = self._desk.loops.keep("legacy-subscriptions", lambda: self._pump(connection, stream))
                 pump = asyncio.create_task(kept, name="legacy-subscriptions")
 
@@ -138,13 +138,14 @@ class Subscriptions:
                     pump.cancel()
 
                 connection.exit_stack.callback(stop)
-            return stream
+            return legacy
 
     async def unsubscribe(self, ctx: RequestContext, params: types.UnsubscribeRequestParams) -> types.EmptyResult:
         """End a subscription; one that does not exist is no mistake."""
-        stream = self._legacy.get(_connection(ctx))
-        if stream is not None:
-            self._hub.unwatch(stream, str(params.uri))
+        legacy, uri = self._legacy.get(_connection(ctx)), str(params.uri)
+        if legacy is not None and uri in legacy.stream.watched:
+            self._hub.unwatch(legacy.stream, uri)
+            legacy.held.less()
         return types.EmptyResult()
 
     def _seen(self, ctx: RequestContext) -> frozenset[str]:
@@ -207,7 +208,7 @@ class Subscriptions:
 
     async def _pump(self, connection: Connection, stream: Stream) -> None:
         """Tell one earlier client of changes, until its connection ends."""
-        while self._legacy.get(connection) is stream and not stream.is_over:
+        while connection in self._legacy and not stream.is_over:
             uris, _ = await stream.wait()
             try:
                 for uri in uris:
@@ -218,6 +219,15 @@ class Subscriptions:
                 stream.tell(uris)  # in the next round
                 raise
             await asyncio.sleep(COALESCE_SECONDS)
+
+
+@contextmanager
+def _told() -> Generator[None]:
+    """Tell of a limit as MCP tells of what goes wrong outside of tools."""
+    try:
+        yield
+    except LimitExceeded as error:
+        raise MCPError(INTERNAL_ERROR, error.message, error_content(error)) from None
 
 
 def _connection(ctx: RequestContext) -> Connection:

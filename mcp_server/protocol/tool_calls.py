@@ -18,6 +18,7 @@ from mcp_server.domain.speaking import Said
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.kernel.call import Ask, Call
 from mcp_server.kernel.errors import OpsError
+from mcp_server.kernel.limits import Caller, Thing
 from mcp_server.kernel.lines import one_line
 from mcp_server.kernel.meaning import bare_id
 from mcp_server.kernel.near import did_you_mean, folded, near, singular
@@ -123,7 +124,7 @@ class ToolCalls:
     async def _start(self, tool: AnyTool, call: Call, given: "Given") -> dict[str, Any]:
         """Begin what the tool does; the handle of its task, or its whole answer where it has ended already."""
         assert tool.ticket is not None, "asked only of tools that have one"
-        task = await tool.ticket(self._desk, call, validated(tool, call, given))
+        task = await tool.ticket(self._desk, call, self._counted(tool, call, given))
         if task is None:
             return await self._run(tool, call, given)
         if task.status in TERMINAL:
@@ -142,7 +143,9 @@ class ToolCalls:
         return run
 
     async def _run(self, tool: AnyTool, call: Call, given: "Given") -> dict[str, Any]:
-        result = await tool.run(self._desk)(call, validated(tool, call, given))
+        arguments = self._counted(tool, call, given)
+        with self._seam.limits.holding(Thing.WAITS, Caller.of(call.actor), _waits(arguments)):
+            result = await tool.run(self._desk)(call, arguments)
         content = dumped(result)
         shown = _in_short(tool, content)
         others = tool.others_words and not is_plain(shown)
@@ -151,12 +154,25 @@ class ToolCalls:
             shown |= self._speaker_told(call, given)
         return _result(told(tool.say(result), shown, others=others), content, is_error=False)
 
+    def _counted(self, tool: AnyTool, call: Call, given: "Given") -> Any:
+        """The arguments as the tool takes them, once what it writes is counted."""
+        arguments = validated(tool, call, given)
+        if tool.writes:
+            calls, also = (len(getattr(arguments, name, None) or ()) for name in ("calls", "also"))
+            self._seam.limits.spend(Caller.of(call.actor), max(calls, 1) + also)
+        return arguments
+
     def _speaker_told(self, call: Call, given: "Given") -> dict[str, str]:
         """Who spoke, for the text: nothing where the call named it, or it always speaks here."""
         usual = self._desk.get(Speaking).session.usual()
         who = call.speaker
         is_known = who is not None and ("as_agent" in given.shared or usual in (who.agent_id, who.name))
         return {} if is_known else {"spoken_by": call.label}
+
+
+def _waits(arguments: Any) -> int:
+    """1 for a call that may wait for something to happen, else 0."""
+    return int(bool(getattr(arguments, "wait_seconds", None)))
 
 
 class Given(NamedTuple):

@@ -5,11 +5,12 @@ import contextlib
 import errno
 import logging
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from mcp_server.domain.desk import Desk
 from mcp_server.kernel.errors import Unavailable
+from mcp_server.kernel.limits import Limits
 from mcp_server.runtime.neighbours import is_ours
 
 BIND_AGAIN_SECONDS = 5.0
@@ -18,14 +19,18 @@ log = logging.getLogger("datamcp.console")
 
 
 @contextlib.asynccontextmanager
-async def console(desk: Desk, port: int) -> AsyncGenerator[None]:
-    """Serve the page for approvals meanwhile."""
+async def console(desk: Desk, port: int, limits: Limits, names: Sequence[str] = ()) -> AsyncGenerator[None]:
+    """Serve the page for approvals meanwhile, to who calls this machine by one of its own names or of these."""
     from starlette.applications import Starlette
 
+    from mcp_server.kernel.hosts import LOOPBACK, Hosts
     from mcp_server.pages.approval import approval_routes
+    from mcp_server.pages.bodies import Arriving
+    from mcp_server.pages.door import Door
     from mcp_server.runtime.web import WebServer
 
-    server = WebServer(Starlette(routes=approval_routes(desk)), "127.0.0.1", port)
+    page = Door(Arriving(Starlette(routes=approval_routes(desk)), limits), Hosts((*LOOPBACK, *names)))
+    server = WebServer(page, "127.0.0.1", port)
     serving = asyncio.create_task(_serve(desk, server, port), name="console")
     try:
         yield

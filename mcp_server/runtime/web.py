@@ -1,7 +1,8 @@
 """The web server: uvicorn, bounded in what it takes on, and asleep while nothing comes.
 
-A connection that brings no whole request head in time is ended, and so is one that asks no more and does not read; one
-too many is not let in, so that the files that a process may open are left for its database.
+A connection that brings no whole request head in time is ended, and so is one that asks no more and does not read. One
+too many takes the place of the one that was silent longest; where all are being answered, it is told to come again. So
+files are left for the database, and who asks is let in however many only hold connections open.
 """
 
 import asyncio
@@ -26,6 +27,9 @@ FILES_KEPT = 32
 CONNECTS_AT_ONCE_MAX = 256
 GOODBYE_SECONDS = 1
 """How long answers that are under way may take once the server ends."""
+KEPT_SECONDS = 5
+"""How long a connection is kept between two requests."""
+FULL = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 def room(open_files_max: int) -> tuple[int, int]:
@@ -72,12 +76,18 @@ class HeadWithBody:
             self._transport.write(head)
 
 
+class _Config(uvicorn.Config):
+    connections_max: int = CONNECTIONS_MAX
+    """uvicorn's own limit refuses who would be the last to fit, and does not say when to come again."""
+
+
 class Connection(HttpToolsProtocol):
     """One client's connection."""
 
+    config: _Config
     _in_head = False
     _head_bytes = 0
-    _rests_since = 0.0
+    rests_since = 0.0
     _deadline: asyncio.TimerHandle | None = None
     _unread = 0
     """How much of the last answers the client had not read when it was last looked at."""
@@ -85,10 +95,25 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Let it in, if there is room."""
         super().connection_made(transport)
-        if self.limit_concurrency is not None and len(self.connections) > self.limit_concurrency:
-            transport.abort()
-        else:
-            self._rest()
+        self._rest()
+        if len(self.connections) > self.config.connections_max and not self._take_place():
+            transport.write(FULL)
+            transport.close()
+
+    def _take_place(self) -> bool:
+        """End the connection that has been silent longest, if one is."""
+        others = cast("set[Connection]", self.connections - {self})
+        silent = [one for one in others if one.rests]
+        if silent:
+            longest = min(silent, key=lambda one: one.rests_since)
+            longest.transport.abort()
+            self.connections.discard(longest)  # it is told so only later
+        return bool(silent)
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing is being answered."""
+        return not self.cycle or self.cycle.response_complete
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It has ended."""
@@ -111,8 +136,12 @@ class Connection(HttpToolsProtocol):
         self._in_head, self._head_bytes = True, 0
 
     def on_headers_complete(self) -> None:
-        """A head is whole."""
+        """A head is whole. What its target says of the host counts, as HTTP has it, and not its header."""
         self._in_head = False
+        if not self.url.startswith(b"/"):
+            _, _, target = self.url.partition(b"://")
+            others = [header for header in self.headers if header[0] != b"host"]
+            self.headers[:] = [*others, (b"host", target.partition(b"/")[0])]
         self.server_state.default_headers = [_date(int(time())), *self.config.encoded_headers]
         super().on_headers_complete()
         self.cycle.transport = cast("asyncio.Transport", HeadWithBody(self.transport, self.loop))
@@ -123,16 +152,16 @@ class Connection(HttpToolsProtocol):
         self._rest()
 
     def _rest(self) -> None:
-        self._rests_since = self.loop.time()
+        self.rests_since = self.loop.time()
         if self._deadline is None:
             self._deadline = self.loop.call_later(HEAD_SECONDS_MAX, self._look)
 
     def _look(self) -> None:
         """End it where nothing was asked for too long, and nothing of the answers was read since the last look."""
         self._deadline = None
-        if self.cycle and not self.cycle.response_complete:
+        if not self.rests:
             return  # the end of the response begins a new rest
-        left = self._rests_since + HEAD_SECONDS_MAX - self.loop.time()
+        left = self.rests_since + HEAD_SECONDS_MAX - self.loop.time()
         unread = self.transport.get_write_buffer_size()
         if left <= 0 and unread == self._unread:
             self.transport.abort()
@@ -145,10 +174,12 @@ class Connection(HttpToolsProtocol):
 class WebServer(uvicorn.Server):
     """Serves one application until it is told to stop."""
 
+    config: _Config
+
     def __init__(self, app: Any, host: str, port: int) -> None:
         connections, at_once = room(_open_files_max())
         super().__init__(
-            uvicorn.Config(
+            _Config(
                 app,
                 host=host,
                 port=port,
@@ -158,10 +189,13 @@ class WebServer(uvicorn.Server):
                 access_log=False,
                 date_header=False,  # renewed by a clock that ticks; a connection says it itself
                 backlog=at_once,
-                limit_concurrency=connections,
+                proxy_headers=False,  # whoever comes from this machine could say to be anybody
+                server_header=False,
+                timeout_keep_alive=KEPT_SECONDS,
                 timeout_graceful_shutdown=GOODBYE_SECONDS,
             )
         )
+        self.config.connections_max = connections
         self._stopping = asyncio.Event()
 
     @contextlib.contextmanager

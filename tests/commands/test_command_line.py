@@ -177,6 +177,30 @@ def test_metrics_are_counted_and_read_in_prometheus_form():
     assert nothing.text() == b""
 
 
+def test_metrics_on_a_port_of_their_own_are_for_who_calls_this_machine_by_its_name():
+    import http.client
+
+    metrics = PrometheusMetrics()
+    metrics.limited("waits")
+    metrics.kept_out("unknown")
+    port = metrics.serve(0)
+    told: dict[str, tuple[int, bytes]] = {}
+    for host in (f"127.0.0.1:{port}", "LOCALHOST", "evil.example", ""):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection.request("GET", "/metrics", headers={"Host": host})
+        with connection.getresponse() as answer:
+            told[host] = answer.status, answer.read()
+        connection.close()
+    assert [status for status, _ in told.values()] == [200, 200, 421, 421]
+    assert b'datamcp_limited_total{limit="waits"} 1.0' in told["LOCALHOST"][1]
+    assert b'datamcp_auth_failures_total{reason="unknown"} 1.0' in told["LOCALHOST"][1]
+    assert b"datamcp" not in told["evil.example"][1]
+    nothing = NoMetrics()
+    nothing.limited("waits")
+    nothing.kept_out("unknown")
+    assert nothing.text() == b""
+
+
 @pytest.mark.slow
 def test_metrics_are_served_on_loopback_where_a_port_is_set(tmp_path: Path):
     import urllib.request
@@ -213,6 +237,8 @@ def test_a_database_is_backed_up_restored_exported_and_imported_from_the_command
     assert refused.returncode == 1 and "--force" in refused.stderr
     restored = run("restore", str(copy), "--force", *database)
     assert restored.returncode == 0 and "is kept as" in restored.stdout
+    logged = next(json.loads(line) for line in restored.stderr.splitlines() if '"restored"' in line)
+    assert (logged["database"], logged["source"], logged["level"]) == (str(source), str(copy), "warning")
     assert run("export", str(lines), *database).returncode == 0
     assert run("export", str(lines), *database).returncode == 1
     assert run("export", "-", *database).stdout.splitlines()[1:-1] == lines.read_text().splitlines()[1:-1]

@@ -17,8 +17,9 @@ from mcp.server.lowlevel import Server
 from mcp_server.app import open_desk, seam_of
 from mcp_server.config import Settings
 from mcp_server.domain.desk import Desk
+from mcp_server.kernel.limits import Limits
 from mcp_server.observability.metrics import PrometheusMetrics
-from mcp_server.protocol.http import HttpOptions, make_http_app
+from mcp_server.protocol.http import Counts, HttpOptions, make_http_app
 from mcp_server.protocol.resource_reads import ResourceReads
 from mcp_server.protocol.seam import RequestContext, Seam
 from mcp_server.protocol.server import assembled
@@ -68,7 +69,8 @@ async def main(port: int) -> None:
         settings = Settings(database=f"sqlite:///{folder}/desk.db", transport="http", port=port)
         async with open_desk(settings, metrics) as desk, working(desk):
             server = make_server(desk, seam_of(desk, settings, metrics), settings)
-            asgi = make_http_app(server, desk, HttpOptions("127.0.0.1", port), "http", metrics.text)
+            counts = Counts(Limits(), metrics.kept_out, metrics.text)
+            asgi = make_http_app(server, desk, HttpOptions("127.0.0.1", port), "http", counts)
             await uvicorn.Server(uvicorn.Config(asgi, port=port, log_level="warning")).serve()
 
 

@@ -10,8 +10,9 @@ import anyio
 import pytest
 
 from mcp_server.domain.areas import AREAS
-from mcp_server.kernel.authority import Actor
+from mcp_server.kernel.authority import SYSTEM
 from mcp_server.kernel.errors import Busy, NotFound
+from mcp_server.kernel.limits import Limits
 from mcp_server.kernel.loops import Loops
 from mcp_server.protocol import subscriptions
 from mcp_server.protocol.changes import ChangeHub, Stream
@@ -109,10 +110,10 @@ class Connection:
 
 
 def subscriptions_on(loops: Loops, handles: Any = None) -> Subscriptions:
-    context = SimpleNamespace(clock=lambda: 0)
-    desk: Any = SimpleNamespace(changes=Feed(), areas=AREAS, loops=loops, context=context, get=lambda _: None)
-    seam: Any = SimpleNamespace(actor_of=lambda _: Actor(kind="user", id="x", permissions=frozenset(), is_local=True))
     none: Any = None
+    context = SimpleNamespace(clock=lambda: 0)
+    desk: Any = SimpleNamespace(changes=Feed(), areas=AREAS, loops=loops, context=context, get=lambda _: none)
+    seam: Any = SimpleNamespace(limits=Limits(), actor_of=lambda _: SYSTEM.model_copy(update={"is_local": True}))
     return Subscriptions(desk, seam, none, handles)
 
 

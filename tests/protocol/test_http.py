@@ -17,7 +17,7 @@ from mcp.client.sse import sse_client
 
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.protocol.bearers import Verifiers
-from mcp_server.protocol.http import HttpOptions, is_loopback
+from mcp_server.protocol.http import HttpOptions
 from mcp_server.protocol.keys import read_tokens
 from tests.patience import within
 from tests.processes import RawClient, start
@@ -173,14 +173,12 @@ async def test_listening_elsewhere_without_authentication_is_refused(sqlite_url:
     assert b"Refusing to listen on 0.0.0.0 without authentication" in errors and b"key create" in errors
 
 
-def test_only_loopback_addresses_count_as_this_machine():
-    assert is_loopback("127.0.0.1") and is_loopback("::1") and is_loopback("localhost") and is_loopback("127.9.9.9")
-    assert not (is_loopback("0.0.0.0") or is_loopback("192.168.0.1") or is_loopback("example.org"))
+def test_other_machines_need_a_key_to_get_in():
     with pytest.raises(ValidationFailed):
         HttpOptions("192.168.0.1", 1).require_safe_bind()
     options = HttpOptions("192.168.0.1", 1, ("desk.example.org",), Verifiers())
     options.require_safe_bind()
-    assert {"192.168.0.1:*", "desk.example.org"} <= set(options.security().allowed_hosts)
+    assert all(map(options.hosts().admits, ("192.168.0.1:1", "desk.example.org", "localhost:1")))
 
 
 @pytest.mark.parametrize(

@@ -16,18 +16,19 @@ from mcp.client.streamable_http import streamable_http_client
 
 from mcp_server.app import open_app
 from mcp_server.commands.doctor import run_doctor
+from mcp_server.commands.serve import http_app
 from mcp_server.config import load_settings
 from mcp_server.domain.people.service import Standing
 from mcp_server.kernel.authority import Actor, Permission
 from mcp_server.kernel.times import SECOND
 from mcp_server.protocol.bearers import Refused
 from mcp_server.protocol.challenges import ProtectedResource
-from mcp_server.protocol.http import make_http_app
 from mcp_server.protocol.issued import IssuedTokens
 from mcp_server.protocol.letting_in import LettingIn
 from mcp_server.protocol.stepping_up import needs
-from mcp_server.wiring import http_options, refusals
+from mcp_server.wiring import refusals
 from tests.integrations.issuers.stand_in import KEY_SET, answered, issuer, token, web_server
+from tests.protocol.test_http import tokens_file
 from tests.web import served
 from tests.world import World
 
@@ -71,9 +72,7 @@ async def desk(folder: Path, more: str = "", top: str = "", key_set: Any = KEY_S
             transport="http", database=f"sqlite:///{folder}/desk.db", config=config(folder, url, more, top)
         )
         async with open_app(settings) as app:
-            options = http_options(settings, *app.verifiers)
-            asgi = make_http_app(app.server, app.desk, options, "http", app.metrics.text)
-            async with served(asgi) as base:
+            async with served(http_app(app)) as base:
                 yield base, url
 
 
@@ -151,13 +150,15 @@ async def test_a_holder_without_a_role_is_forbidden_and_is_not_asked_for_another
 
 
 async def test_an_issuer_that_does_not_answer_is_no_fault_of_the_token(tmp_path: Path):
-    async with desk(tmp_path, key_set=None) as (base, url):
+    keys = f'tokens_file = "{tokens_file(tmp_path, right="user:ann:viewer")}"'
+    async with desk(tmp_path, top=keys, key_set=None) as (base, url):
         answer = await post(base, made(url, groups=["ops"]))
         assert answer.status_code == 503 and answer.headers["retry-after"] == "30"
         assert "corp cannot be checked now" in answer.json()["error_description"]
         async with httpx2.AsyncClient() as http:
-            assert (await http.get(f"{base}/health")).status_code == 200
-            assert (await http.get(f"{base}/health")).json()["issuers"] == ["corp"]
+            assert (await http.get(f"{base}/health")).json() == {"ok": True}
+            keyed = {"authorization": "Bearer right"}
+            assert (await http.get(f"{base}/health", headers=keyed)).json()["issuers"] == ["corp"]
 
 
 async def test_the_metadata_lead_to_the_issuer_from_any_web_page(tmp_path: Path):

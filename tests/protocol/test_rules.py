@@ -4,9 +4,11 @@ as it is sent."""
 from typing import Any
 
 import pytest
+import structlog
 
 from mcp_server.app import desk_on
-from mcp_server.config import Settings
+from mcp_server.commands.serve import tell_rules
+from mcp_server.config import Settings, load_settings
 from mcp_server.deploying import approve_rules
 from mcp_server.domain.approvals.rules import Condition, Rule
 from mcp_server.domain.areas import AREAS
@@ -346,3 +348,14 @@ def test_conditions_compare_what_values_are_and_not_how_they_are_written():
     assert Condition(over=10).is_met(10**400) and not Condition(over=10).is_met(True)
     assert not Condition(over=10).is_met("many") and not Condition(glob="a*").is_met(None)
     assert Rule(tool="state_*").said() == "state_*"
+
+
+def test_which_rules_are_in_force_is_logged_when_a_server_starts_and_a_changed_one_shows():
+    told: list[Any] = []
+    for approvers in ([], ["ann"], ["bob"]):
+        rule = {"tool": "state_*", "approvers": approvers}
+        with structlog.testing.capture_logs() as logged:
+            tell_rules(load_settings(approve=[rule] if approvers else []))
+        told += logged
+    assert [(entry["event"], entry["rules"]) for entry in told] == [("rules in force", ["state_*"])] * 2
+    assert told[0]["sha256"] != told[1]["sha256"]

@@ -24,6 +24,7 @@ from mcp_server.domain.tasks.commands import CreateTasks
 from mcp_server.domain.tasks.spec import TaskSpec
 from mcp_server.kernel.authority import Actor, Role
 from mcp_server.kernel.ids import new_id
+from mcp_server.kernel.limits import Limits, Most, Thing
 from mcp_server.persistence.feed import BACKLOG_MAX
 from mcp_server.protocol import subscriptions
 from mcp_server.protocol.offer import Offer
@@ -222,16 +223,31 @@ async def test_two_hundred_subscribers_hear_of_one_change_once_each(tmp_path: Pa
         assert mine.updated.empty()
 
 
-async def test_streams_are_counted_and_a_flood_of_them_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(subscriptions, "STREAMS_MAX", 1)
-    async with opened(tmp_path) as app, Subscriber(app, "auto") as mine:
-        await mine.subscribe("ops://state/n/k")
-        with pytest.raises(MCPError, match="close one"):
+async def test_streams_and_what_they_watch_are_counted_and_a_flood_of_them_is_refused(tmp_path: Path):
+    few = {
+        "limits_streams": 1,
+        "limits_uris": 1,
+        "limits_uris_per_stream": 3,
+    }  # the local user may have four times that
+    async with opened(tmp_path, **few) as app, Subscriber(app, "auto") as mine, Subscriber(app, "legacy") as old:
+        await mine.subscribe("ops://state/n/k", "ops://tasks")
+        await old.subscribe("ops://tasks", "ops://tasks", "ops://agents")
+        with pytest.raises(MCPError, match="has 4 resources watched here, and may have 4.*Watch fewer") as refused:
+            await old.subscribe("ops://locks")
+        assert refused.value.error.data["code"] == "limit_exceeded"
+        assert refused.value.error.data["details"]["retry_after_seconds"] == 5
+        with pytest.raises(MCPError, match="One stream watches at most 3 resources, and this one would watch 4"):
+            await mine.subscribe(*(f"ops://state/n/{key}" for key in "abcd"))
+        await old.client.unsubscribe_resource("ops://agents")
+        await mine.subscribe("ops://locks")
+        await mine.subscribe()
+        with pytest.raises(MCPError, match="user:local has 4 subscription streams open here, and may have 4.*Close"):
             await ask(mine.client, "subscriptions/listen", notifications={})
+        assert (app.limits.held(Thing.STREAMS), app.limits.held(Thing.URIS)) == (4, 4)
+    assert (app.limits.held(Thing.STREAMS), app.limits.held(Thing.URIS)) == (0, 0)
 
 
-async def test_one_principal_leaves_room_for_the_streams_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(subscriptions, "STREAMS_MAX", 8)
+async def test_one_principal_leaves_room_for_the_streams_of_others(tmp_path: Path):
     speaks = ["eve"]
 
     def actor(ctx: Any) -> Actor:
@@ -239,7 +255,8 @@ async def test_one_principal_leaves_room_for_the_streams_of_others(tmp_path: Pat
         return Actor(kind="user", id=speaks[0], permissions=Role.VIEWER.permissions)
 
     async with opened(tmp_path) as app:
-        seam = Seam(actor, app.desk.get(Voices), new_id, app.metrics)
+        limits = Limits(Most(streams=2))  # eight for all
+        seam = Seam(actor, app.desk.get(Voices), new_id, app.metrics, limits=limits)
         async with Client(make_server(app.desk, seam, Offer())) as client, AsyncExitStack() as streams:
 
             async def opens(name: str) -> int:
@@ -252,6 +269,7 @@ async def test_one_principal_leaves_room_for_the_streams_of_others(tmp_path: Pat
                         return opened_ones
                 raise AssertionError("nobody counted")
 
-            assert [await opens(name) for name in ("eve", "ann", "bob", "cid", "dan")] == [4, 2, 1, 1, 0]
+            assert [await opens(name) for name in ("eve", "ann", "bob", "cid", "dan")] == [2, 2, 2, 1, 1]
+            assert await opens("fay") == 0
             await streams.aclose()
-            assert await opens("dan") == 4
+            assert await opens("dan") == 2

@@ -12,6 +12,7 @@ import pytest
 from mcp_server.app import open_desk
 from mcp_server.commands.doctor import run_doctor
 from mcp_server.config import load_settings
+from mcp_server.kernel.limits import Limits
 from mcp_server.runtime import console as module
 from mcp_server.runtime.console import console, console_problem
 from tests.protocol.test_http import free_port
@@ -53,7 +54,7 @@ async def test_a_port_that_another_program_has_is_told_until_it_can_be_had(
         port = await stack.enter_async_context(stranger(b"HTTP/1.1 200 OK\r\n\r\nhello"))
         problem = await console_problem(port)
         assert problem is not None and f"port {port}" in problem.message and "--console-port" in problem.message
-        async with console(desk, port):
+        async with console(desk, port, Limits()):
             await until(desk.loops.failing)
             (told,) = desk.loops.report()
             assert (told["name"], told["state"]) == ("console", "restarting") and f"port {port}" in told["last_error"]
@@ -70,7 +71,7 @@ async def test_one_server_has_the_page_and_the_next_waits_for_its_turn_without_a
     monkeypatch.setattr(module, "BIND_AGAIN_SECONDS", 0.02)
     port = free_port()
     async with contextlib.AsyncExitStack() as stack:
-        await stack.enter_async_context(console(desk, port))
+        await stack.enter_async_context(console(desk, port, Limits()))
         asked = list[int]()
         is_ours = module.is_ours
 
@@ -80,7 +81,7 @@ async def test_one_server_has_the_page_and_the_next_waits_for_its_turn_without_a
 
         monkeypatch.setattr(module, "is_ours", counting)
         await until(lambda: _is_taken(port))
-        async with console(desk, port):
+        async with console(desk, port, Limits()):
             await until(lambda: len(asked) > 2)
             assert desk.loops.report() == []
 

@@ -117,22 +117,55 @@ async def test_a_large_answer_reaches_who_reads_it_slowly_and_holds_nothing_for_
             assert (got >= LARGE) is reads
 
 
-async def test_one_connection_too_many_is_not_let_in_and_the_next_is_once_there_is_room(
-    monkeypatch: pytest.MonkeyPatch,
-):
+GET = b"GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+
+
+async def test_however_many_hold_connections_open_who_asks_is_let_in(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(web, "room", lambda _: (3, 10))
-    ask = b"GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-    async with served(APP) as base:
-        async with contextlib.AsyncExitStack() as stack:
-            idle = [await stack.enter_async_context(connected(base)) for _ in range(3)]
-            async with connected(base) as (reader, writer):
-                writer.write(ask)
-                assert await told(reader) == b""
-            idle[0][1].close()
+    async with served(APP) as base, contextlib.AsyncExitStack() as stack:
+        half = [await stack.enter_async_context(connected(base)) for _ in range(3)]
+        for _, writer in half:
+            writer.write(b"GET /slow HT")
         await asyncio.sleep(0.05)
         async with connected(base) as (reader, writer):
-            writer.write(ask)
+            writer.write(GET)
             assert b"200 OK" in await told(reader)
+        assert await told(half[0][0]) == b""  # who had been silent longest
+        writer = half[1][1]
+        writer.write(GET[12:])
+        assert b"200 OK" in await told(half[1][0])
+
+
+async def test_where_all_are_being_answered_the_next_is_told_to_come_again(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(web, "room", lambda _: (2, 10))
+    async with served(APP) as base, contextlib.AsyncExitStack() as stack:
+        busy = [await stack.enter_async_context(connected(base)) for _ in range(2)]
+        for _, writer in busy:
+            writer.write(GET)
+        await busy[1][0].readuntil(b"\r\n\r\n")
+        async with connected(base) as (reader, _):
+            refused = await told(reader)
+        assert refused.startswith(b"HTTP/1.1 503 ") and b"\r\nretry-after: 1\r\n" in refused
+        assert [b"\r\n0\r\n\r\n" in await told(reader) for reader, _ in busy] == [True, True]
+        async with connected(base) as (reader, writer):
+            writer.write(GET)
+            assert b"200 OK" in await told(reader)
+
+
+async def test_what_a_target_says_of_the_host_counts_and_nothing_that_a_proxy_says_of_the_client():
+    async def tell(request: Request) -> PlainTextResponse:
+        assert request.client is not None
+        return PlainTextResponse(f"{request.headers.getlist('host')} {request.client.host} {request.url.scheme}")
+
+    headers = b"Host: a\r\nHost: b\r\nX-Forwarded-For: 9.9.9.9\r\nX-Forwarded-Proto: https\r\nConnection: close\r\n\r\n"
+    async with served(Starlette(routes=[Route("/x", tell)])) as base:
+        async with connected(base) as (reader, writer):
+            writer.write(b"GET http://evil.example:81/x HTTP/1.1\r\n" + headers)
+            answer = await told(reader)
+        assert answer.endswith(b"['evil.example:81'] 127.0.0.1 http") and b"uvicorn" not in answer
+        async with connected(base) as (reader, writer):
+            writer.write(b"GET /x HTTP/1.1\r\n" + headers)
+            assert (await told(reader)).endswith(b"['a', 'b'] 127.0.0.1 http")
 
 
 @pytest.mark.parametrize("files", [8, 64, 256, 1024, 4096, 100_000])

@@ -154,6 +154,11 @@ class Hold(Record):
         """The hold ended."""
         return Event(f"lock.{why}", "lock", self.name, self.fencing_token, {"owner": self.owner})
 
+    def forced(self) -> Event:
+        """Somebody else ended the hold: it is told whose it was."""
+        gone = self.gone("released")
+        return gone._replace(data={**gone.data, "forced_from": self.speaker})
+
     def is_named(self, owner: str | None) -> bool:
         """Whether an owner that a caller gives is this hold's; none given is anybody's."""
         return owner is None or owner == (self.owner or self.speaker)

@@ -121,7 +121,7 @@ def release(tx: Transaction, origin: Origin, command: ReleaseLock) -> Released:
         return Released(new, heir.name)
     if command.renew_seconds is not None:
         return Released(_renew(tx, origin, hold, command.renew_seconds))
-    _end(tx, origin, hold)
+    _end(tx, origin, hold, is_own=_is_own(tx, origin, hold))
     return Released(None)
 
 
@@ -284,9 +284,9 @@ def _keep(tx: Transaction, origin: Origin, hold: Hold, event: Event) -> None:
     tx.append(origin, event)
 
 
-def _end(tx: Transaction, origin: Origin, hold: Hold) -> None:
+def _end(tx: Transaction, origin: Origin, hold: Hold, *, is_own: bool = True) -> None:
     tx.run("lock_hold_delete", name=hold.name, fencing_token=hold.fencing_token)
-    tx.append(origin, hold.gone("released"))
+    tx.append(origin, hold.gone("released") if is_own else hold.forced())
 
 
 def _last_token(tx: Transaction, name: str) -> int:

@@ -108,6 +108,9 @@ async def test_with_control_a_lock_is_taken_from_its_holder_by_force(world: Worl
     with pytest.raises(PermissionDenied, match="locks:control"):
         await release(world, caller(Role.OPERATOR), "a", force=True)
     assert (await release(world, caller(Role.ADMIN), "a", force=True)).released
+    log, _ = await world.desk.events.read(caller(), ReadEvents(type="lock.released"))
+    told = [(one.actor, one.data.get("forced_from")) for one in log]
+    assert told == [("user:tester", "agent:ann via user:tester")]
     with pytest.raises(NotFound):
         await release(world, caller(Role.ADMIN), "a", force=True)
 

@@ -1,0 +1,65 @@
+"""Turns: while several callers are about, what one calls at once is done one after the other, with a rest in between as
+long as the call took. So a flood takes at most half of the server's time, and a call of another's comes between.
+
+A caller that is alone has the server to itself. Nobody waits for a call that takes long, or that itself only waits.
+"""
+
+import asyncio
+from weakref import WeakValueDictionary
+
+from mcp_server.kernel.limits import Caller
+
+TURN_SECONDS_MAX = 0.25
+"""How long a call keeps the next one of its caller waiting."""
+ABOUT_SECONDS = 60.0
+"""How long after its last call somebody is still about."""
+
+
+class Turn:
+    """The turn of one call."""
+
+    def __init__(self, line: asyncio.Lock | None = None) -> None:
+        """Begin it.
+
+        Args:
+            line: held; None where nobody stands behind this call.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+        self._line = line
+        self._latest = None if line is None else self._loop.call_later(TURN_SECONDS_MAX, self.done)
+
+    def done(self) -> None:
+        """Let the next one come, after a rest; to say so twice is no mistake."""
+        line, self._line = self._line, None
+        if line is not None and self._latest is not None:
+            self._latest.cancel()
+            took = min(self._loop.time() - self._began, TURN_SECONDS_MAX)
+            self._loop.call_later(took, line.release)
+
+
+class Turns:
+    """The lines of all callers."""
+
+    def __init__(self) -> None:
+        self._lines: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._about: dict[str, float] = {}
+        """When each caller was last seen, the latest last."""
+
+    async def take(self, caller: Caller) -> Turn:
+        """Wait until it is a call's turn; it is `done` when the call is, or waits itself."""
+        if caller.is_local or self._is_alone(caller.label):
+            return Turn()
+        line = self._lines.get(caller.label)
+        if line is None:
+            self._lines[caller.label] = line = asyncio.Lock()
+        await line.acquire()
+        return Turn(line)
+
+    def _is_alone(self, label: str) -> bool:
+        now = asyncio.get_running_loop().time()
+        self._about.pop(label, None)
+        while self._about and now - next(iter(self._about.values())) > ABOUT_SECONDS:
+            del self._about[next(iter(self._about))]
+        self._about[label] = now
+        return len(self._about) == 1

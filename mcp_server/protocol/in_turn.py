@@ -1,0 +1,39 @@
+"""One caller's requests come one after the other while others are about (`kernel/turns.py`)."""
+
+from collections.abc import Callable
+from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mcp_server.kernel.errors import LimitExceeded
+from mcp_server.kernel.limits import Caller, Limits, Thing
+from mcp_server.kernel.turns import Turns
+from mcp_server.pages.bodies import too_many
+from mcp_server.protocol.seam import TURN
+
+
+class InTurn:
+    """Lets a request come when it is its turn, before a byte of its body is read. Those that wait are counted."""
+
+    def __init__(self, app: ASGIApp, limits: Limits, caller_of: Callable[[Scope], Caller]) -> None:
+        self._app = app
+        self._limits = limits
+        self._caller_of = caller_of
+        self._turns = Turns()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        caller = self._caller_of(scope)
+        try:
+            with self._limits.holding(Thing.REQUESTS, caller):
+                turn = await self._turns.take(caller)
+        except LimitExceeded as error:
+            await too_many(error)(scope, receive, send)
+            return
+        own: dict[str, Any] = {TURN: turn}
+        try:
+            await self._app({**scope, **own}, receive, send)
+        finally:
+            turn.done()

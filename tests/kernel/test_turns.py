@@ -1,0 +1,98 @@
+"""Turns: while several callers are about, one's calls come one after the other; others' come between."""
+
+import asyncio
+import gc
+
+import pytest
+
+from mcp_server.kernel import turns
+from mcp_server.kernel.limits import Caller
+from mcp_server.kernel.turns import Turns
+
+pytestmark = pytest.mark.anyio
+EVE, ANN, LOCAL = Caller("user:eve"), Caller("user:ann"), Caller("user:local", is_local=True)
+
+
+class Desk:
+    """Counts whose calls are under way."""
+
+    def __init__(self) -> None:
+        self.turns = Turns()
+        self.now: dict[str, int] = {}
+        self.most: dict[str, int] = {}
+        self.order: list[str] = []
+
+    async def call(self, caller: Caller, steps: int = 3) -> None:
+        turn = await self.turns.take(caller)
+        self.now[caller.label] = self.now.get(caller.label, 0) + 1
+        self.most[caller.label] = max(self.most.get(caller.label, 0), self.now[caller.label])
+        try:
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            self.order.append(caller.label)
+        finally:
+            self.now[caller.label] -= 1
+            turn.done()
+            turn.done()
+
+
+async def test_while_another_is_about_calls_come_one_after_the_other_and_the_others_come_between():
+    desk = Desk()
+    await desk.call(ANN)
+    flood = asyncio.gather(*(desk.call(EVE) for _ in range(100)))
+    while len(desk.order) < 10:
+        await asyncio.sleep(0)
+    await desk.call(ANN)
+    assert desk.order.count("user:eve") < 20  # it did not wait for the whole flood
+    await flood
+    assert desk.most == {"user:eve": 1, "user:ann": 1}
+
+
+async def test_who_is_alone_and_the_local_user_wait_for_nobody():
+    desk = Desk()
+    await asyncio.gather(*(desk.call(EVE) for _ in range(20)), *(desk.call(LOCAL) for _ in range(20)))
+    assert desk.most == {"user:eve": 20, "user:local": 20}
+
+
+async def test_who_has_not_been_seen_for_a_while_is_not_about(monkeypatch: pytest.MonkeyPatch):
+    desk = Desk()
+    await asyncio.gather(desk.call(ANN), *(desk.call(Caller(f"user:{number}")) for number in range(50)))
+    monkeypatch.setattr(turns, "ABOUT_SECONDS", 0.0)
+    await asyncio.sleep(0.01)
+    await asyncio.gather(*(desk.call(EVE) for _ in range(20)))
+    assert desk.most["user:eve"] > 1
+    assert len(desk.turns._about) == 1
+
+
+async def test_a_call_that_takes_long_or_only_waits_holds_up_nobody(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(turns, "TURN_SECONDS_MAX", 0.02)
+    desk = Desk()
+    await desk.call(ANN)
+    slow = await desk.turns.take(EVE)
+    async with asyncio.timeout(30):
+        waits = await desk.turns.take(EVE)  # the slow one never said that it was done
+        waits.done()
+        await desk.call(EVE)
+    slow.done()
+
+
+async def test_one_that_is_cancelled_in_the_line_or_in_its_turn_holds_up_nobody():
+    desk = Desk()
+    await desk.call(ANN)
+    first = await desk.turns.take(EVE)
+    line = [asyncio.create_task(desk.call(EVE, steps=1000)) for _ in range(10)]
+    await asyncio.sleep(0)
+    for one in line[::2]:
+        one.cancel()
+    first.done()
+    while "user:eve" not in desk.now:
+        await asyncio.sleep(0)
+    for one in line:
+        one.cancel()
+    await asyncio.gather(*line, return_exceptions=True)
+    async with asyncio.timeout(30):
+        await desk.call(EVE)
+        del first, line, one
+        while desk.turns._lines:  # nothing is kept of who has gone
+            await asyncio.sleep(0.01)
+            gc.collect()  # what was cancelled hangs in its traceback
