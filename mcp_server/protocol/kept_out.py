@@ -22,6 +22,8 @@ FORGOTTEN_SECONDS = 900.0
 ADDRESSES_MAX = 4096
 LATE_MAX = 256
 """How many answers wait at once; what comes then is answered at once, which ends its connection."""
+ENDED = "expired"
+"""Why a key or token counts no more that was right: whoever brings it guesses nothing, and issuers make short ones."""
 _refusals: ContextVar[list[str] | None] = ContextVar("refusals", default=None)
 log = structlog.stdlib.get_logger("datamcp.auth")
 
@@ -81,6 +83,8 @@ class KeptOut:
             return
         reason = refusals[-1] if refusals else "malformed"
         self._count(reason)
+        if reason == ENDED:
+            return
         address = _network(scope)
         times = self._remember(address)
         if times & (times - 1) == 0:  # the first, and then ever fewer, so that nobody fills the log

@@ -45,7 +45,7 @@ class Lock:
         key = next((value for name, value in scope["headers"] if name == b"authorization"), None)
         status = 200 if key == b"Bearer right" else 401
         if key not in (None, b"Bearer right", b"Basic x"):
-            note("unknown")
+            note("expired" if key == b"Bearer old" else "unknown")
         await send({"type": "http.response.start", "status": status, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
@@ -78,6 +78,13 @@ async def test_a_wrong_key_is_answered_the_later_the_more_often_and_a_right_one_
     lock.now = kept_out.FORGOTTEN_SECONDS + 1
     await lock.ask("Bearer wrong")
     assert lock.slept[-1] == 0.1
+
+
+async def test_who_brings_what_was_right_once_is_told_at_once_and_counted():
+    lock = Lock()
+    for _ in range(9):
+        assert await lock.ask("Bearer old") == (401, False)
+    assert lock.slept == [] and lock.counted == ["expired"] * 9
 
 
 async def test_one_network_of_ipv6_is_one_address_and_two_are_two():
