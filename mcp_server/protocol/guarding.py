@@ -3,6 +3,7 @@ however it is spelled."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 from mcp_server.domain.agents.commands import is_id
@@ -179,8 +180,7 @@ async def _party(desk: Desk, text: str) -> Any:
 async def _address(desk: Desk, text: str) -> Any:
     del desk
     try:
-        address = comparable_address(text)
-        return Named((text, mailbox(text)), lambda pattern: is_like(address, pattern))
+        return Named((text, mailbox(text)), partial(is_like, comparable_address(text)))
     except OpsError:
         return Named((text,))
 

@@ -141,19 +141,27 @@ def _require_our_schema(connection: "sqlite3.Connection", name: Path) -> None:
     found = _parts(connection)
     if ("table", "migrations", "migrations", _squeezed(TABLE)) not in found:
         raise Unavailable(f"{name} is not a database of this server.", next="Name the file of a backup.")
-    if any(part[0] not in ("table", "index") for part in found):  # a view may stand in any table's place
-        raise _strange(name, [part for part in found if part[0] not in ("table", "index")])
+    # A view may stand in any table's place, and never end: nothing is read before it is known that none is there.
+    _refuse(name, "it holds", [part for part in found if part[0] not in ("table", "index")])
+    meant = _meant(_seen(connection, name))
+    _refuse(name, "it holds", [part for part in found if part not in meant | _STATISTICS])
+    _refuse(name, "it lacks", [part for part in meant if part not in found])
+    if len(set(found)) < len(found):
+        raise _not_ours(name, "something stands in it twice")
+
+
+def _seen(connection: "sqlite3.Connection", name: Path) -> frozenset[int]:
+    """The migrations that the file says it has seen, all of which are known."""
     known, applied = migrations("sqlite"), _applied(connection)
     require_known(applied, known, str(name))
     if not applied or not applied.keys() <= {migration.number for migration in known}:
         raise _not_ours(name, "it was set up by migrations that this version does not know")
-    meant = _meant(frozenset(applied))
-    strange = [part for part in found if part not in meant | _STATISTICS]
-    if strange or len(set(found)) < len(found):
-        raise _strange(name, strange or found)
-    missing = meant - set(found)
-    if missing:
-        raise _not_ours(name, f"it lacks {_listed(missing)}")
+    return frozenset(applied)
+
+
+def _refuse(name: Path, what: str, parts: list[Part]) -> None:
+    if parts:
+        raise _not_ours(name, f"{what} {_listed(parts)}")
 
 
 def _applied(connection: "sqlite3.Connection") -> dict[int, str]:
@@ -177,11 +185,7 @@ def _squeezed(sql: Any) -> Any:
     return " ".join(sql.split()) if isinstance(sql, str) else sql
 
 
-def _strange(name: Path, parts: list[Part]) -> OpsError:
-    return _not_ours(name, f"it holds {_listed(parts)}")
-
-
-def _listed(parts: "set[Part] | list[Part]") -> str:
+def _listed(parts: list[Part]) -> str:
     told = sorted(f"{kind} {named(str(part))}" for kind, part, _, _ in parts)
     return ", ".join(told[:5]) + (f" and {len(told) - 5} more" if len(told) > 5 else "")
 

@@ -21,7 +21,8 @@ def inspect_modes(database: Path | None, folders: Iterable[Path], system: str = 
     """
     if system == "win32":
         return []
-    open_to_others = [*_open_folders(folders), *([] if database is None else _beside(database, folders))]
+    own = list(folders)
+    open_to_others = [*_open_folders(own), *_beside(database, own)]
     if not open_to_others:
         return [Finding("file_modes", True, "Nobody but this user reads or changes what is kept here.")]
     told = [str(path) for path, _ in open_to_others]
@@ -31,15 +32,17 @@ def inspect_modes(database: Path | None, folders: Iterable[Path], system: str = 
     return [Finding("file_modes", True, detail, remedy, warns=True)]
 
 
-def _open_folders(folders: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+def _open_folders(folders: list[Path]) -> Iterator[tuple[Path, str]]:
     """Folders that others may enter; what lies in one that they may not is out of their reach, whatever its mode."""
     for folder in folders:
         if _mode(folder) & 0o077:
             yield folder, "700"
 
 
-def _beside(database: Path, folders: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+def _beside(database: Path | None, folders: list[Path]) -> Iterator[tuple[Path, str]]:
     """The database, and what this server keeps beside it under its name; the folder, where others may put files."""
+    if database is None:
+        return
     folder = database.absolute().parent
     mode = _mode(folder)
     if folder in folders or not mode & 0o077:

@@ -35,9 +35,9 @@ def _fate(address: str, policy: EmailPolicy) -> str:
     return f"refused: {why}, and nobody is there to be asked"
 
 
-def this_hour(now: Micros) -> dict[str, Micros]:
-    """When a mail counts for this hour. What a clock that was ahead dates later says nothing of it."""
-    return {"since": now - _HOUR, "until": now + JUMP_MIN}
+def this_hour(now: Micros) -> tuple[Micros, Micros]:
+    """Since and until when a mail counts for this hour. What a clock that was ahead dates later says nothing of it."""
+    return now - _HOUR, now + JUMP_MIN
 
 
 def over_the_limit(rows: Iterable[Mapping[str, Any]], per_hour: int | None, more: int) -> LimitExceeded | None:

@@ -87,7 +87,8 @@ class EmailService:
 
     async def _warnings(self, more: int) -> list[str] | None:
         """What else would keep a mail to so many from being queued now."""
-        rows = await self._database.fetch_all("emails_since", **this_hour(self._context.clock()))
+        since, until = this_hour(self._context.clock())
+        rows = await self._database.fetch_all("emails_since", since=since, until=until)
         refused = over_the_limit([dict(row) for row in rows], self.policy.per_hour, more)
         return None if refused is None else [f"It would be refused now. {refused.message}"]
 

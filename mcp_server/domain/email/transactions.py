@@ -250,6 +250,8 @@ def _sent_just_before(tx: Transaction, email: Email) -> Alike | None:
 def _require_rate(tx: Transaction, origin: Origin, new: NewEmail) -> None:
     if new.per_hour is None:
         return
-    refused = over_the_limit(tx.all("emails_since", **this_hour(origin.at)), new.per_hour, len(new.spec.everyone()))
+    since, until = this_hour(origin.at)
+    sent = tx.all("emails_since", since=since, until=until)
+    refused = over_the_limit(sent, new.per_hour, len(new.spec.everyone()))
     if refused is not None:
         raise refused
