@@ -100,10 +100,12 @@ def pattern_for(text: str, patterns: tuple[str, ...]) -> str | None:
     What some of them take for a route (`eve%evil.test@example.org`) matches nothing but itself.
     """
     address = comparable_address(text)
-    found = (pattern for pattern in patterns if is_like(address, pattern))
-    if _ROUTE.search(address.rpartition("@")[0]):
-        found = (pattern for pattern in found if _comparable(pattern) == address)
-    return next(found, None)
+    fits = _is_named if _ROUTE.search(address.rpartition("@")[0]) else is_like
+    return next((pattern for pattern in patterns if fits(address, pattern)), None)
+
+
+def _is_named(address: str, pattern: str) -> bool:
+    return _comparable(pattern) == address
 
 
 def is_like(address: str, pattern: str) -> bool:

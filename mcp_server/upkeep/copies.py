@@ -5,6 +5,7 @@ stands in its schema is compared with what our own migrations make, before anyth
 """
 
 import contextlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,18 +63,10 @@ def inspect(path: Path, *, told_as: Path | None = None, reads_all: bool = False)
     try:
         with contextlib.closing(_opened(file)) as connection:
             _require_our_schema(connection, name)
-            damage = [row[0] for row in connection.execute("PRAGMA integrity_check(5)")]
-            if damage != ["ok"]:
-                raise _damaged(name, "; ".join(map(str, damage)))
-            if connection.execute("PRAGMA foreign_key_check").fetchone() is not None:
-                raise _damaged(name, "a row refers to another that is not there")
+            _require_undamaged(connection, name)
             return Copied(path, path.stat().st_size, row_counts(connection, reads_all=reads_all))
-    except UnicodeDecodeError:
-        raise _damaged(name, "it holds text that is not UTF-8") from None
-    except file.library.Error as error:
-        if str(error).startswith("Could not decode"):
-            raise _damaged(name, "it holds text that is not UTF-8") from None
-        raise SqliteFile(name).explain(error) from error
+    except (UnicodeDecodeError, file.library.Error) as error:
+        raise _explained(name, error) from error
 
 
 def row_counts(connection: "sqlite3.Connection", *, reads_all: bool = False) -> dict[str, int]:
@@ -103,6 +96,21 @@ def leave_behind(file: SqliteFile) -> None:
                 connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
 
 
+def _require_undamaged(connection: "sqlite3.Connection", name: Path) -> None:
+    damage = [row[0] for row in connection.execute("PRAGMA integrity_check(5)")]
+    if damage != ["ok"]:
+        raise _damaged(name, "; ".join(map(str, damage)))
+    if connection.execute("PRAGMA foreign_key_check").fetchone() is not None:
+        raise _damaged(name, "a row refers to another that is not there")
+
+
+def _explained(name: Path, error: Exception) -> OpsError:
+    """What keeps a file from being looked at; the libraries differ in how they say that text is none."""
+    if isinstance(error, UnicodeDecodeError) or str(error).startswith("Could not decode"):
+        return _damaged(name, "it holds text that is not UTF-8")
+    return SqliteFile(name).explain(error)
+
+
 def require_file(path: Path) -> None:
     """Refuse what is no file.
 
@@ -128,12 +136,15 @@ def _require_header(path: Path, name: Path) -> None:
         header = file.read(100)
     if not header.startswith(_MAGIC) or len(header) < 100:
         raise Unavailable(f"The database {name} is not an SQLite database.", next="Name the file of a backup.")
-    page = int.from_bytes(header[16:18], "big")
-    page = 65536 if page == 1 else page
-    if page not in _PAGES or path.stat().st_size % page:
+    if not _is_of_whole_pages(path.stat().st_size, int.from_bytes(header[16:18], "big")):
         raise _damaged(name, "its size is no number of pages")
     if int.from_bytes(header[56:60], "big") != _UTF_8:
         raise _not_ours(name, "its text is not UTF-8")
+
+
+def _is_of_whole_pages(size: int, said: int) -> bool:
+    page = 65536 if said == 1 else said
+    return page in _PAGES and size % page == 0
 
 
 def _require_our_schema(connection: "sqlite3.Connection", name: Path) -> None:
@@ -143,10 +154,10 @@ def _require_our_schema(connection: "sqlite3.Connection", name: Path) -> None:
         raise Unavailable(f"{name} is not a database of this server.", next="Name the file of a backup.")
     # A view may stand in any table's place, and never end: nothing is read before it is known that none is there.
     _refuse(name, "it holds", [part for part in found if part[0] not in ("table", "index")])
-    meant = _meant(_seen(connection, name))
-    _refuse(name, "it holds", [part for part in found if part not in meant | _STATISTICS])
-    _refuse(name, "it lacks", [part for part in meant if part not in found])
-    if len(set(found)) < len(found):
+    meant, there = _meant(_seen(connection, name)), set(found)
+    _refuse(name, "it holds", there - meant - _STATISTICS)
+    _refuse(name, "it lacks", meant - there)
+    if len(there) < len(found):
         raise _not_ours(name, "something stands in it twice")
 
 
@@ -159,7 +170,7 @@ def _seen(connection: "sqlite3.Connection", name: Path) -> frozenset[int]:
     return frozenset(applied)
 
 
-def _refuse(name: Path, what: str, parts: list[Part]) -> None:
+def _refuse(name: Path, what: str, parts: Collection[Part]) -> None:
     if parts:
         raise _not_ours(name, f"{what} {_listed(parts)}")
 
@@ -185,7 +196,7 @@ def _squeezed(sql: Any) -> Any:
     return " ".join(sql.split()) if isinstance(sql, str) else sql
 
 
-def _listed(parts: list[Part]) -> str:
+def _listed(parts: Collection[Part]) -> str:
     told = sorted(f"{kind} {named(str(part))}" for kind, part, _, _ in parts)
     return ", ".join(told[:5]) + (f" and {len(told) - 5} more" if len(told) > 5 else "")
 

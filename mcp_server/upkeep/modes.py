@@ -3,6 +3,7 @@
 import shlex
 import stat
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -49,9 +50,11 @@ def _beside(database: Path | None, folders: list[Path]) -> Iterator[tuple[Path, 
         return
     if mode & 0o022 and not mode & stat.S_ISVTX:
         yield folder, "go-w"
-    for path in sorted(folder.glob(f"{database.name}*")):
-        if not path.is_symlink() and _mode(path) & 0o077:
-            yield path, "600"
+    yield from ((path, "600") for path in sorted(folder.glob(f"{database.name}*")) if _is_open(path))
+
+
+def _is_open(path: Path) -> bool:
+    return not path.is_symlink() and bool(_mode(path) & 0o077)
 
 
 def _mode(path: Path) -> int:
@@ -64,6 +67,7 @@ def _mode(path: Path) -> int:
 
 def _narrowing(open_to_others: list[tuple[Path, str]]) -> str:
     """The commands that close them."""
-    modes = dict.fromkeys(mode for _, mode in open_to_others)
-    by_mode = {mode: [shlex.quote(str(path)) for path, other in open_to_others if other == mode] for mode in modes}
-    return "; ".join(f"chmod {mode} {' '.join(paths)}" for mode, paths in by_mode.items())
+    by_mode = defaultdict[str, list[str]](list)
+    for path, mode in open_to_others:
+        by_mode[mode].append(str(path))
+    return "; ".join(shlex.join(["chmod", mode, *paths]) for mode, paths in by_mode.items())
