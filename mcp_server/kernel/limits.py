@@ -17,11 +17,10 @@ from typing import NamedTuple, Self
 
 from mcp_server.kernel.authority import Actor
 from mcp_server.kernel.errors import LimitExceeded
+from mcp_server.kernel.rates import Rate
 
 SHARES = 4
 """How many times what one caller may have there is for all."""
-REMEMBERED = 1024
-"""How many callers' rates are remembered before it is looked whose are over."""
 
 
 class Thing(StrEnum):
@@ -135,32 +134,6 @@ class Held:
         self.release()
 
 
-class _Rate:
-    """So many a second for each, and some at once: when the next is due (the generic cell rate algorithm)."""
-
-    def __init__(self, per_second: float, burst: float, clock: Callable[[], float]) -> None:
-        self._seconds_each = 1 / per_second
-        self._ahead_seconds = burst / per_second
-        self._clock = clock
-        self._due: dict[str, float] = {}
-        self._remembered_max = REMEMBERED
-
-    def wait(self, label: str, amount: int) -> float:
-        """How long until so many more may be; where that is now, they are taken."""
-        now = self._clock()
-        due = max(self._due.get(label, now), now) + amount * self._seconds_each
-        wait = max(round(due - now - self._ahead_seconds, 6), 0.0)  # sums of fractions are not exact
-        if not wait:
-            self._due[label] = due
-            self._forget(now)
-        return wait
-
-    def _forget(self, now: float) -> None:
-        if len(self._due) > self._remembered_max:
-            self._due = {label: due for label, due in self._due.items() if due > now}
-            self._remembered_max = max(REMEMBERED, 2 * len(self._due))
-
-
 def _uncounted(thing: str) -> None:
     del thing
 
@@ -185,7 +158,7 @@ class Limits:
         """Told the name of the limit whenever somebody is refused."""
         self._held = {thing: Counter[str]() for thing in Thing}
         self._all: Counter[Thing] = Counter()
-        self._writes = _Rate(most.writes_per_second, most.writes_burst, clock)
+        self._writes = Rate(most.writes_per_second, most.writes_burst, clock)
 
     def holding(self, thing: Thing, caller: Caller, amount: int = 1) -> Held:
         """Have so many more of a thing until what is returned is left or released.

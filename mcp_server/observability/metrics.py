@@ -1,12 +1,8 @@
 """Prometheus metrics. `prometheus_client` is imported only where somebody can read them."""
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from mcp_server.kernel.loops import Loops
-
-if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 class Metrics(Protocol):
@@ -142,23 +138,10 @@ class PrometheusMetrics:
         """Answer scrapes on loopback, in a daemon thread, of who calls this machine by a name of its own; the port."""
         from prometheus_client import start_http_server
 
+        from mcp_server.observability.here import only_here
+
         server, _ = start_http_server(port, addr="127.0.0.1", registry=self.registry)
         metrics = server.get_app()
         assert metrics is not None, "it was made with one"
-        server.set_app(_only_here(metrics))
+        server.set_app(only_here(metrics))
         return server.server_port
-
-
-def _only_here(app: "WSGIApplication") -> "WSGIApplication":
-    """The application, but not for pages that reach this machine by a name of theirs (DNS rebinding)."""
-    from mcp_server.kernel.hosts import LOOPBACK, Hosts
-
-    hosts = Hosts(LOOPBACK)
-
-    def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        if hosts.admits(environ.get("HTTP_HOST", "")):
-            return app(environ, start_response)
-        start_response("421 Misdirected Request", [("Content-Type", "text/plain")])
-        return [b"This server has no such name."]
-
-    return answer

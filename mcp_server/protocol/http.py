@@ -31,9 +31,10 @@ from mcp_server.protocol.challenges import ByBearer, LetIn, ProtectedResource, n
 from mcp_server.protocol.gone import CancelGone, FromNowOn
 from mcp_server.protocol.in_turn import InTurn
 from mcp_server.protocol.kept_out import KeptOut
-from mcp_server.protocol.sessions import Sessions, caller_of
+from mcp_server.protocol.sessions import Sessions
 from mcp_server.protocol.status import health, metrics
 from mcp_server.protocol.streams import EndedPolitely, never_look
+from mcp_server.protocol.whose import caller_of
 
 
 @dataclass(frozen=True, slots=True)

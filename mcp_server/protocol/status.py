@@ -10,7 +10,7 @@ from mcp_server.domain.desk import Desk
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import SYSTEM_CALL
 from mcp_server.kernel.errors import OpsError
-from mcp_server.protocol.sessions import actor_of
+from mcp_server.protocol.whose import actor_of
 
 Answer = Callable[[Request], Awaitable[Response]]
 

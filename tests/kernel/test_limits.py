@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from mcp_server.kernel import limits
+from mcp_server.kernel import rates
 from mcp_server.kernel.errors import LimitExceeded
 from mcp_server.kernel.limits import SHARES, Caller, Held, Limits, Most, Thing
 
@@ -180,7 +180,7 @@ def test_a_call_of_more_writes_than_may_come_at_once_is_due_once_nothing_else_wa
 
 
 def test_rates_of_those_who_are_gone_are_forgotten(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(limits, "REMEMBERED", 10)
+    monkeypatch.setattr(rates, "REMEMBERED", 10)
     clock = Clock()
     counts = Limits(clock=clock)
     for number in range(1000):
