@@ -85,7 +85,10 @@ class TokenFile:
         Raises:
             ValidationFailed: the file cannot be read or does not hold tokens.
         """
-        if self._seen == self._state() or self._is_read_only:
+        if self._seen == self._state():
+            return
+        if self._is_read_only:
+            self._tell_in_vain()
             return
         async with self._alone:
             state = self._state()
@@ -96,6 +99,12 @@ class TokenFile:
                     log.warning("token_revoked", key=key_id, file=str(self._path), note="its key was revoked for good")
                 if taken.created:
                     log.info("tokens_taken_over", file=str(self._path), keys=len(taken.created))
+
+    def _tell_in_vain(self) -> None:
+        """Say once for each state of the file that its tokens cannot become keys here."""
+        self._seen = self._state()
+        note = "the store cannot be written: only tokens that are keys already count"
+        log.warning("tokens_not_taken_over", file=str(self._path), note=note)
 
     def _state(self) -> object:
         try:

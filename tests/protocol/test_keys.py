@@ -116,3 +116,19 @@ async def test_what_is_no_key_is_refused_and_never_an_error(sqlite_url: str, tok
     async with open_desk(load_settings(database=sqlite_url)) as desk:
         assert await KeyBearers(desk).verify(token) == Refused("unknown")
         assert len(sha256_of(token)) == 64
+
+
+async def test_where_the_store_cannot_be_written_the_tokens_that_are_keys_already_count(
+    sqlite_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    path = tokens_file(tmp_path, first="user:ann:viewer")
+    async with open_desk(load_settings(database=sqlite_url)) as desk:
+        await TokenFile(desk, path).look()
+        tokens_file(tmp_path, first="user:ann:viewer", second="user:bob:viewer")
+        file = TokenFile(desk, path)
+        file._is_read_only = True  # as on a file system that is mounted so
+        keys = KeyBearers(desk, file)
+        assert isinstance(await keys.verify("first"), Bearer)
+        assert await keys.verify("second") == Refused("unknown")
+        told = capsys.readouterr()
+        assert (told.out + told.err).count("tokens_not_taken_over") == 1

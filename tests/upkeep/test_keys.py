@@ -82,7 +82,7 @@ def test_keys_let_the_same_in_after_an_import_of_an_export(url: str, sqlite_url:
 
 
 def test_a_restored_backup_lets_in_whom_it_let_in_when_it_was_made(sqlite_url: str, tmp_path: Path):
-    """Also by a key that was revoked since: `restore` says so, and docs/people.md what to do."""
+    """Also by a key that was revoked since: docs/people.md says what to do."""
     run_on(sqlite_url, filled(sqlite_url))
     path = Path(sqlite_url.removeprefix("sqlite:///"))
     back_up(path, tmp_path / "copy.db", force=False)
