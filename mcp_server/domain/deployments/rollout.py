@@ -198,8 +198,9 @@ def _urls(subject: Subject, done: Mapping[str, Facts]) -> dict[str, str]:
 
 
 def _told_urls(told: Facts, config: Config) -> dict[str, str]:
-    everywhere = {service.name: told["url"] for service in config.services} if told.get("url") else {}
-    return everywhere | told.get("urls", {})
+    if "urls" in told:
+        return told["urls"]
+    return {service.name: told["url"] for service in config.services} if told.get("url") else {}
 
 
 def _evidence(run: Run) -> Facts:

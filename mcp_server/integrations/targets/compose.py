@@ -1,14 +1,17 @@
 """The target `compose`: a Compose file, applied where `docker compose` really answers, else handed over.
 
+Ports are published on loopback alone; what is to be reached from elsewhere says so by an ingress.
 Source: the Compose specification (services, deploy, healthcheck, configs, secrets, volumes).
 """
 
+import json
 import os
 import shlex
 import shutil
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mcp_server.domain.deployments.configuration import Config, DatabaseSpec, Service
 from mcp_server.domain.deployments.targets import Facts, PhaseFailed, Subject, Work
@@ -19,6 +22,7 @@ from mcp_server.kernel.errors import ValidationFailed
 SECONDS_MAX = 900.0
 PROBE_SECONDS_MAX = 10.0
 PROXY = "ingress"
+HERE = "127.0.0.1"
 _IMAGES = {"postgres": "postgres:16", "mysql": "mysql:8", "redis": "redis:7"}
 _DATA = {"postgres": "/var/lib/postgresql/data", "mysql": "/var/lib/mysql", "redis": "/data"}
 _PASSWORD = {"postgres": "POSTGRES_PASSWORD_FILE", "mysql": "MYSQL_ROOT_PASSWORD_FILE"}
@@ -64,9 +68,29 @@ class ComposeTarget(RenderedTarget):
         """What the file cannot promise."""
         crowded = [one.name for one in subject.config.services if one.replicas > 1 and one.ports]
         found = [f"{name} has several replicas, so Docker chooses the ports of the host." for name in crowded]
+        if subject.config.ingress:
+            found.append("The ingress is reached from everywhere: it listens on all addresses of the host.")
         if self._docker is None:
             found.append("No docker is here: the file is only written, and nothing runs.")
         return found
+
+    async def observe(self, subject: Subject) -> Facts:
+        """The file that was handed over last; where Docker runs it, also how many containers of each service run."""
+        told = await super().observe(subject)
+        runs = subject.live is not None and not subject.live.get("rendered")
+        return told | {"running": await self._running(subject)} if runs else told
+
+    def drift(self, subject: Subject, observed: Facts) -> list[str]:
+        """Whether somebody changed the file, or ended containers."""
+        found = super().drift(subject, observed)
+        if "running" not in observed or subject.live_config is None:
+            return found
+        if observed["running"] is None:
+            return [*found, "docker compose does not answer, so nobody can say what runs"]
+        wanted = {one.name: one.replicas for one in subject.live_config.services}
+        wanted |= dict.fromkeys((one.name for one in subject.live_config.databases), 1)
+        counted = ((name, observed["running"].get(name, 0), replicas) for name, replicas in wanted.items())
+        return found + [f"{name}: {now} of {of} containers run" for name, now, of in counted if now < of]
 
     async def deploy(self, work: Work, path: Path) -> Facts:
         """`docker compose up`, where that answers."""
@@ -94,8 +118,22 @@ class ComposeTarget(RenderedTarget):
 
     async def _state(self, work: Work, path: Path) -> Facts:
         ended = await self._compose(work, path, _variables(work), "ps", "--format", "json")
-        ports = [port for service in work.subject.config.services for port in service.ports if service.replicas == 1]
-        return {"ps": ended.stdout[-4000:]} | ({"url": f"http://127.0.0.1:{ports[0]}"} if ports else {})
+        config = work.subject.live_config if work.phase == "revert" else work.subject.config
+        urls = dict(_urls(config or work.subject.config, _containers(ended.stdout)))
+        one = {"url": next(iter(urls.values()))} if len(urls) == 1 else {}
+        return {"ps": ended.stdout[-4000:], "urls": urls} | one
+
+    async def _running(self, subject: Subject) -> dict[str, int] | None:
+        """How many containers of each service run; None where Docker does not say."""
+        if not await self._answers():
+            return None
+        assert self._docker is not None
+        argv = (self._docker, "compose", "-p", subject.label, "ps", "--format", "json")
+        ended = await run_once(Command(argv, None, _inherited(), "", PROBE_SECONDS_MAX))
+        if ended.exit_code != 0:
+            return None
+        running = (str(one.get("Service")) for one in _containers(ended.stdout) if one.get("State") == "running")
+        return dict(Counter(running))
 
     async def _compose(self, work: Work, path: Path, environment: dict[str, str], *words: str) -> Ended:
         assert self._docker is not None
@@ -105,7 +143,7 @@ class ComposeTarget(RenderedTarget):
 
 
 def require_images(target: str, config: Config) -> None:
-    """Refuse services that no container can be made of.
+    """Refuse services that no container can be made of, or that nobody could ask what is to be asked.
 
     Raises:
         ValidationFailed: naming them.
@@ -120,6 +158,12 @@ def require_images(target: str, config: Config) -> None:
         raise ValidationFailed(
             f"The database {', '.join(loose)} has no password.",
             next='Name a secret: password="DB_PASSWORD", with secrets={"DB_PASSWORD": "env:..."}.',
+        )
+    closed = [one.name for one in config.services if (one.health or one.checks) and not one.ports]
+    if closed:
+        raise ValidationFailed(
+            f"{', '.join(closed)} is to be asked whether it works, and has no port.",
+            next="Say at which: ports=[8080]; or leave health and checks out.",
         )
 
 
@@ -137,10 +181,10 @@ def data_folder(database: DatabaseSpec) -> str:
 def _service(service: Service, config: Config) -> dict[str, Any]:
     rendered: dict[str, Any] = {
         "image": service.image,
-        "command": [_plain(word) for word in service.command],
-        "environment": {name: _plain(value) for name, value in service.env.items()},
+        "command": [plain(word) for word in service.command],
+        "environment": {name: plain(value) for name, value in service.env.items()},
         "secrets": list(service.secrets),
-        "ports": [str(port) if service.replicas > 1 else f"{port}:{port}" for port in service.ports],
+        "ports": [f"{HERE}:{'' if service.replicas > 1 else port}:{port}" for port in service.ports],
         "depends_on": list(service.depends_on),
         "healthcheck": _healthcheck(service),
         "labels": _labels(service, config),
@@ -150,8 +194,8 @@ def _service(service: Service, config: Config) -> dict[str, Any]:
     return {name: value for name, value in rendered.items() if value}
 
 
-def _plain(text: str) -> str:
-    """A text in which Compose fills in nothing."""
+def plain(text: str) -> str:
+    """A text in which Compose, or Kubernetes, fills in nothing."""
     return text.replace("$", "$$")
 
 
@@ -162,7 +206,7 @@ def _healthcheck(service: Service) -> dict[str, Any] | None:
     # Images have one or the other.
     test = ["CMD-SHELL", f"wget -q -O /dev/null {url} || curl -fsS -o /dev/null {url}"]
     return {
-        "test": [test[0], _plain(test[1])],
+        "test": [test[0], plain(test[1])],
         "interval": "10s",
         "timeout": f"{service.health.timeout_seconds:g}s",
         "retries": service.health.attempts,
@@ -200,6 +244,9 @@ def _database(database: DatabaseSpec, label: str) -> dict[str, Any]:
             _DATABASE[database.engine]: name,
         }
         rendered["secrets"] = [database.password]
+    elif database.password is not None:
+        start = f'exec redis-server --requirepass "$(cat /run/secrets/{database.password})"'
+        rendered |= {"command": ["sh", "-c", plain(start)], "secrets": [database.password]}
     return rendered
 
 
@@ -250,6 +297,25 @@ def port_of(config: Config, ingress: Any) -> int:
     if port is None:
         raise ValidationFailed(f"The ingress of {ingress.host} leads to no port of {ingress.service}.", next="Name it.")
     return port
+
+
+def _containers(said: str) -> list[dict[str, Any]]:
+    """What `docker compose ps` told: a list, or an object a line."""
+    try:
+        told: Any = json.loads(said if said.startswith("[") else f"[{','.join(said.split(chr(10))).strip(',')}]")
+    except (ValueError, RecursionError):
+        return []
+    return [cast("dict[str, Any]", one) for one in cast("list[Any]", told) if isinstance(one, dict)]
+
+
+def _urls(config: Config, containers: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Where the first port of each service is published, as Docker says."""
+    for service in config.services:
+        mine = (one for one in containers if one.get("Service") == service.name)
+        published = (way for one in mine for way in one.get("Publishers") or () if way.get("PublishedPort"))
+        way = next((way for way in published if way.get("TargetPort") == next(iter(service.ports), None)), None)
+        if way is not None:
+            yield service.name, f"http://{HERE}:{way['PublishedPort']}"
 
 
 def _variables(work: Work) -> dict[str, str]:

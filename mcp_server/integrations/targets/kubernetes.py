@@ -8,7 +8,7 @@ from typing import Any
 
 from mcp_server.domain.deployments.configuration import Config, DatabaseSpec, IngressSpec, Service
 from mcp_server.domain.deployments.targets import Facts, Subject, Work
-from mcp_server.integrations.targets.compose import data_folder, database_image, port_of, require_images
+from mcp_server.integrations.targets.compose import data_folder, database_image, plain, port_of, require_images
 from mcp_server.integrations.targets.rendered import Objects, RenderedTarget, yaml_text
 
 _PORTS = {"postgres": 5432, "mysql": 3306, "redis": 6379}
@@ -101,12 +101,12 @@ class _Rendering:
         return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": self._metadata(service.name), "spec": spec}
 
     def _container(self, service: Service) -> dict[str, Any]:
-        env: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in service.env.items()]
+        env: list[dict[str, Any]] = [{"name": name, "value": plain(value)} for name, value in service.env.items()]
         env += [self._from_secret(name, name) for name in service.secrets]
         rendered: dict[str, Any] = {
             "name": service.name,
             "image": service.image,
-            "args": list(service.command),
+            "args": [plain(word) for word in service.command],
             "env": env,
             "ports": [{"containerPort": port} for port in service.ports],
             "resources": _resources(service),
@@ -142,6 +142,9 @@ class _Rendering:
         }
         if database.password is not None and database.engine in _PASSWORD:
             container["env"] = [self._from_secret(_PASSWORD[database.engine], database.password)]
+        elif database.password is not None:
+            container["env"] = [self._from_secret("REDIS_PASSWORD", database.password)]
+            container["args"] = ["--requirepass", "$(REDIS_PASSWORD)"]
         claim = {
             "metadata": {"name": "data"},
             "spec": {
