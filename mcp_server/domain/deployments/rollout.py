@@ -50,7 +50,7 @@ class _One:
         self._job = job
         self._run: Run = found.run
         self._plan: Plan = found.plan
-        self._subject = found.deployment.subject(found.run.revision, found.config, found.live_config)
+        self._subject = found.deployment.subject(found.run.revision, found.config, found.live_config, found.then)
         self._secrets = Secrets(rollout.targets, self._subject)
         self._here = self._run.id, job.lease_token
 
@@ -120,7 +120,7 @@ class _One:
     async def _settle(self) -> Facts:
         run = self._run
         if run.failure is None:
-            evidence = _evidence(run)
+            evidence = run.evidence()
             await self._write(transactions.settle, "succeeded", None, evidence)
             return {"operation": run.operation, "revision": run.revision} | evidence
         # Either it was undone, or nothing was touched before it failed.
@@ -201,11 +201,3 @@ def _told_urls(told: Facts, config: Config) -> dict[str, str]:
     if "urls" in told:
         return told["urls"]
     return {service.name: told["url"] for service in config.services} if told.get("url") else {}
-
-
-def _evidence(run: Run) -> Facts:
-    """What the phases told, together: what was fetched, never what was hoped."""
-    evidence: Facts = {}
-    for facts in run.done().values():
-        evidence |= facts
-    return evidence

@@ -85,6 +85,13 @@ class Run(Record):
         """What the phases told that are done."""
         return {phase: facts["facts"] for phase, facts in self.told().items() if facts["status"] == "done"}
 
+    def evidence(self) -> Facts:
+        """What the phases told, together: what was fetched, never what was hoped."""
+        evidence: Facts = {}
+        for facts in self.done().values():
+            evidence |= facts
+        return evidence
+
     def next_phase(self) -> Phase | None:
         """What is to be done now; None where all is done. One that has failed is undone."""
         done = self.done()

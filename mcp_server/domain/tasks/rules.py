@@ -47,6 +47,9 @@ LEGAL_FOR_SCHEDULES: dict[str, tuple[str, ...]] = {
 }
 """A schedule never runs itself: its firings do."""
 
+NOT_FOR_SYSTEM = frozenset(("assign", "edit", "reschedule"))
+"""What is never done to the server's own work."""
+
 NO_LEASE: dict[str, Any] = {
     "lease_agent_id": None,
     "lease_instance_id": None,

@@ -26,11 +26,15 @@ def require_deployable(worker: Worker) -> None:
         )
 
 
-def steps_of(service: Service, worker: Worker, here: Facts) -> Iterator[Step]:
-    """What would be done about one Worker, of which `here` is there now."""
-    size = f"{len(worker.modules)} modules, {sum(map(len, worker.modules.values()))} bytes"
-    yield Step("upload" if here["exists"] else "create", f"Worker {worker.name}", f"{size}, {digest(worker)[:12]}")
-    yield from _bindings(worker)
+def steps_of(service: Service, worker: Worker, here: Facts, uploaded: str | None = None) -> Iterator[Step]:
+    """What would be done about one Worker, of which `here` is there now, and of which a version is uploaded already
+    where it goes back to that."""
+    if uploaded is None:
+        size = f"{len(worker.modules)} modules, {sum(map(len, worker.modules.values()))} bytes"
+        yield Step("upload" if here["exists"] else "create", f"Worker {worker.name}", f"{size}, {digest(worker)[:12]}")
+        yield from _bindings(worker)
+    else:
+        yield Step("go back", f"Worker {worker.name}", f"to version {uploaded}, with the bindings that it has")
     yield from _unbound(worker, here)
     yield Step("share", f"{service.percent} % of the requests of {worker.name}")
     if sorted(worker.crons) != here.get("crons", []):

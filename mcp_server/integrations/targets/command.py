@@ -15,8 +15,8 @@ from mcp_server.domain.deployments.spec import Operation
 from mcp_server.domain.deployments.targets import Facts, Outlook, Phase, PhaseFailed, Step, Subject, Work
 from mcp_server.integrations.kept import TEMPORARY, UNKNOWN, Command, Ended, Kept, run_once
 from mcp_server.integrations.references import resolve
-from mcp_server.integrations.targets.declared import Declared, arguments_of, filled
-from mcp_server.kernel.errors import Unavailable
+from mcp_server.integrations.targets.declared import Declared, arguments_of, filled, word
+from mcp_server.kernel.errors import InvalidTransition, Unavailable, ValidationFailed
 from mcp_server.kernel.json_text import canonical_hash, dump_json
 
 LOOK_SECONDS_MAX = 120.0
@@ -72,12 +72,16 @@ class CommandTarget:
         del observed
         wanted = [operation] if operation in ("destroy", "stop", "start") else ["build", "apply", "check", "promote"]
         shown = arguments_of(subject) | {"run_id": "{run_id}", "version_id": "{version_id}"}
+        goes_back = operation == "rollback" and "rollback" in self._declared.commands
+        if goes_back:
+            wanted[1] = operation
+            shown["version_id"] = self._known_version(subject)
         steps = [
             Step("run", f"{name}: {' '.join(filled(argv, shown))}")
             for name in wanted
             if (argv := self._declared.commands.get(name)) is not None
         ]
-        if "plan" in self._declared.commands and operation != "destroy":
+        if "plan" in self._declared.commands and operation != "destroy" and not goes_back:
             ended = await self._look("plan", subject, operation)
             steps.append(Step("expect", "what the plan command says", _tail(ended.stdout)))
         steps += [Step("set", f"{name} from {reference}") for name, reference in subject.config.secrets.items()]
@@ -103,7 +107,16 @@ class CommandTarget:
         return facts if work.phase != "promote" else facts | await self._status(work.subject)
 
     def drift(self, subject: Subject, observed: Facts) -> list[str]:
-        """Whether the status command says something else than when it went live."""
+        """Whether the status command says something else than when it went live.
+
+        Raises:
+            ValidationFailed: none is declared.
+        """
+        if "status" not in self._declared.commands:
+            raise ValidationFailed(
+                f"The target {self._name} has no status command, so nothing can be compared.",
+                next="The operator declares one: status = [...], whose words are equal as long as nothing has moved.",
+            )
         before, now = (subject.live or {}).get("status"), observed.get("status")
         return [] if before == now else [f"status is {dump_json(now)}, and was {dump_json(before)}"]
 
@@ -181,11 +194,38 @@ class CommandTarget:
             "live": subject.live,
             "configuration": json.loads(meant.text()),
         }
-        given = arguments_of(subject) | {"run_id": run_id, "revision": str(revision)}
+        given = arguments_of(subject) | {"run_id": run_id, "revision": str(revision)} | self._version(subject, work)
         env, hidden = self._environment(secrets)
         limit = self._declared.seconds_max if run_id else min(LOOK_SECONDS_MAX, self._declared.seconds_max)
         argv = filled(self._declared.commands[name], given)
         return Command(argv, self._declared.cwd, env, dump_json(told), limit, hidden)
+
+    def _version(self, subject: Subject, work: Work | None) -> dict[str, str]:
+        """Which version a command is about, where that is not the one that is live: what was just made, or, going
+        back, what was live as that revision."""
+        if work is None or work.phase == "revert":
+            return {}
+        made = [facts["version_id"] for facts in work.done.values() if "version_id" in facts]
+        if work.operation == "rollback" and ("rollback" in self._declared.commands or not made):
+            return {"version_id": word((subject.then or {}).get("version_id"))}
+        return {"version_id": word(made[-1])} if made else {}
+
+    def _known_version(self, subject: Subject) -> str:
+        """The version that a rollback command is to go back to.
+
+        Raises:
+            InvalidTransition: the command names it, and nobody told it.
+        """
+        known = word((subject.then or {}).get("version_id"))
+        if not known and any("{version_id}" in part for part in self._declared.commands["rollback"]):
+            raise InvalidTransition(
+                f"When revision {subject.revision} was brought live, apply told no version_id that the rollback "
+                f"command of {self._name} could be given.",
+                next=f"Apply it anew: deployments_plan(deployment_id='{subject.id}', revision={subject.revision}). The"
+                ' operator lets apply print {"version_id": "..."} as its last line.',
+                details={"deployment_id": subject.id, "revision": subject.revision},
+            )
+        return known
 
     def _environment(self, secrets: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
         """What a command finds in its environment, and which values of it are to be hidden."""

@@ -10,7 +10,7 @@ from mcp_server.domain.approvals.commands import FindApprovals
 from mcp_server.domain.approvals.rules import Rule
 from mcp_server.domain.deployments.policy import DeploymentPolicy
 from mcp_server.domain.deployments.spec import ControlDeployment, DefineDeployment, FindDeployments
-from mcp_server.domain.deployments.targets import Targets, Work
+from mcp_server.domain.deployments.targets import Facts, Subject, Targets, Work
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.tasks.commands import ControlTasks
 from mcp_server.kernel.authority import Role
@@ -336,6 +336,34 @@ async def test_what_differed_while_it_was_stopped_is_forgotten_once_it_is_starte
     await stage.work()
     assert ((await stage.seen()).status, (await stage.seen()).drift) == ("live", None)
     assert replay(stage.world.url).differences == ()
+
+
+async def test_what_is_being_changed_is_not_compared_with_what_was_brought_live(stage: Stage):
+    await stage.live()
+    await control(stage, "stop")
+    with pytest.raises(Conflict, match="is being changed, so what is there cannot be compared"):
+        await control(stage, "check_drift")
+    await stage.work()
+    assert (await control(stage, "check_drift")).deployment.status == "stopped"
+
+    async def stop_meanwhile(subject: Subject) -> Facts:
+        stage.target.observe = type(stage.target).observe.__get__(stage.target)
+        await control(stage, "start")
+        await stage.work()
+        return await stage.target.observe(subject)
+
+    stage.target.observe = stop_meanwhile
+    with pytest.raises(Conflict, match="is being changed"):
+        await control(stage, "check_drift")
+
+
+async def test_what_is_legal_for_the_servers_own_task_names_no_editing(stage: Stage):
+    await stage.define()
+    task = (await stage.apply(await stage.plan())).task
+    command = ControlTasks(task_ids=(task.id,), action="retry")
+    done = await stage.desk.tasks.control(stage.world.call, command)
+    assert done.refused is not None
+    assert done.refused[0].message.endswith("Legal now: cancel, pause, set_priority.")
 
 
 async def test_drift_is_told_until_it_is_gone(stage: Stage):

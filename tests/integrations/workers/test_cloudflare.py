@@ -5,6 +5,7 @@ import contextlib
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,22 @@ async def test_what_was_bound_by_hand_is_shown_before_it_is_taken_away(tmp_path:
         observed = await one.target.observe(one.subject())
         steps = (await one.target.outlook(one.subject(), "apply", observed)).steps
         assert ("unbind", "BY_HAND of site-dev-web", "secret text") in [tuple(step) for step in steps]
+
+
+async def test_going_back_shows_the_version_that_it_shares_out_and_uploads_none(tmp_path: Path):
+    async with deploying(tmp_path) as one:
+        await one.run()
+        one.sources["site"] = SOURCE % "second"
+        await one.run()
+        subject = replace(one.subject(), revision=1)
+        observed = await one.target.observe(subject)
+        steps = [tuple(step) for step in (await one.target.outlook(subject, "rollback", observed)).steps]
+        version = one.cloud.scripts["site-dev-web"].versions[-1]["id"]
+        assert steps[0] == ("go back", "Worker site-dev-web", f"to version {version}, with the bindings that it has")
+        assert not {"upload", "create", "bind", "set"} & {step[0] for step in steps}
+        del one.cloud.scripts["site-dev-web"].versions[-1]
+        with pytest.raises(InvalidTransition, match="No version of site-dev-web is there that was uploaded for it"):
+            await one.target.outlook(subject, "rollback", observed)
 
 
 async def test_nobody_goes_back_to_a_version_that_is_not_there_any_more(tmp_path: Path):
