@@ -4,30 +4,24 @@ Ports are published on loopback alone; what is to be reached from elsewhere says
 Source: the Compose specification (services, deploy, healthcheck, configs, secrets, volumes).
 """
 
-import json
-import os
 import shlex
-import shutil
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from mcp_server.domain.deployments.configuration import Config, DatabaseSpec, Service
 from mcp_server.domain.deployments.targets import Facts, PhaseFailed, Subject, Work
-from mcp_server.integrations.kept import Command, Ended, run_once
+from mcp_server.integrations.kept import Ended
+from mcp_server.integrations.targets.docker_compose import HERE, Containers, DockerCompose
 from mcp_server.integrations.targets.rendered import Objects, RenderedTarget, yaml_text
 from mcp_server.kernel.errors import ValidationFailed
 
-SECONDS_MAX = 900.0
-PROBE_SECONDS_MAX = 10.0
 PROXY = "ingress"
-HERE = "127.0.0.1"
 _IMAGES = {"postgres": "postgres:16", "mysql": "mysql:8", "redis": "redis:7"}
 _DATA = {"postgres": "/var/lib/postgresql/data", "mysql": "/var/lib/mysql", "redis": "/data"}
 _PASSWORD = {"postgres": "POSTGRES_PASSWORD_FILE", "mysql": "MYSQL_ROOT_PASSWORD_FILE"}
+_NAME_ONE = 'Name a secret: password="DB_PASSWORD", with secrets={"DB_PASSWORD": "env:..."}.'
 _DATABASE = {"postgres": "POSTGRES_DB", "mysql": "MYSQL_DATABASE"}
-_INHERITED = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "XDG_RUNTIME_DIR")
 
 
 class ComposeTarget(RenderedTarget):
@@ -40,7 +34,7 @@ class ComposeTarget(RenderedTarget):
 
     def __init__(self, folder: Path, docker: str | None = None) -> None:
         super().__init__(folder)
-        self._docker = docker or shutil.which("docker")
+        self._docker = DockerCompose(docker)
 
     def objects(self, label: str, environment: str, config: Config) -> Objects:
         """Every part of the file."""
@@ -70,7 +64,7 @@ class ComposeTarget(RenderedTarget):
         found = [f"{name} has several replicas, so Docker chooses the ports of the host." for name in crowded]
         if subject.config.ingress:
             found.append("The ingress is reached from everywhere: it listens on all addresses of the host.")
-        if self._docker is None:
+        if not self._docker.is_there:
             found.append("No docker is here: the file is only written, and nothing runs.")
         return found
 
@@ -78,7 +72,7 @@ class ComposeTarget(RenderedTarget):
         """The file that was handed over last; where Docker runs it, also how many containers of each service run."""
         told = await super().observe(subject)
         runs = subject.live is not None and not subject.live.get("rendered")
-        return told | {"running": await self._running(subject)} if runs else told
+        return told | {"running": await self._docker.running(subject.label)} if runs else told
 
     def drift(self, subject: Subject, observed: Facts) -> list[str]:
         """Whether somebody changed the file, or ended containers."""
@@ -94,52 +88,27 @@ class ComposeTarget(RenderedTarget):
 
     async def deploy(self, work: Work, path: Path) -> Facts:
         """`docker compose up`, where that answers."""
-        if not await self._answers():
+        if not await self._docker.answers():
             said = f"docker compose does not answer here. Run it elsewhere: docker compose -f {path} up -d"
             return {"rendered": True, "said": said}
-        environment = _variables(work)
-        ended = await self._compose(work, path, environment, "up", "-d", "--wait", "--remove-orphans")
+        ended = await self._compose(work, path, "up", "-d", "--wait", "--remove-orphans")
         return _facts(ended) | await self._state(work, path)
 
     async def remove(self, work: Work, path: Path | None) -> Facts:
         """`docker compose down`; volumes stay."""
-        if path is None or not await self._answers():
+        if path is None or not await self._docker.answers():
             return {"rendered": True, "said": "docker compose does not answer here, so only the file was removed."}
-        return _facts(await self._compose(work, path, _variables(work), "down", "--remove-orphans"))
-
-    async def _answers(self) -> bool:
-        if self._docker is None:
-            return False
-        command = Command((self._docker, "compose", "version"), None, _inherited(), "", PROBE_SECONDS_MAX)
-        try:
-            return (await run_once(command)).exit_code == 0
-        except OSError:
-            return False
+        return _facts(await self._compose(work, path, "down", "--remove-orphans"))
 
     async def _state(self, work: Work, path: Path) -> Facts:
-        ended = await self._compose(work, path, _variables(work), "ps", "--format", "json")
+        ended = await self._compose(work, path, "ps", "--format", "json")
         config = work.subject.live_config if work.phase == "revert" else work.subject.config
-        urls = dict(_urls(config or work.subject.config, _containers(ended.stdout)))
+        urls = Containers.told(ended.stdout).urls(config or work.subject.config)
         one = {"url": next(iter(urls.values()))} if len(urls) == 1 else {}
         return {"ps": ended.stdout[-4000:], "urls": urls} | one
 
-    async def _running(self, subject: Subject) -> dict[str, int] | None:
-        """How many containers of each service run; None where Docker does not say."""
-        if not await self._answers():
-            return None
-        assert self._docker is not None
-        argv = (self._docker, "compose", "-p", subject.label, "ps", "--format", "json")
-        ended = await run_once(Command(argv, None, _inherited(), "", PROBE_SECONDS_MAX))
-        if ended.exit_code != 0:
-            return None
-        running = (str(one.get("Service")) for one in _containers(ended.stdout) if one.get("State") == "running")
-        return dict(Counter(running))
-
-    async def _compose(self, work: Work, path: Path, environment: dict[str, str], *words: str) -> Ended:
-        assert self._docker is not None
-        argv = (self._docker, "compose", "-p", work.subject.label, "-f", str(path), *words)
-        env = _inherited() | environment
-        return await run_once(Command(argv, str(path.parent), env, "", SECONDS_MAX, environment))
+    async def _compose(self, work: Work, path: Path, *words: str) -> Ended:
+        return await self._docker.run(work.subject.label, path, _variables(work), *words)
 
 
 def require_images(target: str, config: Config) -> None:
@@ -148,23 +117,30 @@ def require_images(target: str, config: Config) -> None:
     Raises:
         ValidationFailed: naming them.
     """
-    without = [service.name for service in config.services if service.image is None]
-    if without:
-        raise ValidationFailed(
-            f"{', '.join(without)} has no image, and {target} runs images.", next='Give one: image="nginx:1.27".'
-        )
-    loose = [one.name for one in config.databases if one.password is None and one.engine in _PASSWORD]
-    if loose:
-        raise ValidationFailed(
-            f"The database {', '.join(loose)} has no password.",
-            next='Name a secret: password="DB_PASSWORD", with secrets={"DB_PASSWORD": "env:..."}.',
-        )
-    closed = [one.name for one in config.services if (one.health or one.checks) and not one.ports]
-    if closed:
-        raise ValidationFailed(
-            f"{', '.join(closed)} is to be asked whether it works, and has no port.",
-            next="Say at which: ports=[8080]; or leave health and checks out.",
-        )
+    for names, why, todo in (
+        (_without_image(config), f"has no image, and {target} runs images.", 'Give one: image="nginx:1.27".'),
+        (_loose(config), "has no password.", _NAME_ONE),
+        (
+            _closed(config),
+            "is to be asked whether it works, and has no port.",
+            "Name it, or leave health and checks out.",
+        ),
+    ):
+        if names:
+            raise ValidationFailed(f"{', '.join(names)} {why}", next=todo)
+
+
+def _without_image(config: Config) -> list[str]:
+    return [service.name for service in config.services if service.image is None]
+
+
+def _loose(config: Config) -> list[str]:
+    loose = (one for one in config.databases if one.password is None and one.engine in _PASSWORD)
+    return [f"The database {one.name}" for one in loose]
+
+
+def _closed(config: Config) -> list[str]:
+    return [one.name for one in config.services if (one.health or one.checks) and not one.ports]
 
 
 def database_image(database: DatabaseSpec) -> str:
@@ -299,35 +275,12 @@ def port_of(config: Config, ingress: Any) -> int:
     return port
 
 
-def _containers(said: str) -> list[dict[str, Any]]:
-    """What `docker compose ps` told: a list, or an object a line."""
-    try:
-        told: Any = json.loads(said if said.startswith("[") else f"[{','.join(said.split(chr(10))).strip(',')}]")
-    except (ValueError, RecursionError):
-        return []
-    return [cast("dict[str, Any]", one) for one in cast("list[Any]", told) if isinstance(one, dict)]
-
-
-def _urls(config: Config, containers: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    """Where the first port of each service is published, as Docker says."""
-    for service in config.services:
-        mine = (one for one in containers if one.get("Service") == service.name)
-        published = (way for one in mine for way in one.get("Publishers") or () if way.get("PublishedPort"))
-        way = next((way for way in published if way.get("TargetPort") == next(iter(service.ports), None)), None)
-        if way is not None:
-            yield service.name, f"http://{HERE}:{way['PublishedPort']}"
-
-
 def _variables(work: Work) -> dict[str, str]:
     """What the file's secrets refer to, for the program that reads it alone."""
     named = work.subject.config.secrets.items()
     return {
         where: work.secret(name) for name, text in named for kind, _, where in (text.partition(":"),) if kind == "env"
     }
-
-
-def _inherited() -> dict[str, str]:
-    return {name: os.environ[name] for name in _INHERITED if name in os.environ}
 
 
 def _facts(ended: Ended) -> Facts:
