@@ -17,6 +17,7 @@ from mcp_server.kernel.errors import Conflict, LeaseLost, OpsError
 from mcp_server.kernel.handling import HandlerFailed, Job
 from mcp_server.kernel.json_text import storable
 from mcp_server.kernel.services import Services
+from mcp_server.kernel.times import Micros
 
 
 class Rollout:
@@ -36,6 +37,10 @@ class Rollout:
         """
         one = _One(self, job, await self.write(transactions.attempt, job.input["run_id"], job.lease_token))
         return await one.carry_out()
+
+    def now(self) -> Micros:
+        """What time it is."""
+        return self._context.clock()
 
     async def write(self, function: Any, *args: Any) -> Any:
         """A transaction of the server's own."""
@@ -80,8 +85,8 @@ class _One:
     async def _do(self, target: Target, phase: Phase) -> None:
         before = self._run.told().get(phase, {})
         again = before.get("status") == "begun"
-        if again and before["tries"] >= TRIES_MAX:
-            await self._give_up(phase, f"{phase} was tried {TRIES_MAX} times, and each attempt broke off.", {})
+        if self._run.is_hopeless(phase, self._rollout.now()):
+            await self._give_up(phase, f"{phase} was tried {before['tries']} times, and each attempt broke off.", {})
             return
         self._run = await self._write(transactions.begin_phase, phase)
         await self._job.report(f"{phase} of {self._subject.label}")

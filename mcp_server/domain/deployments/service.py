@@ -285,7 +285,10 @@ class DeploymentService:
         target = self._targets.get(deployment.target)
         if operation not in target.operations:
             known = ", ".join(sorted(target.operations))
-            raise ValidationFailed(f"The target {deployment.target} cannot {operation}; it can {known}.")
+            raise ValidationFailed(
+                f"The target {deployment.target} cannot {operation}; it can {known}.",
+                next="Do one of these. What a declared target can do is what the operator declared a command for.",
+            )
         self._require_allowed(subject, operation)
         observed, secrets = await self._observed(subject), self._secrets(subject)
         outlook = await secrets.told(target.outlook(subject, operation, observed))

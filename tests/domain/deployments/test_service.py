@@ -1,5 +1,6 @@
 """The promises of deployments, on both engines, with a target that the test plays."""
 
+import asyncio
 import json
 from dataclasses import replace
 from typing import Any
@@ -234,6 +235,33 @@ async def test_who_goes_on_after_a_crash_looks_first_and_does_nothing_twice(stag
     ]
     assert (await stage.seen()).status == "live"
     assert replay(stage.world.url).differences == ()
+
+
+@pytest.mark.parametrize("seconds", [1, 100])
+async def test_a_phase_that_breaks_off_again_and_again_is_given_up_after_some_time_and_not_sooner(
+    stage: Stage, seconds: int
+):
+    """Servers that are started for one call each end in its midst; one that makes them die does so for long."""
+    await stage.live()
+
+    async def ends(work: Work) -> None:
+        if work.phase == "deploy":
+            raise asyncio.CancelledError
+
+    stage.target.during = ends
+    await stage.define(services=[{"name": "web", "replicas": 2}])
+    await stage.apply(await stage.plan())
+    for _ in range(12):
+        await stage.work(seconds)
+    stage.target.during = None
+    await stage.work(seconds)
+    seen = await stage.seen()
+    assert seen.live_revision == (2 if seconds == 1 else 1)
+    if seconds > 1:
+        assert "and each attempt broke off" in seen.error
+    told, _ = await stage.desk.events.read(stage.world.call, ReadEvents(type="deployment_run.phase_begun"))
+    since = {one.data["phases"].get("deploy", {}).get("since", "") for one in told}
+    assert all(isinstance(one, str) for one in since), "a time, as all that is told"
 
 
 async def test_a_run_that_is_cancelled_half_way_is_undone_by_another_task(stage: Stage):
