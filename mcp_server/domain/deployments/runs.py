@@ -119,19 +119,16 @@ class Run(Record):
         self._require_open()
         told = self.told()
         before = told.get(phase, {})
-        told[phase] = {
-            "status": "begun",
-            "tries": before.get("tries", 0) + 1,
-            "at": now,
-            "since": before.get("since", now),
-        }
+        told[phase] = {"status": "begun", "tries": before.get("tries", 0) + 1, "at": now}
+        if before:
+            told[phase]["since"] = before.get("since", before["at"])
         return self._moved("deployment_run.phase_begun", now, phases=_phases(told))
 
     def is_hopeless(self, phase: Phase, now: Micros) -> bool:
         """Whether each of many attempts at a phase broke off, over some time."""
         told = self.told().get(phase, {"status": None})
         is_tried = told["status"] == "begun" and told["tries"] >= TRIES_MAX
-        return is_tried and now - told.get("since", 0) >= TRYING
+        return is_tried and now - told.get("since", now) >= TRYING
 
     def ended(self, phase: Phase, facts: Facts, now: Micros) -> tuple[Self, Event]:
         """A phase is done.

@@ -250,18 +250,21 @@ async def test_a_phase_that_breaks_off_again_and_again_is_given_up_after_some_ti
 
     stage.target.during = ends
     await stage.define(services=[{"name": "web", "replicas": 2}])
-    await stage.apply(await stage.plan())
-    for _ in range(12):
+    task = (await stage.apply(await stage.plan())).task
+
+    async def work() -> None:
         await stage.work(seconds)
+        while (await stage.desk.tasks.get(stage.world.call, task.id)).status == "running":
+            await asyncio.sleep(0.005)  # until it is back in the queue
+
+    for _ in range(12):
+        await work()
     stage.target.during = None
-    await stage.work(seconds)
+    await work()
     seen = await stage.seen()
     assert seen.live_revision == (2 if seconds == 1 else 1)
     if seconds > 1:
         assert "and each attempt broke off" in seen.error
-    told, _ = await stage.desk.events.read(stage.world.call, ReadEvents(type="deployment_run.phase_begun"))
-    since = {one.data["phases"].get("deploy", {}).get("since", "") for one in told}
-    assert all(isinstance(one, str) for one in since), "a time, as all that is told"
 
 
 async def test_a_run_that_is_cancelled_half_way_is_undone_by_another_task(stage: Stage):
