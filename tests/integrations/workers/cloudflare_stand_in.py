@@ -256,6 +256,8 @@ class Cloudflare:
                 body = await request.json()
                 if len(body) > 10_000 or not all({"key", "value"} <= set(one) for one in body):
                     raise Refused(400, 10026, "bad bulk request")
+                if any(len(one["key"].encode()) > 512 or one["key"] in (".", "..") for one in body):
+                    raise Refused(400, 10028, "a key is not allowed")
                 for one in body:
                     if one["key"] not in self.unsuccessful:
                         content = base64.b64decode(one["value"]) if one.get("base64") else one["value"].encode()

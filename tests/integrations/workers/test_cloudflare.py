@@ -451,6 +451,12 @@ async def test_a_mirror_reads_and_writes_a_namespace_in_bulk_page_by_page(tmp_pa
         assert await remote.write("cache", {"k1": Entry(b"x")}) == ["k1"]
         assert await remote.delete("cache", ["k1", "none"]) == []
         assert [one["title"] for one in cloud.namespaces.values()] == ["cache"]
+        cloud.unsuccessful.clear()
+        bad = {"é" * 300, "."}  # state takes 512 characters, and KV 512 bytes
+        some = {f"n{number}": Entry(b"y") for number in range(20)} | {key: Entry(b"z") for key in bad}
+        assert set(await remote.write("cache", some)) == bad
+        (values,) = cloud.values.values()
+        assert {f"n{number}" for number in range(20)} <= set(values), "what one key is refused for keeps back no other"
         cloud.answers.append(("PUT", error(429, **{"Retry-After": "7"})))
         with pytest.raises(HandlerFailed) as caught:
             await remote.write("cache", {"k": Entry(b"x")})
