@@ -15,6 +15,10 @@ from mcp_server.kernel.services import Services
 __all__ = ["SYSTEM_WORK", "SystemTasks"]
 
 
+def _nobody_minds(claimed: ClaimedTask) -> None:
+    del claimed  # its lease ends by itself
+
+
 class SystemTasks:
     """Create and claim system tasks. Reporting and finishing go through `TaskService`, like anyone's."""
 
@@ -33,13 +37,13 @@ class SystemTasks:
         return {row["kind"] for row in rows}
 
     async def claim(
-        self, room: dict[str, int], lease_seconds: float, orphaned: Callable[[ClaimedTask], None] | None = None
+        self, room: dict[str, int], lease_seconds: float, orphaned: Callable[[ClaimedTask], None] = _nobody_minds
     ) -> list[ClaimedTask]:
         """Lease queued system tasks, of each kind as many as there is room for. Should the caller be cancelled while
         that is committed, `orphaned` is told each of them."""
 
         def nobodys(leased: list[Leased]) -> None:
-            for one in leased if orphaned is not None else ():
+            for one in leased:
                 orphaned(claimed_task(*one))
 
         command = ClaimSystemTasks(room, lease_seconds)

@@ -76,11 +76,13 @@ def _bindings(worker: Worker) -> Iterator[Step]:
     yield from (Step("bind", f"{one.binding} of {worker.name}", f"KV {one.id or one.namespace}") for one in worker.kv)
     yield from (Step("bind", f"{one.binding} of {worker.name}", f"D1 {one.id}") for one in worker.d1)
     yield from (Step("set", f"secret {name} of {worker.name}") for name in worker.secrets)
+    if worker.assets is not None:
+        yield Step("serve", f"{len(worker.assets.files)} assets of {worker.name}", f"{worker.assets.size} bytes")
 
 
 def _unbound(worker: Worker, here: Facts) -> Iterator[Step]:
     """What is bound there now, perhaps by hand, and would not be any more."""
-    names = {*worker.vars, *worker.secrets, *(one.binding for one in (*worker.kv, *worker.d1))}
+    names = worker.bound()
     there: Sequence[Facts] = here.get("settings", {}).get("bindings", [])
     gone = [one for one in there if one["name"] not in names]
     yield from (Step("unbind", f"{one['name']} of {worker.name}", one["type"].replace("_", " ")) for one in gone)

@@ -23,7 +23,7 @@ _READ = frozenset(("name", "main", "compatibility_date", "compatibility_flags", 
 _TOP_LEVEL = ("production", "default")
 """What a deployment's environment is called that means a configuration's top level, where it has environments."""
 
-_TAKEN = frozenset(("kv_namespaces", "d1_databases", "triggers", "route", "routes", "env", "define", "rules"))
+_TAKEN = frozenset(("kv_namespaces", "d1_databases", "triggers", "route", "routes", "env", "define", "rules", "assets"))
 _ITS_OWN = frozenset(("$schema", "account_id", "dev", "send_metrics", "tsconfig", "first_party_worker"))
 _PASSED_OVER = frozenset(("observability", "logpush", "minify", "keep_vars", "preview_urls", "upload_source_maps"))
 """What changes nothing in what a Worker answers; a plan says that it is passed over."""
@@ -49,7 +49,6 @@ _BEYOND = {
     "unsafe": "unsafe",
     "tail_consumers": "tail consumer",
     "migrations": "Durable Object migration",
-    "assets": "assets",
     "site": "Workers Site",
     "containers": "container",
     "limits": "limits",
@@ -156,12 +155,17 @@ def _project(folder: Path, config: dict[str, Any]) -> Project:
     said |= {"kv": _listed(config, "kv_namespaces", _kv), "d1": _listed(config, "d1_databases", _d1)}
     said |= {"crons": _object(config, "triggers").get("crons", []), "routes": list(_routes(config))}
     said |= {"beyond": dict(_beyond(config))}
+    said |= {"assets": _object(config, "assets")} if config.get("assets") else {}
     return Project(entry, not config.get("no_bundle", False), said, sorted(config.keys() & _PASSED_OVER))
 
 
 def _entry(folder: Path, main: Any) -> Path:
     if not isinstance(main, str):
-        raise ValidationFailed("it names no `main`.", next="Name the Worker's entry file.")
+        raise ValidationFailed(
+            "it names no `main`.",
+            next="Name the Worker's entry file. One that only serves assets has "
+            "export default { fetch: (request, env) => env.ASSETS.fetch(request) }, and a binding ASSETS.",
+        )
     if "\0" in main or not _is_inside(folder, main):
         raise ValidationFailed(f"main names {named(main)}, and there is no such file in the project.")
     return (folder / main).resolve()

@@ -23,7 +23,7 @@ from mcp_server.integrations.cloudflare.calling import Account, CloudFailed, Tok
 from mcp_server.integrations.cloudflare.mirror import CloudflareRemote
 from mcp_server.integrations.targets.cloudflare import CloudflareTarget
 from mcp_server.integrations.workers.source import Sources
-from mcp_server.kernel.errors import InvalidTransition, Unavailable, ValidationFailed
+from mcp_server.kernel.errors import InvalidTransition, OpsError, Unavailable, ValidationFailed
 from mcp_server.kernel.handling import HandlerFailed
 from tests.integrations.workers.cloudflare_stand_in import ACCOUNT, TOKEN, Cloudflare, Script, cloudflare, error
 from tests.integrations.workers.programs import ESBUILD, needs_workerd
@@ -247,6 +247,83 @@ def answering(cloud: Cloudflare) -> dict[str, str]:
     """Which Worker answers, by address."""
     zone = {one["pattern"]: one["script"] for one in cloud.routes.values()}
     return zone | {one["hostname"]: one["service"] for one in cloud.domains.values()}
+
+
+FILES = {"index.html": b"<p>home", "deep/page.html": b"<p>deep", "pixel.png": b"\x89PNG\xff", "same.html": b"<p>home"}
+SERVED = {"directory": "./public", "binding": "ASSETS", "not_found_handling": "none"}
+
+
+def with_assets(folder: Path, assets: dict[str, Any] = SERVED, **files: bytes) -> dict[str, Any]:
+    """What a service says whose project has files beside its Worker."""
+    for name, content in (FILES | files).items():
+        (folder / "public" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "public" / name).write_bytes(content)
+    said = project(folder, assets=assets)
+    (folder / "w.js").write_text("export default { fetch: () => new Response('the Worker') }")
+    return said
+
+
+@pytest.mark.slow
+@needs_workerd
+async def test_a_worker_is_deployed_with_its_assets_which_are_sent_once_and_it_answers_the_rest(tmp_path: Path):
+    async with deploying(tmp_path) as one, httpx2.AsyncClient(trust_env=False) as client:
+        said = with_assets(tmp_path, _headers=b"/*\n  X-A: b\n")
+        subject = one.subject(**said)
+        steps = (await one.target.outlook(subject, "apply", await one.target.observe(subject))).steps
+        assert ("serve", "4 assets of w", "26 bytes") in [tuple(step) for step in steps]
+        await one.run(**said)
+        answers = {path: await client.get(f"{one.site}{path}") for path in ("/", "/deep/page", "/pixel.png", "/else")}
+        assert {path: answer.content for path, answer in answers.items()} == {
+            "/": b"<p>home",
+            "/deep/page": b"<p>deep",
+            "/pixel.png": b"\x89PNG\xff",
+            "/else": b"the Worker",
+        }
+        kinds = [answers[path].headers["content-type"] for path in ("/", "/pixel.png")]
+        assert kinds == ["text/html; charset=utf-8", "image/png"]
+        version = one.cloud.scripts["w"].versions[0]["metadata_in"]
+        assert version["assets"]["config"] == {"not_found_handling": "none", "_headers": "/*\n  X-A: b\n"}
+        assert {"type": "assets", "name": "ASSETS"} in version["bindings"]
+        subject = one.subject(**said)
+        assert one.target.drift(subject, await one.target.observe(subject)) == []
+        before = one.cloud.seen.count("POST accounts/acc0/workers/assets/upload")
+        assert (before, len(one.cloud.assets)) == (2, 3), "in parts, and what is the same once"
+        (tmp_path / "public/index.html").write_text("<p>new")
+        await one.run(**said)
+        assert one.cloud.seen.count("POST accounts/acc0/workers/assets/upload") == before + 1
+        assert (await client.get(f"{one.site}/")).content == b"<p>new"
+
+
+@pytest.mark.parametrize("how", ["after", "answers"])
+@pytest.mark.parametrize(
+    "word", ["POST accounts/acc0/workers/scripts/w/assets-upload-session", "POST accounts/acc0/workers/assets/upload"]
+)
+async def test_assets_arrive_whatever_is_answered_and_one_version_has_them(tmp_path: Path, how: str, word: str):
+    async with deploying(tmp_path) as one:
+        getattr(one.cloud, how).append((word, error(500)))
+        await one.run(**with_assets(tmp_path))
+        (version,) = one.cloud.scripts["w"].versions
+        assert set(version["assets"]) == {f"/{name}" for name in FILES} and one.waits == [5.0]
+
+
+@pytest.mark.parametrize(
+    ("assets", "files", "why"),
+    [
+        ({"directory": "./nothing"}, {}, "name no directory that is there"),
+        ({"binding": "A"}, {}, "name no directory that is there"),
+        (SERVED, {".assetsignore": b"*.png"}, r"\.assetsignore, which is not read here"),
+        (SERVED, {"big.bin": b"0" * (5 * 2**20)}, "are 5 files of 5242906 bytes; at most 500 of 5242880"),
+        (SERVED | {"experimental": True}, {}, "experimental: Extra inputs are not permitted"),
+        ({"directory": "/etc"}, {}, "lies outside of the folders"),
+    ],
+)
+async def test_assets_that_are_too_large_or_would_be_served_otherwise_are_refused(
+    tmp_path: Path, assets: dict[str, Any], files: dict[str, bytes], why: str
+):
+    async with deploying(tmp_path) as one:
+        subject = one.subject(**with_assets(tmp_path, assets, **files))
+        with pytest.raises(OpsError, match=why):
+            await one.target.outlook(subject, "apply", await one.target.observe(subject))
 
 
 DOMAIN = {"pattern": "shop.example.org", "custom_domain": True}
