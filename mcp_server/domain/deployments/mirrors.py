@@ -239,10 +239,8 @@ class Mirroring:
 def _together(failed: Mapping[str, HandlerFailed]) -> HandlerFailed:
     """What mirrors failed of, each by its name: tried again where that may help any, once it may help all of those."""
     message = "; ".join(f"{namespace}: {one.message}" for namespace, one in failed.items())
-    retryable = [one for one in failed.values() if one.retryable]
-    code = (retryable or list(failed.values()))[0].code
-    after = [one.retry_after_seconds for one in retryable if one.retry_after_seconds is not None]
-    return HandlerFailed(message, code, bool(retryable), max(after, default=None))
+    last = max(failed.values(), key=lambda one: (one.retryable, one.retry_after_seconds or 0))
+    return HandlerFailed(message, last.code, last.retryable, last.retry_after_seconds)
 
 
 def hash_of(entry: Entry) -> str:

@@ -19,12 +19,12 @@ from mcp_server.domain.tasks.rules import (
     LEGAL,
     LEGAL_FOR_SCHEDULES,
     NO_LEASE,
-    NOT_FOR_SYSTEM,
     TaskStatus,
     backoff_seconds,
     due_at,
     finish_mark,
     readiness,
+    system_legal,
 )
 from mcp_server.domain.tasks.schedules import ScheduleSpec
 from mcp_server.domain.tasks.spec import MAX_ATTEMPTS_DEFAULT, PRIORITIES, FailureSpec, UsageSpec, queue_name
@@ -332,8 +332,7 @@ class Task(Record):
         """
         legal = LEGAL[self.status] if self.schedule is None else LEGAL_FOR_SCHEDULES.get(self.status, ())
         if action not in legal:
-            legal = [one for one in legal if not self.system or one not in NOT_FOR_SYSTEM]
-            raise illegal(self.id, self.status, action, legal)
+            raise illegal(self.id, self.status, action, system_legal(legal) if self.system else legal)
 
     # Helpers
 

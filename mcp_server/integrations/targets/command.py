@@ -72,7 +72,7 @@ class CommandTarget:
         del observed
         wanted = [operation] if operation in ("destroy", "stop", "start") else ["build", "apply", "check", "promote"]
         shown = arguments_of(subject) | {"run_id": "{run_id}", "version_id": "{version_id}"}
-        goes_back = operation == "rollback" and "rollback" in self._declared.commands
+        goes_back = self._goes_back(operation)
         if goes_back:
             wanted[1] = operation
             shown["version_id"] = self._known_version(subject)
@@ -205,10 +205,13 @@ class CommandTarget:
         back, what was live as that revision."""
         if work is None or work.phase == "revert":
             return {}
-        made = [facts["version_id"] for facts in work.done.values() if "version_id" in facts]
-        if work.operation == "rollback" and ("rollback" in self._declared.commands or not made):
-            return {"version_id": word((subject.then or {}).get("version_id"))}
-        return {"version_id": word(made[-1])} if made else {}
+        then = _version_then(subject) if work.operation == "rollback" else None
+        made = then if self._goes_back(work.operation) else _version_made(work) or then
+        return {} if made is None else {"version_id": made}
+
+    def _goes_back(self, operation: Operation) -> bool:
+        """Whether a command of its own does that, and nothing is applied anew."""
+        return operation == "rollback" and "rollback" in self._declared.commands
 
     def _known_version(self, subject: Subject) -> str:
         """The version that a rollback command is to go back to.
@@ -216,7 +219,7 @@ class CommandTarget:
         Raises:
             InvalidTransition: the command names it, and nobody told it.
         """
-        known = word((subject.then or {}).get("version_id"))
+        known = _version_then(subject)
         if not known and any("{version_id}" in part for part in self._declared.commands["rollback"]):
             raise InvalidTransition(
                 f"When revision {subject.revision} was brought live, apply told no version_id that the rollback "
@@ -240,6 +243,17 @@ class CommandTarget:
 
 def _value(text: str) -> str:
     return resolve(text) if text.startswith(REFERENCES) else text
+
+
+def _version_then(subject: Subject) -> str:
+    """The version that was live as the revision that is meant, as far as that was told."""
+    return word((subject.then or {}).get("version_id"))
+
+
+def _version_made(work: Work) -> str | None:
+    """The version that a command of this run told last."""
+    told = [facts["version_id"] for facts in work.done.values() if "version_id" in facts]
+    return word(told[-1]) if told else None
 
 
 def _facts(ended: Ended) -> Facts:

@@ -12,7 +12,8 @@ from typing import Any
 from mcp_server.domain.deployments.configuration import Config, DatabaseSpec, Service
 from mcp_server.domain.deployments.targets import Facts, PhaseFailed, Subject, Work
 from mcp_server.integrations.kept import Ended
-from mcp_server.integrations.targets.docker_compose import HERE, Containers, DockerCompose
+from mcp_server.integrations.targets.containers import HERE, Containers, missing
+from mcp_server.integrations.targets.docker_compose import DockerCompose
 from mcp_server.integrations.targets.rendered import Objects, RenderedTarget, yaml_text
 from mcp_server.kernel.errors import ValidationFailed
 
@@ -81,10 +82,7 @@ class ComposeTarget(RenderedTarget):
             return found
         if observed["running"] is None:
             return [*found, "docker compose does not answer, so nobody can say what runs"]
-        wanted = {one.name: one.replicas for one in subject.live_config.services}
-        wanted |= dict.fromkeys((one.name for one in subject.live_config.databases), 1)
-        counted = ((name, observed["running"].get(name, 0), replicas) for name, replicas in wanted.items())
-        return found + [f"{name}: {now} of {of} containers run" for name, now, of in counted if now < of]
+        return found + missing(observed["running"], _containers_of(subject.live_config))
 
     async def deploy(self, work: Work, path: Path) -> Facts:
         """`docker compose up`, where that answers."""
@@ -130,16 +128,25 @@ def require_images(target: str, config: Config) -> None:
             raise ValidationFailed(f"{', '.join(names)} {why}", next=todo)
 
 
+def _containers_of(config: Config) -> dict[str, int]:
+    """How many containers there are to be of each part."""
+    databases = dict.fromkeys((one.name for one in config.databases), 1)
+    return {one.name: one.replicas for one in config.services} | databases
+
+
 def _without_image(config: Config) -> list[str]:
+    """Services of which no container can be made."""
     return [service.name for service in config.services if service.image is None]
 
 
 def _loose(config: Config) -> list[str]:
+    """Databases that would not start, since their image wants a password."""
     loose = (one for one in config.databases if one.password is None and one.engine in _PASSWORD)
     return [f"The database {one.name}" for one in loose]
 
 
 def _closed(config: Config) -> list[str]:
+    """Services that are to be asked, and that nobody could ask."""
     return [one.name for one in config.services if (one.health or one.checks) and not one.ports]
 
 

@@ -1,21 +1,15 @@
 """The program `docker compose`, where there is one: it is asked before it is relied on."""
 
-import json
 import os
 import shutil
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, cast
 
-from mcp_server.domain.deployments.configuration import Config
 from mcp_server.integrations.kept import Command, Ended, run_once
+from mcp_server.integrations.targets.containers import Containers
 
 SECONDS_MAX = 900.0
 PROBE_SECONDS_MAX = 10.0
-HERE = "127.0.0.1"
-"""Where ports are published."""
-
 _INHERITED = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "XDG_RUNTIME_DIR")
 
 
@@ -40,8 +34,7 @@ class DockerCompose:
         if not await self.answers():
             return None
         ended = await self._look("-p", project, "ps", "--format", "json")
-        told = Containers.told(ended.stdout)
-        return told.running() if ended.exit_code == 0 else None
+        return Containers.told(ended.stdout).running() if ended.exit_code == 0 else None
 
     async def run(self, project: str, file: Path, environment: Mapping[str, str], *words: str) -> Ended:
         """One command about a project; `environment` is what its secrets refer to, and is hidden in what it says."""
@@ -53,38 +46,6 @@ class DockerCompose:
         return await run_once(Command((self._docker, "compose", *words), None, _inherited(), "", PROBE_SECONDS_MAX))
 
 
-class Containers(NamedTuple):
-    """What `docker compose ps --format json` tells of containers."""
-
-    all: list[dict[str, Any]]
-
-    @staticmethod
-    def told(text: str) -> "Containers":
-        """From its words: an object a line, or a list of them as it was before Compose 2.21."""
-        try:
-            told: Any = json.loads(text if text.startswith("[") else f"[{','.join(text.split(chr(10))).strip(',')}]")
-        except (ValueError, RecursionError):
-            return Containers([])
-        return Containers([cast("dict[str, Any]", one) for one in cast("list[Any]", told) if isinstance(one, dict)])
-
-    def running(self) -> dict[str, int]:
-        """How many run of each service."""
-        return dict(Counter(str(one.get("Service")) for one in self.all if one.get("State") == "running"))
-
-    def urls(self, config: Config) -> dict[str, str]:
-        """Where the first port of each service is published."""
-        ports = {one.name: one.ports[0] for one in config.services if one.ports}
-        found = dict[str, str]()
-        for service, port, published in self._published():
-            if ports.get(service) == port and published:
-                found.setdefault(service, f"http://{HERE}:{published}")
-        return found
-
-    def _published(self) -> Iterator[tuple[str, int | None, int | None]]:
-        for one in self.all:
-            for way in one.get("Publishers") or ():
-                yield str(one.get("Service")), way.get("TargetPort"), way.get("PublishedPort")
-
-
 def _inherited() -> dict[str, str]:
+    """What of the server's environment says where Docker is; nothing else is handed on."""
     return {name: os.environ[name] for name in _INHERITED if name in os.environ}

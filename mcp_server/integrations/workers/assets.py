@@ -1,9 +1,5 @@
 """Static files that a Worker's project brings along, as plain data. Source: Cloudflare's static assets reference."""
 
-import base64
-import hashlib
-import mimetypes
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
@@ -40,31 +36,3 @@ class Assets(Frozen):
     def size(self) -> int:
         """What they weigh."""
         return sum(map(len, self.files.values()))
-
-
-class Asset(Frozen):
-    """One file as it is uploaded."""
-
-    content: bytes
-    ending: str
-
-    @property
-    def encoded(self) -> str:
-        """Its content as base64."""
-        return base64.b64encode(self.content).decode()
-
-    @property
-    def hash(self) -> str:
-        """What tells it apart, of 32 hex digits: two files of one content and ending are one."""
-        return hashlib.sha256(f"{self.encoded}{self.ending}".encode()).hexdigest()[:32]
-
-    @property
-    def type(self) -> str:
-        """The media type under which it is served."""
-        kind = mimetypes.guess_type(f"x{self.ending}")[0] or "application/null"
-        return f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
-
-
-def uploads_of(assets: Assets) -> dict[str, Asset]:
-    """What is uploaded, by path."""
-    return {path: Asset(content=content, ending=Path(path).suffix) for path, content in assets.files.items()}
