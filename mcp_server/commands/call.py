@@ -82,10 +82,16 @@ def _answer(server: "subprocess.Popen[str]", lines: list[str]) -> dict[str, Any]
 
 
 def _refused(words: str) -> dict[str, Any]:
+    """A refusal in the form of a tool."""
     return {"isError": True, "content": [{"type": "text", "text": words}]}
 
 
 def _parsed(text: str) -> dict[str, Any]:
+    """The arguments as they were typed.
+
+    Raises:
+        UsageError: they are no JSON object.
+    """
     try:
         given: Any = json.loads(text)
     except ValueError as error:
@@ -124,4 +130,5 @@ def _inside(value: Any) -> dict[str, Any]:
 
 
 def _json(value: Any) -> str:
+    """A value as it is printed: a text stands for itself."""
     return value if isinstance(value, str) else json.dumps(value, indent=2)

@@ -129,10 +129,12 @@ def bindings_of(worker: Worker, secrets: Mapping[str, str], kv_ids: Mapping[str,
 
 
 def _assets_binding(worker: Worker) -> list[str]:
+    """The name under which a Worker's code reaches its files."""
     return [] if worker.assets is None or worker.assets.binding is None else [worker.assets.binding]
 
 
 def _variable(name: str, value: Any) -> dict[str, Any]:
+    """A variable as Cloudflare has it: a text, or any other JSON."""
     if isinstance(value, str):
         return {"type": "plain_text", "name": name, "text": value}
     return {"type": "json", "name": name, "json": value}
@@ -149,9 +151,11 @@ def _metadata(worker: Worker, bindings: Sequence[Mapping[str, Any]], tag: str, m
 
 
 def _files(worker: Worker) -> list[tuple[str, bytes, str]]:
+    """The modules of a Worker as parts of a form."""
     return [(name, content, _TYPES[kind_of(name)]) for name, content in worker.modules.items()]
 
 
 def _version(one: Mapping[str, Any]) -> Version:
+    """A version of which Cloudflare tells."""
     noted: Mapping[str, Any] = one.get("annotations") or {}
     return Version(one["id"], noted.get("workers/tag"), noted.get("workers/message"))

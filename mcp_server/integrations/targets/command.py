@@ -76,16 +76,16 @@ class CommandTarget:
         if goes_back:
             wanted[1] = operation
             shown["version_id"] = self._known_version(subject)
-        steps = [
-            Step("run", f"{name}: {' '.join(filled(argv, shown))}")
-            for name in wanted
-            if (argv := self._declared.commands.get(name)) is not None
-        ]
+        steps = [self._run_step(name, shown) for name in wanted if name in self._declared.commands]
         if "plan" in self._declared.commands and operation != "destroy" and not goes_back:
             ended = await self._look("plan", subject, operation)
             steps.append(Step("expect", "what the plan command says", _tail(ended.stdout)))
         steps += [Step("set", f"{name} from {reference}") for name, reference in subject.config.secrets.items()]
         return Outlook(steps, self._warnings(subject))
+
+    def _run_step(self, name: str, shown: Mapping[str, str]) -> Step:
+        """That a declared command is run, as far as is known with what."""
+        return Step("run", f"{name}: {' '.join(filled(self._declared.commands[name], shown))}")
 
     async def act(self, work: Work) -> Facts:
         """Run the command of a phase, once; what it wrote is the evidence.
@@ -149,10 +149,12 @@ class CommandTarget:
         raise PhaseFailed("the operator declared no command that undoes it")
 
     async def _stop_what_runs(self, work: Work) -> None:
+        """End the commands of a run that is to be undone."""
         for phase in ("build", "deploy", "check", "promote"):
             await Kept(self._folder / work.run_id / phase).stop()
 
     async def _status(self, subject: Subject) -> Facts:
+        """What the declared status command says; nothing where none is declared."""
         if "status" not in self._declared.commands:
             return {}
         ended = await self._look("status", subject, "apply")
@@ -238,10 +240,12 @@ class CommandTarget:
         return inherited | declared | dict(secrets), hidden | dict(secrets)
 
     def _secrets(self, work: Work) -> dict[str, str]:
+        """The secrets that services name, by the name of the variable."""
         return {name: work.secret(name) for service in work.subject.config.services for name in service.secrets}
 
 
 def _value(text: str) -> str:
+    """A declared variable as its command gets it."""
     return resolve(text) if text.startswith(REFERENCES) else text
 
 
@@ -271,12 +275,14 @@ def _facts(ended: Ended) -> Facts:
 
 
 def _how(ended: Ended) -> str:
+    """How a command ended, and the end of what it said."""
     how = ended.error or f"exit code {ended.exit_code}"
     said = _tail(ended.stderr) or _tail(ended.stdout)
     return f"{how}: {said}" if said else how
 
 
 def _tail(text: str) -> str:
+    """The end of a text."""
     return text.strip()[-_TAIL_CHARACTERS:]
 
 

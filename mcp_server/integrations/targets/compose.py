@@ -99,6 +99,7 @@ class ComposeTarget(RenderedTarget):
         return _facts(await self._compose(work, path, "down", "--remove-orphans"))
 
     async def _state(self, work: Work, path: Path) -> Facts:
+        """What runs now, and where it answers, as Docker says."""
         ended = await self._compose(work, path, "ps", "--format", "json")
         config = work.subject.live_config if work.phase == "revert" else work.subject.config
         urls = Containers.told(ended.stdout).urls(config or work.subject.config)
@@ -106,6 +107,7 @@ class ComposeTarget(RenderedTarget):
         return {"ps": ended.stdout[-4000:], "urls": urls} | one
 
     async def _compose(self, work: Work, path: Path, *words: str) -> Ended:
+        """One command about the project of a deployment."""
         return await self._docker.run(work.subject.label, path, _variables(work), *words)
 
 
@@ -162,6 +164,7 @@ def data_folder(database: DatabaseSpec) -> str:
 
 
 def _service(service: Service, config: Config) -> dict[str, Any]:
+    """A service in words of the Compose specification."""
     rendered: dict[str, Any] = {
         "image": service.image,
         "command": [plain(word) for word in service.command],
@@ -183,6 +186,7 @@ def plain(text: str) -> str:
 
 
 def _healthcheck(service: Service) -> dict[str, Any] | None:
+    """How Docker asks a container whether it works, from inside of it."""
     if service.health is None or not service.ports:
         return None
     url = shlex.quote(f"http://127.0.0.1:{service.ports[0]}{service.health.path}")
@@ -197,6 +201,7 @@ def _healthcheck(service: Service) -> dict[str, Any] | None:
 
 
 def _limits(service: Service) -> dict[str, Any]:
+    """What a container may use at most."""
     limits: dict[str, str] = {}
     if service.resources is not None and service.resources.cpu is not None:
         limits["cpus"] = f"{service.resources.cpu:g}"
@@ -206,6 +211,7 @@ def _limits(service: Service) -> dict[str, Any]:
 
 
 def _labels(service: Service, config: Config) -> dict[str, str]:
+    """What Prometheus finds a service by."""
     told = next((one for one in config.monitoring if one.service == service.name), None)
     if told is None:
         return {}
@@ -215,6 +221,7 @@ def _labels(service: Service, config: Config) -> dict[str, str]:
 
 
 def _database(database: DatabaseSpec, label: str) -> dict[str, Any]:
+    """A database as a service, with a volume of its own."""
     rendered: dict[str, Any] = {
         "image": database_image(database),
         "volumes": [f"{database.name}-data:{data_folder(database)}"],
@@ -234,11 +241,13 @@ def _database(database: DatabaseSpec, label: str) -> dict[str, Any]:
 
 
 def _secret(reference: str) -> dict[str, str]:
+    """Where Docker takes a secret from; never the secret."""
     kind, _, where = reference.partition(":")
     return {"environment" if kind == "env" else "file": where}
 
 
 def _proxy(config: Config) -> dict[str, Any]:
+    """The service that answers for every host of the ingress."""
     return {
         "image": "caddy:2",
         "ports": ["80:80", *(["443:443"] if any(one.tls for one in config.ingress) else [])],
@@ -248,10 +257,12 @@ def _proxy(config: Config) -> dict[str, Any]:
 
 
 def _caddyfile(config: Config) -> str:
+    """What the proxy is told."""
     return "".join(_sites(config))
 
 
 def _sites(config: Config) -> Iterable[str]:
+    """What the proxy does for each host, in the order of the ingress."""
     for host in dict.fromkeys(one.host for one in config.ingress):
         ways = [one for one in config.ingress if one.host == host]
         scheme = "" if any(one.tls for one in ways) else "http://"
@@ -262,10 +273,12 @@ def _sites(config: Config) -> Iterable[str]:
 
 
 def _prefix(path: str) -> str:
+    """The paths that an ingress stands for."""
     return "*" if path == "/" else f"{path.rstrip('/').replace('{', '').replace('}', '')}*"
 
 
 def _upstream(config: Config, ingress: Any) -> str:
+    """Whom an ingress leads to."""
     return f"{ingress.service}:{port_of(config, ingress)}"
 
 
@@ -291,6 +304,11 @@ def _variables(work: Work) -> dict[str, str]:
 
 
 def _facts(ended: Ended) -> Facts:
+    """What a command told as evidence.
+
+    Raises:
+        PhaseFailed: it did not end well.
+    """
     if ended.exit_code != 0:
         raise PhaseFailed(f"docker compose: {ended.error or ended.stderr[-1500:] or ended.exit_code}")
     return {"exit_code": 0, "output": (ended.stderr or ended.stdout)[-1500:]}

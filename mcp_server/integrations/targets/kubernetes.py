@@ -71,6 +71,7 @@ class _Rendering:
         self._label, self._space, self._config = label, environment, config
 
     def all(self) -> list[dict[str, Any]]:
+        """Every object: the namespace, databases, services, and what leads to them."""
         config = self._config
         found: list[dict[str, Any]] = [
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self._space}},
@@ -84,12 +85,15 @@ class _Rendering:
         return found + ([self._ingress()] if config.ingress else [])
 
     def _metadata(self, name: str) -> dict[str, Any]:
+        """The name of an object, and how it is found."""
         return {"name": f"{self._label}-{name}", "namespace": self._space, "labels": self._labels(name)}
 
     def _labels(self, name: str) -> dict[str, str]:
+        """What tells the objects of a part from those of others."""
         return {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": self._label}
 
     def _deployment(self, service: Service) -> dict[str, Any]:
+        """A service, in as many replicas as it is to have."""
         spec = {
             "replicas": service.replicas,
             "selector": {"matchLabels": self._labels(service.name)},
@@ -101,6 +105,7 @@ class _Rendering:
         return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": self._metadata(service.name), "spec": spec}
 
     def _container(self, service: Service) -> dict[str, Any]:
+        """What each replica of a service runs."""
         env: list[dict[str, Any]] = [{"name": name, "value": plain(value)} for name, value in service.env.items()]
         env += [self._from_secret(name, name) for name in service.secrets]
         rendered: dict[str, Any] = {
@@ -118,9 +123,11 @@ class _Rendering:
         return {name: value for name, value in rendered.items() if value}
 
     def _from_secret(self, variable: str, key: str) -> dict[str, Any]:
+        """A variable whose value stands in the secret that the operator makes."""
         return {"name": variable, "valueFrom": {"secretKeyRef": {"name": self._label, "key": key}}}
 
     def _annotations(self, service: Service) -> dict[str, Any]:
+        """What Prometheus finds a service by."""
         told = next((one for one in self._config.monitoring if one.service == service.name), None)
         if told is None:
             return {}
@@ -129,11 +136,13 @@ class _Rendering:
         return {"annotations": told_by | ({} if port is None else {"prometheus.io/port": str(port)})}
 
     def _service(self, name: str, ports: tuple[int, ...]) -> dict[str, Any]:
+        """The address of a part within the cluster."""
         named = [{"name": f"port-{port}", "port": port, "targetPort": port} for port in ports]
         spec = {"selector": self._labels(name), "ports": named}
         return {"apiVersion": "v1", "kind": "Service", "metadata": self._metadata(name), "spec": spec}
 
     def _stateful_set(self, database: DatabaseSpec) -> dict[str, Any]:
+        """A database, with a volume that outlives it."""
         container: dict[str, Any] = {
             "name": database.name,
             "image": database_image(database),
@@ -163,6 +172,7 @@ class _Rendering:
         return {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": metadata, "spec": spec}
 
     def _ingress(self) -> dict[str, Any]:
+        """How requests from outside reach services."""
         hosts = dict.fromkeys(one.host for one in self._config.ingress)
         rules = [{"host": host, "http": {"paths": self._paths(host)}} for host in hosts]
         secured = [{"hosts": [one.host], "secretName": f"{self._label}-tls"} for one in self._config.ingress if one.tls]
@@ -171,6 +181,7 @@ class _Rendering:
         return {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": metadata, "spec": spec}
 
     def _paths(self, host: str) -> list[dict[str, Any]]:
+        """Which service answers under which path of a host."""
         ways: list[IngressSpec] = [one for one in self._config.ingress if one.host == host]
         return [
             {
@@ -188,6 +199,7 @@ class _Rendering:
 
 
 def _resources(service: Service) -> dict[str, Any]:
+    """What a replica is promised, and may use at most."""
     if service.resources is None:
         return {}
     limits: dict[str, str] = {}
