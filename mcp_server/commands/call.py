@@ -1,9 +1,11 @@
 """`call`: one tool, from a script or a shell."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -52,25 +54,44 @@ def answered(tool: str, arguments: Mapping[str, Any], variables: Mapping[str, st
     """What a server of its own answers; where it does not start, or knows no such tool, its words as a refusal."""
     request = {"id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
     lines = [json.dumps({"jsonrpc": "2.0"} | message) for message in (*HANDSHAKE, request)]
-    done = subprocess.run(
-        [sys.executable, "-m", "mcp_server", "serve", "--transport", "stdio"],
-        input="\n".join(lines) + "\n",
-        env={**os.environ, "DATAMCP_LOG_LEVEL": "error", **variables},
-        capture_output=True,
-        encoding="utf-8",
-    )
-    for line in done.stdout.splitlines():
-        message = json.loads(line)
-        if message.get("id") == 1:
-            return message.get("result") or _refused(message["error"]["message"])
-    return _refused(done.stderr.strip() or f"The server ended with exit code {done.returncode}, and did not answer.")
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "mcp_server", "serve", "--transport", "stdio"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            env={**os.environ, "DATAMCP_LOG_LEVEL": "error", **variables},
+            encoding="utf-8",
+        )
+        with server:
+            message = _answer(server, lines)
+        said.seek(0)
+        words = said.read().strip()
+    if message is not None:
+        return message.get("result") or _refused(message["error"]["message"])
+    return _refused(words or f"The server ended with exit code {server.returncode}, and did not answer.")
+
+
+def _answer(server: "subprocess.Popen[str]", lines: list[str]) -> dict[str, Any] | None:
+    """What it answers, if it does. Its input stays open until then: a server whose client has gone waits no longer."""
+    assert server.stdin is not None and server.stdout is not None
+    with contextlib.suppress(BrokenPipeError):
+        server.stdin.write("\n".join(lines) + "\n")
+        server.stdin.flush()
+    return next((message for line in server.stdout if (message := json.loads(line)).get("id") == 1), None)
 
 
 def _refused(words: str) -> dict[str, Any]:
+    """A refusal in the form of a tool."""
     return {"isError": True, "content": [{"type": "text", "text": words}]}
 
 
 def _parsed(text: str) -> dict[str, Any]:
+    """The arguments as they were typed.
+
+    Raises:
+        UsageError: they are no JSON object.
+    """
     try:
         given: Any = json.loads(text)
     except ValueError as error:
@@ -109,4 +130,5 @@ def _inside(value: Any) -> dict[str, Any]:
 
 
 def _json(value: Any) -> str:
+    """A value as it is printed: a text stands for itself."""
     return value if isinstance(value, str) else json.dumps(value, indent=2)

@@ -64,7 +64,10 @@ class SystemWorker:
         """Start what is ready and there is room for; how many tasks that was."""
         free = self._free()
         ready = await self._desk.system.ready(free) if free else ()
-        claimed = await self._desk.system.claim({name: free[name] for name in ready}, LEASE_SECONDS) if ready else []
+        if not ready:
+            return 0
+        room = {name: free[name] for name in ready}
+        claimed = await self._desk.system.claim(room, LEASE_SECONDS, self._put_back)
         for one in claimed:
             self._start(one)
         return len(claimed)
@@ -88,21 +91,26 @@ class SystemWorker:
             self._running.discard(task)
             self._busy[kind] -= 1
             self._woken.set()
+            if task.cancelled():  # before its first step
+                self._put_back(claimed)
 
         task.add_done_callback(done)
 
     async def _work(self, claimed: ClaimedTask) -> None:
         """Run one attempt with its lease kept alive."""
-        tasks, task_id, token = self._desk.tasks, claimed.task.id, claimed.lease_token
         renewing = asyncio.create_task(self._renew(claimed, asyncio.current_task()))
         try:
-            await tasks.finish(SYSTEM_CALL, await self._attempt(claimed))
+            await self._desk.tasks.finish(SYSTEM_CALL, await self._attempt(claimed))
         except asyncio.CancelledError:
-            tasks.put_back(SYSTEM_CALL, GiveUpTask(task_id, token, "its worker stopped"))
+            self._put_back(claimed)
         except OpsError as error:
-            log.warning("system_task_lost", task_id=task_id, code=error.code, message=error.message)
+            log.warning("system_task_lost", task_id=claimed.task.id, code=error.code, message=error.message)
         finally:
             renewing.cancel()
+
+    def _put_back(self, claimed: ClaimedTask) -> None:
+        """What was claimed and will not be done here does not stay leased."""
+        self._desk.tasks.put_back(SYSTEM_CALL, GiveUpTask(claimed.task.id, claimed.lease_token, "its worker stopped"))
 
     async def _attempt(self, claimed: ClaimedTask) -> FinishTask:
         """Do the task, within the time its kind may take; how it ended."""

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,14 @@ def test_it_prints_what_a_tool_answers_one_value_of_it_or_the_words(tmp_path: Pa
     assert json.loads(found.stdout)["task"]["title"] == "a"
     refused = called("tasks_find", '{"task_id": "task_nothing"}', "--text", folder=tmp_path)
     assert refused.returncode == 1 and refused.stderr.startswith("not_found:") and not refused.stdout
+
+
+def test_it_waits_as_long_as_the_tool_does(tmp_path: Path):
+    made = called("tasks_create", '{"tasks": [{"title": "a"}]}', "--get", "tasks.0.id", folder=tmp_path)
+    wait = json.dumps({"task_id": made.stdout.strip(), "wait_seconds": 1.5})
+    began = time.monotonic()
+    assert called("tasks_wait", wait, "--get", "reached", folder=tmp_path).stdout.strip() == "false"
+    assert time.monotonic() - began >= 1.5
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from mcp_server.domain.deployments.targets import Targets
 from mcp_server.integrations.references import resolve
 from mcp_server.integrations.targets.command import CommandTarget
 from mcp_server.integrations.targets.declared import Declared
-from mcp_server.kernel.errors import Conflict, Unavailable, ValidationFailed
+from mcp_server.kernel.errors import Conflict, InvalidTransition, Unavailable, ValidationFailed
 from tests.domain.deployments.played import Stage
 from tests.world import World, open_world
 
@@ -86,6 +86,60 @@ async def test_what_fails_is_rolled_back_by_the_declared_command_to_what_was_liv
     await house.work()
     assert house.ran()[-1] == "rollback shop-dev 1"
     assert (await house.seen()).run.status == "rolled_back" and (await house.seen()).live_revision == 1
+
+
+VERSIONS = """
+import json, sys
+what, version = sys.argv[1], sys.argv[2]
+with open("ran", "a") as ran:
+    ran.write(f"{what} {version or '-'}\\n")
+print(json.dumps({"url": "http://served/"} | ({"version_id": open("next").read()} if what == "apply" else {})))
+"""
+
+
+async def test_going_back_shows_and_runs_the_rollback_command_with_the_version_that_was_live_then(
+    sqlite_url: str, tmp_path: Path
+):
+    (tmp_path / "versions.py").write_text(VERSIONS)
+    names = ("build", "apply", "check", "promote", "rollback")
+    commands = {name: (sys.executable, "versions.py", name, "{version_id}") for name in names}
+    async with open_world(sqlite_url) as world:
+        house = House(world, tmp_path, commands=commands)
+        for version in ("one", "two"):
+            (tmp_path / "next").write_text(version)
+            await house.live(services=[{"name": "web", "checks": [{"path": f"/{version}"}]}])
+        assert house.ran()[4:] == ["build one", "apply one", "check two", "promote two"], "what was made is promoted"
+        done = await house.desk.deployments.control(
+            world.call, ControlDeployment(deployment_id="shop", action="rollback")
+        )
+        plan = await house.world.database.fetch_one("deployment_plan_by_id", id=done.deployment.run.plan_hash)
+        steps = [step["what"].partition(": ")[2].split()[-2:] for step in json.loads(plan["steps"])]
+        assert steps == [["build", "one"], ["rollback", "one"], ["check", "one"], ["promote", "one"]]
+        await house.work()
+        assert house.ran()[8:] == ["build one", "rollback one", "check one", "promote one"]
+        assert (await house.seen()).live_revision == 1
+
+
+async def test_going_back_is_refused_where_the_command_names_a_version_that_nobody_told(
+    sqlite_url: str, tmp_path: Path
+):
+    commands = {"apply": (sys.executable, "-c", "1"), "rollback": (sys.executable, "-c", "1", "{version_id}")}
+    async with open_world(sqlite_url) as world:
+        house = House(world, tmp_path, commands=commands, arguments={"n": "[0-9]"})
+        for number in (1, 2):
+            await house.live(services=[{"name": "web", "arguments": {"n": number}}])
+        with pytest.raises(InvalidTransition, match="apply told no version_id"):
+            await house.desk.deployments.control(world.call, ControlDeployment(deployment_id="shop", action="rollback"))
+
+
+async def test_where_no_status_command_is_declared_nothing_is_called_as_it_was(sqlite_url: str, tmp_path: Path):
+    async with open_world(sqlite_url) as world:
+        house = House(world, tmp_path, commands={"apply": (sys.executable, "-c", "1")})
+        await house.live()
+        with pytest.raises(ValidationFailed, match="no status command, so nothing can be compared"):
+            await house.desk.deployments.control(
+                world.call, ControlDeployment(deployment_id="shop", action="check_drift")
+            )
 
 
 async def test_a_command_that_hangs_is_stopped_and_what_was_live_is_brought_back(sqlite_url: str, tmp_path: Path):

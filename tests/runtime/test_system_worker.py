@@ -1,6 +1,7 @@
 """The worker for system tasks: leases, retries and dead letters are the queue's own."""
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from mcp_server.domain.areas import AREAS
-from mcp_server.domain.tasks import archive
+from mcp_server.domain.tasks import archive, system
 from mcp_server.domain.tasks.commands import ControlTasks
 from mcp_server.domain.tasks.spec import RetrySpec, TaskSpec
 from mcp_server.domain.tasks.views import TaskView
@@ -102,6 +103,47 @@ async def test_a_worker_that_is_stopped_hands_its_task_back_and_another_does_it(
     assert (await until(world, task.id, "queued")).attempt == 1
     async with working(world, job=fast):
         assert (await until(world, task.id, "completed")).result == "done"
+
+
+async def test_what_was_claimed_is_handed_back_where_its_worker_stops_before_it_begins(world: World):
+    began: list[str] = []
+
+    async def begin(job: Job):
+        began.append(job.task_id)
+
+    worker = SystemWorker(world.desk, [kind("begin", begin)])
+    task = await create(world, "begin")
+    await worker.look()
+    next(one for one in asyncio.all_tasks() if one.get_name() == task.id).cancel()
+    await worker.idle()
+    assert (await until(world, task.id, "queued")).attempt == 1 and began == []
+
+
+async def test_a_claim_that_is_committed_while_its_worker_stops_is_handed_back(world: World, monkeypatch):
+    began, go_on = threading.Event(), threading.Event()
+    real = system.claim_system
+
+    def slow_claim(*args: Any) -> Any:
+        began.set()
+        outcome = real(*args)
+        go_on.wait(10)
+        return outcome
+
+    async def never(job: Job):
+        raise AssertionError(job)
+
+    monkeypatch.setattr(system, "claim_system", slow_claim)
+    worker = SystemWorker(world.desk, [kind("never", never)])
+    task = await create(world, "never")
+    looking = asyncio.create_task(worker.look())
+    while not began.is_set():
+        await asyncio.sleep(0.001)
+    looking.cancel()
+    await asyncio.gather(looking, return_exceptions=True)
+    go_on.set()
+    while (found := await until(world, task.id, "queued")).attempt != 1:
+        await asyncio.sleep(0.005)
+    assert found.lease is None
 
 
 async def test_a_lease_is_kept_while_a_handler_works_and_cancellation_stops_it(world: World, monkeypatch):

@@ -22,10 +22,11 @@ _OVER = Telling.of("status error ended_at updated_at")
 
 
 def _phases(phases: Any) -> Any:
-    """When each phase was, as a time."""
+    """When each phase was, and since when it is tried, as times."""
     if not isinstance(phases, dict):
         return phases
-    return {name: one | {"at": iso(one["at"])} for name, one in cast("dict[str, dict[str, Any]]", phases).items()}
+    told = cast("dict[str, dict[str, Any]]", phases)
+    return {name: one | {at: iso(one[at]) for at in ("at", "since") if at in one} for name, one in told.items()}
 
 
 AREA = Area(

@@ -18,7 +18,7 @@ from mcp_server.domain.state.service import StateService
 from mcp_server.kernel.authority import Actor, Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import Conflict, NotFound, OpsError
-from mcp_server.kernel.handling import Handler, Job
+from mcp_server.kernel.handling import Handler, HandlerFailed, Job
 from mcp_server.kernel.json_text import canonical_hash
 from mcp_server.kernel.services import Services
 
@@ -119,19 +119,25 @@ class Mirroring:
         return bool(self._mirrors.known)
 
     async def bring_up_to_date(self, job: Job) -> dict[str, dict[str, int]]:
-        """Look at every key of every mirror once; how many keys are in which status.
+        """Look at every key of every mirror once; how many keys are in which status. What one mirror fails of holds up
+        no other.
 
         Raises:
             HandlerFailed: the other side cannot be reached; what was done is written down.
         """
         remote = self._mirrors.open()
+        told, failed = dict[str, dict[str, int]](), dict[str, HandlerFailed]()
         try:
-            return {
-                namespace: await self._one(job, remote, namespace, other)
-                for namespace, other in self._mirrors.known.items()
-            }
+            for namespace, other in self._mirrors.known.items():
+                try:
+                    told[namespace] = await self._one(job, remote, namespace, other)
+                except HandlerFailed as failure:
+                    failed[namespace] = failure
         finally:
             await remote.close()
+        if failed:
+            raise _together(failed)
+        return told
 
     async def _one(self, job: Job, remote: Remote, namespace: str, other: str) -> dict[str, int]:
         known = {key: Known(**said) async for key, _, said in self._held(namespace + SUFFIX)}
@@ -228,6 +234,13 @@ class Mirroring:
             if not rows:
                 return
             after = rows[-1]["key"]
+
+
+def _together(failed: Mapping[str, HandlerFailed]) -> HandlerFailed:
+    """What mirrors failed of, each by its name: tried again where that may help any, once it may help all of those."""
+    message = "; ".join(f"{namespace}: {one.message}" for namespace, one in failed.items())
+    last = max(failed.values(), key=lambda one: (one.retryable, one.retry_after_seconds or 0))
+    return HandlerFailed(message, last.code, last.retryable, last.retry_after_seconds)
 
 
 def hash_of(entry: Entry) -> str:

@@ -73,7 +73,7 @@ class Deployment(Record):
             changes["tags"] = tags
         return self._moved("deployment.revised", now, **changes) if changes else None
 
-    def subject(self, revision: int, config: str, live_config: str | None) -> Subject:
+    def subject(self, revision: int, config: str, live_config: str | None, then: Facts | None = None) -> Subject:
         """What a target sees of it, where this revision is meant; both configurations as they are stored."""
         return Subject(
             self.id,
@@ -85,6 +85,7 @@ class Deployment(Record):
             self.live_revision,
             None if live_config is None else Config.read(live_config),
             None if self.live is None else json.loads(self.live),
+            then,
         )
 
     def claimed(self, run_id: str, now: Micros) -> tuple[Self, Event]:
@@ -180,6 +181,16 @@ class Revision(Record):
 def revision_id_of(deployment_id: str, revision: int) -> str:
     """`deployment_...@3`."""
     return f"{deployment_id}@{revision}"
+
+
+def being_changed(deployment: Deployment) -> Conflict:
+    """The refusal to compare what is on the move with what it was."""
+    return Conflict(
+        f"{deployment.name} in {deployment.environment} is being changed, so what is there cannot be compared with "
+        "what was brought live.",
+        next=f"Ask again once deployments_find(deployment_id='{deployment.id}') shows that its run is over.",
+        details={"deployment_id": deployment.id, "run_id": deployment.run_id},
+    )
 
 
 def busy_with(deployment: Deployment, run: Run) -> Conflict:

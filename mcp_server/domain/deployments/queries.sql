@@ -59,11 +59,12 @@ SELECT * FROM deployment_runs WHERE id = :id
 -- name: deployment_run_by_task
 SELECT * FROM deployment_runs WHERE task_id = :task_id {{for_update}}
 
--- Whether a revision was ever brought live.
+-- What brought a revision live last.
 -- name: deployment_run_to
-SELECT id FROM deployment_runs
+SELECT * FROM deployment_runs
 WHERE deployment_id = :deployment_id AND revision = :revision AND operation IN ('apply', 'rollback')
   AND status = 'succeeded'
+ORDER BY ended_at DESC, id DESC
 LIMIT 1
 
 -- Those of a target whose label begins as another's, or the other way round: parts of both could have one name.

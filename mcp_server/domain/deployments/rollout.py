@@ -17,6 +17,7 @@ from mcp_server.kernel.errors import Conflict, LeaseLost, OpsError
 from mcp_server.kernel.handling import HandlerFailed, Job
 from mcp_server.kernel.json_text import storable
 from mcp_server.kernel.services import Services
+from mcp_server.kernel.times import Micros
 
 
 class Rollout:
@@ -37,6 +38,10 @@ class Rollout:
         one = _One(self, job, await self.write(transactions.attempt, job.input["run_id"], job.lease_token))
         return await one.carry_out()
 
+    def now(self) -> Micros:
+        """What time it is."""
+        return self._context.clock()
+
     async def write(self, function: Any, *args: Any) -> Any:
         """A transaction of the server's own."""
         return await self._database.write(function, self._context.origin(SYSTEM_CALL), *args)
@@ -50,7 +55,7 @@ class _One:
         self._job = job
         self._run: Run = found.run
         self._plan: Plan = found.plan
-        self._subject = found.deployment.subject(found.run.revision, found.config, found.live_config)
+        self._subject = found.deployment.subject(found.run.revision, found.config, found.live_config, found.then)
         self._secrets = Secrets(rollout.targets, self._subject)
         self._here = self._run.id, job.lease_token
 
@@ -80,8 +85,8 @@ class _One:
     async def _do(self, target: Target, phase: Phase) -> None:
         before = self._run.told().get(phase, {})
         again = before.get("status") == "begun"
-        if again and before["tries"] >= TRIES_MAX:
-            await self._give_up(phase, f"{phase} was tried {TRIES_MAX} times, and each attempt broke off.", {})
+        if self._run.is_hopeless(phase, self._rollout.now()):
+            await self._give_up(phase, f"{phase} was tried {before['tries']} times, and each attempt broke off.", {})
             return
         self._run = await self._write(transactions.begin_phase, phase)
         await self._job.report(f"{phase} of {self._subject.label}")
@@ -120,7 +125,7 @@ class _One:
     async def _settle(self) -> Facts:
         run = self._run
         if run.failure is None:
-            evidence = _evidence(run)
+            evidence = run.evidence()
             await self._write(transactions.settle, "succeeded", None, evidence)
             return {"operation": run.operation, "revision": run.revision} | evidence
         # Either it was undone, or nothing was touched before it failed.
@@ -198,13 +203,6 @@ def _urls(subject: Subject, done: Mapping[str, Facts]) -> dict[str, str]:
 
 
 def _told_urls(told: Facts, config: Config) -> dict[str, str]:
-    everywhere = {service.name: told["url"] for service in config.services} if told.get("url") else {}
-    return everywhere | told.get("urls", {})
-
-
-def _evidence(run: Run) -> Facts:
-    """What the phases told, together: what was fetched, never what was hoped."""
-    evidence: Facts = {}
-    for facts in run.done().values():
-        evidence |= facts
-    return evidence
+    if "urls" in told:
+        return told["urls"]
+    return {service.name: told["url"] for service in config.services} if told.get("url") else {}

@@ -10,12 +10,15 @@ from mcp_server.kernel.errors import InvalidTransition
 from mcp_server.kernel.events import Event
 from mcp_server.kernel.json_text import RawJson, dump_json
 from mcp_server.kernel.records import Record
-from mcp_server.kernel.times import Micros
+from mcp_server.kernel.times import Micros, duration
 
 RunStatus = Literal["waiting", "running", "succeeded", "rolled_back", "failed", "stale", "cancelled"]
 OPEN: tuple[RunStatus, ...] = ("waiting", "running")
 TRIES_MAX = 8
 """How often one phase is tried before the run is given up."""
+
+TRYING = duration(600.0)
+"""How long a phase may break off again and again: servers that are started anew for each call end in its midst, too."""
 
 _TOUCHING: tuple[Phase, ...] = ("deploy", "check", "promote")
 
@@ -85,6 +88,13 @@ class Run(Record):
         """What the phases told that are done."""
         return {phase: facts["facts"] for phase, facts in self.told().items() if facts["status"] == "done"}
 
+    def evidence(self) -> Facts:
+        """What the phases told, together: what was fetched, never what was hoped."""
+        evidence: Facts = {}
+        for facts in self.done().values():
+            evidence |= facts
+        return evidence
+
     def next_phase(self) -> Phase | None:
         """What is to be done now; None where all is done. One that has failed is undone."""
         done = self.done()
@@ -108,9 +118,17 @@ class Run(Record):
         """
         self._require_open()
         told = self.told()
-        tries = told.get(phase, {}).get("tries", 0) + 1
-        told[phase] = {"status": "begun", "tries": tries, "at": now}
+        before = told.get(phase, {})
+        told[phase] = {"status": "begun", "tries": before.get("tries", 0) + 1, "at": now}
+        if before:
+            told[phase]["since"] = before.get("since", before["at"])
         return self._moved("deployment_run.phase_begun", now, phases=_phases(told))
+
+    def is_hopeless(self, phase: Phase, now: Micros) -> bool:
+        """Whether each of many attempts at a phase broke off, over some time."""
+        told = self.told().get(phase, {"status": None})
+        is_tried = told["status"] == "begun" and told["tries"] >= TRIES_MAX
+        return is_tried and now - told.get("since", now) >= TRYING
 
     def ended(self, phase: Phase, facts: Facts, now: Micros) -> tuple[Self, Event]:
         """A phase is done.

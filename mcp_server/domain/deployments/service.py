@@ -73,7 +73,7 @@ class Action(NamedTuple):
 
     decision: Decision | None = None
     planned: Made | None = None
-    drift: tuple[str, list[str]] | None = None
+    drift: tuple[Deployment, list[str]] | None = None
 
 
 class DeploymentService:
@@ -240,7 +240,7 @@ class DeploymentService:
     async def _action(self, call: Call, command: ControlDeployment) -> Action:
         deployment = await self.named(command.deployment_id)
         if command.action == "check_drift":
-            return Action(drift=(deployment.id, await self._drift(deployment)))
+            return Action(drift=(deployment, await self._drift(deployment)))
         revision = _rollback_to(deployment, command) if command.action == "rollback" else None
         if command.action in ("stop", "start"):
             revision = _live(deployment)
@@ -285,7 +285,10 @@ class DeploymentService:
         target = self._targets.get(deployment.target)
         if operation not in target.operations:
             known = ", ".join(sorted(target.operations))
-            raise ValidationFailed(f"The target {deployment.target} cannot {operation}; it can {known}.")
+            raise ValidationFailed(
+                f"The target {deployment.target} cannot {operation}; it can {known}.",
+                next="Do one of these. What a declared target can do is what the operator declared a command for.",
+            )
         self._require_allowed(subject, operation)
         observed, secrets = await self._observed(subject), self._secrets(subject)
         outlook = await secrets.told(target.outlook(subject, operation, observed))
@@ -296,7 +299,9 @@ class DeploymentService:
     async def _subject(self, deployment: Deployment, revision: int) -> Subject:
         meant, live = await self._revision(deployment.id, revision), deployment.live_revision
         live_config = None if live is None else (await self._revision(deployment.id, live)).config
-        return deployment.subject(revision, meant.config, live_config)
+        row = await self._database.fetch_one("deployment_run_to", deployment_id=deployment.id, revision=revision)
+        then = None if row is None else Run.adopt(dict(row)).evidence()
+        return deployment.subject(revision, meant.config, live_config, then)
 
     async def _revision(self, deployment_id: str, revision: int) -> Revision:
         row = await self._database.fetch_one("deployment_revision_by_id", id=revision_id_of(deployment_id, revision))

@@ -56,6 +56,7 @@ class Subject:
         live_revision: which one this desk last brought live; None where none is.
         live_config: that configuration.
         live: what the target told when it went live.
+        then: what the target told when the revision that is meant was last brought live; None where it never was.
     """
 
     id: str
@@ -67,6 +68,7 @@ class Subject:
     live_revision: int | None = None
     live_config: Config | None = None
     live: Facts | None = None
+    then: Facts | None = None
 
     @property
     def label(self) -> str:

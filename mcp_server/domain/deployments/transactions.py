@@ -13,7 +13,7 @@ from mcp_server.domain.deployments.holding import (
     require_room,
     require_was_live,
 )
-from mcp_server.domain.deployments.model import Deployment, Revision, busy_with, revision_id_of
+from mcp_server.domain.deployments.model import Deployment, Revision, being_changed, busy_with, revision_id_of
 from mcp_server.domain.deployments.plans import Plan
 from mcp_server.domain.deployments.runs import OPEN, Run, RunStatus
 from mcp_server.domain.deployments.spec import DefineDeployment
@@ -78,6 +78,7 @@ class Attempt(NamedTuple):
     plan: Plan
     config: str
     live_config: str | None
+    then: Facts | None
 
 
 def define(tx: Transaction, origin: Origin, new: NewDefinition) -> Defined:
@@ -158,9 +159,15 @@ def decide(tx: Transaction, origin: Origin, decision: Decision) -> Decided:
     return Decided(run, deployment, plan, task.task)
 
 
-def note_drift(tx: Transaction, origin: Origin, deployment_id: str, found: list[str]) -> Decided:
-    """Keep what a comparison with what is there came to."""
-    deployment = load(tx, deployment_id)
+def note_drift(tx: Transaction, origin: Origin, compared: Deployment, found: list[str]) -> Decided:
+    """Keep what a comparison with what is there came to.
+
+    Raises:
+        Conflict: it was changed meanwhile, so that nobody can say what was compared.
+    """
+    deployment = load(tx, compared.id)
+    if "changing" in (compared.status, deployment.status) or compared.run_id != deployment.run_id:
+        raise being_changed(deployment)
     moved = deployment.drifted(found, origin.at)
     if moved is not None:
         deployment = moved[0]
@@ -179,9 +186,9 @@ def attempt(tx: Transaction, origin: Origin, run_id: str, token: str) -> Attempt
     plan = load_plan(tx, run.plan_hash)
     config = load_revision(tx, deployment.id, run.revision).config
     live = deployment.live_revision
-    return Attempt(
-        run, deployment, plan, config, None if live is None else load_revision(tx, deployment.id, live).config
-    )
+    live_config = None if live is None else load_revision(tx, deployment.id, live).config
+    then = tx.one("deployment_run_to", deployment_id=deployment.id, revision=run.revision)
+    return Attempt(run, deployment, plan, config, live_config, None if then is None else Run.adopt(then).evidence())
 
 
 def begin_phase(tx: Transaction, origin: Origin, run_id: str, token: str, phase: Phase) -> Run:

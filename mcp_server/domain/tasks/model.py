@@ -24,6 +24,7 @@ from mcp_server.domain.tasks.rules import (
     due_at,
     finish_mark,
     readiness,
+    system_legal,
 )
 from mcp_server.domain.tasks.schedules import ScheduleSpec
 from mcp_server.domain.tasks.spec import MAX_ATTEMPTS_DEFAULT, PRIORITIES, FailureSpec, UsageSpec, queue_name
@@ -331,7 +332,7 @@ class Task(Record):
         """
         legal = LEGAL[self.status] if self.schedule is None else LEGAL_FOR_SCHEDULES.get(self.status, ())
         if action not in legal:
-            raise illegal(self.id, self.status, action, legal)
+            raise illegal(self.id, self.status, action, system_legal(legal) if self.system else legal)
 
     # Helpers
 

@@ -3,7 +3,7 @@
 The aggregate in `tasks.py` applies them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from mcp_server.kernel.meaning import Meant
@@ -47,6 +47,7 @@ LEGAL_FOR_SCHEDULES: dict[str, tuple[str, ...]] = {
 }
 """A schedule never runs itself: its firings do."""
 
+_NOT_FOR_SYSTEM = frozenset(("assign", "edit", "reschedule"))
 NO_LEASE: dict[str, Any] = {
     "lease_agent_id": None,
     "lease_instance_id": None,
@@ -107,3 +108,8 @@ def backoff_seconds(attempts_used: int, delay: float, delay_max: float, jitter: 
     """
     exponent = min(attempts_used - 1, 60)
     return min(delay * 2.0**exponent, delay_max) * (0.8 + 0.4 * jitter)
+
+
+def system_legal(legal: Iterable[str]) -> list[str]:
+    """What of this may be done to the server's own work."""
+    return [action for action in legal if action not in _NOT_FOR_SYSTEM]

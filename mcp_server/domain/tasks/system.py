@@ -1,8 +1,8 @@
 """System tasks: work that the server itself does, in the same queue, with the same leases, retries and dead letters."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from mcp_server.domain.tasks.claiming import claim_system
+from mcp_server.domain.tasks.claiming import Leased, claim_system
 from mcp_server.domain.tasks.commands import ClaimSystemTasks
 from mcp_server.domain.tasks.creation import SYSTEM_WORK, create_one
 from mcp_server.domain.tasks.results import ClaimedTask, claimed_task
@@ -13,6 +13,10 @@ from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.services import Services
 
 __all__ = ["SYSTEM_WORK", "SystemTasks"]
+
+
+def _nobody_minds(claimed: ClaimedTask) -> None:
+    del claimed  # its lease ends by itself
 
 
 class SystemTasks:
@@ -32,8 +36,16 @@ class SystemTasks:
         rows = await self._database.fetch_all("system_ready", kinds=dump_json(list(kinds)))
         return {row["kind"] for row in rows}
 
-    async def claim(self, room: dict[str, int], lease_seconds: float) -> list[ClaimedTask]:
-        """Lease queued system tasks, of each kind as many as there is room for."""
+    async def claim(
+        self, room: dict[str, int], lease_seconds: float, orphaned: Callable[[ClaimedTask], None] = _nobody_minds
+    ) -> list[ClaimedTask]:
+        """Lease queued system tasks, of each kind as many as there is room for. Should the caller be cancelled while
+        that is committed, `orphaned` is told each of them."""
+
+        def nobodys(leased: list[Leased]) -> None:
+            for one in leased:
+                orphaned(claimed_task(*one))
+
         command = ClaimSystemTasks(room, lease_seconds)
-        rows = await self._database.write(claim_system, self._context.origin(SYSTEM_CALL), command)
-        return [claimed_task(*leased) for leased in rows]
+        written = (claim_system, self._context.origin(SYSTEM_CALL), command)
+        return [claimed_task(*leased) for leased in await self._database.write_or(nobodys, *written)]

@@ -168,6 +168,11 @@ def failure(status: int, said: str, retry_after: str | None) -> CloudFailed:
     return CloudFailed("refused", message, status, None)
 
 
+def silent(failed: CloudFailed) -> Unavailable:
+    """The refusal of who only wanted to look."""
+    return Unavailable(failed.message, next="See the token, the account and the network.")
+
+
 def seconds_of(retry_after: str | None) -> float:
     """How long Retry-After asks to wait, within bounds."""
     try:

@@ -10,6 +10,9 @@ from mcp_server.kernel.handling import HandlerFailed
 _LOST = "\N{REPLACEMENT CHARACTER}"
 """Stands in a text where bytes were that are none."""
 
+_BAD_PART = (400, 413)
+"""What Cloudflare answers to a bulk request of which one key, value or metadata is not allowed."""
+
 
 class CloudflareRemote:
     """See `Remote`."""
@@ -34,10 +37,23 @@ class CloudflareRemote:
         refused = list[str]()
         try:
             for part in _parts(entries):
-                refused += await self._kv.write(await self._id(namespace), part)
+                refused += await self._written(await self._id(namespace), part)
         except CloudFailed as failed:
             raise handler_failed(failed) from None
         return refused
+
+    async def _written(self, id_: str, part: Sequence[Pair]) -> list[str]:
+        """Write a part; those that were not taken. One key that KV refuses has it refuse them all: it is looked for,
+        so that the others arrive."""
+        try:
+            return list(await self._kv.write(id_, part))
+        except CloudFailed as failed:
+            if failed.status not in _BAD_PART:
+                raise
+        if len(part) == 1:
+            return [part[0].key]
+        half = len(part) // 2
+        return [*await self._written(id_, part[:half]), *await self._written(id_, part[half:])]
 
     async def delete(self, namespace: str, keys: Sequence[str]) -> Sequence[str]:
         """Take some keys away; those that were not."""

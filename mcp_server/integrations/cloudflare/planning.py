@@ -26,11 +26,15 @@ def require_deployable(worker: Worker) -> None:
         )
 
 
-def steps_of(service: Service, worker: Worker, here: Facts) -> Iterator[Step]:
-    """What would be done about one Worker, of which `here` is there now."""
-    size = f"{len(worker.modules)} modules, {sum(map(len, worker.modules.values()))} bytes"
-    yield Step("upload" if here["exists"] else "create", f"Worker {worker.name}", f"{size}, {digest(worker)[:12]}")
-    yield from _bindings(worker)
+def steps_of(service: Service, worker: Worker, here: Facts, uploaded: str | None = None) -> Iterator[Step]:
+    """What would be done about one Worker, of which `here` is there now, and of which a version is uploaded already
+    where it goes back to that."""
+    if uploaded is None:
+        size = f"{len(worker.modules)} modules, {sum(map(len, worker.modules.values()))} bytes"
+        yield Step("upload" if here["exists"] else "create", f"Worker {worker.name}", f"{size}, {digest(worker)[:12]}")
+        yield from _bindings(worker)
+    else:
+        yield Step("go back", f"Worker {worker.name}", f"to version {uploaded}, with the bindings that it has")
     yield from _unbound(worker, here)
     yield Step("share", f"{service.percent} % of the requests of {worker.name}")
     if sorted(worker.crons) != here.get("crons", []):
@@ -72,11 +76,13 @@ def _bindings(worker: Worker) -> Iterator[Step]:
     yield from (Step("bind", f"{one.binding} of {worker.name}", f"KV {one.id or one.namespace}") for one in worker.kv)
     yield from (Step("bind", f"{one.binding} of {worker.name}", f"D1 {one.id}") for one in worker.d1)
     yield from (Step("set", f"secret {name} of {worker.name}") for name in worker.secrets)
+    if worker.assets is not None:
+        yield Step("serve", f"{len(worker.assets.files)} assets of {worker.name}", f"{worker.assets.size} bytes")
 
 
 def _unbound(worker: Worker, here: Facts) -> Iterator[Step]:
     """What is bound there now, perhaps by hand, and would not be any more."""
-    names = {*worker.vars, *worker.secrets, *(one.binding for one in (*worker.kv, *worker.d1))}
+    names = worker.bound()
     there: Sequence[Facts] = here.get("settings", {}).get("bindings", [])
     gone = [one for one in there if one["name"] not in names]
     yield from (Step("unbind", f"{one['name']} of {worker.name}", one["type"].replace("_", " ")) for one in gone)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from mcp_server.integrations.cloudflare.asset_uploads import AssetUploads
 from mcp_server.integrations.cloudflare.calling import Calling, CloudFailed
 from mcp_server.integrations.workers.model import ModuleKind, Worker, kind_of
 
@@ -37,6 +38,7 @@ class Scripts:
     def __init__(self, calling: Calling) -> None:
         self._calling = calling
         self._scripts = calling.sdk.workers.scripts
+        self._assets = AssetUploads(calling)
 
     async def exists(self, name: str) -> bool:
         """Whether there is a Worker of this name."""
@@ -63,15 +65,25 @@ class Scripts:
 
     async def create(self, worker: Worker, bindings: Sequence[Mapping[str, Any]], tag: str, message: str) -> None:
         """Upload the first version, which answers at once."""
-        said = _metadata(worker, bindings, tag, message)
+        said = await self._metadata(worker, bindings, tag, message)
         request = self._scripts.with_raw_response.update
         await self._calling.result(request, worker.name, metadata=said, files=_files(worker))
 
     async def upload(self, worker: Worker, bindings: Sequence[Mapping[str, Any]], tag: str, message: str) -> str:
         """Upload a further version, which answers nothing yet; its id."""
-        said = _metadata(worker, bindings, tag, message)
+        said = await self._metadata(worker, bindings, tag, message)
         request = self._scripts.versions.with_raw_response.create
         return (await self._calling.result(request, worker.name, metadata=said, files=_files(worker)))["id"]
+
+    async def _metadata(
+        self, worker: Worker, bindings: Sequence[Mapping[str, Any]], tag: str, message: str
+    ) -> dict[str, Any]:
+        said = _metadata(worker, bindings, tag, message)
+        if worker.assets is None:
+            return said
+        return said | {
+            "assets": {"jwt": await self._assets.token(worker.name, worker.assets), "config": worker.assets.config()}
+        }
 
     async def share(self, name: str, shares: Sequence[Share], message: str) -> None:
         """Let versions answer from now on."""
@@ -112,10 +124,17 @@ def bindings_of(worker: Worker, secrets: Mapping[str, str], kv_ids: Mapping[str,
         *({"type": "secret_text", "name": name, "text": secrets[name]} for name in worker.secrets),
         *({"type": "kv_namespace", "name": one.binding, "namespace_id": kv_ids[one.binding]} for one in worker.kv),
         *({"type": "d1", "name": one.binding, "id": one.id} for one in worker.d1),
+        *({"type": "assets", "name": name} for name in _assets_binding(worker)),
     ]
 
 
+def _assets_binding(worker: Worker) -> list[str]:
+    """The name under which a Worker's code reaches its files."""
+    return [] if worker.assets is None or worker.assets.binding is None else [worker.assets.binding]
+
+
 def _variable(name: str, value: Any) -> dict[str, Any]:
+    """A variable as Cloudflare has it: a text, or any other JSON."""
     if isinstance(value, str):
         return {"type": "plain_text", "name": name, "text": value}
     return {"type": "json", "name": name, "json": value}
@@ -132,9 +151,11 @@ def _metadata(worker: Worker, bindings: Sequence[Mapping[str, Any]], tag: str, m
 
 
 def _files(worker: Worker) -> list[tuple[str, bytes, str]]:
+    """The modules of a Worker as parts of a form."""
     return [(name, content, _TYPES[kind_of(name)]) for name, content in worker.modules.items()]
 
 
 def _version(one: Mapping[str, Any]) -> Version:
+    """A version of which Cloudflare tells."""
     noted: Mapping[str, Any] = one.get("annotations") or {}
     return Version(one["id"], noted.get("workers/tag"), noted.get("workers/message"))

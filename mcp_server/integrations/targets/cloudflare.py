@@ -13,7 +13,7 @@ from typing import Any
 from mcp_server.domain.deployments.configuration import Service
 from mcp_server.domain.deployments.spec import Operation
 from mcp_server.domain.deployments.targets import Facts, Outlook, Phase, PhaseFailed, Step, Subject, Work
-from mcp_server.integrations.cloudflare.calling import Account, Calling, CloudFailed
+from mcp_server.integrations.cloudflare.calling import Account, Calling, CloudFailed, silent
 from mcp_server.integrations.cloudflare.kv import KvNamespaces
 from mcp_server.integrations.cloudflare.planning import gone_of, require_deployable, shares_of, steps_of, warnings_of
 from mcp_server.integrations.cloudflare.reach import Arrangement, Reach, wanted_of
@@ -23,7 +23,7 @@ from mcp_server.integrations.workers.model import Route, Worker, digest
 from mcp_server.integrations.workers.place import Place
 from mcp_server.integrations.workers.revisions import REVISIONS, Revisions
 from mcp_server.integrations.workers.source import TAKES, Built, Sources, name_of
-from mcp_server.kernel.errors import Conflict, OpsError, Unavailable
+from mcp_server.kernel.errors import Conflict, OpsError
 
 Holder = Callable[[Subject, str], Awaitable[str | None]]
 DEV_URL = "https://{name}.{subdomain}.workers.dev"
@@ -103,9 +103,10 @@ class CloudflareTarget:
         for service in subject.config.services:
             built = await self._meant(subject, operation, service)
             require_deployable(built.worker)
-            steps += steps_of(service, built.worker, here[service.name])
-            is_new = service.name not in _live_names(subject)
             there = here[service.name]
+            uploaded = None if operation != "rollback" else await self._uploads.uploaded_then(subject, built.worker)
+            steps += steps_of(service, built.worker, there, uploaded)
+            is_new = service.name not in _live_names(subject)
             if there["exists"]:
                 await self._require_free(subject, built.worker.name)
             warnings += built.warnings + warnings_of(service, built.worker, there, there["exists"] and is_new)
@@ -282,7 +283,7 @@ class CloudflareTarget:
         try:
             return {service: await self._seen(name, routes.get(name, [])) for service, name in sorted(names.items())}
         except CloudFailed as failed:
-            raise Unavailable(failed.message, next="See the token, the account and the network.") from None
+            raise silent(failed) from None
 
     def _forget_runs_before(self, work: Work) -> None:
         """What earlier runs have built is of no use any more."""

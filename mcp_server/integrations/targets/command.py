@@ -15,8 +15,8 @@ from mcp_server.domain.deployments.spec import Operation
 from mcp_server.domain.deployments.targets import Facts, Outlook, Phase, PhaseFailed, Step, Subject, Work
 from mcp_server.integrations.kept import TEMPORARY, UNKNOWN, Command, Ended, Kept, run_once
 from mcp_server.integrations.references import resolve
-from mcp_server.integrations.targets.declared import Declared, arguments_of, filled
-from mcp_server.kernel.errors import Unavailable
+from mcp_server.integrations.targets.declared import Declared, arguments_of, filled, word
+from mcp_server.kernel.errors import InvalidTransition, Unavailable, ValidationFailed
 from mcp_server.kernel.json_text import canonical_hash, dump_json
 
 LOOK_SECONDS_MAX = 120.0
@@ -72,16 +72,20 @@ class CommandTarget:
         del observed
         wanted = [operation] if operation in ("destroy", "stop", "start") else ["build", "apply", "check", "promote"]
         shown = arguments_of(subject) | {"run_id": "{run_id}", "version_id": "{version_id}"}
-        steps = [
-            Step("run", f"{name}: {' '.join(filled(argv, shown))}")
-            for name in wanted
-            if (argv := self._declared.commands.get(name)) is not None
-        ]
-        if "plan" in self._declared.commands and operation != "destroy":
+        goes_back = self._goes_back(operation)
+        if goes_back:
+            wanted[1] = operation
+            shown["version_id"] = self._known_version(subject)
+        steps = [self._run_step(name, shown) for name in wanted if name in self._declared.commands]
+        if "plan" in self._declared.commands and operation != "destroy" and not goes_back:
             ended = await self._look("plan", subject, operation)
             steps.append(Step("expect", "what the plan command says", _tail(ended.stdout)))
         steps += [Step("set", f"{name} from {reference}") for name, reference in subject.config.secrets.items()]
         return Outlook(steps, self._warnings(subject))
+
+    def _run_step(self, name: str, shown: Mapping[str, str]) -> Step:
+        """That a declared command is run, as far as is known with what."""
+        return Step("run", f"{name}: {' '.join(filled(self._declared.commands[name], shown))}")
 
     async def act(self, work: Work) -> Facts:
         """Run the command of a phase, once; what it wrote is the evidence.
@@ -103,7 +107,16 @@ class CommandTarget:
         return facts if work.phase != "promote" else facts | await self._status(work.subject)
 
     def drift(self, subject: Subject, observed: Facts) -> list[str]:
-        """Whether the status command says something else than when it went live."""
+        """Whether the status command says something else than when it went live.
+
+        Raises:
+            ValidationFailed: none is declared.
+        """
+        if "status" not in self._declared.commands:
+            raise ValidationFailed(
+                f"The target {self._name} has no status command, so nothing can be compared.",
+                next="The operator declares one: status = [...], whose words are equal as long as nothing has moved.",
+            )
         before, now = (subject.live or {}).get("status"), observed.get("status")
         return [] if before == now else [f"status is {dump_json(now)}, and was {dump_json(before)}"]
 
@@ -136,10 +149,12 @@ class CommandTarget:
         raise PhaseFailed("the operator declared no command that undoes it")
 
     async def _stop_what_runs(self, work: Work) -> None:
+        """End the commands of a run that is to be undone."""
         for phase in ("build", "deploy", "check", "promote"):
             await Kept(self._folder / work.run_id / phase).stop()
 
     async def _status(self, subject: Subject) -> Facts:
+        """What the declared status command says; nothing where none is declared."""
         if "status" not in self._declared.commands:
             return {}
         ended = await self._look("status", subject, "apply")
@@ -181,11 +196,41 @@ class CommandTarget:
             "live": subject.live,
             "configuration": json.loads(meant.text()),
         }
-        given = arguments_of(subject) | {"run_id": run_id, "revision": str(revision)}
+        given = arguments_of(subject) | {"run_id": run_id, "revision": str(revision)} | self._version(subject, work)
         env, hidden = self._environment(secrets)
         limit = self._declared.seconds_max if run_id else min(LOOK_SECONDS_MAX, self._declared.seconds_max)
         argv = filled(self._declared.commands[name], given)
         return Command(argv, self._declared.cwd, env, dump_json(told), limit, hidden)
+
+    def _version(self, subject: Subject, work: Work | None) -> dict[str, str]:
+        """Which version a command is about, where that is not the one that is live: what was just made, or, going
+        back, what was live as that revision."""
+        if work is None or work.phase == "revert":
+            return {}
+        then = _version_then(subject) if work.operation == "rollback" else None
+        made = then if self._goes_back(work.operation) else _version_made(work) or then
+        return {} if made is None else {"version_id": made}
+
+    def _goes_back(self, operation: Operation) -> bool:
+        """Whether a command of its own does that, and nothing is applied anew."""
+        return operation == "rollback" and "rollback" in self._declared.commands
+
+    def _known_version(self, subject: Subject) -> str:
+        """The version that a rollback command is to go back to.
+
+        Raises:
+            InvalidTransition: the command names it, and nobody told it.
+        """
+        known = _version_then(subject)
+        if not known and any("{version_id}" in part for part in self._declared.commands["rollback"]):
+            raise InvalidTransition(
+                f"When revision {subject.revision} was brought live, apply told no version_id that the rollback "
+                f"command of {self._name} could be given.",
+                next=f"Apply it anew: deployments_plan(deployment_id='{subject.id}', revision={subject.revision}). The"
+                ' operator lets apply print {"version_id": "..."} as its last line.',
+                details={"deployment_id": subject.id, "revision": subject.revision},
+            )
+        return known
 
     def _environment(self, secrets: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
         """What a command finds in its environment, and which values of it are to be hidden."""
@@ -195,11 +240,24 @@ class CommandTarget:
         return inherited | declared | dict(secrets), hidden | dict(secrets)
 
     def _secrets(self, work: Work) -> dict[str, str]:
+        """The secrets that services name, by the name of the variable."""
         return {name: work.secret(name) for service in work.subject.config.services for name in service.secrets}
 
 
 def _value(text: str) -> str:
+    """A declared variable as its command gets it."""
     return resolve(text) if text.startswith(REFERENCES) else text
+
+
+def _version_then(subject: Subject) -> str:
+    """The version that was live as the revision that is meant, as far as that was told."""
+    return word((subject.then or {}).get("version_id"))
+
+
+def _version_made(work: Work) -> str | None:
+    """The version that a command of this run told last."""
+    told = [facts["version_id"] for facts in work.done.values() if "version_id" in facts]
+    return word(told[-1]) if told else None
 
 
 def _facts(ended: Ended) -> Facts:
@@ -217,12 +275,14 @@ def _facts(ended: Ended) -> Facts:
 
 
 def _how(ended: Ended) -> str:
+    """How a command ended, and the end of what it said."""
     how = ended.error or f"exit code {ended.exit_code}"
     said = _tail(ended.stderr) or _tail(ended.stdout)
     return f"{how}: {said}" if said else how
 
 
 def _tail(text: str) -> str:
+    """The end of a text."""
     return text.strip()[-_TAIL_CHARACTERS:]
 
 

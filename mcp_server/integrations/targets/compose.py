@@ -1,29 +1,28 @@
 """The target `compose`: a Compose file, applied where `docker compose` really answers, else handed over.
 
+Ports are published on loopback alone; what is to be reached from elsewhere says so by an ingress.
 Source: the Compose specification (services, deploy, healthcheck, configs, secrets, volumes).
 """
 
-import os
 import shlex
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from mcp_server.domain.deployments.configuration import Config, DatabaseSpec, Service
 from mcp_server.domain.deployments.targets import Facts, PhaseFailed, Subject, Work
-from mcp_server.integrations.kept import Command, Ended, run_once
+from mcp_server.integrations.kept import Ended
+from mcp_server.integrations.targets.containers import HERE, Containers, missing
+from mcp_server.integrations.targets.docker_compose import DockerCompose
 from mcp_server.integrations.targets.rendered import Objects, RenderedTarget, yaml_text
 from mcp_server.kernel.errors import ValidationFailed
 
-SECONDS_MAX = 900.0
-PROBE_SECONDS_MAX = 10.0
 PROXY = "ingress"
 _IMAGES = {"postgres": "postgres:16", "mysql": "mysql:8", "redis": "redis:7"}
 _DATA = {"postgres": "/var/lib/postgresql/data", "mysql": "/var/lib/mysql", "redis": "/data"}
 _PASSWORD = {"postgres": "POSTGRES_PASSWORD_FILE", "mysql": "MYSQL_ROOT_PASSWORD_FILE"}
+_NAME_ONE = 'Name a secret: password="DB_PASSWORD", with secrets={"DB_PASSWORD": "env:..."}.'
 _DATABASE = {"postgres": "POSTGRES_DB", "mysql": "MYSQL_DATABASE"}
-_INHERITED = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "XDG_RUNTIME_DIR")
 
 
 class ComposeTarget(RenderedTarget):
@@ -36,7 +35,7 @@ class ComposeTarget(RenderedTarget):
 
     def __init__(self, folder: Path, docker: str | None = None) -> None:
         super().__init__(folder)
-        self._docker = docker or shutil.which("docker")
+        self._docker = DockerCompose(docker)
 
     def objects(self, label: str, environment: str, config: Config) -> Objects:
         """Every part of the file."""
@@ -64,63 +63,93 @@ class ComposeTarget(RenderedTarget):
         """What the file cannot promise."""
         crowded = [one.name for one in subject.config.services if one.replicas > 1 and one.ports]
         found = [f"{name} has several replicas, so Docker chooses the ports of the host." for name in crowded]
-        if self._docker is None:
+        if subject.config.ingress:
+            found.append("The ingress is reached from everywhere: it listens on all addresses of the host.")
+        if not self._docker.is_there:
             found.append("No docker is here: the file is only written, and nothing runs.")
         return found
 
+    async def observe(self, subject: Subject) -> Facts:
+        """The file that was handed over last; where Docker runs it, also how many containers of each service run."""
+        told = await super().observe(subject)
+        runs = subject.live is not None and not subject.live.get("rendered")
+        return told | {"running": await self._docker.running(subject.label)} if runs else told
+
+    def drift(self, subject: Subject, observed: Facts) -> list[str]:
+        """Whether somebody changed the file, or ended containers."""
+        found = super().drift(subject, observed)
+        if "running" not in observed or subject.live_config is None:
+            return found
+        if observed["running"] is None:
+            return [*found, "docker compose does not answer, so nobody can say what runs"]
+        return found + missing(observed["running"], _containers_of(subject.live_config))
+
     async def deploy(self, work: Work, path: Path) -> Facts:
         """`docker compose up`, where that answers."""
-        if not await self._answers():
+        if not await self._docker.answers():
             said = f"docker compose does not answer here. Run it elsewhere: docker compose -f {path} up -d"
             return {"rendered": True, "said": said}
-        environment = _variables(work)
-        ended = await self._compose(work, path, environment, "up", "-d", "--wait", "--remove-orphans")
+        ended = await self._compose(work, path, "up", "-d", "--wait", "--remove-orphans")
         return _facts(ended) | await self._state(work, path)
 
     async def remove(self, work: Work, path: Path | None) -> Facts:
         """`docker compose down`; volumes stay."""
-        if path is None or not await self._answers():
+        if path is None or not await self._docker.answers():
             return {"rendered": True, "said": "docker compose does not answer here, so only the file was removed."}
-        return _facts(await self._compose(work, path, _variables(work), "down", "--remove-orphans"))
-
-    async def _answers(self) -> bool:
-        if self._docker is None:
-            return False
-        command = Command((self._docker, "compose", "version"), None, _inherited(), "", PROBE_SECONDS_MAX)
-        try:
-            return (await run_once(command)).exit_code == 0
-        except OSError:
-            return False
+        return _facts(await self._compose(work, path, "down", "--remove-orphans"))
 
     async def _state(self, work: Work, path: Path) -> Facts:
-        ended = await self._compose(work, path, _variables(work), "ps", "--format", "json")
-        ports = [port for service in work.subject.config.services for port in service.ports if service.replicas == 1]
-        return {"ps": ended.stdout[-4000:]} | ({"url": f"http://127.0.0.1:{ports[0]}"} if ports else {})
+        """What runs now, and where it answers, as Docker says."""
+        ended = await self._compose(work, path, "ps", "--format", "json")
+        config = work.subject.live_config if work.phase == "revert" else work.subject.config
+        urls = Containers.told(ended.stdout).urls(config or work.subject.config)
+        one = {"url": next(iter(urls.values()))} if len(urls) == 1 else {}
+        return {"ps": ended.stdout[-4000:], "urls": urls} | one
 
-    async def _compose(self, work: Work, path: Path, environment: dict[str, str], *words: str) -> Ended:
-        assert self._docker is not None
-        argv = (self._docker, "compose", "-p", work.subject.label, "-f", str(path), *words)
-        env = _inherited() | environment
-        return await run_once(Command(argv, str(path.parent), env, "", SECONDS_MAX, environment))
+    async def _compose(self, work: Work, path: Path, *words: str) -> Ended:
+        """One command about the project of a deployment."""
+        return await self._docker.run(work.subject.label, path, _variables(work), *words)
 
 
 def require_images(target: str, config: Config) -> None:
-    """Refuse services that no container can be made of.
+    """Refuse services that no container can be made of, or that nobody could ask what is to be asked.
 
     Raises:
         ValidationFailed: naming them.
     """
-    without = [service.name for service in config.services if service.image is None]
-    if without:
-        raise ValidationFailed(
-            f"{', '.join(without)} has no image, and {target} runs images.", next='Give one: image="nginx:1.27".'
-        )
-    loose = [one.name for one in config.databases if one.password is None and one.engine in _PASSWORD]
-    if loose:
-        raise ValidationFailed(
-            f"The database {', '.join(loose)} has no password.",
-            next='Name a secret: password="DB_PASSWORD", with secrets={"DB_PASSWORD": "env:..."}.',
-        )
+    for names, why, todo in (
+        (_without_image(config), f"has no image, and {target} runs images.", 'Give one: image="nginx:1.27".'),
+        (_loose(config), "has no password.", _NAME_ONE),
+        (
+            _closed(config),
+            "is to be asked whether it works, and has no port.",
+            "Name it, or leave health and checks out.",
+        ),
+    ):
+        if names:
+            raise ValidationFailed(f"{', '.join(names)} {why}", next=todo)
+
+
+def _containers_of(config: Config) -> dict[str, int]:
+    """How many containers there are to be of each part."""
+    databases = dict.fromkeys((one.name for one in config.databases), 1)
+    return {one.name: one.replicas for one in config.services} | databases
+
+
+def _without_image(config: Config) -> list[str]:
+    """Services of which no container can be made."""
+    return [service.name for service in config.services if service.image is None]
+
+
+def _loose(config: Config) -> list[str]:
+    """Databases that would not start, since their image wants a password."""
+    loose = (one for one in config.databases if one.password is None and one.engine in _PASSWORD)
+    return [f"The database {one.name}" for one in loose]
+
+
+def _closed(config: Config) -> list[str]:
+    """Services that are to be asked, and that nobody could ask."""
+    return [one.name for one in config.services if (one.health or one.checks) and not one.ports]
 
 
 def database_image(database: DatabaseSpec) -> str:
@@ -135,12 +164,13 @@ def data_folder(database: DatabaseSpec) -> str:
 
 
 def _service(service: Service, config: Config) -> dict[str, Any]:
+    """A service in words of the Compose specification."""
     rendered: dict[str, Any] = {
         "image": service.image,
-        "command": [_plain(word) for word in service.command],
-        "environment": {name: _plain(value) for name, value in service.env.items()},
+        "command": [plain(word) for word in service.command],
+        "environment": {name: plain(value) for name, value in service.env.items()},
         "secrets": list(service.secrets),
-        "ports": [str(port) if service.replicas > 1 else f"{port}:{port}" for port in service.ports],
+        "ports": [f"{HERE}:{'' if service.replicas > 1 else port}:{port}" for port in service.ports],
         "depends_on": list(service.depends_on),
         "healthcheck": _healthcheck(service),
         "labels": _labels(service, config),
@@ -150,19 +180,20 @@ def _service(service: Service, config: Config) -> dict[str, Any]:
     return {name: value for name, value in rendered.items() if value}
 
 
-def _plain(text: str) -> str:
-    """A text in which Compose fills in nothing."""
+def plain(text: str) -> str:
+    """A text in which Compose, or Kubernetes, fills in nothing."""
     return text.replace("$", "$$")
 
 
 def _healthcheck(service: Service) -> dict[str, Any] | None:
+    """How Docker asks a container whether it works, from inside of it."""
     if service.health is None or not service.ports:
         return None
     url = shlex.quote(f"http://127.0.0.1:{service.ports[0]}{service.health.path}")
     # Images have one or the other.
     test = ["CMD-SHELL", f"wget -q -O /dev/null {url} || curl -fsS -o /dev/null {url}"]
     return {
-        "test": [test[0], _plain(test[1])],
+        "test": [test[0], plain(test[1])],
         "interval": "10s",
         "timeout": f"{service.health.timeout_seconds:g}s",
         "retries": service.health.attempts,
@@ -170,6 +201,7 @@ def _healthcheck(service: Service) -> dict[str, Any] | None:
 
 
 def _limits(service: Service) -> dict[str, Any]:
+    """What a container may use at most."""
     limits: dict[str, str] = {}
     if service.resources is not None and service.resources.cpu is not None:
         limits["cpus"] = f"{service.resources.cpu:g}"
@@ -179,6 +211,7 @@ def _limits(service: Service) -> dict[str, Any]:
 
 
 def _labels(service: Service, config: Config) -> dict[str, str]:
+    """What Prometheus finds a service by."""
     told = next((one for one in config.monitoring if one.service == service.name), None)
     if told is None:
         return {}
@@ -188,6 +221,7 @@ def _labels(service: Service, config: Config) -> dict[str, str]:
 
 
 def _database(database: DatabaseSpec, label: str) -> dict[str, Any]:
+    """A database as a service, with a volume of its own."""
     rendered: dict[str, Any] = {
         "image": database_image(database),
         "volumes": [f"{database.name}-data:{data_folder(database)}"],
@@ -200,15 +234,20 @@ def _database(database: DatabaseSpec, label: str) -> dict[str, Any]:
             _DATABASE[database.engine]: name,
         }
         rendered["secrets"] = [database.password]
+    elif database.password is not None:
+        start = f'exec redis-server --requirepass "$(cat /run/secrets/{database.password})"'
+        rendered |= {"command": ["sh", "-c", plain(start)], "secrets": [database.password]}
     return rendered
 
 
 def _secret(reference: str) -> dict[str, str]:
+    """Where Docker takes a secret from; never the secret."""
     kind, _, where = reference.partition(":")
     return {"environment" if kind == "env" else "file": where}
 
 
 def _proxy(config: Config) -> dict[str, Any]:
+    """The service that answers for every host of the ingress."""
     return {
         "image": "caddy:2",
         "ports": ["80:80", *(["443:443"] if any(one.tls for one in config.ingress) else [])],
@@ -218,10 +257,12 @@ def _proxy(config: Config) -> dict[str, Any]:
 
 
 def _caddyfile(config: Config) -> str:
+    """What the proxy is told."""
     return "".join(_sites(config))
 
 
 def _sites(config: Config) -> Iterable[str]:
+    """What the proxy does for each host, in the order of the ingress."""
     for host in dict.fromkeys(one.host for one in config.ingress):
         ways = [one for one in config.ingress if one.host == host]
         scheme = "" if any(one.tls for one in ways) else "http://"
@@ -232,10 +273,12 @@ def _sites(config: Config) -> Iterable[str]:
 
 
 def _prefix(path: str) -> str:
+    """The paths that an ingress stands for."""
     return "*" if path == "/" else f"{path.rstrip('/').replace('{', '').replace('}', '')}*"
 
 
 def _upstream(config: Config, ingress: Any) -> str:
+    """Whom an ingress leads to."""
     return f"{ingress.service}:{port_of(config, ingress)}"
 
 
@@ -260,11 +303,12 @@ def _variables(work: Work) -> dict[str, str]:
     }
 
 
-def _inherited() -> dict[str, str]:
-    return {name: os.environ[name] for name in _INHERITED if name in os.environ}
-
-
 def _facts(ended: Ended) -> Facts:
+    """What a command told as evidence.
+
+    Raises:
+        PhaseFailed: it did not end well.
+    """
     if ended.exit_code != 0:
         raise PhaseFailed(f"docker compose: {ended.error or ended.stderr[-1500:] or ended.exit_code}")
     return {"exit_code": 0, "output": (ended.stderr or ended.stdout)[-1500:]}

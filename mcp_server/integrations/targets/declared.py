@@ -106,7 +106,7 @@ def arguments_of(subject: Subject) -> dict[str, str]:
     """What is filled in: what the desk knows, and what services say."""
     live = subject.live or {}
     given = {"name": subject.name, "environment": subject.environment, "revision": str(subject.revision)}
-    given |= {"label": subject.label, "run_id": "", "version_id": _word(live.get("version_id"))}
+    given |= {"label": subject.label, "run_id": "", "version_id": word(live.get("version_id"))}
     for service in subject.config.services:
         given |= {name: str(value) for name, value in service.arguments.items()}
     return given
@@ -117,6 +117,6 @@ def filled(argv: Sequence[str], given: Mapping[str, str]) -> list[str]:
     return [_PLACEHOLDER.sub(lambda place: given.get(place[1], place[0]), part) for part in argv]
 
 
-def _word(value: Any) -> str:
+def word(value: Any) -> str:
     """What a command told before may come into an argv only if it is one word."""
     return value if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}", value) else ""

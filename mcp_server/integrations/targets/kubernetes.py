@@ -8,7 +8,7 @@ from typing import Any
 
 from mcp_server.domain.deployments.configuration import Config, DatabaseSpec, IngressSpec, Service
 from mcp_server.domain.deployments.targets import Facts, Subject, Work
-from mcp_server.integrations.targets.compose import data_folder, database_image, port_of, require_images
+from mcp_server.integrations.targets.compose import data_folder, database_image, plain, port_of, require_images
 from mcp_server.integrations.targets.rendered import Objects, RenderedTarget, yaml_text
 
 _PORTS = {"postgres": 5432, "mysql": 3306, "redis": 6379}
@@ -71,6 +71,7 @@ class _Rendering:
         self._label, self._space, self._config = label, environment, config
 
     def all(self) -> list[dict[str, Any]]:
+        """Every object: the namespace, databases, services, and what leads to them."""
         config = self._config
         found: list[dict[str, Any]] = [
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self._space}},
@@ -84,12 +85,15 @@ class _Rendering:
         return found + ([self._ingress()] if config.ingress else [])
 
     def _metadata(self, name: str) -> dict[str, Any]:
+        """The name of an object, and how it is found."""
         return {"name": f"{self._label}-{name}", "namespace": self._space, "labels": self._labels(name)}
 
     def _labels(self, name: str) -> dict[str, str]:
+        """What tells the objects of a part from those of others."""
         return {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": self._label}
 
     def _deployment(self, service: Service) -> dict[str, Any]:
+        """A service, in as many replicas as it is to have."""
         spec = {
             "replicas": service.replicas,
             "selector": {"matchLabels": self._labels(service.name)},
@@ -101,12 +105,13 @@ class _Rendering:
         return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": self._metadata(service.name), "spec": spec}
 
     def _container(self, service: Service) -> dict[str, Any]:
-        env: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in service.env.items()]
+        """What each replica of a service runs."""
+        env: list[dict[str, Any]] = [{"name": name, "value": plain(value)} for name, value in service.env.items()]
         env += [self._from_secret(name, name) for name in service.secrets]
         rendered: dict[str, Any] = {
             "name": service.name,
             "image": service.image,
-            "args": list(service.command),
+            "args": [plain(word) for word in service.command],
             "env": env,
             "ports": [{"containerPort": port} for port in service.ports],
             "resources": _resources(service),
@@ -118,9 +123,11 @@ class _Rendering:
         return {name: value for name, value in rendered.items() if value}
 
     def _from_secret(self, variable: str, key: str) -> dict[str, Any]:
+        """A variable whose value stands in the secret that the operator makes."""
         return {"name": variable, "valueFrom": {"secretKeyRef": {"name": self._label, "key": key}}}
 
     def _annotations(self, service: Service) -> dict[str, Any]:
+        """What Prometheus finds a service by."""
         told = next((one for one in self._config.monitoring if one.service == service.name), None)
         if told is None:
             return {}
@@ -129,11 +136,13 @@ class _Rendering:
         return {"annotations": told_by | ({} if port is None else {"prometheus.io/port": str(port)})}
 
     def _service(self, name: str, ports: tuple[int, ...]) -> dict[str, Any]:
+        """The address of a part within the cluster."""
         named = [{"name": f"port-{port}", "port": port, "targetPort": port} for port in ports]
         spec = {"selector": self._labels(name), "ports": named}
         return {"apiVersion": "v1", "kind": "Service", "metadata": self._metadata(name), "spec": spec}
 
     def _stateful_set(self, database: DatabaseSpec) -> dict[str, Any]:
+        """A database, with a volume that outlives it."""
         container: dict[str, Any] = {
             "name": database.name,
             "image": database_image(database),
@@ -142,6 +151,9 @@ class _Rendering:
         }
         if database.password is not None and database.engine in _PASSWORD:
             container["env"] = [self._from_secret(_PASSWORD[database.engine], database.password)]
+        elif database.password is not None:
+            container["env"] = [self._from_secret("REDIS_PASSWORD", database.password)]
+            container["args"] = ["--requirepass", "$(REDIS_PASSWORD)"]
         claim = {
             "metadata": {"name": "data"},
             "spec": {
@@ -160,6 +172,7 @@ class _Rendering:
         return {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": metadata, "spec": spec}
 
     def _ingress(self) -> dict[str, Any]:
+        """How requests from outside reach services."""
         hosts = dict.fromkeys(one.host for one in self._config.ingress)
         rules = [{"host": host, "http": {"paths": self._paths(host)}} for host in hosts]
         secured = [{"hosts": [one.host], "secretName": f"{self._label}-tls"} for one in self._config.ingress if one.tls]
@@ -168,6 +181,7 @@ class _Rendering:
         return {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": metadata, "spec": spec}
 
     def _paths(self, host: str) -> list[dict[str, Any]]:
+        """Which service answers under which path of a host."""
         ways: list[IngressSpec] = [one for one in self._config.ingress if one.host == host]
         return [
             {
@@ -185,6 +199,7 @@ class _Rendering:
 
 
 def _resources(service: Service) -> dict[str, Any]:
+    """What a replica is promised, and may use at most."""
     if service.resources is None:
         return {}
     limits: dict[str, str] = {}

@@ -90,6 +90,7 @@ def require_servable(worker: Worker) -> None:
     beyond += [f"D1 database {named(database.binding)}" for database in worker.d1]
     beyond += [f"cron trigger {named(cron)}" for cron in worker.crons]
     beyond += [f"KV namespace {named(one.binding)}, which names no namespace of state" for one in _nameless(worker)]
+    beyond += ["assets"] if worker.assets is not None else []
     if beyond:
         raise ValidationFailed(
             f"workerd alone cannot serve {'; '.join(beyond)}.",

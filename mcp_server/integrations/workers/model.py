@@ -1,13 +1,13 @@
 """A Worker as plain data: what it is made of and bound to, wherever it runs. Secrets are named, never held."""
 
-import base64
-import binascii
 import hashlib
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal, Self, cast
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from mcp_server.integrations.workers.assets import Assets
+from mcp_server.integrations.workers.content import Binding, Content
 from mcp_server.kernel.errors import LimitExceeded, ValidationFailed
 from mcp_server.kernel.json_text import canonical_hash, check_json, check_line, check_text
 from mcp_server.kernel.quoting import named
@@ -38,30 +38,8 @@ def _module_name(name: str) -> str:
     return name
 
 
-def _decoded(value: Any) -> Any:
-    """Bytes, of text or of an object `{"base64": ...}`."""
-    if isinstance(value, str):
-        check_text(value, "module")
-        return value.encode()
-    members = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-    if set(members) == {"base64"}:
-        try:
-            return base64.b64decode(members["base64"], validate=True)
-        except (binascii.Error, TypeError, ValueError):
-            raise ValidationFailed("A module's base64 is none.", next="Send its bytes as standard base64.") from None
-    return cast("Any", value)
-
-
-def _encoded(content: bytes) -> dict[str, str]:
-    return {"base64": base64.b64encode(content).decode()}
-
-
-Binding = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_$][A-Za-z0-9_$]{0,99}$")]
-"""The name under which a Worker's code reaches something: an identifier of JavaScript."""
-
 WorkerName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 ModuleName = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_module_name)]
-Content = Annotated[bytes, BeforeValidator(_decoded), PlainSerializer(_encoded, when_used="json")]
 Date = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 Flag = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,100}$")]
 Var = Annotated[Any, AfterValidator(lambda value: check_json(value, "value of a variable") and value)]
@@ -106,6 +84,7 @@ class Worker(Frozen):
         main: the name of the module that is the entry.
         vars: a text is bound as text, anything else as JSON.
         secrets: bindings whose values come from elsewhere when it is started or deployed.
+        assets: static files that Cloudflare serves beside it.
         beyond: other kinds of bindings by their names, such as `{"JOBS": "queue"}`, that no target here makes.
     """
 
@@ -122,6 +101,7 @@ class Worker(Frozen):
     crons: tuple[Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z*/,#? -]{1,100}$")], ...] = ()
     routes: tuple[Route, ...] = ()
     workers_dev: bool | None = None
+    assets: Assets | None = None
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
@@ -131,10 +111,15 @@ class Worker(Frozen):
                 next=f"Name one of {', '.join(named(name) for name in sorted(self.modules)[:10])}.",
             )
         _require_size(sum(map(len, self.modules.values())))
-        _require_once([*self.vars, *self.secrets, *(one.binding for one in (*self.kv, *self.d1)), *self.beyond])
+        _require_once([*self.bound(), *self.beyond])
         for name, content in self.modules.items():
             _require_text(name, content)
         return self
+
+    def bound(self) -> list[str]:
+        """The names under which its code reaches something."""
+        files = [] if self.assets is None or self.assets.binding is None else [self.assets.binding]
+        return [*self.vars, *self.secrets, *(one.binding for one in (*self.kv, *self.d1)), *files]
 
 
 def kind_of(name: str) -> ModuleKind:
@@ -151,10 +136,14 @@ def is_text(kind: ModuleKind) -> bool:
 def digest(worker: Worker) -> str:
     """SHA-256, as hex, of everything that the Worker is: equal where a deployment would change nothing. Secrets
     stand in it by their names."""
-    said = worker.model_dump(exclude={"modules"}) | {
-        "modules": {name: hashlib.sha256(content).hexdigest() for name, content in worker.modules.items()}
-    }
+    said = worker.model_dump(exclude={"modules", "assets"}) | {"modules": _hashes(worker.modules)}
+    if worker.assets is not None:
+        said["assets"] = worker.assets.model_dump(exclude={"files"}) | {"files": _hashes(worker.assets.files)}
     return canonical_hash(said)
+
+
+def _hashes(files: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
 
 
 def _require_size(size: int) -> None:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from mcp_server.domain.deployments.configuration import Binding, Service
 from mcp_server.domain.deployments.targets import Subject
+from mcp_server.integrations.workers.asset_files import read_assets
 from mcp_server.integrations.workers.bundling import modules_of
 from mcp_server.integrations.workers.model import Worker
 from mcp_server.integrations.workers.project import Project
@@ -104,7 +105,10 @@ class Sources:
         warnings += [f"{name} of the project's configuration is passed over." for name in read.passed_over]
         project = Project(folder, [allowed.expanduser() for allowed in self.folders])
         main, modules = await modules_of(project, read.entry, bundled=read.bundled, esbuild=self.esbuild)
-        return read.said | {"main": main, "modules": modules}
+        said: dict[str, Any] = read.said | {"main": main, "modules": modules}
+        if "assets" in said:
+            said["assets"] = await asyncio.to_thread(read_assets, project, said["assets"])
+        return said
 
     @staticmethod
     def _from_document(service: Service, value: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from mcp_server.integrations.workers.wrangler_words import BEYOND, ITS_OWN, PASSED_OVER, READ, TAKEN, TOP_LEVEL
 from mcp_server.kernel.errors import LimitExceeded, NotFound, ValidationFailed
 from mcp_server.kernel.quoting import named
 
@@ -19,46 +20,7 @@ CONFIG_BYTES_MAX = 256 * 1024
 
 _TOKENS = re.compile(r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
 _COMMAS = re.compile(r'"(?:[^"\\\n]|\\.)*"|,(?=\s*[}\]])')
-_READ = frozenset(("name", "main", "compatibility_date", "compatibility_flags", "vars", "workers_dev", "no_bundle"))
-_TOP_LEVEL = ("production", "default")
-"""What a deployment's environment is called that means a configuration's top level, where it has environments."""
-
-_TAKEN = frozenset(("kv_namespaces", "d1_databases", "triggers", "route", "routes", "env", "define", "rules"))
-_ITS_OWN = frozenset(("$schema", "account_id", "dev", "send_metrics", "tsconfig", "first_party_worker"))
-_PASSED_OVER = frozenset(("observability", "logpush", "minify", "keep_vars", "preview_urls", "upload_source_maps"))
-"""What changes nothing in what a Worker answers; a plan says that it is passed over."""
-
-_BEYOND = {
-    "queues": "queue",
-    "r2_buckets": "R2 bucket",
-    "durable_objects": "Durable Object",
-    "services": "service",
-    "ai": "AI",
-    "vectorize": "Vectorize index",
-    "hyperdrive": "Hyperdrive",
-    "workflows": "workflow",
-    "browser": "browser",
-    "images": "images",
-    "analytics_engine_datasets": "Analytics Engine dataset",
-    "dispatch_namespaces": "dispatch namespace",
-    "mtls_certificates": "mTLS certificate",
-    "send_email": "email sender",
-    "pipelines": "pipeline",
-    "secrets_store_secrets": "secret of the Secrets Store",
-    "version_metadata": "version metadata",
-    "unsafe": "unsafe",
-    "tail_consumers": "tail consumer",
-    "migrations": "Durable Object migration",
-    "assets": "assets",
-    "site": "Workers Site",
-    "containers": "container",
-    "limits": "limits",
-    "placement": "placement",
-}
-"""What Workers can be bound to and this desk does not deploy."""
-
-
-_NOT_INHERITED = frozenset(("vars", "kv_namespaces", "d1_databases", *_BEYOND))
+_NOT_INHERITED = frozenset(("vars", "kv_namespaces", "d1_databases", *BEYOND))
 _AS_THEY_ARE = ("name", "compatibility_date", "compatibility_flags", "vars", "workers_dev")
 
 
@@ -135,12 +97,12 @@ def _for_environment(config: dict[str, Any], environment: str) -> dict[str, Any]
     whole = {name: value for name, value in config.items() if name != "env"}
     environments = _object(config, "env")
     if environment not in environments:
-        if environments and environment not in _TOP_LEVEL:
+        if environments and environment not in TOP_LEVEL:
             # Passing the top level off as an environment that is missing would deploy it over the real one.
             raise ValidationFailed(
                 f"it has no environment {named(environment)}; it has {', '.join(map(named, sorted(environments)))}.",
                 next=f"Add env.{environment} to it, or define the deployment for one of these; its top level is "
-                f"deployed as {' or '.join(_TOP_LEVEL)}.",
+                f"deployed as {' or '.join(TOP_LEVEL)}.",
                 details={"environment": environment, "environments": sorted(environments)},
             )
         return whole
@@ -156,12 +118,17 @@ def _project(folder: Path, config: dict[str, Any]) -> Project:
     said |= {"kv": _listed(config, "kv_namespaces", _kv), "d1": _listed(config, "d1_databases", _d1)}
     said |= {"crons": _object(config, "triggers").get("crons", []), "routes": list(_routes(config))}
     said |= {"beyond": dict(_beyond(config))}
-    return Project(entry, not config.get("no_bundle", False), said, sorted(config.keys() & _PASSED_OVER))
+    said |= {"assets": _object(config, "assets")} if config.get("assets") else {}
+    return Project(entry, not config.get("no_bundle", False), said, sorted(config.keys() & PASSED_OVER))
 
 
 def _entry(folder: Path, main: Any) -> Path:
     if not isinstance(main, str):
-        raise ValidationFailed("it names no `main`.", next="Name the Worker's entry file.")
+        raise ValidationFailed(
+            "it names no `main`.",
+            next="Name the Worker's entry file. One that only serves assets has "
+            "export default { fetch: (request, env) => env.ASSETS.fetch(request) }, and a binding ASSETS.",
+        )
     if "\0" in main or not _is_inside(folder, main):
         raise ValidationFailed(f"main names {named(main)}, and there is no such file in the project.")
     return (folder / main).resolve()
@@ -174,7 +141,7 @@ def _is_inside(folder: Path, name: str) -> bool:
 
 
 def _require_known(config: Mapping[str, Any]) -> None:
-    strange = sorted(config.keys() - _READ - _TAKEN - _ITS_OWN - _PASSED_OVER - _BEYOND.keys())
+    strange = sorted(config.keys() - READ - TAKEN - ITS_OWN - PASSED_OVER - BEYOND.keys())
     if strange:
         raise ValidationFailed(
             f"it says {', '.join(map(named, strange))}, which this desk does not know.",
@@ -204,7 +171,7 @@ def _routes(config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _beyond(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Each binding that this desk does not make, by its name."""
-    for member, kind in _BEYOND.items():
+    for member, kind in BEYOND.items():
         for one in _leaves(config.get(member)):
             yield str(one.get("binding") or one.get("name") or one.get("queue") or member), kind
 

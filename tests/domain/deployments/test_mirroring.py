@@ -128,6 +128,11 @@ class Elsewhere:
         pass
 
 
+async def _unreachable() -> AsyncIterator[dict[str, Entry]]:
+    raise HandlerFailed("no such namespace", "refused", retryable=False)
+    yield {}
+
+
 async def _report(said: str) -> None:
     pass
 
@@ -214,6 +219,25 @@ async def test_what_a_side_does_not_take_is_told_by_its_key_and_tried_again(worl
     mirror.elsewhere.held["huge"] = Entry(b"x")
     assert await mirror.run() == {"pending": 1, "synced": 1}
     assert mirror.elsewhere.held["tea"] == Entry(b"1")
+
+
+async def test_a_mirror_that_cannot_be_reached_holds_up_no_other(world: World):
+    mirror = Mirror(world)
+
+    class Both(Elsewhere):
+        def entries(self, namespace: str) -> AsyncIterator[dict[str, Entry]]:
+            return _unreachable() if namespace == "away" else mirror.elsewhere.entries(namespace)
+
+        async def write(self, namespace: str, entries: Mapping[str, Entry]) -> Sequence[str]:
+            return await mirror.elsewhere.write(namespace, entries)
+
+    world.desk._made[Mirrors] = Mirrors({"a": "away", "shop": "cache", "z": "away"}, Both)
+    mirror.mirroring = Mirroring(world.desk)
+    await world.write("shop", "tea", {"eur": 3})
+    with pytest.raises(HandlerFailed) as failed:
+        await mirror.run()
+    assert str(failed.value.message) == "a: no such namespace; z: no such namespace" and not failed.value.retryable
+    assert mirror.elsewhere.held["tea"].content == b'{"eur":3}'
 
 
 async def test_what_an_agent_wrote_meanwhile_is_not_overwritten(world: World):

@@ -1,5 +1,6 @@
 """The promises of deployments, on both engines, with a target that the test plays."""
 
+import asyncio
 import json
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ from mcp_server.domain.approvals.commands import FindApprovals
 from mcp_server.domain.approvals.rules import Rule
 from mcp_server.domain.deployments.policy import DeploymentPolicy
 from mcp_server.domain.deployments.spec import ControlDeployment, DefineDeployment, FindDeployments
-from mcp_server.domain.deployments.targets import Targets, Work
+from mcp_server.domain.deployments.targets import Facts, Subject, Targets, Work
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.tasks.commands import ControlTasks
 from mcp_server.kernel.authority import Role
@@ -236,6 +237,36 @@ async def test_who_goes_on_after_a_crash_looks_first_and_does_nothing_twice(stag
     assert replay(stage.world.url).differences == ()
 
 
+@pytest.mark.parametrize("seconds", [1, 100])
+async def test_a_phase_that_breaks_off_again_and_again_is_given_up_after_some_time_and_not_sooner(
+    stage: Stage, seconds: int
+):
+    """Servers that are started for one call each end in its midst; one that makes them die does so for long."""
+    await stage.live()
+
+    async def ends(work: Work) -> None:
+        if work.phase == "deploy":
+            raise asyncio.CancelledError
+
+    stage.target.during = ends
+    await stage.define(services=[{"name": "web", "replicas": 2}])
+    task = (await stage.apply(await stage.plan())).task
+
+    async def work() -> None:
+        await stage.work(seconds)
+        while (await stage.desk.tasks.get(stage.world.call, task.id)).status == "running":
+            await asyncio.sleep(0.005)  # until it is back in the queue
+
+    for _ in range(12):
+        await work()
+    stage.target.during = None
+    await work()
+    seen = await stage.seen()
+    assert seen.live_revision == (2 if seconds == 1 else 1)
+    if seconds > 1:
+        assert "and each attempt broke off" in seen.error
+
+
 async def test_a_run_that_is_cancelled_half_way_is_undone_by_another_task(stage: Stage):
     await stage.live()
     await stage.define(services=[{"name": "web", "replicas": 2}])
@@ -336,6 +367,34 @@ async def test_what_differed_while_it_was_stopped_is_forgotten_once_it_is_starte
     await stage.work()
     assert ((await stage.seen()).status, (await stage.seen()).drift) == ("live", None)
     assert replay(stage.world.url).differences == ()
+
+
+async def test_what_is_being_changed_is_not_compared_with_what_was_brought_live(stage: Stage):
+    await stage.live()
+    await control(stage, "stop")
+    with pytest.raises(Conflict, match="is being changed, so what is there cannot be compared"):
+        await control(stage, "check_drift")
+    await stage.work()
+    assert (await control(stage, "check_drift")).deployment.status == "stopped"
+
+    async def stop_meanwhile(subject: Subject) -> Facts:
+        stage.target.observe = type(stage.target).observe.__get__(stage.target)
+        await control(stage, "start")
+        await stage.work()
+        return await stage.target.observe(subject)
+
+    stage.target.observe = stop_meanwhile
+    with pytest.raises(Conflict, match="is being changed"):
+        await control(stage, "check_drift")
+
+
+async def test_what_is_legal_for_the_servers_own_task_names_no_editing(stage: Stage):
+    await stage.define()
+    task = (await stage.apply(await stage.plan())).task
+    command = ControlTasks(task_ids=(task.id,), action="retry")
+    done = await stage.desk.tasks.control(stage.world.call, command)
+    assert done.refused is not None
+    assert done.refused[0].message.endswith("Legal now: cancel, pause, set_priority.")
 
 
 async def test_drift_is_told_until_it_is_gone(stage: Stage):

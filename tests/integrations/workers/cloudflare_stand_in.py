@@ -25,6 +25,7 @@ from tests.web import served
 
 TOKEN, ACCOUNT = "cf-token-hush", "acc0"
 TYPES = {"application/javascript+module", "application/javascript", "text/plain", "application/wasm"}
+CONFIG = {"html_handling", "not_found_handling", "run_worker_first", "_headers", "_redirects"}
 TYPES |= {"application/octet-stream", "application/json"}
 
 
@@ -58,6 +59,8 @@ class Cloudflare:
         self.answers: deque[tuple[str, Response | None]] = deque()
         self.after: deque[tuple[str, Response | None]] = deque()
         self.kv_limit = 1000
+        self.assets: dict[str, tuple[bytes, str]] = {}
+        self.sessions: dict[str, dict[str, dict[str, Any]]] = {}
         self.unsuccessful: set[str] = set()
         self._folder = folder
         self._ids = itertools.count(1)
@@ -84,7 +87,9 @@ class Cloudflare:
         body = {"success": True, "errors": [], "messages": [], "result": result}
         return JSONResponse(body if extra is None else body | {"result": result["items"], "result_info": extra})
 
-    async def _done(self, request: Request) -> Any:
+    async def _done(self, request: Request) -> Any:  # noqa: C901
+        if request.path_params["path"] == f"accounts/{ACCOUNT}/workers/assets/upload":
+            return await self._asset(request)
         if request.headers.get("authorization") != f"Bearer {TOKEN}":
             raise Refused(401, 10000, "Authentication error")
         parts = request.path_params["path"].split("/")
@@ -97,6 +102,8 @@ class Cloudflare:
                 return {"subdomain": "desk"}
             case ["workers", "domains", *rest]:
                 return await self._domain(request, rest)
+            case ["workers", "scripts", _, "assets-upload-session"] if request.method == "POST":
+                return self._session((await request.json())["manifest"])
             case ["workers", "scripts", name, *rest]:
                 return await self._script(request, name, rest)
             case ["storage", "kv", "namespaces", *rest]:
@@ -191,6 +198,53 @@ class Cloudflare:
             case _:
                 raise Refused(405, 10405, f"{request.method} {rest}")
 
+    def _session(self, manifest: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        """What of a Worker's assets is missing, in parts of two; where nothing is, its token is the last one."""
+        for path, one in manifest.items():
+            if not path.startswith("/") or len(one["hash"]) != 32 or not isinstance(one["size"], int):
+                raise Refused(400, 10021, f"bad manifest: {path} {one}")
+        missing = sorted({one["hash"] for one in manifest.values()} - self.assets.keys())
+        token = f"{'session' if missing else 'whole'}-{self.id()}"
+        self.sessions[token] = manifest
+        return {"jwt": token, "buckets": [missing[start : start + 2] for start in range(0, len(missing), 2)]}
+
+    async def _asset(self, request: Request) -> Any:
+        session = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if session not in self.sessions or request.query_params.get("base64") != "true":
+            raise Refused(401, 10000, "no such session")
+        async with request.form() as form:
+            for name, part in form.multi_items():
+                assert not isinstance(part, str) and part.content_type, "its media type is how it is served"
+                content = base64.b64decode(await part.read(), validate=True)
+                if not any(
+                    (one["hash"], one["size"]) == (name, len(content)) for one in self.sessions[session].values()
+                ):
+                    raise Refused(400, 10021, f"{name} is not in the manifest")
+                self.assets[name] = content, part.content_type
+        missing = {one["hash"] for one in self.sessions[session].values()} - self.assets.keys()
+        return {} if missing else {"jwt": self._complete(session)}
+
+    def _complete(self, session: str) -> str:
+        self.sessions[f"whole-{session}"] = self.sessions[session]
+        return f"whole-{session}"
+
+    def _manifest(self, assets: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """The assets of a version, which all have to be there."""
+        manifest = self.sessions.get(assets["jwt"]) if assets["jwt"].startswith("whole-") else None
+        if manifest is None or {one["hash"] for one in manifest.values()} - self.assets.keys():
+            raise Refused(400, 10021, "assets are missing")
+        if set(assets) != {"jwt", "config"} or set(assets["config"]) - CONFIG:
+            raise Refused(400, 10021, f"bad assets: {sorted(assets['config'])}")
+        return manifest
+
+    def _served_asset(self, version: dict[str, Any], path: str) -> Response | None:
+        """A file, as `auto-trailing-slash` finds it."""
+        for name in (path, f"{path}.html", f"{path.rstrip('/')}/index.html"):
+            if (found := version["assets"].get(name)) is not None:
+                content, kind = self.assets[found["hash"]]
+                return Response(content, media_type=kind)
+        return None
+
     async def _version(self, request: Request, script: Script) -> dict[str, Any]:  # noqa: C901
         """What is uploaded: a form of `metadata` and of modules, each of them named `files`."""
         modules: dict[str, bytes] = {}
@@ -204,7 +258,14 @@ class Cloudflare:
                     modules[part.filename or ""] = await part.read()
         if metadata.get("main_module") not in modules:
             raise Refused(400, 10021, "No such module: main_module")
-        if set(metadata) - {"main_module", "compatibility_date", "compatibility_flags", "bindings", "annotations"}:
+        if set(metadata) - {
+            "main_module",
+            "compatibility_date",
+            "compatibility_flags",
+            "bindings",
+            "annotations",
+            "assets",
+        }:
             raise Refused(400, 10021, f"unknown metadata: {sorted(metadata)}")
         if set(metadata["annotations"]) != {"workers/tag", "workers/message"}:
             raise Refused(400, 10021, f"unknown annotations: {metadata['annotations']}")
@@ -213,6 +274,7 @@ class Cloudflare:
             if one["type"] == "kv_namespace" and one["namespace_id"] not in known:
                 raise Refused(400, 10041, "KV namespace not found")
         made = {"id": self.id(), "number": len(script.versions) + 1, "modules": modules, "metadata_in": metadata}
+        made["assets"] = self._manifest(metadata["assets"]) if "assets" in metadata else {}
         script.versions.insert(0, made | {"annotations": metadata["annotations"]})
         return script.versions[0]
 
@@ -256,6 +318,8 @@ class Cloudflare:
                 body = await request.json()
                 if len(body) > 10_000 or not all({"key", "value"} <= set(one) for one in body):
                     raise Refused(400, 10026, "bad bulk request")
+                if any(len(one["key"].encode()) > 512 or one["key"] in (".", "..") for one in body):
+                    raise Refused(400, 10028, "a key is not allowed")
                 for one in body:
                     if one["key"] not in self.unsuccessful:
                         content = base64.b64decode(one["value"]) if one.get("base64") else one["value"].encode()
@@ -283,7 +347,11 @@ class Cloudflare:
         (name,) = self.scripts
         script = self.scripts[name]
         wanted = max(script.deployments[0]["versions"], key=lambda one: one["percentage"])["version_id"]
-        url = await self._served(name, next(one for one in script.versions if one["id"] == wanted))
+        version = next(one for one in script.versions if one["id"] == wanted)
+        file = self._served_asset(version, request.url.path)
+        if file is not None:
+            return file
+        url = await self._served(name, version)
         async with httpx2.AsyncClient() as client:
             answer = await client.get(f"{url}{request.url.path}")
         return Response(answer.content, answer.status_code)

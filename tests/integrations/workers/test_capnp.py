@@ -68,12 +68,13 @@ def test_what_workerd_alone_cannot_serve_is_refused_each_by_name():
         "crons": ["* * * * *"],
         "beyond": {"JOBS": "queue"},
         "kv": [{"binding": "CACHE", "id": "abc"}],
+        "assets": {"files": {"/a": "b"}},
     }
     with pytest.raises(ValidationFailed) as caught:
         config(worker(**bound), None)
-    for named in ("D1 database DB", "cron trigger", "* * * * *", "queue JOBS", "KV namespace CACHE"):
+    for named in ("D1 database DB", "cron trigger", "* * * * *", "queue JOBS", "KV namespace CACHE", "assets"):
         assert named in str(caught.value)
-    assert len(caught.value.details["unsupported"]) == 4
+    assert len(caught.value.details["unsupported"]) == 5
 
 
 def test_each_kv_binding_has_a_service_with_its_own_token_and_secrets_are_named_alone():

@@ -5,6 +5,7 @@ import contextlib
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from mcp_server.integrations.cloudflare.calling import Account, CloudFailed, Tok
 from mcp_server.integrations.cloudflare.mirror import CloudflareRemote
 from mcp_server.integrations.targets.cloudflare import CloudflareTarget
 from mcp_server.integrations.workers.source import Sources
-from mcp_server.kernel.errors import InvalidTransition, Unavailable, ValidationFailed
+from mcp_server.kernel.errors import InvalidTransition, OpsError, Unavailable, ValidationFailed
 from mcp_server.kernel.handling import HandlerFailed
 from tests.integrations.workers.cloudflare_stand_in import ACCOUNT, TOKEN, Cloudflare, Script, cloudflare, error
 from tests.integrations.workers.programs import ESBUILD, needs_workerd
@@ -167,6 +168,22 @@ async def test_what_was_bound_by_hand_is_shown_before_it_is_taken_away(tmp_path:
         assert ("unbind", "BY_HAND of site-dev-web", "secret text") in [tuple(step) for step in steps]
 
 
+async def test_going_back_shows_the_version_that_it_shares_out_and_uploads_none(tmp_path: Path):
+    async with deploying(tmp_path) as one:
+        await one.run()
+        one.sources["site"] = SOURCE % "second"
+        await one.run()
+        subject = replace(one.subject(), revision=1)
+        observed = await one.target.observe(subject)
+        steps = [tuple(step) for step in (await one.target.outlook(subject, "rollback", observed)).steps]
+        version = one.cloud.scripts["site-dev-web"].versions[-1]["id"]
+        assert steps[0] == ("go back", "Worker site-dev-web", f"to version {version}, with the bindings that it has")
+        assert not {"upload", "create", "bind", "set"} & {step[0] for step in steps}
+        del one.cloud.scripts["site-dev-web"].versions[-1]
+        with pytest.raises(InvalidTransition, match="No version of site-dev-web is there that was uploaded for it"):
+            await one.target.outlook(subject, "rollback", observed)
+
+
 async def test_nobody_goes_back_to_a_version_that_is_not_there_any_more(tmp_path: Path):
     async with deploying(tmp_path) as one:
         await one.run()
@@ -230,6 +247,83 @@ def answering(cloud: Cloudflare) -> dict[str, str]:
     """Which Worker answers, by address."""
     zone = {one["pattern"]: one["script"] for one in cloud.routes.values()}
     return zone | {one["hostname"]: one["service"] for one in cloud.domains.values()}
+
+
+FILES = {"index.html": b"<p>home", "deep/page.html": b"<p>deep", "pixel.png": b"\x89PNG\xff", "same.html": b"<p>home"}
+SERVED = {"directory": "./public", "binding": "ASSETS", "not_found_handling": "none"}
+
+
+def with_assets(folder: Path, assets: dict[str, Any] = SERVED, **files: bytes) -> dict[str, Any]:
+    """What a service says whose project has files beside its Worker."""
+    for name, content in (FILES | files).items():
+        (folder / "public" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "public" / name).write_bytes(content)
+    said = project(folder, assets=assets)
+    (folder / "w.js").write_text("export default { fetch: () => new Response('the Worker') }")
+    return said
+
+
+@pytest.mark.slow
+@needs_workerd
+async def test_a_worker_is_deployed_with_its_assets_which_are_sent_once_and_it_answers_the_rest(tmp_path: Path):
+    async with deploying(tmp_path) as one, httpx2.AsyncClient(trust_env=False) as client:
+        said = with_assets(tmp_path, _headers=b"/*\n  X-A: b\n")
+        subject = one.subject(**said)
+        steps = (await one.target.outlook(subject, "apply", await one.target.observe(subject))).steps
+        assert ("serve", "4 assets of w", "26 bytes") in [tuple(step) for step in steps]
+        await one.run(**said)
+        answers = {path: await client.get(f"{one.site}{path}") for path in ("/", "/deep/page", "/pixel.png", "/else")}
+        assert {path: answer.content for path, answer in answers.items()} == {
+            "/": b"<p>home",
+            "/deep/page": b"<p>deep",
+            "/pixel.png": b"\x89PNG\xff",
+            "/else": b"the Worker",
+        }
+        kinds = [answers[path].headers["content-type"] for path in ("/", "/pixel.png")]
+        assert kinds == ["text/html; charset=utf-8", "image/png"]
+        version = one.cloud.scripts["w"].versions[0]["metadata_in"]
+        assert version["assets"]["config"] == {"not_found_handling": "none", "_headers": "/*\n  X-A: b\n"}
+        assert {"type": "assets", "name": "ASSETS"} in version["bindings"]
+        subject = one.subject(**said)
+        assert one.target.drift(subject, await one.target.observe(subject)) == []
+        before = one.cloud.seen.count("POST accounts/acc0/workers/assets/upload")
+        assert (before, len(one.cloud.assets)) == (2, 3), "in parts, and what is the same once"
+        (tmp_path / "public/index.html").write_text("<p>new")
+        await one.run(**said)
+        assert one.cloud.seen.count("POST accounts/acc0/workers/assets/upload") == before + 1
+        assert (await client.get(f"{one.site}/")).content == b"<p>new"
+
+
+@pytest.mark.parametrize("how", ["after", "answers"])
+@pytest.mark.parametrize(
+    "word", ["POST accounts/acc0/workers/scripts/w/assets-upload-session", "POST accounts/acc0/workers/assets/upload"]
+)
+async def test_assets_arrive_whatever_is_answered_and_one_version_has_them(tmp_path: Path, how: str, word: str):
+    async with deploying(tmp_path) as one:
+        getattr(one.cloud, how).append((word, error(500)))
+        await one.run(**with_assets(tmp_path))
+        (version,) = one.cloud.scripts["w"].versions
+        assert set(version["assets"]) == {f"/{name}" for name in FILES} and one.waits == [5.0]
+
+
+@pytest.mark.parametrize(
+    ("assets", "files", "why"),
+    [
+        ({"directory": "./nothing"}, {}, "name no directory that is there"),
+        ({"binding": "A"}, {}, "name no directory that is there"),
+        (SERVED, {".assetsignore": b"*.png"}, r"\.assetsignore, which is not read here"),
+        (SERVED, {"big.bin": b"0" * (5 * 2**20)}, "are 5 files of 5242906 bytes; at most 500 of 5242880"),
+        (SERVED | {"experimental": True}, {}, "experimental: Extra inputs are not permitted"),
+        ({"directory": "/etc"}, {}, "lies outside of the folders"),
+    ],
+)
+async def test_assets_that_are_too_large_or_would_be_served_otherwise_are_refused(
+    tmp_path: Path, assets: dict[str, Any], files: dict[str, bytes], why: str
+):
+    async with deploying(tmp_path) as one:
+        subject = one.subject(**with_assets(tmp_path, assets, **files))
+        with pytest.raises(OpsError, match=why):
+            await one.target.outlook(subject, "apply", await one.target.observe(subject))
 
 
 DOMAIN = {"pattern": "shop.example.org", "custom_domain": True}
@@ -434,6 +528,12 @@ async def test_a_mirror_reads_and_writes_a_namespace_in_bulk_page_by_page(tmp_pa
         assert await remote.write("cache", {"k1": Entry(b"x")}) == ["k1"]
         assert await remote.delete("cache", ["k1", "none"]) == []
         assert [one["title"] for one in cloud.namespaces.values()] == ["cache"]
+        cloud.unsuccessful.clear()
+        bad = {"é" * 300, "."}  # state takes 512 characters, and KV 512 bytes
+        some = {f"n{number}": Entry(b"y") for number in range(20)} | {key: Entry(b"z") for key in bad}
+        assert set(await remote.write("cache", some)) == bad
+        (values,) = cloud.values.values()
+        assert {f"n{number}" for number in range(20)} <= set(values), "what one key is refused for keeps back no other"
         cloud.answers.append(("PUT", error(429, **{"Retry-After": "7"})))
         with pytest.raises(HandlerFailed) as caught:
             await remote.write("cache", {"k": Entry(b"x")})

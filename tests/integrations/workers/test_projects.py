@@ -72,7 +72,8 @@ def test_jsonc_is_read_with_its_comments_and_trailing_commas(tmp_path: Path):
         "d1": [{"binding": "DB", "id": "0-1"}],
         "crons": ["*/5 * * * *"],
         "routes": [{"pattern": "example.org/*"}, {"pattern": "www.example.org", "custom_domain": True}],
-        "beyond": {"JOBS": "queue", "done": "queue", "FILES": "R2 bucket", "assets": "assets"},
+        "beyond": {"JOBS": "queue", "done": "queue", "FILES": "R2 bucket"},
+        "assets": {"directory": "public"},
         "workers_dev": True,
     }
 
