@@ -13,6 +13,7 @@ from mcp_server.kernel.near import folded, near
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.renaming import SAME
 from mcp_server.kernel.shapes import SECONDS, Shape
+from mcp_server.kernel.together import CHANGE
 from mcp_server.kernel.wording import UNSAID, accepted, example_of
 
 WHOLE = "arguments"
@@ -70,6 +71,7 @@ _ALIKE = {
     "max_retries": ("retry",),
     "offset": ("cursor", "after"),
     "order": ("newest_first",),
+    "output": ("result",),
     "page": ("cursor", "after"),
     "sort": ("newest_first",),
     "must_ack": ("ack_within_seconds",),
@@ -113,6 +115,7 @@ class Problem:
         inside: the argument into which a name belongs that stands beside it.
         is_too_much: whether a number is over the most that is accepted.
         is_whole: whether it is how the members of an object go together, each of which is accepted.
+        change: of such, what to leave out (None) or to add.
     """
 
     loc: tuple[str | int, ...]
@@ -122,6 +125,7 @@ class Problem:
     inside: str | None = None
     is_too_much: bool = False
     is_whole: bool = False
+    change: Mapping[str, Any] | None = None
 
     @property
     def path(self) -> str:
@@ -180,7 +184,8 @@ def _problem(shape: Shape, given: Mapping[str, Any], item: Any) -> Problem:
         return _unknown(loc, name, place_of(shape, loc[:-1]))
     if kind == _OURS:
         said = item["msg"].removeprefix("Value error, ").rstrip(".")
-        return Problem(loc, said, is_whole=isinstance(_at(given, loc), dict))
+        change = getattr(item["ctx"]["error"], "details", {}).get(CHANGE)
+        return Problem(loc, said, is_whole=isinstance(_at(given, loc), dict), change=change)
     place = place_of(shape, loc)
     if kind == "missing":
         return Problem(loc, f"is missing: {_takes(place, name)}", "missing")

@@ -41,7 +41,7 @@ def _member(shape: Shape, name: str, value: Any) -> Any:
         return _LEFT_OUT
     if name.endswith(SECONDS) and is_duration(value):
         return seconds_of(value)
-    return _value(member, value)
+    return _time(name, value) if member.kind == "time" else _value(member, value)
 
 
 def _value(shape: Shape, value: Any) -> Any:
@@ -113,9 +113,9 @@ def _text(shape: Shape, value: Any) -> Any:
     return f"#{value}" if str(shape.meant.example).startswith("#") else str(value)
 
 
-def _time(shape: Shape, value: Any) -> Any:
-    value = _plain(shape, value)
-    return (moment_of(value) or value) if isinstance(value, str) else value
+def _time(name: str, value: Any) -> Any:
+    value = _only(value)
+    return (moment_of(value, name) or value) if isinstance(value, str) else value
 
 
 def _plain(shape: Shape, value: Any) -> Any:
@@ -150,6 +150,5 @@ _TAKEN_BY_KIND: dict[str, Callable[[Shape, Any], Any]] = {
     "integer": _plain,
     "number": _plain,
     "boolean": _plain,
-    "time": _time,
 }
 """How a value is taken where one of a kind is meant. Any JSON stays what it is."""

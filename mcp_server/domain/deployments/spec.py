@@ -6,8 +6,8 @@ from pydantic import Field, model_validator
 
 from mcp_server.domain.deployments.configuration import Config, Label
 from mcp_server.kernel.arguments import Listing
-from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.meaning import DeploymentName
+from mcp_server.kernel.together import not_together
 from mcp_server.kernel.values import Frozen, Word
 
 Operation = Literal["apply", "rollback", "destroy", "stop", "start"]
@@ -50,7 +50,9 @@ class ControlDeployment(Frozen):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.revision is not None and self.action != "rollback":
-            raise ValidationFailed("`revision` is what to roll back to.", next="Leave it out, or use action=rollback.")
+            raise not_together(
+                "`revision` is what to roll back to.", next="Leave it out, or use action=rollback.", revision=None
+            )
         return self
 
 

@@ -9,6 +9,7 @@ from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import check_line
 from mcp_server.kernel.meaning import Meant
 from mcp_server.kernel.quoting import named
+from mcp_server.kernel.together import LIKE, not_together
 from mcp_server.kernel.values import Frozen
 
 OCTETS = "application/octet-stream"
@@ -62,5 +63,6 @@ class AttachmentSpec(Frozen):
     @model_validator(mode="after")
     def _from_one_place(self) -> Self:
         if (self.content_base64 is None) == (self.namespace is None) or (self.namespace is None) != (self.key is None):
-            raise ValidationFailed(f"The attachment {self.name!r} needs content_base64, or namespace and key.")
+            document = dict.fromkeys(("namespace", "key"), None if self.content_base64 is not None else LIKE)
+            raise not_together(f"The attachment {self.name!r} needs content_base64, or namespace and key.", **document)
         return self

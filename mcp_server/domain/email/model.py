@@ -21,6 +21,7 @@ from mcp_server.kernel.json_text import RawJson, canonical_hash, check_text, dum
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.records import Record
 from mcp_server.kernel.times import Micros, iso, micros
+from mcp_server.kernel.together import LIKE, not_together
 from mcp_server.kernel.values import Frozen, Line, Time
 
 SENDER_DEFAULT = "DataMCPServerAgent <desk@localhost>"
@@ -66,11 +67,16 @@ class EmailSpec(Frozen):
     def _has_one_content(self) -> Self:
         written = any(part is not None for part in (self.subject, self.text, self.html))
         if self.template is not None and written:
-            raise ValidationFailed("Give a `template`, or subject with text or html, not both.")
+            raise not_together(
+                "Give a `template`, or subject with text or html, not both.",
+                **dict.fromkeys(("subject", "text", "html")),
+            )
         if self.template is None and (self.subject is None or (self.text is None and self.html is None)):
-            raise ValidationFailed("An email needs `subject` and `text` or `html`, or a `template`.")
+            lacks = {"subject": LIKE} if self.subject is None else {}
+            lacks |= {"text": LIKE} if self.text is None and self.html is None else {}
+            raise not_together("An email needs `subject` and `text` or `html`, or a `template`.", **lacks)
         if self.template is None and self.variables is not None:
-            raise ValidationFailed("`variables` belong to a `template`.")
+            raise not_together("`variables` belong to a `template`.", variables=None)
         return self
 
     @model_validator(mode="after")

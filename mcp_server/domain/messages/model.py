@@ -6,13 +6,13 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from mcp_server.kernel.arguments import Waiting
-from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.events import Event
 from mcp_server.kernel.json_text import canonical_hash
 from mcp_server.kernel.meaning import AgentName, Meant, MessageId, ThreadId, bare_id
 from mcp_server.kernel.paging import LIMIT_DEFAULT, LIMIT_MAX
 from mcp_server.kernel.records import Record
 from mcp_server.kernel.times import Micros, duration
+from mcp_server.kernel.together import not_together
 from mcp_server.kernel.values import Frozen, Line, Text
 
 RECIPIENTS_MAX = 50
@@ -71,7 +71,11 @@ class ReadMessages(Waiting):
     @model_validator(mode="after")
     def _is_one_list(self) -> Self:
         if sum((self.sent, self.unacknowledged, self.thread_id is not None)) > 1:
-            raise ValidationFailed("Give one of `thread_id`, `sent` and `unacknowledged`: each is a list of its own.")
+            others = ("unacknowledged",) if self.thread_id is None else ("sent", "unacknowledged")
+            raise not_together(
+                "Give one of `thread_id`, `sent` and `unacknowledged`: each is a list of its own.",
+                **dict.fromkeys(others),
+            )
         return self
 
     @property

@@ -7,9 +7,9 @@ from pydantic import Field, model_validator
 
 from mcp_server.domain.state.model import DOCUMENT_BYTES_MAX, Key, Namespace
 from mcp_server.kernel.arguments import Listing
-from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import check_json
 from mcp_server.kernel.json_tools import PatchOperation
+from mcp_server.kernel.together import LIKE, not_together
 from mcp_server.kernel.values import Frozen, Line, Word, converted
 
 DocumentValue = Annotated[Any, converted(lambda value: check_json(value, "value", DOCUMENT_BYTES_MAX))]
@@ -64,10 +64,14 @@ class SetDocument(Addressed):
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
         if self.delete == (self.value is not None):
-            raise ValidationFailed("Give exactly one of value and delete=true.")
+            raise not_together(
+                "Give exactly one of value and delete=true.",
+                **({"delete": None} if self.delete else {"value": LIKE}),
+            )
         if self.merge != (self.base_version is not None):
-            raise ValidationFailed(
-                "merge needs base_version, the version you started from; base_version needs merge=true."
+            raise not_together(
+                "merge needs base_version, the version you started from; base_version needs merge=true.",
+                **({"base_version": LIKE} if self.merge else {"merge": True}),
             )
         return self
 
@@ -83,7 +87,10 @@ class PatchDocument(Addressed):
     @model_validator(mode="after")
     def _one_patch(self) -> Self:
         if (self.merge_patch is None) == (self.json_patch is None):
-            raise ValidationFailed("Give exactly one of merge_patch and json_patch.")
+            raise not_together(
+                "Give exactly one of merge_patch and json_patch.",
+                **({"merge_patch": LIKE} if self.merge_patch is None else {"json_patch": None}),
+            )
         return self
 
 

@@ -13,6 +13,7 @@ from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import canonical_text, dump_json, sha256_text
 from mcp_server.kernel.meaning import AgentName, InstanceId, Meant, TaskId
 from mcp_server.kernel.near import folded
+from mcp_server.kernel.together import LIKE, not_together
 from mcp_server.kernel.values import Frozen, LeaseToken, Line, Time, checked_json, plain
 
 LEASE_SECONDS_DEFAULT = 300.0
@@ -70,6 +71,9 @@ class ReportTask(Frozen):
     extend_seconds: LeaseSeconds | None = None
 
 
+_OUTCOME_OF = {"result": "completed", "error": "failed"}
+
+
 class FinishTask(Frozen):
     """A worker ends an attempt. `result` is kept as its checked JSON text."""
 
@@ -81,12 +85,23 @@ class FinishTask(Frozen):
     usage: UsageSpec | None = None
     also: Calls = Field(default=(), description="[{tool, arguments}]: writes that land with it")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _by_what_it_holds(cls, given: Any) -> Any:
+        """A result alone is that of a completed attempt, and an error alone that of a failed one."""
+        if not isinstance(given, dict):
+            return given
+        said = cast("dict[str, Any]", given)
+        outcomes = [outcome for name, outcome in _OUTCOME_OF.items() if said.get(name) is not None]
+        return said | {"outcome": outcomes[0]} if said.get("outcome") is None and len(outcomes) == 1 else said
+
     @model_validator(mode="after")
     def _says_what_its_outcome_takes(self) -> Self:
         if (self.outcome == "failed") != (self.error is not None):
-            raise ValidationFailed("outcome 'failed' needs `error`, and only 'failed' takes it.")
+            change = {"error": LIKE, "result": None} if self.error is None else {"outcome": "failed", "result": None}
+            raise not_together("outcome 'failed' needs `error`, and only 'failed' takes it.", **change)
         if self.outcome == "failed" and self.result is not None:
-            raise ValidationFailed("A failed attempt has no `result`; put what it found into error.message.")
+            raise not_together("A failed attempt has no `result`; put what it found into error.message.", result=None)
         return self
 
     def digest(self) -> str:
@@ -142,9 +157,10 @@ class ControlTasks(Frozen):
     def _says_what_its_action_takes(self) -> Self:
         takes, said = _TAKES.get(self.action, ()), set(filter(self._says, _TAKES["edit"]))
         for name in sorted(said.difference(takes)):
-            raise ValidationFailed(f"`{name}` is taken by {_takers(name)}, not by {self.action}.")
+            raise not_together(f"`{name}` is taken by {_takers(name)}, not by {self.action}.", **{name: None})
         if takes and not said:
-            raise ValidationFailed(f"{self.action} needs {' or '.join(map('`{}`'.format, takes))}.")
+            like = {"changes": {"title": "Write the report"}} if "changes" in takes else {takes[0]: LIKE}
+            raise not_together(f"{self.action} needs {' or '.join(map('`{}`'.format, takes))}.", **like)
         return self
 
     def _says(self, name: str) -> bool:
@@ -187,7 +203,9 @@ class FindTasks(Listing):
     def _agrees(self) -> Self:
         if self.ready and (self.blocked or self.status not in (None, "queued")):
             other = "blocked" if self.blocked else f"status={self.status!r}"
-            raise ValidationFailed(f"`ready` means queued, which is not {other}. Leave one of them out.")
+            raise not_together(
+                f"`ready` means queued, which is not {other}. Leave one of them out.", blocked=None, status=None
+            )
         return self
 
 
@@ -203,7 +221,7 @@ class WaitForTasks(Frozen):
     @model_validator(mode="after")
     def _names_some(self) -> Self:
         if not self.ids():
-            raise ValidationFailed("Nothing to wait for.", next="Give task_id, or task_ids for several.")
+            raise not_together("Nothing to wait for.", next="Give task_id, or task_ids for several.", task_id=LIKE)
         return self
 
     def ids(self) -> list[str]:

@@ -11,6 +11,7 @@ from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import RawJson, canonical_hash, check_json, dump_json, json_list, sha256_text
 from mcp_server.kernel.meaning import AgentName, Meant, TaskId, bare_id
 from mcp_server.kernel.times import micros
+from mcp_server.kernel.together import not_together
 from mcp_server.kernel.values import Frozen, Line, Seconds, Text, Time, Word, checked_json
 
 Priority = Annotated[
@@ -99,7 +100,9 @@ class TaskSpec(Frozen):
     @model_validator(mode="after")
     def _schedules_wait_for_time_only(self) -> Self:
         if self.schedule is not None and self.depends_on:
-            raise ValidationFailed("A task with a `schedule` cannot have `depends_on`; its firings start on time.")
+            raise not_together(
+                "A task with a `schedule` cannot have `depends_on`; its firings start on time.", depends_on=None
+            )
         return self
 
     def is_system(self) -> bool:
@@ -170,7 +173,9 @@ class TaskChanges(TaskSpec):
     def _leaves_what_is_fixed(self) -> Self:
         fixed = sorted(self.model_fields_set & _FIXED.keys())
         if fixed:
-            raise ValidationFailed(f"`{fixed[0]}` cannot be changed once a task is there.", next=_FIXED[fixed[0]])
+            raise not_together(
+                f"`{fixed[0]}` cannot be changed once a task is there.", next=_FIXED[fixed[0]], **{fixed[0]: None}
+            )
         if self.is_system():
             raise ValidationFailed(
                 f"Kind {self.kind!r} is reserved for the server's own tasks.", next="Choose another."
