@@ -47,7 +47,9 @@ def refused(
         also: what is known to be wrong beside what the check found.
     """
     shape, others = _whole(model, beside)
-    problems = [*also, *problems_of(shape, given, error)]
+    found = problems_of(shape, given, error)
+    places = [problem.loc for problem in found]
+    problems = [*found, *(problem for problem in also if problem.loc not in places)]
     right = mended(model, shape, given, problems, others)
     problems += () if right is None else right.then
     call, to_send = _told(tool, right, beside.given)

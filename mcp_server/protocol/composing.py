@@ -2,7 +2,7 @@
 offered, its caller may make it, who speaks in it may, and its arguments are checked by the same code."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, cast
@@ -14,13 +14,14 @@ from mcp_server.kernel.composing import CalledTool, Composed
 from mcp_server.kernel.errors import NotFound, OpsError, ValidationFailed
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.near import near
+from mcp_server.kernel.paths import mapped
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.values import plain
 from mcp_server.kernel.writes import Place
 from mcp_server.protocol.guarding import Wanted, kept_out, naming, refusal
 from mcp_server.protocol.references import REFERENCE, require_no_half_reference, unread
-from mcp_server.protocol.tool_calls import Given, named_as_known, said, split, validated
+from mcp_server.protocol.tool_calls import Given, checked, named_as_known, said, split, validated
 from tools import TOOLS
 from tools.spec import AnyTool, Part
 
@@ -92,8 +93,8 @@ class _Composer:
         given = split(tool, named_as_known(tool, asked.arguments))
         self._require_no_lease(tool, given.shared)
         call = await self._spoken(said(tool, given))
-        standing = given._replace(own=_mapped(given.own, part.names, self._standing_in))
-        command = await self._as_seen(part, self._checked(tool, call, standing))
+        standing = given._replace(own=mapped(given.own, part.names, self._standing_in))
+        command = await self._as_seen(part, await self._checked(tool, call, standing))
         why = part.alone(command)
         if why is not None:
             raise _not_composable(tool.name, why)
@@ -119,10 +120,10 @@ class _Composer:
             warnings=unread(f"{place.argument}[{place.number}]", standing.own),
         )
 
-    def _checked(self, tool: AnyTool, call: Call, standing: Given) -> Any:
+    async def _checked(self, tool: AnyTool, call: Call, standing: Given) -> Any:
         """The command; a refusal names what is not there yet as the caller did."""
         try:
-            return validated(tool, call, standing)
+            return await checked(self._desk, tool, call, standing)
         except OpsError as error:
             details = dump_json(error.details)
             for id_, (number, which) in self._stands_for.items():
@@ -230,7 +231,7 @@ class _Composer:
             number, which = self._stands_for.get(text, (None, 0))
             return text if number is None else made[number][which]
 
-        return validated(tool, call, standing._replace(own=_mapped(standing.own, names, real)))
+        return validated(tool, call, standing._replace(own=mapped(standing.own, names, real)))
 
 
 def _write_of(tool: AnyTool, desk: Desk) -> Any:
@@ -265,21 +266,3 @@ def _read_before(document: str, number: int) -> ValidationFailed:
 
 def _not_composable(name: str, why: str) -> ValidationFailed:
     return ValidationFailed(f"This call of {name} cannot be one of several: {why}.", next="Make it on its own.")
-
-
-def _mapped(arguments: dict[str, Any], names: frozenset[str], function: Callable[[str], str]) -> dict[str, Any]:
-    """The arguments with every text where an id stands mapped: `names` are their paths, through lists."""
-    mapped = dict(arguments)
-    for name in names:
-        head, _, rest = name.partition(".")
-        if head in mapped:
-            mapped[head] = _mapped_at(mapped[head], rest, function)
-    return mapped
-
-
-def _mapped_at(value: Any, path: str, function: Callable[[str], str]) -> Any:
-    if isinstance(value, list):
-        return [_mapped_at(item, path, function) for item in cast("list[Any]", value)]
-    if path and isinstance(value, dict):
-        return _mapped(cast("dict[str, Any]", value), frozenset((path,)), function)
-    return function(value) if isinstance(value, str) and not path else value

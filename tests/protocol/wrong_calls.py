@@ -461,6 +461,47 @@ WRONG: list[Wrong] = [
         {"stats": "running", "ready": True},
         ("Did you mean status?", "`ready` means queued", "Such as: tasks_find(ready=true)."),
     ),
+    (
+        "events_read",
+        {"since": "the other day", "type": "task.compleeted"},
+        ("since: ", "type: There are no events of type task.compleeted", 'type="task.completed")'),
+    ),
+    (
+        "tasks_create",
+        task(agent_id="scrieb", priority="asap"),
+        ("priority: ", "tasks[0].agent_id: There is no agent scrieb", '"agent_id":"scribe"'),
+    ),
+    (
+        "state_set",
+        DOC | {"vlue": 1, "as_agent": "scrieb"},
+        ("Did you mean value?", "as_agent: There is no agent scrieb", 'value=1, as_agent="scribe")'),
+    ),
+    (
+        "tasks_claim",
+        {"agent_id": "scrieb", "capabilities": ["py"]},
+        ("capabilities: ", "agent_id: There is no agent scrieb", 'tasks_claim(agent_id="scribe")'),
+    ),
+    (
+        "commit",
+        {"calls": [{"tool": "tasks_create", "arguments": task(agent_id="scrieb", priorty="high")}]},
+        ("calls[0]", "Did you mean priority?", "There is no agent scrieb", '"agent_id":"scribe"'),
+    ),
+    # Ids of other kinds: with the call that tells of the thing.
+    ("tasks_find", {"task_id": "email_bbbbbbbbbbbb"}, ("email_find(email_id='email_bbbbbbbbbbbb') names its task_id",)),
+    ("tasks_find", {"agent_id": ID}, ("tasks_find(task_id='task_bbbbbbbbbbbb') tells of it",)),
+    (
+        "tasks_control",
+        {"task_ids": ["approval_bbbbbbbbbbbb"], "action": "cancel"},
+        ("approvals_find(approval_id='approval_bbbbbbbbbbbb') names its task_id",),
+    ),
+    ("tasks_finish", WORK | {"task_id": "agent_bbbbbbbbbbbb", "result": 1}, ("agents_find(agent_id='agent_",)),
+    ("agents_find", {"agent_id": "deployment_bbbbbbbbbbbb"}, ("deployments_find(deployment_id='deployment_",)),
+    ("agents_control", {"agent_id": "thread_bbbbbbbbbbbb", "action": "pause"}, ("messages_read(thread_id='thread_",)),
+    ("approvals_decide", {"approval_id": "message_bbbbbbbbbbbb"}, ("messages_read(thread_id='message_",)),
+    ("email_find", {"email_id": "approval_bbbbbbbbbbbb"}, ("approvals_find(approval_id='approval_",)),
+    ("deployments_plan", {"deployment_id": "call_bbbbbbbbbbbb"}, ("calls_control(call_id='call_",)),
+    ("messages_read", {"thread_id": ID}, ("thread_ or message_", "tasks_find(task_id=")),
+    ("messages_read", {"acknowledge": ["thread_bbbbbbbbbbbb"]}, ("begins message_", "messages_read(thread_id=")),
     # What there is not.
     ("agents_find", {"agent_id": "scrieb"}, ("There is no agent scrieb", "Did you mean 'scribe'?")),
     ("agents_control", {"agent_id": "scrieb", "action": "pause"}, ("Did you mean 'scribe'?",)),

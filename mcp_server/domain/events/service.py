@@ -3,7 +3,7 @@
 import re
 from fnmatch import fnmatchcase
 
-from mcp_server.domain.events.commands import ReadEvents
+from mcp_server.domain.events.commands import ReadEvents, types_of
 from mcp_server.domain.events.views import EventView, event_view
 from mcp_server.kernel.area import Areas
 from mcp_server.kernel.authority import VIA, Permission
@@ -47,8 +47,9 @@ class EventService:
             ValidationFailed: nothing is of that type.
         """
         call.actor.require(Permission.EVENTS_READ)
-        for one in command.types():
-            self._require_type(call, one)
+        strange = self.no_such_type(call, command.type or "")
+        if strange is not None:
+            raise strange
         place = _place(command)
         query = self._of_types(_query(command, place), command.types())
         query = self._visible(call, await self._by_actor(query, command.actor))
@@ -95,13 +96,15 @@ class EventService:
     def _meant(self, globs: list[str]) -> list[str]:
         return [one for one in self._areas.tells if any(fnmatchcase(one, glob) for glob in globs)]
 
-    def _require_type(self, call: Call, asked: str) -> None:
-        """Refuse a type that no event has; of what the caller may not see it names none."""
-        if self._meant([asked]):
-            return
+    def no_such_type(self, call: Call, asked: str) -> ValidationFailed | None:
+        """The refusal of types of which no event is one; of what the caller may not see it names none."""
+        strange = next((one for one in types_of(asked) if not self._meant([one])), None)
+        return None if strange is None else self._no_type(call, strange)
+
+    def _no_type(self, call: Call, asked: str) -> ValidationFailed:
         kinds = sorted(self._areas.seen(call.actor.permissions, call.toolsets))
         names = _types_near(asked, [one for one in self._areas.tells if one.partition(".")[0] in kinds], kinds)
-        raise ValidationFailed(
+        return ValidationFailed(
             f"There are no events of type {named(asked)}.",
             next=f"{did_you_mean(names)}A type says what happened to a thing, such as task.completed; task.* is all. "
             f"Things: {', '.join(kinds)}.",
