@@ -65,6 +65,8 @@ def bare_id(given: Any) -> Any:
 def _of_kind(*kinds: str) -> AfterValidator:
     def check(text: str) -> str:
         found = _LIKE_AN_ID.fullmatch(text)
+        if "," in text and all(_LIKE_AN_ID.fullmatch(part.strip()) for part in text.split(",")):
+            raise ValidationFailed(f"{text} is several ids; one stands here, and several in a list")
         if found is None or found[1] in kinds or found[1] not in _TELLS:
             return text
         wanted = " or ".join(f"{kind}_" for kind in kinds)
@@ -80,7 +82,9 @@ def _of_kind(*kinds: str) -> AfterValidator:
 _TIDIED = BeforeValidator(bare_id)
 _ID_LENGTH = StringConstraints(min_length=1, max_length=ID_CHARACTERS_MAX)
 
-TaskId = Annotated[str, _TIDIED, _ID_LENGTH, _of_kind("task"), Meant("a task's id", f"task_{_LETTERS}")]
+TaskId = Annotated[
+    str, _TIDIED, _ID_LENGTH, _of_kind("task"), Meant("a task's id", f"task_{_LETTERS}", parts=r"^task_[a-z0-9]{12}$")
+]
 InstanceId = Annotated[
     str, _TIDIED, _ID_LENGTH, _of_kind("instance"), Meant("an instance's id", f"instance_{_LETTERS}")
 ]

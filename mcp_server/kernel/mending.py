@@ -123,12 +123,16 @@ def _moved(place: Shape, problem: Problem) -> Callable[[str, dict[str, Any]], di
         left = {one: value for one, value in held.items() if one != name}
         value = held.get(name)
         free = [one for one in problem.near if one not in left]
-        fits = [one for one in free if place.members[one].could_hold(value)] or free
+        fits = [one for one in free if _could_hold(place.members[one], value)] or free
         if fits:
             return {fits[0] if one == name else one: each for one, each in held.items()}
         return _moved_inside(left, problem.inside, name, value)
 
     return moved
+
+
+def _could_hold(place: Shape, value: Any) -> bool:
+    return any(one.could_hold(value) for one in (place, place.item) if one is not None)
 
 
 def _moved_inside(held: dict[str, Any], inside: str | None, name: str, value: Any) -> dict[str, Any]:

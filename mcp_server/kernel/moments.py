@@ -74,7 +74,7 @@ def _named_day(word: str) -> str:
 
 def moment_like(name: str, given: object) -> str:
     """A time that would do instead of what was given at an argument of this name."""
-    text = given.strip() if isinstance(given, str) else ""
+    text = given.strip().replace("/", "-") if isinstance(given, str) else ""
     for meant in (text.replace(" ", "T", 1), f"{text.replace(' ', 'T', 1)}Z"):
         if _has_zone(meant):
             return meant

@@ -14,10 +14,12 @@ from typing import Any, cast
 from mcp_server.kernel.durations import is_duration, seconds_of
 from mcp_server.kernel.moments import moment_of
 from mcp_server.kernel.near import folded
-from mcp_server.kernel.renaming import gathered, nested, renamed
+from mcp_server.kernel.renaming import gathered, nested, renamed, spread
 from mcp_server.kernel.shapes import SECONDS, Shape
 
 JSON_CHARACTERS_MAX = 1 << 20
+_UNITS = {"ms": 0.001, "millis": 0.001, "min": 60, "mins": 60, "minutes": 60, "hours": 3600, "days": 86_400}
+_PERCENT = re.compile(r"\s*(\d{1,3}(?:\.\d{1,9})?)\s*%\s*")
 _BEGINS_JSON = ("{", "[")
 _LEFT_OUT: Any = object()
 
@@ -28,11 +30,27 @@ def taken(shape: Shape, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _members(shape: Shape, given: Mapping[str, Any]) -> dict[str, Any]:
-    known = nested(shape, renamed(shape.members, given))
+    known = nested(shape, spread(shape, renamed(shape.members, _in_seconds(shape, given))))
     fitted = {
         name: value if name not in shape.members else _member(shape, name, value) for name, value in known.items()
     }
     return {name: value for name, value in fitted.items() if value is not _LEFT_OUT}
+
+
+def _in_seconds(shape: Shape, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The members with durations whose names say another unit in the one that is meant: `ttl_minutes`."""
+
+    def meant(name: str, value: Any) -> tuple[str, Any]:
+        stem, _, unit = folded(name).rpartition("_")
+        alike = ("wait",) if stem == "timeout" else ()
+        lasting = next((one for word in (stem, *alike) if (one := f"{word}{SECONDS}") in shape.members), "")
+        if lasting and unit in _UNITS and isinstance(value, (int, float)) and not isinstance(value, bool):
+            return lasting, value * _UNITS[unit]
+        return name, value
+
+    strange = {name: meant(name, value) for name, value in given.items() if name not in shape.members}
+    free = {name: one for name, one in strange.items() if one[0] not in given}
+    return dict(free.get(name, (name, value)) for name, value in given.items())
 
 
 def _member(shape: Shape, name: str, value: Any) -> Any:
@@ -51,15 +69,30 @@ def _value(shape: Shape, value: Any) -> Any:
 
 def _list(shape: Shape, value: Any) -> list[Any]:
     item = cast("Shape", shape.item)
-    value = _read(value, *("[{" if item.kind in ("object", "map") else "["))
-    listed = cast("list[Any]", value) if isinstance(value, list) else _split(item.meant.parts or item.pattern, value)
+    value = _by_name(item, _read(value, *("[{" if item.kind in ("object", "map") else "[")))
+    listed = cast("list[Any]", value) if isinstance(value, list) else _split(_one_of(item), value)
     return [_value(item, one) for one in listed]
+
+
+def _one_of(item: Shape) -> str | None:
+    """What one of several that stand in one text looks like."""
+    bare = item.members[item.bare[0]].pattern if item.bare else None
+    return item.meant.parts or item.pattern or bare
+
+
+def _by_name(item: Shape, value: Any) -> Any:
+    """An object of objects by their names as a list of objects that have names."""
+    members: dict[str, Any] = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    is_named = bool(members) and all(isinstance(one, dict) for one in members.values())
+    if "name" not in item.required or not is_named or members.keys() & item.members.keys():
+        return cast("Any", value)
+    return [{"name": name} | one for name, one in members.items()]
 
 
 def _split(pattern: str | None, value: Any) -> list[Any]:
     """One value as a list; several that are divided by commas where none of them may hold one."""
     if isinstance(value, str) and pattern is not None and not re.search(pattern, value):
-        parts = [part.strip() for part in value.split(",")]
+        parts = [part.strip() for part in re.split("[,;]", value)]
         if all(re.search(pattern, part) for part in parts):
             return list(parts)
     return [value]
@@ -88,13 +121,13 @@ def _object(shape: Shape, value: Any) -> Any:
     if isinstance(value, str) and value.lstrip().startswith(_BEGINS_JSON):
         return value  # it was to be JSON, and is none
     name = next((name for name in shape.bare if _stands_for(shape.members[name], value)), None)
-    return value if name is None else {name: value}
+    return value if name is None else _members(shape, {name: value})
 
 
 def _stands_for(shape: Shape, value: Any) -> bool:
-    if isinstance(value, str):
+    if isinstance(value, str) and not (shape.kind == "number" and _PERCENT.fullmatch(value)):
         return shape.kind == "text" and value != "" and (shape.pattern is None or bool(re.search(shape.pattern, value)))
-    return shape.kind in ("integer", "number") and isinstance(value, (int, float)) and not isinstance(value, bool)
+    return shape.kind in ("integer", "number") and isinstance(value, (int, float, str)) and not isinstance(value, bool)
 
 
 def _choice(shape: Shape, value: Any) -> Any:
@@ -123,6 +156,13 @@ def _plain(shape: Shape, value: Any) -> Any:
     return _only(value)
 
 
+def _number(shape: Shape, value: Any) -> Any:
+    """A number; `50%` where it may be up to 100."""
+    value = _only(value)
+    found = _PERCENT.fullmatch(value) if isinstance(value, str) and shape.bounds[1] == 100 else None
+    return value if found is None else float(found[1])
+
+
 def _only(value: Any) -> Any:
     """What a list of one holds; anything else as it is."""
     listed: list[Any] = cast("list[Any]", value) if isinstance(value, list) else []
@@ -147,8 +187,8 @@ _TAKEN_BY_KIND: dict[str, Callable[[Shape, Any], Any]] = {
     "choice": _choice,
     "either": _choice,
     "text": _text,
-    "integer": _plain,
-    "number": _plain,
+    "integer": _number,
+    "number": _number,
     "boolean": _plain,
 }
 """How a value is taken where one of a kind is meant. Any JSON stays what it is."""

@@ -1,17 +1,16 @@
 """Arguments of which each is accepted and all together are not: the refusal says what to leave out or to add, so that
 the call that would do can be shown."""
 
-from types import EllipsisType
 from typing import Any, Final
 
 from mcp_server.kernel.errors import ValidationFailed
 
 CHANGE: Final = "change"
-LIKE: Final = ...
+LIKE: Final[Any] = ...
 """Stands for whatever would do at an argument."""
 
 
-def not_together(message: str, *, next: str = "", **change: Any | EllipsisType) -> ValidationFailed:  # noqa: A002
+def not_together(message: str, *, next: str = "", **change: Any) -> ValidationFailed:  # noqa: A002
     """The refusal of arguments that do not go together.
 
     Args:

@@ -13,7 +13,7 @@ from mcp_server.kernel.call import Call, Grant
 from mcp_server.kernel.composing import CalledTool, Composed
 from mcp_server.kernel.errors import NotFound, OpsError, ValidationFailed
 from mcp_server.kernel.json_text import dump_json
-from mcp_server.kernel.near import near
+from mcp_server.kernel.near import folded, near
 from mcp_server.kernel.paths import mapped
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.services import Services
@@ -163,8 +163,9 @@ class _Composer:
         offered = self._call.tools
         reached = [name for name, (tool, _) in _WRITES.items() if self._call.is_offered(tool.toolset)]
         there = [one for one in reached if offered is None or one in offered]
-        if name in there:
-            return _WRITES[name]
+        known = name if name in _WRITES else folded(name.rpartition("__")[2])  # as clients prefix it: mcp__desk__...
+        if known in there:
+            return _WRITES[known]
         raise _no_part(name, there)
 
     def _require_no_lease(self, tool: AnyTool, shared: Mapping[str, Any]) -> None:

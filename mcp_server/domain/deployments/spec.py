@@ -1,6 +1,7 @@
 """What a caller says of deployments: what shall run, and what to do with it."""
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -24,8 +25,13 @@ class DefineDeployment(Config):
     tags: tuple[Word, ...] = Field(default=(), max_length=32)
 
 
+_NAMED_WHOLE = {"environment": "deployment_id takes name/environment, such as shop/dev"}
+
+
 class PlanDeployment(Frozen):
     """What would happen is asked; nothing is touched."""
+
+    INSTEAD: ClassVar[Mapping[str, str]] = _NAMED_WHOLE
 
     deployment_id: DeploymentName
     revision: int | None = Field(default=None, ge=1, description="Default: the newest")
@@ -35,12 +41,16 @@ class PlanDeployment(Frozen):
 class ApplyDeployment(Frozen):
     """What was planned happens."""
 
+    INSTEAD: ClassVar[Mapping[str, str]] = _NAMED_WHOLE
+
     deployment_id: DeploymentName
     plan_hash: str = Field(max_length=64, description="Of the plan that was shown", examples=["3f9a..."])
 
 
 class ControlDeployment(Frozen):
     """Something else is done to a deployment."""
+
+    INSTEAD: ClassVar[Mapping[str, str]] = _NAMED_WHOLE
 
     deployment_id: DeploymentName
     action: Literal["rollback", "stop", "start", "destroy", "check_drift"]

@@ -1,7 +1,8 @@
 """What may be attached to a mail, and what it may be called."""
 
 import re
-from typing import Annotated, Self
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
@@ -51,6 +52,8 @@ MediaType = Annotated[
 
 class AttachmentSpec(Frozen):
     """A file to attach: its bytes inline as base64, or a state document as JSON. Never a path on the server."""
+
+    INSTEAD: ClassVar[Mapping[str, str]] = {"content": "content_base64 takes the file's bytes as base64"}
 
     name: Name
     content_base64: str | None = Field(

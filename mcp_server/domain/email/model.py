@@ -50,6 +50,8 @@ Addresses = tuple[EmailAddress, ...]
 class EmailSpec(Frozen):
     """What a caller asks to send."""
 
+    INSTEAD: ClassVar[Mapping[str, str]] = {"from": "the operator sets the sender; reply_to says where answers go"}
+
     to: Addresses = Field(min_length=1, max_length=RECIPIENTS_MAX)
     subject: Line | None = Field(default=None, examples=["The report is ready"])
     text: Content | None = Field(default=None, examples=["See the attached report."])

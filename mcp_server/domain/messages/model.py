@@ -3,13 +3,15 @@
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from mcp_server.kernel.arguments import Waiting
+from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.events import Event
 from mcp_server.kernel.json_text import canonical_hash
 from mcp_server.kernel.meaning import AgentName, Meant, MessageId, ThreadId, bare_id
 from mcp_server.kernel.paging import LIMIT_DEFAULT, LIMIT_MAX
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.records import Record
 from mcp_server.kernel.times import Micros, duration
 from mcp_server.kernel.together import not_together
@@ -25,11 +27,18 @@ Importance = Annotated[
 Body = Annotated[Text, StringConstraints(min_length=1)]
 
 
+def _one(text: str) -> str:
+    if "," in text:
+        raise ValidationFailed(f"{named(text)} names several; give them as a list")
+    return text
+
+
 Recipient = Annotated[
     str,
     BeforeValidator(bare_id),
     StringConstraints(min_length=1, max_length=200),
-    Meant("an agent's name or id, user:NAME or capability:NAME", "scribe"),
+    AfterValidator(_one),
+    Meant("an agent's name or id, user:NAME or capability:NAME", "scribe", parts=r"^[^,;]+$"),
 ]
 Recipients = tuple[Recipient, ...]
 

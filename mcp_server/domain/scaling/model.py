@@ -37,7 +37,7 @@ class ScaleAgent(Frozen):
         if (self.desired_instances is None) == (self.scaling is None):
             raise not_together(
                 'Give either `desired_instances`, such as 2, or `scaling`, such as {"min": 0, "max": 4}.',
-                **({"desired_instances": 2} if self.scaling is None else {"desired_instances": None}),
+                desired_instances=2 if self.scaling is None else None,
             )
         return self
 

@@ -1,6 +1,7 @@
 """What is asked of the task queue: the arguments of the tools as service and transaction take them."""
 
-from typing import Annotated, Any, Literal, NamedTuple, Self, cast
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, cast
 
 from pydantic import Field, WithJsonSchema, model_validator
 
@@ -77,6 +78,10 @@ _OUTCOME_OF = {"result": "completed", "error": "failed"}
 class FinishTask(Frozen):
     """A worker ends an attempt. `result` is kept as its checked JSON text."""
 
+    INSTEAD: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("retry", "retryable"), 'error={"message": ..., "retryable": ...} says whether it is worth another try'
+    )
+
     task_id: TaskId
     lease_token: LeaseToken
     outcome: Outcome
@@ -98,7 +103,9 @@ class FinishTask(Frozen):
     @model_validator(mode="after")
     def _says_what_its_outcome_takes(self) -> Self:
         if (self.outcome == "failed") != (self.error is not None):
-            change = {"error": LIKE, "result": None} if self.error is None else {"outcome": "failed", "result": None}
+            change: dict[str, Any] = (
+                {"error": LIKE, "result": None} if self.error is None else {"outcome": "failed", "result": None}
+            )
             raise not_together("outcome 'failed' needs `error`, and only 'failed' takes it.", **change)
         if self.outcome == "failed" and self.result is not None:
             raise not_together("A failed attempt has no `result`; put what it found into error.message.", result=None)
@@ -157,9 +164,12 @@ class ControlTasks(Frozen):
     def _says_what_its_action_takes(self) -> Self:
         takes, said = _TAKES.get(self.action, ()), set(filter(self._says, _TAKES["edit"]))
         for name in sorted(said.difference(takes)):
-            raise not_together(f"`{name}` is taken by {_takers(name)}, not by {self.action}.", **{name: None})
+            left_out: dict[str, Any] = {name: None}
+            raise not_together(f"`{name}` is taken by {_takers(name)}, not by {self.action}.", **left_out)
         if takes and not said:
-            like = {"changes": {"title": "Write the report"}} if "changes" in takes else {takes[0]: LIKE}
+            like: dict[str, Any] = (
+                {"changes": {"title": "Write the report"}} if "changes" in takes else {takes[0]: LIKE}
+            )
             raise not_together(f"{self.action} needs {' or '.join(map('`{}`'.format, takes))}.", **like)
         return self
 

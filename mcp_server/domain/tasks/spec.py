@@ -1,7 +1,7 @@
 """What a caller says of a task: its definition, and how an attempt ended."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
@@ -74,6 +74,10 @@ _RETRY_UNSAID = {
 
 class TaskSpec(Frozen):
     """The definition of one task to create. `input` is kept as its checked JSON text."""
+
+    INSTEAD: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("subtasks", "children", "steps"), "each is a task of its own in the list, with parent_id or depends_on"
+    )
 
     title: Line = Field(examples=["Write the report"])
     kind: Word = "task"
