@@ -37,16 +37,20 @@ class CalledTool(Frozen):
     def _in_other_forms(cls, given: Any) -> Any:
         """`{"state_set": {...}}`, and arguments beside the tool instead of in their object."""
         said: dict[str, Any] = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
-        if said.keys() <= cls.model_fields.keys():
-            return cast("Any", given)
-        strange = {one: said[one] for one in said if one not in _OF_CALLS and not near(one, ("arguments",))}
-        known = {name: value for name, value in said.items() if name not in strange}
-        if len(said) == len(strange) == 1 and isinstance(next(iter(said.values())), dict):
-            (tool,) = said.items()
-            return dict(zip(("tool", "arguments"), tool, strict=True))
-        if not strange or "tool" not in known or len(known) > 1:
-            return cast("Any", given)
-        return known | {"arguments": strange}
+        strange = {name: value for name, value in said.items() if _is_none_of_calls(name)}
+        if len(said) == len(strange) == 1:
+            return _by_its_tool(*strange.popitem())
+        if strange and said.keys() - strange.keys() == {"tool"}:
+            return {"tool": said["tool"], "arguments": strange}
+        return cast("Any", given)
+
+
+def _is_none_of_calls(name: str) -> bool:
+    return name not in _OF_CALLS and not near(name, ("arguments",))
+
+
+def _by_its_tool(name: str, value: Any) -> dict[str, Any]:
+    return {"tool": name, "arguments": value} if isinstance(value, dict) else {name: value}
 
 
 Calls = Annotated[

@@ -42,19 +42,29 @@ def mended(
     """
     now = Mended(dict(given), is_sure=True)
     for _ in range(ROUNDS_MAX):
+        if not all(map(_can_be_put_right, problems)):
+            return None
         for problem in problems:
-            if problem.change is None and (not problem.loc or problem.is_whole):
-                return None
             now = _put_right(shape, now, problem)
-        arguments = taken(shape, now.arguments)
-        try:
-            model.model_validate({name: value for name, value in arguments.items() if name not in beside})
-        except ValidationError as error:
-            problems = problems_of(shape, arguments, error)
-            then = [one for one in problems if now.is_sure and one.change is not None]
-            now = now._replace(arguments=arguments, then=(*now.then, *then))
-        else:
-            return now._replace(arguments=arguments)
+        now = now._replace(arguments=taken(shape, now.arguments))
+        error = _refused(model, {name: value for name, value in now.arguments.items() if name not in beside})
+        if error is None:
+            return now
+        problems = problems_of(shape, now.arguments, error)
+        if now.is_sure:
+            now = now._replace(then=(*now.then, *(one for one in problems if one.change is not None)))
+    return None
+
+
+def _can_be_put_right(problem: Problem) -> bool:
+    return problem.change is not None or bool(problem.loc and not problem.is_whole)
+
+
+def _refused(model: type[BaseModel], arguments: Mapping[str, Any]) -> ValidationError | None:
+    try:
+        model.model_validate(arguments)
+    except ValidationError as error:
+        return error
     return None
 
 

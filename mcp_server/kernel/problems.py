@@ -228,8 +228,8 @@ def _problem(shape: Shape, given: Mapping[str, Any], item: Any) -> Problem:
 
 def _unknown(loc: tuple[str | int, ...], name: str, place: Shape, held: Any) -> Problem:
     """A name that there is not; what is said there already was not meant by it."""
-    plain, names = folded(name), [one for one in _like(name, place) if one not in held]
-    instead = place.instead.get(plain) or (None if _same(plain, place) else _ELSEWHERE.get(plain))
+    names = [one for one in _like(name, place) if one not in held]
+    instead = _instead(folded(name), place)
     if instead is not None:
         return Problem(loc, f"there is no such argument; {instead}", "unknown")
     if not names:
@@ -239,6 +239,10 @@ def _unknown(loc: tuple[str | int, ...], name: str, place: Shape, held: Any) -> 
     takes = f" It takes {_takes(place.members[names[0]], names[0])}" if len(names) == 1 else ""
     said = f"there is no such argument. Did you mean {' or '.join(names)}?{takes}"
     return Problem(loc, said, "unknown", tuple(names))
+
+
+def _instead(plain: str, place: Shape) -> str | None:
+    return place.instead.get(plain) or (None if _same(plain, place) else _ELSEWHERE.get(plain))
 
 
 def _same(plain: str, place: Shape) -> list[str]:

@@ -125,9 +125,19 @@ def _object(shape: Shape, value: Any) -> Any:
 
 
 def _stands_for(shape: Shape, value: Any) -> bool:
-    if isinstance(value, str) and not (shape.kind == "number" and _PERCENT.fullmatch(value)):
-        return shape.kind == "text" and value != "" and (shape.pattern is None or bool(re.search(shape.pattern, value)))
-    return shape.kind in ("integer", "number") and isinstance(value, (int, float, str)) and not isinstance(value, bool)
+    if isinstance(value, str):
+        return _is_text_for(shape, value) or _percent_of(shape, value) is not None
+    return shape.kind in ("integer", "number") and isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_text_for(shape: Shape, text: str) -> bool:
+    return shape.kind == "text" and text != "" and (shape.pattern is None or bool(re.search(shape.pattern, text)))
+
+
+def _percent_of(shape: Shape, text: str) -> float | None:
+    """The number that `50%` is, where it may be up to 100."""
+    found = _PERCENT.fullmatch(text) if shape.kind == "number" and shape.bounds[1] == 100 else None
+    return None if found is None else float(found[1])
 
 
 def _choice(shape: Shape, value: Any) -> Any:
@@ -157,10 +167,9 @@ def _plain(shape: Shape, value: Any) -> Any:
 
 
 def _number(shape: Shape, value: Any) -> Any:
-    """A number; `50%` where it may be up to 100."""
     value = _only(value)
-    found = _PERCENT.fullmatch(value) if isinstance(value, str) and shape.bounds[1] == 100 else None
-    return value if found is None else float(found[1])
+    percent = _percent_of(shape, value) if isinstance(value, str) else None
+    return value if percent is None else percent
 
 
 def _only(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Names that stand for nothing, looked up where a call is refused for something else: all that is wrong with it is told
 at once, and the call to send has the names that were perhaps meant."""
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, cast
 
@@ -41,12 +41,17 @@ def _names(shape: Shape, value: Any, loc: Loc) -> Iterator[tuple[Loc, Look, str]
     look = _LOOKS.get(shape.meant.words)
     if isinstance(value, str) and look is not None:
         yield loc, look, value
-    elif isinstance(value, (dict, list)):
-        members = cast("dict[str, Any]", value).items() if isinstance(value, dict) else enumerate(cast("Any", value))
-        for part, one in members:
-            inside = shape.inside(part)
-            if inside is not None:
-                yield from _names(inside, one, (*loc, part))
+    for part, one in _parts(value):
+        inside = shape.inside(part)
+        if inside is not None:
+            yield from _names(inside, one, (*loc, part))
+
+
+def _parts(value: Any) -> Iterable[tuple[str | int, Any]]:
+    """The members of an object, or of a list; of anything else none."""
+    if isinstance(value, dict):
+        return cast("dict[str, Any]", value).items()
+    return enumerate(cast("list[Any]", value) if isinstance(value, list) else ())
 
 
 async def _agent(desk: Desk, call: Call, name: str) -> OpsError | None:

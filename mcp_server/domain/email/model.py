@@ -74,12 +74,15 @@ class EmailSpec(Frozen):
                 **dict.fromkeys(("subject", "text", "html")),
             )
         if self.template is None and (self.subject is None or (self.text is None and self.html is None)):
-            lacks = {"subject": LIKE} if self.subject is None else {}
-            lacks |= {"text": LIKE} if self.text is None and self.html is None else {}
-            raise not_together("An email needs `subject` and `text` or `html`, or a `template`.", **lacks)
+            raise not_together("An email needs `subject` and `text` or `html`, or a `template`.", **self._lacks())
         if self.template is None and self.variables is not None:
             raise not_together("`variables` belong to a `template`.", variables=None)
         return self
+
+    def _lacks(self) -> dict[str, Any]:
+        """What makes a mail of it."""
+        said = self.subject, self.html if self.text is None else self.text
+        return {name: LIKE for name, value in zip(("subject", "text"), said, strict=True) if value is None}
 
     @model_validator(mode="after")
     def _makes_a_mail(self) -> Self:

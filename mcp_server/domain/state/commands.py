@@ -127,11 +127,14 @@ class FindDocuments(Listing):
     @model_validator(mode="before")
     @classmethod
     def _from_a_whole_address(cls, given: Any) -> Any:
-        given = _apart(given, "namespace", "prefix")
-        said: dict[str, Any] = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
-        prefix = said.get("prefix")
-        shorter = prefix.removesuffix("*") if isinstance(prefix, str) else prefix
-        return said | {"prefix": shorter} if shorter != prefix else cast("Any", given)
+        return _without_star(_apart(given, "namespace", "prefix"))
+
+
+def _without_star(given: Any) -> Any:
+    """A prefix stands for all that begins so: `to*` is `to`."""
+    said: dict[str, Any] = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
+    prefix = str(said.get("prefix"))
+    return said | {"prefix": prefix[:-1]} if prefix.endswith("*") else cast("Any", given)
 
 
 class ListKeys(Frozen):

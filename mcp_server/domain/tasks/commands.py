@@ -1,10 +1,18 @@
 """What is asked of the task queue: the arguments of the tools as service and transaction take them."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, cast
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, WithJsonSchema, model_validator
 
+from mcp_server.domain.tasks.agreeing import (
+    BESIDE,
+    EDITS,
+    by_what_it_waits_for,
+    require_outcome,
+    require_taken,
+    with_outcome,
+)
 from mcp_server.domain.tasks.rules import TaskAction, TaskStatus
 from mcp_server.domain.tasks.schedules import ScheduleSpec
 from mcp_server.domain.tasks.spec import FailureSpec, Priority, ProgressSpec, TaskChanges, TaskSpec, UsageSpec
@@ -13,7 +21,6 @@ from mcp_server.kernel.composing import Calls
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import canonical_text, dump_json, sha256_text
 from mcp_server.kernel.meaning import AgentName, InstanceId, Meant, TaskId
-from mcp_server.kernel.near import folded
 from mcp_server.kernel.together import LIKE, not_together
 from mcp_server.kernel.values import Frozen, LeaseToken, Line, Time, checked_json, plain
 
@@ -72,9 +79,6 @@ class ReportTask(Frozen):
     extend_seconds: LeaseSeconds | None = None
 
 
-_OUTCOME_OF = {"result": "completed", "error": "failed"}
-
-
 class FinishTask(Frozen):
     """A worker ends an attempt. `result` is kept as its checked JSON text."""
 
@@ -93,22 +97,11 @@ class FinishTask(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _by_what_it_holds(cls, given: Any) -> Any:
-        """A result alone is that of a completed attempt, and an error alone that of a failed one."""
-        if not isinstance(given, dict):
-            return given
-        said = cast("dict[str, Any]", given)
-        outcomes = [outcome for name, outcome in _OUTCOME_OF.items() if said.get(name) is not None]
-        return said | {"outcome": outcomes[0]} if said.get("outcome") is None and len(outcomes) == 1 else said
+        return with_outcome(given)
 
     @model_validator(mode="after")
     def _says_what_its_outcome_takes(self) -> Self:
-        if (self.outcome == "failed") != (self.error is not None):
-            change: dict[str, Any] = (
-                {"error": LIKE, "result": None} if self.error is None else {"outcome": "failed", "result": None}
-            )
-            raise not_together("outcome 'failed' needs `error`, and only 'failed' takes it.", **change)
-        if self.outcome == "failed" and self.result is not None:
-            raise not_together("A failed attempt has no `result`; put what it found into error.message.", result=None)
+        require_outcome(self.outcome, self.result, self.error)
         return self
 
     def digest(self) -> str:
@@ -132,22 +125,6 @@ def _as_at_creation(what: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "object", "description": f"{what}: as in tasks_create"})
 
 
-_BESIDE = ("agent_id", "priority", "run_at", "schedule")
-"""What `edit` takes beside `changes`."""
-
-_TAKES: dict[str, tuple[str, ...]] = {
-    "assign": ("agent_id",),
-    "set_priority": ("priority",),
-    "reschedule": ("run_at", "schedule"),
-    "edit": (*_BESIDE, "changes"),
-}
-"""What an action takes; it needs one of them. Others take none."""
-
-
-def _takers(name: str) -> str:
-    return " and ".join(action for action, taken in _TAKES.items() if name in taken)
-
-
 class ControlTasks(Frozen):
     """One action on several tasks."""
 
@@ -162,15 +139,7 @@ class ControlTasks(Frozen):
 
     @model_validator(mode="after")
     def _says_what_its_action_takes(self) -> Self:
-        takes, said = _TAKES.get(self.action, ()), set(filter(self._says, _TAKES["edit"]))
-        for name in sorted(said.difference(takes)):
-            left_out: dict[str, Any] = {name: None}
-            raise not_together(f"`{name}` is taken by {_takers(name)}, not by {self.action}.", **left_out)
-        if takes and not said:
-            like: dict[str, Any] = (
-                {"changes": {"title": "Write the report"}} if "changes" in takes else {takes[0]: LIKE}
-            )
-            raise not_together(f"{self.action} needs {' or '.join(map('`{}`'.format, takes))}.", **like)
+        require_taken(self.action, set(filter(self._says, EDITS)))
         return self
 
     def _says(self, name: str) -> bool:
@@ -179,7 +148,7 @@ class ControlTasks(Frozen):
 
     def edits(self) -> TaskChanges:
         """What is to be different, wherever it was said."""
-        beside = {name: getattr(self, name) for name in _BESIDE if self._says(name)}
+        beside = {name: getattr(self, name) for name in BESIDE if self._says(name)}
         return (self.changes or TaskChanges()).model_copy(update=beside)
 
 
@@ -200,14 +169,7 @@ class FindTasks(Listing):
     @model_validator(mode="before")
     @classmethod
     def _by_what_it_waits_for(cls, given: Any) -> Any:
-        """`ready` and `blocked` are what some statuses come to; who takes them for a status means them."""
-        if not isinstance(given, dict):
-            return given
-        said = cast("dict[str, Any]", given)
-        status = said.get("status")
-        if not isinstance(status, str) or folded(status) not in ("ready", "blocked"):
-            return said
-        return {name: value for name, value in said.items() if name != "status"} | {folded(status): True}
+        return by_what_it_waits_for(given)
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
