@@ -45,13 +45,15 @@ class ReportedTask(View):
 
 
 class FinishedTask(View):
-    """The task, the tasks it released, those next that its concurrency key held up, whether this finish was a repeat,
-    what each call that landed with it answered, and what the caller may not have meant in those."""
+    """The task, the tasks it released, those next that its concurrency key held up, whether this finish was a repeat
+    and then the ids of what had landed with it, what each call that landed with it answered, and what the caller may
+    not have meant in those."""
 
     task: TaskState
     released: list[str]
     freed: list[str] | None = None
     repeated: bool
+    made: list[str] | None = None
     also: list[dict[str, Any]] | None = None
     warnings: list[str] | None = None
 

@@ -1,0 +1,36 @@
+"""What one call did beside one event of it, for who makes the call again."""
+
+from typing import NamedTuple
+
+from mcp_server.kernel.store import Database
+
+_SPAN = 2000
+"""The events of one call stand so near to each other: it is one transaction of so many rows at most, and others write
+between them on PostgreSQL alone."""
+_TOLD_MAX = 100
+
+
+class Aftermath(NamedTuple):
+    """What was new when it happened, and tasks that could be claimed from then on."""
+
+    made: list[str]
+    queued: list[str]
+
+
+async def came_of(database: Database, type_: str, id_: str, cause: str) -> Aftermath:
+    """What the call did that the newest event of a type about a thing is of; nothing where that is no longer kept.
+
+    Args:
+        database: where it is kept.
+        type_: the event's.
+        id_: the thing's.
+        cause: the type of the thing's event that caused what the call did before.
+    """
+    caused = await database.fetch_one("event_last_of", type=cause, id=id_)
+    if caused is None:
+        return Aftermath([], [])
+    limits = {"span": _SPAN, "limit": _TOLD_MAX, "cause": caused["seq"]}
+    rows = await database.fetch_all("events_beside", type=type_, id=id_, **limits)
+    made = [row["aggregate_id"] for row in rows if row["version"] == 1 and not row["is_later"]]
+    queued = [row["aggregate_id"] for row in rows if row["type"] == "task.queued" and row["is_later"]]
+    return Aftermath(list(dict.fromkeys(made)), list(dict.fromkeys(queued)))
