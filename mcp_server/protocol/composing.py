@@ -79,6 +79,8 @@ class _Composer:
         self._registers: set[str] = set()
         self._writes: dict[str, int] = {}
         """The documents that calls before write, each by which."""
+        self._values: dict[str, str] = {}
+        """What those will hold, where that is known."""
         self._made: list[list[str]] = []
         """For each call before, ids that stand for what it will make, until that is there."""
 
@@ -135,23 +137,32 @@ class _Composer:
 
     async def _as_seen(self, part: Part, command: Any) -> Any:
         """What people are asked about is about what is there while they are asked: where that is changed meanwhile, a
-        call would undo what nobody has decided about. What a call before writes is bound by that one.
+        call would undo what nobody has decided about. What a call before writes is bound by that one; who attaches it
+        gets what it will hold.
 
         Raises:
-            ValidationFailed: it reads what a call before writes.
+            ValidationFailed: it reads what a call before writes, and what that will hold is not known yet.
         """
         document = part.writes(command)
         for name in part.reads(command) if document is None else (*part.reads(command), document):
             self._call.actor.scope.require_namespace(name.partition("/")[0])
+        command = part.put_in(command, self._values)
         for name in part.reads(command):
             if name in self._writes:
                 raise _read_before(name, self._writes[name])
+        if document is not None:
+            self._values = self._values_with(document, part.value(command))
         if document is None or document in self._writes:
             return command
         self._writes[document] = len(self._made)
         if part.observed is None or self._later is None:
             return command
         return command.model_copy(update=dict(await part.observed(self._desk, command)))
+
+    def _values_with(self, document: str, value: str | None) -> dict[str, str]:
+        """What documents will hold once one more is written."""
+        others = {name: one for name, one in self._values.items() if name != document}
+        return others if value is None else others | {document: value}
 
     async def _filled(self, part: Part, call: Call, command: Any) -> tuple[Any, Any] | None:
         """What people say yes to is what they saw: looked up once when they are asked, and once when it is made."""

@@ -1,8 +1,10 @@
 """What may be attached to a mail, and what it may be called."""
 
+import json
 import re
+from base64 import b64encode
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
@@ -15,6 +17,14 @@ from mcp_server.kernel.values import Frozen
 
 OCTETS = "application/octet-stream"
 _MEDIA_TYPE = r"^[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,63}$"
+
+
+DOCUMENT_TYPE = "application/json"
+
+
+def document_file(value: Any) -> bytes:
+    """A document as a file."""
+    return json.dumps(value, ensure_ascii=False, indent=2).encode()
 
 
 def carried_as(media_type: str) -> str:
@@ -62,6 +72,11 @@ class AttachmentSpec(Frozen):
     namespace: str | None = None
     key: str | None = None
     media_type: MediaType | None = None
+
+    def holding(self, value: str) -> Self:
+        """The document's file where it will hold this JSON text."""
+        held = {"content_base64": b64encode(document_file(json.loads(value))).decode(), "namespace": None, "key": None}
+        return self.model_copy(update=held | {"media_type": self.media_type or DOCUMENT_TYPE})
 
     @model_validator(mode="after")
     def _from_one_place(self) -> Self:
