@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from mcp_server.domain.events.aftermath import came_of
 from mcp_server.domain.tasks.outcomes import OutcomeView
-from mcp_server.domain.tasks.standing import TaskState, task_state
+from mcp_server.domain.tasks.standing import TaskState, ended_state, task_state
 from mcp_server.domain.tasks.views import TaskView, task_full
-from mcp_server.kernel.store import Row
+from mcp_server.kernel.store import Database, Row
 from mcp_server.kernel.times import iso
 from mcp_server.kernel.views import View
 
@@ -56,6 +57,12 @@ class FinishedTask(View):
     made: list[str] | None = None
     also: list[dict[str, Any]] | None = None
     warnings: list[str] | None = None
+
+
+async def repeated(database: Database, task: Row) -> FinishedTask:
+    """What a finish came to that was accepted before, so far as that is kept: its answer may have been lost."""
+    came = await came_of(database, f"task.{task['status']}", task["id"], "task.claimed")
+    return FinishedTask(task=ended_state(task), released=came.queued, made=came.made or None, repeated=True)
 
 
 class RefusalView(View):

@@ -9,7 +9,6 @@ from typing import NamedTuple
 from mcp_server.domain.agents.commands import is_id
 from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.agents.speaking import Speaking
-from mcp_server.domain.events.aftermath import came_of
 from mcp_server.domain.tasks import creation, transactions
 from mcp_server.domain.tasks.backlog import Backlog, in_words, why_nothing
 from mcp_server.domain.tasks.claiming import Leased, claim, resume
@@ -36,6 +35,7 @@ from mcp_server.domain.tasks.results import (
     WaitedTasks,
     claimed_task,
     refusal_view,
+    repeated,
     reported_task,
 )
 from mcp_server.domain.tasks.rules import TERMINAL
@@ -335,14 +335,9 @@ class TaskService:
     async def _finished(self, call: Call, done: transactions.Finished) -> FinishedTask:
         del call
         if done.repeated:
-            return await self._repeated(done.task)
+            return await repeated(self._database, done.task)
         freed = await freed_by(self._database, done.task)
         return FinishedTask(task=ended_state(done.task), released=done.released, freed=freed, repeated=False)
-
-    async def _repeated(self, task: Row) -> FinishedTask:
-        """What a finish came to that was accepted before, so far as that is kept: its answer may have been lost."""
-        came = await came_of(self._database, f"task.{task['status']}", task["id"], "task.claimed")
-        return FinishedTask(task=ended_state(task), released=came.queued, made=came.made or None, repeated=True)
 
     async def _controlled(self, call: Call, done: transactions.Controlled) -> ControlledTasks:
         del call
