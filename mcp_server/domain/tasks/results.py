@@ -6,6 +6,7 @@ from mcp_server.domain.events.aftermath import came_of
 from mcp_server.domain.tasks.outcomes import OutcomeView
 from mcp_server.domain.tasks.standing import TaskState, ended_state, task_state
 from mcp_server.domain.tasks.views import TaskView, task_full
+from mcp_server.domain.tasks.waiting import freed_by
 from mcp_server.kernel.store import Database, Row
 from mcp_server.kernel.times import iso
 from mcp_server.kernel.views import View
@@ -59,10 +60,13 @@ class FinishedTask(View):
     warnings: list[str] | None = None
 
 
-async def repeated(database: Database, task: Row) -> FinishedTask:
-    """What a finish came to that was accepted before, so far as that is kept: its answer may have been lost."""
+async def finished(database: Database, task: Row, released: list[str], *, repeated: bool) -> FinishedTask:
+    """What a finish came to; of one that was accepted before, so far as that is kept: its answer may have been lost."""
+    state = ended_state(task)
+    if not repeated:
+        return FinishedTask(task=state, released=released, freed=await freed_by(database, task), repeated=False)
     came = await came_of(database, f"task.{task['status']}", task["id"], "task.claimed")
-    return FinishedTask(task=ended_state(task), released=came.queued, made=came.made or None, repeated=True)
+    return FinishedTask(task=state, released=came.queued, made=came.made or None, repeated=True)
 
 
 class RefusalView(View):
