@@ -11,14 +11,13 @@ from datetime import UTC, datetime, timedelta
 from mcp_server.kernel.durations import is_duration, seconds_of
 from mcp_server.kernel.times import system_clock
 
-_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _MIDNIGHT = "T00:00:00Z"
 _DAYS = {"yesterday": -1, "today": 0, "tomorrow": 1}
 _BEGINNING = "since"
 """Where something begins that lasts until now: there a length of time says since when, and a day by its name, too."""
 _PAST = (_BEGINNING, "until")
 _LENGTH = re.compile(r"(?:(?:the )?(?:last|past) |-)?(?P<length>.{1,40})", re.IGNORECASE)
-_SPELT = ("%Y/%m/%d", "%Y.%m.%d", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y")
+_SPELT = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y")
 """Days that are spelt so that no number can be taken for another."""
 _ZONE = re.compile(r"\s*(?:UTC|GMT|Z)", re.IGNORECASE)
 _APART = re.compile(r"(?P<ago>.{1,40}?)\s+ago|in\s+(?P<ahead>.{1,40})", re.IGNORECASE)
@@ -34,20 +33,19 @@ def moment_of(text: str, name: str = "") -> str | None:
         return present_time()
     found = _APART.fullmatch(plain)
     if found is not None:
-        back, ahead = found["ago"], found["ahead"]
-        return _from_now(back or ahead, -1 if back else 1)
-    day = _day_of(plain)
-    if day is not None:
-        return f"{day}{_MIDNIGHT}"
-    return _in_utc(plain) or (_since(plain) if name == _BEGINNING else None)
+        return _apart(found["ago"], found["ahead"])
+    return _day_of(plain) or _in_utc(plain) or (_since(plain) if name == _BEGINNING else None)
+
+
+def _apart(back: str | None, ahead: str) -> str | None:
+    return _from_now(ahead, 1) if back is None else _from_now(back, -1)
 
 
 def _day_of(plain: str) -> str | None:
-    if _DAY.fullmatch(plain):
-        return plain
+    """The beginning of a day."""
     for spelling in _SPELT:
         with suppress(ValueError):
-            return f"{datetime.strptime(plain, spelling):%Y-%m-%d}"  # a day alone has no zone
+            return f"{datetime.strptime(plain, spelling):%Y-%m-%d}{_MIDNIGHT}"  # a day alone has no zone
     return None
 
 

@@ -180,11 +180,14 @@ def spread(shape: Shape, given: Mapping[str, Any]) -> Mapping[str, Any]:
     """The members with those of an object that is none here beside them, where all of its own are known and nobody else
     says them: `filter={"status": ...}`."""
     for name in [one for one in given if one not in shape.members]:
-        value = given[name]
-        inner = renamed(shape.members, cast("dict[str, Any]", value)) if isinstance(value, dict) else {}
+        inner = _opened(shape, given[name])
         if inner and inner.keys() <= shape.members.keys() - given.keys():
             given = _without(given, {name}) | inner
     return given
+
+
+def _opened(shape: Shape, value: Any) -> dict[str, Any]:
+    return renamed(shape.members, cast("dict[str, Any]", value)) if isinstance(value, dict) else {}
 
 
 def gathered(shape: Shape, given: Mapping[str, Any]) -> Mapping[str, Any]:

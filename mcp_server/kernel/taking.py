@@ -8,7 +8,7 @@ another number. Never inside of what takes any JSON.
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, cast
 
 from mcp_server.kernel.durations import is_duration, seconds_of
@@ -83,10 +83,13 @@ def _one_of(item: Shape) -> str | None:
 def _by_name(item: Shape, value: Any) -> Any:
     """An object of objects by their names as a list of objects that have names."""
     members: dict[str, Any] = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-    is_named = bool(members) and all(isinstance(one, dict) for one in members.values())
-    if "name" not in item.required or not is_named or members.keys() & item.members.keys():
+    if "name" not in item.required or not _are_objects(members.values()) or members.keys() & item.members.keys():
         return cast("Any", value)
     return [{"name": name} | one for name, one in members.items()]
+
+
+def _are_objects(values: Collection[Any]) -> bool:
+    return bool(values) and all(isinstance(one, dict) for one in values)
 
 
 def _split(pattern: str | None, value: Any) -> list[Any]:

@@ -2,7 +2,7 @@
 offered, its caller may make it, who speaks in it may, and its arguments are checked by the same code."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, cast
@@ -144,12 +144,9 @@ class _Composer:
             ValidationFailed: it reads what a call before writes, and what that will hold is not known yet.
         """
         document = part.writes(command)
-        for name in part.reads(command) if document is None else (*part.reads(command), document):
-            self._call.actor.scope.require_namespace(name.partition("/")[0])
+        self._require_reached([*part.reads(command), *filter(None, (document,))])
         command = part.put_in(command, self._values)
-        for name in part.reads(command):
-            if name in self._writes:
-                raise _read_before(name, self._writes[name])
+        self._require_known(part.reads(command))
         if document is not None:
             self._values = self._values_with(document, part.value(command))
         if document is None or document in self._writes:
@@ -158,6 +155,16 @@ class _Composer:
         if part.observed is None or self._later is None:
             return command
         return command.model_copy(update=dict(await part.observed(self._desk, command)))
+
+    def _require_reached(self, documents: Iterable[str]) -> None:
+        for name in documents:
+            self._call.actor.scope.require_namespace(name.partition("/")[0])
+
+    def _require_known(self, documents: Iterable[str]) -> None:
+        """Refuse to read what a call before writes."""
+        for name in documents:
+            if name in self._writes:
+                raise _read_before(name, self._writes[name])
 
     def _values_with(self, document: str, value: str | None) -> dict[str, str]:
         """What documents will hold once one more is written."""

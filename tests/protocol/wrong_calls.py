@@ -541,8 +541,8 @@ WRONG: list[Wrong] = [
     ("tasks_control", {"task_ids": [ID], "action": "close"}, ("Did you mean cancel or discard?",)),
     (
         "tasks_control",
-        {"task_ids": [ID], "action": "update", "title": "new"},
-        ("Did you mean edit?", 'Right would be: tasks_control(task_ids=["task_', 'changes={"title":"new"})'),
+        {"task_ids": [ID], "action": "update", "description": "new"},
+        ("Did you mean edit?", 'Right would be: tasks_control(task_ids=["task_', 'changes={"description":"new"})'),
     ),
     ("tasks_find", {"task_id": f"{ID}, {ID}"}, ("is several ids; one stands here",)),
     ("tasks_finish", WORK | {"error": "boom", "retry": False}, ('"retryable": ...} says whether',)),

@@ -1,8 +1,9 @@
 """What one call did beside one event of it, for who makes the call again."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from mcp_server.kernel.store import Database
+from mcp_server.kernel.store import Database, Row
 
 _SPAN = 2000
 """The events of one call stand so near to each other: it is one transaction of so many rows at most, and others write
@@ -29,8 +30,18 @@ async def came_of(database: Database, type_: str, id_: str, cause: str) -> After
     caused = await database.fetch_one("event_last_of", type=cause, id=id_)
     if caused is None:
         return Aftermath([], [])
-    limits = {"span": _SPAN, "limit": _TOLD_MAX, "cause": caused["seq"]}
-    rows = await database.fetch_all("events_beside", type=type_, id=id_, **limits)
-    made = [row["aggregate_id"] for row in rows if row["version"] == 1 and not row["is_later"]]
-    queued = [row["aggregate_id"] for row in rows if row["type"] == "task.queued" and row["is_later"]]
-    return Aftermath(list(dict.fromkeys(made)), list(dict.fromkeys(queued)))
+    beside = database.fetch_all("events_beside", type=type_, id=id_, cause=caused["seq"], span=_SPAN, limit=_TOLD_MAX)
+    rows = await beside
+    return Aftermath(_ids(filter(_is_new, rows)), _ids(filter(_is_queued, rows)))
+
+
+def _is_new(row: Row) -> bool:
+    return row["version"] == 1 and not row["is_later"]
+
+
+def _is_queued(row: Row) -> bool:
+    return row["type"] == "task.queued" and bool(row["is_later"])
+
+
+def _ids(rows: Iterable[Row]) -> list[str]:
+    return list(dict.fromkeys(row["aggregate_id"] for row in rows))
