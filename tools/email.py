@@ -121,6 +121,14 @@ def _documents(args: SendEmail) -> list[str]:
     return template + [f"{one.namespace}/{one.key}" for one in args.attachments if one.namespace is not None]
 
 
+def _with_documents(args: SendEmail, values: Mapping[str, str]) -> SendEmail:
+    attachments = tuple(
+        one if (value := values.get(f"{one.namespace}/{one.key}")) is None else one.holding(value)
+        for one in args.attachments
+    )
+    return args if attachments == args.attachments else args.model_copy(update={"attachments": attachments})
+
+
 TOOLS = (
     Tool(
         name="email_send",
@@ -143,6 +151,7 @@ TOOLS = (
             forms=_to_everyone,
             is_private=True,
             reads=_documents,
+            put_in=_with_documents,
             content=lambda desk, call, args: desk.emails.filled(call, args),
         ),
         others_words=False,

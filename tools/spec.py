@@ -66,6 +66,11 @@ def _done(done: Any) -> OpsError | None:
     del done
 
 
+def _as_it_is(args: Any, values: Mapping[str, str]) -> Any:
+    del values
+    return args
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """How a tool's write takes part in a change of several.
@@ -86,7 +91,9 @@ class Part:
         only_now: its arguments that mean something only where it is made on its own, at once.
         is_private: whether its arguments are for those alone who take part, as messages and mails are.
         writes: the document that a call writes, as `namespace/key`.
+        value: what the document that a call writes holds then, as JSON text; None where that hangs on what it held.
         reads: the documents that a call reads, before any of the calls lands.
+        put_in: a call's arguments with documents put in that calls before write, by their names and values.
         observed: for a call that writes a document: the arguments that refuse it once that is no longer as it is now.
         content: for a call whose arguments name what may change until it is made, such as a template: the command with
             that put in, and what it comes to, as people are shown it; None where the arguments say all.
@@ -105,7 +112,9 @@ class Part:
     only_now: frozenset[str] = frozenset()
     is_private: bool = False
     writes: Callable[[Any], str | None] = _may
+    value: Callable[[Any], str | None] = _may
     reads: Callable[[Any], Sequence[str]] = _nothing
+    put_in: Callable[[Any, Mapping[str, str]], Any] = _as_it_is
     observed: Callable[[Desk, Any], Awaitable[Mapping[str, Any]]] | None = None
     content: Callable[[Desk, Call, Any], Awaitable[tuple[Any, Any] | None]] | None = None
 

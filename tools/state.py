@@ -135,6 +135,10 @@ def _address(args: Addressed) -> str:
     return f"{args.namespace}/{args.key}"
 
 
+def _value(args: SetDocument) -> str | None:
+    return None if args.merge else args.value
+
+
 async def _observed(desk: Desk, args: SetDocument | PatchDocument | RestoreDocument) -> dict[str, Any]:
     """The version that the document has now, where the caller has not said which one it means; who merges takes any."""
     if args.expected_version is not None or (isinstance(args, SetDocument) and args.merge):
@@ -166,7 +170,7 @@ TOOLS = (
         arguments=SetDocument,
         result=SetResult,
         write=lambda desk: desk.state.set,
-        part=Part(_says_set, forms=_other_ways, writes=_address, observed=_observed),
+        part=Part(_says_set, forms=_other_ways, writes=_address, value=_value, observed=_observed),
         others_words=False,
         say=_say_written,
     ),

@@ -111,7 +111,8 @@ def _say_finished(result: FinishedTask) -> str:
 
 def _say_ended(result: FinishedTask) -> str:
     if result.repeated:
-        return f"Already recorded: {result.task.id} is {result.task.status}."
+        then = f" `made` is what landed with it: {', '.join(map(named, result.made))}." if result.made else ""
+        return f"Already recorded: {result.task.id} is {result.task.status}.{then}"
     also = f", and {counted(len(result.also), 'call')} of `also` landed with it" if result.also else ""
     now = f"It is {result.task.status}{also}"
     if result.task.status in ("queued", "pending"):

@@ -6,24 +6,32 @@ import queue
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 ANSWER_SECONDS = 70
+OURS = {"DATAMCP_EMAIL_FROM": "desk@example.org"}
 HELLO = {"protocolVersion": "2025-11-25", "clientInfo": {"name": "first-try", "version": "1"}}
 
 
 class Client:
-    """One server process. `person` is what the person says who is asked."""
+    """One server process, by default ours. `person` is what the person says who is asked."""
 
-    def __init__(self, folder: Path, command: list[str] | None = None, program: str = sys.executable) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        command: list[str] | None = None,
+        program: str = sys.executable,
+        settings: Mapping[str, str] = OURS,
+    ) -> None:
         default = ["-m", "mcp_server", "--database", f"sqlite:///{folder}/desk.db"]
         self._process = subprocess.Popen(
             [program, *(command or default)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=os.environ | {"DATAMCP_EMAIL_FROM": "desk@example.org", "TASK_MASTER_TOOLS": "standard"},
+            env=os.environ | dict(settings),
             cwd=folder,
         )
         self.person: Any = "yes"

@@ -13,9 +13,9 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from rs_bpe.bpe import openai
 
@@ -207,12 +207,23 @@ def repaired(desk: Desk) -> None:
 JOBS = (twenty, diamond, repaired)
 
 
-def desks(peers: Path) -> Iterator[tuple[str, Any, list[str], str]]:
-    """Each desk: its name, how its calls are made, the command."""
-    yield "ours", lambda call, _: Ours(call), ["-m", "mcp_server", "--database", "sqlite:///desk.db"], sys.executable
+class Desk(NamedTuple):
+    """A server: its name, how its calls are made, its command, and what its environment says."""
+
+    name: str
+    calls: Callable[[Counted, Path], Any]
+    arguments: list[str]
+    program: str
+    settings: Mapping[str, str] = {}
+
+
+def desks(peers: Path) -> Iterator[Desk]:
+    """Ours and the peers."""
+    own = ["-m", "mcp_server", "--database", "sqlite:///desk.db"]
+    yield Desk("ours", lambda call, _: Ours(call), own, sys.executable)
     entry = peers / "node_modules/.bin/task-master-mcp"
-    yield "task-master", TaskMaster, [], str(entry)
-    yield "fleetwright", lambda call, _: Fleetwright(call), ["serve"], str(peers / "python/bin/fleetwright")
+    yield Desk("task-master", TaskMaster, [], str(entry), {"TASK_MASTER_TOOLS": "standard"})
+    yield Desk("fleetwright", lambda call, _: Fleetwright(call), ["serve"], str(peers / "python/bin/fleetwright"))
 
 
 def install(peers: Path) -> None:
@@ -226,13 +237,12 @@ def install(peers: Path) -> None:
         subprocess.run([str(peers / "python/bin/python"), "-m", "pip", "install", "-q", PYPI], check=True)
 
 
-def measured(job: Any, desk: tuple[str, Any, list[str], str]) -> dict[str, int]:
+def measured(job: Any, desk: Desk) -> dict[str, int]:
     """One job through one desk."""
-    _, made, command, program = desk
     with tempfile.TemporaryDirectory() as name:
-        client = Client(Path(name), command, program)
+        client = Client(Path(name), desk.arguments, desk.program, desk.settings)
         call = Counted(client)
-        job(made(call, Path(name)))
+        job(desk.calls(call, Path(name)))
         client.close()
     total = call.listed + call.asked + call.told
     return {"calls": call.calls, "list": call.listed, "asked": call.asked, "told": call.told, "total": total}
@@ -247,7 +257,7 @@ def main() -> None:
         peers = (options.peers or Path(name)).absolute()
         peers.mkdir(parents=True, exist_ok=True)
         install(peers)
-        figures = {job.__name__: {desk[0]: measured(job, desk) for desk in desks(peers)} for job in JOBS}
+        figures = {job.__name__: {desk.name: measured(job, desk) for desk in desks(peers)} for job in JOBS}
     print(json.dumps(figures, indent=1))
 
 

@@ -6,18 +6,22 @@ Which tools there are is known above the domain; the areas that take calls are g
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar, cast
 
-from pydantic import Field, WithJsonSchema
+from pydantic import Field, WithJsonSchema, model_validator
 
 from mcp_server.kernel.call import Call, Grant
 from mcp_server.kernel.errors import OpsError, Unavailable
+from mcp_server.kernel.near import near
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.values import Frozen
 from mcp_server.kernel.writes import Change, Frame, Together, bare, write_together
 
 CALLS_MAX = 20
 T = TypeVar("T")
+
+
+_OF_CALLS = ("tool", "name", "arguments", "args", "parameters", "params", "input")
 
 
 class CalledTool(Frozen):
@@ -27,6 +31,26 @@ class CalledTool(Frozen):
     arguments: dict[str, Any] = Field(
         default={}, examples=[{"namespace": "notes", "key": "today", "value": {"done": True}}]
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_other_forms(cls, given: Any) -> Any:
+        """`{"state_set": {...}}`, and arguments beside the tool instead of in their object."""
+        said: dict[str, Any] = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
+        strange = {name: value for name, value in said.items() if _is_none_of_calls(name)}
+        if len(said) == len(strange) == 1:
+            return _by_its_tool(*strange.popitem())
+        if strange and said.keys() - strange.keys() == {"tool"}:
+            return {"tool": said["tool"], "arguments": strange}
+        return cast("Any", given)
+
+
+def _is_none_of_calls(name: str) -> bool:
+    return name not in _OF_CALLS and not near(name, ("arguments",))
+
+
+def _by_its_tool(name: str, value: Any) -> dict[str, Any]:
+    return {"tool": name, "arguments": value} if isinstance(value, dict) else {name: value}
 
 
 Calls = Annotated[

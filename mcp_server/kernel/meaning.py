@@ -15,12 +15,20 @@ ID_CHARACTERS_MAX = 64
 _URI = re.compile(r"ops://[a-z]+/([^/?#]+)")
 _QUOTES = ('""', "''", "``", "<>")
 _LIKE_AN_ID = re.compile(r"([a-z]+)_[a-z0-9]{12}")
-_KINDS = {"agent", "instance", "task", "approval", "email", "message", "thread", "deployment", "call"}
-_TELLS_TASK = {
+_TELLS = {
+    "agent": "agents_find(agent_id='{}')",
+    "instance": "agents_find(agent_id='{}')",
+    "task": "tasks_find(task_id='{}')",
     "approval": "approvals_find(approval_id='{}')",
     "email": "email_find(email_id='{}')",
+    "message": "messages_read(thread_id='{}')",
+    "thread": "messages_read(thread_id='{}')",
+    "deployment": "deployments_find(deployment_id='{}')",
+    "call": "calls_control(call_id='{}')",
 }
-"""Calls that tell the task behind something else."""
+"""Calls that tell of a thing by its id."""
+_HAS_TASK = ("approval", "email")
+"""Things that have a task, of which their call tells."""
 
 _LETTERS = "9k2m4p7q8r3t"
 
@@ -57,13 +65,15 @@ def bare_id(given: Any) -> Any:
 def _of_kind(*kinds: str) -> AfterValidator:
     def check(text: str) -> str:
         found = _LIKE_AN_ID.fullmatch(text)
-        if found is None or found[1] in kinds or found[1] not in _KINDS:
+        if "," in text and all(_LIKE_AN_ID.fullmatch(part.strip()) for part in text.split(",")):
+            raise ValidationFailed(f"{text} is several ids; one stands here, and several in a list")
+        if found is None or found[1] in kinds or found[1] not in _TELLS:
             return text
         wanted = " or ".join(f"{kind}_" for kind in kinds)
-        tells = _TELLS_TASK.get(found[1]) if "task" in kinds else None
-        task = f"; {tells.format(text)} names its task_id" if tells is not None else ""
+        tells = "names its task_id" if "task" in kinds and found[1] in _HAS_TASK else "tells of it"
         raise ValidationFailed(
-            f"{text} is the id of something else ({found[1]}); here stands one that begins {wanted}{task}"
+            f"{text} is the id of something else ({found[1]}); here stands one that begins {wanted}; "
+            f"{_TELLS[found[1]].format(text)} {tells}"
         )
 
     return AfterValidator(check)
@@ -72,7 +82,9 @@ def _of_kind(*kinds: str) -> AfterValidator:
 _TIDIED = BeforeValidator(bare_id)
 _ID_LENGTH = StringConstraints(min_length=1, max_length=ID_CHARACTERS_MAX)
 
-TaskId = Annotated[str, _TIDIED, _ID_LENGTH, _of_kind("task"), Meant("a task's id", f"task_{_LETTERS}")]
+TaskId = Annotated[
+    str, _TIDIED, _ID_LENGTH, _of_kind("task"), Meant("a task's id", f"task_{_LETTERS}", parts=r"^task_[a-z0-9]{12}$")
+]
 InstanceId = Annotated[
     str, _TIDIED, _ID_LENGTH, _of_kind("instance"), Meant("an instance's id", f"instance_{_LETTERS}")
 ]
@@ -80,8 +92,10 @@ ApprovalId = Annotated[
     str, _TIDIED, _ID_LENGTH, _of_kind("approval", "task"), Meant("an approval's id", f"approval_{_LETTERS}")
 ]
 EmailId = Annotated[str, _TIDIED, _ID_LENGTH, _of_kind("email", "task"), Meant("an email's id", f"email_{_LETTERS}")]
-MessageId = Annotated[str, _TIDIED, _ID_LENGTH, Meant("a message's id", f"message_{_LETTERS}")]
-ThreadId = Annotated[str, _TIDIED, _ID_LENGTH, Meant("a thread's id", f"thread_{_LETTERS}")]
+MessageId = Annotated[str, _TIDIED, _ID_LENGTH, _of_kind("message"), Meant("a message's id", f"message_{_LETTERS}")]
+ThreadId = Annotated[
+    str, _TIDIED, _ID_LENGTH, _of_kind("thread", "message"), Meant("a thread's id", f"thread_{_LETTERS}")
+]
 DeploymentName = Annotated[
     str,
     _TIDIED,
@@ -89,5 +103,7 @@ DeploymentName = Annotated[
     _of_kind("deployment"),
     Meant("a deployment's id, name or name/environment", "shop/dev"),
 ]
-AgentName = Annotated[str, _TIDIED, _ID_LENGTH, _of_kind("agent", "instance"), Meant("an agent's name or id", "scribe")]
+AGENT = Meant("an agent's name or id", "scribe")
+EVENT_TYPE = Meant("a type of event", "task.completed")
+AgentName = Annotated[str, _TIDIED, _ID_LENGTH, _of_kind("agent", "instance"), AGENT]
 """An agent by its name or id, or by the id of one of its instances."""

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 from mcp_server.kernel.problems import Problem, place_of, problems_of
 from mcp_server.kernel.shapes import Shape
 from mcp_server.kernel.taking import taken
+from mcp_server.kernel.together import LIKE
 from mcp_server.kernel.wording import example_of
 
 ROUNDS_MAX = 4
@@ -15,14 +16,20 @@ ROUNDS_MAX = 4
 
 
 class Mended(NamedTuple):
-    """Arguments that are understood, and whether that is all known: nothing had to be made up or left out."""
+    """Arguments that are understood, and whether that is all known: nothing had to be made up or left out; and what was
+    wrong beside, which could not be seen before the rest was put right."""
 
     arguments: dict[str, Any]
     is_sure: bool
+    then: tuple[Problem, ...] = ()
 
 
 def mended(
-    model: type[BaseModel], shape: Shape, given: Mapping[str, Any], error: ValidationError, beside: frozenset[str]
+    model: type[BaseModel],
+    shape: Shape,
+    given: Mapping[str, Any],
+    problems: Sequence[Problem],
+    beside: frozenset[str],
 ) -> Mended | None:
     """The arguments put right; None where it takes more than to put one place right after the other.
 
@@ -30,39 +37,66 @@ def mended(
         model: what checks them.
         shape: what is accepted.
         given: the arguments.
-        error: what the check found.
+        problems: what is wrong with them.
         beside: names of arguments that this model does not check.
     """
     now = Mended(dict(given), is_sure=True)
     for _ in range(ROUNDS_MAX):
-        for problem in problems_of(shape, now.arguments, error):
-            if not problem.loc or problem.is_whole:
-                return None
+        if not all(map(_can_be_put_right, problems)):
+            return None
+        for problem in problems:
             now = _put_right(shape, now, problem)
-        arguments = taken(shape, now.arguments)
-        try:
-            model.model_validate({name: value for name, value in arguments.items() if name not in beside})
-        except ValidationError as found:
-            error, now = found, now._replace(arguments=arguments)
-        else:
-            return now._replace(arguments=arguments)
+        now = now._replace(arguments=taken(shape, now.arguments))
+        error = _refused(model, {name: value for name, value in now.arguments.items() if name not in beside})
+        if error is None:
+            return now
+        problems = problems_of(shape, now.arguments, error)
+        if now.is_sure:
+            now = now._replace(then=(*now.then, *(one for one in problems if one.change is not None)))
+    return None
+
+
+def _can_be_put_right(problem: Problem) -> bool:
+    return problem.change is not None or bool(problem.loc and not problem.is_whole)
+
+
+def _refused(model: type[BaseModel], arguments: Mapping[str, Any]) -> ValidationError | None:
+    try:
+        model.model_validate(arguments)
+    except ValidationError as error:
+        return error
     return None
 
 
 def _put_right(shape: Shape, now: Mended, problem: Problem) -> Mended:
+    place = place_of(shape, problem.loc)
+    if problem.change is not None:
+        together = _together(place, problem.change)
+        return now._replace(arguments=_changed(now.arguments, problem.loc, together), is_sure=False)
     *around, last = problem.loc
     if problem.kind == "wrong":
-        place = place_of(shape, problem.loc)
         arguments = _changed(now.arguments, problem.loc, lambda _: _better(place, problem))
-        return Mended(arguments, now.is_sure and _is_meant(place, problem))
+        return now._replace(arguments=arguments, is_sure=now.is_sure and _is_meant(place, problem))
     if problem.kind == "missing":
-        like = example_of(place_of(shape, problem.loc))
-        return Mended(
-            _changed(now.arguments, around, lambda held: held | ({} if last in held else {last: like})), is_sure=False
-        )
+        added = {last: example_of(place)}
+        return now._replace(arguments=_changed(now.arguments, around, lambda held: held | added | held), is_sure=False)
     name, moved = str(last), _moved(place_of(shape, around), problem)
     is_sure = now.is_sure and len(problem.near) == 1
-    return Mended(_changed(now.arguments, around, lambda held: moved(name, held)), is_sure)
+    return now._replace(arguments=_changed(now.arguments, around, lambda held: moved(name, held)), is_sure=is_sure)
+
+
+def _together(place: Shape, change: Mapping[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """What becomes of the members of an object so that they go together."""
+    added = {
+        name: example_of(place_of(place, (name,))) if value is LIKE else value
+        for name, value in change.items()
+        if value is not None
+    }
+
+    def together(held: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in held.items() if name not in change} | added
+
+    return together
 
 
 def _changed(value: Any, loc: Sequence[str | int], change: Callable[[Any], Any]) -> Any:
@@ -99,12 +133,16 @@ def _moved(place: Shape, problem: Problem) -> Callable[[str, dict[str, Any]], di
         left = {one: value for one, value in held.items() if one != name}
         value = held.get(name)
         free = [one for one in problem.near if one not in left]
-        fits = [one for one in free if place.members[one].could_hold(value)] or free
+        fits = [one for one in free if _could_hold(place.members[one], value)] or free
         if fits:
             return {fits[0] if one == name else one: each for one, each in held.items()}
         return _moved_inside(left, problem.inside, name, value)
 
     return moved
+
+
+def _could_hold(place: Shape, value: Any) -> bool:
+    return any(one.could_hold(value) for one in (place, place.item) if one is not None)
 
 
 def _moved_inside(held: dict[str, Any], inside: str | None, name: str, value: Any) -> dict[str, Any]:

@@ -1,40 +1,78 @@
-"""Moments as people write them: `now`, a day, `2 hours ago`, `in 5 min`, a time without its zone. All but the last are
-taken; a zone is not guessed.
+"""Moments as people write them: `now`, a day in several spellings, `2 hours ago`, `in 5 min`, `last hour`, a time
+without its zone. All but the last are taken; a zone is not guessed.
 
 What they mean hangs on what time it is for whoever wrote them, so the computer's own clock is asked.
 """
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from mcp_server.kernel.durations import is_duration, seconds_of
 from mcp_server.kernel.times import system_clock
 
-_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _MIDNIGHT = "T00:00:00Z"
 _DAYS = {"yesterday": -1, "today": 0, "tomorrow": 1}
-_PAST = ("since", "until")
+_BEGINNING = "since"
+"""Where something begins that lasts until now: there a length of time says since when, and a day by its name, too."""
+_PAST = (_BEGINNING, "until")
+_LENGTH = re.compile(r"(?:(?:the )?(?:last|past) |-)?(?P<length>.{1,40})", re.IGNORECASE)
+_SPELT = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y")
+"""Days that are spelt so that no number can be taken for another."""
+_ZONE = re.compile(r"\s*(?:UTC|GMT|Z)", re.IGNORECASE)
 _APART = re.compile(r"(?P<ago>.{1,40}?)\s+ago|in\s+(?P<ahead>.{1,40})", re.IGNORECASE)
 _ONE = re.compile(r"^(?:an?|one)\s+", re.IGNORECASE)
 _UNITS = ("second", "minute", "hour", "day", "week")
 
 
-def moment_of(text: str) -> str | None:
-    """The time that a word, a day or a distance from now stands for: a day begins at midnight UTC. None where it is
-    none of them."""
+def moment_of(text: str, name: str = "") -> str | None:
+    """The time that a word, a day or a distance from now stands for at an argument of that name: a day begins at
+    midnight UTC. None where it is none of them."""
     plain = text.strip()
     if plain.lower() == "now":
         return present_time()
     found = _APART.fullmatch(plain)
     if found is not None:
-        back, ahead = found["ago"], found["ahead"]
-        return _from_now(back or ahead, -1 if back else 1)
-    return f"{plain}{_MIDNIGHT}" if _DAY.fullmatch(plain) else None
+        return _apart(found["ago"], found["ahead"])
+    return _day_of(plain) or _in_utc(plain) or (_since(plain) if name == _BEGINNING else None)
+
+
+def _apart(back: str | None, ahead: str) -> str | None:
+    return _from_now(ahead, 1) if back is None else _from_now(back, -1)
+
+
+def _day_of(plain: str) -> str | None:
+    """The beginning of a day."""
+    for spelling in _SPELT:
+        with suppress(ValueError):
+            return f"{datetime.strptime(plain, spelling):%Y-%m-%d}{_MIDNIGHT}"  # a day alone has no zone
+    return None
+
+
+def _in_utc(plain: str) -> str | None:
+    """A time whose zone is said in a word."""
+    zone = _ZONE.search(plain)
+    if zone is None or zone.end() != len(plain):
+        return None
+    meant = f"{plain[: zone.start()].replace(' ', 'T', 1)}Z"
+    return meant if _has_zone(meant) else None
+
+
+def _since(plain: str) -> str | None:
+    """When that began which lasts until now: `last 2 hours`, `24h`, `yesterday`."""
+    if plain.lower() in ("yesterday", "today"):
+        return _named_day(plain.lower())
+    found = _LENGTH.fullmatch(plain)
+    return None if found is None else _from_now(found["length"].lower(), -1)
+
+
+def _named_day(word: str) -> str:
+    return _shown(_now() + timedelta(days=_DAYS[word]))[:10] + _MIDNIGHT
 
 
 def moment_like(name: str, given: object) -> str:
     """A time that would do instead of what was given at an argument of this name."""
-    text = given.strip() if isinstance(given, str) else ""
+    text = given.strip().replace("/", "-") if isinstance(given, str) else ""
     for meant in (text.replace(" ", "T", 1), f"{text.replace(' ', 'T', 1)}Z"):
         if _has_zone(meant):
             return meant
@@ -42,7 +80,7 @@ def moment_like(name: str, given: object) -> str:
     if apart is not None:
         return apart
     if text.lower() in _DAYS:
-        return _shown(_now() + timedelta(days=_DAYS[text.lower()]))[:10] + _MIDNIGHT
+        return _named_day(text.lower())
     return _shown(_now() + (timedelta(days=-1) if name in _PAST else timedelta(hours=1)))
 
 

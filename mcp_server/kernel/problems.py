@@ -13,6 +13,7 @@ from mcp_server.kernel.near import folded, near
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.renaming import SAME
 from mcp_server.kernel.shapes import SECONDS, Shape
+from mcp_server.kernel.together import CHANGE
 from mcp_server.kernel.wording import UNSAID, accepted, example_of
 
 WHOLE = "arguments"
@@ -23,21 +24,36 @@ _UNKNOWN = "extra_forbidden"
 _HINTS = {
     "active": ("running",),
     "blocked": ("pending",),
+    "change": ("edit",),
+    "close": ("cancel", "discard"),
+    "closed": ("completed", "cancelled"),
+    "complete": ("completed", "terminal"),
+    "completed": ("terminal",),
     "critical": ("urgent",),
     "dead": ("failed",),
     "denied": ("rejected",),
-    "done": ("completed", "approved"),
+    "done": ("completed", "approved", "terminal"),
     "error": ("failed",),
-    "finished": ("completed",),
+    "finished": ("completed", "terminal"),
     "highest": ("critical", "urgent"),
     "hold": ("pause",),
     "important": ("high",),
     "in_progress": ("running",),
     "kill": ("cancel", "terminate"),
     "medium": ("normal",),
+    "modify": ("edit",),
+    "offline": ("terminated",),
+    "online": ("active", "idle"),
     "open": ("pending", "queued"),
+    "p0": ("critical",),
+    "p1": ("critical", "high"),
+    "p2": ("high", "normal"),
+    "p3": ("normal", "low"),
+    "p4": ("low",),
     "ready": ("queued",),
+    "reassign": ("assign",),
     "remove": ("delete", "destroy", "discard"),
+    "reopen": ("retry", "resume"),
     "requeue": ("retry",),
     "restart": ("retry", "start"),
     "start": ("resume",),
@@ -46,6 +62,7 @@ _HINTS = {
     "todo": ("queued", "pending"),
     "undo": ("rollback",),
     "unpause": ("resume",),
+    "update": ("edit",),
     "urgent": ("critical",),
     "waiting": ("pending",),
     "write": ("exclusive",),
@@ -55,36 +72,52 @@ _HINTS = {
 
 
 _ALIKE = {
+    "agent": ("to", "actor"),
     "ack_required": ("ack_within_seconds",),
     "attempts": ("retry",),
+    "backoff": ("delay_seconds",),
+    "content": ("description", "title"),
+    "cost": ("usage",),
     "deadline": ("run_at", "timeout_seconds", "send_at"),
     "delay": ("run_at", "send_at"),
+    "description": ("action", "details"),
     "details": ("description",),
     "due": ("run_at", "send_at"),
-    "environment": ("deployment_id",),
+    "due_at": ("run_at", "timeout_seconds"),
+    "due_date": ("run_at", "timeout_seconds"),
+    "exclusive": ("mode",),
+    "expires": ("ttl_seconds", "expires_in_seconds"),
     "file": ("name",),
     "from": ("from_version", "since", "as_agent"),
     "from_agent": ("as_agent",),
+    "if_match": ("expected_version",),
+    "inbox": ("agent_id",),
     "instructions": ("description",),
     "max_attempts": ("retry",),
     "max_retries": ("retry",),
+    "last": ("limit",),
+    "mine": ("agent_id",),
     "offset": ("cursor", "after"),
     "order": ("newest_first",),
+    "output": ("result",),
     "page": ("cursor", "after"),
     "sort": ("newest_first",),
     "must_ack": ("ack_within_seconds",),
     "metadata": ("tags", "details"),
     "owner": ("agent_id",),
     "path": ("name",),
+    "pattern": ("prefix", "text"),
     "prompt": ("description",),
     "require_ack": ("ack_within_seconds",),
     "requires_ack": ("ack_within_seconds",),
     "resource": ("name",),
     "retries": ("retry",),
     "sender": ("as_agent",),
+    "shared": ("mode",),
     "time": ("run_at", "send_at"),
-    "timeout": ("timeout_seconds", "wait_seconds"),
+    "timeout": ("timeout_seconds", "wait_seconds", "expires_in_seconds"),
     "to": ("until",),
+    "tokens": ("usage",),
     "user": ("actor", "approvers"),
     "version": ("expected_version",),
     "when": ("run_at", "send_at"),
@@ -113,6 +146,7 @@ class Problem:
         inside: the argument into which a name belongs that stands beside it.
         is_too_much: whether a number is over the most that is accepted.
         is_whole: whether it is how the members of an object go together, each of which is accepted.
+        change: of such, what to leave out (None) or to add.
     """
 
     loc: tuple[str | int, ...]
@@ -122,6 +156,7 @@ class Problem:
     inside: str | None = None
     is_too_much: bool = False
     is_whole: bool = False
+    change: Mapping[str, Any] | None = None
 
     @property
     def path(self) -> str:
@@ -177,10 +212,11 @@ def _problem(shape: Shape, given: Mapping[str, Any], item: Any) -> Problem:
     loc = _told(shape, item["loc"])
     kind, name = item["type"], str(loc[-1]) if loc else ""
     if kind == _UNKNOWN:
-        return _unknown(loc, name, place_of(shape, loc[:-1]))
+        return _unknown(loc, name, place_of(shape, loc[:-1]), _at(given, loc[:-1]))
     if kind == _OURS:
         said = item["msg"].removeprefix("Value error, ").rstrip(".")
-        return Problem(loc, said, is_whole=isinstance(_at(given, loc), dict))
+        change = getattr(item["ctx"]["error"], "details", {}).get(CHANGE)
+        return Problem(loc, said, is_whole=isinstance(_at(given, loc), dict), change=change)
     place = place_of(shape, loc)
     if kind == "missing":
         return Problem(loc, f"is missing: {_takes(place, name)}", "missing")
@@ -190,9 +226,10 @@ def _problem(shape: Shape, given: Mapping[str, Any], item: Any) -> Problem:
     return replace(wrong, is_too_much=kind == "less_than_equal")
 
 
-def _unknown(loc: tuple[str | int, ...], name: str, place: Shape) -> Problem:
-    plain, names = folded(name), _like(name, place)
-    instead = place.instead.get(plain) or (None if _same(plain, place) else _ELSEWHERE.get(plain))
+def _unknown(loc: tuple[str | int, ...], name: str, place: Shape, held: Any) -> Problem:
+    """A name that there is not; what is said there already was not meant by it."""
+    names = [one for one in _like(name, place) if one not in held]
+    instead = _instead(folded(name), place)
     if instead is not None:
         return Problem(loc, f"there is no such argument; {instead}", "unknown")
     if not names:
@@ -202,6 +239,10 @@ def _unknown(loc: tuple[str | int, ...], name: str, place: Shape) -> Problem:
     takes = f" It takes {_takes(place.members[names[0]], names[0])}" if len(names) == 1 else ""
     said = f"there is no such argument. Did you mean {' or '.join(names)}?{takes}"
     return Problem(loc, said, "unknown", tuple(names))
+
+
+def _instead(plain: str, place: Shape) -> str | None:
+    return place.instead.get(plain) or (None if _same(plain, place) else _ELSEWHERE.get(plain))
 
 
 def _same(plain: str, place: Shape) -> list[str]:
@@ -231,10 +272,11 @@ def _wrong(loc: tuple[str | int, ...], place: Shape, value: Any, name: str, arou
 def _close(place: Shape, value: Any) -> tuple[str, ...]:
     """The choices that a word could stand for."""
     options = [str(one) for one in place.options if not isinstance(one, Shape)]
-    if not isinstance(value, str) or not options:
+    if not isinstance(value, (str, int)) or isinstance(value, bool) or not options:
         return ()
-    hints = [hint for hint in _HINTS.get(folded(value), ()) if hint in options]
-    return tuple(hints or near(folded(value), options))
+    word = folded(value) if isinstance(value, str) else f"p{value}"
+    hints = [hint for hint in _HINTS.get(word, ()) if hint in options]
+    return tuple(hints or near(word, options))
 
 
 def _takes(place: Shape, name: str) -> str:

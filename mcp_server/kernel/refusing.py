@@ -29,7 +29,12 @@ class Beside(NamedTuple):
 
 
 def refused(
-    tool: str, model: type[BaseModel], given: Mapping[str, Any], error: ValidationError, beside: Beside
+    tool: str,
+    model: type[BaseModel],
+    given: Mapping[str, Any],
+    error: ValidationError,
+    beside: Beside,
+    also: Sequence[Problem] = (),
 ) -> ValidationFailed:
     """The refusal of a call's arguments.
 
@@ -39,22 +44,29 @@ def refused(
         given: what was given, as it was checked.
         error: what the check found.
         beside: what else the call takes.
+        also: what is known to be wrong beside what the check found.
     """
     shape, others = _whole(model, beside)
-    problems = problems_of(shape, given, error)
-    details = {PROBLEMS: [problem.details() for problem in problems[:PROBLEMS_LISTED]]}
+    found = problems_of(shape, given, error)
+    places = [problem.loc for problem in found]
+    problems = [*found, *(problem for problem in also if problem.loc not in places)]
+    right = mended(model, shape, given, problems, others)
+    problems += () if right is None else right.then
+    call, to_send = _told(tool, right, beside.given)
+    return ValidationFailed(
+        _said(tool, problems),
+        next=f"{_accepts(tool, shape, problems)}{call}".strip(),
+        details={PROBLEMS: [problem.details() for problem in problems[:PROBLEMS_LISTED]]} | to_send,
+    )
+
+
+def _said(tool: str, problems: Sequence[Problem]) -> str:
     if all(not problem.loc for problem in problems):  # nothing is wrong but how they go together
-        return ValidationFailed(" ".join(sentence(problem.message) for problem in problems), details=details)
+        return " ".join(sentence(problem.message) for problem in problems)
     left = len(problems) - PROBLEMS_TOLD
     more = f" And {left} more." if left > 0 else ""
     said = " ".join(problem.said() for problem in problems[:PROBLEMS_TOLD])
-    right = mended(model, shape, given, error, others)
-    call, to_send = _told(tool, right, beside.given)
-    return ValidationFailed(
-        f"{tool} refused its arguments: {said}{more}",
-        next=f"{_accepts(tool, shape, problems)}{call}".strip(),
-        details=details | to_send,
-    )
+    return f"{tool} refused its arguments: {said}{more}"
 
 
 def _whole(model: type[BaseModel], beside: Beside) -> tuple[Shape, frozenset[str]]:

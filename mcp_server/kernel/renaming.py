@@ -9,49 +9,133 @@ from mcp_server.kernel.shapes import SECONDS, Shape
 
 SAME = {
     "ack": ("acknowledge",),
-    "agent_name": ("agent_id",),
+    "agent_name": (
+        "agent_id",
+        "name",
+    ),
     "args": ("arguments",),
-    "assigned_to": ("agent_id",),
     "assign_to": ("agent_id",),
+    "assigned_to": ("agent_id",),
     "assignee": ("agent_id",),
+    "attempts": ("max_attempts",),
     "blocked_by": ("depends_on",),
-    "body": ("text",),
+    "body": (
+        "text",
+        "description",
+    ),
     "capabilities": ("required_capabilities",),
-    "content": ("body", "text", "value"),
+    "changes": ("merge_patch",),
+    "command": ("action",),
+    "content": (
+        "body",
+        "text",
+        "value",
+    ),
+    "data": (
+        "input",
+        "value",
+    ),
     "dependencies": ("depends_on",),
     "deps": ("depends_on",),
     "document": ("value",),
     "emails": ("to",),
+    "env": ("environment",),
     "event_type": ("type",),
+    "file_name": ("name",),
+    "filename": ("name",),
+    "hand_over_to": ("to_agent",),
+    "headline": ("title",),
     "importance": ("priority",),
+    "in_reply_to": ("thread_id",),
+    "issue_type": ("kind",),
+    "issuetype": ("kind",),
+    "input": ("arguments",),
+    "json": ("value",),
+    "label": (
+        "tags",
+        "tag",
+    ),
+    "labels": (
+        "tags",
+        "tag",
+    ),
     "lock": ("name",),
     "lock_name": ("name",),
     "max_results": ("limit",),
-    "message": ("body", "text"),
-    "name": ("title", "tool"),
+    "message": (
+        "body",
+        "text",
+    ),
+    "name": (
+        "title",
+        "tool",
+    ),
+    "operation": ("action",),
     "operations": ("calls",),
+    "options": ("choices",),
     "page_size": ("limit",),
     "parameters": ("arguments",),
     "params": ("arguments",),
-    "patch": ("merge_patch", "json_patch"),
     "parent": ("parent_id",),
-    "payload": ("input", "value"),
+    "patch": (
+        "merge_patch",
+        "json_patch",
+    ),
+    "path": ("key",),
+    "payload": (
+        "input",
+        "value",
+    ),
     "priority": ("importance",),
     "q": ("text",),
     "query": ("text",),
-    "in_reply_to": ("thread_id",),
+    "question": ("title",),
+    "reassign_to": ("to_agent",),
     "recipient": ("to",),
     "recipients": ("to",),
+    "replicas": ("desired_instances",),
     "reply_to": ("thread_id",),
     "search": ("text",),
-    "skills": ("required_capabilities", "capabilities"),
+    "skill": (
+        "capability",
+        "required_capabilities",
+        "capabilities",
+    ),
+    "skills": (
+        "required_capabilities",
+        "capabilities",
+    ),
+    "state": (
+        "status",
+        "outcome",
+    ),
     "status": ("outcome",),
-    "task": ("task_id", "task_ids"),
+    "subject": ("title",),
+    "summary": ("title",),
+    "task": (
+        "task_id",
+        "task_ids",
+        "aggregate_id",
+    ),
     "task_id": ("aggregate_id",),
-    "token": ("lease_token", "fencing_token"),
-    "urgency": ("importance", "priority"),
+    "task_type": ("kind",),
+    "text": ("body",),
+    "token": (
+        "lease_token",
+        "fencing_token",
+    ),
+    "transfer_to": ("to_agent",),
+    "type": ("kind",),
+    "urgency": (
+        "importance",
+        "priority",
+    ),
+    "uri": ("key",),
 }
 """Other names that mean exactly the same where the place takes one of these, and nothing of the name itself."""
+
+_FILES = ("path", "file", "resource")
+"""Names for what is named by a path where such is meant, as locks are."""
 
 
 def renamed(names: Mapping[str, Shape], given: Mapping[str, Any], noun: str = "") -> dict[str, Any]:
@@ -84,10 +168,26 @@ def _names_for(plain: str, names: Mapping[str, Shape], noun: str) -> Iterator[st
     for word in (plain, one):
         yield from (f"{word}_id", f"{word}_ids", *SAME.get(word, ()))
     ids = (f"{noun}_id", f"{noun}_ids")
+    if one in _FILES:
+        yield from (name for name in names if "a path or " in names[name].meant.words)
     if one == "id":
         yield from ids
     if one == "name":
         yield from (id_ for id_ in ids if id_ in names and "name" in names[id_].meant.words)
+
+
+def spread(shape: Shape, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The members with those of an object that is none here beside them, where all of its own are known and nobody else
+    says them: `filter={"status": ...}`."""
+    for name in [one for one in given if one not in shape.members]:
+        inner = _opened(shape, given[name])
+        if inner and inner.keys() <= shape.members.keys() - given.keys():
+            given = _without(given, {name}) | inner
+    return given
+
+
+def _opened(shape: Shape, value: Any) -> dict[str, Any]:
+    return renamed(shape.members, cast("dict[str, Any]", value)) if isinstance(value, dict) else {}
 
 
 def gathered(shape: Shape, given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -103,13 +203,18 @@ def gathered(shape: Shape, given: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def nested(shape: Shape, given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The members of an inner object, where they stand beside it instead of in it, and no other object has such."""
+    """The members of an inner object, or of the only one of a list, where they stand beside it instead of in it, and no
+    other object has such."""
     moved: dict[str, dict[str, Any]] = {}
     for name in given.keys() - shape.members.keys():
-        holders = [one for one, member in shape.members.items() if name in member.members and one not in given]
+        holders = [one for one, member in shape.members.items() if name in _inside(member) and one not in given]
         if len(holders) == 1:
             moved.setdefault(holders[0], {})[name] = given[name]
     return _without(given, {name for inner in moved.values() for name in inner}) | moved
+
+
+def _inside(member: Shape) -> Mapping[str, Shape]:
+    return member.members if member.item is None else member.item.members
 
 
 def _without(given: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:

@@ -8,16 +8,18 @@ another number. Never inside of what takes any JSON.
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, cast
 
 from mcp_server.kernel.durations import is_duration, seconds_of
 from mcp_server.kernel.moments import moment_of
 from mcp_server.kernel.near import folded
-from mcp_server.kernel.renaming import gathered, nested, renamed
+from mcp_server.kernel.renaming import gathered, nested, renamed, spread
 from mcp_server.kernel.shapes import SECONDS, Shape
 
 JSON_CHARACTERS_MAX = 1 << 20
+_UNITS = {"ms": 0.001, "millis": 0.001, "min": 60, "mins": 60, "minutes": 60, "hours": 3600, "days": 86_400}
+_PERCENT = re.compile(r"\s*(\d{1,3}(?:\.\d{1,9})?)\s*%\s*")
 _BEGINS_JSON = ("{", "[")
 _LEFT_OUT: Any = object()
 
@@ -28,11 +30,27 @@ def taken(shape: Shape, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _members(shape: Shape, given: Mapping[str, Any]) -> dict[str, Any]:
-    known = nested(shape, renamed(shape.members, given))
+    known = nested(shape, spread(shape, renamed(shape.members, _in_seconds(shape, given))))
     fitted = {
         name: value if name not in shape.members else _member(shape, name, value) for name, value in known.items()
     }
     return {name: value for name, value in fitted.items() if value is not _LEFT_OUT}
+
+
+def _in_seconds(shape: Shape, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The members with durations whose names say another unit in the one that is meant: `ttl_minutes`."""
+
+    def meant(name: str, value: Any) -> tuple[str, Any]:
+        stem, _, unit = folded(name).rpartition("_")
+        alike = ("wait",) if stem == "timeout" else ()
+        lasting = next((one for word in (stem, *alike) if (one := f"{word}{SECONDS}") in shape.members), "")
+        if lasting and unit in _UNITS and isinstance(value, (int, float)) and not isinstance(value, bool):
+            return lasting, value * _UNITS[unit]
+        return name, value
+
+    strange = {name: meant(name, value) for name, value in given.items() if name not in shape.members}
+    free = {name: one for name, one in strange.items() if one[0] not in given}
+    return dict(free.get(name, (name, value)) for name, value in given.items())
 
 
 def _member(shape: Shape, name: str, value: Any) -> Any:
@@ -41,7 +59,7 @@ def _member(shape: Shape, name: str, value: Any) -> Any:
         return _LEFT_OUT
     if name.endswith(SECONDS) and is_duration(value):
         return seconds_of(value)
-    return _value(member, value)
+    return _time(name, value) if member.kind == "time" else _value(member, value)
 
 
 def _value(shape: Shape, value: Any) -> Any:
@@ -51,15 +69,33 @@ def _value(shape: Shape, value: Any) -> Any:
 
 def _list(shape: Shape, value: Any) -> list[Any]:
     item = cast("Shape", shape.item)
-    value = _read(value, *("[{" if item.kind in ("object", "map") else "["))
-    listed = cast("list[Any]", value) if isinstance(value, list) else _split(item.meant.parts or item.pattern, value)
+    value = _by_name(item, _read(value, *("[{" if item.kind in ("object", "map") else "[")))
+    listed = cast("list[Any]", value) if isinstance(value, list) else _split(_one_of(item), value)
     return [_value(item, one) for one in listed]
+
+
+def _one_of(item: Shape) -> str | None:
+    """What one of several that stand in one text looks like."""
+    bare = item.members[item.bare[0]].pattern if item.bare else None
+    return item.meant.parts or item.pattern or bare
+
+
+def _by_name(item: Shape, value: Any) -> Any:
+    """An object of objects by their names as a list of objects that have names."""
+    members: dict[str, Any] = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    if "name" not in item.required or not _are_objects(members.values()) or members.keys() & item.members.keys():
+        return cast("Any", value)
+    return [{"name": name} | one for name, one in members.items()]
+
+
+def _are_objects(values: Collection[Any]) -> bool:
+    return bool(values) and all(isinstance(one, dict) for one in values)
 
 
 def _split(pattern: str | None, value: Any) -> list[Any]:
     """One value as a list; several that are divided by commas where none of them may hold one."""
     if isinstance(value, str) and pattern is not None and not re.search(pattern, value):
-        parts = [part.strip() for part in value.split(",")]
+        parts = [part.strip() for part in re.split("[,;]", value)]
         if all(re.search(pattern, part) for part in parts):
             return list(parts)
     return [value]
@@ -88,13 +124,23 @@ def _object(shape: Shape, value: Any) -> Any:
     if isinstance(value, str) and value.lstrip().startswith(_BEGINS_JSON):
         return value  # it was to be JSON, and is none
     name = next((name for name in shape.bare if _stands_for(shape.members[name], value)), None)
-    return value if name is None else {name: value}
+    return value if name is None else _members(shape, {name: value})
 
 
 def _stands_for(shape: Shape, value: Any) -> bool:
     if isinstance(value, str):
-        return shape.kind == "text" and value != "" and (shape.pattern is None or bool(re.search(shape.pattern, value)))
+        return _is_text_for(shape, value) or _percent_of(shape, value) is not None
     return shape.kind in ("integer", "number") and isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_text_for(shape: Shape, text: str) -> bool:
+    return shape.kind == "text" and text != "" and (shape.pattern is None or bool(re.search(shape.pattern, text)))
+
+
+def _percent_of(shape: Shape, text: str) -> float | None:
+    """The number that `50%` is, where it may be up to 100."""
+    found = _PERCENT.fullmatch(text) if shape.kind == "number" and shape.bounds[1] == 100 else None
+    return None if found is None else float(found[1])
 
 
 def _choice(shape: Shape, value: Any) -> Any:
@@ -113,14 +159,20 @@ def _text(shape: Shape, value: Any) -> Any:
     return f"#{value}" if str(shape.meant.example).startswith("#") else str(value)
 
 
-def _time(shape: Shape, value: Any) -> Any:
-    value = _plain(shape, value)
-    return (moment_of(value) or value) if isinstance(value, str) else value
+def _time(name: str, value: Any) -> Any:
+    value = _only(value)
+    return (moment_of(value, name) or value) if isinstance(value, str) else value
 
 
 def _plain(shape: Shape, value: Any) -> Any:
     del shape
     return _only(value)
+
+
+def _number(shape: Shape, value: Any) -> Any:
+    value = _only(value)
+    percent = _percent_of(shape, value) if isinstance(value, str) else None
+    return value if percent is None else percent
 
 
 def _only(value: Any) -> Any:
@@ -147,9 +199,8 @@ _TAKEN_BY_KIND: dict[str, Callable[[Shape, Any], Any]] = {
     "choice": _choice,
     "either": _choice,
     "text": _text,
-    "integer": _plain,
-    "number": _plain,
+    "integer": _number,
+    "number": _number,
     "boolean": _plain,
-    "time": _time,
 }
 """How a value is taken where one of a kind is meant. Any JSON stays what it is."""

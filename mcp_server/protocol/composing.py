@@ -2,7 +2,7 @@
 offered, its caller may make it, who speaks in it may, and its arguments are checked by the same code."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, cast
@@ -13,14 +13,15 @@ from mcp_server.kernel.call import Call, Grant
 from mcp_server.kernel.composing import CalledTool, Composed
 from mcp_server.kernel.errors import NotFound, OpsError, ValidationFailed
 from mcp_server.kernel.json_text import dump_json
-from mcp_server.kernel.near import near
+from mcp_server.kernel.near import folded, near
+from mcp_server.kernel.paths import mapped
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.values import plain
 from mcp_server.kernel.writes import Place
 from mcp_server.protocol.guarding import Wanted, kept_out, naming, refusal
 from mcp_server.protocol.references import REFERENCE, require_no_half_reference, unread
-from mcp_server.protocol.tool_calls import Given, named_as_known, said, split, validated
+from mcp_server.protocol.tool_calls import Given, checked, named_as_known, said, split, validated
 from tools import TOOLS
 from tools.spec import AnyTool, Part
 
@@ -78,6 +79,8 @@ class _Composer:
         self._registers: set[str] = set()
         self._writes: dict[str, int] = {}
         """The documents that calls before write, each by which."""
+        self._values: dict[str, str] = {}
+        """What those will hold, where that is known."""
         self._made: list[list[str]] = []
         """For each call before, ids that stand for what it will make, until that is there."""
 
@@ -92,8 +95,8 @@ class _Composer:
         given = split(tool, named_as_known(tool, asked.arguments))
         self._require_no_lease(tool, given.shared)
         call = await self._spoken(said(tool, given))
-        standing = given._replace(own=_mapped(given.own, part.names, self._standing_in))
-        command = await self._as_seen(part, self._checked(tool, call, standing))
+        standing = given._replace(own=mapped(given.own, part.names, self._standing_in))
+        command = await self._as_seen(part, await self._checked(tool, call, standing))
         why = part.alone(command)
         if why is not None:
             raise _not_composable(tool.name, why)
@@ -119,10 +122,10 @@ class _Composer:
             warnings=unread(f"{place.argument}[{place.number}]", standing.own),
         )
 
-    def _checked(self, tool: AnyTool, call: Call, standing: Given) -> Any:
+    async def _checked(self, tool: AnyTool, call: Call, standing: Given) -> Any:
         """The command; a refusal names what is not there yet as the caller did."""
         try:
-            return validated(tool, call, standing)
+            return await checked(self._desk, tool, call, standing)
         except OpsError as error:
             details = dump_json(error.details)
             for id_, (number, which) in self._stands_for.items():
@@ -134,23 +137,39 @@ class _Composer:
 
     async def _as_seen(self, part: Part, command: Any) -> Any:
         """What people are asked about is about what is there while they are asked: where that is changed meanwhile, a
-        call would undo what nobody has decided about. What a call before writes is bound by that one.
+        call would undo what nobody has decided about. What a call before writes is bound by that one; who attaches it
+        gets what it will hold.
 
         Raises:
-            ValidationFailed: it reads what a call before writes.
+            ValidationFailed: it reads what a call before writes, and what that will hold is not known yet.
         """
         document = part.writes(command)
-        for name in part.reads(command) if document is None else (*part.reads(command), document):
-            self._call.actor.scope.require_namespace(name.partition("/")[0])
-        for name in part.reads(command):
-            if name in self._writes:
-                raise _read_before(name, self._writes[name])
+        self._require_reached([*part.reads(command), *filter(None, (document,))])
+        command = part.put_in(command, self._values)
+        self._require_known(part.reads(command))
+        if document is not None:
+            self._values = self._values_with(document, part.value(command))
         if document is None or document in self._writes:
             return command
         self._writes[document] = len(self._made)
         if part.observed is None or self._later is None:
             return command
         return command.model_copy(update=dict(await part.observed(self._desk, command)))
+
+    def _require_reached(self, documents: Iterable[str]) -> None:
+        for name in documents:
+            self._call.actor.scope.require_namespace(name.partition("/")[0])
+
+    def _require_known(self, documents: Iterable[str]) -> None:
+        """Refuse to read what a call before writes."""
+        for name in documents:
+            if name in self._writes:
+                raise _read_before(name, self._writes[name])
+
+    def _values_with(self, document: str, value: str | None) -> dict[str, str]:
+        """What documents will hold once one more is written."""
+        others = {name: one for name, one in self._values.items() if name != document}
+        return others if value is None else others | {document: value}
 
     async def _filled(self, part: Part, call: Call, command: Any) -> tuple[Any, Any] | None:
         """What people say yes to is what they saw: looked up once when they are asked, and once when it is made."""
@@ -162,8 +181,9 @@ class _Composer:
         offered = self._call.tools
         reached = [name for name, (tool, _) in _WRITES.items() if self._call.is_offered(tool.toolset)]
         there = [one for one in reached if offered is None or one in offered]
-        if name in there:
-            return _WRITES[name]
+        known = name if name in _WRITES else folded(name.rpartition("__")[2])  # as clients prefix it: mcp__desk__...
+        if known in there:
+            return _WRITES[known]
         raise _no_part(name, there)
 
     def _require_no_lease(self, tool: AnyTool, shared: Mapping[str, Any]) -> None:
@@ -230,7 +250,7 @@ class _Composer:
             number, which = self._stands_for.get(text, (None, 0))
             return text if number is None else made[number][which]
 
-        return validated(tool, call, standing._replace(own=_mapped(standing.own, names, real)))
+        return validated(tool, call, standing._replace(own=mapped(standing.own, names, real)))
 
 
 def _write_of(tool: AnyTool, desk: Desk) -> Any:
@@ -265,21 +285,3 @@ def _read_before(document: str, number: int) -> ValidationFailed:
 
 def _not_composable(name: str, why: str) -> ValidationFailed:
     return ValidationFailed(f"This call of {name} cannot be one of several: {why}.", next="Make it on its own.")
-
-
-def _mapped(arguments: dict[str, Any], names: frozenset[str], function: Callable[[str], str]) -> dict[str, Any]:
-    """The arguments with every text where an id stands mapped: `names` are their paths, through lists."""
-    mapped = dict(arguments)
-    for name in names:
-        head, _, rest = name.partition(".")
-        if head in mapped:
-            mapped[head] = _mapped_at(mapped[head], rest, function)
-    return mapped
-
-
-def _mapped_at(value: Any, path: str, function: Callable[[str], str]) -> Any:
-    if isinstance(value, list):
-        return [_mapped_at(item, path, function) for item in cast("list[Any]", value)]
-    if path and isinstance(value, dict):
-        return _mapped(cast("dict[str, Any]", value), frozenset((path,)), function)
-    return function(value) if isinstance(value, str) and not path else value

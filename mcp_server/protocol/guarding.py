@@ -19,6 +19,7 @@ from mcp_server.kernel.call import Call, Grant
 from mcp_server.kernel.errors import OpsError, PermissionDenied, ValidationFailed
 from mcp_server.kernel.json_text import INPUT_BYTES_MAX, dump_json
 from mcp_server.kernel.lines import one_line
+from mcp_server.kernel.paths import mapped, texts_at
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.values import plain
 from tools import TOOLS
@@ -144,22 +145,12 @@ async def _resolved(desk: Desk, form: Form) -> Form:
     """The form with everything that it refers to by all its names."""
     arguments = dict(form.arguments)
     for path, kind in GUARDED[form.tool][1].refers.items():
-        arguments = await _mapped(arguments, path.split("."), _KINDS[kind], desk)
+        known = {text: await _KINDS[kind](desk, text) for text in texts_at(arguments, path)}
+        arguments = mapped(arguments, (path,), known.__getitem__)
     return form._replace(arguments=arguments)
 
 
 Resolve = Callable[[Desk, str], Awaitable[Any]]
-
-
-async def _mapped(value: Any, path: Sequence[str], resolve: Resolve, desk: Desk) -> Any:
-    if isinstance(value, list):
-        return [await _mapped(item, path, resolve, desk) for item in cast("list[Any]", value)]
-    if path and isinstance(value, dict):
-        members = cast("dict[str, Any]", value)
-        if path[0] not in members:
-            return members
-        return members | {path[0]: await _mapped(members[path[0]], path[1:], resolve, desk)}
-    return await resolve(desk, value) if isinstance(value, str) and not path else value
 
 
 async def _agent(desk: Desk, text: str) -> Any:

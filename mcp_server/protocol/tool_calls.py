@@ -1,7 +1,7 @@
 """`tools/list` and `tools/call`."""
 
 import json
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -17,11 +17,12 @@ from mcp_server.domain.desk import Desk
 from mcp_server.domain.speaking import Said
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.kernel.call import Ask, Call
-from mcp_server.kernel.errors import OpsError
+from mcp_server.kernel.errors import NotFound, OpsError, ValidationFailed
 from mcp_server.kernel.limits import Caller, Thing
 from mcp_server.kernel.lines import one_line
 from mcp_server.kernel.meaning import bare_id
 from mcp_server.kernel.near import did_you_mean, folded, near, singular
+from mcp_server.kernel.problems import Problem
 from mcp_server.kernel.quoting import is_plain, named, told
 from mcp_server.kernel.refusing import NEXT_CALL, PROBLEMS, Beside
 from mcp_server.kernel.renaming import renamed
@@ -34,6 +35,7 @@ from mcp_server.protocol.links import linked
 from mcp_server.protocol.other_names import does_that, words_of
 from mcp_server.protocol.schemas import input_schema, output_schema
 from mcp_server.protocol.seam import RequestContext, Seam, error_content
+from mcp_server.protocol.strangers import stranger, strangers
 from mcp_server.protocol.task_handles import declares_extension, handle, tool_result
 from tools.spec import AnyTool, Shared
 
@@ -104,6 +106,7 @@ class ToolCalls:
                 result["content"] += linked(ctx.protocol_version, tool.name, result["structuredContent"])
             return result
         except OpsError as error:
+            error = _whole_refusal(tool, given, error)
             return _refusal(error, _whole_call(tool, given.all(), error.details))
 
     def _offered(self, ctx: RequestContext) -> dict[str, AnyTool]:
@@ -124,7 +127,7 @@ class ToolCalls:
     async def _start(self, tool: AnyTool, call: Call, given: "Given") -> dict[str, Any]:
         """Begin what the tool does; the handle of its task, or its whole answer where it has ended already."""
         assert tool.ticket is not None, "asked only of tools that have one"
-        task = await tool.ticket(self._desk, call, self._counted(tool, call, given))
+        task = await tool.ticket(self._desk, call, await self._counted(tool, call, given))
         if task is None:
             return await self._run(tool, call, given)
         if task.status in TERMINAL:
@@ -143,7 +146,7 @@ class ToolCalls:
         return run
 
     async def _run(self, tool: AnyTool, call: Call, given: "Given") -> dict[str, Any]:
-        arguments = self._counted(tool, call, given)
+        arguments = await self._counted(tool, call, given)
         with self._seam.limits.holding(Thing.WAITS, Caller.of(call.actor), _waits(arguments)):
             result = await tool.run(self._desk)(call, arguments)
         content = dumped(result)
@@ -154,9 +157,9 @@ class ToolCalls:
             shown |= self._speaker_told(call, given)
         return _result(told(tool.say(result), shown, others=others), content, is_error=False)
 
-    def _counted(self, tool: AnyTool, call: Call, given: "Given") -> Any:
+    async def _counted(self, tool: AnyTool, call: Call, given: "Given") -> Any:
         """The arguments as the tool takes them, once what it writes is counted."""
-        arguments = validated(tool, call, given)
+        arguments = await checked(self._desk, tool, call, given)
         if tool.writes:
             calls, also = (len(getattr(arguments, name, None) or ()) for name in ("calls", "also"))
             self._seam.limits.spend(Caller.of(call.actor), max(calls, 1) + also)
@@ -240,10 +243,38 @@ def _text(arguments: dict[str, Any], name: str | None) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def validated(tool: AnyTool, call: Call, given: Given) -> Any:
-    """The arguments as the tool takes them, once the caller may use it at all."""
+def validated(tool: AnyTool, call: Call, given: Given, also: Sequence[Problem] = ()) -> Any:
+    """The arguments as the tool takes them, once the caller may use it at all; `also` is what a refusal says, too."""
     call.actor.require(tool.permission)
-    return understood(tool.name, tool.arguments, given.own, Beside(Shared if tool.writes else None, given.shared))
+    beside = Beside(Shared if tool.writes else None, given.shared)
+    return understood(tool.name, tool.arguments, given.own, beside, also)
+
+
+async def checked(desk: Desk, tool: AnyTool, call: Call, given: Given) -> Any:
+    """`validated`, of which a refusal names what stands for nothing, too.
+
+    Raises:
+        OpsError: the caller may not use it, or the arguments cannot be understood.
+    """
+    try:
+        return validated(tool, call, given)
+    except ValidationFailed:
+        return validated(tool, call, given, await strangers(desk, call, tool.arguments, given.own))
+
+
+def _whole_refusal(tool: AnyTool, given: Given, error: OpsError) -> OpsError:
+    """The refusal of a speaker that there is not, with what else is wrong with the call: that was not looked at yet."""
+    name = "as_agent" if "as_agent" in given.shared else tool.speaks
+    if not isinstance(error, NotFound) or name is None:
+        return error
+    speaker = stranger((name,), error)
+    shared = given.shared | ({name: speaker.near[0]} if speaker.near and name in given.shared else {})
+    beside = Beside(Shared if tool.writes else None, shared)
+    try:
+        understood(tool.name, tool.arguments, given.own, beside, (speaker,))
+    except ValidationFailed as whole:
+        return whole
+    return error
 
 
 def named_as_known(tool: AnyTool, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -43,17 +43,61 @@ def test_what_is_no_distance_or_leads_out_of_the_calendar_is_not(text: str):
     assert moment_of(text) is None
 
 
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("last hour", timedelta(hours=-1)),
+        ("Last 2 hours", timedelta(hours=-2)),
+        ("the past 30 minutes", timedelta(minutes=-30)),
+        ("past week", timedelta(weeks=-1)),
+        ("24h", timedelta(days=-1)),
+        ("-90m", timedelta(minutes=-90)),
+        ("Yesterday", timedelta(hours=-32)),
+        ("today", timedelta(hours=-8)),
+    ],
+)
+def test_a_length_of_time_and_a_days_name_say_since_when_and_nothing_anywhere_else(text: str, meant: timedelta):
+    assert moment_of(text, "since") == f"{NOW + meant:%Y-%m-%dT%H:%M:%SZ}"
+    assert [moment_of(text, other) for other in ("until", "run_at", "send_at")] == [None] * 3
+
+
+@pytest.mark.parametrize("text", ["tomorrow", "last year", "last", "past month", "last in 2 hours", "monday", ""])
+def test_what_does_not_say_since_when_is_not_taken_for_it(text: str):
+    assert moment_of(text, "since") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("2027/01/15", "2027-01-15T00:00:00Z"),
+        ("15 Jan 2027", "2027-01-15T00:00:00Z"),
+        ("January 15, 2027", "2027-01-15T00:00:00Z"),
+        ("Jan 15 2027", "2027-01-15T00:00:00Z"),
+        ("2027-01-15 10:30 UTC", "2027-01-15T10:30Z"),
+        ("2027-01-15 10:30:05 gmt", "2027-01-15T10:30:05Z"),
+        ("2027-01-15T10:30:05UTC", "2027-01-15T10:30:05Z"),
+    ],
+)
+def test_a_day_and_a_zone_may_be_spelt_in_words(text: str, meant: str):
+    assert moment_of(text) == meant
+
+
+@pytest.mark.parametrize("text", ["01/02/2027", "15.1.2027", "2027-13-01 UTC", "UTC", "10:30 UTC", "2027-01-15 10:30"])
+def test_a_day_of_which_two_could_be_meant_and_a_time_without_day_or_zone_are_not_taken(text: str):
+    assert moment_of(text) is None
+
+
 @given(st.text() | st.integers(0, 10**40).map(lambda number: f"{number} days ago"))
 def test_any_text_is_a_moment_or_none(text: str):
-    found = moment_of(text)
+    found = moment_of(text, "since")
     assert found is None or isinstance(found, str)
 
 
 @pytest.mark.parametrize(
     ("name", "text", "like"),
     [
-        ("since", "last hour", "2027-01-15T07:00:00Z"),
-        ("since", "past 2 days", "2027-01-13T08:00:00Z"),
+        ("until", "last hour", "2027-01-15T07:00:00Z"),
+        ("until", "past 2 days", "2027-01-13T08:00:00Z"),
         ("run_at", "2 hours", "2027-01-15T10:00:00Z"),
     ],
 )

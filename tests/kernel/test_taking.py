@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mcp_server.domain.deployments.spec import DefineDeployment
 from mcp_server.domain.locks.model import AcquireLock
 from mcp_server.domain.state.commands import SetDocument
-from mcp_server.domain.tasks.commands import CreateTasks, FinishTask
+from mcp_server.domain.tasks.commands import CreateTasks, FindTasks, FinishTask, ReportTask
 from mcp_server.kernel.shapes import shape_of
 from mcp_server.kernel.taking import taken
 from mcp_server.kernel.wording import example_of
@@ -84,3 +85,46 @@ def test_two_names_for_one_thing_are_both_left_alone():
 def test_json_as_text_inside_of_json_as_text_is_read_where_an_object_is_meant():
     text = json.dumps([json.dumps({"title": "t", "retry": '{"max_attempts": 2}'})])
     assert taken(shape_of(CreateTasks), {"tasks": text}) == {"tasks": [{"title": "t", "retry": {"max_attempts": 2}}]}
+
+
+def task(**members: Any) -> dict[str, Any]:
+    return taken(shape_of(CreateTasks), {"tasks": [{"title": "t"} | members]})["tasks"][0]
+
+
+def test_a_duration_may_have_its_unit_in_its_name():
+    assert task(timeout_minutes=5)["timeout_seconds"] == 300
+    assert taken(shape_of(AcquireLock), {"name": "l", "wait_ms": 500, "ttlHours": 1}) == {
+        "name": "l",
+        "wait_seconds": 0.5,
+        "ttl_seconds": 3600,
+    }
+    both = {"name": "l", "ttl_minutes": 1, "ttl_seconds": 5}
+    assert taken(shape_of(AcquireLock), both) == both
+
+
+def test_per_cent_are_a_number_where_it_may_be_up_to_a_hundred():
+    report = {"task_id": "t", "lease_token": "l"}
+    for progress in ("50%", {"percent": " 50 %"}):
+        assert taken(shape_of(ReportTask), report | {"progress": progress})["progress"] == {"percent": 50}
+    assert taken(shape_of(ReportTask), report | {"progress": "half"})["progress"] == {"message": "half"}
+
+
+def test_an_object_that_is_no_argument_is_opened_only_where_all_of_it_are_arguments_that_nobody_gives():
+    find = shape_of(FindTasks)
+    assert taken(find, {"filter": {"status": "queued", "labels": "a"}}) == {"status": "queued", "tag": "a"}
+    for kept in ({"filter": {"status": "queued", "odd": 1}}, {"filter": {}}, {"filter": {"tag": "a"}, "tag": "b"}):
+        assert taken(find, kept) == kept
+
+
+def test_objects_by_their_names_are_a_list_of_objects_that_have_names():
+    define = shape_of(DefineDeployment)
+    assert taken(define, {"services": {"web": {"image": "nginx"}}})["services"] == [{"name": "web", "image": "nginx"}]
+    assert taken(define, {"services": {"name": "web", "image": "nginx"}})["services"] == [
+        {"name": "web", "image": "nginx"}
+    ]
+
+
+def test_several_that_are_divided_by_commas_are_a_list_where_none_may_hold_one():
+    assert task(required_capabilities="py, js")["required_capabilities"] == ["py", "js"]
+    assert task(tags="a; b")["tags"] == ["a", "b"]
+    assert taken(shape_of(CreateTasks), {"tasks": "first, then second"})["tasks"] == [{"title": "first, then second"}]

@@ -9,6 +9,7 @@ from mcp_server.kernel.arguments import Listing
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import RawJson, dump_json, json_list
 from mcp_server.kernel.meaning import AgentName, Meant
+from mcp_server.kernel.together import not_together
 from mcp_server.kernel.values import Frozen, Line, Text, Word
 
 Lifecycle = Literal["active", "paused", "draining", "terminated"]
@@ -78,7 +79,7 @@ class ScalingSpec(Frozen):
     @model_validator(mode="after")
     def _min_is_not_over_max(self) -> Self:
         if self.min > self.max:
-            raise ValidationFailed(f"`min` ({self.min}) must not be over `max` ({self.max}).")
+            raise not_together(f"`min` ({self.min}) must not be over `max` ({self.max}).", min=self.max, max=self.min)
         return self
 
     def within(self, instances: int) -> int:
@@ -162,7 +163,7 @@ class ControlAgent(Frozen):
     @model_validator(mode="after")
     def _leaves_to_hand_over(self) -> Self:
         if self.to_agent is not None and not self.leaves():
-            raise ValidationFailed("`to_agent` takes over from an agent that leaves: terminate or delete.")
+            raise not_together("`to_agent` takes over from an agent that leaves: terminate or delete.", to_agent=None)
         return self
 
     def leaves(self) -> bool:

@@ -279,7 +279,7 @@ def no_agent(agent_id: str, near: Sequence[str] = ()) -> NotFound:
     return NotFound(
         f"There is no agent {named(agent_id)}.",
         next=f"{did_you_mean(near)}Register it with agents_register, or list agents with agents_find.",
-        details={"agent_id": agent_id},
+        details={"agent_id": agent_id} | ({"near": list(near)} if near else {}),
     )
 
 

@@ -60,7 +60,9 @@ class Answers(NamedTuple):
         is_yes = answer.granted and self.is_open
         if not (self._has(answer) if is_yes else answer.said is None):
             what = self._said() if is_yes else "yes or no alone"
-            raise ValidationFailed(f"That is no answer to this question, which takes {what}.", next="Answer again.")
+            raise ValidationFailed(
+                f"That is no answer to this question, which takes {what}; so nothing was decided.", next="Answer again."
+            )
 
     def _has(self, answer: Answer) -> bool:
         if answer.choice is not None:

@@ -20,6 +20,7 @@ from mcp_server.kernel.composing import Calls
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import canonical_hash, check_text
 from mcp_server.kernel.meaning import TaskId
+from mcp_server.kernel.together import LIKE, not_together
 from mcp_server.kernel.values import Frozen, Line, Text
 
 EXPIRES_IN_SECONDS_DEFAULT = 7 * 86_400.0
@@ -99,11 +100,16 @@ class RequestApproval(ApprovalSpec):
     def _asks_one_thing(self) -> Self:
         asks = bool(self.choices) or self.free_text
         if not (self.action or self.calls or asks):
-            raise ValidationFailed("Say in `action` what exactly will happen, or give the `calls` that shall run.")
+            raise not_together(
+                "Say in `action` what exactly will happen, or give the `calls` that shall run.", action=LIKE
+            )
         if self.calls and (asks or self.task_id is not None):
-            raise ValidationFailed("`calls` run by themselves: leave choices, free_text and task_id out.")
+            raise not_together(
+                "`calls` run by themselves: leave choices, free_text and task_id out.",
+                **dict.fromkeys(("choices", "free_text", "task_id")),
+            )
         if asks and self.task_id is not None:
-            raise ValidationFailed("A task waits for a yes: leave choices and free_text out, or task_id.")
+            raise not_together("A task waits for a yes: leave choices and free_text out, or task_id.", task_id=None)
         return self
 
     @model_validator(mode="after")
@@ -111,7 +117,7 @@ class RequestApproval(ApprovalSpec):
         if len(self.choices) == 1 or len(set(map(_as_read, self.choices))) < len(self.choices):
             raise ValidationFailed("`choices` are two at least, and each another.")
         if self.free_text and self.quorum not in ("any", 1):
-            raise ValidationFailed("`free_text` takes one answer: leave quorum out.")
+            raise not_together("`free_text` takes one answer: leave quorum out.", quorum=None)
         return self
 
     def content_hash(self) -> str:

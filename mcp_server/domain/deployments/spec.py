@@ -1,13 +1,14 @@
 """What a caller says of deployments: what shall run, and what to do with it."""
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from mcp_server.domain.deployments.configuration import Config, Label
 from mcp_server.kernel.arguments import Listing
-from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.meaning import DeploymentName
+from mcp_server.kernel.together import not_together
 from mcp_server.kernel.values import Frozen, Word
 
 Operation = Literal["apply", "rollback", "destroy", "stop", "start"]
@@ -24,8 +25,13 @@ class DefineDeployment(Config):
     tags: tuple[Word, ...] = Field(default=(), max_length=32)
 
 
+_NAMED_WHOLE = {"environment": "deployment_id takes name/environment, such as shop/dev"}
+
+
 class PlanDeployment(Frozen):
     """What would happen is asked; nothing is touched."""
+
+    INSTEAD: ClassVar[Mapping[str, str]] = _NAMED_WHOLE
 
     deployment_id: DeploymentName
     revision: int | None = Field(default=None, ge=1, description="Default: the newest")
@@ -35,12 +41,16 @@ class PlanDeployment(Frozen):
 class ApplyDeployment(Frozen):
     """What was planned happens."""
 
+    INSTEAD: ClassVar[Mapping[str, str]] = _NAMED_WHOLE
+
     deployment_id: DeploymentName
     plan_hash: str = Field(max_length=64, description="Of the plan that was shown", examples=["3f9a..."])
 
 
 class ControlDeployment(Frozen):
     """Something else is done to a deployment."""
+
+    INSTEAD: ClassVar[Mapping[str, str]] = _NAMED_WHOLE
 
     deployment_id: DeploymentName
     action: Literal["rollback", "stop", "start", "destroy", "check_drift"]
@@ -50,7 +60,9 @@ class ControlDeployment(Frozen):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.revision is not None and self.action != "rollback":
-            raise ValidationFailed("`revision` is what to roll back to.", next="Leave it out, or use action=rollback.")
+            raise not_together(
+                "`revision` is what to roll back to.", next="Leave it out, or use action=rollback.", revision=None
+            )
         return self
 
 

@@ -1,7 +1,10 @@
 """What may be attached to a mail, and what it may be called."""
 
+import json
 import re
-from typing import Annotated, Self
+from base64 import b64encode
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
@@ -9,10 +12,19 @@ from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import check_line
 from mcp_server.kernel.meaning import Meant
 from mcp_server.kernel.quoting import named
+from mcp_server.kernel.together import LIKE, not_together
 from mcp_server.kernel.values import Frozen
 
 OCTETS = "application/octet-stream"
 _MEDIA_TYPE = r"^[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,63}$"
+
+
+DOCUMENT_TYPE = "application/json"
+
+
+def document_file(value: Any) -> bytes:
+    """A document as a file."""
+    return json.dumps(value, ensure_ascii=False, indent=2).encode()
 
 
 def carried_as(media_type: str) -> str:
@@ -51,6 +63,8 @@ MediaType = Annotated[
 class AttachmentSpec(Frozen):
     """A file to attach: its bytes inline as base64, or a state document as JSON. Never a path on the server."""
 
+    INSTEAD: ClassVar[Mapping[str, str]] = {"content": "content_base64 takes the file's bytes as base64"}
+
     name: Name
     content_base64: str | None = Field(
         default=None, description="Or namespace and key of a state document", examples=["aGVsbG8="]
@@ -59,8 +73,14 @@ class AttachmentSpec(Frozen):
     key: str | None = None
     media_type: MediaType | None = None
 
+    def holding(self, value: str) -> Self:
+        """The document's file where it will hold this JSON text."""
+        held = {"content_base64": b64encode(document_file(json.loads(value))).decode(), "namespace": None, "key": None}
+        return self.model_copy(update=held | {"media_type": self.media_type or DOCUMENT_TYPE})
+
     @model_validator(mode="after")
     def _from_one_place(self) -> Self:
         if (self.content_base64 is None) == (self.namespace is None) or (self.namespace is None) != (self.key is None):
-            raise ValidationFailed(f"The attachment {self.name!r} needs content_base64, or namespace and key.")
+            document = dict.fromkeys(("namespace", "key"), None if self.content_base64 is not None else LIKE)
+            raise not_together(f"The attachment {self.name!r} needs content_base64, or namespace and key.", **document)
         return self

@@ -21,6 +21,7 @@ from mcp_server.kernel.json_text import RawJson, canonical_hash, check_text, dum
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.records import Record
 from mcp_server.kernel.times import Micros, iso, micros
+from mcp_server.kernel.together import LIKE, not_together
 from mcp_server.kernel.values import Frozen, Line, Time
 
 SENDER_DEFAULT = "DataMCPServerAgent <desk@localhost>"
@@ -49,6 +50,8 @@ Addresses = tuple[EmailAddress, ...]
 class EmailSpec(Frozen):
     """What a caller asks to send."""
 
+    INSTEAD: ClassVar[Mapping[str, str]] = {"from": "the operator sets the sender; reply_to says where answers go"}
+
     to: Addresses = Field(min_length=1, max_length=RECIPIENTS_MAX)
     subject: Line | None = Field(default=None, examples=["The report is ready"])
     text: Content | None = Field(default=None, examples=["See the attached report."])
@@ -66,12 +69,20 @@ class EmailSpec(Frozen):
     def _has_one_content(self) -> Self:
         written = any(part is not None for part in (self.subject, self.text, self.html))
         if self.template is not None and written:
-            raise ValidationFailed("Give a `template`, or subject with text or html, not both.")
+            raise not_together(
+                "Give a `template`, or subject with text or html, not both.",
+                **dict.fromkeys(("subject", "text", "html")),
+            )
         if self.template is None and (self.subject is None or (self.text is None and self.html is None)):
-            raise ValidationFailed("An email needs `subject` and `text` or `html`, or a `template`.")
+            raise not_together("An email needs `subject` and `text` or `html`, or a `template`.", **self._lacks())
         if self.template is None and self.variables is not None:
-            raise ValidationFailed("`variables` belong to a `template`.")
+            raise not_together("`variables` belong to a `template`.", variables=None)
         return self
+
+    def _lacks(self) -> dict[str, Any]:
+        """What makes a mail of it."""
+        said = self.subject, self.html if self.text is None else self.text
+        return {name: LIKE for name, value in zip(("subject", "text"), said, strict=True) if value is None}
 
     @model_validator(mode="after")
     def _makes_a_mail(self) -> Self:

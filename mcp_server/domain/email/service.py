@@ -12,7 +12,7 @@ from mcp_server.domain.approvals.commands import ApprovalSpec
 from mcp_server.domain.approvals.model import Approval
 from mcp_server.domain.email import transactions
 from mcp_server.domain.email.allowance import fates, outside, over_the_limit, this_hour
-from mcp_server.domain.email.attachments import OCTETS, AttachmentSpec
+from mcp_server.domain.email.attachments import DOCUMENT_TYPE, OCTETS, AttachmentSpec, document_file
 from mcp_server.domain.email.model import (
     Attachment,
     Composed,
@@ -213,8 +213,8 @@ class EmailService:
         else:
             address = {"namespace": spec.namespace, "key": spec.key}
             document = await self._state.get(call, GetDocument.model_validate(address))
-            raw = json.dumps(document.value, ensure_ascii=False, indent=2).encode()
-            media_type = spec.media_type or "application/json"
+            raw = document_file(document.value)
+            media_type = spec.media_type or DOCUMENT_TYPE
         return Attachment(spec.name, media_type, len(raw), base64.b64encode(raw).decode())
 
     def _approval(self, spec: EmailSpec, content: Composed) -> ApprovalSpec | None:

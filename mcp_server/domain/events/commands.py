@@ -5,6 +5,7 @@ from typing import Annotated, Any, cast
 from pydantic import BeforeValidator, Field
 
 from mcp_server.kernel.arguments import Waiting
+from mcp_server.kernel.meaning import EVENT_TYPE
 from mcp_server.kernel.times import Micros, micros
 from mcp_server.kernel.values import Time
 
@@ -15,13 +16,18 @@ def _joined(given: Any) -> Any:
     return ",".join(several) if several and all(isinstance(one, str) for one in several) else cast("Any", given)
 
 
+def types_of(text: str) -> list[str]:
+    """Types that are divided by commas, each once."""
+    return list(dict.fromkeys(one for part in text.split(",") if (one := part.strip())))
+
+
 class ReadEvents(Waiting):
     """Events are read after a cursor, narrowed by what is given; or the chain that led to one."""
 
     after: str | None = Field(default=None, description="Cursor of an earlier answer")
     since: Time | None = None
     until: Time | None = None
-    type: Annotated[str | None, BeforeValidator(_joined)] = Field(
+    type: Annotated[str | None, BeforeValidator(_joined), EVENT_TYPE] = Field(
         default=None, description="Such as task.completed, task.* or *.failed; several with commas"
     )
     aggregate_id: str | None = Field(default=None, description="Id, namespace/key or lock name")
@@ -33,7 +39,7 @@ class ReadEvents(Waiting):
 
     def types(self) -> list[str]:
         """The types that are asked for, each once."""
-        return list(dict.fromkeys(one for part in (self.type or "").split(",") if (one := part.strip())))
+        return types_of(self.type or "")
 
     def is_over(self, now: Micros) -> bool:
         """Whether nothing is to come that was asked for: what came last, or before a time that has passed."""

@@ -163,6 +163,15 @@ ORDER BY seq DESC LIMIT 1
 -- name: event_last_of
 SELECT seq FROM events WHERE aggregate_id = :id AND type = :type ORDER BY seq DESC LIMIT 1
 
+-- name: events_beside
+SELECT e.type, e.aggregate_id, e.version, e.seq > known.seq AS is_later FROM events AS e
+JOIN (
+  SELECT seq, correlation_id FROM events WHERE aggregate_id = :id AND type = :type ORDER BY seq DESC LIMIT 1
+) AS known ON e.correlation_id = known.correlation_id
+  AND e.seq > known.seq - :span AND e.seq < known.seq + :span AND e.aggregate_id <> :id
+WHERE e.causation_seq >= CASE WHEN e.seq > known.seq THEN known.seq ELSE :cause END
+ORDER BY e.seq LIMIT :limit
+
 -- name: events_latest
 SELECT at, type, aggregate_id, actor, data FROM events ORDER BY seq DESC LIMIT :limit
 

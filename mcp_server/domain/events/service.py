@@ -3,14 +3,14 @@
 import re
 from fnmatch import fnmatchcase
 
-from mcp_server.domain.events.commands import ReadEvents
+from mcp_server.domain.events.commands import ReadEvents, types_of
 from mcp_server.domain.events.views import EventView, event_view
 from mcp_server.kernel.area import Areas
 from mcp_server.kernel.authority import VIA, Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import CursorExpired, NotFound, ValidationFailed
 from mcp_server.kernel.json_text import dump_json
-from mcp_server.kernel.near import did_you_mean, near
+from mcp_server.kernel.near import did_you_mean, folded, near
 from mcp_server.kernel.paging import Query, like
 from mcp_server.kernel.positions import END, START, Position, parse_cursor
 from mcp_server.kernel.privacy import seen_by
@@ -31,6 +31,7 @@ class EventService:
         self._context = services.context
         self._database = services.context.database
         self._areas = services.get(Areas)
+        self._by_folded = {folded(one): one for one in self._areas.tells}
 
     async def read(self, call: Call, command: ReadEvents) -> tuple[list[EventView], str | None]:
         """Events in order, and the cursor from which to go on, unless nothing more can come. Of what is private, only
@@ -47,10 +48,11 @@ class EventService:
             ValidationFailed: nothing is of that type.
         """
         call.actor.require(Permission.EVENTS_READ)
-        for one in command.types():
-            self._require_type(call, one)
+        strange = self.no_such_type(call, command.type or "")
+        if strange is not None:
+            raise strange
         place = _place(command)
-        query = self._of_types(_query(command, place), command.types())
+        query = self._of_types(_query(command, place), list(map(self._known, command.types())))
         query = self._visible(call, await self._by_actor(query, command.actor))
 
         async def attempt() -> list[Row]:
@@ -92,16 +94,22 @@ class EventService:
             return query.where("type", type=beginning)
         return query.where("type_prefix", type_prefix=like(beginning, "{}%"))
 
+    def _known(self, asked: str) -> str:
+        """A type by its own spelling: `TaskCompleted` is `task.completed`."""
+        return asked if asked in self._areas.tells else self._by_folded.get(folded(asked), asked)
+
     def _meant(self, globs: list[str]) -> list[str]:
         return [one for one in self._areas.tells if any(fnmatchcase(one, glob) for glob in globs)]
 
-    def _require_type(self, call: Call, asked: str) -> None:
-        """Refuse a type that no event has; of what the caller may not see it names none."""
-        if self._meant([asked]):
-            return
+    def no_such_type(self, call: Call, asked: str) -> ValidationFailed | None:
+        """The refusal of types of which no event is one; of what the caller may not see it names none."""
+        strange = next((one for one in types_of(asked) if not self._meant([self._known(one)])), None)
+        return None if strange is None else self._no_type(call, strange)
+
+    def _no_type(self, call: Call, asked: str) -> ValidationFailed:
         kinds = sorted(self._areas.seen(call.actor.permissions, call.toolsets))
         names = _types_near(asked, [one for one in self._areas.tells if one.partition(".")[0] in kinds], kinds)
-        raise ValidationFailed(
+        return ValidationFailed(
             f"There are no events of type {named(asked)}.",
             next=f"{did_you_mean(names)}A type says what happened to a thing, such as task.completed; task.* is all. "
             f"Things: {', '.join(kinds)}.",

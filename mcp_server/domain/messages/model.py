@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from mcp_server.kernel.arguments import Waiting
 from mcp_server.kernel.errors import ValidationFailed
@@ -11,8 +11,10 @@ from mcp_server.kernel.events import Event
 from mcp_server.kernel.json_text import canonical_hash
 from mcp_server.kernel.meaning import AgentName, Meant, MessageId, ThreadId, bare_id
 from mcp_server.kernel.paging import LIMIT_DEFAULT, LIMIT_MAX
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.records import Record
 from mcp_server.kernel.times import Micros, duration
+from mcp_server.kernel.together import not_together
 from mcp_server.kernel.values import Frozen, Line, Text
 
 RECIPIENTS_MAX = 50
@@ -25,11 +27,18 @@ Importance = Annotated[
 Body = Annotated[Text, StringConstraints(min_length=1)]
 
 
+def _one(text: str) -> str:
+    if "," in text:
+        raise ValidationFailed(f"{named(text)} names several; give them as a list")
+    return text
+
+
 Recipient = Annotated[
     str,
     BeforeValidator(bare_id),
     StringConstraints(min_length=1, max_length=200),
-    Meant("an agent's name or id, user:NAME or capability:NAME", "scribe"),
+    AfterValidator(_one),
+    Meant("an agent's name or id, user:NAME or capability:NAME", "scribe", parts=r"^[^,;]+$"),
 ]
 Recipients = tuple[Recipient, ...]
 
@@ -71,7 +80,11 @@ class ReadMessages(Waiting):
     @model_validator(mode="after")
     def _is_one_list(self) -> Self:
         if sum((self.sent, self.unacknowledged, self.thread_id is not None)) > 1:
-            raise ValidationFailed("Give one of `thread_id`, `sent` and `unacknowledged`: each is a list of its own.")
+            others = ("unacknowledged",) if self.thread_id is None else ("sent", "unacknowledged")
+            raise not_together(
+                "Give one of `thread_id`, `sent` and `unacknowledged`: each is a list of its own.",
+                **dict.fromkeys(others),
+            )
         return self
 
     @property

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from mcp_server.domain.agents.commands import INSTANCES_MAX, ScalingSpec
-from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.meaning import AgentName
 from mcp_server.kernel.times import Micros, duration, iso
+from mcp_server.kernel.together import not_together
 from mcp_server.kernel.values import Frozen
 
 NOT_STARTED = (
@@ -35,8 +35,9 @@ class ScaleAgent(Frozen):
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:
         if (self.desired_instances is None) == (self.scaling is None):
-            raise ValidationFailed(
-                'Give either `desired_instances`, such as 2, or `scaling`, such as {"min": 0, "max": 4}.'
+            raise not_together(
+                'Give either `desired_instances`, such as 2, or `scaling`, such as {"min": 0, "max": 4}.',
+                desired_instances=2 if self.scaling is None else None,
             )
         return self
 

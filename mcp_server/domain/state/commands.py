@@ -1,15 +1,16 @@
 """What is asked of documents: the arguments of the tools as service and transaction take them."""
 
 import re
-from typing import Annotated, Any, Self, cast
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Self, cast
 
 from pydantic import Field, model_validator
 
 from mcp_server.domain.state.model import DOCUMENT_BYTES_MAX, Key, Namespace
 from mcp_server.kernel.arguments import Listing
-from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import check_json
 from mcp_server.kernel.json_tools import PatchOperation
+from mcp_server.kernel.together import LIKE, not_together
 from mcp_server.kernel.values import Frozen, Line, Word, converted
 
 DocumentValue = Annotated[Any, converted(lambda value: check_json(value, "value", DOCUMENT_BYTES_MAX))]
@@ -23,6 +24,7 @@ def _apart(given: Any, whole: str, rest: str) -> Any:
     said: dict[str, Any] = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
     alone = not any(said.get(name) for name in {"namespace", rest} - {whole})
     text = said.get(whole)
+    text = text.removeprefix("ops://state/") if isinstance(text, str) else text
     found = _ADDRESS.fullmatch(text) if alone and isinstance(text, str) else None
     return cast("Any", given) if found is None else said | {"namespace": found[1], rest: found[2]}
 
@@ -64,10 +66,13 @@ class SetDocument(Addressed):
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
         if self.delete == (self.value is not None):
-            raise ValidationFailed("Give exactly one of value and delete=true.")
+            change: dict[str, Any] = {"delete": None} if self.delete else {"value": LIKE}
+            raise not_together("Give exactly one of value and delete=true.", **change)
         if self.merge != (self.base_version is not None):
-            raise ValidationFailed(
-                "merge needs base_version, the version you started from; base_version needs merge=true."
+            raise not_together(
+                "merge needs base_version, the version you started from; base_version needs merge=true.",
+                base_version=LIKE if self.base_version is None else self.base_version,
+                merge=True,
             )
         return self
 
@@ -83,7 +88,8 @@ class PatchDocument(Addressed):
     @model_validator(mode="after")
     def _one_patch(self) -> Self:
         if (self.merge_patch is None) == (self.json_patch is None):
-            raise ValidationFailed("Give exactly one of merge_patch and json_patch.")
+            change: dict[str, Any] = {"merge_patch": LIKE} if self.merge_patch is None else {"json_patch": None}
+            raise not_together("Give exactly one of merge_patch and json_patch.", **change)
         return self
 
 
@@ -97,6 +103,8 @@ class RestoreDocument(Addressed):
 
 class DocumentHistory(Addressed):
     """A document's versions are listed."""
+
+    INSTEAD: ClassVar[Mapping[str, str]] = {"limit": "from_version and to_version narrow the list"}
 
     from_version: int | None = Field(default=None, ge=1)
     to_version: int | None = Field(default=None, ge=1)
@@ -119,7 +127,14 @@ class FindDocuments(Listing):
     @model_validator(mode="before")
     @classmethod
     def _from_a_whole_address(cls, given: Any) -> Any:
-        return _apart(given, "namespace", "prefix")
+        return _without_star(_apart(given, "namespace", "prefix"))
+
+
+def _without_star(given: Any) -> Any:
+    """A prefix stands for all that begins so: `to*` is `to`."""
+    said: dict[str, Any] = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
+    prefix = str(said.get("prefix"))
+    return said | {"prefix": prefix[:-1]} if prefix.endswith("*") else cast("Any", given)
 
 
 class ListKeys(Frozen):

@@ -3,18 +3,21 @@ rests on. Where the document has moved on meanwhile, what is cheap is computed i
 planned again, so that nobody's write waits for another's large document."""
 
 import json
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from mcp_server.domain.state.commands import Addressed, PatchDocument, SetDocument
 from mcp_server.domain.state.deltas import KEYFRAME_EVERY, WORTHWHILE_BYTES_MIN, encode
 from mcp_server.domain.state.model import document_id
-from mcp_server.kernel.errors import Conflict
+from mcp_server.kernel.errors import Conflict, LimitExceeded
 from mcp_server.kernel.json_text import RawJson, check_json
-from mcp_server.kernel.json_tools import json_patch, merge_patch, patch_budget, three_way_merge
+from mcp_server.kernel.json_tools import differences, json_patch, merge_patch, patch_budget, three_way_merge
 from mcp_server.kernel.quoting import named
 
 CHEAP_STEPS_MAX = 32 * 1024
 """What is computed in a transaction at most, where there is a choice: characters, items, parts."""
+OTHERS_MAX = 20
+"""So many places of others' changes are told."""
 
 C = TypeVar("C", bound=Addressed)
 
@@ -35,6 +38,7 @@ class Plan(NamedTuple):
         merged: whether others' changes are in it; None where that was not asked for.
         delta: the value that was read, as its difference from the next; None where it stays whole.
         steps: what it took.
+        others: where others' changes are that were merged in.
     """
 
     version: int
@@ -42,6 +46,7 @@ class Plan(NamedTuple):
     merged: bool | None
     delta: str | None
     steps: int
+    others: Sequence[str] = ()
 
 
 class Planned(NamedTuple, Generic[C]):
@@ -63,13 +68,13 @@ def plan_set(command: SetDocument, read: Read, base: Read | None) -> Plan:
     Raises:
         Conflict: both sides changed the same paths.
     """
-    value, merged = RawJson(command.value), None
+    value, merged, others = RawJson(command.value), None, ()
     if command.base_version is not None:
         merged = base is not None
         if base is not None:
-            value = merge(command, base.value, read)
+            value, others = merge(command, base.value, read)
     steps = len(value) + len(read.value) + (0 if base is None else len(base.value))
-    return Plan(read.version, value, merged, delta_of(read, value), steps)
+    return Plan(read.version, value, merged, delta_of(read, value), steps, others)
 
 
 def plan_patch(command: PatchDocument, read: Read) -> Plan:
@@ -98,14 +103,22 @@ def patched(command: PatchDocument, current: str | None) -> tuple[RawJson, int]:
     return check_json(made, "patched document"), budget.taken
 
 
-def merge(command: SetDocument, base: str, theirs: Read) -> RawJson:
+class Merged(NamedTuple):
+    """Both sides' changes in one value, and where those of the others are."""
+
+    value: RawJson
+    others: Sequence[str] = ()
+
+
+def merge(command: SetDocument, base: str, theirs: Read) -> Merged:
     """Both sides' changes since the base.
 
     Raises:
         Conflict: they clash; it names the paths.
     """
     current = json.loads(theirs.value)
-    value, clashes = three_way_merge(json.loads(base), current, json.loads(command.value))
+    mine = json.loads(command.value)
+    value, clashes = three_way_merge(json.loads(base), current, mine)
     if clashes:
         raise Conflict(
             f"Both sides changed the same parts of {named(document_id(command.namespace, command.key))} since version "
@@ -114,7 +127,15 @@ def merge(command: SetDocument, base: str, theirs: Read) -> RawJson:
             next=f"Decide these by hand and call again with merge=true and base_version={theirs.version}.",
             details={"clashes": clashes, "current_version": theirs.version, "current_value": current},
         )
-    return check_json(value, "merged document")
+    return Merged(check_json(value, "merged document"), _others(mine, value))
+
+
+def _others(mine: Any, merged: Any) -> list[str]:
+    """Where a merged value is another than the one that was given; nowhere where the paths are too long to tell."""
+    try:
+        return [change.path for change in differences(mine, merged, OTHERS_MAX)]
+    except LimitExceeded:
+        return []
 
 
 def delta_of(before: Read, value: str) -> str | None:

@@ -231,7 +231,10 @@ def _within(call: Call) -> dict[str, Any]:
 async def _set(call: Call, done: Written) -> SetResult:
     del call
     return SetResult(
-        document=document_view(done.document.fields()), merged=done.merged, replaced=replaced_view(done.replaced)
+        document=document_view(done.document.fields()),
+        merged=done.merged,
+        others_changed=list(done.others) or None,
+        replaced=replaced_view(done.replaced),
     )
 
 

@@ -1,6 +1,7 @@
 """Transaction functions of versioned documents."""
 
 import json
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -21,11 +22,12 @@ _DIFFERENCES_MAX = 50
 
 
 class Written(NamedTuple):
-    """The document's head; whether others' changes were merged in, None where that was not asked for; and another's
-    version that was replaced unasked."""
+    """The document's head; whether others' changes were merged in, None where that was not asked for, and where those
+    are; and another's version that was replaced unasked."""
 
     document: Document
     merged: bool | None = None
+    others: Sequence[str] = ()
     replaced: Document | None = None
 
 
@@ -42,16 +44,17 @@ def set_value(tx: Transaction, origin: Origin, planned: Planned[SetDocument]) ->
     if command.delete:
         return _deleted(tx, origin, document, command)
     _require_version(tx, document, command.expected_version, command.value, origin.at)
-    value, merged, plan = command.value, None, _usable(document, planned.plan, origin.at)
+    value, merged, others, plan = command.value, None, (), _usable(document, planned.plan, origin.at)
     if command.base_version is not None:
         if plan is not None:
-            value, merged = plan.value, plan.merged
+            value, merged, others = plan.value, plan.merged, plan.others
         else:
             _require_cheap(planned.plan)
-            value, merged = _merged(tx, document, command, origin.at)
+            value, merged, others = _merged(tx, document, command, origin.at)
     change = document.written(value, "set", command.ttl_seconds, command.tags, origin)
     replaced = _replaced(document, command.base_version or command.expected_version, origin)
-    return Written(_write(tx, origin, document, value, command.note, change, plan), merged, replaced)
+    head = _write(tx, origin, document, value, command.note, change, plan)
+    return Written(head, merged, others, replaced)
 
 
 def patch(tx: Transaction, origin: Origin, planned: Planned[PatchDocument]) -> Written:
@@ -205,11 +208,12 @@ def _sides(theirs: str, mine: str | None) -> dict[str, Any]:
     }
 
 
-def _merged(tx: Transaction, document: Document, command: SetDocument, now: int) -> tuple[RawJson, bool]:
+def _merged(tx: Transaction, document: Document, command: SetDocument, now: int) -> tuple[RawJson, bool, Sequence[str]]:
     document.require_live(now)
     base_version = command.base_version or 0
     require_base(document, base_version)
     if base_version == document.version:
-        return command.value, False
+        return command.value, False, ()
     theirs = Read(document.version, _value_at(tx, document, document.version))
-    return merge(command, _value_at(tx, document, base_version), theirs), True
+    value, others = merge(command, _value_at(tx, document, base_version), theirs)
+    return value, True, others

@@ -81,10 +81,11 @@ class DocumentResult(View):
 
 
 class SetResult(View):
-    """The document without its value, and whether others' changes were merged in."""
+    """The document without its value, whether others' changes were merged in, and at which paths."""
 
     document: DocumentView
     merged: bool | None = None
+    others_changed: list[str] | None = None
     replaced: ReplacedView | None = None
 
 

@@ -1,9 +1,18 @@
 """What is asked of the task queue: the arguments of the tools as service and transaction take them."""
 
-from typing import Annotated, Any, Literal, NamedTuple, Self, cast
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, WithJsonSchema, model_validator
 
+from mcp_server.domain.tasks.agreeing import (
+    BESIDE,
+    EDITS,
+    by_what_it_waits_for,
+    require_outcome,
+    require_taken,
+    with_outcome,
+)
 from mcp_server.domain.tasks.rules import TaskAction, TaskStatus
 from mcp_server.domain.tasks.schedules import ScheduleSpec
 from mcp_server.domain.tasks.spec import FailureSpec, Priority, ProgressSpec, TaskChanges, TaskSpec, UsageSpec
@@ -12,7 +21,7 @@ from mcp_server.kernel.composing import Calls
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import canonical_text, dump_json, sha256_text
 from mcp_server.kernel.meaning import AgentName, InstanceId, Meant, TaskId
-from mcp_server.kernel.near import folded
+from mcp_server.kernel.together import LIKE, not_together
 from mcp_server.kernel.values import Frozen, LeaseToken, Line, Time, checked_json, plain
 
 LEASE_SECONDS_DEFAULT = 300.0
@@ -73,6 +82,10 @@ class ReportTask(Frozen):
 class FinishTask(Frozen):
     """A worker ends an attempt. `result` is kept as its checked JSON text."""
 
+    INSTEAD: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("retry", "retryable"), 'error={"message": ..., "retryable": ...} says whether it is worth another try'
+    )
+
     task_id: TaskId
     lease_token: LeaseToken
     outcome: Outcome
@@ -81,12 +94,14 @@ class FinishTask(Frozen):
     usage: UsageSpec | None = None
     also: Calls = Field(default=(), description="[{tool, arguments}]: writes that land with it")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _by_what_it_holds(cls, given: Any) -> Any:
+        return with_outcome(given)
+
     @model_validator(mode="after")
     def _says_what_its_outcome_takes(self) -> Self:
-        if (self.outcome == "failed") != (self.error is not None):
-            raise ValidationFailed("outcome 'failed' needs `error`, and only 'failed' takes it.")
-        if self.outcome == "failed" and self.result is not None:
-            raise ValidationFailed("A failed attempt has no `result`; put what it found into error.message.")
+        require_outcome(self.outcome, self.result, self.error)
         return self
 
     def digest(self) -> str:
@@ -110,22 +125,6 @@ def _as_at_creation(what: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "object", "description": f"{what}: as in tasks_create"})
 
 
-_BESIDE = ("agent_id", "priority", "run_at", "schedule")
-"""What `edit` takes beside `changes`."""
-
-_TAKES: dict[str, tuple[str, ...]] = {
-    "assign": ("agent_id",),
-    "set_priority": ("priority",),
-    "reschedule": ("run_at", "schedule"),
-    "edit": (*_BESIDE, "changes"),
-}
-"""What an action takes; it needs one of them. Others take none."""
-
-
-def _takers(name: str) -> str:
-    return " and ".join(action for action, taken in _TAKES.items() if name in taken)
-
-
 class ControlTasks(Frozen):
     """One action on several tasks."""
 
@@ -140,11 +139,7 @@ class ControlTasks(Frozen):
 
     @model_validator(mode="after")
     def _says_what_its_action_takes(self) -> Self:
-        takes, said = _TAKES.get(self.action, ()), set(filter(self._says, _TAKES["edit"]))
-        for name in sorted(said.difference(takes)):
-            raise ValidationFailed(f"`{name}` is taken by {_takers(name)}, not by {self.action}.")
-        if takes and not said:
-            raise ValidationFailed(f"{self.action} needs {' or '.join(map('`{}`'.format, takes))}.")
+        require_taken(self.action, set(filter(self._says, EDITS)))
         return self
 
     def _says(self, name: str) -> bool:
@@ -153,7 +148,7 @@ class ControlTasks(Frozen):
 
     def edits(self) -> TaskChanges:
         """What is to be different, wherever it was said."""
-        beside = {name: getattr(self, name) for name in _BESIDE if self._says(name)}
+        beside = {name: getattr(self, name) for name in BESIDE if self._says(name)}
         return (self.changes or TaskChanges()).model_copy(update=beside)
 
 
@@ -174,20 +169,15 @@ class FindTasks(Listing):
     @model_validator(mode="before")
     @classmethod
     def _by_what_it_waits_for(cls, given: Any) -> Any:
-        """`ready` and `blocked` are what some statuses come to; who takes them for a status means them."""
-        if not isinstance(given, dict):
-            return given
-        said = cast("dict[str, Any]", given)
-        status = said.get("status")
-        if not isinstance(status, str) or folded(status) not in ("ready", "blocked"):
-            return said
-        return {name: value for name, value in said.items() if name != "status"} | {folded(status): True}
+        return by_what_it_waits_for(given)
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         if self.ready and (self.blocked or self.status not in (None, "queued")):
             other = "blocked" if self.blocked else f"status={self.status!r}"
-            raise ValidationFailed(f"`ready` means queued, which is not {other}. Leave one of them out.")
+            raise not_together(
+                f"`ready` means queued, which is not {other}. Leave one of them out.", blocked=None, status=None
+            )
         return self
 
 
@@ -203,7 +193,7 @@ class WaitForTasks(Frozen):
     @model_validator(mode="after")
     def _names_some(self) -> Self:
         if not self.ids():
-            raise ValidationFailed("Nothing to wait for.", next="Give task_id, or task_ids for several.")
+            raise not_together("Nothing to wait for.", next="Give task_id, or task_ids for several.", task_id=LIKE)
         return self
 
     def ids(self) -> list[str]:

@@ -5,13 +5,14 @@ time that a clock change skips fires right after the gap; one that a clock chang
 """
 
 import contextlib
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache, lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.meaning import Meant
@@ -21,6 +22,22 @@ from mcp_server.kernel.values import Frozen
 
 GRACE: Micros = 60 * SECOND
 """An occurrence that is noticed later than this counts as missed."""
+
+
+_NICKNAMES = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+"""Names that cron itself has for expressions."""
+
+
+def _spelt_out(cron: Any) -> Any:
+    return _NICKNAMES.get(cron.strip().lower(), cron) if isinstance(cron, str) else cron
 
 
 def _fires(cron: str) -> str:
@@ -79,8 +96,13 @@ class ScheduleSpec(Frozen):
         overlap: whether an occurrence fires while the previous firing is unfinished.
     """
 
-    cron: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_fires)] = Field(
-        examples=["0 9 * * mon-fri"]
+    INSTEAD: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("every", "interval"),
+        "cron says how often, such as 0 * * * * for every hour, */10 * * * * for every 10 minutes",
+    )
+
+    cron: Annotated[str, BeforeValidator(_spelt_out), Field(min_length=1, max_length=200), AfterValidator(_fires)] = (
+        Field(examples=["0 9 * * mon-fri"])
     )
     timezone: Annotated[
         str, Field(min_length=1, max_length=64), AfterValidator(_zone), Meant("an IANA time zone", "Europe/Berlin")

@@ -34,14 +34,15 @@ from mcp_server.domain.tasks.results import (
     ReportedTask,
     WaitedTasks,
     claimed_task,
+    finished,
     refusal_view,
     reported_task,
 )
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.spec import SYSTEM_KIND, TaskSpec
-from mcp_server.domain.tasks.standing import TaskState, controlled_state, created_state, ended_state, task_state
+from mcp_server.domain.tasks.standing import TaskState, controlled_state, created_state, task_state
 from mcp_server.domain.tasks.views import TaskView, task_full, task_row
-from mcp_server.domain.tasks.waiting import facts_about, freed_by, warnings_about
+from mcp_server.domain.tasks.waiting import facts_about, warnings_about
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.composing import Composing, landed, warned
@@ -333,8 +334,7 @@ class TaskService:
 
     async def _finished(self, call: Call, done: transactions.Finished) -> FinishedTask:
         del call
-        freed = None if done.repeated else await freed_by(self._database, done.task)
-        return FinishedTask(task=ended_state(done.task), released=done.released, freed=freed, repeated=done.repeated)
+        return await finished(self._database, done.task, done.released, repeated=done.repeated)
 
     async def _controlled(self, call: Call, done: transactions.Controlled) -> ControlledTasks:
         del call

@@ -1,7 +1,7 @@
 """What a caller says of a task: its definition, and how an attempt ended."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
@@ -11,6 +11,7 @@ from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import RawJson, canonical_hash, check_json, dump_json, json_list, sha256_text
 from mcp_server.kernel.meaning import AgentName, Meant, TaskId, bare_id
 from mcp_server.kernel.times import micros
+from mcp_server.kernel.together import not_together
 from mcp_server.kernel.values import Frozen, Line, Seconds, Text, Time, Word, checked_json
 
 Priority = Annotated[
@@ -74,6 +75,10 @@ _RETRY_UNSAID = {
 class TaskSpec(Frozen):
     """The definition of one task to create. `input` is kept as its checked JSON text."""
 
+    INSTEAD: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("subtasks", "children", "steps"), "each is a task of its own in the list, with parent_id or depends_on"
+    )
+
     title: Line = Field(examples=["Write the report"])
     kind: Word = "task"
     description: Text = ""
@@ -99,7 +104,9 @@ class TaskSpec(Frozen):
     @model_validator(mode="after")
     def _schedules_wait_for_time_only(self) -> Self:
         if self.schedule is not None and self.depends_on:
-            raise ValidationFailed("A task with a `schedule` cannot have `depends_on`; its firings start on time.")
+            raise not_together(
+                "A task with a `schedule` cannot have `depends_on`; its firings start on time.", depends_on=None
+            )
         return self
 
     def is_system(self) -> bool:
@@ -170,7 +177,9 @@ class TaskChanges(TaskSpec):
     def _leaves_what_is_fixed(self) -> Self:
         fixed = sorted(self.model_fields_set & _FIXED.keys())
         if fixed:
-            raise ValidationFailed(f"`{fixed[0]}` cannot be changed once a task is there.", next=_FIXED[fixed[0]])
+            raise not_together(
+                f"`{fixed[0]}` cannot be changed once a task is there.", next=_FIXED[fixed[0]], **{fixed[0]: None}
+            )
         if self.is_system():
             raise ValidationFailed(
                 f"Kind {self.kind!r} is reserved for the server's own tasks.", next="Choose another."

@@ -13,6 +13,7 @@ from tests.world import World, speaking
 pytestmark = pytest.mark.anyio
 
 TEXT = note(value={"made": ["@0.0"], "other": "see @0.0"})
+PLAN = {"name": "plan.json", "namespace": "n", "key": "plan"}
 WARNED = ["calls[1]: @0.0 in value.made[0] is kept as text; a reference counts only where an id stands."]
 
 
@@ -48,13 +49,16 @@ async def test_half_a_reference_is_refused_with_the_whole_one(world: World, half
 @pytest.mark.parametrize(
     ("written", "mail"),
     [
-        (note(), MAIL[1] | {"attachments": [{"name": "plan.json", "namespace": "n", "key": "plan"}]}),
+        (
+            ("state_patch", {"namespace": "n", "key": "plan", "merge_patch": {"a": 1}}),
+            MAIL[1] | {"attachments": [PLAN]},
+        ),
         (
             ("state_set", {"namespace": "email-templates", "key": "hello", "value": {"subject": "s", "text": "t"}}),
             {"to": "ann@example.org", "template": "hello"},
         ),
     ],
-    ids=["attachment", "template"],
+    ids=["attachment whose content is not known yet", "template"],
 )
 async def test_a_mail_does_not_go_out_with_what_a_document_was_before_the_same_commit(
     world: World, written: Any, mail: Any
@@ -64,6 +68,25 @@ async def test_a_mail_does_not_go_out_with_what_a_document_was_before_the_same_c
     await nothing_landed(world)
     await commit(world, written)
     await commit(world, ("email_send", mail), written)
+
+
+async def test_a_document_that_the_same_commit_writes_is_attached_as_it_will_be(world: World):
+    await world.write("n", "plan", "before")
+    written = note(value={"ä": [1]})
+    mail = ("email_send", MAIL[1] | {"attachments": [PLAN]})
+    results = (await commit(world, note(value="earlier"), written, mail)).results
+    sent = await world.desk.emails.get(world.call, results[2]["email"]["id"])
+    alone = await commit(world, ("email_send", MAIL[1] | {"attachments": [PLAN]}))
+    other = await world.desk.emails.get(world.call, alone.results[0]["email"]["id"])
+    assert (await world.read("n", "plan")).value == {"ä": [1]}
+    assert sent.attachments is not None and sent.attachments == other.attachments
+
+
+async def test_a_document_is_attached_as_it_will_be_or_not_at_all_where_a_later_call_changes_it_again(world: World):
+    patched = ("state_patch", {"namespace": "n", "key": "plan", "merge_patch": {"a": 1}})
+    with pytest.raises(ValidationFailed, match=r"calls\[2\] email_send: .*is written by call 0 of these"):
+        await commit(world, note(value={}), patched, ("email_send", MAIL[1] | {"attachments": [PLAN]}))
+    await nothing_landed(world)
 
 
 async def test_a_commit_inside_of_several_calls_is_told_to_give_its_calls_themselves(world: World):

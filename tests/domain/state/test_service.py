@@ -123,13 +123,14 @@ async def test_a_merge_keeps_both_sides_changes_and_lists_the_paths_that_clash(w
     await put(world, {"a": 1, "b": 1, "c": {"d": 1}})
     await put(world, {"a": 2, "b": 1, "c": {"d": 1}})
     done = await put(world, {"a": 1, "b": 5, "c": {"d": 1, "e": 1}}, base=1)
-    assert (done.document.version, done.merged) == (3, True)
+    assert (done.document.version, done.merged, done.others_changed) == (3, True, ["/a"])
     assert await value(world) == {"a": 2, "b": 5, "c": {"d": 1, "e": 1}}
     with pytest.raises(Conflict, match="/a") as refused:
         await put(world, {"a": 9, "b": 1, "c": {"d": 1}}, base=1)
     assert refused.value.details["clashes"] == ["/a"]
     assert "merge=true and base_version=" in str(refused.value)
-    assert (await put(world, {"x": 1}, base=3)).merged is False
+    alone = await put(world, {"x": 1}, base=3)
+    assert (alone.merged, alone.others_changed) == (False, None)
     with pytest.raises(ValidationFailed, match="newer than"):
         await put(world, {}, base=99)
     with pytest.raises(NotFound):

@@ -77,9 +77,17 @@ async def test_what_is_refused_beside_it_leaves_the_task_running_and_names_the_c
 
 async def test_a_repeated_finish_repeats_nothing_beside_it(world: World):
     claimed = await claimed_one(world)
-    await finish(world, claimed, TOLD, MAIL, result=1)
+    child = await world.task(depends_on=[claimed.task.id])
+    await world.task()
+    first = await finish(world, claimed, TOLD, MAIL, result=1)
+    await world.task()
     again = await finish(world, claimed, TOLD, MAIL, result=1)
-    assert (again.repeated, again.also) == (True, None)
+    assert (again.repeated, again.also, again.released) == (True, None, [child.id])
+    assert first.also is not None and again.made == [
+        first.also[0]["message"]["id"],
+        first.also[1]["email"]["id"],
+        first.also[1]["task"]["id"],
+    ]
     assert len((await world.desk.emails.find(world.call, FindEmails())).items) == 1
     inbox = await world.desk.messages.read(world.call, ReadMessages(agent_id="worker", unread_only=False))
     assert len(inbox.messages) == 1

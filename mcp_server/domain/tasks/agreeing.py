@@ -1,0 +1,79 @@
+"""How the arguments of the queue's tools go together."""
+
+from collections.abc import Mapping, Set
+from typing import Any, cast
+
+from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.near import folded
+from mcp_server.kernel.together import LIKE, not_together
+
+BESIDE = ("agent_id", "priority", "run_at", "schedule")
+"""What `edit` takes beside `changes`."""
+EDITS = (*BESIDE, "changes")
+_TAKES: Mapping[str, tuple[str, ...]] = {
+    "assign": ("agent_id",),
+    "set_priority": ("priority",),
+    "reschedule": ("run_at", "schedule"),
+    "edit": EDITS,
+}
+"""What an action takes; it needs one of them. Others take none."""
+_OUTCOME_OF = {"result": "completed", "error": "failed"}
+
+
+def _members(given: Any) -> dict[str, Any]:
+    return cast("dict[str, Any]", given) if isinstance(given, dict) else {}
+
+
+def with_outcome(given: Any) -> Any:
+    """Arguments of a finish with its outcome: a result alone is that of a completed attempt, and an error alone that of
+    a failed one."""
+    said = _members(given)
+    outcomes = [outcome for name, outcome in _OUTCOME_OF.items() if said.get(name) is not None]
+    is_unsaid = said.get("outcome") is None and len(outcomes) == 1
+    return said | {"outcome": outcomes[0]} if is_unsaid else given
+
+
+def require_outcome(outcome: str, result: Any, error: Any) -> None:
+    """Refuse a finish that says something else than its outcome takes.
+
+    Raises:
+        ValidationFailed: saying what that is.
+    """
+    if (outcome == "failed") == (error is None):
+        change: dict[str, Any] = {"error": LIKE} if error is None else {"outcome": "failed"}
+        raise not_together("outcome 'failed' needs `error`, and only 'failed' takes it.", result=None, **change)
+    if outcome == "failed" and result is not None:
+        raise not_together("A failed attempt has no `result`; put what it found into error.message.", result=None)
+
+
+def require_taken(action: str, said: Set[str]) -> None:
+    """Refuse an action that something else is said of than it takes.
+
+    Raises:
+        ValidationFailed: saying what that is.
+    """
+    takes = _TAKES.get(action, ())
+    for name in sorted(said - set(takes)):
+        left_out: dict[str, Any] = {name: None}
+        raise not_together(f"`{name}` is taken by {_takers(name)}, not by {action}.", **left_out)
+    if takes and not said:
+        raise _needs(action, takes)
+
+
+def _takers(name: str) -> str:
+    return " and ".join(action for action, taken in _TAKES.items() if name in taken)
+
+
+def _needs(action: str, takes: tuple[str, ...]) -> ValidationFailed:
+    like: dict[str, Any] = {"changes": {"title": "Write the report"}} if action == "edit" else {takes[0]: LIKE}
+    return not_together(f"{action} needs {' or '.join(map('`{}`'.format, takes))}.", **like)
+
+
+def by_what_it_waits_for(given: Any) -> Any:
+    """Arguments of a search: `ready` and `blocked` are what some statuses come to; who takes them for a status means
+    them."""
+    said = _members(given)
+    word = folded(str(said.get("status")))
+    if word not in ("ready", "blocked"):
+        return given
+    return {name: value for name, value in said.items() if name != "status"} | {word: True}

@@ -1,0 +1,21 @@
+"""Arguments of which each is accepted and all together are not: the refusal says what to leave out or to add, so that
+the call that would do can be shown."""
+
+from typing import Any, Final
+
+from mcp_server.kernel.errors import ValidationFailed
+
+CHANGE: Final = "change"
+LIKE: Final[Any] = ...
+"""Stands for whatever would do at an argument."""
+
+
+def not_together(message: str, *, next: str = "", **change: Any) -> ValidationFailed:  # noqa: A002
+    """The refusal of arguments that do not go together.
+
+    Args:
+        message: what is wrong.
+        next: what to do.
+        change: for arguments by their names: None for one to leave out, `LIKE` for one to add, or its value.
+    """
+    return ValidationFailed(message, next=next, details={CHANGE: change})

@@ -1,0 +1,67 @@
+"""Names that stand for nothing, looked up where a call is refused for something else: all that is wrong with it is told
+at once, and the call to send has the names that were perhaps meant."""
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, cast
+
+from pydantic import BaseModel
+
+from mcp_server.domain.agents.speaking import Speaking
+from mcp_server.domain.desk import Desk
+from mcp_server.kernel.call import Call
+from mcp_server.kernel.errors import OpsError
+from mcp_server.kernel.meaning import AGENT, EVENT_TYPE
+from mcp_server.kernel.problems import Problem
+from mcp_server.kernel.shapes import Shape, shape_of
+from mcp_server.kernel.taking import taken
+
+_LOOKED_UP_MAX = 10
+Loc = tuple[str | int, ...]
+Look = Callable[[Desk, Call, str], Awaitable[OpsError | None]]
+
+
+async def strangers(desk: Desk, call: Call, model: type[BaseModel], given: Mapping[str, Any]) -> list[Problem]:
+    """The names in the arguments of a call that stand for nothing, for a caller who may use the tool."""
+    shape = shape_of(model)
+    found: list[Problem] = []
+    for loc, look, name in islice(_names(shape, taken(shape, given), ()), _LOOKED_UP_MAX):
+        error = await look(desk, call, name)
+        if error is not None:
+            found.append(stranger(loc, error))
+    return found
+
+
+def stranger(loc: Loc, error: OpsError) -> Problem:
+    """A name that stands for nothing as one of several things that are wrong."""
+    return Problem(loc, error.message, near=tuple(error.details.get("near", ())))
+
+
+def _names(shape: Shape, value: Any, loc: Loc) -> Iterator[tuple[Loc, Look, str]]:
+    look = _LOOKS.get(shape.meant.words)
+    if isinstance(value, str) and look is not None:
+        yield loc, look, value
+    for part, one in _parts(value):
+        inside = shape.inside(part)
+        if inside is not None:
+            yield from _names(inside, one, (*loc, part))
+
+
+def _parts(value: Any) -> Iterable[tuple[str | int, Any]]:
+    """The members of an object, or of a list; of anything else none."""
+    if isinstance(value, dict):
+        return cast("dict[str, Any]", value).items()
+    return enumerate(cast("list[Any]", value) if isinstance(value, list) else ())
+
+
+async def _agent(desk: Desk, call: Call, name: str) -> OpsError | None:
+    del call
+    speaking = desk.get(Speaking)
+    return None if await speaking.named(name) is not None else await speaking.unknown(name)
+
+
+async def _event_type(desk: Desk, call: Call, name: str) -> OpsError | None:
+    return desk.events.no_such_type(call, name)
+
+
+_LOOKS: Mapping[str, Look] = {AGENT.words: _agent, EVENT_TYPE.words: _event_type}
