@@ -1,10 +1,10 @@
 """The MCP server, built from the catalogues: one server for both eras and every transport."""
 
+import sys
 from typing import Any
 
 import mcp_types as types
 from mcp.server.lowlevel import NotificationOptions, Server
-from opentelemetry.trace import ProxyTracerProvider, get_tracer_provider
 
 from mcp_server.domain.desk import Desk
 from mcp_server.protocol.caching import HINTS
@@ -79,8 +79,8 @@ def assembled(
         on_get_prompt=prompts.get_prompt,
         cache_hints=HINTS,
     )
-    if isinstance(get_tracer_provider(), ProxyTracerProvider):
-        server.middleware.clear()  # nobody takes spans, which the SDK would make for every message
+    if "opentelemetry.sdk" not in sys.modules:
+        server.middleware.clear()  # nobody takes the spans that the SDK would make for every message
     server.add_request_handler("tools/call", types.CallToolRequestParams, tools.call)
     if "skills/list" in offer.methods:
         skills = Skills(seam)

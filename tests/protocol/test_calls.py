@@ -1,10 +1,12 @@
 """The MCP surface through the SDK's own client, in both eras, in memory."""
 
 import json
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jsonschema
@@ -402,3 +404,14 @@ async def test_the_callers_trace_id_becomes_the_correlation_id(tmp_path: Path, e
         await client.call_tool("state_set", {"namespace": "n", "key": "k", "value": 1}, meta=meta)
         events = (await call(client, "events_read"))["events"]
         assert [event["correlation_id"] for event in events] == [trace]
+
+
+@pytest.mark.parametrize("taken", [False, True])
+async def test_spans_are_made_only_where_somebody_takes_them(
+    tmp_path: Path, taken: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delitem(sys.modules, "opentelemetry.sdk", raising=False)
+    if taken:
+        monkeypatch.setitem(sys.modules, "opentelemetry.sdk", ModuleType("opentelemetry.sdk"))
+    async with open_app(settings(tmp_path)) as app:
+        assert bool(app.server.middleware) is taken
