@@ -44,8 +44,8 @@ class Permission(StrEnum):
 READ_PERMISSIONS = frozenset(p for p in Permission if p.value.endswith(":read")) - {Permission.PEOPLE_READ}
 """What looks at things; who uses this server is not among them."""
 
-ELEVATED = frozenset((Permission.PEOPLE_CONTROL, Permission.LOCKS_CONTROL))
-"""What admins alone may: to manage users and keys, and to take others' locks by force."""
+ELEVATED = frozenset((Permission.PEOPLE_CONTROL,))
+"""What admins alone may: to manage users and keys."""
 
 _EVERYTHING = frozenset(Permission)
 _AGENT_PERMISSIONS = READ_PERMISSIONS | {
