@@ -116,7 +116,7 @@ def make_http_app(
     ]
     middleware = _middleware(options, counts)
     if transport == "sse":
-        return Starlette(routes=routes + _sse_routes(server, options, counts.limits), middleware=middleware)
+        return Starlette(routes=[*_sse_routes(server, options, counts.limits), *routes], middleware=middleware)
     manager = Sessions(server, counts.limits)
 
     @contextlib.asynccontextmanager
@@ -127,7 +127,8 @@ def make_http_app(
     inside = _widening(CancelGone(FromNowOn(StreamableHTTPASGIApp(manager))), options)
     body = InTurn(StrictBody(inside, counts.limits, caller_of), counts.limits, caller_of)
     endpoint = _guarded(EndedPolitely(body), options)
-    return Starlette(routes=[*routes, Route("/mcp", endpoint=endpoint)], middleware=middleware, lifespan=lifespan)
+    # The first route that fits is taken: what is asked most stands first.
+    return Starlette(routes=[Route("/mcp", endpoint=endpoint), *routes], middleware=middleware, lifespan=lifespan)
 
 
 def _sse_routes(server: Server[Any], options: HttpOptions, limits: Limits) -> list[BaseRoute]:
