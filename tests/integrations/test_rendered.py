@@ -257,6 +257,8 @@ async def test_compose_is_applied_where_it_answers_and_rolled_back_where_it_fail
     seen = await yard.seen()
     assert (seen.status, seen.url) == ("live", "http://127.0.0.1:8080")
     await yard.define(services=[{"name": "web", "image": "a:2", "ports": [8080]}])
+    assert [(step.action, step.what) for step in (await yard.plan()).steps] == [("change", "service web")]
+    assert [step.what for step in (await yard.plan(destroy=True)).steps] == ["project", "service web"]
     docker.fail.touch()
     await yard.apply(await yard.plan())
     await yard.work()

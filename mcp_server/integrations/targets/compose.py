@@ -48,11 +48,11 @@ class ComposeTarget(RenderedTarget):
         if config.ingress:
             parts[f"service {PROXY}"] = _proxy(config)
             parts["config caddyfile"] = {"content": _caddyfile(config)}
-        return {"name": label} | parts
+        return {"project": label} | parts
 
     def text(self, objects: Objects) -> str:
         """The Compose file."""
-        whole: dict[str, Any] = {"name": objects["name"]}
+        whole: dict[str, Any] = {"name": objects["project"]}
         for kind in ("service", "volume", "secret", "config"):
             members = {name.partition(" ")[2]: part for name, part in objects.items() if name.startswith(f"{kind} ")}
             if members:
