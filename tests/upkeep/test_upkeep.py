@@ -154,6 +154,7 @@ async def test_every_table_is_exported(url: str):
         await database.close()
     assert tables == {
         *(table.name for table in transfer.TABLES),
+        "key_uses",
         "migrations",
         "signing_keys",
         "spent_seals",
