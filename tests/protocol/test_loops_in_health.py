@@ -14,7 +14,7 @@ from starlette.routing import Route
 from mcp_server.kernel.errors import Busy, Unavailable
 from mcp_server.kernel.loops import Loops
 from mcp_server.observability.metrics import NoMetrics, PrometheusMetrics
-from mcp_server.protocol.http import _health
+from mcp_server.protocol.status import health as health_page
 from resources import health as system
 from tests.world import World
 
@@ -56,7 +56,7 @@ def desk_with(world: World, loops: Loops, **others: Any) -> Any:
 
 
 async def get_health(desk: Any) -> tuple[int, Any]:
-    app = Starlette(routes=[Route("/health", _health(desk, tuple))])
+    app = Starlette(routes=[Route("/health", health_page(desk, tuple, keys=False))])
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1") as http:
         answer = await http.get("/health")
         return answer.status_code, answer.json()

@@ -14,7 +14,7 @@ from mcp_server.commands.worker import environment_of, worker
 from mcp_server.domain.agents.launchers import Launcher, Launchers
 from mcp_server.hooks import ending, git
 from mcp_server.integrations.kept import Command, Kept, run_once
-from mcp_server.integrations.targets import compose
+from mcp_server.integrations.targets import docker_compose
 from mcp_server.integrations.targets.command import CommandTarget
 from mcp_server.integrations.targets.declared import Declared
 from mcp_server.integrations.workers import bundling
@@ -94,7 +94,7 @@ async def test_commands_of_targets_and_what_only_looks_have_what_is_declared(tmp
     env, hidden = target._environment({})
     assert (env.pop("NEEDED"), hidden) == (CANARY, {"NEEDED": CANARY})
     assert_none(env)
-    assert_none(compose._inherited())
+    assert_none(docker_compose._inherited())
     assert_none(bundling._environment())
     command = Command((sys.executable, "-c", TELLS), None, env, "", 20)
     assert_none(json.loads((await run_once(command)).stdout))

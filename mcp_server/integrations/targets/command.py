@@ -5,7 +5,6 @@ deployment as JSON on stdin. A last line of its output that is a JSON object is 
 """
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
@@ -16,12 +15,12 @@ from mcp_server.domain.deployments.targets import Facts, Outlook, Phase, PhaseFa
 from mcp_server.integrations.kept import TEMPORARY, UNKNOWN, Command, Ended, Kept, run_once
 from mcp_server.integrations.references import resolve
 from mcp_server.integrations.targets.declared import Declared, arguments_of, filled, word
+from mcp_server.kernel.environment import passed_on
 from mcp_server.kernel.errors import InvalidTransition, Unavailable, ValidationFailed
 from mcp_server.kernel.json_text import canonical_hash, dump_json
 
 LOOK_SECONDS_MAX = 120.0
 RETRY_SECONDS = 5.0
-_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "SYSTEMROOT")
 _TAIL_CHARACTERS = 1500
 
 
@@ -234,10 +233,9 @@ class CommandTarget:
 
     def _environment(self, secrets: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
         """What a command finds in its environment, and which values of it are to be hidden."""
-        inherited = {key: os.environ[key] for key in _INHERITED if key in os.environ}
         declared = {key: _value(text) for key, text in self._declared.env.items()}
         hidden = {key: declared[key] for key, text in self._declared.env.items() if text.startswith(REFERENCES)}
-        return inherited | declared | dict(secrets), hidden | dict(secrets)
+        return passed_on() | declared | dict(secrets), hidden | dict(secrets)
 
     def _secrets(self, work: Work) -> dict[str, str]:
         """The secrets that services name, by the name of the variable."""

@@ -1,16 +1,16 @@
 """The program `docker compose`, where there is one: it is asked before it is relied on."""
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from mcp_server.integrations.kept import Command, Ended, run_once
 from mcp_server.integrations.targets.containers import Containers
+from mcp_server.kernel.environment import passed_on
 
 SECONDS_MAX = 900.0
 PROBE_SECONDS_MAX = 10.0
-_INHERITED = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "XDG_RUNTIME_DIR")
+_WHERE = ("DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "XDG_RUNTIME_DIR")
 
 
 class DockerCompose:
@@ -47,5 +47,5 @@ class DockerCompose:
 
 
 def _inherited() -> dict[str, str]:
-    """What of the server's environment says where Docker is; nothing else is handed on."""
-    return {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    """What is usual, and what of the server's environment says where Docker is."""
+    return passed_on(named=_WHERE)
