@@ -78,7 +78,13 @@ class Guesser:
             }
         if kind == "array":
             return [
-                self._value(schema.get("items", {}), name, depth + 1) for _ in range(self._chance.choice((0, 1, 2)))
+                self._value(schema.get("items", {}), name, depth + 1)
+                for _ in range(self._chance.choice((0, 1, 2) if self._hostility else (1, 2)))
             ]
-        plain = {"integer": [0, 1, 5, 2**31, 2**53], "number": [0, 0.001, 1, 1e9], "boolean": [True, False]}
+        numbers = [0, 1, 5, 2**31, 2**53] if self._hostility else [1, 2, 5]
+        plain = {
+            "integer": numbers,
+            "number": [0, 0.001, 1, 1e9] if self._hostility else [1, 60],
+            "boolean": [True, False],
+        }
         return self._chance.choice(plain.get(str(kind)) or self._known(name))
