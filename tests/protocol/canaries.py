@@ -119,7 +119,7 @@ class House:
             self.nest.require_none(line)
 
 
-def secretive(nest: Nest, url: str) -> Settings:
+def secretive(nest: Nest, url: str, **more: Any) -> Settings:
     """Settings that hold a secret of each kind."""
     return load_settings(
         database=url,
@@ -135,14 +135,15 @@ def secretive(nest: Nest, url: str) -> Settings:
         sendgrid_api_key=nest.secret("sendgrid"),
         cloudflare_api_token=nest.secret("cloudflare"),
         cloudflare_account_id="a1",
+        **more,
     )
 
 
 @asynccontextmanager
-async def haunted(url: str, folder: Path) -> AsyncGenerator[House]:
-    """Open it."""
+async def haunted(url: str, folder: Path, **more: Any) -> AsyncGenerator[House]:
+    """Open it, with more settings."""
     nest, log = Nest(folder), Log()
-    settings = secretive(nest, url)
+    settings = secretive(nest, url, **more)
     async with AsyncExitStack() as stack:
         log.ours = stack.enter_context(capture_logs([format_exc_info]))
         logging.getLogger().addHandler(log)
