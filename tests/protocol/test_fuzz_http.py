@@ -3,6 +3,7 @@ failure of the server's, and tells nothing of this machine or of what is another
 
 import asyncio
 import base64
+import contextlib
 import json
 import random
 import re
@@ -79,6 +80,8 @@ class Shop:
     house: House
     port: int
     session: str = ""
+    path: str = "/mcp"
+    stream: Any = None
 
     def send(self, who: str | None, raw: bytes) -> bytes:
         """What comes back of some bytes."""
@@ -96,12 +99,42 @@ class Shop:
         self.house.nest.require_none(text, who)
 
     def start_session(self) -> None:
-        """As the admin, of the 2025 era."""
-        hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+        """As the admin, of the 2025 era; where there is a stream for the answers, it stays open."""
+        self.stream = self.portal.call(asyncio.open_connection, "127.0.0.1", self.port)
+        self.stream[1].write(request("GET", "/sse", usual(self, "root", ""), b""))
+        first = self.told()
+        found = re.search(rb"data: (/messages/\S+)", first)
+        if found is not None:
+            self.path = found.group(1).decode()
+            self.hello("2024-11-05")
+            return
+        self.session = self.hello("2025-11-25")
+
+    def told(self) -> bytes:
+        """What came over the stream since."""
+
+        async def read() -> bytes:
+            answer = b""
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    async with asyncio.timeout(QUIET_SECONDS if answer else 5 * QUIET_SECONDS):
+                        piece = await self.stream[0].read(1_000_000)
+                    answer += piece
+                    if not piece:
+                        break
+            return answer
+
+        told: bytes = self.portal.call(read)
+        self.look("root", told)
+        return told
+
+    def hello(self, version: str) -> str:
+        """Say it; the session that is opened, where an answer names one."""
+        hello = {"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}).encode()
-        answer = self.send("root", request("POST", "/mcp", [*usual(self, "root", ""), *length(body)], body))
+        answer = self.send("root", request("POST", self.path, [*usual(self, "root", ""), *length(body)], body))
         found = re.search(rb"mcp-session-id: (\w+)", answer)
-        self.session = "" if found is None else found.group(1).decode()
+        return "" if found is None else found.group(1).decode()
 
 
 async def exchanged(port: int, raw: bytes) -> bytes:
@@ -165,7 +198,19 @@ class Maker:
         self._chance = chance
 
     def some(self) -> tuple[str | None, bytes]:
-        """One, and whose key it has."""
+        """One, and whose key it has: of a client that is well but for what it asks, or of none."""
+        return self._well() if self._chance.random() < 0.5 else self._odd()
+
+    def _well(self) -> tuple[str | None, bytes]:
+        who, version = self._chance.choice(list(CALLERS)), VERSIONS[0]
+        if self._shop.session and self._chance.random() < 0.5:
+            who, version = "root", VERSIONS[1]
+        body, more = self._body(version)
+        headers = [*usual(self._shop, who, version), *more, *length(body)]
+        headers += [f"mcp-session-id: {self._shop.session}"] if version == VERSIONS[1] else []
+        return who, request("POST", self._shop.path, headers, body)
+
+    def _odd(self) -> tuple[str | None, bytes]:
         who = self._chance.choice([*CALLERS, None])
         version = self._chance.choice(VERSIONS if self._chance.random() < 0.3 else VERSIONS[:2])
         method, path = self._chance.choice(SEND), self._chance.choice(PATHS)
@@ -182,7 +227,7 @@ class Maker:
         return who, raw
 
     def _body(self, version: str) -> tuple[bytes, list[str]]:
-        if self._chance.random() < 0.3:
+        if self._chance.random() < 0.2:
             return self._chance.choice(GARBAGE), []
         method, params = self._chance.choice(METHODS), self._params(version)
         message: dict[str, Any] = {"jsonrpc": "2.0", "id": self._chance.choice(IDS), "method": method, "params": params}
@@ -274,6 +319,7 @@ def shop(url: str, folder: Path, transport: Literal["http", "sse"]) -> Generator
             opened = Shop(portal, house, int(base.rpartition(":")[2]))
             opened.start_session()
             yield opened
+            portal.call(opened.stream[1].transport.abort)
         house.look_at_the_log()
 
 
@@ -288,6 +334,7 @@ def sent(one: Shop, number: int, count: int) -> None:
         except BaseException:
             print(f"seed {number}: {raw[:3000]!r}")
             raise
+    one.told()
     assert b" 200 " in one.send(None, request("GET", "/health", [f"host: 127.0.0.1:{one.port}"], b""))[:15]
 
 
@@ -306,14 +353,15 @@ def test_whatever_bytes_come_for_a_minute_nothing_fails_hangs_or_leaks(url: str,
             sent(one, secrets.randbits(32), 200)
 
 
-def test_the_session_of_another_is_none(sqlite_url: str, tmp_path: Path):
-    with shop(sqlite_url, tmp_path, "http") as one:
+@pytest.mark.parametrize("transport", ["http", "sse"])
+def test_the_session_of_another_is_none(sqlite_url: str, tmp_path: Path, transport: Any):
+    with shop(sqlite_url, tmp_path, transport) as one:
         listing = json.dumps({"jsonrpc": "2.0", "id": 2, "method": "tools/list", "params": {}}).encode()
-        for who, status in (("root", b"200"), ("scribe", b"404"), ("val", b"404"), (None, b"401")):
-            headers = [*usual(one, who, "2025-11-25"), f"mcp-session-id: {one.session}"]
-            answer = one.send(who, request("POST", "/mcp", [*headers, *length(listing)], listing))
+        fine = b"200" if transport == "http" else b"202"
+        for who, status in (("root", fine), ("scribe", b"404"), ("val", b"404"), (None, b"401")):
+            headers = usual(one, who, "2025-11-25") + ([f"mcp-session-id: {one.session}"] if one.session else [])
+            answer = one.send(who, request("POST", one.path, [*headers, *length(listing)], listing))
             assert answer[9:12] == status, (who, answer[:500])
-            if who != "root":
-                for method in ("GET", "DELETE"):
-                    answer = one.send(who, request(method, "/mcp", headers, b""))
-                    assert answer[9:12] == status, (who, answer[:500])
+            for method in ("GET", "DELETE") if one.session and who != "root" else ():
+                answer = one.send(who, request(method, "/mcp", headers, b""))
+                assert answer[9:12] == status, (who, answer[:500])
