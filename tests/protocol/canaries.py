@@ -121,9 +121,9 @@ class House:
 
 def secretive(nest: Nest, url: str, **more: Any) -> Settings:
     """Settings that hold a secret of each kind."""
+    more = {"transport": "http"} | more
     return load_settings(
         database=url,
-        transport="http",
         user="owner",
         email_outbox=str(nest.folder / "outbox"),
         deployments_folder=str(nest.folder / "deployments"),

@@ -20,9 +20,8 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from mcp_server.pages.webhooks import sendgrid_route
-from mcp_server.protocol.http import make_http_app
-from mcp_server.wiring import http_options, webhook
+from mcp_server.commands.serve import http_app
+from mcp_server.protocol import kept_out
 from resources import RESOURCES
 from tests.protocol.canaries import CALLERS, House, haunted
 from tests.protocol.guessing import HOSTILE
@@ -36,6 +35,14 @@ pytestmark = [  # of streams whose clients went away, the SDK leaves closing to 
         "ignore:Exception ignored in. <function MemoryObject:pytest.PytestUnraisableExceptionWarning"
     ),
 ]
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_made_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else most of the time would go into answers to wrong keys, which come late."""
+    monkeypatch.setattr(kept_out, "FIRST_SECONDS", 0.0)
+
+
 BOUND_SECONDS = 60.0
 QUIET_SECONDS = 0.2
 """After this without a byte, a stream or an answer to half a request is left."""
@@ -313,14 +320,9 @@ def shop(url: str, folder: Path, transport: Literal["http", "sse"]) -> Generator
     more = {"sendgrid_webhook_key": base64.b64encode(der).decode()}
     with (
         start_blocking_portal("asyncio") as portal,
-        portal.wrap_async_context_manager(haunted(url, folder, **more)) as house,
+        portal.wrap_async_context_manager(haunted(url, folder, transport=transport, **more)) as house,
     ):
-        app = house.app
-        told = webhook(app.settings)
-        assert told is not None
-        routes = [sendgrid_route(app.desk, told.read)]
-        options = http_options(app.settings, *app.verifiers)
-        asgi = make_http_app(app.server, app.desk, options, transport, app.metrics.text, routes)
+        asgi = http_app(house.app)
         with portal.wrap_async_context_manager(served(asgi)) as base:
             opened = Shop(portal, house, int(base.rpartition(":")[2]))
             opened.start_session()
