@@ -1,9 +1,11 @@
 """Fixtures: both engines through one fixture, and a leak check after every test."""
 
+import contextlib
 import itertools
 import threading
 import warnings
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,9 +75,8 @@ _emptied: list[str] = []
 """Databases that are as new, since making one takes longer than most tests."""
 
 
-@pytest.fixture
-def postgres_url(postgres: PostgresForTests) -> Generator[str]:
-    """A fresh database on the PostgreSQL server."""
+@contextlib.contextmanager
+def _fresh(postgres: PostgresForTests) -> Generator[str]:
     connection = postgres.connection
     if _emptied:
         name = _emptied.pop()
@@ -88,6 +89,13 @@ def postgres_url(postgres: PostgresForTests) -> Generator[str]:
         _emptied.append(name)
     else:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresForTests) -> Generator[str]:
+    """A fresh database on the PostgreSQL server."""
+    with _fresh(postgres) as url:
+        yield url
 
 
 def _is_as_new(postgres: PostgresForTests, name: str) -> bool:
@@ -121,6 +129,15 @@ def sqlite_url(tmp_path: Path) -> str:
 def url(request: pytest.FixtureRequest) -> str:
     """A fresh database on each engine in turn."""
     return request.getfixturevalue(f"{request.param}_url")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], contextlib.AbstractContextManager[str]]:
+    """As many fresh databases as are asked for, on each engine in turn."""
+    if request.param == "postgres":
+        return partial(_fresh, request.getfixturevalue("postgres"))
+    numbers = itertools.count()
+    return lambda: contextlib.nullcontext(f"sqlite:///{tmp_path / f'{next(numbers)}.db'}")
 
 
 @pytest.fixture

@@ -39,12 +39,15 @@ class OpsError(Exception):
         code: stable machine code.
         message: what was wrong and what is true now, then what to do next.
         details: the facts behind the message, JSON-ready.
+        wrong: what was wrong, alone, for a log: what to do next may be the caller's own call, with all that is in it,
+            such as a mail, or the token of its lease.
     """
 
     code: ClassVar[str] = "unavailable"
 
     def __init__(self, message: str, *, next: str = "", details: Mapping[str, Any] | None = None) -> None:  # noqa: A002
         self.message = one_line(_LINE_END.sub(" ", f"{message} {next}".strip()))
+        self.wrong = one_line(_LINE_END.sub(" ", message.strip()))
         self.details: dict[str, Any] = dict(details or {})
         self._facts: Callable[[], Mapping[str, Any]] | None = None
         super().__init__(self.message)
@@ -53,6 +56,7 @@ class OpsError(Exception):
         """Say which of several calls was refused, before the message and in the details beside its own; and that the
         others did not land either."""
         self.message = f"{where}: {self.message} Nothing has landed."
+        self.wrong = f"{where}: {self.wrong}"
         self.details = {**details, **self.details}
         self.args = (self.message,)
 

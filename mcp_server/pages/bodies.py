@@ -31,6 +31,7 @@ class Body:
         self._receive = receive
         self._messages: list[Message] = []
         self.size = 0
+        self.is_cut_off = False
 
     async def chunks(self) -> AsyncGenerator[int]:
         """Read it; the size of each piece."""
@@ -38,6 +39,7 @@ class Body:
         while more and self.size <= BODY_BYTES_MAX:
             message = await self._receive()
             self._messages.append(message)
+            self.is_cut_off = message["type"] == "http.disconnect"
             size = len(message.get("body", b""))
             self.size += size
             more = message.get("more_body", False)
@@ -97,6 +99,8 @@ class Arriving:
         with self._limits.holding(Thing.BODY_BYTES, caller, 0) as held:
             with self._limits.holding(Thing.REQUESTS, caller):
                 refused = await self._read(body, held) or self.flawed(body)
+            if body.is_cut_off:  # nobody is there to be answered, and nothing is done of what was half said
+                return None
             if refused is None:
                 await self._app(scope, body.replayed, send)
         return refused

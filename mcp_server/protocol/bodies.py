@@ -1,14 +1,18 @@
 """The bodies of MCP's messages over HTTP."""
 
+from collections.abc import Callable
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from mcp_server.pages.bodies import BODY_BYTES_MAX, Arriving, Body
-from mcp_server.protocol.wire import WireError, parse
+from mcp_server.protocol.wire import WireError, parse, rpc_message
 
 
 class StrictBody(Arriving):
     """Takes in one message; refuses what `wire.parse` refuses, before the SDK's lenient parser sees it."""
+
+    read: Callable[[bytes], object] = staticmethod(parse)
 
     def unfit(self, request: Request) -> Response | None:
         """Also what is no JSON."""
@@ -21,7 +25,13 @@ class StrictBody(Arriving):
         """What is no message."""
         try:
             if body.size <= BODY_BYTES_MAX:  # the SDK refuses a longer one
-                parse(body.whole())
+                self.read(body.whole())
         except WireError as error:
             return JSONResponse(error.answer, status_code=400)
         return None
+
+
+class RpcBody(StrictBody):
+    """Refuses also what is no JSON-RPC, for a transport that would log it as a failure of its own."""
+
+    read = staticmethod(rpc_message)

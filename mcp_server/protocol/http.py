@@ -26,7 +26,7 @@ from mcp_server.kernel.limits import Limits, Thing
 from mcp_server.pages.approval import approval_routes
 from mcp_server.pages.bodies import arriving, too_many
 from mcp_server.pages.door import Door
-from mcp_server.protocol.bodies import StrictBody
+from mcp_server.protocol.bodies import RpcBody, StrictBody
 from mcp_server.protocol.challenges import ByBearer, LetIn, ProtectedResource, not_let_in
 from mcp_server.protocol.gone import CancelGone, FromNowOn
 from mcp_server.protocol.in_turn import InTurn
@@ -143,7 +143,7 @@ def _sse_routes(server: Server[Any], options: HttpOptions, limits: Limits) -> li
         except LimitExceeded as error:
             await too_many(error)(scope, receive, send)
 
-    messages = StrictBody(_widening(transport.handle_post_message, options), limits, caller_of)
+    messages = RpcBody(_widening(transport.handle_post_message, options), limits, caller_of)
     return [
         Route("/sse", endpoint=_guarded(EndedPolitely(connect), options)),
         Mount("/messages/", app=_guarded(messages, options)),

@@ -131,7 +131,7 @@ class Seam:
                     return await action(spoken)
             except OpsError as error:
                 outcome = error.code
-                log.info("refused", what=what, code=error.code, message=error.message)
+                log.info("refused", what=what, code=error.code, message=error.wrong)
                 raise
             except MCPError:
                 outcome = "protocol_error"

@@ -30,7 +30,7 @@ from mcp_types import INVALID_REQUEST
 
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.protocol.opening import Opening
-from mcp_server.protocol.wire import WireError, is_id, parse, request_id
+from mcp_server.protocol.wire import WireError, is_id, request_id, rpc_message
 
 LISTEN = "subscriptions/listen"
 CANCELLED = "notifications/cancelled"
@@ -351,13 +351,7 @@ def message_of(line: bytes) -> types.JSONRPCMessage:
     if len(line) > LINE_BYTES_MAX:
         head = line[:READ_BYTES].decode(errors="replace")
         raise WireError(INVALID_REQUEST, f"A message has at most {LINE_BYTES_MAX:,} bytes.", request_id(head))
-    members = parse(line)
-    try:
-        return types.jsonrpc_message_adapter.validate_python(members, by_name=False)
-    except ValueError as error:
-        given = members.get("id")
-        identified = given if is_id(given) else None
-        raise WireError(INVALID_REQUEST, "This is no JSON-RPC 2.0 message of MCP.", identified) from error
+    return rpc_message(line)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

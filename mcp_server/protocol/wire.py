@@ -5,7 +5,10 @@ be answered to the request it belongs to.
 import json
 import math
 import re
-from typing import Any, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
+
+if TYPE_CHECKING:
+    from mcp_types import JSONRPCMessage
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
@@ -62,6 +65,23 @@ def parse(data: bytes) -> dict[str, Any]:
     if "method" in members and "id" in members:
         _require_id(members["id"])
     return members
+
+
+def rpc_message(data: bytes) -> "JSONRPCMessage":
+    """One message, which is JSON-RPC as well.
+
+    Raises:
+        WireError: it is none.
+    """
+    from mcp_types import jsonrpc_message_adapter
+
+    members = parse(data)
+    try:
+        return jsonrpc_message_adapter.validate_python(members, by_name=False)
+    except ValueError as error:
+        given = members.get("id")
+        identified = given if is_id(given) else None
+        raise WireError(INVALID_REQUEST, "This is no JSON-RPC 2.0 message of MCP.", identified) from error
 
 
 def _require_id(given: Any) -> None:

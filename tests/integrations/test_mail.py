@@ -87,6 +87,18 @@ async def test_an_outbox_that_cannot_be_written_is_a_temporary_failure(tmp_path:
     assert [path.name for path in (tmp_path / "outbox").iterdir()] == ["email_1.eml"]
 
 
+async def test_whoever_reads_of_a_mail_is_not_told_where_on_this_machine_it_lies(tmp_path: Path):
+    from tests.integrations.test_smtp import mail
+
+    async def hand_over() -> None:
+        raise AssertionError("nothing is handed over to a folder")
+
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file" / "outbox", tmp_path / "outbox"):
+        report = await FileOutbox(folder).send(mail(), ["ann@example.org"], hand_over)
+        assert "outbox folder" in str(report) and str(tmp_path) not in str(report)
+
+
 def test_links_begin_where_people_reach_the_server():
     assert links_base(load_settings()) is None
     assert links_base(load_settings(console_port=8766)) == "http://127.0.0.1:8766"

@@ -9,7 +9,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from mcp_server.kernel.limits import Limits, Most, Thing
 from mcp_server.pages import bodies
-from mcp_server.protocol.bodies import StrictBody
+from mcp_server.protocol.bodies import RpcBody, StrictBody
 
 pytestmark = pytest.mark.anyio
 PING = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "ping"}).encode()
@@ -34,6 +34,11 @@ class House:
 
     async def post(self, *pieces: bytes, ends: bool = True, **headers: str) -> int:
         """The status of the answer; without an end, what is sent last never comes to one."""
+        (status,) = await self.answered(*pieces, ends=ends, **headers)
+        return status
+
+    async def answered(self, *pieces: bytes, ends: bool = True, goes: bool = False, **headers: str) -> list[int]:
+        """The statuses of answers; who goes does so after the last piece."""
         told = {"host": "127.0.0.1:1", "content_type": "application/json"} | headers
         names = [(name.replace("_", "-").encode(), value.encode()) for name, value in told.items()]
         scope: Scope = {"type": "http", "method": "POST", "path": "/mcp", "headers": names}
@@ -44,6 +49,8 @@ class House:
             if left:
                 piece = left.pop(0)
                 return {"type": "http.request", "body": piece, "more_body": bool(left) or not ends}
+            if goes:
+                return {"type": "http.disconnect"}
             await asyncio.Event().wait()
             raise AssertionError
 
@@ -52,7 +59,7 @@ class House:
                 status.append(message["status"])
 
         await self.door(scope, receive, send)
-        return status[0]
+        return status
 
 
 async def test_a_body_comes_through_as_it_is_however_it_is_cut():
@@ -115,3 +122,18 @@ async def test_a_body_that_is_no_strict_json_is_answered_and_goes_no_further():
     house = House()
     assert await house.post(b'{"jsonrpc":"2.0","id":1,"a":1,"a":2}') == 400
     assert house.got == []
+
+
+@pytest.mark.parametrize("piece", [PING, PING[:9], b""])
+async def test_a_client_that_goes_in_the_midst_of_its_body_is_no_failure_and_nothing_is_done(piece: bytes):
+    house = House()
+    assert await house.answered(piece, ends=False, goes=True) == []
+    assert house.got == []
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"jsonrpc":"1.0","id":1,"method":"ping"}', b'{"jsonrpc":"2.0","method":7}'])
+async def test_what_is_no_json_rpc_is_refused_before_a_transport_logs_it_as_its_failure(body: bytes):
+    house = House()
+    house.door = RpcBody(house, house.limits)
+    assert (await house.post(PING), await house.post(body)) == (200, 400)
+    assert house.got == [PING]
