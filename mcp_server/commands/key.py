@@ -8,7 +8,7 @@ import click
 from mcp_server.commands.groups import HandingOn
 from mcp_server.commands.options import SettingsCommand
 from mcp_server.commands.people import GROUPS, aside, listed, people, said, seconds, show
-from mcp_server.commands.people_lines import key_line
+from mcp_server.commands.people_lines import key_line, listed_key_line
 from mcp_server.domain.people.commands import CreateKey
 from mcp_server.domain.people.managing import PeopleService
 from mcp_server.domain.people.views import KeyView
@@ -63,7 +63,7 @@ def list_command(holder: str | None, as_json: bool, **flags: Any) -> None:
 
     async def list_(service: PeopleService, call: Call) -> None:
         keys = await service.keys(call, holder)
-        show(keys, as_json=as_json, name="keys", line=key_line)
+        show(keys, as_json=as_json, name="keys", line=listed_key_line)
         if not keys:
             aside("There are no keys.")
 

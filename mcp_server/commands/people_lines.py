@@ -24,9 +24,14 @@ def key_line(view: KeyView) -> str:
     times = (
         ("until", view.expires_at),
         ("old text until", view.old_text_until),
-        ("last used", view.used_at or "never"),
+        ("last used", view.used_at),
     )
     return _words(("", view.id), ("", view.holder), ("", view.state), ("for", view.name), *scope, *times)
+
+
+def listed_key_line(view: KeyView) -> str:
+    """The same in a list, which alone knows that a key was never used."""
+    return f"{key_line(view)}{'' if view.used_at else '  never used'}"
 
 
 def _words(*parts: tuple[str, Any]) -> str:
