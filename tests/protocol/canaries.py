@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import mcp_types as types
 from mcp.client import Client
 from structlog.processors import format_exc_info
 from structlog.testing import capture_logs
@@ -159,7 +160,8 @@ async def haunted(url: str, folder: Path, **more: Any) -> AsyncGenerator[House]:
         for name, text in keys.items():
             actor = await app.desk.get(Standing).proved(sha256_of(text))
             assert isinstance(actor, Actor), actor
-            clients[name] = await stack.enter_async_context(_client(app, actor))
+            asked = _yes if name == "root" else None
+            clients[name] = await stack.enter_async_context(_client(app, actor, asked))
         for row in await app.desk.database.fetch_all("keys"):
             nest.nobodys |= {row["sha256"]}
         yield House(app, nest, log, clients, keys, known)
@@ -174,10 +176,16 @@ async def _key(people: PeopleService, nest: Nest, command: CreateKey) -> str:
     return text
 
 
-def _client(app: App, actor: Actor) -> Client:
+async def _yes(context: Any, params: Any) -> types.ElicitResult:
+    """A person who agrees."""
+    return types.ElicitResult(action="accept", content={"approve": True})
+
+
+def _client(app: App, actor: Actor, asked: Any) -> Client:
     seam = Seam(lambda ctx: actor, app.desk.get(Voices), new_id, app.metrics, None)
     heard = TasksClient()
-    return Client(make_server(app.desk, seam, Offer()), extensions=[heard], message_handler=heard.hear)
+    server = make_server(app.desk, seam, Offer())
+    return Client(server, extensions=[heard], message_handler=heard.hear, elicitation_callback=asked)
 
 
 async def _plant(owner: Client, nest: Nest) -> list[str]:
