@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import mcp_types as types
 import pytest
 from anyio.from_thread import start_blocking_portal
 from hypothesis import HealthCheck, Phase, seed, settings
@@ -155,6 +156,17 @@ class Callers(RuleBasedStateMachine):
                 given[name] = [{"tool": one.name, "arguments": self.arguments(guesser, chance, one)} for one in inner]
         return given
 
+    async def said_yes(self, who: str, name: str, arguments: dict[str, Any]) -> Any:
+        """Call; where the caller's person is asked, it says yes."""
+        call = partial(self.house.clients[who].session.call_tool, name, arguments, allow_claimed=True)
+        answer = await call(allow_input_required=True)
+        if not isinstance(answer, types.InputRequiredResult):
+            return answer
+        self.house.nest.require_none(answer.model_dump_json(), who)
+        yes = types.ElicitResult(action="accept", content={"approve": True})
+        responses = dict.fromkeys(answer.input_requests or {}, yes)
+        return await call(input_responses=responses, request_state=answer.request_state, allow_input_required=True)
+
     @rule(
         who=st.sampled_from(list(CALLERS)),
         names=st.lists(st.sampled_from(list(BY_NAME)), min_size=3, max_size=8),
@@ -165,8 +177,7 @@ class Callers(RuleBasedStateMachine):
         chance, guesser = self.guesser(who, number, hostility)
         for name in names:
             arguments = self.arguments(guesser, chance, BY_NAME[name])
-            call = partial(self.house.clients[who].session.call_tool, name, arguments)
-            self.claimed(who, self.within(who, partial(call, allow_claimed=True)))
+            self.claimed(who, self.within(who, partial(self.said_yes, who, name, arguments)))
 
     @rule(
         who=st.sampled_from(list(CALLERS)),
