@@ -349,7 +349,7 @@ def sent(one: Shop, number: int, count: int) -> None:
 @pytest.mark.parametrize("transport", ["http", "sse"])
 def test_whatever_bytes_come_nothing_fails_hangs_or_leaks(url: str, tmp_path: Path, transport: Any):
     with shop(url, tmp_path, transport) as one:
-        sent(one, 18, 80)
+        sent(one, 18, 40)
 
 
 @pytest.mark.slow
