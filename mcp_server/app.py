@@ -24,6 +24,7 @@ from mcp_server.deploying import (
     mirrors,
     programs,
     room,
+    rules_in_force,
     targets,
 )
 from mcp_server.domain.agents.launchers import Launchers
@@ -56,6 +57,7 @@ from mcp_server.persistence.database import Database
 from mcp_server.protocol.identity import Callers
 from mcp_server.protocol.seam import Seam
 from mcp_server.protocol.server import make_server
+from mcp_server.runtime.rules import telling_rules
 from mcp_server.runtime.system_worker import SystemWorker
 from mcp_server.runtime.timers import run_chores, run_timer
 from mcp_server.wiring import (
@@ -202,16 +204,21 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
     async with open_desk(settings, metrics, supervises=True) as desk:
         seam = seam_of(desk, settings, metrics)
         server = make_server(desk, seam, offer(settings))
-        yield App(settings, desk, server, metrics, await verifiers(desk, settings), seam.limits)
+        async with telling_rules(desk, Call(_local(settings), new_id("call")), rules_in_force(settings)):
+            yield App(settings, desk, server, metrics, await verifiers(desk, settings), seam.limits)
 
 
 def seam_of(desk: Desk, settings: Settings, metrics: Metrics) -> Seam:
     """Who calls, and who counts calls and what callers have."""
     counts = limits(settings)
     counts.on_refused = metrics.limited
-    local = Actor(kind="user", id=settings.user, permissions=settings.role.permissions, is_local=True)
-    callers = Callers(local.narrowed(read_only=settings.read_only), read_only=settings.read_only)
+    callers = Callers(_local(settings).narrowed(read_only=settings.read_only), read_only=settings.read_only)
     return Seam(callers, desk.get(Voices), new_id, metrics, settings.toolsets, counts)
+
+
+def _local(settings: Settings) -> Actor:
+    """Who runs this process."""
+    return Actor(kind="user", id=settings.user, permissions=settings.role.permissions, is_local=True)
 
 
 @contextlib.asynccontextmanager

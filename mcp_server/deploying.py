@@ -29,6 +29,7 @@ from mcp_server.domain.deployments.policy import DeploymentPolicy
 from mcp_server.domain.deployments.programs import KNOWN, Ports, Program, Programs
 from mcp_server.domain.deployments.targets import Facts, Target, Targets
 from mcp_server.domain.desk import Desk
+from mcp_server.domain.operating.model import InForce
 from mcp_server.domain.processes.running import Limits, Stop
 from mcp_server.domain.state.commands import GetDocument
 from mcp_server.kernel.call import SYSTEM_CALL
@@ -124,6 +125,17 @@ def approve_rules(settings: Settings) -> Rules:
         ValidationFailed: a rule that makes no sense.
     """
     return Rules(tuple(_rule(number, said) for number, said in enumerate(settings.approve, 1)))
+
+
+def rules_in_force(settings: Settings) -> InForce:
+    """The rules as they are recorded."""
+    if not settings.approve:
+        return InForce()
+    import hashlib  # most servers have no rules
+
+    text = "".join(rule.model_dump_json() for rule in settings.approve)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return InForce(digest, tuple(rule.tool for rule in settings.approve))
 
 
 def _rule(number: int, said: ApproveSettings) -> Rule:

@@ -11,7 +11,9 @@ from mcp_server.commands.options import SettingsCommand
 from mcp_server.commands.progress import progress
 from mcp_server.commands.running import run
 from mcp_server.config import Group, Settings
+from mcp_server.kernel.times import system_clock
 from mcp_server.upkeep.backup import restore as put_back
+from mcp_server.upkeep.marking import origin_of
 
 log = structlog.stdlib.get_logger("datamcp.restore")
 
@@ -24,10 +26,12 @@ def restore(source: Path, force: bool, **flags: Any) -> None:
 
     async def main(settings: Settings) -> None:
         with progress("restoring") as watch:
-            copied, kept = put_back(source, sqlite_path(settings), force=force, watch=watch)
+            by = origin_of(settings.user, system_clock())
+            copied, kept = put_back(source, sqlite_path(settings), force=force, watch=watch, by=by)
         log.warning("restored", database=str(copied.path), source=str(source), kept=kept and str(kept))
         click.echo(f"{copied.path}: {sum(copied.rows.values())} rows restored from {source}.")
         if kept is not None:
             click.echo(f"The database that was there is kept as {kept}.")
+        click.echo("Keys revoked and users disabled since that copy was made count again: see `key list`, `user list`.")
 
     run(flags, main)

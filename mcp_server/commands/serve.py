@@ -67,13 +67,12 @@ async def serve_until_stopped(opening: Opening, settings: Settings) -> None:
 
 
 def tell_rules(settings: Settings) -> None:
-    """Log which rules are in force from now on: they stand in no event, and a changed one shows by its digest."""
-    if settings.approve:
-        import hashlib
+    """Log which rules are in force from now on; a changed one shows by its digest, and is recorded as an event."""
+    from mcp_server.deploying import rules_in_force
 
-        text = "".join(rule.model_dump_json() for rule in settings.approve)
-        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-        log.info("rules in force", rules=[rule.tool for rule in settings.approve], sha256=digest)
+    rules = rules_in_force(settings)
+    if rules.digest is not None:
+        log.info("rules in force", rules=list(rules.tools), sha256=rules.digest)
 
 
 async def serve_on_stdio(app: "App", opening: Opening, ending: Ending) -> None:

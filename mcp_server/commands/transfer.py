@@ -14,6 +14,7 @@ from mcp_server.commands.running import run
 from mcp_server.config import Group, Settings
 from mcp_server.kernel import private_files
 from mcp_server.kernel.errors import Conflict, Unavailable
+from mcp_server.upkeep.marking import origin_of
 from mcp_server.upkeep.transfer import Transferred, export, import_, lines_of
 
 TOOLS = ("beads", "taskmaster", "github")
@@ -64,8 +65,12 @@ def import_command(
         raise click.UsageError("--dry-run, --project and --also-open go with --from.")
 
     async def main(settings: Settings) -> None:
+        from mcp_server.kernel.times import system_clock
+
+        by = origin_of(settings.user, system_clock())
         with _input(source) as lines, progress("importing") as watch:
-            done = import_(settings.database_url, read_with(watch, lines_of(lines), _size(source)))
+            read = read_with(watch, lines_of(lines), _size(source))
+            done = import_(settings.database_url, read, by=by, file=Path(source).name)
         _tell("imported", done)
 
     run(flags, main)

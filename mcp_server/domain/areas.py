@@ -8,6 +8,7 @@ from mcp_server.domain.email.area import AREA as EMAIL
 from mcp_server.domain.events.area import AREA as EVENTS
 from mcp_server.domain.locks.area import AREA as LOCKS
 from mcp_server.domain.messages.area import AREA as MESSAGES
+from mcp_server.domain.operating.area import AREA as OPERATING
 from mcp_server.domain.people.area import AREA as PEOPLE
 from mcp_server.domain.processes.area import AREA as PROCESSES
 from mcp_server.domain.scaling.area import AREA as SCALING
@@ -16,5 +17,6 @@ from mcp_server.domain.tasks.area import AREA as TASKS
 from mcp_server.kernel.area import Areas
 
 AREAS = Areas(
-    *(PEOPLE, AGENTS, PROCESSES, SCALING, TASKS, STATE, LOCKS, DEPLOYMENTS, EMAIL, APPROVALS, MESSAGES, EVENTS, COMMIT)
+    *(PEOPLE, AGENTS, PROCESSES, SCALING, TASKS, STATE, LOCKS, DEPLOYMENTS, EMAIL, APPROVALS, MESSAGES, EVENTS, COMMIT),
+    OPERATING,
 )

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from mcp_server.kernel import private_files
 from mcp_server.kernel.errors import Busy, Conflict, OpsError, Unavailable
+from mcp_server.kernel.events import Origin
 from mcp_server.persistence.sqlite.file import SqliteFile
 from mcp_server.upkeep.copies import Copied, inspect, leave_behind, require_file, row_counts
 from mcp_server.upkeep.disk import refusal
+from mcp_server.upkeep.marking import mark_file
 from mcp_server.upkeep.watching import Watch, unwatched
 
 _PAGES_AT_ONCE = 2048
@@ -38,7 +40,8 @@ def back_up(source: Path, target: Path, *, force: bool, watch: Watch = unwatched
         expected = _copy_of_now(file, partial, watch)
         if inspect(partial, told_as=source).rows != expected:
             raise Unavailable(f"The copy of {source} is not complete.", next="Run the backup again.")
-        copied = _made_portable(partial)
+        leave_behind(SqliteFile(partial))
+        copied = _made_durable(partial)
         partial.replace(target)
     except OSError as error:
         raise _not_written(target, error.strerror or str(error)) from error
@@ -77,8 +80,11 @@ def _not_written(target: Path, reason: str) -> OpsError:
     )
 
 
-def restore(source: Path, target: Path, *, force: bool, watch: Watch = unwatched) -> tuple[Copied, Path | None]:
+def restore(
+    source: Path, target: Path, *, force: bool, watch: Watch = unwatched, by: Origin | None = None
+) -> tuple[Copied, Path | None]:
     """Put a checked copy in a database's place. What is checked is what is put there: a copy that nobody else knows.
+    An event in it says who restored it, where that is given.
 
     Returns:
         What was restored, and where the database that it replaced is kept; None where there was none.
@@ -99,7 +105,10 @@ def restore(source: Path, target: Path, *, force: bool, watch: Watch = unwatched
         private_files.make_folder(target.parent)
         _copy_bytes(source, partial, watch)
         inspect(partial, told_as=source, reads_all=True)
-        copied = _made_portable(partial)
+        leave_behind(SqliteFile(partial))
+        if by is not None:
+            mark_file(SqliteFile(partial), by, source.name)
+        copied = _made_durable(partial)
         with file.turnstile():
             kept = _set_aside(file) if target.exists() else None
             partial.replace(target)
@@ -116,9 +125,8 @@ def _part_of(target: Path) -> Path:
     return Path(private_files.part_of(target))
 
 
-def _made_portable(partial: Path) -> Copied:
-    """A checked copy without what belongs to the place that it was made at, safe on the disk."""
-    leave_behind(SqliteFile(partial))
+def _made_durable(partial: Path) -> Copied:
+    """A copy that is safe on the disk, checked."""
     _make_durable(partial)
     return inspect(partial)
 

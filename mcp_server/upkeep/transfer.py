@@ -23,6 +23,7 @@ from pydantic_core import to_json
 from mcp_server.domain.areas import AREAS
 from mcp_server.kernel.area import Table
 from mcp_server.kernel.errors import Conflict, OpsError, ValidationFailed
+from mcp_server.kernel.events import Origin
 from mcp_server.kernel.json_text import check_text
 from mcp_server.kernel.quoting import quoted
 from mcp_server.kernel.times import Micros
@@ -31,6 +32,7 @@ from mcp_server.persistence.migrate import migrations
 from mcp_server.persistence.postgres.backend import PostgresBackend
 from mcp_server.persistence.sqlite.backend import SqliteBackend
 from mcp_server.persistence.statements import Engine
+from mcp_server.upkeep.marking import mark
 from mcp_server.upkeep.watching import Watch, row_count, unwatched, watched
 
 FORMAT, VERSION = "datamcp-export", 1
@@ -95,8 +97,9 @@ def _all_rows(connection: Any, engine: Engine, rows: dict[str, int]) -> Iterator
             yield table.name, row
 
 
-def import_(url: str, lines: Iterable[bytes]) -> Transferred:
-    """Fill an empty database, created and migrated as needed, in one transaction.
+def import_(url: str, lines: Iterable[bytes], *, by: Origin | None = None, file: str = "-") -> Transferred:
+    """Fill an empty database, created and migrated as needed, in one transaction. An event in it says who did, and from
+    which file, where that is given.
 
     Raises:
         Conflict: the database holds something already.
@@ -114,6 +117,8 @@ def import_(url: str, lines: Iterable[bytes]) -> Transferred:
                     _insert(connection, backend.engine, table, batch)
                     rows[table] += len(batch)
                 _continue_sequence(connection, backend.engine)
+                if by is not None:
+                    mark(connection, backend.engine, by, "import", file)
                 connection.execute("COMMIT")
             except BaseException:
                 connection.execute("ROLLBACK")

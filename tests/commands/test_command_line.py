@@ -236,7 +236,7 @@ def test_a_database_is_backed_up_restored_exported_and_imported_from_the_command
     refused = run("restore", str(copy), *database)
     assert refused.returncode == 1 and "--force" in refused.stderr
     restored = run("restore", str(copy), "--force", *database)
-    assert restored.returncode == 0 and "is kept as" in restored.stdout
+    assert restored.returncode == 0 and "is kept as" in restored.stdout and "count again" in restored.stdout
     logged = next(json.loads(line) for line in restored.stderr.splitlines() if '"restored"' in line)
     assert (logged["database"], logged["source"], logged["level"]) == (str(source), str(copy), "warning")
     assert run("export", str(lines), *database).returncode == 0

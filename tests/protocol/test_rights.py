@@ -135,6 +135,8 @@ events      commit                          system         viewer    -        ev
 events      email                  communication+system    operator  -        events_read
 events      user                            system         operator  -        events_read
 events      key                             system         operator  -        events_read
+events      rules                           system         operator  -        events_read
+events      database                        system         operator  -        events_read
 """
 NEVER_WAS = "_that_never_was"
 """How what the walk looks for is called: nobody took part in it, so that private events are control's alone."""

@@ -146,8 +146,11 @@ DELETE FROM events WHERE seq IN (
     AND (xid, seq) <= (CAST(:upto_xid AS text)::xid8, :upto_seq) ORDER BY seq DESC LIMIT :limit)
 RETURNING seq
 
+-- name: event_newest
+SELECT seq, at FROM events ORDER BY seq DESC LIMIT 1
+
 -- name: event_newest_of
-SELECT type, data FROM events WHERE aggregate_id = :id AND aggregate_type = :type ORDER BY seq DESC LIMIT 1
+SELECT type, version, data FROM events WHERE aggregate_id = :id AND aggregate_type = :type ORDER BY seq DESC LIMIT 1
 
 -- name: event_last_told
 SELECT type, at FROM events WHERE aggregate_id = :id AND aggregate_type = :aggregate_type

@@ -1,0 +1,1 @@
+"""What the operator did to the server itself: which rules are in force, and where the database came from."""
