@@ -31,7 +31,8 @@ class Capability(Frozen):
     @classmethod
     def _from_text(cls, given: Any) -> Any:
         """`python@3.12` as tasks ask for it."""
-        name, at, version = given.partition("@") if isinstance(given, str) else ("", "", "")
+        text = given["name"] if isinstance(given, dict) and given.keys() == {"name"} else given
+        name, at, version = text.partition("@") if isinstance(text, str) else ("", "", "")
         return {"name": name, "version": version} if at else given
 
 
