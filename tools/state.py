@@ -1,7 +1,8 @@
 """Tools of versioned documents."""
 
+from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from mcp_server.domain.approvals.rules import UNKNOWN, Form
 from mcp_server.domain.desk import Desk
@@ -24,10 +25,14 @@ from mcp_server.domain.state.views import (
 )
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
+from mcp_server.kernel.json_tools import escape
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.views import View
 from tools.hints import hint
-from tools.spec import ADD, READ, UPDATE, Part, Tool, counted, listed
+from tools.spec import ADD, READ, UPDATE, Part, Tool, counted, listed, several
+
+_PATH_SHOWN = 60
+"""How much of a path is told in words."""
 
 
 class FindResult(View):
@@ -114,7 +119,27 @@ def _says_set(args: SetDocument) -> str:
 
 
 def _says_patch(args: PatchDocument) -> str:
-    return f"Change parts of {_document(args)}{_only_at(args.expected_version)}"
+    return f"Change {_parts(args)} in {_document(args)}{_only_at(args.expected_version)}"
+
+
+def _parts(args: PatchDocument) -> str:
+    """The places that a patch names, each once, as JSON pointers."""
+    if args.json_patch is not None:
+        paths = [path or "" for one in args.json_patch if one.op != "test" for path in (one.from_, one.path)]
+    else:
+        paths = list(_leaves(args.merge_patch, ""))
+    shown = [
+        named(one if len(one) <= _PATH_SHOWN else f"{one[:_PATH_SHOWN]}...") for one in dict.fromkeys(paths) if one
+    ]
+    return several(shown) or "parts"
+
+
+def _leaves(patch: Any, path: str) -> Iterator[str]:
+    if not isinstance(patch, dict) or not patch:
+        yield path
+        return
+    for name, member in cast("dict[str, Any]", patch).items():
+        yield from _leaves(member, f"{path}/{escape(name)}")
 
 
 def _says_restore(args: RestoreDocument) -> str:

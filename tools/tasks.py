@@ -99,8 +99,14 @@ def _say_claimed(result: ClaimsView) -> str:
     return f"Nothing to claim: {reasons or 'there are no unfinished tasks'}."
 
 
+_STOP = (
+    " Cancellation was asked for: stop and finish now. outcome='failed' with an error that says where you stopped ends "
+    "it as cancelled; outcome='completed' only where all is done."
+)
+
+
 def _say_reported(result: ReportedTask) -> str:
-    stop = " Cancellation was asked for: stop and finish now." if result.cancel_requested else ""
+    stop = _STOP if result.cancel_requested else ""
     return f"Lease on {result.task.id} extended to {result.lease_expires_at}.{stop}"
 
 

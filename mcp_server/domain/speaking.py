@@ -7,10 +7,13 @@ from mcp_server.domain.agents.commands import Register
 from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.tasks.service import TaskService
-from mcp_server.kernel.authority import Speaker
+from mcp_server.kernel.authority import Actor, Speaker
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import OpsError, PermissionDenied
 from mcp_server.kernel.services import Services
+
+_ITSELF = ("me", "user")
+"""What a principal calls itself, where no agent is called so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,8 @@ class Said:
     """What a call says about who speaks.
 
     Attributes:
-        as_agent: the agent on whose behalf it is made, by id or name.
+        as_agent: the agent on whose behalf it is made, by id or name; or the principal's own label, or `me`: then no
+            agent speaks.
         named: an agent that it names as itself elsewhere, such as the `agent_id` for whom tasks are claimed; or
             anything else.
         lease_token: the lease under which it is made.
@@ -72,7 +76,7 @@ class Voices:
         if call.actor.kind == "agent":
             return await self._own(call, said)
         if said.as_agent is not None:
-            return await self._speaking.asked_for(call.actor, said.as_agent)
+            return await self._asked_for(call.actor, said.as_agent)
         named = None if said.named is None else await self._speaking.by_id(said.named)
         if named is not None:
             return self._speaking.allowed(call.actor, named)
@@ -81,6 +85,12 @@ class Voices:
             return await self._holder(call, holder)
         speaker = await self._speaking.unsaid(call.actor, local=local, hint=said.set_up_as, guessed=said.guessed)
         return speaker or await self._begun(call, said, local=local)
+
+    async def _asked_for(self, actor: Actor, reference: str) -> Speaker | None:
+        """The agent of that name; nobody but the principal where it names itself. A key that speaks as one agent only
+        stays that one."""
+        is_itself = reference in (actor.label, *_ITSELF) and await self._speaking.named(reference) is None
+        return None if is_itself and actor.scope.agent is None else await self._speaking.asked_for(actor, reference)
 
     async def _begun(self, call: Call, said: Said, *, local: bool) -> Speaker | None:
         """The agent that the operator named for this process, registered now; None where this call does not do that, or

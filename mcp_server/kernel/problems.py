@@ -1,6 +1,7 @@
 """What is wrong with arguments that cannot be understood: where, what, and what was perhaps meant. The words are for
 whoever sent JSON; what checks them has no part in it."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
@@ -18,6 +19,8 @@ from mcp_server.kernel.wording import UNSAID, accepted, example_of
 
 WHOLE = "arguments"
 EXAMPLE_CHARACTERS_MAX = 160
+_SLUG_FROM_MAX = 100
+_BETWEEN = re.compile(r"[^A-Za-z0-9._/]+")
 ECHOED_CHARACTERS_MAX = 60
 _OURS = "value_error"
 _UNKNOWN = "extra_forbidden"
@@ -270,13 +273,23 @@ def _wrong(loc: tuple[str | int, ...], place: Shape, value: Any, name: str, arou
 
 
 def _close(place: Shape, value: Any) -> tuple[str, ...]:
-    """The choices that a word could stand for."""
+    """The choices that a word could stand for; or the text itself as a name is written there."""
     options = [str(one) for one in place.options if not isinstance(one, Shape)]
+    if place.pattern is not None and isinstance(value, str):
+        return _slug(place.pattern, value)
     if not isinstance(value, (str, int)) or isinstance(value, bool) or not options:
         return ()
     word = folded(value) if isinstance(value, str) else f"p{value}"
     hints = [hint for hint in _HINTS.get(word, ()) if hint in options]
     return tuple(hints or near(word, options))
+
+
+def _slug(pattern: str, text: str) -> tuple[str, ...]:
+    """The text with what stands between its words as the pattern has that, where one does: `Code review` is
+    `code-review`. What is no ASCII would lose letters."""
+    words = [] if not text.isascii() or len(text) > _SLUG_FROM_MAX else _BETWEEN.sub(" ", text).split()
+    slugs = ("-".join(words).lower(), "_".join(words))
+    return next(((slug,) for slug in slugs if re.search(pattern, slug)), ())
 
 
 def _takes(place: Shape, name: str) -> str:

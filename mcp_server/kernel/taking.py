@@ -124,7 +124,14 @@ def _object(shape: Shape, value: Any) -> Any:
     if isinstance(value, str) and value.lstrip().startswith(_BEGINS_JSON):
         return value  # it was to be JSON, and is none
     name = next((name for name in shape.bare if _stands_for(shape.members[name], value)), None)
+    name = _named_amiss(shape, value) if name is None else name
     return value if name is None else _members(shape, {name: value})
+
+
+def _named_amiss(shape: Shape, value: Any) -> str | None:
+    """The member for which a text stands that does not fit its pattern: so a refusal says what is wrong with it."""
+    is_text = isinstance(value, str) and value != ""
+    return next((name for name in shape.bare if is_text and shape.members[name].pattern is not None), None)
 
 
 def _stands_for(shape: Shape, value: Any) -> bool:

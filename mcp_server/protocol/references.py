@@ -28,7 +28,8 @@ def require_no_half_reference(text: str) -> None:
 def unread(call: str, arguments: Mapping[str, Any]) -> list[str]:
     """What is said of texts that look like references and stand where no id does."""
     return [
-        f"{call}: {text} in {path} is kept as text; a reference counts only where an id stands."
+        f"{call}: {text} in {path} is kept as text; a reference counts only where an id stands. Where the id was "
+        "meant, write it there with a call after these, which tell it."
         for path, text in _texts(arguments, "")
         if REFERENCE.fullmatch(text)
     ]

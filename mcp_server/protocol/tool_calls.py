@@ -55,6 +55,7 @@ class ToolCalls:
         self._seam = seam
         self._tools = {tool.name: tool for tool in tools}
         self._reached: dict[frozenset[str], dict[str, AnyTool]] = {}
+        self._assumed: str | None = None
 
     @cached_property
     def definitions(self) -> dict[str, types.Tool]:
@@ -166,11 +167,13 @@ class ToolCalls:
         return arguments
 
     def _speaker_told(self, call: Call, given: "Given") -> dict[str, str]:
-        """Who spoke, for the text: nothing where the call named it, or it always speaks here."""
-        usual = self._desk.get(Speaking).session.usual()
-        who = call.speaker
-        is_known = who is not None and ("as_agent" in given.shared or usual in (who.agent_id, who.name))
-        return {} if is_known else {"spoken_by": call.label}
+        """Who spoke, for the text: nothing where the call named it, or was told that it always speaks here."""
+        if "as_agent" in given.shared and call.speaker is not None:
+            return {}
+        usual, who, before = self._desk.get(Speaking).session.usual(), call.speaker, self._assumed
+        self._assumed = call.label
+        is_told = before == call.label and who is not None and usual in (who.agent_id, who.name)
+        return {} if is_told else {"spoken_by": call.label}
 
 
 def _waits(arguments: Any) -> int:

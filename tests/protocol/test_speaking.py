@@ -79,6 +79,15 @@ async def test_a_call_may_name_its_agent_by_name_or_id_and_that_goes_before_all_
             assert written == "agent:b via user:local"
 
 
+async def test_the_user_speaks_itself_where_a_call_names_it_unless_an_agent_is_called_so(tmp_path: Path, era: Any):
+    async with connected(tmp_path, era) as client:
+        await call(client, "agents_register", name="me")
+        assert await author(client, as_agent="me") == "agent:me via user:local"
+        assert await author(client, as_agent="user") == await author(client, as_agent="user:local") == "user:local"
+        refused = await call(client, "state_set", namespace="n", key="k", value=1, as_agent="user:another")
+        assert refused["error"]["code"] == "not_found"
+
+
 async def agents(client: Client) -> list[str]:
     return [agent["name"] for agent in (await call(client, "agents_find"))["agents"]]
 

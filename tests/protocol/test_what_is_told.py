@@ -48,6 +48,22 @@ async def test_a_text_says_nothing_twice(tmp_path: Path):
         assert '"spoken_by":"user:local"' in text, "nobody is named where two could speak"
 
 
+async def test_who_is_assumed_to_speak_is_told_once_and_again_when_it_is_another(tmp_path: Path):
+    async with opened(tmp_path) as app, Client(app.server) as client:
+        await told(client, "agents_register", name="ann")
+
+        async def said(**more: Any) -> str | None:
+            text, _ = await told(client, "state_set", namespace="n", key="k", value=1, **more)
+            return json.loads(text.splitlines()[-1]).get("spoken_by")
+
+        ann = "agent:ann via user:local"
+        assert [await said(), await said(), await said(as_agent="ann")] == [ann, None, None]
+        for itself in ("user:local", "me", "user"):
+            assert [await said(as_agent=itself), await said(), await said()] == ["user:local", ann, None]
+        await told(client, "agents_register", name="bob")
+        assert await said() == "user:local"
+
+
 async def test_a_finish_tells_what_landed_with_it_and_a_repeat_that_says_more_is_refused_in_plain_words(tmp_path: Path):
     async with opened(tmp_path) as app, Client(app.server) as client:
         await told(client, "agents_register", name="ann")

@@ -145,6 +145,8 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
     ("locks_acquire", {"lock": "k"}),
     ("events_read", {"task_id": "TASK"}),
     ("events_read", {"event_type": "task.created"}),
+    ("events_read", {"type": "tasks.*"}),
+    ("events_read", {"type": ["state.set", "Locks.acquired", "agents.*"]}),
     ("events_read", {"type": ["task.created", "agent.*"]}),
     ("events_read", {"type": "task.created, agent.*"}),
     ("state_find", {"query": "a"}),
@@ -599,9 +601,18 @@ WRONG: list[Wrong] = [
     ("events_read", {"actor": "scrieb"}, ("Did you mean 'scribe'?", "user:NAME")),
     ("events_read", {"type": "task.compleeted"}, ("Did you mean 'task.completed'",)),
     ("events_read", {"type": ["task.created", "task.compleeted"]}, ("Did you mean 'task.completed'",)),
-    ("events_read", {"type": "tasks.*"}, ("Did you mean 'task.*'",)),
     ("events_read", {"type": "completed"}, ("Did you mean 'task.completed'",)),
     ("state_set", DOC | {"value": 1, "as_agent": "scrieb"}, ("Did you mean 'scribe'?",)),
+    # A name that is nearly one.
+    (
+        "agents_register",
+        {"name": "Data Cruncher", "capabilities": ["python", "code review"]},
+        (
+            'capabilities[1].name: "code review" is not accepted; it takes a word',
+            'agents_register(name="data-cruncher", capabilities=[{"name":"python"},{"name":"code-review"}])',
+        ),
+    ),
+    ("state_set", {"namespace": "my docs", "key": "k", "value": 1}, ("Did you mean my-docs?", 'namespace="my-docs"')),
     # Several at once.
     (
         "tasks_create",

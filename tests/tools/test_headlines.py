@@ -105,3 +105,16 @@ async def test_who_hands_a_lock_over_hears_the_new_token_and_that_the_heir_has_t
         assert 'under fencing token 2. It is not told of that: messages_send(to=["bob"], body=...) does.' in text
         text, _ = await said(client, "locks_find", agent_id="bob")
         assert "fencing token 2" in text
+
+
+async def test_a_worker_whose_task_is_called_off_is_told_how_to_end_it(tmp_path: Path):
+    async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
+        await said(client, "agents_register", name="ann")
+        _, made = await said(client, "tasks_create", tasks=[{"title": "t"}])
+        (claim,) = (await said(client, "tasks_claim"))[1]["claims"]
+        await said(client, "tasks_control", task_ids=[made["tasks"][0]["id"]], action="cancel")
+        lease = {"task_id": claim["task"]["id"], "lease_token": claim["lease_token"]}
+        text, _ = await said(client, "tasks_report", **lease)
+        assert "outcome='failed' with an error that says where you stopped ends it as cancelled" in text
+        text, _ = await said(client, "tasks_finish", **lease, outcome="failed", error={"message": "half of it"})
+        assert text.startswith("It is cancelled")

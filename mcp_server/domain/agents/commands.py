@@ -1,7 +1,7 @@
 """What is asked of agents, and what is said of them."""
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -31,8 +31,10 @@ class Capability(Frozen):
     @classmethod
     def _from_text(cls, given: Any) -> Any:
         """`python@3.12` as tasks ask for it."""
-        name, at, version = given.partition("@") if isinstance(given, str) else ("", "", "")
-        return {"name": name, "version": version} if at else given
+        said: dict[str, Any] = cast("dict[str, Any]", given) if isinstance(given, dict) else {"name": given}
+        text = said["name"] if said.keys() == {"name"} else None
+        name, at, version = text.partition("@") if isinstance(text, str) else ("", "", "")
+        return {"name": name, "version": version} if at else cast("Any", given)
 
 
 class InstanceSpec(Frozen):

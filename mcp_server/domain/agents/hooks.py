@@ -1,6 +1,7 @@
 """The moments of agents at which other areas do their part."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from mcp_server.domain.agents.model import Agent
 from mcp_server.kernel.authority import Speaker
@@ -11,11 +12,18 @@ HOLDING_SHOWN_MAX = 20
 
 
 class Holding(NamedTuple):
-    """What one area knows an agent to hold, for people and models: what it is, such as `locks`, and which, up to 20."""
+    """What one area knows an agent to hold, for people and models: what it is, such as `locks`, and which, up to 20; of
+    locks that were handed over, under which fencing tokens, where the caller may know them."""
 
     what: str
     which: list[str]
     total: int
+    fencing_tokens: Mapping[str, int] | None = None
+
+    def told(self) -> dict[str, Any]:
+        """It as data, without what it is."""
+        tokens = {"fencing_tokens": dict(self.fencing_tokens)} if self.fencing_tokens else {}
+        return {"total": self.total, "which": self.which} | tokens
 
 
 AGENT_ENDED: Hook[[Origin, str, str], list[str]] = Hook("agent ended")

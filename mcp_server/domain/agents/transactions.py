@@ -120,7 +120,7 @@ def _require_leaving(agent: Agent, action: AgentAction, heir: Agent | None, hold
 
 
 def _by_kind(held: Iterable[Holding | None]) -> dict[str, Any]:
-    return {one.what: {"total": one.total, "which": one.which} for one in held if one is not None}
+    return {one.what: one.told() for one in held if one is not None}
 
 
 def _heir(tx: Transaction, agent: Agent, reference: str) -> Agent:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from mcp_server.domain.approvals import transactions
 from mcp_server.domain.approvals.answers import Answer
 from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval, Vote, form_of, read_vote
+from mcp_server.domain.approvals.fitting import expected_versions, overtaken
 from mcp_server.domain.approvals.links import ApprovalLinks, Opened
 from mcp_server.domain.approvals.model import Approval, ApprovalPolicy, Seen, approval_id_of, no_approval
 from mcp_server.domain.approvals.people import is_mailbox, person_key
@@ -22,6 +23,7 @@ from mcp_server.domain.approvals.views import (
 from mcp_server.domain.approvals.voting import Voter, require_voter, user_at
 from mcp_server.domain.approvals.words import Runs, asked_as, called
 from mcp_server.domain.people.service import Standing
+from mcp_server.domain.state.service import StateService
 from mcp_server.domain.tasks.views import TaskView, task_full
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call, Grant, Question
@@ -216,10 +218,22 @@ class ApprovalService:
         """
         approval, text = shown
         person = approval.asks(call.actor.id, self._context.clock())
+        await self._require_fits(approval)
         seal = self._seals.of(call, approval)
         page = await self.link(approval.id, person)
         form = text if len(text) <= DIALOG_CHARACTERS_MAX else None
         return Question(form, _form_of(approval), page, notice_text(approval), seal), seal
+
+    async def _require_fits(self, approval: Approval) -> None:
+        """Ask nobody about a change of a document that is not at the version any more of which the change is.
+
+        Raises:
+            Conflict: it names the document.
+        """
+        for document, expected in expected_versions(approval.calls):
+            now = await self._services.get(StateService).version_of(document)
+            if now != expected:
+                raise overtaken(approval, document, expected, now)
 
     async def _reachable(self, call: Call, command: RequestApproval) -> NewRequest:
         command.needed()

@@ -38,7 +38,7 @@ from mcp_server.domain.email.views import (
 from mcp_server.domain.state.commands import FindDocuments, GetDocument
 from mcp_server.domain.state.service import StateService
 from mcp_server.domain.tasks.service import TaskService
-from mcp_server.kernel.addresses import shown_address
+from mcp_server.kernel.addresses import plain_address, shown_address
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import SYSTEM_CALL, Call
 from mcp_server.kernel.errors import LimitExceeded, OpsError, PermissionDenied, ValidationFailed
@@ -82,15 +82,16 @@ class EmailService:
         content = await self._compose(call, command)
         return SentEmail(
             email=_preview(self.policy, command, content),
-            warnings=await self._warnings(len(command.everyone())),
+            warnings=[*(await self._warnings(len(command.everyone()))), *_open_addresses(command.to, command.cc)]
+            or None,
         )
 
-    async def _warnings(self, more: int) -> list[str] | None:
+    async def _warnings(self, more: int) -> list[str]:
         """What else would keep a mail to so many from being queued now."""
         since, until = this_hour(self._context.clock())
         rows = await self._database.fetch_all("emails_since", since=since, until=until)
         refused = over_the_limit([dict(row) for row in rows], self.policy.per_hour, more)
-        return None if refused is None else [f"It would be refused now. {refused.message}"]
+        return [] if refused is None else [f"It would be refused now. {refused.message}"]
 
     async def filled(self, call: Call, command: SendEmail) -> tuple[SendEmail, dict[str, Any]] | None:
         """A mail with what its template and its attached documents hold now, and all that will go out; None where it
@@ -186,7 +187,9 @@ class EmailService:
     async def _queued(self, call: Call, done: Queued) -> SentEmail:
         task = await self._tasks.state(call, done.email["task_id"])
         email = email_state(done.email, replayed=done.replayed)
-        return SentEmail(email=email, task=task, warnings=None if done.alike is None else [_twice(*done.alike)])
+        warnings = [] if done.alike is None else [_twice(*done.alike)]
+        warnings += _open_addresses(json.loads(done.email["recipients"]), json.loads(done.email["cc"]))
+        return SentEmail(email=email, task=task, warnings=warnings or None)
 
     async def _compose(self, call: Call, spec: EmailSpec) -> Composed:
         attachments = tuple([await self._attachment(call, attachment) for attachment in spec.attachments])
@@ -241,6 +244,14 @@ def _twice(email_id: str, seconds_ago: int) -> str:
         f"The same mail was sent to the same people {seconds_ago} s ago as {email_id}; both go out. An idempotency_key "
         "keeps a repeated call from sending twice."
     )
+
+
+def _open_addresses(*fields: Sequence[str]) -> list[str]:
+    """What is said of a mail that shows its readers each other's addresses."""
+    seen = {plain_address(one) for field in fields for one in field}
+    if len(seen) < 2:
+        return []
+    return [f"All {len(seen)} of to and cc see each other's address in this one mail; bcc, or a call each, hides them."]
 
 
 def _preview(policy: EmailPolicy, spec: EmailSpec, content: Composed) -> EmailState:

@@ -178,6 +178,12 @@ ORDER BY e.seq LIMIT :limit
 -- name: events_latest
 SELECT at, type, aggregate_id, actor, data FROM events ORDER BY seq DESC LIMIT :limit
 
+-- name: events_caused_by
+SELECT version, correlation_id FROM events WHERE aggregate_id = :id AND aggregate_type = :aggregate_type
+  AND version >= :low AND version <= :high
+  AND substr(correlation_id, 1, length(CAST(:cause AS TEXT))) = CAST(:cause AS TEXT)
+ORDER BY seq DESC LIMIT :limit
+
 -- name: events_told_of
 SELECT type, at, version, actor, data FROM events WHERE aggregate_id = :id AND aggregate_type = :aggregate_type
   AND version >= :low AND version <= :high AND type IN (SELECT value FROM json_each(:types))

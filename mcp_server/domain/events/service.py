@@ -10,7 +10,7 @@ from mcp_server.kernel.authority import VIA, Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import CursorExpired, NotFound, ValidationFailed
 from mcp_server.kernel.json_text import dump_json
-from mcp_server.kernel.near import did_you_mean, folded, near
+from mcp_server.kernel.near import did_you_mean, folded, near, singular
 from mcp_server.kernel.paging import Query, like
 from mcp_server.kernel.positions import END, START, Position, parse_cursor
 from mcp_server.kernel.privacy import seen_by
@@ -95,8 +95,14 @@ class EventService:
         return query.where("type_prefix", type_prefix=like(beginning, "{}%"))
 
     def _known(self, asked: str) -> str:
-        """A type by its own spelling: `TaskCompleted` is `task.completed`."""
-        return asked if asked in self._areas.tells else self._by_folded.get(folded(asked), asked)
+        """A type by its own spelling, also where its thing is called as the tools' area is: `TaskCompleted` and
+        `tasks.completed` are `task.completed`."""
+        if asked in self._areas.tells:
+            return asked
+        area, dot, what = asked.partition(".")
+        thing = _THINGS.get(folded(area), singular(folded(area)))
+        asked = f"{thing}{dot}{what}" if thing in self._areas.aggregates else asked
+        return self._by_folded.get(folded(asked), asked)
 
     def _meant(self, globs: list[str]) -> list[str]:
         return [one for one in self._areas.tells if any(fnmatchcase(one, glob) for glob in globs)]

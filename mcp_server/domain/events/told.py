@@ -21,3 +21,19 @@ async def told_of(
         high=versions[1],
         limit=TOLD_MAX,
     )
+
+
+async def caused_by(
+    database: Database, aggregate_type: str, id_: str, cause: str, versions: tuple[int, int]
+) -> dict[int, str]:
+    """Of an aggregate's versions, the ids of that kind of cause under which they were made, as far as that is kept."""
+    rows = await database.fetch_all(
+        "events_caused_by",
+        aggregate_type=aggregate_type,
+        id=id_,
+        cause=f"{cause}_",
+        low=versions[0],
+        high=versions[1],
+        limit=TOLD_MAX,
+    )
+    return {row["version"]: row["correlation_id"] for row in rows}

@@ -4,7 +4,7 @@ import asyncio
 import json
 from typing import Any
 
-from mcp_server.domain.events.told import told_of
+from mcp_server.domain.events.told import caused_by, told_of
 from mcp_server.domain.state import transactions
 from mcp_server.domain.state.commands import (
     Addressed,
@@ -104,7 +104,8 @@ class StateService:
             raise no_document(command.namespace, command.key)
         newest = rows[0]["version"]
         endings = dict(await self._endings(id_, (rows[-1]["version"], newest)))
-        versions = [(endings.get(row["version"]), version_view(row)) for row in rows]
+        asked = await caused_by(self._database, "document", id_, "approval", (rows[-1]["version"], newest))
+        versions = [(endings.get(row["version"]), version_view(row, asked.get(row["version"]))) for row in rows]
         told = HistoryResult(versions=[one for pair in versions for one in pair if one is not None])
         return await self._with_changes(command, told, newest) if command.compares() else told
 

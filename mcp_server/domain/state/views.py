@@ -90,7 +90,8 @@ class SetResult(View):
 
 
 class VersionView(View):
-    """One version of a document; or that it was deleted or expired, which makes no version."""
+    """One version of a document, and the approval whose calls wrote it, if one did; or that it was deleted or expired,
+    which makes no version."""
 
     version: int | None = None
     deleted: bool | None = None
@@ -99,6 +100,7 @@ class VersionView(View):
     at: str
     note: str | None = None
     bytes: int | None = None
+    approval_id: str | None = None
 
 
 class HistoryResult(View):
@@ -117,10 +119,15 @@ class NamespaceView(View):
     bytes: int
 
 
-def version_view(row: Row) -> VersionView:
+def version_view(row: Row, approval_id: str | None = None) -> VersionView:
     """One version of a document as callers see it."""
     return VersionView(
-        version=row["version"], author=row["author"], at=iso(row["at"]), note=row["note"], bytes=row["bytes"]
+        version=row["version"],
+        author=row["author"],
+        at=iso(row["at"]),
+        note=row["note"],
+        bytes=row["bytes"],
+        approval_id=approval_id,
     )
 
 

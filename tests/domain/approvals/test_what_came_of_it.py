@@ -6,9 +6,11 @@ import pytest
 
 from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval
 from mcp_server.domain.approvals.views import ApprovalView, decided_approval
-from mcp_server.kernel.errors import InvalidTransition
+from mcp_server.domain.state.commands import DocumentHistory
+from mcp_server.kernel.authority import Role
+from mcp_server.kernel.errors import Conflict, InvalidTransition
 from tests.domain.approvals.test_calls import ANN, JOBS, answer, asked, found, work
-from tests.world import World
+from tests.world import World, caller
 
 pytestmark = pytest.mark.anyio
 
@@ -35,7 +37,7 @@ async def test_a_list_says_what_each_call_does_and_which_documents_were_changed(
     await world.write("n", "plan", {"step": 1})
     approval = await asked(world, PATCH, JOBS)
     assert (await listed(world)).says == [
-        "Change parts of document n/plan, only if it is at version 1.",
+        "Change /step in document n/plan, only if it is at version 1.",
         'Create 2 tasks: "one", "two".',
     ]
     await world.decide(ANN, approval.id, True)
@@ -45,6 +47,28 @@ async def test_a_list_says_what_each_call_does_and_which_documents_were_changed(
         assert outcome["documents"] == ["n/plan"] and [len(ids) for ids in outcome["made"]] == [0, 2]
     told = await again(world, approval.id)
     assert "nothing is left to decide" in told and "Its 2 calls landed: task_" in told and "n/plan" in told
+
+
+async def test_a_question_about_a_document_that_has_moved_on_is_put_to_nobody(world: World):
+    await world.write("n", "plan", {"step": 1})
+    approval = await asked(world, PATCH, PATCH)
+    user = caller(Role.ADMIN, id="ann")
+    assert await world.desk.approvals.pending(user, approval.id) is not None
+    await world.write("n", "plan", {"step": 9})
+    assert await world.desk.approvals.pending(user, approval.id) is None
+    with pytest.raises(Conflict) as refused:
+        await world.desk.approvals.ask(user, approval.id)
+    assert "n/plan is at version 2, and its call expects version 1" in refused.value.message
+    assert approval.task_id in refused.value.message and (await found(world, approval.id)).status == "pending"
+
+
+async def test_the_history_of_a_document_names_the_approval_that_changed_it(world: World):
+    await world.write("n", "plan", {"step": 1})
+    approval = await asked(world, PATCH)
+    await world.decide(ANN, approval.id, True)
+    await work(world)
+    told = await world.desk.state.history(world.call, DocumentHistory(namespace="n", key="plan"))
+    assert [(one.version, one.approval_id) for one in told.versions] == [(2, approval.id), (1, None)]
 
 
 async def test_a_document_that_was_deleted_is_told_as_what_its_call_did(world: World):

@@ -14,7 +14,10 @@ pytestmark = pytest.mark.anyio
 
 TEXT = note(value={"made": ["@0.0"], "other": "see @0.0"})
 PLAN = {"name": "plan.json", "namespace": "n", "key": "plan"}
-WARNED = ["calls[1]: @0.0 in value.made[0] is kept as text; a reference counts only where an id stands."]
+WARNED = [
+    "calls[1]: @0.0 in value.made[0] is kept as text; a reference counts only where an id stands. Where the id was "
+    "meant, write it there with a call after these, which tell it."
+]
 
 
 async def test_a_reference_inside_of_a_value_stays_text_and_that_is_said(world: World):

@@ -36,3 +36,15 @@ async def test_other_words_other_people_another_sender_or_a_key_are_no_repeat(wo
         assert (await sent(world, **other)).warnings is None
     assert (await sent(world, caller(Role.ADMIN, id="another"))).warnings is None
     assert (await sent(world)).warnings is not None
+
+
+async def test_who_gets_one_mail_together_is_told_before_and_after_that_all_see_each_other(world: World):
+    together = "All 2 of to and cc see each other's address in this one mail; bcc, or a call each, hides them."
+    for dry_run in (True, False):
+        for to, warned in (
+            ({"to": ("a@example.org", "b@example.org")}, [together]),
+            ({"to": ("a@example.org",), "cc": ("b@example.org",)}, [together]),
+            ({"to": ("a@example.org", "Ann <a@example.org>"), "bcc": ("b@example.org",)}, None),
+        ):
+            mail = SendEmail.model_validate({"subject": f"s {to}", "text": "t", "dry_run": dry_run, **to})
+            assert (await world.desk.emails.send(world.call, mail)).warnings == warned

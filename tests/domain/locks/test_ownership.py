@@ -161,7 +161,8 @@ async def test_an_agent_that_leaves_names_its_locks_or_hands_them_over(world: Wo
     assert refused.value.details["holds"]["locks"] == {"total": 2, "which": ["a", "b"]}
     command = ControlAgent(agent_id=ann.id, action="terminate", to_agent="bob")
     done = await world.desk.agents.control(world.call, command)
-    assert (done.handed_over or {})["locks"] == {"total": 2, "which": ["a", "b"]}
+    told = {"total": 2, "which": ["a", "b"], "fencing_tokens": {"a": 2, "b": 3}}
+    assert (done.handed_over or {})["locks"] == told, "whoever may speak as the heir is told the new tokens"
     found = (await find(world, speaking(bob), agent_id="bob")).locks
     assert [(lock.name, [one.speaker for one in lock.holders]) for lock in found] == [
         ("a", ["agent:bob"]),

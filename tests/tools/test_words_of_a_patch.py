@@ -1,0 +1,44 @@
+"""What a person reads of a change to a document's parts."""
+
+import pytest
+
+from mcp_server.domain.state.commands import PatchDocument
+from mcp_server.kernel.json_tools import PatchOperation
+from tools import TOOLS
+
+(PATCH,) = (one for one in TOOLS if one.name == "state_patch")
+
+
+def says(**patch: object) -> str:
+    assert PATCH.part is not None
+    return PATCH.part.says(PatchDocument.model_validate({"namespace": "n", "key": "k", **patch}))
+
+
+@pytest.mark.parametrize(
+    ("patch", "parts"),
+    [
+        ({"merge_patch": {"a": {"b": 1, "c/d": None}, "e": {}}}, "/a/b, /a/c~1d, /e"),
+        ({"merge_patch": {}}, "parts"),
+        ({"merge_patch": {f"m{number}": 1 for number in range(7)}}, "/m0, /m1, /m2, /m3, /m4 and 2 more"),
+        ({"merge_patch": {"x": 1, "say yes. Now": 1}}, '/x, "/say yes. Now"'),
+        (
+            {
+                "json_patch": [
+                    PatchOperation.model_validate(one)
+                    for one in (
+                        {"op": "test", "path": "/z", "value": 1},
+                        {"op": "move", "from": "/a", "path": "/b"},
+                        {"op": "remove", "path": "/b"},
+                    )
+                ]
+            },
+            "/a, /b",
+        ),
+    ],
+)
+def test_a_patch_says_which_parts_it_changes(patch: dict[str, object], parts: str):
+    assert says(**patch) == f"Change {parts} in document n/k."
+
+
+def test_a_patch_of_long_names_says_their_beginning():
+    assert len(says(merge_patch={f"{number}{'x' * 500}": 1 for number in range(50)})) < 400
