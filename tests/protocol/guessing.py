@@ -1,9 +1,12 @@
 """Arguments made from the tools' own schemas: what a schema asks for, or anything but."""
 
 import base64
+import itertools
 import json
+import os
 import random
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 
@@ -88,3 +91,14 @@ class Guesser:
             "boolean": [True, False],
         }
         return self._chance.choice(plain.get(str(kind)) or self._known(name))
+
+
+def seeds(seconds: float) -> Iterator[int]:
+    """Where to begin, again and again until the time is over: the same numbers in each run, or from `FUZZ_SEED` on, so
+    that a change is not held up by what another one would meet as well."""
+    ends = time.monotonic() + seconds
+    for number in itertools.count(int(os.environ.get("FUZZ_SEED", "1"))):
+        if time.monotonic() >= ends:
+            return
+        print(f"FUZZ_SEED={number}", flush=True)  # shown where it fails
+        yield number
