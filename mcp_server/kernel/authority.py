@@ -98,6 +98,10 @@ class Scope(Frozen):
     agent: str | None = None
     namespace: str | None = None
 
+    def has_toolset(self, name: str) -> bool:
+        """Whether it reaches a toolset."""
+        return self.toolsets is None or name in self.toolsets
+
     def has_namespace(self, name: str) -> bool:
         """Whether it reaches the documents of a namespace: the prefix itself, and what begins with it and one of
         `. - _`, which a prefix may end with, too."""

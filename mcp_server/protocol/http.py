@@ -31,9 +31,10 @@ from mcp_server.protocol.challenges import ByBearer, LetIn, ProtectedResource, n
 from mcp_server.protocol.gone import CancelGone, FromNowOn
 from mcp_server.protocol.in_turn import InTurn
 from mcp_server.protocol.kept_out import KeptOut
+from mcp_server.protocol.letting_in import LettingIn
 from mcp_server.protocol.sessions import Sessions
 from mcp_server.protocol.status import health, metrics
-from mcp_server.protocol.streams import EndedPolitely, never_look
+from mcp_server.protocol.streams import EndedPolitely, WhileLetIn, never_look
 from mcp_server.protocol.whose import caller_of
 
 
@@ -115,8 +116,10 @@ def make_http_app(
         *([] if options.resource is None else options.resource.routes()),
     ]
     middleware = _middleware(options, counts)
+    letting_in = LettingIn(desk)
     if transport == "sse":
-        return Starlette(routes=[*_sse_routes(server, options, counts.limits), *routes], middleware=middleware)
+        sse = _sse_routes(server, options, counts.limits, letting_in)
+        return Starlette(routes=[*sse, *routes], middleware=middleware)
     manager = Sessions(server, counts.limits)
 
     @contextlib.asynccontextmanager
@@ -126,12 +129,12 @@ def make_http_app(
 
     inside = _widening(CancelGone(FromNowOn(StreamableHTTPASGIApp(manager))), options)
     body = InTurn(StrictBody(inside, counts.limits, caller_of), counts.limits, caller_of)
-    endpoint = _guarded(EndedPolitely(body), options)
+    endpoint = _guarded(EndedPolitely(WhileLetIn(body, letting_in)), options)
     # The first route that fits is taken: what is asked most stands first.
     return Starlette(routes=[Route("/mcp", endpoint=endpoint), *routes], middleware=middleware, lifespan=lifespan)
 
 
-def _sse_routes(server: Server[Any], options: HttpOptions, limits: Limits) -> list[BaseRoute]:
+def _sse_routes(server: Server[Any], options: HttpOptions, limits: Limits, letting_in: LettingIn) -> list[BaseRoute]:
     transport = SseServerTransport("/messages/")
 
     async def connect(scope: Scope, receive: Receive, send: Send) -> None:
@@ -145,7 +148,7 @@ def _sse_routes(server: Server[Any], options: HttpOptions, limits: Limits) -> li
 
     messages = RpcBody(_widening(transport.handle_post_message, options), limits, caller_of)
     return [
-        Route("/sse", endpoint=_guarded(EndedPolitely(connect), options)),
+        Route("/sse", endpoint=_guarded(EndedPolitely(WhileLetIn(connect, letting_in)), options)),
         Mount("/messages/", app=_guarded(messages, options)),
     ]
 

@@ -13,6 +13,8 @@ from mcp_server.kernel.errors import OpsError
 from mcp_server.protocol.whose import actor_of
 
 Answer = Callable[[Request], Awaitable[Response]]
+_TOOLSET = "system"
+"""What is told of all calls and events belongs to it."""
 
 
 def health(desk: Desk, troubled: Callable[[], Sequence[str]], *, keys: bool) -> Answer:
@@ -42,6 +44,8 @@ def metrics(text: Callable[[], bytes], *, keys: bool) -> Answer:
         actor = actor_of(request.scope)
         if keys and (actor is None or not actor.may(Permission.EVENTS_READ)):
             return PlainTextResponse(f"This key lacks the permission {Permission.EVENTS_READ.value}.", 403)
+        if actor is not None and not actor.scope.has_toolset(_TOOLSET):
+            return PlainTextResponse(f"This key does not reach the toolset {_TOOLSET}.", 403)
         return Response(text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return answer

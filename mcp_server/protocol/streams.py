@@ -1,7 +1,12 @@
-"""Streams of events over HTTP end with the server, and sleep until then."""
+"""Streams of events over HTTP end with the server, or once their caller is let in no more, and sleep until then."""
+
+import asyncio
 
 from sse_starlette import sse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mcp_server.protocol.letting_in import LettingIn
+from mcp_server.protocol.whose import actor_of
 
 
 class EndedPolitely:
@@ -21,6 +26,39 @@ class EndedPolitely:
         await self._app(scope, receive, noted)
         if more:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class WhileLetIn:
+    """Ends what a client opened to be told things by (a GET) when its caller is not let in any more, also where nothing
+    is told there."""
+
+    def __init__(self, app: ASGIApp, letting_in: LettingIn) -> None:
+        self._app = app
+        self._letting_in = letting_in
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        actor = actor_of(scope)
+        if actor is None or scope["method"] != "GET":
+            await self._app(scope, receive, send)
+            return
+        ended = asyncio.Event()
+        async with self._letting_in.lasting(actor, ended.set):
+            await self._app(scope, _until(ended, receive), send)
+
+
+def _until(ended: asyncio.Event, receive: Receive) -> Receive:
+    """What comes of a client, which is taken to go once it has ended: the application cleans up as it does then."""
+
+    async def received() -> Message:
+        coming, over = asyncio.ensure_future(receive()), asyncio.ensure_future(ended.wait())
+        try:
+            await asyncio.wait((coming, over), return_when=asyncio.FIRST_COMPLETED)
+            return coming.result() if coming.done() else {"type": "http.disconnect"}
+        finally:
+            coming.cancel()
+            over.cancel()
+
+    return received
 
 
 def never_look() -> None:

@@ -16,6 +16,10 @@ from mcp_server.app import open_app
 from mcp_server.commands.serve import http_app
 from mcp_server.config import load_settings
 from mcp_server.domain.desk import Desk
+from mcp_server.domain.people.commands import AddUser, CreateKey
+from mcp_server.domain.people.managing import PeopleService
+from mcp_server.domain.people.secrets import sha256_of
+from mcp_server.kernel.call import SYSTEM_CALL
 from mcp_server.kernel.errors import Busy
 from mcp_server.protocol import kept_out
 from mcp_server.protocol.kept_out import KeptOut, note
@@ -186,6 +190,17 @@ async def test_where_there_are_keys_a_stranger_is_told_only_whether_it_works(
         failing = await client.get("/health")
         assert (failing.status_code, failing.json()) == (503, {"ok": False})
         assert (await client.get("/health", headers=bearer("right"))).json()["loops"] == ["something-inside"]
+
+
+async def test_a_key_of_other_toolsets_is_not_told_what_all_calls_count(tmp_path: Path):
+    async with server(tmp_path, tokens_file=str(tokens_file(tmp_path, right="user:ann:admin"))) as (client, desk):
+        people = desk.get(PeopleService)
+        await people.add_user(SYSTEM_CALL, AddUser(name="bob"))
+        for text, toolsets, status in (("tasks", ("tasks",), 403), ("system", ("tasks", "system"), 200)):
+            narrow = CreateKey(kind="user", holder="bob", name=text, toolsets=toolsets)
+            await people.create_key(SYSTEM_CALL, narrow, sha256_of(text))
+            answer = await client.get("/metrics", headers=bearer(text))
+            assert (answer.status_code, b"datamcp_" in answer.content) == (status, status == 200)
 
 
 async def test_without_keys_only_this_machine_gets_in_and_is_told_all(tmp_path: Path):

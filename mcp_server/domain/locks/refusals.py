@@ -60,10 +60,10 @@ def which(command: ReleaseLock, holds: Sequence[Hold]) -> ValidationFailed:
     )
 
 
-def not_your_label(owner: str, speaker: str, agent: str) -> PermissionDenied:
-    """The refusal of a label that is another agent's name, id or instance."""
+def not_your_label(owner: str, speaker: str, whose: str) -> PermissionDenied:
+    """The refusal of a label that is another agent's name, id or instance, or another speaker's label."""
     return PermissionDenied(
-        f"{speaker} cannot hold a lock as {owner!r}: that is the agent {agent}.",
+        f"{speaker} cannot hold a lock as {owner!r}: that is {whose}.",
         next="Leave owner out to hold it yourself, or give a label of your own.",
         details={"owner": owner, "speaker": speaker},
     )

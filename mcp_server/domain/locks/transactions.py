@@ -10,7 +10,7 @@ from mcp_server.domain.locks.deadlocks import Wait, deadlock, find_deadlock
 from mcp_server.domain.locks.model import AcquireLock, Claim, Hold, Holder, ReleaseLock, Waiter, waiting_before
 from mcp_server.domain.locks.paths import is_glob
 from mcp_server.domain.locks.refusals import no_force, nobody_holds, not_held, not_your_label, which
-from mcp_server.kernel.authority import Permission, Speaker
+from mcp_server.kernel.authority import VIA, Permission, Speaker
 from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.near import near
@@ -182,13 +182,18 @@ def _holds(tx: Transaction, name: str) -> list[Hold]:
 
 
 def _require_own(tx: Transaction, origin: Origin, owner: str | None) -> None:
-    """Refuse a label that is another agent's; one that is the speaker's own instance is its sign of life."""
-    agent = None if owner is None else agent_of(tx, owner)
-    if owner is None or agent is None:
+    """Refuse a label that is another's, as a name or as the label of a speaker; one that is the speaker's own instance
+    is its sign of life."""
+    if owner is None or not Holder.of(origin, owner).owner:
         return
-    if agent["id"] != origin.party:
-        raise not_your_label(owner, origin.actor, agent["name"])
-    see_agent(tx, origin, agent["id"], (owner,))
+    kind, _, name = owner.partition(VIA)[0].partition(":")
+    agent = agent_of(tx, name if name and kind.casefold() == "agent" else owner)
+    if agent is not None and agent["id"] != origin.party:
+        raise not_your_label(owner, origin.actor, f"the agent {agent['name']}")
+    if name and kind.casefold() == "user" and owner != origin.principal:
+        raise not_your_label(owner, origin.actor, "how a user is shown")
+    if agent is not None:
+        see_agent(tx, origin, agent["id"], (owner,))
 
 
 def _line(tx: Transaction, origin: Origin, name: str) -> list[Waiter]:

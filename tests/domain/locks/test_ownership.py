@@ -85,6 +85,17 @@ async def test_a_label_that_is_another_agents_name_id_or_instance_is_refused(wor
     assert (await take(world, speaking(other), "a", owner=instance_id)).owner == instance_id
 
 
+async def test_a_label_that_reads_as_another_speaker_is_refused_however_it_is_spelt(world: World):
+    other = await world.agent("other")
+    scribe = speaking(await world.agent("scribe"))
+    labels = ("agent:other", "Agent:other", f"agent:{other.id}", "agent:other via user:tester", "user:ann", "User:ann")
+    for owner in labels:
+        with pytest.raises(PermissionDenied, match=r"cannot hold a lock as .*: that is (the agent other|how a user)"):
+            await acquire(world, scribe, "a", owner=owner)
+    for owner in ("user", "user:", "agent:", "agent:nobody", "team:ann", "user:tester", "agent:scribe"):
+        assert (await take(world, scribe, f"of {owner}", owner=owner)).owner.startswith(owner)
+
+
 async def test_only_the_holder_ends_or_renews_a_lock_also_with_its_token(world: World):
     ann, bob = speaking(await world.agent("ann")), speaking(await world.agent("bob"))
     token = (await take(world, ann, "a")).fencing_token
