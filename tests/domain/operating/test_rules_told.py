@@ -1,6 +1,7 @@
 """Which rules are in force is told once for each change, however many servers start."""
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from mcp_server.domain.operating.model import InForce
 from mcp_server.domain.operating.service import OperatingService
 from mcp_server.domain.operating.transactions import tell_rules
 from mcp_server.kernel.authority import Role
+from mcp_server.kernel.events import Origin
 from mcp_server.persistence.database import Database
 from mcp_server.runtime import rules as beside
 from mcp_server.upkeep.replay import replay
@@ -42,12 +44,22 @@ async def test_rules_are_recorded_once_for_each_change_and_by_nobody_who_only_st
 
 
 async def test_servers_that_start_side_by_side_record_the_same_rules_once(url: str):
+    told_one, goes_on = threading.Event(), threading.Event()
+
+    def tell_and_rest(tx: Any, origin: Origin) -> bool:
+        done = tell_rules(tx, origin, ONE)
+        told_one.set()
+        assert goes_on.wait(10)
+        return done
+
     async with open_world(url) as one, open_world(url) as other:
         origin = one.desk.context.origin(one.call)
-        done = await asyncio.gather(
-            *[world.database.write(tell_rules, origin, ONE) for world in (one, other) for _ in range(5)]
-        )
-        assert sorted(done) == [False] * 9 + [True]
+        first = asyncio.create_task(one.database.write(tell_and_rest, origin))
+        assert await asyncio.to_thread(told_one.wait, 10)
+        others = asyncio.gather(*[other.database.write(tell_rules, origin, ONE) for _ in range(3)])
+        await asyncio.wait([others], timeout=0.2)  # who did not wait for the first would be done by then
+        goes_on.set()
+        assert (await first, await others) == (True, [False] * 3)
         assert len(await told(one)) == 1
 
 
