@@ -186,14 +186,21 @@ def _require_own(tx: Transaction, origin: Origin, owner: str | None) -> None:
     is its sign of life."""
     if owner is None or not Holder.of(origin, owner).owner:
         return
-    kind, _, name = owner.partition(VIA)[0].partition(":")
-    agent = agent_of(tx, name if name and kind.casefold() == "agent" else owner)
-    if agent is not None and agent["id"] != origin.party:
-        raise not_your_label(owner, origin.actor, f"the agent {agent['name']}")
-    if name and kind.casefold() == "user" and owner != origin.principal:
+    kind, name = _speaker_in(owner)
+    if kind == "user" and owner != origin.principal:
         raise not_your_label(owner, origin.actor, "how a user is shown")
-    if agent is not None:
-        see_agent(tx, origin, agent["id"], (owner,))
+    agent = agent_of(tx, name if kind == "agent" else owner)
+    if agent is None:
+        return
+    if agent["id"] != origin.party:
+        raise not_your_label(owner, origin.actor, f"the agent {agent['name']}")
+    see_agent(tx, origin, agent["id"], (owner,))
+
+
+def _speaker_in(label: str) -> tuple[str, str]:
+    """The kind and the name of the speaker as whose label a text reads; an empty kind where as nobody's."""
+    kind, _, name = label.partition(VIA)[0].partition(":")
+    return kind.casefold() if name else "", name
 
 
 def _line(tx: Transaction, origin: Origin, name: str) -> list[Waiter]:
