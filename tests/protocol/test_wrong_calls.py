@@ -2,6 +2,7 @@
 refused in words that teach."""
 
 import json
+import random
 import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -168,7 +169,7 @@ async def test_names_of_tools_prompts_and_resources_that_there_are_not_are_answe
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 4))])
 async def test_no_refusal_of_arguments_speaks_python_and_each_names_what_was_wrong(url: str, seed: int):
     async with opened(url) as (client, known):
-        guesser = Guesser(1000 + seed, known)
+        guesser = Guesser(random.Random(1000 + seed), lambda _: known)
         for tool in (tool for _ in range(3 if seed == 0 else 100) for tool in TOOLS):
             arguments = guesser.arguments(input_schema(tool.arguments, Shared if tool.writes else None))
             arguments |= {} if seed % 2 else {f"strange_{seed}": 1}

@@ -37,6 +37,11 @@ class Worker(NamedTuple):
             return f"{self.name} runs {self.running} of {self.capacity}"
         return f"{self.name} has not been heard of for a minute" if self.is_silent else None
 
+    def no_more(self, actor: Actor, missing: int) -> str | None:
+        """Why it may not have as many tasks as it asked for, and what would help; None where nothing holds it up."""
+        why = self.held_up()
+        return None if why is None else "; ".join(filter(None, (why, self.more_at_once(actor, self.running + missing))))
+
     def more_at_once(self, actor: Actor, wanted: int) -> str | None:
         """How a caller has it run more at once, where too little room is what holds it up."""
         if self.lifecycle != "active" or self.running < self.capacity:

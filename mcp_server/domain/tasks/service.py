@@ -315,9 +315,8 @@ class TaskService:
         if not 0 < claimed < command.max_tasks:
             return None
         worker = next((one for one in await self._agents.able() if one.id == command.agent_id), None)
-        if worker is not None and (held_up := worker.held_up()) is not None:
-            more = worker.more_at_once(call.actor, worker.running - claimed + command.max_tasks)
-            return "; ".join(filter(None, (held_up, more)))
+        if worker is not None and (why := worker.no_more(call.actor, command.max_tasks - claimed)) is not None:
+            return why
         left = in_words(*await self._why_nothing(command, "held_by_concurrency_key"))
         return f"nothing else is ready that it can do{left and ': '}{left}"
 
