@@ -64,7 +64,8 @@ def _say_registered(result: RegisteredAgent) -> str:
     instance = f", instance {result.instance_id}" if result.instance_id else ""
     what = f"{'Registered' if result.created else 'Updated'} agent {result.agent.name}: {result.agent.id}{instance}."
     can = result.agent.status in _AT_WORK and result.agent.budget is None
-    return f"{what} It can claim tasks now." if can else what
+    new = "is initializing until its first claim, and " if result.agent.status == "initializing" else ""
+    return f"{what} It {new}can claim tasks now." if can else what
 
 
 def _say_found(result: FindResult) -> str:

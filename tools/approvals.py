@@ -20,7 +20,7 @@ from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.meaning import ApprovalId
-from mcp_server.kernel.quoting import named
+from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.values import Frozen
 from mcp_server.kernel.views import View
 from tools.spec import ADD, READ, Tool, listed, several
@@ -98,6 +98,8 @@ def _say_asked(result: RequestedApproval) -> str:
 
 def _say_decided(approval: DecidedState) -> str:
     anew = ["Whatever is done now is asked about anew with approvals_request."] if approval.status == "stale" else []
+    if approval.answer is not None:
+        return f"{approval.id} is answered: {quoted(approval.answer)}."
     return " ".join(filter(None, (_say(approval), approval.came_of_it(), *anew)))
 
 

@@ -63,12 +63,13 @@ def _say_released(result: ReleasedLock) -> str:
 
 def _say_found(result: FoundLocks) -> str:
     lines = "; ".join(map(_say_line, result.locks))
-    return f"{listed(len(result.locks), 'lock', result.omitted)} {lines}".strip()
+    return f"{listed(len(result.locks), 'lock', result.omitted)}{lines and f' {lines}.'}"
 
 
 def _say_line(lock: LineView) -> str:
+    """Who has it and who waits: how and for how long stands in the data."""
     waiting = f", waiting: {', '.join(map(_who, lock.line))}" if lock.line else ""
-    return f"{_holders(lock.holders) or f'nobody holds {named(lock.name)}'}{waiting}"
+    return f"{', '.join(map(_who, lock.holders)) or 'nobody'} holds {named(lock.name)}{waiting}"
 
 
 def _says_acquire(args: AcquireLock) -> str:
@@ -140,6 +141,7 @@ TOOLS = (
         arguments=FindLocks,
         result=FoundLocks,
         does=lambda desk: desk.locks.find,
+        unsaid=frozenset(("line",)),
         say=_say_found,
     ),
 )

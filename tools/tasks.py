@@ -129,7 +129,8 @@ def _say_ended(result: FinishedTask) -> str:
     count, freed = len(result.released), ", ".join(result.freed or ())
     released = f"; {count} that waited for it can be claimed now" if count else ""
     next_of_key = f"; with its concurrency_key free, {freed} can be claimed now" if freed else ""
-    return f"{now}{released}{next_of_key}."
+    waits = "".join(f"; {one} still waits for {', '.join(ids)}" for one, ids in (result.still_waiting or {}).items())
+    return f"{now}{released}{waits}{next_of_key}."
 
 
 def _say_controlled(result: ControlledTasks) -> str:
@@ -214,6 +215,7 @@ TOOLS = (
             inside=frozenset(TaskSpec.model_fields),
         ),
         unsaid=frozenset(("replayed",)),
+        others_words=False,
         say=_say_created,
     ),
     Tool(

@@ -79,12 +79,12 @@ class Client:
                 self._send({"id": message["id"], "result": self._said(message)})
 
     def _said(self, message: dict[str, Any]) -> dict[str, Any]:
-        """What the person answers to a form: its field of yes and no, or its choice."""
+        """What the person answers to a form: its field of yes and no, or its choice; no reason, which none gave."""
         if message["method"] != "elicitation/create":
             return {}
-        fields = message["params"]["requestedSchema"]["properties"]
-        content = {}
-        for name, field in fields.items():
-            is_choice = field.get("type") == "boolean"
+        schema = message["params"]["requestedSchema"]
+        fields, content = schema["properties"], {}
+        for name in schema.get("required") or list(fields)[:1]:
+            is_choice = fields[name].get("type") == "boolean"
             content[name] = self.person == "yes" if is_choice else self.person
         return {"action": "accept", "content": content}

@@ -19,7 +19,7 @@ from mcp_server.domain.desk import Desk
 from mcp_server.kernel.authority import Actor, Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.ids import new_id
-from mcp_server.kernel.lines import one_line
+from mcp_server.kernel.lines import one_line, quoted
 from mcp_server.kernel.paging import LIMIT_MAX
 from mcp_server.persistence.database import Database
 
@@ -105,7 +105,8 @@ async def decide(settings: Settings, approval_id: str, vote: Vote, *, ask: bool)
         approval, task = await desk.approvals.decide(call, voter, shown.approval.id, vote, shown.seen)
         left = approval.needed - sum(answer.granted for answer in approval.answers or ())
         more = f"; {left} more must approve" if approval.status == "pending" else ""
-        click.echo(f"{approval.id} is {approval.status}{more}. Task {task.id} is {task.status}.")
+        status = approval.status if approval.answer is None else f"answered: {quoted(approval.answer)}"
+        click.echo(f"{approval.id} is {status}{more}. Task {task.id} is {task.status}.")
 
 
 @contextlib.asynccontextmanager

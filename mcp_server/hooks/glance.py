@@ -167,7 +167,9 @@ def _answer(row: Row) -> str:
     answers = json.loads(row["answers"])
     said = [answers[-1].get(part) for part in ("choice", "text", "note")] if answers else []
     words = "".join(f", {quoted(part)}" for part in said if isinstance(part, str))
-    return f"The question {_titled(row)} is {row['status']}{words}; approvals_find shows it."
+    open_to = answers and (answers[-1].get("choice") or answers[-1].get("text"))
+    status = "answered" if open_to and row["status"] == "approved" else row["status"]
+    return f"The question {_titled(row)} is {status}{words}; approvals_find shows it."
 
 
 def _work(row: Row, name: str) -> str:

@@ -134,7 +134,7 @@ def _shown(opened: Opened) -> Response:
         "free_text": takes.free_text,
         "reason_characters_max": REASON_CHARACTERS_MAX,
         "text_characters_max": TEXT_CHARACTERS_MAX,
-        "words": _WORDS[approval.status],
+        "words": "Answered" if approval.status == "approved" and takes.is_open else _WORDS[approval.status],
     }
     return HTMLResponse(render("approval.html", **values), headers=_headers())
 

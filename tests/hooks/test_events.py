@@ -171,7 +171,7 @@ async def test_what_people_answered_lately_is_news_for_who_asked(world: World, t
     voter, vote = Voter("tester", "command line", "session"), Vote(approve=True, choice="blue")
     await world.desk.approvals.decide(caller(), voter, asked_for.id, vote, shown.seen)
     told = text_of(asked(world, "vscode", "stop", stop, "scribe"))
-    assert f'The question {asked_for.id} "Which one?" is approved, "blue"; approvals_find shows it.' in told
+    assert f'The question {asked_for.id} "Which one?" is answered, "blue"; approvals_find shows it.' in told
     world.clock.advance(2 * 86_400)
     new = stdin("vscode", "stop", tmp_path, session="new")
     assert text_of(asked(world, "vscode", "stop", new, "scribe")) == "", "that was the day before yesterday"

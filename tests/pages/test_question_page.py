@@ -52,4 +52,4 @@ def test_a_question_is_answered_on_the_command_line(tmp_path: Path):
     refused = CliRunner().invoke(approvals, [*at, "blue"])
     assert refused.exit_code != 0 and "one of" in refused.output
     done = CliRunner().invoke(approvals, [*at, "red"])
-    assert done.exit_code == 0 and f"{approval_id} is approved" in done.output, done.output
+    assert done.exit_code == 0 and f"{approval_id} is answered: " in done.output, done.output

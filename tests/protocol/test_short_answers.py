@@ -69,7 +69,8 @@ async def test_of_a_task_claims_lists_and_finishes_say_what_is_not_as_usual_or_b
         (claim,) = claimed["claims"]
         assert set(claim) == {"task", "lease_token", "attempt", "lease_expires_at"}
         assert set(claim["task"]) == {"id", "title", "status"}
-        assert claimed["no_more_because"] == "scribe runs 1 of 1"
+        raises = 'agents_register(name="scribe", max_concurrent_tasks=2) raises that'
+        assert claimed["no_more_because"] == f"scribe runs 1 of 1; {raises}"
         work = {"task_id": claim["task"]["id"], "lease_token": claim["lease_token"]}
         done = await call(client, "tasks_finish", **work, outcome="completed")
         assert keys(done) == {"task": {"id", "status"}, "released": None, "repeated": None}

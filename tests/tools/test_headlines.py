@@ -74,7 +74,7 @@ async def test_an_agent_that_is_new_or_known_is_said_to_be_able_to_claim_and_one
     async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
         for _ in range(2):
             text, _ = await said(client, "agents_register", name="ann")
-            assert text.endswith("It can claim tasks now.")
+            assert text.endswith("It is initializing until its first claim, and can claim tasks now.")
         await said(client, "agents_control", agent_id="ann", action="pause")
         text, _ = await said(client, "agents_register", name="ann", description="d")
         assert "claim" not in text
@@ -103,8 +103,9 @@ async def test_who_hands_a_lock_over_hears_the_new_token_and_that_the_heir_has_t
         assert " s ago: free if it is not heard of until " in text and text.endswith("Call again with wait_seconds.")
         text, _ = await said(client, "locks_release", name="a", as_agent="ann", to_agent="bob")
         assert 'under fencing token 2. It is not told of that: messages_send(to=["bob"], body=...) does.' in text
-        text, _ = await said(client, "locks_find", agent_id="bob")
-        assert "fencing token 2" in text
+        text, found = await said(client, "locks_find", agent_id="bob")
+        assert text == "1 lock. agent:bob via user:local holds a."
+        assert found["locks"][0]["holders"][0]["fencing_token"] == 2 and found["locks"][0]["line"] == []
 
 
 async def test_a_worker_whose_task_is_called_off_is_told_how_to_end_it(tmp_path: Path):

@@ -127,7 +127,7 @@ FROM agents a WHERE a.scaling IS NOT NULL AND a.lifecycle = 'active' ORDER BY a.
 
 -- Those who may take work up, and how much room they have.
 -- name: agents_able
-SELECT a.id, a.name, a.lifecycle, a.skills, a.max_concurrent_tasks, {{running_of_agent}} AS running,
+SELECT a.id, a.name, a.lifecycle, a.skills, a.max_concurrent_tasks, a.operator_set, {{running_of_agent}} AS running,
   (SELECT count(*) FROM instances i WHERE i.agent_id = a.id) AS instances_known,
   (SELECT count(*) FROM instances i WHERE i.agent_id = a.id AND i.last_seen_at > :alive_since AND i.lost_at IS NULL) AS instances_alive
 FROM agents a WHERE a.lifecycle <> 'terminated' ORDER BY a.name LIMIT 1000

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import NamedTuple
 
+from mcp_server.kernel.authority import Actor, Permission
 from mcp_server.kernel.near import near
+from mcp_server.kernel.quoting import quoted
 from mcp_server.kernel.store import Row
 
 
@@ -20,6 +22,8 @@ class Worker(NamedTuple):
     capacity: int
     is_silent: bool
     """Whether instances of it are known, and none of them has been heard of lately."""
+    is_capacity_fixed: bool
+    """Whether an operator said how many tasks it has at once."""
 
     def lacks(self, needed: Iterable[str]) -> list[str]:
         """What it cannot do of what is needed."""
@@ -33,13 +37,23 @@ class Worker(NamedTuple):
             return f"{self.name} runs {self.running} of {self.capacity}"
         return f"{self.name} has not been heard of for a minute" if self.is_silent else None
 
+    def more_at_once(self, actor: Actor, wanted: int) -> str | None:
+        """How a caller has it run more at once, where too little room is what holds it up."""
+        if self.lifecycle != "active" or self.running < self.capacity:
+            return None
+        if self.is_capacity_fixed and not actor.may(Permission.AGENTS_CONTROL):
+            return "an operator set that"
+        raised = f"agents_register(name={quoted(self.name)}, max_concurrent_tasks={wanted}) raises that"
+        return raised if actor.may(Permission.AGENTS_REGISTER) else None
+
 
 def worker(row: Row) -> Worker:
     """An agent's row as one who might work."""
     skills = frozenset[str](json.loads(row["skills"]))
     is_silent = row["instances_known"] > 0 and row["instances_alive"] == 0
     room = row["running"], row["max_concurrent_tasks"]
-    return Worker(row["id"], row["name"], row["lifecycle"], skills, *room, is_silent)
+    is_fixed = "max_concurrent_tasks" in json.loads(row["operator_set"])
+    return Worker(row["id"], row["name"], row["lifecycle"], skills, *room, is_silent, is_fixed)
 
 
 def nobody_can(needed: Sequence[str], workers: Sequence[Worker]) -> str:

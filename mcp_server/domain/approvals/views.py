@@ -99,10 +99,11 @@ def _outcome(outcome: Outcome, *, full: bool) -> dict[str, Any] | None:
 
 
 class ApprovalState(View):
-    """Where a question stands: who asked it knows what it says."""
+    """Where a question stands: who asked it knows what it says, but for what each call `says` to people."""
 
     id: str
     status: str
+    says: list[str] | None = None
     action_hash: str
     approvers: list[str] | None = None
     expires_at: str | None = None
@@ -112,9 +113,11 @@ class ApprovalState(View):
 
 def approval_state(row: Row) -> ApprovalState:
     """A question that was just put, or stood under the same key."""
+    calls = json_or_none(row["calls"])
     return ApprovalState(
         id=row["id"],
         status=row["status"],
+        says=_said(calls) if calls else None,
         action_hash=row["action_hash"],
         approvers=json.loads(row["approvers"]) or None,
         expires_at=iso_or_none(row["expires_at"]),

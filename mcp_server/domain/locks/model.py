@@ -137,12 +137,13 @@ class Hold(Record):
         data = {"owner": self.owner, "expires_at": new.expires_at}
         return new, Event("lock.righted", "lock", self.name, self.fencing_token, data)
 
-    def handed_over(self, heir: Speaker, token: int, now: Micros) -> tuple["Hold", Event]:
-        """The hold of an agent that takes over; this one has ended."""
+    def handed_over(self, heir: Speaker, registered_by: str | None, token: int, now: Micros) -> tuple["Hold", Event]:
+        """The hold of an agent that takes over; this one has ended. Who has not spoken itself is named with the
+        principal that registered it."""
         data: dict[str, Any] = {
             "owner": "",
             "party": heir.agent_id,
-            "speaker": heir.label,
+            "speaker": heir.label if registered_by in (None, heir.label) else f"{heir.label}{VIA}{registered_by}",
             "mode": self.mode,
             "expires_at": self.expires_at,
             "acquired_at": now,

@@ -129,12 +129,13 @@ def hand_over(tx: Transaction, origin: Origin, hold: Hold, heir: Speaker, second
     """Give a hold to another agent, under a new fencing token; a hold of the same lock that it has already ends."""
     if seconds is not None:
         hold, _ = hold.renewed(seconds, origin.at)
-    new, event = hold.handed_over(heir, _next_token(tx, hold.name), origin.at)
+    registered_by = (agent_of(tx, heir.agent_id) or {}).get("registered_by")
+    new, event = hold.handed_over(heir, registered_by, _next_token(tx, hold.name), origin.at)
     for other in _live_holds(tx, origin, hold.name):
         if other.name == hold.name and other.claim.holder == new.claim.holder:
             _end(tx, origin, other)
             new, event = hold.evolved({"expires_at": max(hold.expires_at, other.expires_at)}).handed_over(
-                heir, new.fencing_token, origin.at
+                heir, registered_by, new.fencing_token, origin.at
             )
     tx.run("lock_hold_delete", name=hold.name, fencing_token=hold.fencing_token)
     _keep(tx, origin, new, event)

@@ -1,6 +1,6 @@
 """State: versioned JSON documents."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, StringConstraints
@@ -107,16 +107,21 @@ class Document(Record):
         changes: dict[str, Any] = {"author": author, "deleted": 1, "updated_at": now}
         return self.evolved(changes), Event("document.deleted", "document", self.id, self.version, changes)
 
-    def require_version(self, expected: int | None, now: Micros) -> None:
+    def require_version(self, expected: int | None, now: Micros, note_of: Callable[[], str | None]) -> None:
         """Compare-and-set: refuse the write when the document is not at `expected` (0: must not exist).
 
+        Args:
+            expected: the version that the caller knows; None takes any.
+            now: the current time.
+            note_of: what the author of the current version noted, which is looked up for a refusal alone.
+
         Raises:
-            Conflict: naming the current version and its author.
+            Conflict: naming the current version, its author and that note.
         """
         current = self.version if self.is_live(now) else 0
         if expected is None or expected == current:
             return
-        raise version_conflict(self, expected, current)
+        raise version_conflict(self, expected, current, note_of() if current else None)
 
     def require_live(self, now: Micros) -> None:
         """Refuse to work on a document that has no value now.
@@ -192,17 +197,19 @@ def require_base(document: Document, base_version: int) -> None:
         )
 
 
-def version_conflict(document: Document, expected: int, current: int) -> Conflict:
+def version_conflict(document: Document, expected: int, current: int, note: str | None) -> Conflict:
     """The refusal of a compare-and-set; the caller adds the current value and the differences."""
     if not current:
         return _nothing_to_compare(document, expected)
     merge = f"state_set with merge=true, base_version={expected} merges your value with theirs; else look"
+    noted = "" if note is None else f" ({quoted(note)})"
     return Conflict(
         f"You expected version {expected}, but {named(document.id)} is at version {current}, written by "
-        f"{document.author} at {iso(document.updated_at)}.",
+        f"{document.author} at {iso(document.updated_at)}{noted}.",
         next=f"{merge if 0 < expected < current else 'Look'} at theirs (state_get) and call again with "
         f"expected_version={current}.",
-        details={"expected_version": expected, "current_version": current},
+        details={"expected_version": expected, "current_version": current}
+        | ({} if note is None else {"current_note": note}),
     )
 
 

@@ -7,7 +7,7 @@ WHERE d.id = :id
 
 -- name: document_at_version (short)
 SELECT d.namespace, d.key, d.tags, d.expires_at, d.deleted,
-  v.version, v.value, v.sha256, v.bytes, v.author, v.at AS updated_at
+  v.version, v.value, v.sha256, v.bytes, v.author, v.note, v.at AS updated_at
 FROM document_versions v JOIN documents d ON d.id = v.document_id
 WHERE v.document_id = :id AND v.version = :version
 

@@ -1,6 +1,5 @@
 """Transaction functions of versioned documents."""
 
-import json
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -10,15 +9,13 @@ from mcp_server.domain.state.deltas import KEYFRAME_EVERY, WORTHWHILE_BYTES_MIN,
 from mcp_server.domain.state.model import Document, document_id, no_version, require_base
 from mcp_server.domain.state.plans import CHEAP_STEPS_MAX, Plan, Planned, Read, delta_of, merge, patched
 from mcp_server.domain.state.righting import righted
+from mcp_server.domain.state.sides import sides
 from mcp_server.kernel.errors import Conflict
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import RawJson
-from mcp_server.kernel.json_tools import differences
 from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.times import SECOND
 from mcp_server.kernel.writes import Moved
-
-_DIFFERENCES_MAX = 50
 
 
 class Written(NamedTuple):
@@ -180,32 +177,32 @@ def _compact(tx: Transaction, before: Document, value: RawJson, plan: Plan | Non
 
 
 def _value_at(tx: Transaction, document: Document, version: int) -> RawJson:
-    rows = tx.all("version_chain", id=document.id, version=version, limit=KEYFRAME_EVERY)
-    text = rebuild(rows) if rows and rows[0]["version"] == version else None
+    text = _kept_at(tx, document, version)
     if text is None:
         raise no_version(document, version)
     return RawJson(text)
 
 
+def _kept_at(tx: Transaction, document: Document, version: int) -> str | None:
+    rows = tx.all("version_chain", id=document.id, version=version, limit=KEYFRAME_EVERY)
+    return rebuild(rows) if rows and rows[0]["version"] == version else None
+
+
 def _require_version(tx: Transaction, document: Document, expected: int | None, mine: RawJson | None, now: int) -> None:
     try:
-        document.require_version(expected, now)
+        document.require_version(expected, now, partial(_note_of, tx, document))
     except Conflict as conflict:
         if document.is_live(now):
-            conflict.explain_later(partial(_sides, _value_at(tx, document, document.version), mine))
+            known = 0 < (expected or 0) < document.version
+            base = _kept_at(tx, document, expected or 0) if known and mine is not None else None
+            conflict.explain_later(partial(sides, _value_at(tx, document, document.version), mine, base))
         raise
 
 
-def _sides(theirs: str, mine: str | None) -> dict[str, Any]:
-    """What a conflict is about, found out once the transaction is over."""
-    current = json.loads(theirs)
-    if mine is None:
-        return {"current_value": current}
-    changes = differences(current, json.loads(mine), _DIFFERENCES_MAX)
-    return {
-        "current_value": current,
-        "differences": [change.model_dump(include={"op", "path"}) for change in changes],
-    }
+def _note_of(tx: Transaction, document: Document) -> str | None:
+    """What the author of the current version noted."""
+    row = tx.one("document_at_version", id=document.id, version=document.version)
+    return None if row is None else row["note"]
 
 
 def _merged(tx: Transaction, document: Document, command: SetDocument, now: int) -> tuple[RawJson, bool, Sequence[str]]:

@@ -72,6 +72,15 @@ WHERE d.task_id IN (SELECT value FROM json_each(:ids)) ORDER BY d.task_id, p.id
 SELECT d.task_id, p.id, p.title, p.status FROM dependencies d JOIN tasks p ON p.id = d.parent_id
 WHERE d.task_id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))) ORDER BY d.task_id, p.id
 
+-- name: still_waiting
+SELECT d.task_id, d.parent_id FROM dependencies d JOIN tasks t ON t.id = d.task_id
+WHERE d.task_id IN (SELECT value FROM json_each(:ids)) AND t.status = 'pending' ORDER BY d.task_id, d.parent_id
+
+-- name: still_waiting (postgres)
+SELECT d.task_id, d.parent_id FROM dependencies d JOIN tasks t ON t.id = d.task_id
+WHERE d.task_id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))) AND t.status = 'pending'
+ORDER BY d.task_id, d.parent_id
+
 -- name: concurrency_holders
 SELECT concurrency_key, id, lease_agent_id, lease_expires_at FROM tasks
 WHERE status = 'running' AND concurrency_key IN (SELECT value FROM json_each(:keys)) ORDER BY lease_expires_at, id

@@ -1,12 +1,13 @@
 """What the tools of tasks answer: tasks as callers see them, and what became of the call."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from mcp_server.domain.events.aftermath import came_of
 from mcp_server.domain.tasks.outcomes import OutcomeView
 from mcp_server.domain.tasks.standing import TaskState, ended_state, task_state
 from mcp_server.domain.tasks.views import TaskView, task_full
-from mcp_server.domain.tasks.waiting import freed_by
+from mcp_server.domain.tasks.waiting import freed_by, still_waiting
 from mcp_server.kernel.store import Database, Row
 from mcp_server.kernel.times import iso
 from mcp_server.kernel.views import View
@@ -47,12 +48,14 @@ class ReportedTask(View):
 
 
 class FinishedTask(View):
-    """The task, the tasks it released, those next that its concurrency key held up, whether this finish was a repeat
+    """The task, the tasks it released, those that depended on it and wait for others yet, those next that its
+    concurrency key held up, whether this finish was a repeat
     and then the ids of what had landed with it, what each call that landed with it answered, and what the caller may
     not have meant in those."""
 
     task: TaskState
     released: list[str]
+    still_waiting: dict[str, list[str]] | None = None
     freed: list[str] | None = None
     repeated: bool
     made: list[str] | None = None
@@ -60,11 +63,14 @@ class FinishedTask(View):
     warnings: list[str] | None = None
 
 
-async def finished(database: Database, task: Row, released: list[str], *, repeated: bool) -> FinishedTask:
+async def finished(
+    database: Database, task: Row, released: list[str], *, repeated: bool, others: Sequence[str] = ()
+) -> FinishedTask:
     """What a finish came to; of one that was accepted before, so far as that is kept: its answer may have been lost."""
     state = ended_state(task)
     if not repeated:
-        return FinishedTask(task=state, released=released, freed=await freed_by(database, task), repeated=False)
+        told = FinishedTask(task=state, released=released, freed=await freed_by(database, task), repeated=False)
+        return told.evolved({"still_waiting": await still_waiting(database, others)})
     came = await came_of(database, f"task.{task['status']}", task["id"], "task.claimed")
     return FinishedTask(task=state, released=came.queued, made=came.made or None, repeated=True)
 

@@ -135,7 +135,7 @@ class TaskService:
             raise
         reasons = None if leases else await self._why_nothing(command, "held_by_concurrency_key")
         claimed = await self._claimed(leases, reasons)
-        return claimed.evolved({"no_more_because": await self._why_no_more(command, len(leases))})
+        return claimed.evolved({"no_more_because": await self._why_no_more(call, command, len(leases))})
 
     async def holder(self, lease_token: str) -> str | None:
         """The agent that holds a lease; None where nobody holds anything by that token."""
@@ -310,13 +310,14 @@ class TaskService:
         skills = await self._agents.skills(agent_id)
         return await why_nothing(self._database, agent_id, skills, command.kinds, held_by)
 
-    async def _why_no_more(self, command: ClaimTasks, claimed: int) -> str | None:
+    async def _why_no_more(self, call: Call, command: ClaimTasks, claimed: int) -> str | None:
         """Why a claim got some of what it asked for, and not all."""
         if not 0 < claimed < command.max_tasks:
             return None
         worker = next((one for one in await self._agents.able() if one.id == command.agent_id), None)
         if worker is not None and (held_up := worker.held_up()) is not None:
-            return held_up
+            more = worker.more_at_once(call.actor, worker.running - claimed + command.max_tasks)
+            return "; ".join(filter(None, (held_up, more)))
         left = in_words(*await self._why_nothing(command, "held_by_concurrency_key"))
         return f"nothing else is ready that it can do{left and ': '}{left}"
 
@@ -334,7 +335,7 @@ class TaskService:
 
     async def _finished(self, call: Call, done: transactions.Finished) -> FinishedTask:
         del call
-        return await finished(self._database, done.task, done.released, repeated=done.repeated)
+        return await finished(self._database, done.task, done.released, repeated=done.repeated, others=done.others)
 
     async def _controlled(self, call: Call, done: transactions.Controlled) -> ControlledTasks:
         del call

@@ -18,7 +18,15 @@ from mcp_server.domain.tasks.hooks import TASK_APPROVED, TASK_CHANGED, TASK_RETR
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.pinning import assigned, require_agent_stays
 from mcp_server.domain.tasks.refusals import finished_otherwise, no_lease
-from mcp_server.domain.tasks.rows import add_dependency, after_end, load_anywhere, load_task, read_ahead, waited_for
+from mcp_server.domain.tasks.rows import (
+    add_dependency,
+    after_end,
+    dependents,
+    load_anywhere,
+    load_task,
+    read_ahead,
+    waited_for,
+)
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.spec import SYSTEM_WORKER
 from mcp_server.kernel.errors import OpsError
@@ -30,11 +38,13 @@ from mcp_server.kernel.writes import Landing
 
 
 class Finished(NamedTuple):
-    """The task after the attempt, the ids it released, and whether this finish was a repeat."""
+    """The task after the attempt, the ids it released, whether this finish was a repeat, and the ids of others that
+    depended on the task, which may wait on."""
 
     task: dict[str, Any]
     released: list[str]
     repeated: bool
+    others: Sequence[str] = ()
 
 
 class Controlled(NamedTuple):
@@ -76,7 +86,9 @@ def finish(tx: Transaction, origin: Origin, command: FinishTask) -> Finished:
         count_usage(tx, origin.caused_by(cause), task.lease_agent_id, usage.tokens, usage.cost_usd or 0.0)
     if task.lease_instance_id is not None:
         see_instance(tx, origin, task.lease_agent_id, task.lease_instance_id)
-    return Finished(new.fields(), after_end(tx, origin, new, cause), repeated=False)
+    children = dependents(tx, new.id) if new.status == "completed" else []
+    released = after_end(tx, origin, new, cause)
+    return Finished(new.fields(), released, repeated=False, others=[one for one in children if one not in released])
 
 
 def finish_with(command: FinishTask, tx: Transaction, origin: Origin, apply: Landing) -> Finished:

@@ -63,6 +63,13 @@ async def freed_by(database: Database, task: Row) -> list[str] | None:
     return [row["id"] for row in rows] or None
 
 
+async def still_waiting(database: Database, ids: Sequence[str]) -> dict[str, list[str]] | None:
+    """Which of some tasks wait on, each with what for; of many, the first."""
+    rows = await database.fetch_all("still_waiting", ids=dump_json(list(ids[:_NAMED_MAX]))) if ids else []
+    waits = {task_id: [row["parent_id"] for row in ones] for task_id, ones in _by("task_id", rows).items()}
+    return waits or None
+
+
 def _waits(row: Row) -> bool:
     return row["status"] in ("pending", "queued") and not row["system"]
 

@@ -141,7 +141,7 @@ async def test_a_lock_is_handed_over_under_a_new_token_told_to_who_may_speak_as_
     await take(world, ann, "a", owner="mine", ttl_seconds=100)
     lock = (await release(world, ann, "a", to_agent="bob")).lock
     assert lock is not None
-    assert (lock.speaker, lock.fencing_token, lock.seconds_left) == ("agent:bob", 2, 100)
+    assert (lock.speaker, lock.fencing_token, lock.seconds_left) == ("agent:bob via user:tester", 2, 100)
     assert (await world.events())[-1] == "lock.handed_over"
     with pytest.raises(PermissionDenied):
         await release(world, ann, "a", fencing_token=1)
@@ -176,8 +176,8 @@ async def test_an_agent_that_leaves_names_its_locks_or_hands_them_over(world: Wo
     assert (done.handed_over or {})["locks"] == told, "whoever may speak as the heir is told the new tokens"
     found = (await find(world, speaking(bob), agent_id="bob")).locks
     assert [(lock.name, [one.speaker for one in lock.holders]) for lock in found] == [
-        ("a", ["agent:bob"]),
-        ("b", ["agent:bob"]),
+        ("a", ["agent:bob via user:tester"]),
+        ("b", ["agent:bob via user:tester"]),
     ]
     assert [lock.holders[0].fencing_token for lock in found] == [2, 3]
     assert found[1].holders[0].seconds_left == 600

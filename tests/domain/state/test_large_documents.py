@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mcp_server.domain.areas import AREAS
-from mcp_server.domain.state import plans, transactions
+from mcp_server.domain.state import plans, sides
 from mcp_server.domain.state.area import AREA
 from mcp_server.domain.state.commands import PatchDocument, RestoreDocument, SetDocument
 from mcp_server.kernel.errors import Conflict, LimitExceeded, NotFound
@@ -164,13 +164,13 @@ async def test_what_a_conflict_is_about_is_found_out_after_the_transaction(
     world: World, monkeypatch: pytest.MonkeyPatch
 ):
     threads: list[str] = []
-    real = transactions.differences
+    real = sides.differences
 
     def watched(*arguments: Any) -> Any:
         threads.append(threading.current_thread().name)
         return real(*arguments)
 
-    monkeypatch.setattr(transactions, "differences", watched)
+    monkeypatch.setattr(sides, "differences", watched)
     await world.write("n", "k", LARGE)
     stale = SetDocument(namespace="n", key="k", value=LARGE | {"k00001": 0}, expected_version=7)
     with pytest.raises(Conflict) as caught:

@@ -82,15 +82,26 @@ async def test_keys_are_kept_faithfully(world: World, key: str):
 
 
 async def test_a_write_with_an_old_version_is_refused_with_what_it_needs_to_be_resolved(world: World):
-    await put(world, {"a": 1, "b": 1})
-    await put(world, {"a": 2, "b": 1}, expected_version=1)
+    await put(world, {"a": 1, "b": 1, "c": [1]})
+    await put(world, {"a": 2, "b": 1, "c": [2]}, expected_version=1, note="raise a")
     with pytest.raises(
-        Conflict, match="expected version 1, but ns/k is at version 2, written by user:tester"
+        Conflict, match=r'expected version 1, but ns/k is at version 2, written by user:tester at .* \("raise a"\)'
     ) as refused:
-        await put(world, {"a": 1, "b": 3}, expected_version=1)
+        await put(world, {"a": 1, "b": 3, "c": [3]}, expected_version=1)
     details = refused.value.details
-    assert (details["current_version"], details["current_value"]) == (2, {"a": 2, "b": 1})
-    assert {d["path"] for d in details["differences"]} == {"/a", "/b"}
+    assert (details["current_version"], details["current_value"]) == (2, {"a": 2, "b": 1, "c": [2]})
+    assert details["current_note"] == "raise a"
+    whose = {one["path"]: one["changed_by"] for one in details["differences"]}
+    assert whose == {"/a": "them", "/b": "you", "/c/0": "both"}
+
+
+async def test_of_so_many_differences_that_not_all_are_told_it_is_not_said_whose_they_are(world: World):
+    await put(world, {})
+    await put(world, {f"k{number}": 1 for number in range(60)}, expected_version=1)
+    with pytest.raises(Conflict) as refused:
+        await put(world, {"mine": 1}, expected_version=1)
+    told = refused.value.details["differences"]
+    assert len(told) == 50 and not any("changed_by" in one for one in told)
 
 
 async def test_version_zero_means_that_the_document_must_not_exist(world: World):
