@@ -14,6 +14,7 @@ from mcp_server.kernel.near import folded, near
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.renaming import SAME
 from mcp_server.kernel.shapes import SECONDS, Shape
+from mcp_server.kernel.taking import as_percent
 from mcp_server.kernel.together import CHANGE
 from mcp_server.kernel.wording import UNSAID, accepted, example_of
 
@@ -265,6 +266,10 @@ def _wrong(loc: tuple[str | int, ...], place: Shape, value: Any, name: str, arou
         like = moment_like(name, value)
         takes = f"a time with its zone, such as {like}, a day, now, or such as 2 hours ago"
         return Problem(loc, f"{_got(value)} is not accepted; it takes {takes}. It is {present_time()}.", near=(like,))
+    percent = next(filter(None, (as_percent(place.members[one], value) for one in place.bare)), None)
+    if percent is not None:
+        said = f"{_got(value)} is not accepted, which could be a fraction; {name} is in per cent: {percent:g}"
+        return Problem(loc, said, near=(percent,))
     close = _close(place, value)
     several = f" {around.instead.get(f'{name}s', '')}".rstrip() if isinstance(value, list) else ""
     meant = f" Did you mean {' or '.join(close)}?" if close else ""

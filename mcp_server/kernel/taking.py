@@ -137,7 +137,14 @@ def _named_amiss(shape: Shape, value: Any) -> str | None:
 def _stands_for(shape: Shape, value: Any) -> bool:
     if isinstance(value, str):
         return _is_text_for(shape, value) or _percent_of(shape, value) is not None
-    return shape.kind in ("integer", "number") and isinstance(value, (int, float)) and not isinstance(value, bool)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return shape.kind in ("integer", "number") and is_number and as_percent(shape, value) is None
+
+
+def as_percent(shape: Shape, value: Any) -> float | None:
+    """What a fraction would be in per cent, in a place of those: half a per cent is hardly meant by 0.5."""
+    is_fraction = isinstance(value, float) and 0 < value < 1
+    return round(value * 100, 4) if is_fraction and shape.kind == "number" and shape.bounds[1] == 100 else None
 
 
 def _is_text_for(shape: Shape, text: str) -> bool:

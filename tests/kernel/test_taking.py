@@ -107,6 +107,8 @@ def test_per_cent_are_a_number_where_it_may_be_up_to_a_hundred():
     for progress in ("50%", {"percent": " 50 %"}):
         assert taken(shape_of(ReportTask), report | {"progress": progress})["progress"] == {"percent": 50}
     assert taken(shape_of(ReportTask), report | {"progress": "half"})["progress"] == {"message": "half"}
+    for said, meant in ((0.5, 0.5), (0, {"percent": 0}), (1, {"percent": 1}), ({"percent": 0.5}, {"percent": 0.5})):
+        assert taken(shape_of(ReportTask), report | {"progress": said})["progress"] == meant, "a fraction is refused"
 
 
 def test_an_object_that_is_no_argument_is_opened_only_where_all_of_it_are_arguments_that_nobody_gives():

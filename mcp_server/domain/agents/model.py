@@ -274,11 +274,15 @@ def still_holds(agent: Agent, action: str, holds: Mapping[str, Any]) -> Conflict
     )
 
 
+_ONESELF = ("me", "myself", "self", "i")
+
+
 def no_agent(agent_id: str, near: Sequence[str] = ()) -> NotFound:
     """The refusal for an id or name of no agent, with names that look like it."""
+    own = "Write your own name: the one of yours at agents_register" if agent_id.casefold() in _ONESELF else ""
     return NotFound(
         f"There is no agent {named(agent_id)}.",
-        next=f"{did_you_mean(near)}Register it with agents_register, or list agents with agents_find.",
+        next=f"{own or f'{did_you_mean(near)}Register it with agents_register'}, or list agents with agents_find.",
         details={"agent_id": agent_id} | ({"near": list(near)} if near else {}),
     )
 

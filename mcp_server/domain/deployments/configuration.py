@@ -32,7 +32,7 @@ Variable = Annotated[
     Meant("a name of letters, digits and _", "API_KEY"),
 ]
 _NAME = re.compile(r"[^\s\0=]{1,255}")
-Port = Annotated[int, Field(ge=1, le=65535)]
+Port = Annotated[int, Field(ge=1, le=65535), Meant("the number of one port (no HOST:CONTAINER)", 8080)]
 Path = Annotated[
     str,
     StringConstraints(pattern=r"^/[^\s#]{0,500}$"),

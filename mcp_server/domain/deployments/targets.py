@@ -228,6 +228,9 @@ def _no_secret(reference: str) -> str:
     raise AssertionError(f"nobody was told how to resolve {reference}")
 
 
+_ALSO_CALLED = {"k8s": "kubernetes", "docker": "compose", "docker-compose": "compose", "workers": "cloudflare"}
+
+
 @dataclass(frozen=True, slots=True)
 class Targets:
     """What this server has.
@@ -257,8 +260,7 @@ class Targets:
         """
         if name not in self.known:
             raise ValidationFailed(
-                self.absent.get(name)
-                or f"There is no target {name!r}. {did_you_mean(near(name, self.known))}".rstrip(),
+                self.absent.get(name) or f"There is no target {name!r}. {did_you_mean(self._meant(name))}".rstrip(),
                 next=f"This server has: {', '.join(sorted(self.known)) or 'none'}. The operator declares others under "
                 "[targets.NAME] in the TOML file.",
                 details={"target": name, "known": sorted(self.known)},
@@ -266,6 +268,10 @@ class Targets:
         if name not in self.made:
             self.made[name] = self.known[name]()
         return self.made[name]
+
+    def _meant(self, name: str) -> list[str]:
+        usual = _ALSO_CALLED.get(name.casefold())
+        return [usual] if usual in self.known else near(name, self.known)
 
     async def close(self) -> None:
         """Let go of what targets hold open."""

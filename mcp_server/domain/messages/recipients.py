@@ -21,7 +21,9 @@ from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.store import Transaction
 
 NAMES_SHOWN = 10
+_WORDS_FOR_ALL = ("all", "*", "everyone", "everybody", "all agents", "agents", "team")
 _WORDS_FOR_THE_USER = ("user", "the user", "me", "human", "person", "operator", "owner")
+_EACH = f"Name each in `to`, or {CAPABILITY}NAME for all who have one. "
 
 
 class Recipients(NamedTuple):
@@ -157,13 +159,13 @@ def _nobody(tx: Transaction, reference: str) -> NotFound:
             next=f"Write to {quoted(CAPABILITY + reference)} to reach all who have it.",
             details={"to": reference, "near": [f"{CAPABILITY}{reference}"]},
         )
-    near = names_near(tx, reference)
-    there = every_name(tx)
+    is_all = reference.casefold() in _WORDS_FOR_ALL
+    near, there = [] if is_all else names_near(tx, reference), every_name(tx)
     more = f" and {len(there) - NAMES_SHOWN} more" if len(there) > NAMES_SHOWN else ""
     known = f"There are {', '.join(map(named, there[:NAMES_SHOWN]))}{more}. " if there and not near else ""
     return NotFound(
         f"There is no agent {named(reference)}.",
-        next=f"{did_you_mean(near)}{known}List agents with agents_find; a person is user:NAME.",
+        next=f"{_EACH if is_all else did_you_mean(near)}{known}List agents with agents_find; a person is user:NAME.",
         details={"to": reference, "near": near},
     )
 

@@ -140,5 +140,9 @@ class ScheduleSpec(Frozen):
             pass
         return latest
 
+    def local(self, at: Micros) -> str:
+        """A moment by the clocks of its zone, with their offset."""
+        return self._local(at).isoformat(timespec="minutes")
+
     def _local(self, at: Micros) -> datetime:
         return datetime.fromtimestamp(at // SECOND, ZoneInfo(self.timezone))

@@ -120,8 +120,15 @@ def waits_for(row: Row, ended: int = 0, unfinished: Sequence[str] = ()) -> list[
     if row["approval"] == "required":
         reasons.append("a person's approval")
     if row["run_at"] is not None:
-        reasons.append(f"its {'next ' if row['schedule'] else ''}time, {iso(row['run_at'])}")
+        reasons.append(f"its time, {iso(row['run_at'])}" if row["schedule"] is None else _next_time(row))
     return reasons or None
+
+
+def _next_time(row: Row) -> str:
+    """When a schedule fires next, also by the clocks of its zone."""
+    spec = ScheduleSpec.model_validate_json(row["schedule"])
+    there = "" if spec.timezone == "UTC" else f" ({spec.local(row['run_at'])} in {spec.timezone})"
+    return f"its next time, {iso(row['run_at'])}{there}"
 
 
 def _unfinished(row: Row, count: int, known: Sequence[str]) -> str:

@@ -35,7 +35,7 @@ async def test_creation_shows_the_next_five_firings(world: World):
     schedule = await scheduled(world, "30 9 * * *", timezone="Europe/Berlin")
     assert schedule.status == "pending"
     assert schedule.next_firings == [f"2027-01-{day}T08:30:00.000Z" for day in (15, 16, 17, 18, 19)]
-    assert schedule.waits_for == ["its next time, 2027-01-15T08:30:00.000Z"]
+    assert schedule.waits_for == ["its next time, 2027-01-15T08:30:00.000Z (2027-01-15T09:30+01:00 in Europe/Berlin)"]
     assert schedule.schedule == {
         "cron": "30 9 * * *",
         "timezone": "Europe/Berlin",
