@@ -270,7 +270,7 @@ class Targets:
         return self.made[name]
 
     def _meant(self, name: str) -> list[str]:
-        usual = _ALSO_CALLED.get(name.casefold())
+        usual = _ALSO_CALLED.get(name.casefold(), name)
         return [usual] if usual in self.known else near(name, self.known)
 
     async def close(self) -> None:
