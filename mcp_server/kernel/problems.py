@@ -279,9 +279,12 @@ def _wrong(loc: tuple[str | int, ...], place: Shape, value: Any, name: str, arou
 
 def _close(place: Shape, value: Any) -> tuple[str, ...]:
     """The choices that a word could stand for; or the text itself as a name is written there."""
-    options = [str(one) for one in place.options if not isinstance(one, Shape)]
-    if place.pattern is not None and isinstance(value, str):
-        return _slug(place.pattern, value)
+    if place.pattern is not None:
+        return _slug(place.pattern, value) if isinstance(value, str) else ()
+    return _chosen([str(one) for one in place.options if not isinstance(one, Shape)], value)
+
+
+def _chosen(options: list[str], value: Any) -> tuple[str, ...]:
     if not isinstance(value, (str, int)) or isinstance(value, bool) or not options:
         return ()
     word = folded(value) if isinstance(value, str) else f"p{value}"

@@ -4,10 +4,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from mcp_server.domain.approvals.model import Approval
 from mcp_server.domain.state.commands import Addressed
 from mcp_server.domain.state.model import document_id
-from mcp_server.kernel.errors import Conflict
 from mcp_server.kernel.quoting import named
 
 
@@ -22,13 +20,10 @@ def expected_versions(calls: str | None) -> Iterator[tuple[Addressed, int]]:
             yield Addressed(namespace=namespace, key=key), expected
 
 
-def overtaken(approval: Approval, document: Addressed, expected: int, now: int) -> Conflict:
-    """The refusal to ask about what has been overtaken."""
-    name = document_id(document.namespace, document.key)
-    return Conflict(
-        f"{approval.id} no longer fits, and nobody was asked: {named(name)} is at version {now}, and its call expects "
-        f"version {expected}. A yes would run nothing.",
-        next=f"Read the document, then ask anew with approvals_request; tasks_control(action='cancel', "
-        f"task_ids=['{approval.task_id}']) withdraws this one.",
-        details={"approval_id": approval.id, "document": name, "version": now, "expected_version": expected},
+def overtaken(document: Addressed, expected: int, now: int) -> str:
+    """What a person is told before the question that has been overtaken."""
+    name = named(document_id(document.namespace, document.key))
+    return (
+        f"STALE: {name} is at version {now}, and what is asked about expects version {expected}. A yes does nothing "
+        "unless that changes back; a no ends the question."
     )

@@ -108,7 +108,7 @@ class ApprovalService:
             ValidationFailed: the answer is none; the question stays open.
         """
         user_at(call, "client")
-        shown = Shown(approval := await self._approval(approval_id), question_text(approval))
+        shown = await self._whole(approval := await self._approval(approval_id))
         question, _ = await self._question(call, shown)
         told = await call.ask(question)
         if told is None:
@@ -123,7 +123,7 @@ class ApprovalService:
         try:
             user_at(call, "client")
             approval = await self._approval(approval_id)
-            return await self._question(call, Shown(approval, question_text(approval)))
+            return await self._question(call, await self._whole(approval))
         except OpsError:
             return None
 
@@ -142,8 +142,7 @@ class ApprovalService:
         Raises:
             NotFound: no such approval.
         """
-        approval = await self._seen(call, approval_id)
-        return Shown(approval, question_text(approval))
+        return await self._whole(await self._seen(call, approval_id))
 
     async def get(self, call: Call, approval_id: str) -> ApprovalView:
         """One approval with everything, by its id or its task's.
@@ -218,22 +217,19 @@ class ApprovalService:
         """
         approval, text = shown
         person = approval.asks(call.actor.id, self._context.clock())
-        await self._require_fits(approval)
         seal = self._seals.of(call, approval)
         page = await self.link(approval.id, person)
         form = text if len(text) <= DIALOG_CHARACTERS_MAX else None
         return Question(form, _form_of(approval), page, notice_text(approval), seal), seal
 
-    async def _require_fits(self, approval: Approval) -> None:
-        """Ask nobody about a change of a document that is not at the version any more of which the change is.
-
-        Raises:
-            Conflict: it names the document.
-        """
-        for document, expected in expected_versions(approval.calls):
-            now = await self._services.get(StateService).version_of(document)
-            if now != expected:
-                raise overtaken(approval, document, expected, now)
+    async def _whole(self, approval: Approval) -> Shown:
+        """The whole question, before it that a yes does nothing any more where a document has moved on."""
+        text = question_text(approval)
+        if approval.status == "pending":
+            for document, expected in expected_versions(approval.calls):
+                now = await self._services.get(StateService).version_of(document)
+                text = text if now == expected else f"{overtaken(document, expected, now)}\n\n{text}"
+        return Shown(approval, text)
 
     async def _reachable(self, call: Call, command: RequestApproval) -> NewRequest:
         command.needed()

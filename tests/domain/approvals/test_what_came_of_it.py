@@ -8,7 +8,7 @@ from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval
 from mcp_server.domain.approvals.views import ApprovalView, decided_approval
 from mcp_server.domain.state.commands import DocumentHistory
 from mcp_server.kernel.authority import Role
-from mcp_server.kernel.errors import Conflict, InvalidTransition
+from mcp_server.kernel.errors import InvalidTransition
 from tests.domain.approvals.test_calls import ANN, JOBS, answer, asked, found, work
 from tests.world import World, caller
 
@@ -49,17 +49,24 @@ async def test_a_list_says_what_each_call_does_and_which_documents_were_changed(
     assert "nothing is left to decide" in told and "Its 2 calls landed: task_" in told and "n/plan" in told
 
 
-async def test_a_question_about_a_document_that_has_moved_on_is_put_to_nobody(world: World):
+async def test_who_is_asked_about_a_document_that_has_moved_on_is_told_first_that_a_yes_does_nothing(world: World):
     await world.write("n", "plan", {"step": 1})
     approval = await asked(world, PATCH, PATCH)
-    user = caller(Role.ADMIN, id="ann")
-    assert await world.desk.approvals.pending(user, approval.id) is not None
+    ann = caller(Role.ADMIN, id="ann")
+
+    async def form() -> str:
+        question = await world.desk.approvals.pending(ann, approval.id)
+        assert question is not None
+        return question[0].form or ""
+
+    before = await form()
     await world.write("n", "plan", {"step": 9})
-    assert await world.desk.approvals.pending(user, approval.id) is None
-    with pytest.raises(Conflict) as refused:
-        await world.desk.approvals.ask(user, approval.id)
-    assert "n/plan is at version 2, and its call expects version 1" in refused.value.message
-    assert approval.task_id in refused.value.message and (await found(world, approval.id)).status == "pending"
+    told = "STALE: n/plan is at version 2, and what is asked about expects version 1. A yes does nothing"
+    assert "STALE" not in before and (await form()).startswith(told) and (await form()).endswith(before)
+    assert (await world.desk.approvals.shown(ann, approval.id)).text.startswith(told)
+    await world.decide(ANN, approval.id, True)
+    await work(world)
+    assert (await found(world, approval.id)).status == "stale"
 
 
 async def test_the_history_of_a_document_names_the_approval_that_changed_it(world: World):
