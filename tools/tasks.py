@@ -129,8 +129,12 @@ def _say_ended(result: FinishedTask) -> str:
     count, freed = len(result.released), ", ".join(result.freed or ())
     released = f"; {count} that waited for it can be claimed now" if count else ""
     next_of_key = f"; with its concurrency_key free, {freed} can be claimed now" if freed else ""
-    waits = "".join(f"; {one} still waits for {', '.join(ids)}" for one, ids in (result.still_waiting or {}).items())
-    return f"{now}{released}{waits}{next_of_key}."
+    return f"{now}{released}{_say_waiting(result)}{next_of_key}."
+
+
+def _say_waiting(result: FinishedTask) -> str:
+    waits = (result.still_waiting or {}).items()
+    return "".join(f"; {one} still waits for {', '.join(ids)}" for one, ids in waits)
 
 
 def _say_controlled(result: ControlledTasks) -> str:
