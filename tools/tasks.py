@@ -94,7 +94,7 @@ async def claim(desk: Desk, call: Call, args: ClaimTasks) -> ClaimsView:
 def _say_claimed(result: ClaimsView) -> str:
     if result.claims:
         why = f" No more: {result.no_more_because}." if result.no_more_because else ""
-        return f"Claimed {len(result.claims)}; report or finish with its lease_token in time.{why}"
+        return f"Claimed {len(result.claims)}; finish or report in time.{why}"
     reasons = in_words(result.nothing_because or {}, result.such_as or {})
     return f"Nothing to claim: {reasons or 'there are no unfinished tasks'}."
 

@@ -77,7 +77,6 @@ class Ours:
 
     def __init__(self, call: Counted) -> None:
         self._call = call
-        call("agents_register", name="ann")
 
     def create(self, titles: list[str], after: dict[int, list[int]]) -> None:
         tasks = [{"title": title} for title in titles]
@@ -207,7 +206,7 @@ def repaired(desk: Desk) -> None:
 JOBS = (twenty, diamond, repaired)
 
 
-class Desk(NamedTuple):
+class Served(NamedTuple):
     """A server: its name, how its calls are made, its command, and what its environment says."""
 
     name: str
@@ -217,13 +216,14 @@ class Desk(NamedTuple):
     settings: Mapping[str, str] = {}
 
 
-def desks(peers: Path) -> Iterator[Desk]:
+def desks(peers: Path) -> Iterator[Served]:
     """Ours and the peers."""
     own = ["-m", "mcp_server", "--database", "sqlite:///desk.db"]
-    yield Desk("ours", lambda call, _: Ours(call), own, sys.executable)
+    named = {"DATAMCP_AGENT": "ann"}  # as `install` writes it
+    yield Served("ours", lambda call, _: Ours(call), own, sys.executable, named)
     entry = peers / "node_modules/.bin/task-master-mcp"
-    yield Desk("task-master", TaskMaster, [], str(entry), {"TASK_MASTER_TOOLS": "standard"})
-    yield Desk("fleetwright", lambda call, _: Fleetwright(call), ["serve"], str(peers / "python/bin/fleetwright"))
+    yield Served("task-master", TaskMaster, [], str(entry), {"TASK_MASTER_TOOLS": "standard"})
+    yield Served("fleetwright", lambda call, _: Fleetwright(call), ["serve"], str(peers / "python/bin/fleetwright"))
 
 
 def install(peers: Path) -> None:
@@ -237,7 +237,7 @@ def install(peers: Path) -> None:
         subprocess.run([str(peers / "python/bin/python"), "-m", "pip", "install", "-q", PYPI], check=True)
 
 
-def measured(job: Any, desk: Desk) -> dict[str, int]:
+def measured(job: Any, desk: Served) -> dict[str, int]:
     """One job through one desk."""
     with tempfile.TemporaryDirectory() as name:
         client = Client(Path(name), desk.arguments, desk.program, desk.settings)

@@ -60,8 +60,7 @@ async def test_the_end_of_the_first_of_two_parents_names_what_still_waits_and_fo
         await told(client, "agents_register", name="ann", max_concurrent_tasks=2)
         tasks = [{"title": "a"}, {"title": "b"}, {"title": "c", "depends_on": ["#0", "#1"]}]
         _, made = await told(client, "tasks_create", tasks=tasks)
-        first, second, child = (one["id"] for one in made["tasks"])
-        assert made["tasks"][2]["waits_for"] == [f"2 unfinished dependencies ({first}, {second})"]
+        _, second, child = (one["id"] for one in made["tasks"])
         _, claimed = await told(client, "tasks_claim", max_tasks=2)
         works = [{"task_id": one["task"]["id"], "lease_token": one["lease_token"]} for one in claimed["claims"]]
         text, done = await told(client, "tasks_finish", **works[0], outcome="completed")

@@ -62,7 +62,8 @@ def task_state(row: Row, replayed: bool | None = None, now: Micros | None = None
 
 def created_state(row: Row, replayed: bool, now: Micros) -> TaskState:
     """A task that was just created, in the place of what its creator said of it."""
-    said = {"title": None, "priority": None, "attempt": None}
+    waits = waits_for(row, row["waits_on"])  # on what it depends was said
+    said = {"title": None, "priority": None, "attempt": None, "waits_for": waits}
     return task_state(row, replayed, now).evolved(said if not replayed else {})
 
 
