@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
+from structlog.testing import capture_logs
 
 from mcp_server.__main__ import command_line
 from mcp_server.app import open_desk
@@ -119,7 +120,7 @@ async def test_what_is_no_key_is_refused_and_never_an_error(sqlite_url: str, tok
 
 
 async def test_where_the_store_cannot_be_written_the_tokens_that_are_keys_already_count(
-    sqlite_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    sqlite_url: str, tmp_path: Path
 ):
     path = tokens_file(tmp_path, first="user:ann:viewer")
     async with open_desk(load_settings(database=sqlite_url)) as desk:
@@ -128,7 +129,7 @@ async def test_where_the_store_cannot_be_written_the_tokens_that_are_keys_alread
         file = TokenFile(desk, path)
         file._is_read_only = True  # as on a file system that is mounted so
         keys = KeyBearers(desk, file)
-        assert isinstance(await keys.verify("first"), Bearer)
-        assert await keys.verify("second") == Refused("unknown")
-        told = capsys.readouterr()
-        assert (told.out + told.err).count("tokens_not_taken_over") == 1
+        with capture_logs() as logged:
+            assert isinstance(await keys.verify("first"), Bearer)
+            assert await keys.verify("second") == Refused("unknown")
+        assert [line["event"] for line in logged] == ["tokens_not_taken_over"]
