@@ -120,8 +120,8 @@ class LimitSettings(Frozen):
     waits: int = Field(default=128, ge=1, description="Calls of one caller that wait for something to happen")
     sessions: int = Field(default=500, ge=1, description="Sessions over HTTP of one caller (eras before 2026)")
     calls: int = Field(default=256, ge=2, description="Calls of one caller under way, and requests on the way")
-    writes_per_second: float = Field(default=100, gt=0, description="Writes of one key in the long run")
-    writes_burst: int = Field(default=500, ge=1, description="Writes of one key at once")
+    writes_per_second: float = Field(default=2000, gt=0, description="Writes of one key in the long run")
+    writes_burst: int = Field(default=10_000, ge=1, description="Writes of one key at once")
     body_mb: int = Field(default=16, ge=4, description="MiB of requests over HTTP of one caller that are under way")
 
 

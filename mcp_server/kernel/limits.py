@@ -88,8 +88,8 @@ class Most:
     waits: int = 128
     sessions: int = 500
     calls: int = 256
-    writes_per_second: float = 100.0
-    writes_burst: int = 500
+    writes_per_second: float = 2000.0
+    writes_burst: int = 10_000
     body_bytes: int = 16 * 1024 * 1024
 
     def of(self, thing: Thing) -> int:
