@@ -58,14 +58,25 @@ class EventService:
         async def attempt() -> list[Row]:
             return await self._fetched(query)
 
+        looked_at = await self._looked_at(call, command, place)
         wait_seconds = 0 if command.is_over(self._context.clock()) else command.wait_seconds
         rows = await wait_until(self._context, call, attempt, bool, wait_seconds, ())
         if command.after is not None and not command.newest_first:
             await self._require_kept(place)
         is_end = command.newest_first and len(rows) < command.limit
-        cursor = None if is_end else (Position.of(rows[-1]) if rows else place).cursor()
+        cursor = None if is_end else (Position.of(rows[-1]) if rows else looked_at).cursor()
         whole = command.aggregate_id is not None
         return [self._seen(row, whole=whole) for row in rows], cursor
+
+    async def _looked_at(self, call: Call, command: ReadEvents, place: Position) -> Position:
+        """Where to go on where nothing is found; read before the rest. Of what came before `since` nobody asked, and who
+        goes on without saying it again is not told of it."""
+        if command.since is None or command.newest_first:
+            return place
+        last = Query("events_before", parameters=(("xid", END.xid), ("seq", END.seq), ("limit", 1)))
+        until = None if command.until is None else micros(command.until)
+        rows = await self._fetched(self._visible(call, last.where("until", until=until)))
+        return max([place, *map(Position.of, rows)])
 
     async def led_to(self, call: Call, seq: int, limit: int) -> list[EventView]:
         """What led to an event, oldest first, the event itself last: the cause of each, or else what happened to the

@@ -202,6 +202,26 @@ async def test_events_are_narrowed_by_when_both_ends_counted(world: World):
     assert await keys(since=121) == []
 
 
+async def test_who_finds_nothing_since_some_time_goes_on_behind_what_came_before_it(world: World):
+    for key in ("1", "2"):
+        await world.write("ns", key, key)
+        world.clock.advance(60)
+
+    def at(seconds: int) -> datetime:
+        return datetime.fromtimestamp(START / 1e6 + seconds, UTC)
+
+    async def keys(**asked: object) -> tuple[list[str], str | None]:
+        events, cursor = await world.desk.events.read(world.call, ReadEvents.model_validate(asked))
+        return [event.aggregate_id for event in events], cursor
+
+    found, cursor = await keys(since=at(119))
+    _, until = await keys(since=at(10), until=at(20))
+    assert found == []
+    await world.write("ns", "3", "3")
+    assert (await keys(after=cursor))[0] == ["ns/3"]
+    assert (await keys(after=until))[0] == ["ns/2", "ns/3"]
+
+
 async def test_a_reader_does_not_wait_for_events_of_a_time_that_is_over(world: World):
     until = datetime.fromtimestamp(START / 1e6 - 1, UTC)
     command = ReadEvents(until=until, wait_seconds=50)
