@@ -19,7 +19,8 @@ TOOLS = (
         name="commit",
         title="Write all or nothing",
         description="Make several writes in one transaction: all land, or none; any but those that wait or ask. Mails "
-        "and deployments are queued. Where an id stands, not inside a value, '@0.0' is the first thing that the first call made.",
+        "and deployments are queued. Where an id stands, not inside a value, '@0.0' is the first thing that the first "
+        "call made.",
         toolset="system",
         permission=Permission.COMMIT,
         hints=Hints(read_only=False, destructive=True, idempotent=False, open_world=True),
