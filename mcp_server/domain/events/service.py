@@ -69,8 +69,8 @@ class EventService:
         return [self._seen(row, whole=whole) for row in rows], cursor
 
     async def _looked_at(self, call: Call, command: ReadEvents, place: Position) -> Position:
-        """Where to go on where nothing is found; read before the rest. Of what came before `since` nobody asked, and who
-        goes on without saying it again is not told of it."""
+        """Where to go on where nothing is found; read before the rest. Of what came before `since` nobody asked, and
+        who goes on without saying it again is not told of it."""
         if command.since is None or command.newest_first:
             return place
         last = Query("events_before", parameters=(("xid", END.xid), ("seq", END.seq), ("limit", 1)))

@@ -155,6 +155,11 @@ def _ended(head: Mapping[str, Any]) -> str:
     return f"was deleted by {named(head['author'])} at {iso(updated_at)}"
 
 
+def _noted(note: str | None) -> str:
+    """The note of a version; not with what was wrong, which stands in the log."""
+    return "" if note is None else f"Its note: {quoted(note)}. "
+
+
 def gone_document(row: Mapping[str, Any], note: str | None) -> OpsError:
     """The refusal for a document whose value was taken away, or whose time is over.
 
@@ -163,11 +168,10 @@ def gone_document(row: Mapping[str, Any], note: str | None) -> OpsError:
         note: why it was deleted, where that was said.
     """
     namespace, key, version = row["namespace"], row["key"], row["version"]
-    why = "" if note is None else f" ({quoted(note)})"
     back = f"namespace={namespace!r}, key={quoted(key)}, version={version}"
     return NotFound(
-        f"The document {named(document_id(namespace, key))} {_ended(row)}{why}; its last version is {version}.",
-        next=f"state_restore({back}) brings it back.",
+        f"The document {named(document_id(namespace, key))} {_ended(row)}; its last version is {version}.",
+        next=f"{_noted(note)}state_restore({back}) brings it back.",
         details={"namespace": namespace, "key": key, "version": version, "deleted": True}
         | ({} if note is None else {"note": note}),
     )
@@ -202,11 +206,10 @@ def version_conflict(document: Document, expected: int, current: int, note: str 
     if not current:
         return _nothing_to_compare(document, expected)
     merge = f"state_set with merge=true, base_version={expected} merges your value with theirs; else look"
-    noted = "" if note is None else f" ({quoted(note)})"
     return Conflict(
         f"You expected version {expected}, but {named(document.id)} is at version {current}, written by "
-        f"{document.author} at {iso(document.updated_at)}{noted}.",
-        next=f"{merge if 0 < expected < current else 'Look'} at theirs (state_get) and call again with "
+        f"{document.author} at {iso(document.updated_at)}.",
+        next=f"{_noted(note)}{merge if 0 < expected < current else 'Look'} at theirs (state_get) and call again with "
         f"expected_version={current}.",
         details={"expected_version": expected, "current_version": current}
         | ({} if note is None else {"current_note": note}),

@@ -84,10 +84,10 @@ def lease_lost(task_id: str, status: str, attempt: int, *, expired: bool) -> Lea
 
 def parent_refused(parent_id: str, status: str, reason: str | None) -> Conflict:
     """The refusal of a task that hangs on one which people refused."""
-    why = "" if reason is None else f" ({quoted(reason)})"
+    why = "" if reason is None else f"The reason: {quoted(reason)}. "
     return Conflict(
-        f"The dependency {parent_id} was refused{why}, so nothing that hangs on it runs.",
-        next=f"Retry it first, which asks anew: tasks_control(task_ids=['{parent_id}'], action='retry').",
+        f"The dependency {parent_id} was refused, so nothing that hangs on it runs.",
+        next=f"{why}Retry it first, which asks anew: tasks_control(task_ids=['{parent_id}'], action='retry').",
         details={"task_id": parent_id, "status": status},
     )
 
