@@ -93,12 +93,12 @@ class Guesser:
         return self._chance.choice(plain.get(str(kind)) or self._known(name))
 
 
-def seeds(seconds: float) -> Iterator[int]:
-    """Where to begin, again and again until the time is over: the same numbers in each run, or from `FUZZ_SEED` on, so
-    that a change is not held up by what another one would meet as well."""
-    ends = time.monotonic() + seconds
-    for number in itertools.count(int(os.environ.get("FUZZ_SEED", "1"))):
-        if time.monotonic() >= ends:
+def seeds(most: int, seconds: float = 60) -> Iterator[int]:
+    """Where to begin, again and again until the time is over: the same few numbers in each run, so that a change is not
+    held up by what another one would meet as well; from `FUZZ_SEED` on, where that is set, as many as there is time."""
+    ends, first = time.monotonic() + seconds, os.environ.get("FUZZ_SEED")
+    for number in itertools.count(int(first or "1")):
+        if time.monotonic() >= ends or (first is None and number > most):
             return
         print(f"FUZZ_SEED={number}", flush=True)  # shown where it fails
         yield number

@@ -280,5 +280,5 @@ def test_whatever_callers_do_in_a_row_nothing_fails_hangs_or_leaks(fresh: Any, t
 
 @pytest.mark.slow
 def test_whatever_callers_do_for_a_minute_nothing_fails_hangs_or_leaks(fresh: Any, tmp_path: Path):
-    for number in seeds(60):
+    for number in seeds(6):
         lives(fresh, tmp_path, number, examples=3, steps=60)

@@ -354,7 +354,7 @@ def test_whatever_bytes_come_nothing_fails_hangs_or_leaks(url: str, tmp_path: Pa
 @pytest.mark.parametrize("transport", ["http", "sse"])
 def test_whatever_bytes_come_for_a_minute_nothing_fails_hangs_or_leaks(url: str, tmp_path: Path, transport: Any):
     with shop(url, tmp_path, transport) as one:
-        for number in seeds(60):
+        for number in seeds(10):
             sent(one, number, 200)
 
 
