@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 KINDS = {"message": "message", "approval": "answer", "task": "work"}
 """How what came is called, by what the events tell of."""
 REST_SECONDS = 2.0
-"""How long it rests after a look, so that a burst becomes one notification."""
+"""How long it rests after a notification, so that a burst becomes one."""
+PAUSE_SECONDS = 0.2
+"""How long it rests after a look at what was nothing to this session."""
 log = logging.getLogger("datamcp.channel")
 
 
@@ -76,8 +78,7 @@ class News:
             self._missed = True
             while not self._desk.changes.waits_are_over:
                 if self._missed or self._heard:
-                    await self._tell(say, known)
-                    await asyncio.sleep(REST_SECONDS)
+                    await asyncio.sleep(REST_SECONDS if await self._tell(say, known) else PAUSE_SECONDS)
                 await self._hear(await listener.wait(LISTEN_SECONDS))
                 self._missed |= listener.take_overflow()
 
@@ -86,7 +87,8 @@ class News:
         own = None if speaker is None else Call(self._actor, "").spoken_by(speaker, None).label
         self._heard |= {event["aggregate_id"] for event in events if event["actor"] != own}
 
-    async def _tell(self, say: Say, known: set[str]) -> None:
+    async def _tell(self, say: Say, known: set[str]) -> bool:
+        """Say what is new; whether there was anything."""
         glance = await self._glance()
         kinds = _kinds(glance, self._types)
         news = {item: sentence for item, sentence in glance.news().items() if item not in known and _id(item) in kinds}
@@ -95,6 +97,7 @@ class News:
             await say(_safe(told(glance, list(fresh.values()))), _meta(list(fresh), kinds))
         known.update(fresh)
         self._heard, self._missed = set(), False
+        return bool(fresh)
 
     async def _speaker(self) -> Speaker | None:
         return await self._speaking.unsaid(self._actor, local=True)

@@ -17,6 +17,8 @@ from mcp_server.domain.tasks.commands import CreateTasks
 from mcp_server.hooks import channel
 from mcp_server.hooks.channel import News
 from mcp_server.kernel.authority import Role
+from mcp_server.kernel.errors import Unavailable
+from mcp_server.persistence import feed
 from mcp_server.protocol.opening import answer_to
 from tests.faults.test_stdio_ends import META, line, piped
 from tests.processes import INITIALIZE, server
@@ -32,9 +34,13 @@ class Heard:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.fails = 0
         self.told: asyncio.Queue[tuple[str, dict[str, str]]] = asyncio.Queue()
 
     async def say(self, content: str, meta: dict[str, str]) -> None:
+        if self.fails:
+            self.fails -= 1
+            raise Unavailable("Nobody reads.", next="Wait.")
         await self.told.put((content, meta))
 
     async def next(self) -> tuple[str, dict[str, str]]:
@@ -86,7 +92,7 @@ async def test_a_message_an_answer_and_work_are_each_told_once_in_the_words_of_h
         told, meta = await heard.next()
         assert f'The question {asked.id} "Ship it?" is approved' in told and message not in told
         assert meta == {"kind": "answer", "id": asked.id, "count": "1"}
-        task = (await world.created({"title": "Write", "capabilities": ["write"]}))[0]
+        task = (await world.created({"title": "Write", "required_capabilities": ["write"]}))[0]
         told, meta = await heard.next()
         assert f'The task {task.id} "Write" is ready for scribe; tasks_claim takes it.' in told
         assert meta == {"kind": "work", "id": task.id, "count": "1"}
@@ -132,6 +138,45 @@ async def test_who_may_not_see_messages_is_told_of_none(world: World):
     await silent(Heard(world).say)
 
 
+async def test_what_nobody_heard_of_since_too_much_came_is_told_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    await world.agent("scribe")
+    await Heard(world).send("from before")
+    monkeypatch.setattr(feed, "BACKLOG_MAX", 1)
+    async with hearing(world) as heard:
+        sent = {await heard.send(f"{number}") for number in range(4)}
+        told: list[str] = []
+        while len(told) < 4:
+            told += (await heard.next())[1]["id"].split()
+        assert set(told) == sent and len(told) == 4
+
+
+async def test_what_could_not_be_sent_is_sent_again(world: World):
+    await world.agent("scribe")
+    async with hearing(world) as heard:
+        heard.fails = 1
+        message = await heard.send("after all")
+        assert (await heard.next())[1]["id"] == message and heard.fails == 0
+
+
+async def test_it_says_nothing_for_an_agent_as_which_it_may_not_speak(world: World, caplog: pytest.LogCaptureFixture):
+    await world.agent("scribe")
+    news = News(desk_on(world.database, Session("scribe")), caller(Role.AGENT, id="stranger").actor, None)
+    await news.begin()
+    await asyncio.wait_for(news(Heard(world).say), 20)
+    assert "user:stranger cannot speak as scribe" in caplog.text
+
+
+async def test_it_ends_when_the_server_does(world: World):
+    news = News(world.desk, caller().actor, None)
+    running = asyncio.create_task(news(Heard(world).say))
+    await asyncio.sleep(0)
+    world.desk.end_waits()
+    await asyncio.wait_for(running, 20)
+
+
+@pytest.mark.slow
 def test_the_handshake_says_that_it_is_a_channel_as_the_sdk_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("DATAMCP_CHANNEL", "true")
     hello = line(id=1, method="initialize", params=INITIALIZE)
@@ -140,15 +185,18 @@ def test_the_handshake_says_that_it_is_a_channel_as_the_sdk_would(tmp_path: Path
     assert piped(tmp_path, b"\n" + hello)[1] == early == piped(tmp_path, hello)[1]
 
 
-def test_without_the_setting_no_handshake_says_so():
+def test_the_setting_alone_makes_a_handshake_say_so():
     hello, discover = (line(id=1, method=name, params=what) for name, what in HANDSHAKES)
+    told = answer_to(hello, is_channel=True)
+    assert told is not None and told["result"]["capabilities"]["experimental"] == {"claude/channel": {}}
+    assert answer_to(discover, is_channel=True) == {"jsonrpc": "2.0", "id": 1, "error": REFUSED}
     assert "experimental" not in json.dumps([answer_to(hello), answer_to(discover)])
 
 
 HANDSHAKES: list[tuple[str, Any]] = [("initialize", INITIALIZE), ("server/discover", DISCOVER)]
 
 
-@pytest.mark.parametrize("first", [b"", b"\n"], ids=["early", "late"])
+@pytest.mark.parametrize("first", [b"", pytest.param(b"\n", marks=pytest.mark.slow)], ids=["early", "late"])
 def test_a_client_that_probes_is_refused_and_shakes_hands_as_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: bytes
 ):
