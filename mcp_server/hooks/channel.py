@@ -120,7 +120,7 @@ class _Rows:
 
     def rows(self, area: str, statement: str, **parameters: Any) -> list[Row]:
         """The rows of a statement, which no two areas call alike."""
-        return from_thread.run(partial(self._database.fetch_all, statement, **parameters))
+        return [dict(row) for row in from_thread.run(partial(self._database.fetch_all, statement, **parameters))]
 
     def first(self, area: str, statement: str, **parameters: Any) -> Row | None:
         """The first row, if there is one."""

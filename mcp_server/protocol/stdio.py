@@ -14,7 +14,7 @@ import stat
 import sys
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
@@ -48,9 +48,9 @@ FINISH_SECONDS = 30.0
 """How long the next answer may take once stdin has ended; waits end at once."""
 
 
-Say = Callable[[str, dict[str, str]], Awaitable[None]]
+Say = Callable[[str, dict[str, str]], Coroutine[Any, Any, None]]
 """Sends a text and what it is about through a channel."""
-Channel = Callable[[Say], Awaitable[None]]
+Channel = Callable[[Say], Coroutine[Any, Any, None]]
 """Sends what came, for as long as it is let run."""
 
 
