@@ -212,8 +212,13 @@ def seam_of(desk: Desk, settings: Settings, metrics: Metrics) -> Seam:
     """Who calls, and who counts calls and what callers have."""
     counts = limits(settings)
     counts.on_refused = metrics.limited
-    callers = Callers(_local(settings).narrowed(read_only=settings.read_only), read_only=settings.read_only)
+    callers = Callers(local_actor(settings), read_only=settings.read_only)
     return Seam(callers, desk.get(Voices), new_id, metrics, settings.toolsets, counts)
+
+
+def local_actor(settings: Settings) -> Actor:
+    """Who runs this process, as far as the settings let it do anything."""
+    return _local(settings).narrowed(read_only=settings.read_only)
 
 
 def _local(settings: Settings) -> Actor:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from mcp_server.app import App
+    from mcp_server.protocol.stdio import Channel
 
 log = structlog.stdlib.get_logger("datamcp")
 
@@ -82,7 +83,7 @@ async def serve_on_stdio(app: "App", opening: Opening, ending: Ending) -> None:
     stop = anyio.Event()
     ending.by(stop.set)
     async with _console(app):
-        await serve_stdio(app.server, opening, stop, app.desk.end_waits)
+        await serve_stdio(app.server, opening, stop, app.desk.end_waits, await _channel(app))
 
 
 async def serve_http(app: "App", ending: Ending) -> None:
@@ -114,6 +115,18 @@ def http_app(app: "App") -> Any:
     return make_http_app(app.server, app.desk, options, transport, counts, _webhooks(app))
 
 
+async def _channel(app: "App") -> "Channel | None":
+    """What tells the session what came for it, where that is wanted."""
+    if not app.settings.channel:
+        return None
+    from mcp_server.app import local_actor
+    from mcp_server.hooks.channel import News
+
+    news = News(app.desk, local_actor(app.settings), app.settings.toolsets)
+    await news.begin()
+    return news
+
+
 def _console(app: "App") -> "contextlib.AbstractAsyncContextManager[None]":
     """The page for approvals beside stdio, where a port for it is set."""
     port = app.settings.console_port
@@ -135,7 +148,8 @@ def _webhooks(app: "App") -> "list[BaseRoute]":
 
 def _prepare(opening: Opening, settings: Settings) -> None:
     if settings.transport == "stdio":
-        opening.start(gives_handles=settings.toolsets is None or "tasks" in settings.toolsets)
+        gives_handles = settings.toolsets is None or "tasks" in settings.toolsets
+        opening.start(gives_handles=gives_handles, is_channel=settings.channel)
         load_for_stdio()
         importlib.import_module("mcp_server.protocol.stdio")
     else:

@@ -288,6 +288,9 @@ class Settings(Frozen):
     console_port: Annotated[Port | None, Group.MAIL] = Field(
         default=None, description="On stdio, serve the page for approvals on this loopback port"
     )
+    channel: Annotated[bool, Group.SERVING] = Field(
+        default=False, description="On stdio, be a channel of Claude Code: tell a session what came (docs/wake.md)"
+    )
     metrics_port: Annotated[FreePort | None, Group.SERVING] = Field(
         default=None, description="Serve Prometheus metrics on this loopback port"
     )

@@ -11,11 +11,24 @@ from mcp_server.kernel.times import SECOND, iso
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import Any, Protocol
 
     from mcp_server.hooks.memory import Session
     from mcp_server.hooks.reading import Desk, Row
     from mcp_server.hooks.settings import Settings
     from mcp_server.kernel.times import Micros
+
+    class Rows(Protocol):
+        """Where a look reads: a hook's own connection, or a server's."""
+
+        def rows(self, area: str, statement: str, **parameters: Any) -> list[Row]:
+            """The rows of a statement of an area."""
+            ...
+
+        def first(self, area: str, statement: str, **parameters: Any) -> Row | None:
+            """The first row, if there is one."""
+            ...
+
 
 SHOWN_MAX = 5
 LOOKED_MAX = 100
@@ -43,7 +56,7 @@ class Speaker:
         self.label = f"user:{user}" if agent is None else f"agent:{agent['name']}"
 
 
-def speaker_of(desk: Desk, settings: Settings, session: Session | None) -> Speaker:
+def speaker_of(desk: Rows, settings: Settings, session: Session | None) -> Speaker:
     """The agent that the settings name, else the one that the session registered, else the user."""
     reference = settings.agent or (None if session is None else session.agent)
     agent = None if reference is None else desk.first("agents", "agent_glance", reference=reference)
@@ -53,7 +66,7 @@ def speaker_of(desk: Desk, settings: Settings, session: Session | None) -> Speak
 class Glance:
     """What one look finds."""
 
-    def __init__(self, desk: Desk, speaker: Speaker, now: Micros, since: float | None = None) -> None:
+    def __init__(self, desk: Rows, speaker: Speaker, now: Micros, since: float | None = None) -> None:
         """Look.
 
         Args:

@@ -1,10 +1,10 @@
 -- The engine itself writes the event log and follows it. What the feed hands on: whose change it was, not what.
 -- name: changes_after
-SELECT seq, type, aggregate_type, aggregate_id, 0 AS xid FROM events WHERE seq > :seq AND :xid = :xid
+SELECT seq, type, aggregate_type, aggregate_id, actor, 0 AS xid FROM events WHERE seq > :seq AND :xid = :xid
 ORDER BY seq LIMIT :limit
 
 -- name: changes_after (postgres)
-SELECT seq, type, aggregate_type, aggregate_id, xid::text::bigint AS xid FROM events
+SELECT seq, type, aggregate_type, aggregate_id, actor, xid::text::bigint AS xid FROM events
 WHERE (xid, seq) > (CAST(:xid AS text)::xid8, :seq) AND xid < pg_snapshot_xmin(pg_current_snapshot())
 ORDER BY xid, seq LIMIT :limit
 

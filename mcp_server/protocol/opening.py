@@ -12,7 +12,7 @@ import threading
 from typing import Any, cast
 
 from mcp_server import __version__
-from mcp_server.protocol.wire import WireError, parse
+from mcp_server.protocol.wire import METHOD_NOT_FOUND, WireError, parse
 
 READ_BYTES = 1 << 16
 NAME = "data-mcp-server-agent"
@@ -32,6 +32,9 @@ INSTRUCTIONS = (
 VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 """Those of which the answer is known here; to clients of others the SDK answers."""
 MODERN = "2026-07-28"
+DISCOVER = "server/discover"
+CHANNEL = "claude/channel"
+"""The capability of a server that tells a session of Claude Code what came for it."""
 _META = "io.modelcontextprotocol/"
 _ABOUT_CLIENT = {f"{_META}{name}" for name in ("protocolVersion", "clientInfo", "clientCapabilities")}
 
@@ -45,14 +48,16 @@ class Opening:
         self._first: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._started = False
         self._gives_handles = True
+        self._is_channel = False
 
-    def start(self, *, gives_handles: bool) -> None:
+    def start(self, *, gives_handles: bool, is_channel: bool = False) -> None:
         """Begin to read.
 
         Args:
             gives_handles: whether this server has what belongs to tasks: the extensions of tasks and skills.
+            is_channel: whether it is a channel of Claude Code.
         """
-        self._started, self._gives_handles = True, gives_handles
+        self._started, self._gives_handles, self._is_channel = True, gives_handles, is_channel
         threading.Thread(target=self._read, name="stdin-opening", daemon=True).start()
 
     def first(self) -> bytes | None:
@@ -63,7 +68,7 @@ class Opening:
         chunk = b""
         try:
             chunk = os.read(0, READ_BYTES)
-            answer = answer_to(chunk, gives_handles=self._gives_handles)
+            answer = answer_to(chunk, gives_handles=self._gives_handles, is_channel=self._is_channel)
             if answer is not None:
                 os.write(1, json.dumps(answer, separators=(",", ":")).encode() + b"\n")
                 self.answered = answer["id"]
@@ -73,23 +78,33 @@ class Opening:
             self._first.put(chunk)
 
 
-def answer_to(chunk: bytes, *, gives_handles: bool = True) -> dict[str, Any] | None:
+def answer_to(chunk: bytes, *, gives_handles: bool = True, is_channel: bool = False) -> dict[str, Any] | None:
     """The answer to a chunk that begins with an ordinary handshake."""
-    line, end, _ = chunk.partition(b"\n")
-    if not end:
-        return None
-    try:
-        message = parse(line)
-    except WireError:
-        return None
-    if message.get("jsonrpc") != "2.0" or "id" not in message:
-        return None
+    request = _first_request(chunk)
     result: dict[str, Any] | None = None
-    if message.get("method") == "initialize":
-        result = _initialized(message.get("params"))
-    elif message.get("method") == "server/discover":
-        result = _discovered(message.get("params"), gives_handles)
-    return None if result is None else {"jsonrpc": "2.0", "id": message["id"], "result": result}
+    if request.get("method") == "initialize":
+        result = _initialized(request.get("params"), is_channel)
+    elif request.get("method") == DISCOVER and is_channel:
+        return no_discovery(request["id"]).answer
+    elif request.get("method") == DISCOVER:
+        result = _discovered(request.get("params"), gives_handles)
+    return None if result is None else {"jsonrpc": "2.0", "id": request["id"], "result": result}
+
+
+def no_discovery(request_id: str | int) -> WireError:
+    """The refusal to be discovered, in the SDK's words: Claude Code takes no server of today's era for a channel, and
+    shakes hands as before with one that knows nothing of it."""
+    return WireError(METHOD_NOT_FOUND, "Method not found", request_id, DISCOVER)
+
+
+def _first_request(chunk: bytes) -> dict[str, Any]:
+    """The request that a chunk begins with; nothing where that is none."""
+    line, end, _ = chunk.partition(b"\n")
+    try:
+        message = parse(line) if end else {}
+    except WireError:
+        return {}
+    return message if message.get("jsonrpc") == "2.0" and "id" in message else {}
 
 
 def _discovered(params: Any, gives_handles: bool) -> dict[str, Any] | None:
@@ -116,7 +131,7 @@ def _discovered(params: Any, gives_handles: bool) -> dict[str, Any] | None:
     }
 
 
-def _initialized(params: Any) -> dict[str, Any] | None:
+def _initialized(params: Any, is_channel: bool) -> dict[str, Any] | None:
     version = _asked_for(params)
     if version is None:
         return None
@@ -124,6 +139,7 @@ def _initialized(params: Any) -> dict[str, Any] | None:
         "protocolVersion": version,
         "capabilities": {
             "completions": {},
+            **({"experimental": {CHANNEL: {}}} if is_channel else {}),
             "prompts": {"listChanged": False},
             "resources": {"listChanged": False, "subscribe": True},
             "tools": {"listChanged": False},

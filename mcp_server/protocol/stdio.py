@@ -9,13 +9,12 @@ While serving, file descriptor 0 is empty and 1 is stderr, so that stray prints 
 
 import asyncio
 import os
-import queue
 import select
 import stat
 import sys
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
@@ -29,16 +28,17 @@ from mcp.shared.message import SessionMessage
 from mcp_types import INVALID_REQUEST
 
 from mcp_server.kernel.json_text import dump_json
-from mcp_server.protocol.opening import Opening
-from mcp_server.protocol.wire import WireError, is_id, request_id, rpc_message
+from mcp_server.protocol.opening import CHANNEL, DISCOVER, Opening, no_discovery
+from mcp_server.protocol.stdout import Output
+from mcp_server.protocol.wire import METHOD_NOT_FOUND, WireError, is_id, request_id, rpc_message
 
 LISTEN = "subscriptions/listen"
 CANCELLED = "notifications/cancelled"
+INITIALIZED = "notifications/initialized"
+CHANNEL_MESSAGE = f"notifications/{CHANNEL}"
 READ_BYTES = 1 << 16
 CHUNKS_AHEAD_MAX = 16
 LINE_BYTES_MAX = 16 * 1024 * 1024
-PIPE_BUF = getattr(select, "PIPE_BUF", 512)
-"""POSIX: a pipe that polls writable takes this much without blocking; on Linux 4096 bytes, on macOS 512."""
 UNANSWERED_MAX = 64
 """How many requests are taken in while the client does not read what was answered."""
 
@@ -48,7 +48,19 @@ FINISH_SECONDS = 30.0
 """How long the next answer may take once stdin has ended; waits end at once."""
 
 
-async def serve_stdio(server: Server[Any], opening: Opening, stop: anyio.Event, end_waits: Callable[[], None]) -> None:
+Say = Callable[[str, dict[str, str]], Coroutine[Any, Any, None]]
+"""Sends a text and what it is about through a channel."""
+Channel = Callable[[Say], Coroutine[Any, Any, None]]
+"""Sends what came, for as long as it is let run."""
+
+
+async def serve_stdio(
+    server: Server[Any],
+    opening: Opening,
+    stop: anyio.Event,
+    end_waits: Callable[[], None],
+    channel: Channel | None = None,
+) -> None:
     """Serve one client until stdin ends, and what came before is answered; or until `stop` is set.
 
     Args:
@@ -56,10 +68,12 @@ async def serve_stdio(server: Server[Any], opening: Opening, stop: anyio.Event, 
         opening: read what came first.
         stop: to end without more ado.
         end_waits: lets what waits for a change answer with what there is; called when stdin ends.
+        channel: runs from the end of the handshake on, where this server is a channel of Claude Code.
     """
+    experimental = None if channel is None else {CHANNEL: dict[str, Any]()}
     with _own_descriptors() as (stdin, stdout):
         async with anyio.create_task_group() as group:
-            connection = _Connection(Input(stdin, opening), Output(stdout), opening, end_waits, group)
+            connection = _Connection(Input(stdin, opening), Output(stdout), opening, end_waits, group, channel)
 
             async def stopper() -> None:
                 await stop.wait()
@@ -67,61 +81,9 @@ async def serve_stdio(server: Server[Any], opening: Opening, stop: anyio.Event, 
                 group.cancel_scope.cancel()
 
             group.start_soon(stopper)
-            await server.run(connection, connection, server.create_initialization_options())
+            options = server.create_initialization_options(experimental_capabilities=experimental)
+            await server.run(connection, connection, options)
             group.cancel_scope.cancel()
-
-
-class Output:
-    """Stdout, written by a thread of its own where that may take long: nothing that ends the server waits for a client
-    that does not read."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._loop = asyncio.get_running_loop()
-        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        self._one_at_a_time = asyncio.Lock()
-        self._free = asyncio.Event()
-        self._free.set()
-        self.written = 0
-        """How many lines the client's end has taken."""
-        threading.Thread(target=self._run, name="stdout-writer", daemon=True).start()
-
-    @property
-    def is_stuck(self) -> bool:
-        """Whether a line waits for the client to read."""
-        return not self._free.is_set()
-
-    async def moves(self, seconds: float) -> None:
-        """Wait until nothing is stuck any more, for so long at most."""
-        with anyio.move_on_after(seconds):
-            await self._free.wait()
-
-    async def write(self, line: bytes) -> None:
-        """Write a line, once those before it are written. Whoever is cancelled meanwhile has still written it."""
-        async with self._one_at_a_time:
-            await self._free.wait()
-            if len(line) <= PIPE_BUF and self._is_writable():
-                _write_all(self._descriptor, line)
-                self.written += 1
-            else:
-                self._free.clear()
-                self._lines.put(line)
-                await self._free.wait()
-
-    def _run(self) -> None:
-        while True:
-            _write_all(self._descriptor, self._lines.get())
-            try:
-                self._loop.call_soon_threadsafe(self._taken)
-            except RuntimeError:  # the loop has ended
-                return
-
-    def _taken(self) -> None:
-        self.written += 1
-        self._free.set()
-
-    def _is_writable(self) -> bool:
-        return sys.platform != "win32" and bool(select.select([], [self._descriptor], [], 0)[1])
 
 
 class Input:
@@ -220,7 +182,13 @@ class _Connection:
     """One client: the stream of messages that the SDK's server reads, and the one that it writes."""
 
     def __init__(
-        self, stdin: Input, stdout: Output, opening: Opening, end_waits: Callable[[], None], group: TaskGroup
+        self,
+        stdin: Input,
+        stdout: Output,
+        opening: Opening,
+        end_waits: Callable[[], None],
+        group: TaskGroup,
+        channel: Channel | None,
     ) -> None:
         self._lines = stdin.lines()
         self._input = stdin
@@ -228,6 +196,9 @@ class _Connection:
         self._opening = opening
         self._end_waits = end_waits
         self._group = group
+        self._channel = channel
+        self._has_begun = False
+        """Whether the channel runs."""
         self._unanswered: Counter[object] = Counter()
         """Ids of requests, of which a script may give several the same; and one for each line that is refused."""
         self._streams: Counter[object] = Counter()
@@ -265,7 +236,7 @@ class _Connection:
             if not await self._reads():
                 raise anyio.EndOfStream
             try:
-                message = message_of(line)
+                message = self._message_of(line)
             except WireError as error:
                 self._unanswered[error] += 1
                 self._group.start_soon(self._refuse, error)
@@ -301,9 +272,28 @@ class _Connection:
                 return False
         return True
 
+    def _message_of(self, line: bytes) -> types.JSONRPCMessage:
+        message = message_of(line)
+        is_request = isinstance(message, types.JSONRPCRequest)
+        if is_request and message.method == DISCOVER and self._channel is not None:
+            raise no_discovery(message.id)  # the SDK would take it for the choice of an era
+        return message
+
     async def _refuse(self, error: WireError) -> None:
-        await self._output.write(dump_json(error.answer).encode() + b"\n")
+        if error.code == METHOD_NOT_FOUND and error.request_id == self._opening.answered:
+            self._opening.answered = None
+        else:
+            await self._output.write(dump_json(error.answer).encode() + b"\n")
         self._settle(error)
+
+    def _begin_channel(self) -> None:
+        if self._channel is not None and not self._has_begun:
+            self._has_begun = True
+            self._group.start_soon(self._channel, self._say)
+
+    async def _say(self, content: str, meta: dict[str, str]) -> None:
+        params = {"content": content, "meta": meta}
+        await self.send(SessionMessage(types.JSONRPCNotification(jsonrpc="2.0", method=CHANNEL_MESSAGE, params=params)))
 
     def _settle(self, request: object) -> None:
         for open_ones in (self._unanswered, self._streams):
@@ -319,6 +309,8 @@ class _Connection:
             given = (message.params or {}).get("requestId")
             if is_id(given):
                 self._settle(given)
+        elif isinstance(message, types.JSONRPCNotification) and message.method == INITIALIZED:
+            self._begin_channel()
 
     def _was_answered(self, message: types.JSONRPCMessage) -> bool:
         """Whether the opening answered it; its id may be used again."""
@@ -352,15 +344,6 @@ def message_of(line: bytes) -> types.JSONRPCMessage:
         head = line[:READ_BYTES].decode(errors="replace")
         raise WireError(INVALID_REQUEST, f"A message has at most {LINE_BYTES_MAX:,} bytes.", request_id(head))
     return rpc_message(line)
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        try:
-            view = view[os.write(descriptor, view) :]
-        except OSError:  # the client has gone; stdin will end too
-            return
 
 
 @contextmanager

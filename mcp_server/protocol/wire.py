@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
+METHOD_NOT_FOUND = -32601
 """As JSON-RPC has them; importing the SDK's types for them takes a quarter of a second."""
 ID_WITHIN_CHARACTERS = 1 << 16
 DEPTH_SAID = "The message is nested too deeply."
@@ -21,13 +22,14 @@ _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class WireError(ValueError):
-    """A message that cannot be taken, with the JSON-RPC code and the id of the request, where there is one."""
+    """A message that cannot be taken, with the JSON-RPC code, the id of the request, and more, where there is some."""
 
-    def __init__(self, code: int, message: str, request_id: str | float | None) -> None:
+    def __init__(self, code: int, message: str, request_id: str | float | None, data: str | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.request_id = request_id
+        self.data = data
 
     @property
     def answer(self) -> dict[str, Any]:
@@ -35,7 +37,7 @@ class WireError(ValueError):
         return {
             "jsonrpc": "2.0",
             "id": self.request_id,
-            "error": {"code": self.code, "message": self.message},
+            "error": {"code": self.code, "message": self.message} | ({"data": self.data} if self.data else {}),
         }
 
 

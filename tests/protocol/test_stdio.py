@@ -9,7 +9,8 @@ import anyio
 import pytest
 
 from mcp_server.protocol.opening import Opening
-from mcp_server.protocol.stdio import CHUNKS_AHEAD_MAX, READ_BYTES, Input, Output
+from mcp_server.protocol.stdio import CHUNKS_AHEAD_MAX, READ_BYTES, Input
+from mcp_server.protocol.stdout import Output
 
 pytestmark = pytest.mark.anyio
 LARGE = b"x" * (1 << 20) + b"\n"
