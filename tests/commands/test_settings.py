@@ -52,8 +52,12 @@ def toml(word: Word, form: str) -> str:
     return f"{word.name.replace('_', '-') if form == 'hyphens' else word.name} = {value}"
 
 
+HELP = ["-h", "--help"]
+"""As under the whole command line: click keeps the first that a command is asked for."""
+
+
 def flags(*arguments: str) -> dict[str, Any]:
-    return serve.make_context("serve", list(arguments)).params
+    return serve.make_context("serve", list(arguments), help_option_names=HELP).params
 
 
 @pytest.mark.parametrize("word", LEAVES, ids=lambda word: word.name)
@@ -113,7 +117,7 @@ def test_sources_are_merged_setting_by_setting(tmp_path: Path, monkeypatch: pyte
 
 
 def test_every_setting_is_described_grouped_and_listed_by_the_help_of_serve():
-    with click.Context(serve, info_name="serve") as context:
+    with click.Context(serve, info_name="serve", help_option_names=HELP) as context:
         told = "".join(serve.get_help(context).split())
     for word in WORDS.values():
         assert word.field.description and word.group is not None, word.name
