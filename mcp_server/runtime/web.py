@@ -59,7 +59,7 @@ class HeadWithBody:
             self._transport.write(data)
         else:
             head, self._head = self._head, None
-            self._transport.writelines((head, data))
+            self._transport.write(head + data)  # `writelines` of asyncio fails on a connection that is gone
 
     def close(self) -> None:
         """Close, once all is written."""
