@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from mcp_server import __version__
-from mcp_server.commands.options import SettingsCommand
+from mcp_server.commands.options import AS_JSON, SettingsCommand
 from mcp_server.commands.progress import progress
 from mcp_server.config import Group, Settings, load_settings
 from mcp_server.kernel.errors import OpsError
@@ -26,7 +26,7 @@ EXIT_FINE, EXIT_PROBLEM, EXIT_SETTINGS = 0, 1, 2
 
 
 @click.command("doctor", cls=SettingsCommand, groups=tuple(Group))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@AS_JSON
 @click.option("--replay", is_flag=True, help="Rebuild the database from its events elsewhere, and compare.")
 def doctor(as_json: bool, replay: bool, **flags: Any) -> None:
     """Check database, permissions, versions and configuration. Exit code 0: fine, 1: a problem, 2: bad settings."""

@@ -1,29 +1,23 @@
 """`inbox`: a person reads what agents and people wrote, acknowledges and answers."""
 
 import json
-import random
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import click
 
-from mcp_server.commands.options import SettingsCommand
+from mcp_server.commands.options import AS_JSON, SettingsCommand
 from mcp_server.commands.running import run
+from mcp_server.commands.services import services_on
 from mcp_server.config import Group, Settings
-from mcp_server.domain.areas import AREAS
 from mcp_server.domain.messages.model import ReadMessages, SendMessage
 from mcp_server.domain.messages.service import MessageService
 from mcp_server.domain.messages.views import InboxView, MessageView
 from mcp_server.kernel.authority import Actor
-from mcp_server.kernel.call import Call, Context
+from mcp_server.kernel.call import Call
 from mcp_server.kernel.ids import new_id
 from mcp_server.kernel.lines import fenced, one_line
 from mcp_server.kernel.paging import LIMIT_MAX
-from mcp_server.kernel.services import Services
-from mcp_server.kernel.times import system_clock
 from mcp_server.kernel.views import dumped
-from mcp_server.persistence.database import Database
 
 
 class Wanted(NamedTuple):
@@ -45,7 +39,7 @@ class Wanted(NamedTuple):
 @click.option("--ack", metavar="ID", multiple=True, help="Acknowledge a message first. May be repeated.")
 @click.option("--send", nargs=2, metavar="TO BODY", help="Send a message instead, to an agent or user:NAME.")
 @click.option("--reply", nargs=2, metavar="THREAD BODY", help="Answer all in a thread instead.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@AS_JSON
 def inbox(
     everything: bool,
     read: bool,
@@ -71,23 +65,14 @@ async def attend(settings: Settings, wanted: Wanted) -> None:
     """
     actor = Actor(kind="user", id=settings.user, permissions=settings.role.permissions, is_local=True)
     call = Call(actor, new_id("call"))
-    async with _messages(settings) as messages:
+    async with services_on(settings) as services:
+        messages = services.get(MessageService)
         for to, body in filter(None, (wanted.send,)):
             await _send(messages, call, SendMessage(to=(to,), body=body), wanted)
         for thread_id, body in filter(None, (wanted.reply,)):
             await _send(messages, call, SendMessage(thread_id=thread_id, body=body), wanted)
         if wanted.send is None and wanted.reply is None:
             _show(await _found(messages, call, wanted), wanted)
-
-
-@asynccontextmanager
-async def _messages(settings: Settings) -> AsyncGenerator[MessageService]:
-    """The one service that is needed: the whole desk would start three times slower."""
-    database = await Database.open(settings.database_url, AREAS, allow_unsafe_sqlite=settings.allow_unsafe_sqlite)
-    try:
-        yield Services(Context(database, system_clock, new_id, random.random), AREAS).get(MessageService)
-    finally:
-        await database.close()
 
 
 async def _send(messages: MessageService, call: Call, command: SendMessage, wanted: Wanted) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from mcp_server.commands.groups import HandingOn
-from mcp_server.commands.options import SettingsCommand
+from mcp_server.commands.options import AS_JSON, SettingsCommand
 from mcp_server.commands.people import GROUPS, aside, listed, people, said, seconds, show
 from mcp_server.commands.people_lines import key_line, listed_key_line
 from mcp_server.domain.people.commands import CreateKey
@@ -17,7 +17,6 @@ from mcp_server.kernel.call import Call
 from mcp_server.kernel.views import dumped
 
 _OWN = ("name", "role", "agent", "namespace")
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
 @click.group("key", cls=HandingOn)
@@ -35,7 +34,7 @@ def key() -> None:
 @click.option("--as-agent", "agent", metavar="NAME", help="The only agent that a user's key speaks as.")
 @click.option("--namespace", metavar="PREFIX", help="Only documents in the namespace PREFIX, PREFIX.x, PREFIX-x, ...")
 @click.option("--expires-in", metavar="DURATION", help="How long it counts: 30d, 12h. [default: until it is revoked]")
-@_JSON
+@AS_JSON
 def create_command(of_user: str | None, of_agent: str | None, as_json: bool, **given: Any) -> None:
     """Make a key for a user or an agent, and print it. It is not shown again."""
     if (of_user is None) == (of_agent is None):
@@ -57,7 +56,7 @@ def create_command(of_user: str | None, of_agent: str | None, as_json: bool, **g
 
 @key.command("list", cls=SettingsCommand, groups=GROUPS)
 @click.argument("holder", required=False)
-@_JSON
+@AS_JSON
 def list_command(holder: str | None, as_json: bool, **flags: Any) -> None:
     """List all keys, or those of HOLDER: ann, user:ann, agent:scribe."""
 
@@ -72,7 +71,7 @@ def list_command(holder: str | None, as_json: bool, **flags: Any) -> None:
 
 @key.command("revoke", cls=SettingsCommand, groups=GROUPS)
 @click.argument("key_id")
-@_JSON
+@AS_JSON
 def revoke_command(key_id: str, as_json: bool, **flags: Any) -> None:
     """Let nobody in by KEY_ID any more, from now on in every process."""
 
@@ -85,7 +84,7 @@ def revoke_command(key_id: str, as_json: bool, **flags: Any) -> None:
 @key.command("rotate", cls=SettingsCommand, groups=GROUPS)
 @click.argument("key_id")
 @click.option("--grace", metavar="DURATION", help="How long the old text counts yet: 1h. [default: not at all]")
-@_JSON
+@AS_JSON
 def rotate_command(key_id: str, grace: str | None, as_json: bool, **flags: Any) -> None:
     """Give KEY_ID another text, and print that. All else of it stays."""
 

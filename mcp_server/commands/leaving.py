@@ -1,23 +1,21 @@
 """What a session that ended gives back: the child of a hook (`hooks/ending.py`) runs it."""
 
-import random
 from contextlib import suppress
 from typing import NamedTuple
 
+from mcp_server.commands.services import services_on
 from mcp_server.config import Settings
 from mcp_server.domain.agents.speaking import Speaking
-from mcp_server.domain.areas import AREAS
 from mcp_server.domain.locks.model import ReleaseLock
 from mcp_server.domain.locks.service import LockService
 from mcp_server.domain.tasks.commands import ClaimTasks, GiveUpTask
 from mcp_server.domain.tasks.service import TaskService
 from mcp_server.kernel.authority import Actor
-from mcp_server.kernel.call import Call, Context
+from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.ids import new_id
 from mcp_server.kernel.services import Services
-from mcp_server.kernel.times import Micros, iso, system_clock
-from mcp_server.persistence.database import Database
+from mcp_server.kernel.times import Micros, iso
 
 REASON = "the session of its worker ended"
 
@@ -38,12 +36,9 @@ async def leave(settings: Settings, ended: Ended) -> None:
     Raises:
         OpsError: the database cannot be used, or there is no such agent.
     """
-    database = await Database.open(settings.database_url, AREAS, allow_unsafe_sqlite=settings.allow_unsafe_sqlite)
-    try:
+    async with services_on(settings) as services:
         actor = Actor(kind="user", id=settings.user, permissions=settings.role.permissions, is_local=True)
-        await give_back(Services(Context(database, system_clock, new_id, random.random), AREAS), actor, ended)
-    finally:
-        await database.close()
+        await give_back(services, actor, ended)
 
 
 async def give_back(services: Services, actor: Actor, ended: Ended) -> None:

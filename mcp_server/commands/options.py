@@ -16,6 +16,8 @@ from pydantic import BaseModel
 from mcp_server.config import Group, Settings
 from mcp_server.config.words import Word, words
 
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
 
 class SettingOption(click.Option):
     """The flag of one setting; not given, it is None, and the other sources are asked."""

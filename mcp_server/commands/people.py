@@ -1,30 +1,25 @@
 """What the commands about users and keys have in common: who gives them, on which store, and how they print."""
 
 import json
-import random
 import sys
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 import click
 from pydantic import ValidationError
 
 from mcp_server.commands.running import run
+from mcp_server.commands.services import services_on
 from mcp_server.config import Group, Settings
-from mcp_server.domain.areas import AREAS
 from mcp_server.domain.people.managing import PeopleService
 from mcp_server.kernel.authority import Actor, Permission
-from mcp_server.kernel.call import Call, Context
+from mcp_server.kernel.call import Call
 from mcp_server.kernel.durations import is_duration, seconds_of
 from mcp_server.kernel.errors import PermissionDenied, ValidationFailed
 from mcp_server.kernel.ids import new_id
 from mcp_server.kernel.quoting import named
-from mcp_server.kernel.services import Services
-from mcp_server.kernel.times import system_clock
 from mcp_server.kernel.values import Frozen
 from mcp_server.kernel.views import View, dumped
-from mcp_server.persistence.database import Database
 
 GROUPS = (Group.STORE,)
 M = TypeVar("M", bound=Frozen)
@@ -41,19 +36,10 @@ def people(flags: Mapping[str, Any], work: Work, *, changes: bool = True) -> Non
             )
         actor = Actor(kind="user", id=settings.user, permissions=settings.role.permissions, is_local=True)
         actor.require(Permission.PEOPLE_CONTROL if changes else Permission.PEOPLE_READ)
-        async with _service(settings) as service:
-            await work(service, Call(actor, new_id("call")))
+        async with services_on(settings) as services:
+            await work(services.get(PeopleService), Call(actor, new_id("call")))
 
     run(flags, main)
-
-
-@asynccontextmanager
-async def _service(settings: Settings) -> AsyncGenerator[PeopleService]:
-    database = await Database.open(settings.database_url, AREAS, allow_unsafe_sqlite=settings.allow_unsafe_sqlite)
-    try:
-        yield Services(Context(database, system_clock, new_id, random.random), AREAS).get(PeopleService)
-    finally:
-        await database.close()
 
 
 def said(model: type[M], **arguments: Any) -> M:

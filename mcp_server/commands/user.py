@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from mcp_server.commands.groups import HandingOn
-from mcp_server.commands.options import SettingsCommand
+from mcp_server.commands.options import AS_JSON, SettingsCommand
 from mcp_server.commands.people import GROUPS, aside, people, said, show
 from mcp_server.commands.people_lines import user_line
 from mcp_server.domain.people.commands import AddUser, ChangeUser
@@ -14,7 +14,6 @@ from mcp_server.kernel.authority import Role
 from mcp_server.kernel.call import Call
 
 _ROLES = click.Choice([role.value for role in Role])
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
 @click.group("user", cls=HandingOn)
@@ -27,7 +26,7 @@ def user() -> None:
 @click.option("--role", type=_ROLES, help="What the user may do. [default: operator]")
 @click.option("--display-name", help="How people call the user.")
 @click.option("--address", help="Where mail reaches the user, such as questions to approve.")
-@_JSON
+@AS_JSON
 def add_command(as_json: bool, name: str, **given: Any) -> None:
     """Let NAME use this server. Nothing is proved by a name: make a key with `key create --user NAME`."""
     own, flags = _apart(given)
@@ -40,7 +39,7 @@ def add_command(as_json: bool, name: str, **given: Any) -> None:
 
 
 @user.command("list", cls=SettingsCommand, groups=GROUPS)
-@_JSON
+@AS_JSON
 def list_command(as_json: bool, **flags: Any) -> None:
     """List all users."""
 
@@ -55,7 +54,7 @@ def list_command(as_json: bool, **flags: Any) -> None:
 
 @user.command("show", cls=SettingsCommand, groups=GROUPS)
 @click.argument("name")
-@_JSON
+@AS_JSON
 def show_command(name: str, as_json: bool, **flags: Any) -> None:
     """Show one user."""
 
@@ -70,7 +69,7 @@ def show_command(name: str, as_json: bool, **flags: Any) -> None:
 @click.option("--role", type=_ROLES, help="What the user may do from now on.")
 @click.option("--display-name", help='How people call the user; "" takes it away.')
 @click.option("--address", help='Where mail reaches the user; "" takes it away.')
-@_JSON
+@AS_JSON
 def set_command(as_json: bool, name: str, **given: Any) -> None:
     """Change the role or the profile of NAME. Its keys are no wider than its role, at once."""
     own, flags = _apart(given)
@@ -84,7 +83,7 @@ def set_command(as_json: bool, name: str, **given: Any) -> None:
 
 @user.command("disable", cls=SettingsCommand, groups=GROUPS)
 @click.argument("name")
-@_JSON
+@AS_JSON
 def disable_command(name: str, as_json: bool, **flags: Any) -> None:
     """Let NAME in no more, whatever key it has, from now on in every process."""
 
@@ -96,7 +95,7 @@ def disable_command(name: str, as_json: bool, **flags: Any) -> None:
 
 @user.command("enable", cls=SettingsCommand, groups=GROUPS)
 @click.argument("name")
-@_JSON
+@AS_JSON
 def enable_command(name: str, as_json: bool, **flags: Any) -> None:
     """Let NAME in again."""
 
