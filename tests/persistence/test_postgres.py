@@ -1,7 +1,6 @@
 """What is PostgreSQL's own."""
 
 import asyncio
-import contextlib
 
 import psycopg
 import pytest
@@ -15,7 +14,6 @@ from mcp_server.domain.tasks.commands import ClaimTasks, FinishTask
 from mcp_server.kernel.errors import Unavailable
 from mcp_server.kernel.positions import Position
 from mcp_server.persistence.database import Database
-from mcp_server.persistence.postgres.backend import PostgresBackend
 from mcp_server.persistence.postgres.server import PostgresServer
 from mcp_server.persistence.postgres.transaction import PostgresTransaction, _arrays
 from mcp_server.upkeep.inspection import inspect_database
@@ -115,36 +113,6 @@ def test_the_driver_that_is_missing_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(Unavailable, match=r"data-mcp-server-agent\[postgres\]"):
         PostgresServer("postgresql://x")
-
-
-async def test_a_cancellation_that_the_pool_swallows_still_ends_the_read(postgres_url: str):
-    database = await Database.open(postgres_url, WITH_NOTES)
-    backend = database.backend
-    assert isinstance(backend, PostgresBackend)
-    pool = backend._pool
-    waiting = asyncio.Event()
-
-    class Swallowing:
-        """What asyncio.wait_for does on Python 3.11 when the connection comes together with the cancellation."""
-
-        @contextlib.asynccontextmanager
-        async def connection(self):
-            waiting.set()
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.Event().wait()
-            async with pool.connection() as connection:
-                yield connection
-
-    try:
-        backend._pool = Swallowing()  # type: ignore[assignment]
-        reading = asyncio.create_task(database.fetch_one("system_ready"))
-        await waiting.wait()
-        reading.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await reading
-    finally:
-        backend._pool = pool
-        await database.close()
 
 
 async def test_changing_some_tasks_reads_those_and_no_others(postgres_url: str):
