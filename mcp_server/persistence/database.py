@@ -14,6 +14,7 @@ from mcp_server.kernel.loops import Loops
 from mcp_server.kernel.positions import Position
 from mcp_server.kernel.store import Row
 from mcp_server.persistence.feed import EventFeed, Page, Watcher
+from mcp_server.persistence.holding import HOLDS_AFTER_SECONDS, LogHolder, log_holder
 from mcp_server.persistence.statements import Engine, short_statements, statements
 from mcp_server.persistence.transaction import Transaction
 from mcp_server.persistence.writer import WAIT_SECONDS_MAX, Job, Writer, WriterSession
@@ -21,8 +22,6 @@ from mcp_server.persistence.writer import WAIT_SECONDS_MAX, Job, Writer, WriterS
 P = ParamSpec("P")
 T = TypeVar("T")
 WATCH_EVERY_SECONDS = 1.0
-HOLDS_AFTER_SECONDS = 5
-"""A transaction that is open for so long is named where it keeps events out of the log."""
 
 
 class Backend(Protocol):
@@ -237,9 +236,10 @@ class Database:
         again = bool(self._unanswered)
         self._watchdog = self._loop.call_later(WATCH_EVERY_SECONDS, self._watch) if again else None
 
-    async def log_holder(self) -> Row | None:
+    async def log_holder(self) -> LogHolder | None:
         """The transaction that keeps the newest events out of the log, where one has for a while."""
-        return await self.fetch_one("log_holder", seconds=HOLDS_AFTER_SECONDS)
+        row = await self.fetch_one("log_holder", seconds=HOLDS_AFTER_SECONDS)
+        return None if row is None else log_holder(row)
 
     async def _changes_since(self, page: Page, limit: int) -> list[Row]:
         since, upto, after = page

@@ -1,4 +1,4 @@
-"""Answers to COMMIT that are lost, by a proxy between us and PostgreSQL: nothing is doubled and nothing told wrongly."""
+"""Answers to COMMIT that a proxy before PostgreSQL loses: nothing is doubled and nothing told wrongly."""
 
 import asyncio
 import os

@@ -106,6 +106,8 @@ class Readers:
         """Nothing can be connected: the server may be gone, or have none left. Wait for one of those that there are."""
         self._returned.clear()
         left = started + SPARE_SECONDS - time.monotonic()
+        if self._idle:
+            return
         if not self._open or left <= 0:
             raise error
         with contextlib.suppress(TimeoutError):

@@ -18,9 +18,10 @@ _PASSING = frozenset({"40001", "40P01", "23505"})  # serialization failure, dead
 _READ_ONLY = "25006"
 _REMEDIES = {
     _READ_ONLY: "Let it be written again (default_transaction_read_only), or name the server that can be written",
-    "53300": "Let it have more connections (max_connections): a server of ours has up to seven",
     "57014": "Give it more time (statement_timeout) if an operator set that, or look what kept it",
 }
+
+_CHECK = "Check that the server runs, accepts this user and has connections left (max_connections)"
 
 _KEEPALIVE: dict[str, Any] = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 """A connection that only listens says nothing itself: the system finds out, in seconds, when the other end is gone."""
@@ -191,7 +192,6 @@ class PostgresServer:
             return beyond_the_engine()
         return Unavailable(
             f"The database {self.name} failed: {reason}.",
-            next=f"{_REMEDIES.get(sqlstate, 'Check that the server runs and accepts this user')}, then call again. "
-            "Nothing was written.",
+            next=f"{_REMEDIES.get(sqlstate, _CHECK)}, then call again. Nothing was written.",
             details={"sqlstate": sqlstate or None},
         )
