@@ -130,7 +130,7 @@ class PostgresServer:
         try:
             # Not as options of the connection: one that is read-only from the start is passed over where the URL names
             # several hosts and asks for one that can be written.
-            await connection.execute(_READS)
+            await connection.execute(_READS.encode())
         except BaseException:
             await connection.close()
             raise
