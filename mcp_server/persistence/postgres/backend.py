@@ -1,6 +1,7 @@
 """PostgreSQL behind the `Database` door: preparing the schema, reading through psycopg's pool, LISTEN for changes."""
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from mcp_server.kernel.area import Areas
@@ -10,6 +11,7 @@ from mcp_server.persistence.migrate import migrate
 from mcp_server.persistence.postgres.server import PostgresServer
 from mcp_server.persistence.postgres.session import NotifyWatcher, PostgresSession
 from mcp_server.persistence.statements import Engine
+from mcp_server.persistence.texts import complete_migration
 
 if TYPE_CHECKING:
     from psycopg_pool import AsyncConnectionPool
@@ -45,7 +47,8 @@ class PostgresBackend:
         try:
             connection.execute("SELECT set_config('lock_timeout', %s, false)", (f"{PREPARE_LOCK_SECONDS * 1000:.0f}",))
             connection.execute("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
-            return migrate(cast("Any", connection), "postgres", self.name)
+            complete = partial(complete_migration, connection, "postgres", self.areas)
+            return migrate(cast("Any", connection), "postgres", self.name, complete=complete)
         except Exception as error:
             if self.server.is_in_the_way(error):
                 raise self.server.explain(error, self.server.blocker()) from error
