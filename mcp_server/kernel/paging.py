@@ -100,6 +100,17 @@ def decode_cursor(cursor: str, types: tuple[type, ...]) -> list[Any]:
     )
 
 
+_HIGHEST = "\U0010ffff"
+_SURROGATES = range(0xD800, 0xE000)
+
+
+def after_all(beginning: str) -> str:
+    """The first text after all that begin so; it has to hold a character that is not the highest."""
+    text = beginning.rstrip(_HIGHEST)
+    following = ord(text[-1]) + 1
+    return text[:-1] + chr(_SURROGATES.stop if following in _SURROGATES else following)
+
+
 def like(text: str | None, pattern: str = "%{}%") -> str | None:
     """Text as a LIKE pattern with `\\` as its escape, or None."""
     if text is None:

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 from mcp_server.domain.events.told import caused_by, told_of
+from mcp_server.domain.search.finding import holding
 from mcp_server.domain.state import transactions
 from mcp_server.domain.state.commands import (
     Addressed,
@@ -47,14 +48,13 @@ from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import NotFound
 from mcp_server.kernel.json_text import RawJson
 from mcp_server.kernel.json_tools import Change, differences
-from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page, like
+from mcp_server.kernel.paging import Listed, Query, after_all, decode_cursor, fetch_page, like
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.writes import Write
 
 VERSIONS_MAX = 100
-_HIGHEST = "\U0010ffff"
 
 
 class StateService:
@@ -129,12 +129,11 @@ class StateService:
         if command.namespace is not None:
             call.actor.scope.require_namespace(command.namespace)
             start = f"{command.namespace}/{command.prefix or ''}"
-            query = query.where("document_range", range_low=start, range_high=start + _HIGHEST)
+            query = query.where("document_range", range_low=start, range_high=after_all(start))
         else:
             query = query.where("document_prefix", document_prefix=like(command.prefix, "{}%"))
-        query = query.where("document_tag", document_tag=like(command.tag, '%"{}"%')).where(
-            "document_text", document_text=like(command.text and command.text.lower())
-        )
+        query = query.where("document_tag", document_tag=like(command.tag, '%"{}"%'))
+        query = await holding(self._database, query, "document", command.text)
         query = query.where("namespaces_within", **_within(call))
         if command.cursor is not None:
             (last,) = decode_cursor(command.cursor, (str,))
@@ -148,7 +147,7 @@ class StateService:
         start = f"{command.namespace}/{command.prefix}"
         low = start if command.after is None else max(start, f"{command.namespace}/{command.after}")
         return await self._database.fetch_all(
-            "state_keys", low=low, high=start + _HIGHEST, now=self._context.clock(), limit=command.limit
+            "state_keys", low=low, high=after_all(start), now=self._context.clock(), limit=command.limit
         )
 
     async def namespaces(self, call: Call) -> list[NamespaceView]:

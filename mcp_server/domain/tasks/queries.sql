@@ -107,7 +107,7 @@ UNION ALL SELECT id, status, version FROM archived_tasks
 WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
 
 -- name: tasks_titled
-SELECT id FROM tasks WHERE lower(title) = lower(:title)
+SELECT id FROM tasks WHERE {{text_begins}}
 AND status IN ('pending', 'queued', 'running', 'paused') ORDER BY created_at, id LIMIT 2
 
 -- name: task_outcomes
@@ -303,7 +303,16 @@ AND tags LIKE :task_tag ESCAPE '\'
 AND parent_id = :task_parent
 
 -- name: filter.task_text
-AND (lower(title) LIKE :task_text ESCAPE '\' OR lower(description) LIKE :task_text ESCAPE '\')
+AND {{text_holds}}
+
+-- name: filter.task_text_indexed
+AND id IN ({{texts_holding}})
+
+-- name: tasks_every
+SELECT id, title, description FROM tasks WHERE id > :after ORDER BY id LIMIT :limit
+
+-- name: archive_every
+SELECT id, title, description FROM archived_tasks WHERE id > :after ORDER BY id LIMIT :limit
 
 -- name: filter.task_after
 AND (created_at < :after_at OR (created_at = :after_at AND id < :after_id))

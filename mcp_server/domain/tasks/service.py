@@ -9,6 +9,7 @@ from typing import NamedTuple
 from mcp_server.domain.agents.commands import is_id
 from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.agents.speaking import Speaking
+from mcp_server.domain.search.finding import holding
 from mcp_server.domain.tasks import creation, transactions
 from mcp_server.domain.tasks.backlog import Backlog, in_words, why_nothing
 from mcp_server.domain.tasks.claiming import Leased, claim, resume
@@ -247,7 +248,7 @@ class TaskService:
         agent_id = command.agent_id
         if agent_id is not None and not is_id(agent_id):
             agent_id = (await self._speaking.required(agent_id))["id"]
-        query = _query(command).where("task_agent", task_agent=agent_id)
+        query = await holding(self._database, _query(command, agent_id), "task", command.text)
         if command.cursor is not None:
             at, task_id = decode_cursor(command.cursor, (int, str))
             query = query.where("task_after", after_at=at, after_id=task_id)
@@ -381,9 +382,8 @@ def _is_reached(until: Until, first: Standing, now: Standing) -> bool:
     return now.status in TERMINAL or (until == "running" and now.status == "running")
 
 
-def _query(command: FindTasks) -> Query:
-    status = "queued" if command.ready else command.status
-    query = Query("tasks_find")
+def _query(command: FindTasks, agent_id: str | None) -> Query:
+    query, status = Query("tasks_find"), "queued" if command.ready else command.status
     if status is not None:
         query = query.where(f"task_status_{status}")
     if command.blocked:
@@ -396,5 +396,5 @@ def _query(command: FindTasks) -> Query:
         query.where("task_kind", task_kind=command.kind)
         .where("task_tag", task_tag=like(command.tag, '%"{}"%'))
         .where("task_parent", task_parent=command.parent_id)
-        .where("task_text", task_text=like(command.text and command.text.lower()))
+        .where("task_agent", task_agent=agent_id)
     )
