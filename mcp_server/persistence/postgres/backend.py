@@ -23,6 +23,7 @@ class PostgresBackend:
 
     engine: Engine = "postgres"
     lanes = 2
+    long_reads = 2  # of four readers
     is_read_only = False
     hears_all = True
 
