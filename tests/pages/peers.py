@@ -5,6 +5,7 @@ import array
 import asyncio
 import json
 import math
+import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from fractions import Fraction
@@ -24,6 +25,8 @@ from tests.web import served
 RATE = 48_000
 TOKEN = "call-link"
 RESUME = "resume-secret"
+_HIDDEN = re.compile(r"[0-9a-f-]+\.local")
+"""How a browser hides its address; it is found by what it sends. aioice would ask the network, in one loop for ever."""
 
 
 def invited(**told: Any) -> Invitation:
@@ -78,7 +81,8 @@ class Peer:
         self.said: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         """What the page sent, but its heartbeat."""
         self.refusal: Exception | None = None
-        self.pinging = True
+        self.silent: Any = None
+        """The channel on which the desk says nothing more."""
         self.tone: float | None = None
         self.heard = bytearray()
         """16-bit stereo PCM of the person's microphone."""
@@ -105,7 +109,7 @@ class Peer:
         line = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         line.on("datachannel", self._opened)
         line.on("track", lambda track: self._keep(self._hear(track)))
-        await line.setRemoteDescription(RTCSessionDescription(command.offer, "offer"))
+        await line.setRemoteDescription(RTCSessionDescription(_HIDDEN.sub("127.0.0.1", command.offer), "offer"))
         if self.tone is not None:
             line.addTrack(Tone(self.tone))
         await line.setLocalDescription(await line.createAnswer())
@@ -131,6 +135,10 @@ class Peer:
                 message = await self.said.get()
                 if message["type"] == kind:
                     return message
+
+    def fall_silent(self) -> None:
+        """Say nothing more on this line, not even that it is alive; the next one is another."""
+        self.silent = self._channel
 
     async def vanish(self) -> None:
         """End the line without a word, as a network does."""
@@ -162,7 +170,7 @@ class Peer:
 
     async def _ping(self, channel: Any) -> None:
         while channel.readyState == "open":
-            if self.pinging:
+            if channel is not self.silent:
                 channel.send('{"type":"ping","n":1}')
             await asyncio.sleep(1)
 
@@ -188,7 +196,7 @@ async def calling(**told: Any) -> AsyncGenerator[tuple[Peer, str]]:
     """A call, and its link."""
     peer = Peer(**told)
     desk: Any = peer
-    async with served(Door(Starlette(routes=call_routes(desk)), Hosts(LOOPBACK))) as address:
+    async with served(Door(Starlette(routes=call_routes(desk)), Hosts([*LOOPBACK, "lan.test:*"]))) as address:
         try:
             yield peer, f"{address}/calls/{TOKEN}"
         finally:

@@ -78,7 +78,9 @@ const told = {
     }
     if (word === "connected" && page.talking.hidden) enter();
   },
-  message: (message) => TAKEN[message.type]?.(message),
+  message(message) {
+    if (Object.hasOwn(TAKEN, message.type)) TAKEN[message.type](message);
+  },
   heard: (stream) => loudspeaker.hear(stream),
   resume: keep,
   over,
