@@ -88,6 +88,7 @@ const told = {
 
 function enter() {
   page.door.hidden = true;
+  page.facts.hidden = true;
   page.talking.hidden = false;
   page.text.focus();
 }
@@ -124,9 +125,10 @@ function over(reason) {
   loudspeaker.stop();
   microphone?.stop();
   microphone = null;
-  for (const one of [page.invitation, page.door, page.asks, page.writing, page.microphone, page.sound, page.hangup])
+  for (const one of [page.invitation, page.door, page.asks, page.writing, page.microphone, page.sound, page.hangup,
+    page.recording, page.people])
     one.hidden = true;
-  page.recording.hidden = true;
+  trouble("");
   words("Ended");
   page.reason.textContent = oneLine(reason ?? "");
   page.outcomes.hidden = asks.outcomes.length === 0;
@@ -229,7 +231,7 @@ function start() {
   page.used.hidden = !isShut;
   page.join.hidden = isShut;
   if (page.name) page.name.disabled = isShut || Boolean(secret);
-  words(isShut ? "Not connected" : "Not connected: nothing happens before you press the button");
+  words(isShut ? "Not connected" : "Not connected yet");
   if (call.media === "audio" && !window.isSecureContext)
     trouble("This page does not come over https, so your browser keeps its microphone. You can listen and write.");
 }

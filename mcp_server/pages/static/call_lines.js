@@ -82,7 +82,7 @@ export class Lines {
   #made(kind, who, verb, text) {
     const item = this.#template.content.cloneNode(true).querySelector("li");
     item.className = kind;
-    item.querySelector(".who").textContent = kind === "note" ? "" : oneLine(who);
+    item.querySelector(".who").textContent = oneLine(who);
     item.querySelector(".verb").textContent = verb;
     item.querySelector(".words").textContent = printable(text);
     return item;
