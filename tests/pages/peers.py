@@ -81,6 +81,8 @@ class Peer:
         self.said: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         """What the page sent, but its heartbeat."""
         self.refusal: Exception | None = None
+        self.is_deaf = False
+        """Whether offers are answered with an answer that leads nowhere."""
         self.silent: Any = None
         """The channel on which the desk says nothing more."""
         self.tone: float | None = None
@@ -114,6 +116,8 @@ class Peer:
             line.addTrack(Tone(self.tone))
         await line.setLocalDescription(await line.createAnswer())
         self._lines.append(line)
+        if self.is_deaf:
+            await line.close()
         return Joined(line.localDescription.sdp, self.invited.call_id, RESUME)
 
     def say(self, **message: Any) -> None:

@@ -11,7 +11,7 @@ from playwright.async_api import Page, expect
 from mcp_server.domain.calls.joining import LinkOver
 from mcp_server.kernel.errors import Unavailable
 from tests.pages.browsers import CHROMIUM, CONTRASTS, LOUDEST, MICROPHONE, microphone_file, phone
-from tests.pages.peers import RATE, Peer, calling, loudness
+from tests.pages.peers import RATE, RESUME, Peer, calling, loudness
 from tests.pages.test_rendering import HOSTILE
 
 pytestmark = [
@@ -140,11 +140,11 @@ async def test_without_https_the_page_says_why_there_is_no_microphone_and_asks_f
 async def test_what_is_asked_is_shown_whole_and_answered_once_by_its_hash():
     async with calling() as (peer, url), phone() as (page, complaints):
         await joined(page, url)
-        peer.say(**ASK, details={"command": "rm -rf /srv/old"})
+        peer.say(**ASK)
         shown = page.locator(".ask pre")
         await shown.wait_for()
         text = await shown.inner_text()
-        assert text.startswith("> Deploy v7\n> Deploy v7 to production.\n> Two services restart.") and "rm -rf" in text
+        assert text == "> Deploy v7\n> Deploy v7 to production.\n> Two services restart."
         peer.say(**ASK)
         await page.get_by_role("button", name="Approve").tap()
         answer = {"type": "answer", "id": "approval_1", "action_hash": "ab" * 32, "decision": "approve"}
@@ -168,8 +168,9 @@ async def test_a_question_is_answered_by_a_choice_or_in_ones_own_words():
         await joined(page, url)
         question = ASK | {"choices": ["blue", "green <b>"], "free_text": True}
         for number, (how, told) in enumerate([("green <b>", {"choice": "green <b>"}), ("purple", {"text": "purple"})]):
-            peer.say(**question | {"id": f"approval_{number}"})
+            peer.say(**question | {"id": f"approval_{number}", "details": "Asked by agent:scribe.\n> Which\u202e?"})
             card = page.locator(".ask").last
+            assert await card.locator("pre").inner_text() == "Asked by agent:scribe.\n> Which\\u202e?"
             await card.get_by_role("button", name="Answer", exact=True).tap()
             await card.get_by_text("Choose an answer first.").wait_for()
             if "choice" in told:
@@ -190,7 +191,7 @@ async def test_words_of_others_stay_words_and_hide_nothing():
             before = await page.evaluate("document.querySelectorAll('script,img,style').length")
             peer.write(HOSTILE, who=HOSTILE)
             peer.write("one\ntwo\u202e\u200bthree", kind="constructor")
-            peer.say(**ASK | {"title": HOSTILE, "action": HOSTILE, "choices": [HOSTILE], "details": {HOSTILE: HOSTILE}})
+            peer.say(**ASK | {"title": HOSTILE, "action": HOSTILE, "choices": [HOSTILE]})
             people = [{"name": HOSTILE, "state": HOSTILE}]
             peer.say(type="state", status="active", recording=False, muted=False, participants=people)
             peer.say(type="error", text=HOSTILE)
@@ -262,10 +263,13 @@ async def test_who_is_not_let_in_is_told_why_and_may_try_again():
         await page.get_by_role("button", name="Join").tap()
         await expect(page.get_by_role("alert")).to_have_text("Whoever holds the call does not answer.")
         assert await page.locator("#state").inner_text() == "Not connected"
-        peer.refusal = None
+        peer.refusal, peer.is_deaf = None, True
+        await page.get_by_role("button", name="Join").tap()
+        await expect(page.get_by_role("alert")).to_have_text("The call does not connect.", timeout=60_000)
+        peer.is_deaf = False
         await page.get_by_role("button", name="Join").tap()
         await expect(page.locator("#state")).to_have_text("Connected", timeout=30_000)
-        assert [offer.name for offer in peer.offers] == ["Ann", "Ann"]
+        assert [(offer.name, offer.resume) for offer in peer.offers] == [("Ann", None), ("Ann", None), ("Ann", RESUME)]
 
 
 async def test_without_javascript_the_page_says_that_a_call_needs_it():
@@ -285,7 +289,10 @@ async def sides(page: Page, peer: Peer, url: str) -> Any:
     peer.write("Good morning. Version 7 passed its tests and waits for your word.", kind="said")
     peer.write("joined the call", who="ann@example.org", kind="note")
     peer.write("x" * 300, who="a" * 64, kind="question")
-    peer.say(**ASK | {"choices": ["Now", "Tonight, " + "y" * 80], "free_text": True}, details={"z" * 90: "w" * 200})
+    peer.say(
+        **ASK | {"choices": ["Now", "Tonight, " + "y" * 80], "free_text": True},
+        details=f"Details:\n> {'z' * 90}\n> {'w' * 200}",
+    )
     people = [{"name": "ann@example.org", "state": "joined"}, {"name": "v" * 80, "state": "away"}]
     peer.say(type="state", status="active", recording=True, muted=False, participants=people)
     peer.say(type="error", text="Too many messages: wait a second.")

@@ -15,12 +15,13 @@ const WORDS = {
   muted: "Connected. The other side is muted",
 };
 const STATES = { joined: "is here", away: "has lost the connection", left: "has left", invited: "is invited" };
+const OVER_HIDES = ["invitation", "door", "recording", "people", "asks", "writing", "microphone", "sound", "hangup"];
 const SECRETS = "datamcp-call:";
 const DAY_MS = 86_400_000;
 
 const page = Object.fromEntries([...document.querySelectorAll("[id]")].map((one) => [one.id, one]));
 const call = JSON.parse(page.call.textContent);
-const secret = kept();
+let secret = kept();
 const loudspeaker = new Loudspeaker(page.sound);
 let wire = null;
 let microphone = null;
@@ -125,9 +126,7 @@ function over(reason) {
   loudspeaker.stop();
   microphone?.stop();
   microphone = null;
-  for (const one of [page.invitation, page.door, page.asks, page.writing, page.microphone, page.sound, page.hangup,
-    page.recording, page.people])
-    one.hidden = true;
+  for (const name of OVER_HIDES) page[name].hidden = true;
   trouble("");
   words("Ended");
   page.reason.textContent = oneLine(reason ?? "");
@@ -164,6 +163,8 @@ function kept() {
 }
 
 function keep(resume) {
+  if (!resume) return;
+  secret = resume;
   try {
     localStorage.setItem(SECRETS + call.join, JSON.stringify({ resume, at: Date.now() }));
   } catch {
@@ -172,6 +173,7 @@ function keep(resume) {
 }
 
 function forget() {
+  secret = null;
   try {
     localStorage.removeItem(SECRETS + call.join);
   } catch {

@@ -1,6 +1,6 @@
 // What a person is asked in a call: shown whole, answered once, bound to what was shown.
 
-import { fenced, oneLine, shownJson } from "./call_words.js";
+import { fenced, oneLine, printable } from "./call_words.js";
 
 /** Cards of questions and approvals, one for each id. */
 export class Asks {
@@ -39,7 +39,7 @@ export class Asks {
     const card = this.#cards.get(id);
     if (card === undefined || card.isOver) return;
     card.isOver = true;
-    say(card, `${oneLine(outcome)}`);
+    say(card, oneLine(outcome));
     this.#allow(card, false);
     for (const one of card.form.querySelectorAll(".choices, .free, .row")) one.remove();
     this.outcomes.push(`${oneLine(card.ask.title)}: ${oneLine(outcome)}`);
@@ -86,10 +86,10 @@ function fill(form, ask, choiceTemplate) {
   const isQuestion = choices.length > 0 || ask.free_text;
   const find = (selector) => form.querySelector(selector);
   find("h2").textContent = isQuestion ? "You are asked" : "May this happen?";
-  const parts = [ask.title, ask.action];
-  if (ask.details) parts.push("Details:", shownJson(ask.details));
-  find("pre").textContent = fenced(parts.join("\n"));
-  find("pre").setAttribute("aria-label", "What is asked, in the words of who asks");
+  // Where there is more than title and action, `details` is the whole question, in which the desk has marked all words
+  // of others already.
+  find("pre").textContent = ask.details ? printable(ask.details) : fenced(`${ask.title}\n${ask.action}`);
+  find("pre").setAttribute("aria-label", "What is asked");
   const until = ask.expires_at ? ` Open until ${ask.expires_at.slice(0, 10)}, ${ask.expires_at.slice(11, 16)} UTC.` : "";
   find(".seal").textContent = `SHA-256 of this: ${oneLine(ask.action_hash).slice(0, 16)}.${until}`;
   find(".yes").textContent = isQuestion ? "Answer" : "Approve";

@@ -70,8 +70,7 @@ export class Wire {
     const line = new RTCPeerConnection({ iceServers: this.#call.ice_servers });
     try {
       const channel = line.createDataChannel("desk", { ordered: true });
-      const opens = within(OPEN_MS_MAX + ANSWER_MS_MAX, happens(channel, "open"));
-      opens.catch(() => {}); // it is waited for below, unless something else fails first
+      const opens = happens(channel, "open");
       channel.addEventListener("message", (event) => this.#take(channel, event.data));
       channel.addEventListener("close", () => this.#closed(channel));
       this.#offerSound(line);
@@ -79,7 +78,7 @@ export class Wire {
       await gathered(line);
       const answer = await this.#ask(line.localDescription);
       await line.setRemoteDescription(answer);
-      await opens;
+      await within(OPEN_MS_MAX, opens);
       if (this.#state === "over") throw new Refused("The call has ended.", true);
       this.#replace(line, channel);
     } catch (error) {
@@ -100,8 +99,8 @@ export class Wire {
     if (this.#name) asked.name = this.#name;
     if (this.#resume) asked.resume = this.#resume;
     const told = await post(this.#call.join, asked);
-    this.#resume = told.resume;
-    this.#on.resume(told.resume);
+    this.#resume = told.resume ?? this.#resume;
+    this.#on.resume(this.#resume);
     return told.answer;
   }
 

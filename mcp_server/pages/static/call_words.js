@@ -21,11 +21,6 @@ export function fenced(text) {
     .join("\n");
 }
 
-/** JSON for people; text as it is. */
-export function shownJson(value) {
-  return typeof value === "string" ? value : JSON.stringify(value, null, 2);
-}
-
 function lines(text) {
   return String(text)
     .split(LINE_END)
