@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from mcp_server.domain.calls.media import RATE, Recorded
 
-DEPTH_SECONDS = 0.5
+DEPTH_SECONDS = 1.0
 CHUNK_SECONDS = 2.0
 CONCEALED_SECONDS_MAX = 0.06
 """A hole of three packets is filled with what was heard before it, ever more quietly; a longer one is silence."""

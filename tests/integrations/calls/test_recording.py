@@ -89,7 +89,7 @@ def test_chunks_are_two_seconds_at_most_and_the_last_is_what_is_left():
     assert recorder.chunks(50.0) == []
     recorder.begin(50.0)
     recorder.begin(51.0)
-    told = [*recorder.chunks(52.4), *recorder.chunks(52.5), *recorder.chunks(57.0, is_over=True)]
+    told = [*recorder.chunks(52.9), *recorder.chunks(53.0), *recorder.chunks(57.0, is_over=True)]
     assert [len(one.pcm) // 2 / RATE for one in told] == [2.0, 2.0, 2.0, 1.0]
     assert recorder.chunks(57.0, is_over=True) == []
 
