@@ -2,7 +2,6 @@
 
 import re
 import shutil
-from importlib.util import find_spec
 
 from mcp_server.config import Settings, secret
 from mcp_server.domain.calls.media import IceServer, Media, MediaProvider, MediaSettings
@@ -10,10 +9,6 @@ from mcp_server.domain.calls.policy import CallPolicy
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.quoting import quoted
 
-MISSING = (
-    "Calls need WebRTC, which this installation lacks. The operator installs the extra `calls`: "
-    "pip install 'data-mcp-server-agent[calls]'."
-)
 _STUN = re.compile(r"stuns?:[^\s/?#]+")
 _TURN = re.compile(r"turns?:[^\s/?#]+(\?transport=(udp|tcp))?")
 
@@ -72,7 +67,9 @@ class LazyMedia:
 
     def provider(self) -> MediaProvider:
         """For whoever holds calls."""
-        return MediaProvider(self._open, None if find_spec("aiortc") is not None else MISSING)
+        from mcp_server.integrations.calls.door import missing
+
+        return MediaProvider(self._open, missing())
 
     async def close(self) -> None:
         """End the media process, if there is one."""
@@ -81,9 +78,9 @@ class LazyMedia:
 
     def _open(self) -> Media:
         if self._media is None:
-            from mcp_server.integrations.calls.media import MediaDoor
+            from mcp_server.integrations.calls.door import CallMedia
 
-            self._media = MediaDoor(media_settings(self._settings))
+            self._media = CallMedia(media_settings(self._settings))
         return self._media
 
 
