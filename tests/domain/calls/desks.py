@@ -18,6 +18,7 @@ from mcp_server.domain.calls.media import (
     Closed,
     Connected,
     Join,
+    Media,
     MediaDied,
     MediaProvider,
     Messaged,
@@ -173,15 +174,17 @@ def link_in(mail: Mail) -> str:
 
 
 @asynccontextmanager
-async def holding(world: World, *, mails_leave: bool = False, **policy: Any) -> AsyncGenerator[CallDesk]:
+async def holding(
+    world: World, *, media: Media | None = None, mails_leave: bool = False, allow: tuple[str, ...] = (), **policy: Any
+) -> AsyncGenerator[CallDesk]:
     """A server on the world's database, with its worker for system tasks."""
-    media, post = Noted(), Postbox()
+    noted, post = Noted(), Postbox()
     desk = desk_on(
         world.database,
-        MediaProvider(lambda: media, None),
+        MediaProvider(lambda: media or noted, None),
         CallPolicy(**policy),
         ApprovalPolicy(links_base=BASE, mails_leave=mails_leave),
-        EmailPolicy(provider="smtp" if mails_leave else "file", sender="desk@example.org"),
+        EmailPolicy(provider="smtp" if mails_leave else "file", sender="desk@example.org", allow=allow),
         MailProvider(lambda: post),
         clock=world.clock,
         steady=world.clock.steady,
@@ -190,7 +193,7 @@ async def holding(world: World, *, mails_leave: bool = False, **policy: Any) -> 
     )
     worker = asyncio.create_task(SystemWorker(desk, AREAS.kinds).run())
     try:
-        yield CallDesk(world, media, post, desk)
+        yield CallDesk(world, noted, post, desk)
     finally:
         worker.cancel()
         await asyncio.gather(worker, return_exceptions=True)
