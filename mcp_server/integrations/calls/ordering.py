@@ -1,5 +1,6 @@
-"""Sound packets in their order, for the decoder. aiortc's own buffer stops for 16 packets at the first that is lost, and
-drops what it has where others overtake that."""
+"""Sound packets in their order, for the decoder.
+
+aiortc's own buffer stops for 16 packets at the first that is lost, and drops what it has where others overtake that."""
 
 import heapq
 
@@ -13,8 +14,8 @@ _WRAP = 1 << 16
 
 
 class PacketOrder:
-    """Takes the place of aiortc's `JitterBuffer`, for Opus, where each packet is a frame: holds so many packets, and with
-    each that comes lets the first go."""
+    """Takes the place of aiortc's `JitterBuffer`, for Opus, where each packet is a frame: holds so many packets, and
+    with each that comes lets the first go."""
 
     def __init__(self, capacity: int, prefetch: int = 0, is_video: bool = False) -> None:
         """What aiortc asks for is for its own."""

@@ -97,6 +97,8 @@ class Person:
     ) -> None:
         self.connection = RTCPeerConnection(RTCConfiguration(iceServers=list(servers)))
         self.channel = self.connection.createDataChannel(CHANNEL)
+        self.opened = asyncio.Event()
+        self.channel.on("open", self.opened.set)
         self.channel.on("message", self._on_message)
         self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.pings = 0
@@ -230,6 +232,7 @@ async def joined(
         before = len(heard.told)
         await join(heard, person, peer, audio=hertz is not None or listens, **options)
         await heard.until(Connected, lambda one: one.peer == peer, after=before)
+        await person.opened.wait()
         yield person
     finally:
         await person.close()

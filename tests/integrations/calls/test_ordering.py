@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterable
 
 from aiortc.rtp import RtpPacket
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcp_server.integrations.calls.ordering import HELD_PACKETS, PacketOrder
@@ -22,6 +22,7 @@ def released(numbers: Iterable[int]) -> list[int]:
     return told
 
 
+@settings(max_examples=50)
 @given(st.integers(0, 200_000), st.sets(st.integers(0, 199)), st.randoms(use_true_random=False))
 def test_what_is_lost_or_overtaken_costs_nothing_that_came(first: int, lost: set[int], chance: random.Random):
     sent = [number for number in range(200) if number not in lost]

@@ -101,6 +101,16 @@ def test_both_sides_are_mixed_and_what_is_too_loud_is_cut():
     assert array("h", recorded(array("h", bytes(6)), loud).pcm) == loud
 
 
+def test_what_was_said_on_hold_is_not_kept_even_where_it_comes_late():
+    lane = Lane()
+    lane.open_from = 5 * FRAME
+    assert not lane.put(4 * FRAME, tone(440, 0.02).tobytes())
+    assert lane.put(int(4.5 * FRAME), tone(440, 0.02).tobytes())
+    heard = lane.take(6 * FRAME)
+    assert not any(heard[: 5 * FRAME])
+    assert any(heard[5 * FRAME :])
+
+
 def test_levels_are_below_full_scale():
     assert level_dbfs(array("h", [-32_768] * 100)) == 0.0
     assert level_dbfs(tone(440, 1, loud=32_767)) == pytest.approx(-3.0, abs=0.1)
