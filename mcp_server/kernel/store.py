@@ -71,6 +71,11 @@ class Transaction(Protocol):
         """Write the fields that an event carries into its aggregate's row, and nothing into the log."""
         ...
 
+    def keep_text(self, kind: str, id_: str, folded: str, *, new: bool) -> None:
+        """Write by what text, folded, something is found from now on. What tells the words of its row is written by
+        `fold` with them."""
+        ...
+
     def is_the_engines(self, error: BaseException) -> bool:
         """Whether a failure is the engine's: then the whole transaction has failed."""
         ...

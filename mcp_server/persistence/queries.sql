@@ -60,6 +60,19 @@ UNION ALL SELECT 0, 0
 ORDER BY xid DESC, seq DESC LIMIT 1
 
 -- While events are replayed, a row may refer to one whose snapshot comes later. They are replayed into SQLite only.
+-- What the planner knows of tables that have grown: bounded by `analysis_limit`. PostgreSQL's autovacuum sees to it.
+-- name: statistics_update
+PRAGMA optimize = 0x10002
+
+-- name: statistics_update (postgres)
+SELECT 1 AS nothing
+
+-- name: statistics_wanted
+SELECT 1 AS wanted FROM events LIMIT 1 OFFSET :rows
+
+-- name: statistics_wanted (postgres)
+SELECT 1 AS wanted WHERE :rows < 0
+
 -- name: references_later
 PRAGMA defer_foreign_keys = ON
 

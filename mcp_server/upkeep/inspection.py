@@ -16,6 +16,7 @@ from mcp_server.persistence.sqlite.mounts import shared_kind
 from mcp_server.persistence.statements import statements
 from mcp_server.upkeep.disk import inspect_disk, refusal
 from mcp_server.upkeep.findings import Finding
+from mcp_server.upkeep.planning import statistics_of_postgres, statistics_of_sqlite
 from mcp_server.upkeep.replay import NotUpgraded, replay
 from mcp_server.upkeep.verification import damaged_versions, describe_damage, readable_rows
 from mcp_server.upkeep.watching import Watch, unwatched
@@ -135,7 +136,7 @@ def _looked_at(connection: Any, name: str) -> list[Finding]:
     schema = _schema(applied, name)
     whole = Finding("database_integrity", True, "integrity_check found nothing.")
     current = schema.ok and max(applied, default=0) == migrations("sqlite")[-1].number
-    return [whole, schema, *([_documents(connection)] if current else [])]
+    return [whole, schema, *([_documents(connection), statistics_of_sqlite(connection)] if current else [])]
 
 
 def _not_looked_at(backend: SqliteBackend, error: Exception) -> Finding:
@@ -204,7 +205,9 @@ def _postgres(backend: PostgresBackend) -> list[Finding]:
         present = connection.execute("SELECT to_regclass('migrations') IS NOT NULL").fetchone()
         newest = connection.execute("SELECT MAX(number) FROM migrations").fetchone() if present and present[0] else None
         current = newest is not None and newest[0] == migrations("postgres")[-1].number
-        documents = [_event_log(connection), _documents(connection)] if current else []
+        documents = (
+            [_event_log(connection), _documents(connection), statistics_of_postgres(connection)] if current else []
+        )
     finally:
         connection.close()
     answers = f"PostgreSQL {row[0] if row else '?'} at {backend.name} answers."

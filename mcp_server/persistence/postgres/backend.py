@@ -1,5 +1,6 @@
 """PostgreSQL behind the `Database` door: preparing the schema, connections for writing, reading and LISTEN."""
 
+from functools import partial
 from typing import Any, cast
 
 from mcp_server.kernel.area import Areas
@@ -10,6 +11,7 @@ from mcp_server.persistence.postgres.readers import Readers
 from mcp_server.persistence.postgres.server import PostgresServer
 from mcp_server.persistence.postgres.session import NotifyWatcher, PostgresSession
 from mcp_server.persistence.statements import Engine
+from mcp_server.persistence.texts import complete_migration
 
 _MIGRATION_LOCK = 7_302_114_586
 PREPARE_LOCK_SECONDS = 10.0
@@ -21,6 +23,7 @@ class PostgresBackend:
 
     engine: Engine = "postgres"
     lanes = 2
+    long_reads = 2  # of four readers
     is_read_only = False
     hears_all = True
 
@@ -37,7 +40,8 @@ class PostgresBackend:
         try:
             connection.execute("SELECT set_config('lock_timeout', %s, false)", (f"{PREPARE_LOCK_SECONDS * 1000:.0f}",))
             connection.execute("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
-            return migrate(cast("Any", connection), "postgres", self.name)
+            complete = partial(complete_migration, connection, "postgres", self.areas)
+            return migrate(cast("Any", connection), "postgres", self.name, complete=complete)
         except Exception as error:
             if self.server.is_in_the_way(error):
                 raise self.server.explain(error, self.server.blocker()) from error

@@ -26,7 +26,7 @@ class PostgresTransaction(Transaction):
         super().__init__(connection, kept, areas)
         self._statements = statements("postgres", areas.sql)
         self._rows: dict[_Shape, list[list[Any]]] = {}
-        self._changed: set[str] = set()
+        self._changed: set[tuple[str, str]] = set()
         self._events: list[tuple[Any, ...]] = []
         self._sent = 0
         self._answers: deque[Cursor] = deque()
@@ -45,9 +45,10 @@ class PostgresTransaction(Transaction):
         return self._connection.execute(self._statements[statement], parameters)
 
     def _write_row(self, table: str, columns: tuple[str, ...], values: list[Any], *, new: bool) -> None:
-        if values[-1] in self._changed:  # one statement cannot change a row twice
+        row = (table, values[-1])
+        if row in self._changed:  # one statement cannot change a row twice
             self._flush_rows()
-        self._changed.add(values[-1])
+        self._changed.add(row)
         self._rows.setdefault((table, columns, new), []).append(values)
 
     def _write_event(self, values: tuple[Any, ...]) -> int:
