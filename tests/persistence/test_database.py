@@ -72,7 +72,7 @@ async def test_what_was_done_for_a_caller_that_is_cancelled_just_then_is_told_to
         for step in steps if when == "once the answer is there" else reversed(steps):
             step()
 
-    monkeypatch.setattr(writer, "_set", cancel_too)
+    monkeypatch.setattr(jobs, "_set", cancel_too)
     calls.append(asyncio.create_task(database.write_or(told.append, note, "a")))
     with pytest.raises(asyncio.CancelledError):
         await calls[0]
