@@ -161,6 +161,20 @@ class Feed(Protocol):
         ...
 
 
+class LogHolder(Protocol):
+    """Whose transaction every cursor through the log waits for."""
+
+    @property
+    def session(self) -> str:
+        """Which, in words."""
+        ...
+
+    @property
+    def remedy(self) -> str:
+        """What ends it."""
+        ...
+
+
 class Database(Protocol):
     """The transactional store."""
 
@@ -182,6 +196,10 @@ class Database(Protocol):
     @property
     def feed(self) -> Feed:
         """Tells of changes."""
+        ...
+
+    async def log_holder(self) -> "LogHolder | None":
+        """Who keeps the newest events out of the log, where somebody has for a while."""
         ...
 
     @property

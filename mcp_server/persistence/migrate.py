@@ -1,6 +1,7 @@
 """Schema migrations: numbered, forward only, each in one transaction, the same names for both engines."""
 
 import hashlib
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +13,7 @@ from mcp_server.persistence.statements import Engine
 
 TABLE = "CREATE TABLE migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL)"
 """Where a database keeps which of them it has seen."""
+_ENDS = re.compile(r";[ \t]*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +30,10 @@ class Migration:
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
     def statements(self) -> list[str]:
-        """The single statements, comments removed; a migration holds no semicolon inside a statement."""
+        """The single statements, comments removed. A semicolon at the end of a line ends one; inside of one, such as a
+        trigger, it stands in the midst of a line."""
         lines = [line for line in self.sql.splitlines() if not line.lstrip().startswith("--")]
-        return [part.strip() for part in "\n".join(lines).split(";") if part.strip()]
+        return [part.strip() for part in _ENDS.split("\n".join(lines)) if part.strip()]
 
 
 class AnyConnection(Protocol):

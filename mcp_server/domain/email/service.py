@@ -44,7 +44,7 @@ from mcp_server.kernel.call import SYSTEM_CALL, Call
 from mcp_server.kernel.errors import LimitExceeded, OpsError, PermissionDenied, ValidationFailed
 from mcp_server.kernel.json_text import INPUT_BYTES_MAX, dump_json, sha256_text
 from mcp_server.kernel.lines import one_line
-from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page, like
+from mcp_server.kernel.paging import HIGHEST, Listed, Query, decode_cursor, fetch_page, like
 from mcp_server.kernel.privacy import seen_by
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.searching import lower_ascii
@@ -129,7 +129,11 @@ class EmailService:
             seen_by(call, Query("emails_find"), (OWN_MAILS,))
             .where("email_to", email_to=like(command.to and dump_json(lower_ascii(command.to))[1:-1]))
             .where("email_status", email_status=command.status)
-            .where("email_template", email_template=like(command.template, "{}@%"))
+            .where(
+                "email_template",
+                template_low=command.template and f"{command.template}@",
+                template_high=command.template and f"{command.template}@{HIGHEST}",
+            )
         )
         if command.cursor is not None:
             at, email_id = decode_cursor(command.cursor, (int, str))

@@ -19,6 +19,7 @@ AREA = Area(
     toolset="state",
     tables=(
         Table("documents"),
+        Table("document_tags", key=2, exported=False),
         Table(
             "document_versions",
             key=2,

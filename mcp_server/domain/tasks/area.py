@@ -10,6 +10,7 @@ from mcp_server.domain.tasks.endings import ENDINGS_KIND, go_on_ending, put_off
 from mcp_server.domain.tasks.hooks import ENDINGS_LEFT
 from mcp_server.domain.tasks.model import JSON_COLUMNS, Task
 from mcp_server.domain.tasks.pinning import hand_over, pinned_to
+from mcp_server.domain.tasks.queues import QUEUES_KIND, are_many_empty, drop_queues
 from mcp_server.domain.tasks.righting import AHEAD
 from mcp_server.domain.tasks.rules import NO_LEASE
 from mcp_server.domain.tasks.spec import PRIORITY_NAMES
@@ -78,11 +79,11 @@ AREA = Area(
     name="tasks",
     toolset="tasks",
     tables=(
-        # One in which no task stands any more may be left from before a task was assigned to another agent.
+        # One in which no unfinished task stands may be gone, or not yet.
         Table(
             "queues",
-            rebuilt="SELECT * FROM queues "
-            "WHERE name IN (SELECT queue FROM tasks UNION SELECT queue FROM archived_tasks) ORDER BY name",
+            rebuilt="SELECT * FROM queues WHERE name IN (SELECT queue FROM tasks "
+            "WHERE status IN ('pending', 'queued', 'running', 'paused')) ORDER BY name",
         ),
         Table(
             "tasks",
@@ -90,6 +91,7 @@ AREA = Area(
         ),
         Table("dependencies", key=2),
         Table("archived_tasks", rebuilt=None),
+        Table("task_tags", key=3, exported=False),
     ),
     aggregates=(
         Aggregate(
@@ -131,8 +133,12 @@ AREA = Area(
     kinds=(
         SystemKind(ARCHIVE_KIND, archive_tasks, at_once=1, seconds_max=600),
         SystemKind(ENDINGS_KIND, go_on_ending, at_once=1, seconds_max=600),
+        SystemKind(QUEUES_KIND, drop_queues, at_once=1, seconds_max=600),
     ),
-    chores=(Chore("Archive finished tasks", ARCHIVE_KIND, times=13, wanted=is_anything_old),),
+    chores=(
+        Chore("Archive finished tasks", ARCHIVE_KIND, times=13, wanted=is_anything_old),
+        Chore("Drop queues that nobody uses", QUEUES_KIND, times=15, wanted=are_many_empty),
+    ),
     completions={
         "task_id": Completion("complete_task_ids", Permission.TASKS_READ),
         "kind": Completion("complete_kinds", Permission.TASKS_READ),

@@ -59,7 +59,7 @@ class ClaimTasks(Waiting):
     agent_id: AgentName | None = None
     instance_id: InstanceId | None = None
     max_tasks: int = Field(default=1, ge=1, le=100)
-    kinds: tuple[str, ...] | None = Field(default=None, max_length=64)
+    kinds: tuple[str, ...] | None = Field(default=None, min_length=1, max_length=64)
     lease_seconds: LeaseSeconds = LEASE_SECONDS_DEFAULT
     resume: bool = Field(default=False, description="Fresh tokens for what you still hold, instead of more work")
 

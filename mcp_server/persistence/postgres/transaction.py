@@ -31,6 +31,8 @@ class PostgresTransaction(Transaction):
         self._sent = 0
         self._answers: deque[Cursor] = deque()
         self._numbers: list[int] = []
+        self.last_event: tuple[Any, ...] | None = None
+        """As `EVENT_COLUMNS` say."""
 
     def flush(self) -> None:
         """Send what has been held back. The session calls it before it commits."""
@@ -51,6 +53,7 @@ class PostgresTransaction(Transaction):
 
     def _write_event(self, values: tuple[Any, ...]) -> int:
         self._events.append(values)
+        self.last_event = values
         number = -self._sent - len(self._events)
         if len(self._events) >= HELD_BACK_MAX:
             self.flush()

@@ -24,6 +24,7 @@ _PRAGMAS = (
     "PRAGMA cache_size = -16384",
     "PRAGMA journal_size_limit = 67108864",
     "PRAGMA wal_autocheckpoint = 4000",
+    "PRAGMA analysis_limit = 400",  # of each index: tens of milliseconds for the whole database, however large
 )
 
 
