@@ -377,7 +377,7 @@ AND parent_id = :task_parent
 -- name: filter.task_text (long)
 AND {{text_holds}}
 
--- name: filter.task_text_indexed
+-- name: filter.task_text_indexed (long)
 AND id IN ({{texts_holding}})
 
 -- name: tasks_every
