@@ -24,6 +24,9 @@ async def _health(desk: Desk, call: Call, _: Mapping[str, str]) -> Any:
     jump = desk.housekeeping.last_jump
     if jump is not None:
         health["clock"] = jump.told()
+    held_back = await desk.log_held_back()
+    if held_back is not None:
+        health["events_held_back"] = held_back
     report = desk.loops.report()
     return health | ({"loops": report} if report else {})
 

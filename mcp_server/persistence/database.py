@@ -13,7 +13,8 @@ from mcp_server.kernel.errors import OpsError, ValidationFailed
 from mcp_server.kernel.loops import Loops
 from mcp_server.kernel.positions import Position
 from mcp_server.kernel.store import Row
-from mcp_server.persistence.feed import EventFeed, Watcher
+from mcp_server.persistence.feed import EventFeed, Page, Watcher
+from mcp_server.persistence.holding import HOLDS_AFTER_SECONDS, LogHolder, log_holder
 from mcp_server.persistence.statements import Engine, long_statements, short_statements, statements
 from mcp_server.persistence.transaction import Transaction
 from mcp_server.persistence.writer import WAIT_SECONDS_MAX, Job, Writer, WriterSession
@@ -93,9 +94,8 @@ class Database:
         self._watchdog: asyncio.TimerHandle | None = None
         self.loops = Loops()
         self.feed = EventFeed(
-            self._events_after,
-            self.events_end,
-            self._is_held_back,
+            self._changes_since,
+            self._mark,
             backend.open_watcher,
             self.loops,
             hears_all=backend.hears_all,
@@ -243,12 +243,19 @@ class Database:
         again = bool(self._unanswered)
         self._watchdog = self._loop.call_later(WATCH_EVERY_SECONDS, self._watch) if again else None
 
-    async def _events_after(self, position: Position, limit: int) -> list[Row]:
-        return await self.fetch_all("changes_after", xid=position.xid, seq=position.seq, limit=limit)
+    async def log_holder(self) -> LogHolder | None:
+        """The transaction that keeps the newest events out of the log, where one has for a while."""
+        row = await self.fetch_one("log_holder", seconds=HOLDS_AFTER_SECONDS)
+        return None if row is None else log_holder(row)
 
-    async def _is_held_back(self) -> bool:
-        """Whether there are events that are committed and cannot be read yet."""
-        return await self.fetch_one("changes_held_back") is not None
+    async def _changes_since(self, page: Page, limit: int) -> list[Row]:
+        since, upto, after = page
+        return await self.fetch_all("changes_since", since=since, upto=upto, xid=after.xid, seq=after.seq, limit=limit)
+
+    async def _mark(self) -> Row:
+        row = await self.fetch_one("changes_mark")
+        assert row is not None, "it always has one row"
+        return row
 
     def _turn(self, *parts: str) -> contextlib.AbstractAsyncContextManager[None]:
         """What may take long waits for its turn; the rest, the timer's looks among it, always finds a reader."""

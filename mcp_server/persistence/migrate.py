@@ -54,6 +54,7 @@ def migrate(
     engine: Engine,
     database: str,
     before_change: Callable[[int], None] | None = None,
+    complete: Callable[[int], None] | None = None,
 ) -> list[int]:
     """Bring a database up to date. The caller holds the lock that keeps other processes out.
 
@@ -61,6 +62,7 @@ def migrate(
         connection: in autocommit mode.
         engine: which migrations.
         database: its name, for messages.
+        complete: called with the number of each in its transaction, for what takes more than SQL.
         before_change: called with the first new number before a database that has data is changed.
 
     Returns:
@@ -79,7 +81,7 @@ def migrate(
     if missing and applied and before_change is not None:
         before_change(missing[0].number)
     for migration in missing:
-        _apply(connection, migration, "%s" if engine == "postgres" else "?")
+        _apply(connection, migration, "%s" if engine == "postgres" else "?", complete)
     return [migration.number for migration in missing]
 
 
@@ -142,11 +144,15 @@ def newest_known(engine: Engine) -> int:
     return migrations(engine)[-1].number
 
 
-def _apply(connection: AnyConnection, migration: Migration, mark: str) -> None:
+def _apply(
+    connection: AnyConnection, migration: Migration, mark: str, complete: Callable[[int], None] | None = None
+) -> None:
     connection.execute("BEGIN")
     try:
         for statement in migration.statements():
             connection.execute(statement)
+        if complete is not None:
+            complete(migration.number)
         connection.execute(
             f"INSERT INTO migrations (number, name, checksum) VALUES ({mark}, {mark}, {mark})",  # noqa: S608
             (migration.number, migration.name, migration.checksum),

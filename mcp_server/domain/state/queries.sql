@@ -108,8 +108,15 @@ AND d.key >= :range_low AND d.key < :range_high
 AND EXISTS (SELECT 1 FROM document_tags WHERE tag = :document_tag AND tagged_id = d.id)
 
 -- name: filter.document_text (long)
-AND EXISTS (SELECT 1 FROM document_versions v WHERE v.document_id = d.id AND v.version = d.version
-  AND lower(v.value) LIKE :document_text ESCAPE '\')
+AND {{text_holds}}
+
+-- name: filter.document_text_indexed
+AND d.id IN ({{texts_holding}})
+
+-- name: documents_every
+SELECT d.id, v.value FROM documents d
+LEFT JOIN document_versions v ON v.document_id = d.id AND v.version = d.version
+WHERE d.id > :after ORDER BY d.id LIMIT :limit
 
 -- name: filter.document_after
 AND d.id > :document_after

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from mcp_server.domain.events.told import caused_by, told_of
+from mcp_server.domain.search.finding import holding
 from mcp_server.domain.state import transactions
 from mcp_server.domain.state.commands import (
     Addressed,
@@ -49,7 +50,7 @@ from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import NotFound
 from mcp_server.kernel.json_text import RawJson
 from mcp_server.kernel.json_tools import Change, differences
-from mcp_server.kernel.paging import HIGHEST, Listed, Query, decode_cursor, fetch_page, like
+from mcp_server.kernel.paging import Listed, Query, after_all, decode_cursor, fetch_page
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
@@ -131,7 +132,7 @@ class StateService:
         if command.namespace is not None:
             call.actor.scope.require_namespace(command.namespace)
         query, key, after = _listed(command, self._context.clock())
-        query = query.where("document_text", document_text=like(command.text and command.text.lower()))
+        query = await holding(self._database, query, "document", command.text)
         query = query.where("namespaces_within", **_within(call))
         if command.cursor is not None:
             last = decode_cursor(command.cursor, (str,) * len(key))
@@ -146,7 +147,7 @@ class StateService:
         start = f"{command.namespace}/{command.prefix}"
         low = start if command.after is None else max(start, f"{command.namespace}/{command.after}")
         return await self._database.fetch_all(
-            "state_keys", low=low, high=start + HIGHEST, now=self._context.clock(), limit=command.limit
+            "state_keys", low=low, high=after_all(start), now=self._context.clock(), limit=command.limit
         )
 
     async def namespaces(self, call: Call) -> list[NamespaceView]:
@@ -223,11 +224,11 @@ def _listed(command: FindDocuments, now: Micros) -> tuple[Query, tuple[str, ...]
     if command.namespace is not None:
         start = f"{command.namespace}/{start}"
     elif start and not command.deleted and command.tag is None:
-        return Query("state_keyed", parameters=(*given, ("low", start), ("high", start + HIGHEST))), *_BY_KEY
+        return Query("state_keyed", parameters=(*given, ("low", start), ("high", after_all(start)))), *_BY_KEY
     way = "document_prefix" if command.namespace is None else "document_range"
     by_tag = command.tag is not None and not command.deleted
     query = Query("state_deleted" if command.deleted else "state_tagged" if by_tag else "state_find", parameters=given)
-    query = query.where(way, range_low=start, range_high=start + HIGHEST) if start else query
+    query = query.where(way, range_low=start, range_high=after_all(start)) if start else query
     if by_tag:
         return replace(query, parameters=(*query.parameters, ("document_tag", command.tag))), ("id",), _AFTER_TAGGED
     return query.where("document_tag", document_tag=command.tag), ("id",), "document_after"

@@ -1,5 +1,7 @@
 """How tasks are wired into the house."""
 
+from functools import partial
+
 from mcp_server.domain.agents.hooks import AGENT_ENDED, AGENT_HANDED_OVER, AGENT_HOLDS, INSTANCE_ENDED
 from mcp_server.domain.tasks import replay
 from mcp_server.domain.tasks.archive import ARCHIVE_KIND, archive_tasks, is_anything_old
@@ -14,10 +16,11 @@ from mcp_server.domain.tasks.rules import NO_LEASE
 from mcp_server.domain.tasks.spec import PRIORITY_NAMES
 from mcp_server.domain.tasks.timers import DUE
 from mcp_server.domain.tasks.transactions import finish, hand_back, instance_gone, read_finishes_ahead, require_held
-from mcp_server.kernel.area import Aggregate, Area, Chore, Completion, SystemKind, Table
+from mcp_server.kernel.area import Aggregate, Area, Chore, Completion, Searched, SystemKind, Table
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import WRITING
 from mcp_server.kernel.keys import owner_of_key
+from mcp_server.kernel.searching import fold_words
 from mcp_server.kernel.telling import Telling, whole
 
 _NO_LEASE = " ".join(NO_LEASE)
@@ -70,6 +73,8 @@ _EVENTS = {
     "righted": _moved("", "ready_at started_at run_at lease_expires_at deadline_at"),
 }
 
+WORDS = ("title", "description")
+
 AREA = Area(
     name="tasks",
     toolset="tasks",
@@ -103,6 +108,8 @@ AREA = Area(
             ),
             told={"priority": lambda rank: PRIORITY_NAMES.get(rank, rank), "cancel_requested": bool},
             uris=lambda id_: {"ops://tasks", f"ops://tasks/{id_}"},
+            words=WORDS,
+            reworded=("edited",),
             unsaid=owner_of_key,
             replay=replay.replay,
             snapshot=replay.snapshot,
@@ -117,6 +124,9 @@ AREA = Area(
         AGENT_HANDED_OVER.heard_by(hand_over),
         WRITING.heard_by(require_held),
         ENDINGS_LEFT.heard_by(put_off),
+    ),
+    searched=tuple(
+        Searched("task", every, partial(fold_words, columns=WORDS)) for every in ("tasks_every", "archive_every")
     ),
     sweeps=(DUE,),
     rightings=(AHEAD,),

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from mcp_server.domain.tasks.commands import FindTasks
-from mcp_server.kernel.paging import Query, like
+from mcp_server.kernel.paging import Query
 
 
 def parts(query: Query, agent_id: str | None) -> list[Query]:
@@ -17,7 +17,7 @@ def parts(query: Query, agent_id: str | None) -> list[Query]:
 
 
 def listed(command: FindTasks) -> Query:
-    """The list of tasks, narrowed by what is asked."""
+    """The list of tasks, narrowed by what is asked but for a text."""
     status = "queued" if command.ready else command.status
     query = Query("tasks_find" if command.tag is None else "tasks_tagged")
     if command.tag is not None:
@@ -30,8 +30,4 @@ def listed(command: FindTasks) -> Query:
         query = query.where("task_schedules")
     if not command.include_system:
         query = query.where("task_not_system")
-    return (
-        query.where("task_kind", task_kind=command.kind)
-        .where("task_parent", task_parent=command.parent_id)
-        .where("task_text", task_text=like(command.text and command.text.lower()))
-    )
+    return query.where("task_kind", task_kind=command.kind).where("task_parent", task_parent=command.parent_id)

@@ -128,8 +128,8 @@ SELECT id, status, version FROM tasks WHERE id = ANY (ARRAY(SELECT jsonb_array_e
 UNION ALL SELECT id, status, version FROM archived_tasks
 WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
 
--- name: tasks_titled (long)
-SELECT id FROM tasks WHERE lower(title) = lower(:title)
+-- name: tasks_titled
+SELECT id FROM tasks WHERE {{text_begins}}
 AND status IN ('pending', 'queued', 'running', 'paused') ORDER BY created_at, id LIMIT 2
 
 -- name: task_outcomes
@@ -375,7 +375,16 @@ AND kind = :task_kind
 AND parent_id = :task_parent
 
 -- name: filter.task_text (long)
-AND (lower(title) LIKE :task_text ESCAPE '\' OR lower(description) LIKE :task_text ESCAPE '\')
+AND {{text_holds}}
+
+-- name: filter.task_text_indexed
+AND id IN ({{texts_holding}})
+
+-- name: tasks_every
+SELECT id, title, description FROM tasks WHERE id > :after ORDER BY id LIMIT :limit
+
+-- name: archive_every
+SELECT id, title, description FROM archived_tasks WHERE id > :after ORDER BY id LIMIT :limit
 
 -- name: filter.task_after
 AND (created_at, id) < (:after_at, :after_id)

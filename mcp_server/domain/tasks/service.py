@@ -9,6 +9,7 @@ from typing import NamedTuple
 from mcp_server.domain.agents.commands import is_id
 from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.agents.speaking import Speaking
+from mcp_server.domain.search.finding import holding
 from mcp_server.domain.tasks import creation, transactions
 from mcp_server.domain.tasks.backlog import Backlog, in_words, why_nothing
 from mcp_server.domain.tasks.claiming import Leased, claim, resume
@@ -250,7 +251,7 @@ class TaskService:
         agent_id = command.agent_id
         if agent_id is not None and not is_id(agent_id):
             agent_id = (await self._speaking.required(agent_id))["id"]
-        query = listed(command)
+        query = await holding(self._database, listed(command), "task", command.text)
         if command.cursor is not None:
             at, task_id = decode_cursor(command.cursor, (int, str))
             after = "task_after" if command.tag is None else "task_tagged_after"

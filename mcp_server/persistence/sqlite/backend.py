@@ -7,6 +7,7 @@ import os
 import sqlite3
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +25,7 @@ from mcp_server.persistence.sqlite.mounts import shared_kind
 from mcp_server.persistence.sqlite.session import SqliteSession
 from mcp_server.persistence.sqlite.watcher import DataVersionWatcher
 from mcp_server.persistence.statements import Engine
+from mcp_server.persistence.texts import complete_migration
 
 READERS = 3
 """Two for whatever may take long, and one that it leaves free."""
@@ -65,7 +67,8 @@ class SqliteBackend:
                 private_files.leave_empty(self.file.path)
                 connection = self.file.connect_writer()
                 try:
-                    return migrate(cast("Any", connection), "sqlite", self.name, self._back_up)
+                    complete = partial(complete_migration, connection, "sqlite", self.areas)
+                    return migrate(cast("Any", connection), "sqlite", self.name, self._back_up, complete)
                 finally:
                     connection.close()
         except OpsError:

@@ -13,6 +13,8 @@ from mcp_server.persistence.sqlite.library import UNTRUSTED, load_library
 from mcp_server.persistence.sqlite.turnstile import Turnstile
 
 BUSY_TIMEOUT_SECONDS = 5.0
+LIKE_AS_TYPED = "PRAGMA case_sensitive_like = ON"
+"""Said on every connection: LIKE tells cases apart, as on PostgreSQL, and not for ASCII alone."""
 SETTLED_NANOSECONDS = 2_000_000_000
 """A folder's time tells of every change after it once its clock has surely ticked: a second, or two on some disks."""
 _PRAGMAS = (
@@ -124,6 +126,7 @@ class SqliteFile:
         )
         try:
             connection.execute(UNTRUSTED)
+            connection.execute(LIKE_AS_TYPED)
         except BaseException:
             connection.close()
             raise
