@@ -2,6 +2,7 @@
 
 from mcp_server.domain.agents.area import AREA as AGENTS
 from mcp_server.domain.approvals.area import AREA as APPROVALS
+from mcp_server.domain.calls.area import AREA as CALLS
 from mcp_server.domain.commit.area import AREA as COMMIT
 from mcp_server.domain.deployments.area import AREA as DEPLOYMENTS
 from mcp_server.domain.email.area import AREA as EMAIL
@@ -17,6 +18,6 @@ from mcp_server.domain.tasks.area import AREA as TASKS
 from mcp_server.kernel.area import Areas
 
 AREAS = Areas(
-    *(PEOPLE, AGENTS, PROCESSES, SCALING, TASKS, STATE, LOCKS, DEPLOYMENTS, EMAIL, APPROVALS, MESSAGES, EVENTS, COMMIT),
-    OPERATING,
+    *(PEOPLE, AGENTS, PROCESSES, SCALING, TASKS, STATE, LOCKS, DEPLOYMENTS, EMAIL, APPROVALS, MESSAGES, CALLS, EVENTS),
+    *(COMMIT, OPERATING),
 )

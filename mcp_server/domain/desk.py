@@ -2,6 +2,7 @@
 
 from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.approvals.service import ApprovalService
+from mcp_server.domain.calls.service import CallService
 from mcp_server.domain.deployments.service import DeploymentService
 from mcp_server.domain.email.service import EmailService
 from mcp_server.domain.events.service import EventService
@@ -74,6 +75,11 @@ class Desk(Services):
     def approvals(self) -> ApprovalService:
         """Questions to people."""
         return self.get(ApprovalService)
+
+    @property
+    def calls(self) -> CallService:
+        """Calls with people."""
+        return self.get(CallService)
 
     @property
     def events(self) -> EventService:

@@ -177,6 +177,11 @@ class ApprovalService:
             return None
         return Approval.adopt(dict(row))
 
+    async def known(self, approval_id: str) -> Approval | None:
+        """An approval as it is now, for what shows it to who is asked."""
+        row = await self._database.fetch_one("approval_by_id", id=approval_id)
+        return None if row is None else Approval.adopt(dict(row))
+
     async def link(self, approval_id: str, name: str) -> str | None:
         """Where one who is asked decides in a browser; None where this server shows no such page."""
         if self.policy.links_base is None:
