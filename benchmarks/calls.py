@@ -8,6 +8,7 @@ lower priority. A gap is silence in a tone, after the jitter buffer.
 
 import argparse
 import asyncio
+import base64
 import itertools
 import json
 import os
@@ -119,7 +120,7 @@ class Bench:
         await self.end(heard, name)
         return seconds
 
-    async def sounds(self, calls: int, seconds: float, desk: RawClient) -> dict[str, Any]:
+    async def sounds(self, calls: int, seconds: float) -> dict[str, Any]:
         """So many calls at once, each with a tone both ways: gaps, and what they cost."""
         under_way = [await self.call(audio=True) for _ in range(calls)]
         pieces = [wav(tone(440, 10))] * (int(seconds // 10) + 1)
@@ -127,7 +128,6 @@ class Bench:
             await heard.call.tell(media.Play(f"p{number}", piece))
         assert self.door.pid is not None
         began, ours, theirs = time.perf_counter(), usage(self.door.pid), await self.peers.ask("load")
-        tool = await tool_seconds(desk) if calls == 2 else None
         await asyncio.sleep(max(0, seconds - (time.perf_counter() - began)))
         took, after, people = time.perf_counter() - began, usage(self.door.pid), await self.peers.ask("load")
         told = {
@@ -135,7 +135,6 @@ class Bench:
             "media_mib": after["resident_bytes"] / 2**20,
             "media_threads": after["threads"],
             "peers_cpu": (people["cpu_seconds"] - theirs["cpu_seconds"]) / took,
-            "tool_seconds": tool,
         }
         for heard, _, _ in under_way:
             await heard.call.tell(media.Close("done"))
@@ -171,6 +170,25 @@ async def tool_seconds(desk: RawClient) -> float:
     return statistics.median(seconds)
 
 
+async def beside_calls(desk: RawClient, peers: Peers) -> None:
+    """A tool's median while the desk itself holds two recorded calls with sound, by that before and after."""
+    before, ids = await tool_seconds(desk), list[str]()
+    sound = base64.b64encode(wav(tone(440, 20))).decode()
+    for number in range(2):
+        offer = (await peers.ask("offer", peer=f"desk_{number}", audio=True))["offer"]
+        opened = await desk.call("calls_open", purpose="Bench", media="audio", record=True, offer=offer)
+        ids.append(opened["call"]["id"])
+        await peers.ask("accept", peer=f"desk_{number}", answer=opened["answer"])
+        await desk.call("calls_control", call_id=ids[-1], action="play", wav=sound)
+    during = [await tool_seconds(desk) for _ in range(4)]
+    for number, call_id in enumerate(ids):
+        await desk.call("calls_control", call_id=call_id, action="end")
+        await peers.ask("leave", peer=f"desk_{number}")
+    after = await tool_seconds(desk)
+    ratio = 2 * statistics.median(during) / (before + after)
+    print(f"tools/call p50 with two calls: {ratio:.2f} x of that without")
+
+
 async def measure(bench: Bench, desk: RawClient, told: argparse.Namespace) -> None:
     """Everything, one after the other."""
     await bench.joins(1)
@@ -178,9 +196,10 @@ async def measure(bench: Bench, desk: RawClient, told: argparse.Namespace) -> No
     print(f"join to connected: p50 {statistics.median(joins):.3f} s, worst {max(joins):.3f} s of {len(joins)}")
     print(f"text, there and back: p50 {1000 * statistics.median(texts):.1f} ms, worst {1000 * max(texts):.1f} ms")
     assert bench.door.pid is not None
-    alone, empty = await tool_seconds(desk), usage(bench.door.pid)
+    await beside_calls(desk, bench.peers)
+    empty = usage(bench.door.pid)
     for calls in told.calls:
-        one = await bench.sounds(calls, told.seconds, desk)
+        one = await bench.sounds(calls, told.seconds)
         print(
             f"{calls} calls for {told.seconds:g} s: longest gap {1000 * one['gap_there']:.0f} ms at the peers, "
             f"{1000 * one['gap_recorded']:.0f} ms in the recordings; media process {100 * one['media_cpu']:.0f} % of a "
@@ -188,11 +207,6 @@ async def measure(bench: Bench, desk: RawClient, told: argparse.Namespace) -> No
             f"({one['media_mib'] - empty['resident_bytes'] / 2**20:.0f} more than without), "
             f"{one['media_threads']:.0f} threads; peers {100 * one['peers_cpu']:.0f} %"
         )
-        if one["tool_seconds"] is not None:
-            again = await tool_seconds(desk)
-            print(
-                f"tools/call p50 beside {calls} calls: {2 * one['tool_seconds'] / (alone + again):.2f} x of that alone"
-            )
     before, parent = usage(bench.door.pid), usage(None)
     for _ in range(told.leavers):
         await bench.joins(1)
