@@ -29,12 +29,8 @@ def test_doctor_says_how_to_get_what_calls_need(monkeypatch: pytest.MonkeyPatch)
 
 def test_no_server_is_asked_unless_it_is_set_and_turn_takes_a_name_and_a_password():
     assert ice_servers(load_settings()) == ()
-    both = load_settings(
-        stun_servers="stun:s.example.org",
-        turn_servers="turns:t.example.org?transport=tcp",
-        turn_username="u",
-        turn_password="p",
-    )
+    turn = {"turn_servers": "turns:t.example.org?transport=tcp", "turn_username": "u", "turn_password": "p"}
+    both = load_settings(stun_servers="stun:s.example.org", **turn)
     assert [one.told() for one in call_policy(both).ice_servers] == [
         {"urls": ["stun:s.example.org"]},
         {"urls": ["turns:t.example.org?transport=tcp"], "username": "u", "credential": "p"},
