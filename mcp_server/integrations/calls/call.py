@@ -1,6 +1,7 @@
 """One call in the media process: its peers, our voice, and its recording."""
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -57,7 +58,7 @@ class Call:
             case media.Mute(on):
                 self._voice.is_muted = on
             case media.Hold(on):
-                self._voice.is_held = on
+                self._hold(on)
             case media.Close(reason):
                 self._start(self.close(reason))
             case _:
@@ -190,6 +191,12 @@ class Call:
 
     # Sound
 
+    def _hold(self, on: bool) -> None:
+        """What they say on hold is not kept, also where it comes late."""
+        self._voice.is_held = on
+        if self._recorder is not None:
+            self._recorder.theirs.open_from = sys.maxsize if on else self._recorder.at(self._clock())
+
     def _queue(self, order: media.Say | media.Play) -> None:
         why = None
         if not self._opened.audio:
@@ -241,6 +248,5 @@ class Call:
             frame.pts = None
             for part in resampler.resample(frame):
                 pcm = bytes(part.planes[0])[: 2 * part.samples]
-                if not self._voice.is_held:
-                    anchor.put(at, pcm, self._recorder.at(self._clock()))
+                anchor.put(at, pcm, self._recorder.at(self._clock()))
                 at += part.samples

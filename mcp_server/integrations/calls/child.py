@@ -14,7 +14,9 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+from aiortc.exceptions import InvalidStateError
 
 from mcp_server.domain.calls import media
 from mcp_server.integrations.calls import webrtc
@@ -97,6 +99,13 @@ def _write(lines: "queue.Queue[bytes]", out: BinaryIO) -> None:
         return
 
 
+def _unheard(_loop: asyncio.AbstractEventLoop, told: dict[str, Any]) -> None:
+    """What failed in the background with nobody waiting: that a connection was lost meanwhile is no news."""
+    error = told.get("exception")
+    if not isinstance(error, ConnectionError | InvalidStateError):
+        log.error("%s", told.get("message"), exc_info=error)
+
+
 async def serve(out: BinaryIO) -> None:
     """Serve until stdin ends, or the process is told to end; lines go to `out`."""
     loop, ended, lines = asyncio.get_running_loop(), asyncio.Event(), queue.Queue[bytes](UNREAD_LINES_MAX)
@@ -115,6 +124,7 @@ async def serve(out: BinaryIO) -> None:
             log.error("a line of the desk was not understood", exc_info=error)
 
     child = Child(write)
+    loop.set_exception_handler(_unheard)
     for number in (signal.SIGTERM, signal.SIGINT):
         if sys.platform != "win32":
             loop.add_signal_handler(number, ended.set)

@@ -166,6 +166,8 @@ class _Process:
         except Exception as error:
             log.error("what the media process said was not understood", exc_info=error)
         code = await self._ended()
+        if self.why is None and self.calls:
+            log.error("the media process ended (%s); its calls have failed: %d", code, len(self.calls))
         self._died(f"the media process ended ({code})")
 
     async def _ended(self) -> int | None:
@@ -178,10 +180,7 @@ class _Process:
         return await self._process.wait()
 
     def _died(self, why: str) -> None:
-        if self.why is None:
-            self.why = why
-            if self.calls:
-                log.error("%s; its calls have failed: %d", why, len(self.calls))
+        self.why = self.why or why
         for call in list(self.calls.values()):
             call.died(self.why)
 

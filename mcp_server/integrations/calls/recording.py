@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from mcp_server.domain.calls.media import RATE, Recorded
 
-DEPTH_SECONDS = 0.5
+DEPTH_SECONDS = 1.0
 CHUNK_SECONDS = 2.0
 CONCEALED_SECONDS_MAX = 0.06
 """A hole of three packets is filled with what was heard before it, ever more quietly; a longer one is silence."""
@@ -28,6 +28,8 @@ class Lane:
 
     def __init__(self) -> None:
         """Silence so far."""
+        self.open_from = 0
+        """Nothing is kept of what was said before it."""
         self._base = 0
         self._samples = array("h")
         self._before = array("h", bytes(2 * _FRAME))
@@ -36,8 +38,8 @@ class Lane:
     def put(self, at: int, pcm: bytes) -> bool:
         """Put sound in its place, in samples from the beginning; whether any of it was in time."""
         sound = array("h", pcm)
-        start, end = max(at, self._base), at + len(sound)
-        if end <= self._base:
+        start, end = max(at, self._base, self.open_from), at + len(sound)
+        if end <= start:
             return False
         missing = end - self._base - len(self._samples)
         if missing > 0:

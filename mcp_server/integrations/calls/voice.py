@@ -27,8 +27,9 @@ from mcp_server.integrations.calls.sound import (
 WAITING_SECONDS_MAX = 600.0
 """How much sound may wait to be played in one call."""
 
-LATE_SECONDS_MAX = 0.1
-"""What a stall of ours delayed is sent in a burst up to here; after a longer one, sending goes on from then."""
+LATE_SECONDS_MAX = 1.0
+"""What a stall of ours delayed is sent in a burst up to here, for the peer's buffer to make good; after a longer one,
+sending goes on from then."""
 
 _TIME_BASE = Fraction(1, SENT_RATE)
 _SAMPLES = SENT_RATE // FRAMES_EACH_SECOND

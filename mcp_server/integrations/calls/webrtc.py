@@ -2,6 +2,7 @@
 
 - Names of servers outside are asked for a second at most, so that a dead STUN server does not hold up every answer.
 - A machine whose only network is itself has the loopback address as its candidate.
+- Sound packets are put in order as `ordering` says.
 - After a loss the text channel tries again every two seconds, and not after up to a minute.
 """
 
@@ -10,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aioice import Candidate, Connection, TransportPolicy
-from aiortc import RTCConfiguration, RTCIceServer, rtcicetransport, rtcsctptransport
+from aiortc import RTCConfiguration, RTCIceServer, rtcicetransport, rtcrtpreceiver, rtcsctptransport
 from aiortc.rtcconfiguration import RTCBundlePolicy
 
 from mcp_server.domain.calls.media import MESSAGE_BYTES_MAX
+from mcp_server.integrations.calls.ordering import PacketOrder
 
 GATHER_SECONDS_MAX = 1
 RETRY_SECONDS_MAX = 2
@@ -37,6 +39,7 @@ class BoundedConnection(Connection):
 def prepare() -> None:
     """Tell aiortc."""
     setattr(rtcicetransport, "Connection", BoundedConnection)  # noqa: B010 - it is not exported from there
+    setattr(rtcrtpreceiver, "JitterBuffer", PacketOrder)  # noqa: B010
     rtcsctptransport.SCTP_RTO_MAX = RETRY_SECONDS_MAX
 
 

@@ -18,6 +18,7 @@ from av.audio.resampler import AudioResampler
 
 from mcp_server.domain.calls.media import CHANNEL, RATE, Answered, Connected, Join, MediaCall, Refused, Told
 from mcp_server.integrations.calls.recording import Anchor, Recorder
+from tests.integrations.calls.relay import Relay
 
 T = TypeVar("T")
 
@@ -45,6 +46,12 @@ def power(samples: Sequence[int], hertz: float, rate: int = RATE) -> float:
     for one in samples:
         before, last = last, one + factor * last - before
     return 2 * (before**2 + last**2 - factor * before * last) / len(samples) / whole
+
+
+def clearest(samples: Sequence[int], hertz: float, rate: int = RATE) -> float:
+    """The most of a frequency in any fifth of a second, 0 to 1."""
+    step = rate // 5
+    return max(power(samples[at : at + step], hertz, rate) for at in range(0, len(samples) - step, step // 2))
 
 
 def longest_gap_seconds(samples: Sequence[int], rate: int = RATE, quiet: int = 400) -> float:
@@ -90,6 +97,8 @@ class Person:
     ) -> None:
         self.connection = RTCPeerConnection(RTCConfiguration(iceServers=list(servers)))
         self.channel = self.connection.createDataChannel(CHANNEL)
+        self.opened = asyncio.Event()
+        self.channel.on("open", self.opened.set)
         self.channel.on("message", self._on_message)
         self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.pings = 0
@@ -201,14 +210,15 @@ async def join(
     *,
     audio: bool = False,
     first: Sequence[dict[str, Any]] = (),
-    through: Callable[[str], str] = lambda sdp: sdp,
+    through: Relay | None = None,
 ) -> Answered:
-    """Have a person join; `through` may change what each is told of the other."""
+    """Have a person join, directly or through a relay."""
     before = len(heard.told)
-    await heard.call.tell(Join(peer, "A person", through(await person.offer()), audio, tuple(first)))
+    offer = await person.offer()
+    await heard.call.tell(Join(peer, "A person", through.offer(offer) if through else offer, audio, tuple(first)))
     told = await heard.until(object, lambda one: isinstance(one, Answered | Refused), after=before)
     assert isinstance(told, Answered), told
-    await person.accept(through(told.answer))
+    await person.accept(through.answer(told.answer) if through else told.answer)
     return told
 
 
@@ -222,6 +232,7 @@ async def joined(
         before = len(heard.told)
         await join(heard, person, peer, audio=hertz is not None or listens, **options)
         await heard.until(Connected, lambda one: one.peer == peer, after=before)
+        await person.opened.wait()
         yield person
     finally:
         await person.close()

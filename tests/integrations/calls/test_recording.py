@@ -89,7 +89,7 @@ def test_chunks_are_two_seconds_at_most_and_the_last_is_what_is_left():
     assert recorder.chunks(50.0) == []
     recorder.begin(50.0)
     recorder.begin(51.0)
-    told = [*recorder.chunks(52.4), *recorder.chunks(52.5), *recorder.chunks(57.0, is_over=True)]
+    told = [*recorder.chunks(52.9), *recorder.chunks(53.0), *recorder.chunks(57.0, is_over=True)]
     assert [len(one.pcm) // 2 / RATE for one in told] == [2.0, 2.0, 2.0, 1.0]
     assert recorder.chunks(57.0, is_over=True) == []
 
@@ -99,6 +99,16 @@ def test_both_sides_are_mixed_and_what_is_too_loud_is_cut():
     assert array("h", recorded(loud, loud).pcm) == array("h", [32_767, -32_768, 200])
     assert array("h", recorded(loud, array("h", bytes(6))).pcm) == loud
     assert array("h", recorded(array("h", bytes(6)), loud).pcm) == loud
+
+
+def test_what_was_said_on_hold_is_not_kept_even_where_it_comes_late():
+    lane = Lane()
+    lane.open_from = 5 * FRAME
+    assert not lane.put(4 * FRAME, tone(440, 0.02).tobytes())
+    assert lane.put(int(4.5 * FRAME), tone(440, 0.02).tobytes())
+    heard = lane.take(6 * FRAME)
+    assert not any(heard[: 5 * FRAME])
+    assert any(heard[5 * FRAME :])
 
 
 def test_levels_are_below_full_scale():

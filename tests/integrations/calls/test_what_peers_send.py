@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from aiortc import RTCPeerConnection, rtcicetransport, rtcsctptransport
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcp_server.domain.calls.media import MESSAGE_BYTES_MAX, OFFER_BYTES_MAX, TEXT_CHARACTERS_MAX
@@ -157,6 +157,7 @@ def test_what_is_no_message_is_refused_and_why(data: str | bytes, why: str):
         messages.checked(data)
 
 
+@settings(max_examples=50)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.text(),
