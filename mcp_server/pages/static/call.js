@@ -25,6 +25,7 @@ let secret = kept();
 const loudspeaker = new Loudspeaker(page.sound);
 let wire = null;
 let microphone = null;
+let hasSound = false;
 let line = "new"; // of the connection: new, connecting, connected, lost, over
 let desk = { status: "active", muted: false };
 
@@ -64,8 +65,9 @@ async function join() {
     trouble(error.message);
     return;
   }
-  if (microphoneTold.why) trouble(microphoneTold.why);
-  if (microphoneTold.track) useMicrophone(microphoneTold.track);
+  if (!hasSound) microphoneTold.track?.stop();
+  else if (microphoneTold.why) trouble(microphoneTold.why);
+  else if (microphoneTold.track) useMicrophone(microphoneTold.track);
 }
 
 /** What the connection tells. */
@@ -83,6 +85,12 @@ const told = {
     if (Object.hasOwn(TAKEN, message.type)) TAKEN[message.type](message);
   },
   heard: (stream) => loudspeaker.hear(stream),
+  sound(isThere) {
+    hasSound = isThere;
+    if (isThere || call.media !== "audio") return;
+    dropMicrophone();
+    trouble("Another person speaks in this call, and only one can. You can write.");
+  },
   resume: keep,
   over,
 };
@@ -98,11 +106,16 @@ function useMicrophone(track) {
   microphone = new Microphone(track, send);
   page.microphone.hidden = false;
   track.addEventListener("ended", () => {
-    page.microphone.hidden = true;
-    microphone = null;
+    dropMicrophone();
     trouble("Your microphone is gone. You can listen and write.");
   });
   microphone.tellAgain();
+}
+
+function dropMicrophone() {
+  page.microphone.hidden = true;
+  microphone?.stop();
+  microphone = null;
 }
 
 function show(state) {
@@ -124,8 +137,7 @@ function over(reason) {
   line = "over";
   forget();
   loudspeaker.stop();
-  microphone?.stop();
-  microphone = null;
+  dropMicrophone();
   for (const name of OVER_HIDES) page[name].hidden = true;
   trouble("");
   words("Ended");
