@@ -39,6 +39,7 @@ NO_TABLES = {
     "unnest",
     "select",
     "lateral",
+    "text_index",  # of texts, on SQLite a virtual table
 }
 
 

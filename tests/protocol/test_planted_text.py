@@ -214,7 +214,7 @@ async def test_what_is_planted_in_any_text_is_marked_wherever_tools_and_resource
         await look_at_everything(one)
         assert one.calls.keys() == BY_NAME.keys(), "a tool that nobody looked at"
         read = await look_at_resources(one)
-        assert len(read) >= len(RESOURCES)
+        assert len(read) >= len(RESOURCES) - 1, "all but the sound of a call"
 
 
 async def test_refusals_hold_planted_text_in_quotes_only(tmp_path: Path):

@@ -32,6 +32,7 @@ from mcp_server.kernel.errors import OpsError, Unavailable
 from mcp_server.kernel.json_text import RawJson, dump_json
 from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page, like
 from mcp_server.kernel.privacy import seen_by
+from mcp_server.kernel.searching import lower_ascii
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import iso
@@ -160,7 +161,7 @@ class ApprovalService:
             .where("approval_status", approval_status=command.status)
             .where(
                 "approval_approver",
-                approval_approver=like(command.approver and dump_json(command.approver.lower())),
+                approval_approver=like(command.approver and dump_json(lower_ascii(command.approver))),
             )
             .where("approval_task", approval_task=command.task_id)
         )

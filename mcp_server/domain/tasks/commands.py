@@ -21,6 +21,7 @@ from mcp_server.kernel.composing import Calls
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import canonical_text, dump_json, sha256_text
 from mcp_server.kernel.meaning import AgentName, InstanceId, Meant, TaskId
+from mcp_server.kernel.searching import Sought
 from mcp_server.kernel.together import LIKE, not_together
 from mcp_server.kernel.values import Frozen, LeaseToken, Line, Time, checked_json, plain
 
@@ -158,9 +159,9 @@ class FindTasks(Listing):
     status: TaskStatus | None = None
     agent_id: AgentName | None = None
     kind: str | None = None
-    tag: str | None = None
+    tag: Sought | None = None
     parent_id: TaskId | None = None
-    text: str | None = None
+    text: Sought | None = None
     ready: bool | None = None
     blocked: bool | None = Field(default=None, description="Behind dependencies")
     schedules: bool = Field(default=False, description="Only schedules")
