@@ -14,7 +14,7 @@ const WORDS = {
   on_hold: "On hold: nobody is heard. Writing goes on",
   muted: "Connected. The other side is muted",
 };
-const STATES = { joined: "is here", away: "has lost the connection", left: "has left", invited: "is invited" };
+const STATES = { joining: "is joining", joined: "is here", away: "has lost the connection", left: "has left", invited: "is invited" };
 const OVER_HIDES = ["invitation", "door", "recording", "people", "asks", "writing", "microphone", "sound", "hangup"];
 const SECRETS = "datamcp-call:";
 const DAY_MS = 86_400_000;
@@ -59,6 +59,7 @@ async function join() {
     await wire.join(microphoneTold.track);
   } catch (error) {
     microphoneTold.track?.stop();
+    if (line === "over") return; // and why has been said
     line = "new";
     page.join.disabled = false;
     words("Not connected");
@@ -99,7 +100,8 @@ function enter() {
   page.door.hidden = true;
   page.facts.hidden = true;
   page.talking.hidden = false;
-  page.text.focus();
+  // Where a keyboard would rise from the screen, it would hide what is said.
+  (matchMedia("(hover: hover)").matches ? page.text : page.log).focus();
 }
 
 function useMicrophone(track) {
