@@ -76,6 +76,7 @@ class PostgresSession:
         self._schema_seen_at = 0.0
         self._impatient_until = 0.0
         self._xid = ""
+        self._numbered: Any = None
 
     def begin(self) -> Transaction:
         """BEGIN, reconnecting where the connection was lost."""
@@ -85,22 +86,26 @@ class PostgresSession:
             if not self._server.is_lost(error):
                 raise
             # The server restarted, or closed an idle connection: nothing has been written yet, so start anew.
+            self._leave_pipeline()
             self._connection.close()
             self._connection = self._connected()
             self._begin()
         self._require_own_schema()
-        self._pipeline.enter_context(self._connection.pipeline())
         self._tx = PostgresTransaction(cast("Any", self._connection), self._kept, self._areas)
         return self._tx
 
     def _begin(self) -> None:
-        """One round trip; with it comes the transaction's number, by which its outcome can be looked up."""
-        with self._connection.pipeline():
-            self._connection.execute("BEGIN")
-            numbered = self._connection.execute("SELECT pg_current_xact_id()::text")
-            if time.monotonic() < self._impatient_until:
-                self._connection.execute(_SET, ("lock_timeout", _milliseconds(IMPATIENT_LOCK_SECONDS), True))
-        self._xid = cast("tuple[str]", numbered.fetchone())[0]
+        """No round trip of its own: it goes with the first read. With it comes the transaction's number, by which its
+        outcome can be looked up. A connection found lost by that read has a successor (`retry_delay`)."""
+        self._pipeline.enter_context(self._connection.pipeline())
+        self._connection.execute("BEGIN")
+        self._numbered = self._connection.execute("SELECT pg_current_xact_id()::text")
+        if time.monotonic() < self._impatient_until:
+            self._connection.execute(_SET, ("lock_timeout", _milliseconds(IMPATIENT_LOCK_SECONDS), True))
+
+    def _leave_pipeline(self) -> None:
+        with contextlib.suppress(Exception):  # the error that led here, told again
+            self._pipeline.close()
 
     def _require_own_schema(self) -> None:
         """Write to no schema that a newer server has made since. Asked once a second: it is a round trip."""
@@ -114,6 +119,7 @@ class PostgresSession:
         """Make the transaction durable. Where the answer is lost, find out what became of it."""
         assert self._tx is not None, "begin comes first"
         self._tx.flush()
+        self._xid = cast("tuple[str]", self._numbered.fetchone())[0]  # here since the first read
         tells = self._tx.writes > 0 and time.monotonic() - self._notified_at >= RESTED_SECONDS
         if tells:
             self._connection.execute(_NOTIFY)
@@ -141,8 +147,7 @@ class PostgresSession:
     def rollback(self) -> None:
         """Undo the transaction; a broken connection is dropped."""
         self._kept.forget()
-        with contextlib.suppress(Exception):  # the error that led here, told again
-            self._pipeline.close()
+        self._leave_pipeline()
         try:
             self._connection.rollback()
         except Exception:
