@@ -19,9 +19,9 @@ async def _health(desk: Desk, call: Call, _: Mapping[str, str]) -> Any:
         health["tasks"] = await desk.tasks.counts(call)
     if desk.is_read_only:
         health["storage"] = "read-only: nothing that is due is done by this server"
-    jump = desk.housekeeping.last_jump
-    if jump is not None:
-        health["clock"] = jump.told()
+    clock = desk.housekeeping.clock_told()
+    if clock:
+        health["clock"] = clock
     report = desk.loops.report()
     return health | ({"loops": report} if report else {})
 

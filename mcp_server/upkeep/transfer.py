@@ -118,6 +118,7 @@ def import_(url: str, lines: Iterable[bytes], *, by: Origin | None = None, file:
                     rows[table] += len(batch)
                 _continue_sequence(connection, backend.engine)
                 if by is not None:
+                    by = by._replace(at=by.at - backend.clock_is_off_by)
                     mark(connection, backend.engine, by, "import", file)
                 connection.execute("COMMIT")
             except BaseException:

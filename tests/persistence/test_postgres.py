@@ -35,9 +35,30 @@ async def test_a_server_that_does_not_answer_is_told_without_the_password():
 
 
 async def test_a_living_server_is_described(postgres_url: str):
-    answers, writing, documents = inspect_database(postgres_url)
+    answers, schema, *others = inspect_database(postgres_url)
     assert answers.ok and "PostgreSQL 18" in answers.detail
-    assert writing.ok and documents.ok
+    assert schema.ok and schema.detail == "The desk lies in the schema datamcp."
+    assert [finding.name for finding in others] == ["server_clock", "writing", "autovacuum", "statistics", "documents"]
+    assert not any(finding.warns or not finding.ok for finding in others)
+
+
+async def test_what_keeps_a_server_from_looking_after_its_tables_is_told(postgres_url: str):
+    async with open_world(postgres_url) as world:
+        await world.tasks(*[{}] * 100)
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE tasks SET (autovacuum_enabled = false)")
+        connection.execute("ALTER TABLE events SET (autovacuum_enabled = false)")
+        rows = "SELECT 1, 'x', 'x', 'x', 1, 'x', 'x', '{}' FROM generate_series(1, 1100)"
+        columns = "at, type, aggregate_type, aggregate_id, version, actor, correlation_id, data"
+        connection.execute(f"INSERT INTO events ({columns}) {rows}")  # type: ignore[arg-type]
+        connection.execute("SELECT pg_stat_force_next_flush()")
+    told = {finding.name: finding for finding in inspect_database(postgres_url) if finding.warns}
+    assert "off for events, tasks" in told["autovacuum"].detail
+    assert told["statistics"].remedy == 'Run: ANALYZE "events".'
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("ANALYZE events; ALTER TABLE tasks RESET (autovacuum_enabled)")
+        connection.execute("ALTER TABLE events RESET (autovacuum_enabled)")
+    assert not any(finding.warns for finding in inspect_database(postgres_url))
 
 
 async def test_lost_connections_are_opened_again(postgres_url: str):

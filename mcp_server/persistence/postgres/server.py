@@ -5,20 +5,28 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from mcp_server.kernel.errors import Busy, OpsError, Unavailable
+from mcp_server.kernel.schemas import OWN, quoted, split_schema
 from mcp_server.persistence.limits import beyond_the_engine
+from mcp_server.persistence.postgres.pooling import is_between, require_sessions
+from mcp_server.persistence.postgres.schema import resolved
 
 if TYPE_CHECKING:
-    from psycopg import Connection
+    from psycopg import AsyncConnection, Connection
     from psycopg_pool import AsyncConnectionPool
 
 
 _FAILURES = frozenset({"25", "53", "57", "58", "XX"})  # read-only, out of resources, stopped, system, internal
 _IN_THE_WAY = "55P03"  # another transaction holds a lock, and did not give it back in time
+_NOT_ALLOWED = "42501"  # this user lacks a right
 _PASSING = frozenset({"40001", "40P01", "23505"})  # serialization failure, deadlock, lost the race to insert
 
 _KEEPALIVE: dict[str, Any] = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 """A connection that only listens says nothing itself: the system finds out, in seconds, when the other end is gone."""
 READ_LOCK_SECONDS = 10
+_READS = """
+SELECT set_config('search_path', %s, false), set_config('lock_timeout', %s, false),
+  set_config('default_transaction_read_only', 'on', false)
+"""
 BLOCKS_AFTER_SECONDS = 5
 _BLOCKER = """
 WITH RECURSIVE held (pid) AS (
@@ -59,10 +67,14 @@ class Blocker(NamedTuple):
 
 
 class PostgresServer:
-    """One database on a server, and the connections to it."""
+    """One database on a server, and the connections to it, all of which look into the desk's own schema alone."""
 
     def __init__(self, url: str) -> None:
-        self.url = url
+        self.url, self._schema = split_schema(url)
+        self.is_pooled: bool | None = None
+        """Whether something stands between, such as PgBouncer, and gives out the server's sessions."""
+        self.connections = 0
+        """How many were opened: each may have led to another server than the one before."""
         try:
             import psycopg
         except ImportError:
@@ -71,6 +83,7 @@ class PostgresServer:
                 next="Install it: pip install 'data-mcp-server-agent[postgres]'.",
             ) from None
         self._psycopg = psycopg
+        self.errors = psycopg.Error
 
     @property
     def name(self) -> str:
@@ -79,18 +92,53 @@ class PostgresServer:
         address = parts.netloc.rpartition("@")[2]
         return urlunsplit((parts.scheme, address, parts.path, "", ""))
 
-    def connect(self) -> "Connection[tuple[Any, ...]]":
-        """A connection in autocommit mode.
+    @property
+    def schema(self) -> str:
+        """The schema of the desk, which is known once something has connected."""
+        assert self._schema is not None, "connect comes first"
+        return self._schema
+
+    @property
+    def channel(self) -> bytes:
+        """Where commits to this desk are told of, as SQL: a database may hold several."""
+        return quoted(f"datamcp_events_{self.schema}").encode()
+
+    def connect(self, timeout_seconds: int = 5) -> "Connection[tuple[Any, ...]]":
+        """A connection in autocommit mode, in the desk's schema.
 
         Raises:
-            Unavailable: the server does not answer.
+            Unavailable: the server does not answer, or nobody says which of several desks is meant.
         """
+        connection = self._opened(timeout_seconds)
+        try:
+            self._place(connection)
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, self.errors):
+                raise self.explain(error) from None
+            raise
+        return connection
+
+    def _opened(self, timeout_seconds: int = 5) -> "Connection[tuple[Any, ...]]":
         try:
             return self._psycopg.connect(
-                self.url, autocommit=True, connect_timeout=5, application_name="datamcp", **_KEEPALIVE
+                self.url, autocommit=True, connect_timeout=timeout_seconds, application_name="datamcp", **_KEEPALIVE
             )
         except self._psycopg.Error as error:
             raise self.explain(error) from None
+
+    def _place(self, connection: "Connection[tuple[Any, ...]]") -> None:
+        if self.is_pooled is None:
+            if is_between(connection):
+                require_sessions(connection, self._opened, self.name)
+            self.is_pooled = is_between(connection)
+        self._schema = resolved(connection, self._schema, self.name)
+        connection.execute("SELECT set_config('search_path', %s, false)", (quoted(self._schema),))
+        self.connections += 1
+
+    async def _place_reader(self, connection: "AsyncConnection[Any]") -> None:
+        self.connections += 1
+        await connection.execute(_READS, (quoted(self.schema), f"{READ_LOCK_SECONDS}s"))
 
     def reader_pool(self) -> "AsyncConnectionPool[Any]":
         """Read-only connections for single statements; not open yet."""
@@ -102,12 +150,8 @@ class PostgresServer:
             min_size=1,
             max_size=4,
             open=False,
-            kwargs={
-                "autocommit": True,
-                "row_factory": dict_row,
-                "options": f"-c default_transaction_read_only=on -c lock_timeout={READ_LOCK_SECONDS}s",
-                "application_name": "datamcp-read",
-            },
+            configure=self._place_reader,
+            kwargs={"autocommit": True, "row_factory": dict_row, "application_name": "datamcp-read"},
         )
 
     def is_engine_error(self, error: BaseException) -> bool:
@@ -115,7 +159,7 @@ class PostgresServer:
         if not isinstance(error, self._psycopg.Error):
             return False
         known = self.is_passing(error) or self.is_lost(error) or isinstance(error, self._psycopg.DataError)
-        known = known or self.is_in_the_way(error)
+        known = known or self.is_in_the_way(error) or error.sqlstate == _NOT_ALLOWED
         return known or (error.sqlstate or "")[:2] in _FAILURES
 
     def is_passing(self, error: BaseException) -> bool:
@@ -159,9 +203,20 @@ class PostgresServer:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if isinstance(error, self._psycopg.DataError):
             return beyond_the_engine()
+        if getattr(error, "sqlstate", None) == _NOT_ALLOWED:
+            return self._not_allowed(reason)
         return Unavailable(
             f"The database {self.name} failed: {reason}.",
             next="Check that the server runs and accepts this user, then call again. A write that failed this way may "
             "have been saved: read before you repeat it.",
             details={"sqlstate": getattr(error, "sqlstate", None)},
+        )
+
+    def _not_allowed(self, reason: str) -> OpsError:
+        schema = quoted(self._schema or OWN)
+        return Unavailable(
+            f"This user lacks a right in the database {self.name}: {reason}.",
+            next=f"Let the owner of the schema run, for this user: GRANT USAGE, CREATE ON SCHEMA {schema}; GRANT ALL "
+            f"ON ALL TABLES IN SCHEMA {schema}; GRANT ALL ON ALL SEQUENCES IN SCHEMA {schema}. Nothing was written.",
+            details={"sqlstate": _NOT_ALLOWED},
         )
