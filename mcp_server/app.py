@@ -14,6 +14,7 @@ import anyio
 from mcp.server.lowlevel import Server
 
 from mcp_server import __version__
+from mcp_server.calling import LazyMedia, call_policy
 from mcp_server.config import Settings
 from mcp_server.deploying import (
     Workers,
@@ -36,7 +37,7 @@ from mcp_server.domain.deployments.programs import Programs
 from mcp_server.domain.deployments.targets import Targets
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.email.templates import Rendering
-from mcp_server.domain.email.transport import MailProvider
+from mcp_server.domain.email.transport import LateWords, MailProvider
 from mcp_server.domain.events.retention import KeepEvents
 from mcp_server.domain.processes.running import Command, Logs, Tail
 from mcp_server.domain.scaling.transactions import scope_of
@@ -102,7 +103,9 @@ def desk_on(
     watch = ClockWatch(clock or database.clock, steady)
     guarded = _Guarded()
     context = Context(database, watch, ids, chance, guard=guarded, standing=guarded.standing)
-    guarded.desk = Desk(context, AREAS, __version__, watch, Rendering(_render), Composing(_compose), *options)
+    guarded.desk = Desk(
+        context, AREAS, __version__, watch, Rendering(_render), Composing(_compose), LateWords(_late_words), *options
+    )
     return guarded.desk
 
 
@@ -128,7 +131,12 @@ class _Guarded:
 
 
 def configured_desk(
-    database: Database, settings: Settings, mailer: LazyMailer | None = None, *, asks_keys: bool = False
+    database: Database,
+    settings: Settings,
+    mailer: LazyMailer | None = None,
+    media: LazyMedia | None = None,
+    *,
+    asks_keys: bool = False,
 ) -> Desk:
     """Every service, with what the operator set about mail, links and how long things are kept; `asks_keys` says
     whether its callers come with keys."""
@@ -141,6 +149,8 @@ def configured_desk(
         KeepTasks(settings.retention_days),
         KeepEvents(settings.event_retention_days),
         MailProvider(mailer or _mailer(settings)),
+        (media or LazyMedia(settings)).provider(),
+        call_policy(settings),
         deployment_policy(settings),
         room(settings),
         approve_rules(settings),
@@ -173,13 +183,13 @@ async def open_desk(
         allow_unsafe_sqlite=settings.allow_unsafe_sqlite,
         may_only_read=settings.read_only,
     )
-    mailer = _mailer(settings)
+    mailer, media = _mailer(settings), LazyMedia(settings)
     try:
         if metrics is not None:
             database.on_commit = metrics.committed
             metrics.watch(database.loops)
         asks_keys = await asks_for_keys(database, settings)
-        desk = configured_desk(database, settings, mailer, asks_keys=asks_keys)
+        desk = configured_desk(database, settings, mailer, media, asks_keys=asks_keys)
         if metrics is not None:
             desk.option(Composing).called = metrics.called
             desk.housekeeping.on_jump = lambda jump: metrics.clock_set(jump.way)
@@ -188,6 +198,7 @@ async def open_desk(
             yield desk
     finally:
         with anyio.CancelScope(shield=True):
+            await media.close()
             await mailer.close()
             await database.close()
 
@@ -322,6 +333,12 @@ async def _compose(
     from mcp_server.protocol.composing import compose  # who lists approvals has no tools
 
     return await compose(services, call, calls, argument, later=later)
+
+
+async def _late_words(services: Services, told: Mapping[str, Any]) -> str | None:
+    from mcp_server.domain.calls.inviting import Inviting  # most servers never ask anybody into a call
+
+    return await services.get(Inviting).text(told)
 
 
 def _metrics(settings: Settings) -> Metrics:

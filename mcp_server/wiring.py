@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from mcp_server.calling import ice_servers
 from mcp_server.config import Settings, secret
 from mcp_server.deploying import (
     approve_rules,
@@ -41,7 +42,7 @@ def refusals(settings: Settings) -> list[OpsError]:
     """What `serve` refuses about these settings, each by itself."""
     checks: list[Callable[[Settings], object]] = [
         *(_offered, tokens, email_policy, mailer_options, links_base),
-        *(declared_targets, programs, launchers, mirrors_account, rules),
+        *(declared_targets, programs, launchers, mirrors_account, rules, ice_servers),
     ]
     if settings.transport != "stdio":  # the modules behind these are HTTP's alone
         checks += [_safe_bind, webhook, believed]

@@ -7,7 +7,7 @@ from mcp_server.domain.agents.commands import FindAgents
 from mcp_server.domain.desk import Desk
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.paging import LIMIT_MAX
+from mcp_server.kernel.paging import LIMIT_MAX, floors
 from mcp_server.kernel.quoting import quoted
 from resources.spec import Entry, Resource
 
@@ -15,7 +15,7 @@ from resources.spec import Entry, Resource
 async def _all(desk: Desk, call: Call, parameters: Mapping[str, str]) -> Any:
     cursor = parameters.get("cursor")
     agents, next_cursor, omitted = await desk.agents.find(call, FindAgents(limit=LIMIT_MAX, cursor=cursor))
-    return {"agents": agents, "omitted": omitted, "next_cursor": next_cursor}
+    return {"agents": agents, "omitted": omitted, "at_least": floors(omitted=omitted), "next_cursor": next_cursor}
 
 
 async def _one(desk: Desk, call: Call, parameters: Mapping[str, str]) -> Any:

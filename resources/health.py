@@ -6,6 +6,7 @@ from typing import Any
 from mcp_server.domain.desk import Desk
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
+from mcp_server.kernel.paging import floors
 from resources.spec import Resource
 
 
@@ -16,12 +17,16 @@ async def _health(desk: Desk, call: Call, _: Mapping[str, str]) -> Any:
         "engine": desk.engine,
     }
     if call.is_offered("tasks"):
-        health["tasks"] = await desk.tasks.counts(call)
+        health["tasks"] = counts = await desk.tasks.counts(call)
+        health |= {"at_least": known} if (known := floors(tasks=counts)) else {}
     if desk.is_read_only:
         health["storage"] = "read-only: nothing that is due is done by this server"
     clock = desk.housekeeping.clock_told()
     if clock:
         health["clock"] = clock
+    held_back = await desk.log_held_back()
+    if held_back is not None:
+        health["events_held_back"] = held_back
     report = desk.loops.report()
     return health | ({"loops": report} if report else {})
 

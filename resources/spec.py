@@ -21,6 +21,14 @@ class Entry:
     size: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Content that is no text, and what there is to say of it."""
+
+    data: bytes
+    about: Mapping[str, Any]
+
+
 Entries = Callable[[Desk, Call, str | None], Awaitable[tuple[list[Entry], str | None]]]
 """One page of entries after a cursor, and the cursor of the next."""
 
@@ -32,7 +40,7 @@ def _changes(parameters: Mapping[str, str]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One resource of the catalogue. Its content is JSON, a model or plain JSON values, or text."""
+    """One resource of the catalogue. Its content is JSON, a model or plain JSON values, or text, or a blob."""
 
     uri_template: str
     name: str

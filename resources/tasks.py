@@ -7,7 +7,7 @@ from mcp_server.domain.desk import Desk
 from mcp_server.domain.tasks.commands import FindTasks
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.paging import LIMIT_MAX
+from mcp_server.kernel.paging import LIMIT_MAX, floors
 from resources.spec import Resource
 
 
@@ -15,7 +15,8 @@ async def _all(desk: Desk, call: Call, parameters: Mapping[str, str]) -> Any:
     cursor = parameters.get("cursor")
     tasks, next_cursor, omitted = await desk.tasks.find(call, FindTasks(limit=LIMIT_MAX, cursor=cursor))
     counts = await desk.tasks.counts(call)
-    return {"counts": counts, "tasks": tasks, "omitted": omitted, "next_cursor": next_cursor}
+    known = floors(omitted=omitted, counts=counts)
+    return {"counts": counts, "tasks": tasks, "omitted": omitted, "at_least": known, "next_cursor": next_cursor}
 
 
 async def _one(desk: Desk, call: Call, parameters: Mapping[str, str]) -> Any:

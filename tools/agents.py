@@ -12,6 +12,7 @@ from mcp_server.domain.desk import Desk
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.meaning import AgentName, TaskId
+from mcp_server.kernel.paging import floors
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.views import View
 from tools.hints import hint
@@ -32,6 +33,7 @@ class FindResult(View):
     agents: list[AgentView] | None = None
     next_cursor: str | None = None
     omitted: int | None = None
+    at_least: list[str] | None = None
     hint: str | None = None
 
 
@@ -45,7 +47,9 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
         return FindResult(agents=ranked[: args.limit], omitted=max(len(ranked) - args.limit, 0) or None)
     agents, next_cursor, omitted = await desk.agents.find(call, args)
     why = None if agents else await _nothing_of(desk, call, args)
-    return FindResult(agents=agents, next_cursor=next_cursor, omitted=omitted, hint=why)
+    return FindResult(
+        agents=agents, next_cursor=next_cursor, omitted=omitted, at_least=floors(omitted=omitted), hint=why
+    )
 
 
 async def _nothing_of(desk: Desk, call: Call, args: FindArguments) -> str | None:

@@ -20,6 +20,7 @@ from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.meaning import ApprovalId
+from mcp_server.kernel.paging import floors
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.values import Frozen
 from mcp_server.kernel.views import View
@@ -68,6 +69,7 @@ class FindResult(View):
     approvals: list[ApprovalView] | None = None
     next_cursor: str | None = None
     omitted: int | None = None
+    at_least: list[str] | None = None
 
 
 async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
@@ -75,7 +77,7 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
     if args.approval_id is not None:
         return FindResult(approval=await desk.approvals.get(call, args.approval_id))
     approvals, next_cursor, omitted = await desk.approvals.find(call, args)
-    return FindResult(approvals=approvals, next_cursor=next_cursor, omitted=omitted)
+    return FindResult(approvals=approvals, next_cursor=next_cursor, omitted=omitted, at_least=floors(omitted=omitted))
 
 
 def _say(approval: ApprovalView | ApprovalState | DecidedState) -> str:

@@ -24,7 +24,7 @@ from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.meaning import DeploymentName
-from mcp_server.kernel.paging import LIMIT_MAX
+from mcp_server.kernel.paging import LIMIT_MAX, floors
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.views import View
 from tools.hints import hint
@@ -47,6 +47,7 @@ class FoundDeployments(View):
     deployments: list[DeploymentView] | None = None
     next_cursor: str | None = None
     omitted: int | None = None
+    at_least: list[str] | None = None
     hint: str | None = None
 
 
@@ -56,7 +57,8 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FoundDeployments:
         return FoundDeployments(deployment=await desk.deployments.get(call, args.deployment_id, logs=args.logs))
     deployments, next_cursor, omitted = await desk.deployments.find(call, args)
     why = None if deployments else await _nothing_of(desk, call, args)
-    return FoundDeployments(deployments=deployments, next_cursor=next_cursor, omitted=omitted, hint=why)
+    known = floors(omitted=omitted)
+    return FoundDeployments(deployments=deployments, next_cursor=next_cursor, omitted=omitted, at_least=known, hint=why)
 
 
 async def _nothing_of(desk: Desk, call: Call, args: FindArguments) -> str | None:

@@ -16,6 +16,7 @@ from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.meaning import EmailId
+from mcp_server.kernel.paging import floors
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.times import iso, micros
 from mcp_server.kernel.views import View
@@ -46,6 +47,7 @@ class FindResult(View):
     templates: list[TemplateView] | None = None
     next_cursor: str | None = None
     omitted: int | None = None
+    at_least: list[str] | None = None
     hint: str | None = None
 
 
@@ -60,7 +62,9 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
     if not emails and args.template is not None:
         names = [one.name for one in await desk.emails.templates(call)]
         why = hint("email", {"template": (args.template, names)})
-    return FindResult(emails=emails, next_cursor=next_cursor, omitted=omitted, hint=why)
+    return FindResult(
+        emails=emails, next_cursor=next_cursor, omitted=omitted, at_least=floors(omitted=omitted), hint=why
+    )
 
 
 _KEPT = "The provider here is file, which keeps mails on this machine and sends them to nobody."

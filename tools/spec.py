@@ -12,6 +12,7 @@ from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.meaning import AgentName
+from mcp_server.kernel.paging import AtLeast
 from mcp_server.kernel.values import Frozen, LeaseToken
 from mcp_server.kernel.views import View
 from mcp_server.kernel.writes import AnyWrite
@@ -187,7 +188,10 @@ def counted(count: int, noun: str) -> str:
 
 def listed(count: int, noun: str, omitted: int | None) -> str:
     """`3 tasks; 17 more behind next_cursor.`"""
-    return f"{counted(count, noun)}." if not omitted else f"{counted(count, noun)}; {omitted} more behind next_cursor."
+    if not omitted:
+        return f"{counted(count, noun)}."
+    known = "at least " if isinstance(omitted, AtLeast) else ""
+    return f"{counted(count, noun)}; {known}{omitted} more behind next_cursor."
 
 
 def several(texts: Sequence[str], shown_max: int = 5) -> str:

@@ -26,6 +26,7 @@ from mcp_server.domain.state.views import (
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.json_tools import escape
+from mcp_server.kernel.paging import floors
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.views import View
 from tools.hints import hint
@@ -42,6 +43,7 @@ class FindResult(View):
     namespaces: list[NamespaceView] | None = None
     next_cursor: str | None = None
     omitted: int | None = None
+    at_least: list[str] | None = None
     hint: str | None = None
 
 
@@ -61,6 +63,7 @@ async def find(desk: Desk, call: Call, args: FindDocuments) -> FindResult:
         namespaces=namespaces if shown else None,
         next_cursor=next_cursor,
         omitted=omitted,
+        at_least=floors(omitted=omitted),
         hint=None if documents else why,
     )
 

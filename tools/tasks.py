@@ -31,6 +31,7 @@ from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import InvalidTransition, OpsError
 from mcp_server.kernel.meaning import TaskId
+from mcp_server.kernel.paging import floors
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.views import View
 from tools.email import say_kept
@@ -52,6 +53,7 @@ class FindResult(View):
     counts: dict[str, int] | None = None
     next_cursor: str | None = None
     omitted: int | None = None
+    at_least: list[str] | None = None
     hint: str | None = None
 
 
@@ -62,8 +64,8 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
     tasks, next_cursor, omitted = await desk.tasks.find(call, args)
     counts = await desk.tasks.counts(call)
     why = None if tasks else await _nothing_of(desk, call, args)
-    lines = list(map(task_line, tasks))
-    return FindResult(tasks=lines, counts=counts, next_cursor=next_cursor, omitted=omitted, hint=why)
+    lines, known = list(map(task_line, tasks)), floors(omitted=omitted, counts=counts)
+    return FindResult(tasks=lines, counts=counts, next_cursor=next_cursor, omitted=omitted, at_least=known, hint=why)
 
 
 async def _nothing_of(desk: Desk, call: Call, args: FindArguments) -> str | None:

@@ -14,7 +14,7 @@ import click
 from mcp_server.commands.options import SettingsCommand, words_of
 from mcp_server.config import Group
 
-GROUPS = (Group.STORE, Group.IDENTITY, Group.SERVING, Group.MAIL, Group.DEPLOYING)
+GROUPS = (Group.STORE, Group.IDENTITY, Group.SERVING, Group.MAIL, Group.DEPLOYING, Group.CALLS)
 HANDSHAKE = (
     {
         "id": 0,

@@ -45,7 +45,9 @@ class WorkerRequest:
 
 
 @click.command(
-    "worker", cls=SettingsCommand, groups=(Group.STORE, Group.IDENTITY, Group.MAIL, Group.RETENTION, Group.DEPLOYING)
+    "worker",
+    cls=SettingsCommand,
+    groups=(Group.STORE, Group.IDENTITY, Group.MAIL, Group.RETENTION, Group.DEPLOYING, Group.CALLS),
 )
 @click.argument("agent", required=False)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, Discriminator, Field, SecretStr, Tag
 
+from mcp_server.config.calling import CallSettings, TurnSettings
 from mcp_server.config.issuers import IssuerSettings, Names
 from mcp_server.kernel.authority import Role
 from mcp_server.kernel.errors import ValidationFailed
@@ -31,6 +32,7 @@ class Group(Enum):
     MAIL = "Mail and links"
     RETENTION = "Retention"
     DEPLOYING = "Deployments"
+    CALLS = "Calls"
 
 
 def _lower(value: Any) -> Any:
@@ -333,6 +335,11 @@ class Settings(Frozen):
     targets: Annotated[dict[str, TargetSettings], Group.DEPLOYING] = Field(
         default_factory=dict, description="Commands that deploy, and programs that are kept running, by name"
     )
+    calls: Annotated[CallSettings, Group.CALLS] = CallSettings()
+    stun_servers: Annotated[Names, Group.CALLS] = Field(
+        default=(), description="STUN servers, such as stun:stun.example.org, comma-separated; none are asked else"
+    )
+    turn: Annotated[TurnSettings, Group.CALLS] = TurnSettings()
     approve: Annotated[tuple[ApproveSettings, ...], Group.DEPLOYING] = Field(
         default=(), description="Which calls wait for whose approval"
     )

@@ -2,6 +2,7 @@
 
 from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.approvals.service import ApprovalService
+from mcp_server.domain.calls.service import CallService
 from mcp_server.domain.deployments.service import DeploymentService
 from mcp_server.domain.email.service import EmailService
 from mcp_server.domain.events.service import EventService
@@ -30,6 +31,11 @@ class Desk(Services):
     def is_read_only(self) -> bool:
         """Whether the store cannot be written, so that nothing beside requests runs."""
         return self.context.database.is_read_only
+
+    async def log_held_back(self) -> dict[str, str] | None:
+        """Who keeps the newest events out of the log, and what to do; None where nobody has for a while."""
+        holder = await self.context.database.log_holder()
+        return None if holder is None else {"by": holder.session, "remedy": holder.remedy}
 
     def end_waits(self) -> None:
         """Let what waits for a change answer with what there is: the server ends."""
@@ -74,6 +80,11 @@ class Desk(Services):
     def approvals(self) -> ApprovalService:
         """Questions to people."""
         return self.get(ApprovalService)
+
+    @property
+    def calls(self) -> CallService:
+        """Calls with people."""
+        return self.get(CallService)
 
     @property
     def events(self) -> EventService:

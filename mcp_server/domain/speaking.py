@@ -30,6 +30,7 @@ class Said:
         set_up_as: the agent that its client is set up to be.
         guessed: whether the only agent that this process registered is taken to speak where nobody is named.
         begins: whether the agent that the operator named for this process is registered by it, where it is not yet.
+        introduces: the agent that it registers; until that is there, its principal speaks.
     """
 
     as_agent: str | None = None
@@ -39,6 +40,7 @@ class Said:
     set_up_as: str | None = None
     guessed: bool = True
     begins: bool = False
+    introduces: str | None = None
 
     def says_anything(self) -> bool:
         """Whether it names an agent or a lease at all."""
@@ -76,7 +78,7 @@ class Voices:
         if call.actor.kind == "agent":
             return await self._own(call, said)
         if said.as_agent is not None:
-            return await self._asked_for(call.actor, said.as_agent)
+            return await self._asked_for(call.actor, said.as_agent, said.introduces)
         named = None if said.named is None else await self._speaking.by_id(said.named)
         if named is not None:
             return self._speaking.allowed(call.actor, named)
@@ -86,10 +88,11 @@ class Voices:
         speaker = await self._speaking.unsaid(call.actor, local=local, hint=said.set_up_as, guessed=said.guessed)
         return speaker or await self._begun(call, said, local=local)
 
-    async def _asked_for(self, actor: Actor, reference: str) -> Speaker | None:
-        """The agent of that name; nobody but the principal where it names itself. A key that speaks as one agent only
-        stays that one."""
-        is_itself = reference in (actor.label, *_ITSELF) and await self._speaking.named(reference) is None
+    async def _asked_for(self, actor: Actor, reference: str, introduced: str | None) -> Speaker | None:
+        """The agent of that name; nobody but the principal where it names itself, or whom it is about to register. A
+        key that speaks as one agent only stays that one."""
+        itself = (actor.label, *_ITSELF, introduced)
+        is_itself = reference in itself and await self._speaking.named(reference) is None
         return None if is_itself and actor.scope.agent is None else await self._speaking.asked_for(actor, reference)
 
     async def _begun(self, call: Call, said: Said, *, local: bool) -> Speaker | None:

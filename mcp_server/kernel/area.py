@@ -57,6 +57,21 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Searched:
+    """Where things stand that are found by their text.
+
+    Attributes:
+        kind: the type of the aggregate.
+        every: the statement that reads all of them, by their `id`, from after `:after` on, `:limit` at most.
+        text: of such a row the folded text.
+    """
+
+    kind: str
+    every: str
+    text: Callable[[Mapping[str, Any]], str]
+
+
+@dataclass(frozen=True, slots=True)
 class Aggregate:
     """A kind of thing that events tell of.
 
@@ -81,6 +96,8 @@ class Aggregate:
         restore: rebuilds from a snapshot event; unsaid, its row.
         may_thin: whether its older events may go, given the place up to which; unsaid, they may.
         retell: what is told anew before old events go, since they alone said it: ids and data.
+        words: the columns by whose text it is found, where its row is all that takes.
+        reworded: those of its events, by their names without the type, after which they may be others; beside creation.
         hidden: what of its events callers are not shown: names in their data, or `version`.
         told: how what stands in their data reads to callers, by its name. Moments are always told as times.
     """
@@ -103,6 +120,8 @@ class Aggregate:
     restore: Fold | None = None
     may_thin: Callable[[Transaction, str, Mapping[str, int]], bool] | None = None
     retell: Callable[[Transaction], list[tuple[str, dict[str, Any]]]] | None = None
+    words: tuple[str, ...] = ()
+    reworded: tuple[str, ...] = ()
     hidden: frozenset[str] = frozenset()
     told: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict[str, Callable[[Any], Any]])
 
@@ -228,6 +247,9 @@ class Area:
     read_ahead: Mapping[Callable[..., Any], ReadAhead] = field(default_factory=dict[Callable[..., Any], ReadAhead])
     """For transaction functions whose reads can be done for many calls at once: what does it."""
 
+    searched: tuple[Searched, ...] = ()
+    """What of it is found by its text: a database that has no texts yet is filled from there."""
+
     after_rebuild: str | None = None
     """The statement that clears away what rebuilding from events leaves over."""
 
@@ -252,6 +274,13 @@ class Areas:
         self.read_ahead: dict[Callable[..., Any], ReadAhead] = self._merged("read_ahead")
         self.listeners = _listeners(self._each("hears"))
         self.rows = {one.type: (one.table, one.key) for one in self.aggregates.values() if one.table is not None}
+        self.searched: tuple[Searched, ...] = self._each("searched")
+        self.worded = {
+            f"{one.type}{name}": one
+            for one in self.aggregates.values()
+            for name in (".created", SNAPSHOT, *(f".{each}" for each in one.reworded))
+            if one.words
+        }
         self.tells = dict(ChainMap(*(one.tells() for one in self.aggregates.values())))
 
     def _each(self, attribute: str) -> tuple[Any, ...]:

@@ -32,6 +32,9 @@ class Permission(StrEnum):
     APPROVALS_READ = "approvals:read"
     APPROVALS_REQUEST = "approvals:request"
     APPROVALS_CONTROL = "approvals:control"
+    CALLS_READ = "calls:read"
+    CALLS_OPEN = "calls:open"
+    CALLS_CONTROL = "calls:control"
     DEPLOYMENTS_READ = "deployments:read"
     DEPLOYMENTS_DEFINE = "deployments:define"
     DEPLOYMENTS_APPLY = "deployments:apply"
@@ -57,6 +60,7 @@ _AGENT_PERMISSIONS = READ_PERMISSIONS | {
     Permission.MESSAGES_SEND,
     Permission.EMAILS_SEND,
     Permission.APPROVALS_REQUEST,
+    Permission.CALLS_OPEN,
     Permission.DEPLOYMENTS_DEFINE,
     Permission.DEPLOYMENTS_APPLY,
     Permission.COMMIT,

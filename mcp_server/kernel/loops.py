@@ -17,7 +17,7 @@ from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.times import Micros, duration, iso
 
 REST_SECONDS_MIN = 0.05
-REST_SECONDS_MAX = 5.0
+REST_SECONDS_MAX = 1.5
 """How long a loop rests after its first failure, and at most: each failure doubles the rest."""
 
 WELL_SECONDS = 30.0

@@ -24,7 +24,7 @@ _TELLS = {
     "message": "messages_read(thread_id='{}')",
     "thread": "messages_read(thread_id='{}')",
     "deployment": "deployments_find(deployment_id='{}')",
-    "call": "calls_control(call_id='{}')",
+    "call": "calls_control(call_id='{}', action='listen')",
 }
 """Calls that tell of a thing by its id."""
 _HAS_TASK = ("approval", "email")
@@ -96,6 +96,7 @@ MessageId = Annotated[str, _TIDIED, _ID_LENGTH, _of_kind("message"), Meant("a me
 ThreadId = Annotated[
     str, _TIDIED, _ID_LENGTH, _of_kind("thread", "message"), Meant("a thread's id", f"thread_{_LETTERS}")
 ]
+CallId = Annotated[str, _TIDIED, _ID_LENGTH, _of_kind("call"), Meant("a call's id", f"call_{_LETTERS}")]
 DeploymentName = Annotated[
     str,
     _TIDIED,

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -14,6 +14,28 @@ from mcp_server.kernel.store import Database, Row
 T = TypeVar("T")
 LIMIT_DEFAULT = 20
 LIMIT_MAX = 100
+HIGHEST = "\U0010ffff"
+"""Behind every text that begins with what stands before it."""
+COUNTED_MAX = 1000
+"""How far a list is counted: whoever asks for twenty of them must not wait for a million to be counted."""
+
+
+class AtLeast(int):
+    """A number that was counted so far and no further."""
+
+
+def counted(found: int, counted_max: int) -> int:
+    """A count that ends at a maximum, which then says so."""
+    return found if found < counted_max else AtLeast(counted_max)
+
+
+def floors(**numbers: int | Mapping[str, int] | None) -> list[str] | None:
+    """Which of some numbers are at least what they say, by name; those of a mapping as `name.key`."""
+    single = [name for name, number in numbers.items() if isinstance(number, AtLeast)]
+    several = [(name, number) for name, number in numbers.items() if isinstance(number, Mapping)]
+    return (
+        single + [f"{name}.{key}" for name, one in several for key, n in one.items() if isinstance(n, AtLeast)] or None
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +71,13 @@ class Listed(NamedTuple, Generic[T]):
 
 
 async def fetch_page(
-    database: Database, query: Query, limit: int, key: Sequence[str], *, also: str | None = None
+    database: Database,
+    query: Query,
+    limit: int,
+    key: Sequence[str],
+    *,
+    also: Sequence[Query] = (),
+    rising: bool = False,
 ) -> Page:
     """Read one page.
 
@@ -58,24 +86,32 @@ async def fetch_page(
         query: the list with its filters, the one that starts it after a cursor included.
         limit: rows at most.
         key: the columns that the cursor holds, in the order of the list.
-        also: a second statement with the same filters, whose rows are merged in; the list's order then descends.
+        also: other lists in the same order, which have no row in common, and whose rows are merged in.
+        rising: whether that order rises; else it descends. Of a single list it need not be said.
     """
-    wanted = [query] if also is None else [query, replace(query, statement=also)]
+    wanted = [query, *also]
     rows: list[Row] = []
     for one in wanted:
         rows += await database.fetch_all(one.statement, filters=one.filters, limit=limit + 1, **dict(one.parameters))
-    if also is not None:
-        rows.sort(key=itemgetter(*key), reverse=True)
+    if also:
+        rows.sort(key=itemgetter(*key), reverse=not rising)
     if len(rows) <= limit:
         return Page(rows, None, None)
-    total = sum([await _count(database, one) for one in wanted])
     cursor = encode_cursor([rows[limit - 1][column] for column in key])
-    return Page(rows[:limit], cursor, max(total - limit, 1))
+    return Page(rows[:limit], cursor, await _left_over(database, wanted, limit))
 
 
-async def _count(database: Database, query: Query) -> int:
-    row = await database.fetch_one(f"{query.statement}_count", filters=query.filters, **dict(query.parameters))
-    return 0 if row is None else row["n"]
+async def _left_over(database: Database, wanted: Sequence[Query], limit: int) -> int:
+    """How many stand behind a page: at least one."""
+    total = 0
+    for one in wanted:
+        row = await database.fetch_one(
+            f"{one.statement}_count", filters=one.filters, counted=COUNTED_MAX, **dict(one.parameters)
+        )
+        total += 0 if row is None else row["n"]
+        if total >= COUNTED_MAX:
+            return AtLeast(COUNTED_MAX - limit)
+    return max(total - limit, 1)
 
 
 def encode_cursor(parts: list[Any]) -> str:
@@ -98,6 +134,17 @@ def decode_cursor(cursor: str, types: tuple[type, ...]) -> list[Any]:
     raise ValidationFailed(
         f"{cursor[:80]!r} is not a cursor of this list.", next="Leave it out to start at the beginning."
     )
+
+
+_HIGHEST = "\U0010ffff"
+_SURROGATES = range(0xD800, 0xE000)
+
+
+def after_all(beginning: str) -> str:
+    """The first text after all that begin so; it has to hold a character that is not the highest."""
+    text = beginning.rstrip(_HIGHEST)
+    following = ord(text[-1]) + 1
+    return text[:-1] + chr(_SURROGATES.stop if following in _SURROGATES else following)
 
 
 def like(text: str | None, pattern: str = "%{}%") -> str | None:

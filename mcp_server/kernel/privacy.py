@@ -7,6 +7,7 @@ from mcp_server.kernel.authority import VIA, Permission, principal_of
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.paging import Query, like
+from mcp_server.kernel.searching import lower_ascii
 
 
 class Private(NamedTuple):
@@ -25,7 +26,7 @@ def reader(call: Call) -> dict[str, str]:
     """What filters of private things know of a caller: the party that it is, the names of its principal in a label,
     how the labels of those end that spoke for it, and what JSON lists of people hold that name this user."""
     principal = call.actor.label
-    named = call.actor.id.lower() if call.actor.kind == "user" else ""
+    named = lower_ascii(call.actor.id) if call.actor.kind == "user" else ""
     return {
         "reader_asked": like(dump_json(named)) or "",
         "reader_party": call.party,

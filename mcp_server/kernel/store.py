@@ -72,6 +72,11 @@ class Transaction(Protocol):
         """Write the fields that an event carries into its aggregate's row, and nothing into the log."""
         ...
 
+    def keep_text(self, kind: str, id_: str, folded: str, *, new: bool) -> None:
+        """Write by what text, folded, something is found from now on. What tells the words of its row is written by
+        `fold` with them."""
+        ...
+
     def is_the_engines(self, error: BaseException) -> bool:
         """Whether a failure is the engine's: then the whole transaction has failed."""
         ...
@@ -157,6 +162,20 @@ class Feed(Protocol):
         ...
 
 
+class LogHolder(Protocol):
+    """Whose transaction every cursor through the log waits for."""
+
+    @property
+    def session(self) -> str:
+        """Which, in words."""
+        ...
+
+    @property
+    def remedy(self) -> str:
+        """What ends it."""
+        ...
+
+
 class Database(Protocol):
     """The transactional store."""
 
@@ -192,6 +211,10 @@ class Database(Protocol):
     @property
     def feed(self) -> Feed:
         """Tells of changes."""
+        ...
+
+    async def log_holder(self) -> "LogHolder | None":
+        """Who keeps the newest events out of the log, where somebody has for a while."""
         ...
 
     @property

@@ -1,9 +1,9 @@
 """What is unambiguous is taken, wherever it stands in the arguments of whichever tool.
 
-Null for what may be left out; one value for a list, and a list of one for a value; JSON sent as text where an object or
-a list is meant; a bare value for the member that it can only mean; whole numbers where text is meant; a duration with
-its unit; `now`, a day and `2 hours ago` for a time; a choice in another spelling; a name in another spelling, or of
-another number. Never inside of what takes any JSON.
+Null, or a list of nothing, for what may be left out; one value for a list, and a list of one for a value; JSON sent as
+text where an object or a list is meant; a bare value for the member that it can only mean; whole numbers where text is
+meant; a duration with its unit; `now`, a day and `2 hours ago` for a time; a choice in another spelling; a name in
+another spelling, or of another number. Never inside of what takes any JSON.
 """
 
 import json
@@ -55,11 +55,18 @@ def _in_seconds(shape: Shape, given: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _member(shape: Shape, name: str, value: Any) -> Any:
     member = shape.members[name]
-    if value is None and not member.nullable and member.kind != "any" and name not in shape.required:
+    if name not in shape.required and _says_nothing(member, value):
         return _LEFT_OUT
     if name.endswith(SECONDS) and is_duration(value):
         return seconds_of(value)
     return _time(name, value) if member.kind == "time" else _value(member, value)
+
+
+def _says_nothing(shape: Shape, value: Any) -> bool:
+    """Null, where that does not say something; and a list of nothing where there is none, or never an empty one."""
+    if value == [] and isinstance(value, list):
+        return shape.kind not in ("any", "map", "either") and (shape.kind != "list" or bool(shape.bounds[0]))
+    return value is None and not shape.nullable and shape.kind != "any"
 
 
 def _value(shape: Shape, value: Any) -> Any:

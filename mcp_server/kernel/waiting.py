@@ -59,6 +59,7 @@ async def _change(listener: Listener, feed: Feed, call: Call, started: float, wa
     """Wait for an event, or until the time is over or waits are, and say now and then that this still goes on."""
     loop = asyncio.get_running_loop()
     while (left := started + wait_seconds - loop.time()) > 0:
-        if await listener.wait(min(left, PROGRESS_EVERY_SECONDS)) or feed.waits_are_over:
+        events = await listener.wait(min(left, PROGRESS_EVERY_SECONDS))
+        if events or listener.take_overflow() or feed.waits_are_over:
             return
         await call.progress(loop.time() - started, wait_seconds)

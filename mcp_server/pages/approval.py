@@ -5,11 +5,8 @@ scanner that follows it only sees the page. A form of another site cannot know t
 all the same is refused by its origin.
 """
 
-import hashlib
-from base64 import b64encode
 from collections.abc import Mapping
-from functools import cache
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -27,11 +24,11 @@ from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import NotFound, OpsError
 from mcp_server.kernel.lines import one_line
 from mcp_server.kernel.times import iso_or_none
+from mcp_server.pages.answers import DEAD_LINK, FAILED, form_headers, is_from_elsewhere, notice
 from mcp_server.pages.bodies import read_body
-from mcp_server.pages.rendering import render, static_text
+from mcp_server.pages.rendering import render
 
 BODY_BYTES_MAX = 16 * 1024
-DEAD_LINK = "This link does not work"
 _WORDS = {
     "approved": "Approved",
     "rejected": "Rejected",
@@ -53,32 +50,32 @@ def approval_routes(desk: Desk) -> list[BaseRoute]:
                 return await _decided(desk, request, opened)
             return _shown(opened)
         except NotFound as error:
-            return _notice(DEAD_LINK, error.message, 404)
+            return notice(DEAD_LINK, error.message, 404)
         except OpsError as error:
-            return _notice("That did not work", error.message, 409)
+            return notice(FAILED, error.message, 409)
 
     return [Route("/approvals/{token}", page, methods=["GET", "POST"])]
 
 
 async def _decided(desk: Desk, request: Request, opened: Opened) -> Response:
-    if _is_from_elsewhere(request):
-        return _notice("Refused", "This answer came from another site.", 403)
+    if is_from_elsewhere(request):
+        return notice("Refused", "This answer came from another site.", 403)
     form = await _form(request)
     if form is None or form.get("decision") not in ("approve", "reject"):
-        return _notice("That did not work", "The form was not complete. Open the link again.", 400)
+        return notice(FAILED, "The form was not complete. Open the link again.", 400)
     reason = form.get("reason", "").strip()
     if len(reason) > REASON_CHARACTERS_MAX:
-        return _notice("That did not work", f"A reason has {REASON_CHARACTERS_MAX} characters at most.", 400)
+        return notice(FAILED, f"A reason has {REASON_CHARACTERS_MAX} characters at most.", 400)
     voter = opened.voter
     # The link is the right to answer; whoever follows it has no other.
     call = Call(Actor(kind="user", id=voter.name, permissions=frozenset()), f"link-{opened.approval.id}")
     seen = Seen(form.get("seen", ""), opened.approval.opened_at)
     vote = _vote(form, opened, reason)
     if vote is None:
-        return _notice("That did not work", "Choose one of the answers. Open the link again.", 400)
+        return notice(FAILED, "Choose one of the answers. Open the link again.", 400)
     await desk.approvals.decide(call, voter, opened.approval.id, vote, seen)
     # Seen again with GET: a reload must not ask whether to send the form once more.
-    return Response(status_code=303, headers=_headers() | {"Location": request.url.path})
+    return Response(status_code=303, headers=form_headers() | {"Location": request.url.path})
 
 
 def _vote(form: Mapping[str, str], opened: Opened, reason: str) -> Vote | None:
@@ -95,14 +92,6 @@ def _vote(form: Mapping[str, str], opened: Opened, reason: str) -> Vote | None:
     if number is None:
         return vote
     return vote.model_copy(update={"choice": choices[number]}) if number in choices else None
-
-
-def _is_from_elsewhere(request: Request) -> bool:
-    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    if site is not None and site not in ("same-origin", "none"):
-        return True
-    # A proxy in front may change the scheme, so the host alone is compared; `null` comes with no-referrer.
-    return origin not in (None, "null") and urlsplit(origin).netloc != request.headers.get("host")
 
 
 async def _form(request: Request) -> dict[str, str] | None:
@@ -136,26 +125,9 @@ def _shown(opened: Opened) -> Response:
         "text_characters_max": TEXT_CHARACTERS_MAX,
         "words": "Answered" if approval.status == "approved" and takes.is_open else _WORDS[approval.status],
     }
-    return HTMLResponse(render("approval.html", **values), headers=_headers())
+    return HTMLResponse(render("approval.html", **values), headers=form_headers())
 
 
 def _printable(answer: Answer) -> Answer:
     told = {name: value and one_line(value) for name, value in zip(("note", "choice", "text"), answer[4:], strict=True)}
     return answer._replace(**told)
-
-
-def _notice(title: str, text: str, status: int) -> Response:
-    return HTMLResponse(render("notice.html", title=title, text=text), status, _headers())
-
-
-@cache
-def _headers() -> dict[str, str]:
-    style_hash = b64encode(hashlib.sha256(static_text("approval.css").encode()).digest()).decode()
-    return {
-        "Cache-Control": "no-store",
-        "Referrer-Policy": "no-referrer",
-        "X-Robots-Tag": "noindex",
-        "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{style_hash}'; form-action 'self'; "
-        "frame-ancestors 'none'; base-uri 'none'",
-    }

@@ -14,8 +14,9 @@ from mcp_server.kernel.loops import Loops
 from mcp_server.kernel.positions import Position
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import Micros
-from mcp_server.persistence.feed import EventFeed, Watcher
-from mcp_server.persistence.statements import Engine, short_statements, statements
+from mcp_server.persistence.feed import EventFeed, Page, Watcher
+from mcp_server.persistence.holding import HOLDS_AFTER_SECONDS, LogHolder, log_holder
+from mcp_server.persistence.statements import Engine, long_statements, short_statements, statements
 from mcp_server.persistence.transaction import Transaction
 from mcp_server.persistence.writer import WAIT_SECONDS_MAX, Job, Writer, WriterSession
 
@@ -34,6 +35,9 @@ class Backend(Protocol):
     """How many writers; see `Area.lanes`."""
     hears_all: bool
     """Whether its watchers may miss nothing, on this system."""
+
+    long_reads: int
+    """How many reads that may take long run side by side: fewer than there are readers."""
 
     is_read_only: bool
     """Whether it turned out that nothing can be written, which was allowed."""
@@ -98,14 +102,15 @@ class Database:
         self._loop = asyncio.get_running_loop()
         self._statements = statements(backend.engine, backend.areas.sql)
         self._short = short_statements(backend.areas.sql)
+        self._long = long_statements(backend.areas.sql)
+        self._long_reads = asyncio.Semaphore(backend.long_reads)
         self._composed: dict[tuple[str, tuple[str, ...]], str] = {}
         self._unanswered: dict[Job, None] = {}
         self._watchdog: asyncio.TimerHandle | None = None
         self.loops = Loops()
         self.feed = EventFeed(
-            self._events_after,
-            self.events_end,
-            self._is_held_back,
+            self._changes_since,
+            self._mark,
             backend.open_watcher,
             self.loops,
             hears_all=backend.hears_all,
@@ -224,12 +229,14 @@ class Database:
 
     async def fetch_all(self, statement: str, /, *, filters: Iterable[str] = (), **parameters: Any) -> list[Row]:
         """The rows of a named statement, narrowed by named filters, on a read-only connection."""
-        sql = self._compose(statement, tuple(filters))
+        filters = tuple(filters)
+        sql = self._compose(statement, filters)
         started = time.perf_counter()
         try:
             rows = self.backend.read_now(sql, parameters) if statement in self._short else None
             if rows is None:
-                rows = await self.backend.read(sql, parameters)
+                async with self._turn(statement, *[f"filter.{name}" for name in filters]):
+                    rows = await self.backend.read(sql, parameters)
         except Exception as error:
             explained = self.backend.explain(error)
             if explained is None:
@@ -272,12 +279,23 @@ class Database:
         again = bool(self._unanswered)
         self._watchdog = self._loop.call_later(WATCH_EVERY_SECONDS, self._watch) if again else None
 
-    async def _events_after(self, position: Position, limit: int) -> list[Row]:
-        return await self.fetch_all("changes_after", xid=position.xid, seq=position.seq, limit=limit)
+    async def log_holder(self) -> LogHolder | None:
+        """The transaction that keeps the newest events out of the log, where one has for a while."""
+        row = await self.fetch_one("log_holder", seconds=HOLDS_AFTER_SECONDS)
+        return None if row is None else log_holder(row)
 
-    async def _is_held_back(self) -> bool:
-        """Whether there are events that are committed and cannot be read yet."""
-        return await self.fetch_one("changes_held_back") is not None
+    async def _changes_since(self, page: Page, limit: int) -> list[Row]:
+        since, upto, after = page
+        return await self.fetch_all("changes_since", since=since, upto=upto, xid=after.xid, seq=after.seq, limit=limit)
+
+    async def _mark(self) -> Row:
+        row = await self.fetch_one("changes_mark")
+        assert row is not None, "it always has one row"
+        return row
+
+    def _turn(self, *parts: str) -> contextlib.AbstractAsyncContextManager[None]:
+        """What may take long waits for its turn; the rest, the timer's looks among it, always finds a reader."""
+        return self._long_reads if self._long.intersection(parts) else contextlib.nullcontext()
 
     def _committed(self, events_appended: int, woken: set[str]) -> None:
         self.feed.wake()

@@ -5,21 +5,27 @@ process's own commits and by a watcher thread for everyone else's, and rests whi
 from time to time rests here, too, for as long as nobody commits. A read that fails costs a delay and no event: the task
 reads again from where it was. Delivery is best effort all the same: what must happen at least once is a task inserted
 in the same transaction, never a listener.
+
+Listeners hear of a change as soon as it is committed. The log that cursors go through may show it later: on PostgreSQL
+only once every older transaction has ended, in whichever database, so that no commit comes in behind a cursor. Who
+listens to everything, and so may read the log, hears of such a change once more then.
 """
 
 import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Protocol
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from typing import NamedTuple, Protocol
 
 from mcp_server.kernel.events import SNAPSHOT
 from mcp_server.kernel.loops import Loops
-from mcp_server.kernel.positions import Position
+from mcp_server.kernel.positions import START, Position
 from mcp_server.kernel.store import Row
 
 READ_AT_ONCE = 500
+LET_GO_SECONDS = 0.02
+"""How soon after a change the log is looked at for it, should it be held back; each look doubles that."""
 BACKLOG_MAX = 1000
 LOOK_AGAIN_SECONDS = 1.0
 """How often to look without a hint: where hints may be missed, and after one, while something is held back."""
@@ -27,6 +33,15 @@ LOOK_AGAIN_SELDOM_SECONDS = 60.0
 """The same where the watcher misses nothing."""
 BREATH_SECONDS = 1.0
 """How long who has nothing urgent to do sleeps before the next commit may wake it."""
+
+
+class Page(NamedTuple):
+    """What is to be read next: what a mark has not seen, in several pages where it is much."""
+
+    since: str
+    upto: str = ""
+    """Where this is not the first page: the mark that the first one was read by."""
+    after: Position = START
 
 
 class Watcher(Protocol):
@@ -71,6 +86,16 @@ class Listener:
         """End the wait that is under way."""
         self._arrived.set()
 
+    def lose(self) -> None:
+        """Events may have been missed."""
+        self.overflowed = True
+        self._arrived.set()
+
+    @property
+    def hears_everything(self) -> bool:
+        """Whether it asked for no types in particular."""
+        return not self._types
+
     def take_overflow(self) -> bool:
         """Whether events were dropped since this was last asked."""
         overflowed, self.overflowed = self.overflowed, False
@@ -97,20 +122,20 @@ class EventFeed:
 
     def __init__(
         self,
-        read_after: Callable[[Position, int], Awaitable[list[Row]]],
-        read_end: Callable[[], Awaitable[Position]],
-        is_held_back: Callable[[], Awaitable[bool]],
+        read_since: Callable[[Page, int], Awaitable[list[Row]]],
+        read_mark: Callable[[], Awaitable[Row]],
         open_watcher: Callable[[], Watcher],
         loops: Loops,
         *,
         hears_all: bool,
     ) -> None:
-        self._read_after = read_after
-        self._read_end = read_end
-        self._is_held_back = is_held_back
+        self._read_since = read_since
+        self._read_mark = read_mark
         self._open_watcher = open_watcher
         self._loops = loops
-        self._position = Position(0, 0)
+        self._page = Page("0")
+        self._ahead: list[Row] = []
+        """What was told before the log shows it."""
         self._listeners: set[Listener] = set()
         self.waits_are_over = False
         self._loop = asyncio.get_running_loop()
@@ -137,7 +162,7 @@ class EventFeed:
         listener = Listener(frozenset(aggregate_types))
         async with self._starting:
             if self._pump is None or self._pump.done():
-                self._position = await self._read_end()
+                self._page, self._ahead = Page((await self._read_mark())["mark"]), []
                 self._pump = asyncio.create_task(self._loops.keep("event-feed", self._run), name="event-feed")
             self._listeners.add(listener)
         self._watching.set()
@@ -211,24 +236,60 @@ class EventFeed:
             await asyncio.to_thread(self._thread.join)
 
     async def _run(self) -> None:
-        may_come = True
+        was_told, looks_again = True, LET_GO_SECONDS
+        await self._find_its_place()
         while self._listeners or self._starting.locked():
-            is_soon = may_come or not self._misses_nothing
-            was_told = await _is_set_within(self._woken, LOOK_AGAIN_SECONDS if is_soon else LOOK_AGAIN_SELDOM_SECONDS)
+            is_soon = was_told or not self._misses_nothing
+            rest = LOOK_AGAIN_SECONDS if is_soon else LOOK_AGAIN_SELDOM_SECONDS
+            was_told = await _is_set_within(self._woken, min(rest, looks_again) if self._ahead else rest)
             self._woken.clear()
             try:
-                # Asked before: what is held back while this reads may be let go before it could be asked afterwards.
-                may_come = was_told or await self._is_held_back()
-                await self._drain()
+                is_more = await self._drain()
+                looks_again = LET_GO_SECONDS if is_more else min(looks_again * 2, LOOK_AGAIN_SECONDS)
+                await self._let_go()
             except Exception:
                 self._woken.set()  # what the hint was about is still unread
                 raise
 
-    async def _drain(self) -> None:
-        while events := await self._read_after(self._position, READ_AT_ONCE):
-            for listener in list(self._listeners):
-                listener.offer(events)
-            self._position = Position.of(events[-1])
+    async def _find_its_place(self) -> None:
+        """At the beginning and after each failure. Where another server took over that had not heard of all commits, it
+        gives out their numbers again: who listens is told to look, and the feed goes on from there."""
+        mark = (await self._read_mark())["mark"]
+        if _reach(mark) < _reach(self._page.since):
+            self._page, self._ahead = Page(mark), []
+            for listener in self._listeners:
+                listener.lose()
+
+    async def _drain(self) -> bool:
+        """Hand on what is new; whether there was anything."""
+        is_more = False
+        while True:
+            events = await self._read_since(self._page, READ_AT_ONCE)
+            self._offer(events, self._listeners)
+            self._ahead += [event for event in events if event["is_ahead"]]
+            self._page = _after(self._page, events)
+            is_more = is_more or bool(events)
+            if len(events) < READ_AT_ONCE:
+                return is_more
+
+    async def _let_go(self) -> None:
+        """Tell once more of what the log shows only now."""
+        if not self._ahead:
+            return
+        oldest = (await self._read_mark())["oldest"]
+        shown = [event for event in self._ahead if event["xid"] < oldest]
+        self._ahead = [event for event in self._ahead if event["xid"] >= oldest]
+        hearing = [listener for listener in self._listeners if listener.hears_everything]
+        self._offer(shown, hearing)
+        if len(self._ahead) > BACKLOG_MAX:
+            del self._ahead[:-BACKLOG_MAX]  # who is told of the rest looks at all
+            for listener in hearing:
+                listener.lose()
+
+    @staticmethod
+    def _offer(events: list[Row], listeners: Iterable[Listener]) -> None:
+        for listener in list(listeners) if events else ():
+            listener.offer(events)
 
     def _watch(self) -> None:
         if self._thread is None:
@@ -252,6 +313,17 @@ class EventFeed:
         finally:
             self._watcher = None
             watcher.close()
+
+
+def _after(page: Page, events: list[Row]) -> Page:
+    if len(events) == READ_AT_ONCE:
+        return Page(page.since, page.upto or events[-1]["mark"], Position.of(events[-1]))
+    return Page(events[-1]["mark"] if events else page.upto or page.since)
+
+
+def _reach(mark: str) -> int:
+    """How far a mark has seen: an event's number, or of a snapshot (`oldest:next:open,...`) the next transaction's."""
+    return int(mark.split(":")[1] if ":" in mark else mark)
 
 
 async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:

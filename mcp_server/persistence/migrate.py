@@ -1,6 +1,7 @@
 """Schema migrations: numbered, forward only, each in one transaction, the same names for both engines."""
 
 import hashlib
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +13,7 @@ from mcp_server.persistence.statements import Engine
 
 TABLE = "CREATE TABLE migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL)"
 """Where a database keeps which of them it has seen."""
+_ENDS = re.compile(r";[ \t]*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +30,10 @@ class Migration:
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
     def statements(self) -> list[str]:
-        """The single statements, comments removed; a migration holds no semicolon inside a statement."""
+        """The single statements, comments removed. A semicolon at the end of a line ends one; inside of one, such as a
+        trigger, it stands in the midst of a line."""
         lines = [line for line in self.sql.splitlines() if not line.lstrip().startswith("--")]
-        return [part.strip() for part in "\n".join(lines).split(";") if part.strip()]
+        return [part.strip() for part in _ENDS.split("\n".join(lines)) if part.strip()]
 
 
 class AnyConnection(Protocol):
@@ -51,6 +54,7 @@ def migrate(
     engine: Engine,
     database: str,
     before_change: Callable[[int], None] | None = None,
+    complete: Callable[[int], None] | None = None,
 ) -> list[int]:
     """Bring a database up to date. The caller holds the lock that keeps other processes out.
 
@@ -58,6 +62,7 @@ def migrate(
         connection: in autocommit mode.
         engine: which migrations.
         database: its name, for messages.
+        complete: called with the number of each in its transaction, for what takes more than SQL.
         before_change: called with the first new number before a database that has data is changed.
 
     Returns:
@@ -76,7 +81,7 @@ def migrate(
     if missing and applied and before_change is not None:
         before_change(missing[0].number)
     for migration in missing:
-        _apply(connection, migration, "%s" if engine == "postgres" else "?")
+        _apply(connection, migration, "%s" if engine == "postgres" else "?", complete)
     return [migration.number for migration in missing]
 
 
@@ -145,11 +150,15 @@ def newest_known(engine: Engine) -> int:
     return migrations(engine)[-1].number
 
 
-def _apply(connection: AnyConnection, migration: Migration, mark: str) -> None:
+def _apply(
+    connection: AnyConnection, migration: Migration, mark: str, complete: Callable[[int], None] | None = None
+) -> None:
     connection.execute("BEGIN")
     try:
         for statement in migration.statements():
             connection.execute(statement)
+        if complete is not None:
+            complete(migration.number)
         connection.execute(
             f"INSERT INTO migrations (number, name, checksum) VALUES ({mark}, {mark}, {mark})",  # noqa: S608
             (migration.number, migration.name, migration.checksum),

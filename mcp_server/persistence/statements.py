@@ -9,6 +9,9 @@
     -- name: document_current (short)
     ...reads one row by its key: where it costs a moment only, it is read without a thread's turn...
 
+    -- name: filter.task_text (long)
+    ...may read much: of such reads some wait, so that those that take a moment never stand behind them all...
+
     -- name: fragment.running
     ...SQL that stands wherever another area's statement says {{running}}: its tables stay its own...
 
@@ -23,8 +26,9 @@ from pathlib import Path
 from typing import Literal
 
 Engine = Literal["sqlite", "postgres"]
-_HEADING = re.compile(r"^-- name: ([\w.]+)(?: \((postgres)\)| \(short\))?\s*$", re.MULTILINE)
+_HEADING = re.compile(r"^-- name: ([\w.]+)(?: \((postgres)\)| \((?:short|long)\))?\s*$", re.MULTILINE)
 _SHORT = re.compile(r"^-- name: ([\w.]+) \(short\)\s*$", re.MULTILINE)
+_LONG = re.compile(r"^-- name: ([\w.]+) \(long\)\s*$", re.MULTILINE)
 _COMMENT_OF_THE_NEXT = re.compile(r"(\n--[^\n]*)+\s*$")
 _PARAMETER = re.compile(r"(?<![:\w']):([a-z_][a-z0-9_]*)")
 _MARKERS: dict[Engine, dict[str, str]] = {
@@ -60,6 +64,11 @@ def _found(engine: Engine, sources: tuple[str, ...]) -> dict[str, str]:
 def short_statements(texts: tuple[str, ...]) -> frozenset[str]:
     """The names of those that read one row by its key."""
     return frozenset(chain.from_iterable(map(_SHORT.findall, texts)))
+
+
+def long_statements(texts: tuple[str, ...]) -> frozenset[str]:
+    """The names of those, and of filters, that may read much."""
+    return frozenset(chain.from_iterable(map(_LONG.findall, texts)))
 
 
 def _called(found: dict[str, str], prefix: str) -> dict[str, str]:

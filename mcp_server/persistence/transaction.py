@@ -10,9 +10,10 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from pydantic_core import to_json
 
-from mcp_server.kernel.area import Areas
+from mcp_server.kernel.area import Aggregate, Areas
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import RawJson
+from mcp_server.kernel.searching import fold_words
 from mcp_server.kernel.store import Hook, Memory
 
 M = TypeVar("M", bound=Memory)
@@ -160,6 +161,23 @@ class Transaction(ABC):
         self.notes.pop((event.aggregate_type, event.aggregate_id), None)
         values = [*event.data.values(), event.version, event.aggregate_id]
         self._write_row(table, (*event.data, "version", key), values, new=event.creates)
+        worded = self._areas.worded.get(event.type)
+        if worded is not None:
+            self._keep_words(event, worded)
+
+    def keep_text(self, kind: str, id_: str, folded: str, *, new: bool) -> None:
+        """Write by what text something is found from now on, in the same transaction."""
+        self.writes += 1
+        self._write_row("texts", ("kind", "is_new", "folded", "about"), [kind, 1, folded, id_], new=new)
+
+    def _keep_words(self, event: Event, worded: Aggregate) -> None:
+        """Where an event tells of other words, all of them make the text, those that it does not tell, too."""
+        row, words = event.data, worded.words
+        if row.keys().isdisjoint(words):
+            return
+        if not row.keys() >= set(words):
+            row = self.one(worded.row or "", id=event.aggregate_id) or {}
+        self.keep_text(event.aggregate_type, event.aggregate_id, fold_words(row, words), new=event.creates)
 
     def is_the_engines(self, error: BaseException) -> bool:
         """Whether a failure is the driver's: by DB-API, all of its classes come from one that is called Error."""

@@ -44,7 +44,11 @@ class WriterSession(Protocol):
         ...
 
     def commit(self) -> None:
-        """Make the batch durable."""
+        """Make the batch durable. It returns only if it is, and fails only if it is not.
+
+        Raises:
+            OutcomeUnknown: nobody knows.
+        """
         ...
 
     def rollback(self) -> None:
@@ -122,6 +126,18 @@ class Job:
                     next="Nothing was written; call again. If it stays busy, look for a stopped process on it.",
                 )
             )
+
+
+class OutcomeUnknown(Unavailable):
+    """The commit was asked for, its answer was lost, and it cannot be found out in time whether it came to be."""
+
+    def __init__(self, database: str) -> None:
+        super().__init__(
+            f"The database {database} was lost while it saved this, and does not say whether it has.",
+            next="Look before you repeat it: read what this call was to change, or repeat it where it has an "
+            "idempotency key, which counts once.",
+            details={"outcome": "unknown"},
+        )
 
 
 _Outcome = tuple[Job, Any, BaseException | None]
@@ -302,6 +318,8 @@ class Writer:
         if isinstance(error, _Culprit):
             jobs = [*jobs, error.job]
             error = error.__cause__ or error
+        if isinstance(error, OutcomeUnknown):  # run again, it might be there twice
+            return [(job, None, error) for job in jobs]
         if len(jobs) == 1 and not session.is_engine_error(error):
             return [(jobs[0], None, error)]
         return [self._run_alone(session, job, error if len(jobs) == 1 else None) for job in jobs]

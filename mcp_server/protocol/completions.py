@@ -6,7 +6,7 @@ from itertools import islice
 from mcp_server.domain.desk import Desk
 from mcp_server.kernel.area import Completion
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.paging import Query, like
+from mcp_server.kernel.paging import HIGHEST, Query, like
 from mcp_server.kernel.privacy import seen_by
 
 VALUES_MAX = 100
@@ -37,21 +37,22 @@ async def _reached(
     """The values that are stored; of namespaces and what is in them, those that the caller's key reaches."""
     scope = call.actor.scope
     if scope.namespace is None:
-        return await _stored(desk, call, offered, like(typed, "{}%"), known)
+        return await _stored(desk, call, offered, typed, known)
     if "namespace" in offered.needs and not scope.has_namespace(known["namespace"]):
         return []
     if argument != "namespace":
-        return await _stored(desk, call, offered, like(typed, "{}%"), known)
+        return await _stored(desk, call, offered, typed, known)
     longer = max(typed, scope.namespace, key=len)
     if not longer.startswith(min(typed, scope.namespace, key=len)):
         return []
-    return list(filter(scope.has_namespace, await _stored(desk, call, offered, like(longer, "{}%"), known)))
+    return list(filter(scope.has_namespace, await _stored(desk, call, offered, longer, known)))
 
 
-async def _stored(
-    desk: Desk, call: Call, offered: Completion, prefix: str | None, known: Mapping[str, str]
-) -> list[str]:
-    parameters = {"prefix": prefix} | {name: known[name] for name in offered.needs}
+async def _stored(desk: Desk, call: Call, offered: Completion, typed: str, known: Mapping[str, str]) -> list[str]:
+    """Values that begin with what was typed. Of tables that grow, statements take those between `low` and `high`, which
+    an index has side by side; where case does not matter, they take a pattern, `prefix`."""
+    beginning = {"prefix": like(typed, "{}%"), "low": typed, "high": f"{typed}{HIGHEST}"}
+    parameters = beginning | {name: known[name] for name in offered.needs}
     query = seen_by(call, Query(str(offered.statement), parameters=tuple(parameters.items())), offered.private)
     rows = await desk.context.database.fetch_all(query.statement, filters=query.filters, **dict(query.parameters))
     return [row["value"] for row in rows]

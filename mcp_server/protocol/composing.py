@@ -20,7 +20,7 @@ from mcp_server.kernel.services import Services
 from mcp_server.kernel.values import plain
 from mcp_server.kernel.writes import Place
 from mcp_server.protocol.guarding import Wanted, kept_out, naming, refusal
-from mcp_server.protocol.references import REFERENCE, require_no_half_reference, unread
+from mcp_server.protocol.references import REFERENCE, call_meant, require_no_half_reference, unread
 from mcp_server.protocol.tool_calls import Given, checked, named_as_known, said, split, validated
 from tools import TOOLS
 from tools.spec import AnyTool, Part
@@ -220,8 +220,10 @@ class _Composer:
         """
         match = REFERENCE.fullmatch(text)
         if match is None:
-            require_no_half_reference(text)
-            return text
+            only = self._made_alone(text)
+            if only is None:
+                require_no_half_reference(text)
+            return text if only is None else only
         number, which = int(match[1]), int(match[2])
         if number >= len(self._made):
             raise ValidationFailed(
@@ -235,6 +237,12 @@ class _Composer:
                 next=f"Choose from @{number}.0 to @{number}.{len(ids) - 1}." if ids else "Give an id itself.",
             )
         return ids[which]
+
+    def _made_alone(self, text: str) -> str | None:
+        """The id that stands for the only thing that a call makes, of which a text says no more than the call."""
+        number = call_meant(text)
+        ids = [] if number is None else self._made[number : number + 1]
+        return ids[0][0] if ids and len(ids[0]) == 1 else None
 
     def _will_make(self, kinds: Sequence[str]) -> None:
         ids = [self._desk.context.new_id(kind) for kind in kinds]

@@ -25,6 +25,7 @@ from mcp_server.kernel.hosts import LOOPBACK, Hosts, is_loopback, own_name
 from mcp_server.kernel.limits import Limits, Thing
 from mcp_server.pages.approval import approval_routes
 from mcp_server.pages.bodies import arriving, too_many
+from mcp_server.pages.call import call_routes
 from mcp_server.pages.door import Door
 from mcp_server.protocol.bodies import RpcBody, StrictBody
 from mcp_server.protocol.challenges import ByBearer, LetIn, ProtectedResource, not_let_in
@@ -103,7 +104,7 @@ def make_http_app(
     counts: Counts,
     webhooks: Sequence[BaseRoute] = (),
 ) -> Starlette:
-    """The ASGI application of one transport, with the page for approvals and the webhooks of providers."""
+    """The ASGI application of one transport, with the pages for approvals and calls and the webhooks of providers."""
     options.require_safe_bind()
     never_look()
     keys = options.verifier is not None
@@ -112,7 +113,7 @@ def make_http_app(
     routes: list[BaseRoute] = [
         Route("/health", health(desk, options.troubled, keys=keys)),
         scraped,
-        *arriving([*approval_routes(desk), *webhooks], counts.limits),
+        *arriving([*approval_routes(desk), *call_routes(desk), *webhooks], counts.limits),
         *([] if options.resource is None else options.resource.routes()),
     ]
     middleware = _middleware(options, counts)

@@ -9,6 +9,14 @@ from mcp_server.kernel.quoting import named
 
 REFERENCE = re.compile(r"@(\d{1,2})\.(\d{1,3})")
 _HALF = re.compile(r"@(\d{1,2})(?:$|[.\[])")
+_THE_ONLY = re.compile(r"@(\d{1,2})(?:(?:\.[a-z_]+|\[0\])+)?")
+
+
+def call_meant(text: str) -> int | None:
+    """The number of the call of which `@0`, `@0.id` or `@0.tasks[0].id` can only mean the one thing that it makes;
+    None for anything else."""
+    match = _THE_ONLY.fullmatch(text)
+    return None if match is None else int(match[1])
 
 
 def require_no_half_reference(text: str) -> None:

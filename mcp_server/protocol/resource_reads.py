@@ -1,6 +1,7 @@
 """`resources/*` and `completion/complete`."""
 
 import re
+from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -22,7 +23,7 @@ from mcp_server.kernel.views import View, dumped
 from mcp_server.protocol import completions
 from mcp_server.protocol.caching import LASTING
 from mcp_server.protocol.seam import RequestContext, Seam, protocol_error
-from resources.spec import Entry, Resource
+from resources.spec import Blob, Entry, Resource
 
 JSON_TYPE = "application/json"
 NOTICE = "notice"
@@ -98,6 +99,8 @@ class ResourceReads:
         uri = str(params.uri)
         resource, parameters = self._match(ctx, uri)
         content = await self._content(ctx, uri, resource, parameters)
+        if isinstance(content, Blob):
+            return types.ReadResourceResult(contents=[_blob(uri, resource, content)])
         text = content if isinstance(content, str) else shown_json(dump_json(_marked(resource, _plain(content))))
         contents = [types.TextResourceContents(uri=uri, mime_type=resource.mime_type, text=text)]
         result = types.ReadResourceResult(contents=list(contents))
@@ -184,6 +187,11 @@ def _near(uri: str, templates: list[str]) -> list[str]:
     kinds = {template: re.split(r"\W", template.removeprefix(SCHEME))[0] for template in templates}
     meant = near(about, set(kinds.values()))
     return [template for template, kind in kinds.items() if kind in meant and ("/{" in template) == bool(one)]
+
+
+def _blob(uri: str, resource: Resource, content: Blob) -> types.BlobResourceContents:
+    data = b64encode(content.data).decode()
+    return types.BlobResourceContents(uri=uri, mime_type=resource.mime_type, blob=data, _meta=dict(content.about))
 
 
 def _plain_resource(resource: Resource) -> types.Resource:

@@ -52,10 +52,12 @@ def metrics(text: Callable[[], bytes], *, keys: bool) -> Answer:
 
 
 async def _state(desk: Desk) -> dict[str, Any]:
-    problem: dict[str, str] = {}
+    problem: dict[str, Any] = {}
     try:
         await desk.tasks.counts(SYSTEM_CALL)
+        held_back = await desk.log_held_back()
+        told = {} if held_back is None else {"events_held_back": held_back}
     except OpsError as error:
-        problem = {"problem": error.code}
+        problem, told = {"problem": error.code}, {}
     failing = desk.loops.failing()
-    return {"ok": not problem and not failing, "version": desk.version, "loops": failing} | problem
+    return {"ok": not problem and not failing, "version": desk.version, "loops": failing} | problem | told

@@ -238,6 +238,7 @@ def said(tool: AnyTool, given: Given) -> Said:
         binds=not tool.own_lease,
         guessed=not tool.introduces,
         begins=tool.writes and not tool.introduces,
+        introduces=_text(own, "name") if tool.introduces else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""The page for approvals beside stdio, on a loopback port that several servers of one machine may want."""
+"""The pages of approvals and calls beside stdio, on a loopback port that several servers of one machine may want."""
 
 import asyncio
 import contextlib
@@ -20,16 +20,18 @@ log = logging.getLogger("datamcp.console")
 
 @contextlib.asynccontextmanager
 async def console(desk: Desk, port: int, limits: Limits, names: Sequence[str] = ()) -> AsyncGenerator[None]:
-    """Serve the page for approvals meanwhile, to who calls this machine by one of its own names or of these."""
+    """Serve the pages of approvals and calls meanwhile, to who calls this machine by a name of its own or of these."""
     from starlette.applications import Starlette
 
     from mcp_server.kernel.hosts import LOOPBACK, Hosts
     from mcp_server.pages.approval import approval_routes
     from mcp_server.pages.bodies import Arriving
+    from mcp_server.pages.call import call_routes
     from mcp_server.pages.door import Door
     from mcp_server.runtime.web import WebServer
 
-    page = Door(Arriving(Starlette(routes=approval_routes(desk)), limits), Hosts((*LOOPBACK, *names)))
+    routes = [*approval_routes(desk), *call_routes(desk)]
+    page = Door(Arriving(Starlette(routes=routes), limits), Hosts((*LOOPBACK, *names)))
     server = WebServer(page, "127.0.0.1", port)
     serving = asyncio.create_task(_serve(desk, server, port), name="console")
     try:
@@ -83,6 +85,6 @@ async def _tell(desk: Desk, port: int, error: OSError) -> None:
 
 def _not_served(port: int, error: OSError) -> Unavailable:
     return Unavailable(
-        f"The page for approvals cannot be served on port {port} ({error.strerror}), so links to it do not open.",
+        f"The pages of approvals and calls cannot be served on port {port} ({error.strerror}), so links do not open.",
         next="End the program that has that port, or choose another one with --console-port.",
     )

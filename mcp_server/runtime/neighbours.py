@@ -10,7 +10,7 @@ _ASKED = b"GET /approvals/- HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n
 
 async def is_ours(port: int) -> bool:
     """Whether what answers there knows links of approvals."""
-    from mcp_server.pages.approval import DEAD_LINK
+    from mcp_server.pages.answers import DEAD_LINK
 
     with contextlib.suppress(OSError, TimeoutError, ValueError):
         async with asyncio.timeout(ANSWER_SECONDS_MAX):

@@ -14,6 +14,7 @@ from mcp_server.persistence.sqlite.library import is_safe, library_version, reme
 from mcp_server.persistence.sqlite.mounts import shared_kind
 from mcp_server.upkeep.disk import inspect_disk, refusal
 from mcp_server.upkeep.findings import Finding
+from mcp_server.upkeep.planning import statistics_of_sqlite
 from mcp_server.upkeep.replay import NotUpgraded, replay
 from mcp_server.upkeep.server import inspect_server
 from mcp_server.upkeep.verification import inspect_documents, readable_rows
@@ -134,7 +135,7 @@ def _looked_at(connection: Any, name: str) -> list[Finding]:
     schema = _schema(applied, name)
     whole = Finding("database_integrity", True, "integrity_check found nothing.")
     current = schema.ok and max(applied, default=0) == migrations("sqlite")[-1].number
-    return [whole, schema, *([inspect_documents(connection)] if current else [])]
+    return [whole, schema, *([inspect_documents(connection), statistics_of_sqlite(connection)] if current else [])]
 
 
 def _not_looked_at(backend: SqliteBackend, error: Exception) -> Finding:

@@ -2,27 +2,24 @@
 
 from typing import Any
 
+from mcp_server.domain.areas import AREAS
 from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.schemas import OWN, quoted
 from mcp_server.kernel.times import steady_clock, system_clock
+from mcp_server.persistence.holding import HOLDS_AFTER_SECONDS, log_holder
 from mcp_server.persistence.migrate import migrations
 from mcp_server.persistence.postgres.backend import PostgresBackend
 from mcp_server.persistence.postgres.clock import LOOKS_MAX, NOW, OFF_MIN, Answer, off_by
 from mcp_server.persistence.postgres.schema import own_or_empty
+from mcp_server.persistence.statements import statements
 from mcp_server.upkeep.findings import Finding
+from mcp_server.upkeep.planning import statistics_of_postgres
 from mcp_server.upkeep.verification import inspect_documents
 
-MANY_ROWS = 1000
-"""More than that, and a planner that has never looked chooses badly."""
 _NOT_CLEANED = """
 SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = current_schema() AND c.relkind = 'r'
-  AND (current_setting('autovacuum') = 'off' OR lower(c.reloptions::text) ~ 'autovacuum_enabled=(false|off|0|no)')
-ORDER BY c.relname
-"""
-_NOT_ANALYSED = """
-SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = current_schema() AND c.relkind = 'r' AND c.reltuples <= 0 AND pg_stat_get_live_tuples(c.oid) > %s
+  AND lower(c.reloptions::text) ~ 'autovacuum_enabled=(false|off|0|no)'
 ORDER BY c.relname
 """
 
@@ -51,9 +48,11 @@ def _looked_at(connection: Any, backend: PostgresBackend) -> list[Finding]:
     is_there = connection.execute("SELECT to_regclass('migrations')").fetchone() != (None,)
     if not schema.ok or not is_there:
         return found
-    found += [_cleaned(connection), _analysed(connection)]
     (newest,) = connection.execute("SELECT MAX(number) FROM migrations").fetchone()
-    return found + ([inspect_documents(connection)] if newest == migrations("postgres")[-1].number else [])
+    if newest != migrations("postgres")[-1].number:
+        return found
+    looks = (_event_log, inspect_documents, statistics_of_postgres, _cleaned)
+    return found + [look(connection) for look in looks]
 
 
 def _schema(connection: Any, backend: PostgresBackend) -> Finding:
@@ -92,26 +91,22 @@ def _locked(backend: PostgresBackend) -> Finding:
     return Finding("writing", False, f"Others wait for a transaction that does not end: {blocker}.", remedy)
 
 
+def _event_log(connection: Any) -> Finding:
+    """Whether the newest events can be read by who goes through the log."""
+    cursor = connection.execute(statements("postgres", AREAS.sql)["log_holder"], {"seconds": HOLDS_AFTER_SECONDS})
+    row = cursor.fetchone()
+    if row is None:
+        return Finding("event_log", True, "No transaction keeps events out of the log.")
+    holder = log_holder(dict(zip((column.name for column in cursor.description), row, strict=True)))
+    detail = f"Events since then cannot be read in order yet; waits and wake-ups go on: {holder.session} is open."
+    return Finding("event_log", False, detail, holder.remedy)
+
+
 def _cleaned(connection: Any) -> Finding:
-    """Whether the server clears away what is dead, which a queue makes a lot of."""
-    tables = _names(connection.execute(_NOT_CLEANED).fetchall())
+    """Whether the server clears away what is dead in each table, which a queue makes a lot of."""
+    tables = [name for (name,) in connection.execute(_NOT_CLEANED).fetchall()]
     if not tables:
-        return Finding("autovacuum", True, "Autovacuum is on.")
-    remedy = "ALTER SYSTEM SET autovacuum = on; SELECT pg_reload_conf(); and for a table: ALTER TABLE ... RESET "
-    detail = f"Autovacuum is off for {tables}: what was changed stays on the disk, and every claim has to pass it."
-    return Finding("autovacuum", True, detail, f"{remedy}(autovacuum_enabled).", warns=True)
-
-
-def _analysed(connection: Any) -> Finding:
-    """Whether the planner knows the tables."""
-    rows = connection.execute(_NOT_ANALYSED, (MANY_ROWS,)).fetchall()
-    if not rows:
-        return Finding("statistics", True, "The planner knows every table that has many rows.")
-    remedy = "Run: " + "; ".join(f"ANALYZE {quoted(name)}" for (name,) in rows) + "."
-    detail = f"These tables have many rows and were never analysed: {_names(rows)}."
-    return Finding("statistics", True, detail, remedy, warns=True)
-
-
-def _names(rows: list[tuple[str]]) -> str:
-    shown = ", ".join(name for (name,) in rows[:5])
-    return shown + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")
+        return Finding("autovacuum", True, "No table is left out by autovacuum.")
+    detail = f"Autovacuum leaves out {', '.join(tables)}: what is dead there stays, and every claim has to pass it."
+    remedy = "; ".join(f"ALTER TABLE {quoted(name)} RESET (autovacuum_enabled)" for name in tables)
+    return Finding("autovacuum", True, detail, f"{remedy}.", warns=True)

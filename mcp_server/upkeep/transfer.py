@@ -32,6 +32,7 @@ from mcp_server.persistence.migrate import migrations
 from mcp_server.persistence.postgres.backend import PostgresBackend
 from mcp_server.persistence.sqlite.backend import SqliteBackend
 from mcp_server.persistence.statements import Engine
+from mcp_server.persistence.texts import TEXTS_SINCE, fill_texts
 from mcp_server.upkeep.marking import mark
 from mcp_server.upkeep.watching import Watch, row_count, unwatched, watched
 
@@ -117,6 +118,8 @@ def import_(url: str, lines: Iterable[bytes], *, by: Origin | None = None, file:
                     _insert(connection, backend.engine, table, batch)
                     rows[table] += len(batch)
                 _continue_sequence(connection, backend.engine)
+                if migrations(backend.engine)[-1].number >= TEXTS_SINCE:
+                    fill_texts(connection, backend.engine, AREAS)
                 if by is not None:
                     by = by._replace(at=by.at - backend.clock_is_off_by)
                     mark(connection, backend.engine, by, "import", file)

@@ -18,7 +18,6 @@ WITHOUT_AN_IMPORT = {
     "httptools": "uvicorn takes it where it exists",
     "uvloop": "anyio is told to take it where it exists",
     "tzdata": "zones that a host lacks; zoneinfo finds the package by itself",
-    "aiortc": "for calls, which are not there yet",
 }
 
 

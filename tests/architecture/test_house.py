@@ -73,7 +73,7 @@ def test_heavy_and_optional_parts_are_not_imported_by_a_start():
 
     probe = (
         "import sys, mcp_server.app, mcp_server.observability.logs\n"
-        "heavy = ('psycopg', 'psycopg_pool', 'prometheus_client', 'aiortc', 'cloudflare', 'aiosmtplib', 'jinja2')\n"
+        "heavy = ('psycopg', 'prometheus_client', 'aiortc', 'cloudflare', 'aiosmtplib', 'jinja2')\n"
         "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=60, cwd=ROOT)

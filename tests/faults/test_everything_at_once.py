@@ -3,6 +3,9 @@ finds nothing lost, doubled or stuck."""
 
 import asyncio
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +20,7 @@ from tests.faults.chaos.state import State
 from tests.faults.chaos.tasks import Tasks
 from tests.faults.test_mail_processes import smtp
 from tests.integrations.smtp_servers import smtp_server
+from tests.postgres_servers import PostgresProcess, Proxy
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 CHAOS_SECONDS = 60
@@ -42,6 +46,50 @@ async def test_everything_at_once_under_kills_and_freezes_loses_doubles_and_leav
     assert fleet.faults == [], "\n".join(fleet.faults)
     print(dict(fleet.happened))
     await require_clean_replay(url)
+
+
+async def test_everything_at_once_with_postgres_restarted_and_its_answers_lost_loses_doubles_and_leaves_nothing(
+    tmp_path: Path,
+):
+    server = PostgresProcess(tmp_path / "pg")
+    server.make()
+    server.start()
+    try:
+        with smtp_server(seconds=SMTP_SECONDS) as (mailbox, port):
+            async with Proxy(server.port, seed()).running() as proxy:
+                fleet = Fleet(proxy.url, seed(), smtp(port))
+                tasks = Tasks(fleet)
+                parts = [tasks, State(fleet), Locks(fleet), Messages(fleet), Approvals(fleet, tasks)]
+                async with fleet.running(), restarts(server, proxy, fleet):
+                    await live([*parts, Mails(fleet, mailbox), Schedules(fleet)], fleet, long_freeze=True)
+        assert fleet.faults == [], "\n".join(fleet.faults)
+        print(dict(fleet.happened), {"lost": proxy.lost, "cut": proxy.cut})
+        assert proxy.lost > CHAOS_SECONDS and proxy.cut > CHAOS_SECONDS / 4
+        await require_clean_replay(server.url)
+    finally:
+        server.end()
+
+
+@asynccontextmanager
+async def restarts(server: PostgresProcess, proxy: Proxy, fleet: Fleet) -> AsyncGenerator[None]:
+    """Answers are lost by chance, and the database crashes now and then, for as long as new work is made."""
+
+    async def trouble() -> None:
+        while fleet.producing:
+            proxy.loses, proxy.cuts = 0.05, 0.02
+            await fleet.pause(4, 8)
+            await asyncio.to_thread(server.stop)
+            await fleet.pause(0, 2)
+            await asyncio.to_thread(server.start)
+            fleet.happened["database crashed"] += 1
+        proxy.loses = proxy.cuts = 0.0
+
+    task = asyncio.create_task(trouble())
+    try:
+        yield
+    finally:
+        await task
+    assert fleet.happened["database crashed"] > 2
 
 
 async def live(parts: list[Part], fleet: Fleet, *, long_freeze: bool) -> None:

@@ -72,7 +72,7 @@ async def test_a_loop_that_fails_runs_again_and_each_failure_doubles_its_rest(ke
     rests, body = Rests(), Body(*[Busy("The store is busy.")] * 9)
     await keep(rests.loops, "feed", body)
     assert body.runs == 10
-    assert rests.slept == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+    assert rests.slept == [0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 1.5, 1.5, 1.5]
 
 
 async def test_a_loop_that_ran_well_for_a_while_rests_shortly_again(keep: Any):

@@ -14,6 +14,7 @@ from mcp_server.domain.approvals.commands import RequestApproval
 from mcp_server.domain.approvals.model import ApprovalPolicy
 from mcp_server.pages.approval import approval_routes
 from tests.domain.events.test_thinning import desk_with
+from tests.pages.browsers import CONTRASTS
 from tests.pages.plans import LONG, STEPS, planned
 from tests.web import served
 from tests.world import caller, open_world
@@ -89,6 +90,8 @@ async def test_the_page_fits_a_phone_in_light_and_dark(sqlite_url: str, tmp_path
                 await page.goto(url)
                 assert await page.evaluate("document.documentElement.scrollWidth") <= 360
                 styled = "getComputedStyle(document.querySelector('.yes')).backgroundColor"
+                faint = [one for one in await page.evaluate(CONTRASTS) if one[0] < 4.5]
+                assert faint == [], "everything can be read"
                 assert await page.evaluate(styled) == "rgb(26, 127, 55)", "the style sheet passes the page's own policy"
                 await page.screenshot(path=tmp_path / f"{scheme}.png", full_page=True)
                 assert complaints == []

@@ -14,7 +14,18 @@ from tests.protocol.test_http import tokens_file
 from tests.world import on_file
 
 pytestmark = pytest.mark.anyio
-PATHS = ["/mcp", "/health", "/metrics", "/approvals/x", "/webhooks/sendgrid", "/", "/none/at/all"]
+PATHS = [
+    "/mcp",
+    "/health",
+    "/metrics",
+    "/approvals/x",
+    "/calls/x",
+    "/calls/x/join",
+    "/calls/static/call.js",
+    "/webhooks/sendgrid",
+    "/",
+    "/none/at/all",
+]
 
 
 @asynccontextmanager
@@ -65,4 +76,5 @@ async def test_where_links_lead_and_what_the_operator_names_is_this_server(tmp_p
 async def test_the_page_that_tells_nobody_where_it_was_read_can_be_answered_and_nothing_else(tmp_path: Path):
     async with server(tmp_path) as client:
         assert (await client.post("/approvals/x", headers={"origin": "null"})).status_code == 404  # a dead link
+        assert (await client.post("/calls/x/join", headers={"origin": "null"})).status_code == 403
         assert (await client.post("/mcp", headers={"origin": "null"})).status_code == 403

@@ -14,6 +14,7 @@ from mcp_server.persistence.database import Database
 from mcp_server.persistence.postgres import session
 from mcp_server.persistence.postgres.session import PostgresSession
 from mcp_server.persistence.sqlite.watcher import DataVersionWatcher
+from tests.persistence.test_database import noted
 from tests.persistence.test_feed_outages import heard, note, store
 
 pytestmark = pytest.mark.anyio
@@ -130,7 +131,7 @@ async def test_a_writer_on_postgres_killed_before_its_hint_is_heard_all_the_same
         await heard(listener, "it owes its hint")
 
 
-async def test_what_an_older_transaction_holds_back_is_heard_soon_after_that_has_ended(
+async def test_what_an_older_transaction_holds_back_is_heard_at_once_and_by_who_reads_the_log_again_afterwards(
     postgres_url: str, monkeypatch: Any
 ):
     monkeypatch.setattr(f"{FEED}.LOOK_AGAIN_SECONDS", 0.05)
@@ -138,30 +139,35 @@ async def test_what_an_older_transaction_holds_back_is_heard_soon_after_that_has
     monkeypatch.setattr(session, "RESTED_SECONDS", 0.05)
     async with two(postgres_url) as (mine, theirs), mine.feed.listen("note") as listener:
         await watching(mine)
-        with psycopg.connect(postgres_url) as older:
-            older.execute("SELECT pg_current_xact_id()")
-            await theirs.write(note, "held back")
-            assert await listener.wait(0.5) == []  # longer than hints are looked behind
-        await heard(listener, "held back")
+        async with mine.feed.listen() as reader:
+            with psycopg.connect(postgres_url) as older:
+                older.execute("SELECT pg_current_xact_id()")
+                await theirs.write(note, "held back")
+                await heard(listener, "held back")
+                await heard(reader, "held back")
+                assert await noted(mine) == []
+                assert await reader.wait(0.5) == []  # longer than hints are looked behind
+            await heard(reader, "held back")
+            assert await noted(mine) == ["held back"]
+            assert await listener.wait(0.2) == []
 
 
-async def test_what_is_let_go_just_when_it_is_asked_for_is_heard(postgres_url: str, monkeypatch: Any):
-    monkeypatch.setattr(f"{FEED}.LOOK_AGAIN_SECONDS", 0.05)
+async def test_what_is_let_go_just_when_it_is_asked_for_is_heard_once_more(postgres_url: str, monkeypatch: Any):
     monkeypatch.setattr(f"{FEED}.LOOK_AGAIN_SELDOM_SECONDS", 600)
-    monkeypatch.setattr(session, "RESTED_SECONDS", 0.05)
-    async with two(postgres_url) as (mine, theirs), mine.feed.listen("note") as listener:
+    async with two(postgres_url) as (mine, theirs), mine.feed.listen() as listener:
         await watching(mine)
         older = await psycopg.AsyncConnection.connect(postgres_url)
-        is_held_back = mine.feed._is_held_back
+        read_since = mine.feed._read_since
 
-        async def let_go_first() -> bool:
+        async def let_go_meanwhile(*page: Any) -> Any:
+            events = await read_since(*page)
             await older.rollback()
-            return await is_held_back()
+            return events
 
         await older.execute("SELECT pg_current_xact_id()")
+        monkeypatch.setattr(mine.feed, "_read_since", let_go_meanwhile)
         await theirs.write(note, "held back")
-        await asyncio.sleep(0.3)  # longer than hints are looked behind
-        monkeypatch.setattr(mine.feed, "_is_held_back", let_go_first)
+        await heard(listener, "held back")
         await heard(listener, "held back")
         await older.close()
 

@@ -1,7 +1,6 @@
 """What is PostgreSQL's own."""
 
 import asyncio
-import contextlib
 
 import psycopg
 import pytest
@@ -12,10 +11,10 @@ from mcp_server.domain.areas import AREAS
 from mcp_server.domain.tasks import claiming
 from mcp_server.domain.tasks import transactions as tasks
 from mcp_server.domain.tasks.commands import ClaimTasks, FinishTask
-from mcp_server.kernel.errors import Unavailable
+from mcp_server.kernel.errors import Busy, Unavailable
 from mcp_server.kernel.positions import Position
 from mcp_server.persistence.database import Database
-from mcp_server.persistence.postgres.backend import PostgresBackend
+from mcp_server.persistence.postgres import readers
 from mcp_server.persistence.postgres.server import PostgresServer
 from mcp_server.persistence.postgres.transaction import PostgresTransaction, _arrays
 from mcp_server.upkeep.inspection import inspect_database
@@ -38,27 +37,19 @@ async def test_a_living_server_is_described(postgres_url: str):
     answers, schema, *others = inspect_database(postgres_url)
     assert answers.ok and "PostgreSQL 18" in answers.detail
     assert schema.ok and schema.detail == "The desk lies in the schema datamcp."
-    assert [finding.name for finding in others] == ["server_clock", "writing", "autovacuum", "statistics", "documents"]
+    named = ["server_clock", "writing", "event_log", "documents", "statistics", "autovacuum"]
+    assert [finding.name for finding in others] == named
     assert not any(finding.warns or not finding.ok for finding in others)
 
 
-async def test_what_keeps_a_server_from_looking_after_its_tables_is_told(postgres_url: str):
-    async with open_world(postgres_url) as world:
-        await world.tasks(*[{}] * 100)
+def test_a_table_that_autovacuum_leaves_out_is_told(postgres_url: str):
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute("ALTER TABLE tasks SET (autovacuum_enabled = false)")
-        connection.execute("ALTER TABLE events SET (autovacuum_enabled = false)")
-        rows = "SELECT 1, 'x', 'x', 'x', 1, 'x', 'x', '{}' FROM generate_series(1, 1100)"
-        columns = "at, type, aggregate_type, aggregate_id, version, actor, correlation_id, data"
-        connection.execute(f"INSERT INTO events ({columns}) {rows}")  # type: ignore[arg-type]
-        connection.execute("SELECT pg_stat_force_next_flush()")
-    told = {finding.name: finding for finding in inspect_database(postgres_url) if finding.warns}
-    assert "off for events, tasks" in told["autovacuum"].detail
-    assert told["statistics"].remedy == 'Run: ANALYZE "events".'
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
-        connection.execute("ANALYZE events; ALTER TABLE tasks RESET (autovacuum_enabled)")
-        connection.execute("ALTER TABLE events RESET (autovacuum_enabled)")
-    assert not any(finding.warns for finding in inspect_database(postgres_url))
+        (told,) = [finding for finding in inspect_database(postgres_url) if finding.warns]
+        assert told.name == "autovacuum" and "leaves out tasks" in told.detail
+        assert told.remedy == 'ALTER TABLE "tasks" RESET (autovacuum_enabled).'
+        connection.execute("ALTER TABLE tasks RESET (autovacuum_enabled)")
+        assert not any(finding.warns for finding in inspect_database(postgres_url))
 
 
 async def test_lost_connections_are_opened_again(postgres_url: str):
@@ -125,6 +116,44 @@ async def test_a_read_only_connection_refuses_to_write(postgres_url: str):
         await database.close()
 
 
+async def test_a_read_whose_turn_does_not_come_is_told_so(postgres_url: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(readers, "TURN_SECONDS", 0.1)
+    database = await Database.open(postgres_url, WITH_NOTES)
+    database._composed[("slow", ())] = "SELECT pg_sleep(1)"
+    try:
+        reading = [asyncio.create_task(database.fetch_all("slow")) for _ in range(readers.READERS_MAX)]
+        await asyncio.sleep(0)
+        with pytest.raises(Busy, match="4 reads have kept the database"):
+            await database.events_end()
+        assert len(await asyncio.gather(*reading)) == 4
+        assert await database.events_end() == Position(0, 0)
+    finally:
+        await database.close()
+
+
+async def test_a_read_that_is_cancelled_leaves_its_connection_to_others_or_ends_it(postgres_url: str):
+    database = await Database.open(postgres_url, WITH_NOTES)
+    database._composed[("slow", ())] = "SELECT pg_sleep(60)"
+    try:
+        reading = [asyncio.create_task(database.fetch_all("slow")) for _ in range(8)]
+        await asyncio.sleep(0.2)
+        for task in reading:
+            task.cancel()
+        assert {type(told) for told in await asyncio.gather(*reading, return_exceptions=True)} == {
+            asyncio.CancelledError
+        }
+        await asyncio.gather(*(database.events_end() for _ in range(20)))
+    finally:
+        await database.close()
+
+
+async def test_a_closed_store_is_not_read(postgres_url: str):
+    database = await Database.open(postgres_url, WITH_NOTES)
+    await database.close()
+    with pytest.raises(Unavailable, match="closed"):
+        await database.events_end()
+
+
 async def _delete(database: Database) -> None:
     database._composed[("bad", ())] = "DELETE FROM events"
     await database.fetch_all("bad")
@@ -136,36 +165,6 @@ def test_the_driver_that_is_missing_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(Unavailable, match=r"data-mcp-server-agent\[postgres\]"):
         PostgresServer("postgresql://x")
-
-
-async def test_a_cancellation_that_the_pool_swallows_still_ends_the_read(postgres_url: str):
-    database = await Database.open(postgres_url, WITH_NOTES)
-    backend = database.backend
-    assert isinstance(backend, PostgresBackend)
-    pool = backend._pool
-    waiting = asyncio.Event()
-
-    class Swallowing:
-        """What asyncio.wait_for does on Python 3.11 when the connection comes together with the cancellation."""
-
-        @contextlib.asynccontextmanager
-        async def connection(self):
-            waiting.set()
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.Event().wait()
-            async with pool.connection() as connection:
-                yield connection
-
-    try:
-        backend._pool = Swallowing()  # type: ignore[assignment]
-        reading = asyncio.create_task(database.fetch_one("system_ready"))
-        await waiting.wait()
-        reading.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await reading
-    finally:
-        backend._pool = pool
-        await database.close()
 
 
 async def test_changing_some_tasks_reads_those_and_no_others(postgres_url: str):

@@ -31,7 +31,9 @@ def test_both_engines_have_the_same_tables_and_columns(tmp_path: Path, postgres_
     for migration in migrations("sqlite"):
         for statement in migration.statements():
             connection.execute(statement)
-    tables = [r[0] for r in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    # An index of texts is a virtual table there, which has tables of its own.
+    made = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT GLOB 'text_index*'")
+    tables = [row[0] for row in made]
     ours = {(t, c[1]) for t in tables for c in connection.execute(f"PRAGMA table_info({t})") if "sqlite" not in t}
     connection.close()
     with psycopg.connect(postgres_url) as server:

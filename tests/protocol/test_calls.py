@@ -154,6 +154,9 @@ async def work_through_everything(client: Client) -> list[tuple[str, dict[str, A
     await step("approvals_decide", approval_id=asked["approval"]["id"])
     for narrowed in ({"approval_id": asked["approval"]["id"]}, {"limit": 1}):
         await step("approvals_find", **narrowed)
+    opened = (await step("calls_open", purpose="p", participants=[agent_id]))["call"]
+    for what in ({"action": "say", "text": "t"}, {"action": "listen"}, {"action": "end", "text": "done"}):
+        await step("calls_control", call_id=opened["id"], **what)
     await step("events_read", type="task.*")
     await step("agents_scale", agent_id=agent_id, scaling={"min": 1, "max": 3})
     await step("agents_scale", agent_id=agent_id, desired_instances=2)

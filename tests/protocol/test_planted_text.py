@@ -125,6 +125,9 @@ async def plant_the_rest(garden: Garden) -> None:
     )
     asked = await garden.plant("approvals_request", approvers=["tester"], choices=None)
     await garden.plant("approvals_decide", approval_id=asked["approval"]["id"])
+    called = await garden.plant("calls_open", participants=[agent_id], offer=None)
+    await garden.plant("calls_control", call_id=called["call"]["id"], action="say", candidate=None)
+    await garden.look("calls_control", call_id=called["call"]["id"], action="listen")
     await plant_a_deployment(garden)
     note = planted(BY_NAME["state_set"].arguments, document, next_number())
     calls = [{"tool": "state_set", "arguments": note}]
@@ -138,6 +141,7 @@ async def plant_the_rest(garden: Garden) -> None:
         "message": [message["message"]["id"]],
         "email": [email["email"]["id"]],
         "approval": [asked["approval"]["id"]],
+        "call": [called["call"]["id"]],
     }
 
 
@@ -179,7 +183,12 @@ async def look_at_everything(garden: Garden) -> None:
 
 async def look_at_resources(garden: Garden) -> list[str]:
     """Read all that is listed and all that has an id; what was read."""
-    uris = [f"ops://{kind}s/{id_}" for kind in ("task", "email", "approval", "deployment") for id_ in garden.ids[kind]]
+    uris = [
+        f"ops://{kind}s/{id_}"
+        for kind in ("task", "email", "approval", "deployment", "call")
+        for id_ in garden.ids[kind]
+    ]
+    uris += [f"ops://calls/{id_}/transcript" for id_ in garden.ids["call"]]
     cursor, first = None, True
     while first or cursor is not None:
         page = await garden.client.list_resources(cursor=cursor)

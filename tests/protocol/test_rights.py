@@ -74,6 +74,8 @@ tool        email_find                      communication  viewer    -
 tool        approvals_request               communication  agent     changes
 tool        approvals_decide                communication  operator  changes
 tool        approvals_find                  communication  viewer    -
+tool        calls_open                      communication  agent     changes
+tool        calls_control                   communication  agent     changes
 tool        events_read                     system         viewer    -
 tool        commit                          system         agent     changes
 resource    ops://agents{?cursor}           agents         viewer    -
@@ -86,6 +88,9 @@ resource    ops://locks                     state          viewer    -
 resource    ops://deployments/{deployment_id} deployments  viewer    -
 resource    ops://approvals/{approval_id}   communication  viewer    -
 resource    ops://emails/{email_id}         communication  viewer    -
+resource    ops://calls/{call_id}           communication  viewer    -
+resource    ops://calls/{call_id}/transcript{?after} communication viewer -
+resource    ops://calls/{call_id}/recording{?from_seconds} communication viewer -
 resource    ops://events{?after}            system         viewer    -
 resource    ops://health                    system         viewer    -
 resource    skill://worker-loop/SKILL.md    tasks          viewer    -
@@ -112,6 +117,7 @@ completion  key                             state          viewer    -
 completion  deployment_id                   deployments    viewer    -
 completion  approval_id                     communication  viewer    -
 completion  email_id                        communication  viewer    -
+completion  call_id                         communication  viewer    -
 method      skills/list                     tasks          viewer    -
 method      skills/get                      tasks          viewer    -
 method      tasks/get                       tasks          viewer    -
@@ -133,6 +139,7 @@ events      message                communication+system    operator  -        ev
 events      approval                        communication+system viewer -     events_read
 events      commit                          system         viewer    -        events_read
 events      email                  communication+system    operator  -        events_read
+events      call                   communication+system    operator  -        events_read
 events      user                            system         operator  -        events_read
 events      key                             system         operator  -        events_read
 events      rules                           system         operator  -        events_read

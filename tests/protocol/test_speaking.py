@@ -58,6 +58,16 @@ async def test_who_registers_another_agent_is_the_user_unless_the_call_says_othe
         assert other["spoken_by"] == "agent:scribe via user:local"
 
 
+async def test_who_names_as_speaker_the_agent_that_it_is_about_to_register_is_the_user(tmp_path: Path, era: Any):
+    async with connected(tmp_path, era) as client:
+        first = await call(client, "agents_register", name="scribe", as_agent="scribe")
+        assert (first["created"], first["spoken_by"]) == (True, "user:local")
+        again = await call(client, "agents_register", name="scribe", as_agent="scribe")
+        assert (again["created"], again["spoken_by"]) == (False, "agent:scribe via user:local")
+        refused = await call(client, "agents_register", name="painter", as_agent="printer")
+        assert refused["error"]["code"] == "not_found"
+
+
 async def test_an_agent_that_the_client_is_set_up_to_be_registers_others_itself(tmp_path: Path, era: Any):
     async with connected(tmp_path, era, agent="configured") as client:
         await call(client, "agents_register", name="configured")

@@ -31,6 +31,10 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
     ("events_read", {"type": None, "since": None, "wait_seconds": None, "newest_first": None, "limit": None}),
     ("approvals_request", ASK | {"details": None, "quorum": None, "task_id": None, "expires_in_seconds": None}),
     ("email_send", MAIL | {"cc": None, "bcc": None, "attachments": None, "template": None, "dry_run": None}),
+    # A list of nothing for what may be left out.
+    ("tasks_find", {"status": [], "tag": []}),
+    ("events_read", {"type": [], "actor": []}),
+    ("approvals_request", ASK | {"choices": []}),
     # One value for a list, and a list of one for a value.
     ("tasks_create", {"tasks": {"title": "x"}}),
     ("tasks_create", {"tasks": "x"}),
@@ -201,6 +205,7 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
     ("tasks_create", task(depends_on=["ops://tasks/TASK"])),
     ("locks_find", {"agent_id": "scribe"}),
     ("state_set", DOC | {"value": 1, "as_agent": " scribe "}),
+    ("tasks_claim", {"agent_id": "AGENT", "kinds": []}),
 ]
 
 WRONG: list[Wrong] = [

@@ -110,6 +110,6 @@ def test_doctor_tells_of_a_port_that_another_program_has(tmp_path: Path, capsys:
         port = taken.getsockname()[1]
         flags = {"database": f"sqlite:///{tmp_path}/desk.db", "console_port": port}
         assert run_doctor(flags, as_json=False) == 1
-    assert f"FAIL console: The page for approvals cannot be served on port {port}" in capsys.readouterr().out
+    assert f"FAIL console: The pages of approvals and calls cannot be served on port {port}" in capsys.readouterr().out
     assert run_doctor(flags, as_json=False) == 0
     assert "ok   console" in capsys.readouterr().out

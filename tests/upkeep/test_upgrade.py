@@ -115,6 +115,21 @@ async def test_it_is_whole_after_its_first_start_and_before_it_nothing_is_called
     assert [one for one in (*inspect_database(old_url), replay_database(old_url)) if not one.ok] == []
 
 
+async def test_what_an_earlier_version_wrote_is_found_by_its_text(old_url: str):
+    async with open_world(old_url) as world:
+        world.clock.now = OLD["now"]
+        rows = await world.database.fetch_all("texts_new", limit=1000)
+        stored = [
+            *await world.database.fetch_all("tasks_every", after="", limit=1000),
+            *await world.database.fetch_all("archive_every", after="", limit=1000),
+        ]
+        values = await world.database.fetch_all("documents_every", after="", limit=1000)
+        assert len(rows) == len(stored) + len(values) and values
+        for task in stored:
+            command = FindTasks(text=task["title"].upper(), include_system=True, limit=100)
+            assert task["id"] in {one.id for one in (await world.desk.tasks.find(world.call, command)).items}
+
+
 async def test_an_old_key_with_the_same_content_finds_what_was_made_first(upgraded: World):
     keyed = [name for name, spec in OLD["specs"].items() if "idempotency_key" in spec]
     for name in keyed:

@@ -144,7 +144,7 @@ async def test_every_table_is_exported(url: str):
     database = await Database.open(url, AREAS)
     try:
         catalogue = (
-            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+            "SELECT name FROM pragma_table_list WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
             if database.engine == "sqlite"
             else "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
         )
@@ -159,6 +159,7 @@ async def test_every_table_is_exported(url: str):
         "signing_keys",
         "spent_seals",
         "supervisors",
+        "texts",
     }
 
 

@@ -9,6 +9,7 @@ from mcp_server.kernel.arguments import Listing
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import RawJson, dump_json, json_list
 from mcp_server.kernel.meaning import AgentName, Meant
+from mcp_server.kernel.searching import Sought
 from mcp_server.kernel.together import not_together
 from mcp_server.kernel.values import Frozen, Line, Text, Word
 
@@ -178,5 +179,5 @@ class FindAgents(Listing):
 
     name: str | None = None
     status: AgentStatus | None = None
-    capability: str | None = None
-    tag: str | None = None
+    capability: Sought | None = None
+    tag: Sought | None = None

@@ -66,7 +66,7 @@ SELECT a.*,
 FROM agents a WHERE TRUE {{filters}} ORDER BY a.name LIMIT :limit
 
 -- name: agents_find_count
-SELECT count(*) AS n FROM (SELECT 1 FROM agents a WHERE :alive_since = :alive_since {{filters}} LIMIT 10000) AS matched
+SELECT count(*) AS n FROM (SELECT 1 FROM agents a WHERE :alive_since = :alive_since {{filters}} LIMIT :counted) AS matched
 
 -- name: filter.agent_id
 AND a.id = :agent_id

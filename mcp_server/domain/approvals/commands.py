@@ -20,6 +20,7 @@ from mcp_server.kernel.composing import Calls
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import canonical_hash, check_text
 from mcp_server.kernel.meaning import TaskId
+from mcp_server.kernel.searching import Sought
 from mcp_server.kernel.together import LIKE, not_together
 from mcp_server.kernel.values import Frozen, Line, Text
 
@@ -135,7 +136,7 @@ class FindApprovals(Listing):
     """Approvals are listed, narrowed by what is given."""
 
     status: ApprovalStatus | None = None
-    approver: str | None = None
+    approver: Sought | None = None
     task_id: TaskId | None = None
 
 

@@ -14,19 +14,19 @@ SELECT id FROM approvals WHERE due_at > :now AND opened_at > :ahead
 SELECT * FROM approvals WHERE TRUE {{filters}} ORDER BY created_at DESC, id DESC LIMIT :limit
 
 -- name: approvals_find_count
-SELECT count(*) AS n FROM (SELECT 1 FROM approvals WHERE TRUE {{filters}} LIMIT 10000) AS matched
+SELECT count(*) AS n FROM (SELECT 1 FROM approvals WHERE TRUE {{filters}} LIMIT :counted) AS matched
 
 -- name: filter.approval_status
 AND status = :approval_status
 
--- name: filter.approval_approver
+-- name: filter.approval_approver (long)
 AND lower(approvers) LIKE :approval_approver ESCAPE '\'
 
 -- name: filter.approval_task
 AND task_id = :approval_task
 
 -- name: filter.approval_after
-AND (created_at < :after_at OR (created_at = :after_at AND id < :after_id))
+AND (created_at, id) < (:after_at, :after_id)
 
 -- name: signing_key
 SELECT secret FROM signing_keys WHERE name = :name
@@ -35,7 +35,7 @@ SELECT secret FROM signing_keys WHERE name = :name
 INSERT INTO signing_keys (name, secret) VALUES (:name, :secret) ON CONFLICT (name) DO NOTHING
 
 -- name: complete_approval_ids
-SELECT id AS value FROM approvals WHERE id LIKE :prefix ESCAPE '\' {{filters}} ORDER BY id LIMIT 100
+SELECT id AS value FROM approvals WHERE id >= :low AND id < :high {{filters}} ORDER BY id LIMIT 100
 
 -- name: approval_seen_by_id
 SELECT * FROM approvals WHERE id = :id {{filters}}

@@ -32,6 +32,7 @@ from mcp_server.kernel.errors import OpsError, Unavailable
 from mcp_server.kernel.json_text import RawJson, dump_json
 from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page, like
 from mcp_server.kernel.privacy import seen_by
+from mcp_server.kernel.searching import lower_ascii
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import iso
@@ -160,7 +161,7 @@ class ApprovalService:
             .where("approval_status", approval_status=command.status)
             .where(
                 "approval_approver",
-                approval_approver=like(command.approver and dump_json(command.approver.lower())),
+                approval_approver=like(command.approver and dump_json(lower_ascii(command.approver))),
             )
             .where("approval_task", approval_task=command.task_id)
         )
@@ -176,6 +177,11 @@ class ApprovalService:
         if row is None or (row["status"], row["opened_at"]) != ("pending", opened_at):
             return None
         return Approval.adopt(dict(row))
+
+    async def known(self, approval_id: str) -> Approval | None:
+        """An approval as it is now, for what shows it to who is asked."""
+        row = await self._database.fetch_one("approval_by_id", id=approval_id)
+        return None if row is None else Approval.adopt(dict(row))
 
     async def link(self, approval_id: str, name: str) -> str | None:
         """Where one who is asked decides in a browser; None where this server shows no such page."""

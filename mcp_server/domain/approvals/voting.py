@@ -6,7 +6,7 @@ from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import PermissionDenied
 
-Via = Literal["client", "command line", "link"]
+Via = Literal["client", "command line", "link", "call"]
 
 
 class Voter(NamedTuple):

@@ -23,7 +23,7 @@ ORDER BY environment LIMIT 10
 SELECT * FROM deployments WHERE TRUE {{filters}} ORDER BY name, environment LIMIT :limit
 
 -- name: deployments_find_count
-SELECT count(*) AS n FROM (SELECT 1 FROM deployments WHERE TRUE {{filters}} LIMIT 10000) AS matched
+SELECT count(*) AS n FROM (SELECT 1 FROM deployments WHERE TRUE {{filters}} LIMIT :counted) AS matched
 
 -- name: filter.deployment_name
 AND name = :deployment_name
@@ -92,4 +92,4 @@ WHERE d.id <> :id AND (live.id IS NOT NULL OR meant.id IS NOT NULL)
 ORDER BY d.id
 
 -- name: complete_deployment_ids
-SELECT id AS value FROM deployments WHERE id LIKE :prefix ESCAPE '\' ORDER BY id LIMIT 100
+SELECT id AS value FROM deployments WHERE id >= :low AND id < :high ORDER BY id LIMIT 100

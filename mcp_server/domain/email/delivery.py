@@ -14,7 +14,7 @@ from mcp_server.domain.approvals.service import ApprovalService
 from mcp_server.domain.email import transactions
 from mcp_server.domain.email.model import Attachment, Email, Outcome, outcomes_for
 from mcp_server.domain.email.service import EmailService
-from mcp_server.domain.email.transport import Mail, Mailer, Report, Unbuildable
+from mcp_server.domain.email.transport import LateWords, Mail, Mailer, Report, Unbuildable
 from mcp_server.domain.people.service import Standing
 from mcp_server.kernel.call import SYSTEM_CALL
 from mcp_server.kernel.quoting import named
@@ -44,6 +44,7 @@ class EmailDelivery:
     """Used by the handlers of system tasks."""
 
     def __init__(self, services: Services) -> None:
+        self._services = services
         self._context = services.context
         self._database = services.context.database
         self._approvals = services.get(ApprovalService)
@@ -64,7 +65,7 @@ class EmailDelivery:
             return Delivered(email.status)
         mail = await self._mail(email)
         if mail is None:
-            await self._database.write(transactions.stop, origin, email_id, "What it asked for has been decided.")
+            await self._database.write(transactions.stop, origin, email_id, "What it asked for is over.")
             return Delivered("cancelled")
         going_out = asyncio.Event()
 
@@ -135,7 +136,7 @@ class EmailDelivery:
     async def _mail(self, email: Email) -> Mail | None:
         text, html = email.text, email.html
         if email.approval_mail is not None:
-            asked = await self._question(json.loads(email.approval_mail))
+            asked = await self._late(json.loads(email.approval_mail))
             if asked is None:
                 return None
             text, html = asked, None
@@ -153,6 +154,12 @@ class EmailDelivery:
             html=html,
             attachments=[Attachment(**file) for file in json.loads(email.attachments)],
         )
+
+    async def _late(self, told: dict[str, Any]) -> str | None:
+        """The text of a mail that holds a link; None where what it is about is over."""
+        if "approval_id" in told:
+            return await self._question(told)
+        return await self._services.option(LateWords).write(self._services, told)
 
     async def _question(self, told: dict[str, Any]) -> str | None:
         """The text of a mail that asks an approver; None where nothing is left to decide."""

@@ -20,6 +20,7 @@ from mcp_server.kernel.events import Event
 from mcp_server.kernel.json_text import RawJson, canonical_hash, check_text, dump_json, json_list, sha256_text
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.records import Record
+from mcp_server.kernel.searching import Sought
 from mcp_server.kernel.times import Micros, iso, micros
 from mcp_server.kernel.together import LIKE, not_together
 from mcp_server.kernel.values import Frozen, Line, Time
@@ -120,9 +121,9 @@ class FindEmails(Listing):
 
     INSTEAD: ClassVar[Mapping[str, str]] = dict.fromkeys(("text", "subject", "query", "search", "body"), _UNSEARCHED)
 
-    to: str | None = None
+    to: Sought | None = None
     status: EmailStatus | None = None
-    template: str | None = None
+    template: Sought | None = None
 
 
 @dataclass(frozen=True, slots=True)

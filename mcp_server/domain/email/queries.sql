@@ -24,23 +24,23 @@ WHERE created_at > :since AND created_at <= :until AND recipients = :recipients 
 SELECT * FROM emails WHERE TRUE {{filters}} ORDER BY created_at DESC, id DESC LIMIT :limit
 
 -- name: emails_find_count
-SELECT count(*) AS n FROM (SELECT 1 FROM emails WHERE TRUE {{filters}} LIMIT 10000) AS matched
+SELECT count(*) AS n FROM (SELECT 1 FROM emails WHERE TRUE {{filters}} LIMIT :counted) AS matched
 
 -- name: filter.email_status
 AND status = :email_status
 
--- name: filter.email_to
+-- name: filter.email_to (long)
 AND (lower(recipients) LIKE :email_to ESCAPE '\' OR lower(cc) LIKE :email_to ESCAPE '\'
   OR lower(bcc) LIKE :email_to ESCAPE '\')
 
 -- name: filter.email_template
-AND template LIKE :email_template ESCAPE '\'
+AND template >= :template_low AND template < :template_high
 
 -- name: filter.email_after
-AND (created_at < :after_at OR (created_at = :after_at AND id < :after_id))
+AND (created_at, id) < (:after_at, :after_id)
 
 -- name: complete_email_ids
-SELECT id AS value FROM emails WHERE id LIKE :prefix ESCAPE '\' {{filters}} ORDER BY id LIMIT 100
+SELECT id AS value FROM emails WHERE id >= :low AND id < :high {{filters}} ORDER BY id LIMIT 100
 
 -- Whose mail it is: the principal's that had it sent, whoever spoke for it.
 -- name: fragment.mail_is_the_readers

@@ -44,9 +44,10 @@ from mcp_server.kernel.call import SYSTEM_CALL, Call
 from mcp_server.kernel.errors import LimitExceeded, OpsError, PermissionDenied, ValidationFailed
 from mcp_server.kernel.json_text import INPUT_BYTES_MAX, dump_json, sha256_text
 from mcp_server.kernel.lines import one_line
-from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page, like
+from mcp_server.kernel.paging import HIGHEST, Listed, Query, decode_cursor, fetch_page, like
 from mcp_server.kernel.privacy import seen_by
 from mcp_server.kernel.quoting import named
+from mcp_server.kernel.searching import lower_ascii
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.times import iso, micros
 from mcp_server.kernel.writes import Write
@@ -126,9 +127,13 @@ class EmailService:
         call.actor.require(Permission.EMAILS_READ)
         query = (
             seen_by(call, Query("emails_find"), (OWN_MAILS,))
-            .where("email_to", email_to=like(command.to and command.to.lower()))
+            .where("email_to", email_to=like(command.to and dump_json(lower_ascii(command.to))[1:-1]))
             .where("email_status", email_status=command.status)
-            .where("email_template", email_template=like(command.template, "{}@%"))
+            .where(
+                "email_template",
+                template_low=command.template and f"{command.template}@",
+                template_high=command.template and f"{command.template}@{HIGHEST}",
+            )
         )
         if command.cursor is not None:
             at, email_id = decode_cursor(command.cursor, (int, str))

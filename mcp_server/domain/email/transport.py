@@ -2,9 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from mcp_server.domain.email.model import Attachment, Outcome
+from mcp_server.kernel.services import Services
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,18 @@ class Mailer(Protocol):
     async def close(self) -> None:
         """Let go of connections."""
         ...
+
+
+async def _nothing(services: Services, told: Mapping[str, Any]) -> str | None:
+    raise AssertionError(f"nobody was told how to write of {sorted(told)}")
+
+
+@dataclass(frozen=True, slots=True)
+class LateWords:
+    """Writes the text of a mail that is made only when it goes out, given what it is about; None where that is over.
+    The composition root says which, since what it is about lies above mails."""
+
+    write: Callable[[Services, Mapping[str, Any]], Awaitable[str | None]] = _nothing
 
 
 def _nobody() -> Mailer:

@@ -18,6 +18,77 @@ FROM events
 WHERE (xid, seq) < (CAST(:xid AS text)::xid8, :seq) AND xid < pg_snapshot_xmin(pg_current_snapshot()) {{filters}}
 ORDER BY xid DESC, seq DESC LIMIT :limit
 
+-- The same of some types, or by some actors, each looked up by itself: what is rare is found among a million others.
+-- name: events_after_types
+SELECT e.*, 0 AS xid FROM json_each(:types) AS one CROSS JOIN events e ON e.seq IN (
+  SELECT seq FROM events WHERE type = one.value AND seq > :seq AND :xid = :xid {{filters}} ORDER BY seq LIMIT :limit)
+ORDER BY e.seq LIMIT :limit
+
+-- name: events_after_types (postgres)
+SELECT e.seq, e.at, e.type, e.aggregate_type, e.aggregate_id, e.version, e.actor, e.correlation_id, e.causation_seq, e.data,
+  e.xid::text::bigint AS xid
+FROM jsonb_array_elements_text(CAST(:types AS jsonb)) AS one (value) CROSS JOIN LATERAL (
+  SELECT * FROM events
+  WHERE type = one.value AND (xid, seq) > (CAST(:xid AS text)::xid8, :seq)
+    AND xid < pg_snapshot_xmin(pg_current_snapshot()) {{filters}}
+  ORDER BY xid, seq LIMIT :limit) AS e
+ORDER BY e.xid, e.seq LIMIT :limit
+
+-- name: events_before_types
+SELECT e.*, 0 AS xid FROM json_each(:types) AS one CROSS JOIN events e ON e.seq IN (
+  SELECT seq FROM events WHERE type = one.value AND seq < :seq AND :xid = :xid {{filters}}
+  ORDER BY seq DESC LIMIT :limit)
+ORDER BY e.seq DESC LIMIT :limit
+
+-- name: events_before_types (postgres)
+SELECT e.seq, e.at, e.type, e.aggregate_type, e.aggregate_id, e.version, e.actor, e.correlation_id, e.causation_seq, e.data,
+  e.xid::text::bigint AS xid
+FROM jsonb_array_elements_text(CAST(:types AS jsonb)) AS one (value) CROSS JOIN LATERAL (
+  SELECT * FROM events
+  WHERE type = one.value AND (xid, seq) < (CAST(:xid AS text)::xid8, :seq)
+    AND xid < pg_snapshot_xmin(pg_current_snapshot()) {{filters}}
+  ORDER BY xid DESC, seq DESC LIMIT :limit) AS e
+ORDER BY e.xid DESC, e.seq DESC LIMIT :limit
+
+-- name: events_after_actors
+SELECT e.*, 0 AS xid FROM json_each(:actors) AS one CROSS JOIN events e ON e.seq IN (
+  SELECT seq FROM events WHERE actor = one.value AND seq > :seq AND :xid = :xid {{filters}} ORDER BY seq LIMIT :limit)
+ORDER BY e.seq LIMIT :limit
+
+-- name: events_after_actors (postgres)
+SELECT e.seq, e.at, e.type, e.aggregate_type, e.aggregate_id, e.version, e.actor, e.correlation_id, e.causation_seq, e.data,
+  e.xid::text::bigint AS xid
+FROM jsonb_array_elements_text(CAST(:actors AS jsonb)) AS one (value) CROSS JOIN LATERAL (
+  SELECT * FROM events
+  WHERE actor = one.value AND (xid, seq) > (CAST(:xid AS text)::xid8, :seq)
+    AND xid < pg_snapshot_xmin(pg_current_snapshot()) {{filters}}
+  ORDER BY xid, seq LIMIT :limit) AS e
+ORDER BY e.xid, e.seq LIMIT :limit
+
+-- name: events_before_actors
+SELECT e.*, 0 AS xid FROM json_each(:actors) AS one CROSS JOIN events e ON e.seq IN (
+  SELECT seq FROM events WHERE actor = one.value AND seq < :seq AND :xid = :xid {{filters}}
+  ORDER BY seq DESC LIMIT :limit)
+ORDER BY e.seq DESC LIMIT :limit
+
+-- name: events_before_actors (postgres)
+SELECT e.seq, e.at, e.type, e.aggregate_type, e.aggregate_id, e.version, e.actor, e.correlation_id, e.causation_seq, e.data,
+  e.xid::text::bigint AS xid
+FROM jsonb_array_elements_text(CAST(:actors AS jsonb)) AS one (value) CROSS JOIN LATERAL (
+  SELECT * FROM events
+  WHERE actor = one.value AND (xid, seq) < (CAST(:xid AS text)::xid8, :seq)
+    AND xid < pg_snapshot_xmin(pg_current_snapshot()) {{filters}}
+  ORDER BY xid DESC, seq DESC LIMIT :limit) AS e
+ORDER BY e.xid DESC, e.seq DESC LIMIT :limit
+
+-- Who acted, between two texts: from one to the next is one look at an index.
+-- name: event_actors
+WITH RECURSIVE walk (actor) AS (
+  SELECT MIN(actor) FROM events WHERE actor >= :low
+  UNION ALL
+  SELECT (SELECT MIN(e.actor) FROM events e WHERE e.actor > walk.actor) FROM walk WHERE walk.actor < :high)
+SELECT actor FROM walk WHERE actor < :high LIMIT :limit
+
 -- What led to an event, newest first: its cause, or else what happened to the same thing before.
 -- name: events_led_to
 WITH RECURSIVE chain (seq, depth) AS (
@@ -55,26 +126,34 @@ AND aggregate_type = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:seen AS j
 AND (aggregate_type <> 'document' OR (substr(aggregate_id, 1, length(CAST(:within AS TEXT))) = :within
   AND (:is_open = 1 OR substr(aggregate_id, length(CAST(:within AS TEXT)) + 1, 1) IN ('/', '.', '-', '_'))))
 
--- name: filter.type
-AND type = :type
-
 -- name: filter.types
 AND type IN (SELECT value FROM json_each(:types))
 
 -- name: filter.types (postgres)
 AND type = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:types AS jsonb))))
 
--- name: filter.type_prefix
-AND type LIKE :type_prefix ESCAPE '\'
-
 -- name: filter.aggregate
 AND aggregate_id = :aggregate
 
+-- The log is read from where time passes a moment: a thousand events beside it may stand in another order than their
+-- times. What a clock that was ahead dated later, and stands before, belongs to what was before.
 -- name: filter.since
-AND at >= :since
+AND at >= :since AND seq >= (
+  SELECT MIN(seq) FROM (SELECT seq FROM events WHERE at >= :since ORDER BY at LIMIT 1000) AS first)
+
+-- name: filter.since (postgres)
+AND at >= :since AND xid >= (
+  SELECT xid FROM (SELECT xid FROM events WHERE at >= :since ORDER BY at, xid, seq LIMIT 1000) AS first
+  ORDER BY xid LIMIT 1)
 
 -- name: filter.until
-AND at <= :until
+AND at <= :until AND seq <= (
+  SELECT MAX(seq) FROM (SELECT seq FROM events WHERE at <= :until ORDER BY at DESC LIMIT 1000) AS last)
+
+-- name: filter.until (postgres)
+AND at <= :until AND xid <= (
+  SELECT xid FROM (SELECT xid FROM events WHERE at <= :until ORDER BY at DESC, xid DESC, seq DESC LIMIT 1000) AS last
+  ORDER BY xid DESC LIMIT 1)
 
 -- name: filter.actor
 AND actor = :actor
@@ -106,11 +185,14 @@ ON CONFLICT (name) DO UPDATE SET xid = excluded.xid, seq = excluded.seq, at = ex
 
 -- The last event older than a moment.
 -- name: event_last_before
-SELECT MAX(seq) AS seq, 0 AS xid FROM events WHERE at < :before HAVING MAX(seq) IS NOT NULL
+SELECT MAX(seq) AS seq, 0 AS xid FROM (SELECT seq FROM events WHERE at < :before ORDER BY at DESC LIMIT 1000) AS last
+HAVING MAX(seq) IS NOT NULL
 
 -- name: event_last_before (postgres)
-SELECT seq, xid::text::bigint AS xid FROM events
-WHERE at < :before AND xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY xid DESC, seq DESC LIMIT 1
+SELECT seq, xid::text::bigint AS xid FROM (
+  SELECT xid, seq FROM events WHERE at < :before AND xid < pg_snapshot_xmin(pg_current_snapshot())
+  ORDER BY at DESC, xid DESC, seq DESC LIMIT 1000) AS last
+ORDER BY last.xid DESC, last.seq DESC LIMIT 1
 
 -- name: any_event_before
 SELECT 1 AS found FROM (SELECT at FROM events WHERE type NOT LIKE '%.snapshot' ORDER BY seq LIMIT 1) AS oldest

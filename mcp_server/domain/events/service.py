@@ -1,7 +1,9 @@
 """Use cases of the event log."""
 
-import re
+from collections.abc import Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
+from typing import NamedTuple
 
 from mcp_server.domain.events.commands import ReadEvents, types_of
 from mcp_server.domain.events.views import EventView, event_view
@@ -11,7 +13,7 @@ from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import CursorExpired, NotFound, ValidationFailed
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.near import did_you_mean, folded, near, singular
-from mcp_server.kernel.paging import Query, like
+from mcp_server.kernel.paging import HIGHEST, Query
 from mcp_server.kernel.positions import END, START, Position, parse_cursor
 from mcp_server.kernel.privacy import seen_by
 from mcp_server.kernel.quoting import named
@@ -21,7 +23,20 @@ from mcp_server.kernel.times import iso, micros
 from mcp_server.kernel.waiting import wait_until
 
 NAMES_MAX = 8
-_GLOB = re.compile(r"[*?\[]")
+ACTORS_MAX = 1000
+_FEW = frozenset(("aggregate", "correlation"))
+
+
+class ByActor(NamedTuple):
+    """How events are narrowed to an actor: the filter, and what it is given."""
+
+    way: str
+    words: Mapping[str, str]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is one whole label."""
+        return self.way == "actor"
 
 
 class EventService:
@@ -52,11 +67,12 @@ class EventService:
         if strange is not None:
             raise strange
         place = _place(command)
-        query = self._of_types(_query(command, place), list(map(self._known, command.types())))
-        query = self._visible(call, await self._by_actor(query, command.actor))
+        types = self._meant(list(map(self._known, command.types())))
+        query = self._visible(call, _query(command, place))
+        by_actor = await self._by_actor(command.actor)
 
         async def attempt() -> list[Row]:
-            return await self._fetched(query)
+            return await self._fetched(await self._looked_up(query, types, by_actor))
 
         looked_at = await self._looked_at(call, command, place)
         wait_seconds = 0 if command.is_over(self._context.clock()) else command.wait_seconds
@@ -93,17 +109,34 @@ class EventService:
             raise NotFound(f"There is no event {seq}, or it is no longer kept.", next="Find it with events_read.")
         return [self._seen(row) for row in reversed(rows)]
 
-    def _of_types(self, query: Query, types: list[str]) -> Query:
-        """Only events of the types asked for; several, and a glob that is more than a beginning, stand for those that
-        there are of each."""
-        beginning = types[0].removesuffix("*") if len(types) == 1 else "*"
-        if not types:
+    async def _looked_up(self, query: Query, types: list[str], by_actor: "ByActor | None") -> Query:
+        """Only events of some types, by some actors: looked up by the one or the other, unless they are few anyway."""
+        if _FEW & {*query.filters}:
+            query = query.where("types", types=dump_json(types) if types else None)
+            return query if by_actor is None else query.where(by_actor.way, **by_actor.words)
+        if types:
+            query = replace(query, statement=f"{query.statement}_types")
+            query = replace(query, parameters=(*query.parameters, ("types", dump_json(types))))
+            return query if by_actor is None else query.where(by_actor.way, **by_actor.words)
+        if by_actor is None:
             return query
-        if _GLOB.search(beginning):
-            return query.where("types", types=dump_json(self._meant(types)))
-        if beginning == types[0]:
-            return query.where("type", type=beginning)
-        return query.where("type_prefix", type_prefix=like(beginning, "{}%"))
+        actors = await self._labels(by_actor)
+        if actors is None:
+            return query.where(by_actor.way, **by_actor.words)
+        query = replace(query, statement=f"{query.statement}_actors")
+        return replace(query, parameters=(*query.parameters, ("actors", dump_json(actors))))
+
+    async def _labels(self, by_actor: "ByActor") -> list[str] | None:
+        """The whole labels that stand in the log for an actor; None where too many do to look each up."""
+        if by_actor.is_whole:
+            return [by_actor.words["actor"]]
+        low = by_actor.words.get("actor_as", "")
+        found = await self._database.fetch_all("event_actors", low=low, high=low + HIGHEST, limit=ACTORS_MAX)
+        if len(found) == ACTORS_MAX:
+            return None
+        exact = [by_actor.words[name] for name in ("actor", "actor_id") if name in by_actor.words]
+        ending = by_actor.words.get("actor_via", "")
+        return [*dict.fromkeys([*exact, *(row["actor"] for row in found if row["actor"].endswith(ending))])]
 
     def _known(self, asked: str) -> str:
         """A type by its own spelling, also where its thing is called as the tools' area is: `TaskCompleted` and
@@ -149,20 +182,20 @@ class EventService:
         query = query.where("documents_within", within=prefix, is_open=is_open)
         return seen_by(call, query, self._areas.private)
 
-    async def _by_actor(self, query: Query, actor: str | None) -> Query:
-        if actor is None or VIA in actor:
-            return query.where("actor", actor=actor)
+    async def _by_actor(self, actor: str | None) -> "ByActor | None":
+        if actor is None:
+            return None
         kind, _, name = actor.rpartition(":")
+        if VIA in actor or kind not in ("", "agent", "user"):
+            return ByActor("actor", {"actor": actor})
         if kind == "user":
-            return query.where("actor_principal", actor=actor, actor_via=f"{VIA}{actor}")
-        if kind not in ("", "agent"):
-            return query.where("actor", actor=actor)
+            return ByActor("actor_principal", {"actor": actor, "actor_via": f"{VIA}{actor}"})
         agent = await self._database.fetch_one("event_speaker", reference=name)
         if agent is None and not kind:  # `agent:NAME` may have been deleted since
             raise await self._no_actor(name)
         label = actor if agent is None else f"agent:{agent['name']}"
         id_label = actor if agent is None else f"agent:{agent['id']}"
-        return query.where("actor_agent", actor=label, actor_id=id_label, actor_as=f"{label}{VIA}")
+        return ByActor("actor_agent", {"actor": label, "actor_id": id_label, "actor_as": f"{label}{VIA}"})
 
     async def _no_actor(self, name: str) -> NotFound:
         names = near(name, [row["name"] for row in await self._database.fetch_all("event_speakers")])

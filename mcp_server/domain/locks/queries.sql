@@ -113,8 +113,9 @@ SELECT f.name FROM (
 
 -- name: locks_find_count
 SELECT count(*) AS n FROM (
-  SELECT name FROM lock_holds WHERE expires_at > :now UNION SELECT name FROM lock_waiters WHERE expires_at > :now
-) AS f WHERE TRUE {{filters}}
+  SELECT 1 FROM (
+    SELECT name FROM lock_holds WHERE expires_at > :now UNION SELECT name FROM lock_waiters WHERE expires_at > :now
+  ) AS f WHERE TRUE {{filters}} LIMIT :counted) AS matched
 
 -- name: filter.lock_name
 AND f.name = :lock_name

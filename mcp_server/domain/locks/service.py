@@ -26,7 +26,7 @@ from mcp_server.domain.locks.views import (
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import Unavailable
-from mcp_server.kernel.paging import LIMIT_MAX, Query, decode_cursor, fetch_page, like
+from mcp_server.kernel.paging import LIMIT_MAX, Query, decode_cursor, fetch_page, floors, like
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.waiting import wait_until
 from mcp_server.kernel.writes import Write, as_said
@@ -102,7 +102,9 @@ class LockService:
         page = await fetch_page(self._database, query, command.limit, ("name",))
         names = [row["name"] for row in page.rows if not several or may_meet(row["name"], command.name or "")]
         locks = await self._lines(call, names, agent_id, with_tokens=with_tokens) if names else []
-        return FoundLocks(locks=locks, next_cursor=page.next_cursor, omitted=page.omitted)
+        return FoundLocks(
+            locks=locks, next_cursor=page.next_cursor, omitted=page.omitted, at_least=floors(omitted=page.omitted)
+        )
 
     async def _agent_id(self, reference: str | None) -> str | None:
         return None if reference is None else (await self._speaking.required(reference))["id"]

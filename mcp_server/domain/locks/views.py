@@ -65,6 +65,7 @@ class FoundLocks(View):
     locks: list[LineView]
     next_cursor: str | None = None
     omitted: int | None = None
+    at_least: list[str] | None = None
 
 
 def lock_view(hold: Hold, now: Micros, *, with_token: bool, sign: Sign | None = None) -> LockView:

@@ -2,8 +2,9 @@
 
 from mcp_server.domain.operating import replay
 from mcp_server.domain.operating.model import How
+from mcp_server.domain.operating.statistics import STATISTICS_KIND, is_anything_large, update_statistics
 from mcp_server.domain.operating.transactions import database_whole, rules_whole
-from mcp_server.kernel.area import Aggregate, Area
+from mcp_server.kernel.area import Aggregate, Area, Chore, SystemKind
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.telling import Telling
 
@@ -32,4 +33,6 @@ AREA = Area(
             restore=replay.nothing,
         ),
     ),
+    kinds=(SystemKind(STATISTICS_KIND, update_statistics, at_once=1, seconds_max=600),),
+    chores=(Chore("Count for the planner", STATISTICS_KIND, times=10, wanted=is_anything_large),),
 )

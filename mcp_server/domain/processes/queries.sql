@@ -58,4 +58,4 @@ UPDATE supervisors SET expires_at = :now WHERE host = :host AND holder = :holder
   AND p.status IN ('running', 'crash_loop') AND p.wanted = 1)
 
 -- name: complete_process_ids
-SELECT id AS value FROM processes WHERE id LIKE :prefix ESCAPE '\' ORDER BY id LIMIT 100
+SELECT id AS value FROM processes WHERE id >= :low AND id < :high ORDER BY id LIMIT 100

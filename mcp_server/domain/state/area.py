@@ -6,8 +6,9 @@ from mcp_server.domain.state import replay
 from mcp_server.domain.state.model import Document
 from mcp_server.domain.state.righting import right
 from mcp_server.domain.state.transactions import expire
-from mcp_server.kernel.area import Aggregate, Area, Completion, Righting, Sweep, Table
+from mcp_server.kernel.area import Aggregate, Area, Completion, Righting, Searched, Sweep, Table
 from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.searching import fold_json
 from mcp_server.kernel.telling import Telling, whole
 
 _VERSION = "sha256 bytes author tags expires_at deleted updated_at"
@@ -18,6 +19,7 @@ AREA = Area(
     toolset="state",
     tables=(
         Table("documents"),
+        Table("document_tags", key=2, exported=False),
         Table(
             "document_versions",
             key=2,
@@ -52,6 +54,7 @@ AREA = Area(
             restore=replay.restore,
         ),
     ),
+    searched=(Searched("document", "documents_every", lambda row: fold_json(row["value"] or "null")),),
     sweeps=(Sweep("due.documents", "expired_documents", expire, itemgetter("id")),),
     rightings=(Righting("documents_ahead", right, itemgetter("id")),),
     completions={

@@ -10,6 +10,7 @@ from mcp_server.domain.state.model import DOCUMENT_BYTES_MAX, Key, Namespace
 from mcp_server.kernel.arguments import Listing
 from mcp_server.kernel.json_text import check_json
 from mcp_server.kernel.json_tools import PatchOperation
+from mcp_server.kernel.searching import Sought
 from mcp_server.kernel.together import LIKE, not_together
 from mcp_server.kernel.values import Frozen, Line, Word, converted
 
@@ -119,9 +120,9 @@ class FindDocuments(Listing):
     """Documents are listed, narrowed by what is given."""
 
     namespace: Namespace | None = None
-    prefix: str | None = None
-    tag: str | None = None
-    text: str | None = None
+    prefix: Sought | None = None
+    tag: Sought | None = None
+    text: Sought | None = None
     deleted: bool = False
 
     @model_validator(mode="before")
@@ -141,6 +142,6 @@ class ListKeys(Frozen):
     """The keys of a namespace are listed, from after a key on."""
 
     namespace: Namespace
-    prefix: str = ""
+    prefix: Sought = ""
     after: str | None = None
     limit: int = Field(default=1000, ge=1, le=1001)

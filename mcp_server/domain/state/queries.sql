@@ -41,14 +41,57 @@ ORDER BY d.id LIMIT :limit
 -- name: state_find_count
 SELECT count(*) AS n FROM (
   SELECT 1 FROM documents d WHERE d.deleted = 0 AND (d.expires_at IS NULL OR d.expires_at > :now) {{filters}}
-  LIMIT 10000) AS matched
+  LIMIT :counted) AS matched
 
 -- name: state_deleted
-SELECT d.* FROM documents d WHERE (d.deleted = 1 OR d.expires_at <= :now) {{filters}} ORDER BY d.id LIMIT :limit
+SELECT d.* FROM documents d WHERE d.deleted = 1 {{filters}} ORDER BY d.id LIMIT :limit
 
 -- name: state_deleted_count
+SELECT count(*) AS n FROM (SELECT 1 FROM documents d WHERE d.deleted = 1 {{filters}} LIMIT :counted) AS matched
+
+-- What has expired a moment ago and is not deleted yet.
+-- name: state_expired
+SELECT d.* FROM documents d WHERE d.deleted = 0 AND d.expires_at IS NOT NULL AND d.expires_at <= :now {{filters}}
+ORDER BY d.id LIMIT :limit
+
+-- name: state_expired_count
 SELECT count(*) AS n FROM (
-  SELECT 1 FROM documents d WHERE (d.deleted = 1 OR d.expires_at <= :now) {{filters}} LIMIT 10000) AS matched
+  SELECT 1 FROM documents d WHERE d.deleted = 0 AND d.expires_at IS NOT NULL AND d.expires_at <= :now {{filters}}
+  LIMIT :counted) AS matched
+
+-- Wherever a key begins so, in the order of the keys.
+-- name: state_keyed
+SELECT d.* FROM documents d
+WHERE d.key >= :low AND d.key < :high AND d.deleted = 0 AND (d.expires_at IS NULL OR d.expires_at > :now) {{filters}}
+ORDER BY d.key, d.id LIMIT :limit
+
+-- name: state_keyed_count
+SELECT count(*) AS n FROM (
+  SELECT 1 FROM documents d
+  WHERE d.key >= :low AND d.key < :high AND d.deleted = 0 AND (d.expires_at IS NULL OR d.expires_at > :now) {{filters}}
+  LIMIT :counted) AS matched
+
+-- name: state_tagged
+SELECT d.* FROM document_tags CROSS JOIN documents d ON d.id = tagged_id
+WHERE tag = :document_tag AND d.deleted = 0 AND (d.expires_at IS NULL OR d.expires_at > :now) {{filters}}
+ORDER BY tagged_id LIMIT :limit
+
+-- name: state_tagged (postgres)
+SELECT d.* FROM document_tags JOIN documents d ON d.id = tagged_id
+WHERE tag = :document_tag AND d.deleted = 0 AND (d.expires_at IS NULL OR d.expires_at > :now) {{filters}}
+ORDER BY tagged_id LIMIT :limit
+
+-- name: state_tagged_count
+SELECT count(*) AS n FROM (
+  SELECT 1 FROM document_tags CROSS JOIN documents d ON d.id = tagged_id
+  WHERE tag = :document_tag AND d.deleted = 0 AND (d.expires_at IS NULL OR d.expires_at > :now) {{filters}}
+  LIMIT :counted) AS matched
+
+-- name: state_tagged_count (postgres)
+SELECT count(*) AS n FROM (
+  SELECT 1 FROM document_tags JOIN documents d ON d.id = tagged_id
+  WHERE tag = :document_tag AND d.deleted = 0 AND (d.expires_at IS NULL OR d.expires_at > :now) {{filters}}
+  LIMIT :counted) AS matched
 
 -- name: filter.document_range
 AND d.id >= :range_low AND d.id < :range_high
@@ -59,21 +102,48 @@ AND (namespace = :within OR (substr(namespace, 1, length(CAST(:within AS TEXT)))
   AND (:is_open = 1 OR substr(namespace, length(CAST(:within AS TEXT)) + 1, 1) IN ('.', '-', '_'))))
 
 -- name: filter.document_prefix
-AND d.key LIKE :document_prefix ESCAPE '\'
+AND d.key >= :range_low AND d.key < :range_high
 
 -- name: filter.document_tag
-AND d.tags LIKE :document_tag ESCAPE '\'
+AND EXISTS (SELECT 1 FROM document_tags WHERE tag = :document_tag AND tagged_id = d.id)
 
--- name: filter.document_text
-AND EXISTS (SELECT 1 FROM document_versions v WHERE v.document_id = d.id AND v.version = d.version
-  AND lower(v.value) LIKE :document_text ESCAPE '\')
+-- name: filter.document_text (long)
+AND {{text_holds}}
+
+-- name: filter.document_text_indexed
+AND d.id IN ({{texts_holding}})
+
+-- name: documents_every
+SELECT d.id, v.value FROM documents d
+LEFT JOIN document_versions v ON v.document_id = d.id AND v.version = d.version
+WHERE d.id > :after ORDER BY d.id LIMIT :limit
 
 -- name: filter.document_after
 AND d.id > :document_after
 
+-- name: filter.document_key_after
+AND (d.key, d.id) > (:after_key, :after_id)
+
+-- name: filter.document_tagged_after
+AND tagged_id > :document_after
+
+-- Each with its documents, counted up to a number. From one namespace to the next is one look at an index.
 -- name: namespaces
-SELECT namespace, count(*) AS documents, SUM(bytes) AS bytes FROM documents
-WHERE deleted = 0 AND (expires_at IS NULL OR expires_at > :now) {{filters}} GROUP BY namespace ORDER BY namespace LIMIT 100
+WITH RECURSIVE walk (namespace) AS (
+  SELECT MIN(namespace) FROM documents WHERE namespace >= CAST(:within AS TEXT) AND deleted = 0
+  UNION ALL
+  SELECT (SELECT MIN(d.namespace) FROM documents d WHERE d.namespace > walk.namespace AND d.deleted = 0) FROM walk
+  WHERE walk.namespace IS NOT NULL)
+SELECT part.namespace, (
+  SELECT count(*) FROM (
+    SELECT 1 FROM documents d WHERE d.namespace = part.namespace AND d.deleted = 0
+    AND (d.expires_at IS NULL OR d.expires_at > :now) LIMIT :counted) AS live
+) AS documents, (
+  SELECT SUM(live.bytes) FROM (
+    SELECT d.bytes FROM documents d WHERE d.namespace = part.namespace AND d.deleted = 0
+    AND (d.expires_at IS NULL OR d.expires_at > :now) LIMIT :counted) AS live
+) AS bytes
+FROM (SELECT namespace FROM walk WHERE namespace IS NOT NULL {{filters}} LIMIT 100) AS part ORDER BY part.namespace
 
 -- name: expired_documents
 SELECT id FROM documents WHERE expires_at IS NOT NULL AND deleted = 0 AND expires_at <= :now
@@ -83,12 +153,18 @@ ORDER BY expires_at LIMIT :limit
 SELECT id FROM documents WHERE expires_at IS NOT NULL AND deleted = 0 AND expires_at > :now AND updated_at > :ahead
 
 -- name: complete_namespaces
-SELECT DISTINCT namespace AS value FROM documents WHERE namespace LIKE :prefix ESCAPE '\' AND deleted = 0
-ORDER BY namespace LIMIT 100
+WITH RECURSIVE walk (value) AS (
+  SELECT MIN(namespace) FROM documents WHERE namespace >= :low AND deleted = 0
+  UNION ALL
+  SELECT (SELECT MIN(d.namespace) FROM documents d WHERE d.namespace > walk.value AND d.deleted = 0) FROM walk
+  WHERE walk.value < :high)
+SELECT part.value FROM (SELECT value FROM walk WHERE value < :high LIMIT 100) AS part ORDER BY part.value
 
 -- name: complete_keys
-SELECT key AS value FROM documents WHERE key LIKE :prefix ESCAPE '\' AND namespace = :namespace AND deleted = 0
-ORDER BY key LIMIT 100
+SELECT key AS value FROM documents
+WHERE id >= CAST(:namespace AS TEXT) || '/' || CAST(:low AS TEXT)
+  AND id < CAST(:namespace AS TEXT) || '/' || CAST(:high AS TEXT) AND deleted = 0
+ORDER BY id LIMIT 100
 
 -- name: due.documents
 SELECT MIN(expires_at) AS at FROM documents WHERE expires_at IS NOT NULL AND deleted = 0

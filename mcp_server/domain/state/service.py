@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 from mcp_server.domain.events.told import caused_by, told_of
+from mcp_server.domain.search.finding import holding
 from mcp_server.domain.state import transactions
 from mcp_server.domain.state.commands import (
     Addressed,
@@ -39,6 +41,7 @@ from mcp_server.domain.state.views import (
     VersionView,
     document_view,
     ending_view,
+    namespace_view,
     replaced_view,
     version_view,
 )
@@ -47,14 +50,16 @@ from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import NotFound
 from mcp_server.kernel.json_text import RawJson
 from mcp_server.kernel.json_tools import Change, differences
-from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page, like
+from mcp_server.kernel.paging import Listed, Query, after_all, decode_cursor, fetch_page
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
+from mcp_server.kernel.times import Micros
 from mcp_server.kernel.writes import Write
 
 VERSIONS_MAX = 100
-_HIGHEST = "\U0010ffff"
+NAMESPACE_COUNTED_MAX = 200
+"""How far the documents of each namespace are counted."""
 
 
 class StateService:
@@ -124,22 +129,16 @@ class StateService:
     async def find(self, call: Call, command: FindDocuments) -> Listed[DocumentView]:
         """Documents by namespace and key, without values."""
         call.actor.require(Permission.STATE_READ)
-        statement = "state_deleted" if command.deleted else "state_find"
-        query = Query(statement, parameters=(("now", self._context.clock()),))
         if command.namespace is not None:
             call.actor.scope.require_namespace(command.namespace)
-            start = f"{command.namespace}/{command.prefix or ''}"
-            query = query.where("document_range", range_low=start, range_high=start + _HIGHEST)
-        else:
-            query = query.where("document_prefix", document_prefix=like(command.prefix, "{}%"))
-        query = query.where("document_tag", document_tag=like(command.tag, '%"{}"%')).where(
-            "document_text", document_text=like(command.text and command.text.lower())
-        )
+        query, key, after = _listed(command, self._context.clock())
+        query = await holding(self._database, query, "document", command.text)
         query = query.where("namespaces_within", **_within(call))
         if command.cursor is not None:
-            (last,) = decode_cursor(command.cursor, (str,))
-            query = query.where("document_after", document_after=last)
-        page = await fetch_page(self._database, query, command.limit, ("id",))
+            last = decode_cursor(command.cursor, (str,) * len(key))
+            query = query.where(after, **dict(zip(_PLACES[after], last, strict=True)))
+        also = [replace(query, statement="state_expired")] if command.deleted else []
+        page = await fetch_page(self._database, query, command.limit, key, also=also, rising=True)
         return Listed([document_view(row) for row in page.rows], page.next_cursor, page.omitted)
 
     async def keys(self, call: Call, command: ListKeys) -> list[Row]:
@@ -148,19 +147,17 @@ class StateService:
         start = f"{command.namespace}/{command.prefix}"
         low = start if command.after is None else max(start, f"{command.namespace}/{command.after}")
         return await self._database.fetch_all(
-            "state_keys", low=low, high=start + _HIGHEST, now=self._context.clock(), limit=command.limit
+            "state_keys", low=low, high=after_all(start), now=self._context.clock(), limit=command.limit
         )
 
     async def namespaces(self, call: Call) -> list[NamespaceView]:
         """Every namespace with its number of documents and their bytes."""
         call.actor.require(Permission.STATE_READ)
         query = Query("namespaces").where("namespaces_within", **_within(call))
-        parameters = dict(query.parameters) | {"now": self._context.clock()}
+        given = {"within": "", "now": self._context.clock(), "counted": NAMESPACE_COUNTED_MAX}
+        parameters = given | dict(query.parameters)
         rows = await self._database.fetch_all(query.statement, filters=query.filters, **parameters)
-        return [
-            NamespaceView(namespace=row["namespace"], documents=row["documents"], bytes=int(row["bytes"]))
-            for row in rows
-        ]
+        return [namespace_view(row, NAMESPACE_COUNTED_MAX) for row in rows if row["documents"]]
 
     async def _plan_set(self, call: Call, command: SetDocument) -> Planned[SetDocument]:
         call.actor.scope.require_namespace(command.namespace)
@@ -217,6 +214,33 @@ class StateService:
             return row
         chain = await self._database.fetch_all("version_chain", id=id_, version=version, limit=KEYFRAME_EVERY)
         return dict(row) | {"value": rebuild(chain)}
+
+
+def _listed(command: FindDocuments, now: Micros) -> tuple[Query, tuple[str, ...], str]:
+    """The list that is in an order in which it can be read from where it begins, what its cursor holds, and the filter
+    that goes on from there."""
+    start = command.prefix or ""
+    given: tuple[tuple[str, Any], ...] = (("now", now),)
+    if command.namespace is not None:
+        start = f"{command.namespace}/{start}"
+    elif start and not command.deleted and command.tag is None:
+        return Query("state_keyed", parameters=(*given, ("low", start), ("high", after_all(start)))), *_BY_KEY
+    way = "document_prefix" if command.namespace is None else "document_range"
+    by_tag = command.tag is not None and not command.deleted
+    query = Query("state_deleted" if command.deleted else "state_tagged" if by_tag else "state_find", parameters=given)
+    query = query.where(way, range_low=start, range_high=after_all(start)) if start else query
+    if by_tag:
+        return replace(query, parameters=(*query.parameters, ("document_tag", command.tag))), ("id",), _AFTER_TAGGED
+    return query.where("document_tag", document_tag=command.tag), ("id",), "document_after"
+
+
+_BY_KEY = (("key", "id"), "document_key_after")
+_AFTER_TAGGED = "document_tagged_after"
+_PLACES = {
+    "document_after": ("document_after",),
+    "document_key_after": ("after_key", "after_id"),
+    "document_tagged_after": ("document_after",),
+}
 
 
 def _require(call: Call, permission: Permission, document: Addressed | ListKeys) -> None:

@@ -13,6 +13,7 @@ from mcp_server.domain.state.sides import sides
 from mcp_server.kernel.errors import Conflict
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import RawJson
+from mcp_server.kernel.searching import fold_json
 from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.times import SECOND
 from mcp_server.kernel.writes import Moved
@@ -154,6 +155,7 @@ def _write(
         at=origin.at,
         note=note,
     )
+    tx.keep_text("document", new.id, fold_json(value), new=before.version == 0)
     _compact(tx, before, value, plan)
     return new
 

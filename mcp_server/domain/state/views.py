@@ -7,6 +7,7 @@ from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from mcp_server.domain.state.model import Document
 from mcp_server.kernel.json_tools import Change
+from mcp_server.kernel.paging import AtLeast, counted, floors
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import iso, iso_or_none
 from mcp_server.kernel.views import View, list_or_none
@@ -117,6 +118,15 @@ class NamespaceView(View):
     namespace: str
     documents: int
     bytes: int
+    at_least: list[str] | None = None
+
+
+def namespace_view(row: Row, most: int) -> NamespaceView:
+    """A namespace whose documents were counted up to a number."""
+    documents, size = counted(row["documents"], most), int(row["bytes"])
+    size = AtLeast(size) if isinstance(documents, AtLeast) else size
+    told = floors(documents=documents, bytes=size)
+    return NamespaceView(namespace=row["namespace"], documents=documents, bytes=size, at_least=told)
 
 
 def version_view(row: Row, approval_id: str | None = None) -> VersionView:

@@ -1,5 +1,7 @@
 """How tasks are wired into the house."""
 
+from functools import partial
+
 from mcp_server.domain.agents.hooks import AGENT_ENDED, AGENT_HANDED_OVER, AGENT_HOLDS, INSTANCE_ENDED
 from mcp_server.domain.tasks import replay
 from mcp_server.domain.tasks.archive import ARCHIVE_KIND, archive_tasks, is_anything_old
@@ -8,15 +10,17 @@ from mcp_server.domain.tasks.endings import ENDINGS_KIND, go_on_ending, put_off
 from mcp_server.domain.tasks.hooks import ENDINGS_LEFT
 from mcp_server.domain.tasks.model import JSON_COLUMNS, Task
 from mcp_server.domain.tasks.pinning import hand_over, pinned_to
+from mcp_server.domain.tasks.queues import QUEUES_KIND, are_many_empty, drop_queues
 from mcp_server.domain.tasks.righting import AHEAD
 from mcp_server.domain.tasks.rules import NO_LEASE
 from mcp_server.domain.tasks.spec import PRIORITY_NAMES
 from mcp_server.domain.tasks.timers import DUE
 from mcp_server.domain.tasks.transactions import finish, hand_back, instance_gone, read_finishes_ahead, require_held
-from mcp_server.kernel.area import Aggregate, Area, Chore, Completion, SystemKind, Table
+from mcp_server.kernel.area import Aggregate, Area, Chore, Completion, Searched, SystemKind, Table
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import WRITING
 from mcp_server.kernel.keys import owner_of_key
+from mcp_server.kernel.searching import fold_words
 from mcp_server.kernel.telling import Telling, whole
 
 _NO_LEASE = " ".join(NO_LEASE)
@@ -69,15 +73,17 @@ _EVENTS = {
     "righted": _moved("", "ready_at started_at run_at lease_expires_at deadline_at"),
 }
 
+WORDS = ("title", "description")
+
 AREA = Area(
     name="tasks",
     toolset="tasks",
     tables=(
-        # One in which no task stands any more may be left from before a task was assigned to another agent.
+        # One in which no unfinished task stands may be gone, or not yet.
         Table(
             "queues",
-            rebuilt="SELECT * FROM queues "
-            "WHERE name IN (SELECT queue FROM tasks UNION SELECT queue FROM archived_tasks) ORDER BY name",
+            rebuilt="SELECT * FROM queues WHERE name IN (SELECT queue FROM tasks "
+            "WHERE status IN ('pending', 'queued', 'running', 'paused')) ORDER BY name",
         ),
         Table(
             "tasks",
@@ -85,6 +91,7 @@ AREA = Area(
         ),
         Table("dependencies", key=2),
         Table("archived_tasks", rebuilt=None),
+        Table("task_tags", key=3, exported=False),
     ),
     aggregates=(
         Aggregate(
@@ -101,6 +108,8 @@ AREA = Area(
             ),
             told={"priority": lambda rank: PRIORITY_NAMES.get(rank, rank), "cancel_requested": bool},
             uris=lambda id_: {"ops://tasks", f"ops://tasks/{id_}"},
+            words=WORDS,
+            reworded=("edited",),
             unsaid=owner_of_key,
             replay=replay.replay,
             snapshot=replay.snapshot,
@@ -116,13 +125,20 @@ AREA = Area(
         WRITING.heard_by(require_held),
         ENDINGS_LEFT.heard_by(put_off),
     ),
+    searched=tuple(
+        Searched("task", every, partial(fold_words, columns=WORDS)) for every in ("tasks_every", "archive_every")
+    ),
     sweeps=(DUE,),
     rightings=(AHEAD,),
     kinds=(
         SystemKind(ARCHIVE_KIND, archive_tasks, at_once=1, seconds_max=600),
         SystemKind(ENDINGS_KIND, go_on_ending, at_once=1, seconds_max=600),
+        SystemKind(QUEUES_KIND, drop_queues, at_once=1, seconds_max=600),
     ),
-    chores=(Chore("Archive finished tasks", ARCHIVE_KIND, times=13, wanted=is_anything_old),),
+    chores=(
+        Chore("Archive finished tasks", ARCHIVE_KIND, times=13, wanted=is_anything_old),
+        Chore("Drop queues that nobody uses", QUEUES_KIND, times=15, wanted=are_many_empty),
+    ),
     completions={
         "task_id": Completion("complete_task_ids", Permission.TASKS_READ),
         "kind": Completion("complete_kinds", Permission.TASKS_READ),

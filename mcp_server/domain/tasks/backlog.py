@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from mcp_server.domain.tasks.spec import SYSTEM_KIND
+from mcp_server.kernel.paging import COUNTED_MAX, AtLeast, counted
 from mcp_server.kernel.store import Database, Row
 
 _OTHERS = {"blocked": "blocked_by_dependencies", "scheduled": "scheduled_for_later"}
@@ -22,7 +23,8 @@ class Backlog(NamedTuple):
 def in_words(counts: Mapping[str, int], such_as: Mapping[str, Sequence[str]]) -> str:
     """The reasons with their counts, each with some of the tasks where they are known."""
     return ", ".join(
-        f"{count} {reason.replace('_', ' ')}" + (f" ({', '.join(such_as[reason])})" if reason in such_as else "")
+        f"{'at least ' if isinstance(count, AtLeast) else ''}{count} {reason.replace('_', ' ')}"
+        + (f" ({', '.join(such_as[reason])})" if reason in such_as else "")
         for reason, count in counts.items()
     )
 
@@ -41,14 +43,14 @@ async def why_nothing(
     """
     counts: dict[str, int] = {}
     such_as: dict[str, list[str]] = {}
-    for queue in await database.fetch_all("queued_by_queue"):
-        if not queue["kind"].startswith(SYSTEM_KIND):
+    for queue in await database.fetch_all("queued_by_queue", at_most=COUNTED_MAX):
+        if queue["tasks"] and not queue["kind"].startswith(SYSTEM_KIND):
             reason = _reason(queue, agent_id, skills, kinds) or held_by
             counts[reason] = counts.get(reason, 0) + queue["tasks"]
             such_as.setdefault(reason, []).append(queue["first_id"])
-    waiting = dict(await database.fetch_one("why_not_queued") or {})
+    waiting = dict(await database.fetch_one("why_not_queued", at_most=COUNTED_MAX) or {})
     counts |= {name: waiting[column] for column, name in (_OTHERS | _MORE).items()}
-    told = {reason: count for reason, count in counts.items() if count}
+    told = {reason: counted(count, COUNTED_MAX) for reason, count in counts.items() if count}
     return Backlog(told, {reason: ids[:_SHOWN] for reason, ids in such_as.items()})
 
 

@@ -21,6 +21,7 @@ from mcp_server.kernel.composing import Calls
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import canonical_text, dump_json, sha256_text
 from mcp_server.kernel.meaning import AgentName, InstanceId, Meant, TaskId
+from mcp_server.kernel.searching import Sought
 from mcp_server.kernel.together import LIKE, not_together
 from mcp_server.kernel.values import Frozen, LeaseToken, Line, Time, checked_json, plain
 
@@ -58,7 +59,7 @@ class ClaimTasks(Waiting):
     agent_id: AgentName | None = None
     instance_id: InstanceId | None = None
     max_tasks: int = Field(default=1, ge=1, le=100)
-    kinds: tuple[str, ...] | None = Field(default=None, max_length=64)
+    kinds: tuple[str, ...] | None = Field(default=None, min_length=1, max_length=64)
     lease_seconds: LeaseSeconds = LEASE_SECONDS_DEFAULT
     resume: bool = Field(default=False, description="Fresh tokens for what you still hold, instead of more work")
 
@@ -158,9 +159,9 @@ class FindTasks(Listing):
     status: TaskStatus | None = None
     agent_id: AgentName | None = None
     kind: str | None = None
-    tag: str | None = None
+    tag: Sought | None = None
     parent_id: TaskId | None = None
-    text: str | None = None
+    text: Sought | None = None
     ready: bool | None = None
     blocked: bool | None = Field(default=None, description="Behind dependencies")
     schedules: bool = Field(default=False, description="Only schedules")

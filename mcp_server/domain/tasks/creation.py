@@ -8,13 +8,14 @@ from mcp_server.domain.tasks.births import new_task
 from mcp_server.domain.tasks.commands import CreateTasks
 from mcp_server.domain.tasks.hooks import TASK_GATED
 from mcp_server.domain.tasks.model import Task
+from mcp_server.domain.tasks.queues import ensure_queue
 from mcp_server.domain.tasks.refusals import no_task, parent_ended, parent_refused
 from mcp_server.domain.tasks.rows import add_dependency, find_row, load_anywhere, require_room
 from mcp_server.domain.tasks.rules import TERMINAL
-from mcp_server.domain.tasks.spec import SYSTEM_WORKER, TaskSpec
+from mcp_server.domain.tasks.spec import TaskSpec
 from mcp_server.kernel.events import Origin
 from mcp_server.kernel.keys import key_conflict
-from mcp_server.kernel.store import Memory, Transaction
+from mcp_server.kernel.store import Transaction
 
 SYSTEM_WORK = "system work"
 """Under this name the worker for system tasks is woken."""
@@ -95,31 +96,6 @@ def _announce(tx: Transaction, origin: Origin, task: Task, *, asks: bool) -> Non
         tx.tell(TASK_GATED, origin, task)
     if task.system:
         tx.wake(SYSTEM_WORK)
-
-
-class _Queues(Memory):
-    """The names of queues, which stay for good once they are there."""
-
-    def __init__(self) -> None:
-        self.names: set[str] = set()
-
-    def forget(self) -> None:
-        """Forget them all."""
-        self.names.clear()
-
-
-def ensure_queue(tx: Transaction, task: Task) -> None:
-    """See to it that the queue in which a task stands is known."""
-    known = tx.memory(_Queues).names
-    if task.queue not in known:
-        tx.run(
-            "queue_insert",
-            name=task.queue,
-            kind=task.kind,
-            agent_id=SYSTEM_WORKER if task.system else task.agent_id,
-            capabilities=task.required_capabilities,
-        )
-        known.add(task.queue)
 
 
 def _replayed(tx: Transaction, origin: Origin, spec: TaskSpec, parents: Sequence[str]) -> dict[str, Any] | None:

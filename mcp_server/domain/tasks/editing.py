@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 from mcp_server.domain.agents.transactions import named_agent, require_staying
-from mcp_server.domain.tasks.creation import ensure_queue
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.pinning import require_ordinary
+from mcp_server.domain.tasks.queues import ensure_queue
 from mcp_server.domain.tasks.refusals import no_schedule
 from mcp_server.domain.tasks.rules import TaskAction, readiness
 from mcp_server.domain.tasks.schedules import ScheduleSpec

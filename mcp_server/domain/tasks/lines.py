@@ -6,6 +6,7 @@ from typing import Any
 from mcp_server.domain.tasks.outcomes import OutcomeView
 from mcp_server.domain.tasks.results import ClaimedTasks
 from mcp_server.domain.tasks.views import LeaseView, TaskView
+from mcp_server.kernel.paging import floors
 from mcp_server.kernel.records import blank_of
 from mcp_server.kernel.views import View
 
@@ -70,6 +71,7 @@ class ClaimsView(View):
 
     claims: list[ClaimView]
     nothing_because: dict[str, int] | None = None
+    at_least: list[str] | None = None
     such_as: dict[str, list[str]] | None = None
     no_more_because: str | None = None
 
@@ -95,6 +97,7 @@ def claims_view(claimed: ClaimedTasks, speaker: str) -> ClaimsView:
     return ClaimsView(
         claims=claims,
         nothing_because=claimed.nothing_because,
+        at_least=floors(nothing_because=claimed.nothing_because),
         such_as=claimed.such_as or None,
         no_more_because=claimed.no_more_because,
     )

@@ -4,8 +4,8 @@ from typing import Any
 
 from mcp_server.domain.agents.hooks import HOLDING_SHOWN_MAX, Holding
 from mcp_server.domain.agents.transactions import is_staying, named_agent, require_staying
-from mcp_server.domain.tasks.creation import ensure_queue
 from mcp_server.domain.tasks.model import Task
+from mcp_server.domain.tasks.queues import ensure_queue
 from mcp_server.domain.tasks.refusals import being_cancelled, servers_own
 from mcp_server.domain.tasks.rows import load_task
 from mcp_server.domain.tasks.rules import NO_LEASE, TERMINAL

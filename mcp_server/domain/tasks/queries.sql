@@ -49,6 +49,28 @@ SELECT id, status, approval, refused, cancel_reason FROM tasks WHERE id = :id {{
 INSERT INTO queues (name, kind, agent_id, capabilities) VALUES (:name, :kind, :agent_id, :capabilities)
 ON CONFLICT (name) DO NOTHING
 
+-- Whoever has said that a queue is there keeps this off until the commit.
+-- name: queues_guard
+SELECT 1 AS guarded
+
+-- name: queues_guard (postgres)
+LOCK TABLE queues IN SHARE ROW EXCLUSIVE MODE
+
+-- name: queues_drop
+DELETE FROM queues WHERE name IN (SELECT q.name FROM {{empty_queues}} AS q LIMIT :limit)
+RETURNING name
+
+-- name: queues_empty
+SELECT count(*) AS n FROM (SELECT 1 FROM {{empty_queues}} AS q LIMIT :limit) AS part
+
+-- Those in which no unfinished task stands.
+-- name: fragment.empty_queues
+(SELECT name FROM queues
+  WHERE NOT EXISTS (SELECT 1 FROM tasks t WHERE t.status = 'queued' AND t.queue = queues.name)
+  AND name NOT IN (
+    SELECT queue FROM tasks WHERE status = 'pending' UNION SELECT queue FROM tasks WHERE status = 'running'
+    UNION SELECT queue FROM tasks WHERE status = 'paused'))
+
 -- name: dependency_insert
 INSERT INTO dependencies (parent_id, task_id) VALUES (:parent_id, :task_id) ON CONFLICT DO NOTHING
 
@@ -107,7 +129,7 @@ UNION ALL SELECT id, status, version FROM archived_tasks
 WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
 
 -- name: tasks_titled
-SELECT id FROM tasks WHERE lower(title) = lower(:title)
+SELECT id FROM tasks WHERE {{text_begins}}
 AND status IN ('pending', 'queued', 'running', 'paused') ORDER BY created_at, id LIMIT 2
 
 -- name: task_outcomes
@@ -188,37 +210,46 @@ SELECT count(*) AS running FROM tasks WHERE status = 'running' AND concurrency_k
 SELECT id FROM tasks WHERE due_at <= :now ORDER BY due_at, id LIMIT :limit {{skip_locked}}
 
 -- What is due by a clock that was ahead, and what stands behind all others in its queue by one.
--- name: tasks_ahead
-SELECT id FROM tasks WHERE due_at > :now AND updated_at > :ahead
-UNION SELECT id FROM tasks WHERE status = 'queued' AND ready_at > :ahead
-UNION SELECT id FROM tasks WHERE status = 'paused' AND updated_at > :ahead
+-- name: tasks_ahead (long)
+SELECT DISTINCT id FROM (
+  SELECT id FROM tasks WHERE due_at > :now AND updated_at > :ahead
+  UNION ALL SELECT id FROM tasks WHERE status = 'queued' AND ready_at > :ahead
+  UNION ALL SELECT id FROM tasks WHERE status = 'paused' AND updated_at > :ahead) AS ahead
 
+-- What is queued in each queue, counted up to a number, and who is first.
 -- name: queued_by_queue
-SELECT q.kind, q.agent_id, q.capabilities, count(*) AS tasks, min(t.id) AS first_id
-FROM tasks t JOIN queues q ON q.name = t.queue WHERE t.status = 'queued'
-GROUP BY q.name, q.kind, q.agent_id, q.capabilities
+SELECT q.kind, q.agent_id, q.capabilities, (
+  SELECT count(*) FROM (SELECT 1 FROM tasks t WHERE t.status = 'queued' AND t.queue = q.name LIMIT :at_most) AS part
+) AS tasks, (
+  SELECT t.id FROM tasks t WHERE t.status = 'queued' AND t.queue = q.name
+  ORDER BY t.priority DESC, t.ready_at, t.id LIMIT 1) AS first_id
+FROM queues q
 
 -- name: task_kinds
 SELECT DISTINCT kind FROM queues WHERE substr(kind, 1, 7) <> 'system.' ORDER BY kind LIMIT 1000
 
 -- name: why_not_queued
 SELECT
-  (SELECT count(*) FROM tasks WHERE status = 'pending' AND waits_on > 0) AS blocked,
-  (SELECT count(*) FROM tasks WHERE due_at IS NOT NULL AND status = 'pending')
-    - (SELECT count(*) FROM tasks WHERE system = 1 AND status = 'pending' AND due_at IS NOT NULL) AS scheduled,
-  (SELECT count(*) FROM tasks WHERE approval = 'required' AND status = 'pending' AND waits_on = 0 AND system = 0) AS gated,
-  (SELECT count(*) FROM tasks WHERE status = 'paused') AS paused
+  (SELECT count(*) FROM (
+    SELECT 1 FROM tasks WHERE status = 'pending' AND waits_on > 0 LIMIT :at_most) AS part) AS blocked,
+  (SELECT count(*) FROM (
+    SELECT 1 FROM tasks WHERE status = 'pending' AND system = 0 AND due_at IS NOT NULL LIMIT :at_most) AS part
+  ) AS scheduled,
+  (SELECT count(*) FROM (
+    SELECT 1 FROM tasks WHERE approval = 'required' AND status = 'pending' AND waits_on = 0 AND system = 0
+    LIMIT :at_most) AS part) AS gated,
+  (SELECT count(*) FROM (SELECT 1 FROM tasks WHERE status = 'paused' LIMIT :at_most) AS part) AS paused
 
 -- name: archivable_tasks
 SELECT t.id FROM tasks t
 WHERE t.created_at < :before AND t.finished_at < :before AND t.waits_on = 0
-  AND NOT EXISTS (SELECT 1 FROM dependencies d WHERE d.parent_id = t.id)
+  AND (SELECT 1 FROM dependencies d WHERE d.parent_id = t.id LIMIT 1) IS NULL
 ORDER BY t.created_at, t.id LIMIT :limit {{skip_locked}}
 
 -- name: anything_archivable
 SELECT t.id FROM tasks t
 WHERE t.created_at < :before AND t.finished_at < :before AND t.waits_on = 0
-  AND NOT EXISTS (SELECT 1 FROM dependencies d WHERE d.parent_id = t.id)
+  AND (SELECT 1 FROM dependencies d WHERE d.parent_id = t.id LIMIT 1) IS NULL
 ORDER BY t.created_at LIMIT 1
 
 -- name: archive_copy
@@ -249,13 +280,49 @@ SELECT * FROM archived_tasks WHERE idempotency_key = :key AND key_owner = :owner
 SELECT * FROM tasks WHERE TRUE {{filters}} ORDER BY created_at DESC, id DESC LIMIT :limit
 
 -- name: tasks_find_count
-SELECT count(*) AS n FROM (SELECT 1 FROM tasks WHERE TRUE {{filters}} LIMIT 10000) AS matched
+SELECT count(*) AS n FROM (SELECT 1 FROM tasks WHERE TRUE {{filters}} LIMIT :counted) AS matched
+
+-- name: tasks_tagged
+SELECT tasks.* FROM task_tags CROSS JOIN tasks ON tasks.id = tagged_id WHERE tag = :task_tag {{filters}}
+ORDER BY tagged_at DESC, tagged_id DESC LIMIT :limit
+
+-- name: tasks_tagged (postgres)
+SELECT tasks.* FROM task_tags JOIN tasks ON tasks.id = tagged_id WHERE tag = :task_tag {{filters}}
+ORDER BY tagged_at DESC, tagged_id DESC LIMIT :limit
+
+-- name: tasks_tagged_count
+SELECT count(*) AS n FROM (
+  SELECT 1 FROM task_tags CROSS JOIN tasks ON tasks.id = tagged_id WHERE tag = :task_tag {{filters}} LIMIT :counted
+) AS matched
+
+-- name: tasks_tagged_count (postgres)
+SELECT count(*) AS n FROM (
+  SELECT 1 FROM task_tags JOIN tasks ON tasks.id = tagged_id WHERE tag = :task_tag {{filters}} LIMIT :counted
+) AS matched
 
 -- name: archived_tasks_find
 SELECT * FROM archived_tasks WHERE TRUE {{filters}} ORDER BY created_at DESC, id DESC LIMIT :limit
 
 -- name: archived_tasks_find_count
-SELECT count(*) AS n FROM (SELECT 1 FROM archived_tasks WHERE TRUE {{filters}} LIMIT 10000) AS matched
+SELECT count(*) AS n FROM (SELECT 1 FROM archived_tasks WHERE TRUE {{filters}} LIMIT :counted) AS matched
+
+-- name: archived_tasks_tagged
+SELECT archived_tasks.* FROM task_tags CROSS JOIN archived_tasks ON archived_tasks.id = tagged_id WHERE tag = :task_tag {{filters}}
+ORDER BY tagged_at DESC, tagged_id DESC LIMIT :limit
+
+-- name: archived_tasks_tagged (postgres)
+SELECT archived_tasks.* FROM task_tags JOIN archived_tasks ON archived_tasks.id = tagged_id WHERE tag = :task_tag {{filters}}
+ORDER BY tagged_at DESC, tagged_id DESC LIMIT :limit
+
+-- name: archived_tasks_tagged_count
+SELECT count(*) AS n FROM (
+  SELECT 1 FROM task_tags CROSS JOIN archived_tasks ON archived_tasks.id = tagged_id WHERE tag = :task_tag {{filters}} LIMIT :counted
+) AS matched
+
+-- name: archived_tasks_tagged_count (postgres)
+SELECT count(*) AS n FROM (
+  SELECT 1 FROM task_tags JOIN archived_tasks ON archived_tasks.id = tagged_id WHERE tag = :task_tag {{filters}} LIMIT :counted
+) AS matched
 
 -- name: filter.task_not_system
 AND system = 0
@@ -290,46 +357,62 @@ AND schedule IS NOT NULL
 -- name: filter.task_blocked
 AND status = 'pending' AND waits_on > 0
 
--- name: filter.task_agent
-AND (lease_agent_id = :task_agent OR agent_id = :task_agent OR finished_by = :task_agent)
+-- What an agent works on; what names it, and what it ended, that is not told already.
+-- name: filter.task_leased
+AND status = 'running' AND lease_agent_id = :task_agent
+
+-- name: filter.task_named
+AND agent_id = :task_agent AND (lease_agent_id IS NULL OR lease_agent_id <> :task_agent)
+
+-- name: filter.task_finished
+AND finished_by = :task_agent AND (agent_id IS NULL OR agent_id <> :task_agent)
+AND (lease_agent_id IS NULL OR lease_agent_id <> :task_agent)
 
 -- name: filter.task_kind
 AND kind = :task_kind
 
--- name: filter.task_tag
-AND tags LIKE :task_tag ESCAPE '\'
-
 -- name: filter.task_parent
 AND parent_id = :task_parent
 
--- name: filter.task_text
-AND (lower(title) LIKE :task_text ESCAPE '\' OR lower(description) LIKE :task_text ESCAPE '\')
+-- name: filter.task_text (long)
+AND {{text_holds}}
+
+-- name: filter.task_text_indexed
+AND id IN ({{texts_holding}})
+
+-- name: tasks_every
+SELECT id, title, description FROM tasks WHERE id > :after ORDER BY id LIMIT :limit
+
+-- name: archive_every
+SELECT id, title, description FROM archived_tasks WHERE id > :after ORDER BY id LIMIT :limit
 
 -- name: filter.task_after
-AND (created_at < :after_at OR (created_at = :after_at AND id < :after_id))
+AND (created_at, id) < (:after_at, :after_id)
+
+-- name: filter.task_tagged_after
+AND (tagged_at, tagged_id) < (:after_at, :after_id)
 
 -- name: task_counts
 SELECT
-  (SELECT count(*) FROM tasks WHERE due_at IS NOT NULL AND status = 'pending')
-    + (SELECT count(*) FROM tasks WHERE status = 'pending' AND waits_on > 0)
-    + (SELECT count(*) FROM tasks WHERE approval = 'required' AND status = 'pending' AND waits_on = 0)
-    - (SELECT count(*) FROM tasks WHERE system = 1 AND status = 'pending') AS pending,
-  (SELECT count(*) FROM tasks WHERE status = 'queued')
-    - (SELECT count(*) FROM tasks WHERE system = 1 AND status = 'queued') AS queued,
-  (SELECT count(*) FROM tasks WHERE status = 'running')
-    - (SELECT count(*) FROM tasks WHERE system = 1 AND status = 'running') AS running,
-  (SELECT count(*) FROM tasks WHERE status = 'paused') AS paused,
-  (SELECT count(*) FROM tasks WHERE status = 'failed')
-    - (SELECT count(*) FROM tasks WHERE system = 1 AND status = 'failed') AS failed,
-  (SELECT count(*) FROM tasks WHERE status = 'timed_out')
-    - (SELECT count(*) FROM tasks WHERE system = 1 AND status = 'timed_out') AS timed_out
+  (SELECT count(*) FROM (
+    SELECT 1 FROM tasks WHERE status = 'pending' AND system = 0 LIMIT :counted) AS part) AS pending,
+  (SELECT count(*) FROM (
+    SELECT 1 FROM tasks WHERE status = 'queued' AND system = 0 LIMIT :counted) AS part) AS queued,
+  (SELECT count(*) FROM (
+    SELECT 1 FROM tasks WHERE status = 'running' AND system = 0 LIMIT :counted) AS part) AS running,
+  (SELECT count(*) FROM (
+    SELECT 1 FROM tasks WHERE status = 'paused' AND system = 0 LIMIT :counted) AS part) AS paused,
+  (SELECT count(*) FROM (
+    SELECT 1 FROM tasks WHERE status = 'failed' AND system = 0 LIMIT :counted) AS part) AS failed,
+  (SELECT count(*) FROM (
+    SELECT 1 FROM tasks WHERE status = 'timed_out' AND system = 0 LIMIT :counted) AS part) AS timed_out
 
 -- name: complete_kinds
 SELECT DISTINCT kind AS value FROM queues
-WHERE kind LIKE :prefix ESCAPE '\' AND kind NOT LIKE 'system.%' ORDER BY kind LIMIT 100
+WHERE kind >= :low AND kind < :high AND kind NOT LIKE 'system.%' ORDER BY kind LIMIT 100
 
 -- name: complete_task_ids
-SELECT id AS value FROM tasks WHERE id LIKE :prefix ESCAPE '\' ORDER BY id LIMIT 100
+SELECT id AS value FROM tasks WHERE id >= :low AND id < :high ORDER BY id LIMIT 100
 
 -- name: task_by_token (short)
 SELECT id, lease_agent_id FROM tasks WHERE lease_token_hash = :lease_token_hash
@@ -378,7 +461,7 @@ SELECT MIN(due_at) AS at FROM tasks WHERE due_at IS NOT NULL
 EXISTS (SELECT 1 FROM tasks t WHERE t.due_at <= :now) AS anything_due
 
 -- name: fragment.worked_of_agent
-(CASE WHEN EXISTS (SELECT 1 FROM tasks f WHERE f.finished_by = a.id) THEN 1 ELSE 0 END)
+COALESCE((SELECT 1 FROM tasks f WHERE f.finished_by = a.id LIMIT 1), 0)
 
 -- name: fragment.attempts_of_agent
 SELECT status, finished_at - started_at AS duration, started_at - ready_at AS wait FROM tasks
@@ -391,13 +474,17 @@ WHERE lease_agent_id = :agent_id AND status = 'running' ORDER BY started_at, id 
 
 -- And of what is ready for it alone, or for those who can do what it can; what anybody may take is nobody's news.
 -- name: work_glance
-SELECT t.id, t.title, t.attempt FROM queues q JOIN tasks t ON t.queue = q.name AND t.status = 'queued'
+SELECT t.id, t.title, t.attempt FROM queues q CROSS JOIN tasks t ON t.rowid IN (
+  SELECT h.rowid FROM tasks h WHERE h.status = 'queued' AND h.queue = q.name
+  ORDER BY h.priority DESC, h.ready_at, h.id LIMIT :limit)
 WHERE t.system = 0 AND (q.agent_id = :agent_id OR (q.agent_id IS NULL AND q.capabilities <> '[]' AND NOT EXISTS (
   SELECT 1 FROM json_each(q.capabilities) need WHERE need.value NOT IN (SELECT value FROM json_each(:skills)))))
 ORDER BY t.priority DESC, t.ready_at, t.id LIMIT :limit
 
 -- name: work_glance (postgres)
-SELECT t.id, t.title, t.attempt FROM queues q JOIN tasks t ON t.queue = q.name AND t.status = 'queued'
-WHERE t.system = 0 AND (q.agent_id = :agent_id OR (q.agent_id IS NULL AND q.capabilities <> '[]'
-  AND CAST(q.capabilities AS jsonb) <@ CAST(:skills AS jsonb)))
+SELECT t.id, t.title, t.attempt FROM queues q CROSS JOIN LATERAL (
+  SELECT * FROM tasks h WHERE h.status = 'queued' AND h.queue = q.name AND h.system = 0
+  ORDER BY h.priority DESC, h.ready_at, h.id LIMIT :limit) AS t
+WHERE q.agent_id = :agent_id OR (q.agent_id IS NULL AND q.capabilities <> '[]'
+  AND CAST(q.capabilities AS jsonb) <@ CAST(:skills AS jsonb))
 ORDER BY t.priority DESC, t.ready_at, t.id LIMIT :limit

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from mcp_server.domain.agents.commands import is_id
 from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.agents.speaking import Speaking
+from mcp_server.domain.search.finding import holding
 from mcp_server.domain.tasks import creation, transactions
 from mcp_server.domain.tasks.backlog import Backlog, in_words, why_nothing
 from mcp_server.domain.tasks.claiming import Leased, claim, resume
@@ -24,6 +25,7 @@ from mcp_server.domain.tasks.commands import (
     refuse_cycles,
     worker_of,
 )
+from mcp_server.domain.tasks.listing import listed, parts
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.outcomes import Standing, Standings, bounded, outcomes, parents_of, standings, unknown_task
 from mcp_server.domain.tasks.results import (
@@ -48,7 +50,7 @@ from mcp_server.kernel.call import Call
 from mcp_server.kernel.composing import Composing, landed, warned
 from mcp_server.kernel.errors import AtCapacity, OpsError, ValidationFailed
 from mcp_server.kernel.json_text import json_list, sha256_text
-from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page, like
+from mcp_server.kernel.paging import Listed, counted, decode_cursor, fetch_page
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.sweeping import ROWS_AT_ONCE, HalfDone
@@ -57,6 +59,8 @@ from mcp_server.kernel.waiting import wait_until
 from mcp_server.kernel.writes import Write, as_said
 
 _HOLDERS_MAX = 4096
+COUNTS_MAX = 10_000
+"""How far the tasks of a status are counted."""
 
 
 class TaskNeeds(NamedTuple):
@@ -247,11 +251,13 @@ class TaskService:
         agent_id = command.agent_id
         if agent_id is not None and not is_id(agent_id):
             agent_id = (await self._speaking.required(agent_id))["id"]
-        query = _query(command).where("task_agent", task_agent=agent_id)
+        query = await holding(self._database, listed(command), "task", command.text)
         if command.cursor is not None:
             at, task_id = decode_cursor(command.cursor, (int, str))
-            query = query.where("task_after", after_at=at, after_id=task_id)
-        page = await fetch_page(self._database, query, command.limit, ("created_at", "id"), also="archived_tasks_find")
+            after = "task_after" if command.tag is None else "task_tagged_after"
+            query = query.where(after, after_at=at, after_id=task_id)
+        first, *others = parts(query, agent_id)
+        page = await fetch_page(self._database, first, command.limit, ("created_at", "id"), also=others)
         facts = await facts_about(self._database, self._agents, page.rows)
         return Listed([task_row(row, facts) for row in page.rows], page.next_cursor, page.omitted)
 
@@ -264,10 +270,10 @@ class TaskService:
         return {row["idempotency_key"]: task_full(row) for row in rows}
 
     async def counts(self, call: Call) -> dict[str, int]:
-        """How many tasks are unfinished, by status, and how many are dead letters."""
+        """How many tasks are unfinished, by status, and how many are dead letters; each counted up to `COUNTS_MAX`."""
         call.actor.require(Permission.TASKS_READ)
-        row = await self._database.fetch_one("task_counts") or {}
-        return {status: count for status, count in dict(row).items() if count}
+        row = await self._database.fetch_one("task_counts", counted=COUNTS_MAX) or {}
+        return {status: counted(count, COUNTS_MAX) for status, count in dict(row).items() if count}
 
     async def kinds(self, call: Call) -> list[str]:
         """The kinds that tasks have, or had lately."""
@@ -379,22 +385,3 @@ def _is_reached(until: Until, first: Standing, now: Standing) -> bool:
     if until == "any_change":
         return now != first
     return now.status in TERMINAL or (until == "running" and now.status == "running")
-
-
-def _query(command: FindTasks) -> Query:
-    status = "queued" if command.ready else command.status
-    query = Query("tasks_find")
-    if status is not None:
-        query = query.where(f"task_status_{status}")
-    if command.blocked:
-        query = query.where("task_blocked")
-    if command.schedules:
-        query = query.where("task_schedules")
-    if not command.include_system:
-        query = query.where("task_not_system")
-    return (
-        query.where("task_kind", task_kind=command.kind)
-        .where("task_tag", task_tag=like(command.tag, '%"{}"%'))
-        .where("task_parent", task_parent=command.parent_id)
-        .where("task_text", task_text=like(command.text and command.text.lower()))
-    )

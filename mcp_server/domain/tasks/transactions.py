@@ -17,6 +17,7 @@ from mcp_server.domain.tasks.editing import edit
 from mcp_server.domain.tasks.hooks import TASK_APPROVED, TASK_CHANGED, TASK_RETRIED
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.pinning import assigned, require_agent_stays
+from mcp_server.domain.tasks.queues import ensure_queue
 from mcp_server.domain.tasks.refusals import finished_otherwise, no_lease
 from mcp_server.domain.tasks.rows import (
     add_dependency,
@@ -249,6 +250,7 @@ def _retried(tx: Transaction, task: Task, now: Micros) -> tuple[Task, Event]:
     for parent_id in parents:
         load_anywhere(tx, parent_id)  # somebody waits for its retry: back from the archive
         add_dependency(tx, parent_id, task.id)
+    ensure_queue(tx, new)
     return new, event
 
 

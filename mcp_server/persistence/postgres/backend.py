@@ -1,7 +1,7 @@
-"""PostgreSQL behind the `Database` door: preparing the schema, reading through psycopg's pool, LISTEN for changes."""
+"""PostgreSQL behind the `Database` door: preparing the schema, connections for writing, reading and LISTEN."""
 
-import asyncio
-from typing import TYPE_CHECKING, Any, cast
+from functools import partial
+from typing import Any, cast
 
 from mcp_server.kernel.area import Areas
 from mcp_server.kernel.errors import OpsError
@@ -9,22 +9,16 @@ from mcp_server.kernel.store import Memory, Row
 from mcp_server.kernel.times import Micros
 from mcp_server.persistence.migrate import migrate
 from mcp_server.persistence.postgres.clock import LOOKS_MAX, NOW, Answer, ServerClock
+from mcp_server.persistence.postgres.readers import Readers
 from mcp_server.persistence.postgres.schema import make
 from mcp_server.persistence.postgres.server import PostgresServer
 from mcp_server.persistence.postgres.session import NotifyWatcher, PostgresSession
 from mcp_server.persistence.statements import Engine
-
-if TYPE_CHECKING:
-    from psycopg_pool import AsyncConnectionPool
+from mcp_server.persistence.texts import complete_migration
 
 _MIGRATION_LOCK = 730_211_458
 PREPARE_LOCK_SECONDS = 10.0
 """How long a start waits for what another session has locked, such as one that migrates."""
-
-
-def _cancellations() -> int:
-    task = asyncio.current_task()
-    return 0 if task is None else task.cancelling()
 
 
 class PostgresBackend:
@@ -32,6 +26,7 @@ class PostgresBackend:
 
     engine: Engine = "postgres"
     lanes = 2
+    long_reads = 2  # of four readers
     is_read_only = False
     hears_all = True
 
@@ -41,7 +36,7 @@ class PostgresBackend:
         self.name = self.server.name
         self.areas = areas
         self._memories: dict[type[Memory], Memory] = {}
-        self._pool: AsyncConnectionPool[Any] | None = None
+        self._readers = Readers(self.server)
 
     def prepare(self) -> list[int]:
         """Create or migrate the schema, one process at a time."""
@@ -50,7 +45,8 @@ class PostgresBackend:
             connection.execute("SELECT set_config('lock_timeout', %s, false)", (f"{PREPARE_LOCK_SECONDS * 1000:.0f}",))
             connection.execute("SELECT pg_advisory_lock(%s, hashtext(%s))", (_MIGRATION_LOCK, self.server.schema))
             make(connection, self.server.schema, self.name)
-            applied = migrate(cast("Any", connection), "postgres", self.name)
+            complete = partial(complete_migration, connection, "postgres", self.areas)
+            applied = migrate(cast("Any", connection), "postgres", self.name, complete=complete)
             self._ask_time(connection)
             return applied
         except Exception as error:
@@ -93,36 +89,19 @@ class PostgresBackend:
 
     async def open_readers(self) -> None:
         """Connect for reading."""
-        self._pool = self.server.reader_pool()
-        await self._pool.open(wait=True, timeout=10)
+        await self._readers.open()
 
     def read_now(self, sql: str, parameters: dict[str, Any]) -> list[Row] | None:
         """None: everything is asked over a socket."""
         del sql, parameters
 
     async def read(self, sql: str, parameters: dict[str, Any]) -> list[Row]:
-        """Run one statement on a pooled connection; where that was lost, on the next one."""
-        assert self._pool is not None, "open_readers comes first"
-        before = _cancellations()
-        lost = 0
-        while True:
-            async with self._pool.connection() as connection:
-                if _cancellations() > before:
-                    # The pool waits with wait_for, which on Python 3.11 swallows a cancellation that comes with the
-                    # connection. Whoever was cancelled must end: a shutdown waits for it.
-                    raise asyncio.CancelledError
-                try:
-                    cursor = await connection.execute(sql, parameters)
-                    return cast("list[Row]", await cursor.fetchall())
-                except Exception:
-                    lost += 1  # a server that restarts ends them all, and each is found out by its use
-                    if not connection.closed or lost > self._pool.max_size:
-                        raise
+        """Run one statement on a read-only connection."""
+        return await self._readers.read(sql, parameters)
 
     async def close_readers(self) -> None:
-        """Close the pool."""
-        if self._pool is not None:
-            await self._pool.close()
+        """Close what is connected, and connect no more."""
+        await self._readers.close()
 
     def explain(self, error: BaseException) -> OpsError | None:
         """PostgreSQL's failure as a refusal."""

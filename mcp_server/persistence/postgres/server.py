@@ -1,7 +1,7 @@
 """One database on a server: the driver, imported only when used, and the reasons for its failures."""
 
 import contextlib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from mcp_server.kernel.errors import Busy, OpsError, Unavailable
@@ -12,13 +12,20 @@ from mcp_server.persistence.postgres.schema import resolved
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection, Connection
-    from psycopg_pool import AsyncConnectionPool
 
 
 _FAILURES = frozenset({"25", "53", "57", "58", "XX"})  # read-only, out of resources, stopped, system, internal
 _IN_THE_WAY = "55P03"  # another transaction holds a lock, and did not give it back in time
 _NOT_ALLOWED = "42501"  # this user lacks a right
 _PASSING = frozenset({"40001", "40P01", "23505"})  # serialization failure, deadlock, lost the race to insert
+
+_READ_ONLY = "25006"
+_REMEDIES = {
+    _READ_ONLY: "Let it be written again (default_transaction_read_only), or name the server that can be written",
+    "57014": "Give it more time (statement_timeout) if an operator set that, or look what kept it",
+}
+
+_CHECK = "Check that the server runs, accepts this user and has connections left (max_connections)"
 
 _KEEPALIVE: dict[str, Any] = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 """A connection that only listens says nothing itself: the system finds out, in seconds, when the other end is gone."""
@@ -27,6 +34,8 @@ _READS = """
 SELECT set_config('search_path', %s, false), set_config('lock_timeout', %s, false),
   set_config('default_transaction_read_only', 'on', false)
 """
+ANSWER_SECONDS = 15.0
+"""How long an answer is waited for: longer than for any lock. A server that stands still says nothing at all."""
 BLOCKS_AFTER_SECONDS = 5
 _BLOCKER = """
 WITH RECURSIVE held (pid) AS (
@@ -103,13 +112,14 @@ class PostgresServer:
         """Where commits to this desk are told of, as SQL: a database may hold several."""
         return quoted(f"datamcp_events_{self.schema}").encode()
 
-    def connect(self, timeout_seconds: int = 5) -> "Connection[tuple[Any, ...]]":
-        """A connection in autocommit mode, in the desk's schema.
+    def connect(self, *, bounded: bool = False, timeout_seconds: int = 5) -> "Connection[tuple[Any, ...]]":
+        """A connection in autocommit mode, in the desk's schema; if `bounded`, one that waits for `ANSWER_SECONDS` at
+        most.
 
         Raises:
             Unavailable: the server does not answer, or nobody says which of several desks is meant.
         """
-        connection = self._opened(timeout_seconds)
+        connection = self._opened(bounded=bounded, timeout_seconds=timeout_seconds)
         try:
             self._place(connection)
         except BaseException as error:
@@ -119,9 +129,9 @@ class PostgresServer:
             raise
         return connection
 
-    def _opened(self, timeout_seconds: int = 5) -> "Connection[tuple[Any, ...]]":
+    def _opened(self, *, bounded: bool = False, timeout_seconds: int = 5) -> "Connection[tuple[Any, ...]]":
         try:
-            return self._psycopg.connect(
+            return self._kind(bounded).connect(
                 self.url, autocommit=True, connect_timeout=timeout_seconds, application_name="datamcp", **_KEEPALIVE
             )
         except self._psycopg.Error as error:
@@ -140,19 +150,39 @@ class PostgresServer:
         self.connections += 1
         await connection.execute(_READS, (quoted(self.schema), f"{READ_LOCK_SECONDS}s"))
 
-    def reader_pool(self) -> "AsyncConnectionPool[Any]":
-        """Read-only connections for single statements; not open yet."""
-        from psycopg.rows import dict_row
-        from psycopg_pool import AsyncConnectionPool
+    def _kind(self, bounded: bool) -> "type[Connection[tuple[Any, ...]]]":
+        if not bounded:
+            return self._psycopg.Connection
+        from mcp_server.persistence.postgres.bounded import BoundedConnection
 
-        return AsyncConnectionPool(
+        return BoundedConnection
+
+    async def connect_reader(self) -> "AsyncConnection[Any]":
+        """A read-only connection for single statements.
+
+        Raises:
+            psycopg.Error: the server does not answer.
+        """
+        from psycopg.rows import dict_row
+
+        from mcp_server.persistence.postgres.bounded import BoundedAsyncConnection
+
+        connection = await BoundedAsyncConnection.connect(
             self.url,
-            min_size=1,
-            max_size=4,
-            open=False,
-            configure=self._place_reader,
-            kwargs={"autocommit": True, "row_factory": dict_row, "application_name": "datamcp-read"},
+            autocommit=True,
+            connect_timeout=5,
+            row_factory=cast("Any", dict_row),
+            application_name="datamcp-read",
+            **_KEEPALIVE,
         )
+        try:
+            # Not as options of the connection: one that is read-only from the start is passed over where the URL names
+            # several hosts and asks for one that can be written.
+            await self._place_reader(connection)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
 
     def is_engine_error(self, error: BaseException) -> bool:
         """Whether the database failed, as opposed to a statement that is wrong."""
@@ -165,6 +195,10 @@ class PostgresServer:
     def is_passing(self, error: BaseException) -> bool:
         """Whether the same transaction may succeed when run again."""
         return getattr(error, "sqlstate", None) in _PASSING
+
+    def is_read_only(self, error: BaseException) -> bool:
+        """Whether nothing can be written here, in this session at least."""
+        return getattr(error, "sqlstate", None) == _READ_ONLY
 
     def is_in_the_way(self, error: BaseException) -> bool:
         """Whether another transaction holds what this one needed."""
@@ -201,15 +235,15 @@ class PostgresServer:
                 details={} if blocker is None else blocker._asdict(),
             )
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        sqlstate: str = getattr(error, "sqlstate", None) or ""
         if isinstance(error, self._psycopg.DataError):
             return beyond_the_engine()
         if getattr(error, "sqlstate", None) == _NOT_ALLOWED:
             return self._not_allowed(reason)
         return Unavailable(
             f"The database {self.name} failed: {reason}.",
-            next="Check that the server runs and accepts this user, then call again. A write that failed this way may "
-            "have been saved: read before you repeat it.",
-            details={"sqlstate": getattr(error, "sqlstate", None)},
+            next=f"{_REMEDIES.get(sqlstate, _CHECK)}, then call again. Nothing was written.",
+            details={"sqlstate": sqlstate or None},
         )
 
     def _not_allowed(self, reason: str) -> OpsError:

@@ -9,9 +9,11 @@ from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.store import Memory
 from mcp_server.persistence.doorbell import Doorbell
 from mcp_server.persistence.migrate import newest_known, require_not_newer
+from mcp_server.persistence.postgres.outcome import Marker, find_out
 from mcp_server.persistence.postgres.pooling import require_same
 from mcp_server.persistence.postgres.transaction import PostgresTransaction
-from mcp_server.persistence.transaction import Kept, Transaction
+from mcp_server.persistence.transaction import EVENT_COLUMNS, Kept, Transaction
+from mcp_server.persistence.writer import OutcomeUnknown
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -76,24 +78,32 @@ class PostgresSession:
         self._known_schema = newest_known("postgres")
         self._schema_seen_at = 0.0
         self._impatient_until = 0.0
+        self._xid = ""
 
     def begin(self) -> Transaction:
         """BEGIN, reconnecting where the connection was lost."""
         try:
-            self._connection.execute("BEGIN")
+            self._begin()
         except Exception as error:
             if not self._server.is_lost(error):
                 raise
             # The server restarted, or closed an idle connection: nothing has been written yet, so start anew.
             self._connection.close()
             self._connection = self._connected()
-            self._connection.execute("BEGIN")
+            self._begin()
         self._require_own_schema()
-        if time.monotonic() < self._impatient_until:
-            self._connection.execute(_SET, ("lock_timeout", _milliseconds(IMPATIENT_LOCK_SECONDS), True))
         self._pipeline.enter_context(self._connection.pipeline())
         self._tx = PostgresTransaction(cast("Any", self._connection), self._kept, self._areas)
         return self._tx
+
+    def _begin(self) -> None:
+        """One round trip; with it comes the transaction's number, by which its outcome can be looked up."""
+        with self._connection.pipeline():
+            self._connection.execute("BEGIN")
+            numbered = self._connection.execute("SELECT pg_current_xact_id()::text")
+            if time.monotonic() < self._impatient_until:
+                self._connection.execute(_SET, ("lock_timeout", _milliseconds(IMPATIENT_LOCK_SECONDS), True))
+        self._xid = cast("tuple[str]", numbered.fetchone())[0]
 
     def _require_own_schema(self) -> None:
         """Write to no schema that a newer server has made since, and in no session but this connection's. Asked once a
@@ -108,17 +118,32 @@ class PostgresSession:
         self._schema_seen_at = time.monotonic()
 
     def commit(self) -> None:
-        """Make the transaction durable."""
+        """Make the transaction durable. Where the answer is lost, find out what became of it."""
         assert self._tx is not None, "begin comes first"
         self._tx.flush()
         tells = self._tx.writes > 0 and time.monotonic() - self._notified_at >= RESTED_SECONDS
         if tells:
             self._connection.execute(self._hint)
-        self._connection.execute("COMMIT")
-        self._pipeline.close()
+        try:
+            self._connection.execute("COMMIT")
+            self._pipeline.close()
+        except Exception:
+            if not self._connection.closed or not self._was_committed(self._tx):
+                raise
         if tells:
             self._owes_hint, self._notified_at = False, time.monotonic()
         self._has_told = tells
+
+    def _was_committed(self, tx: PostgresTransaction) -> bool:
+        """The connection was lost after the commit was asked for. What wrote nothing can be run again in any case."""
+        if not tx.writes:
+            return False
+        event = None if tx.last_event is None else dict(zip(EVENT_COLUMNS, tx.last_event, strict=True))
+        marker = None if event is None else Marker(*(event[name] for name in Marker._fields))
+        outcome = find_out(self._server, self._xid, marker)
+        if outcome == "unknown":
+            raise OutcomeUnknown(self._server.name)
+        return outcome == "committed"
 
     def rollback(self) -> None:
         """Undo the transaction; a broken connection is dropped."""
@@ -135,7 +160,12 @@ class PostgresSession:
         return self._server.is_engine_error(error)
 
     def retry_delay(self, error: BaseException, attempt: int) -> float | None:
-        """A deadlock or a lost race passes; anything else needs a person."""
+        """A deadlock or a lost race passes; a session that was lost, or was read-only since it began, has a successor
+        that may do better. Anything else needs a person."""
+        if self._server.is_read_only(error):
+            self._connection.close()
+        if self._connection.closed:
+            return 0.0 if attempt == 0 else None
         if not self._server.is_passing(error) or attempt >= RETRIES_MAX:
             return None
         return 0.002 * 2**attempt
@@ -166,10 +196,10 @@ class PostgresSession:
         if left > 0:
             return left
         self._notify()
-        return None
+        return RESTED_SECONDS if self._owes_hint else None
 
     def _connected(self) -> "Connection[tuple[Any, ...]]":
-        connection = self._server.connect()
+        connection = self._server.connect(bounded=True)
         self._session = None
         connection.execute(_PLANNING)
         connection.execute(_SET, ("application_name", WRITES, False))
@@ -181,10 +211,12 @@ class PostgresSession:
         return connection
 
     def _notify(self) -> None:
-        self._owes_hint = False
         self._notified_at = time.monotonic()
-        with contextlib.suppress(Exception):  # a hint only: readers look on their own from time to time
+        with contextlib.suppress(Exception):  # it stays owed
+            if self._connection.closed:
+                self._connection = self._connected()
             self._connection.execute(self._hint)
+            self._owes_hint = False
 
     def close(self) -> None:
         """Close the connection."""

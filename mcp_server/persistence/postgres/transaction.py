@@ -26,11 +26,13 @@ class PostgresTransaction(Transaction):
         super().__init__(connection, kept, areas)
         self._statements = statements("postgres", areas.sql)
         self._rows: dict[_Shape, list[list[Any]]] = {}
-        self._changed: set[str] = set()
+        self._changed: set[tuple[str, str]] = set()
         self._events: list[tuple[Any, ...]] = []
         self._sent = 0
         self._answers: deque[Cursor] = deque()
         self._numbers: list[int] = []
+        self.last_event: tuple[Any, ...] | None = None
+        """As `EVENT_COLUMNS` say."""
 
     def flush(self) -> None:
         """Send what has been held back. The session calls it before it commits."""
@@ -43,13 +45,15 @@ class PostgresTransaction(Transaction):
         return self._connection.execute(self._statements[statement], parameters)
 
     def _write_row(self, table: str, columns: tuple[str, ...], values: list[Any], *, new: bool) -> None:
-        if values[-1] in self._changed:  # one statement cannot change a row twice
+        row = (table, values[-1])
+        if row in self._changed:  # one statement cannot change a row twice
             self._flush_rows()
-        self._changed.add(values[-1])
+        self._changed.add(row)
         self._rows.setdefault((table, columns, new), []).append(values)
 
     def _write_event(self, values: tuple[Any, ...]) -> int:
         self._events.append(values)
+        self.last_event = values
         number = -self._sent - len(self._events)
         if len(self._events) >= HELD_BACK_MAX:
             self.flush()

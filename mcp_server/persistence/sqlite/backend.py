@@ -7,7 +7,7 @@ import os
 import sqlite3
 import sys
 import time
-from itertools import cycle
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,8 +26,10 @@ from mcp_server.persistence.sqlite.mounts import shared_kind
 from mcp_server.persistence.sqlite.session import SqliteSession
 from mcp_server.persistence.sqlite.watcher import DataVersionWatcher
 from mcp_server.persistence.statements import Engine
+from mcp_server.persistence.texts import complete_migration
 
-READERS = 2
+READERS = 3
+"""Two for whatever may take long, and one that it leaves free."""
 log = logging.getLogger("datamcp.store")
 
 
@@ -36,6 +38,7 @@ class SqliteBackend:
 
     engine: Engine = "sqlite"
     lanes = 1
+    long_reads = READERS - 1
     hears_all = sys.platform == "linux"
     clock = staticmethod(system_clock)
     clock_is_off_by = 0
@@ -49,7 +52,8 @@ class SqliteBackend:
         self._allow_unsafe = allow_unsafe
         self._readers: list[aiosqlite.Connection] = []
         self._near: sqlite3.Connection | None = None
-        self._turns = cycle(range(READERS))
+        self._waiting = [0] * READERS
+        """How many reads each has."""
         self._replacing = asyncio.Lock()
         self._closed = False
 
@@ -69,7 +73,8 @@ class SqliteBackend:
                 private_files.leave_empty(self.file.path)
                 connection = self.file.connect_writer()
                 try:
-                    return migrate(cast("Any", connection), "sqlite", self.name, self._back_up)
+                    complete = partial(complete_migration, connection, "sqlite", self.areas)
+                    return migrate(cast("Any", connection), "sqlite", self.name, self._back_up, complete)
                 finally:
                     connection.close()
         except OpsError:
@@ -132,15 +137,21 @@ class SqliteBackend:
     async def read(self, sql: str, parameters: dict[str, Any]) -> list[Row]:
         """Run one statement in a reader's thread. A reader found closed is replaced."""
         self.file.require_own()
-        turn = next(self._turns)
+        turn = self._waiting.index(min(self._waiting))
+        self._waiting[turn] += 1
+        try:
+            return cast("list[Row]", await self._read(turn, sql, parameters))
+        finally:
+            self._waiting[turn] -= 1
+
+    async def _read(self, turn: int, sql: str, parameters: dict[str, Any]) -> Any:
         reader = self._readers[turn]
         try:
-            rows = await reader.execute_fetchall(sql, parameters)
+            return await reader.execute_fetchall(sql, parameters)
         except (ValueError, self.file.library.ProgrammingError):  # of a closed connection, or of a wrong statement
             if self._closed or _is_open(reader):
                 raise
-            rows = await (await self._replaced(turn, reader)).execute_fetchall(sql, parameters)
-        return cast("list[Row]", rows)
+            return await (await self._replaced(turn, reader)).execute_fetchall(sql, parameters)
 
     async def close_readers(self) -> None:
         """Close the reading connections."""

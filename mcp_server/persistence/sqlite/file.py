@@ -13,6 +13,8 @@ from mcp_server.persistence.sqlite.library import UNTRUSTED, load_library
 from mcp_server.persistence.sqlite.turnstile import Turnstile
 
 BUSY_TIMEOUT_SECONDS = 5.0
+LIKE_AS_TYPED = "PRAGMA case_sensitive_like = ON"
+"""Said on every connection: LIKE tells cases apart, as on PostgreSQL, and not for ASCII alone."""
 SETTLED_NANOSECONDS = 2_000_000_000
 """A folder's time tells of every change after it once its clock has surely ticked: a second, or two on some disks."""
 _PRAGMAS = (
@@ -22,6 +24,7 @@ _PRAGMAS = (
     "PRAGMA cache_size = -16384",
     "PRAGMA journal_size_limit = 67108864",
     "PRAGMA wal_autocheckpoint = 4000",
+    "PRAGMA analysis_limit = 400",  # of each index: tens of milliseconds for the whole database, however large
 )
 
 
@@ -123,6 +126,7 @@ class SqliteFile:
         )
         try:
             connection.execute(UNTRUSTED)
+            connection.execute(LIKE_AS_TYPED)
         except BaseException:
             connection.close()
             raise

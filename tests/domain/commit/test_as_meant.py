@@ -43,10 +43,18 @@ async def test_who_asks_people_about_calls_or_finishes_with_some_is_told_it_too(
 
 
 @pytest.mark.parametrize("half", ["@0", "@0.id", "@0[0]", "@0.tasks[0].id"])
-async def test_half_a_reference_is_refused_with_the_whole_one(world: World, half: str):
+async def test_half_a_reference_stands_for_the_one_thing_that_a_call_makes_and_of_several_is_refused(
+    world: World, half: str
+):
+    two = ("tasks_create", {"tasks": [{"title": "t"}, {"title": "s"}]})
     with pytest.raises(ValidationFailed, match=r"calls\[1\] tasks_create: .*Write @0\.0"):
-        await commit(world, jobs("t"), jobs("u", depends_on=[half]))
+        await commit(world, two, jobs("u", depends_on=[half]))
+    with pytest.raises(ValidationFailed, match=r"calls\[0\] tasks_create: .*Write @0\.0"):
+        await commit(world, jobs("u", depends_on=[half]), jobs("t"))
     await nothing_landed(world)
+    made = (await commit(world, jobs("t"), jobs("u", depends_on=[half]))).results
+    first, second = [one["tasks"][0]["id"] for one in made]
+    assert (await world.desk.tasks.get(world.call, second)).depends_on == [first]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Times in a small database and in a large one."""

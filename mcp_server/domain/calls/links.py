@@ -1,0 +1,58 @@
+"""Links by which people join a call: signed, one for each, never stored. Whether one has been used, the call knows."""
+
+import hmac
+from typing import NamedTuple
+
+from mcp_server.domain.approvals.seals import Signing
+from mcp_server.domain.calls.joining import LinkUnknown
+from mcp_server.domain.calls.model import LiveCall, Participant
+from mcp_server.domain.people.service import Standing
+from mcp_server.kernel.services import Services
+
+_PLACES = [str(number) for number in range(1, 100)]
+
+
+class Followed(NamedTuple):
+    """A link that was followed: the call, and for whom the link is."""
+
+    call: LiveCall
+    participant: Participant
+
+
+class CallLinks:
+    """Makes links and follows them."""
+
+    def __init__(self, services: Services) -> None:
+        self._database = services.context.database
+        self._signing = services.get(Signing)
+        self._standing = services.get(Standing)
+
+    async def make(self, base: str, call: LiveCall, n: int) -> str:
+        """The link of one participant, under the server's address."""
+        return f"{base.rstrip('/')}/calls/{call.id.removeprefix('call_')}.{n}.{await self._signature(call, n)}"
+
+    async def follow(self, token: str) -> Followed:
+        """What a link leads to.
+
+        Raises:
+            LinkUnknown: it is not one of this server's, or of a user who is not let in any more.
+        """
+        wrong = LinkUnknown("This link is not valid, or no longer.", next="Ask for a new one.")
+        parts = token.split(".")
+        if not token.isascii() or len(parts) != 3 or parts[1] not in _PLACES:
+            raise wrong
+        row = await self._database.fetch_one("call_by_id", id=f"call_{parts[0]}")
+        call = None if row is None else LiveCall.adopt(dict(row))
+        n = int(parts[1])
+        if call is None or n > len(call.people()):
+            raise wrong
+        signature = (await self._signature(call, n)).encode()
+        one = call.participant(n)
+        if not hmac.compare_digest(parts[2].encode(), signature) or one.kind == "agent":
+            raise wrong
+        if one.person is not None and await self._standing.is_out(one.person):
+            raise wrong
+        return Followed(call, one)
+
+    async def _signature(self, call: LiveCall, n: int) -> str:
+        return await self._signing.sign("call", call.id, n, call.created_at)

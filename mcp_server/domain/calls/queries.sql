@@ -1,0 +1,127 @@
+-- name: call_for_update
+SELECT * FROM calls WHERE id = :id {{for_update}}
+
+-- name: call_by_id (short)
+SELECT * FROM calls WHERE id = :id
+
+-- name: call_seen_by_id
+SELECT * FROM calls WHERE id = :id {{filters}}
+
+-- name: call_by_task
+SELECT * FROM calls WHERE task_id = :task_id {{for_update}}
+
+-- name: calls_due
+SELECT * FROM calls WHERE due_at <= :now ORDER BY due_at LIMIT :limit {{skip_locked}}
+
+-- name: due.calls
+SELECT MIN(due_at) AS at FROM calls WHERE due_at IS NOT NULL
+
+-- name: calls_ahead
+SELECT id FROM calls WHERE due_at > :now AND updated_at > :ahead
+
+-- How many are not ended, and in how many somebody is.
+-- name: calls_open_count
+SELECT count(*) AS n, count(CASE WHEN status <> 'pending' THEN 1 END) AS live FROM calls WHERE due_at IS NOT NULL
+
+-- name: calls_old
+SELECT id FROM calls WHERE ended_at IS NOT NULL AND forgotten_at IS NULL AND ended_at < :before
+ORDER BY ended_at LIMIT :limit
+
+-- name: complete_call_ids
+SELECT id AS value FROM calls WHERE id LIKE :prefix ESCAPE '\' {{filters}} ORDER BY id LIMIT 100
+
+-- Whose call it is: the principal's that had it opened, whoever spoke for it, and the agents' that were asked into it.
+-- name: fragment.call_is_the_readers
+(opened_by IN (:reader_label, :reader_principal) OR
+  substr(opened_by, length(opened_by) - length(CAST(:reader_via AS TEXT)) + 1) = :reader_via OR
+  participants LIKE '%"agent_id":"' || CAST(:reader_party AS TEXT) || '"%')
+
+-- name: filter.call_own
+AND {{call_is_the_readers}}
+
+-- name: filter.seen_call
+AND (aggregate_type <> 'call'
+  OR EXISTS (SELECT 1 FROM calls WHERE calls.id = aggregate_id AND {{call_is_the_readers}}))
+
+-- name: call_line_insert
+INSERT INTO call_lines (call_id, n, at, who, peer, kind, text) VALUES (:call_id, :n, :at, :who, :peer, :kind, :text)
+
+-- name: call_lines_after
+SELECT n, at, who, peer, kind, text FROM call_lines WHERE call_id = :call_id AND n > :after ORDER BY n LIMIT :limit
+
+-- name: call_lines_forget
+DELETE FROM call_lines WHERE call_id = :call_id
+
+-- name: call_audio_insert
+INSERT INTO call_audio (call_id, n, pcm, level_dbfs)
+SELECT :call_id, COALESCE((SELECT MAX(n) FROM call_audio WHERE call_id = :call_id), 0) + 1, :pcm, :level_dbfs
+
+-- name: call_audio_summary
+SELECT count(*) AS n, COALESCE(SUM(length(pcm)), 0) AS bytes, AVG(level_dbfs) AS mean_dbfs, MAX(level_dbfs) AS peak_dbfs
+FROM call_audio WHERE call_id = :call_id
+
+-- name: call_audio_after
+SELECT n, pcm FROM call_audio WHERE call_id = :call_id AND n > :after ORDER BY n LIMIT :limit
+
+-- name: call_audio_forget
+DELETE FROM call_audio WHERE call_id = :call_id
+
+-- name: call_owner
+SELECT * FROM call_owners WHERE call_id = :call_id {{for_update}}
+
+-- name: call_owner_takes
+INSERT INTO call_owners (call_id, owner, fence, expires_at) VALUES (:call_id, :owner, 1, NULL)
+ON CONFLICT (call_id) DO UPDATE SET owner = excluded.owner, fence = call_owners.fence + 1, expires_at = NULL
+
+-- name: call_owner_stays
+UPDATE call_owners SET expires_at = :expires_at WHERE call_id = :call_id AND fence = :fence
+
+-- name: call_owner_leaves
+DELETE FROM call_owners WHERE call_id = :call_id
+
+-- name: call_owners_due
+SELECT * FROM call_owners WHERE expires_at <= :now ORDER BY expires_at LIMIT :limit {{skip_locked}}
+
+-- name: due.call_owners
+SELECT MIN(expires_at) AS at FROM call_owners WHERE expires_at IS NOT NULL
+
+-- name: call_request_insert
+INSERT INTO call_requests (id, call_id, peer, kind, data, answer, created_at, expires_at)
+VALUES (:id, :call_id, :peer, :kind, :data, NULL, :created_at, :expires_at)
+
+-- name: call_requests_open
+SELECT * FROM call_requests WHERE call_id = :call_id AND answer IS NULL ORDER BY created_at, id LIMIT 100
+
+-- name: call_request_count
+SELECT count(*) AS n FROM call_requests WHERE call_id = :call_id
+
+-- name: call_request
+SELECT * FROM call_requests WHERE id = :id
+
+-- name: call_request_answer
+UPDATE call_requests SET answer = :answer, data = '{}' WHERE id = :id AND answer IS NULL
+
+-- name: call_request_delete
+DELETE FROM call_requests WHERE id = :id
+
+-- name: call_requests_drop
+DELETE FROM call_requests WHERE call_id = :call_id AND kind <> 'join'
+
+-- name: call_requests_due
+SELECT id FROM call_requests WHERE expires_at <= :now ORDER BY expires_at LIMIT :limit {{skip_locked}}
+
+-- name: due.call_requests
+SELECT MIN(expires_at) AS at FROM call_requests
+
+-- name: call_return
+SELECT sha256 FROM call_returns WHERE call_id = :call_id AND peer = :peer
+
+-- name: call_return_keep
+INSERT INTO call_returns (call_id, peer, sha256) VALUES (:call_id, :peer, :sha256)
+ON CONFLICT (call_id, peer) DO UPDATE SET sha256 = excluded.sha256
+
+-- name: call_return_drop
+DELETE FROM call_returns WHERE call_id = :call_id AND peer = :peer
+
+-- name: call_returns_drop
+DELETE FROM call_returns WHERE call_id = :call_id

@@ -1,0 +1,17 @@
+"""How the texts by which things are found are wired into the house. The engine itself writes them, with the row that
+they tell of; the areas say which of their columns they are made of."""
+
+from mcp_server.domain.search.service import INDEX_KIND, index_texts, is_behind
+from mcp_server.kernel.area import Area, Chore, SystemKind, Table
+
+AREA = Area(
+    name="search",
+    # Derived, so it goes nowhere: an import makes it anew. Documents' events do not hold what a text is made of.
+    tables=(
+        Table(
+            "texts", exported=False, rebuilt="SELECT about, folded FROM texts WHERE kind <> 'document' ORDER BY about"
+        ),
+    ),
+    kinds=(SystemKind(INDEX_KIND, index_texts, at_once=1, seconds_max=3600),),
+    chores=(Chore("Index what can be searched", INDEX_KIND, times=15, wanted=is_behind),),
+)

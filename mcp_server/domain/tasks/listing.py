@@ -1,0 +1,33 @@
+"""How the list of tasks is narrowed, and which lists it is read from."""
+
+from dataclasses import replace
+
+from mcp_server.domain.tasks.commands import FindTasks
+from mcp_server.kernel.paging import Query
+
+
+def parts(query: Query, agent_id: str | None) -> list[Query]:
+    """A list of tasks as lists that are read each in its own order: the hot tasks and the archived ones, and of an
+    agent what it works on, what names it and what it ended."""
+    whole = [query, replace(query, statement=f"archived_{query.statement}")]
+    if agent_id is None:
+        return whole
+    ways = ("task_leased", "task_named", "task_finished")
+    return [one.where(way, task_agent=agent_id) for one in whole for way in ways]
+
+
+def listed(command: FindTasks) -> Query:
+    """The list of tasks, narrowed by what is asked but for a text."""
+    status = "queued" if command.ready else command.status
+    query = Query("tasks_find" if command.tag is None else "tasks_tagged")
+    if command.tag is not None:
+        query = replace(query, parameters=(("task_tag", command.tag),))
+    if status is not None:
+        query = query.where(f"task_status_{status}")
+    if command.blocked:
+        query = query.where("task_blocked")
+    if command.schedules:
+        query = query.where("task_schedules")
+    if not command.include_system:
+        query = query.where("task_not_system")
+    return query.where("task_kind", task_kind=command.kind).where("task_parent", task_parent=command.parent_id)

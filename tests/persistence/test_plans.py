@@ -1,0 +1,145 @@
+"""Plans: no statement reads a large table from end to end, whatever stands in it.
+
+Looked at on both engines in tables that are filled and counted. On PostgreSQL with `enable_seqscan` off: what is read
+in full all the same could not be read otherwise, however small the tables of a test are.
+"""
+
+import asyncio
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from benchmarks.size.filling import Sizes, enlarge, make_small
+from mcp_server.domain.areas import AREAS
+from mcp_server.persistence.sqlite.file import SqliteFile
+from mcp_server.persistence.statements import statements
+from tests.world import on_file
+
+LARGE = {
+    *("tasks", "archived_tasks", "task_tags", "dependencies", "events", "documents", "document_versions"),
+    *("document_tags", "messages", "deliveries", "emails", "approvals"),
+}
+NARROWED = {
+    "tasks_find": (
+        *("", "task_not_system", "task_schedules", "task_blocked", "task_leased", "task_named", "task_finished"),
+        *("task_kind", "task_parent", "task_after"),
+        *(f"task_status_{status}" for status in ("pending", "queued", "running", "paused")),
+        *(f"task_status_{status}" for status in ("completed", "failed", "cancelled", "timed_out")),
+    ),
+    "tasks_tagged": ("", "task_not_system", "task_tagged_after"),
+    "state_find": ("document_range", "document_after"),
+    "state_deleted": ("", "document_range", "document_after"),
+    "state_keyed": ("", "document_key_after"),
+    "state_tagged": ("", "document_tagged_after"),
+    "events_after": ("aggregate", "since", "until", "correlation"),
+    "events_before": ("aggregate", "since", "until", "correlation"),
+    "events_after_types": ("", "since"),
+    "events_before_actors": ("", "until"),
+    "emails_find": ("email_status", "email_template", "email_after"),
+    "approvals_find": ("approval_status", "approval_task", "approval_after"),
+    "inbox": ("inbox_unread",),
+    "sent": ("sent_before",),
+}
+"""Lists with the ways to narrow them, each by itself; those of tasks are those of archived ones, too."""
+ORDERED = {
+    *("tasks_find", "tasks_find_count", "archived_tasks_find", "archived_tasks_find_count", "state_find"),
+    *("state_find_count", "emails_find", "emails_find_count", "approvals_find", "approvals_find_count"),
+    *("event_newest", "events_latest", "any_event_before", "events_end", "changes_held_back"),
+}
+"""Read from one end, in their own order, as far as a page or a count goes."""
+WHOLE = {
+    "tasks_titled": "looks among unfinished tasks for one of a title, for a refusal",
+    "threads_fill": "the last step of a rebuild, which reads everything anyway",
+}
+LISTS = {"ids", "keys", "kinds", "skills", "types", "actors", "seen"}
+_NAMES = re.compile(r"\b(?:FROM|JOIN)\s+([a-z_]+)(?:\s+(?:AS\s+)?(?!on\b|where\b)([a-z]+))?", re.IGNORECASE)
+
+
+def composed(known: dict[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Every statement, and every list with each way to narrow it: its name, the way, the SQL."""
+    for name, text in known.items():
+        if name.startswith(("filter.", "fragment.")) or name == "dues":  # which is each `due.` beside the others
+            continue
+        ways = NARROWED.get(name.removeprefix("archived_").removesuffix("_count"), ("",))
+        for way in ways if "{{filters}}" in text else ("",):
+            yield name, way, text.replace("{{filters}}", known[f"filter.{way}"] if way else "")
+
+
+def values(sql: str, pattern: str) -> dict[str, str]:
+    """Something that stands for each parameter."""
+    return {name: '["5"]' if name in LISTS else "5" for name in re.findall(pattern, sql)}
+
+
+@pytest.fixture
+def filled(url: str) -> str:
+    """A database in which everything stands, and is counted."""
+    if url.startswith("sqlite:///"):
+        on_file(Path(url.removeprefix("sqlite:///")))
+    asyncio.run(make_small(url))
+    enlarge(url, Sizes().scaled(0.001))
+    return url
+
+
+def steps_on_sqlite(url: str) -> Iterator[tuple[str, str, str]]:
+    """What is read in full: the statement, the way, and the step of its plan."""
+    with closing(SqliteFile(Path(url.removeprefix("sqlite:///"))).connect()) as connection:
+        partial = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE sql LIKE '% WHERE %'")}
+        for name, way, sql in composed(statements("sqlite", AREAS.sql)):
+            alias = {second or first: first for first, second in _NAMES.findall(sql)}
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", values(sql, r"(?<![:\w]):([a-z_0-9]+)"))
+            for *_, step in plan.fetchall():
+                large = step.startswith("SCAN") and alias.get(step.split()[1]) in LARGE
+                if large and step.split()[-1] not in partial:
+                    yield name, way, step
+
+
+def steps_on_postgres(url: str) -> Iterator[tuple[str, str, str]]:
+    """What is read in full: the statement, the way, and the node of its plan."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off")
+        partial = {
+            row[0] for row in connection.execute("SELECT indexname FROM pg_indexes WHERE indexdef LIKE '% WHERE %'")
+        }
+        for name, way, sql in composed(statements("postgres", AREAS.sql)):
+            if sql.startswith("LOCK"):
+                continue
+            found = connection.execute(f"EXPLAIN (FORMAT JSON) {sql}", values(sql, r"%\((\w+)\)s")).fetchone()
+            assert found is not None
+            for node in nodes(found[0][0]["Plan"]):
+                bounded = "Index Cond" in node or node.get("Index Name") in partial
+                if node.get("Relation Name") in LARGE and "Scan" in node["Node Type"] and not bounded:
+                    yield name, way, f"{node['Node Type']} {node['Relation Name']} {node.get('Index Name', '')}"
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A plan's nodes; those that read a bitmap are read by the node beneath."""
+    if plan["Node Type"] != "Bitmap Heap Scan":
+        yield plan
+    for one in plan.get("Plans", ()):
+        yield from nodes(one)
+
+
+@pytest.mark.slow
+def test_no_statement_reads_a_large_table_from_end_to_end(filled: str):
+    steps = steps_on_sqlite if filled.startswith("sqlite") else steps_on_postgres
+    found = [(name, way, step) for name, way, step in steps(filled) if name not in WHOLE]
+    in_order = {(name, way) for name in ORDERED for way in ("", "task_not_system", "task_after", "document_after")}
+    told = "\n".join(" ".join(one) for one in found if one[:2] not in in_order or "Seq Scan" in one[2])
+    assert not told, told
+
+
+def test_a_list_of_one_status_is_read_from_that_statuss_own_index(tmp_path: Path):
+    """Also where nothing was ever counted, as in a database that is new."""
+    on_file(tmp_path / "x.db")
+    known = statements("sqlite", AREAS.sql)
+    used = {"running": "tasks_running", "failed": "tasks_ended", "paused": "tasks_paused", "queued": "tasks_queued"}
+    with closing(SqliteFile(tmp_path / "x.db").connect()) as connection:
+        for status, index in used.items():
+            sql = known["tasks_find"].replace("{{filters}}", known[f"filter.task_status_{status}"])
+            plan = " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", {"limit": 1}))
+            assert index in plan, (status, plan)

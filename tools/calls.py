@@ -1,0 +1,73 @@
+"""Tools of calls."""
+
+from mcp_server.domain.calls.commands import ControlCall, OpenCall
+from mcp_server.domain.calls.views import CallResult, OpenedCall
+from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.quoting import named, quoted
+from tools.spec import ADD, Part, Tool, counted, several
+
+
+def _says_open(args: OpenCall) -> str:
+    whom = several(list(map(named, args.participants))) if args.participants else "whoever gets the link"
+    recorded = ", recorded" if args.record else ""
+    return f"Open a call ({args.media}{recorded}) with {whom}: {quoted(args.purpose)}."
+
+
+def _alone(args: OpenCall) -> str | None:
+    return None if args.offer is None else "an offer is answered at once, and nothing is there before all has landed"
+
+
+def _say_opened(result: OpenedCall) -> str:
+    call = result.call
+    if call.join_url is not None:
+        how = "Give your user join_url: it opens in a browser and is good once."
+    elif any(one.join_url for one in call.participants or ()):
+        how = "Each join_url opens in a browser and is good once."
+    else:
+        how = "Those who were asked in have been written to." if call.participants else ""
+    return f"{call.id} is {call.status}. {how} Say your first words now, then listen (calls_control)."
+
+
+def _say_done(result: CallResult) -> str:
+    call = result.call
+    why = f": {quoted(call.reason)}" if call.reason else ""
+    lines = f" {counted(len(result.messages), 'line')}." if result.messages is not None else ""
+    asked = f" tasks_wait(task_ids=['{result.approval_task_id}']) waits for the answer." if result.approval_id else ""
+    return f"{call.id} is {call.status}{why}.{lines}{asked}"
+
+
+TOOLS = (
+    Tool(
+        name="calls_open",
+        title="Open a call",
+        description="People join in a browser by a one-time link, to write or speak. No telephone; speech is not "
+        "transcribed.",
+        toolset="communication",
+        permission=Permission.CALLS_OPEN,
+        hints=ADD,
+        arguments=OpenCall,
+        result=OpenedCall,
+        write=lambda desk: desk.calls.open,
+        part=Part(
+            _says_open,
+            makes=lambda args: ["call"],
+            made=lambda done: [done.call.id],
+            names=frozenset(("participants", "task_id")),
+            alone=_alone,
+            is_private=True,
+        ),
+        say=_say_opened,
+    ),
+    Tool(
+        name="calls_control",
+        title="Act in a call",
+        description="Say, listen for what people write, ask for a decision, and so on.",
+        toolset="communication",
+        permission=Permission.CALLS_OPEN,
+        hints=ADD,
+        arguments=ControlCall,
+        result=CallResult,
+        does=lambda desk: desk.calls.control,
+        say=_say_done,
+    ),
+)
