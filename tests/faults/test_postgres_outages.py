@@ -182,7 +182,7 @@ async def test_reads_and_writes_behind_a_lock_are_told_and_go_on_when_it_is_gone
     own: PostgresProcess, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(postgres_session, "LOCK_SECONDS", 0.3)
-    monkeypatch.setattr(postgres_server, "_READS", postgres_server._READS.replace("'10s'", "'300ms'"))
+    monkeypatch.setattr(postgres_server, "READ_LOCK_SECONDS", 0.3)
     async with opened(own.url) as database:
         await database.write(note, "before")
         with psycopg.connect(own.url) as other:

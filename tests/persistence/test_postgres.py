@@ -34,9 +34,22 @@ async def test_a_server_that_does_not_answer_is_told_without_the_password():
 
 
 async def test_a_living_server_is_described(postgres_url: str):
-    found = {finding.name: finding for finding in inspect_database(postgres_url)}
-    assert {"writing", "event_log", "documents"} <= found.keys() and all(finding.ok for finding in found.values())
-    assert "PostgreSQL 18" in found["database_connection"].detail
+    answers, schema, *others = inspect_database(postgres_url)
+    assert answers.ok and "PostgreSQL 18" in answers.detail
+    assert schema.ok and schema.detail == "The desk lies in the schema datamcp."
+    named = ["server_clock", "writing", "event_log", "documents", "statistics", "autovacuum"]
+    assert [finding.name for finding in others] == named
+    assert not any(finding.warns or not finding.ok for finding in others)
+
+
+def test_a_table_that_autovacuum_leaves_out_is_told(postgres_url: str):
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE tasks SET (autovacuum_enabled = false)")
+        (told,) = [finding for finding in inspect_database(postgres_url) if finding.warns]
+        assert told.name == "autovacuum" and "leaves out tasks" in told.detail
+        assert told.remedy == 'ALTER TABLE "tasks" RESET (autovacuum_enabled).'
+        connection.execute("ALTER TABLE tasks RESET (autovacuum_enabled)")
+        assert not any(finding.warns for finding in inspect_database(postgres_url))
 
 
 async def test_lost_connections_are_opened_again(postgres_url: str):
