@@ -8,6 +8,7 @@ from mcp_server.domain.calls.media import IceServer, Media, MediaProvider, Media
 from mcp_server.domain.calls.policy import CallPolicy
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.quoting import quoted
+from mcp_server.upkeep.findings import Finding
 
 _STUN = re.compile(r"stuns?:[^\s/?#]+")
 _TURN = re.compile(r"turns?:[^\s/?#]+(\?transport=(udp|tcp))?")
@@ -51,11 +52,21 @@ def media_settings(settings: Settings) -> MediaSettings:
     return MediaSettings(ice_servers(settings), calls.speech, calls.idle_seconds, bitrate=calls.bitrate)
 
 
-def speech_problem(settings: Settings) -> str | None:
-    """Why the command that makes speech cannot be run."""
+def inspect_calls(settings: Settings) -> Finding:
+    """Whether there can be calls here, who reaches them, and whether they have a voice."""
+    from mcp_server.integrations.calls.door import missing
+
+    lacks = missing()
+    if lacks is not None:
+        return Finding("calls", True, "There can be no calls.", lacks, warns=True)
     argv = settings.calls.speech
-    there = not argv or shutil.which(argv[0]) is not None
-    return None if there else f"There is no command {quoted(argv[0])}, so nothing is spoken."
+    if argv and shutil.which(argv[0]) is None:
+        remedy = "Install it, or correct DATAMCP_CALLS_SPEECH."
+        return Finding("calls", False, f"There is no command {quoted(argv[0])}, so nothing is spoken.", remedy)
+    voice = "What an agent says is spoken." if argv else "What an agent says is only written (DATAMCP_CALLS_SPEECH)."
+    if not settings.turn.servers:
+        return Finding("calls", True, f"They reach this network; others need TURN (DATAMCP_TURN_SERVERS). {voice}")
+    return Finding("calls", True, f"They reach other networks by {', '.join(settings.turn.servers)}. {voice}")
 
 
 class LazyMedia:

@@ -22,7 +22,7 @@ async def _recording(desk: Desk, call: Call, parameters: Mapping[str, str]) -> A
     call_id = parameters["call_id"]
     found = await desk.calls.get(call, call_id)
     data = await desk.calls.recording(call, call_id, positive(parameters, "from_seconds") or 0)
-    return Blob(data, {} if found.recording is None else dumped(found.recording))
+    return Blob(data, {"seconds": 0} if found.recording is None else dumped(found.recording))
 
 
 RESOURCES = (

@@ -48,7 +48,7 @@ def run_doctor(flags: dict[str, Any], *, as_json: bool, replay: bool = False) ->
     refused = _refused(settings)
     findings = [
         _python(),
-        *(refused or [_fine(settings), _links(settings), *_console(settings), *_issuers(settings)]),
+        *(refused or [_fine(settings), _links(settings), *_console(settings), *_issuers(settings), _calls(settings)]),
         *inspect_database(settings.database_url),
         *_modes(settings),
     ]
@@ -114,6 +114,13 @@ def _issuers(settings: Settings) -> list[Finding]:
     from mcp_server.issuing import inspect_issuers  # takes a second
 
     return inspect_issuers(settings)
+
+
+def _calls(settings: Settings) -> Finding:
+    """Whether there can be calls, and who reaches them."""
+    from mcp_server.calling import inspect_calls  # takes a second
+
+    return inspect_calls(settings)
 
 
 def _rules(settings: Settings) -> list[Finding]:

@@ -15,9 +15,10 @@ from mcp_server.kernel.positions import Position
 from mcp_server.kernel.store import Row
 from mcp_server.persistence.feed import EventFeed, Page, Watcher
 from mcp_server.persistence.holding import HOLDS_AFTER_SECONDS, LogHolder, log_holder
+from mcp_server.persistence.jobs import WAIT_SECONDS_MAX, Job
 from mcp_server.persistence.statements import Engine, long_statements, short_statements, statements
 from mcp_server.persistence.transaction import Transaction
-from mcp_server.persistence.writer import WAIT_SECONDS_MAX, Job, Writer, WriterSession
+from mcp_server.persistence.writer import Writer, WriterSession
 
 P = ParamSpec("P")
 T = TypeVar("T")

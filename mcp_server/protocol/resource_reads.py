@@ -83,7 +83,7 @@ class ResourceReads:
                     name=resource.name,
                     title=resource.title,
                     description=resource.description,
-                    mime_type=JSON_TYPE,
+                    mime_type=resource.mime_type,
                 )
                 for resource in self._allowed(ctx)
                 if resource.is_template

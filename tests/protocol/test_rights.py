@@ -272,6 +272,9 @@ async def house(tmp_path: Path) -> AsyncGenerator[House]:
             asked = await step("approvals_request", title="t", action="a", approvers=["local"])
             later = "2999-01-01T00:00:00Z"  # so that nothing happens by itself meanwhile
             sent = await step("email_send", to="ann@example.org", subject="s", text="t", send_at=later)
+            called = (await step("calls_open", purpose="p", participants=["worker"]))["call"]
+            await step("calls_control", call_id=called["id"], action="end")
+            await step("tasks_wait", task_id=called["task_id"], wait_seconds=20)
             made = await step("tasks_create", tasks=[{"title": "t", "run_at": later}])
         origin = Origin(0, "user:tester", "walk")
         await app.desk.context.database.write(everything_happens, origin)
@@ -280,6 +283,9 @@ async def house(tmp_path: Path) -> AsyncGenerator[House]:
         own = {
             "ops://approvals/{approval_id}": f"ops://approvals/{asked['approval']['id']}",
             "ops://emails/{email_id}": f"ops://emails/{sent['email']['id']}",
+            "ops://calls/{call_id}": f"ops://calls/{called['id']}",
+            "ops://calls/{call_id}/transcript{?after}": f"ops://calls/{called['id']}/transcript",
+            "ops://calls/{call_id}/recording{?from_seconds}": f"ops://calls/{called['id']}/recording",
         }
         yield House(app, made["tasks"][0]["id"], own, TasksClient())
 

@@ -94,7 +94,7 @@ class CallService:
         """A WAV file of up to five minutes of what was recorded.
 
         Raises:
-            NotFound: no such call, or another's; or nothing was recorded there.
+            NotFound: no such call, or another's; or its recording is shorter.
         """
         await self._seen(call, call_id)
         first, size = from_seconds * BYTES_PER_SECOND, RECORDING_SECONDS_MAX * BYTES_PER_SECOND
@@ -107,7 +107,7 @@ class CallService:
                 n, chunk = row["n"], bytes(row["pcm"])
                 pcm += chunk[max(first - before, 0) : max(first + size - before, 0)]
                 before += len(chunk)
-        if not pcm:
+        if not pcm and from_seconds:  # one that has not begun can be watched
             raise NotFound(
                 f"Nothing is recorded of {call_id} from {from_seconds} s on.",
                 next=f"ops://calls/{call_id} says how long its recording is.",

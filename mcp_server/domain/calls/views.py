@@ -1,8 +1,7 @@
 """What callers see of calls."""
 
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from mcp_server.domain.calls.media import RATE
 from mcp_server.domain.calls.model import LiveCall
@@ -155,10 +154,13 @@ def outcome_of(call: LiveCall) -> dict[str, Any]:
     }
 
 
-def participants_told(participants: Any) -> Any:
+def participants_told(people: Any) -> list[dict[str, Any]]:
     """Participants as events tell of them to callers."""
-    people = json.loads(participants) if isinstance(participants, str) else participants
-    return [{name: one.get(name) for name in ("n", "name", "kind", "state")} for one in people]
+    known = cast("list[Any]", people) if isinstance(people, list) else []
+    return [
+        {name: one.get(name) for name in ("n", "name", "kind", "state")}
+        for one in (cast("dict[str, Any]", each) for each in known if isinstance(each, dict))
+    ]
 
 
 def _recording(row: Row) -> RecordingView:

@@ -5,13 +5,14 @@ import contextlib
 import json
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, Protocol, cast
 
 from aiortc import RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 from aiortc.codecs import get_capabilities
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.sdp import candidate_from_sdp
+from aiortc.stats import RTCTransportStats
 
 from mcp_server.domain.calls.media import CHANNEL, Answered, Away, Back, Connected, Gone, Join, Messaged, Told
 from mcp_server.integrations.calls import messages, offers, webrtc
@@ -28,6 +29,10 @@ UNFINISHED_BYTES_MAX = 1024 * 1024
 """Beyond what it was told that there is room for; aiortc itself takes whatever comes."""
 
 CHANNELS_MAX = 4
+RECEIVED_BYTES_MAX = 64 * 1024
+"""In a second: eight times what Opus takes at a good bitrate. Who sends more for `FAST_SECONDS_MAX` is let go."""
+
+FAST_SECONDS_MAX = 5
 PINGS_BUFFERED_BYTES_MAX = 16 * 1024
 log = logging.getLogger("datamcp.calls")
 
@@ -67,6 +72,7 @@ class Peer:
         self._answered = asyncio.Event()
         self._tasks = set[asyncio.Task[None]]()
         self._pings = self._channels = self._refused = 0
+        self._received = self._fast_seconds = 0
         self._error_at = 0.0
         self._is_away = self._is_ended = self._is_closed = False
         self.has_audio = False
@@ -146,6 +152,8 @@ class Peer:
             if self._answered.is_set() and now - self._began > CONNECT_SECONDS_MAX:
                 self._end(f"it did not connect within {CONNECT_SECONDS_MAX:g} seconds")
             return
+        if self.has_audio:
+            self._start(self._weigh())
         if silent > AWAY_SECONDS and not self._is_away:
             self._leave()
         if silent > GONE_SECONDS:
@@ -153,6 +161,15 @@ class Peer:
         elif self._channel.readyState == "open" and self._channel.bufferedAmount < PINGS_BUFFERED_BYTES_MAX:
             self._pings += 1
             self.send({"type": "ping", "n": self._pings})
+
+    async def _weigh(self) -> None:
+        """Let go of who sends far more than sound."""
+        reports = cast("Iterable[object]", (await self._connection.getStats()).values())
+        received = sum(one.bytesReceived for one in reports if isinstance(one, RTCTransportStats))
+        is_fast, self._received = received - self._received > RECEIVED_BYTES_MAX, received
+        self._fast_seconds = self._fast_seconds + 1 if is_fast else 0
+        if self._fast_seconds >= FAST_SECONDS_MAX:
+            self._end("it sends far more than sound takes")
 
     async def close(self, bye: str | None = None) -> None:
         """Close the connection, after a last message where there is one to give; may be called again."""

@@ -67,7 +67,12 @@ class PostgresBackend:
 
     async def read(self, sql: str, parameters: dict[str, Any]) -> list[Row]:
         """Run one statement on a read-only connection."""
-        return await self._readers.read(sql, parameters)
+        try:
+            return await self._readers.read(sql, parameters)
+        except Exception as error:
+            if not self.server.is_engine_error(error):
+                raise
+            raise self.server.explain(error, is_read=True) from error
 
     async def close_readers(self) -> None:
         """Close what is connected, and connect no more."""

@@ -130,7 +130,7 @@ class PostgresServer:
         try:
             # Not as options of the connection: one that is read-only from the start is passed over where the URL names
             # several hosts and asks for one that can be written.
-            await connection.execute(_READS)
+            await connection.execute(_READS.encode())
         except BaseException:
             await connection.close()
             raise
@@ -176,13 +176,15 @@ class PostgresServer:
             self.is_passing(error) or self.is_in_the_way(error)
         )
 
-    def explain(self, error: BaseException, blocker: Blocker | None = None) -> OpsError:
-        """A failure of the driver as a refusal that names the database and the remedy."""
+    def explain(self, error: BaseException, blocker: Blocker | None = None, *, is_read: bool = False) -> OpsError:
+        """A failure of the driver as a refusal that names the database and the remedy. Who reads may have written
+        before, in the same call."""
+        state = "What this call wrote before it came to read is saved" if is_read else "Nothing was written"
         if self.is_in_the_way(error):
-            return Busy(
+            return (Unavailable if is_read else Busy)(
                 f"Another transaction has locked what this call needs in the database {self.name}: "
                 f"{blocker or 'which one, `data-mcp-server-agent doctor` says while it lasts'}.",
-                next="Nothing was written; call again. If it stays so, let that session's program go on or end it: "
+                next=f"{state}; call again. If it stays so, let that session's program go on or end it: "
                 f"SELECT pg_terminate_backend({blocker.pid if blocker else 'PID'}).",
                 details={} if blocker is None else blocker._asdict(),
             )
@@ -192,6 +194,6 @@ class PostgresServer:
             return beyond_the_engine()
         return Unavailable(
             f"The database {self.name} failed: {reason}.",
-            next=f"{_REMEDIES.get(sqlstate, _CHECK)}, then call again. Nothing was written.",
+            next=f"{_REMEDIES.get(sqlstate, _CHECK)}, then call again. {state}.",
             details={"sqlstate": sqlstate or None},
         )

@@ -15,7 +15,7 @@ from mcp_server.persistence.transaction import EVENT_COLUMNS, Kept, Transaction
 from mcp_server.persistence.writer import OutcomeUnknown
 
 if TYPE_CHECKING:
-    from psycopg import Connection
+    from psycopg import Connection, Cursor
 from mcp_server.persistence.postgres.server import Blocker, PostgresServer
 
 CHANNEL = "datamcp_events"
@@ -75,7 +75,7 @@ class PostgresSession:
         self._known_schema = newest_known("postgres")
         self._schema_seen_at = 0.0
         self._impatient_until = 0.0
-        self._xid = ""
+        self._numbered: Cursor[tuple[str]] | None = None
 
     def begin(self) -> Transaction:
         """BEGIN, reconnecting where the connection was lost."""
@@ -85,22 +85,23 @@ class PostgresSession:
             if not self._server.is_lost(error):
                 raise
             # The server restarted, or closed an idle connection: nothing has been written yet, so start anew.
+            with contextlib.suppress(Exception):
+                self._pipeline.close()
             self._connection.close()
             self._connection = self._connected()
             self._begin()
-        self._require_own_schema()
-        self._pipeline.enter_context(self._connection.pipeline())
         self._tx = PostgresTransaction(cast("Any", self._connection), self._kept, self._areas)
         return self._tx
 
     def _begin(self) -> None:
-        """One round trip; with it comes the transaction's number, by which its outcome can be looked up."""
-        with self._connection.pipeline():
-            self._connection.execute("BEGIN")
-            numbered = self._connection.execute("SELECT pg_current_xact_id()::text")
-            if time.monotonic() < self._impatient_until:
-                self._connection.execute(_SET, ("lock_timeout", _milliseconds(IMPATIENT_LOCK_SECONDS), True))
-        self._xid = cast("tuple[str]", numbered.fetchone())[0]
+        """No round trip of its own: the transaction's number, by which its outcome can be looked up, comes with what is
+        read first."""
+        self._pipeline.enter_context(self._connection.pipeline())
+        self._connection.execute("BEGIN")
+        self._numbered = self._connection.execute("SELECT pg_current_xact_id()::text")
+        if time.monotonic() < self._impatient_until:
+            self._connection.execute(_SET, ("lock_timeout", _milliseconds(IMPATIENT_LOCK_SECONDS), True))
+        self._require_own_schema()
 
     def _require_own_schema(self) -> None:
         """Write to no schema that a newer server has made since. Asked once a second: it is a round trip."""
@@ -112,28 +113,29 @@ class PostgresSession:
 
     def commit(self) -> None:
         """Make the transaction durable. Where the answer is lost, find out what became of it."""
-        assert self._tx is not None, "begin comes first"
+        assert self._tx is not None and self._numbered is not None, "begin comes first"
         self._tx.flush()
+        ((xid,),) = self._numbered.fetchall()
         tells = self._tx.writes > 0 and time.monotonic() - self._notified_at >= RESTED_SECONDS
         if tells:
             self._connection.execute(_NOTIFY)
         try:
             self._connection.execute("COMMIT")
             self._pipeline.close()
-        except Exception:
-            if not self._connection.closed or not self._was_committed(self._tx):
+        except Exception:  # whatever it is, only a connection that lives has been told of the outcome
+            if not self._connection.closed or not self._was_committed(self._tx, xid):
                 raise
         if tells:
             self._owes_hint, self._notified_at = False, time.monotonic()
         self._has_told = tells
 
-    def _was_committed(self, tx: PostgresTransaction) -> bool:
+    def _was_committed(self, tx: PostgresTransaction, xid: str) -> bool:
         """The connection was lost after the commit was asked for. What wrote nothing can be run again in any case."""
         if not tx.writes:
             return False
         event = None if tx.last_event is None else dict(zip(EVENT_COLUMNS, tx.last_event, strict=True))
         marker = None if event is None else Marker(*(event[name] for name in Marker._fields))
-        outcome = find_out(self._server, self._xid, marker)
+        outcome = find_out(self._server, xid, marker)
         if outcome == "unknown":
             raise OutcomeUnknown(self._server.name)
         return outcome == "committed"

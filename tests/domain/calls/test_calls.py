@@ -1,17 +1,32 @@
 """Calls from being opened to their end, on both engines."""
 
 import asyncio
+import base64
 
 import pytest
 
 from mcp_server.domain.calls.commands import OpenCall
 from mcp_server.domain.calls.joining import LinkOver, LinkUnknown, LinkUsed
-from mcp_server.domain.calls.media import Away, Back, Close, Gone, Hold, MediaDied, Mute, Recorded, Say
+from mcp_server.domain.calls.media import Away, Back, Candidate, Close, Gone, Hold, MediaDied, Mute, Play, Recorded, Say
+from mcp_server.domain.calls.model import Line
+from mcp_server.domain.calls.owning import Fence, heard
+from mcp_server.domain.calls.retention import CallRetention
+from mcp_server.domain.calls.wav import wav_file
 from mcp_server.domain.messages.model import ReadMessages
+from mcp_server.domain.tasks.commands import ControlTasks
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.authority import Role
-from mcp_server.kernel.errors import InvalidTransition, NotFound, OpsError, PermissionDenied, Unavailable
+from mcp_server.kernel.errors import (
+    InvalidTransition,
+    LeaseLost,
+    LimitExceeded,
+    NotFound,
+    OpsError,
+    PermissionDenied,
+    Unavailable,
+)
+from mcp_server.upkeep.replay import replay
 from tests.domain.calls.desks import BASE, CallDesk, holding, token_of
 from tests.world import World, caller, speaking
 
@@ -252,3 +267,106 @@ async def test_calls_are_their_openers_alone(world: World):
         with pytest.raises(NotFound):
             await desk.do(opened.id, "say", stranger, text="x")
         assert (await desk.desk.calls.get(caller(Role.OPERATOR, id="op"), opened.id)).id == opened.id
+
+
+async def test_what_was_said_is_forgotten_when_its_time_is_over_and_the_call_stays(world: World):
+    async with holding(world, keep_days=30) as desk:
+        opened = await desk.open()
+        await desk.do(opened.id, "say", text="Good morning")
+        await desk.do(opened.id, "end")
+        retention = desk.desk.get(CallRetention)
+        assert await retention.forget_some() == 0
+        world.clock.advance(31 * 86_400)
+        assert await retention.is_anything_old() and await retention.forget_some() == 1
+        seen = await desk.see(opened.id)
+        assert (await desk.lines(opened.id), seen.purpose, seen.forgotten_at is not None) == ([], "Why", True)
+        assert not await retention.is_anything_old()
+
+
+async def test_what_is_played_is_a_wav_file_given_or_kept_in_a_document(world: World):
+    async with holding(world) as desk:
+        opened = await desk.open(media="audio")
+        sound = base64.b64encode(wav_file(b"\x01\x00" * 8000)).decode()
+        await world.write("sounds", "chime", sound)
+        for what in ("no base64!", base64.b64encode(b"no sound").decode(), "sounds/none"):
+            with pytest.raises(OpsError):
+                await desk.do(opened.id, "play", wav=what)
+        await desk.join(opened.join_url, audio=True)
+        await desk.until(opened.id, "active")
+        await desk.do(opened.id, "play", wav="sounds/chime")
+        media = desk.media.calls[opened.id]
+        await media.until(lambda: any(isinstance(order, Play) for order in media.orders))
+        assert ("played", "sounds/chime (0.5 s)") in [(kind, text) for _, kind, text in await desk.lines(opened.id)]
+        written = await desk.open()
+        with pytest.raises(InvalidTransition, match="in writing"):
+            await desk.do(written.id, "play", wav=sound)
+
+
+async def test_candidates_reach_the_connection_of_who_gives_them(world: World):
+    async with holding(world) as desk:
+        opened = await desk.desk.calls.open(desk.call, OpenCall(purpose="Why", offer="v=0"))
+        await desk.until(opened.call.id, "active")
+        media, one = desk.media.calls[opened.call.id], {"candidate": "candidate:1", "sdpMid": "0"}
+        await desk.do(opened.call.id, "add_candidate", candidate=one)
+        await media.until(lambda: Candidate("1", one) in media.orders)
+        stranger = await desk.open()
+        with pytest.raises(InvalidTransition, match="No program of yours"):
+            await desk.do(stranger.id, "add_candidate", candidate=one)
+
+
+async def test_no_more_calls_go_on_at_once_than_the_operator_allows(world: World):
+    async with holding(world, at_once=1) as desk:
+        first, second = await desk.open(), await desk.open()
+        await desk.join(first.join_url)
+        await desk.until(first.id, "active")
+        with pytest.raises(LimitExceeded, match="at once"):
+            await desk.join(second.join_url)
+        await desk.do(first.id, "end")
+        assert (await desk.join(second.join_url)).answer
+
+
+async def test_cancelling_its_task_ends_a_call(world: World):
+    async with holding(world) as desk:
+        opened = await desk.open()
+        await desk.join(opened.join_url)
+        await desk.until(opened.id, "active")
+        assert opened.task_id is not None
+        await desk.desk.tasks.control(desk.call, ControlTasks(task_ids=(opened.task_id,), action="cancel"))
+        over = await desk.until(opened.id, "ended")
+        assert over.reason == "its task was cancelled"
+
+
+async def test_a_call_whose_server_gives_no_sign_has_failed_and_its_late_server_writes_nothing(world: World):
+    async with holding(world) as desk:
+        opened = await desk.open()
+        await desk.join(opened.join_url)
+        await desk.until(opened.id, "active")
+        world.clock.advance(7)
+        await world.settle()
+        assert (await desk.see(opened.id)).reason == "the server that held it ended"
+        with pytest.raises(LeaseLost):
+            origin = world.desk.context.origin(desk.call)
+            await world.database.write(heard, origin, Fence(opened.id, 1), Line("ann", "text", "late", 1))
+
+
+async def test_a_call_of_anothers_clock_that_was_ahead_lasts_no_longer_for_it(world: World):
+    world.clock.set(86_400)
+    async with holding(world) as desk:
+        opened = await desk.open(expires_in_seconds=60)
+        world.clock.set(-86_400)
+        await world.desk.housekeeping.keep_time()
+        row = await world.database.fetch_one("call_by_id", id=opened.id)
+        assert row is not None and row["due_at"] - world.clock.now == 60_000_000
+
+
+async def test_calls_are_rebuilt_from_their_events(world: World):
+    async with holding(world) as desk:
+        opened = await desk.open(participants=["user:ann"])
+        await desk.join(opened.join_url)
+        await desk.until(opened.id, "active")
+        desk.media.calls[opened.id].says(1, type="text", text="hello")
+        await desk.do(opened.id, "listen", after=1, wait_seconds=20)
+        await desk.do(opened.id, "hold")
+        await desk.do(opened.id, "end")
+        await task_of(desk, opened.task_id)
+    assert replay(world.url).differences == ()

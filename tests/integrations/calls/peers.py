@@ -73,14 +73,15 @@ class ToneTrack(MediaStreamTrack):
 
     kind = "audio"
 
-    def __init__(self, hertz: float) -> None:
+    def __init__(self, hertz: float, hurry: int = 1) -> None:
         super().__init__()
+        self._hurry = hurry
         self._period, self._number, self._began = tone(hertz, 1, 48_000), 0, 0.0
 
     async def recv(self) -> AudioFrame:
         now = asyncio.get_running_loop().time()
         self._began = self._began or now
-        await asyncio.sleep(max(0, self._began + self._number * 0.02 - now))
+        await asyncio.sleep(max(0, self._began + self._number * 0.02 / self._hurry - now))
         frame = AudioFrame(format="s16", layout="mono", samples=960)
         at = self._number * 960 % 48_000
         frame.planes[0].update(self._period[at : at + 960].tobytes())
@@ -93,7 +94,7 @@ class Person:
     """A peer that dials in, keeps what it is sent, and what it hears if it has sound."""
 
     def __init__(
-        self, hertz: float | None = None, servers: Sequence[RTCIceServer] = (), *, listens: bool = False
+        self, hertz: float | None = None, servers: Sequence[RTCIceServer] = (), *, listens: bool = False, hurry: int = 1
     ) -> None:
         self.connection = RTCPeerConnection(RTCConfiguration(iceServers=list(servers)))
         self.channel = self.connection.createDataChannel(CHANNEL)
@@ -106,7 +107,7 @@ class Person:
         self.heard = Recorder()
         self._listening: list[asyncio.Task[None]] = []
         if hertz is not None:
-            self.connection.addTrack(ToneTrack(hertz))
+            self.connection.addTrack(ToneTrack(hertz, hurry))
         elif listens:
             self.connection.addTransceiver("audio", direction="recvonly")
         self.connection.on("track", lambda track: self._listening.append(asyncio.create_task(self._listen(track))))
@@ -160,6 +161,7 @@ class Listener:
 
     def __init__(self, call: MediaCall) -> None:
         self.call, self.told = call, list[Told]()
+        self.pid: int | None = None
         self.error: Exception | None = None
         self._more = asyncio.Condition()
         self._task = asyncio.create_task(self._take())
@@ -224,10 +226,16 @@ async def join(
 
 @contextlib.asynccontextmanager
 async def joined(
-    heard: Listener, peer: str = "1", hertz: float | None = None, *, listens: bool = False, **options: Any
+    heard: Listener,
+    peer: str = "1",
+    hertz: float | None = None,
+    *,
+    listens: bool = False,
+    hurry: int = 1,
+    **options: Any,
 ) -> AsyncGenerator[Person]:
     """A person that has joined and is connected."""
-    person = Person(hertz, listens=listens)
+    person = Person(hertz, listens=listens, hurry=hurry)
     try:
         before = len(heard.told)
         await join(heard, person, peer, audio=hertz is not None or listens, **options)
