@@ -37,7 +37,7 @@ def test_both_engines_have_the_same_tables_and_columns(tmp_path: Path, postgres_
     ours = {(t, c[1]) for t in tables for c in connection.execute(f"PRAGMA table_info({t})") if "sqlite" not in t}
     connection.close()
     with psycopg.connect(postgres_url) as server:
-        query = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'"
+        query = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'datamcp'"
         theirs = set(server.execute(query).fetchall())
     assert theirs - ours == {
         ("events", "xid"),

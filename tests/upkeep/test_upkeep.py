@@ -146,7 +146,7 @@ async def test_every_table_is_exported(url: str):
         catalogue = (
             "SELECT name FROM pragma_table_list WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
             if database.engine == "sqlite"
-            else "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+            else "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
         )
         rows = await database.backend.read(catalogue, {})
         tables = {value for row in rows for value in (row.values() if isinstance(row, dict) else tuple(row))}
