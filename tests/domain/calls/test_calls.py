@@ -370,3 +370,18 @@ async def test_calls_are_rebuilt_from_their_events(world: World):
         await desk.do(opened.id, "end")
         await task_of(desk, opened.task_id)
     assert replay(world.url).differences == ()
+
+
+async def test_a_link_by_which_no_connection_came_to_be_is_good_again(world: World):
+    async with holding(world) as desk:
+        desk.media.connects = False
+        opened = await desk.open()
+        await desk.join(opened.join_url)
+        await desk.until(opened.id, "ringing")
+        with pytest.raises(LinkUsed):
+            await desk.join(opened.join_url)
+        desk.media.calls[opened.id].told.put_nowait(Gone("1", "could not be connected"))
+        await desk.until(opened.id, "pending")
+        desk.media.calls[opened.id].connects = True
+        await desk.join(opened.join_url)
+        assert (await desk.until(opened.id, "active")).status == "active"
