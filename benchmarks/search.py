@@ -9,6 +9,7 @@ characters, which no index helps; first beside the index, then with it.
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import json
 import random
@@ -63,35 +64,35 @@ class Texts:
         return {"title": f"{common}{said[:40]}", "body": said, "number": f"#{number:06}"}
 
 
-async def rate(action: Callable[[int], Awaitable[object]], callers: int, times: int) -> float:
-    """Calls per second."""
+async def spent(action: Callable[[int], Awaitable[object]], callers: int, times: int) -> tuple[float, float]:
+    """Seconds by the clock, and of this process's processor time, that so many calls take."""
 
     async def caller(first: int) -> None:
         for number in range(first, times, callers):
             await action(number)
 
     gc.collect()
-    started = time.perf_counter()
+    started, used = time.perf_counter(), time.process_time()
     await asyncio.gather(*map(caller, range(callers)))
-    return times / (time.perf_counter() - started)
+    return time.perf_counter() - started, time.process_time() - used
 
 
-async def slowdown(action: Callable[[int], Awaitable[object]], callers: int, times: int) -> float:
-    """How many times as long a write takes with texts: the median of turns beside each other."""
-    ratios: list[float] = []
+async def slowdown(action: Callable[[int], Awaitable[object]], callers: int, times: int) -> list[float]:
+    """How many times as long a write takes with texts, by the clock and by processor time: medians of turns beside each
+    other."""
+    clock: list[float] = []
+    processor: list[float] = []
     for turn in range(ROUNDS):
-        rates: dict[bool, float] = {}
+        took: dict[bool, tuple[float, float]] = {}
         for has_texts in (True, False) if turn % 2 else (False, True):
-            if has_texts:
-                rates[True] = await rate(action, callers, times)
-            else:
-                with without_texts():
-                    rates[False] = await rate(action, callers, times)
-        ratios.append(rates[False] / rates[True])
-    return round(statistics.median(ratios), 3)
+            with contextlib.nullcontext() if has_texts else without_texts():
+                took[has_texts] = await spent(action, callers, times)
+        clock.append(took[True][0] / took[False][0])
+        processor.append(took[True][1] / took[False][1])
+    return [round(statistics.median(clock), 3), round(statistics.median(processor), 3)]
 
 
-async def writes(desk: Desk, callers: int, times: int) -> dict[str, float]:
+async def writes(desk: Desk, callers: int, times: int) -> dict[str, list[float]]:
     """What a text costs each kind of write."""
     small, large = Texts(), Texts(9_000)
     values = [small.value(number) for number in range(100)]

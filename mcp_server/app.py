@@ -52,7 +52,7 @@ from mcp_server.kernel.events import NewId, Random
 from mcp_server.kernel.ids import new_id
 from mcp_server.kernel.limits import Limits
 from mcp_server.kernel.services import Services
-from mcp_server.kernel.times import steady_clock, system_clock
+from mcp_server.kernel.times import steady_clock
 from mcp_server.observability.metrics import Metrics, NoMetrics, PrometheusMetrics
 from mcp_server.persistence.database import Database
 from mcp_server.protocol.identity import Callers
@@ -94,13 +94,13 @@ class App:
 def desk_on(
     database: Database,
     *options: object,
-    clock: Clock = system_clock,
+    clock: Clock | None = None,
     steady: Clock = steady_clock,
     ids: NewId = new_id,
     chance: Random = random.random,
 ) -> Desk:
     """Every service on an open database, with what the operator set."""
-    watch = ClockWatch(clock, steady)
+    watch = ClockWatch(clock or database.clock, steady)
     guarded = _Guarded()
     context = Context(database, watch, ids, chance, guard=guarded, standing=guarded.standing)
     guarded.desk = Desk(

@@ -21,9 +21,9 @@ async def _health(desk: Desk, call: Call, _: Mapping[str, str]) -> Any:
         health |= {"at_least": known} if (known := floors(tasks=counts)) else {}
     if desk.is_read_only:
         health["storage"] = "read-only: nothing that is due is done by this server"
-    jump = desk.housekeeping.last_jump
-    if jump is not None:
-        health["clock"] = jump.told()
+    clock = desk.housekeeping.clock_told()
+    if clock:
+        health["clock"] = clock
     held_back = await desk.log_held_back()
     if held_back is not None:
         health["events_held_back"] = held_back

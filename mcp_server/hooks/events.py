@@ -73,7 +73,7 @@ def answered(
         return quiet(flags)
     memory = Memory.beside(settings, lambda: clock() / SECOND)
     try:
-        return _MOMENTS[moment](Hook(flags, asked, settings, memory, desk, clock))
+        return _MOMENTS[moment](Hook(flags, asked, settings, memory, desk, lambda: clock() - desk.off))
     finally:
         memory.close()
         desk.close()

@@ -39,7 +39,7 @@ def guarded(flags: Mapping[str, str]) -> Answer:
         return Answer()
     try:
         party = speaker_of(desk, settings, None).party
-        why = refusal(desk, party, [(path, names_of(path, root, [root])) for path in staged], system_clock())
+        why = refusal(desk, party, [(path, names_of(path, root, [root])) for path in staged], system_clock() - desk.off)
     finally:
         desk.close()
     return Answer() if why is None else Answer(1, err=f"data-mcp-server-agent: {why}\n")

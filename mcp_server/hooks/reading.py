@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from mcp_server.hooks.settings import Settings
+from mcp_server.kernel.times import system_clock
 from mcp_server.persistence.sqlite.library import UNTRUSTED, load_library
 
 TYPE_CHECKING = False
@@ -17,6 +18,11 @@ WAIT_SECONDS = 0.3
 _HOUSE = os.path.dirname(os.path.dirname(__file__))
 _NEWEST = "SELECT MAX(number) AS newest FROM migrations"
 _VERSION = "PRAGMA data_version"
+_GLANCES = """
+SELECT set_config('default_transaction_read_only', 'on', false), set_config('statement_timeout', '2000', false),
+  CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint) AS now
+"""
+_OFF_MIN = 1_000_000
 
 
 class Unreadable(Exception):
@@ -27,6 +33,7 @@ class DeskFile:
     """An SQLite database, which a server may be writing to."""
 
     engine = "sqlite"
+    off = 0
 
     def __init__(self, path: str) -> None:
         """Open a file that is there.
@@ -73,18 +80,18 @@ class DeskServer:
     engine = "postgres"
 
     def __init__(self, url: str) -> None:
-        try:
-            import psycopg
-        except ImportError:
-            raise Unreadable("PostgreSQL needs psycopg, which is not installed") from None
+        from mcp_server.kernel.errors import OpsError
+        from mcp_server.persistence.postgres.server import PostgresServer
         from mcp_server.persistence.statements import dialect
 
-        self._errors, self._dialect = psycopg.Error, dialect
-        options = "-c default_transaction_read_only=on -c statement_timeout=2000"
         try:
-            self._connection: Any = psycopg.connect(url, autocommit=True, connect_timeout=2, options=options)
-        except psycopg.Error as error:
-            raise Unreadable(f"the database server cannot be reached: {error}") from None
+            server = PostgresServer(url)
+            self._connection: Any = server.connect(timeout_seconds=2)
+        except OpsError as error:
+            raise Unreadable(f"the database server cannot be reached: {error.wrong}") from None
+        self._errors, self._dialect = server.errors, dialect
+        off = system_clock() - self.run(_GLANCES, {})[0]["now"]
+        self.off = off if abs(off) > _OFF_MIN else 0
 
     def run(self, sql: str, parameters: Row) -> list[Row]:
         """Rows by name."""
@@ -109,6 +116,8 @@ class Desk:
         self._store = store
         self._texts: dict[str, str] = {}
         self.version = store.version
+        self.off = store.off
+        """By how much this machine's clock is ahead of the desk's, in microseconds."""
         self.close = store.close
 
     def rows(self, area: str, statement: str, **parameters: Any) -> list[Row]:

@@ -13,7 +13,7 @@ PREFIX = "DATAMCP_"
 OPTION = "CLAUDE_PLUGIN_OPTION_"
 """What Claude Code calls the settings of a plugin in the environment of its hooks."""
 
-NAMES = ("database", "agent", "user", "role", "config")
+NAMES = ("database", "database_schema", "agent", "user", "role", "config")
 
 
 class Settings:
@@ -23,6 +23,10 @@ class Settings:
 
     def __init__(self, told: Mapping[str, str]) -> None:
         self.database = told.get("database") or f"sqlite:///{default_file()}"
+        if told.get("database_schema"):
+            from mcp_server.kernel.schemas import with_schema
+
+            self.database = with_schema(self.database, told["database_schema"])
         self.agent = told.get("agent")
         self.user = told.get("user") or "local"
         self.role = told.get("role")

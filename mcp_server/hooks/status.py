@@ -39,7 +39,7 @@ def status(flags: Mapping[str, str]) -> Answer:
 
 def _counts(desk: Desk, settings: Settings) -> dict[str, object]:
     speaker = speaker_of(desk, settings, None)
-    glance = Glance(desk, speaker, system_clock())
+    glance = Glance(desk, speaker, system_clock() - desk.off)
     return {
         "ok": True,
         "speaker": speaker.label,

@@ -14,8 +14,6 @@ from mcp_server.kernel.store import Database, Row
 T = TypeVar("T")
 LIMIT_DEFAULT = 20
 LIMIT_MAX = 100
-HIGHEST = "\U0010ffff"
-"""Behind every text that begins with what stands before it."""
 COUNTED_MAX = 1000
 """How far a list is counted: whoever asks for twenty of them must not wait for a million to be counted."""
 
@@ -137,12 +135,16 @@ def decode_cursor(cursor: str, types: tuple[type, ...]) -> list[Any]:
 
 
 _HIGHEST = "\U0010ffff"
+_LONGEST = 1024
+"""Characters; nothing that is listed by how it begins is longer."""
 _SURROGATES = range(0xD800, 0xE000)
 
 
 def after_all(beginning: str) -> str:
-    """The first text after all that begin so; it has to hold a character that is not the highest."""
+    """A text behind all that begin so, and before all others that stand behind it."""
     text = beginning.rstrip(_HIGHEST)
+    if not text:
+        return _HIGHEST * _LONGEST
     following = ord(text[-1]) + 1
     return text[:-1] + chr(_SURROGATES.stop if following in _SURROGATES else following)
 

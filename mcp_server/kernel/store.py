@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, Typ
 
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.loops import Loops
+from mcp_server.kernel.times import Micros
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -191,6 +192,20 @@ class Database(Protocol):
     @property
     def is_read_only(self) -> bool:
         """Whether nothing can be written, which was allowed when it was opened."""
+        ...
+
+    @property
+    def clock(self) -> Callable[[], Micros]:
+        """What time it is for everybody who uses the store, in microseconds UTC."""
+        ...
+
+    @property
+    def clock_is_off_by(self) -> Micros:
+        """By how much this machine's clock is ahead of that; behind is negative."""
+        ...
+
+    async def keep_time(self) -> None:
+        """See that the clock is right, where that is due."""
         ...
 
     @property

@@ -13,11 +13,13 @@ from mcp_server.kernel.errors import OpsError, ValidationFailed
 from mcp_server.kernel.loops import Loops
 from mcp_server.kernel.positions import Position
 from mcp_server.kernel.store import Row
+from mcp_server.kernel.times import Micros
 from mcp_server.persistence.feed import EventFeed, Page, Watcher
 from mcp_server.persistence.holding import HOLDS_AFTER_SECONDS, LogHolder, log_holder
+from mcp_server.persistence.jobs import WAIT_SECONDS_MAX, Job
 from mcp_server.persistence.statements import Engine, long_statements, short_statements, statements
 from mcp_server.persistence.transaction import Transaction
-from mcp_server.persistence.writer import WAIT_SECONDS_MAX, Job, Writer, WriterSession
+from mcp_server.persistence.writer import Writer, WriterSession
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,6 +42,20 @@ class Backend(Protocol):
 
     is_read_only: bool
     """Whether it turned out that nothing can be written, which was allowed."""
+
+    @property
+    def clock(self) -> Callable[[], Micros]:
+        """What time it is for everybody who uses the database."""
+        ...
+
+    @property
+    def clock_is_off_by(self) -> Micros:
+        """By how much this machine's clock is ahead of that; behind is negative."""
+        ...
+
+    async def keep_time(self) -> None:
+        """See that the clock is right, where that is due."""
+        ...
 
     def prepare(self) -> list[int]:
         """Create or migrate the database; the numbers of the migrations applied. Blocks."""
@@ -128,6 +144,27 @@ class Database:
             await backend.close_readers()
             raise
         return Database(backend)
+
+    @property
+    def clock(self) -> Callable[[], Micros]:
+        """What time it is for everybody who uses the database, in microseconds UTC."""
+        return self.backend.clock
+
+    @property
+    def clock_is_off_by(self) -> Micros:
+        """By how much this machine's clock is ahead of that; behind is negative."""
+        return self.backend.clock_is_off_by
+
+    async def keep_time(self) -> None:
+        """See that the clock is right, where that is due.
+
+        Raises:
+            OpsError: the database does not answer.
+        """
+        try:
+            await self.backend.keep_time()
+        except Exception as error:
+            raise self.backend.explain(error) or error from error
 
     async def write(
         self, function: Callable[Concatenate[Transaction, P], T], /, *args: P.args, **kwargs: P.kwargs

@@ -71,7 +71,7 @@ def migrate(
     Raises:
         Unavailable: the database is newer than this code, or a migration it has seen was edited.
     """
-    connection.execute(TABLE.replace("TABLE", "TABLE IF NOT EXISTS"))
+    _make_table(connection, engine)
     # Changes nothing, but fails where nothing can be written: better told at start than at the first call that writes.
     connection.execute("DELETE FROM migrations WHERE FALSE")
     known = migrations(engine)
@@ -83,6 +83,12 @@ def migrate(
     for migration in missing:
         _apply(connection, migration, "%s" if engine == "postgres" else "?", complete)
     return [migration.number for migration in missing]
+
+
+def _make_table(connection: AnyConnection, engine: Engine) -> None:
+    """Make it where there is none. PostgreSQL asks for the right to make one, even where it is there."""
+    if engine == "sqlite" or connection.execute("SELECT to_regclass('migrations')").fetchone() == (None,):
+        connection.execute(TABLE.replace("TABLE", "TABLE IF NOT EXISTS"))
 
 
 def lay_out(connection: AnyConnection, numbers: Collection[int]) -> None:

@@ -173,10 +173,12 @@ class Transaction(ABC):
     def _keep_words(self, event: Event, worded: Aggregate) -> None:
         """Where an event tells of other words, all of them make the text, those that it does not tell, too."""
         row, words = event.data, worded.words
-        if row.keys().isdisjoint(words):
-            return
-        if not row.keys() >= set(words):
-            row = self.one(worded.row or "", id=event.aggregate_id) or {}
+        if not event.creates:
+            told = row.keys() & set(words)
+            if not told:
+                return
+            if len(told) < len(words):
+                row = self.one(worded.row or "", id=event.aggregate_id) or {}
         self.keep_text(event.aggregate_type, event.aggregate_id, fold_words(row, words), new=event.creates)
 
     def is_the_engines(self, error: BaseException) -> bool:

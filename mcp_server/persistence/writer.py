@@ -6,27 +6,23 @@ the batch goes on. One that raises after it wrote, or an engine that fails, spoi
 functions run again one by one, so that only the culprit fails. (A savepoint per function would cost every success 7 %.)
 """
 
-import asyncio
 import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-from mcp_server.kernel.errors import Busy, OpsError, Unavailable
+from mcp_server.kernel.errors import OpsError, Unavailable
 from mcp_server.kernel.loops import Loops
 from mcp_server.kernel.store import ReadAhead
+from mcp_server.persistence.jobs import Job, Outcome, resolve
 from mcp_server.persistence.transaction import Transaction
 
 BATCH_COUNT_MAX = 256
 BATCH_SECONDS_MAX = 0.02
 """How long a batch may gather work before it commits, so that other processes get their turn."""
-
-WAIT_SECONDS_MAX = 30.0
-"""How long a caller waits for its turn before it is told that the store is busy."""
 
 
 class WriterSession(Protocol):
@@ -80,54 +76,6 @@ class WriterSession(Protocol):
         ...
 
 
-@dataclass(slots=True, eq=False)
-class Job:
-    """One call waiting for the writer."""
-
-    function: Callable[..., Any]
-    arguments: tuple[Any, ...]
-    loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[Any]
-    submitted_at: float
-    orphaned: Callable[[Any], None] | None = None
-    """Told the result in the caller's loop when the caller went away after the work had begun."""
-    state: Literal["waiting", "running", "abandoned"] = "waiting"
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def start(self) -> bool:
-        """Take the job up, unless its caller has gone."""
-        with self.lock:
-            if self.state != "waiting":
-                return False
-            self.state = "running"
-            return True
-
-    def abandon(self) -> bool:
-        """Give the job up, unless the writer has taken it up."""
-        with self.lock:
-            if self.state != "waiting":
-                return False
-            self.state = "abandoned"
-            return True
-
-    def leave(self) -> None:
-        """The caller went away. What was done for it just before, it has not heard of any more: the answer was there,
-        and the cancellation came first."""
-        answered = self.future.done() and not self.future.cancelled() and self.future.exception() is None
-        if answered and self.orphaned is not None:
-            self.orphaned(self.future.result())
-
-    def give_up(self, database: str) -> None:
-        """Tell a caller whose turn has not come that the store is busy. Runs in the caller's loop."""
-        if self.abandon() and not self.future.done():
-            self.future.set_exception(
-                Busy(
-                    f"Another process has held the database {database} for over {WAIT_SECONDS_MAX:g} seconds.",
-                    next="Nothing was written; call again. If it stays busy, look for a stopped process on it.",
-                )
-            )
-
-
 class OutcomeUnknown(Unavailable):
     """The commit was asked for, its answer was lost, and it cannot be found out in time whether it came to be."""
 
@@ -138,9 +86,6 @@ class OutcomeUnknown(Unavailable):
             "idempotency key, which counts once.",
             details={"outcome": "unknown"},
         )
-
-
-_Outcome = tuple[Job, Any, BaseException | None]
 
 
 class Writer:
@@ -221,7 +166,7 @@ class Writer:
         try:
             return self._open_session()
         except Exception as error:  # a bug, too, is for the callers: they wait for an answer
-            _resolve([(job, None, error) for job in pending])
+            resolve([(job, None, error) for job in pending])
             pending.clear()
             return None
 
@@ -229,7 +174,7 @@ class Writer:
         tx = self._begun(session, pending)
         if tx is None:
             return
-        outcomes: list[_Outcome] = []
+        outcomes: list[Outcome] = []
         try:
             if session.reads_ahead:
                 self._read_ahead(session, tx, pending)
@@ -254,7 +199,7 @@ class Writer:
         except OpsError as refused:
             session.rollback()
             self._gather(pending)
-            _resolve([(job, None, refused) for job in self._culprits(pending)])
+            resolve([(job, None, refused) for job in self._culprits(pending)])
         except BaseException as error:
             self._again(session, self._culprits(pending), error)
         return None
@@ -294,7 +239,7 @@ class Writer:
         return jobs
 
     @staticmethod
-    def _run_one(session: WriterSession, tx: Transaction, job: Job) -> _Outcome:
+    def _run_one(session: WriterSession, tx: Transaction, job: Job) -> Outcome:
         writes = tx.writes
         try:
             return job, job.function(tx, *job.arguments), None
@@ -310,11 +255,11 @@ class Writer:
             outcomes = self._one_by_one(session, jobs, error)
         except Exception as worse:
             left = [*jobs, error.job] if isinstance(error, _Culprit) else jobs
-            _resolve([(job, None, worse) for job in left])
+            resolve([(job, None, worse) for job in left])
             raise
-        _resolve(outcomes)
+        resolve(outcomes)
 
-    def _one_by_one(self, session: WriterSession, jobs: Sequence[Job], error: BaseException) -> list[_Outcome]:
+    def _one_by_one(self, session: WriterSession, jobs: Sequence[Job], error: BaseException) -> list[Outcome]:
         if isinstance(error, _Culprit):
             jobs = [*jobs, error.job]
             error = error.__cause__ or error
@@ -322,9 +267,16 @@ class Writer:
             return [(job, None, error) for job in jobs]
         if len(jobs) == 1 and not session.is_engine_error(error):
             return [(jobs[0], None, error)]
-        return [self._run_alone(session, job, error if len(jobs) == 1 else None) for job in jobs]
+        outcomes: list[Outcome] = []
+        for place, job in enumerate(jobs):
+            try:
+                outcomes.append(self._run_alone(session, job, error if len(jobs) == 1 else None))
+            except _NoTransaction as refused:  # nor would the others get one, each after its own wait
+                session.rollback()
+                return [*outcomes, *((left, None, refused.refusal) for left in jobs[place:])]
+        return outcomes
 
-    def _run_alone(self, session: WriterSession, job: Job, error: BaseException | None) -> _Outcome:
+    def _run_alone(self, session: WriterSession, job: Job, error: BaseException | None) -> Outcome:
         """Run one job in a transaction of its own, again while the engine's failure may pass."""
         attempt = 0
         while True:
@@ -335,9 +287,11 @@ class Writer:
                 time.sleep(delay)
                 attempt += 1
             try:
-                tx = session.begin()
+                tx = self._begin_alone(session)
                 result = job.function(tx, *job.arguments)
                 session.commit()
+            except _NoTransaction:
+                raise
             except Exception as again:
                 session.rollback()
                 error = again
@@ -345,8 +299,15 @@ class Writer:
             self._after(session, tx)
             return job, result, None
 
-    def _committed(self, session: WriterSession, tx: Transaction, outcomes: list[_Outcome]) -> None:
-        _resolve(outcomes)
+    @staticmethod
+    def _begin_alone(session: WriterSession) -> Transaction:
+        try:
+            return session.begin()
+        except OpsError as refused:
+            raise _NoTransaction(refused) from None
+
+    def _committed(self, session: WriterSession, tx: Transaction, outcomes: list[Outcome]) -> None:
+        resolve(outcomes)
         self._after(session, tx)
 
     def _after(self, session: WriterSession, tx: Transaction) -> None:
@@ -368,25 +329,9 @@ class _Culprit(Exception):
         super().__init__("a job failed")
 
 
-def _resolve(outcomes: Sequence[_Outcome]) -> None:
-    """Tell the callers; one wake-up per event loop, not per job."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[_Outcome]] = {}
-    for outcome in outcomes:
-        by_loop.setdefault(outcome[0].loop, []).append(outcome)
-    for loop, group in by_loop.items():
-        try:
-            loop.call_soon_threadsafe(_set, group)
-        except RuntimeError:
-            continue  # the loop is gone, and its callers with it; the work is committed all the same
+class _NoTransaction(Exception):
+    """There can be none now, whatever it is for."""
 
-
-def _set(outcomes: Sequence[_Outcome]) -> None:
-    for job, result, error in outcomes:
-        if job.future.done():
-            if job.orphaned is not None and error is None and job.future.cancelled():
-                job.orphaned(result)
-            continue
-        if error is None:
-            job.future.set_result(result)
-        else:
-            job.future.set_exception(error)
+    def __init__(self, refusal: OpsError) -> None:
+        self.refusal = refusal
+        super().__init__("no transaction")

@@ -6,7 +6,7 @@ from itertools import islice
 from mcp_server.domain.desk import Desk
 from mcp_server.kernel.area import Completion
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.paging import HIGHEST, Query, like
+from mcp_server.kernel.paging import Query, after_all, like
 from mcp_server.kernel.privacy import seen_by
 
 VALUES_MAX = 100
@@ -51,7 +51,7 @@ async def _reached(
 async def _stored(desk: Desk, call: Call, offered: Completion, typed: str, known: Mapping[str, str]) -> list[str]:
     """Values that begin with what was typed. Of tables that grow, statements take those between `low` and `high`, which
     an index has side by side; where case does not matter, they take a pattern, `prefix`."""
-    beginning = {"prefix": like(typed, "{}%"), "low": typed, "high": f"{typed}{HIGHEST}"}
+    beginning = {"prefix": like(typed, "{}%"), "low": typed, "high": after_all(typed)}
     parameters = beginning | {name: known[name] for name in offered.needs}
     query = seen_by(call, Query(str(offered.statement), parameters=tuple(parameters.items())), offered.private)
     rows = await desk.context.database.fetch_all(query.statement, filters=query.filters, **dict(query.parameters))

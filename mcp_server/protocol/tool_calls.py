@@ -234,12 +234,19 @@ def said(tool: AnyTool, given: Given) -> Said:
     return Said(
         as_agent=spoken.as_agent,
         named=_text(own, tool.speaks),
-        lease_token=_text(own, "lease_token") if tool.own_lease else spoken.lease_token,
+        lease_token=_text(_first(own), "lease_token") if tool.own_lease else spoken.lease_token,
         binds=not tool.own_lease,
         guessed=not tool.introduces,
         begins=tool.writes and not tool.introduces,
         introduces=_text(own, "name") if tool.introduces else None,
     )
+
+
+def _first(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that hold the lease a call is about: of several tasks, the first one's."""
+    tasks = arguments.get("tasks")
+    first = cast("list[Any]", tasks)[0] if isinstance(tasks, list) and tasks else None
+    return cast("dict[str, Any]", first) if isinstance(first, dict) else arguments
 
 
 def _text(arguments: dict[str, Any], name: str | None) -> str | None:

@@ -3,23 +3,26 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
 from mcp_server.domain.desk import Desk
-from mcp_server.domain.tasks.commands import ClaimTasks, FinishTask, GiveUpTask, ReportTask
+from mcp_server.domain.tasks.commands import ClaimTasks, EndAttempt, GiveUpTask, ReportTask
 from mcp_server.domain.tasks.results import ClaimedTask
 from mcp_server.domain.tasks.spec import FailureSpec, ProgressSpec
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import AtCapacity, LeaseLost, OpsError
 from mcp_server.kernel.views import dumped
 from mcp_server.runtime.command_run import CommandRun
+from mcp_server.runtime.endings import Endings, Refused
 
 PROGRESS_EVERY_SECONDS = 0.5
 CLAIM_WAIT_SECONDS = 20.0
 AGAIN_AFTER_SECONDS = 1.0
+CLAIMED_MAX = 100
 log = structlog.stdlib.get_logger("datamcp.worker")
 
 
@@ -49,6 +52,8 @@ class CommandWorker:
         self.drain = asyncio.Event()
         self.abort = asyncio.Event()
         self._attempts: dict[str, _Attempt] = {}
+        self._ended = asyncio.Event()
+        self._endings = Endings(desk, call)
 
     async def run(self) -> None:
         """Work until drained."""
@@ -58,55 +63,61 @@ class CommandWorker:
         ]
         try:
             async with asyncio.TaskGroup() as group:
-                for number in range(self._options.concurrency):
-                    group.create_task(self._slot(), name=f"worker-slot-{number}")
+                await self._hand_out(group)
         finally:
             for task in watching:
                 task.cancel()
-            await asyncio.gather(*watching, return_exceptions=True)
+            await asyncio.gather(*watching, self._endings.settled(), return_exceptions=True)
 
-    async def _slot(self) -> None:
-        """One attempt after the other."""
+    async def _hand_out(self, group: asyncio.TaskGroup) -> None:
+        """Claim for all free places together, until drained."""
         while not self.drain.is_set():
-            claimed = await self._claim_unless_drained()
-            if claimed is not None:
-                attempt = _Attempt(self._desk, self._call, self._options, claimed)
+            if not (free := self._options.concurrency - len(self._attempts)):
+                self._ended.clear()
+                await _first_of(self._ended.wait(), self.drain.wait())
+                continue
+            for claimed in await self._claim_unless_drained(free):
+                attempt = _Attempt(self._desk, self._call, self._options, self._endings, claimed)
                 self._attempts[claimed.task.id] = attempt
                 if self.abort.is_set():
                     attempt.stop("the worker was stopped")
-                try:
-                    await attempt.run()
-                finally:
-                    del self._attempts[claimed.task.id]
+                group.create_task(self._work(attempt), name=f"worker-{claimed.task.id}")
 
-    async def _claim_unless_drained(self) -> ClaimedTask | None:
-        claiming = asyncio.create_task(self._claim())
+    async def _work(self, attempt: "_Attempt") -> None:
+        try:
+            await attempt.run()
+        finally:
+            del self._attempts[attempt.claimed.task.id]
+            self._ended.set()
+
+    async def _claim_unless_drained(self, free: int) -> list[ClaimedTask]:
+        claiming = asyncio.create_task(self._claim(free))
         draining = asyncio.create_task(self.drain.wait())
         await asyncio.wait({claiming, draining}, return_when=asyncio.FIRST_COMPLETED)
         draining.cancel()
         if not claiming.done():
             claiming.cancel()  # should it be committed all the same, the service puts the task back
             await asyncio.gather(claiming, return_exceptions=True)
-        return None if claiming.cancelled() else claiming.result()
+        return [] if claiming.cancelled() else claiming.result()
 
-    async def _claim(self) -> ClaimedTask | None:
+    async def _claim(self, free: int) -> list[ClaimedTask]:
         options = self._options
         try:
             command = ClaimTasks(
                 agent_id=options.agent_id,
                 instance_id=options.instance_id,
+                max_tasks=min(free, CLAIMED_MAX),
                 kinds=options.kinds,
                 lease_seconds=options.lease_seconds,
                 wait_seconds=CLAIM_WAIT_SECONDS,
             )
-            claims = (await self._desk.tasks.claim(self._call, command)).claims
-            return claims[0] if claims else None
+            return (await self._desk.tasks.claim(self._call, command)).claims
         except AtCapacity:
             pass  # other instances of this agent work; there will be room
         except OpsError as error:
             log.warning("claim_refused", code=error.code, message=error.message)
         await asyncio.sleep(AGAIN_AFTER_SECONDS)
-        return None
+        return []
 
     async def _watch_tasks(self) -> None:
         """Let an attempt look at once when something happens to its task, such as a wish to cancel it."""
@@ -130,6 +141,7 @@ class _Attempt:
     desk: Desk
     call: Call
     options: WorkerOptions
+    endings: Endings
     claimed: ClaimedTask
     _progress: ProgressSpec | None = None
     _stopped: str | None = None
@@ -150,22 +162,21 @@ class _Attempt:
         log.info("started", task_id=task.id, title=task.title, attempt=task.attempt)
         try:
             result, failure = await self._run_command()
-            command = FinishTask(
+            command = EndAttempt(
                 task_id=task.id,
                 lease_token=self.claimed.lease_token,
                 outcome="completed" if failure is None else "failed",
                 result=result,
                 error=failure,
             )
-            done = await self.desk.tasks.finish(self.call, command)
-            log.info("finished", task_id=task.id, status=done.task.status)
+            log.info("finished", task_id=task.id, status=await self.endings.end(command))
         except _Stopped as stopped:
             log.info("stopped", task_id=task.id, why=str(stopped))
             if stopped.hand_back:
                 with contextlib.suppress(OpsError):
-                    command = GiveUpTask(task.id, self.claimed.lease_token, str(stopped))
-                    await self.desk.tasks.give_up(self.call, command)
-        except OpsError as error:
+                    given_up = GiveUpTask(task.id, self.claimed.lease_token, str(stopped))
+                    await self.desk.tasks.give_up(self.call, given_up)
+        except (OpsError, Refused) as error:
             log.warning("lost", task_id=task.id, code=error.code, message=error.message)
 
     async def _run_command(self) -> tuple[object, FailureSpec | None]:
@@ -234,6 +245,17 @@ class _Attempt:
     def _keep_progress(self, progress: ProgressSpec) -> None:
         self._progress = progress
         self._poked.set()
+
+
+async def _first_of(*waits: Coroutine[Any, Any, object]) -> None:
+    """Wait until one of several has come."""
+    tasks = list(map(asyncio.create_task, waits))
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class _Stopped(Exception):

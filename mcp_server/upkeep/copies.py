@@ -152,9 +152,9 @@ def _require_our_schema(connection: "sqlite3.Connection", name: Path) -> None:
     found = _parts(connection)
     if ("table", "migrations", "migrations", _squeezed(TABLE)) not in found:
         raise Unavailable(f"{name} is not a database of this server.", next="Name the file of a backup.")
-    # A view may stand in any table's place, and never end: nothing is read before it is known that none is there. What
-    # a trigger does, it does when something is written.
-    _refuse(name, "it holds", [part for part in found if part[0] not in ("table", "index", "trigger")])
+    # A view may stand in any table's place, and never end: nothing is read before it is known that none is there.
+    ours = _meant(frozenset(migration.number for migration in migrations("sqlite")))
+    _refuse(name, "it holds", [part for part in found if part[0] not in ("table", "index") and part not in ours])
     meant, there = _meant(_seen(connection, name)), set(found)
     _refuse(name, "it holds", there - meant - _STATISTICS)
     _refuse(name, "it lacks", meant - there)

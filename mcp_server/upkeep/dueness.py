@@ -13,7 +13,6 @@ from mcp_server.kernel.events import Origin
 from mcp_server.kernel.ids import new_id
 from mcp_server.kernel.store import Row, Transaction
 from mcp_server.kernel.sweeping import HalfDone, Stuck, settle_rows
-from mcp_server.kernel.times import system_clock
 from mcp_server.persistence.database import Database
 from mcp_server.persistence.event_loops import run_on
 from mcp_server.upkeep.findings import Finding
@@ -64,7 +63,7 @@ def _clock(ahead: list[str]) -> Finding:
 async def _tried(url: str) -> tuple[list[tuple[str, BaseException]], list[str]]:
     database = await Database.open(url, AREAS, allow_unsafe_sqlite=True)
     try:
-        origin = Context(database, system_clock, new_id, random.random).origin(SYSTEM_CALL)
+        origin = Context(database, database.clock, new_id, random.random).origin(SYSTEM_CALL)
         found: list[tuple[str, BaseException]] = []
         for sweep in AREAS.sweeps:
             found += [(f"{sweep.due} {one.key}", one.error) for one in await _stuck(database, origin, sweep)]

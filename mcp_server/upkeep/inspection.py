@@ -7,18 +7,17 @@ from typing import Any
 from mcp_server.domain.areas import AREAS
 from mcp_server.kernel.errors import Busy, OpsError
 from mcp_server.persistence.database import make_backend
-from mcp_server.persistence.holding import HOLDS_AFTER_SECONDS, log_holder
 from mcp_server.persistence.migrate import migrations, require_known
 from mcp_server.persistence.postgres.backend import PostgresBackend
 from mcp_server.persistence.sqlite.backend import SqliteBackend
 from mcp_server.persistence.sqlite.library import is_safe, library_version, remedy
 from mcp_server.persistence.sqlite.mounts import shared_kind
-from mcp_server.persistence.statements import statements
 from mcp_server.upkeep.disk import inspect_disk, refusal
 from mcp_server.upkeep.findings import Finding
-from mcp_server.upkeep.planning import statistics_of_postgres, statistics_of_sqlite
+from mcp_server.upkeep.planning import statistics_of_sqlite
 from mcp_server.upkeep.replay import NotUpgraded, replay
-from mcp_server.upkeep.verification import damaged_versions, describe_damage, readable_rows
+from mcp_server.upkeep.server import inspect_server
+from mcp_server.upkeep.verification import inspect_documents, readable_rows
 from mcp_server.upkeep.watching import Watch, unwatched
 
 TURN_SECONDS = 3.0
@@ -34,7 +33,7 @@ def inspect_database(url: str) -> list[Finding]:
     if isinstance(backend, SqliteBackend):
         return [_library(), *_sqlite_file(backend)]
     assert isinstance(backend, PostgresBackend), "there are two engines"
-    return _postgres(backend)
+    return inspect_server(backend)
 
 
 def sqlite_version() -> str:
@@ -136,7 +135,7 @@ def _looked_at(connection: Any, name: str) -> list[Finding]:
     schema = _schema(applied, name)
     whole = Finding("database_integrity", True, "integrity_check found nothing.")
     current = schema.ok and max(applied, default=0) == migrations("sqlite")[-1].number
-    return [whole, schema, *([_documents(connection), statistics_of_sqlite(connection)] if current else [])]
+    return [whole, schema, *([inspect_documents(connection), statistics_of_sqlite(connection)] if current else [])]
 
 
 def _not_looked_at(backend: SqliteBackend, error: Exception) -> Finding:
@@ -175,15 +174,6 @@ def _damaged(connection: Any, what: str) -> Finding:
     return Finding("database_integrity", False, detail, remedy)
 
 
-def _documents(connection: Any) -> Finding:
-    found = damaged_versions(connection)
-    if not found:
-        return Finding("documents", True, "Every version of every document matches its SHA-256.")
-    detail = f"These versions are not what was written: {describe_damage(found)}."
-    remedy = "Restore another version of each (state_restore), or put back a backup."
-    return Finding("documents", False, detail, remedy)
-
-
 def _schema(applied: dict[int, str], name: str) -> Finding:
     known = migrations("sqlite")
     try:
@@ -193,44 +183,6 @@ def _schema(applied: dict[int, str], name: str) -> Finding:
     waiting = [migration.number for migration in known if migration.number not in applied]
     state = f"migrations {waiting} are applied at the next start" if waiting else "up to date"
     return Finding("database_schema", True, f"Schema {max(applied, default=0)}, {state}.")
-
-
-def _postgres(backend: PostgresBackend) -> list[Finding]:
-    try:
-        connection = backend.server.connect()
-    except OpsError as error:
-        return [Finding("database_connection", False, error.message, "Start the server, or correct the URL.")]
-    try:
-        row = connection.execute("SHOW server_version").fetchone()
-        present = connection.execute("SELECT to_regclass('migrations') IS NOT NULL").fetchone()
-        newest = connection.execute("SELECT MAX(number) FROM migrations").fetchone() if present and present[0] else None
-        current = newest is not None and newest[0] == migrations("postgres")[-1].number
-        documents = (
-            [_event_log(connection), _documents(connection), statistics_of_postgres(connection)] if current else []
-        )
-    finally:
-        connection.close()
-    answers = f"PostgreSQL {row[0] if row else '?'} at {backend.name} answers."
-    return [Finding("database_connection", True, answers), _locked(backend), *documents]
-
-
-def _event_log(connection: Any) -> Finding:
-    """Whether the newest events can be read by who goes through the log."""
-    cursor = connection.execute(statements("postgres", AREAS.sql)["log_holder"], {"seconds": HOLDS_AFTER_SECONDS})
-    row = cursor.fetchone()
-    if row is None:
-        return Finding("event_log", True, "No transaction keeps events out of the log.")
-    holder = log_holder(dict(zip((column.name for column in cursor.description), row, strict=True)))
-    detail = f"Events since then cannot be read in order yet; waits and wake-ups go on: {holder.session} is open."
-    return Finding("event_log", False, detail, holder.remedy)
-
-
-def _locked(backend: PostgresBackend) -> Finding:
-    blocker = backend.server.blocker()
-    if blocker is None:
-        return Finding("writing", True, "No transaction keeps others waiting.")
-    remedy = f"Let its program go on, or end it: SELECT pg_terminate_backend({blocker.pid})."
-    return Finding("writing", False, f"Others wait for a transaction that does not end: {blocker}.", remedy)
 
 
 def replay_database(url: str, watch: Watch = unwatched) -> Finding:

@@ -121,6 +121,7 @@ def import_(url: str, lines: Iterable[bytes], *, by: Origin | None = None, file:
                 if migrations(backend.engine)[-1].number >= TEXTS_SINCE:
                     fill_texts(connection, backend.engine, AREAS)
                 if by is not None:
+                    by = by._replace(at=by.at - backend.clock_is_off_by)
                     mark(connection, backend.engine, by, "import", file)
                 connection.execute("COMMIT")
             except BaseException:

@@ -5,6 +5,7 @@ from typing import Any
 
 from mcp_server.domain.state.deltas import decode
 from mcp_server.kernel.json_text import sha256_text
+from mcp_server.upkeep.findings import Finding
 from mcp_server.upkeep.transfer import TABLES
 
 _NAMED_MAX = 5
@@ -67,3 +68,13 @@ def _text(value: str | None, delta: str | None, base: str) -> str:
         return decode(delta or "", base)
     except (ValueError, TypeError, IndexError, AttributeError):
         return ""
+
+
+def inspect_documents(connection: Any) -> Finding:
+    """Whether every version of every document is what was written."""
+    found = damaged_versions(connection)
+    if not found:
+        return Finding("documents", True, "Every version of every document matches its SHA-256.")
+    detail = f"These versions are not what was written: {describe_damage(found)}."
+    remedy = "Restore another version of each (state_restore), or put back a backup."
+    return Finding("documents", False, detail, remedy)

@@ -153,7 +153,7 @@ def test_secrets_have_no_flag_and_show_nowhere():
 def test_a_command_has_the_settings_of_its_groups_only():
     command = SettingsCommand("x", groups=(Group.STORE,))
     assert [param.name for param in command.params] == [
-        "config", "database", "allow_unsafe_sqlite", "log_level", "log_format",
+        "config", "database", "database_schema", "allow_unsafe_sqlite", "log_level", "log_format",
     ]  # fmt: skip
 
 

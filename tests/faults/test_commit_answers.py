@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from mcp_server.kernel.errors import AtCapacity, Conflict, OpsError, Unavailable
+from mcp_server.kernel.json_text import dump_json
 from mcp_server.persistence.database import Database
 from mcp_server.persistence.postgres import outcome as lookup
 from mcp_server.persistence.postgres.outcome import find_out
@@ -118,7 +119,7 @@ class Work:
     async def check(self) -> None:
         world = self.world
         rows = await world.database.fetch_all(
-            "events_after", filters=("type",), type="task.created", xid=0, seq=0, limit=10**6
+            "events_after", filters=("types",), types=dump_json(["task.created"]), xid=0, seq=0, limit=10**6
         )
         ids = [row["aggregate_id"] for row in rows]
         titles = [(await world.desk.tasks.get(world.call, id_)).title for id_ in ids]

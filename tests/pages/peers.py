@@ -83,6 +83,7 @@ class Peer:
         self.refusal: Exception | None = None
         self.is_deaf = False
         """Whether offers are answered with an answer that leads nowhere."""
+        self.takes_no_sound = False
         self.silent: Any = None
         """The channel on which the desk says nothing more."""
         self.tone: float | None = None
@@ -112,6 +113,8 @@ class Peer:
         line.on("datachannel", self._opened)
         line.on("track", lambda track: self._keep(self._hear(track)))
         await line.setRemoteDescription(RTCSessionDescription(_HIDDEN.sub("127.0.0.1", command.offer), "offer"))
+        if self.takes_no_sound:
+            line.getTransceivers()[0].direction = "inactive"
         if self.tone is not None:
             line.addTrack(Tone(self.tone))
         await line.setLocalDescription(await line.createAnswer())

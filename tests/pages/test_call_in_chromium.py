@@ -126,9 +126,20 @@ async def test_who_gives_no_microphone_hears_and_writes():
         assert "a=recvonly" in peer.offers[0].offer and complaints == []
 
 
+async def test_where_another_speaks_already_the_page_gives_the_microphone_back_and_says_so():
+    async with calling(media="audio") as (peer, url), phone(MICROPHONE) as (page, complaints):
+        peer.takes_no_sound = True
+        await joined(page, url)
+        assert "Another person speaks in this call" in await page.get_by_role("alert").inner_text()
+        assert not await page.locator("#microphone").is_visible() and complaints == []
+        senders = "lines[0].getSenders().map((one) => one.track.readyState)"
+        assert await page.evaluate(senders) == ["ended"]
+
+
 async def test_without_https_the_page_says_why_there_is_no_microphone_and_asks_for_none():
     flag = "--host-resolver-rules=MAP lan.test 127.0.0.1"
     async with calling(media="audio") as (peer, url), phone(MICROPHONE, flag) as (page, _):
+        peer.tone = 440
         await page.goto(url.replace("127.0.0.1", "lan.test"))
         assert "does not come over https" in await page.get_by_role("alert").inner_text()
         await page.get_by_role("button", name="Join").tap()

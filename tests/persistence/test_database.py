@@ -16,7 +16,7 @@ from mcp_server.kernel.errors import Busy, Conflict, OpsError, Unavailable, Vali
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import RawJson
 from mcp_server.kernel.telling import Telling
-from mcp_server.persistence import writer
+from mcp_server.persistence import jobs
 from mcp_server.persistence.database import Database, make_backend
 from mcp_server.persistence.transaction import Transaction, event_json
 
@@ -65,14 +65,14 @@ async def test_what_was_done_for_a_caller_that_is_cancelled_just_then_is_told_to
 ):
     told: list[str] = []
     calls: list[asyncio.Task[str]] = []
-    answer = writer._set
+    answer = jobs._set
 
     def cancel_too(outcomes: Any) -> None:
         steps = [lambda: answer(outcomes), calls[0].cancel]
         for step in steps if when == "once the answer is there" else reversed(steps):
             step()
 
-    monkeypatch.setattr(writer, "_set", cancel_too)
+    monkeypatch.setattr(jobs, "_set", cancel_too)
     calls.append(asyncio.create_task(database.write_or(told.append, note, "a")))
     with pytest.raises(asyncio.CancelledError):
         await calls[0]
@@ -211,7 +211,7 @@ async def test_a_loop_that_has_gone_does_not_stop_the_writer(sqlite_url: str):
     database = await Database.open(sqlite_url, WITH_NOTES)
     try:
         loop = asyncio.new_event_loop()
-        job = writer.Job(note, ("orphan",), loop, loop.create_future(), 0.0)
+        job = jobs.Job(note, ("orphan",), loop, loop.create_future(), 0.0)
         loop.close()
         database._writers[0].submit(job)
         await database.write(note, "mine")

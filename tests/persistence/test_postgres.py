@@ -11,7 +11,7 @@ from mcp_server.domain.areas import AREAS
 from mcp_server.domain.tasks import claiming
 from mcp_server.domain.tasks import transactions as tasks
 from mcp_server.domain.tasks.commands import ClaimTasks, FinishTask
-from mcp_server.kernel.errors import Busy, Unavailable
+from mcp_server.kernel.errors import Unavailable
 from mcp_server.kernel.positions import Position
 from mcp_server.persistence.database import Database
 from mcp_server.persistence.postgres import readers
@@ -34,9 +34,22 @@ async def test_a_server_that_does_not_answer_is_told_without_the_password():
 
 
 async def test_a_living_server_is_described(postgres_url: str):
-    answers, writing, log, documents = inspect_database(postgres_url)
+    answers, schema, *others = inspect_database(postgres_url)
     assert answers.ok and "PostgreSQL 18" in answers.detail
-    assert writing.ok and log.ok and documents.ok
+    assert schema.ok and schema.detail == "The desk lies in the schema datamcp."
+    named = ["server_clock", "writing", "event_log", "documents", "statistics", "autovacuum"]
+    assert [finding.name for finding in others] == named
+    assert not any(finding.warns or not finding.ok for finding in others)
+
+
+def test_a_table_that_autovacuum_leaves_out_is_told(postgres_url: str):
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE tasks SET (autovacuum_enabled = false)")
+        (told,) = [finding for finding in inspect_database(postgres_url) if finding.warns]
+        assert told.name == "autovacuum" and "leaves out tasks" in told.detail
+        assert told.remedy == 'ALTER TABLE "tasks" RESET (autovacuum_enabled).'
+        connection.execute("ALTER TABLE tasks RESET (autovacuum_enabled)")
+        assert not any(finding.warns for finding in inspect_database(postgres_url))
 
 
 async def test_lost_connections_are_opened_again(postgres_url: str):
@@ -110,7 +123,7 @@ async def test_a_read_whose_turn_does_not_come_is_told_so(postgres_url: str, mon
     try:
         reading = [asyncio.create_task(database.fetch_all("slow")) for _ in range(readers.READERS_MAX)]
         await asyncio.sleep(0)
-        with pytest.raises(Busy, match="4 reads have kept the database"):
+        with pytest.raises(Unavailable, match="4 reads have kept the database"):
             await database.events_end()
         assert len(await asyncio.gather(*reading)) == 4
         assert await database.events_end() == Position(0, 0)

@@ -116,6 +116,8 @@ async def work_through_everything(client: Client) -> list[tuple[str, dict[str, A
     await step("tasks_wait", task_id=first, until="running", wait_seconds=0)
     await step("tasks_finish", task_id=first, lease_token=token, outcome="completed", result=[1], usage={"cost_usd": 1})
     await step("tasks_finish", task_id=first, lease_token=token, outcome="completed", result=[1])
+    repeat = {"task_id": first, "lease_token": token, "outcome": "completed", "result": [1]}
+    await step("tasks_finish", tasks=[repeat, repeat | {"task_id": second}])
     await step("tasks_wait", task_id=second, wait_seconds=0)
     await step("tasks_control", task_ids=[second, "task_none"], action="pause")
     await step("tasks_claim", agent_id=agent_id, kinds=["other"])

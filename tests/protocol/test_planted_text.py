@@ -98,7 +98,7 @@ async def plant_tasks(garden: Garden) -> None:
         (claim,) = (await garden.plant("tasks_claim", agent_id=agent_id))["claims"]
         held = {"task_id": claim["task"]["id"], "lease_token": claim["lease_token"]}
         await garden.plant("tasks_report", progress={}, **held)
-        await garden.plant("tasks_finish", outcome=outcome, usage=None, **held, **how)
+        await garden.plant("tasks_finish", outcome=outcome, usage=None, tasks=None, **held, **how)
     await garden.plant("tasks_control", task_ids=[tasks[2]], action="pause", run_at=None)
     await garden.plant("agents_control", agent_id=agent_id, action="pause")
     await garden.plant("agents_scale", agent_id=agent_id, desired_instances=1, scaling=None)

@@ -197,3 +197,16 @@ def test_output_is_json_or_words_or_nothing():
     assert parse_output(b"\xff words \x00") == {"output": "� words"}
     assert parse_output(b"[" * 100_000) == {"output": "[" * 100_000}
     assert parse_output(b"\n") is None
+
+
+@pytest.mark.slow
+async def test_several_tasks_are_claimed_at_once_and_end_each_for_itself(sqlite_url: str):
+    async with server(sqlite_url) as client:
+        made = await client.call("tasks_create", tasks=[{"title": "job", "input": {"exit": n % 2}} for n in range(6)])
+        worker = await start_worker(sqlite_url, "--concurrency", "4")
+        ended = [await wait(client, task["id"]) for task in made["tasks"]]
+        assert [task["status"] for task in ended] == ["completed", "failed"] * 3
+        worker.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(worker.wait(), 60) == 0
+        claims = (await client.call("events_read", type="task.claimed"))["events"]
+        assert len(claims) == 6 and claims[0]["correlation_id"] == claims[3]["correlation_id"]

@@ -57,7 +57,7 @@ def old_url(url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     backend: Any = make_backend(url, AREAS)
     if not isinstance(backend, SqliteBackend):  # the test's database is made of one that has every migration
         with backend.server.connect() as connection:
-            connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+            connection.execute(f"DROP SCHEMA {backend.server.schema} CASCADE")
     real = migrate.migrations
     with monkeypatch.context() as before:
         for module in (migrate, transfer):

@@ -44,7 +44,7 @@ from mcp_server.kernel.call import SYSTEM_CALL, Call
 from mcp_server.kernel.errors import LimitExceeded, OpsError, PermissionDenied, ValidationFailed
 from mcp_server.kernel.json_text import INPUT_BYTES_MAX, dump_json, sha256_text
 from mcp_server.kernel.lines import one_line
-from mcp_server.kernel.paging import HIGHEST, Listed, Query, decode_cursor, fetch_page, like
+from mcp_server.kernel.paging import Listed, Query, after_all, decode_cursor, fetch_page, like
 from mcp_server.kernel.privacy import seen_by
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.searching import lower_ascii
@@ -132,7 +132,7 @@ class EmailService:
             .where(
                 "email_template",
                 template_low=command.template and f"{command.template}@",
-                template_high=command.template and f"{command.template}@{HIGHEST}",
+                template_high=command.template and after_all(f"{command.template}@"),
             )
         )
         if command.cursor is not None:

@@ -13,7 +13,7 @@ from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import CursorExpired, NotFound, ValidationFailed
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.near import did_you_mean, folded, near, singular
-from mcp_server.kernel.paging import HIGHEST, Query
+from mcp_server.kernel.paging import Query, after_all
 from mcp_server.kernel.positions import END, START, Position, parse_cursor
 from mcp_server.kernel.privacy import seen_by
 from mcp_server.kernel.quoting import named
@@ -131,7 +131,7 @@ class EventService:
         if by_actor.is_whole:
             return [by_actor.words["actor"]]
         low = by_actor.words.get("actor_as", "")
-        found = await self._database.fetch_all("event_actors", low=low, high=low + HIGHEST, limit=ACTORS_MAX)
+        found = await self._database.fetch_all("event_actors", low=low, high=after_all(low), limit=ACTORS_MAX)
         if len(found) == ACTORS_MAX:
             return None
         exact = [by_actor.words[name] for name in ("actor", "actor_id") if name in by_actor.words]

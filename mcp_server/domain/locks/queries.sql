@@ -3,14 +3,14 @@
 SELECT :name AS guarded
 
 -- name: lock_guard (postgres)
-SELECT pg_advisory_xact_lock_shared(hashtextextended('lock globs', 0)) IS NULL AS guarded,
-  pg_advisory_xact_lock(hashtextextended('lock ' || :name, 0)) IS NULL AS alone
+SELECT pg_advisory_xact_lock_shared(hashtextextended('lock globs', hashtext(current_schema()))) IS NULL AS guarded,
+  pg_advisory_xact_lock(hashtextextended('lock ' || :name, hashtext(current_schema()))) IS NULL AS alone
 
 -- name: lock_guard_all
 SELECT 1 AS guarded
 
 -- name: lock_guard_all (postgres)
-SELECT pg_advisory_xact_lock(hashtextextended('lock globs', 0)) IS NULL AS guarded
+SELECT pg_advisory_xact_lock(hashtextextended('lock globs', hashtext(current_schema()))) IS NULL AS guarded
 
 -- name: lock_token
 SELECT last_token FROM locks WHERE name = :name
@@ -104,7 +104,7 @@ SELECT * FROM lock_waiters WHERE expires_at > :ahead
 SELECT 1 AS guarded
 
 -- name: lock_line_guard (postgres)
-SELECT 1 AS guarded FROM pg_advisory_xact_lock(hashtextextended('lock lines', 0))
+SELECT 1 AS guarded FROM pg_advisory_xact_lock(hashtextextended('lock lines', hashtext(current_schema())))
 
 -- name: locks_find
 SELECT f.name FROM (

@@ -165,7 +165,7 @@ AND (d.ack_due_at, d.message_id, d.party) > (:after_at, :after_id, :after_party)
 SELECT :name AS guarded
 
 -- name: order_guard (postgres)
-SELECT 1 AS guarded FROM pg_advisory_xact_lock(hashtextextended(:name, 0))
+SELECT 1 AS guarded FROM pg_advisory_xact_lock(hashtextextended(:name, hashtext(current_schema())))
 
 -- name: message_whole
 SELECT * FROM messages WHERE id = :id {{for_update}}

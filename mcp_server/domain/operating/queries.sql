@@ -4,4 +4,4 @@
 SELECT 1 AS guarded
 
 -- name: rules_guard (postgres)
-SELECT 1 AS guarded FROM pg_advisory_xact_lock(hashtextextended('rules in force', 0))
+SELECT 1 AS guarded FROM pg_advisory_xact_lock(hashtextextended('rules in force', hashtext(current_schema())))

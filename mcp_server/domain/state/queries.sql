@@ -110,7 +110,7 @@ AND EXISTS (SELECT 1 FROM document_tags WHERE tag = :document_tag AND tagged_id 
 -- name: filter.document_text (long)
 AND {{text_holds}}
 
--- name: filter.document_text_indexed
+-- name: filter.document_text_indexed (long)
 AND d.id IN ({{texts_holding}})
 
 -- name: documents_every

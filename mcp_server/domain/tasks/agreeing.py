@@ -1,6 +1,6 @@
 """How the arguments of the queue's tools go together."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Mapping, Set
 from typing import Any, cast
 
 from mcp_server.kernel.errors import ValidationFailed
@@ -17,6 +17,11 @@ _TAKES: Mapping[str, tuple[str, ...]] = {
     "edit": EDITS,
 }
 """What an action takes; it needs one of them. Others take none."""
+_OF_A_FINISH = {
+    "task_id": "the task's id",
+    "lease_token": "the text that tasks_claim gave",
+    "outcome": "one of completed, failed",
+}
 _OUTCOME_OF = {"result": "completed", "error": "failed"}
 
 
@@ -44,6 +49,26 @@ def require_outcome(outcome: str, result: Any, error: Any) -> None:
         raise not_together("outcome 'failed' needs `error`, and only 'failed' takes it.", result=None, **change)
     if outcome == "failed" and result is not None:
         raise not_together("A failed attempt has no `result`; put what it found into error.message.", result=None)
+
+
+def require_one_or_several(said: Collection[str]) -> None:
+    """Refuse a finish that is neither of one attempt nor of several, or of both.
+
+    Args:
+        said: the names of the arguments that were given.
+
+    Raises:
+        ValidationFailed: saying what is missing, or what does not go together.
+    """
+    if "tasks" in said:
+        left_out: dict[str, Any] = dict.fromkeys(name for name in said if name != "tasks")
+        if left_out:
+            several = ", ".join(map("`{}`".format, left_out))
+            raise not_together(f"`tasks` stands alone: put {several} into one of its members.", **left_out)
+        return
+    missing: dict[str, Any] = {name: LIKE for name in _OF_A_FINISH if name not in said}
+    if missing:
+        raise not_together(f"Missing: {', '.join(f'`{name}`, {_OF_A_FINISH[name]}' for name in missing)}.", **missing)
 
 
 def require_taken(action: str, said: Set[str]) -> None:

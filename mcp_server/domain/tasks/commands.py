@@ -9,13 +9,22 @@ from mcp_server.domain.tasks.agreeing import (
     BESIDE,
     EDITS,
     by_what_it_waits_for,
+    require_one_or_several,
     require_outcome,
     require_taken,
     with_outcome,
 )
 from mcp_server.domain.tasks.rules import TaskAction, TaskStatus
 from mcp_server.domain.tasks.schedules import ScheduleSpec
-from mcp_server.domain.tasks.spec import FailureSpec, Priority, ProgressSpec, TaskChanges, TaskSpec, UsageSpec
+from mcp_server.domain.tasks.spec import (
+    SYSTEM_KIND,
+    FailureSpec,
+    Priority,
+    ProgressSpec,
+    TaskChanges,
+    TaskSpec,
+    UsageSpec,
+)
 from mcp_server.kernel.arguments import Listing, Waiting
 from mcp_server.kernel.composing import Calls
 from mcp_server.kernel.errors import ValidationFailed
@@ -27,6 +36,8 @@ from mcp_server.kernel.values import Frozen, LeaseToken, Line, Time, checked_jso
 
 LEASE_SECONDS_DEFAULT = 300.0
 RESULT_BYTES_MAX = 256 * 1024
+FINISHED_MAX = 100
+"""How many attempts end in one call."""
 LeaseSeconds = Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)]
 Until = Literal["terminal", "running", "any_change"]
 Outcome = Annotated[
@@ -80,7 +91,16 @@ class ReportTask(Frozen):
     extend_seconds: LeaseSeconds | None = None
 
 
-class FinishTask(Frozen):
+_OF_EACH = WithJsonSchema(
+    {
+        "type": "array",
+        "items": {"type": "object"},
+        "description": "Instead, several: [{task_id, lease_token, outcome, result, error, usage}]",
+    }
+)
+
+
+class EndAttempt(Frozen):
     """A worker ends an attempt. `result` is kept as its checked JSON text."""
 
     INSTEAD: ClassVar[Mapping[str, str]] = dict.fromkeys(
@@ -93,7 +113,6 @@ class FinishTask(Frozen):
     result: Annotated[Any, checked_json("result", RESULT_BYTES_MAX)] = None
     error: FailureSpec | None = None
     usage: UsageSpec | None = None
-    also: Calls = Field(default=(), description="[{tool, arguments}]: writes that land with it")
 
     @model_validator(mode="before")
     @classmethod
@@ -106,11 +125,66 @@ class FinishTask(Frozen):
         return self
 
     def digest(self) -> str:
-        """What makes a repeated finish identical."""
+        """What makes a repeated finish identical, alone or among several."""
+        return self._digest("")
+
+    def _digest(self, more: str) -> str:
         result = "null" if self.result is None else canonical_text(self.result)
         failure = "null" if self.error is None else canonical_text(dump_json(self.error.model_dump()))
-        also = f",{canonical_text(dump_json(plain(self.also)))}" if self.also else ""
-        return sha256_text(f"[{result},{failure}{also}]")[:16]
+        return sha256_text(f"[{result},{failure}{more}]")[:16]
+
+
+class FinishTask(EndAttempt):
+    """The same, with what is to land with it."""
+
+    also: Calls = Field(default=(), description="[{tool, arguments}]: writes that land with it")
+
+    def digest(self) -> str:
+        """What makes a repeated finish identical."""
+        return self._digest(f",{canonical_text(dump_json(plain(self.also)))}" if self.also else "")
+
+    def one(self) -> "FinishTask":
+        """The one finish that this is."""
+        return self
+
+
+class FinishTasks(Frozen):
+    """A worker ends several attempts, each for itself."""
+
+    tasks: tuple[EndAttempt, ...] = Field(min_length=1, max_length=FINISHED_MAX)
+
+
+class FinishSome(Frozen):
+    """A worker ends one attempt, or several."""
+
+    INSTEAD = EndAttempt.INSTEAD
+
+    task_id: TaskId | None = Field(default=None, examples=["task_9k2m4p7q8r3t"])
+    lease_token: LeaseToken | None = Field(default=None, examples=["lease_9k2m4p7q8r3t5v6w7x8z"])
+    outcome: Outcome | None = Field(default=None, examples=["completed"])
+    result: Annotated[Any, checked_json("result", RESULT_BYTES_MAX)] = None
+    error: FailureSpec | None = None
+    usage: UsageSpec | None = None
+    also: Calls = Field(default=(), description="[{tool, arguments}]: writes that land with it")
+    tasks: Annotated[tuple[EndAttempt, ...], Field(max_length=FINISHED_MAX), _OF_EACH] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_what_it_holds(cls, given: Any) -> Any:
+        return with_outcome(given)
+
+    @model_validator(mode="after")
+    def _is_one_or_several(self) -> Self:
+        said = [name for name in type(self).model_fields if name in self.model_fields_set and getattr(self, name)]
+        require_one_or_several(said)
+        if not self.tasks:
+            require_outcome(self.outcome or "", self.result, self.error)
+        return self
+
+    def one(self) -> FinishTask:
+        """The finish of one attempt, where it is not of several."""
+        said = self.model_fields_set - {"tasks"}
+        return FinishTask.model_construct(said, **{name: getattr(self, name) for name in FinishTask.model_fields})
 
 
 class GiveUpTask(NamedTuple):
@@ -223,6 +297,20 @@ def refuse_cycles(specs: tuple[TaskSpec, ...]) -> None:
     for start in range(len(specs)):
         path: list[int] = []
         _walk(start, children, path, done)
+
+
+def refuse_system_kinds(specs: tuple[TaskSpec, ...]) -> None:
+    """Refuse tasks of the server's own kinds.
+
+    Raises:
+        ValidationFailed: naming the first.
+    """
+    for number, spec in enumerate(specs):
+        if spec.is_system():
+            raise ValidationFailed(
+                f"tasks[{number}].kind: {spec.kind!r} is reserved: what begins with {SYSTEM_KIND!r} is the server's.",
+                next="Choose another kind.",
+            )
 
 
 def _walk(number: int, children: list[list[int]], path: list[int], done: set[int]) -> None:

@@ -73,10 +73,11 @@ async def outcomes(database: Database, task_ids: Iterable[str]) -> dict[str, Out
 
 
 async def parents_of(database: Database, tasks: Iterable[Row]) -> dict[str, list[OutcomeView]]:
-    """What each of some tasks depended on, by its id, within bounds."""
-    depended = {task["id"]: list[str](json.loads(task["depends_on"])) for task in tasks}
-    needed = list(chain.from_iterable(depended.values()))
-    found = await outcomes(database, needed) if needed else {}
+    """What each of some tasks depended on, by its id, within bounds; those that depended on nothing are left out."""
+    depended = {task["id"]: list[str](json.loads(task["depends_on"])) for task in tasks if task["depends_on"] != "[]"}
+    if not depended:
+        return {}
+    found = await outcomes(database, chain.from_iterable(depended.values()))
     return {task_id: bounded(filter(None, map(found.get, ids))) for task_id, ids in depended.items()}
 
 

@@ -201,7 +201,7 @@ ORDER BY t.priority DESC, t.ready_at, t.id LIMIT :limit
 SELECT 1 AS guarded WHERE :key = :key
 
 -- name: concurrency_guard (postgres)
-SELECT 1 AS guarded FROM pg_advisory_xact_lock(hashtextextended('concurrency ' || :key, 0))
+SELECT 1 AS guarded FROM pg_advisory_xact_lock(hashtextextended('concurrency ' || :key, hashtext(current_schema())))
 
 -- name: concurrency_running
 SELECT count(*) AS running FROM tasks WHERE status = 'running' AND concurrency_key = :key
@@ -377,7 +377,7 @@ AND parent_id = :task_parent
 -- name: filter.task_text (long)
 AND {{text_holds}}
 
--- name: filter.task_text_indexed
+-- name: filter.task_text_indexed (long)
 AND id IN ({{texts_holding}})
 
 -- name: tasks_every

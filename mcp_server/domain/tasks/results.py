@@ -6,6 +6,7 @@ from typing import Any
 from mcp_server.domain.events.aftermath import came_of
 from mcp_server.domain.tasks.outcomes import OutcomeView
 from mcp_server.domain.tasks.standing import TaskState, ended_state, task_state
+from mcp_server.domain.tasks.transactions import FinishedMany
 from mcp_server.domain.tasks.views import TaskView, task_full
 from mcp_server.domain.tasks.waiting import freed_by, still_waiting
 from mcp_server.kernel.store import Database, Row
@@ -63,24 +64,45 @@ class FinishedTask(View):
     warnings: list[str] | None = None
 
 
-async def finished(
-    database: Database, task: Row, released: list[str], *, repeated: bool, others: Sequence[str] = ()
-) -> FinishedTask:
-    """What a finish came to; of one that was accepted before, so far as that is kept: its answer may have been lost."""
-    state = ended_state(task)
-    if not repeated:
-        told = FinishedTask(task=state, released=released, freed=await freed_by(database, task), repeated=False)
-        return told.evolved({"still_waiting": await still_waiting(database, others)})
-    came = await came_of(database, f"task.{task['status']}", task["id"], "task.claimed")
-    return FinishedTask(task=state, released=came.queued, made=came.made or None, repeated=True)
-
-
 class RefusalView(View):
     """A task that an action was refused for."""
 
     id: str
     code: str
     message: str
+
+
+class FinishedTasks(View):
+    """The tasks whose finish was accepted, now or before, the tasks they released, those that depended on them and wait
+    for others yet, and the tasks whose finish was refused."""
+
+    tasks: list[TaskState]
+    released: list[str]
+    still_waiting: dict[str, list[str]] | None = None
+    refused: list[RefusalView] | None = None
+
+
+async def finished(
+    database: Database, task: Row, released: list[str], *, repeated: bool, others: Sequence[str] = ()
+) -> FinishedTask:
+    """What a finish came to; of one that was accepted before, so far as that is kept: its answer may have been lost."""
+    state = ended_state(task)
+    if not repeated:
+        waits = await still_waiting(database, others) if others else None
+        freed = None if task["concurrency_key"] is None else await freed_by(database, task)
+        return FinishedTask(task=state, released=released, still_waiting=waits, freed=freed, repeated=False)
+    came = await came_of(database, f"task.{task['status']}", task["id"], "task.claimed")
+    return FinishedTask(task=state, released=came.queued, made=came.made or None, repeated=True)
+
+
+async def finished_many(database: Database, done: FinishedMany) -> FinishedTasks:
+    """What the finish of several came to."""
+    return FinishedTasks(
+        tasks=list(map(ended_state, done.tasks)),
+        released=done.released,
+        still_waiting=await still_waiting(database, done.others) if done.others else None,
+        refused=list(map(refusal_view, done.refused)) or None,
+    )
 
 
 class ControlledTasks(View):

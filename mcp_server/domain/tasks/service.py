@@ -18,11 +18,13 @@ from mcp_server.domain.tasks.commands import (
     ControlTasks,
     CreateTasks,
     FindTasks,
+    FinishSome,
     FinishTask,
     GiveUpTask,
     Until,
     WaitForTasks,
     refuse_cycles,
+    refuse_system_kinds,
     worker_of,
 )
 from mcp_server.domain.tasks.listing import listed, parts
@@ -33,18 +35,19 @@ from mcp_server.domain.tasks.results import (
     ControlledTasks,
     CreatedTasks,
     FinishedTask,
+    FinishedTasks,
     ReportedTask,
     WaitedTasks,
     claimed_task,
     finished,
+    finished_many,
     refusal_view,
     reported_task,
 )
 from mcp_server.domain.tasks.rules import TERMINAL
-from mcp_server.domain.tasks.spec import SYSTEM_KIND, TaskSpec
 from mcp_server.domain.tasks.standing import TaskState, controlled_state, created_state, task_state
 from mcp_server.domain.tasks.views import TaskView, task_full, task_row
-from mcp_server.domain.tasks.waiting import facts_about, warnings_about
+from mcp_server.domain.tasks.waiting import facts_about, may_wait_for_ever, warnings_about
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.composing import Composing, landed, warned
@@ -73,9 +76,9 @@ class TaskNeeds(NamedTuple):
 class TaskService:
     """Create, claim, report, finish, control, find and wait for tasks.
 
-    `create`: all or none, in the order given. `report` extends the lease. `finish` ends an attempt and may be repeated.
-    `control` applies one action to several tasks. `give_up` hands a leased task back unfinished, through no fault of
-    its own: the attempt does not count.
+    `create`: all or none, in the order given. `report` extends the lease. `finish` ends an attempt and may be repeated,
+    `finish_many` several, each for itself. `control` applies one action to several tasks. `give_up` hands a leased task
+    back unfinished, through no fault of its own: the attempt does not count.
     """
 
     def __init__(self, services: Services) -> None:
@@ -89,7 +92,8 @@ class TaskService:
         work = Permission.TASKS_WORK
         self.create = Write(context, Permission.TASKS_CREATE, _ordinary, creation.create, self._created)
         self.report = Write(context, work, as_said, transactions.report, _reported)
-        self.finish = Write(context, work, as_said, transactions.finish, self._finished)
+        self.finish = Write(context, work, _alone, transactions.finish, self._finished)
+        self.finish_many = Write(context, work, as_said, transactions.finish_many, self._finished_many)
         self.give_up = Write(context, work, as_said, transactions.give_up, _given_up)
         self.control = Write(context, Permission.TASKS_CONTROL, as_said, transactions.control, self._controlled)
 
@@ -138,8 +142,7 @@ class TaskService:
             error.details["nothing_because"] = (await self._why_nothing(command, "held_by_capacity")).counts
             raise
         reasons = None if leases else await self._why_nothing(command, "held_by_concurrency_key")
-        claimed = await self._claimed(leases, reasons)
-        return claimed.evolved({"no_more_because": await self._why_no_more(call, command, len(leases))})
+        return await self._with_why_no_more(call, command, await self._claimed(leases, reasons))
 
     async def holder(self, lease_token: str) -> str | None:
         """The agent that holds a lease; None where nobody holds anything by that token."""
@@ -156,7 +159,7 @@ class TaskService:
         for lease in leases:
             self._holders[lease.row["lease_token_hash"]] = lease.row["lease_agent_id"]
         parents = await parents_of(self._database, [lease.row for lease in leases])
-        claims = [claimed_task(*lease, parents[lease.row["id"]]) for lease in leases]
+        claims = [claimed_task(*lease, parents.get(lease.row["id"])) for lease in leases]
         return ClaimedTasks(claims=claims, nothing_because=why and why.counts, such_as=why and why.such_as)
 
     async def _for_worker(self, call: Call, command: ClaimTasks) -> ClaimTasks:
@@ -316,15 +319,17 @@ class TaskService:
         skills = await self._agents.skills(agent_id)
         return await why_nothing(self._database, agent_id, skills, command.kinds, held_by)
 
-    async def _why_no_more(self, call: Call, command: ClaimTasks, claimed: int) -> str | None:
-        """Why a claim got some of what it asked for, and not all."""
-        if not 0 < claimed < command.max_tasks:
-            return None
+    async def _with_why_no_more(self, call: Call, command: ClaimTasks, claimed: ClaimedTasks) -> ClaimedTasks:
+        """The claim with why it got some of what it asked for, and not all."""
+        count = len(claimed.claims)
+        if not 0 < count < command.max_tasks:
+            return claimed
         worker = next((one for one in await self._agents.able() if one.id == command.agent_id), None)
-        if worker is not None and (why := worker.no_more(call.actor, command.max_tasks - claimed)) is not None:
-            return why
-        left = in_words(*await self._why_nothing(command, "held_by_concurrency_key"))
-        return f"nothing else is ready that it can do{left and ': '}{left}"
+        why = None if worker is None else worker.no_more(call.actor, command.max_tasks - count)
+        if why is None:
+            left = in_words(*await self._why_nothing(command, "held_by_concurrency_key"))
+            why = f"nothing else is ready that it can do{left and ': '}{left}"
+        return claimed.evolved({"no_more_because": why})
 
     async def _created(self, call: Call, done: list[creation.Created]) -> CreatedTasks:
         del call
@@ -333,7 +338,7 @@ class TaskService:
         return CreatedTasks(tasks=tasks, warnings=await self._warnings([one.task for one in done]))
 
     async def _warnings(self, created: list[Row]) -> list[str] | None:
-        picky = list(filter(_may_wait_for_ever, created))
+        picky = list(filter(may_wait_for_ever, created))
         if not picky:
             return None
         return warnings_about(picky, await facts_about(self._database, self._agents, picky)) or None
@@ -341,6 +346,10 @@ class TaskService:
     async def _finished(self, call: Call, done: transactions.Finished) -> FinishedTask:
         del call
         return await finished(self._database, done.task, done.released, repeated=done.repeated, others=done.others)
+
+    async def _finished_many(self, call: Call, done: transactions.FinishedMany) -> FinishedTasks:
+        del call
+        return await finished_many(self._database, done)
 
     async def _controlled(self, call: Call, done: transactions.Controlled) -> ControlledTasks:
         del call
@@ -353,17 +362,13 @@ async def _ordinary(call: Call, command: CreateTasks) -> CreateTasks:
     """What a caller may create: no circles, and nothing of the server's own."""
     del call
     refuse_cycles(command.tasks)
-    for number, spec in enumerate(command.tasks):
-        _refuse_system_kind(number, spec)
+    refuse_system_kinds(command.tasks)
     return command
 
 
-def _refuse_system_kind(number: int, spec: TaskSpec) -> None:
-    if spec.is_system():
-        raise ValidationFailed(
-            f"tasks[{number}].kind: {spec.kind!r} is reserved: what begins with {SYSTEM_KIND!r} is the server's.",
-            next="Choose another kind.",
-        )
+async def _alone(call: Call, command: FinishTask | FinishSome) -> FinishTask:
+    del call
+    return command.one()
 
 
 async def _reported(call: Call, task: Task) -> ReportedTask:
@@ -374,11 +379,6 @@ async def _reported(call: Call, task: Task) -> ReportedTask:
 async def _given_up(call: Call, task: Task) -> TaskState:
     del call
     return task_state(task.fields())
-
-
-def _may_wait_for_ever(task: Row) -> bool:
-    """Whether somebody in particular, or something else, has to be there before it runs."""
-    return bool(task["waits_on"] or task["agent_id"] is not None or task["required_capabilities"] != "[]")
 
 
 def _is_reached(until: Until, first: Standing, now: Standing) -> bool:

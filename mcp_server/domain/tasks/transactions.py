@@ -8,7 +8,9 @@ from mcp_server.domain.agents.transactions import count_usage, see_instance
 from mcp_server.domain.events.thinning import last_event
 from mcp_server.domain.tasks.commands import (
     ControlTasks,
+    EndAttempt,
     FinishTask,
+    FinishTasks,
     GiveUpTask,
     ReportTask,
 )
@@ -48,6 +50,16 @@ class Finished(NamedTuple):
     others: Sequence[str] = ()
 
 
+class FinishedMany(NamedTuple):
+    """The tasks whose finish was accepted, now or before, the ids they released, those of others that depended on them,
+    and the tasks whose finish was refused: `{id, code, message}`."""
+
+    tasks: list[dict[str, Any]]
+    released: list[str]
+    others: list[str]
+    refused: list[dict[str, Any]]
+
+
 class Controlled(NamedTuple):
     """The tasks the action changed, and those it was refused for: `{id, code, message}`."""
 
@@ -66,7 +78,7 @@ def report(tx: Transaction, origin: Origin, command: ReportTask) -> Task:
     return new
 
 
-def finish(tx: Transaction, origin: Origin, command: FinishTask) -> Finished:
+def finish(tx: Transaction, origin: Origin, command: EndAttempt) -> Finished:
     """End an attempt; release what waited for the task.
 
     Raises:
@@ -107,6 +119,28 @@ def finish_with(command: FinishTask, tx: Transaction, origin: Origin, apply: Lan
         task.require_lease(command.lease_token, origin.at)
         apply(last_event(tx, "task.claimed", task.id))
     return finish(tx, origin, command)
+
+
+def finish_many(tx: Transaction, origin: Origin, command: FinishTasks) -> FinishedMany:
+    """End several attempts; each is accepted or refused for itself, as if it had come alone.
+
+    Raises:
+        OpsError: one was refused after it had written something; then none counts.
+    """
+    read_ahead(tx, [one.task_id for one in command.tasks])
+    done: list[Finished] = []
+    refused: list[dict[str, Any]] = []
+    for one in command.tasks:
+        writes = tx.writes
+        try:
+            done.append(finish(tx, origin, one))
+        except OpsError as error:
+            if tx.writes != writes:
+                raise
+            refused.append({"id": one.task_id, "code": error.code, "message": error.message})
+    released = [task_id for one in done for task_id in one.released]
+    others = {task_id: None for one in done for task_id in one.others}
+    return FinishedMany([one.task for one in done], released, [*others.keys() - set(released)], refused)
 
 
 def read_finishes_ahead(tx: Transaction, calls: Sequence[tuple[Any, ...]]) -> None:

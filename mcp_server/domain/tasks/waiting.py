@@ -49,11 +49,16 @@ def warnings_about(rows: Sequence[Row], facts: Facts) -> list[str]:
     return [f"{row['id']}: {reason}." for row in rows for reason in _found(_LASTING, row, facts)]
 
 
+def may_wait_for_ever(task: Row) -> bool:
+    """Whether somebody in particular, or something else, has to be there before it runs."""
+    return bool(task["waits_on"] or task["agent_id"] is not None or task["required_capabilities"] != "[]")
+
+
 async def freed_by(database: Database, task: Row) -> list[str] | None:
     """Which tasks can run now that one with their concurrency key has ended, as far as they stand near the front of its
     queue."""
     key, at_once = task["concurrency_key"], task["concurrency_limit"]
-    if key is None or task["status"] == "queued":
+    if task["status"] == "queued":
         return None
     running = len(await database.fetch_all("concurrency_holders", keys=dump_json([key])))
     if running >= at_once:
@@ -65,7 +70,7 @@ async def freed_by(database: Database, task: Row) -> list[str] | None:
 
 async def still_waiting(database: Database, ids: Sequence[str]) -> dict[str, list[str]] | None:
     """Which of some tasks wait on, each with what for; of many, the first."""
-    rows = await database.fetch_all("still_waiting", ids=dump_json(list(ids[:_NAMED_MAX]))) if ids else []
+    rows = await database.fetch_all("still_waiting", ids=dump_json(list(ids[:_NAMED_MAX])))
     waits = {task_id: [row["parent_id"] for row in ones] for task_id, ones in _by("task_id", rows).items()}
     return waits or None
 

@@ -14,7 +14,13 @@ const WORDS = {
   on_hold: "On hold: nobody is heard. Writing goes on",
   muted: "Connected. The other side is muted",
 };
-const STATES = { joined: "is here", away: "has lost the connection", left: "has left", invited: "is invited" };
+const STATES = {
+  joining: "is joining",
+  joined: "is here",
+  away: "has lost the connection",
+  left: "has left",
+  invited: "is invited",
+};
 const OVER_HIDES = ["invitation", "door", "recording", "people", "asks", "writing", "microphone", "sound", "hangup"];
 const SECRETS = "datamcp-call:";
 const DAY_MS = 86_400_000;
@@ -25,6 +31,7 @@ let secret = kept();
 const loudspeaker = new Loudspeaker(page.sound);
 let wire = null;
 let microphone = null;
+let hasSound = false;
 let line = "new"; // of the connection: new, connecting, connected, lost, over
 let desk = { status: "active", muted: false };
 
@@ -58,14 +65,16 @@ async function join() {
     await wire.join(microphoneTold.track);
   } catch (error) {
     microphoneTold.track?.stop();
+    if (line === "over") return; // and why has been said
     line = "new";
     page.join.disabled = false;
     words("Not connected");
     trouble(error.message);
     return;
   }
-  if (microphoneTold.why) trouble(microphoneTold.why);
-  if (microphoneTold.track) useMicrophone(microphoneTold.track);
+  if (!hasSound) microphoneTold.track?.stop();
+  else if (microphoneTold.why) trouble(microphoneTold.why);
+  else if (microphoneTold.track) useMicrophone(microphoneTold.track);
 }
 
 /** What the connection tells. */
@@ -83,6 +92,12 @@ const told = {
     if (Object.hasOwn(TAKEN, message.type)) TAKEN[message.type](message);
   },
   heard: (stream) => loudspeaker.hear(stream),
+  sound(isThere) {
+    hasSound = isThere;
+    if (isThere || call.media !== "audio") return;
+    dropMicrophone();
+    trouble("Another person speaks in this call, and only one can. You can write.");
+  },
   resume: keep,
   over,
 };
@@ -91,18 +106,24 @@ function enter() {
   page.door.hidden = true;
   page.facts.hidden = true;
   page.talking.hidden = false;
-  page.text.focus();
+  // Where a keyboard would rise from the screen, it would hide what is said.
+  (matchMedia("(hover: hover)").matches ? page.text : page.log).focus();
 }
 
 function useMicrophone(track) {
   microphone = new Microphone(track, send);
   page.microphone.hidden = false;
   track.addEventListener("ended", () => {
-    page.microphone.hidden = true;
-    microphone = null;
+    dropMicrophone();
     trouble("Your microphone is gone. You can listen and write.");
   });
   microphone.tellAgain();
+}
+
+function dropMicrophone() {
+  page.microphone.hidden = true;
+  microphone?.stop();
+  microphone = null;
 }
 
 function show(state) {
@@ -124,8 +145,7 @@ function over(reason) {
   line = "over";
   forget();
   loudspeaker.stop();
-  microphone?.stop();
-  microphone = null;
+  dropMicrophone();
   for (const name of OVER_HIDES) page[name].hidden = true;
   trouble("");
   words("Ended");

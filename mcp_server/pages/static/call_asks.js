@@ -54,7 +54,7 @@ export class Asks {
     return true;
   }
 
-  /** The line was lost: nobody knows whether an answer under way has arrived. It counts once, so it may be given again. */
+  /** The line was lost: nobody knows whether an answer under way has arrived. It counts once, however often given. */
   lost() {
     for (const card of this.#cards.values()) {
       if (card.isOver || !card.isSent) continue;
@@ -90,8 +90,7 @@ function fill(form, ask, choiceTemplate) {
   // of others already.
   find("pre").textContent = ask.details ? printable(ask.details) : fenced(`${ask.title}\n${ask.action}`);
   find("pre").setAttribute("aria-label", "What is asked");
-  const until = ask.expires_at ? ` Open until ${ask.expires_at.slice(0, 10)}, ${ask.expires_at.slice(11, 16)} UTC.` : "";
-  find(".seal").textContent = `SHA-256 of this: ${oneLine(ask.action_hash).slice(0, 16)}.${until}`;
+  find(".seal").textContent = `SHA-256 of this: ${oneLine(ask.action_hash).slice(0, 16)}.${until(ask.expires_at)}`;
   find(".yes").textContent = isQuestion ? "Answer" : "Approve";
   find(".no").textContent = isQuestion ? "Do not answer" : "Reject";
   find(".choices").hidden = choices.length === 0;
@@ -105,6 +104,10 @@ function fill(form, ask, choiceTemplate) {
   find(".free span").textContent = choices.length > 0 ? "Or your own answer" : "Your answer";
 }
 
+function until(at) {
+  return at ? ` Open until ${at.slice(0, 10)}, ${at.slice(11, 16)} UTC.` : "";
+}
+
 /** Put what was chosen or written into the answer; what is missing, where something is. */
 function added(answer, { ask, form }) {
   const choices = ask.choices ?? [];
@@ -112,7 +115,8 @@ function added(answer, { ask, form }) {
   const chosen = form.querySelector("input:checked");
   if (text) answer.text = text;
   else if (chosen) answer.choice = choices[Number(chosen.value)];
-  else if (choices.length > 0 || ask.free_text) return choices.length > 0 ? "Choose an answer first." : "Write an answer first.";
+  else if (choices.length > 0) return "Choose an answer first.";
+  else if (ask.free_text) return "Write an answer first.";
   return null;
 }
 

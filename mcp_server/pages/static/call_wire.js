@@ -10,6 +10,7 @@ const OPEN_MS_MAX = 10_000;
 const GOODBYE_MS_MAX = 1_000;
 const LOOK_MS = 500;
 const AGAIN_MS_MAX = 4_000;
+const SOUNDING = ["sendrecv", "sendonly", "recvonly"];
 
 /** Why the desk does not let somebody in. `isFinal`: asking again changes nothing. */
 export class Refused extends Error {
@@ -23,7 +24,8 @@ export class Refused extends Error {
  * One person's place in a call, over as many connections as it takes.
  *
  * `call` is what the page was told: {join, ice_servers, media}. `on` is told what happens: state(word) with connecting,
- * connected or lost; message(object); heard(stream); resume(secret); over(reason), once, at the end.
+ * connected or lost; message(object); heard(stream); sound(whether there is any in this call for this person);
+ * resume(secret); over(reason), once, at the end.
  */
 export class Wire {
   #call;
@@ -111,6 +113,7 @@ export class Wire {
     this.#heardAt = performance.now();
     before?.close();
     this.#become("connected");
+    this.#on.sound(line.getTransceivers().some((one) => SOUNDING.includes(one.currentDirection)));
   }
 
   #take(channel, data) {
@@ -213,6 +216,8 @@ function passes(ms) {
 }
 
 function within(ms, promise) {
-  const late = new Promise((_, reject) => setTimeout(() => reject(new Refused("The call does not connect.", false)), ms));
+  const late = passes(ms).then(() => {
+    throw new Refused("The call does not connect.", false);
+  });
   return Promise.race([promise, late]);
 }

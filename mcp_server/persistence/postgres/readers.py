@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, cast
 
-from mcp_server.kernel.errors import Busy, Unavailable
+from mcp_server.kernel.errors import Unavailable
 from mcp_server.kernel.store import Row
 from mcp_server.persistence.postgres.server import PostgresServer
 
@@ -51,7 +51,7 @@ class Readers:
 
         Raises:
             psycopg.Error: the statement failed, or nothing could be connected.
-            OpsError: its turn has not come in time, or the store is closed.
+            Unavailable: its turn has not come in time, or the store is closed.
         """
         started = time.monotonic()
         async with self._turn():
@@ -80,9 +80,9 @@ class Readers:
             async with asyncio.timeout(TURN_SECONDS):
                 await self._turns.acquire()
         except TimeoutError:
-            raise Busy(
+            raise Unavailable(
                 f"{READERS_MAX} reads have kept the database {self._server.name} for over {TURN_SECONDS:g} seconds.",
-                next="Call again.",
+                next="Call again. What this call wrote before it came to read is saved.",
             ) from None
         try:
             yield

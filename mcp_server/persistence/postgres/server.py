@@ -5,7 +5,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from mcp_server.kernel.errors import Busy, OpsError, Unavailable
+from mcp_server.kernel.schemas import OWN, quoted, split_schema
 from mcp_server.persistence.limits import beyond_the_engine
+from mcp_server.persistence.postgres.pooling import is_between, require_sessions
+from mcp_server.persistence.postgres.schema import resolved
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection, Connection
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
 
 _FAILURES = frozenset({"25", "53", "57", "58", "XX"})  # read-only, out of resources, stopped, system, internal
 _IN_THE_WAY = "55P03"  # another transaction holds a lock, and did not give it back in time
+_NOT_ALLOWED = "42501"  # this user lacks a right
 _PASSING = frozenset({"40001", "40P01", "23505"})  # serialization failure, deadlock, lost the race to insert
 
 _READ_ONLY = "25006"
@@ -26,7 +30,10 @@ _CHECK = "Check that the server runs, accepts this user and has connections left
 _KEEPALIVE: dict[str, Any] = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 """A connection that only listens says nothing itself: the system finds out, in seconds, when the other end is gone."""
 READ_LOCK_SECONDS = 10
-_READS = f"SET default_transaction_read_only = on; SET lock_timeout = '{READ_LOCK_SECONDS}s'"
+_READS = """
+SELECT set_config('search_path', %s, false), set_config('lock_timeout', %s, false),
+  set_config('default_transaction_read_only', 'on', false)
+"""
 ANSWER_SECONDS = 15.0
 """How long an answer is waited for: longer than for any lock. A server that stands still says nothing at all."""
 BLOCKS_AFTER_SECONDS = 5
@@ -69,10 +76,14 @@ class Blocker(NamedTuple):
 
 
 class PostgresServer:
-    """One database on a server, and the connections to it."""
+    """One database on a server, and the connections to it, all of which look into the desk's own schema alone."""
 
     def __init__(self, url: str) -> None:
-        self.url = url
+        self.url, self._schema = split_schema(url)
+        self.is_pooled: bool | None = None
+        """Whether something stands between, such as PgBouncer, and gives out the server's sessions."""
+        self.connections = 0
+        """How many were opened: each may have led to another server than the one before."""
         try:
             import psycopg
         except ImportError:
@@ -81,6 +92,7 @@ class PostgresServer:
                 next="Install it: pip install 'data-mcp-server-agent[postgres]'.",
             ) from None
         self._psycopg = psycopg
+        self.errors = psycopg.Error
 
     @property
     def name(self) -> str:
@@ -89,18 +101,54 @@ class PostgresServer:
         address = parts.netloc.rpartition("@")[2]
         return urlunsplit((parts.scheme, address, parts.path, "", ""))
 
-    def connect(self, *, bounded: bool = False) -> "Connection[tuple[Any, ...]]":
-        """A connection in autocommit mode; if `bounded`, one that waits for `ANSWER_SECONDS` at most.
+    @property
+    def schema(self) -> str:
+        """The schema of the desk, which is known once something has connected."""
+        assert self._schema is not None, "connect comes first"
+        return self._schema
+
+    @property
+    def channel(self) -> bytes:
+        """Where commits to this desk are told of, as SQL: a database may hold several."""
+        return quoted(f"datamcp_events_{self.schema}").encode()
+
+    def connect(self, *, bounded: bool = False, timeout_seconds: int = 5) -> "Connection[tuple[Any, ...]]":
+        """A connection in autocommit mode, in the desk's schema; if `bounded`, one that waits for `ANSWER_SECONDS` at
+        most.
 
         Raises:
-            Unavailable: the server does not answer.
+            Unavailable: the server does not answer, or nobody says which of several desks is meant.
         """
+        connection = self._opened(bounded=bounded, timeout_seconds=timeout_seconds)
+        try:
+            self._place(connection)
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, self.errors):
+                raise self.explain(error) from None
+            raise
+        return connection
+
+    def _opened(self, *, bounded: bool = False, timeout_seconds: int = 5) -> "Connection[tuple[Any, ...]]":
         try:
             return self._kind(bounded).connect(
-                self.url, autocommit=True, connect_timeout=5, application_name="datamcp", **_KEEPALIVE
+                self.url, autocommit=True, connect_timeout=timeout_seconds, application_name="datamcp", **_KEEPALIVE
             )
         except self._psycopg.Error as error:
             raise self.explain(error) from None
+
+    def _place(self, connection: "Connection[tuple[Any, ...]]") -> None:
+        if self.is_pooled is None:
+            if is_between(connection):
+                require_sessions(connection, self._opened, self.name)
+            self.is_pooled = is_between(connection)
+        self._schema = resolved(connection, self._schema, self.name)
+        connection.execute("SELECT set_config('search_path', %s, false)", (quoted(self._schema),))
+        self.connections += 1
+
+    async def _place_reader(self, connection: "AsyncConnection[Any]") -> None:
+        self.connections += 1
+        await connection.execute(_READS, (quoted(self.schema), f"{READ_LOCK_SECONDS}s"))
 
     def _kind(self, bounded: bool) -> "type[Connection[tuple[Any, ...]]]":
         if not bounded:
@@ -130,7 +178,7 @@ class PostgresServer:
         try:
             # Not as options of the connection: one that is read-only from the start is passed over where the URL names
             # several hosts and asks for one that can be written.
-            await connection.execute(_READS)
+            await self._place_reader(connection)
         except BaseException:
             await connection.close()
             raise
@@ -141,7 +189,7 @@ class PostgresServer:
         if not isinstance(error, self._psycopg.Error):
             return False
         known = self.is_passing(error) or self.is_lost(error) or isinstance(error, self._psycopg.DataError)
-        known = known or self.is_in_the_way(error)
+        known = known or self.is_in_the_way(error) or error.sqlstate == _NOT_ALLOWED
         return known or (error.sqlstate or "")[:2] in _FAILURES
 
     def is_passing(self, error: BaseException) -> bool:
@@ -176,13 +224,15 @@ class PostgresServer:
             self.is_passing(error) or self.is_in_the_way(error)
         )
 
-    def explain(self, error: BaseException, blocker: Blocker | None = None) -> OpsError:
-        """A failure of the driver as a refusal that names the database and the remedy."""
+    def explain(self, error: BaseException, blocker: Blocker | None = None, *, is_read: bool = False) -> OpsError:
+        """A failure of the driver as a refusal that names the database and the remedy. Who reads may have written
+        before, in the same call."""
+        state = "What this call wrote before it came to read is saved" if is_read else "Nothing was written"
         if self.is_in_the_way(error):
-            return Busy(
+            return (Unavailable if is_read else Busy)(
                 f"Another transaction has locked what this call needs in the database {self.name}: "
                 f"{blocker or 'which one, `data-mcp-server-agent doctor` says while it lasts'}.",
-                next="Nothing was written; call again. If it stays so, let that session's program go on or end it: "
+                next=f"{state}; call again. If it stays so, let that session's program go on or end it: "
                 f"SELECT pg_terminate_backend({blocker.pid if blocker else 'PID'}).",
                 details={} if blocker is None else blocker._asdict(),
             )
@@ -190,8 +240,19 @@ class PostgresServer:
         sqlstate: str = getattr(error, "sqlstate", None) or ""
         if isinstance(error, self._psycopg.DataError):
             return beyond_the_engine()
+        if getattr(error, "sqlstate", None) == _NOT_ALLOWED:
+            return self._not_allowed(reason)
         return Unavailable(
             f"The database {self.name} failed: {reason}.",
-            next=f"{_REMEDIES.get(sqlstate, _CHECK)}, then call again. Nothing was written.",
+            next=f"{_REMEDIES.get(sqlstate, _CHECK)}, then call again. {state}.",
             details={"sqlstate": sqlstate or None},
+        )
+
+    def _not_allowed(self, reason: str) -> OpsError:
+        schema = quoted(self._schema or OWN)
+        return Unavailable(
+            f"This user lacks a right in the database {self.name}: {reason}.",
+            next=f"Let the owner of the schema run, for this user: GRANT USAGE, CREATE ON SCHEMA {schema}; GRANT ALL "
+            f"ON ALL TABLES IN SCHEMA {schema}; GRANT ALL ON ALL SEQUENCES IN SCHEMA {schema}. Nothing was written.",
+            details={"sqlstate": _NOT_ALLOWED},
         )

@@ -10,16 +10,15 @@ from mcp_server.kernel.store import Memory
 from mcp_server.persistence.doorbell import Doorbell
 from mcp_server.persistence.migrate import newest_known, require_not_newer
 from mcp_server.persistence.postgres.outcome import Marker, find_out
+from mcp_server.persistence.postgres.pooling import require_same
 from mcp_server.persistence.postgres.transaction import PostgresTransaction
 from mcp_server.persistence.transaction import EVENT_COLUMNS, Kept, Transaction
 from mcp_server.persistence.writer import OutcomeUnknown
 
 if TYPE_CHECKING:
-    from psycopg import Connection
+    from psycopg import Connection, Cursor
 from mcp_server.persistence.postgres.server import Blocker, PostgresServer
 
-CHANNEL = "datamcp_events"
-_NOTIFY = f"NOTIFY {CHANNEL}"
 NOTIFY_EVERY_SECONDS = 0.01
 RESTED_SECONDS = 1.0
 """After so long without a hint the next goes out with its transaction, so that no death comes between the two. That
@@ -42,6 +41,7 @@ WRITES = "datamcp-write"
 GONE_SECONDS = 1.0
 """How often a session that waits looks whether its process lives: a dead one keeps nothing locked for longer."""
 _SET = "SELECT set_config(%s, %s, %s)"
+_SEEN = "SELECT COALESCE(MAX(number), 0), pg_backend_pid() FROM migrations"
 _IDLE, TRANSACTION_TIMEOUT_SINCE = "idle_in_transaction_session", 170_000
 
 # Transaction functions look things up by keys, a few rows at a time. The planner knows neither how many rows an array
@@ -63,7 +63,10 @@ class PostgresSession:
 
     def __init__(self, server: PostgresServer, areas: Areas, shared: dict[type[Memory], Memory]) -> None:
         self._server = server
+        self._session: int | None = None
+        """Which of the server's sessions this is; it stays the same where nothing stands between that swaps them."""
         self._connection = self._connected()
+        self._hint = b"NOTIFY " + server.channel
         self._areas = areas
         self._kept = Kept(shared)
         self._tx: PostgresTransaction | None = None
@@ -75,7 +78,7 @@ class PostgresSession:
         self._known_schema = newest_known("postgres")
         self._schema_seen_at = 0.0
         self._impatient_until = 0.0
-        self._xid = ""
+        self._numbered: Cursor[tuple[str]] | None = None
 
     def begin(self) -> Transaction:
         """BEGIN, reconnecting where the connection was lost."""
@@ -85,55 +88,61 @@ class PostgresSession:
             if not self._server.is_lost(error):
                 raise
             # The server restarted, or closed an idle connection: nothing has been written yet, so start anew.
+            with contextlib.suppress(Exception):
+                self._pipeline.close()
             self._connection.close()
             self._connection = self._connected()
             self._begin()
-        self._require_own_schema()
-        self._pipeline.enter_context(self._connection.pipeline())
         self._tx = PostgresTransaction(cast("Any", self._connection), self._kept, self._areas)
         return self._tx
 
     def _begin(self) -> None:
-        """One round trip; with it comes the transaction's number, by which its outcome can be looked up."""
-        with self._connection.pipeline():
-            self._connection.execute("BEGIN")
-            numbered = self._connection.execute("SELECT pg_current_xact_id()::text")
-            if time.monotonic() < self._impatient_until:
-                self._connection.execute(_SET, ("lock_timeout", _milliseconds(IMPATIENT_LOCK_SECONDS), True))
-        self._xid = cast("tuple[str]", numbered.fetchone())[0]
+        """No round trip of its own: the transaction's number, by which its outcome can be looked up, comes with what is
+        read first."""
+        self._pipeline.enter_context(self._connection.pipeline())
+        self._connection.execute("BEGIN")
+        self._numbered = self._connection.execute("SELECT pg_current_xact_id()::text")
+        if time.monotonic() < self._impatient_until:
+            self._connection.execute(_SET, ("lock_timeout", _milliseconds(IMPATIENT_LOCK_SECONDS), True))
+        self._require_own_schema()
 
     def _require_own_schema(self) -> None:
-        """Write to no schema that a newer server has made since. Asked once a second: it is a round trip."""
+        """Write to no schema that a newer server has made since, and in no session but this connection's. Asked once a
+        second: it is a round trip."""
         if time.monotonic() - self._schema_seen_at < SCHEMA_SEEN_FOR_SECONDS:
             return
-        row = self._connection.execute("SELECT COALESCE(MAX(number), 0) FROM migrations").fetchone()
-        require_not_newer(0 if row is None else row[0], self._known_schema, self._server.name)
+        row = self._connection.execute(_SEEN).fetchone()
+        newest, session = row or (0, 0)
+        require_same(self._session or session, session, self._server.name)
+        self._session = session
+        require_not_newer(newest, self._known_schema, self._server.name)
         self._schema_seen_at = time.monotonic()
 
     def commit(self) -> None:
         """Make the transaction durable. Where the answer is lost, find out what became of it."""
-        assert self._tx is not None, "begin comes first"
+        assert self._tx is not None and self._numbered is not None, "begin comes first"
         self._tx.flush()
+        ((xid,),) = self._numbered.fetchall()
         tells = self._tx.writes > 0 and time.monotonic() - self._notified_at >= RESTED_SECONDS
         if tells:
-            self._connection.execute(_NOTIFY)
+            self._connection.execute(self._hint)
         try:
             self._connection.execute("COMMIT")
             self._pipeline.close()
-        except Exception:
-            if not self._connection.closed or not self._was_committed(self._tx):
+        except Exception:  # whatever it is, only a connection that lives has been told of the outcome
+            if not self._connection.closed or not self._was_committed(self._tx, xid):
                 raise
         if tells:
             self._owes_hint, self._notified_at = False, time.monotonic()
         self._has_told = tells
 
-    def _was_committed(self, tx: PostgresTransaction) -> bool:
+    def _was_committed(self, tx: PostgresTransaction, xid: str) -> bool:
         """The connection was lost after the commit was asked for. What wrote nothing can be run again in any case."""
         if not tx.writes:
             return False
         event = None if tx.last_event is None else dict(zip(EVENT_COLUMNS, tx.last_event, strict=True))
         marker = None if event is None else Marker(*(event[name] for name in Marker._fields))
-        outcome = find_out(self._server, self._xid, marker)
+        outcome = find_out(self._server, xid, marker)
         if outcome == "unknown":
             raise OutcomeUnknown(self._server.name)
         return outcome == "committed"
@@ -193,6 +202,7 @@ class PostgresSession:
 
     def _connected(self) -> "Connection[tuple[Any, ...]]":
         connection = self._server.connect(bounded=True)
+        self._session = None
         connection.execute(_PLANNING)
         connection.execute(_SET, ("application_name", WRITES, False))
         whole = "transaction" if connection.info.server_version >= TRANSACTION_TIMEOUT_SINCE else _IDLE
@@ -207,7 +217,7 @@ class PostgresSession:
         with contextlib.suppress(Exception):  # it stays owed
             if self._connection.closed:
                 self._connection = self._connected()
-            self._connection.execute(_NOTIFY)
+            self._connection.execute(self._hint)
             self._owes_hint = False
 
     def close(self) -> None:
@@ -263,7 +273,7 @@ class NotifyWatcher:
     def _listening(self) -> "Connection[tuple[Any, ...]]":
         connection = self._server.connect()
         try:
-            connection.execute(f"LISTEN {CHANNEL}")
+            connection.execute(b"LISTEN " + self._server.channel)
         except BaseException:
             connection.close()
             raise

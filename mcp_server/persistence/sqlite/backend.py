@@ -17,6 +17,7 @@ from mcp_server.kernel import private_files
 from mcp_server.kernel.area import Areas
 from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.store import Row
+from mcp_server.kernel.times import system_clock
 from mcp_server.persistence.limits import beyond_the_engine
 from mcp_server.persistence.migrate import migrate, migrations, require_current
 from mcp_server.persistence.sqlite.file import SqliteFile
@@ -39,6 +40,8 @@ class SqliteBackend:
     lanes = 1
     long_reads = READERS - 1
     hears_all = sys.platform == "linux"
+    clock = staticmethod(system_clock)
+    clock_is_off_by = 0
 
     def __init__(self, path: Path, areas: Areas, *, allow_unsafe: bool, may_only_read: bool = False) -> None:
         self.file = SqliteFile(path)
@@ -53,6 +56,9 @@ class SqliteBackend:
         """How many reads each has."""
         self._replacing = asyncio.Lock()
         self._closed = False
+
+    async def keep_time(self) -> None:
+        """Everybody who uses the file goes by the same clock."""
 
     def prepare(self) -> list[int]:
         """Create the file and its folder, or migrate it; an existing file is copied before it is changed."""

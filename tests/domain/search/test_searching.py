@@ -20,7 +20,7 @@ from mcp_server.domain.tasks.commands import ControlTasks, FindTasks
 from mcp_server.domain.tasks.timers import archive
 from mcp_server.kernel.errors import NotFound
 from mcp_server.kernel.handling import Job
-from mcp_server.kernel.searching import SOUGHT_CHARACTERS_MAX, TRIGRAMS_MAX, fold, trigrams
+from mcp_server.kernel.searching import SOUGHT_CHARACTERS_MAX
 from mcp_server.upkeep import replay, transfer
 from tests.world import World, open_world
 
@@ -341,9 +341,3 @@ async def test_both_engines_find_what_python_finds_whatever_happened_before(worl
         found = await world.desk.tasks.find(world.call, FindTasks(text=needle, limit=100))
         assert {one.id for one in found.items} == reference.found(reference.tasks, needle), told
     assert replay.replay(world.url).differences == ()
-
-
-def test_trigrams_are_few_of_a_long_text_and_none_of_a_short_one():
-    assert trigrams("ab") == [] and trigrams("abca") == ["abc", "bca"]
-    some = trigrams(fold("".join(chr(0x4E00 + number) for number in range(900))))
-    assert TRIGRAMS_MAX // 2 < len(some) <= TRIGRAMS_MAX
