@@ -118,7 +118,7 @@ async def test_a_call_that_nobody_joins_in_time_has_failed_and_its_link_with_it(
         await world.settle()
         assert (await desk.see(opened.id)).reason == "nobody joined in time"
         task = await task_of(desk, opened.task_id)
-        assert task.status == "failed" and "nobody joined" in task.error["message"]
+        assert task.status == "failed" and "nobody joined" in str(task.error)
 
 
 async def test_a_call_lasts_no_longer_than_the_operator_allows(world: World):
@@ -236,7 +236,7 @@ async def test_agents_are_asked_in_by_a_message_and_take_part_without_a_link(wor
         assert opened.id in inbox.messages[0].body
         as_scribe, as_other = speaking(scribe, id="s"), speaking(other, id="o")
         await desk.do(opened.id, "say", as_scribe, text="Seven")
-        assert (await desk.do(opened.id, "listen", as_scribe)).messages[-1].text == "Seven"
+        assert ((await desk.do(opened.id, "listen", as_scribe)).messages or [])[-1].text == "Seven"
         with pytest.raises(PermissionDenied):
             await desk.do(opened.id, "end", as_scribe)
         with pytest.raises(NotFound):
