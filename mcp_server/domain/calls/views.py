@@ -56,6 +56,7 @@ class CallView(View):
     started_at: str | None = None
     ended_at: str | None = None
     forgotten_at: str | None = None
+    replayed: bool | None = None
 
 
 class LineView(View):
@@ -97,8 +98,8 @@ class TranscriptView(View):
     forgotten_at: str | None = None
 
 
-def call_state(call: LiveCall, links: Mapping[int, str] | None = None) -> CallView:
-    """A call as whoever acts in it is told of it."""
+def call_state(call: LiveCall, links: Mapping[int, str] | None = None, *, replayed: bool = False) -> CallView:
+    """A call as whoever acts in it is told of it; `links` by the numbers of those whose links are shown."""
     shown = links or {}
     return CallView(
         id=call.id,
@@ -109,6 +110,7 @@ def call_state(call: LiveCall, links: Mapping[int, str] | None = None) -> CallVi
         participants=_participants(call, shown if len(shown) > 1 else {}) or None,
         asked=call.questions() or None,
         lines=call.lines,
+        replayed=replayed or None,
     )
 
 
