@@ -57,6 +57,11 @@ class Participant(NamedTuple):
     joins: int = 0
     is_shown: bool = False
 
+    @property
+    def was_never_there(self) -> bool:
+        """Whether an offer of it was answered and no connection came of any yet: its link is good again then."""
+        return self.state == "joining" and self.joins <= 1
+
 
 class Line(NamedTuple):
     """One line of a transcript before it has a number; `peer` is 0 where no connection said it."""
@@ -208,7 +213,7 @@ class LiveCall(Record):
     def left(self, n: int, reason: str, now: Micros) -> tuple[Self, Event]:
         """A participant is gone. Nobody being left ends the call; one that never was connected may come again."""
         one = self.participant(n)
-        if self.started_at is None:
+        if one.was_never_there:
             return self._unconnected(one, now)
         people = self._replaced(one._replace(state="left"))
         if any(other.state in _THERE for other in people):
@@ -261,8 +266,8 @@ class LiveCall(Record):
         return self._moved("righted", now, due_at=due_at, expires_at=self.expires_at - ahead)
 
     def _unconnected(self, one: Participant, now: Micros) -> tuple[Self, Event]:
-        people = self._replaced(one._replace(state="invited"))
-        if any(other.state in _THERE for other in people):
+        people = self._replaced(one._replace(state="invited", joins=0))
+        if self.started_at is not None or any(other.state in _THERE for other in people):
             return self._moved("left", now, participants=_kept(people))
         changes = {"status": "pending", "participants": _kept(people), "due_at": max(self.expires_at, now)}
         return self._moved("unanswered", now, **changes)

@@ -137,7 +137,10 @@ def gone(tx: Transaction, origin: Origin, fence: Fence, n: int, reason: str) -> 
     one = call.participant(n)
     if call.is_over or one.state not in ("joining", "joined", "away"):
         return call
-    call = _noted(tx, origin, call, f"{named(one.name)} left: {reason}") if call.started_at is not None else call
+    if one.was_never_there:
+        tx.run("call_return_drop", call_id=call.id, peer=n)
+    else:
+        call = _noted(tx, origin, call, f"{named(one.name)} left: {reason}")
     new, event = call.left(n, reason, origin.at)
     return close(tx, origin, (new, event)) if new.is_over else recorded(tx, origin, (new, event))
 

@@ -128,7 +128,7 @@ SELECT id, status, version FROM tasks WHERE id = ANY (ARRAY(SELECT jsonb_array_e
 UNION ALL SELECT id, status, version FROM archived_tasks
 WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
 
--- name: tasks_titled
+-- name: tasks_titled (long)
 SELECT id FROM tasks WHERE {{text_begins}}
 AND status IN ('pending', 'queued', 'running', 'paused') ORDER BY created_at, id LIMIT 2
 

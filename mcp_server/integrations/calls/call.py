@@ -128,23 +128,15 @@ class Call:
 
     async def _join(self, order: media.Join) -> None:
         replaced = self._peers.get(order.peer)
-        if replaced is None and len(self._peers) >= self._begin.peers_max:
-            self._tell(Refused(order.peer, f"{self._begin.peers_max} are connected, and no more can be"))
-            return
-
-        def tell(told: Told) -> None:
-            self._told(peer, told)
-
         try:
-            peer = Peer(order, self._begin.ice_servers, tell, self._clock)
+            peer = self._peer(order)
         except BadOffer as error:
             self._tell(Refused(order.peer, str(error)))
             return
-        others = [one for one in self._peers.values() if one is not replaced]
-        wants_sound = order.audio and self._opened.audio and not any(one.has_audio for one in others)
+        is_heard = order.audio and self._has_room_for_sound(order.peer)
         self._peers[order.peer] = peer
         try:
-            await self._answer(peer, VoiceTrack(self._voice, self._begin.bitrate) if wants_sound else None)
+            await self._answer(peer, VoiceTrack(self._voice, self._begin.bitrate) if is_heard else None)
         except BadOffer as error:
             self._tell(Refused(order.peer, str(error)))
             self._forget(peer, replaced)
@@ -152,6 +144,20 @@ class Call:
         else:
             if replaced is not None:
                 await replaced.close()
+
+    def _peer(self, order: media.Join) -> Peer:
+        if order.peer not in self._peers and len(self._peers) >= self._begin.peers_max:
+            raise BadOffer(f"{self._begin.peers_max} are connected, and no more can be")
+
+        def tell(told: Told) -> None:
+            self._told(peer, told)
+
+        peer = Peer(order, self._begin.ice_servers, tell, self._clock)
+        return peer
+
+    def _has_room_for_sound(self, peer_id: str) -> bool:
+        """Sound is of one person and the agent."""
+        return self._opened.audio and not any(one.has_audio for key, one in self._peers.items() if key != peer_id)
 
     async def _answer(self, peer: Peer, track: VoiceTrack | None) -> None:
         if self._recorder is not None:

@@ -23,6 +23,7 @@ _CANDIDATE = re.compile(
     re.ASCII,
 )
 _NAME = re.compile(r"[0-9a-f-]{1,63}\.local", re.IGNORECASE | re.ASCII)
+_BUNDLE = re.compile(r"a=group:BUNDLE .+")
 _OPUS = re.compile(r"a=rtpmap:(\d{1,3}) opus/48000/2", re.IGNORECASE | re.ASCII)
 
 
@@ -57,17 +58,25 @@ def checked(sdp: str) -> Offer:
     """
     lines = _lines(sdp)
     kinds = [line[2:].partition(" ")[0] for line in lines if line.startswith("m=")]
-    if unknown := sorted({kind for kind in kinds if kind not in ("audio", "application")}):
-        raise BadOffer(f"The offer has a section that a call does not have, such as {unknown[0][:20]!r}; leave it out.")
-    if kinds.count("application") != 1 or kinds.count("audio") > 1:
-        raise BadOffer('The offer must have a data channel, made as "desk" before the offer, and sound once at most.')
-    if len(kinds) > 1 and not any(line.startswith("a=group:BUNDLE ") for line in lines):
+    _require_a_call(kinds)
+    if len(kinds) > 1 and not _has(lines, _BUNDLE):
         raise BadOffer("The offer must bundle its sections (a=group:BUNDLE).")
-    if "audio" in kinds and not any(_OPUS.fullmatch(line) for line in lines):
+    if "audio" in kinds and not _has(lines, _OPUS):
         raise BadOffer("The offer has sound without Opus at 48000 Hz and two channels.")
     offer = Offer("", "audio" in kinds, len(kinds))
     offer.sdp = "\r\n".join(_kept(lines, offer)) + "\r\n"
     return offer
+
+
+def _has(lines: list[str], pattern: re.Pattern[str]) -> bool:
+    return any(pattern.fullmatch(line) for line in lines)
+
+
+def _require_a_call(kinds: list[str]) -> None:
+    if unknown := sorted({kind for kind in kinds if kind not in ("audio", "application")}):
+        raise BadOffer(f"The offer has a section that a call does not have, such as {unknown[0][:20]!r}; leave it out.")
+    if kinds.count("application") != 1 or kinds.count("audio") > 1:
+        raise BadOffer('The offer must have a data channel, made as "desk" before the offer, and sound once at most.')
 
 
 def _lines(sdp: str) -> list[str]:

@@ -145,7 +145,6 @@ class Peer:
         """Ask whether it is there, once a second; what we were late by is not its fault."""
         now = self._clock()
         self._heard_at = min(now, self._heard_at + late_seconds)
-        silent = now - self._heard_at
         if getattr(self._connection.sctp, "_advertised_rwnd", 0) < -UNFINISHED_BYTES_MAX:
             self._end("it sends a message that does not end")
         if self._channel is None:
@@ -154,11 +153,14 @@ class Peer:
             return
         if self.has_audio:
             self._start(self._weigh())
+        self._ask(self._channel, now - self._heard_at)
+
+    def _ask(self, channel: RTCDataChannel, silent: float) -> None:
         if silent > AWAY_SECONDS and not self._is_away:
             self._leave()
         if silent > GONE_SECONDS:
             self._end(f"it was not heard of for {GONE_SECONDS:g} seconds")
-        elif self._channel.readyState == "open" and self._channel.bufferedAmount < PINGS_BUFFERED_BYTES_MAX:
+        elif channel.readyState == "open" and channel.bufferedAmount < PINGS_BUFFERED_BYTES_MAX:
             self._pings += 1
             self.send({"type": "ping", "n": self._pings})
 

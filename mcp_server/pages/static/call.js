@@ -14,7 +14,13 @@ const WORDS = {
   on_hold: "On hold: nobody is heard. Writing goes on",
   muted: "Connected. The other side is muted",
 };
-const STATES = { joining: "is joining", joined: "is here", away: "has lost the connection", left: "has left", invited: "is invited" };
+const STATES = {
+  joining: "is joining",
+  joined: "is here",
+  away: "has lost the connection",
+  left: "has left",
+  invited: "is invited",
+};
 const OVER_HIDES = ["invitation", "door", "recording", "people", "asks", "writing", "microphone", "sound", "hangup"];
 const SECRETS = "datamcp-call:";
 const DAY_MS = 86_400_000;

@@ -1,6 +1,7 @@
 // Text of others as it is shown: what cannot be seen is shown escaped, as kernel/lines.py does it for other channels.
 
-const FILLERS = "\\u034f\\u115f\\u1160\\u17b4\\u17b5\\u2800\\u3164\\uffa0\\u180b-\\u180f\\ufe00-\\ufe0f\\u{e0100}-\\u{e01ef}";
+const FILLERS =
+  "\\u034f\\u115f\\u1160\\u17b4\\u17b5\\u2800\\u3164\\uffa0\\u180b-\\u180f\\ufe00-\\ufe0f\\u{e0100}-\\u{e01ef}";
 const UNSEEN = new RegExp(`[\\p{C}\\p{Zl}\\p{Zp}${FILLERS}]`, "gu");
 const LINE_END = /\r\n|\r|\n/;
 

@@ -46,6 +46,7 @@ class NotedCall:
     orders: list[Order] = field(default_factory=list)
     told: "asyncio.Queue[Told | MediaDied]" = field(default_factory=asyncio.Queue)
     refuses: str | None = None
+    connects: bool = True
     left: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -57,7 +58,8 @@ class NotedCall:
                 self.told.put_nowait(Refused(order.peer, self.refuses))
                 return
             self.told.put_nowait(Answered(order.peer, f"answer to {order.offer}", order.audio))
-            self.told.put_nowait(Connected(order.peer, 0.1))
+            if self.connects:
+                self.told.put_nowait(Connected(order.peer, 0.1))
         if isinstance(order, Close):
             self.told.put_nowait(Closed())
             self.told.put_nowait(MediaDied("closed"))
@@ -100,10 +102,11 @@ class Noted:
     calls: dict[str, NotedCall] = field(default_factory=dict)
     opened: list[tuple[str, bool, bool]] = field(default_factory=list)
     refuses: str | None = None
+    connects: bool = True
 
     async def open(self, call_id: str, *, audio: bool, record: bool) -> NotedCall:
         self.opened.append((call_id, audio, record))
-        self.calls[call_id] = NotedCall(call_id, refuses=self.refuses)
+        self.calls[call_id] = NotedCall(call_id, refuses=self.refuses, connects=self.connects)
         return self.calls[call_id]
 
     async def close(self) -> None:
