@@ -169,7 +169,7 @@ def _lock_op(call: Call) -> locks.Op:
 
 
 class Leases(Part):
-    """Tasks that are leased, reported on, written under, failed and completed, each end until it is answered."""
+    """Tasks that are leased, reported on, written under, failed and completed, each end told until it is answered."""
 
     def __init__(self, fleet: Fleet) -> None:
         super().__init__(fleet)
@@ -186,9 +186,9 @@ class Leases(Part):
         return [self._work(f"worker-{number}") for number in range(CLIENTS)]
 
     def has_enough(self) -> bool:
-        """An end that was repeated since nobody knew it, and one under a lease that was lost."""
+        """An end that was repeated, and one under a lease that was lost."""
         told = {op.outcome for ops in self._ops.values() for op in ops if op.ends}
-        return {"unknown", "repeated", "refused"} <= told
+        return {"repeated", "refused"} <= told
 
     async def unsettled(self) -> int:
         """Tasks that have not ended, but for the server's own."""
