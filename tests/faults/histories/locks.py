@@ -77,12 +77,16 @@ def _fallen(holds: Sequence[Hold]) -> list[str]:
     fallen = [
         (a, b)
         for a, b in permutations(grants, 2)
-        if a.returned < b.invoked and a.token > b.token and (_exclude(a, b) or not _is_renewed(b, grants))
+        if a.returned < b.invoked and a.token > b.token and not (_are_beside(a, b) and _is_renewed(b, grants))
     ]
     return [
         *(f"one token for two: {one} and {other}" for one, other in shared),
         *(f"the token fell: {before}, then {after}" for before, after in fallen),
     ]
+
+
+def _are_beside(one: Op, other: Op) -> bool:
+    return one.holder != other.holder and not _exclude(one, other)
 
 
 def _is_renewed(grant: Op, grants: Sequence[Op]) -> bool:
@@ -99,7 +103,7 @@ def _old_tokens(holds: Sequence[Hold], releases: Sequence[Op]) -> list[str]:
         for release in releases
         for grant in grants.values()
         if release.outcome == "done" and release.token < grant.token and grant.returned < release.invoked
-        if grant.holder == release.holder or _exclude(grants.get(release.token, release), grant)
+        if not _are_beside(grants.get(release.token, release), grant)
     ]
 
 
