@@ -204,6 +204,9 @@ async def test_other_processes_are_heard_although_the_watching_connection_was_cl
             await heard(listener, "during")
             await theirs.write(note, "after")
             await heard(listener, "after")
+        if not isinstance(mine.backend, SqliteBackend):
+            assert [one["last_error"] for one in mine.loops.report() if "bug" in one["last_error"]] == []
+            assert "store-watcher" in [one["name"] for one in mine.loops.report()]
 
 
 async def test_a_watcher_that_cannot_be_opened_shows_and_is_tried_again(url: str, monkeypatch: Any):
