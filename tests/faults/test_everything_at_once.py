@@ -63,7 +63,8 @@ async def test_everything_at_once_with_postgres_restarted_and_its_answers_lost_l
                 parts = [tasks, State(fleet), Locks(fleet), Messages(fleet), Approvals(fleet, tasks)]
                 async with fleet.running():
                     parts += [Mails(fleet, mailbox), Schedules(fleet)]
-                    await live(parts, fleet, long_freeze=True, beside=[restarts(server, proxy, fleet)])
+                    beside = [restarts(server, proxy, fleet)]
+                    await live(parts, fleet, long_freeze=True, kills_min=CHAOS_SECONDS / 12, beside=beside)
         assert fleet.faults == [], "\n".join(fleet.faults)
         print(dict(fleet.happened), {"lost": proxy.lost, "cut": proxy.cut})
         assert proxy.lost > CHAOS_SECONDS / 4 and proxy.cut > CHAOS_SECONDS / 12
@@ -86,7 +87,12 @@ async def restarts(server: PostgresProcess, proxy: Proxy, fleet: Fleet) -> None:
 
 
 async def live(
-    parts: list[Part], fleet: Fleet, *, long_freeze: bool, beside: Sequence[Coroutine[Any, Any, None]] = ()
+    parts: list[Part],
+    fleet: Fleet,
+    *,
+    long_freeze: bool,
+    kills_min: float = CHAOS_SECONDS / 4,
+    beside: Sequence[Coroutine[Any, Any, None]] = (),
 ) -> None:
     """Work under faults, then without; and look at what came of it.
 
@@ -94,12 +100,13 @@ async def live(
         parts: who works.
         fleet: on what.
         long_freeze: whether one is frozen for longer than everything lasts.
+        kills_min: how many kills it takes; where servers also wait for a database, fewer are there to be killed.
         beside: more trouble, each of which ends with `fleet.producing`.
     """
 
     def missing() -> list[str]:
         lacking = [type(part).__name__ for part in parts if not part.has_enough()]
-        is_enough = fleet.happened["killed"] > CHAOS_SECONDS / 4 and fleet.happened["frozen"] > 2
+        is_enough = fleet.happened["killed"] > kills_min and fleet.happened["frozen"] > 2
         return lacking if is_enough else [*lacking, "kills and freezes"]
 
     for part in parts:
