@@ -245,7 +245,7 @@ class Fleet:
         started = loop.time()
         async with asyncio.TaskGroup() as freezing:
             if long:
-                freezing.create_task(self._freeze_long(self.any_seat()))
+                freezing.create_task(self._freeze_long())
             while (passed := loop.time() - started) < seconds or (passed < MOST_SECONDS and not is_enough()):
                 await asyncio.sleep(self.chance.uniform(0.5, 1.5))
                 is_strong = sum(seat.is_ready for seat in self.seats) > len(self.seats) // 2
@@ -258,10 +258,10 @@ class Fleet:
         if not any(one.is_frozen for one in self.seats if one is not self._left_alone):
             self.happened["frozen"] += await seat.freeze(FROZEN_SECONDS)
 
-    async def _freeze_long(self, seat: Seat) -> None:
+    async def _freeze_long(self) -> None:
         await self.pause(5, 10)
         while True:
-            self._left_alone = seat  # neither called nor killed until it goes on
+            self._left_alone = seat = self.any_seat()  # neither called nor killed until it goes on
             self.happened["frozen long"] += (was_there := await seat.freeze(LONG_SECONDS))
             self._left_alone = None
             if was_there:
