@@ -101,7 +101,8 @@ async def live(
         parts: who works.
         fleet: on what.
         long_freeze: whether one is frozen for longer than everything lasts.
-        kills_min: how many kills it takes, one in four seconds unsaid; where servers also wait for a database, fewer are there to be killed.
+        kills_min: how many kills it takes, one in four seconds unsaid; where servers also wait for a database, fewer
+            are there to be killed.
         beside: more trouble, each of which ends with `fleet.producing`.
         seconds: how long new work is made at least.
     """
