@@ -80,7 +80,7 @@ async def test_a_key_that_was_used_for_another_call_is_refused(world: World):
         others: list[dict[str, Any]] = [{"purpose": "What"}, {"media": "audio"}, {"record": True}, {"offer": "v=0"}]
         for other in [*others, {"expires_in_seconds": 61}, {"participants": ["user:local"]}]:
             with pytest.raises(IdempotencyConflict, match=first.call.id):
-                await opened(desk, **dict[str, Any](expires_in_seconds=60) | other)
+                await opened(desk, None, **dict[str, Any](expires_in_seconds=60) | other)
         assert await world.events(type="call.opened") == ["call.opened"]
 
 
