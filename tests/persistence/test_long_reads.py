@@ -22,7 +22,7 @@ def made_slow(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     read = database.backend.read
 
     async def slower(sql, parameters):
-        if "document_text" in parameters:
+        if "text_needle" in parameters:
             await read(SLOW[database.engine], {})
         return await read(sql, parameters)
 
@@ -32,7 +32,7 @@ def made_slow(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_short_read_and_the_timer_answer_while_thirty_searches_run(url: str, monkeypatch: pytest.MonkeyPatch):
     async with open_world(url) as world:
         made_slow(world.database, monkeypatch)
-        given = {"now": 0, "limit": 1, "document_text": "%x%"}
+        given = {"now": 0, "limit": 1, "text_needle": "x"}
         searches = [
             asyncio.create_task(world.database.fetch_all("state_find", filters=("document_text",), **given))
             for _ in range(SEARCHES)

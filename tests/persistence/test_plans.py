@@ -72,7 +72,7 @@ def composed(known: dict[str, str]) -> Iterator[tuple[str, str, str]]:
 
 def values(sql: str, pattern: str) -> dict[str, str]:
     """Something that stands for each parameter."""
-    snapshots = set(re.findall(r"%\((\w+)\)s AS pg_snapshot", sql))
+    snapshots = set(re.findall(r"%\((\w+)\)s(?:, ''\))? AS pg_snapshot", sql))
     given = {name: '["5"]' if name in LISTS else "5" for name in re.findall(pattern, sql)}
     return given | dict.fromkeys(snapshots, "5:5:")
 
