@@ -1,6 +1,5 @@
 """Use cases of calls: open one, act in it, read it, join it. The page uses `invitation` and `join`."""
 
-from mcp_server.domain.calls import transactions
 from mcp_server.domain.calls.acting import Acting
 from mcp_server.domain.calls.commands import ControlCall, OpenCall
 from mcp_server.domain.calls.entering import Entering
@@ -9,8 +8,8 @@ from mcp_server.domain.calls.joining import Invitation, JoinCall, Joined
 from mcp_server.domain.calls.joins import Offer, Opened
 from mcp_server.domain.calls.media import MediaProvider
 from mcp_server.domain.calls.model import LiveCall, NewCall, no_call
+from mcp_server.domain.calls.opening import Opening, open_call
 from mcp_server.domain.calls.policy import CallPolicy
-from mcp_server.domain.calls.transactions import CALL_KIND, Opening
 from mcp_server.domain.calls.views import (
     BYTES_PER_SECOND,
     OWN_CALLS,
@@ -50,7 +49,7 @@ class CallService:
         self._inviting = services.get(Inviting)
         self._entering = services.get(Entering)
         self._acting = services.get(Acting)
-        self.open = Write(context, Permission.CALLS_OPEN, self._opening, transactions.open_call, self._opened)
+        self.open = Write(context, Permission.CALLS_OPEN, self._opening, open_call, self._opened)
 
     async def control(self, call: Call, command: ControlCall) -> CallResult:
         """Act in a call.
@@ -145,13 +144,14 @@ class CallService:
         invite = self._inviting.guest() if guest else await self._inviting.asked(call, command.participants)
         expires_at = self._context.clock() + duration(command.expires_in_seconds)
         told = command.purpose, command.media, command.record
-        new = NewCall(*told, (), expires_at, self._policy.minutes_max)
+        new = NewCall(*told, (), expires_at, self._policy.minutes_max, command.key())
         offer = Offer(dump_json({"offer": command.offer, "audio": True})) if joins_itself else None
-        return Opening(new, invite, f"{CALL_KIND}webrtc", command.task_id, self._policy.at_once, offer)
+        return Opening(new, invite, command.task_id, self._policy.at_once, offer)
 
     async def _opened(self, call: Call, opened: Opened) -> OpenedCall:
         del call
-        view = call_state(opened.call, await self._inviting.shown(opened.call, opened.asked))
+        links = await self._inviting.shown(opened.call, opened.asked)
+        view = call_state(opened.call, links, replayed=opened.replayed)
         answer = None if opened.request_id is None else await self._entering.answer(opened)
         return OpenedCall(call=view, answer=answer)
 
