@@ -233,6 +233,9 @@ def test_an_unsafe_sqlite_is_refused_with_the_remedy_unless_allowed(monkeypatch)
     monkeypatch.setattr("mcp_server.persistence.sqlite.library.library_version", lambda: (3, 40, 1))
     with pytest.raises(Unavailable, match="pip install pysqlite3"):
         require_safe_library(allow_unsafe=False)
+    with pytest.raises(Unavailable, match=r"3\.40\.1 is too old"):
+        require_safe_library(allow_unsafe=True)
+    monkeypatch.setattr("mcp_server.persistence.sqlite.library.library_version", lambda: (3, 43, 0))
     require_safe_library(allow_unsafe=True)
     monkeypatch.setattr("mcp_server.upkeep.inspection.library_version", lambda: (3, 40, 1))
     assert "sqlite_library" in problems("sqlite:////nowhere/desk.db")

@@ -20,7 +20,7 @@ from mcp_server.domain.approvals.transactions import signing_key, spend_seal
 from mcp_server.kernel.errors import OpsError, Unavailable
 from mcp_server.kernel.json_text import sha256_text
 from mcp_server.persistence.sqlite import door, file
-from mcp_server.persistence.sqlite.library import load_library
+from mcp_server.persistence.sqlite.library import OLDEST, library_version, load_library
 from mcp_server.upkeep import backup, transfer
 from mcp_server.upkeep.copies import LOCAL, inspect
 from tests.upkeep.test_upkeep import exported, facts, file_of, live_through_much
@@ -43,7 +43,12 @@ def of_python() -> ModuleType:
 LIBRARIES = {"in use": load_library(), "apsw": door, "python": of_python()}
 
 
-OTHERS = [pytest.param(name, marks=pytest.mark.slow) for name in ("apsw", "python")]
+OTHERS = [
+    pytest.param("apsw", marks=pytest.mark.slow),
+    pytest.param(
+        "python", marks=[pytest.mark.slow, pytest.mark.skipif(library_version(of_python()) < OLDEST, reason="too old")]
+    ),
+]
 
 
 @pytest.fixture(params=["in use", *OTHERS])

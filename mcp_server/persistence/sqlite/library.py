@@ -78,6 +78,10 @@ def is_safe(version: tuple[int, int, int]) -> bool:
     return version >= (3, 51, 3)
 
 
+OLDEST = (3, 43, 0)
+"""Whose full-text index forgets what it has no copy of; nobody may ask for an older one."""
+
+
 def remedy(system: str = sys.platform, machine: str | None = None) -> str:
     """How this machine gets a safe library: what has a wheel there."""
     import platform  # a start that goes well needs it for nothing
@@ -88,7 +92,7 @@ def remedy(system: str = sys.platform, machine: str | None = None) -> str:
 
 
 def require_safe_library(*, allow_unsafe: bool) -> None:
-    """Refuse a SQLite that can corrupt a database shared by several connections.
+    """Refuse a SQLite that can corrupt a database shared by several connections, and one that is too old in any case.
 
     Raises:
         Unavailable: naming the version and the remedy.
@@ -99,4 +103,9 @@ def require_safe_library(*, allow_unsafe: bool) -> None:
             f"SQLite {'.'.join(map(str, version))} can corrupt a database that several processes use.",
             next=f"{remedy()}; or set DATAMCP_ALLOW_UNSAFE_SQLITE=true if no other process will ever open this "
             "database.",
+        )
+    if version < OLDEST:
+        raise Unavailable(
+            f"SQLite {'.'.join(map(str, version))} is too old: search needs {'.'.join(map(str, OLDEST))} or newer.",
+            next=f"{remedy()}.",
         )
