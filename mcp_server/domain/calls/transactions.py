@@ -17,6 +17,7 @@ from mcp_server.domain.messages.model import SendMessage
 from mcp_server.domain.tasks.creation import create_one
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.spec import RetrySpec, TaskSpec
+from mcp_server.kernel.authority import VIA
 from mcp_server.kernel.errors import InvalidTransition, LimitExceeded
 from mcp_server.kernel.events import Origin
 from mcp_server.kernel.json_text import dump_json
@@ -27,6 +28,9 @@ CALL_KIND = "system.call."
 
 OPEN_MAX = 50
 """How many calls may wait or go on at once on one database."""
+
+OPEN_OF_ONE_MAX = OPEN_MAX // 2
+"""How many of them one caller may have opened; the local user, who is alone, all."""
 
 _RETRY = RetrySpec(max_attempts=100, delay_seconds=1, max_delay_seconds=30)
 """A call that waits is held again, however often its server is killed."""
@@ -55,16 +59,17 @@ class Opening(NamedTuple):
     parent_id: str | None = None
     at_once: int = 10
     offer: Offer | None = None
+    of_one_max: int = OPEN_OF_ONE_MAX
 
 
 def open_call(tx: Transaction, origin: Origin, opening: Opening) -> Opened:
     """Open a call with the task that holds it, and ask people in.
 
     Raises:
-        LimitExceeded: as many calls as there may be.
+        LimitExceeded: as many calls as there may be, or as one caller may have.
         NotFound: a named agent or the parent does not exist.
     """
-    _require_room(tx)
+    _require_room(tx, origin, opening.of_one_max)
     call_id, task_id = origin.new_id("call"), origin.new_id("task")
     call, event = LiveCall.opened(call_id, opening.new, task_id, origin)
     caused = origin.caused_by(tx.record(origin, event))
@@ -233,7 +238,14 @@ def _message(call: LiveCall, agent: Participant) -> SendMessage:
     return SendMessage(to=(agent.agent_id or agent.name,), subject=f"Call {call.id}", body=body)
 
 
-def _require_room(tx: Transaction) -> None:
+def _require_room(tx: Transaction, origin: Origin, of_one_max: int) -> None:
+    own = tx.one("calls_open_of", principal=origin.principal, via=f"{VIA}{origin.principal}")
+    if own is not None and own["n"] >= of_one_max:
+        raise LimitExceeded(
+            f"{own['n']} calls of yours wait or go on here, as many as one caller may have.",
+            next="End some: calls_control(action='end').",
+            details={"calls_max": of_one_max},
+        )
     counts = tx.one("calls_open_count")
     if counts is not None and counts["n"] >= OPEN_MAX:
         raise LimitExceeded(

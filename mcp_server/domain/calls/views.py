@@ -141,15 +141,15 @@ def line_views(rows: Sequence[Row]) -> list[LineView]:
 
 
 def outcome_of(call: LiveCall) -> dict[str, Any]:
-    """What a call came to, as its task's result."""
+    """What a call came to, as its task's result: who may see tasks need not see calls, so nobody is named in it, and
+    nobody's words stand there."""
     seconds = None if call.started_at is None or call.ended_at is None else (call.ended_at - call.started_at) / SECOND
     return {
         "call_id": call.id,
         "outcome": call.status,
-        "reason": call.reason,
         "seconds": seconds,
         "lines": call.lines,
-        "joined": [one.name for one in call.people() if one.joins > 0],
+        "joined": sum(one.joins > 0 for one in call.people()),
         "transcript": f"ops://calls/{call.id}/transcript",
     }
 
