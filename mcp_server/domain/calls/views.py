@@ -1,7 +1,7 @@
 """What callers see of calls."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from mcp_server.domain.calls.media import RATE
 from mcp_server.domain.calls.model import LiveCall
@@ -73,6 +73,11 @@ class OpenedCall(View):
 
     call: CallView
     answer: str | None = None
+
+    def kept(self) -> Self:
+        """It without links: whoever opened it is shown them by listening, while nobody has joined by them."""
+        people = [one.evolved({"join_url": None}) for one in self.call.participants or ()]
+        return self.evolved({"call": self.call.evolved({"join_url": None, "participants": people or None})})
 
 
 class CallResult(View):

@@ -1,12 +1,17 @@
 """Whom a call keeps out: other callers, whatever they are called; users who are not let in any more; and one caller
 from taking what is there for all."""
 
+import asyncio
+
 import pytest
 
+from mcp_server.domain.approvals.commands import RequestApproval
 from mcp_server.domain.calls.commands import OpenCall
 from mcp_server.domain.calls.joining import LinkUnknown
 from mcp_server.domain.calls.transactions import OPEN_MAX, OPEN_OF_ONE_MAX
+from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.kernel.authority import Role
+from mcp_server.kernel.composing import CalledTool
 from mcp_server.kernel.errors import LimitExceeded, NotFound
 from tests.domain.calls.desks import BASE, holding, token_of
 from tests.domain.people.test_keys import people, user
@@ -71,3 +76,27 @@ async def test_what_cannot_be_a_link_is_refused_as_one_that_is_not_valid(world: 
     async with holding(world) as desk:
         with pytest.raises(LinkUnknown):
             await desk.join(f"{BASE}/calls/{altered}")
+
+
+async def test_a_call_that_people_said_yes_to_shows_its_link_to_who_asked_and_keeps_it_nowhere(world: World):
+    async with holding(world) as desk:
+        asks, watches = caller(Role.AGENT, id="ann"), caller(Role.VIEWER, id="eve")
+        calls = [CalledTool(tool="calls_open", arguments={"purpose": "Why", "participants": ["user:bob", "user:carl"]})]
+        request = RequestApproval(title="May I?", calls=calls, approvers=("tester",))
+        approval = (await desk.desk.approvals.request(asks, request)).approval
+        await world.answer(desk.call, approval.id)
+        async with desk.desk.changes.listen("task") as listener, asyncio.timeout(30):
+            while (task := await desk.desk.tasks.get(watches, approval.task_id)).status not in TERMINAL:
+                await listener.wait(1)
+        (opened,) = (one["call"] for one in task.result["results"])
+        kept = str([task, await world.events(), await world.database.fetch_all("call_by_id", id=opened["id"])])
+        assert "/calls/" not in kept and "join_url" not in kept
+        shown = (await desk.do(opened["id"], "listen", asks)).call
+        urls = [one.join_url for one in shown.participants or ()]
+        assert len(urls) == 2 and all(urls)
+        others = (await desk.do(opened["id"], "listen", desk.call)).call  # an admin's, who did not open it
+        assert "/calls/" not in str(others)
+        await desk.join(urls[0])
+        await desk.until(opened["id"], "active")
+        left = (await desk.do(opened["id"], "listen", asks)).call
+        assert left.join_url == urls[1]
