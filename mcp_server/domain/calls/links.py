@@ -12,8 +12,7 @@ from mcp_server.kernel.authority import principal_of
 from mcp_server.kernel.services import Services
 
 PERSON = "user:"
-_ID = re.compile(r"[a-z0-9]{1,64}")
-_PLACES = [str(number) for number in range(1, 100)]
+_TOKEN = re.compile(r"[a-z0-9]{1,64}\.[1-9][0-9]?\.[!-~]{1,200}")
 
 
 class Followed(NamedTuple):
@@ -44,7 +43,7 @@ class CallLinks:
         """
         wrong = LinkUnknown("This link is not valid, or no longer.", next="Ask for a new one.")
         parts = token.split(".")
-        if not token.isascii() or len(parts) != 3 or not _ID.fullmatch(parts[0]) or parts[1] not in _PLACES:
+        if not _TOKEN.fullmatch(token):
             raise wrong
         row = await self._database.fetch_one("call_by_id", id=f"call_{parts[0]}")
         call = None if row is None else LiveCall.adopt(dict(row))
