@@ -145,8 +145,8 @@ class Proxy:
                 for pump in pumps:
                     pump.cancel()
                 await asyncio.gather(*pumps, return_exceptions=True)
-        except OSError:
-            pass  # the server is down
+        except (OSError, asyncio.CancelledError):
+            pass  # the server is down, or this ends
         finally:
             for end in (writer, behind):
                 if end is not None:

@@ -7,7 +7,7 @@ from mcp_server.domain.approvals.rules import UNKNOWN, Form
 from mcp_server.domain.calls.commands import ControlCall, OpenCall
 from mcp_server.domain.calls.inviting import MAIL_SUBJECT
 from mcp_server.domain.calls.links import PERSON
-from mcp_server.domain.calls.views import CallResult, OpenedCall
+from mcp_server.domain.calls.views import CallResult, CallView, OpenedCall
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.quoting import named, quoted
 from tools.spec import ADD, Part, Tool, counted, several
@@ -37,21 +37,30 @@ def _alone(args: OpenCall) -> str | None:
 
 def _say_opened(result: OpenedCall) -> str:
     call = result.call
+    again = "was opened before under this key, nobody was asked in now; it " if call.replayed else ""
+    if call.status in ("ended", "failed"):
+        return f"{call.id} {again}has {call.status}{_why(call)}. Another takes another key."
+    return f"{call.id} {again}is {call.status}. {_how(call)} Say your first words now, then listen (calls_control)."
+
+
+def _how(call: CallView) -> str:
+    """How those who are asked in get there."""
     if call.join_url is not None:
-        how = "Give your user join_url: it opens in a browser and is good once."
-    elif any(one.join_url for one in call.participants or ()):
-        how = "Each join_url opens in a browser and is good once."
-    else:
-        how = "Those who were asked in have been written to." if call.participants else ""
-    return f"{call.id} is {call.status}. {how} Say your first words now, then listen (calls_control)."
+        return "Give your user join_url: it opens in a browser and is good once."
+    if any(one.join_url for one in call.participants or ()):
+        return "Each join_url opens in a browser and is good once."
+    return "Those who were asked in have been written to." if call.participants else ""
 
 
 def _say_done(result: CallResult) -> str:
     call = result.call
-    why = f": {quoted(call.reason)}" if call.reason else ""
     lines = f" {counted(len(result.messages), 'line')}." if result.messages is not None else ""
     asked = f" tasks_wait(task_ids=['{result.approval_task_id}']) waits for the answer." if result.approval_id else ""
-    return f"{call.id} is {call.status}{why}.{lines}{asked}"
+    return f"{call.id} is {call.status}{_why(call)}.{lines}{asked}"
+
+
+def _why(call: CallView) -> str:
+    return f": {quoted(call.reason)}" if call.reason else ""
 
 
 TOOLS = (

@@ -4,6 +4,7 @@ from functools import partial
 
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.events.commands import ReadEvents
+from mcp_server.domain.events.service import HELD_BACK_SECONDS
 from mcp_server.domain.events.views import EventView
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
@@ -25,10 +26,25 @@ async def read(desk: Desk, call: Call, args: ReadEvents) -> ReadResult:
     if args.led_to is not None:
         return ReadResult(events=await desk.events.led_to(call, args.led_to, args.limit))
     events, cursor = await desk.events.read(call, args)
-    return ReadResult(events=events, cursor=cursor, hint=None if events else _nothing_of(args))
+    hints = [] if events else _nothing_of(args)
+    is_newest = args.after is None if args.newest_first else len(events) < args.limit
+    if is_newest:
+        hints += await _held_back(desk)
+    return ReadResult(events=events, cursor=cursor, hint=" ".join(hints) or None)
 
 
-def _nothing_of(args: ReadEvents) -> str | None:
+async def _held_back(desk: Desk) -> list[str]:
+    """What is lacking at the end of the log, and through whom: what a caller has just written may be among it."""
+    held_back = await desk.log_held_back(HELD_BACK_SECONDS)
+    if held_back is None:
+        return []
+    return [
+        "The newest events, perhaps of your own last calls, are saved but not shown yet: an older transaction is still "
+        f"open, {held_back['by']}. {held_back['remedy']} What is true now, the other tools tell."
+    ]
+
+
+def _nothing_of(args: ReadEvents) -> list[str]:
     """What may be meant where nothing was found: ids are taken as they are, and there may be none like it."""
     said: list[str] = []
     if args.aggregate_id is not None:
@@ -41,7 +57,7 @@ def _nothing_of(args: ReadEvents) -> str | None:
             f"No event has correlation_id {named(args.correlation_id)}: it is copied from an event; what happened"
             " to one thing is found by aggregate_id."
         )
-    return " ".join(said) or None
+    return said
 
 
 def _say(result: ReadResult) -> str:

@@ -25,6 +25,7 @@ from benchmarks.size.filling import Sizes, age, enlarge, make_small
 from mcp_server.app import open_app, open_desk
 from mcp_server.config import load_settings
 from mcp_server.domain.operating.statistics import update
+from mcp_server.domain.search.transactions import index_some
 from mcp_server.domain.tasks.queues import drop_some
 from mcp_server.kernel.call import SYSTEM_CALL
 
@@ -73,6 +74,8 @@ async def settle(url: str) -> None:
     async with open_desk(load_settings(database=url)) as desk:
         origin = desk.context.origin(SYSTEM_CALL)
         while await desk.context.database.write(drop_some, origin, 1000):
+            pass
+        while await desk.context.database.write(index_some):
             pass
         await desk.context.database.write(update, origin)
 

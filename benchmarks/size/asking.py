@@ -27,6 +27,7 @@ TASKS: list[dict[str, Any]] = [
     *({"kind": kind} for kind in ("build", "rare")),
     *({"tag": tag} for tag in ("nightly", "rare", "none")),
     {"kind": "rare", "status": "failed"},
+    *({"text": text} for text in ("old work", "under way", "nowhere")),
 ]
 EVENTS: list[dict[str, Any]] = [
     {},
@@ -69,6 +70,8 @@ TOOLS: dict[str, list[dict[str, Any]]] = {
         {"tag": "page"},
         {"tag": "rare"},
         {"deleted": True},
+        {"text": "xxx"},
+        {"text": "nowhere"},
     ],
     "state_get": [{"namespace": "notes", "key": "page-0"}],
     "state_history": [{"namespace": "notes", "key": "page-0", "diff": True}],

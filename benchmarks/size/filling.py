@@ -144,6 +144,7 @@ def _id(kind: str) -> str:
 
 _DONE = "title = 'Old work' AND kind = 'build' AND status = 'completed'"
 _READY = "title = 'Ready' AND status = 'queued'"
+_OLD = "folded LIKE 'old work%'"
 _N = "CAST(n.i AS TEXT)"
 _PAGE = f"'docs-' || CAST(n.i % 100 AS TEXT) || '/page-' || {_N}"
 _AT = {"created_at": "t.created_at + n.i * 10", "updated_at": "t.updated_at + n.i * 10"}
@@ -161,6 +162,9 @@ def _work(sizes: Sizes) -> list[Copies]:
         Copies("tasks", _DONE, sizes.archived, {"id": _id("task_a"), **later}, "archived_tasks"),
         Copies("tasks", _DONE, sizes.finished - sizes.archived, {"id": _id("task"), **later}),
         Copies("tasks", _READY, sizes.queued, {"id": _id("task_q"), **fresh}),
+        Copies("texts", _OLD, sizes.archived, {"about": _id("task_a")}),
+        Copies("texts", _OLD, sizes.finished - sizes.archived, {"about": _id("task")}),
+        Copies("texts", "folded LIKE 'ready%'", sizes.queued, {"about": _id("task_q")}),
     ]
 
 
@@ -177,6 +181,7 @@ def _pages(sizes: Sizes) -> list[Copies]:
     return [
         Copies("documents", "key = 'page-1'", sizes.documents, changed),
         Copies("document_versions", "document_id = 'notes/page-1'", sizes.documents, {"document_id": _PAGE}),
+        Copies("texts", "about = 'notes/page-1'", sizes.documents, {"about": _PAGE}),
     ]
 
 
@@ -211,7 +216,7 @@ _COUNTED = {
 
 
 def _statement(copies: Copies, columns: list[str], engine: str, first: int) -> str:
-    columns = [name for name in columns if name not in ("seq", "xid")]
+    columns = [name for name in columns if name not in ("seq", "xid", "number")]
     values = ", ".join(copies.changed.get(name, f"t.{name}") for name in columns)
     counted = _COUNTED[engine].format(first=first + 1, last=min(first + AT_ONCE, copies.count))
     named = " AS n (i)" if engine == "postgres" else " AS n"

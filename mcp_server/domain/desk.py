@@ -32,9 +32,10 @@ class Desk(Services):
         """Whether the store cannot be written, so that nothing beside requests runs."""
         return self.context.database.is_read_only
 
-    async def log_held_back(self) -> dict[str, str] | None:
-        """Who keeps the newest events out of the log, and what to do; None where nobody has for a while."""
-        holder = await self.context.database.log_holder()
+    async def log_held_back(self, seconds: float | None = None) -> dict[str, str] | None:
+        """Who keeps the newest events out of the log, and what to do; None where nobody has for so long, or for a
+        while."""
+        holder = await self.context.database.log_holder(seconds)
         return None if holder is None else {"by": holder.session, "remedy": holder.remedy}
 
     def end_waits(self) -> None:

@@ -1,9 +1,27 @@
 """Idempotency keys: whose they are, and what is told of a key that was used for something else."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from mcp_server.kernel.errors import IdempotencyConflict
+
+
+class Key(NamedTuple):
+    """An idempotency key, whose it is, and what was asked for under it; nothing where none was given.
+
+    Attributes:
+        idempotency_key: in the caller's words.
+        key_owner: the principal, `user:local`; others' keys of the same words are other keys.
+        content_hash: SHA-256 of what the key is bound to, as hex.
+    """
+
+    idempotency_key: str | None = None
+    key_owner: str | None = None
+    content_hash: str | None = None
+
+    def owned_by(self, principal: str) -> Self:
+        """The key of a principal; none stays none."""
+        return self if self.idempotency_key is None else self._replace(key_owner=principal)
 
 
 def key_conflict(key: str, what: str, earlier_id: str, earlier_title: str) -> IdempotencyConflict:

@@ -213,8 +213,8 @@ class Database(Protocol):
         """Tells of changes."""
         ...
 
-    async def log_holder(self) -> "LogHolder | None":
-        """Who keeps the newest events out of the log, where somebody has for a while."""
+    async def log_holder(self, seconds: float | None = None) -> "LogHolder | None":
+        """Who keeps the newest events out of the log, where somebody has for so long, or for a while."""
         ...
 
     @property

@@ -280,9 +280,9 @@ class Database:
         again = bool(self._unanswered)
         self._watchdog = self._loop.call_later(WATCH_EVERY_SECONDS, self._watch) if again else None
 
-    async def log_holder(self) -> LogHolder | None:
-        """The transaction that keeps the newest events out of the log, where one has for a while."""
-        row = await self.fetch_one("log_holder", seconds=HOLDS_AFTER_SECONDS)
+    async def log_holder(self, seconds: float | None = None) -> LogHolder | None:
+        """The transaction that keeps the newest events out of the log, where one has for so long, or for a while."""
+        row = await self.fetch_one("log_holder", seconds=HOLDS_AFTER_SECONDS if seconds is None else seconds)
         return None if row is None else log_holder(row)
 
     async def _changes_since(self, page: Page, limit: int) -> list[Row]:

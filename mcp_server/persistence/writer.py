@@ -265,8 +265,6 @@ class Writer:
             error = error.__cause__ or error
         if isinstance(error, OutcomeUnknown):  # run again, it might be there twice
             return [(job, None, error) for job in jobs]
-        if len(jobs) == 1 and not session.is_engine_error(error):
-            return [(jobs[0], None, error)]
         outcomes: list[Outcome] = []
         for place, job in enumerate(jobs):
             try:

@@ -96,7 +96,7 @@ def test_a_start_that_cannot_succeed_says_why_in_one_line(tmp_path: Path):
         (("serve", "--toolsets", "bogus"), 2, "There is no toolset bogus"),
         (("--config", str(tmp_path / "none.toml")), 2, "cannot be read"),
         (("--read-only", "backup", "x"), 2, "No such option '--read-only'"),
-        (("--databse", "x", "serve"), 2, "Did you mean '--database'"),
+        (("--databse", "x", "serve"), 2, "Did you mean one of: '--database'"),
         (("serv",), 2, "'serve'"),
     ):
         done = run(*arguments)

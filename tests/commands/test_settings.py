@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import click
 import pytest
+from annotated_types import Ge
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, SecretStr
@@ -31,7 +32,10 @@ def sample(word: Word) -> Any:
         return next(value for value in get_args(word.kind) if value != word.field.default)
     if isinstance(word.kind, type) and issubclass(word.kind, Enum):
         return "viewer"
-    return {bool: True, int: 7, float: 2.5, str: "text", SecretStr: "hush", Path: "/a/file"}.get(word.kind, "a, b")
+    least = next((one.ge for one in word.field.metadata if isinstance(one, Ge)), 0)
+    return {bool: True, int: 7 + int(least), float: 2.5, str: "text", SecretStr: "hush", Path: "/a/file"}.get(
+        word.kind, "a, b"
+    )
 
 
 def value_of(settings: Settings, word: Word) -> Any:
@@ -139,9 +143,12 @@ def _shown(default: Any) -> str:
     )
 
 
+SECRETS = ["smtp_password", "sendgrid_api_key", "cloudflare_api_token", "turn_password"]
+
+
 def test_secrets_have_no_flag_and_show_nowhere():
     secrets = [word for word in WORDS.values() if word.secret]
-    assert [word.name for word in secrets] == ["smtp_password", "sendgrid_api_key", "cloudflare_api_token"]
+    assert [word.name for word in secrets] == SECRETS
     known = {name for param in serve.params for name in param.opts}
     for word in secrets:
         assert word.flag not in known and f"{word.flag}-file" in known

@@ -20,6 +20,7 @@ from mcp_server.kernel.clocks import JUMP_MIN, ClockWatch
 from mcp_server.kernel.errors import LimitExceeded, OpsError
 from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.times import SECOND, iso, steady_clock
+from mcp_server.persistence.database import Database
 from mcp_server.upkeep.dueness import inspect_due
 from mcp_server.upkeep.replay import replay
 from resources.health import RESOURCES as HEALTH
@@ -113,7 +114,7 @@ async def test_mails_sent_by_a_clock_that_was_ahead_do_not_count_for_the_hour(wo
 
 
 async def test_doctor_names_what_rests_on_a_clock_that_was_ahead_and_changes_nothing(world: World, monkeypatch):
-    monkeypatch.setattr("mcp_server.upkeep.dueness.system_clock", world.clock)
+    monkeypatch.setattr(Database, "clock", property(lambda _: world.clock))
     await world.desk.locks.acquire(world.call, AcquireLock(name="right", ttl_seconds=60))
     assert [one.ok for one in await asyncio.to_thread(inspect_due, world.url)] == [True, True]
     world.clock.set(3600)

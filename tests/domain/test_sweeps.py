@@ -12,6 +12,8 @@ import pytest
 
 from mcp_server.domain.approvals.commands import RequestApproval
 from mcp_server.domain.areas import AREAS
+from mcp_server.domain.calls import joins, owning
+from mcp_server.domain.calls.commands import EXPIRES_IN_SECONDS_MAX, OpenCall
 from mcp_server.domain.locks import transactions as locks
 from mcp_server.domain.locks.model import AcquireLock
 from mcp_server.domain.messages.model import SendMessage
@@ -22,6 +24,7 @@ from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.sweeping import settle_rows
 from mcp_server.upkeep.dueness import inspect_due
+from tests.domain.calls.desks import on_desk
 from tests.world import World, caller
 
 pytestmark = pytest.mark.anyio
@@ -161,7 +164,23 @@ async def due_everywhere(world: World) -> None:
         await world.desk.approvals.request(world.call, question())
         waits = world.desk.context.origin(caller(id="other"))
         await world.database.write(stand_in_line, waits, f"lock{number}")
+        await calls_due(world)
     world.clock.advance(86_400)
+
+
+async def calls_due(world: World) -> None:
+    """A call that nobody joins, and one whose server dies while something is asked of it."""
+    desk = on_desk(world)
+    await desk.calls.open(world.call, OpenCall(purpose="Why", expires_in_seconds=60))
+    held = (await desk.calls.open(world.call, OpenCall(purpose="Why", expires_in_seconds=EXPIRES_IN_SECONDS_MAX))).call
+    await world.database.write(hold_and_die, world.desk.context.origin(world.call), held.id)
+
+
+def hold_and_die(tx: Transaction, origin: Origin, call_id: str) -> None:
+    taken = owning.take(tx, origin, call_id, "a server")
+    assert taken.fence is not None
+    owning.stay(tx, origin, taken.fence)
+    joins.take_part(tx, origin, call_id, joins.Offer("{}", "ann"), 9)
 
 
 def acquire(name: str, ttl: float) -> Any:

@@ -108,6 +108,21 @@ async def test_one_of_two_servers_holds_a_call_the_others_tools_reach_it_and_see
                 await asyncio.sleep(0.05)
 
 
+async def test_a_call_whose_answer_was_lost_with_its_server_is_told_again_by_another_and_asks_nobody_twice(url: str):
+    said = {"purpose": "Why", "participants": ["scribe"], "idempotency_key": "k"}
+    async with server(url) as one, server(url) as other:
+        await other.call("agents_register", name="scribe")
+        await one.send(id="lost", method="tools/call", params={"name": "calls_open", "arguments": said})
+        asked_in = await other.call("messages_read", agent_id="scribe", wait_seconds=45)
+        assert len(asked_in["messages"]) == 1
+        one.process.send_signal(signal.SIGKILL)
+        await one.process.wait()
+        again = await other.call("calls_open", **said)
+        assert again["call"]["replayed"] and again["call"]["id"] in asked_in["messages"][0]["body"]
+        assert (await other.call("messages_read", agent_id="scribe"))["messages"] == []
+        await other.call("calls_control", call_id=again["call"]["id"], action="end")
+
+
 async def test_a_killed_media_process_fails_its_call_and_the_next_call_has_another(sqlite_url: str):
     async with server(sqlite_url) as client:
         async with dialled(client, hertz=1000, media="audio", record=True) as (call_id, person):

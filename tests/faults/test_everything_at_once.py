@@ -63,7 +63,8 @@ async def test_everything_at_once_with_postgres_restarted_and_its_answers_lost_l
                 parts = [tasks, State(fleet), Locks(fleet), Messages(fleet), Approvals(fleet, tasks)]
                 async with fleet.running():
                     parts += [Mails(fleet, mailbox), Schedules(fleet)]
-                    await live(parts, fleet, long_freeze=True, beside=[restarts(server, proxy, fleet)])
+                    beside = [restarts(server, proxy, fleet)]
+                    await live(parts, fleet, long_freeze=True, kills_min=CHAOS_SECONDS / 12, beside=beside)
         assert fleet.faults == [], "\n".join(fleet.faults)
         print(dict(fleet.happened), {"lost": proxy.lost, "cut": proxy.cut})
         assert proxy.lost > CHAOS_SECONDS / 4 and proxy.cut > CHAOS_SECONDS / 12
@@ -86,7 +87,13 @@ async def restarts(server: PostgresProcess, proxy: Proxy, fleet: Fleet) -> None:
 
 
 async def live(
-    parts: list[Part], fleet: Fleet, *, long_freeze: bool, beside: Sequence[Coroutine[Any, Any, None]] = ()
+    parts: Sequence[Part],
+    fleet: Fleet,
+    *,
+    long_freeze: bool,
+    kills_min: float | None = None,
+    beside: Sequence[Coroutine[Any, Any, None]] = (),
+    seconds: float = CHAOS_SECONDS,
 ) -> None:
     """Work under faults, then without; and look at what came of it.
 
@@ -94,12 +101,16 @@ async def live(
         parts: who works.
         fleet: on what.
         long_freeze: whether one is frozen for longer than everything lasts.
+        kills_min: how many kills it takes, one in four seconds unsaid; where servers also wait for a database, fewer
+            are there to be killed.
         beside: more trouble, each of which ends with `fleet.producing`.
+        seconds: how long new work is made at least.
     """
 
     def missing() -> list[str]:
         lacking = [type(part).__name__ for part in parts if not part.has_enough()]
-        is_enough = fleet.happened["killed"] > CHAOS_SECONDS / 4 and fleet.happened["frozen"] > 2
+        needed = seconds / 4 if kills_min is None else kills_min
+        is_enough = fleet.happened["killed"] > needed and fleet.happened["frozen"] > seconds / 30
         return lacking if is_enough else [*lacking, "kills and freezes"]
 
     for part in parts:
@@ -110,7 +121,7 @@ async def live(
                 consuming.create_task(consumer)
             for producer in chain(beside, *(part.producers() for part in parts)):
                 producing.create_task(producer)
-            await fleet.trouble(CHAOS_SECONDS, lambda: not missing(), long=long_freeze)
+            await fleet.trouble(seconds, lambda: not missing(), long=long_freeze)
             fleet.producing = False
         for part in parts:
             await part.wind_down()
@@ -121,7 +132,7 @@ async def live(
     assert not missing(), (missing(), fleet.happened)
 
 
-async def settle(parts: list[Part]) -> None:
+async def settle(parts: Sequence[Part]) -> None:
     """Wait until nothing is left to be done, for as long as it gets less."""
     loop = asyncio.get_running_loop()
     least, lately = sys.maxsize, loop.time()

@@ -10,16 +10,19 @@ import psycopg
 import pytest
 
 from mcp_server.domain.events.commands import ReadEvents
+from mcp_server.domain.events.service import HELD_BACK_SECONDS
 from mcp_server.domain.locks.model import AcquireLock, ReleaseLock
 from mcp_server.domain.messages.model import ReadMessages, SendMessage
 from mcp_server.domain.tasks.commands import FindTasks, WaitForTasks
 from mcp_server.kernel.quoting import named
 from mcp_server.persistence import database, holding
-from mcp_server.upkeep import inspection
+from mcp_server.upkeep import server as upkeep
 from mcp_server.upkeep.inspection import inspect_database
+from resources.events import RESOURCES as OF_EVENTS
 from tests.conftest import PostgresForTests
 from tests.patience import within
 from tests.world import World, open_world, speaking
+from tools import events as tools
 
 pytestmark = pytest.mark.anyio
 SOON_SECONDS = 5
@@ -83,10 +86,29 @@ async def test_who_waits_for_the_log_goes_on_as_soon_as_the_transaction_has_ende
         assert [event.type for event in events] == ["task.created"]
 
 
+async def test_who_reads_the_log_straight_after_a_write_is_told_what_is_lacking_and_through_whom(
+    postgres_url: str, elsewhere: psycopg.Connection[Any]
+):
+    session = f"session {elsewhere.info.backend_pid} ({named('nightly report')}, idle in transaction)"
+    await asyncio.sleep(HELD_BACK_SECONDS)  # it has been open for so long
+    async with open_world(postgres_url) as world:
+        for number, newest_first in enumerate((True, False)):
+            await world.created({"title": f"t{number}"})
+            answer = await tools.read(world.desk, world.call, ReadEvents(type="task.*", newest_first=newest_first))
+            assert answer.events == [] and answer.hint is not None
+            assert session in answer.hint and f"pg_terminate_backend({elsewhere.info.backend_pid})" in answer.hint
+        told = await OF_EVENTS[0].read(world.desk, world.call, {})
+        assert told["events"] == [] and session in told["events_held_back"]["by"]
+        elsewhere.rollback()
+        answer = await tools.read(world.desk, world.call, ReadEvents(type="task.created"))
+        assert len(answer.events) == 2 and answer.hint is None
+        assert "events_held_back" not in await OF_EVENTS[0].read(world.desk, world.call, {})
+
+
 async def test_health_and_doctor_name_who_keeps_events_out_of_the_log(
     postgres_url: str, elsewhere: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ):
-    for module in (database, holding, inspection):
+    for module in (database, holding, upkeep):
         monkeypatch.setattr(module, "HOLDS_AFTER_SECONDS", 0)
     async with open_world(postgres_url) as world:
         await world.created({"title": "t"})

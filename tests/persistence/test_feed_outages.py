@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from mcp_server.kernel.errors import Busy, OpsError
+from mcp_server.kernel.errors import Busy, OpsError, Unavailable
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.persistence.database import Database
 from mcp_server.persistence.feed import Listener
@@ -204,6 +204,9 @@ async def test_other_processes_are_heard_although_the_watching_connection_was_cl
             await heard(listener, "during")
             await theirs.write(note, "after")
             await heard(listener, "after")
+        if not isinstance(mine.backend, SqliteBackend):
+            assert [one["last_error"] for one in mine.loops.report() if "bug" in one["last_error"]] == []
+            assert "store-watcher" in [one["name"] for one in mine.loops.report()]
 
 
 async def test_a_watcher_that_cannot_be_opened_shows_and_is_tried_again(url: str, monkeypatch: Any):
@@ -249,3 +252,22 @@ async def test_a_writer_that_hits_a_bug_tells_its_callers_and_works_on(url: str,
         assert await database.write(note, "after") == "after"
         (entry,) = database.loops.report()
         assert entry["name"] == "store-writer" and entry["last_error"] == "bug: RuntimeError"
+
+
+_DIES = "SELECT pg_terminate_backend(pg_backend_pid())"
+
+
+@pytest.mark.parametrize(
+    ("where", "dies"),
+    [
+        ("server._READS", f"{_DIES}, %s, %s"),
+        ("session._PLANNING", _DIES),
+    ],
+)
+async def test_a_connection_lost_while_it_is_made_ready_is_told_as_an_outage(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, where: str, dies: str
+):
+    monkeypatch.setattr(f"mcp_server.persistence.postgres.{where}", dies)
+    with pytest.raises(Unavailable, match="The database .* failed: terminating connection"):
+        async with store(postgres_url) as database:
+            await database.write(note, "a")

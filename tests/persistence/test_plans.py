@@ -22,20 +22,20 @@ from tests.world import on_file
 
 LARGE = {
     *("tasks", "archived_tasks", "task_tags", "dependencies", "events", "documents", "document_versions"),
-    *("document_tags", "messages", "deliveries", "emails", "approvals"),
+    *("document_tags", "messages", "deliveries", "emails", "approvals", "texts"),
 }
 NARROWED = {
     "tasks_find": (
         *("", "task_not_system", "task_schedules", "task_blocked", "task_leased", "task_named", "task_finished"),
-        *("task_kind", "task_parent", "task_after"),
+        *("task_kind", "task_parent", "task_after", "task_text", "task_text_indexed"),
         *(f"task_status_{status}" for status in ("pending", "queued", "running", "paused")),
         *(f"task_status_{status}" for status in ("completed", "failed", "cancelled", "timed_out")),
     ),
-    "tasks_tagged": ("", "task_not_system", "task_tagged_after"),
-    "state_find": ("document_range", "document_after"),
-    "state_deleted": ("", "document_range", "document_after"),
-    "state_keyed": ("", "document_key_after"),
-    "state_tagged": ("", "document_tagged_after"),
+    "tasks_tagged": ("", "task_not_system", "task_tagged_after", "task_text", "task_text_indexed"),
+    "state_find": ("document_range", "document_after", "document_text", "document_text_indexed"),
+    "state_deleted": ("", "document_range", "document_after", "document_text", "document_text_indexed"),
+    "state_keyed": ("", "document_key_after", "document_text", "document_text_indexed"),
+    "state_tagged": ("", "document_tagged_after", "document_text", "document_text_indexed"),
     "events_after": ("aggregate", "since", "until", "correlation"),
     "events_before": ("aggregate", "since", "until", "correlation"),
     "events_after_types": ("", "since"),
@@ -52,11 +52,15 @@ ORDERED = {
     *("event_newest", "events_latest", "any_event_before", "events_end", "changes_held_back"),
 }
 """Read from one end, in their own order, as far as a page or a count goes."""
+AS_FAR_AS_A_PAGE = ("", "task_not_system", "task_after", "task_text", "document_after", "document_text")
+"""Ways to narrow these that let them be read so."""
 WHOLE = {
     "tasks_titled": "looks among unfinished tasks for one of a title, for a refusal",
     "threads_fill": "the last step of a rebuild, which reads everything anyway",
 }
 LISTS = {"ids", "keys", "kinds", "skills", "types", "actors", "seen"}
+SOUGHT = {"text_needle": "old work", "text_trigrams": "{old,wor}"}
+_TEXTS = re.compile(r"\btexts\b|^SCAN [tn]\b")
 _NAMES = re.compile(r"\b(?:FROM|JOIN)\s+([a-z_]+)(?:\s+(?:AS\s+)?(?!on\b|where\b)([a-z]+))?", re.IGNORECASE)
 
 
@@ -72,9 +76,9 @@ def composed(known: dict[str, str]) -> Iterator[tuple[str, str, str]]:
 
 def values(sql: str, pattern: str) -> dict[str, str]:
     """Something that stands for each parameter."""
-    snapshots = set(re.findall(r"%\((\w+)\)s AS pg_snapshot", sql))
+    snapshots = set(re.findall(r"%\((\w+)\)s(?:, '')?\)? AS pg_snapshot", sql))
     given = {name: '["5"]' if name in LISTS else "5" for name in re.findall(pattern, sql)}
-    return given | dict.fromkeys(snapshots, "5:5:")
+    return given | dict.fromkeys(snapshots, "5:5:") | {name: SOUGHT[name] for name in given.keys() & SOUGHT.keys()}
 
 
 @pytest.fixture
@@ -130,9 +134,15 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def test_no_statement_reads_a_large_table_from_end_to_end(filled: str):
     steps = steps_on_sqlite if filled.startswith("sqlite") else steps_on_postgres
     found = [(name, way, step) for name, way, step in steps(filled) if name not in WHOLE]
-    in_order = {(name, way) for name in ORDERED for way in ("", "task_not_system", "task_after", "document_after")}
-    told = "\n".join(" ".join(one) for one in found if one[:2] not in in_order or "Seq Scan" in one[2])
+    told = "\n".join(" ".join(one) for one in found if not may_read(*one))
     assert not told, told
+
+
+def may_read(name: str, way: str, step: str) -> bool:
+    """Whether a list is read in its order. Texts are read through by counts alone: how many hold what is too short for
+    the index, each text must tell."""
+    in_order = name in ORDERED and way in AS_FAR_AS_A_PAGE and "Seq Scan" not in step
+    return in_order and (name.endswith("_count") or not _TEXTS.search(step))
 
 
 def test_a_list_of_one_status_is_read_from_that_statuss_own_index(tmp_path: Path):

@@ -197,7 +197,7 @@ async def test_a_migration_that_fails_changes_nothing(sqlite_url: str, monkeypat
 
     await store(sqlite_url, "kept")
     real = migrate.migrations("sqlite")
-    broken = migrate.Migration(99, "broken", "CREATE TABLE more (id TEXT) STRICT; CREATE NONSENSE;")
+    broken = migrate.Migration(99, "broken", "CREATE TABLE more (id TEXT) STRICT;\nCREATE NONSENSE;")
     monkeypatch.setattr(migrate, "migrations", lambda engine: [*real, broken])
     with pytest.raises(load_library().OperationalError):
         await Database.open(sqlite_url, WITH_NOTES)

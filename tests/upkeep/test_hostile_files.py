@@ -174,7 +174,7 @@ HOSTILE: dict[str, tuple[Spoil, str]] = {
     ),
     "tables that are not strict": (schema("sql = replace(sql, 'STRICT', 'WITHOUT ROWID') WHERE name = 'locks'"), ""),
     "a table less": (says("DROP TABLE emails"), "it lacks index emails_created"),
-    "an index less": (says("DROP INDEX tasks_dead"), "it lacks index tasks_dead"),
+    "an index less": (says("DROP INDEX tasks_ended"), "it lacks index tasks_dead"),
     "a value of another type": (
         no_longer_strict("tasks", "UPDATE tasks SET priority = 'high'"),
         "damaged: .*tasks.priority",

@@ -19,6 +19,7 @@ from mcp_server.kernel.addresses import is_allowed
 from mcp_server.kernel.errors import Conflict, InvalidTransition, NotFound, OpsError, PermissionDenied
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import RawJson, check_json, dump_json
+from mcp_server.kernel.keys import Key
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.records import Record
 from mcp_server.kernel.times import Micros, duration, iso_or_none
@@ -68,14 +69,6 @@ class Seen(NamedTuple):
 
     action_hash: str
     opened_at: Micros
-
-
-class Key(NamedTuple):
-    """An idempotency key, to whom it belongs, and what was asked for under it; nothing where there is none."""
-
-    idempotency_key: str | None = None
-    key_owner: str | None = None
-    content_hash: str | None = None
 
 
 class Approval(Record):

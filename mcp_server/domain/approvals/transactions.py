@@ -8,7 +8,6 @@ from mcp_server.domain.approvals.commands import ApprovalSpec, RequestApproval
 from mcp_server.domain.approvals.hooks import PEOPLE_ASKED
 from mcp_server.domain.approvals.model import (
     Approval,
-    Key,
     Seen,
     approval_id_of,
     key_of,
@@ -24,7 +23,7 @@ from mcp_server.domain.tasks.transactions import approve, gate, reject
 from mcp_server.kernel.authority import Permission, Speaker, principal_of
 from mcp_server.kernel.errors import Conflict, InvalidTransition, OpsError, PermissionDenied
 from mcp_server.kernel.events import Event, Origin
-from mcp_server.kernel.keys import key_conflict
+from mcp_server.kernel.keys import Key, key_conflict
 from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.times import Micros
 from mcp_server.kernel.writes import Landing

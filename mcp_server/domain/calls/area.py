@@ -4,11 +4,11 @@ from operator import itemgetter
 
 from mcp_server.domain.calls.handlers import forget_calls, hold_call, is_anything_old, media_here
 from mcp_server.domain.calls.model import LiveCall
+from mcp_server.domain.calls.opening import OPEN_MAX
 from mcp_server.domain.calls.owning import lose
 from mcp_server.domain.calls.retention import FORGET_KIND
 from mcp_server.domain.calls.transactions import (
     CALL_KIND,
-    OPEN_MAX,
     follow_end,
     forget_request,
     right,

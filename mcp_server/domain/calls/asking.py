@@ -98,13 +98,21 @@ def _vote(message: Message, approval: Approval | None) -> Vote:
         ValidationFailed: it holds none.
     """
     decision, choice, text = message.get("decision"), message.get("choice"), message.get("text")
-    if decision not in ("approve", "reject", None) or (decision is None and choice is None and text is None):
+    if not _says_something(decision, choice, text):
         raise ValidationFailed("An answer approves, rejects, chooses, or says something.")
     takes = None if approval is None else approval.takes()
     if choice is not None and takes is not None:
         choice = {one_line(one): one for one in takes.choices}.get(choice, choice)
-    says = text if takes is not None and takes.free_text and choice is None and decision != "reject" else None
+    is_free = takes is not None and takes.free_text and choice is None and decision != "reject"
+    says = text if is_free else None
     try:
         return Vote(approve=decision != "reject", reason=None if says else text, choice=choice, text=says)
     except ValueError:
         raise ValidationFailed("A choice or a text of this answer is too long, or no text.") from None
+
+
+def _says_something(decision: Any, choice: Any, text: Any) -> bool:
+    """Whether there is an answer at all: a decision, or else a choice or a text."""
+    if decision is None:
+        return choice is not None or text is not None
+    return decision in ("approve", "reject")

@@ -8,7 +8,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 from mcp_server.domain.calls.media import OFFER_BYTES_MAX, TEXT_CHARACTERS_MAX
 from mcp_server.domain.calls.model import PARTICIPANTS_MAX, Medium
 from mcp_server.kernel.errors import ValidationFailed
-from mcp_server.kernel.json_text import check_text
+from mcp_server.kernel.json_text import canonical_hash, check_text
+from mcp_server.kernel.keys import Key
 from mcp_server.kernel.meaning import ApprovalId, CallId, Meant, TaskId, bare_id
 from mcp_server.kernel.together import LIKE, not_together
 from mcp_server.kernel.values import Frozen, Line
@@ -64,6 +65,7 @@ class OpenCall(Frozen):
     expires_in_seconds: float = Field(
         default=EXPIRES_IN_SECONDS_DEFAULT, le=EXPIRES_IN_SECONDS_MAX, allow_inf_nan=False
     )
+    idempotency_key: Line | None = None
 
     @model_validator(mode="after")
     def _can_be_joined(self) -> Self:
@@ -72,6 +74,17 @@ class OpenCall(Frozen):
                 f"`expires_in_seconds` is {EXPIRES_IN_SECONDS_MIN:g} at least: people have to get there."
             )
         return self
+
+    def key(self) -> Key:
+        """The idempotency key, bound to everything else that was said; whose it is, the transaction knows.
+
+        Of an offer only that there is one counts: who repeats a call after giving up its connection has another offer.
+        """
+        if self.idempotency_key is None:
+            return Key()
+        said = self.model_dump(mode="json", exclude={"idempotency_key"}, exclude_defaults=True)
+        said |= {"participants": sorted(set(self.participants)), "offer": self.offer is not None}
+        return Key(self.idempotency_key, content_hash=canonical_hash(said))
 
 
 _NEEDS: dict[str, str] = {

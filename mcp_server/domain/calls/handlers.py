@@ -9,7 +9,12 @@ from mcp_server.kernel.services import Services
 
 
 def hold_call(services: Services) -> Handler:
-    """Holds one call; its outcome is the task's."""
+    """Holds one call; its outcome is the task's.
+
+    Raises:
+        HandlerFailed: the call has failed; it is not tried again, since who was to join is gone.
+        OpsError: another server holds it, or the store cannot be reached; then it is.
+    """
 
     async def handle(job: Job) -> dict[str, object]:
         call = await services.get(CallOwner).hold(job.input["call_id"])

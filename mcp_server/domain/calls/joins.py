@@ -25,11 +25,19 @@ class Offer(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """A call, the numbers of those who were asked in now, and the request for an answer, if there is one."""
+    """What came of asking somebody into a call.
+
+    Attributes:
+        call: as it is now.
+        asked: the numbers of those who were asked in.
+        request_id: of the offer that waits for an answer.
+        replayed: whether an idempotency key found it, so that nobody was asked in now.
+    """
 
     call: LiveCall
     asked: Sequence[int] = ()
     request_id: str | None = None
+    replayed: bool = False
 
 
 def take_part(tx: Transaction, origin: Origin, call_id: str, said: Offer, at_once: int) -> Opened:

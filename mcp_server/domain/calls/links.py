@@ -45,18 +45,22 @@ class CallLinks:
         parts = token.split(".")
         if not _TOKEN.fullmatch(token):
             raise wrong
-        row = await self._database.fetch_one("call_by_id", id=f"call_{parts[0]}")
-        call = None if row is None else LiveCall.adopt(dict(row))
-        n = int(parts[1])
-        if call is None or n > len(call.people()):
+        found = await self._named(parts[0], int(parts[1]))
+        if found is None:
             raise wrong
-        signature = (await self._signature(call, n)).encode()
-        one = call.participant(n)
+        call, one = found
+        signature = (await self._signature(call, one.n)).encode()
         if not hmac.compare_digest(parts[2].encode(), signature) or one.kind == "agent":
             raise wrong
         if await self._is_out(call, one):
             raise wrong
-        return Followed(call, one)
+        return found
+
+    async def _named(self, call_name: str, n: int) -> Followed | None:
+        """The call and the participant that a link names, whoever signed it."""
+        row = await self._database.fetch_one("call_by_id", id=f"call_{call_name}")
+        call = None if row is None else LiveCall.adopt(dict(row))
+        return None if call is None or n > len(call.people()) else Followed(call, call.participant(n))
 
     async def _is_out(self, call: LiveCall, one: Participant) -> bool:
         """Whether who is asked in, or the user for whom the call was opened, is not let in any more."""

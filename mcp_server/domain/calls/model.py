@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, Self
 from mcp_server.kernel.errors import InvalidTransition, NotFound
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import RawJson, dump_json
+from mcp_server.kernel.keys import Key
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.records import Record
 from mcp_server.kernel.times import Micros, duration
@@ -73,7 +74,7 @@ class Line(NamedTuple):
 
 
 class NewCall(NamedTuple):
-    """A call to open: what for, and what the operator set."""
+    """A call to open: what for, what the operator set, and the key of who asks for it."""
 
     purpose: str
     media: Medium
@@ -81,6 +82,7 @@ class NewCall(NamedTuple):
     participants: Sequence[Participant]
     expires_at: Micros
     minutes_max: float
+    key: Key = Key()
 
 
 class LiveCall(Record):
@@ -108,6 +110,9 @@ class LiveCall(Record):
     created_at: Micros
     updated_at: Micros
     version: int
+    idempotency_key: str | None
+    key_owner: str | None
+    content_hash: str | None
 
     @staticmethod
     def opened(call_id: str, new: NewCall, task_id: str, origin: Origin) -> tuple["LiveCall", Event]:
@@ -133,6 +138,7 @@ class LiveCall(Record):
             "forgotten_at": None,
             "created_at": origin.at,
             "updated_at": origin.at,
+            **new.key.owned_by(origin.principal)._asdict(),
         }
         call = LiveCall.adopt({"id": call_id, "version": 1} | data)
         return call, Event("call.opened", "call", call_id, 1, data, creates=True)

@@ -10,6 +10,9 @@ SELECT * FROM calls WHERE id = :id {{filters}}
 -- name: call_by_task
 SELECT * FROM calls WHERE task_id = :task_id {{for_update}}
 
+-- name: call_by_key
+SELECT * FROM calls WHERE idempotency_key = :key AND key_owner = :owner {{for_update}}
+
 -- name: calls_due
 SELECT * FROM calls WHERE due_at <= :now ORDER BY due_at LIMIT :limit {{skip_locked}}
 

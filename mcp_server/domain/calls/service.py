@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from mcp_server.domain.calls import transactions
 from mcp_server.domain.calls.acting import Acting
 from mcp_server.domain.calls.commands import ControlCall, OpenCall
 from mcp_server.domain.calls.entering import Entering
@@ -11,9 +10,9 @@ from mcp_server.domain.calls.joining import Invitation, JoinCall, Joined
 from mcp_server.domain.calls.joins import Offer, Opened
 from mcp_server.domain.calls.media import MediaProvider
 from mcp_server.domain.calls.model import LiveCall, NewCall, no_call
+from mcp_server.domain.calls.opening import OPEN_MAX, OPEN_OF_ONE_MAX, Opening, open_call
 from mcp_server.domain.calls.policy import CallPolicy
 from mcp_server.domain.calls.rows import require_seats
-from mcp_server.domain.calls.transactions import CALL_KIND, OPEN_MAX, OPEN_OF_ONE_MAX, Opening
 from mcp_server.domain.calls.views import (
     BYTES_PER_SECOND,
     OWN_CALLS,
@@ -53,7 +52,7 @@ class CallService:
         self._inviting = services.get(Inviting)
         self._entering = services.get(Entering)
         self._acting = services.get(Acting)
-        self.open = Write(context, Permission.CALLS_OPEN, self._opening, transactions.open_call, self._opened)
+        self.open = Write(context, Permission.CALLS_OPEN, self._opening, open_call, self._opened)
 
     async def control(self, call: Call, command: ControlCall) -> CallResult:
         """Act in a call.
@@ -151,10 +150,10 @@ class CallService:
         invite = self._inviting.guest() if guest else await self._inviting.asked(call, command.participants)
         expires_at = self._context.clock() + duration(command.expires_in_seconds)
         told = command.purpose, command.media, command.record
-        new = NewCall(*told, (), expires_at, self._policy.minutes_max)
+        new = NewCall(*told, (), expires_at, self._policy.minutes_max, command.key())
         offer = Offer(dump_json({"offer": command.offer, "audio": True})) if joins_itself else None
         of_one_max = OPEN_MAX if call.actor.is_local else OPEN_OF_ONE_MAX
-        return Opening(new, invite, f"{CALL_KIND}webrtc", command.task_id, self._policy.at_once, offer, of_one_max)
+        return Opening(new, invite, command.task_id, self._policy.at_once, offer, of_one_max)
 
     async def _guard_invitation(self, call: Call, found: LiveCall, names: Sequence[str]) -> None:
         """What the operator's rules say of a call with some people holds as well for asking them in later."""
@@ -166,7 +165,8 @@ class CallService:
 
     async def _opened(self, call: Call, opened: Opened) -> OpenedCall:
         del call
-        view = call_state(opened.call, await self._inviting.shown(opened.call, opened.asked))
+        links = await self._inviting.shown(opened.call, opened.asked)
+        view = call_state(opened.call, links, replayed=opened.replayed)
         answer = None if opened.request_id is None else await self._entering.answer(opened)
         return OpenedCall(call=view, answer=answer)
 

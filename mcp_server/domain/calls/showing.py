@@ -26,7 +26,13 @@ def state_message(call: LiveCall) -> dict[str, Any]:
 
 
 def welcome(call: LiveCall, you: int, lines: Sequence[Row]) -> dict[str, Any]:
-    """What somebody is greeted with."""
+    """What somebody is greeted with.
+
+    Args:
+        call: as it is now.
+        you: the number of who is greeted.
+        lines: the last of what was said, in order.
+    """
     about = {
         "id": call.id,
         "purpose": call.purpose,

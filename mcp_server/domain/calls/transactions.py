@@ -1,23 +1,21 @@
-"""Transaction functions of calls: open, invite, join, speak, hold, end; and what a task's life does to its call.
+"""Transaction functions of calls: invite, speak, hold, end; and what a task's life does to its call.
 
-What the server that holds a call writes is in `owning.py`.
+How one is opened is in `opening.py`, how somebody joins in `joins.py`, what the server that holds it writes in
+`owning.py`.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from mcp_server.domain.agents.transactions import named_agent, require_staying
-from mcp_server.domain.calls.joins import Offer, Opened, ask_owner, offer, take_back
-from mcp_server.domain.calls.model import ASKED_MAX, Line, LiveCall, NewCall, Participant
+from mcp_server.domain.calls.joins import Opened, ask_owner, take_back
+from mcp_server.domain.calls.model import ASKED_MAX, Line, LiveCall, Participant
 from mcp_server.domain.calls.rows import close, insert_line, load, load_open, put_line, recorded, require_seats
 from mcp_server.domain.email import transactions as outbox
 from mcp_server.domain.email.transactions import NewEmail
 from mcp_server.domain.messages import transactions as mailbox
 from mcp_server.domain.messages.model import SendMessage
-from mcp_server.domain.tasks.creation import create_one
 from mcp_server.domain.tasks.model import Task
-from mcp_server.domain.tasks.spec import RetrySpec, TaskSpec
-from mcp_server.kernel.authority import VIA
 from mcp_server.kernel.errors import InvalidTransition, LimitExceeded
 from mcp_server.kernel.events import Origin
 from mcp_server.kernel.json_text import dump_json
@@ -25,15 +23,6 @@ from mcp_server.kernel.store import Transaction
 
 CALL_KIND = "system.call."
 """How the kinds of tasks begin that hold a call; what a process can do follows."""
-
-OPEN_MAX = 50
-"""How many calls may wait or go on at once on one database."""
-
-OPEN_OF_ONE_MAX = OPEN_MAX // 2
-"""How many of them one caller may have opened; the local user, who is alone, all."""
-
-_RETRY = RetrySpec(max_attempts=100, delay_seconds=1, max_delay_seconds=30)
-"""A call that waits is held again, however often its server is killed."""
 
 
 class Asked(NamedTuple):
@@ -50,38 +39,6 @@ class Invite(NamedTuple):
     mail: Callable[[str, Asked], NewEmail]
 
 
-class Opening(NamedTuple):
-    """A call to open; the offer of a program that takes part at once, if there is one."""
-
-    new: NewCall
-    invite: Invite
-    kind: str
-    parent_id: str | None = None
-    at_once: int = 10
-    offer: Offer | None = None
-    of_one_max: int = OPEN_OF_ONE_MAX
-
-
-def open_call(tx: Transaction, origin: Origin, opening: Opening) -> Opened:
-    """Open a call with the task that holds it, and ask people in.
-
-    Raises:
-        LimitExceeded: as many calls as there may be, or as one caller may have.
-        NotFound: a named agent or the parent does not exist.
-    """
-    _require_room(tx, origin, opening.of_one_max)
-    call_id, task_id = origin.new_id("call"), origin.new_id("task")
-    call, event = LiveCall.opened(call_id, opening.new, task_id, origin)
-    caused = origin.caused_by(tx.record(origin, event))
-    create_one(tx, caused, _holding(call, opening), task_id)
-    call = _asked_in(tx, caused, call, opening.invite)
-    asked = [one.n for one in call.people()]
-    if opening.offer is None:
-        return Opened(call, asked)
-    me = Participant(len(asked) + 1, origin.actor, "agent", agent_id=origin.party)
-    return offer(tx, caused, recorded(tx, caused, call.invited([me], origin.at)), me.n, opening.offer, opening.at_once)
-
-
 def invite(tx: Transaction, origin: Origin, call_id: str, more: Invite) -> Opened:
     """Ask more people in.
 
@@ -91,8 +48,29 @@ def invite(tx: Transaction, origin: Origin, call_id: str, more: Invite) -> Opene
     """
     call = load_open(tx, call_id)
     before = len(call.people())
-    call = _asked_in(tx, origin, call, more)
+    call = asked_in(tx, origin, call, more)
     return Opened(call, [one.n for one in call.people()[before:]])
+
+
+def asked_in(tx: Transaction, origin: Origin, call: LiveCall, more: Invite) -> LiveCall:
+    """Ask people in: each hears of it by a mail or a message, or by a link that is shown.
+
+    Raises:
+        LimitExceeded: the call has as many as it may, or mails went to as many as they may.
+        NotFound: a named agent does not exist.
+    """
+    if not more.asked:
+        return call
+    require_seats(call, len(more.asked))
+    first = len(call.people()) + 1
+    asked = [_numbered(tx, one, first + place) for place, one in enumerate(more.asked)]
+    call = recorded(tx, origin, call.invited([one.participant for one in asked], origin.at))
+    for one in asked:
+        if one.address is not None:
+            outbox.queue(tx, origin, more.mail(call.id, one))
+        elif one.participant.kind == "agent":
+            mailbox.send(tx, origin, _message(call, one.participant))
+    return call
 
 
 def say(tx: Transaction, origin: Origin, call_id: str, line: Line) -> LiveCall:
@@ -196,31 +174,6 @@ def forget(tx: Transaction, origin: Origin, call_id: str) -> None:
         recorded(tx, origin, call.forgotten(origin.at))
 
 
-def _holding(call: LiveCall, opening: Opening) -> TaskSpec:
-    return TaskSpec(
-        title=f"Hold {call.id}",  # not its purpose: who may see tasks need not see calls
-        kind=opening.kind,
-        input={"call_id": call.id},
-        parent_id=opening.parent_id,
-        retry=_RETRY,
-    )
-
-
-def _asked_in(tx: Transaction, origin: Origin, call: LiveCall, more: Invite) -> LiveCall:
-    if not more.asked:
-        return call
-    require_seats(call, len(more.asked))
-    first = len(call.people()) + 1
-    asked = [_numbered(tx, one, first + place) for place, one in enumerate(more.asked)]
-    call = recorded(tx, origin, call.invited([one.participant for one in asked], origin.at))
-    for one in asked:
-        if one.address is not None:
-            outbox.queue(tx, origin, more.mail(call.id, one))
-        elif one.participant.kind == "agent":
-            mailbox.send(tx, origin, _message(call, one.participant))
-    return call
-
-
 def _numbered(tx: Transaction, one: Asked, n: int) -> Asked:
     person = one.participant._replace(n=n)
     if person.kind == "agent":
@@ -236,20 +189,3 @@ def _message(call: LiveCall, agent: Participant) -> SendMessage:
         f"and action='say'; a program with WebRTC joins with action='accept_offer'."
     )
     return SendMessage(to=(agent.agent_id or agent.name,), subject=f"Call {call.id}", body=body)
-
-
-def _require_room(tx: Transaction, origin: Origin, of_one_max: int) -> None:
-    own = tx.one("calls_open_of", principal=origin.principal, via=f"{VIA}{origin.principal}")
-    if own is not None and own["n"] >= of_one_max:
-        raise LimitExceeded(
-            f"{own['n']} calls of yours wait or go on here, as many as one caller may have.",
-            next="End some: calls_control(action='end').",
-            details={"calls_max": of_one_max},
-        )
-    counts = tx.one("calls_open_count")
-    if counts is not None and counts["n"] >= OPEN_MAX:
-        raise LimitExceeded(
-            f"{OPEN_MAX} calls wait or go on here, as many as may.",
-            next="End some: calls_control(action='end').",
-            details={"calls_max": OPEN_MAX},
-        )

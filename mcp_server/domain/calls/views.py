@@ -18,7 +18,13 @@ BYTES_PER_SECOND = 2 * RATE
 
 
 class ParticipantView(View):
-    """One who is asked in. `may_decide` of one to whom alone the link was mailed."""
+    """One who is asked in.
+
+    Attributes:
+        state: `invited`, `joining`, `joined`, `away` or `left`.
+        join_url: where it joins, of one whose link is shown, as several are.
+        may_decide: of one to whom alone the link was mailed.
+    """
 
     name: str
     kind: str
@@ -36,7 +42,16 @@ class RecordingView(View):
 
 
 class CallView(View):
-    """One call. `join_url` where one link is shown."""
+    """One call; who acts in it is told less of it.
+
+    Attributes:
+        join_url: where one link is shown, that one.
+        asked: the approvals that are open in it.
+        lines: how many its transcript has.
+        reason: how it ended.
+        forgotten_at: since when nothing of what was said is kept.
+        replayed: whether it was there already, under the idempotency key of who asked for it.
+    """
 
     id: str
     status: str
@@ -56,6 +71,7 @@ class CallView(View):
     started_at: str | None = None
     ended_at: str | None = None
     forgotten_at: str | None = None
+    replayed: bool | None = None
 
 
 class LineView(View):
@@ -81,7 +97,15 @@ class OpenedCall(View):
 
 
 class CallResult(View):
-    """The call, what was said after the line that was named, and what else the action gave."""
+    """The call, and what the action gave.
+
+    Attributes:
+        messages: of `listen`, what was said after the line that was named.
+        next_after: of `listen`, the line to go on after.
+        answer: of `accept_offer`, as SDP.
+        approval_id: of `ask`, the question.
+        approval_task_id: of `ask`, the task that waits for the answer.
+    """
 
     call: CallView
     messages: list[LineView] | None = None
@@ -102,8 +126,8 @@ class TranscriptView(View):
     forgotten_at: str | None = None
 
 
-def call_state(call: LiveCall, links: Mapping[int, str] | None = None) -> CallView:
-    """A call as whoever acts in it is told of it."""
+def call_state(call: LiveCall, links: Mapping[int, str] | None = None, *, replayed: bool = False) -> CallView:
+    """A call as whoever acts in it is told of it; `links` by the numbers of those whose links are shown."""
     shown = links or {}
     return CallView(
         id=call.id,
@@ -114,6 +138,7 @@ def call_state(call: LiveCall, links: Mapping[int, str] | None = None) -> CallVi
         participants=_participants(call, shown if len(shown) > 1 else {}) or None,
         asked=call.questions() or None,
         lines=call.lines,
+        replayed=replayed or None,
     )
 
 

@@ -24,6 +24,9 @@ from mcp_server.kernel.waiting import wait_until
 
 NAMES_MAX = 8
 ACTORS_MAX = 1000
+HELD_BACK_SECONDS = 0.1
+"""Who reads the end of the log is told of an older transaction that has been open for so long: a write of ours rarely
+takes longer, and who lags behind it hardly notices."""
 _FEW = frozenset(("aggregate", "correlation"))
 
 

@@ -9,6 +9,7 @@ from mcp_server.kernel.arguments import Waiting
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.events import Event
 from mcp_server.kernel.json_text import canonical_hash
+from mcp_server.kernel.keys import Key
 from mcp_server.kernel.meaning import AgentName, Meant, MessageId, ThreadId, bare_id
 from mcp_server.kernel.paging import LIMIT_DEFAULT, LIMIT_MAX
 from mcp_server.kernel.quoting import named
@@ -118,14 +119,6 @@ class Sender(NamedTuple):
     label: str
     party: str
     at: Micros
-
-
-class Key(NamedTuple):
-    """An idempotency key, whose it is, and what it is bound to; nothing where none was given."""
-
-    idempotency_key: str | None = None
-    key_owner: str | None = None
-    content_hash: str | None = None
 
 
 NO_KEY = Key()._asdict()

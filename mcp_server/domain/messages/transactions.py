@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mcp_server.domain.agents.hooks import HOLDING_SHOWN_MAX, Holding
-from mcp_server.domain.messages.model import Addressed, Delivery, Key, Message, Place, Sender, SendMessage, is_person
+from mcp_server.domain.messages.model import Addressed, Delivery, Message, Place, Sender, SendMessage, is_person
 from mcp_server.domain.messages.recipients import as_resolved, called, recipients_of, require_part
 from mcp_server.kernel.authority import Speaker
 from mcp_server.kernel.errors import NotFound
 from mcp_server.kernel.events import Event, Origin
-from mcp_server.kernel.keys import key_conflict
+from mcp_server.kernel.keys import Key, key_conflict
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.records import blank_of
 from mcp_server.kernel.store import Transaction

@@ -29,7 +29,7 @@ UNION ALL SELECT t.about FROM texts t
 WHERE t.is_new = 1 AND t.kind = :text_kind AND strpos(t.folded, :text_needle) > 0
 
 -- How many texts the index proposes, counted up to a number.
--- name: texts_proposed
+-- name: texts_proposed (long)
 SELECT count(*) AS n FROM (SELECT 1 FROM text_index WHERE text_index MATCH :text_trigrams LIMIT :at_most) AS proposed
 
 -- name: texts_proposed (postgres)

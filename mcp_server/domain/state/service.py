@@ -220,22 +220,29 @@ def _listed(command: FindDocuments, now: Micros) -> tuple[Query, tuple[str, ...]
     """The list that is in an order in which it can be read from where it begins, what its cursor holds, and the filter
     that goes on from there."""
     start = command.prefix or ""
-    given: tuple[tuple[str, Any], ...] = (("now", now),)
     if command.namespace is not None:
         start = f"{command.namespace}/{start}"
-    elif start and not command.deleted and command.tag is None:
-        return Query("state_keyed", parameters=(*given, ("low", start), ("high", after_all(start)))), *_BY_KEY
+    given: tuple[tuple[str, Any], ...] = (("now", now),)
+    if command.deleted:
+        query = _begun(Query("state_deleted", parameters=given), command, start)
+        return query.where("document_tag", document_tag=command.tag), ("id",), "document_after"
+    if command.tag is not None:
+        query = Query("state_tagged", parameters=(*given, ("document_tag", command.tag)))
+        return _begun(query, command, start), ("id",), "document_tagged_after"
+    if start and command.namespace is None:
+        bounds = (("low", start), ("high", after_all(start)))
+        return Query("state_keyed", parameters=(*given, *bounds)), ("key", "id"), "document_key_after"
+    return _begun(Query("state_find", parameters=given), command, start), ("id",), "document_after"
+
+
+def _begun(query: Query, command: FindDocuments, start: str) -> Query:
+    """A list with what begins so alone: its id within a namespace, else its key."""
+    if not start:
+        return query
     way = "document_prefix" if command.namespace is None else "document_range"
-    by_tag = command.tag is not None and not command.deleted
-    query = Query("state_deleted" if command.deleted else "state_tagged" if by_tag else "state_find", parameters=given)
-    query = query.where(way, range_low=start, range_high=after_all(start)) if start else query
-    if by_tag:
-        return replace(query, parameters=(*query.parameters, ("document_tag", command.tag))), ("id",), _AFTER_TAGGED
-    return query.where("document_tag", document_tag=command.tag), ("id",), "document_after"
+    return query.where(way, range_low=start, range_high=after_all(start))
 
 
-_BY_KEY = (("key", "id"), "document_key_after")
-_AFTER_TAGGED = "document_tagged_after"
 _PLACES = {
     "document_after": ("document_after",),
     "document_key_after": ("after_key", "after_id"),

@@ -209,8 +209,9 @@ SELECT count(*) AS running FROM tasks WHERE status = 'running' AND concurrency_k
 -- name: due_tasks
 SELECT id FROM tasks WHERE due_at <= :now ORDER BY due_at, id LIMIT :limit {{skip_locked}}
 
--- What is due by a clock that was ahead, and what stands behind all others in its queue by one.
--- name: tasks_ahead (long)
+-- What is due by a clock that was ahead, and what stands behind all others in its queue by one. Not (long), though it
+-- looks at all that is queued: the timer asks once, at its start, and nothing is handed on until it knows.
+-- name: tasks_ahead
 SELECT DISTINCT id FROM (
   SELECT id FROM tasks WHERE due_at > :now AND updated_at > :ahead
   UNION ALL SELECT id FROM tasks WHERE status = 'queued' AND ready_at > :ahead

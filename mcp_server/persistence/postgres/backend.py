@@ -88,8 +88,15 @@ class PostgresBackend:
         return NotifyWatcher(self.server)
 
     async def open_readers(self) -> None:
-        """Connect for reading."""
-        await self._readers.open()
+        """Connect for reading.
+
+        Raises:
+            Unavailable: the server does not answer.
+        """
+        try:
+            await self._readers.open()
+        except self.server.errors as error:
+            raise self.server.explain(error) from None
 
     def read_now(self, sql: str, parameters: dict[str, Any]) -> list[Row] | None:
         """None: everything is asked over a socket."""

@@ -11,6 +11,8 @@ from mcp_server.persistence.postgres.pooling import is_between, require_sessions
 from mcp_server.persistence.postgres.schema import resolved
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from psycopg import AsyncConnection, Connection
 
 
@@ -120,14 +122,20 @@ class PostgresServer:
             Unavailable: the server does not answer, or nobody says which of several desks is meant.
         """
         connection = self._opened(bounded=bounded, timeout_seconds=timeout_seconds)
-        try:
+        with self.preparing(connection):
             self._place(connection)
+        return connection
+
+    @contextlib.contextmanager
+    def preparing(self, connection: "Connection[tuple[Any, ...]]") -> "Generator[None]":
+        """While a connection is made ready: where that fails it is closed, and the server's failure is a refusal."""
+        try:
+            yield
         except BaseException as error:
             connection.close()
             if isinstance(error, self.errors):
                 raise self.explain(error) from None
             raise
-        return connection
 
     def _opened(self, *, bounded: bool = False, timeout_seconds: int = 5) -> "Connection[tuple[Any, ...]]":
         try:
@@ -229,23 +237,27 @@ class PostgresServer:
         before, in the same call."""
         state = "What this call wrote before it came to read is saved" if is_read else "Nothing was written"
         if self.is_in_the_way(error):
-            return (Unavailable if is_read else Busy)(
-                f"Another transaction has locked what this call needs in the database {self.name}: "
-                f"{blocker or 'which one, `data-mcp-server-agent doctor` says while it lasts'}.",
-                next=f"{state}; call again. If it stays so, let that session's program go on or end it: "
-                f"SELECT pg_terminate_backend({blocker.pid if blocker else 'PID'}).",
-                details={} if blocker is None else blocker._asdict(),
-            )
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        sqlstate: str = getattr(error, "sqlstate", None) or ""
+            return self._in_the_way(blocker, state, is_read=is_read)
         if isinstance(error, self._psycopg.DataError):
             return beyond_the_engine()
-        if getattr(error, "sqlstate", None) == _NOT_ALLOWED:
+        lines = str(error).strip().splitlines()
+        reason = lines[0] if lines else type(error).__name__
+        sqlstate: str | None = getattr(error, "sqlstate", None)
+        if sqlstate == _NOT_ALLOWED:
             return self._not_allowed(reason)
         return Unavailable(
             f"The database {self.name} failed: {reason}.",
-            next=f"{_REMEDIES.get(sqlstate, _CHECK)}, then call again. {state}.",
-            details={"sqlstate": sqlstate or None},
+            next=f"{_REMEDIES.get(sqlstate or '', _CHECK)}, then call again. {state}.",
+            details={"sqlstate": sqlstate},
+        )
+
+    def _in_the_way(self, blocker: Blocker | None, state: str, *, is_read: bool) -> OpsError:
+        return (Unavailable if is_read else Busy)(
+            f"Another transaction has locked what this call needs in the database {self.name}: "
+            f"{blocker or 'which one, `data-mcp-server-agent doctor` says while it lasts'}.",
+            next=f"{state}; call again. If it stays so, let that session's program go on or end it: "
+            f"SELECT pg_terminate_backend({blocker.pid if blocker else 'PID'}).",
+            details={} if blocker is None else blocker._asdict(),
         )
 
     def _not_allowed(self, reason: str) -> OpsError:

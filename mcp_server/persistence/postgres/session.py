@@ -203,13 +203,14 @@ class PostgresSession:
     def _connected(self) -> "Connection[tuple[Any, ...]]":
         connection = self._server.connect(bounded=True)
         self._session = None
-        connection.execute(_PLANNING)
-        connection.execute(_SET, ("application_name", WRITES, False))
-        whole = "transaction" if connection.info.server_version >= TRANSACTION_TIMEOUT_SINCE else _IDLE
-        connection.execute(_SET, ("lock_timeout", _milliseconds(LOCK_SECONDS), False))
-        connection.execute(_SET, (f"{whole}_timeout", _milliseconds(TRANSACTION_SECONDS), False))
-        with contextlib.suppress(Exception):  # neither every version nor every system has it
-            connection.execute(_SET, ("client_connection_check_interval", _milliseconds(GONE_SECONDS), False))
+        with self._server.preparing(connection):
+            connection.execute(_PLANNING)
+            connection.execute(_SET, ("application_name", WRITES, False))
+            whole = "transaction" if connection.info.server_version >= TRANSACTION_TIMEOUT_SINCE else _IDLE
+            connection.execute(_SET, ("lock_timeout", _milliseconds(LOCK_SECONDS), False))
+            connection.execute(_SET, (f"{whole}_timeout", _milliseconds(TRANSACTION_SECONDS), False))
+            with contextlib.suppress(Exception):  # neither every version nor every system has it
+                connection.execute(_SET, ("client_connection_check_interval", _milliseconds(GONE_SECONDS), False))
         return connection
 
     def _notify(self) -> None:
@@ -252,14 +253,20 @@ class NotifyWatcher:
         commit and the hint that it owed.
 
         Raises:
-            psycopg.Error: the connection is lost; hints may have been missed meanwhile.
+            OpsError: the connection is lost; hints may have been missed meanwhile.
         """
         if self._bell.wait(RESTED_SECONDS if self._looks else None):
-            told = bool(list(self._connection.notifies(timeout=0)))
+            told = self._is_told()
             self._looks = LOOKS_AFTER_HINT if told else self._looks
             return told
         self._looks = max(self._looks - 1, 0)
         return True
+
+    def _is_told(self) -> bool:
+        try:
+            return bool(list(self._connection.notifies(timeout=0)))
+        except self._server.errors as error:
+            raise self._server.explain(error) from None
 
     def interrupt(self) -> None:
         """End the wait that is under way. From any thread."""
@@ -272,9 +279,6 @@ class NotifyWatcher:
 
     def _listening(self) -> "Connection[tuple[Any, ...]]":
         connection = self._server.connect()
-        try:
+        with self._server.preparing(connection):
             connection.execute(b"LISTEN " + self._server.channel)
-        except BaseException:
-            connection.close()
-            raise
         return connection

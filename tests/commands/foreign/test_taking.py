@@ -111,7 +111,7 @@ async def test_what_stops_halfway_says_how_far_it_came_and_goes_on_there(world: 
     def refuse_after_one(done: int, total: int) -> None:
         steps.append(done)
         assert total == 150
-        monkeypatch.setattr("mcp_server.domain.tasks.service._refuse_system_kind", _refused)
+        monkeypatch.setattr("mcp_server.domain.tasks.service.refuse_system_kinds", _refused)
 
     with pytest.raises(Conflict, match="100 of 150 new tasks were created, then one was refused: no more.*goes on"):
         await take(world.desk, world.call, taking, refuse_after_one)

@@ -176,23 +176,32 @@ def link_in(mail: Mail) -> str:
     return found[0]
 
 
+def on_desk(world: World, media: Media | None = None, *more: Any) -> Any:
+    """A desk that could hold calls on the world's database."""
+    return desk_on(
+        world.database,
+        MediaProvider(lambda: media or Noted(), None),
+        *(more or (ApprovalPolicy(links_base=BASE),)),
+        clock=world.clock,
+        steady=world.clock.steady,
+        ids=Ids(),
+        chance=lambda: 0.5,
+    )
+
+
 @asynccontextmanager
 async def holding(
     world: World, *, media: Media | None = None, mails_leave: bool = False, allow: tuple[str, ...] = (), **policy: Any
 ) -> AsyncGenerator[CallDesk]:
     """A server on the world's database, with its worker for system tasks."""
     noted, post = Noted(), Postbox()
-    desk = desk_on(
-        world.database,
-        MediaProvider(lambda: media or noted, None),
+    desk = on_desk(
+        world,
+        media or noted,
         CallPolicy(**policy),
         ApprovalPolicy(links_base=BASE, mails_leave=mails_leave),
         EmailPolicy(provider="smtp" if mails_leave else "file", sender="desk@example.org", allow=allow),
         MailProvider(lambda: post),
-        clock=world.clock,
-        steady=world.clock.steady,
-        ids=Ids(),
-        chance=lambda: 0.5,
     )
     worker = asyncio.create_task(SystemWorker(desk, AREAS.kinds).run())
     try:

@@ -8,7 +8,7 @@ import pytest
 from mcp_server.domain.approvals.commands import RequestApproval
 from mcp_server.domain.calls.commands import OpenCall
 from mcp_server.domain.calls.joining import LinkUnknown
-from mcp_server.domain.calls.transactions import OPEN_MAX, OPEN_OF_ONE_MAX
+from mcp_server.domain.calls.opening import OPEN_MAX, OPEN_OF_ONE_MAX
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.kernel.authority import Role
 from mcp_server.kernel.composing import CalledTool

@@ -125,6 +125,7 @@ def test_everything_that_is_private_names_a_permission_to_control_it():
         "message": "messages:control",
         "email": "emails:control",
         "approval": "approvals:control",
+        "call": "calls:control",
     }
 
 

@@ -41,6 +41,7 @@ class Refused(Exception):
     def __init__(self, tool: str, error: dict[str, Any]) -> None:
         super().__init__(f"{tool}: {error['code']}: {error['message']}")
         self.code: str = error["code"]
+        self.details: dict[str, Any] = error["details"]
 
 
 class Seat:
@@ -201,12 +202,12 @@ class Seat:
 
 
 class Fleet:
-    """Five servers on one database; `producing` until no new work is to be made."""
+    """Five servers on one database, or as many as there are seats; `producing` until no new work is to be made."""
 
-    def __init__(self, url: str, seed: int, settings: dict[str, str]) -> None:
+    def __init__(self, url: str, seed: int, settings: dict[str, str], seats: int = SEATS) -> None:
         self.chance = random.Random(seed)
         self.happened: Counter[str] = Counter()
-        self.seats = [Seat(number, url, settings, self.happened) for number in range(SEATS)]
+        self.seats = [Seat(number, url, settings, self.happened) for number in range(seats)]
         self.producing = True
         self.settled = asyncio.Event()
         self._left_alone: Seat | None = None
@@ -244,10 +245,10 @@ class Fleet:
         started = loop.time()
         async with asyncio.TaskGroup() as freezing:
             if long:
-                freezing.create_task(self._freeze_long(self.any_seat()))
+                freezing.create_task(self._freeze_long())
             while (passed := loop.time() - started) < seconds or (passed < MOST_SECONDS and not is_enough()):
                 await asyncio.sleep(self.chance.uniform(0.5, 1.5))
-                is_strong = sum(seat.is_ready for seat in self.seats) > SEATS // 2
+                is_strong = sum(seat.is_ready for seat in self.seats) > len(self.seats) // 2
                 if is_strong or self.chance.random() < 0.1:
                     self.happened["killed"] += (self.any_seat() if is_strong else self._starting()).kill()
                 if self.chance.random() < 0.25:
@@ -257,10 +258,10 @@ class Fleet:
         if not any(one.is_frozen for one in self.seats if one is not self._left_alone):
             self.happened["frozen"] += await seat.freeze(FROZEN_SECONDS)
 
-    async def _freeze_long(self, seat: Seat) -> None:
+    async def _freeze_long(self) -> None:
         await self.pause(5, 10)
         while True:
-            self._left_alone = seat  # neither called nor killed until it goes on
+            self._left_alone = seat = self.any_seat()  # neither called nor killed until it goes on
             self.happened["frozen long"] += (was_there := await seat.freeze(LONG_SECONDS))
             self._left_alone = None
             if was_there:

@@ -106,7 +106,7 @@ class State(Part):
         """Every acknowledged write is the version that it was told, each once; what was refused is nowhere."""
         for key in KEYS:
             document = await self._read(key)
-            notes = await self._notes(key)
+            notes = await notes_of(self.fleet, NAMESPACE, key)
             assert sorted(notes) == list(range(1, document["version"] + 1)), key
             for version, note in self.written[key].items():
                 assert notes[version] == note, (key, version)
@@ -117,23 +117,26 @@ class State(Part):
             if key in COUNTERS:
                 assert document["value"] == document["version"] > 0, key
         listed = (await self._read("list"))["value"]
-        assert [f"append {number}" for number in listed] == list((await self._notes("list")).values())[1:]
+        assert [f"append {number}" for number in listed] == list(
+            (await notes_of(self.fleet, NAMESPACE, "list")).values()
+        )[1:]
         patched = (await self._read("patched"))["value"]
-        assert {f"patch {number}" for number in patched.values()} == set((await self._notes("patched")).values()) - {
-            "made"
-        }
+        assert {f"patch {number}" for number in patched.values()} == set(
+            (await notes_of(self.fleet, NAMESPACE, "patched")).values()
+        ) - {"made"}
         for name, number in (await self._read("merged"))["value"].items():
             sure, unsure = self.last[name]
             assert number in {sure} | unsure, (name, number, sure, unsure)
 
-    async def _notes(self, key: str) -> dict[int, str]:
-        """By version, who wrote it, oldest first."""
-        notes: dict[int, str] = {}
-        before: dict[str, int] = {}
-        while True:
-            page = await self.fleet.surely("state_history", namespace=NAMESPACE, key=key, **before)
-            notes |= {version["version"]: version["note"] for version in page["versions"]}
-            oldest = min(notes)
-            if oldest == 1:
-                return dict(sorted(notes.items()))
-            before = {"to_version": oldest - 1}
+
+async def notes_of(fleet: Fleet, namespace: str, key: str) -> dict[int, str]:
+    """By version of a document, who wrote it, oldest first."""
+    notes: dict[int, str] = {}
+    before: dict[str, int] = {}
+    while True:
+        page = await fleet.surely("state_history", namespace=namespace, key=key, **before)
+        notes |= {version["version"]: version["note"] for version in page["versions"] if "version" in version}
+        oldest = min(notes)
+        if oldest == 1:
+            return dict(sorted(notes.items()))
+        before = {"to_version": oldest - 1}

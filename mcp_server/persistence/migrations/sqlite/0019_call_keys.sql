@@ -1,0 +1,5 @@
+-- Idempotency keys of calls.
+ALTER TABLE calls ADD COLUMN idempotency_key TEXT;
+ALTER TABLE calls ADD COLUMN key_owner TEXT;
+ALTER TABLE calls ADD COLUMN content_hash TEXT;
+CREATE UNIQUE INDEX calls_idempotency ON calls (idempotency_key, key_owner) WHERE idempotency_key IS NOT NULL;
