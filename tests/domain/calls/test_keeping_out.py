@@ -81,7 +81,9 @@ async def test_what_cannot_be_a_link_is_refused_as_one_that_is_not_valid(world: 
 async def test_a_call_that_people_said_yes_to_shows_its_link_to_who_asked_and_keeps_it_nowhere(world: World):
     async with holding(world) as desk:
         asks, watches = caller(Role.AGENT, id="ann"), caller(Role.VIEWER, id="eve")
-        calls = [CalledTool(tool="calls_open", arguments={"purpose": "Why", "participants": ["user:bob", "user:carl"]})]
+        calls = (
+            CalledTool(tool="calls_open", arguments={"purpose": "Why", "participants": ["user:bob", "user:carl"]}),
+        )
         request = RequestApproval(title="May I?", calls=calls, approvers=("tester",))
         approval = (await desk.desk.approvals.request(asks, request)).approval
         await world.answer(desk.call, approval.id)
