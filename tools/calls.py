@@ -1,6 +1,12 @@
 """Tools of calls."""
 
+from typing import Any
+
+from mcp_server.domain.approvals.people import is_mailbox
+from mcp_server.domain.approvals.rules import UNKNOWN, Form
 from mcp_server.domain.calls.commands import ControlCall, OpenCall
+from mcp_server.domain.calls.inviting import MAIL_SUBJECT
+from mcp_server.domain.calls.links import PERSON
 from mcp_server.domain.calls.views import CallResult, CallView, OpenedCall
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.quoting import named, quoted
@@ -11,6 +17,18 @@ def _says_open(args: OpenCall) -> str:
     whom = several(list(map(named, args.participants))) if args.participants else "whoever gets the link"
     recorded = ", recorded" if args.record else ""
     return f"Open a call ({args.media}{recorded}) with {whom}: {quoted(args.purpose)}."
+
+
+def _as_written_to(args: OpenCall, said: dict[str, Any]) -> list[Form]:
+    """Who is asked in is written to, with the purpose: people by mail, also where their profiles say to which address;
+    agents by message."""
+    del said
+    people = [one for one in args.participants if is_mailbox(one) or one.startswith(PERSON)]
+    agents = [one for one in args.participants if one not in people]
+    to = [one if is_mailbox(one) else UNKNOWN for one in people]
+    mail = {"to": to, "cc": to, "bcc": to, "subject": MAIL_SUBJECT, "text": args.purpose}
+    message = {"to": agents, "subject": UNKNOWN, "body": UNKNOWN}
+    return [Form("email_send", mail)] * bool(people) + [Form("messages_send", message)] * bool(agents)
 
 
 def _alone(args: OpenCall) -> str | None:
@@ -63,6 +81,7 @@ TOOLS = (
             made=lambda done: [done.call.id],
             names=frozenset(("participants", "task_id")),
             alone=_alone,
+            forms=_as_written_to,
             is_private=True,
         ),
         say=_say_opened,

@@ -24,12 +24,14 @@ class Private(NamedTuple):
 
 def reader(call: Call) -> dict[str, str]:
     """What filters of private things know of a caller: the party that it is, the names of its principal in a label,
-    how the labels of those end that spoke for it, and what JSON lists of people hold that name this user."""
+    how the labels of those end that spoke for it, what JSON lists of people hold that name this user, and how the party
+    stands in JSON. What is looked for by LIKE is escaped: names may hold `%` and `_`."""
     principal = call.actor.label
     named = lower_ascii(call.actor.id) if call.actor.kind == "user" else ""
     return {
         "reader_asked": like(dump_json(named)) or "",
         "reader_party": call.party,
+        "reader_json": like(dump_json(call.party), "{}") or "",
         "reader_label": principal_of(call.label),
         "reader_principal": principal,
         "reader_via": f"{VIA}{principal}",

@@ -2,7 +2,7 @@
 
 import json
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 from pydantic import TypeAdapter
 
@@ -11,6 +11,10 @@ from mcp_server.kernel.records import Record
 
 class View(Record):
     """The base of everything that a tool or resource answers with."""
+
+    def kept(self) -> Self:
+        """It without what is for the caller alone, such as links: as it is kept where others may read it."""
+        return self
 
 
 def dumped(view: View) -> dict[str, Any]:

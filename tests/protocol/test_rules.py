@@ -12,14 +12,17 @@ from mcp_server.config import Settings, load_settings
 from mcp_server.deploying import approve_rules
 from mcp_server.domain.approvals.rules import Condition, Rule
 from mcp_server.domain.areas import AREAS
+from mcp_server.domain.calls.commands import OpenCall
 from mcp_server.domain.speaking import Voices
 from mcp_server.kernel.authority import Actor, Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import OpsError, PermissionDenied, ValidationFailed
 from mcp_server.kernel.times import SECOND, iso
+from mcp_server.protocol.guarding import naming
 from mcp_server.protocol.tool_calls import said, split, validated
 from mcp_server.runtime.system_worker import SystemWorker
 from mcp_server.wiring import rules
+from tests.domain.calls.desks import holding
 from tests.world import Ids, World, caller
 from tools import TOOLS
 
@@ -359,3 +362,21 @@ def test_which_rules_are_in_force_is_logged_when_a_server_starts_and_a_changed_o
         told += logged
     assert [(entry["event"], entry["rules"]) for entry in told] == [("rules in force", ["state_*"])] * 2
     assert told[0]["sha256"] != told[1]["sha256"]
+
+
+async def test_a_rule_about_mails_messages_or_calls_holds_for_whom_a_call_asks_in_at_first_or_later(world: World):
+    async with holding(world) as calls:
+        opened = await calls.open("Which backup?", call=world.call)
+    mail = {"tool": "email_send", "approvers": ["ann"], "arguments": {"to": {"glob": "*@outside.test"}}}
+    message = {"tool": "messages_send", "approvers": ["ann"], "arguments": {"to": "worker"}}
+    opening = {"tool": "calls_open", "approvers": ["ann"], "arguments": {"participants": {"glob": "eve*"}}}
+    await world.agent("worker")
+    for rule, whom in ((mail, "eve@outside.test"), (mail, "user:eve"), (message, "worker"), (opening, "eve@home.test")):
+        ruled(world, rule)
+        asking = await refused(world, "calls_open", purpose="A secret", participants=["bob@home.test", whom])
+        assert asking["arguments"]["calls"][0]["tool"] == "calls_open"
+        await refused(world, "calls_control", call_id=opened.id, action="invite", participants=["bob@home.test", whom])
+    ruled(world, mail)
+    tool = BY_NAME["calls_open"]
+    allowed = OpenCall(purpose="p", participants=("bob@home.test", "worker"))
+    assert await naming(world.desk, world.call, tool, allowed) == []

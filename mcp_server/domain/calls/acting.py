@@ -93,7 +93,16 @@ class Acting:
 
         now, rows = await wait_until(self._context, call, look, is_news, command.wait_seconds, ("call",))
         last = rows[-1]["n"] if rows else command.after
-        return CallResult(call=call_state(now), messages=line_views(rows), next_after=last)
+        links = await self._open_links(call, now)
+        return CallResult(call=call_state(now, links), messages=line_views(rows), next_after=last)
+
+    async def _open_links(self, call: Call, now: LiveCall) -> dict[int, str]:
+        """The links that are to be handed on still, for who opened the call: one that people said yes to was opened
+        when nobody was there to be shown them."""
+        if now.is_over or not call.is_own(now.opened_by):
+            return {}
+        waiting = [one.n for one in now.people() if one.is_shown and one.state == "invited" and one.joins == 0]
+        return await self._inviting.shown(now, waiting)
 
     async def _play(self, call: Call, found: LiveCall, command: ControlCall) -> CallResult:
         place = command.wav or ""

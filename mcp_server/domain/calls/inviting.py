@@ -7,7 +7,7 @@ from typing import Any
 
 from mcp_server.domain.approvals.model import ApprovalPolicy
 from mcp_server.domain.approvals.people import is_mailbox, mailbox
-from mcp_server.domain.calls.links import CallLinks
+from mcp_server.domain.calls.links import PERSON, CallLinks
 from mcp_server.domain.calls.model import LiveCall, Participant
 from mcp_server.domain.calls.transactions import Asked, Invite
 from mcp_server.domain.email.model import Composed, EmailPolicy, EmailSpec
@@ -22,7 +22,7 @@ from mcp_server.kernel.lines import fenced, one_line
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.times import iso
 
-PERSON = "user:"
+MAIL_SUBJECT = "You are asked into a call"
 
 
 class Inviting:
@@ -116,7 +116,7 @@ class Inviting:
 def _mail_to(policy: EmailPolicy, call_id: str, asked: Asked) -> NewEmail:
     """The mail to one of them; its text, with the link, is made only when it goes out."""
     about = dump_json({"call_id": call_id, "n": asked.participant.n})
-    subject = "You are asked into a call"
+    subject = MAIL_SUBJECT
     key = f"call invitation {about}"
     spec = EmailSpec(to=(asked.address or "",), subject=subject, text=call_id, idempotency_key=key)
     content = Composed(subject, None, None, (), None)

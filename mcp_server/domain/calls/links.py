@@ -1,15 +1,18 @@
 """Links by which people join a call: signed, one for each, never stored. Whether one has been used, the call knows."""
 
 import hmac
+import re
 from typing import NamedTuple
 
 from mcp_server.domain.approvals.seals import Signing
 from mcp_server.domain.calls.joining import LinkUnknown
 from mcp_server.domain.calls.model import LiveCall, Participant
 from mcp_server.domain.people.service import Standing
+from mcp_server.kernel.authority import principal_of
 from mcp_server.kernel.services import Services
 
-_PLACES = [str(number) for number in range(1, 100)]
+PERSON = "user:"
+_TOKEN = re.compile(r"[a-z0-9]{1,64}\.[1-9][0-9]?\.[!-~]{1,200}")
 
 
 class Followed(NamedTuple):
@@ -35,11 +38,12 @@ class CallLinks:
         """What a link leads to.
 
         Raises:
-            LinkUnknown: it is not one of this server's, or of a user who is not let in any more.
+            LinkUnknown: it is not one of this server's, or of a user who is not let in any more,
+                or of a call of one.
         """
         wrong = LinkUnknown("This link is not valid, or no longer.", next="Ask for a new one.")
         parts = token.split(".")
-        if not token.isascii() or len(parts) != 3 or parts[1] not in _PLACES:
+        if not _TOKEN.fullmatch(token):
             raise wrong
         found = await self._named(parts[0], int(parts[1]))
         if found is None:
@@ -48,7 +52,7 @@ class CallLinks:
         signature = (await self._signature(call, one.n)).encode()
         if not hmac.compare_digest(parts[2].encode(), signature) or one.kind == "agent":
             raise wrong
-        if one.person is not None and await self._standing.is_out(one.person):
+        if await self._is_out(call, one):
             raise wrong
         return found
 
@@ -57,6 +61,14 @@ class CallLinks:
         row = await self._database.fetch_one("call_by_id", id=f"call_{call_name}")
         call = None if row is None else LiveCall.adopt(dict(row))
         return None if call is None or n > len(call.people()) else Followed(call, call.participant(n))
+
+    async def _is_out(self, call: LiveCall, one: Participant) -> bool:
+        """Whether who is asked in, or the user for whom the call was opened, is not let in any more."""
+        opener = principal_of(call.opened_by)
+        users = [opener.removeprefix(PERSON)] if opener.startswith(PERSON) else []
+        if one.kind == "user":
+            users.append(one.name)
+        return any([await self._standing.is_out(user) for user in users])
 
     async def _signature(self, call: LiveCall, n: int) -> str:
         return await self._signing.sign("call", call.id, n, call.created_at)

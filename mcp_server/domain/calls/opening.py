@@ -8,6 +8,7 @@ from mcp_server.domain.calls.rows import recorded
 from mcp_server.domain.calls.transactions import CALL_KIND, Invite, asked_in
 from mcp_server.domain.tasks.creation import create_one
 from mcp_server.domain.tasks.spec import RetrySpec, TaskSpec
+from mcp_server.kernel.authority import VIA
 from mcp_server.kernel.errors import LimitExceeded
 from mcp_server.kernel.events import Origin
 from mcp_server.kernel.keys import Key, key_conflict
@@ -15,6 +16,9 @@ from mcp_server.kernel.store import Transaction
 
 OPEN_MAX = 50
 """How many calls may wait or go on at once on one database."""
+
+OPEN_OF_ONE_MAX = OPEN_MAX // 2
+"""How many of them one caller may have opened; the local user, who is alone, all."""
 
 _RETRY = RetrySpec(max_attempts=100, delay_seconds=1, max_delay_seconds=30)
 """A call that waits is held again, however often its server is killed."""
@@ -29,6 +33,7 @@ class Opening(NamedTuple):
         parent_id: the task whose child it is.
         at_once: how many calls may go on at once.
         offer: of a program of the caller's that takes part at once.
+        of_one_max: how many calls the caller may have open.
     """
 
     new: NewCall
@@ -36,6 +41,7 @@ class Opening(NamedTuple):
     parent_id: str | None = None
     at_once: int = 10
     offer: Offer | None = None
+    of_one_max: int = OPEN_OF_ONE_MAX
 
 
 def open_call(tx: Transaction, origin: Origin, opening: Opening) -> Opened:
@@ -43,13 +49,13 @@ def open_call(tx: Transaction, origin: Origin, opening: Opening) -> Opened:
 
     Raises:
         IdempotencyConflict: the key was used for another call.
-        LimitExceeded: as many calls as there may be.
+        LimitExceeded: as many calls as there may be, or as one caller may have.
         NotFound: a named agent or the parent does not exist.
     """
     earlier = _earlier(tx, opening.new.key.owned_by(origin.principal))
     if earlier is not None:
         return _again(tx, origin, earlier, opening)
-    _require_room(tx)
+    _require_room(tx, origin, opening.of_one_max)
     call_id, task_id = origin.new_id("call"), origin.new_id("task")
     call, event = LiveCall.opened(call_id, opening.new, task_id, origin)
     caused = origin.caused_by(tx.record(origin, event))
@@ -94,7 +100,14 @@ def _holding(call: LiveCall, opening: Opening) -> TaskSpec:
     )
 
 
-def _require_room(tx: Transaction) -> None:
+def _require_room(tx: Transaction, origin: Origin, of_one_max: int) -> None:
+    own = tx.one("calls_open_of", principal=origin.principal, via=f"{VIA}{origin.principal}")
+    if own is not None and own["n"] >= of_one_max:
+        raise LimitExceeded(
+            f"{own['n']} calls of yours wait or go on here, as many as one caller may have.",
+            next="End some: calls_control(action='end').",
+            details={"calls_max": of_one_max},
+        )
     counts = tx.one("calls_open_count")
     if counts is not None and counts["n"] >= OPEN_MAX:
         raise LimitExceeded(

@@ -26,6 +26,11 @@ SELECT id FROM calls WHERE due_at > :now AND updated_at > :ahead
 -- name: calls_open_count
 SELECT count(*) AS n, count(CASE WHEN status <> 'pending' THEN 1 END) AS live FROM calls WHERE due_at IS NOT NULL
 
+-- How many of these a principal had opened, whoever spoke for it.
+-- name: calls_open_of
+SELECT count(*) AS n FROM calls WHERE due_at IS NOT NULL AND (opened_by = :principal OR
+  substr(opened_by, length(opened_by) - length(CAST(:via AS TEXT)) + 1) = :via)
+
 -- name: calls_old
 SELECT id FROM calls WHERE ended_at IS NOT NULL AND forgotten_at IS NULL AND ended_at < :before
 ORDER BY ended_at LIMIT :limit
@@ -37,7 +42,7 @@ SELECT id AS value FROM calls WHERE id LIKE :prefix ESCAPE '\' {{filters}} ORDER
 -- name: fragment.call_is_the_readers
 (opened_by IN (:reader_label, :reader_principal) OR
   substr(opened_by, length(opened_by) - length(CAST(:reader_via AS TEXT)) + 1) = :reader_via OR
-  participants LIKE '%"agent_id":"' || CAST(:reader_party AS TEXT) || '"%')
+  participants LIKE '%"agent_id":' || CAST(:reader_json AS TEXT) || '%' ESCAPE '\')
 
 -- name: filter.call_own
 AND {{call_is_the_readers}}

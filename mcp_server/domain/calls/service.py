@@ -1,5 +1,7 @@
 """Use cases of calls: open one, act in it, read it, join it. The page uses `invitation` and `join`."""
 
+from collections.abc import Sequence
+
 from mcp_server.domain.calls.acting import Acting
 from mcp_server.domain.calls.commands import ControlCall, OpenCall
 from mcp_server.domain.calls.entering import Entering
@@ -8,8 +10,9 @@ from mcp_server.domain.calls.joining import Invitation, JoinCall, Joined
 from mcp_server.domain.calls.joins import Offer, Opened
 from mcp_server.domain.calls.media import MediaProvider
 from mcp_server.domain.calls.model import LiveCall, NewCall, no_call
-from mcp_server.domain.calls.opening import Opening, open_call
+from mcp_server.domain.calls.opening import OPEN_MAX, OPEN_OF_ONE_MAX, Opening, open_call
 from mcp_server.domain.calls.policy import CallPolicy
+from mcp_server.domain.calls.rows import require_seats
 from mcp_server.domain.calls.views import (
     BYTES_PER_SECOND,
     OWN_CALLS,
@@ -59,7 +62,10 @@ class CallService:
             OpsError: what the action says.
         """
         call.actor.require(Permission.CALLS_OPEN)
-        return await self._acting.act(call, await self._seen(call, command.call_id), command)
+        found = await self._seen(call, command.call_id)
+        if command.action == "invite":
+            await self._guard_invitation(call, found, command.participants)
+        return await self._acting.act(call, found, command)
 
     async def get(self, call: Call, call_id: str) -> CallView:
         """One call with everything but what was said.
@@ -146,7 +152,16 @@ class CallService:
         told = command.purpose, command.media, command.record
         new = NewCall(*told, (), expires_at, self._policy.minutes_max, command.key())
         offer = Offer(dump_json({"offer": command.offer, "audio": True})) if joins_itself else None
-        return Opening(new, invite, command.task_id, self._policy.at_once, offer)
+        of_one_max = OPEN_MAX if call.actor.is_local else OPEN_OF_ONE_MAX
+        return Opening(new, invite, command.task_id, self._policy.at_once, offer, of_one_max)
+
+    async def _guard_invitation(self, call: Call, found: LiveCall, names: Sequence[str]) -> None:
+        """What the operator's rules say of a call with some people holds as well for asking them in later."""
+        require_seats(found, len(names))
+        opening = OpenCall(
+            purpose=found.purpose, participants=tuple(names), media=found.media, record=bool(found.record)
+        )
+        await self._context.guard(call, self.open, opening)
 
     async def _opened(self, call: Call, opened: Opened) -> OpenedCall:
         del call

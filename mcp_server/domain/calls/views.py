@@ -1,7 +1,7 @@
 """What callers see of calls."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from mcp_server.domain.calls.media import RATE
 from mcp_server.domain.calls.model import LiveCall
@@ -90,6 +90,11 @@ class OpenedCall(View):
     call: CallView
     answer: str | None = None
 
+    def kept(self) -> Self:
+        """It without links: whoever opened it is shown them by listening, while nobody has joined by them."""
+        people = [one.evolved({"join_url": None}) for one in self.call.participants or ()]
+        return self.evolved({"call": self.call.evolved({"join_url": None, "participants": people or None})})
+
 
 class CallResult(View):
     """The call, and what the action gave.
@@ -166,15 +171,15 @@ def line_views(rows: Sequence[Row]) -> list[LineView]:
 
 
 def outcome_of(call: LiveCall) -> dict[str, Any]:
-    """What a call came to, as its task's result."""
+    """What a call came to, as its task's result: who may see tasks need not see calls, so nobody is named in it, and
+    nobody's words stand there."""
     seconds = None if call.started_at is None or call.ended_at is None else (call.ended_at - call.started_at) / SECOND
     return {
         "call_id": call.id,
         "outcome": call.status,
-        "reason": call.reason,
         "seconds": seconds,
         "lines": call.lines,
-        "joined": [one.name for one in call.people() if one.joins > 0],
+        "joined": sum(one.joins > 0 for one in call.people()),
         "transcript": f"ops://calls/{call.id}/transcript",
     }
 
