@@ -100,11 +100,9 @@ def _vote(message: Message, approval: Approval | None) -> Vote:
     decision, choice, text = message.get("decision"), message.get("choice"), message.get("text")
     if not _says_something(decision, choice, text):
         raise ValidationFailed("An answer approves, rejects, chooses, or says something.")
-    takes = None if approval is None else approval.takes()
-    if choice is not None and takes is not None:
-        choice = {one_line(one): one for one in takes.choices}.get(choice, choice)
-    is_free = takes is not None and takes.free_text and choice is None and decision != "reject"
-    says = text if is_free else None
+    if choice is not None and approval is not None:
+        choice = {one_line(one): one for one in approval.takes().choices}.get(choice, choice)
+    says = text if choice is None and decision != "reject" and _takes_text(approval) else None
     try:
         return Vote(approve=decision != "reject", reason=None if says else text, choice=choice, text=says)
     except ValueError:
@@ -116,3 +114,8 @@ def _says_something(decision: Any, choice: Any, text: Any) -> bool:
     if decision is None:
         return choice is not None or text is not None
     return decision in ("approve", "reject")
+
+
+def _takes_text(approval: Approval | None) -> bool:
+    """Whether what is written is the answer, and no reason beside one."""
+    return approval is not None and approval.takes().free_text
