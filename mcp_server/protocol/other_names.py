@@ -3,7 +3,11 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import product
 
-from mcp_server.kernel.near import folded, singular
+from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS
+
+from mcp_server.kernel.near import did_you_mean, folded, near, singular
+from mcp_server.kernel.quoting import named
 
 _ADD = ("add", "create", "new", "make", "put", "enqueue", "submit", "push", "schedule")
 _SEE = ("list", "get", "find", "show", "read", "query", "search", "fetch", "status", "all", "info", "describe", "view")
@@ -77,3 +81,15 @@ def does_that(words: Iterable[str], offered: Collection[str]) -> str | None:
     """The call that does what a name of these words says; None where none does, or it is not offered."""
     call = _BY_WORDS.get(frozenset(words))
     return call if call is not None and call.partition("(")[0] in offered else None
+
+
+def unknown_tool(name: str, offered: Collection[str]) -> MCPError:
+    """What is said of a tool that this server does not offer."""
+    words = words_of(name)
+    same = [one for one in offered if words_of(one) == words]
+    does = None if same else does_that(words, offered)
+    meant = f"{does} does that. " if does else did_you_mean(same or near(folded(name), offered))
+    return MCPError(
+        code=INVALID_PARAMS,
+        message=f"Unknown tool: {named(name)}. {meant}This server offers: {', '.join(offered)}.",
+    )

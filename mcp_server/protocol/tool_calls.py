@@ -1,17 +1,12 @@
 """`tools/list` and `tools/call`."""
 
-import json
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import mcp_types as types
-from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS
 
-import tools
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.speaking import Said
@@ -21,9 +16,9 @@ from mcp_server.kernel.errors import NotFound, OpsError, ValidationFailed
 from mcp_server.kernel.limits import Caller, Thing
 from mcp_server.kernel.lines import one_line
 from mcp_server.kernel.meaning import bare_id
-from mcp_server.kernel.near import did_you_mean, folded, near, singular
+from mcp_server.kernel.near import singular
 from mcp_server.kernel.problems import Problem
-from mcp_server.kernel.quoting import is_plain, named, told
+from mcp_server.kernel.quoting import is_plain, told
 from mcp_server.kernel.refusing import NEXT_CALL, PROBLEMS, Beside
 from mcp_server.kernel.renaming import renamed
 from mcp_server.kernel.shapes import shape_of
@@ -31,9 +26,9 @@ from mcp_server.kernel.taking import taken
 from mcp_server.kernel.understanding import understood
 from mcp_server.kernel.views import dumped
 from mcp_server.protocol.asking import InputNeeded, asker
+from mcp_server.protocol.definitions import definition, kept_definitions
 from mcp_server.protocol.links import linked
-from mcp_server.protocol.other_names import does_that, words_of
-from mcp_server.protocol.schemas import input_schema, output_schema
+from mcp_server.protocol.other_names import unknown_tool
 from mcp_server.protocol.seam import RequestContext, Seam, error_content
 from mcp_server.protocol.strangers import stranger, strangers
 from mcp_server.protocol.task_handles import declares_extension, handle, tool_result
@@ -297,44 +292,6 @@ def named_as_known(tool: AnyTool, arguments: dict[str, Any]) -> dict[str, Any]:
     if tool.writes:
         known = {**shape_of(Shared).members, **known}
     return renamed(known, arguments, singular(tool.name.partition("_")[0]))
-
-
-def unknown_tool(name: str, offered: Collection[str]) -> MCPError:
-    """What is said of a tool that this server does not offer."""
-    words = words_of(name)
-    same = [one for one in offered if words_of(one) == words]
-    does = None if same else does_that(words, offered)
-    meant = f"{does} does that. " if does else did_you_mean(same or near(folded(name), offered))
-    return MCPError(
-        code=INVALID_PARAMS,
-        message=f"Unknown tool: {named(name)}. {meant}This server offers: {', '.join(offered)}.",
-    )
-
-
-def kept_definitions() -> dict[str, Any]:
-    """By name, the tools' definitions as the tests have written them down: to make them takes a second, and 6 MB for
-    all that pydantic then knows of every argument and result."""
-    lines = Path(tools.__file__ or "").with_name("listed.jsonl").read_text("utf-8").splitlines()
-    return {one["name"]: one for one in map(json.loads, lines)}
-
-
-def definition(tool: AnyTool) -> types.Tool:
-    """A tool as clients see it, made of its arguments and its result."""
-    hints = tool.hints
-    return types.Tool(
-        name=tool.name,
-        title=tool.title,
-        description=tool.description,
-        input_schema=input_schema(tool.arguments, Shared if tool.writes else None),
-        output_schema=output_schema(tool.result),
-        annotations=types.ToolAnnotations(
-            title=tool.title,
-            read_only_hint=hints.read_only,
-            destructive_hint=hints.destructive,
-            idempotent_hint=hints.idempotent,
-            open_world_hint=hints.open_world,
-        ),
-    )
 
 
 def _whole_call(tool: AnyTool, arguments: dict[str, Any], details: dict[str, Any]) -> dict[str, Any]:

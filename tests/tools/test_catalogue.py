@@ -12,8 +12,8 @@ from rs_bpe.bpe import openai
 
 import tools
 from mcp_server.domain.areas import AREAS
+from mcp_server.protocol.definitions import definition, kept_definitions
 from mcp_server.protocol.opening import INSTRUCTIONS
-from mcp_server.protocol.tool_calls import definition, kept_definitions
 from tools import TOOLS, TOOLSETS
 
 LISTED = Path(tools.__file__).with_name("listed.jsonl")

@@ -1,0 +1,87 @@
+"""How `tasks_finish` answers: what came of one attempt, or of several."""
+
+from collections import Counter
+from typing import Any
+
+from mcp_server.domain.desk import Desk
+from mcp_server.domain.tasks.commands import FinishSome, FinishTasks
+from mcp_server.domain.tasks.results import RefusalView
+from mcp_server.domain.tasks.standing import TaskState
+from mcp_server.kernel.call import Call
+from mcp_server.kernel.quoting import named
+from mcp_server.kernel.views import View
+from tools.email import say_kept
+from tools.spec import counted
+
+
+class FinishResult(View):
+    """What came of the finish of one task, or of several: see `FinishedTask`, `FinishedTasks`."""
+
+    task: TaskState | None = None
+    tasks: list[TaskState] | None = None
+    released: list[str]
+    still_waiting: dict[str, list[str]] | None = None
+    freed: list[str] | None = None
+    repeated: bool | None = None
+    made: list[str] | None = None
+    also: list[dict[str, Any]] | None = None
+    warnings: list[str] | None = None
+    refused: list[RefusalView] | None = None
+
+
+async def finish(desk: Desk, call: Call, args: FinishSome) -> FinishResult:
+    """End one attempt, or several."""
+    if not args.tasks:
+        return FinishResult(**(await desk.tasks.finish_with(call, args.one())).fields())
+    several = FinishTasks.model_construct(tasks=args.tasks)
+    return FinishResult(**(await desk.tasks.finish_many(call, several)).fields())
+
+
+def say_finished(result: FinishResult) -> str:
+    if result.tasks is not None:
+        return _say_finished_many(result.tasks, result)
+    also = (*say_kept(result.also or ()), *(f"But {one}" for one in result.warnings or ()))
+    return " ".join((_say_ended(result), *also))
+
+
+def _say_finished_many(tasks: list[TaskState], result: FinishResult) -> str:
+    """How they stand; each that was refused, with why."""
+    counts = Counter(task.status for task in tasks)
+    now = f"{', '.join(f'{count} {status}' for status, count in counts.items()) or 'none'} of them recorded"
+    refused = "".join(f" Refused: {one.message}" for one in result.refused or ())
+    return f"{now}{_say_released(result)}{_say_waiting(result)}.{refused}"
+
+
+def _say_released(result: FinishResult) -> str:
+    count = len(result.released)
+    return f"; {count} that waited for it can be claimed now" if count else ""
+
+
+def _say_ended(result: FinishResult) -> str:
+    task = result.task
+    assert task is not None, "one was ended"
+    if result.repeated:
+        then = f" `made` is what landed with it: {', '.join(map(named, result.made))}." if result.made else ""
+        return f"Already recorded: {task.id} is {task.status}.{then}"
+    also = f", and {counted(len(result.also), 'call')} of `also` landed with it" if result.also else ""
+    now = f"It is {task.status}{also}"
+    if task.status in ("queued", "pending"):
+        return f"{now}: it will be tried again."
+    if task.status == "failed":
+        again = "tasks_control(action='retry') does, and what depends on it may wait for that"
+        return f"{now} and is not tried again by itself: {again}."
+    freed = ", ".join(result.freed or ())
+    next_of_key = f"; with its concurrency_key free, {freed} can be claimed now" if freed else ""
+    return f"{now}{_say_released(result)}{_say_waiting(result)}{next_of_key}."
+
+
+def _say_waiting(result: FinishResult) -> str:
+    waits = (result.still_waiting or {}).items()
+    return "".join(f"; {one} still waits for {', '.join(ids)}" for one, ids in waits)
+
+
+def why_alone(args: FinishSome) -> str | None:
+    """Why a finish is no part of a commit, in which all lands or nothing."""
+    if args.tasks:
+        return "each of its `tasks` lands for itself; make one call for each of them here"
+    return "its `also` is a commit of its own; make those calls here" if args.also else None
