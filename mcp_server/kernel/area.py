@@ -37,6 +37,7 @@ class Table:
         name: of the table. Those that others refer to stand before them.
         key: how many of its first columns are its key.
         exported: whether it goes along into another database.
+        copied: whether a copy of the file holds it; not what belongs to the place that it was made at.
         local: columns that mean nothing in another database.
         rebuilt: what of it the events account for, as a query in the order of its key; "" for all of it, None for
             nothing.
@@ -46,6 +47,7 @@ class Table:
     name: str
     key: int = 1
     exported: bool = True
+    copied: bool = True
     local: frozenset[str] = frozenset()
     rebuilt: str | None = ""
     condensed: Callable[[Rows, Any], Rows] | None = None

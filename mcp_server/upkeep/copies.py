@@ -19,7 +19,7 @@ from mcp_server.persistence.sqlite.file import SqliteFile
 if TYPE_CHECKING:
     import sqlite3
 
-LOCAL = tuple(table.name for table in AREAS.tables if not table.exported)
+LOCAL = tuple(table.name for table in AREAS.tables if not table.copied)
 """What no copy holds: keys that sign, seals that came back, who supervises here."""
 
 _MAGIC = b"SQLite format 3\0"

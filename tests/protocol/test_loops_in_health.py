@@ -52,7 +52,7 @@ class Failing:
 def desk_with(world: World, loops: Loops, **others: Any) -> Any:
     desk = world.desk
     told = {"tasks": desk.tasks, "version": "1", "engine": desk.engine, "is_read_only": False, "loops": loops}
-    return SimpleNamespace(**told | {"housekeeping": desk.housekeeping} | others)
+    return SimpleNamespace(**told | {"housekeeping": desk.housekeeping, "log_held_back": desk.log_held_back} | others)
 
 
 async def get_health(desk: Any) -> tuple[int, Any]:

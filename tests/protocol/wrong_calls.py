@@ -221,7 +221,11 @@ WRONG: list[Wrong] = [
         {"tasks": [{"task_id": ID}]},
         ("tasks[0].lease_token: is missing", "tasks[0].outcome: is missing"),
     ),
-    ("tasks_finish", WORK | {"outcome": "completed", "tasks": [WORK]}, ("`tasks` stands alone",)),
+    (
+        "tasks_finish",
+        WORK | {"outcome": "completed", "tasks": [WORK | {"outcome": "completed"}]},
+        ("`tasks` stands alone",),
+    ),
     ("tasks_control", {"action": "retry"}, ("task_ids: is missing", "a task's id")),
     ("tasks_control", {"task_ids": [ID]}, ("action: is missing", "one of cancel, pause")),
     ("tasks_wait", {}, ("Give task_id, or task_ids",)),

@@ -292,7 +292,7 @@ async def test_the_archive_handler_moves_everything_that_is_due(world: World, mo
     worker = SystemWorker(world.desk, AREAS.kinds)
     assert await worker.look() == 1
     await worker.idle()
-    (row,) = await world.database.fetch_all("archived_tasks_find_count")
+    (row,) = await world.database.fetch_all("archived_tasks_find_count", counted=100)
     assert row["n"] == 8
 
 

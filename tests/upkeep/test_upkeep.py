@@ -12,6 +12,7 @@ from mcp_server.domain.approvals.transactions import signing_key, spend_seal
 from mcp_server.domain.areas import AREAS
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.locks.model import AcquireLock
+from mcp_server.domain.state.commands import FindDocuments
 from mcp_server.domain.tasks.archive import TaskRetention
 from mcp_server.domain.tasks.commands import ControlTasks, FindTasks
 from mcp_server.kernel.errors import Busy, Conflict, OpsError, Unavailable, ValidationFailed
@@ -234,3 +235,22 @@ async def test_a_damaged_database_can_be_replaced_and_is_kept(sqlite_url: str, t
 def test_a_backup_of_nothing_says_so(tmp_path: Path):
     with pytest.raises(OpsError, match="There is no file"):
         backup.back_up(tmp_path / "missing.db", tmp_path / "copy.db", force=False)
+
+
+async def test_a_backup_holds_what_things_are_found_by_and_nothing_that_belongs_to_a_place(
+    sqlite_url: str, tmp_path: Path
+):
+    async with open_world(sqlite_url) as world:
+        await world.task(title="Ärger", tags=["red"])
+        await world.write("n", "k", {"a": "Ärger"}, tags=["red"])
+    copy = backup.back_up(file_of(sqlite_url), tmp_path / "copy.db", force=False).path
+    backup.restore(copy, tmp_path / "elsewhere.db", force=False)
+    async with open_world(f"sqlite:///{tmp_path / 'elsewhere.db'}") as world:
+        tasks = [await world.desk.tasks.find(world.call, FindTasks(**by)) for by in ({"text": "ÄRGER"}, {"tag": "red"})]
+        documents = [
+            await world.desk.state.find(world.call, FindDocuments(**by)) for by in ({"text": "ÄRGER"}, {"tag": "red"})
+        ]
+        assert [len(found.items) for found in (*tasks, *documents)] == [1, 1, 1, 1]
+    assert {table.name for table in AREAS.tables if not table.copied} == {
+        *("signing_keys", "spent_seals", "supervisors", "key_uses", "call_owners", "call_requests", "call_returns")
+    }

@@ -36,8 +36,8 @@ AREA = Area(
     tables=(
         Table("approvals"),
         # What links are signed with leaves the database in no export.
-        Table("signing_keys", exported=False, rebuilt=None),
-        Table("spent_seals", exported=False, rebuilt=None),
+        Table("signing_keys", exported=False, copied=False, rebuilt=None),
+        Table("spent_seals", exported=False, copied=False, rebuilt=None),
     ),
     aggregates=(
         Aggregate(

@@ -38,9 +38,9 @@ AREA = Area(
         Table("call_lines", key=2, rebuilt=None),
         Table("call_audio", key=2, exported=False, rebuilt=None),
         # What belongs to connections means nothing elsewhere.
-        Table("call_owners", exported=False, rebuilt=None),
-        Table("call_requests", exported=False, rebuilt=None),
-        Table("call_returns", key=2, exported=False, rebuilt=None),
+        Table("call_owners", exported=False, copied=False, rebuilt=None),
+        Table("call_requests", exported=False, copied=False, rebuilt=None),
+        Table("call_returns", key=2, exported=False, copied=False, rebuilt=None),
     ),
     aggregates=(
         Aggregate(

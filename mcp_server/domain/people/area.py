@@ -12,7 +12,7 @@ AREA = Area(
         Table("users"),
         Table("api_keys"),
         # When a key was last used is no event: it would be one a minute for each.
-        Table("key_uses", exported=False, rebuilt=None),
+        Table("key_uses", exported=False, copied=False, rebuilt=None),
     ),
     aggregates=(
         Aggregate(

@@ -15,7 +15,7 @@ AREA = Area(
     tables=(
         Table("processes"),
         # Who supervises is as short-lived as the servers.
-        Table("supervisors", key=2, exported=False, rebuilt=None),
+        Table("supervisors", key=2, exported=False, copied=False, rebuilt=None),
     ),
     aggregates=(
         Aggregate(

@@ -33,7 +33,7 @@ class Old:
         self._sqlite = isinstance(backend, SqliteBackend)
         if not self._sqlite:  # the test's database is made of one that has every migration
             with backend.server.connect() as connection:
-                connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+                connection.execute("DROP SCHEMA datamcp CASCADE")
         backend.prepare()
         self._connection = backend.file.connect_writer() if self._sqlite else backend.server.connect()
 
