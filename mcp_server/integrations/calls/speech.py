@@ -5,6 +5,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from mcp_server.domain.calls.media import WAV_BYTES_MAX
 from mcp_server.kernel.environment import passed_on
@@ -31,18 +32,17 @@ async def spoken(command: Sequence[str], text: str) -> bytes:
         raise ValueError(
             f"the speech command {quoted(command[0])} cannot be started ({type(error).__name__})"
         ) from None
+    given = b"" if any(PLACE in part for part in command) else text.encode()
+    listening = asyncio.create_task(_said(process)), asyncio.create_task(_given(process, given))
     try:
         async with asyncio.timeout(SECONDS_MAX):
-            given = b"" if any(PLACE in part for part in command) else text.encode()
-            wav, said, _ = await asyncio.gather(
-                _all_of(process.stdout, WAV_BYTES_MAX), _said(process), _given(process, given)
-            )
+            wav = await _all_of(process.stdout, WAV_BYTES_MAX)
+            said, _ = await asyncio.gather(*listening)
             code = await process.wait()
     except TimeoutError:
         raise ValueError(f"the speech command took longer than {SECONDS_MAX:g} seconds and was stopped") from None
     finally:
-        _end(process)
-        await process.wait()
+        await _ended(process, listening)
     if code != 0:
         raise ValueError(
             f"the speech command ended with {code}, saying {quoted(said.decode('utf-8', 'replace').strip(), 300)}"
@@ -80,6 +80,24 @@ async def _given(process: asyncio.subprocess.Process, text: bytes) -> None:
         process.stdin.write(text)
         await process.stdin.drain()
         process.stdin.close()
+
+
+async def _ended(process: asyncio.subprocess.Process, listening: Sequence[asyncio.Task[Any]]) -> None:
+    """End it, and read what it had written: a pipe that nobody reads any more is never seen to close, and a process is
+    waited for until all of its pipes have. One that left a pipe to a process which got away is waited for a second."""
+    for task in listening:
+        task.cancel()
+    await asyncio.gather(*listening, return_exceptions=True)
+    _end(process)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1):
+            await asyncio.gather(*map(_read_away, (process.stdout, process.stderr)))
+            await process.wait()
+
+
+async def _read_away(stream: asyncio.StreamReader | None) -> None:
+    while stream is not None and await stream.read(64 * 1024):
+        continue
 
 
 def _end(process: asyncio.subprocess.Process) -> None:
