@@ -25,6 +25,7 @@ from mcp_server.persistence.postgres.server import PostgresServer
 from mcp_server.persistence.sqlite import turnstile
 from mcp_server.persistence.sqlite.turnstile import Turnstile
 from mcp_server.upkeep import inspection
+from mcp_server.upkeep import server as postgres_inspection
 from mcp_server.upkeep.findings import Finding
 from mcp_server.upkeep.inspection import inspect_database
 from tests.patience import within
@@ -73,6 +74,7 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres_session, "IMPATIENT_LOCK_SECONDS", 0.05)
     monkeypatch.setattr(postgres_backend, "PREPARE_LOCK_SECONDS", 0.3)
     monkeypatch.setattr(postgres_server, "BLOCKS_AFTER_SECONDS", 0)
+    monkeypatch.setattr(postgres_server, "PLACE_LOCK_SECONDS", 0.3)
 
 
 async def refusals(database: Database, names: list[str]) -> list[Any]:
@@ -302,7 +304,7 @@ def writing_of_postgres(url: str) -> Finding:
     from mcp_server.domain.areas import AREAS
     from mcp_server.persistence.postgres.backend import PostgresBackend
 
-    return inspection._locked(PostgresBackend(url, AREAS))
+    return postgres_inspection._locked(PostgresBackend(url, AREAS))
 
 
 async def test_a_transaction_whose_process_stands_still_is_ended_by_the_server(postgres_url: str, monkeypatch):

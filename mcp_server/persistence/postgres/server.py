@@ -32,6 +32,8 @@ _CHECK = "Check that the server runs, accepts this user and has connections left
 _KEEPALIVE: dict[str, Any] = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 """A connection that only listens says nothing itself: the system finds out, in seconds, when the other end is gone."""
 READ_LOCK_SECONDS = 10
+PLACE_LOCK_SECONDS = 10.0
+"""How long a connection waits for what tells the desk's schema."""
 _READS = """
 SELECT set_config('search_path', %s, false), set_config('lock_timeout', %s, false),
   set_config('default_transaction_read_only', 'on', false)
@@ -134,7 +136,7 @@ class PostgresServer:
         except BaseException as error:
             connection.close()
             if isinstance(error, self.errors):
-                raise self.explain(error) from None
+                raise self.explain(error, self.blocker() if self.is_in_the_way(error) else None) from None
             raise
 
     def _opened(self, *, bounded: bool = False, timeout_seconds: int = 5) -> "Connection[tuple[Any, ...]]":
@@ -150,7 +152,10 @@ class PostgresServer:
             if is_between(connection):
                 require_sessions(connection, self._opened, self.name)
             self.is_pooled = is_between(connection)
-        self._schema = resolved(connection, self._schema, self.name)
+        if self._schema is None:  # it is read out of tables, which somebody may keep locked
+            connection.execute("SELECT set_config('lock_timeout', %s, false)", (f"{PLACE_LOCK_SECONDS * 1000:.0f}",))
+            self._schema = resolved(connection, self._schema, self.name)
+            connection.execute("RESET lock_timeout")
         connection.execute("SELECT set_config('search_path', %s, false)", (quoted(self._schema),))
         self.connections += 1
 
@@ -215,7 +220,7 @@ class PostgresServer:
     def blocker(self) -> Blocker | None:
         """Whose transaction has kept something locked the longest; None where none has for a while. Blocks."""
         try:
-            with self.connect() as connection:
+            with self._opened() as connection:
                 found = connection.execute(_BLOCKER, (BLOCKS_AFTER_SECONDS,)).fetchone()
         except (OpsError, self._psycopg.Error):
             return None
@@ -223,7 +228,7 @@ class PostgresServer:
 
     def end(self, blocker: Blocker) -> None:
         """End a session whose transaction stands still. Blocks."""
-        with contextlib.suppress(OpsError, self._psycopg.Error), self.connect() as connection:
+        with contextlib.suppress(OpsError, self._psycopg.Error), self._opened() as connection:
             connection.execute("SELECT pg_terminate_backend(%s)", (blocker.pid,))
 
     def is_lost(self, error: BaseException) -> bool:
