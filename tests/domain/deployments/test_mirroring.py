@@ -32,18 +32,25 @@ class Pair:
         self.known = Known()
         self.now = 0
         self.overwritten: list[tuple[str | None, str | None]] = []
+        self.seen_lately: list[tuple[str | None, int]] = []
 
     def run(self, *, noted: bool) -> str:
         move, known = decide(self.known, self.here, self.there, self.now)
         if move == "push":
-            self.overwritten.append((self.there, self.known.remote))
+            lost = self.known.remote if self.could_be_old(self.there) else self.there
+            self.overwritten.append((lost, self.known.remote))
             self.there = self.here
         elif move == "pull":
             self.overwritten.append((self.here, self.known.local))
             self.here = self.there
         if noted:
             self.known = known
+            self.seen_lately += [(self.there, self.now)]
         return move
+
+    def could_be_old(self, value: str | None) -> bool:
+        """Whether it stood there so lately that whoever reads it may be told what was."""
+        return any(seen == value and self.now - at <= SETTLES_AFTER for seen, at in self.seen_lately)
 
 
 @given(STEPS)
