@@ -12,6 +12,7 @@ from mcp_server.kernel.area import Areas
 from mcp_server.kernel.errors import OpsError, ValidationFailed
 from mcp_server.kernel.loops import Loops
 from mcp_server.kernel.positions import Position
+from mcp_server.kernel.schemas import is_server
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import Micros
 from mcp_server.persistence.feed import EventFeed, Page, Watcher
@@ -341,7 +342,7 @@ def make_backend(url: str, areas: Areas, *, allow_unsafe_sqlite: bool = False, m
         from mcp_server.persistence.sqlite.backend import SqliteBackend
 
         return SqliteBackend(sqlite_file(url), areas, allow_unsafe=allow_unsafe_sqlite, may_only_read=may_only_read)
-    if url.startswith(("postgresql://", "postgres://")):
+    if is_server(url):
         from mcp_server.persistence.postgres.backend import PostgresBackend
 
         return PostgresBackend(url, areas)

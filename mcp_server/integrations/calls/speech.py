@@ -2,12 +2,11 @@
 
 import asyncio
 import contextlib
-import os
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from mcp_server.domain.calls.media import WAV_BYTES_MAX
+from mcp_server.integrations.groups import end_group
 from mcp_server.kernel.environment import passed_on
 from mcp_server.kernel.quoting import quoted
 
@@ -88,7 +87,7 @@ async def _ended(process: asyncio.subprocess.Process, listening: Sequence[asynci
     for task in listening:
         task.cancel()
     await asyncio.gather(*listening, return_exceptions=True)
-    _end(process)
+    end_group(process)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(1):
             await asyncio.gather(*map(_read_away, (process.stdout, process.stderr)))
@@ -98,12 +97,3 @@ async def _ended(process: asyncio.subprocess.Process, listening: Sequence[asynci
 async def _read_away(stream: asyncio.StreamReader | None) -> None:
     while stream is not None and await stream.read(64 * 1024):
         continue
-
-
-def _end(process: asyncio.subprocess.Process) -> None:
-    """End it, and what it started; where it has ended, what it left."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if sys.platform == "win32":
-            process.kill()
-        else:
-            os.killpg(process.pid, 9)

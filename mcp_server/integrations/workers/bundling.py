@@ -2,17 +2,15 @@
 nothing of its own stands for itself."""
 
 import asyncio
-import contextlib
 import json
 import os
 import re
-import signal
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from mcp_server.integrations.groups import end_group
 from mcp_server.integrations.workers.binaries import find_esbuild
 from mcp_server.integrations.workers.model import kind_of
 from mcp_server.integrations.workers.project import Project
@@ -124,18 +122,10 @@ async def _run(argv: list[str], folder: Path, env: Mapping[str, str]) -> tuple[i
     except TimeoutError:
         return None, f"it took longer than {BUNDLE_SECONDS_MAX:g} seconds"
     finally:
-        _end(process)
+        end_group(process)  # the bundler itself starts nothing
     return process.returncode, said.decode("utf-8", "replace")
 
 
 def _environment() -> dict[str, str]:
     """What the bundler needs to run; Windows runs little without the second."""
     return {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
-
-
-def _end(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if sys.platform == "win32":  # where there are no process groups; the bundler starts nothing
-            process.kill()
-        else:
-            os.killpg(process.pid, signal.SIGKILL)
