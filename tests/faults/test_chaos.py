@@ -87,7 +87,7 @@ class Fleet:
 
 
 async def finished(database: Database) -> int:
-    row = await database.fetch_one("tasks_find_count", filters=("task_status_completed",))
+    row = await database.fetch_one("tasks_find_count", filters=("task_status_completed",), counted=TASKS)
     return 0 if row is None else row["n"]
 
 

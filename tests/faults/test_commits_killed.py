@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from mcp_server.domain.messages.model import ReadMessages
+from mcp_server.domain.tasks.commands import FindTasks
 from mcp_server.kernel.errors import NotFound
 from mcp_server.runtime.system_worker import LEASE_SECONDS
 from tests.faults.test_mail_processes import restarted
@@ -67,12 +68,12 @@ async def killed(client: RawClient, seconds: float) -> None:
 
 async def parts_of(world: World, number: int, messages: set[str]) -> list[bool]:
     """Which parts of a commit are there."""
-    rows = await world.database.fetch_all("tasks_find", filters=("task_tag",), task_tag=f'%"c{number}"%', limit=10)
+    found = await world.desk.tasks.find(world.call, FindTasks(tag=f"c{number}"))
     try:
         there = (await world.read("n", f"k{number}")).version == 1
     except NotFound:
         there = False
-    return [there, len(rows) == 1, f"c{number}" in messages]
+    return [there, len(found.items) == 1, f"c{number}" in messages]
 
 
 async def read_all(world: World) -> set[str]:
