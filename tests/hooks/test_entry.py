@@ -24,6 +24,7 @@ from tests.hooks.asking import stdin
 from tests.world import on_file, open_world
 
 HEAVY = ("click", "pydantic", "anyio", "asyncio", "structlog", "mcp", "typing", "pathlib", "platformdirs", "tomllib")
+HEAVY += ("subprocess",)
 LOADS = """
 import os, sys
 leave = os._exit
@@ -43,14 +44,16 @@ def run(*arguments: str, text: bytes = b"", **environment: str) -> subprocess.Co
     return subprocess.run(command, capture_output=True, timeout=60, input=text, env=CLEAN | environment)
 
 
-@pytest.mark.parametrize("arguments", [["hook", "Stop"], ["hook", "PreToolUse"], ["status"]], ids=lambda a: a[-1])
+@pytest.mark.parametrize(
+    "arguments", [["hook", "Stop"], ["hook", "PreToolUse"], ["hook", "SessionEnd"], ["status"]], ids=lambda a: a[-1]
+)
 @pytest.mark.anyio
 async def test_nothing_heavy_is_loaded(sqlite_url: str, tmp_path: Path, arguments: list[str]):
     async with open_world(sqlite_url) as world:
         await world.agent("scribe")
         await world.desk.messages.send(world.call, SendMessage(to=("scribe",), body="hello"))
         await world.desk.locks.acquire(world.call, AcquireLock(name="elsewhere/**"))
-    moment = "stop" if "Stop" in arguments else "edit"
+    moment = {"Stop": "stop", "SessionEnd": "end"}.get(arguments[-1], "edit")
     done = subprocess.run(
         [sys.executable, "-c", LOADS, *arguments, "--database", sqlite_url, "--agent", "scribe"],
         input=json.dumps(stdin("claude-code", moment, tmp_path)).encode(),
