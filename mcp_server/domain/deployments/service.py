@@ -59,6 +59,9 @@ from mcp_server.kernel.writes import Write
 REVISIONS_SHOWN = 10
 CHANGES_SHOWN = 50
 
+LOGS_CHARACTERS_MAX = 64 * 1024
+"""Of the end of logs that is shown, whatever a target says."""
+
 
 class Made(NamedTuple):
     """A plan that was just made, and of what."""
@@ -155,7 +158,8 @@ class DeploymentService:
                 told["replicas"] = await secrets.told(target.replicas(subject)) or None
             if logs:
                 call.actor.require(Permission.DEPLOYMENTS_APPLY)  # a program may print anything, its keys too
-                told["logs"] = await secrets.told(target.logs(subject))
+                logs = await secrets.told(target.logs(subject))
+                told["logs"] = logs and logs[-LOGS_CHARACTERS_MAX:]
         return told
 
     async def fallen(self, deployment: Deployment, *, trims: bool = False) -> list[str]:

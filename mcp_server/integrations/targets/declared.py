@@ -7,6 +7,7 @@ from typing import Any
 
 from mcp_server.domain.deployments.configuration import Service
 from mcp_server.domain.deployments.targets import Subject
+from mcp_server.domain.processes.declaring import wrong_pattern, wrong_secrets, wrong_variables, wrong_words
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import check_line
 
@@ -42,7 +43,11 @@ class Declared:
         found = ["it has no `apply` command"] if "apply" not in self.commands else []
         odd = [name for name in self.arguments if _PLACEHOLDER.fullmatch(f"{{{name}}}") is None]
         found += [f"its argument {name} is no name of small letters and _" for name in odd]
+        found += [f"its argument {name} is filled in by the desk itself" for name in self.arguments if name in _TOLD]
+        found += [f"its argument {name}: {why}" for name, text in self.arguments.items() for why in wrong_pattern(text)]
+        found += [*wrong_variables(self.env), *wrong_secrets(self.secrets)]
         for name, argv in self.commands.items():
+            found += [f"`{name}`: {why}" for why in wrong_words(argv)]
             strange = {place for part in argv for place in _PLACEHOLDER.findall(part)} - known
             found += [f"`{name}` has the placeholder {{{place}}}, and known are {sorted(known)}" for place in strange]
         return found
