@@ -7,7 +7,7 @@ and `{slot}` for what the desk knows itself. Braces that are meant are doubled.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from mcp_server.domain.agents.commands import LauncherUse
@@ -69,9 +69,8 @@ class ArgumentRule:
                 return isinstance(value, str) and value[:1] != "-" and re.fullmatch(self.pattern, value) is not None
 
 
-_NO_RULE = ArgumentRule()
-_BOUNDS = {"text": ("pattern",), "int": ("minimum", "maximum"), "choice": ("choices",)}
-"""What each type asks for."""
+_TYPES = {"pattern": "text", "minimum": "int", "maximum": "int", "choices": "choice"}
+"""Which type asks for each bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +202,12 @@ def _problems(name: str, rule: ArgumentRule, known: Sequence[str]) -> list[str]:
 
 def _idle_bounds(rule: ArgumentRule) -> list[str]:
     """What was said of its values that its type does not ask for: whoever wrote it believes that it holds."""
-    others = (bounds for type_, bounds in _BOUNDS.items() if type_ != rule.type)
-    return [bound for bounds in others for bound in bounds if getattr(rule, bound) != getattr(_NO_RULE, bound)]
+    return [bound for bound in _TYPES.keys() & _said(rule) if _TYPES[bound] != rule.type]
+
+
+def _said(rule: ArgumentRule) -> set[str]:
+    said, unsaid = asdict(rule), asdict(ArgumentRule())
+    return {name for name, value in said.items() if value != unsaid[name]}
 
 
 def unknown_launcher(name: str, known: Iterable[str]) -> ValidationFailed:

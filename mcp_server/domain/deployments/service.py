@@ -158,8 +158,7 @@ class DeploymentService:
                 told["replicas"] = await secrets.told(target.replicas(subject)) or None
             if logs:
                 call.actor.require(Permission.DEPLOYMENTS_APPLY)  # a program may print anything, its keys too
-                logs = await secrets.told(target.logs(subject))
-                told["logs"] = logs and logs[-LOGS_CHARACTERS_MAX:]
+                told["logs"] = _end_of(await secrets.told(target.logs(subject)))
         return told
 
     async def fallen(self, deployment: Deployment, *, trims: bool = False) -> list[str]:
@@ -368,3 +367,7 @@ def _rollback_to(deployment: Deployment, command: ControlDeployment) -> int:
             details={"deployment_id": deployment.id, "live_revision": deployment.live_revision},
         )
     return revision
+
+
+def _end_of(text: str | None) -> str | None:
+    return text and text[-LOGS_CHARACTERS_MAX:]

@@ -5,23 +5,27 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from mcp_server.kernel.quoting import named
 
+_NAME = re.compile(r"[^=\0]+")
+"""Of a variable, as systems take it."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
 def wrong_words(argv: Sequence[str]) -> list[str]:
     """What is wrong with a program and its arguments."""
     found = [] if argv[0] else ["its program has no name"]
-    return found + (["a word of its command holds a NUL"] if any("\0" in word for word in argv) else [])
+    return [*found, "a word of its command holds a NUL"] if "\0" in "".join(argv) else found
 
 
 def wrong_variables(env: Mapping[str, str]) -> list[str]:
     """What is wrong with variables, each a text or a reference `env:NAME` or `file:PATH`."""
-    strange = [name for name, value in env.items() if not name or "=" in name or "\0" in name + value]
-    empty = [name for name, value in env.items() if value in ("env:", "file:")]
-    return [
-        *(f"{named(name)} in its env is no variable that a program can have" for name in strange),
-        *(f"{named(name)} in its env refers to nothing" for name in empty),
-    ]
+    found = ((name, _wrong_variable(name, value)) for name, value in env.items())
+    return [f"{named(name)} in its env {why}" for name, why in found if why]
+
+
+def _wrong_variable(name: str, value: str) -> str | None:
+    if _NAME.fullmatch(name) is None or "\0" in value:
+        return "is no variable that a program can have"
+    return "refers to nothing" if value in ("env:", "file:") else None
 
 
 def wrong_pattern(text: str) -> list[str]:
