@@ -21,6 +21,7 @@ from mcp_server.domain.people.managing import PeopleService
 from mcp_server.domain.people.secrets import sha256_of
 from mcp_server.domain.people.service import Standing
 from mcp_server.kernel.authority import Actor, Role
+from mcp_server.kernel.complaints import complaint
 from mcp_server.kernel.errors import OpsError, ValidationFailed
 from mcp_server.kernel.once import Once
 from mcp_server.kernel.services import Services
@@ -62,7 +63,7 @@ def read_tokens(path: Path) -> tuple[TokenEntry, ...]:
     """
     try:
         with path.open("rb") as file:
-            text = file.read(FILE_BYTES_MAX).decode("utf-8")
+            text = file.read(FILE_BYTES_MAX).decode("utf-8-sig")
         return _TokenFile.model_validate(tomllib.loads(text)).tokens
     except OSError as error:
         raise ValidationFailed(f"The token file {path} cannot be read: {error.strerror}.") from None
@@ -163,5 +164,5 @@ def _made(actor: Actor) -> Bearer:
 def _first_line(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False)[0]
-        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}."
+        return f"{'.'.join(str(part) for part in first['loc'])}: {complaint(first)}."
     return str(error).splitlines()[0]
