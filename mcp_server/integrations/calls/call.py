@@ -1,6 +1,7 @@
 """One call in the media process: its peers, our voice, and its recording."""
 
 import asyncio
+import logging
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -21,6 +22,7 @@ from mcp_server.integrations.calls.wire import Begin, Open
 
 PIECES_WAITING_MAX = 32
 _NO_SOUND = "this call has text only"
+log = logging.getLogger("datamcp.calls")
 
 
 class Call:
@@ -225,6 +227,9 @@ class Call:
                 self._voice.add(order.id, await self._sound(order))
             except ValueError as error:
                 self._tell(Refused(order.id, str(error)))
+            except Exception as error:  # whatever is wrong with one sound, the next is played
+                log.error("a sound could not be made", exc_info=error)
+                self._tell(Refused(order.id, f"it could not be made into sound ({type(error).__name__})"))
             self._preparing = None
 
     async def _sound(self, order: media.Say | media.Play) -> Sound:

@@ -4,13 +4,14 @@ import io
 from dataclasses import dataclass
 
 import av
-from av import AudioFrame
+from av import AudioFrame, CodecContext
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError
 
 from mcp_server.domain.calls.media import RATE, WAV_BYTES_MAX
+from mcp_server.domain.calls.wav import RATE_MAX, RATE_MIN
 
 SENT_RATE = 48_000
 FRAMES_EACH_SECOND = 50
@@ -18,7 +19,6 @@ SENT_FRAME_BYTES = 2 * SENT_RATE // FRAMES_EACH_SECOND
 RECORDED_FRAME_BYTES = 2 * RATE // FRAMES_EACH_SECOND
 SECONDS_MAX = 600.0
 CHANNELS_MAX = 8
-RATE_MAX = 192_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,13 @@ def _decoded(container: InputContainer) -> Sound:
     if len(streams) != 1:
         raise ValueError("the WAV file has no sound that is known here")
     (stream,) = streams
-    if not stream.codec_context.name.startswith("pcm_"):
-        raise ValueError(f"the WAV file holds {stream.codec_context.name}; only PCM is played")
-    if not 1 <= stream.channels <= CHANNELS_MAX or not 1000 <= stream.rate <= RATE_MAX:
+    codec: CodecContext | None = stream.codec_context  # none where the library knows none for it
+    if codec is None or not codec.name.startswith("pcm_"):
+        raise ValueError(f"the WAV file holds {codec.name if codec else 'no sound that is known'}; only PCM is played")
+    if not 1 <= stream.channels <= CHANNELS_MAX or not RATE_MIN <= stream.rate <= RATE_MAX:
         raise ValueError(
             f"the WAV file has {stream.channels} channels at {stream.rate} Hz; "
-            f"up to {CHANNELS_MAX} channels at 1000 to {RATE_MAX} Hz are played"
+            f"up to {CHANNELS_MAX} channels at {RATE_MIN} to {RATE_MAX} Hz are played"
         )
     to_sent = AudioResampler(format="s16", layout="mono", rate=SENT_RATE)
     to_recorded = AudioResampler(format="s16", layout="mono", rate=RATE)

@@ -7,6 +7,8 @@ from array import array
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mcp_server.domain.calls.media import RATE, WAV_BYTES_MAX
 from mcp_server.integrations.calls import sound, speech
@@ -49,6 +51,7 @@ def header(codec: int = 1, channels: int = 1, rate: int = RATE, bits: int = 16) 
         (wav(array("h")), "cannot be read|no sound"),
         (header(codec=0x55), "only PCM|cannot be read"),
         (header(codec=0x11, bits=4), "only PCM|cannot be read"),
+        (header(bits=0), "no sound that is known"),
         (header(rate=1), "1 Hz|cannot be read"),
         (header(channels=60), "60 channels|cannot be read"),
         (b"RIFF" + bytes(4) + b"WAVE" + bytes(WAV_BYTES_MAX), "at most"),
@@ -57,6 +60,17 @@ def header(codec: int = 1, channels: int = 1, rate: int = RATE, bits: int = 16) 
 def test_what_cannot_be_played_is_refused_and_why(file: bytes, why: str):
     with pytest.raises(ValueError, match=why):
         sound_of(file)
+
+
+@given(st.dictionaries(st.integers(0, 50), st.integers(0, 255), max_size=8), st.integers(0, 60))
+def test_whatever_is_altered_in_a_header_it_is_played_or_refused(altered: dict[int, int], cut: int):
+    file = bytearray(header()[:-4000])
+    for at, value in altered.items():
+        file[at] = value
+    try:
+        assert 0 < sound_of(bytes(file[: len(file) - cut])).seconds < 1
+    except ValueError as error:
+        assert str(error)
 
 
 def test_sound_that_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch):
