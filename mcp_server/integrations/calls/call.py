@@ -233,8 +233,10 @@ class Call:
             self._preparing = None
 
     async def _sound(self, order: media.Say | media.Play) -> Sound:
-        wav = order.wav if isinstance(order, media.Play) else await speech.spoken(self._begin.speech, order.text)
-        return await asyncio.to_thread(sound_of, wav)
+        if isinstance(order, media.Play):
+            return await asyncio.to_thread(sound_of, order.wav)
+        wav = await speech.spoken(self._begin.speech, order.text)
+        return await asyncio.to_thread(sound_of, wav, speech.SPOKEN_BYTES_MAX)
 
     def _heard_ours(self, number: int, pcm: bytes) -> None:
         """A frame of ours goes out; where nobody is recorded, or on hold, it is not kept."""

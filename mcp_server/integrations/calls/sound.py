@@ -34,14 +34,14 @@ class Sound:
         return len(self.sent) / 2 / SENT_RATE
 
 
-def sound_of(wav: bytes) -> Sound:
-    """What a WAV file says.
+def sound_of(wav: bytes, bytes_max: int = WAV_BYTES_MAX) -> Sound:
+    """What a WAV file of so many bytes at most says.
 
     Raises:
         ValueError: it cannot be played; the text says why.
     """
-    if len(wav) > WAV_BYTES_MAX:
-        raise ValueError(f"the WAV file has {len(wav)} bytes, and at most {WAV_BYTES_MAX} are taken")
+    if len(wav) > bytes_max:
+        raise ValueError(f"the WAV file has {len(wav)} bytes, and at most {bytes_max} are taken")
     if wav[:4] != b"RIFF" or wav[8:12] != b"WAVE":
         raise ValueError("it is no WAV file: that begins with RIFF, a length, and WAVE")
     try:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_server.domain.calls.media import RATE, WAV_BYTES_MAX
+from mcp_server.domain.calls.media import RATE, TEXT_CHARACTERS_MAX, WAV_BYTES_MAX
 from mcp_server.integrations.calls import sound, speech
 from mcp_server.integrations.calls.sound import SENT_RATE, sound_of
 from tests.integrations.calls.peers import power, tone, wav
@@ -103,6 +103,24 @@ async def test_a_text_that_begins_like_an_option_is_none(tmp_path: Path):
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("argument", [(), ("{text}",)])
+@pytest.mark.parametrize("text", ["a\nb\r\n-v", "\x01\x1b[31m\x7f", "$(id); `id` | id", "@/etc/passwd", "x" * 100_000])
+async def test_whatever_a_text_holds_it_reaches_the_command_as_it_is(
+    tmp_path: Path, argument: tuple[str, ...], text: str
+):
+    assert await speech.spoken([*command(tmp_path, ECHO), *argument], text) == f"said {text}".encode()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("argument", [(), ("{text}",)])
+async def test_what_is_no_text_is_not_spoken_and_starts_nothing(tmp_path: Path, argument: tuple[str, ...]):
+    argv = [*command(tmp_path, f"open({str(tmp_path / 'started')!r}, 'w')"), *argument]
+    with pytest.raises(ValueError, match="cannot be started|surrogates"):
+        await speech.spoken(argv, "\ud800")
+    assert not (tmp_path / "started").exists()
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize(
     ("body", "why"),
     [
@@ -140,3 +158,11 @@ async def test_a_real_voice_is_heard(argv: list[str]):
     played = sound_of(await speech.spoken(argv, "One, two, three."))
     assert played.seconds > 0.5
     assert max(array("h", played.recorded)) > 3000
+
+
+@pytest.mark.anyio
+@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="no espeak-ng is installed")
+async def test_the_longest_text_is_spoken_whole():
+    wav = await speech.spoken(["espeak-ng", "--stdin", "--stdout"], ("Seven and eight. " * 300)[:TEXT_CHARACTERS_MAX])
+    assert len(wav) > WAV_BYTES_MAX
+    assert sound_of(wav, speech.SPOKEN_BYTES_MAX).seconds > 100
