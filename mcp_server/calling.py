@@ -112,7 +112,7 @@ def _require_no_script(speech: Sequence[str]) -> None:
     if wrong is not None:
         raise ValidationFailed(
             f"{{text}} stands in a script, {quoted(wrong)}, which would run whatever an agent says.",
-            next="Leave {text} out: the text comes on stdin then. Or let it be an argument of its own, after the script.",
+            next="Leave {text} out: the text comes on stdin then. Or let it be an argument after the script.",
         )
 
 
