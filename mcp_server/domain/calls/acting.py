@@ -186,7 +186,7 @@ class Acting:
                 )
             text = command.text or ""
             asked = RequestApproval(
-                title=one_line(text, 200),
+                title=one_line(text.strip().partition("\n")[0].strip() or text, 200),
                 action=text,
                 choices=command.choices,
                 approvers=tuple(people),

@@ -259,7 +259,7 @@ class Peer:
             self._refuse(str(error))
             return
         if message["type"] == "hangup":
-            self._end("it hung up")
+            self._end("hung up")
         elif message["type"] != "pong":
             self._tell(Messaged(self.id, message))
 

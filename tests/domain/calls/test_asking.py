@@ -51,7 +51,8 @@ async def test_a_yes_given_in_a_call_by_who_was_written_to_releases_the_task(wor
         await media.until(lambda: media.messages("error", 1) != [])
         media.says(1, **answer)
         await media.until(lambda: media.messages("asked", 1) != [])
-        assert "approved" in media.messages("asked")[0]["outcome"]
+        assert media.messages("asked")[0]["outcome"] == f"approved by {ANN}"
+        assert ("desk", "answer", f"approved by {ANN} ({asked.id})") in await desk.lines(call_id)
         assert await world.status(task) == "queued"
         decided = await desk.desk.approvals.get(desk.call, asked.id)
         assert (decided.status, decided.answers[0].via if decided.answers else None) == ("approved", "call")

@@ -111,8 +111,8 @@ async def test_text_goes_both_ways_and_what_is_no_message_is_answered_with_an_er
             assert (await heard.until(media.Refused)).why == "2 are connected, and no more can be"
             await third.close()
             other.say(type="hangup")
-            assert (await heard.until(media.Gone)).reason == "it hung up"
-            assert await other.messages.get() == {"type": "bye", "reason": "it hung up"}
+            assert (await heard.until(media.Gone)).reason == "hung up"
+            assert await other.messages.get() == {"type": "bye", "reason": "hung up"}
         await heard.call.tell(media.Close("all is said"))
         assert await person.messages.get() == {"type": "bye", "reason": "all is said"}
         await heard.until(media.Closed)
