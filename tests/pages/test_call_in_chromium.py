@@ -176,7 +176,8 @@ async def test_what_is_asked_is_shown_whole_and_answered_once_by_its_hash():
         peer.say(type="asked", id="approval_1", outcome="ann@example.org rejected")
         await expect(page.locator(".ask button")).to_have_count(0)
         peer.say(type="bye", reason="The agent ended the call.")
-        await expect(page.locator("#decided li")).to_have_text(["Ship it: expired", "Deploy v7: ann@example.org rejected"])
+        decided = ["Ship it: expired", "Deploy v7: ann@example.org rejected"]
+        await expect(page.locator("#decided li")).to_have_text(decided)
         assert await page.locator("#reason").inner_text() == "The agent ended the call."
         assert await page.evaluate("document.activeElement.id") == "over"
         assert complaints == []
