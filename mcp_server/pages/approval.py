@@ -17,7 +17,6 @@ from mcp_server.domain.approvals.commands import REASON_CHARACTERS_MAX, TEXT_CHA
 from mcp_server.domain.approvals.links import Opened
 from mcp_server.domain.approvals.model import Seen
 from mcp_server.domain.approvals.people import person_key
-from mcp_server.domain.approvals.question import question_text
 from mcp_server.domain.desk import Desk
 from mcp_server.kernel.authority import Actor
 from mcp_server.kernel.call import Call
@@ -107,7 +106,7 @@ async def _form(request: Request) -> dict[str, str] | None:
 
 
 def _shown(opened: Opened) -> Response:
-    approval, voter = opened
+    approval, voter, text = opened
     answers = [_printable(answer) for answer in approval.given()]
     takes = approval.takes()
     answered = any(person_key(answer.by) == person_key(voter.name) for answer in answers)
@@ -116,7 +115,7 @@ def _shown(opened: Opened) -> Response:
         "seen": approval.action_hash,
         "answers": answers,
         "approver": voter.name,
-        "question": question_text(approval),
+        "question": text,
         "expires_at": iso_or_none(approval.expires_at),
         "is_open": approval.status == "pending" and not answered,
         "choices": [one_line(choice) for choice in takes.choices],

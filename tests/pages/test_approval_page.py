@@ -34,6 +34,7 @@ async def link(world: World, *approvers: str, who: str = ANN, **spec: Any) -> tu
     """An open approval's id and the link of one approver."""
     world.desk = desk_with(world, ApprovalPolicy(links_base="http://desk.test"))
     whole = {"title": "Deploy <v7>", "action": "Run & hide\n<script>", "approvers": approvers or (ANN,)} | spec
+    whole = {name: value for name, value in whole.items() if value is not None}
     approval = (await world.desk.approvals.request(world.call, RequestApproval.model_validate(whole))).approval
     url = await world.desk.approvals.link(approval.id, who)
     assert url is not None
@@ -198,3 +199,15 @@ async def test_the_page_is_as_wide_as_its_screen_whatever_it_shows(world: World)
     assert "white-space:pre-wrap" in style and "overflow-wrap:anywhere" in style, "long words are broken"
     assert not re.findall(r"[;{](?:min-)?width:\d+(?:px|rem|em)", style), "nothing is wider than the screen"
     assert "<table" not in text and "style=" not in text
+
+
+async def test_a_page_whose_question_was_overtaken_says_first_that_a_yes_does_nothing(world: World):
+    await world.write("n", "plan", {"step": 1})
+    patch = {"namespace": "n", "key": "plan", "merge_patch": {"step": 2}, "expected_version": 1}
+    _, url = await link(world, action=None, calls=[{"tool": "state_patch", "arguments": patch}])
+    async with browser(world) as client:
+        before = (await client.get(url)).text
+        await world.write("n", "plan", {"step": 9})
+        after = (await client.get(url)).text
+    told = "STALE: n/plan is at version 2, and what is asked about expects version 1. A yes does nothing"
+    assert "STALE" not in before and f"<pre>{told}" in after and after.count("<button") == 2

@@ -19,10 +19,11 @@ _PLACES = [str(number) for number in range(100)]
 
 
 class Opened(NamedTuple):
-    """A link that was followed: the question, and who answers there, which the link proves."""
+    """A link that was followed: the question, who answers there, which the link proves, and the text to be shown."""
 
     approval: Approval
     voter: Voter
+    text: str = ""
 
 
 class ApprovalLinks:

@@ -195,7 +195,8 @@ class ApprovalService:
         Raises:
             NotFound: the link is not one of this server's, or was made for a question that has been asked anew.
         """
-        return await self._links.open(token)
+        opened = await self._links.open(token)
+        return opened._replace(text=(await self._whole(opened.approval)).text)
 
     async def _told(self, call: Call, shown: Shown, action: Any, content: Any) -> ApprovalView:
         vote = read_vote(action, content, _form_of(shown.approval))
