@@ -106,14 +106,16 @@ class LazyMedia:
 
 def _require_no_script(speech: Sequence[str]) -> None:
     """Refuse a text within the script of a shell: whatever an agent says would be run there."""
-    if not speech or re.sub(r"\.exe$", "", PurePath(speech[0]).name.lower()) not in _SHELLS:
-        return
-    wrong = next((one for before, one in pairwise(speech) if _is_script(one, before)), None)
-    if wrong is not None:
+    wrong = [part for before, part in pairwise(speech) if _is_script(part, before)]
+    if wrong and _is_shell(speech[0]):
         raise ValidationFailed(
-            f"{{text}} stands in a script, {quoted(wrong)}, which would run whatever an agent says.",
+            f"{{text}} stands in a script, {quoted(wrong[0])}, which would run whatever an agent says.",
             next="Leave {text} out: the text comes on stdin then. Or let it be an argument after the script.",
         )
+
+
+def _is_shell(program: str) -> bool:
+    return PurePath(program).name.lower().removesuffix(".exe") in _SHELLS
 
 
 def _is_script(part: str, before: str) -> bool:

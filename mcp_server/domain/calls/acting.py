@@ -92,8 +92,7 @@ class Acting:
         key = command.key().owned_by(call.actor.label)
         if key.idempotency_key is None:
             return None
-        asked = {"call_id": found.id, "owner": key.key_owner, "key": key.idempotency_key}
-        row = await self._database.fetch_one("call_act", **asked)
+        row = await self._database.fetch_one("call_act", call_id=found.id, owner=key.key_owner, key=key.idempotency_key)
         return None if row is None else await self._acted(acts.earlier(found, key, row))
 
     async def _once(

@@ -110,9 +110,11 @@ class CallService:
         first, size = from_seconds * BYTES_PER_SECOND, RECORDING_SECONDS_MAX * BYTES_PER_SECOND
         pcm, place, until = bytearray(), first, first + size
         while place < until:
-            asked = {"call_id": call_id, "place": place, "until": until, "limit": PIECES_AT_ONCE}
             before = place
-            for row in await self._database.fetch_all("call_audio_from", **asked):
+            rows = await self._database.fetch_all(
+                "call_audio_from", call_id=call_id, place=place, until=until, limit=PIECES_AT_ONCE
+            )
+            for row in rows:
                 pcm += bytes(row["pcm"])[place - row["at_bytes"] : until - row["at_bytes"]]
                 place = first + len(pcm)
             if place == before:
