@@ -10,7 +10,8 @@ from tools.spec import Hints, Tool
 def _say(result: Committed) -> str:
     if result.replayed:
         return "This key was used for these very calls: they landed then, and nothing was done now."
-    landed = f"All {len(result.results)} landed together."
+    count = len(result.results)
+    landed = "It landed." if count == 1 else f"{'Both' if count == 2 else f'All {count}'} landed together."
     return " ".join((landed, *say_kept(result.results), *(f"But {one}" for one in result.warnings or ())))
 
 
@@ -18,9 +19,9 @@ TOOLS = (
     Tool(
         name="commit",
         title="Write all or nothing",
-        description="Make several writes in one transaction: all land, or none; any but those that wait or ask. Mails "
-        "and deployments are queued. Where an id stands, not inside a value, '@0.0' is the first thing that the first "
-        "call made.",
+        description="Make several writes in one transaction: all land, or none; any but those that wait, ask, claim "
+        "or read. Mails and deployments are queued. Where an id stands, not inside a value, '@0.0' is the first thing "
+        "that the first call made.",
         toolset="system",
         permission=Permission.COMMIT,
         hints=Hints(read_only=False, destructive=True, idempotent=False, open_world=True),

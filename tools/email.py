@@ -69,20 +69,25 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
     )
 
 
-_KEPT = "The provider here is file, which keeps mails on this machine and sends them to nobody."
+_KEPT = "The provider here is file: it keeps mails on this machine, and nobody gets them."
 
 
 def _say_sent(result: SentEmail) -> str:
     email = result.email
     what = "This was a dry run: nothing is queued." if email.id is None else _say_queued(email)
-    when = [f"It goes out at {email.send_at}."] if email.send_at is not None else []
-    return " ".join((what, *when, _say_provider(email.provider), *(result.warnings or ())))
+    return " ".join((what, _say_provider(email.provider), *(result.warnings or ())))
 
 
 def _say_queued(email: EmailState) -> str:
     again = "was queued before under this key, nothing was queued now; it " if email.replayed else ""
     waiting = " It waits for a person's approval." if email.approval_id is not None else ""
-    return f"{email.id} {again}is {email.status}.{waiting} {_say_off(email)}See tasks_wait or email_find."
+    when = f" and goes out at {email.send_at}" if email.send_at is not None else ""
+    return f"{email.id} {again}is {_status(email)}{when}.{waiting} {_say_off(email)}See tasks_wait or email_find."
+
+
+def _status(email: EmailState | EmailView) -> str:
+    """Where it stands. What the file provider has done with a mail is no sending: its status stays what all have."""
+    return "kept (status sent)" if (email.provider, email.status) == ("file", "sent") else email.status
 
 
 def _say_off(email: EmailState) -> str:
@@ -105,7 +110,7 @@ def _say_found(result: FindResult) -> str:
     if result.templates is not None:
         return listed(len(result.templates), "template", None)
     if result.email is not None:
-        return f"{result.email.id} is {result.email.status}. {_say_provider(result.email.provider)}"
+        return f"{result.email.id} is {_status(result.email)}. {_say_provider(result.email.provider)}"
     return f"{listed(len(result.emails or ()), 'email', result.omitted)} {result.hint or ''}".rstrip()
 
 
