@@ -81,8 +81,11 @@ def _say_found(result: FindResult) -> str:
 def _now(agent: AgentState) -> str:
     if agent.status != "maintenance":
         return agent.status
-    running = f"; it still holds {counted(agent.running, 'running task')}, to finish" if agent.running else ""
-    return f"in maintenance: it claims nothing new, what is assigned to it waits{running}"
+    return f"in maintenance: it claims nothing new, what is assigned to it waits{_still(agent.running)}"
+
+
+def _still(running: int) -> str:
+    return f"; it still holds {counted(running, 'running task')}, to finish" if running else ""
 
 
 def _say_controlled(result: ControlledAgent) -> str:

@@ -6,12 +6,14 @@ from mcp_server.kernel.authority import Permission
 from tools.email import say_kept
 from tools.spec import Hints, Tool
 
+_ALL = {1: "It landed.", 2: "Both landed together."}
+
 
 def _say(result: Committed) -> str:
     if result.replayed:
         return "This key was used for these very calls: they landed then, and nothing was done now."
     count = len(result.results)
-    landed = "It landed." if count == 1 else f"{'Both' if count == 2 else f'All {count}'} landed together."
+    landed = _ALL.get(count, f"All {count} landed together.")
     return " ".join((landed, *say_kept(result.results), *(f"But {one}" for one in result.warnings or ())))
 
 

@@ -81,8 +81,12 @@ def _say_sent(result: SentEmail) -> str:
 def _say_queued(email: EmailState) -> str:
     again = "was queued before under this key, nothing was queued now; it " if email.replayed else ""
     waiting = " It waits for a person's approval." if email.approval_id is not None else ""
-    when = f" and goes out at {email.send_at}" if email.send_at is not None else ""
-    return f"{email.id} {again}is {_status(email)}{when}.{waiting} {_say_off(email)}See tasks_wait or email_find."
+    now = f"{_status(email)}{_when(email.send_at)}"
+    return f"{email.id} {again}is {now}.{waiting} {_say_off(email)}See tasks_wait or email_find."
+
+
+def _when(send_at: str | None) -> str:
+    return f" and goes out at {send_at}" if send_at is not None else ""
 
 
 def _status(email: EmailState | EmailView) -> str:

@@ -63,6 +63,6 @@ class _Letters:
         said: dict[str, Any] = cast("dict[str, Any]", part) if isinstance(part, dict) else {}
         tool, arguments = _TOOLS.get(str(said.get("tool"))), said.get("arguments")
         if tool is None or not isinstance(arguments, dict):
-            return said or part
+            return cast("Any", part)
         own = self.of_call(tool, cast("dict[str, Any]", arguments))
         return said | {"arguments": self.of_agents(_SHARED, own) if tool.writes else own}

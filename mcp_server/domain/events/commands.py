@@ -43,6 +43,10 @@ class ReadEvents(Waiting):
         """The types that are asked for, each once."""
         return types_of(self.type or "")
 
+    def actors(self) -> list[str]:
+        """The actors that are asked for, each once."""
+        return types_of(self.actor or "")
+
     def is_over(self, now: Micros) -> bool:
         """Whether nothing is to come that was asked for: what came last, or before a time that has passed."""
         return self.newest_first or (self.until is not None and micros(self.until) <= now)

@@ -78,7 +78,7 @@ class EventService:
         place = _place(command)
         types = self._meant(list(map(self._known, command.types())))
         query = self._visible(call, _query(command, place))
-        by_actors = [await self._by_actor(one) for one in types_of(command.actor or "")]
+        by_actors = await self._by_actors(command.actors())
 
         async def attempt() -> list[Row]:
             return await self._fetched(await self._looked_up(query, types, by_actors))
@@ -207,6 +207,9 @@ class EventService:
         prefix, is_open = call.actor.scope.namespaces()
         query = query.where("documents_within", within=prefix, is_open=is_open)
         return seen_by(call, query, self._areas.private)
+
+    async def _by_actors(self, actors: Iterable[str]) -> list["ByActor"]:
+        return [await self._by_actor(one) for one in actors]
 
     async def _by_actor(self, actor: str) -> "ByActor":
         kind, _, name = actor.rpartition(":")
