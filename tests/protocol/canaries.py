@@ -21,6 +21,8 @@ from structlog.testing import capture_logs
 import mcp_server
 from mcp_server.app import App, open_app, open_desk
 from mcp_server.config import Settings, load_settings
+from mcp_server.domain.approvals.seals import KEY
+from mcp_server.domain.approvals.transactions import signing_key
 from mcp_server.domain.people.commands import AddUser, CreateKey
 from mcp_server.domain.people.managing import PeopleService
 from mcp_server.domain.people.secrets import sha256_of
@@ -152,6 +154,8 @@ async def haunted(url: str, folder: Path, **more: Any) -> AsyncGenerator[House]:
         os.environ[VARIABLE] = nest.secret("environment")
         stack.callback(os.environ.pop, VARIABLE)
         async with open_desk(settings) as desk:
+            origin = desk.context.origin(local())
+            await desk.database.write(signing_key, origin, KEY, nest.secret("signing"))
             keys = {name: await _key(desk.get(PeopleService), nest, one) for name, one in CALLERS.items()}
         app = await stack.enter_async_context(open_app(settings))
         owner = await stack.enter_async_context(Client(app.server))

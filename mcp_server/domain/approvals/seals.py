@@ -20,7 +20,8 @@ from mcp_server.kernel.services import Services
 from mcp_server.kernel.times import SECOND, Micros
 
 LASTS: Micros = 3600 * SECOND
-_KEY = "approval links"
+KEY = "approval links"
+"""The name of the key that signs all links and seals."""
 
 
 class Signing:
@@ -34,7 +35,7 @@ class Signing:
         """An HMAC-SHA256 over what is bound, shortened to 192 bits."""
         if self._secret is None:
             fresh, origin = secrets.token_hex(32), self._context.origin(SYSTEM_CALL)
-            self._secret = await self._context.database.write(signing_key, origin, _KEY, fresh)
+            self._secret = await self._context.database.write(signing_key, origin, KEY, fresh)
         digest = hmac.new(self._secret.encode(), dump_json(bound).encode(), hashlib.sha256).digest()
         return base64.urlsafe_b64encode(digest[:24]).decode()
 
