@@ -62,7 +62,9 @@ class Write(Generic[C, D, T, R]):
         async def land(prepared: D) -> T:
             return await self.context.write(call, self.apply, prepared)
 
-        return await self.view(call, await _landed(prepare, land, self.late))
+        done = await _landed(prepare, land, self.late)
+        with _stands():
+            return await self.view(call, done)
 
     async def prepared(self, call: Call, command: C) -> D:
         """The first step, once the caller may make the change at all.
@@ -189,7 +191,20 @@ async def write_together(
         return [one if late is None else late(one) for late, one in zip(lates, prepared, strict=True)]
 
     told, done = await _landed(prepare, land, late)
-    return Together(told, [await one.write.view(one.call, result) for one, result in zip(changes, done, strict=False)])
+    with _stands():
+        views = [await one.write.view(one.call, result) for one, result in zip(changes, done, strict=False)]
+    return Together(told, views)
+
+
+@contextlib.contextmanager
+def _stands() -> Generator[None]:
+    """What is refused inside is how a change that has landed is told: it says that it has, else its caller makes it
+    again. So views read as little as they can; `apply` hands them what they tell."""
+    try:
+        yield
+    except OpsError as error:
+        error.stands()
+        raise
 
 
 async def _landed(

@@ -29,6 +29,7 @@ from mcp_server.kernel.understanding import understood
 from mcp_server.kernel.views import dumped
 from mcp_server.protocol.asking import InputNeeded, asker
 from mcp_server.protocol.definitions import definition, kept_definitions
+from mcp_server.protocol.letter_case import in_their_letters
 from mcp_server.protocol.links import linked
 from mcp_server.protocol.other_names import unknown_tool
 from mcp_server.protocol.seam import RequestContext, Seam, error_content
@@ -89,7 +90,8 @@ class ToolCalls:
         if tool.asks_person:
             run = self._asking(asker(ctx, params))
         given = split(tool, named_as_known(tool, params.arguments or {}))
-        try:
+
+        async def made(given: Given) -> dict[str, Any]:
             result = await self._seam.run(
                 ctx,
                 tool.name,
@@ -100,9 +102,27 @@ class ToolCalls:
             if "structuredContent" in result:
                 result["content"] += linked(ctx.protocol_version, tool.name, result["structuredContent"])
             return result
+
+        try:
+            return await self._made_as_called(ctx, tool, given, made)
         except OpsError as error:
             error = _whole_refusal(tool, given, error)
             return _refusal(error, _whole_call(tool, given.all(), error.details))
+
+    async def _made_as_called(
+        self, ctx: RequestContext, tool: AnyTool, given: "Given", made: Callable[["Given"], Awaitable[dict[str, Any]]]
+    ) -> dict[str, Any]:
+        """Make a call; where it finds nobody by a name, once more with agents in the letters in which they are called.
+        The key of an agent is not helped to find others'."""
+        try:
+            return await made(given)
+        except NotFound as error:
+            if "landed" in error.details or self._seam.actor_of(ctx).kind == "agent":
+                raise
+            put = await in_their_letters(self._desk, tool, *given)
+            if put is None:
+                raise
+        return await made(Given(*put))
 
     def _offered(self, ctx: RequestContext) -> dict[str, AnyTool]:
         """The tools that are there for who calls, by name."""

@@ -162,6 +162,13 @@ AND at <= :until AND xid <= (
 -- name: filter.actor
 AND actor = :actor
 
+-- By one of several labels.
+-- name: filter.actors
+AND actor IN (SELECT value FROM json_each(:actors))
+
+-- name: filter.actors (postgres)
+AND actor IN (SELECT jsonb_array_elements_text(CAST(:actors AS jsonb)))
+
 -- What a principal did, itself or through agents.
 -- name: filter.actor_principal
 AND (actor = :actor OR substr(actor, length(actor) - length(CAST(:actor_via AS TEXT)) + 1) = :actor_via)
