@@ -22,12 +22,12 @@ from mcp_server.domain.tasks.pinning import assigned, require_agent_stays
 from mcp_server.domain.tasks.queues import ensure_queue
 from mcp_server.domain.tasks.refusals import finished_otherwise, no_lease
 from mcp_server.domain.tasks.rows import (
-    add_dependency,
     after_end,
     dependents,
     load_anywhere,
     load_task,
     read_ahead,
+    wait_anew,
     waited_for,
 )
 from mcp_server.domain.tasks.rules import TERMINAL
@@ -281,9 +281,7 @@ def _retried(tx: Transaction, task: Task, now: Micros) -> tuple[Task, Event]:
     require_agent_stays(tx, task)
     parents = waited_for(tx, task.fields())
     new, event = task.retried(now, len(parents))
-    for parent_id in parents:
-        load_anywhere(tx, parent_id)  # somebody waits for its retry: back from the archive
-        add_dependency(tx, parent_id, task.id)
+    wait_anew(tx, task.fields(), parents)
     ensure_queue(tx, new)
     return new, event
 
