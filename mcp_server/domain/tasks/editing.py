@@ -16,7 +16,7 @@ from mcp_server.domain.tasks.spec import TaskChanges, queue_name
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import RawJson
 from mcp_server.kernel.store import Transaction
-from mcp_server.kernel.times import Micros, micros
+from mcp_server.kernel.times import Micros, iso, micros
 
 _APPROVED = frozenset(("title", "kind", "description", "input"))
 """What people were shown when they said yes."""
@@ -91,6 +91,20 @@ def _schedule_moved(task: Task, spec: ScheduleSpec | None, begins: Micros, now: 
     spec = was.model_copy(update={name: getattr(spec, name) for name in spec.model_fields_set})
     schedule = RawJson(spec.model_dump_json())
     return task.moved("task.rescheduled", now, run_at=spec.next_after(begins), schedule=schedule)
+
+
+def told_of_schedule(before: Task, after: Task, changes: TaskChanges, now: Micros) -> str | None:
+    """What may not be meant by a change of a schedule's times: `run_at` is no time at which it fires."""
+    if after.schedule is None or not changes.model_fields_set & _TIMES:
+        return None
+    said: list[str] = []
+    if changes.run_at is not None and micros(changes.run_at) <= now:
+        said.append("run_at says from when on a schedule fires, so nothing runs at once; tasks_create makes one run")
+    elif changes.schedule is None and (before.run_at or 0) < (after.run_at or 0):
+        said.append(f"{iso(before.run_at or 0)} is left out: from run_at on it fires at its own times")
+    if after.status == "paused":
+        said.append("it is paused, and fires once it is resumed")
+    return f"{after.id}: {'; '.join(said)}." if said else None
 
 
 def edited(task: Task, changes: TaskChanges, waits_on: int, now: Micros) -> tuple[Task, Event]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
-from mcp_server.domain.tasks.schedules import ScheduleSpec
+from mcp_server.domain.tasks.schedules import ScheduleChanges, ScheduleSpec
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import RawJson, canonical_hash, check_json, dump_json, json_list, sha256_text
 from mcp_server.kernel.meaning import AgentName, Meant, TaskId, bare_id
@@ -173,6 +173,7 @@ class TaskChanges(TaskSpec):
     """What is to be different about a task: the parts of its definition that are given, and nothing else."""
 
     title: Line = "as it was"
+    schedule: ScheduleChanges | None = None
 
     @model_validator(mode="after")
     def _leaves_what_is_fixed(self) -> Self:
