@@ -102,7 +102,7 @@ def _say_history(result: HistoryResult) -> str:
     if result.compared is None:
         return said
     old, new = result.compared
-    each = " `changed` says where each version differs from the one before." if written[0].changed else ""
+    each = " `changed_paths` of each: what it changed." if written[0].changed_paths else ""
     return f"{said} From version {old} to {new}: {counted(len(result.changes or ()), 'change')}.{each}"
 
 

@@ -126,8 +126,8 @@ def _now_they_are(tasks: list[TaskState]) -> str:
     """How tasks stand after an action: each of a few, else how many of them how."""
     if len(tasks) <= _STANDING_SHOWN_MAX:
         return "".join(f"{';' if number else ':'} {task.id} {_stands(task)}" for number, task in enumerate(tasks))
-    counts = Counter(map(_stands, (task.evolved({"next_firings": None, "waits_for": None}) for task in tasks)))
-    return f": {', '.join(f'{count} of them {how}' for how, count in counts.items())}"
+    counts = Counter("asked to stop" if task.cancel_requested else task.status for task in tasks)
+    return f": {', '.join(f'{count} {how}' for how, count in counts.items())}"
 
 
 def _stands(task: TaskState) -> str:

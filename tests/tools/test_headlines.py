@@ -137,7 +137,7 @@ async def test_an_action_says_how_the_tasks_stand_now(tmp_path: Path):
         _, made = await said(client, "tasks_create", tasks=[{"title": str(number)} for number in range(4)])
         four = [task["id"] for task in made["tasks"]]
         text, _ = await said(client, "tasks_control", task_ids=four, action="cancel")
-        assert text == "4 changed: 4 of them is cancelled."
+        assert text == "4 changed: 4 cancelled."
 
 
 async def test_a_question_says_who_is_missing_and_that_no_link_was_mailed(tmp_path: Path):
@@ -149,7 +149,7 @@ async def test_a_question_says_who_is_missing_and_that_no_link_was_mailed(tmp_pa
 
     async with open_app(allowed) as app, Client(app.server, elicitation_callback=yes) as client:
         text, asked = await said(client, "approvals_request", **ask)
-        assert "No link was mailed to 'boss@example.org'." in text or "No link was mailed to" in text
+        assert "No link was mailed to " in text and "boss@example.org" in text.partition("No link was mailed to")[2]
         text, decided = await said(client, "approvals_decide", approval_id=asked["approval"]["id"])
         assert "1 answered, 2 must approve; " in text and "boss@example.org" in text
         assert decided["approval"]["not_answered"] == ["boss@example.org"]
@@ -177,7 +177,7 @@ async def test_what_a_call_writes_stands_in_what_it_says_to_people(tmp_path: Pat
         _, asked = await said(client, "approvals_request", title="t", calls=calls)
         one, two = asked["approval"]["says"]
         assert one.startswith("""Write document n/k as "{'rate':5}",""")
-        assert two.startswith("""Change /rate in document n/k by "{'rate':7}",""")
+        assert two.startswith("""Change /rate in document n/k by "{'rate':7}".""")
 
 
 async def test_a_history_with_a_diff_says_what_each_version_changed(tmp_path: Path):
@@ -186,10 +186,10 @@ async def test_a_history_with_a_diff_says_what_each_version_changed(tmp_path: Pa
         for value in ({"a": 1}, {"a": 2}, {"a": 2, "b": 1}):
             await said(client, "state_set", **document, value=value)
         text, told = await said(client, "state_history", **document, diff=True)
-        assert text.startswith("3 versions, the last of them 3 by ") and "`changed` says where" in text
-        assert [one.get("changed") for one in told["versions"]] == [["/b"], ["/a"], None]
+        assert text.startswith("3 versions, the last of them 3 by ") and "`changed_paths` of each" in text
+        assert [one.get("changed_paths") for one in told["versions"]] == [["/b"], ["/a"], None]
         text, told = await said(client, "state_history", **document, from_version=1, to_version=2)
-        assert text.startswith("2 versions, the last of them 2 by ") and "changed" not in told["versions"][0]
+        assert text.startswith("2 versions, the last of them 2 by ") and "changed_paths" not in told["versions"][0]
 
 
 async def test_an_empty_search_for_several_words_says_that_they_are_one_phrase(tmp_path: Path):

@@ -89,7 +89,8 @@ def approval_view(row: Row, *, full: bool = True) -> ApprovalView:
 
 def _answer(kept: dict[str, Any]) -> AnswerView:
     is_open = kept.get("choice", kept.get("text")) is not None
-    return AnswerView(**kept | ({"granted": None} if is_open else {}))
+    told: dict[str, Any] = {**kept, "granted": None} if is_open else kept
+    return AnswerView(**told)
 
 
 def _said(calls: list[dict[str, Any]]) -> list[str]:

@@ -129,7 +129,7 @@ class StateService:
         numbers = [one.version for one in told.versions if one.version is not None][: DIFFED_MAX + 1]
         values = [(await self._version(command, number))["value"] for number in numbers]
         places = dict(zip(numbers, await asyncio.to_thread(_places, values), strict=False))
-        versions = [one.evolved({"changed": places.get(one.version or 0)}) for one in told.versions]
+        versions = [one.evolved({"changed_paths": places.get(one.version or 0)}) for one in told.versions]
         return told.evolved({"versions": versions})
 
     async def _endings(self, id_: str, versions: tuple[int, int]) -> list[tuple[int, VersionView]]:

@@ -173,7 +173,7 @@ class TaskChanges(TaskSpec):
     """What is to be different about a task: the parts of its definition that are given, and nothing else."""
 
     title: Line = "as it was"
-    schedule: ScheduleChanges | None = None
+    schedule: ScheduleChanges | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @model_validator(mode="after")
     def _leaves_what_is_fixed(self) -> Self:
