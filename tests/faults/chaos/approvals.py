@@ -85,6 +85,10 @@ class Approvals(Part):
                 raise
             return "too late"
 
+    async def unsettled(self) -> int:
+        """Questions that are open, of which all are answered or expire."""
+        return len((await self.fleet.surely("approvals_find", status="pending", limit=100))["approvals"])
+
     async def check(self) -> None:
         """Each question was decided once, as was acknowledged, and what hung on it went that way."""
         for approval_id, task_id in self.asked.items():
