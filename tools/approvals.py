@@ -93,16 +93,28 @@ def _say_asked(result: RequestedApproval) -> str:
     )
     whom = several(list(map(named, approval.approvers))) if approval.approvers else "anyone who may decide"
     waits = f"tasks_wait(task_id='{approval.task_id}') waits for people elsewhere."
-    return " ".join(
-        (f"{_say(approval)} Asked: {whom}; {here}{waits}", *(f"But {one}" for one in result.warnings or ()))
-    )
+    unsent = [one for one in approval.approvers or () if "@" in one and one not in result.links_sent_to]
+    mailed = f"No link was mailed to {several(list(map(named, unsent)))}." if unsent else ""
+    told = f"{_say(approval)} Asked: {whom}; {here}{waits}"
+    return " ".join(filter(None, (told, mailed, *(f"But {one}" for one in result.warnings or ()))))
 
 
 def _say_decided(approval: DecidedState) -> str:
     anew = ["Whatever is done now is asked about anew with approvals_request."] if approval.status == "stale" else []
     if approval.answer is not None:
         return f"{approval.id} is answered: {quoted(approval.answer)}."
-    return " ".join(filter(None, (_say(approval), approval.came_of_it(), *anew)))
+    return " ".join(filter(None, (_say(approval), *_say_answers(approval), approval.came_of_it(), *anew)))
+
+
+def _say_answers(approval: DecidedState) -> list[str]:
+    """Who said what, where the status alone does not tell: how many are missing, and why somebody said no."""
+    given = approval.answers or ()
+    said = [f"{named(one.by)} said no: {quoted(one.note)}." for one in given if one.granted is False and one.note]
+    if approval.status != "pending" or not given:
+        return said
+    missing = several(list(map(named, approval.not_answered or ()))) or "others"
+    counts = f"{len(given)} answered, {approval.needed} must approve; {missing} did not answer yet."
+    return [*said, counts]
 
 
 def _say_found(approval: ApprovalView) -> str:

@@ -67,8 +67,7 @@ TOOLS = (
     Tool(
         name="calls_open",
         title="Open a call",
-        description="People join in a browser by a one-time link, to write or speak. No telephone; speech is not "
-        "transcribed.",
+        description="People join in a browser by a one-time link, to write or speak. No telephone, no transcription.",
         toolset="communication",
         permission=Permission.CALLS_OPEN,
         hints=ADD,

@@ -22,8 +22,8 @@ TOOLS = (
         name="commit",
         title="Write all or nothing",
         description="Make several writes in one transaction: all land, or none; any but those that wait, ask, claim "
-        "or read. Mails and deployments are queued. Where an id stands, not inside a value, '@0.0' is the first thing "
-        "that the first call made.",
+        "or read. Mails and deployments are queued. Where an id stands, not in a value, '@0.0' is the first thing "
+        "the first call made.",
         toolset="system",
         permission=Permission.COMMIT,
         hints=Hints(read_only=False, destructive=True, idempotent=False, open_world=True),

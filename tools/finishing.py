@@ -13,6 +13,9 @@ from mcp_server.kernel.views import View
 from tools.email import say_kept
 from tools.spec import counted
 
+_AGAIN = frozenset(("queued", "pending"))
+"""How a task stands whose attempt failed and is not the last."""
+
 
 class FinishResult(View):
     """What came of the finish of one task, or of several: see `FinishedTask`, `FinishedTasks`."""
@@ -47,7 +50,9 @@ def say_finished(result: FinishResult) -> str:
 def _say_finished_many(tasks: list[TaskState], result: FinishResult) -> str:
     """How they stand; each that was refused, with why."""
     counts = Counter(task.status for task in tasks)
-    now = f"{', '.join(f'{count} {status}' for status, count in counts.items()) or 'none'} of them recorded"
+    again = " (to be tried again)"
+    stand = (f"{count} {status}{again if status in _AGAIN else ''}" for status, count in counts.items())
+    now = f"Recorded: {', '.join(stand) or 'none'}"
     refused = "".join(f" Refused: {one.message}" for one in result.refused or ())
     return f"{now}{_say_released(result)}{_say_waiting(result)}.{refused}"
 
@@ -65,7 +70,7 @@ def _say_ended(result: FinishResult) -> str:
         return f"Already recorded: {task.id} is {task.status}.{then}"
     also = f", and {counted(len(result.also), 'call')} of `also` landed with it" if result.also else ""
     now = f"It is {task.status}{also}"
-    if task.status in ("queued", "pending"):
+    if task.status in _AGAIN:
         return f"{now}: it will be tried again."
     if task.status == "failed":
         again = "tasks_control(action='retry') does, and what depends on it may wait for that"

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from mcp_server.kernel.near import did_you_mean, near
-from mcp_server.kernel.quoting import named
+from mcp_server.kernel.quoting import named, quoted
 
 NAMES_SHOWN = 20
 
@@ -28,3 +28,9 @@ def _hint(noun: str, name: str, asked: str, known: set[str]) -> str | None:
     more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
     have = f"There are: {there}{more}." if names else "There are none yet."
     return f"No {noun} has {name} {named(asked)}. {did_you_mean(near(asked, names))}{have}"
+
+
+def phrase(text: str | None) -> str | None:
+    """That several words are looked for as one phrase, where nothing was found by them."""
+    words = (text or "").split()
+    return f"`text` is one phrase: try one word of it, such as {quoted(words[0])}." if words[1:] else None

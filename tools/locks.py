@@ -31,8 +31,8 @@ def _holder(one: LockView) -> str:
 def _say_acquired(result: AcquiredLock) -> str:
     if result.lock is not None:
         lock = result.lock
-        until = f"for {lock.seconds_left} s; locks_release(renew_seconds=...) keeps it for longer"
-        return f"{_who(lock)} holds {named(lock.name)} with fencing token {lock.fencing_token} {until}."
+        token = f"with fencing token {lock.fencing_token}"
+        return f"{_who(lock)} holds {named(lock.name)} {token} for {lock.seconds_left} s."
     line = "; ".join(f"{_who(one)} waits for {named(one.name)} before you ({one.mode})" for one in result.line or ())
     why = "; ".join(filter(None, (_holders(result.held_by or ()), line)))
     return f"Not acquired: {why}. {_what_next(result)}"
@@ -53,7 +53,7 @@ def _what_next(result: AcquiredLock) -> str:
 def _say_released(result: ReleasedLock) -> str:
     lock = result.lock
     if lock is None:
-        return "Released."
+        return f"Released: {result.was}."
     said = f"{_who(lock)} holds {named(lock.name)} until {lock.expires_at}"
     if result.handed_to is None:
         return f"{said}."
@@ -69,7 +69,8 @@ def _say_found(result: FoundLocks) -> str:
 def _say_line(lock: LineView) -> str:
     """Who has it and who waits: how and for how long stands in the data."""
     waiting = f", waiting: {', '.join(map(_who, lock.line))}" if lock.line else ""
-    return f"{', '.join(map(_who, lock.holders)) or 'nobody'} holds {named(lock.name)}{waiting}"
+    verb = "hold" if len(lock.holders) > 1 else "holds"
+    return f"{', '.join(map(_who, lock.holders)) or 'nobody'} {verb} {named(lock.name)}{waiting}"
 
 
 def _says_acquire(args: AcquireLock) -> str:

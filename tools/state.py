@@ -25,15 +25,20 @@ from mcp_server.domain.state.views import (
 )
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.json_tools import escape
+from mcp_server.kernel.json_text import dump_json
+from mcp_server.kernel.json_tools import PatchOperation, escape
 from mcp_server.kernel.paging import floors
 from mcp_server.kernel.quoting import named, quoted
+from mcp_server.kernel.values import plain
 from mcp_server.kernel.views import View
-from tools.hints import hint
+from tools.hints import hint, phrase
 from tools.spec import ADD, READ, UPDATE, Part, Tool, counted, listed, several
 
 _PATH_SHOWN = 60
 """How much of a path is told in words."""
+
+_VALUE_SHOWN = 120
+"""And of what is written."""
 
 
 class FindResult(View):
@@ -64,7 +69,7 @@ async def find(desk: Desk, call: Call, args: FindDocuments) -> FindResult:
         next_cursor=next_cursor,
         omitted=omitted,
         at_least=floors(omitted=omitted),
-        hint=None if documents else why,
+        hint=None if documents else why or phrase(args.text),
     )
 
 
@@ -92,11 +97,13 @@ def _replaced(result: DocumentResult | SetResult) -> str:
 def _say_history(result: HistoryResult) -> str:
     written = [one for one in result.versions if one.version is not None]
     newest, last = written[0], result.versions[0]
-    said = f"{counted(len(written), 'version')}, newest {newest.version} by {newest.author}.{_say_ending(last)}"
+    last_listed = f"the last of them {newest.version} by {newest.author}"
+    said = f"{counted(len(written), 'version')}, {last_listed}.{_say_ending(last)}"
     if result.compared is None:
         return said
     old, new = result.compared
-    return f"{said} From version {old} to {new}: {counted(len(result.changes or ()), 'change')}."
+    each = " `changed_paths` of each: what it changed." if written[0].changed_paths else ""
+    return f"{said} From version {old} to {new}: {counted(len(result.changes or ()), 'change')}.{each}"
 
 
 def _say_ending(last: VersionView) -> str:
@@ -118,11 +125,25 @@ def _only_at(expected_version: int | None) -> str:
 
 def _says_set(args: SetDocument) -> str:
     what = "Delete" if args.delete else "Merge changes into" if args.merge else "Write"
-    return f"{what} {_document(args)}{_only_at(args.expected_version)}"
+    value = "" if args.value is None else f" as {_shown(args.value)}"
+    return f"{what} {_document(args)}{value}{_only_at(args.expected_version)}"
 
 
 def _says_patch(args: PatchDocument) -> str:
-    return f"Change {_parts(args)} in {_document(args)}{_only_at(args.expected_version)}"
+    change = args.merge_patch if args.json_patch is None else list(map(_step, args.json_patch))
+    by = f" by {_shown(dump_json(change))}"
+    return f"Change {_parts(args)} in {_document(args)}{by}{_only_at(args.expected_version)}"
+
+
+def _step(step: PatchOperation) -> dict[str, Any]:
+    """One step of a patch, its members in the order in which it is read."""
+    said = plain(step)
+    return {name: said[name] for name in ("op", "from", "path", "value") if name in said}
+
+
+def _shown(text: str) -> str:
+    """JSON that is written, as far as it fits into a sentence: the call itself stands beside it in full."""
+    return quoted(text, _VALUE_SHOWN)
 
 
 def _parts(args: PatchDocument) -> str:

@@ -24,6 +24,7 @@ from mcp_server.domain.tasks.results import (
     WaitedTasks,
 )
 from mcp_server.domain.tasks.spec import TaskSpec
+from mcp_server.domain.tasks.standing import TaskState
 from mcp_server.domain.tasks.transactions import Controlled
 from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.authority import Permission
@@ -34,8 +35,11 @@ from mcp_server.kernel.paging import floors
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.views import View
 from tools.finishing import FinishResult, finish, say_finished, why_alone
-from tools.hints import hint
+from tools.hints import hint, phrase
 from tools.spec import ADD, DESTROY, READ, UPDATE, Part, Tool, listed, several
+
+_STANDING_SHOWN_MAX = 3
+"""Of how many tasks it is said how each stands."""
 
 
 class FindArguments(FindTasks):
@@ -70,7 +74,8 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
 async def _nothing_of(desk: Desk, call: Call, args: FindArguments) -> str | None:
     if args.parent_id is not None:
         await desk.tasks.get(call, args.parent_id)  # refuses one that there is not
-    return hint("task", {"kind": (args.kind, await desk.tasks.kinds(call) if args.kind else ())})
+    why = hint("task", {"kind": (args.kind, await desk.tasks.kinds(call) if args.kind else ())})
+    return why or phrase(args.text)
 
 
 def _say_found(result: FindResult) -> str:
@@ -108,12 +113,29 @@ _STOP = (
 
 def _say_reported(result: ReportedTask) -> str:
     stop = _STOP if result.cancel_requested else ""
-    return f"Lease on {result.task.id} extended to {result.lease_expires_at}.{stop}"
+    return f"The lease on {result.task.id} runs until {result.lease_expires_at}.{stop}"
 
 
 def _say_controlled(result: ControlledTasks) -> str:
     refused = "; ".join(refusal.message for refusal in result.refused or ())
-    return f"{len(result.tasks)} changed." + (f" Refused: {refused}" if refused else "")
+    told = [*(f"But {one}" for one in result.warnings or ()), *((f"Refused: {refused}",) if refused else ())]
+    return " ".join((f"{len(result.tasks)} changed{_now_they_are(result.tasks)}.", *told))
+
+
+def _now_they_are(tasks: list[TaskState]) -> str:
+    """How tasks stand after an action: each of a few, else how many of them how."""
+    if len(tasks) <= _STANDING_SHOWN_MAX:
+        return "".join(f"{';' if number else ':'} {task.id} {_stands(task)}" for number, task in enumerate(tasks))
+    counts = Counter("asked to stop" if task.cancel_requested else task.status for task in tasks)
+    return f": {', '.join(f'{count} {how}' for how, count in counts.items())}"
+
+
+def _stands(task: TaskState) -> str:
+    if task.cancel_requested:
+        return "is running, and asked to stop"
+    if task.next_firings:
+        return f"fires next at {task.next_firings[0]}"
+    return f"is {task.status}{', waiting for ' if task.waits_for else ''}{'; '.join(task.waits_for or ())}"
 
 
 def _says_create(args: CreateTasks) -> str:
@@ -128,9 +150,9 @@ def _says_control(args: ControlTasks) -> str:
 
 def _says_changes(args: ControlTasks) -> dict[str, Any]:
     """What becomes of the tasks' definition; the call itself stands beside it in full."""
-    cron = None if args.schedule is None else args.schedule.cron
+    said = {} if args.schedule is None else args.schedule.model_dump(include=args.schedule.model_fields_set)
     changed = () if args.changes is None else sorted(args.changes.model_fields_set)
-    return {"cron": cron, "changed:": ", ".join(changed) or None}
+    return said | {"changed:": ", ".join(changed) or None}
 
 
 def _not_all_controlled(done: Controlled) -> OpsError | None:
@@ -164,7 +186,8 @@ async def ticket(desk: Desk, call: Call, args: WaitForTasks) -> TaskView | None:
 
 def _say_waited(result: WaitedTasks) -> str:
     if result.task is not None:
-        said = f"Task {result.task.id} is {result.task.status}"
+        reason = result.task.cancel_reason
+        said = f"Task {result.task.id} is {result.task.status}{f' ({quoted(reason)})' if reason else ''}"
     else:
         counts = Counter(task.status for task in result.tasks or ())
         said = ", ".join(f"{count} {status}" for status, count in counts.items())

@@ -103,7 +103,7 @@ async def decide(settings: Settings, approval_id: str, vote: Vote, *, ask: bool)
             sys.exit(1)
         voter = user_at(call, "command line")
         approval, task = await desk.approvals.decide(call, voter, shown.approval.id, vote, shown.seen)
-        left = approval.needed - sum(answer.granted for answer in approval.answers or ())
+        left = approval.needed - sum(answer.granted is not False for answer in approval.answers or ())
         more = f"; {left} more must approve" if approval.status == "pending" else ""
         status = approval.status if approval.answer is None else f"answered: {quoted(approval.answer)}"
         click.echo(f"{approval.id} is {status}{more}. Task {task.id} is {task.status}.")

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, cast
 
 from pydantic import BaseModel, ValidationError
 
-from mcp_server.kernel.problems import Problem, place_of, problems_of
+from mcp_server.kernel.problems import Problem, place_of, problems_of, value_at
 from mcp_server.kernel.shapes import Shape
 from mcp_server.kernel.taking import taken
 from mcp_server.kernel.together import LIKE
@@ -42,7 +42,7 @@ def mended(
     """
     now = Mended(dict(given), is_sure=True)
     for _ in range(ROUNDS_MAX):
-        if not all(map(_can_be_put_right, problems)):
+        if not all(_can_be_put_right(shape, now.arguments, problem) for problem in problems):
             return None
         for problem in problems:
             now = _put_right(shape, now, problem)
@@ -56,8 +56,15 @@ def mended(
     return None
 
 
-def _can_be_put_right(problem: Problem) -> bool:
-    return problem.change is not None or bool(problem.loc and not problem.is_whole)
+def _can_be_put_right(shape: Shape, given: Mapping[str, Any], problem: Problem) -> bool:
+    """Whether there is something to put there. What somebody wrote is not replaced by an example, which says something
+    else: whoever sends that call would change, or make, what was never meant."""
+    if problem.change is not None:
+        return True
+    if not problem.loc or problem.is_whole:
+        return False
+    is_text = place_of(shape, problem.loc).kind == "text" and isinstance(value_at(given, problem.loc), str)
+    return bool(problem.near) or problem.kind != "wrong" or not is_text
 
 
 def _refused(model: type[BaseModel], arguments: Mapping[str, Any]) -> ValidationError | None:

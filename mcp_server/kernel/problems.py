@@ -216,17 +216,19 @@ def _problem(shape: Shape, given: Mapping[str, Any], item: Any) -> Problem:
     loc = _told(shape, item["loc"])
     kind, name = item["type"], str(loc[-1]) if loc else ""
     if kind == _UNKNOWN:
-        return _unknown(loc, name, place_of(shape, loc[:-1]), _at(given, loc[:-1]))
+        return _unknown(loc, name, place_of(shape, loc[:-1]), value_at(given, loc[:-1]))
     if kind == _OURS:
         said = item["msg"].removeprefix("Value error, ").rstrip(".")
         change = getattr(item["ctx"]["error"], "details", {}).get(CHANGE)
-        return Problem(loc, said, is_whole=isinstance(_at(given, loc), dict), change=change)
+        return Problem(loc, said, is_whole=isinstance(value_at(given, loc), dict), change=change)
     place = place_of(shape, loc)
     if kind == "missing":
         return Problem(loc, f"is missing: {_takes(place, name)}", "missing")
     if kind == "string_too_long":
-        return Problem(loc, f"{len(_at(given, loc))} characters are too many; it takes at most {place.bounds[1]:g}")
-    wrong = _wrong(loc, place, _at(given, loc), name, place_of(shape, loc[:-1]))
+        return Problem(
+            loc, f"{len(value_at(given, loc))} characters are too many; it takes at most {place.bounds[1]:g}"
+        )
+    wrong = _wrong(loc, place, value_at(given, loc), name, place_of(shape, loc[:-1]))
     return replace(wrong, is_too_much=kind == "less_than_equal")
 
 
@@ -345,7 +347,7 @@ def place_of(shape: Shape, loc: Sequence[str | int]) -> Shape:
     return shape
 
 
-def _at(given: Any, loc: Sequence[str | int]) -> Any:
+def value_at(given: Any, loc: Sequence[str | int]) -> Any:
     """What stands there."""
     for part in loc:
         try:

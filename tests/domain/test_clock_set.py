@@ -271,7 +271,10 @@ class Life:
     async def renew(self) -> None:
         name, ttl = f"lock{self.count}", self.seconds()
         await self.world.desk.locks.release(self.world.call, ReleaseLock(name=name, renew_seconds=ttl))
+        _, before = self.ends[name]
         self.until(name, lambda: self._hold_due(name), ttl)
+        due, after = self.ends[name]
+        self.ends[name] = due, max(before, after)  # it is never cut short
 
     async def _hold_due(self, name: str) -> int | None:
         return next((row["expires_at"] for row in await rows(self.world, "lock_holds_named", name=name)), None)

@@ -20,7 +20,7 @@ from mcp_server.kernel.shapes import shape_of
 from mcp_server.kernel.wording import example_of
 from mcp_server.protocol.schemas import input_schema
 from tests.protocol.test_hostile_arguments import Guesser, opened
-from tests.protocol.wrong_calls import TAKEN, WRONG
+from tests.protocol.wrong_calls import OVERWRITING, TAKEN, WRONG
 from tests.world import on_file
 from tools import TOOLS
 from tools.spec import Shared
@@ -114,6 +114,14 @@ def lost(given: dict[str, Any], right: dict[str, Any], details: dict[str, Any]) 
     wrong = {re.split(r"[.\[]", one["path"])[0] for one in details["problems"]}
     kept = {"title", "action", "approvers", "calls", "namespace", "key", "value", "body"}
     return (given.keys() & kept) - right.keys() - wrong
+
+
+async def test_no_refusal_shows_a_call_that_would_overwrite_something_with_an_example(tmp_path: Path):
+    async with desk(tmp_path) as (client, stands_for):
+        for tool, arguments in OVERWRITING:
+            error = await refusal_of(client, tool, filled(arguments, stands_for))
+            assert error is not None and "next_call" not in error["details"], (tool, arguments)
+            assert not re.search(r"Such as|Right would be", error["message"]), error["message"]
 
 
 async def test_a_name_that_others_have_for_a_tool_is_answered_with_the_call_that_does_it(tmp_path: Path):

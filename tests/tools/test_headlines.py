@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from mcp.client import Client
+from mcp_types import ElicitResult
 
 from mcp_server.app import open_app
 from tests.protocol.test_calls import settings
@@ -151,3 +152,83 @@ async def test_what_ends_with_several_attempts_is_no_members_argument_and_the_re
                 inside.get("error", {}).get("code") != "validation"
             )
             assert name != "also" or ("commit" in error["message"] and "Such as" not in error["message"])
+
+
+async def test_an_action_says_how_the_tasks_stand_now(tmp_path: Path):
+    async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
+        specs = [{"title": "one"}, {"title": "nightly", "schedule": {"cron": "0 3 * * *"}}]
+        _, made = await said(client, "tasks_create", tasks=specs)
+        one, nightly = (task["id"] for task in made["tasks"])
+        text, _ = await said(client, "tasks_control", task_ids=[one, nightly], action="pause")
+        assert text == f"2 changed: {one} is paused; {nightly} is paused."
+        later = {"task_ids": [nightly], "action": "reschedule", "run_at": "2040-01-01T00:00:00Z"}
+        text, _ = await said(client, "tasks_control", **later)
+        assert text.endswith("; it is paused, and fires once it is resumed.")
+        text, _ = await said(client, "tasks_control", task_ids=[nightly], action="resume")
+        assert text == f"1 changed: {nightly} fires next at 2040-01-01T03:00:00.000Z."
+        _, made = await said(client, "tasks_create", tasks=[{"title": str(number)} for number in range(4)])
+        four = [task["id"] for task in made["tasks"]]
+        text, _ = await said(client, "tasks_control", task_ids=four, action="cancel")
+        assert text == "4 changed: 4 cancelled."
+
+
+async def test_a_question_says_who_is_missing_and_that_no_link_was_mailed(tmp_path: Path):
+    ask = {"title": "t", "action": "a", "approvers": ["local", "boss@example.org"], "quorum": "all"}
+    allowed = settings(tmp_path, user="local", email_allow="*@example.org")
+
+    async def yes(*_: object) -> ElicitResult:
+        return ElicitResult(action="accept", content={"approve": True})
+
+    async with open_app(allowed) as app, Client(app.server, elicitation_callback=yes) as client:
+        text, asked = await said(client, "approvals_request", **ask)
+        assert "No link was mailed to " in text and "boss@example.org" in text.partition("No link was mailed to")[2]
+        text, decided = await said(client, "approvals_decide", approval_id=asked["approval"]["id"])
+        assert "1 answered, 2 must approve; " in text and "boss@example.org" in text
+        assert decided["approval"]["not_answered"] == ["boss@example.org"]
+
+
+async def test_a_choice_is_neither_granted_nor_refused_whatever_it_says(tmp_path: Path):
+    async def never(*_: object) -> ElicitResult:
+        return ElicitResult(action="accept", content={"choice": "never"})
+
+    async with open_app(settings(tmp_path)) as app, Client(app.server, elicitation_callback=never) as client:
+        _, asked = await said(client, "approvals_request", title="When?", choices=["now", "never"])
+        text, decided = await said(client, "approvals_decide", approval_id=asked["approval"]["id"])
+        assert text.endswith('is answered: "never".')
+        (answer,) = decided["approval"]["answers"]
+        assert answer["choice"] == "never" and "granted" not in answer
+
+
+async def test_what_a_call_writes_stands_in_what_it_says_to_people(tmp_path: Path):
+    document = {"namespace": "n", "key": "k"}
+    calls = [
+        {"tool": "state_set", "arguments": document | {"value": {"rate": 5}}},
+        {"tool": "state_patch", "arguments": document | {"merge_patch": {"rate": 7}}},
+    ]
+    async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
+        _, asked = await said(client, "approvals_request", title="t", calls=calls)
+        one, two = asked["approval"]["says"]
+        assert one.startswith("""Write document n/k as "{'rate':5}",""")
+        assert two.startswith("""Change /rate in document n/k by "{'rate':7}".""")
+
+
+async def test_a_history_with_a_diff_says_what_each_version_changed(tmp_path: Path):
+    document = {"namespace": "n", "key": "k"}
+    async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
+        for value in ({"a": 1}, {"a": 2}, {"a": 2, "b": 1}):
+            await said(client, "state_set", **document, value=value)
+        text, told = await said(client, "state_history", **document, diff=True)
+        assert text.startswith("3 versions, the last of them 3 by ") and "`changed_paths` of each" in text
+        assert [one.get("changed_paths") for one in told["versions"]] == [["/b"], ["/a"], None]
+        text, told = await said(client, "state_history", **document, from_version=1, to_version=2)
+        assert text.startswith("2 versions, the last of them 2 by ") and "changed_paths" not in told["versions"][0]
+
+
+async def test_an_empty_search_for_several_words_says_that_they_are_one_phrase(tmp_path: Path):
+    async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
+        await said(client, "state_set", namespace="n", key="k", value="Ostia and the Vatican")
+        for tool in ("state_find", "tasks_find"):
+            text, _ = await said(client, tool, text="Vatican Ostia")
+            assert text.endswith('`text` is one phrase: try one word of it, such as "Vatican".')
+        text, _ = await said(client, "state_find", text="Rome")
+        assert "phrase" not in text

@@ -37,8 +37,15 @@ def says(**patch: object) -> str:
     ],
 )
 def test_a_patch_says_which_parts_it_changes(patch: dict[str, object], parts: str):
-    assert says(**patch) == f"Change {parts} in document n/k."
+    assert says(**patch).startswith(f"Change {parts} in document n/k by ")
+
+
+def test_a_patch_says_to_what_it_changes_them():
+    assert says(merge_patch={"a": {"b": 7}}) == "Change /a/b in document n/k by \"{'a':{'b':7}}\"."
+    steps = [{"value": [1], "path": "/a", "op": "add"}, {"op": "move", "path": "/c", "from": "/b"}]
+    told = "[{'op':'add','path':'/a','value':[1]},{'op':'move','from':'/b','path':'/c'}]"
+    assert says(json_patch=steps) == f'Change /a, /b, /c in document n/k by "{told}".'
 
 
 def test_a_patch_of_long_names_says_their_beginning():
-    assert len(says(merge_patch={f"{number}{'x' * 500}": 1 for number in range(50)})) < 400
+    assert len(says(merge_patch={f"{number}{'x' * 500}": 1 for number in range(50)})) < 600

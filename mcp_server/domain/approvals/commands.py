@@ -106,8 +106,9 @@ class RequestApproval(ApprovalSpec):
             )
         if self.calls and (asks or self.task_id is not None):
             raise not_together(
-                "`calls` run by themselves: leave choices, free_text and task_id out.",
-                **dict.fromkeys(("choices", "free_text", "task_id")),
+                "`calls` run by themselves at a yes, which choices, free_text and task_id do not have: leave them out, "
+                "or ask without calls, and make those that the answer means",
+                **dict.fromkeys(("task_id",) if not asks else ("calls",)),
             )
         if asks and self.task_id is not None:
             raise not_together("A task waits for a yes: leave choices and free_text out, or task_id.", task_id=None)

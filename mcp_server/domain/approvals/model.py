@@ -319,7 +319,7 @@ class Approval(Record):
             raise InvalidTransition(
                 f"{self.id} is {'expired' if late and self.status == 'pending' else self.described()}, so nothing is "
                 f"left to decide. {outcome_of(self.fields()).said()}",
-                next=f"approvals_find(approval_id='{self.id}') tells all of it.",
+                next=f"approvals_find(approval_id='{self.id}') tells all of it; approvals_request asks anew.",
                 details={"approval_id": self.id, "status": self.status, "decided_at": iso_or_none(self.decided_at)},
             )
 

@@ -325,9 +325,11 @@ def _remind(tx: Transaction, origin: Origin, command: RequestApproval, words: Wo
 
 
 def _settle(tx: Transaction, origin: Origin, approval: Approval, task: Task, note: str | None) -> Task:
-    by = ", ".join(given.by for given in approval.given()) or "nobody in time"
+    by = ", ".join(given.by for given in approval.given())
     if approval.status == "approved":
         return approve(tx, origin, task, by)
+    if approval.status == "expired":
+        return reject(tx, origin, task, None, None)
     # The task is seen by more than a question about a mail is, which the operator alone has people asked.
     return reject(tx, origin, task, by, None if approval.named_by_operator else note)
 

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from mcp_server.domain.approvals.outcomes import Outcome, outcome_of
+from mcp_server.domain.approvals.people import person_key
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.privacy import Private
 from mcp_server.kernel.store import Row
@@ -17,10 +18,10 @@ _CALLS_SHOWN = 5
 
 
 class AnswerView(View):
-    """One person's answer."""
+    """One person's answer: whether it granted, or what it chose or said, which may be a no of its own."""
 
     by: str
-    granted: bool
+    granted: bool | None = None
     via: str
     at: str
     choice: str | None = None
@@ -58,7 +59,7 @@ class ApprovalView(View):
 
 def approval_view(row: Row, *, full: bool = True) -> ApprovalView:
     """An approval as callers see it."""
-    answers = [AnswerView(**answer) for answer in json.loads(row["answers"])]
+    answers = [_answer(answer) for answer in json.loads(row["answers"])]
     calls, came_of_it = json_or_none(row["calls"]), outcome_of(row)
     return ApprovalView(
         id=row["id"],
@@ -84,6 +85,12 @@ def approval_view(row: Row, *, full: bool = True) -> ApprovalView:
         ran_at=iso_or_none(row["ran_at"]),
         outcome=_outcome(came_of_it, full=full),
     )
+
+
+def _answer(kept: dict[str, Any]) -> AnswerView:
+    is_open = kept.get("choice", kept.get("text")) is not None
+    told: dict[str, Any] = {**kept, "granted": None} if is_open else kept
+    return AnswerView(**told)
 
 
 def _said(calls: list[dict[str, Any]]) -> list[str]:
@@ -143,6 +150,7 @@ class DecidedState(View):
     action_hash: str
     needed: int
     answers: list[AnswerView] | None = None
+    not_answered: list[str] | None = None
     answer: str | None = None
     task_id: str
     decided_at: str | None = None
@@ -170,6 +178,7 @@ def decided_approval(view: ApprovalView) -> DecidedApproval:
             action_hash=view.action_hash,
             needed=view.needed,
             answers=view.answers,
+            not_answered=_not_answered(view) if view.status == "pending" else None,
             answer=view.answer,
             task_id=view.task_id,
             decided_at=view.decided_at,
@@ -178,3 +187,9 @@ def decided_approval(view: ApprovalView) -> DecidedApproval:
             outcome=view.outcome,
         )
     )
+
+
+def _not_answered(view: ApprovalView) -> list[str] | None:
+    """Who is asked and has not answered yet."""
+    answered = {person_key(one.by) for one in view.answers or ()}
+    return [person for person in view.approvers or () if person_key(person) not in answered] or None

@@ -32,7 +32,7 @@ AREA = Area(
                 "acquired": Telling.of(_HELD),
                 "renewed": _LASTS,
                 "righted": _LASTS,
-                "released": Telling.of("owner", "forced_from"),
+                "released": Telling.of("owner", "forced_from reason"),
                 "expired": _GONE,
                 "abandoned": _GONE,
                 "handed_over": Telling.of(f"{_HELD} of"),
@@ -41,7 +41,7 @@ AREA = Area(
             },
             seen_by=Permission.STATE_READ,
             record=Hold,
-            beside={"of": dict[str, str], "holds": list[dict[str, Any]], "forced_from": str},
+            beside={"of": dict[str, str], "holds": list[dict[str, Any]], "forced_from": str, "reason": str},
             # An event's version is the fencing token.
             hidden=frozenset({"version", "holds", "party"}),
             told={"owner": lambda label: label or None},  # without a label the speaker itself holds it

@@ -44,6 +44,7 @@ class ReleaseLock(Frozen):
     renew_seconds: float | None = Field(default=None, gt=0, le=7 * 86_400, allow_inf_nan=False)
     to_agent: AgentName | None = None
     force: bool = False
+    reason: Line | None = None
 
 
 class FindLocks(Listing):
@@ -122,9 +123,9 @@ class Hold(Record):
         """Whose it is, and what it keeps from others."""
         return Claim(Holder(self.party, self.owner), self.speaker, self.name, self.mode)
 
-    def renewed(self, seconds: float, now: Micros) -> tuple[Self, Event]:
-        """The same hold, expiring at another time."""
-        expires_at = now + duration(seconds)
+    def renewed(self, seconds: float, now: Micros, at_least: Micros = 0) -> tuple[Self, Event]:
+        """The same hold, lasting so long from now, and at least until a moment."""
+        expires_at = max(now + duration(seconds), at_least)
         data = {"owner": self.owner, "expires_at": expires_at}
         return self.evolved({"expires_at": expires_at}), Event(
             "lock.renewed", "lock", self.name, self.fencing_token, data
@@ -151,14 +152,10 @@ class Hold(Record):
         }
         return hold_of(self.name, token, data), Event("lock.handed_over", "lock", self.name, token, data)
 
-    def gone(self, why: Literal["released", "expired", "abandoned"]) -> Event:
-        """The hold ended."""
-        return Event(f"lock.{why}", "lock", self.name, self.fencing_token, {"owner": self.owner})
-
-    def forced(self) -> Event:
-        """Somebody else ended the hold: it is told whose it was."""
-        gone = self.gone("released")
-        return gone._replace(data={**gone.data, "forced_from": self.speaker})
+    def gone(self, why: Literal["released", "expired", "abandoned"], **more: str | None) -> Event:
+        """The hold ended; what more is told of that, where it is."""
+        told = {name: value for name, value in more.items() if value is not None}
+        return Event(f"lock.{why}", "lock", self.name, self.fencing_token, {"owner": self.owner} | told)
 
     def is_named(self, owner: str | None) -> bool:
         """Whether an owner that a caller gives is this hold's; none given is anybody's."""

@@ -14,7 +14,7 @@ def not_held(command: ReleaseLock, holds: Sequence[Hold], speaker: str, now: Mic
     """The refusal to end or renew what others hold."""
     return PermissionDenied(
         f"{_not_yours(command)} the lock {command.name!r}: {'; '.join(hold.said(now) for hold in holds)}.",
-        next="Wait for it with locks_acquire(wait_seconds=...), or ask its holder; force=true takes the permission "
+        next="Wait for it with locks_acquire(wait_seconds=...), or ask its holder; force=true needs the permission "
         f"{Permission.LOCKS_CONTROL.value}.",
         details=_whose(command, speaker) | {"held_by": [held(hold) for hold in holds]},
     )
@@ -72,7 +72,7 @@ def not_your_label(owner: str, speaker: str, whose: str) -> PermissionDenied:
 def no_force(speaker: str) -> PermissionDenied:
     """The refusal to touch another's lock."""
     return PermissionDenied(
-        f"{speaker} lacks the permission {Permission.LOCKS_CONTROL.value}, which force=true takes.",
+        f"{speaker} lacks the permission {Permission.LOCKS_CONTROL.value}, which force=true needs.",
         next="Wait for the lock, or ask its holder or the operator of this server.",
         details={"permission": Permission.LOCKS_CONTROL.value},
     )

@@ -4,19 +4,17 @@ from typing import Any
 
 from mcp_server.domain.events.thinning import last_told
 from mcp_server.domain.locks.model import Hold, Holder
-from mcp_server.domain.locks.transactions import guard, stay
+from mcp_server.domain.locks.transactions import TIMED, guard, stay
 from mcp_server.kernel.clocks import is_ahead
 from mcp_server.kernel.events import Origin
 from mcp_server.kernel.store import Transaction
-
-_TIMED = ("lock.acquired", "lock.renewed", "lock.handed_over", "lock.righted")
 
 
 def right(tx: Transaction, origin: Origin, row: dict[str, Any]) -> None:
     """Have a hold end as long after now as after the moment, which has not come yet, at which it was granted."""
     guard(tx, row["name"])
     for hold in map(Hold.adopt, tx.all("lock_holds_named", name=row["name"])):
-        timed = last_told(tx, "lock", hold.name, _TIMED, hold.fencing_token)
+        timed = last_told(tx, "lock", hold.name, TIMED, hold.fencing_token)
         if timed is not None and is_ahead(timed.at, origin.at):
             new, event = hold.righted(timed.at, origin.at)
             tx.run("lock_hold_renew", name=new.name, fencing_token=new.fencing_token, expires_at=new.expires_at)

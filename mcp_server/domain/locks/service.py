@@ -27,6 +27,7 @@ from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import Unavailable
 from mcp_server.kernel.paging import LIMIT_MAX, Query, decode_cursor, fetch_page, floors, like
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.waiting import wait_until
 from mcp_server.kernel.writes import Write, as_said
@@ -170,11 +171,16 @@ class LockService:
         return AcquiredLock(held_by=await self._held(call, done.others), line=line or None)
 
     async def _released(self, call: Call, done: Released) -> ReleasedLock:
-        if done.hold is None:
-            return ReleasedLock(released=True)
+        if done.has_ended:
+            return ReleasedLock(released=True, was=_held_as(done.hold))
         seeing = await self._seeing(call, done.hold.party, [done.hold])
         lock = lock_view(done.hold, self._context.clock(), with_token=done.hold.party in seeing)
         return ReleasedLock(lock=lock, handed_to=done.heir)
+
+
+def _held_as(hold: Hold) -> str:
+    """Which hold has ended."""
+    return f"the {hold.mode} lock {named(hold.name)} of {hold.claim.said()}"
 
 
 def _by_name(things: Iterable[T], name_of: Callable[[T], str]) -> Mapping[str, list[T]]:

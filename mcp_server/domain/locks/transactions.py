@@ -6,16 +6,21 @@ from typing import Any, NamedTuple
 
 from mcp_server.domain.agents.speaking import agent_of
 from mcp_server.domain.agents.transactions import named_agent, require_staying, see_agent
+from mcp_server.domain.events.thinning import last_told
 from mcp_server.domain.locks.deadlocks import Wait, deadlock, find_deadlock
 from mcp_server.domain.locks.model import AcquireLock, Claim, Hold, Holder, ReleaseLock, Waiter, waiting_before
 from mcp_server.domain.locks.paths import is_glob
 from mcp_server.domain.locks.refusals import no_force, nobody_holds, not_held, not_your_label, which
 from mcp_server.kernel.authority import VIA, Permission, Speaker
+from mcp_server.kernel.clocks import is_ahead
 from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.near import near
 from mcp_server.kernel.store import Transaction
-from mcp_server.kernel.times import SECOND, Micros
+from mcp_server.kernel.times import SECOND, Micros, duration
+
+TIMED = ("lock.acquired", "lock.renewed", "lock.handed_over", "lock.righted")
+"""The events that say how long a hold lasts."""
 
 PLACE_LASTS: Micros = 2 * SECOND
 """How long a place in line lasts beyond its waiter's last sign of life."""
@@ -96,10 +101,11 @@ def give_back(tx: Transaction, origin: Origin, hold: Hold) -> None:
 
 
 class Released(NamedTuple):
-    """What became of a hold: None, it ended; and the name of who has it now, where it was handed over."""
+    """A hold that has ended; or that lasts longer, or another's, with the name of who has it now."""
 
-    hold: Hold | None
+    hold: Hold
     heir: str | None = None
+    has_ended: bool = False
 
 
 def release(tx: Transaction, origin: Origin, command: ReleaseLock) -> Released:
@@ -121,14 +127,15 @@ def release(tx: Transaction, origin: Origin, command: ReleaseLock) -> Released:
         return Released(new, heir.name)
     if command.renew_seconds is not None:
         return Released(_renew(tx, origin, hold, command.renew_seconds))
-    _end(tx, origin, hold, is_own=_is_own(tx, origin, hold))
-    return Released(None)
+    forced_from = None if _is_own(tx, origin, hold) else hold.speaker
+    _end(tx, origin, hold, forced_from=forced_from, reason=command.reason)
+    return Released(hold, has_ended=True)
 
 
 def hand_over(tx: Transaction, origin: Origin, hold: Hold, heir: Speaker, seconds: float | None = None) -> Hold:
     """Give a hold to another agent, under a new fencing token; a hold of the same lock that it has already ends."""
     if seconds is not None:
-        hold, _ = hold.renewed(seconds, origin.at)
+        hold, _ = _renewed(tx, origin, hold, seconds)
     registered_by = (agent_of(tx, heir.agent_id) or {}).get("registered_by")
     new, event = hold.handed_over(heir, registered_by, _next_token(tx, hold.name), origin.at)
     for other in _live_holds(tx, origin, hold.name):
@@ -297,9 +304,10 @@ def _keep(tx: Transaction, origin: Origin, hold: Hold, event: Event) -> None:
     tx.append(origin, event)
 
 
-def _end(tx: Transaction, origin: Origin, hold: Hold, *, is_own: bool = True) -> None:
+def _end(tx: Transaction, origin: Origin, hold: Hold, **told: str | None) -> None:
+    """End a hold; where somebody else does, it is told whose it was."""
     tx.run("lock_hold_delete", name=hold.name, fencing_token=hold.fencing_token)
-    tx.append(origin, hold.gone("released") if is_own else hold.forced())
+    tx.append(origin, hold.gone("released", **told))
 
 
 def _last_token(tx: Transaction, name: str) -> int:
@@ -311,12 +319,21 @@ def _next_token(tx: Transaction, name: str) -> int:
 
 
 def _renew(tx: Transaction, origin: Origin, hold: Hold, seconds: float) -> Hold:
-    new, event = hold.renewed(seconds, origin.at)
+    new, event = _renewed(tx, origin, hold, seconds)
     if hold.owner and hold.party == origin.party:
         see_agent(tx, origin, hold.party, (hold.owner,))
     tx.run("lock_hold_renew", name=new.name, fencing_token=new.fencing_token, expires_at=new.expires_at)
     tx.append(origin, event)
     return new
+
+
+def _renewed(tx: Transaction, origin: Origin, hold: Hold, seconds: float) -> tuple[Hold, Event]:
+    """A hold that lasts longer, and is never cut short; but what a clock that was ahead has said does not stay."""
+    if hold.expires_at <= origin.at + duration(seconds):
+        return hold.renewed(seconds, origin.at)
+    timed = last_told(tx, "lock", hold.name, TIMED, hold.fencing_token)
+    is_right = timed is not None and not is_ahead(timed.at, origin.at)
+    return hold.renewed(seconds, origin.at, hold.expires_at if is_right else 0)
 
 
 def _meant(tx: Transaction, origin: Origin, command: ReleaseLock) -> Hold:

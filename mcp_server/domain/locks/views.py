@@ -52,9 +52,10 @@ class AcquiredLock(View):
 
 
 class ReleasedLock(View):
-    """Released; or the lock, renewed or handed over."""
+    """Released, and what that was; or the lock, renewed or handed over."""
 
     released: bool | None = None
+    was: str | None = None
     lock: LockView | None = None
     handed_to: str | None = None
 

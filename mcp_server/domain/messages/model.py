@@ -72,7 +72,7 @@ class ReadMessages(Waiting):
 
     agent_id: AgentName | None = Field(default=None, description="Whose; by default you")
     thread_id: ThreadId | None = Field(default=None, description="All of it, also what you sent")
-    sent: bool = Field(default=False, description="What you sent, newest first, and who has read it")
+    sent: bool = Field(default=False, description="What you sent, newest first, and who read it")
     unacknowledged: bool = Field(default=False, description="What waits for an acknowledgement: others' or yours")
     acknowledge: tuple[MessageId, ...] = Field(default=(), max_length=LIMIT_MAX, description="Message ids")
     unread_only: bool | None = Field(default=None, description="Default true, but for a thread")

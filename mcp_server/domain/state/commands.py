@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from mcp_server.domain.state.model import DOCUMENT_BYTES_MAX, Key, Namespace
 from mcp_server.kernel.arguments import Listing
+from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import check_json
 from mcp_server.kernel.json_tools import PatchOperation
 from mcp_server.kernel.searching import Sought
@@ -66,9 +67,14 @@ class SetDocument(Addressed):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        if self.delete == (self.value is not None):
-            change: dict[str, Any] = {"delete": None} if self.delete else {"value": LIKE}
-            raise not_together("Give exactly one of value and delete=true.", **change)
+        if self.delete and self.value is not None:
+            raise not_together("Give exactly one of value and delete=true.", delete=None)
+        if not self.delete and self.value is None:
+            raise ValidationFailed(
+                "Give exactly one of value and delete=true. A write replaces the whole document: for tags or "
+                "ttl_seconds alone, read it and write its value again (state_get; expected_version); state_patch "
+                "changes parts"
+            )
         if self.merge != (self.base_version is not None):
             raise not_together(
                 "merge needs base_version, the version you started from; base_version needs merge=true.",
@@ -88,9 +94,14 @@ class PatchDocument(Addressed):
 
     @model_validator(mode="after")
     def _one_patch(self) -> Self:
-        if (self.merge_patch is None) == (self.json_patch is None):
-            change: dict[str, Any] = {"merge_patch": LIKE} if self.merge_patch is None else {"json_patch": None}
-            raise not_together("Give exactly one of merge_patch and json_patch.", **change)
+        said = "Give exactly one of merge_patch and json_patch"
+        if self.merge_patch is not None and self.json_patch is not None:
+            raise not_together(f"{said}.", json_patch=None)
+        if self.merge_patch is None and self.json_patch is None:
+            raise ValidationFailed(
+                f'{said}: merge_patch={{"done": true}} sets a member, '
+                'json_patch=[{"op": "remove", "path": "/draft"}] takes one away'
+            )
         return self
 
 

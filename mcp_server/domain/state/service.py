@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from mcp_server.domain.events.told import caused_by, told_of
@@ -58,6 +60,10 @@ from mcp_server.kernel.times import Micros
 from mcp_server.kernel.writes import Write
 
 VERSIONS_MAX = 100
+DIFFED_MAX = 10
+"""Of how many versions it is said what each changed."""
+
+PLACES_SHOWN = 8
 NAMESPACE_COUNTED_MAX = 200
 """How far the documents of each namespace are counted."""
 
@@ -112,7 +118,19 @@ class StateService:
         asked = await caused_by(self._database, "document", id_, "approval", (rows[-1]["version"], newest))
         versions = [(endings.get(row["version"]), version_view(row, asked.get(row["version"]))) for row in rows]
         told = HistoryResult(versions=[one for pair in versions for one in pair if one is not None])
-        return await self._with_changes(command, told, newest) if command.compares() else told
+        if not command.compares():
+            return told
+        if command.diff and None in (command.from_version, command.to_version):
+            told = await self._with_places(command, told)
+        return await self._with_changes(command, told, newest)
+
+    async def _with_places(self, command: DocumentHistory, told: HistoryResult) -> HistoryResult:
+        """Each of the newest versions with the places where it differs from the one before."""
+        numbers = [one.version for one in told.versions if one.version is not None][: DIFFED_MAX + 1]
+        values = [(await self._version(command, number))["value"] for number in numbers]
+        places = dict(zip(numbers, await asyncio.to_thread(_places, values), strict=False))
+        versions = [one.evolved({"changed_paths": places.get(one.version or 0)}) for one in told.versions]
+        return told.evolved({"versions": versions})
 
     async def _endings(self, id_: str, versions: tuple[int, int]) -> list[tuple[int, VersionView]]:
         """After which versions a document was deleted or expired, as far as that is still told."""
@@ -277,6 +295,15 @@ async def _written(call: Call, done: Written) -> DocumentResult:
 
 def _compared(old: str, new: str) -> list[Change]:
     return differences(json.loads(old), json.loads(new))
+
+
+def _places(values: Sequence[str]) -> list[list[str]]:
+    """Where each value differs from the next, the one before it; of many places the first, and how many more."""
+    paths = [[one.path for one in _compared(old, new)] for new, old in pairwise(values)]
+    return [
+        one if len(one) <= PLACES_SHOWN else [*one[:PLACES_SHOWN], f"and {len(one) - PLACES_SHOWN} more"]
+        for one in paths
+    ]
 
 
 def _is_expired(row: Row, now: int) -> bool:

@@ -91,8 +91,8 @@ class SetResult(View):
 
 
 class VersionView(View):
-    """One version of a document, and the approval whose calls wrote it, if one did; or that it was deleted or expired,
-    which makes no version."""
+    """One version of a document, where it differs from the one before if a diff is asked for, and the approval whose
+    calls wrote it, if one did; or that it was deleted or expired, which makes no version."""
 
     version: int | None = None
     deleted: bool | None = None
@@ -101,6 +101,7 @@ class VersionView(View):
     at: str
     note: str | None = None
     bytes: int | None = None
+    changed_paths: list[str] | None = None
     approval_id: str | None = None
 
 

@@ -17,10 +17,17 @@ _TAKES: Mapping[str, tuple[str, ...]] = {
     "edit": EDITS,
 }
 """What an action takes; it needs one of them. Others take none."""
+
+_SUCH_AS = {
+    "assign": ", an agent's name or id, or null for anybody",
+    "edit": ", which holds what is to be different, such as {title, description, input}",
+    "reschedule": ", a time such as in 2 hours, or {cron, timezone}",
+    "set_priority": ", one of low, normal, high, critical",
+}
 _OF_A_FINISH = {
     "task_id": "the task's id",
     "lease_token": "the text that tasks_claim gave",
-    "outcome": "one of completed, failed",
+    "outcome": "one of completed, failed (needed unless `result` or `error` is there)",
 }
 _OUTCOME_OF = {"result": "completed", "error": "failed"}
 
@@ -96,8 +103,9 @@ def _takers(name: str) -> str:
 
 
 def _needs(action: str, takes: tuple[str, ...]) -> ValidationFailed:
-    like: dict[str, Any] = {"changes": {"title": "Write the report"}} if action == "edit" else {takes[0]: LIKE}
-    return not_together(f"{action} needs {' or '.join(map('`{}`'.format, takes))}.", **like)
+    """What is to be different is not made up: a call that could be sent as it stands would change the task to that."""
+    names = " or ".join(map("`{}`".format, takes))
+    return ValidationFailed(f"{action} needs {names}{_SUCH_AS.get(action, '')}")
 
 
 def by_what_it_waits_for(given: Any) -> Any:

@@ -64,7 +64,7 @@ _EVENTS = {
     "discarded": _moved("status cancel_reason"),
     "priority_set": _moved("priority"),
     "rescheduled": _moved("run_at", "schedule status ready_at"),
-    "edited": _moved("", f"{_EDITED} queue approval approved_by status ready_at"),
+    "edited": _moved("", f"{_EDITED} queue approval approved_by waits_on status ready_at"),
     "assigned": _moved("agent_id queue", f"{_NO_LEASE} attempts_forgiven started_at status ready_at"),
     "gated": _moved("approval", "status ready_at"),
     "approved": _moved("approval approved_by", "status ready_at"),

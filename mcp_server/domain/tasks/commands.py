@@ -15,7 +15,7 @@ from mcp_server.domain.tasks.agreeing import (
     with_outcome,
 )
 from mcp_server.domain.tasks.rules import TaskAction, TaskStatus
-from mcp_server.domain.tasks.schedules import ScheduleSpec
+from mcp_server.domain.tasks.schedules import ScheduleChanges
 from mcp_server.domain.tasks.spec import (
     SYSTEM_KIND,
     FailureSpec,
@@ -207,7 +207,7 @@ class ControlTasks(Frozen):
     action: TaskAction
     priority: Priority | None = None
     run_at: Time | None = None
-    schedule: Annotated[ScheduleSpec | None, _as_at_creation("For reschedule, edit; what is unsaid stays")] = None
+    schedule: Annotated[ScheduleChanges | None, _as_at_creation("For reschedule, edit; what is unsaid stays")] = None
     agent_id: AgentName | None = Field(default=None, description="For assign; null: to anybody")
     changes: Annotated[TaskChanges | None, _as_at_creation("For edit")] = None
     reason: Line | None = None

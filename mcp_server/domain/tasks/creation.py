@@ -118,14 +118,14 @@ def _still_waits_for(tx: Transaction, parent_id: str, policy: str) -> bool:
     if row["status"] == "completed":
         return False
     if row["status"] in TERMINAL and policy != "wait":
-        _require_runs_on(parent_id, row, policy)
+        require_runs_on(parent_id, row, policy)
         return False
     if hot is None:
         load_anywhere(tx, parent_id)  # somebody waits for its retry: back from the archive
     return True
 
 
-def _require_runs_on(parent_id: str, parent: dict[str, Any], policy: str) -> None:
+def require_runs_on(parent_id: str, parent: dict[str, Any], policy: str) -> None:
     """Refuse what hangs on a task that ended so that it may never run.
 
     Raises:

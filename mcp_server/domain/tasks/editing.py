@@ -4,17 +4,19 @@ import json
 from typing import Any
 
 from mcp_server.domain.agents.transactions import named_agent, require_staying
+from mcp_server.domain.tasks.creation import require_runs_on
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.pinning import require_ordinary
 from mcp_server.domain.tasks.queues import ensure_queue
 from mcp_server.domain.tasks.refusals import no_schedule
-from mcp_server.domain.tasks.rules import TaskAction, readiness
+from mcp_server.domain.tasks.rows import find_row, wait_anew, waited_for
+from mcp_server.domain.tasks.rules import TERMINAL, TaskAction, readiness
 from mcp_server.domain.tasks.schedules import ScheduleSpec
 from mcp_server.domain.tasks.spec import TaskChanges, queue_name
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import RawJson
 from mcp_server.kernel.store import Transaction
-from mcp_server.kernel.times import Micros, micros
+from mcp_server.kernel.times import Micros, iso, micros
 
 _APPROVED = frozenset(("title", "kind", "description", "input"))
 """What people were shown when they said yes."""
@@ -36,13 +38,32 @@ def edit(tx: Transaction, origin: Origin, task: Task, changes: TaskChanges, acti
     require_ordinary(task)
     changes = _for_agent(tx, changes)
     said = changes.model_fields_set
+    waits_on = _waiting_anew(tx, task, changes) if "on_parent_failure" in said else task.waits_on
     if not said & _TIMES:
-        return _in_its_queue(tx, edited(task, changes, origin.at))
+        return _in_its_queue(tx, edited(task, changes, waits_on, origin.at))
     moved, event = rescheduled(task, changes, origin.at)
     if said <= _TIMES:
         return moved, event
     tx.record(origin, event)
-    return _in_its_queue(tx, edited(moved, changes, origin.at))
+    return _in_its_queue(tx, edited(moved, changes, waits_on, origin.at))
+
+
+def _waiting_anew(tx: Transaction, task: Task, changes: TaskChanges) -> int:
+    """For how many of its parents a task waits by another policy: for those for which it would, had it been created so.
+    One that has ended is counted at its retry.
+
+    Raises:
+        Conflict: a parent ended so that the task would be cancelled at once, or may never run.
+    """
+    if task.status in TERMINAL:
+        return task.waits_on
+    row = task.fields() | {"on_parent_failure": changes.on_parent_failure}
+    for parent in filter(None, (find_row(tx, parent_id) for parent_id in json.loads(task.depends_on))):
+        if changes.on_parent_failure != "wait" and parent["status"] in TERMINAL - {"completed"}:
+            require_runs_on(parent["id"], parent, changes.on_parent_failure)
+    parents = waited_for(tx, row)
+    wait_anew(tx, row, parents)
+    return len(parents)
 
 
 def rescheduled(task: Task, changes: TaskChanges, now: Micros) -> tuple[Task, Event]:
@@ -72,9 +93,23 @@ def _schedule_moved(task: Task, spec: ScheduleSpec | None, begins: Micros, now: 
     return task.moved("task.rescheduled", now, run_at=spec.next_after(begins), schedule=schedule)
 
 
-def edited(task: Task, changes: TaskChanges, now: Micros) -> tuple[Task, Event]:
-    """A task or schedule with what is said of it now, but for its time. One that people have approved needs a new
-    answer where it will do something else.
+def told_of_schedule(before: Task, after: Task, changes: TaskChanges, now: Micros) -> str | None:
+    """What may not be meant by a change of a schedule's times: `run_at` is no time at which it fires."""
+    if after.schedule is None or not changes.model_fields_set & _TIMES:
+        return None
+    said: list[str] = []
+    if changes.run_at is not None and micros(changes.run_at) <= now:
+        said.append("run_at says from when on a schedule fires, so nothing runs at once; tasks_create makes one run")
+    elif changes.schedule is None and (before.run_at or 0) < (after.run_at or 0):
+        said.append(f"{iso(before.run_at or 0)} is left out: from run_at on it fires at its own times")
+    if after.status == "paused":
+        said.append("it is paused, and fires once it is resumed")
+    return f"{after.id}: {'; '.join(said)}." if said else None
+
+
+def edited(task: Task, changes: TaskChanges, waits_on: int, now: Micros) -> tuple[Task, Event]:
+    """A task or schedule with what is said of it now, but for its time; and as many parents to wait for. One that
+    people have approved needs a new answer where it will do something else.
 
     Raises:
         InvalidTransition: the status does not allow it.
@@ -84,6 +119,9 @@ def edited(task: Task, changes: TaskChanges, now: Micros) -> tuple[Task, Event]:
     new = dict(columns.items() - task.fields().items())
     if task.approval == "granted" and _APPROVED & new.keys():
         new |= {"approval": "required", "approved_by": None}
+    if waits_on != task.waits_on:
+        new["waits_on"] = waits_on
+    if {"approval", "waits_on"} & new.keys():
         new |= _readiness(task, new, now)
     return task.moved("task.edited", now, **new, **_queue(task, new))
 
@@ -113,4 +151,4 @@ def _readiness(task: Task, new: dict[str, Any], now: Micros) -> dict[str, Any]:
     if task.status not in ("pending", "queued") or task.schedule is not None:
         return {}
     whole = task.changed(new)
-    return readiness(task.waits_on, whole["run_at"], whole["approval"], now)
+    return readiness(whole["waits_on"], whole["run_at"], whole["approval"], now)

@@ -32,6 +32,7 @@ class TaskLine(View):
     lease: LeaseView | None = None
     progress: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
+    finished_at: str | None = None
     cancel_requested: bool | None = None
     pause_reason: str | None = None
 

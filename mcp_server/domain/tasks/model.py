@@ -126,7 +126,7 @@ class Task(Record):
 
     def reclaimed(self, lease_seconds: float, token: str, now: Micros) -> tuple[Self, Event]:
         """The same lease under a fresh token, from now on; the old token holds nothing any more."""
-        changes = {"lease_seconds": lease_seconds, "lease_expires_at": now + duration(lease_seconds)}
+        changes = {"lease_seconds": lease_seconds, "lease_expires_at": self._leased_until(lease_seconds, now)}
         return self.moved("task.reclaimed", now, **changes, lease_token_hash=sha256_text(token))
 
     def released(self, now: Micros) -> tuple[Self, Event]:
@@ -167,14 +167,14 @@ class Task(Record):
     def reported(
         self, token: str, progress: RawJson | None, extend_seconds: float | None, now: Micros
     ) -> tuple[Self, Event]:
-        """The lease extended and the progress kept.
+        """The lease extended, and never cut short, and the progress kept.
 
         Raises:
             LeaseLost: the token is not the current one.
         """
         self.require_lease(token, now)
         seconds = extend_seconds or self.lease_seconds or 0.0
-        changes: dict[str, Any] = {"lease_expires_at": now + duration(seconds)}
+        changes: dict[str, Any] = {"lease_expires_at": self._leased_until(seconds, now)}
         if progress is not None:
             changes["progress"] = progress
         return self.moved("task.reported", now, **changes)
@@ -256,7 +256,8 @@ class Task(Record):
         """Waiting again for what it waited for, or queued."""
         self.require_legal("resume")
         if self.schedule is not None:
-            run_at = ScheduleSpec.model_validate_json(self.schedule).next_after(now)
+            put_off = self.run_at is not None and self.run_at > now
+            run_at = self.run_at if put_off else ScheduleSpec.model_validate_json(self.schedule).next_after(now)
             return self.moved("task.resumed", now, status="pending", run_at=run_at, cancel_reason=None)
         return self.moved("task.resumed", now, **self._readiness(now), cancel_reason=None)
 
@@ -301,14 +302,14 @@ class Task(Record):
             changes |= readiness(self.waits_on, self.run_at, "granted", now)
         return self.moved("task.approved", now, **changes)
 
-    def rejected(self, by: str, reason: str | None, now: Micros) -> tuple[Self, Event]:
-        """Cancelled, since a person said no.
+    def rejected(self, by: str | None, reason: str | None, now: Micros) -> tuple[Self, Event]:
+        """Cancelled, since a person said no, or nobody said anything in time.
 
         Raises:
             InvalidTransition: it does not wait for an approval.
         """
         self._require_undecided()
-        why = f"rejected by {by}" + (f": {reason}" if reason else "")
+        why = f"rejected by {by}{f': {reason}' if reason else ''}" if by else "expired: nobody decided in time"
         return self._ended("cancelled", now, approval="rejected", approved_by=by, cancel_reason=why, refused=1)
 
     def gated(self, now: Micros) -> tuple[Self, Event]:
@@ -335,6 +336,10 @@ class Task(Record):
             raise illegal(self.id, self.status, action, system_legal(legal) if self.system else legal)
 
     # Helpers
+
+    def _leased_until(self, seconds: float, now: Micros) -> Micros:
+        """So long from now, and not before the lease ends already, unless a clock that was ahead has said that."""
+        return max(now + duration(seconds), 0 if is_ahead(self.updated_at, now) else self.lease_expires_at or 0)
 
     def _readiness(self, now: Micros) -> dict[str, Any]:
         return readiness(self.waits_on, self.run_at, self.approval, now)

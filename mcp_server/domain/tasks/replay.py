@@ -22,12 +22,12 @@ def replay(tx: Transaction, origin: Origin, event: Event) -> None:
     task = tx.one("task_for_update", id=event.aggregate_id) or {}
     if before is None:
         _born(tx, task)
-    elif event.type == "task.retried":
-        _wait_anew(tx, task, event)
-    elif "queue" in event.data:
-        _queue(tx, task)
+    elif event.type in ("task.retried", "task.edited") and "waits_on" in event.data:
+        _wait_anew(tx, task)  # up to 0.1.0 one that was retried waited for what had been left to it
     elif event.data.get("usage") is not None and before["lease_agent_id"] is not None:
         agents.use(tx, origin, before["lease_agent_id"], json.loads(event.data["usage"]))
+    if before is not None and "queue" in event.data:
+        _queue(tx, task)
     if task["status"] in TERMINAL:
         _after_cancel(tx, task)
         _after_end(tx, task)
@@ -56,10 +56,12 @@ def may_thin(tx: Transaction, id_: str, upto: Mapping[str, int]) -> bool:
     return not has_events_since(tx, "task", id_, dict(upto))
 
 
-def _wait_anew(tx: Transaction, task: dict[str, Any], event: Event) -> None:
-    """One that is retried waits for its parents again; up to 0.1.0 it waited for what had been left to it."""
-    for parent_id in waited_for(tx, task) if "waits_on" in event.data else ():
-        tx.run("dependency_insert", parent_id=parent_id, task_id=task["id"])
+def _wait_anew(tx: Transaction, task: dict[str, Any]) -> None:
+    """What `rows.wait_anew` does to the dependencies."""
+    parents = waited_for(tx, task)
+    for parent_id in json.loads(task["depends_on"]):
+        how = "dependency_insert" if parent_id in parents else "dependency_delete"
+        tx.run(how, parent_id=parent_id, task_id=task["id"])
 
 
 def _born(tx: Transaction, task: dict[str, Any]) -> None:

@@ -106,10 +106,11 @@ async def finished_many(database: Database, done: FinishedMany) -> FinishedTasks
 
 
 class ControlledTasks(View):
-    """The tasks that changed, and those that did not."""
+    """The tasks that changed, those that did not, and what may not have been meant."""
 
     tasks: list[TaskState]
     refused: list[RefusalView] | None = None
+    warnings: list[str] | None = None
 
 
 class WaitedTasks(View):

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mcp_server.domain.tasks.hooks import ENDINGS_LEFT, TASK_ENDED
@@ -136,6 +136,18 @@ def _holds_up(tx: Transaction, parent_id: str, task: Mapping[str, Any]) -> bool:
     if parent is None or parent["status"] == "completed":
         return False
     return parent["status"] not in TERMINAL or bool(parent["refused"]) or task["on_parent_failure"] != "run_anyway"
+
+
+def wait_anew(tx: Transaction, task: Mapping[str, Any], parents: Sequence[str]) -> None:
+    """Let a task wait for these of its parents, and for no other. One that is waited for is back from the archive:
+    somebody hopes for its retry."""
+    for parent_id in json.loads(task["depends_on"]):
+        tx.notes.pop(("dependents", parent_id), None)
+        if parent_id not in parents:
+            tx.run("dependency_delete", parent_id=parent_id, task_id=task["id"])
+            continue
+        load_anywhere(tx, parent_id)
+        add_dependency(tx, parent_id, task["id"])
 
 
 def find_row(tx: Transaction, task_id: str) -> dict[str, Any] | None:

@@ -146,3 +146,13 @@ class ScheduleSpec(Frozen):
 
     def _local(self, at: Micros) -> datetime:
         return datetime.fromtimestamp(at // SECOND, ZoneInfo(self.timezone))
+
+
+class ScheduleChanges(ScheduleSpec):
+    """What is to be different about a schedule: what is said, and nothing else."""
+
+    BARE: ClassVar[tuple[str, ...]] = ("cron",)
+
+    cron: Annotated[str, BeforeValidator(_spelt_out), Field(min_length=1, max_length=200), AfterValidator(_fires)] = (
+        "as it was"
+    )

@@ -355,7 +355,8 @@ class TaskService:
         del call
         now = self._context.clock()
         refused = [refusal_view(one) for one in done.refused]
-        return ControlledTasks(tasks=[controlled_state(row, now) for row in done.tasks], refused=refused or None)
+        tasks = [controlled_state(row, now) for row in done.tasks]
+        return ControlledTasks(tasks=tasks, refused=refused or None, warnings=done.warnings or None)
 
 
 async def _ordinary(call: Call, command: CreateTasks) -> CreateTasks:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
-from mcp_server.domain.tasks.schedules import ScheduleSpec
+from mcp_server.domain.tasks.schedules import ScheduleChanges, ScheduleSpec
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import RawJson, canonical_hash, check_json, dump_json, json_list, sha256_text
 from mcp_server.kernel.meaning import AgentName, Meant, TaskId, bare_id
@@ -160,7 +160,8 @@ class TaskSpec(Frozen):
 
 
 _FIXED = {
-    "depends_on": "Cancel the task and create another; others may wait for it as it is.",
+    "depends_on": "on_parent_failure='run_anyway' lets it run without what has ended badly; else cancel the task and "
+    "create another: others may wait for it as it is.",
     "parent_id": "Cancel the task and create another.",
     "requires_approval": "Have people asked with approvals_request(task_id=...).",
     "idempotency_key": "It goes on naming this task, whatever becomes of it.",
@@ -172,14 +173,16 @@ class TaskChanges(TaskSpec):
     """What is to be different about a task: the parts of its definition that are given, and nothing else."""
 
     title: Line = "as it was"
+    schedule: ScheduleChanges | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @model_validator(mode="after")
     def _leaves_what_is_fixed(self) -> Self:
         fixed = sorted(self.model_fields_set & _FIXED.keys())
         if fixed:
-            raise not_together(
-                f"`{fixed[0]}` cannot be changed once a task is there.", next=_FIXED[fixed[0]], **{fixed[0]: None}
-            )
+            said, left = f"`{fixed[0]}` cannot be changed once a task is there", self.model_fields_set - set(fixed)
+            if not left:  # without it, the call would change nothing
+                raise ValidationFailed(f"{said}. {_FIXED[fixed[0]]}")
+            raise not_together(f"{said}.", next=_FIXED[fixed[0]], **dict.fromkeys(fixed))
         if self.is_system():
             raise ValidationFailed(
                 f"Kind {self.kind!r} is reserved for the server's own tasks.", next="Choose another."

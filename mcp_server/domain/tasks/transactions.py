@@ -15,19 +15,19 @@ from mcp_server.domain.tasks.commands import (
     ReportTask,
 )
 from mcp_server.domain.tasks.creation import SYSTEM_WORK
-from mcp_server.domain.tasks.editing import edit
+from mcp_server.domain.tasks.editing import edit, told_of_schedule
 from mcp_server.domain.tasks.hooks import TASK_APPROVED, TASK_CHANGED, TASK_RETRIED
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.pinning import assigned, require_agent_stays
 from mcp_server.domain.tasks.queues import ensure_queue
 from mcp_server.domain.tasks.refusals import finished_otherwise, no_lease
 from mcp_server.domain.tasks.rows import (
-    add_dependency,
     after_end,
     dependents,
     load_anywhere,
     load_task,
     read_ahead,
+    wait_anew,
     waited_for,
 )
 from mcp_server.domain.tasks.rules import TERMINAL
@@ -61,10 +61,11 @@ class FinishedMany(NamedTuple):
 
 
 class Controlled(NamedTuple):
-    """The tasks the action changed, and those it was refused for: `{id, code, message}`."""
+    """The tasks the action changed, those it was refused for: `{id, code, message}`; and what may not be meant."""
 
     tasks: list[dict[str, Any]]
     refused: list[dict[str, Any]]
+    warnings: list[str]
 
 
 def report(tx: Transaction, origin: Origin, command: ReportTask) -> Task:
@@ -152,9 +153,11 @@ def control(tx: Transaction, origin: Origin, command: ControlTasks) -> Controlle
     """Apply one action to several tasks; each is accepted or refused on its own."""
     tasks: list[dict[str, Any]] = []
     refused: list[dict[str, Any]] = []
+    warnings: list[str] = []
     for task_id in dict.fromkeys(command.task_ids):
         try:
-            new, event = _controlled(tx, origin, load_anywhere(tx, task_id), command)
+            before = load_anywhere(tx, task_id)
+            new, event = _controlled(tx, origin, before, command)
         except OpsError as error:
             refused.append({"id": task_id, "code": error.code, "message": error.message})
             continue
@@ -162,7 +165,9 @@ def control(tx: Transaction, origin: Origin, command: ControlTasks) -> Controlle
         after_end(tx, origin, new, cause)
         _tell_controlled(tx, origin.caused_by(cause), command, new)
         tasks.append(new.fields())
-    return Controlled(tasks, refused)
+        if (told := told_of_schedule(before, new, command.edits(), origin.at)) is not None:
+            warnings.append(told)
+    return Controlled(tasks, refused, warnings)
 
 
 def approve(tx: Transaction, origin: Origin, task: Task, by: str) -> Task:
@@ -175,8 +180,8 @@ def approve(tx: Transaction, origin: Origin, task: Task, by: str) -> Task:
     return new
 
 
-def reject(tx: Transaction, origin: Origin, task: Task, by: str, reason: str | None) -> Task:
-    """Cancel a task, since a person said no."""
+def reject(tx: Transaction, origin: Origin, task: Task, by: str | None, reason: str | None) -> Task:
+    """Cancel a task, since a person said no, or nobody anything in time."""
     new, event = task.rejected(by, reason, origin.at)
     after_end(tx, origin, new, tx.record(origin, event))
     return new
@@ -281,9 +286,7 @@ def _retried(tx: Transaction, task: Task, now: Micros) -> tuple[Task, Event]:
     require_agent_stays(tx, task)
     parents = waited_for(tx, task.fields())
     new, event = task.retried(now, len(parents))
-    for parent_id in parents:
-        load_anywhere(tx, parent_id)  # somebody waits for its retry: back from the archive
-        add_dependency(tx, parent_id, task.id)
+    wait_anew(tx, task.fields(), parents)
     ensure_queue(tx, new)
     return new, event
 

@@ -89,6 +89,7 @@ def task_row(row: Row, facts: Facts | None = None) -> TaskView:
         pause_reason=pause_reason(row),
         created_at=iso(row["created_at"]),
         updated_at=None if row["updated_at"] == row["created_at"] else iso(row["updated_at"]),
+        finished_at=iso_or_none(row["finished_at"]),
     )
 
 

@@ -77,7 +77,7 @@ async def test_calls_are_shown_in_words_and_whole_and_run_after_the_yes_as_who_a
     approval = await asked(world, NOTE, JOBS, by=speaking(agent))
     text = (await world.desk.approvals.shown(world.call, approval.id)).text
     assert "A yes makes these calls at once, all of them or none:" in text
-    assert "\n1. Write document n/plan, only if it does not exist yet.\n> state_set\n" in text
+    assert "\n1. Write document n/plan as " in text and ", only if it does not exist yet.\n> state_set\n" in text
     assert '\n2. Create 2 tasks: "one", "two".\n> tasks_create\n' in text and '"depends_on"' in text
     assert [call["tool"] for call in approval.calls or ()] == ["state_set", "tasks_create"]
     assert (approval.calls or [])[0]["arguments"] == NOTE[1]

@@ -160,7 +160,7 @@ async def test_silence_is_not_consent(world: World):
     await world.settle()
     assert (await world.desk.approvals.get(world.call, approval.id)).status == "expired"
     task = await world.desk.tasks.get(world.call, approval.task_id)
-    assert (task.status, task.cancel_reason) == ("cancelled", "rejected by nobody in time")
+    assert (task.status, task.cancel_reason) == ("cancelled", "expired: nobody decided in time")
     assert await world.desk.housekeeping.next_due() is None
 
 

@@ -8,11 +8,13 @@ import pytest
 from pydantic import ValidationError
 
 from mcp_server.domain.agents.views import AgentView
+from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.locks.model import AcquireLock, ReleaseLock
 from mcp_server.domain.locks.views import AcquiredLock, LockView, ReleasedLock
 from mcp_server.kernel.authority import Role, Speaker
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import Conflict, InvalidTransition, NotFound
+from mcp_server.upkeep.replay import replay
 from tests.world import World, caller
 
 pytestmark = pytest.mark.anyio
@@ -211,3 +213,31 @@ async def test_the_locks_of_an_instance_that_is_lost_are_free(world: World):
     assert "lock.abandoned" in await world.events()
     hold = (await want(world, "next", "a")).lock
     assert hold is not None and hold.fencing_token == 2
+
+
+async def test_a_renewal_never_cuts_a_hold_short_nor_does_acquiring_it_again(world: World):
+    first = (await take(world, "kim", ttl=600)).lock
+    assert first is not None and first.fencing_token is not None
+    world.clock.advance(5)
+    assert (await renew(world, "door", "kim", first.fencing_token, 60)).expires_at == first.expires_at
+    again = (await take(world, "kim", ttl=60)).lock
+    assert again is not None and again.expires_at == first.expires_at
+    assert (await renew(world, "door", "kim", first.fencing_token, 900)).expires_at > first.expires_at
+
+
+async def test_a_renewal_does_not_keep_what_a_clock_that_was_ahead_has_said(world: World):
+    world.clock.set(86_400)
+    first = (await take(world, "kim", ttl=60)).lock
+    assert first is not None and first.fencing_token is not None
+    world.clock.set(-86_400)
+    assert (await renew(world, "door", "kim", first.fencing_token, 60)).seconds_left == 60
+
+
+async def test_a_release_says_which_hold_has_ended_and_keeps_why(world: World):
+    kim, boss = await world.agent("kim"), await world.agent("boss")
+    await ask(world, speaking(world, kim), "door")
+    done = await settle_with(world, speaking(world, boss), "door", force=True, reason="kim was killed")
+    assert done.was == "the exclusive lock door of agent:kim via user:tester"
+    events, _ = await world.desk.events.read(world.call, ReadEvents(type="lock.released"))
+    assert events[-1].data["reason"] == "kim was killed" and "agent:kim" in events[-1].data["forced_from"]
+    assert replay(world.url).differences == ()

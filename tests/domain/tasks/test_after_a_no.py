@@ -50,8 +50,8 @@ async def test_dependents_that_would_run_anyway_do_not_run_after_a_no_nor_after_
     assert await statuses(world, tasks) == ["cancelled"] * 4
     assert await world.claim(agent) == []
     said = (await world.desk.tasks.get(world.call, tasks[1].id)).cancel_reason or ""
-    by = "nobody in time" if how == "expired" else "ann: too risky"
-    assert said == f"{tasks[0].id} was rejected by {by}"
+    why = "expired: nobody decided in time" if how == "expired" else "rejected by ann: too risky"
+    assert said == f"{tasks[0].id} was {why}"
     assert replay(world.url).differences == ()
 
 

@@ -282,3 +282,32 @@ async def test_what_is_not_said_of_a_schedule_stays(world: World):
         "Europe/Berlin",
         "allow",
     )
+
+
+async def test_a_schedule_keeps_its_cron_where_only_its_zone_is_said(world: World):
+    nightly = await world.task(schedule={"cron": "30 2 * * *", "timezone": "Europe/Berlin"})
+    for action in ("reschedule", "edit"):
+        answer = await control(world, nightly, action, schedule={"timezone": "America/New_York"})
+        assert answer.refused is None
+    seen = (await now(world, nightly)).schedule
+    assert seen is not None and (seen["cron"], seen["timezone"]) == ("30 2 * * *", "America/New_York")
+
+
+async def test_a_schedule_that_is_put_off_says_what_it_leaves_out_and_that_run_at_runs_nothing(world: World):
+    daily = await world.task(schedule={"cron": "0 3 * * *"})
+    put_off = await control(world, daily, "reschedule", run_at=at(10 * 86_400))
+    assert put_off.warnings == [
+        f"{daily.id}: 2027-01-16T03:00:00.000Z is left out: from run_at on it fires at its own times."
+    ]
+    at_once = await control(world, daily, "reschedule", run_at=at(0))
+    assert at_once.warnings is not None and "nothing runs at once; tasks_create makes one run" in at_once.warnings[0]
+    assert (await control(world, daily, "reschedule", schedule={"cron": "0 4 * * *"})).warnings is None
+
+
+async def test_what_is_put_off_while_it_is_paused_is_put_off_once_it_is_resumed(world: World):
+    daily = await world.task(schedule={"cron": "0 3 * * *"})
+    await control(world, daily, "pause")
+    moved = await control(world, daily, "reschedule", run_at=at(10 * 86_400))
+    assert moved.warnings is not None and moved.warnings[0].endswith("it is paused, and fires once it is resumed.")
+    assert (await control(world, daily, "resume")).tasks[0].run_at == "2027-01-26T03:00:00.000Z"
+    assert replay(world.url).differences == ()

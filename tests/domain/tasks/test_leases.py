@@ -17,6 +17,7 @@ from mcp_server.domain.tasks.spec import TaskSpec
 from mcp_server.kernel.authority import Role, Speaker
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import LeaseLost, PermissionDenied
+from mcp_server.kernel.times import SECOND, iso
 from tests.world import World, caller
 
 pytestmark = pytest.mark.anyio
@@ -199,3 +200,32 @@ async def test_a_repeated_finish_is_the_same_whatever_the_order_of_its_keys_or_t
     assert again.repeated and kept.result == {"a": 1, "b": [1.0, {"c": None}]}
     with pytest.raises(LeaseLost):
         await world.finish(claimed, result={"a": 2})
+
+
+async def test_neither_a_report_nor_a_fresh_token_cuts_a_lease_short(world: World):
+    agent = await world.agent()
+    await world.task()
+    claimed = await world.claim_one(agent, lease_seconds=3600)
+
+    async def report(token: str, seconds: float | None) -> str:
+        command = ReportTask(task_id=claimed.task.id, lease_token=token, extend_seconds=seconds)
+        return (await world.desk.tasks.report(world.call, command)).lease_expires_at
+
+    world.clock.advance(10)
+    assert await report(claimed.lease_token, 600) == claimed.lease_expires_at
+    longer = await report(claimed.lease_token, 7200)
+    assert longer > claimed.lease_expires_at
+    assert await report(claimed.lease_token, None) == longer
+    (again,) = await world.claim(agent, resume=True, lease_seconds=60)
+    assert again.lease_expires_at == longer
+
+
+async def test_a_report_does_not_keep_what_a_clock_that_was_ahead_has_said_of_a_lease(world: World):
+    agent = await world.agent()
+    await world.task()
+    world.clock.set(40 * 86_400)
+    claimed = await world.claim_one(agent, lease_seconds=300)
+    world.clock.set(-40 * 86_400)
+    command = ReportTask(task_id=claimed.task.id, lease_token=claimed.lease_token)
+    reported = await world.desk.tasks.report(world.call, command)
+    assert reported.lease_expires_at == iso(world.clock.now + 300 * SECOND)
