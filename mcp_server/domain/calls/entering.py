@@ -90,7 +90,11 @@ class Entering:
         told: dict[str, str] = {} if text is None else json.loads(text)
         if "refused" in told:
             why = told["refused"].removesuffix(".")
-            raise ValidationFailed(f"The offer was not taken: {why}.", next="Make another offer.")
+            raise ValidationFailed(
+                f"The offer was not taken: {why}.",
+                next=f"Make another for {call_id}: calls_control(action='accept_offer').",
+                details={"call_id": call_id},
+            )
         if "answer" not in told:
             raise Unavailable(
                 f"The server that holds {call_id} does not answer.",
