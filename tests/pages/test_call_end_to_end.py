@@ -179,7 +179,7 @@ async def test_a_person_hears_the_agent_and_is_heard_and_the_recording_holds_bot
         call = (await desk.call("calls_open", purpose="Listen", media="audio", record=True))["call"]
         await desk.do(call["id"], "say", text="Good morning. This is the desk, and you hear it at once.")
         await joined(page, call["join_url"])
-        assert await page.get_by_text("This call is recorded.", exact=True).is_visible()
+        await expect(page.get_by_text("This call is recorded.", exact=True)).to_be_visible(timeout=60_000)
         assert 50 < await page.evaluate(LOUDEST) < 4000, "the agent's first words are spoken"
         await desk.do(call["id"], "play", wav=tone(440, 60))
         async with asyncio.timeout(60):
