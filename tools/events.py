@@ -75,7 +75,7 @@ TOOLS = (
     Tool(
         name="events_read",
         title="Read what happened",
-        description="The audit trail: every change, oldest first, after a cursor; waits for more if asked.",
+        description="The audit trail: every change, oldest first, after a cursor; waits if asked.",
         toolset="system",
         permission=Permission.EVENTS_READ,
         hints=READ,
