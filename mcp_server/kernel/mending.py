@@ -23,6 +23,11 @@ class Mended(NamedTuple):
     is_sure: bool
     then: tuple[Problem, ...] = ()
 
+    def beyond(self, problems: Sequence[Problem]) -> "Mended":
+        """The same, with what was seen to be wrong once the rest was right."""
+        seen = tuple(one for one in problems if one.change is not None)
+        return self._replace(then=(*self.then, *seen)) if self.is_sure else self
+
 
 def mended(
     model: type[BaseModel],
@@ -51,8 +56,7 @@ def mended(
         if error is None:
             return now
         problems = problems_of(shape, now.arguments, error)
-        if now.is_sure:
-            now = now._replace(then=(*now.then, *(one for one in problems if one.change is not None)))
+        now = now.beyond(problems)
     return None
 
 

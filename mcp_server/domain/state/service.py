@@ -109,20 +109,24 @@ class StateService:
             NotFound: never written, or no such version.
         """
         _require(call, Permission.STATE_READ, command)
-        id_, low, high = document_id(command.namespace, command.key), command.from_version or 1, command.to_version
-        rows = await self._database.fetch_all("state_history", id=id_, low=low, high=high or 2**62, limit=VERSIONS_MAX)
-        if not rows:
-            raise no_document(command.namespace, command.key)
-        newest = rows[0]["version"]
-        endings = dict(await self._endings(id_, (rows[-1]["version"], newest)))
-        asked = await caused_by(self._database, "document", id_, "approval", (rows[-1]["version"], newest))
-        versions = [(endings.get(row["version"]), version_view(row, asked.get(row["version"]))) for row in rows]
-        told = HistoryResult(versions=[one for pair in versions for one in pair if one is not None])
+        told, newest = await self._versions(command)
         if not command.compares():
             return told
         if command.diff and None in (command.from_version, command.to_version):
             told = await self._with_places(command, told)
         return await self._with_changes(command, told, newest)
+
+    async def _versions(self, command: DocumentHistory) -> tuple[HistoryResult, int]:
+        """The versions that are asked for and their ends; and the newest of them."""
+        id_, low, high = document_id(command.namespace, command.key), command.from_version or 1, command.to_version
+        rows = await self._database.fetch_all("state_history", id=id_, low=low, high=high or 2**62, limit=VERSIONS_MAX)
+        if not rows:
+            raise no_document(command.namespace, command.key)
+        span = (rows[-1]["version"], rows[0]["version"])
+        endings = dict(await self._endings(id_, span))
+        asked = await caused_by(self._database, "document", id_, "approval", span)
+        versions = [(endings.get(row["version"]), version_view(row, asked.get(row["version"]))) for row in rows]
+        return HistoryResult(versions=[one for pair in versions for one in pair if one is not None]), span[1]
 
     async def _with_places(self, command: DocumentHistory, told: HistoryResult) -> HistoryResult:
         """Each of the newest versions with the places where it differs from the one before."""

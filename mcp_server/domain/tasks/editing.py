@@ -1,6 +1,7 @@
 """Tasks and schedules that are changed after they were created, as long as nobody works on them."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from mcp_server.domain.agents.transactions import named_agent, require_staying
@@ -97,14 +98,17 @@ def told_of_schedule(before: Task, after: Task, changes: TaskChanges, now: Micro
     """What may not be meant by a change of a schedule's times: `run_at` is no time at which it fires."""
     if after.schedule is None or not changes.model_fields_set & _TIMES:
         return None
-    said: list[str] = []
-    if changes.run_at is not None and micros(changes.run_at) <= now:
-        said.append("run_at says from when on a schedule fires, so nothing runs at once; tasks_create makes one run")
-    elif changes.schedule is None and (before.run_at or 0) < (after.run_at or 0):
-        said.append(f"{iso(before.run_at or 0)} is left out: from run_at on it fires at its own times")
-    if after.status == "paused":
-        said.append("it is paused, and fires once it is resumed")
+    said = list(_unexpected(before, after, changes, now))
     return f"{after.id}: {'; '.join(said)}." if said else None
+
+
+def _unexpected(before: Task, after: Task, changes: TaskChanges, now: Micros) -> Iterator[str]:
+    if changes.run_at is not None and micros(changes.run_at) <= now:
+        yield "run_at says from when on a schedule fires, so nothing runs at once; tasks_create makes one run"
+    elif changes.schedule is None and (before.run_at or 0) < (after.run_at or 0):
+        yield f"{iso(before.run_at or 0)} is left out: from run_at on it fires at its own times"
+    if after.status == "paused":
+        yield "it is paused, and fires once it is resumed"
 
 
 def edited(task: Task, changes: TaskChanges, waits_on: int, now: Micros) -> tuple[Task, Event]:

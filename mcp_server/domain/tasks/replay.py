@@ -22,15 +22,20 @@ def replay(tx: Transaction, origin: Origin, event: Event) -> None:
     task = tx.one("task_for_update", id=event.aggregate_id) or {}
     if before is None:
         _born(tx, task)
-    elif event.type in ("task.retried", "task.edited") and "waits_on" in event.data:
-        _wait_anew(tx, task)  # up to 0.1.0 one that was retried waited for what had been left to it
-    elif event.data.get("usage") is not None and before["lease_agent_id"] is not None:
-        agents.use(tx, origin, before["lease_agent_id"], json.loads(event.data["usage"]))
-    if before is not None and "queue" in event.data:
-        _queue(tx, task)
+    else:
+        _changed(tx, origin, event, before, task)
     if task["status"] in TERMINAL:
         _after_cancel(tx, task)
         _after_end(tx, task)
+
+
+def _changed(tx: Transaction, origin: Origin, event: Event, before: dict[str, Any], task: dict[str, Any]) -> None:
+    if event.type in ("task.retried", "task.edited") and "waits_on" in event.data:
+        _wait_anew(tx, task)  # up to 0.1.0 one that was retried waited for what had been left to it
+    elif event.data.get("usage") is not None and before["lease_agent_id"] is not None:
+        agents.use(tx, origin, before["lease_agent_id"], json.loads(event.data["usage"]))
+    if "queue" in event.data:
+        _queue(tx, task)
 
 
 def snapshot(tx: Transaction, id_: str) -> dict[str, Any] | None:
