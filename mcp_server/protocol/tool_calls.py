@@ -1,11 +1,13 @@
 """`tools/list` and `tools/call`."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, NamedTuple, cast
 
 import mcp_types as types
+from pydantic import BaseModel
 
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.desk import Desk
@@ -36,6 +38,7 @@ from mcp_server.protocol.task_handles import declares_extension, handle, tool_re
 from tools.spec import AnyTool, Shared
 
 _NOTHING_SHARED = Shared()
+_WAITS_NOT = nullcontext()
 _FOR_PROGRAMS = frozenset(("action_hash", "bytes", "sha256"))
 """Members of results that tell a model nothing; programs find them in the structured content."""
 _OF_CALLS = frozenset(("results", "also"))
@@ -61,11 +64,6 @@ class ToolCalls:
             name: types.Tool.model_validate(kept[name]) if name in kept else definition(tool)
             for name, tool in self._tools.items()
         }
-
-    def schema_of(self, name: str) -> dict[str, Any] | None:
-        """What a tool takes. Over HTTP the SDK asks this at every call; else it would list all tools each time."""
-        tool = self.definitions.get(name)
-        return None if tool is None else tool.input_schema
 
     async def list_tools(
         self, ctx: RequestContext, params: types.PaginatedRequestParams | None
@@ -97,8 +95,9 @@ class ToolCalls:
             result = await self._seam.run(
                 ctx,
                 tool.name,
-                lambda call: run(tool, replace(call, tools=offered.keys()), given),
+                lambda call: run(tool, call, given),
                 lambda: said(tool, given),
+                offered.keys(),
             )
             if "structuredContent" in result:
                 result["content"] += linked(ctx.protocol_version, tool.name, result["structuredContent"])
@@ -163,7 +162,7 @@ class ToolCalls:
 
     async def _run(self, tool: AnyTool, call: Call, given: "Given") -> dict[str, Any]:
         arguments = await self._counted(tool, call, given)
-        with self._seam.limits.holding(Thing.WAITS, Caller.of(call.actor), _waits(arguments)):
+        with self._seam.limits.holding(Thing.WAITS, Caller.of(call.actor)) if _waits(arguments) else _WAITS_NOT:
             result = await tool.run(self._desk)(call, arguments)
         content = dumped(result)
         shown = _in_short(tool, content)
@@ -177,8 +176,7 @@ class ToolCalls:
         """The arguments as the tool takes them, once what it writes is counted."""
         arguments = await checked(self._desk, tool, call, given)
         if tool.writes:
-            calls, also = (len(getattr(arguments, name, None) or ()) for name in ("calls", "also"))
-            self._seam.limits.spend(Caller.of(call.actor), max(calls, 1) + also)
+            self._seam.limits.spend(Caller.of(call.actor), _writes(arguments))
         return arguments
 
     def _speaker_told(self, call: Call, given: "Given") -> dict[str, str]:
@@ -191,9 +189,35 @@ class ToolCalls:
         return {} if is_told else {"spoken_by": call.label}
 
 
-def _waits(arguments: Any) -> int:
-    """1 for a call that may wait for something to happen, else 0."""
-    return int(bool(getattr(arguments, "wait_seconds", None)))
+def _waits(arguments: BaseModel) -> bool:
+    """Whether a call may wait for something to happen. To ask a model for what it lacks is dear: its dict is asked."""
+    return bool(vars(arguments).get("wait_seconds"))
+
+
+def _writes(arguments: BaseModel) -> int:
+    """How many writes a call makes at least."""
+    given = vars(arguments)
+    return max(len(given.get("calls") or ()), 1) + len(given.get("also") or ())
+
+
+class _Known(NamedTuple):
+    """The names of arguments, kept: to ask pydantic for them at each call costs more than all that is done with them.
+
+    Attributes:
+        own: the tool's.
+        shared: those that every write takes, but for what the tool itself calls so.
+        of_writes: both.
+    """
+
+    own: frozenset[str]
+    shared: frozenset[str]
+    of_writes: frozenset[str]
+
+
+@cache
+def _known(arguments: type[BaseModel]) -> _Known:
+    own, shared = frozenset(arguments.model_fields), frozenset(Shared.model_fields)
+    return _Known(own, shared - own, own | shared)
 
 
 class Given(NamedTuple):
@@ -233,7 +257,9 @@ def split(tool: AnyTool, arguments: dict[str, Any]) -> Given:
     """A call's arguments, apart."""
     if not tool.writes:
         return Given(arguments, {})
-    shared = {name for name in Shared.model_fields if name not in tool.arguments.model_fields}
+    shared = _known(tool.arguments).shared & arguments.keys()
+    if not shared:
+        return Given(arguments, {})
     own = {name: value for name, value in arguments.items() if name not in shared}
     return Given(own, {name: value for name, value in arguments.items() if name in shared})
 
@@ -305,8 +331,8 @@ def _whole_refusal(tool: AnyTool, given: Given, error: OpsError) -> OpsError:
 
 def named_as_known(tool: AnyTool, arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments by the names that the tool has for them: `taskId` is `task_id`."""
-    names = tool.arguments.model_fields.keys() | (Shared.model_fields.keys() if tool.writes else set())
-    if arguments.keys() <= names:
+    names = _known(tool.arguments)
+    if arguments.keys() <= (names.of_writes if tool.writes else names.own):
         return arguments
     known = dict(shape_of(tool.arguments).members)
     if tool.writes:
