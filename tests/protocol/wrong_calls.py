@@ -417,7 +417,7 @@ WRONG: list[Wrong] = [
     (
         "tasks_create",
         task(run_at="2031-05-06 07:08"),
-        ("such as 2031-05-06T07:08Z", "a day, now, or such as 2 hours ago"),
+        ("such as 2031-05-06T07:08Z", "a day, now, or such as in 2 hours"),
     ),
     ("events_read", {"until": "yesterday"}, ("T00:00:00Z", "It is 20")),
     ("events_read", {"since": "2 months ago"}, ("a day, now, or such as 2 hours ago", "It is 20")),
