@@ -335,8 +335,13 @@ def measure(engine: str, callers: int, cycles: int, rounds: int) -> tuple[list[T
             with place.noted(tapes):
                 asyncio.run(ours(place.url("noted"), agent_id, callers))
             bare.append(floor(place, "bare", tapes))
-            begins += sum(sql.startswith("BEGIN") for tape in tapes for _, _, sql, _ in tape.steps)
+            begins += sum(_begins(sql) for tape in tapes for _, _, sql, _ in tape.steps)
     return mine[1:], bare[1:], 2 * cycles * (rounds + 1) / begins  # the first is for what is done once
+
+
+def _begins(sql: str | bytes) -> bool:
+    """Whether a statement opens a transaction; some are noted as the bytes that the driver sends."""
+    return (sql.encode() if isinstance(sql, str) else sql).startswith(b"BEGIN")
 
 
 def main() -> None:

@@ -2,6 +2,9 @@
 
 import re
 import shutil
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import PurePath
 
 from mcp_server.config import Settings, secret
 from mcp_server.domain.calls.media import IceServer, Media, MediaProvider, MediaSettings
@@ -11,6 +14,7 @@ from mcp_server.kernel.quoting import quoted
 from mcp_server.upkeep.findings import Finding
 
 _STUN = re.compile(r"stuns?:[^\s/?#]+")
+_SHELLS = frozenset(("sh", "bash", "dash", "zsh", "ksh", "fish", "busybox", "cmd", "powershell", "pwsh"))
 _TURN = re.compile(r"turns?:[^\s/?#]+(\?transport=(udp|tcp))?")
 
 
@@ -35,10 +39,11 @@ def call_policy(settings: Settings) -> CallPolicy:
     """What is allowed, and for how long things last.
 
     Raises:
-        ValidationFailed: as `ice_servers` does.
+        ValidationFailed: as `ice_servers` does; or what is said would be part of a script.
     """
     calls = settings.calls
     servers = ice_servers(settings)
+    _require_no_script(calls.speech)
     return CallPolicy(calls.at_once, calls.minutes_max, calls.keep_days, servers, speaks=bool(calls.speech))
 
 
@@ -59,6 +64,10 @@ def inspect_calls(settings: Settings) -> Finding:
     lacks = missing()
     if lacks is not None:
         return Finding("calls", True, "There can be no calls.", lacks, warns=True)
+    try:
+        call_policy(settings)
+    except ValidationFailed as error:
+        return Finding("calls", False, error.message, "Set it right, or leave it out (docs/calls.md).")
     argv = settings.calls.speech
     if argv and shutil.which(argv[0]) is None:
         remedy = "Install it, or correct DATAMCP_CALLS_SPEECH."
@@ -93,6 +102,24 @@ class LazyMedia:
 
             self._media = CallMedia(media_settings(self._settings))
         return self._media
+
+
+def _require_no_script(speech: Sequence[str]) -> None:
+    """Refuse a text within the script of a shell: whatever an agent says would be run there."""
+    wrong = [part for before, part in pairwise(speech) if _is_script(part, before)]
+    if wrong and _is_shell(speech[0]):
+        raise ValidationFailed(
+            f"{{text}} stands in a script, {quoted(wrong[0])}, which would run whatever an agent says.",
+            next="Leave {text} out: the text comes on stdin then. Or let it be an argument after the script.",
+        )
+
+
+def _is_shell(program: str) -> bool:
+    return PurePath(program).name.lower().removesuffix(".exe") in _SHELLS
+
+
+def _is_script(part: str, before: str) -> bool:
+    return "{text}" in part and (part != "{text}" or before.startswith(("-", "/")))
 
 
 def _turn(settings: Settings) -> list[IceServer]:

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import Field
 
 from mcp_server.domain.agents.commands import ControlAgent, FindAgents, Register
-from mcp_server.domain.agents.views import AgentView, ControlledAgent, RegisteredAgent
+from mcp_server.domain.agents.views import AgentState, AgentView, ControlledAgent, RegisteredAgent
 from mcp_server.domain.approvals.rules import Form
 from mcp_server.domain.desk import Desk
 from mcp_server.kernel.authority import Permission
@@ -78,6 +78,16 @@ def _say_found(result: FindResult) -> str:
     return f"{listed(len(result.agents or ()), 'agent', result.omitted)} {result.hint or ''}".rstrip()
 
 
+def _now(agent: AgentState) -> str:
+    if agent.status != "maintenance":
+        return agent.status
+    return f"in maintenance: it claims nothing new, what is assigned to it waits{_still(agent.running)}"
+
+
+def _still(running: int) -> str:
+    return f"; it still holds {counted(running, 'running task')}, to finish" if running else ""
+
+
 def _say_controlled(result: ControlledAgent) -> str:
     """What it held is told as well: a task that was pinned to it, a lock, a message are somebody else's now."""
     said = [f"{counted(len(result.requeued), 'task')} requeued"] if result.requeued else []
@@ -85,7 +95,7 @@ def _say_controlled(result: ControlledAgent) -> str:
     handed = [counted(one["total"], what.replace("_", " ").removesuffix("s")) for what, one in over]
     said += [f"handed over: {', '.join(handed)}"] if handed else []
     why = f" ({quoted(result.agent.status_reason)})" if result.agent.status_reason else ""
-    now = "deleted" if result.deleted else result.agent.status
+    now = "deleted" if result.deleted else _now(result.agent)
     return f"{'; '.join([f'Agent {result.agent.name} is {now}{why}', *said])}."
 
 

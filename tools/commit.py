@@ -6,11 +6,14 @@ from mcp_server.kernel.authority import Permission
 from tools.email import say_kept
 from tools.spec import Hints, Tool
 
+_ALL = {1: "It landed.", 2: "Both landed together."}
+
 
 def _say(result: Committed) -> str:
     if result.replayed:
         return "This key was used for these very calls: they landed then, and nothing was done now."
-    landed = f"All {len(result.results)} landed together."
+    count = len(result.results)
+    landed = _ALL.get(count, f"All {count} landed together.")
     return " ".join((landed, *say_kept(result.results), *(f"But {one}" for one in result.warnings or ())))
 
 
@@ -18,9 +21,9 @@ TOOLS = (
     Tool(
         name="commit",
         title="Write all or nothing",
-        description="Make several writes in one transaction: all land, or none; any but those that wait or ask. Mails "
-        "and deployments are queued. Where an id stands, not inside a value, '@0.0' is the first thing that the first "
-        "call made.",
+        description="Make several writes in one transaction: all land, or none; any but those that wait, ask, claim "
+        "or read. Mails and deployments are queued. Where an id stands, not inside a value, '@0.0' is the first thing "
+        "that the first call made.",
         toolset="system",
         permission=Permission.COMMIT,
         hints=Hints(read_only=False, destructive=True, idempotent=False, open_world=True),

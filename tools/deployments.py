@@ -28,7 +28,7 @@ from mcp_server.kernel.paging import LIMIT_MAX, floors
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.views import View
 from tools.hints import hint
-from tools.spec import DESTROY, READ, UPDATE, Hints, Part, Tool, listed
+from tools.spec import DESTROY, READ, UPDATE, Hints, Part, Tool, counted, listed
 
 _NAMED = ("name", "environment", "target")
 
@@ -54,7 +54,11 @@ class FoundDeployments(View):
 async def find(desk: Desk, call: Call, args: FindArguments) -> FoundDeployments:
     """One deployment, or a list."""
     if args.deployment_id is not None:
-        return FoundDeployments(deployment=await desk.deployments.get(call, args.deployment_id, logs=args.logs))
+        found = await desk.deployments.get(call, args.deployment_id, logs=args.logs)
+        none = (
+            "There is no log: its target keeps none here, or nothing has run." if args.logs and not found.logs else None
+        )
+        return FoundDeployments(deployment=found, hint=none)
     deployments, next_cursor, omitted = await desk.deployments.find(call, args)
     why = None if deployments else await _nothing_of(desk, call, args)
     known = floors(omitted=omitted)
@@ -85,7 +89,7 @@ def _say_defined(result: DefinedDeployment) -> str:
 
 def _say_found(result: FoundDeployments) -> str:
     if result.deployment is not None:
-        return f"{_name(result.deployment)} is {result.deployment.status}."
+        return f"{_name(result.deployment)} is {result.deployment.status}. {result.hint or ''}".rstrip()
     return f"{listed(len(result.deployments or ()), 'deployment', result.omitted)} {result.hint or ''}".rstrip()
 
 
@@ -101,7 +105,9 @@ def _say_planned(result: PlannedDeployment) -> str:
     else:
         call = f"deployments_apply(deployment_id='{plan.deployment_id}', plan_hash='{plan.hash}')"
     waits = f" It waits for {', '.join(plan.needs_approval_of)} to approve." if plan.needs_approval_of else ""
-    return f"To {plan.operation} revision {plan.revision}:\n{_steps(plan)}\nNothing was touched. Next: {call}.{waits}"
+    warned = f" Read {counted(len(plan.warnings), 'warning')} first, in `warnings`." if plan.warnings else ""
+    steps = f"To {plan.operation} revision {plan.revision}:\n{_steps(plan)}"
+    return f"{steps}\nNothing was touched.{warned} Next: {call}.{waits}"
 
 
 def _say_applied(result: AppliedDeployment) -> str:

@@ -24,9 +24,11 @@ from tools.hints import hint
 from tools.spec import READ, Hints, Part, Tool, listed, several
 
 
-async def ticket(desk: Desk, call: Call, args: SendEmail) -> TaskView:
-    """Queue one mail for a client that takes handles."""
+async def ticket(desk: Desk, call: Call, args: SendEmail) -> TaskView | None:
+    """Queue one mail for a client that takes handles; None where it was sent before and its task is gone."""
     sent = await desk.emails.send(call, args)
+    if sent.task is None and sent.email.id is not None:
+        return None
     if sent.task is None:
         raise ValidationFailed("A dry run has no task to wait for.", next="Call it without the tasks extension.")
     return await desk.tasks.get(call, sent.task.id)
@@ -67,20 +69,29 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
     )
 
 
-_KEPT = "The provider here is file, which keeps mails on this machine and sends them to nobody."
+_KEPT = "The provider here is file: it keeps mails on this machine, and nobody gets them."
 
 
 def _say_sent(result: SentEmail) -> str:
     email = result.email
     what = "This was a dry run: nothing is queued." if email.id is None else _say_queued(email)
-    when = [f"It goes out at {email.send_at}."] if email.send_at is not None else []
-    return " ".join((what, *when, _say_provider(email.provider), *(result.warnings or ())))
+    return " ".join((what, _say_provider(email.provider), *(result.warnings or ())))
 
 
 def _say_queued(email: EmailState) -> str:
     again = "was queued before under this key, nothing was queued now; it " if email.replayed else ""
     waiting = " It waits for a person's approval." if email.approval_id is not None else ""
-    return f"{email.id} {again}is {email.status}.{waiting} {_say_off(email)}See tasks_wait or email_find."
+    now = f"{_status(email)}{_when(email.send_at)}"
+    return f"{email.id} {again}is {now}.{waiting} {_say_off(email)}See tasks_wait or email_find."
+
+
+def _when(send_at: str | None) -> str:
+    return f" and goes out at {send_at}" if send_at is not None else ""
+
+
+def _status(email: EmailState | EmailView) -> str:
+    """Where it stands. What the file provider has done with a mail is no sending: its status stays what all have."""
+    return "kept (status sent)" if (email.provider, email.status) == ("file", "sent") else email.status
 
 
 def _say_off(email: EmailState) -> str:
@@ -103,7 +114,7 @@ def _say_found(result: FindResult) -> str:
     if result.templates is not None:
         return listed(len(result.templates), "template", None)
     if result.email is not None:
-        return f"{result.email.id} is {result.email.status}. {_say_provider(result.email.provider)}"
+        return f"{result.email.id} is {_status(result.email)}. {_say_provider(result.email.provider)}"
     return f"{listed(len(result.emails or ()), 'email', result.omitted)} {result.hint or ''}".rstrip()
 
 

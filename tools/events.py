@@ -14,10 +14,11 @@ from tools.spec import READ, Tool, listed
 
 
 class ReadResult(View):
-    """Events, and the cursor from which to go on."""
+    """Events, the cursor from which to go on, and whether `limit` cut them: then more are there already."""
 
     events: list[EventView]
     cursor: str | None = None
+    more: bool | None = None
     hint: str | None = None
 
 
@@ -30,7 +31,8 @@ async def read(desk: Desk, call: Call, args: ReadEvents) -> ReadResult:
     is_newest = args.after is None if args.newest_first else len(events) < args.limit
     if is_newest:
         hints += await _held_back(desk)
-    return ReadResult(events=events, cursor=cursor, hint=" ".join(hints) or None)
+    is_cut = cursor is not None and len(events) == args.limit
+    return ReadResult(events=events, cursor=cursor, more=is_cut or None, hint=" ".join(hints) or None)
 
 
 async def _held_back(desk: Desk) -> list[str]:
@@ -60,8 +62,12 @@ def _nothing_of(args: ReadEvents) -> list[str]:
     return said
 
 
+def _end(result: ReadResult) -> str:
+    return "More may be there: go on with" if result.more else "That is all up to now; later ones come"
+
+
 def _say(result: ReadResult) -> str:
-    more = f"Go on with after='{result.cursor}'." if result.cursor is not None else ""
+    more = "" if result.cursor is None else f"{_end(result)} after='{result.cursor}'."
     return " ".join(filter(None, (listed(len(result.events), "event", None), result.hint, more)))
 
 

@@ -12,7 +12,10 @@ from tools.spec import ADD, Part, Tool, listed, several
 
 def _say_sent(result: SentMessage) -> str:
     skipped = f" No longer there: {', '.join(result.skipped)}." if result.skipped else ""
-    return f"Message {result.message.id} sent to {', '.join(result.message.to)}.{skipped}"
+    to = f"{result.message.id} sent to {', '.join(result.message.to)}"
+    if result.message.replayed:
+        return f"A repeat: under this key, message {to} before; nothing was sent now.{skipped}"
+    return f"Message {to}.{skipped}"
 
 
 def _say_read(result: InboxView) -> str:

@@ -12,6 +12,7 @@ from mcp.client import Client
 
 from mcp_server.app import open_app
 from mcp_server.config import load_settings
+from mcp_server.kernel.schemas import OWN
 
 Call = Callable[..., Any]
 AT_ONCE = 2_000
@@ -243,12 +244,17 @@ def _sqlite(url: str, sizes: Sizes) -> None:
 
 
 def _postgres(url: str, sizes: Sizes) -> None:
-    import psycopg
-
-    with psycopg.connect(url, autocommit=True) as connection:
+    with _connected(url) as connection:
         connection.execute("SET synchronous_commit = off")
         _repeat(connection, sizes, "postgres")
         connection.execute("VACUUM ANALYZE")  # as autovacuum does after so many rows
+
+
+def _connected(url: str) -> Any:
+    """To a server, where the desk lies."""
+    import psycopg
+
+    return psycopg.connect(url, autocommit=True, options=f"-c search_path={OWN}")
 
 
 def _repeat(connection: Any, sizes: Sizes, engine: str) -> None:
@@ -272,9 +278,7 @@ def age(url: str) -> None:
 
         opened: Any = load_library().connect(url.removeprefix("sqlite:///"), isolation_level=None)
     else:
-        import psycopg
-
-        opened = psycopg.connect(url, autocommit=True)
+        opened = _connected(url)
     with closing(opened) as connection:
         for table in _AGED:
             past = [name for name in _columns(connection, table) if name in _PAST]

@@ -14,6 +14,7 @@ from mcp_server.config import Group, Settings
 from mcp_server.domain.people.managing import PeopleService
 from mcp_server.kernel.authority import Actor, Permission
 from mcp_server.kernel.call import Call
+from mcp_server.kernel.complaints import complaint
 from mcp_server.kernel.durations import is_duration, seconds_of
 from mcp_server.kernel.errors import PermissionDenied, ValidationFailed
 from mcp_server.kernel.ids import new_id
@@ -52,7 +53,7 @@ def said(model: type[M], **arguments: Any) -> M:
         return model.model_validate({name: value for name, value in arguments.items() if value is not None})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        why = first["msg"].removeprefix("Value error, ").rstrip(".")
+        why = complaint(first).rstrip(".")
         raise ValidationFailed(f"{first['loc'][0]} {named(str(first['input']))}: {why}.") from None
 
 

@@ -381,7 +381,7 @@ def secret(value: SecretStr | None, file: Path | None, name: str) -> str | None:
         return None
     todo = "Correct the setting, or the file."
     try:
-        text = file.read_text("utf-8").strip()
+        text = file.read_text("utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ValidationFailed(f"{PREFIX}{name}_FILE, {file}, cannot be read: {error}.", next=todo) from None
     if not text:

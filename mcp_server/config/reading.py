@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from mcp_server.config.model import PREFIX, Settings
 from mcp_server.config.words import Things, Word, near_miss, nested, sections, words
+from mcp_server.kernel.complaints import complaint
 from mcp_server.kernel.errors import ValidationFailed
 
 _TOLD = frozenset({f"{PREFIX}TASK_ID", f"{PREFIX}ATTEMPT", f"{PREFIX}LEASE_TOKEN", f"{PREFIX}INSTANCE"})
@@ -54,7 +55,7 @@ def read_settings(model: type[M], flags: Mapping[str, Any], environment: Mapping
     try:
         return model.model_validate(_whole(model, given))
     except ValidationError as error:
-        problems = [_problem(item["loc"], item["msg"], given) for item in error.errors(include_url=False)]
+        problems = [_problem(item["loc"], complaint(item), given) for item in error.errors(include_url=False)]
         raise ValidationFailed(f"These settings make no sense: {'; '.join(problems)}.", next=HELP) from None
 
 
@@ -179,7 +180,7 @@ def _refuse(problems: Sequence[str]) -> None:
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise ValidationFailed(
             f"The configuration file {path} cannot be read: {error.strerror}.",

@@ -29,7 +29,9 @@ class Asked:
 
     def __init__(self, text: bytes, environment: Mapping[str, str]) -> None:
         """Take in what stood on stdin; what makes no sense counts as not said."""
-        self._payload = _table(_parsed(text.decode("utf-8", "replace")) if len(text) <= BYTES_MAX else None)
+        self._payload = _table(
+            _parsed(text.decode("utf-8", "replace").removeprefix("\ufeff")) if len(text) <= BYTES_MAX else None
+        )
         self.session = next(filter(None, map(self._text, SESSIONS)), None)
         self.folder = self._text("cwd") or environment.get("PWD") or os.getcwd()
         named = [environment.get(name) for name in ("CLAUDE_PROJECT_DIR", "GEMINI_PROJECT_DIR", "CURSOR_PROJECT_DIR")]

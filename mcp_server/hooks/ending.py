@@ -6,10 +6,8 @@ there is something to give back a child does it, through the services that tools
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
-from mcp_server.kernel.environment import passed_on
 from mcp_server.kernel.times import SECOND
 
 TYPE_CHECKING = False
@@ -51,6 +49,10 @@ def _has_something(desk: Desk, agent_id: str, session: Session, *, is_alone: boo
 
 
 def _give_back(hook: Hook, agent_id: str, since: int, instance: str | None, *, is_alone: bool) -> None:
+    import subprocess  # takes a tenth of all that an end takes; most have nothing to give back
+
+    from mcp_server.kernel.environment import passed_on
+
     settings = hook.settings
     arguments = ["--user", settings.user, "--agent", agent_id, "--since", str(since)]
     arguments += ["--alone"] if is_alone else []

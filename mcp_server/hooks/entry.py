@@ -11,6 +11,7 @@ from mcp_server.hooks.clients import EVENTS, MOMENTS
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import TextIO
 
 OPTIONS = ("client", "database", "agent", "user", "role", "config", "seconds")
 """What may be said on the command line, each with a value."""
@@ -59,7 +60,8 @@ def _line(command: str, words: list[str], flags: dict[str, str]) -> Line | None:
     if command == "hook":
         event = moment_of(words[0], flags.get("client", CLIENT))
         return None if event is None else Line(command, event, flags)
-    for_click = words not in ([], ["list"]) or (command == "approvals" and sys.stdout.isatty())
+    at_terminal = sys.stdout is not None and sys.stdout.isatty()
+    for_click = words not in ([], ["list"]) or (command == "approvals" and at_terminal)
     return None if for_click else Line(command, None, flags)
 
 
@@ -84,10 +86,22 @@ def run(line: Line) -> int | None:
         answer.code = int(line.command == "status")  # a script wants to know
     if answer is None:
         return None
-    for stream, text in ((sys.stdout, answer.out), (sys.stderr, answer.err)):
+    told = [_tell(stream, text) for stream, text in ((sys.stdout, answer.out), (sys.stderr, answer.err)) if text]
+    return answer.code or int(not all(told) and line.command != "hook")
+
+
+def _tell(stream: TextIO | None, text: str) -> bool:
+    """Say it, and whether that could be done: a stream may be closed from the start, its reader may have gone away,
+    the disk may be full."""
+    if stream is None:
+        return False
+    try:
         stream.buffer.write(text.encode("utf-8", "backslashreplace"))
         stream.flush()
-    return answer.code
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # else Python tries once more when it ends
+        return False
+    return True
 
 
 def _answer(line: Line) -> Answer | None:

@@ -72,6 +72,6 @@ def _from_file(path: str | None) -> dict[str, str]:
         return {}
     import tomllib  # takes as long as reading the desk
 
-    with open(path, "rb") as file:
-        table = tomllib.load(file)
+    with open(path, encoding="utf-8-sig") as file:
+        table = tomllib.loads(file.read())
     return {name: value for name, value in table.items() if name in NAMES and isinstance(value, str) and value}

@@ -30,4 +30,4 @@ def _read(path: Path, reference: str) -> str:
         raise PhaseFailed(f"The secret {reference} cannot be read: {error.strerror}.") from None
     if len(content) > BYTES_MAX:
         raise PhaseFailed(f"The secret {reference} is larger than {BYTES_MAX} bytes.")
-    return content.decode("utf-8", "replace").strip()
+    return content.decode("utf-8-sig", "replace").strip()

@@ -60,6 +60,13 @@ class OpsError(Exception):
         self.details = {**details, **self.details}
         self.args = (self.message,)
 
+    def stands(self) -> None:
+        """Say that what was called was done nevertheless: only what came of it is not there to be told."""
+        self.message = f"What was called is done and stands; only what came of it cannot be told: {self.message}"
+        self.wrong = f"It is done and stands: {self.wrong}"
+        self.details = {"landed": True, **self.details}
+        self.args = (self.message,)
+
     @property
     def is_explained(self) -> bool:
         """Whether all details are there."""

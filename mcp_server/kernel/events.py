@@ -60,7 +60,7 @@ class Origin(NamedTuple):
 
     def caused_by(self, seq: int) -> Self:
         """The origin of what an event brings about."""
-        return self._replace(causation_seq=seq)
+        return type(self)(*self[:3], seq, *self[4:])  # half of what `_replace` takes: one for each event that has any
 
 
 class Event(NamedTuple):

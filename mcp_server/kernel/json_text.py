@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import unicodedata
 from collections.abc import Iterable
 from typing import Any, cast
@@ -97,6 +98,31 @@ def check_json(value: Any, what: str, bytes_max: int = INPUT_BYTES_MAX) -> RawJs
             details={"bytes": size, "bytes_max": bytes_max},
         )
     return RawJson(text)
+
+
+def others_json(text: str | bytes) -> Any:
+    """JSON that another program wrote, as far as it can be stored: Python alone takes NaN and infinities, also as
+    `1e999`, for numbers.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        value = json.loads(text, parse_constant=_no_number, parse_float=_finite)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if depth_exceeds(value, JSON_DEPTH_MAX):
+        raise ValueError("nested too deep")
+    return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_number(text)
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no number of JSON's")
 
 
 def depth_exceeds(value: Any, limit: int) -> bool:

@@ -8,7 +8,6 @@ alone.
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -100,11 +99,11 @@ class Most:
 class Held:
     """What a caller holds of one thing. It is given back once, however often that is said."""
 
-    def __init__(self, limits: "Limits", thing: Thing, caller: Caller) -> None:
+    def __init__(self, limits: "Limits", thing: Thing, caller: Caller, amount: int) -> None:
         self._limits = limits
         self._thing = thing
         self._caller = caller
-        self._amount = 0
+        self._amount = amount
 
     def more(self, amount: int = 1) -> None:
         """Hold more.
@@ -123,7 +122,8 @@ class Held:
 
     def release(self) -> None:
         """Give all of it back."""
-        self.less(self._amount)
+        amount, self._amount = self._amount, 0
+        self._limits.give_back(self._thing, self._caller, amount)
 
     def __enter__(self) -> Self:
         return self
@@ -156,8 +156,9 @@ class Limits:
         self.most = most = most or Most()
         self.on_refused: Callable[[str], None] = _uncounted
         """Told the name of the limit whenever somebody is refused."""
-        self._held = {thing: Counter[str]() for thing in Thing}
-        self._all: Counter[Thing] = Counter()
+        self._each = {thing: most.of(thing) for thing in Thing}
+        self._held = {thing: dict[str, int]() for thing in Thing}
+        self._all = dict.fromkeys(Thing, 0)
         self._writes = Rate(most.writes_per_second, most.writes_burst, clock)
 
     def holding(self, thing: Thing, caller: Caller, amount: int = 1) -> Held:
@@ -166,9 +167,8 @@ class Limits:
         Raises:
             LimitExceeded: the caller, or all together, have as many as may be.
         """
-        held = Held(self, thing, caller)
-        held.more(amount)
-        return held
+        self.take(thing, caller, amount)
+        return Held(self, thing, caller, amount)
 
     def held(self, thing: Thing) -> int:
         """How many of a thing all callers have."""
@@ -213,25 +213,30 @@ class Limits:
         """
         if not amount:
             return
-        own, each = self._held[thing][caller.label], self.most.of(thing)
+        held, each = self._held[thing], self._each[thing]
+        own = held.get(caller.label, 0)
         room = SHARES * each - (self._all[thing] - own)
         most = room if caller.is_local else min(each, (room + 1) // 2)
         if own + amount > most:
             raise self._too_many(thing, caller, own, most)
-        self._held[thing][caller.label] += amount
+        held[caller.label] = own + amount
         self._all[thing] += amount
 
     def give_back(self, thing: Thing, caller: Caller, amount: int) -> None:
         """Count so many fewer, of which the caller has as many."""
+        if not amount:
+            return
         held = self._held[thing]
-        held[caller.label] -= amount
+        left = held[caller.label] - amount
         self._all[thing] -= amount
-        if not held[caller.label]:
+        if left:
+            held[caller.label] = left
+        else:
             del held[caller.label]
 
     def _too_many(self, thing: Thing, caller: Caller, own: int, most: int) -> LimitExceeded:
         said = _SAID[thing]
-        others = "" if most >= self.most.of(thing) else " as long as others have theirs"
+        others = "" if most >= self._each[thing] else " as long as others have theirs"
         return self._refused(
             f"{caller.label} has {own} {said.words} here, and may have {max(most, 0)}{others}.",
             said.todo,

@@ -10,11 +10,15 @@ from urllib.parse import unquote
 from pydantic import AfterValidator, BeforeValidator, StringConstraints
 
 from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.ids import ALPHABET
 
 ID_CHARACTERS_MAX = 64
 _URI = re.compile(r"ops://[a-z]+/([^/?#]+)")
 _QUOTES = ('""', "''", "``", "<>")
 _LIKE_AN_ID = re.compile(r"([a-z]+)_[a-z0-9]{12}")
+_BARE = re.compile(f"[{ALPHABET}]{{12}}")
+"""An id without its kind: it has no vowel, so it is no word either."""
+_NAMED = ("agent", "deployment")
 _TELLS = {
     "agent": "agents_find(agent_id='{}')",
     "instance": "agents_find(agent_id='{}')",
@@ -63,7 +67,12 @@ def bare_id(given: Any) -> Any:
 
 
 def _of_kind(*kinds: str) -> AfterValidator:
+    """An id of one of these kinds. Where only one can stand, it goes without saying: `9k2m4p7q8r3t` is `call_9k2m...`.
+    What has names as well (agents, deployments) may be called so, and is not looked at for that."""
+
     def check(text: str) -> str:
+        if _BARE.fullmatch(text) and kinds[0] not in _NAMED:
+            return f"{kinds[0]}_{text}"
         found = _LIKE_AN_ID.fullmatch(text)
         if "," in text and all(_LIKE_AN_ID.fullmatch(part.strip()) for part in text.split(",")):
             raise ValidationFailed(f"{text} is several ids; one stands here, and several in a list")

@@ -79,17 +79,17 @@ def _put_right(shape: Shape, now: Mended, problem: Problem) -> Mended:
     place = place_of(shape, problem.loc)
     if problem.change is not None:
         together = _together(place, problem.change)
-        return now._replace(arguments=_changed(now.arguments, problem.loc, together), is_sure=False)
+        return now._replace(arguments=put_at(now.arguments, problem.loc, together), is_sure=False)
     *around, last = problem.loc
     if problem.kind == "wrong":
-        arguments = _changed(now.arguments, problem.loc, lambda _: _better(place, problem))
+        arguments = put_at(now.arguments, problem.loc, lambda _: _better(place, problem))
         return now._replace(arguments=arguments, is_sure=now.is_sure and _is_meant(place, problem))
     if problem.kind == "missing":
         added = {last: example_of(place)}
-        return now._replace(arguments=_changed(now.arguments, around, lambda held: held | added | held), is_sure=False)
+        return now._replace(arguments=put_at(now.arguments, around, lambda held: held | added | held), is_sure=False)
     name, moved = str(last), _moved(place_of(shape, around), problem)
     is_sure = now.is_sure and len(problem.near) == 1
-    return now._replace(arguments=_changed(now.arguments, around, lambda held: moved(name, held)), is_sure=is_sure)
+    return now._replace(arguments=put_at(now.arguments, around, lambda held: moved(name, held)), is_sure=is_sure)
 
 
 def _together(place: Shape, change: Mapping[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -106,17 +106,17 @@ def _together(place: Shape, change: Mapping[str, Any]) -> Callable[[dict[str, An
     return together
 
 
-def _changed(value: Any, loc: Sequence[str | int], change: Callable[[Any], Any]) -> Any:
-    """The value with what stands at a place changed; as it is where there is no such place."""
+def put_at(value: Any, loc: Sequence[str | int], change: Callable[[Any], Any]) -> Any:
+    """A value with what stands at a place changed; as it is where there is no such place."""
     if not loc:
         return change(value)
     part, *rest = loc
     if isinstance(value, dict) and part in value:
         members = cast("dict[Any, Any]", value)
-        return members | {part: _changed(members[part], rest, change)}
+        return members | {part: put_at(members[part], rest, change)}
     if isinstance(value, list) and isinstance(part, int) and part < len(cast("list[Any]", value)):
         items = list(cast("list[Any]", value))
-        items[part] = _changed(items[part], rest, change)
+        items[part] = put_at(items[part], rest, change)
         return items
     return cast("Any", value)
 

@@ -1,12 +1,13 @@
 """Moments as people write them: `now`, a day in several spellings, `2 hours ago`, `in 5 min`, `last hour`, a time
-without its zone. All but the last are taken; a zone is not guessed.
+without its zone. All but the last are taken; a zone is not guessed, and one that is named may stand behind a blank:
+`2027-01-15 10:30 +01:00`, `tomorrow 09:00 Europe/Berlin`.
 
 What they mean hangs on what time it is for whoever wrote them, so the computer's own clock is asked.
 """
 
 import re
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from mcp_server.kernel.durations import is_duration, seconds_of
 from mcp_server.kernel.times import system_clock
@@ -16,10 +17,17 @@ _DAYS = {"yesterday": -1, "today": 0, "tomorrow": 1}
 _BEGINNING = "since"
 """Where something begins that lasts until now: there a length of time says since when, and a day by its name, too."""
 _PAST = (_BEGINNING, "until")
+"""Arguments that mostly mean what has been."""
 _LENGTH = re.compile(r"(?:(?:the )?(?:last|past) |-)?(?P<length>.{1,40})", re.IGNORECASE)
 _SPELT = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y")
 """Days that are spelt so that no number can be taken for another."""
 _ZONE = re.compile(r"\s*(?:UTC|GMT|Z)", re.IGNORECASE)
+_CLOCK = re.compile(
+    r"(?P<day>\d{4}-\d\d-\d\d|yesterday|today|tomorrow)(?:T|,?\s+(?:at\s+)?)(?P<time>\d\d:\d\d(?::\d\d)?)\s*"
+    r"(?P<zone>Z|UTC|GMT|[+-]\d\d:?\d\d|[A-Z_]{1,20}(?:/[A-Z0-9_+-]{1,20}){1,2})",
+    re.IGNORECASE,
+)
+"""A day, a time and a zone, which may be named; the day may be, too, since the zone says whose day it is."""
 _APART = re.compile(r"(?P<ago>.{1,40}?)\s+ago|in\s+(?P<ahead>.{1,40})", re.IGNORECASE)
 _ONE = re.compile(r"^(?:an?|one)\s+", re.IGNORECASE)
 _UNITS = ("second", "minute", "hour", "day", "week")
@@ -34,7 +42,7 @@ def moment_of(text: str, name: str = "") -> str | None:
     found = _APART.fullmatch(plain)
     if found is not None:
         return _apart(found["ago"], found["ahead"])
-    return _day_of(plain) or _in_utc(plain) or (_since(plain) if name == _BEGINNING else None)
+    return _day_of(plain) or _in_utc(plain) or _at_a_clock(plain) or (_since(plain) if name == _BEGINNING else None)
 
 
 def _apart(back: str | None, ahead: str) -> str | None:
@@ -56,6 +64,32 @@ def _in_utc(plain: str) -> str | None:
         return None
     meant = f"{plain[: zone.start()].replace(' ', 'T', 1)}Z"
     return meant if _has_zone(meant) else None
+
+
+def _at_a_clock(plain: str) -> str | None:
+    """A time at a place: `2027-01-15 10:30 +01:00`, `tomorrow 09:00 Europe/Berlin`. None where clocks there show it
+    twice or never."""
+    found = _CLOCK.fullmatch(plain)
+    zone = None if found is None else _zone_of(found["zone"])
+    if found is None or zone is None:
+        return None
+    named = _DAYS.get(found["day"].lower())
+    try:
+        day = found["day"] if named is None else f"{_now().astimezone(zone) + timedelta(days=named):%Y-%m-%d}"
+        at = datetime.fromisoformat(f"{day}T{found['time']}").replace(tzinfo=zone)
+        return None if at.utcoffset() != at.replace(fold=1).utcoffset() else _shown(at.astimezone(UTC))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _zone_of(text: str) -> tzinfo | None:
+    if text.upper() in ("Z", "UTC", "GMT"):
+        return UTC
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # read where one is named: no start waits for it
+
+    with suppress(ZoneInfoNotFoundError, ValueError, OSError):
+        return datetime.strptime(text, "%z").tzinfo if text[0] in "+-" else ZoneInfo(text)
+    return None
 
 
 def _since(plain: str) -> str | None:
@@ -82,6 +116,11 @@ def moment_like(name: str, given: object) -> str:
     if text.lower() in _DAYS:
         return _named_day(text.lower())
     return _shown(_now() + (timedelta(days=-1) if name in _PAST else timedelta(hours=1)))
+
+
+def distance_like(name: str) -> str:
+    """A distance from now that would do at an argument of this name."""
+    return "2 hours ago" if name in _PAST else "in 2 hours"
 
 
 def _from_now(distance: str, sign: int) -> str | None:

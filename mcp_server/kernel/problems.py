@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 from pydantic import ValidationError
 
 from mcp_server.kernel.json_text import dump_json
-from mcp_server.kernel.moments import moment_like, present_time
+from mcp_server.kernel.moments import distance_like, moment_like, present_time
 from mcp_server.kernel.near import folded, near
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.renaming import SAME
@@ -266,7 +266,7 @@ def _like(name: str, place: Shape) -> list[str]:
 def _wrong(loc: tuple[str | int, ...], place: Shape, value: Any, name: str, around: Shape) -> Problem:
     if place.kind == "time":
         like = moment_like(name, value)
-        takes = f"a time with its zone, such as {like}, a day, now, or such as 2 hours ago"
+        takes = f"a time with its zone, such as {like}, a day, now, or such as {distance_like(name)}"
         return Problem(loc, f"{_got(value)} is not accepted; it takes {takes}. It is {present_time()}.", near=(like,))
     percent = next(filter(None, (as_percent(place.members[one], value) for one in place.bare)), None)
     if percent is not None:

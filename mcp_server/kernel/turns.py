@@ -1,7 +1,8 @@
 """Turns: while several callers are about, what one calls at once is done one after the other, with a rest in between as
 long as the call took. So a flood takes at most half of the server's time, and a call of another's comes between.
 
-A caller that is alone has the server to itself. Nobody waits for a call that takes long, or that itself only waits.
+A caller that is alone has the server to itself, and who calls again only when it was answered never rests: another's
+call comes between of itself. Nobody waits for a call that takes long, or that itself only waits.
 """
 
 import asyncio
@@ -15,14 +16,39 @@ ABOUT_SECONDS = 60.0
 """How long after its last call somebody is still about."""
 
 
+class Line:
+    """Who of one caller has the turn, and how many stand behind."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+        self.behind = 0
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether who comes now has to wait."""
+        return self._turn.locked()
+
+    async def wait(self) -> None:
+        """Wait for the turn."""
+        self.behind += 1
+        try:
+            await self._turn.acquire()
+        finally:
+            self.behind -= 1
+
+    def leave(self) -> None:
+        """Let the next one come."""
+        self._turn.release()
+
+
 class Turn:
     """The turn of one call."""
 
-    def __init__(self, line: asyncio.Lock | None = None) -> None:
+    def __init__(self, line: Line | None = None) -> None:
         """Begin it.
 
         Args:
-            line: held; None where nobody stands behind this call.
+            line: whose turn this is; None where nobody can stand behind this call.
         """
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
@@ -30,21 +56,30 @@ class Turn:
         self._latest = None if line is None else self._loop.call_later(TURN_SECONDS_MAX, self.done)
 
     def done(self) -> None:
-        """Let the next one come, after a rest; to say so twice is no mistake."""
+        """Let the next one come, after a rest where one stands there; to say so twice is no mistake."""
         line, self._line = self._line, None
-        if line is not None and self._latest is not None:
-            self._latest.cancel()
+        if line is None or self._latest is None:
+            return
+        self._latest.cancel()
+        if line.behind:
             took = min(self._loop.time() - self._began, TURN_SECONDS_MAX)
-            self._loop.call_later(took, line.release)
+            self._loop.call_later(took, line.leave)
+        else:
+            line.leave()
 
 
 class Turns:
     """The lines of all callers."""
 
     def __init__(self) -> None:
-        self._lines: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._lines: WeakValueDictionary[str, Line] = WeakValueDictionary()
         self._about: dict[str, float] = {}
         """When each caller was last seen, the latest last."""
+
+    def is_taken(self, caller: Caller) -> bool:
+        """Whether `take` may have to be waited for."""
+        line = self._lines.get(caller.label)
+        return line is not None and line.is_taken
 
     async def take(self, caller: Caller) -> Turn:
         """Wait until it is a call's turn; it is `done` when the call is, or waits itself."""
@@ -52,8 +87,8 @@ class Turns:
             return Turn()
         line = self._lines.get(caller.label)
         if line is None:
-            self._lines[caller.label] = line = asyncio.Lock()
-        await line.acquire()
+            self._lines[caller.label] = line = Line()
+        await line.wait()
         return Turn(line)
 
     def _is_alone(self, label: str) -> bool:

@@ -56,10 +56,15 @@ class Write(Generic[C, D, T, R]):
             OpsError: it may not or cannot be made; nothing was changed.
         """
 
-        async def land(prepared: list[Any]) -> T:
-            return await self.context.write(call, self.apply, *prepared)
+        async def prepare() -> D:
+            return await self.prepared(call, command)
 
-        return await self.view(call, await _landed([Change(call, self, command)], land))
+        async def land(prepared: D) -> T:
+            return await self.context.write(call, self.apply, prepared)
+
+        done = await _landed(prepare, land, self.late)
+        with _stands():
+            return await self.view(call, done)
 
     async def prepared(self, call: Call, command: C) -> D:
         """The first step, once the caller may make the change at all.
@@ -175,20 +180,44 @@ async def write_together(
         OpsError: what the first one that was refused says, by its name; nothing was changed.
     """
 
+    async def prepare() -> list[Any]:
+        return [await _prepared(one) for one in changes]
+
     async def land(prepared: list[Any]) -> tuple[T, list[Any]]:
         return await context.write(call, _together, frame, _Applying(call, context, changes, prepared))
 
-    told, done = await _landed(changes, land)
-    return Together(told, [await one.write.view(one.call, result) for one, result in zip(changes, done, strict=False)])
+    def late(prepared: list[Any]) -> list[Any]:
+        lates = [one.write.late for one in changes]
+        return [one if late is None else late(one) for late, one in zip(lates, prepared, strict=True)]
+
+    told, done = await _landed(prepare, land, late)
+    with _stands():
+        views = [await one.write.view(one.call, result) for one, result in zip(changes, done, strict=False)]
+    return Together(told, views)
 
 
-async def _landed(changes: Sequence[Change], land: Callable[[list[Any]], Awaitable[T]]) -> T:
+@contextlib.contextmanager
+def _stands() -> Generator[None]:
+    """What is refused inside is how a change that has landed is told: it says that it has, else its caller makes it
+    again. So views read as little as they can; `apply` hands them what they tell."""
+    try:
+        yield
+    except OpsError as error:
+        error.stands()
+        raise
+
+
+async def _landed(
+    prepare: Callable[[], Awaitable[D]], land: Callable[[D], Awaitable[T]], late: Callable[[D], D] | None
+) -> T:
     """Prepare and apply; where that was overtaken, prepare again, and at last so that nothing can overtake it."""
     for _ in range(REPEATS_MAX):
-        with contextlib.suppress(Moved):
-            return await _tried(land, [await _prepared(one) for one in changes])
-    prepared = [(one.write.late, await _prepared(one)) for one in changes]
-    return await _tried(land, [one if late is None else late(one) for late, one in prepared])
+        try:
+            return await _tried(land, await prepare())
+        except Moved:
+            continue
+    prepared = await prepare()
+    return await _tried(land, prepared if late is None else late(prepared))
 
 
 async def _prepared(change: Change) -> Any:
@@ -196,7 +225,7 @@ async def _prepared(change: Change) -> Any:
         return await change.write.prepared(change.call, change.command)
 
 
-async def _tried(land: Callable[[list[Any]], Awaitable[T]], prepared: list[Any]) -> T:
+async def _tried(land: Callable[[D], Awaitable[T]], prepared: D) -> T:
     try:
         return await land(prepared)
     except OpsError as error:

@@ -79,6 +79,8 @@ class PrometheusMetrics:
         self._seconds = Histogram(
             "datamcp_call_seconds", "How long calls took, waiting included.", ["what"], registry=self.registry
         )
+        self._of_calls: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
+        """By name and outcome; to look for them by their labels costs more than to count."""
         self._events = Counter("datamcp_events_total", "Events appended by this process.", registry=self.registry)
         self._commits = Counter("datamcp_commits_total", "Commits made by this process.", registry=self.registry)
         self._restarts = Counter(
@@ -103,8 +105,12 @@ class PrometheusMetrics:
 
     def called(self, what: str, outcome: str, seconds: float) -> None:
         """One tool call or resource read ended."""
-        self._calls.labels(what, outcome).inc()
-        self._seconds.labels(what).observe(seconds)
+        counted = self._of_calls.get((what, outcome))
+        if counted is None:
+            counted = self._of_calls[what, outcome] = self._calls.labels(what, outcome), self._seconds.labels(what)
+        calls, took = counted
+        calls.inc()
+        took.observe(seconds)
 
     def committed(self, events: int) -> None:
         """One commit appended so many events."""

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_server.kernel.errors import LimitExceeded
 from mcp_server.kernel.limits import Caller, Held, Limits, Thing
+from mcp_server.pages.door import first_said
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
 """The SDK's own limit for a request's body."""
@@ -74,7 +75,7 @@ class Arriving:
         if scope["type"] != "http" or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
-        refused = self.unfit(Request(scope))
+        refused = self.unfit(scope)
         if refused is None:
             try:
                 refused = await self._handed_on(scope, receive, send)
@@ -83,9 +84,9 @@ class Arriving:
         if refused is not None:
             await refused(scope, receive, send)
 
-    def unfit(self, request: Request) -> Response | None:
+    def unfit(self, scope: Scope) -> Response | None:
         """The answer to what its headers refuse."""
-        told = request.headers.get("content-length", "")
+        told = first_said(scope, b"content-length")
         if told.isdecimal() and int(told) > BODY_BYTES_MAX:
             return PlainTextResponse(f"A body has at most {BODY_BYTES_MAX:,} bytes.", 413)
         return None

@@ -44,6 +44,14 @@ class Door:
         return is_free or self._hosts.admits_origin(origin)
 
 
+def first_said(scope: Scope, name: bytes) -> str:
+    """The first value of a header; empty where it is not said."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return value.decode("latin-1")
+    return ""
+
+
 def said(scope: Scope, name: bytes) -> Sequence[str]:
     """Each value of a header."""
     return [value.decode("latin-1") for key, value in scope["headers"] if key == name]

@@ -18,7 +18,7 @@ FROM (
   SELECT seq, type, aggregate_type, aggregate_id, actor, xid FROM events
   WHERE xid = ANY (ARRAY(SELECT pg_snapshot_xip(CAST(:since AS pg_snapshot))))) AS new, page
 WHERE pg_visible_in_snapshot(xid, page.upto) AND (xid, seq) > (CAST(:xid AS text)::xid8, :seq)
-ORDER BY xid, seq LIMIT :limit
+ORDER BY new.xid, new.seq LIMIT :limit
 
 -- name: changes_mark
 SELECT CAST(COALESCE(MAX(seq), 0) AS TEXT) AS mark, 0 AS oldest FROM events
@@ -55,9 +55,10 @@ WHERE EXISTS (SELECT FROM events WHERE xid >= open.oldest)
 SELECT COALESCE(MAX(seq), 0) AS seq, 0 AS xid FROM events
 
 -- name: events_end (postgres)
-SELECT seq, xid::text::bigint AS xid FROM events WHERE xid < pg_snapshot_xmin(pg_current_snapshot())
-UNION ALL SELECT 0, 0
-ORDER BY xid DESC, seq DESC LIMIT 1
+SELECT ends.seq, ends.xid::text::bigint AS xid FROM (
+  (SELECT seq, xid FROM events WHERE xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY xid DESC, seq DESC LIMIT 1)
+  UNION ALL SELECT 0, CAST('0' AS xid8)) AS ends
+ORDER BY ends.xid DESC, ends.seq DESC LIMIT 1
 
 -- While events are replayed, a row may refer to one whose snapshot comes later. They are replayed into SQLite only.
 -- What the planner knows of tables that have grown: bounded by `analysis_limit`. PostgreSQL's autovacuum sees to it.

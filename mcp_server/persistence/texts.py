@@ -1,6 +1,9 @@
-"""The texts of a database that has none yet: one of an earlier version, or one that was just imported."""
+"""What texts are to be: for a database that has none yet, of an earlier version or just imported; and to compare."""
 
 from collections.abc import Iterator
+from heapq import merge
+from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 from mcp_server.kernel.area import Areas, Searched
@@ -24,6 +27,15 @@ def fill_texts(connection: Any, engine: Engine, areas: Areas) -> None:
     for searched in areas.searched:
         for rows in _pages(connection, known[searched.every], searched):
             cursor.executemany(known["text_insert"], rows)
+
+
+def texts_of(connection: Any, engine: Engine, areas: Areas) -> Iterator[dict[str, str]]:
+    """What all texts are to be: `kind`, `about` and `folded`, in the order of the first two."""
+    known = statements(engine, areas.sql)
+    for kind in sorted({searched.kind for searched in areas.searched}):
+        parts = [one for one in areas.searched if one.kind == kind]
+        rows = [chain.from_iterable(_pages(connection, known[one.every], one)) for one in parts]
+        yield from merge(*rows, key=itemgetter("about"))
 
 
 def _pages(connection: Any, every: str, searched: Searched) -> Iterator[list[dict[str, str]]]:

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import Scope
 
 from mcp_server.pages.bodies import BODY_BYTES_MAX, Arriving, Body
+from mcp_server.pages.door import first_said
 from mcp_server.protocol.wire import WireError, parse, rpc_message
 
 
@@ -14,12 +15,12 @@ class StrictBody(Arriving):
 
     read: Callable[[bytes], object] = staticmethod(parse)
 
-    def unfit(self, request: Request) -> Response | None:
+    def unfit(self, scope: Scope) -> Response | None:
         """Also what is no JSON."""
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        kind = first_said(scope, b"content-type").partition(";")[0].strip().lower()
         if kind != "application/json":
             return PlainTextResponse("A body is JSON, and says so: Content-Type: application/json.", 400)
-        return super().unfit(request)
+        return super().unfit(scope)
 
     def flawed(self, body: Body) -> Response | None:
         """What is no message."""

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
-from mcp.server.auth.provider import TokenVerifier
+from mcp.server.auth.provider import AccessToken, TokenVerifier
 from mcp.server.auth.routes import cors_middleware
 from starlette.authentication import AuthCredentials, AuthenticationBackend, AuthenticationError, BaseUser
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mcp_server.kernel.once import Once
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 METADATA_SECONDS = 3600
@@ -91,6 +93,7 @@ class ByBearer(AuthenticationBackend):
 
     def __init__(self, verifier: TokenVerifier) -> None:
         self._verifier = verifier
+        self._proved = Once(_proved)
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser] | None:
         """Who it is; None where nobody is proved."""
@@ -98,7 +101,11 @@ class ByBearer(AuthenticationBackend):
         if len(shown) != 1 or shown[0][:7].lower() != b"bearer ":
             return None
         found = await self._verifier.verify_token(shown[0][7:].decode("latin-1"))
-        return None if found is None else (AuthCredentials(found.scopes), AuthenticatedUser(found))
+        return None if found is None else self._proved(found)
+
+
+def _proved(found: AccessToken) -> tuple[AuthCredentials, BaseUser]:
+    return AuthCredentials(found.scopes), AuthenticatedUser(found)
 
 
 class LetIn:

@@ -266,6 +266,14 @@ def _write_of(tool: AnyTool, desk: Desk) -> Any:
     return tool.write(desk)
 
 
+_WHY = {
+    "messages_read": "only writes that neither wait nor ask can, and it takes messages out of an inbox; what it "
+    "acknowledges is told the sender at once",
+    "tasks_claim": "only writes that neither wait nor ask can, and who claims has to know what it got",
+}
+"""Of tools that change something, why they are left out nevertheless."""
+
+
 def _no_part(name: str, there: Sequence[str]) -> ValidationFailed:
     """The refusal of a tool that is none of those which can be one of several calls here."""
     known = name not in _WRITES and any(tool.name == name for tool in TOOLS)
@@ -273,7 +281,7 @@ def _no_part(name: str, there: Sequence[str]) -> ValidationFailed:
     if name == "commit":
         why = "these land together as they are"
     elif known:
-        why = "only writes that neither wait nor ask can; call it on its own, before or after"
+        why = f"{_WHY.get(name, 'only writes that neither wait nor ask can')}; call it on its own, before or after"
     alike = [] if known else near(name, there)
     can = f"Did you mean {', '.join(alike)}?" if alike else f"These can: {', '.join(there)}."
     inside = "Put the calls that it holds here themselves, in its place."

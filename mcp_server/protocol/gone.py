@@ -4,18 +4,21 @@ from anyio import CancelScope
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_server.kernel.json_text import dump_json
+from mcp_server.pages.door import first_said
 from mcp_server.protocol.wire import WireError, parse
+
+_KEPT_BACK = (b"last-event-id", b"authorization")
 
 
 class FromNowOn:
     """Lets a client that comes back hear from now on. Nothing is kept of what it missed, which the SDK answers as a
-    failure where a client asks for it."""
+    failure where a client asks for it. Nor does the SDK get the key: who it proves stands in the scope by then."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = [(name, value) for name, value in scope["headers"] if name != b"last-event-id"]
+        headers = [header for header in scope["headers"] if header[0] not in _KEPT_BACK]
         await self._app({**scope, "headers": headers}, receive, send)
 
 
@@ -30,8 +33,7 @@ class CancelGone:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        session = _header(scope, b"mcp-session-id")
-        if session is None or scope["method"] != "POST":
+        if scope["method"] != "POST" or not first_said(scope, b"mcp-session-id"):
             await self._app(scope, receive, send)
             return
         body = bytearray()
@@ -73,10 +75,6 @@ class CancelGone:
         headers = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
         length = (b"content-length", str(len(cancelled)).encode())
         await self._app({**scope, "headers": [*headers, length]}, _once(cancelled), _nowhere)
-
-
-def _header(scope: Scope, name: bytes) -> bytes | None:
-    return next((value for key, value in scope["headers"] if key == name), None)
 
 
 def _once(body: bytes) -> Receive:

@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.provider import TokenVerifier
 from mcp.server.lowlevel import Server
 from mcp.server.sse import SseServerTransport
@@ -174,7 +173,6 @@ def _middleware(options: HttpOptions, counts: Counts) -> list[Middleware]:
     backend = ByBearer(options.verifier)
     return [
         door,
-        Middleware(KeptOut, count=counts.kept_out),
         Middleware(AuthenticationMiddleware, backend=backend, on_error=not_let_in),
-        Middleware(AuthContextMiddleware),
+        Middleware(KeptOut, count=counts.kept_out),
     ]

@@ -1,10 +1,16 @@
 """Who makes a request: who is authenticated, as far as the settings let it do anything."""
 
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from mcp_server.kernel.authority import Actor
 from mcp_server.kernel.once import Once
 from mcp_server.protocol.seam import RequestContext
+
+if TYPE_CHECKING:
+    from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+
+    from mcp_server.protocol.bearers import Bearer
 
 
 class Callers:
@@ -26,14 +32,21 @@ class Callers:
 
 
 def _proved(request: Any) -> Actor | None:
-    if request is None:
+    user = None if request is None else request.scope.get("user")
+    if user is None:
         return None
+    authenticated, bearer = _kinds()
+    if not isinstance(user, authenticated):
+        return None
+    assert isinstance(user.access_token, bearer), "every verifier of ours gives one"
+    return user.access_token.actor
+
+
+@cache
+def _kinds() -> "tuple[type[AuthenticatedUser], type[Bearer]]":
+    """What only authenticated HTTP loads."""
     from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 
     from mcp_server.protocol.bearers import Bearer
 
-    user = request.scope.get("user")
-    if not isinstance(user, AuthenticatedUser):
-        return None
-    assert isinstance(user.access_token, Bearer), "every verifier of ours gives one"
-    return user.access_token.actor
+    return AuthenticatedUser, Bearer

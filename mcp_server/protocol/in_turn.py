@@ -1,6 +1,7 @@
 """One caller's requests come one after the other while others are about (`kernel/turns.py`)."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -10,6 +11,8 @@ from mcp_server.kernel.limits import Caller, Limits, Thing
 from mcp_server.kernel.turns import Turns
 from mcp_server.pages.bodies import too_many
 from mcp_server.protocol.seam import TURN
+
+_AT_ONCE = nullcontext()
 
 
 class InTurn:
@@ -27,7 +30,7 @@ class InTurn:
             return
         caller = self._caller_of(scope)
         try:
-            with self._limits.holding(Thing.REQUESTS, caller):
+            with self._limits.holding(Thing.REQUESTS, caller) if self._turns.is_taken(caller) else _AT_ONCE:
                 turn = await self._turns.take(caller)
         except LimitExceeded as error:
             await too_many(error)(scope, receive, send)

@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from ipaddress import IPv6Address, ip_address
 
 import structlog
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_server.pages.door import said
@@ -24,19 +25,18 @@ LATE_MAX = 256
 """How many answers wait at once; what comes then is answered at once, which ends its connection."""
 ENDED = "expired"
 """Why a key or token counts no more that was right: whoever brings it guesses nothing, and issuers make short ones."""
-_refusals: ContextVar[list[str] | None] = ContextVar("refusals", default=None)
+_refused: ContextVar[str | None] = ContextVar("refused", default=None)
+"""Why the key of the request that this task answers lets nobody in."""
 log = structlog.stdlib.get_logger("datamcp.auth")
 
 
 def note(reason: str) -> None:
     """Note why a key of the request that is being looked at lets nobody in."""
-    refusals = _refusals.get()
-    if refusals is not None:
-        refusals.append(reason)
+    _refused.set(reason)
 
 
 class KeptOut:
-    """Stands before what looks at keys."""
+    """Stands behind what looks at keys, and before what answers who showed none that counts."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class KeptOut:
         """Know of nobody.
 
         Args:
-            app: looks at keys, and says why one is none by `note`.
+            app: answers. Why a key is none was said by `note`.
             count: is told the reason of each failure.
             clock: seconds that only go on.
             sleep: rests for so many seconds.
@@ -61,27 +61,26 @@ class KeptOut:
         self._late = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or isinstance(scope.get("user"), AuthenticatedUser):
             await self._app(scope, receive, send)
             return
-        refusals: list[str] = []
 
         async def later(message: Message) -> None:
-            if message["type"] == "http.response.start" and (refusals or message["status"] == 401):
-                await self._failed(scope, message, refusals)
+            refused = _refused.get()
+            if message["type"] == "http.response.start" and (refused is not None or message["status"] == 401):
+                await self._failed(scope, message, refused)
             await send(message)
 
-        noted = _refusals.set(refusals)
         try:
             await self._app(scope, receive, later)
         finally:
-            _refusals.reset(noted)
+            _refused.set(None)
 
-    async def _failed(self, scope: Scope, message: Message, refusals: list[str]) -> None:
-        if not refusals and not said(scope, b"authorization"):
+    async def _failed(self, scope: Scope, message: Message, refused: str | None) -> None:
+        if refused is None and not said(scope, b"authorization"):
             self._count("missing")
             return
-        reason = refusals[-1] if refusals else "malformed"
+        reason = refused or "malformed"
         self._count(reason)
         if reason == ENDED:
             return

@@ -9,6 +9,7 @@ role = "agent"          # admin, operator, agent or viewer
 """
 
 import asyncio
+import os
 import tomllib
 from pathlib import Path
 
@@ -19,8 +20,10 @@ from mcp_server.domain.people.commands import FROM_FILE, CreateKey, HolderKind, 
 from mcp_server.domain.people.managing import PeopleService
 from mcp_server.domain.people.secrets import sha256_of
 from mcp_server.domain.people.service import Standing
-from mcp_server.kernel.authority import Role
+from mcp_server.kernel.authority import Actor, Role
+from mcp_server.kernel.complaints import complaint
 from mcp_server.kernel.errors import OpsError, ValidationFailed
+from mcp_server.kernel.once import Once
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.values import Frozen
 from mcp_server.protocol.bearers import Bearer, Refused, bearer
@@ -60,7 +63,7 @@ def read_tokens(path: Path) -> tuple[TokenEntry, ...]:
     """
     try:
         with path.open("rb") as file:
-            text = file.read(FILE_BYTES_MAX).decode("utf-8")
+            text = file.read(FILE_BYTES_MAX).decode("utf-8-sig")
         return _TokenFile.model_validate(tomllib.loads(text)).tokens
     except OSError as error:
         raise ValidationFailed(f"The token file {path} cannot be read: {error.strerror}.") from None
@@ -76,8 +79,14 @@ class TokenFile:
         self._people = services.get(PeopleService)
         self._is_read_only = services.database.is_read_only
         self._path = path
+        self._name = str(path)
         self._seen: object = None
         self._alone = asyncio.Lock()
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether the file is not as it was when it was read."""
+        return self._seen != self._state()
 
     async def look(self) -> None:
         """Read the file where it is not as it was.
@@ -85,7 +94,7 @@ class TokenFile:
         Raises:
             ValidationFailed: the file cannot be read or does not hold tokens.
         """
-        if self._seen == self._state():
+        if not self.has_changed:
             return
         if self._is_read_only:
             self._tell_in_vain()
@@ -108,7 +117,7 @@ class TokenFile:
 
     def _state(self) -> object:
         try:
-            stat = self._path.stat()
+            stat = os.stat(self._name)  # noqa: PTH116 - at every request; a path's own makes its text anew
         except OSError as error:
             return error.errno
         return stat.st_mtime_ns, stat.st_size, stat.st_ino
@@ -126,6 +135,7 @@ class KeyBearers:
         """
         self._standing = services.get(Standing)
         self._file = file
+        self._bearer = Once(_made)
 
     def takes(self, token: str) -> bool:
         """A token of 0.1.0 may look like anything."""
@@ -134,10 +144,10 @@ class KeyBearers:
 
     async def verify(self, token: str) -> Bearer | Refused:
         """Whom the key stands for now."""
-        if self._file is not None:
+        if self._file is not None and self._file.has_changed:
             await self._look(self._file)
         found = await self._standing.proved(sha256_of(token))
-        return Refused(found) if isinstance(found, str) else bearer(token, found)
+        return Refused(found) if isinstance(found, str) else self._bearer(found)
 
     @staticmethod
     async def _look(file: TokenFile) -> None:
@@ -147,8 +157,12 @@ class KeyBearers:
             log.warning("token_file", message=error.message)
 
 
+def _made(actor: Actor) -> Bearer:
+    return bearer("", actor)  # its text is not kept, and nobody needs it
+
+
 def _first_line(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False)[0]
-        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}."
+        return f"{'.'.join(str(part) for part in first['loc'])}: {complaint(first)}."
     return str(error).splitlines()[0]

@@ -4,7 +4,9 @@ Clients of before either do not know links or hand them on to models' vendors, w
 """
 
 from collections.abc import Mapping
+from functools import cache
 from itertools import islice
+from string import Formatter
 from typing import Any, NamedTuple, cast
 from urllib.parse import quote
 
@@ -45,7 +47,12 @@ def _exists(thing: Mapping[str, Any] | None) -> bool:
     return thing is not None and bool(thing.get("id") or thing.get("key"))
 
 
+@cache
+def _names(uri: str) -> tuple[str, ...]:
+    """The members that a template takes."""
+    return tuple(name for _, name, _, _ in Formatter().parse(uri) if name)
+
+
 def _link(made: Made, thing: Mapping[str, Any]) -> dict[str, Any]:
-    parts = {name: quote(value) for name, value in thing.items() if isinstance(value, str)}
-    uri = made.uri.format_map(parts)
+    uri = made.uri.format_map({name: quote(thing[name]) for name in _names(made.uri)})
     return {"type": "resource_link", "uri": uri, "name": uri.rpartition("/")[2], "mimeType": "application/json"}

@@ -5,7 +5,7 @@ correlation id, and the caller sees only that id.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Set
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
@@ -69,15 +69,16 @@ class Seam:
         self.toolsets = None if toolsets is None else frozenset(toolsets)
         self.limits = limits or Limits()
 
-    def call_of(self, ctx: RequestContext) -> Call:
-        """Who calls, and under which correlation id: the caller's trace id when it sent one."""
+    def call_of(self, ctx: RequestContext, tools: Set[str] | None = None) -> Call:
+        """Who calls, of the tools offered, and under which correlation id: the caller's trace id when it sent one."""
 
         async def progress(waited_seconds: float, of_seconds: float) -> None:
             await ctx.session.report_progress(waited_seconds, of_seconds, "waiting")
 
         correlation_id = _trace_id(ctx) or self._new_id("call")
         actor = self.actor_of(ctx)
-        return Call(actor, correlation_id, progress, toolsets=self.toolsets_of(actor), waits=lambda: waits(ctx))
+        offered = self.toolsets_of(actor)
+        return Call(actor, correlation_id, progress, toolsets=offered, tools=tools, waits=lambda: waits(ctx))
 
     def toolsets_of(self, actor: Actor) -> frozenset[str] | None:
         """The toolsets that are there for a caller: those offered which it reaches; None for all."""
@@ -106,6 +107,7 @@ class Seam:
         what: str,
         action: Callable[[Call], Awaitable[T]],
         said: Callable[[], Said] = lambda: _NOTHING_SAID,
+        tools: Set[str] | None = None,
     ) -> T:
         """Run one call.
 
@@ -114,36 +116,38 @@ class Seam:
             what: a tool's or resource's name.
             action: does it, given the call with its speaker.
             said: what the call says about who speaks.
+            tools: the names of the tools that are offered; None for all.
 
         Raises:
             OpsError: the call was refused; or it hit a bug, of which the error holds only the correlation id.
             MCPError: a protocol error, passed on.
         """
-        call = self.call_of(ctx)
+        call = self.call_of(ctx, tools)
         started = time.perf_counter()
         outcome = "ok"
-        with structlog.contextvars.bound_contextvars(correlation_id=call.correlation_id, actor=call.actor.label):
-            try:
-                with self.limits.holding(Thing.CALLS, Caller.of(call.actor)):
-                    spoken = await self.spoken(ctx, call, said())
-                    if spoken.speaker is not None:
-                        structlog.contextvars.bind_contextvars(actor=spoken.label)
-                    return await action(spoken)
-            except OpsError as error:
-                outcome = error.code
-                log.info("refused", what=what, code=error.code, message=error.wrong)
-                raise
-            except MCPError:
-                outcome = "protocol_error"
-                raise
-            except Exception as error:
-                outcome = "bug"
-                log.exception("bug", what=what)
-                raise bug(call.correlation_id) from error
-            finally:
-                seconds = time.perf_counter() - started
-                self._observer.called(what, outcome, seconds)
-                log.debug("called", what=what, outcome=outcome, duration_ms=round(seconds * 1000, 2))
+        bound = structlog.contextvars.bind_contextvars(correlation_id=call.correlation_id, actor=call.actor.label)
+        try:
+            with self.limits.holding(Thing.CALLS, Caller.of(call.actor)):
+                spoken = await self.spoken(ctx, call, said())
+                if spoken.speaker is not None:
+                    structlog.contextvars.bind_contextvars(actor=spoken.label)
+                return await action(spoken)
+        except OpsError as error:
+            outcome = error.code
+            log.info("refused", what=what, code=error.code, message=error.wrong)
+            raise
+        except MCPError:
+            outcome = "protocol_error"
+            raise
+        except Exception as error:
+            outcome = "bug"
+            log.exception("bug", what=what)
+            raise bug(call.correlation_id) from error
+        finally:
+            seconds = time.perf_counter() - started
+            self._observer.called(what, outcome, seconds)
+            log.debug("called", what=what, outcome=outcome, duration_ms=round(seconds * 1000, 2))
+            structlog.contextvars.reset_contextvars(**bound)
 
 
 def waits(ctx: RequestContext) -> None:

@@ -48,6 +48,14 @@ class DeskServer(Server[Any]):
         return told
 
 
+def no_headers(tool: str) -> None:
+    """What the SDK compares a call's `Mcp-Param-*` headers with: nothing, since no tool's schema names such a header.
+
+    It asks this at every call of 2026 over HTTP, and walks twice through the schema that it is given.
+    """
+    del tool
+
+
 def make_server(desk: Desk, seam: Seam, offer: Offer) -> Server[Any]:
     """The server for one desk, with the part of the catalogues that is offered."""
     handles = TaskHandles(desk, seam, offer, ApprovalQuestions(desk))
@@ -66,7 +74,7 @@ def assembled(
         title=TITLE,
         version=desk.version,
         instructions=INSTRUCTIONS,
-        get_tool_input_schema=tools.schema_of,
+        get_tool_input_schema=no_headers,
         on_list_tools=tools.list_tools,
         on_list_resources=reads.list_resources,
         on_list_resource_templates=reads.list_templates,

@@ -1,7 +1,7 @@
 """Names that stand for nothing, looked up where a call is refused for something else: all that is wrong with it is told
 at once, and the call to send has the names that were perhaps meant."""
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, cast
 
@@ -25,8 +25,8 @@ async def strangers(desk: Desk, call: Call, model: type[BaseModel], given: Mappi
     """The names in the arguments of a call that stand for nothing, for a caller who may use the tool."""
     shape = shape_of(model)
     found: list[Problem] = []
-    for loc, look, name in islice(_names(shape, taken(shape, given), ()), _LOOKED_UP_MAX):
-        error = await look(desk, call, name)
+    for loc, words, name in islice(named_things(shape, taken(shape, given), _LOOKS), _LOOKED_UP_MAX):
+        error = await _LOOKS[words](desk, call, name)
         if error is not None:
             found.append(stranger(loc, error))
     return found
@@ -37,14 +37,21 @@ def stranger(loc: Loc, error: OpsError) -> Problem:
     return Problem(loc, error.message, near=tuple(error.details.get("near", ())))
 
 
-def _names(shape: Shape, value: Any, loc: Loc) -> Iterator[tuple[Loc, Look, str]]:
-    look = _LOOKS.get(shape.meant.words)
-    if isinstance(value, str) and look is not None:
-        yield loc, look, value
+def named_things(shape: Shape, value: Any, words: Container[str], loc: Loc = ()) -> Iterator[tuple[Loc, str, str]]:
+    """The texts in arguments that stand for things of some kinds: where each stands, its kind, and the text.
+
+    Args:
+        shape: of the arguments.
+        value: the arguments.
+        words: the kinds, as `Meant` says them.
+        loc: where the arguments stand.
+    """
+    if isinstance(value, str) and shape.meant.words in words:
+        yield loc, shape.meant.words, value
     for part, one in _parts(value):
         inside = shape.inside(part)
         if inside is not None:
-            yield from _names(inside, one, (*loc, part))
+            yield from named_things(inside, one, words, (*loc, part))
 
 
 def _parts(value: Any) -> Iterable[tuple[str | int, Any]]:

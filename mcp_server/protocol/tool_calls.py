@@ -1,11 +1,13 @@
 """`tools/list` and `tools/call`."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, NamedTuple, cast
 
 import mcp_types as types
+from pydantic import BaseModel
 
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.desk import Desk
@@ -27,6 +29,7 @@ from mcp_server.kernel.understanding import understood
 from mcp_server.kernel.views import dumped
 from mcp_server.protocol.asking import InputNeeded, asker
 from mcp_server.protocol.definitions import definition, kept_definitions
+from mcp_server.protocol.letter_case import in_their_letters
 from mcp_server.protocol.links import linked
 from mcp_server.protocol.other_names import unknown_tool
 from mcp_server.protocol.seam import RequestContext, Seam, error_content
@@ -35,6 +38,7 @@ from mcp_server.protocol.task_handles import declares_extension, handle, tool_re
 from tools.spec import AnyTool, Shared
 
 _NOTHING_SHARED = Shared()
+_WAITS_NOT = nullcontext()
 _FOR_PROGRAMS = frozenset(("action_hash", "bytes", "sha256"))
 """Members of results that tell a model nothing; programs find them in the structured content."""
 _OF_CALLS = frozenset(("results", "also"))
@@ -61,11 +65,6 @@ class ToolCalls:
             for name, tool in self._tools.items()
         }
 
-    def schema_of(self, name: str) -> dict[str, Any] | None:
-        """What a tool takes. Over HTTP the SDK asks this at every call; else it would list all tools each time."""
-        tool = self.definitions.get(name)
-        return None if tool is None else tool.input_schema
-
     async def list_tools(
         self, ctx: RequestContext, params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
@@ -91,19 +90,39 @@ class ToolCalls:
         if tool.asks_person:
             run = self._asking(asker(ctx, params))
         given = split(tool, named_as_known(tool, params.arguments or {}))
-        try:
+
+        async def made(given: Given) -> dict[str, Any]:
             result = await self._seam.run(
                 ctx,
                 tool.name,
-                lambda call: run(tool, replace(call, tools=offered.keys()), given),
+                lambda call: run(tool, call, given),
                 lambda: said(tool, given),
+                offered.keys(),
             )
             if "structuredContent" in result:
                 result["content"] += linked(ctx.protocol_version, tool.name, result["structuredContent"])
             return result
+
+        try:
+            return await self._made_as_called(ctx, tool, given, made)
         except OpsError as error:
             error = _whole_refusal(tool, given, error)
             return _refusal(error, _whole_call(tool, given.all(), error.details))
+
+    async def _made_as_called(
+        self, ctx: RequestContext, tool: AnyTool, given: "Given", made: Callable[["Given"], Awaitable[dict[str, Any]]]
+    ) -> dict[str, Any]:
+        """Make a call; where it finds nobody by a name, once more with agents in the letters in which they are called.
+        The key of an agent is not helped to find others'."""
+        try:
+            return await made(given)
+        except NotFound as error:
+            if "landed" in error.details or self._seam.actor_of(ctx).kind == "agent":
+                raise
+            put = await in_their_letters(self._desk, tool, *given)
+            if put is None:
+                raise
+        return await made(Given(*put))
 
     def _offered(self, ctx: RequestContext) -> dict[str, AnyTool]:
         """The tools that are there for who calls, by name."""
@@ -143,7 +162,7 @@ class ToolCalls:
 
     async def _run(self, tool: AnyTool, call: Call, given: "Given") -> dict[str, Any]:
         arguments = await self._counted(tool, call, given)
-        with self._seam.limits.holding(Thing.WAITS, Caller.of(call.actor), _waits(arguments)):
+        with self._seam.limits.holding(Thing.WAITS, Caller.of(call.actor)) if _waits(arguments) else _WAITS_NOT:
             result = await tool.run(self._desk)(call, arguments)
         content = dumped(result)
         shown = _in_short(tool, content)
@@ -157,8 +176,7 @@ class ToolCalls:
         """The arguments as the tool takes them, once what it writes is counted."""
         arguments = await checked(self._desk, tool, call, given)
         if tool.writes:
-            calls, also = (len(getattr(arguments, name, None) or ()) for name in ("calls", "also"))
-            self._seam.limits.spend(Caller.of(call.actor), max(calls, 1) + also)
+            self._seam.limits.spend(Caller.of(call.actor), _writes(arguments))
         return arguments
 
     def _speaker_told(self, call: Call, given: "Given") -> dict[str, str]:
@@ -171,9 +189,35 @@ class ToolCalls:
         return {} if is_told else {"spoken_by": call.label}
 
 
-def _waits(arguments: Any) -> int:
-    """1 for a call that may wait for something to happen, else 0."""
-    return int(bool(getattr(arguments, "wait_seconds", None)))
+def _waits(arguments: BaseModel) -> bool:
+    """Whether a call may wait for something to happen. To ask a model for what it lacks is dear: its dict is asked."""
+    return bool(vars(arguments).get("wait_seconds"))
+
+
+def _writes(arguments: BaseModel) -> int:
+    """How many writes a call makes at least."""
+    given = vars(arguments)
+    return max(len(given.get("calls") or ()), 1) + len(given.get("also") or ())
+
+
+class _Known(NamedTuple):
+    """The names of arguments, kept: to ask pydantic for them at each call costs more than all that is done with them.
+
+    Attributes:
+        own: the tool's.
+        shared: those that every write takes, but for what the tool itself calls so.
+        of_writes: both.
+    """
+
+    own: frozenset[str]
+    shared: frozenset[str]
+    of_writes: frozenset[str]
+
+
+@cache
+def _known(arguments: type[BaseModel]) -> _Known:
+    own, shared = frozenset(arguments.model_fields), frozenset(Shared.model_fields)
+    return _Known(own, shared - own, own | shared)
 
 
 class Given(NamedTuple):
@@ -213,7 +257,9 @@ def split(tool: AnyTool, arguments: dict[str, Any]) -> Given:
     """A call's arguments, apart."""
     if not tool.writes:
         return Given(arguments, {})
-    shared = {name for name in Shared.model_fields if name not in tool.arguments.model_fields}
+    shared = _known(tool.arguments).shared & arguments.keys()
+    if not shared:
+        return Given(arguments, {})
     own = {name: value for name, value in arguments.items() if name not in shared}
     return Given(own, {name: value for name, value in arguments.items() if name in shared})
 
@@ -285,8 +331,8 @@ def _whole_refusal(tool: AnyTool, given: Given, error: OpsError) -> OpsError:
 
 def named_as_known(tool: AnyTool, arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments by the names that the tool has for them: `taskId` is `task_id`."""
-    names = tool.arguments.model_fields.keys() | (Shared.model_fields.keys() if tool.writes else set())
-    if arguments.keys() <= names:
+    names = _known(tool.arguments)
+    if arguments.keys() <= (names.of_writes if tool.writes else names.own):
         return arguments
     known = dict(shape_of(tool.arguments).members)
     if tool.writes:

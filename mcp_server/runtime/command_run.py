@@ -2,13 +2,15 @@
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
+from mcp_server.domain.tasks.commands import RESULT_BYTES_MAX
 from mcp_server.domain.tasks.spec import FailureSpec, ProgressSpec
+from mcp_server.kernel.errors import OpsError
+from mcp_server.kernel.json_text import check_json, others_json
 from mcp_server.runtime.groups import Ends, ends
 
 OUTPUT_BYTES_MAX = 256 * 1024
@@ -66,7 +68,7 @@ class CommandRun:
         if output is None:
             too_much = f"The command wrote more than {OUTPUT_BYTES_MAX} bytes to stdout; nothing of it was kept."
             return None, FailureSpec(message=too_much, code="output_too_large", retryable=False)
-        return parse_output(output), None
+        return kept(output)
 
     async def stop(self) -> None:
         """End the whole process group: politely first, then for certain."""
@@ -127,12 +129,23 @@ def parse_progress(line: str) -> ProgressSpec:
     return ProgressSpec(message=line[:2000])
 
 
+def kept(output: bytes) -> tuple[Any, FailureSpec | None]:
+    """Stdout as what the task ends with: its result, or why that cannot be kept. One task's words end no worker."""
+    result = parse_output(output)
+    try:
+        check_json(result, "result", RESULT_BYTES_MAX)
+    except OpsError as error:
+        message = f"The command ended well, but what it said cannot be kept: {error.message}"
+        return None, FailureSpec(message=message, code="result_refused", retryable=False)
+    return result, None
+
+
 def parse_output(output: bytes) -> Any:
     """Stdout as the task's result: its JSON; text that is not JSON as `{"output": text}`; nothing as None."""
     text = output.decode("utf-8", "replace").replace("\x00", "").strip()
     if not text:
         return None
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return others_json(text)
+    except ValueError:
         return {"output": text}

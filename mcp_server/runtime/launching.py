@@ -74,7 +74,7 @@ def _read(name: str, path: Path) -> str:
     try:
         with path.open("rb") as file:
             content = file.read(SECRET_BYTES_MAX + 1)
-        text = content.decode().removesuffix("\n")
+        text = content.decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError):
         raise NotStarted(f"{name} is to come from the file {path}, which cannot be read as text") from None
     if len(content) > SECRET_BYTES_MAX or "\x00" in text:

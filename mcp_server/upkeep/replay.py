@@ -1,7 +1,8 @@
 """Rebuilding a database from its events alone, and comparing: proof that the log accounts for every row.
 
-Three things are not in the log on purpose: heartbeats (`instances.last_seen_at`), places in line for a lock, and what a
-version and its event share (its value and note stand with the version; the event has its SHA-256).
+What is found by text is compared with the rows that it is made of. Three things are not in the log on purpose:
+heartbeats (`instances.last_seen_at`), places in line for a lock, and what a version and its event share (its value and
+note stand with the version; the event has its SHA-256).
 """
 
 import json
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from mcp_server.domain.areas import AREAS
 from mcp_server.kernel.area import Aggregate
@@ -21,6 +22,8 @@ from mcp_server.kernel.store import Transaction
 from mcp_server.persistence.database import Backend, make_backend
 from mcp_server.persistence.migrate import migrations
 from mcp_server.persistence.sqlite.backend import SqliteBackend
+from mcp_server.persistence.statements import Engine
+from mcp_server.persistence.texts import texts_of
 from mcp_server.upkeep.transfer import snapshot
 from mcp_server.upkeep.watching import Watch, row_count, unwatched, watched
 
@@ -29,6 +32,8 @@ _DIFFERENCES_MAX = 20
 # By number, also on PostgreSQL: a transaction numbers its events at its end, when it holds all its locks, so that of
 # two that changed the same thing the later one has the higher numbers.
 _EVENTS = "SELECT at, type, aggregate_type, aggregate_id, version, actor, data FROM events ORDER BY seq"
+
+_TEXTS = "SELECT kind, about, folded FROM texts ORDER BY kind, about"
 
 
 class NotUpgraded(Unavailable):
@@ -61,7 +66,7 @@ def replay(url: str, watch: Watch = unwatched) -> Replayed:
                 rows = _fetched(original, _EVENTS)
                 events = _rebuild(fresh, watched(rows, watch, partial(row_count, original, ("events",))))
                 with snapshot(fresh) as rebuilt:
-                    return _compared(events, original, rebuilt)
+                    return _compared(events, _to_compare(original, rebuilt, backend.engine))
         except Exception as error:
             raise backend.explain(error) or error from error
 
@@ -134,8 +139,19 @@ def _row(tx: Transaction, event: Event) -> dict[str, Any] | None:
     return tx.one(statement, id=event.aggregate_id)
 
 
-def _compared(events: int, original: Any, rebuilt: Any) -> Replayed:
-    rows, differences = 0, list[str]()
+_Dicts = Iterator[dict[str, Any]]
+
+
+class _Comparison(NamedTuple):
+    """A table, how many of its first columns are its key, its rows, and what they are to be."""
+
+    table: str
+    key: int
+    stored: _Dicts
+    wanted: _Dicts
+
+
+def _to_compare(original: Any, rebuilt: Any, engine: Engine) -> Iterator[_Comparison]:
     for table in AREAS.tables:
         sql = table.comparison()
         if sql is None:
@@ -143,14 +159,19 @@ def _compared(events: int, original: Any, rebuilt: Any) -> Replayed:
         stored = _dicts(original, sql)
         if table.condensed is not None:
             stored = table.condensed(stored, rebuilt)
-        for key, theirs, ours in _paired(stored, _dicts(rebuilt, sql), table.key):
+        yield _Comparison(table.name, table.key, stored, _dicts(rebuilt, sql))
+    # Made of rows, all of which have been compared by now; documents' events do not hold what a text is made of.
+    yield _Comparison("texts", 2, _dicts(original, _TEXTS), texts_of(original, engine, AREAS))
+
+
+def _compared(events: int, comparisons: Iterator[_Comparison]) -> Replayed:
+    rows, differences = 0, list[str]()
+    for table, keys, stored, wanted in comparisons:
+        for key, theirs, ours in _paired(stored, wanted, keys):
             rows += 1
             if theirs != ours and len(differences) < _DIFFERENCES_MAX:
-                differences.append(_difference(table.name, key, theirs, ours))
+                differences.append(_difference(table, key, theirs, ours))
     return Replayed(events, rows, tuple(differences))
-
-
-_Dicts = Iterator[dict[str, Any]]
 
 
 def _paired(left: _Dicts, right: _Dicts, keys: int) -> Iterator[tuple[tuple[Any, ...], Any, Any]]:

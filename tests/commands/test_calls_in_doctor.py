@@ -27,6 +27,35 @@ def test_doctor_says_how_to_get_what_calls_need(monkeypatch: pytest.MonkeyPatch)
     assert found.warns and "[calls]" in (found.remedy or "")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("sh", "-c", "espeak-ng --stdout '{text}'"),
+        ("/bin/bash", "-c", "{text}"),
+        ("cmd.exe", "/c", "{text}"),
+        ("bash", "-c", "espeak-ng --stdout", "{text} again"),
+    ],
+)
+def test_what_an_agent_says_is_no_part_of_a_script(command: tuple[str, ...]):
+    settings = load_settings(calls_speech=command)
+    with pytest.raises(ValidationFailed, match="run whatever an agent says"):
+        call_policy(settings)
+    assert not inspect_calls(settings).ok
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("sh", "-c", 'espeak-ng --stdout -- "$1"', "speak", "{text}"),
+        ("sh", "-c", "espeak-ng --stdin --stdout | sox - -"),
+        ("espeak-ng", "--stdout", "{text}"),
+        ("speak", "--text={text}"),
+    ],
+)
+def test_a_text_may_be_an_argument_or_come_on_stdin(command: tuple[str, ...]):
+    assert call_policy(load_settings(calls_speech=command)).speaks
+
+
 def test_no_server_is_asked_unless_it_is_set_and_turn_takes_a_name_and_a_password():
     assert ice_servers(load_settings()) == ()
     turn = {"turn_servers": "turns:t.example.org?transport=tcp", "turn_username": "u", "turn_password": "p"}

@@ -190,6 +190,15 @@ def test_one_file_that_is_left_alone_keeps_no_other_client_waiting(home: Home, c
     assert home.run("--remove", "--yes", "--client", "cursor").exit_code == 1
 
 
+@pytest.mark.skipif(os.name == "nt", reason="modes of files are another matter there")
+def test_a_file_that_is_read_only_is_left_alone_without_a_copy(home: Home):
+    home.cursor.write_text("{}")
+    home.cursor.chmod(0o444)
+    done = home.run("--yes", "--client", "cursor")
+    assert done.exit_code == 1 and "Cursor: left alone. " in done.output and "it is read-only" in done.output
+    assert home.cursor.read_text() == "{}" and [one.name for one in home.cursor.parent.iterdir()] == ["mcp.json"]
+
+
 def test_a_folder_in_the_place_of_a_file_is_told(home: Home):
     home.cursor.mkdir()
     done = home.run("--yes", "--client", "cursor")

@@ -1,6 +1,7 @@
 """Settings: one model, and its words in every source; what is no setting is refused with what was meant."""
 
 import json
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -15,12 +16,16 @@ from pydantic import Field, SecretStr
 from mcp_server.commands.doctor import run_doctor
 from mcp_server.commands.options import SettingsCommand
 from mcp_server.commands.serve import serve
-from mcp_server.config import Group, Settings, load_settings, read_settings
+from mcp_server.config import Group, Settings, load_settings, read_settings, secret
 from mcp_server.config.words import Word, sections, words
 from mcp_server.domain.areas import AREAS
+from mcp_server.hooks.settings import read_settings as settings_of_hooks
+from mcp_server.integrations.references import resolve
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.values import Frozen
 from mcp_server.persistence.database import make_backend
+from mcp_server.protocol.keys import read_tokens
+from mcp_server.runtime.launching import looked_up
 
 WORDS = words(Settings)
 LEAVES = [word for word in WORDS.values() if word.name != "config" and not word.from_file_only]
@@ -197,7 +202,7 @@ def test_variables_of_others_and_of_the_house_itself_are_let_be():
         ("smtp = 'h'", "smtp in desk.toml must be a table"),
         ("port = 99999", "port in desk.toml: Input should be less than"),
         ("[smtp]\nport = 0", "smtp.port in desk.toml: Input should be greater"),
-        ("toolsets = [1]", "toolsets in desk.toml, 0: Input should be a valid string"),
+        ("toolsets = [1]", "toolsets in desk.toml, 0: it takes a text"),
         ("config = 'x'", "config in desk.toml cannot be set in the file that it names"),
         ("read_only = true\nread-only = true", "given twice: as read_only in desk.toml and as read-only in desk.toml"),
         ("smtp_host = 'a'\n[smtp]\nhost = 'b'", "smtp_host is given twice: as smtp_host in desk.toml and as smtp.host"),
@@ -279,8 +284,8 @@ def test_named_things_come_from_the_file_alone(tmp_path: Path):
             "launchers.c.limits.max-run in desk.toml; did you mean launchers.c.limits.max_runs?",
         ),
         ("[launchers.c.limits]\nmax-runs = 0", "launchers in desk.toml, c.command: Field required"),
-        ("[launchers]\nc = 1", "launchers in desk.toml, c: Input should be a valid dictionary"),
-        ("launchers = 1", "launchers in desk.toml: Input should be a valid dictionary"),
+        ("[launchers]\nc = 1", "launchers in desk.toml, c: it takes a table of names and values"),
+        ("launchers = 1", "launchers in desk.toml: it takes a table of names and values"),
         ("[launchers.c.limits]\nmax-runs = 1\nmax_runs = 1", "limits_max_runs is given twice"),
     ],
 )
@@ -311,3 +316,23 @@ def test_without_a_home_directory_a_place_for_the_database_has_to_be_named(monke
     for url in ("sqlite:///~/x.db", "sqlite:///~nobody-here/x.db"):
         with pytest.raises(ValidationFailed, match="absolute path"):
             make_backend(url, AREAS)
+
+
+TOKENS = '[[tokens]]\nid = "ann"\nkind = "user"\nrole = "viewer"\nsha256 = "{}"\n'.format("a" * 64)
+READERS: dict[str, tuple[str, Callable[[Path], Any], Any]] = {
+    "settings": ("user = 'ann'", lambda file: read_settings(Settings, {"config": file}, {}).user, "ann"),
+    "settings of hooks": ("user = 'ann'", lambda file: settings_of_hooks({"config": str(file)}, {}).user, "ann"),
+    "a secret of ours": ("hush\r\n", lambda file: secret(None, file, "SMTP_PASSWORD"), "hush"),
+    "a secret of a deployment": ("hush\r\n", lambda file: resolve(f"file:{file}"), "hush"),
+    "a secret of a launcher": ("hush\r\n", lambda file: looked_up("KEY", f"file:{file}", {}), "hush"),
+    "tokens": (TOKENS, lambda file: [one.id for one in read_tokens(file)], ["ann"]),
+}
+"""What a file holds, what reads it, and what is read."""
+
+
+@pytest.mark.parametrize("what", READERS)
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "marked"])
+def test_a_mark_of_byte_order_is_no_part_of_any_file_of_the_operators(tmp_path: Path, what: str, mark: bytes):
+    text, read, found = READERS[what]
+    (tmp_path / "file").write_bytes(mark + text.encode())
+    assert read(tmp_path / "file") == found

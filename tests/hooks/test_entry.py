@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from tests.hooks.asking import stdin
 from tests.world import on_file, open_world
 
 HEAVY = ("click", "pydantic", "anyio", "asyncio", "structlog", "mcp", "typing", "pathlib", "platformdirs", "tomllib")
+HEAVY += ("subprocess",)
 LOADS = """
 import os, sys
 leave = os._exit
@@ -43,14 +45,16 @@ def run(*arguments: str, text: bytes = b"", **environment: str) -> subprocess.Co
     return subprocess.run(command, capture_output=True, timeout=60, input=text, env=CLEAN | environment)
 
 
-@pytest.mark.parametrize("arguments", [["hook", "Stop"], ["hook", "PreToolUse"], ["status"]], ids=lambda a: a[-1])
+@pytest.mark.parametrize(
+    "arguments", [["hook", "Stop"], ["hook", "PreToolUse"], ["hook", "SessionEnd"], ["status"]], ids=lambda a: a[-1]
+)
 @pytest.mark.anyio
 async def test_nothing_heavy_is_loaded(sqlite_url: str, tmp_path: Path, arguments: list[str]):
     async with open_world(sqlite_url) as world:
         await world.agent("scribe")
         await world.desk.messages.send(world.call, SendMessage(to=("scribe",), body="hello"))
         await world.desk.locks.acquire(world.call, AcquireLock(name="elsewhere/**"))
-    moment = "stop" if "Stop" in arguments else "edit"
+    moment = {"Stop": "stop", "SessionEnd": "end"}.get(arguments[-1], "edit")
     done = subprocess.run(
         [sys.executable, "-c", LOADS, *arguments, "--database", sqlite_url, "--agent", "scribe"],
         input=json.dumps(stdin("claude-code", moment, tmp_path)).encode(),
@@ -111,6 +115,22 @@ def test_garbage_is_answered_with_silence(sqlite_url: str, text: bytes):
     for moment in ("edit", "prompt", "stop", "registered", "end", "wait"):
         answer = answered(moment, {"database": sqlite_url, "seconds": "0"}, text, {})
         assert (answer.code, answer.out, answer.err) == (0, "", "")
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_what_a_client_sends_is_read_behind_a_mark_of_byte_order(mark: bytes):
+    assert Asked(mark + b'{"session_id": "a"}', {}).session == "a"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+@pytest.mark.parametrize(("words", "code"), [("hook SessionStart", 0), ("status", 1), ("approvals list", 1)])
+@pytest.mark.parametrize("where", [">/dev/full", ">&-"])
+def test_who_cannot_be_told_is_not_troubled_by_that(sqlite_url: str, words: str, code: int, where: str):
+    on_file(Path(sqlite_url.removeprefix("sqlite:///")))
+    command = f"exec {shlex.quote(sys.executable)} -m mcp_server {words} {where}"
+    env = CLEAN | {"DATAMCP_DATABASE": sqlite_url, "DATAMCP_AGENT": "scribe"}
+    done = subprocess.run(command, shell=True, env=env, input=b"{}", stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (code, b"")
 
 
 def test_more_than_any_client_sends_is_not_read():

@@ -10,6 +10,7 @@ import pytest
 from mcp_server.config import Settings, load_settings
 from mcp_server.deploying import Workers, declared_targets, targets
 from mcp_server.domain.deployments.policy import DeploymentPolicy
+from mcp_server.domain.deployments.service import LOGS_CHARACTERS_MAX
 from mcp_server.domain.deployments.spec import ControlDeployment
 from mcp_server.domain.deployments.targets import Targets
 from mcp_server.integrations.references import resolve
@@ -86,6 +87,29 @@ async def test_what_fails_is_rolled_back_by_the_declared_command_to_what_was_liv
     await house.work()
     assert house.ran()[-1] == "rollback shop-dev 1"
     assert (await house.seen()).run.status == "rolled_back" and (await house.seen()).live_revision == 1
+
+
+@pytest.mark.parametrize(
+    "last", ['{"a": 1e999}', '{"a": NaN}', '{"a": [-Infinity]}', '{"a": ' + "[" * 90 + "]" * 90 + "}"]
+)
+async def test_what_no_json_holds_is_no_evidence_and_the_run_ends_all_the_same(
+    sqlite_url: str, tmp_path: Path, last: str
+):
+    async with open_world(sqlite_url) as world:
+        house = House(world, tmp_path, commands=dict.fromkeys(("apply", "status"), ("echo", last)))
+        await house.live()
+        seen = await house.seen()
+        assert (seen.status, seen.live["output"], seen.live["status"]) == ("live", last, last)
+        assert "a" not in seen.live
+
+
+async def test_of_a_log_the_end_is_shown_however_much_a_target_says(sqlite_url: str, tmp_path: Path):
+    code = "print('x' * 200_000 + 'end')"
+    async with open_world(sqlite_url) as world:
+        house = House(world, tmp_path, commands={"apply": ("true",), "logs": (sys.executable, "-c", code)})
+        await house.live()
+        logs = (await house.desk.deployments.get(world.call, "shop", logs=True)).logs
+        assert len(logs) == LOGS_CHARACTERS_MAX and logs.endswith("end\n")
 
 
 VERSIONS = """
@@ -332,6 +356,11 @@ async def test_commands_that_only_look_tell_no_secret_of_theirs(
     [
         ("[targets.a]\nplan = ['x']", "targets in desk.toml, a.apply: Field required"),
         ("[targets.a]\napply = ['x', '{who}']", r"\[targets.a\] cannot work: `apply` has the placeholder \{who\}"),
+        ("[targets.a]\napply = ['x', '{who}']\narguments = { who = '(' }", "who: its pattern is no regular expression"),
+        ("[targets.a]\napply = ['x']\narguments = { label = '.*' }", "argument label is filled in by the desk itself"),
+        ("[targets.a]\napply = ['x']\nplan = ['']", "`plan`: its program has no name"),
+        ("[targets.a]\napply = ['x']\nsecrets = ['A B']", "its secret A B is no name of a variable"),
+        ("[targets.a]\napply = ['x']\nenv = { KEY = 'file:' }", "KEY in its env refers to nothing"),
         ("[targets.process]\napply = ['x']", "this name is one of the server's own"),
         ("[[approve]]\ntol = 'x'", "There is no setting approve.0.tol in desk.toml; did you mean approve.0.tool"),
     ],

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_server.kernel import moments
-from mcp_server.kernel.moments import moment_like, moment_of
+from mcp_server.kernel.moments import distance_like, moment_like, moment_of
 from mcp_server.kernel.times import micros
 
 NOW = datetime(2027, 1, 15, 8, tzinfo=UTC)
@@ -82,6 +82,42 @@ def test_a_day_and_a_zone_may_be_spelt_in_words(text: str, meant: str):
     assert moment_of(text) == meant
 
 
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("2027-01-15 10:30 +01:00", "2027-01-15T09:30:00Z"),
+        ("2027-01-15 10:30:05+0100", "2027-01-15T09:30:05Z"),
+        ("2027-01-15T10:30 -05:00", "2027-01-15T15:30:00Z"),
+        ("2027-01-15 10:30 Europe/Berlin", "2027-01-15T09:30:00Z"),
+        ("tomorrow 09:00 Europe/Berlin", "2027-01-16T08:00:00Z"),
+        ("Tomorrow at 09:00 UTC", "2027-01-16T09:00:00Z"),
+        ("today 09:00 America/Argentina/Buenos_Aires", "2027-01-15T12:00:00Z"),
+        ("tomorrow, 09:00 Pacific/Kiritimati", "2027-01-15T19:00:00Z"),
+    ],
+)
+def test_a_time_behind_a_blank_or_at_a_named_place_is_taken(text: str, meant: str):
+    assert moment_of(text) == meant
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2027-10-31 02:30 Europe/Berlin",  # twice
+        "2027-03-28 02:30 Europe/Berlin",  # never
+        "tomorrow 09:00",
+        "tomorrow 9:00 pm",
+        "2027-01-15 10:30 Berlin/Europe",
+        "2027-01-15 10:30 +99:00",
+        "2027-01-15 25:30 +01:00",
+        "2027-02-30 10:30 UTC",
+        "9999-12-31 23:30 -05:00",
+        "2027-01-15 10:30 ../etc/passwd",
+    ],
+)
+def test_a_time_that_clocks_show_twice_or_never_or_whose_zone_is_none_is_not_taken(text: str):
+    assert moment_of(text) is None
+
+
 @pytest.mark.parametrize("text", ["01/02/2027", "15.1.2027", "2027-13-01 UTC", "UTC", "10:30 UTC", "2027-01-15 10:30"])
 def test_a_day_of_which_two_could_be_meant_and_a_time_without_day_or_zone_are_not_taken(text: str):
     assert moment_of(text) is None
@@ -103,3 +139,9 @@ def test_any_text_is_a_moment_or_none(text: str):
 )
 def test_the_example_of_a_refused_time_is_what_was_perhaps_meant(name: str, text: str, like: str):
     assert moment_like(name, text) == like
+
+
+@pytest.mark.parametrize("name", ["since", "until", "run_at", "send_at"])
+def test_the_distance_that_is_offered_leads_to_where_the_argument_looks(name: str):
+    meant = moment_of(distance_like(name), name)
+    assert meant is not None and (meant < f"{NOW:%Y-%m-%dT%H:%M:%SZ}") == (name in ("since", "until"))

@@ -48,6 +48,22 @@ async def test_while_another_is_about_calls_come_one_after_the_other_and_the_oth
     assert desk.most == {"user:eve": 1, "user:ann": 1}
 
 
+async def test_who_calls_again_only_once_it_was_answered_never_rests():
+    desk = Desk()
+    await desk.call(ANN)
+    for _ in range(3):
+        turn = await desk.turns.take(EVE)
+        assert desk.turns.is_taken(EVE)
+        turn.done()
+        assert not desk.turns.is_taken(EVE)
+    turn = await desk.turns.take(EVE)
+    behind = asyncio.create_task(desk.call(EVE))
+    await asyncio.sleep(0)
+    turn.done()
+    assert desk.turns.is_taken(EVE)  # it rests, since one stands there
+    await behind
+
+
 async def test_who_is_alone_and_the_local_user_wait_for_nobody():
     desk = Desk()
     await asyncio.gather(*(desk.call(EVE) for _ in range(20)), *(desk.call(LOCAL) for _ in range(20)))

@@ -65,6 +65,10 @@ async def test_a_person_reads_why_joins_writes_and_hangs_up():
         await page.get_by_role("button", name="Join").tap()
         await page.get_by_text("Good morning. v7 is ready.").wait_for()
         await expect(page.locator("#state")).to_have_text("Connected")
+        sizes = await page.locator(".words, label").evaluate_all(
+            "all => all.map((one) => getComputedStyle(one).fontSize)"
+        )
+        assert set(sizes) == {"17px"}, "what the agent says is no small print"
         await page.get_by_label("Write to the call").fill("Hello")
         await page.keyboard.press("Enter")
         said = await peer.told("text")
@@ -74,7 +78,7 @@ async def test_a_person_reads_why_joins_writes_and_hangs_up():
         assert await page.get_by_role("listitem").filter(has_text="Hello").count() == 1
         await page.get_by_role("button", name="Hang up").tap()
         await page.get_by_text("You can close this window.").wait_for()
-        assert "hung up" in await page.locator("#reason").inner_text()
+        assert await page.locator("#reason").inner_text() == "You hung up."
         assert await page.get_by_role("button").count() == 0
         assert await page.evaluate("[askedFor.length, localStorage.length]") == [0, 0]
         assert complaints == []
@@ -155,7 +159,11 @@ async def test_what_is_asked_is_shown_whole_and_answered_once_by_its_hash():
         shown = page.locator(".ask pre")
         await shown.wait_for()
         text = await shown.inner_text()
-        assert text == "> Deploy v7\n> Deploy v7 to production.\n> Two services restart."
+        assert text == "> Deploy v7 to production.\n> Two services restart.", "which its title but begins"
+        peer.say(**ASK | {"id": "approval_2", "title": "Ship it"})
+        titled = await page.locator(".ask pre").nth(1).inner_text()
+        assert titled == f"> Ship it\n{text}"
+        peer.say(type="asked", id="approval_2", outcome="expired")
         peer.say(**ASK)
         await page.get_by_role("button", name="Approve").tap()
         answer = {"type": "answer", "id": "approval_1", "action_hash": "ab" * 32, "decision": "approve"}
@@ -168,7 +176,8 @@ async def test_what_is_asked_is_shown_whole_and_answered_once_by_its_hash():
         peer.say(type="asked", id="approval_1", outcome="ann@example.org rejected")
         await expect(page.locator(".ask button")).to_have_count(0)
         peer.say(type="bye", reason="The agent ended the call.")
-        await expect(page.locator("#decided li")).to_have_text(["Deploy v7: ann@example.org rejected"])
+        decided = ["Ship it: expired", "Deploy v7: ann@example.org rejected"]
+        await expect(page.locator("#decided li")).to_have_text(decided)
         assert await page.locator("#reason").inner_text() == "The agent ended the call."
         assert await page.evaluate("document.activeElement.id") == "over"
         assert complaints == []

@@ -57,6 +57,10 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
     ("approvals_request", ASK | {"approvers": "anyone"}),
     ("deployments_define", DEPLOY | {"services": WEB}),
     ("deployments_define", DEPLOY | {"services": [WEB | {"ports": 80}], "tags": "t"}),
+    # A time behind a blank, and at a named place.
+    ("tasks_create", task(run_at="2099-01-01 10:00 +01:00")),
+    ("email_send", MAIL | {"send_at": "tomorrow 09:00 Europe/Berlin"}),
+    ("events_read", {"since": "yesterday 09:00 UTC", "actor": "scribe, user:local"}),
     # JSON sent as text.
     ("tasks_create", {"tasks": '[{"title": "x", "tags": ["a"]}]'}),
     ("tasks_create", {"tasks": '{"title": "x"}'}),

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from mcp_server.domain.tasks.commands import EndAttempt
 from mcp_server.domain.tasks.spec import ProgressSpec
-from mcp_server.runtime.command_run import OUTPUT_BYTES_MAX, CommandRun, parse_output, parse_progress
+from mcp_server.runtime.command_run import OUTPUT_BYTES_MAX, CommandRun, kept, parse_output, parse_progress
 from tests.processes import RawClient, server
 
 pytestmark = pytest.mark.anyio
@@ -196,7 +199,29 @@ def test_output_is_json_or_words_or_nothing():
     assert parse_output(b" [1, 2]\n") == [1, 2]
     assert parse_output(b"\xff words \x00") == {"output": "� words"}
     assert parse_output(b"[" * 100_000) == {"output": "[" * 100_000}
+    for text in ("1e999", '{"a": NaN}', "[-Infinity]", "[" * 100 + "]" * 100):  # Python's json takes these
+        assert parse_output(text.encode()) == {"output": text}
     assert parse_output(b"\n") is None
+
+
+ODD = [
+    b'"\\ud800"',
+    b'{"\\ud800": 1}',
+    b'{"a": "\\u0000"}',
+    b"1e999",
+    b'"' * 200_000,
+    b"[" * 70 + b"]" * 70,
+    b"9" * 9000,
+]
+
+
+@given(st.binary() | st.sampled_from(ODD))
+def test_whatever_a_command_prints_its_task_can_be_ended_with(output: bytes):
+    result, failure = kept(output)
+    outcome = "completed" if failure is None else "failed"
+    ending = {"task_id": "task_aaaaaaaaaaaa", "lease_token": "token", "outcome": outcome}
+    EndAttempt.model_validate(ending | {"result": result, "error": failure})
+    assert failure is None or failure.code == "result_refused"
 
 
 @pytest.mark.slow

@@ -44,7 +44,7 @@ async def test_a_secret_comes_from_a_file_as_it_is_at_the_start(tmp_path: Path):
     file.write_text("one\n")
     launcher = Launcher(("run",), env={"KEY": f"file:{file}"})
     assert (await resolved(launcher)).env["KEY"] == "one"
-    file.write_text("two")
+    file.write_bytes(b"\xef\xbb\xbftwo\r\n")  # as editors on Windows write it
     assert (await resolved(launcher)).env["KEY"] == "two"
 
 

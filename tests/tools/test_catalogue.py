@@ -96,5 +96,10 @@ def test_the_servers_instructions_name_every_area_in_few_words():
     assert len(openai.o200k_base().encode(INSTRUCTIONS)) <= 260
 
 
+def test_no_argument_is_bound_to_a_header():
+    """Else the server must have the SDK compare them (`protocol.server.no_headers`)."""
+    assert not [tool.name for tool in TOOLS if "x-mcp-header" in json.dumps(wire(tool)["inputSchema"])]
+
+
 def test_names_are_unique():
     assert len({tool.name for tool in TOOLS}) == len(TOOLS)

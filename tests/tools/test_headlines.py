@@ -9,9 +9,10 @@ from mcp_types import ElicitResult
 
 from mcp_server.app import open_app
 from tests.protocol.test_calls import settings
+from tests.protocol.test_hostile_arguments import opened
 
 pytestmark = pytest.mark.anyio
-KEPT = "The provider here is file, which keeps mails on this machine and sends them to nobody."
+KEPT = "The provider here is file: it keeps mails on this machine, and nobody gets them."
 MAIL = {"to": "ann@example.org", "subject": "s", "text": "t"}
 
 
@@ -28,9 +29,8 @@ async def test_a_mail_that_nobody_gets_is_not_said_to_be_sent(tmp_path: Path):
         later = MAIL | {"send_at": "2099-01-01T09:00:00Z", "idempotency_key": "k"}
         text, sent = await said(client, "email_send", **later)
         assert f"tasks_control(action='cancel', task_ids=['{sent['email']['task_id']}']) calls it off" in text
-        assert f"{sent['email']['id']} is queued." in text and text.endswith(
-            f"goes out at 2099-01-01T09:00:00.000Z. {KEPT}"
-        )
+        assert text.startswith(f"{sent['email']['id']} is queued and goes out at 2099-01-01T09:00:00.000Z. Until then ")
+        assert text.endswith(KEPT)
         text, _ = await said(client, "email_send", **later)
         assert "was queued before under this key, nothing was queued now" in text
         text, _ = await said(client, "email_find", email_id=sent["email"]["id"])
@@ -41,7 +41,7 @@ async def test_a_mail_that_nobody_gets_is_not_said_to_be_sent_where_it_lands_wit
     calls = [{"tool": "email_send", "arguments": MAIL}]
     async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
         text, _ = await said(client, "commit", calls=calls)
-        assert text == f"All 1 landed together. {KEPT}"
+        assert text == f"It landed. {KEPT}"
         await said(client, "agents_register", name="scribe")
         await said(client, "tasks_create", tasks=[{"title": "t"}], as_agent="scribe")
         _, claimed = await said(client, "tasks_claim", agent_id="scribe")
@@ -89,7 +89,7 @@ async def test_what_an_agent_that_leaves_held_is_told(tmp_path: Path):
         for body in ("x", "y"):
             await said(client, "messages_send", to="ann", body=body, as_agent="bob")
         text, _ = await said(client, "agents_control", agent_id="ann", action="pause")
-        assert text == "Agent ann is maintenance."
+        assert text == "Agent ann is in maintenance: it claims nothing new, what is assigned to it waits."
         text, _ = await said(client, "agents_control", agent_id="ann", action="terminate", to_agent="bob")
         assert text.startswith("Agent ann is terminated; handed over: ")
         assert text.endswith("handed over: 1 lock, 2 unread messages.")
@@ -200,3 +200,35 @@ async def test_an_empty_search_for_several_words_says_that_they_are_one_phrase(t
             assert text.endswith('`text` is one phrase: try one word of it, such as "Vatican".')
         text, _ = await said(client, "state_find", text="Rome")
         assert "phrase" not in text
+
+
+async def test_events_say_whether_more_are_there_or_none_yet(tmp_path: Path):
+    async with opened(f"sqlite:///{tmp_path / 'desk.db'}") as (client, _):
+        for limit, says in (
+            (1, "More may be there: go on with after="),
+            (100, "That is all up to now; later ones come"),
+        ):
+            text, told = await said(client, "events_read", limit=limit)
+            assert says in text and told.get("more", False) is (limit == 1)
+
+
+async def test_what_ends_with_several_attempts_is_no_members_argument_and_the_refusal_says_what_does_it(tmp_path: Path):
+    """No advice that is refused itself: every other argument may stand in a member, as it says."""
+    member = {"task_id": "task_bbbbbbbbbbbb", "lease_token": "x", "outcome": "completed"}
+    beside = {
+        "also": [{"tool": "locks_release", "arguments": {"name": "l"}}],
+        "result": 1,
+        "usage": {"input_tokens": 1},
+    }
+    async with opened(f"sqlite:///{tmp_path / 'desk.db'}") as (client, _):
+        for name, value in beside.items():
+            arguments = {"tasks": [member], name: value}
+            error = ((await client.call_tool("tasks_finish", arguments)).structured_content or {})["error"]
+            assert error["code"] == "validation"
+            inside = (
+                (await client.call_tool("tasks_finish", {"tasks": [member | {name: value}]})).structured_content
+            ) or {}
+            assert ("into one of its members" in error["message"]) is (
+                inside.get("error", {}).get("code") != "validation"
+            )
+            assert name != "also" or ("commit" in error["message"] and "Such as" not in error["message"])

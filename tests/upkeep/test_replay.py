@@ -328,6 +328,28 @@ async def test_what_the_events_do_not_account_for_is_named(url: str):
         f"tasks {task.id} differs in title",
         "document_versions notes/a/b c/2 is not stored, but the events say it exists",
         "locks ghost is in no event",
+        f"texts task/{task.id} differs in folded",
+    )
+
+
+async def test_a_text_that_is_not_that_of_its_row_is_named(url: str):
+    """Of any kind; one that is missing, and one of nothing."""
+    async with open_world(url) as world:
+        task = await world.task(title="mine")
+        for key in ("lost", "wrong"):
+            await world.write("n", key, {"said": key})
+
+        def tamper(tx: Any) -> None:
+            tx._connection.execute("DELETE FROM texts WHERE about = 'n/lost'")
+            tx._connection.execute("UPDATE texts SET folded = 'other' WHERE about = 'n/wrong'")
+            tx._connection.execute("UPDATE texts SET kind = 'document' WHERE kind = 'task'")
+
+        await world.database.write(tamper)
+    assert replay(url).differences == (
+        "texts document/n/lost is not stored, but the events say it exists",
+        "texts document/n/wrong differs in folded",
+        f"texts document/{task.id} is in no event",
+        f"texts task/{task.id} is not stored, but the events say it exists",
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar, cast
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
 from mcp_server.commands.foreign.item import Item, Reading, State
+from mcp_server.kernel.complaints import complaint
 from mcp_server.kernel.errors import ValidationFailed
 
 M = TypeVar("M", bound="Record")
@@ -62,7 +63,7 @@ def checked(model: type[M], data: Any, where: str) -> M:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         member = ".".join(map(str, first["loc"])) or "the whole"
-        raise unusable(where, f"{member}: {first['msg']}") from None
+        raise unusable(where, f"{member}: {complaint(first)}") from None
 
 
 def unusable(where: str, why: str) -> ValidationFailed:

@@ -9,6 +9,7 @@ from mcp_server.commands.foreign.item import Item
 from mcp_server.commands.foreign.parsing import unusable
 from mcp_server.commands.foreign.wording import tags_of
 from mcp_server.domain.tasks.commands import CreateTasks
+from mcp_server.kernel.complaints import complaint
 from mcp_server.kernel.json_text import check_line
 from mcp_server.kernel.lines import one_line
 
@@ -61,7 +62,7 @@ def require_sound(items: Sequence[Item], blockers: Blockers) -> None:
         first = error.errors(include_url=False)[0]
         number, *member = first["loc"][1:]
         where = f"{one_line(items[int(number)].id, 80)}, {'.'.join(map(str, member))}"
-        raise unusable(where, first["msg"].removeprefix("Value error, ")) from None
+        raise unusable(where, complaint(first)) from None
 
 
 def _require_key(item: Item) -> None:

@@ -7,10 +7,11 @@ and `{slot}` for what the desk knows itself. Braces that are meant are doubled.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from mcp_server.domain.agents.commands import LauncherUse
+from mcp_server.domain.processes.declaring import wrong_pattern, wrong_variables, wrong_words
 from mcp_server.domain.processes.running import Limits, Stop
 from mcp_server.kernel.errors import LimitExceeded, ValidationFailed
 from mcp_server.kernel.json_text import check_line
@@ -68,6 +69,10 @@ class ArgumentRule:
                 return isinstance(value, str) and value[:1] != "-" and re.fullmatch(self.pattern, value) is not None
 
 
+_TYPES = {"pattern": "text", "minimum": "int", "maximum": "int", "choices": "choice"}
+"""Which type asks for each bound."""
+
+
 @dataclass(frozen=True, slots=True)
 class Launcher:
     """One command that the operator declared.
@@ -98,15 +103,19 @@ class Launcher:
 
     def problems(self) -> list[str]:
         """What makes no sense about it, in words."""
-        found = [f"argv names {{{part}}}, which [arguments] does not declare" for part in self._undeclared()]
+        left_open = self._left_open()
+        strange = [part for part in left_open if part not in self.known and part not in self.arguments]
+        found = [*wrong_words(self.argv), *wrong_variables(self.env)]
+        found += [f"argv names {{{part}}}, which [arguments] does not declare" for part in strange]
         for name, rule in self.arguments.items():
-            found += [f"its argument {name}: {problem}" for problem in _problems(name, rule, self.known)]
+            unused = [] if name in left_open else ["its command does not name it"]
+            problems = [*_problems(name, rule, self.known), *unused]
+            found += [f"its argument {name}: {problem}" for problem in problems]
         return found
 
-    def _undeclared(self) -> list[str]:
+    def _left_open(self) -> list[str]:
         found = (match for part in self.argv for match in _PART.finditer(part))
-        open_parts = [match[1] if match[1] is not None else match[0] for match in found if match[0] not in ("{{", "}}")]
-        return [part for part in open_parts if part not in self.known and part not in self.arguments]
+        return [match[1] if match[1] is not None else match[0] for match in found if match[0] not in ("{{", "}}")]
 
     def check(self, name: str, given: Mapping[str, Any]) -> None:
         """Refuse values for arguments that are not declared or do not fit.
@@ -180,13 +189,25 @@ def _problems(name: str, rule: ArgumentRule, known: Sequence[str]) -> list[str]:
         found.append("the desk fills it in itself")
     if rule.type == "choice" and not rule.choices:
         found.append("a choice needs `choices`")
-    try:
-        re.compile(rule.pattern)
-    except re.error as error:
-        return [*found, f"its pattern is no regular expression: {error}"]
+    if rule.minimum > rule.maximum:
+        found.append(f"no number is from {rule.minimum} to {rule.maximum}")
+    found += [f"`{bound}` counts for nothing, since its type is {rule.type}" for bound in _idle_bounds(rule)]
+    broken = wrong_pattern(rule.pattern)
+    if broken:
+        return found + broken
     if rule.default is not None and not rule.takes(rule.default):
         found.append(f"its default is not {rule.says()}")
     return found
+
+
+def _idle_bounds(rule: ArgumentRule) -> list[str]:
+    """What was said of its values that its type does not ask for: whoever wrote it believes that it holds."""
+    return [bound for bound in _TYPES.keys() & _said(rule) if _TYPES[bound] != rule.type]
+
+
+def _said(rule: ArgumentRule) -> set[str]:
+    said, unsaid = asdict(rule), asdict(ArgumentRule())
+    return {name for name, value in said.items() if value != unsaid[name]}
 
 
 def unknown_launcher(name: str, known: Iterable[str]) -> ValidationFailed:

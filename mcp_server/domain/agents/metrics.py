@@ -33,12 +33,15 @@ async def read_budget(database: Database, agent: Row, now: Micros) -> dict[str, 
     """The agent's budget with the share of it that is used up: 1.0 means that nothing is left."""
     if agent["budget"] is None:
         return None
+    return budget_used(agent, await database.fetch_one("usage_of", agent_id=agent["id"], month=iso(now)[:7]))
+
+
+def budget_used(agent: Row, used: Row | None) -> dict[str, Any] | None:
+    """See `read_budget`; `used` is what it has used this month."""
+    if agent["budget"] is None:
+        return None
     budget = BudgetSpec.model_validate_json(agent["budget"])
-    used = await database.fetch_one("usage_of", agent_id=agent["id"], month=iso(now)[:7]) or {
-        "tokens": 0,
-        "cost_usd": 0.0,
-    }
-    share = budget.used_share(used["tokens"], used["cost_usd"])
+    share = 0.0 if used is None else budget.used_share(used["tokens"], used["cost_usd"])
     return budget.model_dump(exclude_none=True) | {"used_share": round(share, 4)}
 
 

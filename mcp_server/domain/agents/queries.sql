@@ -54,7 +54,7 @@ SELECT i.*, p.process_status, p.process_reason, p.starts, p.adopted, p.exit
 FROM instances i LEFT JOIN {{process_of_instance}} p ON p.id = i.id
 WHERE i.agent_id = :agent_id ORDER BY i.last_seen_at DESC, i.id LIMIT 50
 
--- name: agents_find
+-- name: fragment.agent_as_seen
 SELECT a.*,
   {{running_of_agent}} AS running,
   {{worked_of_agent}} AS has_worked,
@@ -63,7 +63,13 @@ SELECT a.*,
   {{processes_running_of_agent}} AS processes_running,
   {{processes_settled_of_agent}} AS processes_settled,
   {{unread_of_agent}} AS unread
-FROM agents a WHERE TRUE {{filters}} ORDER BY a.name LIMIT :limit
+FROM agents a
+
+-- name: agents_find
+{{agent_as_seen}} WHERE TRUE {{filters}} ORDER BY a.name LIMIT :limit
+
+-- name: agent_now
+{{agent_as_seen}} WHERE a.id = :id
 
 -- name: agents_find_count
 SELECT count(*) AS n FROM (SELECT 1 FROM agents a WHERE :alive_since = :alive_since {{filters}} LIMIT :counted) AS matched

@@ -45,7 +45,7 @@ class AgentService:
         may = Permission.AGENTS_REGISTER
         self.register = Write(context, may, self._own_name, transactions.register, self._registered)
         self.introduce = Write(context, may, self._own_name, transactions.introduce, self._registered)
-        self.control = Write(context, Permission.AGENTS_CONTROL, self._before, self._control, self._controlled)
+        self.control = Write(context, Permission.AGENTS_CONTROL, self._known, transactions.control, _controlled)
 
     async def get(self, call: Call, agent_id: str) -> AgentView:
         """One agent, by id or name, with its instances and metrics.
@@ -53,12 +53,8 @@ class AgentService:
         Raises:
             NotFound: no such agent.
         """
-        call.actor.require(Permission.AGENTS_READ)
-        alive_since = self._alive_since()
-        row = await self._row("agent_id", agent_id=agent_id) or await self._row("agent_name", agent_name=agent_id)
-        if row is None:
-            raise await self._speaking.unknown(agent_id)
-        agent_id = row["id"]
+        row = await self._agent(call, agent_id)
+        agent_id, alive_since = row["id"], self._alive_since()
         instances = await self._database.fetch_all("instances_of", agent_id=agent_id)
         now = self._context.clock()
         return agent_view(row).evolved(
@@ -145,32 +141,20 @@ class AgentService:
             self._launchers.require_number(command.launcher.name, 0 if command.scaling is None else command.scaling.max)
 
     async def _registered(self, call: Call, done: transactions.Registered) -> RegisteredAgent:
-        agent = await self.get(call, done.agent_id)
         self._speaking.registered(call, done.agent_id, done.instance_id)
-        return RegisteredAgent(agent=agent_state(agent), instance_id=done.instance_id, created=done.created)
+        return RegisteredAgent(agent=agent_state(done.now), instance_id=done.instance_id, created=done.created)
 
-    async def _before(self, call: Call, command: ControlAgent) -> tuple[ControlAgent, AgentView]:
-        return command, await self.get(call, command.agent_id)
+    async def _known(self, call: Call, command: ControlAgent) -> ControlAgent:
+        """That there is such an agent."""
+        await self._agent(call, command.agent_id)
+        return command
 
-    @staticmethod
-    def _control(
-        tx: transactions.Transaction, origin: transactions.Origin, prepared: tuple[ControlAgent, AgentView]
-    ) -> tuple[ControlAgent, AgentView, transactions.Moved]:
-        return *prepared, transactions.control(tx, origin, prepared[0])
-
-    async def _controlled(
-        self, call: Call, done: tuple[ControlAgent, AgentView, transactions.Moved]
-    ) -> ControlledAgent:
-        """The agent as it is now; as it was, when it has been deleted."""
-        command, before, moved = done
-        deleted = command.action == "delete"
-        agent = before if deleted else await self.get(call, moved.agent_id)
-        return ControlledAgent(
-            agent=agent_state(agent),
-            requeued=moved.requeued,
-            handed_over=moved.handed_over or None,
-            deleted=deleted or None,
-        )
+    async def _agent(self, call: Call, reference: str) -> Row:
+        call.actor.require(Permission.AGENTS_READ)
+        row = await self._row("agent_id", agent_id=reference) or await self._row("agent_name", agent_name=reference)
+        if row is None:
+            raise await self._speaking.unknown(reference)
+        return row
 
     async def _row(self, narrowed: str, **parameters: str) -> Row | None:
         alive_since = self._alive_since()
@@ -184,3 +168,14 @@ class AgentService:
 
     def _alive_since(self) -> int:
         return self._context.clock() - INSTANCE_ALIVE_FOR
+
+
+async def _controlled(call: Call, moved: transactions.Moved) -> ControlledAgent:
+    """The agent as it is now; as it was, when it has been deleted."""
+    del call
+    return ControlledAgent(
+        agent=agent_state(moved.now),
+        requeued=moved.requeued,
+        handed_over=moved.handed_over or None,
+        deleted=moved.deleted or None,
+    )

@@ -177,8 +177,11 @@ class Speaking:
 
     async def unknown(self, reference: str) -> NotFound:
         """What a caller is told of an agent that there is not, with those that look alike."""
-        names = [one["name"] for one in await self._database.fetch_all("agent_names")]
-        return no_agent(reference, near(reference, names))
+        return no_agent(reference, near(reference, await self.names()))
+
+    async def names(self) -> list[str]:
+        """What the agents that have not left are called."""
+        return [one["name"] for one in await self._database.fetch_all("agent_names")]
 
     def _keep(self, row: Row) -> None:
         if len(self._known) >= _KNOWN_MAX:

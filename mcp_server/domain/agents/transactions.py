@@ -15,6 +15,7 @@ from mcp_server.domain.agents.hooks import (
     Holding,
 )
 from mcp_server.domain.agents.model import HEARTBEAT_SECONDS, Agent, Instance, Registrar, gone, no_agent, still_holds
+from mcp_server.domain.agents.seen import AgentNow, agent_now
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.errors import InvalidTransition, LimitExceeded, NotFound
 from mcp_server.kernel.events import Event, Origin
@@ -30,11 +31,12 @@ HANDED_OVER_MAX = 10_000
 
 
 class Registered(NamedTuple):
-    """The agent's id, its instance's (None when none was introduced), and whether the agent is new."""
+    """The agent's id, its instance's (None when none was introduced), whether the agent is new, and how it stands."""
 
     agent_id: str
     instance_id: str | None
     created: bool
+    now: AgentNow
 
 
 def register(tx: Transaction, origin: Origin, command: Register) -> Registered:
@@ -59,7 +61,7 @@ def _registered(tx: Transaction, origin: Origin, command: Register, *, described
     if change is not None:
         _tell_changed(tx, origin, agent, change)
     known = None if command.instance is None else _introduce(tx, origin, agent.id, command.instance)
-    return Registered(agent.id, known, row is None)
+    return Registered(agent.id, known, row is None, agent_now(tx, origin, agent.id))
 
 
 def _tell_changed(tx: Transaction, origin: Origin, agent: Agent, change: Event) -> None:
@@ -70,9 +72,11 @@ def _tell_changed(tx: Transaction, origin: Origin, agent: Agent, change: Event) 
 
 
 class Moved(NamedTuple):
-    """The tasks that an agent had to give back, and what it handed over: by what it is, how many and which."""
+    """How an agent stands (as it was, if it was deleted), whether it was, the tasks that it had to give back, and what
+    it handed over: by what it is, how many and which."""
 
-    agent_id: str
+    now: AgentNow
+    deleted: bool
     requeued: list[str]
     handed_over: dict[str, Any]
 
@@ -90,19 +94,21 @@ def control(tx: Transaction, origin: Origin, command: ControlAgent) -> Moved:
     if command.leaves():
         return _left(tx, origin, agent, command, event)
     _tell_changed(tx, origin, moved, event)
-    return Moved(agent.id, [], {})
+    return Moved(agent_now(tx, origin, agent.id), deleted=False, requeued=[], handed_over={})
 
 
 def _left(tx: Transaction, origin: Origin, agent: Agent, command: ControlAgent, event: Event) -> Moved:
     heir = None if command.to_agent is None else _heir(tx, agent, command.to_agent)
     _require_leaving(agent, command.action, heir, _by_kind(tx.tell(AGENT_HOLDS, origin, agent.id)))
     deletes = command.action == "delete"
+    before = agent_now(tx, origin, agent.id) if deletes else None
     cause = origin.caused_by(tx.append(origin, event) if deletes else tx.record(origin, event))
     ended = tx.tell(AGENT_ENDED, cause, agent.id, f"its agent was {'deleted' if deletes else 'terminated'}")
     handed = [] if heir is None else tx.tell(AGENT_HANDED_OVER, cause, agent.speaker(), heir.speaker())
     if deletes:  # last: what it held still names it while it is handed over
         tx.run("agent_delete", id=agent.id)
-    return Moved(agent.id, list(chain.from_iterable(ended)), _by_kind(handed))
+    now = before or agent_now(tx, origin, agent.id)
+    return Moved(now, deletes, list(chain.from_iterable(ended)), _by_kind(handed))
 
 
 def _require_leaving(agent: Agent, action: AgentAction, heir: Agent | None, holds: dict[str, Any]) -> None:

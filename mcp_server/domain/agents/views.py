@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from mcp_server.domain.agents.metrics import budget_used
 from mcp_server.domain.agents.model import INSTANCE_ALIVE_FOR, Load, derive_status
+from mcp_server.domain.agents.seen import AgentNow
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import Micros, iso, iso_or_none
 from mcp_server.kernel.views import View, json_or_none, list_or_none
@@ -127,8 +129,9 @@ class AgentState(View):
     capabilities: list[dict[str, str]] | None = None
 
 
-def agent_state(agent: AgentView) -> AgentState:
+def agent_state(now: AgentNow) -> AgentState:
     """Where an agent stands."""
+    agent = agent_view(now.row).evolved({"budget": budget_used(now.row, now.used)})
     return AgentState.adopt({name: getattr(agent, name) for name in AgentState.__annotations__})
 
 

@@ -7,7 +7,8 @@ from typing import Any
 from mcp_server.domain.approvals.commands import RequestApproval
 from mcp_server.domain.approvals.model import Approval
 from mcp_server.domain.approvals.service import ApprovalService
-from mcp_server.domain.calls import joins, transactions
+from mcp_server.domain.calls import acts, joins, transactions
+from mcp_server.domain.calls.acts import Acted
 from mcp_server.domain.calls.asking import Questions, ask_message
 from mcp_server.domain.calls.commands import ControlCall
 from mcp_server.domain.calls.entering import Entering
@@ -23,7 +24,7 @@ from mcp_server.domain.state.service import StateService
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import InvalidTransition, LimitExceeded, PermissionDenied, ValidationFailed
-from mcp_server.kernel.json_text import dump_json
+from mcp_server.kernel.json_text import dump_json, sha256_text
 from mcp_server.kernel.lines import one_line
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
@@ -53,17 +54,8 @@ class Acting:
         """Do one of them.
 
         Raises:
-            PermissionDenied: only who opened the call does this.
             InvalidTransition: the call is over, or not where this makes sense.
         """
-        if command.action in _OF_THE_OPENER and not (
-            call.is_own(found.opened_by) or call.actor.may(Permission.CALLS_CONTROL)
-        ):
-            raise PermissionDenied(
-                f"Only who opened {found.id} does this.",
-                next="Say so: calls_control(action='say').",
-                details={"call_id": found.id},
-            )
         does: dict[str, Callable[[Call, LiveCall, ControlCall], Awaitable[CallResult]]] = {
             "say": self._say,
             "listen": self._listen,
@@ -76,9 +68,50 @@ class Acting:
         }
         return await does.get(command.action, self._quiet)(call, found, command)
 
+    def require_may(self, call: Call, found: LiveCall, command: ControlCall) -> None:
+        """Refuse what only the opener of a call does.
+
+        Raises:
+            PermissionDenied: the caller is not.
+        """
+        if command.action in _OF_THE_OPENER and not (
+            call.is_own(found.opened_by) or call.actor.may(Permission.CALLS_CONTROL)
+        ):
+            raise PermissionDenied(
+                f"Only who opened {found.id} does this.",
+                next="Say so: calls_control(action='say').",
+                details={"call_id": found.id},
+            )
+
+    async def done_before(self, call: Call, found: LiveCall, command: ControlCall) -> CallResult | None:
+        """What came of it when it was done under the same idempotency key; None where it is to be done now.
+
+        Raises:
+            IdempotencyConflict: the key was used for something else in this call.
+        """
+        key = command.key().owned_by(call.actor.label)
+        if key.idempotency_key is None:
+            return None
+        row = await self._database.fetch_one("call_act", call_id=found.id, owner=key.key_owner, key=key.idempotency_key)
+        return None if row is None else await self._acted(acts.earlier(found, key, row))
+
+    async def _once(
+        self, call: Call, found: LiveCall, command: ControlCall, act: Callable[..., Acted], *args: Any
+    ) -> CallResult:
+        return await self._acted(await self._context.write(call, acts.once, found.id, command.key(), act, *args))
+
+    async def _acted(self, acted: Acted) -> CallResult:
+        shown = () if acted.call.is_over else acted.asked
+        state = call_state(acted.call, await self._inviting.shown(acted.call, shown), replayed=acted.replayed)
+        if acted.approval_id is None:
+            return CallResult(call=state)
+        asked = await self._questions.approval(acted.approval_id)
+        task_id = None if asked is None else asked.task_id
+        return CallResult(call=state, approval_id=acted.approval_id, approval_task_id=task_id)
+
     async def _say(self, call: Call, found: LiveCall, command: ControlCall) -> CallResult:
         line = Line(call.label, "said", command.text or "")
-        return _result(await self._context.write(call, transactions.say, found.id, line))
+        return await self._once(call, found, command, transactions.say, line)
 
     async def _listen(self, call: Call, found: LiveCall, command: ControlCall) -> CallResult:
         async def look() -> tuple[LiveCall, list[Row]]:
@@ -114,7 +147,7 @@ class Acting:
                 f"{found.id} is a call in writing, so nothing is played.", next="Open one with audio."
             )
         line = Line(call.label, "played", f"{place if is_named else 'sound'} ({seconds:.1f} s)")
-        return _result(await self._context.write(call, transactions.play, found.id, line, wav))
+        return await self._once(call, found, command, transactions.play, line, wav)
 
     async def _document(self, call: Call, place: str) -> str:
         namespace, _, key = place.partition("/")
@@ -137,8 +170,7 @@ class Acting:
             )
         line = Line(call.label, "question", approval.action or approval.title)
         line = line._replace(text=one_line(line.text, 1000))
-        now = await self._context.write(call, transactions.ask, found.id, approval.id, line)
-        return CallResult(call=call_state(now), approval_id=approval.id, approval_task_id=approval.task_id)
+        return await self._once(call, found, command, transactions.ask, approval.id, line)
 
     async def _approval(self, call: Call, found: LiveCall, command: ControlCall) -> Approval:
         """What is asked: an open question of the caller's, or a new one for those whose answers count here."""
@@ -153,11 +185,12 @@ class Acting:
                 )
             text = command.text or ""
             asked = RequestApproval(
-                title=one_line(text, 200),
+                title=one_line(text.strip().partition("\n")[0].strip() or text, 200),
                 action=text,
                 choices=command.choices,
                 approvers=tuple(people),
                 expires_in_seconds=self._policy.minutes_max * 60,
+                idempotency_key=_asked_under(found, command),
             )
             approval_id = (await self._approvals.request(call, asked)).approval.id
         approval = (await self._approvals.shown(call, approval_id)).approval
@@ -166,8 +199,7 @@ class Acting:
 
     async def _invite(self, call: Call, found: LiveCall, command: ControlCall) -> CallResult:
         more = await self._inviting.asked(call, command.participants)
-        opened = await self._context.write(call, transactions.invite, found.id, more)
-        return _result(opened.call, await self._inviting.shown(opened.call, opened.asked))
+        return await self._once(call, found, command, transactions.invite, more)
 
     async def _quiet(self, call: Call, found: LiveCall, command: ControlCall) -> CallResult:
         return _result(await self._context.write(call, transactions.quiet, found.id, command.action))
@@ -189,5 +221,11 @@ class Acting:
         return _result(await self._context.write(call, transactions.end, found.id, reason))
 
 
-def _result(call: LiveCall, links: dict[int, str] | None = None) -> CallResult:
-    return CallResult(call=call_state(call, links))
+def _asked_under(found: LiveCall, command: ControlCall) -> str | None:
+    """The key of the question itself: a repeat finds it, also where it was asked and not put to the call any more."""
+    key = command.idempotency_key
+    return None if key is None else f"asked in {found.id}: {sha256_text(key)}"
+
+
+def _result(call: LiveCall) -> CallResult:
+    return CallResult(call=call_state(call))

@@ -37,6 +37,7 @@ AREA = Area(
         # What was said is in no event: it goes when its time is over.
         Table("call_lines", key=2, rebuilt=None),
         Table("call_audio", key=2, exported=False, rebuilt=None),
+        Table("call_acts", key=3, rebuilt=None),
         # What belongs to connections means nothing elsewhere.
         Table("call_owners", exported=False, copied=False, rebuilt=None),
         Table("call_requests", exported=False, copied=False, rebuilt=None),

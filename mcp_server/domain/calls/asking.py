@@ -84,11 +84,11 @@ def ask_message(approval: Approval) -> dict[str, Any]:
 
 
 def outcome(approval: Approval) -> str:
-    """What became of a question, in one line."""
+    """What became of a question, in one line for people."""
     said = answered(approval.given())
     by = ", ".join(one_line(one.by) for one in approval.given())
-    answer = "" if said is None else f": {one_line(str(said))}"
-    return f"{approval.id} is {approval.status}{answer}{f' (answered by {by})' if by else ''}"
+    what = approval.status if said is None else "answered"
+    return f"{what}{f' by {by}' if by else ''}{'' if said is None else f': {one_line(said)}'}"
 
 
 def _vote(message: Message, approval: Approval | None) -> Vote:

@@ -95,6 +95,9 @@ _NEEDS: dict[str, str] = {
     "add_candidate": "candidate",
 }
 
+_ONCE = frozenset(("say", "play", "ask", "invite"))
+_BOUND = {"action", "text", "approval_id", "choices", "wav"}
+
 
 class ControlCall(Frozen):
     """Something is done in a call."""
@@ -110,6 +113,7 @@ class ControlCall(Frozen):
     participants: tuple[Party, ...] = Field(default=(), max_length=PARTICIPANTS_MAX, examples=[["user:local"]])
     offer: Sdp | None = None
     candidate: dict[str, Any] | None = Field(default=None, examples=[{"candidate": "candidate:1 ...", "sdpMid": "0"}])
+    idempotency_key: Line | None = None
 
     @model_validator(mode="after")
     def _says_what(self) -> Self:
@@ -119,3 +123,12 @@ class ControlCall(Frozen):
         if self.action == "ask" and self.text is None and self.approval_id is None:
             raise not_together("`ask` needs `text`, or the `approval_id` of what is asked already.", text=LIKE)
         return self
+
+    def key(self) -> Key:
+        """The idempotency key, bound to what is said, played, asked, or who is asked in. What else is done may be
+        repeated without."""
+        if self.idempotency_key is None or self.action not in _ONCE:
+            return Key()
+        said = self.model_dump(mode="json", include=_BOUND, exclude_defaults=True)
+        said |= {"participants": sorted(set(self.participants))}
+        return Key(self.idempotency_key, content_hash=canonical_hash(said))

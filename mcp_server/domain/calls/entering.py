@@ -89,7 +89,12 @@ class Entering:
             text = await self._database.write(joins.take_back, origin, request_id or "")
         told: dict[str, str] = {} if text is None else json.loads(text)
         if "refused" in told:
-            raise ValidationFailed(f"The offer was not taken: {told['refused']}.", next="Make another offer.")
+            why = told["refused"].removesuffix(".")
+            raise ValidationFailed(
+                f"The offer was not taken: {why}.",
+                next=f"Make another for {call_id}: calls_control(action='accept_offer').",
+                details={"call_id": call_id},
+            )
         if "answer" not in told:
             raise Unavailable(
                 f"The server that holds {call_id} does not answer.",

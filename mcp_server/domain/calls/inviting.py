@@ -86,7 +86,8 @@ class Inviting:
         if self._approvals.links_base is None:
             raise Unavailable(
                 "This server shows no pages, so no person can join a call.",
-                next="The operator sets DATAMCP_CONSOLE_PORT, or DATAMCP_PUBLIC_URL; agents and programs join without.",
+                next="The operator sets DATAMCP_CONSOLE_PORT, or DATAMCP_PUBLIC_URL; agents and programs "
+                "join without: participants=['NAME of an agent'], or `offer`.",
             )
 
     async def _one(self, name: str) -> Asked:

@@ -8,10 +8,15 @@ from mcp_server.domain.calls.model import LiveCall, Participant
 from mcp_server.domain.calls.rows import load, load_open, recorded, require_seats
 from mcp_server.kernel.errors import InvalidTransition, LimitExceeded
 from mcp_server.kernel.events import Origin
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.times import Micros, duration
 
 REQUESTS_MAX = 200
+JOINS_MAX = 200
+"""How often one participant may join: a bad line is joined again once in some seconds, which an hour may take."""
+CALLS_AT_ONCE = "calls at once"
+"""What is held while calls are counted, so that two servers do not each let the last one in."""
 REQUEST_LASTS: Micros = duration(60)
 
 
@@ -93,16 +98,28 @@ def require_link(call: LiveCall, one: Participant, now: Micros) -> None:
 
 
 def offer(tx: Transaction, origin: Origin, call: LiveCall, n: int, said: Offer, at_once: int) -> Opened:
-    """Have an offer answered by the server that holds the call."""
-    counts = tx.one("calls_open_count")
-    if call.status == "pending" and counts is not None and counts["live"] >= at_once:
+    """Have an offer answered by the server that holds the call: one of a participant at a time, and so often."""
+    one = call.participant(n)
+    if one.joins >= JOINS_MAX:
+        raise LimitExceeded(f"{named(one.name)} has joined {JOINS_MAX} times.", next="Ask for another call.")
+    if tx.one("call_join_waits", call_id=call.id, peer=n) is not None:
+        raise LimitExceeded(f"An offer of {named(one.name)} waits for its answer still.", next="Try again in a moment.")
+    if call.status == "pending":
+        _require_room(tx, call, at_once)
+    call = recorded(tx, origin, call.joining(n, said.name, origin.at))
+    return Opened(call, request_id=ask_owner(tx, origin, call, n, "join", said.data))
+
+
+def _require_room(tx: Transaction, call: LiveCall, at_once: int) -> None:
+    """Refuse one call too many before anything of it is made: calls count in which somebody is, or is let in now."""
+    tx.one("calls_guard", name=CALLS_AT_ONCE)
+    others = tx.one("calls_live_count", call_id=call.id)
+    if others is not None and others["n"] >= at_once:
         raise LimitExceeded(
             f"{at_once} calls go on here at once, as many as may.",
             next="Try again in some minutes.",
             details={"calls_at_once": at_once},
         )
-    call = recorded(tx, origin, call.joining(n, said.name, origin.at))
-    return Opened(call, request_id=ask_owner(tx, origin, call, n, "join", said.data))
 
 
 def ask_owner(tx: Transaction, origin: Origin, call: LiveCall, n: int, kind: str, data: str) -> str:

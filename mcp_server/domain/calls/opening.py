@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from mcp_server.domain.calls.joins import Offer, Opened, offer, take_part
+from mcp_server.domain.calls.joins import CALLS_AT_ONCE, Offer, Opened, offer, take_part
 from mcp_server.domain.calls.model import LiveCall, NewCall, Participant
 from mcp_server.domain.calls.rows import recorded
 from mcp_server.domain.calls.transactions import CALL_KIND, Invite, asked_in
@@ -108,6 +108,7 @@ def _require_room(tx: Transaction, origin: Origin, of_one_max: int) -> None:
             next="End some: calls_control(action='end').",
             details={"calls_max": of_one_max},
         )
+    tx.one("calls_guard", name=CALLS_AT_ONCE)
     counts = tx.one("calls_open_count")
     if counts is not None and counts["n"] >= OPEN_MAX:
         raise LimitExceeded(

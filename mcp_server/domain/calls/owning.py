@@ -169,7 +169,8 @@ def record(tx: Transaction, origin: Origin, fence: Fence, heard: Recorded) -> No
     """Keep a piece of the recording."""
     del origin
     _held(tx, fence)
-    tx.run("call_audio_insert", call_id=fence.call_id, pcm=heard.pcm, level_dbfs=float(heard.level_dbfs))
+    piece = {"bytes": len(heard.pcm), "level_dbfs": float(heard.level_dbfs), "pcm": heard.pcm}
+    tx.run("call_audio_insert", call_id=fence.call_id, **piece)
 
 
 def _is_news(one: Participant, what: str) -> bool:

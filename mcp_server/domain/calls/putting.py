@@ -63,7 +63,8 @@ class Putting:
         self._note(approval.id, Shown(peers, seen))
 
     async def _answered(self, line: MediaCall, approval_id: str, what: str) -> None:
-        told = await self._held.write(owning.told, approval_id, Line("desk", "answer", storable(what, 4000)))
+        answer = Line("desk", "answer", storable(f"{what} ({approval_id})", 4000))
+        told = await self._held.write(owning.told, approval_id, answer)
         if told is not None:
             self._shown.pop(approval_id, None)
             self._outcomes.append({"type": "asked", "id": approval_id, "outcome": what})

@@ -22,9 +22,20 @@ SELECT MIN(due_at) AS at FROM calls WHERE due_at IS NOT NULL
 -- name: calls_ahead
 SELECT id FROM calls WHERE due_at > :now AND updated_at > :ahead
 
--- How many are not ended, and in how many somebody is.
+-- On PostgreSQL keeps every other server until the commit from counting calls.
+-- name: calls_guard
+SELECT :name AS guarded
+
+-- name: calls_guard (postgres)
+SELECT 1 AS guarded FROM pg_advisory_xact_lock(hashtextextended(:name, hashtext(current_schema())))
+
 -- name: calls_open_count
-SELECT count(*) AS n, count(CASE WHEN status <> 'pending' THEN 1 END) AS live FROM calls WHERE due_at IS NOT NULL
+SELECT count(*) AS n FROM calls WHERE due_at IS NOT NULL
+
+-- In how many others somebody is, or is about to be: an offer waits for its answer.
+-- name: calls_live_count
+SELECT count(*) AS n FROM calls WHERE due_at IS NOT NULL AND id <> :call_id AND (status <> 'pending' OR EXISTS
+  (SELECT 1 FROM call_requests r WHERE r.call_id = calls.id AND r.kind = 'join' AND r.answer IS NULL))
 
 -- How many of these a principal had opened, whoever spoke for it.
 -- name: calls_open_of
@@ -61,18 +72,32 @@ SELECT n, at, who, peer, kind, text FROM call_lines WHERE call_id = :call_id AND
 DELETE FROM call_lines WHERE call_id = :call_id
 
 -- name: call_audio_insert
-INSERT INTO call_audio (call_id, n, pcm, level_dbfs)
-SELECT :call_id, COALESCE((SELECT MAX(n) FROM call_audio WHERE call_id = :call_id), 0) + 1, :pcm, :level_dbfs
+INSERT INTO call_audio (call_id, n, at_bytes, bytes, level_dbfs, pcm)
+SELECT :call_id, COALESCE(MAX(n), 0) + 1, COALESCE(MAX(at_bytes + bytes), 0), :bytes, :level_dbfs, :pcm
+FROM (SELECT n, at_bytes, bytes FROM call_audio WHERE call_id = :call_id ORDER BY n DESC LIMIT 1) AS last_one
 
 -- name: call_audio_summary
-SELECT count(*) AS n, COALESCE(SUM(length(pcm)), 0) AS bytes, AVG(level_dbfs) AS mean_dbfs, MAX(level_dbfs) AS peak_dbfs
+SELECT count(*) AS n, COALESCE(MAX(at_bytes + bytes), 0) AS bytes, AVG(level_dbfs) AS mean_dbfs, MAX(level_dbfs) AS peak_dbfs
 FROM call_audio WHERE call_id = :call_id
 
--- name: call_audio_after
-SELECT n, pcm FROM call_audio WHERE call_id = :call_id AND n > :after ORDER BY n LIMIT :limit
+-- From the piece on in which a place of the recording lies, counted in bytes.
+-- name: call_audio_from
+SELECT at_bytes, pcm FROM call_audio WHERE call_id = :call_id AND at_bytes < :until AND at_bytes >= COALESCE(
+  (SELECT MAX(at_bytes) FROM call_audio WHERE call_id = :call_id AND at_bytes <= :place), 0)
+ORDER BY at_bytes LIMIT :limit
 
 -- name: call_audio_forget
 DELETE FROM call_audio WHERE call_id = :call_id
+
+-- name: call_act
+SELECT content_hash, told FROM call_acts WHERE call_id = :call_id AND key_owner = :owner AND idempotency_key = :key
+
+-- name: call_act_insert
+INSERT INTO call_acts (call_id, key_owner, idempotency_key, content_hash, told)
+VALUES (:call_id, :owner, :key, :content_hash, :told)
+
+-- name: call_acts_forget
+DELETE FROM call_acts WHERE call_id = :call_id
 
 -- name: call_owner
 SELECT * FROM call_owners WHERE call_id = :call_id {{for_update}}
@@ -99,6 +124,9 @@ VALUES (:id, :call_id, :peer, :kind, :data, NULL, :created_at, :expires_at)
 
 -- name: call_requests_open
 SELECT * FROM call_requests WHERE call_id = :call_id AND answer IS NULL ORDER BY created_at, id LIMIT 100
+
+-- name: call_join_waits
+SELECT id FROM call_requests WHERE call_id = :call_id AND peer = :peer AND kind = 'join' AND answer IS NULL
 
 -- name: call_request_count
 SELECT count(*) AS n FROM call_requests WHERE call_id = :call_id

@@ -38,6 +38,7 @@ from mcp_server.kernel.writes import Write
 TRANSCRIPT_LINES_MAX = 1000
 RECORDING_SECONDS_MAX = 300
 """How much of a recording is read at once."""
+PIECES_AT_ONCE = 30
 
 
 class CallService:
@@ -63,6 +64,10 @@ class CallService:
         """
         call.actor.require(Permission.CALLS_OPEN)
         found = await self._seen(call, command.call_id)
+        self._acting.require_may(call, found, command)
+        before = await self._acting.done_before(call, found, command)
+        if before is not None:
+            return before
         if command.action == "invite":
             await self._guard_invitation(call, found, command.participants)
         return await self._acting.act(call, found, command)
@@ -103,15 +108,17 @@ class CallService:
         """
         await self._seen(call, call_id)
         first, size = from_seconds * BYTES_PER_SECOND, RECORDING_SECONDS_MAX * BYTES_PER_SECOND
-        pcm, before, n = bytearray(), 0, 0
-        while before < first + size:
-            rows = await self._database.fetch_all("call_audio_after", call_id=call_id, after=n, limit=30)
-            if not rows:
-                break
+        pcm, place, until = bytearray(), first, first + size
+        while place < until:
+            before = place
+            rows = await self._database.fetch_all(
+                "call_audio_from", call_id=call_id, place=place, until=until, limit=PIECES_AT_ONCE
+            )
             for row in rows:
-                n, chunk = row["n"], bytes(row["pcm"])
-                pcm += chunk[max(first - before, 0) : max(first + size - before, 0)]
-                before += len(chunk)
+                pcm += bytes(row["pcm"])[place - row["at_bytes"] : until - row["at_bytes"]]
+                place = first + len(pcm)
+            if place == before:
+                break
         if not pcm and from_seconds:  # one that has not begun can be watched
             raise NotFound(
                 f"Nothing is recorded of {call_id} from {from_seconds} s on.",

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from mcp_server.domain.agents.transactions import named_agent, require_staying
-from mcp_server.domain.calls.joins import Opened, ask_owner, take_back
+from mcp_server.domain.calls.acts import Acted
+from mcp_server.domain.calls.joins import ask_owner, take_back
 from mcp_server.domain.calls.model import ASKED_MAX, Line, LiveCall, Participant
 from mcp_server.domain.calls.rows import close, insert_line, load, load_open, put_line, recorded, require_seats
 from mcp_server.domain.email import transactions as outbox
@@ -39,7 +40,7 @@ class Invite(NamedTuple):
     mail: Callable[[str, Asked], NewEmail]
 
 
-def invite(tx: Transaction, origin: Origin, call_id: str, more: Invite) -> Opened:
+def invite(tx: Transaction, origin: Origin, call_id: str, more: Invite) -> Acted:
     """Ask more people in.
 
     Raises:
@@ -49,7 +50,7 @@ def invite(tx: Transaction, origin: Origin, call_id: str, more: Invite) -> Opene
     call = load_open(tx, call_id)
     before = len(call.people())
     call = asked_in(tx, origin, call, more)
-    return Opened(call, [one.n for one in call.people()[before:]])
+    return Acted(call, [one.n for one in call.people()[before:]])
 
 
 def asked_in(tx: Transaction, origin: Origin, call: LiveCall, more: Invite) -> LiveCall:
@@ -73,31 +74,32 @@ def asked_in(tx: Transaction, origin: Origin, call: LiveCall, more: Invite) -> L
     return call
 
 
-def say(tx: Transaction, origin: Origin, call_id: str, line: Line) -> LiveCall:
+def say(tx: Transaction, origin: Origin, call_id: str, line: Line) -> Acted:
     """One more line in the transcript.
 
     Raises:
         InvalidTransition: the call is over.
         LimitExceeded: it has as many lines as it may.
     """
-    return put_line(tx, origin, load_open(tx, call_id), line)
+    return Acted(put_line(tx, origin, load_open(tx, call_id), line))
 
 
-def play(tx: Transaction, origin: Origin, call_id: str, line: Line, wav: str) -> LiveCall:
+def play(tx: Transaction, origin: Origin, call_id: str, line: Line, wav: str) -> Acted:
     """Have a WAV file played, as base64."""
     call = put_line(tx, origin, load_open(tx, call_id), line)
     ask_owner(tx, origin, call, 0, "play", dump_json({"wav": wav}))
-    return call
+    return Acted(call)
 
 
-def ask(tx: Transaction, origin: Origin, call_id: str, approval_id: str, line: Line) -> LiveCall:
+def ask(tx: Transaction, origin: Origin, call_id: str, approval_id: str, line: Line) -> Acted:
     """Put a question to those in the call."""
     call = load_open(tx, call_id)
     if approval_id in call.questions():
         raise InvalidTransition(f"{approval_id} is asked in {call_id} already.", next="Listen for the answer.")
     if len(call.questions()) >= ASKED_MAX:
         raise LimitExceeded(f"{ASKED_MAX} questions are open in {call_id} already.", next="Wait for their answers.")
-    return insert_line(tx, origin, recorded(tx, origin, call.asking(approval_id, origin.at)), line)
+    call = insert_line(tx, origin, recorded(tx, origin, call.asking(approval_id, origin.at)), line)
+    return Acted(call, approval_id=approval_id)
 
 
 def quiet(tx: Transaction, origin: Origin, call_id: str, action: str) -> LiveCall:
@@ -171,6 +173,7 @@ def forget(tx: Transaction, origin: Origin, call_id: str) -> None:
     if call.forgotten_at is None and call.is_over:
         tx.run("call_lines_forget", call_id=call_id)
         tx.run("call_audio_forget", call_id=call_id)
+        tx.run("call_acts_forget", call_id=call_id)
         recorded(tx, origin, call.forgotten(origin.at))
 
 

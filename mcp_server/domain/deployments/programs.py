@@ -1,20 +1,18 @@
 """Programs: what the operator lets run as the replicas of a service. A deployment names one and fills in what it leaves
 open; the command, its environment and where it may listen are the operator's."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 from mcp_server.domain.agents.launchers import Launcher
 from mcp_server.domain.deployments.configuration import Service
+from mcp_server.domain.processes.declaring import wrong_secrets, wrong_words
 from mcp_server.kernel.errors import LimitExceeded, NotFound, ValidationFailed
 from mcp_server.kernel.json_text import canonical_hash
 
 KNOWN = ("port", "name", "environment", "label", "service", "replica", "revision", "release")
 """What the desk fills in itself."""
-
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
 class Ports(NamedTuple):
@@ -56,9 +54,9 @@ class Program:
     def problems(self) -> list[str]:
         """What makes no sense about it, in words."""
         launcher = self.launcher
-        both = Launcher((*launcher.argv, *self.health_command), arguments=launcher.arguments, known=launcher.known)
-        found = both.problems()
-        found += [f"its secret {name} is no name of a variable" for name in self.secrets if not _is_variable(name)]
+        both = replace(launcher, argv=(*launcher.argv, *self.health_command))
+        found = [*both.problems(), *(wrong_words(self.health_command) if self.health_command else [])]
+        found += wrong_secrets(self.secrets)
         if self.ports.first > self.ports.last:
             found.append(f"its ports go from {self.ports.first} to {self.ports.last}")
         if self.health is not None and self.health_command:
@@ -113,10 +111,6 @@ class Program:
 
 
 _NO_MATTER = ("known", "what", "share_database", "max_instances")
-
-
-def _is_variable(name: str) -> bool:
-    return _VARIABLE.fullmatch(name) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,9 @@ from mcp_server.kernel.writes import Write
 REVISIONS_SHOWN = 10
 CHANGES_SHOWN = 50
 
+LOGS_CHARACTERS_MAX = 64 * 1024
+"""Of the end of logs that is shown, whatever a target says."""
+
 
 class Made(NamedTuple):
     """A plan that was just made, and of what."""
@@ -155,7 +158,7 @@ class DeploymentService:
                 told["replicas"] = await secrets.told(target.replicas(subject)) or None
             if logs:
                 call.actor.require(Permission.DEPLOYMENTS_APPLY)  # a program may print anything, its keys too
-                told["logs"] = await secrets.told(target.logs(subject))
+                told["logs"] = _end_of(await secrets.told(target.logs(subject)))
         return told
 
     async def fallen(self, deployment: Deployment, *, trims: bool = False) -> list[str]:
@@ -364,3 +367,7 @@ def _rollback_to(deployment: Deployment, command: ControlDeployment) -> int:
             details={"deployment_id": deployment.id, "live_revision": deployment.live_revision},
         )
     return revision
+
+
+def _end_of(text: str | None) -> str | None:
+    return text and text[-LOGS_CHARACTERS_MAX:]

@@ -14,11 +14,12 @@ SELECT * FROM emails WHERE idempotency_key = :key AND key_owner = :owner
 SELECT recipients, cc, bcc, created_at FROM emails WHERE created_at > :since AND created_at <= :until
 ORDER BY created_at
 
--- What was sent to the same people under the same subject since a moment, the latest first.
+-- What was sent in the same words since a moment, the latest first.
 -- name: emails_alike
-SELECT id, text, html, created_by, created_at FROM emails
-WHERE created_at > :since AND created_at <= :until AND recipients = :recipients AND subject = :subject
-  AND status NOT IN ('failed', 'cancelled', 'rejected') ORDER BY created_at DESC LIMIT 10
+SELECT id, recipients, cc, bcc, created_by, created_at FROM emails
+WHERE created_at > :since AND created_at <= :until AND subject = :subject
+  AND coalesce(text, '') = :text AND coalesce(html, '') = :html
+  AND status NOT IN ('failed', 'cancelled', 'rejected') ORDER BY created_at DESC LIMIT 100
 
 -- name: emails_find
 SELECT * FROM emails WHERE TRUE {{filters}} ORDER BY created_at DESC, id DESC LIMIT :limit

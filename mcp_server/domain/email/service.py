@@ -11,6 +11,7 @@ from typing import Any
 from mcp_server.domain.approvals.commands import ApprovalSpec
 from mcp_server.domain.approvals.model import Approval
 from mcp_server.domain.email import transactions
+from mcp_server.domain.email.alike import alike_to, sent_just_before
 from mcp_server.domain.email.allowance import fates, outside, over_the_limit, this_hour
 from mcp_server.domain.email.attachments import DOCUMENT_TYPE, OCTETS, AttachmentSpec, document_file
 from mcp_server.domain.email.model import (
@@ -37,7 +38,7 @@ from mcp_server.domain.email.views import (
 )
 from mcp_server.domain.state.commands import FindDocuments, GetDocument
 from mcp_server.domain.state.service import StateService
-from mcp_server.domain.tasks.service import TaskService
+from mcp_server.domain.tasks.standing import task_state
 from mcp_server.kernel.addresses import plain_address, shown_address
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import SYSTEM_CALL, Call
@@ -62,7 +63,6 @@ class EmailService:
         self._context = context = services.context
         self._database = context.database
         self._state = services.get(StateService)
-        self._tasks = services.get(TaskService)
         self._rendering = services.option(Rendering)
         self._filling = asyncio.Semaphore(_FILLED_AT_ONCE_MAX)
         self.policy = services.option(EmailPolicy)
@@ -81,18 +81,19 @@ class EmailService:
             return await self.queue(call, command)
         call.actor.require(Permission.EMAILS_SEND)
         content = await self._compose(call, command)
-        return SentEmail(
-            email=_preview(self.policy, command, content),
-            warnings=[*(await self._warnings(len(command.everyone()))), *_open_addresses(command.to, command.cc)]
-            or None,
-        )
+        warnings = [*(await self._warnings(call, command, content)), *_open_addresses(command.to, command.cc)]
+        return SentEmail(email=_preview(self.policy, command, content), warnings=warnings or None)
 
-    async def _warnings(self, more: int) -> list[str]:
-        """What else would keep a mail to so many from being queued now."""
-        since, until = this_hour(self._context.clock())
+    async def _warnings(self, call: Call, command: SendEmail, content: Composed) -> list[str]:
+        """What would keep a mail from being queued now; and that it went out before."""
+        origin = self._context.origin(call)
+        since, until = this_hour(origin.at)
         rows = await self._database.fetch_all("emails_since", since=since, until=until)
-        refused = over_the_limit([dict(row) for row in rows], self.policy.per_hour, more)
-        return [] if refused is None else [f"It would be refused now. {refused.message}"]
+        refused = over_the_limit([dict(row) for row in rows], self.policy.per_hour, len(command.everyone()))
+        said = [] if refused is None else [f"It would be refused now. {refused.message}"]
+        rows = await self._database.fetch_all("emails_alike", **alike_to(content, origin.at))
+        alike = sent_just_before(rows, command, origin)
+        return said if alike is None else [*said, _twice(*alike, "this one would go out, too")]
 
     async def filled(self, call: Call, command: SendEmail) -> tuple[SendEmail, dict[str, Any]] | None:
         """A mail with what its template and its attached documents hold now, and all that will go out; None where it
@@ -190,9 +191,9 @@ class EmailService:
         return NewEmail(spec, content, self.policy.provider, self.policy.sender, self.policy.per_hour)
 
     async def _queued(self, call: Call, done: Queued) -> SentEmail:
-        task = await self._tasks.state(call, done.email["task_id"])
+        task = None if done.task is None else task_state(done.task)
         email = email_state(done.email, replayed=done.replayed)
-        warnings = [] if done.alike is None else [_twice(*done.alike)]
+        warnings = [] if done.alike is None else [_twice(*done.alike, "both go out")]
         warnings += _open_addresses(json.loads(done.email["recipients"]), json.loads(done.email["cc"]))
         return SentEmail(email=email, task=task, warnings=warnings or None)
 
@@ -244,9 +245,9 @@ class EmailService:
         )
 
 
-def _twice(email_id: str, seconds_ago: int) -> str:
+def _twice(email_id: str, seconds_ago: int, what: str) -> str:
     return (
-        f"The same mail was sent to the same people {seconds_ago} s ago as {email_id}; both go out. An idempotency_key "
+        f"The same words to the same people were queued {seconds_ago} s ago as {email_id}; {what}. An idempotency_key "
         "keeps a repeated call from sending twice."
     )
 

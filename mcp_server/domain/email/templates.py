@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 from mcp_server.domain.email.model import Content
 from mcp_server.kernel.errors import LimitExceeded, ValidationFailed
 from mcp_server.kernel.json_text import check_line
-from mcp_server.kernel.quoting import named
+from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.values import Frozen, Line
 
 NAMESPACE = "email-templates"
@@ -82,10 +82,10 @@ def _require_declared(key: str, template: MailTemplate, variables: Mapping[str, 
     missing, unknown = set(template.variables) - set(variables), set(variables) - set(template.variables)
     if missing or unknown:
         raise ValidationFailed(
-            f"The template {named(key)} declares the variables {', '.join(map(named, template.variables)) or 'none'}: "
+            f"The template {named(key)} declares the variables {', '.join(map(quoted, template.variables)) or 'none'}: "
             + "; ".join(
-                f"{', '.join(map(named, sorted(names)))} {what}"
-                for names, what in ((missing, "missing"), (unknown, "not declared"))
+                f"{', '.join(map(quoted, sorted(names)))} {what}"
+                for names, what in ((missing, "not given"), (unknown, "not declared"))
                 if names
             )
             + ".",

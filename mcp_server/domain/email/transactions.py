@@ -8,18 +8,17 @@ from mcp_server.domain.approvals.commands import ApprovalSpec
 from mcp_server.domain.approvals.model import Approval, approval_id_of
 from mcp_server.domain.approvals.people import is_mailbox
 from mcp_server.domain.approvals.transactions import open_approval, reason_of_no
+from mcp_server.domain.email.alike import Alike, alike_to, sent_just_before
 from mcp_server.domain.email.allowance import over_the_limit, this_hour
 from mcp_server.domain.email.model import Composed, Email, EmailSpec, Outcome, OutcomeStatus, no_email
 from mcp_server.domain.people.transactions import has_address
 from mcp_server.domain.tasks.creation import create_one
 from mcp_server.domain.tasks.model import Task
-from mcp_server.domain.tasks.rows import load_task
+from mcp_server.domain.tasks.rows import find_row, load_task
 from mcp_server.domain.tasks.spec import RetrySpec, TaskSpec
-from mcp_server.kernel.authority import principal_of
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.keys import key_conflict
-from mcp_server.kernel.store import Transaction
-from mcp_server.kernel.times import SECOND
+from mcp_server.kernel.store import Row, Transaction
 
 EMAIL_KIND = "system.email."
 """How the kinds of tasks begin that send a mail; the provider follows, since not every process has every one."""
@@ -34,8 +33,6 @@ _MAILS_RETRY = RetrySpec(max_attempts=20, delay_seconds=10, max_delay_seconds=90
 """An hourly limit may hold these mails up."""
 
 _UNSENT = ("waiting", "queued", "sending")
-ALIKE_WITHIN = 600 * SECOND
-"""How long the same mail to the same people is remarked on."""
 
 
 class NewEmail(NamedTuple):
@@ -50,18 +47,13 @@ class NewEmail(NamedTuple):
     approval_mail: str | None = None
 
 
-class Alike(NamedTuple):
-    """A mail of the same words to the same people, and how long ago it was queued."""
-
-    email_id: str
-    seconds_ago: int
-
-
 class Queued(NamedTuple):
-    """A mail's columns, whether the idempotency key found an earlier one, and the same mail sent just before."""
+    """A mail's columns, whether the idempotency key found an earlier one, the columns of the task that sends it (None:
+    those of an earlier one may be gone), and the same mail sent just before."""
 
     email: dict[str, Any]
     replayed: bool
+    task: Row | None
     alike: Alike | None = None
 
 
@@ -74,7 +66,7 @@ def queue(tx: Transaction, origin: Origin, new: NewEmail) -> Queued:
     """
     earlier = _replayed(tx, origin, new.spec)
     if earlier is not None:
-        return Queued(earlier, replayed=True)
+        return Queued(earlier, replayed=True, task=find_row(tx, earlier["task_id"]))
     _require_rate(tx, origin, new)
     task_id = origin.new_id("task")
     email, event = Email.composed(
@@ -90,12 +82,12 @@ def queue(tx: Transaction, origin: Origin, new: NewEmail) -> Queued:
         key_owner=origin.principal,
         now=origin.at,
     )
-    alike = _sent_just_before(tx, email)
+    alike = sent_just_before(tx.all("emails_alike", **alike_to(new.content, origin.at)), new.spec, origin)
     caused = origin.caused_by(tx.record(origin, event))
-    create_one(tx, caused, _sending(email, new), task_id, asks=False)
+    created = create_one(tx, caused, _sending(email, new), task_id, asks=False)
     if new.approval is not None:
         open_approval(tx, caused, new.approval, task_id)
-    return Queued(email.fields(), replayed=False, alike=alike)
+    return Queued(email.fields(), replayed=False, task=created.task, alike=alike)
 
 
 def begin(tx: Transaction, origin: Origin, email_id: str, token: str) -> dict[str, Any]:
@@ -230,21 +222,6 @@ def _replayed(tx: Transaction, origin: Origin, spec: EmailSpec) -> dict[str, Any
     if earlier is not None and earlier["content_hash"] not in (spec.content_hash(), spec.content_hash_before()):
         raise key_conflict(spec.idempotency_key or "", "email", earlier["id"], earlier["subject"])
     return earlier
-
-
-def _sent_just_before(tx: Transaction, email: Email) -> Alike | None:
-    """The same mail as was sent a moment ago: two may be meant, so this is no reason to refuse."""
-    now = email.created_at
-    rows = tx.all(
-        "emails_alike",
-        since=now - ALIKE_WITHIN,
-        until=now,
-        recipients=email.recipients,
-        subject=email.subject,
-    )
-    told = principal_of(email.created_by), email.text, email.html
-    alike = (row for row in rows if (principal_of(row["created_by"]), row["text"], row["html"]) == told)
-    return next((Alike(row["id"], (now - row["created_at"]) // SECOND) for row in alike), None)
 
 
 def _require_rate(tx: Transaction, origin: Origin, new: NewEmail) -> None:

@@ -11,13 +11,13 @@ from mcp_server.kernel.values import Time
 
 
 def _joined(given: Any) -> Any:
-    """Several types as one text."""
+    """Several as one text."""
     several = cast("list[Any]", given) if isinstance(given, list) else []
     return ",".join(several) if several and all(isinstance(one, str) for one in several) else cast("Any", given)
 
 
 def types_of(text: str) -> list[str]:
-    """Types that are divided by commas, each once."""
+    """What is divided by commas, each once."""
     return list(dict.fromkeys(one for part in text.split(",") if (one := part.strip())))
 
 
@@ -31,7 +31,9 @@ class ReadEvents(Waiting):
         default=None, description="Such as task.completed, task.* or *.failed; several with commas"
     )
     aggregate_id: str | None = Field(default=None, description="Id, namespace/key or lock name")
-    actor: str | None = Field(default=None, description="Agent, user:NAME, or as in `actor`")
+    actor: Annotated[str | None, BeforeValidator(_joined)] = Field(
+        default=None, description="Agents, user:NAME, or as in `actor`"
+    )
     correlation_id: str | None = None
     newest_first: bool = False
     led_to: int | None = Field(default=None, ge=1, description="Instead: the chain that led to the event of this seq")
@@ -40,6 +42,10 @@ class ReadEvents(Waiting):
     def types(self) -> list[str]:
         """The types that are asked for, each once."""
         return types_of(self.type or "")
+
+    def actors(self) -> list[str]:
+        """The actors that are asked for, each once."""
+        return types_of(self.actor or "")
 
     def is_over(self, now: Micros) -> bool:
         """Whether nothing is to come that was asked for: what came last, or before a time that has passed."""

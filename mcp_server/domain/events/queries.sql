@@ -1,12 +1,13 @@
 -- name: events_after
 SELECT *, 0 AS xid FROM events WHERE seq > :seq AND :xid = :xid {{filters}} ORDER BY seq LIMIT :limit
 
+-- By the table's own column, here and below: `xid` alone is what is told, a number made of it, which no index has.
 -- name: events_after (postgres)
 SELECT seq, at, type, aggregate_type, aggregate_id, version, actor, correlation_id, causation_seq, data,
   xid::text::bigint AS xid
 FROM events
 WHERE (xid, seq) > (CAST(:xid AS text)::xid8, :seq) AND xid < pg_snapshot_xmin(pg_current_snapshot()) {{filters}}
-ORDER BY xid, seq LIMIT :limit
+ORDER BY events.xid, events.seq LIMIT :limit
 
 -- name: events_before
 SELECT *, 0 AS xid FROM events WHERE seq < :seq AND :xid = :xid {{filters}} ORDER BY seq DESC LIMIT :limit
@@ -16,7 +17,7 @@ SELECT seq, at, type, aggregate_type, aggregate_id, version, actor, correlation_
   xid::text::bigint AS xid
 FROM events
 WHERE (xid, seq) < (CAST(:xid AS text)::xid8, :seq) AND xid < pg_snapshot_xmin(pg_current_snapshot()) {{filters}}
-ORDER BY xid DESC, seq DESC LIMIT :limit
+ORDER BY events.xid DESC, events.seq DESC LIMIT :limit
 
 -- The same of some types, or by some actors, each looked up by itself: what is rare is found among a million others.
 -- name: events_after_types
@@ -24,14 +25,16 @@ SELECT e.*, 0 AS xid FROM json_each(:types) AS one CROSS JOIN events e ON e.seq 
   SELECT seq FROM events WHERE type = one.value AND seq > :seq AND :xid = :xid {{filters}} ORDER BY seq LIMIT :limit)
 ORDER BY e.seq LIMIT :limit
 
+-- PostgreSQL does not know what is rare of what it is told later, and would read all in the log's order until a page is
+-- full. Only one index has the order asked for here and below; `=` would tell that what it begins with orders nothing.
 -- name: events_after_types (postgres)
 SELECT e.seq, e.at, e.type, e.aggregate_type, e.aggregate_id, e.version, e.actor, e.correlation_id, e.causation_seq, e.data,
   e.xid::text::bigint AS xid
 FROM jsonb_array_elements_text(CAST(:types AS jsonb)) AS one (value) CROSS JOIN LATERAL (
   SELECT * FROM events
-  WHERE type = one.value AND (xid, seq) > (CAST(:xid AS text)::xid8, :seq)
+  WHERE type = ANY (ARRAY[one.value]) AND (xid, seq) > (CAST(:xid AS text)::xid8, :seq)
     AND xid < pg_snapshot_xmin(pg_current_snapshot()) {{filters}}
-  ORDER BY xid, seq LIMIT :limit) AS e
+  ORDER BY type, xid, seq LIMIT :limit) AS e
 ORDER BY e.xid, e.seq LIMIT :limit
 
 -- name: events_before_types
@@ -45,9 +48,9 @@ SELECT e.seq, e.at, e.type, e.aggregate_type, e.aggregate_id, e.version, e.actor
   e.xid::text::bigint AS xid
 FROM jsonb_array_elements_text(CAST(:types AS jsonb)) AS one (value) CROSS JOIN LATERAL (
   SELECT * FROM events
-  WHERE type = one.value AND (xid, seq) < (CAST(:xid AS text)::xid8, :seq)
+  WHERE type = ANY (ARRAY[one.value]) AND (xid, seq) < (CAST(:xid AS text)::xid8, :seq)
     AND xid < pg_snapshot_xmin(pg_current_snapshot()) {{filters}}
-  ORDER BY xid DESC, seq DESC LIMIT :limit) AS e
+  ORDER BY type DESC, xid DESC, seq DESC LIMIT :limit) AS e
 ORDER BY e.xid DESC, e.seq DESC LIMIT :limit
 
 -- name: events_after_actors
@@ -60,9 +63,9 @@ SELECT e.seq, e.at, e.type, e.aggregate_type, e.aggregate_id, e.version, e.actor
   e.xid::text::bigint AS xid
 FROM jsonb_array_elements_text(CAST(:actors AS jsonb)) AS one (value) CROSS JOIN LATERAL (
   SELECT * FROM events
-  WHERE actor = one.value AND (xid, seq) > (CAST(:xid AS text)::xid8, :seq)
+  WHERE actor = ANY (ARRAY[one.value]) AND (xid, seq) > (CAST(:xid AS text)::xid8, :seq)
     AND xid < pg_snapshot_xmin(pg_current_snapshot()) {{filters}}
-  ORDER BY xid, seq LIMIT :limit) AS e
+  ORDER BY actor, xid, seq LIMIT :limit) AS e
 ORDER BY e.xid, e.seq LIMIT :limit
 
 -- name: events_before_actors
@@ -76,9 +79,9 @@ SELECT e.seq, e.at, e.type, e.aggregate_type, e.aggregate_id, e.version, e.actor
   e.xid::text::bigint AS xid
 FROM jsonb_array_elements_text(CAST(:actors AS jsonb)) AS one (value) CROSS JOIN LATERAL (
   SELECT * FROM events
-  WHERE actor = one.value AND (xid, seq) < (CAST(:xid AS text)::xid8, :seq)
+  WHERE actor = ANY (ARRAY[one.value]) AND (xid, seq) < (CAST(:xid AS text)::xid8, :seq)
     AND xid < pg_snapshot_xmin(pg_current_snapshot()) {{filters}}
-  ORDER BY xid DESC, seq DESC LIMIT :limit) AS e
+  ORDER BY actor DESC, xid DESC, seq DESC LIMIT :limit) AS e
 ORDER BY e.xid DESC, e.seq DESC LIMIT :limit
 
 -- Who acted, between two texts: from one to the next is one look at an index.
@@ -159,6 +162,13 @@ AND at <= :until AND xid <= (
 -- name: filter.actor
 AND actor = :actor
 
+-- By one of several labels.
+-- name: filter.actors
+AND actor IN (SELECT value FROM json_each(:actors))
+
+-- name: filter.actors (postgres)
+AND actor IN (SELECT jsonb_array_elements_text(CAST(:actors AS jsonb)))
+
 -- What a principal did, itself or through agents.
 -- name: filter.actor_principal
 AND (actor = :actor OR substr(actor, length(actor) - length(CAST(:actor_via AS TEXT)) + 1) = :actor_via)
@@ -206,7 +216,7 @@ WHERE seq > :seq AND seq <= :upto_seq AND :xid = :xid AND :upto_xid = :upto_xid 
 -- name: events_between (postgres)
 SELECT seq, xid::text::bigint AS xid, type, aggregate_type, aggregate_id FROM events
 WHERE (xid, seq) > (CAST(:xid AS text)::xid8, :seq) AND (xid, seq) <= (CAST(:upto_xid AS text)::xid8, :upto_seq)
-ORDER BY xid, seq LIMIT :limit
+ORDER BY events.xid, events.seq LIMIT :limit
 
 -- name: events_of_since
 SELECT seq FROM events WHERE aggregate_id = :id AND aggregate_type = :type AND seq > :upto_seq

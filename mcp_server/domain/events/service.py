@@ -1,8 +1,9 @@
 """Use cases of the event log."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from itertools import chain
 from typing import NamedTuple
 
 from mcp_server.domain.events.commands import ReadEvents, types_of
@@ -10,7 +11,7 @@ from mcp_server.domain.events.views import EventView, event_view
 from mcp_server.kernel.area import Areas
 from mcp_server.kernel.authority import VIA, Permission
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.errors import CursorExpired, NotFound, ValidationFailed
+from mcp_server.kernel.errors import CursorExpired, LimitExceeded, NotFound, ValidationFailed
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.near import did_you_mean, folded, near, singular
 from mcp_server.kernel.paging import Query, after_all
@@ -42,6 +43,10 @@ class ByActor(NamedTuple):
         return self.way == "actor"
 
 
+def _together(labels: Iterable[Iterable[str] | None]) -> str:
+    return dump_json(list(dict.fromkeys(chain.from_iterable(one or () for one in labels))))
+
+
 class EventService:
     """Read the log after a cursor, waiting for more if asked to."""
 
@@ -57,7 +62,8 @@ class EventService:
         read.
 
         The type may be a glob: `task.*`, `*.failed`. With `newest_first`, `after` is where an earlier page of that kind
-        ended. An actor is an agent by name or id, whichever principal it spoke through; `user:NAME` for what that user
+        ended. An actor (several stand between commas) is an agent by name or id, whichever principal it spoke
+        through; `user:NAME` for what that user
         did itself or through agents; or one whole label.
 
         Raises:
@@ -72,10 +78,10 @@ class EventService:
         place = _place(command)
         types = self._meant(list(map(self._known, command.types())))
         query = self._visible(call, _query(command, place))
-        by_actor = await self._by_actor(command.actor)
+        by_actors = await self._by_actors(command.actors())
 
         async def attempt() -> list[Row]:
-            return await self._fetched(await self._looked_up(query, types, by_actor))
+            return await self._fetched(await self._looked_up(query, types, by_actors))
 
         looked_at = await self._looked_at(call, command, place)
         wait_seconds = 0 if command.is_over(self._context.clock()) else command.wait_seconds
@@ -112,22 +118,39 @@ class EventService:
             raise NotFound(f"There is no event {seq}, or it is no longer kept.", next="Find it with events_read.")
         return [self._seen(row) for row in reversed(rows)]
 
-    async def _looked_up(self, query: Query, types: list[str], by_actor: "ByActor | None") -> Query:
+    async def _looked_up(self, query: Query, types: list[str], by_actors: Sequence["ByActor"]) -> Query:
         """Only events of some types, by some actors: looked up by the one or the other, unless they are few anyway."""
         if _FEW & {*query.filters}:
             query = query.where("types", types=dump_json(types) if types else None)
-            return query if by_actor is None else query.where(by_actor.way, **by_actor.words)
+            return await self._by_some(query, by_actors)
         if types:
             query = replace(query, statement=f"{query.statement}_types")
             query = replace(query, parameters=(*query.parameters, ("types", dump_json(types))))
-            return query if by_actor is None else query.where(by_actor.way, **by_actor.words)
-        if by_actor is None:
+            return await self._by_some(query, by_actors)
+        if not by_actors:
             return query
-        actors = await self._labels(by_actor)
-        if actors is None:
-            return query.where(by_actor.way, **by_actor.words)
+        found = [await self._labels(one) for one in by_actors]
+        if None in found:
+            return await self._by_some(query, by_actors)
         query = replace(query, statement=f"{query.statement}_actors")
-        return replace(query, parameters=(*query.parameters, ("actors", dump_json(actors))))
+        return replace(query, parameters=(*query.parameters, ("actors", _together(found))))
+
+    async def _by_some(self, query: Query, by_actors: Sequence["ByActor"]) -> Query:
+        """Only events by some actors.
+
+        Raises:
+            LimitExceeded: one of several stands in the log under too many labels to look at each.
+        """
+        if len(by_actors) < 2:
+            return query.where(by_actors[0].way, **by_actors[0].words) if by_actors else query
+        found = [await self._labels(one) for one in by_actors]
+        if None in found:
+            raise LimitExceeded(
+                f"One of these actors spoke through more than {ACTORS_MAX} principals.",
+                next="Name one actor a call.",
+                details={"actors_max": ACTORS_MAX},
+            )
+        return query.where("actors", actors=_together(found))
 
     async def _labels(self, by_actor: "ByActor") -> list[str] | None:
         """The whole labels that stand in the log for an actor; None where too many do to look each up."""
@@ -185,9 +208,10 @@ class EventService:
         query = query.where("documents_within", within=prefix, is_open=is_open)
         return seen_by(call, query, self._areas.private)
 
-    async def _by_actor(self, actor: str | None) -> "ByActor | None":
-        if actor is None:
-            return None
+    async def _by_actors(self, actors: Iterable[str]) -> list["ByActor"]:
+        return [await self._by_actor(one) for one in actors]
+
+    async def _by_actor(self, actor: str) -> "ByActor":
         kind, _, name = actor.rpartition(":")
         if VIA in actor or kind not in ("", "agent", "user"):
             return ByActor("actor", {"actor": actor})

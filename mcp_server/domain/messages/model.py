@@ -34,12 +34,13 @@ def _one(text: str) -> str:
     return text
 
 
+PARTY = Meant("an agent's name or id, user:NAME or capability:NAME", "scribe", parts=r"^[^,;]+$")
 Recipient = Annotated[
     str,
     BeforeValidator(bare_id),
     StringConstraints(min_length=1, max_length=200),
     AfterValidator(_one),
-    Meant("an agent's name or id, user:NAME or capability:NAME", "scribe", parts=r"^[^,;]+$"),
+    PARTY,
 ]
 Recipients = tuple[Recipient, ...]
 

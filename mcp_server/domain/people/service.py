@@ -31,7 +31,7 @@ class Standing:
     def __init__(self, services: Services) -> None:
         self._context = services.context
         self._database = services.context.database
-        self._actors: dict[tuple[str, int, int | None, str | None], Actor] = {}
+        self._known: dict[tuple[str, int, int | None, str | None], tuple[Key, Actor]] = {}
         self._used: dict[str, Micros] = {}
 
     async def proved(self, sha256: str) -> Actor | str:
@@ -88,16 +88,19 @@ class Standing:
         return Profile(row["id"], row["display_name"], row["address"])
 
     def _actor(self, row: Row, now: Micros, proof: str | None) -> Actor | str:
-        known = row["id"], row["version"], row["user_version"], proof
-        key = Key.adopt(dict(row))
+        """The caller that a row stands for now, or why none. The row's versions say all that it does but who is enabled
+        and what time it is: so the rest of it is looked at once."""
+        version = row["id"], row["version"], row["user_version"], proof
+        known = self._known.get(version)
+        if known is None:
+            if len(self._known) >= _KNOWN_MAX:
+                self._known.clear()
+            key = Key.adopt(dict(row))
+            known = self._known[version] = key, key.actor(row["user_role"], proof)
+        key, actor = known
         state = key.state(now, row["user_status"])
         if state != "live" or not (proof is None or key.counts_by(proof, now)):
             return "rotated" if state == "live" else state
-        actor = self._actors.get(known)
-        if actor is None:
-            if len(self._actors) >= _KNOWN_MAX:
-                self._actors.clear()
-            actor = self._actors[known] = key.actor(row["user_role"], proof)
         return actor
 
     def _use(self, row: Row, now: Micros) -> None:

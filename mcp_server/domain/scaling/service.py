@@ -46,7 +46,7 @@ class ScalingService:
         self._context = context = services.context
         self._agents = services.get(AgentService)
         self._launchers = services.option(Launchers)
-        self.scale = Write(context, Permission.AGENTS_CONTROL, self._allowed, transactions.scale, self._scaled)
+        self.scale = Write(context, Permission.AGENTS_CONTROL, self._allowed, transactions.scale, _scaled)
 
     async def look(self) -> Sequence[ScaledNow]:
         """Every agent with rules that works."""
@@ -78,5 +78,7 @@ class ScalingService:
                 self._launchers.require_number(agent.launcher["name"], command.most)
         return command
 
-    async def _scaled(self, call: Call, done: transactions.Scaled) -> ScaledAgent:
-        return ScaledAgent(agent=agent_state(await self._agents.get(call, done.agent_id)), decision=done.decision)
+
+async def _scaled(call: Call, done: transactions.Scaled) -> ScaledAgent:
+    del call
+    return ScaledAgent(agent=agent_state(done.now), decision=done.decision)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from mcp_server.domain.agents.commands import InstanceSpec, ScalingSpec
 from mcp_server.domain.agents.model import Agent, gone
+from mcp_server.domain.agents.seen import AgentNow, agent_now
 from mcp_server.domain.agents.transactions import (
     instance_ended,
     instance_started,
@@ -27,9 +28,9 @@ OWNER = "agent"
 
 
 class Scaled(NamedTuple):
-    """The agent, and what was decided about it."""
+    """How the agent stands, and what was decided about it."""
 
-    agent_id: str
+    now: AgentNow
     decision: dict[str, Any]
 
 
@@ -47,7 +48,8 @@ def scale(tx: Transaction, origin: Origin, command: ScaleAgent) -> Scaled:
     policy, before = command.scaling, agent.desired_instances
     after, reason = command.asked_for(before)
     decision = Decision(origin.at, before, after, reason, None, None, origin.actor)
-    return _decided(tx, origin, agent, policy, decision, again=True)
+    told = _decided(tx, origin, agent, policy, decision, again=True)
+    return Scaled(agent_now(tx, origin, agent.id), told)
 
 
 def autoscale(tx: Transaction, origin: Origin, agent_id: str, policy: ScalingSpec, decision: Decision) -> bool:
@@ -70,13 +72,13 @@ def _decided(
     decision: Decision,
     *,
     again: bool = False,
-) -> Scaled:
+) -> dict[str, Any]:
     most = 0 if policy is None else policy.max
     told = decision.told(is_started=agent.launcher is not None, capacity=agent.max_concurrent_tasks, most=most)
     new, event = agent.scaled(decision.after, policy, told, origin.at)
     cause = origin.caused_by(tx.record(origin, event))
     _fit(tx, cause, new, again=again)
-    return Scaled(agent.id, told)
+    return told
 
 
 def changed(tx: Transaction, origin: Origin, agent: Agent) -> None:

@@ -69,6 +69,12 @@ def require_one_or_several(said: Collection[str]) -> None:
     """
     if "tasks" in said:
         left_out: dict[str, Any] = dict.fromkeys(name for name in said if name != "tasks")
+        if "also" in left_out:
+            raise ValidationFailed(
+                "`also` lands with one attempt; each of `tasks` lands for itself.",
+                next="Have all land together by commit: a call of tasks_finish for each, then those of `also`. Or "
+                "finish one on its own with `also`, and the others by `tasks`.",
+            )
         if left_out:
             several = ", ".join(map("`{}`".format, left_out))
             raise not_together(f"`tasks` stands alone: put {several} into one of its members.", **left_out)

@@ -283,23 +283,29 @@ SELECT * FROM tasks WHERE TRUE {{filters}} ORDER BY created_at DESC, id DESC LIM
 -- name: tasks_find_count
 SELECT count(*) AS n FROM (SELECT 1 FROM tasks WHERE TRUE {{filters}} LIMIT :counted) AS matched
 
+-- Tags are those of hot and of archived tasks: what is older than all of these, or newer, is passed over at once. They are
+-- counted in an order as well: PostgreSQL would else read them all first.
 -- name: tasks_tagged
-SELECT tasks.* FROM task_tags CROSS JOIN tasks ON tasks.id = tagged_id WHERE tag = :task_tag {{filters}}
+SELECT tasks.* FROM task_tags CROSS JOIN tasks ON tasks.id = tagged_id
+WHERE tag = :task_tag AND tagged_at >= (SELECT MIN(created_at) FROM tasks) {{filters}}
 ORDER BY tagged_at DESC, tagged_id DESC LIMIT :limit
 
 -- name: tasks_tagged (postgres)
-SELECT tasks.* FROM task_tags JOIN tasks ON tasks.id = tagged_id WHERE tag = :task_tag {{filters}}
+SELECT tasks.* FROM task_tags JOIN tasks ON tasks.id = tagged_id
+WHERE tag = :task_tag AND tagged_at >= (SELECT MIN(created_at) FROM tasks) {{filters}}
 ORDER BY tagged_at DESC, tagged_id DESC LIMIT :limit
 
 -- name: tasks_tagged_count
 SELECT count(*) AS n FROM (
-  SELECT 1 FROM task_tags CROSS JOIN tasks ON tasks.id = tagged_id WHERE tag = :task_tag {{filters}} LIMIT :counted
-) AS matched
+  SELECT 1 FROM task_tags CROSS JOIN tasks ON tasks.id = tagged_id
+  WHERE tag = :task_tag AND tagged_at >= (SELECT MIN(created_at) FROM tasks) {{filters}}
+  ORDER BY tagged_at DESC, tagged_id DESC LIMIT :counted) AS matched
 
 -- name: tasks_tagged_count (postgres)
 SELECT count(*) AS n FROM (
-  SELECT 1 FROM task_tags JOIN tasks ON tasks.id = tagged_id WHERE tag = :task_tag {{filters}} LIMIT :counted
-) AS matched
+  SELECT 1 FROM task_tags JOIN tasks ON tasks.id = tagged_id
+  WHERE tag = :task_tag AND tagged_at >= (SELECT MIN(created_at) FROM tasks) {{filters}}
+  ORDER BY tagged_at DESC, tagged_id DESC LIMIT :counted) AS matched
 
 -- name: archived_tasks_find
 SELECT * FROM archived_tasks WHERE TRUE {{filters}} ORDER BY created_at DESC, id DESC LIMIT :limit
@@ -308,22 +314,26 @@ SELECT * FROM archived_tasks WHERE TRUE {{filters}} ORDER BY created_at DESC, id
 SELECT count(*) AS n FROM (SELECT 1 FROM archived_tasks WHERE TRUE {{filters}} LIMIT :counted) AS matched
 
 -- name: archived_tasks_tagged
-SELECT archived_tasks.* FROM task_tags CROSS JOIN archived_tasks ON archived_tasks.id = tagged_id WHERE tag = :task_tag {{filters}}
+SELECT archived_tasks.* FROM task_tags CROSS JOIN archived_tasks ON archived_tasks.id = tagged_id
+WHERE tag = :task_tag AND tagged_at <= (SELECT MAX(created_at) FROM archived_tasks) {{filters}}
 ORDER BY tagged_at DESC, tagged_id DESC LIMIT :limit
 
 -- name: archived_tasks_tagged (postgres)
-SELECT archived_tasks.* FROM task_tags JOIN archived_tasks ON archived_tasks.id = tagged_id WHERE tag = :task_tag {{filters}}
+SELECT archived_tasks.* FROM task_tags JOIN archived_tasks ON archived_tasks.id = tagged_id
+WHERE tag = :task_tag AND tagged_at <= (SELECT MAX(created_at) FROM archived_tasks) {{filters}}
 ORDER BY tagged_at DESC, tagged_id DESC LIMIT :limit
 
 -- name: archived_tasks_tagged_count
 SELECT count(*) AS n FROM (
-  SELECT 1 FROM task_tags CROSS JOIN archived_tasks ON archived_tasks.id = tagged_id WHERE tag = :task_tag {{filters}} LIMIT :counted
-) AS matched
+  SELECT 1 FROM task_tags CROSS JOIN archived_tasks ON archived_tasks.id = tagged_id
+  WHERE tag = :task_tag AND tagged_at <= (SELECT MAX(created_at) FROM archived_tasks) {{filters}}
+  ORDER BY tagged_at, tagged_id LIMIT :counted) AS matched
 
 -- name: archived_tasks_tagged_count (postgres)
 SELECT count(*) AS n FROM (
-  SELECT 1 FROM task_tags JOIN archived_tasks ON archived_tasks.id = tagged_id WHERE tag = :task_tag {{filters}} LIMIT :counted
-) AS matched
+  SELECT 1 FROM task_tags JOIN archived_tasks ON archived_tasks.id = tagged_id
+  WHERE tag = :task_tag AND tagged_at <= (SELECT MAX(created_at) FROM archived_tasks) {{filters}}
+  ORDER BY tagged_at, tagged_id LIMIT :counted) AS matched
 
 -- name: filter.task_not_system
 AND system = 0
@@ -461,8 +471,10 @@ SELECT MIN(due_at) AS at FROM tasks WHERE due_at IS NOT NULL
 (SELECT count(*) FROM tasks t WHERE t.lease_agent_id = a.id AND t.status = 'running') AS running,
 EXISTS (SELECT 1 FROM tasks t WHERE t.due_at <= :now) AS anything_due
 
+-- In an order, so that it is looked up: PostgreSQL takes one agent of few for as good as the next, and reads until it
+-- meets one.
 -- name: fragment.worked_of_agent
-COALESCE((SELECT 1 FROM tasks f WHERE f.finished_by = a.id LIMIT 1), 0)
+COALESCE((SELECT 1 FROM tasks f WHERE f.finished_by = a.id ORDER BY f.finished_at LIMIT 1), 0)
 
 -- name: fragment.attempts_of_agent
 SELECT status, finished_at - started_at AS duration, started_at - ready_at AS wait FROM tasks

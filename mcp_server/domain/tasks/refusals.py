@@ -30,7 +30,8 @@ def servers_own(task_id: str) -> InvalidTransition:
     """The refusal to change or give away what the server itself does."""
     return InvalidTransition(
         f"Task {task_id} is the server's own work, so it is not changed and not given to an agent.",
-        next="It can be cancelled, paused, resumed and retried.",
+        next="It can be cancelled, paused, resumed and retried. For another time or content, as of a mail, cancel it "
+        "and call again what made it.",
         details={"task_id": task_id},
     )
 

@@ -1,6 +1,7 @@
 """One call in the media process: its peers, our voice, and its recording."""
 
 import asyncio
+import logging
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -21,6 +22,7 @@ from mcp_server.integrations.calls.wire import Begin, Open
 
 PIECES_WAITING_MAX = 32
 _NO_SOUND = "this call has text only"
+log = logging.getLogger("datamcp.calls")
 
 
 class Call:
@@ -225,11 +227,16 @@ class Call:
                 self._voice.add(order.id, await self._sound(order))
             except ValueError as error:
                 self._tell(Refused(order.id, str(error)))
+            except Exception as error:  # whatever is wrong with one sound, the next is played
+                log.error("a sound could not be made", exc_info=error)
+                self._tell(Refused(order.id, f"it could not be made into sound ({type(error).__name__})"))
             self._preparing = None
 
     async def _sound(self, order: media.Say | media.Play) -> Sound:
-        wav = order.wav if isinstance(order, media.Play) else await speech.spoken(self._begin.speech, order.text)
-        return await asyncio.to_thread(sound_of, wav)
+        if isinstance(order, media.Play):
+            return await asyncio.to_thread(sound_of, order.wav)
+        wav = await speech.spoken(self._begin.speech, order.text)
+        return await asyncio.to_thread(sound_of, wav, speech.SPOKEN_BYTES_MAX)
 
     def _heard_ours(self, number: int, pcm: bytes) -> None:
         """A frame of ours goes out; where nobody is recorded, or on hold, it is not kept."""

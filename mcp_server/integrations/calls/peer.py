@@ -215,6 +215,8 @@ class Peer:
             self._tell(Connected(self.id, round(self._heard_at - self._began, 3)))
             while self._waiting:
                 self.send(self._waiting.popleft())
+        else:
+            channel.on("message", self._on_stray)
 
     def _on_track(self, track: Track) -> None:
         self._start(self._listen(track))
@@ -257,15 +259,20 @@ class Peer:
             self._refuse(str(error))
             return
         if message["type"] == "hangup":
-            self._end("it hung up")
+            self._end("hung up")
         elif message["type"] != "pong":
             self._tell(Messaged(self.id, message))
+
+    def _on_stray(self, _data: str | bytes) -> None:
+        """A message of another channel than that which is read."""
+        if not self._is_closed:
+            self._refuse(f'Only the channel "{CHANNEL}" is read.')
 
     def _refuse(self, why: str) -> None:
         """Tell it what was wrong, ten times a second at most; who goes on for long is let go."""
         self._refused += 1
         if self._refused > messages.REFUSED_MAX:
             self._end("it sent too much that is not taken")
-        elif self._heard_at - self._error_at >= 0.1:
-            self._error_at = self._heard_at
+        elif (now := self._clock()) - self._error_at >= 0.1:
+            self._error_at = now
             self.send({"type": "error", "text": why})

@@ -11,6 +11,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 
 from mcp_server.domain.calls.media import RATE, WAV_BYTES_MAX
+from mcp_server.domain.calls.wav import RATE_MAX, RATE_MIN
 
 SENT_RATE = 48_000
 FRAMES_EACH_SECOND = 50
@@ -18,7 +19,6 @@ SENT_FRAME_BYTES = 2 * SENT_RATE // FRAMES_EACH_SECOND
 RECORDED_FRAME_BYTES = 2 * RATE // FRAMES_EACH_SECOND
 SECONDS_MAX = 600.0
 CHANNELS_MAX = 8
-RATE_MAX = 192_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +34,14 @@ class Sound:
         return len(self.sent) / 2 / SENT_RATE
 
 
-def sound_of(wav: bytes) -> Sound:
-    """What a WAV file says.
+def sound_of(wav: bytes, bytes_max: int = WAV_BYTES_MAX) -> Sound:
+    """What a WAV file of so many bytes at most says.
 
     Raises:
         ValueError: it cannot be played; the text says why.
     """
-    if len(wav) > WAV_BYTES_MAX:
-        raise ValueError(f"the WAV file has {len(wav)} bytes, and at most {WAV_BYTES_MAX} are taken")
+    if len(wav) > bytes_max:
+        raise ValueError(f"the WAV file has {len(wav)} bytes, and at most {bytes_max} are taken")
     if wav[:4] != b"RIFF" or wav[8:12] != b"WAVE":
         raise ValueError("it is no WAV file: that begins with RIFF, a length, and WAVE")
     try:
@@ -59,12 +59,15 @@ def _decoded(container: InputContainer) -> Sound:
     if len(streams) != 1:
         raise ValueError("the WAV file has no sound that is known here")
     (stream,) = streams
-    if not stream.codec_context.name.startswith("pcm_"):
-        raise ValueError(f"the WAV file holds {stream.codec_context.name}; only PCM is played")
-    if not 1 <= stream.channels <= CHANNELS_MAX or not 1000 <= stream.rate <= RATE_MAX:
+    codec: str = getattr(
+        stream.codec_context, "name", "no sound that is known"
+    )  # there may be none, whatever types say
+    if not codec.startswith("pcm_"):
+        raise ValueError(f"the WAV file holds {codec}; only PCM is played")
+    if not 1 <= stream.channels <= CHANNELS_MAX or not RATE_MIN <= stream.rate <= RATE_MAX:
         raise ValueError(
             f"the WAV file has {stream.channels} channels at {stream.rate} Hz; "
-            f"up to {CHANNELS_MAX} channels at 1000 to {RATE_MAX} Hz are played"
+            f"up to {CHANNELS_MAX} channels at {RATE_MIN} to {RATE_MAX} Hz are played"
         )
     to_sent = AudioResampler(format="s16", layout="mono", rate=SENT_RATE)
     to_recorded = AudioResampler(format="s16", layout="mono", rate=RATE)

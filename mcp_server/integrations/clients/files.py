@@ -1,6 +1,7 @@
 """Reading and writing a client's file so that nothing is ever lost: a copy beside it first, then one rename."""
 
 import contextlib
+import errno
 import glob
 import os
 import stat
@@ -63,6 +64,19 @@ def encoded(text: str, like: bytes | None) -> bytes:
         return mark + text.encode()
     except UnicodeEncodeError:
         raise ValidationFailed("A path in the command is no UTF-8.", next="Install from another folder.") from None
+
+
+def require_writable(path: Path) -> None:
+    """Refuse to write a file whose owner may not write it. Another could be put in its place all the same, and root may
+    write anything; but whoever took that right away, a person or a tool that makes such files itself, meant it.
+
+    Raises:
+        Unavailable: it is read-only.
+    """
+    target = _target(path)
+    with _told(path, "cannot be written"):
+        if target.exists() and not target.stat().st_mode & stat.S_IWUSR:
+            raise PermissionError(errno.EACCES, "it is read-only")
 
 
 def back_up(path: Path, data: bytes, now: datetime) -> Path:

@@ -180,6 +180,7 @@ class Installer:
 
     def _written(self, path: Path, change: Change) -> str:
         """Write it, and say so."""
+        files.require_writable(path)
         copy = None if change.before is None else files.back_up(path, change.before, self._clock())
         files.replace(path, change.after, change.before)
         done = "deleted" if change.after is None else "written"

@@ -1,14 +1,13 @@
 """One request to Cloudflare, and what came of it. Nothing is repeated here: who asks looks first, then acts again."""
 
 import asyncio
-import json
 import math
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, NamedTuple, cast
 
 from mcp_server.kernel.errors import Unavailable
 from mcp_server.kernel.hiding import without
-from mcp_server.kernel.json_text import storable
+from mcp_server.kernel.json_text import others_json, storable
 
 BASE_URL = "https://api.cloudflare.com/client/v4"
 TIMEOUT_SECONDS = 60.0
@@ -152,7 +151,7 @@ class Calling:
 
 def _parsed(content: bytes) -> dict[str, Any]:
     try:
-        body: Any = json.loads(content)
+        body: Any = others_json(content)
     except ValueError:
         raise CloudFailed("unknown", "Cloudflare's answer is not JSON", None, BUSY_SECONDS) from None
     return cast("dict[str, Any]", body) if isinstance(body, dict) else {}

@@ -17,7 +17,7 @@ from mcp_server.integrations.references import resolve
 from mcp_server.integrations.targets.declared import Declared, arguments_of, filled, word
 from mcp_server.kernel.environment import passed_on
 from mcp_server.kernel.errors import InvalidTransition, Unavailable, ValidationFailed
-from mcp_server.kernel.json_text import canonical_hash, dump_json
+from mcp_server.kernel.json_text import canonical_hash, dump_json, others_json
 
 LOOK_SECONDS_MAX = 120.0
 RETRY_SECONDS = 5.0
@@ -288,7 +288,7 @@ def _last_object(text: str) -> Facts:
     """The JSON object on the last line, if there is one."""
     last = text.strip().rpartition("\n")[2]
     try:
-        told = json.loads(last)
-    except (ValueError, RecursionError):
+        told = others_json(last)
+    except ValueError:
         return {}
     return cast("Facts", told) if isinstance(told, dict) else {}

@@ -1,11 +1,11 @@
 """What `docker compose ps` tells of a project's containers."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple, cast
 
 from mcp_server.domain.deployments.configuration import Config
+from mcp_server.kernel.json_text import others_json
 
 HERE = "127.0.0.1"
 """Where ports are published."""
@@ -29,8 +29,8 @@ class Containers(NamedTuple):
         """From the program's JSON: an object a line, or a list of them as it was before Compose 2.21."""
         lines = f"[{','.join(text.splitlines())}]"
         try:
-            told: Any = json.loads(text if text.startswith("[") else lines)
-        except (ValueError, RecursionError):
+            told: Any = others_json(text if text.startswith("[") else lines)
+        except ValueError:
             return Containers([])
         return Containers([cast("dict[str, Any]", one) for one in told if isinstance(one, dict)])
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from mcp_server.domain.deployments.configuration import Service
 from mcp_server.domain.deployments.targets import Subject
+from mcp_server.domain.processes.declaring import wrong_pattern, wrong_secrets, wrong_variables, wrong_words
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import check_line
 
@@ -38,14 +39,16 @@ class Declared:
 
     def problems(self) -> list[str]:
         """What of it cannot work."""
+        found = [] if "apply" in self.commands else ["it has no `apply` command"]
+        found += [why for name, text in self.arguments.items() for why in _wrong_argument(name, text)]
+        found += [*wrong_variables(self.env), *wrong_secrets(self.secrets)]
+        return found + [f"`{name}`{why}" for name, argv in self.commands.items() for why in self._wrong_command(argv)]
+
+    def _wrong_command(self, argv: Sequence[str]) -> list[str]:
         known = {*_TOLD, *self.arguments}
-        found = ["it has no `apply` command"] if "apply" not in self.commands else []
-        odd = [name for name in self.arguments if _PLACEHOLDER.fullmatch(f"{{{name}}}") is None]
-        found += [f"its argument {name} is no name of small letters and _" for name in odd]
-        for name, argv in self.commands.items():
-            strange = {place for part in argv for place in _PLACEHOLDER.findall(part)} - known
-            found += [f"`{name}` has the placeholder {{{place}}}, and known are {sorted(known)}" for place in strange]
-        return found
+        strange = {place for part in argv for place in _PLACEHOLDER.findall(part)} - known
+        unknown = [f" has the placeholder {{{place}}}, and known are {sorted(known)}" for place in strange]
+        return [f": {why}" for why in wrong_words(argv)] + unknown
 
     def check(self, target: str, subject: Subject) -> None:
         """Refuse what a deployment says, as far as it is not declared or does not match.
@@ -100,6 +103,13 @@ class Declared:
                 f"The target {target} needs the arguments {', '.join(missing)}.",
                 next=f"Give them to a service: arguments={{{missing[0]!r}: ...}}.",
             )
+
+
+def _wrong_argument(name: str, pattern: str) -> list[str]:
+    found = [f"its argument {name} is filled in by the desk itself"] if name in _TOLD else []
+    if _PLACEHOLDER.fullmatch(f"{{{name}}}") is None:
+        found.append(f"its argument {name} is no name of small letters and _")
+    return found + [f"its argument {name}: {why}" for why in wrong_pattern(pattern)]
 
 
 def arguments_of(subject: Subject) -> dict[str, str]:

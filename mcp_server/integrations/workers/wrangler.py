@@ -89,7 +89,7 @@ def _text(path: Path) -> str:
     content = path.read_bytes()
     if len(content) > CONFIG_BYTES_MAX:
         raise LimitExceeded(f"{path.name} is {len(content)} bytes; at most {CONFIG_BYTES_MAX} are read.")
-    return content.decode("utf-8", "replace")
+    return content.decode("utf-8-sig", "replace")
 
 
 def _for_environment(config: dict[str, Any], environment: str) -> dict[str, Any]:

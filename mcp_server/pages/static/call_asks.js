@@ -42,7 +42,8 @@ export class Asks {
     say(card, oneLine(outcome));
     this.#allow(card, false);
     for (const one of card.form.querySelectorAll(".choices, .free, .row")) one.remove();
-    this.outcomes.push(`${oneLine(card.ask.title)}: ${oneLine(outcome)}`);
+    const title = oneLine(card.ask.title);
+    this.outcomes.push(`${title}${/[.?!:…]$/.test(title) ? "" : ":"} ${oneLine(outcome)}`);
   }
 
   /** The answer did not count; whether the id is that of something asked here. */
@@ -88,7 +89,7 @@ function fill(form, ask, choiceTemplate) {
   find("h2").textContent = isQuestion ? "You are asked" : "May this happen?";
   // Where there is more than title and action, `details` is the whole question, in which the desk has marked all words
   // of others already.
-  find("pre").textContent = ask.details ? printable(ask.details) : fenced(`${ask.title}\n${ask.action}`);
+  find("pre").textContent = ask.details ? printable(ask.details) : fenced(inWords(ask));
   find("pre").setAttribute("aria-label", "What is asked");
   find(".seal").textContent = `SHA-256 of this: ${oneLine(ask.action_hash).slice(0, 16)}.${until(ask.expires_at)}`;
   find(".yes").textContent = isQuestion ? "Answer" : "Approve";
@@ -102,6 +103,11 @@ function fill(form, ask, choiceTemplate) {
   }
   find(".free").hidden = !ask.free_text;
   find(".free span").textContent = choices.length > 0 ? "Or your own answer" : "Your answer";
+}
+
+/** Title and action; the action alone where the title is but its beginning. */
+function inWords({ title, action }) {
+  return action.startsWith(title.replace(/…$/, "")) ? action : `${title}\n${action}`;
 }
 
 function until(at) {

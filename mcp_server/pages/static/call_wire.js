@@ -38,6 +38,7 @@ export class Wire {
   #heardAt = 0;
   #state = "new";
   #isTrying = false;
+  #isLeaving = false;
   #looking = 0;
 
   constructor(call, on, { name = null, resume = null } = {}) {
@@ -64,8 +65,9 @@ export class Wire {
 
   /** Hang up. */
   async hangUp() {
+    this.#isLeaving = true;
     if (this.send({ type: "hangup" })) await within(GOODBYE_MS_MAX, happens(this.#channel, "close")).catch(() => {});
-    this.#end("You hung up.");
+    this.#end();
   }
 
   async #attempt() {
@@ -172,6 +174,7 @@ export class Wire {
   }
 
   #end(reason) {
+    if (this.#isLeaving) reason = "You hung up.";
     if (this.#state === "over") return;
     this.#state = "over";
     clearInterval(this.#looking);

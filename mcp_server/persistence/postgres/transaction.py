@@ -169,7 +169,7 @@ def _append_linked(kinds: _Kinds) -> str:
     values[_CAUSE] = "COALESCE(c.number, r.causation_seq)"
     return f"""
 WITH given AS MATERIALIZED (
-  SELECT nextval(pg_get_serial_sequence('events', 'seq')) AS number, o.*
+  SELECT nextval((SELECT CAST(pg_get_serial_sequence('events', 'seq') AS regclass))) AS number, o.*
   FROM (SELECT * FROM {_unnested(EVENT_COLUMNS, kinds)} AS u ORDER BY place) AS o)
 INSERT INTO events (seq, {", ".join(EVENT_COLUMNS)}) OVERRIDING SYSTEM VALUE
 SELECT r.number, {", ".join(values)} FROM given AS r LEFT JOIN given AS c ON c.place = -r.causation_seq

@@ -40,7 +40,7 @@ class SqliteFile:
         """The folder as it was when these were its own files; None where it had changed too shortly before."""
         self._is_immutable = False
         self._is_link = path.is_symlink()
-        self._folder_path = path.parent
+        self._folder_path = str(path.parent)
 
     @property
     def is_writable(self) -> bool:
@@ -101,7 +101,7 @@ class SqliteFile:
         if self._is_link:
             return None
         try:
-            found = self._folder_path.stat()
+            found = os.stat(self._folder_path)  # noqa: PTH116 - at every read and write; the path's own makes its text anew
         except OSError:
             return None
         return found.st_dev, found.st_ino, found.st_mtime_ns

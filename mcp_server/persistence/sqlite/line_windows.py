@@ -31,6 +31,12 @@ class Line:
                 return False
             time.sleep(_LOOK_EVERY_SECONDS)
 
+    def note(self, text: bytes, at: int) -> None:
+        """Write into the file at a place. What is locked is counted from where the file stands, so it goes back."""
+        os.lseek(self._fd, at, os.SEEK_SET)
+        os.write(self._fd, text)
+        os.lseek(self._fd, 0, os.SEEK_SET)
+
     def leave(self) -> None:
         """Give the lock away."""
         msvcrt.locking(self._fd, msvcrt.LK_UNLCK, 1)

@@ -93,9 +93,7 @@ class Turnstile:
 
     def _note(self, text: bytes) -> None:
         with contextlib.suppress(OSError):  # a full disk is told by whoever writes something that matters
-            os.lseek(self._fd, _NOTE_AT, os.SEEK_SET)
-            os.write(self._fd, text.ljust(len(_NOBODY)))
-            os.lseek(self._fd, 0, os.SEEK_SET)
+            self._line.note(text.ljust(len(_NOBODY)), _NOTE_AT)
 
     def _held(self) -> Busy:
         database, holder = self.path.with_suffix(""), self.holder()

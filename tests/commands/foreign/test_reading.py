@@ -95,6 +95,7 @@ def test_a_status_that_nobody_knows_is_refused_unless_it_is_said_to_be_open():
         (b'{"title": "t"}', "Line 1 .*id: Field required"),
         (b'{"id": "a", "priority": 9}', "Line 1 .*priority"),
         (b'{"id": "a", "dependencies": [{"type": "blocks"}]}', "Line 1 .*dependencies.0.depends_on_id"),
+        (b'{"id": "a", "dependencies": ["b"]}', "Line 1 .*dependencies.0: it takes a table of names and values"),
         (b'{"id": "a"}\n{"id": "a", "title": "x"}', "Line 2 .*it is a, which Line 1 is too"),
         (b'{"id": ' + b"[" * 100_000, "Line 1 .*not JSON"),
         (b'{"id": ' + b"9" * 5_000 + b"}", "Line 1 .*a number is too long"),

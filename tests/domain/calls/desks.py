@@ -47,13 +47,14 @@ class NotedCall:
     told: "asyncio.Queue[Told | MediaDied]" = field(default_factory=asyncio.Queue)
     refuses: str | None = None
     connects: bool = True
+    answers: bool = True
     left: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def tell(self, order: Order) -> None:
         self.orders.append(order)
         self.changed.set()
-        if isinstance(order, Join):
+        if isinstance(order, Join) and self.answers:
             if self.refuses is not None:
                 self.told.put_nowait(Refused(order.peer, self.refuses))
                 return
@@ -191,7 +192,12 @@ def on_desk(world: World, media: Media | None = None, *more: Any) -> Any:
 
 @asynccontextmanager
 async def holding(
-    world: World, *, media: Media | None = None, mails_leave: bool = False, allow: tuple[str, ...] = (), **policy: Any
+    world: World,
+    *,
+    media: Media | None = None,
+    mails_leave: bool = False,
+    mail: EmailPolicy | None = None,
+    **policy: Any,
 ) -> AsyncGenerator[CallDesk]:
     """A server on the world's database, with its worker for system tasks."""
     noted, post = Noted(), Postbox()
@@ -200,7 +206,7 @@ async def holding(
         media or noted,
         CallPolicy(**policy),
         ApprovalPolicy(links_base=BASE, mails_leave=mails_leave),
-        EmailPolicy(provider="smtp" if mails_leave else "file", sender="desk@example.org", allow=allow),
+        mail or EmailPolicy(provider="smtp" if mails_leave else "file", sender="desk@example.org"),
         MailProvider(lambda: post),
     )
     worker = asyncio.create_task(SystemWorker(desk, AREAS.kinds).run())

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from mcp_server.domain.approvals.commands import RequestApproval
+from mcp_server.domain.email.model import EmailPolicy
 from mcp_server.kernel.errors import InvalidTransition, LimitExceeded, PermissionDenied
 from tests.domain.calls.desks import CallDesk, holding, link_in
 from tests.world import World
@@ -50,7 +51,8 @@ async def test_a_yes_given_in_a_call_by_who_was_written_to_releases_the_task(wor
         await media.until(lambda: media.messages("error", 1) != [])
         media.says(1, **answer)
         await media.until(lambda: media.messages("asked", 1) != [])
-        assert "approved" in media.messages("asked")[0]["outcome"]
+        assert media.messages("asked")[0]["outcome"] == f"approved by {ANN}"
+        assert ("desk", "answer", f"approved by {ANN} ({asked.id})") in await desk.lines(call_id)
         assert await world.status(task) == "queued"
         decided = await desk.desk.approvals.get(desk.call, asked.id)
         assert (decided.status, decided.answers[0].via if decided.answers else None) == ("approved", "call")
@@ -116,7 +118,7 @@ async def test_a_question_that_a_call_cannot_show_whole_is_not_asked_there(world
 
 
 async def test_an_address_that_the_operator_does_not_allow_is_not_asked_in(world: World):
-    async with holding(world, mails_leave=True, allow=("*@example.org",)) as desk:
+    async with holding(world, mails_leave=True, mail=EmailPolicy("smtp", allow=("*@example.org",))) as desk:
         with pytest.raises(PermissionDenied, match="may not send"):
             await desk.open(participants=["eve@elsewhere.test"])
         assert await world.events() == []

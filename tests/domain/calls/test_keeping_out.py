@@ -2,6 +2,8 @@
 from taking what is there for all."""
 
 import asyncio
+import base64
+from typing import Any
 
 import pytest
 
@@ -9,10 +11,12 @@ from mcp_server.domain.approvals.commands import RequestApproval
 from mcp_server.domain.calls.commands import OpenCall
 from mcp_server.domain.calls.joining import LinkUnknown
 from mcp_server.domain.calls.opening import OPEN_MAX, OPEN_OF_ONE_MAX
+from mcp_server.domain.calls.wav import wav_file
 from mcp_server.domain.tasks.rules import TERMINAL
-from mcp_server.kernel.authority import Role
+from mcp_server.kernel.authority import Actor, Permission, Role, Scope
+from mcp_server.kernel.call import Call
 from mcp_server.kernel.composing import CalledTool
-from mcp_server.kernel.errors import LimitExceeded, NotFound
+from mcp_server.kernel.errors import LimitExceeded, NotFound, OpsError, PermissionDenied
 from tests.domain.calls.desks import BASE, holding, token_of
 from tests.domain.people.test_keys import people, user
 from tests.world import World, caller, speaking
@@ -102,3 +106,43 @@ async def test_a_call_that_people_said_yes_to_shows_its_link_to_who_asked_and_ke
         await desk.until(opened["id"], "active")
         left = (await desk.do(opened["id"], "listen", asks)).call
         assert left.join_url == urls[1]
+
+
+async def test_what_is_played_out_of_a_document_lies_within_what_the_key_reaches(world: World):
+    sound = base64.b64encode(wav_file(b"\x01\x00" * 8000)).decode()
+    for namespace in ("team.a", "team.b"):
+        await world.write(namespace, "chime", sound)
+    role = Role.AGENT.permissions
+    narrow = Call(Actor(kind="user", id="ann", permissions=role, scope=Scope(namespace="team.a")), "c")
+    blind = Call(Actor(kind="user", id="bob", permissions=role - {Permission.STATE_READ}), "c")
+    async with holding(world) as desk:
+        for key, place in ((narrow, "team.b/chime"), (blind, "team.a/chime")):
+            opened = await desk.open(call=key, media="audio")
+            with pytest.raises(OpsError) as refused:
+                await desk.do(opened.id, "play", key, wav=place)
+            with pytest.raises(OpsError) as missing:
+                await desk.do(opened.id, "play", key, wav=f"{place}s")
+            assert str(refused.value).replace(place, "") == str(missing.value).replace(f"{place}s", "")
+        opened = await desk.open(call=narrow, media="audio")
+        assert (await desk.do(opened.id, "play", narrow, wav="team.a/chime")).call.lines == 1
+
+
+async def test_who_did_not_open_a_call_does_nothing_to_it_but_speak(world: World):
+    scribe = await world.agent("scribe")
+    async with holding(world, mails_leave=True) as desk:
+        opened = await desk.open(participants=["scribe", "user:bob"])
+        as_scribe, stranger = speaking(scribe, id="another"), caller(Role.AGENT, id="stranger")
+        asked: list[tuple[Any, dict[str, Any]]] = [
+            *(("end", {}), ("mute", {}), ("unmute", {}), ("hold", {}), ("resume", {})),
+            *(("ask", {"text": "May I?"}), ("invite", {"participants": ["user:eve"]})),
+        ]
+        for action, more in asked:
+            with pytest.raises(PermissionDenied, match="Only who opened"):
+                await desk.do(opened.id, action, as_scribe, **more)
+        for action, more in (*asked, ("say", {"text": "x"}), ("listen", {}), ("accept_offer", {"offer": "v=0"})):
+            with pytest.raises(NotFound):
+                await desk.do(opened.id, action, stranger, **more)
+        assert await world.events(type="approval.requested") == []
+        seen = await desk.see(opened.id)
+        assert (seen.status, seen.lines, len(seen.participants or ())) == ("pending", 0, 2)
+        assert "/calls/" not in str((await desk.do(opened.id, "listen", as_scribe)).call)

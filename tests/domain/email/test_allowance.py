@@ -41,8 +41,9 @@ async def test_a_dry_run_says_that_the_hours_limit_would_refuse_it(world: World)
     dry = SendEmail.model_validate({"to": ["a@x.org"], "subject": "s", "text": "t", "dry_run": True})
     assert (await world.desk.emails.send(world.call, dry)).warnings is None
     await send(world, "a@x.org")
-    (warning,) = (await world.desk.emails.send(world.call, dry)).warnings or ()
+    warning, twice = (await world.desk.emails.send(world.call, dry)).warnings or ()
     assert warning.startswith("It would be refused now. Emails went to 1 recipients")
+    assert twice.startswith("The same words to the same people were queued 0 s ago")
 
 
 async def test_a_dry_run_says_what_would_happen_at_each_recipient_and_why(world: World):

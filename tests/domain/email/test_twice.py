@@ -48,3 +48,32 @@ async def test_who_gets_one_mail_together_is_told_before_and_after_that_all_see_
         ):
             mail = SendEmail.model_validate({"subject": f"s {to}", "text": "t", "dry_run": dry_run, **to})
             assert (await world.desk.emails.send(world.call, mail)).warnings == warned
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        {"to": ["b@x.org", "a@x.org"]},
+        {"to": ["Ann <a@X.org>", "b@x.org"]},
+        {"to": ["a@x.org"], "bcc": ["b@x.org"]},
+        {"to": ["a@x.org", "b@x.org"], "reply_to": "c@x.org", "attachments": [{"name": "f", "content_base64": "QQ=="}]},
+    ],
+)
+async def test_the_same_words_to_the_same_people_are_remarked_on_however_they_are_named(
+    world: World, first: dict[str, Any]
+):
+    told = {"subject": "s", "text": "t"}
+    before = (await world.desk.emails.send(world.call, SendEmail.model_validate(told | first))).email.id
+    world.clock.advance(60)
+    again = told | {"to": ["a@x.org", "b@x.org"], "cc": []}
+    for more, what in (({"dry_run": True}, "would go out, too"), ({}, "both go out")):
+        warnings = (await world.desk.emails.send(world.call, SendEmail.model_validate(again | more))).warnings or ()
+        assert any(f"60 s ago as {before}; " in one and what in one for one in warnings)
+
+
+@pytest.mark.parametrize("other", [{"text": "u"}, {"subject": "r"}, {"to": ["a@x.org"]}, {"html": "<p>t</p>"}])
+async def test_other_words_or_other_people_are_not_remarked_on(world: World, other: dict[str, Any]):
+    told = {"subject": "s", "text": "t", "to": ["a@x.org", "b@x.org"]}
+    await world.desk.emails.send(world.call, SendEmail.model_validate(told))
+    warnings = (await world.desk.emails.send(world.call, SendEmail.model_validate(told | other))).warnings or ()
+    assert not any("s ago as" in one for one in warnings)

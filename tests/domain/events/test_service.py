@@ -8,11 +8,12 @@ import pytest
 
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.events.views import EventView
+from mcp_server.domain.state.commands import SetDocument
 from mcp_server.kernel import positions as event_log
 from mcp_server.kernel.authority import Actor, Permission
 from mcp_server.kernel.errors import NotFound, ValidationFailed
 from mcp_server.protocol.completions import complete
-from tests.world import World
+from tests.world import World, speaking
 
 pytestmark = pytest.mark.anyio
 
@@ -143,3 +144,20 @@ async def test_events_are_told_in_public_names_and_units_and_lists_of_them_are_c
     assert not {"queue", "waits_on", "updated_at", "system"} & alone.data.keys()
     assert alone.data["description"] == "d" * 500 and listed.data["description"].endswith("d… (500 characters)")
     assert "created_at" not in listed.data and "created_at" in alone.data
+
+
+async def test_several_actors_stand_between_commas_or_in_a_list_alone_and_beside_what_else_narrows(world: World):
+    ann, bob = await world.agent("ann"), await world.agent("bob")
+    task = await world.task(agent_id=bob.id)
+    for agent in (ann, bob):
+        spoken = speaking(agent)
+        await world.desk.state.set(spoken, SetDocument(namespace="n", key=agent.name, value=1))
+    both, _ = await read(world, actor="ann, bob")
+    assert [event.actor for event in both] == ["agent:ann via user:tester", "agent:bob via user:tester"]
+    assert (await read(world, actor=["ann", "bob"]))[0] == both
+    assert (await read(world, actor="ann,bob", type="document.set"))[0] == both
+    assert [event.aggregate_id for event in (await read(world, actor="ann,bob", aggregate_id="n/bob"))[0]] == ["n/bob"]
+    assert (await read(world, actor="ann,bob", aggregate_id=task.id))[0] == []
+    assert len((await read(world, actor="ann,user:tester", newest_first=True))[0]) == 5
+    with pytest.raises(NotFound, match="no agent carl"):
+        await read(world, actor="ann,carl")

@@ -51,7 +51,8 @@ def power(samples: Sequence[int], hertz: float, rate: int = RATE) -> float:
 def clearest(samples: Sequence[int], hertz: float, rate: int = RATE) -> float:
     """The most of a frequency in any fifth of a second, 0 to 1."""
     step = rate // 5
-    return max(power(samples[at : at + step], hertz, rate) for at in range(0, len(samples) - step, step // 2))
+    steps = range(0, len(samples) - step, step // 2)
+    return max((power(samples[at : at + step], hertz, rate) for at in steps), default=0.0)
 
 
 def longest_gap_seconds(samples: Sequence[int], rate: int = RATE, quiet: int = 400) -> float:

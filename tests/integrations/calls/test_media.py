@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import random
 import re
@@ -112,8 +111,8 @@ async def test_text_goes_both_ways_and_what_is_no_message_is_answered_with_an_er
             assert (await heard.until(media.Refused)).why == "2 are connected, and no more can be"
             await third.close()
             other.say(type="hangup")
-            assert (await heard.until(media.Gone)).reason == "it hung up"
-            assert await other.messages.get() == {"type": "bye", "reason": "it hung up"}
+            assert (await heard.until(media.Gone)).reason == "hung up"
+            assert await other.messages.get() == {"type": "bye", "reason": "hung up"}
         await heard.call.tell(media.Close("all is said"))
         assert await person.messages.get() == {"type": "bye", "reason": "all is said"}
         await heard.until(media.Closed)
@@ -205,20 +204,6 @@ async def test_a_garbage_offer_is_refused_with_its_reason_and_the_next_is_answer
 
 def is_of(peer: str, told: object) -> bool:
     return peer == (told.about if isinstance(told, media.Refused) else getattr(told, "peer", None))
-
-
-async def test_a_flood_of_messages_is_answered_with_errors_and_then_the_peer_is_let_go():
-    async with opened() as heard, joined(heard) as person:
-        for number in range(700):
-            person.say(type="text", text=f"{number}")
-            if number % 50 == 0:
-                await asyncio.sleep(0)
-        gone = await heard.until(media.Gone)
-        assert gone.reason == "it sent too much that is not taken"
-        texts = [one.message["text"] for one in heard.told if isinstance(one, Messaged)]
-        assert texts[:50] == [str(number) for number in range(50)], "the first are taken, in order"
-        assert len(texts) < 300
-        assert "too fast" in json.dumps([person.messages.get_nowait() for _ in range(person.messages.qsize())])
 
 
 async def test_the_death_of_the_media_process_is_told_to_every_call_at_once_and_the_next_starts_another():

@@ -7,8 +7,10 @@ from array import array
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mcp_server.domain.calls.media import RATE, WAV_BYTES_MAX
+from mcp_server.domain.calls.media import RATE, TEXT_CHARACTERS_MAX, WAV_BYTES_MAX
 from mcp_server.integrations.calls import sound, speech
 from mcp_server.integrations.calls.sound import SENT_RATE, sound_of
 from tests.integrations.calls.peers import power, tone, wav
@@ -49,6 +51,7 @@ def header(codec: int = 1, channels: int = 1, rate: int = RATE, bits: int = 16) 
         (wav(array("h")), "cannot be read|no sound"),
         (header(codec=0x55), "only PCM|cannot be read"),
         (header(codec=0x11, bits=4), "only PCM|cannot be read"),
+        (header(bits=0), "no sound that is known"),
         (header(rate=1), "1 Hz|cannot be read"),
         (header(channels=60), "60 channels|cannot be read"),
         (b"RIFF" + bytes(4) + b"WAVE" + bytes(WAV_BYTES_MAX), "at most"),
@@ -57,6 +60,17 @@ def header(codec: int = 1, channels: int = 1, rate: int = RATE, bits: int = 16) 
 def test_what_cannot_be_played_is_refused_and_why(file: bytes, why: str):
     with pytest.raises(ValueError, match=why):
         sound_of(file)
+
+
+@given(st.dictionaries(st.integers(0, 50), st.integers(0, 255), max_size=8), st.integers(0, 60))
+def test_whatever_is_altered_in_a_header_it_is_played_or_refused(altered: dict[int, int], cut: int):
+    file = bytearray(header()[:-4000])
+    for at, value in altered.items():
+        file[at] = value
+    try:
+        assert 0 < sound_of(bytes(file[: len(file) - cut])).seconds < 1
+    except ValueError as error:
+        assert str(error)
 
 
 def test_sound_that_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch):
@@ -86,6 +100,24 @@ async def test_the_text_comes_on_stdin_or_where_the_command_wants_it(
 @pytest.mark.anyio
 async def test_a_text_that_begins_like_an_option_is_none(tmp_path: Path):
     assert await speech.spoken([*command(tmp_path, ECHO), "{text}"], "--version") == b"said  --version"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("argument", [(), ("{text}",)])
+@pytest.mark.parametrize("text", ["a\nb\r\n-v", "\x01\x1b[31m\x7f", "$(id); `id` | id", "@/etc/passwd", "x" * 100_000])
+async def test_whatever_a_text_holds_it_reaches_the_command_as_it_is(
+    tmp_path: Path, argument: tuple[str, ...], text: str
+):
+    assert await speech.spoken([*command(tmp_path, ECHO), *argument], text) == f"said {text}".encode()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("argument", [(), ("{text}",)])
+async def test_what_is_no_text_is_not_spoken_and_starts_nothing(tmp_path: Path, argument: tuple[str, ...]):
+    argv = [*command(tmp_path, f"open({str(tmp_path / 'started')!r}, 'w')"), *argument]
+    with pytest.raises(ValueError, match="cannot be started|surrogates"):
+        await speech.spoken(argv, "\ud800")
+    assert not (tmp_path / "started").exists()
 
 
 @pytest.mark.anyio
@@ -126,3 +158,11 @@ async def test_a_real_voice_is_heard(argv: list[str]):
     played = sound_of(await speech.spoken(argv, "One, two, three."))
     assert played.seconds > 0.5
     assert max(array("h", played.recorded)) > 3000
+
+
+@pytest.mark.anyio
+@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="no espeak-ng is installed")
+async def test_the_longest_text_is_spoken_whole():
+    wav = await speech.spoken(["espeak-ng", "--stdin", "--stdout"], ("Seven and eight. " * 300)[:TEXT_CHARACTERS_MAX])
+    assert len(wav) > WAV_BYTES_MAX
+    assert sound_of(wav, speech.SPOKEN_BYTES_MAX).seconds > 100

@@ -28,7 +28,9 @@ pytestmark = [
         reason=f"needs root and {', '.join(PROGRAMS)}",
     ),
 ]
-HERE, THERE, NAME = "10.213.77.1", "10.213.77.2", f"calls{os.getpid()}"
+NET = os.getpid() % 250  # tests run side by side
+HERE, THERE, NAME = f"10.213.{NET}.1", f"10.213.{NET}.2", f"calls{os.getpid()}"
+CABLE = (f"here{os.getpid()}", f"there{os.getpid()}")
 
 
 def run(*command: str) -> None:
@@ -47,16 +49,16 @@ def network() -> Generator[None]:
     except subprocess.CalledProcessError as error:
         pytest.skip(f"no network namespace can be made here: {error.stderr!r}")
     try:
-        run("ip", "link", "add", "calls-here", "type", "veth", "peer", "name", "calls-there", "netns", NAME)
-        run("ip", "addr", "add", f"{HERE}/30", "dev", "calls-here")
-        run("ip", "link", "set", "calls-here", "up")
-        run(*inside("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1"))
-        run(*inside("ip", "addr", "add", f"{THERE}/30", "dev", "calls-there"))
-        run(*inside("ip", "link", "set", "calls-there", "up"))
+        run("ip", "link", "add", CABLE[0], "type", "veth", "peer", "name", CABLE[1], "netns", NAME)
+        run("ip", "addr", "add", f"{HERE}/30", "dev", CABLE[0])
+        run(*inside("ip", "link", "set", CABLE[1], "addrgenmode", "none"))  # no way round by IPv6
+        run("ip", "link", "set", CABLE[0], "up")
+        run(*inside("ip", "addr", "add", f"{THERE}/30", "dev", CABLE[1]))
+        run(*inside("ip", "link", "set", CABLE[1], "up"))
         run(*inside("ip", "link", "set", "lo", "up"))
         yield
     finally:
-        subprocess.run(("ip", "link", "del", "calls-here"), capture_output=True)
+        subprocess.run(("ip", "link", "del", CABLE[0]), capture_output=True)
         subprocess.run(("ip", "netns", "del", NAME), capture_output=True)
 
 

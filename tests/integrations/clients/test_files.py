@@ -48,6 +48,21 @@ def test_a_file_or_folder_without_the_right_to_it_is_told(tmp_path: Path):
     assert path.read_text() == "x" and list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="modes of files are another matter there")
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_file_that_is_read_only_is_never_replaced_whoever_one_is(tmp_path: Path, is_link: bool):
+    path = target = tmp_path / "mcp.json"
+    files.require_writable(path)
+    if is_link:
+        target = tmp_path / "kept.json"
+        path.symlink_to(target)
+    target.write_text("x")
+    files.require_writable(path)
+    target.chmod(0o444)
+    with pytest.raises(Unavailable, match=r"mcp.json cannot be written: it is read-only\. Nothing was changed"):
+        files.require_writable(path)
+
+
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(OpsError):

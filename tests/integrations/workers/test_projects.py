@@ -91,8 +91,9 @@ def test_an_environment_that_a_project_lacks_is_not_deployed_as_its_top_level(tm
 
 
 def test_toml_is_read(tmp_path: Path):
-    said = read_project(project(tmp_path, "wrangler.toml", TOML), "production").said
-    assert (said["vars"], said["routes"]) == ({"GREETING": "hello"}, [{"pattern": "example.org/*"}])
+    for mark in ("", "\ufeff"):  # as editors on Windows write it
+        said = read_project(project(tmp_path, "wrangler.toml", mark + TOML), "production").said
+        assert (said["vars"], said["routes"]) == ({"GREETING": "hello"}, [{"pattern": "example.org/*"}])
 
 
 @pytest.mark.parametrize(
