@@ -266,7 +266,7 @@ TOOLS = (
     Tool(
         name="state_find",
         title="Find documents",
-        description="List documents by namespace, key prefix, tag or text, without values.",
+        description="List documents, without values.",
         toolset="state",
         permission=Permission.STATE_READ,
         hints=READ,

@@ -104,15 +104,21 @@ class RequestApproval(ApprovalSpec):
             raise not_together(
                 "Say in `action` what exactly will happen, or give the `calls` that shall run.", action=LIKE
             )
-        if self.calls and (asks or self.task_id is not None):
+        if self.calls:
+            self._runs_at_a_yes_alone(asks)
+        elif asks and self.task_id is not None:
+            raise not_together("A task waits for a yes: leave choices and free_text out, or task_id.", task_id=None)
+        return self
+
+    def _runs_at_a_yes_alone(self, asks: bool) -> None:
+        """Refuse calls beside what a yes does not answer; of both, what is asked is the point."""
+        if asks or self.task_id is not None:
+            left_out: dict[str, Any] = {"calls" if asks else "task_id": None}
             raise not_together(
                 "`calls` run by themselves at a yes, which choices, free_text and task_id do not have: leave them out, "
                 "or ask without calls, and make those that the answer means",
-                **dict.fromkeys(("task_id",) if not asks else ("calls",)),
+                **left_out,
             )
-        if asks and self.task_id is not None:
-            raise not_together("A task waits for a yes: leave choices and free_text out, or task_id.", task_id=None)
-        return self
 
     @model_validator(mode="after")
     def _can_be_answered(self) -> Self:
