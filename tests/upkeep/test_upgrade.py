@@ -165,7 +165,7 @@ async def test_a_numbered_token_holds_nothing_any_more_and_its_task_goes_on(upgr
     assert sorted(claims) == ["instance running", "running"] and claims["running"].attempt == 1
     done = await upgraded.finish(claims["running"], result=1)
     assert done.task.status == "completed" and done.released == [TASKS["run anyway"]]
-    await later(upgraded, 61)
+    await later(upgraded, 3601)  # the lease of then, which no fresh token cuts short
     assert (await look(upgraded, "instance running")).status == "queued"
 
 

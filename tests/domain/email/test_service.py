@@ -391,8 +391,8 @@ async def test_a_template_is_a_document_and_its_variables_are_checked(world: Wor
         "welcome@1",
     )
     for variables, says in (
-        ({"name": "Ann"}, "items missing"),
-        ({"name": "Ann", "items": [], "x": 1}, "x not declared"),
+        ({"name": "Ann"}, '"items" not given'),
+        ({"name": "Ann", "items": [], "x": 1}, '"x" not declared'),
         ({"name": "a\nBcc: eve@evil.test", "items": []}, "line break"),
         ({"name": "a", "items": 5}, "cannot be filled in"),
     ):

@@ -126,7 +126,7 @@ class TaskLife(RuleBasedStateMachine):
             "discard": lambda: before.discarded(None, self.now),
             "set_priority": lambda: before.reprioritised("high", self.now),
             "reschedule": lambda: rescheduled(before, TaskChanges(run_at=self.at(ahead)), self.now),
-            "edit": lambda: edited(before, TaskChanges(input=ahead % 3, timeout_seconds=50), self.now),
+            "edit": lambda: edited(before, TaskChanges(input=ahead % 3, timeout_seconds=50), before.waits_on, self.now),
         }
         if action in LEGAL[before.status]:
             self.step(moves[action]())
