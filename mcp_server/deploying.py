@@ -283,8 +283,8 @@ def targets(settings: Settings, workers: Workers) -> Targets:
     known |= {"compose": partial(_compose, folder), "kubernetes": partial(_kubernetes, folder)}
     known |= {"workerd": partial(_workerd, settings, workers), "cloudflare": partial(_cloudflare, settings, workers)}
     absent = {
-        "command": "Which command is not said: the operator declares each under [targets.NAME]. ",
-        "process": "Which program is not said: the operator declares each under [targets.NAME], kind = 'process'. ",
+        "command": "Which command is not said: the operator declares each under [targets.NAME].",
+        "process": "Which program is not said: the operator declares each under [targets.NAME], kind = 'process'.",
     }
     own = {
         name: {variable: text for variable, text in said.env.items() if text.startswith(REFERENCES)}

@@ -21,7 +21,10 @@ def _say_sent(result: SentMessage) -> str:
 def _say_read(result: InboxView) -> str:
     done = f"Acknowledged {result.acknowledged}. " if result.acknowledged else ""
     hint = f"{result.hint} " if result.hint else ""
-    return f"{done}{hint}{listed(len(result.messages), 'message', None)} {result.unread} unread."
+    found = f"{done}{hint}{listed(len(result.messages), 'message', None)} {result.unread} unread."
+    mine = [one for one in result.messages if one.states is None]
+    waits = [one.id for one in mine if one.ack_due_at is not None and one.acknowledged_at is None]
+    return f"{found} To be acknowledged by messages_read(acknowledge=[...]): {', '.join(waits)}." if waits else found
 
 
 def _says(args: SendMessage) -> str:

@@ -232,3 +232,16 @@ async def test_an_empty_search_for_several_words_says_that_they_are_one_phrase(t
             assert text.endswith('`text` is one phrase: try one word of it, such as "Vatican".')
         text, _ = await said(client, "state_find", text="Rome")
         assert "phrase" not in text
+
+
+async def test_who_reads_what_is_to_be_acknowledged_is_told_how_and_its_sender_is_not(tmp_path: Path):
+    async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
+        for name in ("ann", "bob"):
+            await said(client, "agents_register", name=name)
+        _, sent = await said(client, "messages_send", as_agent="ann", to="bob", body="b", ack_within_seconds=60)
+        asked = f"To be acknowledged by messages_read(acknowledge=[...]): {sent['message']['id']}."
+        for arguments, is_asked in (({"as_agent": "ann", "sent": True}, False), ({"as_agent": "bob"}, True)):
+            text, _ = await said(client, "messages_read", **arguments)
+            assert text.endswith(asked) is is_asked
+        text, _ = await said(client, "messages_read", as_agent="bob", acknowledge=[sent["message"]["id"]])
+        assert asked not in text

@@ -35,7 +35,7 @@ AREA = Area(
                 "released": Telling.of("owner", "forced_from reason"),
                 "expired": _GONE,
                 "abandoned": _GONE,
-                "handed_over": Telling.of(f"{_HELD} of"),
+                "handed_over": Telling.of(f"{_HELD} of", "reason"),
                 "withdrawn": Telling.of("owner party"),
                 "snapshot": Telling.of("holds"),
             },

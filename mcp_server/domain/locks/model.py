@@ -138,7 +138,9 @@ class Hold(Record):
         data = {"owner": self.owner, "expires_at": new.expires_at}
         return new, Event("lock.righted", "lock", self.name, self.fencing_token, data)
 
-    def handed_over(self, heir: Speaker, registered_by: str | None, token: int, now: Micros) -> tuple["Hold", Event]:
+    def handed_over(
+        self, heir: Speaker, registered_by: str | None, token: int, now: Micros, reason: str | None = None
+    ) -> tuple["Hold", Event]:
         """The hold of an agent that takes over; this one has ended. Who has not spoken itself is named with the
         principal that registered it."""
         data: dict[str, Any] = {
@@ -150,6 +152,7 @@ class Hold(Record):
             "acquired_at": now,
             "of": {"owner": self.owner, "party": self.party},
         }
+        data |= {} if reason is None else {"reason": reason}
         return hold_of(self.name, token, data), Event("lock.handed_over", "lock", self.name, token, data)
 
     def gone(self, why: Literal["released", "expired", "abandoned"], **more: str | None) -> Event:

@@ -123,7 +123,7 @@ def release(tx: Transaction, origin: Origin, command: ReleaseLock) -> Released:
     if command.to_agent is not None:
         heir = named_agent(tx, command.to_agent)
         require_staying(heir)
-        new = hand_over(tx, origin, hold, Speaker(heir.id, heir.name), command.renew_seconds)
+        new = hand_over(tx, origin, hold, Speaker(heir.id, heir.name), command.renew_seconds, command.reason)
         return Released(new, heir.name)
     if command.renew_seconds is not None:
         return Released(_renew(tx, origin, hold, command.renew_seconds))
@@ -132,17 +132,19 @@ def release(tx: Transaction, origin: Origin, command: ReleaseLock) -> Released:
     return Released(hold, has_ended=True)
 
 
-def hand_over(tx: Transaction, origin: Origin, hold: Hold, heir: Speaker, seconds: float | None = None) -> Hold:
+def hand_over(
+    tx: Transaction, origin: Origin, hold: Hold, heir: Speaker, seconds: float | None = None, reason: str | None = None
+) -> Hold:
     """Give a hold to another agent, under a new fencing token; a hold of the same lock that it has already ends."""
     if seconds is not None:
         hold, _ = _renewed(tx, origin, hold, seconds)
     registered_by = (agent_of(tx, heir.agent_id) or {}).get("registered_by")
-    new, event = hold.handed_over(heir, registered_by, _next_token(tx, hold.name), origin.at)
+    new, event = hold.handed_over(heir, registered_by, _next_token(tx, hold.name), origin.at, reason)
     for other in _live_holds(tx, origin, hold.name):
         if other.name == hold.name and other.claim.holder == new.claim.holder:
             _end(tx, origin, other)
             new, event = hold.evolved({"expires_at": max(hold.expires_at, other.expires_at)}).handed_over(
-                heir, registered_by, new.fencing_token, origin.at
+                heir, registered_by, new.fencing_token, origin.at, reason
             )
     tx.run("lock_hold_delete", name=hold.name, fencing_token=hold.fencing_token)
     _keep(tx, origin, new, event)

@@ -241,3 +241,12 @@ async def test_a_release_says_which_hold_has_ended_and_keeps_why(world: World):
     events, _ = await world.desk.events.read(world.call, ReadEvents(type="lock.released"))
     assert events[-1].data["reason"] == "kim was killed" and "agent:kim" in events[-1].data["forced_from"]
     assert replay(world.url).differences == ()
+
+
+async def test_who_hands_a_lock_over_may_say_why(world: World):
+    kim, _ = await world.agent("kim"), await world.agent("boss")
+    await ask(world, speaking(world, kim), "door")
+    await settle_with(world, speaking(world, kim), "door", to_agent="boss", reason="kim leaves")
+    events, _ = await world.desk.events.read(world.call, ReadEvents(type="lock.handed_over"))
+    assert events[-1].data["reason"] == "kim leaves"
+    assert replay(world.url).differences == ()
