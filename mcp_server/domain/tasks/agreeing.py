@@ -92,8 +92,11 @@ def require_taken(action: str, said: Set[str]) -> None:
     """
     takes = _TAKES.get(action, ())
     for name in sorted(said - set(takes)):
+        why = f"`{name}` is taken by {_takers(name)}, not by {action}."
+        if name == "changes":  # without it the call would be another one
+            raise ValidationFailed(why, next=f"Edit first, then {action}: two calls, or both as one by commit.")
         left_out: dict[str, Any] = {name: None}
-        raise not_together(f"`{name}` is taken by {_takers(name)}, not by {action}.", **left_out)
+        raise not_together(why, **left_out)
     if takes and not said:
         raise _needs(action, takes)
 
