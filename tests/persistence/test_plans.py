@@ -94,7 +94,8 @@ def filled(url: str) -> str:
     enlarge(url, Sizes().scaled(0.001))
     if not url.startswith("sqlite:///"):
         with psycopg.connect(url, autocommit=True) as connection:
-            # As it is once the index has followed: were all texts new, their own order would be as good as that of new ones.
+            # As it is once the index has followed: were all texts new, their own order would serve as well as that of
+            # the new ones.
             connection.execute("UPDATE texts SET is_new = 0 WHERE number % 20 > 0")
             connection.execute("VACUUM ANALYZE texts")
     return url
