@@ -95,7 +95,7 @@ def _say_found(result: FoundDeployments) -> str:
 
 def _steps(plan: PlanView) -> str:
     lines = [f"{number}. {step.action} {step.what}" for number, step in enumerate(plan.steps, 1)]
-    return "\n".join(lines) or "Nothing would change."
+    return "; ".join(lines) or "nothing would change"
 
 
 def _say_planned(result: PlannedDeployment) -> str:
@@ -106,8 +106,8 @@ def _say_planned(result: PlannedDeployment) -> str:
         call = f"deployments_apply(deployment_id='{plan.deployment_id}', plan_hash='{plan.hash}')"
     waits = f" It waits for {', '.join(plan.needs_approval_of)} to approve." if plan.needs_approval_of else ""
     warned = f" Read {counted(len(plan.warnings), 'warning')} first, in `warnings`." if plan.warnings else ""
-    steps = f"To {plan.operation} revision {plan.revision}:\n{_steps(plan)}"
-    return f"{steps}\nNothing was touched.{warned} Next: {call}.{waits}"
+    steps = f"To {plan.operation} revision {plan.revision}: {_steps(plan)}."
+    return f"{steps} Nothing was touched.{warned} Next: {call}.{waits}"
 
 
 def _say_applied(result: AppliedDeployment) -> str:

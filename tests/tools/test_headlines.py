@@ -245,3 +245,13 @@ async def test_who_reads_what_is_to_be_acknowledged_is_told_how_and_its_sender_i
             assert text.endswith(asked) is is_asked
         text, _ = await said(client, "messages_read", as_agent="bob", acknowledge=[sent["message"]["id"]])
         assert asked not in text
+
+
+async def test_a_plan_is_told_on_one_line(tmp_path: Path):
+    services = [{"name": "web", "image": "nginx:1.27", "ports": [80]}]
+    async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
+        _, made = await said(
+            client, "deployments_define", name="shop", target="kubernetes", environment="test", services=services
+        )
+        text, _ = await said(client, "deployments_plan", deployment_id=made["deployment"]["id"])
+        assert text.startswith("To apply revision 1: 1. ") and "\\n" not in text and ". Nothing was touched." in text
