@@ -67,7 +67,8 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
     tasks, next_cursor, omitted = await desk.tasks.find(call, args)
     counts = await desk.tasks.counts(call)
     why = None if tasks else await _nothing_of(desk, call, args)
-    lines, known = list(map(task_line, tasks)), floors(omitted=omitted, counts=counts)
+    lines = [task_line(task, with_end=args.status is not None) for task in tasks]
+    known = floors(omitted=omitted, counts=counts)
     return FindResult(tasks=lines, counts=counts, next_cursor=next_cursor, omitted=omitted, at_least=known, hint=why)
 
 

@@ -255,3 +255,12 @@ async def test_a_plan_is_told_on_one_line(tmp_path: Path):
         )
         text, _ = await said(client, "deployments_plan", deployment_id=made["deployment"]["id"])
         assert text.startswith("To apply revision 1: 1. ") and "\\n" not in text and ". Nothing was touched." in text
+
+
+async def test_a_list_of_what_has_ended_says_when_and_any_other_saves_the_words(tmp_path: Path):
+    async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
+        _, made = await said(client, "tasks_create", tasks=[{"title": "t"}])
+        await said(client, "tasks_control", task_ids=[made["tasks"][0]["id"]], action="cancel")
+        for narrowed, tells in (({"status": "cancelled"}, True), ({}, False)):
+            _, found = await said(client, "tasks_find", **narrowed)
+            assert [("finished_at" in one) for one in found["tasks"]] == [tells]

@@ -77,10 +77,11 @@ class ClaimsView(View):
     no_more_because: str | None = None
 
 
-def task_line(task: TaskView) -> TaskLine:
-    """A task in a list."""
+def task_line(task: TaskView, *, with_end: bool) -> TaskLine:
+    """A task in a list; with its end where that is what the list is about, since each time costs a model 15 tokens."""
     attempt = task.attempt if task.attempt > 1 else None
-    return TaskLine.adopt(_of(TaskLine, task) | {"attempt": attempt})
+    ended = task.finished_at if with_end else None
+    return TaskLine.adopt(_of(TaskLine, task) | {"attempt": attempt, "finished_at": ended})
 
 
 def claims_view(claimed: ClaimedTasks, speaker: str) -> ClaimsView:
