@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_server.kernel.errors import LimitExceeded
 from mcp_server.kernel.limits import Caller, Limits, Thing
@@ -36,7 +36,14 @@ class InTurn:
             await too_many(error)(scope, receive, send)
             return
         own: dict[str, Any] = {TURN: turn}
+
+        async def answer(message: Message) -> None:
+            # Before the last byte: whoever calls again only when it was answered would else be taken to stand behind.
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                turn.done()
+            await send(message)
+
         try:
-            await self._app({**scope, **own}, receive, send)
+            await self._app({**scope, **own}, receive, answer)
         finally:
             turn.done()
