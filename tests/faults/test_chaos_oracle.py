@@ -5,6 +5,7 @@ import copy
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from itertools import count
 from typing import Any, NamedTuple
 
 import pytest
@@ -68,7 +69,7 @@ class QuietFleet(Fleet):
 
 def unconditional() -> Fault:
     """Every other write looks at no version."""
-    turns = iter(range(10**6))
+    turns = count()
 
     async def fault(wire: Wire, tool: str, arguments: Arguments) -> Answer:
         if arguments.get("key") in COUNTERS and tool == "state_set" and next(turns) % 2:
@@ -118,7 +119,7 @@ def given_twice() -> Fault:
 
 def not_finished() -> Fault:
     """A finish is acknowledged, and the task goes on."""
-    finishes = iter(range(10**6))
+    finishes = count()
 
     async def fault(wire: Wire, tool: str, arguments: Arguments) -> Answer:
         if tool == "tasks_finish" and next(finishes) == 2:
@@ -167,7 +168,7 @@ def shared() -> Fault:
 
 def falling() -> Fault:
     """Fencing numbers fall."""
-    numbers = iter(range(10**6, 0, -1))
+    numbers = count(10**6, -1)
 
     async def fault(wire: Wire, tool: str, arguments: Arguments) -> Answer:
         answer = await wire(tool, **arguments)
@@ -190,7 +191,7 @@ async def sent_twice(wire: Wire, tool: str, arguments: Arguments) -> Answer:
 
 def lost() -> Fault:
     """A message is acknowledged, and goes nowhere."""
-    sent = iter(range(10**6))
+    sent = count()
 
     async def fault(wire: Wire, tool: str, arguments: Arguments) -> Answer:
         if tool == "messages_send" and next(sent) == 3:
@@ -227,7 +228,7 @@ async def unacknowledged(wire: Wire, tool: str, arguments: Arguments) -> Answer:
 
 def called_off() -> Fault:
     """A mail that was accepted goes nowhere."""
-    mails = iter(range(10**6))
+    mails = count()
 
     async def fault(wire: Wire, tool: str, arguments: Arguments) -> Answer:
         if tool != "email_send" or next(mails) != 1:

@@ -23,7 +23,7 @@ class Opened(NamedTuple):
 
     approval: Approval
     voter: Voter
-    text: str = ""
+    text: str
 
 
 class ApprovalLinks:
@@ -45,8 +45,8 @@ class ApprovalLinks:
         signed = await self._signature(approval, name)
         return f"{base.rstrip('/')}/approvals/{approval.id.removeprefix('approval_')}.{named}.{signed}"
 
-    async def open(self, token: str) -> Opened:
-        """What a link leads to.
+    async def open(self, token: str) -> tuple[Approval, Voter]:
+        """What a link leads to, and who follows it.
 
         Raises:
             NotFound: the link is not one of this server's, was made for a question that has been asked anew, or for a
@@ -63,7 +63,7 @@ class ApprovalLinks:
         for name in _named(approval, parts[1]):
             is_signed = hmac.compare_digest(parts[2].encode(), (await self._signature(approval, name)).encode())
             if is_signed and not await self._standing.is_out(name):
-                return Opened(approval, Voter(distinct([name])[0], "link", "link"))
+                return approval, Voter(distinct([name])[0], "link", "link")
         raise wrong
 
     async def _signature(self, approval: Approval, name: str) -> str:

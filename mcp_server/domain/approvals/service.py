@@ -195,8 +195,8 @@ class ApprovalService:
         Raises:
             NotFound: the link is not one of this server's, or was made for a question that has been asked anew.
         """
-        opened = await self._links.open(token)
-        return opened._replace(text=(await self._whole(opened.approval)).text)
+        approval, voter = await self._links.open(token)
+        return Opened(approval, voter, (await self._whole(approval)).text)
 
     async def _told(self, call: Call, shown: Shown, action: Any, content: Any) -> ApprovalView:
         vote = read_vote(action, content, _form_of(shown.approval))
