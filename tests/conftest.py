@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 import threading
 import warnings
 from collections.abc import AsyncGenerator, Callable, Generator
@@ -28,8 +29,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 # A busy machine must not decide a test: neither an example nor its making has a time limit.
-settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("house")
+settings.register_profile("house", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", settings.get_profile("house"), max_examples=100)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
 
 pytest_plugins = ("tests.telling",)
 _TEMPLATE = "datamcp_template"
