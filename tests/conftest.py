@@ -22,7 +22,7 @@ from tests.world import World, open_world
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests in whose module time is measured are called so, to be run alone."""
+    """Tests in whose module time is measured are called so, to be run where processors are left."""
     for item in items:
         if isinstance(item, pytest.Function) and {"within", "Stopwatch"} & vars(item.module).keys():
             item.add_marker(pytest.mark.timed)
