@@ -139,6 +139,7 @@ async def test_a_lock_that_nobody_holds_or_waits_for_any_more_is_granted_at_once
     await take(world, "bob", "a")
 
 
+@pytest.mark.slow
 async def test_a_live_waiter_keeps_its_place_although_time_goes_by_and_wakes_nobody(world: World):
     await take(world, "ann", "a")
     first, second = await waiting(world, "bob", "a"), await waiting(world, "cy", "a")
