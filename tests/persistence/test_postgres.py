@@ -181,6 +181,7 @@ def test_the_driver_that_is_missing_is_named(monkeypatch):
         PostgresServer("postgresql://x")
 
 
+@pytest.mark.slow
 async def test_changing_some_tasks_reads_those_and_no_others(postgres_url: str):
     async with open_world(postgres_url) as world:
         agent = await world.agent(capacity=100)

@@ -18,7 +18,8 @@ ENDINGS = (DELETED, "document.expired")
 
 
 class DocumentView(View):
-    """One document; its value only where it was asked for."""
+    """One document; its value only where it was asked for, and in lists of deleted ones
+    why it was deleted, its author being who did that."""
 
     namespace: str
     key: str
@@ -32,6 +33,7 @@ class DocumentView(View):
     tags: list[str] | None = None
     expires_at: str | None = None
     deleted: bool | None = None
+    note: str | None = None
 
     @model_serializer(mode="wrap")
     def _keep_null_value(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -396,6 +396,9 @@ AND (lease_agent_id IS NULL OR lease_agent_id <> :task_agent)
 -- name: filter.task_kind
 AND kind = :task_kind
 
+-- name: filter.task_system_kind
+AND (kind = :task_kind OR (kind >= :kind_low AND kind < :kind_high))
+
 -- name: filter.task_parent
 AND parent_id = :task_parent
 
