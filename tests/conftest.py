@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 import threading
 import warnings
 from collections.abc import AsyncGenerator, Callable, Generator
@@ -21,15 +22,16 @@ from tests.world import World, open_world
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests in whose module time is measured are called so, to be run alone."""
+    """Tests in whose module time is measured are called so, to be run where processors are left."""
     for item in items:
         if isinstance(item, pytest.Function) and {"within", "Stopwatch"} & vars(item.module).keys():
             item.add_marker(pytest.mark.timed)
 
 
 # A busy machine must not decide a test: neither an example nor its making has a time limit.
-settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("house")
+settings.register_profile("house", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", settings.get_profile("house"), max_examples=100)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
 
 pytest_plugins = ("tests.telling",)
 _TEMPLATE = "datamcp_template"

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import Field
 
 from mcp_server.domain.agents.commands import ControlAgent, FindAgents, Register
+from mcp_server.domain.agents.hooks import Holding
 from mcp_server.domain.agents.views import AgentState, AgentView, ControlledAgent, RegisteredAgent
 from mcp_server.domain.approvals.rules import Form
 from mcp_server.domain.desk import Desk
@@ -17,6 +18,9 @@ from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.views import View
 from tools.hints import hint
 from tools.spec import DESTROY, READ, UPDATE, Part, Tool, counted, listed
+
+HOLDERS_MAX = 5
+"""Of how many agents in a list is told what each holds: who looks at more looks for one."""
 
 
 class FindArguments(FindAgents):
@@ -40,16 +44,28 @@ class FindResult(View):
 async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
     """One agent by its id, candidates for a task, or a filtered list."""
     if args.agent_id is not None:
-        return FindResult(agent=await desk.agents.get(call, args.agent_id))
+        return FindResult(agent=await _with_holds(desk, call, await desk.agents.get(call, args.agent_id)))
     if args.for_task is not None:
         needs = await desk.tasks.needs(call, args.for_task)
         ranked = await desk.agents.candidates(call, *needs)
         return FindResult(agents=ranked[: args.limit], omitted=max(len(ranked) - args.limit, 0) or None)
     agents, next_cursor, omitted = await desk.agents.find(call, args)
+    if len(agents) <= HOLDERS_MAX:
+        agents = [await _with_holds(desk, call, one) for one in agents]
     why = None if agents else await _nothing_of(desk, call, args)
     return FindResult(
         agents=agents, next_cursor=next_cursor, omitted=omitted, at_least=floors(omitted=omitted), hint=why
     )
+
+
+async def _with_holds(desk: Desk, call: Call, agent: AgentView) -> AgentView:
+    """An agent with the tasks and locks that it holds, as far as the caller may see such."""
+    found: list[Holding | None] = []
+    if call.is_offered("tasks") and call.actor.may(Permission.TASKS_READ):
+        found.append(await desk.tasks.held_by(call, agent.id))
+    if call.is_offered("state") and call.actor.may(Permission.STATE_READ):
+        found.append(await desk.locks.held_by(call, agent.id))
+    return agent.evolved({"holds": {one.what: one.told() for one in found if one is not None} or None})
 
 
 async def _nothing_of(desk: Desk, call: Call, args: FindArguments) -> str | None:
@@ -69,7 +85,8 @@ def _say_registered(result: RegisteredAgent) -> str:
     what = f"{'Registered' if result.created else 'Updated'} agent {result.agent.name}: {result.agent.id}{instance}."
     can = result.agent.status in _AT_WORK and result.agent.budget is None
     new = "is initializing until its first claim, and " if result.agent.status == "initializing" else ""
-    return f"{what} It {new}can claim tasks now." if can else what
+    said = f"{what} It {new}can claim tasks now." if can else what
+    return " ".join((said, *(f"But {one}" for one in result.warnings or ())))
 
 
 def _say_found(result: FindResult) -> str:

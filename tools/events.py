@@ -63,7 +63,7 @@ def _nothing_of(args: ReadEvents) -> list[str]:
 
 
 def _end(result: ReadResult) -> str:
-    return "More may be there: go on with" if result.more else "That is all up to now; later ones come"
+    return "More may be there: go on with" if result.more else "That is all; later ones come"
 
 
 def _say(result: ReadResult) -> str:

@@ -13,7 +13,7 @@ from tools.spec import READ, UPDATE, Part, Tool, listed
 
 
 def _who(one: LockView | PlaceView) -> str:
-    return one.speaker if one.owner == one.speaker else f"{named(one.owner)} ({one.speaker})"
+    return one.owner if one.speaker is None else f"{named(one.owner)} ({one.speaker})"
 
 
 def _holders(holds: Sequence[LockView]) -> str:

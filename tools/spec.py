@@ -163,6 +163,10 @@ class Tool(Generic[A, R]):
     unsaid: frozenset[str] = frozenset()
     """Members of its result that its text leaves out where they are false or empty, since its sentence says so."""
 
+    named: frozenset[str] = frozenset()
+    """Members of its result that its text leaves out where they hold no more than an id and a status: the caller named
+    the one, and its sentence says the other."""
+
     asks_person: bool = False
     """Whether the person at the client may be asked something."""
 

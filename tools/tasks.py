@@ -276,6 +276,7 @@ TOOLS = (
         write=lambda desk: desk.tasks.finish,
         part=Part(lambda args: f"Finish {named(args.task_id)} as {args.outcome}.", alone=why_alone),
         unsaid=frozenset(("released", "repeated")),
+        named=frozenset(("task",)),
         say=say_finished,
     ),
     Tool(

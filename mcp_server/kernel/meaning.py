@@ -115,5 +115,7 @@ DeploymentName = Annotated[
 ]
 AGENT = Meant("an agent's name or id", "scribe")
 EVENT_TYPE = Meant("a type of event", "task.completed")
+TARGET = Meant("where deployments run, a target that this server has", "compose")
+LAUNCHER = Meant("a launcher that the operator declared", "worker")
 AgentName = Annotated[str, _TIDIED, _ID_LENGTH, _of_kind("agent", "instance"), AGENT]
 """An agent by its name or id, or by the id of one of its instances."""

@@ -18,12 +18,14 @@ _BEGINNING = "since"
 """Where something begins that lasts until now: there a length of time says since when, and a day by its name, too."""
 _PAST = (_BEGINNING, "until")
 """Arguments that mostly mean what has been."""
+_AHEAD = ("run_at", "send_at")
+"""Arguments that mean what is to come."""
 _LENGTH = re.compile(r"(?:(?:the )?(?:last|past) |-)?(?P<length>.{1,40})", re.IGNORECASE)
 _SPELT = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y")
 """Days that are spelt so that no number can be taken for another."""
 _ZONE = re.compile(r"\s*(?:UTC|GMT|Z)", re.IGNORECASE)
 _CLOCK = re.compile(
-    r"(?P<day>\d{4}-\d\d-\d\d|yesterday|today|tomorrow)(?:T|,?\s+(?:at\s+)?)(?P<time>\d\d:\d\d(?::\d\d)?)\s*"
+    r"(?P<day>\d{4}-\d\d-\d\d|yesterday|today|tomorrow)(?:T|,?\s+(?:at\s+)?)(?P<time>\d?\d:\d\d(?::\d\d)?)\s*"
     r"(?P<zone>Z|UTC|GMT|[+-]\d\d:?\d\d|[A-Z_]{1,20}(?:/[A-Z0-9_+-]{1,20}){1,2})",
     re.IGNORECASE,
 )
@@ -42,7 +44,15 @@ def moment_of(text: str, name: str = "") -> str | None:
     found = _APART.fullmatch(plain)
     if found is not None:
         return _apart(found["ago"], found["ahead"])
-    return _day_of(plain) or _in_utc(plain) or _at_a_clock(plain) or (_since(plain) if name == _BEGINNING else None)
+    return _day_of(plain) or _in_utc(plain) or _at_a_clock(plain) or _by_name(plain, name)
+
+
+def _by_name(plain: str, name: str) -> str | None:
+    """A length of time, where the argument says that it lies ahead or behind. Ahead it has a sign, since `18h` may be
+    an hour of the day."""
+    if name in _AHEAD:
+        return _from_now(plain[1:].strip().lower(), 1) if plain.startswith("+") else None
+    return _since(plain) if name == _BEGINNING else None
 
 
 def _apart(back: str | None, ahead: str) -> str | None:
@@ -74,9 +84,10 @@ def _at_a_clock(plain: str) -> str | None:
     if found is None or zone is None:
         return None
     named = _DAYS.get(found["day"].lower())
+    clock = found["time"] if found["time"][2] == ":" else f"0{found['time']}"
     try:
         day = found["day"] if named is None else f"{_now().astimezone(zone) + timedelta(days=named):%Y-%m-%d}"
-        at = datetime.fromisoformat(f"{day}T{found['time']}").replace(tzinfo=zone)
+        at = datetime.fromisoformat(f"{day}T{clock}").replace(tzinfo=zone)
         return None if at.utcoffset() != at.replace(fold=1).utcoffset() else _shown(at.astimezone(UTC))
     except (ValueError, OverflowError):
         return None

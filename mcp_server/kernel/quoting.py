@@ -9,6 +9,10 @@ from mcp_server.kernel.lines import OTHERS_WORDS, QUOTED_CHARACTERS_MAX, is_word
 __all__ = ["OTHERS_WORDS", "QUOTED_CHARACTERS_MAX", "named", "quoted", "shown_json", "told"]
 
 
+_REMARKS = frozenset(("warnings", "hint", "no_more_because"))
+"""Members of results that are sentences of the server's."""
+
+
 def is_plain(value: Any) -> bool:
     """Whether JSON values hold no text but plain words, such as ids, names and times: nothing that says anything."""
     if isinstance(value, dict):
@@ -30,8 +34,18 @@ def shown_json(text: str) -> str:
     return text.translate(hidden) if hidden else text
 
 
+def without_said(sentence: str, content: dict[str, Any]) -> dict[str, Any]:
+    """A result without the remarks that the sentence before it makes word for word."""
+    return {name: value for name, value in content.items() if name not in _REMARKS or not _is_said(value, sentence)}
+
+
+def _is_said(remarks: Any, sentence: str) -> bool:
+    each = cast("list[Any]", remarks) if isinstance(remarks, list) else [remarks]
+    return all(isinstance(one, str) and one in sentence for one in each)
+
+
 def told(sentence: str, content: Any, *, others: bool = True) -> str:
-    """What a model reads of a result: a sentence of the server's, then the whole as JSON on one line.
+    """What a model reads of a result: a sentence of the server's, then what more there is as JSON on one line.
 
     Args:
         sentence: of the server's.
@@ -39,5 +53,7 @@ def told(sentence: str, content: Any, *, others: bool = True) -> str:
         others: whether they may hold what others wrote; where they then hold more than plain words, a sentence before
             them says so.
     """
+    if content == {}:
+        return one_line(sentence)
     fence = f"{OTHERS_WORDS}\n" if others and not is_plain(content) else ""
     return f"{one_line(sentence)}\n{fence}{shown_json(dump_json(content))}"

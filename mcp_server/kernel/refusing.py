@@ -15,6 +15,11 @@ from mcp_server.kernel.wording import call_of, shortened
 
 PROBLEMS = "problems"
 NEXT_CALL = "next_call"
+FAULTS = "faults"
+"""Of a refusal that several checks made, what each found."""
+
+CALL = "call"
+"""Of several calls the number of the one that was refused."""
 PROBLEMS_TOLD = 5
 PROBLEMS_LISTED = 10
 CALL_CHARACTERS_MAX = 4000

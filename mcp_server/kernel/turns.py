@@ -68,6 +68,12 @@ class Turn:
         if self._latest is None:
             self._latest = self._loop.call_later(max(self._began + TURN_SECONDS_MAX - self._loop.time(), 0), self.done)
 
+    def answered(self) -> None:
+        """It is about to be answered: who calls again only then finds the turn free. Where one stands there by now,
+        the rest is as long as all of the call, so that is for `done` to say."""
+        if self._line is not None and not self._line.behind:
+            self.done()
+
     def done(self) -> None:
         """Let the next one come, after a rest where one stands there; to say so twice is no mistake."""
         line, self._line = self._line, None

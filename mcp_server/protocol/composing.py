@@ -10,12 +10,14 @@ from typing import Any, cast
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.speaking import Said, Voices
 from mcp_server.kernel.call import Call, Grant
+from mcp_server.kernel.checks import refuse
 from mcp_server.kernel.composing import CalledTool, Composed
 from mcp_server.kernel.errors import NotFound, OpsError, ValidationFailed
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.near import folded, near
 from mcp_server.kernel.paths import mapped
 from mcp_server.kernel.quoting import named
+from mcp_server.kernel.refusing import PROBLEMS
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.values import plain
 from mcp_server.kernel.writes import Place
@@ -35,10 +37,18 @@ async def compose(
     desk = cast("Desk", services)
     composer = _Composer(desk, call, later)
     changes: list[Composed] = []
+    found: list[OpsError] = []
     for number, asked in enumerate(calls):
         place = Place(argument, number, asked.tool)
-        with place.named():
-            changes.append(await composer.change(place, asked))
+        try:
+            with place.named():
+                changes.append(await composer.change(place, asked))
+        except OpsError as error:
+            composer.pass_over(number)
+            # What else is refused after another call may be so for that one's sake.
+            if not found or PROBLEMS in error.details:
+                found.append(error)
+    refuse(found)
     return await _rules_kept(desk, call, changes, later)
 
 
@@ -125,7 +135,7 @@ class _Composer:
     async def _checked(self, tool: AnyTool, call: Call, standing: Given) -> Any:
         """The command; a refusal names what is not there yet as the caller did."""
         try:
-            return await checked(self._desk, tool, call, standing)
+            return await checked(self._desk, tool, call, standing, self._registers)
         except OpsError as error:
             details = dump_json(error.details)
             for id_, (number, which) in self._stands_for.items():
@@ -176,6 +186,10 @@ class _Composer:
         if part.content is None or (self._later is None and self._call.grant is None):
             return None
         return await part.content(self._desk, call, command)
+
+    def pass_over(self, number: int) -> None:
+        """Go on after a call that was refused, to tell what is wrong with the arguments of others as well."""
+        self._made += [[] for _ in range(len(self._made), number + 1)]
 
     def _tool(self, name: str) -> tuple[AnyTool, Part]:
         offered = self._call.tools
@@ -228,7 +242,9 @@ class _Composer:
         if number >= len(self._made):
             raise ValidationFailed(
                 f"{text} names what call {number} makes, and that is not before this one.",
-                next="Calls, and what each makes, count from 0; put the one that makes it first.",
+                next="A task of the same call is #n, the n-th from 0."
+                if number == len(self._made)
+                else "Calls, and what each makes, count from 0; put the one that makes it first.",
             )
         ids = self._made[number]
         if which >= len(ids):

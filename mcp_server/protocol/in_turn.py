@@ -40,7 +40,7 @@ class InTurn:
         async def answer(message: Message) -> None:
             # Before the last byte: whoever calls again only when it was answered would else be taken to stand behind.
             if message["type"] == "http.response.body" and not message.get("more_body"):
-                turn.done()
+                turn.answered()
             await send(message)
 
         try:

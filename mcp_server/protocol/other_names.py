@@ -25,6 +25,7 @@ _CALLS: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
     (("task", "job"), ("pause", "resume", "retry", "discard"), "tasks_control(action='{}')"),
     (("task", "job"), ("assign", "reassign"), "tasks_control(action='assign', agent_id=...)"),
     (("task", "job"), ("reschedule",), "tasks_control(action='reschedule', run_at=...)"),
+    (("schedule",), ("run", "trigger", "fire"), "tasks_control(action='run_now')"),
     (("task", "job"), _END, "tasks_finish(outcome='completed' or 'failed')"),
     (("task", "job"), ("next", "take", "start", "pull", "pop"), "tasks_claim()"),
     (("task", "job"), ("progress", "heartbeat", "extend"), "tasks_report(progress={})"),

@@ -1,6 +1,6 @@
 """`tools/list` and `tools/call`."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache, cached_property
@@ -20,8 +20,8 @@ from mcp_server.kernel.lines import one_line
 from mcp_server.kernel.meaning import bare_id
 from mcp_server.kernel.near import singular
 from mcp_server.kernel.problems import Problem
-from mcp_server.kernel.quoting import is_plain, told
-from mcp_server.kernel.refusing import NEXT_CALL, PROBLEMS, Beside
+from mcp_server.kernel.quoting import is_plain, told, without_said
+from mcp_server.kernel.refusing import CALL, FAULTS, NEXT_CALL, PROBLEMS, Beside
 from mcp_server.kernel.renaming import renamed
 from mcp_server.kernel.shapes import shape_of
 from mcp_server.kernel.taking import taken
@@ -41,6 +41,7 @@ _NOTHING_SHARED = Shared()
 _WAITS_NOT = nullcontext()
 _FOR_PROGRAMS = frozenset(("action_hash", "bytes", "sha256"))
 """Members of results that tell a model nothing; programs find them in the structured content."""
+_NAMED = frozenset(("id", "status"))
 _OF_CALLS = frozenset(("results", "also"))
 """Members of results that hold those of several calls."""
 
@@ -160,13 +161,13 @@ class ToolCalls:
         arguments = await self._counted(tool, call, given)
         with self._seam.limits.holding(Thing.WAITS, Caller.of(call.actor)) if _waits(arguments) else _WAITS_NOT:
             result = await tool.run(self._desk)(call, arguments)
-        content = dumped(result)
-        shown = _in_short(tool, content)
+        content, sentence = dumped(result), tool.say(result)
+        shown = without_said(sentence, _in_short(tool, content))
         others = tool.others_words and not is_plain(shown)
         if tool.writes:
             content["spoken_by"] = call.label
             shown |= self._speaker_told(call, given)
-        return _result(told(tool.say(result), shown, others=others), content, is_error=False)
+        return _result(told(sentence, shown, others=others), content, is_error=False)
 
     async def _counted(self, tool: AnyTool, call: Call, given: "Given") -> Any:
         """The arguments as the tool takes them, once what it writes is counted."""
@@ -241,7 +242,8 @@ def _in_short(tool: AnyTool, content: dict[str, Any]) -> dict[str, Any]:
         return {name: one for name, one in told.items() if name not in tool.unsaid or (one is not False and one != [])}
 
     def whole(result: dict[str, Any]) -> dict[str, Any]:
-        return short({name: each(value) if name in _OF_CALLS else short(value) for name, value in result.items()})
+        told = {name: value for name, value in result.items() if name not in tool.named or not value.keys() <= _NAMED}
+        return short({name: each(value) if name in _OF_CALLS else short(value) for name, value in told.items()})
 
     def each(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return list(map(whole, results))
@@ -298,8 +300,8 @@ def validated(tool: AnyTool, call: Call, given: Given, also: Sequence[Problem] =
     return understood(tool.name, tool.arguments, given.own, beside, also)
 
 
-async def checked(desk: Desk, tool: AnyTool, call: Call, given: Given) -> Any:
-    """`validated`, of which a refusal names what stands for nothing, too.
+async def checked(desk: Desk, tool: AnyTool, call: Call, given: Given, soon: Container[str] = ()) -> Any:
+    """`validated`, of which a refusal names what stands for nothing, too; agents that there will be `soon` do not.
 
     Raises:
         OpsError: the caller may not use it, or the arguments cannot be understood.
@@ -307,7 +309,7 @@ async def checked(desk: Desk, tool: AnyTool, call: Call, given: Given) -> Any:
     try:
         return validated(tool, call, given)
     except ValidationFailed:
-        return validated(tool, call, given, await strangers(desk, call, tool.arguments, given.own))
+        return validated(tool, call, given, await strangers(desk, call, tool.arguments, given.own, soon))
 
 
 def _whole_refusal(tool: AnyTool, given: Given, error: OpsError) -> OpsError:
@@ -337,20 +339,22 @@ def named_as_known(tool: AnyTool, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _whole_call(tool: AnyTool, arguments: dict[str, Any], details: dict[str, Any]) -> dict[str, Any]:
-    """The details of a refusal; where one of several calls was put right, the call to send is that of all of them."""
-    right = details.get(NEXT_CALL)
-    if PROBLEMS not in details or right is None or "call" not in details:
+    """The details of a refusal; where those of several calls that were refused are put right, the call to send is that
+    of all of them."""
+    refused = details.get(FAULTS) or [details]
+    right = {one[CALL]: one[NEXT_CALL] for one in refused if {CALL, NEXT_CALL, PROBLEMS} <= one.keys()}
+    if not right or len(right) < len(refused):
         return details
     name = next(name for name in ("calls", "also") if name in tool.arguments.model_fields)
     meant = taken(shape_of(tool.arguments), arguments)
-    calls = list(meant[name])
-    calls[details["call"]] = right
+    calls = [right.get(number, call) for number, call in enumerate(meant[name])]
     return details | {NEXT_CALL: {"tool": tool.name, "arguments": meant | {name: calls}}}
 
 
 def _refusal(error: OpsError, details: dict[str, Any]) -> dict[str, Any]:
     """A refusal. Its text does not repeat as data what its sentence says."""
-    said = {PROBLEMS, NEXT_CALL} if PROBLEMS in details and "call" not in details else {PROBLEMS}
+    is_said = PROBLEMS in details and CALL not in details
+    said = {PROBLEMS, FAULTS, NEXT_CALL} if is_said else {PROBLEMS, FAULTS}
     facts = {name: value for name, value in details.items() if name not in said}
     sentence = f"{error.code}: {error.message}"
     text = told(sentence, {"details": facts}) if facts else one_line(sentence)

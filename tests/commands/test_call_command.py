@@ -18,6 +18,7 @@ def called(*arguments: str, folder: Path, given: str = "") -> subprocess.Complet
     return subprocess.run(line, input=given, capture_output=True, encoding="utf-8", timeout=120)
 
 
+@pytest.mark.slow
 def test_it_prints_what_a_tool_answers_one_value_of_it_or_the_words(tmp_path: Path):
     created = called("tasks_create", "-", "--get", "tasks.0.id", folder=tmp_path, given='{"tasks": [{"title": "a"}]}')
     assert created.returncode == 0, created.stderr
@@ -28,6 +29,7 @@ def test_it_prints_what_a_tool_answers_one_value_of_it_or_the_words(tmp_path: Pa
     assert refused.returncode == 1 and refused.stderr.startswith("not_found:") and not refused.stdout
 
 
+@pytest.mark.slow
 def test_it_waits_as_long_as_the_tool_does(tmp_path: Path):
     made = called("tasks_create", '{"tasks": [{"title": "a"}]}', "--get", "tasks.0.id", folder=tmp_path)
     wait = json.dumps({"task_id": made.stdout.strip(), "wait_seconds": 1.5})

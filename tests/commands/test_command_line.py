@@ -89,6 +89,7 @@ def test_the_doctor_names_the_problem_and_the_remedy(tmp_path: Path):
     assert done.returncode == 2 and json.loads(done.stdout)["checks"][0]["name"] == "settings"
 
 
+@pytest.mark.slow
 def test_a_start_that_cannot_succeed_says_why_in_one_line(tmp_path: Path):
     (tmp_path / "desk.db").write_text("not a database" * 100)
     for arguments, code, says in (

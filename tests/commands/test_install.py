@@ -284,6 +284,7 @@ def test_a_file_that_never_rests_is_left_alone(home: Home, monkeypatch: pytest.M
     assert done.exit_code == 1 and "written by another program all the time. End Cursor" in done.output
 
 
+@pytest.mark.slow
 def test_a_server_that_ends_or_hangs_fails_its_proof_with_what_it_said(tmp_path: Path):
     ends = program(tmp_path, "echo it broke >&2; exit 3")
     with pytest.raises(Unavailable, match=r"did not answer: .* It said: it broke"):

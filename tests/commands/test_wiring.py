@@ -55,6 +55,7 @@ def test_settings_that_can_be_served_are_not_refused(tmp_path: Path):
         assert refusals(load_settings(**flags)) == []
 
 
+@pytest.mark.slow
 def test_a_server_without_launchers_loads_nothing_that_supervises():
     code = (
         "import sys, asyncio, tempfile\n"

@@ -189,6 +189,7 @@ KEYS = [
 ]
 
 
+@pytest.mark.slow
 async def test_unusual_keys_are_kept_as_they_are_and_one_that_is_too_long_is_refused(sqlite_url: str):
     async with server(sqlite_url) as client:
         for key in KEYS:
@@ -211,6 +212,7 @@ VALUES = [
 ]
 
 
+@pytest.mark.slow
 async def test_unusual_values_come_back_as_they_were(sqlite_url: str):
     async with server(sqlite_url) as client:
         for text in VALUES:
@@ -240,6 +242,7 @@ PATCHES: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.slow
 async def test_a_patch_that_does_not_fit_is_refused_by_name_and_changes_nothing(sqlite_url: str):
     value = {"a": {"b": 1}, "list": [1, 2]}
     async with server(sqlite_url) as client:

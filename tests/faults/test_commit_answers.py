@@ -133,6 +133,7 @@ class Work:
         assert counts.get("running", 0) == 0, counts
 
 
+@pytest.mark.slow
 async def test_answers_to_commit_that_are_lost_double_nothing_and_tell_nothing_wrongly(proxy: Proxy):
     async with open_world(proxy.url) as world:
         work = Work(world, proxy)

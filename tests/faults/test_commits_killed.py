@@ -142,9 +142,8 @@ async def decide(url: str, approval_id: str, verb: str, user: str, chance: rando
     return await process.wait() == 0
 
 
-async def raced(url: str, approval_id: str, users: int, chance: random.Random) -> list[tuple[str, bool]]:
-    """So many people decide at the same time, every other with a yes: what each said, and whether it counted."""
-    verbs = [("approve", "reject")[number % 2] for number in range(users)]
+async def raced(url: str, approval_id: str, verbs: list[str], chance: random.Random) -> list[tuple[str, bool]]:
+    """People decide at the same time: what each said, and whether it counted."""
     told = await asyncio.gather(
         *(decide(url, approval_id, verb, f"u{number}", chance) for number, verb in enumerate(verbs))
     )
@@ -173,13 +172,15 @@ async def test_of_racing_deciders_one_counts_and_its_calls_run_once_whatever_is_
                 approvers=[],
                 calls=[{"tool": "state_set", "arguments": {"namespace": "n", "key": f"k{number}", "value": number}}],
             )
-            for number in range(4)
+            for number in range(6)
         ]
     ids = [one["approval"]["id"] for one in asked]
     async with killed_again_and_again(sqlite_url, 2) as kills:
-        outcomes = {ids[0]: await raced(sqlite_url, ids[0], 20, chance)}
-        for id_ in ids[1:]:
-            outcomes[id_] = await raced(sqlite_url, id_, 4, chance)
+        outcomes = {ids[0]: await raced(sqlite_url, ids[0], ["approve", "reject"] * 10, chance)}
+        for id_ in ids[1:4]:
+            outcomes[id_] = await raced(sqlite_url, id_, ["approve", "reject"] * 2, chance)
+        for id_, verb in zip(ids[4:], ("approve", "reject"), strict=True):  # whoever won those races
+            outcomes[id_] = await raced(sqlite_url, id_, [verb] * 4, chance)
     async with server(sqlite_url, user="tester") as client:
         statuses = {id_: await settled(client, id_) for id_ in ids}
     assert sum(kills) >= 5

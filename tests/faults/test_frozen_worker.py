@@ -21,6 +21,7 @@ async def send(client: RawClient, number: int, tool: str, **arguments: Any) -> N
     await client.send(id=number, method="tools/call", params={"name": tool, "arguments": arguments})
 
 
+@pytest.mark.slow
 async def test_what_a_frozen_worker_still_had_to_say_is_refused_when_it_is_thawed(url: str):
     async with server(url) as frozen, server(url) as other:
         await other.call("agents_register", name="heir", max_concurrent_tasks=5)

@@ -92,6 +92,7 @@ async def test_streams_are_ended_by_a_server_that_ends(sqlite_url: str, transpor
                 assert await server.process.wait() == 0
 
 
+@pytest.mark.slow
 async def test_a_subscription_is_answered_by_a_server_that_ends(sqlite_url: str):
     async with http_server(sqlite_url) as (base, server), httpx2.AsyncClient(headers=ACCEPT, timeout=30) as http:
         meta = {

@@ -22,7 +22,7 @@ from mcp_server.upkeep.backup import back_up
 from mcp_server.upkeep.copies import inspect
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
-ROUNDS = 8
+ROUNDS = 5
 
 
 def command(*words: str) -> list[str]:

@@ -121,6 +121,7 @@ print(json.dumps({"url": "http://served/"} | ({"version_id": open("next").read()
 """
 
 
+@pytest.mark.slow
 async def test_going_back_shows_and_runs_the_rollback_command_with_the_version_that_was_live_then(
     sqlite_url: str, tmp_path: Path
 ):

@@ -53,6 +53,24 @@ async def test_one_that_is_dropped_never_runs_and_is_gone(log: Path):
     assert not is_alive(prepared.identity) and log.read_text() == ""
 
 
+@pytest.mark.skipif(not looking.IS_LINUX, reason="elsewhere a first thread that ends takes the others with it")
+async def test_one_whose_first_thread_has_ended_lives_as_long_as_another_does(log: Path):
+    code = (
+        "import ctypes, os, threading\n"
+        "threading.Thread(target=os.read, args=(os.pipe()[0], 1)).start()\n"
+        "print('begun', flush=True)\n"
+        "ctypes.CDLL(None).pthread_exit(None)\n"
+    )
+    prepared = await LocalRunner().prepare(python(code), log)
+    held, pid = await prepared.go(), prepared.identity.pid
+    await until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
+    assert is_alive(prepared.identity)
+    assert held.resident_bytes() > 1_000_000
+    held.kill()
+    await held.wait()
+    assert not is_alive(prepared.identity)
+
+
 async def test_one_whose_starter_dies_before_it_says_go_ends_by_itself(log: Path):
     code = (
         "import asyncio, os, pathlib\n"
@@ -166,6 +184,22 @@ async def test_memory_is_that_of_a_process_and_all_below_it(log: Path):
     held.kill()
     await held.wait()
     assert resident_bytes(held.identity.pid) == 0
+
+
+@pytest.mark.skipif(not looking.IS_LINUX, reason="elsewhere `ps` tells of parents")
+async def test_memory_counts_what_any_thread_has_started(log: Path):
+    child = "x = b'1' * 60_000_000; print(1, flush=True); import time; time.sleep(600)"
+    code = (
+        "import os, sys, threading\n"
+        f"argv = [sys.executable, '-I', '-S', '-c', {child!r}]\n"
+        "start = lambda: os.waitpid(os.posix_spawn(sys.executable, argv, {}), 0)\n"
+        "threading.Thread(target=start).start()\n"
+    )
+    held = await (await LocalRunner().prepare(python(code), log)).go()
+    await until(lambda: log.read_text())
+    assert held.resident_bytes() > 60_000_000
+    held.kill()
+    await held.wait()
 
 
 async def test_one_that_is_no_longer_looked_at_goes_on(log: Path):

@@ -37,6 +37,23 @@ def test_a_distance_from_now_is_taken(text: str, meant: timedelta):
 
 
 @pytest.mark.parametrize(
+    ("text", "meant"),
+    [("+2h", timedelta(hours=2)), ("+ 30m", timedelta(minutes=30)), ("+1h30m", timedelta(minutes=90))],
+)
+def test_a_length_of_time_lies_ahead_where_the_argument_means_what_is_to_come(text: str, meant: timedelta):
+    for name in ("run_at", "send_at"):
+        assert moment_of(text, name) == f"{NOW + meant:%Y-%m-%dT%H:%M:%SZ}"
+    assert moment_of(text) is None and moment_of(text, "until") is None
+
+
+def test_an_hour_of_one_digit_is_taken():
+    assert (
+        moment_of("tomorrow 9:05 Europe/Berlin") == moment_of("tomorrow 09:05 Europe/Berlin") == "2027-01-16T08:05:00Z"
+    )
+    assert moment_of("2027-01-16 9:05:07 UTC") == "2027-01-16T09:05:07Z"
+
+
+@pytest.mark.parametrize(
     "text", ["ago", "in", "hour", "2 months ago", "last hour", "in 99999999999999 days", "2 hours"]
 )
 def test_what_is_no_distance_or_leads_out_of_the_calendar_is_not(text: str):

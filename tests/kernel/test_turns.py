@@ -63,6 +63,24 @@ async def test_who_calls_again_only_once_it_was_answered_never_rests():
     await behind
 
 
+async def test_who_is_answered_frees_the_turn_unless_one_stands_there_who_waits_as_long_as_all_of_the_call_took():
+    desk, now = Desk(), asyncio.get_running_loop().time
+    await desk.call(ANN)
+    turn = await desk.turns.take(EVE)
+    turn.answered()
+    assert not desk.turns.is_taken(EVE)
+    began, turn = now(), await desk.turns.take(EVE)
+    behind = asyncio.create_task(desk.turns.take(EVE))
+    await asyncio.sleep(0)
+    turn.answered()
+    await asyncio.sleep(0.02)  # what is done once it was answered
+    took = now() - began
+    turn.done()
+    ended = now()
+    (await behind).done()
+    assert now() - ended >= took - 0.001
+
+
 async def test_who_is_alone_and_the_local_user_wait_for_nobody():
     desk = Desk()
     await asyncio.gather(*(desk.call(EVE) for _ in range(20)), *(desk.call(LOCAL) for _ in range(20)))

@@ -79,6 +79,7 @@ def test_the_context_holds_what_is_copied_and_nothing_else():
     assert allowed == copied and all((ROOT / name).exists() for name in allowed)
 
 
+@pytest.mark.slow
 async def test_its_healthcheck_asks_the_server_that_its_command_starts(sqlite_url: str, tmp_path: Path):
     tokens = str(tokens_file(tmp_path, secret="user:ann:viewer"))
     assert json.loads(said("CMD"))[3:] == ["--host", "0.0.0.0"]

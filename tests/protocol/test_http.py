@@ -125,6 +125,7 @@ async def test_a_request_that_claims_another_host_or_origin_is_refused(sqlite_ur
             assert answer.status_code in (403, 421), answer.text
 
 
+@pytest.mark.slow
 async def test_a_client_that_comes_back_with_the_last_event_it_saw_hears_from_now_on(sqlite_url: str):
     accept = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
     hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}

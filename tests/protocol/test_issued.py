@@ -119,6 +119,7 @@ async def test_who_brings_no_token_is_told_where_there_are_some_and_no_error(tmp
         )
 
 
+@pytest.mark.slow
 async def test_a_token_that_does_not_count_is_invalid_and_says_nothing_of_why(tmp_path: Path):
     async with desk(tmp_path) as (base, url):
         for text in (made(url, exp=1), made("https://other.example.org"), token(iss=url, aud="x"), "x", "a.b.c", "é"):
@@ -345,6 +346,7 @@ async def test_doctor_asks_each_issuer(tmp_path: Path, ok: bool, capsys: pytest.
     assert (f"tokens must be for {DESK}/mcp or" if ok else f"{url}/keys answers with status 500") in told["detail"]
 
 
+@pytest.mark.slow
 async def test_neither_jwt_nor_cryptography_is_loaded_where_no_issuer_is_set(sqlite_url: str):
     code = (
         "import sys\n"

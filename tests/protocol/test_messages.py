@@ -53,6 +53,7 @@ async def test_agents_of_one_connection_write_to_each_other_and_to_their_user(tm
         assert both["error"]["code"] == "validation"
 
 
+@pytest.mark.slow
 async def test_a_key_without_control_sees_nothing_of_others_messages_and_mails(sqlite_url: str, tmp_path: Path):
     keys = {"ann": "user:ann:admin", "bob": "user:bob:agent", "eve": "user:eve:agent", "reader": "user:vic:viewer"}
     path = tokens_file(tmp_path, **keys)

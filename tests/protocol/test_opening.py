@@ -21,6 +21,7 @@ def discover(meta: dict[str, Any] = META, **more: Any) -> bytes:
     return line(id=1, method="server/discover", params={"_meta": meta} | more)
 
 
+@pytest.mark.slow
 def test_a_client_of_the_era_of_today_hears_what_the_sdk_would_say(tmp_path: Path):
     early = answer_to(discover())
     assert early is not None and piped(tmp_path, b"\n" + discover())[1] == early

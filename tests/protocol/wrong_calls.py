@@ -57,6 +57,26 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
     ("approvals_request", ASK | {"approvers": "anyone"}),
     ("deployments_define", DEPLOY | {"services": WEB}),
     ("deployments_define", DEPLOY | {"services": [WEB | {"ports": 80}], "tags": "t"}),
+    # Other names that can mean nothing else there.
+    ("tasks_create", task(schedule={"cron": "0 9 * * *", "tz": "Europe/Berlin"})),
+    ("tasks_create", task(retry={"attempts": 3}, needs_approval="yes", notes="n")),
+    ("tasks_find", {"ready_only": True, "count": 3}),
+    ("tasks_claim", {"agent_id": "scribe", "count": 1, "kinds": "none"}),
+    ("tasks_control", {"task_ids": "TASK", "action": "pause", "note": "n"}),
+    ("agents_register", {"name": "n", "max_tasks": 2, "capabilities": {"python": "3.12", "sql": ""}}),
+    ("agents_register", {"name": "n", "concurrency": "3"}),
+    ("state_set", {"ns": "notes", "key": "later", "value": 1, "comment": "n", "expires_in_seconds": "60"}),
+    ("state_set", {"namespace": "notes", "key": "soon", "value": 1, "reason": "n", "if_match": 0}),
+    ("state_history", DOC | {"from": 1, "to": 1}),
+    ("state_restore", DOC | {"to_version": 1, "reason": "n"}),
+    ("state_find", {"ns": "notes", "key_prefix": "t"}),
+    ("locks_find", {"held_by": "scribe"}),
+    ("events_read", {"cursor": 1}),
+    ("messages_read", {"unread": False}),
+    ("email_send", {"to": "ann@example.org", "title": "s", "message": "t"}),
+    ("events_read", {"from": "2026-11-25", "to": "2026-11-26"}),
+    ("tasks_create", task(run_at="+2h")),
+    ("email_send", MAIL | {"send_at": "+30m"}),
     # A time behind a blank, and at a named place.
     ("tasks_create", task(run_at="2099-01-01 10:00 +01:00")),
     ("email_send", MAIL | {"send_at": "tomorrow 09:00 Europe/Berlin"}),
@@ -262,7 +282,6 @@ WRONG: list[Wrong] = [
         task(retry={"max_attemps": 3, "x": 1}),
         ("tasks[0].retry.max_attemps", "Did you mean max_attempts"),
     ),
-    ("tasks_create", task(schedule={"cron": "0 9 * * *", "tz": "UTC"}), ("tasks[0].schedule.tz", "timezone")),
     ("tasks_claim", {"capabilities": ["py"]}, ("capabilities: there is no such argument", "tasks_claim accepts:")),
     ("tasks_claim", {"task_id": ID}, ("task_id: there is no such argument", "max_tasks")),
     ("tasks_claim", {"timeout": 5}, ("Did you mean wait_seconds?",)),
@@ -271,14 +290,7 @@ WRONG: list[Wrong] = [
     ("tasks_find", {"sort": "created_at"}, ("sort: there is no such argument; a list comes in one order",)),
     ("tasks_find", {"page": 2}, ("Did you mean cursor?",)),
     ("events_read", {"order": "desc"}, ("Did you mean newest_first?",)),
-    (
-        "events_read",
-        {"from": "2026-11-25", "to": "2026-11-26"},
-        ("Did you mean since?", "mean until", "until="),
-    ),
-    ("state_history", DOC | {"from": 1, "to": 1}, ("from_version=1, to_version=1",)),
     ("messages_send", {"to": "scribe", "body": "x", "ack_required": True}, ("Did you mean ack_within_seconds?",)),
-    ("locks_release", {"name": "l", "to": "scribe"}, ('to_agent="scribe"',)),
     ("state_set", DOC | {"value": 1, "as_agnt": "scribe"}, ('as_agent="scribe"',)),
     (
         "state_set",
@@ -590,7 +602,6 @@ WRONG: list[Wrong] = [
     ("tasks_finish", WORK | {"error": "boom", "retry": False}, ('"retryable": ...} says whether',)),
     ("tasks_finish", WORK | {"outcome": "completed", "tokens": 5}, ("Did you mean usage?", "input_tokens")),
     ("tasks_wait", {"task_id": ID, "until": "completed"}, ("Did you mean terminal?", 'until="terminal"')),
-    ("state_set", DOC | {"value": 1, "if_match": 3}, ("Did you mean expected_version?", "expected_version=3)")),
     ("state_set", DOC | {"value": 1, "expires": "1h"}, ("Did you mean ttl_seconds?", "ttl_seconds=3600")),
     ("state_history", DOC | {"limit": 5}, ("from_version and to_version narrow the list",)),
     ("state_find", {"namespace": "notes", "pattern": "to*"}, ("Did you mean prefix or text?", 'prefix="to*"')),
@@ -638,6 +649,25 @@ WRONG: list[Wrong] = [
     ("approvals_find", {"approval_id": "approval_bbbbbbbbbbbb"}, ("There is no approval", "approvals_find")),
     ("deployments_plan", {"deployment_id": "nope"}, ("There is no deployment", "deployments_define")),
     ("deployments_define", DEPLOY | {"target": "kubernets", "services": [WEB]}, ("Did you mean 'kubernetes'?",)),
+    (
+        "approvals_request",
+        {"title": "t", "action": "a", "approvers": ["me"]},
+        ("No user is called me", "Leave approvers out"),
+    ),
+    ("email_find", {"task_id": ID}, ("There is no email",)),
+    (
+        "commit",
+        {
+            "calls": [
+                {
+                    "tool": "tasks_create",
+                    "arguments": {"tasks": [{"title": "x"}, {"title": "y", "depends_on": ["@0.0"]}]},
+                }
+            ]
+        },
+        ("A task of the same call is #n",),
+    ),
+    ("tasks_finish", {"tasks": [WORK | {"result": 1, "also": []}]}, ("tasks[0].also", "by commit several ends")),
     ("events_read", {"actor": "scrieb"}, ("Did you mean 'scribe'?", "user:NAME")),
     ("events_read", {"type": "task.compleeted"}, ("Did you mean 'task.completed'",)),
     ("events_read", {"type": ["task.created", "task.compleeted"]}, ("Did you mean 'task.completed'",)),

@@ -104,6 +104,7 @@ async def test_who_answers_nothing_at_all_is_waited_for_so_long(monkeypatch: pyt
         assert await console_problem(silent.getsockname()[1]) is not None
 
 
+@pytest.mark.slow
 def test_doctor_tells_of_a_port_that_another_program_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         taken.settimeout(0)

@@ -126,7 +126,7 @@ async def test_events_say_whether_more_are_there_or_none_yet(tmp_path: Path):
     async with opened(f"sqlite:///{tmp_path / 'desk.db'}") as (client, _):
         for limit, says in (
             (1, "More may be there: go on with after="),
-            (100, "That is all up to now; later ones come"),
+            (100, "That is all; later ones come"),
         ):
             text, told = await said(client, "events_read", limit=limit)
             assert says in text and told.get("more", False) is (limit == 1)

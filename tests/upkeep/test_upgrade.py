@@ -295,7 +295,7 @@ async def test_mails_go_out_and_a_question_of_before_is_still_mailed_with_a_link
     status = {email.id: email.status for email in found.items}
     assert [status[MAILS[name]] for name in ("sent", "queued", "by ann", "outside")] == [*["sent"] * 3, "waiting"]
     with pytest.raises(PermissionDenied, match="operator named"):
-        command = RequestApproval(title="t", action="a", approvers=("me",), task_id=opened.approval.task_id)
+        command = RequestApproval(title="t", action="a", approvers=("ann",), task_id=opened.approval.task_id)
         await upgraded.desk.approvals.request(upgraded.call, command)
 
 

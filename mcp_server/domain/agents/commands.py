@@ -3,12 +3,12 @@
 import re
 from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from mcp_server.kernel.arguments import Listing
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import RawJson, dump_json, json_list
-from mcp_server.kernel.meaning import AgentName, Meant
+from mcp_server.kernel.meaning import LAUNCHER, AgentName, Meant
 from mcp_server.kernel.searching import Sought
 from mcp_server.kernel.together import not_together
 from mcp_server.kernel.values import Frozen, Line, Text, Word
@@ -36,6 +36,14 @@ class Capability(Frozen):
         text = said["name"] if said.keys() == {"name"} else None
         name, at, version = text.partition("@") if isinstance(text, str) else ("", "", "")
         return {"name": name, "version": version} if at else cast("Any", given)
+
+
+def _of_a_map(given: Any) -> Any:
+    """`{"python": "3.12"}` for several, by their names."""
+    said: dict[str, Any] = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
+    if not said or "name" in said or not all(isinstance(version, str) for version in said.values()):
+        return cast("Any", given)
+    return [{"name": name, "version": version} if version else {"name": name} for name, version in said.items()]
 
 
 class InstanceSpec(Frozen):
@@ -66,7 +74,7 @@ Argument = Annotated[str, Field(max_length=200)] | int
 class LauncherUse(Frozen):
     """A launcher that the operator declared, with values for what it leaves open."""
 
-    name: Word
+    name: Annotated[Word, LAUNCHER]
     arguments: dict[Word, Argument] = Field(default={}, max_length=32)
 
 
@@ -110,7 +118,7 @@ class AgentSpec(Frozen):
     name: Annotated[Word, AfterValidator(_no_id)] = Field(examples=["scribe"])
     kind: Word = "llm"
     description: Text = ""
-    capabilities: tuple[Capability, ...] = Field(default=(), max_length=64)
+    capabilities: Annotated[tuple[Capability, ...], BeforeValidator(_of_a_map)] = Field(default=(), max_length=64)
     max_concurrent_tasks: int = Field(default=1, ge=1, le=1000)
     tags: tuple[Word, ...] = Field(default=(), max_length=32)
     budget: BudgetSpec | None = None

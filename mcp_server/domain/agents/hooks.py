@@ -1,6 +1,6 @@
 """The moments of agents at which other areas do their part."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mcp_server.domain.agents.model import Agent
@@ -19,6 +19,12 @@ class Holding(NamedTuple):
     which: list[str]
     total: int
     fencing_tokens: Mapping[str, int] | None = None
+
+    @staticmethod
+    def of(what: str, which: Sequence[str]) -> "Holding | None":
+        """So many things, by their ids or names, each once; None where there are none."""
+        names = list(dict.fromkeys(which))
+        return Holding(what, names[:HOLDING_SHOWN_MAX], len(names)) if names else None
 
     def told(self) -> dict[str, Any]:
         """It as data, without what it is."""

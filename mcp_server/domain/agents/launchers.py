@@ -123,18 +123,15 @@ class Launcher:
         Raises:
             ValidationFailed: naming what is declared.
         """
-        for argument, value in given.items():
-            if argument not in self.arguments:
-                raise self._refused(name, f"has no argument {named(argument)}", near(argument, list(self.arguments)))
+        for value in given.values():
             if isinstance(value, str):
                 check_line(value, "argument")
-        for argument, rule in self.arguments.items():
-            value = given.get(argument, rule.default)
-            if value is None:
-                raise self._refused(name, f"needs the argument {argument}")
-            if not rule.takes(value):
-                told = quoted(value) if isinstance(value, str) else value
-                raise self._refused(name, f"takes as {argument} {rule.says()}, not {told}")
+        strange = [argument for argument in given if argument not in self.arguments]
+        whys = [f"has no argument {named(argument)}" for argument in strange]
+        whys += filter(None, (_misfit(rule, argument, given) for argument, rule in self.arguments.items()))
+        if whys:
+            meant = [like for argument in strange for like in near(argument, list(self.arguments))]
+            raise self._refused(name, "; ".join(whys), list(dict.fromkeys(meant)))
 
     def filled(self, given: Mapping[str, Any], known: Mapping[str, Any]) -> tuple[str, ...]:
         """The command, with everything filled in that it leaves open. What is filled in stays one argument."""
@@ -182,6 +179,15 @@ class Launchers:
             )
 
 
+def _misfit(rule: ArgumentRule, argument: str, given: Mapping[str, Any]) -> str | None:
+    """What is wrong with what an argument is given; None where nothing is."""
+    value = given.get(argument, rule.default)
+    if value is None:
+        return f"needs the argument {argument}"
+    told = quoted(value) if isinstance(value, str) else value
+    return None if rule.takes(value) else f"takes as {argument} {rule.says()}, not {told}"
+
+
 def _problems(name: str, rule: ArgumentRule, known: Sequence[str]) -> list[str]:
     """What makes no sense about an argument."""
     found: list[str] = []
@@ -213,11 +219,12 @@ def _said(rule: ArgumentRule) -> set[str]:
 def unknown_launcher(name: str, known: Iterable[str]) -> ValidationFailed:
     """The refusal for a name of no launcher."""
     names = sorted(known)
+    meant = near(name, names)
     declared = f"Declared: {', '.join(names)}." if names else "The operator of this server declared none."
     return ValidationFailed(
         f"There is no launcher {named(name)}. {declared}",
-        next=did_you_mean(near(name, names)),
-        details={"launcher": name, "declared": names},
+        next=did_you_mean(meant),
+        details={"launcher": name, "declared": names} | ({"near": meant} if meant else {}),
     )
 
 

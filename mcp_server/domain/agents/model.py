@@ -125,7 +125,7 @@ class Agent(Record):
         legal = _MOVES[self.lifecycle]
         if action not in legal:
             raise InvalidTransition(
-                f"Agent {self.name} is {self.lifecycle}, so {action} is not possible.",
+                f"Agent {self.name} is {in_words(self.lifecycle)}, so {action} is not possible.",
                 next=f"Legal now: {', '.join(legal)}.{_FIRST.get(action, '')}",
                 details={"agent_id": self.id, "lifecycle": self.lifecycle, "legal": list(legal)},
             )
@@ -143,7 +143,7 @@ class Agent(Record):
         """
         if self.lifecycle != "active":
             raise InvalidTransition(
-                f"Agent {self.id} is {self.lifecycle} and takes no new work.",
+                f"Agent {self.id} is {in_words(self.lifecycle)} and takes no new work.",
                 next=f"Resume it: agents_control(agent_id='{self.id}', action='resume').",
                 details={"agent_id": self.id, "lifecycle": self.lifecycle, "reason": self.lifecycle_reason},
             )
@@ -327,6 +327,12 @@ _NOT_AT_WORK: dict[str, AgentStatus] = {
     "paused": "maintenance",
     "draining": "maintenance",
 }
+
+
+def in_words(lifecycle: str) -> str:
+    """A lifecycle by the status that it comes to: of maintenance, which of both ways it is."""
+    status = _NOT_AT_WORK.get(lifecycle, lifecycle)
+    return f"in maintenance ({lifecycle})" if status == "maintenance" else status
 
 
 def derive_status(lifecycle: str, load: Load) -> AgentStatus:

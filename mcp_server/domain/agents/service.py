@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 
 from mcp_server.domain.agents import transactions
 from mcp_server.domain.agents.commands import ControlAgent, FindAgents, Register
@@ -21,6 +22,7 @@ from mcp_server.domain.agents.views import (
 from mcp_server.domain.agents.workers import Worker, worker
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
+from mcp_server.kernel.checks import check_all
 from mcp_server.kernel.errors import PermissionDenied
 from mcp_server.kernel.paging import LIMIT_MAX, Listed, Query, decode_cursor, fetch_page, like
 from mcp_server.kernel.services import Services
@@ -137,12 +139,26 @@ class AgentService:
         if command.launcher is not None or command.scaling is not None:
             call.actor.require(Permission.AGENTS_CONTROL)
         if command.launcher is not None:
-            self._launchers.check(command.launcher)
-            self._launchers.require_number(command.launcher.name, 0 if command.scaling is None else command.scaling.max)
+            most = 0 if command.scaling is None else command.scaling.max
+            check_all(
+                partial(self._launchers.check, command.launcher),
+                partial(self._launchers.require_number, command.launcher.name, most),
+            )
 
     async def _registered(self, call: Call, done: transactions.Registered) -> RegisteredAgent:
         self._speaking.registered(call, done.agent_id, done.instance_id)
-        return RegisteredAgent(agent=agent_state(done.now), instance_id=done.instance_id, created=done.created)
+        agent = agent_state(done.now)
+        warnings = await self._warnings(call, agent.name) if done.created else None
+        return RegisteredAgent(
+            agent=agent, instance_id=done.instance_id, created=done.created, warnings=warnings or None
+        )
+
+    async def _warnings(self, call: Call, name: str) -> list[str]:
+        """That another is called so but for the case of letters; the key of an agent is told of no others."""
+        if call.actor.kind == "agent":
+            return []
+        alike = [one for one in await self._speaking.names() if one != name and one.casefold() == name.casefold()]
+        return [f"{one} is another agent: names tell small and large letters apart." for one in alike]
 
     async def _known(self, call: Call, command: ControlAgent) -> ControlAgent:
         """That there is such an agent."""

@@ -43,6 +43,7 @@ class AgentView(View):
     desired_instances: int | None = None
     instances_running: int | None = None
     unread: int | None = None
+    holds: dict[str, Any] | None = None
     instances: list[InstanceView] | None = None
     metrics: dict[str, float] | None = None
     budget: dict[str, float] | None = None
@@ -136,11 +137,12 @@ def agent_state(now: AgentNow) -> AgentState:
 
 
 class RegisteredAgent(View):
-    """The agent as registered."""
+    """The agent as registered, and what may not be meant."""
 
     agent: AgentState
     instance_id: str | None = None
     created: bool
+    warnings: list[str] | None = None
 
 
 class ControlledAgent(View):

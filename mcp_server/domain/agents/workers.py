@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import NamedTuple
 
+from mcp_server.domain.agents.model import in_words
 from mcp_server.kernel.authority import Actor, Permission
 from mcp_server.kernel.near import near
 from mcp_server.kernel.quoting import quoted
@@ -32,7 +33,7 @@ class Worker(NamedTuple):
     def held_up(self) -> str | None:
         """Why it takes nothing up now; None where it could."""
         if self.lifecycle != "active":
-            return f"{self.name} is {self.lifecycle}"
+            return f"{self.name} is {in_words(self.lifecycle)}"
         if self.running >= self.capacity:
             return f"{self.name} runs {self.running} of {self.capacity}"
         return f"{self.name} has not been heard of for a minute" if self.is_silent else None

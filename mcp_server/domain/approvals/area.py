@@ -48,7 +48,7 @@ AREA = Area(
                 "approved": _DECIDED,
                 "rejected": _DECIDED,
                 "expired": _OVER,
-                "withdrawn": _OVER,
+                "withdrawn": Telling.of("status decided_at due_at updated_at", "outcome"),
                 "reminded": Telling.of("remind_at due_at updated_at"),
                 "reopened": Telling.of(
                     "status answers decided_at opened_at updated_at",

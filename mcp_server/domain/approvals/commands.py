@@ -16,6 +16,7 @@ from pydantic import (
 
 from mcp_server.domain.approvals.people import ANYONE, as_person, distinct
 from mcp_server.kernel.arguments import Listing
+from mcp_server.kernel.checks import check_all
 from mcp_server.kernel.composing import Calls
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import canonical_hash, check_text
@@ -99,6 +100,10 @@ class RequestApproval(ApprovalSpec):
 
     @model_validator(mode="after")
     def _asks_one_thing(self) -> Self:
+        check_all(self._asks_something, self._can_be_answered)
+        return self
+
+    def _asks_something(self) -> None:
         asks = bool(self.choices) or self.free_text
         if not (self.action or self.calls or asks):
             raise not_together(
@@ -108,7 +113,6 @@ class RequestApproval(ApprovalSpec):
             self._runs_at_a_yes_alone(asks)
         elif asks and self.task_id is not None:
             raise not_together("A task waits for a yes: leave choices and free_text out, or task_id.", task_id=None)
-        return self
 
     def _runs_at_a_yes_alone(self, asks: bool) -> None:
         """Refuse calls beside what a yes does not answer; of both, what is asked is the point."""
@@ -120,13 +124,11 @@ class RequestApproval(ApprovalSpec):
                 **left_out,
             )
 
-    @model_validator(mode="after")
-    def _can_be_answered(self) -> Self:
+    def _can_be_answered(self) -> None:
         if len(self.choices) == 1 or len(set(map(_as_read, self.choices))) < len(self.choices):
             raise ValidationFailed("`choices` are two at least, and each another.")
         if self.free_text and self.quorum not in ("any", 1):
             raise not_together("`free_text` takes one answer: leave quorum out.", quorum=None)
-        return self
 
     def content_hash(self) -> str:
         """What an idempotency key is bound to: everything else that was said."""

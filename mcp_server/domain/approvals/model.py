@@ -234,9 +234,12 @@ class Approval(Record):
         told = check_json({"code": error.code, "message": error.message, "details": error.details}, "outcome")
         return self._moved("approval.stale", now, status="stale", outcome=told)
 
-    def withdrawn(self, now: Micros) -> tuple[Self, Event]:
-        """What was asked about will not happen anyway."""
-        return self._moved("approval.withdrawn", now, status="withdrawn", decided_at=now, due_at=None)
+    def withdrawn(self, reason: str | None, now: Micros) -> tuple[Self, Event]:
+        """What was asked about will not happen anyway, for a reason if one was given."""
+        changes: dict[str, Any] = {"status": "withdrawn", "decided_at": now, "due_at": None}
+        if reason is not None:
+            changes["outcome"] = RawJson(dump_json({"reason": reason}))
+        return self._moved("approval.withdrawn", now, **changes)
 
     def reminded(self, now: Micros) -> tuple[Self, Event]:
         """The people were reminded."""

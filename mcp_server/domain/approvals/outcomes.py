@@ -19,7 +19,7 @@ class Outcome(NamedTuple):
         task_id: of the task behind it.
         answer: what was answered beside yes or no.
         calls: how many a yes runs.
-        told: what those have made, or what has moved.
+        told: what those have made, or what has moved, or why it was withdrawn.
     """
 
     status: str
@@ -32,6 +32,8 @@ class Outcome(NamedTuple):
         """It in words; nothing where the status says all."""
         if self.status == "stale":
             return f"It was approved, and nothing was done, since something has moved: {(self.told or {})['message']}"
+        if self.status == "withdrawn" and self.told is not None:
+            return f"It was withdrawn: {quoted(self.told['reason'])}."
         if self.calls:
             return self._said_of_calls(self.calls)
         return "" if self.answer is None else f"Answered: {quoted(self.answer)}."

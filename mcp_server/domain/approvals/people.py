@@ -8,6 +8,8 @@ from mcp_server.kernel.errors import ValidationFailed
 ANYONE = frozenset(("anyone", "anybody", "human", "person", "somebody", "someone", "the user", "user"))
 """Words by which nobody in particular is asked. None of them is a user's name."""
 
+_WORDS_FOR_ONESELF = ("me", "myself")
+
 
 def mailbox(address: str) -> str:
     """The mailbox behind an address: without a display name, local part and domain in one case.
@@ -44,6 +46,11 @@ def as_person(name: str) -> str:
     if plain.startswith(("agent:", "agent_", "capability:")):
         raise ValidationFailed(f"{plain!r} is not a person, and people decide.", next="Name users, or [] for anyone.")
     return plain.removeprefix("user:").strip() or name
+
+
+def stands_for_the_user(name: str) -> bool:
+    """Whether a word may mean the user of whoever writes it, rather than a user who is called so."""
+    return name.casefold() in _WORDS_FOR_ONESELF
 
 
 def is_mailbox(name: str) -> bool:

@@ -1,5 +1,7 @@
 """Use cases of approvals: agents ask, people decide, and what waited goes on exactly once."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from mcp_server.domain.approvals import transactions
@@ -8,7 +10,7 @@ from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval,
 from mcp_server.domain.approvals.fitting import expected_versions, overtaken
 from mcp_server.domain.approvals.links import ApprovalLinks, Opened
 from mcp_server.domain.approvals.model import Approval, ApprovalPolicy, Seen, approval_id_of, no_approval
-from mcp_server.domain.approvals.people import is_mailbox, person_key
+from mcp_server.domain.approvals.people import is_mailbox, person_key, stands_for_the_user
 from mcp_server.domain.approvals.principals import realm_of
 from mcp_server.domain.approvals.question import DIALOG_CHARACTERS_MAX, notice_text, question_text
 from mcp_server.domain.approvals.seals import QuestionSeal, Seals
@@ -27,11 +29,13 @@ from mcp_server.domain.state.service import StateService
 from mcp_server.domain.tasks.views import TaskView, task_full
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call, Grant, Question
+from mcp_server.kernel.checks import check_all
 from mcp_server.kernel.composing import Composing, warned
-from mcp_server.kernel.errors import OpsError, Unavailable
+from mcp_server.kernel.errors import OpsError, Unavailable, ValidationFailed
 from mcp_server.kernel.json_text import RawJson, dump_json
 from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page, like
 from mcp_server.kernel.privacy import seen_by
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.searching import lower_ascii
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
@@ -239,8 +243,11 @@ class ApprovalService:
         return Shown(approval, text)
 
     async def _reachable(self, call: Call, command: RequestApproval) -> NewRequest:
-        command.needed()
-        self.policy.require_reachable(command)
+        words = [name for name in command.people() if stands_for_the_user(name) and name != call.actor.id]
+        nobody = [name for name in words if await self._standing.profile(name) is None]
+        check_all(
+            command.needed, partial(self.policy.require_reachable, command), partial(_require_known, call, nobody)
+        )
         if not command.calls:
             return NewRequest(command)
         asked = Grant(tuple(command.people()), command.needed(), ())
@@ -288,6 +295,16 @@ def _adopted(row: Row | None, approval_id: str) -> Approval:
     if row is None:
         raise no_approval(approval_id)
     return Approval.adopt(dict(row))
+
+
+def _require_known(call: Call, nobody: Sequence[str]) -> None:
+    if nobody:
+        user = named(call.actor.id) if call.actor.kind == "user" else "NAME"
+        raise ValidationFailed(
+            f"No user is called {', '.join(map(named, nobody))}, so nobody would be asked.",
+            next=f"Leave approvers out to ask the user here, or name users: approvers=['user:{user}'].",
+            details={"approvers": list(nobody)},
+        )
 
 
 def _cannot_ask(shown: Shown, question: Question) -> Unavailable:

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from mcp_server.domain.agents.hooks import HOLDING_SHOWN_MAX, Holding
+from mcp_server.domain.agents.hooks import Holding
 from mcp_server.domain.approvals.answers import Answer
 from mcp_server.domain.approvals.commands import ApprovalSpec, RequestApproval
 from mcp_server.domain.approvals.hooks import PEOPLE_ASKED
@@ -191,7 +191,7 @@ def withdraw(tx: Transaction, origin: Origin, ended: Task) -> None:
         return
     row = tx.one("approval_for_update", id=approval_id_of(ended.id))
     if row is not None and row["status"] == "pending":
-        _, event = Approval.adopt(row).withdrawn(origin.at)
+        _, event = Approval.adopt(row).withdrawn(ended.cancel_reason, origin.at)
         tx.record(origin, event)
 
 
@@ -206,7 +206,7 @@ def held_by(tx: Transaction, origin: Origin, agent_id: str) -> Holding | None:
     """The open questions of an agent."""
     del origin
     open_ones = [row["id"] for row in tx.all("approvals_open_of", requester=agent_id)]
-    return Holding("questions", open_ones[:HOLDING_SHOWN_MAX], len(open_ones)) if open_ones else None
+    return Holding.of("questions", open_ones)
 
 
 def hand_over(tx: Transaction, origin: Origin, leaving: Speaker, to: Speaker) -> Holding | None:

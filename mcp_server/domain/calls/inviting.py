@@ -16,7 +16,8 @@ from mcp_server.domain.people.service import Standing
 from mcp_server.kernel.addresses import check_address, is_allowed
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.errors import PermissionDenied, Unavailable, ValidationFailed
+from mcp_server.kernel.checks import found_by, refuse
+from mcp_server.kernel.errors import OpsError, PermissionDenied, Unavailable, ValidationFailed
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.lines import fenced, one_line
 from mcp_server.kernel.services import Services
@@ -43,9 +44,16 @@ class Inviting:
             PermissionDenied: the operator does not allow an address.
             Unavailable: a person is named, and this server shows no pages.
         """
-        asked = [await self._one(name) for name in dict.fromkeys(names)]
+        asked: list[Asked] = []
+        found: list[OpsError] = []
+        for name in dict.fromkeys(names):
+            try:
+                asked.append(await self._one(name))
+            except OpsError as error:
+                found.append(error)
         if any(one.participant.kind != "agent" for one in asked):
-            self.require_pages()
+            found += filter(None, (found_by(self.require_pages),))
+        refuse(found)
         if any(one.address is not None for one in asked):
             call.actor.require(Permission.EMAILS_SEND)
         if any(one.participant.kind == "agent" for one in asked):

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, model_validator
 
+from mcp_server.kernel.checks import refuse
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import RawJson, canonical, check_json, check_line
 from mcp_server.kernel.meaning import Meant
@@ -210,20 +211,7 @@ class Config(Frozen):
 
     @model_validator(mode="after")
     def _refers_to_what_is_there(self) -> Self:
-        names = [part.name for part in (*self.services, *self.databases)]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValidationFailed(f"{', '.join(twice)} is the name of two parts.", next="Give each its own name.")
-        for where, name in self._named():
-            if name not in names:
-                raise ValidationFailed(f"{where} names {name!r}, and the parts are {', '.join(names)}.")
-        for where, name in self._secrets_named():
-            if name not in self.secrets:
-                known = ", ".join(self.secrets) or "none"
-                raise ValidationFailed(
-                    f"{where} names the secret {name}; known are: {known}.",
-                    next=f'Add secrets={{"{name}": "env:..."}}.',
-                )
+        refuse(self._misfits())
         return self
 
     def text(self) -> RawJson:
@@ -243,6 +231,23 @@ class Config(Frozen):
     def service(self, name: str) -> Service:
         """The service of a name."""
         return next(service for service in self.services if service.name == name)
+
+    def _misfits(self) -> Iterator[ValidationFailed]:
+        """Each name that two parts have, and each that stands for none."""
+        names = [part.name for part in (*self.services, *self.databases)]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            yield ValidationFailed(f"{', '.join(twice)} is the name of two parts.", next="Give each its own name.")
+        for where, name in self._named():
+            if name not in names:
+                yield ValidationFailed(f"{where} names {name!r}, and the parts are {', '.join(names)}.")
+        for where, name in self._secrets_named():
+            if name not in self.secrets:
+                known = ", ".join(self.secrets) or "none"
+                yield ValidationFailed(
+                    f"{where} names the secret {name}; known are: {known}.",
+                    next=f'Add secrets={{"{name}": "env:..."}}.',
+                )
 
     def _named(self) -> Iterator[tuple[str, str]]:
         for service in self.services:

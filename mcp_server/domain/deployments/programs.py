@@ -3,11 +3,13 @@ open; the command, its environment and where it may listen are the operator's.""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from mcp_server.domain.agents.launchers import Launcher
 from mcp_server.domain.deployments.configuration import Service
 from mcp_server.domain.processes.declaring import wrong_secrets, wrong_words
+from mcp_server.kernel.checks import check_all
 from mcp_server.kernel.errors import LimitExceeded, NotFound, ValidationFailed
 from mcp_server.kernel.json_text import canonical_hash
 
@@ -80,14 +82,22 @@ class Program:
             ValidationFailed: saying what would do.
             LimitExceeded: it would have more replicas than may be.
         """
-        self.launcher.check(target, service.arguments)
+        check_all(
+            partial(self.launcher.check, target, service.arguments),
+            partial(self._check_secrets, target, service),
+            partial(self._check_port, target, service),
+            partial(self._check_replicas, target, service),
+        )
+
+    def _check_secrets(self, target: str, service: Service) -> None:
         strange = [name for name in service.secrets if name not in self.secrets]
         if strange:
             raise ValidationFailed(
                 f"The target {target} takes no secret {', '.join(strange)}.",
                 next=f"Declared are: {', '.join(self.secrets) or 'none'}.",
             )
-        self._check_port(target, service)
+
+    def _check_replicas(self, target: str, service: Service) -> None:
         if service.replicas > self.replicas_max:
             raise LimitExceeded(
                 f"The target {target} allows a service {self.replicas_max} replicas, not {service.replicas}.",

@@ -1,6 +1,7 @@
 """Use cases of deployments: configure, plan, carry out what was planned, look."""
 
 import json
+from functools import partial
 from typing import Any, NamedTuple
 
 from mcp_server.domain.deployments import transactions
@@ -43,10 +44,12 @@ from mcp_server.domain.deployments.views import (
     deployment_view,
     plan_view,
     run_view,
+    shown_config,
 )
 from mcp_server.domain.tasks.standing import task_state
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
+from mcp_server.kernel.checks import check_all
 from mcp_server.kernel.errors import Conflict, InvalidTransition, ValidationFailed
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_tools import differences
@@ -135,7 +138,7 @@ class DeploymentService:
         deployment = await self.named(deployment_id)
         revision = await self._revision(deployment.id, deployment.revision)
         more: dict[str, Any] = {
-            "config": json.loads(revision.config),
+            "config": shown_config(revision.config),
             "live": None if deployment.live is None else json.loads(deployment.live),
             "created_by": deployment.created_by,
             "revisions": await self._revisions(deployment.id),
@@ -195,13 +198,19 @@ class DeploymentService:
         text, name = command.text(), self._targets.aliases.get(command.target, command.target)
         command = command.model_copy(update={"target": name})
         config = Config.read(text)
-        self._policy.require_secrets(config, is_local=call.actor.is_local)
-        require_documents(config, call.actor.scope)
         subject = Subject("", command.name, command.environment, command.target, 1, config)
+        check_all(
+            partial(self._policy.require_secrets, config, is_local=call.actor.is_local),
+            partial(require_documents, config, call.actor.scope),
+            partial(self._require_target, subject),
+        )
         target = self._targets.get(command.target)
-        require_taken(target, subject)
-        target.check(subject)
         return NewDefinition(command, text, subject, target.names if isinstance(target, Naming) else None)
+
+    def _require_target(self, subject: Subject) -> None:
+        """Refuse a target that there is not, or what it does not take."""
+        target = self._targets.get(subject.target)
+        check_all(partial(require_taken, target, subject), partial(target.check, subject))
 
     async def _defined(self, call: Call, done: Defined) -> DefinedDeployment:
         del call

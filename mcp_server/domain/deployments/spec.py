@@ -1,13 +1,13 @@
 """What a caller says of deployments: what shall run, and what to do with it."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from mcp_server.domain.deployments.configuration import Config, Label
 from mcp_server.kernel.arguments import Listing
-from mcp_server.kernel.meaning import DeploymentName
+from mcp_server.kernel.meaning import TARGET, DeploymentName
 from mcp_server.kernel.together import not_together
 from mcp_server.kernel.values import Frozen, Word
 
@@ -18,7 +18,7 @@ class DefineDeployment(Config):
     """A deployment is configured, or gets a new revision."""
 
     name: Label = Field(examples=["shop"])
-    target: Word = Field(
+    target: Annotated[Word, TARGET] = Field(
         description="workerd, cloudflare, compose, kubernetes, or one that the operator declared", examples=["compose"]
     )
     environment: Label = Field(description="Such as dev, staging, production", examples=["dev"])

@@ -259,11 +259,12 @@ class Targets:
             ValidationFailed: there is none here; the message says which there are.
         """
         if name not in self.known:
+            meant = self._meant(name)
             raise ValidationFailed(
-                self.absent.get(name) or f"There is no target {name!r}. {did_you_mean(self._meant(name))}".rstrip(),
+                self.absent.get(name) or f"There is no target {name!r}. {did_you_mean(meant)}".rstrip(),
                 next=f"This server has: {', '.join(sorted(self.known)) or 'none'}. The operator declares others under "
                 "[targets.NAME] in the TOML file.",
-                details={"target": name, "known": sorted(self.known)},
+                details={"target": name, "known": sorted(self.known)} | ({"near": meant} if meant else {}),
             )
         if name not in self.made:
             self.made[name] = self.known[name]()

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from mcp_server.domain.deployments.configuration import Probe
 from mcp_server.domain.deployments.model import Deployment
 from mcp_server.domain.deployments.plans import Plan
 from mcp_server.domain.deployments.runs import Run
@@ -142,6 +143,22 @@ def deployment_view(row: Row | Deployment, **more: Any) -> DeploymentView:
         updated_at=iso(fields["updated_at"]),
         **told,
     )
+
+
+def shown_config(text: str) -> dict[str, Any]:
+    """A configuration as it was said; of what is asked whether it works, also where, since all else may be unsaid."""
+    config: dict[str, Any] = json.loads(text)
+    services = [
+        one
+        | {name: _asked(one[name]) for name in ("health",) if name in one}
+        | {name: list(map(_asked, one[name])) for name in ("checks",) if name in one}
+        for one in config["services"]
+    ]
+    return config | {"services": services}
+
+
+def _asked(probe: dict[str, Any]) -> dict[str, Any]:
+    return {"path": Probe().path} | probe
 
 
 def run_view(run: Run) -> RunView:

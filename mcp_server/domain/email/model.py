@@ -15,6 +15,7 @@ from pydantic import Field, StringConstraints, model_validator
 from mcp_server.domain.email.attachments import AttachmentSpec
 from mcp_server.kernel.addresses import EmailAddress, ascii_domain, kept_address, parse_address, plain_address
 from mcp_server.kernel.arguments import Listing
+from mcp_server.kernel.checks import check_all
 from mcp_server.kernel.errors import InvalidTransition, LimitExceeded, NotFound, ValidationFailed
 from mcp_server.kernel.events import Event
 from mcp_server.kernel.json_text import RawJson, canonical_hash, check_text, dump_json, json_list, sha256_text
@@ -67,7 +68,11 @@ class EmailSpec(Frozen):
     idempotency_key: Line | None = None
 
     @model_validator(mode="after")
-    def _has_one_content(self) -> Self:
+    def _makes_sense(self) -> Self:
+        check_all(self._has_one_content, self._makes_a_mail)
+        return self
+
+    def _has_one_content(self) -> None:
         written = any(part is not None for part in (self.subject, self.text, self.html))
         if self.template is not None and written:
             raise not_together(
@@ -78,20 +83,17 @@ class EmailSpec(Frozen):
             raise not_together("An email needs `subject` and `text` or `html`, or a `template`.", **self._lacks())
         if self.template is None and self.variables is not None:
             raise not_together("`variables` belong to a `template`.", variables=None)
-        return self
 
     def _lacks(self) -> dict[str, Any]:
         """What makes a mail of it."""
         said = self.subject, self.html if self.text is None else self.text
         return {name: LIKE for name, value in zip(("subject", "text"), said, strict=True) if value is None}
 
-    @model_validator(mode="after")
-    def _makes_a_mail(self) -> Self:
+    def _makes_a_mail(self) -> None:
         for part in (self.text, self.html, self.subject):
             check_text(part or "", "email")
         if len(self.everyone()) > RECIPIENTS_MAX:
             raise ValidationFailed(f"At most {RECIPIENTS_MAX} recipients: split the email.")
-        return self
 
     def everyone(self) -> list[str]:
         """Every address that gets the mail, each once."""

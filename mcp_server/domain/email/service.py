@@ -6,12 +6,13 @@ import binascii
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from mcp_server.domain.approvals.commands import ApprovalSpec
 from mcp_server.domain.approvals.model import Approval
 from mcp_server.domain.email import transactions
-from mcp_server.domain.email.alike import alike_to, sent_just_before
+from mcp_server.domain.email.alike import Alike, alike_to, sent_just_before
 from mcp_server.domain.email.allowance import fates, outside, over_the_limit, this_hour
 from mcp_server.domain.email.attachments import DOCUMENT_TYPE, OCTETS, AttachmentSpec, document_file
 from mcp_server.domain.email.model import (
@@ -42,6 +43,7 @@ from mcp_server.domain.tasks.standing import task_state
 from mcp_server.kernel.addresses import plain_address, shown_address
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import SYSTEM_CALL, Call
+from mcp_server.kernel.checks import found_by, refuse
 from mcp_server.kernel.errors import LimitExceeded, OpsError, PermissionDenied, ValidationFailed
 from mcp_server.kernel.json_text import INPUT_BYTES_MAX, dump_json, sha256_text
 from mcp_server.kernel.lines import one_line
@@ -54,6 +56,7 @@ from mcp_server.kernel.times import iso, micros
 from mcp_server.kernel.writes import Write
 
 _FILLED_AT_ONCE_MAX = 2
+_READERS_NAMED_MAX = 5
 
 
 class EmailService:
@@ -93,7 +96,7 @@ class EmailService:
         said = [] if refused is None else [f"It would be refused now. {refused.message}"]
         rows = await self._database.fetch_all("emails_alike", **alike_to(content, origin.at))
         alike = sent_just_before(rows, command, origin)
-        return said if alike is None else [*said, _twice(*alike, "this one would go out, too")]
+        return said if alike is None else [*said, _twice(alike, "this one would go out, too")]
 
     async def filled(self, call: Call, command: SendEmail) -> tuple[SendEmail, dict[str, Any]] | None:
         """A mail with what its template and its attached documents hold now, and all that will go out; None where it
@@ -184,7 +187,8 @@ class EmailService:
         return news
 
     async def _composed(self, call: Call, command: EmailSpec) -> NewEmail:
-        content = await self._compose(call, command)
+        refused = found_by(partial(self._require_allowed, command))
+        content = await self._compose(call, command, refused)
         return self._new(command, content)._replace(approval=self._approval(command, content))
 
     def _new(self, spec: EmailSpec, content: Composed) -> NewEmail:
@@ -193,12 +197,13 @@ class EmailService:
     async def _queued(self, call: Call, done: Queued) -> SentEmail:
         task = None if done.task is None else task_state(done.task)
         email = email_state(done.email, replayed=done.replayed)
-        warnings = [] if done.alike is None else [_twice(*done.alike, "both go out")]
+        warnings = [] if done.alike is None else [_twice(done.alike, "both go out")]
         warnings += _open_addresses(json.loads(done.email["recipients"]), json.loads(done.email["cc"]))
         return SentEmail(email=email, task=task, warnings=warnings or None)
 
-    async def _compose(self, call: Call, spec: EmailSpec) -> Composed:
-        attachments = tuple([await self._attachment(call, attachment) for attachment in spec.attachments])
+    async def _compose(self, call: Call, spec: EmailSpec, refused: OpsError | None = None) -> Composed:
+        """The mail's content; a refusal says what is wrong with the mail before it is read, too."""
+        attachments = await self._attached(call, spec, refused)
         if spec.template is None:
             content = Composed(spec.subject or "", spec.text, spec.html, attachments, None)
         else:
@@ -211,6 +216,17 @@ class EmailService:
             content = Composed(subject, text, html, attachments, f"{spec.template}@{document.version}")
         content.require_small()
         return content
+
+    async def _attached(self, call: Call, spec: EmailSpec, refused: OpsError | None) -> tuple[Attachment, ...]:
+        found = [] if refused is None else [refused]
+        attachments: list[Attachment] = []
+        for attachment in spec.attachments:
+            try:
+                attachments.append(await self._attachment(call, attachment))
+            except OpsError as error:
+                found.append(error)
+        refuse(found)
+        return tuple(attachments)
 
     async def _attachment(self, call: Call, spec: AttachmentSpec) -> Attachment:
         if spec.content_base64 is not None:
@@ -226,17 +242,24 @@ class EmailService:
             media_type = spec.media_type or DOCUMENT_TYPE
         return Attachment(spec.name, media_type, len(raw), base64.b64encode(raw).decode())
 
-    def _approval(self, spec: EmailSpec, content: Composed) -> ApprovalSpec | None:
-        """The question to people, where the mail is not allowed without one."""
-        strangers = list(map(shown_address, outside(spec, self.policy)))
-        if not strangers:
-            return None
-        if not self.policy.approvers:
+    def _strangers(self, spec: EmailSpec) -> list[str]:
+        return list(map(shown_address, outside(spec, self.policy)))
+
+    def _require_allowed(self, spec: EmailSpec) -> None:
+        """Refuse whom the operator does not allow, where nobody is there to be asked."""
+        strangers = [] if self.policy.approvers else self._strangers(spec)
+        if strangers:
             raise PermissionDenied(
                 f"This server may not send to {', '.join(map(named, strangers))}.",
                 next=f"Allowed: {', '.join(self.policy.allow)} (DATAMCP_EMAIL_ALLOW).",
                 details={"refused": strangers, "allowed": list(self.policy.allow)},
             )
+
+    def _approval(self, spec: EmailSpec, content: Composed) -> ApprovalSpec | None:
+        """The question to people, where the mail is not allowed without one."""
+        strangers = self._strangers(spec)
+        if not strangers:
+            return None
         return ApprovalSpec(
             title=f"Send email: {content.subject}"[:200],
             action=f"Send this email. Not on the list of allowed recipients: {', '.join(strangers)}.",
@@ -245,9 +268,11 @@ class EmailService:
         )
 
 
-def _twice(email_id: str, seconds_ago: int, what: str) -> str:
+def _twice(alike: Alike, what: str) -> str:
+    more = f" and {len(alike.readers) - _READERS_NAMED_MAX} more" if len(alike.readers) > _READERS_NAMED_MAX else ""
+    to = ", ".join(map(named, alike.readers[:_READERS_NAMED_MAX])) + more or "the same people"
     return (
-        f"The same words to the same people were queued {seconds_ago} s ago as {email_id}; {what}. An idempotency_key "
+        f"The same words to {to} were queued {alike.seconds_ago} s ago as {alike.email_id}; {what}. An idempotency_key "
         "keeps a repeated call from sending twice."
     )
 

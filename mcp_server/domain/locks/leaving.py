@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from mcp_server.domain.agents.hooks import HOLDING_SHOWN_MAX, Holding
+from mcp_server.domain.agents.hooks import Holding
 from mcp_server.domain.agents.speaking import require_voice
 from mcp_server.domain.locks.model import Hold
 from mcp_server.domain.locks.transactions import guard, hand_over
@@ -14,7 +14,7 @@ from mcp_server.kernel.store import Transaction
 
 def held_by(tx: Transaction, origin: Origin, agent_id: str) -> Holding | None:
     """The locks that an agent holds."""
-    return _holding([hold.name for hold in _holds(tx, origin, agent_id)])
+    return Holding.of("locks", [hold.name for hold in _holds(tx, origin, agent_id)])
 
 
 def hand_over_all(tx: Transaction, origin: Origin, leaving: Speaker, heir: Speaker) -> Holding | None:
@@ -23,7 +23,7 @@ def hand_over_all(tx: Transaction, origin: Origin, leaving: Speaker, heir: Speak
     for hold in _holds(tx, origin, leaving.agent_id):
         guard(tx, hold.name)
         given[hold.name] = hand_over(tx, origin, hold, heir).fencing_token
-    held = _holding(list(given))
+    held = Holding.of("locks", list(given))
     return held and held._replace(fencing_tokens=_told(tx, origin, heir, given, held))
 
 
@@ -41,8 +41,3 @@ def _told(
 def _holds(tx: Transaction, origin: Origin, agent_id: str) -> list[Hold]:
     rows = tx.all("lock_holds_of_party", party=agent_id)
     return [hold for hold in map(Hold.adopt, rows) if hold.expires_at > origin.at]
-
-
-def _holding(names: list[str]) -> Holding | None:
-    names = list(dict.fromkeys(names))
-    return Holding("locks", names[:HOLDING_SHOWN_MAX], len(names)) if names else None

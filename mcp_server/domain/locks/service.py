@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequenc
 from operator import attrgetter, itemgetter
 from typing import Any, NoReturn, TypeVar
 
+from mcp_server.domain.agents.hooks import Holding
 from mcp_server.domain.agents.signs import signs_of
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.locks import transactions
@@ -106,6 +107,12 @@ class LockService:
         return FoundLocks(
             locks=locks, next_cursor=page.next_cursor, omitted=page.omitted, at_least=floors(omitted=page.omitted)
         )
+
+    async def held_by(self, call: Call, agent_id: str) -> Holding | None:
+        """The locks that an agent holds, by name."""
+        call.actor.require(Permission.STATE_READ)
+        rows, now = await self._database.fetch_all("lock_holds_of_party", party=agent_id), self._context.clock()
+        return Holding.of("locks", [row["name"] for row in rows if row["expires_at"] > now])
 
     async def _agent_id(self, reference: str | None) -> str | None:
         return None if reference is None else (await self._speaking.required(reference))["id"]

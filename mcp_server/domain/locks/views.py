@@ -11,12 +11,12 @@ from mcp_server.kernel.views import View
 
 
 class LockView(View):
-    """A hold on a lock: under which label, and who speaks; of another's, when that was last heard of, and until when it
-    has to be heard of again or the lock is free."""
+    """A hold on a lock: its owner, and who speaks where that is a label of somebody's; of another's, when that was last
+    heard of, and until when it has to be heard of again or the lock is free."""
 
     name: str
     owner: str
-    speaker: str
+    speaker: str | None = None
     mode: str
     fencing_token: int | None = None
     expires_at: str
@@ -30,7 +30,7 @@ class PlaceView(View):
 
     name: str
     owner: str
-    speaker: str
+    speaker: str | None = None
     mode: str
     since: str | None = None
 
@@ -81,7 +81,7 @@ def lock_view(hold: Hold, now: Micros, *, with_token: bool, sign: Sign | None = 
     return LockView(
         name=hold.name,
         owner=hold.owner or hold.speaker,
-        speaker=hold.speaker,
+        speaker=hold.speaker if hold.owner else None,
         mode=hold.mode,
         fencing_token=hold.fencing_token if with_token else None,
         expires_at=iso(hold.expires_at),
@@ -93,7 +93,8 @@ def lock_view(hold: Hold, now: Micros, *, with_token: bool, sign: Sign | None = 
 
 def wanted_view(claim: Claim) -> PlaceView:
     """What somebody waits for before the caller."""
-    return PlaceView(name=claim.name, owner=claim.holder.owner or claim.speaker, speaker=claim.speaker, mode=claim.mode)
+    speaker = claim.speaker if claim.holder.owner else None
+    return PlaceView(name=claim.name, owner=claim.label, speaker=speaker, mode=claim.mode)
 
 
 def line_view(name: str, holds: Sequence[LockView], places: Sequence[Row]) -> LineView:
@@ -102,7 +103,7 @@ def line_view(name: str, holds: Sequence[LockView], places: Sequence[Row]) -> Li
         PlaceView(
             name=name,
             owner=row["owner"] or row["speaker"],
-            speaker=row["speaker"],
+            speaker=row["speaker"] if row["owner"] else None,
             mode=row["mode"],
             since=iso(row["since"]),
         )

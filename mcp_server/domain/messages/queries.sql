@@ -50,13 +50,13 @@ WHERE d.ack_due_at > :now AND d.acknowledged_at IS NULL AND d.ack_missed_at IS N
 SELECT place FROM deliveries WHERE party = :party ORDER BY place DESC LIMIT 1
 
 -- name: inbox_unread
-SELECT d.*, {{message_told}}
+SELECT d.*, {{name_of_party}} AS name, {{message_told}}
 FROM deliveries d JOIN messages m ON m.id = d.message_id
 WHERE d.party = :party AND d.read_at IS NULL AND (:thread_id IS NULL OR m.thread_id = :thread_id)
 ORDER BY d.place LIMIT :limit
 
 -- name: inbox_unread (postgres)
-SELECT d.*, {{message_told}}
+SELECT d.*, {{name_of_party}} AS name, {{message_told}}
 FROM deliveries d JOIN messages m ON m.id = d.message_id
 WHERE d.party = :party AND d.read_at IS NULL
   AND (CAST(:thread_id AS text) IS NULL OR m.thread_id = :thread_id)
@@ -75,7 +75,7 @@ WHERE d.party = :party AND d.read_at IS NULL
 SELECT * FROM deliveries WHERE party = :party AND read_at IS NULL ORDER BY place {{for_update}}
 
 -- name: inbox
-SELECT d.*, {{message_told}} FROM deliveries d JOIN messages m ON m.id = d.message_id
+SELECT d.*, {{name_of_party}} AS name, {{message_told}} FROM deliveries d JOIN messages m ON m.id = d.message_id
 WHERE d.party = :party AND d.place > :place {{filters}} ORDER BY d.place LIMIT :limit
 
 -- name: filter.inbox_unread
@@ -127,7 +127,7 @@ WHERE parties.party <> :party ORDER BY parties.party
 -- A thread with what became of each message in one inbox.
 -- name: thread
 SELECT m.id AS message_id, m.place, m.sender_party, {{message_told}}, m.ack_due_at, d.party, d.read_at,
-  d.acknowledged_at
+  d.acknowledged_at, {{name_of_party}} AS name
 FROM messages m LEFT JOIN deliveries d ON d.message_id = m.id AND d.party = :party
 WHERE m.thread_id = :thread_id AND m.place > :place ORDER BY m.place LIMIT :limit
 

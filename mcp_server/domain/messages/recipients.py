@@ -14,7 +14,8 @@ from mcp_server.domain.agents.transactions import (
 )
 from mcp_server.domain.messages.model import CAPABILITY, PERSON, RECIPIENTS_MAX, SendMessage, is_person
 from mcp_server.kernel.authority import VIA, Permission
-from mcp_server.kernel.errors import LimitExceeded, NotFound, PermissionDenied, ValidationFailed
+from mcp_server.kernel.checks import refuse
+from mcp_server.kernel.errors import LimitExceeded, NotFound, OpsError, PermissionDenied, ValidationFailed
 from mcp_server.kernel.events import Origin
 from mcp_server.kernel.near import did_you_mean
 from mcp_server.kernel.quoting import named, quoted
@@ -45,8 +46,13 @@ def recipients_of(tx: Transaction, origin: Origin, command: SendMessage) -> Reci
     if not command.to:
         return _others(tx, origin, command.thread_id or "")
     parties: dict[str, str] = {}
+    found: list[OpsError] = []
     for reference in sorted(set(command.to)):
-        parties |= _parties(tx, origin, reference)
+        try:
+            parties |= _parties(tx, origin, reference)
+        except OpsError as error:
+            found.append(error)
+    refuse(found)
     if len(parties) > RECIPIENTS_MAX:
         raise LimitExceeded(
             f"More than {RECIPIENTS_MAX} would get this message.",

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.messages import transactions
+from mcp_server.domain.messages.handed import handed_over
 from mcp_server.domain.messages.model import ReadMessages, SendMessage, is_person
 from mcp_server.domain.messages.recipients import agent_of, no_thread, require_control
 from mcp_server.domain.messages.views import (
@@ -127,7 +128,9 @@ class MessageService:
                 ("message",),
             )
         cursor = encode_cursor([rows[-1]["place"]]) if rows else command.after
-        return InboxView(messages=[inbox_view(row) for row in rows], unread=unread, cursor=cursor)
+        handed = await handed_over(self._database, self._speaking, rows)
+        messages = [inbox_view(row, handed.get(row["message_id"])) for row in rows]
+        return InboxView(messages=messages, unread=unread, cursor=cursor)
 
     async def _taken(self, reader: _Reader, command: ReadMessages) -> tuple[Sequence[Row], int]:
         party, thread_id = reader.party, command.thread_id
@@ -163,7 +166,8 @@ class MessageService:
         if reader.takes and (unread_ids := _unread_ids(rows)):
             await self._context.write(reader.call, transactions.take, party, unread_ids)
         cursor = encode_cursor([rows[-1]["place"]]) if rows else after
-        messages = thread_views(rows, await self._states_of(party, thread_id, rows), party)
+        handed = await handed_over(self._database, self._speaking, rows)
+        messages = thread_views(rows, await self._states_of(party, thread_id, rows), party, handed)
         return InboxView(messages=messages, unread=await self._unread(party), cursor=cursor)
 
     async def _states_of(self, party: str, thread_id: str, rows: Sequence[Row]) -> Sequence[Row]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mcp_server.domain.agents.hooks import HOLDING_SHOWN_MAX, Holding
+from mcp_server.domain.agents.hooks import Holding
 from mcp_server.domain.messages.model import Addressed, Delivery, Message, Place, Sender, SendMessage, is_person
 from mcp_server.domain.messages.recipients import as_resolved, called, recipients_of, require_part
 from mcp_server.kernel.authority import Speaker
@@ -115,7 +115,7 @@ def miss(tx: Transaction, origin: Origin, row: dict[str, Any]) -> None:
 def unread_of(tx: Transaction, origin: Origin, agent_id: str) -> Holding | None:
     """The messages that an agent has not read."""
     del origin
-    return _held([row["message_id"] for row in tx.all("inbox_unread_ids", party=agent_id)])
+    return Holding.of("unread_messages", [row["message_id"] for row in tx.all("inbox_unread_ids", party=agent_id)])
 
 
 def hand_over(tx: Transaction, origin: Origin, leaving: Speaker, heir: Speaker) -> Holding | None:
@@ -128,7 +128,7 @@ def hand_over(tx: Transaction, origin: Origin, leaving: Speaker, heir: Speaker) 
         note(tx, origin, delivery.handed_over(heir.agent_id, None if has_it else place))
         place += not has_it
         moved.append(delivery.message_id)
-    return _held(moved)
+    return Holding.of("unread_messages", moved)
 
 
 def insert_message(tx: Transaction, fields: dict[str, Any], places: dict[str, int]) -> None:
@@ -159,11 +159,6 @@ def note(tx: Transaction, origin: Origin, event: Event) -> None:
 
 def _delivery(row: dict[str, Any]) -> Delivery:
     return Delivery.adopt({name: row[name] for name in blank_of(Delivery)})
-
-
-def _held(message_ids: list[str]) -> Holding | None:
-    total = len(message_ids)
-    return Holding("unread_messages", message_ids[:HOLDING_SHOWN_MAX], total) if total else None
 
 
 def _key(tx: Transaction, origin: Origin, command: SendMessage) -> Key:

@@ -1,6 +1,6 @@
 """What callers see of messages."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
@@ -19,8 +19,9 @@ class StateView(View):
 
 
 class MessageView(View):
-    """One message, with who gets it by name. In an inbox, with what became of it there; where it is looked at from the
-    sender's side, with what became of it at the recipients (`states`)."""
+    """One message, with who gets it by name. In an inbox, with what became of it there, and from whom it came there by
+    whom, where it was sent to another; where it is looked at from the sender's side, with what became of it at the
+    recipients (`states`)."""
 
     id: str
     thread_id: str
@@ -33,6 +34,7 @@ class MessageView(View):
     ack_due_at: str | None = None
     acknowledged_at: str | None = None
     read_at: str | None = None
+    handed_over: dict[str, str] | None = None
     states: list[StateView] | None = None
 
 
@@ -61,23 +63,27 @@ def sent_view(row: Row, *, replayed: bool) -> SentView:
     )
 
 
-def inbox_view(row: Row) -> MessageView:
+def inbox_view(row: Row, handed_over: dict[str, str] | None = None) -> MessageView:
     """A message as it stands in an inbox, or in a thread."""
     return MessageView(
         id=row["message_id"],
         **_message(row),
         acknowledged_at=iso_or_none(row["acknowledged_at"]),
         read_at=iso_or_none(row["read_at"]),
+        handed_over=handed_over,
     )
 
 
-def thread_views(rows: Iterable[Row], states: Iterable[Row], party: str) -> list[MessageView]:
-    """The messages of a thread, those that a party sent itself with what became of them at the recipients."""
+def thread_views(
+    rows: Iterable[Row], states: Iterable[Row], party: str, handed: Mapping[str, dict[str, str]]
+) -> list[MessageView]:
+    """The messages of a thread, those that a party sent itself with what became of them at the recipients, those that
+    were handed over to it with by whom."""
     by_message = _by_message(states)
     return [
         inbox_view(row).evolved({"states": by_message.get(row["message_id"], [])})
         if row["sender_party"] == party
-        else inbox_view(row)
+        else inbox_view(row, handed.get(row["message_id"]))
         for row in rows
     ]
 

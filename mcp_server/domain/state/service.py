@@ -64,7 +64,7 @@ DIFFED_MAX = 10
 """Of how many versions it is said what each changed."""
 
 PLACES_SHOWN = 8
-NAMESPACE_COUNTED_MAX = 200
+NAMESPACE_COUNTED_MAX = 100
 """How far the documents of each namespace are counted."""
 
 
@@ -141,6 +141,11 @@ class StateService:
         events = await told_of(self._database, "document", id_, ENDINGS, versions)
         return [(event["version"], ending_view(event)) for event in events]
 
+    async def _ended(self, row: Row, view: DocumentView) -> DocumentView:
+        """A document that was deleted, with the note of that, as far as it is still told."""
+        endings = await self._endings(row["id"], (row["version"], row["version"]))
+        return view.evolved({"note": endings[0][1].note if endings else None})
+
     async def _with_changes(self, command: DocumentHistory, told: HistoryResult, last: int) -> HistoryResult:
         newest = command.to_version or last
         oldest = command.from_version or max(newest - 1, 1)
@@ -161,7 +166,10 @@ class StateService:
             query = query.where(after, **dict(zip(_PLACES[after], last, strict=True)))
         also = [replace(query, statement="state_expired")] if command.deleted else []
         page = await fetch_page(self._database, query, command.limit, key, also=also, rising=True)
-        return Listed([document_view(row) for row in page.rows], page.next_cursor, page.omitted)
+        found = [document_view(row) for row in page.rows]
+        if command.deleted:
+            found = [await self._ended(row, view) for row, view in zip(page.rows, found, strict=True)]
+        return Listed(found, page.next_cursor, page.omitted)
 
     async def keys(self, call: Call, command: ListKeys) -> list[Row]:
         """The keys of a namespace in order, each with its version and its SHA-256."""
@@ -179,7 +187,8 @@ class StateService:
         given = {"within": "", "now": self._context.clock(), "counted": NAMESPACE_COUNTED_MAX}
         parameters = given | dict(query.parameters)
         rows = await self._database.fetch_all(query.statement, filters=query.filters, **parameters)
-        return [namespace_view(row, NAMESPACE_COUNTED_MAX) for row in rows if row["documents"]]
+        told = [namespace_view(row, NAMESPACE_COUNTED_MAX) for row in rows]
+        return [one for one in told if one.documents]
 
     async def _plan_set(self, call: Call, command: SetDocument) -> Planned[SetDocument]:
         call.actor.scope.require_namespace(command.namespace)

@@ -18,7 +18,8 @@ ENDINGS = (DELETED, "document.expired")
 
 
 class DocumentView(View):
-    """One document; its value only where it was asked for."""
+    """One document; its value only where it was asked for, and in lists of deleted ones
+    why it was deleted, its author being who did that."""
 
     namespace: str
     key: str
@@ -32,6 +33,7 @@ class DocumentView(View):
     tags: list[str] | None = None
     expires_at: str | None = None
     deleted: bool | None = None
+    note: str | None = None
 
     @model_serializer(mode="wrap")
     def _keep_null_value(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -123,8 +125,9 @@ class NamespaceView(View):
 
 
 def namespace_view(row: Row, most: int) -> NamespaceView:
-    """A namespace whose documents were counted up to a number."""
-    documents, size = counted(row["documents"], most), int(row["bytes"])
+    """A namespace whose documents were counted up to a number: `held` is how many, and their bytes."""
+    number, size = map(int, row["held"].split())
+    documents = counted(number, most)
     size = AtLeast(size) if isinstance(documents, AtLeast) else size
     told = floors(documents=documents, bytes=size)
     return NamespaceView(namespace=row["namespace"], documents=documents, bytes=size, at_least=told)

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Set
 from typing import Any, cast
 
+from mcp_server.kernel.checks import refuse
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.near import folded
 from mcp_server.kernel.together import LIKE, not_together
@@ -91,14 +92,16 @@ def require_taken(action: str, said: Set[str]) -> None:
         ValidationFailed: saying what that is.
     """
     takes = _TAKES.get(action, ())
-    for name in sorted(said - set(takes)):
-        why = f"`{name}` is taken by {_takers(name)}, not by {action}."
-        if name == "changes":  # without it the call would be another one
-            raise ValidationFailed(why, next=f"Edit first, then {action}: two calls, or both as one by commit.")
-        left_out: dict[str, Any] = {name: None}
-        raise not_together(why, **left_out)
-    if takes and not said:
-        raise _needs(action, takes)
+    found = [_not_taken(action, name) for name in sorted(said - set(takes))]
+    refuse([*found, *([_needs(action, takes)] if takes and not said & set(takes) else [])])
+
+
+def _not_taken(action: str, name: str) -> ValidationFailed:
+    why = f"`{name}` is taken by {_takers(name)}, not by {action}."
+    if name == "changes":  # without it the call would be another one
+        return ValidationFailed(why, next=f"Edit first, then {action}: two calls, or both as one by commit.")
+    left_out: dict[str, Any] = {name: None}
+    return not_together(why, **left_out)
 
 
 def _takers(name: str) -> str:

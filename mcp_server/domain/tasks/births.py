@@ -60,6 +60,12 @@ def fire(schedule: Task, now: Micros, last_unfinished: bool, task_id: str) -> tu
     return new, event, latest if fires else None
 
 
+def fire_now(schedule: Task, now: Micros, task_id: str) -> tuple[Task, Event]:
+    """A schedule that creates a task at once, and goes on at its own times."""
+    tally = RawJson(dump_json(_tally(schedule, task_id, now)))
+    return schedule.moved("task.schedule_fired", now, run_at=schedule.run_at, result=tally)
+
+
 def _tally(schedule: Task, task_id: str | None, occurrence: Micros) -> dict[str, Any]:
     """How often the schedule has fired and was skipped, with one more of either."""
     tally: dict[str, Any] = {"fired": 0, "skipped": 0} | json.loads(schedule.result or "{}")
@@ -73,14 +79,16 @@ def last_firing(schedule: Task) -> str | None:
     return json.loads(schedule.result or "{}").get("last_task_id")
 
 
-def firing(schedule: Task, task_id: str, occurrence: Micros, now: Micros) -> tuple[Task, Event]:
+def firing(
+    schedule: Task, task_id: str, occurrence: Micros, now: Micros, name: str | None = None
+) -> tuple[Task, Event]:
     """The ordinary task that a schedule creates for one occurrence: all that defines the schedule, but for what makes
-    it one."""
+    it one. Its idempotency key names the occurrence, or by `name` what is none."""
     data = schedule.definition() | {
         "depends_on": RawJson("[]"),
         "parent_id": schedule.id,
         "run_at": occurrence,
-        "idempotency_key": f"schedule:{schedule.id}:{iso(occurrence)}",
+        "idempotency_key": f"schedule:{schedule.id}:{name or iso(occurrence)}",
         "key_owner": SYSTEM.label,
         "content_hash": None,
         "waits_on": 0,

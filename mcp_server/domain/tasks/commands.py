@@ -1,6 +1,7 @@
 """What is asked of the task queue: the arguments of the tools as service and transaction take them."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, WithJsonSchema, model_validator
@@ -26,6 +27,7 @@ from mcp_server.domain.tasks.spec import (
     UsageSpec,
 )
 from mcp_server.kernel.arguments import Listing, Waiting
+from mcp_server.kernel.checks import check_all, refuse
 from mcp_server.kernel.composing import Calls
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import canonical_text, dump_json, sha256_text
@@ -105,7 +107,7 @@ class EndAttempt(Frozen):
 
     INSTEAD: ClassVar[Mapping[str, str]] = dict.fromkeys(
         ("retry", "retryable"), 'error={"message": ..., "retryable": ...} says whether it is worth another try'
-    )
+    ) | {"also": "it lands with one attempt that is ended alone; by commit several ends and other calls land as one"}
 
     task_id: TaskId
     lease_token: LeaseToken
@@ -292,7 +294,8 @@ def refuse_cycles(specs: tuple[TaskSpec, ...]) -> None:
     Raises:
         ValidationFailed: naming the reference, or the cycle.
     """
-    children = [_references(number, spec, len(specs)) for number, spec in enumerate(specs)]
+    check_all(*(partial(_require_there, number, spec, len(specs)) for number, spec in enumerate(specs)))
+    children = [_references(spec) for spec in specs]
     done: set[int] = set()
     for start in range(len(specs)):
         path: list[int] = []
@@ -303,14 +306,16 @@ def refuse_system_kinds(specs: tuple[TaskSpec, ...]) -> None:
     """Refuse tasks of the server's own kinds.
 
     Raises:
-        ValidationFailed: naming the first.
+        ValidationFailed: naming them.
     """
-    for number, spec in enumerate(specs):
-        if spec.is_system():
-            raise ValidationFailed(
-                f"tasks[{number}].kind: {spec.kind!r} is reserved: what begins with {SYSTEM_KIND!r} is the server's.",
-                next="Choose another kind.",
-            )
+    refuse(
+        ValidationFailed(
+            f"tasks[{number}].kind: {spec.kind!r} is reserved: what begins with {SYSTEM_KIND!r} is the server's.",
+            next="Choose another kind.",
+        )
+        for number, spec in enumerate(specs)
+        if spec.is_system()
+    )
 
 
 def _walk(number: int, children: list[list[int]], path: list[int], done: set[int]) -> None:
@@ -328,12 +333,14 @@ def _walk(number: int, children: list[list[int]], path: list[int], done: set[int
     done.add(number)
 
 
-def _references(number: int, spec: TaskSpec, count: int) -> list[int]:
-    references = [int(reference[1:]) for reference in spec.depends_on if reference.startswith("#")]
-    for reference in references:
-        if reference >= count:
-            raise ValidationFailed(
-                f"Task #{number} depends on #{reference}, but this call has only #0 to #{count - 1}.",
-                next="Count the tasks of this call from 0.",
-            )
-    return references
+def _references(spec: TaskSpec) -> list[int]:
+    return [int(reference[1:]) for reference in spec.depends_on if reference.startswith("#")]
+
+
+def _require_there(number: int, spec: TaskSpec, count: int) -> None:
+    strange = [f"#{reference}" for reference in _references(spec) if reference >= count]
+    if strange:
+        raise ValidationFailed(
+            f"Task #{number} depends on {' and '.join(strange)}, but this call has only #0 to #{count - 1}.",
+            next="Count the tasks of this call from 0.",
+        )

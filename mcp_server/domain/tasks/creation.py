@@ -1,6 +1,7 @@
 """Transaction functions that create tasks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from mcp_server.domain.agents.transactions import named_agent, require_staying
@@ -13,6 +14,8 @@ from mcp_server.domain.tasks.refusals import no_task, parent_ended, parent_refus
 from mcp_server.domain.tasks.rows import add_dependency, find_row, load_anywhere, require_room
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.spec import TaskSpec
+from mcp_server.kernel.checks import found_by, refuse
+from mcp_server.kernel.errors import NotFound, OpsError
 from mcp_server.kernel.events import Origin
 from mcp_server.kernel.keys import key_conflict
 from mcp_server.kernel.store import Transaction
@@ -44,7 +47,10 @@ def create(tx: Transaction, origin: Origin, command: CreateTasks) -> list[Create
         # A microsecond apart, so that tasks of one call are claimed in the order given.
         later = origin._replace(at=origin.at + number)
         spec = command.tasks[number]
-        created[number] = _create_one(tx, later, spec, drawn[number], ids, asks=True)
+        try:
+            created[number] = _create_one(tx, later, spec, drawn[number], ids, asks=True)
+        except NotFound as error:
+            refuse([error, *_missing(tx, command.tasks)])
         ids[number] = created[number].task["id"]
     return [created[number] for number in range(len(command.tasks))]
 
@@ -135,6 +141,16 @@ def require_runs_on(parent_id: str, parent: dict[str, Any], policy: str) -> None
         raise parent_refused(parent_id, parent["status"], parent["cancel_reason"])
     if policy == "cancel":
         raise parent_ended(parent_id, parent["status"])
+
+
+def _missing(tx: Transaction, specs: Iterable[TaskSpec]) -> Iterator[OpsError]:
+    """What all of them name and there is not."""
+    for spec in specs:
+        if spec.agent_id is not None:
+            yield from filter(None, (found_by(partial(named_agent, tx, spec.agent_id)),))
+        for task_id in filter(None, (spec.parent_id, *spec.depends_on)):
+            if not task_id.startswith("#") and find_row(tx, task_id) is None:
+                yield no_task(task_id)
 
 
 def _parents_first(specs: tuple[TaskSpec, ...]) -> list[int]:

@@ -104,11 +104,19 @@ def told_of_schedule(before: Task, after: Task, changes: TaskChanges, now: Micro
 
 def _unexpected(before: Task, after: Task, changes: TaskChanges, now: Micros) -> Iterator[str]:
     if changes.run_at is not None and micros(changes.run_at) <= now:
-        yield "run_at says from when on a schedule fires, so nothing runs at once; tasks_create makes one run"
+        yield "run_at says from when on a schedule fires, so nothing runs at once; action='run_now' makes one run"
     elif changes.schedule is None and (before.run_at or 0) < (after.run_at or 0):
         yield f"{iso(before.run_at or 0)} is left out: from run_at on it fires at its own times"
+    yield from filter(None, (_days(after, changes),))
     if after.status == "paused":
         yield "it is paused, and fires once it is resumed"
+
+
+def _days(after: Task, changes: TaskChanges) -> str | None:
+    """What may not be meant by the days of a new cron expression."""
+    if changes.schedule is None or "cron" not in changes.schedule.model_fields_set or after.run_at is None:
+        return None
+    return ScheduleSpec.model_validate_json(after.schedule or "").said_of_days(after.run_at)
 
 
 def edited(task: Task, changes: TaskChanges, waits_on: int, now: Micros) -> tuple[Task, Event]:

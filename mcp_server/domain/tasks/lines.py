@@ -5,6 +5,7 @@ from typing import Any
 
 from mcp_server.domain.tasks.outcomes import OutcomeView
 from mcp_server.domain.tasks.results import ClaimedTasks
+from mcp_server.domain.tasks.spec import ShownKind
 from mcp_server.domain.tasks.views import LeaseView, TaskView
 from mcp_server.kernel.paging import floors
 from mcp_server.kernel.records import blank_of
@@ -20,7 +21,7 @@ class TaskLine(View):
     id: str
     title: str
     status: str
-    kind: str | None = None
+    kind: ShownKind | None = None
     priority: str | None = None
     agent_id: str | None = None
     tags: list[str] | None = None
@@ -43,7 +44,7 @@ class WorkView(View):
     id: str
     title: str
     status: str
-    kind: str | None = None
+    kind: ShownKind | None = None
     priority: str | None = None
     tags: list[str] | None = None
     parent_id: str | None = None

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from mcp_server.domain.tasks.commands import FindTasks
-from mcp_server.kernel.paging import Query
+from mcp_server.domain.tasks.spec import SYSTEM_KIND, shown_kind
+from mcp_server.kernel.paging import Query, after_all
 
 
 def parts(query: Query, agent_id: str | None) -> list[Query]:
@@ -30,4 +31,12 @@ def listed(command: FindTasks) -> Query:
         query = query.where("task_schedules")
     if not command.include_system:
         query = query.where("task_not_system")
-    return query.where("task_kind", task_kind=command.kind).where("task_parent", task_parent=command.parent_id)
+    return _of_kind(query, command.kind).where("task_parent", task_parent=command.parent_id)
+
+
+def _of_kind(query: Query, kind: str | None) -> Query:
+    """A list narrowed by a kind as callers see it."""
+    if kind is None or not kind.startswith(SYSTEM_KIND):
+        return query.where("task_kind", task_kind=kind)
+    begins = f"{shown_kind(kind)}."
+    return query.where("task_system_kind", task_kind=kind, kind_low=begins, kind_high=after_all(begins))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mcp_server.domain.agents.hooks import HOLDING_SHOWN_MAX, Holding
+from mcp_server.domain.agents.hooks import Holding
 from mcp_server.domain.agents.transactions import is_staying, named_agent, require_staying
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.queues import ensure_queue
@@ -20,7 +20,7 @@ def pinned_to(tx: Transaction, origin: Origin, agent_id: str) -> Holding | None:
     """The unfinished tasks that nobody but an agent may take up."""
     del origin
     ids = [row["id"] for row in tx.all("tasks_pinned", agent_id=agent_id) if row["status"] not in TERMINAL]
-    return Holding("pinned_tasks", ids[:HOLDING_SHOWN_MAX], len(ids)) if ids else None
+    return Holding.of("pinned_tasks", ids)
 
 
 def hand_over(tx: Transaction, origin: Origin, leaving: Speaker, heir: Speaker) -> Holding | None:
@@ -31,7 +31,7 @@ def hand_over(tx: Transaction, origin: Origin, leaving: Speaker, heir: Speaker) 
         ensure_queue(tx, new)
         tx.record(origin, event)
         ids.append(new.id)
-    return Holding("pinned_tasks", ids[:HOLDING_SHOWN_MAX], len(ids)) if ids else None
+    return Holding.of("pinned_tasks", ids)
 
 
 def assigned(tx: Transaction, task: Task, agent: str | None, now: Micros) -> tuple[Task, Event]:

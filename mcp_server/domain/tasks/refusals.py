@@ -54,6 +54,16 @@ def no_schedule(task_id: str) -> InvalidTransition:
     )
 
 
+def still_unfinished(schedule_id: str, task_id: str, status: str) -> InvalidTransition:
+    """The refusal to fire a schedule whose firings do not overlap."""
+    return InvalidTransition(
+        f"The last firing of {schedule_id}, {task_id}, is {status}, and its firings do not overlap.",
+        next=f"Wait for it (tasks_wait), or have them overlap: tasks_control(task_ids=['{schedule_id}'], "
+        "action='edit', schedule={'overlap': 'allow'}).",
+        details={"task_id": schedule_id, "unfinished": task_id, "status": status},
+    )
+
+
 def nothing_to_decide(task_id: str, status: str, approval: str | None) -> InvalidTransition:
     """The refusal of an answer to a task that waits for none."""
     return InvalidTransition(

@@ -26,8 +26,17 @@ TaskStatus = Annotated[
     ),
 ]
 TaskAction = Annotated[
-    Literal["cancel", "pause", "resume", "retry", "discard", "set_priority", "reschedule", "assign", "edit"],
-    Meant(example="retry", also={"suspend": "pause", "unpause": "resume", "continue": "resume", "abort": "cancel"}),
+    Literal["cancel", "pause", "resume", "retry", "discard", "set_priority", "reschedule", "assign", "edit", "run_now"],
+    Meant(
+        example="retry",
+        also={
+            "suspend": "pause",
+            "unpause": "resume",
+            "continue": "resume",
+            "abort": "cancel",
+            **dict.fromkeys(("run", "run_once", "trigger", "fire", "execute"), "run_now"),
+        },
+    ),
 ]
 TERMINAL = frozenset({"completed", "failed", "cancelled", "timed_out"})
 _WAITING = ("cancel", "pause", "set_priority", "reschedule", "assign", "edit")
@@ -42,8 +51,8 @@ LEGAL: dict[str, tuple[str, ...]] = {
     "cancelled": ("retry", "assign", "edit"),
 }
 LEGAL_FOR_SCHEDULES: dict[str, tuple[str, ...]] = {
-    "pending": _WAITING,
-    "paused": ("resume", "cancel", "set_priority", "reschedule", "assign", "edit"),
+    "pending": (*_WAITING, "run_now"),
+    "paused": ("resume", "cancel", "set_priority", "reschedule", "assign", "edit", "run_now"),
 }
 """A schedule never runs itself: its firings do."""
 

@@ -36,6 +36,10 @@ _NICKNAMES = {
 """Names that cron itself has for expressions."""
 
 
+_WEEKS = {"1-7": 1, "8-14": 2, "15-21": 3, "22-28": 4}
+"""Days of the month in which each day of the week stands once."""
+
+
 def _spelt_out(cron: Any) -> Any:
     return _NICKNAMES.get(cron.strip().lower(), cron) if isinstance(cron, str) else cron
 
@@ -143,6 +147,23 @@ class ScheduleSpec(Frozen):
     def local(self, at: Micros) -> str:
         """A moment by the clocks of its zone, with their offset."""
         return self._local(at).isoformat(timespec="minutes")
+
+    def said_of_days(self, first: Micros) -> str | None:
+        """What may not be meant where days both of the month and of the week are named: cron fires on each of either.
+
+        Args:
+            first: when it fires next.
+        """
+        *before, day, month, weekday = self.cron.split()
+        if day.startswith("*") or weekday.startswith("*"):
+            return None
+        times = ", ".join(self.local(at) for at in (first, *self.firings(first, 2)))
+        nth = _WEEKS.get(day)
+        how = "a day of the week within days of the month is said as its n-th of a month alone, such as MON#1"
+        if nth is not None and weekday.isalnum() and not weekday.upper().endswith("L"):
+            only = " ".join((*before, "*", month, f"{weekday}#{nth}"))
+            how = f"cron={only!r} is the {weekday} of these days alone"
+        return f"cron fires on day {day} of the month and on {weekday} as well, on each of either: {times}; {how}"
 
     def _local(self, at: Micros) -> datetime:
         return datetime.fromtimestamp(at // SECOND, ZoneInfo(self.timezone))

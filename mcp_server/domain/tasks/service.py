@@ -7,6 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 from mcp_server.domain.agents.commands import is_id
+from mcp_server.domain.agents.hooks import Holding
 from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.search.finding import holding
@@ -47,9 +48,10 @@ from mcp_server.domain.tasks.results import (
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.standing import TaskState, controlled_state, created_state, task_state
 from mcp_server.domain.tasks.views import TaskView, task_full, task_row
-from mcp_server.domain.tasks.waiting import facts_about, may_wait_for_ever, warnings_about
+from mcp_server.domain.tasks.waiting import facts_about, may_wait_for_ever, warnings_about, warnings_about_days
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
+from mcp_server.kernel.checks import check_all
 from mcp_server.kernel.composing import Composing, landed, warned
 from mcp_server.kernel.errors import AtCapacity, OpsError, ValidationFailed
 from mcp_server.kernel.json_text import json_list, sha256_text
@@ -234,6 +236,12 @@ class TaskService:
         call.actor.require(Permission.TASKS_READ)
         return task_state(await self._row(task_id))
 
+    async def held_by(self, call: Call, agent_id: str) -> Holding | None:
+        """The tasks that an agent has leased."""
+        call.actor.require(Permission.TASKS_READ)
+        rows = await self._database.fetch_all("agent_leases", id=agent_id)
+        return Holding.of("tasks", [row["id"] for row in rows])
+
     async def needs(self, call: Call, task_id: str) -> TaskNeeds:
         """What an agent must have to take a task up.
 
@@ -338,10 +346,10 @@ class TaskService:
         return CreatedTasks(tasks=tasks, warnings=await self._warnings([one.task for one in done]))
 
     async def _warnings(self, created: list[Row]) -> list[str] | None:
-        picky = list(filter(may_wait_for_ever, created))
+        picky, days = list(filter(may_wait_for_ever, created)), warnings_about_days(created)
         if not picky:
-            return None
-        return warnings_about(picky, await facts_about(self._database, self._agents, picky)) or None
+            return days or None
+        return [*warnings_about(picky, await facts_about(self._database, self._agents, picky)), *days] or None
 
     async def _finished(self, call: Call, done: transactions.Finished) -> FinishedTask:
         del call
@@ -362,8 +370,7 @@ class TaskService:
 async def _ordinary(call: Call, command: CreateTasks) -> CreateTasks:
     """What a caller may create: no circles, and nothing of the server's own."""
     del call
-    refuse_cycles(command.tasks)
-    refuse_system_kinds(command.tasks)
+    check_all(partial(refuse_cycles, command.tasks), partial(refuse_system_kinds, command.tasks))
     return command
 
 

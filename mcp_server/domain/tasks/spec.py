@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, StringConstraints, model_validator
 
 from mcp_server.domain.tasks.schedules import ScheduleChanges, ScheduleSpec
+from mcp_server.kernel.checks import refuse
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import RawJson, canonical_hash, check_json, dump_json, json_list, sha256_text
 from mcp_server.kernel.meaning import AgentName, Meant, TaskId, bare_id
@@ -28,6 +29,16 @@ SYSTEM_KIND = "system."
 
 SYSTEM_WORKER = "system"
 """Who holds the lease on such a task."""
+
+
+def shown_kind(kind: str) -> str:
+    """A kind as callers see it. Of the server's own, which server does it, or how, is no part of its name:
+    `system.calls.local.9f86d081884c` is `system.calls`."""
+    return ".".join(kind.split(".")[:2]) if kind.startswith(SYSTEM_KIND) else kind
+
+
+ShownKind = Annotated[str, PlainSerializer(shown_kind)]
+
 
 Reference = Annotated[
     str,
@@ -178,15 +189,11 @@ class TaskChanges(TaskSpec):
     @model_validator(mode="after")
     def _leaves_what_is_fixed(self) -> Self:
         fixed = sorted(self.model_fields_set & _FIXED.keys())
-        if fixed:
-            said, left = f"`{fixed[0]}` cannot be changed once a task is there", self.model_fields_set - set(fixed)
-            if not left:  # without it, the call would change nothing
-                raise ValidationFailed(f"{said}. {_FIXED[fixed[0]]}")
-            raise not_together(f"{said}.", next=_FIXED[fixed[0]], **dict.fromkeys(fixed))
+        found = [_not_changed(name, is_all=self.model_fields_set == set(fixed)) for name in fixed]
         if self.is_system():
-            raise ValidationFailed(
-                f"Kind {self.kind!r} is reserved for the server's own tasks.", next="Choose another."
-            )
+            said = f"Kind {self.kind!r} is reserved for the server's own tasks."
+            found.append(ValidationFailed(said, next="Choose another."))
+        refuse(found)
         return self
 
     def said_columns(self, *, but: frozenset[str] = frozenset()) -> dict[str, Any]:
@@ -195,6 +202,14 @@ class TaskChanges(TaskSpec):
         names = self.model_fields_set - but - {"retry"}
         retry = {name: columns[name] for name in _RETRY_UNSAID} if "retry" in self.model_fields_set else {}
         return {name: columns[name] for name in names} | retry
+
+
+def _not_changed(name: str, *, is_all: bool) -> ValidationFailed:
+    said = f"`{name}` cannot be changed once a task is there."
+    if is_all:  # without it, the call would change nothing
+        return ValidationFailed(said, next=_FIXED[name])
+    left_out: dict[str, Any] = {name: None}
+    return not_together(said, next=_FIXED[name], **left_out)
 
 
 def _value(stored: Any) -> Any:

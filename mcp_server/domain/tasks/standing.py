@@ -48,7 +48,7 @@ def task_state(row: Row, replayed: bool | None = None, now: Micros | None = None
             "waits_for": waits_for(row),
             "run_at": runs_at(row),
             "next_firings": next_firings(row, now),
-            "approval": row["approval"] if row["schedule"] is None else None,
+            "approval": approval_of(row) if row["schedule"] is None else None,
             "attempt": row["attempt"],
             "progress": progress_of(row),
             "cancel_requested": bool(row["cancel_requested"]) or None,
@@ -79,6 +79,11 @@ def ended_state(row: Row) -> TaskState:
     state = task_state(row)
     again = state.attempt if state.status != "completed" else None
     return state.evolved({"title": None, "priority": None, "attempt": again, "progress": None, "finished_at": None})
+
+
+def approval_of(row: Row) -> str | None:
+    """Where the approval of a task stands: one that nobody decided about in time was not rejected by anybody."""
+    return "expired" if row["approval"] == "rejected" and row["approved_by"] is None else row["approval"]
 
 
 def cancel_reason(row: Row) -> str | None:

@@ -3,11 +3,9 @@
 from operator import itemgetter
 from typing import Any
 
-from mcp_server.domain.tasks.births import fire, firing, last_firing
-from mcp_server.domain.tasks.hooks import TASK_GATED
+from mcp_server.domain.tasks.firing import fire_due
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.rows import after_end, load_task
-from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.kernel.area import Sweep
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import dump_json
@@ -24,7 +22,7 @@ def settle(tx: Transaction, origin: Origin, row: dict[str, Any]) -> None:
     if task.due_at is None or task.due_at > origin.at:
         return
     if task.schedule is not None:
-        _fire(tx, origin, task, origin.new_id("task"))
+        fire_due(tx, origin, task)
     else:
         new, event = _settled(task, origin.at, origin.chance())
         after_end(tx, origin, new, tx.record(origin, event))
@@ -48,18 +46,3 @@ def _settled(task: Task, now: Micros, jitter: float) -> tuple[Task, Event]:
         return task.due(now)
     overdue = task.deadline_at is not None and task.deadline_at <= now
     return task.timed_out(now, jitter) if overdue else task.lease_expired(now, jitter)
-
-
-def _fire(tx: Transaction, origin: Origin, schedule: Task, task_id: str) -> None:
-    last = last_firing(schedule)
-    row = None if last is None else tx.one("task_status", id=last)
-    unfinished = row is not None and row["status"] not in TERMINAL
-    moved, event, occurrence = fire(schedule, origin.at, unfinished, task_id)
-    cause = tx.record(origin, event)
-    if occurrence is None:
-        return
-    created, birth = firing(moved, task_id, occurrence, origin.at)
-    if tx.one("task_by_idempotency_key", key=created.idempotency_key, owner=created.key_owner) is None:
-        born = tx.record(origin.caused_by(cause), birth)
-        if created.approval == "required":
-            tx.tell(TASK_GATED, origin.caused_by(born), created)

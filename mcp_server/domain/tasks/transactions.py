@@ -16,6 +16,7 @@ from mcp_server.domain.tasks.commands import (
 )
 from mcp_server.domain.tasks.creation import SYSTEM_WORK
 from mcp_server.domain.tasks.editing import edit, told_of_schedule
+from mcp_server.domain.tasks.firing import create_firing, fired_now
 from mcp_server.domain.tasks.hooks import TASK_APPROVED, TASK_CHANGED, TASK_RETRIED
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.pinning import assigned, require_agent_stays
@@ -165,6 +166,8 @@ def control(tx: Transaction, origin: Origin, command: ControlTasks) -> Controlle
         after_end(tx, origin, new, cause)
         _tell_controlled(tx, origin.caused_by(cause), command, new)
         tasks.append(new.fields())
+        if command.action == "run_now":
+            tasks.append(create_firing(tx, origin.caused_by(cause), new).fields())
         if (told := told_of_schedule(before, new, command.edits(), origin.at)) is not None:
             warnings.append(told)
     return Controlled(tasks, refused, warnings)
@@ -269,6 +272,8 @@ def _controlled(tx: Transaction, origin: Origin, task: Task, command: ControlTas
     now = origin.at
     if command.action == "assign":
         return assigned(tx, task, command.agent_id, now)
+    if command.action == "run_now":
+        return fired_now(tx, origin, task)
     if command.action in ("edit", "reschedule"):
         return edit(tx, origin, task, command.edits(), command.action)
     return _retried(tx, task, now) if command.action == "retry" else _moved(task, command, now)

@@ -3,8 +3,16 @@
 from typing import Any
 
 from mcp_server.domain.tasks.schedules import ScheduleSpec
-from mcp_server.domain.tasks.spec import MAX_ATTEMPTS_DEFAULT, PRIORITY_NAMES
-from mcp_server.domain.tasks.standing import cancel_reason, next_firings, pause_reason, progress_of, runs_at, waits_for
+from mcp_server.domain.tasks.spec import MAX_ATTEMPTS_DEFAULT, PRIORITY_NAMES, ShownKind
+from mcp_server.domain.tasks.standing import (
+    approval_of,
+    cancel_reason,
+    next_firings,
+    pause_reason,
+    progress_of,
+    runs_at,
+    waits_for,
+)
 from mcp_server.domain.tasks.waiting import Facts, why_waiting
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import Micros, iso, iso_or_none
@@ -32,7 +40,7 @@ class TaskView(View):
 
     id: str
     title: str
-    kind: str
+    kind: ShownKind
     status: str
     priority: str
     agent_id: str | None = None
@@ -126,7 +134,7 @@ def _task_full(row: Row) -> TaskView:
             "run_at": runs_at(row),
             "schedule": None,
             "next_firings": None,
-            "approval": row["approval"],
+            "approval": approval_of(row),
             "attempt": row["attempt"],
             "max_attempts": (row["max_attempts"] or MAX_ATTEMPTS_DEFAULT) + row["attempts_forgiven"],
             "timeout_seconds": row["timeout_seconds"],

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.agents.workers import Worker, listed, nobody_can
 from mcp_server.domain.tasks.rules import TERMINAL
+from mcp_server.domain.tasks.schedules import ScheduleSpec
 from mcp_server.domain.tasks.standing import waits_for
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.store import Database, Row
@@ -47,6 +48,16 @@ def why_waiting(row: Row, facts: Facts) -> list[str] | None:
 def warnings_about(rows: Sequence[Row], facts: Facts) -> list[str]:
     """What some tasks will wait for until somebody does something about it, each with the task's id."""
     return [f"{row['id']}: {reason}." for row in rows for reason in _found(_LASTING, row, facts)]
+
+
+def warnings_about_days(rows: Sequence[Row]) -> list[str]:
+    """Schedules that fire on other days than may be meant, each with its id."""
+    said = ((row["id"], _of_days(row)) for row in rows if row["schedule"] is not None)
+    return [f"{task_id}: {days}." for task_id, days in said if days is not None]
+
+
+def _of_days(row: Row) -> str | None:
+    return ScheduleSpec.model_validate_json(row["schedule"]).said_of_days(row["run_at"])
 
 
 def may_wait_for_ever(task: Row) -> bool:

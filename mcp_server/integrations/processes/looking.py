@@ -4,6 +4,7 @@ From /proc where there is one; else from `ps`. A number alone is nothing: it is 
 by its number, when it started, and since which boot and in which namespace that counts.
 """
 
+import contextlib
 import functools
 import os
 import subprocess
@@ -51,10 +52,12 @@ def resident_bytes(pid: int) -> int:
 
 
 def _resident(pid: int) -> int:
-    try:
-        return int((_PROC / str(pid) / "statm").read_text().split()[1]) * _PAGE_BYTES
-    except (OSError, IndexError):
-        return 0
+    # The memory of all threads is one; it is told of those that have not ended, which the first may have.
+    for thread in _threads(pid):
+        with contextlib.suppress(OSError, IndexError):
+            if pages := int((thread / "statm").read_text().split()[1]):
+                return pages * _PAGE_BYTES
+    return 0
 
 
 def _resident_by_ps(pid: int, said: str) -> int:
@@ -68,8 +71,17 @@ def _resident_by_ps(pid: int, said: str) -> int:
 
 
 def _children(pid: int) -> list[int]:
+    """What any of its threads has started: the system keeps a list for each thread."""
+    found = list[int]()
+    for thread in _threads(pid):
+        with contextlib.suppress(OSError):
+            found += map(int, (thread / "children").read_text().split())
+    return found
+
+
+def _threads(pid: int) -> list[Path]:
     try:
-        return [int(word) for word in (_PROC / f"{pid}/task/{pid}/children").read_text().split()]
+        return list((_PROC / str(pid) / "task").iterdir())
     except OSError:
         return []
 
@@ -80,7 +92,13 @@ def _started_by_proc(pid: int) -> str | None:
         state, *fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except (OSError, ValueError):
         return None
-    return None if state in _ENDED else fields[18]
+    return None if state in _ENDED and not _lives_on(pid) else fields[18]
+
+
+def _lives_on(pid: int) -> bool:
+    """Whether threads of a process go on whose first has ended: that one waits for them, and seems to have ended
+    meanwhile, while the files, ports and memory of all are still held."""
+    return len(_threads(pid)) > 1
 
 
 def _started_by_ps(pid: int) -> str | None:

@@ -7,6 +7,7 @@ lost, finds what is there already instead of doing it again.
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from mcp_server.integrations.workers.model import Route, Worker, digest
 from mcp_server.integrations.workers.place import Place
 from mcp_server.integrations.workers.revisions import REVISIONS, Revisions
 from mcp_server.integrations.workers.source import TAKES, Built, Sources, name_of
+from mcp_server.kernel.checks import check_all
 from mcp_server.kernel.errors import Conflict, OpsError
 
 Holder = Callable[[Subject, str], Awaitable[str | None]]
@@ -64,10 +66,12 @@ class CloudflareTarget:
             ValidationFailed: saying what would do.
             PermissionDenied: the operator does not let a folder be deployed.
         """
-        for service in subject.config.services:
-            worker = self._sources.check(subject, service)
-            if worker is not None:
-                require_deployable(worker)
+        check_all(*(partial(self._check, subject, service) for service in subject.config.services))
+
+    def _check(self, subject: Subject, service: Service) -> None:
+        worker = self._sources.check(subject, service)
+        if worker is not None:
+            require_deployable(worker)
 
     def names(self, subject: Subject) -> frozenset[str]:
         """Its Workers, as far as no project names them itself."""

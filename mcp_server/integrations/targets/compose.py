@@ -6,6 +6,7 @@ Source: the Compose specification (services, deploy, healthcheck, configs, secre
 
 import shlex
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from mcp_server.integrations.kept import Ended
 from mcp_server.integrations.targets.containers import HERE, Containers, missing
 from mcp_server.integrations.targets.docker_compose import DockerCompose
 from mcp_server.integrations.targets.rendered import Objects, RenderedTarget, yaml_text
+from mcp_server.kernel.checks import found_by, refuse
 from mcp_server.kernel.errors import ValidationFailed
 
 PROXY = "ingress"
@@ -112,12 +114,13 @@ class ComposeTarget(RenderedTarget):
 
 
 def require_images(target: str, config: Config) -> None:
-    """Refuse services that no container can be made of, or that nobody could ask what is to be asked.
+    """Refuse services that no container can be made of, or that nobody could ask what is to be asked, and ways in that
+    lead nowhere.
 
     Raises:
         ValidationFailed: naming them.
     """
-    for names, why, todo in (
+    faults = (
         (_without_image(config), f"has no image, and {target} runs images.", 'Give one: image="nginx:1.27".'),
         (_loose(config), "has no password.", _NAME_ONE),
         (
@@ -125,9 +128,9 @@ def require_images(target: str, config: Config) -> None:
             "is to be asked whether it works, and has no port.",
             "Name it, or leave health and checks out.",
         ),
-    ):
-        if names:
-            raise ValidationFailed(f"{', '.join(names)} {why}", next=todo)
+    )
+    told = (ValidationFailed(f"{', '.join(names)} {why}", next=todo) for names, why, todo in faults if names)
+    refuse([*told, *filter(None, (found_by(partial(port_of, config, one)) for one in config.ingress))])
 
 
 def _containers_of(config: Config) -> dict[str, int]:

@@ -3,7 +3,8 @@ supervisor. In front of them a proxy with a port that stays: new replicas are st
 of them works, the proxy leads to them; what is under way with the old ones ends, and then they do.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 
 from mcp_server.domain.deployments.configuration import Config, Service
 from mcp_server.domain.deployments.places import Place
@@ -13,6 +14,7 @@ from mcp_server.domain.deployments.spec import Operation
 from mcp_server.domain.deployments.targets import Facts, Outlook, Phase, Prober, Step, Subject, Work
 from mcp_server.integrations.targets.health import Health
 from mcp_server.integrations.targets.replacing import Replacing
+from mcp_server.kernel.checks import check_all
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import storable
 from mcp_server.kernel.quoting import named
@@ -50,11 +52,9 @@ class ProcessTarget:
             ValidationFailed: saying what would do.
             LimitExceeded: it would have more replicas than may be.
         """
-        for service in subject.config.services:
-            self._program.check(self._name, service)
-        asked = [port for service in subject.config.services for port in service.ports]
-        if len(asked) != len(set(asked)):
-            raise ValidationFailed("Two services cannot have one port.", next="Give each its own, or name none.")
+        services = subject.config.services
+        each = (partial(self._program.check, self._name, service) for service in services)
+        check_all(*each, partial(_require_own_ports, services))
 
     async def observe(self, subject: Subject) -> Facts:
         """What is declared, as a hash, and what of the live release there is: not who runs at this moment."""
@@ -151,6 +151,12 @@ class ProcessTarget:
         if place.is_up and process.host == self._places.host and service is not None:
             told["said"] = await self._health.now(place, service)
         return {name: value for name, value in told.items() if value is not None}
+
+
+def _require_own_ports(services: Sequence[Service]) -> None:
+    asked = [port for service in services for port in service.ports]
+    if len(asked) != len(set(asked)):
+        raise ValidationFailed("Two services cannot have one port.", next="Give each its own, or name none.")
 
 
 def _live(subject: Subject) -> str | None:

@@ -7,6 +7,7 @@ The new ones run beside the old ones until they were checked.
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from mcp_server.domain.deployments.configuration import Config, Service
@@ -22,6 +23,7 @@ from mcp_server.integrations.workers.place import Place
 from mcp_server.integrations.workers.revisions import REVISIONS, Revisions, nothing_kept
 from mcp_server.integrations.workers.source import TAKES, Built, Sources, secret_names
 from mcp_server.integrations.workers.workerd import address, serve
+from mcp_server.kernel.checks import check_all
 from mcp_server.kernel.errors import OpsError, Unavailable, ValidationFailed
 
 _WORKER = "worker.json"
@@ -64,10 +66,12 @@ class WorkerdTarget:
                 "Workers run on this machine on Linux and macOS only.",
                 next="Deploy with the target cloudflare, or run this server under WSL.",
             )
-        for service in subject.config.services:
-            worker = self._sources.check(subject, service)
-            if worker is not None:
-                require_servable(worker)
+        check_all(*(partial(self._check, subject, service) for service in subject.config.services))
+
+    def _check(self, subject: Subject, service: Service) -> None:
+        worker = self._sources.check(subject, service)
+        if worker is not None:
+            require_servable(worker)
 
     async def observe(self, subject: Subject) -> Facts:
         """What runs, and what the sources come to now."""

@@ -64,8 +64,8 @@ async def find(world: World, **narrowed: Any) -> Listed[ApprovalView]:
     return await world.desk.approvals.find(world.call, FindApprovals.model_validate(narrowed))
 
 
-async def control(world: World, task_id: str, action: TaskAction) -> None:
-    await world.desk.tasks.control(world.call, ControlTasks(task_ids=(task_id,), action=action))
+async def control(world: World, task_id: str, action: TaskAction, reason: str | None = None) -> None:
+    await world.desk.tasks.control(world.call, ControlTasks(task_ids=(task_id,), action=action, reason=reason))
 
 
 def links_to(world: World, base: str) -> None:
@@ -161,6 +161,7 @@ async def test_silence_is_not_consent(world: World):
     assert (await world.desk.approvals.get(world.call, approval.id)).status == "expired"
     task = await world.desk.tasks.get(world.call, approval.task_id)
     assert (task.status, task.cancel_reason) == ("cancelled", "expired: nobody decided in time")
+    assert task.approval == "expired", "nobody has rejected it"
     assert await world.desk.housekeeping.next_due() is None
 
 
@@ -209,8 +210,10 @@ async def test_a_task_can_be_put_to_certain_people_until_somebody_answers_or_it_
 async def test_what_is_cancelled_needs_no_decision_and_a_retry_asks_anew(world: World):
     task = await world.task(requires_approval=True)
     (approval,) = (await find(world, task_id=task.id)).items
-    await control(world, task.id, "cancel")
-    assert (await world.desk.approvals.get(world.call, approval.id)).status == "withdrawn"
+    await control(world, task.id, "cancel", reason="the table is gone")
+    withdrawn = await world.desk.approvals.get(world.call, approval.id)
+    assert (withdrawn.status, withdrawn.outcome) == ("withdrawn", {"reason": "the table is gone"})
+    assert (await find(world, task_id=task.id)).items[0].outcome == withdrawn.outcome, "also in lists"
     with pytest.raises(InvalidTransition, match="withdrawn"):
         await decide(world, "ann", approval.id)
     await control(world, task.id, "retry")

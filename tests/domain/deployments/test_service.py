@@ -634,3 +634,12 @@ async def test_of_several_rules_about_a_deployment_each_is_kept(world: World):
     whole = await world.desk.approvals.get(world.call, asked.id)
     assert (sorted(whole.approvers or ()), whole.needed) == (["bob", "cid"], 2)
     assert whole.expires_at is not None
+
+
+async def test_a_deployment_that_is_looked_at_says_where_it_is_asked_whether_it_works(stage: Stage):
+    await stage.define(services=[{"name": "web", "health": {"path": "/"}, "checks": [{"status": 204}, "/x"]}])
+    await stage.define(services=[{"name": "web", "health": "/", "checks": [{"path": "/", "status": 204}, "/x"]}])
+    seen = await stage.seen()
+    (service,) = seen.config["services"]
+    assert (service["health"], service["checks"]) == ({"path": "/"}, [{"path": "/", "status": 204}, {"path": "/x"}])
+    assert seen.revision == 1, "what is said and what goes without saying are one configuration"

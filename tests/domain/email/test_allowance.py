@@ -44,6 +44,10 @@ async def test_a_dry_run_says_that_the_hours_limit_would_refuse_it(world: World)
     warning, twice = (await world.desk.emails.send(world.call, dry)).warnings or ()
     assert warning.startswith("It would be refused now. Emails went to 1 recipients")
     assert twice.startswith("The same words to the same people were queued 0 s ago")
+    for to, again in ((("b@x.org", "a@x.org"), True), (("b@x.org",), False)):
+        said = (await world.desk.emails.send(world.call, dry.model_copy(update={"to": to}))).warnings or ()
+        alike = [one for one in said if "same words" in one]
+        assert [one.partition(" were")[0] for one in alike] == ["The same words to a@x.org"] * again
 
 
 async def test_a_dry_run_says_what_would_happen_at_each_recipient_and_why(world: World):

@@ -134,11 +134,12 @@ async def test_a_waiter_whose_process_stood_still_stands_in_line_again(world: Wo
 async def test_a_lock_that_nobody_holds_or_waits_for_any_more_is_granted_at_once(world: World):
     await world.database.write(_ghost, world)
     refused = await want(world, "bob", "a")
-    assert (refused.held_by, [one.speaker for one in refused.line or []]) == ([], ["user:dead"])
+    assert (refused.held_by, [one.owner for one in refused.line or []]) == ([], ["user:dead"])
     world.clock.advance(2)
     await take(world, "bob", "a")
 
 
+@pytest.mark.slow
 async def test_a_live_waiter_keeps_its_place_although_time_goes_by_and_wakes_nobody(world: World):
     await take(world, "ann", "a")
     first, second = await waiting(world, "bob", "a"), await waiting(world, "cy", "a")

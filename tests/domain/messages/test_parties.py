@@ -19,6 +19,7 @@ from mcp_server.kernel.errors import (
     PermissionDenied,
     ValidationFailed,
 )
+from mcp_server.kernel.times import iso
 from mcp_server.upkeep.replay import replay
 from tests.domain.events.test_thinning import KEEP, thin_out
 from tests.domain.messages.test_service import inbox, sent
@@ -280,6 +281,10 @@ async def test_an_agent_that_leaves_names_its_unread_messages_and_hands_them_ove
         ("own", ["bob"], None),
         ("moved", ["ann"], moved.ack_due_at),
     ]
+    by = {"from": "ann", "by": "user:tester", "at": iso(world.clock.now)}
+    assert [m.handed_over for m in got.messages] == [None, None, by]
+    (seen,) = (await read(world, speaking(bob), thread_id=moved.thread_id)).messages
+    assert seen.handed_over == by, "also where it is read again"
     await read(world, speaking(bob), acknowledge=[moved.id])
     assert (await inbox(world, "ann", unread_only=False)).messages[0].body == "read"
     world.clock.advance(91 * 86_400)

@@ -1,6 +1,7 @@
 """The promises of versioned documents, on both engines."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from pydantic import ValidationError
@@ -20,6 +21,7 @@ from mcp_server.kernel.errors import Conflict, LimitExceeded, NotFound, Permissi
 from mcp_server.kernel.json_text import dump_json, sha256_text
 from mcp_server.kernel.json_tools import PatchOperation
 from mcp_server.kernel.paging import Listed
+from mcp_server.kernel.times import iso
 from tests.world import World, caller
 
 pytestmark = pytest.mark.anyio
@@ -173,6 +175,18 @@ async def test_a_patch_leaves_the_expiry_as_it_was(world: World):
         await value(world)
 
 
+async def test_a_list_of_deleted_documents_says_of_each_by_whom_when_and_why(world: World):
+    await put(world, 1)
+    await put(world, 2)
+    command = SetDocument(namespace="ns", key="k", delete=True, note="it was a draft")
+    await world.desk.state.set(replace(world.call, actor=caller(id="bob").actor), command)
+    (found,) = (await find(world, deleted=True)).items
+    told = (found.deleted, found.author, found.updated_at, found.note)
+    assert told == (True, "user:bob", iso(world.clock.now), "it was a draft")
+    await restore(world, 2)
+    assert [one.note for one in (await find(world)).items] == [None]
+
+
 async def test_an_expired_document_is_gone_and_its_history_stays(world: World):
     await put(world, 1, ttl_seconds=10)
     world.clock.advance(11)
@@ -180,7 +194,7 @@ async def test_an_expired_document_is_gone_and_its_history_stays(world: World):
         await value(world)
     await world.settle()
     assert (await world.events())[-1] == "document.expired"
-    assert [d.key for d in (await find(world, deleted=True)).items] == ["k"]
+    assert [(d.key, d.note) for d in (await find(world, deleted=True)).items] == [("k", None)]
     assert (await find(world)).items == []
     assert await value(world, version=1) == 1
     assert (await put(world, 2, expected_version=0)).document.version == 2

@@ -300,7 +300,9 @@ async def test_a_schedule_that_is_put_off_says_what_it_leaves_out_and_that_run_a
         f"{daily.id}: 2027-01-16T03:00:00.000Z is left out: from run_at on it fires at its own times."
     ]
     at_once = await control(world, daily, "reschedule", run_at=at(0))
-    assert at_once.warnings is not None and "nothing runs at once; tasks_create makes one run" in at_once.warnings[0]
+    assert (
+        at_once.warnings is not None and "nothing runs at once; action='run_now' makes one run" in at_once.warnings[0]
+    )
     assert (await control(world, daily, "reschedule", schedule={"cron": "0 4 * * *"})).warnings is None
 
 

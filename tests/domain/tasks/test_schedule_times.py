@@ -1,16 +1,19 @@
 """When schedules fire: cron in a time zone, over clock changes, and what makes no sense."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from mcp_server.domain.tasks.commands import ControlTasks, CreateTasks
 from mcp_server.domain.tasks.schedules import ScheduleSpec
 from mcp_server.domain.tasks.spec import TaskSpec
 from mcp_server.kernel.times import SECOND, iso, micros
+from tests.world import World
 
 
 def at(text: str) -> int:
@@ -87,3 +90,53 @@ def test_a_schedule_cannot_depend_on_tasks():
 def test_a_zone_is_taken_in_any_spelling_and_kept_in_its_own(given: str, taken: str):
     """Some file systems find a zone in any spelling, and a database may move to one that does not."""
     assert ScheduleSpec(cron="* * * * *", timezone=given).timezone == taken
+
+
+@pytest.mark.parametrize(
+    "cron", ["0 9 * * MON", "0 9 1-7 * *", "0 9 */2 * MON", "0 9 1 * */2", "0 9 * * MON#1", "@monthly"]
+)
+def test_one_restricted_day_is_what_it_says(cron: str):
+    spec = ScheduleSpec(cron=cron)
+    assert spec.said_of_days(spec.next_after(0)) is None
+
+
+@pytest.mark.parametrize(
+    ("cron", "said"),
+    [
+        ("0 9 1-7 * MON", "cron='0 9 * * MON#1' is the MON of these days alone"),
+        ("30 8 15-21 6 3", "cron='30 8 * 6 3#3' is the 3 of these days alone"),
+        ("0 9 13 * FRI", "its n-th of a month alone, such as MON#1"),
+        ("0 9 1-7 * MON,TUE", "its n-th of a month alone, such as MON#1"),
+        ("0 9 1-7 * 5L", "its n-th of a month alone, such as MON#1"),
+    ],
+)
+def test_days_of_the_month_and_of_the_week_are_each_of_either_and_that_is_said(cron: str, said: str):
+    spec = ScheduleSpec(cron=cron, timezone="Europe/Berlin")
+    first = spec.next_after(micros(datetime(2026, 12, 1, tzinfo=UTC)))
+    told = spec.said_of_days(first)
+    assert told is not None and said in told and spec.local(first) in told
+    assert all(spec.local(at) in told for at in spec.firings(first, 2)), "the next three times"
+
+
+def test_the_cron_that_is_shown_for_both_days_fires_on_both():
+    either, both = ScheduleSpec(cron="0 9 8-14 * TUE"), ScheduleSpec(cron="0 9 * * TUE#2")
+    assert "cron='0 9 * * TUE#2'" in (either.said_of_days(either.next_after(0)) or "")
+    days = [datetime.fromtimestamp(at // 1_000_000, UTC) for at in both.firings(0, 40)]
+    assert all(8 <= day.day <= 14 and day.weekday() == 1 for day in days)
+
+
+@pytest.mark.anyio
+async def test_who_creates_or_edits_a_schedule_of_both_days_is_told(world: World):
+    command = CreateTasks(tasks=[{"title": "t", "schedule": {"cron": "0 9 1-7 * MON"}}, {"title": "u"}])
+    made = await world.desk.tasks.create(world.call, command)
+    (warning,) = made.warnings or []
+    assert warning.startswith(f"{made.tasks[0].id}: cron fires on day 1-7 of the month and on MON as well")
+    change: dict[str, Any] = {"task_ids": [made.tasks[0].id], "action": "edit"}
+
+    async def edited(schedule: dict[str, str]) -> list[str] | None:
+        command = ControlTasks.model_validate(change | {"schedule": schedule})
+        return (await world.desk.tasks.control(world.call, command)).warnings
+
+    assert await edited({"timezone": "Europe/Berlin"}) is None, "what was not touched is not told again"
+    assert "MON#2" in ((await edited({"cron": "0 9 8-14 * MON"})) or [""])[0]
+    assert await edited({"cron": "0 9 * * MON#2"}) is None

@@ -58,10 +58,11 @@ async def test_a_task_whose_agents_are_all_busy_paused_draining_or_silent_says_s
     world.clock.advance(100)
     await world.settle()
     assert await why(world, task) == (
-        "who could do it cannot now: one runs 1 of 1, three has not been heard of for a minute, two is paused"
+        "who could do it cannot now: one runs 1 of 1, three has not been heard of for a minute, "
+        "two is in maintenance (paused)"
     )
     await steer(world, three, "drain")
-    assert "three is draining" in await why(world, task)
+    assert "three is in maintenance (draining)" in await why(world, task)
 
 
 async def test_a_task_for_one_agent_alone_says_what_that_one_lacks_or_that_it_has_left(world: World):
@@ -74,7 +75,7 @@ async def test_a_task_for_one_agent_alone_says_what_that_one_lacks_or_that_it_ha
     await world.desk.agents.control(world.call, leave)
     assert await why(world, left) == "", "it was handed over"
     await steer(world, agent, "pause")
-    assert await why(world, left) == "who could do it cannot now: one is paused"
+    assert await why(world, left) == "who could do it cannot now: one is in maintenance (paused)"
 
 
 async def test_a_held_concurrency_key_is_said_with_who_holds_it_and_until_when(world: World):

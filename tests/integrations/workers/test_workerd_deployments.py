@@ -164,6 +164,7 @@ async def test_what_fails_its_check_is_ended_and_the_one_before_goes_on(tmp_path
         assert len(list((tmp_path / "deployments" / "workerd" / one.id).glob("run_*"))) <= 1
 
 
+@pytest.mark.slow
 async def test_a_worker_that_hangs_fails_its_check_and_the_one_before_goes_on(tmp_path: Path):
     async with site(tmp_path) as one:
         await one.define()

@@ -1,0 +1,57 @@
+"""Who looks for an agent, or a few, is told what each holds: its leased tasks and its locks."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mcp_server.domain.agents.hooks import HOLDING_SHOWN_MAX
+from mcp_server.domain.locks.model import AcquireLock
+from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.call import Call
+from tests.world import World, speaking
+from tools.agents import HOLDERS_MAX, FindArguments, find
+
+pytestmark = pytest.mark.anyio
+
+
+async def holds(world: World, call: Call | None = None, **narrowed: Any) -> list[Any]:
+    found = await find(world.desk, call or world.call, FindArguments(**narrowed))
+    return [one.holds for one in ([found.agent] if found.agent is not None else found.agents or [])]
+
+
+async def test_one_agent_and_few_are_told_with_their_tasks_and_locks(world: World):
+    ann, _ = await world.agent("ann"), await world.agent("bob")
+    await world.tasks({}, {}, {})
+    leased = [one.task.id for one in await world.claim(ann, max_tasks=2)]
+    for name, seconds in (("a", 60), ("b", 600)):
+        await world.desk.locks.acquire(speaking(ann), AcquireLock(name=name, ttl_seconds=seconds))
+    tasks = {"total": 2, "which": sorted(leased)}
+    assert await holds(world, agent_id="ann") == [{"tasks": tasks, "locks": {"total": 2, "which": ["a", "b"]}}]
+    world.clock.advance(61)
+    both = {"tasks": tasks, "locks": {"total": 1, "which": ["b"]}}
+    assert await holds(world) == [both, None], "a lock that has run out is held by nobody"
+
+
+async def test_much_is_counted_and_its_first_are_named_and_long_lists_tell_of_nobody(world: World):
+    ann = await world.agent("ann", capacity=100)
+    await world.tasks(*[{}] * (HOLDING_SHOWN_MAX + 1))
+    await world.claim(ann, max_tasks=HOLDING_SHOWN_MAX + 1)
+    ((held,)) = await holds(world, agent_id="ann")
+    assert (held["tasks"]["total"], len(held["tasks"]["which"])) == (HOLDING_SHOWN_MAX + 1, HOLDING_SHOWN_MAX)
+    for number in range(HOLDERS_MAX):
+        await world.agent(f"b{number}")
+    assert await holds(world) == [None] * (HOLDERS_MAX + 1)
+
+
+async def test_who_may_not_see_tasks_or_locks_is_told_of_none(world: World):
+    ann = await world.agent("ann")
+    await world.task()
+    await world.claim(ann)
+    await world.desk.locks.acquire(speaking(ann), AcquireLock(name="a"))
+    only_agents = replace(world.call, toolsets=frozenset(("agents",)))
+    assert await holds(world, only_agents, agent_id="ann") == [None]
+    actor = world.call.actor.model_copy(update={"permissions": world.call.actor.permissions - {Permission.TASKS_READ}})
+    assert await holds(world, replace(world.call, actor=actor), agent_id="ann") == [
+        {"locks": {"total": 1, "which": ["a"]}}
+    ]
