@@ -94,7 +94,16 @@ def test_a_server_on_stdio_that_has_answered_a_call_has_loaded_nothing_that_it_d
     assert json.loads(done.stdout.splitlines()[-1])["result"]["isError"] is False, done.stdout
     loaded = set(done.stderr.splitlines()[-1].split())
     assert {"mcp.server.lowlevel.server", "hashlib"} <= loaded and {"pysqlite3.dbapi2", "apsw"} & loaded
-    assert not loaded & {"_ssl", "_hashlib", "_pickle", "csv", "zipfile", "email.message", "importlib.resources", "difflib"}
+    assert not loaded & {
+        "_ssl",
+        "_hashlib",
+        "_pickle",
+        "csv",
+        "zipfile",
+        "email.message",
+        "importlib.resources",
+        "difflib",
+    }
     assert "mcp_server.hooks.channel" not in loaded
     assert not loaded & {"_sqlite3", "greenlet", "rich", "jinja2", "yaml", "psycopg", "cloudflare"}
 
