@@ -211,7 +211,7 @@ TOOLS = (
             _says_create,
             makes=lambda args: ["task"] * len(args.tasks),
             made=lambda done: [one.task["id"] for one in done],
-            names=frozenset(("tasks.depends_on", "tasks.parent_id", "tasks.agent_id")),
+            names=frozenset(("tasks.depends_on", "tasks.parent_id")),
             refers={"tasks.agent_id": "agent", "agent_id": "agent"},
             forms=_task_by_task,
             inside=frozenset(TaskSpec.model_fields),
@@ -292,7 +292,7 @@ TOOLS = (
         write=lambda desk: desk.tasks.control,
         part=Part(
             _says_control,
-            names=frozenset(("task_ids", "agent_id")),
+            names=frozenset(("task_ids", "changes.agent_id")),
             failed=_not_all_controlled,
             refers={"agent_id": "agent"},
             forms=_as_creation,
