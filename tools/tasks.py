@@ -134,6 +134,14 @@ def _now_they_are(tasks: list[TaskState]) -> str:
 def _stands(task: TaskState) -> str:
     if task.cancel_requested:
         return "is running, and asked to stop"
+    if task.approval == "withdrawn":
+        return f"is {task.status}, and its question to people is withdrawn"
+    if task.edited is not None:
+        return f"{_is(task)} ({', '.join(task.edited) or 'nothing'} changed)"
+    return _is(task)
+
+
+def _is(task: TaskState) -> str:
     if task.next_firings:
         return f"fires next at {task.next_firings[0]}"
     return f"is {task.status}{', waiting for ' if task.waits_for else ''}{'; '.join(task.waits_for or ())}"

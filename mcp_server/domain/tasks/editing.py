@@ -9,11 +9,11 @@ from mcp_server.domain.tasks.creation import require_runs_on
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.pinning import require_ordinary
 from mcp_server.domain.tasks.queues import ensure_queue
-from mcp_server.domain.tasks.refusals import no_schedule
+from mcp_server.domain.tasks.refusals import no_schedule, waits_for_others
 from mcp_server.domain.tasks.rows import find_row, wait_anew, waited_for
 from mcp_server.domain.tasks.rules import TERMINAL, TaskAction, readiness
 from mcp_server.domain.tasks.schedules import ScheduleSpec
-from mcp_server.domain.tasks.spec import TaskChanges, queue_name
+from mcp_server.domain.tasks.spec import RetrySpec, TaskChanges, queue_name
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import RawJson
 from mcp_server.kernel.store import Transaction
@@ -22,7 +22,11 @@ from mcp_server.kernel.times import Micros, iso, micros
 _APPROVED = frozenset(("title", "kind", "description", "input"))
 """What people were shown when they said yes."""
 
+_LEFT_OUT_COUNTED_MAX = 100
+"""How far firings are counted that a schedule leaves out."""
+
 _TIMES = frozenset(("run_at", "schedule"))
+_RETRY = frozenset(RetrySpec().columns())
 _QUEUE = frozenset(("kind", "agent_id", "required_capabilities"))
 """What decides in which queue a task stands."""
 
@@ -77,21 +81,42 @@ def rescheduled(task: Task, changes: TaskChanges, now: Micros) -> tuple[Task, Ev
     task.require_legal("reschedule")
     run_at = None if changes.run_at is None else micros(changes.run_at)
     if task.schedule is not None:
-        return _schedule_moved(task, changes.schedule, now if run_at is None else max(now, run_at), now)
+        return _schedule_moved(task, changes.schedule, run_at, now)
     if changes.schedule is not None:
         raise no_schedule(task.id)
     new = {"run_at": run_at}
     return task.moved("task.rescheduled", now, **new, **_readiness(task, new, now))
 
 
-def _schedule_moved(task: Task, spec: ScheduleSpec | None, begins: Micros, now: Micros) -> tuple[Task, Event]:
+def run_at_once(task: Task, now: Micros) -> tuple[Task, Event]:
+    """A task that waits for its time alone, with that come.
+
+    Raises:
+        InvalidTransition: the status does not allow it; it waits for others, or for people; or it is the server's own.
+    """
+    task.require_legal("run_now")
+    require_ordinary(task)
+    if task.waits_on or task.approval == "required":
+        raise waits_for_others(task.id, task.waits_on, json.loads(task.depends_on))
+    new = {"run_at": now}
+    return task.moved("task.rescheduled", now, **new, **_readiness(task, new, now))
+
+
+def _schedule_moved(task: Task, spec: ScheduleSpec | None, begins: Micros | None, now: Micros) -> tuple[Task, Event]:
     was = ScheduleSpec.model_validate_json(task.schedule or "")
     if spec is None:
-        return task.moved("task.rescheduled", now, run_at=was.next_after(begins))
+        return task.moved("task.rescheduled", now, run_at=was.first_from(begins, now))
     # What is not said stays: a new hour is meant in the old zone.
     spec = was.model_copy(update={name: getattr(spec, name) for name in spec.model_fields_set})
     schedule = RawJson(spec.model_dump_json())
-    return task.moved("task.rescheduled", now, run_at=spec.next_after(begins), schedule=schedule)
+    return task.moved("task.rescheduled", now, run_at=spec.first_from(begins, now), schedule=schedule)
+
+
+def names_changed(before: Task, after: Task) -> list[str]:
+    """What is different about a task's definition, by the names of arguments."""
+    columns = [name for name in (*TaskChanges.model_fields, *_RETRY) if name in before.__dict__]
+    found = (name for name in columns if getattr(before, name) != getattr(after, name))
+    return sorted({"retry" if name in _RETRY else name for name in found})
 
 
 def told_of_schedule(before: Task, after: Task, changes: TaskChanges, now: Micros) -> str | None:
@@ -105,11 +130,22 @@ def told_of_schedule(before: Task, after: Task, changes: TaskChanges, now: Micro
 def _unexpected(before: Task, after: Task, changes: TaskChanges, now: Micros) -> Iterator[str]:
     if changes.run_at is not None and micros(changes.run_at) <= now:
         yield "run_at says from when on a schedule fires, so nothing runs at once; action='run_now' makes one run"
-    elif changes.schedule is None and (before.run_at or 0) < (after.run_at or 0):
-        yield f"{iso(before.run_at or 0)} is left out: from run_at on it fires at its own times"
+    elif changes.schedule is None and (left_out := _left_out(before, after.run_at or 0, now)) is not None:
+        yield f"{left_out} left out: from run_at on it fires at its own times"
     yield from filter(None, (_days(after, changes),))
     if after.status == "paused":
         yield "it is paused, and fires once it is resumed"
+
+
+def _left_out(before: Task, until: Micros, now: Micros) -> str | None:
+    """How many firings a schedule leaves out that begins later, and the first and the last of them."""
+    spec = ScheduleSpec.model_validate_json(before.schedule or "")
+    first = max(before.run_at or 0, spec.first_from(None, now)) if before.status == "paused" else before.run_at or 0
+    count = spec.between(first, until, _LEFT_OUT_COUNTED_MAX)
+    if count <= 1:
+        return f"1 firing, {iso(first)}, is" if count else None
+    more = "at least " if count == _LEFT_OUT_COUNTED_MAX else ""
+    return f"{more}{count} firings, {iso(first)} to {iso(spec.latest_until(until - 1))}, are"
 
 
 def _days(after: Task, changes: TaskChanges) -> str | None:
