@@ -136,9 +136,11 @@ def _stands(task: TaskState) -> str:
         return "is running, and asked to stop"
     if task.approval == "withdrawn":
         return f"is {task.status}, and its question to people is withdrawn"
-    if task.edited is not None:
-        return f"{_is(task)} ({', '.join(task.edited) or 'nothing'} changed)"
-    return _is(task)
+    return f"{_is(task)}{_edited(task.edited)}"
+
+
+def _edited(names: list[str] | None) -> str:
+    return "" if names is None else f" ({', '.join(names) or 'nothing'} changed)"
 
 
 def _is(task: TaskState) -> str:

@@ -15,13 +15,14 @@ from mcp_server.domain.tasks.commands import (
     ReportTask,
 )
 from mcp_server.domain.tasks.creation import SYSTEM_WORK
-from mcp_server.domain.tasks.editing import edit, names_changed, run_at_once, told_of_schedule
+from mcp_server.domain.tasks.editing import edit, names_changed
 from mcp_server.domain.tasks.firing import create_firing, fired_now
 from mcp_server.domain.tasks.hooks import TASK_APPROVED, TASK_CHANGED, TASK_RETRIED
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.pinning import assigned, require_agent_stays
 from mcp_server.domain.tasks.queues import ensure_queue
 from mcp_server.domain.tasks.refusals import finished_otherwise, no_lease
+from mcp_server.domain.tasks.rescheduling import run_at_once, told_of_schedule
 from mcp_server.domain.tasks.rows import (
     after_end,
     dependents,

@@ -64,7 +64,7 @@ async def test_what_waits_for_more_than_its_time_does_not_run_at_once_and_is_tol
     asked = await world.task(requires_approval=True)
     paused = await world.task(run_at=iso(world.clock.now + HOUR))
     await control(world, paused.id, "pause")
-    for task, words in ((child, parent.id), (asked, "approvals_decide"), (paused, "resume")):
+    for task, words in ((child, "depends on 1 that is not completed"), (asked, "approvals_decide"), (paused, "resume")):
         before = await world.desk.tasks.get(world.call, task.id)
         done = await control(world, task.id, "run_now")
         (refused,) = done.refused or []
