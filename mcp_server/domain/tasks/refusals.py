@@ -54,26 +54,6 @@ def no_schedule(task_id: str) -> InvalidTransition:
     )
 
 
-def waits_for_people(task_id: str) -> InvalidTransition:
-    """The refusal to run what nobody has said yes to."""
-    return InvalidTransition(
-        f"Task {task_id} waits for a person's approval, so it cannot run at once.",
-        next=f"approvals_decide(approval_id='{task_id}') has the user here asked.",
-        details={"task_id": task_id, "approval": "required"},
-    )
-
-
-def waits_for_others(task_id: str, waits_on: int) -> InvalidTransition:
-    """The refusal to run what waits for more than its time."""
-    return InvalidTransition(
-        f"Task {task_id} depends on {waits_on} that {'is' if waits_on == 1 else 'are'} not completed, so it cannot run "
-        "at once.",
-        next=f"It runs once they are: tasks_find(task_id='{task_id}') says which, and how each stands. Where it is not "
-        "to wait, cancel it and create another without depends_on.",
-        details={"task_id": task_id, "waits_on": waits_on},
-    )
-
-
 def still_unfinished(schedule_id: str, task_id: str, status: str) -> InvalidTransition:
     """The refusal to fire a schedule whose firings do not overlap."""
     return InvalidTransition(

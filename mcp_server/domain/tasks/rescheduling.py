@@ -1,12 +1,10 @@
-"""Tasks and schedules that are moved in time: to another moment, to now, to other times of their own; and what that
-leaves out."""
+"""Tasks and schedules that are moved in time, to another moment or to other times of their own, and what is left out."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from mcp_server.domain.tasks.model import Task
-from mcp_server.domain.tasks.pinning import require_ordinary
-from mcp_server.domain.tasks.refusals import no_schedule, waits_for_others, waits_for_people
+from mcp_server.domain.tasks.refusals import no_schedule
 from mcp_server.domain.tasks.rules import readiness
 from mcp_server.domain.tasks.schedules import ScheduleSpec
 from mcp_server.domain.tasks.spec import TaskChanges
@@ -35,22 +33,6 @@ def rescheduled(task: Task, changes: TaskChanges, now: Micros) -> tuple[Task, Ev
     if changes.schedule is not None:
         raise no_schedule(task.id)
     new = {"run_at": run_at}
-    return task.moved("task.rescheduled", now, **new, **ready_anew(task, new, now))
-
-
-def run_at_once(task: Task, now: Micros) -> tuple[Task, Event]:
-    """A task that waits for its time alone, with that come.
-
-    Raises:
-        InvalidTransition: the status does not allow it; it waits for others, or for people; or it is the server's own.
-    """
-    task.require_legal("run_now")
-    require_ordinary(task)
-    if task.waits_on:
-        raise waits_for_others(task.id, task.waits_on)
-    if task.approval == "required":
-        raise waits_for_people(task.id)
-    new = {"run_at": now}
     return task.moved("task.rescheduled", now, **new, **ready_anew(task, new, now))
 
 

@@ -41,7 +41,7 @@ TaskAction = Annotated[
 TERMINAL = frozenset({"completed", "failed", "cancelled", "timed_out"})
 _WAITING = ("cancel", "pause", "set_priority", "reschedule", "assign", "edit")
 LEGAL: dict[str, tuple[str, ...]] = {
-    "pending": (*_WAITING, "run_now"),
+    "pending": _WAITING,
     "queued": _WAITING,
     "running": ("cancel", "set_priority", "assign"),
     "paused": ("resume", "cancel", "set_priority", "reschedule", "assign", "edit"),
@@ -56,7 +56,7 @@ LEGAL_FOR_SCHEDULES: dict[str, tuple[str, ...]] = {
 }
 """A schedule never runs itself: its firings do."""
 
-_NOT_FOR_SYSTEM = frozenset(("assign", "edit", "reschedule", "run_now"))
+_NOT_FOR_SYSTEM = frozenset(("assign", "edit", "reschedule"))
 NO_LEASE: dict[str, Any] = {
     "lease_agent_id": None,
     "lease_instance_id": None,

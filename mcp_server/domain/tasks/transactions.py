@@ -22,7 +22,7 @@ from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.pinning import assigned, require_agent_stays
 from mcp_server.domain.tasks.queues import ensure_queue
 from mcp_server.domain.tasks.refusals import finished_otherwise, no_lease
-from mcp_server.domain.tasks.rescheduling import run_at_once, told_of_schedule
+from mcp_server.domain.tasks.rescheduling import told_of_schedule
 from mcp_server.domain.tasks.rows import (
     after_end,
     dependents,
@@ -284,7 +284,7 @@ def _controlled(tx: Transaction, origin: Origin, task: Task, command: ControlTas
     if command.action == "assign":
         return assigned(tx, task, command.agent_id, now)
     if command.action == "run_now":
-        return run_at_once(task, now) if task.schedule is None else fired_now(tx, origin, task)
+        return fired_now(tx, origin, task)
     if command.action in ("edit", "reschedule"):
         return edit(tx, origin, task, command.edits(), command.action)
     return _retried(tx, task, now) if command.action == "retry" else _moved(task, command, now)

@@ -124,7 +124,7 @@ def _not_by(agent_id: str, needed: Sequence[str], workers: Sequence[Worker]) -> 
 
 
 def _away(row: Row, facts: Facts) -> list[str]:
-    """That everybody who could take it up is paused or leaves."""
+    """That whoever could take it up takes nothing up until somebody lets it go on."""
     able = _able(row, facts)
     return [] if any(one.lifecycle == "active" for one in able) else _none_of(able)
 

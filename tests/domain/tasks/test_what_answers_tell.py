@@ -51,27 +51,6 @@ async def test_how_many_firings_are_left_out_is_told_with_the_first_and_the_last
     assert (await control(world, schedule.id, "reschedule", run_at=iso(first + 499 * HOUR + 1))).warnings is None
 
 
-async def test_a_task_that_waits_for_its_time_alone_runs_at_once_where_that_is_asked_for(world: World):
-    agent, task = await world.agent(), await world.task(run_at=iso(world.clock.now + HOUR))
-    done = await control(world, task.id, "run_now")
-    assert [one.status for one in done.tasks] == ["queued"] and done.refused is None
-    assert (await world.claim_one(agent)).task.id == task.id
-
-
-async def test_what_waits_for_more_than_its_time_does_not_run_at_once_and_is_told_what_for(world: World):
-    parent = await world.task()
-    child = await world.task(depends_on=[parent.id], run_at=iso(world.clock.now + HOUR))
-    asked = await world.task(requires_approval=True)
-    paused = await world.task(run_at=iso(world.clock.now + HOUR))
-    await control(world, paused.id, "pause")
-    for task, words in ((child, "depends on 1 that is not completed"), (asked, "approvals_decide"), (paused, "resume")):
-        before = await world.desk.tasks.get(world.call, task.id)
-        done = await control(world, task.id, "run_now")
-        (refused,) = done.refused or []
-        assert refused.code == "invalid_transition" and words in refused.message and done.tasks == []
-        assert await world.desk.tasks.get(world.call, task.id) == before
-
-
 @pytest.mark.parametrize("given", [["the first one"], ["#0"], "task_aaaaaaaaaaaa", None, 3])
 async def test_what_is_fixed_is_refused_for_that_and_not_for_its_form(given: Any):
     with pytest.raises(ValueError, match="`depends_on` cannot be changed once a task is there") as refused:
@@ -143,7 +122,7 @@ async def test_who_leaves_work_to_an_agent_that_is_away_is_told_so_in_the_words_
     assert [one.split(":")[0] for one in made.warnings or ()] == [task.id for task in made.tasks[:3]]
     for task, warning in zip(made.tasks, made.warnings or (), strict=False):
         said = (await world.desk.tasks.get(world.call, task.id)).waits_for or []
-        assert warning == f"{task.id}: {said[-1]}." and "who could do it cannot now: " in warning
+        assert warning == f"{task.id}: {said[-1]}." and "maintenance" in warning
     assigned = await control(world, made.tasks[3].id, "assign", agent_id="bea")
     assert [one for one in assigned.warnings or () if "bea is" in one]
     await world.desk.agents.control(world.call, ControlAgent(agent_id=bea.id, action="resume"))
