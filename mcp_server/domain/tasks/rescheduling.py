@@ -1,4 +1,4 @@
-"""Tasks and schedules that are moved in time, to another moment or to other times of their own, and what is left out."""
+"""Tasks and schedules that are moved in time, to another moment or to other times of their own; what is left out."""
 
 from collections.abc import Iterator
 from typing import Any
