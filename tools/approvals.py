@@ -109,12 +109,17 @@ def _say_decided(approval: DecidedState) -> str:
 def _say_answers(approval: DecidedState) -> list[str]:
     """Who said what, where the status alone does not tell: how many are missing, and why somebody said no."""
     given = approval.answers or ()
-    said = [f"{named(one.by)} said no: {quoted(one.note)}." for one in given if one.granted is False and one.note]
+    said = [f"{named(one.by)} said no{_why(one.note)}." for one in given if one.granted is False]
     if approval.status != "pending" or not given:
         return said
     missing = several(list(map(named, approval.not_answered or ()))) or "others"
     counts = f"{len(given)} answered, {approval.needed} must approve; {missing} did not answer yet."
     return [*said, counts]
+
+
+def _why(reason: str | None) -> str:
+    """Every channel takes a reason, so where there is none, nobody need be asked for it."""
+    return "; no reason was given, though one could be" if reason is None else f": {quoted(reason)}"
 
 
 def _say_found(approval: ApprovalView) -> str:

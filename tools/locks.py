@@ -127,7 +127,7 @@ TOOLS = (
         arguments=ReleaseLock,
         result=ReleasedLock,
         write=lambda desk: desk.locks.release,
-        part=Part(_says_release, names=frozenset(("to_agent",)), refers={"name": "lock", "to_agent": "agent"}),
+        part=Part(_says_release, refers={"name": "lock", "to_agent": "agent"}),
         others_words=False,
         say=_say_released,
         speaks="owner",

@@ -54,7 +54,7 @@ TOOLS = (
             _says,
             makes=lambda args: ["message"],
             made=lambda done: [done.message["id"]],
-            names=frozenset(("to", "thread_id")),
+            names=frozenset(("thread_id",)),
             refers={"to": "party"},
             forms=_to_the_thread,
             is_private=True,

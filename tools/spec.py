@@ -80,7 +80,8 @@ class Part:
         says: a call of it in words for people, from its checked arguments: one line, in which others' text is quoted.
         makes: the kinds of what a call will make, in the order in which later calls name it: `@0.1`.
         made: the ids of that, from what was applied.
-        names: its arguments in which a later call may name so what an earlier one makes; dotted where they are inside.
+        names: its arguments in which a later call may name so what an earlier one makes, beside those that name agents;
+            dotted where they are inside.
         alone: why a call with these arguments cannot take part; None where it can.
         failed: the refusal that an outcome comes to which alone is an answer, such as a lock that another holds.
         refers: its arguments that have several names, dotted where they are inside, and to what they refer.
@@ -174,6 +175,14 @@ class Tool(Generic[A, R]):
     def writes(self) -> bool:
         """Whether it changes something; then it takes who speaks and under which lease."""
         return not self.hints.read_only
+
+    def names_made(self) -> frozenset[str]:
+        """The arguments in which a call may name what one before it makes: those that its part says, and wherever
+        agents are named, but by the call that introduces one."""
+        if self.part is None:
+            return frozenset()
+        agents = {name for name, kind in self.part.refers.items() if kind in ("agent", "party")}
+        return self.part.names | agents - ({self.speaks} if self.introduces else set())
 
     def run(self, desk: Desk) -> Callable[[Call, A], Awaitable[R]]:
         """What answers a call."""

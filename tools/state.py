@@ -20,6 +20,7 @@ from mcp_server.domain.state.views import (
     DocumentView,
     HistoryResult,
     NamespaceView,
+    RestoredResult,
     SetResult,
     VersionView,
 )
@@ -78,8 +79,24 @@ def _say_written(result: DocumentResult | SetResult) -> str:
     name = named(f"{document.namespace}/{document.key}")
     if document.deleted:
         return f"{name} is deleted; state_restore(version={document.version}) brings it back.{_replaced(result)}"
-    merged = ", with others' changes merged in" if isinstance(result, SetResult) and result.merged else ""
+    if isinstance(result, RestoredResult):
+        stays = _stays(result.was_to_expire_at)
+        return f"{name} is version {result.is_again} again, as version {document.version}.{stays}{_replaced(result)}"
+    merged = _MERGED.get(result.merged, "") if isinstance(result, SetResult) else ""
     return f"{name} is at version {document.version}{merged}.{_replaced(result)}"
+
+
+_MERGED: dict[bool | None, str] = {
+    True: ", with others' changes merged in",
+    False: "; nothing was to be merged, since nobody has written since base_version",
+}
+
+
+def _stays(ended_at: str | None) -> str:
+    """That a restored document has no end any more, which one that had one would be thought to keep."""
+    if ended_at is None:
+        return ""
+    return f" It stays for good now; it was to expire at {ended_at}. state_set with ttl_seconds sets an end."
 
 
 def _replaced(result: DocumentResult | SetResult) -> str:
@@ -257,7 +274,7 @@ TOOLS = (
         permission=Permission.STATE_WRITE,
         hints=ADD,
         arguments=RestoreDocument,
-        result=DocumentResult,
+        result=RestoredResult,
         write=lambda desk: desk.state.restore,
         part=Part(_says_restore, forms=_other_ways, writes=_address, observed=_observed),
         others_words=False,

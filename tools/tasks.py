@@ -134,6 +134,16 @@ def _now_they_are(tasks: list[TaskState]) -> str:
 def _stands(task: TaskState) -> str:
     if task.cancel_requested:
         return "is running, and asked to stop"
+    if task.approval == "withdrawn":
+        return f"is {task.status}, and its question to people is withdrawn"
+    return f"{_is(task)}{_edited(task.edited)}"
+
+
+def _edited(names: list[str] | None) -> str:
+    return "" if names is None else f" ({', '.join(names) or 'nothing'} changed)"
+
+
+def _is(task: TaskState) -> str:
     if task.next_firings:
         return f"fires next at {task.next_firings[0]}"
     return f"is {task.status}{', waiting for ' if task.waits_for else ''}{'; '.join(task.waits_for or ())}"
@@ -211,7 +221,7 @@ TOOLS = (
             _says_create,
             makes=lambda args: ["task"] * len(args.tasks),
             made=lambda done: [one.task["id"] for one in done],
-            names=frozenset(("tasks.depends_on", "tasks.parent_id", "tasks.agent_id")),
+            names=frozenset(("tasks.depends_on", "tasks.parent_id")),
             refers={"tasks.agent_id": "agent", "agent_id": "agent"},
             forms=_task_by_task,
             inside=frozenset(TaskSpec.model_fields),
@@ -292,7 +302,7 @@ TOOLS = (
         write=lambda desk: desk.tasks.control,
         part=Part(
             _says_control,
-            names=frozenset(("task_ids", "agent_id")),
+            names=frozenset(("task_ids", "changes.agent_id")),
             failed=_not_all_controlled,
             refers={"agent_id": "agent"},
             forms=_as_creation,

@@ -114,6 +114,13 @@ def three_way_merge(base: Any, theirs: Any, mine: Any) -> tuple[Any, list[str]]:
     return merged, merging.clashes
 
 
+def member_at(value: Any, pointer: str) -> Any:
+    """What stands at a path that leads through objects alone; None where nothing does."""
+    for token in _tokens(pointer)[1:]:
+        value = cast("dict[str, Any]", value).get(token) if isinstance(value, dict) else None
+    return value
+
+
 def _merged_into(target: Any, patch: Any) -> Any:
     if not isinstance(patch, dict):
         return patch

@@ -105,7 +105,7 @@ class _Composer:
         given = split(tool, named_as_known(tool, asked.arguments))
         self._require_no_lease(tool, given.shared)
         call = await self._spoken(said(tool, given))
-        standing = given._replace(own=mapped(given.own, part.names, self._standing_in))
+        standing = given._replace(own=mapped(given.own, tool.names_made(), self._standing_in))
         command = await self._as_seen(part, await self._checked(tool, call, standing))
         why = part.alone(command)
         if why is not None:
@@ -120,7 +120,7 @@ class _Composer:
             _write_of(tool, self._desk),
             command if filled is None else filled[0],
             place,
-            partial(self._bound, tool, call, standing, part.names) if is_bound else None,
+            partial(self._bound, tool, call, standing) if is_bound else None,
             part.made,
             part.failed,
             tool=tool.name,
@@ -265,16 +265,14 @@ class _Composer:
         self._stands_for |= {id_: (len(self._made), which) for which, id_ in enumerate(ids)}
         self._made.append(ids)
 
-    def _bound(
-        self, tool: AnyTool, call: Call, standing: Given, names: frozenset[str], made: Sequence[Sequence[str]]
-    ) -> Any:
+    def _bound(self, tool: AnyTool, call: Call, standing: Given, made: Sequence[Sequence[str]]) -> Any:
         """What is applied, once it is known what the calls before have made."""
 
         def real(text: str) -> str:
             number, which = self._stands_for.get(text, (None, 0))
             return text if number is None else made[number][which]
 
-        return validated(tool, call, standing._replace(own=mapped(standing.own, names, real)))
+        return validated(tool, call, standing._replace(own=mapped(standing.own, tool.names_made(), real)))
 
 
 def _write_of(tool: AnyTool, desk: Desk) -> Any:

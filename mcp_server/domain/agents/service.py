@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from mcp_server.domain.agents import transactions
-from mcp_server.domain.agents.commands import ControlAgent, FindAgents, Register
+from mcp_server.domain.agents.commands import FindAgents, Register
 from mcp_server.domain.agents.launchers import Launchers
 from mcp_server.domain.agents.metrics import read_budget, read_metrics
 from mcp_server.domain.agents.model import INSTANCE_ALIVE_FOR
@@ -27,7 +27,7 @@ from mcp_server.kernel.errors import PermissionDenied
 from mcp_server.kernel.paging import LIMIT_MAX, Listed, Query, decode_cursor, fetch_page, like
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
-from mcp_server.kernel.writes import Write
+from mcp_server.kernel.writes import Write, as_said
 
 _ATTEMPTS_IN_LISTS = 100
 
@@ -47,7 +47,7 @@ class AgentService:
         may = Permission.AGENTS_REGISTER
         self.register = Write(context, may, self._own_name, transactions.register, self._registered)
         self.introduce = Write(context, may, self._own_name, transactions.introduce, self._registered)
-        self.control = Write(context, Permission.AGENTS_CONTROL, self._known, transactions.control, _controlled)
+        self.control = Write(context, Permission.AGENTS_CONTROL, as_said, transactions.control, _controlled)
 
     async def get(self, call: Call, agent_id: str) -> AgentView:
         """One agent, by id or name, with its instances and metrics.
@@ -159,11 +159,6 @@ class AgentService:
             return []
         alike = [one for one in await self._speaking.names() if one != name and one.casefold() == name.casefold()]
         return [f"{one} is another agent: names tell small and large letters apart." for one in alike]
-
-    async def _known(self, call: Call, command: ControlAgent) -> ControlAgent:
-        """That there is such an agent."""
-        await self._agent(call, command.agent_id)
-        return command
 
     async def _agent(self, call: Call, reference: str) -> Row:
         call.actor.require(Permission.AGENTS_READ)

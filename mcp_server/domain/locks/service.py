@@ -173,7 +173,7 @@ class LockService:
 
     async def _acquired(self, call: Call, done: Acquired) -> AcquiredLock:
         if done.hold is not None:
-            return AcquiredLock(lock=lock_view(done.hold, self._context.clock(), with_token=True))
+            return AcquiredLock(lock=lock_view(done.hold, self._context.clock(), with_token=True, is_new=done.is_new))
         line = [wanted_view(claim) for claim in done.before]
         return AcquiredLock(held_by=await self._held(call, done.others), line=line or None)
 

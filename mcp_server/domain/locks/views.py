@@ -19,6 +19,7 @@ class LockView(View):
     speaker: str | None = None
     mode: str
     fencing_token: int | None = None
+    since: str | None = None
     expires_at: str
     seconds_left: int
     last_seen_seconds_ago: int | None = None
@@ -69,13 +70,14 @@ class FoundLocks(View):
     at_least: list[str] | None = None
 
 
-def lock_view(hold: Hold, now: Micros, *, with_token: bool, sign: Sign | None = None) -> LockView:
+def lock_view(hold: Hold, now: Micros, *, with_token: bool, is_new: bool = False, sign: Sign | None = None) -> LockView:
     """A hold, with its token where the caller may speak as its holder.
 
     Args:
         hold: it.
         now: the current time.
         with_token: whether the token is shown.
+        is_new: whether its holder has it since now, which it knows.
         sign: the holder's last sign of life, where that is shown and known.
     """
     return LockView(
@@ -84,6 +86,7 @@ def lock_view(hold: Hold, now: Micros, *, with_token: bool, sign: Sign | None = 
         speaker=hold.speaker if hold.owner else None,
         mode=hold.mode,
         fencing_token=hold.fencing_token if with_token else None,
+        since=None if is_new else iso(hold.acquired_at),
         expires_at=iso(hold.expires_at),
         seconds_left=max(0, round((hold.expires_at - now) / SECOND)),
         last_seen_seconds_ago=None if sign is None else max(0, round((now - sign.at) / SECOND)),

@@ -1,8 +1,8 @@
 """Use cases of scaling."""
 
-import contextlib
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from mcp_server.domain.agents.commands import ScalingSpec
@@ -10,14 +10,13 @@ from mcp_server.domain.agents.launchers import Launchers
 from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.agents.views import AgentState, agent_state
 from mcp_server.domain.scaling import transactions
-from mcp_server.domain.scaling.model import Decision, ScaleAgent, Seen
+from mcp_server.domain.scaling.model import Decision, Seen
 from mcp_server.domain.tasks.demand import ready_for
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import SYSTEM_CALL, Call
-from mcp_server.kernel.errors import NotFound
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.views import View
-from mcp_server.kernel.writes import Write
+from mcp_server.kernel.writes import Write, as_said
 
 COUNTED_MAX = 10_000
 """No more tasks than that are counted: no agent has more instances by having more to do."""
@@ -45,8 +44,8 @@ class ScalingService:
     def __init__(self, services: Services) -> None:
         self._context = context = services.context
         self._agents = services.get(AgentService)
-        self._launchers = services.option(Launchers)
-        self.scale = Write(context, Permission.AGENTS_CONTROL, self._allowed, transactions.scale, _scaled)
+        apply = partial(transactions.scale, services.option(Launchers))
+        self.scale = Write(context, Permission.AGENTS_CONTROL, as_said, apply, _scaled)
 
     async def look(self) -> Sequence[ScaledNow]:
         """Every agent with rules that works."""
@@ -69,14 +68,6 @@ class ScalingService:
     async def decided(self, agent_id: str, policy: ScalingSpec, decision: Decision) -> bool:
         """Do what was decided, unless the agent is another by now."""
         return await self._context.write(SYSTEM_CALL, transactions.autoscale, agent_id, policy, decision)
-
-    async def _allowed(self, call: Call, command: ScaleAgent) -> ScaleAgent:
-        """Not more than the operator allows; an agent that there is not is refused later."""
-        with contextlib.suppress(NotFound):
-            agent = await self._agents.get(call, command.agent_id)
-            if agent.launcher is not None:
-                self._launchers.require_number(agent.launcher["name"], command.most)
-        return command
 
 
 async def _scaled(call: Call, done: transactions.Scaled) -> ScaledAgent:

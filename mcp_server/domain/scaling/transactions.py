@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from mcp_server.domain.agents.commands import InstanceSpec, ScalingSpec
+from mcp_server.domain.agents.launchers import Launchers
 from mcp_server.domain.agents.model import Agent, gone
 from mcp_server.domain.agents.seen import AgentNow, agent_now
 from mcp_server.domain.agents.transactions import (
@@ -34,17 +35,20 @@ class Scaled(NamedTuple):
     decision: dict[str, Any]
 
 
-def scale(tx: Transaction, origin: Origin, command: ScaleAgent) -> Scaled:
+def scale(launchers: Launchers, tx: Transaction, origin: Origin, command: ScaleAgent) -> Scaled:
     """Have so many instances of an agent, or as many as its work asks for by rules. What rests after failures is tried
     again.
 
     Raises:
         NotFound: there is no such agent.
         InvalidTransition: it has left.
+        LimitExceeded: that is more than its launcher allows.
     """
     agent = named_agent(tx, command.agent_id)
     if agent.lifecycle == "terminated":
         raise gone(agent.id, agent.name)
+    if agent.launcher is not None:
+        launchers.require_number(json.loads(agent.launcher)["name"], command.most)
     policy, before = command.scaling, agent.desired_instances
     after, reason = command.asked_for(before)
     decision = Decision(origin.at, before, after, reason, None, None, origin.actor)

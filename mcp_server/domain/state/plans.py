@@ -11,7 +11,7 @@ from mcp_server.domain.state.deltas import KEYFRAME_EVERY, WORTHWHILE_BYTES_MIN,
 from mcp_server.domain.state.model import document_id
 from mcp_server.kernel.errors import Conflict, LimitExceeded
 from mcp_server.kernel.json_text import RawJson, check_json
-from mcp_server.kernel.json_tools import differences, json_patch, merge_patch, patch_budget, three_way_merge
+from mcp_server.kernel.json_tools import differences, json_patch, member_at, merge_patch, patch_budget, three_way_merge
 from mcp_server.kernel.quoting import named
 
 CHEAP_STEPS_MAX = 32 * 1024
@@ -123,11 +123,18 @@ def merge(command: SetDocument, base: str, theirs: Read) -> Merged:
         raise Conflict(
             f"Both sides changed the same parts of {named(document_id(command.namespace, command.key))} since version "
             f"{command.base_version}: "
-            f"{', '.join(named(path) if path else 'the whole document' for path in clashes[:10])}.",
+            f"{', '.join(_part(path, current, mine) for path in clashes[:10])}.",
             next=f"Decide these by hand and call again with merge=true and base_version={theirs.version}.",
             details={"clashes": clashes, "current_version": theirs.version, "current_value": current},
         )
     return Merged(check_json(value, "merged document"), _others(mine, value))
+
+
+def _part(path: str, *sides: Any) -> str:
+    """Where two sides clash, by its path; and why all of it, where it is a list on one of them."""
+    said = named(path) if path else "the whole document"
+    is_list = any(isinstance(member_at(one, path), list) for one in sides)
+    return f"{said} (a list counts as one part)" if is_list else said
 
 
 def _others(mine: Any, merged: Any) -> list[str]:

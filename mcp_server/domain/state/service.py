@@ -39,6 +39,7 @@ from mcp_server.domain.state.views import (
     DocumentView,
     HistoryResult,
     NamespaceView,
+    RestoredResult,
     SetResult,
     VersionView,
     document_view,
@@ -56,7 +57,7 @@ from mcp_server.kernel.paging import Listed, Query, after_all, decode_cursor, fe
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
-from mcp_server.kernel.times import Micros
+from mcp_server.kernel.times import Micros, iso_or_none
 from mcp_server.kernel.writes import Write
 
 VERSIONS_MAX = 100
@@ -77,7 +78,7 @@ class StateService:
         may = Permission.STATE_WRITE
         self.set = Write(context, may, self._plan_set, transactions.set_value, _set, unplanned)
         self.patch = Write(context, may, self._plan_patch, transactions.patch, _written, unplanned)
-        self.restore = Write(context, may, self._plan_restore, transactions.restore, _written, unplanned)
+        self.restore = Write(context, may, self._plan_restore, transactions.restore, _restored, unplanned)
 
     async def get(self, call: Call, command: GetDocument) -> DocumentView:
         """A document with its value, now or at an earlier version.
@@ -298,6 +299,16 @@ async def _set(call: Call, done: Written) -> SetResult:
         merged=done.merged,
         others_changed=list(done.others) or None,
         replaced=replaced_view(done.replaced),
+    )
+
+
+async def _restored(call: Call, done: Written) -> RestoredResult:
+    del call
+    return RestoredResult(
+        document=document_view(done.document.fields()),
+        replaced=replaced_view(done.replaced),
+        is_again=done.again,
+        was_to_expire_at=iso_or_none(done.ended_at),
     )
 
 

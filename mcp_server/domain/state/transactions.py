@@ -15,18 +15,21 @@ from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import RawJson
 from mcp_server.kernel.searching import fold_json
 from mcp_server.kernel.store import Transaction
-from mcp_server.kernel.times import SECOND
+from mcp_server.kernel.times import SECOND, Micros
 from mcp_server.kernel.writes import Moved
 
 
 class Written(NamedTuple):
     """The document's head; whether others' changes were merged in, None where that was not asked for, and where those
-    are; and another's version that was replaced unasked."""
+    are; another's version that was replaced unasked; and of a restored one, which it is again, and when the document
+    was to end before, where it was."""
 
     document: Document
     merged: bool | None = None
     others: Sequence[str] = ()
     replaced: Document | None = None
+    again: int | None = None
+    ended_at: Micros | None = None
 
 
 def set_value(tx: Transaction, origin: Origin, planned: Planned[SetDocument]) -> Written:
@@ -94,7 +97,8 @@ def restore(tx: Transaction, origin: Origin, planned: Planned[RestoreDocument]) 
     note = command.note or f"restored from version {command.version}"
     change = document.written(value, "restored", None, None, origin)
     replaced = _replaced(document, command.expected_version, origin)
-    return Written(_write(tx, origin, document, value, note, change, plan), replaced=replaced)
+    head = _write(tx, origin, document, value, note, change, plan)
+    return Written(head, replaced=replaced, again=command.version, ended_at=document.expires_at)
 
 
 def expire(tx: Transaction, origin: Origin, row: dict[str, Any]) -> None:

@@ -83,6 +83,13 @@ class DocumentResult(View):
     replaced: ReplacedView | None = None
 
 
+class RestoredResult(DocumentResult):
+    """A document that was restored: which version it is again, and when it was to expire before. It stays now."""
+
+    is_again: int | None = None
+    was_to_expire_at: str | None = None
+
+
 class SetResult(View):
     """The document without its value, whether others' changes were merged in, and at which paths."""
 

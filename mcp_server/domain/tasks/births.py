@@ -34,7 +34,7 @@ def new_task(
         "updated_at": now,
     }
     if spec.schedule is not None:
-        data["run_at"] = spec.schedule.next_after(max(now, data["run_at"] or now))
+        data["run_at"] = spec.schedule.first_from(data["run_at"], now)
     return _born(task_id, data, now)
 
 

@@ -211,7 +211,7 @@ class ControlTasks(Frozen):
     run_at: Time | None = None
     schedule: Annotated[ScheduleChanges | None, _as_at_creation("For reschedule, edit; what is unsaid stays")] = None
     agent_id: AgentName | None = Field(default=None, description="For assign; null: to anybody")
-    changes: Annotated[TaskChanges | None, _as_at_creation("For edit")] = None
+    changes: Annotated[TaskChanges | None, _as_at_creation("For edit (never depends_on)")] = None
     reason: Line | None = None
 
     @model_validator(mode="after")

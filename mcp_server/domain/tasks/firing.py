@@ -1,10 +1,10 @@
 """Transaction functions of schedules that fire: when their time has come, or at once because somebody asks for it."""
 
 from mcp_server.domain.tasks.births import fire, fire_now, firing, last_firing
-from mcp_server.domain.tasks.editing import rescheduled
 from mcp_server.domain.tasks.hooks import TASK_GATED
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.refusals import still_unfinished
+from mcp_server.domain.tasks.rescheduling import rescheduled
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.schedules import ScheduleSpec
 from mcp_server.domain.tasks.spec import TaskChanges

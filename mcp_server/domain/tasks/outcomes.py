@@ -88,12 +88,13 @@ def bounded(tasks: Iterable[OutcomeView]) -> list[OutcomeView]:
         length = 0 if task.result is None else len(dump_json(task.result))
         fits = length <= min(left, RESULT_CHARACTERS_MAX)
         left -= length if fits else 0
-        kept.append(task if fits else task.evolved({"result": None, "result_left_out": _pointer(task, length)}))
+        kept.append(task if fits else task.evolved({"result": None, "result_left_out": left_out(task.id, length)}))
     return kept
 
 
-def _pointer(task: OutcomeView, length: int) -> str:
-    return f"{length} characters of JSON; tasks_find(task_id='{task.id}') shows them"
+def left_out(task_id: str, length: int) -> str:
+    """That a task's result is too long to stand here, and where it is."""
+    return f"{length} characters of JSON; tasks_find(task_id='{task_id}') shows them"
 
 
 def _outcome(row: Row) -> OutcomeView:

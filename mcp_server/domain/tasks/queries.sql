@@ -143,6 +143,17 @@ WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
 UNION ALL SELECT id, title, status, result, error, progress FROM archived_tasks
 WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
 
+-- The last firings of a schedule: those of its children that the server made.
+-- name: schedule_runs
+SELECT id, status, created_at, finished_at, result, error FROM (
+  SELECT * FROM (
+    SELECT id, status, created_at, finished_at, result, error FROM tasks
+    WHERE parent_id = :id AND key_owner = :owner ORDER BY created_at DESC LIMIT :limit) AS hot
+  UNION ALL SELECT * FROM (
+    SELECT id, status, created_at, finished_at, result, error FROM archived_tasks
+    WHERE parent_id = :id AND key_owner = :owner ORDER BY created_at DESC LIMIT :limit) AS cold) AS runs
+ORDER BY created_at DESC, id DESC LIMIT :limit
+
 -- name: claim_candidate
 SELECT * FROM tasks WHERE rowid = (
   SELECT h.rowid FROM queues q JOIN tasks h ON h.rowid = (

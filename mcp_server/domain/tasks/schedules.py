@@ -128,6 +128,23 @@ class ScheduleSpec(Frozen):
             )
         return found[0]
 
+    def first_from(self, begins: Micros | None, now: Micros) -> Micros:
+        """The first occurrence after now and not before a moment, which may be one itself.
+
+        Raises:
+            ValidationFailed: there is none before the calendar ends.
+        """
+        return self.next_after(now if begins is None or begins <= now else begins - 1)
+
+    def between(self, first: Micros, until: Micros, count_max: int) -> int:
+        """How many occurrences there are from one on and before a moment, counted up to a number."""
+        count, at = 0, first
+        with contextlib.suppress(StopIteration, OverflowError, ValueError):
+            times = CronSim(self.cron, self._local(first))
+            while at < until and count < count_max:
+                count, at = count + 1, micros(next(times))
+        return count
+
     def firings(self, at: Micros, count: int) -> list[Micros]:
         """The next occurrences after a moment, in order: so many, or those that there are before the calendar ends."""
         found: list[Micros] = []

@@ -46,9 +46,10 @@ from mcp_server.domain.tasks.results import (
     reported_task,
 )
 from mcp_server.domain.tasks.rules import TERMINAL
+from mcp_server.domain.tasks.runs import last_runs
 from mcp_server.domain.tasks.standing import TaskState, controlled_state, created_state, task_state
 from mcp_server.domain.tasks.views import TaskView, task_full, task_row
-from mcp_server.domain.tasks.waiting import facts_about, may_wait_for_ever, warnings_about, warnings_about_days
+from mcp_server.domain.tasks.waiting import facts_about, stranded, warnings_about_days
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.checks import check_all
@@ -225,7 +226,10 @@ class TaskService:
         call.actor.require(Permission.TASKS_READ)
         row = await self._row(task_id)
         facts = await facts_about(self._database, self._agents, [row])
-        return task_full(row, facts, now=self._context.clock())
+        task = task_full(row, facts, now=self._context.clock())
+        return (
+            task if row["schedule"] is None else task.evolved({"last_runs": await last_runs(self._database, task_id)})
+        )
 
     async def state(self, call: Call, task_id: str) -> TaskState:
         """Where one task stands.
@@ -343,13 +347,9 @@ class TaskService:
         del call
         now = self._context.clock()
         tasks = [created_state(one.task, one.replayed, now) for one in done]
-        return CreatedTasks(tasks=tasks, warnings=await self._warnings([one.task for one in done]))
-
-    async def _warnings(self, created: list[Row]) -> list[str] | None:
-        picky, days = list(filter(may_wait_for_ever, created)), warnings_about_days(created)
-        if not picky:
-            return days or None
-        return [*warnings_about(picky, await facts_about(self._database, self._agents, picky)), *days] or None
+        rows = [one.task for one in done]
+        warnings = [*await stranded(self._database, self._agents, rows), *warnings_about_days(rows)]
+        return CreatedTasks(tasks=tasks, warnings=warnings or None)
 
     async def _finished(self, call: Call, done: transactions.Finished) -> FinishedTask:
         del call
@@ -363,8 +363,9 @@ class TaskService:
         del call
         now = self._context.clock()
         refused = [refusal_view(one) for one in done.refused]
-        tasks = [controlled_state(row, now) for row in done.tasks]
-        return ControlledTasks(tasks=tasks, refused=refused or None, warnings=done.warnings or None)
+        tasks = [controlled_state(row, now, done.changed.get(row["id"])) for row in done.tasks]
+        waiting = await stranded(self._database, self._agents, done.tasks) if done.may_strand else []
+        return ControlledTasks(tasks=tasks, refused=refused or None, warnings=[*done.warnings, *waiting] or None)
 
 
 async def _ordinary(call: Call, command: CreateTasks) -> CreateTasks:

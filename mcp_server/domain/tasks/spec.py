@@ -184,6 +184,11 @@ class TaskChanges(TaskSpec):
     """What is to be different about a task: the parts of its definition that are given, and nothing else."""
 
     title: Line = "as it was"
+    # What is fixed is refused for that, whatever it says: its form is nobody's business.
+    depends_on: Any = ()
+    parent_id: Any = None
+    requires_approval: Any = False
+    idempotency_key: Any = None
     schedule: ScheduleChanges | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @model_validator(mode="after")

@@ -33,6 +33,7 @@ class TaskState(View):
     cancel_reason: str | None = None
     pause_reason: str | None = None
     finished_at: str | None = None
+    edited: list[str] | None = None
     replayed: bool | None = None
 
 
@@ -55,6 +56,7 @@ def task_state(row: Row, replayed: bool | None = None, now: Micros | None = None
             "cancel_reason": cancel_reason(row),
             "pause_reason": pause_reason(row),
             "finished_at": iso_or_none(row["finished_at"]),
+            "edited": None,
             "replayed": replayed,
         }
     )
@@ -67,9 +69,9 @@ def created_state(row: Row, replayed: bool, now: Micros) -> TaskState:
     return task_state(row, replayed, now).evolved(said if not replayed else {})
 
 
-def controlled_state(row: Row, now: Micros) -> TaskState:
-    """A task after an action: what is as it is where nothing was said is left out."""
-    state = task_state(row, now=now)
+def controlled_state(row: Row, now: Micros, edited: list[str] | None = None) -> TaskState:
+    """A task after an action: what is as it is where nothing was said is left out; with what an edit changed."""
+    state = task_state(row, now=now).evolved({"edited": edited})
     usual = {"priority": None} if state.priority == "normal" else {}
     return state.evolved(usual | ({} if state.attempt else {"attempt": None}))
 
@@ -82,7 +84,10 @@ def ended_state(row: Row) -> TaskState:
 
 
 def approval_of(row: Row) -> str | None:
-    """Where the approval of a task stands: one that nobody decided about in time was not rejected by anybody."""
+    """Where the approval of a task stands: one that nobody decided about in time was not rejected by anybody, and about
+    one that was cancelled meanwhile nobody is asked any more."""
+    if row["approval"] == "required" and row["status"] in TERMINAL:
+        return "withdrawn"
     return "expired" if row["approval"] == "rejected" and row["approved_by"] is None else row["approval"]
 
 
@@ -97,8 +102,8 @@ def pause_reason(row: Row) -> str | None:
 
 
 def runs_at(row: Row) -> str | None:
-    """When a task starts at the earliest, or a schedule fires next; one that is paused does not fire."""
-    return None if row["schedule"] is not None and row["status"] == "paused" else iso_or_none(row["run_at"])
+    """When a task starts at the earliest, or a schedule fires next; one that is paused or cancelled does not fire."""
+    return None if row["schedule"] is not None and row["status"] != "pending" else iso_or_none(row["run_at"])
 
 
 def progress_of(row: Row) -> dict[str, Any] | None:

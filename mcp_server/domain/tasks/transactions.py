@@ -15,13 +15,14 @@ from mcp_server.domain.tasks.commands import (
     ReportTask,
 )
 from mcp_server.domain.tasks.creation import SYSTEM_WORK
-from mcp_server.domain.tasks.editing import edit, told_of_schedule
+from mcp_server.domain.tasks.editing import edit, names_changed
 from mcp_server.domain.tasks.firing import create_firing, fired_now
 from mcp_server.domain.tasks.hooks import TASK_APPROVED, TASK_CHANGED, TASK_RETRIED
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.pinning import assigned, require_agent_stays
 from mcp_server.domain.tasks.queues import ensure_queue
 from mcp_server.domain.tasks.refusals import finished_otherwise, no_lease
+from mcp_server.domain.tasks.rescheduling import told_of_schedule
 from mcp_server.domain.tasks.rows import (
     after_end,
     dependents,
@@ -39,6 +40,9 @@ from mcp_server.kernel.json_text import sha256_text
 from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.times import Micros
 from mcp_server.kernel.writes import Landing
+
+_STRANDING = frozenset(("assign", "edit", "retry", "resume"))
+"""What may leave a task to who does not take it up."""
 
 
 class Finished(NamedTuple):
@@ -62,11 +66,15 @@ class FinishedMany(NamedTuple):
 
 
 class Controlled(NamedTuple):
-    """The tasks the action changed, those it was refused for: `{id, code, message}`; and what may not be meant."""
+    """The tasks the action changed, those it was refused for: `{id, code, message}`; what may not be meant; and, of an
+    action that changes their definition, what is different, by their ids."""
 
     tasks: list[dict[str, Any]]
     refused: list[dict[str, Any]]
     warnings: list[str]
+    changed: dict[str, list[str]]
+    may_strand: bool
+    """Whether it may have left tasks to who does not take them up."""
 
 
 def report(tx: Transaction, origin: Origin, command: ReportTask) -> Task:
@@ -155,6 +163,7 @@ def control(tx: Transaction, origin: Origin, command: ControlTasks) -> Controlle
     tasks: list[dict[str, Any]] = []
     refused: list[dict[str, Any]] = []
     warnings: list[str] = []
+    changed: dict[str, list[str]] = {}
     for task_id in dict.fromkeys(command.task_ids):
         try:
             before = load_anywhere(tx, task_id)
@@ -170,7 +179,9 @@ def control(tx: Transaction, origin: Origin, command: ControlTasks) -> Controlle
             tasks.append(create_firing(tx, origin.caused_by(cause), new).fields())
         if (told := told_of_schedule(before, new, command.edits(), origin.at)) is not None:
             warnings.append(told)
-    return Controlled(tasks, refused, warnings)
+        if command.action in ("edit", "reschedule"):
+            changed[new.id] = names_changed(before, new)
+    return Controlled(tasks, refused, warnings, changed, command.action in _STRANDING)
 
 
 def approve(tx: Transaction, origin: Origin, task: Task, by: str) -> Task:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from mcp_server.domain.tasks.runs import RunView
 from mcp_server.domain.tasks.schedules import ScheduleSpec
 from mcp_server.domain.tasks.spec import MAX_ATTEMPTS_DEFAULT, PRIORITY_NAMES, ShownKind
 from mcp_server.domain.tasks.standing import (
@@ -53,6 +54,7 @@ class TaskView(View):
     run_at: str | None = None
     schedule: dict[str, str] | None = None
     next_firings: list[str] | None = None
+    last_runs: list[RunView] | None = None
     approval: str | None = None
     attempt: int
     max_attempts: int | None = None
@@ -134,6 +136,7 @@ def _task_full(row: Row) -> TaskView:
             "run_at": runs_at(row),
             "schedule": None,
             "next_firings": None,
+            "last_runs": None,
             "approval": approval_of(row),
             "attempt": row["attempt"],
             "max_attempts": (row["max_attempts"] or MAX_ATTEMPTS_DEFAULT) + row["attempts_forgiven"],

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from mcp_server.domain.agents.model import in_words
 from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.agents.workers import Worker, listed, nobody_can
 from mcp_server.domain.tasks.rules import TERMINAL
@@ -46,9 +45,12 @@ def why_waiting(row: Row, facts: Facts) -> list[str] | None:
     return [*(waits_for(row, len(parents) - len(unfinished), unfinished) or ()), *found] or None
 
 
-def warnings_about(rows: Sequence[Row], facts: Facts) -> list[str]:
-    """What some tasks will wait for until somebody does something about it, each with the task's id."""
-    return [f"{row['id']}: {reason}." for row in rows for reason in _found(_LASTING, row, facts)]
+async def stranded(database: Database, agents: AgentService, rows: Sequence[Row]) -> list[str]:
+    """What some tasks will wait for until somebody does something about it, each with the task's id. What waits for
+    nobody in particular, and for nothing else, costs no look."""
+    picky = [row for row in rows if _waits(row) and _may_wait_for_ever(row)]
+    facts = await facts_about(database, agents, picky)
+    return [f"{row['id']}: {reason}." for row in picky for reason in _found(_LASTING, row, facts)]
 
 
 def warnings_about_days(rows: Sequence[Row]) -> list[str]:
@@ -59,11 +61,6 @@ def warnings_about_days(rows: Sequence[Row]) -> list[str]:
 
 def _of_days(row: Row) -> str | None:
     return ScheduleSpec.model_validate_json(row["schedule"]).said_of_days(row["run_at"])
-
-
-def may_wait_for_ever(task: Row) -> bool:
-    """Whether somebody in particular, or something else, has to be there before it runs."""
-    return bool(task["waits_on"] or task["agent_id"] is not None or task["required_capabilities"] != "[]")
 
 
 async def freed_by(database: Database, task: Row) -> list[str] | None:
@@ -89,6 +86,11 @@ async def still_waiting(database: Database, ids: Sequence[str]) -> dict[str, lis
 
 def _waits(row: Row) -> bool:
     return row["status"] in ("pending", "queued") and not row["system"]
+
+
+def _may_wait_for_ever(row: Row) -> bool:
+    """Whether somebody in particular, or something else, has to be there before it runs."""
+    return bool(row["waits_on"] or row["agent_id"] is not None or row["required_capabilities"] != "[]")
 
 
 def _found(reasons: "Sequence[_Reason]", row: Row, facts: Facts) -> list[str]:
@@ -122,17 +124,22 @@ def _not_by(agent_id: str, needed: Sequence[str], workers: Sequence[Worker]) -> 
 
 
 def _away(row: Row, facts: Facts) -> list[str]:
-    """That the only one who may take it up takes nothing up until somebody lets it go on."""
-    only = next((one for one in facts.workers if one.id == row["agent_id"]), None)
-    if only is None or only.lifecycle == "active":
-        return []
-    return [f"it is for {only.name} alone, which is {in_words(only.lifecycle)}"]
+    """That whoever could take it up takes nothing up until somebody lets it go on."""
+    able = _able(row, facts)
+    return [] if any(one.lifecycle == "active" for one in able) else _none_of(able)
 
 
 def _busy(row: Row, facts: Facts) -> list[str]:
-    """That everybody who could take it up cannot now."""
-    held_up = [one.held_up() for one in _able(row, facts)]
-    if row["status"] != "queued" or not held_up or None in held_up:
+    """That everybody who could take it up cannot now, though somebody is at work."""
+    able = _able(row, facts)
+    is_away = all(one.lifecycle != "active" for one in able)
+    return [] if row["status"] != "queued" or is_away else _none_of(able)
+
+
+def _none_of(able: Sequence[Worker]) -> list[str]:
+    """That none of these takes anything up now, and why; nothing where one does, or there is none."""
+    held_up = [one.held_up() for one in able]
+    if not held_up or None in held_up:
         return []
     return [f"who could do it cannot now: {_some(list(filter(None, held_up)))}"]
 
@@ -170,7 +177,7 @@ def _ended_badly(row: Row, facts: Facts) -> list[str]:
 
 _Reason = Callable[[Row, Facts], list[str]]
 _LASTING = (_ended_badly, _nobody, _away)
-_REASONS = (_ended_badly, _key_held, _nobody, _busy)
+_REASONS = (_ended_badly, _key_held, _nobody, _away, _busy)
 
 
 def _by(column: str, rows: Sequence[Row]) -> dict[str, list[Row]]:

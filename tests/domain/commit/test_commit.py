@@ -26,6 +26,7 @@ from mcp_server.kernel.errors import (
     ValidationFailed,
 )
 from tests.world import World, caller, speaking
+from tools import TOOLS
 
 pytestmark = pytest.mark.anyio
 
@@ -280,3 +281,44 @@ async def test_calls_inside_are_counted_like_those_outside(world: World):
     with pytest.raises(Conflict):
         await commit(world, jobs("t"), note(expected_version=9))
     assert counted == [("state_set", "ok"), ("tasks_create", "ok"), ("state_set", "conflict")]
+
+
+async def test_an_agent_that_a_commit_registers_is_named_by_the_calls_after_it_wherever_agents_are_named(world: World):
+    """By its name or as what the call makes: both are looked up once the calls before have landed."""
+    old = await world.agent("old")
+    (held,) = await world.created({"title": "held", "agent_id": old.id})
+    for number, named in enumerate(("@0.0", "bea-1")):
+        name, lock, task = f"bea-{number}", f"lock-{number}", ("tasks_control", {"task_ids": [held.id]})
+        done = await commit(
+            world,
+            ("agents_register", {"name": name}),
+            ("agents_control", {"agent_id": named, "action": "pause", "reason": "at noon"}),
+            ("agents_scale", {"agent_id": named, "desired_instances": 2}),
+            jobs("new", agent_id=named),
+            (task[0], task[1] | {"action": "assign", "agent_id": named}),
+            (task[0], task[1] | {"action": "edit", "changes": {"agent_id": named}}),
+            ("messages_send", {"to": [named], "body": "hello"}),
+            ("locks_acquire", {"name": lock}),
+            ("locks_release", {"name": lock, "to_agent": named}),
+        )
+        new, paused, scaled, made, assigned, edited, sent, _, handed = done.results
+        id_ = new["agent"]["id"]
+        assert (paused["agent"]["id"], paused["agent"]["status"]) == (id_, "maintenance")
+        assert (scaled["agent"]["id"], scaled["agent"]["desired_instances"]) == (id_, 2)
+        assert [one["tasks"][0]["agent_id"] for one in (made, assigned, edited)] == [id_] * 3
+        assert (sent["recipients"], handed["handed_to"]) == ([id_], name)
+    await commit(world, ("agents_register", {"name": "heir"}), ("agents_control", HANDS_OVER))
+    assert (await world.desk.agents.get(world.call, "old")).status == "terminated"
+
+
+HANDS_OVER = {"agent_id": "old", "action": "terminate", "to_agent": "@0.0"}
+
+
+async def test_every_argument_that_names_an_agent_may_name_one_that_a_call_before_registers(world: World):
+    """But who is registered, and who speaks: a speaker has to be there before anything lands."""
+    for tool in TOOLS:
+        agents = {name for name, kind in (tool.part.refers if tool.part else {}).items() if kind in ("agent", "party")}
+        assert agents - tool.names_made() == ({"name"} if tool.introduces else set()), tool.name
+    with pytest.raises(NotFound, match=r"calls\[1\] agents_control: There is no agent nobody"):
+        await commit(world, note(), ("agents_control", {"agent_id": "nobody", "action": "pause"}))
+    await nothing_landed(world)

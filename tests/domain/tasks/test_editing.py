@@ -297,7 +297,8 @@ async def test_a_schedule_that_is_put_off_says_what_it_leaves_out_and_that_run_a
     daily = await world.task(schedule={"cron": "0 3 * * *"})
     put_off = await control(world, daily, "reschedule", run_at=at(10 * 86_400))
     assert put_off.warnings == [
-        f"{daily.id}: 2027-01-16T03:00:00.000Z is left out: from run_at on it fires at its own times."
+        f"{daily.id}: 10 firings, 2027-01-16T03:00:00.000Z to 2027-01-25T03:00:00.000Z, are left out: from run_at on "
+        "it fires at its own times."
     ]
     at_once = await control(world, daily, "reschedule", run_at=at(0))
     assert (

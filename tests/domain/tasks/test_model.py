@@ -11,8 +11,9 @@ from pydantic import ValidationError
 
 from mcp_server.domain.tasks.births import new_task as born
 from mcp_server.domain.tasks.commands import FinishTask
-from mcp_server.domain.tasks.editing import edited, rescheduled
+from mcp_server.domain.tasks.editing import edited
 from mcp_server.domain.tasks.model import Task, is_claimable
+from mcp_server.domain.tasks.rescheduling import rescheduled
 from mcp_server.domain.tasks.rules import LEGAL, TERMINAL, backoff_seconds, due_at
 from mcp_server.domain.tasks.spec import FailureSpec, TaskChanges, TaskSpec, UsageSpec
 from mcp_server.kernel.errors import InvalidTransition, LeaseLost, ValidationFailed

@@ -197,4 +197,4 @@ async def test_who_gives_work_to_an_agent_at_rest_is_told(world: World):
     for action, rests in (("drain", "draining"), ("pause", "paused")):
         await steer(world, two, action)
         made = await world.desk.tasks.create(world.call, command)
-        assert made.warnings == [f"{made.tasks[0].id}: it is for two alone, which is in maintenance ({rests})."]
+        assert made.warnings == [f"{made.tasks[0].id}: who could do it cannot now: two is in maintenance ({rests})."]
