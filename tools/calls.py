@@ -10,7 +10,7 @@ from mcp_server.domain.calls.links import PERSON
 from mcp_server.domain.calls.views import CallResult, CallView, OpenedCall
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.quoting import named, quoted
-from tools.spec import ADD, Part, Tool, counted, several
+from tools.spec import ADD, Alone, Part, Tool, counted, several
 
 
 def _says_open(args: OpenCall) -> str:
@@ -31,8 +31,9 @@ def _as_written_to(args: OpenCall, said: dict[str, Any]) -> list[Form]:
     return [Form("email_send", mail)] * bool(people) + [Form("messages_send", message)] * bool(agents)
 
 
-def _alone(args: OpenCall) -> str | None:
-    return None if args.offer is None else "an offer is answered at once, and nothing is there before all has landed"
+def _alone(args: OpenCall) -> Alone | None:
+    why = "an offer is answered at once, and nothing is there before all has landed"
+    return None if args.offer is None else Alone(why)
 
 
 def _say_opened(result: OpenedCall) -> str:

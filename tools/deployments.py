@@ -28,7 +28,7 @@ from mcp_server.kernel.paging import LIMIT_MAX, floors
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.views import View
 from tools.hints import hint
-from tools.spec import DESTROY, READ, UPDATE, Hints, Part, Tool, counted, listed
+from tools.spec import DESTROY, READ, UPDATE, Alone, Hints, Part, Tool, counted, listed
 
 _NAMED = ("name", "environment", "target")
 
@@ -131,9 +131,9 @@ def _says_control(args: ControlDeployment) -> str:
     return f"{args.action.replace('_', ' ').capitalize()} deployment {named(args.deployment_id)}{revision}{plan}."
 
 
-def _only_looks(args: ControlDeployment) -> str | None:
+def _only_looks(args: ControlDeployment) -> Alone | None:
     looks = args.action == "check_drift" or (args.action == "destroy" and args.plan_hash is None)
-    return "it only shows something" if looks else None
+    return Alone("it only shows something") if looks else None
 
 
 TOOLS = (
