@@ -84,12 +84,14 @@ def _say_defined(result: DefinedDeployment) -> str:
     deployment = result.deployment
     changes = f"; {listed(len(result.changes), 'change', None)}" if result.changes else "."
     said = f"{_name(deployment)} has revision {result.revision}{changes}"
-    return f"{said} Next: deployments_plan(deployment_id='{deployment.id}')."
+    warned = "".join(f" {one}" for one in result.warnings or ())
+    return f"{said}{warned} Next: deployments_plan(deployment_id='{deployment.id}')."
 
 
 def _say_found(result: FoundDeployments) -> str:
     if result.deployment is not None:
-        return f"{_name(result.deployment)} is {result.deployment.status}. {result.hint or ''}".rstrip()
+        told = (*(result.deployment.warnings or ()), *((result.hint,) if result.hint else ()))
+        return " ".join((f"{_name(result.deployment)} is {result.deployment.status}.", *told))
     return f"{listed(len(result.deployments or ()), 'deployment', result.omitted)} {result.hint or ''}".rstrip()
 
 

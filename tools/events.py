@@ -31,8 +31,16 @@ async def read(desk: Desk, call: Call, args: ReadEvents) -> ReadResult:
     is_newest = args.after is None if args.newest_first else len(events) < args.limit
     if is_newest:
         hints += await _held_back(desk)
-    is_cut = cursor is not None and len(events) == args.limit
+    is_cut = cursor is not None and len(events) == args.limit and await _is_more(desk, call, args, cursor)
+    if args.newest_first and not is_cut:
+        cursor = None
     return ReadResult(events=events, cursor=cursor, more=is_cut or None, hint=" ".join(hints) or None)
+
+
+async def _is_more(desk: Desk, call: Call, args: ReadEvents, cursor: str) -> bool:
+    """Whether anything of what was asked for stands behind a full page."""
+    beyond = args.model_copy(update={"after": cursor, "limit": 1, "wait_seconds": 0})
+    return bool((await desk.events.read(call, beyond))[0])
 
 
 async def _held_back(desk: Desk) -> list[str]:
