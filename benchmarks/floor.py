@@ -213,7 +213,7 @@ class Place:
     @contextlib.contextmanager
     def noted(self, tapes: list[Tape]) -> Generator[None]:
         """Whatever writers connect meanwhile, what they ask is noted down."""
-        with _patched(SqliteFile, "connect_writer", tapes):
+        with noting(SqliteFile, "connect_writer", tapes):
             yield
 
 
@@ -240,12 +240,12 @@ class PostgresPlace(Place):
 
     @contextlib.contextmanager
     def noted(self, tapes: list[Tape]) -> Generator[None]:
-        with _patched(PostgresSession, "_connected", tapes):
+        with noting(PostgresSession, "_connected", tapes):
             yield
 
 
 @contextlib.contextmanager
-def _patched(owner: Any, name: str, tapes: list[Tape]) -> Generator[None]:
+def noting(owner: Any, name: str, tapes: list[Tape]) -> Generator[None]:
     connect, committed = getattr(owner, name), [0]
 
     def noted(self: Any) -> Any:

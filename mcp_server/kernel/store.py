@@ -55,6 +55,11 @@ class Transaction(Protocol):
         """Every row of a named statement."""
         ...
 
+    def together(self, *asked: tuple[str, dict[str, Any]]) -> list[list[dict[str, Any]]]:
+        """Every row of each of several named statements with their parameters, which run in this order. Where a server
+        is asked, its answers are waited for once."""
+        ...
+
     def run(self, statement: str, /, **parameters: Any) -> int:
         """Run a named statement; the number of rows it touched."""
         ...
@@ -95,7 +100,7 @@ class Transaction(Protocol):
 
 
 ReadAhead = Callable[[Transaction, "list[tuple[Any, ...]]"], None]
-"""Reads once for many calls of one transaction function, given the arguments of each."""
+"""Reads once for all calls of one transaction function in a transaction, given the arguments of each."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -94,7 +94,15 @@ class Transaction(ABC):
 
     def all(self, statement: str, /, **parameters: Any) -> list[dict[str, Any]]:
         """Every row of a named statement."""
-        cursor = self._execute(statement, parameters)
+        return self._read(statement, self._execute(statement, parameters))
+
+    def together(self, *asked: tuple[str, dict[str, Any]]) -> list[list[dict[str, Any]]]:
+        """Every row of each of several named statements with their parameters, which run in this order. Where a server
+        is asked, its answers are waited for once."""
+        cursors = [(statement, self._execute(statement, parameters)) for statement, parameters in asked]
+        return [self._read(statement, cursor) for statement, cursor in cursors]
+
+    def _read(self, statement: str, cursor: Cursor) -> list[dict[str, Any]]:
         rows = cursor.fetchall()
         names = self._names(statement, cursor) if rows else ()
         return [dict(zip(names, row, strict=False)) for row in rows]

@@ -217,8 +217,7 @@ class Writer:
             if read is not None:
                 calls.setdefault(read, []).append(job.arguments)
         for read, arguments in calls.items():
-            if len(arguments) > 1:
-                read(tx, arguments)
+            read(tx, arguments)
 
     def _take(self, pending: deque[Job]) -> Job | None:
         if pending:

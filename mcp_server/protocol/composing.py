@@ -243,7 +243,9 @@ class _Composer:
         if number >= len(self._made):
             raise ValidationFailed(
                 f"{text} names what call {number} makes, and that is not before this one.",
-                next="Calls, and what each makes, count from 0; put the one that makes it first.",
+                next="A task of the same call is #n, the n-th from 0."
+                if number == len(self._made)
+                else "Calls, and what each makes, count from 0; put the one that makes it first.",
             )
         ids = self._made[number]
         if which >= len(ids):

@@ -53,6 +53,19 @@ def restarted(world: World) -> World:
     return World(world.database, desk, world.clock, world.call, world.url)
 
 
+async def test_what_a_clock_ahead_put_behind_all_others_is_put_right_in_every_queue_and_priority(world: World):
+    await world.desk.housekeeping.keep_time()
+    before = await world.task(title="before", priority="low")
+    world.clock.set(DAY)
+    await world.desk.housekeeping.keep_time()
+    kinds, priorities = ("build", "test"), ("low", "normal", "high", "critical")
+    wrong = [await world.task(title="t", kind=kind, priority=one) for kind in kinds for one in priorities]
+    world.clock.set(-DAY)
+    await world.desk.housekeeping.keep_time()
+    ready = [(await task_row(world, one.id))["ready_at"] for one in (before, *wrong)]
+    assert max(ready) <= world.clock() and len(ready) == 9
+
+
 @pytest.mark.parametrize("restarts", [False, True], ids=["running", "restarted"])
 async def test_four_seconds_of_a_clock_forty_days_ahead_hold_nothing_up(world: World, restarts: bool):
     agent = await world.agent()

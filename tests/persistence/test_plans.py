@@ -52,12 +52,8 @@ ORDERED = {
     *("event_newest", "events_latest", "any_event_before", "events_end", "changes_held_back"),
 }
 """Read from one end, in their own order, as far as a page or a count goes."""
-AS_FAR_AS_A_PAGE = (
-    *("", "task_not_system", "task_after", "task_text", "document_after", "document_text"),
-    "task_status_completed",
-)
-"""Ways to narrow these that let them be read so. Nearly all that has ended here is completed: the index by the status
-leaves as much to read then, and a page of one index more or less, as random ids fall, decides which is taken."""
+AS_FAR_AS_A_PAGE = ("", "task_not_system", "task_after", "task_text", "document_after", "document_text")
+"""Ways to narrow these that let them be read so."""
 WHOLE = {
     "tasks_titled": "looks among unfinished tasks for one of a title, for a refusal",
     "threads_fill": "the last step of a rebuild, which reads everything anyway",

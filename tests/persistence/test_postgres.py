@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_server.domain.areas import AREAS
+from mcp_server.domain.search.transactions import index_some
 from mcp_server.domain.tasks import claiming
 from mcp_server.domain.tasks import transactions as tasks
 from mcp_server.domain.tasks.commands import ClaimTasks, FinishTask
@@ -40,6 +41,19 @@ async def test_a_living_server_is_described(postgres_url: str):
     named = ["server_clock", "writing", "event_log", "documents", "statistics", "autovacuum"]
     assert [finding.name for finding in others] == named
     assert not any(finding.warns or not finding.ok for finding in others)
+
+
+async def test_a_reader_reads_no_table_for_what_has_become_rare_since_it_was_counted(postgres_url: str):
+    async with open_world(postgres_url) as world:
+        await world.tasks(*[{}] * 100)
+        with psycopg.connect(postgres_url, autocommit=True) as connection:
+            connection.execute("ANALYZE texts")
+        assert await world.database.write(index_some) == 100
+        asked = {"text_kind": "task", "text_needle": "nowhere", "text_trigrams": ["now", "owh"]}
+        sql = world.database._compose("tasks_find", ("task_text_indexed",))
+        plan = await world.database.backend.read(f"EXPLAIN {sql}", {"limit": 20, **asked})
+        steps = "\n".join(row["QUERY PLAN"] for row in plan)
+        assert "Seq Scan" not in steps and "texts_new" in steps, steps
 
 
 def test_a_table_that_autovacuum_leaves_out_is_told(postgres_url: str):

@@ -655,6 +655,19 @@ WRONG: list[Wrong] = [
         ("No user is called me", "Leave approvers out"),
     ),
     ("email_find", {"task_id": ID}, ("There is no email",)),
+    (
+        "commit",
+        {
+            "calls": [
+                {
+                    "tool": "tasks_create",
+                    "arguments": {"tasks": [{"title": "x"}, {"title": "y", "depends_on": ["@0.0"]}]},
+                }
+            ]
+        },
+        ("A task of the same call is #n",),
+    ),
+    ("tasks_finish", {"tasks": [WORK | {"result": 1, "also": []}]}, ("tasks[0].also", "by commit several ends")),
     ("events_read", {"actor": "scrieb"}, ("Did you mean 'scribe'?", "user:NAME")),
     ("events_read", {"type": "task.compleeted"}, ("Did you mean 'task.completed'",)),
     ("events_read", {"type": ["task.created", "task.compleeted"]}, ("Did you mean 'task.completed'",)),

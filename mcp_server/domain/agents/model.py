@@ -125,7 +125,7 @@ class Agent(Record):
         legal = _MOVES[self.lifecycle]
         if action not in legal:
             raise InvalidTransition(
-                f"Agent {self.name} is {self.lifecycle}, so {action} is not possible.",
+                f"Agent {self.name} is {in_words(self.lifecycle)}, so {action} is not possible.",
                 next=f"Legal now: {', '.join(legal)}.{_FIRST.get(action, '')}",
                 details={"agent_id": self.id, "lifecycle": self.lifecycle, "legal": list(legal)},
             )

@@ -177,7 +177,7 @@ class Acting:
         approval_id = command.approval_id
         if approval_id is None:
             people = [one.person for one in found.people() if one.person is not None]
-            if not found.people():
+            if all(one.kind == "agent" for one in found.people()):
                 raise InvalidTransition(
                     f"No person takes part in {found.id}, and only people are asked.",
                     next="Ask them by approvals_request; approvals_decide asks the user at this client.",

@@ -124,9 +124,8 @@ AND f.name = :lock_name
 AND f.name LIKE :lock_prefix ESCAPE '\'
 
 -- name: filter.lock_party
-AND f.name IN (
-  SELECT h.name FROM lock_holds h WHERE h.party = :lock_party AND h.expires_at > :now
-  UNION SELECT w.name FROM lock_waiters w WHERE w.party = :lock_party AND w.expires_at > :now)
+AND (EXISTS (SELECT 1 FROM lock_holds h WHERE h.name = f.name AND h.party = :lock_party AND h.expires_at > :now)
+  OR EXISTS (SELECT 1 FROM lock_waiters w WHERE w.name = f.name AND w.party = :lock_party AND w.expires_at > :now))
 
 -- name: filter.lock_after
 AND f.name > :lock_after

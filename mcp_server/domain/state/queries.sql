@@ -113,6 +113,9 @@ AND {{text_holds}}
 -- name: filter.document_text_indexed (long)
 AND d.id IN ({{texts_holding}})
 
+-- name: filter.document_text_indexed (postgres)
+AND d.id = ANY (ARRAY({{texts_holding}}))
+
 -- name: documents_every
 SELECT d.id, v.value FROM documents d
 LEFT JOIN document_versions v ON v.document_id = d.id AND v.version = d.version
@@ -127,7 +130,8 @@ AND (d.key, d.id) > (:after_key, :after_id)
 -- name: filter.document_tagged_after
 AND tagged_id > :document_after
 
--- Each with its documents, counted up to a number. From one namespace to the next is one look at an index.
+-- Each with its documents, counted up to a number. From one namespace to the next is one look at an index, and what is
+-- in it is read once: both figures in one text, `count bytes`.
 -- name: namespaces
 WITH RECURSIVE walk (namespace) AS (
   SELECT MIN(namespace) FROM documents WHERE namespace >= CAST(:within AS TEXT) AND deleted = 0
@@ -135,14 +139,10 @@ WITH RECURSIVE walk (namespace) AS (
   SELECT (SELECT MIN(d.namespace) FROM documents d WHERE d.namespace > walk.namespace AND d.deleted = 0) FROM walk
   WHERE walk.namespace IS NOT NULL)
 SELECT part.namespace, (
-  SELECT count(*) FROM (
-    SELECT 1 FROM documents d WHERE d.namespace = part.namespace AND d.deleted = 0
-    AND (d.expires_at IS NULL OR d.expires_at > :now) LIMIT :counted) AS live
-) AS documents, (
-  SELECT SUM(live.bytes) FROM (
+  SELECT count(*) || ' ' || COALESCE(SUM(live.bytes), 0) FROM (
     SELECT d.bytes FROM documents d WHERE d.namespace = part.namespace AND d.deleted = 0
     AND (d.expires_at IS NULL OR d.expires_at > :now) LIMIT :counted) AS live
-) AS bytes
+) AS held
 FROM (SELECT namespace FROM walk WHERE namespace IS NOT NULL {{filters}} LIMIT 100) AS part ORDER BY part.namespace
 
 -- name: expired_documents

@@ -64,7 +64,7 @@ DIFFED_MAX = 10
 """Of how many versions it is said what each changed."""
 
 PLACES_SHOWN = 8
-NAMESPACE_COUNTED_MAX = 200
+NAMESPACE_COUNTED_MAX = 100
 """How far the documents of each namespace are counted."""
 
 
@@ -187,7 +187,8 @@ class StateService:
         given = {"within": "", "now": self._context.clock(), "counted": NAMESPACE_COUNTED_MAX}
         parameters = given | dict(query.parameters)
         rows = await self._database.fetch_all(query.statement, filters=query.filters, **parameters)
-        return [namespace_view(row, NAMESPACE_COUNTED_MAX) for row in rows if row["documents"]]
+        told = [namespace_view(row, NAMESPACE_COUNTED_MAX) for row in rows]
+        return [one for one in told if one.documents]
 
     async def _plan_set(self, call: Call, command: SetDocument) -> Planned[SetDocument]:
         call.actor.scope.require_namespace(command.namespace)

@@ -125,8 +125,9 @@ class NamespaceView(View):
 
 
 def namespace_view(row: Row, most: int) -> NamespaceView:
-    """A namespace whose documents were counted up to a number."""
-    documents, size = counted(row["documents"], most), int(row["bytes"])
+    """A namespace whose documents were counted up to a number: `held` is how many, and their bytes."""
+    number, size = map(int, row["held"].split())
+    documents = counted(number, most)
     size = AtLeast(size) if isinstance(documents, AtLeast) else size
     told = floors(documents=documents, bytes=size)
     return NamespaceView(namespace=row["namespace"], documents=documents, bytes=size, at_least=told)

@@ -107,7 +107,7 @@ class EndAttempt(Frozen):
 
     INSTEAD: ClassVar[Mapping[str, str]] = dict.fromkeys(
         ("retry", "retryable"), 'error={"message": ..., "retryable": ...} says whether it is worth another try'
-    )
+    ) | {"also": "it lands with one attempt that is ended alone; by commit several ends and other calls land as one"}
 
     task_id: TaskId
     lease_token: LeaseToken

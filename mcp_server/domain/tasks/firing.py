@@ -1,11 +1,13 @@
 """Transaction functions of schedules that fire: when their time has come, or at once because somebody asks for it."""
 
 from mcp_server.domain.tasks.births import fire, fire_now, firing, last_firing
+from mcp_server.domain.tasks.editing import rescheduled
 from mcp_server.domain.tasks.hooks import TASK_GATED
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.refusals import still_unfinished
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.schedules import ScheduleSpec
+from mcp_server.domain.tasks.spec import TaskChanges
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.store import Transaction
 
@@ -23,11 +25,13 @@ def fire_due(tx: Transaction, origin: Origin, schedule: Task) -> None:
 
 
 def fired_now(tx: Transaction, origin: Origin, schedule: Task) -> tuple[Task, Event]:
-    """A schedule that is to fire at once, beside its own times.
+    """A schedule that is to fire at once, beside its own times; a task that waits for its time waits for it no more.
 
     Raises:
         InvalidTransition: it is no schedule, or has ended; or its last firing is unfinished, and they do not overlap.
     """
+    if schedule.schedule is None and schedule.run_at is not None:
+        return rescheduled(schedule, TaskChanges(), origin.at)
     schedule.require_legal("run_now")
     unfinished = _unfinished(tx, schedule)
     if unfinished is not None and ScheduleSpec.model_validate_json(schedule.schedule or "").overlap == "skip":

@@ -209,12 +209,21 @@ SELECT count(*) AS running FROM tasks WHERE status = 'running' AND concurrency_k
 -- name: due_tasks
 SELECT id FROM tasks WHERE due_at <= :now ORDER BY due_at, id LIMIT :limit {{skip_locked}}
 
--- What is due by a clock that was ahead, and what stands behind all others in its queue by one. Not (long), though it
--- looks at all that is queued: the timer asks once, at its start, and nothing is handed on until it knows.
+-- What is due by a clock that was ahead, and what stands behind all others in its queue by one: of each priority that a
+-- queue has, the end alone is looked at. Not (long): the timer asks once, at its start, and nothing is handed on until
+-- it knows.
 -- name: tasks_ahead
+WITH RECURSIVE line (queue, priority) AS (
+  SELECT q.name, (SELECT MAX(t.priority) FROM tasks t WHERE t.status = 'queued' AND t.queue = q.name) FROM queues q
+  UNION ALL
+  SELECT line.queue, (
+    SELECT MAX(t.priority) FROM tasks t
+    WHERE t.status = 'queued' AND t.queue = line.queue AND t.priority < line.priority)
+  FROM line WHERE line.priority IS NOT NULL)
 SELECT DISTINCT id FROM (
   SELECT id FROM tasks WHERE due_at > :now AND updated_at > :ahead
-  UNION ALL SELECT id FROM tasks WHERE status = 'queued' AND ready_at > :ahead
+  UNION ALL SELECT t.id FROM line CROSS JOIN tasks t
+    WHERE t.status = 'queued' AND t.queue = line.queue AND t.priority = line.priority AND t.ready_at > :ahead
   UNION ALL SELECT id FROM tasks WHERE status = 'paused' AND updated_at > :ahead) AS ahead
 
 -- What is queued in each queue, counted up to a number, and who is first.
@@ -353,6 +362,11 @@ AND status = 'paused'
 -- name: filter.task_status_completed
 AND status = 'completed'
 
+-- Said twice, the second time as what PostgreSQL is told late: nearly all that has ended is completed, and it would look
+-- for it among all tasks, the newest of which may all be waiting.
+-- name: filter.task_status_completed (postgres)
+AND status = 'completed' AND status BETWEEN (SELECT 'completed') AND (SELECT 'completed')
+
 -- name: filter.task_status_failed
 AND status = 'failed'
 
@@ -393,6 +407,10 @@ AND {{text_holds}}
 
 -- name: filter.task_text_indexed (long)
 AND id IN ({{texts_holding}})
+
+-- Looked up first: of what holds a text PostgreSQL takes so much to be there that it reads the list until it meets it.
+-- name: filter.task_text_indexed (postgres)
+AND id = ANY (ARRAY({{texts_holding}}))
 
 -- name: tasks_every
 SELECT id, title, description FROM tasks WHERE id > :after ORDER BY id LIMIT :limit

@@ -69,13 +69,15 @@ def load_task(tx: Transaction, task_id: str) -> Task:
 
 
 def read_ahead(tx: Transaction, task_ids: Iterable[str]) -> None:
-    """Lock several tasks, in order, and read what ending them will ask for: their versions and dependents."""
-    ids = dump_json(sorted(set(task_ids)))
+    """Lock tasks, in order, and read what ending them will ask for: their versions, and behind the locks, since others
+    may come while these are waited for, their dependents."""
+    ids = {"ids": dump_json(sorted(set(task_ids)))}
     children: dict[str, list[dict[str, Any]]] = {}
-    for row in tx.all("tasks_lock", ids=ids):
+    tasks, waiting = tx.together(("tasks_lock", ids), ("dependents_of_many", ids))
+    for row in tasks:
         tx.notes["task", row["id"]] = row["version"]
         children[row["id"]] = []
-    for row in tx.all("dependents_of_many", ids=ids):
+    for row in waiting:
         children[row["parent_id"]].append({"task_id": row["task_id"]})
     for task_id, rows in children.items():
         tx.notes["dependents", task_id] = rows

@@ -187,7 +187,7 @@ def control(tx: Transaction, origin: Origin, command: ControlTasks) -> Controlle
         after_end(tx, origin, new, cause)
         _tell_controlled(tx, origin.caused_by(cause), command, new)
         tasks.append(new.fields())
-        if command.action == "run_now":
+        if command.action == "run_now" and new.schedule is not None:
             tasks.append(create_firing(tx, origin.caused_by(cause), new).fields())
         if (told := told_of_schedule(before, new, command.edits(), origin.at)) is not None:
             warnings.append(told)

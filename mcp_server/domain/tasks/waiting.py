@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
+from mcp_server.domain.agents.model import in_words
 from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.agents.workers import Worker, listed, nobody_can
 from mcp_server.domain.tasks.rules import TERMINAL
@@ -120,6 +121,14 @@ def _not_by(agent_id: str, needed: Sequence[str], workers: Sequence[Worker]) -> 
     return [f"it is for {only.name} alone, which lacks {listed(lacks)}"] if lacks else []
 
 
+def _away(row: Row, facts: Facts) -> list[str]:
+    """That the only one who may take it up takes nothing up until somebody lets it go on."""
+    only = next((one for one in facts.workers if one.id == row["agent_id"]), None)
+    if only is None or only.lifecycle == "active":
+        return []
+    return [f"it is for {only.name} alone, which is {in_words(only.lifecycle)}"]
+
+
 def _busy(row: Row, facts: Facts) -> list[str]:
     """That everybody who could take it up cannot now."""
     held_up = [one.held_up() for one in _able(row, facts)]
@@ -160,7 +169,7 @@ def _ended_badly(row: Row, facts: Facts) -> list[str]:
 
 
 _Reason = Callable[[Row, Facts], list[str]]
-_LASTING = (_ended_badly, _nobody)
+_LASTING = (_ended_badly, _nobody, _away)
 _REASONS = (_ended_badly, _key_held, _nobody, _busy)
 
 

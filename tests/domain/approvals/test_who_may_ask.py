@@ -52,8 +52,8 @@ async def test_who_asked_reminds_by_asking_again_and_changes_nothing(world: Worl
     ]
     assert (await asked(world, me, task_id=task.id)).links_sent_to == [], "people are not worn down"
     for change in (
-        {"approvers": ["me"]},
-        {"approvers": ["ann@x.org", "me"]},
+        {"approvers": ["meg"]},
+        {"approvers": ["ann@x.org", "meg"]},
         {"quorum": "any", "approvers": []},
         {"expires_in_seconds": 1},
         {"title": "Something else"},
@@ -83,7 +83,7 @@ async def test_an_agent_only_reminds_of_what_it_asked_even_where_its_principal_h
     approval = await now(world, (await asked(world, speaking, task_id=task.id)).approval)
     assert approval.requested_by == "agent:scribe via user:tester"
     with pytest.raises(PermissionDenied, match="differs in approvers"):
-        await asked(world, speaking, task_id=task.id, approvers=["me"])
+        await asked(world, speaking, task_id=task.id, approvers=["meg"])
 
 
 async def test_whom_the_operator_named_nobody_replaces_and_no_agent_decides_about_its_mail(world: World):

@@ -8,7 +8,7 @@ from mcp_server.domain.approvals.commands import FindApprovals
 from mcp_server.domain.tasks.commands import ControlTasks, FindTasks
 from mcp_server.domain.tasks.results import ControlledTasks
 from mcp_server.domain.tasks.views import TaskView
-from mcp_server.kernel.times import iso
+from mcp_server.kernel.times import SECOND, iso
 from mcp_server.upkeep.replay import replay
 from tests.world import World
 
@@ -72,6 +72,17 @@ async def test_one_whose_firings_people_approve_asks_about_this_one_as_well(worl
     _, made = (await run_now(world, schedule)).tasks
     assert (made.status, made.approval) == ("pending", "required")
     assert len((await world.desk.approvals.find(world.call, FindApprovals(task_id=made.id))).items) == 1
+
+
+async def test_a_task_that_waits_for_its_time_runs_now_and_one_that_waits_for_more_says_so(world: World):
+    agent = await world.agent()
+    later = iso(world.clock.now + 3600 * SECOND)
+    early, child = await world.tasks({"run_at": later}, {"run_at": later, "depends_on": ["#0"]})
+    now, waits = (await run_now(world, early, child)).tasks
+    assert (now.status, now.run_at, waits.status) == ("queued", None, "pending") and "dependency" in waits.waits_for[0]
+    assert (await world.claim_one(agent)).task.id == early.id
+    assert (await run_now(world, early)).refused, "it runs"
+    assert replay(world.url).differences == ()
 
 
 async def test_what_is_no_schedule_or_has_ended_is_refused_with_what_can_be_done(world: World):

@@ -188,3 +188,13 @@ async def test_what_one_end_releases_is_claimed_in_the_order_of_its_creation(wor
     await world.finish(await world.claim_one(agent))
     claimed = await world.desk.tasks.claim(world.call, ClaimTasks(agent_id=agent.id, max_tasks=9))
     assert [one.task.title for one in claimed.claims] == [f"{n}" for n in range(1, 9)]
+
+
+async def test_who_gives_work_to_an_agent_at_rest_is_told(world: World):
+    two = await world.agent("two")
+    command = CreateTasks(tasks=({"title": "t", "agent_id": two.id},))
+    assert (await world.desk.tasks.create(world.call, command)).warnings is None
+    for action, rests in (("drain", "draining"), ("pause", "paused")):
+        await steer(world, two, action)
+        made = await world.desk.tasks.create(world.call, command)
+        assert made.warnings == [f"{made.tasks[0].id}: it is for two alone, which is in maintenance ({rests})."]
