@@ -14,7 +14,8 @@ from mcp_server.domain.deployments.spec import Operation
 from mcp_server.domain.deployments.targets import Facts, Outlook, Phase, PhaseFailed, Step, Subject, Work
 from mcp_server.integrations.kept import TEMPORARY, UNKNOWN, Command, Ended, Kept, run_once
 from mcp_server.integrations.references import resolve
-from mcp_server.integrations.targets.declared import Declared, arguments_of, filled, lacking, word
+from mcp_server.integrations.targets.declared import Declared, arguments_of, filled, word
+from mcp_server.integrations.targets.lacking import lacking
 from mcp_server.kernel.environment import passed_on
 from mcp_server.kernel.errors import InvalidTransition, Unavailable, ValidationFailed
 from mcp_server.kernel.json_text import canonical_hash, dump_json, others_json

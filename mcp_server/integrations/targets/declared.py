@@ -1,12 +1,8 @@
 """What the operator declares of commands that deploy, and what a deployment may fill in there."""
 
-import os
 import re
-import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 from mcp_server.domain.deployments.configuration import Service
@@ -18,17 +14,6 @@ from mcp_server.kernel.json_text import check_line
 _TOLD = ("name", "environment", "revision", "label", "run_id", "version_id")
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _NUMBER = re.compile(r"-\d+(\.\d+)?")
-
-
-def lacking(programs: Iterable[str], env: Mapping[str, str]) -> list[str]:
-    """That declared programs are not on this machine; one within a folder that is relative is found by its command."""
-    found = partial(shutil.which, path=env.get("PATH"))
-    gone = {one for one in programs if (os.sep not in one or Path(one).is_absolute()) and found(one) is None}
-    return [
-        f"This server finds no {one}, so applying fails: the operator installs it here, or corrects [targets] in the "
-        "TOML file."
-        for one in sorted(gone)
-    ]
 
 
 @dataclass(frozen=True, slots=True)

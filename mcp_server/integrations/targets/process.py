@@ -12,8 +12,8 @@ from mcp_server.domain.deployments.placing import Places
 from mcp_server.domain.deployments.programs import Program
 from mcp_server.domain.deployments.spec import Operation
 from mcp_server.domain.deployments.targets import Facts, Outlook, Phase, Prober, Step, Subject, Work
-from mcp_server.integrations.targets.declared import lacking
 from mcp_server.integrations.targets.health import Health
+from mcp_server.integrations.targets.lacking import lacking
 from mcp_server.integrations.targets.replacing import Replacing
 from mcp_server.kernel.checks import check_all
 from mcp_server.kernel.errors import ValidationFailed
