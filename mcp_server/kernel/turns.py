@@ -6,7 +6,6 @@ call comes between of itself. Nobody waits for a call that takes long, or that i
 """
 
 import asyncio
-from weakref import WeakValueDictionary
 
 from mcp_server.kernel.limits import Caller
 
@@ -22,6 +21,9 @@ class Line:
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
         self.behind = 0
+        self.holder: Turn | None = None
+        self.seen_at = 0.0
+        """When its caller last came."""
 
     @property
     def is_taken(self) -> bool:
@@ -29,8 +31,10 @@ class Line:
         return self._turn.locked()
 
     async def wait(self) -> None:
-        """Wait for the turn."""
+        """Wait for the turn, for which somebody else has it no longer than it may be had."""
         self.behind += 1
+        if self.holder is not None:
+            self.holder.end_in_time()
         try:
             await self._turn.acquire()
         finally:
@@ -50,10 +54,19 @@ class Turn:
         Args:
             line: whose turn this is; None where nobody can stand behind this call.
         """
-        self._loop = asyncio.get_running_loop()
-        self._began = self._loop.time()
         self._line = line
-        self._latest = None if line is None else self._loop.call_later(TURN_SECONDS_MAX, self.done)
+        self._latest: asyncio.TimerHandle | None = None
+        if line is not None:
+            self._loop = asyncio.get_running_loop()
+            self._began = self._loop.time()
+            line.holder = self
+            if line.behind:
+                self.end_in_time()
+
+    def end_in_time(self) -> None:
+        """See that it ends, whatever its call does, now that somebody stands behind it."""
+        if self._latest is None:
+            self._latest = self._loop.call_later(max(self._began + TURN_SECONDS_MAX - self._loop.time(), 0), self.done)
 
     def answered(self) -> None:
         """It is about to be answered: who calls again only then finds the turn free. Where one stands there by now,
@@ -64,9 +77,11 @@ class Turn:
     def done(self) -> None:
         """Let the next one come, after a rest where one stands there; to say so twice is no mistake."""
         line, self._line = self._line, None
-        if line is None or self._latest is None:
+        if line is None:
             return
-        self._latest.cancel()
+        line.holder = None
+        if self._latest is not None:
+            self._latest.cancel()
         if line.behind:
             took = min(self._loop.time() - self._began, TURN_SECONDS_MAX)
             self._loop.call_later(took, line.leave)
@@ -75,12 +90,11 @@ class Turn:
 
 
 class Turns:
-    """The lines of all callers."""
+    """The lines of all callers that are about."""
 
     def __init__(self) -> None:
-        self._lines: WeakValueDictionary[str, Line] = WeakValueDictionary()
-        self._about: dict[str, float] = {}
-        """When each caller was last seen, the latest last."""
+        self._lines: dict[str, Line] = {}
+        """By the callers' labels; that of who came last stands last."""
 
     def is_taken(self, caller: Caller) -> bool:
         """Whether `take` may have to be waited for."""
@@ -89,18 +103,22 @@ class Turns:
 
     async def take(self, caller: Caller) -> Turn:
         """Wait until it is a call's turn; it is `done` when the call is, or waits itself."""
-        if caller.is_local or self._is_alone(caller.label):
+        if caller.is_local:
             return Turn()
-        line = self._lines.get(caller.label)
-        if line is None:
-            self._lines[caller.label] = line = Line()
+        line = self._come(caller.label)
+        if len(self._lines) == 1:
+            return Turn()
         await line.wait()
         return Turn(line)
 
-    def _is_alone(self, label: str) -> bool:
+    def _come(self, label: str) -> Line:
+        """A caller's line. Of who has not come for a while, and has no call under way, it is forgotten."""
         now = asyncio.get_running_loop().time()
-        self._about.pop(label, None)
-        while self._about and now - next(iter(self._about.values())) > ABOUT_SECONDS:
-            del self._about[next(iter(self._about))]
-        self._about[label] = now
-        return len(self._about) == 1
+        line = self._lines.pop(label, None) or Line()
+        line.seen_at = now
+        while self._lines and now - (oldest := next(iter(self._lines.values()))).seen_at > ABOUT_SECONDS:
+            if oldest.is_taken:
+                break
+            del self._lines[next(iter(self._lines))]
+        self._lines[label] = line
+        return line

@@ -103,7 +103,7 @@ class Database:
         self.wakers: dict[str, Callable[[], None]] = {}
         self._loop = asyncio.get_running_loop()
         self._statements = statements(backend.engine, backend.areas.sql)
-        self._short = short_statements(backend.areas.sql)
+        self._short = {name: self._statements[name] for name in short_statements(backend.areas.sql)}
         self._long = long_statements(backend.areas.sql)
         self._long_reads = asyncio.Semaphore(backend.long_reads)
         self._composed: dict[tuple[str, tuple[str, ...]], str] = {}
@@ -231,14 +231,15 @@ class Database:
 
     async def fetch_all(self, statement: str, /, *, filters: Iterable[str] = (), **parameters: Any) -> list[Row]:
         """The rows of a named statement, narrowed by named filters, on a read-only connection."""
-        filters = tuple(filters)
+        rows = self._read_now(statement, parameters)
+        return await self._read(statement, tuple(filters), parameters) if rows is None else rows
+
+    async def _read(self, statement: str, filters: tuple[str, ...], parameters: dict[str, Any]) -> list[Row]:
         sql = self._compose(statement, filters)
         started = time.perf_counter()
         try:
-            rows = self.backend.read_now(sql, parameters) if statement in self._short else None
-            if rows is None:
-                async with self._turn(statement, *[f"filter.{name}" for name in filters]):
-                    rows = await self.backend.read(sql, parameters)
+            async with self._turn(statement, *[f"filter.{name}" for name in filters]):
+                rows = await self.backend.read(sql, parameters)
         except Exception as error:
             explained = self.backend.explain(error)
             if explained is None:
@@ -250,8 +251,21 @@ class Database:
 
     async def fetch_one(self, statement: str, /, *, filters: Iterable[str] = (), **parameters: Any) -> Row | None:
         """The first row of a named statement, or None."""
-        rows = await self.fetch_all(statement, filters=filters, **parameters)
+        rows = self._read_now(statement, parameters)
+        if rows is None:
+            rows = await self._read(statement, tuple(filters), parameters)
         return rows[0] if rows else None
+
+    def _read_now(self, statement: str, parameters: dict[str, Any]) -> list[Row] | None:
+        """The rows of a short statement, which takes no filters; None where it has to be awaited."""
+        sql = self._short.get(statement)
+        if sql is None:
+            return None
+        started = time.perf_counter()
+        rows = self.backend.read_now(sql, parameters)
+        if self.on_read is not None and rows is not None:
+            self.on_read(time.perf_counter() - started)
+        return rows
 
     @property
     def is_read_only(self) -> bool:

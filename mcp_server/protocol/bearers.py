@@ -1,12 +1,14 @@
 """Whom a bearer token stands for, and the chain of those who can tell. Loaded where MCP is served over HTTP."""
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple, Protocol
 
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 
 from mcp_server.kernel.authority import Actor, Permission
+from mcp_server.kernel.limits import Caller
 
 BEARER_CHARACTERS_MAX = 16_384
 """A longer token is none: it is not even looked at."""
@@ -21,6 +23,16 @@ class Bearer(AccessToken):
     """
 
     actor: Actor
+
+    @cached_property
+    def user(self) -> AuthenticatedUser:
+        """The same, as it stands in the scope of a request."""
+        return AuthenticatedUser(self)
+
+    @cached_property
+    def caller(self) -> Caller:
+        """For whom its requests are counted."""
+        return Caller.of(self.actor)
 
     @property
     def toolsets(self) -> frozenset[str] | None:

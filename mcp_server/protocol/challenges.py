@@ -1,20 +1,19 @@
 """What a client without a token that counts is told: 401, 403 and 503 with how to get one, and the metadata of this
 server as a protected resource (RFC 9728), which leads to the issuers of tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
-from mcp.server.auth.provider import AccessToken, TokenVerifier
 from mcp.server.auth.routes import cors_middleware
-from starlette.authentication import AuthCredentials, AuthenticationBackend, AuthenticationError, BaseUser
+from starlette.authentication import AuthenticationError
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mcp_server.kernel.once import Once
+from mcp_server.protocol.bearers import Verifiers
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 METADATA_SECONDS = 3600
@@ -87,25 +86,36 @@ def challenge(
     return f"Bearer {', '.join(said)}".strip()
 
 
-class ByBearer(AuthenticationBackend):
-    """Has the bearer token of a request verified. The SDK's own looks at every header twice; and of two tokens, which
-    one reader takes for the one that counts and another not, none does."""
+class ByBearer:
+    """Has the bearer token of each request verified, and notes in its scope whom it proves. Who proves to be nobody
+    goes on by way of what looks after strangers.
 
-    def __init__(self, verifier: TokenVerifier) -> None:
+    Of two tokens, which one reader takes for the one that counts and another not, none does. Starlette's middleware
+    does the same with a backend of ours, by a layer and a connection object more at each request.
+    """
+
+    def __init__(self, app: ASGIApp, verifier: Verifiers, strangers: Callable[[ASGIApp], ASGIApp]) -> None:
+        self._app = app
         self._verifier = verifier
-        self._proved = Once(_proved)
+        self._strangers = strangers(app)
 
-    async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser] | None:
-        """Who it is; None where nobody is proved."""
-        shown = [value for name, value in conn.scope["headers"] if name == b"authorization"]
-        if len(shown) != 1 or shown[0][:7].lower() != b"bearer ":
-            return None
-        found = await self._verifier.verify_token(shown[0][7:].decode("latin-1"))
-        return None if found is None else self._proved(found)
-
-
-def _proved(found: AccessToken) -> tuple[AuthCredentials, BaseUser]:
-    return AuthCredentials(found.scopes), AuthenticatedUser(found)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        shown = [value for name, value in scope["headers"] if name == b"authorization"]
+        found = None
+        if len(shown) == 1 and shown[0][:7].lower() == b"bearer ":
+            try:
+                found = await self._verifier.verify_token(shown[0][7:].decode("latin-1"))
+            except AuthenticationError as error:
+                await not_let_in(error)(scope, receive, send)
+                return
+        if found is None:
+            await self._strangers(scope, receive, send)
+            return
+        scope["user"] = found.user
+        await self._app(scope, receive, send)
 
 
 class LetIn:
@@ -115,10 +125,11 @@ class LetIn:
         self._app = app
         self._resource = resource
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if isinstance(scope.get("user"), AuthenticatedUser):
-            await self._app(scope, receive, send)
-            return
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        proved = isinstance(scope.get("user"), AuthenticatedUser)
+        return self._app(scope, receive, send) if proved else self._refused(scope, receive, send)
+
+    async def _refused(self, scope: Scope, receive: Receive, send: Send) -> None:
         sent = "authorization" in HTTPConnection(scope).headers
         error = "invalid_token" if sent else ""
         says = "This token is not known here, has ended, or is for something else." if sent else ""
@@ -127,7 +138,7 @@ class LetIn:
         await JSONResponse(body, 401, headers)(scope, receive, send)
 
 
-def not_let_in(_: HTTPConnection, error: AuthenticationError) -> Response:
+def not_let_in(error: AuthenticationError) -> Response:
     """The answer to a token that makes sense and lets nobody in: its holder may do nothing here, or it cannot be
     checked now. Asking for another token would not help."""
     status = getattr(error, "status", 403)

@@ -35,3 +35,8 @@ def definition(tool: AnyTool) -> types.Tool:
             open_world_hint=hints.open_world,
         ),
     )
+
+
+def wire(tool: types.Tool) -> dict[str, Any]:
+    """A tool as it goes out."""
+    return tool.model_dump(mode="json", by_alias=True, exclude_none=True)

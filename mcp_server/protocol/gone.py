@@ -1,5 +1,7 @@
 """Clients over HTTP that go away while they wait."""
 
+from collections.abc import Awaitable
+
 from anyio import CancelScope
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,9 +19,9 @@ class FromNowOn:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         headers = [header for header in scope["headers"] if header[0] not in _KEPT_BACK]
-        await self._app({**scope, "headers": headers}, receive, send)
+        return self._app({**scope, "headers": headers}, receive, send)
 
 
 class CancelGone:
@@ -32,10 +34,11 @@ class CancelGone:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] != "POST" or not first_said(scope, b"mcp-session-id"):
-            await self._app(scope, receive, send)
-            return
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        in_session = scope["method"] == "POST" and first_said(scope, b"mcp-session-id")
+        return (self._watched if in_session else self._app)(scope, receive, send)
+
+    async def _watched(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = bytearray()
         gone = answered = False
 

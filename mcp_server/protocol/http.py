@@ -6,15 +6,14 @@ From the outside in: the door (`pages/door.py`), keys, whoever shows a wrong one
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
-from mcp.server.auth.provider import TokenVerifier
 from mcp.server.lowlevel import Server
 from mcp.server.sse import SseServerTransport
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -26,8 +25,9 @@ from mcp_server.pages.approval import approval_routes
 from mcp_server.pages.bodies import arriving, too_many
 from mcp_server.pages.call import call_routes
 from mcp_server.pages.door import Door
+from mcp_server.protocol.bearers import Verifiers
 from mcp_server.protocol.bodies import RpcBody, StrictBody
-from mcp_server.protocol.challenges import ByBearer, LetIn, ProtectedResource, not_let_in
+from mcp_server.protocol.challenges import ByBearer, LetIn, ProtectedResource
 from mcp_server.protocol.gone import CancelGone, FromNowOn
 from mcp_server.protocol.in_turn import InTurn
 from mcp_server.protocol.kept_out import KeptOut
@@ -54,7 +54,7 @@ class HttpOptions:
     host: str
     port: int
     allowed_hosts: tuple[str, ...] = ()
-    verifier: TokenVerifier | None = None
+    verifier: Verifiers | None = None
     resource: ProtectedResource | None = None
     troubled: Callable[[], Sequence[str]] = tuple
 
@@ -170,9 +170,5 @@ def _middleware(options: HttpOptions, counts: Counts) -> list[Middleware]:
     door = Middleware(Door, hosts=options.hosts())
     if options.verifier is None:
         return [door]
-    backend = ByBearer(options.verifier)
-    return [
-        door,
-        Middleware(AuthenticationMiddleware, backend=backend, on_error=not_let_in),
-        Middleware(KeptOut, count=counts.kept_out),
-    ]
+    strangers = partial(KeptOut, count=counts.kept_out)
+    return [door, Middleware(ByBearer, verifier=options.verifier, strangers=strangers)]

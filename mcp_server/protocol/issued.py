@@ -80,6 +80,7 @@ class IssuedTokens:
             is_disabled: says at every request whether a principal may come in no more, whatever an issuer says.
         """
         self._issuing = issuing
+        self.takes = issuing.takes
         self._most = most
         self._is_disabled = is_disabled
         self._bearer = Once(self._made)
@@ -87,10 +88,6 @@ class IssuedTokens:
     def troubled(self) -> list[str]:
         """Names of issuers that could not be asked for their keys the last time."""
         return sorted(self._issuing.problems())
-
-    def takes(self, token: str) -> bool:
-        """Whether it is a JSON Web Token."""
-        return self._issuing.takes(token)
 
     async def verify(self, token: str) -> Bearer | Refused:
         """Whom it stands for.

@@ -11,7 +11,6 @@ from contextvars import ContextVar
 from ipaddress import IPv6Address, ip_address
 
 import structlog
-from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_server.pages.door import said
@@ -36,7 +35,7 @@ def note(reason: str) -> None:
 
 
 class KeptOut:
-    """Stands behind what looks at keys, and before what answers who showed none that counts."""
+    """Stands behind what looks at keys, where they prove nobody, and before what answers that."""
 
     def __init__(
         self,
@@ -61,10 +60,6 @@ class KeptOut:
         self._late = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or isinstance(scope.get("user"), AuthenticatedUser):
-            await self._app(scope, receive, send)
-            return
-
         async def later(message: Message) -> None:
             refused = _refused.get()
             if message["type"] == "http.response.start" and (refused is not None or message["status"] == 401):

@@ -75,7 +75,6 @@ def assembled(
         version=desk.version,
         instructions=INSTRUCTIONS,
         get_tool_input_schema=no_headers,
-        on_list_tools=tools.list_tools,
         on_list_resources=reads.list_resources,
         on_list_resource_templates=reads.list_templates,
         on_read_resource=reads.read,
@@ -89,6 +88,7 @@ def assembled(
     )
     if "opentelemetry.sdk" not in sys.modules:
         server.middleware.clear()  # nobody takes the spans that the SDK would make for every message
+    server.add_request_handler("tools/list", types.PaginatedRequestParams, tools.list_tools)
     server.add_request_handler("tools/call", types.CallToolRequestParams, tools.call)
     if "skills/list" in offer.methods:
         skills = Skills(seam)

@@ -5,6 +5,7 @@ It decides nothing about rights: the services do, whatever passes here.
 """
 
 import json
+from collections.abc import Awaitable
 from typing import Any, cast
 
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
@@ -33,11 +34,13 @@ class StepUp:
         self._app = app
         self._resource = resource
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         bearer = _widenable(scope)
         if bearer is None:
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
+        return self._answered(bearer, scope, receive, send)
+
+    async def _answered(self, bearer: IssuedBearer, scope: Scope, receive: Receive, send: Send) -> None:
         messages = await _whole(receive)
         needed = needs(b"".join(message.get("body", b"") for message in messages))
         if not needed & bearer.actor.reach:
@@ -89,10 +92,10 @@ def _member(value: Any, name: str) -> Any:
 def _widenable(scope: Scope) -> IssuedBearer | None:
     """The bearer of a request that brings a message and could bring a wider token."""
     user = scope.get("user")
-    if scope["type"] != "http" or scope["method"] != "POST" or not isinstance(user, AuthenticatedUser):
+    token = user.access_token if isinstance(user, AuthenticatedUser) else None
+    if not isinstance(token, IssuedBearer) or scope["type"] != "http" or scope["method"] != "POST":
         return None
-    token = user.access_token
-    return token if isinstance(token, IssuedBearer) and token.actor.reach else None
+    return token if token.actor.reach else None
 
 
 async def _whole(receive: Receive) -> list[Message]:

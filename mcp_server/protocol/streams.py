@@ -1,10 +1,12 @@
 """Streams of events over HTTP end with the server, or once their caller is let in no more, and sleep until then."""
 
 import asyncio
+from collections.abc import Awaitable
 
 from sse_starlette import sse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mcp_server.kernel.authority import Actor
 from mcp_server.protocol.letting_in import LettingIn
 from mcp_server.protocol.whose import actor_of
 
@@ -36,11 +38,11 @@ class WhileLetIn:
         self._app = app
         self._letting_in = letting_in
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        actor = actor_of(scope)
-        if actor is None or scope["method"] != "GET":
-            await self._app(scope, receive, send)
-            return
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        actor = actor_of(scope) if scope["method"] == "GET" else None
+        return self._app(scope, receive, send) if actor is None else self._while(actor, scope, receive, send)
+
+    async def _while(self, actor: Actor, scope: Scope, receive: Receive, send: Send) -> None:
         ended = asyncio.Event()
         async with self._letting_in.lasting(actor, ended.set):
             await self._app(scope, _until(ended, receive), send)

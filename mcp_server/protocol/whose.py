@@ -20,5 +20,6 @@ def actor_of(scope: Scope) -> Actor | None:
 
 def caller_of(scope: Scope) -> Caller:
     """For whom a request is counted, where whoever must have a key has shown it."""
-    actor = actor_of(scope)
-    return LOCAL if actor is None else Caller.of(actor)
+    user = scope.get("user")
+    found = user.access_token if isinstance(user, AuthenticatedUser) else None
+    return found.caller if isinstance(found, Bearer) else LOCAL

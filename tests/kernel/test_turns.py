@@ -1,7 +1,6 @@
 """Turns: while several callers are about, one's calls come one after the other; others' come between."""
 
 import asyncio
-import gc
 
 import pytest
 
@@ -95,7 +94,23 @@ async def test_who_has_not_been_seen_for_a_while_is_not_about(monkeypatch: pytes
     await asyncio.sleep(0.01)
     await asyncio.gather(*(desk.call(EVE) for _ in range(20)))
     assert desk.most["user:eve"] > 1
-    assert len(desk.turns._about) == 1
+    assert list(desk.turns._lines) == ["user:eve"]  # nothing is kept of who has gone
+
+
+async def test_who_has_not_come_for_a_while_keeps_its_line_as_long_as_a_call_of_its_own_is_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    desk = Desk()
+    await desk.call(ANN)
+    turn, anothers = await desk.turns.take(EVE), await desk.turns.take(ANN)
+    monkeypatch.setattr(turns, "ABOUT_SECONDS", 0.0)
+    await asyncio.sleep(0.01)
+    behind = asyncio.create_task(desk.call(EVE))
+    await asyncio.sleep(0)
+    assert desk.turns.is_taken(EVE) and "user:eve" not in desk.now
+    turn.done()
+    await behind
+    anothers.done()
 
 
 async def test_a_call_that_takes_long_or_only_waits_holds_up_nobody(monkeypatch: pytest.MonkeyPatch):
@@ -126,7 +141,3 @@ async def test_one_that_is_cancelled_in_the_line_or_in_its_turn_holds_up_nobody(
     await asyncio.gather(*line, return_exceptions=True)
     async with asyncio.timeout(30):
         await desk.call(EVE)
-        del first, line, one
-        while desk.turns._lines:  # nothing is kept of who has gone
-            await asyncio.sleep(0.01)
-            gc.collect()  # what was cancelled hangs in its traceback

@@ -18,10 +18,12 @@ import sys
 from mcp_server.observability.plain import load_structlog
 load_structlog()
 import structlog
-assert not {"rich", "greenlet"} & {name.partition(".")[0] for name in sys.modules}
+assert not {"rich", "greenlet", "_pickle"} & {name.partition(".")[0] for name in sys.modules}
 print(structlog.dev.ConsoleRenderer(colors=False)(None, "", {"event": "said"}))
 import importlib.util
 assert importlib.util.find_spec("rich") is None or __import__("rich")
+import pickle
+assert pickle.loads(pickle.dumps([1])) == [1] and issubclass(pickle.PicklingError, pickle.PickleError)
 """
 SERVER = """
 import atexit, sys
@@ -69,7 +71,7 @@ def run(code: str, folder: Path | None = None) -> str:
     return done.stdout.strip()
 
 
-def test_structlog_comes_without_rich_and_greenlet_and_they_can_be_loaded_later() -> None:
+def test_structlog_comes_without_rich_greenlet_and_pickle_and_they_can_be_loaded_later() -> None:
     assert "said" in run(STRUCTLOG)
 
 
@@ -92,7 +94,16 @@ def test_a_server_on_stdio_that_has_answered_a_call_has_loaded_nothing_that_it_d
     assert json.loads(done.stdout.splitlines()[-1])["result"]["isError"] is False, done.stdout
     loaded = set(done.stderr.splitlines()[-1].split())
     assert {"mcp.server.lowlevel.server", "hashlib"} <= loaded and {"pysqlite3.dbapi2", "apsw"} & loaded
-    assert not loaded & {"_ssl", "_hashlib", "csv", "zipfile", "email.message", "importlib.resources", "difflib"}
+    assert not loaded & {
+        "_ssl",
+        "_hashlib",
+        "_pickle",
+        "csv",
+        "zipfile",
+        "email.message",
+        "importlib.resources",
+        "difflib",
+    }
     assert "mcp_server.hooks.channel" not in loaded
     assert not loaded & {"_sqlite3", "greenlet", "rich", "jinja2", "yaml", "psycopg", "cloudflare"}
 

@@ -115,6 +115,11 @@ class Key(Record):
         is_old = sha256 == self.old_sha256 and self.old_until is not None and now < self.old_until
         return is_old or sha256 == self.sha256
 
+    def ends_of(self, sha256: str) -> list[Micros]:
+        """When the text of that SHA-256, which counts now, counts no more by itself: the earliest, if any."""
+        ends = self.expires_at, None if sha256 == self.sha256 else self.old_until
+        return [end for end in ends if end is not None]
+
     def actor(self, user_role: str | None, proof: str | None) -> Actor:
         """Whom it proves by a text of that SHA-256, never more than the user is now."""
         own = user_role if self.holder_kind == "user" else self.role

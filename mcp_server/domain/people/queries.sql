@@ -19,7 +19,12 @@ SELECT * FROM api_keys WHERE id = :id
 -- name: key_for_update
 SELECT * FROM api_keys WHERE id = :id {{for_update}}
 
--- What every request over HTTP asks.
+-- What every request over HTTP asks of a key that was seen before: whether what was made of it still is so.
+-- name: key_as_known (short)
+SELECT k.version, u.version AS user_version, u.status AS user_status
+FROM api_keys k LEFT JOIN users u ON u.id = k.holder_id AND k.holder_kind = 'user'
+WHERE k.id = :id AND (k.sha256 = :sha256 OR k.old_sha256 = :sha256)
+
 -- name: key_by_sha256 (short)
 SELECT k.*, u.role AS user_role, u.status AS user_status, u.version AS user_version, s.used_at
 FROM api_keys k

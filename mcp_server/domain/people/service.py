@@ -25,25 +25,48 @@ class Profile(NamedTuple):
     address: str | None
 
 
+class _Known(NamedTuple):
+    """Whom a text proves, as long as its key and its user have these versions.
+
+    Attributes:
+        until: when all of it is looked at anew: the text proves nobody any more, or its use is to be written down.
+    """
+
+    key_id: str
+    version: int
+    user_version: int | None
+    actor: Actor
+    until: Micros
+
+    def holds(self, seen: Row, now: Micros) -> bool:
+        """Whether nothing has changed since."""
+        same = seen["version"] == self.version and seen["user_version"] == self.user_version
+        return same and now < self.until and seen["user_status"] != "disabled"
+
+
 class Standing:
-    """Whom keys prove now. Nothing of it outlives a change: each question reads the key's row and its user's."""
+    """Whom keys prove now. Nothing of it outlives a change: each question reads at least the versions of the key and of
+    its user, which change with all that is made of them."""
 
     def __init__(self, services: Services) -> None:
         self._context = services.context
         self._database = services.context.database
-        self._known: dict[tuple[str, int, int | None, str | None], tuple[Key, Actor]] = {}
-        self._used: dict[str, Micros] = {}
+        self._known: dict[str, _Known] = {}
+        """By the SHA-256 of the text."""
 
     async def proved(self, sha256: str) -> Actor | str:
         """Whom the key with a text of that SHA-256 proves; or, where it proves nobody, why, in a word."""
+        known = self._known.get(sha256)
+        if known is not None:
+            seen = await self._database.fetch_one("key_as_known", id=known.key_id, sha256=sha256)
+            if seen is not None and known.holds(seen, self._context.clock()):
+                return known.actor
         row = await self._database.fetch_one("key_by_sha256", sha256=sha256)
         if row is None:
             return "unknown"
-        now = self._context.clock()
-        found = self._actor(row, now, sha256)
-        if isinstance(found, Actor):
-            self._use(row, now)
-        return found
+        now, key = self._context.clock(), Key.adopt(dict(row))
+        reason = _refusal(key, row["user_status"], now, sha256)
+        return self._remembered(key, row, now, sha256) if reason is None else reason
 
     async def still(self, actor: Actor) -> Actor | None:
         """The same caller with what its key lets it do now; None where that lets it do nothing any more. Who came
@@ -51,8 +74,11 @@ class Standing:
         if actor.key_id is None:
             return None if await self.is_disabled(actor) else actor
         row = await self._database.fetch_one("key_standing", id=actor.key_id)
-        found = "unknown" if row is None else self._actor(row, self._context.clock(), actor.proof)
-        return found if isinstance(found, Actor) else None
+        if row is None:
+            return None
+        key = Key.adopt(dict(row))
+        reason = _refusal(key, row["user_status"], self._context.clock(), actor.proof)
+        return key.actor(row["user_role"], actor.proof) if reason is None else None
 
     async def require(self, call: Call) -> None:
         """Refuse a caller that is not let in any more, or whose rights are fewer than when its call began.
@@ -69,7 +95,10 @@ class Standing:
 
     async def is_disabled(self, actor: Actor) -> bool:
         """Whether it is a user of this server that is not let in any more. The local user needs no leave."""
-        return actor.kind == "user" and not actor.is_local and await self.is_out(actor.id)
+        if actor.kind != "user" or actor.is_local:
+            return False
+        row = await self._database.fetch_one("user_profile", id=actor.id)
+        return row is not None and row["status"] == "disabled"
 
     async def is_out(self, name: str) -> bool:
         """Whether there is a user of that name who is not let in."""
@@ -87,28 +116,27 @@ class Standing:
             return None
         return Profile(row["id"], row["display_name"], row["address"])
 
-    def _actor(self, row: Row, now: Micros, proof: str | None) -> Actor | str:
-        """The caller that a row stands for now, or why none. The row's versions say all that it does but who is enabled
-        and what time it is: so the rest of it is looked at once."""
-        version = row["id"], row["version"], row["user_version"], proof
-        known = self._known.get(version)
-        if known is None:
-            if len(self._known) >= _KNOWN_MAX:
-                self._known.clear()
-            key = Key.adopt(dict(row))
-            known = self._known[version] = key, key.actor(row["user_role"], proof)
-        key, actor = known
-        state = key.state(now, row["user_status"])
-        if state != "live" or not (proof is None or key.counts_by(proof, now)):
-            return "rotated" if state == "live" else state
+    def _remembered(self, key: Key, row: Row, now: Micros, proof: str) -> Actor:
+        """Whom a key that is let in proves, made once of each version; and that it is used is written down now and
+        then, in whichever process. Nobody waits for that."""
+        known = self._known.get(proof)
+        versions = key.id, key.version, row["user_version"]
+        actor = known.actor if known is not None and known[:3] == versions else key.actor(row["user_role"], proof)
+        last: Micros = row["used_at"] or 0
+        if now - last >= USED_EVERY:
+            last = now
+            if not self._database.is_read_only:
+                self._database.post(transactions.used, key.id, now)
+        if len(self._known) >= _KNOWN_MAX:
+            self._known.clear()
+        self._known[proof] = _Known(*versions, actor, min((last + USED_EVERY, *key.ends_of(proof))))
         return actor
 
-    def _use(self, row: Row, now: Micros) -> None:
-        """Write down now and then that a key is used; nobody waits for it."""
-        last = max(self._used.get(row["id"], 0), row["used_at"] or 0)
-        if now - last < USED_EVERY or self._database.is_read_only:
-            return
-        if len(self._used) >= _KNOWN_MAX:
-            self._used.clear()
-        self._used[row["id"]] = now
-        self._database.post(transactions.used, row["id"], now)
+
+def _refusal(key: Key, user_status: str | None, now: Micros, proof: str | None) -> str | None:
+    """Why a key lets nobody in now, in a word; None where it does. `proof` is the SHA-256 of the text that is shown, if
+    one is."""
+    state = key.state(now, user_status)
+    if state != "live":
+        return state
+    return None if proof is None or key.counts_by(proof, now) else "rotated"

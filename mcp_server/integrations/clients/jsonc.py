@@ -16,6 +16,8 @@ _COMMENT = re.compile(rf"{_STRING}|//[^\r\n]*|/\*.*?\*/", re.DOTALL)
 _TRAILING = re.compile(rf'({_STRING}|[^\s{{\[,:"]+)(\s*,(?=\s*[}}\]]))?')
 """What a value ends with, and a comma behind it: one behind a brace or another comma is a mistake and stays."""
 _BLANK = re.compile(r"\s*")
+_REST = re.compile(r"[ \t]*,?[ \t]*[\r\n]")
+"""A line of which nothing is left but a comma."""
 _DECODER = json.JSONDecoder()
 Key = str | int
 """Of a member of an object, or the number of one in a list."""
@@ -195,7 +197,10 @@ class Document:
         comma = self._comma(member.end)
         if comma is None and number:
             comma = self._comma(floor)
-        return [*([] if comma is None else [Edit(comma, comma + 1)]), Edit(start, member.end)]
+        commas = [] if comma is None else [Edit(comma, comma + 1)]
+        # What stands behind it in its line must not become part of a comment that stands before it.
+        goes_on = _ends_in_note(self.text[floor:start]) and not _REST.match(self.text, member.end)
+        return [*commas, Edit(start, member.end, self.line_end if goes_on else "")]
 
     def applied(self, edits: Iterable[Edit]) -> str:
         """The text after some edits."""
@@ -272,6 +277,12 @@ def _nested(path: Sequence[Key], value: Any) -> Any:
     for key in reversed(path):
         value = [value] if isinstance(key, int) else {key: value}
     return value
+
+
+def _ends_in_note(text: str) -> bool:
+    """Whether what stands behind a value ends in a comment that goes on to the end of its line."""
+    notes = [found[0] for found in _COMMENT.finditer(text)]
+    return bool(notes) and notes[-1].startswith("//") and text.endswith(notes[-1])
 
 
 def _skip(text: str, at: int) -> int:

@@ -27,6 +27,8 @@ class _Known:
 class Issuers:
     """Tells whom JSON Web Tokens stand for."""
 
+    takes = staticmethod(looks_like_one)
+
     def __init__(
         self,
         issuers: Sequence[Issuer],
@@ -46,10 +48,6 @@ class Issuers:
             issuer.url: _Known(issuer, Keys(issuer, Fetcher(issuer).key_set, steady, self._cached.clear))
             for issuer in issuers
         }
-
-    def takes(self, token: str) -> bool:
-        """Whether a token has the form of those that issuers make."""
-        return looks_like_one(token)
 
     async def verify(self, token: str) -> Verified | str:
         """Whom a token stands for; or in a few words why it stands for nobody.

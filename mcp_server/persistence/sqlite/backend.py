@@ -51,7 +51,9 @@ class SqliteBackend:
         self._may_only_read = may_only_read
         self._allow_unsafe = allow_unsafe
         self._readers: list[aiosqlite.Connection] = []
-        self._near: sqlite3.Connection | None = None
+        self._nearby: sqlite3.Connection | None = None
+        self._near: sqlite3.Cursor | None = None
+        """Kept: to make one anew costs as much as to look a row up."""
         self._waiting = [0] * READERS
         """How many reads each has."""
         self._replacing = asyncio.Lock()
@@ -120,8 +122,9 @@ class SqliteBackend:
         """Connect for reading, through the same SQLite library as everything else."""
         for _ in range(READERS):
             self._readers.append(await self._reader())
-        self._near = self.file.connect(read_only=True)
-        self._near.execute("PRAGMA busy_timeout = 0")
+        self._nearby = self.file.connect(read_only=True)
+        self._nearby.execute("PRAGMA busy_timeout = 0")
+        self._near = self._nearby.cursor()
 
     def read_now(self, sql: str, parameters: dict[str, Any]) -> list[Row] | None:
         """Run a statement that reads one row by its key, in the caller's thread: that takes 20 microseconds, and a
@@ -156,8 +159,8 @@ class SqliteBackend:
     async def close_readers(self) -> None:
         """Close the reading connections."""
         self._closed = True
-        if self._near is not None:
-            self._near.close()
+        if self._nearby is not None:
+            self._nearby.close()
         async with self._replacing:
             for reader in self._readers:
                 await reader.close()

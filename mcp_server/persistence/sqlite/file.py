@@ -37,7 +37,8 @@ class SqliteFile:
         self._paths = [path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))]
         self._own: tuple[object, ...] | None = None
         self._settled: tuple[int, ...] | None = None
-        """The folder as it was when these were its own files; None where it had changed too shortly before."""
+        """The folder as it was when these were its own files; None where it had changed too shortly before, and where
+        the file is a link, which leads elsewhere."""
         self._is_immutable = False
         self._is_link = path.is_symlink()
         self._folder_path = str(path.parent)
@@ -85,7 +86,11 @@ class SqliteFile:
         """
         if self._own is None:
             return
-        folder = self._folder()
+        try:
+            found = os.stat(self._folder_path)  # noqa: PTH116 - at every read and write; the path's own makes its text anew
+            folder = found.st_dev, found.st_ino, found.st_mtime_ns
+        except OSError:
+            folder = None
         if folder is not None and folder == self._settled:
             return  # nothing came, went or was renamed in it: a look at it costs a third of one at each file
         if self._own != self._found():
@@ -93,18 +98,8 @@ class SqliteFile:
                 f"The database {self.path}, or what SQLite keeps beside it, was removed or replaced meanwhile.",
                 next="Nothing was written. Put the files back with every server stopped, or start the server anew.",
             )
-        self._settled = folder if folder is not None and folder[-1] < time.time_ns() - SETTLED_NANOSECONDS else None
-
-    def _folder(self) -> tuple[int, ...] | None:
-        """Which folder the files lie in, and when one last came or went there. None where that cannot be told, or a
-        link leads elsewhere."""
-        if self._is_link:
-            return None
-        try:
-            found = os.stat(self._folder_path)  # noqa: PTH116 - at every read and write; the path's own makes its text anew
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino, found.st_mtime_ns
+        tells = folder is not None and not self._is_link and folder[-1] < time.time_ns() - SETTLED_NANOSECONDS
+        self._settled = folder if tells else None
 
     def _found(self) -> tuple[object, ...]:
         return tuple(map(_identity, self._paths))

@@ -123,6 +123,47 @@ async def test_a_rotated_key_has_its_new_text_and_the_old_one_as_long_as_was_sai
     assert await proved(world, "second") == "unknown" and await allowed(world, "third")
 
 
+async def test_what_was_proved_just_before_ends_in_time_all_the_same(world: World):
+    await user(world)
+    await key(world, "short", expires_in_seconds=30)
+    key_id = await key(world, "first")
+    await people(world).rotate_key(world.call, key_id, sha256_of("second"), 30)
+    for text in ("short", "first", "second"):
+        await allowed(world, text)
+    world.clock.advance(29)
+    assert {(await allowed(world, text)).id for text in ("short", "first", "second")} == {"ann"}
+    world.clock.advance(1)
+    assert (await proved(world, "short"), await proved(world, "first")) == ("expired", "rotated")
+    await allowed(world, "second")
+
+
+async def test_all_of_a_key_is_read_again_only_once_it_or_its_user_has_changed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    await user(world)
+    key_id = await key(world, "one")
+    asked: list[str] = []
+    fetch_one = world.database.fetch_one
+
+    async def noted(statement: str, **parameters: Any) -> Any:
+        asked.append(statement)
+        return await fetch_one(statement, **parameters)
+
+    monkeypatch.setattr(world.database, "fetch_one", noted)
+
+    async def reads(text: str) -> list[str]:
+        asked.clear()
+        await proved(world, text)
+        return list(asked)
+
+    whole, again = ["key_by_sha256"], ["key_as_known"]
+    assert [await reads("one"), await reads("one")] == [whole, again]
+    await people(world).change_user(world.call, ChangeUser(name="ann", role=Role.VIEWER))
+    assert [await reads("one"), await reads("one")] == [again + whole, again]
+    await people(world).rotate_key(world.call, key_id, sha256_of("two"), 600)
+    assert [await reads("one"), await reads("one"), await reads("two")] == [again + whole, again, whole]
+
+
 async def test_whoever_rotates_second_has_not_seen_the_text_that_it_would_replace(world: World):
     await user(world)
     key_id = await key(world, "first")

@@ -6,7 +6,7 @@ from subprocess import CompletedProcess, TimeoutExpired
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mcp_server.hooks.configs import PLACES, UVX, Way, hooks_of
@@ -155,6 +155,8 @@ def with_hooks(draw: st.DrawFn) -> str:
 
 
 @settings(max_examples=40)
+@example('{"a":1,// a note\n"hooks":{}}')
+@example('{// a note\n"hooks":{}, "b":2}')
 @given(with_hooks())
 def test_in_any_file_ours_come_and_go_and_all_else_stays(text: str):
     before = text.encode()
