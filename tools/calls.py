@@ -10,7 +10,7 @@ from mcp_server.domain.calls.links import PERSON
 from mcp_server.domain.calls.views import CallResult, CallView, OpenedCall
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.quoting import named, quoted
-from tools.spec import ADD, Part, Tool, counted, several
+from tools.spec import ADD, Alone, Part, Tool, counted, several
 
 
 def _says_open(args: OpenCall) -> str:
@@ -31,8 +31,9 @@ def _as_written_to(args: OpenCall, said: dict[str, Any]) -> list[Form]:
     return [Form("email_send", mail)] * bool(people) + [Form("messages_send", message)] * bool(agents)
 
 
-def _alone(args: OpenCall) -> str | None:
-    return None if args.offer is None else "an offer is answered at once, and nothing is there before all has landed"
+def _alone(args: OpenCall) -> Alone | None:
+    why = "an offer is answered at once, and nothing is there before all has landed"
+    return None if args.offer is None else Alone(why)
 
 
 def _say_opened(result: OpenedCall) -> str:
@@ -40,16 +41,17 @@ def _say_opened(result: OpenedCall) -> str:
     again = "was opened before under this key, nobody was asked in now; it " if call.replayed else ""
     if call.status in ("ended", "failed"):
         return f"{call.id} {again}has {call.status}{_why(call)}. Another takes another key."
-    return f"{call.id} {again}is {call.status}. {_how(call)} Say your first words now, then listen (calls_control)."
+    return f"{call.id} {again}is {call.status}. {_how(call)}Say your first words now, then listen (calls_control)."
 
 
 def _how(call: CallView) -> str:
-    """How those who are asked in get there."""
+    """How people who are asked in get there; of agents alone there is nothing to say."""
     if call.join_url is not None:
-        return "Give your user join_url: it opens in a browser and is good once."
+        return "Give your user join_url: it opens in a browser and is good once. "
     if any(one.join_url for one in call.participants or ()):
-        return "Each join_url opens in a browser and is good once."
-    return "Those who were asked in have been written to." if call.participants else ""
+        return "Each join_url opens in a browser and is good once. "
+    people = any(one.kind != "agent" for one in call.participants or ())
+    return "Those who were asked in have been written to. " if people else ""
 
 
 def _say_done(result: CallResult) -> str:

@@ -28,7 +28,7 @@ from mcp_server.kernel.paging import LIMIT_MAX, floors
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.views import View
 from tools.hints import hint
-from tools.spec import DESTROY, READ, UPDATE, Hints, Part, Tool, counted, listed
+from tools.spec import DESTROY, READ, UPDATE, Alone, Hints, Part, Tool, counted, listed
 
 _NAMED = ("name", "environment", "target")
 
@@ -84,12 +84,14 @@ def _say_defined(result: DefinedDeployment) -> str:
     deployment = result.deployment
     changes = f"; {listed(len(result.changes), 'change', None)}" if result.changes else "."
     said = f"{_name(deployment)} has revision {result.revision}{changes}"
-    return f"{said} Next: deployments_plan(deployment_id='{deployment.id}')."
+    warned = "".join(f" {one}" for one in result.warnings or ())
+    return f"{said}{warned} Next: deployments_plan(deployment_id='{deployment.id}')."
 
 
 def _say_found(result: FoundDeployments) -> str:
     if result.deployment is not None:
-        return f"{_name(result.deployment)} is {result.deployment.status}. {result.hint or ''}".rstrip()
+        told = (*(result.deployment.warnings or ()), *((result.hint,) if result.hint else ()))
+        return " ".join((f"{_name(result.deployment)} is {result.deployment.status}.", *told))
     return f"{listed(len(result.deployments or ()), 'deployment', result.omitted)} {result.hint or ''}".rstrip()
 
 
@@ -131,9 +133,9 @@ def _says_control(args: ControlDeployment) -> str:
     return f"{args.action.replace('_', ' ').capitalize()} deployment {named(args.deployment_id)}{revision}{plan}."
 
 
-def _only_looks(args: ControlDeployment) -> str | None:
+def _only_looks(args: ControlDeployment) -> Alone | None:
     looks = args.action == "check_drift" or (args.action == "destroy" and args.plan_hash is None)
-    return "it only shows something" if looks else None
+    return Alone("it only shows something") if looks else None
 
 
 TOOLS = (

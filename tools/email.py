@@ -21,7 +21,7 @@ from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.times import iso, micros
 from mcp_server.kernel.views import View
 from tools.hints import hint
-from tools.spec import READ, Hints, Part, Tool, listed, several
+from tools.spec import READ, Alone, Hints, Part, Tool, listed, several
 
 
 async def ticket(desk: Desk, call: Call, args: SendEmail) -> TaskView | None:
@@ -161,7 +161,7 @@ TOOLS = (
             _says,
             makes=lambda args: ["email", "task"],
             made=lambda done: [done.email["id"], done.email["task_id"]],
-            alone=lambda args: "a dry run writes nothing" if args.dry_run else None,
+            alone=lambda args: Alone("a dry run writes nothing") if args.dry_run else None,
             refers={"to": "address", "cc": "address", "bcc": "address"},
             forms=_to_everyone,
             is_private=True,

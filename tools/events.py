@@ -31,8 +31,17 @@ async def read(desk: Desk, call: Call, args: ReadEvents) -> ReadResult:
     is_newest = args.after is None if args.newest_first else len(events) < args.limit
     if is_newest:
         hints += await _held_back(desk)
-    is_cut = cursor is not None and len(events) == args.limit
+    is_cut = len(events) == args.limit and await _is_more(desk, call, args, cursor)
+    cursor = cursor if is_cut or not args.newest_first else None
     return ReadResult(events=events, cursor=cursor, more=is_cut or None, hint=" ".join(hints) or None)
+
+
+async def _is_more(desk: Desk, call: Call, args: ReadEvents, cursor: str | None) -> bool:
+    """Whether anything of what was asked for stands behind a full page."""
+    if cursor is None:
+        return False
+    beyond = args.model_copy(update={"after": cursor, "limit": 1, "wait_seconds": 0})
+    return bool((await desk.events.read(call, beyond))[0])
 
 
 async def _held_back(desk: Desk) -> list[str]:

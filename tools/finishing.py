@@ -4,14 +4,14 @@ from collections import Counter
 from typing import Any
 
 from mcp_server.domain.desk import Desk
-from mcp_server.domain.tasks.commands import FinishSome, FinishTasks
+from mcp_server.domain.tasks.commands import FinishSome
 from mcp_server.domain.tasks.results import RefusalView
 from mcp_server.domain.tasks.standing import TaskState
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.views import View
 from tools.email import say_kept
-from tools.spec import counted
+from tools.spec import Alone, counted
 
 _AGAIN = frozenset(("queued", "pending"))
 """How a task stands whose attempt failed and is not the last."""
@@ -36,8 +36,7 @@ async def finish(desk: Desk, call: Call, args: FinishSome) -> FinishResult:
     """End one attempt, or several."""
     if not args.tasks:
         return FinishResult(**(await desk.tasks.finish_with(call, args.one())).fields())
-    several = FinishTasks.model_construct(tasks=args.tasks)
-    return FinishResult(**(await desk.tasks.finish_many(call, several)).fields())
+    return FinishResult(**(await desk.tasks.finish_many(call, args.all())).fields())
 
 
 def say_finished(result: FinishResult) -> str:
@@ -85,8 +84,16 @@ def _say_waiting(result: FinishResult) -> str:
     return "".join(f"; {one} still waits for {', '.join(ids)}" for one, ids in waits)
 
 
-def why_alone(args: FinishSome) -> str | None:
-    """Why a finish is no part of a commit, in which all lands or nothing."""
-    if args.tasks:
-        return "each of its `tasks` lands for itself; make one call for each of them here"
-    return "its `also` is a commit of its own; make those calls here" if args.also else None
+def says_finish(args: FinishSome) -> str:
+    """A call as one of several, in words for people."""
+    ended = "; ".join(f"{named(one.task_id)} as {one.outcome}" for one in args.tasks or (args.one(),))
+    return f"Finish {ended}."
+
+
+def why_alone(args: FinishSome) -> Alone | None:
+    """Why a finish is no part of a commit: which of its results would be whose?"""
+    if not args.also:
+        return None
+    return Alone(
+        "its `also` is a commit of its own", "Put the calls of its `also` here, before it, and leave `also` out."
+    )

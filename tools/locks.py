@@ -9,7 +9,7 @@ from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.errors import Conflict, OpsError
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.waiting import WAIT_SECONDS_MAX
-from tools.spec import READ, UPDATE, Part, Tool, listed
+from tools.spec import READ, UPDATE, Alone, Part, Tool, listed
 
 
 def _who(one: LockView | PlaceView) -> str:
@@ -112,7 +112,7 @@ TOOLS = (
             failed=_is_held,
             refers={"name": "lock"},
             only_now=frozenset(("wait_seconds",)),
-            alone=lambda args: "one that waits cannot hold a transaction up" if args.wait_seconds else None,
+            alone=lambda args: Alone("one that waits cannot hold a transaction up") if args.wait_seconds else None,
         ),
         say=_say_acquired,
         speaks="owner",

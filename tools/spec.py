@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from mcp_server.domain.approvals.rules import Form
 from mcp_server.domain.desk import Desk
@@ -52,6 +52,17 @@ Reference = Literal["agent", "party", "address", "lock", "target"]
 def _no_other(args: Any, said: dict[str, Any]) -> Sequence[Form]:
     del args, said
     return ()
+
+
+class Alone(NamedTuple):
+    """Why a call cannot be one of several, and what to do instead."""
+
+    why: str
+    next: str = "Make it on its own."
+
+
+def _can_be(args: Any) -> Alone | None:
+    del args
 
 
 def _may(args: Any) -> str | None:
@@ -105,7 +116,7 @@ class Part:
     makes: Callable[[Any], Sequence[str]] = _nothing
     made: Callable[[Any], Sequence[str]] = _nothing
     names: frozenset[str] = frozenset()
-    alone: Callable[[Any], str | None] = _may
+    alone: Callable[[Any], Alone | None] = _can_be
     failed: Callable[[Any], OpsError | None] = _done
     refers: Mapping[str, Reference] = field(default_factory=dict[str, Reference])
     forms: Callable[[Any, dict[str, Any]], Sequence[Form]] = _no_other

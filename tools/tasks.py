@@ -34,7 +34,7 @@ from mcp_server.kernel.meaning import TaskId
 from mcp_server.kernel.paging import floors
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.views import View
-from tools.finishing import FinishResult, finish, say_finished, why_alone
+from tools.finishing import FinishResult, finish, say_finished, says_finish, why_alone
 from tools.hints import hint, phrase
 from tools.spec import ADD, DESTROY, READ, UPDATE, Part, Tool, listed, several
 
@@ -283,8 +283,8 @@ TOOLS = (
         own_lease=True,
         result=FinishResult,
         does=lambda desk: partial(finish, desk),
-        write=lambda desk: desk.tasks.finish,
-        part=Part(lambda args: f"Finish {named(args.task_id)} as {args.outcome}.", alone=why_alone),
+        write=lambda desk: desk.tasks.finish_together,
+        part=Part(says_finish, alone=why_alone),
         unsaid=frozenset(("released", "repeated")),
         named=frozenset(("task",)),
         say=say_finished,

@@ -109,7 +109,7 @@ class _Composer:
         command = await self._as_seen(part, await self._checked(tool, call, standing))
         why = part.alone(command)
         if why is not None:
-            raise _not_composable(tool.name, why)
+            raise _not_composable(tool.name, why.why, why.next)
         self._will_make(part.makes(command))
         if tool.name == "agents_register":
             self._registers.add(command.name)
@@ -202,7 +202,8 @@ class _Composer:
 
     def _require_no_lease(self, tool: AnyTool, shared: Mapping[str, Any]) -> None:
         if self._later is not None and (tool.own_lease or shared.get("lease_token") is not None):
-            raise _not_composable(tool.name, "a lease does not last until people have decided")
+            why = "a lease does not last until people have decided"
+            raise _not_composable(tool.name, why, "Ask people first, and make it once they have decided.")
 
     async def _spoken(self, what: Said) -> Call:
         """Who speaks in a call: as whoever has them land, where it does not say otherwise."""
@@ -313,5 +314,5 @@ def _read_before(document: str, number: int) -> ValidationFailed:
     )
 
 
-def _not_composable(name: str, why: str) -> ValidationFailed:
-    return ValidationFailed(f"This call of {name} cannot be one of several: {why}.", next="Make it on its own.")
+def _not_composable(name: str, why: str, instead: str) -> ValidationFailed:
+    return ValidationFailed(f"This call of {name} cannot be one of several: {why}.", next=instead)

@@ -96,7 +96,11 @@ FAULTS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
         ("may not send to eve@example.com", "'a' is not base64"),
     ),
     # People who cannot come, for more than one reason.
-    ("calls_open", {"purpose": "p", "participants": ["user:", "user:local"]}, ("names nobody", "shows no pages")),
+    (
+        "calls_open",
+        {"purpose": "p", "participants": ["user:", "user:local"]},
+        ("names nobody", "shows no pages", "approvals_request"),
+    ),
     # What is looked up.
     ("messages_send", {"to": ["scrieb", "capability:pyy", "user:"], "body": "b"}, ("scrieb", "pyy", "names no person")),
     (

@@ -90,7 +90,7 @@ def request(tx: Transaction, origin: Origin, new: NewRequest) -> Asked:
     if command.task_id is not None:
         return _request_for_task(tx, origin, command, load_task(tx, command.task_id), key)
     task_id = origin.new_id("task")
-    title = "Make calls that people are asked about" if runs is not None and runs.is_private else command.title
+    title = "Carry out what people approve" if runs is not None and runs.is_private else command.title
     create_one(tx, origin, TaskSpec(title=title, kind=kind, requires_approval=True, retry=_RETRY), task_id, asks=False)
     asked = Approval.requested(words_of(command, runs=runs), task_id, origin, new.asked(), key, runs=runs)
     return Asked(_open(tx, origin, asked), load_task(tx, task_id), warnings=new.warnings)

@@ -34,7 +34,7 @@ LINES_MAX = 100
 _OF_THE_OPENER = frozenset(("ask", "invite", "mute", "unmute", "hold", "resume", "end"))
 _NAMED = re.compile(r"[A-Za-z0-9._-]{1,64}/[^\s]{1,200}")
 """What names a document. Base64 of a WAV file begins UklGR, and is longer."""
-_REASON = "who opened it ended it"
+_REASON = "ended by its opener"
 
 
 class Acting:
@@ -177,6 +177,12 @@ class Acting:
         approval_id = command.approval_id
         if approval_id is None:
             people = [one.person for one in found.people() if one.person is not None]
+            if all(one.kind == "agent" for one in found.people()):
+                raise InvalidTransition(
+                    f"No person takes part in {found.id}, and only people are asked.",
+                    next="Ask them by approvals_request; approvals_decide asks the user at this client.",
+                    details={"call_id": found.id},
+                )
             if not people:
                 raise InvalidTransition(
                     f"Nobody in {found.id} can decide: a link that was shown may be anybody's.",

@@ -95,7 +95,8 @@ class Inviting:
             raise Unavailable(
                 "This server shows no pages, so no person can join a call.",
                 next="The operator sets DATAMCP_CONSOLE_PORT, or DATAMCP_PUBLIC_URL; agents and programs "
-                "join without: participants=['NAME of an agent'], or `offer`.",
+                "join without: participants=['NAME of an agent'], or `offer`. To ask the user at this client: "
+                "approvals_request, then approvals_decide.",
             )
 
     async def _one(self, name: str) -> Asked:

@@ -142,6 +142,7 @@ class DeploymentService:
             "live": None if deployment.live is None else json.loads(deployment.live),
             "created_by": deployment.created_by,
             "revisions": await self._revisions(deployment.id),
+            "warnings": self._targets.lacking(deployment.subject(revision.revision, revision.config, None)) or None,
         }
         if fallen := await self.fallen(deployment):
             more["drift"] = fallen
@@ -214,11 +215,13 @@ class DeploymentService:
 
     async def _defined(self, call: Call, done: Defined) -> DefinedDeployment:
         del call
+        lacking = self._targets.lacking(done.deployment.subject(done.deployment.revision, done.config, None))
         # Whoever defines a new one knows what it said.
         before = done.config if done.before is None else done.before
         changes = differences(json.loads(before), json.loads(done.config), CHANGES_SHOWN)
         view = deployment_view(done.deployment)
-        return DefinedDeployment(deployment=view, revision=done.deployment.revision, changes=changes)
+        revision = done.deployment.revision
+        return DefinedDeployment(deployment=view, revision=revision, changes=changes, warnings=lacking or None)
 
     async def _decision(self, call: Call, command: ApplyDeployment) -> Decision:
         deployment = await self.named(command.deployment_id)
@@ -304,6 +307,9 @@ class DeploymentService:
         self._require_allowed(subject, operation)
         observed, secrets = await self._observed(subject), self._secrets(subject)
         outlook = await secrets.told(target.outlook(subject, operation, observed))
+        if operation != "destroy":
+            warnings = [*dict.fromkeys((*self._targets.lacking(subject), *outlook.warnings))]
+            outlook = outlook._replace(warnings=warnings)
         by = self._context.origin(call).actor
         made = Plan.made(subject, deployment.revision, operation, observed, outlook, by, self._context.clock())
         return Made(*made, subject)

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from mcp_server.domain.deployments.configuration import Config, Probe
 from mcp_server.domain.deployments.spec import Operation
-from mcp_server.kernel.errors import NotFound, ValidationFailed
+from mcp_server.kernel.errors import NotFound, OpsError, ValidationFailed
 from mcp_server.kernel.near import did_you_mean, near
 
 Phase = Literal["build", "deploy", "check", "promote", "revert", "destroy", "stop", "start"]
@@ -182,6 +182,15 @@ class Closing(Protocol):
 
 
 @runtime_checkable
+class Lacking(Protocol):
+    """A target that needs what this machine may not have."""
+
+    def lacks(self, subject: Subject) -> list[str]:
+        """What is not here to carry a plan out, what applying does then, and what to do; nothing where all is here."""
+        ...
+
+
+@runtime_checkable
 class Naming(Protocol):
     """A target that calls parts of deployments by names that those of another could have as well."""
 
@@ -269,6 +278,14 @@ class Targets:
         if name not in self.made:
             self.made[name] = self.known[name]()
         return self.made[name]
+
+    def lacking(self, subject: Subject) -> list[str]:
+        """What is not here to carry out what is meant, and what to do about it."""
+        try:
+            target = self.get(subject.target)
+        except OpsError as error:
+            return [f"Applying fails on this server: {error.message}"]
+        return target.lacks(subject) if isinstance(target, Lacking) else []
 
     def _meant(self, name: str) -> list[str]:
         usual = _ALSO_CALLED.get(name.casefold(), name)

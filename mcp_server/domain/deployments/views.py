@@ -62,6 +62,7 @@ class DeploymentView(View):
     live_revision: int | None = None
     url: str | None = None
     drift: list[str] | None = None
+    warnings: list[str] | None = None
     error: str | None = None
     tags: list[str] | None = None
     config: dict[str, Any] | None = None
@@ -96,11 +97,12 @@ class PlanView(View):
 
 
 class DefinedDeployment(View):
-    """A deployment, its newest revision, and what that changed."""
+    """A deployment, its newest revision, what that changed, and what is not here to carry it out."""
 
     deployment: DeploymentView
     revision: int
     changes: list[Change]
+    warnings: list[str] | None = None
 
 
 class PlannedDeployment(View):

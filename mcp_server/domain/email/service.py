@@ -198,7 +198,6 @@ class EmailService:
         task = None if done.task is None else task_state(done.task)
         email = email_state(done.email, replayed=done.replayed)
         warnings = [] if done.alike is None else [_twice(done.alike, "both go out")]
-        warnings += _open_addresses(json.loads(done.email["recipients"]), json.loads(done.email["cc"]))
         return SentEmail(email=email, task=task, warnings=warnings or None)
 
     async def _compose(self, call: Call, spec: EmailSpec, refused: OpsError | None = None) -> Composed:
@@ -278,9 +277,10 @@ def _twice(alike: Alike, what: str) -> str:
 
 
 def _open_addresses(*fields: Sequence[str]) -> list[str]:
-    """What is said of a mail that shows its readers each other's addresses."""
+    """What is said before a mail goes to more than two, who see each other's addresses in it: two write to each other,
+    and what is sent cannot be sent otherwise any more."""
     seen = {plain_address(one) for field in fields for one in field}
-    if len(seen) < 2:
+    if len(seen) <= 2:
         return []
     return [f"All {len(seen)} of to and cc see each other's address in this one mail; bcc, or a call each, hides them."]
 

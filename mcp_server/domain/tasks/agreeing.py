@@ -73,8 +73,8 @@ def require_one_or_several(said: Collection[str]) -> None:
         if "also" in left_out:
             raise ValidationFailed(
                 "`also` lands with one attempt; each of `tasks` lands for itself.",
-                next="Have all land together by commit: a call of tasks_finish for each, then those of `also`. Or "
-                "finish one on its own with `also`, and the others by `tasks`.",
+                next="Have all land together by commit: a call of tasks_finish with these `tasks`, then those of "
+                "`also`. Or finish one on its own with `also`, and the others by `tasks`.",
             )
         if left_out:
             several = ", ".join(map("`{}`".format, left_out))

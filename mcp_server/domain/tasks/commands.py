@@ -145,10 +145,6 @@ class FinishTask(EndAttempt):
         """What makes a repeated finish identical."""
         return self._digest(f",{canonical_text(dump_json(plain(self.also)))}" if self.also else "")
 
-    def one(self) -> "FinishTask":
-        """The one finish that this is."""
-        return self
-
 
 class FinishTasks(Frozen):
     """A worker ends several attempts, each for itself."""
@@ -187,6 +183,10 @@ class FinishSome(Frozen):
         """The finish of one attempt, where it is not of several."""
         said = self.model_fields_set - {"tasks"}
         return FinishTask.model_construct(said, **{name: getattr(self, name) for name in FinishTask.model_fields})
+
+    def all(self) -> FinishTasks:
+        """The finishes, where it is of several attempts."""
+        return FinishTasks.model_construct(tasks=self.tasks)
 
 
 class GiveUpTask(NamedTuple):

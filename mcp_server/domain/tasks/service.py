@@ -19,7 +19,6 @@ from mcp_server.domain.tasks.commands import (
     ControlTasks,
     CreateTasks,
     FindTasks,
-    FinishSome,
     FinishTask,
     GiveUpTask,
     Until,
@@ -80,8 +79,8 @@ class TaskService:
     """Create, claim, report, finish, control, find and wait for tasks.
 
     `create`: all or none, in the order given. `report` extends the lease. `finish` ends an attempt and may be repeated,
-    `finish_many` several, each for itself. `control` applies one action to several tasks. `give_up` hands a leased task
-    back unfinished, through no fault of its own: the attempt does not count.
+    `finish_many` several, each for itself, `finish_together` all or none. `control` applies one action to several.
+    `give_up` hands a leased task back unfinished, through no fault of its own: the attempt does not count.
     """
 
     def __init__(self, services: Services) -> None:
@@ -95,8 +94,10 @@ class TaskService:
         work = Permission.TASKS_WORK
         self.create = Write(context, Permission.TASKS_CREATE, _ordinary, creation.create, self._created)
         self.report = Write(context, work, as_said, transactions.report, _reported)
-        self.finish = Write(context, work, _alone, transactions.finish, self._finished)
+        self.finish = Write(context, work, as_said, transactions.finish, self._finished)
         self.finish_many = Write(context, work, as_said, transactions.finish_many, self._finished_many)
+        together = transactions.finish_together
+        self.finish_together = Write(context, work, as_said, together, self._finished_together)
         self.give_up = Write(context, work, as_said, transactions.give_up, _given_up)
         self.control = Write(context, Permission.TASKS_CONTROL, as_said, transactions.control, self._controlled)
 
@@ -359,6 +360,10 @@ class TaskService:
         del call
         return await finished_many(self._database, done)
 
+    async def _finished_together(self, call: Call, done: transactions.Ended) -> FinishedTask | FinishedTasks:
+        several = isinstance(done, transactions.FinishedMany)
+        return await (self._finished_many(call, done) if several else self._finished(call, done))
+
     async def _controlled(self, call: Call, done: transactions.Controlled) -> ControlledTasks:
         del call
         now = self._context.clock()
@@ -373,11 +378,6 @@ async def _ordinary(call: Call, command: CreateTasks) -> CreateTasks:
     del call
     check_all(partial(refuse_cycles, command.tasks), partial(refuse_system_kinds, command.tasks))
     return command
-
-
-async def _alone(call: Call, command: FinishTask | FinishSome) -> FinishTask:
-    del call
-    return command.one()
 
 
 async def _reported(call: Call, task: Task) -> ReportedTask:

@@ -9,6 +9,7 @@ from mcp_server.domain.events.thinning import last_event
 from mcp_server.domain.tasks.commands import (
     ControlTasks,
     EndAttempt,
+    FinishSome,
     FinishTask,
     FinishTasks,
     GiveUpTask,
@@ -63,6 +64,10 @@ class FinishedMany(NamedTuple):
     released: list[str]
     others: list[str]
     refused: list[dict[str, Any]]
+
+
+Ended = Finished | FinishedMany
+"""What a finish came to that may be of one attempt or of several."""
 
 
 class Controlled(NamedTuple):
@@ -148,6 +153,22 @@ def finish_many(tx: Transaction, origin: Origin, command: FinishTasks) -> Finish
             if tx.writes != writes:
                 raise
             refused.append({"id": one.task_id, "code": error.code, "message": error.message})
+    return _came_to(done, refused)
+
+
+def finish_together(tx: Transaction, origin: Origin, command: FinishSome) -> Ended:
+    """End one attempt, or several: all of them, or none.
+
+    Raises:
+        LeaseLost: the token of one is not the current one, unless that very finish was accepted before.
+    """
+    if not command.tasks:
+        return finish(tx, origin, command.one())
+    read_ahead(tx, [one.task_id for one in command.tasks])
+    return _came_to([finish(tx, origin, one) for one in command.tasks], [])
+
+
+def _came_to(done: Sequence[Finished], refused: list[dict[str, Any]]) -> FinishedMany:
     released = [task_id for one in done for task_id in one.released]
     others = {task_id: None for one in done for task_id in one.others}
     return FinishedMany([one.task for one in done], released, [*others.keys() - set(released)], refused)

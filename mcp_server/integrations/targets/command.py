@@ -15,6 +15,7 @@ from mcp_server.domain.deployments.targets import Facts, Outlook, Phase, PhaseFa
 from mcp_server.integrations.kept import TEMPORARY, UNKNOWN, Command, Ended, Kept, run_once
 from mcp_server.integrations.references import resolve
 from mcp_server.integrations.targets.declared import Declared, arguments_of, filled, word
+from mcp_server.integrations.targets.lacking import lacking
 from mcp_server.kernel.environment import passed_on
 from mcp_server.kernel.errors import InvalidTransition, Unavailable, ValidationFailed
 from mcp_server.kernel.json_text import canonical_hash, dump_json, others_json
@@ -85,6 +86,11 @@ class CommandTarget:
     def _run_step(self, name: str, shown: Mapping[str, str]) -> Step:
         """That a declared command is run, as far as is known with what."""
         return Step("run", f"{name}: {' '.join(filled(self._declared.commands[name], shown))}")
+
+    def lacks(self, subject: Subject) -> list[str]:
+        """Programs of the operator's commands that are not here."""
+        del subject
+        return lacking((argv[0] for argv in self._declared.commands.values()), self._declared.env)
 
     async def act(self, work: Work) -> Facts:
         """Run the command of a phase, once; what it wrote is the evidence.

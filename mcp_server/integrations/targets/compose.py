@@ -24,6 +24,10 @@ _IMAGES = {"postgres": "postgres:16", "mysql": "mysql:8", "redis": "redis:7"}
 _DATA = {"postgres": "/var/lib/postgresql/data", "mysql": "/var/lib/mysql", "redis": "/data"}
 _PASSWORD = {"postgres": "POSTGRES_PASSWORD_FILE", "mysql": "MYSQL_ROOT_PASSWORD_FILE"}
 _NAME_ONE = 'Name a secret: password="DB_PASSWORD", with secrets={"DB_PASSWORD": "env:..."}.'
+_NO_DOCKER = (
+    "This server finds no docker, so applying only writes the file, and nothing runs: install Docker here, or run the "
+    "file where it is (docker compose -f FILE up -d)."
+)
 _DATABASE = {"postgres": "POSTGRES_DB", "mysql": "MYSQL_DATABASE"}
 
 
@@ -67,9 +71,12 @@ class ComposeTarget(RenderedTarget):
         found = [f"{name} has several replicas, so Docker chooses the ports of the host." for name in crowded]
         if subject.config.ingress:
             found.append("The ingress is reached from everywhere: it listens on all addresses of the host.")
-        if not self._docker.is_there:
-            found.append("No docker is here: the file is only written, and nothing runs.")
         return found
+
+    def lacks(self, subject: Subject) -> list[str]:
+        """Docker, without which the file is only written."""
+        del subject
+        return [] if self._docker.is_there else [_NO_DOCKER]
 
     async def observe(self, subject: Subject) -> Facts:
         """The file that was handed over last; where Docker runs it, also how many containers of each service run."""

@@ -13,6 +13,10 @@ from mcp_server.integrations.targets.rendered import Objects, RenderedTarget, ya
 
 _PORTS = {"postgres": 5432, "mysql": 3306, "redis": 6379}
 _PASSWORD = {"postgres": "POSTGRES_PASSWORD", "mysql": "MYSQL_ROOT_PASSWORD"}
+_NO_CLUSTER = (
+    "This server touches no cluster, so applying only writes the manifests, and nothing runs: apply them where kubectl "
+    "is (kubectl apply -f FILE)."
+)
 
 
 class KubernetesTarget(RenderedTarget):
@@ -41,13 +45,18 @@ class KubernetesTarget(RenderedTarget):
         return yaml_text(list(objects.values()))
 
     def warnings(self, subject: Subject) -> list[str]:
-        """That nothing is applied, and which secret has to be there."""
-        found = ["The manifests are only written: no cluster is touched."]
+        """Which secret has to be there."""
+        found: list[str] = []
         if subject.config.secrets:
             keys = " ".join(f"--from-literal={name}=..." for name in subject.config.secrets)
             space = subject.environment
             found.append(f"Make the secret first: kubectl -n {space} create secret generic {subject.label} {keys}")
         return found
+
+    def lacks(self, subject: Subject) -> list[str]:
+        """This server reaches no cluster, whatever is installed."""
+        del subject
+        return [_NO_CLUSTER]
 
     async def deploy(self, work: Work, path: Path) -> Facts:
         """Handed over."""

@@ -13,6 +13,7 @@ from mcp_server.domain.deployments.programs import Program
 from mcp_server.domain.deployments.spec import Operation
 from mcp_server.domain.deployments.targets import Facts, Outlook, Phase, Prober, Step, Subject, Work
 from mcp_server.integrations.targets.health import Health
+from mcp_server.integrations.targets.lacking import lacking
 from mcp_server.integrations.targets.replacing import Replacing
 from mcp_server.kernel.checks import check_all
 from mcp_server.kernel.errors import ValidationFailed
@@ -81,6 +82,11 @@ class ProcessTarget:
             Step("stop", f"{len_of(here[one]['replicas'])} of {one}", "it is no service any more") for one in gone
         ]
         return Outlook(steps, self._warnings(services))
+
+    def lacks(self, subject: Subject) -> list[str]:
+        """The operator's program, where it is not here."""
+        del subject
+        return lacking(self._program.launcher.argv[:1], self._program.launcher.env)
 
     async def act(self, work: Work) -> Facts:
         """Do one phase.

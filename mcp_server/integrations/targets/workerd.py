@@ -99,6 +99,14 @@ class WorkerdTarget:
         gone = here.keys() - {service.name for service in subject.config.services}
         return Outlook([*steps, *(Step("stop", f"Worker {name}") for name in sorted(gone))], warnings)
 
+    def lacks(self, subject: Subject) -> list[str]:
+        """The runtime, without which applying fails."""
+        try:
+            find_workerd(self._sources.workerd, self._projects(subject))
+        except OpsError as error:
+            return [f"Applying fails on this server: {error.message}"]
+        return []
+
     async def act(self, work: Work) -> Facts:
         """Do one phase.
 

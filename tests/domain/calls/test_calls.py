@@ -11,6 +11,7 @@ from mcp_server.domain.calls.media import Away, Back, Candidate, Close, Gone, Ho
 from mcp_server.domain.calls.model import Line
 from mcp_server.domain.calls.owning import Fence, heard
 from mcp_server.domain.calls.retention import CallRetention
+from mcp_server.domain.calls.views import OpenedCall
 from mcp_server.domain.calls.wav import wav_file
 from mcp_server.domain.messages.model import ReadMessages
 from mcp_server.domain.tasks.commands import ControlTasks
@@ -29,8 +30,10 @@ from mcp_server.kernel.errors import (
 from mcp_server.upkeep.replay import replay
 from tests.domain.calls.desks import BASE, CallDesk, holding, token_of
 from tests.world import World, caller, speaking
+from tools import TOOLS
 
 pytestmark = pytest.mark.anyio
+CALLS_OPEN = next(tool for tool in TOOLS if tool.name == "calls_open")
 
 
 async def task_of(desk: CallDesk, task_id: str | None) -> TaskView:
@@ -233,6 +236,9 @@ async def test_agents_are_asked_in_by_a_message_and_take_part_without_a_link(wor
     async with holding(world) as desk:
         scribe, other = await world.agent("scribe"), await world.agent("other")
         opened = await desk.open(participants=["scribe"], purpose="Numbers")
+        assert "written to" not in CALLS_OPEN.say(OpenedCall(call=opened)), "no mail went to anybody"
+        with pytest.raises(InvalidTransition, match="No person takes part.*approvals_request; approvals_decide"):
+            await desk.do(opened.id, "ask", text="May I?")
         inbox = await world.desk.messages.read(speaking(scribe), ReadMessages())
         assert opened.id in inbox.messages[0].body
         as_scribe, as_other = speaking(scribe, id="s"), speaking(other, id="o")

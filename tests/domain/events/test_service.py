@@ -14,6 +14,7 @@ from mcp_server.kernel.authority import Actor, Permission
 from mcp_server.kernel.errors import NotFound, ValidationFailed
 from mcp_server.protocol.completions import complete
 from tests.world import World, speaking
+from tools.events import read as events_read
 
 pytestmark = pytest.mark.anyio
 
@@ -31,6 +32,22 @@ async def test_events_are_read_in_order_from_a_cursor_on(world: World):
     newest, back = await read(world, limit=1, newest_first=True)
     older, _ = await read(world, newest_first=True, after=back)
     assert [e.seq for e in newest + older] == sorted((e.seq for e in first + rest), reverse=True)
+
+
+async def test_a_full_page_says_that_there_is_more_only_where_there_is(world: World):
+    await world.tasks({}, {}, {})
+    asked = {"type": "task.created"}
+    for order in ({}, {"newest_first": True}, {"since": "2000-01-01T00:00:00Z", "until": "2100-01-01T00:00:00Z"}):
+        for limit, more in ((2, True), (3, None), (4, None)):
+            page = await events_read(
+                world.desk, world.call, ReadEvents.model_validate(asked | order | {"limit": limit})
+            )
+            assert (len(page.events), page.more) == (min(limit, 3), more)
+            if order.get("newest_first"):
+                assert (page.cursor is not None) is bool(more), "nothing comes behind the oldest"
+        first = await events_read(world.desk, world.call, ReadEvents.model_validate(asked | order | {"limit": 2}))
+        last = ReadEvents.model_validate(asked | order | {"limit": 1, "after": first.cursor})
+        assert (await events_read(world.desk, world.call, last)).more is None
 
 
 async def test_events_are_narrowed_by_type_aggregate_actor_and_correlation(world: World):
