@@ -93,10 +93,14 @@ def _say_asked(result: RequestedApproval) -> str:
     )
     whom = several(list(map(named, approval.approvers))) if approval.approvers else "anyone who may decide"
     waits = f"tasks_wait(task_id='{approval.task_id}') waits for people elsewhere."
-    unsent = [one for one in approval.approvers or () if "@" in one and one not in result.links_sent_to]
-    mailed = f"No link was mailed to {several(list(map(named, unsent)))}." if unsent else ""
     told = f"{_say(approval)} Asked: {whom}; {here}{waits}"
-    return " ".join(filter(None, (told, mailed, *(f"But {one}" for one in result.warnings or ()))))
+    return " ".join(filter(None, (told, _say_unmailed(result), *(f"But {one}" for one in result.warnings or ()))))
+
+
+def _say_unmailed(result: RequestedApproval) -> str:
+    """Whose address no link went to."""
+    unsent = [one for one in result.approval.approvers or () if "@" in one and one not in result.links_sent_to]
+    return f"No link was mailed to {several(list(map(named, unsent)))}." if unsent else ""
 
 
 def _say_decided(approval: DecidedState) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -52,17 +53,21 @@ def run_doctor(flags: dict[str, Any], *, as_json: bool, replay: bool = False) ->
         *inspect_database(settings.database_url),
         *_modes(settings),
     ]
-    told = {finding.name: finding.ok for finding in findings}
-    if told.get("documents") and told.get("writing", True):  # it is there, whole and up to date, and can be tried
-        findings += inspect_due(settings.database_url)
-    if told.get("documents"):
-        findings += inspect_keys(settings.database_url, system_clock())
-        findings += [] if refused else _rules(settings)
+    findings += _inside(settings, {finding.name: finding.ok for finding in findings}, refused=bool(refused))
     if replay:
         with progress("replaying") as watch:
             findings.append(replay_database(settings.database_url, watch))
     _print(settings, findings, as_json=as_json)
     return EXIT_SETTINGS if refused else _exit_code(findings)
+
+
+def _inside(settings: Settings, told: Mapping[str, bool], *, refused: bool) -> list[Finding]:
+    """What is found in a database that is there, whole and up to date, and, where it can be tried, by writing to it."""
+    if not told.get("documents"):
+        return []
+    due = inspect_due(settings.database_url) if told.get("writing", True) else []
+    keys = inspect_keys(settings.database_url, system_clock())
+    return [*due, *keys, *([] if refused else _rules(settings))]
 
 
 def _exit_code(findings: list[Finding]) -> int:

@@ -43,6 +43,13 @@ class ByActor(NamedTuple):
         return self.way == "actor"
 
 
+def _goes_on(command: ReadEvents, rows: Sequence[Row], looked_at: Position) -> str | None:
+    """The cursor from which to go on; None where nothing more can come."""
+    if command.newest_first and len(rows) < command.limit:
+        return None
+    return (Position.of(rows[-1]) if rows else looked_at).cursor()
+
+
 def _together(labels: Iterable[Iterable[str] | None]) -> str:
     return dump_json(list(dict.fromkeys(chain.from_iterable(one or () for one in labels))))
 
@@ -88,10 +95,8 @@ class EventService:
         rows = await wait_until(self._context, call, attempt, bool, wait_seconds, ())
         if command.after is not None and not command.newest_first:
             await self._require_kept(place)
-        is_end = command.newest_first and len(rows) < command.limit
-        cursor = None if is_end else (Position.of(rows[-1]) if rows else looked_at).cursor()
         whole = command.aggregate_id is not None
-        return [self._seen(row, whole=whole) for row in rows], cursor
+        return [self._seen(row, whole=whole) for row in rows], _goes_on(command, rows, looked_at)
 
     async def _looked_at(self, call: Call, command: ReadEvents, place: Position) -> Position:
         """Where to go on where nothing is found; read before the rest. Of what came before `since` nobody asked, and

@@ -105,21 +105,28 @@ class CloudflareTarget:
             return Outlook([step for one in here.values() if one["exists"] for step in gone_of(one["name"], one)], [])
         steps, warnings, names = list[Step](), list[str](), set[str]()
         for service in subject.config.services:
-            built = await self._meant(subject, operation, service)
-            require_deployable(built.worker)
-            there = here[service.name]
-            uploaded = None if operation != "rollback" else await self._uploads.uploaded_then(subject, built.worker)
-            steps += steps_of(service, built.worker, there, uploaded)
-            is_new = service.name not in _live_names(subject)
-            if there["exists"]:
-                await self._require_free(subject, built.worker.name)
-            warnings += built.warnings + warnings_of(service, built.worker, there, there["exists"] and is_new)
-            names.add(built.worker.name)
+            brought, name = await self._brought(subject, operation, service, here[service.name])
+            steps += brought.steps
+            warnings += brought.warnings
+            names.add(name)
         for name in sorted(_live_workers(subject) - names):
             steps.append(
                 Step("delete", f"Worker {name}", "which this revision does not have, once the rest is checked")
             )
         return Outlook(steps, warnings)
+
+    async def _brought(
+        self, subject: Subject, operation: Operation, service: Service, there: Facts
+    ) -> tuple[Outlook, str]:
+        """What becomes of one service, and what its Worker is called."""
+        built = await self._meant(subject, operation, service)
+        require_deployable(built.worker)
+        uploaded = None if operation != "rollback" else await self._uploads.uploaded_then(subject, built.worker)
+        if there["exists"]:
+            await self._require_free(subject, built.worker.name)
+        takes_over = there["exists"] and service.name not in _live_names(subject)
+        warnings = [*built.warnings, *warnings_of(service, built.worker, there, takes_over)]
+        return Outlook([*steps_of(service, built.worker, there, uploaded)], warnings), built.worker.name
 
     async def act(self, work: Work) -> Facts:
         """Do one phase.
