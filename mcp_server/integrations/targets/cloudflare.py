@@ -105,7 +105,7 @@ class CloudflareTarget:
             return Outlook([step for one in here.values() if one["exists"] for step in gone_of(one["name"], one)], [])
         steps, warnings, names = list[Step](), list[str](), set[str]()
         for service in subject.config.services:
-            brought, name = await self._brought(subject, operation, service, here[service.name])
+            brought, name = await self._brought(subject, operation, service, here)
             steps += brought.steps
             warnings += brought.warnings
             names.add(name)
@@ -116,11 +116,12 @@ class CloudflareTarget:
         return Outlook(steps, warnings)
 
     async def _brought(
-        self, subject: Subject, operation: Operation, service: Service, there: Facts
+        self, subject: Subject, operation: Operation, service: Service, here: Mapping[str, Facts]
     ) -> tuple[Outlook, str]:
         """What becomes of one service, and what its Worker is called."""
         built = await self._meant(subject, operation, service)
         require_deployable(built.worker)
+        there = here[service.name]
         uploaded = None if operation != "rollback" else await self._uploads.uploaded_then(subject, built.worker)
         if there["exists"]:
             await self._require_free(subject, built.worker.name)
