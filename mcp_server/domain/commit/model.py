@@ -68,5 +68,6 @@ class Commit(Record):
             )
 
     def told(self) -> list[dict[str, Any]]:
-        """What each call made, for one who repeats the commit."""
-        return [{"made": ids} for ids in json.loads(self.made)]
+        """Which call landed, and what is new by it, for one who repeats the commit."""
+        landed = zip(json.loads(self.tools), json.loads(self.made), strict=True)
+        return [{"tool": tool} | ({"made": ids} if ids else {}) for tool, ids in landed]

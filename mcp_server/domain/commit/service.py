@@ -13,7 +13,7 @@ from mcp_server.kernel.views import View, dumped
 
 
 class Committed(View):
-    """What each call answered, in order; of a repeat, what each had made."""
+    """What each call answered, in order; of a repeat, which calls they were, and what each had made."""
 
     results: list[dict[str, Any]]
     warnings: list[str] | None = None
