@@ -71,9 +71,9 @@ async def test_programs_that_are_not_here_are_named_with_what_to_do(
     workerd = WorkerdTarget(tmp_path, Sources((), _no_document), _no_address, bytes)
     (said,) = workerd.lacks(SUBJECT)
     assert "workerd is not installed" in said and "npm install workerd" in said
-    commands = {"apply": ("no-such-tool", "up"), "status": (sys.executable, "-V"), "stop": ("bin/stop",)}
+    commands = {"apply": (f"{tmp_path}/no-such-tool", "up"), "status": (sys.executable, "-V"), "stop": ("bin/stop",)}
     (said,) = CommandTarget("it", Declared(commands), tmp_path).lacks(SUBJECT)
-    assert said.startswith("This server finds no no-such-tool, so applying fails")
+    assert said.startswith("This server finds no no-such-tool, so applying fails") and str(tmp_path) not in said
     places = world.desk.get(Places)
     for argv, count in ((("no-such-server",), 1), ((sys.executable,), 0)):
         assert len(ProcessTarget("it", Program(Launcher(argv)), places, _no_probe).lacks(SUBJECT)) == count
