@@ -309,7 +309,7 @@ class Task(Record):
             InvalidTransition: it does not wait for an approval.
         """
         self._require_undecided()
-        why = f"rejected by {by}: {reason or 'no reason was given'}" if by else "expired: nobody decided in time"
+        why = f"rejected by {by}{f': {reason}' if reason else ''}" if by else "expired: nobody decided in time"
         return self._ended("cancelled", now, approval="rejected", approved_by=by, cancel_reason=why, refused=1)
 
     def gated(self, now: Micros) -> tuple[Self, Event]:

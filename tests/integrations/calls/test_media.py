@@ -118,7 +118,6 @@ async def test_text_goes_both_ways_and_what_is_no_message_is_answered_with_an_er
         await heard.until(media.Closed)
 
 
-@pytest.mark.slow
 async def test_a_tone_of_ours_is_heard_and_one_of_theirs_recorded_and_hold_and_mute_are_silence(
     tmp_path: Path, in_time: None
 ):
