@@ -330,8 +330,8 @@ def _settle(tx: Transaction, origin: Origin, approval: Approval, task: Task, not
         return approve(tx, origin, task, by)
     if approval.status == "expired":
         return reject(tx, origin, task, None, None)
-    # The task is seen by more than a question about a mail is, which the operator alone has people asked: nothing is said
-    # of their reason there, not even that there is none.
+    # The task is seen by more than a question about a mail is, which the operator alone has people asked: nothing is
+    # said of their reason there, not even that there is none.
     return reject(tx, origin, task, by, None if approval.named_by_operator else note or "no reason was given")
 
 
