@@ -22,8 +22,10 @@ _MEDIA_TYPE = r"^[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,63}
 DOCUMENT_TYPE = "application/json"
 
 
-def document_file(value: Any) -> bytes:
-    """A document as a file."""
+def document_file(value: Any, media_type: str) -> bytes:
+    """A document as a file: as JSON; of one that is a text, where a text is to be attached, what it says."""
+    if isinstance(value, str) and media_type.startswith("text/"):
+        return value.encode()
     return json.dumps(value, ensure_ascii=False, indent=2).encode()
 
 
@@ -61,7 +63,8 @@ MediaType = Annotated[
 
 
 class AttachmentSpec(Frozen):
-    """A file to attach: its bytes inline as base64, or a state document as JSON. Never a path on the server."""
+    """A file to attach: its bytes inline as base64, or a state document, as JSON or as
+    the text that it is. Never a path on the server."""
 
     INSTEAD: ClassVar[Mapping[str, str]] = {"content": "content_base64 takes the file's bytes as base64"}
 
@@ -75,8 +78,10 @@ class AttachmentSpec(Frozen):
 
     def holding(self, value: str) -> Self:
         """The document's file where it will hold this JSON text."""
-        held = {"content_base64": b64encode(document_file(json.loads(value))).decode(), "namespace": None, "key": None}
-        return self.model_copy(update=held | {"media_type": self.media_type or DOCUMENT_TYPE})
+        media_type = self.media_type or DOCUMENT_TYPE
+        file = b64encode(document_file(json.loads(value), media_type)).decode()
+        held = {"content_base64": file, "namespace": None, "key": None, "media_type": media_type}
+        return self.model_copy(update=held)
 
     @model_validator(mode="after")
     def _from_one_place(self) -> Self:

@@ -237,8 +237,8 @@ class EmailService:
         else:
             address = {"namespace": spec.namespace, "key": spec.key}
             document = await self._state.get(call, GetDocument.model_validate(address))
-            raw = document_file(document.value)
             media_type = spec.media_type or DOCUMENT_TYPE
+            raw = document_file(document.value, media_type)
         return Attachment(spec.name, media_type, len(raw), base64.b64encode(raw).decode())
 
     def _strangers(self, spec: EmailSpec) -> list[str]:

@@ -437,6 +437,18 @@ async def test_a_document_that_is_no_template_is_named_where_templates_are_liste
     assert "subject" in (broken.problem or "") and "neither text nor html" in (empty.problem or "")
 
 
+async def test_a_document_that_is_a_text_is_attached_as_it_reads_where_a_text_is_asked_for(world: World):
+    provider = Provider()
+    await world.write("reports", "label", "RETURN\nto sender")
+    document = {"namespace": "reports", "key": "label"}
+    await send(
+        world, attachments=[{"name": "l.txt", "media_type": "text/plain"} | document, {"name": "l.json"} | document]
+    )
+    await work(world, provider)
+    text, whole = (base64.b64decode(one.content_base64) for one in provider.mails[0].attachments)
+    assert (text, whole) == (b"RETURN\nto sender", b'"RETURN\\nto sender"')
+
+
 async def test_files_come_from_base64_or_a_document_and_are_limited(world: World):
     provider = Provider()
     await world.write("reports", "q3", {"total": 5})
