@@ -73,15 +73,19 @@ class EmailSpec(Frozen):
         return self
 
     def _has_one_content(self) -> None:
-        written = any(part is not None for part in (self.subject, self.text, self.html))
-        if self.template is not None and written:
+        if self.template is None:
+            self._is_written_whole()
+        elif any(part is not None for part in (self.subject, self.text, self.html)):
             raise not_together(
                 "Give a `template`, or subject with text or html, not both.",
                 **dict.fromkeys(("subject", "text", "html")),
             )
-        if self.template is None and (self.subject is None or (self.text is None and self.html is None)):
-            raise not_together("An email needs `subject` and `text` or `html`, or a `template`.", **self._lacks())
-        if self.template is None and self.variables is not None:
+
+    def _is_written_whole(self) -> None:
+        """A mail without a template says all by itself."""
+        if lacks := self._lacks():
+            raise not_together("An email needs `subject` and `text` or `html`, or a `template`.", **lacks)
+        if self.variables is not None:
             raise not_together("`variables` belong to a `template`.", variables=None)
 
     def _lacks(self) -> dict[str, Any]:

@@ -69,20 +69,24 @@ def require_one_or_several(said: Collection[str]) -> None:
         ValidationFailed: saying what is missing, or what does not go together.
     """
     if "tasks" in said:
-        left_out: dict[str, Any] = dict.fromkeys(name for name in said if name != "tasks")
-        if "also" in left_out:
-            raise ValidationFailed(
-                "`also` lands with one attempt; each of `tasks` lands for itself.",
-                next="Have all land together by commit: a call of tasks_finish with these `tasks`, then those of "
-                "`also`. Or finish one on its own with `also`, and the others by `tasks`.",
-            )
-        if left_out:
-            several = ", ".join(map("`{}`".format, left_out))
-            raise not_together(f"`tasks` stands alone: put {several} into one of its members.", **left_out)
+        _require_alone(dict.fromkeys(name for name in said if name != "tasks"))
         return
     missing: dict[str, Any] = {name: LIKE for name in _OF_A_FINISH if name not in said}
     if missing:
         raise not_together(f"Missing: {', '.join(f'`{name}`, {_OF_A_FINISH[name]}' for name in missing)}.", **missing)
+
+
+def _require_alone(beside: dict[str, Any]) -> None:
+    """Refuse what stands beside `tasks`."""
+    if "also" in beside:
+        raise ValidationFailed(
+            "`also` lands with one attempt; each of `tasks` lands for itself.",
+            next="Have all land together by commit: a call of tasks_finish with these `tasks`, then those of `also`. "
+            "Or finish one on its own with `also`, and the others by `tasks`.",
+        )
+    if beside:
+        several = ", ".join(map("`{}`".format, beside))
+        raise not_together(f"`tasks` stands alone: put {several} into one of its members.", **beside)
 
 
 def require_taken(action: str, said: Set[str]) -> None:
