@@ -269,6 +269,8 @@ def _listing(key: str, more: list[dict[str, Any]]) -> Callable[[Handler], Handle
     def wrap(inner: Handler) -> Handler:
         async def listed(ctx: Context, params: Any) -> Any:
             result = await inner(ctx, params)
+            if isinstance(result, dict):  # as it goes out
+                return result | {key: result[key] + more}
             shown = result.model_dump(by_alias=True, mode="json", exclude_none=True)
             return type(result).model_validate(shown | {key: shown[key] + more})
 
