@@ -15,6 +15,7 @@ from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.processes import transactions
 from mcp_server.domain.processes.model import Process, Want
 from mcp_server.domain.processes.running import Command, Limits, Stop
+from mcp_server.integrations.processes import gate
 from mcp_server.integrations.processes.looking import identify
 from mcp_server.integrations.processes.runner import LocalRunner
 from mcp_server.kernel.call import SYSTEM_CALL
@@ -82,7 +83,11 @@ class Yard:
         return process
 
     async def running(self, id: str = "process_a", starts: int = 1) -> Process:
-        return await self.until(lambda one: one.status == "running" and one.starts == starts, id)
+        """The process once it runs its command: it is written down before, while it waits behind its gate."""
+        process = await self.until(lambda one: one.status == "running" and one.starts == starts, id)
+        while process.pid is not None and _is_at_its_gate(process.pid):
+            await asyncio.sleep(0.005)
+        return process
 
     async def stopped(self, id: str = "process_a") -> Process:
         return await self.until(lambda one: one.status == "stopped", id)
@@ -112,6 +117,13 @@ async def yard_of(world: World, folder: Path) -> AsyncGenerator[Yard]:
                     os.killpg(row["pid"], 9)
                 with suppress(ChildProcessError):
                     os.waitpid(row["pid"], 0)
+
+
+def _is_at_its_gate(pid: int) -> bool:
+    try:
+        return gate.__file__.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it has ended, or nobody tells
+        return False
 
 
 def is_gone(pid: int) -> bool:
