@@ -1,7 +1,8 @@
 """Checks that need nothing of each other: all are made, and one refusal tells what all of them found. Who is told of
 one fault at a time calls once for each."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from mcp_server.kernel.errors import OpsError
@@ -27,6 +28,15 @@ def found_by(check: Callable[[], object]) -> OpsError | None:
     except OpsError as error:
         return error
     return None
+
+
+@contextmanager
+def noting(found: list[OpsError]) -> Generator[None]:
+    """Whatever is refused within is noted, to be told with the rest by `refuse`."""
+    try:
+        yield
+    except OpsError as error:
+        found.append(error)
 
 
 def refuse(found: Iterable[OpsError]) -> None:

@@ -16,7 +16,7 @@ from mcp_server.domain.people.service import Standing
 from mcp_server.kernel.addresses import check_address, is_allowed
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.checks import found_by, refuse
+from mcp_server.kernel.checks import noting, refuse
 from mcp_server.kernel.errors import OpsError, PermissionDenied, Unavailable, ValidationFailed
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.lines import fenced, one_line
@@ -47,12 +47,11 @@ class Inviting:
         asked: list[Asked] = []
         found: list[OpsError] = []
         for name in dict.fromkeys(names):
-            try:
+            with noting(found):
                 asked.append(await self._one(name))
-            except OpsError as error:
-                found.append(error)
         if any(one.participant.kind != "agent" for one in asked):
-            found += filter(None, (found_by(self.require_pages),))
+            with noting(found):
+                self.require_pages()
         refuse(found)
         if any(one.address is not None for one in asked):
             call.actor.require(Permission.EMAILS_SEND)

@@ -63,8 +63,8 @@ MediaType = Annotated[
 
 
 class AttachmentSpec(Frozen):
-    """A file to attach: its bytes inline as base64, or a state document, as JSON or as
-    the text that it is. Never a path on the server."""
+    """A file to attach: its bytes inline as base64, or a state document, as JSON or as the text that it is. Never a
+    path on the server."""
 
     INSTEAD: ClassVar[Mapping[str, str]] = {"content": "content_base64 takes the file's bytes as base64"}
 

@@ -43,7 +43,7 @@ from mcp_server.domain.tasks.standing import task_state
 from mcp_server.kernel.addresses import plain_address, shown_address
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import SYSTEM_CALL, Call
-from mcp_server.kernel.checks import found_by, refuse
+from mcp_server.kernel.checks import found_by, noting, refuse
 from mcp_server.kernel.errors import LimitExceeded, OpsError, PermissionDenied, ValidationFailed
 from mcp_server.kernel.json_text import INPUT_BYTES_MAX, dump_json, sha256_text
 from mcp_server.kernel.lines import one_line
@@ -220,10 +220,8 @@ class EmailService:
         found = [] if refused is None else [refused]
         attachments: list[Attachment] = []
         for attachment in spec.attachments:
-            try:
+            with noting(found):
                 attachments.append(await self._attachment(call, attachment))
-            except OpsError as error:
-                found.append(error)
         refuse(found)
         return tuple(attachments)
 

@@ -14,7 +14,7 @@ from mcp_server.domain.agents.transactions import (
 )
 from mcp_server.domain.messages.model import CAPABILITY, PERSON, RECIPIENTS_MAX, SendMessage, is_person
 from mcp_server.kernel.authority import VIA, Permission
-from mcp_server.kernel.checks import refuse
+from mcp_server.kernel.checks import noting, refuse
 from mcp_server.kernel.errors import LimitExceeded, NotFound, OpsError, PermissionDenied, ValidationFailed
 from mcp_server.kernel.events import Origin
 from mcp_server.kernel.near import did_you_mean
@@ -48,10 +48,8 @@ def recipients_of(tx: Transaction, origin: Origin, command: SendMessage) -> Reci
     parties: dict[str, str] = {}
     found: list[OpsError] = []
     for reference in sorted(set(command.to)):
-        try:
+        with noting(found):
             parties |= _parties(tx, origin, reference)
-        except OpsError as error:
-            found.append(error)
     refuse(found)
     if len(parties) > RECIPIENTS_MAX:
         raise LimitExceeded(
