@@ -102,6 +102,7 @@ class Aggregate:
         reworded: those of its events, by their names without the type, after which they may be others; beside creation.
         hidden: what of its events callers are not shown: names in their data, or `version`.
         told: how what stands in their data reads to callers, by its name. Moments are always told as times.
+        marked: whether the database's mark moves with each change of one (`kernel.store.Database.mark`).
     """
 
     type: str
@@ -126,6 +127,7 @@ class Aggregate:
     reworded: tuple[str, ...] = ()
     hidden: frozenset[str] = frozenset()
     told: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict[str, Callable[[Any], Any]])
+    marked: bool = False
 
     def tells(self) -> dict[str, Telling]:
         """What its events tell by their types, snapshots included."""
@@ -283,6 +285,7 @@ class Areas:
             for name in (".created", SNAPSHOT, *(f".{each}" for each in one.reworded))
             if one.words
         }
+        self.marked = frozenset(one.type for one in self.aggregates.values() if one.marked)
         self.tells = dict(ChainMap(*(one.tells() for one in self.aggregates.values())))
 
     def _each(self, attribute: str) -> tuple[Any, ...]:
