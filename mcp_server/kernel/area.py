@@ -285,7 +285,6 @@ class Areas:
             for name in (".created", SNAPSHOT, *(f".{each}" for each in one.reworded))
             if one.words
         }
-        self.marked = frozenset(one.type for one in self.aggregates.values() if one.marked)
         self.tells = dict(ChainMap(*(one.tells() for one in self.aggregates.values())))
 
     def _each(self, attribute: str) -> tuple[Any, ...]:
@@ -298,6 +297,11 @@ class Areas:
     def completion_toolsets(self) -> dict[str, str]:
         """The toolset that each completion belongs to: its area's."""
         return {name: area.toolset for area in self.all for name in area.completions}
+
+    @cached_property
+    def marked(self) -> frozenset[str]:
+        """The types of the aggregates whose changes move the database's mark."""
+        return frozenset(one.type for one in self.aggregates.values() if one.marked)
 
     @cached_property
     def private(self) -> tuple[Private, ...]:
