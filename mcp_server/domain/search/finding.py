@@ -12,8 +12,6 @@ from mcp_server.kernel.store import Database, Row
 
 PROPOSED_MAX = 5_000
 """Of a text that more hold than that, the newest are looked for alone."""
-COMMON_MIN = 20_000
-"""Of a part that is in more texts than that it takes too long to look up which."""
 KEPT_MAX = 200
 """So many of these are looked at: pages are shorter, and something else may narrow the list as well."""
 NO_CURSOR = 2**62
@@ -77,7 +75,7 @@ async def fetch_page_holding(
 
 
 async def _are_many(database: Database, asked: dict[str, Any]) -> bool:
-    row = await database.fetch_one("texts_proposed", **asked, text_common=COMMON_MIN, at_most=PROPOSED_MAX + 1)
+    row = await database.fetch_one("texts_proposed", **asked, at_most=PROPOSED_MAX + 1)
     return row is not None and row["n"] > PROPOSED_MAX
 
 

@@ -14,10 +14,12 @@ EXISTS (SELECT 1 FROM texts t WHERE t.about = id AND instr(t.folded, :text_needl
 -- name: fragment.text_begins (postgres)
 EXISTS (SELECT 1 FROM texts t WHERE t.about = id AND strpos(t.folded, :text_needle) = 1)
 
--- The ids of what holds a text: what the index proposes, and what it does not have yet.
+-- The ids of what holds a text: what the index proposes, and what it does not have yet. From its end FTS5 passes over what
+-- has common parts alone in a third of the time.
 -- name: fragment.texts_holding
 SELECT t.about FROM texts t WHERE t.number IN (
-  SELECT rowid FROM text_index WHERE text_index MATCH :text_trigrams
+  SELECT number FROM (
+    SELECT rowid AS number FROM text_index WHERE text_index MATCH :text_trigrams ORDER BY rowid DESC LIMIT -1) AS proposed
   UNION ALL SELECT n.number FROM texts n WHERE n.is_new = 1)
 AND t.kind = :text_kind AND instr(t.folded, :text_needle) > 0
 
@@ -30,10 +32,11 @@ WHERE t.is_new = 1 AND t.kind = :text_kind AND strpos(t.folded, :text_needle) > 
 
 -- How many texts the index proposes, counted up to a number.
 -- name: texts_proposed (long)
-SELECT count(*) AS n FROM (SELECT 1 FROM text_index WHERE text_index MATCH :text_trigrams LIMIT :at_most) AS proposed
+SELECT count(*) AS n FROM (
+  SELECT 1 FROM text_index WHERE text_index MATCH :text_trigrams ORDER BY rowid DESC LIMIT :at_most) AS proposed
 
--- PostgreSQL's stops nowhere: it is not asked where each part of the text stands in very many texts, as far as they were
--- counted when the server last did.
+-- PostgreSQL's stops nowhere: it is not asked where each part of the text stands in four times as many, as far as they
+-- were counted when the server last did; then it is one more.
 -- name: texts_proposed (postgres)
 SELECT CASE WHEN (
   SELECT MIN(COALESCE(known.share, 0)) FROM unnest(CAST(:text_trigrams AS text[])) AS asked (part)
@@ -41,8 +44,8 @@ SELECT CASE WHEN (
     SELECT each.part, each.share FROM pg_stats, unnest(
       CAST(CAST(most_common_elems AS text) AS text[]), most_common_elem_freqs) AS each (part, share)
     WHERE schemaname = current_schema() AND tablename = 'text_index') AS known ON known.part = asked.part
-  ) * (SELECT reltuples FROM pg_class WHERE oid = CAST('text_index' AS regclass)) > :text_common
-THEN :at_most ELSE (
+  ) * (SELECT reltuples FROM pg_class WHERE oid = CAST('text_index' AS regclass)) > 4 * :at_most
+THEN :at_most + 1 ELSE (
   SELECT count(*) FROM (
     SELECT 1 FROM texts t WHERE t.is_new = 0 AND text_trigrams(t.folded) @> CAST(:text_trigrams AS text[])
     LIMIT :at_most) AS proposed) END AS n
@@ -70,7 +73,7 @@ ORDER BY about = '' DESC, at DESC LIMIT :text_kept
 -- name: texts_walked (postgres)
 WITH reached AS MATERIALIZED (
   SELECT held.about, held.at, s.span FROM (
-    SELECT span FROM text_spans WHERE kind = :text_kind AND span <= (
+    SELECT span FROM text_spans WHERE kind = :text_kind AND CAST(:text_trigrams AS text[]) IS NOT NULL AND span <= (
       SELECT MAX(span) FROM text_spans WHERE kind = :text_kind AND oldest_at <= :text_before)) AS s
   CROSS JOIN LATERAL (
     SELECT t.about, t.at FROM texts t

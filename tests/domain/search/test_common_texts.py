@@ -147,11 +147,12 @@ async def test_a_part_that_is_in_very_many_texts_is_not_looked_up_on_postgres(wo
     with world.database.backend.server.connect() as connection:
         connection.execute("ANALYZE texts")
 
-    async def proposed(text: str, common: int) -> int:
-        asked = {"text_trigrams": trigrams(text), "text_common": common, "at_most": 1000}
+    async def proposed(text: str, at_most: int) -> int:
+        asked = {"text_trigrams": trigrams(text), "at_most": at_most}
         row = await world.database.fetch_one("texts_proposed", **asked)
         return (row or {"n": -1})["n"]
 
-    assert await proposed("old work", 50) == 1000
-    assert await proposed("old work", 70) == 60
-    assert await proposed("old none", 50) == 0
+    assert await proposed("old work", 14) == 15, "more than is counted: not counted at all"
+    assert await proposed("old work", 16) == 16
+    assert await proposed("old work", 100) == 60
+    assert await proposed("old none", 14) == 0
