@@ -82,3 +82,10 @@ class Event(NamedTuple):
     version: int
     data: Mapping[str, Any]
     creates: bool = False
+
+    def because(self, reason: str | None) -> Self:
+        """The same with why somebody had it happen, where that was said and does not stand in it already."""
+        told = (value for name, value in self.data.items() if name.endswith("reason"))
+        if reason is None or reason in told:
+            return self
+        return self._replace(data={**self.data, "reason": reason})

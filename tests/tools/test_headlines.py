@@ -78,7 +78,11 @@ async def test_an_agent_that_is_new_or_known_is_said_to_be_able_to_claim_and_one
             assert text.endswith("It is initializing until its first claim, and can claim tasks now.")
         await said(client, "agents_control", agent_id="ann", action="pause")
         text, _ = await said(client, "agents_register", name="ann", description="d")
-        assert "claim" not in text
+        again = "claims nothing until agents_control(agent_id="
+        assert f" It is in maintenance and {again}" in text and text.endswith(", action='resume').")
+        await said(client, "agents_control", agent_id="ann", action="terminate", reason="gone")
+        text, _ = await said(client, "agents_register", name="ann")
+        assert f' It is terminated ("gone") and {again}' in text
 
 
 async def test_what_an_agent_that_leaves_held_is_told(tmp_path: Path):
@@ -89,7 +93,8 @@ async def test_what_an_agent_that_leaves_held_is_told(tmp_path: Path):
         for body in ("x", "y"):
             await said(client, "messages_send", to="ann", body=body, as_agent="bob")
         text, _ = await said(client, "agents_control", agent_id="ann", action="pause")
-        assert text == "Agent ann is in maintenance: it claims nothing new, what is assigned to it waits."
+        keeps = "it keeps: 1 lock, 2 unread messages"
+        assert text == f"Agent ann is in maintenance: it claims nothing new, what is assigned to it waits; {keeps}."
         text, _ = await said(client, "agents_control", agent_id="ann", action="terminate", to_agent="bob")
         assert text.startswith("Agent ann is terminated; handed over: ")
         assert text.endswith("handed over: 1 lock, 2 unread messages.")

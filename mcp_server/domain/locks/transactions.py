@@ -126,7 +126,7 @@ def release(tx: Transaction, origin: Origin, command: ReleaseLock) -> Released:
         new = hand_over(tx, origin, hold, Speaker(heir.id, heir.name), command.renew_seconds, command.reason)
         return Released(new, heir.name)
     if command.renew_seconds is not None:
-        return Released(_renew(tx, origin, hold, command.renew_seconds))
+        return Released(_renew(tx, origin, hold, command.renew_seconds, command.reason))
     forced_from = None if _is_own(tx, origin, hold) else hold.speaker
     _end(tx, origin, hold, forced_from=forced_from, reason=command.reason)
     return Released(hold, has_ended=True)
@@ -320,12 +320,12 @@ def _next_token(tx: Transaction, name: str) -> int:
     return _last_token(tx, name) + 1
 
 
-def _renew(tx: Transaction, origin: Origin, hold: Hold, seconds: float) -> Hold:
+def _renew(tx: Transaction, origin: Origin, hold: Hold, seconds: float, reason: str | None = None) -> Hold:
     new, event = _renewed(tx, origin, hold, seconds)
     if hold.owner and hold.party == origin.party:
         see_agent(tx, origin, hold.party, (hold.owner,))
     tx.run("lock_hold_renew", name=new.name, fencing_token=new.fencing_token, expires_at=new.expires_at)
-    tx.append(origin, event)
+    tx.append(origin, event.because(reason))
     return new
 
 

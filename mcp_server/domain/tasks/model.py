@@ -16,13 +16,12 @@ from typing import Any, Self
 from mcp_server.domain.tasks.refusals import illegal, lease_lost, nothing_to_decide, too_late_to_ask
 from mcp_server.domain.tasks.rules import (
     BLANK,
-    LEGAL,
-    LEGAL_FOR_SCHEDULES,
     NO_LEASE,
     TaskStatus,
     backoff_seconds,
     due_at,
     finish_mark,
+    legal_now,
     readiness,
     system_legal,
 )
@@ -331,9 +330,10 @@ class Task(Record):
         Raises:
             InvalidTransition: naming the legal actions.
         """
-        legal = LEGAL[self.status] if self.schedule is None else LEGAL_FOR_SCHEDULES.get(self.status, ())
+        legal = legal_now(self.status, self.run_at, repeats=self.schedule is not None)
         if action not in legal:
-            raise illegal(self.id, self.status, action, system_legal(legal) if self.system else legal)
+            said = system_legal(legal) if self.system else legal
+            raise illegal(self.id, self.status, action, said, repeats=self.schedule is not None)
 
     # Helpers
 

@@ -467,6 +467,11 @@ WHERE lease_agent_id = :agent_id AND status = 'running' AND lease_expires_at > :
 -- name: tasks_pinned
 SELECT id, status FROM tasks WHERE agent_id = :agent_id AND status <> 'completed' ORDER BY id
 
+-- What waits for one agent alone, counted up to a number.
+-- name: tasks_waiting_for
+SELECT id FROM tasks WHERE agent_id = :agent_id AND status <> 'completed'
+AND status IN ('pending', 'queued', 'paused') ORDER BY id LIMIT :counted
+
 -- name: agent_leases
 SELECT id FROM tasks WHERE lease_agent_id = :id AND status = 'running' ORDER BY id
 

@@ -1,6 +1,6 @@
 """What the task queue says no to, in words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mcp_server.kernel.errors import Conflict, InvalidTransition, LeaseLost, NotFound
 from mcp_server.kernel.quoting import named, quoted
@@ -17,11 +17,40 @@ def no_task(task_id: str, titled: Sequence[str] = ()) -> NotFound:
     )
 
 
-def illegal(task_id: str, status: str, action: str, legal: Sequence[str]) -> InvalidTransition:
-    """The refusal of an action that the status does not allow."""
+_MEANT: Mapping[str, Sequence[str]] = {
+    "cancel": ("discard",),
+    "pause": ("cancel",),
+    "resume": ("run_now", "retry"),
+    "retry": ("resume", "run_now"),
+    "discard": ("cancel",),
+    "set_priority": ("edit",),
+    "reschedule": ("retry", "cancel"),
+    "edit": ("cancel",),
+    "run_now": ("resume", "retry", "set_priority"),
+}
+"""What comes nearest to an action that is not possible, the nearest first."""
+
+_CALLED: Mapping[str, str] = {"set_priority": ", priority='critical'", "edit": ", changes={'priority': ...}"}
+
+
+def illegal(task_id: str, status: str, action: str, legal: Sequence[str], *, repeats: bool) -> InvalidTransition:
+    """The refusal of an action that the status does not allow, with the call that comes nearest to it.
+
+    Args:
+        task_id: which task.
+        status: its status.
+        action: what was asked for.
+        legal: what is possible.
+        repeats: whether it is a schedule.
+    """
+    near = next((one for one in _MEANT.get(action, ()) if one in legal), None)
+    call = "" if near is None else f"tasks_control(task_ids=['{task_id}'], action='{near}'{_CALLED.get(near, '')}). "
+    if not legal:
+        spec = ", schedule: {cron}" if repeats else ""
+        call = f"tasks_find(task_id='{task_id}') shows what came of it; tasks_create(tasks=[{{title{spec}}}]) makes another. "
     return InvalidTransition(
         f"Task {task_id} is {status}, so {action} is not possible.",
-        next=f"Legal now: {', '.join(legal) or 'nothing, it is finished'}.",
+        next=f"{call}Legal now: {', '.join(legal) or 'nothing, it is finished'}.",
         details={"task_id": task_id, "status": status, "legal": list(legal)},
     )
 

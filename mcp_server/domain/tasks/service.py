@@ -48,7 +48,7 @@ from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.runs import last_runs
 from mcp_server.domain.tasks.standing import TaskState, controlled_state, created_state, task_state
 from mcp_server.domain.tasks.views import TaskView, task_full, task_row
-from mcp_server.domain.tasks.waiting import facts_about, stranded, warnings_about_days
+from mcp_server.domain.tasks.waiting import facts_about, held_by, stranded, warnings_about_days
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.checks import check_all
@@ -241,11 +241,10 @@ class TaskService:
         call.actor.require(Permission.TASKS_READ)
         return task_state(await self._row(task_id))
 
-    async def held_by(self, call: Call, agent_id: str) -> Holding | None:
-        """The tasks that an agent has leased."""
+    async def held_by(self, call: Call, agent_id: str) -> list[Holding | None]:
+        """The tasks that an agent has leased, and those that wait for it alone."""
         call.actor.require(Permission.TASKS_READ)
-        rows = await self._database.fetch_all("agent_leases", id=agent_id)
-        return Holding.of("tasks", [row["id"] for row in rows])
+        return await held_by(self._database, agent_id)
 
     async def needs(self, call: Call, task_id: str) -> TaskNeeds:
         """What an agent must have to take a task up.

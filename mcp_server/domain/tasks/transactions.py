@@ -192,7 +192,7 @@ def control(tx: Transaction, origin: Origin, command: ControlTasks) -> Controlle
         except OpsError as error:
             refused.append({"id": task_id, "code": error.code, "message": error.message})
             continue
-        cause = tx.record(origin, event)
+        cause = tx.record(origin, event.because(command.reason))
         after_end(tx, origin, new, cause)
         _tell_controlled(tx, origin.caused_by(cause), command, new)
         tasks.append(new.fields())
