@@ -1,4 +1,4 @@
-"""Who looks for an agent, or a few, is told what each holds: its leased tasks, those that wait for it alone, and its locks."""
+"""Who looks for an agent, or a few, is told what each holds: its leased tasks, those for it alone, and its locks."""
 
 from dataclasses import replace
 from typing import Any

@@ -47,7 +47,8 @@ def illegal(task_id: str, status: str, action: str, legal: Sequence[str], *, rep
     call = "" if near is None else f"tasks_control(task_ids=['{task_id}'], action='{near}'{_CALLED.get(near, '')}). "
     if not legal:
         spec = ", schedule: {cron}" if repeats else ""
-        call = f"tasks_find(task_id='{task_id}') shows what came of it; tasks_create(tasks=[{{title{spec}}}]) makes another. "
+        again = f"tasks_create(tasks=[{{title{spec}}}]) makes another"
+        call = f"tasks_find(task_id='{task_id}') shows what came of it; {again}. "
     return InvalidTransition(
         f"Task {task_id} is {status}, so {action} is not possible.",
         next=f"{call}Legal now: {', '.join(legal) or 'nothing, it is finished'}.",
