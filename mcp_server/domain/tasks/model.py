@@ -13,7 +13,7 @@ JSON columns stay text in the aggregate: no rule looks inside them.
 import json
 from typing import Any, Self
 
-from mcp_server.domain.tasks.refusals import illegal, lease_lost, nothing_to_decide, too_late_to_ask
+from mcp_server.domain.tasks.refusals import Standing, illegal, lease_lost, nothing_to_decide, too_late_to_ask
 from mcp_server.domain.tasks.rules import (
     BLANK,
     NO_LEASE,
@@ -246,8 +246,7 @@ class Task(Record):
         return self._ended("cancelled", now, cancel_reason=reason)
 
     def paused(self, reason: str | None, now: Micros) -> tuple[Self, Event]:
-        """Kept from being claimed until resumed. Why stands where the reason of a cancellation does: one at a time is
-        true."""
+        """Kept from being claimed until resumed. Why stands where a cancellation's reason does: one of them is true."""
         self.require_legal("pause")
         return self.moved("task.paused", now, status="paused", ready_at=None, cancel_reason=reason)
 
@@ -356,7 +355,8 @@ class Task(Record):
         """
         expired = self.lease_expires_at is not None and self.lease_expires_at <= now
         if self.status != "running" or sha256_text(token) != self.lease_token_hash or expired:
-            raise lease_lost(self.id, self.status, self.attempt, expired=expired)
+            holder, until = self.lease_agent_id or self.finished_by, self.lease_expires_at
+            raise lease_lost(Standing(self.id, self.status, self.attempt, holder, until, expired))
 
     def _attempt_over(
         self,

@@ -1,9 +1,12 @@
 """What the task queue says no to, in words."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
+from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.kernel.errors import Conflict, InvalidTransition, LeaseLost, NotFound
 from mcp_server.kernel.quoting import named, quoted
+from mcp_server.kernel.times import Micros, iso
 
 
 def no_task(task_id: str, titled: Sequence[str] = ()) -> NotFound:
@@ -112,15 +115,44 @@ def too_late_to_ask(task_id: str, status: str) -> InvalidTransition:
     )
 
 
-def lease_lost(task_id: str, status: str, attempt: int, *, expired: bool) -> LeaseLost:
-    """The refusal of a worker whose lease is not the current one."""
-    state = f"its lease ran out at attempt {attempt}" if expired else f"it is {status} at attempt {attempt}"
+class Standing(NamedTuple):
+    """Where a task stands whose lease is asked for: at which attempt, and whose lease it is or, of one that has ended,
+    who ended it; until when, and whether that is over."""
+
+    task_id: str
+    status: str
+    attempt: int
+    agent_id: str | None
+    until: Micros | None
+    expired: bool
+
+
+def lease_lost(now: Standing) -> LeaseLost:
+    """The refusal of a worker whose lease is not the current one: who has the task now, and what to do then."""
+    state, do = _left_to(now)
     return LeaseLost(
-        f"This lease_token does not hold task {task_id}: {state}.",
-        next="Nothing was changed. If you lost your token, tasks_claim(resume=true) gives fresh ones for what you "
-        "still hold; else stop working on it and claim again with tasks_claim.",
-        details={"task_id": task_id, "status": status, "attempt": attempt},
+        f"This lease_token does not hold task {now.task_id}: {state}.",
+        next=f"Nothing was changed. {do}",
+        details={"task_id": now.task_id, "status": now.status, "attempt": now.attempt}
+        | ({} if now.agent_id is None else {"agent_id": now.agent_id}),
     )
+
+
+def _left_to(now: Standing) -> tuple[str, str]:
+    by = "" if now.agent_id is None else f" by {now.agent_id}"
+    if now.expired:
+        over = f"its lease ran out at {iso(now.until or 0)}, at attempt {now.attempt}"
+        return over, "It goes back to the queue: tasks_claim may take it up again, unless another is faster."
+    if now.status == "running":
+        holder = f"{now.agent_id} holds it until {iso(now.until or 0)}, at attempt {now.attempt}"
+        found = f"messages_send(to=['{now.agent_id}'], body=...) tells its holder what you found"
+        fresh = "If that is you, tasks_claim(resume=true) gives a fresh token"
+        return holder, f"{fresh}; else stop working on it: {found}."
+    if now.status in TERMINAL:
+        ended = f"it is {now.status}{by}, at attempt {now.attempt}"
+        return ended, f"Stop working on it; tasks_find(task_id='{now.task_id}') shows what came of it."
+    again = "once it is queued, tasks_claim may take it up again"
+    return f"it is {now.status} after attempt {now.attempt}, and nobody holds it", f"Stop working on it; {again}."
 
 
 def parent_refused(parent_id: str, status: str, reason: str | None) -> Conflict:

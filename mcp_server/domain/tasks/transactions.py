@@ -35,7 +35,7 @@ from mcp_server.domain.tasks.rows import (
 )
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.spec import SYSTEM_WORKER
-from mcp_server.kernel.errors import OpsError
+from mcp_server.kernel.errors import OpsError, PermissionDenied
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import sha256_text
 from mcp_server.kernel.store import Transaction
@@ -85,7 +85,7 @@ class Controlled(NamedTuple):
 def report(tx: Transaction, origin: Origin, command: ReportTask) -> Task:
     """Extend the lease and keep the progress."""
     task = load_task(tx, command.task_id)
-    require_worker(tx, origin, task)
+    require_worker(tx, origin, task, command.lease_token)
     progress = None if command.progress is None else command.progress.stored()
     new, event = task.reported(command.lease_token, progress, command.extend_seconds, origin.at)
     tx.record(origin, event)
@@ -103,7 +103,7 @@ def finish(tx: Transaction, origin: Origin, command: EndAttempt) -> Finished:
     digest = command.digest()
     if task.is_repeat_of(command.lease_token, digest):
         return Finished(task.fields(), [], repeated=True)
-    require_worker(tx, origin, task)
+    require_worker(tx, origin, task, command.lease_token)
     token, usage = command.lease_token, command.usage
     if command.error is None:
         new, event = task.completed(token, command.result, usage, digest, origin.at)
@@ -130,7 +130,7 @@ def finish_with(command: FinishTask, tx: Transaction, origin: Origin, apply: Lan
     if not task.is_repeat_of(command.lease_token, command.digest()):
         if task.was_finished_by(command.lease_token):
             raise finished_otherwise(task.id, task.status)
-        require_worker(tx, origin, task)
+        require_worker(tx, origin, task, command.lease_token)
         task.require_lease(command.lease_token, origin.at)
         apply(last_event(tx, "task.claimed", task.id))
     return finish(tx, origin, command)
@@ -242,7 +242,7 @@ def give_up(tx: Transaction, origin: Origin, command: GiveUpTask) -> Task:
         LeaseLost: the token is not the current one.
     """
     task = load_task(tx, command.task_id)
-    require_worker(tx, origin, task)
+    require_worker(tx, origin, task, command.lease_token)
     task.require_lease(command.lease_token, origin.at)
     new, event = task.handed_back(origin.at, command.reason)
     after_end(tx, origin, new, tx.record(origin, event))
@@ -271,14 +271,20 @@ def instance_gone(tx: Transaction, origin: Origin, agent_id: str, instance_id: s
         after_end(tx, origin, new, tx.record(origin, event))
 
 
-def require_worker(tx: Transaction, origin: Origin, task: Task) -> None:
+def require_worker(tx: Transaction, origin: Origin, task: Task, token: str) -> None:
     """Refuse a caller that may not speak as the agent that holds the task's lease.
 
     Raises:
         PermissionDenied: it may not.
+        LeaseLost: it may not, and its own lease is not the current one: that is what it has to know.
     """
-    if task.lease_agent_id not in (None, SYSTEM_WORKER):
+    if task.lease_agent_id in (None, SYSTEM_WORKER):
+        return
+    try:
         require_voice(tx, origin, task.lease_agent_id)
+    except PermissionDenied:
+        task.require_lease(token, origin.at)
+        raise
 
 
 def require_held(tx: Transaction, origin: Origin) -> int | None:
@@ -295,7 +301,7 @@ def require_held(tx: Transaction, origin: Origin) -> int | None:
     if row is None:
         raise no_lease()
     task = load_task(tx, row["id"])
-    require_worker(tx, origin, task)
+    require_worker(tx, origin, task, origin.lease_token)
     task.require_lease(origin.lease_token, origin.at)
     return last_event(tx, "task.claimed", task.id)
 
