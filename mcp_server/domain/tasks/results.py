@@ -73,8 +73,8 @@ class RefusalView(View):
 
 
 class FinishedTasks(View):
-    """The tasks whose finish was accepted, now or before, the tasks they released, those that depended on them and wait
-    for others yet, and the tasks whose finish was refused."""
+    """The tasks whose finish was accepted, now or before (`repeated`), the tasks they released, those that depended on
+    them and wait for others yet, and the tasks whose finish was refused."""
 
     tasks: list[TaskState]
     released: list[str]
@@ -98,7 +98,7 @@ async def finished(
 async def finished_many(database: Database, done: FinishedMany) -> FinishedTasks:
     """What the finish of several came to."""
     return FinishedTasks(
-        tasks=list(map(ended_state, done.tasks)),
+        tasks=[ended_state(task).evolved({"repeated": task["id"] in done.repeated or None}) for task in done.tasks],
         released=done.released,
         still_waiting=await still_waiting(database, done.others) if done.others else None,
         refused=list(map(refusal_view, done.refused)) or None,

@@ -58,12 +58,13 @@ class Finished(NamedTuple):
 
 class FinishedMany(NamedTuple):
     """The tasks whose finish was accepted, now or before, the ids they released, those of others that depended on them,
-    and the tasks whose finish was refused: `{id, code, message}`."""
+    the tasks whose finish was refused: `{id, code, message}`, and the ids of those whose was a repeat."""
 
     tasks: list[dict[str, Any]]
     released: list[str]
     others: list[str]
     refused: list[dict[str, Any]]
+    repeated: frozenset[str]
 
 
 Ended = Finished | FinishedMany
@@ -171,7 +172,8 @@ def finish_together(tx: Transaction, origin: Origin, command: FinishSome) -> End
 def _came_to(done: Sequence[Finished], refused: list[dict[str, Any]]) -> FinishedMany:
     released = [task_id for one in done for task_id in one.released]
     others = {task_id: None for one in done for task_id in one.others}
-    return FinishedMany([one.task for one in done], released, [*others.keys() - set(released)], refused)
+    repeated = frozenset(one.task["id"] for one in done if one.repeated)
+    return FinishedMany([one.task for one in done], released, [*others.keys() - set(released)], refused, repeated)
 
 
 def read_finishes_ahead(tx: Transaction, calls: Sequence[tuple[Any, ...]]) -> None:
