@@ -196,7 +196,7 @@ def _kept_at(tx: Transaction, document: Document, version: int) -> str | None:
 
 def _require_version(tx: Transaction, document: Document, expected: int | None, mine: RawJson | None, now: int) -> None:
     try:
-        document.require_version(expected, now, partial(_note_of, tx, document))
+        document.require_version(expected, now, partial(_note_of, tx, document), whole=mine is not None)
     except Conflict as conflict:
         if document.is_live(now):
             known = 0 < (expected or 0) < document.version
