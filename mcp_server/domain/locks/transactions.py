@@ -8,6 +8,7 @@ from mcp_server.domain.agents.speaking import agent_of
 from mcp_server.domain.agents.transactions import named_agent, require_staying, see_agent
 from mcp_server.domain.events.thinning import last_told
 from mcp_server.domain.locks.deadlocks import Wait, deadlock, find_deadlock
+from mcp_server.domain.locks.endings import how_it_ended
 from mcp_server.domain.locks.model import AcquireLock, Claim, Hold, Holder, ReleaseLock, Waiter, waiting_before
 from mcp_server.domain.locks.paths import is_glob
 from mcp_server.domain.locks.refusals import no_force, nobody_holds, not_held, not_your_label, which
@@ -346,13 +347,15 @@ def _meant(tx: Transaction, origin: Origin, command: ReleaseLock) -> Hold:
     if not found and not holds:
         raise _nobody_holds(tx, origin, command)
     if not found:
-        raise not_held(command, holds, origin.actor, origin.at)
+        ending = how_it_ended(tx, command.name, origin.party, command.owner)
+        raise not_held(command, holds, origin.actor, origin.at, ending)
     return _of_several(command, found, named)
 
 
 def _nobody_holds(tx: Transaction, origin: Origin, command: ReleaseLock) -> OpsError:
     if _last_token(tx, command.name):
-        return nobody_holds(command, origin.actor, ended=True)
+        ending = how_it_ended(tx, command.name, origin.party, command.owner)
+        return nobody_holds(command, origin.actor, ended=True, ending=ending)
     held_names = [row["name"] for row in tx.all("lock_holds_live", now=origin.at)]
     return nobody_holds(command, origin.actor, ended=False, alike=near(command.name, held_names))
 
