@@ -159,6 +159,7 @@ TOOLS = (
         introduces=True,
         result=RegisteredAgent,
         write=lambda desk: desk.agents.register,
+        foreseen=True,
         part=Part(
             lambda args: f"Register agent {named(args.name)}, or change what is given.",
             makes=lambda args: ["agent"],
