@@ -47,7 +47,11 @@ def illegal(task_id: str, status: str, action: str, legal: Sequence[str], *, rep
         repeats: whether it is a schedule.
     """
     near = next((one for one in _MEANT.get(action, ()) if one in legal), None)
-    call = "" if near is None else f"tasks_control(task_ids=['{task_id}'], action='{near}'{_CALLED.get(near, '')}). "
+    call = (
+        ""
+        if near is None
+        else f"Nearest to it: tasks_control(task_ids=['{task_id}'], action='{near}'{_CALLED.get(near, '')}). "
+    )
     if not legal:
         spec = ", schedule: {cron}" if repeats else ""
         again = f"tasks_create(tasks=[{{title{spec}}}]) makes another"

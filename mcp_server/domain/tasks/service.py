@@ -27,6 +27,7 @@ from mcp_server.domain.tasks.commands import (
     refuse_system_kinds,
     worker_of,
 )
+from mcp_server.domain.tasks.leftovers import left_by
 from mcp_server.domain.tasks.listing import listed, parts
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.outcomes import Standing, Standings, bounded, outcomes, parents_of, standings, unknown_task
@@ -369,7 +370,8 @@ class TaskService:
         refused = [refusal_view(one) for one in done.refused]
         tasks = [controlled_state(row, now, done.changed.get(row["id"])) for row in done.tasks]
         waiting = await stranded(self._database, self._agents, done.tasks) if done.may_strand else []
-        return ControlledTasks(tasks=tasks, refused=refused or None, warnings=[*done.warnings, *waiting] or None)
+        left = await left_by(self._database, done.tasks) if done.cancels and done.tasks else []
+        return ControlledTasks(tasks=tasks, refused=refused or None, warnings=[*done.warnings, *waiting, *left] or None)
 
 
 async def _ordinary(call: Call, command: CreateTasks) -> CreateTasks:

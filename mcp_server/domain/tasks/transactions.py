@@ -81,6 +81,7 @@ class Controlled(NamedTuple):
     changed: dict[str, list[str]]
     may_strand: bool
     """Whether it may have left tasks to who does not take them up."""
+    cancels: bool
 
 
 def report(tx: Transaction, origin: Origin, command: ReportTask) -> Task:
@@ -204,7 +205,7 @@ def control(tx: Transaction, origin: Origin, command: ControlTasks) -> Controlle
             warnings.append(told)
         if command.action in ("edit", "reschedule"):
             changed[new.id] = names_changed(before, new)
-    return Controlled(tasks, refused, warnings, changed, command.action in _STRANDING)
+    return Controlled(tasks, refused, warnings, changed, command.action in _STRANDING, command.action == "cancel")
 
 
 def approve(tx: Transaction, origin: Origin, task: Task, by: str) -> Task:
