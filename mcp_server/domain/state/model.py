@@ -145,7 +145,7 @@ def no_document(namespace: str, key: str) -> OpsError:
     """The refusal for a document that has no value."""
     return NotFound(
         f"There is no document {named(document_id(namespace, key))}.",
-        next=f"List what there is: state_find(namespace={namespace!r}).",
+        next=f"state_set makes it; state_find(namespace={namespace!r}) lists what there is.",
         details={"namespace": namespace, "key": key},
     )
 

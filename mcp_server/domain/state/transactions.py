@@ -55,7 +55,8 @@ def set_value(tx: Transaction, origin: Origin, planned: Planned[SetDocument]) ->
     change = document.written(value, "set", command.ttl_seconds, command.tags, origin)
     replaced = _replaced(document, command.base_version or command.expected_version, origin)
     head = _write(tx, origin, document, value, command.note, change, plan)
-    return Written(head, merged, others, replaced)
+    was_to_end = document.is_live(origin.at) and head.expires_at is None
+    return Written(head, merged, others, replaced, ended_at=document.expires_at if was_to_end else None)
 
 
 def patch(tx: Transaction, origin: Origin, planned: Planned[PatchDocument]) -> Written:

@@ -77,3 +77,28 @@ async def test_where_there_is_nothing_any_more_the_version_that_makes_it_anew_is
         (now,) = re.findall(r"with expected_version=(\d+)", refused.value.message)
         await make(world, "state_set", call | {"expected_version": int(now)}, together=True)
         assert (await world.read("n", key)).value == 2
+
+
+async def test_a_test_of_a_patch_that_does_not_hold_tells_what_is_there(world: World):
+    await world.write("n", "k", {"n": 2})
+    steps = [{"op": "test", "path": "/n", "value": 1}, {"op": "replace", "path": "/n", "value": 3}]
+    with pytest.raises(Conflict, match="operation #0 .*the value there is 2. Nothing was changed"):
+        await make(world, "state_patch", AT | {"json_patch": steps}, together=False)
+    await make(world, "state_patch", AT | {"json_patch": [steps[0] | {"value": 2}, steps[1]]}, together=False)
+    assert (await world.read("n", "k")).value == {"n": 3}
+
+
+async def test_a_value_that_was_to_expire_and_stays_now_is_told(world: World):
+    for first, second, tells in (
+        ({"ttl_seconds": 60}, {}, True),
+        ({"ttl_seconds": 60}, {"ttl_seconds": 5}, False),
+        ({}, {}, False),
+    ):
+        key = f"k{len(first)}{len(second)}"
+        ends = (await world.write("n", key, 1, **first)).expires_at
+        command = understood("state_set", WRITES["state_set"].arguments, AT | {"key": key, "value": 2} | second)
+        told = await world.desk.state.set(world.call, command)
+        assert told.was_to_expire_at == (ends if tells else None)
+        world.clock.advance(600)
+        again = await world.desk.state.set(world.call, command.model_copy(update={"ttl_seconds": None}))
+        assert again.was_to_expire_at is None, "one that has expired meanwhile is written anew"
