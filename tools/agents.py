@@ -93,9 +93,8 @@ def _at_rest(agent: AgentState) -> str:
     """How one is brought back that claims nothing since somebody put it to rest, or had it leave."""
     if agent.status not in ("maintenance", "terminated"):
         return ""
-    why = f" ({quoted(agent.status_reason)})" if agent.status_reason else ""
     again = f"agents_control(agent_id='{agent.id}', action='resume')"
-    return f" It is {_STANDS.get(agent.status, agent.status)}{why} and claims nothing until {again}."
+    return f" It is {_STANDS.get(agent.status, agent.status)}{_why(agent)} and claims nothing until {again}."
 
 
 def _say_found(result: FindResult) -> str:
@@ -104,14 +103,19 @@ def _say_found(result: FindResult) -> str:
     return f"{listed(len(result.agents or ()), 'agent', result.omitted)} {result.hint or ''}".rstrip()
 
 
+def _why(agent: AgentState) -> str:
+    return f" ({quoted(agent.status_reason)})" if agent.status_reason else ""
+
+
 _STANDS = {"maintenance": "in maintenance"}
 """How statuses read in a sentence, where that is not the word itself."""
 
 
 def _now(agent: AgentState) -> str:
     if agent.status != "maintenance":
-        return agent.status
-    return f"{_STANDS['maintenance']}: it claims nothing new, what is assigned to it waits{_still(agent.running)}"
+        return f"{agent.status}{_why(agent)}"
+    rests = f"it claims nothing new, what is assigned to it waits{_still(agent.running)}"
+    return f"{_STANDS['maintenance']}{_why(agent)}: {rests}"
 
 
 def _still(running: int) -> str:
@@ -123,9 +127,8 @@ def _say_controlled(result: ControlledAgent) -> str:
     said = [f"{counted(len(result.requeued), 'task')} requeued"] if result.requeued else []
     told = (("handed over", result.handed_over), ("it keeps", result.holds))
     said += [f"{how}: {_each(held)}" for how, held in told if held]
-    why = f" ({quoted(result.agent.status_reason)})" if result.agent.status_reason else ""
-    now = "deleted" if result.deleted else _now(result.agent)
-    return f"{'; '.join([f'Agent {result.agent.name} is {now}{why}', *said])}."
+    now = f"deleted{_why(result.agent)}" if result.deleted else _now(result.agent)
+    return f"{'; '.join([f'Agent {result.agent.name} is {now}', *said])}."
 
 
 def _each(held: dict[str, Any]) -> str:
@@ -159,7 +162,7 @@ TOOLS = (
         introduces=True,
         result=RegisteredAgent,
         write=lambda desk: desk.agents.register,
-        foreseen=True,
+        foreseen=lambda desk: desk.agents.register,
         part=Part(
             lambda args: f"Register agent {named(args.name)}, or change what is given.",
             makes=lambda args: ["agent"],

@@ -53,12 +53,16 @@ def _say_finished_many(tasks: list[TaskState], result: FinishResult) -> str:
     counts = Counter(task.status for task in tasks)
     again = " (to be tried again)"
     stand = (f"{count} {status}{again if status in _AGAIN else ''}" for status, count in counts.items())
-    before = sum(1 for task in tasks if task.repeated)
-    recorded = "Already recorded" if before and before == len(tasks) else "Recorded"
-    some = f" ({before} of them before)" if 0 < before < len(tasks) else ""
-    now = f"{recorded}: {', '.join(stand) or 'none'}{some}"
+    now = _recorded(", ".join(stand) or "none", len(tasks), sum(bool(task.repeated) for task in tasks))
     refused = "".join(f" Refused: {one.message}" for one in result.refused or ())
     return f"{now}{_say_released(result)}{_say_waiting(result)}.{refused}"
+
+
+def _recorded(stand: str, count: int, before: int) -> str:
+    """How several stand, and how many of them were ended so by an earlier call."""
+    if before == count > 0:
+        return f"Already recorded: {stand}"
+    return f"Recorded: {stand}{f' ({before} of them before)' if before else ''}"
 
 
 def _say_released(result: FinishResult) -> str:

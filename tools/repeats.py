@@ -1,6 +1,7 @@
 """What there is to say of calls that were made before: what they did then stands, and was not done again."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, cast
 
 _MARKS = ("replayed", "repeated")
@@ -22,9 +23,10 @@ def _is_repeat(result: Mapping[str, Any]) -> bool:
     return any(one.get(mark) is True for one in (result, *_members(result)) for mark in _MARKS)
 
 
-def _members(result: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _members(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The things that an answer tells of, one or several of a kind."""
-    for value in result.values():
-        for one in cast("list[Any]", value) if isinstance(value, list) else [value]:
-            if isinstance(one, dict):
-                yield cast("dict[str, Any]", one)
+    return [one for one in chain.from_iterable(map(_listed, result.values())) if isinstance(one, dict)]
+
+
+def _listed(value: Any) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else [value]

@@ -217,7 +217,7 @@ TOOLS = (
         arguments=CreateTasks,
         result=CreatedTasks,
         write=lambda desk: desk.tasks.create,
-        foreseen=True,
+        foreseen=lambda desk: desk.tasks.create,
         part=Part(
             _says_create,
             makes=lambda args: ["task"] * len(args.tasks),

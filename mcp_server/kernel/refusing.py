@@ -29,7 +29,7 @@ CALL_CHARACTERS_MAX = 4000
 class Refused(ValidationFailed):
     """Arguments that cannot be understood; and as they would do, where that is known."""
 
-    instead: Mapping[str, Any] | None = None
+    instead: Mended | None = None
 
 
 class Beside(NamedTuple):
@@ -64,13 +64,13 @@ def refused(
     right = mended(model, shape, given, problems, others)
     problems += () if right is None else right.then
     call, to_send = _told(tool, right, beside.given)
-    error = Refused(
+    refusal = Refused(
         _said(tool, problems),
         next=f"{_accepts(tool, shape, problems)}{call}".strip(),
         details={PROBLEMS: [problem.details() for problem in problems[:PROBLEMS_LISTED]]} | to_send,
     )
-    error.instead = None if right is None else right.arguments
-    return error
+    refusal.instead = right
+    return refusal
 
 
 def _said(tool: str, problems: Sequence[Problem]) -> str:

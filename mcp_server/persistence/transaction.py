@@ -167,7 +167,7 @@ class Transaction(ABC):
         tells beside them stands in the log alone."""
         table, key, beside = self._areas.rows[event.aggregate_type]
         if not beside.isdisjoint(event.data):
-            event = event._replace(data={name: one for name, one in event.data.items() if name not in beside})
+            event = event.without(beside)
         self.writes += 1
         self.notes.pop((event.aggregate_type, event.aggregate_id), None)
         values = [*event.data.values(), event.version, event.aggregate_id]

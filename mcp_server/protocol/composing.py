@@ -46,10 +46,15 @@ async def compose(
         except OpsError as error:
             composer.pass_over(number)
             # What else is refused after another call may be so for that one's sake.
-            if not found or PROBLEMS in error.details or isinstance(error, NotComposable):
+            if not found or _is_of_itself(error):
                 found.append(error)
     refuse(found)
     return await _rules_kept(desk, call, changes, later)
+
+
+def _is_of_itself(error: OpsError) -> bool:
+    """Whether a call is refused whatever the others are."""
+    return PROBLEMS in error.details or isinstance(error, NotComposable)
 
 
 async def _rules_kept(desk: Desk, call: Call, changes: Sequence[Composed], later: Grant | None) -> list[Composed]:

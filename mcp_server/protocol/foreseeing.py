@@ -13,18 +13,20 @@ async def with_what_follows(desk: Desk, tool: AnyTool, call: Call, error: Refuse
     follows = await _refused_then(desk, tool, call, error)
     if follows is None:
         return error
-    details = {name: value for name, value in error.details.items() if name != NEXT_CALL}
+    details = dict(error.details)
+    details.pop(NEXT_CALL, None)
     whole = ValidationFailed(f"{error.message} Once that is right: {follows.message}", details=details)
     whole.wrong = f"{error.wrong} {follows.wrong}"
     return whole
 
 
 async def _refused_then(desk: Desk, tool: AnyTool, call: Call, error: Refused) -> OpsError | None:
-    if not tool.foreseen or tool.write is None or error.instead is None:
+    if tool.foreseen is None or error.instead is None:
         return None
-    own = {name: value for name, value in error.instead.items() if name in tool.arguments.model_fields}
+    right = error.instead.arguments
+    own = {name: right[name] for name in right.keys() & tool.arguments.model_fields.keys()}
     try:
-        await tool.write(desk).prepare(call, tool.arguments.model_validate(own))
+        await tool.foreseen(desk).prepare(call, tool.arguments.model_validate(own))
     except OpsError as follows:
         return follows
     return None

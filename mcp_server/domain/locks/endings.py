@@ -1,6 +1,6 @@
 """How a hold ended that its holder still believes to have: who took it away, when and why, as the log tells."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mcp_server.domain.events.thinning import Happened, newest_of
@@ -12,7 +12,6 @@ LOOKED_AT_MAX = 200
 """How many events of a lock are looked at."""
 
 _GRANTS = ("lock.acquired", "lock.handed_over")
-_ENDS = ("lock.released", "lock.expired", "lock.abandoned", "lock.handed_over")
 
 
 class Ending(NamedTuple):
@@ -52,26 +51,38 @@ def _ending(grant: Happened, later: Sequence[Happened]) -> Ending:
     """What became of a hold after it was granted. Where nobody ended it, its time did, though nobody has noted that."""
     expires_at = grant.data["expires_at"]
     for one in reversed(later):
-        if one.version == grant.version and "expires_at" in one.data:
+        if _lasts(one, grant):
             expires_at = one.data["expires_at"]
-        if one.type in _ENDS and _ends(one, grant):
+        if _ends(one, grant):
             return _as_told(one, expires_at)
     return Ending("expired", expires_at)
+
+
+def _lasts(one: Happened, grant: Happened) -> bool:
+    return one.version == grant.version and "expires_at" in one.data
 
 
 def _ends(one: Happened, grant: Happened) -> bool:
     if one.type == "lock.handed_over":
         return one.data["of"] == {name: grant.data[name] for name in ("owner", "party")}
-    return one.version == grant.version
+    return one.version == grant.version and one.type in _HOW
 
 
 def _as_told(one: Happened, expires_at: Micros) -> Ending:
-    reason = one.data.get("reason")
-    if one.type == "lock.expired":
-        return Ending("expired", expires_at)
-    if one.type == "lock.abandoned":
-        return Ending("was freed, since your instance was lost,", one.at)
-    if one.type == "lock.handed_over":
-        return Ending(f"was handed over to {one.data['speaker']}", one.at, one.actor, reason)
-    how = "was taken away by force" if "forced_from" in one.data else "was released"
-    return Ending(how, one.at, one.actor, reason)
+    how = _HOW[one.type](one.data)
+    if one.type in _BY_NOBODY:
+        return Ending(how, min(one.at, expires_at))
+    return Ending(how, one.at, one.actor, one.data.get("reason"))
+
+
+def _released(data: Mapping[str, Any]) -> str:
+    return "was taken away by force" if "forced_from" in data else "was released"
+
+
+_BY_NOBODY = ("lock.expired", "lock.abandoned")
+_HOW: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "lock.released": _released,
+    "lock.handed_over": lambda data: f"was handed over to {data['speaker']}",
+    "lock.expired": lambda _: "expired",
+    "lock.abandoned": lambda _: "was freed, since your instance was lost,",
+}

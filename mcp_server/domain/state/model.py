@@ -208,16 +208,22 @@ def version_conflict(document: Document, expected: int, current: int, note: str 
     """The refusal of a compare-and-set; the caller adds the current value and the differences."""
     if not current:
         return _nothing_to_compare(document, expected)
-    again = f"This same call with expected_version={current} {'replaces' if whole else 'is made on'} theirs"
-    if whole and 0 < expected < current:
-        again += f"; with merge=true, base_version={expected} in its place, your value is merged with theirs"
     return Conflict(
         f"You expected version {expected}, but {named(document.id)} is at version {current}, written by "
         f"{document.author} at {iso(document.updated_at)}.",
-        next=f"{_noted(note)}`current_value` is theirs. {again}.",
+        next=f"{_noted(note)}`current_value` is theirs. {_again(expected, current, whole=whole)}.",
         details={"expected_version": expected, "current_version": current}
         | ({} if note is None else {"current_note": note}),
     )
+
+
+def _again(expected: int, current: int, *, whole: bool) -> str:
+    """How the very call that was refused is made now."""
+    if not whole:
+        return f"This same call with expected_version={current} is made on theirs"
+    again = f"This same call with expected_version={current} replaces theirs"
+    merged = f"with merge=true, base_version={expected} in its place, your value is merged with theirs"
+    return f"{again}; {merged}" if 0 < expected < current else again
 
 
 def _nothing_to_compare(document: Document, expected: int) -> Conflict:

@@ -55,8 +55,12 @@ def set_value(tx: Transaction, origin: Origin, planned: Planned[SetDocument]) ->
     change = document.written(value, "set", command.ttl_seconds, command.tags, origin)
     replaced = _replaced(document, command.base_version or command.expected_version, origin)
     head = _write(tx, origin, document, value, command.note, change, plan)
-    was_to_end = document.is_live(origin.at) and head.expires_at is None
-    return Written(head, merged, others, replaced, ended_at=document.expires_at if was_to_end else None)
+    return Written(head, merged, others, replaced, ended_at=_was_to_end_at(document, head, origin.at))
+
+
+def _was_to_end_at(before: Document, after: Document, now: Micros) -> Micros | None:
+    """When a document was to expire that stays now."""
+    return before.expires_at if before.is_live(now) and after.expires_at is None else None
 
 
 def patch(tx: Transaction, origin: Origin, planned: Planned[PatchDocument]) -> Written:

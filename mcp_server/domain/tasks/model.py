@@ -31,7 +31,7 @@ from mcp_server.kernel.clocks import is_ahead
 from mcp_server.kernel.events import Event
 from mcp_server.kernel.json_text import RawJson, dump_json, sha256_text
 from mcp_server.kernel.records import Record
-from mcp_server.kernel.times import Micros, duration
+from mcp_server.kernel.times import Micros, duration, iso_or_none
 
 JSON_COLUMNS = frozenset(
     ("input", "required_capabilities", "depends_on", "tags", "progress", "result", "error", "usage", "schedule")
@@ -355,7 +355,7 @@ class Task(Record):
         """
         expired = self.lease_expires_at is not None and self.lease_expires_at <= now
         if self.status != "running" or sha256_text(token) != self.lease_token_hash or expired:
-            holder, until = self.lease_agent_id or self.finished_by, self.lease_expires_at
+            holder, until = self.lease_agent_id or self.finished_by, iso_or_none(self.lease_expires_at)
             raise lease_lost(Standing(self.id, self.status, self.attempt, holder, until, expired))
 
     def _attempt_over(

@@ -6,7 +6,6 @@ from typing import NamedTuple
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.kernel.errors import Conflict, InvalidTransition, LeaseLost, NotFound
 from mcp_server.kernel.quoting import named, quoted
-from mcp_server.kernel.times import Micros, iso
 
 
 def no_task(task_id: str, titled: Sequence[str] = ()) -> NotFound:
@@ -46,21 +45,23 @@ def illegal(task_id: str, status: str, action: str, legal: Sequence[str], *, rep
         legal: what is possible.
         repeats: whether it is a schedule.
     """
-    near = next((one for one in _MEANT.get(action, ()) if one in legal), None)
-    call = (
-        ""
-        if near is None
-        else f"Nearest to it: tasks_control(task_ids=['{task_id}'], action='{near}'{_CALLED.get(near, '')}). "
-    )
-    if not legal:
-        spec = ", schedule: {cron}" if repeats else ""
-        again = f"tasks_create(tasks=[{{title{spec}}}]) makes another"
-        call = f"tasks_find(task_id='{task_id}') shows what came of it; {again}. "
     return InvalidTransition(
         f"Task {task_id} is {status}, so {action} is not possible.",
-        next=f"{call}Legal now: {', '.join(legal) or 'nothing, it is finished'}.",
+        next=_nearest(task_id, action, legal) if legal else _anew(task_id, repeats=repeats),
         details={"task_id": task_id, "status": status, "legal": list(legal)},
     )
+
+
+def _nearest(task_id: str, action: str, legal: Sequence[str]) -> str:
+    near = next(filter(legal.__contains__, _MEANT.get(action, ())), None)
+    call = f"Nearest to it: tasks_control(task_ids=['{task_id}'], action='{near}'{_CALLED.get(near or '', '')}). "
+    return f"{call if near else ''}Legal now: {', '.join(legal)}."
+
+
+def _anew(task_id: str, *, repeats: bool) -> str:
+    spec = "{title, schedule: {cron}}" if repeats else "{title}"
+    shown = f"tasks_find(task_id='{task_id}') shows what came of it; tasks_create(tasks=[{spec}]) makes another."
+    return f"{shown} Legal now: nothing, it is finished."
 
 
 def servers_own(task_id: str) -> InvalidTransition:
@@ -127,7 +128,7 @@ class Standing(NamedTuple):
     status: str
     attempt: int
     agent_id: str | None
-    until: Micros | None
+    until: str | None
     expired: bool
 
 
@@ -143,18 +144,25 @@ def lease_lost(now: Standing) -> LeaseLost:
 
 
 def _left_to(now: Standing) -> tuple[str, str]:
-    by = "" if now.agent_id is None else f" by {now.agent_id}"
+    """How the task stands, and what is left to do for who worked on it."""
     if now.expired:
-        over = f"its lease ran out at {iso(now.until or 0)}, at attempt {now.attempt}"
+        over = f"its lease ran out at {now.until}, at attempt {now.attempt}"
         return over, "It goes back to the queue: tasks_claim may take it up again, unless another is faster."
     if now.status == "running":
-        holder = f"{now.agent_id} holds it until {iso(now.until or 0)}, at attempt {now.attempt}"
         found = f"messages_send(to=['{now.agent_id}'], body=...) tells its holder what you found"
         fresh = "If that is you, tasks_claim(resume=true) gives a fresh token"
+        holder = f"{now.agent_id} holds it until {now.until}, at attempt {now.attempt}"
         return holder, f"{fresh}; else stop working on it: {found}."
-    if now.status in TERMINAL:
-        ended = f"it is {now.status}{by}, at attempt {now.attempt}"
-        return ended, f"Stop working on it; tasks_find(task_id='{now.task_id}') shows what came of it."
+    return _ended(now) if now.status in TERMINAL else _given_back(now)
+
+
+def _ended(now: Standing) -> tuple[str, str]:
+    by = "" if now.agent_id is None else f" by {now.agent_id}"
+    shown = f"tasks_find(task_id='{now.task_id}') shows what came of it"
+    return f"it is {now.status}{by}, at attempt {now.attempt}", f"Stop working on it; {shown}."
+
+
+def _given_back(now: Standing) -> tuple[str, str]:
     again = "once it is queued, tasks_claim may take it up again"
     return f"it is {now.status} after attempt {now.attempt}, and nobody holds it", f"Stop working on it; {again}."
 

@@ -1,6 +1,6 @@
 """What the tools of tasks answer: tasks as callers see them, and what became of the call."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from mcp_server.domain.events.aftermath import came_of
@@ -98,11 +98,15 @@ async def finished(
 async def finished_many(database: Database, done: FinishedMany) -> FinishedTasks:
     """What the finish of several came to."""
     return FinishedTasks(
-        tasks=[ended_state(task).evolved({"repeated": task["id"] in done.repeated or None}) for task in done.tasks],
+        tasks=[_ended(task, done.repeated) for task in done.tasks],
         released=done.released,
         still_waiting=await still_waiting(database, done.others) if done.others else None,
         refused=list(map(refusal_view, done.refused)) or None,
     )
+
+
+def _ended(task: Row, repeated: Container[str]) -> TaskState:
+    return ended_state(task).evolved({"repeated": task["id"] in repeated or None})
 
 
 class ControlledTasks(View):

@@ -370,7 +370,7 @@ class TaskService:
         refused = [refusal_view(one) for one in done.refused]
         tasks = [controlled_state(row, now, done.changed.get(row["id"])) for row in done.tasks]
         waiting = await stranded(self._database, self._agents, done.tasks) if done.may_strand else []
-        left = await left_by(self._database, done.tasks) if done.cancels and done.tasks else []
+        left = await left_by(self._database, done.cancelled)
         return ControlledTasks(tasks=tasks, refused=refused or None, warnings=[*done.warnings, *waiting, *left] or None)
 
 

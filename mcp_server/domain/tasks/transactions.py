@@ -46,6 +46,10 @@ _STRANDING = frozenset(("assign", "edit", "retry", "resume"))
 """What may leave a task to who does not take it up."""
 
 
+_TELLS_WHY = frozenset(("cancel", "pause", "discard"))
+"""What keeps its reason with the task."""
+
+
 class Finished(NamedTuple):
     """The task after the attempt, the ids it released, whether this finish was a repeat, and the ids of others that
     depended on the task, which may wait on."""
@@ -81,7 +85,8 @@ class Controlled(NamedTuple):
     changed: dict[str, list[str]]
     may_strand: bool
     """Whether it may have left tasks to who does not take them up."""
-    cancels: bool
+    cancelled: Sequence[dict[str, Any]] = ()
+    """Those of the tasks that it cancelled, or asked to stop."""
 
 
 def report(tx: Transaction, origin: Origin, command: ReportTask) -> Task:
@@ -173,8 +178,12 @@ def finish_together(tx: Transaction, origin: Origin, command: FinishSome) -> End
 def _came_to(done: Sequence[Finished], refused: list[dict[str, Any]]) -> FinishedMany:
     released = [task_id for one in done for task_id in one.released]
     others = {task_id: None for one in done for task_id in one.others}
-    repeated = frozenset(one.task["id"] for one in done if one.repeated)
-    return FinishedMany([one.task for one in done], released, [*others.keys() - set(released)], refused, repeated)
+    rest = [*others.keys() - set(released)]
+    return FinishedMany([one.task for one in done], released, rest, refused, _repeated(done))
+
+
+def _repeated(done: Sequence[Finished]) -> frozenset[str]:
+    return frozenset(one.task["id"] for one in done if one.repeated)
 
 
 def read_finishes_ahead(tx: Transaction, calls: Sequence[tuple[Any, ...]]) -> None:
@@ -195,7 +204,7 @@ def control(tx: Transaction, origin: Origin, command: ControlTasks) -> Controlle
         except OpsError as error:
             refused.append({"id": task_id, "code": error.code, "message": error.message})
             continue
-        cause = tx.record(origin, event.because(command.reason))
+        cause = tx.record(origin, event if command.action in _TELLS_WHY else event.because(command.reason))
         after_end(tx, origin, new, cause)
         _tell_controlled(tx, origin.caused_by(cause), command, new)
         tasks.append(new.fields())
@@ -205,7 +214,8 @@ def control(tx: Transaction, origin: Origin, command: ControlTasks) -> Controlle
             warnings.append(told)
         if command.action in ("edit", "reschedule"):
             changed[new.id] = names_changed(before, new)
-    return Controlled(tasks, refused, warnings, changed, command.action in _STRANDING, command.action == "cancel")
+    cancelled = tasks if command.action == "cancel" else ()
+    return Controlled(tasks, refused, warnings, changed, command.action in _STRANDING, cancelled)
 
 
 def approve(tx: Transaction, origin: Origin, task: Task, by: str) -> Task:
