@@ -21,16 +21,14 @@ def no_task(task_id: str, titled: Sequence[str] = ()) -> NotFound:
 
 _MEANT: Mapping[str, Sequence[str]] = {
     "cancel": ("discard",),
-    "pause": ("cancel",),
     "resume": ("run_now", "retry"),
     "retry": ("resume", "run_now"),
     "discard": ("cancel",),
     "set_priority": ("edit",),
-    "reschedule": ("retry", "cancel"),
-    "edit": ("cancel",),
+    "reschedule": ("retry",),
     "run_now": ("resume", "retry", "set_priority"),
 }
-"""What comes nearest to an action that is not possible, the nearest first."""
+"""What comes nearest to an action that is not possible, the nearest first; nothing that takes away what it would not."""
 
 _CALLED: Mapping[str, str] = {"set_priority": ", priority='critical'", "edit": ", changes={'priority': ...}"}
 
