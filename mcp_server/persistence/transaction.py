@@ -85,6 +85,8 @@ class Transaction(ABC):
         self.notes: dict[Any, Any] = {}
         """What was read ahead is dropped by whatever changes it in this transaction."""
         self.woken: set[str] = set()
+        self.moves_mark = False
+        """Whether it changed what the database's mark stands for."""
 
     def one(self, statement: str, /, **parameters: Any) -> dict[str, Any] | None:
         """The first row of a named statement, or None."""
@@ -169,6 +171,7 @@ class Transaction(ABC):
         if not beside.isdisjoint(event.data):
             event = event.without(beside)
         self.writes += 1
+        self.moves_mark |= event.aggregate_type in self._areas.marked
         self.notes.pop((event.aggregate_type, event.aggregate_id), None)
         values = [*event.data.values(), event.version, event.aggregate_id]
         self._write_row(table, (*event.data, "version", key), values, new=event.creates)

@@ -1,18 +1,15 @@
 """One caller's requests come one after the other while others are about (`kernel/turns.py`)."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_server.kernel.errors import LimitExceeded
 from mcp_server.kernel.limits import Caller, Limits, Thing
-from mcp_server.kernel.turns import Turns
+from mcp_server.kernel.turns import Turn, Turns
 from mcp_server.pages.bodies import too_many
 from mcp_server.protocol.seam import TURN
-
-_AT_ONCE = nullcontext()
 
 
 class InTurn:
@@ -30,8 +27,7 @@ class InTurn:
             return
         caller = self._caller_of(scope)
         try:
-            with self._limits.holding(Thing.REQUESTS, caller) if self._turns.is_taken(caller) else _AT_ONCE:
-                turn = await self._turns.take(caller)
+            turn = self._turns.at_once(caller) or await self._waited(caller)
         except LimitExceeded as error:
             await too_many(error)(scope, receive, send)
             return
@@ -47,3 +43,7 @@ class InTurn:
             await self._app({**scope, **own}, receive, answer)
         finally:
             turn.done()
+
+    async def _waited(self, caller: Caller) -> Turn:
+        with self._limits.holding(Thing.REQUESTS, caller):
+            return await self._turns.take(caller)
