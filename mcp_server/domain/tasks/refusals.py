@@ -28,7 +28,7 @@ _MEANT: Mapping[str, Sequence[str]] = {
     "reschedule": ("retry",),
     "run_now": ("resume", "retry", "set_priority"),
 }
-"""What comes nearest to an action that is not possible, the nearest first; nothing that takes away what it would not."""
+"""What comes nearest to an action that is not possible, the nearest first; nothing that takes away more than it."""
 
 _CALLED: Mapping[str, str] = {"set_priority": ", priority='critical'", "edit": ", changes={'priority': ...}"}
 
