@@ -26,6 +26,12 @@ CALL_CHARACTERS_MAX = 4000
 """How long a call may be that is shown whole."""
 
 
+class Refused(ValidationFailed):
+    """Arguments that cannot be understood; and as they would do, where that is known."""
+
+    instead: Mended | None = None
+
+
 class Beside(NamedTuple):
     """What a call says beside the arguments that are checked: the model of those, and what was given of them."""
 
@@ -40,7 +46,7 @@ def refused(
     error: ValidationError,
     beside: Beside,
     also: Sequence[Problem] = (),
-) -> ValidationFailed:
+) -> Refused:
     """The refusal of a call's arguments.
 
     Args:
@@ -58,11 +64,13 @@ def refused(
     right = mended(model, shape, given, problems, others)
     problems += () if right is None else right.then
     call, to_send = _told(tool, right, beside.given)
-    return ValidationFailed(
+    refusal = Refused(
         _said(tool, problems),
         next=f"{_accepts(tool, shape, problems)}{call}".strip(),
         details={PROBLEMS: [problem.details() for problem in problems[:PROBLEMS_LISTED]]} | to_send,
     )
+    refusal.instead = right
+    return refusal
 
 
 def _said(tool: str, problems: Sequence[Problem]) -> str:

@@ -27,6 +27,7 @@ from mcp_server.domain.tasks.commands import (
     refuse_system_kinds,
     worker_of,
 )
+from mcp_server.domain.tasks.leftovers import left_by
 from mcp_server.domain.tasks.listing import listed, parts
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.outcomes import Standing, Standings, bounded, outcomes, parents_of, standings, unknown_task
@@ -48,7 +49,7 @@ from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.runs import last_runs
 from mcp_server.domain.tasks.standing import TaskState, controlled_state, created_state, task_state
 from mcp_server.domain.tasks.views import TaskView, task_full, task_row
-from mcp_server.domain.tasks.waiting import facts_about, stranded, warnings_about_days
+from mcp_server.domain.tasks.waiting import facts_about, held_by, stranded, warnings_about_days
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.checks import check_all
@@ -241,11 +242,10 @@ class TaskService:
         call.actor.require(Permission.TASKS_READ)
         return task_state(await self._row(task_id))
 
-    async def held_by(self, call: Call, agent_id: str) -> Holding | None:
-        """The tasks that an agent has leased."""
+    async def held_by(self, call: Call, agent_id: str) -> list[Holding | None]:
+        """The tasks that an agent has leased, and those that wait for it alone."""
         call.actor.require(Permission.TASKS_READ)
-        rows = await self._database.fetch_all("agent_leases", id=agent_id)
-        return Holding.of("tasks", [row["id"] for row in rows])
+        return await held_by(self._database, agent_id)
 
     async def needs(self, call: Call, task_id: str) -> TaskNeeds:
         """What an agent must have to take a task up.
@@ -370,7 +370,8 @@ class TaskService:
         refused = [refusal_view(one) for one in done.refused]
         tasks = [controlled_state(row, now, done.changed.get(row["id"])) for row in done.tasks]
         waiting = await stranded(self._database, self._agents, done.tasks) if done.may_strand else []
-        return ControlledTasks(tasks=tasks, refused=refused or None, warnings=[*done.warnings, *waiting] or None)
+        left = await left_by(self._database, done.cancelled)
+        return ControlledTasks(tasks=tasks, refused=refused or None, warnings=[*done.warnings, *waiting, *left] or None)
 
 
 async def _ordinary(call: Call, command: CreateTasks) -> CreateTasks:
