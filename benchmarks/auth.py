@@ -1,11 +1,12 @@
-"""What it costs to say who calls: `tools/call` over HTTP without authentication, with a key, and with a JSON Web Token
-of an issuer, in turn; the token is verified once and remembered.
+"""What it costs to say who calls: `tools/call` over HTTP without authentication, with a key of `key create`, with a
+token of the token file, and with a JSON Web Token of an issuer that is verified once and remembered, in turn.
 
     python -m benchmarks.auth [--seconds 1] [--rounds 10]
 
 `p50_ratio` and `processor_ratio` are those of one round, the median over the rounds: 1.05 is the most the first may
-be. One server asks nobody, the other for keys and tokens. On a busy machine only many short rounds tell, and the
-processor time of the server before its p50.
+be. Each way has a server of its own; `jwt_beside` shares one with another caller's token of that issuer, so that its
+calls also take turns. On a busy machine only many short rounds tell, and the processor time of the server before its
+p50.
 """
 
 import argparse
@@ -14,7 +15,10 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import statistics
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -32,9 +36,9 @@ from benchmarks.http import Caller, measured, serving
 from benchmarks.idle import processor_seconds
 
 KEY = "bench-key"
+KEY_PATTERN = re.compile(r"\bdmcp_\w+")
 AUDIENCE = "http://bench/mcp"
 SETTINGS = """
-tokens_file = "{folder}/tokens.toml"
 public_url = "http://bench"
 [issuers.bench]
 url = "{issuer}"
@@ -56,8 +60,8 @@ class Authorized(Caller):
 
 
 @contextlib.contextmanager
-def issuing() -> Generator[tuple[str, str]]:
-    """An issuer's address, and a token of it."""
+def issuing() -> Generator[tuple[str, str, str]]:
+    """An issuer's address, and tokens of two of its users."""
     private = generate_private_key(public_exponent=65537, key_size=2048)
     public = json.loads(RSAAlgorithm.to_jwk(private.public_key())) | {"kid": "k", "alg": "RS256"}
     body = json.dumps({"keys": [public]}).encode()
@@ -75,19 +79,21 @@ def issuing() -> Generator[tuple[str, str]]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Keys) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_address[1]}"
-        claims = {"iss": url, "aud": AUDIENCE, "sub": "ann", "exp": int(time.time()) + 36_000}
-        yield url, jwt.encode(claims, private, "RS256", {"kid": "k"})
+        claims = {"iss": url, "aud": AUDIENCE, "exp": int(time.time()) + 36_000}
+        ann, bob = (jwt.encode(claims | {"sub": name}, private, "RS256", {"kid": "k"}) for name in ("ann", "bob"))
+        yield url, ann, bob
         server.shutdown()
 
 
-@contextlib.contextmanager
-def configured(path: Path) -> Generator[None]:
-    """Servers that are started here read this file."""
-    os.environ["DATAMCP_CONFIG"] = str(path)
-    try:
-        yield
-    finally:
-        del os.environ["DATAMCP_CONFIG"]
+def created_key(folder: Path) -> str:
+    """The text of a key of the database there."""
+    told = ""
+    for words in (("user", "add", "bench", "--role", "admin"), ("key", "create", "--user", "bench")):
+        command = [sys.executable, "-m", "mcp_server", *words, "--database", f"sqlite:///{folder}/bench.db"]
+        told = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ).stdout
+    found = KEY_PATTERN.search(told)
+    assert found is not None, told
+    return found.group()
 
 
 class Way(NamedTuple):
@@ -110,23 +116,29 @@ class Way(NamedTuple):
 
 @contextlib.contextmanager
 def servers(folder: Path) -> Generator[dict[str, Way]]:
-    """The ways to call, on two servers."""
+    """The ways to call."""
     with contextlib.ExitStack() as stack:
-        url, token = stack.enter_context(issuing())
+        url, ann, bob = stack.enter_context(issuing())
         digest = hashlib.sha256(KEY.encode()).hexdigest()
         entry = f'[[tokens]]\nsha256 = "{digest}"\nkind = "user"\nid = "bench"\nrole = "admin"\n'
         (folder / "tokens.toml").write_text(entry)
         (folder / "desk.toml").write_text(SETTINGS.format(folder=folder, issuer=url))
-        for name in ("open", "asked"):
+        issuer, file = {"DATAMCP_CONFIG": f"{folder}/desk.toml"}, {"DATAMCP_TOKENS_FILE": f"{folder}/tokens.toml"}
+
+        def way(name: str, token: str | None, **variables: str) -> Way:
             (folder / name).mkdir()
-        nobody = stack.enter_context(serving("ours", "http", str(folder / "open")))
-        with configured(folder / "desk.toml"):
-            asked = stack.enter_context(serving("ours", "http", str(folder / "asked")))
-        yield {
-            "none": Way(*nobody, "", [], []),
-            "key": Way(*asked, KEY, [], []),
-            "jwt": Way(*asked, token, [], []),
+            token = created_key(folder / name) if token is None else token
+            return Way(*stack.enter_context(serving("ours", "http", str(folder / name), **variables)), token, [], [])
+
+        ways = {
+            "none": way("none", ""),
+            "key": way("key", None),
+            "token_file": way("token_file", KEY, **file),
+            "jwt": way("jwt", ann, **issuer),
+            "jwt_beside": way("jwt_beside", ann, **issuer),
         }
+        asyncio.run(measured(partial(Authorized, token=bob), ways["jwt_beside"].port, 1, "state_set", 0.1))  # type: ignore[arg-type]
+        yield ways
 
 
 def compare(seconds: float, rounds: int) -> dict[str, Any]:

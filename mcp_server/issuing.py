@@ -50,7 +50,7 @@ def issued_tokens(services: Services, settings: Settings) -> "tuple[IssuedTokens
     from mcp_server.protocol.issued import IssuedTokens
 
     most = settings.role.permissions & (READ_PERMISSIONS if settings.read_only else settings.role.permissions)
-    return (IssuedTokens(Issuers(believed(settings)), most, services.get(Standing).is_disabled),)
+    return (IssuedTokens(Issuers(believed(settings)), most, services.get(Standing)),)
 
 
 def in_trouble(verifiers: "Sequence[Verifier]") -> Callable[[], list[str]]:

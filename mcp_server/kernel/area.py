@@ -102,6 +102,7 @@ class Aggregate:
         reworded: those of its events, by their names without the type, after which they may be others; beside creation.
         hidden: what of its events callers are not shown: names in their data, or `version`.
         told: how what stands in their data reads to callers, by its name. Moments are always told as times.
+        marked: whether the database's mark moves with each change of one (`kernel.store.Database.mark`).
     """
 
     type: str
@@ -126,6 +127,7 @@ class Aggregate:
     reworded: tuple[str, ...] = ()
     hidden: frozenset[str] = frozenset()
     told: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict[str, Callable[[Any], Any]])
+    marked: bool = False
 
     def tells(self) -> dict[str, Telling]:
         """What its events tell by their types, snapshots included."""
@@ -295,6 +297,11 @@ class Areas:
     def completion_toolsets(self) -> dict[str, str]:
         """The toolset that each completion belongs to: its area's."""
         return {name: area.toolset for area in self.all for name in area.completions}
+
+    @cached_property
+    def marked(self) -> frozenset[str]:
+        """The types of the aggregates whose changes move the database's mark."""
+        return frozenset(one.type for one in self.aggregates.values() if one.marked)
 
     @cached_property
     def private(self) -> tuple[Private, ...]:

@@ -89,12 +89,26 @@ class Turn:
             line.leave()
 
 
+_NOBODYS = Turn()
+"""Nobody stands behind it."""
+
+
 class Turns:
     """The lines of all callers that are about."""
 
     def __init__(self) -> None:
         self._lines: dict[str, Line] = {}
         """By the callers' labels; that of who came last stands last."""
+
+    def at_once(self, caller: Caller) -> Turn | None:
+        """A turn where nobody else is about; None where `take` has to be asked."""
+        if caller.is_local:
+            return _NOBODYS
+        line = self._lines.get(caller.label)
+        if line is None or len(self._lines) > 1:
+            return None
+        line.seen_at = asyncio.get_running_loop().time()
+        return _NOBODYS
 
     def is_taken(self, caller: Caller) -> bool:
         """Whether `take` may have to be waited for."""
@@ -103,11 +117,12 @@ class Turns:
 
     async def take(self, caller: Caller) -> Turn:
         """Wait until it is a call's turn; it is `done` when the call is, or waits itself."""
-        if caller.is_local:
-            return Turn()
+        alone = self.at_once(caller)
+        if alone is not None:
+            return alone
         line = self._come(caller.label)
         if len(self._lines) == 1:
-            return Turn()
+            return _NOBODYS
         await line.wait()
         return Turn(line)
 

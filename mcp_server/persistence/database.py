@@ -78,6 +78,10 @@ class Backend(Protocol):
         """Run one statement that reads a row by its key, where that takes a moment; None where it has to be awaited."""
         ...
 
+    def mark(self) -> int | None:
+        """See `Database.mark`."""
+        ...
+
     async def read(self, sql: str, parameters: dict[str, Any]) -> list[Row]:
         """Run one statement on a read-only connection."""
         ...
@@ -271,6 +275,11 @@ class Database:
     def is_read_only(self) -> bool:
         """Whether nothing can be written, which was allowed when it was opened."""
         return self.backend.is_read_only
+
+    def mark(self) -> int | None:
+        """A number that stays the same as long as nothing that is marked (`Aggregate.marked`) changes, whichever
+        process does that; it has moved before its caller is answered. None where only the database can tell."""
+        return self.backend.mark()
 
     async def events_end(self) -> Position:
         """The position after the newest readable event."""

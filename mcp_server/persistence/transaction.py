@@ -85,6 +85,8 @@ class Transaction(ABC):
         self.notes: dict[Any, Any] = {}
         """What was read ahead is dropped by whatever changes it in this transaction."""
         self.woken: set[str] = set()
+        self.moves_mark = False
+        """Whether it changed what the database's mark stands for."""
 
     def one(self, statement: str, /, **parameters: Any) -> dict[str, Any] | None:
         """The first row of a named statement, or None."""
@@ -166,6 +168,7 @@ class Transaction(ABC):
         """Write the fields that an event carries into its aggregate's row: what of `record` a rebuild does."""
         table, key = self._areas.rows[event.aggregate_type]
         self.writes += 1
+        self.moves_mark |= event.aggregate_type in self._areas.marked
         self.notes.pop((event.aggregate_type, event.aggregate_id), None)
         values = [*event.data.values(), event.version, event.aggregate_id]
         self._write_row(table, (*event.data, "version", key), values, new=event.creates)

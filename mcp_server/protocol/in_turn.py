@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_server.kernel.errors import LimitExceeded
 from mcp_server.kernel.limits import Caller, Limits, Thing
-from mcp_server.kernel.turns import Turns
+from mcp_server.kernel.turns import Turn, Turns
 from mcp_server.pages.bodies import too_many
 from mcp_server.protocol.seam import TURN
 
@@ -30,8 +30,7 @@ class InTurn:
             return
         caller = self._caller_of(scope)
         try:
-            with self._limits.holding(Thing.REQUESTS, caller) if self._turns.is_taken(caller) else _AT_ONCE:
-                turn = await self._turns.take(caller)
+            turn = self._turns.at_once(caller) or await self._waited(caller)
         except LimitExceeded as error:
             await too_many(error)(scope, receive, send)
             return
@@ -47,3 +46,7 @@ class InTurn:
             await self._app({**scope, **own}, receive, answer)
         finally:
             turn.done()
+
+    async def _waited(self, caller: Caller) -> Turn:
+        with self._limits.holding(Thing.REQUESTS, caller) if self._turns.is_taken(caller) else _AT_ONCE:
+            return await self._turns.take(caller)

@@ -1,6 +1,6 @@
 """JSON Web Tokens of configured issuers as bearer tokens. Loaded where an issuer is set."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 from starlette.authentication import AuthenticationError
@@ -38,12 +38,28 @@ class Issuing(Protocol):
         """Whether a text has the form of such a token."""
         ...
 
+    def known(self, token: str) -> Verified | None:
+        """Whom a token stands for that was verified before, while its issuer's keys are fresh."""
+        ...
+
     async def verify(self, token: str) -> Verified | str:
         """Whom a token stands for; or in a few words why it stands for nobody."""
         ...
 
     def problems(self) -> Mapping[str, str]:
         """Why issuers could not be asked for their keys the last time, by their names."""
+        ...
+
+
+class Holders(Protocol):
+    """Tells who is disabled here; see `domain.people.service.Standing`."""
+
+    def is_known_enabled(self, actor: Actor) -> bool:
+        """Whether it is sure without asking anybody that it is not."""
+        ...
+
+    async def is_disabled(self, actor: Actor) -> bool:
+        """Whether it is."""
         ...
 
 
@@ -69,21 +85,24 @@ class NotLetIn(AuthenticationError):
 class IssuedTokens:
     """Tells whom the tokens of issuers stand for. Fulfils `bearers.Verifier`."""
 
-    def __init__(
-        self, issuing: Issuing, most: frozenset[Permission], is_disabled: Callable[[Actor], Awaitable[bool]]
-    ) -> None:
+    def __init__(self, issuing: Issuing, most: frozenset[Permission], holders: Holders) -> None:
         """Join the parts.
 
         Args:
             issuing: verifies tokens.
             most: what this server lets anybody do at most.
-            is_disabled: says at every request whether a principal may come in no more, whatever an issuer says.
+            holders: tell at every request whether a principal may come in no more, whatever an issuer says.
         """
         self._issuing = issuing
         self.takes = issuing.takes
         self._most = most
-        self._is_disabled = is_disabled
+        self._holders = holders
         self._bearer = Once(self._made)
+
+    def known(self, token: str) -> Bearer | None:
+        """Whom it stands for, where it was verified before, and it is sure that its holder is not disabled since."""
+        found = self._issuing.known(token)
+        return None if found is None or not self._holders.is_known_enabled(found.actor) else self._bearer(found)
 
     def troubled(self) -> list[str]:
         """Names of issuers that could not be asked for their keys the last time."""
@@ -103,7 +122,7 @@ class IssuedTokens:
             raise NotLetIn(error, 503) from None
         if isinstance(found, str):
             return Refused(found)
-        return Refused("disabled") if await self._is_disabled(found.actor) else self._bearer(found)
+        return Refused("disabled") if await self._holders.is_disabled(found.actor) else self._bearer(found)
 
     def _made(self, found: Verified) -> Bearer:
         actor, until = found.actor, found.expires_at * SECOND

@@ -26,6 +26,9 @@ class Knows:
     def takes(self, token: str) -> bool:
         return token.startswith(self.prefix)
 
+    def known(self, token: str) -> Bearer | None:
+        return None
+
     async def verify(self, token: str) -> Bearer | Refused:
         self.asked.append(token)
         return bearer(token, ANN) if token == self.known else Refused(self.reason)

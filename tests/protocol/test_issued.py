@@ -258,15 +258,24 @@ async def test_who_may_not_come_in_any_more_is_refused_although_the_token_is_rem
 
             return Verified(Actor(kind="user", id="corp/ann", permissions=frozenset()), 2**40, "")
 
+        def known(self, token: str) -> Any:
+            from mcp_server.integrations.issuers.model import Verified
+
+            return Verified(Actor(kind="user", id="corp/ann", permissions=frozenset()), 2**40, "")
+
     disabled: set[str] = set()
 
-    async def is_disabled(actor: Actor) -> bool:
-        return actor.label in disabled
+    class Asked:
+        def is_known_enabled(self, actor: Actor) -> bool:
+            return False
 
-    tokens = IssuedTokens(Known([issuer()]), frozenset(), is_disabled)
+        async def is_disabled(self, actor: Actor) -> bool:
+            return actor.label in disabled
+
+    tokens = IssuedTokens(Known([issuer()]), frozenset(), Asked())
     assert not isinstance(await tokens.verify("t"), Refused)
     disabled.add("user:corp/ann")
-    assert await tokens.verify("t") == Refused("disabled")
+    assert await tokens.verify("t") == Refused("disabled") and tokens.known("t") is None
 
 
 async def test_what_is_open_for_a_token_ends_with_it_and_a_call_under_way_does_not(world: World):

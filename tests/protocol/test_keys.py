@@ -97,7 +97,10 @@ async def test_what_the_token_file_says_is_taken_over_as_it_changes(sqlite_url: 
         keys = KeyBearers(desk, file)
 
         async def lets_in(*tokens: str) -> list[bool]:
-            return [isinstance(await keys.verify(token), Bearer) for token in tokens]
+            known = [keys.known(token) for token in tokens]
+            found = [await keys.verify(token) for token in tokens]
+            assert all(known is None or known == now for known, now in zip(known, found, strict=True))
+            return [isinstance(now, Bearer) for now in found]
 
         await file.look()
         assert await lets_in("first", "second", "third") == [True, True, False]

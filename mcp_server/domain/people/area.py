@@ -27,6 +27,7 @@ AREA = Area(
             record=User,
             table="users",
             row="user_for_update",
+            marked=True,
         ),
         Aggregate(
             "key",
@@ -39,6 +40,7 @@ AREA = Area(
             record=Key,
             table="api_keys",
             row="key_for_update",
+            marked=True,
             json=frozenset(("permissions", "toolsets")),
             hidden=frozenset(("sha256", "old_sha256")),
         ),

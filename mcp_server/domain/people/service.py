@@ -30,6 +30,7 @@ class _Known(NamedTuple):
 
     Attributes:
         until: when all of it is looked at anew: the text proves nobody any more, or its use is to be written down.
+        mark: the database's, when the versions were seen.
     """
 
     key_id: str
@@ -37,6 +38,7 @@ class _Known(NamedTuple):
     user_version: int | None
     actor: Actor
     until: Micros
+    mark: int | None
 
     def holds(self, seen: Row, now: Micros) -> bool:
         """Whether nothing has changed since."""
@@ -45,28 +47,43 @@ class _Known(NamedTuple):
 
 
 class Standing:
-    """Whom keys prove now. Nothing of it outlives a change: each question reads at least the versions of the key and of
-    its user, which change with all that is made of them."""
+    """Whom keys prove now. Nothing of it outlives a change: each question looks at least at the database's mark, or at
+    the versions of the key and of its user, which move with all that is made of them."""
 
     def __init__(self, services: Services) -> None:
         self._context = services.context
         self._database = services.context.database
         self._known: dict[str, _Known] = {}
         """By the SHA-256 of the text."""
+        self._enabled: dict[str, int] = {}
+        """Users who are not disabled, with the mark at which that was seen."""
+
+    def known(self, sha256: str) -> Actor | None:
+        """Whom a key proves, where that was found out before and nobody was given or denied anything since; None where
+        `proved` has to be asked."""
+        known = self._known.get(sha256)
+        if known is None or known.mark is None or known.mark != self._database.mark():
+            return None
+        return known.actor if self._context.clock() < known.until else None
+
+    def is_known_enabled(self, actor: Actor) -> bool:
+        """Whether it is sure without asking the database that a caller is not disabled."""
+        return actor.kind != "user" or self._enabled.get(actor.id, -1) == self._database.mark()
 
     async def proved(self, sha256: str) -> Actor | str:
         """Whom the key with a text of that SHA-256 proves; or, where it proves nobody, why, in a word."""
-        known = self._known.get(sha256)
+        known, mark = self._known.get(sha256), self._database.mark()
         if known is not None:
             seen = await self._database.fetch_one("key_as_known", id=known.key_id, sha256=sha256)
             if seen is not None and known.holds(seen, self._context.clock()):
+                self._known[sha256] = known._replace(mark=mark)
                 return known.actor
         row = await self._database.fetch_one("key_by_sha256", sha256=sha256)
         if row is None:
             return "unknown"
         now, key = self._context.clock(), Key.adopt(dict(row))
         reason = _refusal(key, row["user_status"], now, sha256)
-        return self._remembered(key, row, now, sha256) if reason is None else reason
+        return self._remembered(key, row, now, sha256, mark) if reason is None else reason
 
     async def still(self, actor: Actor) -> Actor | None:
         """The same caller with what its key lets it do now; None where that lets it do nothing any more. Who came
@@ -97,8 +114,13 @@ class Standing:
         """Whether it is a user of this server that is not let in any more. The local user needs no leave."""
         if actor.kind != "user" or actor.is_local:
             return False
-        row = await self._database.fetch_one("user_profile", id=actor.id)
-        return row is not None and row["status"] == "disabled"
+        mark = self._database.mark()
+        is_out = await self.is_out(actor.id)
+        if mark is not None and not is_out:
+            if len(self._enabled) >= _KNOWN_MAX:
+                self._enabled.clear()
+            self._enabled[actor.id] = mark
+        return is_out
 
     async def is_out(self, name: str) -> bool:
         """Whether there is a user of that name who is not let in."""
@@ -116,7 +138,7 @@ class Standing:
             return None
         return Profile(row["id"], row["display_name"], row["address"])
 
-    def _remembered(self, key: Key, row: Row, now: Micros, proof: str) -> Actor:
+    def _remembered(self, key: Key, row: Row, now: Micros, proof: str, mark: int | None) -> Actor:
         """Whom a key that is let in proves, made once of each version; and that it is used is written down now and
         then, in whichever process. Nobody waits for that."""
         known = self._known.get(proof)
@@ -129,7 +151,7 @@ class Standing:
                 self._database.post(transactions.used, key.id, now)
         if len(self._known) >= _KNOWN_MAX:
             self._known.clear()
-        self._known[proof] = _Known(*versions, actor, min((last + USED_EVERY, *key.ends_of(proof))))
+        self._known[proof] = _Known(*versions, actor, min((last + USED_EVERY, *key.ends_of(proof))), mark)
         return actor
 
 

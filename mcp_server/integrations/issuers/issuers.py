@@ -49,6 +49,13 @@ class Issuers:
             for issuer in issuers
         }
 
+    def known(self, token: str) -> Verified | None:
+        """Whom a token stands for that was verified before and has not ended, while its issuer's keys are fresh."""
+        cached = self._cached.get(_digest(token))
+        if cached is None or cached[0].expires_at <= self._clock() or not cached[1].are_fresh:
+            return None
+        return cached[0]
+
     async def verify(self, token: str) -> Verified | str:
         """Whom a token stands for; or in a few words why it stands for nobody.
 
@@ -56,7 +63,7 @@ class Issuers:
             PermissionDenied: it is valid, and its holder may do nothing here.
             Unavailable: its issuer tells no keys, so that it cannot be checked.
         """
-        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        digest = _digest(token)
         cached = self._cached.get(digest)
         if cached is not None and cached[0].expires_at > self._clock():
             await cached[1].ready()
@@ -96,3 +103,8 @@ class Issuers:
         expires_at = int(claims["exp"]) + int(issuer.leeway_seconds)
         found = Verified(holder_of(issuer, claims), expires_at, issuer.scope_prefix)
         return found, known.keys
+
+
+def _digest(token: str) -> bytes:
+    """By what a token is remembered, whose text is not kept."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

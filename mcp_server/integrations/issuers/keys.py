@@ -74,16 +74,21 @@ class Keys:
         """Those it told last."""
         return self._known
 
+    @property
+    def are_fresh(self) -> bool:
+        """Whether they count, and need not be renewed."""
+        age = self._age()
+        return age is not None and age <= FRESH_SECONDS
+
     async def ready(self) -> None:
         """See to it that there are keys that count, and that they are renewed.
 
         Raises:
             Unavailable: there are none, since the issuer does not answer.
         """
-        age = self._age()
-        if age is not None and age <= FRESH_SECONDS:
+        if self.are_fresh:
             return
-        asking = self._ask()
+        age, asking = self._age(), self._ask()
         if age is not None and age <= KEPT_SECONDS:
             return
         if asking is not None:

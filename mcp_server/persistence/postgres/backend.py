@@ -102,6 +102,9 @@ class PostgresBackend:
         """None: everything is asked over a socket."""
         del sql, parameters
 
+    def mark(self) -> int | None:
+        """None: everything is asked over a socket."""
+
     async def read(self, sql: str, parameters: dict[str, Any]) -> list[Row]:
         """Run one statement on a read-only connection."""
         try:

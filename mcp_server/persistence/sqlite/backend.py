@@ -22,6 +22,7 @@ from mcp_server.persistence.limits import beyond_the_engine
 from mcp_server.persistence.migrate import migrate, migrations, require_current
 from mcp_server.persistence.sqlite.file import SqliteFile
 from mcp_server.persistence.sqlite.library import require_safe_library
+from mcp_server.persistence.sqlite.mark import Mark
 from mcp_server.persistence.sqlite.mounts import shared_kind
 from mcp_server.persistence.sqlite.session import SqliteSession
 from mcp_server.persistence.sqlite.watcher import DataVersionWatcher
@@ -52,6 +53,7 @@ class SqliteBackend:
         self._allow_unsafe = allow_unsafe
         self._readers: list[aiosqlite.Connection] = []
         self._nearby: sqlite3.Connection | None = None
+        self._mark: Mark | None = None
         self._near: sqlite3.Cursor | None = None
         """Kept: to make one anew costs as much as to look a row up."""
         self._waiting = [0] * READERS
@@ -125,6 +127,11 @@ class SqliteBackend:
         self._nearby = self.file.connect(read_only=True)
         self._nearby.execute("PRAGMA busy_timeout = 0")
         self._near = self._nearby.cursor()
+        self._mark = None if self.is_read_only else self.file.mark()
+
+    def mark(self) -> int | None:
+        """See `kernel.store.Database.mark`; none where nothing can be written, as nobody here keeps a file for it."""
+        return None if self._mark is None else self._mark.read()
 
     def read_now(self, sql: str, parameters: dict[str, Any]) -> list[Row] | None:
         """Run a statement that reads one row by its key, in the caller's thread: that takes 20 microseconds, and a
@@ -161,6 +168,9 @@ class SqliteBackend:
         self._closed = True
         if self._nearby is not None:
             self._nearby.close()
+        if self._mark is not None:
+            mark, self._mark = self._mark, None
+            mark.close()
         async with self._replacing:
             for reader in self._readers:
                 await reader.close()

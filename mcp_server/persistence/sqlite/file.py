@@ -10,6 +10,7 @@ from typing import cast
 
 from mcp_server.kernel.errors import Busy, OpsError, Unavailable
 from mcp_server.persistence.sqlite.library import UNTRUSTED, load_library
+from mcp_server.persistence.sqlite.mark import Mark
 from mcp_server.persistence.sqlite.turnstile import Turnstile
 
 BUSY_TIMEOUT_SECONDS = 5.0
@@ -158,6 +159,10 @@ class SqliteFile:
     def turnstile(self, wait_seconds: float | None = None) -> "Turnstile":
         """The lock that lets one process after the other write."""
         return Turnstile(self.turnstile_path, wait_seconds)
+
+    def mark(self) -> "Mark":
+        """The number that moves with what is marked, for one thread."""
+        return Mark(self.turnstile_path)
 
     def is_engine_error(self, error: BaseException) -> bool:
         """Whether the database failed, as opposed to a statement that is wrong."""

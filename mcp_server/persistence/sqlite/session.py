@@ -11,6 +11,8 @@ from mcp_server.persistence.sqlite.file import SqliteFile
 from mcp_server.persistence.sqlite.transaction import SqliteTransaction
 from mcp_server.persistence.transaction import Kept, Transaction
 
+_AS_IT_IS = contextlib.nullcontext()
+
 
 class SqliteSession:
     """The writer's connection to a file."""
@@ -26,6 +28,8 @@ class SqliteSession:
         except BaseException:
             self._turnstile.close()
             raise
+        self._mark = file.mark()
+        self._transaction: Transaction | None = None
         self._has_turn = False
         self._kept = Kept({})
         file.forget()  # this connection is to what stands there now; SQLite may have made its own files anew
@@ -39,11 +43,14 @@ class SqliteSession:
         self._connection.execute("BEGIN IMMEDIATE")
         self._file.require_own()
         self._require_own_schema()
-        return SqliteTransaction(cast("Any", self._connection), self._kept, self._areas)
+        self._transaction = SqliteTransaction(cast("Any", self._connection), self._kept, self._areas)
+        return self._transaction
 
     def commit(self) -> None:
         """Make the batch durable and give the turn away."""
-        self._connection.execute("COMMIT")
+        moves_mark = self._transaction is not None and self._transaction.moves_mark
+        with self._mark.moving() if moves_mark else _AS_IT_IS:
+            self._connection.execute("COMMIT")
         self._file.require_own()  # nothing is acknowledged that went into files which nobody will find
         self._leave()
 
@@ -93,4 +100,5 @@ class SqliteSession:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+        self._mark.close()
         self._turnstile.close()

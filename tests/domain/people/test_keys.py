@@ -37,7 +37,11 @@ async def key(world: World, text: str, **narrowed: Any) -> str:
 
 
 async def proved(world: World, text: str) -> Actor | str:
-    return await world.desk.get(Standing).proved(sha256_of(text))
+    standing, sha256 = world.desk.get(Standing), sha256_of(text)
+    known = standing.known(sha256)
+    found = await standing.proved(sha256)
+    assert known is None or known == found  # what is known without asking the database is never behind it
+    return found
 
 
 async def allowed(world: World, text: str) -> Actor:
@@ -108,6 +112,35 @@ async def test_revoking_expiring_and_disabling_count_at_once_in_every_process(wo
         await people(world).turn_user(world.call, "ann", "enabled")
         await allowed(elsewhere, "other")
         assert await proved(elsewhere, "revoked") == "revoked"
+
+
+async def test_what_is_known_without_asking_the_database_ends_with_any_change_of_a_user_or_a_key(world: World):
+    standing = world.desk.get(Standing)
+    await user(world)
+    await user(world, "bob")
+    key_id = await key(world, "first")
+    ann, asks = Actor(kind="user", id="ann", permissions=frozenset()), world.url.startswith("postgres")
+
+    async def is_known() -> list[bool]:
+        return [standing.known(sha256_of("first")) is not None, standing.is_known_enabled(ann)]
+
+    async with open_world(world.url) as elsewhere:
+        assert await is_known() == [False, False]
+        for change in (
+            lambda: people(elsewhere).change_user(elsewhere.call, ChangeUser(name="ann", role=Role.VIEWER)),
+            lambda: people(elsewhere).turn_user(elsewhere.call, "bob", "disabled"),
+            lambda: people(elsewhere).rotate_key(elsewhere.call, key_id, sha256_of("second"), 60),
+            lambda: key(elsewhere, "third"),
+        ):
+            found = await allowed(world, "first")
+            assert not await standing.is_disabled(ann)
+            assert await is_known() == [not asks, not asks]
+            assert asks or standing.known(sha256_of("first")) is found
+            await change()
+            assert await is_known() == [False, False]
+        await allowed(world, "first")
+        world.clock.advance(60)
+        assert standing.known(sha256_of("first")) is None and await proved(world, "first") == "rotated"
 
 
 async def test_a_rotated_key_has_its_new_text_and_the_old_one_as_long_as_was_said(world: World):
