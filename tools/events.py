@@ -1,5 +1,6 @@
 """The tool that reads the event log."""
 
+import re
 from functools import partial
 
 from pydantic import ValidationError
@@ -9,6 +10,7 @@ from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.events.service import HELD_BACK_SECONDS
 from mcp_server.domain.events.views import EventView
 from mcp_server.domain.state.commands import FindDocuments
+from mcp_server.domain.tasks.commands import FindTasks
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import OpsError
@@ -16,6 +18,8 @@ from mcp_server.kernel.near import did_you_mean, near
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.views import View
 from tools.spec import READ, Tool, listed
+
+TASK = re.compile(r"task_[a-z0-9]{12}")
 
 
 class ReadResult(View):
@@ -32,11 +36,24 @@ async def read(desk: Desk, call: Call, args: ReadEvents) -> ReadResult:
     if args.led_to is not None:
         return ReadResult(events=await desk.events.led_to(call, args.led_to, args.limit))
     page = await desk.events.page(call, args)
-    hints = [] if page.events else [*await desk.events.users_near(args), *await _nothing_of(desk, call, args)]
+    hints = await (_children_of if page.events else _nothing_of)(desk, call, args)
     is_newest = args.after is None if args.newest_first else not page.more
     if is_newest:
         hints += await _held_back(desk)
     return ReadResult(events=page.events, cursor=page.cursor, more=page.more or None, hint=" ".join(hints) or None)
+
+
+async def _children_of(desk: Desk, call: Call, args: ReadEvents) -> list[str]:
+    """What is said of the children of the one task that is asked about: they have events of their own."""
+    task = args.aggregate_id or ""
+    if not (TASK.fullmatch(task) and call.actor.may(Permission.TASKS_READ) and call.is_offered("tasks")):
+        return []
+    children, _, omitted = await desk.tasks.find(call, FindTasks(parent_id=task))
+    if not children or omitted:
+        return []
+    return [
+        f"Its children have events of their own; all: aggregate_id='{','.join([task, *(c.id for c in children)])}'."
+    ]
 
 
 async def _held_back(desk: Desk) -> list[str]:
@@ -52,7 +69,8 @@ async def _held_back(desk: Desk) -> list[str]:
 
 async def _nothing_of(desk: Desk, call: Call, args: ReadEvents) -> list[str]:
     """What may be meant where nothing was found: ids are taken as they are, and there may be none like it."""
-    said = [
+    said = await desk.events.users_near(args)
+    said += [
         f"No event asked for is about {named(one)}: a thing is named by its id (task_...), a document as namespace/key,"
         f" a lock by its name. {did_you_mean(await _documents_near(desk, call, one))}".rstrip()
         for one in args.things()
