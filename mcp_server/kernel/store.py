@@ -247,8 +247,8 @@ class Database(Protocol):
         """`write`, and should the caller be cancelled while its transaction commits, `orphaned` is told the result."""
         ...
 
-    def mark(self) -> int | None:
-        """A number that stays the same as long as nothing that is marked (`Aggregate.marked`) changes, whichever
+    def mark(self) -> bytes | None:
+        """What stays the same as long as nothing that is marked (`Aggregate.marked`) changes, whichever
         process does that; it has moved before its caller is answered. None where only the database can tell."""
         ...
 

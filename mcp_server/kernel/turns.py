@@ -6,6 +6,7 @@ call comes between of itself. Nobody waits for a call that takes long, or that i
 """
 
 import asyncio
+from collections import deque
 
 from mcp_server.kernel.limits import Caller
 
@@ -16,33 +17,44 @@ ABOUT_SECONDS = 60.0
 
 
 class Line:
-    """Who of one caller has the turn, and how many stand behind."""
+    """Who of one caller has the turn, and who stand behind."""
 
     def __init__(self) -> None:
-        self._turn = asyncio.Lock()
-        self.behind = 0
+        self.is_taken = False
+        """Whether who comes now has to wait: somebody has the turn, or rests after it."""
         self.holder: Turn | None = None
         self.seen_at = 0.0
         """When its caller last came."""
+        self._behind: deque[asyncio.Future[None]] = deque()
 
     @property
-    def is_taken(self) -> bool:
-        """Whether who comes now has to wait."""
-        return self._turn.locked()
+    def behind(self) -> int:
+        """How many stand behind."""
+        return len(self._behind)
 
     async def wait(self) -> None:
         """Wait for the turn, for which somebody else has it no longer than it may be had."""
-        self.behind += 1
         if self.holder is not None:
             self.holder.end_in_time()
+        coming: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._behind.append(coming)
         try:
-            await self._turn.acquire()
-        finally:
-            self.behind -= 1
+            await coming
+        except asyncio.CancelledError:
+            if not coming.cancelled():  # it came meanwhile
+                self.leave()
+            elif coming in self._behind:
+                self._behind.remove(coming)
+            raise
 
     def leave(self) -> None:
         """Let the next one come."""
-        self._turn.release()
+        while self._behind:
+            next_one = self._behind.popleft()
+            if not next_one.done():
+                next_one.set_result(None)
+                return
+        self.is_taken = False
 
 
 class Turn:
@@ -59,7 +71,7 @@ class Turn:
         if line is not None:
             self._loop = asyncio.get_running_loop()
             self._began = self._loop.time()
-            line.holder = self
+            line.is_taken, line.holder = True, self
             if line.behind:
                 self.end_in_time()
 
@@ -98,17 +110,24 @@ class Turns:
 
     def __init__(self) -> None:
         self._lines: dict[str, Line] = {}
-        """By the callers' labels; that of who came last stands last."""
+        """By the callers' labels."""
+        self._looked_at = 0.0
+        """When those who have gone were last forgotten."""
 
     def at_once(self, caller: Caller) -> Turn | None:
-        """A turn where nobody else is about; None where `take` has to be asked."""
+        """A call's turn, where nobody has to wait; None where `take` has to be asked."""
         if caller.is_local:
             return _NOBODYS
+        now = asyncio.get_running_loop().time()
         line = self._lines.get(caller.label)
-        if line is None or len(self._lines) > 1:
-            return None
-        line.seen_at = asyncio.get_running_loop().time()
-        return _NOBODYS
+        if line is None:
+            line = self._lines[caller.label] = Line()
+        line.seen_at = now
+        if now - self._looked_at > ABOUT_SECONDS:
+            self._forget(now)
+        if len(self._lines) == 1:
+            return _NOBODYS
+        return None if line.is_taken else Turn(line)
 
     def is_taken(self, caller: Caller) -> bool:
         """Whether `take` may have to be waited for."""
@@ -117,23 +136,18 @@ class Turns:
 
     async def take(self, caller: Caller) -> Turn:
         """Wait until it is a call's turn; it is `done` when the call is, or waits itself."""
-        alone = self.at_once(caller)
-        if alone is not None:
-            return alone
-        line = self._come(caller.label)
-        if len(self._lines) == 1:
-            return _NOBODYS
+        turn = self.at_once(caller)
+        if turn is not None:
+            return turn
+        line = self._lines[caller.label]
         await line.wait()
         return Turn(line)
 
-    def _come(self, label: str) -> Line:
-        """A caller's line. Of who has not come for a while, and has no call under way, it is forgotten."""
-        now = asyncio.get_running_loop().time()
-        line = self._lines.pop(label, None) or Line()
-        line.seen_at = now
-        while self._lines and now - (oldest := next(iter(self._lines.values()))).seen_at > ABOUT_SECONDS:
-            if oldest.is_taken:
-                break
-            del self._lines[next(iter(self._lines))]
-        self._lines[label] = line
-        return line
+    def _forget(self, now: float) -> None:
+        """Forget the lines of those who have not come for a while, and have no call under way."""
+        self._looked_at = now
+        gone = [
+            label for label, line in self._lines.items() if now - line.seen_at > ABOUT_SECONDS and not line.is_taken
+        ]
+        for label in gone:
+            del self._lines[label]

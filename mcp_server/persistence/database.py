@@ -78,7 +78,7 @@ class Backend(Protocol):
         """Run one statement that reads a row by its key, where that takes a moment; None where it has to be awaited."""
         ...
 
-    def mark(self) -> int | None:
+    def mark(self) -> bytes | None:
         """See `Database.mark`."""
         ...
 
@@ -276,8 +276,8 @@ class Database:
         """Whether nothing can be written, which was allowed when it was opened."""
         return self.backend.is_read_only
 
-    def mark(self) -> int | None:
-        """A number that stays the same as long as nothing that is marked (`Aggregate.marked`) changes, whichever
+    def mark(self) -> bytes | None:
+        """What stays the same as long as nothing that is marked (`Aggregate.marked`) changes, whichever
         process does that; it has moved before its caller is answered. None where only the database can tell."""
         return self.backend.mark()
 

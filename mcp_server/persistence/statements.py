@@ -61,11 +61,13 @@ def _found(engine: Engine, sources: tuple[str, ...]) -> dict[str, str]:
     return told[None] | told[engine]
 
 
+@cache
 def short_statements(texts: tuple[str, ...]) -> frozenset[str]:
     """The names of those that read one row by its key."""
     return frozenset(chain.from_iterable(map(_SHORT.findall, texts)))
 
 
+@cache
 def long_statements(texts: tuple[str, ...]) -> frozenset[str]:
     """The names of those, and of filters, that may read much."""
     return frozenset(chain.from_iterable(map(_LONG.findall, texts)))

@@ -1,7 +1,7 @@
 """Who makes a request: who is authenticated, as far as the settings let it do anything."""
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mcp_server.kernel.authority import Actor
 from mcp_server.kernel.once import Once
@@ -19,27 +19,22 @@ class Callers:
     def __init__(self, local: Actor, *, read_only: bool) -> None:
         self._local = local
         self._read_only = read_only
-        self._narrowed = Once(self._narrow)
+        self._proved = Once(self._narrow)
 
     def __call__(self, ctx: RequestContext) -> Actor:
         """The request's actor. Settings narrow it; nothing widens it again."""
-        proved = _proved(ctx.request)
-        return self._local if proved is None else self._narrowed(proved)
+        user = None if ctx.request is None else ctx.request.scope.get("user")
+        return self._local if user is None else self._proved(user)
 
-    def _narrow(self, proved: Actor) -> Actor:
+    def _narrow(self, user: object) -> Actor:
+        """The actor whom a request proved, the same object at each of its token's requests."""
+        authenticated, bearer = _kinds()
+        if not isinstance(user, authenticated):
+            return self._local
+        assert isinstance(user.access_token, bearer), "every verifier of ours gives one"
+        proved = user.access_token.actor
         allowed = proved.permissions & self._local.permissions
         return proved.model_copy(update={"permissions": allowed}).narrowed(read_only=self._read_only)
-
-
-def _proved(request: Any) -> Actor | None:
-    user = None if request is None else request.scope.get("user")
-    if user is None:
-        return None
-    authenticated, bearer = _kinds()
-    if not isinstance(user, authenticated):
-        return None
-    assert isinstance(user.access_token, bearer), "every verifier of ours gives one"
-    return user.access_token.actor
 
 
 @cache

@@ -1,7 +1,6 @@
 """One caller's requests come one after the other while others are about (`kernel/turns.py`)."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -11,8 +10,6 @@ from mcp_server.kernel.limits import Caller, Limits, Thing
 from mcp_server.kernel.turns import Turn, Turns
 from mcp_server.pages.bodies import too_many
 from mcp_server.protocol.seam import TURN
-
-_AT_ONCE = nullcontext()
 
 
 class InTurn:
@@ -48,5 +45,5 @@ class InTurn:
             turn.done()
 
     async def _waited(self, caller: Caller) -> Turn:
-        with self._limits.holding(Thing.REQUESTS, caller) if self._turns.is_taken(caller) else _AT_ONCE:
+        with self._limits.holding(Thing.REQUESTS, caller):
             return await self._turns.take(caller)

@@ -1,12 +1,15 @@
 """Turns: while several callers are about, one's calls come one after the other; others' come between."""
 
 import asyncio
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mcp_server.kernel import turns
 from mcp_server.kernel.limits import Caller
-from mcp_server.kernel.turns import Turns
+from mcp_server.kernel.turns import Line, Turn, Turns
 
 pytestmark = pytest.mark.anyio
 EVE, ANN, LOCAL = Caller("user:eve"), Caller("user:ann"), Caller("user:local", is_local=True)
@@ -141,3 +144,43 @@ async def test_one_that_is_cancelled_in_the_line_or_in_its_turn_holds_up_nobody(
     await asyncio.gather(*line, return_exceptions=True)
     async with asyncio.timeout(30):
         await desk.call(EVE)
+
+
+class Row:
+    """Those who stand in one line, of whom some give up."""
+
+    def __init__(self) -> None:
+        self.line = Line()
+        self.having: list[Turn] = []
+        self.waiting: dict[int, asyncio.Task[None]] = {}
+
+    async def come(self, number: int) -> None:
+        if number not in self.waiting:
+            self.waiting[number] = asyncio.create_task(self._come())
+        await asyncio.sleep(0)
+
+    async def _come(self) -> None:
+        if self.line.is_taken:
+            await self.line.wait()
+        self.having.append(Turn(self.line))
+
+    async def give_up(self, number: int) -> None:
+        if number in self.waiting:
+            self.waiting.pop(number).cancel()
+
+    async def end(self, _: int) -> None:
+        assert len(self.having) <= 1
+        if self.having:
+            self.having.pop().done()
+
+
+@given(st.lists(st.tuples(st.sampled_from([Row.come, Row.give_up, Row.end]), st.integers(0, 9)), max_size=60))
+async def test_whoever_gives_up_at_any_moment_two_never_have_the_turn_and_the_next_gets_it(steps: list[Any]):
+    row = Row()
+    for step, number in steps:
+        await step(row, number)
+    while row.line.is_taken:
+        await asyncio.sleep(0)
+        await row.end(0)
+    await asyncio.gather(*row.waiting.values(), return_exceptions=True)
+    assert not row.having and not row.line.behind

@@ -21,7 +21,7 @@ class Marked(RuleBasedStateMachine):
         path = Path(self.folder.name) / "desk.db.lock"
         self.writer, self.reader = Mark(path), Mark(path)
         self.truth = 0
-        self.remembered: tuple[int, int] | None = None
+        self.remembered: tuple[bytes, int] | None = None
         self.under_way = self.writer.moving()
         self.is_moving = False
 
@@ -82,7 +82,7 @@ def test_a_change_after_one_that_broke_off_is_told_again(tmp_path: Path):
 
 def test_it_says_nothing_once_its_file_is_gone(tmp_path: Path):
     mark = Mark(tmp_path / "lock")
-    assert mark.read() == 0
+    assert mark.read() == b""
     (tmp_path / "lock").unlink()
     assert mark.read() is None
     mark.close()

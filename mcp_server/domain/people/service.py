@@ -38,7 +38,7 @@ class _Known(NamedTuple):
     user_version: int | None
     actor: Actor
     until: Micros
-    mark: int | None
+    mark: bytes | None
 
     def holds(self, seen: Row, now: Micros) -> bool:
         """Whether nothing has changed since."""
@@ -55,20 +55,20 @@ class Standing:
         self._database = services.context.database
         self._known: dict[str, _Known] = {}
         """By the SHA-256 of the text."""
-        self._enabled: dict[str, int] = {}
+        self._enabled: dict[str, bytes] = {}
         """Users who are not disabled, with the mark at which that was seen."""
 
     def known(self, sha256: str) -> Actor | None:
         """Whom a key proves, where that was found out before and nobody was given or denied anything since; None where
         `proved` has to be asked."""
         known = self._known.get(sha256)
-        if known is None or known.mark is None or known.mark != self._database.mark():
+        if known is None or not _same(known.mark, self._database.mark()):
             return None
         return known.actor if self._context.clock() < known.until else None
 
     def is_known_enabled(self, actor: Actor) -> bool:
         """Whether it is sure without asking the database that a caller is not disabled."""
-        return actor.kind != "user" or self._enabled.get(actor.id, -1) == self._database.mark()
+        return actor.kind != "user" or _same(self._enabled.get(actor.id), self._database.mark())
 
     async def proved(self, sha256: str) -> Actor | str:
         """Whom the key with a text of that SHA-256 proves; or, where it proves nobody, why, in a word."""
@@ -138,7 +138,7 @@ class Standing:
             return None
         return Profile(row["id"], row["display_name"], row["address"])
 
-    def _remembered(self, key: Key, row: Row, now: Micros, proof: str, mark: int | None) -> Actor:
+    def _remembered(self, key: Key, row: Row, now: Micros, proof: str, mark: bytes | None) -> Actor:
         """Whom a key that is let in proves, made once of each version; and that it is used is written down now and
         then, in whichever process. Nobody waits for that."""
         known = self._known.get(proof)
@@ -153,6 +153,10 @@ class Standing:
             self._known.clear()
         self._known[proof] = _Known(*versions, actor, min((last + USED_EVERY, *key.ends_of(proof))), mark)
         return actor
+
+
+def _same(seen: bytes | None, now: bytes | None) -> bool:
+    return seen is not None and seen == now
 
 
 def _refusal(key: Key, user_status: str | None, now: Micros, proof: str | None) -> str | None:

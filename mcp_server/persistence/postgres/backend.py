@@ -102,7 +102,7 @@ class PostgresBackend:
         """None: everything is asked over a socket."""
         del sql, parameters
 
-    def mark(self) -> int | None:
+    def mark(self) -> bytes | None:
         """None: everything is asked over a socket."""
 
     async def read(self, sql: str, parameters: dict[str, Any]) -> list[Row]:

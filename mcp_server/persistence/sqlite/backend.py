@@ -129,7 +129,7 @@ class SqliteBackend:
         self._near = self._nearby.cursor()
         self._mark = None if self.is_read_only else self.file.mark()
 
-    def mark(self) -> int | None:
+    def mark(self) -> bytes | None:
         """See `kernel.store.Database.mark`; none where nothing can be written, as nobody here keeps a file for it."""
         return None if self._mark is None else self._mark.read()
 

@@ -23,11 +23,11 @@ class Mark:
     def __init__(self, path: Path) -> None:
         self._fd = private_files.both_ways(path)
 
-    def read(self) -> int | None:
+    def read(self) -> bytes | None:
         """What it is; None where that says nothing: while it moves, and where its file was removed."""
         try:
-            number = self._number()
-            return None if number & 1 or not os.fstat(self._fd).st_nlink else number
+            number = self._bytes()
+            return None if (number and number[0] & 1) or not os.fstat(self._fd).st_nlink else number
         except OSError:
             return None
 
@@ -38,7 +38,7 @@ class Mark:
         Raises:
             OSError: it cannot be moved, so that nothing may be committed.
         """
-        odd = self._number() | 1
+        odd = int.from_bytes(self._bytes(), "little") | 1
         self._write(odd)
         try:
             yield
@@ -50,11 +50,16 @@ class Mark:
         """Close its file."""
         os.close(self._fd)
 
-    def _number(self) -> int:
-        if sys.platform != "win32":
-            return int.from_bytes(os.pread(self._fd, _BYTES, _AT), "little")
-        os.lseek(self._fd, _AT, os.SEEK_SET)  # pragma: no cover - the other platform's branch
-        return int.from_bytes(os.read(self._fd, _BYTES), "little")
+    if sys.platform != "win32":
+
+        def _bytes(self) -> bytes:
+            return os.pread(self._fd, _BYTES, _AT)
+
+    else:  # pragma: no cover - the other platform's branch
+
+        def _bytes(self) -> bytes:
+            os.lseek(self._fd, _AT, os.SEEK_SET)
+            return os.read(self._fd, _BYTES)
 
     def _write(self, number: int) -> None:
         os.lseek(self._fd, _AT, os.SEEK_SET)
