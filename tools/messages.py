@@ -33,7 +33,7 @@ def _say_more(result: InboxView) -> str:
 
 
 def _say_due(result: InboxView) -> str:
-    waits = [one.id for one in result.messages if _is_due(one)]
+    waits = [one.id for one in result.messages if _is_due(one) and result.hint is None]
     return f"To be acknowledged by messages_read(acknowledge=[...]): {', '.join(waits)}." if waits else ""
 
 

@@ -27,6 +27,7 @@ from mcp_server.kernel.store import Row
 from mcp_server.kernel.waiting import wait_until
 from mcp_server.kernel.writes import Write
 
+_OTHERS = "These are another's: nothing counts as read by this, and who got them acknowledges them."
 _NOTHING_OWED = "No acknowledgement is outstanding, of yours or of others."
 
 
@@ -72,7 +73,7 @@ class MessageService:
 
     async def _read(self, reader: _Reader, command: ReadMessages) -> InboxView:
         if not command.acknowledge:
-            return await self._listed(reader, command)
+            return _as_seen(reader, await self._listed(reader, command))
         await self._acknowledge(reader, command.acknowledge)
         found = await self._listed(reader, command)
         return replace(found, acknowledged=len(set(command.acknowledge)))
@@ -220,6 +221,12 @@ class MessageService:
     async def _unread(self, party: str) -> int:
         row = await self._database.fetch_one("inbox_count", party=party)
         return 0 if row is None else row["n"]
+
+
+def _as_seen(reader: _Reader, found: InboxView) -> InboxView:
+    """What is looked at is another's to acknowledge, which is said where there is any."""
+    is_others = reader.party != reader.call.party and bool(found.messages)
+    return replace(found, hint=_OTHERS) if is_others else found
 
 
 def _page(rows: Sequence[Row], command: ReadMessages) -> tuple[Sequence[Row], bool | None]:

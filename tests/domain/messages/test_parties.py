@@ -244,10 +244,12 @@ async def test_an_inbox_is_read_by_who_may_speak_as_its_agent_and_looked_at_by_c
         await read(world, caller(Role.AGENT, "agent", bob.id), agent_id=ann.id)
     look = await read(world, caller(Role.ADMIN, "agent", bob.id), agent_id="ann")
     assert (bodies(look), look.unread) == (["hello"], 1)
+    assert "These are another's" in (look.hint or "")
     assert (await read(world, speaking(bob), agent_id="ann")).unread == 1
     with pytest.raises(PermissionDenied, match=f"Only {ann.id} acknowledges"):
         await read(world, speaking(bob), agent_id="ann", acknowledge=[message.id])
-    assert (await read(world, USER, agent_id="ann")).unread == 0
+    own = await read(world, USER, agent_id="ann")
+    assert (own.unread, own.hint) == (0, None)
     told, _ = await world.desk.events.read(world.call, ReadEvents(type="message.read"))
     assert [event.actor for event in told] == ["agent:ann via user:tester"]
 
