@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.mending import Mended, mended
 from mcp_server.kernel.problems import Problem, path_of, place_of, problems_of, sentence
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.shapes import Shape, shape_of
 from mcp_server.kernel.wording import call_of, shortened
 
@@ -108,5 +109,6 @@ def _told(tool: str, right: Mended | None, beside: Mapping[str, Any]) -> tuple[s
     if len(call) > CALL_CHARACTERS_MAX:
         return f"Such as, with what is long left out here: {call_of(tool, shortened(arguments))}.", {}
     if not right.is_sure:
-        return f"Such as: {call}.", {}
+        left = f", without {' and '.join(map(named, right.without))}" if right.without else ""
+        return f"Such as{left}: {call}.", {}
     return f"Right would be: {call}.", {NEXT_CALL: {"tool": tool, "arguments": arguments}}

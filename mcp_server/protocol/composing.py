@@ -119,6 +119,7 @@ class _Composer:
         why = part.alone(command)
         if why is not None:
             raise _not_composable(tool.name, why.why, why.next)
+        told = unread(f"{place.argument}[{place.number}]", standing.own, self._made)
         self._will_make(part.makes(command))
         if tool.name == "agents_register":
             self._registers.add(command.name)
@@ -138,7 +139,7 @@ class _Composer:
             is_private=part.is_private,
             content=None if filled is None else filled[1],
             asked=command,
-            warnings=unread(f"{place.argument}[{place.number}]", standing.own),
+            warnings=told,
         )
 
     async def _checked(self, tool: AnyTool, call: Call, standing: Given) -> Any:

@@ -130,7 +130,7 @@ async def test_a_worker_whose_task_is_called_off_is_told_how_to_end_it(tmp_path:
 async def test_events_say_whether_more_are_there_or_none_yet(tmp_path: Path):
     async with opened(f"sqlite:///{tmp_path / 'desk.db'}") as (client, _):
         for limit, says in (
-            (1, "More may be there: go on with after="),
+            (1, "More is there: go on with after="),
             (100, "That is all; later ones come"),
         ):
             text, told = await said(client, "events_read", limit=limit)

@@ -20,7 +20,7 @@ SELECT count(*) AS n FROM (SELECT 1 FROM approvals WHERE TRUE {{filters}} LIMIT 
 AND status = :approval_status
 
 -- name: filter.approval_approver (long)
-AND lower(approvers) LIKE :approval_approver ESCAPE '\'
+AND (lower(approvers) LIKE :approval_approver ESCAPE '\' OR lower(answers) LIKE :approval_answered ESCAPE '\')
 
 -- name: filter.approval_task
 AND task_id = :approval_task
