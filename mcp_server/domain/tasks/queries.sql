@@ -262,7 +262,9 @@ SELECT q.kind, q.agent_id, q.capabilities, (
   SELECT count(*) FROM (SELECT 1 FROM tasks t WHERE t.status = 'queued' AND t.queue = q.name LIMIT :at_most) AS part
 ) AS tasks, (
   SELECT t.id FROM tasks t WHERE t.status = 'queued' AND t.queue = q.name
-  ORDER BY t.priority DESC, t.ready_at, t.id LIMIT 1) AS first_id
+  ORDER BY t.priority DESC, t.ready_at, t.id LIMIT 1) AS first_id, (
+  SELECT t.concurrency_key FROM tasks t WHERE t.status = 'queued' AND t.queue = q.name
+  ORDER BY t.priority DESC, t.ready_at, t.id LIMIT 1) AS first_key
 FROM queues q
 
 -- name: task_kinds

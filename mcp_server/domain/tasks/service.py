@@ -12,7 +12,7 @@ from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.search.finding import holding
 from mcp_server.domain.tasks import creation, transactions
-from mcp_server.domain.tasks.backlog import Backlog, in_words, why_nothing
+from mcp_server.domain.tasks.backlog import READY, Backlog, in_words, why_nothing
 from mcp_server.domain.tasks.claiming import Leased, claim, resume
 from mcp_server.domain.tasks.commands import (
     ClaimTasks,
@@ -143,10 +143,13 @@ class TaskService:
 
         try:
             leases = await wait_until(context, call, attempt, bool, command.wait_seconds, ("task", "agent"))
+            reasons = None if leases else await self._why_nothing(command)
+            if reasons is not None and READY in reasons.counts:  # since it was looked
+                leases = await attempt()
         except AtCapacity as error:
             error.details["nothing_because"] = (await self._why_nothing(command, "held_by_capacity")).counts
             raise
-        reasons = None if leases else await self._why_nothing(command, "held_by_concurrency_key")
+        reasons = None if leases else reasons
         return await self._with_why_no_more(call, command, await self._claimed(leases, reasons))
 
     async def holder(self, lease_token: str) -> str | None:
@@ -327,7 +330,7 @@ class TaskService:
             raise await unknown_task(self._database, task_id)
         return row
 
-    async def _why_nothing(self, command: ClaimTasks, held_by: str) -> Backlog:
+    async def _why_nothing(self, command: ClaimTasks, held_by: str | None = None) -> Backlog:
         agent_id = worker_of(command)
         skills = await self._agents.skills(agent_id)
         return await why_nothing(self._database, agent_id, skills, command.kinds, held_by)
@@ -340,7 +343,7 @@ class TaskService:
         worker = next((one for one in await self._agents.able() if one.id == command.agent_id), None)
         why = None if worker is None else worker.no_more(call.actor, command.max_tasks - count)
         if why is None:
-            left = in_words(*await self._why_nothing(command, "held_by_concurrency_key"))
+            left = in_words(*await self._why_nothing(command))
             why = f"nothing else is ready that it can do{left and ': '}{left}"
         return claimed.evolved({"no_more_because": why})
 
