@@ -4,7 +4,7 @@ import gc
 import os
 import sys
 
-from mcp_server.commands.output import break_on_no_character
+from mcp_server.commands.output import break_on_no_character, told_where_it_cannot_be_written
 
 TYPE_CHECKING = False  # `typing` takes as long to load as a hook to answer
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def main() -> None:
     from mcp_server.runtime.light import begin_light
 
     begin_light()
-    command_line()(prog_name="data-mcp-server-agent")
+    with told_where_it_cannot_be_written():
+        command_line()(prog_name="data-mcp-server-agent")
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ async def _with_holds(desk: Desk, call: Call, agent: AgentView) -> AgentView:
     """An agent with the tasks and locks that it holds, as far as the caller may see such."""
     found: list[Holding | None] = []
     if call.is_offered("tasks") and call.actor.may(Permission.TASKS_READ):
-        found.append(await desk.tasks.held_by(call, agent.id))
+        found += await desk.tasks.held_by(call, agent.id)
     if call.is_offered("state") and call.actor.may(Permission.STATE_READ):
         found.append(await desk.locks.held_by(call, agent.id))
     return agent.evolved({"holds": {one.what: one.told() for one in found if one is not None} or None})
@@ -85,8 +85,16 @@ def _say_registered(result: RegisteredAgent) -> str:
     what = f"{'Registered' if result.created else 'Updated'} agent {result.agent.name}: {result.agent.id}{instance}."
     can = result.agent.status in _AT_WORK and result.agent.budget is None
     new = "is initializing until its first claim, and " if result.agent.status == "initializing" else ""
-    said = f"{what} It {new}can claim tasks now." if can else what
+    said = f"{what} It {new}can claim tasks now." if can else f"{what}{_at_rest(result.agent)}"
     return " ".join((said, *(f"But {one}" for one in result.warnings or ())))
+
+
+def _at_rest(agent: AgentState) -> str:
+    """How one is brought back that claims nothing since somebody put it to rest, or had it leave."""
+    if agent.status not in ("maintenance", "terminated"):
+        return ""
+    again = f"agents_control(agent_id='{agent.id}', action='resume')"
+    return f" It is {_STANDS.get(agent.status, agent.status)}{_why(agent)} and claims nothing until {again}."
 
 
 def _say_found(result: FindResult) -> str:
@@ -95,10 +103,19 @@ def _say_found(result: FindResult) -> str:
     return f"{listed(len(result.agents or ()), 'agent', result.omitted)} {result.hint or ''}".rstrip()
 
 
+def _why(agent: AgentState) -> str:
+    return f" ({quoted(agent.status_reason)})" if agent.status_reason else ""
+
+
+_STANDS = {"maintenance": "in maintenance"}
+"""How statuses read in a sentence, where that is not the word itself."""
+
+
 def _now(agent: AgentState) -> str:
     if agent.status != "maintenance":
-        return agent.status
-    return f"in maintenance: it claims nothing new, what is assigned to it waits{_still(agent.running)}"
+        return f"{agent.status}{_why(agent)}"
+    rests = f"it claims nothing new, what is assigned to it waits{_still(agent.running)}"
+    return f"{_STANDS['maintenance']}{_why(agent)}: {rests}"
 
 
 def _still(running: int) -> str:
@@ -108,12 +125,15 @@ def _still(running: int) -> str:
 def _say_controlled(result: ControlledAgent) -> str:
     """What it held is told as well: a task that was pinned to it, a lock, a message are somebody else's now."""
     said = [f"{counted(len(result.requeued), 'task')} requeued"] if result.requeued else []
-    over = (result.handed_over or {}).items()
-    handed = [counted(one["total"], what.replace("_", " ").removesuffix("s")) for what, one in over]
-    said += [f"handed over: {', '.join(handed)}"] if handed else []
-    why = f" ({quoted(result.agent.status_reason)})" if result.agent.status_reason else ""
-    now = "deleted" if result.deleted else _now(result.agent)
-    return f"{'; '.join([f'Agent {result.agent.name} is {now}{why}', *said])}."
+    told = (("handed over", result.handed_over), ("it keeps", result.holds))
+    said += [f"{how}: {_each(held)}" for how, held in told if held]
+    now = f"deleted{_why(result.agent)}" if result.deleted else _now(result.agent)
+    return f"{'; '.join([f'Agent {result.agent.name} is {now}', *said])}."
+
+
+def _each(held: dict[str, Any]) -> str:
+    """How many there are of each kind."""
+    return ", ".join(counted(one["total"], what.replace("_", " ").removesuffix("s")) for what, one in held.items())
 
 
 def _says_control(args: ControlAgent) -> str:
@@ -142,6 +162,7 @@ TOOLS = (
         introduces=True,
         result=RegisteredAgent,
         write=lambda desk: desk.agents.register,
+        foreseen=lambda desk: desk.agents.register,
         part=Part(
             lambda args: f"Register agent {named(args.name)}, or change what is given.",
             makes=lambda args: ["agent"],

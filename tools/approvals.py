@@ -41,7 +41,21 @@ class DecideArguments(Frozen):
 
     INSTEAD: ClassVar[Mapping[str, str]] = {
         **dict[str, str].fromkeys(
-            ("decision", "approve", "answer", "vote", "choice", "status", "reason"), _PERSON_ANSWERS
+            (
+                "decision",
+                "approve",
+                "approved",
+                "granted",
+                "answer",
+                "vote",
+                "choice",
+                "status",
+                "reason",
+                "note",
+                "comment",
+                "text",
+            ),
+            _PERSON_ANSWERS,
         ),
         **dict[str, str].fromkeys(
             ("action", "cancel", "withdraw"), "tasks_control(action='cancel') of its task withdraws it"

@@ -150,6 +150,7 @@ TOOLS = (
         arguments=DefineDeployment,
         result=DefinedDeployment,
         write=lambda desk: desk.deployments.define,
+        foreseen=lambda desk: desk.deployments.define,
         part=Part(
             lambda args: f"Define what {named(args.name)} runs in {named(args.environment)} (target {args.target}).",
             makes=lambda args: ["deployment"],

@@ -74,19 +74,24 @@ _KEPT = "The provider here is file: it keeps mails on this machine, and nobody g
 
 def _say_sent(result: SentEmail) -> str:
     email = result.email
-    what = "This was a dry run: nothing is queued." if email.id is None else _say_queued(email)
+    waits = result.task is not None and result.task.status == "pending"
+    what = "This was a dry run: nothing is queued." if email.id is None else _say_queued(email, waits=waits)
     return " ".join((what, _say_provider(email.provider), *(result.warnings or ())))
 
 
-def _say_queued(email: EmailState) -> str:
+def _say_queued(email: EmailState, *, waits: bool) -> str:
     again = "was queued before under this key, nothing was queued now; it " if email.replayed else ""
     waiting = " It waits for a person's approval." if email.approval_id is not None else ""
-    now = f"{_status(email)}{_when(email.send_at)}"
-    return f"{email.id} {again}is {now}.{waiting} {_say_off(email)}See tasks_wait or email_find."
+    now = f"{_status(email)}{_when(email, waits=waits)}"
+    return f"{email.id} {again}is {now}.{waiting} {_say_off(email, waits=waits)}See tasks_wait or email_find."
 
 
-def _when(send_at: str | None) -> str:
-    return f" and goes out at {send_at}" if send_at is not None else ""
+def _when(email: EmailState, *, waits: bool) -> str:
+    if email.send_at is None:
+        return ""
+    if waits:
+        return f" and goes out at {email.send_at}"
+    return f"; its send_at, {email.send_at}, has passed, so it goes now" if email.status == "queued" else ""
 
 
 def _status(email: EmailState | EmailView) -> str:
@@ -94,8 +99,8 @@ def _status(email: EmailState | EmailView) -> str:
     return "kept (status sent)" if (email.provider, email.status) == ("file", "sent") else email.status
 
 
-def _say_off(email: EmailState) -> str:
-    if email.send_at is None and email.approval_id is None:
+def _say_off(email: EmailState, *, waits: bool) -> str:
+    if not waits:
         return ""
     return f"Until then tasks_control(action='cancel', task_ids=['{email.task_id}']) calls it off. "
 

@@ -1,16 +1,25 @@
 """The tool that reads the event log."""
 
+import re
 from functools import partial
+
+from pydantic import ValidationError
 
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.events.service import HELD_BACK_SECONDS
 from mcp_server.domain.events.views import EventView
+from mcp_server.domain.state.commands import FindDocuments
+from mcp_server.domain.tasks.commands import FindTasks
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
+from mcp_server.kernel.errors import OpsError
+from mcp_server.kernel.near import did_you_mean, near
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.views import View
 from tools.spec import READ, Tool, listed
+
+TASK = re.compile(r"task_[a-z0-9]{12}")
 
 
 class ReadResult(View):
@@ -26,22 +35,25 @@ async def read(desk: Desk, call: Call, args: ReadEvents) -> ReadResult:
     """Events after a cursor, or the chain that led to one."""
     if args.led_to is not None:
         return ReadResult(events=await desk.events.led_to(call, args.led_to, args.limit))
-    events, cursor = await desk.events.read(call, args)
-    hints = [] if events else _nothing_of(args)
-    is_newest = args.after is None if args.newest_first else len(events) < args.limit
+    page = await desk.events.page(call, args)
+    hints = await (_children_of if page.events else _nothing_of)(desk, call, args)
+    is_newest = args.after is None if args.newest_first else not page.more
     if is_newest:
         hints += await _held_back(desk)
-    is_cut = len(events) == args.limit and await _is_more(desk, call, args, cursor)
-    cursor = cursor if is_cut or not args.newest_first else None
-    return ReadResult(events=events, cursor=cursor, more=is_cut or None, hint=" ".join(hints) or None)
+    return ReadResult(events=page.events, cursor=page.cursor, more=page.more or None, hint=" ".join(hints) or None)
 
 
-async def _is_more(desk: Desk, call: Call, args: ReadEvents, cursor: str | None) -> bool:
-    """Whether anything of what was asked for stands behind a full page."""
-    if cursor is None:
-        return False
-    beyond = args.model_copy(update={"after": cursor, "limit": 1, "wait_seconds": 0})
-    return bool((await desk.events.read(call, beyond))[0])
+async def _children_of(desk: Desk, call: Call, args: ReadEvents) -> list[str]:
+    """What is said of the children of the one task that is asked about: they have events of their own."""
+    task = args.aggregate_id or ""
+    if not (TASK.fullmatch(task) and call.actor.may(Permission.TASKS_READ) and call.is_offered("tasks")):
+        return []
+    children, _, omitted = await desk.tasks.find(call, FindTasks(parent_id=task))
+    if not children or omitted:
+        return []
+    return [
+        f"Its children have events of their own; all: aggregate_id='{','.join([task, *(c.id for c in children)])}'."
+    ]
 
 
 async def _held_back(desk: Desk) -> list[str]:
@@ -55,14 +67,14 @@ async def _held_back(desk: Desk) -> list[str]:
     ]
 
 
-def _nothing_of(args: ReadEvents) -> list[str]:
+async def _nothing_of(desk: Desk, call: Call, args: ReadEvents) -> list[str]:
     """What may be meant where nothing was found: ids are taken as they are, and there may be none like it."""
-    said: list[str] = []
-    if args.aggregate_id is not None:
-        said.append(
-            f"No event asked for is about {named(args.aggregate_id)}: a thing is named by its id (task_...), a "
-            "document as namespace/key, a lock by its name."
-        )
+    said = await desk.events.users_near(args)
+    said += [
+        f"No event asked for is about {named(one)}: a thing is named by its id (task_...), a document as namespace/key,"
+        f" a lock by its name. {did_you_mean(await _documents_near(desk, call, one))}".rstrip()
+        for one in args.things()
+    ]
     if args.correlation_id is not None:
         said.append(
             f"No event has correlation_id {named(args.correlation_id)}: it is copied from an event; what happened"
@@ -71,8 +83,20 @@ def _nothing_of(args: ReadEvents) -> list[str]:
     return said
 
 
+async def _documents_near(desk: Desk, call: Call, thing: str) -> list[str]:
+    """Documents of the same namespace that may be meant."""
+    namespace, _, key = thing.partition("/")
+    if not key or not call.actor.may(Permission.STATE_READ):
+        return []
+    try:
+        found = (await desk.state.find(call, FindDocuments(namespace=namespace, limit=100)))[0]
+    except (OpsError, ValidationError):
+        return []
+    return near(thing, [f"{one.namespace}/{one.key}" for one in found])
+
+
 def _end(result: ReadResult) -> str:
-    return "More may be there: go on with" if result.more else "That is all; later ones come"
+    return "More is there: go on with" if result.more else "That is all; later ones come"
 
 
 def _say(result: ReadResult) -> str:

@@ -11,6 +11,7 @@ from mcp_server.kernel.call import Call
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.views import View
 from tools.email import say_kept
+from tools.repeats import say_repeats
 from tools.spec import Alone, counted
 
 _AGAIN = frozenset(("queued", "pending"))
@@ -42,7 +43,8 @@ async def finish(desk: Desk, call: Call, args: FinishSome) -> FinishResult:
 def say_finished(result: FinishResult) -> str:
     if result.tasks is not None:
         return _say_finished_many(result.tasks, result)
-    also = (*say_kept(result.also or ()), *(f"But {one}" for one in result.warnings or ()))
+    landed = result.also or ()
+    also = (*say_repeats(landed, "also"), *say_kept(landed), *(f"But {one}" for one in result.warnings or ()))
     return " ".join((_say_ended(result), *also))
 
 
@@ -51,9 +53,16 @@ def _say_finished_many(tasks: list[TaskState], result: FinishResult) -> str:
     counts = Counter(task.status for task in tasks)
     again = " (to be tried again)"
     stand = (f"{count} {status}{again if status in _AGAIN else ''}" for status, count in counts.items())
-    now = f"Recorded: {', '.join(stand) or 'none'}"
+    now = _recorded(", ".join(stand) or "none", len(tasks), sum(bool(task.repeated) for task in tasks))
     refused = "".join(f" Refused: {one.message}" for one in result.refused or ())
     return f"{now}{_say_released(result)}{_say_waiting(result)}.{refused}"
+
+
+def _recorded(stand: str, count: int, before: int) -> str:
+    """How several stand, and how many of them were ended so by an earlier call."""
+    if before == count > 0:
+        return f"Already recorded: {stand}"
+    return f"Recorded: {stand}{f' ({before} of them before)' if before else ''}"
 
 
 def _say_released(result: FinishResult) -> str:

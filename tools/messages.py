@@ -4,7 +4,7 @@ from typing import Any
 
 from mcp_server.domain.approvals.rules import UNKNOWN, Form
 from mcp_server.domain.messages.model import ReadMessages, SendMessage
-from mcp_server.domain.messages.views import InboxView, SentMessage
+from mcp_server.domain.messages.views import InboxView, MessageView, SentMessage
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.quoting import named, quoted
 from tools.spec import ADD, Part, Tool, listed, several
@@ -19,12 +19,27 @@ def _say_sent(result: SentMessage) -> str:
 
 
 def _say_read(result: InboxView) -> str:
-    done = f"Acknowledged {result.acknowledged}. " if result.acknowledged else ""
-    hint = f"{result.hint} " if result.hint else ""
-    found = f"{done}{hint}{listed(len(result.messages), 'message', None)} {result.unread} unread."
-    mine = [one for one in result.messages if one.states is None]
-    waits = [one.id for one in mine if one.ack_due_at is not None and one.acknowledged_at is None]
-    return f"{found} To be acknowledged by messages_read(acknowledge=[...]): {', '.join(waits)}." if waits else found
+    found = f"{listed(len(result.messages), 'message', None)} {result.unread} unread."
+    said = (_say_acknowledged(result), result.hint, found, _say_more(result), _say_due(result))
+    return " ".join(filter(None, said))
+
+
+def _say_acknowledged(result: InboxView) -> str:
+    return f"Acknowledged {result.acknowledged}." if result.acknowledged else ""
+
+
+def _say_more(result: InboxView) -> str:
+    return f"More is there: go on with after='{result.cursor}'." if result.more else ""
+
+
+def _say_due(result: InboxView) -> str:
+    waits = [one.id for one in result.messages if _is_due(one) and result.hint is None]
+    return f"To be acknowledged by messages_read(acknowledge=[...]): {', '.join(waits)}." if waits else ""
+
+
+def _is_due(message: MessageView) -> bool:
+    """Whether whoever got a message is to acknowledge it still; its sender is shown what became of it instead."""
+    return message.states is None and message.ack_due_at is not None and message.acknowledged_at is None
 
 
 def _says(args: SendMessage) -> str:

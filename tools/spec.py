@@ -179,6 +179,10 @@ class Tool(Generic[A, R]):
     """Members of its result that its text leaves out where they hold no more than an id and a status: the caller named
     the one, and its sentence says the other."""
 
+    foreseen: Callable[[Desk], AnyWrite] | None = None
+    """The write of which is told beside what is wrong with the arguments what its service would refuse then: to prepare
+    it takes looks alone."""
+
     asks_person: bool = False
     """Whether the person at the client may be asked something."""
 

@@ -82,8 +82,10 @@ def _say_written(result: DocumentResult | SetResult) -> str:
     if isinstance(result, RestoredResult):
         stays = _stays(result.was_to_expire_at)
         return f"{name} is version {result.is_again} again, as version {document.version}.{stays}{_replaced(result)}"
-    merged = _MERGED.get(result.merged, "") if isinstance(result, SetResult) else ""
-    return f"{name} is at version {document.version}{merged}.{_replaced(result)}"
+    if not isinstance(result, SetResult):
+        return f"{name} is at version {document.version}.{_replaced(result)}"
+    merged, stays = _MERGED.get(result.merged, ""), _stays(result.was_to_expire_at)
+    return f"{name} is at version {document.version}{merged}.{stays}{_replaced(result)}"
 
 
 _MERGED: dict[bool | None, str] = {

@@ -67,7 +67,7 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
     tasks, next_cursor, omitted = await desk.tasks.find(call, args)
     counts = await desk.tasks.counts(call)
     why = None if tasks else await _nothing_of(desk, call, args)
-    lines = [task_line(task, with_end=args.status is not None) for task in tasks]
+    lines = list(map(task_line, tasks))
     known = floors(omitted=omitted, counts=counts)
     return FindResult(tasks=lines, counts=counts, next_cursor=next_cursor, omitted=omitted, at_least=known, hint=why)
 
@@ -217,6 +217,7 @@ TOOLS = (
         arguments=CreateTasks,
         result=CreatedTasks,
         write=lambda desk: desk.tasks.create,
+        foreseen=lambda desk: desk.tasks.create,
         part=Part(
             _says_create,
             makes=lambda args: ["task"] * len(args.tasks),

@@ -45,7 +45,7 @@ def filled(steps: Steps, source: str, variables: Mapping[str, Any], *, html: boo
         line = getattr(error, "lineno", None)
         raise ValidationFailed(
             f"{steps.what}{f', line {line},' if line else ''} cannot be filled in: {str(error)[:200]}.",
-            next="Try it with email_send(dry_run=true).",
+            next="email_find(templates=true) names what each takes; email_send(dry_run=true) tries it.",
         ) from None
 
 

@@ -85,7 +85,7 @@ class Aggregate:
         events: what can happen to it, and what is told of that: by the types of its events without the type itself. A
             snapshot, unsaid, tells the id and the whole row.
         record: the record of its row, which says the types of what its events tell.
-        beside: the types of what they tell that is no column.
+        beside: the types of what they tell that is no column, and so no part of the fold.
         seen_by: who may see its events.
         private: unless those who take part alone may, and who has control.
         table: where its row is the fold of its events, the table.
@@ -280,7 +280,11 @@ class Areas:
         self.lanes: dict[Callable[..., Any], int] = self._merged("lanes")
         self.read_ahead: dict[Callable[..., Any], ReadAhead] = self._merged("read_ahead")
         self.listeners = _listeners(self._each("hears"))
-        self.rows = {one.type: (one.table, one.key) for one in self.aggregates.values() if one.table is not None}
+        self.rows = {
+            one.type: (one.table, one.key, frozenset(one.beside))
+            for one in self.aggregates.values()
+            if one.table is not None
+        }
         self.searched: tuple[Searched, ...] = self._each("searched")
         self.worded = {
             f"{one.type}{name}": one

@@ -1,4 +1,5 @@
-"""Durations as people write them: `30s`, `5 minutes`, `1h30m`."""
+"""Durations as people write them: `30s`, `5 minutes`, `1h30m`, `1h30`, `an hour`, `two days`, `1 hour and 30 minutes`;
+and as ISO 8601 has them: `PT90M`, `P1D`."""
 
 import re
 from typing import TypeGuard
@@ -9,15 +10,42 @@ _UNIT = r"(s|m|h|d|w)(?:ec|ecs|econd|econds|in|ins|inute|inutes|r|rs|our|ours|ay
 _PART = rf"(\d+(?:\.\d+)?)\s*{_UNIT}\s*"
 _WHOLE = re.compile(rf"(?:{_PART})+", re.IGNORECASE)
 _PARTS = re.compile(_PART, re.IGNORECASE)
+_ISO = re.compile(r"P(?=[\dT])(?:\d+W)?(?:\d+D)?(?:T(?=\d)(?:\d+H)?(?:\d+M)?(?:\d+(?:\.\d+)?S)?)?")
+_NUMBERS = {
+    **dict.fromkeys(("half an", "half a"), "0.5"),
+    **dict.fromkeys(("a", "an", "one"), "1"),
+    **{
+        word: str(n)
+        for n, word in enumerate(("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"), 2)
+    },
+}
+_WORD = re.compile(rf"\b({'|'.join(_NUMBERS)})\s+", re.IGNORECASE)
+_AND = re.compile(r"(?<=[a-z])(?:\s+and\s+|,\s*)(?=\d)", re.IGNORECASE)
+_MINUTES_LEFT = re.compile(r"(\d\s*h)\s*(\d{1,2})", re.IGNORECASE)
 
 
 def is_duration(value: object) -> TypeGuard[str]:
     """Whether a value is text that says how long, with its units."""
     if not isinstance(value, str) or len(value) > DURATION_CHARACTERS_MAX:
         return False
-    return _WHOLE.fullmatch(value.strip()) is not None
+    return _WHOLE.fullmatch(_in_figures(value)) is not None
+
+
+def is_iso(text: str) -> bool:
+    """Whether a duration is written as ISO 8601 has it."""
+    return len(text) <= DURATION_CHARACTERS_MAX and _ISO.fullmatch(text.strip()) is not None
 
 
 def seconds_of(text: str) -> float:
     """How many seconds a duration lasts."""
-    return sum(float(number) * _SECONDS[unit.lower()] for number, unit in _PARTS.findall(text))
+    return sum(float(number) * _SECONDS[unit.lower()] for number, unit in _PARTS.findall(_in_figures(text)))
+
+
+def _in_figures(text: str) -> str:
+    """A duration of numbers and units alone."""
+    plain = text.strip()
+    if is_iso(plain):
+        return plain[1:].replace("T", "")
+    plain = _AND.sub(" ", _WORD.sub(lambda found: f"{_NUMBERS[' '.join(found[1].lower().split())]} ", plain))
+    minutes = _MINUTES_LEFT.fullmatch(plain)
+    return plain if minutes is None else f"{minutes[1]} {minutes[2]}m"

@@ -1,7 +1,7 @@
 """What happened: the event and its origin. An event's data holds the fields that changed, with their new values,
 so that a row is the fold of its aggregate's events."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any, NamedTuple, Self
 
 from mcp_server.kernel.authority import Permission
@@ -82,3 +82,11 @@ class Event(NamedTuple):
     version: int
     data: Mapping[str, Any]
     creates: bool = False
+
+    def because(self, reason: str | None) -> Self:
+        """The same with why somebody had it happen, where that was said."""
+        return self if reason is None else self._replace(data={**self.data, "reason": reason})
+
+    def without(self, names: Container[str]) -> Self:
+        """The same without what it tells under these names."""
+        return self._replace(data={name: value for name, value in self.data.items() if name not in names})

@@ -13,9 +13,12 @@ from pydantic import ConfigDict, Field
 
 from mcp_server.kernel.budgets import Budget
 from mcp_server.kernel.errors import Conflict, ValidationFailed
-from mcp_server.kernel.json_text import INPUT_BYTES_MAX, JSON_DEPTH_MAX
-from mcp_server.kernel.quoting import named
+from mcp_server.kernel.json_text import INPUT_BYTES_MAX, JSON_DEPTH_MAX, dump_json
+from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.values import Frozen
+
+SHOWN_CHARACTERS_MAX = 80
+"""How much of a value is told that a `test` found."""
 
 PATCH_STEPS_MAX = 4 * INPUT_BYTES_MAX
 PATHS_CHARACTERS_MAX = 16 * INPUT_BYTES_MAX
@@ -89,6 +92,12 @@ def json_patch(document: Any, operations: Sequence[PatchOperation], budget: Budg
             where = f"JSON Patch operation #{number} ({operation.op} {named(operation.path)})"
             raise type(error)(f"{where}: {error}") from None
     return patching.root[""]
+
+
+def _shown(value: Any) -> str:
+    """A value in a sentence: what may be somebody's words in quotes."""
+    text = dump_json(value)
+    return quoted(text, SHOWN_CHARACTERS_MAX) if isinstance(value, str | dict | list) else text
 
 
 def differences(old: Any, new: Any, most: int | None = None) -> list[Change]:
@@ -282,7 +291,9 @@ class _Patching:
         node, token = self._parent(operation.path)
         found = _child(node, token, operation.path)
         if not same(found, self._given(operation)):
-            raise Conflict("the value there is another one.")
+            raise Conflict(
+                f"the value there is {_shown(found)}.", next="Nothing was changed; test for that, if it will do."
+            )
 
     def _given(self, operation: PatchOperation) -> Any:
         if "value" not in operation.model_fields_set:

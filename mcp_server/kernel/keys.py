@@ -24,12 +24,16 @@ class Key(NamedTuple):
         return self if self.idempotency_key is None else self._replace(key_owner=principal)
 
 
-def key_conflict(key: str, what: str, earlier_id: str, earlier_title: str) -> IdempotencyConflict:
-    """The refusal of a key that its principal used for something else, such as another `task`."""
+def key_conflict(
+    key: str, what: str, earlier_id: str, earlier_title: str | None = None, **ids: str
+) -> IdempotencyConflict:
+    """The refusal of a key that its principal used for something else, such as another `task`; of what has no id of its
+    own, `earlier_id` says where it was, and `ids` name that."""
+    called = "" if earlier_title is None else f" ({earlier_title!r})"
     return IdempotencyConflict(
-        f"The idempotency key {key!r} was used for another {what}, {earlier_id} ({earlier_title!r}).",
+        f"The idempotency key {key!r} was used for another {what}, {earlier_id}{called}.",
         next=f"Use a new key for new content, or repeat the first content to get that {what}.",
-        details={"idempotency_key": key, f"{what}_id": earlier_id},
+        details={"idempotency_key": key} | (ids or {f"{what}_id": earlier_id}),
     )
 
 

@@ -66,6 +66,13 @@ def bare_id(given: Any) -> Any:
     return text if found is None else unquote(found[1])
 
 
+def task_id(given: Any) -> Any:
+    """A task's id as it is meant; an approval's, which is that of its task but for the kind, stands for the task."""
+    text = bare_id(given)
+    found = _LIKE_AN_ID.fullmatch(text) if isinstance(text, str) else None
+    return text if found is None or found[1] != "approval" else f"task_{text.removeprefix('approval_')}"
+
+
 def _of_kind(*kinds: str) -> AfterValidator:
     """An id of one of these kinds. Where only one can stand, it goes without saying: `9k2m4p7q8r3t` is `call_9k2m...`.
     What has names as well (agents, deployments) may be called so, and is not looked at for that."""
@@ -92,7 +99,11 @@ _TIDIED = BeforeValidator(bare_id)
 _ID_LENGTH = StringConstraints(min_length=1, max_length=ID_CHARACTERS_MAX)
 
 TaskId = Annotated[
-    str, _TIDIED, _ID_LENGTH, _of_kind("task"), Meant("a task's id", f"task_{_LETTERS}", parts=r"^task_[a-z0-9]{12}$")
+    str,
+    BeforeValidator(task_id),
+    _ID_LENGTH,
+    _of_kind("task"),
+    Meant("a task's id", f"task_{_LETTERS}", parts=r"^task_[a-z0-9]{12}$"),
 ]
 InstanceId = Annotated[
     str, _TIDIED, _ID_LENGTH, _of_kind("instance"), Meant("an instance's id", f"instance_{_LETTERS}")
@@ -101,7 +112,13 @@ ApprovalId = Annotated[
     str, _TIDIED, _ID_LENGTH, _of_kind("approval", "task"), Meant("an approval's id", f"approval_{_LETTERS}")
 ]
 EmailId = Annotated[str, _TIDIED, _ID_LENGTH, _of_kind("email", "task"), Meant("an email's id", f"email_{_LETTERS}")]
-MessageId = Annotated[str, _TIDIED, _ID_LENGTH, _of_kind("message"), Meant("a message's id", f"message_{_LETTERS}")]
+MessageId = Annotated[
+    str,
+    _TIDIED,
+    _ID_LENGTH,
+    _of_kind("message"),
+    Meant("a message's id", f"message_{_LETTERS}", parts=r"^message_[a-z0-9]{12}$"),
+]
 ThreadId = Annotated[
     str, _TIDIED, _ID_LENGTH, _of_kind("thread", "message"), Meant("a thread's id", f"thread_{_LETTERS}")
 ]

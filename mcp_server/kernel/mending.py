@@ -16,12 +16,14 @@ ROUNDS_MAX = 4
 
 
 class Mended(NamedTuple):
-    """Arguments that are understood, and whether that is all known: nothing had to be made up or left out; and what was
-    wrong beside, which could not be seen before the rest was put right."""
+    """Arguments that are understood, and whether that is all known: nothing had to be made up or left out; what was
+    wrong beside, which could not be seen before the rest was put right; and names that were left out, for which nothing
+    stands now."""
 
     arguments: dict[str, Any]
     is_sure: bool
     then: tuple[Problem, ...] = ()
+    without: tuple[str, ...] = ()
 
     def beyond(self, problems: Sequence[Problem]) -> "Mended":
         """The same, with what was seen to be wrong once the rest was right."""
@@ -91,9 +93,27 @@ def _put_right(shape: Shape, now: Mended, problem: Problem) -> Mended:
     if problem.kind == "missing":
         added = {last: example_of(place)}
         return now._replace(arguments=put_at(now.arguments, around, lambda held: held | added | held), is_sure=False)
-    name, moved = str(last), _moved(place_of(shape, around), problem)
-    is_sure = now.is_sure and len(problem.near) == 1
-    return now._replace(arguments=put_at(now.arguments, around, lambda held: moved(name, held)), is_sure=is_sure)
+    return _renamed(place_of(shape, around), now, problem)
+
+
+def _renamed(place: Shape, now: Mended, problem: Problem) -> Mended:
+    """A name that there is not becomes the one that is meant; where none is, it is left out."""
+    *around, last = problem.loc
+    name, value = str(last), value_at(now.arguments, problem.loc)
+    is_sure = (
+        now.is_sure and len(problem.near) == 1 and not any(_is_another(place.members[n], value) for n in problem.near)
+    )
+    without = now.without if problem.near or problem.inside else (*now.without, name)
+    moved = _moved(place, problem)
+    arguments = put_at(now.arguments, around, lambda held: moved(name, held))
+    return now._replace(arguments=arguments, is_sure=is_sure, without=without)
+
+
+def _is_another(place: Shape, value: Any) -> bool:
+    """Whether a yes, or a number, stands for what is another thing: it says that there is to be some, and not which."""
+    return (
+        isinstance(value, (bool, int, float)) and not _could_hold(place, value) and place.kind not in ("text", "either")
+    )
 
 
 def _together(place: Shape, change: Mapping[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -145,11 +165,16 @@ def _moved(place: Shape, problem: Problem) -> Callable[[str, dict[str, Any]], di
         value = held.get(name)
         free = [one for one in problem.near if one not in left]
         fits = [one for one in free if _could_hold(place.members[one], value)] or free
-        if fits:
-            return {fits[0] if one == name else one: each for one, each in held.items()}
-        return _moved_inside(left, problem.inside, name, value)
+        if not fits:
+            return _moved_inside(left, problem.inside, name, value)
+        meant = _fitted(place.members[fits[0]], value)
+        return dict((fits[0], meant) if one == name else (one, each) for one, each in held.items())
 
     return moved
+
+
+def _fitted(place: Shape, value: Any) -> Any:
+    return example_of(place) if _is_another(place, value) else value
 
 
 def _could_hold(place: Shape, value: Any) -> bool:

@@ -1,19 +1,19 @@
 """Moments as people write them: `now`, a day in several spellings, `2 hours ago`, `in 5 min`, `last hour`, a time
 without its zone. All but the last are taken; a zone is not guessed, and one that is named may stand behind a blank:
-`2027-01-15 10:30 +01:00`, `tomorrow 09:00 Europe/Berlin`.
+`2027-01-15 10:30 +01:00`, `tomorrow 9am Europe/Berlin`.
 
 What they mean hangs on what time it is for whoever wrote them, so the computer's own clock is asked.
 """
 
 import re
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 
-from mcp_server.kernel.durations import is_duration, seconds_of
+from mcp_server.kernel.clock_words import DAYS, SPELT, at_a_clock
+from mcp_server.kernel.durations import is_duration, is_iso, seconds_of
 from mcp_server.kernel.times import system_clock
 
 _MIDNIGHT = "T00:00:00Z"
-_DAYS = {"yesterday": -1, "today": 0, "tomorrow": 1}
 _BEGINNING = "since"
 """Where something begins that lasts until now: there a length of time says since when, and a day by its name, too."""
 _PAST = (_BEGINNING, "until")
@@ -21,17 +21,14 @@ _PAST = (_BEGINNING, "until")
 _AHEAD = ("run_at", "send_at")
 """Arguments that mean what is to come."""
 _LENGTH = re.compile(r"(?:(?:the )?(?:last|past) |-)?(?P<length>.{1,40})", re.IGNORECASE)
-_SPELT = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y")
-"""Days that are spelt so that no number can be taken for another."""
 _ZONE = re.compile(r"\s*(?:UTC|GMT|Z)", re.IGNORECASE)
-_CLOCK = re.compile(
-    r"(?P<day>\d{4}-\d\d-\d\d|yesterday|today|tomorrow)(?:T|,?\s+(?:at\s+)?)(?P<time>\d?\d:\d\d(?::\d\d)?)\s*"
-    r"(?P<zone>Z|UTC|GMT|[+-]\d\d:?\d\d|[A-Z_]{1,20}(?:/[A-Z0-9_+-]{1,20}){1,2})",
-    re.IGNORECASE,
+_APART = re.compile(r"(?P<ago>.{1,40}?)\s+ago|in\s+(?P<ahead>.{1,40})|(?P<from>.{1,40}?)\s+from\s+now", re.IGNORECASE)
+_AT_ONCE = ("asap", "immediately", "right now", "right away", "at once")
+_NO_DAY = re.compile(
+    r"(?P<clock>\d?\d:\d\d(?::\d\d)?(?:\s*[ap]m)?|\d?\d\s*[ap]m|noon)(?P<zone>\s*\S.*)?", re.IGNORECASE
 )
-"""A day, a time and a zone, which may be named; the day may be, too, since the zone says whose day it is."""
-_APART = re.compile(r"(?P<ago>.{1,40}?)\s+ago|in\s+(?P<ahead>.{1,40})", re.IGNORECASE)
-_ONE = re.compile(r"^(?:an?|one)\s+", re.IGNORECASE)
+_ZONES_UNSAID = ("", " UTC", " 00:00 UTC")
+_WHICH = re.compile(r"(?:next|last|this|coming|on)\s+", re.IGNORECASE)
 _UNITS = ("second", "minute", "hour", "day", "week")
 
 
@@ -43,16 +40,20 @@ def moment_of(text: str, name: str = "") -> str | None:
         return present_time()
     found = _APART.fullmatch(plain)
     if found is not None:
-        return _apart(found["ago"], found["ahead"])
-    return _day_of(plain) or _in_utc(plain) or _at_a_clock(plain) or _by_name(plain, name)
+        return _apart(found["ago"], found["ahead"] or found["from"])
+    return _day_of(plain) or _in_utc(plain) or _at_a_clock(plain, name) or _by_name(plain, name)
 
 
 def _by_name(plain: str, name: str) -> str | None:
     """A length of time, where the argument says that it lies ahead or behind. Ahead it has a sign, since `18h` may be
-    an hour of the day."""
-    if name in _AHEAD:
-        return _from_now(plain[1:].strip().lower(), 1) if plain.startswith("+") else None
-    return _since(plain) if name == _BEGINNING else None
+    an hour of the day, or is as ISO 8601 has it."""
+    if name == _BEGINNING:
+        return _since(plain)
+    if name not in _AHEAD:
+        return None
+    if plain.lower() in _AT_ONCE:
+        return present_time()
+    return _from_now(plain.removeprefix("+").strip(), 1) if plain.startswith("+") or is_iso(plain) else None
 
 
 def _apart(back: str | None, ahead: str) -> str | None:
@@ -61,7 +62,7 @@ def _apart(back: str | None, ahead: str) -> str | None:
 
 def _day_of(plain: str) -> str | None:
     """The beginning of a day."""
-    for spelling in _SPELT:
+    for spelling in SPELT:
         with suppress(ValueError):
             return f"{datetime.strptime(plain, spelling):%Y-%m-%d}{_MIDNIGHT}"  # a day alone has no zone
     return None
@@ -76,31 +77,10 @@ def _in_utc(plain: str) -> str | None:
     return meant if _has_zone(meant) else None
 
 
-def _at_a_clock(plain: str) -> str | None:
-    """A time at a place: `2027-01-15 10:30 +01:00`, `tomorrow 09:00 Europe/Berlin`. None where clocks there show it
-    twice or never."""
-    found = _CLOCK.fullmatch(plain)
-    zone = None if found is None else _zone_of(found["zone"])
-    if found is None or zone is None:
-        return None
-    named = _DAYS.get(found["day"].lower())
-    clock = found["time"] if found["time"][2] == ":" else f"0{found['time']}"
-    try:
-        day = found["day"] if named is None else f"{_now().astimezone(zone) + timedelta(days=named):%Y-%m-%d}"
-        at = datetime.fromisoformat(f"{day}T{clock}").replace(tzinfo=zone)
-        return None if at.utcoffset() != at.replace(fold=1).utcoffset() else _shown(at.astimezone(UTC))
-    except (ValueError, OverflowError):
-        return None
-
-
-def _zone_of(text: str) -> tzinfo | None:
-    if text.upper() in ("Z", "UTC", "GMT"):
-        return UTC
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # read where one is named: no start waits for it
-
-    with suppress(ZoneInfoNotFoundError, ValueError, OSError):
-        return datetime.strptime(text, "%z").tzinfo if text[0] in "+-" else ZoneInfo(text)
-    return None
+def _at_a_clock(plain: str, name: str) -> str | None:
+    """A time at a place. A day of the week lies where the argument looks."""
+    at = at_a_clock(plain, _now(), (name in _AHEAD) - (name in _PAST))
+    return None if at is None else _shown(at)
 
 
 def _since(plain: str) -> str | None:
@@ -108,25 +88,52 @@ def _since(plain: str) -> str | None:
     if plain.lower() in ("yesterday", "today"):
         return _named_day(plain.lower())
     found = _LENGTH.fullmatch(plain)
-    return None if found is None else _from_now(found["length"].lower(), -1)
+    return None if found is None else _from_now(found["length"], -1)
 
 
 def _named_day(word: str) -> str:
-    return _shown(_now() + timedelta(days=_DAYS[word]))[:10] + _MIDNIGHT
+    return _shown(_now() + timedelta(days=DAYS[word]))[:10] + _MIDNIGHT
 
 
 def moment_like(name: str, given: object) -> str:
     """A time that would do instead of what was given at an argument of this name."""
-    text = given.strip().replace("/", "-") if isinstance(given, str) else ""
-    for meant in (text.replace(" ", "T", 1), f"{text.replace(' ', 'T', 1)}Z"):
-        if _has_zone(meant):
-            return meant
-    apart = _from_now(text.lower().removeprefix("last ").removeprefix("past "), -1 if name in _PAST else 1)
-    if apart is not None:
-        return apart
-    if text.lower() in _DAYS:
-        return _named_day(text.lower())
-    return _shown(_now() + (timedelta(days=-1) if name in _PAST else timedelta(hours=1)))
+    text = given.strip() if isinstance(given, str) else ""
+    meant = _with_zone(text.replace("/", "-")) or _length_like(name, text.lower()) or _clock_like(name, text)
+    return meant or _shown(_now() + (timedelta(days=-1) if name in _PAST else timedelta(hours=1)))
+
+
+def _with_zone(text: str) -> str | None:
+    """A time of which the zone was not said, as that of UTC."""
+    spelt = text.replace(" ", "T", 1)
+    meant = next(filter(_has_zone, (spelt, f"{spelt}Z")), None)
+    if meant is None or meant.count("-") > 1:
+        return meant
+    return _shown(datetime.fromisoformat(meant).astimezone(UTC))
+
+
+def _length_like(name: str, text: str) -> str | None:
+    """A length of time, or a day, of which nothing says where it lies."""
+    apart = _from_now(text.removeprefix("last ").removeprefix("past "), -1 if name in _PAST else 1)
+    return _named_day(text) if apart is None and text in DAYS else apart
+
+
+def _clock_like(name: str, text: str) -> str | None:
+    """The time at a clock of which the zone or the day was not said, or not for sure: that of UTC, and the next or the
+    last that there is."""
+    found = (_at_a_clock(f"{day}{zone}", name) for day in _days_like(name, text) for zone in _ZONES_UNSAID)
+    return next((one for one in found if one is not None and _lies_there(one, name)), None)
+
+
+def _days_like(name: str, text: str) -> list[str]:
+    """What was written, with a day where it was a time alone, and without what does not say which week."""
+    if _NO_DAY.fullmatch(text) is None:
+        return [_WHICH.sub("", text)]
+    return [f"{day} {text}" for day in ("today", "yesterday" if name in _PAST else "tomorrow")]
+
+
+def _lies_there(moment: str, name: str) -> bool:
+    """Whether a moment lies where the argument looks."""
+    return (moment <= present_time()) == (name in _PAST)
 
 
 def distance_like(name: str) -> str:
@@ -136,13 +143,22 @@ def distance_like(name: str) -> str:
 
 def _from_now(distance: str, sign: int) -> str | None:
     """The time that is so far from now; None where that is no distance, or leads out of the calendar."""
-    length = _ONE.sub("1 ", f"1 {distance}" if distance in _UNITS else distance)
+    length = f"1 {distance}" if distance.lower() in _UNITS else distance
     if not is_duration(length):
         return None
     try:
         return _shown(_now() + timedelta(seconds=sign * seconds_of(length)))
     except OverflowError:
         return None
+
+
+def seconds_until(text: str) -> int | None:
+    """How long it is until a time; None where it is none, or has passed."""
+    meant = moment_of(text, _AHEAD[0]) or text.strip()
+    if not _has_zone(meant):
+        return None
+    seconds = round((datetime.fromisoformat(meant) - _now()).total_seconds())
+    return seconds if seconds > 0 else None
 
 
 def present_time() -> str:

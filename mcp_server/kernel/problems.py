@@ -9,11 +9,12 @@ from typing import Any, Literal, cast
 from pydantic import ValidationError
 
 from mcp_server.kernel.json_text import dump_json
-from mcp_server.kernel.moments import distance_like, moment_like, present_time
+from mcp_server.kernel.likenesses import ALIKE, ELSEWHERE, HINTS
+from mcp_server.kernel.moments import distance_like, moment_like, present_time, seconds_until
 from mcp_server.kernel.near import folded, near
 from mcp_server.kernel.quoting import named, quoted
-from mcp_server.kernel.renaming import SAME
 from mcp_server.kernel.shapes import SECONDS, Shape
+from mcp_server.kernel.synonyms import SAME
 from mcp_server.kernel.taking import as_percent
 from mcp_server.kernel.together import CHANGE
 from mcp_server.kernel.wording import UNSAID, accepted, example_of
@@ -25,117 +26,6 @@ _BETWEEN = re.compile(r"[^A-Za-z0-9._/]+")
 ECHOED_CHARACTERS_MAX = 60
 _OURS = "value_error"
 _UNKNOWN = "extra_forbidden"
-_HINTS = {
-    "active": ("running",),
-    "blocked": ("pending",),
-    "change": ("edit",),
-    "close": ("cancel", "discard"),
-    "closed": ("completed", "cancelled"),
-    "complete": ("completed", "terminal"),
-    "completed": ("terminal",),
-    "critical": ("urgent",),
-    "dead": ("failed",),
-    "denied": ("rejected",),
-    "done": ("completed", "approved", "terminal"),
-    "error": ("failed",),
-    "finished": ("completed", "terminal"),
-    "highest": ("critical", "urgent"),
-    "hold": ("pause",),
-    "important": ("high",),
-    "in_progress": ("running",),
-    "kill": ("cancel", "terminate"),
-    "medium": ("normal",),
-    "modify": ("edit",),
-    "offline": ("terminated",),
-    "online": ("active", "idle"),
-    "open": ("pending", "queued"),
-    "p0": ("critical",),
-    "p1": ("critical", "high"),
-    "p2": ("high", "normal"),
-    "p3": ("normal", "low"),
-    "p4": ("low",),
-    "ready": ("queued",),
-    "reassign": ("assign",),
-    "remove": ("delete", "destroy", "discard"),
-    "reopen": ("retry", "resume"),
-    "requeue": ("retry",),
-    "restart": ("retry", "start"),
-    "start": ("resume",),
-    "stop": ("cancel", "pause", "drain"),
-    "success": ("completed",),
-    "todo": ("queued", "pending"),
-    "undo": ("rollback",),
-    "unpause": ("resume",),
-    "update": ("edit",),
-    "urgent": ("critical",),
-    "waiting": ("pending",),
-    "write": ("exclusive",),
-    "read": ("shared",),
-}
-"""Words that others have for a choice. They are named where they can be meant; none is taken for it."""
-
-
-_ALIKE = {
-    "agent": ("to", "actor"),
-    "ack_required": ("ack_within_seconds",),
-    "attempts": ("retry",),
-    "backoff": ("delay_seconds",),
-    "content": ("description", "title"),
-    "cost": ("usage",),
-    "deadline": ("run_at", "timeout_seconds", "send_at"),
-    "delay": ("run_at", "send_at"),
-    "description": ("action", "details"),
-    "details": ("description",),
-    "due": ("run_at", "send_at"),
-    "due_at": ("run_at", "timeout_seconds"),
-    "due_date": ("run_at", "timeout_seconds"),
-    "exclusive": ("mode",),
-    "expires": ("ttl_seconds", "expires_in_seconds"),
-    "file": ("name",),
-    "from": ("from_version", "since", "as_agent"),
-    "from_agent": ("as_agent",),
-    "if_match": ("expected_version",),
-    "inbox": ("agent_id",),
-    "instructions": ("description",),
-    "max_attempts": ("retry",),
-    "max_retries": ("retry",),
-    "last": ("limit",),
-    "mine": ("agent_id",),
-    "offset": ("cursor", "after"),
-    "order": ("newest_first",),
-    "output": ("result",),
-    "page": ("cursor", "after"),
-    "sort": ("newest_first",),
-    "must_ack": ("ack_within_seconds",),
-    "metadata": ("tags", "details"),
-    "owner": ("agent_id",),
-    "path": ("name",),
-    "pattern": ("prefix", "text"),
-    "prompt": ("description",),
-    "require_ack": ("ack_within_seconds",),
-    "requires_ack": ("ack_within_seconds",),
-    "resource": ("name",),
-    "retries": ("retry",),
-    "sender": ("as_agent",),
-    "shared": ("mode",),
-    "time": ("run_at", "send_at"),
-    "timeout": ("timeout_seconds", "wait_seconds", "expires_in_seconds"),
-    "to": ("until",),
-    "tokens": ("usage",),
-    "user": ("actor", "approvers"),
-    "version": ("expected_version",),
-    "when": ("run_at", "send_at"),
-}
-"""Names that say something near to one that the place takes; they are named, and not taken for it."""
-
-
-_ELSEWHERE = {
-    **dict.fromkeys(
-        ("order", "order_by", "sort", "sort_by"), "a list comes in one order; narrow it, or go on by cursor"
-    ),
-    "approval_id": "what waits for a person's yes goes into calls of approvals_request, which runs it then",
-}
-"""What no place takes, and what does it, where the place itself has nothing to say of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,20 +129,25 @@ def _unknown(loc: tuple[str | int, ...], name: str, place: Shape, held: Any) -> 
     if instead is not None:
         return Problem(loc, f"there is no such argument; {instead}", "unknown")
     if not names:
-        inner = [one for one, member in place.members.items() if folded(name) in (member.item or member).members]
-        belongs = f" here; it belongs into {inner[0]}" if inner else ""
-        return Problem(loc, f"there is no such argument{belongs}", "unknown", inside=next(iter(inner), None))
+        inner = _holder(place, folded(name))
+        belongs = f" here; it belongs into {inner}" if inner else ""
+        return Problem(loc, f"there is no such argument{belongs}", "unknown", inside=inner)
     takes = f" It takes {_takes(place.members[names[0]], names[0])}" if len(names) == 1 else ""
     said = f"there is no such argument. Did you mean {' or '.join(names)}?{takes}"
     return Problem(loc, said, "unknown", tuple(names))
 
 
+def _holder(place: Shape, plain: str) -> str | None:
+    """The argument into which a name belongs that stands beside it."""
+    return next((one for one, member in place.members.items() if plain in (member.item or member).members), None)
+
+
 def _instead(plain: str, place: Shape) -> str | None:
-    return place.instead.get(plain) or (None if _same(plain, place) else _ELSEWHERE.get(plain))
+    return place.instead.get(plain) or (None if _same(plain, place) else ELSEWHERE.get(plain))
 
 
 def _same(plain: str, place: Shape) -> list[str]:
-    return [one for one in (*SAME.get(plain, ()), *_ALIKE.get(plain, ())) if one in place.members]
+    return [one for one in (*SAME.get(plain, ()), *ALIKE.get(plain, ())) if one in place.members]
 
 
 def _like(name: str, place: Shape) -> list[str]:
@@ -272,11 +167,18 @@ def _wrong(loc: tuple[str | int, ...], place: Shape, value: Any, name: str, arou
     if percent is not None:
         said = f"{_got(value)} is not accepted, which could be a fraction; {name} is in per cent: {percent:g}"
         return Problem(loc, said, near=(percent,))
-    close = _close(place, value)
+    close = _close(place, value) or _until(place, value, name)
     several = f" {around.instead.get(f'{name}s', '')}".rstrip() if isinstance(value, list) else ""
-    meant = f" Did you mean {' or '.join(close)}?" if close else ""
+    meant = f" Did you mean {' or '.join(map(str, close))}?" if close else ""
     said = f"{_got(value)} is not accepted; it takes {_takes(place, name)}.{meant}{several}"
     return Problem(loc, said, near=close)
+
+
+def _until(place: Shape, value: Any, name: str) -> tuple[int, ...]:
+    """How long it is until a time that stands where a duration does."""
+    seconds = seconds_until(value) if name.endswith(SECONDS) and isinstance(value, str) else None
+    most = place.bounds[1]
+    return () if seconds is None or (most is not None and seconds > most) else (seconds,)
 
 
 def _close(place: Shape, value: Any) -> tuple[str, ...]:
@@ -290,7 +192,7 @@ def _chosen(options: list[str], value: Any) -> tuple[str, ...]:
     if not isinstance(value, (str, int)) or isinstance(value, bool) or not options:
         return ()
     word = folded(value) if isinstance(value, str) else f"p{value}"
-    hints = [hint for hint in _HINTS.get(word, ()) if hint in options]
+    hints = [hint for hint in HINTS.get(word, ()) if hint in options]
     return tuple(hints or near(word, options))
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.mending import Mended, mended
 from mcp_server.kernel.problems import Problem, path_of, place_of, problems_of, sentence
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.shapes import Shape, shape_of
 from mcp_server.kernel.wording import call_of, shortened
 
@@ -26,6 +27,12 @@ CALL_CHARACTERS_MAX = 4000
 """How long a call may be that is shown whole."""
 
 
+class Refused(ValidationFailed):
+    """Arguments that cannot be understood; and as they would do, where that is known."""
+
+    instead: Mended | None = None
+
+
 class Beside(NamedTuple):
     """What a call says beside the arguments that are checked: the model of those, and what was given of them."""
 
@@ -40,7 +47,7 @@ def refused(
     error: ValidationError,
     beside: Beside,
     also: Sequence[Problem] = (),
-) -> ValidationFailed:
+) -> Refused:
     """The refusal of a call's arguments.
 
     Args:
@@ -58,11 +65,13 @@ def refused(
     right = mended(model, shape, given, problems, others)
     problems += () if right is None else right.then
     call, to_send = _told(tool, right, beside.given)
-    return ValidationFailed(
+    refusal = Refused(
         _said(tool, problems),
         next=f"{_accepts(tool, shape, problems)}{call}".strip(),
         details={PROBLEMS: [problem.details() for problem in problems[:PROBLEMS_LISTED]]} | to_send,
     )
+    refusal.instead = right
+    return refusal
 
 
 def _said(tool: str, problems: Sequence[Problem]) -> str:
@@ -100,5 +109,6 @@ def _told(tool: str, right: Mended | None, beside: Mapping[str, Any]) -> tuple[s
     if len(call) > CALL_CHARACTERS_MAX:
         return f"Such as, with what is long left out here: {call_of(tool, shortened(arguments))}.", {}
     if not right.is_sure:
-        return f"Such as: {call}.", {}
+        left = f", without {' and '.join(map(named, right.without))}" if right.without else ""
+        return f"Such as{left}: {call}.", {}
     return f"Right would be: {call}.", {NEXT_CALL: {"tool": tool, "arguments": arguments}}

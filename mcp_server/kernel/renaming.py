@@ -6,180 +6,7 @@ from typing import Any, cast
 from mcp_server.kernel.durations import is_duration
 from mcp_server.kernel.near import folded, singular
 from mcp_server.kernel.shapes import SECONDS, Shape
-
-SAME = {
-    "ack": ("acknowledge",),
-    "agent_name": (
-        "agent_id",
-        "name",
-    ),
-    "args": ("arguments",),
-    "assign_to": ("agent_id",),
-    "assigned_to": ("agent_id",),
-    "assignee": ("agent_id",),
-    "attempts": ("max_attempts",),
-    "blocked_by": ("depends_on",),
-    "body": (
-        "text",
-        "description",
-    ),
-    "capabilities": ("required_capabilities",),
-    "changes": ("merge_patch",),
-    "command": ("action",),
-    "comment": (
-        "note",
-        "reason",
-    ),
-    "concurrency": ("max_concurrent_tasks",),
-    "content": (
-        "body",
-        "text",
-        "value",
-    ),
-    "count": (
-        "max_tasks",
-        "limit",
-    ),
-    "cursor": ("after",),
-    "data": (
-        "input",
-        "value",
-    ),
-    "dependencies": ("depends_on",),
-    "deps": ("depends_on",),
-    "document": ("value",),
-    "emails": ("to",),
-    "env": ("environment",),
-    "event_type": ("type",),
-    "expected": ("expected_version",),
-    "expires_in_seconds": ("ttl_seconds",),
-    "file_name": ("name",),
-    "filename": ("name",),
-    "from": (
-        "from_version",
-        "since",
-    ),
-    "hand_over_to": ("to_agent",),
-    "handover_to": ("to_agent",),
-    "headline": ("title",),
-    "heir": ("to_agent",),
-    "held_by": ("agent_id",),
-    "holder": ("agent_id",),
-    "if_match": ("expected_version",),
-    "if_version": ("expected_version",),
-    "importance": ("priority",),
-    "in_reply_to": ("thread_id",),
-    "issue_type": ("kind",),
-    "issuetype": ("kind",),
-    "input": ("arguments",),
-    "json": ("value",),
-    "key_prefix": ("prefix",),
-    "label": (
-        "tags",
-        "tag",
-    ),
-    "labels": (
-        "tags",
-        "tag",
-    ),
-    "limit": ("max_tasks",),
-    "lock": ("name",),
-    "lock_name": ("name",),
-    "max": ("max_tasks",),
-    "max_concurrency": ("max_concurrent_tasks",),
-    "max_results": ("limit",),
-    "max_tasks": ("max_concurrent_tasks",),
-    "message": (
-        "body",
-        "text",
-    ),
-    "name": (
-        "title",
-        "tool",
-    ),
-    "needs_approval": ("requires_approval",),
-    "note": ("reason",),
-    "notes": ("description",),
-    "ns": ("namespace",),
-    "operation": ("action",),
-    "operations": ("calls",),
-    "options": ("choices",),
-    "page_size": ("limit",),
-    "parameters": ("arguments",),
-    "params": ("arguments",),
-    "parent": ("parent_id",),
-    "patch": (
-        "merge_patch",
-        "json_patch",
-    ),
-    "path": ("key",),
-    "payload": (
-        "input",
-        "value",
-    ),
-    "priority": ("importance",),
-    "q": ("text",),
-    "query": ("text",),
-    "question": ("title",),
-    "ready_only": ("ready",),
-    "reason": ("note",),
-    "reassign_to": ("to_agent",),
-    "recipient": ("to",),
-    "recipients": ("to",),
-    "replicas": ("desired_instances",),
-    "reply_to": ("thread_id",),
-    "search": ("text",),
-    "skill": (
-        "capability",
-        "required_capabilities",
-        "capabilities",
-    ),
-    "skills": (
-        "required_capabilities",
-        "capabilities",
-    ),
-    "state": (
-        "status",
-        "outcome",
-    ),
-    "status": ("outcome",),
-    "subject": ("title",),
-    "successor": ("to_agent",),
-    "summary": ("title",),
-    "task": (
-        "task_id",
-        "task_ids",
-        "aggregate_id",
-    ),
-    "task_id": (
-        "aggregate_id",
-        "approval_id",
-        "email_id",
-    ),
-    "task_type": ("kind",),
-    "text": ("body",),
-    "title": ("subject",),
-    "to": (
-        "to_version",
-        "until",
-        "to_agent",
-    ),
-    "to_version": ("version",),
-    "token": (
-        "lease_token",
-        "fencing_token",
-    ),
-    "transfer_to": ("to_agent",),
-    "tz": ("timezone",),
-    "type": ("kind",),
-    "urgency": (
-        "importance",
-        "priority",
-    ),
-    "unread": ("unread_only",),
-    "uri": ("key",),
-}
-"""Other names that mean exactly the same where the place takes one of these, and nothing of the name itself."""
+from mcp_server.kernel.synonyms import SAME
 
 _FILES = ("path", "file", "resource")
 """Names for what is named by a path where such is meant, as locks are."""
@@ -229,7 +56,7 @@ def spread(shape: Shape, given: Mapping[str, Any]) -> Mapping[str, Any]:
     for name in [one for one in given if one not in shape.members]:
         inner = _opened(shape, given[name])
         if inner and inner.keys() <= shape.members.keys() - given.keys():
-            given = _without(given, {name}) | inner
+            given = without(given, {name}) | inner
     return given
 
 
@@ -246,7 +73,7 @@ def gathered(shape: Shape, given: Mapping[str, Any]) -> Mapping[str, Any]:
     inside = cast("Shape", shape.members[lists[0]].item).members
     if not renamed(inside, strange).keys() <= inside.keys():
         return given
-    return _without(given, strange) | {lists[0]: [strange]}
+    return without(given, strange) | {lists[0]: [strange]}
 
 
 def nested(shape: Shape, given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -257,12 +84,13 @@ def nested(shape: Shape, given: Mapping[str, Any]) -> Mapping[str, Any]:
         holders = [one for one, member in shape.members.items() if name in _inside(member) and one not in given]
         if len(holders) == 1:
             moved.setdefault(holders[0], {})[name] = given[name]
-    return _without(given, {name for inner in moved.values() for name in inner}) | moved
+    return without(given, {name for inner in moved.values() for name in inner}) | moved
 
 
 def _inside(member: Shape) -> Mapping[str, Shape]:
     return member.members if member.item is None else member.item.members
 
 
-def _without(given: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+def without(given: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """The members but for some."""
     return {name: value for name, value in given.items() if name not in names}

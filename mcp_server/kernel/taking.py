@@ -20,6 +20,8 @@ from mcp_server.kernel.shapes import SECONDS, Shape
 JSON_CHARACTERS_MAX = 1 << 20
 _UNITS = {"ms": 0.001, "millis": 0.001, "min": 60, "mins": 60, "minutes": 60, "hours": 3600, "days": 86_400}
 _PERCENT = re.compile(r"\s*(\d{1,3}(?:\.\d{1,9})?)\s*%\s*")
+_FROM_NOW = re.compile(r"^\s*(?:in|for|within|after)\s+", re.IGNORECASE)
+_AROUND = " \t\n\"'`"
 _BEGINS_JSON = ("{", "[")
 _LEFT_OUT: Any = object()
 
@@ -57,9 +59,14 @@ def _member(shape: Shape, name: str, value: Any) -> Any:
     member = shape.members[name]
     if name not in shape.required and _says_nothing(member, value):
         return _LEFT_OUT
-    if name.endswith(SECONDS) and is_duration(value):
-        return seconds_of(value)
+    if name.endswith(SECONDS) and is_duration(lasting := _lasting(value)):
+        return seconds_of(lasting)
     return _time(name, value) if member.kind == "time" else _value(member, value)
+
+
+def _lasting(value: Any) -> Any:
+    """How long, where it is said as what is to come: `in 2 hours`, `for a day`."""
+    return _FROM_NOW.sub("", value) if isinstance(value, str) else value
 
 
 def _says_nothing(shape: Shape, value: Any) -> bool:
@@ -168,7 +175,7 @@ def _choice(shape: Shape, value: Any) -> Any:
     value = _only(value)
     if not isinstance(value, str):
         return value
-    plain = folded(value.strip())
+    plain = folded(value.strip(_AROUND))
     found = [one for one in shape.choices() if folded(str(one)) == plain]
     return found[0] if len(found) == 1 else shape.meant.also.get(plain, value)
 

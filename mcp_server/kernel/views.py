@@ -6,7 +6,11 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter
 
+from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.records import Record
+
+VALUE_CHARACTERS_MAX = 160
+CUT_TO_CHARACTERS = 80
 
 
 class View(Record):
@@ -31,6 +35,12 @@ def adapter(view: type[Any]) -> TypeAdapter[Any]:
 def json_or_none(text: str | None) -> Any:
     """The value of JSON text, where there is any."""
     return None if text is None else json.loads(text)
+
+
+def short(value: Any) -> Any:
+    """A value where it is short, else how its text begins and how long that is: what shows which it is."""
+    text = value if isinstance(value, str) else dump_json(value)
+    return value if len(text) <= VALUE_CHARACTERS_MAX else f"{text[:CUT_TO_CHARACTERS]}… ({len(text)} characters)"
 
 
 def list_or_none(text: str) -> Any:

@@ -91,6 +91,28 @@ def _make_table(connection: AnyConnection, engine: Engine) -> None:
         connection.execute(TABLE.replace("TABLE", "TABLE IF NOT EXISTS"))
 
 
+def is_set_up(connection: AnyConnection, database: str) -> bool:
+    """Whether a database of SQLite's has the tables of this server; False of one that holds nothing.
+
+    Raises:
+        Unavailable: it holds another program's.
+    """
+    tables = "SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND name NOT GLOB 'sqlite_*' LIMIT 1000"
+    found = {name: squeezed(sql) for name, sql in connection.execute(tables).fetchall()}
+    if found and found.get("migrations") != squeezed(TABLE):
+        held = ", ".join(map(repr, sorted(map(str, found))[:3]))
+        raise Unavailable(
+            f"The database {database} is another program's: it holds {held}{' and more' if len(found) > 3 else ''}.",
+            next="Choose another file with --database. Nothing was changed.",
+        )
+    return bool(found)
+
+
+def squeezed(sql: Any) -> Any:
+    """The text of a statement as it counts, however its blanks stand."""
+    return " ".join(sql.split()) if isinstance(sql, str) else sql
+
+
 def lay_out(connection: AnyConnection, numbers: Collection[int]) -> None:
     """Make the schema of some migrations in an empty database of SQLite's."""
     connection.execute(TABLE)

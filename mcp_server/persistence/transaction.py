@@ -166,8 +166,11 @@ class Transaction(ABC):
         return self.append(origin, event)
 
     def fold(self, event: Event) -> None:
-        """Write the fields that an event carries into its aggregate's row: what of `record` a rebuild does."""
-        table, key = self._areas.rows[event.aggregate_type]
+        """Write the fields that an event carries into its aggregate's row: what of `record` a rebuild does. What it
+        tells beside them stands in the log alone."""
+        table, key, beside = self._areas.rows[event.aggregate_type]
+        if not beside.isdisjoint(event.data):
+            event = event.without(beside)
         self.writes += 1
         self.moves_mark |= event.aggregate_type in self._areas.marked
         self.notes.pop((event.aggregate_type, event.aggregate_id), None)

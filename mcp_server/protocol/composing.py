@@ -46,10 +46,15 @@ async def compose(
         except OpsError as error:
             composer.pass_over(number)
             # What else is refused after another call may be so for that one's sake.
-            if not found or PROBLEMS in error.details:
+            if not found or _is_of_itself(error):
                 found.append(error)
     refuse(found)
     return await _rules_kept(desk, call, changes, later)
+
+
+def _is_of_itself(error: OpsError) -> bool:
+    """Whether a call is refused whatever the others are."""
+    return PROBLEMS in error.details or isinstance(error, NotComposable)
 
 
 async def _rules_kept(desk: Desk, call: Call, changes: Sequence[Composed], later: Grant | None) -> list[Composed]:
@@ -76,6 +81,10 @@ async def _rules_kept(desk: Desk, call: Call, changes: Sequence[Composed], later
 def _can_wait(changes: Sequence[Composed]) -> bool:
     """Whether all of them could be made later: none rests on a lease."""
     return not any(_WRITES[one.tool][0].own_lease or one.arguments.get("lease_token") for one in changes)
+
+
+class NotComposable(ValidationFailed):
+    """A call that cannot be one of several, whatever the others are."""
 
 
 class _Composer:
@@ -110,6 +119,7 @@ class _Composer:
         why = part.alone(command)
         if why is not None:
             raise _not_composable(tool.name, why.why, why.next)
+        told = unread(f"{place.argument}[{place.number}]", standing.own, self._made)
         self._will_make(part.makes(command))
         if tool.name == "agents_register":
             self._registers.add(command.name)
@@ -129,7 +139,7 @@ class _Composer:
             is_private=part.is_private,
             content=None if filled is None else filled[1],
             asked=command,
-            warnings=unread(f"{place.argument}[{place.number}]", standing.own),
+            warnings=told,
         )
 
     async def _checked(self, tool: AnyTool, call: Call, standing: Given) -> Any:
@@ -220,7 +230,7 @@ class _Composer:
 
     def _not_there_yet(self, agent: str | None) -> ValidationFailed | None:
         """The refusal of a speaker that a call before registers; None where none does."""
-        if agent is None or agent not in self._registers:
+        if agent is None or not (agent in self._registers or REFERENCE.fullmatch(agent)):
             return None
         return ValidationFailed(
             f"The agent {named(agent)} is registered by a call of these, and speaks once that has landed.",
@@ -289,7 +299,7 @@ _WHY = {
 """Of tools that change something, why they are left out nevertheless."""
 
 
-def _no_part(name: str, there: Sequence[str]) -> ValidationFailed:
+def _no_part(name: str, there: Sequence[str]) -> NotComposable:
     """The refusal of a tool that is none of those which can be one of several calls here."""
     known = name not in _WRITES and any(tool.name == name for tool in TOOLS)
     why = "no such tool is offered here"
@@ -300,7 +310,7 @@ def _no_part(name: str, there: Sequence[str]) -> ValidationFailed:
     alike = [] if known else near(name, there)
     can = f"Did you mean {', '.join(alike)}?" if alike else f"These can: {', '.join(there)}."
     inside = "Put the calls that it holds here themselves, in its place."
-    return ValidationFailed(
+    return NotComposable(
         f"{named(name)} cannot be one of several calls: {why}.", next=inside if name == "commit" else can
     )
 
@@ -314,5 +324,5 @@ def _read_before(document: str, number: int) -> ValidationFailed:
     )
 
 
-def _not_composable(name: str, why: str, instead: str) -> ValidationFailed:
-    return ValidationFailed(f"This call of {name} cannot be one of several: {why}.", next=instead)
+def _not_composable(name: str, why: str, instead: str) -> NotComposable:
+    return NotComposable(f"This call of {name} cannot be one of several: {why}.", next=instead)

@@ -1,7 +1,7 @@
 """References among several calls: `@1.0` is the first thing that the second call makes."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from mcp_server.kernel.errors import ValidationFailed
@@ -9,6 +9,7 @@ from mcp_server.kernel.quoting import named
 
 REFERENCE = re.compile(r"@(\d{1,2})\.(\d{1,3})")
 _HALF = re.compile(r"@(\d{1,2})(?:$|[.\[])")
+_IN_WORDS = re.compile(r"(?<![\w@.])@(\d{1,2})(?:\.(\d{1,3})(?![\w.]*\w@)\b|(?:\.[a-z_]+|\[0\])+)")
 _THE_ONLY = re.compile(r"@(\d{1,2})(?:(?:\.[a-z_]+|\[0\])+)?")
 
 
@@ -33,14 +34,31 @@ def require_no_half_reference(text: str) -> None:
         )
 
 
-def unread(call: str, arguments: Mapping[str, Any]) -> list[str]:
-    """What is said of texts that look like references and stand where no id does."""
+def unread(call: str, arguments: Mapping[str, Any], made: Sequence[Sequence[str]]) -> list[str]:
+    """What is said of references that stand where no id does, alone or among words.
+
+    Args:
+        call: which one it is, for who reads this.
+        arguments: of that call.
+        made: for each call before, ids that stand for what it will make.
+    """
     return [
         f"{call}: {text} in {path} is kept as text; a reference counts only where an id stands. Where the id was "
         "meant, write it there with a call after these, which tell it."
-        for path, text in _texts(arguments, "")
-        if REFERENCE.fullmatch(text)
+        for path, whole in _texts(arguments, "")
+        for text in dict.fromkeys(_references_in(whole, made))
     ]
+
+
+def _references_in(text: str, made: Sequence[Sequence[str]]) -> list[str]:
+    """What would be references if ids stood there. Among words, what names nothing that there will be is none."""
+    if REFERENCE.fullmatch(text):
+        return [text]
+    return [one[0] for one in _IN_WORDS.finditer(text) if _is_made(made, int(one[1]), int(one[2] or 0))]
+
+
+def _is_made(made: Sequence[Sequence[str]], number: int, which: int) -> bool:
+    return number < len(made) and which < len(made[number])
 
 
 def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:

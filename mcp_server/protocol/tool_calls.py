@@ -21,7 +21,7 @@ from mcp_server.kernel.meaning import bare_id
 from mcp_server.kernel.near import singular
 from mcp_server.kernel.problems import Problem
 from mcp_server.kernel.quoting import is_plain, told, without_said
-from mcp_server.kernel.refusing import CALL, FAULTS, NEXT_CALL, PROBLEMS, Beside
+from mcp_server.kernel.refusing import CALL, FAULTS, NEXT_CALL, PROBLEMS, Beside, Refused
 from mcp_server.kernel.renaming import renamed
 from mcp_server.kernel.shapes import shape_of
 from mcp_server.kernel.taking import taken
@@ -29,6 +29,7 @@ from mcp_server.kernel.understanding import understood
 from mcp_server.kernel.views import dumped
 from mcp_server.protocol.asking import InputNeeded, asker
 from mcp_server.protocol.definitions import definition, kept_definitions, wire
+from mcp_server.protocol.foreseeing import with_what_follows
 from mcp_server.protocol.letter_case import in_their_letters
 from mcp_server.protocol.links import linked
 from mcp_server.protocol.other_names import unknown_tool
@@ -301,7 +302,8 @@ def validated(tool: AnyTool, call: Call, given: Given, also: Sequence[Problem] =
 
 
 async def checked(desk: Desk, tool: AnyTool, call: Call, given: Given, soon: Container[str] = ()) -> Any:
-    """`validated`, of which a refusal names what stands for nothing, too; agents that there will be `soon` do not.
+    """`validated`, of which a refusal names what stands for nothing, too, and what its service would refuse then;
+    agents that there will be `soon` stand for something.
 
     Raises:
         OpsError: the caller may not use it, or the arguments cannot be understood.
@@ -309,7 +311,11 @@ async def checked(desk: Desk, tool: AnyTool, call: Call, given: Given, soon: Con
     try:
         return validated(tool, call, given)
     except ValidationFailed:
-        return validated(tool, call, given, await strangers(desk, call, tool.arguments, given.own, soon))
+        also = await strangers(desk, call, tool.arguments, given.own, soon)
+    try:
+        return validated(tool, call, given, also)
+    except Refused as error:
+        raise await with_what_follows(desk, tool, call, error) from None
 
 
 def _whole_refusal(tool: AnyTool, given: Given, error: OpsError) -> OpsError:

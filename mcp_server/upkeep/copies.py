@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mcp_server.domain.areas import AREAS
 from mcp_server.kernel.errors import OpsError, Unavailable
 from mcp_server.kernel.quoting import named
-from mcp_server.persistence.migrate import TABLE, lay_out, migrations, require_known
+from mcp_server.persistence.migrate import TABLE, lay_out, migrations, require_known, squeezed
 from mcp_server.persistence.sqlite.file import SqliteFile
 
 if TYPE_CHECKING:
@@ -138,6 +138,8 @@ def _require_header(path: Path, name: Path) -> None:
         raise Unavailable(f"The database {name} is not an SQLite database.", next="Name the file of a backup.")
     if not _is_of_whole_pages(path.stat().st_size, int.from_bytes(header[16:18], "big")):
         raise _damaged(name, "its size is no number of pages")
+    if not any(header[56:60]):  # how its text is kept is settled by the first table
+        raise Unavailable(f"The database {name} holds nothing yet.", next="Start a server on it first.")
     if int.from_bytes(header[56:60], "big") != _UTF_8:
         raise _not_ours(name, "its text is not UTF-8")
 
@@ -150,7 +152,7 @@ def _is_of_whole_pages(size: int, said: int) -> bool:
 def _require_our_schema(connection: "sqlite3.Connection", name: Path) -> None:
     """Refuse a schema that is not, to the letter, what the migrations make that the file says it has seen."""
     found = _parts(connection)
-    if ("table", "migrations", "migrations", _squeezed(TABLE)) not in found:
+    if ("table", "migrations", "migrations", squeezed(TABLE)) not in found:
         raise Unavailable(f"{name} is not a database of this server.", next="Name the file of a backup.")
     # A view may stand in any table's place, and never end: nothing is read before it is known that none is there.
     ours = _meant(frozenset(migration.number for migration in migrations("sqlite")))
@@ -190,11 +192,7 @@ def _meant(numbers: frozenset[int]) -> set[Part]:
 
 def _parts(connection: "sqlite3.Connection") -> list[Part]:
     rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema LIMIT ?", (_OBJECTS_MAX,))
-    return [(kind, name, table, _squeezed(sql)) for kind, name, table, sql in rows.fetchall()]
-
-
-def _squeezed(sql: Any) -> Any:
-    return " ".join(sql.split()) if isinstance(sql, str) else sql
+    return [(kind, name, table, squeezed(sql)) for kind, name, table, sql in rows.fetchall()]
 
 
 def _listed(parts: Collection[Part]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from mcp_server.domain.areas import AREAS
 from mcp_server.kernel.errors import Busy, OpsError
 from mcp_server.persistence.database import make_backend
-from mcp_server.persistence.migrate import migrations, require_known
+from mcp_server.persistence.migrate import is_set_up, migrations, require_known
 from mcp_server.persistence.postgres.backend import PostgresBackend
 from mcp_server.persistence.sqlite.backend import SqliteBackend
 from mcp_server.persistence.sqlite.library import is_safe, library_version, remedy
@@ -128,11 +128,7 @@ def _looked_at(connection: Any, name: str) -> list[Finding]:
     damage = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(5)")]
     if damage != ["ok"]:
         return [_damaged(connection, "; ".join(damage))]
-    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-    applied: dict[int, str] = {}
-    if "migrations" in tables:
-        applied = dict(connection.execute("SELECT number, checksum FROM migrations").fetchall())
-    schema = _schema(applied, name)
+    schema, applied = _schema(connection, name)
     whole = Finding("database_integrity", True, "integrity_check found nothing.")
     current = schema.ok and max(applied, default=0) == migrations("sqlite")[-1].number
     return [whole, schema, *([inspect_documents(connection), statistics_of_sqlite(connection)] if current else [])]
@@ -174,15 +170,19 @@ def _damaged(connection: Any, what: str) -> Finding:
     return Finding("database_integrity", False, detail, remedy)
 
 
-def _schema(applied: dict[int, str], name: str) -> Finding:
-    known = migrations("sqlite")
+def _schema(connection: Any, name: str) -> tuple[Finding, dict[int, str]]:
+    """Whether this version can serve it; and the migrations that it has seen."""
+    known, applied, remedy = migrations("sqlite"), dict[int, str](), "Choose another file with --database."
     try:
+        if is_set_up(connection, name):
+            remedy = "Upgrade this installation."
+            applied = dict(connection.execute("SELECT number, checksum FROM migrations").fetchall())
         require_known(applied, known, name)
     except OpsError as error:
-        return Finding("database_schema", False, error.message, "Upgrade this installation.")
+        return Finding("database_schema", False, error.wrong, remedy), applied
     waiting = [migration.number for migration in known if migration.number not in applied]
     state = f"migrations {waiting} are applied at the next start" if waiting else "up to date"
-    return Finding("database_schema", True, f"Schema {max(applied, default=0)}, {state}.")
+    return Finding("database_schema", True, f"Schema {max(applied, default=0)}, {state}."), applied
 
 
 def replay_database(url: str, watch: Watch = unwatched) -> Finding:

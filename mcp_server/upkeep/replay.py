@@ -20,7 +20,7 @@ from mcp_server.kernel.events import SNAPSHOT, Event, Origin
 from mcp_server.kernel.json_text import RawJson, dump_json
 from mcp_server.kernel.store import Transaction
 from mcp_server.persistence.database import Backend, make_backend
-from mcp_server.persistence.migrate import migrations
+from mcp_server.persistence.migrate import is_set_up, migrations
 from mcp_server.persistence.sqlite.backend import SqliteBackend
 from mcp_server.persistence.statements import Engine
 from mcp_server.persistence.texts import texts_of
@@ -73,6 +73,8 @@ def replay(url: str, watch: Watch = unwatched) -> Replayed:
 
 def _require_upgraded(original: Any, backend: Backend) -> None:
     newest = migrations(backend.engine)[-1].number
+    if backend.engine == "sqlite" and not is_set_up(original, backend.name):
+        raise NotUpgraded(f"The database {backend.name} holds nothing yet.", next="Start this version on it once.")
     (schema,) = original.execute("SELECT MAX(number) FROM migrations").fetchone()
     if schema != newest:
         raise NotUpgraded(

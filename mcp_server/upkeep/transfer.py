@@ -22,13 +22,13 @@ from pydantic_core import to_json
 
 from mcp_server.domain.areas import AREAS
 from mcp_server.kernel.area import Table
-from mcp_server.kernel.errors import Conflict, OpsError, ValidationFailed
+from mcp_server.kernel.errors import Conflict, OpsError, Unavailable, ValidationFailed
 from mcp_server.kernel.events import Origin
 from mcp_server.kernel.json_text import check_text
 from mcp_server.kernel.quoting import quoted
 from mcp_server.kernel.times import Micros
 from mcp_server.persistence.database import Backend, make_backend
-from mcp_server.persistence.migrate import migrations
+from mcp_server.persistence.migrate import is_set_up, migrations
 from mcp_server.persistence.postgres.backend import PostgresBackend
 from mcp_server.persistence.sqlite.backend import SqliteBackend
 from mcp_server.persistence.statements import Engine
@@ -76,6 +76,8 @@ def export(url: str, out: IO[bytes], now: Micros, watch: Watch = unwatched) -> T
 
     try:
         with snapshot(backend) as connection:
+            if backend.engine == "sqlite" and not is_set_up(connection, backend.name):
+                raise Unavailable(f"The database {backend.name} holds nothing yet.", next="Start a server on it first.")
             schema = connection.execute("SELECT MAX(number) FROM migrations").fetchone()[0]
             about = {"format": FORMAT, "version": VERSION, "schema": schema, "engine": backend.engine}
             put(about | {"database": backend.name, "at": now})

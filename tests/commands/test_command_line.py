@@ -246,3 +246,20 @@ def test_a_database_is_backed_up_restored_exported_and_imported_from_the_command
     elsewhere = ("--database", f"sqlite:///{tmp_path / 'elsewhere.db'}")
     assert run("import", str(lines), *elsewhere).returncode == 0
     assert "cannot be read" in run("import", str(tmp_path / "missing"), *elsewhere).stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+@pytest.mark.parametrize("line", [["--help"], ["doctor"], ["inbox"], ["install", "--list"]], ids="_".join)
+def test_a_command_whose_output_goes_to_a_full_disk_says_so_in_one_line_and_fails(tmp_path: Path, line: list[str]):
+    database = [] if "--help" in line or "--list" in line else ["--database", f"sqlite:///{tmp_path}/desk.db"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "mcp_server", *line, *database],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ,
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith("What this command says cannot be written: No space left on device.")
+    assert "Traceback" not in done.stderr

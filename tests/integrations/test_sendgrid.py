@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from mcp_server.domain.email.model import Attachment
+from mcp_server.domain.email.attachments import Attachment
 from mcp_server.domain.email.transport import Report
 from mcp_server.integrations.sendgrid import EventWebhook, SendGridMailer, Told
 from mcp_server.kernel.errors import PermissionDenied, ValidationFailed

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mcp_server.domain.email.model import Attachment
+from mcp_server.domain.email.attachments import Attachment
 from mcp_server.domain.email.transport import Mail, Report
 from mcp_server.integrations.smtp import SmtpMailer, SmtpOptions
 from tests.integrations.smtp_servers import authenticator, breaking_server, certificate, smtp_server

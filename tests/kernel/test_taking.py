@@ -66,13 +66,25 @@ def test_what_was_to_be_json_and_is_none_is_no_value_of_another_kind(text: str):
         ("1 day", 86_400),
         ("1.5 h", 5400),
         (" 10 sec ", 10),
+        ("1h30", 5400),
+        ("PT1H30M", 5400),
+        ("P1D", 86_400),
+        ("an hour", 3600),
+        ("Half an hour", 1800),
+        ("two days", 172_800),
+        ("1 hour and 30 minutes", 5400),
+        ("in 2 hours", 7200),
+        ("for a day", 86_400),
     ],
 )
 def test_a_duration_may_have_its_unit(text: str, meant: float):
     assert seconds(text) == meant
 
 
-@pytest.mark.parametrize("text", ["soon", "5 months", "500ms", "m", "-5m", "5m later", "1" * 41 + "s"])
+@pytest.mark.parametrize(
+    "text",
+    ["soon", "5 months", "P1M", "PT", "in", "2 hours ago", "an", "500ms", "m", "-5m", "5m later", "1" * 41 + "s"],
+)
 def test_what_is_no_duration_stays_text(text: str):
     assert seconds(text) == text
 

@@ -247,13 +247,15 @@ def test_looking_at_a_database_creates_nothing(tmp_path: Path):
     assert [f.ok for f in inspect_database("nonsense")] == [False]
 
 
-def test_a_file_without_our_tables_is_described_as_empty(sqlite_url: str):
+def test_a_file_without_tables_is_described_as_empty_and_another_programs_as_such(sqlite_url: str):
     connection = SqliteFile(path_of(sqlite_url)).connect()
+    numbers = [migration.number for migration in migrations("sqlite")]
+    (empty,) = [f for f in inspect_database(sqlite_url) if f.name == "database_schema"]
+    assert empty.ok and f"migrations {numbers} are applied" in empty.detail
     connection.execute("CREATE TABLE t (x)")
     connection.close()
     (schema,) = [f for f in inspect_database(sqlite_url) if f.name == "database_schema"]
-    numbers = [migration.number for migration in migrations("sqlite")]
-    assert schema.ok and f"migrations {numbers} are applied" in schema.detail
+    assert not schema.ok and "is another program's: it holds 't'" in schema.detail
 
 
 @pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])

@@ -49,6 +49,22 @@ FAULTS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
         ("services[0].name", "'kubernetes'"),
     ),
     ("agents_register", {"name": "a b", "launcher": "codex"}, ('"a b"', "There is no launcher codex")),
+    # The schema, and what the service would refuse of the call as it would be.
+    (
+        "deployments_define",
+        DEPLOYMENT | {"services": [{"name": "web", "health": "/ok", "colour": "red"}]},
+        ("services[0].colour", "web has no image", "web is to be asked whether it works, and has no port"),
+    ),
+    (
+        "deployments_define",
+        DEPLOYMENT | {"services": [{"name": "web", "image": "nginx", "folder": "x", "replicas": 500}]},
+        ("services[0].replicas", "does nothing with folder"),
+    ),
+    (
+        "tasks_create",
+        {"tasks": [{"title": "x", "kind": "system.x"}, {"title": "y", "depends_on": ["#7"], "priority": "hihg"}]},
+        ("tasks[1].priority", "depends on #7", "tasks[0].kind"),
+    ),
     # How the arguments go together.
     (
         "deployments_define",
@@ -191,3 +207,16 @@ async def test_recipients_and_tasks_that_are_named_and_not_there_are_told_togeth
             await service(world.call, command)
         assert len(refused.value.details["faults"]) == 2
     assert len(await world.events()) == before
+
+
+async def test_a_call_that_a_refusal_shows_is_not_handed_on_as_right_where_the_service_would_refuse_it(tmp_path: Path):
+    async with asked_by(tmp_path, "auto", Person()) as (_, client):
+        wrong = DEPLOYMENT | {"services": [{"name": "web", "image": "nginx:1.27", "helth": "/ok"}]}
+        error = ((await client.call_tool("deployments_define", wrong)).structured_content or {})["error"]
+        assert "Once that is right: web is to be asked whether it works, and has no port." in error["message"]
+        assert "next_call" not in error["details"]
+        wrong["services"][0] |= {"ports": [80]}
+        error = ((await client.call_tool("deployments_define", wrong)).structured_content or {})["error"]
+        assert "Once that is right" not in error["message"]
+        right = error["details"]["next_call"]
+        assert not (await client.call_tool(right["tool"], right["arguments"])).is_error

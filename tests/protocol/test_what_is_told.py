@@ -121,7 +121,7 @@ async def test_what_becomes_of_an_agent_is_told_in_plain_words(tmp_path: Path):
         assert found["instances"][0]["counts_as_lost_after"] > found["instances"][0]["last_seen_at"]
         text, _ = await told(client, "agents_control", agent_id="ann", action="pause", reason="lunch")
         assert text.startswith(
-            'Agent ann is in maintenance: it claims nothing new, what is assigned to it waits ("lunch").'
+            'Agent ann is in maintenance ("lunch"): it claims nothing new, what is assigned to it waits.'
         )
         text, _ = await told(client, "agents_control", agent_id="ann", action="delete")
         assert "What is deleted is terminated before; to_agent then names who takes over" in text

@@ -78,7 +78,11 @@ async def test_an_agent_that_is_new_or_known_is_said_to_be_able_to_claim_and_one
             assert text.endswith("It is initializing until its first claim, and can claim tasks now.")
         await said(client, "agents_control", agent_id="ann", action="pause")
         text, _ = await said(client, "agents_register", name="ann", description="d")
-        assert "claim" not in text
+        again = "claims nothing until agents_control(agent_id="
+        assert f" It is in maintenance and {again}" in text and text.endswith(", action='resume').")
+        await said(client, "agents_control", agent_id="ann", action="terminate", reason="gone")
+        text, _ = await said(client, "agents_register", name="ann")
+        assert f' It is terminated ("gone") and {again}' in text
 
 
 async def test_what_an_agent_that_leaves_held_is_told(tmp_path: Path):
@@ -89,7 +93,8 @@ async def test_what_an_agent_that_leaves_held_is_told(tmp_path: Path):
         for body in ("x", "y"):
             await said(client, "messages_send", to="ann", body=body, as_agent="bob")
         text, _ = await said(client, "agents_control", agent_id="ann", action="pause")
-        assert text == "Agent ann is in maintenance: it claims nothing new, what is assigned to it waits."
+        keeps = "it keeps: 1 lock, 2 unread messages"
+        assert text == f"Agent ann is in maintenance: it claims nothing new, what is assigned to it waits; {keeps}."
         text, _ = await said(client, "agents_control", agent_id="ann", action="terminate", to_agent="bob")
         assert text.startswith("Agent ann is terminated; handed over: ")
         assert text.endswith("handed over: 1 lock, 2 unread messages.")
@@ -125,7 +130,7 @@ async def test_a_worker_whose_task_is_called_off_is_told_how_to_end_it(tmp_path:
 async def test_events_say_whether_more_are_there_or_none_yet(tmp_path: Path):
     async with opened(f"sqlite:///{tmp_path / 'desk.db'}") as (client, _):
         for limit, says in (
-            (1, "More may be there: go on with after="),
+            (1, "More is there: go on with after="),
             (100, "That is all; later ones come"),
         ):
             text, told = await said(client, "events_read", limit=limit)
@@ -257,10 +262,17 @@ async def test_a_plan_is_told_on_one_line(tmp_path: Path):
         assert text.startswith("To apply revision 1: 1. ") and "\\n" not in text and ". Nothing was touched." in text
 
 
-async def test_a_list_of_what_has_ended_says_when_and_any_other_saves_the_words(tmp_path: Path):
+async def test_a_list_says_of_what_has_ended_when_and_with_what_and_how_what_is_long_begins(tmp_path: Path):
     async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
-        _, made = await said(client, "tasks_create", tasks=[{"title": "t"}])
-        await said(client, "tasks_control", task_ids=[made["tasks"][0]["id"]], action="cancel")
-        for narrowed, tells in (({"status": "cancelled"}, True), ({}, False)):
+        await said(client, "agents_register", name="ann", max_concurrent_tasks=3)
+        await said(client, "tasks_create", tasks=["open", "short", "long"])
+        _, claimed = await said(client, "tasks_claim", max_tasks=3)
+        works = {one["task"]["title"]: one for one in claimed["claims"]}
+        for title, result in (("short", {"ok": True}), ("long", "x" * 200)):
+            held = {"task_id": works[title]["task"]["id"], "lease_token": works[title]["lease_token"]}
+            await said(client, "tasks_finish", **held, result=result)
+        for narrowed in ({}, {"status": "completed"}):
             _, found = await said(client, "tasks_find", **narrowed)
-            assert [("finished_at" in one) for one in found["tasks"]] == [tells]
+            told = {one["title"]: (one.get("result"), "finished_at" in one) for one in found["tasks"]}
+            open_one = {} if narrowed else {"open": (None, False)}
+            assert told == open_one | {"short": ({"ok": True}, True), "long": (f"{'x' * 80}… (200 characters)", True)}

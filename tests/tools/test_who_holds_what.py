@@ -1,12 +1,13 @@
-"""Who looks for an agent, or a few, is told what each holds: its leased tasks and its locks."""
+"""Who looks for an agent, or a few, is told what each holds: its leased tasks, those for it alone, and its locks."""
 
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from mcp_server.domain.agents.hooks import HOLDING_SHOWN_MAX
+from mcp_server.domain.agents.hooks import HOLDING_SHOWN_MAX, Holding
 from mcp_server.domain.locks.model import AcquireLock
+from mcp_server.domain.tasks.commands import ControlTasks
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from tests.world import World, speaking
@@ -31,6 +32,30 @@ async def test_one_agent_and_few_are_told_with_their_tasks_and_locks(world: Worl
     world.clock.advance(61)
     both = {"tasks": tasks, "locks": {"total": 1, "which": ["b"]}}
     assert await holds(world) == [both, None], "a lock that has run out is held by nobody"
+
+
+async def test_what_waits_for_an_agent_alone_is_told_beside_what_it_works_on(world: World):
+    ann, _ = await world.agent("ann"), await world.agent("bob")
+    ready, late, paused, ended, _ = await world.tasks(
+        {"agent_id": "ann"},
+        {"agent_id": "ann", "run_at": "2099-01-01T00:00:00Z"},
+        {"agent_id": "ann"},
+        {"agent_id": "ann"},
+        {},
+    )
+    for action, task in (("pause", paused), ("cancel", ended)):
+        await world.desk.tasks.control(world.call, ControlTasks(task_ids=(task.id,), action=action))
+    waiting = sorted((ready.id, late.id, paused.id))
+    assert await holds(world) == [{"pinned_tasks": {"total": 3, "which": waiting}}, None]
+    (mine,) = await world.claim(ann)
+    waiting.remove(mine.task.id)
+    leased = {"total": 1, "which": [mine.task.id]}
+    assert await holds(world, agent_id="ann") == [{"tasks": leased, "pinned_tasks": {"total": 2, "which": waiting}}]
+
+
+async def test_what_an_agent_may_have_any_number_of_is_counted_so_far_and_says_so():
+    held = Holding.of("pinned_tasks", ["a", "b"], 2)
+    assert held is not None and held.told() == {"total": 2, "which": ["a", "b"], "at_least": True}
 
 
 async def test_much_is_counted_and_its_first_are_named_and_long_lists_tell_of_nobody(world: World):

@@ -20,8 +20,10 @@ from mcp_server.kernel.json_text import sha256_text
 from mcp_server.kernel.positions import parse_cursor
 from mcp_server.kernel.times import iso
 from mcp_server.persistence.database import Database
+from mcp_server.persistence.sqlite.backend import SqliteBackend
 from mcp_server.persistence.sqlite.file import SqliteFile
 from mcp_server.upkeep import backup, transfer
+from mcp_server.upkeep.inspection import replay_database
 from tests.world import World, open_world
 
 pytestmark = pytest.mark.anyio
@@ -218,6 +220,31 @@ async def test_a_damaged_or_foreign_file_is_never_restored(sqlite_url: str, tmp_
         with pytest.raises(Unavailable):
             backup.restore(tmp_path / name, database, force=True)
     assert not database.exists()
+
+
+@pytest.mark.parametrize("what", ["other.db", "named_alike.db", "empty.db", "folder"])
+def test_a_file_that_is_another_programs_or_none_is_told_by_every_command_and_stays_as_it_is(tmp_path: Path, what: str):
+    with closing(SqliteFile(tmp_path / "other.db").connect()) as other:
+        other.execute("CREATE TABLE t (x)")
+    with closing(SqliteFile(tmp_path / "named_alike.db").connect()) as other:
+        other.execute("CREATE TABLE migrations (id INTEGER, name TEXT)")
+    (tmp_path / "empty.db").touch()
+    (tmp_path / "folder").mkdir()
+    path = tmp_path / what
+    content = b"" if path.is_dir() else path.read_bytes()
+    says = {"empty.db": "holds nothing yet|is no database|is not an SQLite database", "folder": "is a folder|no file"}
+    for command in (
+        lambda: transfer.export(f"sqlite:///{path}", io.BytesIO(), 0),
+        lambda: backup.back_up(path, tmp_path / "copy.db", force=False),
+        lambda: backup.restore(path, tmp_path / "new" / "desk.db", force=True),
+        *([lambda: SqliteBackend(path, AREAS, allow_unsafe=True).prepare()] if what != "empty.db" else ()),
+    ):
+        with pytest.raises(Unavailable, match=says.get(what, "another program's|not a database of this server")):
+            command()
+    assert path.is_dir() or path.read_bytes() == content
+    assert not list(tmp_path.rglob("copy.db")) and not list(tmp_path.rglob("desk.db"))
+    finding = replay_database(f"sqlite:///{path}")
+    assert not finding.ok and "no such table" not in finding.detail
 
 
 async def test_a_damaged_database_can_be_replaced_and_is_kept(sqlite_url: str, tmp_path: Path):

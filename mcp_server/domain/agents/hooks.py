@@ -6,9 +6,12 @@ from typing import Any, NamedTuple
 from mcp_server.domain.agents.model import Agent
 from mcp_server.kernel.authority import Speaker
 from mcp_server.kernel.events import Origin
+from mcp_server.kernel.paging import AtLeast, counted
 from mcp_server.kernel.store import Hook
 
 HOLDING_SHOWN_MAX = 20
+HOLDING_COUNTED_MAX = 1_000
+"""How far things are counted that an agent may have any number of, for one who only looks."""
 
 
 class Holding(NamedTuple):
@@ -21,15 +24,18 @@ class Holding(NamedTuple):
     fencing_tokens: Mapping[str, int] | None = None
 
     @staticmethod
-    def of(what: str, which: Sequence[str]) -> "Holding | None":
-        """So many things, by their ids or names, each once; None where there are none."""
+    def of(what: str, which: Sequence[str], counted_max: int | None = None) -> "Holding | None":
+        """So many things, by their ids or names, each once; None where there are none. Counted up to a number, they are
+        at least as many."""
         names = list(dict.fromkeys(which))
-        return Holding(what, names[:HOLDING_SHOWN_MAX], len(names)) if names else None
+        total = len(names) if counted_max is None else counted(len(names), counted_max)
+        return Holding(what, names[:HOLDING_SHOWN_MAX], total) if names else None
 
     def told(self) -> dict[str, Any]:
         """It as data, without what it is."""
         tokens = {"fencing_tokens": dict(self.fencing_tokens)} if self.fencing_tokens else {}
-        return {"total": self.total, "which": self.which} | tokens
+        least = {"at_least": True} if isinstance(self.total, AtLeast) else {}
+        return {"total": self.total, "which": self.which} | least | tokens
 
 
 AGENT_ENDED: Hook[[Origin, str, str], list[str]] = Hook("agent ended")

@@ -126,11 +126,11 @@ class Agent(Record):
         if action not in legal:
             raise InvalidTransition(
                 f"Agent {self.name} is {in_words(self.lifecycle)}, so {action} is not possible.",
-                next=f"Legal now: {', '.join(legal)}.{_FIRST.get(action, '')}",
+                next=f"{_INSTEAD[action].format(id=self.id)} Legal now: {', '.join(legal)}.",
                 details={"agent_id": self.id, "lifecycle": self.lifecycle, "legal": list(legal)},
             )
         if action == "delete":
-            return self, Event("agent.deleted", "agent", self.id, self.version + 1, {})
+            return self, Event("agent.deleted", "agent", self.id, self.version + 1, {}).because(reason)
         changes = {"lifecycle": legal[action], "lifecycle_reason": reason}
         return self._evolved(f"agent.{_PAST[action]}", changes, now)
 
@@ -321,7 +321,16 @@ class Load(NamedTuple):
         return self.alive > 0 or (self.launched and self.desired == 0)
 
 
-_FIRST = {"delete": " What is deleted is terminated before; to_agent then names who takes over what it holds."}
+_INSTEAD = {
+    "resume": "It works already, so nothing has to be done.",
+    "delete": "What is deleted is terminated before; to_agent then names who takes over what it holds: "
+    "agents_control(agent_id='{id}', action='terminate').",
+    "terminate": "It has left already; this removes it: agents_control(agent_id='{id}', action='delete').",
+    "pause": "It claims nothing as it is; this has it work again: agents_control(agent_id='{id}', action='resume').",
+    "drain": "It claims nothing as it is; this has it work again: agents_control(agent_id='{id}', action='resume').",
+}
+"""What leads on from an action that is not possible: each is refused for one reason alone."""
+
 _NOT_AT_WORK: dict[str, AgentStatus] = {
     "terminated": "terminated",
     "paused": "maintenance",

@@ -188,5 +188,6 @@ async def _controlled(call: Call, moved: transactions.Moved) -> ControlledAgent:
         agent=agent_state(moved.now),
         requeued=moved.requeued,
         handed_over=moved.handed_over or None,
+        holds=moved.holds or None,
         deleted=moved.deleted or None,
     )

@@ -72,13 +72,14 @@ def _tell_changed(tx: Transaction, origin: Origin, agent: Agent, change: Event) 
 
 
 class Moved(NamedTuple):
-    """How an agent stands (as it was, if it was deleted), whether it was, the tasks that it had to give back, and what
-    it handed over: by what it is, how many and which."""
+    """How an agent stands (as it was, if it was deleted), whether it was, the tasks that it had to give back, what it
+    handed over, and what one at rest keeps beside its leased tasks: by what it is, how many and which."""
 
     now: AgentNow
     deleted: bool
     requeued: list[str]
     handed_over: dict[str, Any]
+    holds: dict[str, Any]
 
 
 def control(tx: Transaction, origin: Origin, command: ControlAgent) -> Moved:
@@ -94,7 +95,8 @@ def control(tx: Transaction, origin: Origin, command: ControlAgent) -> Moved:
     if command.leaves():
         return _left(tx, origin, agent, command, event)
     _tell_changed(tx, origin, moved, event)
-    return Moved(agent_now(tx, origin, agent.id), deleted=False, requeued=[], handed_over={})
+    holds = {} if command.action == "resume" else _by_kind(tx.tell(AGENT_HOLDS, origin, agent.id))
+    return Moved(agent_now(tx, origin, agent.id), deleted=False, requeued=[], handed_over={}, holds=holds)
 
 
 def _left(tx: Transaction, origin: Origin, agent: Agent, command: ControlAgent, event: Event) -> Moved:
@@ -108,7 +110,7 @@ def _left(tx: Transaction, origin: Origin, agent: Agent, command: ControlAgent, 
     if deletes:  # last: what it held still names it while it is handed over
         tx.run("agent_delete", id=agent.id)
     now = before or agent_now(tx, origin, agent.id)
-    return Moved(now, deletes, list(chain.from_iterable(ended)), _by_kind(handed))
+    return Moved(now, deletes, list(chain.from_iterable(ended)), _by_kind(handed), {})
 
 
 def _require_leaving(agent: Agent, action: AgentAction, heir: Agent | None, holds: dict[str, Any]) -> None:

@@ -146,11 +146,13 @@ class RegisteredAgent(View):
 
 
 class ControlledAgent(View):
-    """The agent after the action, the tasks it had to give back, and what it handed over by what it is."""
+    """The agent after the action, the tasks it had to give back, and by what it is, what it handed over, or keeps while
+    it is at rest."""
 
     agent: AgentState
     requeued: list[str]
     handed_over: dict[str, Any] | None = None
+    holds: dict[str, Any] | None = None
     deleted: bool | None = None
 
 

@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 from pydantic import (
     AfterValidator,
@@ -20,7 +20,7 @@ from mcp_server.kernel.checks import check_all
 from mcp_server.kernel.composing import Calls
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import canonical_hash, check_text
-from mcp_server.kernel.meaning import TaskId
+from mcp_server.kernel.meaning import Meant, TaskId
 from mcp_server.kernel.searching import Sought
 from mcp_server.kernel.together import LIKE, not_together
 from mcp_server.kernel.values import Frozen, Line, Text
@@ -28,7 +28,23 @@ from mcp_server.kernel.values import Frozen, Line, Text
 EXPIRES_IN_SECONDS_DEFAULT = 7 * 86_400.0
 REASON_CHARACTERS_MAX = 2000
 TEXT_CHARACTERS_MAX = 10_000
-ApprovalStatus = Literal["pending", "approved", "rejected", "expired", "withdrawn", "stale"]
+ApprovalStatus = Annotated[
+    Literal["pending", "approved", "rejected", "expired", "withdrawn", "stale"],
+    Meant(
+        also={
+            "open": "pending",
+            "granted": "approved",
+            "accepted": "approved",
+            "declined": "rejected",
+            "denied": "rejected",
+            "refused": "rejected",
+            "cancelled": "withdrawn",
+            "canceled": "withdrawn",
+            "timed_out": "expired",
+        }
+    ),
+]
+Approver = Annotated[Line, Meant("a user's name or an email address", "ann@example.org", parts=r"^[^,;<>]+$")]
 
 
 class ApprovalSpec(Frozen):
@@ -39,7 +55,7 @@ class ApprovalSpec(Frozen):
         min_length=1, description="What exactly will happen", examples=["Delete the 3 backups of 2024 in bucket b"]
     )
     details: Any = None
-    approvers: tuple[Line, ...] = Field(
+    approvers: tuple[Approver, ...] = Field(
         default=(),
         max_length=20,
         description="User names or email addresses; [] asks anyone, such as the user here",
@@ -112,7 +128,12 @@ class RequestApproval(ApprovalSpec):
         if self.calls:
             self._runs_at_a_yes_alone(asks)
         elif asks and self.task_id is not None:
-            raise not_together("A task waits for a yes: leave choices and free_text out, or task_id.", task_id=None)
+            raise not_together(
+                "With `task_id` a task waits for a yes, which choices and free_text do not ask for: leave those, or "
+                "task_id, out. A task that is to wait for this answer depends on the question's own: ask first, then "
+                "tasks_create(depends_on=[approval.task_id]).",
+                task_id=None,
+            )
 
     def _runs_at_a_yes_alone(self, asks: bool) -> None:
         """Refuse calls beside what a yes does not answer; of both, what is asked is the point."""
@@ -143,6 +164,15 @@ def _storable(text: str) -> str:
 
 class FindApprovals(Listing):
     """Approvals are listed, narrowed by what is given."""
+
+    INSTEAD: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(
+            ("since", "until", "before", "after"),
+            "the list has the newest first; events_read(type='approval.*', since=...) tells by time",
+        ),
+        **dict.fromkeys(("text", "title", "query", "search"), "what is asked is not searched: narrow by status"),
+        **dict.fromkeys(("requested_by", "requester", "agent_id"), "the list names each one's requested_by"),
+    }
 
     status: ApprovalStatus | None = None
     approver: Sought | None = None

@@ -347,8 +347,8 @@ class Approval(Record):
         found = next((person for person in people if person_key(person) == person_key(by)), None)
         if found is None:
             raise PermissionDenied(
-                f"{by} is not asked to decide on {self.id}; {', '.join(people)} are.",
-                next="Wait for one of them to answer.",
+                f"{by} is not asked to decide on {self.id}; only {', '.join(people)}.",
+                next="Wait for an answer from there.",
                 details={"approval_id": self.id, "approvers": people},
             )
         return found

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.approvals import transactions
 from mcp_server.domain.approvals.answers import Answer
 from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval, Vote, form_of, read_vote
@@ -73,6 +74,7 @@ class ApprovalService:
         self._links = services.get(ApprovalLinks)
         self._seals = services.get(Seals)
         self._standing = services.get(Standing)
+        self._speaking = services.get(Speaking)
         self.policy = services.option(ApprovalPolicy)
         self.request = Write(context, Permission.APPROVALS_REQUEST, self._reachable, transactions.request, self._asked)
 
@@ -158,11 +160,13 @@ class ApprovalService:
         return approval_view((await self._seen(call, approval_id)).fields())
 
     async def find(self, call: Call, command: FindApprovals) -> Listed[ApprovalView]:
-        """Approvals, newest first, without their details."""
+        """Approvals, newest first, without their details; of an approver, those that it is named in or answered."""
         call.actor.require(Permission.APPROVALS_READ)
         query, after = Query("approvals_find"), "approval_after"
         if command.approver:
-            query = Query("approvals_put_to", parameters=(("approver", lower_ascii(command.approver)),))
+            query = Query(
+                "approvals_put_to", parameters=(("approver", lower_ascii(command.approver.removeprefix("user:"))),)
+            )
             after = "approval_put_to_after"
         query = (
             seen_by(call, query, (OWN_QUESTIONS,))
@@ -259,19 +263,26 @@ class ApprovalService:
 
     async def _asked(self, call: Call, asked: Asked) -> RequestedApproval:
         people = asked.approval.people()
-        here = call.actor.kind == "user" and (not people or person_key(call.actor.id) in map(person_key, people))
         told = people if asked.told and self.policy.mails_links() else []
-        mailed = [person for person in told if is_mailbox(person) or await self._is_mailed(person)]
+        agents = [_no_decider(person) for person in people if await self._is_agent(person)]
         return RequestedApproval(
             approval=approval_state(asked.approval.fields()),
-            links_sent_to=mailed,
-            asks_user_here=here,
-            warnings=asked.warnings,
+            links_sent_to=[person for person in told if await self._is_mailed(person)],
+            asks_user_here=_asks_here(call, people),
+            warnings=[*(asked.warnings or ()), *agents] or None,
         )
 
-    async def _is_mailed(self, user: str) -> bool:
-        """Whether mail reaches a user."""
-        profile = await self._standing.profile(user)
+    async def _is_agent(self, person: str) -> bool:
+        """Whether who is asked is an agent here, and no known user."""
+        if is_mailbox(person) or await self._standing.profile(person) is not None:
+            return False
+        return await self._speaking.by_id(person) is not None
+
+    async def _is_mailed(self, person: str) -> bool:
+        """Whether mail reaches a person."""
+        if is_mailbox(person):
+            return True
+        profile = await self._standing.profile(person)
         return profile is not None and profile.address is not None
 
     async def _seen(self, call: Call, approval_id: str) -> Approval:
@@ -295,6 +306,18 @@ def _adopted(row: Row | None, approval_id: str) -> Approval:
     if row is None:
         raise no_approval(approval_id)
     return Approval.adopt(dict(row))
+
+
+def _asks_here(call: Call, people: Sequence[str]) -> bool:
+    """Whether the user who calls is among those who are asked."""
+    return call.actor.kind == "user" and (not people or person_key(call.actor.id) in map(person_key, people))
+
+
+def _no_decider(agent: str) -> str:
+    return (
+        f"{named(agent)} is an agent here, and agents do not decide: unless a user is called so, nobody answers. "
+        "messages_send asks an agent."
+    )
 
 
 def _require_known(call: Call, nobody: Sequence[str]) -> None:

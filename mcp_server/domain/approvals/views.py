@@ -1,6 +1,7 @@
 """What callers see of approvals."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from mcp_server.domain.approvals.outcomes import Outcome, outcome_of
@@ -47,6 +48,7 @@ class ApprovalView(View):
     approvers: list[str] | None = None
     needed: int
     answers: list[AnswerView] | None = None
+    not_answered: list[str] | None = None
     answer: str | None = None
     task_id: str
     requested_by: str
@@ -60,6 +62,7 @@ class ApprovalView(View):
 def approval_view(row: Row, *, full: bool = True) -> ApprovalView:
     """An approval as callers see it."""
     answers = [_answer(answer) for answer in json.loads(row["answers"])]
+    approvers: list[str] = json.loads(row["approvers"])
     calls, came_of_it = json_or_none(row["calls"]), outcome_of(row)
     return ApprovalView(
         id=row["id"],
@@ -73,9 +76,10 @@ def approval_view(row: Row, *, full: bool = True) -> ApprovalView:
         choices=json_or_none(row["choices"]),
         free_text=bool(row["free_text"]) or None,
         action_hash=row["action_hash"],
-        approvers=json.loads(row["approvers"]) or None,
+        approvers=approvers or None,
         needed=row["needed"],
         answers=answers or None,
+        not_answered=_not_answered(row["status"], approvers, answers),
         answer=came_of_it.answer,
         task_id=row["task_id"],
         requested_by=row["requested_by"],
@@ -178,7 +182,7 @@ def decided_approval(view: ApprovalView) -> DecidedApproval:
             action_hash=view.action_hash,
             needed=view.needed,
             answers=view.answers,
-            not_answered=_not_answered(view) if view.status == "pending" else None,
+            not_answered=view.not_answered,
             answer=view.answer,
             task_id=view.task_id,
             decided_at=view.decided_at,
@@ -189,7 +193,9 @@ def decided_approval(view: ApprovalView) -> DecidedApproval:
     )
 
 
-def _not_answered(view: ApprovalView) -> list[str] | None:
-    """Who is asked and has not answered yet."""
-    answered = {person_key(one.by) for one in view.answers or ()}
-    return [person for person in view.approvers or () if person_key(person) not in answered] or None
+def _not_answered(status: str, approvers: Sequence[str], answers: Sequence[AnswerView]) -> list[str] | None:
+    """Who is asked and has not answered yet, as long as that is waited for."""
+    if status != "pending":
+        return None
+    answered = {person_key(one.by) for one in answers}
+    return [person for person in approvers if person_key(person) not in answered] or None

@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 
 from mcp_server.domain.calls.model import LiveCall
 from mcp_server.domain.calls.rows import load
-from mcp_server.kernel.errors import IdempotencyConflict
 from mcp_server.kernel.events import Origin
 from mcp_server.kernel.json_text import dump_json
-from mcp_server.kernel.keys import Key
+from mcp_server.kernel.keys import Key, key_conflict
 from mcp_server.kernel.store import Row, Transaction
 
 
@@ -57,10 +56,6 @@ def earlier(call: LiveCall, key: Key, row: Row) -> Acted:
         IdempotencyConflict: it was something else.
     """
     if row["content_hash"] != key.content_hash:
-        raise IdempotencyConflict(
-            f"The idempotency key {key.idempotency_key!r} was used for something else in {call.id}.",
-            next="Use a new key for new content, or repeat what was asked under it.",
-            details={"idempotency_key": key.idempotency_key, "call_id": call.id},
-        )
+        raise key_conflict(key.idempotency_key or "", "act", f"in {call.id}", call_id=call.id)
     told = json.loads(row["told"])
     return Acted(call, told["asked"], told["approval_id"], replayed=True)

@@ -19,9 +19,22 @@ EXPIRES_IN_SECONDS_DEFAULT = 3600.0
 EXPIRES_IN_SECONDS_MIN = 10.0
 EXPIRES_IN_SECONDS_MAX = 86_400.0
 WAV_BASE64_MAX = 6 * 1024 * 1024
-Action = Literal[
-    "say", "listen", "play", "ask", "invite", "mute", "unmute", "hold", "resume", "accept_offer", "add_candidate", "end"
-]
+Action = Annotated[
+    Literal[
+        "say", "listen", "play", "ask", "invite", "mute", "unmute", "hold", "resume", "accept_offer", "add_candidate",
+        "end",
+    ],
+    Meant(
+        also={
+            "speak": "say",
+            "read": "listen",
+            "receive": "listen",
+            "add_participant": "invite",
+            "unhold": "resume",
+            **dict.fromkeys(("hangup", "hang_up", "close", "leave", "stop", "finish"), "end"),
+        }
+    ),
+]  # fmt: skip
 
 
 def _printable(text: str) -> str:
@@ -50,6 +63,7 @@ class OpenCall(Frozen):
     INSTEAD: ClassVar[Mapping[str, str]] = {
         "phone": "no telephone is reached: people join in a browser, by a link",
         "number": "no telephone is reached: people join in a browser, by a link",
+        **dict.fromkeys(("message", "text"), "calls_control(action='say') says the first words once it is open"),
     }
 
     purpose: Line = Field(examples=["Which backup to restore"])
@@ -58,7 +72,7 @@ class OpenCall(Frozen):
         max_length=PARTICIPANTS_MAX - 1,
         description="user:NAME, address, agent; else a link to hand on",
     )
-    media: Medium = "text"
+    media: Annotated[Medium, Meant(also={"voice": "audio", "speech": "audio", "chat": "text"})] = "text"
     record: bool = False
     task_id: TaskId | None = None
     offer: Sdp | None = Field(default=None, description="SDP, to join yourself")

@@ -7,9 +7,9 @@ from typing import Any, Self
 from pydantic import Field
 
 from mcp_server.kernel.composing import Calls
-from mcp_server.kernel.errors import IdempotencyConflict
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import RawJson, canonical_hash, dump_json
+from mcp_server.kernel.keys import key_conflict
 from mcp_server.kernel.records import Record
 from mcp_server.kernel.times import Micros
 from mcp_server.kernel.values import Frozen, Line
@@ -61,11 +61,7 @@ class Commit(Record):
             IdempotencyConflict: its calls differ.
         """
         if self.content_hash != command.content_hash():
-            raise IdempotencyConflict(
-                f"The idempotency key {self.idempotency_key!r} was used for another commit, {self.id}.",
-                next="Use a new key for other calls, or repeat those calls to learn what they made.",
-                details={"idempotency_key": self.idempotency_key, "commit_id": self.id},
-            )
+            raise key_conflict(self.idempotency_key, "commit", self.id)
 
     def told(self) -> list[dict[str, Any]]:
         """Which call landed, and what is new by it, for one who repeats the commit."""

@@ -375,10 +375,12 @@ def _live(deployment: Deployment) -> int:
 def _rollback_to(deployment: Deployment, command: ControlDeployment) -> int:
     revision = command.revision or deployment.previous_revision
     if revision is None:
+        live = _live(deployment)
         raise InvalidTransition(
             f"{deployment.name} in {deployment.environment} has nothing to go back to by itself: its live revision "
-            f"({deployment.live_revision or 'none'}) is the first, or was gone back to.",
-            next="Name one: revision=...; deployments_find(deployment_id=...) lists them.",
+            f"({live}) is the first, or was gone back to.",
+            next=f"Name one that was live: revision=...; deployments_find(deployment_id='{deployment.id}') lists them. "
+            f"What never was is applied: deployments_plan(deployment_id='{deployment.id}', revision=...).",
             details={"deployment_id": deployment.id, "live_revision": deployment.live_revision},
         )
     return revision

@@ -4,7 +4,7 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, NamedTuple, Self, cast
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
@@ -12,6 +12,7 @@ from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import check_line
 from mcp_server.kernel.meaning import Meant
 from mcp_server.kernel.quoting import named
+from mcp_server.kernel.renaming import without
 from mcp_server.kernel.together import LIKE, not_together
 from mcp_server.kernel.values import Frozen
 
@@ -62,11 +63,30 @@ MediaType = Annotated[
 ]
 
 
+def _addressed(said: dict[str, Any]) -> dict[str, Any]:
+    """What is said of a file, with the namespace and the key of the document whose whole address stands there."""
+    name = "name" if said.keys() == {"name"} else "document"
+    namespace, _, key = str(said.get(name, "")).partition("/")
+    if not (namespace and key) or said.keys() & {"namespace", "key"}:
+        return said
+    return without(said, (name,)) | {"namespace": namespace, "key": key}
+
+
+def _named(said: dict[str, Any]) -> dict[str, Any]:
+    """The same, with a name: a file that has none of its own is called as its document."""
+    if "key" not in said or said.keys() & {"name", "filename", "file_name"}:
+        return said
+    return said | {"name": str(said["key"]).rpartition("/")[2]}
+
+
 class AttachmentSpec(Frozen):
     """A file to attach: its bytes inline as base64, or a state document, as JSON or as the text that it is. Never a
     path on the server."""
 
-    INSTEAD: ClassVar[Mapping[str, str]] = {"content": "content_base64 takes the file's bytes as base64"}
+    INSTEAD: ClassVar[Mapping[str, str]] = {
+        "content": "content_base64 takes the file's bytes as base64",
+        **dict.fromkeys(("path", "file", "url"), "no file or address is read: content_base64 holds its bytes"),
+    }
 
     name: Name
     content_base64: str | None = Field(
@@ -83,9 +103,37 @@ class AttachmentSpec(Frozen):
         held = {"content_base64": file, "namespace": None, "key": None, "media_type": media_type}
         return self.model_copy(update=held)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _from_a_whole_address(cls, given: Any) -> Any:
+        """A document by its whole address, and by its key where the file has no name of its own."""
+        said = {"document": given} if isinstance(given, str) else given
+        return _named(_addressed(cast("dict[str, Any]", said))) if isinstance(said, dict) else given
+
     @model_validator(mode="after")
     def _from_one_place(self) -> Self:
         if (self.content_base64 is None) == (self.namespace is None) or (self.namespace is None) != (self.key is None):
             document = dict.fromkeys(("namespace", "key"), None if self.content_base64 is not None else LIKE)
             raise not_together(f"The attachment {self.name!r} needs content_base64, or namespace and key.", **document)
         return self
+
+
+class Attachment(NamedTuple):
+    """A file as it is kept: its content as base64; and of which version of which document it is, `namespace/key@3`."""
+
+    name: str
+    media_type: str
+    bytes: int
+    content_base64: str
+    document: str | None = None
+
+    def told(self) -> dict[str, Any]:
+        """What is told of it: not what is in it."""
+        return {"name": self.name, "media_type": self.media_type, "bytes": self.bytes} | self._from()
+
+    def kept(self) -> dict[str, Any]:
+        """As it is kept; what comes from no document says nothing of one."""
+        return without(self._asdict(), ("document",)) | self._from()
+
+    def _from(self) -> dict[str, Any]:
+        return {} if self.document is None else {"document": self.document}

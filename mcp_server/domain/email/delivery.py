@@ -12,7 +12,8 @@ from mcp_server.domain.approvals.people import is_mailbox, person_key
 from mcp_server.domain.approvals.question import question_text
 from mcp_server.domain.approvals.service import ApprovalService
 from mcp_server.domain.email import transactions
-from mcp_server.domain.email.model import Attachment, Email, Outcome, outcomes_for
+from mcp_server.domain.email.attachments import Attachment
+from mcp_server.domain.email.model import Email, Outcome, outcomes_for
 from mcp_server.domain.email.service import EmailService
 from mcp_server.domain.email.transport import LateWords, Mail, Mailer, Report, Unbuildable
 from mcp_server.domain.people.service import Standing

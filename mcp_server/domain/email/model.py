@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
-from mcp_server.domain.email.attachments import AttachmentSpec
+from mcp_server.domain.email.attachments import Attachment, AttachmentSpec
 from mcp_server.kernel.addresses import EmailAddress, ascii_domain, kept_address, parse_address, plain_address
 from mcp_server.kernel.arguments import Listing
 from mcp_server.kernel.checks import check_all
@@ -49,16 +49,33 @@ Content = Annotated[str, StringConstraints(max_length=BODY_CHARACTERS_MAX)]
 Addresses = tuple[EmailAddress, ...]
 
 
+def _key(template: Any) -> Any:
+    """A template by its key, where its whole address is given."""
+    return template.removeprefix("email-templates/") if isinstance(template, str) else template
+
+
 class EmailSpec(Frozen):
     """What a caller asks to send."""
 
-    INSTEAD: ClassVar[Mapping[str, str]] = {"from": "the operator sets the sender; reply_to says where answers go"}
+    INSTEAD: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(
+            ("from", "sender", "from_address"), "the operator sets the sender; reply_to says where answers go"
+        ),
+        **dict.fromkeys(
+            ("schedule", "cron", "recurring"),
+            "a mail goes once; a task with a schedule has an agent send one at each of its times",
+        ),
+        **dict.fromkeys(("delay", "delay_seconds"), "send_at takes a time, or such as 'in 2 hours'"),
+        **dict.fromkeys(("priority", "importance"), "a mail has none; say it in the subject"),
+    }
 
     to: Addresses = Field(min_length=1, max_length=RECIPIENTS_MAX)
     subject: Line | None = Field(default=None, examples=["The report is ready"])
     text: Content | None = Field(default=None, examples=["See the attached report."])
     html: Content | None = None
-    template: Line | None = Field(default=None, description="Key in namespace email-templates")
+    template: Annotated[Line | None, BeforeValidator(_key)] = Field(
+        default=None, description="Key in namespace email-templates"
+    )
     variables: dict[str, Any] | None = None
     cc: Addresses = Field(default=(), max_length=RECIPIENTS_MAX)
     bcc: Addresses = Field(default=(), max_length=RECIPIENTS_MAX)
@@ -119,13 +136,17 @@ class SendEmail(EmailSpec):
     dry_run: bool = Field(default=False, description="Show what would be sent, and to whom it may; send nothing")
 
 
+_BY_TIME = "the list has the newest first; events_read(type='email.*', since=...) tells by time"
 _UNSEARCHED = "what mails say is not searched: narrow by to, status or template, and read subjects in the list"
 
 
 class FindEmails(Listing):
     """Mails are listed, narrowed by what is given."""
 
-    INSTEAD: ClassVar[Mapping[str, str]] = dict.fromkeys(("text", "subject", "query", "search", "body"), _UNSEARCHED)
+    INSTEAD: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("text", "subject", "query", "search", "body"), _UNSEARCHED),
+        **dict.fromkeys(("since", "until", "before", "after"), _BY_TIME),
+    }
 
     to: Sought | None = None
     status: EmailStatus | None = None
@@ -149,15 +170,6 @@ class EmailPolicy:
     allow: tuple[str, ...] = ()
     per_hour: int | None = None
     approvers: tuple[str, ...] = ()
-
-
-class Attachment(NamedTuple):
-    """A file as it is kept: its content as base64."""
-
-    name: str
-    media_type: str
-    bytes: int
-    content_base64: str
 
 
 class Composed(NamedTuple):
@@ -255,7 +267,7 @@ class Email(Record):
             "subject": content.subject,
             "text": content.text,
             "html": content.html,
-            "attachments": RawJson(dump_json([attachment._asdict() for attachment in content.attachments])),
+            "attachments": RawJson(dump_json([attachment.kept() for attachment in content.attachments])),
             "template": content.template,
             "approval_mail": approval_mail,
             "send_at": None if spec.send_at is None else micros(spec.send_at),

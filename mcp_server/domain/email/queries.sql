@@ -4,6 +4,9 @@ SELECT * FROM emails WHERE id = :id {{for_update}}
 -- name: email_by_id
 SELECT * FROM emails WHERE id = :id {{filters}}
 
+-- name: email_of_task
+SELECT id FROM emails WHERE task_id = :task_id
+
 -- name: email_by_task
 SELECT * FROM emails WHERE task_id = :task_id {{for_update}}
 

@@ -14,9 +14,8 @@ from mcp_server.domain.approvals.model import Approval
 from mcp_server.domain.email import transactions
 from mcp_server.domain.email.alike import Alike, alike_to, sent_just_before
 from mcp_server.domain.email.allowance import fates, outside, over_the_limit, this_hour
-from mcp_server.domain.email.attachments import DOCUMENT_TYPE, OCTETS, AttachmentSpec, document_file
+from mcp_server.domain.email.attachments import DOCUMENT_TYPE, OCTETS, Attachment, AttachmentSpec, document_file
 from mcp_server.domain.email.model import (
-    Attachment,
     Composed,
     EmailPolicy,
     EmailSpec,
@@ -146,12 +145,14 @@ class EmailService:
         return Listed([email_view(row, full=False) for row in page.rows], page.next_cursor, page.omitted)
 
     async def get(self, call: Call, email_id: str) -> EmailView:
-        """One mail with everything.
+        """One mail with everything, by its id or that of its task.
 
         Raises:
             NotFound: no such mail, or another's.
         """
         call.actor.require(Permission.EMAILS_READ)
+        of_task = await self._database.fetch_one("email_of_task", task_id=email_id)
+        email_id = email_id if of_task is None else of_task["id"]
         query = seen_by(call, Query("email_by_id", parameters=(("id", email_id),)), (OWN_MAILS,))
         row = await self._database.fetch_one(query.statement, filters=query.filters, **dict(query.parameters))
         if row is None:
@@ -231,13 +232,13 @@ class EmailService:
                 raw = base64.b64decode(spec.content_base64, validate=True)
             except (binascii.Error, ValueError):
                 raise ValidationFailed(f"The content of the attachment {spec.name!r} is not base64.") from None
-            media_type = spec.media_type or OCTETS
-        else:
-            address = {"namespace": spec.namespace, "key": spec.key}
-            document = await self._state.get(call, GetDocument.model_validate(address))
-            media_type = spec.media_type or DOCUMENT_TYPE
-            raw = document_file(document.value, media_type)
-        return Attachment(spec.name, media_type, len(raw), base64.b64encode(raw).decode())
+            return _attached(spec.name, spec.media_type or OCTETS, raw)
+        address = {"namespace": spec.namespace, "key": spec.key}
+        document = await self._state.get(call, GetDocument.model_validate(address))
+        media_type = spec.media_type or DOCUMENT_TYPE
+        raw = document_file(document.value, media_type)
+        origin = f"{document.namespace}/{document.key}@{document.version}"
+        return _attached(spec.name, media_type, raw)._replace(document=origin)
 
     def _strangers(self, spec: EmailSpec) -> list[str]:
         return list(map(shown_address, outside(spec, self.policy)))
@@ -263,6 +264,10 @@ class EmailService:
             details=_shown(self.policy.sender, spec, content),
             approvers=self.policy.approvers,
         )
+
+
+def _attached(name: str, media_type: str, raw: bytes) -> Attachment:
+    return Attachment(name, media_type, len(raw), base64.b64encode(raw).decode())
 
 
 def _twice(alike: Alike, what: str) -> str:
@@ -297,10 +302,7 @@ def _preview(policy: EmailPolicy, spec: EmailSpec, content: Composed) -> EmailSt
         subject=content.subject,
         text=content.text,
         html=content.html,
-        attachments=[
-            AttachmentView(name=file.name, media_type=file.media_type, bytes=file.bytes) for file in content.attachments
-        ]
-        or None,
+        attachments=[AttachmentView(**file.told()) for file in content.attachments] or None,
         template=content.template,
         send_at=None if spec.send_at is None else iso(micros(spec.send_at)),
     )
@@ -312,10 +314,7 @@ def _shown(sender: str, spec: EmailSpec, content: Composed) -> dict[str, Any]:
     Raises:
         LimitExceeded: it is too long to be shown whole, and nobody is asked about what they do not see.
     """
-    files = [
-        {"name": file.name, "media_type": file.media_type, "bytes": file.bytes, "sha256": _sha256(file)}
-        for file in content.attachments
-    ]
+    files = [file.told() | {"sha256": _sha256(file)} for file in content.attachments]
     shown: dict[str, Any] = {
         "from": sender,
         "to": list(spec.to),

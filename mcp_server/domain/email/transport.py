@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from mcp_server.domain.email.model import Attachment, Outcome
+from mcp_server.domain.email.attachments import Attachment
+from mcp_server.domain.email.model import Outcome
 from mcp_server.kernel.services import Services
 
 

@@ -23,11 +23,12 @@ class OutcomeView(View):
 
 
 class AttachmentView(View):
-    """A file that goes with a mail."""
+    """A file that goes with a mail; of one that is a document, of which version, `namespace/key@3`."""
 
     name: str
     media_type: str
     bytes: int
+    document: str | None = None
 
 
 class EmailView(View):
@@ -125,14 +126,14 @@ def email_view(row: Row, *, full: bool = True) -> EmailView:
 
 def _attachments(row: Row) -> list[AttachmentView]:
     files = json.loads(row["attachments"])
-    return [AttachmentView(name=file["name"], media_type=file["media_type"], bytes=file["bytes"]) for file in files]
+    return [AttachmentView(**told) for told in attachments_told(files)]
 
 
 def attachments_told(files: Any) -> list[dict[str, Any]]:
     """The files of a mail as its events tell of them to callers: not what is in them."""
     known = cast("list[Any]", files) if isinstance(files, list) else []
     return [
-        {name: file[name] for name in ("name", "media_type", "bytes") if name in file}
+        {name: file[name] for name in ("name", "media_type", "bytes", "document") if name in file}
         for file in (cast("dict[str, Any]", one) for one in known if isinstance(one, dict))
     ]
 

@@ -1,12 +1,15 @@
 """What is asked of the event log."""
 
-from typing import Annotated, Any, cast
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Self, cast
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
+from mcp_server.domain.events.things import BETWEEN, address_in_place, since_in_place, things
 from mcp_server.kernel.arguments import Waiting
 from mcp_server.kernel.meaning import EVENT_TYPE
 from mcp_server.kernel.times import Micros, micros
+from mcp_server.kernel.together import not_together
 from mcp_server.kernel.values import Time
 
 
@@ -24,13 +27,29 @@ def types_of(text: str) -> list[str]:
 class ReadEvents(Waiting):
     """Events are read after a cursor, narrowed by what is given; or the chain that led to one."""
 
+    INSTEAD: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(
+            ("parent_id", "children", "include_children"),
+            "aggregate_id takes several ids: the task's, and those that tasks_find(parent_id=...) lists",
+        ),
+        **dict.fromkeys(
+            ("namespace", "prefix"),
+            "aggregate_id takes a document as namespace/key; type='document.*' is all documents",
+        ),
+        **dict.fromkeys(("text", "query", "search"), "what events say is not searched: narrow by type, actor or thing"),
+        "user": "actor takes user:NAME",
+        "status": "how something ended is its type, such as type='*.failed'",
+    }
+
     after: str | None = Field(default=None, description="Cursor of an earlier answer")
     since: Time | None = None
     until: Time | None = None
     type: Annotated[str | None, BeforeValidator(_joined), EVENT_TYPE] = Field(
         default=None, description="Such as task.completed, task.* or *.failed; several with commas"
     )
-    aggregate_id: str | None = Field(default=None, description="Id, namespace/key or lock name")
+    aggregate_id: Annotated[str | None, BeforeValidator(things)] = Field(
+        default=None, description="Ids, namespace/key or lock name"
+    )
     actor: Annotated[str | None, BeforeValidator(_joined)] = Field(
         default=None, description="Agents, user:NAME, or as in `actor`"
     )
@@ -38,6 +57,26 @@ class ReadEvents(Waiting):
     newest_first: bool = False
     led_to: int | None = Field(default=None, ge=1, description="Instead: the chain that led to the event of this seq")
     limit: int = Field(default=20, ge=1, le=100)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_meant(cls, given: Any) -> Any:
+        """A document by its namespace and key is one thing; a time in the place of a cursor says since when."""
+        return since_in_place(address_in_place(cast("dict[str, Any]", given))) if isinstance(given, dict) else given
+
+    @model_validator(mode="after")
+    def _has_a_span(self) -> Self:
+        if self.since is not None and self.until is not None and self.since > self.until:
+            raise not_together(
+                "`since` is later than `until`, so nothing can lie between them.",
+                since=self.until.isoformat(),
+                until=self.since.isoformat(),
+            )
+        return self
+
+    def things(self) -> list[str]:
+        """What is asked about, each once."""
+        return [] if self.aggregate_id is None else list(dict.fromkeys(self.aggregate_id.split(BETWEEN)))
 
     def types(self) -> list[str]:
         """The types that are asked for, each once."""

@@ -245,6 +245,10 @@ SELECT seq, at FROM events ORDER BY seq DESC LIMIT 1
 -- name: event_newest_of
 SELECT type, version, data FROM events WHERE aggregate_id = :id AND aggregate_type = :type ORDER BY seq DESC LIMIT 1
 
+-- name: events_newest_of
+SELECT type, version, at, actor, data FROM events WHERE aggregate_id = :id AND aggregate_type = :type
+ORDER BY seq DESC LIMIT :limit
+
 -- name: event_last_told
 SELECT type, at FROM events WHERE aggregate_id = :id AND aggregate_type = :aggregate_type
   AND (:version IS NULL OR version = :version) AND type IN (SELECT value FROM json_each(:types))

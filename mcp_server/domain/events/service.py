@@ -7,7 +7,9 @@ from itertools import chain
 from typing import NamedTuple
 
 from mcp_server.domain.events.commands import ReadEvents, types_of
+from mcp_server.domain.events.things import LIKE_AN_ID
 from mcp_server.domain.events.views import EventView, event_view
+from mcp_server.domain.events.words import HAPPENED, THINGS
 from mcp_server.kernel.area import Areas
 from mcp_server.kernel.authority import VIA, Permission
 from mcp_server.kernel.call import Call
@@ -25,6 +27,7 @@ from mcp_server.kernel.waiting import wait_until
 
 NAMES_MAX = 8
 ACTORS_MAX = 1000
+THINGS_MAX = 50
 HELD_BACK_SECONDS = 0.1
 """Who reads the end of the log is told of an older transaction that has been open for so long: a write of ours rarely
 takes longer, and who lags behind it hardly notices."""
@@ -43,11 +46,27 @@ class ByActor(NamedTuple):
         return self.way == "actor"
 
 
+class Page(NamedTuple):
+    """Events in order, the cursor from which to go on (None where nothing more can come), and whether more of what was
+    asked for is there already."""
+
+    events: list[EventView]
+    cursor: str | None
+    more: bool
+
+
 def _goes_on(command: ReadEvents, rows: Sequence[Row], looked_at: Position) -> str | None:
-    """The cursor from which to go on; None where nothing more can come."""
-    if command.newest_first and len(rows) < command.limit:
+    """The cursor from which to go on, of one row more than a page holds; None where nothing more can come."""
+    if command.newest_first and len(rows) <= command.limit:
         return None
-    return (Position.of(rows[-1]) if rows else looked_at).cursor()
+    return (Position.of(rows[: command.limit][-1]) if rows else looked_at).cursor()
+
+
+def _in_order(command: ReadEvents, found: Sequence[list[Row]]) -> list[Row]:
+    """The rows of several readings as those of one."""
+    if len(found) == 1:
+        return found[0]
+    return sorted(chain(*found), key=Position.of, reverse=command.newest_first)[: command.limit + 1]
 
 
 def _together(labels: Iterable[Iterable[str] | None]) -> str:
@@ -64,17 +83,25 @@ class EventService:
         self._by_folded = {folded(one): one for one in self._areas.tells}
 
     async def read(self, call: Call, command: ReadEvents) -> tuple[list[EventView], str | None]:
-        """Events in order, and the cursor from which to go on, unless nothing more can come. Of what is private, only
-        those see any who take part in it or have control. Long values are cut, unless it is one thing's events that are
-        read.
+        """`page`, but for whether there is more.
+
+        Raises:
+            OpsError: as `page` does.
+        """
+        page = await self.page(call, command)
+        return page.events, page.cursor
+
+    async def page(self, call: Call, command: ReadEvents) -> Page:
+        """Events in order. Of what is private, only those see any who take part in it or have control. Long values are
+        cut, unless it is one thing's events that are read.
 
         The type may be a glob: `task.*`, `*.failed`. With `newest_first`, `after` is where an earlier page of that kind
         ended. An actor (several stand between commas) is an agent by name or id, whichever principal it spoke
-        through; `user:NAME` for what that user
-        did itself or through agents; or one whole label.
+        through; `user:NAME` for what that user did itself or through agents; or one whole label.
 
         Raises:
             CursorExpired: what came after the cursor is no longer kept.
+            LimitExceeded: it is about too many things.
             NotFound: the actor is no agent.
             ValidationFailed: nothing is of that type.
         """
@@ -84,19 +111,38 @@ class EventService:
             raise strange
         place = _place(command)
         types = self._meant(list(map(self._known, command.types())))
-        query = self._visible(call, _query(command, place))
+        queries = await self._of_things(self._visible(call, _query(command, place)), command.things())
         by_actors = await self._by_actors(command.actors())
 
         async def attempt() -> list[Row]:
-            return await self._fetched(await self._looked_up(query, types, by_actors))
+            found = [await self._fetched(await self._looked_up(query, types, by_actors)) for query in queries]
+            return _in_order(command, found)
 
         looked_at = await self._looked_at(call, command, place)
         wait_seconds = 0 if command.is_over(self._context.clock()) else command.wait_seconds
         rows = await wait_until(self._context, call, attempt, bool, wait_seconds, ())
         if command.after is not None and not command.newest_first:
             await self._require_kept(place)
-        whole = command.aggregate_id is not None
-        return [self._seen(row, whole=whole) for row in rows], _goes_on(command, rows, looked_at)
+        whole = len(command.things()) == 1
+        events = [self._seen(row, whole=whole) for row in rows[: command.limit]]
+        return Page(events, _goes_on(command, rows, looked_at), len(rows) > command.limit)
+
+    async def _of_things(self, query: Query, things: Sequence[str]) -> list[Query]:
+        """The events of each of several things are few, and read by themselves. An agent goes by its name, too.
+
+        Raises:
+            LimitExceeded: there are too many.
+        """
+        _require_few(things)
+        ids = [*things, *[one for thing in things for one in await self._by_name(thing)]]
+        return [query.where("aggregate", aggregate=one) for one in dict.fromkeys(ids)] or [query]
+
+    async def _by_name(self, thing: str) -> list[str]:
+        """The id of the agent of that name, where it can be one."""
+        if "/" in thing or LIKE_AN_ID.fullmatch(thing):
+            return []
+        agent = await self._database.fetch_one("event_speaker", reference=thing)
+        return [] if agent is None else [agent["id"]]
 
     async def _looked_at(self, call: Call, command: ReadEvents, place: Position) -> Position:
         """Where to go on where nothing is found; read before the rest. Of what came before `since` nobody asked, and
@@ -175,7 +221,7 @@ class EventService:
         if asked in self._areas.tells:
             return asked
         area, dot, what = asked.partition(".")
-        thing = _THINGS.get(folded(area), singular(folded(area)))
+        thing = THINGS.get(folded(area), singular(folded(area)))
         asked = f"{thing}{dot}{what}" if thing in self._areas.aggregates else asked
         return self._by_folded.get(folded(asked), asked)
 
@@ -238,6 +284,20 @@ class EventService:
             details={"actor": name, "near": names},
         )
 
+    async def users_near(self, command: ReadEvents) -> list[str]:
+        """What is said of users who are asked for and did nothing that is kept."""
+        asked = [one for one in command.actors() if one.startswith(_USER)]
+        if not asked:
+            return []
+        known = await self._principals()
+        return [_nothing_by(one, known) for one in asked if one not in known]
+
+    async def _principals(self) -> set[str]:
+        """Who did something that is kept, itself or through agents."""
+        span = {"low": "agent:", "high": after_all(_USER)}
+        rows = await self._database.fetch_all("event_actors", **span, limit=ACTORS_MAX)
+        return {row["actor"].rpartition(VIA)[2] for row in rows}
+
     async def _require_kept(self, place: Position) -> None:
         """Asked after reading: what was dropped meanwhile may be missing from what was read."""
         row = await self._database.fetch_one("event_horizon")
@@ -252,45 +312,39 @@ class EventService:
         )
 
 
-_HAPPENED = {
-    "added": ("created", "registered"),
-    "assigned": ("assigned", "handed_over"),
-    "changed": ("set", "edited", "revised"),
-    "done": ("completed",),
-    "edited": ("edited", "set"),
-    "finished": ("completed",),
-    "locked": ("acquired",),
-    "modified": ("set", "edited"),
-    "removed": ("deleted", "discarded"),
-    "saved": ("set",),
-    "started": ("claimed", "started"),
-    "unlocked": ("released",),
-    "updated": ("set", "edited", "revised"),
-    "written": ("set",),
-}
-"""Words that others have for what happened."""
+_USER = "user:"
 
-_THINGS = {"doc": "document", "mail": "email", "state": "document"}
+
+def _nothing_by(principal: str, known: Iterable[str]) -> str:
+    return f"Nothing was done by {named(principal)}. {did_you_mean(near(principal, known))}".rstrip()
 
 
 def _types_near(asked: str, known: list[str], kinds: list[str]) -> list[str]:
     """Types that somebody may have meant: what happened, of whichever thing, or one that looks alike."""
     thing, _, what = asked.rpartition(".")
-    thing = _THINGS.get(thing, thing)
-    words = (what, *_HAPPENED.get(what, ()))
+    thing = THINGS.get(thing, thing)
+    words = (what, *HAPPENED.get(what, ()))
     happened = [
         one for word in words for one in sorted(known) if one.endswith(f".{word}") and thing in ("", one.split(".")[0])
     ]
     return happened[:NAMES_MAX] or near(asked.removesuffix(".*"), [*known, *(f"{kind}.*" for kind in kinds)])
 
 
+def _require_few(things: Sequence[str]) -> None:
+    if len(things) > THINGS_MAX:
+        raise LimitExceeded(
+            f"{len(things)} things are too many for one call; it takes at most {THINGS_MAX}.",
+            next="Ask about some of them, or narrow by type and actor instead.",
+            details={"things_max": THINGS_MAX},
+        )
+
+
 def _query(command: ReadEvents, place: Position) -> Query:
     return (
         Query(
             "events_before" if command.newest_first else "events_after",
-            parameters=(("xid", place.xid), ("seq", place.seq), ("limit", command.limit)),
+            parameters=(("xid", place.xid), ("seq", place.seq), ("limit", command.limit + 1)),
         )
-        .where("aggregate", aggregate=command.aggregate_id)
         .where("since", since=None if command.since is None else micros(command.since))
         .where("until", until=None if command.until is None else micros(command.until))
         .where("correlation", correlation=command.correlation_id)

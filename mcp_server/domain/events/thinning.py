@@ -94,6 +94,22 @@ def last_told(
     return None if row is None else Told(row["type"], row["at"])
 
 
+class Happened(NamedTuple):
+    """One event as it stands in the log."""
+
+    type: str
+    version: int
+    at: Micros
+    actor: str
+    data: dict[str, Any]
+
+
+def newest_of(tx: Transaction, type_: str, id_: str, limit: int) -> list[Happened]:
+    """The last events that tell of an aggregate, the newest first."""
+    rows = tx.all("events_newest_of", type=type_, id=id_, limit=limit)
+    return [Happened(row["type"], row["version"], row["at"], row["actor"], json.loads(row["data"])) for row in rows]
+
+
 def _upto(horizon: Position) -> dict[str, int]:
     return {"upto_xid": horizon.xid, "upto_seq": horizon.seq}
 

@@ -5,13 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from mcp_server.kernel.area import Aggregate
-from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import iso
-from mcp_server.kernel.views import View
-
-VALUE_CHARACTERS_MAX = 160
-CUT_TO_CHARACTERS = 80
+from mcp_server.kernel.views import View, short
 
 
 class EventView(View):
@@ -48,13 +44,8 @@ def event_view(row: Row, kind: Aggregate, *, whole: bool = True) -> EventView:
         actor=row["actor"],
         correlation_id=row["correlation_id"],
         causation_seq=row["causation_seq"],
-        data=dict(told) if whole else {name: _short(value) for name, value in told if value not in (at, row["actor"])},
+        data=dict(told) if whole else {name: short(value) for name, value in told if value not in (at, row["actor"])},
     )
-
-
-def _short(value: Any) -> Any:
-    text = value if isinstance(value, str) else dump_json(value)
-    return value if len(text) <= VALUE_CHARACTERS_MAX else f"{text[:CUT_TO_CHARACTERS]}… ({len(text)} characters)"
 
 
 def _told(data: dict[str, Any], kind: Aggregate, *, is_first: bool) -> Iterator[tuple[str, Any]]:

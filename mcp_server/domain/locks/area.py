@@ -14,7 +14,6 @@ from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.telling import Telling
 
 _HELD = "owner party speaker mode expires_at acquired_at"
-_LASTS = Telling.of("owner expires_at")
 _GONE = Telling.of("owner")
 
 AREA = Area(
@@ -30,8 +29,8 @@ AREA = Area(
             "lock",
             events={
                 "acquired": Telling.of(_HELD),
-                "renewed": _LASTS,
-                "righted": _LASTS,
+                "renewed": Telling.of("owner expires_at", "reason"),
+                "righted": Telling.of("owner expires_at"),
                 "released": Telling.of("owner", "forced_from reason"),
                 "expired": _GONE,
                 "abandoned": _GONE,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from mcp_server.domain.locks.endings import Ending
 from mcp_server.domain.locks.model import Hold, ReleaseLock
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.errors import NotFound, OpsError, PermissionDenied, ValidationFailed
@@ -10,36 +11,50 @@ from mcp_server.kernel.near import did_you_mean
 from mcp_server.kernel.times import Micros, iso
 
 
-def not_held(command: ReleaseLock, holds: Sequence[Hold], speaker: str, now: Micros) -> OpsError:
-    """The refusal to end or renew what others hold."""
+def not_held(command: ReleaseLock, holds: Sequence[Hold], speaker: str, now: Micros, ending: Ending | None) -> OpsError:
+    """The refusal to end or renew what others hold; with how the speaker's own hold ended, where it had one."""
+    how = "" if ending is None else f"{ending.said()} "
     return PermissionDenied(
         f"{_not_yours(command)} the lock {command.name!r}: {'; '.join(hold.said(now) for hold in holds)}.",
-        next="Wait for it with locks_acquire(wait_seconds=...), or ask its holder; force=true needs the permission "
-        f"{Permission.LOCKS_CONTROL.value}.",
-        details=_whose(command, speaker) | {"held_by": [held(hold) for hold in holds]},
+        next=f"{how}Wait for it with locks_acquire(wait_seconds=...), or ask its holder; force=true needs the "
+        f"permission {Permission.LOCKS_CONTROL.value}.",
+        details=_whose(command, speaker) | {"held_by": [held(hold) for hold in holds]} | _ended(ending),
     )
 
 
-def nobody_holds(command: ReleaseLock, speaker: str, *, ended: bool, alike: Sequence[str] = ()) -> NotFound:
+def nobody_holds(
+    command: ReleaseLock, speaker: str, *, ended: bool, ending: Ending | None = None, alike: Sequence[str] = ()
+) -> NotFound:
     """The refusal to end or renew what nobody holds.
 
     Args:
         command: what was asked for.
         speaker: who asked.
         ended: whether somebody held it before.
+        ending: how the speaker's own hold ended, where that is known.
         alike: names of locks that are held and look like this one.
     """
-    why, again = f"There never was a lock of that very name. {did_you_mean(alike)}".strip(), ""
-    if ended:
-        why = (
-            "It was released or has expired; or its holder's instance was lost, which frees what is held under its id."
-        )
-        again = " again"
     return NotFound(
         f"{_not_yours(command)} the lock {command.name!r}; nobody does.",
-        next=f"{why} locks_find(agent_id=...) shows what an agent holds; locks_acquire takes it{again}.",
-        details=_whose(command, speaker),
+        next=_never_so(alike) if not ended else _so_before(ending),
+        details=_whose(command, speaker) | _ended(ending),
     )
+
+
+def _never_so(alike: Sequence[str]) -> str:
+    why = f"There never was a lock of that very name. {did_you_mean(alike)}".strip()
+    return f"{why} locks_find(agent_id=...) shows what an agent holds; locks_acquire takes it."
+
+
+def _so_before(ending: Ending | None) -> str:
+    if ending is not None:
+        return f"{ending.said()} locks_acquire takes it again."
+    why = "It was released or has expired; or its holder's instance was lost, which frees what is held under its id."
+    return f"{why} locks_find(agent_id=...) shows what an agent holds; locks_acquire takes it again."
+
+
+def _ended(ending: Ending | None) -> dict[str, Any]:
+    return {} if ending is None else {"ended": ending.told()}
 
 
 def _not_yours(command: ReleaseLock) -> str:

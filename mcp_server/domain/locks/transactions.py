@@ -8,6 +8,7 @@ from mcp_server.domain.agents.speaking import agent_of
 from mcp_server.domain.agents.transactions import named_agent, require_staying, see_agent
 from mcp_server.domain.events.thinning import last_told
 from mcp_server.domain.locks.deadlocks import Wait, deadlock, find_deadlock
+from mcp_server.domain.locks.endings import how_it_ended
 from mcp_server.domain.locks.model import AcquireLock, Claim, Hold, Holder, ReleaseLock, Waiter, waiting_before
 from mcp_server.domain.locks.paths import is_glob
 from mcp_server.domain.locks.refusals import no_force, nobody_holds, not_held, not_your_label, which
@@ -126,7 +127,7 @@ def release(tx: Transaction, origin: Origin, command: ReleaseLock) -> Released:
         new = hand_over(tx, origin, hold, Speaker(heir.id, heir.name), command.renew_seconds, command.reason)
         return Released(new, heir.name)
     if command.renew_seconds is not None:
-        return Released(_renew(tx, origin, hold, command.renew_seconds))
+        return Released(_renew(tx, origin, hold, command.renew_seconds, command.reason))
     forced_from = None if _is_own(tx, origin, hold) else hold.speaker
     _end(tx, origin, hold, forced_from=forced_from, reason=command.reason)
     return Released(hold, has_ended=True)
@@ -320,12 +321,12 @@ def _next_token(tx: Transaction, name: str) -> int:
     return _last_token(tx, name) + 1
 
 
-def _renew(tx: Transaction, origin: Origin, hold: Hold, seconds: float) -> Hold:
+def _renew(tx: Transaction, origin: Origin, hold: Hold, seconds: float, reason: str | None = None) -> Hold:
     new, event = _renewed(tx, origin, hold, seconds)
     if hold.owner and hold.party == origin.party:
         see_agent(tx, origin, hold.party, (hold.owner,))
     tx.run("lock_hold_renew", name=new.name, fencing_token=new.fencing_token, expires_at=new.expires_at)
-    tx.append(origin, event)
+    tx.append(origin, event.because(reason))
     return new
 
 
@@ -346,13 +347,15 @@ def _meant(tx: Transaction, origin: Origin, command: ReleaseLock) -> Hold:
     if not found and not holds:
         raise _nobody_holds(tx, origin, command)
     if not found:
-        raise not_held(command, holds, origin.actor, origin.at)
+        ending = how_it_ended(tx, command.name, origin.party, command.owner)
+        raise not_held(command, holds, origin.actor, origin.at, ending)
     return _of_several(command, found, named)
 
 
 def _nobody_holds(tx: Transaction, origin: Origin, command: ReleaseLock) -> OpsError:
     if _last_token(tx, command.name):
-        return nobody_holds(command, origin.actor, ended=True)
+        ending = how_it_ended(tx, command.name, origin.party, command.owner)
+        return nobody_holds(command, origin.actor, ended=True, ending=ending)
     held_names = [row["name"] for row in tx.all("lock_holds_live", now=origin.at)]
     return nobody_holds(command, origin.actor, ended=False, alike=near(command.name, held_names))
 

@@ -1,7 +1,7 @@
 """Messages between agents and people: what is sent, to whom, and what has become of it in each inbox."""
 
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
@@ -48,6 +48,15 @@ Recipients = tuple[Recipient, ...]
 class SendMessage(Frozen):
     """A message and who gets it; in a thread, unsaid, whoever else takes part in it."""
 
+    INSTEAD: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("capability", "capabilities"), "`to` takes capability:NAME for all who have one"),
+        **dict.fromkeys(("user", "users"), "`to` takes user:NAME for a person"),
+        **dict.fromkeys(("broadcast", "to_all"), "name each in `to`, or capability:NAME for all who have one"),
+        **dict.fromkeys(("cc", "bcc"), "everyone stands in `to`"),
+        **dict.fromkeys(("attachments", "attachment", "file"), "state_set keeps it, and the body names it"),
+        **dict.fromkeys(("send_at", "run_at"), "it goes at once; a task with run_at has it sent later"),
+    }
+
     to: Recipients = Field(
         default=(),
         max_length=RECIPIENTS_MAX,
@@ -58,7 +67,9 @@ class SendMessage(Frozen):
     body: Body = Field(examples=["The build is green."])
     thread_id: ThreadId | None = None
     importance: Importance = "normal"
-    ack_within_seconds: float | None = Field(default=None, gt=0, le=90 * 86_400, allow_inf_nan=False)
+    ack_within_seconds: Annotated[float | None, Meant(example=3600)] = Field(
+        default=None, gt=0, le=90 * 86_400, allow_inf_nan=False
+    )
     idempotency_key: Line | None = None
 
     def content_hash(self, to: Iterable[str]) -> str:
@@ -69,6 +80,16 @@ class SendMessage(Frozen):
 
 class ReadMessages(Waiting):
     """An inbox is read, or a thread, or what was sent, or what waits for an acknowledgement."""
+
+    INSTEAD: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("since", "before", "until"), "`after` takes the cursor of an earlier answer"),
+        **dict.fromkeys(
+            ("text", "search", "query", "subject", "sender", "from"),
+            "messages are not searched: `thread_id` is one thread, sent=true is yours, unread_only=false is all",
+        ),
+        **dict.fromkeys(("include_read", "all", "read"), "unread_only=false shows those that were read, too"),
+        **dict.fromkeys(("user", "person"), "`agent_id` takes user:NAME for a person's"),
+    }
 
     agent_id: AgentName | None = Field(default=None, description="Whose; by default you")
     thread_id: ThreadId | None = Field(default=None, description="All of it, also what you sent")

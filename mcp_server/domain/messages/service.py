@@ -27,6 +27,7 @@ from mcp_server.kernel.store import Row
 from mcp_server.kernel.waiting import wait_until
 from mcp_server.kernel.writes import Write
 
+_OTHERS = "These are another's: nothing counts as read by this, and who got them acknowledges them."
 _NOTHING_OWED = "No acknowledgement is outstanding, of yours or of others."
 
 
@@ -72,7 +73,7 @@ class MessageService:
 
     async def _read(self, reader: _Reader, command: ReadMessages) -> InboxView:
         if not command.acknowledge:
-            return await self._listed(reader, command)
+            return _as_seen(reader, await self._listed(reader, command))
         await self._acknowledge(reader, command.acknowledge)
         found = await self._listed(reader, command)
         return replace(found, acknowledged=len(set(command.acknowledge)))
@@ -127,10 +128,11 @@ class MessageService:
                 command.wait_seconds,
                 ("message",),
             )
+        rows, more = _page(rows, command)
         cursor = encode_cursor([rows[-1]["place"]]) if rows else command.after
         handed = await handed_over(self._database, self._speaking, rows)
         messages = [inbox_view(row, handed.get(row["message_id"])) for row in rows]
-        return InboxView(messages=messages, unread=unread, cursor=cursor)
+        return InboxView(messages=messages, unread=unread, cursor=cursor, more=more)
 
     async def _taken(self, reader: _Reader, command: ReadMessages) -> tuple[Sequence[Row], int]:
         party, thread_id = reader.party, command.thread_id
@@ -144,7 +146,7 @@ class MessageService:
     async def _shown(self, reader: _Reader, command: ReadMessages) -> tuple[Sequence[Row], int]:
         party, only_unread = reader.party, command.only_unread
         place = 0 if command.after is None or only_unread else decode_cursor(command.after, (int,))[0]
-        query = Query("inbox", parameters=(("party", party), ("place", place), ("limit", command.limit)))
+        query = Query("inbox", parameters=(("party", party), ("place", place), ("limit", command.limit + 1)))
         query = query.where("inbox_thread", thread_id=command.thread_id)
         query = query.where("inbox_unread") if only_unread else query
         return await self._fetched(query), await self._unread(party)
@@ -153,7 +155,7 @@ class MessageService:
         party, after = reader.party, command.after
         await self._require_part(reader, thread_id)
         place = 0 if after is None else decode_cursor(after, (int,))[0]
-        asked = (("party", party), ("thread_id", thread_id), ("place", place), ("limit", command.limit))
+        asked = (("party", party), ("thread_id", thread_id), ("place", place), ("limit", command.limit + 1))
 
         async def attempt() -> list[Row]:
             return await self._fetched(Query("thread", parameters=asked))
@@ -162,13 +164,14 @@ class MessageService:
             """After a cursor whatever comes; else what its reader has not read, where that is who looks."""
             return bool(_unread_ids(rows)) if after is None and reader.takes else bool(rows)
 
-        rows = await wait_until(self._context, reader.call, attempt, is_news, command.wait_seconds, ("message",))
+        found = await wait_until(self._context, reader.call, attempt, is_news, command.wait_seconds, ("message",))
+        rows, more = _page(found, command)
         if reader.takes and (unread_ids := _unread_ids(rows)):
             await self._context.write(reader.call, transactions.take, party, unread_ids)
         cursor = encode_cursor([rows[-1]["place"]]) if rows else after
         handed = await handed_over(self._database, self._speaking, rows)
         messages = thread_views(rows, await self._states_of(party, thread_id, rows), party, handed)
-        return InboxView(messages=messages, unread=await self._unread(party), cursor=cursor)
+        return InboxView(messages=messages, unread=await self._unread(party), cursor=cursor, more=more)
 
     async def _states_of(self, party: str, thread_id: str, rows: Sequence[Row]) -> Sequence[Row]:
         """What became of those messages of a thread that the party sent itself."""
@@ -185,11 +188,11 @@ class MessageService:
             require_control(reader.call.actor.may(Permission.MESSAGES_CONTROL), reader.party, thread_id)
 
     async def _what_was_sent(self, party: str, command: ReadMessages) -> InboxView:
-        query = Query("sent", parameters=(("party", party), ("limit", command.limit)))
+        query = Query("sent", parameters=(("party", party), ("limit", command.limit + 1)))
         if command.after is not None:
             at, message_id = decode_cursor(command.after, (int, str))
             query = query.where("sent_before", before_at=at, before_id=message_id)
-        rows = await self._fetched(query)
+        rows, more = _page(await self._fetched(query), command)
         states: Sequence[Row] = ()
         cursor = command.after
         if rows:
@@ -197,18 +200,20 @@ class MessageService:
             places = {"first_at": first[0], "first_id": first[1], "last_at": last[0], "last_id": last[1]}
             states = await self._database.fetch_all("sent_states", party=party, **places)
             cursor = encode_cursor(list(first))
-        return InboxView(messages=sent_views(rows, states), unread=await self._unread(party), cursor=cursor)
+        messages = sent_views(rows, states)
+        return InboxView(messages=messages, unread=await self._unread(party), cursor=cursor, more=more)
 
     async def _owed(self, party: str, command: ReadMessages) -> InboxView:
-        query = Query("owed", parameters=(("party", party), ("limit", command.limit)))
+        query = Query("owed", parameters=(("party", party), ("limit", command.limit + 1)))
         if command.after is not None:
             at, message_id, whose = decode_cursor(command.after, (int, str, str))
             query = query.where("owed_after", after_at=at, after_id=message_id, after_party=whose)
-        rows = await self._fetched(query)
+        rows, more = _page(await self._fetched(query), command)
         end = [rows[-1][name] for name in ("ack_due_at", "message_id", "party")] if rows else None
         cursor = command.after if end is None else encode_cursor(end)
         hint = None if rows or command.after is not None else _NOTHING_OWED
-        return InboxView(messages=owed_views(rows), unread=await self._unread(party), cursor=cursor, hint=hint)
+        unread = await self._unread(party)
+        return InboxView(messages=owed_views(rows), unread=unread, cursor=cursor, more=more, hint=hint)
 
     async def _fetched(self, query: Query) -> list[Row]:
         return await self._database.fetch_all(query.statement, filters=query.filters, **dict(query.parameters))
@@ -216,6 +221,17 @@ class MessageService:
     async def _unread(self, party: str) -> int:
         row = await self._database.fetch_one("inbox_count", party=party)
         return 0 if row is None else row["n"]
+
+
+def _as_seen(reader: _Reader, found: InboxView) -> InboxView:
+    """What is looked at is another's to acknowledge, which is said where there is any."""
+    is_others = reader.party != reader.call.party and bool(found.messages)
+    return replace(found, hint=_OTHERS) if is_others else found
+
+
+def _page(rows: Sequence[Row], command: ReadMessages) -> tuple[Sequence[Row], bool | None]:
+    """As many as were asked for, of one more that was looked for; and whether that is there."""
+    return rows[: command.limit], len(rows) > command.limit or None
 
 
 def _allowed(speaking: Speaking, call: Call, agent: Row) -> Speaker | None:

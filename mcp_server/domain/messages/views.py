@@ -140,10 +140,11 @@ class SentMessage(View):
 
 class InboxView(View):
     """Messages, oldest first; how many are unread after this, and were acknowledged by it; the cursor from which to go
-    on; and what it means that there are none."""
+    on, and whether more are there already; and what it means that there are none, or whose they are."""
 
     messages: list[MessageView]
     unread: int
     acknowledged: int | None = None
     cursor: str | None = None
+    more: bool | None = None
     hint: str | None = None

@@ -107,13 +107,16 @@ class Document(Record):
         changes: dict[str, Any] = {"author": author, "deleted": 1, "updated_at": now}
         return self.evolved(changes), Event("document.deleted", "document", self.id, self.version, changes)
 
-    def require_version(self, expected: int | None, now: Micros, note_of: Callable[[], str | None]) -> None:
+    def require_version(
+        self, expected: int | None, now: Micros, note_of: Callable[[], str | None], *, whole: bool
+    ) -> None:
         """Compare-and-set: refuse the write when the document is not at `expected` (0: must not exist).
 
         Args:
             expected: the version that the caller knows; None takes any.
             now: the current time.
             note_of: what the author of the current version noted, which is looked up for a refusal alone.
+            whole: whether a whole value is to be written, which may be merged with another's.
 
         Raises:
             Conflict: naming the current version, its author and that note.
@@ -121,7 +124,7 @@ class Document(Record):
         current = self.version if self.is_live(now) else 0
         if expected is None or expected == current:
             return
-        raise version_conflict(self, expected, current, note_of() if current else None)
+        raise version_conflict(self, expected, current, note_of() if current else None, whole=whole)
 
     def require_live(self, now: Micros) -> None:
         """Refuse to work on a document that has no value now.
@@ -142,7 +145,7 @@ def no_document(namespace: str, key: str) -> OpsError:
     """The refusal for a document that has no value."""
     return NotFound(
         f"There is no document {named(document_id(namespace, key))}.",
-        next=f"List what there is: state_find(namespace={namespace!r}).",
+        next=f"state_set makes it; state_find(namespace={namespace!r}) lists what there is.",
         details={"namespace": namespace, "key": key},
     )
 
@@ -201,19 +204,26 @@ def require_base(document: Document, base_version: int) -> None:
         )
 
 
-def version_conflict(document: Document, expected: int, current: int, note: str | None) -> Conflict:
+def version_conflict(document: Document, expected: int, current: int, note: str | None, *, whole: bool) -> Conflict:
     """The refusal of a compare-and-set; the caller adds the current value and the differences."""
     if not current:
         return _nothing_to_compare(document, expected)
-    merge = f"state_set with merge=true, base_version={expected} merges your value with theirs; else look"
     return Conflict(
         f"You expected version {expected}, but {named(document.id)} is at version {current}, written by "
         f"{document.author} at {iso(document.updated_at)}.",
-        next=f"{_noted(note)}{merge if 0 < expected < current else 'Look'} at theirs (state_get) and call again with "
-        f"expected_version={current}.",
+        next=f"{_noted(note)}`current_value` is theirs. {_again(expected, current, whole=whole)}.",
         details={"expected_version": expected, "current_version": current}
         | ({} if note is None else {"current_note": note}),
     )
+
+
+def _again(expected: int, current: int, *, whole: bool) -> str:
+    """How the very call that was refused is made now."""
+    if not whole:
+        return f"This same call with expected_version={current} is made on theirs"
+    again = f"This same call with expected_version={current} replaces theirs"
+    merged = f"with merge=true, base_version={expected} in its place, your value is merged with theirs"
+    return f"{again}; {merged}" if 0 < expected < current else again
 
 
 def _nothing_to_compare(document: Document, expected: int) -> Conflict:

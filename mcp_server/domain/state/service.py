@@ -299,6 +299,7 @@ async def _set(call: Call, done: Written) -> SetResult:
         merged=done.merged,
         others_changed=list(done.others) or None,
         replaced=replaced_view(done.replaced),
+        was_to_expire_at=iso_or_none(done.ended_at),
     )
 
 

@@ -55,7 +55,12 @@ def set_value(tx: Transaction, origin: Origin, planned: Planned[SetDocument]) ->
     change = document.written(value, "set", command.ttl_seconds, command.tags, origin)
     replaced = _replaced(document, command.base_version or command.expected_version, origin)
     head = _write(tx, origin, document, value, command.note, change, plan)
-    return Written(head, merged, others, replaced)
+    return Written(head, merged, others, replaced, ended_at=_was_to_end_at(document, head, origin.at))
+
+
+def _was_to_end_at(before: Document, after: Document, now: Micros) -> Micros | None:
+    """When a document was to expire that stays now."""
+    return before.expires_at if before.is_live(now) and after.expires_at is None else None
 
 
 def patch(tx: Transaction, origin: Origin, planned: Planned[PatchDocument]) -> Written:
@@ -196,7 +201,7 @@ def _kept_at(tx: Transaction, document: Document, version: int) -> str | None:
 
 def _require_version(tx: Transaction, document: Document, expected: int | None, mine: RawJson | None, now: int) -> None:
     try:
-        document.require_version(expected, now, partial(_note_of, tx, document))
+        document.require_version(expected, now, partial(_note_of, tx, document), whole=mine is not None)
     except Conflict as conflict:
         if document.is_live(now):
             known = 0 < (expected or 0) < document.version

@@ -91,12 +91,14 @@ class RestoredResult(DocumentResult):
 
 
 class SetResult(View):
-    """The document without its value, whether others' changes were merged in, and at which paths."""
+    """The document without its value, whether others' changes were merged in, and at which paths; and when it was to
+    expire before, where it stays now."""
 
     document: DocumentView
     merged: bool | None = None
     others_changed: list[str] | None = None
     replaced: ReplacedView | None = None
+    was_to_expire_at: str | None = None
 
 
 class VersionView(View):

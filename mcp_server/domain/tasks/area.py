@@ -35,6 +35,11 @@ def _moved(always: str, sometimes: str = "") -> Telling:
     return Telling.of(f"updated_at {always}", f"due_at {sometimes}")
 
 
+def _controlled(always: str, sometimes: str = "") -> Telling:
+    """What is told of a task that somebody changes from outside: also why, where that was said."""
+    return _moved(always, f"{sometimes} reason")
+
+
 _EVENTS = {
     "created": Telling.of(whole(Task)),
     "claimed": _moved(f"{_NO_LEASE} lease_seconds status attempt started_at"),
@@ -56,19 +61,19 @@ _EVENTS = {
     "lease_expired": _moved(f"{_NO_LEASE} error run_at status ready_at"),
     "cancel_requested": _moved("cancel_requested cancel_reason"),
     "paused": _moved("status ready_at", "cancel_reason"),
-    "resumed": _moved("status", "run_at ready_at cancel_reason"),
-    "retried": _moved(
+    "resumed": _controlled("status", "run_at ready_at cancel_reason"),
+    "retried": _controlled(
         "status ready_at waits_on approval attempts_forgiven cancel_requested run_at finished_at finished_by "
         "cancel_reason refused progress"
     ),
     "discarded": _moved("status cancel_reason"),
-    "priority_set": _moved("priority"),
-    "rescheduled": _moved("run_at", "schedule status ready_at"),
-    "edited": _moved("", f"{_EDITED} queue approval approved_by waits_on status ready_at"),
-    "assigned": _moved("agent_id queue", f"{_NO_LEASE} attempts_forgiven started_at status ready_at"),
+    "priority_set": _controlled("priority"),
+    "rescheduled": _controlled("run_at", "schedule status ready_at"),
+    "edited": _controlled("", f"{_EDITED} queue approval approved_by waits_on status ready_at"),
+    "assigned": _controlled("agent_id queue", f"{_NO_LEASE} attempts_forgiven started_at status ready_at"),
     "gated": _moved("approval", "status ready_at"),
     "approved": _moved("approval approved_by", "status ready_at"),
-    "schedule_fired": _moved("run_at result"),
+    "schedule_fired": _controlled("run_at result"),
     "schedule_skipped": _moved("run_at result"),
     "righted": _moved("", "ready_at started_at run_at lease_expires_at deadline_at"),
 }
@@ -99,6 +104,7 @@ AREA = Area(
             events=_EVENTS,
             seen_by=Permission.TASKS_READ,
             record=Task,
+            beside={"reason": str},
             table="tasks",
             row="task_for_update",
             json=JSON_COLUMNS,

@@ -10,6 +10,7 @@ from mcp_server.kernel.store import Database, Row
 
 _OTHERS = {"blocked": "blocked_by_dependencies", "scheduled": "scheduled_for_later"}
 _SHOWN = 3
+_HELD, READY = "held_by_concurrency_key", "ready_by_now"
 _MORE = {"gated": "waiting_for_approval", "paused": "paused"}
 
 
@@ -30,7 +31,7 @@ def in_words(counts: Mapping[str, int], such_as: Mapping[str, Sequence[str]]) ->
 
 
 async def why_nothing(
-    database: Database, agent_id: str, skills: set[str], kinds: Sequence[str] | None, held_by: str
+    database: Database, agent_id: str, skills: set[str], kinds: Sequence[str] | None, held_by: str | None = None
 ) -> Backlog:
     """What keeps unfinished tasks from being claimed; reasons that hold none are left out.
 
@@ -39,19 +40,24 @@ async def why_nothing(
         agent_id: the agent that asked.
         skills: what it can do.
         kinds: what it narrowed its claim to.
-        held_by: what keeps back the tasks that it could otherwise do.
+        held_by: what keeps back the tasks that it could otherwise do; unsaid, their keys do, and those without one have
+            become ready since it was looked.
     """
     counts: dict[str, int] = {}
     such_as: dict[str, list[str]] = {}
     for queue in await database.fetch_all("queued_by_queue", at_most=COUNTED_MAX):
         if queue["tasks"] and not queue["kind"].startswith(SYSTEM_KIND):
-            reason = _reason(queue, agent_id, skills, kinds) or held_by
+            reason = _reason(queue, agent_id, skills, kinds) or held_by or _free_or_held(queue)
             counts[reason] = counts.get(reason, 0) + queue["tasks"]
             such_as.setdefault(reason, []).append(queue["first_id"])
     waiting = dict(await database.fetch_one("why_not_queued", at_most=COUNTED_MAX) or {})
     counts |= {name: waiting[column] for column, name in (_OTHERS | _MORE).items()}
     told = {reason: counted(count, COUNTED_MAX) for reason, count in counts.items() if count}
     return Backlog(told, {reason: ids[:_SHOWN] for reason, ids in such_as.items()})
+
+
+def _free_or_held(queue: Row) -> str:
+    return _HELD if queue["first_key"] else READY
 
 
 def _reason(queue: Row, agent_id: str, skills: set[str], kinds: Sequence[str] | None) -> str | None:

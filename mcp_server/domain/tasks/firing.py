@@ -30,9 +30,9 @@ def fired_now(tx: Transaction, origin: Origin, schedule: Task) -> tuple[Task, Ev
     Raises:
         InvalidTransition: it is no schedule, or has ended; or its last firing is unfinished, and they do not overlap.
     """
-    if schedule.schedule is None and schedule.run_at is not None:
-        return rescheduled(schedule, TaskChanges(), origin.at)
     schedule.require_legal("run_now")
+    if schedule.schedule is None:
+        return rescheduled(schedule, TaskChanges(), origin.at)
     unfinished = _unfinished(tx, schedule)
     if unfinished is not None and ScheduleSpec.model_validate_json(schedule.schedule or "").overlap == "skip":
         raise still_unfinished(schedule.id, *unfinished)

@@ -32,6 +32,7 @@ class TaskLine(View):
     attempt: int | None = None
     lease: LeaseView | None = None
     progress: dict[str, Any] | None = None
+    result: Any = None
     error: dict[str, Any] | None = None
     finished_at: str | None = None
     cancel_requested: bool | None = None
@@ -78,11 +79,10 @@ class ClaimsView(View):
     no_more_because: str | None = None
 
 
-def task_line(task: TaskView, *, with_end: bool) -> TaskLine:
-    """A task in a list; with its end where that is what the list is about, since each time costs a model 15 tokens."""
+def task_line(task: TaskView) -> TaskLine:
+    """A task in a list; of one that has ended, when and with what."""
     attempt = task.attempt if task.attempt > 1 else None
-    ended = task.finished_at if with_end else None
-    return TaskLine.adopt(_of(TaskLine, task) | {"attempt": attempt, "finished_at": ended})
+    return TaskLine.adopt(_of(TaskLine, task) | {"attempt": attempt})
 
 
 def claims_view(claimed: ClaimedTasks, speaker: str) -> ClaimsView:

@@ -13,16 +13,15 @@ JSON columns stay text in the aggregate: no rule looks inside them.
 import json
 from typing import Any, Self
 
-from mcp_server.domain.tasks.refusals import illegal, lease_lost, nothing_to_decide, too_late_to_ask
+from mcp_server.domain.tasks.refusals import Standing, illegal, lease_lost, nothing_to_decide, too_late_to_ask
 from mcp_server.domain.tasks.rules import (
     BLANK,
-    LEGAL,
-    LEGAL_FOR_SCHEDULES,
     NO_LEASE,
     TaskStatus,
     backoff_seconds,
     due_at,
     finish_mark,
+    legal_now,
     readiness,
     system_legal,
 )
@@ -32,7 +31,7 @@ from mcp_server.kernel.clocks import is_ahead
 from mcp_server.kernel.events import Event
 from mcp_server.kernel.json_text import RawJson, dump_json, sha256_text
 from mcp_server.kernel.records import Record
-from mcp_server.kernel.times import Micros, duration
+from mcp_server.kernel.times import Micros, duration, iso_or_none
 
 JSON_COLUMNS = frozenset(
     ("input", "required_capabilities", "depends_on", "tags", "progress", "result", "error", "usage", "schedule")
@@ -247,8 +246,7 @@ class Task(Record):
         return self._ended("cancelled", now, cancel_reason=reason)
 
     def paused(self, reason: str | None, now: Micros) -> tuple[Self, Event]:
-        """Kept from being claimed until resumed. Why stands where the reason of a cancellation does: one at a time is
-        true."""
+        """Kept from being claimed until resumed. Why stands where a cancellation's reason does: one of them is true."""
         self.require_legal("pause")
         return self.moved("task.paused", now, status="paused", ready_at=None, cancel_reason=reason)
 
@@ -331,9 +329,10 @@ class Task(Record):
         Raises:
             InvalidTransition: naming the legal actions.
         """
-        legal = LEGAL[self.status] if self.schedule is None else LEGAL_FOR_SCHEDULES.get(self.status, ())
+        legal = legal_now(self.status, self.run_at, repeats=self.schedule is not None)
         if action not in legal:
-            raise illegal(self.id, self.status, action, system_legal(legal) if self.system else legal)
+            said = system_legal(legal) if self.system else legal
+            raise illegal(self.id, self.status, action, said, repeats=self.schedule is not None)
 
     # Helpers
 
@@ -356,7 +355,8 @@ class Task(Record):
         """
         expired = self.lease_expires_at is not None and self.lease_expires_at <= now
         if self.status != "running" or sha256_text(token) != self.lease_token_hash or expired:
-            raise lease_lost(self.id, self.status, self.attempt, expired=expired)
+            holder, until = self.lease_agent_id or self.finished_by, iso_or_none(self.lease_expires_at)
+            raise lease_lost(Standing(self.id, self.status, self.attempt, holder, until, expired))
 
     def _attempt_over(
         self,

@@ -83,6 +83,25 @@ DELETE FROM dependencies WHERE task_id = :id OR parent_id = :id
 -- name: dependents
 SELECT task_id FROM dependencies WHERE parent_id = :parent_id ORDER BY task_id
 
+-- name: children_unfinished
+SELECT id FROM tasks WHERE parent_id IN (SELECT value FROM json_each(:ids)) AND parent_id IS NOT NULL
+AND status IN ('pending', 'queued', 'running', 'paused') ORDER BY parent_id, created_at LIMIT :limit
+
+-- name: children_unfinished (postgres)
+SELECT id FROM tasks WHERE parent_id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
+AND parent_id IS NOT NULL AND status IN ('pending', 'queued', 'running', 'paused')
+ORDER BY parent_id, created_at LIMIT :limit
+
+-- name: waiting_for_any
+SELECT DISTINCT tasks.id FROM dependencies JOIN tasks ON tasks.id = dependencies.task_id
+WHERE dependencies.parent_id IN (SELECT value FROM json_each(:ids)) AND status IN ('pending', 'paused')
+ORDER BY tasks.id LIMIT :limit
+
+-- name: waiting_for_any (postgres)
+SELECT DISTINCT tasks.id FROM dependencies JOIN tasks ON tasks.id = dependencies.task_id
+WHERE dependencies.parent_id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
+AND status IN ('pending', 'paused') ORDER BY tasks.id LIMIT :limit
+
 -- name: dependents_beyond
 SELECT task_id FROM dependencies WHERE parent_id = :parent_id ORDER BY task_id LIMIT 1 OFFSET :beyond
 
@@ -243,7 +262,9 @@ SELECT q.kind, q.agent_id, q.capabilities, (
   SELECT count(*) FROM (SELECT 1 FROM tasks t WHERE t.status = 'queued' AND t.queue = q.name LIMIT :at_most) AS part
 ) AS tasks, (
   SELECT t.id FROM tasks t WHERE t.status = 'queued' AND t.queue = q.name
-  ORDER BY t.priority DESC, t.ready_at, t.id LIMIT 1) AS first_id
+  ORDER BY t.priority DESC, t.ready_at, t.id LIMIT 1) AS first_id, (
+  SELECT t.concurrency_key FROM tasks t WHERE t.status = 'queued' AND t.queue = q.name
+  ORDER BY t.priority DESC, t.ready_at, t.id LIMIT 1) AS first_key
 FROM queues q
 
 -- name: task_kinds
@@ -482,6 +503,11 @@ WHERE lease_agent_id = :agent_id AND status = 'running' AND lease_expires_at > :
 
 -- name: tasks_pinned
 SELECT id, status FROM tasks WHERE agent_id = :agent_id AND status <> 'completed' ORDER BY id
+
+-- What waits for one agent alone, counted up to a number.
+-- name: tasks_waiting_for
+SELECT id FROM tasks WHERE agent_id = :agent_id AND status <> 'completed'
+AND status IN ('pending', 'queued', 'paused') ORDER BY id LIMIT :counted
 
 -- name: agent_leases
 SELECT id FROM tasks WHERE lease_agent_id = :id AND status = 'running' ORDER BY id

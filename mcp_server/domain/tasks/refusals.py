@@ -1,7 +1,9 @@
 """What the task queue says no to, in words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
+from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.kernel.errors import Conflict, InvalidTransition, LeaseLost, NotFound
 from mcp_server.kernel.quoting import named, quoted
 
@@ -17,13 +19,47 @@ def no_task(task_id: str, titled: Sequence[str] = ()) -> NotFound:
     )
 
 
-def illegal(task_id: str, status: str, action: str, legal: Sequence[str]) -> InvalidTransition:
-    """The refusal of an action that the status does not allow."""
+_MEANT: Mapping[str, Sequence[str]] = {
+    "cancel": ("discard",),
+    "resume": ("run_now", "retry"),
+    "retry": ("resume", "run_now"),
+    "discard": ("cancel",),
+    "set_priority": ("edit",),
+    "reschedule": ("retry",),
+    "run_now": ("resume", "retry", "set_priority"),
+}
+"""What comes nearest to an action that is not possible, the nearest first; nothing that takes away more than it."""
+
+_CALLED: Mapping[str, str] = {"set_priority": ", priority='critical'", "edit": ", changes={'priority': ...}"}
+
+
+def illegal(task_id: str, status: str, action: str, legal: Sequence[str], *, repeats: bool) -> InvalidTransition:
+    """The refusal of an action that the status does not allow, with the call that comes nearest to it.
+
+    Args:
+        task_id: which task.
+        status: its status.
+        action: what was asked for.
+        legal: what is possible.
+        repeats: whether it is a schedule.
+    """
     return InvalidTransition(
         f"Task {task_id} is {status}, so {action} is not possible.",
-        next=f"Legal now: {', '.join(legal) or 'nothing, it is finished'}.",
+        next=_nearest(task_id, action, legal) if legal else _anew(task_id, repeats=repeats),
         details={"task_id": task_id, "status": status, "legal": list(legal)},
     )
+
+
+def _nearest(task_id: str, action: str, legal: Sequence[str]) -> str:
+    near = next(filter(legal.__contains__, _MEANT.get(action, ())), None)
+    call = f"Nearest to it: tasks_control(task_ids=['{task_id}'], action='{near}'{_CALLED.get(near or '', '')}). "
+    return f"{call if near else ''}Legal now: {', '.join(legal)}."
+
+
+def _anew(task_id: str, *, repeats: bool) -> str:
+    spec = "{title, schedule: {cron}}" if repeats else "{title}"
+    shown = f"tasks_find(task_id='{task_id}') shows what came of it; tasks_create(tasks=[{spec}]) makes another."
+    return f"{shown} Legal now: nothing, it is finished."
 
 
 def servers_own(task_id: str) -> InvalidTransition:
@@ -82,15 +118,51 @@ def too_late_to_ask(task_id: str, status: str) -> InvalidTransition:
     )
 
 
-def lease_lost(task_id: str, status: str, attempt: int, *, expired: bool) -> LeaseLost:
-    """The refusal of a worker whose lease is not the current one."""
-    state = f"its lease ran out at attempt {attempt}" if expired else f"it is {status} at attempt {attempt}"
+class Standing(NamedTuple):
+    """Where a task stands whose lease is asked for: at which attempt, and whose lease it is or, of one that has ended,
+    who ended it; until when, and whether that is over."""
+
+    task_id: str
+    status: str
+    attempt: int
+    agent_id: str | None
+    until: str | None
+    expired: bool
+
+
+def lease_lost(now: Standing) -> LeaseLost:
+    """The refusal of a worker whose lease is not the current one: who has the task now, and what to do then."""
+    state, do = _left_to(now)
     return LeaseLost(
-        f"This lease_token does not hold task {task_id}: {state}.",
-        next="Nothing was changed. If you lost your token, tasks_claim(resume=true) gives fresh ones for what you "
-        "still hold; else stop working on it and claim again with tasks_claim.",
-        details={"task_id": task_id, "status": status, "attempt": attempt},
+        f"This lease_token does not hold task {now.task_id}: {state}.",
+        next=f"Nothing was changed. {do}",
+        details={"task_id": now.task_id, "status": now.status, "attempt": now.attempt}
+        | ({} if now.agent_id is None else {"agent_id": now.agent_id}),
     )
+
+
+def _left_to(now: Standing) -> tuple[str, str]:
+    """How the task stands, and what is left to do for who worked on it."""
+    if now.expired:
+        over = f"its lease ran out at {now.until}, at attempt {now.attempt}"
+        return over, "It goes back to the queue: tasks_claim may take it up again, unless another is faster."
+    if now.status == "running":
+        found = f"messages_send(to=['{now.agent_id}'], body=...) tells its holder what you found"
+        fresh = "If that is you, tasks_claim(resume=true) gives a fresh token"
+        holder = f"{now.agent_id} holds it until {now.until}, at attempt {now.attempt}"
+        return holder, f"{fresh}; else stop working on it: {found}."
+    return _ended(now) if now.status in TERMINAL else _given_back(now)
+
+
+def _ended(now: Standing) -> tuple[str, str]:
+    by = "" if now.agent_id is None else f" by {now.agent_id}"
+    shown = f"tasks_find(task_id='{now.task_id}') shows what came of it"
+    return f"it is {now.status}{by}, at attempt {now.attempt}", f"Stop working on it; {shown}."
+
+
+def _given_back(now: Standing) -> tuple[str, str]:
+    again = "once it is queued, tasks_claim may take it up again"
+    return f"it is {now.status} after attempt {now.attempt}, and nobody holds it", f"Stop working on it; {again}."
 
 
 def parent_refused(parent_id: str, status: str, reason: str | None) -> Conflict:

@@ -1,6 +1,6 @@
 """What the tools of tasks answer: tasks as callers see them, and what became of the call."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from mcp_server.domain.events.aftermath import came_of
@@ -73,8 +73,8 @@ class RefusalView(View):
 
 
 class FinishedTasks(View):
-    """The tasks whose finish was accepted, now or before, the tasks they released, those that depended on them and wait
-    for others yet, and the tasks whose finish was refused."""
+    """The tasks whose finish was accepted, now or before (`repeated`), the tasks they released, those that depended on
+    them and wait for others yet, and the tasks whose finish was refused."""
 
     tasks: list[TaskState]
     released: list[str]
@@ -98,11 +98,15 @@ async def finished(
 async def finished_many(database: Database, done: FinishedMany) -> FinishedTasks:
     """What the finish of several came to."""
     return FinishedTasks(
-        tasks=list(map(ended_state, done.tasks)),
+        tasks=[_ended(task, done.repeated) for task in done.tasks],
         released=done.released,
         still_waiting=await still_waiting(database, done.others) if done.others else None,
         refused=list(map(refusal_view, done.refused)) or None,
     )
+
+
+def _ended(task: Row, repeated: Container[str]) -> TaskState:
+    return ended_state(task).evolved({"repeated": task["id"] in repeated or None})
 
 
 class ControlledTasks(View):

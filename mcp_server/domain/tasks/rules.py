@@ -83,6 +83,14 @@ BLANK: dict[str, Any] = NO_LEASE | {
 }
 
 
+def legal_now(status: str, run_at: Micros | None, *, repeats: bool) -> tuple[str, ...]:
+    """What may be done to a task, or to a schedule, which repeats; one that waits for a time can be had run at once."""
+    if repeats:
+        return LEGAL_FOR_SCHEDULES.get(status, ())
+    legal = LEGAL[status]
+    return legal if run_at is None or "reschedule" not in legal else (*legal, "run_now")
+
+
 def finish_mark(token_hash: str | None, digest: str) -> str:
     """What an accepted finish is known by, should it be repeated."""
     return f"{(token_hash or '')[:16]}:{digest}"

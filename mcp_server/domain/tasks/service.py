@@ -12,7 +12,7 @@ from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.search.finding import NO_CURSOR, Sought, fetch_page_holding
 from mcp_server.domain.tasks import creation, transactions
-from mcp_server.domain.tasks.backlog import Backlog, in_words, why_nothing
+from mcp_server.domain.tasks.backlog import READY, Backlog, in_words, why_nothing
 from mcp_server.domain.tasks.claiming import Leased, claim, resume
 from mcp_server.domain.tasks.commands import (
     ClaimTasks,
@@ -27,6 +27,7 @@ from mcp_server.domain.tasks.commands import (
     refuse_system_kinds,
     worker_of,
 )
+from mcp_server.domain.tasks.leftovers import left_by
 from mcp_server.domain.tasks.listing import listed, parts
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.outcomes import Standing, Standings, bounded, outcomes, parents_of, standings, unknown_task
@@ -48,7 +49,7 @@ from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.runs import last_runs
 from mcp_server.domain.tasks.standing import TaskState, controlled_state, created_state, task_state
 from mcp_server.domain.tasks.views import TaskView, task_full, task_row
-from mcp_server.domain.tasks.waiting import facts_about, stranded, warnings_about_days
+from mcp_server.domain.tasks.waiting import facts_about, held_by, stranded, warnings_about_days
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.checks import check_all
@@ -142,10 +143,13 @@ class TaskService:
 
         try:
             leases = await wait_until(context, call, attempt, bool, command.wait_seconds, ("task", "agent"))
+            reasons = None if leases else await self._why_nothing(command)
+            if reasons is not None and READY in reasons.counts:  # since it was looked
+                leases = await attempt()
         except AtCapacity as error:
             error.details["nothing_because"] = (await self._why_nothing(command, "held_by_capacity")).counts
             raise
-        reasons = None if leases else await self._why_nothing(command, "held_by_concurrency_key")
+        reasons = None if leases else reasons
         return await self._with_why_no_more(call, command, await self._claimed(leases, reasons))
 
     async def holder(self, lease_token: str) -> str | None:
@@ -241,11 +245,10 @@ class TaskService:
         call.actor.require(Permission.TASKS_READ)
         return task_state(await self._row(task_id))
 
-    async def held_by(self, call: Call, agent_id: str) -> Holding | None:
-        """The tasks that an agent has leased."""
+    async def held_by(self, call: Call, agent_id: str) -> list[Holding | None]:
+        """The tasks that an agent has leased, and those that wait for it alone."""
         call.actor.require(Permission.TASKS_READ)
-        rows = await self._database.fetch_all("agent_leases", id=agent_id)
-        return Holding.of("tasks", [row["id"] for row in rows])
+        return await held_by(self._database, agent_id)
 
     async def needs(self, call: Call, task_id: str) -> TaskNeeds:
         """What an agent must have to take a task up.
@@ -328,7 +331,7 @@ class TaskService:
             raise await unknown_task(self._database, task_id)
         return row
 
-    async def _why_nothing(self, command: ClaimTasks, held_by: str) -> Backlog:
+    async def _why_nothing(self, command: ClaimTasks, held_by: str | None = None) -> Backlog:
         agent_id = worker_of(command)
         skills = await self._agents.skills(agent_id)
         return await why_nothing(self._database, agent_id, skills, command.kinds, held_by)
@@ -341,7 +344,7 @@ class TaskService:
         worker = next((one for one in await self._agents.able() if one.id == command.agent_id), None)
         why = None if worker is None else worker.no_more(call.actor, command.max_tasks - count)
         if why is None:
-            left = in_words(*await self._why_nothing(command, "held_by_concurrency_key"))
+            left = in_words(*await self._why_nothing(command))
             why = f"nothing else is ready that it can do{left and ': '}{left}"
         return claimed.evolved({"no_more_because": why})
 
@@ -371,7 +374,8 @@ class TaskService:
         refused = [refusal_view(one) for one in done.refused]
         tasks = [controlled_state(row, now, done.changed.get(row["id"])) for row in done.tasks]
         waiting = await stranded(self._database, self._agents, done.tasks) if done.may_strand else []
-        return ControlledTasks(tasks=tasks, refused=refused or None, warnings=[*done.warnings, *waiting] or None)
+        left = await left_by(self._database, done.cancelled)
+        return ControlledTasks(tasks=tasks, refused=refused or None, warnings=[*done.warnings, *waiting, *left] or None)
 
 
 async def _ordinary(call: Call, command: CreateTasks) -> CreateTasks:

@@ -10,7 +10,7 @@ from mcp_server.domain.tasks.schedules import ScheduleChanges, ScheduleSpec
 from mcp_server.kernel.checks import refuse
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import RawJson, canonical_hash, check_json, dump_json, json_list, sha256_text
-from mcp_server.kernel.meaning import AgentName, Meant, TaskId, bare_id
+from mcp_server.kernel.meaning import AgentName, Meant, TaskId, task_id
 from mcp_server.kernel.times import micros
 from mcp_server.kernel.together import not_together
 from mcp_server.kernel.values import Frozen, Line, Seconds, Text, Time, Word, checked_json
@@ -42,7 +42,7 @@ ShownKind = Annotated[str, PlainSerializer(shown_kind)]
 
 Reference = Annotated[
     str,
-    BeforeValidator(bare_id),
+    BeforeValidator(task_id),
     StringConstraints(pattern=r"^(#\d{1,3}|task_[a-z0-9]{12})$"),
     Meant("a task's id, or #n for the n-th task of this call, from 0", "#0"),
 ]

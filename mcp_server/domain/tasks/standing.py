@@ -35,6 +35,7 @@ class TaskState(View):
     finished_at: str | None = None
     edited: list[str] | None = None
     replayed: bool | None = None
+    repeated: bool | None = None
 
 
 def task_state(row: Row, replayed: bool | None = None, now: Micros | None = None) -> TaskState:
@@ -58,6 +59,7 @@ def task_state(row: Row, replayed: bool | None = None, now: Micros | None = None
             "finished_at": iso_or_none(row["finished_at"]),
             "edited": None,
             "replayed": replayed,
+            "repeated": None,
         }
     )
 

@@ -35,7 +35,7 @@ from mcp_server.domain.tasks.rows import (
 )
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.spec import SYSTEM_WORKER
-from mcp_server.kernel.errors import OpsError
+from mcp_server.kernel.errors import OpsError, PermissionDenied
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import sha256_text
 from mcp_server.kernel.store import Transaction
@@ -44,6 +44,10 @@ from mcp_server.kernel.writes import Landing
 
 _STRANDING = frozenset(("assign", "edit", "retry", "resume"))
 """What may leave a task to who does not take it up."""
+
+
+_TELLS_WHY = frozenset(("cancel", "pause", "discard"))
+"""What keeps its reason with the task."""
 
 
 class Finished(NamedTuple):
@@ -58,12 +62,13 @@ class Finished(NamedTuple):
 
 class FinishedMany(NamedTuple):
     """The tasks whose finish was accepted, now or before, the ids they released, those of others that depended on them,
-    and the tasks whose finish was refused: `{id, code, message}`."""
+    the tasks whose finish was refused: `{id, code, message}`, and the ids of those whose was a repeat."""
 
     tasks: list[dict[str, Any]]
     released: list[str]
     others: list[str]
     refused: list[dict[str, Any]]
+    repeated: frozenset[str]
 
 
 Ended = Finished | FinishedMany
@@ -80,12 +85,14 @@ class Controlled(NamedTuple):
     changed: dict[str, list[str]]
     may_strand: bool
     """Whether it may have left tasks to who does not take them up."""
+    cancelled: Sequence[dict[str, Any]] = ()
+    """Those of the tasks that it cancelled, or asked to stop."""
 
 
 def report(tx: Transaction, origin: Origin, command: ReportTask) -> Task:
     """Extend the lease and keep the progress."""
     task = load_task(tx, command.task_id)
-    require_worker(tx, origin, task)
+    require_worker(tx, origin, task, command.lease_token)
     progress = None if command.progress is None else command.progress.stored()
     new, event = task.reported(command.lease_token, progress, command.extend_seconds, origin.at)
     tx.record(origin, event)
@@ -103,7 +110,7 @@ def finish(tx: Transaction, origin: Origin, command: EndAttempt) -> Finished:
     digest = command.digest()
     if task.is_repeat_of(command.lease_token, digest):
         return Finished(task.fields(), [], repeated=True)
-    require_worker(tx, origin, task)
+    require_worker(tx, origin, task, command.lease_token)
     token, usage = command.lease_token, command.usage
     if command.error is None:
         new, event = task.completed(token, command.result, usage, digest, origin.at)
@@ -130,7 +137,7 @@ def finish_with(command: FinishTask, tx: Transaction, origin: Origin, apply: Lan
     if not task.is_repeat_of(command.lease_token, command.digest()):
         if task.was_finished_by(command.lease_token):
             raise finished_otherwise(task.id, task.status)
-        require_worker(tx, origin, task)
+        require_worker(tx, origin, task, command.lease_token)
         task.require_lease(command.lease_token, origin.at)
         apply(last_event(tx, "task.claimed", task.id))
     return finish(tx, origin, command)
@@ -171,7 +178,12 @@ def finish_together(tx: Transaction, origin: Origin, command: FinishSome) -> End
 def _came_to(done: Sequence[Finished], refused: list[dict[str, Any]]) -> FinishedMany:
     released = [task_id for one in done for task_id in one.released]
     others = {task_id: None for one in done for task_id in one.others}
-    return FinishedMany([one.task for one in done], released, [*others.keys() - set(released)], refused)
+    rest = [*others.keys() - set(released)]
+    return FinishedMany([one.task for one in done], released, rest, refused, _repeated(done))
+
+
+def _repeated(done: Sequence[Finished]) -> frozenset[str]:
+    return frozenset(one.task["id"] for one in done if one.repeated)
 
 
 def read_finishes_ahead(tx: Transaction, calls: Sequence[tuple[Any, ...]]) -> None:
@@ -192,7 +204,7 @@ def control(tx: Transaction, origin: Origin, command: ControlTasks) -> Controlle
         except OpsError as error:
             refused.append({"id": task_id, "code": error.code, "message": error.message})
             continue
-        cause = tx.record(origin, event)
+        cause = tx.record(origin, event if command.action in _TELLS_WHY else event.because(command.reason))
         after_end(tx, origin, new, cause)
         _tell_controlled(tx, origin.caused_by(cause), command, new)
         tasks.append(new.fields())
@@ -202,7 +214,8 @@ def control(tx: Transaction, origin: Origin, command: ControlTasks) -> Controlle
             warnings.append(told)
         if command.action in ("edit", "reschedule"):
             changed[new.id] = names_changed(before, new)
-    return Controlled(tasks, refused, warnings, changed, command.action in _STRANDING)
+    cancelled = tasks if command.action == "cancel" else ()
+    return Controlled(tasks, refused, warnings, changed, command.action in _STRANDING, cancelled)
 
 
 def approve(tx: Transaction, origin: Origin, task: Task, by: str) -> Task:
@@ -242,7 +255,7 @@ def give_up(tx: Transaction, origin: Origin, command: GiveUpTask) -> Task:
         LeaseLost: the token is not the current one.
     """
     task = load_task(tx, command.task_id)
-    require_worker(tx, origin, task)
+    require_worker(tx, origin, task, command.lease_token)
     task.require_lease(command.lease_token, origin.at)
     new, event = task.handed_back(origin.at, command.reason)
     after_end(tx, origin, new, tx.record(origin, event))
@@ -271,14 +284,20 @@ def instance_gone(tx: Transaction, origin: Origin, agent_id: str, instance_id: s
         after_end(tx, origin, new, tx.record(origin, event))
 
 
-def require_worker(tx: Transaction, origin: Origin, task: Task) -> None:
+def require_worker(tx: Transaction, origin: Origin, task: Task, token: str) -> None:
     """Refuse a caller that may not speak as the agent that holds the task's lease.
 
     Raises:
         PermissionDenied: it may not.
+        LeaseLost: it may not, and its own lease is not the current one: that is what it has to know.
     """
-    if task.lease_agent_id not in (None, SYSTEM_WORKER):
+    if task.lease_agent_id in (None, SYSTEM_WORKER):
+        return
+    try:
         require_voice(tx, origin, task.lease_agent_id)
+    except PermissionDenied:
+        task.require_lease(token, origin.at)
+        raise
 
 
 def require_held(tx: Transaction, origin: Origin) -> int | None:
@@ -295,7 +314,7 @@ def require_held(tx: Transaction, origin: Origin) -> int | None:
     if row is None:
         raise no_lease()
     task = load_task(tx, row["id"])
-    require_worker(tx, origin, task)
+    require_worker(tx, origin, task, origin.lease_token)
     task.require_lease(origin.lease_token, origin.at)
     return last_event(tx, "task.claimed", task.id)
 

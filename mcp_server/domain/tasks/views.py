@@ -17,7 +17,7 @@ from mcp_server.domain.tasks.standing import (
 from mcp_server.domain.tasks.waiting import Facts, why_waiting
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import Micros, iso, iso_or_none
-from mcp_server.kernel.views import View, json_or_none, list_or_none
+from mcp_server.kernel.views import View, json_or_none, list_or_none, short
 
 
 class ParentView(View):
@@ -94,6 +94,7 @@ def task_row(row: Row, facts: Facts | None = None) -> TaskView:
         attempt=row["attempt"],
         lease=_lease(row),
         progress=progress_of(row),
+        result=_short_result(row),
         error=json_or_none(row["error"]),
         cancel_requested=bool(row["cancel_requested"]) or None,
         pause_reason=pause_reason(row),
@@ -101,6 +102,10 @@ def task_row(row: Row, facts: Facts | None = None) -> TaskView:
         updated_at=None if row["updated_at"] == row["created_at"] else iso(row["updated_at"]),
         finished_at=iso_or_none(row["finished_at"]),
     )
+
+
+def _short_result(row: Row) -> Any:
+    return short(json_or_none(row["result"])) if row["status"] == "completed" else None
 
 
 def task_full(row: Row, facts: Facts | None = None, now: Micros | None = None) -> TaskView:

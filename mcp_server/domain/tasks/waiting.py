@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
+from mcp_server.domain.agents.hooks import HOLDING_COUNTED_MAX, Holding
 from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.agents.workers import Worker, listed, nobody_can
 from mcp_server.domain.tasks.rules import TERMINAL
@@ -51,6 +52,16 @@ async def stranded(database: Database, agents: AgentService, rows: Sequence[Row]
     picky = [row for row in rows if _waits(row) and _may_wait_for_ever(row)]
     facts = await facts_about(database, agents, picky)
     return [f"{row['id']}: {reason}." for row in picky for reason in _found(_LASTING, row, facts)]
+
+
+async def held_by(database: Database, agent_id: str) -> list[Holding | None]:
+    """The tasks that an agent has leased, and those that wait for it alone."""
+    leased = await database.fetch_all("agent_leases", id=agent_id)
+    waiting = await database.fetch_all("tasks_waiting_for", agent_id=agent_id, counted=HOLDING_COUNTED_MAX)
+    return [
+        Holding.of("tasks", [row["id"] for row in leased]),
+        Holding.of("pinned_tasks", [row["id"] for row in waiting], HOLDING_COUNTED_MAX),
+    ]
 
 
 def warnings_about_days(rows: Sequence[Row]) -> list[str]:

@@ -19,7 +19,7 @@ from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import system_clock
 from mcp_server.persistence.limits import beyond_the_engine
-from mcp_server.persistence.migrate import migrate, migrations, require_current
+from mcp_server.persistence.migrate import is_set_up, migrate, migrations, require_current
 from mcp_server.persistence.sqlite.file import SqliteFile
 from mcp_server.persistence.sqlite.library import require_safe_library
 from mcp_server.persistence.sqlite.mark import Mark
@@ -75,6 +75,7 @@ class SqliteBackend:
             private_files.make_folder(self.file.path.parent)
             with self.file.turnstile():
                 private_files.leave_empty(self.file.path)
+                self._require_own_tables()
                 connection = self.file.connect_writer()
                 try:
                     complete = partial(complete_migration, connection, "sqlite", self.areas)
@@ -85,6 +86,14 @@ class SqliteBackend:
             raise
         except Exception as error:
             raise self._explained(error) from error
+
+    def _require_own_tables(self) -> None:
+        """Refuse another program's file, before the way in which it is kept is changed."""
+        connection = self.file.connect(read_only=True)
+        try:
+            is_set_up(cast("Any", connection), self.name)
+        finally:
+            connection.close()
 
     def _warn_of_sharing(self) -> None:
         kind = shared_kind(self.file.path.absolute().parent)

@@ -182,6 +182,8 @@ class SqliteFile:
     def explain(self, error: BaseException) -> OpsError:
         """A failure of the library as a refusal that names the file and the remedy."""
         code = self._code(error)
+        if self.path.is_dir():
+            return Unavailable(f"The database {self.path} is a folder.", next="Name a file in it with --database.")
         if isinstance(error, OSError) and error.errno in _NO_LOCKS:
             return Unavailable(
                 f"The database {self.path} cannot be used: its file system keeps no locks ({error.strerror}).",

@@ -6,9 +6,10 @@ import pytest
 
 from mcp_server.domain.agents.commands import ControlAgent
 from mcp_server.domain.agents.views import ControlledAgent
+from mcp_server.domain.locks.model import AcquireLock
 from mcp_server.domain.tasks.commands import ControlTasks
 from mcp_server.kernel.errors import Conflict, InvalidTransition, LimitExceeded, NotFound
-from tests.world import World
+from tests.world import World, speaking
 
 pytestmark = pytest.mark.anyio
 
@@ -28,6 +29,16 @@ async def test_one_that_holds_nothing_leaves_at_once_and_what_it_runs_goes_back_
     await world.claim_one(agent)
     assert (await leave(world, "a")).requeued == [task.id]
     assert (await leave(world, "a", "delete")).agent.id == agent.id
+
+
+async def test_one_that_is_put_to_rest_is_told_what_it_keeps_meanwhile(world: World):
+    ann = await world.agent("ann")
+    await world.desk.locks.acquire(speaking(ann), AcquireLock(name="build"))
+    task = await world.task(agent_id="ann")
+    kept = {"locks": {"total": 1, "which": ["build"]}, "pinned_tasks": {"total": 1, "which": [task.id]}}
+    assert (await leave(world, "ann", "drain")).holds == kept
+    assert (await leave(world, "ann", "pause")).holds == kept
+    assert (await leave(world, "ann", "resume")).holds is None
 
 
 async def test_one_with_pinned_tasks_says_so_and_stays(world: World):

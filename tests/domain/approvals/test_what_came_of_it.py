@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 
 from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval
-from mcp_server.domain.approvals.views import ApprovalView, decided_approval
+from mcp_server.domain.approvals.views import ApprovalView, RequestedApproval, decided_approval
 from mcp_server.domain.state.commands import DocumentHistory
+from mcp_server.domain.tasks.commands import ControlTasks
 from mcp_server.kernel.authority import Role
 from mcp_server.kernel.errors import InvalidTransition
+from mcp_server.kernel.times import iso
 from tests.domain.approvals.test_calls import ANN, JOBS, answer, asked, found, work
 from tests.world import World, caller
 
@@ -47,6 +49,49 @@ async def test_a_list_says_what_each_call_does_and_which_documents_were_changed(
         assert outcome["documents"] == ["n/plan"] and [len(ids) for ids in outcome["made"]] == [0, 2]
     told = await again(world, approval.id)
     assert "nothing is left to decide" in told and "Its 2 calls landed: task_" in told and "n/plan" in told
+
+
+async def test_a_list_says_who_answered_what_and_when_and_who_has_not(world: World):
+    people = ("ann", "bob", "cy")
+    approval = (await put(world, title="t", action="a", approvers=people, quorum=2)).approval
+    await world.decide(ANN, approval.id, True, "fine")
+    view = await listed(world)
+    (told,) = view.answers or ()
+    assert (told.by, told.granted, told.note, told.at) == ("ann", True, "fine", iso(world.clock.now))
+    assert view.not_answered == ["bob", "cy"]
+    await world.decide(caller(Role.ADMIN, id="bob"), approval.id, True)
+    view = await listed(world)
+    assert view.status == "approved" and view.not_answered is None
+
+
+async def test_a_person_finds_what_it_was_asked_and_what_it_answered_for_anyone(world: World):
+    open_to_all = (await put(world, title="t", action="a")).approval
+    named = (await put(world, title="u", action="a", approvers=("ann",))).approval
+    await put(world, title="v", action="a", approvers=("bob",))
+    await world.decide(ANN, open_to_all.id, True)
+    for who in ("ann", "Ann", "user:ann"):
+        items = (await world.desk.approvals.find(world.call, FindApprovals(approver=who))).items
+        assert {one.id for one in items} == {open_to_all.id, named.id}, who
+
+
+async def test_who_asks_an_agent_to_decide_is_told_that_agents_do_not(world: World):
+    await world.agent("scribe")
+    asked_agent = await put(world, title="t", action="a", approvers=("scribe", "ann"))
+    assert [one.split(" ")[0] for one in asked_agent.warnings or ()] == ["scribe"]
+    assert (await put(world, title="u", action="a", approvers=("ann",))).warnings is None
+
+
+async def test_an_approvals_id_stands_for_that_of_its_task_wherever_tasks_are_named(world: World):
+    approval = (await put(world, title="t", action="a", choices=("red", "blue"))).approval
+    task = await world.task(depends_on=[approval.id])
+    assert task.depends_on == [approval.task_id]
+    command = ControlTasks.model_validate({"task_ids": [approval.id], "action": "cancel"})
+    await world.desk.tasks.control(world.call, command)
+    assert (await found(world, approval.id)).status == "withdrawn"
+
+
+async def put(world: World, **spec: Any) -> RequestedApproval:
+    return await world.desk.approvals.request(world.call, RequestApproval.model_validate(spec))
 
 
 async def test_who_is_asked_about_a_document_that_has_moved_on_is_told_first_that_a_yes_does_nothing(world: World):

@@ -1,5 +1,6 @@
 """What several calls may have meant otherwise is told, and not done silently."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,10 +15,11 @@ pytestmark = pytest.mark.anyio
 
 TEXT = note(value={"made": ["@0.0"], "other": "see @0.0"})
 PLAN = {"name": "plan.json", "namespace": "n", "key": "plan"}
-WARNED = [
-    "calls[1]: @0.0 in value.made[0] is kept as text; a reference counts only where an id stands. Where the id was "
-    "meant, write it there with a call after these, which tell it."
-]
+KEPT = (
+    "is kept as text; a reference counts only where an id stands. Where the id was meant, write it there with a call "
+    "after these, which tell it."
+)
+WARNED = [f"calls[1]: @0.0 in {path} {KEPT}" for path in ("value.made[0]", "value.other")]
 
 
 async def test_a_reference_inside_of_a_value_stays_text_and_that_is_said(world: World):
@@ -38,8 +40,20 @@ async def test_who_asks_people_about_calls_or_finishes_with_some_is_told_it_too(
         {"task_id": task.id, "lease_token": claim.lease_token, "outcome": "completed", "also": calls}
     )
     assert (await world.desk.tasks.finish_with(speaking(agent), finish)).warnings == [
-        WARNED[0].replace("calls", "also")
+        one.replace("calls", "also") for one in WARNED
     ]
+
+
+async def test_a_reference_among_the_words_of_a_message_or_a_mail_is_not_sent_in_silence(world: World):
+    await world.agent("ann")
+    words = "Do @0.0 today, or @0.id (@0.0), or @0.tasks[0].id: bob@1.com, @1.0, @0.7 and @7.0 name nothing here."
+    message = ("messages_send", {"to": ["ann"], "subject": "See @0.0", "body": words})
+    mail = (MAIL[0], MAIL[1] | {"text": "@0.id"})
+    done = await commit(world, jobs("t"), message, mail)
+    found = [("calls[1]", one, "body") for one in ("@0.0", "@0.id", "@0.tasks[0].id")]
+    found += [("calls[2]", "@0.id", "text")]
+    assert {f"{call}: {text} in {path} {KEPT}" for call, text, path in found} <= set(done.warnings or ())
+    assert f"calls[1]: @0.0 in subject {KEPT}" in (done.warnings or ()) and len(done.warnings or ()) == 5
 
 
 @pytest.mark.parametrize("half", ["@0", "@0.id", "@0[0]", "@0.tasks[0].id"])
@@ -90,7 +104,8 @@ async def test_a_document_that_the_same_commit_writes_is_attached_as_it_will_be(
     alone = await commit(world, ("email_send", MAIL[1] | {"attachments": [PLAN]}))
     other = await world.desk.emails.get(world.call, alone.results[0]["email"]["id"])
     assert (await world.read("n", "plan")).value == {"ä": [1]}
-    assert sent.attachments is not None and sent.attachments == other.attachments
+    assert [one.document for one in other.attachments or ()] == ["n/plan@3"]
+    assert [replace(one, document="n/plan@3") for one in sent.attachments or ()] == other.attachments
 
 
 async def test_a_document_is_attached_as_it_will_be_or_not_at_all_where_a_later_call_changes_it_again(world: World):

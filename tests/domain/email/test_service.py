@@ -362,6 +362,27 @@ async def test_a_dry_run_shows_the_mail_and_sends_and_stores_nothing(world: Worl
     assert await world.events() == []
 
 
+async def test_of_an_attached_document_it_is_told_before_and_after_which_version_it_is(world: World):
+    for total in (5, 6):
+        await world.write("reports", "q3", {"total": total})
+    files = [{"namespace": "reports", "key": "q3"}, {"name": "n.txt", "content_base64": "aGVsbG8="}]
+    shown = await send(world, attachments=files, dry_run=True)
+    email = await send(world, attachments=files)
+    await world.write("reports", "q3", {"total": 7})
+    for view in (shown, await get(world, email), (await find(world)).items[0]):
+        told = [(one.name, one.bytes, one.document) for one in view.attachments or ()]
+        assert told == [("q3", 16, "reports/q3@2"), ("n.txt", 5, None)]
+    await work(world, provider := Provider())
+    assert json.loads(base64.b64decode(provider.mails[0].attachments[0].content_base64)) == {"total": 6}
+
+
+async def test_a_mail_is_found_by_the_id_of_its_task(world: World):
+    email = await send(world)
+    assert (await world.desk.emails.get(world.call, email.task_id or "")).id == email.id
+    with pytest.raises(NotFound):
+        await world.desk.emails.get(caller(Role.AGENT, id="other"), email.task_id or "")
+
+
 async def test_a_template_that_declares_no_variables_takes_those_that_it_uses(world: World):
     await template(world, "t", subject="Hi {{ name }}", text="{{ order }}")
     plain = {"subject": None, "text": None, "template": "t", "dry_run": True}

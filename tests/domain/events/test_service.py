@@ -11,7 +11,8 @@ from mcp_server.domain.events.views import EventView
 from mcp_server.domain.state.commands import SetDocument
 from mcp_server.kernel import positions as event_log
 from mcp_server.kernel.authority import Actor, Permission
-from mcp_server.kernel.errors import NotFound, ValidationFailed
+from mcp_server.kernel.errors import LimitExceeded, NotFound, ValidationFailed
+from mcp_server.kernel.times import SECOND, iso
 from mcp_server.protocol.completions import complete
 from tests.world import World, speaking
 from tools.events import read as events_read
@@ -63,6 +64,76 @@ async def test_events_are_narrowed_by_type_aggregate_actor_and_correlation(world
     assert await world.events(aggregate_id=task.id) == ["task.created", "task.claimed"]
     assert len(await world.events(actor="user:tester")) == len(await world.events(correlation_id="correlation-1")) == 3
     assert await world.events(actor="user:other") == []
+
+
+async def test_several_things_are_read_as_one_trail_page_by_page_in_either_order(world: World):
+    one, other = await world.tasks({}, {})
+    await world.write("ns", "k", 1)
+    await world.tasks({})
+    await world.write("ns", "k", 2)
+    await world.write("ns", "other", 2)
+    asked = {"aggregate_id": [other.id, "ns/k", one.id]}
+    whole, _ = await read(world, **asked)
+    told = [one.id, other.id, "ns/k", "ns/k"]
+    assert [event.aggregate_id for event in whole] == told
+    for order in ({}, {"newest_first": True}):
+        seen: list[EventView] = []
+        cursor: str | None = None
+        while True:
+            page = ReadEvents.model_validate(asked | order | {"limit": 3, "after": cursor})
+            found = await world.desk.events.page(world.call, page)
+            seen, cursor = seen + found.events, found.cursor
+            if not found.more:
+                break
+        assert [event.seq for event in seen] == sorted((e.seq for e in whole), reverse=bool(order))
+    assert [e.aggregate_id for e in (await read(world, aggregate_id=f"{one.id}, {other.id}"))[0]] == told[:2]
+
+
+async def test_a_thing_is_found_as_it_is_pasted_and_an_agent_by_its_name(world: World):
+    agent = await world.agent(name="scribe")
+    task = await world.task()
+    await world.write("ns", "a/b", 1)
+    for pasted in (f" '{task.id}' ", f"ops://tasks/{task.id}", f"`{task.id}`"):
+        assert await world.events(aggregate_id=pasted) == ["task.created"], pasted
+    for address in ("ns/a/b", " ns/a/b", "ops://state/ns/a/b"):
+        assert await world.events(aggregate_id=address) == ["document.set"], address
+    assert await world.events(namespace="ns", key="a/b") == ["document.set"]
+    assert await world.events(aggregate_id="scribe") == await world.events(aggregate_id=agent.id)
+    assert "agent.registered" in await world.events(aggregate_id="scribe")
+
+
+async def test_too_many_things_at_once_are_refused(world: World):
+    with pytest.raises(LimitExceeded, match="too many for one call"):
+        await read(world, aggregate_id=[f"ns/{number}" for number in range(51)])
+
+
+async def test_where_nothing_is_found_what_may_be_meant_is_named(world: World):
+    await world.write("notes", "today", 1)
+    user = world.call.actor.id
+    for asked, hint in (
+        ({"aggregate_id": "notes/tody"}, "Did you mean 'notes/today'?"),
+        ({"actor": f"user:{user}x"}, f"Did you mean 'user:{user}'?"),
+    ):
+        found = await events_read(world.desk, world.call, ReadEvents.model_validate(asked))
+        assert found.events == [] and hint in (found.hint or ""), found.hint
+
+
+async def test_who_reads_a_tasks_events_is_told_of_its_children_with_the_ids_that_read_all(world: World):
+    parent = await world.task()
+    assert (await events_read(world.desk, world.call, ReadEvents(aggregate_id=parent.id))).hint is None
+    one, other = await world.tasks({"parent_id": parent.id}, {"parent_id": parent.id})
+    hint = (await events_read(world.desk, world.call, ReadEvents(aggregate_id=parent.id))).hint or ""
+    ids = hint.partition("aggregate_id='")[2].removesuffix("'.")
+    assert set(ids.split(",")) == {parent.id, one.id, other.id}
+    assert await world.events(aggregate_id=ids) == ["task.created"] * 3
+
+
+async def test_a_time_in_the_place_of_a_cursor_says_since_when(world: World):
+    await world.task()
+    world.clock.advance(3600)
+    await world.write("ns", "k", 1)
+    since = iso(world.clock.now - 60 * SECOND)
+    assert await world.events(after=since) == await world.events(since=since) == ["document.set"]
 
 
 async def test_a_reader_that_waits_is_woken_by_the_next_event(world: World):

@@ -110,7 +110,7 @@ async def test_only_the_holder_ends_or_renews_a_lock_also_with_its_token(world: 
     with pytest.raises(InvalidTransition, match="Fencing token 7"):
         await release(world, ann, "a", fencing_token=7)
     assert (await release(world, ann, "a")).released
-    with pytest.raises(NotFound, match="released or has expired"):
+    with pytest.raises(NotFound, match="Yours was released at .*, by agent:ann"):
         await release(world, ann, "a")
 
 
@@ -284,4 +284,4 @@ async def test_who_releases_what_nobody_holds_hears_how_that_may_be(world: World
     world.clock.advance(61)
     await world.settle()
     with pytest.raises(NotFound, match="holder's instance was lost"):
-        await release(world, speaking(other), "src/app.py", owner=instance_id)
+        await release(world, world.call, "src/app.py")

@@ -156,6 +156,24 @@ async def test_a_thread_is_read_whole_in_order_and_what_it_shows_counts_as_read(
     assert replay(world.url).differences == ()
 
 
+async def test_a_list_that_is_cut_says_so_and_goes_on_from_its_cursor(world: World):
+    ann = await world.agent("ann")
+    thread = (await sent(world, "ann", call=USER, body="0", ack_within_seconds=60)).message.thread_id
+    for number in (1, 2):
+        await sent(world, "ann", call=USER, thread_id=thread, body=str(number), ack_within_seconds=60)
+    for call, asked in (
+        (speaking(ann), {"thread_id": thread}),
+        (speaking(ann), {"unread_only": False}),
+        (USER, {"sent": True}),
+        (USER, {"unacknowledged": True}),
+    ):
+        first = await read(world, call, **asked, limit=2)
+        rest = await read(world, call, **asked, limit=2, after=first.cursor)
+        assert (first.more, rest.more) == (True, None), asked
+        assert sorted(bodies(first) + bodies(rest)) == ["0", "1", "2"], asked
+        assert (await read(world, call, **asked, limit=3)).more is None
+
+
 async def test_many_answers_at_once_each_have_a_place_of_their_own_in_the_thread(world: World):
     ann = await world.agent("ann")
     first = (await sent(world, "ann", call=USER)).message
@@ -226,10 +244,12 @@ async def test_an_inbox_is_read_by_who_may_speak_as_its_agent_and_looked_at_by_c
         await read(world, caller(Role.AGENT, "agent", bob.id), agent_id=ann.id)
     look = await read(world, caller(Role.ADMIN, "agent", bob.id), agent_id="ann")
     assert (bodies(look), look.unread) == (["hello"], 1)
+    assert "These are another's" in (look.hint or "")
     assert (await read(world, speaking(bob), agent_id="ann")).unread == 1
     with pytest.raises(PermissionDenied, match=f"Only {ann.id} acknowledges"):
         await read(world, speaking(bob), agent_id="ann", acknowledge=[message.id])
-    assert (await read(world, USER, agent_id="ann")).unread == 0
+    own = await read(world, USER, agent_id="ann")
+    assert (own.unread, own.hint) == (0, None)
     told, _ = await world.desk.events.read(world.call, ReadEvents(type="message.read"))
     assert [event.actor for event in told] == ["agent:ann via user:tester"]
 

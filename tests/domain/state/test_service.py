@@ -393,4 +393,4 @@ async def test_a_compare_with_a_document_that_has_no_value_says_why_and_what_mak
     assert (await put(world, 2, expected_version=0)).document.version == 2
     with pytest.raises(Conflict) as moved:
         await put(world, 3, expected_version=9)
-    assert ". Look at theirs" in str(moved.value)
+    assert "`current_value` is theirs. This same call with expected_version=" in str(moved.value)

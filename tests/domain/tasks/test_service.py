@@ -14,6 +14,7 @@ from mcp_server.domain.areas import AREAS
 from mcp_server.domain.tasks.commands import ClaimTasks, ControlTasks, FindTasks, FinishTask, ReportTask, WaitForTasks
 from mcp_server.domain.tasks.model import Task, is_claimable
 from mcp_server.domain.tasks.results import ClaimedTask, ControlledTasks, ReportedTask
+from mcp_server.domain.tasks.service import TaskService
 from mcp_server.domain.tasks.spec import FailureSpec, ProgressSpec, UsageSpec
 from mcp_server.kernel.authority import Role
 from mcp_server.kernel.errors import (
@@ -117,6 +118,19 @@ async def test_an_empty_claim_says_why(world: World):
         "scheduled_for_later": 1,
         "paused": 1,
     }
+
+
+async def test_what_becomes_ready_while_a_claim_looks_why_there_is_nothing_is_claimed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    agent, looked = await world.agent(), TaskService._why_nothing
+
+    async def meanwhile(self: TaskService, *asked: Any) -> Any:
+        await world.task(title="new")
+        return await looked(self, *asked)
+
+    monkeypatch.setattr(TaskService, "_why_nothing", meanwhile)
+    assert [claim.task.title for claim in await world.claim(agent)] == ["new"]
 
 
 async def test_questions_to_people_are_not_taken_off_what_is_scheduled(world: World):

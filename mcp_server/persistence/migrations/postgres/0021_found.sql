@@ -1,4 +1,4 @@
--- Whom a question is put to, as they are looked for, in the order of the list of questions. Kept by triggers, as tags are.
+-- Whom a question is put to and who has answered it, as they are looked for, in the order of the list of questions. Kept by triggers, as tags are.
 CREATE TABLE approvers (
   approver TEXT COLLATE "C" NOT NULL,
   asked_at BIGINT NOT NULL,
@@ -8,12 +8,15 @@ CREATE TABLE approvers (
 INSERT INTO approvers SELECT DISTINCT lower(each.value COLLATE "C"), approvals.created_at, approvals.id
   FROM approvals, jsonb_array_elements_text(CAST(approvals.approvers AS jsonb)) AS each (value)
   WHERE approvals.approvers <> '[]';
+INSERT INTO approvers SELECT DISTINCT lower((each.value ->> 'by') COLLATE "C"), approvals.created_at, approvals.id
+  FROM approvals, jsonb_array_elements(CAST(approvals.answers AS jsonb)) AS each (value)
+  WHERE approvals.answers <> '[]' AND each.value ->> 'by' IS NOT NULL ON CONFLICT DO NOTHING;
 CREATE FUNCTION put_approval() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-  IF TG_OP = 'UPDATE' THEN DELETE FROM approvers WHERE asked_id = OLD.id AND asked_at = OLD.created_at AND approver IN (SELECT lower(value COLLATE "C") FROM jsonb_array_elements_text(CAST(OLD.approvers AS jsonb)) AS each (value)); END IF; INSERT INTO approvers SELECT lower(value COLLATE "C"), NEW.created_at, NEW.id FROM jsonb_array_elements_text(CAST(NEW.approvers AS jsonb)) AS each (value) ON CONFLICT DO NOTHING; RETURN NULL; END $$;
-CREATE TRIGGER approvals_put AFTER INSERT ON approvals FOR EACH ROW WHEN (NEW.approvers <> '[]')
-  EXECUTE FUNCTION put_approval();
-CREATE TRIGGER approvals_put_to_others AFTER UPDATE OF approvers ON approvals FOR EACH ROW
-  WHEN (NEW.approvers <> OLD.approvers) EXECUTE FUNCTION put_approval();
+  IF TG_OP = 'UPDATE' THEN DELETE FROM approvers WHERE asked_id = OLD.id AND asked_at = OLD.created_at AND approver IN (SELECT lower(value COLLATE "C") AS approver FROM jsonb_array_elements_text(CAST(OLD.approvers AS jsonb)) AS each (value) UNION SELECT lower((value ->> 'by') COLLATE "C") FROM jsonb_array_elements(CAST(OLD.answers AS jsonb)) AS each (value)); END IF; INSERT INTO approvers SELECT named.approver, NEW.created_at, NEW.id FROM (SELECT lower(value COLLATE "C") AS approver FROM jsonb_array_elements_text(CAST(NEW.approvers AS jsonb)) AS each (value) UNION SELECT lower((value ->> 'by') COLLATE "C") FROM jsonb_array_elements(CAST(NEW.answers AS jsonb)) AS each (value)) AS named WHERE named.approver IS NOT NULL ON CONFLICT DO NOTHING; RETURN NULL; END $$;
+CREATE TRIGGER approvals_put AFTER INSERT ON approvals FOR EACH ROW
+  WHEN (NEW.approvers <> '[]' OR NEW.answers <> '[]') EXECUTE FUNCTION put_approval();
+CREATE TRIGGER approvals_put_to_others AFTER UPDATE OF approvers, answers ON approvals FOR EACH ROW
+  WHEN (NEW.approvers <> OLD.approvers OR NEW.answers <> OLD.answers) EXECUTE FUNCTION put_approval();
 
 -- Since when there is what a text tells of, where its list has the newest first: of what very many hold the newest are
 -- found by the numbers of their texts, five hundred at a time, and between which moments these lie is known.
