@@ -64,13 +64,16 @@ class Searched:
 
     Attributes:
         kind: the type of the aggregate.
-        every: the statement that reads all of them, by their `id`, from after `:after` on, `:limit` at most.
+        every: the statement that reads all of them, by their `id`, from after `:after` on, `:limit` at most. Where
+            their list has the newest first, `at` is since when they are there.
         text: of such a row the folded text.
+        in_time: the same in the order of that time, from after `:after_at` and `:after` on.
     """
 
     kind: str
     every: str
     text: Callable[[Mapping[str, Any]], str]
+    in_time: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,9 +77,9 @@ class Transaction(Protocol):
         """Write the fields that an event carries into its aggregate's row, and nothing into the log."""
         ...
 
-    def keep_text(self, kind: str, id_: str, folded: str, *, new: bool) -> None:
-        """Write by what text, folded, something is found from now on. What tells the words of its row is written by
-        `fold` with them."""
+    def keep_text(self, kind: str, id_: str, folded: str, *, new: bool, at: Micros = 0) -> None:
+        """Write by what text, folded, something is found from now on; and once, since when it is there, where its list
+        has the newest first. What tells the words of its row is written by `fold` with them."""
         ...
 
     def is_the_engines(self, error: BaseException) -> bool:

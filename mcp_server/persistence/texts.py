@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 from heapq import merge
-from itertools import chain
-from operator import itemgetter
+from itertools import groupby, islice
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from mcp_server.kernel.area import Areas, Searched
 from mcp_server.persistence.statements import Engine, statements
 
-TEXTS_SINCE = 16
-"""The migration that makes their table."""
+TEXTS_SINCE = 21
+"""The migration since which they are made here; 0016 made their table."""
 _AT_ONCE = 500
 
 
@@ -21,30 +21,39 @@ def complete_migration(connection: Any, engine: Engine, areas: Areas, number: in
 
 
 def fill_texts(connection: Any, engine: Engine, areas: Areas) -> None:
-    """Make the text of everything that is found by one, in the caller's transaction."""
+    """Make the texts of every kind that has none, in the caller's transaction. What is listed by time gets its numbers
+    in that order: of what very many hold the newest are found by them."""
     known = statements(engine, areas.sql)
+    made = {kind for (kind,) in connection.execute("SELECT DISTINCT kind FROM texts").fetchall()}
     cursor = connection.cursor()
-    for searched in areas.searched:
-        for rows in _pages(connection, known[searched.every], searched):
-            cursor.executemany(known["text_insert"], rows)
+    for kind, parts in _by_kind(areas):
+        if kind not in made:
+            each = (_rows(connection, known[one.in_time or one.every], one) for one in parts)
+            rows = merge(*each, key=itemgetter("at"))
+            while batch := list(islice(rows, _AT_ONCE)):
+                cursor.executemany(known["text_insert"], batch)
 
 
-def texts_of(connection: Any, engine: Engine, areas: Areas) -> Iterator[dict[str, str]]:
-    """What all texts are to be: `kind`, `about` and `folded`, in the order of the first two."""
+def texts_of(connection: Any, engine: Engine, areas: Areas) -> Iterator[dict[str, Any]]:
+    """What all texts are to be: `kind`, `about`, `at` and `folded`, in the order of the first two."""
     known = statements(engine, areas.sql)
-    for kind in sorted({searched.kind for searched in areas.searched}):
-        parts = [one for one in areas.searched if one.kind == kind]
-        rows = [chain.from_iterable(_pages(connection, known[one.every], one)) for one in parts]
-        yield from merge(*rows, key=itemgetter("about"))
+    for _, parts in _by_kind(areas):
+        yield from merge(*(_rows(connection, known[one.every], one) for one in parts), key=itemgetter("about"))
 
 
-def _pages(connection: Any, every: str, searched: Searched) -> Iterator[list[dict[str, str]]]:
-    after = ""
+def _by_kind(areas: Areas) -> Iterator[tuple[str, Iterator[Searched]]]:
+    kind = attrgetter("kind")
+    return groupby(sorted(areas.searched, key=kind), kind)
+
+
+def _rows(connection: Any, every: str, searched: Searched) -> Iterator[dict[str, Any]]:
+    after = {"after": "", "after_at": -1}
     while True:
-        cursor = connection.execute(every, {"after": after, "limit": _AT_ONCE})
+        cursor = connection.execute(every, after | {"limit": _AT_ONCE})
         names = [column[0] for column in cursor.description]
         found = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         if not found:
             return
-        after = found[-1]["id"]
-        yield [{"kind": searched.kind, "about": row["id"], "folded": searched.text(row)} for row in found]
+        after = {"after": found[-1]["id"], "after_at": found[-1].get("at", 0)}
+        for row in found:
+            yield {"kind": searched.kind, "about": row["id"], "at": row.get("at", 0), "folded": searched.text(row)}

@@ -15,6 +15,7 @@ from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import RawJson
 from mcp_server.kernel.searching import fold_words
 from mcp_server.kernel.store import Hook, Memory
+from mcp_server.kernel.times import Micros
 
 M = TypeVar("M", bound=Memory)
 P = ParamSpec("P")
@@ -179,21 +180,26 @@ class Transaction(ABC):
         if worded is not None:
             self._keep_words(event, worded)
 
-    def keep_text(self, kind: str, id_: str, folded: str, *, new: bool) -> None:
+    def keep_text(self, kind: str, id_: str, folded: str, *, new: bool, at: Micros = 0) -> None:
         """Write by what text something is found from now on, in the same transaction."""
         self.writes += 1
-        self._write_row("texts", ("kind", "is_new", "folded", "about"), [kind, 1, folded, id_], new=new)
+        if new:
+            self._write_row("texts", ("kind", "at", "is_new", "folded", "about"), [kind, at, 1, folded, id_], new=True)
+        else:
+            self._write_row("texts", ("kind", "is_new", "folded", "about"), [kind, 1, folded, id_], new=False)
 
     def _keep_words(self, event: Event, worded: Aggregate) -> None:
         """Where an event tells of other words, all of them make the text, those that it does not tell, too."""
-        row, words = event.data, worded.words
+        row: Mapping[str, Any] = event.data
+        words = worded.words
         if not event.creates:
             told = row.keys() & set(words)
             if not told:
                 return
             if len(told) < len(words):
                 row = self.one(worded.row or "", id=event.aggregate_id) or {}
-        self.keep_text(event.aggregate_type, event.aggregate_id, fold_words(row, words), new=event.creates)
+        folded = fold_words(row, words, worded.json)
+        self.keep_text(event.aggregate_type, event.aggregate_id, folded, new=event.creates, at=row.get("created_at", 0))
 
     def is_the_engines(self, error: BaseException) -> bool:
         """Whether a failure is the driver's: by DB-API, all of its classes come from one that is called Error."""

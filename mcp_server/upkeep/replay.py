@@ -33,7 +33,7 @@ _DIFFERENCES_MAX = 20
 # two that changed the same thing the later one has the higher numbers.
 _EVENTS = "SELECT at, type, aggregate_type, aggregate_id, version, actor, data FROM events ORDER BY seq"
 
-_TEXTS = "SELECT kind, about, folded FROM texts ORDER BY kind, about"
+_TEXTS = "SELECT kind, about, at, folded FROM texts ORDER BY kind, about"
 
 
 class NotUpgraded(Unavailable):

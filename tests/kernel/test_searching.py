@@ -73,7 +73,17 @@ def test_what_comes_after_all_that_begin_so_comes_right_after_them(beginning: st
     assert not following.startswith(beginning)
 
 
-@pytest.mark.parametrize(("text", "parts"), [("", []), ("ab", []), ("abca", ["abc", "bca"]), ("aaaa", ["aaa"])])
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("", []),
+        ("ab", []),
+        ("abc", ["abc"]),
+        ("abca", ["abc", "bca"]),
+        ("aaaa", ["aaa"]),
+        ("abcdef", ["abc", "cde", "def"]),
+    ],
+)
 def test_trigrams_are_what_a_text_holds_of_three_characters(text: str, parts: list[str]):
     assert trigrams(text) == parts
 

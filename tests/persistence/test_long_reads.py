@@ -72,8 +72,9 @@ async def running_timer(world: World) -> AsyncGenerator[None]:
 
 def test_what_searches_text_counts_as_long():
     known = long_statements(AREAS.sql)
-    asked = {"filter.task_text", "filter.document_text", "filter.task_text_indexed", "filter.document_text_indexed"}
-    assert asked | {"texts_proposed", "tasks_titled"} <= known
+    asked = {f"filter.{kind}_{way}" for kind in ("task", "document", "email") for way in ("text", "text_indexed")}
+    among = {"filter.task_text_among", "filter.email_text_among"}
+    assert asked | among | {"texts_proposed", "texts_walked", "tasks_titled"} <= known
 
 
 def test_nothing_that_the_timer_asks_counts_as_long():

@@ -22,16 +22,16 @@ from tests.world import on_file
 
 LARGE = {
     *("tasks", "archived_tasks", "task_tags", "dependencies", "events", "documents", "document_versions"),
-    *("document_tags", "messages", "deliveries", "emails", "approvals", "texts"),
+    *("document_tags", "messages", "deliveries", "emails", "approvals", "approvers", "texts"),
 }
 NARROWED = {
     "tasks_find": (
         *("", "task_not_system", "task_schedules", "task_blocked", "task_leased", "task_named", "task_finished"),
-        *("task_kind", "task_parent", "task_after", "task_text", "task_text_indexed"),
+        *("task_kind", "task_parent", "task_after", "task_text", "task_text_indexed", "task_text_among"),
         *(f"task_status_{status}" for status in ("pending", "queued", "running", "paused")),
         *(f"task_status_{status}" for status in ("completed", "failed", "cancelled", "timed_out")),
     ),
-    "tasks_tagged": ("", "task_not_system", "task_tagged_after", "task_text", "task_text_indexed"),
+    "tasks_tagged": ("", "task_not_system", "task_tagged_after", "task_text", "task_text_indexed", "task_text_among"),
     "state_find": ("document_range", "document_after", "document_text", "document_text_indexed"),
     "state_deleted": ("", "document_range", "document_after", "document_text", "document_text_indexed"),
     "state_keyed": ("", "document_key_after", "document_text", "document_text_indexed"),
@@ -40,8 +40,12 @@ NARROWED = {
     "events_before": ("aggregate", "since", "until", "correlation"),
     "events_after_types": ("", "since"),
     "events_before_actors": ("", "until"),
-    "emails_find": ("email_status", "email_template", "email_after"),
+    "emails_find": (
+        *("email_status", "email_template", "email_after"),
+        *("email_text", "email_text_indexed", "email_text_among"),
+    ),
     "approvals_find": ("approval_status", "approval_task", "approval_after"),
+    "approvals_put_to": ("", "approval_status", "approval_task", "approval_put_to_after"),
     "inbox": ("inbox_unread",),
     "sent": ("sent_before",),
 }
@@ -52,7 +56,7 @@ ORDERED = {
     *("event_newest", "events_latest", "any_event_before", "events_end", "changes_held_back"),
 }
 """Read from one end, in their own order, as far as a page or a count goes."""
-AS_FAR_AS_A_PAGE = ("", "task_not_system", "task_after", "task_text", "document_after", "document_text")
+AS_FAR_AS_A_PAGE = ("", "task_not_system", "task_after", "task_text", "document_after", "document_text", "email_text")
 """Ways to narrow these that let them be read so."""
 WHOLE = {
     "tasks_titled": "looks among unfinished tasks for one of a title, for a refusal",

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 from collections.abc import AsyncGenerator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from mcp_server.domain.agents.commands import Register
-from mcp_server.domain.approvals.commands import RequestApproval, Vote
+from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval, Vote
 from mcp_server.domain.approvals.model import ApprovalPolicy
 from mcp_server.domain.approvals.transactions import signing_key
 from mcp_server.domain.areas import AREAS
@@ -36,6 +37,7 @@ from mcp_server.kernel.errors import (
 from mcp_server.persistence import migrate
 from mcp_server.persistence.database import make_backend
 from mcp_server.persistence.sqlite.backend import SqliteBackend
+from mcp_server.persistence.texts import texts_of
 from mcp_server.upkeep import backup, transfer
 from mcp_server.upkeep.inspection import inspect_database, replay_database
 from mcp_server.upkeep.replay import replay
@@ -124,10 +126,58 @@ async def test_what_an_earlier_version_wrote_is_found_by_its_text(old_url: str):
             *await world.database.fetch_all("archive_every", after="", limit=1000),
         ]
         values = await world.database.fetch_all("documents_every", after="", limit=1000)
-        assert len(rows) == len(stored) + len(values) and values
+        mails = await world.database.fetch_all("emails_every", after="", limit=1000)
+        assert len(rows) == len(stored) + len(values) + len(mails) and values and mails
         for task in stored:
             command = FindTasks(text=task["title"].upper(), include_system=True, limit=100)
             assert task["id"] in {one.id for one in (await world.desk.tasks.find(world.call, command)).items}
+        for mail in mails:
+            found = FindEmails(to=json.loads(mail["recipients"])[0].upper(), limit=100)
+            assert mail["id"] in {one.id for one in (await world.desk.emails.find(world.call, found)).items}
+
+
+async def test_texts_of_the_version_before_keep_their_place_and_are_found(
+    old_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    """As schema 20 left them: some indexed, some new, without the time of what they tell of."""
+    backend: Any = make_backend(old_url, AREAS)
+    engine = backend.engine
+    real = migrate.migrations
+    with monkeypatch.context() as before:
+        before.setattr(migrate, "migrations", lambda engine: [one for one in real(engine) if one.number <= 20])
+        backend.prepare()
+    opened = backend.file.connect() if engine == "sqlite" else backend.server.connect()
+    with closing(opened) as connection:
+        mark = "%s" if engine == "postgres" else "?"
+        for place, row in enumerate(texts_of(connection, engine, AREAS)):
+            if row["kind"] != "email":
+                values = (row["kind"], row["about"], place % 2, row["folded"])
+                sql = f"INSERT INTO texts (kind, about, is_new, folded) VALUES ({', '.join([mark] * 4)})"
+                connection.execute(sql, values)
+        if engine == "sqlite":
+            connection.execute(
+                "INSERT INTO text_index (rowid, folded) SELECT number, folded FROM texts WHERE is_new = 0"
+            )
+    async with open_world(old_url) as world:
+        world.clock.now = OLD["now"]
+        for task in await world.database.fetch_all("tasks_every", after="", limit=1000):
+            command = FindTasks(text=task["title"].upper(), include_system=True, limit=100)
+            assert task["id"] in {one.id for one in (await world.desk.tasks.find(world.call, command)).items}
+        assert (await world.desk.emails.find(world.call, FindEmails(to="@"))).items
+    assert replay(old_url).differences == ()
+
+
+async def test_who_was_asked_before_the_upgrade_is_found_by_name(old_url: str):
+    async with open_world(old_url) as world:
+        world.clock.now = OLD["now"]
+        listed = (await world.desk.approvals.find(world.call, FindApprovals(limit=100))).items
+        people = {person for one in listed for person in one.approvers or ()}
+        for person in people:
+            found = (
+                await world.desk.approvals.find(world.call, FindApprovals(approver=person.upper(), limit=100))
+            ).items
+            assert [one.id for one in found] == [one.id for one in listed if person in (one.approvers or ())]
+        assert people
 
 
 async def test_an_old_key_with_the_same_content_finds_what_was_made_first(upgraded: World):

@@ -35,6 +35,7 @@ AREA = Area(
     toolset="communication",
     tables=(
         Table("approvals"),
+        Table("approvers", key=3, exported=False),
         # What links are signed with leaves the database in no export.
         Table("signing_keys", exported=False, copied=False, rebuilt=None),
         Table("spent_seals", exported=False, copied=False, rebuilt=None),

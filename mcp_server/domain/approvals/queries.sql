@@ -19,14 +19,32 @@ SELECT count(*) AS n FROM (SELECT 1 FROM approvals WHERE TRUE {{filters}} LIMIT 
 -- name: filter.approval_status
 AND status = :approval_status
 
--- name: filter.approval_approver (long)
-AND (lower(approvers) LIKE :approval_approver ESCAPE '\' OR lower(answers) LIKE :approval_answered ESCAPE '\')
+-- name: approvals_put_to
+SELECT approvals.* FROM approvers CROSS JOIN approvals ON approvals.id = asked_id
+WHERE approver = :approver {{filters}} ORDER BY asked_at DESC, asked_id DESC LIMIT :limit
+
+-- name: approvals_put_to (postgres)
+SELECT approvals.* FROM approvers JOIN approvals ON approvals.id = asked_id
+WHERE approver = :approver {{filters}} ORDER BY asked_at DESC, asked_id DESC LIMIT :limit
+
+-- name: approvals_put_to_count
+SELECT count(*) AS n FROM (
+  SELECT 1 FROM approvers CROSS JOIN approvals ON approvals.id = asked_id
+  WHERE approver = :approver {{filters}} ORDER BY asked_at DESC, asked_id DESC LIMIT :counted) AS matched
+
+-- name: approvals_put_to_count (postgres)
+SELECT count(*) AS n FROM (
+  SELECT 1 FROM approvers JOIN approvals ON approvals.id = asked_id
+  WHERE approver = :approver {{filters}} ORDER BY asked_at DESC, asked_id DESC LIMIT :counted) AS matched
 
 -- name: filter.approval_task
 AND task_id = :approval_task
 
 -- name: filter.approval_after
 AND (created_at, id) < (:after_at, :after_id)
+
+-- name: filter.approval_put_to_after
+AND (asked_at, asked_id) < (:after_at, :after_id)
 
 -- name: signing_key
 SELECT secret FROM signing_keys WHERE name = :name

@@ -34,7 +34,7 @@ from mcp_server.kernel.checks import check_all
 from mcp_server.kernel.composing import Composing, warned
 from mcp_server.kernel.errors import OpsError, Unavailable, ValidationFailed
 from mcp_server.kernel.json_text import RawJson, dump_json
-from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page, like
+from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page
 from mcp_server.kernel.privacy import seen_by
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.searching import lower_ascii
@@ -162,20 +162,20 @@ class ApprovalService:
     async def find(self, call: Call, command: FindApprovals) -> Listed[ApprovalView]:
         """Approvals, newest first, without their details; of an approver, those that it is named in or answered."""
         call.actor.require(Permission.APPROVALS_READ)
-        who = command.approver and dump_json(lower_ascii(command.approver.removeprefix("user:")))
-        query = (
-            seen_by(call, Query("approvals_find"), (OWN_QUESTIONS,))
-            .where("approval_status", approval_status=command.status)
-            .where(
-                "approval_approver",
-                approval_approver=like(who),
-                approval_answered=like(who and f'"by":{who}'),
+        query, after = Query("approvals_find"), "approval_after"
+        if command.approver:
+            query = Query(
+                "approvals_put_to", parameters=(("approver", lower_ascii(command.approver.removeprefix("user:"))),)
             )
+            after = "approval_put_to_after"
+        query = (
+            seen_by(call, query, (OWN_QUESTIONS,))
+            .where("approval_status", approval_status=command.status)
             .where("approval_task", approval_task=command.task_id)
         )
         if command.cursor is not None:
             at, after_id = decode_cursor(command.cursor, (int, str))
-            query = query.where("approval_after", after_at=at, after_id=after_id)
+            query = query.where(after, after_at=at, after_id=after_id)
         page = await fetch_page(self._database, query, command.limit, ("created_at", "id"))
         return Listed([approval_view(row, full=False) for row in page.rows], page.next_cursor, page.omitted)
 

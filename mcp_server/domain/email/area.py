@@ -1,5 +1,7 @@
 """How email is wired into the house."""
 
+from functools import partial
+
 from mcp_server.domain.approvals.hooks import PEOPLE_ASKED
 from mcp_server.domain.email.handlers import send_email, write_to_approvers
 from mcp_server.domain.email.model import Email, EmailPolicy
@@ -13,14 +15,16 @@ from mcp_server.domain.email.transactions import (
 )
 from mcp_server.domain.email.views import OWN_MAILS, attachments_told
 from mcp_server.domain.tasks.hooks import TASK_APPROVED, TASK_ENDED, TASK_RETRIED
-from mcp_server.kernel.area import Aggregate, Area, Completion, SystemKind, Table
+from mcp_server.kernel.area import Aggregate, Area, Completion, Searched, SystemKind, Table
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.keys import owner_of_key
 from mcp_server.kernel.privacy import Private
+from mcp_server.kernel.searching import fold_words
 from mcp_server.kernel.telling import Telling, whole
 
 _FOUND = Telling.of("status outcomes updated_at", "handed_over_at error")
 _ANSWERED = Telling.of("status outcomes updated_at", "handed_over_at error sent_at")
+RECIPIENTS = ("recipients", "cc", "bcc")
 _STOPPED = Telling.of("status error updated_at")
 
 AREA = Area(
@@ -56,7 +60,17 @@ AREA = Area(
             uris=lambda id_: {f"ops://emails/{id_}"},
             hidden=frozenset(("content_hash", "key_owner")),
             told={"attachments": attachments_told},
+            words=RECIPIENTS,
+            reworded=("queued",),
             unsaid=owner_of_key,
+        ),
+    ),
+    searched=(
+        Searched(
+            "email",
+            "emails_every",
+            partial(fold_words, columns=RECIPIENTS, json=RECIPIENTS),
+            in_time="emails_every_in_time",
         ),
     ),
     hears=(

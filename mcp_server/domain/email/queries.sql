@@ -33,9 +33,29 @@ SELECT count(*) AS n FROM (SELECT 1 FROM emails WHERE TRUE {{filters}} LIMIT :co
 -- name: filter.email_status
 AND status = :email_status
 
--- name: filter.email_to (long)
-AND (lower(recipients) LIKE :email_to ESCAPE '\' OR lower(cc) LIKE :email_to ESCAPE '\'
-  OR lower(bcc) LIKE :email_to ESCAPE '\')
+-- name: filter.email_text (long)
+AND {{text_holds}}
+
+-- name: filter.email_text_indexed (long)
+AND id IN ({{texts_holding}})
+
+-- name: filter.email_text_indexed (postgres)
+AND id = ANY (ARRAY({{texts_holding}}))
+
+-- Of what very many hold the newest, of those that hold it still.
+-- name: filter.email_text_among (long)
+AND id IN (SELECT value FROM json_each(:text_ids)) AND created_at > :text_newer_than AND {{text_holds}}
+
+-- name: filter.email_text_among (postgres)
+AND id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:text_ids AS jsonb)))) AND created_at > :text_newer_than
+AND {{text_holds}}
+
+-- name: emails_every
+SELECT id, recipients, cc, bcc, created_at AS at FROM emails WHERE id > :after ORDER BY id LIMIT :limit
+
+-- name: emails_every_in_time
+SELECT id, recipients, cc, bcc, created_at AS at FROM emails
+WHERE (created_at, id) > (:after_at, :after) ORDER BY created_at, id LIMIT :limit
 
 -- name: filter.email_template
 AND template >= :template_low AND template < :template_high

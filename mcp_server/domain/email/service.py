@@ -36,6 +36,7 @@ from mcp_server.domain.email.views import (
     email_state,
     email_view,
 )
+from mcp_server.domain.search.finding import NO_CURSOR, Sought, fetch_page_holding
 from mcp_server.domain.state.commands import FindDocuments, GetDocument
 from mcp_server.domain.state.service import StateService
 from mcp_server.domain.tasks.standing import task_state
@@ -46,10 +47,9 @@ from mcp_server.kernel.checks import found_by, noting, refuse
 from mcp_server.kernel.errors import LimitExceeded, OpsError, PermissionDenied, ValidationFailed
 from mcp_server.kernel.json_text import INPUT_BYTES_MAX, dump_json, sha256_text
 from mcp_server.kernel.lines import one_line
-from mcp_server.kernel.paging import Listed, Query, after_all, decode_cursor, fetch_page, like
+from mcp_server.kernel.paging import Listed, Query, after_all, decode_cursor
 from mcp_server.kernel.privacy import seen_by
 from mcp_server.kernel.quoting import named
-from mcp_server.kernel.searching import lower_ascii
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.times import iso, micros
 from mcp_server.kernel.writes import Write
@@ -130,7 +130,6 @@ class EmailService:
         call.actor.require(Permission.EMAILS_READ)
         query = (
             seen_by(call, Query("emails_find"), (OWN_MAILS,))
-            .where("email_to", email_to=like(command.to and dump_json(lower_ascii(command.to))[1:-1]))
             .where("email_status", email_status=command.status)
             .where(
                 "email_template",
@@ -138,10 +137,11 @@ class EmailService:
                 template_high=command.template and after_all(f"{command.template}@"),
             )
         )
+        sought = Sought("email", command.to, NO_CURSOR)
         if command.cursor is not None:
             at, email_id = decode_cursor(command.cursor, (int, str))
-            query = query.where("email_after", after_at=at, after_id=email_id)
-        page = await fetch_page(self._database, query, command.limit, ("created_at", "id"))
+            query, sought = query.where("email_after", after_at=at, after_id=email_id), sought._replace(before=at)
+        page = await fetch_page_holding(self._database, sought, query, command.limit, ("created_at", "id"))
         return Listed([email_view(row, full=False) for row in page.rows], page.next_cursor, page.omitted)
 
     async def get(self, call: Call, email_id: str) -> EmailView:

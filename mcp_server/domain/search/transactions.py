@@ -2,6 +2,9 @@
 
 from mcp_server.kernel.store import Transaction
 
+SPAN = 512
+"""Texts whose numbers, divided by this, are the same are one span: between which moments lies what they tell of is
+known. So it was when the migration 0021 filled `text_spans`."""
 TEXTS_AT_ONCE = 500
 CHARACTERS_AT_ONCE = 100_000
 """Some ten milliseconds of a writer's time; one text alone may be longer."""
@@ -18,5 +21,6 @@ def index_some(tx: Transaction) -> int:
     if rows:
         upto = rows[-1]["number"]
         tx.run("texts_index", upto=upto)
+        tx.run("texts_spanned", upto=upto, text_span=SPAN)
         tx.run("texts_indexed", upto=upto)
     return len(rows)

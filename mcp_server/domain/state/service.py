@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from mcp_server.domain.events.told import caused_by, told_of
-from mcp_server.domain.search.finding import holding
+from mcp_server.domain.search.finding import Sought, fetch_page_holding
 from mcp_server.domain.state import transactions
 from mcp_server.domain.state.commands import (
     Addressed,
@@ -53,7 +53,7 @@ from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import NotFound
 from mcp_server.kernel.json_text import RawJson
 from mcp_server.kernel.json_tools import Change, differences
-from mcp_server.kernel.paging import Listed, Query, after_all, decode_cursor, fetch_page
+from mcp_server.kernel.paging import Listed, Query, after_all, decode_cursor
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
@@ -160,13 +160,13 @@ class StateService:
         if command.namespace is not None:
             call.actor.scope.require_namespace(command.namespace)
         query, key, after = _listed(command, self._context.clock())
-        query = await holding(self._database, query, "document", command.text)
         query = query.where("namespaces_within", **_within(call))
         if command.cursor is not None:
             last = decode_cursor(command.cursor, (str,) * len(key))
             query = query.where(after, **dict(zip(_PLACES[after], last, strict=True)))
         also = [replace(query, statement="state_expired")] if command.deleted else []
-        page = await fetch_page(self._database, query, command.limit, key, also=also, rising=True)
+        sought = Sought("document", command.text)
+        page = await fetch_page_holding(self._database, sought, query, command.limit, key, also=also, rising=True)
         found = [document_view(row) for row in page.rows]
         if command.deleted:
             found = [await self._ended(row, view) for row, view in zip(page.rows, found, strict=True)]

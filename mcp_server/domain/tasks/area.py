@@ -136,7 +136,8 @@ AREA = Area(
         ENDINGS_LEFT.heard_by(put_off),
     ),
     searched=tuple(
-        Searched("task", every, partial(fold_words, columns=WORDS)) for every in ("tasks_every", "archive_every")
+        Searched("task", every, partial(fold_words, columns=WORDS), in_time=f"{every}_in_time")
+        for every in ("tasks_every", "archive_every")
     ),
     sweeps=(DUE,),
     rightings=(AHEAD,),

@@ -10,7 +10,7 @@ from mcp_server.domain.agents.commands import is_id
 from mcp_server.domain.agents.hooks import Holding
 from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.agents.speaking import Speaking
-from mcp_server.domain.search.finding import holding
+from mcp_server.domain.search.finding import NO_CURSOR, Sought, fetch_page_holding
 from mcp_server.domain.tasks import creation, transactions
 from mcp_server.domain.tasks.backlog import READY, Backlog, in_words, why_nothing
 from mcp_server.domain.tasks.claiming import Leased, claim, resume
@@ -56,7 +56,7 @@ from mcp_server.kernel.checks import check_all
 from mcp_server.kernel.composing import Composing, landed, warned
 from mcp_server.kernel.errors import AtCapacity, OpsError, ValidationFailed
 from mcp_server.kernel.json_text import json_list, sha256_text
-from mcp_server.kernel.paging import Listed, counted, decode_cursor, fetch_page
+from mcp_server.kernel.paging import Listed, counted, decode_cursor
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.sweeping import ROWS_AT_ONCE, HalfDone
@@ -270,13 +270,14 @@ class TaskService:
         agent_id = command.agent_id
         if agent_id is not None and not is_id(agent_id):
             agent_id = (await self._speaking.required(agent_id))["id"]
-        query = await holding(self._database, listed(command), "task", command.text)
+        query, sought = listed(command), Sought("task", command.text, NO_CURSOR)
         if command.cursor is not None:
             at, task_id = decode_cursor(command.cursor, (int, str))
             after = "task_after" if command.tag is None else "task_tagged_after"
-            query = query.where(after, after_at=at, after_id=task_id)
+            query, sought = query.where(after, after_at=at, after_id=task_id), sought._replace(before=at)
         first, *others = parts(query, agent_id)
-        page = await fetch_page(self._database, first, command.limit, ("created_at", "id"), also=others)
+        key = ("created_at", "id")
+        page = await fetch_page_holding(self._database, sought, first, command.limit, key, also=others)
         facts = await facts_about(self._database, self._agents, page.rows)
         return Listed([task_row(row, facts) for row in page.rows], page.next_cursor, page.omitted)
 

@@ -343,6 +343,25 @@ async def test_approvals_are_found_by_status_approver_and_task(world: World):
         await world.desk.approvals.get(world.call, "approval_none")
 
 
+async def test_whom_a_question_is_put_to_finds_it_page_by_page_by_the_whole_name_and_others_do_once_they_are_asked(
+    world: World,
+):
+    one, two, three = [await request(world, *names) for names in (("ann", "bob"), ("bob",), ("cid", "Bob"))]
+    await decide(world, "bob", two.id)
+    pages = [await find(world, approver="BOB", limit=1)]
+    while pages[-1].next_cursor is not None:
+        pages.append(await find(world, approver="BOB", limit=1, cursor=pages[-1].next_cursor))
+    assert sorted(page.items[0].id for page in pages) == sorted((one.id, two.id, three.id))
+    assert [page.omitted for page in pages] == [2, 1, None]
+    assert [each.id for each in (await find(world, approver="bob", status="approved")).items] == [two.id]
+    for other in ("bo", "bobb", 'ann", "bob'):
+        assert (await find(world, approver=other)).items == []
+    await request(world, "dan", task_id=three.task_id)
+    assert [each.id for each in (await find(world, approver="dan")).items] == [three.id]
+    assert three.id not in {each.id for each in (await find(world, approver="bob")).items}
+    assert replay(world.url).differences == ()
+
+
 async def test_approvals_and_mails_are_rebuilt_from_their_events_and_from_snapshots(world: World):
     approval = await request(world, "ann@example.org", details={"a": [1]}, expires_in_seconds=1000)
     await work(world)
