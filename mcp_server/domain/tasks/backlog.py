@@ -43,11 +43,10 @@ async def why_nothing(
         held_by: what keeps back the tasks that it could otherwise do; unsaid, their keys do, and those without one have
             become ready since it was looked.
     """
-    counts: dict[str, int] = {}
-    such_as: dict[str, list[str]] = {}
+    counts, such_as = dict[str, int](), dict[str, list[str]]()
     for queue in await database.fetch_all("queued_by_queue", at_most=COUNTED_MAX):
         if queue["tasks"] and not queue["kind"].startswith(SYSTEM_KIND):
-            reason = _reason(queue, agent_id, skills, kinds) or held_by or _free_or_held(queue)
+            reason = _reason(queue, agent_id, skills, kinds) or _could_do(queue, held_by)
             counts[reason] = counts.get(reason, 0) + queue["tasks"]
             such_as.setdefault(reason, []).append(queue["first_id"])
     waiting = dict(await database.fetch_one("why_not_queued", at_most=COUNTED_MAX) or {})
@@ -56,8 +55,8 @@ async def why_nothing(
     return Backlog(told, {reason: ids[:_SHOWN] for reason, ids in such_as.items()})
 
 
-def _free_or_held(queue: Row) -> str:
-    return _HELD if queue["first_key"] else READY
+def _could_do(queue: Row, held_by: str | None) -> str:
+    return held_by or (_HELD if queue["first_key"] else READY)
 
 
 def _reason(queue: Row, agent_id: str, skills: set[str], kinds: Sequence[str] | None) -> str | None:

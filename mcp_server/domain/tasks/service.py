@@ -144,12 +144,10 @@ class TaskService:
         try:
             leases = await wait_until(context, call, attempt, bool, command.wait_seconds, ("task", "agent"))
             reasons = None if leases else await self._why_nothing(command)
-            if reasons is not None and READY in reasons.counts:  # since it was looked
-                leases = await attempt()
+            leases = await attempt() if _is_some_ready(reasons) else leases
         except AtCapacity as error:
             error.details["nothing_because"] = (await self._why_nothing(command, "held_by_capacity")).counts
             raise
-        reasons = None if leases else reasons
         return await self._with_why_no_more(call, command, await self._claimed(leases, reasons))
 
     async def holder(self, lease_token: str) -> str | None:
@@ -162,6 +160,7 @@ class TaskService:
         return None if row is None else row["lease_agent_id"]
 
     async def _claimed(self, leases: list[Leased], why: Backlog | None = None) -> ClaimedTasks:
+        why = None if leases else why
         if len(self._holders) > _HOLDERS_MAX:
             self._holders.clear()
         for lease in leases:
@@ -399,3 +398,8 @@ def _is_reached(until: Until, first: Standing, now: Standing) -> bool:
     if until == "any_change":
         return now != first
     return now.status in TERMINAL or (until == "running" and now.status == "running")
+
+
+def _is_some_ready(why: Backlog | None) -> bool:
+    """Whether something has become ready since it was looked why there is nothing."""
+    return why is not None and READY in why.counts
