@@ -14,18 +14,21 @@ def _say(result: Committed) -> str:
     if result.replayed:
         return "This key was used for these very calls: they landed then, and nothing was done now."
     count = len(result.results)
+    remarks = tuple(f"But {one}" for one in result.warnings or ())
+    if result.dry_run:
+        would = "It would land" if count == 1 else f"All {count} would land together"
+        return " ".join((f"{would}. This was a dry run: nothing landed.", *remarks))
     landed = _ALL.get(count, f"All {count} landed together.")
     told = (*say_repeats(result.results, "calls"), *say_kept(result.results))
-    return " ".join((landed, *told, *(f"But {one}" for one in result.warnings or ())))
+    return " ".join((landed, *told, *remarks))
 
 
 TOOLS = (
     Tool(
         name="commit",
         title="Write all or nothing",
-        description="Make several writes in one transaction: all land, or none; any but those that wait, ask, claim "
-        "or read. Mails and deployments are queued. Where an id stands, not in a value, '@0.0' is the first thing "
-        "the first call made.",
+        description="Several writes in one transaction: all land, or none; none that waits, asks, claims or reads. "
+        "Where an id stands, not in a value, '@0.0' is the first thing the first call made.",
         toolset="system",
         permission=Permission.COMMIT,
         hints=Hints(read_only=False, destructive=True, idempotent=False, open_world=True),

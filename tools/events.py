@@ -37,6 +37,8 @@ async def read(desk: Desk, call: Call, args: ReadEvents) -> ReadResult:
         return ReadResult(events=await desk.events.led_to(call, args.led_to, args.limit))
     page = await desk.events.page(call, args)
     hints = await (_children_of if page.events else _nothing_of)(desk, call, args)
+    if not page.events and args.wait_seconds and not args.is_over(desk.context.clock()):
+        hints.append("None came while this waited.")
     is_newest = args.after is None if args.newest_first else not page.more
     if is_newest:
         hints += await _held_back(desk)

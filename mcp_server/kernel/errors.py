@@ -29,6 +29,9 @@ TYPE_CHECKING = False  # what hooks load is not to wait for `typing`
 if TYPE_CHECKING:
     from typing import Any, ClassVar
 
+_UNCHANGED = "Nothing was changed"
+_NOT_LANDED = "Nothing has landed"
+"""Of several calls that land together: says the same of all of them, and is said once."""
 _LINE_END = re.compile(r"\s*\n\s*")
 
 
@@ -55,7 +58,10 @@ class OpsError(Exception):
     def placed(self, where: str, details: Mapping[str, Any]) -> None:
         """Say which of several calls was refused, before the message and in the details beside its own; and that the
         others did not land either."""
-        self.message = f"{where}: {self.message} Nothing has landed."
+        said = len(self.wrong) if self.message.startswith(self.wrong) else 0
+        then = self.message[said:]
+        landed = then.replace(_UNCHANGED, _NOT_LANDED) if _UNCHANGED in then else f"{then} {_NOT_LANDED}."
+        self.message = f"{where}: {self.message[:said]}{landed}"
         self.wrong = f"{where}: {self.wrong}"
         self.details = {**details, **self.details}
         self.args = (self.message,)

@@ -90,13 +90,14 @@ def json_patch(document: Any, operations: Sequence[PatchOperation], budget: Budg
             _OPERATIONS[operation.op](patching, operation)
         except (Conflict, ValidationFailed) as error:
             where = f"JSON Patch operation #{number} ({operation.op} {named(operation.path)})"
-            raise type(error)(f"{where}: {error}") from None
+            then = error.message[len(error.wrong) :].strip()
+            raise type(error)(f"{where}: {error.wrong}", next=then) from None
     return patching.root[""]
 
 
 def _shown(value: Any) -> str:
     """A value in a sentence: what may be somebody's words in quotes."""
-    text = dump_json(value)
+    text = value if isinstance(value, str) else dump_json(value)
     return quoted(text, SHOWN_CHARACTERS_MAX) if isinstance(value, str | dict | list) else text
 
 
@@ -292,7 +293,7 @@ class _Patching:
         found = _child(node, token, operation.path)
         if not same(found, self._given(operation)):
             raise Conflict(
-                f"the value there is {_shown(found)}.", next="Nothing was changed; test for that, if it will do."
+                f"the value there is {_shown(found)}.", next="Nothing was changed. Test for that, if it will do."
             )
 
     def _given(self, operation: PatchOperation) -> Any:

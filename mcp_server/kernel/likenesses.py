@@ -128,6 +128,17 @@ ELSEWHERE = {
     **dict.fromkeys(
         ("order", "order_by", "sort", "sort_by"), "a list comes in one order; narrow it, or go on by cursor"
     ),
+    **dict.fromkeys(("dry_run", "preview", "simulate"), "commit(calls, dry_run=true) tries a write and lands nothing"),
     "approval_id": "what waits for a person's yes goes into calls of approvals_request, which runs it then",
 }
 """What no place takes, and what does it, where the place itself has nothing to say of it."""
+
+SAFETIES = frozenset(
+    (
+        *("dry_run", "dryrun", "preview", "preview_only", "simulate", "plan_only", "check_only", "validate_only"),
+        *("expected_version", "base_version", "if_match", "if_version", "if_absent", "if_not_exists", "only_if"),
+        *("plan_hash", "lease_token", "idempotency_key", "approval_id", "require_approval", "requires_approval"),
+        *("needs_approval", "confirm", "what_if"),
+    )
+)
+"""Without which a call does more than was asked for: no call is shown that leaves one of them out."""

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple, cast
 
 from pydantic import BaseModel, ValidationError
 
+from mcp_server.kernel.likenesses import SAFETIES
+from mcp_server.kernel.near import folded
 from mcp_server.kernel.problems import Problem, place_of, problems_of, value_at
 from mcp_server.kernel.shapes import Shape
 from mcp_server.kernel.taking import taken
@@ -67,10 +69,18 @@ def _can_be_put_right(shape: Shape, given: Mapping[str, Any], problem: Problem) 
     else: whoever sends that call would change, or make, what was never meant."""
     if problem.change is not None:
         return True
-    if not problem.loc or problem.is_whole:
+    if not problem.loc or problem.is_whole or _would_lose_a_safety(given, problem):
         return False
     is_text = place_of(shape, problem.loc).kind == "text" and isinstance(value_at(given, problem.loc), str)
     return bool(problem.near) or problem.kind != "wrong" or not is_text
+
+
+def _would_lose_a_safety(given: Mapping[str, Any], problem: Problem) -> bool:
+    """Whether it is put right by leaving out, or making up, what keeps the call from doing more."""
+    if problem.kind == "missing" or problem.near or problem.inside:
+        return False
+    value = value_at(given, problem.loc)
+    return folded(str(problem.loc[-1])) in SAFETIES and value is not None and value is not False
 
 
 def _refused(model: type[BaseModel], arguments: Mapping[str, Any]) -> ValidationError | None:

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 from pydantic import ValidationError
 
 from mcp_server.kernel.json_text import dump_json
-from mcp_server.kernel.likenesses import ALIKE, ELSEWHERE, HINTS
+from mcp_server.kernel.likenesses import ALIKE, ELSEWHERE, HINTS, SAFETIES
 from mcp_server.kernel.moments import distance_like, moment_like, present_time, seconds_until
 from mcp_server.kernel.near import folded, near
 from mcp_server.kernel.quoting import named, quoted
@@ -26,6 +26,9 @@ _BETWEEN = re.compile(r"[^A-Za-z0-9._/]+")
 ECHOED_CHARACTERS_MAX = 60
 _OURS = "value_error"
 _UNKNOWN = "extra_forbidden"
+_SPEAKER = "as_agent"
+_READS = "reads need no as_agent; leave it out"
+"""Every write takes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,7 @@ def _problem(shape: Shape, given: Mapping[str, Any], item: Any) -> Problem:
 def _unknown(loc: tuple[str | int, ...], name: str, place: Shape, held: Any) -> Problem:
     """A name that there is not; what is said there already was not meant by it."""
     names = [one for one in _like(name, place) if one not in held]
-    instead = _instead(folded(name), place)
+    instead = _READS if loc == (_SPEAKER,) else _instead(folded(name), place)
     if instead is not None:
         return Problem(loc, f"there is no such argument; {instead}", "unknown")
     if not names:
@@ -154,6 +157,8 @@ def _like(name: str, place: Shape) -> list[str]:
     """Names that could have been meant: those that mean the same, look alike, or hold the word."""
     plain = folded(name)
     same = _same(plain, place)
+    if plain in SAFETIES:
+        return same
     longer = [one for one in place.members if plain in one.split("_") or one in plain.split("_")]
     return list(dict.fromkeys([*same, *near(plain, place.members), *longer]))[:3]
 

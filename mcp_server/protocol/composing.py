@@ -135,7 +135,7 @@ class _Composer:
             part.failed,
             tool=tool.name,
             arguments=(given.own if is_bound else plain(command)) | given.shared,
-            says=part.says(command),
+            says=self._as_referred(part.says(command)),
             is_private=part.is_private,
             content=None if filled is None else filled[1],
             asked=command,
@@ -147,13 +147,15 @@ class _Composer:
         try:
             return await checked(self._desk, tool, call, standing, self._registers)
         except OpsError as error:
-            details = dump_json(error.details)
-            for id_, (number, which) in self._stands_for.items():
-                reference = f"@{number}.{which}"
-                error.message = error.message.replace(id_, reference)
-                details = details.replace(id_, reference)
-            error.details = json.loads(details)
+            error.message = self._as_referred(error.message)
+            error.details = json.loads(self._as_referred(dump_json(error.details)))
             raise
+
+    def _as_referred(self, text: str) -> str:
+        """The text with what is not there yet named as the caller does."""
+        for id_, (number, which) in self._stands_for.items():
+            text = text.replace(id_, f"@{number}.{which}")
+        return text
 
     async def _as_seen(self, part: Part, command: Any) -> Any:
         """What people are asked about is about what is there while they are asked: where that is changed meanwhile, a
@@ -291,6 +293,13 @@ def _write_of(tool: AnyTool, desk: Desk) -> Any:
     return tool.write(desk)
 
 
+_ON_ITS_OWN = "call it on its own, before or after"
+_INSTEAD = {
+    "approvals_request": "ask first on its own, and name what it answers in `depends_on` of a task made here; or give "
+    "it these calls, which it makes once people have said yes",
+}
+"""Of tools that are left out, what to do where that is more than to call them."""
+
 _WHY = {
     "messages_read": "only writes that neither wait nor ask can, and it takes messages out of an inbox; what it "
     "acknowledges is told the sender at once",
@@ -306,7 +315,7 @@ def _no_part(name: str, there: Sequence[str]) -> NotComposable:
     if name == "commit":
         why = "these land together as they are"
     elif known:
-        why = f"{_WHY.get(name, 'only writes that neither wait nor ask can')}; call it on its own, before or after"
+        why = f"{_WHY.get(name, 'only writes that neither wait nor ask can')}; {_INSTEAD.get(name, _ON_ITS_OWN)}"
     alike = [] if known else near(name, there)
     can = f"Did you mean {', '.join(alike)}?" if alike else f"These can: {', '.join(there)}."
     inside = "Put the calls that it holds here themselves, in its place."

@@ -254,6 +254,9 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
 ]
 
 WRONG: list[Wrong] = [
+    # Who speaks is said by writes alone.
+    ("tasks_find", {"as_agent": "scribe"}, ("reads need no as_agent; leave it out", "tasks_find()")),
+    ("state_set", DOC | {"value": 1, "dry_run": True}, ("commit(calls, dry_run=true) tries a write",)),
     # What is missing.
     ("agents_register", {}, ("name: is missing", 'agents_register(name="scribe")')),
     ("tasks_create", {}, ("tasks: is missing", "a list of 1 to 100 objects", "Write the report")),
@@ -740,6 +743,16 @@ WRONG: list[Wrong] = [
 ]
 
 OVERWRITING: list[tuple[str, dict[str, Any]]] = [
+    # What keeps a call from doing more is not left out, and nothing is made up in its place.
+    ("state_set", DOC | {"value": 1, "dry_run": True}),
+    ("state_set", DOC | {"value": 1, "expected_version": "abc"}),
+    ("commit", {"calls": [{"tool": "state_set", "arguments": DOC | {"value": 1}}], "validate_only": True}),
+    ("commit", {"calls": [{"tool": "state_set", "arguments": DOC | {"value": 1}}], "dry_run": "perhaps"}),
+    ("commit", {"calls": [{"tool": "state_set", "arguments": DOC | {"value": 1, "dry_run": True}}]}),
+    ("tasks_control", {"task_ids": ["TASK"], "action": "cancel", "preview": True}),
+    ("tasks_control", {"task_ids": ["TASK"], "action": "cancel", "expected_version": 3}),
+    ("messages_send", {"to": "scribe", "body": "b", "simulate": True}),
+    ("agents_register", {"name": "other", "confirm": True}),
     # What a call writes is not said, or is not accepted: nothing is made up that would be written in its place.
     ("state_set", DOC),
     ("state_set", DOC | {"tags": ["final"]}),

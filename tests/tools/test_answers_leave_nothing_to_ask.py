@@ -7,6 +7,7 @@ import pytest
 
 from mcp_server.domain.approvals.commands import RequestApproval, Vote
 from mcp_server.domain.approvals.voting import user_at
+from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.locks.model import AcquireLock, FindLocks, ReleaseLock
 from mcp_server.domain.state.commands import RestoreDocument, SetDocument
 from mcp_server.domain.tasks.commands import ControlTasks, WaitForTasks
@@ -15,6 +16,7 @@ from mcp_server.kernel.times import iso
 from tests.world import World, caller, speaking
 from tools import TOOLS
 from tools.approvals import FindResult
+from tools.events import read as read_events
 
 pytestmark = pytest.mark.anyio
 SAY = {tool.name: tool.say for tool in TOOLS}
@@ -116,3 +118,11 @@ async def test_a_lock_tells_since_when_each_holder_has_it_and_a_new_one_does_not
     await world.desk.locks.release(bob, ReleaseLock(name="l", to_agent="ann"))
     (lock,) = (await world.desk.locks.find(ann, FindLocks())).locks
     assert [hold.since for hold in lock.holders] == [iso(world.clock.now)], "who got it has it since then"
+
+
+async def test_who_waited_for_events_in_vain_is_told_so_and_who_did_not_wait_is_not(world: World):
+    end = (await read_events(world.desk, world.call, ReadEvents(limit=100))).cursor
+    for seconds in (0, 0.05):
+        command = ReadEvents(after=end, type="task.*", wait_seconds=seconds)
+        said = SAY["events_read"](await read_events(world.desk, world.call, command))
+        assert ("None came while this waited." in said) is (seconds > 0)

@@ -20,6 +20,7 @@ class CommitCalls(Frozen):
 
     calls: Calls = Field(min_length=1)
     idempotency_key: Line | None = None
+    dry_run: bool = False
 
     def content_hash(self) -> str:
         """What the key is bound to: the calls as they were said."""

@@ -6,6 +6,23 @@ from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.writes import Landing
 
 
+class NothingLands(Exception):
+    """All calls of a dry run would land; raised where they have been applied, so that all of it is undone."""
+
+
+def try_out(command: CommitCalls, tx: Transaction, origin: Origin, apply: Landing) -> Commit | None:
+    """`land`, and undo it; of a commit that landed before under its key, its record.
+
+    Raises:
+        NothingLands: all would land.
+    """
+    earlier = land(command, tx, origin, apply)
+    if earlier is not None:
+        return earlier
+    tx.one("commit_by_id", id="")  # what is held back until the next read is written, and checked, before it is undone
+    raise NothingLands
+
+
 def land(command: CommitCalls, tx: Transaction, origin: Origin, apply: Landing) -> Commit | None:
     """Apply all calls, and keep what they made under the key, if there is one. What landed under it before is returned
     instead, and nothing is applied.

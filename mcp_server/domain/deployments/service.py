@@ -362,11 +362,13 @@ def _with_run(done: Decided) -> DeploymentView:
     return deployment_view(done.deployment, run=None if done.run is None else run_view(done.run))
 
 
-def _live(deployment: Deployment) -> int:
+def _live(deployment: Deployment, wanted: int = 0) -> int:
+    """The revision that is live; a refusal names how another is brought live."""
     if deployment.live_revision is None:
+        revision = f", revision={wanted}" if wanted else ""
         raise InvalidTransition(
             f"Nothing of {deployment.name} in {deployment.environment} is live; it is {deployment.status}.",
-            next=f"Bring it live: deployments_plan(deployment_id='{deployment.id}'), then deployments_apply.",
+            next=f"Bring it live: deployments_plan(deployment_id='{deployment.id}'{revision}), then deployments_apply.",
             details={"deployment_id": deployment.id, "status": deployment.status},
         )
     return deployment.live_revision
@@ -375,7 +377,7 @@ def _live(deployment: Deployment) -> int:
 def _rollback_to(deployment: Deployment, command: ControlDeployment) -> int:
     revision = command.revision or deployment.previous_revision
     if revision is None:
-        live = _live(deployment)
+        live = _live(deployment, deployment.revision - 1)
         raise InvalidTransition(
             f"{deployment.name} in {deployment.environment} has nothing to go back to by itself: its live revision "
             f"({live}) is the first, or was gone back to.",

@@ -2,10 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVarTuple
 
 from mcp_server.domain.events.told import caused_by, told_of
 from mcp_server.domain.search.finding import Sought, fetch_page_holding
@@ -50,7 +50,7 @@ from mcp_server.domain.state.views import (
 )
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.errors import NotFound
+from mcp_server.kernel.errors import Conflict, NotFound, ValidationFailed
 from mcp_server.kernel.json_text import RawJson
 from mcp_server.kernel.json_tools import Change, differences
 from mcp_server.kernel.paging import Listed, Query, after_all, decode_cursor
@@ -60,6 +60,7 @@ from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import Micros, iso_or_none
 from mcp_server.kernel.writes import Write
 
+Args = TypeVarTuple("Args")
 VERSIONS_MAX = 100
 DIFFED_MAX = 10
 """Of how many versions it is said what each changed."""
@@ -202,14 +203,14 @@ class StateService:
         base = None
         if base_version is not None and base_version < read.version:
             base = Read(base_version, (await self._version(command, base_version))["value"])
-        return Planned(command, await asyncio.to_thread(plan_set, command, read, base))
+        return Planned(command, await _computed(read, plan_set, command, read, base))
 
     async def _plan_patch(self, call: Call, command: PatchDocument) -> Planned[PatchDocument]:
         call.actor.scope.require_namespace(command.namespace)
         read = await self._read(command)
         if read is None:
             return Planned(command)
-        return Planned(command, await asyncio.to_thread(plan_patch, command, read))
+        return Planned(command, await _computed(read, plan_patch, command, read))
 
     async def _plan_restore(self, call: Call, command: RestoreDocument) -> Planned[RestoreDocument]:
         call.actor.scope.require_namespace(command.namespace)
@@ -246,6 +247,18 @@ class StateService:
             return row
         chain = await self._database.fetch_all("version_chain", id=id_, version=version, limit=KEYFRAME_EVERY)
         return dict(row) | {"value": rebuild(chain)}
+
+
+async def _computed(read: Read, plan: Callable[[*Args], Plan], *args: *Args) -> Plan | None:
+    """What was planned; None where what was read does not allow it: a call before of the same commit may have written
+    what does, or what is to be told instead, and only the transaction sees that. A large document is refused as it was
+    read, so that nobody's write waits for it."""
+    try:
+        return await asyncio.to_thread(plan, *args)
+    except (Conflict, ValidationFailed):
+        if len(read.value) > CHEAP_STEPS_MAX:
+            raise
+        return None
 
 
 def _listed(command: FindDocuments, now: Micros) -> tuple[Query, tuple[str, ...], str]:

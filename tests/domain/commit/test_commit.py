@@ -102,7 +102,7 @@ async def test_the_call_that_is_refused_is_named_with_its_code_and_its_details_a
         ([note(), ("tasks_wait", {"task_id": "t"})], "validation", r"calls\[1\] tasks_wait"),
         ([note(), ("tasks_claim", {"agent_id": "a"})], "validation", r"calls\[1\] tasks_claim"),
         ([note(), ("messages_read", {})], "validation", r"calls\[1\] messages_read"),
-        ([note(), ("approvals_request", {"title": "t", "action": "a", "approvers": []})], "validation", "only writes"),
+        ([note(), ("approvals_request", {"title": "t", "action": "a", "approvers": []})], "validation", "depends_on"),
         ([note(), ("approvals_decide", {"approval_id": "a"})], "validation", "only writes"),
         ([note(), ("deployments_plan", {"deployment_id": "d"})], "validation", "only writes"),
         ([note(), ("commit", {"calls": []})], "validation", r"calls\[1\] commit"),

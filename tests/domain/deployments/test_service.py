@@ -70,6 +70,16 @@ async def test_the_same_configuration_makes_no_revision_and_another_one_says_wha
         await stage.define(target="plaid")
 
 
+async def test_who_rolls_back_what_is_not_live_is_told_how_the_revision_before_is_brought_live(stage: Stage):
+    defined = await stage.define()
+    with pytest.raises(InvalidTransition, match=rf"deployments_plan\(deployment_id='{defined.deployment.id}'\)"):
+        await control(stage, "rollback")
+    for replicas in (2, 3):
+        await stage.define(services=[{"name": "web", "replicas": replicas}])
+    with pytest.raises(InvalidTransition, match=r"deployments_plan\(deployment_id='\w+', revision=2\), then"):
+        await control(stage, "rollback")
+
+
 async def test_a_deployment_stays_with_its_target(world: World):
     stage = Stage(world)
     await stage.define()

@@ -85,6 +85,10 @@ async def test_a_test_of_a_patch_that_does_not_hold_tells_what_is_there(world: W
     with pytest.raises(Conflict, match="operation #0 .*the value there is 2. Nothing was changed"):
         await make(world, "state_patch", AT | {"json_patch": steps}, together=False)
     await make(world, "state_patch", AT | {"json_patch": [steps[0] | {"value": 2}, steps[1]]}, together=False)
+    await world.write("n", "k", {"n": "open"})
+    with pytest.raises(Conflict, match=r'there is "open"\. Nothing was changed'):
+        await make(world, "state_patch", AT | {"json_patch": steps}, together=False)
+    await world.write("n", "k", {"n": 3})
     assert (await world.read("n", "k")).value == {"n": 3}
 
 
