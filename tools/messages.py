@@ -7,6 +7,7 @@ from mcp_server.domain.messages.model import ReadMessages, SendMessage
 from mcp_server.domain.messages.views import InboxView, MessageView, SentMessage
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.quoting import named, quoted
+from tools.facts import MESSAGE, beside
 from tools.spec import ADD, Part, Tool, listed, several
 
 
@@ -45,7 +46,7 @@ def _is_due(message: MessageView) -> bool:
 def _says(args: SendMessage) -> str:
     to = several(list(map(named, args.to))) if args.to else "everyone in the thread"
     thread = f" in {named(args.thread_id)}" if args.thread_id is not None else ""
-    return f"Send a message to {to}{thread}: {quoted(args.subject or args.body)}."
+    return f"Send a message to {to}{thread}: {quoted(args.subject or args.body)}{beside(args, MESSAGE)}."
 
 
 def _to_the_thread(args: SendMessage, said: dict[str, Any]) -> list[Form]:

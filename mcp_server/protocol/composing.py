@@ -135,7 +135,7 @@ class _Composer:
             part.failed,
             tool=tool.name,
             arguments=(given.own if is_bound else plain(command)) | given.shared,
-            says=part.says(command),
+            says=self._as_named(part.says(command)),
             is_private=part.is_private,
             content=None if filled is None else filled[1],
             asked=command,
@@ -147,13 +147,15 @@ class _Composer:
         try:
             return await checked(self._desk, tool, call, standing, self._registers)
         except OpsError as error:
-            details = dump_json(error.details)
-            for id_, (number, which) in self._stands_for.items():
-                reference = f"@{number}.{which}"
-                error.message = error.message.replace(id_, reference)
-                details = details.replace(id_, reference)
-            error.details = json.loads(details)
+            error.message = self._as_named(error.message)
+            error.details = json.loads(self._as_named(dump_json(error.details)))
             raise
+
+    def _as_named(self, text: str) -> str:
+        """A text in which what is not there yet is named as the caller did."""
+        for id_, (number, which) in self._stands_for.items():
+            text = text.replace(id_, f"@{number}.{which}")
+        return text
 
     async def _as_seen(self, part: Part, command: Any) -> Any:
         """What people are asked about is about what is there while they are asked: where that is changed meanwhile, a

@@ -78,16 +78,19 @@ async def test_who_says_yes_to_calls_is_told_what_came_of_them(tmp_path: Path, e
     plan = {"tool": "state_set", "arguments": {"namespace": "n", "key": "plan", "value": 1, "expected_version": 0}}
     task = {"tool": "tasks_create", "arguments": {"tasks": [{"title": "one"}]}}
     async with asked_by(tmp_path, era, Person(approve=True)) as (_, client):
-        for calls, status, words in (
-            ([plan, task], "approved", " is approved. Its 2 calls landed: task_"),
+        first, second = [
+            (await call(client, "approvals_request", title="Plan", calls=calls, approvers=["local"]))["approval"]["id"]
+            for calls in ([plan, task], [plan])
+        ]
+        for approval_id, status, words in (
+            (first, "approved", " is approved. Its 2 calls landed: task_"),
             (
-                [plan],
+                second,
                 "stale",
-                " is stale. It was approved, and nothing was done, since something has moved: ",
+                " is stale. It was approved, and nothing was done, since it could not be done any more: ",
             ),
         ):
-            asked = await call(client, "approvals_request", title="Plan", calls=calls, approvers=["local"])
-            decided = await client.call_tool("approvals_decide", {"approval_id": asked["approval"]["id"]})
+            decided = await client.call_tool("approvals_decide", {"approval_id": approval_id})
             assert words in decided.content[0].text  # type: ignore[union-attr]
             assert (decided.structured_content or {})["approval"]["status"] == status
             assert (await call(client, "state_get", namespace="n", key="plan"))["document"]["version"] == 1

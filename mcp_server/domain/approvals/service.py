@@ -1,5 +1,6 @@
 """Use cases of approvals: agents ask, people decide, and what waited goes on exactly once."""
 
+import contextlib
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ from mcp_server.domain.approvals.answers import Answer
 from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval, Vote, form_of, read_vote
 from mcp_server.domain.approvals.fitting import expected_versions, overtaken
 from mcp_server.domain.approvals.links import ApprovalLinks, Opened
-from mcp_server.domain.approvals.model import Approval, ApprovalPolicy, Seen, approval_id_of, no_approval
+from mcp_server.domain.approvals.model import Approval, ApprovalPolicy, Seen, approval_id_of, key_of, no_approval
 from mcp_server.domain.approvals.people import is_mailbox, person_key, stands_for_the_user
 from mcp_server.domain.approvals.principals import realm_of
 from mcp_server.domain.approvals.question import DIALOG_CHARACTERS_MAX, notice_text, question_text
@@ -31,8 +32,8 @@ from mcp_server.domain.tasks.views import TaskView, task_full
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call, Grant, Question
 from mcp_server.kernel.checks import check_all
-from mcp_server.kernel.composing import Composing, warned
-from mcp_server.kernel.errors import OpsError, Unavailable, ValidationFailed
+from mcp_server.kernel.composing import Composed, Composing, warned
+from mcp_server.kernel.errors import AtCapacity, Busy, LeaseLost, OpsError, Unavailable, ValidationFailed
 from mcp_server.kernel.json_text import RawJson, dump_json
 from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page
 from mcp_server.kernel.privacy import seen_by
@@ -42,7 +43,7 @@ from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import iso
 from mcp_server.kernel.waiting import wait_until
-from mcp_server.kernel.writes import Write
+from mcp_server.kernel.writes import Write, require_possible
 
 RUN_WAIT_SECONDS = 10.0
 """How long who decides waits for what comes of the calls that were approved."""
@@ -256,10 +257,24 @@ class ApprovalService:
             return NewRequest(command)
         asked = Grant(tuple(command.people()), command.needed(), ())
         changes = await self._composing.compose(self._services, call, command.calls, "calls", later=asked)
+        if not await self._is_asked(call, command):
+            await self._require_possible(call, changes)
         kept = RawJson(dump_json(asked_as(call)._asdict()))
         runs = Runs(called(changes), kept, any(one.is_private for one in changes))
         lasts = min(filter(None, (one.lasts_seconds for one in changes)), default=None)
         return NewRequest(command, runs, f"{CALLS_KIND}{realm_of(call.actor)}", lasts, warned(changes))
+
+    async def _is_asked(self, call: Call, command: RequestApproval) -> bool:
+        """Whether something is asked under this key already: then nothing is asked now."""
+        key = key_of(command, call.actor.label)
+        said = {"key": key.idempotency_key, "owner": key.key_owner}
+        return key.idempotency_key is not None and await self._database.fetch_one("approval_by_key", **said) is not None
+
+    async def _require_possible(self, call: Call, changes: Sequence[Composed]) -> None:
+        """Refuse to ask people about what could not be done now, whatever they say; what passes by itself may be asked
+        about."""
+        with contextlib.suppress(Busy, Unavailable, LeaseLost, AtCapacity):
+            await require_possible(call, self._context, changes)
 
     async def _asked(self, call: Call, asked: Asked) -> RequestedApproval:
         people = asked.approval.people()
