@@ -10,6 +10,9 @@ from mcp_server.kernel.quoting import named, quoted
 from tools.facts import MESSAGE, beside
 from tools.spec import ADD, Part, Tool, listed, several
 
+_READERS_SHOWN = 3
+"""Of how many messages it is said who has read them."""
+
 
 def _say_sent(result: SentMessage) -> str:
     skipped = f" No longer there: {', '.join(result.skipped)}." if result.skipped else ""
@@ -20,9 +23,27 @@ def _say_sent(result: SentMessage) -> str:
 
 
 def _say_read(result: InboxView) -> str:
-    found = f"{listed(len(result.messages), 'message', None)} {result.unread} unread."
-    said = (_say_acknowledged(result), result.hint, found, _say_more(result), _say_due(result))
+    found = f"{listed(len(result.messages), 'message', None)} {_say_readers(result) or f'{result.unread} unread.'}"
+    said = (_say_acknowledged(result), result.hint, found, _say_urgent(result), _say_more(result), _say_due(result))
     return " ".join(filter(None, said))
+
+
+def _say_readers(result: InboxView) -> str:
+    """Of what was sent, who has read the newest; nothing where other messages are among it."""
+    all_known = all(one.states and len(one.states) == len(one.to) for one in result.messages)
+    return " ".join(map(_readers, result.messages[:_READERS_SHOWN])) if all_known else ""
+
+
+def _readers(message: MessageView) -> str:
+    states = message.states or []
+    missing = [named(one.recipient) for one in states if one.read_at is None]
+    unread = f"; not by {several(missing)}" if missing else ""
+    return f"{message.id} is read by {len(states) - len(missing)} of {len(states)}{unread}."
+
+
+def _say_urgent(result: InboxView) -> str:
+    urgent = [one.id for one in result.messages if one.importance == "urgent" and one.states is None]
+    return f"Urgent: {several(urgent)}." if urgent else ""
 
 
 def _say_acknowledged(result: InboxView) -> str:
