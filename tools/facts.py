@@ -1,7 +1,7 @@
 """What else a call asks for, in words for people: who says yes to it sees all that decides what happens."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel
 
@@ -25,7 +25,7 @@ def after(words: str) -> Fact:
     """`priority high`: the words, then the value, or several."""
 
     def fact(value: Any) -> str:
-        each = value if isinstance(value, tuple) else (value,)
+        each = cast("tuple[Any, ...]", value if isinstance(value, tuple) else (value,))
         return f"{words} {' and '.join(named(str(one)) for one in each)}"
 
     return fact

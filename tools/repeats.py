@@ -26,7 +26,7 @@ def is_whole_repeat(result: Mapping[str, Any]) -> bool:
 
 def _all_before(value: Any) -> bool:
     each = _listed(value)
-    return bool(each) and all(isinstance(one, dict) and _is_before(one) for one in each)
+    return bool(each) and all(isinstance(one, dict) and _is_before(cast("dict[str, Any]", one)) for one in each)
 
 
 def _is_before(one: Mapping[str, Any]) -> bool:

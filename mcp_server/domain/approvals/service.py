@@ -33,7 +33,7 @@ from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call, Grant, Question
 from mcp_server.kernel.checks import check_all
 from mcp_server.kernel.composing import Composed, Composing, warned
-from mcp_server.kernel.errors import AtCapacity, Busy, LeaseLost, OpsError, Unavailable, ValidationFailed
+from mcp_server.kernel.errors import AtCapacity, Busy, Conflict, LeaseLost, OpsError, Unavailable, ValidationFailed
 from mcp_server.kernel.json_text import RawJson, dump_json
 from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page
 from mcp_server.kernel.privacy import seen_by
@@ -50,15 +50,31 @@ RUN_WAIT_SECONDS = 10.0
 
 
 class Shown(NamedTuple):
-    """A question as a channel puts it to one voter: the whole text, and what an answer is bound to."""
+    """A question as a channel puts it to one voter: the whole text, and why a yes would do nothing, where that is
+    known."""
 
     approval: Approval
     text: str
+    stale: str | None = None
 
     @property
     def seen(self) -> Seen:
         """What was shown, as an answer names it."""
         return Seen(self.approval.action_hash, self.approval.opened_at)
+
+    def require_useful(self) -> None:
+        """Refuse to have a person asked in vain.
+
+        Raises:
+            Conflict: what is asked about has been overtaken.
+        """
+        if self.stale is not None:
+            raise Conflict(
+                f"Nobody was asked about {self.approval.id}: {self.stale}",
+                next=f"tasks_control(action='cancel', task_ids=['{self.approval.task_id}']) withdraws it; "
+                "approvals_request asks anew about what is there now.",
+                details={"approval_id": self.approval.id},
+            )
 
 
 class ApprovalService:
@@ -117,6 +133,7 @@ class ApprovalService:
         """
         user_at(call, "client")
         shown = await self._whole(approval := await self._approval(approval_id))
+        shown.require_useful()
         question, _ = await self._question(call, shown)
         told = await call.ask(question)
         if told is None:
@@ -231,7 +248,7 @@ class ApprovalService:
         Raises:
             OpsError: it is not for this user to answer, or not any more.
         """
-        approval, text = shown
+        approval, text, _ = shown
         person = approval.asks(call.actor.id, self._context.clock())
         seal = self._seals.of(call, approval)
         page = await self.link(approval.id, person)
@@ -240,12 +257,12 @@ class ApprovalService:
 
     async def _whole(self, approval: Approval) -> Shown:
         """The whole question, before it that a yes does nothing any more where a document has moved on."""
-        text = question_text(approval)
+        stale: list[str] = []
         if approval.status == "pending":
             for document, expected in expected_versions(approval.calls):
                 now = await self._services.get(StateService).version_of(document)
-                text = text if now == expected else f"{overtaken(document, expected, now)}\n\n{text}"
-        return Shown(approval, text)
+                stale += [] if now == expected else [overtaken(document, expected, now)]
+        return Shown(approval, "\n\n".join((*stale[::-1], question_text(approval))), "\n".join(stale) or None)
 
     async def _reachable(self, call: Call, command: RequestApproval) -> NewRequest:
         words = [name for name in command.people() if stands_for_the_user(name) and name != call.actor.id]
@@ -267,7 +284,7 @@ class ApprovalService:
     async def _is_asked(self, call: Call, command: RequestApproval) -> bool:
         """Whether something is asked under this key already: then nothing is asked now."""
         key = key_of(command, call.actor.label)
-        said = {"key": key.idempotency_key, "owner": key.key_owner}
+        said: dict[str, Any] = {"key": key.idempotency_key, "owner": key.key_owner}
         return key.idempotency_key is not None and await self._database.fetch_one("approval_by_key", **said) is not None
 
     async def _require_possible(self, call: Call, changes: Sequence[Composed]) -> None:
