@@ -16,6 +16,7 @@ from mcp_server.kernel.meaning import AgentName, TaskId
 from mcp_server.kernel.paging import floors
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.views import View
+from tools.facts import AGENT, beside
 from tools.hints import hint
 from tools.spec import DESTROY, READ, UPDATE, Part, Tool, counted, listed
 
@@ -164,7 +165,7 @@ TOOLS = (
         write=lambda desk: desk.agents.register,
         foreseen=lambda desk: desk.agents.register,
         part=Part(
-            lambda args: f"Register agent {named(args.name)}, or change what is given.",
+            lambda args: f"Register agent {named(args.name)}{beside(args, AGENT)}, or change what is given.",
             makes=lambda args: ["agent"],
             made=lambda done: [done.agent_id],
             refers={"name": "agent"},

@@ -100,6 +100,8 @@ def _say(approval: ApprovalView | ApprovalState | DecidedState) -> str:
 
 def _say_asked(result: RequestedApproval) -> str:
     approval = result.approval
+    if approval.status != "pending":
+        return f"{_say(approval)} It was asked under this key before, and nothing was asked now: a new key asks anew."
     here = (
         f"approvals_decide(approval_id='{approval.id}') has the user at this client asked now; "
         if result.asks_user_here
@@ -107,7 +109,8 @@ def _say_asked(result: RequestedApproval) -> str:
     )
     whom = several(list(map(named, approval.approvers))) if approval.approvers else "anyone who may decide"
     waits = f"tasks_wait(task_id='{approval.task_id}') waits for people elsewhere."
-    told = f"{_say(approval)} Asked: {whom}; {here}{waits}"
+    until = f" Unanswered by {approval.expires_at}, its task is cancelled." if approval.expires_at else ""
+    told = f"{_say(approval)} Asked: {whom}; {here}{waits}{until}"
     return " ".join(filter(None, (told, _say_unmailed(result), *(f"But {one}" for one in result.warnings or ()))))
 
 

@@ -4,7 +4,7 @@ from mcp_server.domain.commit.model import CommitCalls
 from mcp_server.domain.commit.service import CommitService, Committed
 from mcp_server.kernel.authority import Permission
 from tools.email import say_kept
-from tools.repeats import say_repeats
+from tools.repeats import is_whole_repeat, say_repeats
 from tools.spec import Hints, Tool
 
 _ALL = {1: "It landed.", 2: "Both landed together."}
@@ -19,6 +19,8 @@ def _say(result: Committed) -> str:
         would = "It would land" if count == 1 else f"All {count} would land together"
         return " ".join((f"{would}. This was a dry run: nothing landed.", *remarks))
     landed = _ALL.get(count, f"All {count} landed together.")
+    if all(map(is_whole_repeat, result.results)):
+        landed = "Nothing new: " + ("it was done before." if count == 1 else f"all {count} were done before.")
     told = (*say_repeats(result.results, "calls"), *say_kept(result.results))
     return " ".join((landed, *told, *remarks))
 

@@ -7,7 +7,11 @@ from mcp_server.domain.messages.model import ReadMessages, SendMessage
 from mcp_server.domain.messages.views import InboxView, MessageView, SentMessage
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.quoting import named, quoted
+from tools.facts import MESSAGE, beside
 from tools.spec import ADD, Part, Tool, listed, several
+
+_READERS_SHOWN = 3
+"""Of how many messages it is said who has read them."""
 
 
 def _say_sent(result: SentMessage) -> str:
@@ -19,9 +23,27 @@ def _say_sent(result: SentMessage) -> str:
 
 
 def _say_read(result: InboxView) -> str:
-    found = f"{listed(len(result.messages), 'message', None)} {result.unread} unread."
-    said = (_say_acknowledged(result), result.hint, found, _say_more(result), _say_due(result))
+    found = f"{listed(len(result.messages), 'message', None)} {_say_readers(result) or f'{result.unread} unread.'}"
+    said = (_say_acknowledged(result), result.hint, found, _say_urgent(result), _say_more(result), _say_due(result))
     return " ".join(filter(None, said))
+
+
+def _say_readers(result: InboxView) -> str:
+    """Of what was sent, who has read the newest; nothing where other messages are among it."""
+    all_known = all(one.states and len(one.states) == len(one.to) for one in result.messages)
+    return " ".join(map(_readers, result.messages[:_READERS_SHOWN])) if all_known else ""
+
+
+def _readers(message: MessageView) -> str:
+    states = message.states or []
+    missing = [named(one.recipient) for one in states if one.read_at is None]
+    unread = f"; not by {several(missing)}" if missing else ""
+    return f"{message.id} is read by {len(states) - len(missing)} of {len(states)}{unread}."
+
+
+def _say_urgent(result: InboxView) -> str:
+    urgent = [one.id for one in result.messages if one.importance == "urgent" and one.states is None]
+    return f"Urgent: {several(urgent)}." if urgent else ""
 
 
 def _say_acknowledged(result: InboxView) -> str:
@@ -45,7 +67,7 @@ def _is_due(message: MessageView) -> bool:
 def _says(args: SendMessage) -> str:
     to = several(list(map(named, args.to))) if args.to else "everyone in the thread"
     thread = f" in {named(args.thread_id)}" if args.thread_id is not None else ""
-    return f"Send a message to {to}{thread}: {quoted(args.subject or args.body)}."
+    return f"Send a message to {to}{thread}: {quoted(args.subject or args.body)}{beside(args, MESSAGE)}."
 
 
 def _to_the_thread(args: SendMessage, said: dict[str, Any]) -> list[Form]:

@@ -19,8 +19,22 @@ def say_repeats(results: Sequence[Mapping[str, Any]], argument: str) -> list[str
     return [f"{said}: {', '.join(where)}."] if where else []
 
 
+def is_whole_repeat(result: Mapping[str, Any]) -> bool:
+    """Whether all that a call answered was done before."""
+    return any(_all_before(value) for value in (result, *result.values()))
+
+
+def _all_before(value: Any) -> bool:
+    each = _listed(value)
+    return bool(each) and all(isinstance(one, dict) and _is_before(cast("dict[str, Any]", one)) for one in each)
+
+
+def _is_before(one: Mapping[str, Any]) -> bool:
+    return any(one.get(mark) is True for mark in _MARKS)
+
+
 def _is_repeat(result: Mapping[str, Any]) -> bool:
-    return any(one.get(mark) is True for one in (result, *_members(result)) for mark in _MARKS)
+    return any(map(_is_before, (result, *_members(result))))
 
 
 def _members(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -34,6 +34,7 @@ from mcp_server.kernel.meaning import TaskId
 from mcp_server.kernel.paging import floors
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.views import View
+from tools.facts import TASK, beside
 from tools.finishing import FinishResult, finish, say_finished, says_finish, why_alone
 from tools.hints import hint, phrase
 from tools.spec import ADD, DESTROY, READ, UPDATE, Part, Tool, listed, several
@@ -150,7 +151,8 @@ def _is(task: TaskState) -> str:
 
 
 def _says_create(args: CreateTasks) -> str:
-    return f"Create {listed(len(args.tasks), 'task', None)[:-1]}: {several([quoted(one.title) for one in args.tasks])}."
+    tasks = [quoted(one.title) + beside(one, TASK) for one in args.tasks]
+    return f"Create {listed(len(tasks), 'task', None)[:-1]}: {several(tasks)}."
 
 
 def _says_control(args: ControlTasks) -> str:

@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from mcp_server.kernel.authority import Permission
@@ -194,6 +195,30 @@ async def write_together(
     with _stands():
         views = [await one.write.view(one.call, result) for one, result in zip(changes, done, strict=False)]
     return Together(told, views)
+
+
+async def require_possible(call: Call, context: Context, changes: Sequence[Change]) -> None:
+    """Refuse changes that could not be made now, together: they are made, and undone before anybody sees them. The
+    operator's rules are not asked.
+
+    Raises:
+        OpsError: as `write_together` does.
+    """
+    with contextlib.suppress(_Undone, Moved):
+        prepared: list[Any] = []
+        for one in changes:
+            with one.named():
+                prepared.append(await one.write.prepare(one.call, one.command))
+        await _tried(partial(context.write, call, _undone), _Applying(call, context, changes, prepared))
+
+
+class _Undone(Exception):
+    """Ends the transaction of a trial, so that nothing of it stays."""
+
+
+def _undone(tx: Transaction, origin: Origin, applying: "_Applying") -> None:
+    applying.all(tx, origin)
+    raise _Undone
 
 
 @contextlib.contextmanager

@@ -78,21 +78,40 @@ async def test_who_says_yes_to_calls_is_told_what_came_of_them(tmp_path: Path, e
     plan = {"tool": "state_set", "arguments": {"namespace": "n", "key": "plan", "value": 1, "expected_version": 0}}
     task = {"tool": "tasks_create", "arguments": {"tasks": [{"title": "one"}]}}
     async with asked_by(tmp_path, era, Person(approve=True)) as (_, client):
-        for calls, status, words in (
-            ([plan, task], "approved", " is approved. Its 2 calls landed: task_"),
+        old = (await call(client, "tasks_create", tasks=[{"title": "old"}]))["tasks"][0]["id"]
+        pause = {"tool": "tasks_control", "arguments": {"task_ids": [old], "action": "pause"}}
+        first, second = [
+            (await call(client, "approvals_request", title="Plan", calls=calls, approvers=["local"]))["approval"]["id"]
+            for calls in ([plan, task], [pause])
+        ]
+        await call(client, "tasks_control", task_ids=[old], action="cancel")
+        for approval_id, status, words in (
+            (first, "approved", " is approved. Its 2 calls landed: task_"),
             (
-                [plan],
+                second,
                 "stale",
-                " is stale. It was approved, and nothing was done, since something has moved: ",
+                " is stale. It was approved, and nothing was done, since it could not be done any more: ",
             ),
         ):
-            asked = await call(client, "approvals_request", title="Plan", calls=calls, approvers=["local"])
-            decided = await client.call_tool("approvals_decide", {"approval_id": asked["approval"]["id"]})
+            decided = await client.call_tool("approvals_decide", {"approval_id": approval_id})
             assert words in decided.content[0].text  # type: ignore[union-attr]
             assert (decided.structured_content or {})["approval"]["status"] == status
             assert (await call(client, "state_get", namespace="n", key="plan"))["document"]["version"] == 1
         (stale,) = (await call(client, "approvals_find", status="stale"))["approvals"]
-        assert stale["outcome"]["code"] == "conflict" and "calls[0] state_set" in stale["outcome"]["message"]
+        assert (
+            stale["outcome"]["code"] == "invalid_transition" and "calls[0] tasks_control" in stale["outcome"]["message"]
+        )
+
+
+async def test_nobody_is_asked_in_vain_about_what_has_been_overtaken(tmp_path: Path, era: Any):
+    plan = {"tool": "state_set", "arguments": {"namespace": "n", "key": "plan", "value": 1, "expected_version": 0}}
+    person = Person(approve=True)
+    async with asked_by(tmp_path, era, person) as (_, client):
+        asked = (await call(client, "approvals_request", title="Plan", calls=[plan], approvers=["local"]))["approval"]
+        await call(client, "state_set", namespace="n", key="plan", value=2)
+        error = await refused(client, "approvals_decide", approval_id=asked["id"])
+        assert (error["code"], person.shown) == ("conflict", [])
+        assert "Nobody was asked" in error["message"] and "expects version 0" in error["message"]
 
 
 async def test_where_calls_take_longer_who_decides_is_told_where_to_wait(

@@ -276,3 +276,33 @@ async def test_a_list_says_of_what_has_ended_when_and_with_what_and_how_what_is_
             told = {one["title"]: (one.get("result"), "finished_at" in one) for one in found["tasks"]}
             open_one = {} if narrowed else {"open": (None, False)}
             assert told == open_one | {"short": ({"ok": True}, True), "long": (f"{'x' * 80}… (200 characters)", True)}
+
+
+async def test_what_was_sent_tells_who_has_read_it_and_an_inbox_what_is_urgent(tmp_path: Path):
+    async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
+        for name in ("ann", "bob", "eve"):
+            await said(client, "agents_register", name=name)
+        _, sent = await said(client, "messages_send", to=["ann", "bob"], body="b", importance="urgent", as_agent="eve")
+        await said(client, "messages_send", to=["ann"], body="b", as_agent="eve")
+        id_ = sent["message"]["id"]
+        text, _ = await said(client, "messages_read", as_agent="ann")
+        assert text == f"2 messages. 0 unread. Urgent: {id_}."
+        text, read = await said(client, "messages_read", sent=True, as_agent="eve")
+        newest = read["messages"][0]["id"]
+        assert text == f"2 messages. {newest} is read by 1 of 1. {id_} is read by 1 of 2; not by bob."
+
+
+async def test_a_question_that_ended_is_not_said_to_be_asked_again_under_its_key(tmp_path: Path):
+    async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
+        question = {"title": "Deploy", "action": "Deploy v7", "idempotency_key": "once"}
+        text, asked = await said(client, "approvals_request", **question)
+        approval = asked["approval"]
+        assert text.endswith(f"Unanswered by {approval['expires_at']}, its task is cancelled.")
+        await said(client, "tasks_control", task_ids=[approval["task_id"]], action="cancel")
+        text, _ = await said(client, "approvals_request", **question)
+        assert text == (
+            f"{approval['id']} is withdrawn. It was asked under this key before, and nothing was asked now: a new key "
+            "asks anew."
+        )
+        refused = await client.call_tool("approvals_request", question | {"action": "Deploy v8"})
+        assert "That one is withdrawn since " in refused.content[0].text  # type: ignore[union-attr]

@@ -37,6 +37,18 @@ async def test_a_call_that_a_key_makes_a_repeat_is_told_as_one_among_those_that_
         assert f"{AGAIN}calls[1]." in text
 
 
+async def test_where_all_was_done_before_the_sentence_says_so_first(tmp_path: Path):
+    async with asked_by(tmp_path, "auto", Person()) as (_, client):
+        await told(client, "agents_register", name="ann")
+        *calls, tasks = keyed()
+        await told(client, "commit", calls=calls)
+        text, _ = await told(client, "commit", calls=calls)
+        assert text.startswith(f"Nothing new: all 3 were done before. What is `replayed` or `repeated` {AGAIN}calls[0]")
+        await told(client, "tasks_create", tasks=tasks["arguments"]["tasks"])
+        text, _ = await told(client, "commit", calls=[tasks])
+        assert text.startswith("It landed."), "one of its tasks is new"
+
+
 async def test_ends_that_were_recorded_before_are_told_one_by_one_and_in_the_sentence(tmp_path: Path):
     async with asked_by(tmp_path, "auto", Person()) as (_, client):
         await told(client, "agents_register", name="ann", max_concurrent_tasks=3)

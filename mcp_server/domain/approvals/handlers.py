@@ -7,6 +7,7 @@ from typing import Any
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.approvals.answers import answered
 from mcp_server.domain.approvals.model import Approval, approval_id_of, no_approval
+from mcp_server.domain.approvals.outcomes import overtaken_words
 from mcp_server.domain.approvals.principals import Principals
 from mcp_server.domain.approvals.transactions import overtake, run
 from mcp_server.domain.approvals.words import AskedAs
@@ -108,4 +109,4 @@ async def _approval_of(services: Services, job: Job) -> Approval:
 
 
 def _failed(why: str) -> HandlerFailed:
-    return HandlerFailed(f"It was approved, and nothing was done, since something has moved: {why}", "stale", False)
+    return HandlerFailed(overtaken_words(why), "stale", False)

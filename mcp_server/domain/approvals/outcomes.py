@@ -31,7 +31,7 @@ class Outcome(NamedTuple):
     def said(self) -> str:
         """It in words; nothing where the status says all."""
         if self.status == "stale":
-            return f"It was approved, and nothing was done, since something has moved: {(self.told or {})['message']}"
+            return overtaken_words((self.told or {})["message"])
         if self.status == "withdrawn" and self.told is not None:
             return f"It was withdrawn: {quoted(self.told['reason'])}."
         if self.calls:
@@ -47,6 +47,11 @@ class Outcome(NamedTuple):
         if self.status == "pending":
             return ""
         return "Its call was not made." if calls == 1 else "None of its calls was made."
+
+
+def overtaken_words(why: str) -> str:
+    """What is said where people said yes, and it could not be done: whether anything moved, `why` tells."""
+    return f"It was approved, and nothing was done, since it could not be done any more: {why}"
 
 
 def _made(told: Mapping[str, Any]) -> str:

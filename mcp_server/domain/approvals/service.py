@@ -1,5 +1,6 @@
 """Use cases of approvals: agents ask, people decide, and what waited goes on exactly once."""
 
+import contextlib
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ from mcp_server.domain.approvals.answers import Answer
 from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval, Vote, form_of, read_vote
 from mcp_server.domain.approvals.fitting import expected_versions, overtaken
 from mcp_server.domain.approvals.links import ApprovalLinks, Opened
-from mcp_server.domain.approvals.model import Approval, ApprovalPolicy, Seen, approval_id_of, no_approval
+from mcp_server.domain.approvals.model import Approval, ApprovalPolicy, Seen, approval_id_of, key_of, no_approval
 from mcp_server.domain.approvals.people import is_mailbox, person_key, stands_for_the_user
 from mcp_server.domain.approvals.principals import realm_of
 from mcp_server.domain.approvals.question import DIALOG_CHARACTERS_MAX, notice_text, question_text
@@ -31,8 +32,8 @@ from mcp_server.domain.tasks.views import TaskView, task_full
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call, Grant, Question
 from mcp_server.kernel.checks import check_all
-from mcp_server.kernel.composing import Composing, warned
-from mcp_server.kernel.errors import OpsError, Unavailable, ValidationFailed
+from mcp_server.kernel.composing import Composed, Composing, warned
+from mcp_server.kernel.errors import AtCapacity, Busy, Conflict, LeaseLost, OpsError, Unavailable, ValidationFailed
 from mcp_server.kernel.json_text import RawJson, dump_json
 from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page
 from mcp_server.kernel.privacy import seen_by
@@ -42,22 +43,38 @@ from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import iso
 from mcp_server.kernel.waiting import wait_until
-from mcp_server.kernel.writes import Write
+from mcp_server.kernel.writes import Write, require_possible
 
 RUN_WAIT_SECONDS = 10.0
 """How long who decides waits for what comes of the calls that were approved."""
 
 
 class Shown(NamedTuple):
-    """A question as a channel puts it to one voter: the whole text, and what an answer is bound to."""
+    """A question as a channel puts it to one voter: the whole text, and why a yes would do nothing, where that is
+    known."""
 
     approval: Approval
     text: str
+    stale: str | None = None
 
     @property
     def seen(self) -> Seen:
         """What was shown, as an answer names it."""
         return Seen(self.approval.action_hash, self.approval.opened_at)
+
+    def require_useful(self) -> None:
+        """Refuse to have a person asked in vain.
+
+        Raises:
+            Conflict: what is asked about has been overtaken.
+        """
+        if self.stale is not None:
+            raise Conflict(
+                f"Nobody was asked about {self.approval.id}: {self.stale}",
+                next=f"tasks_control(action='cancel', task_ids=['{self.approval.task_id}']) withdraws it; "
+                "approvals_request asks anew about what is there now.",
+                details={"approval_id": self.approval.id},
+            )
 
 
 class ApprovalService:
@@ -116,6 +133,7 @@ class ApprovalService:
         """
         user_at(call, "client")
         shown = await self._whole(approval := await self._approval(approval_id))
+        shown.require_useful()
         question, _ = await self._question(call, shown)
         told = await call.ask(question)
         if told is None:
@@ -230,7 +248,7 @@ class ApprovalService:
         Raises:
             OpsError: it is not for this user to answer, or not any more.
         """
-        approval, text = shown
+        approval, text, _ = shown
         person = approval.asks(call.actor.id, self._context.clock())
         seal = self._seals.of(call, approval)
         page = await self.link(approval.id, person)
@@ -239,12 +257,12 @@ class ApprovalService:
 
     async def _whole(self, approval: Approval) -> Shown:
         """The whole question, before it that a yes does nothing any more where a document has moved on."""
-        text = question_text(approval)
+        stale: list[str] = []
         if approval.status == "pending":
             for document, expected in expected_versions(approval.calls):
                 now = await self._services.get(StateService).version_of(document)
-                text = text if now == expected else f"{overtaken(document, expected, now)}\n\n{text}"
-        return Shown(approval, text)
+                stale += [] if now == expected else [overtaken(document, expected, now)]
+        return Shown(approval, "\n\n".join((*stale[::-1], question_text(approval))), "\n".join(stale) or None)
 
     async def _reachable(self, call: Call, command: RequestApproval) -> NewRequest:
         words = [name for name in command.people() if stands_for_the_user(name) and name != call.actor.id]
@@ -256,10 +274,24 @@ class ApprovalService:
             return NewRequest(command)
         asked = Grant(tuple(command.people()), command.needed(), ())
         changes = await self._composing.compose(self._services, call, command.calls, "calls", later=asked)
+        if not await self._is_asked(call, command):
+            await self._require_possible(call, changes)
         kept = RawJson(dump_json(asked_as(call)._asdict()))
         runs = Runs(called(changes), kept, any(one.is_private for one in changes))
         lasts = min(filter(None, (one.lasts_seconds for one in changes)), default=None)
         return NewRequest(command, runs, f"{CALLS_KIND}{realm_of(call.actor)}", lasts, warned(changes))
+
+    async def _is_asked(self, call: Call, command: RequestApproval) -> bool:
+        """Whether something is asked under this key already: then nothing is asked now."""
+        key = key_of(command, call.actor.label)
+        said: dict[str, Any] = {"key": key.idempotency_key, "owner": key.key_owner}
+        return key.idempotency_key is not None and await self._database.fetch_one("approval_by_key", **said) is not None
+
+    async def _require_possible(self, call: Call, changes: Sequence[Composed]) -> None:
+        """Refuse to ask people about what could not be done now, whatever they say; what passes by itself may be asked
+        about."""
+        with contextlib.suppress(Busy, Unavailable, LeaseLost, AtCapacity):
+            await require_possible(call, self._context, changes)
 
     async def _asked(self, call: Call, asked: Asked) -> RequestedApproval:
         people = asked.approval.people()

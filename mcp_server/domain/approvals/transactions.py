@@ -25,7 +25,7 @@ from mcp_server.kernel.errors import Conflict, InvalidTransition, OpsError, Perm
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.keys import Key, key_conflict
 from mcp_server.kernel.store import Transaction
-from mcp_server.kernel.times import Micros
+from mcp_server.kernel.times import Micros, iso
 from mcp_server.kernel.writes import Landing
 
 APPROVAL_KIND = "system.approval"
@@ -253,7 +253,10 @@ def _earlier(tx: Transaction, key: Key) -> Approval | None:
         return None
     row = tx.one("approval_by_key", key=key.idempotency_key, owner=key.key_owner)
     if row is not None and row["content_hash"] != key.content_hash:
-        raise key_conflict(key.idempotency_key, "approval", row["id"], row["title"])
+        refusal = key_conflict(key.idempotency_key, "approval", row["id"], row["title"])
+        if row["status"] in ("expired", "withdrawn"):
+            refusal.message += f" That one is {row['status']} since {iso(row['decided_at'])}, and not asked any more."
+        raise refusal
     return None if row is None else Approval.adopt(row)
 
 

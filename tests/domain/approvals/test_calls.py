@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from mcp_server.app import desk_on
 from mcp_server.domain.agents.commands import ControlAgent
+from mcp_server.domain.approvals import service
 from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval, Vote
 from mcp_server.domain.approvals.principals import Principals
 from mcp_server.domain.approvals.transactions import CALLS_KIND
@@ -78,7 +79,7 @@ async def test_calls_are_shown_in_words_and_whole_and_run_after_the_yes_as_who_a
     text = (await world.desk.approvals.shown(world.call, approval.id)).text
     assert "A yes makes these calls at once, all of them or none:" in text
     assert "\n1. Write document n/plan as " in text and ", only if it does not exist yet.\n> state_set\n" in text
-    assert '\n2. Create 2 tasks: "one", "two".\n> tasks_create\n' in text and '"depends_on"' in text
+    assert '\n2. Create 2 tasks: "one", "two" (after #0).\n> tasks_create\n' in text and '"depends_on"' in text
     assert [call["tool"] for call in approval.calls or ()] == ["state_set", "tasks_create"]
     assert (approval.calls or [])[0]["arguments"] == NOTE[1]
     await work(world)
@@ -196,16 +197,75 @@ async def test_rights_count_that_were_held_when_it_was_asked_and_still_are(world
     await nothing_was_done(world)
 
 
-async def test_rights_that_came_later_do_not_count(world: World):
+async def test_rights_that_came_later_do_not_count(world: World, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(PermissionDenied, match=r"calls\[0\] tasks_control"):
         control = ("tasks_control", {"task_ids": ["task_bbbbbbbbbbbb"], "action": "cancel"})
         await asked(world, control, by=caller(Role.AGENT, id="bob"))
     register = ("agents_register", {"name": "a", "launcher": {"name": "l"}})  # the launcher takes more than the tool
+    with pytest.raises(PermissionDenied, match=r"calls\[0\] agents_register"):
+        await asked(world, register, by=caller(Role.AGENT, id="bob"))
+    monkeypatch.setattr(service, "require_possible", _nothing_looked_at)  # as earlier releases asked
     approval = await asked(world, register, by=caller(Role.AGENT, id="bob"))
     knowing(world, lambda label: frozenset(Permission))
     await world.decide(ANN, approval.id, True)
     await work(world)
     assert ((await found(world, approval.id)).outcome or {})["code"] == "permission_denied"
+
+
+async def _nothing_looked_at(*told: Any) -> None:
+    del told
+
+
+@pytest.mark.parametrize(
+    ("impossible", "words"),
+    [
+        (("tasks_create", {"tasks": [{"title": "one", "agent_id": "ghost"}]}), "ghost"),
+        (("state_set", {"namespace": "n", "key": "plan", "value": 1, "expected_version": 7}), "You expected version 7"),
+        (("tasks_control", {"task_ids": ["task_bbbbbbbbbbbb"], "action": "cancel"}), "task_bbbbbbbbbbbb"),
+        (("messages_send", {"to": ["ghost"], "body": "hello"}), "ghost"),
+        (("tasks_create", {"tasks": [{"title": "one", "depends_on": ["task_bbbbbbbbbbbb"]}]}), "task_bbbbbbbbbbbb"),
+    ],
+)
+async def test_nobody_is_asked_about_what_could_not_be_done(world: World, impossible: Any, words: str):
+    with pytest.raises(OpsError, match=rf"^calls\[1\] {impossible[0]}: .*{words}") as refused:
+        await asked(world, JOBS, impossible)
+    assert "Nothing has landed" in str(refused.value)
+    assert not (await world.desk.approvals.find(world.call, FindApprovals())).items
+    assert await ordinary(world) == [], "what was tried beside it is undone"
+
+
+async def test_people_are_told_who_does_it_how_urgent_it_is_and_when(world: World):
+    await world.agent("driver")
+    run_at = "2030-01-02T03:04:05Z"
+    task = {"title": "one", "agent_id": "driver", "priority": "high", "run_at": run_at, "kind": "task"}
+    then = {"title": "two", "depends_on": ["@0.0"], "required_capabilities": ["git"]}
+    approval = await asked(
+        world,
+        ("tasks_create", {"tasks": [task]}),
+        ("tasks_create", {"tasks": [then]}),
+        ("messages_send", {"to": ["driver"], "body": "hello", "importance": "high", "ack_within_seconds": 60}),
+        ("agents_register", {"name": "new", "capabilities": ["git"], "scaling": {"min": 1, "max": 2}}),
+    )
+    assert [one["says"] for one in approval.calls or ()] == [
+        'Create 1 task: "one" (agent driver, priority high, not before 2030-01-02T03:04:05.000Z).',
+        'Create 1 task: "two" (requires git, after @0.0).',
+        'Send a message to driver: "hello" (importance high, to be acknowledged within 60 seconds).',
+        "Register agent new (can git, between 1 and 2 instances), or change what is given.",
+    ]
+
+
+async def test_what_an_earlier_call_makes_can_be_named_by_a_later_one(world: World):
+    register = ("agents_register", {"name": "ghost"})
+    approval = await asked(world, register, ("tasks_create", {"tasks": [{"title": "one", "agent_id": "ghost"}]}))
+    await world.decide(ANN, approval.id, True)
+    await work(world)
+    assert (await found(world, approval.id)).ran_at is not None
+
+
+async def test_a_repeat_is_answered_however_the_world_has_moved(world: World):
+    first = await asked(world, NOTE, idempotency_key="once")
+    await world.write("n", "plan", 0)
+    assert (await asked(world, NOTE, idempotency_key="once")).id == first.id
 
 
 async def test_an_agent_that_is_gone_has_nothing_done_in_its_name(world: World):

@@ -40,7 +40,7 @@ async def test_a_list_says_what_each_call_does_and_which_documents_were_changed(
     approval = await asked(world, PATCH, JOBS)
     assert (await listed(world)).says == [
         "Change /step in document n/plan by \"{'step':2}\", only if it is at version 1.",
-        'Create 2 tasks: "one", "two".',
+        'Create 2 tasks: "one", "two" (after #0).',
     ]
     await world.decide(ANN, approval.id, True)
     await work(world)
