@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Set
 from typing import Any, cast
 
+from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.kernel.checks import refuse
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.near import folded
@@ -116,6 +117,22 @@ def _needs(action: str, takes: tuple[str, ...]) -> ValidationFailed:
     """What is to be different is not made up: a call that could be sent as it stands would change the task to that."""
     names = " or ".join(map("`{}`".format, takes))
     return ValidationFailed(f"{action} needs {names}{_SUCH_AS.get(action, '')}")
+
+
+def require_readiness(ready: bool | None, blocked: bool, status: str | None) -> None:
+    """Refuse a search for what is ready, or is not, of which nothing can be so.
+
+    Raises:
+        ValidationFailed: saying what does not go together.
+    """
+    if ready and (blocked or status not in (None, "queued")):
+        other = "blocked" if blocked else f"status={status!r}"
+        raise not_together(
+            f"`ready` means queued, which is not {other}. Leave one of them out.", blocked=None, status=None
+        )
+    if ready is False and status in TERMINAL:
+        means = "`ready` false means not ended, and not to be claimed now"
+        raise not_together(f"{means}, which is not status={status!r}. Leave one of them out.", ready=None)
 
 
 def by_what_it_waits_for(given: Any) -> Any:

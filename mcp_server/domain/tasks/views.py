@@ -97,6 +97,7 @@ def task_row(row: Row, facts: Facts | None = None) -> TaskView:
         result=_short_result(row),
         error=json_or_none(row["error"]),
         cancel_requested=bool(row["cancel_requested"]) or None,
+        cancel_reason=short(cancel_reason(row)),
         pause_reason=pause_reason(row),
         created_at=iso(row["created_at"]),
         updated_at=None if row["updated_at"] == row["created_at"] else iso(row["updated_at"]),

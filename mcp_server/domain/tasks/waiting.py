@@ -74,6 +74,13 @@ def _of_days(row: Row) -> str | None:
     return ScheduleSpec.model_validate_json(row["schedule"]).said_of_days(row["run_at"])
 
 
+async def queues_held_up(database: Database, agents: AgentService) -> list[str]:
+    """The queues of which nobody there is can take anything up now."""
+    facts = Facts(await agents.able(), {}, {})
+    queues = await database.fetch_all("queues_for_agents")
+    return [queue["name"] for queue in queues if _found(_OF_A_QUEUE, queue, facts)]
+
+
 async def freed_by(database: Database, task: Row) -> list[str] | None:
     """Which tasks can run now that one with their concurrency key has ended, as far as they stand near the front of its
     queue."""
@@ -137,13 +144,13 @@ def _not_by(agent_id: str, needed: Sequence[str], workers: Sequence[Worker]) -> 
 def _away(row: Row, facts: Facts) -> list[str]:
     """That whoever could take it up takes nothing up until somebody lets it go on."""
     able = _able(row, facts)
-    return [] if any(one.lifecycle == "active" for one in able) else _none_of(able)
+    return [] if any(not one.rests() for one in able) else _none_of(able)
 
 
 def _busy(row: Row, facts: Facts) -> list[str]:
     """That everybody who could take it up cannot now, though somebody is at work."""
     able = _able(row, facts)
-    is_away = all(one.lifecycle != "active" for one in able)
+    is_away = all(one.rests() for one in able)
     return [] if row["status"] != "queued" or is_away else _none_of(able)
 
 
@@ -187,6 +194,7 @@ def _ended_badly(row: Row, facts: Facts) -> list[str]:
 
 
 _Reason = Callable[[Row, Facts], list[str]]
+_OF_A_QUEUE = (_nobody, _away, _busy)
 _LASTING = (_ended_badly, _nobody, _away)
 _REASONS = (_ended_badly, _key_held, _nobody, _away, _busy)
 
