@@ -8,7 +8,6 @@ from mcp_server.domain.tasks.spec import SYSTEM_KIND, shown_kind
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.paging import Query, after_all
 
-
 _NOT_QUEUED = ("pending", "running", "paused")
 
 

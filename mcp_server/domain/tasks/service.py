@@ -49,7 +49,7 @@ from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.runs import last_runs
 from mcp_server.domain.tasks.standing import TaskState, controlled_state, created_state, task_state
 from mcp_server.domain.tasks.views import TaskView, task_full, task_row
-from mcp_server.domain.tasks.waiting import facts_about, held_by, queues_held_up, stranded, warnings_about_days
+from mcp_server.domain.tasks.waiting import facts_about, held_by, queues_held_up, stranded, warnings_about_times
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.checks import check_all
@@ -353,7 +353,7 @@ class TaskService:
         now = self._context.clock()
         tasks = [created_state(one.task, one.replayed, now) for one in done]
         rows = [one.task for one in done]
-        warnings = [*await stranded(self._database, self._agents, rows), *warnings_about_days(rows)]
+        warnings = [*await stranded(self._database, self._agents, rows), *warnings_about_times(rows)]
         return CreatedTasks(tasks=tasks, warnings=warnings or None)
 
     async def _finished(self, call: Call, done: transactions.Finished) -> FinishedTask:

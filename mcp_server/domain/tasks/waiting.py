@@ -64,14 +64,13 @@ async def held_by(database: Database, agent_id: str) -> list[Holding | None]:
     ]
 
 
-def warnings_about_days(rows: Sequence[Row]) -> list[str]:
-    """Schedules that fire on other days than may be meant, each with its id."""
-    said = ((row["id"], _of_days(row)) for row in rows if row["schedule"] is not None)
-    return [f"{task_id}: {days}." for task_id, days in said if days is not None]
+def warnings_about_times(rows: Sequence[Row]) -> list[str]:
+    """Schedules that fire on other days or at other hours than may be meant, each with its id."""
+    return [f"{row['id']}: {said}." for row in rows if row["schedule"] is not None for said in _of_times(row)]
 
 
-def _of_days(row: Row) -> str | None:
-    return ScheduleSpec.model_validate_json(row["schedule"]).said_of_days(row["run_at"])
+def _of_times(row: Row) -> list[str]:
+    return ScheduleSpec.model_validate_json(row["schedule"]).said_of_times(row["run_at"])
 
 
 async def queues_held_up(database: Database, agents: AgentService) -> list[str]:
