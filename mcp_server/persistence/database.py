@@ -79,7 +79,7 @@ class Backend(Protocol):
         ...
 
     def mark(self) -> bytes | None:
-        """See `Database.mark`."""
+        """See `kernel.store.Database.mark`."""
         ...
 
     async def read(self, sql: str, parameters: dict[str, Any]) -> list[Row]:
@@ -102,6 +102,8 @@ class Database:
         self.backend = backend
         self.engine: Engine = backend.engine
         self.name = backend.name
+        self.mark = backend.mark
+        """See `kernel.store.Database.mark`."""
         self.on_commit: Callable[[int], None] | None = None
         self.on_read: Callable[[float], None] | None = None
         self.wakers: dict[str, Callable[[], None]] = {}
@@ -275,11 +277,6 @@ class Database:
     def is_read_only(self) -> bool:
         """Whether nothing can be written, which was allowed when it was opened."""
         return self.backend.is_read_only
-
-    def mark(self) -> bytes | None:
-        """What stays the same as long as nothing that is marked (`Aggregate.marked`) changes, whichever
-        process does that; it has moved before its caller is answered. None where only the database can tell."""
-        return self.backend.mark()
 
     async def events_end(self) -> Position:
         """The position after the newest readable event."""

@@ -108,8 +108,9 @@ class Verifiers:
         """Whom the token stands for, where that is sure without waiting for anybody."""
         if len(token) <= BEARER_CHARACTERS_MAX:
             for verifier in self._verifiers:
-                if verifier.takes(token):
-                    return verifier.known(token)
+                found = verifier.known(token)
+                if found is not None:
+                    return found
         return None
 
     async def verify_token(self, token: str) -> Bearer | None:

@@ -99,24 +99,38 @@ class ByBearer:
         self._verifier = verifier
         self._strangers = strangers(app)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            return self._app(scope, receive, send)
+        token = _shown(scope)
+        if token is None:
+            return self._strangers(scope, receive, send)
+        known = self._verifier.known(token)
+        if known is None:
+            return self._verified(token, scope, receive, send)
+        scope["user"] = known.user
+        return self._app(scope, receive, send)
+
+    async def _verified(self, token: str, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            found = await self._verifier.verify_token(token)
+        except AuthenticationError as error:
+            await not_let_in(error)(scope, receive, send)
             return
-        shown = [value for name, value in scope["headers"] if name == b"authorization"]
-        found = None
-        if len(shown) == 1 and shown[0][:7].lower() == b"bearer ":
-            token = shown[0][7:].decode("latin-1")
-            try:
-                found = self._verifier.known(token) or await self._verifier.verify_token(token)
-            except AuthenticationError as error:
-                await not_let_in(error)(scope, receive, send)
-                return
         if found is None:
             await self._strangers(scope, receive, send)
             return
         scope["user"] = found.user
         await self._app(scope, receive, send)
+
+
+def _shown(scope: Scope) -> str | None:
+    """The one bearer token of a request."""
+    shown = None
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            shown = value if shown is None else b""
+    return shown[7:].decode("latin-1") if shown is not None and shown[:7].lower() == b"bearer " else None
 
 
 class LetIn:

@@ -4,7 +4,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from mcp_server.kernel.authority import Actor
-from mcp_server.kernel.once import Once
+from mcp_server.kernel.once import MOST
 from mcp_server.protocol.seam import RequestContext
 
 if TYPE_CHECKING:
@@ -19,22 +19,26 @@ class Callers:
     def __init__(self, local: Actor, *, read_only: bool) -> None:
         self._local = local
         self._read_only = read_only
-        self._proved = Once(self._narrow)
+        self._proved: dict[object, Actor] = {}
 
     def __call__(self, ctx: RequestContext) -> Actor:
         """The request's actor. Settings narrow it; nothing widens it again."""
         user = None if ctx.request is None else ctx.request.scope.get("user")
-        return self._local if user is None else self._proved(user)
+        return self._local if user is None else self._proved.get(user) or self._narrow(user)
 
     def _narrow(self, user: object) -> Actor:
-        """The actor whom a request proved, the same object at each of its token's requests."""
+        """The actor whom a request proved, made once of each."""
         authenticated, bearer = _kinds()
         if not isinstance(user, authenticated):
             return self._local
         assert isinstance(user.access_token, bearer), "every verifier of ours gives one"
         proved = user.access_token.actor
         allowed = proved.permissions & self._local.permissions
-        return proved.model_copy(update={"permissions": allowed}).narrowed(read_only=self._read_only)
+        actor = proved.model_copy(update={"permissions": allowed}).narrowed(read_only=self._read_only)
+        if len(self._proved) >= MOST:
+            self._proved.clear()
+        self._proved[user] = actor
+        return actor
 
 
 @cache

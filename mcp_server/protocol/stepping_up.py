@@ -35,10 +35,12 @@ class StepUp:
         self._resource = resource
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        bearer = _widenable(scope)
-        if bearer is None:
-            return self._app(scope, receive, send)
-        return self._answered(bearer, scope, receive, send)
+        user = scope.get("user")
+        token = user.access_token if isinstance(user, AuthenticatedUser) else None
+        # One that brings a message and could bring a wider token.
+        if isinstance(token, IssuedBearer) and token.actor.reach and scope["method"] == "POST":
+            return self._answered(token, scope, receive, send)
+        return self._app(scope, receive, send)
 
     async def _answered(self, bearer: IssuedBearer, scope: Scope, receive: Receive, send: Send) -> None:
         messages = await _whole(receive)
@@ -87,15 +89,6 @@ def _of_uri(uri: Any) -> frozenset[Permission]:
 
 def _member(value: Any, name: str) -> Any:
     return cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
-
-
-def _widenable(scope: Scope) -> IssuedBearer | None:
-    """The bearer of a request that brings a message and could bring a wider token."""
-    user = scope.get("user")
-    token = user.access_token if isinstance(user, AuthenticatedUser) else None
-    if not isinstance(token, IssuedBearer) or scope["type"] != "http" or scope["method"] != "POST":
-        return None
-    return token if token.actor.reach else None
 
 
 async def _whole(receive: Receive) -> list[Message]:

@@ -21,6 +21,11 @@ class Backlog(NamedTuple):
     such_as: dict[str, list[str]]
 
 
+def is_some_ready(why: Backlog | None) -> bool:
+    """Whether something has become ready since it was looked why there is nothing."""
+    return why is not None and READY in why.counts
+
+
 def in_words(counts: Mapping[str, int], such_as: Mapping[str, Sequence[str]]) -> str:
     """The reasons with their counts, each with some of the tasks where they are known."""
     return ", ".join(

@@ -12,7 +12,7 @@ from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.search.finding import NO_CURSOR, Sought, fetch_page_holding
 from mcp_server.domain.tasks import creation, transactions
-from mcp_server.domain.tasks.backlog import READY, Backlog, in_words, why_nothing
+from mcp_server.domain.tasks.backlog import Backlog, in_words, is_some_ready, why_nothing
 from mcp_server.domain.tasks.claiming import Leased, claim, resume
 from mcp_server.domain.tasks.commands import (
     ClaimTasks,
@@ -144,7 +144,7 @@ class TaskService:
         try:
             leases = await wait_until(context, call, attempt, bool, command.wait_seconds, ("task", "agent"))
             reasons = None if leases else await self._why_nothing(command)
-            leases = await attempt() if _is_some_ready(reasons) else leases
+            leases = await attempt() if is_some_ready(reasons) else leases
         except AtCapacity as error:
             error.details["nothing_because"] = (await self._why_nothing(command, "held_by_capacity")).counts
             raise
@@ -399,8 +399,3 @@ def _is_reached(until: Until, first: Standing, now: Standing) -> bool:
     if until == "any_change":
         return now != first
     return now.status in TERMINAL or (until == "running" and now.status == "running")
-
-
-def _is_some_ready(why: Backlog | None) -> bool:
-    """Whether something has become ready since it was looked why there is nothing."""
-    return why is not None and READY in why.counts

@@ -77,8 +77,7 @@ class Keys:
     @property
     def are_fresh(self) -> bool:
         """Whether they count, and need not be renewed."""
-        age = self._age()
-        return age is not None and age <= FRESH_SECONDS
+        return self._told_at is not None and self._steady() - self._told_at <= FRESH_SECONDS
 
     async def ready(self) -> None:
         """See to it that there are keys that count, and that they are renewed.
