@@ -350,9 +350,8 @@ class TaskService:
 
     async def _created(self, call: Call, done: list[creation.Created]) -> CreatedTasks:
         del call
-        now = self._context.clock()
+        now, rows = self._context.clock(), [one.task for one in done]
         tasks = [created_state(one.task, one.replayed, now) for one in done]
-        rows = [one.task for one in done]
         warnings = [*await stranded(self._database, self._agents, rows), *warnings_about_times(rows)]
         return CreatedTasks(tasks=tasks, warnings=warnings or None)
 
