@@ -188,9 +188,9 @@ TOOLS = (
     Tool(
         name="agents_control",
         title="Control an agent",
-        description="pause: no new claims. drain: finish what runs. resume undoes both. terminate: requeue its running "
-        "tasks. delete: remove a terminated agent. Whoever holds tasks, locks, messages or questions leaves only "
-        "with to_agent.",
+        description="pause: no new claims. drain: finish what runs. terminate: requeue its running tasks. resume "
+        "undoes all three. delete: remove a terminated agent. Whoever holds tasks, locks, messages or questions leaves "
+        "only with to_agent.",
         toolset="agents",
         permission=Permission.AGENTS_CONTROL,
         hints=DESTROY,

@@ -28,11 +28,15 @@ def _holder(one: LockView) -> str:
     return f"{_who(one)} holds {named(one.name)} ({one.mode}, {one.seconds_left} s left{token}{seen}{free})"
 
 
+def _if_silent(one: LockView) -> str:
+    return f", and not beyond {one.free_if_silent_until} unless it is heard of" if one.free_if_silent_until else ""
+
+
 def _say_acquired(result: AcquiredLock) -> str:
     if result.lock is not None:
         lock = result.lock
         token = f"with fencing token {lock.fencing_token}"
-        return f"{_who(lock)} holds {named(lock.name)} {token} for {lock.seconds_left} s."
+        return f"{_who(lock)} holds {named(lock.name)} {token} for {lock.seconds_left} s{_if_silent(lock)}."
     line = "; ".join(f"{_who(one)} waits for {named(one.name)} before you ({one.mode})" for one in result.line or ())
     why = "; ".join(filter(None, (_holders(result.held_by or ()), line)))
     return f"Not acquired: {why}. {_what_next(result)}"
@@ -43,7 +47,7 @@ def _what_next(result: AcquiredLock) -> str:
     holds = result.held_by or ()
     left = max((one.seconds_left for one in holds), default=0)
     if left <= WAIT_SECONDS_MAX or all(one.free_if_silent_until for one in holds):
-        return "Call again with wait_seconds."
+        return "A place in line ends with its call. Call again with wait_seconds."
     return (
         f"It is free in {left} s at the latest, longer than one call waits: have its holder release it or give it to "
         "you (locks_release(to_agent=...)); with control, locks_release(force=true) takes it away."
@@ -56,7 +60,7 @@ def _say_released(result: ReleasedLock) -> str:
         return f"Released: {result.was}."
     said = f"{_who(lock)} holds {named(lock.name)} until {lock.expires_at}"
     if result.handed_to is None:
-        return f"{said}."
+        return f"{said}{_if_silent(lock)}."
     token = "" if lock.fencing_token is None else f" under fencing token {lock.fencing_token}"
     return f"{said}{token}. It is not told of that: messages_send(to=[{quoted(result.handed_to)}], body=...) does."
 

@@ -574,6 +574,11 @@ WRONG: list[Wrong] = [
     ("tasks_finish", WORK | {"outcome": "completed", "error": "no"}, ('outcome="failed"', 'error={"message":"no"}')),
     ("tasks_control", {"task_ids": [ID], "action": "edit"}, ("or `changes`", "{title, description, input}")),
     ("tasks_control", {"task_ids": [ID], "action": "retry", "priority": "low"}, ('action="retry").',)),
+    (
+        "tasks_control",
+        {"task_ids": [ID], "action": "pause", "run_at": "2030-01-01T00:00:00Z"},
+        ("To let it rest until then", 'run_at="2030-01-01T00:00:00Z", action="reschedule")'),
+    ),
     ("tasks_create", task(schedule="0 9 * * *", depends_on=[ID]), ('"schedule":{"cron":"0 9 * * *"}}]',)),
     ("agents_control", {"agent_id": "scribe", "action": "pause", "to_agent": "scribe"}, ('action="pause").',)),
     ("agents_scale", {"agent_id": "scribe"}, ('Such as: agents_scale(agent_id="scribe", desired_instances=2).',)),

@@ -131,12 +131,14 @@ AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.agent_id = a.id AND i.last_see
 SELECT a.id, a.name, a.skills, a.scaling, a.desired_instances, {{running_of_agent}} AS running
 FROM agents a WHERE a.scaling IS NOT NULL AND a.lifecycle = 'active' ORDER BY a.id
 
--- Those who may take work up, and how much room they have.
+-- Those who may take work up, how much room they have, and what they have used in a month.
 -- name: agents_able
-SELECT a.id, a.name, a.lifecycle, a.skills, a.max_concurrent_tasks, a.operator_set, {{running_of_agent}} AS running,
+SELECT a.id, a.name, a.lifecycle, a.skills, a.max_concurrent_tasks, a.operator_set, a.budget,
+  {{running_of_agent}} AS running, COALESCE(u.tokens, 0) AS tokens, COALESCE(u.cost_usd, 0.0) AS cost_usd,
   (SELECT count(*) FROM instances i WHERE i.agent_id = a.id) AS instances_known,
   (SELECT count(*) FROM instances i WHERE i.agent_id = a.id AND i.last_seen_at > :alive_since AND i.lost_at IS NULL) AS instances_alive
-FROM agents a WHERE a.lifecycle <> 'terminated' ORDER BY a.name LIMIT 1000
+FROM agents a LEFT JOIN agent_usage u ON u.agent_id = a.id AND u.month = :month
+WHERE a.lifecycle <> 'terminated' ORDER BY a.name LIMIT 1000
 
 -- name: agent_attempts
 {{attempts_of_agent}}

@@ -27,6 +27,7 @@ from mcp_server.kernel.errors import PermissionDenied
 from mcp_server.kernel.paging import LIMIT_MAX, Listed, Query, decode_cursor, fetch_page, like
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
+from mcp_server.kernel.times import iso
 from mcp_server.kernel.writes import Write, as_said
 
 _ATTEMPTS_IN_LISTS = 100
@@ -111,8 +112,9 @@ class AgentService:
         return set() if row is None else set(json.loads(row["skills"]))
 
     async def able(self) -> list[Worker]:
-        """Whoever has not left: what each can do, and how much room it has."""
-        rows = await self._database.fetch_all("agents_able", alive_since=self._alive_since())
+        """Whoever has not left: what each can do, how much room it has, and whether its budget is used up."""
+        month = iso(self._context.clock())[:7]
+        rows = await self._database.fetch_all("agents_able", alive_since=self._alive_since(), month=month)
         return [worker(row) for row in rows]
 
     async def scaled(self) -> Sequence[Row]:

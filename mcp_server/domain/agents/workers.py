@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import NamedTuple
 
+from mcp_server.domain.agents.commands import BudgetSpec
 from mcp_server.domain.agents.model import in_words
 from mcp_server.kernel.authority import Actor, Permission
 from mcp_server.kernel.near import near
@@ -25,6 +26,12 @@ class Worker(NamedTuple):
     """Whether instances of it are known, and none of them has been heard of lately."""
     is_capacity_fixed: bool
     """Whether an operator said how many tasks it has at once."""
+    used_up: str | None = None
+    """What it has used of its budget for the month, where nothing is left of it."""
+
+    def rests(self) -> bool:
+        """Whether it takes nothing up until somebody lets it go on."""
+        return self.lifecycle != "active" or self.used_up is not None
 
     def lacks(self, needed: Iterable[str]) -> list[str]:
         """What it cannot do of what is needed."""
@@ -34,6 +41,8 @@ class Worker(NamedTuple):
         """Why it takes nothing up now; None where it could."""
         if self.lifecycle != "active":
             return f"{self.name} is {in_words(self.lifecycle)}"
+        if self.used_up is not None:
+            return f"{self.name} has used up its budget ({self.used_up})"
         if self.running >= self.capacity:
             return f"{self.name} runs {self.running} of {self.capacity}"
         return f"{self.name} has not been heard of for a minute" if self.is_silent else None
@@ -45,7 +54,7 @@ class Worker(NamedTuple):
 
     def more_at_once(self, actor: Actor, wanted: int) -> str | None:
         """How a caller has it run more at once, where too little room is what holds it up."""
-        if self.lifecycle != "active" or self.running < self.capacity:
+        if self.rests() or self.running < self.capacity:
             return None
         if self.is_capacity_fixed and not actor.may(Permission.AGENTS_CONTROL):
             return "an operator set that"
@@ -59,7 +68,13 @@ def worker(row: Row) -> Worker:
     is_silent = row["instances_known"] > 0 and row["instances_alive"] == 0
     room = row["running"], row["max_concurrent_tasks"]
     is_fixed = "max_concurrent_tasks" in json.loads(row["operator_set"])
-    return Worker(row["id"], row["name"], row["lifecycle"], skills, *room, is_silent, is_fixed)
+    return Worker(row["id"], row["name"], row["lifecycle"], skills, *room, is_silent, is_fixed, _used_up(row))
+
+
+def _used_up(row: Row) -> str | None:
+    if row["budget"] is None:
+        return None
+    return BudgetSpec.model_validate_json(row["budget"]).used_up(row["tokens"], row["cost_usd"])
 
 
 def nobody_can(needed: Sequence[str], workers: Sequence[Worker]) -> str:

@@ -173,7 +173,7 @@ class LockService:
 
     async def _acquired(self, call: Call, done: Acquired) -> AcquiredLock:
         if done.hold is not None:
-            return AcquiredLock(lock=lock_view(done.hold, self._context.clock(), with_token=True, is_new=done.is_new))
+            return AcquiredLock(lock=await self._own(done.hold, is_new=done.is_new))
         line = [wanted_view(claim) for claim in done.before]
         return AcquiredLock(held_by=await self._held(call, done.others), line=line or None)
 
@@ -181,8 +181,14 @@ class LockService:
         if done.has_ended:
             return ReleasedLock(released=True, was=_held_as(done.hold))
         seeing = await self._seeing(call, done.hold.party, [done.hold])
-        lock = lock_view(done.hold, self._context.clock(), with_token=done.hold.party in seeing)
+        lock = await self._own(done.hold, with_token=done.hold.party in seeing)
         return ReleasedLock(lock=lock, handed_to=done.heir)
+
+    async def _own(self, hold: Hold, *, with_token: bool = True, is_new: bool = False) -> LockView:
+        """A hold as its holder sees it; where it ends with an instance, until when that has to be heard of."""
+        signs = await signs_of(self._database, [hold.owner]) if hold.owner else {}
+        sign = signs.get(hold.owner)
+        return lock_view(hold, self._context.clock(), with_token=with_token, is_new=is_new, sign=sign)
 
 
 def _held_as(hold: Hold) -> str:

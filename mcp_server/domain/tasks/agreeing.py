@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Set
 from typing import Any, cast
 
+from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.kernel.checks import refuse
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.near import folded
@@ -102,6 +103,12 @@ def require_taken(action: str, said: Set[str]) -> None:
 
 def _not_taken(action: str, name: str) -> ValidationFailed:
     why = f"`{name}` is taken by {_takers(name)}, not by {action}."
+    if (action, name) == ("pause", "run_at"):
+        rests = "To let it rest until then: action='reschedule' with `run_at`; a pause ends by resume alone."
+        return not_together(why, next=rests, action="reschedule")
+    if (action, name) == ("pause", "run_at"):
+        rests = "To let it rest until then: action='reschedule' with `run_at`; a pause ends by resume alone."
+        return not_together(why, next=rests, action="reschedule")
     if name == "changes":  # without it the call would be another one
         return ValidationFailed(why, next=f"Edit first, then {action}: two calls, or both as one by commit.")
     left_out: dict[str, Any] = {name: None}
@@ -116,6 +123,22 @@ def _needs(action: str, takes: tuple[str, ...]) -> ValidationFailed:
     """What is to be different is not made up: a call that could be sent as it stands would change the task to that."""
     names = " or ".join(map("`{}`".format, takes))
     return ValidationFailed(f"{action} needs {names}{_SUCH_AS.get(action, '')}")
+
+
+def require_readiness(ready: bool | None, blocked: bool, status: str | None) -> None:
+    """Refuse a search for what is ready, or is not, of which nothing can be so.
+
+    Raises:
+        ValidationFailed: saying what does not go together.
+    """
+    if ready and (blocked or status not in (None, "queued")):
+        other = "blocked" if blocked else f"status={status!r}"
+        raise not_together(
+            f"`ready` means queued, which is not {other}. Leave one of them out.", blocked=None, status=None
+        )
+    if ready is False and status in TERMINAL:
+        means = "`ready` false means not ended, and not to be claimed now"
+        raise not_together(f"{means}, which is not status={status!r}. Leave one of them out.", ready=None)
 
 
 def by_what_it_waits_for(given: Any) -> Any:

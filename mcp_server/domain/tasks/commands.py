@@ -12,6 +12,7 @@ from mcp_server.domain.tasks.agreeing import (
     by_what_it_waits_for,
     require_one_or_several,
     require_outcome,
+    require_readiness,
     require_taken,
     with_outcome,
 )
@@ -250,11 +251,7 @@ class FindTasks(Listing):
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
-        if self.ready and (self.blocked or self.status not in (None, "queued")):
-            other = "blocked" if self.blocked else f"status={self.status!r}"
-            raise not_together(
-                f"`ready` means queued, which is not {other}. Leave one of them out.", blocked=None, status=None
-            )
+        require_readiness(self.ready, bool(self.blocked), self.status)
         return self
 
 

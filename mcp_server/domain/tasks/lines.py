@@ -36,6 +36,7 @@ class TaskLine(View):
     error: dict[str, Any] | None = None
     finished_at: str | None = None
     cancel_requested: bool | None = None
+    cancel_reason: str | None = None
     pause_reason: str | None = None
 
 

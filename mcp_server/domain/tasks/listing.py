@@ -1,16 +1,30 @@
 """How the list of tasks is narrowed, and which lists it is read from."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from mcp_server.domain.tasks.commands import FindTasks
 from mcp_server.domain.tasks.spec import SYSTEM_KIND, shown_kind
+from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.paging import Query, after_all
 
+_NOT_QUEUED = ("pending", "running", "paused")
 
-def parts(query: Query, agent_id: str | None) -> list[Query]:
+
+def parts(query: Query, agent_id: str | None, held_up: Sequence[str] | None = None) -> list[Query]:
     """A list of tasks as lists that are read each in its own order: the hot tasks and the archived ones, and of an
-    agent what it works on, what names it and what it ended."""
+    agent what it works on, what names it and what it ended.
+
+    Args:
+        query: the list, narrowed.
+        agent_id: the agent.
+        held_up: where only those are meant that have not ended and cannot be claimed now, the queues of which nobody
+            can take anything up.
+    """
     whole = [query, replace(query, statement=f"archived_{query.statement}")]
+    if held_up is not None:
+        whole = [query.where(f"task_status_{status}") for status in _NOT_QUEUED]
+        whole.append(query.where("task_held_up", queues_held_up=dump_json(list(held_up))))
     if agent_id is None:
         return whole
     ways = ("task_leased", "task_named", "task_finished")

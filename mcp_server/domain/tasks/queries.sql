@@ -267,6 +267,11 @@ SELECT q.kind, q.agent_id, q.capabilities, (
   ORDER BY t.priority DESC, t.ready_at, t.id LIMIT 1) AS first_key
 FROM queues q
 
+-- The queues of what agents do, as the tasks that are queued there.
+-- name: queues_for_agents
+SELECT name, agent_id, capabilities AS required_capabilities, 'queued' AS status FROM queues
+WHERE substr(kind, 1, 7) <> 'system.'
+
 -- name: task_kinds
 SELECT DISTINCT kind FROM queues WHERE substr(kind, 1, 7) <> 'system.' ORDER BY kind LIMIT 1000
 
@@ -407,6 +412,17 @@ AND status = 'cancelled'
 
 -- name: filter.task_status_timed_out
 AND status = 'timed_out'
+
+-- What is queued and cannot be claimed now: nobody can take it up, or its concurrency key is held.
+-- name: filter.task_held_up
+AND status = 'queued' AND (queue IN (SELECT value FROM json_each(:queues_held_up)) OR concurrency_limit <= (
+  SELECT count(*) FROM tasks r WHERE r.status = 'running' AND r.concurrency_key = tasks.concurrency_key))
+
+-- name: filter.task_held_up (postgres)
+AND status = 'queued' AND (
+  queue = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:queues_held_up AS jsonb))))
+  OR concurrency_limit <= (
+    SELECT count(*) FROM tasks r WHERE r.status = 'running' AND r.concurrency_key = tasks.concurrency_key))
 
 -- name: filter.task_schedules
 AND schedule IS NOT NULL

@@ -59,7 +59,7 @@ def _unexpected(before: Task, after: Task, changes: TaskChanges, now: Micros) ->
         yield "run_at says from when on a schedule fires, so nothing runs at once; action='run_now' makes one run"
     elif changes.schedule is None and (left_out := _left_out(before, after.run_at or 0, now)) is not None:
         yield f"{left_out} left out: from run_at on it fires at its own times"
-    yield from filter(None, (_days(after, changes),))
+    yield from _times(after, changes)
     if after.status == "paused":
         yield "it is paused, and fires once it is resumed"
 
@@ -78,11 +78,14 @@ def _counted(count: int) -> str:
     return f"at least {count}" if count == _LEFT_OUT_COUNTED_MAX else str(count)
 
 
-def _days(after: Task, changes: TaskChanges) -> str | None:
-    """What may not be meant by the days of a new cron expression."""
-    if changes.schedule is None or "cron" not in changes.schedule.model_fields_set or after.run_at is None:
-        return None
-    return ScheduleSpec.model_validate_json(after.schedule or "").said_of_days(after.run_at)
+def _times(after: Task, changes: TaskChanges) -> list[str]:
+    """What may not be meant by a new cron expression, or in a new time zone."""
+    if changes.schedule is None or after.run_at is None:
+        return []
+    spec, said = ScheduleSpec.model_validate_json(after.schedule or ""), changes.schedule.model_fields_set
+    if "cron" in said:
+        return spec.said_of_times(after.run_at)
+    return list(filter(None, (spec.said_of_clock_changes(after.run_at),))) if "timezone" in said else []
 
 
 def ready_anew(task: Task, new: dict[str, Any], now: Micros) -> dict[str, Any]:

@@ -5,15 +5,17 @@ time that a clock change skips fires right after the gap; one that a clock chang
 """
 
 import contextlib
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
+from itertools import takewhile
 from typing import Annotated, Any, ClassVar, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from mcp_server.domain.tasks.clock_changes import ClockChange, changes_of
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.meaning import Meant
 from mcp_server.kernel.near import folded, near
@@ -22,6 +24,8 @@ from mcp_server.kernel.values import Frozen
 
 GRACE: Micros = 60 * SECOND
 """An occurrence that is noticed later than this counts as missed."""
+_YEAR: Micros = 366 * 86_400 * SECOND
+_NAMED_MAX = 4
 
 
 _NICKNAMES = {
@@ -88,6 +92,11 @@ def _zone(name: str) -> str:
 
 def _city(zone: str) -> str:
     return zone.rpartition("/")[2]
+
+
+def _several(times: Sequence[str]) -> str:
+    """Times: each of a few, else the first and the last."""
+    return ", ".join(times) if len(times) <= _NAMED_MAX else f"{times[0]} to {times[-1]}"
 
 
 class ScheduleSpec(Frozen):
@@ -181,6 +190,37 @@ class ScheduleSpec(Frozen):
             only = " ".join((*before, "*", month, f"{weekday}#{nth}"))
             how = f"cron={only!r} is the {weekday} of these days alone"
         return f"cron fires on day {day} of the month and on {weekday} as well, on each of either: {times}; {how}"
+
+    def said_of_times(self, first: Micros) -> list[str]:
+        """All that may not be meant by its times, which fire from `first` on."""
+        return list(filter(None, (self.said_of_days(first), self.said_of_clock_changes(first))))
+
+    def said_of_clock_changes(self, first: Micros) -> str | None:
+        """What it does where the clocks of its zone skip a time of its own, or show it twice, within a year; None where
+        that concerns none. What fires in every hour goes on evenly.
+
+        Args:
+            first: when it fires next.
+        """
+        if self.timezone == "UTC" or self.cron.split()[1] == "*":
+            return None
+        said = map(self._at_change, changes_of(ZoneInfo(self.timezone), first, first + _YEAR))
+        return "; ".join(filter(None, said)) or None
+
+    def _at_change(self, change: ClockChange) -> str | None:
+        """What becomes of its times that a change of the clocks concerns."""
+        begins, ends = sorted((change.before, change.after))
+        times = CronSim(self.cron, begins - timedelta(seconds=1))
+        odd = list(takewhile(lambda at: at < ends, times))
+        if not odd:
+            return None
+        shown = f"on {odd[0]:%Y-%m-%d} the clocks show {_several([f'{at:%H:%M}' for at in odd])}"
+        if change.is_skip():
+            after = self.firings(change.at - SECOND, 1)
+            return f"{shown} not at all: it fires next at {_several(list(map(self.local, after)))}"
+        since = change.at - change.span()
+        fires = takewhile(lambda at: at < change.at + change.span(), self.firings(since - SECOND, 2 * len(odd)))
+        return f"{shown} twice: it fires at {_several(list(map(self.local, fires)))}"
 
     def _local(self, at: Micros) -> datetime:
         return datetime.fromtimestamp(at // SECOND, ZoneInfo(self.timezone))

@@ -54,6 +54,7 @@ class TaskView(View):
     run_at: str | None = None
     schedule: dict[str, str] | None = None
     next_firings: list[str] | None = None
+    clock_changes: str | None = None
     last_runs: list[RunView] | None = None
     approval: str | None = None
     attempt: int
@@ -97,6 +98,7 @@ def task_row(row: Row, facts: Facts | None = None) -> TaskView:
         result=_short_result(row),
         error=json_or_none(row["error"]),
         cancel_requested=bool(row["cancel_requested"]) or None,
+        cancel_reason=short(cancel_reason(row)),
         pause_reason=pause_reason(row),
         created_at=iso(row["created_at"]),
         updated_at=None if row["updated_at"] == row["created_at"] else iso(row["updated_at"]),
@@ -120,7 +122,11 @@ def task_full(row: Row, facts: Facts | None = None, now: Micros | None = None) -
     if row["schedule"] is None:
         return task
     spec = ScheduleSpec.model_validate_json(row["schedule"])
-    return task.evolved({"schedule": spec.model_dump(), "approval": None, "next_firings": next_firings(row, now)})
+    firings = next_firings(row, now)
+    odd = spec.said_of_clock_changes(row["run_at"]) if firings else None
+    return task.evolved(
+        {"schedule": spec.model_dump(), "approval": None, "next_firings": firings, "clock_changes": odd}
+    )
 
 
 def _task_full(row: Row) -> TaskView:
@@ -141,6 +147,7 @@ def _task_full(row: Row) -> TaskView:
             "run_at": runs_at(row),
             "schedule": None,
             "next_firings": None,
+            "clock_changes": None,
             "last_runs": None,
             "approval": approval_of(row),
             "attempt": row["attempt"],

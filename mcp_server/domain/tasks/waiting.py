@@ -64,14 +64,20 @@ async def held_by(database: Database, agent_id: str) -> list[Holding | None]:
     ]
 
 
-def warnings_about_days(rows: Sequence[Row]) -> list[str]:
-    """Schedules that fire on other days than may be meant, each with its id."""
-    said = ((row["id"], _of_days(row)) for row in rows if row["schedule"] is not None)
-    return [f"{task_id}: {days}." for task_id, days in said if days is not None]
+def warnings_about_times(rows: Sequence[Row]) -> list[str]:
+    """Schedules that fire on other days or at other hours than may be meant, each with its id."""
+    return [f"{row['id']}: {said}." for row in rows if row["schedule"] is not None for said in _of_times(row)]
 
 
-def _of_days(row: Row) -> str | None:
-    return ScheduleSpec.model_validate_json(row["schedule"]).said_of_days(row["run_at"])
+def _of_times(row: Row) -> list[str]:
+    return ScheduleSpec.model_validate_json(row["schedule"]).said_of_times(row["run_at"])
+
+
+async def queues_held_up(database: Database, agents: AgentService) -> list[str]:
+    """The queues of which nobody there is can take anything up now."""
+    facts = Facts(await agents.able(), {}, {})
+    queues = await database.fetch_all("queues_for_agents")
+    return [queue["name"] for queue in queues if _found(_OF_A_QUEUE, queue, facts)]
 
 
 async def freed_by(database: Database, task: Row) -> list[str] | None:
@@ -137,13 +143,13 @@ def _not_by(agent_id: str, needed: Sequence[str], workers: Sequence[Worker]) -> 
 def _away(row: Row, facts: Facts) -> list[str]:
     """That whoever could take it up takes nothing up until somebody lets it go on."""
     able = _able(row, facts)
-    return [] if any(one.lifecycle == "active" for one in able) else _none_of(able)
+    return [] if any(not one.rests() for one in able) else _none_of(able)
 
 
 def _busy(row: Row, facts: Facts) -> list[str]:
     """That everybody who could take it up cannot now, though somebody is at work."""
     able = _able(row, facts)
-    is_away = all(one.lifecycle != "active" for one in able)
+    is_away = all(one.rests() for one in able)
     return [] if row["status"] != "queued" or is_away else _none_of(able)
 
 
@@ -187,6 +193,7 @@ def _ended_badly(row: Row, facts: Facts) -> list[str]:
 
 
 _Reason = Callable[[Row, Facts], list[str]]
+_OF_A_QUEUE = (_nobody, _away, _busy)
 _LASTING = (_ended_badly, _nobody, _away)
 _REASONS = (_ended_badly, _key_held, _nobody, _away, _busy)
 

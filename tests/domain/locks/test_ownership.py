@@ -285,3 +285,14 @@ async def test_who_releases_what_nobody_holds_hears_how_that_may_be(world: World
     await world.settle()
     with pytest.raises(NotFound, match="holder's instance was lost"):
         await release(world, world.call, "src/app.py")
+
+
+async def test_who_holds_a_lock_by_its_instance_is_told_how_long_it_may_be_silent(world: World):
+    other, instance_id = await world.instance("other")
+    silent = iso(world.clock() + 60 * SECOND)
+    got = (await acquire(world, speaking(other), "a", owner=instance_id)).lock
+    kept = (await release(world, speaking(other), "a", owner=instance_id, renew_seconds=3600)).lock
+    assert got is not None and kept is not None
+    assert got.free_if_silent_until == kept.free_if_silent_until == silent
+    free = (await acquire(world, speaking(other), "b", owner="a label")).lock
+    assert free is not None and free.free_if_silent_until is None

@@ -140,3 +140,67 @@ async def test_who_creates_or_edits_a_schedule_of_both_days_is_told(world: World
     assert await edited({"timezone": "Europe/Berlin"}) is None, "what was not touched is not told again"
     assert "MON#2" in ((await edited({"cron": "0 9 8-14 * MON"})) or [""])[0]
     assert await edited({"cron": "0 9 * * MON#2"}) is None
+
+
+_SKIPPED = "on 2027-03-14 the clocks show 02:30 not at all: it fires next at 2027-03-14T03:00-04:00"
+_SHOWN_TWICE = "on 2027-11-07 the clocks show 01:30 twice: it fires at 2027-11-07T01:30-04:00"
+_BY_HALF_AN_HOUR = "on 2027-04-04 the clocks show 01:45 twice: it fires at 2027-04-04T01:45+11:00"
+_EVERY_HALF_HOUR = (
+    "on 2027-03-28 the clocks show 02:00, 02:30 not at all: it fires next at 2027-03-29T02:00+02:00; "
+    "on 2027-10-31 the clocks show 02:00, 02:30 twice: it fires at 2027-10-31T02:00+02:00, "
+    "2027-10-31T02:30+02:00, 2027-10-31T02:00+01:00, 2027-10-31T02:30+01:00"
+)
+
+
+@pytest.mark.parametrize(
+    ("cron", "zone", "said"),
+    [
+        ("0 9 * * *", "Europe/Berlin", None),
+        ("30 2 * * *", "UTC", None),
+        ("30 2 * * *", "Asia/Kathmandu", None),
+        ("*/20 * * * *", "Europe/Berlin", None),
+        ("30 2 * * MON", "Europe/Berlin", None),
+        ("30 2 * * *", "America/New_York", _SKIPPED),
+        ("30 1 * * *", "America/New_York", _SHOWN_TWICE),
+        ("*/30 2 * * *", "Europe/Berlin", _EVERY_HALF_HOUR),
+        ("45 1 * * *", "Australia/Lord_Howe", _BY_HALF_AN_HOUR),
+    ],
+)
+def test_what_becomes_of_times_that_the_clocks_skip_or_show_twice_is_said_and_nothing_of_others(
+    cron: str, zone: str, said: str | None
+):
+    spec = ScheduleSpec(cron=cron, timezone=zone)
+    first = spec.next_after(at("2026-12-01T00:00Z"))
+    assert spec.said_of_clock_changes(first) == said
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 59), st.integers(0, 3), st.sampled_from(["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"])
+)
+def test_what_is_said_of_a_clock_change_is_what_the_schedule_does_then(minute: int, hour: int, zone: str):
+    spec, began = ScheduleSpec(cron=f"{minute} {hour} * * *", timezone=zone), at("2026-12-01T00:00Z")
+    told = spec.said_of_clock_changes(spec.next_after(began)) or ""
+    year = [spec.local(when) for when in spec.firings(began, 366)]
+    moved = [when for when in year if when[11:16] != f"{hour:02}:{minute:02}"]
+    assert all(f"it fires next at {when}" in told for when in moved) and told.count("not at all") == len(moved)
+    assert all(when in year for when in told.replace(";", "").replace(",", "").split() if when[10:11] == "T")
+
+
+@pytest.mark.anyio
+async def test_who_creates_edits_or_reads_a_schedule_is_told_what_a_clock_change_does_to_it(world: World):
+    odd = {"cron": "30 2 * * *", "timezone": "America/New_York"}
+    made = await world.desk.tasks.create(world.call, CreateTasks(tasks=[{"title": "t", "schedule": odd}]))
+    said, task_id = "on 2027-03-14 the clocks show 02:30 not at all", made.tasks[0].id
+    (warning,) = made.warnings or []
+    assert warning.startswith(f"{task_id}: {said}")
+
+    async def edited(**schedule: str) -> list[str] | None:
+        command = {"task_ids": [task_id], "action": "edit", "schedule": schedule}
+        return (await world.desk.tasks.control(world.call, ControlTasks.model_validate(command))).warnings
+
+    assert said in ((await world.desk.tasks.get(world.call, task_id)).clock_changes or "")
+    assert await edited(timezone="UTC") is None
+    assert (await world.desk.tasks.get(world.call, task_id)).clock_changes is None
+    assert said in ((await edited(timezone="America/New_York")) or [""])[0]
+    assert await edited(overlap="allow") is None, "what was not touched is not told again"

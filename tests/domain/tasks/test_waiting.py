@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from mcp_server.domain.agents.commands import ControlAgent
+from mcp_server.domain.agents.commands import BudgetSpec, ControlAgent, Register
 from mcp_server.domain.approvals.commands import RequestApproval
 from mcp_server.domain.tasks.commands import ClaimTasks, ControlTasks, CreateTasks, FindTasks
-from mcp_server.domain.tasks.spec import FailureSpec, TaskSpec
+from mcp_server.domain.tasks.lines import task_line
+from mcp_server.domain.tasks.spec import FailureSpec, TaskSpec, UsageSpec
 from tests.domain.tasks.test_editing import at
 from tests.world import World
 
@@ -198,3 +199,63 @@ async def test_who_gives_work_to_an_agent_at_rest_is_told(world: World):
         await steer(world, two, action)
         made = await world.desk.tasks.create(world.call, command)
         assert made.warnings == [f"{made.tasks[0].id}: who could do it cannot now: two is in maintenance ({rests})."]
+
+
+async def spend(world: World, agent: Any, cost_usd: float) -> None:
+    """An attempt of an agent that has cost so much."""
+    claimed = await world.claim_one(agent)
+    await world.finish(claimed, usage=UsageSpec(cost_usd=cost_usd))
+
+
+async def test_a_task_whose_agent_has_used_up_its_budget_says_so_and_creation_warns(world: World):
+    budget = BudgetSpec(cost_usd_per_month=1, tokens_per_month=50)
+    await world.desk.agents.register(world.call, Register(name="miser", budget=budget))
+    miser = await world.desk.agents.get(world.call, "miser")
+    await world.task(agent_id="miser")
+    await spend(world, miser, 2)
+    said = "who could do it cannot now: miser has used up its budget (2.00 of 1.00 USD, 0 of 50 tokens)"
+    assert await warned(world, agent_id="miser") == [f"{said}."]
+    assert await why(world, await world.task(agent_id="miser")) == said
+    world.clock.advance(40 * 86_400)
+    assert await warned(world, agent_id="miser") == [], "a new month, a new budget"
+
+
+async def test_what_is_not_ready_is_what_has_not_ended_and_cannot_be_claimed_now(world: World):
+    one, two = await world.agent("one", capacity=1), await world.agent("two", skills=("fly",))
+    done, gone, running = await world.tasks({"title": "done"}, {"title": "gone"}, {"title": "running"})
+    await world.finish(await world.claim_one(two))
+    await world.desk.tasks.control(world.call, ControlTasks(task_ids=(gone.id,), action="cancel"))
+    await world.claim_one(one)
+    held, busy, free, lone, later, shut = await world.tasks(
+        {"title": "held", "concurrency_key": "db"},
+        {"title": "busy", "agent_id": one.id},
+        {"title": "free", "tags": ["kept"]},
+        {"title": "lone", "required_capabilities": ["dive"]},
+        {"title": "later", "run_at": at(60), "tags": ["kept"]},
+        {"title": "shut"},
+    )
+    await world.claim_one(two, kinds=["task"])
+    second = await world.task(title="second", concurrency_key="db", tags=["kept"])
+    await world.desk.tasks.control(world.call, ControlTasks(task_ids=(shut.id,), action="pause"))
+
+    async def found(**narrowed: Any) -> set[str]:
+        answer = await world.desk.tasks.find(world.call, FindTasks(limit=50, ready=False, **narrowed))
+        assert answer.omitted is None
+        assert all(one.waits_for or one.lease or one.status == "paused" for one in answer.items)
+        return {one.id for one in answer.items}
+
+    assert await found() == {running.id, held.id, busy.id, lone.id, later.id, shut.id, second.id}
+    assert done.id not in await found() and free.id not in await found()
+    assert await found(status="queued") == {busy.id, lone.id, second.id}
+    assert await found(tag="kept") == {later.id, second.id}
+    assert await found(agent_id=one.id) == {running.id, busy.id}
+    with pytest.raises(ValueError, match="not ended, and not to be claimed now, which is not status='cancelled'"):
+        FindTasks(ready=False, status="cancelled")
+
+
+async def test_a_list_says_why_a_task_was_cancelled(world: World):
+    task = await world.task()
+    reason = "not needed any more, since the customer has gone"
+    await world.desk.tasks.control(world.call, ControlTasks(task_ids=(task.id,), action="cancel", reason=reason))
+    (listed,) = (await world.desk.tasks.find(world.call, FindTasks())).items
+    assert task_line(listed).cancel_reason == reason
