@@ -67,14 +67,6 @@ class BudgetSpec(Frozen):
         by_cost = 0.0 if self.cost_usd_per_month is None else cost_usd / self.cost_usd_per_month
         return max(by_tokens, by_cost)
 
-    def used_up(self, tokens: int, cost_usd: float) -> str | None:
-        """What is used up, in words, of how much; None where something is left."""
-        if self.used_share(tokens, cost_usd) < 1:
-            return None
-        said = [] if self.cost_usd_per_month is None else [f"{cost_usd:.2f} of {self.cost_usd_per_month:.2f} USD"]
-        said += [] if self.tokens_per_month is None else [f"{tokens} of {self.tokens_per_month} tokens"]
-        return ", ".join(said)
-
 
 Argument = Annotated[str, Field(max_length=200)] | int
 

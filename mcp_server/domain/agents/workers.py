@@ -74,7 +74,12 @@ def worker(row: Row) -> Worker:
 def _used_up(row: Row) -> str | None:
     if row["budget"] is None:
         return None
-    return BudgetSpec.model_validate_json(row["budget"]).used_up(row["tokens"], row["cost_usd"])
+    budget, tokens, cost_usd = BudgetSpec.model_validate_json(row["budget"]), row["tokens"], row["cost_usd"]
+    if budget.used_share(tokens, cost_usd) < 1:
+        return None
+    said = [] if budget.cost_usd_per_month is None else [f"{cost_usd:.2f} of {budget.cost_usd_per_month:.2f} USD"]
+    said += [] if budget.tokens_per_month is None else [f"{tokens} of {budget.tokens_per_month} tokens"]
+    return ", ".join(said)
 
 
 def nobody_can(needed: Sequence[str], workers: Sequence[Worker]) -> str:
