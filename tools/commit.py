@@ -7,22 +7,33 @@ from tools.email import say_kept
 from tools.repeats import is_whole_repeat, say_repeats
 from tools.spec import Hints, Tool
 
-_ALL = {1: "It landed.", 2: "Both landed together."}
+
+def _together(count: int) -> str:
+    return {1: "It landed.", 2: "Both landed together."}.get(count, f"All {count} landed together.")
+
+
+def _before(count: int) -> str:
+    return "Nothing new: it was done before." if count == 1 else f"Nothing new: all {count} were done before."
 
 
 def _say(result: Committed) -> str:
     if result.replayed:
         return "This key was used for these very calls: they landed then, and nothing was done now."
+    said = _say_tried(result) if result.dry_run else _say_landed(result)
+    return " ".join((said, *(f"But {one}" for one in result.warnings or ())))
+
+
+def _say_tried(result: Committed) -> str:
     count = len(result.results)
-    remarks = tuple(f"But {one}" for one in result.warnings or ())
-    if result.dry_run:
-        would = "It would land" if count == 1 else f"All {count} would land together"
-        return " ".join((f"{would}. This was a dry run: nothing landed.", *remarks))
-    landed = _ALL.get(count, f"All {count} landed together.")
-    if all(map(is_whole_repeat, result.results)):
-        landed = "Nothing new: " + ("it was done before." if count == 1 else f"all {count} were done before.")
-    told = (*say_repeats(result.results, "calls"), *say_kept(result.results))
-    return " ".join((landed, *told, *remarks))
+    would = "It would land" if count == 1 else f"All {count} would land together"
+    return f"{would}. This was a dry run: nothing landed."
+
+
+def _say_landed(result: Committed) -> str:
+    # What is said first is what a reader takes for all there is: a repeat must not begin as a success.
+    is_new = not all(map(is_whole_repeat, result.results))
+    landed = (_together if is_new else _before)(len(result.results))
+    return " ".join((landed, *say_repeats(result.results, "calls"), *say_kept(result.results)))
 
 
 TOOLS = (

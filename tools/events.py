@@ -31,14 +31,18 @@ class ReadResult(View):
     hint: str | None = None
 
 
+def _waited_in_vain(desk: Desk, args: ReadEvents) -> list[str]:
+    waited = args.wait_seconds and not args.is_over(desk.context.clock())
+    return ["None came while this waited."] if waited else []
+
+
 async def read(desk: Desk, call: Call, args: ReadEvents) -> ReadResult:
     """Events after a cursor, or the chain that led to one."""
     if args.led_to is not None:
         return ReadResult(events=await desk.events.led_to(call, args.led_to, args.limit))
     page = await desk.events.page(call, args)
     hints = await (_children_of if page.events else _nothing_of)(desk, call, args)
-    if not page.events and args.wait_seconds and not args.is_over(desk.context.clock()):
-        hints.append("None came while this waited.")
+    hints += _waited_in_vain(desk, args) if not page.events else []
     is_newest = args.after is None if args.newest_first else not page.more
     if is_newest:
         hints += await _held_back(desk)

@@ -18,6 +18,7 @@ def beside(args: BaseModel, facts: Mapping[str, Fact]) -> str:
 
 
 def _is_said(args: BaseModel, name: str) -> bool:
+    # What is as it would be anyway tells whoever decides nothing.
     return name in args.model_fields_set and getattr(args, name) != type(args).model_fields[name].default
 
 

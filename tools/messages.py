@@ -4,14 +4,12 @@ from typing import Any
 
 from mcp_server.domain.approvals.rules import UNKNOWN, Form
 from mcp_server.domain.messages.model import ReadMessages, SendMessage
-from mcp_server.domain.messages.views import InboxView, MessageView, SentMessage
+from mcp_server.domain.messages.views import InboxView, SentMessage
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.quoting import named, quoted
 from tools.facts import MESSAGE, beside
-from tools.spec import ADD, Part, Tool, listed, several
-
-_READERS_SHOWN = 3
-"""Of how many messages it is said who has read them."""
+from tools.inbox import say_read
+from tools.spec import ADD, Part, Tool, several
 
 
 def _say_sent(result: SentMessage) -> str:
@@ -20,48 +18,6 @@ def _say_sent(result: SentMessage) -> str:
     if result.message.replayed:
         return f"A repeat: under this key, message {to} before; nothing was sent now.{skipped}"
     return f"Message {to}.{skipped}"
-
-
-def _say_read(result: InboxView) -> str:
-    found = f"{listed(len(result.messages), 'message', None)} {_say_readers(result) or f'{result.unread} unread.'}"
-    said = (_say_acknowledged(result), result.hint, found, _say_urgent(result), _say_more(result), _say_due(result))
-    return " ".join(filter(None, said))
-
-
-def _say_readers(result: InboxView) -> str:
-    """Of what was sent, who has read the newest; nothing where other messages are among it."""
-    all_known = all(one.states and len(one.states) == len(one.to) for one in result.messages)
-    return " ".join(map(_readers, result.messages[:_READERS_SHOWN])) if all_known else ""
-
-
-def _readers(message: MessageView) -> str:
-    states = message.states or []
-    missing = [named(one.recipient) for one in states if one.read_at is None]
-    unread = f"; not by {several(missing)}" if missing else ""
-    return f"{message.id} is read by {len(states) - len(missing)} of {len(states)}{unread}."
-
-
-def _say_urgent(result: InboxView) -> str:
-    urgent = [one.id for one in result.messages if one.importance == "urgent" and one.states is None]
-    return f"Urgent: {several(urgent)}." if urgent else ""
-
-
-def _say_acknowledged(result: InboxView) -> str:
-    return f"Acknowledged {result.acknowledged}." if result.acknowledged else ""
-
-
-def _say_more(result: InboxView) -> str:
-    return f"More is there: go on with after='{result.cursor}'." if result.more else ""
-
-
-def _say_due(result: InboxView) -> str:
-    waits = [one.id for one in result.messages if _is_due(one) and result.hint is None]
-    return f"To be acknowledged by messages_read(acknowledge=[...]): {', '.join(waits)}." if waits else ""
-
-
-def _is_due(message: MessageView) -> bool:
-    """Whether whoever got a message is to acknowledge it still; its sender is shown what became of it instead."""
-    return message.states is None and message.ack_due_at is not None and message.acknowledged_at is None
 
 
 def _says(args: SendMessage) -> str:
@@ -110,6 +66,6 @@ TOOLS = (
         result=InboxView,
         does=lambda desk: desk.messages.read,
         speaks="agent_id",
-        say=_say_read,
+        say=say_read,
     ),
 )

@@ -25,6 +25,7 @@ def is_whole_repeat(result: Mapping[str, Any]) -> bool:
 
 
 def _all_before(value: Any) -> bool:
+    # An empty list tells of nothing, and so of nothing that was done before.
     each = _listed(value)
     return bool(each) and all(isinstance(one, dict) and _is_before(cast("dict[str, Any]", one)) for one in each)
 

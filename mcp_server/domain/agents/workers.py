@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from mcp_server.domain.agents.commands import BudgetSpec
 from mcp_server.domain.agents.model import in_words
+from mcp_server.domain.agents.spending import used_up
 from mcp_server.kernel.authority import Actor, Permission
 from mcp_server.kernel.near import near
 from mcp_server.kernel.quoting import quoted
@@ -68,18 +68,7 @@ def worker(row: Row) -> Worker:
     is_silent = row["instances_known"] > 0 and row["instances_alive"] == 0
     room = row["running"], row["max_concurrent_tasks"]
     is_fixed = "max_concurrent_tasks" in json.loads(row["operator_set"])
-    return Worker(row["id"], row["name"], row["lifecycle"], skills, *room, is_silent, is_fixed, _used_up(row))
-
-
-def _used_up(row: Row) -> str | None:
-    if row["budget"] is None:
-        return None
-    budget, tokens, cost_usd = BudgetSpec.model_validate_json(row["budget"]), row["tokens"], row["cost_usd"]
-    if budget.used_share(tokens, cost_usd) < 1:
-        return None
-    said = [] if budget.cost_usd_per_month is None else [f"{cost_usd:.2f} of {budget.cost_usd_per_month:.2f} USD"]
-    said += [] if budget.tokens_per_month is None else [f"{tokens} of {budget.tokens_per_month} tokens"]
-    return ", ".join(said)
+    return Worker(row["id"], row["name"], row["lifecycle"], skills, *room, is_silent, is_fixed, used_up(row))
 
 
 def nobody_can(needed: Sequence[str], workers: Sequence[Worker]) -> str:
