@@ -40,7 +40,7 @@ TOOLS = (
     Tool(
         name="commit",
         title="Write all or nothing",
-        description="Several writes in one transaction: all land, or none; none that waits, asks, claims or reads. "
+        description="Several writes in one transaction: all or none; not those that wait, ask, claim or read. "
         "Where an id stands, not in a value, '@0.0' is the first thing the first call made.",
         toolset="system",
         permission=Permission.COMMIT,
