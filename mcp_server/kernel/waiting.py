@@ -1,7 +1,8 @@
 """Waiting for a change, whichever process makes it, without asking the database in a loop."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import Awaitable, Callable, Generator
 from typing import TypeVar
 
 from mcp_server.kernel.call import Call, Context
@@ -63,3 +64,14 @@ async def _change(listener: Listener, feed: Feed, call: Call, started: float, wa
         if events or listener.take_overflow() or feed.waits_are_over:
             return
         await call.progress(loop.time() - started, wait_seconds)
+
+
+@contextlib.contextmanager
+def told_or(give_back: Callable[[T], None], granted: T) -> Generator[None]:
+    """While it is found out what there is to tell of something granted: who goes away meanwhile is not told of it, so
+    it is given back."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        give_back(granted)
+        raise

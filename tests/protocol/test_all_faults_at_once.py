@@ -78,7 +78,7 @@ FAULTS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     (
         "approvals_request",
         {"title": "t", "choices": ["one"], "free_text": True, "quorum": 2, "task_id": NO_TASK},
-        ("A task waits for a yes", "`choices` are two at least"),
+        ("a task waits for a yes", "`choices` are two at least"),
     ),
     (
         "approvals_request",

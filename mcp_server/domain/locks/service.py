@@ -30,7 +30,7 @@ from mcp_server.kernel.errors import Unavailable
 from mcp_server.kernel.paging import LIMIT_MAX, Query, decode_cursor, fetch_page, floors, like
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.services import Services
-from mcp_server.kernel.waiting import wait_until
+from mcp_server.kernel.waiting import told_or, wait_until
 from mcp_server.kernel.writes import Write, as_said
 
 T = TypeVar("T")
@@ -78,7 +78,8 @@ class LockService:
             done = await wait_until(
                 context, call, attempt, lambda found: found.hold is not None, wait_seconds, ("lock",)
             )
-        return await self._acquired(call, done)
+        with told_or(give_back, done):
+            return await self._acquired(call, done)
 
     async def find(self, call: Call, command: FindLocks) -> FoundLocks:
         """Locks that somebody holds or waits for, by name.

@@ -61,7 +61,7 @@ from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.sweeping import ROWS_AT_ONCE, HalfDone
 from mcp_server.kernel.views import dumped
-from mcp_server.kernel.waiting import wait_until
+from mcp_server.kernel.waiting import told_or, wait_until
 from mcp_server.kernel.writes import Write, as_said
 
 _HOLDERS_MAX = 4096
@@ -148,7 +148,8 @@ class TaskService:
         except AtCapacity as error:
             error.details["nothing_because"] = (await self._why_nothing(command, "held_by_capacity")).counts
             raise
-        return await self._with_why_no_more(call, command, await self._claimed(leases, reasons))
+        with told_or(put_back, leases):
+            return await self._with_why_no_more(call, command, await self._claimed(leases, None if leases else reasons))
 
     async def holder(self, lease_token: str) -> str | None:
         """The agent that holds a lease; None where nobody holds anything by that token."""
@@ -160,7 +161,6 @@ class TaskService:
         return None if row is None else row["lease_agent_id"]
 
     async def _claimed(self, leases: list[Leased], why: Backlog | None = None) -> ClaimedTasks:
-        why = None if leases else why
         if len(self._holders) > _HOLDERS_MAX:
             self._holders.clear()
         for lease in leases:

@@ -11,7 +11,15 @@ from pydantic import ValidationError
 from mcp_server.domain.agents.commands import ControlAgent
 from mcp_server.domain.approvals.commands import RequestApproval
 from mcp_server.domain.areas import AREAS
-from mcp_server.domain.tasks.commands import ClaimTasks, ControlTasks, FindTasks, FinishTask, ReportTask, WaitForTasks
+from mcp_server.domain.tasks.commands import (
+    ClaimTasks,
+    ControlTasks,
+    FindTasks,
+    FinishTask,
+    GiveUpTask,
+    ReportTask,
+    WaitForTasks,
+)
 from mcp_server.domain.tasks.model import Task, is_claimable
 from mcp_server.domain.tasks.results import ClaimedTask, ControlledTasks, ReportedTask
 from mcp_server.domain.tasks.service import TaskService
@@ -118,6 +126,28 @@ async def test_an_empty_claim_says_why(world: World):
         "scheduled_for_later": 1,
         "paused": 1,
     }
+
+
+async def test_whoever_goes_away_at_any_moment_of_a_claim_leaves_no_task_leased(world: World):
+    agent = await world.agent()
+    parent = await world.task()
+    await world.finish(await world.claim_one(agent))
+    child = await world.task(depends_on=[parent.id])
+
+    async def is_free() -> bool:
+        return await world.status(child) == "queued"
+
+    for turns in range(40):
+        task = asyncio.create_task(world.claim(agent))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        (ended,) = await asyncio.gather(task, return_exceptions=True)
+        if not isinstance(ended, asyncio.CancelledError):
+            world.desk.tasks.put_back(world.call, GiveUpTask(ended[0].task.id, ended[0].lease_token, "a test"))
+        async with asyncio.timeout(10):
+            while not await is_free():
+                await asyncio.sleep(0.001)
 
 
 async def test_what_becomes_ready_while_a_claim_looks_why_there_is_nothing_is_claimed(
