@@ -115,7 +115,12 @@ def _renamed(place: Shape, now: Mended, problem: Problem) -> Mended:
     )
     without = now.without if problem.near or problem.inside else (*now.without, name)
     moved = _moved(place, problem)
-    arguments = put_at(now.arguments, around, lambda held: moved(name, held))
+
+    def put(held: Any) -> Any:
+        # What a model read as an object may have been given as something else.
+        return moved(name, cast("dict[str, Any]", held)) if isinstance(held, dict) else held
+
+    arguments = put_at(now.arguments, around, put)
     return now._replace(arguments=arguments, is_sure=is_sure, without=without)
 
 

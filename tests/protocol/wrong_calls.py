@@ -429,6 +429,7 @@ WRONG: list[Wrong] = [
     ("state_patch", DOC | {"json_patch": {"op": "add"}}, ("json_patch[0].path: is missing",)),
     ("messages_send", {"to": "scribe", "body": {"a": 1}}, ("body: an object is not accepted", "text")),
     ("email_send", MAIL | {"attachments": ["/etc/passwd"]}, ("attachments[0]", "report.pdf")),
+    ("email_send", MAIL | {"attachments": ["["]}, ("attachments[0]", "report.pdf")),
     ("email_send", MAIL | {"template": "t", "text": None, "subject": None, "variables": "x"}, ("variables",)),
     ("approvals_request", ASK | {"quorum": "most"}, ('quorum: "most"', "any, all or a whole number")),
     ("deployments_define", DEPLOY | {"services": [WEB | {"env": "x"}]}, ("services[0].env", "names and values")),

@@ -63,12 +63,19 @@ MediaType = Annotated[
 ]
 
 
+def _is_address(text: str) -> bool:
+    """Whether a text can be a document's namespace and key."""
+    namespace, _, key = text.partition("/")
+    return bool(namespace and key)
+
+
 def _addressed(said: dict[str, Any]) -> dict[str, Any]:
     """What is said of a file, with the namespace and the key of the document whose whole address stands there."""
     name = "name" if said.keys() == {"name"} else "document"
-    namespace, _, key = str(said.get(name, "")).partition("/")
-    if not (namespace and key) or said.keys() & {"namespace", "key"}:
+    address = str(said.get(name, ""))
+    if not _is_address(address) or said.keys() & {"namespace", "key"}:
         return said
+    namespace, _, key = address.partition("/")
     return without(said, (name,)) | {"namespace": namespace, "key": key}
 
 
@@ -107,7 +114,7 @@ class AttachmentSpec(Frozen):
     @classmethod
     def _from_a_whole_address(cls, given: Any) -> Any:
         """A document by its whole address, and by its key where the file has no name of its own."""
-        said = {"document": given} if isinstance(given, str) else given
+        said = {"document": given} if isinstance(given, str) and _is_address(given) else given
         return _named(_addressed(cast("dict[str, Any]", said))) if isinstance(said, dict) else given
 
     @model_validator(mode="after")
