@@ -1,6 +1,5 @@
 """The tool that reads the event log."""
 
-import re
 from functools import partial
 
 from pydantic import ValidationError
@@ -8,6 +7,7 @@ from pydantic import ValidationError
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.events.service import HELD_BACK_SECONDS
+from mcp_server.domain.events.things import LIKE_AN_ID
 from mcp_server.domain.events.views import EventView
 from mcp_server.domain.state.commands import FindDocuments
 from mcp_server.domain.tasks.commands import FindTasks
@@ -18,8 +18,6 @@ from mcp_server.kernel.near import did_you_mean, near
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.views import View
 from tools.spec import READ, Tool, listed
-
-TASK = re.compile(r"task_[a-z0-9]{12}")
 
 
 class ReadResult(View):
@@ -52,7 +50,12 @@ async def read(desk: Desk, call: Call, args: ReadEvents) -> ReadResult:
 async def _children_of(desk: Desk, call: Call, args: ReadEvents) -> list[str]:
     """What is said of the children of the one task that is asked about: they have events of their own."""
     task = args.aggregate_id or ""
-    if not (TASK.fullmatch(task) and call.actor.may(Permission.TASKS_READ) and call.is_offered("tasks")):
+    if not (
+        task.startswith("task_")
+        and LIKE_AN_ID.fullmatch(task)
+        and call.actor.may(Permission.TASKS_READ)
+        and call.is_offered("tasks")
+    ):
         return []
     children, _, omitted = await desk.tasks.find(call, FindTasks(parent_id=task))
     if not children or omitted:

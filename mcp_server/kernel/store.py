@@ -77,6 +77,10 @@ class Transaction(Protocol):
         """Write the fields that an event carries into its aggregate's row, and nothing into the log."""
         ...
 
+    def settle(self) -> None:
+        """Have the database check all that was written so far, which else may be held back until the next read."""
+        ...
+
     def keep_text(self, kind: str, id_: str, folded: str, *, new: bool, at: Micros = 0) -> None:
         """Write by what text, folded, something is found from now on; and once, since when it is there, where its list
         has the newest first. What tells the words of its row is written by `fold` with them."""

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, NoReturn, Protocol, TypeVar
 
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call, Context, while_allowed
@@ -204,7 +204,7 @@ async def require_possible(call: Call, context: Context, changes: Sequence[Chang
     Raises:
         OpsError: as `write_together` does.
     """
-    with contextlib.suppress(_Undone, Moved):
+    with contextlib.suppress(Undone, Moved):
         prepared: list[Any] = []
         for one in changes:
             with one.named():
@@ -212,13 +212,23 @@ async def require_possible(call: Call, context: Context, changes: Sequence[Chang
         await _tried(partial(context.write, call, _undone), _Applying(call, context, changes, prepared))
 
 
-class _Undone(Exception):
+class Undone(Exception):
     """Ends the transaction of a trial, so that nothing of it stays."""
+
+
+def undo(tx: Transaction) -> NoReturn:
+    """End a trial in which all could be applied: what is held back is written, and so checked, and then undone.
+
+    Raises:
+        Undone: always.
+    """
+    tx.settle()
+    raise Undone
 
 
 def _undone(tx: Transaction, origin: Origin, applying: "_Applying") -> None:
     applying.all(tx, origin)
-    raise _Undone
+    undo(tx)
 
 
 @contextlib.contextmanager

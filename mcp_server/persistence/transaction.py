@@ -116,6 +116,10 @@ class Transaction(ABC):
         return self._execute(statement, parameters).rowcount
 
     @abstractmethod
+    def settle(self) -> None:
+        """Have the database check all that was written so far."""
+
+    @abstractmethod
     def _execute(self, statement: str, parameters: dict[str, Any]) -> Cursor:
         """Run a named statement."""
 

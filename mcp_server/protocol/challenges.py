@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mcp_server.pages.door import said
 from mcp_server.protocol.bearers import Verifiers
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
@@ -126,11 +127,8 @@ class ByBearer:
 
 def _shown(scope: Scope) -> str | None:
     """The one bearer token of a request."""
-    shown = None
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            shown = value if shown is None else b""
-    return shown[7:].decode("latin-1") if shown is not None and shown[:7].lower() == b"bearer " else None
+    shown = said(scope, b"authorization")
+    return shown[0][7:] if len(shown) == 1 and shown[0][:7].lower() == "bearer " else None
 
 
 class LetIn:

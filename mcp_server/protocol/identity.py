@@ -19,6 +19,7 @@ class Callers:
     def __init__(self, local: Actor, *, read_only: bool) -> None:
         self._local = local
         self._read_only = read_only
+        # Not `Once`: it is asked twice at each request, and to look into a dictionary runs no Python.
         self._proved: dict[object, Actor] = {}
 
     def __call__(self, ctx: RequestContext) -> Actor:

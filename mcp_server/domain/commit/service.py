@@ -5,12 +5,13 @@ from functools import partial
 from typing import Any
 
 from mcp_server.domain.commit.model import CommitCalls
-from mcp_server.domain.commit.transactions import NothingLands, land, try_out
+from mcp_server.domain.commit.transactions import land, try_out
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.composing import Composed, Composing, landed, warned
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.views import View, dumped
+from mcp_server.kernel.writes import Undone
 
 
 class Committed(View):
@@ -41,7 +42,7 @@ class CommitService:
         frame = partial(try_out if command.dry_run else land, command)
         try:
             done = await landed(self._services, call, changes, frame)
-        except NothingLands:
+        except Undone:
             return Committed(results=_foreseen(changes), warnings=warned(changes), dry_run=True)
         if done.told is not None:
             return Committed(results=done.told.told(), replayed=True)

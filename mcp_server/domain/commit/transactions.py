@@ -3,24 +3,19 @@
 from mcp_server.domain.commit.model import Commit, CommitCalls
 from mcp_server.kernel.events import Origin
 from mcp_server.kernel.store import Transaction
-from mcp_server.kernel.writes import Landing
-
-
-class NothingLands(Exception):
-    """All calls of a dry run would land; raised where they have been applied, so that all of it is undone."""
+from mcp_server.kernel.writes import Landing, undo
 
 
 def try_out(command: CommitCalls, tx: Transaction, origin: Origin, apply: Landing) -> Commit | None:
     """`land`, and undo it; of a commit that landed before under its key, its record.
 
     Raises:
-        NothingLands: all would land.
+        Undone: all would land.
     """
     earlier = land(command, tx, origin, apply)
-    if earlier is not None:
-        return earlier
-    tx.one("commit_by_id", id="")  # what is held back until the next read is written, and checked, before it is undone
-    raise NothingLands
+    if earlier is None:
+        undo(tx)
+    return earlier
 
 
 def land(command: CommitCalls, tx: Transaction, origin: Origin, apply: Landing) -> Commit | None:

@@ -136,11 +136,8 @@ class Attachment(NamedTuple):
 
     def told(self) -> dict[str, Any]:
         """What is told of it: not what is in it."""
-        return {"name": self.name, "media_type": self.media_type, "bytes": self.bytes} | self._from()
+        return without(self.kept(), ("content_base64",))
 
     def kept(self) -> dict[str, Any]:
         """As it is kept; what comes from no document says nothing of one."""
-        return without(self._asdict(), ("document",)) | self._from()
-
-    def _from(self) -> dict[str, Any]:
-        return {} if self.document is None else {"document": self.document}
+        return {name: value for name, value in self._asdict().items() if value is not None}

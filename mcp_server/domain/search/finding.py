@@ -57,7 +57,6 @@ async def fetch_page_holding(
         sought: the text.
         query, limit, key, also, rising: as `fetch_page` takes them.
     """
-
     if not sought.text:
         return await fetch_page(database, query, limit, key, also=also, rising=rising)
 

@@ -30,6 +30,14 @@ WHERE t.is_new = 0 AND text_trigrams(t.folded) @> CAST(:text_trigrams AS text[])
 UNION ALL SELECT t.about FROM texts t
 WHERE t.is_new = 1 AND t.kind = :text_kind AND strpos(t.folded, :text_needle) > 0
 
+-- Of what very many hold the newest, of those that hold it still.
+-- name: fragment.among_texts
+id IN (SELECT value FROM json_each(:text_ids)) AND created_at > :text_newer_than AND {{text_holds}}
+
+-- name: fragment.among_texts (postgres)
+id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:text_ids AS jsonb)))) AND created_at > :text_newer_than
+AND {{text_holds}}
+
 -- How many texts the index proposes, counted up to a number.
 -- name: texts_proposed (long)
 SELECT count(*) AS n FROM (

@@ -106,9 +106,6 @@ def _not_taken(action: str, name: str) -> ValidationFailed:
     if (action, name) == ("pause", "run_at"):
         rests = "To let it rest until then: action='reschedule' with `run_at`; a pause ends by resume alone."
         return not_together(why, next=rests, action="reschedule")
-    if (action, name) == ("pause", "run_at"):
-        rests = "To let it rest until then: action='reschedule' with `run_at`; a pause ends by resume alone."
-        return not_together(why, next=rests, action="reschedule")
     if name == "changes":  # without it the call would be another one
         return ValidationFailed(why, next=f"Edit first, then {action}: two calls, or both as one by commit.")
     left_out: dict[str, Any] = {name: None}

@@ -460,13 +460,8 @@ AND id IN ({{texts_holding}})
 -- name: filter.task_text_indexed (postgres)
 AND id = ANY (ARRAY({{texts_holding}}))
 
--- Of what very many hold the newest, of those that hold it still.
 -- name: filter.task_text_among (long)
-AND id IN (SELECT value FROM json_each(:text_ids)) AND created_at > :text_newer_than AND {{text_holds}}
-
--- name: filter.task_text_among (postgres)
-AND id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:text_ids AS jsonb)))) AND created_at > :text_newer_than
-AND {{text_holds}}
+AND {{among_texts}}
 
 -- name: tasks_every
 SELECT id, title, description, created_at AS at FROM tasks WHERE id > :after ORDER BY id LIMIT :limit

@@ -59,6 +59,11 @@ class PostgresTransaction(Transaction):
             self.flush()
         return number
 
+    def settle(self) -> None:
+        """Send what has been held back, and wait for what the server says of it."""
+        self.flush()
+        self._connection.execute("SELECT 1", ()).fetchone()
+
     def _flush_rows(self) -> None:
         for (table, columns, new), rows in self._rows.items():
             kinds, arrays = _arrays(zip(*rows, strict=True))

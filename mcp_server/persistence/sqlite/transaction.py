@@ -17,6 +17,9 @@ class SqliteTransaction(Transaction):
         self._statements = _prepared(areas.sql)
         self._writing = connection.cursor()
 
+    def settle(self) -> None:
+        """Nothing to do: each statement has run."""
+
     def _execute(self, statement: str, parameters: dict[str, Any]) -> Cursor:
         sql, names = self._statements[statement]
         return self._connection.execute(sql, _plain([parameters[name] for name in names]))
