@@ -5,10 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from mcp_server.domain.locks.model import AcquireLock
 
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.events.views import EventView
+from mcp_server.domain.locks.model import AcquireLock
 from mcp_server.domain.state.commands import SetDocument
 from mcp_server.domain.tasks.spec import USUAL
 from mcp_server.kernel import positions as event_log
