@@ -2,6 +2,7 @@
 
 import importlib.util
 from functools import cache
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 
@@ -10,9 +11,11 @@ FOLDER = Path(__file__).parent.parent / "scripts"
 
 @cache
 def script(name: str) -> ModuleType:
-    """One of them, by its name without `.py`."""
-    spec = importlib.util.spec_from_file_location(f"script_{name}", FOLDER / f"{name}.py")
-    assert spec is not None and spec.loader is not None
+    """One of them, by its name without `.py`, which some have not."""
+    path = FOLDER / name if (FOLDER / name).is_file() else FOLDER / f"{name}.py"
+    loader = SourceFileLoader(f"script_{name}", str(path))
+    spec = importlib.util.spec_from_loader(loader.name, loader)
+    assert spec is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    loader.exec_module(module)
     return module

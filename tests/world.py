@@ -170,6 +170,7 @@ def _migrated() -> bytes:
 def on_file(path: Path) -> str:
     """The address of a database, with its tables where there was none: to migrate takes longer than most tests."""
     if not path.exists():
+        path.touch(0o600)
         path.write_bytes(_migrated())
     return f"sqlite:///{path}"
 

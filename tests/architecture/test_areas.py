@@ -19,6 +19,7 @@ from mcp_server.persistence.migrate import migrations
 from mcp_server.persistence.statements import sections, statements
 from mcp_server.upkeep.transfer import snapshot
 from resources import RESOURCES
+from tests.architecture.test_house import nodes_of, parsed
 from tools import TOOLS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -52,7 +53,7 @@ def tables_of(sql: str) -> set[str]:
 
 
 def python_of(area: str) -> list[tuple[Path, ast.Module]]:
-    return [(path, ast.parse(path.read_text())) for path in sorted((DOMAIN / area).glob("*.py"))]
+    return [(path, parsed(path)[1]) for path in sorted((DOMAIN / area).glob("*.py"))]
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -133,7 +134,7 @@ def test_every_resource_that_tells_of_one_thing_changes_with_an_aggregate():
 def test_every_kind_of_system_task_that_is_created_has_a_handler_in_an_area():
     known = tuple(kind.kind for kind in AREAS.kinds)
     for path in sorted((ROOT / "mcp_server").rglob("*.py")):
-        texts = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+        texts = {node.value for node in nodes_of(path) if isinstance(node, ast.Constant)}
         made = {text for text in texts if isinstance(text, str) and re.fullmatch(r"system\.[a-z_.]+", text)}
         assert made <= set(known), f"{path.name} names {made - set(known)}"
     assert {chore.kind for chore in AREAS.chores} <= set(known)

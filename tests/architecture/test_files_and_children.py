@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.architecture.test_house import MODULES, ROOT, name_of
+from tests.architecture.test_house import MODULES, ROOT, name_of, nodes_of
 
 MAKER = "mcp_server.kernel.private_files"
 ALONE = {
@@ -25,7 +25,7 @@ WHOLE_ENVIRONMENT = {
 
 
 def calls_of(path: Path) -> Iterator[tuple[str, ast.Call]]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes_of(path):
         if isinstance(node, ast.Call):
             yield ast.unparse(node.func), node
 

@@ -25,13 +25,19 @@ def parsed(path: Path) -> tuple[str, ast.Module]:
     return source, ast.parse(source)
 
 
+@cache
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    """All nodes of a module: it is read once for all tests that look at it."""
+    return tuple(ast.walk(parsed(path)[1]))
+
+
 def is_long(node: ast.AST) -> bool:
     return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (node.end_lineno or 0) - node.lineno >= 60
 
 
 def test_files_and_functions_stay_small():
     assert [name_of(path) for path in MODULES if len(parsed(path)[0].splitlines()) > 400] == []
-    long = [(name_of(path), node.name) for path in MODULES for node in ast.walk(parsed(path)[1]) if is_long(node)]
+    long = [(name_of(path), node.name) for path in MODULES for node in nodes_of(path) if is_long(node)]
     assert long == []
 
 
@@ -41,11 +47,10 @@ def test_every_module_says_what_lives_in_it():
 
 def is_only_a_holder_of_layers(path: Path) -> bool:
     """Such a package is no layer itself, so it may know nobody."""
-    nodes = ast.walk(parsed(path)[1])
     return (
         path.stem == "__init__"
         and any(layer.startswith(f"{name_of(path)}.") for layer in LAYERS)
-        and not any(isinstance(node, ast.Import | ast.ImportFrom) for node in nodes)
+        and not any(isinstance(node, ast.Import | ast.ImportFrom) for node in nodes_of(path))
     )
 
 

@@ -39,14 +39,14 @@ async def test_a_pipe_reads_the_same_lines_as_the_command_prints(sqlite_url, cap
     assert said == whole.output and said.count("\n") == 3
 
 
-async def test_what_only_the_command_knows_is_left_to_it(sqlite_url: str, capsysbinary, monkeypatch):
-    assert light(sqlite_url, capsysbinary) is None, "it makes the database"
-    async with open_world(sqlite_url):
-        assert light(sqlite_url, capsysbinary, "--role", "viewer") is None, "some questions are private"
-        assert light(sqlite_url, capsysbinary, "--role", "king") is None
+async def test_what_only_the_command_knows_is_left_to_it(absent_sqlite_url: str, capsysbinary, monkeypatch):
+    assert light(absent_sqlite_url, capsysbinary) is None, "it makes the database"
+    async with open_world(absent_sqlite_url):
+        assert light(absent_sqlite_url, capsysbinary, "--role", "viewer") is None, "some questions are private"
+        assert light(absent_sqlite_url, capsysbinary, "--role", "king") is None
     assert light("mysql://x", capsysbinary) is None
-    assert light(sqlite_url, capsysbinary, "--config", "/nowhere.toml") is None
-    Path(sqlite_url.removeprefix("sqlite:///")).write_text("no database")
-    assert light(sqlite_url, capsysbinary) is None
+    assert light(absent_sqlite_url, capsysbinary, "--config", "/nowhere.toml") is None
+    Path(absent_sqlite_url.removeprefix("sqlite:///")).write_text("no database")
+    assert light(absent_sqlite_url, capsysbinary) is None
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     assert entry.understood(["approvals", "list"]) is None, "a person sees links"

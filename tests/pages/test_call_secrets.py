@@ -19,7 +19,7 @@ async def test_no_log_event_metric_or_row_holds_a_link_or_the_secret_to_come_bac
     port, file, told = free_port(), tmp_path / "desk.db", list[str]()
     options: dict[str, Any] = {"LOG_LEVEL": "debug", "METRICS_PORT": str(port), "stderr": asyncio.subprocess.PIPE}
     async with http_server(f"sqlite:///{file}", **options) as (base, process):
-        async with Client(f"{base}/mcp") as client, httpx2.AsyncClient() as http:
+        async with Client(f"{base}/mcp") as client, httpx2.AsyncClient(timeout=60) as http:
 
             async def call(tool: str, **arguments: Any) -> Any:
                 return (await client.call_tool(tool, arguments)).structured_content

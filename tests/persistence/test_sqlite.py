@@ -28,6 +28,12 @@ from tests.persistence.test_database import WITH_NOTES, note, noted
 pytestmark = pytest.mark.anyio
 
 
+@pytest.fixture
+def sqlite_url(absent_sqlite_url: str) -> str:
+    """A file that is made here as a server makes it."""
+    return absent_sqlite_url
+
+
 def path_of(url: str) -> Path:
     return Path(url.removeprefix("sqlite:///"))
 

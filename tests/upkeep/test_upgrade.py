@@ -54,6 +54,12 @@ TASKS, AGENTS, APPROVALS, MAILS = OLD["tasks"], OLD["agents"], OLD["approvals"],
 
 
 @pytest.fixture
+def sqlite_url(absent_sqlite_url: str) -> str:
+    """What the earlier version made itself."""
+    return absent_sqlite_url
+
+
+@pytest.fixture
 def old_url(url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """The database as the earlier version left it."""
     backend: Any = make_backend(url, AREAS)

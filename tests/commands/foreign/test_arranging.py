@@ -23,7 +23,8 @@ def require_kept(items: Sequence[Item], arranged: Arranged) -> None:
     """Blockers come first, and no blocker of an item's own is lost."""
     place = {id_: number for number, id_ in enumerate(order(arranged))}
     for each in items:
-        assert set(each.blocked_by) <= set(arranged.blockers[each.id]) | ({*each.blocked_by} - place.keys())
+        there = {id_ for id_ in each.blocked_by if id_ in place}
+        assert there <= set(arranged.blockers[each.id])
         assert all(place[blocker] < place[each.id] for blocker in arranged.blockers[each.id])
 
 

@@ -50,6 +50,12 @@ class Old:
         self._connection.close()
 
 
+@pytest.fixture
+def sqlite_url(absent_sqlite_url: str) -> str:
+    """What the earlier version made itself."""
+    return absent_sqlite_url
+
+
 async def test_old_messages_stay_and_old_events_rebuild_them(url: str, monkeypatch: pytest.MonkeyPatch):
     real = migrate.migrations
     monkeypatch.setattr(migrate, "migrations", lambda engine: [one for one in real(engine) if one.number < 8])
