@@ -249,7 +249,7 @@ TOOLS = (
     Tool(
         name="tasks_claim",
         title="Claim tasks",
-        description="Take up work for an agent: the best tasks it can do, leased to it. Waits for work if asked. An "
+        description="Take up work for an agent: the best tasks it can do, leased to it. Waits if asked. An "
         "empty answer says why.",
         toolset="tasks",
         permission=Permission.TASKS_WORK,
@@ -315,7 +315,7 @@ TOOLS = (
     Tool(
         name="tasks_wait",
         title="Wait for tasks",
-        description="Wait until a task ends, starts or changes, instead of polling; task_ids for several.",
+        description="Wait until a task ends, starts or changes; task_ids for several.",
         toolset="tasks",
         permission=Permission.TASKS_READ,
         hints=READ,

@@ -45,6 +45,8 @@ SAME = {
     ),
     "content_type": ("media_type",),
     "context": ("variables",),
+    "copy": ("copy_of",),
+    "copy_from": ("copy_of",),
     "count": (
         "max_tasks",
         "limit",

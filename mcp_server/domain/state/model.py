@@ -133,7 +133,7 @@ class Document(Record):
             NotFound: never written, deleted or expired.
         """
         if not self.is_live(now):
-            raise no_document(self.namespace, self.key)
+            raise gone_document(self.fields(), None) if self.version else no_document(self.namespace, self.key)
 
 
 def document_id(namespace: str, key: str) -> str:

@@ -30,6 +30,7 @@ from mcp_server.domain.state.plans import (
     delta_of,
     plan_patch,
     plan_set,
+    refused,
     unplanned,
 )
 from mcp_server.domain.state.transactions import Written
@@ -51,7 +52,7 @@ from mcp_server.domain.state.views import (
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import Conflict, NotFound, ValidationFailed
-from mcp_server.kernel.json_text import RawJson
+from mcp_server.kernel.json_text import RawJson, dump_json
 from mcp_server.kernel.json_tools import Change, differences
 from mcp_server.kernel.paging import Listed, Query, after_all, decode_cursor
 from mcp_server.kernel.quoting import named
@@ -102,6 +103,20 @@ class StateService:
         """The version of a document, as a change of it would expect it; 0 where it has no value."""
         row = await self._database.fetch_one("document_current", id=document_id(document.namespace, document.key))
         return 0 if row is None or row["deleted"] or _is_expired(row, self._context.clock()) else row["version"]
+
+    async def with_copied(self, call: Call, command: SetDocument) -> tuple[SetDocument, dict[str, Any]] | None:
+        """A copy with the value that it would write now, as people are shown it; None for any other write.
+
+        Raises:
+            OpsError: as `get` does.
+        """
+        copied = command.copied()
+        if copied is None:
+            return None
+        document = await self.get(call, GetDocument(namespace=copied.namespace, key=copied.key))
+        note = f"copy of {command.copy_of} at version {document.version}"
+        whole = command.holding(RawJson(dump_json(document.value)), note)
+        return whole, {"version": document.version, "value": document.value}
 
     async def history(self, call: Call, command: DocumentHistory) -> HistoryResult:
         """Versions, newest first, and between them when it was deleted; with `diff` or both versions given, what
@@ -194,6 +209,7 @@ class StateService:
 
     async def _plan_set(self, call: Call, command: SetDocument) -> Planned[SetDocument]:
         call.actor.scope.require_namespace(command.namespace)
+        _require_copied(call, command)
         base_version = command.base_version
         if base_version is None and len(command.value or "") <= CHEAP_STEPS_MAX:
             return Planned(command)
@@ -249,16 +265,12 @@ class StateService:
         return dict(row) | {"value": rebuild(chain)}
 
 
-async def _computed(read: Read, plan: Callable[[*Args], Plan], *args: *Args) -> Plan | None:
-    """What was planned; None where what was read does not allow it: a call before of the same commit may have written
-    what does, or what is to be told instead, and only the transaction sees that. A large document is refused as it was
-    read, so that nobody's write waits for it."""
+async def _computed(read: Read, plan: Callable[[*Args], Plan], *args: *Args) -> Plan:
+    """What was planned, be it the refusal of what was read."""
     try:
         return await asyncio.to_thread(plan, *args)
-    except (Conflict, ValidationFailed):
-        if len(read.value) > CHEAP_STEPS_MAX:
-            raise
-        return None
+    except (Conflict, ValidationFailed) as refusal:
+        return refused(read, refusal)
 
 
 def _listed(command: FindDocuments, now: Micros) -> tuple[Query, tuple[str, ...], str]:
@@ -298,6 +310,13 @@ _PLACES = {
 def _require(call: Call, permission: Permission, document: Addressed | ListKeys) -> None:
     call.actor.require(permission)
     call.actor.scope.require_namespace(document.namespace)
+
+
+def _require_copied(call: Call, command: SetDocument) -> None:
+    """Who copies a document reads it."""
+    copied = command.copied()
+    if copied is not None:
+        _require(call, Permission.STATE_READ, copied)
 
 
 def _within(call: Call) -> dict[str, Any]:

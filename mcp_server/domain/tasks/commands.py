@@ -75,7 +75,7 @@ class ClaimTasks(Waiting):
     max_tasks: int = Field(default=1, ge=1, le=100)
     kinds: tuple[str, ...] | None = Field(default=None, min_length=1, max_length=64)
     lease_seconds: LeaseSeconds = LEASE_SECONDS_DEFAULT
-    resume: bool = Field(default=False, description="Fresh tokens for what you still hold, instead of more work")
+    resume: bool = Field(default=False, description="Fresh tokens for what you hold, not more work")
 
 
 class ClaimSystemTasks(NamedTuple):
