@@ -121,7 +121,7 @@ def _say_reported(result: ReportedTask) -> str:
 def _say_controlled(result: ControlledTasks) -> str:
     refused = "; ".join(refusal.message for refusal in result.refused or ())
     told = [*(f"But {one}" for one in result.warnings or ()), *((f"Refused: {refused}",) if refused else ())]
-    return " ".join((f"{len(result.tasks)} changed{_now_they_are(result.tasks)}.", *told))
+    return " ".join((f"{len(result.tasks) - len(result.fired or ())} changed{_now_they_are(result.tasks)}.", *told))
 
 
 def _now_they_are(tasks: list[TaskState]) -> str:

@@ -369,12 +369,12 @@ class TaskService:
 
     async def _controlled(self, call: Call, done: transactions.Controlled) -> ControlledTasks:
         del call
-        now = self._context.clock()
-        refused = [refusal_view(one) for one in done.refused]
+        now, refused = self._context.clock(), list(map(refusal_view, done.refused))
         tasks = [controlled_state(row, now, done.changed.get(row["id"])) for row in done.tasks]
         waiting = await stranded(self._database, self._agents, done.tasks) if done.may_strand else []
         left = await left_by(self._database, done.cancelled)
-        return ControlledTasks(tasks=tasks, refused=refused or None, warnings=[*done.warnings, *waiting, *left] or None)
+        warnings, fired = [*done.warnings, *waiting, *left], list(done.fired)
+        return ControlledTasks(tasks=tasks, fired=fired or None, refused=refused or None, warnings=warnings or None)
 
 
 async def _ordinary(call: Call, command: CreateTasks) -> CreateTasks:
