@@ -117,12 +117,16 @@ def _say_history(result: HistoryResult) -> str:
     written = [one for one in result.versions if one.version is not None]
     newest, last = written[0], result.versions[0]
     last_listed = f"the last of them {newest.version} by {newest.author}"
-    said = f"{counted(len(written), 'version')}, {last_listed}.{_say_ending(last)}"
+    said = f"{_of_all(counted(len(written), 'version'), result.of_versions)}, {last_listed}.{_say_ending(last)}"
     if result.compared is None:
         return said
     old, new = result.compared
     each = " `changed_paths` of each: what it changed." if written[0].changed_paths else ""
     return f"{said} From version {old} to {new}: {counted(len(result.changes or ()), 'change')}.{each}"
+
+
+def _of_all(listed: str, total: int | None) -> str:
+    return listed if total is None else f"{listed} of {total}"
 
 
 def _say_ending(last: VersionView) -> str:

@@ -203,8 +203,14 @@ def _say_waited(result: WaitedTasks) -> str:
         said = f"Task {result.task.id} is {result.task.status}{f' ({quoted(reason)})' if reason else ''}"
     else:
         counts = Counter(task.status for task in result.tasks or ())
-        said = ", ".join(f"{count} {status}" for status, count in counts.items())
+        said = f"{', '.join(f'{count} {status}' for status, count in counts.items())}{_each_waits(result)}"
     return said + ("." if result.reached else "; not reached yet, call again.")
+
+
+def _each_waits(result: WaitedTasks) -> str:
+    """What those of several wait for that have not ended, so that nobody waits in vain."""
+    waiting = [one for one in result.tasks or () if one.waits_for] if not result.reached else []
+    return "".join(f"; {quoted(one.title)} waits: {'; '.join(one.waits_for or ())}" for one in waiting)
 
 
 TOOLS = (

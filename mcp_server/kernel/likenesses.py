@@ -77,7 +77,6 @@ ALIKE = {
     "due_date": ("run_at", "timeout_seconds", "ack_within_seconds", "expires_in_seconds"),
     "exclusive": ("mode",),
     "expires": ("ttl_seconds", "expires_in_seconds"),
-    "expires_at": ("expires_in_seconds", "ttl_seconds"),
     "expiry": ("expires_in_seconds", "ttl_seconds"),
     "file": ("name",),
     "from": ("from_version", "since", "as_agent"),
@@ -117,7 +116,6 @@ ALIKE = {
     "to": ("until",),
     "tokens": ("usage",),
     "user": ("actor", "approvers"),
-    "valid_until": ("expires_in_seconds", "ttl_seconds"),
     "version": ("expected_version",),
     "when": ("run_at", "send_at"),
 }

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self, cast
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from mcp_server.domain.state.model import DOCUMENT_BYTES_MAX, Key, Namespace
 from mcp_server.kernel.arguments import Listing
@@ -19,8 +19,18 @@ from mcp_server.kernel.values import Frozen, Line, Word, converted
 DocumentValue = Annotated[Any, converted(lambda value: check_json(value, "value", DOCUMENT_BYTES_MAX))]
 
 
+def _whole(given: Any) -> Any:
+    """An address in one text, where it stands as `namespace` and `key`, or as a URI."""
+    said: dict[str, Any] = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
+    if said.keys() == {"namespace", "key"}:
+        return f"{said['namespace']}/{said['key']}"
+    return given.removeprefix(_URI) if isinstance(given, str) else given
+
+
+_URI = "ops://state/"
 WholeAddress = Annotated[
     str,
+    BeforeValidator(_whole),
     StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}/[^\x00]{1,512}$"),
     Meant("namespace/key of a document", "notes/today"),
 ]
@@ -33,7 +43,7 @@ def _apart(given: Any, whole: str, rest: str) -> Any:
     said: dict[str, Any] = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
     alone = not any(said.get(name) for name in {"namespace", rest} - {whole})
     text = said.get(whole)
-    text = text.removeprefix("ops://state/") if isinstance(text, str) else text
+    text = text.removeprefix(_URI) if isinstance(text, str) else text
     found = _ADDRESS.fullmatch(text) if alone and isinstance(text, str) else None
     return cast("Any", given) if found is None else said | {"namespace": found[1], rest: found[2]}
 

@@ -55,7 +55,7 @@ from mcp_server.kernel.errors import Conflict, NotFound, ValidationFailed
 from mcp_server.kernel.json_text import RawJson, dump_json
 from mcp_server.kernel.json_tools import Change, differences
 from mcp_server.kernel.paging import Listed, Query, after_all, decode_cursor
-from mcp_server.kernel.quoting import named
+from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import Micros, iso_or_none
@@ -129,7 +129,7 @@ class StateService:
         told, newest = await self._versions(command)
         if not command.compares():
             return told
-        if command.diff and None in (command.from_version, command.to_version):
+        if command.diff:
             told = await self._with_places(command, told)
         return await self._with_changes(command, told, newest)
 
@@ -143,7 +143,14 @@ class StateService:
         endings = dict(await self._endings(id_, span))
         asked = await caused_by(self._database, "document", id_, "approval", span)
         versions = [(endings.get(row["version"]), version_view(row, asked.get(row["version"]))) for row in rows]
-        return HistoryResult(versions=[one for pair in versions for one in pair if one is not None]), span[1]
+        written, count = len(rows), await self._count(id_)
+        listed = [one for pair in versions for one in pair if one is not None]
+        return HistoryResult(versions=listed, of_versions=count if count > written else None), span[1]
+
+    async def _count(self, id_: str) -> int:
+        """How many versions a document has: none is ever taken out."""
+        row = await self._database.fetch_one("document_current", id=id_)
+        return 0 if row is None else row["version"]
 
     async def _with_places(self, command: DocumentHistory, told: HistoryResult) -> HistoryResult:
         """Each of the newest versions with the places where it differs from the one before."""
@@ -256,7 +263,7 @@ class StateService:
         if row is None:
             raise NotFound(
                 f"{named(document_id(namespace, key))} has no version {version}.",
-                next=f"See state_history(namespace={namespace!r}, key={key!r}).",
+                next=f"See state_history(namespace={quoted(namespace)}, key={quoted(key)}).",
                 details={"namespace": namespace, "key": key, "version": version},
             )
         if row["value"] is not None:

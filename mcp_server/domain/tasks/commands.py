@@ -33,6 +33,7 @@ from mcp_server.kernel.composing import Calls
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import canonical_text, dump_json, sha256_text
 from mcp_server.kernel.meaning import AgentName, InstanceId, Meant, TaskId
+from mcp_server.kernel.quoting import quoted
 from mcp_server.kernel.searching import Sought
 from mcp_server.kernel.together import LIKE, not_together
 from mcp_server.kernel.values import Frozen, LeaseToken, Line, Time, checked_json, plain
@@ -307,7 +308,8 @@ def refuse_system_kinds(specs: tuple[TaskSpec, ...]) -> None:
     """
     refuse(
         ValidationFailed(
-            f"tasks[{number}].kind: {spec.kind!r} is reserved: what begins with {SYSTEM_KIND!r} is the server's.",
+            f"tasks[{number}].kind: {quoted(spec.kind)} is reserved: what begins with {quoted(SYSTEM_KIND)} is the "
+            "server's.",
             next="Choose another kind.",
         )
         for number, spec in enumerate(specs)

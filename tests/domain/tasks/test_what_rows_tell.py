@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mcp_server.domain.tasks.commands import ControlTasks, FindTasks, ReportTask
+from mcp_server.domain.tasks.commands import ControlTasks, FindTasks, ReportTask, WaitForTasks
 from mcp_server.domain.tasks.lines import task_line
 from mcp_server.kernel.times import SECOND, iso
 from tests.world import World
@@ -71,3 +71,20 @@ async def test_run_now_counts_what_it_changed_and_not_what_was_fired(world: Worl
 async def test_a_priority_for_which_several_words_stand_is_told_at_creation(world: World):
     urgent, usual = await world.created({"priority": "critical"}, {"priority": "normal"})
     assert (urgent.priority, usual.priority) == ("critical", None)
+
+
+async def test_who_waits_for_several_hears_what_those_wait_for_that_have_not_ended(world: World):
+    agent = await world.agent()
+    done, asks, lone = await world.tasks(
+        {"title": "done"},
+        {"title": "brief", "requires_approval": True},
+        {"title": "lone", "required_capabilities": ["x"]},
+    )
+    await world.finish(await world.claim_one(agent))
+    ids = (done.id, asks.id, lone.id)
+    waited = await world.desk.tasks.wait(world.call, WaitForTasks(task_ids=ids, wait_seconds=0))
+    said = SAY["tasks_wait"](waited)
+    assert said.startswith("1 completed, 1 pending, 1 queued") and said.endswith("; not reached yet, call again.")
+    assert '"brief" waits: a person\'s approval' in said and '"lone" waits: no agent has' in said
+    either = await world.desk.tasks.wait(world.call, WaitForTasks(task_ids=ids, any=True, wait_seconds=0))
+    assert SAY["tasks_wait"](either) == "1 completed, 1 pending, 1 queued."
