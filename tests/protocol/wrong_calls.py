@@ -264,6 +264,18 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
 ]
 
 WRONG: list[Wrong] = [
+    # What is done by another tool, or by another argument.
+    ("tasks_claim", {"task_id": "TASK"}, ("gets the best that it can do", "action='assign'")),
+    ("tasks_claim", {"agent_id": "scribe", "tags": ["a"]}, ("kinds narrow it",)),
+    ("tasks_report", WORK | {"status": "done"}, ("tasks_finish ends it",)),
+    ("tasks_control", {"tag": "a", "action": "cancel"}, ("tasks_find gives the ids",)),
+    ("tasks_control", {"task_ids": ["TASK"], "action": "delete"}, ("Did you mean cancel or discard?",)),
+    ("tasks_wait", {"tag": "a"}, ("tasks_find gives the ids",)),
+    ("tasks_find", {"since": "today"}, ("newest come first", "events_read(type='task.*', since=...)")),
+    ("agents_control", {"agent_id": "scribe", "action": "retire"}, ("Did you mean drain or terminate?",)),
+    ("state_history", DOC | {"path": "/a"}, ("diff=true tells at which paths",)),
+    ("state_find", {"namespace": "notes", "key": "to"}, ("prefix narrows by its beginning", "state_get")),
+    ("state_patch", DOC | {"json_patch": [{"op": "set", "path": "/a", "value": 3}]}, ("Did you mean replace or add?",)),
     # Times where durations stand that do not begin now, or that are too far, have passed or say no zone.
     ("locks_acquire", {"name": "a", "ttl_seconds": "2099-01-01T00:00:00Z"}, ("2099-01-01", "at most 604800")),
     ("locks_acquire", {"name": "a", "ttl_seconds": "yesterday 9:00 UTC"}, ("yesterday", "seconds")),

@@ -24,7 +24,7 @@ def _whole(given: Any) -> Any:
     said: dict[str, Any] = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
     if said.keys() == {"namespace", "key"}:
         return f"{said['namespace']}/{said['key']}"
-    return given.removeprefix(_URI) if isinstance(given, str) else given
+    return given.removeprefix(_URI) if isinstance(given, str) else cast("Any", given)
 
 
 _URI = "ops://state/"
@@ -153,7 +153,10 @@ class RestoreDocument(Addressed):
 class DocumentHistory(Addressed):
     """A document's versions are listed."""
 
-    INSTEAD: ClassVar[Mapping[str, str]] = {"limit": "from_version and to_version narrow the list"}
+    INSTEAD: ClassVar[Mapping[str, str]] = {
+        "limit": "from_version and to_version narrow the list",
+        "path": "diff=true tells at which paths each version differs from the one before",
+    }
 
     from_version: int | None = Field(default=None, ge=1)
     to_version: int | None = Field(default=None, ge=1)
@@ -166,6 +169,8 @@ class DocumentHistory(Addressed):
 
 class FindDocuments(Listing):
     """Documents are listed, narrowed by what is given."""
+
+    INSTEAD: ClassVar[Mapping[str, str]] = {"key": "prefix narrows by its beginning; state_get reads one document"}
 
     namespace: Namespace | None = None
     prefix: Sought | None = None

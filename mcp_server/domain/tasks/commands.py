@@ -71,6 +71,13 @@ class CreateTasks(Frozen):
 class ClaimTasks(Waiting):
     """An agent asks for work."""
 
+    INSTEAD: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("task_id", "task_ids"),
+        "who claims gets the best that it can do; tasks_control(action='assign', agent_id=...) gives a task to one",
+    ) | dict.fromkeys(
+        ("tag", "tags"), "kinds narrow it; tasks_control(action='assign', agent_id=...) gives a task to one"
+    )
+
     agent_id: AgentName | None = None
     instance_id: InstanceId | None = None
     max_tasks: int = Field(default=1, ge=1, le=100)
@@ -88,6 +95,10 @@ class ClaimSystemTasks(NamedTuple):
 
 class ReportTask(Frozen):
     """A worker says how far it is."""
+
+    INSTEAD: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("status", "outcome", "result", "error"), "tasks_finish ends it; `progress` says how far it is"
+    )
 
     task_id: TaskId
     lease_token: LeaseToken
@@ -204,8 +215,13 @@ def _as_at_creation(what: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "object", "description": f"{what}: as in tasks_create"})
 
 
+_BY_ID: Mapping[str, str] = dict.fromkeys(("tag", "kind", "status", "text"), "tasks_find gives the ids of such tasks")
+
+
 class ControlTasks(Frozen):
     """One action on several tasks."""
+
+    INSTEAD: ClassVar[Mapping[str, str]] = _BY_ID
 
     task_ids: tuple[TaskId, ...] = Field(min_length=1, max_length=100)
     action: TaskAction
@@ -234,6 +250,11 @@ class ControlTasks(Frozen):
 class FindTasks(Listing):
     """Tasks are listed, narrowed by what is given."""
 
+    INSTEAD: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("since", "created_after", "until"),
+        "the newest come first, so go on by cursor; events_read(type='task.*', since=...) tells what happened since",
+    )
+
     status: TaskStatus | None = None
     agent_id: AgentName | None = None
     kind: str | None = None
@@ -258,6 +279,8 @@ class FindTasks(Listing):
 
 class WaitForTasks(Frozen):
     """Somebody waits for tasks to end, to start, or to change at all: for all of them, or for any."""
+
+    INSTEAD: ClassVar[Mapping[str, str]] = _BY_ID
 
     task_id: TaskId | None = Field(default=None, examples=["task_9k2m4p7q8r3t"])
     task_ids: tuple[TaskId, ...] = Field(default=(), max_length=100)
