@@ -38,6 +38,7 @@ from tools.facts import TASK, beside
 from tools.finishing import FinishResult, finish, say_finished, says_finish, why_alone
 from tools.hints import hint, phrase
 from tools.spec import ADD, DESTROY, READ, UPDATE, Part, Tool, listed, several
+from tools.waited import say_waited
 
 _STANDING_SHOWN_MAX = 3
 """Of how many tasks it is said how each stands."""
@@ -197,22 +198,6 @@ async def ticket(desk: Desk, call: Call, args: WaitForTasks) -> TaskView | None:
     return None if one is None else await desk.tasks.get(call, one)
 
 
-def _say_waited(result: WaitedTasks) -> str:
-    if result.task is not None:
-        reason = result.task.cancel_reason
-        said = f"Task {result.task.id} is {result.task.status}{f' ({quoted(reason)})' if reason else ''}"
-    else:
-        counts = Counter(task.status for task in result.tasks or ())
-        said = f"{', '.join(f'{count} {status}' for status, count in counts.items())}{_each_waits(result)}"
-    return said + ("." if result.reached else "; not reached yet, call again.")
-
-
-def _each_waits(result: WaitedTasks) -> str:
-    """What those of several wait for that have not ended, so that nobody waits in vain."""
-    waiting = [one for one in result.tasks or () if one.waits_for] if not result.reached else []
-    return "".join(f"; {quoted(one.title)} waits: {'; '.join(one.waits_for or ())}" for one in waiting)
-
-
 TOOLS = (
     Tool(
         name="tasks_create",
@@ -329,6 +314,6 @@ TOOLS = (
         result=WaitedTasks,
         does=lambda desk: desk.tasks.wait,
         ticket=ticket,
-        say=_say_waited,
+        say=say_waited,
     ),
 )

@@ -130,7 +130,7 @@ def require_readiness(ready: bool | None, blocked: bool, status: str | None) -> 
         ValidationFailed: saying what does not go together.
     """
     if ready and (blocked or status not in (None, "queued")):
-        other = "blocked" if blocked else f"status={quoted(status)}"
+        other = "blocked" if blocked else f"status={quoted(status or '')}"
         raise not_together(
             f"`ready` means queued, which is not {other}. Leave one of them out.", blocked=None, status=None
         )

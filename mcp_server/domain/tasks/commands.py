@@ -68,15 +68,16 @@ class CreateTasks(Frozen):
     tasks: tuple[TaskSpec, ...] = Field(min_length=1, max_length=100)
 
 
+_TO_ONE = "tasks_control(action='assign', agent_id=...) gives a task to one"
+
+
 class ClaimTasks(Waiting):
     """An agent asks for work."""
 
-    INSTEAD: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        ("task_id", "task_ids"),
-        "who claims gets the best that it can do; tasks_control(action='assign', agent_id=...) gives a task to one",
-    ) | dict.fromkeys(
-        ("tag", "tags"), "kinds narrow it; tasks_control(action='assign', agent_id=...) gives a task to one"
-    )
+    INSTEAD: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("task_id", "task_ids"), f"who claims gets the best that it can do; {_TO_ONE}"),
+        **dict.fromkeys(("tag", "tags"), f"kinds narrow it; {_TO_ONE}"),
+    }
 
     agent_id: AgentName | None = None
     instance_id: InstanceId | None = None
