@@ -16,7 +16,9 @@ SAY = {tool.name: tool.say for tool in TOOLS}
 
 
 async def control(world: World, action: str, *ids: str, **more: Any) -> Any:
-    return await world.desk.tasks.control(world.call, ControlTasks(task_ids=ids, action=action, **more))
+    return await world.desk.tasks.control(
+        world.call, ControlTasks.model_validate({"task_ids": ids, "action": action} | more)
+    )
 
 
 async def test_a_list_says_how_long_the_last_attempt_of_what_has_ended_took(world: World):
