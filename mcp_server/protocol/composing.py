@@ -328,7 +328,7 @@ def _read_before(document: str, number: int) -> ValidationFailed:
     return ValidationFailed(
         f"The document {named(document)} is written by call {number} of these, and this call would read it before that "
         "has landed.",
-        next="Attach what it holds as content_base64; or write it first on its own, then make this call.",
+        next="Give what it holds itself (content_base64, value); or write it first on its own, then make this call.",
         details={"document": document, "written_by_call": number},
     )
 

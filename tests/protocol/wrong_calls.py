@@ -31,6 +31,16 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
     ("events_read", {"type": None, "since": None, "wait_seconds": None, "newest_first": None, "limit": None}),
     ("approvals_request", ASK | {"details": None, "quorum": None, "task_id": None, "expires_in_seconds": None}),
     ("email_send", MAIL | {"cc": None, "bcc": None, "attachments": None, "template": None, "dry_run": None}),
+    # A time at which what begins now ends, in place of how long it is; a document by its whole address.
+    ("locks_acquire", {"name": "u1", "until": "in 2 hours"}),
+    ("locks_acquire", {"name": "u2", "ttl_seconds": "tomorrow 9:00 UTC"}),
+    ("locks_acquire", {"name": "u3", "expires_at": "tomorrow 9:00 UTC"}),
+    ("locks_release", {"name": "u2", "until": "tomorrow 10:00 UTC"}),
+    ("state_set", {"namespace": "notes", "key": "u", "value": 1, "expires_at": "tomorrow 9:00 UTC"}),
+    ("approvals_request", ASK | {"expires_at": "tomorrow 9:00 UTC"}),
+    ("state_set", {"namespace": "n", "key": "c1", "copy_from": "notes/today"}),
+    ("state_set", {"namespace": "n", "key": "c2", "copy_of": "ops://state/notes/today"}),
+    ("state_set", {"namespace": "n", "key": "c3", "copy_of": DOC}),
     # A list of nothing for what may be left out.
     ("tasks_find", {"status": [], "tag": []}),
     ("events_read", {"type": [], "actor": []}),
@@ -254,6 +264,25 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
 ]
 
 WRONG: list[Wrong] = [
+    # What is done by another tool, or by another argument.
+    ("tasks_claim", {"task_id": "TASK"}, ("gets the best that it can do", "action='assign'")),
+    ("tasks_claim", {"agent_id": "scribe", "tags": ["a"]}, ("kinds narrow it",)),
+    ("tasks_report", WORK | {"status": "done"}, ("tasks_finish ends it",)),
+    ("tasks_control", {"tag": "a", "action": "cancel"}, ("tasks_find gives the ids",)),
+    ("tasks_control", {"task_ids": ["TASK"], "action": "delete"}, ("Did you mean cancel or discard?",)),
+    ("tasks_wait", {"tag": "a"}, ("tasks_find gives the ids",)),
+    ("tasks_find", {"since": "today"}, ("newest come first", "events_read(type='task.*', since=...)")),
+    ("agents_control", {"agent_id": "scribe", "action": "retire"}, ("Did you mean drain or terminate?",)),
+    ("state_history", DOC | {"path": "/a"}, ("diff=true tells at which paths",)),
+    ("state_find", {"namespace": "notes", "key": "to"}, ("prefix narrows by its beginning", "state_get")),
+    ("state_patch", DOC | {"json_patch": [{"op": "set", "path": "/a", "value": 3}]}, ("Did you mean replace or add?",)),
+    # Times where durations stand that do not begin now, or that are too far, have passed or say no zone.
+    ("locks_acquire", {"name": "a", "ttl_seconds": "2099-01-01T00:00:00Z"}, ("2099-01-01", "at most 604800")),
+    ("locks_acquire", {"name": "a", "ttl_seconds": "yesterday 9:00 UTC"}, ("yesterday", "seconds")),
+    ("tasks_create", task(timeout_seconds="tomorrow 9:00 UTC"), ("tomorrow", "seconds")),
+    ("state_set", {"namespace": "n", "key": "k", "copy_of": "today"}, ("namespace/key of a document",)),
+    ("state_set", {"namespace": "n", "key": "k", "copy_of": "notes/today", "value": 1}, ("exactly one of",)),
+    ("state_set", {"namespace": "n", "key": "k", "copy_of": "notes/nothing"}, ("no document notes/nothing",)),
     # Who speaks is said by writes alone.
     ("tasks_find", {"as_agent": "scribe"}, ("reads need no as_agent; leave it out", "tasks_find()")),
     ("state_set", DOC | {"value": 1, "dry_run": True}, ("commit(calls, dry_run=true) tries a write",)),
@@ -279,7 +308,7 @@ WRONG: list[Wrong] = [
     ("tasks_wait", {}, ("Give task_id, or task_ids",)),
     ("state_get", {"namespace": "notes"}, ("key: is missing", 'state_get(namespace="notes", key="today")')),
     ("state_get", {"key": "today"}, ("namespace: is missing", "without slashes")),
-    ("state_set", DOC, ("Give exactly one of value and delete=true",)),
+    ("state_set", DOC, ("Give exactly one of value, copy_of and delete=true",)),
     ("state_restore", DOC, ("version: is missing", "a whole number of at least 1")),
     ("locks_acquire", {}, ("name: is missing", "src/app.py")),
     ("messages_send", {"to": "scribe"}, ("body: is missing", "The build is green.")),
@@ -381,7 +410,7 @@ WRONG: list[Wrong] = [
     ("messages_send", {"capability": "py", "body": "x"}, ("`to` takes capability:NAME",)),
     ("messages_read", {"search": "pipe"}, ("messages are not searched", "thread_id")),
     ("messages_read", {"include_read": True}, ("unread_only=false",)),
-    ("approvals_request", ASK | {"expires_at": "2999-01-01T00:00:00Z"}, ("Did you mean expires_in_seconds?",)),
+    ("approvals_request", ASK | {"expires_at": "2999-01-01T00:00:00Z"}, ("expires_in_seconds", "2999-01-01")),
     ("approvals_request", ASK | {"deadline": "in 2 hours"}, ("expires_in_seconds=7200",)),
     (
         "approvals_request",
@@ -555,7 +584,7 @@ WRONG: list[Wrong] = [
     ("locks_acquire", {"name": "l", "ttl_seconds": 0}, ("ttl_seconds: 0", "over 0")),
     ("messages_send", {"to": "scribe", "body": ""}, ("body: an empty text",)),
     ("messages_read", {"sent": True, "unacknowledged": True}, ("Give one of",)),
-    ("email_send", MAIL | {"to": "ann"}, ("'ann' is not an email address", "ann@example.org")),
+    ("email_send", MAIL | {"to": "ann"}, ('"ann" is not an email address', "ann@example.org")),
     ("email_send", MAIL | {"send_at": "tomorrow"}, ("send_at", "a time with its zone")),
     ("approvals_request", ASK | {"quorum": 5}, ("A quorum of 5 cannot be reached",)),
     ("approvals_request", ASK | {"expires_in_seconds": 0}, ("expires_in_seconds: 0", "from 1 to 7776000")),

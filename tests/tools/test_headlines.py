@@ -226,7 +226,7 @@ async def test_a_history_with_a_diff_says_what_each_version_changed(tmp_path: Pa
         assert text.startswith("3 versions, the last of them 3 by ") and "`changed_paths` of each" in text
         assert [one.get("changed_paths") for one in told["versions"]] == [["/b"], ["/a"], None]
         text, told = await said(client, "state_history", **document, from_version=1, to_version=2)
-        assert text.startswith("2 versions, the last of them 2 by ") and "changed_paths" not in told["versions"][0]
+        assert text.startswith("2 versions of 3, the last of them 2 by ") and "changed_paths" not in told["versions"][0]
 
 
 async def test_an_empty_search_for_several_words_says_that_they_are_one_phrase(tmp_path: Path):

@@ -7,6 +7,7 @@ from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.kernel.checks import refuse
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.near import folded
+from mcp_server.kernel.quoting import quoted
 from mcp_server.kernel.together import LIKE, not_together
 
 BESIDE = ("agent_id", "priority", "run_at", "schedule")
@@ -129,13 +130,13 @@ def require_readiness(ready: bool | None, blocked: bool, status: str | None) -> 
         ValidationFailed: saying what does not go together.
     """
     if ready and (blocked or status not in (None, "queued")):
-        other = "blocked" if blocked else f"status={status!r}"
+        other = "blocked" if blocked else f"status={quoted(status or '')}"
         raise not_together(
             f"`ready` means queued, which is not {other}. Leave one of them out.", blocked=None, status=None
         )
     if ready is False and status in TERMINAL:
         means = "`ready` false means not ended, and not to be claimed now"
-        raise not_together(f"{means}, which is not status={status!r}. Leave one of them out.", ready=None)
+        raise not_together(f"{means}, which is not status={quoted(status)}. Leave one of them out.", ready=None)
 
 
 def by_what_it_waits_for(given: Any) -> Any:

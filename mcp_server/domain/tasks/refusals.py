@@ -109,11 +109,13 @@ def nothing_to_decide(task_id: str, status: str, approval: str | None) -> Invali
     )
 
 
-def too_late_to_ask(task_id: str, status: str) -> InvalidTransition:
-    """The refusal to ask people whether a task may start that has started."""
+def too_late_to_ask(task_id: str, status: str, *, asks_anew: bool) -> InvalidTransition:
+    """The refusal to ask people whether a task may start that has started, or has ended."""
+    retry = f"tasks_control(task_ids=['{task_id}'], action='retry')"
+    anew = f"{retry} brings it back as it was, and asks anew whether it may start."
     return InvalidTransition(
         f"Task {task_id} is {status}, so nobody can be asked any more whether it may start.",
-        next="Ask before a task is claimed: tasks_create(requires_approval=true).",
+        next=anew if asks_anew else "Ask before a task is claimed: tasks_create(requires_approval=true).",
         details={"task_id": task_id, "status": status},
     )
 
