@@ -73,9 +73,7 @@ class EmailSpec(Frozen):
     subject: Line | None = Field(default=None, examples=["The report is ready"])
     text: Content | None = Field(default=None, examples=["See the attached report."])
     html: Content | None = None
-    template: Annotated[Line | None, BeforeValidator(_key)] = Field(
-        default=None, description="Key in namespace email-templates"
-    )
+    template: Annotated[Line | None, BeforeValidator(_key)] = None
     variables: dict[str, Any] | None = None
     cc: Addresses = Field(default=(), max_length=RECIPIENTS_MAX)
     bcc: Addresses = Field(default=(), max_length=RECIPIENTS_MAX)
@@ -133,7 +131,7 @@ class EmailSpec(Frozen):
 class SendEmail(EmailSpec):
     """A mail is sent, or shown."""
 
-    dry_run: bool = Field(default=False, description="Show what would be sent, and to whom it may; send nothing")
+    dry_run: bool = Field(default=False, description="Show what would be sent, and to whom")
 
 
 _BY_TIME = "the list has the newest first; events_read(type='email.*', since=...) tells by time"

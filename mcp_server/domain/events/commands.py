@@ -45,7 +45,7 @@ class ReadEvents(Waiting):
     since: Time | None = None
     until: Time | None = None
     type: Annotated[str | None, BeforeValidator(_joined), EVENT_TYPE] = Field(
-        default=None, description="Such as task.completed, task.* or *.failed; several with commas"
+        default=None, description="task.completed, task.* or *.failed; several with commas"
     )
     aggregate_id: Annotated[str | None, BeforeValidator(things)] = Field(
         default=None, description="Ids, namespace/key or lock name"
@@ -55,7 +55,7 @@ class ReadEvents(Waiting):
     )
     correlation_id: str | None = None
     newest_first: bool = False
-    led_to: int | None = Field(default=None, ge=1, description="Instead: the chain that led to the event of this seq")
+    led_to: int | None = Field(default=None, ge=1, description="Instead: the chain that led to this seq")
     limit: int = Field(default=20, ge=1, le=100)
 
     @model_validator(mode="before")
