@@ -144,7 +144,13 @@ def _why(reason: str | None) -> str:
 
 
 def _say_found(approval: ApprovalView) -> str:
-    return _say_decided(decided_approval(approval).approval)
+    return " ".join((_say_decided(decided_approval(approval).approval), *(approval.overtaken or ())))
+
+
+def _say_listed(result: FindResult) -> str:
+    moved = [one.id for one in result.approvals or () if one.overtaken]
+    stale = f" What is asked has been overtaken: {several(moved)}." if moved else ""
+    return f"{listed(len(result.approvals or ()), 'approval', result.omitted)}{stale}"
 
 
 TOOLS = (
@@ -186,6 +192,6 @@ TOOLS = (
         arguments=FindArguments,
         result=FindResult,
         does=lambda desk: partial(find, desk),
-        say=lambda r: _say_found(r.approval) if r.approval else listed(len(r.approvals or ()), "approval", r.omitted),
+        say=lambda r: _say_found(r.approval) if r.approval else _say_listed(r),
     ),
 )

@@ -38,7 +38,7 @@ class FindArguments(FindEmails):
     """See `email_find`."""
 
     email_id: EmailId | None = Field(default=None, description="Full detail of one")
-    templates: bool = Field(default=False, description="List the templates instead")
+    templates: bool = False
 
 
 class FindResult(View):
@@ -174,6 +174,7 @@ TOOLS = (
             put_in=_with_documents,
             content=lambda desk, call, args: desk.emails.filled(call, args),
         ),
+        foreseen=lambda desk: desk.emails.queue,
         others_words=False,
         say=_say_sent,
         ticket=ticket,

@@ -392,7 +392,8 @@ WRONG: list[Wrong] = [
     ("approvals_find", {"since": "last week"}, ("events_read(type='approval.*', since=...)",)),
     ("email_find", {"status": "pending"}, ("Did you mean waiting or queued?",)),
     ("email_send", MAIL | {"schedule": {"cron": "0 9 * * *"}}, ("a task with a schedule",)),
-    ("events_read", {"parent_id": ID}, ("aggregate_id takes several ids", "tasks_find(parent_id=...)")),
+    ("events_read", {"parent_id": ID}, ("aggregate_id takes the task's id", "children=true")),
+    ("events_read", {"children": True}, ("`aggregate_id` says of which",)),
     ("events_read", {"namespace": "notes"}, ("namespace/key",)),
     ("events_read", {"since": "2026-11-28", "until": "2026-11-27"}, ("later than `until`", 'since="2026-11-27')),
     ("events_read", {"user": "ann"}, ("actor takes user:NAME",)),
@@ -509,12 +510,13 @@ WRONG: list[Wrong] = [
         ("value=1", "calls[0]"),
     ),
     (
-        "commit",
+        "approvals_request",
         {
+            "title": "t",
             "calls": [
                 {"tool": "agents_register", "arguments": {"name": "zoe"}},
                 {"tool": "state_set", "arguments": DOC | {"value": 1, "as_agent": "zoe"}},
-            ]
+            ],
         },
         ("calls[1]", "speaks once that has landed", "agents_register on its own first"),
     ),

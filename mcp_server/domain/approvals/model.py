@@ -354,7 +354,8 @@ class Approval(Record):
         return found
 
     def _moved(self, kind: str, now: Micros, **changes: Any) -> tuple[Self, Event]:
-        changes["updated_at"] = now
+        # Whoever reads of an answer has to know what was asked.
+        changes = {"title": self.title} | changes | {"updated_at": now}
         version = self.version + 1
         return self.evolved(changes | {"version": version}), Event(kind, "approval", self.id, version, changes)
 

@@ -131,7 +131,7 @@ class EmailSpec(Frozen):
 class SendEmail(EmailSpec):
     """A mail is sent, or shown."""
 
-    dry_run: bool = Field(default=False, description="Show what would be sent, and to whom")
+    dry_run: bool = Field(default=False, description="Show it; send nothing")
 
 
 _BY_TIME = "the list has the newest first; events_read(type='email.*', since=...) tells by time"
