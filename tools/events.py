@@ -43,13 +43,15 @@ async def read(desk: Desk, call: Call, args: ReadEvents) -> ReadResult:
     if args.children:
         args = args.about(children)
     page = await desk.events.page(call, args)
-    hints = _say_children(children, asked=args.children) if page.events else []
-    hints += await _nothing_of(desk, call, args) if not page.events else []
-    hints += _waited_in_vain(desk, args) if not page.events else []
+    hints = _say_children(children, asked=args.children) if page.events else await _no_events(desk, call, args)
     is_newest = args.after is None if args.newest_first else not page.more
     if is_newest:
         hints += await _held_back(desk)
     return ReadResult(events=page.events, cursor=page.cursor, more=page.more or None, hint=" ".join(hints) or None)
+
+
+async def _no_events(desk: Desk, call: Call, args: ReadEvents) -> list[str]:
+    return await _nothing_of(desk, call, args) + _waited_in_vain(desk, args)
 
 
 def _say_children(children: Sequence[str], *, asked: bool) -> list[str]:

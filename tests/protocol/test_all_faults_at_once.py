@@ -73,7 +73,7 @@ FAULTS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
             "services": [{"name": "web", "image": "nginx", "secrets": ["KEY"], "depends_on": ["cache"]}],
             "monitoring": [{"service": "nobody"}],
         },
-        ("names 'cache'", "names 'nobody'", "names the secret KEY"),
+        ('names "cache"', 'names "nobody"', "names the secret KEY"),
     ),
     (
         "approvals_request",

@@ -33,7 +33,10 @@ class ReadEvents(Waiting):
             ("namespace", "prefix"),
             "aggregate_id takes a document as namespace/key; type='document.*' is all documents",
         ),
-        **dict.fromkeys(("text", "query", "search"), "what events say is not searched: narrow by type, actor or thing"),
+        **dict.fromkeys(
+            ("text", "query", "search", "title", "subject"),
+            "what events say is not searched: narrow by type, actor or thing",
+        ),
         "user": "actor takes user:NAME",
         "status": "how something ended is its type, such as type='*.failed'",
     }

@@ -4,8 +4,9 @@ from typing import Any
 
 from mcp_server.domain.agents.hooks import AGENT_HANDED_OVER, AGENT_HOLDS
 from mcp_server.domain.messages import replay
-from mcp_server.domain.messages.model import NO_KEY, Message, message_text
+from mcp_server.domain.messages.model import NO_KEY, Message
 from mcp_server.domain.messages.righting import right
+from mcp_server.domain.messages.texts import message_text
 from mcp_server.domain.messages.transactions import delivery_key, hand_over, miss, unread_of
 from mcp_server.kernel.area import Aggregate, Area, Righting, Searched, Sweep, Table
 from mcp_server.kernel.authority import Permission

@@ -14,7 +14,7 @@ from mcp_server.kernel.meaning import AgentName, Meant, MessageId, ThreadId, bar
 from mcp_server.kernel.paging import LIMIT_DEFAULT, LIMIT_MAX
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.records import Record
-from mcp_server.kernel.searching import Sought, fold
+from mcp_server.kernel.searching import Sought
 from mcp_server.kernel.times import Micros, duration
 from mcp_server.kernel.together import not_together
 from mcp_server.kernel.values import Frozen, Line, Text
@@ -89,6 +89,10 @@ class ReadMessages(Waiting):
             "`text` finds what you sent or got by sender, recipient, subject and words",
         ),
         **dict.fromkeys(("include_read", "all", "read"), "unread_only=false shows those that were read, too"),
+        **dict.fromkeys(
+            ("mark_read", "mark_as_read", "peek"),
+            "unread_only=false looks and takes nothing; else what it shows counts as read",
+        ),
         **dict.fromkeys(("user", "person"), "`agent_id` takes user:NAME for a person's"),
     }
 
@@ -105,7 +109,8 @@ class ReadMessages(Waiting):
 
     @model_validator(mode="after")
     def _is_one_list(self) -> Self:
-        if self.text and (self.sent or self.unacknowledged or self.unread_only):
+        # What is found may be of any of these lists, and read or not.
+        if self.text and any((self.sent, self.unacknowledged, self.unread_only)):
             raise not_together(
                 "`text` searches all that was sent or got, read or not: it is a list of its own.",
                 **dict.fromkeys(("sent", "unacknowledged", "unread_only")),
@@ -160,11 +165,6 @@ class Sender(NamedTuple):
 
 
 NO_KEY = Key()._asdict()
-
-
-def message_text(row: Mapping[str, Any]) -> str:
-    """By what text a message is found: who wrote it, to whom, and what, folded."""
-    return fold("\n".join([row["sender"], row["recipients"], row["subject"] or "", row["body"]]))
 
 
 class Message(Record):

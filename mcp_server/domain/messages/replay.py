@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mcp_server.domain.messages.model import NO_KEY, message_text
+from mcp_server.domain.messages.model import NO_KEY
+from mcp_server.domain.messages.texts import message_text
 from mcp_server.domain.messages.transactions import apply_to_delivery, insert_message
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.store import Transaction

@@ -12,9 +12,9 @@ from mcp_server.domain.messages.model import (
     Sender,
     SendMessage,
     is_person,
-    message_text,
 )
 from mcp_server.domain.messages.recipients import as_resolved, called, recipients_of, require_part
+from mcp_server.domain.messages.texts import message_text
 from mcp_server.kernel.authority import Speaker
 from mcp_server.kernel.errors import NotFound
 from mcp_server.kernel.events import Event, Origin
