@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import chain
 
 from pydantic import ValidationError
 
@@ -87,11 +88,13 @@ async def _held_back(desk: Desk) -> list[str]:
 async def _nothing_of(desk: Desk, call: Call, args: ReadEvents) -> list[str]:
     """What may be meant where nothing was found: ids are taken as they are, and there may be none like it."""
     said = await desk.events.users_near(args)
-    said += [
-        f"No event asked for is about {named(one)}: a thing is named by its id (task_...), a document as namespace/key,"
-        f" a lock by its name. {did_you_mean(await _documents_near(desk, call, one))}".rstrip()
-        for one in args.things()
-    ]
+    things = args.things()
+    if things:
+        meant = dict.fromkeys(chain.from_iterable([await _documents_near(desk, call, one) for one in things]))
+        said.append(
+            f"No event asked for is about {' or '.join(map(named, things))}: a thing is named by its id (task_...), a "
+            f"document as namespace/key, a lock by its name. {did_you_mean(list(meant))}".rstrip()
+        )
     if args.correlation_id is not None:
         said.append(
             f"No event has correlation_id {named(args.correlation_id)}: it is copied from an event; what happened"
@@ -113,7 +116,9 @@ async def _documents_near(desk: Desk, call: Call, thing: str) -> list[str]:
 
 
 def _end(result: ReadResult) -> str:
-    return "More is there: go on with" if result.more else "That is all; later ones come"
+    if result.more:
+        return "More is there: go on with"
+    return "That is all; later ones come" if result.events else "Later ones come"
 
 
 def _say(result: ReadResult) -> str:

@@ -8,6 +8,7 @@ from mcp_server.domain.locks.views import AcquiredLock, FoundLocks, LineView, Lo
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.errors import Conflict, OpsError
 from mcp_server.kernel.quoting import named, quoted
+from mcp_server.kernel.times import iso
 from mcp_server.kernel.waiting import WAIT_SECONDS_MAX
 from tools.spec import READ, UPDATE, Alone, Part, Tool, listed
 
@@ -36,7 +37,8 @@ def _say_acquired(result: AcquiredLock) -> str:
     if result.lock is not None:
         lock = result.lock
         token = f"with fencing token {lock.fencing_token}"
-        return f"{_who(lock)} holds {named(lock.name)} {token} for {lock.seconds_left} s{_if_silent(lock)}."
+        shared = " (shared)" if lock.mode == "shared" else ""
+        return f"{_who(lock)} holds {named(lock.name)}{shared} {token} for {lock.seconds_left} s{_if_silent(lock)}."
     line = "; ".join(f"{_who(one)} waits for {named(one.name)} before you ({one.mode})" for one in result.line or ())
     why = "; ".join(filter(None, (_holders(result.held_by or ()), line)))
     return f"Not acquired: {why}. {_what_next(result)}"
@@ -90,7 +92,7 @@ def _says_release(args: ReleaseLock) -> str:
 def _is_held(done: Acquired) -> OpsError | None:
     if done.hold is not None:
         return None
-    holds = [f"{other.claim.said()} holds {named(other.name)}" for other in done.others]
+    holds = [f"{other.claim.said()} holds {named(other.name)} until {iso(other.expires_at)}" for other in done.others]
     waits = [f"{claim.said()} waits for {named(claim.name)}" for claim in done.before]
     return Conflict(
         f"The lock was not acquired: {'; '.join([*holds, *waits])}.",

@@ -163,10 +163,15 @@ def _work(sizes: Sizes) -> list[Copies]:
         Copies("tasks", _DONE, sizes.archived, {"id": _id("task_a"), **later}, "archived_tasks"),
         Copies("tasks", _DONE, sizes.finished - sizes.archived, {"id": _id("task"), **later}),
         Copies("tasks", _READY, sizes.queued, {"id": _id("task_q"), **fresh}),
-        Copies("texts", _OLD, sizes.archived, {"about": _id("task_a")}),
-        Copies("texts", _OLD, sizes.finished - sizes.archived, {"about": _id("task")}),
-        Copies("texts", "folded LIKE 'ready%'", sizes.queued, {"about": _id("task_q")}),
+        Copies("texts", _OLD, sizes.archived, _text("task_a", "archived_tasks")),
+        Copies("texts", _OLD, sizes.finished - sizes.archived, _text("task", "tasks")),
+        Copies("texts", "folded LIKE 'ready%'", sizes.queued, _text("task_q", "tasks")),
     ]
+
+
+def _text(kind: str, table: str) -> dict[str, str]:
+    """What a copied task is found by, since when it is there."""
+    return {"about": _id(kind), "at": f"(SELECT s.created_at FROM {table} AS s WHERE s.id = {_id(kind)})"}
 
 
 def _log(sizes: Sizes) -> list[Copies]:
@@ -286,10 +291,10 @@ def age(url: str) -> None:
         for table in _AGED:
             past = [name for name in _columns(connection, table) if name in _PAST]
             changes = ", ".join(f"{name} = {name} - {PAST_DAYS * 86_400_000_000}" for name in past)
-            connection.execute(f"UPDATE {table} SET {changes}")
+            connection.execute(f"UPDATE {table} SET {changes} WHERE {past[0]} > 0")
 
 
 _PAST = frozenset(
     ("at", "created_at", "updated_at", "started_at", "finished_at", "ready_at", "opened_at", "sent_at", "read_at")
 )
-_AGED = ("tasks", "events", "documents", "document_versions", "messages", "deliveries", "emails", "approvals")
+_AGED = ("tasks", "texts", "events", "documents", "document_versions", "messages", "deliveries", "emails", "approvals")

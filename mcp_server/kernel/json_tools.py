@@ -293,7 +293,8 @@ class _Patching:
         found = _child(node, token, operation.path)
         if not same(found, self._given(operation)):
             raise Conflict(
-                f"the value there is {_shown(found)}.", next="Nothing was changed. Test for that, if it will do."
+                f"the value there is {_shown(found)}.",
+                next="Nothing was changed. Where your change still holds, call again with a test for that value.",
             )
 
     def _given(self, operation: PatchOperation) -> Any:

@@ -73,7 +73,6 @@ AS_FAR_AS_A_PAGE = (
 )
 """Ways to narrow these that let them be read so."""
 WHOLE = {
-    "tasks_titled": "looks among unfinished tasks for one of a title, for a refusal",
     "threads_fill": "the last step of a rebuild, which reads everything anyway",
 }
 LISTS = {"ids", "keys", "kinds", "skills", "types", "actors", "seen"}

@@ -108,6 +108,7 @@ async def test_a_lock_tells_since_when_each_holder_has_it_and_a_new_one_does_not
         since.append(iso(world.clock.now))
         taken = await world.desk.locks.acquire(call, AcquireLock(**shared))
         assert taken.lock is not None and taken.lock.since is None
+        assert " holds l (shared) with " in SAY["locks_acquire"](taken)
     world.clock.advance(10)
     renewed = await world.desk.locks.acquire(ann, AcquireLock(**shared))
     assert renewed.lock is not None and renewed.lock.since == since[0], "it is the same hold"

@@ -16,7 +16,8 @@ BETWEEN = "\n"
 
 
 def things(given: Any) -> Any:
-    """Several things as one text. Between commas only ids may stand: in the name of a lock there may be some."""
+    """Several things as one text. Between commas stand several, or it is all one: in the name of a lock there may be
+    some. So both are looked for."""
     if isinstance(given, list):
         several = cast("list[Any]", given)
         return BETWEEN.join(map(_thing, several)) if all(isinstance(one, str) for one in several) else several
@@ -24,8 +25,9 @@ def things(given: Any) -> Any:
 
 
 def _ids_in(text: str) -> list[str]:
-    parts = [part.strip() for part in text.split(",")]
-    return parts if all(map(LIKE_AN_ID.fullmatch, parts)) else [text]
+    parts = list(filter(None, map(str.strip, text.split(","))))
+    are_ids = all(map(LIKE_AN_ID.fullmatch, parts))
+    return parts if are_ids else list(dict.fromkeys([text, *parts]))
 
 
 def _thing(text: str) -> str:

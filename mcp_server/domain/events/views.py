@@ -31,8 +31,9 @@ OWN_TIME = "updated_at"
 
 def event_view(row: Row, kind: Aggregate, *, whole: bool = True) -> EventView:
     """An event as callers see it, without what is hidden of its kind. Unless the whole is asked for, it is cut to what
-    shows what happened: long values, and what repeats who did it and when."""
+    shows what happened: without what repeats who did it and when, or is as usual, and long values are short."""
     at = iso(row["at"])
+    usual = kind.usual.items() if row["version"] == 1 else ()
     told = _told(json.loads(row["data"]), kind, is_first=row["version"] == 1)
     return EventView(
         seq=row["seq"],
@@ -44,7 +45,11 @@ def event_view(row: Row, kind: Aggregate, *, whole: bool = True) -> EventView:
         actor=row["actor"],
         correlation_id=row["correlation_id"],
         causation_seq=row["causation_seq"],
-        data=dict(told) if whole else {name: short(value) for name, value in told if value not in (at, row["actor"])},
+        data=dict(told)
+        if whole
+        else {
+            name: short(value) for name, value in told if value not in (at, row["actor"]) and (name, value) not in usual
+        },
     )
 
 

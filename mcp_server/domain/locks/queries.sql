@@ -106,6 +106,12 @@ SELECT 1 AS guarded
 -- name: lock_line_guard (postgres)
 SELECT 1 AS guarded FROM pg_advisory_xact_lock(hashtextextended('lock lines', hashtext(current_schema())))
 
+-- The names of held locks around one, by the alphabet.
+-- name: lock_names_around
+SELECT name FROM (SELECT DISTINCT name FROM lock_holds WHERE name >= :name AND expires_at > :now ORDER BY name LIMIT 500) AS after_it
+UNION ALL SELECT name FROM (
+  SELECT DISTINCT name FROM lock_holds WHERE name < :name AND expires_at > :now ORDER BY name DESC LIMIT 500) AS before_it
+
 -- name: locks_find
 SELECT f.name FROM (
   SELECT name FROM lock_holds WHERE expires_at > :now UNION SELECT name FROM lock_waiters WHERE expires_at > :now
@@ -117,15 +123,21 @@ SELECT count(*) AS n FROM (
     SELECT name FROM lock_holds WHERE expires_at > :now UNION SELECT name FROM lock_waiters WHERE expires_at > :now
   ) AS f WHERE TRUE {{filters}} LIMIT :counted) AS matched
 
+-- name: fragment.locks_of_party
+(SELECT name FROM lock_holds WHERE party = :lock_party AND expires_at > :now
+  UNION SELECT name FROM lock_waiters WHERE party = :lock_party AND expires_at > :now)
+
+-- name: locks_find_of
+SELECT f.name FROM {{locks_of_party}} AS f WHERE TRUE {{filters}} ORDER BY f.name LIMIT :limit
+
+-- name: locks_find_of_count
+SELECT count(*) AS n FROM (SELECT 1 FROM {{locks_of_party}} AS f WHERE TRUE {{filters}} LIMIT :counted) AS matched
+
 -- name: filter.lock_name
 AND f.name = :lock_name
 
 -- name: filter.lock_prefix
 AND f.name LIKE :lock_prefix ESCAPE '\'
-
--- name: filter.lock_party
-AND (EXISTS (SELECT 1 FROM lock_holds h WHERE h.name = f.name AND h.party = :lock_party AND h.expires_at > :now)
-  OR EXISTS (SELECT 1 FROM lock_waiters w WHERE w.name = f.name AND w.party = :lock_party AND w.expires_at > :now))
 
 -- name: filter.lock_after
 AND f.name > :lock_after

@@ -93,11 +93,11 @@ class LockService:
         call.actor.require(Permission.STATE_READ)
         several = command.name is not None and is_glob(command.name)  # then whatever may mean the same is looked for
         agent_id = await self._agent_id(command.agent_id)
+        known: dict[str, Any] = {"now": self._context.clock(), "lock_party": agent_id}
         query = (
-            Query("locks_find", parameters=(("now", self._context.clock()),))
+            Query("locks_find" if agent_id is None else "locks_find_of", parameters=tuple(known.items()))
             .where("lock_name", lock_name=None if several else command.name)
             .where("lock_prefix", lock_prefix=like(command.prefix, "{}%"))
-            .where("lock_party", lock_party=agent_id)
         )
         if command.cursor is not None:
             (name,) = decode_cursor(command.cursor, (str,))

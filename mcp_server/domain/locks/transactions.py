@@ -356,7 +356,7 @@ def _nobody_holds(tx: Transaction, origin: Origin, command: ReleaseLock) -> OpsE
     if _last_token(tx, command.name):
         ending = how_it_ended(tx, command.name, origin.party, command.owner)
         return nobody_holds(command, origin.actor, ended=True, ending=ending)
-    held_names = [row["name"] for row in tx.all("lock_holds_live", now=origin.at)]
+    held_names = [row["name"] for row in tx.all("lock_names_around", name=command.name, now=origin.at)]
     return nobody_holds(command, origin.actor, ended=False, alike=near(command.name, held_names))
 
 

@@ -65,12 +65,17 @@ async def fetch_page_holding(
         return await fetch_page(database, first, limit, key, also=others, rising=rising)
 
     needle = fold(sought.text)
-    parts = trigrams(needle)
-    asked = {"text_kind": sought.kind, "text_needle": needle, "text_trigrams": _asked(database, parts)}
-    if parts and not await _are_many(database, asked):
+    asked = _asked(database, sought.kind, needle)
+    if asked and not await _are_many(database, asked):
         return await read("_indexed", **asked)
-    page = await _newest(database, asked, sought.before, read) if parts and sought.before is not None else None
+    page = await _newest(database, asked, sought.before, read) if asked and sought.before is not None else None
     return page or await read("", text_needle=needle)
+
+
+async def fetch_few_holding(database: Database, statement: str, kind: str, text: str) -> list[Row]:
+    """The rows of a statement about what holds a text, where few do and the index knows them; else none."""
+    asked = _asked(database, kind, fold(text))
+    return await database.fetch_all(statement, **asked) if asked and not await _are_many(database, asked) else []
 
 
 async def _are_many(database: Database, asked: dict[str, Any]) -> bool:
@@ -105,8 +110,11 @@ def _kept(rows: Sequence[Row]) -> tuple[list[str], int]:
     return [row["about"] for row in found if row["at"] > newer_than], newer_than
 
 
-def _asked(database: Database, parts: list[str]) -> Any:
-    """Parts of a text, as the engine's index is asked for all of them."""
-    if database.engine == "postgres":
-        return parts
-    return " AND ".join('"' + part.replace('"', '""') + '"' for part in parts)
+def _asked(database: Database, kind: str, needle: str) -> dict[str, Any]:
+    """A folded text, as the engine's index is asked for all of its parts; nothing where it is too short for one."""
+    parts: Any = trigrams(needle)
+    if not parts:
+        return {}
+    if database.engine != "postgres":
+        parts = " AND ".join('"' + part.replace('"', '""') + '"' for part in parts)
+    return {"text_kind": kind, "text_needle": needle, "text_trigrams": parts}

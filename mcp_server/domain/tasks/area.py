@@ -13,7 +13,7 @@ from mcp_server.domain.tasks.pinning import hand_over, pinned_to
 from mcp_server.domain.tasks.queues import QUEUES_KIND, are_many_empty, drop_queues
 from mcp_server.domain.tasks.righting import AHEAD
 from mcp_server.domain.tasks.rules import NO_LEASE
-from mcp_server.domain.tasks.spec import PRIORITY_NAMES, shown_kind
+from mcp_server.domain.tasks.spec import PRIORITY_NAMES, USUAL, shown_kind
 from mcp_server.domain.tasks.timers import DUE
 from mcp_server.domain.tasks.transactions import finish, hand_back, instance_gone, read_finishes_ahead, require_held
 from mcp_server.kernel.area import Aggregate, Area, Chore, Completion, Searched, SystemKind, Table
@@ -117,6 +117,7 @@ AREA = Area(
                 "cancel_requested": bool,
                 "kind": shown_kind,
             },
+            usual=USUAL,
             uris=lambda id_: {"ops://tasks", f"ops://tasks/{id_}"},
             words=WORDS,
             reworded=("edited",),

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
+from mcp_server.domain.search.finding import fetch_few_holding
 from mcp_server.domain.tasks.refusals import no_task
 from mcp_server.domain.tasks.standing import progress_of
 from mcp_server.kernel.errors import NotFound
 from mcp_server.kernel.json_text import dump_json
-from mcp_server.kernel.searching import fold
 from mcp_server.kernel.store import Database, Row
 from mcp_server.kernel.views import View, json_or_none
 
@@ -60,9 +60,8 @@ async def unknown_task(database: Database, reference: str) -> NotFound:
     """The refusal for what names no task; where it is the title of one that is not ended, with that one's id."""
     if reference.startswith("task_"):
         return no_task(reference)
-    return no_task(
-        reference, [row["id"] for row in await database.fetch_all("tasks_titled", text_needle=fold(f"{reference}\n"))]
-    )
+    titled = await fetch_few_holding(database, "tasks_titled", "task", f"{reference}\n")
+    return no_task(reference, [row["id"] for row in titled])
 
 
 async def outcomes(database: Database, task_ids: Iterable[str]) -> dict[str, OutcomeView]:

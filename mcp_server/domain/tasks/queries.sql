@@ -148,7 +148,11 @@ UNION ALL SELECT id, status, version FROM archived_tasks
 WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
 
 -- name: tasks_titled (long)
-SELECT id FROM tasks WHERE {{text_begins}}
+SELECT id FROM tasks WHERE id IN ({{texts_holding}}) AND {{text_begins}}
+AND status IN ('pending', 'queued', 'running', 'paused') ORDER BY created_at, id LIMIT 2
+
+-- name: tasks_titled (postgres)
+SELECT id FROM tasks WHERE id = ANY (ARRAY({{texts_holding}})) AND {{text_begins}}
 AND status IN ('pending', 'queued', 'running', 'paused') ORDER BY created_at, id LIMIT 2
 
 -- name: task_outcomes

@@ -82,6 +82,12 @@ _RETRY_UNSAID = {
     "retry_max_delay_seconds": RETRY_MAX_DELAY_SECONDS_DEFAULT,
 }
 
+USUAL = {name: value for name, value in _RETRY_UNSAID.items() if value} | {
+    "on_parent_failure": "wait",
+    "concurrency_limit": 1,
+}
+"""What a task is created with unless somebody says otherwise, under the names of its columns."""
+
 
 class TaskSpec(Frozen):
     """The definition of one task to create. `input` is kept as its checked JSON text."""

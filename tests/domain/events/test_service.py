@@ -8,7 +8,9 @@ import pytest
 
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.events.views import EventView
+from mcp_server.domain.locks.model import AcquireLock
 from mcp_server.domain.state.commands import SetDocument
+from mcp_server.domain.tasks.spec import USUAL
 from mcp_server.kernel import positions as event_log
 from mcp_server.kernel.authority import Actor, Permission
 from mcp_server.kernel.errors import LimitExceeded, NotFound, ValidationFailed
@@ -87,6 +89,18 @@ async def test_several_things_are_read_as_one_trail_page_by_page_in_either_order
                 break
         assert [event.seq for event in seen] == sorted((e.seq for e in whole), reverse=bool(order))
     assert [e.aggregate_id for e in (await read(world, aggregate_id=f"{one.id}, {other.id}"))[0]] == told[:2]
+    for named in ("ns/k,ns/other", f"ns/other , {one.id}"):
+        found = {e.aggregate_id for e in (await read(world, aggregate_id=named))[0]}
+        assert found == {part.strip() for part in named.split(",")}, named
+
+
+async def test_a_lock_whose_name_holds_commas_is_one_thing(world: World):
+    for name in ("a,b", "a", "c"):
+        await world.desk.locks.acquire(world.call, AcquireLock(name=name))
+    found, _ = await read(world, aggregate_id="a,b", type="lock.acquired")
+    assert [event.aggregate_id for event in found] == ["a,b", "a"]
+    found, _ = await read(world, aggregate_id=["a,b"], type="lock.acquired")
+    assert [event.aggregate_id for event in found] == ["a,b"]
 
 
 async def test_a_thing_is_found_as_it_is_pasted_and_an_agent_by_its_name(world: World):
@@ -104,6 +118,8 @@ async def test_a_thing_is_found_as_it_is_pasted_and_an_agent_by_its_name(world: 
 
 async def test_too_many_things_at_once_are_refused(world: World):
     with pytest.raises(LimitExceeded, match="too many for one call"):
+        await read(world, aggregate_id=",".join(f"ns/{number}" for number in range(51)))
+    with pytest.raises(LimitExceeded, match="too many for one call"):
         await read(world, aggregate_id=[f"ns/{number}" for number in range(51)])
 
 
@@ -112,6 +128,7 @@ async def test_where_nothing_is_found_what_may_be_meant_is_named(world: World):
     user = world.call.actor.id
     for asked, hint in (
         ({"aggregate_id": "notes/tody"}, "Did you mean 'notes/today'?"),
+        ({"aggregate_id": "notes/tody, no.lock"}, 'about "notes/tody, no.lock" or notes/tody or no.lock'),
         ({"actor": f"user:{user}x"}, f"Did you mean 'user:{user}'?"),
     ):
         found = await events_read(world.desk, world.call, ReadEvents.model_validate(asked))
@@ -237,6 +254,16 @@ async def test_events_are_told_in_public_names_and_units_and_lists_of_them_are_c
     assert not {"queue", "waits_on", "updated_at", "system"} & alone.data.keys()
     assert alone.data["description"] == "d" * 500 and listed.data["description"].endswith("d… (500 characters)")
     assert "created_at" not in listed.data and "created_at" in alone.data
+
+
+async def test_lists_of_events_do_not_tell_what_is_as_usual_of_a_thing_that_begins(world: World):
+    await world.tasks({"title": "a"}, {"title": "b", "on_parent_failure": "cancel", "retry": {"delay_seconds": 7}})
+    usual, other = (await read(world, type="task.created"))[0]
+    assert not USUAL.keys() & usual.data.keys()
+    told = {"on_parent_failure": "cancel", "retry_delay_seconds": 7}
+    assert {name: other.data[name] for name in USUAL if name in other.data} == told
+    (alone,), _ = await read(world, aggregate_id=usual.aggregate_id)
+    assert {name: alone.data[name] for name in USUAL} == USUAL
 
 
 async def test_several_actors_stand_between_commas_or_in_a_list_alone_and_beside_what_else_narrows(world: World):
