@@ -25,7 +25,7 @@ def things(given: Any) -> Any:
 
 
 def _ids_in(text: str) -> list[str]:
-    parts = list(filter(None, map(str.strip, text.split(","))))
+    parts = [part.strip() for part in text.split(",") if part.strip()]
     are_ids = all(map(LIKE_AN_ID.fullmatch, parts))
     return parts if are_ids else list(dict.fromkeys([text, *parts]))
 
