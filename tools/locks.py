@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mcp_server.domain.locks.model import AcquireLock, FindLocks, ReleaseLock
+from mcp_server.domain.locks.model import TOLD_MAX, AcquireLock, FindLocks, ReleaseLock
 from mcp_server.domain.locks.transactions import Acquired
 from mcp_server.domain.locks.views import AcquiredLock, FoundLocks, LineView, LockView, PlaceView, ReleasedLock
 from mcp_server.kernel.authority import Permission
@@ -40,7 +40,7 @@ def _say_acquired(result: AcquiredLock) -> str:
         shared = " (shared)" if lock.mode == "shared" else ""
         return f"{_who(lock)} holds {named(lock.name)}{shared} {token} for {lock.seconds_left} s{_if_silent(lock)}."
     line = "; ".join(f"{_who(one)} waits for {named(one.name)} before you ({one.mode})" for one in result.line or ())
-    why = "; ".join(filter(None, (_holders(result.held_by or ()), line)))
+    why = "; ".join(filter(None, (_holders(result.held_by or ()), "and others" if result.more else "", line)))
     return f"Not acquired: {why}. {_what_next(result)}"
 
 
@@ -92,7 +92,10 @@ def _says_release(args: ReleaseLock) -> str:
 def _is_held(done: Acquired) -> OpsError | None:
     if done.hold is not None:
         return None
-    holds = [f"{other.claim.said()} holds {named(other.name)} until {iso(other.expires_at)}" for other in done.others]
+    holds = [
+        f"{other.claim.said()} holds {named(other.name)} until {iso(other.expires_at)}"
+        for other in done.others[:TOLD_MAX]
+    ]
     waits = [f"{claim.said()} waits for {named(claim.name)}" for claim in done.before]
     return Conflict(
         f"The lock was not acquired: {'; '.join([*holds, *waits])}.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import unicodedata
 
@@ -10,7 +11,7 @@ from mcp_server.kernel.times import SECOND, iso
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from mcp_server.hooks.reading import Desk, Row
     from mcp_server.kernel.times import Micros
@@ -36,7 +37,7 @@ def names_of(path: str, folder: str, roots: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(_spelled(name) for name in (*found, written, real) if name))
 
 
-def refusal(desk: Desk, party: str, files: Iterable[tuple[str, Sequence[str]]], now: Micros) -> str | None:
+def refusal(desk: Desk, party: str, files: Sequence[tuple[str, Sequence[str]]], now: Micros) -> str | None:
     """Why some of the files must not be changed now, and what to do; None where nothing keeps them.
 
     Args:
@@ -45,13 +46,16 @@ def refusal(desk: Desk, party: str, files: Iterable[tuple[str, Sequence[str]]], 
         files: each as people call it, with the names that locks may have for it.
         now: what time it is.
     """
-    holds = _of_others(desk, party, now)
+    holds = _of_others(desk, party, now, [name for _, names in files for name in names])
     kept = [(file, hold) for file, names in files for hold in holds if _keeps(hold, names)]
     return _told(kept, now) if kept else None
 
 
-def _of_others(desk: Desk, party: str, now: Micros) -> list[Row]:
-    return [row for row in desk.rows("locks", "lock_holds_all") if row["party"] != party and row["expires_at"] > now]
+def _of_others(desk: Desk, party: str, now: Micros, names: Sequence[str]) -> list[Row]:
+    # Some names of files are no text, and so no lock's.
+    kept = [name for name in names if name.isascii() or name == name.encode("utf-8", "ignore").decode()]
+    rows = desk.rows("locks", "lock_holds_on", names=json.dumps(kept))
+    return [row for row in rows if row["party"] != party and row["expires_at"] > now]
 
 
 def _told(kept: list[tuple[str, Row]], now: Micros) -> str:

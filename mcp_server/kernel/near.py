@@ -28,6 +28,7 @@ def near(name: str, known: Iterable[str]) -> list[str]:
     """Up to three names that look like another, whatever their case."""
     from difflib import get_close_matches  # a module that only mistakes need
 
+    # Whoever may name anything could otherwise keep everybody waiting with a name of nobody's.
     by_folded = {one.casefold(): one for one in islice(known, KNOWN_MAX)}
     asked = name[:NAME_CHARACTERS_MAX].casefold()
     parts = _parts(asked)

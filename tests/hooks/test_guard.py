@@ -138,7 +138,8 @@ async def test_git_commits_nothing_that_another_holds(sqlite_url: str, tmp_path:
     hook.parent.mkdir(exist_ok=True)
     hook.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m mcp_server hook git-pre-commit\n')
     hook.chmod(0o755)
-    for name in ("src/app.py", "caf\u00e9 [1].md"):
+    no_text = os.fsdecode(b"caf\xe9.md")
+    for name in ("src/app.py", "caf\u00e9 [1].md", no_text):
         (repository / name).write_text("x")
     git("add", "-A")
     async with open_world(sqlite_url) as world:

@@ -25,7 +25,7 @@ def things(given: Any) -> Any:
 
 
 def _ids_in(text: str) -> list[str]:
-    parts = [part.strip() for part in text.split(",") if part.strip()]
+    parts = [part for part in map(str.strip, text.split(",")) if part]
     are_ids = all(map(LIKE_AN_ID.fullmatch, parts))
     return parts if are_ids else list(dict.fromkeys([text, *parts]))
 

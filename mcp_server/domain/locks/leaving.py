@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 from mcp_server.domain.agents.hooks import Holding
 from mcp_server.domain.agents.speaking import require_voice
+from mcp_server.domain.locks.meeting import guard
 from mcp_server.domain.locks.model import Hold
-from mcp_server.domain.locks.transactions import guard, hand_over
+from mcp_server.domain.locks.transactions import hand_over
 from mcp_server.kernel.authority import Speaker
 from mcp_server.kernel.errors import PermissionDenied
 from mcp_server.kernel.events import Origin

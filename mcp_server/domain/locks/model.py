@@ -16,6 +16,8 @@ from mcp_server.kernel.times import SECOND, Micros, duration
 from mcp_server.kernel.values import Frozen, Line
 
 LOCK_TTL_SECONDS_DEFAULT = 60
+TOLD_MAX = 20
+"""So many holds are told to who does not get a lock."""
 LockMode = Literal["exclusive", "shared"]
 LockName = Annotated[Line, AfterValidator(normalised), Meant("a name, a path or a glob", "src/app.py")]
 
@@ -198,6 +200,18 @@ class Waiter(NamedTuple):
     def is_before(self, other: "Waiter") -> bool:
         """Whether it came first; of those that came together, by name."""
         return (self.since, *self.claim.holder, self.claim.name) < (other.since, *other.claim.holder, other.claim.name)
+
+
+def keeping_out(claim: Claim, holds: Iterable[Hold]) -> list[Hold]:
+    """What keeps a claim out: of each holder one hold, then others, though hardly more than are told."""
+    firsts: dict[Holder, Hold] = {}
+    others: list[Hold] = []
+    for hold in holds:
+        is_first = hold.claim.holder not in firsts
+        if (is_first or len(others) <= TOLD_MAX) and hold.claim.keeps_out(claim):
+            firsts.setdefault(hold.claim.holder, hold)
+            others += [] if is_first else [hold]
+    return [*firsts.values(), *others]
 
 
 def waiting_before(place: Waiter, line: Iterable[Waiter], own: Sequence[Claim]) -> list[Claim]:

@@ -7,7 +7,7 @@ none of it); a segment `**` stands for any number of segments, at the end for on
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from unicodedata import normalize
 
 TYPE_CHECKING = False  # `typing` takes longer to load than a hook to read the locks
@@ -43,16 +43,39 @@ def is_glob(name: str) -> bool:
     return any(character in name for character in "*?[")
 
 
+def beginning(name: str) -> str:
+    """What every path begins with that a name means: all of it, or of a glob what stands before its first wildcard."""
+    return name[: min((place for mark in "*?[" if (place := name.find(mark)) >= 0), default=len(name))]
+
+
+def _end(name: str) -> str:
+    """What the last segment of every path ends with that a name means."""
+    last = name[name.rfind("/") + 1 :]
+    return last[max(map(last.rfind, "*?]")) + 1 :]
+
+
 def may_meet(one: str, other: str) -> bool:
     """Whether some path is meant by both names, each of which may be a glob. A name always meets itself.
 
-    The time it takes grows at most with the product of the lengths.
+    The time it takes grows with the product of how many parts of each differ, and else with the sum of the lengths.
     """
     if one == other:
         return True
     if not is_glob(one) and not is_glob(other):
         return False
-    return _meet(_segments(one), _segments(other), "**", _segments_meet)
+    # Nearly all names differ where both are plain: that is seen in a hundredth of the time.
+    return _fit(one, other) and _meet(_segments(one), _segments(other), "**", _segments_meet)
+
+
+def _fit(one: str, other: str) -> bool:
+    """Whether what all paths of one begin and end with is the other's, too, as far as that goes."""
+    first, second = beginning(one), beginning(other)
+    last, other_last = _end(one), _end(other)
+    return _alike(first, second, str.startswith) and _alike(last, other_last, str.endswith)
+
+
+def _alike(one: str, other: str, has: Callable[[str, str], bool]) -> bool:
+    return has(one, other) or has(other, one)
 
 
 def _segments_meet(one: Segment, other: Segment) -> bool:
@@ -68,32 +91,33 @@ def _overlap(one: Ranges, other: Ranges) -> bool:
 def _meet(one: Any, other: Any, star: str, both: Callable[[Any, Any], bool]) -> bool:
     """Whether two sequences have something in common that both mean, where `star` stands for any number of members.
 
-    Every pair of places is looked at once at most.
+    The places in `other` that can be reached while `one` is gone through are the bits of a number.
     """
-    reached, waiting = {(0, 0)}, [(0, 0)]
-    while waiting:
-        place = waiting.pop()
-        if place == (len(one), len(other)):
-            return True
-        new = set(_steps(one, other, place, star, both)) - reached
-        reached |= new
-        waiting += new
-    return False
+    places: dict[Any, int] = {}
+    for place, member in enumerate(other):
+        places[member] = places.get(member, 0) | 1 << place
+    stars, end = places.pop(star, 0), 1 << len(other)
+
+    @cache
+    def alike(member: Any) -> int:
+        return sum(bits for there, bits in places.items() if both(member, there))
+
+    reached = _past(stars, 1)
+    for member in one:
+        if member == star:  # takes in all that follows, or nothing
+            reached = 2 * end - (reached & -reached)
+        else:
+            reached = _past(stars, reached & stars | (reached & alike(member)) << 1)
+        if not reached:
+            return False
+    return bool(reached & end)
 
 
-def _steps(
-    one: Any, other: Any, place: tuple[int, int], star: str, both: Callable[[Any, Any], bool]
-) -> Iterator[tuple[int, int]]:
-    here, there = place
-    nexts, nexts_there = one[here : here + 1], other[there : there + 1]
-    if star in (*nexts, *nexts_there):
-        # A star ends, or takes in what comes next in the other.
-        if nexts:
-            yield here + 1, there
-        if nexts_there:
-            yield here, there + 1
-    elif nexts and nexts_there and both(nexts[0], nexts_there[0]):
-        yield here + 1, there + 1
+def _past(stars: int, reached: int) -> int:
+    """Beside the places reached those behind stars that stand there, each of which may be nothing."""
+    while beyond := (reached & stars) << 1 & ~reached:
+        reached |= beyond
+    return reached
 
 
 @lru_cache(maxsize=4096)

@@ -24,8 +24,25 @@ SELECT * FROM lock_holds WHERE name = :name
 UNION ALL SELECT * FROM lock_holds WHERE pattern = 1 AND name <> :name
 ORDER BY acquired_at, name, party, owner
 
--- name: lock_holds_all
-SELECT * FROM lock_holds ORDER BY acquired_at, name, party, owner
+-- What a glob may meet: names that begin as it does, and all globs.
+-- name: lock_holds_within
+SELECT * FROM lock_holds WHERE pattern = 0 AND name >= :low AND name < :high
+UNION ALL SELECT * FROM lock_holds WHERE pattern = 1
+ORDER BY acquired_at, name, party, owner
+
+-- name: lock_holds_on
+SELECT * FROM lock_holds WHERE pattern = 0 AND name IN (SELECT value FROM json_each(:names))
+UNION ALL SELECT * FROM lock_holds WHERE pattern = 1
+ORDER BY acquired_at, name, party, owner
+
+-- name: lock_holds_on (postgres)
+SELECT * FROM lock_holds
+WHERE pattern = 0 AND name = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:names AS jsonb))))
+UNION ALL SELECT * FROM lock_holds WHERE pattern = 1
+ORDER BY acquired_at, name, party, owner
+
+-- name: lock_globs_of
+SELECT count(*) AS n FROM lock_holds WHERE pattern = 1 AND party = :party
 
 -- name: lock_holds_of_party
 SELECT * FROM lock_holds WHERE party = :party ORDER BY name, owner

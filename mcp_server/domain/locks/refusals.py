@@ -6,9 +6,21 @@ from typing import Any
 from mcp_server.domain.locks.endings import Ending
 from mcp_server.domain.locks.model import Hold, ReleaseLock
 from mcp_server.kernel.authority import Permission
-from mcp_server.kernel.errors import NotFound, OpsError, PermissionDenied, ValidationFailed
+from mcp_server.kernel.errors import LimitExceeded, NotFound, OpsError, PermissionDenied, ValidationFailed
 from mcp_server.kernel.near import did_you_mean
 from mcp_server.kernel.times import Micros, iso
+
+GLOBS_MAX = 200
+"""So many globs one party may hold: each lock that anybody asks for is compared with all of them."""
+
+
+def too_many_globs(speaker: str) -> LimitExceeded:
+    """The refusal of one glob more."""
+    return LimitExceeded(
+        f"{speaker} holds {GLOBS_MAX} globs already, and every lock that anybody asks for is compared with them.",
+        next="Nothing was acquired. Release some with locks_release, or take one that means them all, such as src/**.",
+        details={"globs_max": GLOBS_MAX},
+    )
 
 
 def not_held(command: ReleaseLock, holds: Sequence[Hold], speaker: str, now: Micros, ending: Ending | None) -> OpsError:

@@ -3,8 +3,9 @@
 from typing import Any
 
 from mcp_server.domain.events.thinning import last_told
+from mcp_server.domain.locks.meeting import guard
 from mcp_server.domain.locks.model import Hold, Holder
-from mcp_server.domain.locks.transactions import TIMED, guard, stay
+from mcp_server.domain.locks.transactions import TIMED, stay
 from mcp_server.kernel.clocks import is_ahead
 from mcp_server.kernel.events import Origin
 from mcp_server.kernel.store import Transaction

@@ -11,7 +11,7 @@ from mcp_server.domain.agents.hooks import Holding
 from mcp_server.domain.agents.signs import signs_of
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.locks import transactions
-from mcp_server.domain.locks.model import AcquireLock, FindLocks, Hold, Holder
+from mcp_server.domain.locks.model import TOLD_MAX, AcquireLock, FindLocks, Hold, Holder
 from mcp_server.domain.locks.paths import is_glob, may_meet
 from mcp_server.domain.locks.transactions import Acquired, Released
 from mcp_server.domain.locks.views import (
@@ -176,7 +176,8 @@ class LockService:
         if done.hold is not None:
             return AcquiredLock(lock=await self._own(done.hold, is_new=done.is_new))
         line = [wanted_view(claim) for claim in done.before]
-        return AcquiredLock(held_by=await self._held(call, done.others), line=line or None)
+        held_by = await self._held(call, done.others[:TOLD_MAX])
+        return AcquiredLock(held_by=held_by, more=len(done.others) > TOLD_MAX or None, line=line or None)
 
     async def _released(self, call: Call, done: Released) -> ReleasedLock:
         if done.has_ended:

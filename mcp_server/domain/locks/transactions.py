@@ -9,9 +9,27 @@ from mcp_server.domain.agents.transactions import named_agent, require_staying, 
 from mcp_server.domain.events.thinning import last_told
 from mcp_server.domain.locks.deadlocks import Wait, deadlock, find_deadlock
 from mcp_server.domain.locks.endings import how_it_ended
-from mcp_server.domain.locks.model import AcquireLock, Claim, Hold, Holder, ReleaseLock, Waiter, waiting_before
+from mcp_server.domain.locks.meeting import every_hold, guard, live_holds
+from mcp_server.domain.locks.model import (
+    AcquireLock,
+    Claim,
+    Hold,
+    Holder,
+    ReleaseLock,
+    Waiter,
+    keeping_out,
+    waiting_before,
+)
 from mcp_server.domain.locks.paths import is_glob
-from mcp_server.domain.locks.refusals import no_force, nobody_holds, not_held, not_your_label, which
+from mcp_server.domain.locks.refusals import (
+    GLOBS_MAX,
+    no_force,
+    nobody_holds,
+    not_held,
+    not_your_label,
+    too_many_globs,
+    which,
+)
 from mcp_server.kernel.authority import VIA, Permission, Speaker
 from mcp_server.kernel.clocks import is_ahead
 from mcp_server.kernel.errors import OpsError
@@ -55,12 +73,12 @@ def acquire(tx: Transaction, origin: Origin, request: AcquireLock, since: Micros
     _require_own(tx, origin, request.owner)
     claim = Claim(Holder.of(origin, request.owner), origin.actor, request.name, request.mode)
     guard(tx, claim.name)
-    holds = _live_holds(tx, origin, claim.name)
+    holds = live_holds(tx, origin, claim.name)
     mine = _already(holds, claim)
     if mine is not None and mine.mode == claim.mode:
         return Acquired(_renew(tx, origin, mine, request.ttl_seconds), [], [])
     place = Waiter(claim, origin.at if since is None else since)
-    refused = Acquired(None, [hold for hold in holds if hold.claim.keeps_out(claim)], _before(tx, origin, place))
+    refused = Acquired(None, keeping_out(claim, holds), _before(tx, origin, place))
     if not (refused.others or refused.before):
         return Acquired(_grant(tx, origin, claim, request.ttl_seconds, mine), [], [], is_new=True)
     if since is not None:
@@ -141,7 +159,7 @@ def hand_over(
         hold, _ = _renewed(tx, origin, hold, seconds)
     registered_by = (agent_of(tx, heir.agent_id) or {}).get("registered_by")
     new, event = hold.handed_over(heir, registered_by, _next_token(tx, hold.name), origin.at, reason)
-    for other in _live_holds(tx, origin, hold.name):
+    for other in live_holds(tx, origin, hold.name):
         if other.name == hold.name and other.claim.holder == new.claim.holder:
             _end(tx, origin, other)
             new, event = hold.evolved({"expires_at": max(hold.expires_at, other.expires_at)}).handed_over(
@@ -165,31 +183,7 @@ def abandon(tx: Transaction, origin: Origin, owner: str) -> None:
 def expire(tx: Transaction, origin: Origin, row: dict[str, Any]) -> None:
     """End the holds of a lock whose time is over."""
     guard(tx, row["name"])
-    _live_holds(tx, origin, row["name"])
-
-
-def guard(tx: Transaction, name: str) -> None:
-    """On PostgreSQL keep everyone else from this name, or for a glob from every name, until the commit."""
-    if is_glob(name):
-        tx.one("lock_guard_all")
-    else:
-        tx.one("lock_guard", name=name)
-
-
-def _live_holds(tx: Transaction, origin: Origin, name: str) -> list[Hold]:
-    """What is held of a lock, and of others that may meet it. What has expired of the lock itself ends."""
-    live: list[Hold] = []
-    for hold in _holds(tx, name):
-        if hold.expires_at > origin.at:
-            live.append(hold)
-        elif hold.name == name:
-            tx.run("lock_hold_delete", name=name, fencing_token=hold.fencing_token)
-            tx.append(origin, hold.gone("expired"))
-    return live
-
-
-def _holds(tx: Transaction, name: str) -> list[Hold]:
-    return [Hold.adopt(row) for row in (tx.all("lock_holds_all") if is_glob(name) else tx.all("lock_holds", name=name))]
+    live_holds(tx, origin, row["name"])
 
 
 def _require_own(tx: Transaction, origin: Origin, owner: str | None) -> None:
@@ -244,7 +238,7 @@ def _refuse_deadlock(tx: Transaction, origin: Origin, claim: Claim, held: list[C
 
     @cache
     def live(name: str) -> list[Claim]:
-        return [hold.claim for hold in _holds(tx, name) if hold.expires_at > origin.at]
+        return [hold.claim for hold in every_hold(tx, name) if hold.expires_at > origin.at]
 
     def waits_of(holder: Holder) -> list[Wait]:
         waits: list[Wait] = []
@@ -295,6 +289,8 @@ def _waiter(row: dict[str, Any]) -> Waiter:
 def _grant(tx: Transaction, origin: Origin, claim: Claim, seconds: float, replaces: Hold | None) -> Hold:
     if replaces is not None:
         _end(tx, origin, replaces)
+    elif is_glob(claim.name) and tx.all("lock_globs_of", party=claim.holder.party)[0]["n"] >= GLOBS_MAX:
+        raise too_many_globs(origin.actor)
     hold, event = Hold.granted(claim, seconds, _next_token(tx, claim.name), origin.at)
     tx.run("lock_waiter_delete", name=claim.name, **claim.holder._asdict())
     _keep(tx, origin, hold, event)
@@ -341,7 +337,7 @@ def _renewed(tx: Transaction, origin: Origin, hold: Hold, seconds: float) -> tup
 
 def _meant(tx: Transaction, origin: Origin, command: ReleaseLock) -> Hold:
     """The hold that a caller means: one of its own, or with force and the right to control locks anybody's."""
-    holds = [hold for hold in _live_holds(tx, origin, command.name) if hold.name == command.name]
+    holds = [hold for hold in live_holds(tx, origin, command.name) if hold.name == command.name]
     named = [hold for hold in holds if hold.is_named(command.owner)]
     found = _allowed(tx, origin, command, named)
     if not found and not holds:

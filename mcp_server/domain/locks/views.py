@@ -45,10 +45,11 @@ class LineView(View):
 
 
 class AcquiredLock(View):
-    """The lock; or who holds it, and who waits before."""
+    """The lock; or who holds it (some of them, where `more` do), and who waits before."""
 
     lock: LockView | None = None
     held_by: list[LockView] | None = None
+    more: bool | None = None
     line: list[PlaceView] | None = None
 
 
