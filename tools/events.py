@@ -56,9 +56,12 @@ async def _no_events(desk: Desk, call: Call, args: ReadEvents) -> list[str]:
 
 
 def _say_children(children: Sequence[str], *, asked: bool) -> list[str]:
-    if asked:
-        return [] if children else ["It has no children."]
-    return ["Its children have events of their own: children=true reads those, too."] if children else []
+    # What was asked for and is there stands in the answer; what was not and is not there is nobody's question.
+    said = {
+        (True, False): ["It has no children."],
+        (False, True): ["Its children have events of their own: children=true reads those, too."],
+    }
+    return said.get((asked, bool(children)), [])
 
 
 async def _children_of(desk: Desk, call: Call, args: ReadEvents) -> Sequence[str]:
