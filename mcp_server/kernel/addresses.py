@@ -8,8 +8,8 @@ from pydantic import AfterValidator, StringConstraints
 
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import check_line
+from mcp_server.kernel.lines import quoted
 from mcp_server.kernel.meaning import Meant
-from mcp_server.kernel.quoting import quoted
 
 _LOCAL = re.compile(r"[^\s@<>()\[\]\\,;:\"]{1,64}")
 _LABEL = re.compile(r"(?!-)[^\W_](?:[\w-]{0,61}[^\W_])?", re.UNICODE)

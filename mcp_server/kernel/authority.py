@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 from mcp_server.kernel.errors import PermissionDenied
-from mcp_server.kernel.quoting import quoted
+from mcp_server.kernel.lines import quoted
 from mcp_server.kernel.values import Frozen
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 from mcp_server.kernel.errors import IdempotencyConflict
-from mcp_server.kernel.quoting import quoted
+from mcp_server.kernel.lines import quoted
 
 
 class Key(NamedTuple):

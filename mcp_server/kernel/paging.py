@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from mcp_server.kernel.errors import ValidationFailed
-from mcp_server.kernel.quoting import quoted
+from mcp_server.kernel.lines import quoted
 from mcp_server.kernel.store import Database, Row
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ PostgreSQL, where they do not.
 from dataclasses import dataclass
 
 from mcp_server.kernel.errors import ValidationFailed
-from mcp_server.kernel.quoting import quoted
+from mcp_server.kernel.lines import quoted
 from mcp_server.kernel.store import Row
 
 _BIGGEST = 2**63 - 1
