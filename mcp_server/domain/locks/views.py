@@ -90,7 +90,7 @@ def lock_view(hold: Hold, now: Micros, *, with_token: bool, is_new: bool = False
         since=None if is_new else iso(hold.acquired_at),
         expires_at=iso(hold.expires_at),
         seconds_left=max(0, round((hold.expires_at - now) / SECOND)),
-        last_seen_seconds_ago=None if sign is None else max(0, round((now - sign.at) / SECOND)),
+        last_seen_seconds_ago=None if sign is None else sign.seconds_ago(now),
         free_if_silent_until=iso_or_none(None if sign is None else sign.lost_after),
     )
 

@@ -48,6 +48,7 @@ from mcp_server.domain.tasks.results import (
 )
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.runs import last_runs
+from mcp_server.domain.tasks.silence import with_signs
 from mcp_server.domain.tasks.standing import TaskState, controlled_state, created_state, task_state
 from mcp_server.domain.tasks.views import TaskView, task_full, task_row
 from mcp_server.domain.tasks.waiting import facts_about, held_by, queues_held_up, stranded, warnings_about_times
@@ -228,12 +229,11 @@ class TaskService:
             NotFound: no such task.
         """
         call.actor.require(Permission.TASKS_READ)
-        row = await self._row(task_id)
-        facts = await facts_about(self._database, self._agents, [row])
-        task = task_full(row, facts, now=self._context.clock())
-        return (
-            task if row["schedule"] is None else task.evolved({"last_runs": await last_runs(self._database, task_id)})
-        )
+        row, now = await self._row(task_id), self._context.clock()
+        task = task_full(row, await facts_about(self._database, self._agents, [row]), now=now)
+        if row["schedule"] is not None:
+            return task.evolved({"last_runs": await last_runs(self._database, task_id)})
+        return (await with_signs(self._database, call, [task], now))[0]
 
     async def state(self, call: Call, task_id: str) -> TaskState:
         """Where one task stands.
@@ -276,10 +276,12 @@ class TaskService:
             query, sought = query.where(after, after_at=at, after_id=task_id), sought._replace(before=at)
         held_up = await queues_held_up(self._database, self._agents) if command.ready is False else None
         first, *others = parts(query, agent_id, held_up)
-        key = ("created_at", "id")
-        page = await fetch_page_holding(self._database, sought, first, command.limit, key, also=others)
+        page = await fetch_page_holding(self._database, sought, first, command.limit, ("created_at", "id"), also=others)
         facts = await facts_about(self._database, self._agents, page.rows)
-        return Listed([task_row(row, facts) for row in page.rows], page.next_cursor, page.omitted)
+        seen = await with_signs(
+            self._database, call, [task_row(row, facts) for row in page.rows], self._context.clock()
+        )
+        return Listed(seen, page.next_cursor, page.omitted)
 
     async def keyed(self, call: Call, keys: Sequence[str]) -> dict[str, TaskView]:
         """The tasks that the caller created under idempotency keys, archived ones too, by key."""

@@ -31,11 +31,12 @@ class ParentView(View):
 
 
 class LeaseView(View):
-    """Who works on a task, and until when without a report."""
+    """Who works on a task, and until when without a report; of another's, when that was last heard of."""
 
     agent_id: str
     instance_id: str | None = None
     expires_at: str
+    last_seen_seconds_ago: int | None = None
 
 
 class TaskView(View):
@@ -186,5 +187,6 @@ def _lease(row: Row) -> LeaseView | None:
             "agent_id": row["lease_agent_id"],
             "instance_id": row["lease_instance_id"],
             "expires_at": leased_until(row),
+            "last_seen_seconds_ago": None,
         }
     )
