@@ -60,12 +60,16 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
 
 
 async def _with_holds(desk: Desk, call: Call, agent: AgentView) -> AgentView:
-    """An agent with the tasks and locks that it holds, as far as the caller may see such."""
+    """An agent with what it would leave behind and the tasks that it works on, as far as the caller may see such."""
     found: list[Holding | None] = []
     if call.is_offered("tasks") and call.actor.may(Permission.TASKS_READ):
         found += await desk.tasks.held_by(call, agent.id)
-    if call.is_offered("state") and call.actor.may(Permission.STATE_READ):
-        found.append(await desk.locks.held_by(call, agent.id))
+    for toolset, permission, held_by in (
+        ("state", Permission.STATE_READ, desk.locks.held_by),
+        ("communication", Permission.MESSAGES_RECEIVE, desk.messages.held_by),
+        ("communication", Permission.APPROVALS_READ, desk.approvals.held_by),
+    ):
+        found += [await held_by(call, agent.id)] if call.is_offered(toolset) and call.actor.may(permission) else []
     return agent.evolved({"holds": {one.what: one.told() for one in found if one is not None} or None})
 
 

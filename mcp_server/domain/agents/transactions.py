@@ -107,11 +107,15 @@ def _left(tx: Transaction, origin: Origin, agent: Agent, command: ControlAgent, 
     event = event if heir is None else event._replace(data={**event.data, "to_agent": heir.id})
     cause = origin.caused_by(tx.append(origin, event) if deletes else tx.record(origin, event))
     ended = tx.tell(AGENT_ENDED, cause, agent.id, f"its agent was {'deleted' if deletes else 'terminated'}")
-    handed = [] if heir is None else tx.tell(AGENT_HANDED_OVER, cause, agent.speaker(), heir.speaker())
+    handed = [] if heir is None else _handed(tx, cause, agent, heir, command.reason)
     if deletes:  # last: what it held still names it while it is handed over
         tx.run("agent_delete", id=agent.id)
     now = before or agent_now(tx, origin, agent.id)
     return Moved(now, deletes, list(chain.from_iterable(ended)), _by_kind(handed), {})
+
+
+def _handed(tx: Transaction, origin: Origin, agent: Agent, heir: Agent, reason: str | None) -> list[Holding | None]:
+    return tx.tell(AGENT_HANDED_OVER, origin, agent.speaker(), heir.speaker(), reason)
 
 
 def _require_leaving(agent: Agent, action: AgentAction, heir: Agent | None, holds: dict[str, Any]) -> None:

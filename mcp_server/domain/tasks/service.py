@@ -14,6 +14,7 @@ from mcp_server.domain.search.finding import NO_CURSOR, Sought, fetch_page_holdi
 from mcp_server.domain.tasks import creation, transactions
 from mcp_server.domain.tasks.awaited import with_waits
 from mcp_server.domain.tasks.backlog import Backlog, in_words, is_some_ready, why_nothing
+from mcp_server.domain.tasks.beside import with_all, with_signs
 from mcp_server.domain.tasks.claiming import Leased, claim, resume
 from mcp_server.domain.tasks.commands import (
     ClaimTasks,
@@ -47,8 +48,6 @@ from mcp_server.domain.tasks.results import (
     reported_task,
 )
 from mcp_server.domain.tasks.rules import TERMINAL
-from mcp_server.domain.tasks.runs import last_runs
-from mcp_server.domain.tasks.silence import with_signs
 from mcp_server.domain.tasks.standing import TaskState, controlled_state, created_state, task_state
 from mcp_server.domain.tasks.views import TaskView, task_full, task_row
 from mcp_server.domain.tasks.waiting import facts_about, held_by, queues_held_up, stranded, warnings_about_times
@@ -231,9 +230,7 @@ class TaskService:
         call.actor.require(Permission.TASKS_READ)
         row, now = await self._row(task_id), self._context.clock()
         task = task_full(row, await facts_about(self._database, self._agents, [row]), now=now)
-        if row["schedule"] is not None:
-            return task.evolved({"last_runs": await last_runs(self._database, task_id)})
-        return (await with_signs(self._database, call, [task], now))[0]
+        return await with_all(self._database, call, task, row, now)
 
     async def state(self, call: Call, task_id: str) -> TaskState:
         """Where one task stands.

@@ -59,6 +59,7 @@ class TaskView(View):
     next_firings: list[str] | None = None
     clock_changes: str | None = None
     last_runs: list[RunView] | None = None
+    handed_over: dict[str, str] | None = None
     approval: str | None = None
     attempt: int
     max_attempts: int | None = None
@@ -154,6 +155,7 @@ def _task_full(row: Row) -> TaskView:
             "next_firings": None,
             "clock_changes": None,
             "last_runs": None,
+            "handed_over": None,
             "approval": approval_of(row),
             "attempt": row["attempt"],
             "max_attempts": (row["max_attempts"] or MAX_ATTEMPTS_DEFAULT) + row["attempts_forgiven"],

@@ -1,12 +1,24 @@
-"""When whoever holds a lease was last heard of, so that a task which lies still tells why."""
+"""What stands beside a task that its row does not hold: what its firings came to, who handed it over and why, and when
+whoever works on it was last heard of."""
 
+import json
 from collections.abc import Mapping, Sequence
 
 from mcp_server.domain.agents.signs import Sign, signs_of
+from mcp_server.domain.events.told import handing_of, told_of
+from mcp_server.domain.tasks.runs import last_runs
 from mcp_server.domain.tasks.views import LeaseView, TaskView
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.store import Database
+from mcp_server.kernel.store import Database, Row
 from mcp_server.kernel.times import Micros
+
+
+async def with_all(database: Database, call: Call, task: TaskView, row: Row, now: Micros) -> TaskView:
+    """One task with all of it."""
+    handed = None if row["agent_id"] is None else await _handing(database, row)
+    runs = None if row["schedule"] is None else await last_runs(database, task.id)
+    (seen,) = await with_signs(database, call, [task], now)
+    return seen.evolved({"handed_over": handed, "last_runs": runs})
 
 
 async def with_signs(database: Database, call: Call, tasks: Sequence[TaskView], now: Micros) -> list[TaskView]:
@@ -30,3 +42,9 @@ def _seen(task: TaskView, signs: Mapping[str, Sign], now: Micros) -> TaskView:
     known = next((signs[id_] for id_ in _holders(task.lease) if id_ in signs), None)
     ago = None if known is None else known.seconds_ago(now)
     return task.evolved({"lease": task.lease.evolved({"last_seen_seconds_ago": ago})})
+
+
+async def _handing(database: Database, row: Row) -> dict[str, str] | None:
+    """By whom, when and why a task came to the agent that it is for, where it was not created so."""
+    events = await told_of(database, "task", row["id"], ("task.assigned",), (1, row["version"]))
+    return next((handing_of(one) for one in events[:1] if json.loads(one["data"])["agent_id"] == row["agent_id"]), None)
