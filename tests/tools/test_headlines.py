@@ -114,6 +114,34 @@ async def test_who_hands_a_lock_over_hears_the_new_token_and_that_the_heir_has_t
         assert found["locks"][0]["holders"][0]["fencing_token"] == 2 and found["locks"][0]["line"] == []
 
 
+async def test_who_loses_a_lock_to_force_is_said_to_hear_of_it_late(tmp_path: Path):
+    async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
+        for name in ("ann", "bob"):
+            await said(client, "agents_register", name=name)
+        for name in ("a", "b"):
+            await said(client, "locks_acquire", name=name, as_agent="ann")
+        text, done = await said(client, "locks_release", name="a", as_agent="bob", force=True)
+        told = 'It hears of that when it next names the lock; messages_send(to=["ann"], body=...) tells it now.'
+        assert text.endswith(f" {told}") and done["forced_from"] == "agent:ann via user:local"
+        text, done = await said(client, "locks_release", name="b", as_agent="ann", force=True)
+        assert "hears" not in text and "forced_from" not in done, "it is its own"
+
+
+async def test_what_waits_for_the_retry_of_a_task_that_failed_is_named_where_something_does(tmp_path: Path):
+    async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
+        await said(client, "agents_register", name="ann")
+        after = [{"title": "c", "depends_on": ["#0"], "on_parent_failure": how} for how in ("cancel", "wait")]
+        tasks = [{"title": "a"}, *after, {"title": "b"}]
+        _, made = await said(client, "tasks_create", tasks=tasks)
+        waits = made["tasks"][2]["id"]
+        for names, end in (("a", f"retry') does, and {waits} waits for that."), ("b", "retry') does.")):
+            (claim,) = (await said(client, "tasks_claim"))[1]["claims"]
+            error = {"message": names, "retryable": False}
+            lease = {"task_id": claim["task"]["id"], "lease_token": claim["lease_token"]}
+            text, _ = await said(client, "tasks_finish", **lease, outcome="failed", error=error)
+            assert text.endswith(end)
+
+
 async def test_a_worker_whose_task_is_called_off_is_told_how_to_end_it(tmp_path: Path):
     async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
         await said(client, "agents_register", name="ann")

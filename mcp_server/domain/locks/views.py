@@ -54,10 +54,11 @@ class AcquiredLock(View):
 
 
 class ReleasedLock(View):
-    """Released, and what that was; or the lock, renewed or handed over."""
+    """Released, what that was, and whom it was taken from by force; or the lock, renewed or handed over."""
 
     released: bool | None = None
     was: str | None = None
+    forced_from: str | None = None
     lock: LockView | None = None
     handed_to: str | None = None
 

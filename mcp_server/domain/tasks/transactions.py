@@ -125,7 +125,13 @@ def finish(tx: Transaction, origin: Origin, command: EndAttempt) -> Finished:
         see_instance(tx, origin, task.lease_agent_id, task.lease_instance_id)
     children = dependents(tx, new.id) if new.status == "completed" else []
     released = after_end(tx, origin, new, cause)
-    return Finished(new.fields(), released, repeated=False, others=[one for one in children if one not in released])
+    others = [one for one in children if one not in released] or _held_up(tx, new)
+    return Finished(new.fields(), released, repeated=False, others=others)
+
+
+def _held_up(tx: Transaction, task: Task) -> Sequence[str]:
+    """What waits for a retry of a task that failed: what its end let go depends on it no more."""
+    return [row["task_id"] for row in tx.all("dependents", parent_id=task.id)] if task.status == "failed" else ()
 
 
 def finish_with(command: FinishTask, tx: Transaction, origin: Origin, apply: Landing) -> Finished:
