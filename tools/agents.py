@@ -98,8 +98,12 @@ def _at_rest(agent: AgentState) -> str:
     """How one is brought back that claims nothing since somebody put it to rest, or had it leave."""
     if agent.status not in ("maintenance", "terminated"):
         return ""
-    again = f"agents_control(agent_id='{agent.id}', action='resume')"
-    return f" It is {_STANDS.get(agent.status, agent.status)}{_why(agent)} and claims nothing until {again}."
+    return f" It is {_STANDS.get(agent.status, agent.status)}{_why(agent)} and claims nothing until {_again(agent)}."
+
+
+def _again(agent: AgentState) -> str:
+    """The call that has one work again."""
+    return f"agents_control(agent_id='{agent.id}', action='resume')"
 
 
 def _say_found(result: FindResult) -> str:
@@ -112,15 +116,17 @@ def _why(agent: AgentState) -> str:
     return f" ({quoted(agent.status_reason)})" if agent.status_reason else ""
 
 
-_STANDS = {"maintenance": "in maintenance"}
-"""How statuses read in a sentence, where that is not the word itself."""
+_STANDS = {"maintenance": "in maintenance", "initializing": "at work again"}
+"""How statuses read in a sentence, where that is not the word itself: one that has claimed nothing yet initializes, and
+whoever has it resume is not told of that."""
 
 
 def _now(agent: AgentState) -> str:
+    stands = f"{_STANDS.get(agent.status, agent.status)}{_why(agent)}"
     if agent.status != "maintenance":
-        return f"{agent.status}{_why(agent)}"
-    rests = f"it claims nothing new, what is assigned to it waits{_still(agent.running)}"
-    return f"{_STANDS['maintenance']}{_why(agent)}: {rests}"
+        return stands
+    rests = f"it claims nothing new, what is assigned to it waits; nothing but {_again(agent)} ends that"
+    return f"{stands}: {rests}{_still(agent.running)}"
 
 
 def _still(running: int) -> str:

@@ -80,6 +80,8 @@ async def test_an_agent_that_is_new_or_known_is_said_to_be_able_to_claim_and_one
         text, _ = await said(client, "agents_register", name="ann", description="d")
         again = "claims nothing until agents_control(agent_id="
         assert f" It is in maintenance and {again}" in text and text.endswith(", action='resume').")
+        text, _ = await said(client, "agents_control", agent_id="ann", action="resume")
+        assert text == "Agent ann is at work again."
         await said(client, "agents_control", agent_id="ann", action="terminate", reason="gone")
         text, _ = await said(client, "agents_register", name="ann")
         assert f' It is terminated ("gone") and {again}' in text
@@ -94,7 +96,7 @@ async def test_what_an_agent_that_leaves_held_is_told(tmp_path: Path):
             await said(client, "messages_send", to="ann", body=body, as_agent="bob")
         text, _ = await said(client, "agents_control", agent_id="ann", action="pause")
         keeps = "it keeps: 1 lock, 2 unread messages"
-        assert text == f"Agent ann is in maintenance: it claims nothing new, what is assigned to it waits; {keeps}."
+        assert text.endswith(f", action='resume') ends that; {keeps}.")
         text, _ = await said(client, "agents_control", agent_id="ann", action="terminate", to_agent="bob")
         assert text.startswith("Agent ann is terminated; handed over: ")
         assert text.endswith("handed over: 1 lock, 2 unread messages.")

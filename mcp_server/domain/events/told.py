@@ -32,6 +32,11 @@ def handing_of(event: Row) -> dict[str, str]:
     return {"by": event["actor"], "at": iso(event["at"])} | why
 
 
+async def newest_of_type(database: Database, type_: str) -> list[Row]:
+    """The newest events of a type, newest first, whatever they tell of."""
+    return await database.fetch_all("events_newest_of_type", type=type_, limit=TOLD_MAX)
+
+
 async def caused_by(
     database: Database, aggregate_type: str, id_: str, cause: str, versions: tuple[int, int]
 ) -> dict[int, str]:

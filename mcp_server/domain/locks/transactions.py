@@ -120,8 +120,8 @@ def give_back(tx: Transaction, origin: Origin, hold: Hold) -> None:
 
 
 class Released(NamedTuple):
-    """A hold that has ended, and whose it was where it was taken away; or that lasts longer, or another's, with the name
-    of who has it now."""
+    """A hold that has ended, and from whom it was taken by force; or that lasts longer, or another's, with the name of
+    who has it now."""
 
     hold: Hold
     heir: str | None = None
