@@ -1,5 +1,6 @@
 """Tools of the agent registry."""
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -62,15 +63,23 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
 async def _with_holds(desk: Desk, call: Call, agent: AgentView) -> AgentView:
     """An agent with what it would leave behind and the tasks that it works on, as far as the caller may see such."""
     found: list[Holding | None] = []
-    if call.is_offered("tasks") and call.actor.may(Permission.TASKS_READ):
+    if _is_seen(call, "tasks", Permission.TASKS_READ):
         found += await desk.tasks.held_by(call, agent.id)
     for toolset, permission, held_by in (
         ("state", Permission.STATE_READ, desk.locks.held_by),
         ("communication", Permission.MESSAGES_RECEIVE, desk.messages.held_by),
         ("communication", Permission.APPROVALS_READ, desk.approvals.held_by),
     ):
-        found += [await held_by(call, agent.id)] if call.is_offered(toolset) and call.actor.may(permission) else []
-    return agent.evolved({"holds": {one.what: one.told() for one in found if one is not None} or None})
+        found += [await held_by(call, agent.id)] if _is_seen(call, toolset, permission) else []
+    return agent.evolved({"holds": _by_kind(found)})
+
+
+def _is_seen(call: Call, toolset: str, permission: Permission) -> bool:
+    return call.is_offered(toolset) and call.actor.may(permission)
+
+
+def _by_kind(found: Iterable[Holding | None]) -> dict[str, Any] | None:
+    return {one.what: one.told() for one in filter(None, found)} or None
 
 
 async def _nothing_of(desk: Desk, call: Call, args: FindArguments) -> str | None:

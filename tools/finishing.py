@@ -98,8 +98,8 @@ def _say_waiting(result: FinishResult) -> str:
 
 def _say_held_up(result: FinishResult) -> str:
     """What waits until a task that failed is tried again, where something does."""
-    waiting = result.still_waiting or {}
-    return f", and {', '.join(waiting)} {'wait' if len(waiting) > 1 else 'waits'} for that" if waiting else ""
+    waiting = ", ".join(result.still_waiting or ())
+    return f", and what depends on it waits for that: {waiting}" if waiting else ""
 
 
 def says_finish(args: FinishSome) -> str:

@@ -136,7 +136,10 @@ async def test_what_waits_for_the_retry_of_a_task_that_failed_is_named_where_som
         tasks = [{"title": "a"}, *after, {"title": "b"}]
         _, made = await said(client, "tasks_create", tasks=tasks)
         waits = made["tasks"][2]["id"]
-        for names, end in (("a", f"retry') does, and {waits} waits for that."), ("b", "retry') does.")):
+        for names, end in (
+            ("a", f"retry') does, and what depends on it waits for that: {waits}."),
+            ("b", "retry') does."),
+        ):
             (claim,) = (await said(client, "tasks_claim"))[1]["claims"]
             error = {"message": names, "retryable": False}
             lease = {"task_id": claim["task"]["id"], "lease_token": claim["lease_token"]}

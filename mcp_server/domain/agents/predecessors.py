@@ -40,9 +40,14 @@ async def _heir(database: Database, speaking: Speaking, event: Row) -> str:
     """Who took over: when it was deleted, or was terminated before that."""
     ends = ("agent.terminated", "agent.deleted")
     events = await told_of(database, "agent", event["aggregate_id"], ends, (1, event["version"]))
-    heir = next((_data(one)["to_agent"] for one in events[:2] if "to_agent" in _data(one)), None)
-    known = None if heir is None else await speaking.by_id(heir)
-    return "" if heir is None else f"; {heir if known is None else known['name']} took over what it held"
+    heir = next(filter(None, (_data(one).get("to_agent") for one in events[:2])), None)
+    return "" if heir is None else f"; {await _called(speaking, heir)} took over what it held"
+
+
+async def _called(speaking: Speaking, agent_id: str) -> str:
+    """An agent's name; of one that has been deleted since, its id."""
+    row = await speaking.by_id(agent_id)
+    return agent_id if row is None else row["name"]
 
 
 def _data(event: Row) -> dict[str, Any]:

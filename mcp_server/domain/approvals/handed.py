@@ -11,11 +11,15 @@ from mcp_server.kernel.store import Database, Row
 async def handed_over(database: Database, speaking: Speaking, row: Row) -> dict[str, str] | None:
     """To whom, by whom, when, and why where that was said; None of a question that is its asker's, or where the log
     does not tell any more."""
-    heir = await speaking.by_id(row["requester"]) if is_id(row["requester"]) else None
+    heir = await _agent(speaking, row["requester"])
     if heir is None or _asked(row, heir["name"]):
         return None  # so it is of nearly all, which cost no look into the log
     events = await told_of(database, "approval", row["id"], ("approval.handed_over",), (1, row["version"]))
     return next(({"to": heir["name"]} | handing_of(one) for one in events), None)
+
+
+async def _agent(speaking: Speaking, party: str) -> Row | None:
+    return await speaking.by_id(party) if is_id(party) else None
 
 
 async def open_of(database: Database, agent_id: str) -> Holding | None:

@@ -3,11 +3,12 @@ whoever works on it was last heard of."""
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 from mcp_server.domain.agents.signs import Sign, signs_of
 from mcp_server.domain.events.told import handing_of, told_of
 from mcp_server.domain.tasks.runs import last_runs
-from mcp_server.domain.tasks.views import LeaseView, TaskView
+from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.store import Database, Row
 from mcp_server.kernel.times import Micros
@@ -26,22 +27,23 @@ async def with_signs(database: Database, call: Call, tasks: Sequence[TaskView], 
 
     A sign keeps no lease: only a report does, so that until when it lasts stands beside it as it is.
     """
-    leases = [task.lease for task in tasks if task.lease is not None and task.lease.agent_id != call.party]
-    signs = await signs_of(database, [id_ for lease in leases for id_ in _holders(lease)]) if leases else {}
-    return [_seen(task, signs, now) for task in tasks]
+    watched = [_holders(task, call.party) for task in tasks]
+    ids = list(chain.from_iterable(watched))
+    signs = await signs_of(database, ids) if ids else {}
+    return [_seen(*one, signs, now) for one in zip(tasks, watched, strict=True)]
 
 
-def _holders(lease: LeaseView) -> list[str]:
-    """Whose signs tell of a lease's holder, the instance's before its agent's."""
-    return [id_ for id_ in (lease.instance_id, lease.agent_id) if id_ is not None]
+def _holders(task: TaskView, party: str) -> Sequence[str]:
+    """Whose signs tell of who works on a task, the instance's before its agent's; nothing for who does so itself."""
+    lease = task.lease
+    return () if lease is None or lease.agent_id == party else list(filter(None, (lease.instance_id, lease.agent_id)))
 
 
-def _seen(task: TaskView, signs: Mapping[str, Sign], now: Micros) -> TaskView:
-    if task.lease is None:
+def _seen(task: TaskView, holders: Sequence[str], signs: Mapping[str, Sign], now: Micros) -> TaskView:
+    known = next(filter(None, map(signs.get, holders)), None)
+    if known is None or task.lease is None:
         return task
-    known = next((signs[id_] for id_ in _holders(task.lease) if id_ in signs), None)
-    ago = None if known is None else known.seconds_ago(now)
-    return task.evolved({"lease": task.lease.evolved({"last_seen_seconds_ago": ago})})
+    return task.evolved({"lease": task.lease.evolved({"last_seen_seconds_ago": known.seconds_ago(now)})})
 
 
 async def _handing(database: Database, row: Row) -> dict[str, str] | None:

@@ -125,13 +125,15 @@ def finish(tx: Transaction, origin: Origin, command: EndAttempt) -> Finished:
         see_instance(tx, origin, task.lease_agent_id, task.lease_instance_id)
     children = dependents(tx, new.id) if new.status == "completed" else []
     released = after_end(tx, origin, new, cause)
-    others = [one for one in children if one not in released] or _held_up(tx, new)
-    return Finished(new.fields(), released, repeated=False, others=others)
+    return Finished(new.fields(), released, repeated=False, others=_held_up(tx, new, children, released))
 
 
-def _held_up(tx: Transaction, task: Task) -> Sequence[str]:
-    """What waits for a retry of a task that failed: what its end let go depends on it no more."""
-    return [row["task_id"] for row in tx.all("dependents", parent_id=task.id)] if task.status == "failed" else ()
+def _held_up(tx: Transaction, task: Task, children: Sequence[str], released: Sequence[str]) -> Sequence[str]:
+    """What depended on a task that is done and was not released; or what depends on one that failed still, and so waits
+    for its retry: what the end let go depends on it no more."""
+    if task.status == "failed":
+        return [row["task_id"] for row in tx.all("dependents", parent_id=task.id)]
+    return [one for one in children if one not in released]
 
 
 def finish_with(command: FinishTask, tx: Transaction, origin: Origin, apply: Landing) -> Finished:
