@@ -87,7 +87,9 @@ def _say_found(result: FindResult) -> str:
         why = f" ({quoted(result.task.pause_reason)})" if result.task.pause_reason else ""
         said = f"Task {result.task.id} ({quoted(result.task.title)}) is {result.task.status}{why}"
         return f"{said}{_lies(result.task.lease)}.{waits}"
-    return f"{listed(len(result.tasks or ()), 'task', result.omitted)} {result.hint or ''}".rstrip()
+    tasks = result.tasks or ()
+    found = listed(len(tasks), "task", result.omitted, [one.status for one in tasks])
+    return f"{found} {result.hint or ''}".rstrip()
 
 
 def _lies(lease: LeaseView | None) -> str:
