@@ -164,9 +164,10 @@ def _nobody(tx: Transaction, reference: str) -> NotFound:
             details={"to": reference, "near": [f"{CAPABILITY}{reference}"]},
         )
     is_all = reference.casefold() in _WORDS_FOR_ALL
-    near, there = [] if is_all else names_near(tx, reference), every_name(tx)
+    near = [] if is_all else names_near(tx, reference)
+    there = [] if near else every_name(tx)
     more = f" and {len(there) - NAMES_SHOWN} more" if len(there) > NAMES_SHOWN else ""
-    known = f"There are {', '.join(map(named, there[:NAMES_SHOWN]))}{more}. " if there and not near else ""
+    known = f"There are {', '.join(map(named, there[:NAMES_SHOWN]))}{more}. " if there else ""
     return NotFound(
         f"There is no agent {named(reference)}.",
         next=f"{_EACH if is_all else did_you_mean(near)}{known}List agents with agents_find; a person is user:NAME.",
