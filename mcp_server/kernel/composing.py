@@ -49,10 +49,12 @@ class CalledTool(Frozen):
 
 
 def _is_none_of_calls(name: str) -> bool:
+    """Whether a name is none that a call has, nor like one."""
     return name not in _OF_CALLS and not near(name, ("arguments",))
 
 
 def _by_its_tool(name: str, value: Any) -> dict[str, Any]:
+    """The call of which all that is said stands under the name of its tool."""
     return {"tool": name, "arguments": value} if isinstance(value, dict) else {name: value}
 
 

@@ -86,6 +86,7 @@ def _would_lose_a_safety(given: Mapping[str, Any], problem: Problem) -> bool:
 
 
 def _refused(model: type[BaseModel], arguments: Mapping[str, Any]) -> ValidationError | None:
+    """What is wrong with arguments; None where they are accepted."""
     try:
         model.model_validate(arguments)
     except ValidationError as error:

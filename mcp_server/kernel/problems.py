@@ -110,17 +110,26 @@ def problems_of(shape: Shape, given: Mapping[str, Any], error: ValidationError) 
 
 def crowds(shape: Shape, value: Any, loc: tuple[str | int, ...] = ()) -> Iterator[Problem]:
     """Lists with more in them than is taken. What they hold is not looked at: there may be any number of it."""
+    if isinstance(value, list) and _is_crowd(shape, cast("list[Any]", value)):
+        yield _wrong(loc, shape, cast("Any", value), str(loc[-1]) if loc else "", Shape("any"))
+        return
+    for part, member, inner in _inside(shape, value):
+        yield from crowds(member, inner, (*loc, part))
+
+
+def _is_crowd(shape: Shape, listed: Sequence[Any]) -> bool:
+    """Whether a list holds more than is taken there."""
+    most = shape.bounds[1]
+    return shape.kind == "list" and most is not None and len(listed) > most
+
+
+def _inside(shape: Shape, value: Any) -> Iterator[tuple[str | int, Shape, Any]]:
+    """What a value holds of which it is known what is accepted there."""
     if isinstance(value, dict):
-        for name, inner in cast("dict[str, Any]", value).items():
-            if name in shape.members:
-                yield from crowds(shape.members[name], inner, (*loc, name))
+        members = cast("dict[str, Any]", value)
+        yield from ((name, shape.members[name], inner) for name, inner in members.items() if name in shape.members)
     elif isinstance(value, list) and shape.item is not None:
-        listed, most = cast("list[Any]", value), shape.bounds[1]
-        if shape.kind == "list" and most is not None and len(listed) > most:
-            yield _wrong(loc, shape, listed, str(loc[-1]) if loc else "", Shape("any"))
-            return
-        for number, one in enumerate(listed):
-            yield from crowds(shape.item, one, (*loc, number))
+        yield from ((number, shape.item, one) for number, one in enumerate(cast("list[Any]", value)))
 
 
 def _is_told(problem: Problem, kind: str, before: Iterable[Problem]) -> bool:

@@ -81,10 +81,12 @@ def crowded(tool: str, problems: Sequence[Problem]) -> Refused:
 
 
 def _listed(problems: Sequence[Problem]) -> dict[str, Any]:
+    """The first of them, as data."""
     return {PROBLEMS: [problem.details() for problem in problems[:PROBLEMS_LISTED]]}
 
 
 def _said(tool: str, problems: Sequence[Problem]) -> str:
+    """What is wrong, in sentences: the first of it, and how much more there is."""
     if all(not problem.loc for problem in problems):  # nothing is wrong but how they go together
         return " ".join(sentence(problem.message) for problem in problems)
     left = len(problems) - PROBLEMS_TOLD

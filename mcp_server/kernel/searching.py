@@ -7,6 +7,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Collection, Mapping
+from functools import partial
 from itertools import pairwise
 from typing import Annotated, Any
 
@@ -57,14 +58,15 @@ def fold(text: str) -> str:
 def _composed(text: str) -> str:
     """The text in NFC, in time that is linear in its length."""
     text = _replaced(text, _TWO_MARKS)
-    marked = unicodedata.combining
-    crowds = [
-        place
-        for place in range(0, len(text) - MARKS + 1, MARKS)
-        if marked(text[place]) and all(map(marked, text[place : place + MARKS]))
-    ]
+    crowds = filter(partial(_is_crowd, text), range(0, len(text) - MARKS + 1, MARKS))
     pieces = [text[begins:ends] for begins, ends in pairwise((0, *crowds, len(text)))]
     return unicodedata.normalize("NFC", _JOINER.join(pieces))
+
+
+def _is_crowd(text: str, place: int) -> bool:
+    """Whether nothing but marks stands there."""
+    marked = unicodedata.combining
+    return marked(text[place]) > 0 and all(map(marked, text[place : place + MARKS]))
 
 
 def lower_ascii(text: str) -> str:

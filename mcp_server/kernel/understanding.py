@@ -61,4 +61,5 @@ def _no_yes_for_a_number(shape: Shape, given: Mapping[str, Any]) -> Mapping[str,
 
 
 def _is_number(place: Shape | None) -> bool:
+    """Whether a number is accepted there."""
     return place is not None and place.kind in ("integer", "number")

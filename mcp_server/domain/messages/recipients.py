@@ -157,6 +157,7 @@ def _no_agent_but_the_user(origin: Origin, reference: str) -> NotFound | None:
 
 
 def _nobody(tx: Transaction, reference: str) -> NotFound:
+    """The refusal of a name of no agent."""
     if with_skill(tx, reference, 1):
         return NotFound(
             f"There is no agent {named(reference)}; it is a capability that agents have.",
@@ -176,6 +177,7 @@ def _nobody(tx: Transaction, reference: str) -> NotFound:
 
 
 def _able(tx: Transaction, capability: str) -> list[str]:
+    """The agents that have a capability: one at least."""
     found = with_skill(tx, capability, RECIPIENTS_MAX + 1)
     if not found:
         raise NotFound(

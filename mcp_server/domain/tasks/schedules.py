@@ -106,6 +106,7 @@ def _zone(name: str) -> str:
 
 
 def _city(zone: str) -> str:
+    """What a zone is called within its region."""
     return zone.rpartition("/")[2]
 
 

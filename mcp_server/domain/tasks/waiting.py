@@ -178,6 +178,7 @@ def _some(said: Sequence[str]) -> str:
 
 
 def _takers(row: Row, facts: Facts) -> Takers:
+    """Who could take a task up, looked for once for all that need the same."""
     key = row["required_capabilities"], row["agent_id"]
     if key not in facts.takers:
         facts.takers[key] = _looked_for(*key, facts)
@@ -185,13 +186,19 @@ def _takers(row: Row, facts: Facts) -> Takers:
 
 
 def _looked_for(required: str, agent_id: str | None, facts: Facts) -> Takers:
+    """Who could take up what needs these capabilities, and may be for one agent alone."""
     needed: list[str] = json.loads(required)
     able = [one for one in facts.workers if agent_id in (None, one.id) and one.skills.issuperset(needed)]
-    if not able and needed and agent_id is None:
-        told = sum(one.nobody is not None for one in facts.takers.values())
-        return Takers(nobody_can(needed, facts.workers if told < _HINTED_MAX else ()), [], [])
+    if not able:
+        return Takers(_nobody_at_all(needed, facts) if needed and agent_id is None else None, [], [])
     why = _none_of(able)
     return Takers(None, why, []) if all(one.rests() for one in able) else Takers(None, [], why)
+
+
+def _nobody_at_all(needed: Sequence[str], facts: Facts) -> str:
+    """That no agent has all of these; of the first few such, with who comes nearest."""
+    told = sum(one.nobody is not None for one in facts.takers.values())
+    return nobody_can(needed, facts.workers if told < _HINTED_MAX else ())
 
 
 def _key_held(row: Row, facts: Facts) -> list[str]:
