@@ -153,8 +153,8 @@ TOOLS = (
     Tool(
         name="agents_register",
         title="Register an agent",
-        description="Register yourself or another agent before it claims tasks. Calling again with the same name "
-        "changes what is given and nothing else.",
+        description="Register yourself or another agent before it claims tasks. Again with the same name, it "
+        "changes only what is given.",
         toolset="agents",
         permission=Permission.AGENTS_REGISTER,
         hints=UPDATE,

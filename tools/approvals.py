@@ -1,6 +1,6 @@
 """Tools of approvals."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -8,6 +8,7 @@ from pydantic import Field
 
 from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval
 from mcp_server.domain.approvals.views import (
+    AnswerView,
     ApprovalState,
     ApprovalView,
     DecidedApproval,
@@ -134,8 +135,17 @@ def _say_answers(approval: DecidedState) -> list[str]:
     if approval.status != "pending" or not given:
         return said
     missing = several(list(map(named, approval.not_answered or ()))) or "others"
-    counts = f"{len(given)} answered, {approval.needed} must approve; {missing} did not answer yet."
+    counts = f"{len(given)} answered, {approval.needed} must {_agree(given)}; {missing} did not answer yet."
     return [*said, counts]
+
+
+def _agree(given: Sequence[AnswerView]) -> str:
+    # A question that is open to more than yes and no is answered, and nothing is approved by that.
+    return "agree" if any(map(_is_open, given)) else "approve"
+
+
+def _is_open(answer: AnswerView) -> bool:
+    return answer.granted is None
 
 
 def _why(reason: str | None) -> str:
@@ -144,7 +154,14 @@ def _why(reason: str | None) -> str:
 
 
 def _say_found(approval: ApprovalView) -> str:
-    return _say_decided(decided_approval(approval).approval)
+    return " ".join((_say_decided(decided_approval(approval).approval), *(approval.overtaken or ())))
+
+
+def _say_listed(result: FindResult) -> str:
+    approvals = result.approvals or ()
+    moved = [one.id for one in approvals if one.overtaken]
+    stale = f" What is asked has been overtaken: {several(moved)}." if moved else ""
+    return f"{listed(len(approvals), 'approval', result.omitted, [one.status for one in approvals])}{stale}"
 
 
 TOOLS = (
@@ -186,6 +203,6 @@ TOOLS = (
         arguments=FindArguments,
         result=FindResult,
         does=lambda desk: partial(find, desk),
-        say=lambda r: _say_found(r.approval) if r.approval else listed(len(r.approvals or ()), "approval", r.omitted),
+        say=lambda r: _say_found(r.approval) if r.approval else _say_listed(r),
     ),
 )

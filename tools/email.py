@@ -38,7 +38,7 @@ class FindArguments(FindEmails):
     """See `email_find`."""
 
     email_id: EmailId | None = Field(default=None, description="Full detail of one")
-    templates: bool = Field(default=False, description="List the templates instead")
+    templates: bool = False
 
 
 class FindResult(View):
@@ -120,7 +120,17 @@ def _say_found(result: FindResult) -> str:
         return listed(len(result.templates), "template", None)
     if result.email is not None:
         return f"{result.email.id} is {_status(result.email)}. {_say_provider(result.email.provider)}"
-    return f"{listed(len(result.emails or ()), 'email', result.omitted)} {result.hint or ''}".rstrip()
+    mails = result.emails or ()
+    return " ".join(filter(None, (listed(len(mails), "email", result.omitted), result.hint, *_say_where(mails))))
+
+
+def _say_where(mails: Iterable[EmailView]) -> list[str]:
+    # That nobody gets them is said once of all: each tells only the file that it is in.
+    return list(dict.fromkeys(_KEPT for one in mails if _is_kept(one)))
+
+
+def _is_kept(email: EmailView) -> bool:
+    return email.provider == "file"
 
 
 def _says(args: SendEmail) -> str:
@@ -174,6 +184,7 @@ TOOLS = (
             put_in=_with_documents,
             content=lambda desk, call, args: desk.emails.filled(call, args),
         ),
+        foreseen=lambda desk: desk.emails.queue,
         others_words=False,
         say=_say_sent,
         ticket=ticket,

@@ -1,5 +1,6 @@
 """The tool that reads the event log."""
 
+from collections.abc import Sequence
 from functools import partial
 from itertools import chain
 
@@ -39,17 +40,32 @@ async def read(desk: Desk, call: Call, args: ReadEvents) -> ReadResult:
     """Events after a cursor, or the chain that led to one."""
     if args.led_to is not None:
         return ReadResult(events=await desk.events.led_to(call, args.led_to, args.limit))
+    children = await _children_of(desk, call, args)
+    if args.children:
+        args = args.about(children)
     page = await desk.events.page(call, args)
-    hints = await (_children_of if page.events else _nothing_of)(desk, call, args)
-    hints += _waited_in_vain(desk, args) if not page.events else []
+    hints = _say_children(children, asked=args.children) if page.events else await _no_events(desk, call, args)
     is_newest = args.after is None if args.newest_first else not page.more
     if is_newest:
         hints += await _held_back(desk)
     return ReadResult(events=page.events, cursor=page.cursor, more=page.more or None, hint=" ".join(hints) or None)
 
 
-async def _children_of(desk: Desk, call: Call, args: ReadEvents) -> list[str]:
-    """What is said of the children of the one task that is asked about: they have events of their own."""
+async def _no_events(desk: Desk, call: Call, args: ReadEvents) -> list[str]:
+    return await _nothing_of(desk, call, args) + _waited_in_vain(desk, args)
+
+
+def _say_children(children: Sequence[str], *, asked: bool) -> list[str]:
+    # What was asked for and is there stands in the answer; what was not and is not there is nobody's question.
+    said = {
+        (True, False): ["It has no children."],
+        (False, True): ["Its children have events of their own: children=true reads those, too."],
+    }
+    return said.get((asked, bool(children)), [])
+
+
+async def _children_of(desk: Desk, call: Call, args: ReadEvents) -> Sequence[str]:
+    """The ids of the children of the one task that is asked about."""
     task = args.aggregate_id or ""
     if not (
         task.startswith("task_")
@@ -58,12 +74,7 @@ async def _children_of(desk: Desk, call: Call, args: ReadEvents) -> list[str]:
         and call.is_offered("tasks")
     ):
         return []
-    children, _, omitted = await desk.tasks.find(call, FindTasks(parent_id=task))
-    if not children or omitted:
-        return []
-    return [
-        f"Its children have events of their own; all: aggregate_id='{','.join([task, *(c.id for c in children)])}'."
-    ]
+    return [one.id for one in (await desk.tasks.find(call, FindTasks(parent_id=task, limit=100))).items]
 
 
 async def _held_back(desk: Desk) -> list[str]:

@@ -79,13 +79,17 @@ def _say_ended(result: FinishResult) -> str:
     also = f", and {counted(len(result.also), 'call')} of `also` landed with it" if result.also else ""
     now = f"It is {task.status}{also}"
     if task.status in _AGAIN:
-        return f"{now}: it will be tried again."
+        return f"{now}: it will be tried again {_when(task)}."
     if task.status == "failed":
         again = "tasks_control(action='retry') does, and what depends on it may wait for that"
         return f"{now} and is not tried again by itself: {again}."
     freed = ", ".join(result.freed or ())
     next_of_key = f"; with its concurrency_key free, {freed} can be claimed now" if freed else ""
     return f"{now}{_say_released(result)}{_say_waiting(result)}{next_of_key}."
+
+
+def _when(task: TaskState) -> str:
+    return "at once" if task.again_in_seconds is None else f"in {task.again_in_seconds:g} seconds, at {task.run_at}"
 
 
 def _say_waiting(result: FinishResult) -> str:

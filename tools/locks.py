@@ -74,9 +74,13 @@ def _say_found(result: FoundLocks) -> str:
 
 def _say_line(lock: LineView) -> str:
     """Who has it and who waits: how and for how long stands in the data."""
-    waiting = f", waiting: {', '.join(map(_who, lock.line))}" if lock.line else ""
+    waiting = f", waiting: {', '.join(map(_waits, lock.line))}" if lock.line else ""
     verb = "hold" if len(lock.holders) > 1 else "holds"
     return f"{', '.join(map(_who, lock.holders)) or 'nobody'} {verb} {named(lock.name)}{waiting}"
+
+
+def _waits(one: PlaceView) -> str:
+    return _who(one) if one.since is None else f"{_who(one)} (since {one.since})"
 
 
 def _says_acquire(args: AcquireLock) -> str:

@@ -58,7 +58,7 @@ TOOLS = (
     Tool(
         name="messages_read",
         title="Read messages",
-        description="Take your unread messages, waiting for some if asked. Acknowledge those that have ack_due_at.",
+        description="Take your unread messages; waits if asked. Acknowledge those that have ack_due_at.",
         toolset="communication",
         permission=Permission.MESSAGES_RECEIVE,
         hints=ADD,

@@ -1,6 +1,6 @@
 """Tools of versioned documents."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -26,7 +26,7 @@ from mcp_server.domain.state.views import (
 )
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.json_text import dump_json
+from mcp_server.kernel.json_text import RawJson, dump_json
 from mcp_server.kernel.json_tools import PatchOperation, escape
 from mcp_server.kernel.paging import floors
 from mcp_server.kernel.quoting import named, quoted
@@ -117,12 +117,16 @@ def _say_history(result: HistoryResult) -> str:
     written = [one for one in result.versions if one.version is not None]
     newest, last = written[0], result.versions[0]
     last_listed = f"the last of them {newest.version} by {newest.author}"
-    said = f"{counted(len(written), 'version')}, {last_listed}.{_say_ending(last)}"
+    said = f"{_of_all(counted(len(written), 'version'), result.of_versions)}, {last_listed}.{_say_ending(last)}"
     if result.compared is None:
         return said
     old, new = result.compared
     each = " `changed_paths` of each: what it changed." if written[0].changed_paths else ""
     return f"{said} From version {old} to {new}: {counted(len(result.changes or ()), 'change')}.{each}"
+
+
+def _of_all(listed: str, total: int | None) -> str:
+    return listed if total is None else f"{listed} of {total}"
 
 
 def _say_ending(last: VersionView) -> str:
@@ -144,8 +148,22 @@ def _only_at(expected_version: int | None) -> str:
 
 def _says_set(args: SetDocument) -> str:
     what = "Delete" if args.delete else "Merge changes into" if args.merge else "Write"
-    value = "" if args.value is None else f" as {_shown(args.value)}"
+    value = _copy(args) if args.value is None else f" as {_shown(args.value)}"
     return f"{what} {_document(args)}{value}{_only_at(args.expected_version)}"
+
+
+def _copy(args: SetDocument) -> str:
+    return "" if args.copy_of is None else f" as a copy of document {named(args.copy_of)}"
+
+
+def _copied(args: SetDocument) -> list[str]:
+    return [] if args.copy_of is None else [args.copy_of]
+
+
+def _with_copied(args: SetDocument, values: Mapping[str, str]) -> SetDocument:
+    """A copy of what a call before writes, as the writing of that."""
+    value = values.get(args.copy_of or "")
+    return args if value is None else args.holding(RawJson(value), f"copy of {args.copy_of}")
 
 
 def _says_patch(args: PatchDocument) -> str:
@@ -230,22 +248,31 @@ TOOLS = (
     Tool(
         name="state_set",
         title="Write a document",
-        description="Write a shared JSON document as its next version. expected_version refuses the write if somebody "
-        "else was faster (0: must not exist).",
+        description="Write a shared JSON document as its next version. expected_version refuses it if somebody "
+        "was faster (0: must not exist).",
         toolset="state",
         permission=Permission.STATE_WRITE,
         hints=UPDATE,
         arguments=SetDocument,
         result=SetResult,
         write=lambda desk: desk.state.set,
-        part=Part(_says_set, forms=_other_ways, writes=_address, value=_value, observed=_observed),
+        part=Part(
+            _says_set,
+            forms=_other_ways,
+            writes=_address,
+            value=_value,
+            observed=_observed,
+            reads=_copied,
+            put_in=_with_copied,
+            content=lambda desk, call, args: desk.state.with_copied(call, args),
+        ),
         others_words=False,
         say=_say_written,
     ),
     Tool(
         name="state_patch",
         title="Change part of a document",
-        description="Change parts of a document with exactly one of the two patches.",
+        description="Change parts of a document with one of the two patches.",
         toolset="state",
         permission=Permission.STATE_WRITE,
         hints=ADD,
@@ -259,7 +286,7 @@ TOOLS = (
     Tool(
         name="state_history",
         title="See a document's versions",
-        description="Who changed or deleted a document, when and why; with both versions, or diff=true, what changed.",
+        description="Who changed or deleted a document, when and why; with both versions, or diff, what changed.",
         toolset="state",
         permission=Permission.STATE_READ,
         hints=READ,

@@ -38,6 +38,7 @@ from tools.facts import TASK, beside
 from tools.finishing import FinishResult, finish, say_finished, says_finish, why_alone
 from tools.hints import hint, phrase
 from tools.spec import ADD, DESTROY, READ, UPDATE, Part, Tool, listed, several
+from tools.waited import say_waited
 
 _STANDING_SHOWN_MAX = 3
 """Of how many tasks it is said how each stands."""
@@ -85,7 +86,9 @@ def _say_found(result: FindResult) -> str:
         waits = f" It waits: {'; '.join(result.task.waits_for)}." if result.task.waits_for else ""
         why = f" ({quoted(result.task.pause_reason)})" if result.task.pause_reason else ""
         return f"Task {result.task.id} ({quoted(result.task.title)}) is {result.task.status}{why}.{waits}"
-    return f"{listed(len(result.tasks or ()), 'task', result.omitted)} {result.hint or ''}".rstrip()
+    tasks = result.tasks or ()
+    found = listed(len(tasks), "task", result.omitted, [one.status for one in tasks])
+    return f"{found} {result.hint or ''}".rstrip()
 
 
 def _say_created(result: CreatedTasks) -> str:
@@ -121,7 +124,7 @@ def _say_reported(result: ReportedTask) -> str:
 def _say_controlled(result: ControlledTasks) -> str:
     refused = "; ".join(refusal.message for refusal in result.refused or ())
     told = [*(f"But {one}" for one in result.warnings or ()), *((f"Refused: {refused}",) if refused else ())]
-    return " ".join((f"{len(result.tasks)} changed{_now_they_are(result.tasks)}.", *told))
+    return " ".join((f"{len(result.tasks) - len(result.fired or ())} changed{_now_they_are(result.tasks)}.", *told))
 
 
 def _now_they_are(tasks: list[TaskState]) -> str:
@@ -197,16 +200,6 @@ async def ticket(desk: Desk, call: Call, args: WaitForTasks) -> TaskView | None:
     return None if one is None else await desk.tasks.get(call, one)
 
 
-def _say_waited(result: WaitedTasks) -> str:
-    if result.task is not None:
-        reason = result.task.cancel_reason
-        said = f"Task {result.task.id} is {result.task.status}{f' ({quoted(reason)})' if reason else ''}"
-    else:
-        counts = Counter(task.status for task in result.tasks or ())
-        said = ", ".join(f"{count} {status}" for status, count in counts.items())
-    return said + ("." if result.reached else "; not reached yet, call again.")
-
-
 TOOLS = (
     Tool(
         name="tasks_create",
@@ -249,7 +242,7 @@ TOOLS = (
     Tool(
         name="tasks_claim",
         title="Claim tasks",
-        description="Take up work for an agent: the best tasks it can do, leased to it. Waits for work if asked. An "
+        description="Take up work for an agent: the best tasks it can do, leased to it. Waits if asked. An "
         "empty answer says why.",
         toolset="tasks",
         permission=Permission.TASKS_WORK,
@@ -315,7 +308,7 @@ TOOLS = (
     Tool(
         name="tasks_wait",
         title="Wait for tasks",
-        description="Wait until a task ends, starts or changes, instead of polling; task_ids for several.",
+        description="Wait until a task ends, starts or changes; task_ids for several.",
         toolset="tasks",
         permission=Permission.TASKS_READ,
         hints=READ,
@@ -323,6 +316,6 @@ TOOLS = (
         result=WaitedTasks,
         does=lambda desk: desk.tasks.wait,
         ticket=ticket,
-        say=_say_waited,
+        say=say_waited,
     ),
 )

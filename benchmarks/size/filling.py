@@ -198,6 +198,9 @@ def _letters(sizes: Sizes) -> list[Copies]:
     delivered = f"message_id = (SELECT id FROM messages WHERE {message} ORDER BY created_at LIMIT 1)"
     return [
         Copies("messages", message, sizes.others, sent),
+        Copies(
+            "texts", f"about = (SELECT id FROM messages WHERE {message} LIMIT 1)", sizes.others, {"about": _id("msg")}
+        ),
         Copies("deliveries", delivered, sizes.others, {"message_id": _id("msg"), "place": "1000 + n.i"}),
         Copies("emails", "subject = 'Mail 1'", sizes.others, mail),
     ]

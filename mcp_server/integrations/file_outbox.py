@@ -27,7 +27,7 @@ class FileOutbox:
         except OSError as error:
             why = f"The outbox folder cannot be written: {error.strerror}. `doctor` tells the operator which it is."
             return Report(outcomes_for(recipients, "deferred", None, why))
-        said = f"Written to {name} in the outbox folder; the provider is `file`, which sends nothing."
+        said = f"Written to {name} in the outbox folder."
         return Report(outcomes_for(recipients, "sent", None, said))
 
     async def close(self) -> None:

@@ -8,6 +8,7 @@ import httpx2
 
 from mcp_server.domain.deployments.configuration import Probe
 from mcp_server.kernel.json_text import storable
+from mcp_server.kernel.quoting import quoted
 
 BODY_BYTES_MAX = 256 * 1024
 BODY_SHOWN = 300
@@ -40,7 +41,7 @@ async def _asked(client: httpx2.AsyncClient, url: str, wanted: Probe) -> dict[st
     if answer.status_code != wanted.status:
         return told | {"ok": False, "said": f"status {answer.status_code} instead of {wanted.status}"}
     if wanted.contains is not None and wanted.contains not in text:
-        return told | {"ok": False, "said": f"status {answer.status_code} without {wanted.contains!r}"}
+        return told | {"ok": False, "said": f"status {answer.status_code} without {quoted(wanted.contains)}"}
     return told | {"ok": True, "said": f"status {answer.status_code}"}
 
 

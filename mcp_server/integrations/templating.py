@@ -4,6 +4,7 @@ Nothing can be called, multiplied or formatted by a pattern, attributes are memb
 done is counted (`template_rules`): a template can neither reach into the server nor ask for a gigabyte or a minute.
 """
 
+import re
 from collections.abc import Mapping
 from itertools import islice
 from typing import Any, cast
@@ -15,6 +16,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from mcp_server.domain.email.model import BODY_CHARACTERS_MAX
 from mcp_server.integrations.template_rules import FILTERS, REPEAT, SPEND, TESTS, Steps, charge, require_allowed
 from mcp_server.kernel.errors import LimitExceeded, OpsError, ValidationFailed
+from mcp_server.kernel.quoting import quoted
 
 TOKENS_MAX = 20_000
 _LOOP = frozenset(("index", "index0", "revindex", "revindex0", "first", "last", "length", "previtem", "nextitem"))
@@ -44,9 +46,18 @@ def filled(steps: Steps, source: str, variables: Mapping[str, Any], *, html: boo
     except _WRONG as error:
         line = getattr(error, "lineno", None)
         raise ValidationFailed(
-            f"{steps.what}{f', line {line},' if line else ''} cannot be filled in: {str(error)[:200]}.",
+            f"{steps.what}{f', line {line},' if line else ''} cannot be filled in: {_why(error)}.",
             next="email_find(templates=true) names what each takes; email_send(dry_run=true) tries it.",
         ) from None
+
+
+_UNDEFINED = re.compile(r"^'(\w+)' is undefined$")
+
+
+def _why(error: Exception) -> str:
+    """What the library says, in the house's words where a variable is missing."""
+    found = _UNDEFINED.match(str(error))
+    return f"{quoted(found[1])} is not among the variables given" if found else str(error)[:200]
 
 
 class _Environment(ImmutableSandboxedEnvironment):

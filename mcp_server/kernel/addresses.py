@@ -8,6 +8,7 @@ from pydantic import AfterValidator, StringConstraints
 
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import check_line
+from mcp_server.kernel.lines import quoted
 from mcp_server.kernel.meaning import Meant
 
 _LOCAL = re.compile(r"[^\s@<>()\[\]\\,;:\"]{1,64}")
@@ -39,7 +40,7 @@ def parse_address(text: str) -> Address:
     local, _, domain = plain.rpartition("@")
     if name is None or not _is_local(local) or not _is_domain(domain):
         raise ValidationFailed(
-            f"{text[:80]!r} is not an email address.",
+            f"{quoted(text, 80)} is not an email address.",
             next='Write ann@example.org, Ann Lee <ann@example.org> or "Lee, Ann" <ann@example.org>.',
         )
     return Address(name, local, domain)

@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 from mcp_server.kernel.errors import PermissionDenied
+from mcp_server.kernel.lines import quoted
 from mcp_server.kernel.values import Frozen
 
 
@@ -127,7 +128,7 @@ class Scope(Frozen):
         """
         if not self.has_namespace(name):
             raise PermissionDenied(
-                f"This key does not reach the namespace {name[:64]!r}.",
+                f"This key does not reach the namespace {quoted(name, 64)}.",
                 next=f"It reaches {self.namespace} and what begins with it; ask for another key for the rest.",
                 details={"namespace": name, "prefix": self.namespace},
             )

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 from mcp_server.kernel.errors import IdempotencyConflict
+from mcp_server.kernel.lines import quoted
 
 
 class Key(NamedTuple):
@@ -29,9 +30,9 @@ def key_conflict(
 ) -> IdempotencyConflict:
     """The refusal of a key that its principal used for something else, such as another `task`; of what has no id of its
     own, `earlier_id` says where it was, and `ids` name that."""
-    called = "" if earlier_title is None else f" ({earlier_title!r})"
+    called = "" if earlier_title is None else f" ({quoted(earlier_title)})"
     return IdempotencyConflict(
-        f"The idempotency key {key!r} was used for another {what}, {earlier_id}{called}.",
+        f"The idempotency key {quoted(key)} was used for another {what}, {earlier_id}{called}.",
         next=f"Use a new key for new content, or repeat the first content to get that {what}.",
         details={"idempotency_key": key} | (ids or {f"{what}_id": earlier_id}),
     )

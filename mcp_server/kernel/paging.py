@@ -9,6 +9,7 @@ from operator import itemgetter
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.lines import quoted
 from mcp_server.kernel.store import Database, Row
 
 T = TypeVar("T")
@@ -130,7 +131,7 @@ def decode_cursor(cursor: str, types: tuple[type, ...]) -> list[Any]:
     except (binascii.Error, ValueError, TypeError):
         pass
     raise ValidationFailed(
-        f"{cursor[:80]!r} is not a cursor of this list.", next="Leave it out to start at the beginning."
+        f"{quoted(cursor, 80)} is not a cursor of this list.", next="Leave it out to start at the beginning."
     )
 
 

@@ -7,6 +7,7 @@ PostgreSQL, where they do not.
 from dataclasses import dataclass
 
 from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.lines import quoted
 from mcp_server.kernel.store import Row
 
 _BIGGEST = 2**63 - 1
@@ -43,7 +44,7 @@ def parse_cursor(cursor: str) -> Position:
     numbers = [xid, seq] if dash else ["0", seq]
     if not all(part.isascii() and part.isdigit() and len(part) < 19 for part in numbers):
         raise ValidationFailed(
-            f"{cursor!r} is not an event cursor.",
+            f"{quoted(cursor)} is not an event cursor.",
             next="Pass a cursor that events_read returned, or leave `after` out to start at the beginning.",
         )
     return Position(int(numbers[0]), int(numbers[1]))

@@ -35,8 +35,10 @@ def shown_json(text: str) -> str:
 
 
 def without_said(sentence: str, content: dict[str, Any]) -> dict[str, Any]:
-    """A result without the remarks that the sentence before it makes word for word."""
-    return {name: value for name, value in content.items() if name not in _REMARKS or not _is_said(value, sentence)}
+    """A result without the remarks that the sentence before it makes word for word, nor those of the thing in it."""
+    left = {name: value for name, value in content.items() if name not in _REMARKS or not _is_said(value, sentence)}
+    things = {name: cast("dict[str, Any]", value) for name, value in left.items() if isinstance(value, dict)}
+    return left | {name: without_said(sentence, thing) for name, thing in things.items() if thing.keys() & _REMARKS}
 
 
 def _is_said(remarks: Any, sentence: str) -> bool:

@@ -2,8 +2,8 @@
 
 Null, or a list of nothing, for what may be left out; one value for a list, and a list of one for a value; JSON sent as
 text where an object or a list is meant; a bare value for the member that it can only mean; whole numbers where text is
-meant; a duration with its unit; `now`, a day and `2 hours ago` for a time; a choice in another spelling; a name in
-another spelling, or of another number. Never inside of what takes any JSON.
+meant; a duration with its unit, or the time at which it ends; `now`, a day and `2 hours ago` for a time; a choice in
+another spelling; a name in another spelling, or of another number. Never inside of what takes any JSON.
 """
 
 import json
@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, cast
 
 from mcp_server.kernel.durations import is_duration, seconds_of
-from mcp_server.kernel.moments import moment_of
+from mcp_server.kernel.moments import moment_of, seconds_until
 from mcp_server.kernel.near import folded
 from mcp_server.kernel.renaming import are_too_strange, gathered, nested, renamed, spread
 from mcp_server.kernel.shapes import SECONDS, Shape
@@ -63,7 +63,23 @@ def _member(shape: Shape, name: str, value: Any) -> Any:
         return _LEFT_OUT
     if name.endswith(SECONDS) and is_duration(lasting := _lasting(value)):
         return seconds_of(lasting)
+    left = _left(member, name, value)
+    if left is not None:
+        return left
     return _time(name, value) if member.kind == "time" else _value(member, value)
+
+
+def _left(member: Shape, name: str, value: Any) -> int | None:
+    """How long it is until the time that stands in place of a duration which begins now."""
+    left = seconds_until(value) if name in _FROM_NOW_ON and isinstance(value, str) else None
+    return None if left is None or left > (member.bounds[1] or left) else left
+
+
+# A timeout, which counts from when a task is claimed, is none of these, nor is the delay of a retry.
+_FROM_NOW_ON = frozenset(
+    f"{one}{SECONDS}" for one in ("ttl", "renew", "extend", "lease", "expires_in", "ack_within", "retry_after", "wait")
+)
+"""Durations that begin with the call, so that a time to come says how long they are."""
 
 
 def _lasting(value: Any) -> Any:

@@ -123,6 +123,8 @@ class Change:
         write: what it is.
         command: of what.
         place: where it stands, for refusals; None where it stands alone.
+        voiced: for one in which an agent speaks that a change before it registers: the call as that agent, once it is
+            there, given the ids that each has made.
         bound: for one that names what changes before it make: what is applied, given the ids that each has made.
         made: the ids of what it made, from what was applied.
         failed: the refusal that its outcome comes to, where alone it might end without having done anything.
@@ -133,6 +135,7 @@ class Change:
     command: Any
     place: Place | None = None
     bound: Callable[[Sequence[Sequence[str]]], Any] | None = field(default=None, compare=False)
+    voiced: Callable[[Transaction, Sequence[Sequence[str]]], Call] | None = field(default=None, compare=False)
     made: Callable[[Any], Sequence[str]] = _makes_nothing
     failed: Callable[[Any], OpsError | None] = _is_done
 
@@ -284,18 +287,20 @@ class _Applying(NamedTuple):
         before = tx.events_appended
         for change, prepared in zip(self.changes, self.prepared, strict=True):
             with change.named():
-                done.append(self._one(tx, origin, change, prepared if change.bound is None else change.bound(made)))
+                call = change.call if change.voiced is None else change.voiced(tx, made)
+                bound = prepared if change.bound is None else change.bound(made)
+                done.append(self._one(tx, origin, change, call, bound))
                 if tx.events_appended - before > ROWS_MAX:
                     raise _too_many()
             made.append(change.made(done[-1]))
         return done, made
 
-    def _one(self, tx: Transaction, origin: Origin, change: Change, prepared: Any) -> Any:
+    def _one(self, tx: Transaction, origin: Origin, change: Change, call: Call, prepared: Any) -> Any:
         apply = change.write.apply
-        if change.call is self.call:
+        if call is self.call:
             done = apply(tx, origin, prepared)
         else:
-            own = self.context.origin(change.call)._replace(at=origin.at, causation_seq=origin.causation_seq)
+            own = self.context.origin(call)._replace(at=origin.at, causation_seq=origin.causation_seq)
             guarded = own.lease_token not in (None, origin.lease_token)
             done = while_allowed(tx, own, apply, prepared) if guarded else apply(tx, own, prepared)
         refused = change.failed(done)

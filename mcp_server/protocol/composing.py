@@ -3,13 +3,15 @@ offered, its caller may make it, who speaks in it may, and its arguments are che
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
+from mcp_server.domain.agents.speaking import require_voice
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.speaking import Said, Voices
+from mcp_server.kernel.authority import Speaker
 from mcp_server.kernel.call import Call, Grant
 from mcp_server.kernel.checks import refuse
 from mcp_server.kernel.composing import CalledTool, Composed
@@ -20,6 +22,7 @@ from mcp_server.kernel.paths import mapped
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.refusing import PROBLEMS
 from mcp_server.kernel.services import Services
+from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.values import plain
 from mcp_server.kernel.writes import Place
 from mcp_server.protocol.guarding import Wanted, kept_out, naming, refusal
@@ -97,7 +100,8 @@ class _Composer:
         self._call = call
         self._later = later
         self._stands_for: dict[str, tuple[int, int]] = {}
-        self._registers: set[str] = set()
+        self._registers: dict[str, Speaker] = {}
+        """By name the agents that calls before register, each by an id that stands for its own."""
         self._writes: dict[str, int] = {}
         """The documents that calls before write, each by which."""
         self._values: dict[str, str] = {}
@@ -124,7 +128,7 @@ class _Composer:
         told = unread(f"{place.argument}[{place.number}]", standing.own, self._made)
         self._will_make(part.makes(command))
         if tool.name == "agents_register":
-            self._registers.add(command.name)
+            self._registers[command.name] = Speaker(self._made[-1][0], command.name)
         is_bound = standing != given
         filled = await self._filled(part, call, command)
         return Composed(
@@ -133,6 +137,7 @@ class _Composer:
             command if filled is None else filled[0],
             place,
             partial(self._bound, tool, call, standing) if is_bound else None,
+            self._voice_of(call),
             part.made,
             part.failed,
             tool=tool.name,
@@ -228,18 +233,41 @@ class _Composer:
             what = replace(what, as_agent=call.speaker.agent_id)
         try:
             spoken = await self._desk.get(Voices).of(call, what, local=call.actor.is_local)
-        except NotFound as error:
-            raise self._not_there_yet(what.as_agent) or error from None
+        except NotFound:
+            agent = self._registered(what.as_agent)
+            if agent is None:
+                raise
+            spoken = call.spoken_by(agent, what.lease_token)
         return spoken.spoken_by(spoken.speaker, spoken.lease_token or call.lease_token)
 
-    def _not_there_yet(self, agent: str | None) -> ValidationFailed | None:
-        """The refusal of a speaker that a call before registers; None where none does."""
-        if agent is None or not (agent in self._registers or REFERENCE.fullmatch(agent)):
+    def _registered(self, named_so: str | None) -> Speaker | None:
+        """The agent that a call before registers, by its name or as what that makes; None where none does.
+
+        Raises:
+            ValidationFailed: it is yet to be asked whether it may be there at all.
+        """
+        id_ = None if named_so is None else self._standing_in(named_so)
+        found = next((one for one in self._registers.values() if id_ in one), None)
+        if found is not None and self._later is not None:
+            raise ValidationFailed(
+                f"The agent {named(found.name)} is registered by a call of these, and speaks once that has landed.",
+                next="Call agents_register on its own first, then these; or leave as_agent out here.",
+            )
+        return found
+
+    def _voice_of(self, call: Call) -> Callable[[Transaction, Sequence[Sequence[str]]], Call] | None:
+        """What proves in the transaction that its caller may speak as an agent which is not there yet."""
+        speaker = call.speaker
+        if speaker is None or speaker.agent_id not in self._stands_for:
             return None
-        return ValidationFailed(
-            f"The agent {named(agent)} is registered by a call of these, and speaks once that has landed.",
-            next="Call agents_register on its own first, then these; or leave as_agent out here.",
-        )
+
+        def voiced(tx: Transaction, made: Sequence[Sequence[str]]) -> Call:
+            agent_id = self._real(speaker.agent_id, made)
+            # Another may have registered one of that name meanwhile.
+            require_voice(tx, self._desk.context.origin(call.spoken_by(None, None)), agent_id)
+            return call.spoken_by(Speaker(agent_id, speaker.name), call.lease_token)
+
+        return voiced
 
     def _standing_in(self, text: str) -> str:
         """The id that stands for what a reference names.
@@ -283,11 +311,13 @@ class _Composer:
     def _bound(self, tool: AnyTool, call: Call, standing: Given, made: Sequence[Sequence[str]]) -> Any:
         """What is applied, once it is known what the calls before have made."""
 
-        def real(text: str) -> str:
-            number, which = self._stands_for.get(text, (None, 0))
-            return text if number is None else made[number][which]
-
+        real = partial(self._real, made=made)
         return validated(tool, call, standing._replace(own=mapped(standing.own, tool.names_made(), real)))
+
+    def _real(self, text: str, made: Sequence[Sequence[str]]) -> str:
+        """The id of what is there now for one that stood for it."""
+        number, which = self._stands_for.get(text, (None, 0))
+        return text if number is None else made[number][which]
 
 
 def _write_of(tool: AnyTool, desk: Desk) -> Any:
@@ -330,7 +360,7 @@ def _read_before(document: str, number: int) -> ValidationFailed:
     return ValidationFailed(
         f"The document {named(document)} is written by call {number} of these, and this call would read it before that "
         "has landed.",
-        next="Attach what it holds as content_base64; or write it first on its own, then make this call.",
+        next="Give what it holds itself (content_base64, value); or write it first on its own, then make this call.",
         details={"document": document, "written_by_call": number},
     )
 

@@ -18,7 +18,7 @@ from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.lines import one_line
 from mcp_server.kernel.near import did_you_mean, near
 from mcp_server.kernel.paging import decode_cursor, encode_cursor
-from mcp_server.kernel.quoting import OTHERS_WORDS, named, shown_json
+from mcp_server.kernel.quoting import OTHERS_WORDS, named, quoted, shown_json
 from mcp_server.kernel.views import View, dumped
 from mcp_server.protocol import completions
 from mcp_server.protocol.caching import LASTING
@@ -56,7 +56,7 @@ class ResourceReads:
             name, inner = decode_cursor(cursor, (str, str))
             names = [resource.name for resource in listed]
             if name not in names:
-                raise ValidationFailed(f"{cursor[:80]!r} is not a cursor of this list.")
+                raise ValidationFailed(f"{quoted(cursor[:80])} is not a cursor of this list.")
             number = names.index(name)
             resource = listed[number]
             assert resource.entries is not None, "only those that have entries are listed"

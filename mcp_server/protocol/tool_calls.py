@@ -164,11 +164,20 @@ class ToolCalls:
             result = await tool.run(self._desk)(call, arguments)
         content, sentence = dumped(result), tool.say(result)
         shown = without_said(sentence, _in_short(tool, content))
-        others = tool.others_words and not is_plain(shown)
+        others = self._tells_others(tool, arguments) and not is_plain(shown)
         if tool.writes:
             content["spoken_by"] = call.label
             shown |= self._speaker_told(call, given)
         return _result(told(sentence, shown, others=others), content, is_error=False)
+
+    def _tells_others(self, tool: AnyTool, arguments: BaseModel) -> bool:
+        """Whether an answer may hold what others wrote; that of several calls where that of one of them may."""
+        # What is called by another name than its own is taken to tell them.
+        called = vars(arguments).get("calls") or ()
+        return tool.others_words and (not called or any(self._may_be_others(one.tool) for one in called))
+
+    def _may_be_others(self, name: str) -> bool:
+        return name not in self._tools or self._tools[name].others_words
 
     async def _counted(self, tool: AnyTool, call: Call, given: "Given") -> Any:
         """The arguments as the tool takes them, once what it writes is counted."""

@@ -237,7 +237,7 @@ async def test_a_model_fills_in_what_is_declared_and_nothing_else(sqlite_url: st
             ([{"name": "web"}], "needs the arguments region"),
             ([{"name": "web", "arguments": {"region": "eu"}, "env": {"LD_PRELOAD": "x"}}], "does nothing with env"),
             ([{"name": "web", "arguments": {"region": "--delete-all"}}], r"must match \[a-z\]\{2\}"),
-            ([{"name": "web", "arguments": {"zone": "a"}}], "no argument 'zone'.*Declared are: region"),
+            ([{"name": "web", "arguments": {"zone": "a"}}], 'no argument "zone".*Declared are: region'),
             ([{"name": "web", "command": ["rm"], "arguments": {"region": "eu"}}], "does nothing with command"),
         ):
             with pytest.raises(ValidationFailed, match=teaches):

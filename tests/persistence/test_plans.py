@@ -46,17 +46,31 @@ NARROWED = {
     ),
     "approvals_find": ("approval_status", "approval_task", "approval_after"),
     "approvals_put_to": ("", "approval_status", "approval_task", "approval_put_to_after"),
-    "inbox": ("inbox_unread",),
-    "sent": ("sent_before",),
+    "messages_found": ("message_text", "message_text_indexed", "message_text_among", "sent_before", "inbox_thread"),
+    "inbox": ("inbox_unread", "inbox_thread", "of_importance"),
+    "sent": ("sent_before", "of_importance"),
+    "thread": ("", "of_importance"),
+    "owed": ("owed_after", "of_importance"),
 }
 """Lists with the ways to narrow them, each by itself; those of tasks are those of archived ones, too."""
 ORDERED = {
     *("tasks_find", "tasks_find_count", "archived_tasks_find", "archived_tasks_find_count", "state_find"),
     *("state_find_count", "emails_find", "emails_find_count", "approvals_find", "approvals_find_count"),
+    *("messages_found", "messages_found_count"),
     *("event_newest", "events_latest", "any_event_before", "events_end", "changes_held_back"),
 }
 """Read from one end, in their own order, as far as a page or a count goes."""
-AS_FAR_AS_A_PAGE = ("", "task_not_system", "task_after", "task_text", "document_after", "document_text", "email_text")
+AS_FAR_AS_A_PAGE = (
+    "",
+    "task_not_system",
+    "task_after",
+    "task_text",
+    "document_after",
+    "document_text",
+    "email_text",
+    "message_text",
+    "sent_before",
+)
 """Ways to narrow these that let them be read so."""
 WHOLE = {
     "threads_fill": "the last step of a rebuild, which reads everything anyway",

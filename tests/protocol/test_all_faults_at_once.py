@@ -73,7 +73,7 @@ FAULTS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
             "services": [{"name": "web", "image": "nginx", "secrets": ["KEY"], "depends_on": ["cache"]}],
             "monitoring": [{"service": "nobody"}],
         },
-        ("names 'cache'", "names 'nobody'", "names the secret KEY"),
+        ('names "cache"', 'names "nobody"', "names the secret KEY"),
     ),
     (
         "approvals_request",
@@ -104,12 +104,12 @@ FAULTS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     (
         "email_send",
         MAIL | {"attachments": [{"name": "a", "content_base64": "%"}, {"name": "b", "namespace": "n", "key": "none"}]},
-        ("'a' is not base64", "There is no document n/none"),
+        ('"a" is not base64', "There is no document n/none"),
     ),
     (
         "email_send",
         MAIL | {"to": ["eve@example.com"], "attachments": [{"name": "a", "content_base64": "%"}]},
-        ("may not send to eve@example.com", "'a' is not base64"),
+        ("may not send to eve@example.com", '"a" is not base64'),
     ),
     # People who cannot come, for more than one reason.
     (

@@ -212,7 +212,7 @@ async def test_a_refusal_says_what_was_wrong_what_is_true_and_what_to_do(tmp_pat
         error = await refused(client, "state_get", namespace="n", key="none")
         assert (error["code"], error["details"]) == ("not_found", {"namespace": "n", "key": "none"})
         assert error["message"] == (
-            "There is no document n/none. state_set makes it; state_find(namespace='n') lists what there is."
+            'There is no document n/none. state_set makes it; state_find(namespace="n") lists what there is.'
         )
 
 

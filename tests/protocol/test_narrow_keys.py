@@ -83,8 +83,11 @@ async def test_a_prefix_of_namespaces_holds_in_every_tool(tmp_path: Path):
             await key.refused("state_set", **there, value=1, merge=True, base_version=1)
             await key.refused("state_patch", **there, merge_patch={"text": "x"})
             await key.refused("state_restore", **there, version=1)
-            await key.refused("commit", calls=[write])
-            await key.refused("approvals_request", title="t", calls=[write])
+            copying = {"namespace": "team", "key": "copy", "copy_of": f"{namespace}/{KEY}"}
+            await key.refused("state_set", **copying)
+            for writes in ([write], [{"tool": "state_set", "arguments": copying}]):
+                await key.refused("commit", calls=writes)
+                await key.refused("approvals_request", title="t", calls=writes)
             attached = [{"name": "a.txt", **there}]
             await key.refused("email_send", to="bob@example.org", subject="s", text="t", attachments=attached)
             mail = {"to": "bob@example.org", "subject": "s", "text": "t", "attachments": attached}

@@ -79,10 +79,11 @@ async def test_all_calls_that_cannot_be_one_of_several_are_told_at_once(tmp_path
 
 
 @pytest.mark.parametrize("speaker", ["ann", "@0.0"])
-async def test_an_agent_that_the_same_commit_registers_speaks_once_that_has_landed(tmp_path: Path, speaker: str):
+async def test_an_agent_that_the_same_commit_registers_speaks_in_it(tmp_path: Path, speaker: str):
     async with asked_by(tmp_path, "auto", Person()) as (_, client):
         spoken = NOTE | {"arguments": NOTE["arguments"] | {"as_agent": speaker}}  # pyright: ignore[reportOperatorIssue]
-        text, _ = await told(
+        text, done = await told(
             client, "commit", calls=[{"tool": "agents_register", "arguments": {"name": "ann"}}, spoken]
         )
-        assert "speaks once that has landed" in text and "agents_register on its own first" in text
+        assert "Both landed together." in text
+        assert done["results"][1]["document"]["author"].startswith("agent:ann via user:")

@@ -133,7 +133,8 @@ async def test_what_an_earlier_version_wrote_is_found_by_its_text(old_url: str):
         ]
         values = await world.database.fetch_all("documents_every", after="", limit=1000)
         mails = await world.database.fetch_all("emails_every", after="", limit=1000)
-        assert len(rows) == len(stored) + len(values) + len(mails) and values and mails
+        messages = await world.database.fetch_all("messages_every", after="", limit=1000)
+        assert len(rows) == sum(map(len, (stored, values, mails, messages))) and values and mails and messages
         for task in stored:
             command = FindTasks(text=task["title"].upper(), include_system=True, limit=100)
             assert task["id"] in {one.id for one in (await world.desk.tasks.find(world.call, command)).items}
@@ -156,7 +157,7 @@ async def test_texts_of_the_version_before_keep_their_place_and_are_found(
     with closing(opened) as connection:
         mark = "%s" if engine == "postgres" else "?"
         for place, row in enumerate(texts_of(connection, engine, AREAS)):
-            if row["kind"] != "email":
+            if row["kind"] in ("task", "document"):
                 values = (row["kind"], row["about"], place % 2, row["folded"])
                 sql = f"INSERT INTO texts (kind, about, is_new, folded) VALUES ({', '.join([mark] * 4)})"
                 connection.execute(sql, values)
@@ -170,6 +171,25 @@ async def test_texts_of_the_version_before_keep_their_place_and_are_found(
             command = FindTasks(text=task["title"].upper(), include_system=True, limit=100)
             assert task["id"] in {one.id for one in (await world.desk.tasks.find(world.call, command)).items}
         assert (await world.desk.emails.find(world.call, FindEmails(to="@"))).items
+    assert replay(old_url).differences == ()
+
+
+async def test_messages_that_were_sent_before_they_could_be_searched_are_found(
+    old_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    """As schema 21 left them: with texts of all else."""
+    backend: Any = make_backend(old_url, AREAS)
+    real = migrate.migrations
+    with monkeypatch.context() as before:
+        before.setattr(migrate, "migrations", lambda engine: [one for one in real(engine) if one.number <= 21])
+        backend.prepare()
+    opened = backend.file.connect() if backend.engine == "sqlite" else backend.server.connect()
+    with closing(opened) as connection:
+        connection.execute("DELETE FROM texts WHERE kind = 'message'")
+    async with open_world(old_url) as world:
+        world.clock.now = OLD["now"]
+        found = await world.desk.messages.look(as_agent("bob"), ReadMessages(text="HELLO"))
+        assert len(found.messages) >= 2
     assert replay(old_url).differences == ()
 
 

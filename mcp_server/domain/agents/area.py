@@ -10,7 +10,8 @@ from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.telling import Telling, whole
 
 _SAID = "kind description capabilities skills max_concurrent_tasks tags budget launcher scaling operator_set"
-_MOVED = Telling.of("lifecycle lifecycle_reason updated_at")
+_MOVES = "lifecycle lifecycle_reason updated_at"
+_MOVED = Telling.of(_MOVES)
 _SPENT = Telling.of("month tokens_used cost_usd_used share")
 
 AREA = Area(
@@ -34,15 +35,22 @@ AREA = Area(
                 "paused": _MOVED,
                 "resumed": _MOVED,
                 "draining": _MOVED,
-                "terminated": _MOVED,
-                "deleted": Telling.of("", "reason"),
+                "terminated": Telling.of(_MOVES, "to_agent"),
+                "deleted": Telling.of("", "reason to_agent"),
                 "scaled": Telling.of("desired_instances scaling decision updated_at"),
                 "budget_warning": _SPENT,
                 "budget_exhausted": _SPENT,
             },
             seen_by=Permission.AGENTS_READ,
             record=Agent,
-            beside={"month": str, "tokens_used": int, "cost_usd_used": float, "share": float, "reason": str},
+            beside={
+                "month": str,
+                "tokens_used": int,
+                "cost_usd_used": float,
+                "share": float,
+                "reason": str,
+                "to_agent": str,
+            },
             table="agents",
             row="agent_for_update",
             json=frozenset(

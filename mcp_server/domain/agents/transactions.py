@@ -106,6 +106,7 @@ def _left(tx: Transaction, origin: Origin, agent: Agent, command: ControlAgent, 
     _require_leaving(agent, command.action, heir, _by_kind(tx.tell(AGENT_HOLDS, origin, agent.id)))
     deletes = command.action == "delete"
     before = agent_now(tx, origin, agent.id) if deletes else None
+    event = event if heir is None else event._replace(data={**event.data, "to_agent": heir.id})
     cause = origin.caused_by(tx.append(origin, event) if deletes else tx.record(origin, event))
     ended = tx.tell(AGENT_ENDED, cause, agent.id, f"its agent was {'deleted' if deletes else 'terminated'}")
     handed = [] if heir is None else tx.tell(AGENT_HANDED_OVER, cause, agent.speaker(), heir.speaker())

@@ -25,10 +25,10 @@ from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.privacy import Private
 from mcp_server.kernel.telling import Telling, whole
 
-_OVER = Telling.of("status decided_at due_at updated_at")
-_DECIDED = Telling.of("answers status decided_at due_at updated_at")
+_OVER = Telling.of("title status decided_at due_at updated_at")
+_DECIDED = Telling.of("title answers status decided_at due_at updated_at")
 _ASKED = "approvers needed expires_at remind_at due_at"
-_WORDS = "title action details about requested_by"
+_WORDS = "action details about requested_by"
 
 AREA = Area(
     name="approvals",
@@ -45,21 +45,21 @@ AREA = Area(
             "approval",
             events={
                 "requested": Telling.of(whole(Approval)),
-                "answered": Telling.of("answers status updated_at"),
+                "answered": Telling.of("title answers status updated_at"),
                 "approved": _DECIDED,
                 "rejected": _DECIDED,
                 "expired": _OVER,
-                "withdrawn": Telling.of("status decided_at due_at updated_at", "outcome"),
-                "reminded": Telling.of("remind_at due_at updated_at"),
+                "withdrawn": Telling.of("title status decided_at due_at updated_at", "outcome"),
+                "reminded": Telling.of("title remind_at due_at updated_at"),
                 "reopened": Telling.of(
-                    "status answers decided_at opened_at updated_at",
-                    "expires_at remind_at due_at outcome title action details about action_hash",
+                    "title status answers decided_at opened_at updated_at",
+                    "expires_at remind_at due_at outcome action details about action_hash",
                 ),
-                "ran": Telling.of("outcome ran_at updated_at"),
-                "stale": Telling.of("status outcome updated_at"),
-                "put_to": Telling.of("opened_at updated_at", f"{_ASKED} {_WORDS} action_hash answers"),
-                "handed_over": Telling.of("requester updated_at"),
-                "righted": Telling.of("opened_at updated_at", "expires_at remind_at due_at"),
+                "ran": Telling.of("title outcome ran_at updated_at"),
+                "stale": Telling.of("title status outcome updated_at"),
+                "put_to": Telling.of("title opened_at updated_at", f"{_ASKED} {_WORDS} action_hash answers"),
+                "handed_over": Telling.of("title requester updated_at"),
+                "righted": Telling.of("title opened_at updated_at", "expires_at remind_at due_at"),
             },
             seen_by=Permission.APPROVALS_READ,
             record=Approval,

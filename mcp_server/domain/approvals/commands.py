@@ -21,6 +21,7 @@ from mcp_server.kernel.composing import Calls
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import canonical_hash, check_text
 from mcp_server.kernel.meaning import Meant, TaskId
+from mcp_server.kernel.quoting import quoted
 from mcp_server.kernel.searching import Sought
 from mcp_server.kernel.together import LIKE, not_together
 from mcp_server.kernel.values import Frozen, Line, Text
@@ -38,6 +39,7 @@ ApprovalStatus = Annotated[
             "declined": "rejected",
             "denied": "rejected",
             "refused": "rejected",
+            "answered": "approved",
             "cancelled": "withdrawn",
             "canceled": "withdrawn",
             "timed_out": "expired",
@@ -223,7 +225,7 @@ def read_vote(action: Any, content: Any, form: Mapping[str, Any] = FORM) -> Vote
     if action in ("cancel", "decline") and not content:
         return None if action == "cancel" else Vote(approve=False)
     if action != "accept":
-        raise _not_the_form(f"an action {action!r} with that content", form)
+        raise _not_the_form(f"an action {quoted(str(action))} with that content", form)
     try:
         return Vote.model_validate(_voted(content, form))
     except ValidationError as error:

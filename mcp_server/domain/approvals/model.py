@@ -234,12 +234,10 @@ class Approval(Record):
         told = check_json({"code": error.code, "message": error.message, "details": error.details}, "outcome")
         return self._moved("approval.stale", now, status="stale", outcome=told)
 
-    def withdrawn(self, reason: str | None, now: Micros) -> tuple[Self, Event]:
-        """What was asked about will not happen anyway, for a reason if one was given."""
-        changes: dict[str, Any] = {"status": "withdrawn", "decided_at": now, "due_at": None}
-        if reason is not None:
-            changes["outcome"] = RawJson(dump_json({"reason": reason}))
-        return self._moved("approval.withdrawn", now, **changes)
+    def withdrawn(self, by: str, reason: str | None, now: Micros) -> tuple[Self, Event]:
+        """What was asked about will not happen anyway: by whom that is so, and for a reason if one was given."""
+        outcome = RawJson(dump_json({"by": by} | ({} if reason is None else {"reason": reason})))
+        return self._moved("approval.withdrawn", now, status="withdrawn", decided_at=now, due_at=None, outcome=outcome)
 
     def reminded(self, now: Micros) -> tuple[Self, Event]:
         """The people were reminded."""
@@ -338,7 +336,8 @@ class Approval(Record):
     def described(self) -> str:
         """`approved (ann approved on the command line at ...)`."""
         answers = "; ".join(f"{answer.by} {answer.verb} by {answer.via} at {answer.at}" for answer in self.given())
-        return f"{self.status} ({answers})" if answers else self.status
+        status = "answered" if self.status == "approved" and self.takes().is_open else self.status
+        return f"{status} ({answers})" if answers else status
 
     def _person(self, by: str) -> str:
         people = self.people()
@@ -354,7 +353,8 @@ class Approval(Record):
         return found
 
     def _moved(self, kind: str, now: Micros, **changes: Any) -> tuple[Self, Event]:
-        changes["updated_at"] = now
+        # Whoever reads of an answer has to know what was asked.
+        changes = {"title": self.title} | changes | {"updated_at": now}
         version = self.version + 1
         return self.evolved(changes | {"version": version}), Event(kind, "approval", self.id, version, changes)
 

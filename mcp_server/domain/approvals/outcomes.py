@@ -33,7 +33,7 @@ class Outcome(NamedTuple):
         if self.status == "stale":
             return overtaken_words((self.told or {})["message"])
         if self.status == "withdrawn" and self.told is not None:
-            return f"It was withdrawn: {quoted(self.told['reason'])}."
+            return f"It was withdrawn{_by_whom(self.told)}."
         if self.calls:
             return self._said_of_calls(self.calls)
         return "" if self.answer is None else f"Answered: {quoted(self.answer)}."
@@ -47,6 +47,12 @@ class Outcome(NamedTuple):
         if self.status == "pending":
             return ""
         return "Its call was not made." if calls == 1 else "None of its calls was made."
+
+
+def _by_whom(told: Mapping[str, Any]) -> str:
+    # Rows of 0.1.0 say the reason alone.
+    by = f" by {named(told['by'])}" if "by" in told else ""
+    return f"{by}: {quoted(told['reason'])}" if "reason" in told else by
 
 
 def overtaken_words(why: str) -> str:

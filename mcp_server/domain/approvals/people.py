@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from mcp_server.kernel.addresses import ascii_domain, parse_address
 from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.quoting import quoted
 
 ANYONE = frozenset(("anyone", "anybody", "human", "person", "somebody", "someone", "the user", "user"))
 """Words by which nobody in particular is asked. None of them is a user's name."""
@@ -44,7 +45,9 @@ def as_person(name: str) -> str:
         return name
     plain = name.strip()
     if plain.startswith(("agent:", "agent_", "capability:")):
-        raise ValidationFailed(f"{plain!r} is not a person, and people decide.", next="Name users, or [] for anyone.")
+        raise ValidationFailed(
+            f"{quoted(plain)} is not a person, and people decide.", next="Name users, or [] for anyone."
+        )
     return plain.removeprefix("user:").strip() or name
 
 

@@ -88,5 +88,6 @@ def _compact(value: Any, indent: str = "\n") -> str:
 
 def _asked(approval: Approval) -> str:
     people = ", ".join(one_line(person) for person in approval.people())
-    of = f"Asked of {people}; {approval.needed} must approve." if people else "Anyone who may decide can answer."
+    what = "agree" if approval.takes().is_open else "approve"
+    of = f"Asked of {people}; {approval.needed} must {what}." if people else "Anyone who may decide can answer."
     return of if approval.expires_at is None else f"{of} Open until {iso(approval.expires_at)}."

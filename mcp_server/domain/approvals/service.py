@@ -175,7 +175,7 @@ class ApprovalService:
         Raises:
             NotFound: no such approval, or one about another's mail.
         """
-        return approval_view((await self._seen(call, approval_id)).fields())
+        return await self._viewed((await self._seen(call, approval_id)).fields(), full=True)
 
     async def find(self, call: Call, command: FindApprovals) -> Listed[ApprovalView]:
         """Approvals, newest first, without their details; of an approver, those that it is named in or answered."""
@@ -195,7 +195,7 @@ class ApprovalService:
             at, after_id = decode_cursor(command.cursor, (int, str))
             query = query.where(after, after_at=at, after_id=after_id)
         page = await fetch_page(self._database, query, command.limit, ("created_at", "id"))
-        return Listed([approval_view(row, full=False) for row in page.rows], page.next_cursor, page.omitted)
+        return Listed([await self._viewed(row, full=False) for row in page.rows], page.next_cursor, page.omitted)
 
     async def still_open(self, approval_id: str, opened_at: int) -> Approval | None:
         """An approval that was asked at a moment; None where it is decided, or has been asked anew since."""
@@ -257,12 +257,24 @@ class ApprovalService:
 
     async def _whole(self, approval: Approval) -> Shown:
         """The whole question, before it that a yes does nothing any more where a document has moved on."""
-        stale: list[str] = []
-        if approval.status == "pending":
-            for document, expected in expected_versions(approval.calls):
-                now = await self._services.get(StateService).version_of(document)
-                stale += [] if now == expected else [overtaken(document, expected, now)]
+        stale = await self._overtaken(approval.status, approval.calls)
         return Shown(approval, "\n\n".join((*stale[::-1], question_text(approval))), "\n".join(stale) or None)
+
+    async def _overtaken(self, status: str, calls: str | None) -> list[str]:
+        """Why a yes would do nothing any more, for each document that has moved on."""
+        if status != "pending":
+            return []
+        found: list[str] = []
+        for document, expected in expected_versions(calls):
+            now = await self._services.get(StateService).version_of(document)
+            found += [] if now == expected else [overtaken(document, expected, now)]
+        return found
+
+    async def _viewed(self, row: Row, *, full: bool) -> ApprovalView:
+        """An approval as callers see it, with what has moved where it waits in vain."""
+        stale = await self._overtaken(row["status"], row["calls"])
+        view = approval_view(row, full=full)
+        return view.evolved({"overtaken": stale}) if stale else view
 
     async def _reachable(self, call: Call, command: RequestApproval) -> NewRequest:
         words = [name for name in command.people() if stands_for_the_user(name) and name != call.actor.id]

@@ -191,7 +191,7 @@ def withdraw(tx: Transaction, origin: Origin, ended: Task) -> None:
         return
     row = tx.one("approval_for_update", id=approval_id_of(ended.id))
     if row is not None and row["status"] == "pending":
-        _, event = Approval.adopt(row).withdrawn(ended.cancel_reason, origin.at)
+        _, event = Approval.adopt(row).withdrawn(origin.actor, ended.cancel_reason, origin.at)
         tx.record(origin, event)
 
 

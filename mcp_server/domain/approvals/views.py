@@ -32,7 +32,8 @@ class AnswerView(View):
 
 class ApprovalView(View):
     """One question to people; `about` is what a task asked about will do, `calls` what a yes runs, `outcome` what came
-    of those. Lists leave what is long out, and tell of calls what each `says` to people."""
+    of those; `overtaken` says why a yes would do nothing any more. Lists leave what is long out, and tell of calls what
+    each `says` to people."""
 
     id: str
     status: str
@@ -49,6 +50,7 @@ class ApprovalView(View):
     needed: int
     answers: list[AnswerView] | None = None
     not_answered: list[str] | None = None
+    overtaken: list[str] | None = None
     answer: str | None = None
     task_id: str
     requested_by: str

@@ -20,6 +20,7 @@ from mcp_server.kernel.checks import noting, refuse
 from mcp_server.kernel.errors import OpsError, PermissionDenied, Unavailable, ValidationFailed
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.lines import fenced, one_line
+from mcp_server.kernel.quoting import quoted
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.times import iso
 
@@ -104,7 +105,7 @@ class Inviting:
         if name.startswith(PERSON):
             user = name.removeprefix(PERSON).strip()
             if not user:
-                raise ValidationFailed(f"{name!r} names nobody.", next="Write user:NAME, such as user:local.")
+                raise ValidationFailed(f"{quoted(name)} names nobody.", next="Write user:NAME, such as user:local.")
             profile = await self._standing.profile(user)
             address = None if profile is None else profile.address
             return self._mailed(Participant(0, user, "user"), address)

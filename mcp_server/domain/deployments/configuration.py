@@ -50,7 +50,7 @@ Value = str | int | float | bool
 
 def _own_path(path: str) -> str:
     if path.startswith("//") or "\\" in path:
-        raise ValidationFailed(f"{path!r} would lead to another host.", next="Begin with one slash: /health.")
+        raise ValidationFailed(f"{quoted(path)} would lead to another host.", next="Begin with one slash: /health.")
     return path
 
 
@@ -173,7 +173,7 @@ Reference = Annotated[
 def _reference(text: str) -> str:
     kind, _, where = text.partition(":")
     if kind == "file" and (not where.startswith("/") or posixpath.normpath(where) != where):
-        raise ValidationFailed(f"{text!r} is no whole path.", next="Such as file:/run/secrets/key, without dots.")
+        raise ValidationFailed(f"{quoted(text)} is no whole path.", next="Such as file:/run/secrets/key, without dots.")
     if kind == "env" and _NAME.fullmatch(where) is None:
         raise ValidationFailed(f"{quoted(text)} names no variable.", next="Such as env:API_KEY, without spaces.")
     check_line(text, "reference")
@@ -240,7 +240,7 @@ class Config(Frozen):
             yield ValidationFailed(f"{', '.join(twice)} is the name of two parts.", next="Give each its own name.")
         for where, name in self._named():
             if name not in names:
-                yield ValidationFailed(f"{where} names {name!r}, and the parts are {', '.join(names)}.")
+                yield ValidationFailed(f"{where} names {quoted(name)}, and the parts are {', '.join(names)}.")
         for where, name in self._secrets_named():
             if name not in self.secrets:
                 known = ", ".join(self.secrets) or "none"

@@ -12,6 +12,7 @@ from mcp_server.domain.deployments.configuration import Config, Probe
 from mcp_server.domain.deployments.spec import Operation
 from mcp_server.kernel.errors import NotFound, OpsError, ValidationFailed
 from mcp_server.kernel.near import did_you_mean, near
+from mcp_server.kernel.quoting import quoted
 
 Phase = Literal["build", "deploy", "check", "promote", "revert", "destroy", "stop", "start"]
 Facts = dict[str, Any]
@@ -270,7 +271,7 @@ class Targets:
         if name not in self.known:
             meant = self._meant(name)
             raise ValidationFailed(
-                self.absent.get(name) or f"There is no target {name!r}. {did_you_mean(meant)}".rstrip(),
+                self.absent.get(name) or f"There is no target {quoted(name)}. {did_you_mean(meant)}".rstrip(),
                 next=f"This server has: {', '.join(sorted(self.known)) or 'none'}. The operator declares others under "
                 "[targets.NAME] in the TOML file.",
                 details={"target": name, "known": sorted(self.known)} | ({"near": meant} if meant else {}),
@@ -319,7 +320,7 @@ def require_taken(target: Target, subject: Subject) -> None:
 def no_deployment(deployment_id: str) -> NotFound:
     """The refusal for an id that names no deployment."""
     return NotFound(
-        f"There is no deployment {deployment_id[:80]!r}.",
+        f"There is no deployment {quoted(deployment_id[:80])}.",
         next="List them with deployments_find, or make one with deployments_define.",
         details={"deployment_id": deployment_id[:80]},
     )

@@ -25,6 +25,7 @@ from mcp_server.domain.tasks.spec import RetrySpec, TaskSpec
 from mcp_server.kernel.errors import InvalidTransition, LeaseLost, NotFound
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import RawJson, sha256_text
+from mcp_server.kernel.quoting import quoted
 from mcp_server.kernel.store import Transaction
 
 DEPLOYMENT_KIND = "system.deployment"
@@ -325,7 +326,7 @@ def no_revision(deployment_id: str, revision: int) -> NotFound:
 def no_plan(plan_hash: str) -> NotFound:
     """The refusal for a hash that no plan of the deployment has."""
     return NotFound(
-        f"There is no such plan as {plan_hash[:80]!r} for it.",
+        f"There is no such plan as {quoted(plan_hash[:80])} for it.",
         next="deployments_plan shows what would happen, and tells the hash.",
         details={"plan_hash": plan_hash[:80]},
     )

@@ -76,11 +76,11 @@ class DeploymentView(View):
 
 
 class StepView(View):
-    """One thing that would happen."""
+    """One thing that would happen. What a target shows of it as JSON is data here: nobody reads it escaped."""
 
     action: str
     what: str
-    detail: str | None = None
+    detail: Any = None
 
 
 class PlanView(View):
@@ -187,6 +187,16 @@ def _phase(name: str, told: dict[str, Any]) -> PhaseView:
     )
 
 
+def _as_data(detail: str | None) -> Any:
+    # What a target says in words stays the text that it is, whatever it begins with.
+    if detail is None or detail[:1] not in ("{", "[", '"'):
+        return detail
+    try:
+        return json.loads(detail)
+    except ValueError:
+        return detail
+
+
 def plan_view(plan: Plan, approvers: Sequence[str] | None = None) -> PlanView:
     """A plan as callers see it; `approvers` are whom it waits for, empty for anyone who may decide."""
     return PlanView(
@@ -195,7 +205,7 @@ def plan_view(plan: Plan, approvers: Sequence[str] | None = None) -> PlanView:
         operation=plan.operation,
         revision=plan.revision,
         live_revision=plan.live_revision,
-        steps=[StepView(**step._asdict()) for step in plan.listed()],
+        steps=[StepView(action=step.action, what=step.what, detail=_as_data(step.detail)) for step in plan.listed()],
         warnings=json.loads(plan.warnings) or None,
         needs_approval_of=None if approvers is None else list(approvers) or ["anyone who may decide"],
     )

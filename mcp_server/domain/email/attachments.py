@@ -8,10 +8,11 @@ from typing import Annotated, Any, ClassVar, NamedTuple, Self, cast
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from mcp_server.domain.state.model import Key, Namespace
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import check_line
 from mcp_server.kernel.meaning import Meant
-from mcp_server.kernel.quoting import named
+from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.renaming import without
 from mcp_server.kernel.together import LIKE, not_together
 from mcp_server.kernel.values import Frozen
@@ -99,8 +100,8 @@ class AttachmentSpec(Frozen):
     content_base64: str | None = Field(
         default=None, description="Or namespace and key of a state document", examples=["aGVsbG8="]
     )
-    namespace: str | None = None
-    key: str | None = None
+    namespace: Namespace | None = None
+    key: Key | None = None
     media_type: MediaType | None = None
 
     def holding(self, value: str) -> Self:
@@ -121,7 +122,9 @@ class AttachmentSpec(Frozen):
     def _from_one_place(self) -> Self:
         if (self.content_base64 is None) == (self.namespace is None) or (self.namespace is None) != (self.key is None):
             document = dict.fromkeys(("namespace", "key"), None if self.content_base64 is not None else LIKE)
-            raise not_together(f"The attachment {self.name!r} needs content_base64, or namespace and key.", **document)
+            raise not_together(
+                f"The attachment {quoted(self.name)} needs content_base64, or namespace and key.", **document
+            )
         return self
 
 

@@ -15,7 +15,7 @@ def send_email(services: Services) -> Handler:
         email_id = job.input["email_id"]
         done = await delivery.deliver(email_id, job.lease_token, provider.open())
         # The mail says why: recipients and providers' answers are not for all who may see tasks.
-        why = f"Not everyone has got it: email_find(email_id={email_id!r}) says why."
+        why = f"Not everyone has got it: email_find(email_id='{email_id}') says why."
         if done.deferred:
             raise HandlerFailed(why, DEFERRED, True, done.retry_after_seconds)
         if done.status in ("failed", "unknown"):

@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from mcp_server.domain.email.attachments import Attachment, AttachmentSpec
+from mcp_server.domain.state.model import Key as DocumentKey
 from mcp_server.kernel.addresses import EmailAddress, ascii_domain, kept_address, parse_address, plain_address
 from mcp_server.kernel.arguments import Listing
 from mcp_server.kernel.checks import check_all
@@ -73,9 +74,7 @@ class EmailSpec(Frozen):
     subject: Line | None = Field(default=None, examples=["The report is ready"])
     text: Content | None = Field(default=None, examples=["See the attached report."])
     html: Content | None = None
-    template: Annotated[Line | None, BeforeValidator(_key)] = Field(
-        default=None, description="Key in namespace email-templates"
-    )
+    template: Annotated[DocumentKey | None, BeforeValidator(_key)] = None
     variables: dict[str, Any] | None = None
     cc: Addresses = Field(default=(), max_length=RECIPIENTS_MAX)
     bcc: Addresses = Field(default=(), max_length=RECIPIENTS_MAX)
@@ -133,7 +132,7 @@ class EmailSpec(Frozen):
 class SendEmail(EmailSpec):
     """A mail is sent, or shown."""
 
-    dry_run: bool = Field(default=False, description="Show what would be sent, and to whom it may; send nothing")
+    dry_run: bool = Field(default=False, description="Show it; send nothing")
 
 
 _BY_TIME = "the list has the newest first; events_read(type='email.*', since=...) tells by time"

@@ -5,6 +5,7 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -49,7 +50,7 @@ from mcp_server.kernel.json_text import INPUT_BYTES_MAX, dump_json, sha256_text
 from mcp_server.kernel.lines import one_line
 from mcp_server.kernel.paging import Listed, Query, after_all, decode_cursor
 from mcp_server.kernel.privacy import seen_by
-from mcp_server.kernel.quoting import named
+from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.times import iso, micros
 from mcp_server.kernel.writes import Write
@@ -84,6 +85,7 @@ class EmailService:
         call.actor.require(Permission.EMAILS_SEND)
         content = await self._compose(call, command)
         warnings = [*(await self._warnings(call, command, content)), *_open_addresses(command.to, command.cc)]
+        warnings += _not_filled(content.subject, content.text, content.html)
         return SentEmail(email=_preview(self.policy, command, content), warnings=warnings or None)
 
     async def _warnings(self, call: Call, command: SendEmail, content: Composed) -> list[str]:
@@ -199,6 +201,7 @@ class EmailService:
         task = None if done.task is None else task_state(done.task)
         email = email_state(done.email, replayed=done.replayed)
         warnings = [] if done.alike is None else [_twice(done.alike, "both go out")]
+        warnings += _not_filled(*(done.email[name] for name in ("subject", "text", "html")))
         return SentEmail(email=email, task=task, warnings=warnings or None)
 
     async def _compose(self, call: Call, spec: EmailSpec, refused: OpsError | None = None) -> Composed:
@@ -231,7 +234,7 @@ class EmailService:
             try:
                 raw = base64.b64decode(spec.content_base64, validate=True)
             except (binascii.Error, ValueError):
-                raise ValidationFailed(f"The content of the attachment {spec.name!r} is not base64.") from None
+                raise ValidationFailed(f"The content of the attachment {quoted(spec.name)} is not base64.") from None
             return _attached(spec.name, spec.media_type or OCTETS, raw)
         address = {"namespace": spec.namespace, "key": spec.key}
         document = await self._state.get(call, GetDocument.model_validate(address))
@@ -277,6 +280,19 @@ def _twice(alike: Alike, what: str) -> str:
         f"The same words to {to} were queued {alike.seconds_ago} s ago as {alike.email_id}; {what}. An idempotency_key "
         "keeps a repeated call from sending twice."
     )
+
+
+_PLACEHOLDER = re.compile(r"\{\{[^{}\n]{1,60}\}\}")
+
+
+def _not_filled(*texts: str | None) -> list[str]:
+    """What is said of a mail in which something stands as templates have it: what is filled in is a template alone."""
+    left = list(dict.fromkeys(found for text in texts for found in _PLACEHOLDER.findall(text or "")))
+    if not left:
+        return []
+    return [
+        f"{', '.join(map(quoted, left[:_READERS_NAMED_MAX]))} goes out as it stands: templates alone are filled in."
+    ]
 
 
 def _open_addresses(*fields: Sequence[str]) -> list[str]:

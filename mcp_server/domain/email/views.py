@@ -59,7 +59,8 @@ class EmailView(View):
 
 
 class EmailState(View):
-    """Where a mail stands once it is queued: its sender knows what it says. A dry run, which is for that, shows it."""
+    """Where a mail stands once it is queued, and to whom it goes, which tells it from others of one commit: its sender
+    knows what it says. A dry run, which is for that, shows it."""
 
     id: str | None = None
     status: str
@@ -91,6 +92,7 @@ def email_state(row: Row, *, replayed: bool) -> EmailState:
         message_id=row["message_id"],
         task_id=row["task_id"],
         approval_id=row["approval_id"],
+        to=json.loads(row["recipients"]),
         send_at=iso_or_none(row["send_at"]),
         replayed=replayed or None,
     )

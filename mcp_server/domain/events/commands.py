@@ -1,6 +1,6 @@
 """What is asked of the event log."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Self, cast
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -9,7 +9,7 @@ from mcp_server.domain.events.things import BETWEEN, address_in_place, since_in_
 from mcp_server.kernel.arguments import Waiting
 from mcp_server.kernel.meaning import EVENT_TYPE
 from mcp_server.kernel.times import Micros, micros
-from mcp_server.kernel.together import not_together
+from mcp_server.kernel.together import LIKE, not_together
 from mcp_server.kernel.values import Time
 
 
@@ -28,15 +28,15 @@ class ReadEvents(Waiting):
     """Events are read after a cursor, narrowed by what is given; or the chain that led to one."""
 
     INSTEAD: ClassVar[Mapping[str, str]] = {
-        **dict.fromkeys(
-            ("parent_id", "children", "include_children"),
-            "aggregate_id takes several ids: the task's, and those that tasks_find(parent_id=...) lists",
-        ),
+        "parent_id": "aggregate_id takes the task's id, and children=true reads its children's events, too",
         **dict.fromkeys(
             ("namespace", "prefix"),
             "aggregate_id takes a document as namespace/key; type='document.*' is all documents",
         ),
-        **dict.fromkeys(("text", "query", "search"), "what events say is not searched: narrow by type, actor or thing"),
+        **dict.fromkeys(
+            ("text", "query", "search", "title", "subject"),
+            "what events say is not searched: narrow by type, actor or thing",
+        ),
         "user": "actor takes user:NAME",
         "status": "how something ended is its type, such as type='*.failed'",
     }
@@ -45,17 +45,18 @@ class ReadEvents(Waiting):
     since: Time | None = None
     until: Time | None = None
     type: Annotated[str | None, BeforeValidator(_joined), EVENT_TYPE] = Field(
-        default=None, description="Such as task.completed, task.* or *.failed; several with commas"
+        default=None, description="task.completed, task.* or *.failed; several with commas"
     )
     aggregate_id: Annotated[str | None, BeforeValidator(things)] = Field(
         default=None, description="Ids, namespace/key or lock name"
     )
+    children: bool = False
     actor: Annotated[str | None, BeforeValidator(_joined)] = Field(
         default=None, description="Agents, user:NAME, or as in `actor`"
     )
     correlation_id: str | None = None
     newest_first: bool = False
-    led_to: int | None = Field(default=None, ge=1, description="Instead: the chain that led to the event of this seq")
+    led_to: int | None = Field(default=None, ge=1, description="Instead: the chain that led to this seq")
     limit: int = Field(default=20, ge=1, le=100)
 
     @model_validator(mode="before")
@@ -73,6 +74,19 @@ class ReadEvents(Waiting):
                 until=self.since.isoformat(),
             )
         return self
+
+    @model_validator(mode="after")
+    def _is_one_parent(self) -> Self:
+        if self.children and len(self.things()) != 1:
+            raise not_together(
+                "`children` reads the events of one task and of its children: `aggregate_id` says of which.",
+                aggregate_id=LIKE if self.aggregate_id is None else self.things()[0],
+            )
+        return self
+
+    def about(self, more: Iterable[str]) -> Self:
+        """The same, about more things."""
+        return self.model_copy(update={"aggregate_id": BETWEEN.join([*self.things(), *more])})
 
     def things(self) -> list[str]:
         """What is asked about, each once."""

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from mcp_server.domain.locks.model import Claim, Holder
 from mcp_server.kernel.errors import Conflict
+from mcp_server.kernel.quoting import named
 
 
 class Wait(NamedTuple):
@@ -17,7 +18,7 @@ class Wait(NamedTuple):
     def said(self) -> str:
         """Who waits for whom, for people and models."""
         how = "holds" if self.held else "wants first"
-        return f"{self.waiter.said()} waits for {self.wanted.name!r}, which {self.wanted.said()} {how}"
+        return f"{self.waiter.said()} waits for {named(self.wanted.name)}, which {self.wanted.said()} {how}"
 
     def details(self) -> dict[str, str]:
         """The same as data."""

@@ -11,6 +11,7 @@ from mcp_server.kernel.authority import VIA, Speaker
 from mcp_server.kernel.errors import InvalidTransition
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.meaning import AgentName, Meant
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.records import Record
 from mcp_server.kernel.times import SECOND, Micros, duration
 from mcp_server.kernel.values import Frozen, Line
@@ -86,7 +87,7 @@ class Claim(NamedTuple):
 
     def said(self) -> str:
         """Who it is, for people and models."""
-        return f"{self.holder.owner!r} ({self.speaker})" if self.holder.owner else self.speaker
+        return f"{named(self.holder.owner)} ({self.speaker})" if self.holder.owner else self.speaker
 
     @property
     def label(self) -> str:
@@ -169,7 +170,7 @@ class Hold(Record):
     def said(self, now: Micros) -> str:
         """Who holds it, how, and for how long yet."""
         left = max(0, round((self.expires_at - now) / SECOND))
-        return f"{self.claim.said()} holds {self.name!r} ({self.mode}, {left} s left)"
+        return f"{self.claim.said()} holds {named(self.name)} ({self.mode}, {left} s left)"
 
     def require(self, token: int | None) -> None:
         """Refuse a release or renewal with a token that is not this hold's.
@@ -179,7 +180,7 @@ class Hold(Record):
         """
         if token is not None and token != self.fencing_token:
             raise InvalidTransition(
-                f"Fencing token {token} is not the current one of lock {self.name!r}.",
+                f"Fencing token {token} is not the current one of lock {named(self.name)}.",
                 next="The hold was lost and granted again; acquire it anew with locks_acquire.",
                 details={"name": self.name, "owner": self.owner or self.speaker, "your_token": token},
             )

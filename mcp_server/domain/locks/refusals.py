@@ -8,6 +8,7 @@ from mcp_server.domain.locks.model import Hold, ReleaseLock
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.errors import LimitExceeded, NotFound, OpsError, PermissionDenied, ValidationFailed
 from mcp_server.kernel.near import did_you_mean
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.times import Micros, iso
 
 GLOBS_MAX = 200
@@ -27,7 +28,7 @@ def not_held(command: ReleaseLock, holds: Sequence[Hold], speaker: str, now: Mic
     """The refusal to end or renew what others hold; with how the speaker's own hold ended, where it had one."""
     how = "" if ending is None else f"{ending.said()} "
     return PermissionDenied(
-        f"{_not_yours(command)} the lock {command.name!r}: {'; '.join(hold.said(now) for hold in holds)}.",
+        f"{_not_yours(command)} the lock {named(command.name)}: {'; '.join(hold.said(now) for hold in holds)}.",
         next=f"{how}Wait for it with locks_acquire(wait_seconds=...), or ask its holder; force=true needs the "
         f"permission {Permission.LOCKS_CONTROL.value}.",
         details=_whose(command, speaker) | {"held_by": [held(hold) for hold in holds]} | _ended(ending),
@@ -47,7 +48,7 @@ def nobody_holds(
         alike: names of locks that are held and look like this one.
     """
     return NotFound(
-        f"{_not_yours(command)} the lock {command.name!r}; nobody does.",
+        f"{_not_yours(command)} the lock {named(command.name)}; nobody does.",
         next=_never_so(alike) if not ended else _so_before(ending),
         details=_whose(command, speaker) | _ended(ending),
     )
@@ -70,7 +71,7 @@ def _ended(ending: Ending | None) -> dict[str, Any]:
 
 
 def _not_yours(command: ReleaseLock) -> str:
-    return f"{command.owner!r} does not hold" if command.owner else "You do not hold"
+    return f"{named(command.owner)} does not hold" if command.owner else "You do not hold"
 
 
 def _whose(command: ReleaseLock, speaker: str) -> dict[str, Any]:
@@ -81,7 +82,7 @@ def which(command: ReleaseLock, holds: Sequence[Hold]) -> ValidationFailed:
     """The question which of several holds is meant."""
     labels = [hold.owner or hold.speaker for hold in holds]
     return ValidationFailed(
-        f"Several holds on {command.name!r} could be meant: of {', '.join(map(repr, labels))}.",
+        f"Several holds on {named(command.name)} could be meant: of {', '.join(map(named, labels))}.",
         next="Call again with owner: one of these.",
         details={"name": command.name, "owners": labels},
     )
@@ -90,7 +91,7 @@ def which(command: ReleaseLock, holds: Sequence[Hold]) -> ValidationFailed:
 def not_your_label(owner: str, speaker: str, whose: str) -> PermissionDenied:
     """The refusal of a label that is another agent's name, id or instance, or another speaker's label."""
     return PermissionDenied(
-        f"{speaker} cannot hold a lock as {owner!r}: that is {whose}.",
+        f"{speaker} cannot hold a lock as {named(owner)}: that is {whose}.",
         next="Leave owner out to hold it yourself, or give a label of your own.",
         details={"owner": owner, "speaker": speaker},
     )

@@ -14,6 +14,7 @@ from mcp_server.kernel.meaning import AgentName, Meant, MessageId, ThreadId, bar
 from mcp_server.kernel.paging import LIMIT_DEFAULT, LIMIT_MAX
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.records import Record
+from mcp_server.kernel.searching import Sought
 from mcp_server.kernel.times import Micros, duration
 from mcp_server.kernel.together import not_together
 from mcp_server.kernel.values import Frozen, Line, Text
@@ -60,7 +61,7 @@ class SendMessage(Frozen):
     to: Recipients = Field(
         default=(),
         max_length=RECIPIENTS_MAX,
-        description="Agents, user:NAME, capability:NAME (all who have it); unsaid, all in the thread",
+        description="Agents, user:NAME, capability:NAME (all who have it)",
         examples=[["scribe"]],
     )
     subject: Line | None = None
@@ -84,17 +85,23 @@ class ReadMessages(Waiting):
     INSTEAD: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("since", "before", "until"), "`after` takes the cursor of an earlier answer"),
         **dict.fromkeys(
-            ("text", "search", "query", "subject", "sender", "from"),
-            "messages are not searched: `thread_id` is one thread, sent=true is yours, unread_only=false is all",
+            ("subject", "sender", "from"),
+            "`text` finds what you sent or got by sender, recipient, subject and words",
         ),
         **dict.fromkeys(("include_read", "all", "read"), "unread_only=false shows those that were read, too"),
+        **dict.fromkeys(
+            ("mark_read", "mark_as_read", "peek"),
+            "unread_only=false looks and takes nothing; else what it shows counts as read",
+        ),
         **dict.fromkeys(("user", "person"), "`agent_id` takes user:NAME for a person's"),
     }
 
     agent_id: AgentName | None = Field(default=None, description="Whose; by default you")
-    thread_id: ThreadId | None = Field(default=None, description="All of it, also what you sent")
-    sent: bool = Field(default=False, description="What you sent, newest first, and who read it")
-    unacknowledged: bool = Field(default=False, description="What waits for an acknowledgement: others' or yours")
+    text: Sought | None = Field(default=None, description="Search what you sent or got")
+    importance: Importance | None = Field(default=None, description="At least")
+    thread_id: ThreadId | None = Field(default=None, description="All of it")
+    sent: bool = Field(default=False, description="What you sent; who read it")
+    unacknowledged: bool = Field(default=False, description="Not acknowledged yet, by others or you")
     acknowledge: tuple[MessageId, ...] = Field(default=(), max_length=LIMIT_MAX, description="Message ids")
     unread_only: bool | None = Field(default=None, description="Default true, but for a thread")
     after: str | None = Field(default=None, description="Cursor; not for unread_only")
@@ -102,6 +109,14 @@ class ReadMessages(Waiting):
 
     @model_validator(mode="after")
     def _is_one_list(self) -> Self:
+        # What is found may be of any of these lists, and read or not.
+        if self.text and any((self.sent, self.unacknowledged, self.unread_only)):
+            # Who names what was sent wants to know what became of it, which that list tells.
+            left_out = ("text",) if self.sent else ("sent", "unacknowledged", "unread_only")
+            raise not_together(
+                "`text` searches all that was sent or got, read or not, and tells of no readers: a list of its own.",
+                **dict.fromkeys(left_out),
+            )
         if sum((self.sent, self.unacknowledged, self.thread_id is not None)) > 1:
             others = ("unacknowledged",) if self.thread_id is None else ("sent", "unacknowledged")
             raise not_together(
@@ -114,6 +129,14 @@ class ReadMessages(Waiting):
     def only_unread(self) -> bool:
         """Whether what was read already is left out: unsaid, it is in an inbox and not in a thread."""
         return self.thread_id is None if self.unread_only is None else self.unread_only
+
+    @property
+    def importances(self) -> str:
+        """The names of what is as important as asked, or more."""
+        return _AS_IMPORTANT[_AS_IMPORTANT.index(self.importance or "low") :]
+
+
+_AS_IMPORTANT = "low normal high urgent"
 
 
 def is_person(party: str) -> bool:

@@ -53,23 +53,25 @@ SELECT place FROM deliveries WHERE party = :party ORDER BY place DESC LIMIT 1
 SELECT d.*, {{name_of_party}} AS name, {{message_told}}
 FROM deliveries d JOIN messages m ON m.id = d.message_id
 WHERE d.party = :party AND d.read_at IS NULL AND (:thread_id IS NULL OR m.thread_id = :thread_id)
+  AND {{important}}
 ORDER BY d.place LIMIT :limit
 
 -- name: inbox_unread (postgres)
 SELECT d.*, {{name_of_party}} AS name, {{message_told}}
 FROM deliveries d JOIN messages m ON m.id = d.message_id
 WHERE d.party = :party AND d.read_at IS NULL
-  AND (CAST(:thread_id AS text) IS NULL OR m.thread_id = :thread_id)
+  AND (CAST(:thread_id AS text) IS NULL OR m.thread_id = :thread_id) AND {{important}}
 ORDER BY d.place LIMIT :limit FOR UPDATE OF d
 
 -- name: inbox_any_unread
 SELECT 1 AS found FROM deliveries d JOIN messages m ON m.id = d.message_id
-WHERE d.party = :party AND d.read_at IS NULL AND (:thread_id IS NULL OR m.thread_id = :thread_id) LIMIT 1
+WHERE d.party = :party AND d.read_at IS NULL AND (:thread_id IS NULL OR m.thread_id = :thread_id)
+  AND {{important}} LIMIT 1
 
 -- name: inbox_any_unread (postgres)
 SELECT 1 AS found FROM deliveries d JOIN messages m ON m.id = d.message_id
 WHERE d.party = :party AND d.read_at IS NULL
-  AND (CAST(:thread_id AS text) IS NULL OR m.thread_id = :thread_id) LIMIT 1
+  AND (CAST(:thread_id AS text) IS NULL OR m.thread_id = :thread_id) AND {{important}} LIMIT 1
 
 -- name: inbox_unread_ids
 SELECT * FROM deliveries WHERE party = :party AND read_at IS NULL ORDER BY place {{for_update}}
@@ -80,6 +82,9 @@ WHERE d.party = :party AND d.place > :place {{filters}} ORDER BY d.place LIMIT :
 
 -- name: filter.inbox_unread
 AND d.read_at IS NULL
+
+-- name: filter.of_importance
+AND {{important}}
 
 -- name: filter.inbox_thread
 AND m.thread_id = :thread_id
@@ -129,7 +134,7 @@ WHERE parties.party <> :party ORDER BY parties.party
 SELECT m.id AS message_id, m.place, m.sender_party, {{message_told}}, m.ack_due_at, d.party, d.read_at,
   d.acknowledged_at, {{name_of_party}} AS name
 FROM messages m LEFT JOIN deliveries d ON d.message_id = m.id AND d.party = :party
-WHERE m.thread_id = :thread_id AND m.place > :place ORDER BY m.place LIMIT :limit
+WHERE m.thread_id = :thread_id AND m.place > :place {{filters}} ORDER BY m.place LIMIT :limit
 
 -- What became of messages that a party sent into a thread, from one place to another.
 -- name: thread_states
@@ -150,6 +155,36 @@ SELECT d.*, {{name_of_party}} AS name FROM messages m JOIN deliveries d ON d.mes
 WHERE m.sender_party = :party AND (m.created_at, m.id) >= (:first_at, :first_id)
   AND (m.created_at, m.id) <= (:last_at, :last_id)
 ORDER BY d.message_id, d.party
+
+-- What a party sent or got, with what became of it in its inbox.
+-- name: messages_found
+SELECT m.id AS message_id, {{message_told}}, m.ack_due_at, d.party, d.read_at, d.acknowledged_at, {{name_of_party}} AS name
+FROM messages m LEFT JOIN deliveries d ON d.message_id = m.id AND d.party = :party
+WHERE (m.sender_party = :party OR d.party IS NOT NULL) {{filters}} ORDER BY m.created_at DESC, m.id DESC LIMIT :limit
+
+-- name: messages_found_count
+SELECT count(*) AS n FROM (
+  SELECT 1 FROM messages m LEFT JOIN deliveries d ON d.message_id = m.id AND d.party = :party
+  WHERE (m.sender_party = :party OR d.party IS NOT NULL) {{filters}} LIMIT :counted) AS matched
+
+-- name: filter.message_text (long)
+AND {{text_holds}}
+
+-- name: filter.message_text_indexed (long)
+AND m.id IN ({{texts_holding}})
+
+-- name: filter.message_text_indexed (postgres)
+AND m.id = ANY (ARRAY({{texts_holding}}))
+
+-- name: filter.message_text_among (long)
+AND {{among_texts}}
+
+-- name: messages_every
+SELECT id, sender, recipients, subject, body, created_at AS at FROM messages WHERE id > :after ORDER BY id LIMIT :limit
+
+-- name: messages_every_in_time
+SELECT id, sender, recipients, subject, body, created_at AS at FROM messages
+WHERE (created_at, id) > (:after_at, :after) ORDER BY created_at, id LIMIT :limit
 
 -- Acknowledgements that are owed by a party or to it.
 -- name: owed
@@ -194,6 +229,13 @@ WHERE ack_due_at IS NOT NULL AND acknowledged_at IS NULL AND ack_missed_at IS NU
 -- What is told of a message `m` wherever it stands in a list.
 -- name: fragment.message_told
 m.thread_id, m.sender, m.recipients, m.subject, m.body, m.importance, m.created_at
+
+-- Whether a message `m` is as important as some, whose names stand in one text.
+-- name: fragment.important
+instr(:importances, m.importance) > 0
+
+-- name: fragment.important (postgres)
+strpos(:importances, m.importance) > 0
 
 -- name: filter.seen_message
 AND (aggregate_type <> 'message'

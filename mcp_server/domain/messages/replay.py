@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mcp_server.domain.messages.model import NO_KEY
+from mcp_server.domain.messages.texts import message_text
 from mcp_server.domain.messages.transactions import apply_to_delivery, insert_message
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.store import Transaction
@@ -32,8 +33,10 @@ def restore(tx: Transaction, origin: Origin, event: Event) -> None:
     data = dict(event.data)
     lines = [_of_party(delivery) for delivery in data.pop("deliveries")]
     row = _whole(tx, data | {"version": event.version}, [line["party"] for line in lines])
+    is_new = tx.one("message_whole", id=event.aggregate_id) is None
     tx.run("message_clear", id=event.aggregate_id)
     tx.run("message_insert", **row)
+    tx.keep_text("message", event.aggregate_id, message_text(row), new=is_new, at=row["created_at"])
     for line in lines:
         tx.run("delivery_restore", **line)
 

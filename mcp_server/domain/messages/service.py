@@ -18,6 +18,7 @@ from mcp_server.domain.messages.views import (
     sent_views,
     thread_views,
 )
+from mcp_server.domain.search.finding import NO_CURSOR, Sought, fetch_page_holding
 from mcp_server.kernel.authority import Permission, Speaker
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import PermissionDenied, ValidationFailed
@@ -28,6 +29,7 @@ from mcp_server.kernel.waiting import wait_until
 from mcp_server.kernel.writes import Write
 
 _OTHERS = "These are another's: nothing counts as read by this, and who got them acknowledges them."
+_NOTHING_HELD = "Nothing that was sent from here or got here holds it. It is looked for as typed, but for case."
 _NOTHING_OWED = "No acknowledgement is outstanding, of yours or of others."
 
 
@@ -50,8 +52,8 @@ class MessageService:
 
     async def read(self, call: Call, command: ReadMessages) -> InboxView:
         """A party's messages: those in its inbox, oldest first; or a thread in which it takes part; or what it sent; or
-        what waits for an acknowledgement of its own or of others. With how many are unread after this, and the cursor
-        from which to go on.
+        what waits for an acknowledgement of its own or of others; or what holds a text. With how many are unread after
+        this, and the cursor from which to go on.
 
         Those that are unread are taken: they count as read from then on. With `unread_only=False`, read ones are shown
         as well, after a cursor, and nothing is taken from an inbox. Who has control may look at what is another's;
@@ -82,6 +84,8 @@ class MessageService:
         if command.thread_id is not None:  # or a message of it
             row = await self._database.fetch_one("thread_of", id=command.thread_id)
             command = command if row is None else command.model_copy(update={"thread_id": row["thread_id"]})
+        if command.text:
+            return await self._holding(reader.party, command)
         if command.sent:
             return await self._what_was_sent(reader.party, command)
         if command.unacknowledged:
@@ -137,17 +141,21 @@ class MessageService:
     async def _taken(self, reader: _Reader, command: ReadMessages) -> tuple[Sequence[Row], int]:
         party, thread_id = reader.party, command.thread_id
         if command.wait_seconds > 0:
-            found = await self._database.fetch_one("inbox_any_unread", party=party, thread_id=thread_id)
+            found = await self._database.fetch_one(
+                "inbox_any_unread", party=party, thread_id=thread_id, importances=command.importances
+            )
             if found is None:  # whoever waits looks often, and must not take a writer's turn each time
                 return [], await self._unread(party)
-        change = self._context.written(reader.call, transactions.read, party, thread_id, command.limit)
+        change = self._context.written(
+            reader.call, transactions.read, party, thread_id, command.limit, command.importances
+        )
         return await self._database.write(*change)
 
     async def _shown(self, reader: _Reader, command: ReadMessages) -> tuple[Sequence[Row], int]:
         party, only_unread = reader.party, command.only_unread
         place = 0 if command.after is None or only_unread else decode_cursor(command.after, (int,))[0]
         query = Query("inbox", parameters=(("party", party), ("place", place), ("limit", command.limit + 1)))
-        query = query.where("inbox_thread", thread_id=command.thread_id)
+        query = _as_important(query.where("inbox_thread", thread_id=command.thread_id), command)
         query = query.where("inbox_unread") if only_unread else query
         return await self._fetched(query), await self._unread(party)
 
@@ -156,9 +164,10 @@ class MessageService:
         await self._require_part(reader, thread_id)
         place = 0 if after is None else decode_cursor(after, (int,))[0]
         asked = (("party", party), ("thread_id", thread_id), ("place", place), ("limit", command.limit + 1))
+        query = _as_important(Query("thread", parameters=asked), command)
 
         async def attempt() -> list[Row]:
-            return await self._fetched(Query("thread", parameters=asked))
+            return await self._fetched(query)
 
         def is_news(rows: list[Row]) -> bool:
             """After a cursor whatever comes; else what its reader has not read, where that is who looks."""
@@ -188,7 +197,7 @@ class MessageService:
             require_control(reader.call.actor.may(Permission.MESSAGES_CONTROL), reader.party, thread_id)
 
     async def _what_was_sent(self, party: str, command: ReadMessages) -> InboxView:
-        query = Query("sent", parameters=(("party", party), ("limit", command.limit + 1)))
+        query = _as_important(Query("sent", parameters=(("party", party), ("limit", command.limit + 1))), command)
         if command.after is not None:
             at, message_id = decode_cursor(command.after, (int, str))
             query = query.where("sent_before", before_at=at, before_id=message_id)
@@ -203,8 +212,23 @@ class MessageService:
         messages = sent_views(rows, states)
         return InboxView(messages=messages, unread=await self._unread(party), cursor=cursor, more=more)
 
+    async def _holding(self, party: str, command: ReadMessages) -> InboxView:
+        """What a party sent or got that holds a text, newest first; nothing counts as read by this."""
+        query = Query("messages_found", parameters=(("party", party),))
+        query = _as_important(query.where("inbox_thread", thread_id=command.thread_id), command)
+        sought = Sought("message", command.text, NO_CURSOR)
+        if command.after is not None:
+            at, message_id = decode_cursor(command.after, (int, str))
+            query, sought = query.where("sent_before", before_at=at, before_id=message_id), sought._replace(before=at)
+        page = await fetch_page_holding(self._database, sought, query, command.limit, ("created_at", "message_id"))
+        handed = await handed_over(self._database, self._speaking, page.rows)
+        messages = [inbox_view(row, handed.get(row["message_id"])) for row in page.rows]
+        unread, more = await self._unread(party), page.next_cursor is not None or None
+        hint = None if messages or command.after is not None else _NOTHING_HELD
+        return InboxView(messages=messages, unread=unread, cursor=page.next_cursor, more=more, hint=hint)
+
     async def _owed(self, party: str, command: ReadMessages) -> InboxView:
-        query = Query("owed", parameters=(("party", party), ("limit", command.limit + 1)))
+        query = _as_important(Query("owed", parameters=(("party", party), ("limit", command.limit + 1))), command)
         if command.after is not None:
             at, message_id, whose = decode_cursor(command.after, (int, str, str))
             query = query.where("owed_after", after_at=at, after_id=message_id, after_party=whose)
@@ -232,6 +256,11 @@ def _as_seen(reader: _Reader, found: InboxView) -> InboxView:
 def _page(rows: Sequence[Row], command: ReadMessages) -> tuple[Sequence[Row], bool | None]:
     """As many as were asked for, of one more that was looked for; and whether that is there."""
     return rows[: command.limit], len(rows) > command.limit or None
+
+
+def _as_important(query: Query, command: ReadMessages) -> Query:
+    """Narrowed to what is as important as asked; unsaid, not at all."""
+    return query if command.importance is None else query.where("of_importance", importances=command.importances)
 
 
 def _allowed(speaking: Speaking, call: Call, agent: Row) -> Speaker | None:

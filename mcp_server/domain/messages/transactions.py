@@ -4,8 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mcp_server.domain.agents.hooks import Holding
-from mcp_server.domain.messages.model import Addressed, Delivery, Message, Place, Sender, SendMessage, is_person
+from mcp_server.domain.messages.model import (
+    Addressed,
+    Delivery,
+    Message,
+    Place,
+    Sender,
+    SendMessage,
+    is_person,
+)
 from mcp_server.domain.messages.recipients import as_resolved, called, recipients_of, require_part
+from mcp_server.domain.messages.texts import message_text
 from mcp_server.kernel.authority import Speaker
 from mcp_server.kernel.errors import NotFound
 from mcp_server.kernel.events import Event, Origin
@@ -61,18 +70,18 @@ def _thread_of(tx: Transaction, named: str) -> str:
 
 
 def read(
-    tx: Transaction, origin: Origin, party: str, thread_id: str | None, limit: int
+    tx: Transaction, origin: Origin, party: str, thread_id: str | None, limit: int, importances: str
 ) -> tuple[list[dict[str, Any]], int]:
     """Take a party's unread messages, oldest first; from now on they count as read.
 
     Returns:
         The messages, and how many are unread still, in any thread.
     """
-    rows = tx.all("inbox_unread", party=party, thread_id=thread_id, limit=limit)
+    rows = tx.all("inbox_unread", party=party, thread_id=thread_id, limit=limit, importances=importances)
     for row in rows:
         note(tx, origin, _delivery(row).read(origin.at))
         row["read_at"] = origin.at
-    if len(rows) < limit and thread_id is None:
+    if len(rows) < limit and thread_id is None and importances.startswith("low"):
         return rows, 0
     count = tx.one("inbox_count", party=party)
     return rows, 0 if count is None else count["n"]
@@ -134,6 +143,7 @@ def hand_over(tx: Transaction, origin: Origin, leaving: Speaker, heir: Speaker) 
 def insert_message(tx: Transaction, fields: dict[str, Any], places: dict[str, int]) -> None:
     """The rows of a message that has just been sent."""
     tx.run("message_insert", **fields)
+    tx.keep_text("message", fields["id"], message_text(fields), new=True, at=fields["created_at"])
     for party, place in places.items():
         tx.run("delivery_insert", message_id=fields["id"], party=party, place=place, ack_due_at=fields["ack_due_at"])
 

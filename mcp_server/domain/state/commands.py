@@ -4,19 +4,36 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self, cast
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from mcp_server.domain.state.model import DOCUMENT_BYTES_MAX, Key, Namespace
 from mcp_server.kernel.arguments import Listing
 from mcp_server.kernel.errors import ValidationFailed
-from mcp_server.kernel.json_text import check_json
+from mcp_server.kernel.json_text import RawJson, check_json
 from mcp_server.kernel.json_tools import PatchOperation
+from mcp_server.kernel.meaning import Meant
 from mcp_server.kernel.searching import Sought
 from mcp_server.kernel.together import LIKE, not_together
 from mcp_server.kernel.values import Frozen, Line, Word, converted
 
 DocumentValue = Annotated[Any, converted(lambda value: check_json(value, "value", DOCUMENT_BYTES_MAX))]
 
+
+def _whole(given: Any) -> Any:
+    """An address in one text, where it stands as `namespace` and `key`, or as a URI."""
+    said: dict[str, Any] = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
+    if said.keys() == {"namespace", "key"}:
+        return f"{said['namespace']}/{said['key']}"
+    return given.removeprefix(_URI) if isinstance(given, str) else cast("Any", given)
+
+
+_URI = "ops://state/"
+WholeAddress = Annotated[
+    str,
+    BeforeValidator(_whole),
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}/[^\x00]{1,512}$"),
+    Meant("namespace/key of a document", "notes/today"),
+]
 
 _ADDRESS = re.compile(r"([^/]+)/(.+)", re.DOTALL)
 
@@ -26,7 +43,7 @@ def _apart(given: Any, whole: str, rest: str) -> Any:
     said: dict[str, Any] = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
     alone = not any(said.get(name) for name in {"namespace", rest} - {whole})
     text = said.get(whole)
-    text = text.removeprefix("ops://state/") if isinstance(text, str) else text
+    text = text.removeprefix(_URI) if isinstance(text, str) else text
     found = _ADDRESS.fullmatch(text) if alone and isinstance(text, str) else None
     return cast("Any", given) if found is None else said | {"namespace": found[1], rest: found[2]}
 
@@ -54,27 +71,22 @@ class SetDocument(Addressed):
 
     Attributes:
         value: checked JSON text; None where no value was given.
+        copy_of: the document whose value is written, as it stands then.
     """
 
     value: DocumentValue = Field(default=None, examples=[{"done": True}])
-    delete: bool = Field(default=False, description="Take the value away instead; state_restore brings it back")
+    copy_of: WholeAddress | None = Field(default=None, description="namespace/key, for value")
+    delete: bool = Field(default=False, description="Take the value away; state_restore brings it back")
     expected_version: int | None = Field(default=None, ge=0)
     note: Line | None = None
     ttl_seconds: float | None = Field(default=None, gt=0, le=10 * 365 * 86_400, allow_inf_nan=False)
     tags: tuple[Word, ...] | None = Field(default=None, max_length=32)
-    merge: bool = Field(default=False, description="Three-way merge with what others wrote since base_version")
+    merge: bool = Field(default=False, description="Merge with what others wrote since base_version")
     base_version: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        if self.delete and self.value is not None:
-            raise not_together("Give exactly one of value and delete=true.", delete=None)
-        if not self.delete and self.value is None:
-            raise ValidationFailed(
-                "Give exactly one of value and delete=true. A write replaces the whole document: for tags or "
-                "ttl_seconds alone, read it and write its value again (state_get; expected_version); state_patch "
-                "changes parts"
-            )
+        self._require_one_value()
         if self.merge != (self.base_version is not None):
             raise not_together(
                 "merge needs base_version, the version you started from; base_version needs merge=true.",
@@ -82,6 +94,36 @@ class SetDocument(Addressed):
                 merge=True,
             )
         return self
+
+    def _require_one_value(self) -> None:
+        given = [self.value is not None, self.copy_of is not None, self.delete]
+        if given[1]:
+            self._require_a_copy_alone()
+        elif sum(given) > 1:
+            raise not_together(_ONE_VALUE, delete=None)
+        elif not any(given):
+            raise ValidationFailed(
+                f"{_ONE_VALUE} A write replaces the whole document: for tags or ttl_seconds alone, read it and write "
+                "its value again (state_get; expected_version); state_patch changes parts"
+            )
+
+    def _require_a_copy_alone(self) -> None:
+        if self.value is not None or self.delete or self.merge:
+            raise not_together(f"{_ONE_VALUE} A copy is not merged.", copy_of=None)
+
+    def copied(self) -> Addressed | None:
+        """The document whose value is written; None where it is another than one that is there."""
+        if self.copy_of is None:
+            return None
+        namespace, _, key = self.copy_of.partition("/")
+        return Addressed(namespace=namespace, key=key)
+
+    def holding(self, value: RawJson, note: str | None = None) -> Self:
+        """The same with the value of the document that it copies."""
+        return self.model_copy(update={"value": value, "copy_of": None, "note": self.note or note})
+
+
+_ONE_VALUE = "Give exactly one of value, copy_of and delete=true."
 
 
 class PatchDocument(Addressed):
@@ -116,7 +158,10 @@ class RestoreDocument(Addressed):
 class DocumentHistory(Addressed):
     """A document's versions are listed."""
 
-    INSTEAD: ClassVar[Mapping[str, str]] = {"limit": "from_version and to_version narrow the list"}
+    INSTEAD: ClassVar[Mapping[str, str]] = {
+        "limit": "from_version and to_version narrow the list",
+        "path": "diff=true tells at which paths each version differs from the one before",
+    }
 
     from_version: int | None = Field(default=None, ge=1)
     to_version: int | None = Field(default=None, ge=1)
@@ -129,6 +174,8 @@ class DocumentHistory(Addressed):
 
 class FindDocuments(Listing):
     """Documents are listed, narrowed by what is given."""
+
+    INSTEAD: ClassVar[Mapping[str, str]] = {"key": "prefix narrows by its beginning; state_get reads one document"}
 
     namespace: Namespace | None = None
     prefix: Sought | None = None

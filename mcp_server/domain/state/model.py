@@ -133,7 +133,7 @@ class Document(Record):
             NotFound: never written, deleted or expired.
         """
         if not self.is_live(now):
-            raise no_document(self.namespace, self.key)
+            raise gone_document(self.fields(), None) if self.version else no_document(self.namespace, self.key)
 
 
 def document_id(namespace: str, key: str) -> str:
@@ -145,7 +145,7 @@ def no_document(namespace: str, key: str) -> OpsError:
     """The refusal for a document that has no value."""
     return NotFound(
         f"There is no document {named(document_id(namespace, key))}.",
-        next=f"state_set makes it; state_find(namespace={namespace!r}) lists what there is.",
+        next=f"state_set makes it; state_find(namespace={quoted(namespace)}) lists what there is.",
         details={"namespace": namespace, "key": key},
     )
 
@@ -171,7 +171,7 @@ def gone_document(row: Mapping[str, Any], note: str | None) -> OpsError:
         note: why it was deleted, where that was said.
     """
     namespace, key, version = row["namespace"], row["key"], row["version"]
-    back = f"namespace={namespace!r}, key={quoted(key)}, version={version}"
+    back = f"namespace={quoted(namespace)}, key={quoted(key)}, version={version}"
     return NotFound(
         f"The document {named(document_id(namespace, key))} {_ended(row)}; its last version is {version}.",
         next=f"{_noted(note)}state_restore({back}) brings it back.",
@@ -186,7 +186,7 @@ def no_version(document: Document, version: int) -> OpsError:
         return no_document(document.namespace, document.key)
     return NotFound(
         f"{named(document.id)} has no version {version}; its versions are 1 to {document.version}.",
-        next=f"See state_history(namespace={document.namespace!r}, key={document.key!r}).",
+        next=f"See state_history(namespace={quoted(document.namespace)}, key={quoted(document.key)}).",
         details={"namespace": document.namespace, "key": document.key, "current_version": document.version},
     )
 

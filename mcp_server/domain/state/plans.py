@@ -9,7 +9,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from mcp_server.domain.state.commands import Addressed, PatchDocument, SetDocument
 from mcp_server.domain.state.deltas import KEYFRAME_EVERY, WORTHWHILE_BYTES_MIN, encode
 from mcp_server.domain.state.model import document_id
-from mcp_server.kernel.errors import Conflict, LimitExceeded
+from mcp_server.kernel.errors import Conflict, LimitExceeded, OpsError
 from mcp_server.kernel.json_text import RawJson, check_json
 from mcp_server.kernel.json_tools import differences, json_patch, member_at, merge_patch, patch_budget, three_way_merge
 from mcp_server.kernel.quoting import named
@@ -39,6 +39,7 @@ class Plan(NamedTuple):
         delta: the value that was read, as its difference from the next; None where it stays whole.
         steps: what it took.
         others: where others' changes are that were merged in.
+        refusal: of what does not fit the value that was read; it counts while the document is at that version.
     """
 
     version: int
@@ -47,6 +48,7 @@ class Plan(NamedTuple):
     delta: str | None
     steps: int
     others: Sequence[str] = ()
+    refusal: OpsError | None = None
 
 
 class Planned(NamedTuple, Generic[C]):
@@ -60,6 +62,12 @@ def unplanned(planned: Planned[C]) -> Planned[C]:
     """To be computed in the transaction, which the limits of documents bound: who was overtaken again and again lands
     at last."""
     return Planned(planned.command)
+
+
+def refused(read: Read, refusal: OpsError) -> Plan:
+    """What comes of a change that does not fit the value that was read. A call before of the same commit may have
+    written what it fits, or what is to be told instead, and only the transaction sees that."""
+    return Plan(read.version, RawJson("null"), None, None, len(read.value), refusal=refusal)
 
 
 def plan_set(command: SetDocument, read: Read, base: Read | None) -> Plan:

@@ -30,6 +30,7 @@ from mcp_server.domain.state.plans import (
     delta_of,
     plan_patch,
     plan_set,
+    refused,
     unplanned,
 )
 from mcp_server.domain.state.transactions import Written
@@ -51,10 +52,10 @@ from mcp_server.domain.state.views import (
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import Conflict, NotFound, ValidationFailed
-from mcp_server.kernel.json_text import RawJson
+from mcp_server.kernel.json_text import RawJson, dump_json
 from mcp_server.kernel.json_tools import Change, differences
 from mcp_server.kernel.paging import Listed, Query, after_all, decode_cursor
-from mcp_server.kernel.quoting import named
+from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import Micros, iso_or_none
@@ -103,6 +104,20 @@ class StateService:
         row = await self._database.fetch_one("document_current", id=document_id(document.namespace, document.key))
         return 0 if row is None or row["deleted"] or _is_expired(row, self._context.clock()) else row["version"]
 
+    async def with_copied(self, call: Call, command: SetDocument) -> tuple[SetDocument, dict[str, Any]] | None:
+        """A copy with the value that it would write now, as people are shown it; None for any other write.
+
+        Raises:
+            OpsError: as `get` does.
+        """
+        copied = command.copied()
+        if copied is None:
+            return None
+        document = await self.get(call, GetDocument(namespace=copied.namespace, key=copied.key))
+        note = f"copy of {command.copy_of} at version {document.version}"
+        whole = command.holding(RawJson(dump_json(document.value)), note)
+        return whole, {"version": document.version, "value": document.value}
+
     async def history(self, call: Call, command: DocumentHistory) -> HistoryResult:
         """Versions, newest first, and between them when it was deleted; with `diff` or both versions given, what
         changed between the oldest and the newest of the range.
@@ -114,7 +129,7 @@ class StateService:
         told, newest = await self._versions(command)
         if not command.compares():
             return told
-        if command.diff and None in (command.from_version, command.to_version):
+        if command.diff:
             told = await self._with_places(command, told)
         return await self._with_changes(command, told, newest)
 
@@ -128,7 +143,14 @@ class StateService:
         endings = dict(await self._endings(id_, span))
         asked = await caused_by(self._database, "document", id_, "approval", span)
         versions = [(endings.get(row["version"]), version_view(row, asked.get(row["version"]))) for row in rows]
-        return HistoryResult(versions=[one for pair in versions for one in pair if one is not None]), span[1]
+        written, count = len(rows), await self._count(id_)
+        listed = [one for pair in versions for one in pair if one is not None]
+        return HistoryResult(versions=listed, of_versions=count if count > written else None), span[1]
+
+    async def _count(self, id_: str) -> int:
+        """How many versions a document has: none is ever taken out."""
+        row = await self._database.fetch_one("document_current", id=id_)
+        return 0 if row is None else row["version"]
 
     async def _with_places(self, command: DocumentHistory, told: HistoryResult) -> HistoryResult:
         """Each of the newest versions with the places where it differs from the one before."""
@@ -194,6 +216,7 @@ class StateService:
 
     async def _plan_set(self, call: Call, command: SetDocument) -> Planned[SetDocument]:
         call.actor.scope.require_namespace(command.namespace)
+        _require_copied(call, command)
         base_version = command.base_version
         if base_version is None and len(command.value or "") <= CHEAP_STEPS_MAX:
             return Planned(command)
@@ -240,7 +263,7 @@ class StateService:
         if row is None:
             raise NotFound(
                 f"{named(document_id(namespace, key))} has no version {version}.",
-                next=f"See state_history(namespace={namespace!r}, key={key!r}).",
+                next=f"See state_history(namespace={quoted(namespace)}, key={quoted(key)}).",
                 details={"namespace": namespace, "key": key, "version": version},
             )
         if row["value"] is not None:
@@ -249,16 +272,12 @@ class StateService:
         return dict(row) | {"value": rebuild(chain)}
 
 
-async def _computed(read: Read, plan: Callable[[*Args], Plan], *args: *Args) -> Plan | None:
-    """What was planned; None where what was read does not allow it: a call before of the same commit may have written
-    what does, or what is to be told instead, and only the transaction sees that. A large document is refused as it was
-    read, so that nobody's write waits for it."""
+async def _computed(read: Read, plan: Callable[[*Args], Plan], *args: *Args) -> Plan:
+    """What was planned, be it the refusal of what was read."""
     try:
         return await asyncio.to_thread(plan, *args)
-    except (Conflict, ValidationFailed):
-        if len(read.value) > CHEAP_STEPS_MAX:
-            raise
-        return None
+    except (Conflict, ValidationFailed) as refusal:
+        return refused(read, refusal)
 
 
 def _listed(command: FindDocuments, now: Micros) -> tuple[Query, tuple[str, ...], str]:
@@ -298,6 +317,13 @@ _PLACES = {
 def _require(call: Call, permission: Permission, document: Addressed | ListKeys) -> None:
     call.actor.require(permission)
     call.actor.scope.require_namespace(document.namespace)
+
+
+def _require_copied(call: Call, command: SetDocument) -> None:
+    """Who copies a document reads it."""
+    copied = command.copied()
+    if copied is not None:
+        _require(call, Permission.STATE_READ, copied)
 
 
 def _within(call: Call) -> dict[str, Any]:

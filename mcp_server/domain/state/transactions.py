@@ -1,6 +1,7 @@
 """Transaction functions of versioned documents."""
 
 from collections.abc import Sequence
+from copy import copy
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -37,10 +38,10 @@ def set_value(tx: Transaction, origin: Origin, planned: Planned[SetDocument]) ->
 
     Raises:
         Conflict: not at the expected version, or both sides changed the same paths.
-        NotFound: there is no value to take away.
+        NotFound: there is no value to take away, or to copy.
         Moved: what was planned rests on another version.
     """
-    command = planned.command
+    command = _with_copied(tx, origin, planned.command)
     document = _load(tx, command)
     if command.delete:
         return _deleted(tx, origin, document, command)
@@ -56,6 +57,17 @@ def set_value(tx: Transaction, origin: Origin, planned: Planned[SetDocument]) ->
     replaced = _replaced(document, command.base_version or command.expected_version, origin)
     head = _write(tx, origin, document, value, command.note, change, plan)
     return Written(head, merged, others, replaced, ended_at=_was_to_end_at(document, head, origin.at))
+
+
+def _with_copied(tx: Transaction, origin: Origin, command: SetDocument) -> SetDocument:
+    """A copy as the writing that it comes to: of the value as calls before in the same transaction have left it."""
+    copied = command.copied()
+    if copied is None:
+        return command
+    source = _load(tx, copied)
+    source.require_live(origin.at)
+    note = f"copy of {source.id} at version {source.version}"
+    return command.holding(_value_at(tx, source, source.version), note)
 
 
 def _was_to_end_at(before: Document, after: Document, now: Micros) -> Micros | None:
@@ -132,8 +144,16 @@ def _replaced(before: Document, known: int | None, origin: Origin) -> Document |
 
 
 def _usable(document: Document, plan: Plan | None, now: int) -> Plan | None:
-    """The plan, where the document still is what it rests on."""
-    return plan if plan is not None and plan.version == document.version and document.is_live(now) else None
+    """The plan, where the document still is what it rests on.
+
+    Raises:
+        OpsError: the refusal that it came to; as a copy, since each place that it goes through writes into it.
+    """
+    if plan is None or plan.version != document.version or not document.is_live(now):
+        return None
+    if plan.refusal is not None:
+        raise copy(plan.refusal)
+    return plan
 
 
 def _require_cheap(plan: Plan | None) -> None:

@@ -117,9 +117,11 @@ class VersionView(View):
 
 
 class HistoryResult(View):
-    """Versions, newest first, and what changed between the oldest and the newest of the range."""
+    """Versions, newest first, of how many where these are not all, and what changed between the oldest and the newest
+    of the range."""
 
     versions: list[VersionView]
+    of_versions: int | None = None
     changes: list[Change] | None = None
     compared: list[int] | None = None
 

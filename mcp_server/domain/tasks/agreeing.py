@@ -7,6 +7,7 @@ from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.kernel.checks import refuse
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.near import folded
+from mcp_server.kernel.quoting import quoted
 from mcp_server.kernel.together import LIKE, not_together
 
 BESIDE = ("agent_id", "priority", "run_at", "schedule")
@@ -103,9 +104,6 @@ def require_taken(action: str, said: Set[str]) -> None:
 
 def _not_taken(action: str, name: str) -> ValidationFailed:
     why = f"`{name}` is taken by {_takers(name)}, not by {action}."
-    if (action, name) == ("pause", "run_at"):
-        rests = "To let it rest until then: action='reschedule' with `run_at`; a pause ends by resume alone."
-        return not_together(why, next=rests, action="reschedule")
     if name == "changes":  # without it the call would be another one
         return ValidationFailed(why, next=f"Edit first, then {action}: two calls, or both as one by commit.")
     left_out: dict[str, Any] = {name: None}
@@ -129,13 +127,22 @@ def require_readiness(ready: bool | None, blocked: bool, status: str | None) -> 
         ValidationFailed: saying what does not go together.
     """
     if ready and (blocked or status not in (None, "queued")):
-        other = "blocked" if blocked else f"status={status!r}"
+        other = "blocked" if blocked else f"status={quoted(status or '')}"
         raise not_together(
             f"`ready` means queued, which is not {other}. Leave one of them out.", blocked=None, status=None
         )
     if ready is False and status in TERMINAL:
         means = "`ready` false means not ended, and not to be claimed now"
-        raise not_together(f"{means}, which is not status={status!r}. Leave one of them out.", ready=None)
+        raise not_together(f"{means}, which is not status={quoted(status)}. Leave one of them out.", ready=None)
+
+
+def as_a_rest(given: Any) -> Any:
+    """Arguments of an action: a pause that has an end is a rest until then, which reschedule does."""
+    said = _members(given)
+    if folded(str(said.get("action"))) != "pause" or said.get("run_at") is None:
+        return given
+    # A pause itself ends by resume alone, so nothing else can be meant.
+    return said | {"action": "reschedule"}
 
 
 def by_what_it_waits_for(given: Any) -> Any:

@@ -9,6 +9,7 @@ from pydantic import Field, WithJsonSchema, model_validator
 from mcp_server.domain.tasks.agreeing import (
     BESIDE,
     EDITS,
+    as_a_rest,
     by_what_it_waits_for,
     require_one_or_several,
     require_outcome,
@@ -33,6 +34,7 @@ from mcp_server.kernel.composing import Calls
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import canonical_text, dump_json, sha256_text
 from mcp_server.kernel.meaning import AgentName, InstanceId, Meant, TaskId
+from mcp_server.kernel.quoting import quoted
 from mcp_server.kernel.searching import Sought
 from mcp_server.kernel.together import LIKE, not_together
 from mcp_server.kernel.values import Frozen, LeaseToken, Line, Time, checked_json, plain
@@ -67,15 +69,23 @@ class CreateTasks(Frozen):
     tasks: tuple[TaskSpec, ...] = Field(min_length=1, max_length=100)
 
 
+_TO_ONE = "tasks_control(action='assign', agent_id=...) gives a task to one"
+
+
 class ClaimTasks(Waiting):
     """An agent asks for work."""
+
+    INSTEAD: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("task_id", "task_ids"), f"who claims gets the best that it can do; {_TO_ONE}"),
+        **dict.fromkeys(("tag", "tags"), f"kinds narrow it; {_TO_ONE}"),
+    }
 
     agent_id: AgentName | None = None
     instance_id: InstanceId | None = None
     max_tasks: int = Field(default=1, ge=1, le=100)
     kinds: tuple[str, ...] | None = Field(default=None, min_length=1, max_length=64)
     lease_seconds: LeaseSeconds = LEASE_SECONDS_DEFAULT
-    resume: bool = Field(default=False, description="Fresh tokens for what you still hold, instead of more work")
+    resume: bool = Field(default=False, description="Fresh tokens for what you hold, not more work")
 
 
 class ClaimSystemTasks(NamedTuple):
@@ -87,6 +97,10 @@ class ClaimSystemTasks(NamedTuple):
 
 class ReportTask(Frozen):
     """A worker says how far it is."""
+
+    INSTEAD: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("status", "outcome", "result", "error"), "tasks_finish ends it; `progress` says how far it is"
+    )
 
     task_id: TaskId
     lease_token: LeaseToken
@@ -203,8 +217,13 @@ def _as_at_creation(what: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "object", "description": f"{what}: as in tasks_create"})
 
 
+_BY_ID: Mapping[str, str] = dict.fromkeys(("tag", "kind", "status", "text"), "tasks_find gives the ids of such tasks")
+
+
 class ControlTasks(Frozen):
     """One action on several tasks."""
+
+    INSTEAD: ClassVar[Mapping[str, str]] = _BY_ID
 
     task_ids: tuple[TaskId, ...] = Field(min_length=1, max_length=100)
     action: TaskAction
@@ -214,6 +233,11 @@ class ControlTasks(Frozen):
     agent_id: AgentName | None = Field(default=None, description="For assign; null: to anybody")
     changes: Annotated[TaskChanges | None, _as_at_creation("For edit (never depends_on)")] = None
     reason: Line | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rests(cls, given: Any) -> Any:
+        return as_a_rest(given)
 
     @model_validator(mode="after")
     def _says_what_its_action_takes(self) -> Self:
@@ -232,6 +256,11 @@ class ControlTasks(Frozen):
 
 class FindTasks(Listing):
     """Tasks are listed, narrowed by what is given."""
+
+    INSTEAD: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("since", "created_after", "until"),
+        "the newest come first, so go on by cursor; events_read(type='task.*', since=...) tells what happened since",
+    )
 
     status: TaskStatus | None = None
     agent_id: AgentName | None = None
@@ -257,6 +286,8 @@ class FindTasks(Listing):
 
 class WaitForTasks(Frozen):
     """Somebody waits for tasks to end, to start, or to change at all: for all of them, or for any."""
+
+    INSTEAD: ClassVar[Mapping[str, str]] = _BY_ID
 
     task_id: TaskId | None = Field(default=None, examples=["task_9k2m4p7q8r3t"])
     task_ids: tuple[TaskId, ...] = Field(default=(), max_length=100)
@@ -307,7 +338,8 @@ def refuse_system_kinds(specs: tuple[TaskSpec, ...]) -> None:
     """
     refuse(
         ValidationFailed(
-            f"tasks[{number}].kind: {spec.kind!r} is reserved: what begins with {SYSTEM_KIND!r} is the server's.",
+            f"tasks[{number}].kind: {quoted(spec.kind)} is reserved: what begins with {quoted(SYSTEM_KIND)} is the "
+            "server's.",
             next="Choose another kind.",
         )
         for number, spec in enumerate(specs)

@@ -35,6 +35,7 @@ class TaskLine(View):
     result: Any = None
     error: dict[str, Any] | None = None
     finished_at: str | None = None
+    took_seconds: float | None = None
     cancel_requested: bool | None = None
     cancel_reason: str | None = None
     pause_reason: str | None = None

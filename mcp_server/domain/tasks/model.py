@@ -317,7 +317,7 @@ class Task(Record):
             InvalidTransition: it has started or ended, or is a schedule.
         """
         if self.status not in ("pending", "queued", "paused") or self.schedule is not None:
-            raise too_late_to_ask(self.id, self.status)
+            raise too_late_to_ask(self.id, self.status, asks_anew=self.approval == "rejected")
         changes: dict[str, Any] = {"approval": "required"}
         if self.status != "paused":
             changes |= readiness(self.waits_on, self.run_at, "required", now)

@@ -31,7 +31,7 @@ Standings = dict[str, Standing]
 
 
 class OutcomeView(View):
-    """One task's status and result."""
+    """One task's status and result; or how far it is, or what it waits for."""
 
     id: str
     title: str
@@ -40,6 +40,7 @@ class OutcomeView(View):
     result_left_out: str | None = None
     error: dict[str, Any] | None = None
     progress: dict[str, Any] | None = None
+    waits_for: list[str] | None = None
 
 
 async def standings(database: Database, task_ids: Sequence[str]) -> Standings:

@@ -67,7 +67,8 @@ def servers_own(task_id: str) -> InvalidTransition:
     return InvalidTransition(
         f"Task {task_id} is the server's own work, so it is not changed and not given to an agent.",
         next="It can be cancelled, paused, resumed and retried. For another time or content, as of a mail, cancel it "
-        "and call again what made it.",
+        f"and call again what made it: commit takes tasks_control(task_ids=['{task_id}'], action='cancel') and that "
+        "call as one.",
         details={"task_id": task_id},
     )
 
@@ -109,11 +110,13 @@ def nothing_to_decide(task_id: str, status: str, approval: str | None) -> Invali
     )
 
 
-def too_late_to_ask(task_id: str, status: str) -> InvalidTransition:
-    """The refusal to ask people whether a task may start that has started."""
+def too_late_to_ask(task_id: str, status: str, *, asks_anew: bool) -> InvalidTransition:
+    """The refusal to ask people whether a task may start that has started, or has ended."""
+    retry = f"tasks_control(task_ids=['{task_id}'], action='retry')"
+    anew = f"{retry} brings it back as it was, and asks anew whether it may start."
     return InvalidTransition(
         f"Task {task_id} is {status}, so nobody can be asked any more whether it may start.",
-        next="Ask before a task is claimed: tasks_create(requires_approval=true).",
+        next=anew if asks_anew else "Ask before a task is claimed: tasks_create(requires_approval=true).",
         details={"task_id": task_id, "status": status},
     )
 

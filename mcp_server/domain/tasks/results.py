@@ -5,12 +5,11 @@ from typing import Any
 
 from mcp_server.domain.events.aftermath import came_of
 from mcp_server.domain.tasks.outcomes import OutcomeView
-from mcp_server.domain.tasks.standing import TaskState, ended_state, task_state
+from mcp_server.domain.tasks.standing import TaskState, ended_state, leased_until, task_state
 from mcp_server.domain.tasks.transactions import FinishedMany
 from mcp_server.domain.tasks.views import TaskView, task_full
 from mcp_server.domain.tasks.waiting import freed_by, still_waiting
 from mcp_server.kernel.store import Database, Row
-from mcp_server.kernel.times import iso
 from mcp_server.kernel.views import View
 
 
@@ -110,9 +109,11 @@ def _ended(task: Row, repeated: Container[str]) -> TaskState:
 
 
 class ControlledTasks(View):
-    """The tasks that changed, those that did not, and what may not have been meant."""
+    """The tasks that changed, and those that schedules fired then; those that did not, and what may not have been
+    meant."""
 
     tasks: list[TaskState]
+    fired: list[str] | None = None
     refused: list[RefusalView] | None = None
     warnings: list[str] | None = None
 
@@ -142,7 +143,7 @@ def reported_task(row: Row) -> ReportedTask:
     """A task that was just reported on."""
     return ReportedTask(
         task=task_state(row),
-        lease_expires_at=iso(row["lease_expires_at"]),
+        lease_expires_at=leased_until(row),
         cancel_requested=bool(row["cancel_requested"]),
     )
 

@@ -19,6 +19,7 @@ from mcp_server.domain.tasks.clock_changes import ClockChange, changes_of
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.meaning import Meant
 from mcp_server.kernel.near import folded, near
+from mcp_server.kernel.quoting import quoted
 from mcp_server.kernel.times import SECOND, Micros, iso, micros
 from mcp_server.kernel.values import Frozen
 
@@ -53,11 +54,13 @@ def _fires(cron: str) -> str:
         next(CronSim(cron, datetime(2024, 1, 1, tzinfo=UTC)))
     except CronSimError as error:
         raise ValidationFailed(
-            f"{cron!r} is not a cron expression: {error}.",
+            f"{quoted(cron)} is not a cron expression: {error}.",
             next="Give minute, hour, day of month, month, day of week, such as '0 9 * * mon-fri'.",
         ) from None
     except StopIteration:
-        raise ValidationFailed(f"The cron expression {cron!r} never fires.", next="Name a day that exists.") from None
+        raise ValidationFailed(
+            f"The cron expression {quoted(cron)} never fires.", next="Name a day that exists."
+        ) from None
     return cron
 
 
@@ -101,7 +104,7 @@ def _zone(name: str) -> str:
     like = cities or _like(name)
     meant = f"Did you mean {' or '.join(like[:3])}? " if like else ""
     raise ValidationFailed(
-        f"There is no time zone {name!r}.", next=f"{meant}Give an IANA name, such as Europe/Berlin or UTC."
+        f"There is no time zone {quoted(name)}.", next=f"{meant}Give an IANA name, such as Europe/Berlin or UTC."
     )
 
 
@@ -148,7 +151,7 @@ class ScheduleSpec(Frozen):
         found = self.firings(at, 1)
         if not found:
             raise ValidationFailed(
-                f"{self.cron!r} does not fire between {iso(at)} and the end of the calendar, the year 9999.",
+                f"{quoted(self.cron)} does not fire between {iso(at)} and the end of the calendar, the year 9999.",
                 next="Begin earlier (run_at).",
             )
         return found[0]
@@ -204,7 +207,7 @@ class ScheduleSpec(Frozen):
         how = "a day of the week within days of the month is said as its n-th of a month alone, such as MON#1"
         if nth is not None and weekday.isalnum() and not weekday.upper().endswith("L"):
             only = " ".join((*before, "*", month, f"{weekday}#{nth}"))
-            how = f"cron={only!r} is the {weekday} of these days alone"
+            how = f"cron={quoted(only)} is the {weekday} of these days alone"
         return f"cron fires on day {day} of the month and on {weekday} as well, on each of either: {times}; {how}"
 
     def said_of_times(self, first: Micros) -> list[str]:

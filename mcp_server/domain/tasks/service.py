@@ -12,6 +12,7 @@ from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.search.finding import NO_CURSOR, Sought, fetch_page_holding
 from mcp_server.domain.tasks import creation, transactions
+from mcp_server.domain.tasks.awaited import with_waits
 from mcp_server.domain.tasks.backlog import Backlog, in_words, is_some_ready, why_nothing
 from mcp_server.domain.tasks.claiming import Leased, claim, resume
 from mcp_server.domain.tasks.commands import (
@@ -57,6 +58,7 @@ from mcp_server.kernel.composing import Composing, landed, warned
 from mcp_server.kernel.errors import AtCapacity, OpsError, ValidationFailed
 from mcp_server.kernel.json_text import json_list, sha256_text
 from mcp_server.kernel.paging import Listed, counted, decode_cursor
+from mcp_server.kernel.quoting import quoted
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.sweeping import ROWS_AT_ONCE, HalfDone
@@ -183,11 +185,9 @@ class TaskService:
             worker = call.speaker
         else:
             usual = self._speaking.session.agent
-            register = (
-                "agents_register makes one"
-                if usual is None or is_id(usual)
-                else f"agents_register(name={usual!r}) makes yours"
-            )
+            register = "agents_register makes one"
+            if usual is not None and not is_id(usual):
+                register = f"agents_register(name={quoted(usual)}) makes yours"
             raise ValidationFailed(
                 "Nobody is named who would do the work.",
                 next=f"Give agent_id, the id or name of your agent; {register}.",
@@ -320,8 +320,8 @@ class TaskService:
         )
         if (one := command.one()) is not None:
             return WaitedTasks(task=await self.get(call, one), reached=reached(found))
-        tasks = await outcomes(database, ids)
-        return WaitedTasks(tasks=bounded(tasks.values()), reached=reached(found))
+        tasks = bounded((await outcomes(database, ids)).values())
+        return WaitedTasks(tasks=await with_waits(database, self._agents, tasks), reached=reached(found))
 
     async def _row(self, task_id: str) -> Row:
         fetch_one = self._database.fetch_one
@@ -369,12 +369,12 @@ class TaskService:
 
     async def _controlled(self, call: Call, done: transactions.Controlled) -> ControlledTasks:
         del call
-        now = self._context.clock()
-        refused = [refusal_view(one) for one in done.refused]
+        now, refused = self._context.clock(), list(map(refusal_view, done.refused))
         tasks = [controlled_state(row, now, done.changed.get(row["id"])) for row in done.tasks]
         waiting = await stranded(self._database, self._agents, done.tasks) if done.may_strand else []
         left = await left_by(self._database, done.cancelled)
-        return ControlledTasks(tasks=tasks, refused=refused or None, warnings=[*done.warnings, *waiting, *left] or None)
+        warnings, fired = [*done.warnings, *waiting, *left], list(done.fired)
+        return ControlledTasks(tasks=tasks, fired=fired or None, refused=refused or None, warnings=warnings or None)
 
 
 async def _ordinary(call: Call, command: CreateTasks) -> CreateTasks:

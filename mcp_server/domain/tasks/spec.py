@@ -11,6 +11,7 @@ from mcp_server.kernel.checks import refuse
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import RawJson, canonical_hash, check_json, dump_json, json_list, sha256_text
 from mcp_server.kernel.meaning import AgentName, Meant, TaskId, task_id
+from mcp_server.kernel.quoting import quoted
 from mcp_server.kernel.times import micros
 from mcp_server.kernel.together import not_together
 from mcp_server.kernel.values import Frozen, Line, Seconds, Text, Time, Word, checked_json
@@ -202,7 +203,7 @@ class TaskChanges(TaskSpec):
         fixed = sorted(self.model_fields_set & _FIXED.keys())
         found = [_not_changed(name, is_all=self.model_fields_set == set(fixed)) for name in fixed]
         if self.is_system():
-            said = f"Kind {self.kind!r} is reserved for the server's own tasks."
+            said = f"Kind {quoted(self.kind)} is reserved for the server's own tasks."
             found.append(ValidationFailed(said, next="Choose another."))
         refuse(found)
         return self

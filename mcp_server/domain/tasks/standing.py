@@ -8,7 +8,7 @@ from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.schedules import ScheduleSpec
 from mcp_server.domain.tasks.spec import PRIORITY_NAMES
 from mcp_server.kernel.store import Row
-from mcp_server.kernel.times import Micros, iso, iso_or_none
+from mcp_server.kernel.times import SECOND, Micros, iso, iso_or_none
 from mcp_server.kernel.views import View, json_or_none
 
 FIRINGS_SHOWN = 5
@@ -25,6 +25,7 @@ class TaskState(View):
     agent_id: str | None = None
     waits_for: list[str] | None = None
     run_at: str | None = None
+    again_in_seconds: float | None = None
     next_firings: list[str] | None = None
     approval: str | None = None
     attempt: int | None = None
@@ -49,6 +50,7 @@ def task_state(row: Row, replayed: bool | None = None, now: Micros | None = None
             "agent_id": row["agent_id"],
             "waits_for": waits_for(row),
             "run_at": runs_at(row),
+            "again_in_seconds": None,
             "next_firings": next_firings(row, now),
             "approval": approval_of(row) if row["schedule"] is None else None,
             "attempt": row["attempt"],
@@ -67,22 +69,34 @@ def task_state(row: Row, replayed: bool | None = None, now: Micros | None = None
 def created_state(row: Row, replayed: bool, now: Micros) -> TaskState:
     """A task that was just created, in the place of what its creator said of it."""
     waits = waits_for(row, row["waits_on"])  # on what it depends was said
-    said = {"title": None, "priority": None, "attempt": None, "waits_for": waits}
-    return task_state(row, replayed, now).evolved(said if not replayed else {})
+    state = task_state(row, replayed, now)
+    said = {"title": None, "attempt": None, "waits_for": waits} | _unusual(state)
+    return state.evolved(said if not replayed else {})
+
+
+def _unusual(state: TaskState) -> dict[str, Any]:
+    """A priority is told where it is not the usual one: several words stand for it."""
+    return {"priority": None} if state.priority == "normal" else {}
 
 
 def controlled_state(row: Row, now: Micros, edited: list[str] | None = None) -> TaskState:
     """A task after an action: what is as it is where nothing was said is left out; with what an edit changed."""
     state = task_state(row, now=now).evolved({"edited": edited})
-    usual = {"priority": None} if state.priority == "normal" else {}
-    return state.evolved(usual | ({} if state.attempt else {"attempt": None}))
+    return state.evolved(_unusual(state) | ({} if state.attempt else {"attempt": None}))
 
 
 def ended_state(row: Row) -> TaskState:
     """A task whose attempt its worker has just ended: what the worker does not know of it."""
     state = task_state(row)
-    again = state.attempt if state.status != "completed" else None
-    return state.evolved({"title": None, "priority": None, "attempt": again, "progress": None, "finished_at": None})
+    attempt = state.attempt if state.status != "completed" else None
+    known = {"title": None, "priority": None, "progress": None, "finished_at": None}
+    return state.evolved(known | {"attempt": attempt, "again_in_seconds": _again_in_seconds(row)})
+
+
+def _again_in_seconds(row: Row) -> float | None:
+    """How long after its attempt failed a task is tried again; None where that is at once, or never."""
+    is_put_off = row["status"] == "pending" and row["run_at"] is not None
+    return round((row["run_at"] - row["updated_at"]) / SECOND, 1) if is_put_off else None
 
 
 def approval_of(row: Row) -> str | None:
@@ -104,8 +118,22 @@ def pause_reason(row: Row) -> str | None:
 
 
 def runs_at(row: Row) -> str | None:
-    """When a task starts at the earliest, or a schedule fires next; one that is paused or cancelled does not fire."""
-    return None if row["schedule"] is not None and row["status"] != "pending" else iso_or_none(row["run_at"])
+    """When a task starts at the earliest, or a schedule fires next; one that is paused or cancelled does not fire, and
+    what has ended starts no more."""
+    is_over = row["status"] in TERMINAL or (row["schedule"] is not None and row["status"] != "pending")
+    return None if is_over else iso_or_none(row["run_at"])
+
+
+def took_seconds(row: Row) -> float | None:
+    """How long the last attempt at a task that has ended took."""
+    started_at, finished_at = row["started_at"], row["finished_at"]
+    return None if started_at is None or finished_at is None else round((finished_at - started_at) / SECOND, 3)
+
+
+def leased_until(row: Row) -> str:
+    """Until when a worker has a task without a report: not beyond the end of its timeout, which no report puts off."""
+    expires_at, deadline_at = row["lease_expires_at"], row["deadline_at"]
+    return iso(expires_at if deadline_at is None else min(expires_at, deadline_at))
 
 
 def progress_of(row: Row) -> dict[str, Any] | None:

@@ -87,6 +87,8 @@ class Controlled(NamedTuple):
     """Whether it may have left tasks to who does not take them up."""
     cancelled: Sequence[dict[str, Any]] = ()
     """Those of the tasks that it cancelled, or asked to stop."""
+    fired: Sequence[str] = ()
+    """The ids of those that schedules fired at once: they are among the tasks, and nothing that was changed."""
 
 
 def report(tx: Transaction, origin: Origin, command: ReportTask) -> Task:
@@ -197,6 +199,7 @@ def control(tx: Transaction, origin: Origin, command: ControlTasks) -> Controlle
     refused: list[dict[str, Any]] = []
     warnings: list[str] = []
     changed: dict[str, list[str]] = {}
+    fired: list[str] = []
     for task_id in dict.fromkeys(command.task_ids):
         try:
             before = load_anywhere(tx, task_id)
@@ -210,12 +213,13 @@ def control(tx: Transaction, origin: Origin, command: ControlTasks) -> Controlle
         tasks.append(new.fields())
         if command.action == "run_now" and new.schedule is not None:
             tasks.append(create_firing(tx, origin.caused_by(cause), new).fields())
+            fired.append(tasks[-1]["id"])
         if (told := told_of_schedule(before, new, command.edits(), origin.at)) is not None:
             warnings.append(told)
         if command.action in ("edit", "reschedule"):
             changed[new.id] = names_changed(before, new)
     cancelled = tasks if command.action == "cancel" else ()
-    return Controlled(tasks, refused, warnings, changed, command.action in _STRANDING, cancelled)
+    return Controlled(tasks, refused, warnings, changed, command.action in _STRANDING, cancelled, fired)
 
 
 def approve(tx: Transaction, origin: Origin, task: Task, by: str) -> Task:

@@ -8,10 +8,12 @@ from mcp_server.domain.tasks.spec import MAX_ATTEMPTS_DEFAULT, PRIORITY_NAMES, S
 from mcp_server.domain.tasks.standing import (
     approval_of,
     cancel_reason,
+    leased_until,
     next_firings,
     pause_reason,
     progress_of,
     runs_at,
+    took_seconds,
     waits_for,
 )
 from mcp_server.domain.tasks.waiting import Facts, why_waiting
@@ -76,6 +78,7 @@ class TaskView(View):
     updated_at: str | None = None
     started_at: str | None = None
     finished_at: str | None = None
+    took_seconds: float | None = None
 
 
 def task_row(row: Row, facts: Facts | None = None) -> TaskView:
@@ -103,6 +106,7 @@ def task_row(row: Row, facts: Facts | None = None) -> TaskView:
         created_at=iso(row["created_at"]),
         updated_at=None if row["updated_at"] == row["created_at"] else iso(row["updated_at"]),
         finished_at=iso_or_none(row["finished_at"]),
+        took_seconds=took_seconds(row),
     )
 
 
@@ -169,6 +173,7 @@ def _task_full(row: Row) -> TaskView:
             "updated_at": iso(row["updated_at"]),
             "started_at": iso_or_none(row["started_at"]),
             "finished_at": iso_or_none(row["finished_at"]),
+            "took_seconds": took_seconds(row),
         }
     )
 
@@ -180,6 +185,6 @@ def _lease(row: Row) -> LeaseView | None:
         {
             "agent_id": row["lease_agent_id"],
             "instance_id": row["lease_instance_id"],
-            "expires_at": iso(row["lease_expires_at"]),
+            "expires_at": leased_until(row),
         }
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mcp_server.domain.calls.media import OFFER_BYTES_MAX
+from mcp_server.kernel.quoting import quoted
 
 LINES_MAX = 1000
 CANDIDATE_CHARACTERS_MAX = 1000
@@ -74,7 +75,9 @@ def _has(lines: list[str], pattern: re.Pattern[str]) -> bool:
 
 def _require_a_call(kinds: list[str]) -> None:
     if unknown := sorted({kind for kind in kinds if kind not in ("audio", "application")}):
-        raise BadOffer(f"The offer has a section that a call does not have, such as {unknown[0][:20]!r}; leave it out.")
+        raise BadOffer(
+            f"The offer has a section that a call does not have, such as {quoted(unknown[0][:20])}; leave it out."
+        )
     if kinds.count("application") != 1 or kinds.count("audio") > 1:
         raise BadOffer('The offer must have a data channel, made as "desk" before the offer, and sound once at most.')
 

@@ -10,6 +10,7 @@ from mcp_server.domain.deployments.targets import Subject
 from mcp_server.domain.processes.declaring import wrong_pattern, wrong_secrets, wrong_variables, wrong_words
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import check_line
+from mcp_server.kernel.quoting import quoted
 
 _TOLD = ("name", "environment", "revision", "label", "run_id", "version_id")
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
@@ -67,7 +68,9 @@ class Declared:
         pattern = self.arguments.get(name)
         if pattern is None:
             known = ", ".join(self.arguments) or "none"
-            raise ValidationFailed(f"The target {target} has no argument {name!r}.", next=f"Declared are: {known}.")
+            raise ValidationFailed(
+                f"The target {target} has no argument {quoted(name)}.", next=f"Declared are: {known}."
+            )
         check_line(text, f"argument {name}")
         if not re.fullmatch(pattern, text):
             raise ValidationFailed(f"The argument {name} of {service} must match {pattern}.")
@@ -101,7 +104,7 @@ class Declared:
         if missing:
             raise ValidationFailed(
                 f"The target {target} needs the arguments {', '.join(missing)}.",
-                next=f"Give them to a service: arguments={{{missing[0]!r}: ...}}.",
+                next=f"Give them to a service: arguments={{{quoted(missing[0])}: ...}}.",
             )
 
 

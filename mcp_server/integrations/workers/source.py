@@ -17,6 +17,7 @@ from mcp_server.integrations.workers.model import Worker
 from mcp_server.integrations.workers.project import Project
 from mcp_server.integrations.workers.wrangler import read_project
 from mcp_server.kernel.errors import PermissionDenied, ValidationFailed
+from mcp_server.kernel.quoting import quoted
 
 TAKES = frozenset(
     ("folder", "modules", "main", "compatibility_date", "compatibility_flags", "bindings", "crons", "env", "secrets")
@@ -80,7 +81,7 @@ class Sources:
         if not any(path.is_relative_to(allowed.expanduser().resolve()) for allowed in self.folders):
             allowed = ", ".join(str(one) for one in self.folders) or "none"
             raise PermissionDenied(
-                f"The folder {name!r} may not be deployed; allowed: {allowed}.",
+                f"The folder {quoted(name)} may not be deployed; allowed: {allowed}.",
                 next="The operator names folders of projects in DATAMCP_WORKERS_FOLDERS.",
             )
         return path

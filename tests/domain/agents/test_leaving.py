@@ -6,9 +6,11 @@ import pytest
 
 from mcp_server.domain.agents.commands import ControlAgent
 from mcp_server.domain.agents.views import ControlledAgent
+from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.locks.model import AcquireLock
 from mcp_server.domain.tasks.commands import ControlTasks
 from mcp_server.kernel.errors import Conflict, InvalidTransition, LimitExceeded, NotFound
+from mcp_server.upkeep.replay import replay
 from tests.world import World, speaking
 
 pytestmark = pytest.mark.anyio
@@ -149,3 +151,17 @@ async def test_candidates_for_a_task_are_never_agents_that_have_left(world: Worl
     await leave(world, "gone")
     found = await world.desk.agents.candidates(world.call, None, ["py"])
     assert [agent.name for agent in found] == ["here"]
+
+
+async def test_the_events_of_one_that_left_name_who_took_over(world: World):
+    gone, heir = await world.agent("a"), await world.agent("b")
+    await world.task(agent_id="a")
+    await leave(world, "a", to_agent="b")
+    await leave(world, "a", "resume")
+    await leave(world, "a")
+    await leave(world, "a", "delete", to_agent="b")
+    read = ReadEvents(aggregate_id=gone.id, limit=100)
+    told = [(one.type, one.data.get("to_agent")) for one in (await world.desk.events.read(world.call, read))[0]]
+    ends = [one for one in told if one[0] in ("agent.terminated", "agent.deleted")]
+    assert ends == [("agent.terminated", heir.id), ("agent.terminated", None), ("agent.deleted", heir.id)]
+    assert replay(world.url).differences == ()

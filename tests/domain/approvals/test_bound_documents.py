@@ -74,3 +74,15 @@ async def test_the_version_that_is_asked_for_stays(world: World):
     await world.write("n", "plan", {"step": 1})
     approval = await asked(world, ("state_set", SET[1] | {"expected_version": 1}))
     assert (approval.calls or [])[0]["arguments"]["expected_version"] == 1
+
+
+@pytest.mark.parametrize("moves", [False, True])
+async def test_a_copy_is_of_what_people_were_shown_or_stale(world: World, moves: bool):
+    await world.write("n", "plan", {"step": 1})
+    approval = await asked(world, ("state_set", {"namespace": "n", "key": "copy", "copy_of": "n/plan"}))
+    assert "as a copy of document n/plan" in (approval.calls or [])[0]["says"]
+    if moves:
+        await world.write("n", "plan", {"step": 2})
+    assert await decided(world, approval.id) == ("stale" if moves else "approved")
+    if not moves:
+        assert (await world.read("n", "copy")).value == {"step": 1}

@@ -60,3 +60,14 @@ async def test_who_decided_is_the_actor_of_the_decision_also_where_an_agent_had_
     await world.answer(speaking(agent, Role.ADMIN), task.id, via="client")
     told, _ = await world.desk.events.read(world.call, ReadEvents(type="approval.approved"))
     assert [(one.actor, one.data["answers"][0]["via"]) for one in told] == [("user:tester", "client")]
+
+
+async def test_whatever_happens_to_a_question_its_event_tells_what_was_asked(world: World):
+    for granted in (True, False):
+        approval = await request(world, "ann@x.org", title="Rent a van?", expires_in_seconds=60)
+        world.clock.advance(31)
+        await world.settle()
+        await world.answer(caller(id="ann@x.org"), approval.id, granted, via="link")
+    told, _ = await world.desk.events.read(world.call, ReadEvents(type="approval.*"))
+    assert {event.type for event in told} >= {"approval.reminded", "approval.approved", "approval.rejected"}
+    assert {event.data["title"] for event in told} == {"Rent a van?"}

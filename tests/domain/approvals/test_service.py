@@ -212,7 +212,10 @@ async def test_what_is_cancelled_needs_no_decision_and_a_retry_asks_anew(world: 
     (approval,) = (await find(world, task_id=task.id)).items
     await control(world, task.id, "cancel", reason="the table is gone")
     withdrawn = await world.desk.approvals.get(world.call, approval.id)
-    assert (withdrawn.status, withdrawn.outcome) == ("withdrawn", {"reason": "the table is gone"})
+    assert (withdrawn.status, withdrawn.outcome) == (
+        "withdrawn",
+        {"by": "user:tester", "reason": "the table is gone"},
+    )
     assert (await find(world, task_id=task.id)).items[0].outcome == withdrawn.outcome, "also in lists"
     with pytest.raises(InvalidTransition, match="withdrawn"):
         await decide(world, "ann", approval.id)

@@ -109,9 +109,12 @@ async def test_who_is_asked_about_a_document_that_has_moved_on_is_told_first_tha
     told = "STALE: n/plan is at version 2, and what is asked about expects version 1. A yes does nothing"
     assert "STALE" not in before and (await form()).startswith(told) and (await form()).endswith(before)
     assert (await world.desk.approvals.shown(ann, approval.id)).text.startswith(told)
+    for seen in (await found(world, approval.id), *(await world.desk.approvals.find(ann, FindApprovals())).items):
+        assert [one.startswith(told) for one in seen.overtaken or ()] == [True]
     await world.decide(ANN, approval.id, True)
     await work(world)
-    assert (await found(world, approval.id)).status == "stale"
+    after = await found(world, approval.id)
+    assert (after.status, after.overtaken) == ("stale", None)
 
 
 async def test_the_history_of_a_document_names_the_approval_that_changed_it(world: World):

@@ -52,3 +52,26 @@ async def test_a_merge_meets_what_a_call_before_wrote(world: World):
         await commit(world, set_to({"a": 4}), mine)
     await commit(world, set_to({"a": 1}), mine)
     assert (await world.read("m", "k")).value == {"a": 3}
+
+
+async def test_a_change_of_a_large_document_is_of_the_value_as_a_call_before_left_it(world: World):
+    large = {f"k{number:05}": number for number in range(5000)}
+    await world.write("m", "k", large)
+    add = {"op": "add", "path": "/a/b", "value": 1}
+    await commit(world, set_to(large | {"status": "done", "a": {}}), patch(is_now("done"), add))
+    assert (await world.read("m", "k")).value == large | {"status": "done", "a": {"b": 1}}
+    await world.write("m", "k", large)
+    with pytest.raises(Conflict, match=r'calls\[1\] state_patch: .*value there is "done"') as refused:
+        await commit(world, set_to(large | {"status": "done"}), patch(is_now("paused")))
+    assert refused.value.message.count("Nothing") == 1
+    with pytest.raises(ValidationFailed, match="does not exist"):
+        await commit(world, patch(add))
+
+
+async def test_a_copy_is_of_the_value_as_a_call_before_left_it(world: World):
+    await world.write("m", "k", {"a": 1})
+    copy = ("state_set", {"namespace": "m", "key": "copy", "copy_of": "m/k", "expected_version": 0})
+    await commit(world, set_to({"a": 2}), copy)
+    assert (await world.read("m", "copy")).value == {"a": 2}
+    with pytest.raises(ValidationFailed, match="is written by call 0 of these"):
+        await commit(world, patch({"op": "add", "path": "/b", "value": 1}), copy)

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from mcp_server.domain.agents.commands import Register
+from mcp_server.domain.approvals.commands import RequestApproval
 from mcp_server.domain.commit.model import CommitCalls
 from mcp_server.domain.commit.service import CommitService, Committed
 from mcp_server.domain.email.model import FindEmails
@@ -315,6 +317,60 @@ async def test_an_agent_that_a_commit_registers_is_named_by_the_calls_after_it_w
         assert (sent["recipients"], handed["handed_to"]) == ([id_], name)
     await commit(world, ("agents_register", {"name": "heir"}), ("agents_control", HANDS_OVER))
     assert (await world.desk.agents.get(world.call, "old")).status == "terminated"
+
+
+async def test_an_agent_that_a_commit_registers_speaks_in_the_calls_after_it(world: World):
+    for number, speaks in enumerate(("bea-0", "@0.0")):
+        name = f"bea-{number}"
+        done = await commit(
+            world,
+            ("agents_register", {"name": name}),
+            note(f"note-{number}", as_agent=speaks),
+            jobs(f"job-{number}"),
+            ("messages_send", {"to": ["@0.0"], "body": "to myself", "as_agent": speaks}),
+            ("locks_acquire", {"name": f"lock-{number}", "as_agent": speaks}),
+        )
+        id_ = done.results[0]["agent"]["id"]
+        label = f"agent:{name} via user:tester"
+        events, _ = await world.desk.events.read(world.call, ReadEvents(limit=100, actor=f"agent:{name}"))
+        assert [(one.type, one.actor) for one in events] == [
+            (kind, label) for kind in ("document.set", "message.sent", "lock.acquired")
+        ]
+        mine = await world.desk.messages.read(world.call, ReadMessages(agent_id=id_, sent=True))
+        assert [one.body for one in mine.messages] == ["to myself"]
+
+
+async def test_nobody_speaks_as_another_principals_agent_by_registering_its_name_at_the_same_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    """It is there once all calls were looked at, and before they land."""
+    composed = world.desk.option(Composing).compose
+
+    async def overtaken(*args: Any, **more: Any) -> Any:
+        register, note = await composed(*args, **more)
+
+        async def prepare(call: Call, command: Any) -> Any:
+            await world.desk.agents.register(caller(Role.AGENT, id="other"), Register(name="bea"))
+            return await note.write.prepare(call, command)
+
+        return [register, replace(note, write=replace(note.write, prepare=prepare))]
+
+    monkeypatch.setattr(world.desk.option(Composing), "compose", overtaken)
+    with pytest.raises(PermissionDenied, match=r"calls\[1\] state_set"):
+        await commit(world, ("agents_register", {"name": "bea"}), note(as_agent="bea"), by=caller(Role.AGENT))
+    with pytest.raises(NotFound):
+        await world.read("n", "plan")
+
+
+async def test_who_is_asked_about_calls_is_not_asked_to_let_an_agent_speak_that_is_not_there(world: World):
+    calls = [
+        {"tool": "agents_register", "arguments": {"name": "bea"}},
+        {"tool": "state_set", "arguments": note(as_agent="bea")[1]},
+    ]
+    with pytest.raises(ValidationFailed, match="speaks once that has landed"):
+        await world.desk.approvals.request(
+            world.call, RequestApproval.model_validate({"title": "t", "calls": calls, "approvers": []})
+        )
 
 
 HANDS_OVER = {"agent_id": "old", "action": "terminate", "to_agent": "@0.0"}

@@ -66,7 +66,7 @@ async def test_the_same_configuration_makes_no_revision_and_another_one_says_wha
     assert second.revision == 2 and [change.path for change in second.changes] == ["/services/0/replicas"]
     assert second.deployment.tags == ["a"]
     assert [one.revision for one in (await stage.seen()).revisions] == [2, 1]
-    with pytest.raises(ValidationFailed, match="no target 'plaid'.*Did you mean 'played'"):
+    with pytest.raises(ValidationFailed, match="no target \"plaid\".*Did you mean 'played'"):
         await stage.define(target="plaid")
 
 
@@ -546,7 +546,7 @@ async def test_what_a_target_does_nothing_with_is_refused_by_name(stage: Stage):
         ({"services": []}, "services"),
         ({"services": [{"name": "web"}, {"name": "web"}]}, "web is the name of two parts"),
         ({"services": [{"name": "Web!"}]}, "name"),
-        ({"services": [{"name": "web", "depends_on": ["db"]}]}, "depends_on of web names 'db'"),
+        ({"services": [{"name": "web", "depends_on": ["db"]}]}, 'depends_on of web names "db"'),
         ({"services": [{"name": "web", "secrets": ["A"]}]}, "Service web names the secret A"),
         ({"secrets": {"A": "env: APP_KEY"}}, "names no variable"),
         ({"secrets": {"A": "env:APP_KEY\0"}}, "names no variable"),
@@ -579,7 +579,7 @@ async def test_a_deployment_is_found_by_id_by_name_and_by_environment(stage: Sta
     with pytest.raises(Conflict, match="in 2 environments: dev, prod"):
         await stage.seen("shop")
     assert (await stage.seen("shop/prod")).id == other.id
-    with pytest.raises(NotFound, match="no deployment 'nothing'"):
+    with pytest.raises(NotFound, match='no deployment "nothing"'):
         await stage.seen("nothing")
     found = await stage.desk.deployments.find(stage.world.call, FindDeployments(limit=1))
     assert [one.id for one in found.items] == [first.id] and found.omitted == 1

@@ -390,7 +390,7 @@ async def test_a_template_that_declares_no_variables_takes_those_that_it_uses(wo
     assert view.variables == ["name", "order"]
     shown = await send(world, variables={"name": "Ann", "order": 7}, **plain)
     assert shown.subject == "Hi Ann"
-    with pytest.raises(ValidationFailed, match="'order' is undefined"):
+    with pytest.raises(ValidationFailed, match='"order" is not among the variables given'):
         await send(world, variables={"name": "Ann"}, **plain)
 
 
@@ -442,7 +442,7 @@ async def test_a_template_is_a_document_and_its_variables_are_checked(world: Wor
         ),
         ("{{ name|center(999999999) }}", "the filter center"),
         ("{% if %}", "line 1"),
-        ("{{ other }}", "undefined"),
+        ("{{ other }}", "not among the variables given"),
     ],
 )
 async def test_a_template_cannot_do_more_than_fill_in(world: World, source: str, says: str):

@@ -135,14 +135,19 @@ async def test_where_nothing_is_found_what_may_be_meant_is_named(world: World):
         assert found.events == [] and hint in (found.hint or ""), found.hint
 
 
-async def test_who_reads_a_tasks_events_is_told_of_its_children_with_the_ids_that_read_all(world: World):
+async def test_a_tasks_events_are_read_with_those_of_its_children_and_who_reads_its_own_is_told_so(world: World):
     parent = await world.task()
     assert (await events_read(world.desk, world.call, ReadEvents(aggregate_id=parent.id))).hint is None
     one, other = await world.tasks({"parent_id": parent.id}, {"parent_id": parent.id})
     hint = (await events_read(world.desk, world.call, ReadEvents(aggregate_id=parent.id))).hint or ""
-    ids = hint.partition("aggregate_id='")[2].removesuffix("'.")
-    assert set(ids.split(",")) == {parent.id, one.id, other.id}
-    assert await world.events(aggregate_id=ids) == ["task.created"] * 3
+    assert "children=true" in hint
+    told = await events_read(world.desk, world.call, ReadEvents(aggregate_id=parent.id, children=True))
+    assert ([event.aggregate_id for event in told.events], told.hint) == ([parent.id, one.id, other.id], None)
+    alone = await events_read(world.desk, world.call, ReadEvents(aggregate_id=one.id, children=True))
+    assert (len(alone.events), alone.hint) == (1, "It has no children.")
+    for of in (None, f"{one.id},{other.id}"):
+        with pytest.raises(ValueError, match="says of which"):
+            ReadEvents(aggregate_id=of, children=True)
 
 
 async def test_a_time_in_the_place_of_a_cursor_says_since_when(world: World):

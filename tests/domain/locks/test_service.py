@@ -151,9 +151,7 @@ async def want(world: World, owner: str, name: str, wait: float = 0, mode: Any =
     return await world.desk.locks.acquire(world.call, command)
 
 
-CIRCLE = (
-    r"'bob' \(user:tester\) waits for 'a', which 'ann' \(user:tester\) holds, and 'ann' \(user:tester\) waits for 'b'"
-)
+CIRCLE = r"bob \(user:tester\) waits for a, which ann \(user:tester\) holds, and ann \(user:tester\) waits for b"
 
 
 async def test_waiting_that_would_be_a_deadlock_is_refused_and_the_circle_is_named(world: World):

@@ -7,7 +7,7 @@ import pytest
 from mcp_server.domain.approvals.commands import RequestApproval
 from mcp_server.domain.tasks.commands import ControlTasks
 from mcp_server.domain.tasks.views import TaskView
-from mcp_server.kernel.errors import Conflict
+from mcp_server.kernel.errors import Conflict, InvalidTransition
 from mcp_server.upkeep.replay import replay
 from tests.world import World, caller
 
@@ -103,3 +103,21 @@ async def test_dependents_of_what_failed_otherwise_still_run_anyway(world: World
     await world.desk.tasks.control(world.call, ControlTasks(task_ids=(parent.id,), action="cancel"))
     assert await world.status(child) == "queued"
     assert replay(world.url).differences == ()
+
+
+@pytest.mark.parametrize("how", ["refused", "expired"])
+async def test_who_asks_about_what_was_not_let_start_hears_the_call_that_asks_anew(world: World, how: str):
+    (task,) = await chain(world)
+    again: Any = {"title": "t", "action": "a", "approvers": ["ann"], "expires_in_seconds": 10, "task_id": task.id}
+    if how == "expired":
+        await world.desk.approvals.request(world.call, RequestApproval(**again))
+        world.clock.advance(11)
+        await world.settle()
+    else:
+        await refuse(world, task)
+    with pytest.raises(
+        InvalidTransition, match=rf"task_ids=\['{task.id}'\], action='retry'\) brings it back.*asks anew"
+    ):
+        await world.desk.approvals.request(world.call, RequestApproval(**again | {"idempotency_key": "again"}))
+    await retry(world, task)
+    assert (await world.desk.tasks.get(world.call, task.id)).approval == "required"

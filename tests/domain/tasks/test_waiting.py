@@ -250,7 +250,7 @@ async def test_what_is_not_ready_is_what_has_not_ended_and_cannot_be_claimed_now
     assert await found(status="queued") == {busy.id, lone.id, second.id}
     assert await found(tag="kept") == {later.id, second.id}
     assert await found(agent_id=one.id) == {running.id, busy.id}
-    with pytest.raises(ValueError, match="not ended, and not to be claimed now, which is not status='cancelled'"):
+    with pytest.raises(ValueError, match='not ended, and not to be claimed now, which is not status="cancelled"'):
         FindTasks(ready=False, status="cancelled")
 
 

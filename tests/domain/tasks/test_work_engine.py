@@ -323,7 +323,7 @@ async def test_finished_work_is_kept_for_as_many_days_as_the_operator_says(world
 
 
 async def test_a_caller_cannot_create_a_system_task(world: World):
-    with pytest.raises(ValidationFailed, match=r"'system\.archive' is reserved"):
+    with pytest.raises(ValidationFailed, match=r'"system\.archive" is reserved'):
         command = CreateTasks(tasks=(TaskSpec(title="t"), TaskSpec(title="u", kind="system.archive")))
         await world.desk.tasks.create(world.call, command)
     assert await world.events() == []

@@ -87,7 +87,7 @@ async def test_what_is_live_is_asked_by_its_checks_at_every_replica(plant: Plant
     checks = [{"path": "/", "contains": "one", "attempts": 1}]
     assert (await plant.apply("one", replicas=2, checks=checks)).status == "live"
     wrong = await plant.apply("two", replicas=2, checks=checks)
-    assert wrong.error is not None and "web 2 /: status 200 without 'one'" in wrong.error
+    assert wrong.error is not None and 'web 2 /: status 200 without "one"' in wrong.error
 
 
 @slow
