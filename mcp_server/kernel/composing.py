@@ -13,6 +13,7 @@ from pydantic import Field, WithJsonSchema, model_validator
 from mcp_server.kernel.call import Call, Grant
 from mcp_server.kernel.errors import OpsError, Unavailable
 from mcp_server.kernel.near import near
+from mcp_server.kernel.renaming import STRANGE_MAX
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.values import Frozen
 from mcp_server.kernel.writes import Change, Frame, Together, bare, write_together
@@ -37,6 +38,8 @@ class CalledTool(Frozen):
     def _in_other_forms(cls, given: Any) -> Any:
         """`{"state_set": {...}}`, and arguments beside the tool instead of in their object."""
         said: dict[str, Any] = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
+        if len(said) > STRANGE_MAX:
+            return cast("Any", given)
         strange = {name: value for name, value in said.items() if _is_none_of_calls(name)}
         if len(said) == len(strange) == 1:
             return _by_its_tool(*strange.popitem())
@@ -46,10 +49,12 @@ class CalledTool(Frozen):
 
 
 def _is_none_of_calls(name: str) -> bool:
+    """Whether a name is none that a call has, nor like one."""
     return name not in _OF_CALLS and not near(name, ("arguments",))
 
 
 def _by_its_tool(name: str, value: Any) -> dict[str, Any]:
+    """The call of which all that is said stands under the name of its tool."""
     return {"tool": name, "arguments": value} if isinstance(value, dict) else {name: value}
 
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from mcp_server.kernel.likenesses import SAFETIES
 from mcp_server.kernel.near import folded
-from mcp_server.kernel.problems import Problem, place_of, problems_of, value_at
+from mcp_server.kernel.problems import EXAMINED_MAX, Problem, place_of, problems_of, value_at
 from mcp_server.kernel.shapes import Shape
 from mcp_server.kernel.taking import taken
 from mcp_server.kernel.together import LIKE
@@ -40,7 +40,7 @@ def mended(
     problems: Sequence[Problem],
     beside: frozenset[str],
 ) -> Mended | None:
-    """The arguments put right; None where it takes more than to put one place right after the other.
+    """The arguments put right; None where it takes more than to put one place right after the other, or too much does.
 
     Args:
         model: what checks them.
@@ -51,7 +51,9 @@ def mended(
     """
     now = Mended(dict(given), is_sure=True)
     for _ in range(ROUNDS_MAX):
-        if not all(_can_be_put_right(shape, now.arguments, problem) for problem in problems):
+        if len(problems) > EXAMINED_MAX or not all(
+            _can_be_put_right(shape, now.arguments, problem) for problem in problems
+        ):
             return None
         for problem in problems:
             now = _put_right(shape, now, problem)
@@ -84,6 +86,7 @@ def _would_lose_a_safety(given: Mapping[str, Any], problem: Problem) -> bool:
 
 
 def _refused(model: type[BaseModel], arguments: Mapping[str, Any]) -> ValidationError | None:
+    """What is wrong with arguments; None where they are accepted."""
     try:
         model.model_validate(arguments)
     except ValidationError as error:

@@ -2,7 +2,7 @@
 whoever sent JSON; what checks them has no part in it."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
@@ -21,6 +21,10 @@ from mcp_server.kernel.wording import UNSAID, accepted, example_of
 
 WHOLE = "arguments"
 EXAMPLE_CHARACTERS_MAX = 160
+EXAMINED_MAX = 100
+"""So many faults are looked at for what was meant: each takes as long as a small call, and all others wait."""
+FAULTS_MAX = 20_000
+"""Of more, each is only counted: to be told where they are takes pydantic a second for 100,000."""
 _SLUG_FROM_MAX = 100
 _BETWEEN = re.compile(r"[^A-Za-z0-9._/]+")
 ECHOED_CHARACTERS_MAX = 60
@@ -87,16 +91,45 @@ def problems_of(shape: Shape, given: Mapping[str, Any], error: ValidationError) 
         given: what was given, as it was checked.
         error: what the check found.
     """
+    if error.error_count() > FAULTS_MAX:
+        return [Problem((), f"{error.error_count():,} names and values in it are not accepted; send a smaller call")]
     found = _found(error)
     # Only the members that are right are counted, so a list of one wrong member also has too few.
     inside = {item["loc"][:length] for item in found for length in range(1, len(item["loc"]))}
     kept = [item for item in found if item["type"] != "too_short" or item["loc"] not in inside]
     problems: dict[tuple[str | int, ...], Problem] = {}
     for item in sorted(kept, key=lambda item: item["type"] != _UNKNOWN):
+        if len(problems) >= EXAMINED_MAX:
+            problems.setdefault(item["loc"], Problem(item["loc"], "is not accepted"))
+            continue
         problem = _problem(shape, given, item)
         if not _is_told(problem, item["type"], problems.values()):
             problems.setdefault(problem.loc, problem)
     return list(problems.values())
+
+
+def crowds(shape: Shape, value: Any, loc: tuple[str | int, ...] = ()) -> Iterator[Problem]:
+    """Lists with more in them than is taken. What they hold is not looked at: there may be any number of it."""
+    if isinstance(value, list) and _is_crowd(shape, cast("list[Any]", value)):
+        yield _wrong(loc, shape, cast("Any", value), str(loc[-1]) if loc else "", Shape("any"))
+        return
+    for part, member, inner in _inside(shape, value):
+        yield from crowds(member, inner, (*loc, part))
+
+
+def _is_crowd(shape: Shape, listed: Sequence[Any]) -> bool:
+    """Whether a list holds more than is taken there."""
+    most = shape.bounds[1]
+    return shape.kind == "list" and most is not None and len(listed) > most
+
+
+def _inside(shape: Shape, value: Any) -> Iterator[tuple[str | int, Shape, Any]]:
+    """What a value holds of which it is known what is accepted there."""
+    if isinstance(value, dict):
+        members = cast("dict[str, Any]", value)
+        yield from ((name, shape.members[name], inner) for name, inner in members.items() if name in shape.members)
+    elif isinstance(value, list) and shape.item is not None:
+        yield from ((number, shape.item, one) for number, one in enumerate(cast("list[Any]", value)))
 
 
 def _is_told(problem: Problem, kind: str, before: Iterable[Problem]) -> bool:

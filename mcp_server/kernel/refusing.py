@@ -68,13 +68,25 @@ def refused(
     refusal = Refused(
         _said(tool, problems),
         next=f"{_accepts(tool, shape, problems)}{call}".strip(),
-        details={PROBLEMS: [problem.details() for problem in problems[:PROBLEMS_LISTED]]} | to_send,
+        details=_listed(problems) | to_send,
     )
     refusal.instead = right
     return refusal
 
 
+def crowded(tool: str, problems: Sequence[Problem]) -> Refused:
+    """The refusal of lists that hold too much. What they hold has not been looked at, so no call is shown that would
+    do."""
+    return Refused(_said(tool, problems), next="Make several calls of it.", details=_listed(problems))
+
+
+def _listed(problems: Sequence[Problem]) -> dict[str, Any]:
+    """The first of them, as data."""
+    return {PROBLEMS: [problem.details() for problem in problems[:PROBLEMS_LISTED]]}
+
+
 def _said(tool: str, problems: Sequence[Problem]) -> str:
+    """What is wrong, in sentences: the first of it, and how much more there is."""
     if all(not problem.loc for problem in problems):  # nothing is wrong but how they go together
         return " ".join(sentence(problem.message) for problem in problems)
     left = len(problems) - PROBLEMS_TOLD

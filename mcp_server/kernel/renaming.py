@@ -8,6 +8,8 @@ from mcp_server.kernel.near import folded, singular
 from mcp_server.kernel.shapes import SECONDS, Shape
 from mcp_server.kernel.synonyms import SAME
 
+STRANGE_MAX = 100
+"""So many names of nothing are looked at for what they mean: each is compared with all others."""
 _FILES = ("path", "file", "resource")
 """Names for what is named by a path where such is meant, as locks are."""
 
@@ -20,11 +22,16 @@ def renamed(names: Mapping[str, Shape], given: Mapping[str, Any], noun: str = ""
         given: the members.
         noun: what the place is about, such as `task`, so that `id` is its id.
     """
-    if given.keys() <= names.keys():
+    if given.keys() <= names.keys() or are_too_strange(given, names):
         return dict(given)
     meant = {name: name if name in names else _meant(name, names, value, noun) for name, value in given.items()}
     times = list(meant.values())
     return {(new if times.count(new) == 1 else name): given[name] for name, new in meant.items()}
+
+
+def are_too_strange(given: Mapping[str, Any], names: Mapping[str, Shape]) -> bool:
+    """Whether so many members mean nothing here that none of them is looked at."""
+    return len(given) > len(names) + STRANGE_MAX
 
 
 def _meant(name: str, names: Mapping[str, Shape], value: Any, noun: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any, cast
 from mcp_server.kernel.durations import is_duration, seconds_of
 from mcp_server.kernel.moments import moment_of, seconds_until
 from mcp_server.kernel.near import folded
-from mcp_server.kernel.renaming import gathered, nested, renamed, spread
+from mcp_server.kernel.renaming import are_too_strange, gathered, nested, renamed, spread
 from mcp_server.kernel.shapes import SECONDS, Shape
 
 JSON_CHARACTERS_MAX = 1 << 20
@@ -32,6 +32,8 @@ def taken(shape: Shape, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _members(shape: Shape, given: Mapping[str, Any]) -> dict[str, Any]:
+    if are_too_strange(given, shape.members):
+        return dict(given)
     known = nested(shape, spread(shape, renamed(shape.members, _in_seconds(shape, given))))
     fitted = {
         name: value if name not in shape.members else _member(shape, name, value) for name, value in known.items()
@@ -101,7 +103,12 @@ def _list(shape: Shape, value: Any) -> list[Any]:
     item = cast("Shape", shape.item)
     value = _by_name(item, _read(value, *("[{" if item.kind in ("object", "map") else "[")))
     listed = cast("list[Any]", value) if isinstance(value, list) else _split(_one_of(item), value)
-    return [_value(item, one) for one in listed]
+    return listed if _is_over(shape, listed) else [_value(item, one) for one in listed]
+
+
+def _is_over(shape: Shape, listed: list[Any]) -> bool:
+    """Whether a list is refused by its length, whatever is in it."""
+    return shape.bounds[1] is not None and len(listed) > shape.bounds[1]
 
 
 def _one_of(item: Shape) -> str | None:

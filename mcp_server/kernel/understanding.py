@@ -1,17 +1,19 @@
 """A call's arguments as its tool takes them: checked, and where that fails once more as they are meant."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
-from mcp_server.kernel.problems import Problem
-from mcp_server.kernel.refusing import Beside, refused
+from mcp_server.kernel.problems import Problem, crowds
+from mcp_server.kernel.refusing import Beside, crowded, refused
 from mcp_server.kernel.shapes import Shape, shape_of
 from mcp_server.kernel.taking import taken
 
 M = TypeVar("M", bound=BaseModel)
 _ALONE = Beside()
+_MANY = 1000
+"""From so many in a list on, it is counted before each of them is checked."""
 
 
 def understood(
@@ -29,15 +31,26 @@ def understood(
     Raises:
         ValidationFailed: they cannot be understood.
     """
-    given = _no_yes_for_a_number(shape_of(model), given)
+    shape = shape_of(model)
+    given = _no_yes_for_a_number(shape, given)
+    if any(isinstance(value, list) and len(cast("list[Any]", value)) > _MANY for value in given.values()):
+        _require_few(tool, shape, given)
     try:
         return model.model_validate(given)
     except ValidationError:
-        meant = taken(shape_of(model), given)
+        meant = taken(shape, given)
+        _require_few(tool, shape, meant)
     try:
         return model.model_validate(meant)
     except ValidationError as error:
         raise refused(tool, model, meant, error, beside, also) from None
+
+
+def _require_few(tool: str, shape: Shape, given: Mapping[str, Any]) -> None:
+    """Refuse lists that are too long before anything in them is looked at, which would take as long as they are."""
+    problems = list(crowds(shape, given))
+    if problems:
+        raise crowded(tool, problems)
 
 
 def _no_yes_for_a_number(shape: Shape, given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -48,4 +61,5 @@ def _no_yes_for_a_number(shape: Shape, given: Mapping[str, Any]) -> Mapping[str,
 
 
 def _is_number(place: Shape | None) -> bool:
+    """Whether a number is accepted there."""
     return place is not None and place.kind in ("integer", "number")

@@ -1,6 +1,7 @@
 """What makes changes of calls that are data. Each goes through the door of a call that is made on its own: it must be
 offered, its caller may make it, who speaks in it may, and its arguments are checked by the same code."""
 
+import asyncio
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -42,6 +43,7 @@ async def compose(
     changes: list[Composed] = []
     found: list[OpsError] = []
     for number, asked in enumerate(calls):
+        await asyncio.sleep(0)  # each may be as large as a call of its own, and others have their turn between those
         place = Place(argument, number, asked.tool)
         try:
             with place.named():

@@ -1,6 +1,8 @@
 """Text as it is looked for: folded, and what a JSON value says."""
 
 import json
+import unicodedata
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mcp_server.kernel.paging import after_all
-from mcp_server.kernel.searching import TRIGRAMS_MAX, fold, fold_json, trigrams
+from mcp_server.kernel.searching import MARKS, TRIGRAMS_MAX, fold, fold_json, trigrams
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from('"\\/\n\t\x00\x01:,[]{} äßu'), max_size=12)
 VALUES = st.recursive(
@@ -91,3 +93,24 @@ def test_trigrams_are_what_a_text_holds_of_three_characters(text: str, parts: li
 def test_of_a_long_text_some_trigrams_do():
     some = trigrams("".join(chr(0x4E00 + number) for number in range(900)))
     assert TRIGRAMS_MAX // 2 < len(some) <= TRIGRAMS_MAX
+
+
+@pytest.mark.parametrize("marks", ["\u0300\u0316", "\u0f73\u0f74", "\u0344\u0316", "\u0f81"])
+def test_no_text_has_more_marks_sorted_than_stand_on_a_letter(marks: str, monkeypatch: pytest.MonkeyPatch):
+    sorted_at_once: list[int] = []
+    normalize = unicodedata.normalize
+
+    def noting(form: Any, text: str) -> str:
+        runs = groupby(normalize("NFD", text), key=lambda one: unicodedata.combining(one) > 0)
+        sorted_at_once.extend(len(list(run)) for is_marked, run in runs if is_marked)
+        return normalize(form, text)
+
+    monkeypatch.setattr(unicodedata, "normalize", noting)
+    fold("a" + marks * 500)
+    assert 0 < max(sorted_at_once) < 5 * MARKS
+
+
+@given(st.text(st.sampled_from("ae\u0300\u0316\u0f73\u0f71\u1ec7ß\u0130\u1100\u1161"), max_size=MARKS // 2 - 1))
+def test_what_people_write_is_folded_as_unicode_has_it(text: str):
+    composed = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+    assert fold("é" + text) == unicodedata.normalize("NFC", "é" + composed)

@@ -26,6 +26,8 @@ from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.times import SECOND, Micros, iso
 
 _SEEN_EVERY: Micros = HEARTBEAT_SECONDS * SECOND // 4
+LOOKED_FOR_MAX = 5
+"""As many as a refusal tells of."""
 HANDED_OVER_MAX = 10_000
 """How many things of a kind are handed over at once: all are, in one transaction, for which every other waits."""
 
@@ -222,8 +224,12 @@ def load_agent(tx: Transaction, agent_id: str) -> Agent:
 
 
 def names_near(tx: Transaction, name: str) -> list[str]:
-    """The names of agents that somebody may have meant who named another."""
-    return near(name, every_name(tx))
+    """The names of agents that somebody may have meant who named another: of few names in one transaction, since all
+    others wait while they are looked for."""
+    found: dict[str, list[str]] = tx.notes.setdefault(names_near, {})
+    if name not in found:
+        found[name] = near(name, every_name(tx)) if len(found) < LOOKED_FOR_MAX else []
+    return found[name]
 
 
 def every_name(tx: Transaction) -> list[str]:

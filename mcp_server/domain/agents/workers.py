@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import NamedTuple
 
 from mcp_server.domain.agents.model import in_words
@@ -11,6 +11,9 @@ from mcp_server.kernel.authority import Actor, Permission
 from mcp_server.kernel.near import near
 from mcp_server.kernel.quoting import quoted
 from mcp_server.kernel.store import Row
+
+_LOOKED_FOR_MAX = 5
+"""Of so many capabilities that nobody has it is told what was perhaps meant: each is compared with all there are."""
 
 
 class Worker(NamedTuple):
@@ -74,8 +77,10 @@ def worker(row: Row) -> Worker:
 def nobody_can(needed: Sequence[str], workers: Sequence[Worker]) -> str:
     """That no agent has all of some capabilities, and who comes nearest."""
     said = f"no agent has {listed(needed, ' and ')}"
-    nearest = min(workers, key=lambda one: len(one.lacks(needed)), default=None)
-    if nearest is not None and nearest.skills.intersection(needed):
+    if not workers:
+        return said
+    nearest = min(workers, key=lambda one: len(one.lacks(needed)))
+    if nearest.skills.intersection(needed):
         return f"{said} together; nearest is {nearest.name}, which lacks {listed(nearest.lacks(needed))}"
     meant = _meant(needed, frozenset[str]().union(*(one.skills for one in workers)))
     return f"{said}; agents have {listed(meant)}" if meant else said
@@ -89,4 +94,4 @@ def listed(names: Iterable[str], separator: str = ", ") -> str:
 def _meant(needed: Iterable[str], known: Iterable[str]) -> list[str]:
     """What may have been meant by capabilities that nobody has."""
     ordered = sorted(known)
-    return list(chain.from_iterable(near(name, ordered) for name in needed))
+    return list(chain.from_iterable(near(name, ordered) for name in islice(needed, _LOOKED_FOR_MAX)))

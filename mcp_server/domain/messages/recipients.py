@@ -157,6 +157,7 @@ def _no_agent_but_the_user(origin: Origin, reference: str) -> NotFound | None:
 
 
 def _nobody(tx: Transaction, reference: str) -> NotFound:
+    """The refusal of a name of no agent."""
     if with_skill(tx, reference, 1):
         return NotFound(
             f"There is no agent {named(reference)}; it is a capability that agents have.",
@@ -164,9 +165,10 @@ def _nobody(tx: Transaction, reference: str) -> NotFound:
             details={"to": reference, "near": [f"{CAPABILITY}{reference}"]},
         )
     is_all = reference.casefold() in _WORDS_FOR_ALL
-    near, there = [] if is_all else names_near(tx, reference), every_name(tx)
+    near = [] if is_all else names_near(tx, reference)
+    there = [] if near else every_name(tx)
     more = f" and {len(there) - NAMES_SHOWN} more" if len(there) > NAMES_SHOWN else ""
-    known = f"There are {', '.join(map(named, there[:NAMES_SHOWN]))}{more}. " if there and not near else ""
+    known = f"There are {', '.join(map(named, there[:NAMES_SHOWN]))}{more}. " if there else ""
     return NotFound(
         f"There is no agent {named(reference)}.",
         next=f"{_EACH if is_all else did_you_mean(near)}{known}List agents with agents_find; a person is user:NAME.",
@@ -175,6 +177,7 @@ def _nobody(tx: Transaction, reference: str) -> NotFound:
 
 
 def _able(tx: Transaction, capability: str) -> list[str]:
+    """The agents that have a capability: one at least."""
     found = with_skill(tx, capability, RECIPIENTS_MAX + 1)
     if not found:
         raise NotFound(

@@ -70,6 +70,23 @@ def _zones() -> dict[str, str]:
     return {name.casefold(): name for name in sorted(available_timezones())}
 
 
+@cache
+def _zones_by_word() -> Mapping[str, list[str]]:
+    """Zones by their names and their cities, whatever the spelling."""
+    found: dict[str, list[str]] = {}
+    for zone in _zones().values():
+        for word in {folded(zone), folded(_city(zone))}:
+            found.setdefault(word, []).append(zone)
+    return found
+
+
+@lru_cache(maxsize=256)
+def _like(name: str) -> tuple[str, ...]:
+    """Zones that were perhaps meant: kept, since one call is checked several times."""
+    by_city = {_city(zone): zone for zone in _zones().values()}
+    return tuple(by_city[city] for city in near(_city(name), by_city))
+
+
 @lru_cache(maxsize=256)
 def _zone(name: str) -> str:
     """A zone as it is written, since some file systems would find it in any spelling, and others would not; or the one
@@ -79,14 +96,12 @@ def _zone(name: str) -> str:
     known = _zones().get(name.casefold())
     if known is not None:
         return known
-    plain = folded(name)
-    cities = [zone for zone in _zones().values() if plain in (folded(zone), folded(_city(zone)))]
+    cities = _zones_by_word().get(folded(name), [])
     if len(cities) == 1:
         return cities[0]
     with contextlib.suppress(KeyError, ValueError, OSError):
         return ZoneInfo(name).key  # a name of this host's own, such as posix/Europe/Berlin
-    by_city = {_city(zone): zone for zone in _zones().values()}
-    like = cities or [by_city[city] for city in near(_city(name), by_city)]
+    like = cities or _like(name)
     meant = f"Did you mean {' or '.join(like[:3])}? " if like else ""
     raise ValidationFailed(
         f"There is no time zone {quoted(name)}.", next=f"{meant}Give an IANA name, such as Europe/Berlin or UTC."
@@ -94,6 +109,7 @@ def _zone(name: str) -> str:
 
 
 def _city(zone: str) -> str:
+    """What a zone is called within its region."""
     return zone.rpartition("/")[2]
 
 

@@ -17,25 +17,38 @@ from mcp_server.kernel.store import Database, Row
 from mcp_server.kernel.times import iso
 
 _NAMED_MAX = 3
+_HINTED_MAX = 5
+"""Of so many wants that nobody can meet it is told who comes nearest, and what was perhaps meant: all capabilities of
+all agents are compared for it."""
 _BADLY = TERMINAL - {"completed"}
 _POLICIES = {"wait": "it waits for a retry", "run_anyway": "it runs once the others have ended"}
 
 
+class Takers(NamedTuple):
+    """Who could take up tasks that need the same: that nobody can, in words; or why none of those who can takes
+    anything up now, where all of them are away until somebody lets them go on, and where not."""
+
+    nobody: str | None
+    away: list[str]
+    busy: list[str]
+
+
 class Facts(NamedTuple):
     """What tasks may wait for: the agents, who holds which concurrency key, and what each task depends on that has not
-    been completed."""
+    been completed. And what was found out of it, once for all tasks that need the same: many do, of many agents."""
 
     workers: Sequence[Worker]
     holders: Mapping[str, Sequence[Row]]
     parents: Mapping[str, Sequence[Row]]
+    takers: dict[tuple[str, str | None], Takers]
 
 
 async def facts_about(database: Database, agents: AgentService, rows: Sequence[Row]) -> Facts:
     """What is to be known of some tasks to say why they wait; what none of them may wait for is not read."""
     waiting = list(filter(_waits, rows))
     if not waiting:
-        return Facts((), {}, {})
-    return Facts(await agents.able(), await _holders(database, waiting), await _parents(database, waiting))
+        return Facts((), {}, {}, {})
+    return Facts(await agents.able(), await _holders(database, waiting), await _parents(database, waiting), {})
 
 
 def why_waiting(row: Row, facts: Facts) -> list[str] | None:
@@ -75,7 +88,7 @@ def _of_times(row: Row) -> list[str]:
 
 async def queues_held_up(database: Database, agents: AgentService) -> list[str]:
     """The queues of which nobody there is can take anything up now."""
-    facts = Facts(await agents.able(), {}, {})
+    facts = Facts(await agents.able(), {}, {}, {})
     queues = await database.fetch_all("queues_for_agents")
     return [queue["name"] for queue in queues if _found(_OF_A_QUEUE, queue, facts)]
 
@@ -126,10 +139,10 @@ async def _parents(database: Database, waiting: Sequence[Row]) -> Mapping[str, S
 
 def _nobody(row: Row, facts: Facts) -> list[str]:
     """That nobody there is can ever take it up; a schedule is taken up by nobody anyway, its firings are."""
-    needed: list[str] = json.loads(row["required_capabilities"])
     if row["agent_id"] is not None:
-        return _not_by(row["agent_id"], needed, facts.workers)
-    return [nobody_can(needed, facts.workers)] if needed and not _able(row, facts) else []
+        return _not_by(row["agent_id"], json.loads(row["required_capabilities"]), facts.workers)
+    nobody = _takers(row, facts).nobody
+    return [] if nobody is None else [nobody]
 
 
 def _not_by(agent_id: str, needed: Sequence[str], workers: Sequence[Worker]) -> list[str]:
@@ -142,15 +155,12 @@ def _not_by(agent_id: str, needed: Sequence[str], workers: Sequence[Worker]) -> 
 
 def _away(row: Row, facts: Facts) -> list[str]:
     """That whoever could take it up takes nothing up until somebody lets it go on."""
-    able = _able(row, facts)
-    return [] if any(not one.rests() for one in able) else _none_of(able)
+    return _takers(row, facts).away
 
 
 def _busy(row: Row, facts: Facts) -> list[str]:
     """That everybody who could take it up cannot now, though somebody is at work."""
-    able = _able(row, facts)
-    is_away = all(one.rests() for one in able)
-    return [] if row["status"] != "queued" or is_away else _none_of(able)
+    return [] if row["status"] != "queued" else _takers(row, facts).busy
 
 
 def _none_of(able: Sequence[Worker]) -> list[str]:
@@ -167,9 +177,28 @@ def _some(said: Sequence[str]) -> str:
     return f"{', '.join(said[:_NAMED_MAX])}{more}"
 
 
-def _able(row: Row, facts: Facts) -> list[Worker]:
-    needed = json.loads(row["required_capabilities"])
-    return [one for one in facts.workers if row["agent_id"] in (None, one.id) and not one.lacks(needed)]
+def _takers(row: Row, facts: Facts) -> Takers:
+    """Who could take a task up, looked for once for all that need the same."""
+    key = row["required_capabilities"], row["agent_id"]
+    if key not in facts.takers:
+        facts.takers[key] = _looked_for(*key, facts)
+    return facts.takers[key]
+
+
+def _looked_for(required: str, agent_id: str | None, facts: Facts) -> Takers:
+    """Who could take up what needs these capabilities, and may be for one agent alone."""
+    needed: list[str] = json.loads(required)
+    able = [one for one in facts.workers if agent_id in (None, one.id) and one.skills.issuperset(needed)]
+    if not able:
+        return Takers(_nobody_at_all(needed, facts) if needed and agent_id is None else None, [], [])
+    why = _none_of(able)
+    return Takers(None, why, []) if all(one.rests() for one in able) else Takers(None, [], why)
+
+
+def _nobody_at_all(needed: Sequence[str], facts: Facts) -> str:
+    """That no agent has all of these; of the first few such, with who comes nearest."""
+    told = sum(one.nobody is not None for one in facts.takers.values())
+    return nobody_can(needed, facts.workers if told < _HINTED_MAX else ())
 
 
 def _key_held(row: Row, facts: Facts) -> list[str]:

@@ -1,5 +1,6 @@
 """Several writes land in one transaction or not at all, each through the door of a call of its own."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +28,7 @@ from mcp_server.kernel.errors import (
     PermissionDenied,
     ValidationFailed,
 )
+from mcp_server.protocol import composing
 from tests.world import World, caller, speaking
 from tools import TOOLS
 
@@ -382,3 +384,25 @@ async def test_every_argument_that_names_an_agent_may_name_one_that_a_call_befor
     with pytest.raises(NotFound, match=r"calls\[1\] agents_control: There is no agent nobody"):
         await commit(world, note(), ("agents_control", {"agent_id": "nobody", "action": "pause"}))
     await nothing_landed(world)
+
+
+async def test_others_have_their_turn_between_the_calls_of_a_commit(world: World, monkeypatch: pytest.MonkeyPatch):
+    turns, made_at = 0, list[int]()
+    make = composing._Composer.change
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def noting(self: Any, *asked: Any) -> Any:
+        made_at.append(turns)
+        return await make(self, *asked)
+
+    monkeypatch.setattr(composing._Composer, "change", noting)
+    beside = asyncio.create_task(others())
+    await commit(world, *(jobs(f"number {number}") for number in range(5)))
+    beside.cancel()
+    await asyncio.gather(beside, return_exceptions=True)
+    assert len(set(made_at)) == 5

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from mcp_server.domain.agents import workers
 from mcp_server.domain.agents.commands import BudgetSpec, ControlAgent, Register
 from mcp_server.domain.approvals.commands import RequestApproval
 from mcp_server.domain.tasks.commands import ClaimTasks, ControlTasks, CreateTasks, FindTasks
@@ -259,3 +260,29 @@ async def test_a_list_says_why_a_task_was_cancelled(world: World):
     await world.desk.tasks.control(world.call, ControlTasks(task_ids=(task.id,), action="cancel", reason=reason))
     (listed,) = (await world.desk.tasks.find(world.call, FindTasks())).items
     assert task_line(listed).cancel_reason == reason
+
+
+async def test_what_nobody_can_do_is_looked_into_once_for_all_that_need_it_and_for_few_of_many_needs(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    compared: list[str] = []
+
+    def counting(name: str, known: Any) -> list[str]:
+        del known
+        compared.append(name)
+        return ["build"]
+
+    monkeypatch.setattr(workers, "near", counting)
+    await world.agent("builder", skills=("build",))
+    for _ in range(3):
+        await world.task(required_capabilities=["buidl"])
+    compared.clear()
+    listed = (await world.desk.tasks.find(world.call, FindTasks(limit=100))).items
+    assert [one.waits_for for one in listed] == [["no agent has 'buidl'; agents have 'build'"]] * 3
+    assert compared == ["buidl"]
+    for number in range(8):
+        await world.task(required_capabilities=[f"x{number}-{one}" for one in range(16)])
+    compared.clear()
+    listed = (await world.desk.tasks.find(world.call, FindTasks(limit=100))).items
+    assert all("no agent has" in str(one.waits_for) for one in listed)
+    assert len(compared) <= 5 * 5

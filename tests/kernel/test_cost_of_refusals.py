@@ -1,0 +1,61 @@
+"""What a refusal costs is bounded, however much is wrong: everybody waits while it is made."""
+
+from typing import Any
+
+import pytest
+
+from mcp_server.kernel import problems
+from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.problems import EXAMINED_MAX
+from mcp_server.kernel.understanding import understood
+from tools import TOOLS
+
+MODELS = {tool.name: tool.arguments for tool in TOOLS}
+
+
+class Untouched(list[Any]):
+    """A list in which nobody looks."""
+
+    def __iter__(self) -> Any:
+        raise AssertionError("somebody did")
+
+
+def refusal(tool: str, **arguments: Any) -> str:
+    with pytest.raises(ValidationFailed) as refused:
+        understood(tool, MODELS[tool], arguments)
+    return refused.value.message
+
+
+def test_a_list_that_is_too_long_is_refused_by_its_length_alone():
+    said = refusal("tasks_create", tasks=Untouched([{}] * 2000))
+    assert said.startswith("tasks_create refused its arguments: tasks: a list of 2000 is not accepted; it takes")
+    assert "1 to 100 objects" in said and said.endswith("Make several calls of it.")
+
+
+@pytest.mark.parametrize("text", ["[" + ",".join(["{}"] * 101) + "]", [{"title": "x", "depends_on": ["#0"] * 101}]])
+def test_so_is_one_inside_of_another_and_one_that_came_as_text(text: Any):
+    assert "a list of 101 is not accepted" in refusal("tasks_create", tasks=text)
+
+
+def test_of_very_many_faults_some_are_looked_at_and_all_are_counted(monkeypatch: pytest.MonkeyPatch):
+    compared: list[str] = []
+
+    def counting(name: str, known: Any) -> list[str]:
+        compared.append(name)
+        return []
+
+    monkeypatch.setattr(problems, "near", counting)
+    tasks = [{"title": "x", **{f"unknwn{number}": 1 for number in range(10)}} for _ in range(50)]
+    assert "And 495 more." in refusal("tasks_create", tasks=tasks)
+    assert 0 < len(compared) <= EXAMINED_MAX
+
+
+def test_of_more_faults_than_anybody_reads_only_the_number_is_told(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(problems, "FAULTS_MAX", 20)
+    said = refusal("state_set", namespace="n", key="k", value=1, **{f"unknwn{number}": 1 for number in range(21)})
+    assert "21 names and values in it are not accepted; send a smaller call." in said
+
+
+def test_a_great_many_strange_names_are_not_compared_with_each_other():
+    said = refusal("commit", calls=[{"tool": "state_set", **{f"argum{number}": 1 for number in range(2000)}}])
+    assert "calls[0].argum0: there is no such argument" in said and "And 1995 more." in said
