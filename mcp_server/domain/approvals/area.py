@@ -3,6 +3,7 @@
 from operator import itemgetter
 
 from mcp_server.domain.agents.hooks import AGENT_HANDED_OVER, AGENT_HOLDS
+from mcp_server.domain.approvals.answers import retold
 from mcp_server.domain.approvals.handlers import approved, make_calls, realm
 from mcp_server.domain.approvals.model import Approval
 from mcp_server.domain.approvals.replay import unsaid
@@ -71,6 +72,7 @@ AREA = Area(
             uris=lambda id_: {f"ops://approvals/{id_}"},
             hidden=frozenset(("due_at", "key_owner", "content_hash", "action_hash", "asked_as")),
             told={"named_by_operator": bool},
+            retold=retold,
             unsaid=unsaid,
         ),
     ),

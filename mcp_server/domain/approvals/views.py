@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from mcp_server.domain.approvals.answers import as_told
 from mcp_server.domain.approvals.outcomes import Outcome, outcome_of
 from mcp_server.domain.approvals.people import person_key
 from mcp_server.kernel.authority import Permission
@@ -68,7 +69,7 @@ def approval_view(row: Row, *, full: bool = True) -> ApprovalView:
     calls, came_of_it = json_or_none(row["calls"]), outcome_of(row)
     return ApprovalView(
         id=row["id"],
-        status=row["status"],
+        status=came_of_it.word(),
         title=row["title"],
         action=row["action"],
         details=json_or_none(row["details"]) if full else None,
@@ -94,9 +95,7 @@ def approval_view(row: Row, *, full: bool = True) -> ApprovalView:
 
 
 def _answer(kept: dict[str, Any]) -> AnswerView:
-    is_open = kept.get("choice", kept.get("text")) is not None
-    told: dict[str, Any] = {**kept, "granted": None} if is_open else kept
-    return AnswerView(**told)
+    return AnswerView(**({"granted": None} | as_told(kept)))
 
 
 def _said(calls: list[dict[str, Any]]) -> list[str]:
@@ -129,7 +128,7 @@ def approval_state(row: Row) -> ApprovalState:
     calls = json_or_none(row["calls"])
     return ApprovalState(
         id=row["id"],
-        status=row["status"],
+        status=outcome_of(row).word(),
         says=_said(calls) if calls else None,
         action_hash=row["action_hash"],
         approvers=json.loads(row["approvers"]) or None,

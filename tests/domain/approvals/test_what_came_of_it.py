@@ -6,6 +6,7 @@ import pytest
 
 from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval
 from mcp_server.domain.approvals.views import ApprovalView, RequestedApproval, decided_approval
+from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.state.commands import DocumentHistory
 from mcp_server.domain.tasks.commands import ControlTasks
 from mcp_server.kernel.authority import Role
@@ -166,3 +167,17 @@ async def test_what_was_chosen_is_said_first_and_to_who_would_choose_again(world
     assert view.answer == "cold storage" and headline(view) == 'Answered: "cold storage".'
     with pytest.raises(InvalidTransition, match='Answered: "cold storage"'):
         await answer(world, "ann", question.id, approve=True, choice="the bin")
+
+
+async def test_what_was_answered_in_ones_own_words_reads_as_consent_nowhere(world: World):
+    question = (await put(world, title="When?", approvers=("ann",), free_text=True)).approval
+    await answer(world, "ann", question.id, approve=True, text="Not before Christmas")
+    await work(world)
+    task = await world.desk.tasks.get(world.call, question.task_id)
+    events, _ = await world.desk.events.read(world.call, ReadEvents(aggregate_id=question.id))
+    decided = next(one.data for one in events if one.type == "approval.approved")
+    seen = await found(world, question.id), await listed(world)
+    assert {one.status for one in seen} == {decided["status"], task.approval} == {"answered"}
+    assert task.result == {"answer": "Not before Christmas", "answered_by": ["ann"]}
+    (one,) = decided["answers"]
+    assert one["text"] == "Not before Christmas" and "granted" not in one
