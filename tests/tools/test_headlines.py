@@ -301,8 +301,8 @@ async def test_a_question_that_ended_is_not_said_to_be_asked_again_under_its_key
         await said(client, "tasks_control", task_ids=[approval["task_id"]], action="cancel")
         text, _ = await said(client, "approvals_request", **question)
         assert text == (
-            f"{approval['id']} is withdrawn. It was asked under this key before, and nothing was asked now: a new key "
-            "asks anew."
+            f"{approval['id']} is withdrawn. It was withdrawn by user:local. It was asked under this key before, and "
+            "nothing was asked now: a new key asks anew."
         )
         refused = await client.call_tool("approvals_request", question | {"action": "Deploy v8"})
         assert "That one is withdrawn since " in refused.content[0].text  # type: ignore[union-attr]

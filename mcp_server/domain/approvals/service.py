@@ -23,6 +23,7 @@ from mcp_server.domain.approvals.views import (
     RequestedApproval,
     approval_state,
     approval_view,
+    decided_approval,
 )
 from mcp_server.domain.approvals.voting import Voter, require_voter, user_at
 from mcp_server.domain.approvals.words import Runs, asked_as, called
@@ -306,11 +307,15 @@ class ApprovalService:
             await require_possible(call, self._context, changes)
 
     async def _asked(self, call: Call, asked: Asked) -> RequestedApproval:
+        row = asked.approval.fields()
+        if asked.approval.status != "pending":
+            # Nobody is asked any more, so nothing is told of who could answer until when.
+            return RequestedApproval(approval=decided_approval(approval_view(row)).approval)
         people = asked.approval.people()
         told = people if asked.told and self.policy.mails_links() else []
         agents = [_no_decider(person) for person in people if await self._is_agent(person)]
         return RequestedApproval(
-            approval=approval_state(asked.approval.fields()),
+            approval=approval_state(row),
             links_sent_to=[person for person in told if await self._is_mailed(person)],
             asks_user_here=_asks_here(call, people),
             warnings=[*(asked.warnings or ()), *agents] or None,

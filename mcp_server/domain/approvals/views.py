@@ -95,7 +95,8 @@ def approval_view(row: Row, *, full: bool = True) -> ApprovalView:
 
 
 def _answer(kept: dict[str, Any]) -> AnswerView:
-    return AnswerView(**({"granted": None} | as_told(kept)))
+    told: dict[str, Any] = {"granted": None, **as_told(kept)}
+    return AnswerView(**told)
 
 
 def _said(calls: list[dict[str, Any]]) -> list[str]:
@@ -111,7 +112,8 @@ def _outcome(outcome: Outcome, *, full: bool) -> dict[str, Any] | None:
 
 
 class ApprovalState(View):
-    """Where a question stands: who asked it knows what it says, but for what each call `says` to people."""
+    """Where a question stands: who asked it knows what it says, but for what each call `says` to people. Once it is
+    decided, by whose answers; of how many calls that a yes runs, and what came of those."""
 
     id: str
     status: str
@@ -120,7 +122,18 @@ class ApprovalState(View):
     approvers: list[str] | None = None
     expires_at: str | None = None
     needed: int
+    answers: list[AnswerView] | None = None
+    not_answered: list[str] | None = None
+    answer: str | None = None
     task_id: str
+    decided_at: str | None = None
+    calls: int | None = None
+    ran_at: str | None = None
+    outcome: dict[str, Any] | None = None
+
+    def came_of_it(self) -> str:
+        """What came of it, in words."""
+        return Outcome(self.status, self.task_id, self.answer, self.calls or 0, self.outcome).said()
 
 
 def approval_state(row: Row) -> ApprovalState:
@@ -139,45 +152,25 @@ def approval_state(row: Row) -> ApprovalState:
 
 
 class RequestedApproval(View):
-    """The approval, who gets a link by mail, whether the user at this client is asked, and what may not be meant."""
+    """The approval, who gets a link by mail, whether the user at this client is asked, and what may not be meant; of
+    one that was decided before, what became of it."""
 
     approval: ApprovalState
-    links_sent_to: list[str]
-    asks_user_here: bool
+    links_sent_to: list[str] | None = None
+    asks_user_here: bool | None = None
     warnings: list[str] | None = None
-
-
-class DecidedState(View):
-    """What has become of a question, by whose answers; of how many calls that a yes runs, and what came of those."""
-
-    id: str
-    status: str
-    action_hash: str
-    needed: int
-    answers: list[AnswerView] | None = None
-    not_answered: list[str] | None = None
-    answer: str | None = None
-    task_id: str
-    decided_at: str | None = None
-    calls: int | None = None
-    ran_at: str | None = None
-    outcome: dict[str, Any] | None = None
-
-    def came_of_it(self) -> str:
-        """What came of it, in words."""
-        return Outcome(self.status, self.task_id, self.answer, self.calls or 0, self.outcome).said()
 
 
 class DecidedApproval(View):
     """An approval after its person was asked."""
 
-    approval: DecidedState
+    approval: ApprovalState
 
 
 def decided_approval(view: ApprovalView) -> DecidedApproval:
     """What became of a question, without what it says."""
     return DecidedApproval(
-        approval=DecidedState(
+        approval=ApprovalState(
             id=view.id,
             status=view.status,
             action_hash=view.action_hash,

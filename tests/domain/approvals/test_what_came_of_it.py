@@ -5,7 +5,11 @@ from typing import Any
 import pytest
 
 from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval
-from mcp_server.domain.approvals.views import ApprovalView, RequestedApproval, decided_approval
+from mcp_server.domain.approvals.views import (
+    ApprovalView,
+    RequestedApproval,
+    decided_approval,
+)
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.state.commands import DocumentHistory
 from mcp_server.domain.tasks.commands import ControlTasks
@@ -181,3 +185,17 @@ async def test_what_was_answered_in_ones_own_words_reads_as_consent_nowhere(worl
     assert task.result == {"answer": "Not before Christmas", "answered_by": ["ann"]}
     (one,) = decided["answers"]
     assert one["text"] == "Not before Christmas" and "granted" not in one
+
+
+async def test_who_asks_again_under_the_key_of_a_decided_question_is_told_what_became_of_it(world: World):
+    await world.write("n", "plan", {"step": 1})
+    calls = [{"tool": tool, "arguments": arguments} for tool, arguments in (PATCH,)]
+    said = {"title": "t", "approvers": ("ann",), "calls": calls, "idempotency_key": "once"}
+    first = await put(world, **said)
+    assert (await put(world, **said)).approval.expires_at == first.approval.expires_at is not None
+    await world.decide(ANN, first.approval.id, True, "fine")
+    await work(world)
+    again = await put(world, **said)
+    assert again.approval.came_of_it() == "Its call landed: n/plan."
+    assert again.approval.expires_at is None
+    assert (again.links_sent_to, again.asks_user_here, first.asks_user_here) == (None, None, False)
