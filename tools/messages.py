@@ -17,7 +17,17 @@ def _say_sent(result: SentMessage) -> str:
     to = f"{result.message.id} sent to {', '.join(result.message.to)}"
     if result.message.replayed:
         return f"A repeat: under this key, message {to} before; nothing was sent now.{skipped}"
-    return f"Message {to}.{skipped}"
+    return f"Message {to}.{skipped}{_say_away(result)}"
+
+
+def _say_away(result: SentMessage) -> str:
+    # Whoever waits for an answer of one that is not running waits in vain.
+    away = [f"{named(one.agent)} ({_since(one.last_seen_at)})" for one in result.away or ()]
+    return f" No instance lives of {several(away)}: messages_read(sent=true) shows when it is read." if away else ""
+
+
+def _since(last_seen_at: str | None) -> str:
+    return "there was none yet" if last_seen_at is None else f"last seen {last_seen_at}"
 
 
 def _says(args: SendMessage) -> str:

@@ -243,11 +243,13 @@ async def test_who_reads_what_is_to_be_acknowledged_is_told_how_and_its_sender_i
     async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
         for name in ("ann", "bob"):
             await said(client, "agents_register", name=name)
-        _, sent = await said(client, "messages_send", as_agent="ann", to="bob", body="b", ack_within_seconds=60)
+        text, sent = await said(client, "messages_send", as_agent="ann", to="bob", body="b", ack_within_seconds=60)
+        assert "No instance lives of bob (there was none yet): messages_read(sent=true) shows when it is read." in text
         asked = f"To be acknowledged by messages_read(acknowledge=[...]): {sent['message']['id']}."
         for arguments, is_asked in (({"as_agent": "ann", "sent": True}, False), ({"as_agent": "bob"}, True)):
             text, _ = await said(client, "messages_read", **arguments)
             assert text.endswith(asked) is is_asked
+            assert ("Not acknowledged by bob: an answer does not, " in text) is not is_asked
         text, _ = await said(client, "messages_read", as_agent="bob", acknowledge=[sent["message"]["id"]])
         assert asked not in text
 
