@@ -11,6 +11,8 @@ from tools.facts import MESSAGE, beside
 from tools.inbox import say_read
 from tools.spec import ADD, Part, Tool, several
 
+_BODY_SHOWN = 80
+
 
 def _say_sent(result: SentMessage) -> str:
     skipped = f" No longer there: {', '.join(result.skipped)}." if result.skipped else ""
@@ -33,7 +35,13 @@ def _since(last_seen_at: str | None) -> str:
 def _says(args: SendMessage) -> str:
     to = several(list(map(named, args.to))) if args.to else "everyone in the thread"
     thread = f" in {named(args.thread_id)}" if args.thread_id is not None else ""
-    return f"Send a message to {to}{thread}: {quoted(args.subject or args.body)}{beside(args, MESSAGE)}."
+    return f"Send a message to {to}{thread}: {_words(args)}{beside(args, MESSAGE)}."
+
+
+def _words(args: SendMessage) -> str:
+    # Whoever says yes to it should not have to open the call to see what it is about.
+    subject = "" if args.subject is None else f"{quoted(args.subject)}: "
+    return f"{subject}{quoted(args.body, _BODY_SHOWN)}"
 
 
 def _to_the_thread(args: SendMessage, said: dict[str, Any]) -> list[Form]:

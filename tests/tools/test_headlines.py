@@ -213,8 +213,8 @@ async def test_what_a_call_writes_stands_in_what_it_says_to_people(tmp_path: Pat
     async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
         _, asked = await said(client, "approvals_request", title="t", calls=calls)
         one, two = asked["approval"]["says"]
-        assert one.startswith("""Write document n/k as "{'rate':5}",""")
-        assert two.startswith("""Change /rate in document n/k by "{'rate':7}".""")
+        assert one.startswith("""Write document n/k as {"rate":5},""")
+        assert two.startswith("""Change /rate in document n/k by {"rate":7}.""")
 
 
 async def test_a_history_with_a_diff_says_what_each_version_changed(tmp_path: Path):

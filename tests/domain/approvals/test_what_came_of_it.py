@@ -44,7 +44,7 @@ async def test_a_list_says_what_each_call_does_and_which_documents_were_changed(
     await world.write("n", "plan", {"step": 1})
     approval = await asked(world, PATCH, JOBS)
     assert (await listed(world)).says == [
-        "Change /step in document n/plan by \"{'step':2}\", only if it is at version 1.",
+        'Change /step in document n/plan by {"step":2}, only if it is at version 1.',
         'Create 2 tasks: "one", "two" (after #0).',
     ]
     await world.decide(ANN, approval.id, True)
@@ -82,8 +82,13 @@ async def test_a_person_finds_what_it_was_asked_and_what_it_answered_for_anyone(
 async def test_who_asks_an_agent_to_decide_is_told_that_agents_do_not(world: World):
     await world.agent("scribe")
     asked_agent = await put(world, title="t", action="a", approvers=("scribe", "ann"))
-    assert [one.split(" ")[0] for one in asked_agent.warnings or ()] == ["scribe"]
-    assert (await put(world, title="u", action="a", approvers=("ann",))).warnings is None
+    assert [one.split(" ")[0] for one in asked_agent.warnings or ()] == ["scribe", "there"]
+
+
+async def test_who_asks_by_the_name_of_no_known_user_is_told_so(world: World):
+    (told,) = (await put(world, title="t", action="a", approvers=("lena", "tester", "ann@example.org"))).warnings or ()
+    assert told.startswith("there is no user lena here yet: ")
+    assert (await put(world, title="u", action="a")).warnings is None
 
 
 async def test_an_approvals_id_stands_for_that_of_its_task_wherever_tasks_are_named(world: World):
