@@ -161,9 +161,10 @@ def _say_found(approval: ApprovalView) -> str:
 
 
 def _say_listed(result: FindResult) -> str:
-    moved = [one.id for one in result.approvals or () if one.overtaken]
+    approvals = result.approvals or ()
+    moved = [one.id for one in approvals if one.overtaken]
     stale = f" What is asked has been overtaken: {several(moved)}." if moved else ""
-    return f"{listed(len(result.approvals or ()), 'approval', result.omitted)}{stale}"
+    return f"{listed(len(approvals), 'approval', result.omitted, [one.status for one in approvals])}{stale}"
 
 
 TOOLS = (

@@ -1,6 +1,7 @@
 """What a tool is: data that names it, types its arguments and its result, and points at one service call."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
@@ -214,12 +215,14 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun if count == 1 else f'{noun}s'}"
 
 
-def listed(count: int, noun: str, omitted: int | None) -> str:
-    """`3 tasks; 17 more behind next_cursor.`"""
+def listed(count: int, noun: str, omitted: int | None, standing: Iterable[str] = ()) -> str:
+    """`3 tasks: 2 queued, 1 failed; 17 more behind next_cursor.`"""
+    each = Counter[str](standing if count > 1 else ())
+    how = f": {', '.join(f'{many} {status}' for status, many in each.items())}" if each else ""
     if not omitted:
-        return f"{counted(count, noun)}."
+        return f"{counted(count, noun)}{how}."
     known = "at least " if isinstance(omitted, AtLeast) else ""
-    return f"{counted(count, noun)}; {known}{omitted} more behind next_cursor."
+    return f"{counted(count, noun)}{how}; {known}{omitted} more behind next_cursor."
 
 
 def several(texts: Sequence[str], shown_max: int = 5) -> str:

@@ -86,7 +86,9 @@ def _say_found(result: FindResult) -> str:
         waits = f" It waits: {'; '.join(result.task.waits_for)}." if result.task.waits_for else ""
         why = f" ({quoted(result.task.pause_reason)})" if result.task.pause_reason else ""
         return f"Task {result.task.id} ({quoted(result.task.title)}) is {result.task.status}{why}.{waits}"
-    return f"{listed(len(result.tasks or ()), 'task', result.omitted)} {result.hint or ''}".rstrip()
+    tasks = result.tasks or ()
+    found = listed(len(tasks), "task", result.omitted, [one.status for one in tasks])
+    return f"{found} {result.hint or ''}".rstrip()
 
 
 def _say_created(result: CreatedTasks) -> str:

@@ -52,10 +52,13 @@ def refusal(desk: Desk, party: str, files: Sequence[tuple[str, Sequence[str]]], 
 
 
 def _of_others(desk: Desk, party: str, now: Micros, names: Sequence[str]) -> list[Row]:
-    # Some names of files are no text, and so no lock's.
-    kept = [name for name in names if name.isascii() or name == name.encode("utf-8", "ignore").decode()]
-    rows = desk.rows("locks", "lock_holds_on", names=json.dumps(kept))
+    rows = desk.rows("locks", "lock_holds_on", names=json.dumps(list(filter(_is_text, names))))
     return [row for row in rows if row["party"] != party and row["expires_at"] > now]
+
+
+def _is_text(name: str) -> bool:
+    """Some names of files are no text, and so no lock's."""
+    return name.isascii() or name == name.encode("utf-8", "ignore").decode()
 
 
 def _told(kept: list[tuple[str, Row]], now: Micros) -> str:

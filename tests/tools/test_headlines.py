@@ -171,10 +171,29 @@ async def test_an_action_says_how_the_tasks_stand_now(tmp_path: Path):
         assert text.endswith("; it is paused, and fires once it is resumed.")
         text, _ = await said(client, "tasks_control", task_ids=[nightly], action="resume")
         assert text == f"1 changed: {nightly} fires next at 2040-01-01T03:00:00.000Z."
+        rest = {"task_ids": [one, nightly], "action": "pause", "run_at": "2041-01-01T00:00:00Z"}
+        await said(client, "tasks_control", task_ids=[one], action="resume")
+        text, _ = await said(client, "tasks_control", **rest)
+        assert "2041-01-01T00:00:00.000Z" in text and "nightly fires next at".replace("nightly", nightly) in text
+        assert "paused" not in text, "it goes on by itself then, which a pause does not"
         _, made = await said(client, "tasks_create", tasks=[{"title": str(number)} for number in range(4)])
         four = [task["id"] for task in made["tasks"]]
         text, _ = await said(client, "tasks_control", task_ids=four, action="cancel")
         assert text == "4 changed: 4 cancelled."
+
+
+async def test_a_list_says_how_many_stand_how(tmp_path: Path):
+    async with opened(f"sqlite:///{tmp_path / 'desk.db'}") as (client, _):
+        _, made = await said(client, "tasks_create", tasks=[{"title": "t", "kind": "sorted"}] * 3)
+        await said(client, "tasks_control", task_ids=[made["tasks"][0]["id"]], action="cancel")
+        text, _ = await said(client, "tasks_find", kind="sorted")
+        assert text.startswith("3 tasks: 2 queued, 1 cancelled.")
+        text, _ = await said(client, "tasks_find", kind="sorted", status="queued", limit=1)
+        assert text.startswith("1 task; 1 more behind next_cursor.")
+        for title in ("May I?", "And now?"):
+            await said(client, "approvals_request", title=title, action="a", approvers=["ann@example.org"])
+        text, _ = await said(client, "approvals_find")
+        assert text.startswith("2 approvals: 2 pending.")
 
 
 async def test_a_question_says_who_is_missing_and_that_no_link_was_mailed(tmp_path: Path):

@@ -174,7 +174,12 @@ class ControlAgent(Frozen):
     @model_validator(mode="after")
     def _leaves_to_hand_over(self) -> Self:
         if self.to_agent is not None and not self.leaves():
-            raise not_together("`to_agent` takes over from an agent that leaves: terminate or delete.", to_agent=None)
+            raise not_together(
+                "`to_agent` takes over from an agent that leaves: terminate or delete.",
+                next="One that stays hands over single things: tasks_control(action='assign'), "
+                "locks_release(to_agent=...); its messages stay its own.",
+                to_agent=None,
+            )
         return self
 
     def leaves(self) -> bool:

@@ -1,7 +1,7 @@
 """What callers see of events."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 from mcp_server.kernel.area import Aggregate
@@ -33,7 +33,7 @@ def event_view(row: Row, kind: Aggregate, *, whole: bool = True) -> EventView:
     """An event as callers see it, without what is hidden of its kind. Unless the whole is asked for, it is cut to what
     shows what happened: without what repeats who did it and when, or is as usual, and long values are short."""
     at = iso(row["at"])
-    usual = kind.usual.items() if row["version"] == 1 else ()
+    usual: Mapping[str, Any] = kind.usual if row["version"] == 1 else {}
     told = _told(kind.retold(json.loads(row["data"])), kind, is_first=row["version"] == 1)
     return EventView(
         seq=row["seq"],
@@ -45,12 +45,16 @@ def event_view(row: Row, kind: Aggregate, *, whole: bool = True) -> EventView:
         actor=row["actor"],
         correlation_id=row["correlation_id"],
         causation_seq=row["causation_seq"],
-        data=dict(told)
-        if whole
-        else {
-            name: short(value) for name, value in told if value not in (at, row["actor"]) and (name, value) not in usual
-        },
+        data=dict(told) if whole else _cut(told, {at, row["actor"]}, usual),
     )
+
+
+def _cut(told: Iterator[tuple[str, Any]], known: Container[Any], usual: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: short(value)
+        for name, value in told
+        if not (isinstance(value, str) and value in known) and usual.get(name) != value
+    }
 
 
 def _told(data: dict[str, Any], kind: Aggregate, *, is_first: bool) -> Iterator[tuple[str, Any]]:

@@ -93,21 +93,25 @@ class LockService:
         call.actor.require(Permission.STATE_READ)
         several = command.name is not None and is_glob(command.name)  # then whatever may mean the same is looked for
         agent_id = await self._agent_id(command.agent_id)
-        known: dict[str, Any] = {"now": self._context.clock(), "lock_party": agent_id}
-        query = (
-            Query("locks_find" if agent_id is None else "locks_find_of", parameters=tuple(known.items()))
-            .where("lock_name", lock_name=None if several else command.name)
-            .where("lock_prefix", lock_prefix=like(command.prefix, "{}%"))
-        )
-        if command.cursor is not None:
-            (name,) = decode_cursor(command.cursor, (str,))
-            query = query.where("lock_after", lock_after=name)
+        query = self._sought(command, None if several else command.name, agent_id)
         page = await fetch_page(self._database, query, command.limit, ("name",))
         names = [row["name"] for row in page.rows if not several or may_meet(row["name"], command.name or "")]
         locks = await self._lines(call, names, agent_id, with_tokens=with_tokens) if names else []
         return FoundLocks(
             locks=locks, next_cursor=page.next_cursor, omitted=page.omitted, at_least=floors(omitted=page.omitted)
         )
+
+    def _sought(self, command: FindLocks, name: str | None, agent_id: str | None) -> Query:
+        known: dict[str, Any] = {"now": self._context.clock(), "lock_party": agent_id}
+        query = (
+            Query("locks_find" if agent_id is None else "locks_find_of", parameters=tuple(known.items()))
+            .where("lock_name", lock_name=name)
+            .where("lock_prefix", lock_prefix=like(command.prefix, "{}%"))
+        )
+        if command.cursor is None:
+            return query
+        (after,) = decode_cursor(command.cursor, (str,))
+        return query.where("lock_after", lock_after=after)
 
     async def held_by(self, call: Call, agent_id: str) -> Holding | None:
         """The locks that an agent holds, by name."""

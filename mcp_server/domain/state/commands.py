@@ -96,15 +96,20 @@ class SetDocument(Addressed):
         return self
 
     def _require_one_value(self) -> None:
-        if self.copy_of is not None and (self.value is not None or self.delete or self.merge):
-            raise not_together(f"{_ONE_VALUE} A copy is not merged.", copy_of=None)
-        if self.delete and self.value is not None:
+        given = [self.value is not None, self.copy_of is not None, self.delete]
+        if given[1]:
+            self._require_a_copy_alone()
+        elif sum(given) > 1:
             raise not_together(_ONE_VALUE, delete=None)
-        if not self.delete and self.value is None and self.copy_of is None:
+        elif not any(given):
             raise ValidationFailed(
                 f"{_ONE_VALUE} A write replaces the whole document: for tags or ttl_seconds alone, read it and write "
                 "its value again (state_get; expected_version); state_patch changes parts"
             )
+
+    def _require_a_copy_alone(self) -> None:
+        if self.value is not None or self.delete or self.merge:
+            raise not_together(f"{_ONE_VALUE} A copy is not merged.", copy_of=None)
 
     def copied(self) -> Addressed | None:
         """The document whose value is written; None where it is another than one that is there."""

@@ -104,9 +104,6 @@ def require_taken(action: str, said: Set[str]) -> None:
 
 def _not_taken(action: str, name: str) -> ValidationFailed:
     why = f"`{name}` is taken by {_takers(name)}, not by {action}."
-    if (action, name) == ("pause", "run_at"):
-        rests = "To let it rest until then: action='reschedule' with `run_at`; a pause ends by resume alone."
-        return not_together(why, next=rests, action="reschedule")
     if name == "changes":  # without it the call would be another one
         return ValidationFailed(why, next=f"Edit first, then {action}: two calls, or both as one by commit.")
     left_out: dict[str, Any] = {name: None}
@@ -137,6 +134,15 @@ def require_readiness(ready: bool | None, blocked: bool, status: str | None) -> 
     if ready is False and status in TERMINAL:
         means = "`ready` false means not ended, and not to be claimed now"
         raise not_together(f"{means}, which is not status={quoted(status)}. Leave one of them out.", ready=None)
+
+
+def as_a_rest(given: Any) -> Any:
+    """Arguments of an action: a pause that has an end is a rest until then, which reschedule does."""
+    said = _members(given)
+    if folded(str(said.get("action"))) != "pause" or said.get("run_at") is None:
+        return given
+    # A pause itself ends by resume alone, so nothing else can be meant.
+    return said | {"action": "reschedule"}
 
 
 def by_what_it_waits_for(given: Any) -> Any:

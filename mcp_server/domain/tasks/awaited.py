@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.tasks.outcomes import OutcomeView
 from mcp_server.domain.tasks.waiting import facts_about, why_waiting
-from mcp_server.kernel.store import Database
+from mcp_server.kernel.store import Database, Row
 
 LOOKED_AT_MAX = 5
 """Of how many it is found out: who waits for more looks for one."""
@@ -14,10 +14,13 @@ LOOKED_AT_MAX = 5
 async def with_waits(database: Database, agents: AgentService, tasks: Sequence[OutcomeView]) -> list[OutcomeView]:
     """The tasks, each of the first that do not run yet with what it waits for."""
     # One that runs waits for its worker alone, and tells how far it is.
-    ids = [one.id for one in tasks if one.status in ("pending", "queued")][:LOOKED_AT_MAX]
-    found = [await database.fetch_one("task_by_id", id=one) for one in ids]
-    rows = [row for row in found if row is not None]
+    rows = await _rows(database, [one.id for one in tasks if one.status in ("pending", "queued")][:LOOKED_AT_MAX])
     # Read at once for all: they may well wait for the same agents.
     facts = await facts_about(database, agents, rows)
     waits = {row["id"]: why_waiting(row, facts) for row in rows}
     return [one.evolved({"waits_for": waits.get(one.id)}) for one in tasks]
+
+
+async def _rows(database: Database, ids: Sequence[str]) -> list[Row]:
+    found = [await database.fetch_one("task_by_id", id=one) for one in ids]
+    return [row for row in found if row is not None]

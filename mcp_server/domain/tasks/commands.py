@@ -9,6 +9,7 @@ from pydantic import Field, WithJsonSchema, model_validator
 from mcp_server.domain.tasks.agreeing import (
     BESIDE,
     EDITS,
+    as_a_rest,
     by_what_it_waits_for,
     require_one_or_several,
     require_outcome,
@@ -232,6 +233,11 @@ class ControlTasks(Frozen):
     agent_id: AgentName | None = Field(default=None, description="For assign; null: to anybody")
     changes: Annotated[TaskChanges | None, _as_at_creation("For edit (never depends_on)")] = None
     reason: Line | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rests(cls, given: Any) -> Any:
+        return as_a_rest(given)
 
     @model_validator(mode="after")
     def _says_what_its_action_takes(self) -> Self:
