@@ -1,5 +1,6 @@
 """Tools of the agent registry."""
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -60,13 +61,25 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
 
 
 async def _with_holds(desk: Desk, call: Call, agent: AgentView) -> AgentView:
-    """An agent with the tasks and locks that it holds, as far as the caller may see such."""
+    """An agent with what it would leave behind and the tasks that it works on, as far as the caller may see such."""
     found: list[Holding | None] = []
-    if call.is_offered("tasks") and call.actor.may(Permission.TASKS_READ):
+    if _is_seen(call, "tasks", Permission.TASKS_READ):
         found += await desk.tasks.held_by(call, agent.id)
-    if call.is_offered("state") and call.actor.may(Permission.STATE_READ):
-        found.append(await desk.locks.held_by(call, agent.id))
-    return agent.evolved({"holds": {one.what: one.told() for one in found if one is not None} or None})
+    for toolset, permission, held_by in (
+        ("state", Permission.STATE_READ, desk.locks.held_by),
+        ("communication", Permission.MESSAGES_RECEIVE, desk.messages.held_by),
+        ("communication", Permission.APPROVALS_READ, desk.approvals.held_by),
+    ):
+        found += [await held_by(call, agent.id)] if _is_seen(call, toolset, permission) else []
+    return agent.evolved({"holds": _by_kind(found)})
+
+
+def _is_seen(call: Call, toolset: str, permission: Permission) -> bool:
+    return call.is_offered(toolset) and call.actor.may(permission)
+
+
+def _by_kind(found: Iterable[Holding | None]) -> dict[str, Any] | None:
+    return {one.what: one.told() for one in filter(None, found)} or None
 
 
 async def _nothing_of(desk: Desk, call: Call, args: FindArguments) -> str | None:
@@ -94,8 +107,12 @@ def _at_rest(agent: AgentState) -> str:
     """How one is brought back that claims nothing since somebody put it to rest, or had it leave."""
     if agent.status not in ("maintenance", "terminated"):
         return ""
-    again = f"agents_control(agent_id='{agent.id}', action='resume')"
-    return f" It is {_STANDS.get(agent.status, agent.status)}{_why(agent)} and claims nothing until {again}."
+    return f" It is {_STANDS.get(agent.status, agent.status)}{_why(agent)} and claims nothing until {_again(agent)}."
+
+
+def _again(agent: AgentState) -> str:
+    """The call that has one work again."""
+    return f"agents_control(agent_id='{agent.id}', action='resume')"
 
 
 def _say_found(result: FindResult) -> str:
@@ -108,15 +125,17 @@ def _why(agent: AgentState) -> str:
     return f" ({quoted(agent.status_reason)})" if agent.status_reason else ""
 
 
-_STANDS = {"maintenance": "in maintenance"}
-"""How statuses read in a sentence, where that is not the word itself."""
+_STANDS = {"maintenance": "in maintenance", "initializing": "at work again"}
+"""How statuses read in a sentence, where that is not the word itself: one that has claimed nothing yet initializes, and
+whoever has it resume is not told of that."""
 
 
 def _now(agent: AgentState) -> str:
+    stands = f"{_STANDS.get(agent.status, agent.status)}{_why(agent)}"
     if agent.status != "maintenance":
-        return f"{agent.status}{_why(agent)}"
-    rests = f"it claims nothing new, what is assigned to it waits{_still(agent.running)}"
-    return f"{_STANDS['maintenance']}{_why(agent)}: {rests}"
+        return stands
+    rests = f"it claims nothing new, what is assigned to it waits; nothing but {_again(agent)} ends that"
+    return f"{stands}: {rests}{_still(agent.running)}"
 
 
 def _still(running: int) -> str:

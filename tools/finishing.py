@@ -81,8 +81,7 @@ def _say_ended(result: FinishResult) -> str:
     if task.status in _AGAIN:
         return f"{now}: it will be tried again {_when(task)}."
     if task.status == "failed":
-        again = "tasks_control(action='retry') does, and what depends on it may wait for that"
-        return f"{now} and is not tried again by itself: {again}."
+        return f"{now} and is not tried again by itself: tasks_control(action='retry') does{_say_held_up(result)}."
     freed = ", ".join(result.freed or ())
     next_of_key = f"; with its concurrency_key free, {freed} can be claimed now" if freed else ""
     return f"{now}{_say_released(result)}{_say_waiting(result)}{next_of_key}."
@@ -95,6 +94,12 @@ def _when(task: TaskState) -> str:
 def _say_waiting(result: FinishResult) -> str:
     waits = (result.still_waiting or {}).items()
     return "".join(f"; {one} still waits for {', '.join(ids)}" for one, ids in waits)
+
+
+def _say_held_up(result: FinishResult) -> str:
+    """What waits until a task that failed is tried again, where something does."""
+    waiting = ", ".join(result.still_waiting or ())
+    return f", and what depends on it waits for that: {waiting}" if waiting else ""
 
 
 def says_finish(args: FinishSome) -> str:

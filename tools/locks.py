@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from mcp_server.domain.locks.model import TOLD_MAX, AcquireLock, FindLocks, ReleaseLock
 from mcp_server.domain.locks.transactions import Acquired
 from mcp_server.domain.locks.views import AcquiredLock, FoundLocks, LineView, LockView, PlaceView, ReleasedLock
-from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.authority import VIA, Permission
 from mcp_server.kernel.errors import Conflict, OpsError
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.times import iso
@@ -59,12 +59,20 @@ def _what_next(result: AcquiredLock) -> str:
 def _say_released(result: ReleasedLock) -> str:
     lock = result.lock
     if lock is None:
-        return f"Released: {result.was}."
+        return f"Released: {result.was}.{_say_forced(result.forced_from)}"
     said = f"{_who(lock)} holds {named(lock.name)} until {lock.expires_at}"
     if result.handed_to is None:
         return f"{said}{_if_silent(lock)}."
     token = "" if lock.fencing_token is None else f" under fencing token {lock.fencing_token}"
     return f"{said}{token}. It is not told of that: messages_send(to=[{quoted(result.handed_to)}], body=...) does."
+
+
+def _say_forced(loser: str | None) -> str:
+    """Whether the one hears of it that a lock was taken away from."""
+    if loser is None:
+        return ""
+    to = loser.partition(VIA)[0].removeprefix("agent:")
+    return f" It hears of that when it next names the lock; messages_send(to=[{quoted(to)}], body=...) tells it now."
 
 
 def _say_found(result: FoundLocks) -> str:

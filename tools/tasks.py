@@ -26,7 +26,7 @@ from mcp_server.domain.tasks.results import (
 from mcp_server.domain.tasks.spec import TaskSpec
 from mcp_server.domain.tasks.standing import TaskState
 from mcp_server.domain.tasks.transactions import Controlled
-from mcp_server.domain.tasks.views import TaskView
+from mcp_server.domain.tasks.views import LeaseView, TaskView
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import InvalidTransition, OpsError
@@ -85,10 +85,19 @@ def _say_found(result: FindResult) -> str:
     if result.task is not None:
         waits = f" It waits: {'; '.join(result.task.waits_for)}." if result.task.waits_for else ""
         why = f" ({quoted(result.task.pause_reason)})" if result.task.pause_reason else ""
-        return f"Task {result.task.id} ({quoted(result.task.title)}) is {result.task.status}{why}.{waits}"
+        said = f"Task {result.task.id} ({quoted(result.task.title)}) is {result.task.status}{why}"
+        return f"{said}{_lies(result.task.lease)}.{waits}"
     tasks = result.tasks or ()
     found = listed(len(tasks), "task", result.omitted, [one.status for one in tasks])
     return f"{found} {result.hint or ''}".rstrip()
+
+
+def _lies(lease: LeaseView | None) -> str:
+    """Why a task that runs lies still, where whoever has it has not been heard of lately."""
+    if lease is None or lease.last_seen_seconds_ago is None:
+        return ""
+    seen = f"its worker was last heard of {lease.last_seen_seconds_ago} s ago"
+    return f": {seen}, and has it until {lease.expires_at} without a report"
 
 
 def _say_created(result: CreatedTasks) -> str:

@@ -120,13 +120,34 @@ async def test_what_becomes_of_an_agent_is_told_in_plain_words(tmp_path: Path):
         found = (await told(client, "agents_find", agent_id="ann"))[1]["agent"]
         assert found["instances"][0]["counts_as_lost_after"] > found["instances"][0]["last_seen_at"]
         text, _ = await told(client, "agents_control", agent_id="ann", action="pause", reason="lunch")
-        assert text.startswith(
-            'Agent ann is in maintenance ("lunch"): it claims nothing new, what is assigned to it waits.'
-        )
+        rests = "it claims nothing new, what is assigned to it waits; nothing but agents_control(agent_id="
+        assert text.startswith(f'Agent ann is in maintenance ("lunch"): {rests}')
+        assert ", action='resume') ends that." in text
         text, _ = await told(client, "agents_control", agent_id="ann", action="delete")
         assert "What is deleted is terminated before; to_agent then names who takes over" in text
-        await told(client, "agents_control", agent_id="ann", action="terminate")
-        text, _ = await told(client, "agents_control", agent_id="ann", action="delete")
-        assert text.startswith("Agent ann is deleted.")
+        await told(client, "agents_control", agent_id="ann", action="terminate", reason="left")
+        text, done = await told(client, "agents_control", agent_id="ann", action="delete", reason="long ago")
+        assert text.startswith('Agent ann is deleted ("long ago").') and done["agent"]["status_reason"] == "long ago"
+
+
+async def test_who_registers_an_agent_hears_of_the_one_that_left_under_that_name(tmp_path: Path):
+    async with opened(tmp_path) as app, Client(app.server) as client:
+        for name in ("ann", "bob"):
+            text, _ = await told(client, "agents_register", name=name)
+            assert " But " not in text, "nobody was called so"
+        await told(client, "tasks_create", tasks=[{"title": "t", "agent_id": "ann"}])
+        leaves = {"agent_id": "ann", "action": "terminate"}
+        await told(client, "agents_control", **leaves, to_agent="bob", reason="on leave")
+        text, _ = await told(client, "agents_register", name="ann", description="d")
+        assert " But it was terminated at " in text
+        assert ' by user:local ("on leave"); bob took over what it held.' in text
+        await told(client, "agents_control", agent_id="ann", action="delete", reason="long ago")
+        text, new = await told(client, "agents_register", name="ann")
+        assert new["created"] and " But another agent of this name (agent_" in text
+        assert ' by user:local ("long ago"); bob took over what it held.' in text
+        await told(client, "agents_control", **leaves)
+        await told(client, "agents_control", agent_id="ann", action="delete")
+        text, _ = await told(client, "agents_register", name="ann")
+        assert " But another agent of this name (agent_" in text and "took over" not in text, "from the last one nobody"
         text, _ = await told(client, "messages_send", to="nobody-here", body="x")
         assert "There is no agent nobody-here." in text

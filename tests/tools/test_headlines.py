@@ -80,6 +80,8 @@ async def test_an_agent_that_is_new_or_known_is_said_to_be_able_to_claim_and_one
         text, _ = await said(client, "agents_register", name="ann", description="d")
         again = "claims nothing until agents_control(agent_id="
         assert f" It is in maintenance and {again}" in text and text.endswith(", action='resume').")
+        text, _ = await said(client, "agents_control", agent_id="ann", action="resume")
+        assert text == "Agent ann is at work again."
         await said(client, "agents_control", agent_id="ann", action="terminate", reason="gone")
         text, _ = await said(client, "agents_register", name="ann")
         assert f' It is terminated ("gone") and {again}' in text
@@ -94,7 +96,7 @@ async def test_what_an_agent_that_leaves_held_is_told(tmp_path: Path):
             await said(client, "messages_send", to="ann", body=body, as_agent="bob")
         text, _ = await said(client, "agents_control", agent_id="ann", action="pause")
         keeps = "it keeps: 1 lock, 2 unread messages"
-        assert text == f"Agent ann is in maintenance: it claims nothing new, what is assigned to it waits; {keeps}."
+        assert text.endswith(f", action='resume') ends that; {keeps}.")
         text, _ = await said(client, "agents_control", agent_id="ann", action="terminate", to_agent="bob")
         assert text.startswith("Agent ann is terminated; handed over: ")
         assert text.endswith("handed over: 1 lock, 2 unread messages.")
@@ -112,6 +114,37 @@ async def test_who_hands_a_lock_over_hears_the_new_token_and_that_the_heir_has_t
         text, found = await said(client, "locks_find", agent_id="bob")
         assert text == "1 lock. agent:bob via user:local holds a."
         assert found["locks"][0]["holders"][0]["fencing_token"] == 2 and found["locks"][0]["line"] == []
+
+
+async def test_who_loses_a_lock_to_force_is_said_to_hear_of_it_late(tmp_path: Path):
+    async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
+        for name in ("ann", "bob"):
+            await said(client, "agents_register", name=name)
+        for name in ("a", "b"):
+            await said(client, "locks_acquire", name=name, as_agent="ann")
+        text, done = await said(client, "locks_release", name="a", as_agent="bob", force=True)
+        told = 'It hears of that when it next names the lock; messages_send(to=["ann"], body=...) tells it now.'
+        assert text.endswith(f" {told}") and done["forced_from"] == "agent:ann via user:local"
+        text, done = await said(client, "locks_release", name="b", as_agent="ann", force=True)
+        assert "hears" not in text and "forced_from" not in done, "it is its own"
+
+
+async def test_what_waits_for_the_retry_of_a_task_that_failed_is_named_where_something_does(tmp_path: Path):
+    async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
+        await said(client, "agents_register", name="ann")
+        after = [{"title": "c", "depends_on": ["#0"], "on_parent_failure": how} for how in ("cancel", "wait")]
+        tasks = [{"title": "a"}, *after, {"title": "b"}]
+        _, made = await said(client, "tasks_create", tasks=tasks)
+        waits = made["tasks"][2]["id"]
+        for names, end in (
+            ("a", f"retry') does, and what depends on it waits for that: {waits}."),
+            ("b", "retry') does."),
+        ):
+            (claim,) = (await said(client, "tasks_claim"))[1]["claims"]
+            error = {"message": names, "retryable": False}
+            lease = {"task_id": claim["task"]["id"], "lease_token": claim["lease_token"]}
+            text, _ = await said(client, "tasks_finish", **lease, outcome="failed", error=error)
+            assert text.endswith(end)
 
 
 async def test_a_worker_whose_task_is_called_off_is_told_how_to_end_it(tmp_path: Path):

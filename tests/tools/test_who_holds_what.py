@@ -1,16 +1,19 @@
-"""Who looks for an agent, or a few, is told what each holds: its leased tasks, those for it alone, and its locks."""
+"""Who looks for an agent, or a few, is told what each holds: its leased tasks and what it would leave behind."""
 
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from mcp_server.domain.agents.commands import ControlAgent
 from mcp_server.domain.agents.hooks import HOLDING_SHOWN_MAX, Holding
+from mcp_server.domain.approvals.commands import RequestApproval
 from mcp_server.domain.locks.model import AcquireLock
+from mcp_server.domain.messages.model import SendMessage
 from mcp_server.domain.tasks.commands import ControlTasks
-from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.authority import Permission, Role
 from mcp_server.kernel.call import Call
-from tests.world import World, speaking
+from tests.world import World, caller, speaking
 from tools.agents import HOLDERS_MAX, FindArguments, find
 
 pytestmark = pytest.mark.anyio
@@ -80,3 +83,14 @@ async def test_who_may_not_see_tasks_or_locks_is_told_of_none(world: World):
     assert await holds(world, replace(world.call, actor=actor), agent_id="ann") == [
         {"locks": {"total": 1, "which": ["a"]}}
     ]
+
+
+async def test_open_questions_and_unread_messages_are_told_to_who_may_speak_as_the_agent(world: World):
+    ann = await world.agent("ann")
+    asked = RequestApproval(title="t", action="a", approvers=("user:tester",))
+    question = (await world.desk.approvals.request(speaking(ann), asked)).approval
+    note = (await world.desk.messages.send(world.call, SendMessage(to=("ann",), body="b"))).message
+    left = {name: {"total": 1, "which": [one.id]} for name, one in (("unread_messages", note), ("questions", question))}
+    drained = await world.desk.agents.control(world.call, ControlAgent(agent_id="ann", action="drain"))
+    assert await holds(world, agent_id="ann") == [drained.holds] == [left]
+    assert await holds(world, caller(Role.AGENT, id="eve"), agent_id="ann") == [None]

@@ -36,7 +36,7 @@ AREA = Area(
                 "resumed": _MOVED,
                 "draining": _MOVED,
                 "terminated": Telling.of(_MOVES, "to_agent"),
-                "deleted": Telling.of("", "reason to_agent"),
+                "deleted": Telling.of("name", "reason to_agent"),
                 "scaled": Telling.of("desired_instances scaling decision updated_at"),
                 "budget_warning": _SPENT,
                 "budget_exhausted": _SPENT,

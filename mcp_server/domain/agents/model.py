@@ -130,7 +130,7 @@ class Agent(Record):
                 details={"agent_id": self.id, "lifecycle": self.lifecycle, "legal": list(legal)},
             )
         if action == "delete":
-            return self, Event("agent.deleted", "agent", self.id, self.version + 1, {}).because(reason)
+            return self, Event("agent.deleted", "agent", self.id, self.version + 1, {"name": self.name}).because(reason)
         changes = {"lifecycle": legal[action], "lifecycle_reason": reason}
         return self._evolved(f"agent.{_PAST[action]}", changes, now)
 

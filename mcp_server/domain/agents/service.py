@@ -9,8 +9,10 @@ from mcp_server.domain.agents.commands import FindAgents, Register
 from mcp_server.domain.agents.launchers import Launchers
 from mcp_server.domain.agents.metrics import read_budget, read_metrics
 from mcp_server.domain.agents.model import INSTANCE_ALIVE_FOR
+from mcp_server.domain.agents.predecessors import deleted_before, terminated_before
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.agents.views import (
+    AgentState,
     AgentView,
     ControlledAgent,
     RegisteredAgent,
@@ -150,17 +152,23 @@ class AgentService:
     async def _registered(self, call: Call, done: transactions.Registered) -> RegisteredAgent:
         self._speaking.registered(call, done.agent_id, done.instance_id)
         agent = agent_state(done.now)
-        warnings = await self._warnings(call, agent.name) if done.created else None
+        warnings = await self._warnings(call, agent.name) if done.created else await self._left(agent)
         return RegisteredAgent(
             agent=agent, instance_id=done.instance_id, created=done.created, warnings=warnings or None
         )
 
+    async def _left(self, agent: AgentState) -> list[str]:
+        """That an agent which is brought up to date has left."""
+        has_left = agent.status == "terminated"
+        return await terminated_before(self._database, self._speaking, agent.id) if has_left else []
+
     async def _warnings(self, call: Call, name: str) -> list[str]:
-        """That another is called so but for the case of letters; the key of an agent is told of no others."""
+        """That another was called so, or is but for the case of letters; the key of an agent is told of no others."""
         if call.actor.kind == "agent":
             return []
         alike = [one for one in await self._speaking.names() if one != name and one.casefold() == name.casefold()]
-        return [f"{one} is another agent: names tell small and large letters apart." for one in alike]
+        before = await deleted_before(self._database, self._speaking, name)
+        return [*before, *(f"{one} is another agent: names tell small and large letters apart." for one in alike)]
 
     async def _agent(self, call: Call, reference: str) -> Row:
         call.actor.require(Permission.AGENTS_READ)

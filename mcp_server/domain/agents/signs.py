@@ -6,7 +6,7 @@ from typing import NamedTuple
 from mcp_server.domain.agents.model import INSTANCE_ALIVE_FOR
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.store import Database
-from mcp_server.kernel.times import Micros
+from mcp_server.kernel.times import SECOND, Micros
 
 
 class Sign(NamedTuple):
@@ -14,6 +14,10 @@ class Sign(NamedTuple):
 
     at: Micros
     lost_after: Micros | None = None
+
+    def seconds_ago(self, now: Micros) -> int:
+        """How long ago it was."""
+        return max(0, round((now - self.at) / SECOND))
 
 
 async def signs_of(database: Database, ids: Iterable[str]) -> dict[str, Sign]:

@@ -103,15 +103,24 @@ def _left(tx: Transaction, origin: Origin, agent: Agent, command: ControlAgent, 
     heir = None if command.to_agent is None else _heir(tx, agent, command.to_agent)
     _require_leaving(agent, command.action, heir, _by_kind(tx.tell(AGENT_HOLDS, origin, agent.id)))
     deletes = command.action == "delete"
-    before = agent_now(tx, origin, agent.id) if deletes else None
+    before = _as_deleted(agent_now(tx, origin, agent.id), command.reason) if deletes else None
     event = event if heir is None else event._replace(data={**event.data, "to_agent": heir.id})
     cause = origin.caused_by(tx.append(origin, event) if deletes else tx.record(origin, event))
     ended = tx.tell(AGENT_ENDED, cause, agent.id, f"its agent was {'deleted' if deletes else 'terminated'}")
-    handed = [] if heir is None else tx.tell(AGENT_HANDED_OVER, cause, agent.speaker(), heir.speaker())
+    handed = [] if heir is None else _handed(tx, cause, agent, heir, command.reason)
     if deletes:  # last: what it held still names it while it is handed over
         tx.run("agent_delete", id=agent.id)
     now = before or agent_now(tx, origin, agent.id)
     return Moved(now, deletes, list(chain.from_iterable(ended)), _by_kind(handed), {})
+
+
+def _as_deleted(now: AgentNow, reason: str | None) -> AgentNow:
+    """An agent as it was when it was deleted, with why: not why it was terminated before."""
+    return now._replace(row={**now.row, "lifecycle_reason": reason})
+
+
+def _handed(tx: Transaction, origin: Origin, agent: Agent, heir: Agent, reason: str | None) -> list[Holding | None]:
+    return tx.tell(AGENT_HANDED_OVER, origin, agent.speaker(), heir.speaker(), reason)
 
 
 def _require_leaving(agent: Agent, action: AgentAction, heir: Agent | None, holds: dict[str, Any]) -> None:

@@ -82,6 +82,9 @@ SELECT * FROM approvals WHERE idempotency_key = :key AND key_owner = :owner
 -- name: approvals_open_of
 SELECT id FROM approvals WHERE requester = :requester AND status = 'pending' ORDER BY created_at, id
 
+-- name: approvals_open_known
+SELECT id FROM approvals WHERE requester = :requester AND status = 'pending' ORDER BY created_at, id LIMIT :counted
+
 -- name: spent_seals_forget
 DELETE FROM spent_seals WHERE expires_at <= :now
 

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from mcp_server.domain.agents.hooks import Holding
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.approvals import transactions
 from mcp_server.domain.approvals.answers import Answer
 from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval, Vote, form_of, read_vote
 from mcp_server.domain.approvals.fitting import expected_versions, overtaken
+from mcp_server.domain.approvals.handed import handed_over, open_of
 from mcp_server.domain.approvals.links import ApprovalLinks, Opened
 from mcp_server.domain.approvals.model import Approval, ApprovalPolicy, Seen, approval_id_of, key_of, no_approval
 from mcp_server.domain.approvals.people import is_mailbox, person_key, stands_for_the_user
@@ -198,6 +200,12 @@ class ApprovalService:
         page = await fetch_page(self._database, query, command.limit, ("created_at", "id"))
         return Listed([await self._viewed(row, full=False) for row in page.rows], page.next_cursor, page.omitted)
 
+    async def held_by(self, call: Call, agent_id: str) -> Holding | None:
+        """The open questions of an agent, for who may speak as it."""
+        call.actor.require(Permission.APPROVALS_READ)
+        known = await self._speaking.may_speak_as(call.actor, agent_id)
+        return await open_of(self._database, agent_id) if known else None
+
     async def still_open(self, approval_id: str, opened_at: int) -> Approval | None:
         """An approval that was asked at a moment; None where it is decided, or has been asked anew since."""
         row = await self._database.fetch_one("approval_by_id", id=approval_id)
@@ -272,10 +280,10 @@ class ApprovalService:
         return found
 
     async def _viewed(self, row: Row, *, full: bool) -> ApprovalView:
-        """An approval as callers see it, with what has moved where it waits in vain."""
+        """An approval as callers see it, with what has moved where it waits in vain, and whose it is by now."""
         stale = await self._overtaken(row["status"], row["calls"])
-        view = approval_view(row, full=full)
-        return view.evolved({"overtaken": stale}) if stale else view
+        handed = await handed_over(self._database, self._speaking, row)
+        return approval_view(row, full=full).evolved({"overtaken": stale or None, "handed_over": handed})
 
     async def _reachable(self, call: Call, command: RequestApproval) -> NewRequest:
         words = [name for name in command.people() if stands_for_the_user(name) and name != call.actor.id]

@@ -33,8 +33,8 @@ class AnswerView(View):
 
 class ApprovalView(View):
     """One question to people; `about` is what a task asked about will do, `calls` what a yes runs, `outcome` what came
-    of those; `overtaken` says why a yes would do nothing any more. Lists leave what is long out, and tell of calls what
-    each `says` to people."""
+    of those; `overtaken` says why a yes would do nothing any more, `handed_over` to whom it went whose asker left.
+    Lists leave what is long out, and tell of calls what each `says` to people."""
 
     id: str
     status: str
@@ -55,6 +55,7 @@ class ApprovalView(View):
     answer: str | None = None
     task_id: str
     requested_by: str
+    handed_over: dict[str, str] | None = None
     created_at: str
     expires_at: str | None = None
     decided_at: str | None = None

@@ -281,13 +281,22 @@ SELECT version, correlation_id FROM events WHERE aggregate_id = :id AND aggregat
   AND substr(correlation_id, 1, length(CAST(:cause AS TEXT))) = CAST(:cause AS TEXT)
 ORDER BY seq DESC LIMIT :limit
 
+-- name: events_newest_of_type
+SELECT type, aggregate_id, at, version, actor, data FROM events WHERE type = :type ORDER BY seq DESC LIMIT :limit
+
+-- name: events_newest_of_type (postgres)
+SELECT type, aggregate_id, at, version, actor, data FROM events WHERE type = :type
+ORDER BY xid DESC, seq DESC LIMIT :limit
+
 -- name: events_told_of
-SELECT type, at, version, actor, data FROM events WHERE aggregate_id = :id AND aggregate_type = :aggregate_type
+SELECT type, aggregate_id, at, version, actor, data
+FROM events WHERE aggregate_id = :id AND aggregate_type = :aggregate_type
   AND version >= :low AND version <= :high AND type IN (SELECT value FROM json_each(:types))
 ORDER BY seq DESC LIMIT :limit
 
 -- name: events_told_of (postgres)
-SELECT type, at, version, actor, data FROM events WHERE aggregate_id = :id AND aggregate_type = :aggregate_type
+SELECT type, aggregate_id, at, version, actor, data
+FROM events WHERE aggregate_id = :id AND aggregate_type = :aggregate_type
   AND version >= :low AND version <= :high
   AND type = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:types AS jsonb))))
 ORDER BY seq DESC LIMIT :limit

@@ -1,9 +1,11 @@
 """What the log tells of one thing, for areas that show it."""
 
+import json
 from collections.abc import Sequence
 
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.store import Database, Row
+from mcp_server.kernel.times import iso
 
 TOLD_MAX = 100
 
@@ -21,6 +23,18 @@ async def told_of(
         high=versions[1],
         limit=TOLD_MAX,
     )
+
+
+def handing_of(event: Row) -> dict[str, str]:
+    """By whom and when something was given to another, by the event that tells of it; why, where that was said."""
+    reason = json.loads(event["data"]).get("reason")
+    why = {} if reason is None else {"reason": reason}
+    return {"by": event["actor"], "at": iso(event["at"])} | why
+
+
+async def newest_of_type(database: Database, type_: str) -> list[Row]:
+    """The newest events of a type, newest first, whatever they tell of."""
+    return await database.fetch_all("events_newest_of_type", type=type_, limit=TOLD_MAX)
 
 
 async def caused_by(

@@ -18,12 +18,14 @@ def held_by(tx: Transaction, origin: Origin, agent_id: str) -> Holding | None:
     return Holding.of("locks", [hold.name for hold in _holds(tx, origin, agent_id)])
 
 
-def hand_over_all(tx: Transaction, origin: Origin, leaving: Speaker, heir: Speaker) -> Holding | None:
+def hand_over_all(
+    tx: Transaction, origin: Origin, leaving: Speaker, heir: Speaker, reason: str | None
+) -> Holding | None:
     """Give the locks of an agent that leaves to another, each under a new fencing token."""
     given: dict[str, int] = {}
     for hold in _holds(tx, origin, leaving.agent_id):
         guard(tx, hold.name)
-        given[hold.name] = hand_over(tx, origin, hold, heir).fencing_token
+        given[hold.name] = hand_over(tx, origin, hold, heir, reason=reason).fencing_token
     held = Holding.of("locks", list(given))
     return held and held._replace(fencing_tokens=_told(tx, origin, heir, given, held))
 

@@ -185,7 +185,7 @@ class LockService:
 
     async def _released(self, call: Call, done: Released) -> ReleasedLock:
         if done.has_ended:
-            return ReleasedLock(released=True, was=_held_as(done.hold))
+            return ReleasedLock(released=True, was=_held_as(done.hold), forced_from=done.forced_from)
         seeing = await self._seeing(call, done.hold.party, [done.hold])
         lock = await self._own(done.hold, with_token=done.hold.party in seeing)
         return ReleasedLock(lock=lock, handed_to=done.heir)

@@ -120,11 +120,13 @@ def give_back(tx: Transaction, origin: Origin, hold: Hold) -> None:
 
 
 class Released(NamedTuple):
-    """A hold that has ended; or that lasts longer, or another's, with the name of who has it now."""
+    """A hold that has ended, and from whom it was taken by force; or that lasts longer, or another's, with the name of
+    who has it now."""
 
     hold: Hold
     heir: str | None = None
     has_ended: bool = False
+    forced_from: str | None = None
 
 
 def release(tx: Transaction, origin: Origin, command: ReleaseLock) -> Released:
@@ -148,7 +150,7 @@ def release(tx: Transaction, origin: Origin, command: ReleaseLock) -> Released:
         return Released(_renew(tx, origin, hold, command.renew_seconds, command.reason))
     forced_from = None if _is_own(tx, origin, hold) else hold.speaker
     _end(tx, origin, hold, forced_from=forced_from, reason=command.reason)
-    return Released(hold, has_ended=True)
+    return Released(hold, has_ended=True, forced_from=forced_from)
 
 
 def hand_over(

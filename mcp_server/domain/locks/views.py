@@ -54,10 +54,11 @@ class AcquiredLock(View):
 
 
 class ReleasedLock(View):
-    """Released, and what that was; or the lock, renewed or handed over."""
+    """Released, what that was, and whom it was taken from by force; or the lock, renewed or handed over."""
 
     released: bool | None = None
     was: str | None = None
+    forced_from: str | None = None
     lock: LockView | None = None
     handed_to: str | None = None
 
@@ -90,7 +91,7 @@ def lock_view(hold: Hold, now: Micros, *, with_token: bool, is_new: bool = False
         since=None if is_new else iso(hold.acquired_at),
         expires_at=iso(hold.expires_at),
         seconds_left=max(0, round((hold.expires_at - now) / SECOND)),
-        last_seen_seconds_ago=None if sign is None else max(0, round((now - sign.at) / SECOND)),
+        last_seen_seconds_ago=None if sign is None else sign.seconds_ago(now),
         free_if_silent_until=iso_or_none(None if sign is None else sign.lost_after),
     )
 

@@ -4,14 +4,13 @@ import json
 from collections.abc import Sequence
 
 from mcp_server.domain.agents.speaking import Speaking
-from mcp_server.domain.events.told import told_of
+from mcp_server.domain.events.told import handing_of, told_of
 from mcp_server.kernel.store import Database, Row
-from mcp_server.kernel.times import iso
 
 
 async def handed_over(database: Database, speaking: Speaking, rows: Sequence[Row]) -> dict[str, dict[str, str]]:
-    """Of the messages in an inbox that were sent to somebody else, by their ids: from whom they came, by whom, and
-    when; nothing where that is no longer kept.
+    """Of the messages in an inbox that were sent to somebody else, by their ids: from whom they came, by whom,
+    when, and why where that was said; nothing where that is no longer kept.
 
     Args:
         database: where it is kept.
@@ -24,11 +23,8 @@ async def handed_over(database: Database, speaking: Speaking, rows: Sequence[Row
             event = await _handing(database, row)
             if event is not None:
                 left = json.loads(event["data"])["party"]
-                found[row["message_id"]] = {
-                    "from": await _called(speaking, left, row["recipients"].split()),
-                    "by": event["actor"],
-                    "at": iso(event["at"]),
-                }
+                called = await _called(speaking, left, row["recipients"].split())
+                found[row["message_id"]] = {"from": called} | handing_of(event)
     return found
 
 

@@ -76,6 +76,9 @@ WHERE d.party = :party AND d.read_at IS NULL
 -- name: inbox_unread_ids
 SELECT * FROM deliveries WHERE party = :party AND read_at IS NULL ORDER BY place {{for_update}}
 
+-- name: inbox_unread_known
+SELECT message_id FROM deliveries WHERE party = :party AND read_at IS NULL ORDER BY place LIMIT :counted
+
 -- name: inbox
 SELECT d.*, {{name_of_party}} AS name, {{message_told}} FROM deliveries d JOIN messages m ON m.id = d.message_id
 WHERE d.party = :party AND d.place > :place {{filters}} ORDER BY d.place LIMIT :limit

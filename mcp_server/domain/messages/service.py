@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from mcp_server.domain.agents.hooks import HOLDING_COUNTED_MAX, Holding
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.messages import transactions
 from mcp_server.domain.messages.handed import handed_over
@@ -79,6 +80,14 @@ class MessageService:
             PermissionDenied: another's inbox or thread, and no control over messages.
         """
         return await self._read(await self._reader(call, command.agent_id), command)
+
+    async def held_by(self, call: Call, agent_id: str) -> Holding | None:
+        """What an agent has not read, for who may speak as it."""
+        call.actor.require(Permission.MESSAGES_RECEIVE)
+        if not await self._speaking.may_speak_as(call.actor, agent_id):
+            return None
+        rows = await self._database.fetch_all("inbox_unread_known", party=agent_id, counted=HOLDING_COUNTED_MAX)
+        return Holding.of("unread_messages", [row["message_id"] for row in rows], HOLDING_COUNTED_MAX)
 
     async def look(self, call: Call, command: ReadMessages) -> InboxView:
         """`read`, but nothing counts as read by it.

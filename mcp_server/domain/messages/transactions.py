@@ -127,14 +127,14 @@ def unread_of(tx: Transaction, origin: Origin, agent_id: str) -> Holding | None:
     return Holding.of("unread_messages", [row["message_id"] for row in tx.all("inbox_unread_ids", party=agent_id)])
 
 
-def hand_over(tx: Transaction, origin: Origin, leaving: Speaker, heir: Speaker) -> Holding | None:
+def hand_over(tx: Transaction, origin: Origin, leaving: Speaker, heir: Speaker, reason: str | None) -> Holding | None:
     """Put what an agent that leaves has not read at the end of another's inbox. What that one has got itself, it does
     not get twice."""
     place, moved = _next_place(tx, heir.agent_id), list[str]()
     for row in tx.all("inbox_unread_ids", party=leaving.agent_id):
         delivery = Delivery.adopt(row)
         has_it = tx.one("delivery_for_update", message_id=delivery.message_id, party=heir.agent_id) is not None
-        note(tx, origin, delivery.handed_over(heir.agent_id, None if has_it else place))
+        note(tx, origin, delivery.handed_over(heir.agent_id, None if has_it else place).because(reason))
         place += not has_it
         moved.append(delivery.message_id)
     return Holding.of("unread_messages", moved)

@@ -33,7 +33,7 @@ AREA = Area(
             "document",
             events={
                 "set": _WRITTEN,
-                "patched": _WRITTEN,
+                "patched": Telling.of(_VERSION, "namespace key created_at note changed_paths"),
                 "restored": Telling.of(_VERSION, "note"),
                 "deleted": Telling.of("author deleted updated_at", "note"),
                 "expired": Telling.of("deleted"),
@@ -42,7 +42,7 @@ AREA = Area(
             },
             seen_by=Permission.STATE_READ,
             record=Document,
-            beside={"versions_sha256": str, "note": str},
+            beside={"versions_sha256": str, "note": str, "changed_paths": list[str]},
             table="documents",
             row="document_for_update",
             json=frozenset(("tags",)),

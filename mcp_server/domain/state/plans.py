@@ -3,21 +3,33 @@ rests on. Where the document has moved on meanwhile, what is cheap is computed i
 planned again, so that nobody's write waits for another's large document."""
 
 import json
-from collections.abc import Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from mcp_server.domain.state.commands import Addressed, PatchDocument, SetDocument
 from mcp_server.domain.state.deltas import KEYFRAME_EVERY, WORTHWHILE_BYTES_MIN, encode
 from mcp_server.domain.state.model import document_id
 from mcp_server.kernel.errors import Conflict, LimitExceeded, OpsError
 from mcp_server.kernel.json_text import RawJson, check_json
-from mcp_server.kernel.json_tools import differences, json_patch, member_at, merge_patch, patch_budget, three_way_merge
+from mcp_server.kernel.json_tools import (
+    differences,
+    escape,
+    json_patch,
+    member_at,
+    merge_patch,
+    patch_budget,
+    three_way_merge,
+)
 from mcp_server.kernel.quoting import named
 
 CHEAP_STEPS_MAX = 32 * 1024
 """What is computed in a transaction at most, where there is a choice: characters, items, parts."""
 OTHERS_MAX = 20
 """So many places of others' changes are told."""
+PLACES_MAX = 20
+PLACE_CHARACTERS_MAX = 200
+"""So many places where a patch writes are told in its event, each no longer than this."""
 
 C = TypeVar("C", bound=Addressed)
 
@@ -109,6 +121,24 @@ def patched(command: PatchDocument, current: str | None) -> tuple[RawJson, int]:
     else:
         made = json_patch(value, command.json_patch, budget)
     return check_json(made, "patched document"), budget.taken
+
+
+def places(command: PatchDocument) -> list[str]:
+    """Where a patch writes, as JSON pointers: the first of them, each once."""
+    if command.json_patch is None:
+        found = _members(command.merge_patch)
+    else:
+        found = (one.path for one in command.json_patch if one.op != "test")
+    return list(dict.fromkeys(place[:PLACE_CHARACTERS_MAX] for place in islice(found, PLACES_MAX)))
+
+
+def _members(patch: Any, above: str = "") -> Iterator[str]:
+    """The innermost members of a merge patch: what is not an object is written as it is, and null takes away."""
+    if not isinstance(patch, dict) or not patch:
+        yield above
+        return
+    for name, part in cast("dict[str, Any]", patch).items():
+        yield from _members(part, f"{above}/{escape(name)}")
 
 
 class Merged(NamedTuple):

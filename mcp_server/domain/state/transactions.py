@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from mcp_server.domain.state.commands import Addressed, PatchDocument, RestoreDocument, SetDocument
 from mcp_server.domain.state.deltas import KEYFRAME_EVERY, WORTHWHILE_BYTES_MIN, rebuild
 from mcp_server.domain.state.model import Document, document_id, no_version, require_base
-from mcp_server.domain.state.plans import CHEAP_STEPS_MAX, Plan, Planned, Read, delta_of, merge, patched
+from mcp_server.domain.state.plans import CHEAP_STEPS_MAX, Plan, Planned, Read, delta_of, merge, patched, places
 from mcp_server.domain.state.righting import righted
 from mcp_server.domain.state.sides import sides
 from mcp_server.kernel.errors import Conflict
@@ -97,8 +97,9 @@ def patch(tx: Transaction, origin: Origin, planned: Planned[PatchDocument]) -> W
         _require_cheap(planned.plan)
         value, _ = patched(command, _value_at(tx, document, document.version) if live else None)
     left = (document.expires_at - origin.at) / SECOND if live and document.expires_at is not None else None
-    change = document.written(value, "patched", left, None, origin)
-    return Written(_write(tx, origin, document, value, command.note, change, plan))
+    new, event = document.written(value, "patched", left, None, origin)
+    event = event._replace(data={**event.data, "changed_paths": places(command)})
+    return Written(_write(tx, origin, document, value, command.note, (new, event), plan))
 
 
 def restore(tx: Transaction, origin: Origin, planned: Planned[RestoreDocument]) -> Written:

@@ -23,13 +23,13 @@ def pinned_to(tx: Transaction, origin: Origin, agent_id: str) -> Holding | None:
     return Holding.of("pinned_tasks", ids)
 
 
-def hand_over(tx: Transaction, origin: Origin, leaving: Speaker, heir: Speaker) -> Holding | None:
+def hand_over(tx: Transaction, origin: Origin, leaving: Speaker, heir: Speaker, reason: str | None) -> Holding | None:
     """Pin to another agent what is pinned to one that leaves, also what has ended and might be retried."""
     ids: list[str] = []
     for row in tx.all("tasks_pinned", agent_id=leaving.agent_id):
         new, event = load_task(tx, row["id"]).assigned(heir.agent_id, origin.at)
         ensure_queue(tx, new)
-        tx.record(origin, event)
+        tx.record(origin, event.because(reason))
         ids.append(new.id)
     return Holding.of("pinned_tasks", ids)
 

@@ -14,6 +14,7 @@ from mcp_server.domain.search.finding import NO_CURSOR, Sought, fetch_page_holdi
 from mcp_server.domain.tasks import creation, transactions
 from mcp_server.domain.tasks.awaited import with_waits
 from mcp_server.domain.tasks.backlog import Backlog, in_words, is_some_ready, why_nothing
+from mcp_server.domain.tasks.beside import with_all, with_signs
 from mcp_server.domain.tasks.claiming import Leased, claim, resume
 from mcp_server.domain.tasks.commands import (
     ClaimTasks,
@@ -47,7 +48,6 @@ from mcp_server.domain.tasks.results import (
     reported_task,
 )
 from mcp_server.domain.tasks.rules import TERMINAL
-from mcp_server.domain.tasks.runs import last_runs
 from mcp_server.domain.tasks.standing import TaskState, controlled_state, created_state, task_state
 from mcp_server.domain.tasks.views import TaskView, task_full, task_row
 from mcp_server.domain.tasks.waiting import facts_about, held_by, queues_held_up, stranded, warnings_about_times
@@ -228,12 +228,9 @@ class TaskService:
             NotFound: no such task.
         """
         call.actor.require(Permission.TASKS_READ)
-        row = await self._row(task_id)
-        facts = await facts_about(self._database, self._agents, [row])
-        task = task_full(row, facts, now=self._context.clock())
-        return (
-            task if row["schedule"] is None else task.evolved({"last_runs": await last_runs(self._database, task_id)})
-        )
+        row, now = await self._row(task_id), self._context.clock()
+        task = task_full(row, await facts_about(self._database, self._agents, [row]), now=now)
+        return await with_all(self._database, call, task, row, now)
 
     async def state(self, call: Call, task_id: str) -> TaskState:
         """Where one task stands.
@@ -276,10 +273,12 @@ class TaskService:
             query, sought = query.where(after, after_at=at, after_id=task_id), sought._replace(before=at)
         held_up = await queues_held_up(self._database, self._agents) if command.ready is False else None
         first, *others = parts(query, agent_id, held_up)
-        key = ("created_at", "id")
-        page = await fetch_page_holding(self._database, sought, first, command.limit, key, also=others)
+        page = await fetch_page_holding(self._database, sought, first, command.limit, ("created_at", "id"), also=others)
         facts = await facts_about(self._database, self._agents, page.rows)
-        return Listed([task_row(row, facts) for row in page.rows], page.next_cursor, page.omitted)
+        seen = await with_signs(
+            self._database, call, [task_row(row, facts) for row in page.rows], self._context.clock()
+        )
+        return Listed(seen, page.next_cursor, page.omitted)
 
     async def keyed(self, call: Call, keys: Sequence[str]) -> dict[str, TaskView]:
         """The tasks that the caller created under idempotency keys, archived ones too, by key."""

@@ -125,7 +125,15 @@ def finish(tx: Transaction, origin: Origin, command: EndAttempt) -> Finished:
         see_instance(tx, origin, task.lease_agent_id, task.lease_instance_id)
     children = dependents(tx, new.id) if new.status == "completed" else []
     released = after_end(tx, origin, new, cause)
-    return Finished(new.fields(), released, repeated=False, others=[one for one in children if one not in released])
+    return Finished(new.fields(), released, repeated=False, others=_held_up(tx, new, children, released))
+
+
+def _held_up(tx: Transaction, task: Task, children: Sequence[str], released: Sequence[str]) -> Sequence[str]:
+    """What depended on a task that is done and was not released; or what depends on one that failed still, and so waits
+    for its retry: what the end let go depends on it no more."""
+    if task.status == "failed":
+        return [row["task_id"] for row in tx.all("dependents", parent_id=task.id)]
+    return [one for one in children if one not in released]
 
 
 def finish_with(command: FinishTask, tx: Transaction, origin: Origin, apply: Landing) -> Finished:

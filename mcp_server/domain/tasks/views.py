@@ -31,11 +31,12 @@ class ParentView(View):
 
 
 class LeaseView(View):
-    """Who works on a task, and until when without a report."""
+    """Who works on a task, and until when without a report; of another's, when that was last heard of."""
 
     agent_id: str
     instance_id: str | None = None
     expires_at: str
+    last_seen_seconds_ago: int | None = None
 
 
 class TaskView(View):
@@ -58,6 +59,7 @@ class TaskView(View):
     next_firings: list[str] | None = None
     clock_changes: str | None = None
     last_runs: list[RunView] | None = None
+    handed_over: dict[str, str] | None = None
     approval: str | None = None
     attempt: int
     max_attempts: int | None = None
@@ -153,6 +155,7 @@ def _task_full(row: Row) -> TaskView:
             "next_firings": None,
             "clock_changes": None,
             "last_runs": None,
+            "handed_over": None,
             "approval": approval_of(row),
             "attempt": row["attempt"],
             "max_attempts": (row["max_attempts"] or MAX_ATTEMPTS_DEFAULT) + row["attempts_forgiven"],
@@ -186,5 +189,6 @@ def _lease(row: Row) -> LeaseView | None:
             "agent_id": row["lease_agent_id"],
             "instance_id": row["lease_instance_id"],
             "expires_at": leased_until(row),
+            "last_seen_seconds_ago": None,
         }
     )

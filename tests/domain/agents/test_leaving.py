@@ -10,6 +10,7 @@ from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.locks.model import AcquireLock
 from mcp_server.domain.tasks.commands import ControlTasks
 from mcp_server.kernel.errors import Conflict, InvalidTransition, LimitExceeded, NotFound
+from mcp_server.kernel.times import iso
 from mcp_server.upkeep.replay import replay
 from tests.world import World, speaking
 
@@ -151,6 +152,24 @@ async def test_candidates_for_a_task_are_never_agents_that_have_left(world: Worl
     await leave(world, "gone")
     found = await world.desk.agents.candidates(world.call, None, ["py"])
     assert [agent.name for agent in found] == ["here"]
+
+
+async def test_what_was_handed_over_tells_its_heir_by_whom_and_why(world: World):
+    ann = speaking(await world.agent("ann"))
+    bob = await world.agent("bob")
+    await world.desk.locks.acquire(ann, AcquireLock(name="build"))
+    task = await world.task(agent_id="ann")
+    assert task.handed_over is None
+    await leave(world, "ann", to_agent="bob", reason="on leave")
+    told = (await world.desk.tasks.get(world.call, task.id)).handed_over
+    assert told == {"by": "user:tester", "at": iso(world.clock()), "reason": "on leave"}
+    events = (await world.desk.events.read(world.call, ReadEvents(aggregate_id="build", limit=9)))[0]
+    assert [one.data.get("reason") for one in events] == [None, "on leave"]
+    await assign(world, task, None)
+    assert (await world.desk.tasks.get(world.call, task.id)).handed_over is None, "it is anybody's"
+    await assign(world, task, bob.id)
+    assert (await world.desk.tasks.get(world.call, task.id)).handed_over == {"by": "user:tester", "at": told["at"]}
+    assert replay(world.url).differences == ()
 
 
 async def test_the_events_of_one_that_left_name_who_took_over(world: World):

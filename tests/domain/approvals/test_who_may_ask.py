@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mcp_server.domain.agents.commands import ControlAgent
-from mcp_server.domain.approvals.commands import RequestApproval, Vote
+from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval, Vote
 from mcp_server.domain.approvals.model import ApprovalPolicy
 from mcp_server.domain.approvals.views import ApprovalState, ApprovalView, RequestedApproval
 from mcp_server.domain.approvals.voting import Voter
@@ -15,6 +15,7 @@ from mcp_server.domain.tasks.commands import CreateTasks
 from mcp_server.kernel.authority import Permission, Role, Speaker
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import Conflict, IdempotencyConflict, PermissionDenied
+from mcp_server.kernel.times import iso
 from mcp_server.upkeep.replay import replay
 from tests.domain.approvals.test_service import Posted, decide, work
 from tests.domain.events.test_thinning import desk_with
@@ -181,9 +182,13 @@ async def test_open_questions_of_one_that_leaves_are_named_and_go_to_its_heir(wo
     approval = (await asked(world, by[0], task_id=task.id)).approval
     with pytest.raises(Conflict, match="question"):
         await world.desk.agents.control(world.call, ControlAgent(agent_id=old.id, action="terminate"))
-    command = ControlAgent(agent_id=old.id, action="terminate", to_agent="heir")
+    assert (await world.desk.approvals.get(by[1], approval.id)).handed_over is None
+    command = ControlAgent(agent_id=old.id, action="terminate", to_agent="heir", reason="on leave")
     done = await world.desk.agents.control(world.call, command)
     assert approval.id in str(done)
+    to = {"to": "heir", "by": "user:tester", "at": iso(world.clock()), "reason": "on leave"}
+    (listed,) = (await world.desk.approvals.find(by[1], FindApprovals())).items
+    assert [listed.handed_over, (await world.desk.approvals.get(by[1], approval.id)).handed_over] == [to, to]
     assert (await asked(world, by[1], task_id=task.id)).approval.id == approval.id
     assert replay(world.url).differences == ()
 

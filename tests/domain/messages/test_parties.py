@@ -291,7 +291,7 @@ async def test_an_agent_that_leaves_names_its_unread_messages_and_hands_them_ove
         await world.desk.agents.control(world.call, ControlAgent(agent_id="ann", action="terminate"))
     holds = refused.value.details["holds"]
     assert holds["unread_messages"] == {"total": 2, "which": [both.id, moved.id]}
-    command = ControlAgent(agent_id="ann", action="terminate", to_agent="bob")
+    command = ControlAgent(agent_id="ann", action="terminate", to_agent="bob", reason="on leave")
     done = await world.desk.agents.control(world.call, command)
     assert (done.handed_over or {})["unread_messages"]["total"] == 2
     assert replay(world.url).differences == ()
@@ -301,7 +301,7 @@ async def test_an_agent_that_leaves_names_its_unread_messages_and_hands_them_ove
         ("own", ["bob"], None),
         ("moved", ["ann"], moved.ack_due_at),
     ]
-    by = {"from": "ann", "by": "user:tester", "at": iso(world.clock.now)}
+    by = {"from": "ann", "by": "user:tester", "at": iso(world.clock.now), "reason": "on leave"}
     assert [m.handed_over for m in got.messages] == [None, None, by]
     (seen,) = (await read(world, speaking(bob), thread_id=moved.thread_id)).messages
     assert seen.handed_over == by, "also where it is read again"

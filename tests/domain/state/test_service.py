@@ -22,6 +22,7 @@ from mcp_server.kernel.json_text import dump_json, sha256_text
 from mcp_server.kernel.json_tools import PatchOperation
 from mcp_server.kernel.paging import Listed
 from mcp_server.kernel.times import iso
+from mcp_server.upkeep.replay import replay
 from tests.world import World, caller
 
 pytestmark = pytest.mark.anyio
@@ -394,3 +395,27 @@ async def test_a_compare_with_a_document_that_has_no_value_says_why_and_what_mak
     with pytest.raises(Conflict) as moved:
         await put(world, 3, expected_version=9)
     assert "`current_value` is theirs. This same call with expected_version=" in str(moved.value)
+
+
+async def test_the_event_of_a_patch_tells_where_it_wrote(world: World):
+    await world.write("n", "k", {"a": {"b": 1, "c": 2}, "l": [1]})
+    merge = {"a": {"b": 3, "c": None}, "x/y": {}, "l": [2]}
+    await world.desk.state.patch(world.call, PatchDocument(namespace="n", key="k", merge_patch=merge))
+    steps = [
+        {"op": "test", "path": "/a/b", "value": 3},
+        {"op": "replace", "path": "/a/b", "value": 4},
+        {"op": "replace", "path": "/a/b", "value": 5},
+        {"op": "add", "path": "/l/-", "value": 6},
+    ]
+    patch = PatchDocument.model_validate({"namespace": "n", "key": "k", "json_patch": steps})
+    await world.desk.state.patch(world.call, patch)
+    many = {f"m{number}": number for number in range(50)} | {"w" * 500: 1}
+    await world.desk.state.patch(world.call, PatchDocument(namespace="n", key="k", merge_patch=many))
+    command = ReadEvents(aggregate_id="n/k", type="document.patched")
+    first, second, third = (
+        event.data["changed_paths"] for event in (await world.desk.events.read(world.call, command))[0]
+    )
+    assert first == ["/a/b", "/a/c", "/x~1y", "/l"]
+    assert second == ["/a/b", "/l/-"]
+    assert third == [f"/m{number}" for number in range(20)], "the first"
+    assert replay(world.url).differences == ()

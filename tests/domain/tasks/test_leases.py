@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from mcp_server.domain.agents.commands import InstanceSpec, Register
 from mcp_server.domain.approvals.model import RequestApproval
 from mcp_server.domain.email.model import SendEmail
 from mcp_server.domain.events.commands import ReadEvents
@@ -12,13 +13,13 @@ from mcp_server.domain.locks.model import AcquireLock
 from mcp_server.domain.messages.model import SendMessage
 from mcp_server.domain.speaking import Said, Voices
 from mcp_server.domain.state.commands import SetDocument
-from mcp_server.domain.tasks.commands import ClaimTasks, ControlTasks, CreateTasks, FinishTask, ReportTask
+from mcp_server.domain.tasks.commands import ClaimTasks, ControlTasks, CreateTasks, FindTasks, FinishTask, ReportTask
 from mcp_server.domain.tasks.spec import TaskSpec
 from mcp_server.kernel.authority import Role, Speaker
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import LeaseLost, PermissionDenied
 from mcp_server.kernel.times import SECOND, iso
-from tests.world import World, caller
+from tests.world import World, caller, speaking
 
 pytestmark = pytest.mark.anyio
 
@@ -229,3 +230,19 @@ async def test_a_report_does_not_keep_what_a_clock_that_was_ahead_has_said_of_a_
     command = ReportTask(task_id=claimed.task.id, lease_token=claimed.lease_token)
     reported = await world.desk.tasks.report(world.call, command)
     assert reported.lease_expires_at == iso(world.clock.now + 300 * SECOND)
+
+
+async def test_of_anothers_lease_is_told_when_its_holder_was_last_heard_of(world: World):
+    agent, instance_id = await world.instance("other")
+    quiet = await world.agent("quiet")
+    tasks = await world.tasks({}, {}, {})
+    await world.claim_one(agent, instance_id=instance_id, lease_seconds=300)
+    await world.claim_one(agent, lease_seconds=300)
+    await world.claim_one(quiet, lease_seconds=300)
+    world.clock.advance(12)
+    await world.desk.agents.register(world.call, Register(name="other", instance=InstanceSpec(label="another")))
+    for call, told in ((world.call, {12, 0, None}), (speaking(agent), {None})):
+        found = (await world.desk.tasks.find(call, FindTasks())).items
+        assert {one.lease and one.lease.last_seen_seconds_ago for one in found} == told
+        alone = [await world.desk.tasks.get(call, task.id) for task in tasks]
+        assert {one.id: one.lease for one in alone} == {one.id: one.lease for one in found}
