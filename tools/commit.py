@@ -40,7 +40,7 @@ TOOLS = (
     Tool(
         name="commit",
         title="Write all or nothing",
-        description="Several writes in one transaction: all or none; not approvals_request, waits, claims or "
+        description="Several writes, all or none; not approvals_request, waits, claims or "
         "reads. Where an id stands, not in a value, '@0.0' is the first thing the first call made.",
         toolset="system",
         permission=Permission.COMMIT,
