@@ -12,7 +12,6 @@ from mcp_server.domain.approvals.views import (
     ApprovalState,
     ApprovalView,
     DecidedApproval,
-    DecidedState,
     RequestedApproval,
     decided_approval,
 )
@@ -34,6 +33,7 @@ async def ticket(desk: Desk, call: Call, args: RequestApproval) -> TaskView:
     return await desk.tasks.get(call, asked.approval.task_id)
 
 
+_BEFORE = "It was asked under this key before, and nothing was asked now: a new key asks anew."
 _PERSON_ANSWERS = "the user is asked, and you supply no answer"
 
 
@@ -95,14 +95,16 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
     return FindResult(approvals=approvals, next_cursor=next_cursor, omitted=omitted, at_least=floors(omitted=omitted))
 
 
-def _say(approval: ApprovalView | ApprovalState | DecidedState) -> str:
+def _say(approval: ApprovalView | ApprovalState) -> str:
     return f"{approval.id} is {approval.status}."
 
 
 def _say_asked(result: RequestedApproval) -> str:
     approval = result.approval
-    if approval.status != "pending":
-        return f"{_say(approval)} It was asked under this key before, and nothing was asked now: a new key asks anew."
+    return _say_open(result, approval) if approval.status == "pending" else f"{_say_decided(approval)} {_BEFORE}"
+
+
+def _say_open(result: RequestedApproval, approval: ApprovalState) -> str:
     here = (
         f"approvals_decide(approval_id='{approval.id}') has the user at this client asked now; "
         if result.asks_user_here
@@ -112,23 +114,24 @@ def _say_asked(result: RequestedApproval) -> str:
     waits = f"tasks_wait(task_id='{approval.task_id}') waits for people elsewhere."
     until = f" Unanswered by {approval.expires_at}, its task is cancelled." if approval.expires_at else ""
     told = f"{_say(approval)} Asked: {whom}; {here}{waits}{until}"
-    return " ".join(filter(None, (told, _say_unmailed(result), *(f"But {one}" for one in result.warnings or ()))))
+    unmailed = _say_unmailed(approval.approvers or (), result.links_sent_to or ())
+    return " ".join(filter(None, (told, unmailed, *(f"But {one}" for one in result.warnings or ()))))
 
 
-def _say_unmailed(result: RequestedApproval) -> str:
+def _say_unmailed(approvers: Sequence[str], sent_to: Sequence[str]) -> str:
     """Whose address no link went to."""
-    unsent = [one for one in result.approval.approvers or () if "@" in one and one not in result.links_sent_to]
+    unsent = [one for one in approvers if "@" in one and one not in sent_to]
     return f"No link was mailed to {several(list(map(named, unsent)))}." if unsent else ""
 
 
-def _say_decided(approval: DecidedState) -> str:
+def _say_decided(approval: ApprovalState) -> str:
     anew = ["Whatever is done now is asked about anew with approvals_request."] if approval.status == "stale" else []
     if approval.answer is not None:
         return f"{approval.id} is answered: {quoted(approval.answer)}."
     return " ".join(filter(None, (_say(approval), *_say_answers(approval), approval.came_of_it(), *anew)))
 
 
-def _say_answers(approval: DecidedState) -> list[str]:
+def _say_answers(approval: ApprovalState) -> list[str]:
     """Who said what, where the status alone does not tell: how many are missing, and why somebody said no."""
     given = approval.answers or ()
     said = [f"{named(one.by)} said no{_why(one.note)}." for one in given if one.granted is False]

@@ -40,8 +40,8 @@ TOOLS = (
     Tool(
         name="commit",
         title="Write all or nothing",
-        description="Several writes in one transaction: all or none; not those that wait, ask, claim or read. "
-        "Where an id stands, not in a value, '@0.0' is the first thing the first call made.",
+        description="Several writes, all or none; not approvals_request, waits, claims or "
+        "reads. Where an id stands, not in a value, '@0.0' is the first thing the first call made.",
         toolset="system",
         permission=Permission.COMMIT,
         hints=Hints(read_only=False, destructive=True, idempotent=False, open_world=True),

@@ -1,6 +1,6 @@
 """What is said of messages that were read: who has read them, what is urgent, what is to be acknowledged."""
 
-from mcp_server.domain.messages.views import InboxView, MessageView
+from mcp_server.domain.messages.views import STAY_UNREAD, InboxView, MessageView
 from mcp_server.kernel.quoting import named
 from tools.spec import listed, several
 
@@ -25,7 +25,15 @@ def _readers(message: MessageView) -> str:
     states = message.states or []
     missing = [named(one.recipient) for one in states if one.read_at is None]
     unread = f"; not by {several(missing)}" if missing else ""
-    return f"{message.id} is read by {len(states) - len(missing)} of {len(states)}{unread}."
+    return f"{message.id} is read by {len(states) - len(missing)} of {len(states)}{unread}.{_say_owed(message)}"
+
+
+def _say_owed(message: MessageView) -> str:
+    """Who has not acknowledged a message that asks for it: whoever answered it may take that for enough."""
+    owing = [named(one.recipient) for one in message.states or () if one.acknowledged_at is None]
+    if message.ack_due_at is None or not owing:
+        return ""
+    return f" Not acknowledged by {several(owing)}: an answer does not, messages_read(acknowledge=[...]) does."
 
 
 def _say_urgent(result: InboxView) -> str:
@@ -44,7 +52,7 @@ def _say_more(result: InboxView) -> str:
 
 def _say_due(result: InboxView) -> str:
     # Where a hint stands, it names the call already.
-    waits = [one.id for one in result.messages if _is_due(one) and result.hint is None]
+    waits = [one.id for one in result.messages if _is_due(one) and result.hint in (None, STAY_UNREAD)]
     return f"To be acknowledged by messages_read(acknowledge=[...]): {', '.join(waits)}." if waits else ""
 
 

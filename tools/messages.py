@@ -11,19 +11,37 @@ from tools.facts import MESSAGE, beside
 from tools.inbox import say_read
 from tools.spec import ADD, Part, Tool, several
 
+_BODY_SHOWN = 80
+
 
 def _say_sent(result: SentMessage) -> str:
     skipped = f" No longer there: {', '.join(result.skipped)}." if result.skipped else ""
     to = f"{result.message.id} sent to {', '.join(result.message.to)}"
     if result.message.replayed:
         return f"A repeat: under this key, message {to} before; nothing was sent now.{skipped}"
-    return f"Message {to}.{skipped}"
+    return f"Message {to}.{skipped}{_say_away(result)}"
+
+
+def _say_away(result: SentMessage) -> str:
+    # Whoever waits for an answer of one that is not running waits in vain.
+    away = [f"{named(one.agent)} ({_since(one.last_seen_at)})" for one in result.away or ()]
+    return f" No instance lives of {several(away)}: messages_read(sent=true) shows when it is read." if away else ""
+
+
+def _since(last_seen_at: str | None) -> str:
+    return "there was none yet" if last_seen_at is None else f"last seen {last_seen_at}"
 
 
 def _says(args: SendMessage) -> str:
     to = several(list(map(named, args.to))) if args.to else "everyone in the thread"
     thread = f" in {named(args.thread_id)}" if args.thread_id is not None else ""
-    return f"Send a message to {to}{thread}: {quoted(args.subject or args.body)}{beside(args, MESSAGE)}."
+    return f"Send a message to {to}{thread}: {_words(args)}{beside(args, MESSAGE)}."
+
+
+def _words(args: SendMessage) -> str:
+    # Whoever says yes to it should not have to open the call to see what it is about.
+    subject = "" if args.subject is None else f"{quoted(args.subject)}: "
+    return f"{subject}{quoted(args.body, _BODY_SHOWN)}"
 
 
 def _to_the_thread(args: SendMessage, said: dict[str, Any]) -> list[Form]:

@@ -1,6 +1,6 @@
 """Tools of versioned documents."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -29,7 +29,7 @@ from mcp_server.kernel.call import Call
 from mcp_server.kernel.json_text import RawJson, dump_json
 from mcp_server.kernel.json_tools import PatchOperation, escape
 from mcp_server.kernel.paging import floors
-from mcp_server.kernel.quoting import named, quoted
+from mcp_server.kernel.quoting import named, quoted, shown_json
 from mcp_server.kernel.values import plain
 from mcp_server.kernel.views import View
 from tools.hints import hint, phrase
@@ -167,9 +167,26 @@ def _with_copied(args: SetDocument, values: Mapping[str, str]) -> SetDocument:
 
 
 def _says_patch(args: PatchDocument) -> str:
+    replaced = _replacements(args.json_patch or ())
+    if replaced:
+        return f"Change {several(replaced)} in {_document(args)}{_only_at(args.expected_version)}"
     change = args.merge_patch if args.json_patch is None else list(map(_step, args.json_patch))
     by = f" by {_shown(dump_json(change))}"
     return f"Change {_parts(args)} in {_document(args)}{by}{_only_at(args.expected_version)}"
+
+
+def _replacements(steps: Sequence[PatchOperation]) -> list[str]:
+    """`/count from 5 to 2`: steps that do no more than to test what is there, and then to replace it."""
+    was = {one.path: f" from {_value_of(one)}" for one in steps if one.op == "test"}
+    now = {one.path: _value_of(one) for one in steps if one.op == "replace"}
+    is_plain = [one.op for one in steps] == ["test"] * len(was) + ["replace"] * len(now)
+    if not (is_plain and was.keys() <= now.keys()):
+        return []
+    return [f"{named(path or '')}{was.get(path, '')} to {value}" for path, value in now.items()]
+
+
+def _value_of(step: PatchOperation) -> str:
+    return _shown(dump_json(plain(step).get("value")))
 
 
 def _step(step: PatchOperation) -> dict[str, Any]:
@@ -179,8 +196,9 @@ def _step(step: PatchOperation) -> dict[str, Any]:
 
 
 def _shown(text: str) -> str:
-    """JSON that is written, as far as it fits into a sentence: the call itself stands beside it in full."""
-    return quoted(text, _VALUE_SHOWN)
+    """JSON that is written, as far as it fits into a sentence: the call itself stands beside it in full. What is whole
+    ends where its brackets and quotes do; what is cut stands in quotes of ours."""
+    return shown_json(text) if len(text) <= _VALUE_SHOWN else quoted(text, _VALUE_SHOWN)
 
 
 def _parts(args: PatchDocument) -> str:

@@ -105,6 +105,7 @@ class Aggregate:
         reworded: those of its events, by their names without the type, after which they may be others; beside creation.
         hidden: what of its events callers are not shown: names in their data, or `version`.
         told: how what stands in their data reads to callers, by its name. Moments are always told as times.
+        retold: the data of an event as callers are told it, where what one member says depends on another.
         usual: what of a thing that begins is so unless somebody said otherwise: told where all of it is asked for.
         marked: whether the database's mark moves with each change of one (`kernel.store.Database.mark`).
     """
@@ -131,6 +132,7 @@ class Aggregate:
     reworded: tuple[str, ...] = ()
     hidden: frozenset[str] = frozenset()
     told: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict[str, Callable[[Any], Any]])
+    retold: Callable[[dict[str, Any]], dict[str, Any]] = field(default=lambda data: data)
     usual: Mapping[str, Any] = field(default_factory=dict[str, Any])
     marked: bool = False
 

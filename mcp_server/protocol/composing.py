@@ -53,8 +53,15 @@ async def compose(
             # What else is refused after another call may be so for that one's sake.
             if not found or _is_of_itself(error):
                 found.append(error)
-    refuse(found)
+    refuse(_with_one_list(found))
     return await _rules_kept(desk, call, changes, later)
+
+
+def _with_one_list(found: Sequence[OpsError]) -> Sequence[OpsError]:
+    """Several refusals, of which the first alone lists what can be one of several: that is the same for all."""
+    for error in [one for one in found if _CAN in one.message][1:]:
+        error.message = error.wrong
+    return found
 
 
 def _is_of_itself(error: OpsError) -> bool:
@@ -325,6 +332,7 @@ def _write_of(tool: AnyTool, desk: Desk) -> Any:
     return tool.write(desk)
 
 
+_CAN = "These can: "
 _ON_ITS_OWN = "call it on its own, before or after"
 _INSTEAD = {
     "approvals_request": "ask first on its own, and name what it answers in `depends_on` of a task made here; or give "
@@ -349,7 +357,7 @@ def _no_part(name: str, there: Sequence[str]) -> NotComposable:
     elif known:
         why = f"{_WHY.get(name, 'only writes that neither wait nor ask can')}; {_INSTEAD.get(name, _ON_ITS_OWN)}"
     alike = [] if known else near(name, there)
-    can = f"Did you mean {', '.join(alike)}?" if alike else f"These can: {', '.join(there)}."
+    can = f"Did you mean {', '.join(alike)}?" if alike else f"{_CAN}{', '.join(there)}."
     inside = "Put the calls that it holds here themselves, in its place."
     return NotComposable(
         f"{named(name)} cannot be one of several calls: {why}.", next=inside if name == "commit" else can

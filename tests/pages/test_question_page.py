@@ -30,7 +30,7 @@ async def test_a_choice_and_a_text_are_answered_on_the_page_and_nothing_else_is(
     assert await status(world, approval_id) == "pending"
     assert await posted(world, url, decision="approve", choice="1") == 303
     answered = await world.desk.approvals.get(world.call, approval_id)
-    assert (answered.status, (answered.answers or [])[0].choice) == ("approved", "green")
+    assert (answered.status, (answered.answers or [])[0].choice) == ("answered", "green")
     other_id, url = await link(world, **COLOURS)
     assert await posted(world, url, decision="approve", text=" neither ") == 303
     assert ((await world.desk.approvals.get(world.call, other_id)).answers or [])[0].text == "neither"

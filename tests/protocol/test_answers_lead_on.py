@@ -87,6 +87,6 @@ async def test_a_question_with_choices_is_answered_and_not_approved(tmp_path: Pa
         assert "says" not in asked["approval"]
         text, decided = await told(client, "approvals_decide", approval_id=asked["approval"]["id"])
         assert text == f'{asked["approval"]["id"]} is answered: "blue".'
-        assert (decided["approval"]["status"], decided["approval"]["answer"]) == ("approved", "blue")
+        assert (decided["approval"]["status"], decided["approval"]["answer"]) == ("answered", "blue")
         text, _ = await told(client, "approvals_find", approval_id=asked["approval"]["id"])
         assert text == f'{asked["approval"]["id"]} is answered: "blue".'

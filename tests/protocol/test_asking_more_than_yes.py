@@ -52,7 +52,7 @@ async def test_what_the_person_answers_to_the_form_is_the_result_of_the_question
         assert (list(form["properties"]), form["required"]) == (fields, required)
         assert form["properties"].get("choice", {"enum": COLOURS})["enum"] == COLOURS
         assert "Which colour?" in shown and asked["action_hash"][:16] in shown
-        assert (answered["status"], answered["answers"][0]["via"]) == ("approved", "client")
+        assert (answered["status"], answered["answers"][0]["via"]) == ("answered", "client")
         waited = await call(client, "tasks_wait", task_id=asked["task_id"], wait_seconds=5)
         assert waited["task"]["status"] == "completed"
         assert waited["task"]["result"]["answer"] == answer

@@ -28,7 +28,7 @@ def keys(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 async def test_writes_of_communication_answer_with_ids_and_where_things_stand(tmp_path: Path, era: Any):
-    email = {"id", "status", "message_id", "provider", "task_id"}
+    email = {"id", "status", "message_id", "provider", "task_id", "to"}
     approval = {"id", "status", "action_hash", "approvers", "expires_at", "needed", "task_id"}
     said = {"title": "t", "action": LONG, "details": {"long": LONG}, "approvers": ["local"], "idempotency_key": "k"}
     mail = {"to": ["ann@example.org"], "subject": "what was sent", "text": LONG, "html": LONG, "idempotency_key": "k"}

@@ -395,6 +395,11 @@ WRONG: list[Wrong] = [
         {"calls": [{"tool": "messages_read", "arguments": {"acknowledge": ["message_x"]}}]},
         ("messages_read cannot be one of several calls", "call it on its own, before or after", "These can: "),
     ),
+    (
+        "approvals_request",
+        ASK | {"calls": [{"tool": "state_set", "arguments": DOC | {"value": 1}}], "free_text": True},
+        ("A yes or no may carry a reason anyway", 'action="a"', 'calls=[{"tool":"state_set"'),
+    ),
     ("deployments_define", DEPLOY | {"services": [{"nam": "web"}]}, ("services[0].nam", "Did you mean name?")),
     ("deployments_define", DEPLOY | {"services": [WEB], "databse": []}, ("Did you mean databases?",)),
     (

@@ -265,8 +265,8 @@ async def test_what_a_call_writes_stands_in_what_it_says_to_people(tmp_path: Pat
     async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
         _, asked = await said(client, "approvals_request", title="t", calls=calls)
         one, two = asked["approval"]["says"]
-        assert one.startswith("""Write document n/k as "{'rate':5}",""")
-        assert two.startswith("""Change /rate in document n/k by "{'rate':7}".""")
+        assert one.startswith("""Write document n/k as {"rate":5},""")
+        assert two.startswith("""Change /rate in document n/k by {"rate":7}.""")
 
 
 async def test_a_history_with_a_diff_says_what_each_version_changed(tmp_path: Path):
@@ -295,11 +295,13 @@ async def test_who_reads_what_is_to_be_acknowledged_is_told_how_and_its_sender_i
     async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
         for name in ("ann", "bob"):
             await said(client, "agents_register", name=name)
-        _, sent = await said(client, "messages_send", as_agent="ann", to="bob", body="b", ack_within_seconds=60)
+        text, sent = await said(client, "messages_send", as_agent="ann", to="bob", body="b", ack_within_seconds=60)
+        assert "No instance lives of bob (there was none yet): messages_read(sent=true) shows when it is read." in text
         asked = f"To be acknowledged by messages_read(acknowledge=[...]): {sent['message']['id']}."
         for arguments, is_asked in (({"as_agent": "ann", "sent": True}, False), ({"as_agent": "bob"}, True)):
             text, _ = await said(client, "messages_read", **arguments)
             assert text.endswith(asked) is is_asked
+            assert ("Not acknowledged by bob: an answer does not, " in text) is not is_asked
         text, _ = await said(client, "messages_read", as_agent="bob", acknowledge=[sent["message"]["id"]])
         assert asked not in text
 
@@ -353,8 +355,8 @@ async def test_a_question_that_ended_is_not_said_to_be_asked_again_under_its_key
         await said(client, "tasks_control", task_ids=[approval["task_id"]], action="cancel")
         text, _ = await said(client, "approvals_request", **question)
         assert text == (
-            f"{approval['id']} is withdrawn. It was asked under this key before, and nothing was asked now: a new key "
-            "asks anew."
+            f"{approval['id']} is withdrawn. It was withdrawn by user:local. It was asked under this key before, and "
+            "nothing was asked now: a new key asks anew."
         )
         refused = await client.call_tool("approvals_request", question | {"action": "Deploy v8"})
         assert "That one is withdrawn since " in refused.content[0].text  # type: ignore[union-attr]

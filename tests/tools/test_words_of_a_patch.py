@@ -2,6 +2,7 @@
 
 import pytest
 
+from mcp_server.domain.messages.model import SendMessage
 from mcp_server.domain.state.commands import PatchDocument
 from mcp_server.kernel.json_tools import PatchOperation
 from tools import TOOLS
@@ -41,11 +42,29 @@ def test_a_patch_says_which_parts_it_changes(patch: dict[str, object], parts: st
 
 
 def test_a_patch_says_to_what_it_changes_them():
-    assert says(merge_patch={"a": {"b": 7}}) == "Change /a/b in document n/k by \"{'a':{'b':7}}\"."
+    assert says(merge_patch={"a": {"b": 7}}) == 'Change /a/b in document n/k by {"a":{"b":7}}.'
     steps = [{"value": [1], "path": "/a", "op": "add"}, {"op": "move", "path": "/c", "from": "/b"}]
-    told = "[{'op':'add','path':'/a','value':[1]},{'op':'move','from':'/b','path':'/c'}]"
-    assert says(json_patch=steps) == f'Change /a, /b, /c in document n/k by "{told}".'
+    told = '[{"op":"add","path":"/a","value":[1]},{"op":"move","from":"/b","path":"/c"}]'
+    assert says(json_patch=steps) == f"Change /a, /b, /c in document n/k by {told}."
+
+
+def test_what_is_replaced_alone_is_said_in_words_with_what_it_was_where_that_is_tested():
+    steps = [
+        {"op": "test", "path": "/count", "value": 5},
+        {"op": "replace", "path": "/count", "value": 2},
+        {"op": "replace", "path": "/name", "value": 'a "b"'},
+    ]
+    assert says(json_patch=steps) == r'Change /count from 5 to 2, /name to "a \"b\"" in document n/k.'
+    for other in ([*steps, steps[0]], [{"op": "test", "path": "/z", "value": 1}, *steps]):
+        assert " by [" in says(json_patch=other) or ' by "[' in says(json_patch=other)
 
 
 def test_a_patch_of_long_names_says_their_beginning():
     assert len(says(merge_patch={f"{number}{'x' * 500}": 1 for number in range(50)})) < 600
+
+
+def test_a_message_says_its_subject_and_how_its_body_begins():
+    (part,) = (one.part for one in TOOLS if one.name == "messages_send")
+    assert part is not None
+    told = part.says(SendMessage.model_validate({"to": ["bob"], "subject": "Release", "body": "x" * 500}))
+    assert told.startswith('Send a message to bob: "Release": "xxxx') and len(told) < 160

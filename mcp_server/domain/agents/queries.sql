@@ -34,6 +34,17 @@ UPDATE instances SET last_seen_at = :now WHERE id IN (SELECT value FROM json_eac
 UPDATE instances SET last_seen_at = :now
 WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))) AND last_seen_at < :now
 
+-- Which of some agents has no instance that lives, and when one was seen last.
+-- name: agents_away
+SELECT a.name, (SELECT MAX(i.last_seen_at) FROM instances i WHERE i.agent_id = a.id) AS last_seen_at
+FROM agents a WHERE a.id IN (SELECT value FROM json_each(:ids)) AND NOT EXISTS (SELECT 1 FROM instances i
+  WHERE i.agent_id = a.id AND i.last_seen_at > :alive_since AND i.lost_at IS NULL) ORDER BY a.name
+
+-- name: agents_away (postgres)
+SELECT a.name, (SELECT MAX(i.last_seen_at) FROM instances i WHERE i.agent_id = a.id) AS last_seen_at
+FROM agents a WHERE a.id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))) AND NOT EXISTS (SELECT 1
+  FROM instances i WHERE i.agent_id = a.id AND i.last_seen_at > :alive_since AND i.lost_at IS NULL) ORDER BY a.name
+
 -- name: silent_instances
 SELECT * FROM instances WHERE lost_at IS NULL AND last_seen_at <= CAST(:now AS BIGINT) - CAST(:alive_for AS BIGINT) ORDER BY last_seen_at LIMIT :limit
 {{skip_locked}}

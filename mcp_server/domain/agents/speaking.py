@@ -1,5 +1,6 @@
 """Which agent speaks, who may speak as one, and which agents this process itself brought into being."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ from mcp_server.kernel.authority import Actor, Permission, Speaker
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import NotFound, OpsError, PermissionDenied
 from mcp_server.kernel.events import Origin
+from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.near import near
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Memory, Row, Transaction
@@ -178,6 +180,12 @@ class Speaking:
     async def unknown(self, reference: str) -> NotFound:
         """What a caller is told of an agent that there is not, with those that look alike."""
         return no_agent(reference, near(reference, await self.names()))
+
+    async def away(self, agent_ids: Sequence[str]) -> list[Row]:
+        """Those of some agents of which no instance lives: `name`, and `last_seen_at`, None where there never was one,
+        so that nobody knows whether it is here."""
+        alive_since = self._context.clock() - INSTANCE_ALIVE_FOR
+        return await self._database.fetch_all("agents_away", ids=dump_json(list(agent_ids)), alive_since=alive_since)
 
     async def names(self) -> list[str]:
         """What the agents that have not left are called."""

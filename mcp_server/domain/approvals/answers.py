@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mcp_server.domain.approvals.commands import ApprovalStatus
@@ -87,3 +87,18 @@ def answered(given: Sequence[Answer]) -> str | None:
     """What was answered beside yes or no, once it is decided."""
     alike = Counter(answer.said for answer in given if answer.granted and answer.said is not None)
     return alike.most_common(1)[0][0] if alike else None
+
+
+def as_told(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """One answer as it is told: what was chosen or said may be a no of its own, so that nothing is granted by it."""
+    is_open = kept.get("choice", kept.get("text")) is not None
+    return {name: value for name, value in kept.items() if not (is_open and name == "granted")}
+
+
+def retold(data: dict[str, Any]) -> dict[str, Any]:
+    """The data of an event about a question, in the same words."""
+    if "answers" not in data:
+        return data
+    answers = list(map(as_told, data["answers"]))
+    is_answered = data.get("status") == "approved" and any("granted" not in one for one in answers)
+    return data | {"answers": answers} | ({"status": "answered"} if is_answered else {})

@@ -3,6 +3,7 @@
 from operator import itemgetter
 
 from mcp_server.domain.agents.hooks import AGENT_HANDED_OVER, AGENT_HOLDS
+from mcp_server.domain.approvals.answers import retold
 from mcp_server.domain.approvals.handlers import approved, make_calls, realm
 from mcp_server.domain.approvals.model import Approval
 from mcp_server.domain.approvals.replay import unsaid
@@ -72,6 +73,7 @@ AREA = Area(
             hidden=frozenset(("due_at", "key_owner", "content_hash", "action_hash", "asked_as")),
             beside={"reason": str},
             told={"named_by_operator": bool},
+            retold=retold,
             unsaid=unsaid,
         ),
     ),

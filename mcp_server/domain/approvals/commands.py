@@ -138,13 +138,13 @@ class RequestApproval(ApprovalSpec):
             )
 
     def _runs_at_a_yes_alone(self, asks: bool) -> None:
-        """Refuse calls beside what a yes does not answer; of both, what is asked is the point."""
+        """Refuse calls beside what a yes does not answer. What shall be done is the point: that stays."""
         if asks or self.task_id is not None:
-            left_out: dict[str, Any] = {"calls" if asks else "task_id": None}
             raise not_together(
-                "`calls` run by themselves at a yes, which choices, free_text and task_id do not have: leave them out, "
-                "or ask without calls, and make those that the answer means",
-                **left_out,
+                "`calls` run by themselves at a yes, which choices, free_text and task_id do not have: leave these "
+                "out. A yes or no may carry a reason anyway. To ask what to choose, ask without calls, and make "
+                "those that the answer means.",
+                **dict.fromkeys(("choices", "free_text", "task_id")),
             )
 
     def _can_be_answered(self) -> None:

@@ -28,6 +28,10 @@ class Outcome(NamedTuple):
     calls: int
     told: Mapping[str, Any] | None
 
+    def word(self) -> str:
+        """Its status as callers read it: a choice or a text is an answer, and says yes to nothing."""
+        return self.status if self.answer is None else "answered"
+
     def said(self) -> str:
         """It in words; nothing where the status says all."""
         if self.status == "stale":

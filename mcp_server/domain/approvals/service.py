@@ -25,6 +25,7 @@ from mcp_server.domain.approvals.views import (
     RequestedApproval,
     approval_state,
     approval_view,
+    decided_approval,
 )
 from mcp_server.domain.approvals.voting import Voter, require_voter, user_at
 from mcp_server.domain.approvals.words import Runs, asked_as, called
@@ -314,21 +315,24 @@ class ApprovalService:
             await require_possible(call, self._context, changes)
 
     async def _asked(self, call: Call, asked: Asked) -> RequestedApproval:
+        row = asked.approval.fields()
+        if asked.approval.status != "pending":
+            # Nobody is asked any more, so nothing is told of who could answer until when.
+            return RequestedApproval(approval=decided_approval(approval_view(row)).approval)
         people = asked.approval.people()
         told = people if asked.told and self.policy.mails_links() else []
-        agents = [_no_decider(person) for person in people if await self._is_agent(person)]
         return RequestedApproval(
-            approval=approval_state(asked.approval.fields()),
+            approval=approval_state(row),
             links_sent_to=[person for person in told if await self._is_mailed(person)],
             asks_user_here=_asks_here(call, people),
-            warnings=[*(asked.warnings or ()), *agents] or None,
+            warnings=[*(asked.warnings or ()), *await self._strangers(call, people)] or None,
         )
 
-    async def _is_agent(self, person: str) -> bool:
-        """Whether who is asked is an agent here, and no known user."""
-        if is_mailbox(person) or await self._standing.profile(person) is not None:
-            return False
-        return await self._speaking.by_id(person) is not None
+    async def _strangers(self, call: Call, people: Sequence[str]) -> list[str]:
+        """What there is to say of those who are asked by the name of no known user."""
+        names = [one for one in people if not is_mailbox(one) and person_key(one) != person_key(call.actor.id)]
+        unknown = [one for one in names if await self._standing.profile(one) is None]
+        return [(_nobody_yet if await self._speaking.by_id(one) is None else _no_decider)(one) for one in unknown]
 
     async def _is_mailed(self, person: str) -> bool:
         """Whether mail reaches a person."""
@@ -363,6 +367,13 @@ def _adopted(row: Row | None, approval_id: str) -> Approval:
 def _asks_here(call: Call, people: Sequence[str]) -> bool:
     """Whether the user who calls is among those who are asked."""
     return call.actor.kind == "user" and (not people or person_key(call.actor.id) in map(person_key, people))
+
+
+def _nobody_yet(name: str) -> str:
+    return (
+        f"there is no user {named(name)} here yet: nobody answers before somebody comes as that one. approvers=[] asks "
+        "anyone."
+    )
 
 
 def _no_decider(agent: str) -> str:

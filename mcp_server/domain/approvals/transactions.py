@@ -330,7 +330,7 @@ def _remind(tx: Transaction, origin: Origin, command: RequestApproval, words: Wo
 def _settle(tx: Transaction, origin: Origin, approval: Approval, task: Task, note: str | None) -> Task:
     by = ", ".join(given.by for given in approval.given())
     if approval.status == "approved":
-        return approve(tx, origin, task, by)
+        return approve(tx, origin, task, by, "answered" if approval.takes().is_open else "granted")
     if approval.status == "expired":
         return reject(tx, origin, task, None, None)
     # The task is seen by more than a question about a mail is, which the operator alone has people asked: nothing is

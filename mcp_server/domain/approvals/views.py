@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from mcp_server.domain.approvals.answers import as_told
 from mcp_server.domain.approvals.outcomes import Outcome, outcome_of
 from mcp_server.domain.approvals.people import person_key
 from mcp_server.kernel.authority import Permission
@@ -69,7 +70,7 @@ def approval_view(row: Row, *, full: bool = True) -> ApprovalView:
     calls, came_of_it = json_or_none(row["calls"]), outcome_of(row)
     return ApprovalView(
         id=row["id"],
-        status=row["status"],
+        status=came_of_it.word(),
         title=row["title"],
         action=row["action"],
         details=json_or_none(row["details"]) if full else None,
@@ -95,8 +96,7 @@ def approval_view(row: Row, *, full: bool = True) -> ApprovalView:
 
 
 def _answer(kept: dict[str, Any]) -> AnswerView:
-    is_open = kept.get("choice", kept.get("text")) is not None
-    told: dict[str, Any] = {**kept, "granted": None} if is_open else kept
+    told: dict[str, Any] = {"granted": None, **as_told(kept)}
     return AnswerView(**told)
 
 
@@ -113,7 +113,8 @@ def _outcome(outcome: Outcome, *, full: bool) -> dict[str, Any] | None:
 
 
 class ApprovalState(View):
-    """Where a question stands: who asked it knows what it says, but for what each call `says` to people."""
+    """Where a question stands: who asked it knows what it says, but for what each call `says` to people. Once it is
+    decided, by whose answers; of how many calls that a yes runs, and what came of those."""
 
     id: str
     status: str
@@ -121,40 +122,6 @@ class ApprovalState(View):
     action_hash: str
     approvers: list[str] | None = None
     expires_at: str | None = None
-    needed: int
-    task_id: str
-
-
-def approval_state(row: Row) -> ApprovalState:
-    """A question that was just put, or stood under the same key."""
-    calls = json_or_none(row["calls"])
-    return ApprovalState(
-        id=row["id"],
-        status=row["status"],
-        says=_said(calls) if calls else None,
-        action_hash=row["action_hash"],
-        approvers=json.loads(row["approvers"]) or None,
-        expires_at=iso_or_none(row["expires_at"]),
-        needed=row["needed"],
-        task_id=row["task_id"],
-    )
-
-
-class RequestedApproval(View):
-    """The approval, who gets a link by mail, whether the user at this client is asked, and what may not be meant."""
-
-    approval: ApprovalState
-    links_sent_to: list[str]
-    asks_user_here: bool
-    warnings: list[str] | None = None
-
-
-class DecidedState(View):
-    """What has become of a question, by whose answers; of how many calls that a yes runs, and what came of those."""
-
-    id: str
-    status: str
-    action_hash: str
     needed: int
     answers: list[AnswerView] | None = None
     not_answered: list[str] | None = None
@@ -170,16 +137,41 @@ class DecidedState(View):
         return Outcome(self.status, self.task_id, self.answer, self.calls or 0, self.outcome).said()
 
 
+def approval_state(row: Row) -> ApprovalState:
+    """A question that was just put, or stood under the same key."""
+    calls = json_or_none(row["calls"])
+    return ApprovalState(
+        id=row["id"],
+        status=outcome_of(row).word(),
+        says=_said(calls) if calls else None,
+        action_hash=row["action_hash"],
+        approvers=json.loads(row["approvers"]) or None,
+        expires_at=iso_or_none(row["expires_at"]),
+        needed=row["needed"],
+        task_id=row["task_id"],
+    )
+
+
+class RequestedApproval(View):
+    """The approval, who gets a link by mail, whether the user at this client is asked, and what may not be meant; of
+    one that was decided before, what became of it."""
+
+    approval: ApprovalState
+    links_sent_to: list[str] | None = None
+    asks_user_here: bool | None = None
+    warnings: list[str] | None = None
+
+
 class DecidedApproval(View):
     """An approval after its person was asked."""
 
-    approval: DecidedState
+    approval: ApprovalState
 
 
 def decided_approval(view: ApprovalView) -> DecidedApproval:
     """What became of a question, without what it says."""
     return DecidedApproval(
-        approval=DecidedState(
+        approval=ApprovalState(
             id=view.id,
             status=view.status,
             action_hash=view.action_hash,

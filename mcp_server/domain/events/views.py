@@ -34,7 +34,7 @@ def event_view(row: Row, kind: Aggregate, *, whole: bool = True) -> EventView:
     shows what happened: without what repeats who did it and when, or is as usual, and long values are short."""
     at = iso(row["at"])
     usual: Mapping[str, Any] = kind.usual if row["version"] == 1 else {}
-    told = _told(json.loads(row["data"]), kind, is_first=row["version"] == 1)
+    told = _told(kind.retold(json.loads(row["data"])), kind, is_first=row["version"] == 1)
     return EventView(
         seq=row["seq"],
         at=at,

@@ -11,6 +11,8 @@ from mcp_server.domain.messages.handed import handed_over
 from mcp_server.domain.messages.model import ReadMessages, SendMessage, is_person
 from mcp_server.domain.messages.recipients import agent_of, no_thread, require_control
 from mcp_server.domain.messages.views import (
+    STAY_UNREAD,
+    AwayView,
     InboxView,
     SentMessage,
     inbox_view,
@@ -26,6 +28,7 @@ from mcp_server.kernel.errors import PermissionDenied, ValidationFailed
 from mcp_server.kernel.paging import Query, decode_cursor, encode_cursor
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
+from mcp_server.kernel.times import iso_or_none
 from mcp_server.kernel.waiting import wait_until
 from mcp_server.kernel.writes import Write
 
@@ -49,7 +52,19 @@ class MessageService:
         self._context = context = services.context
         self._database = context.database
         self._speaking = services.get(Speaking)
-        self.send = Write(context, Permission.MESSAGES_SEND, _to_somebody, transactions.send, _sent)
+        self.send = Write(context, Permission.MESSAGES_SEND, _to_somebody, transactions.send, self._sent)
+
+    async def _sent(self, call: Call, sent: transactions.Sent) -> SentMessage:
+        """What its sender is told: who is not here does not read it before it comes."""
+        del call
+        agents = [party for party in sent.recipients if not is_person(party)]
+        away = await self._speaking.away(agents) if agents and not sent.replayed else ()
+        return SentMessage(
+            message=sent_view(sent.message, replayed=sent.replayed),
+            recipients=sent.recipients,
+            away=[AwayView(agent=one["name"], last_seen_at=iso_or_none(one["last_seen_at"])) for one in away] or None,
+            skipped=sent.skipped or None,
+        )
 
     async def read(self, call: Call, command: ReadMessages) -> InboxView:
         """A party's messages: those in its inbox, oldest first; or a thread in which it takes part; or what it sent; or
@@ -145,7 +160,8 @@ class MessageService:
         cursor = encode_cursor([rows[-1]["place"]]) if rows else command.after
         handed = await handed_over(self._database, self._speaking, rows)
         messages = [inbox_view(row, handed.get(row["message_id"])) for row in rows]
-        return InboxView(messages=messages, unread=unread, cursor=cursor, more=more)
+        hint = STAY_UNREAD if _is_looked_at(reader, command) and _unread_ids(rows) else None
+        return InboxView(messages=messages, unread=unread, cursor=cursor, more=more, hint=hint)
 
     async def _taken(self, reader: _Reader, command: ReadMessages) -> tuple[Sequence[Row], int]:
         party, thread_id = reader.party, command.thread_id
@@ -289,6 +305,11 @@ def _looking_on(call: Call, party: str, *, allowed: bool = False) -> _Reader:
     return _Reader(call, party, takes=False)
 
 
+def _is_looked_at(reader: _Reader, command: ReadMessages) -> bool:
+    """Whether a reader looks at its own inbox, and takes nothing of it."""
+    return reader.takes and not command.only_unread
+
+
 def _unread_ids(rows: Sequence[Row]) -> list[str]:
     return [row["message_id"] for row in rows if row["party"] is not None and row["read_at"] is None]
 
@@ -301,9 +322,3 @@ async def _to_somebody(call: Call, command: SendMessage) -> SendMessage:
             next="Name agents in `to`, user:NAME or capability:NAME; or a thread_id, to reach all in the thread.",
         )
     return command
-
-
-async def _sent(call: Call, sent: transactions.Sent) -> SentMessage:
-    del call
-    message = sent_view(sent.message, replayed=sent.replayed)
-    return SentMessage(message=message, recipients=sent.recipients, skipped=sent.skipped or None)

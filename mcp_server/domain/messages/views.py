@@ -130,12 +130,25 @@ def _message(row: Row) -> dict[str, Any]:
     }
 
 
+class AwayView(View):
+    """An agent of which no instance lives, and when one was seen last, where there was one."""
+
+    agent: str
+    last_seen_at: str | None = None
+
+
 class SentMessage(View):
-    """The message; who gets it, agents by id and people as `user:NAME`; and who of its thread is there no more."""
+    """The message; who gets it, agents by id and people as `user:NAME`; which of those is not here now; and who of its
+    thread is there no more."""
 
     message: SentView
     recipients: list[str]
+    away: list[AwayView] | None = None
     skipped: list[str] | None = None
+
+
+STAY_UNREAD = "These stay unread: messages_read takes them without unread_only=false."
+"""What is said where messages are looked at that their reader has not taken."""
 
 
 class InboxView(View):

@@ -11,7 +11,7 @@ JSON columns stay text in the aggregate: no rule looks inside them.
 """
 
 import json
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from mcp_server.domain.tasks.refusals import Standing, illegal, lease_lost, nothing_to_decide, too_late_to_ask
 from mcp_server.domain.tasks.rules import (
@@ -288,16 +288,16 @@ class Task(Record):
         queue = queue_name(self.kind, agent_id, json.loads(self.required_capabilities))
         return self.moved("task.assigned", now, agent_id=agent_id, queue=queue, **more)
 
-    def approved(self, by: str, now: Micros) -> tuple[Self, Event]:
+    def approved(self, by: str, now: Micros, how: Literal["granted", "answered"] = "granted") -> tuple[Self, Event]:
         """Free to start, as far as people are concerned.
 
         Raises:
             InvalidTransition: it does not wait for an approval.
         """
         self._require_undecided()
-        changes: dict[str, Any] = {"approval": "granted", "approved_by": by}
+        changes: dict[str, Any] = {"approval": how, "approved_by": by}
         if self.status == "pending":
-            changes |= readiness(self.waits_on, self.run_at, "granted", now)
+            changes |= readiness(self.waits_on, self.run_at, how, now)
         return self.moved("task.approved", now, **changes)
 
     def rejected(self, by: str | None, reason: str | None, now: Micros) -> tuple[Self, Event]:

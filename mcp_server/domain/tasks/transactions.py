@@ -1,7 +1,7 @@
 """Transaction functions of the task queue: create, report, finish, control, approve."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from mcp_server.domain.agents.speaking import require_voice
 from mcp_server.domain.agents.transactions import count_usage, see_instance
@@ -230,9 +230,11 @@ def control(tx: Transaction, origin: Origin, command: ControlTasks) -> Controlle
     return Controlled(tasks, refused, warnings, changed, command.action in _STRANDING, cancelled, fired)
 
 
-def approve(tx: Transaction, origin: Origin, task: Task, by: str) -> Task:
-    """Let a task start, as far as people are concerned."""
-    new, event = task.approved(by, origin.at)
+def approve(
+    tx: Transaction, origin: Origin, task: Task, by: str, how: Literal["granted", "answered"] = "granted"
+) -> Task:
+    """Let a task start, as far as people are concerned: they said yes, or answered what was no matter of yes or no."""
+    new, event = task.approved(by, origin.at, how)
     cause = tx.record(origin, event)
     tx.tell(TASK_APPROVED, origin.caused_by(cause), new)
     if new.system:

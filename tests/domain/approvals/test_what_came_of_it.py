@@ -5,7 +5,12 @@ from typing import Any
 import pytest
 
 from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval
-from mcp_server.domain.approvals.views import ApprovalView, RequestedApproval, decided_approval
+from mcp_server.domain.approvals.views import (
+    ApprovalView,
+    RequestedApproval,
+    decided_approval,
+)
+from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.state.commands import DocumentHistory
 from mcp_server.domain.tasks.commands import ControlTasks
 from mcp_server.kernel.authority import Role
@@ -39,7 +44,7 @@ async def test_a_list_says_what_each_call_does_and_which_documents_were_changed(
     await world.write("n", "plan", {"step": 1})
     approval = await asked(world, PATCH, JOBS)
     assert (await listed(world)).says == [
-        "Change /step in document n/plan by \"{'step':2}\", only if it is at version 1.",
+        'Change /step in document n/plan by {"step":2}, only if it is at version 1.',
         'Create 2 tasks: "one", "two" (after #0).',
     ]
     await world.decide(ANN, approval.id, True)
@@ -77,8 +82,13 @@ async def test_a_person_finds_what_it_was_asked_and_what_it_answered_for_anyone(
 async def test_who_asks_an_agent_to_decide_is_told_that_agents_do_not(world: World):
     await world.agent("scribe")
     asked_agent = await put(world, title="t", action="a", approvers=("scribe", "ann"))
-    assert [one.split(" ")[0] for one in asked_agent.warnings or ()] == ["scribe"]
-    assert (await put(world, title="u", action="a", approvers=("ann",))).warnings is None
+    assert [one.split(" ")[0] for one in asked_agent.warnings or ()] == ["scribe", "there"]
+
+
+async def test_who_asks_by_the_name_of_no_known_user_is_told_so(world: World):
+    (told,) = (await put(world, title="t", action="a", approvers=("lena", "tester", "ann@example.org"))).warnings or ()
+    assert told.startswith("there is no user lena here yet: ")
+    assert (await put(world, title="u", action="a")).warnings is None
 
 
 async def test_an_approvals_id_stands_for_that_of_its_task_wherever_tasks_are_named(world: World):
@@ -166,3 +176,31 @@ async def test_what_was_chosen_is_said_first_and_to_who_would_choose_again(world
     assert view.answer == "cold storage" and headline(view) == 'Answered: "cold storage".'
     with pytest.raises(InvalidTransition, match='Answered: "cold storage"'):
         await answer(world, "ann", question.id, approve=True, choice="the bin")
+
+
+async def test_what_was_answered_in_ones_own_words_reads_as_consent_nowhere(world: World):
+    question = (await put(world, title="When?", approvers=("ann",), free_text=True)).approval
+    await answer(world, "ann", question.id, approve=True, text="Not before Christmas")
+    await work(world)
+    task = await world.desk.tasks.get(world.call, question.task_id)
+    events, _ = await world.desk.events.read(world.call, ReadEvents(aggregate_id=question.id))
+    decided = next(one.data for one in events if one.type == "approval.approved")
+    seen = await found(world, question.id), await listed(world)
+    assert {one.status for one in seen} == {decided["status"], task.approval} == {"answered"}
+    assert task.result == {"answer": "Not before Christmas", "answered_by": ["ann"]}
+    (one,) = decided["answers"]
+    assert one["text"] == "Not before Christmas" and "granted" not in one
+
+
+async def test_who_asks_again_under_the_key_of_a_decided_question_is_told_what_became_of_it(world: World):
+    await world.write("n", "plan", {"step": 1})
+    calls = [{"tool": tool, "arguments": arguments} for tool, arguments in (PATCH,)]
+    said = {"title": "t", "approvers": ("ann",), "calls": calls, "idempotency_key": "once"}
+    first = await put(world, **said)
+    assert (await put(world, **said)).approval.expires_at == first.approval.expires_at is not None
+    await world.decide(ANN, first.approval.id, True, "fine")
+    await work(world)
+    again = await put(world, **said)
+    assert again.approval.came_of_it() == "Its call landed: n/plan."
+    assert again.approval.expires_at is None
+    assert (again.links_sent_to, again.asks_user_here, first.asks_user_here) == (None, None, False)

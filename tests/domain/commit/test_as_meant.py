@@ -125,3 +125,8 @@ async def test_the_tools_that_can_be_one_of_several_are_listed_once(world: World
     with pytest.raises(ValidationFailed, match="These can: ") as refused:
         await commit(world, ("tasks_wait", {"task_id": "t"}))
     assert "composable" not in refused.value.details
+    question = ("approvals_request", {"title": "t", "action": "a"})
+    with pytest.raises(ValidationFailed) as refused:
+        await commit(world, question, question, question)
+    told = refused.value.message
+    assert told.count("These can: ") == 1 and told.count("ask first on its own") == 3

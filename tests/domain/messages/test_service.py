@@ -5,9 +5,10 @@ import asyncio
 import pytest
 
 from mcp_server.domain.agents.commands import ControlAgent
+from mcp_server.domain.agents.model import INSTANCE_ALIVE_FOR
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.messages.model import ReadMessages, SendMessage
-from mcp_server.domain.messages.views import InboxView, MessageView, SentMessage
+from mcp_server.domain.messages.views import STAY_UNREAD, InboxView, MessageView, SentMessage
 from mcp_server.kernel.authority import Role
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import (
@@ -17,6 +18,7 @@ from mcp_server.kernel.errors import (
     PermissionDenied,
     ValidationFailed,
 )
+from mcp_server.kernel.times import SECOND, iso
 from mcp_server.upkeep.replay import replay
 from tests.domain.events.test_thinning import KEEP, thin_out
 from tests.world import World, caller
@@ -195,3 +197,23 @@ async def test_messages_are_rebuilt_from_their_events_and_from_snapshots(world: 
     assert await thin_out(world, KEEP) > 0
     assert await world.events(type="message.*") == ["message.read", "message.snapshot"]
     assert replay(world.url).differences == ()
+
+
+async def test_who_writes_to_agents_is_told_of_which_no_instance_lives_and_since_when(world: World):
+    here, _ = await world.instance("here")
+    await world.instance("gone")
+    seen_at = iso(world.clock.now)
+    await world.agent("never")
+    world.clock.advance(INSTANCE_ALIVE_FOR / SECOND + 1)
+    await world.instance("here", "two")
+    told = await sent(world, here.id, "gone", "never", "user:bob")
+    assert [(one.agent, one.last_seen_at) for one in told.away or ()] == [("gone", seen_at), ("never", None)]
+    assert (await sent(world, here.id, "user:bob")).away is None
+
+
+async def test_who_looks_at_its_inbox_is_told_that_it_stays_unread_and_how_it_is_taken(world: World):
+    await send(world, world.call.party)
+    looked = await inbox(world, world.call.party, unread_only=False)
+    assert (looked.hint, looked.unread) == (STAY_UNREAD, 1)
+    assert (await inbox(world, world.call.party)).hint is None
+    assert (await inbox(world, world.call.party, unread_only=False)).hint is None
