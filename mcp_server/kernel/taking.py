@@ -11,16 +11,14 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, cast
 
-from mcp_server.kernel.durations import is_duration, seconds_of
-from mcp_server.kernel.moments import moment_of, seconds_until
+from mcp_server.kernel.lasting import as_lasting, in_seconds
+from mcp_server.kernel.moments import moment_of
 from mcp_server.kernel.near import folded
 from mcp_server.kernel.renaming import are_too_strange, gathered, nested, renamed, spread
-from mcp_server.kernel.shapes import SECONDS, Shape
+from mcp_server.kernel.shapes import Shape
 
 JSON_CHARACTERS_MAX = 1 << 20
-_UNITS = {"ms": 0.001, "millis": 0.001, "min": 60, "mins": 60, "minutes": 60, "hours": 3600, "days": 86_400}
 _PERCENT = re.compile(r"\s*(\d{1,3}(?:\.\d{1,9})?)\s*%\s*")
-_FROM_NOW = re.compile(r"^\s*(?:in|for|within|after)\s+", re.IGNORECASE)
 _AROUND = " \t\n\"'`"
 _BEGINS_JSON = ("{", "[")
 _LEFT_OUT: Any = object()
@@ -34,57 +32,21 @@ def taken(shape: Shape, given: Mapping[str, Any]) -> dict[str, Any]:
 def _members(shape: Shape, given: Mapping[str, Any]) -> dict[str, Any]:
     if are_too_strange(given, shape.members):
         return dict(given)
-    known = nested(shape, spread(shape, renamed(shape.members, _in_seconds(shape, given))))
+    known = nested(shape, spread(shape, renamed(shape.members, in_seconds(shape, given))))
     fitted = {
         name: value if name not in shape.members else _member(shape, name, value) for name, value in known.items()
     }
     return {name: value for name, value in fitted.items() if value is not _LEFT_OUT}
 
 
-def _in_seconds(shape: Shape, given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The members with durations whose names say another unit in the one that is meant: `ttl_minutes`."""
-
-    def meant(name: str, value: Any) -> tuple[str, Any]:
-        stem, _, unit = folded(name).rpartition("_")
-        alike = ("wait",) if stem == "timeout" else ()
-        lasting = next((one for word in (stem, *alike) if (one := f"{word}{SECONDS}") in shape.members), "")
-        if lasting and unit in _UNITS and isinstance(value, (int, float)) and not isinstance(value, bool):
-            return lasting, value * _UNITS[unit]
-        return name, value
-
-    strange = {name: meant(name, value) for name, value in given.items() if name not in shape.members}
-    free = {name: one for name, one in strange.items() if one[0] not in given}
-    return dict(free.get(name, (name, value)) for name, value in given.items())
-
-
 def _member(shape: Shape, name: str, value: Any) -> Any:
     member = shape.members[name]
     if name not in shape.required and _says_nothing(member, value):
         return _LEFT_OUT
-    if name.endswith(SECONDS) and is_duration(lasting := _lasting(value)):
-        return seconds_of(lasting)
-    left = _left(member, name, value)
-    if left is not None:
-        return left
+    lasting = as_lasting(member, name, value)
+    if lasting is not None:
+        return lasting
     return _time(name, value) if member.kind == "time" else _value(member, value)
-
-
-def _left(member: Shape, name: str, value: Any) -> int | None:
-    """How long it is until the time that stands in place of a duration which begins now."""
-    left = seconds_until(value) if name in _FROM_NOW_ON and isinstance(value, str) else None
-    return None if left is None or left > (member.bounds[1] or left) else left
-
-
-# A timeout, which counts from when a task is claimed, is none of these, nor is the delay of a retry.
-_FROM_NOW_ON = frozenset(
-    f"{one}{SECONDS}" for one in ("ttl", "renew", "extend", "lease", "expires_in", "ack_within", "retry_after", "wait")
-)
-"""Durations that begin with the call, so that a time to come says how long they are."""
-
-
-def _lasting(value: Any) -> Any:
-    """How long, where it is said as what is to come: `in 2 hours`, `for a day`."""
-    return _FROM_NOW.sub("", value) if isinstance(value, str) else value
 
 
 def _says_nothing(shape: Shape, value: Any) -> bool:
