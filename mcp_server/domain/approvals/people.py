@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from mcp_server.kernel.addresses import ascii_domain, parse_address
 from mcp_server.kernel.errors import ValidationFailed
-from mcp_server.kernel.quoting import quoted
+from mcp_server.kernel.quoting import named, quoted
 
 ANYONE = frozenset(("anyone", "anybody", "human", "person", "somebody", "someone", "the user", "user"))
 """Words by which nobody in particular is asked. None of them is a user's name."""
@@ -68,3 +68,19 @@ def distinct(people: Iterable[str]) -> list[str]:
         key = person_key(name)
         found.setdefault(key, key if is_mailbox(name) else name.strip())
     return list(found.values())
+
+
+def nobody_yet(name: str) -> str:
+    """What is said of one who is asked and is no known user."""
+    return (
+        f"there is no user {named(name)} here yet: nobody answers before somebody comes as that one. approvers=[] asks "
+        "anyone."
+    )
+
+
+def no_decider(agent: str) -> str:
+    """What is said of an agent that is asked."""
+    return (
+        f"{named(agent)} is an agent here, and agents do not decide: unless a user is called so, nobody answers. "
+        "messages_send asks an agent."
+    )

@@ -14,7 +14,7 @@ from mcp_server.domain.approvals.fitting import expected_versions, overtaken
 from mcp_server.domain.approvals.handed import handed_over, open_of
 from mcp_server.domain.approvals.links import ApprovalLinks, Opened
 from mcp_server.domain.approvals.model import Approval, ApprovalPolicy, Seen, approval_id_of, key_of, no_approval
-from mcp_server.domain.approvals.people import is_mailbox, person_key, stands_for_the_user
+from mcp_server.domain.approvals.people import is_mailbox, no_decider, nobody_yet, person_key, stands_for_the_user
 from mcp_server.domain.approvals.principals import realm_of
 from mcp_server.domain.approvals.question import DIALOG_CHARACTERS_MAX, notice_text, question_text
 from mcp_server.domain.approvals.seals import QuestionSeal, Seals
@@ -332,7 +332,7 @@ class ApprovalService:
         """What there is to say of those who are asked by the name of no known user."""
         names = [one for one in people if not is_mailbox(one) and person_key(one) != person_key(call.actor.id)]
         unknown = [one for one in names if await self._standing.profile(one) is None]
-        return [(_nobody_yet if await self._speaking.by_id(one) is None else _no_decider)(one) for one in unknown]
+        return [(nobody_yet if await self._speaking.by_id(one) is None else no_decider)(one) for one in unknown]
 
     async def _is_mailed(self, person: str) -> bool:
         """Whether mail reaches a person."""
@@ -367,20 +367,6 @@ def _adopted(row: Row | None, approval_id: str) -> Approval:
 def _asks_here(call: Call, people: Sequence[str]) -> bool:
     """Whether the user who calls is among those who are asked."""
     return call.actor.kind == "user" and (not people or person_key(call.actor.id) in map(person_key, people))
-
-
-def _nobody_yet(name: str) -> str:
-    return (
-        f"there is no user {named(name)} here yet: nobody answers before somebody comes as that one. approvers=[] asks "
-        "anyone."
-    )
-
-
-def _no_decider(agent: str) -> str:
-    return (
-        f"{named(agent)} is an agent here, and agents do not decide: unless a user is called so, nobody answers. "
-        "messages_send asks an agent."
-    )
 
 
 def _require_known(call: Call, nobody: Sequence[str]) -> None:
