@@ -124,7 +124,7 @@ async def test_only_what_the_operator_named_is_registered_so_and_not_by_who_intr
 @pytest.mark.parametrize(
     ("flags", "next_"),
     [
-        ({"agent": "named", "approve": [{"tool": "agents_register"}]}, "agents_register(name='named') makes yours"),
+        ({"agent": "named", "approve": [{"tool": "agents_register"}]}, 'agents_register(name="named") makes yours'),
         ({"agent": "agent_222222222222"}, "agents_register makes one"),
         ({}, "agents_register makes one"),
     ],

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from mcp_server.domain.approvals.commands import ApprovalStatus
 from mcp_server.kernel.errors import ValidationFailed
@@ -97,8 +97,10 @@ def as_told(kept: Mapping[str, Any]) -> dict[str, Any]:
 
 def retold(data: dict[str, Any]) -> dict[str, Any]:
     """The data of an event about a question, in the same words."""
-    if "answers" not in data:
+    kept: Any = data.get("answers")
+    # An event that does not say what it ought to is told as it stands: all others are read with it.
+    if not (isinstance(kept, list) and all(isinstance(one, dict) for one in cast("list[Any]", kept))):
         return data
-    answers = list(map(as_told, data["answers"]))
+    answers = [as_told(one) for one in cast("list[dict[str, Any]]", kept)]
     is_answered = data.get("status") == "approved" and any("granted" not in one for one in answers)
     return data | {"answers": answers} | ({"status": "answered"} if is_answered else {})

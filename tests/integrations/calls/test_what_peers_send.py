@@ -77,7 +77,7 @@ def test_names_of_browsers_are_put_aside_and_few(offer: str):
         (lambda sdp: sdp + "a=é\r\n", "ASCII"),
         (lambda sdp: sdp + "a=x\r\n" * OFFER_BYTES_MAX, "at most"),
         (lambda sdp: sdp + "a=x\r\n" * 2000, "more than 1000 lines"),
-        (lambda sdp: sdp + "m=video 9 UDP/TLS/RTP/SAVPF 96\r\n", "'video'"),
+        (lambda sdp: sdp + "m=video 9 UDP/TLS/RTP/SAVPF 96\r\n", '"video"'),
         (lambda sdp: sdp + "m=audio 9 UDP/TLS/RTP/SAVPF 96\r\n", "sound once"),
         (lambda sdp: sdp[: sdp.index("m=application")], "data channel"),
         (lambda sdp: sdp.replace("a=group:BUNDLE", "a=group:LS"), "bundle"),
