@@ -184,8 +184,10 @@ class SqliteBackend:
             for reader in self._readers:
                 await reader.close()
 
-    def _reader(self) -> aiosqlite.Connection:
-        return aiosqlite.Connection(lambda: self.file.connect(read_only=True), 64)
+    async def _reader(self) -> aiosqlite.Connection:
+        # Opened before aiosqlite has a thread for it: where that fails, the thread would answer to a loop that is over.
+        connection = await asyncio.to_thread(self.file.connect, read_only=True)
+        return await aiosqlite.Connection(lambda: connection, 64)
 
     async def _replaced(self, turn: int, dead: aiosqlite.Connection) -> aiosqlite.Connection:
         """The connection in the place of one that is closed; several callers may have found it so."""
