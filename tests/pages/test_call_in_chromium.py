@@ -165,6 +165,7 @@ async def test_what_is_asked_is_shown_whole_and_answered_once_by_its_hash():
         assert titled == f"> Ship it\n{text}"
         peer.say(type="asked", id="approval_2", outcome="expired")
         peer.say(**ASK)
+        await expect(page.get_by_role("button", name="Approve")).to_have_count(1)
         await page.get_by_role("button", name="Approve").tap()
         answer = {"type": "answer", "id": "approval_1", "action_hash": "ab" * 32, "decision": "approve"}
         assert await peer.told("answer") == answer
