@@ -167,12 +167,19 @@ def _with_copied(args: SetDocument, values: Mapping[str, str]) -> SetDocument:
 
 
 def _says_patch(args: PatchDocument) -> str:
-    replaced = _replacements(args.json_patch or ())
+    replaced = _in_words(args.json_patch or ())
     if replaced:
         return f"Change {several(replaced)} in {_document(args)}{_only_at(args.expected_version)}"
     change = args.merge_patch if args.json_patch is None else list(map(_step, args.json_patch))
     by = f" by {_shown(dump_json(change))}"
     return f"Change {_parts(args)} in {_document(args)}{by}{_only_at(args.expected_version)}"
+
+
+def _in_words(steps: Sequence[PatchOperation]) -> list[str]:
+    """What steps do of which a person needs no JSON, each as `/count from 5 to 2`; else nothing."""
+    if steps and all(one.op == "increment" for one in steps):
+        return [f"{named(one.path or '')} by {_value_of(one)}{_floor(one)}" for one in steps]
+    return _replacements(steps)
 
 
 def _replacements(steps: Sequence[PatchOperation]) -> list[str]:
@@ -185,6 +192,10 @@ def _replacements(steps: Sequence[PatchOperation]) -> list[str]:
     return [f"{named(path or '')}{was.get(path, '')} to {value}" for path, value in now.items()]
 
 
+def _floor(step: PatchOperation) -> str:
+    return "" if step.minimum is None else f" (to {step.minimum:g} at least)"
+
+
 def _value_of(step: PatchOperation) -> str:
     return _shown(dump_json(plain(step).get("value")))
 
@@ -192,7 +203,7 @@ def _value_of(step: PatchOperation) -> str:
 def _step(step: PatchOperation) -> dict[str, Any]:
     """One step of a patch, its members in the order in which it is read."""
     said = plain(step)
-    return {name: said[name] for name in ("op", "from", "path", "value") if name in said}
+    return {name: said[name] for name in ("op", "from", "path", "value", "minimum") if name in said}
 
 
 def _shown(text: str) -> str:
@@ -290,7 +301,7 @@ TOOLS = (
     Tool(
         name="state_patch",
         title="Change part of a document",
-        description="Change parts of a document with one of the two patches.",
+        description="Change parts of a document by one patch.",
         toolset="state",
         permission=Permission.STATE_WRITE,
         hints=ADD,
