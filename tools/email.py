@@ -100,7 +100,9 @@ def _status(email: EmailState | EmailView) -> str:
 def _say_off(email: EmailState, *, waits: bool) -> str:
     if not waits:
         return ""
-    return f"Until then tasks_control(action='cancel', task_ids=['{email.task_id}']) calls it off. "
+    # Whoever is asked about a mail saw when it goes.
+    moves = ", action='reschedule' with run_at moves it" if email.send_at and email.approval_id is None else ""
+    return f"Until then tasks_control(action='cancel', task_ids=['{email.task_id}']) calls it off{moves}. "
 
 
 def say_kept(results: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -118,6 +118,7 @@ SPELLINGS: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
     ({"tool": "agents_scale", "arguments": {"scaling": {"max": {"over": 5}}}}, "agents_register", {"name": "deployer", "scaling": {"max": 6}}),
     ({"tool": "agents_register", "arguments": {"scaling": {"max": {"over": 5}}}}, "agents_scale", {"agent_id": "deployer", "scaling": {"max": 6}}),
     # What is said afterwards could have been said at once.
+    ({"tool": "email_send", "arguments": {"send_at": {"glob": "*"}}}, "tasks_control", {"task_ids": ["t"], "action": "reschedule", "run_at": "2099-01-01T00:00:00Z"}),
     ({"tool": "tasks_create", "arguments": {"priority": "critical"}}, "tasks_control", {"task_ids": ["t"], "action": "set_priority", "priority": "critical"}),
     ({"tool": "tasks_create", "arguments": {"tasks.priority": "critical", "tasks.kind": "ship"}}, "tasks_control", {"task_ids": ["t"], "action": "set_priority", "priority": "critical"}),
     # An address in another place or form.
