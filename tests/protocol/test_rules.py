@@ -306,6 +306,23 @@ async def test_what_a_call_before_makes_hides_nobody_from_a_rule(world: World):
         await call(world, "commit", calls=calls)
 
 
+async def test_the_question_that_a_refusal_proposes_names_by_title_what_it_is_about(world: World):
+    ruled(world, {"tool": "tasks_control", "arguments": {"action": "reschedule"}})
+    task = await world.task(title="Nightly backup", schedule={"cron": "0 3 * * *"})
+    move = {"task_ids": [task.id], "action": "reschedule", "schedule": {"cron": "0 4 * * *"}}
+    for tool, arguments in (
+        ("tasks_control", move),
+        ("commit", {"calls": [{"tool": "tasks_control", "arguments": move}]}),
+        (
+            "approvals_request",
+            {"title": "t", "calls": [{"tool": "tasks_control", "arguments": move}], "approvers": ["x"]},
+        ),
+    ):
+        title = (await refused(world, tool, **arguments))["arguments"]["title"]
+        assert title.startswith(f'Do to {task.id} ("Nightly backup", so far at "0 3 * * *" UTC, next at 2027-')
+        assert title.count("Nightly") == 1
+
+
 async def test_cancelling_by_the_tasks_extension_is_a_control_too(world: World):
     task = await world.task()
     ruled(world, {"tool": "tasks_control", "arguments": {"action": "cancel"}})
