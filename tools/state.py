@@ -112,7 +112,7 @@ def _say_history(result: HistoryResult) -> str:
     last_listed = f"the last of them {newest.version} by {newest.author}"
     said = f"{_of_all(counted(len(written), 'version'), result.of_versions)}, {last_listed}.{_say_ending(last)}"
     if result.compared is None:
-        return said
+        return said if len(written) == 1 else f"{said} With diff=true it says what each changed."
     old, new = result.compared
     each = " `changed_paths` of each: what it changed." if written[0].changed_paths else ""
     return f"{said} From version {old} to {new}: {counted(len(result.changes or ()), 'change')}.{each}"
