@@ -1,6 +1,6 @@
 """Tools of versioned documents."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -112,10 +112,15 @@ def _say_history(result: HistoryResult) -> str:
     last_listed = f"the last of them {newest.version} by {newest.author}"
     said = f"{_of_all(counted(len(written), 'version'), result.of_versions)}, {last_listed}.{_say_ending(last)}"
     if result.compared is None:
-        return said if len(written) == 1 else f"{said} With diff=true it says what each changed."
+        return f"{said}{_more(written)}"
     old, new = result.compared
     each = " `changed_paths` of each: what it changed." if written[0].changed_paths else ""
     return f"{said} From version {old} to {new}: {counted(len(result.changes or ()), 'change')}.{each}"
+
+
+def _more(written: Sequence[VersionView]) -> str:
+    """How what each of several versions changed is told."""
+    return " With diff=true it says what each changed." if len(written) > 1 else ""
 
 
 def _of_all(listed: str, total: int | None) -> str:

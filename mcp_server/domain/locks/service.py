@@ -98,7 +98,7 @@ class LockService:
         for glob in await self._globs_over(command):
             locks += await self._lines(call, [glob], agent_id, with_tokens=with_tokens)
         return FoundLocks(
-            free=(command.is_of_one() and not locks) or None,
+            free=_is_free(command, locks),
             locks=locks,
             next_cursor=page.next_cursor,
             omitted=page.omitted,
@@ -208,6 +208,11 @@ class LockService:
         signs = await signs_of(self._database, [hold.owner]) if hold.owner else {}
         sign = signs.get(hold.owner)
         return lock_view(hold, self._context.clock(), with_token=with_token, is_new=is_new, sign=sign)
+
+
+def _is_free(command: FindLocks, found: Sequence[LineView]) -> bool | None:
+    """Whether nothing was found of the one name that was looked for."""
+    return (command.is_of_one() and not found) or None
 
 
 def _held_as(hold: Hold) -> str:
