@@ -76,9 +76,9 @@ async def test_a_pool_that_keeps_sessions_whole_is_used_like_the_server(pooled: 
         assert await world.status(claimed.task) == "completed"
     one, other = await Database.open(url, WITH_NOTES), await Database.open(postgres_url, WITH_NOTES)
     try:
-        async with one.feed.listen("note") as listener, asyncio.timeout(20):
+        async with one.feed.listen("note") as listener, asyncio.timeout(60):
             await other.write(note, "from afar")
-            assert [event["aggregate_id"] for event in await listener.wait(20)] == ["from afar"]
+            assert [event["aggregate_id"] for event in await listener.wait(60)] == ["from afar"]
     finally:
         await one.close()
         await other.close()

@@ -41,7 +41,7 @@ async def stranger(answer: bytes) -> AsyncGenerator[int]:
 
 
 async def until(true: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not true():
             await asyncio.sleep(0.01)
 

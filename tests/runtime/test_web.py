@@ -109,7 +109,8 @@ async def test_a_large_answer_reaches_who_reads_it_slowly_and_holds_nothing_for_
             client.connect(("127.0.0.1", int(base.rsplit(":", 1)[1])))
             client.sendall(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
             client.setblocking(False)
-            await asyncio.sleep(0.5)  # longer than a head may take, and than nothing may be read
+            for _ in range(10):  # longer than a head may take, and than nothing may be read, in as many turns
+                await asyncio.sleep(0.05)
             got = 0
             with contextlib.suppress(ConnectionError):
                 while got < LARGE and (piece := await loop.sock_recv(client, 1 << 18)):
