@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, settings
 from mcp_server.domain.areas import AREAS
 from mcp_server.kernel.schemas import OWN
 from mcp_server.persistence.postgres.backend import PostgresBackend
+from tests.sessions import Sessions
 from tests.world import World, on_file, open_world
 
 gc.disable()  # while tests are collected: a seventh of that was spent on looking for garbage where there is none
@@ -73,8 +74,8 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> "Generator[PostgresFor
             with psycopg.connect(server.get_uri(_TEMPLATE)) as template:
                 schema = _schema(template)
             yield PostgresForTests(server, connection, schema)
-            for _, cleaner in _emptied:
-                cleaner.close()
+            for one in (*_emptied, *_lived_in):
+                one.close()
         server.cleanup()
 
 
@@ -90,36 +91,62 @@ class PostgresForTests(NamedTuple):
         return self.server.get_uri(name)
 
 
+class Emptied(NamedTuple):
+    """A database that is as new, since to make one takes longer than most tests; the connection that empties it, and
+    the sessions that tests have left: new ones would read the whole catalogue anew, which costs ten times as much."""
+
+    name: str
+    cleaner: psycopg.Connection[Any]
+    sessions: Sessions
+
+    def close(self) -> None:
+        """Let go of it."""
+        self.sessions.close()
+        self.cleaner.close()
+
+
 _numbers = itertools.count()
-_emptied: list[tuple[str, psycopg.Connection[Any]]] = []
-"""Databases that are as new, since making one takes longer than most tests; each with the connection that empties it: a
-new one would read the whole catalogue anew, which costs ten times as much."""
+_emptied: list[Emptied] = []
+
+
+def _made(postgres: PostgresForTests) -> Emptied:
+    name = f"test_{next(_numbers)}"
+    postgres.connection.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+    return Emptied(name, psycopg.connect(postgres.get_uri(name), autocommit=True), Sessions())
 
 
 @contextlib.contextmanager
-def _fresh(postgres: PostgresForTests) -> Generator[str]:
-    connection = postgres.connection
-    if _emptied:
-        name, cleaner = _emptied.pop()
+def _fresh(postgres: PostgresForTests, emptied: list[Emptied] = _emptied) -> Generator[Emptied]:
+    one = emptied.pop() if emptied else _made(postgres)
+    yield one
+    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> ALL(%s)"
+    postgres.connection.execute(others, (one.name, [one.cleaner.info.backend_pid, *one.sessions.pids]))
+    if _is_as_new(postgres, one.cleaner):
+        emptied.append(one)
     else:
-        name = f"test_{next(_numbers)}"
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
-        cleaner = psycopg.connect(postgres.get_uri(name), autocommit=True)
-    yield postgres.get_uri(name)
-    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> %s"
-    connection.execute(others, (name, cleaner.info.backend_pid))
-    if _is_as_new(postgres, cleaner):
-        _emptied.append((name, cleaner))
-    else:
-        cleaner.close()
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        one.close()
+        postgres.connection.execute(f"DROP DATABASE {one.name} WITH (FORCE)")
+
+
+_lived_in: list[Emptied] = []
+"""Those with sessions that tests have left, which are for such tests alone: others count who is connected."""
 
 
 @pytest.fixture
-def postgres_url(postgres: PostgresForTests) -> Generator[str]:
+def postgres_url(postgres: PostgresForTests, request: pytest.FixtureRequest) -> Generator[str]:
     """A fresh database on the PostgreSQL server."""
-    with _fresh(postgres) as url:
-        yield url
+    if "world" not in request.fixturenames:
+        with _fresh(postgres) as new:
+            yield postgres.get_uri(new.name)
+        return
+    with _fresh(postgres, _lived_in) as new, new.sessions.left():
+        yield postgres.get_uri(new.name)
+
+
+@contextlib.contextmanager
+def _another(postgres: PostgresForTests) -> Generator[str]:
+    with _fresh(postgres) as new:
+        yield postgres.get_uri(new.name)
 
 
 def _is_as_new(postgres: PostgresForTests, used: psycopg.Connection[Any]) -> bool:
@@ -168,7 +195,7 @@ def url(request: pytest.FixtureRequest) -> str:
 def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], contextlib.AbstractContextManager[str]]:
     """As many fresh databases as are asked for, on each engine in turn."""
     if request.param == "postgres":
-        return partial(_fresh, request.getfixturevalue("postgres"))
+        return partial(_another, request.getfixturevalue("postgres"))
     numbers = itertools.count()
     return lambda: contextlib.nullcontext(on_file(tmp_path / f"{next(numbers)}.db"))
 
