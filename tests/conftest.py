@@ -18,8 +18,9 @@ from hypothesis import HealthCheck, settings
 from mcp_server.domain.areas import AREAS
 from mcp_server.kernel.schemas import OWN
 from mcp_server.persistence.postgres.backend import PostgresBackend
+from mcp_server.upkeep import replay
 from tests.sessions import Sessions
-from tests.world import World, on_file, open_world
+from tests.world import Copied, World, on_file, open_world
 
 gc.disable()  # while tests are collected: a seventh of that was spent on looking for garbage where there is none
 
@@ -54,6 +55,14 @@ _TEMPLATE = "datamcp_template"
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _events_are_replayed_into_copies() -> Generator[None]:
+    """What a test has done is replayed into a migrated file, too: to migrate one took most of each replay."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(replay, "SqliteBackend", Copied)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -185,6 +185,14 @@ def on_file(path: Path) -> str:
     return f"sqlite:///{path}"
 
 
+class Copied(SqliteBackend):
+    """A store whose file, where there is none, is a copy of a migrated one."""
+
+    def prepare(self) -> list[int]:
+        on_file(self.file.path)
+        return super().prepare()
+
+
 @asynccontextmanager
 async def open_world(url: str) -> AsyncGenerator[World]:
     if url.startswith("sqlite:///"):
