@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import itertools
+import logging
 import os
 import threading
 import warnings
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from mcp_server.domain.areas import AREAS
@@ -47,6 +49,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 settings.register_profile("house", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thorough", settings.get_profile("house"), max_examples=100)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
+
+# Where nothing has set logs up, structlog paints each traceback, with the lines around and what its variables held: a
+# quarter of a second of the processor for something that is read where a test fails.
+PLAIN = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+structlog.configure([*structlog.get_config()["processors"][:-1], PLAIN])
 
 pytest_plugins = ("tests.telling",)
 _TEMPLATE = "datamcp_template"
@@ -214,6 +221,32 @@ async def world(url: str) -> AsyncGenerator[World]:
     """A desk on each engine in turn."""
     async with open_world(url) as opened:
         yield opened
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_logger_outlives_its_set_up() -> Generator[None]:
+    """A command that a test runs sets logs up for its process, which is that of other tests, too: who kept what they
+    were then would be overheard by none who captures logs later."""
+    configure = structlog.configure
+
+    def configure_anew(**how: Any) -> None:
+        configure(**how | {"cache_logger_on_first_use": False})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(structlog, "configure", configure_anew)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def logs_are_set_up_for_one_test() -> Generator[None]:
+    """What a test sets up ends with it."""
+    root, before = logging.getLogger(), structlog.get_config()
+    level, handlers = root.level, [*root.handlers]
+    yield
+    if structlog.get_config() != before:
+        structlog.configure(**before)
+        root.handlers[:] = handlers
+        root.setLevel(level)
 
 
 @pytest.fixture(autouse=True)
