@@ -206,7 +206,7 @@ def test_metrics_on_a_port_of_their_own_are_for_who_calls_this_machine_by_its_na
 def test_metrics_are_served_on_loopback_where_a_port_is_set(tmp_path: Path):
     import urllib.request
 
-    from tests.protocol.test_http import free_port
+    from tests.ports import free_port
 
     port = free_port()
     process = subprocess.Popen(

@@ -21,8 +21,9 @@ from mcp.client.sse import sse_client
 from tests.faults.test_mail_processes import smtp
 from tests.integrations.smtp_servers import breaking_server
 from tests.patience import within
+from tests.ports import free_port
 from tests.processes import INITIALIZE
-from tests.protocol.test_http import free_port, http_server
+from tests.protocol.test_http import http_server
 
 pytestmark = pytest.mark.anyio
 ACCEPT = {"accept": "application/json, text/event-stream", "content-type": "application/json"}

@@ -18,8 +18,9 @@ from tests.commands.test_approvals_command import at_a_terminal
 from tests.integrations.smtp_servers import authenticator, breaking_server, smtp_server
 from tests.integrations.test_sendgrid import Signed, StandIn, sendgrid
 from tests.patience import Stopwatch
+from tests.ports import free_port
 from tests.processes import RawClient, server, start
-from tests.protocol.test_http import free_port, http_server
+from tests.protocol.test_http import http_server
 
 pytestmark = pytest.mark.anyio
 SETTLED = ("sent", "failed", "unknown", "partly_sent", "rejected")

@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import json
-import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from mcp_server.integrations.processes import proxy as proxies
 from mcp_server.integrations.processes.dialogue import Dialogue
 from mcp_server.integrations.processes.proxy import Proxy
+from tests.ports import free_port
 
 pytestmark = pytest.mark.anyio
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -152,9 +152,7 @@ class Bench:
 @asynccontextmanager
 async def bench(folder: Path) -> AsyncGenerator[Bench]:
     made = Bench(folder)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        made.port = free.getsockname()[1]
+    made.port = free_port()
     running = asyncio.create_task(made.proxy.run("127.0.0.1", made.port, made.ending))
     await made.says(bool)
     try:
