@@ -6,8 +6,8 @@ import os
 import socket
 
 _LOWEST, _COUNT, _OF_ONE = 10_000, 20_000, 100
-"""Below those that systems give to whoever connects (from 32768 on Linux, 49152 elsewhere): such a one may be somebody's
-until the server has started. Processes of tests begin at different places."""
+"""Below those that systems give to whoever connects (from 32768 on Linux, 49152 elsewhere): such a one may be another's
+until the server has it. Processes of tests begin at different places."""
 _numbers = itertools.count(os.getpid() * _OF_ONE)
 
 
