@@ -80,11 +80,14 @@ def _zones_by_word() -> Mapping[str, list[str]]:
     return found
 
 
-@lru_cache(maxsize=256)
-def _like(name: str) -> tuple[str, ...]:
-    """Zones that were perhaps meant: kept, since one call is checked several times."""
-    by_city = {_city(zone): zone for zone in _zones().values()}
-    return tuple(by_city[city] for city in near(_city(name), by_city))
+@cache
+def _by_city() -> Mapping[str, str]:
+    return {_city(zone): zone for zone in _zones().values()}
+
+
+def _like(name: str) -> list[str]:
+    """Zones that were perhaps meant."""
+    return [_by_city()[city] for city in near(_city(name), _by_city())]
 
 
 @lru_cache(maxsize=256)
