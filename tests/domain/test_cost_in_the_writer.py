@@ -6,10 +6,16 @@ from collections import Counter
 import pytest
 
 from mcp_server.domain.agents.transactions import LOOKED_FOR_MAX
+from mcp_server.domain.approvals.commands import FindApprovals
+from mcp_server.domain.areas import AREAS
 from mcp_server.domain.messages.model import RECIPIENTS_MAX, SendMessage
+from mcp_server.domain.tasks.commands import ControlTasks
+from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.errors import NotFound
+from mcp_server.runtime.system_worker import SystemWorker
+from mcp_server.upkeep.replay import replay
 from tests.steps import counting_statements
-from tests.world import World
+from tests.world import World, caller
 
 pytestmark = pytest.mark.anyio
 
@@ -53,3 +59,76 @@ async def test_of_many_strangers_a_few_are_looked_for_among_capabilities_and_nam
         await world.desk.messages.send(world.call, SendMessage(to=strangers, body="x"))
     assert statements["agents_with_skill"] == LOOKED_FOR_MAX
     assert statements["agent_names"] <= 2 * LOOKED_FOR_MAX
+
+
+async def cascade(world: World, how: str, children: int) -> tuple[TaskView, list[TaskView]]:
+    """A task that is to end so, and those that hang on it."""
+    root = await world.task(requires_approval=True) if how == "refused" else await world.task()
+    policy = "cancel" if how == "cancelled" else "run_anyway"
+    return root, await world.tasks(*[{"depends_on": [root.id], "on_parent_failure": policy}] * children)
+
+
+async def end(world: World, how: str, root: TaskView) -> None:
+    if how == "completed":
+        await world.finish(await world.claim_one(await world.agent()))
+    elif how == "refused":
+        asked = (await world.desk.approvals.find(world.call, FindApprovals(status="pending"))).items
+        await world.decide(caller(), asked[0].id, False)
+    else:
+        await world.desk.tasks.control(world.call, ControlTasks(task_ids=(root.id,), action="cancel"))
+
+
+HOWS = {"completed": "queued", "cancelled": "cancelled", "run anyway": "queued", "refused": "cancelled"}
+"""How a task may end, and what becomes of what hangs on it."""
+
+
+@pytest.mark.parametrize("how", HOWS)
+async def test_the_end_of_a_task_changes_so_many_at_once_and_the_others_a_moment_later(
+    world: World, monkeypatch: pytest.MonkeyPatch, how: str
+):
+    monkeypatch.setattr("mcp_server.domain.tasks.rows.ENDINGS_MAX", 3)
+    root, children = await cascade(world, how, 8)
+    await end(world, how, root)
+    assert [await world.status(task) for task in children].count(HOWS[how]) == 3
+    worker = SystemWorker(world.desk, AREAS.kinds)
+    while await worker.look():
+        await worker.idle()
+    assert {await world.status(task) for task in children} == {HOWS[how]}
+    assert replay(world.url).differences == ()
+
+
+@pytest.mark.parametrize("how", HOWS)
+async def test_what_hangs_on_a_task_is_read_at_once_however_much_it_is(
+    world: World, statements: Counter[str], how: str
+):
+    counted: list[Counter[str]] = []
+    for children in (4, 8):
+        root, _ = await cascade(world, how, children)
+        statements.clear()
+        await end(world, how, root)
+        counted.append(Counter(statements))
+        for claimed in await world.claim(await world.agent(), max_tasks=10):
+            await world.finish(claimed)
+    assert counted[0] == counted[1]
+
+
+async def test_dependencies_of_a_new_task_are_read_and_written_at_once_however_many_they_are(
+    world: World, statements: Counter[str]
+):
+    parents = [task.id for task in await world.created(*[{}] * 12)]
+    counted: list[Counter[str]] = []
+    for many in (4, 8, 12):
+        statements.clear()
+        await world.created({"depends_on": parents[:many]}, {"depends_on": parents[:many]})
+        counted.append(Counter(statements))
+    assert counted[0] == counted[1] == counted[2]
+
+
+async def test_missing_dependencies_are_looked_for_at_once(world: World, statements: Counter[str]):
+    counted: list[Counter[str]] = []
+    for many in (4, 8):
+        statements.clear()
+        with pytest.raises(NotFound):
+            await world.created(*[{"depends_on": [f"task_{number:012d}" for number in range(many)]}] * many)
+        counted.append(Counter(statements))
+    assert counted[0] == counted[1]

@@ -6,10 +6,10 @@ from typing import Any
 from mcp_server.domain.agents.transactions import named_agent, require_staying
 from mcp_server.domain.tasks.creation import require_runs_on
 from mcp_server.domain.tasks.model import Task
+from mcp_server.domain.tasks.parents import standing_of, wait_anew, waited_for
 from mcp_server.domain.tasks.pinning import require_ordinary
 from mcp_server.domain.tasks.queues import ensure_queue
 from mcp_server.domain.tasks.rescheduling import TIMES, ready_anew, rescheduled
-from mcp_server.domain.tasks.rows import find_row, wait_anew, waited_for
 from mcp_server.domain.tasks.rules import TERMINAL, TaskAction
 from mcp_server.domain.tasks.spec import RetrySpec, TaskChanges, queue_name
 from mcp_server.kernel.events import Event, Origin
@@ -56,7 +56,7 @@ def _waiting_anew(tx: Transaction, task: Task, changes: TaskChanges) -> int:
     if task.status in TERMINAL:
         return task.waits_on
     row = task.fields() | {"on_parent_failure": changes.on_parent_failure}
-    for parent in filter(None, (find_row(tx, parent_id) for parent_id in json.loads(task.depends_on))):
+    for parent in standing_of(tx, json.loads(task.depends_on)).values():
         if changes.on_parent_failure != "wait" and parent["status"] in TERMINAL - {"completed"}:
             require_runs_on(parent["id"], parent, changes.on_parent_failure)
     parents = waited_for(tx, row)

@@ -45,6 +45,20 @@ WHERE idempotency_key = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:keys A
 -- name: task_status
 SELECT id, status, approval, refused, cancel_reason FROM tasks WHERE id = :id {{for_update}}
 
+-- name: tasks_standing
+SELECT id, status, approval, refused, cancel_reason FROM tasks WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: tasks_standing (postgres)
+SELECT id, status, approval, refused, cancel_reason FROM tasks
+WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))) ORDER BY id FOR UPDATE
+
+-- name: archived_tasks_standing
+SELECT id, status, approval, refused, cancel_reason FROM archived_tasks WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: archived_tasks_standing (postgres)
+SELECT id, status, approval, refused, cancel_reason FROM archived_tasks
+WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
+
 -- name: queue_insert
 INSERT INTO queues (name, kind, agent_id, capabilities) VALUES (:name, :kind, :agent_id, :capabilities)
 ON CONFLICT (name) DO NOTHING
@@ -74,14 +88,44 @@ SELECT count(*) AS n FROM (SELECT 1 FROM {{empty_queues}} AS q LIMIT :limit) AS 
 -- name: dependency_insert
 INSERT INTO dependencies (parent_id, task_id) VALUES (:parent_id, :task_id) ON CONFLICT DO NOTHING
 
+-- name: dependencies_insert
+INSERT INTO dependencies (parent_id, task_id) SELECT value, :task_id FROM json_each(:parent_ids) WHERE TRUE
+ON CONFLICT DO NOTHING
+
+-- name: dependencies_insert (postgres)
+INSERT INTO dependencies (parent_id, task_id)
+SELECT value, :task_id FROM jsonb_array_elements_text(CAST(:parent_ids AS jsonb)) AS parent (value)
+ON CONFLICT DO NOTHING
+
+-- name: dependencies_drop
+DELETE FROM dependencies WHERE task_id = :task_id AND parent_id IN (SELECT value FROM json_each(:parent_ids))
+
+-- name: dependencies_drop (postgres)
+DELETE FROM dependencies
+WHERE task_id = :task_id AND parent_id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:parent_ids AS jsonb))))
+
 -- name: dependency_delete
 DELETE FROM dependencies WHERE parent_id = :parent_id AND task_id = :task_id
+
+-- name: dependencies_delete
+DELETE FROM dependencies WHERE parent_id = :parent_id AND task_id IN (SELECT value FROM json_each(:ids))
+
+-- name: dependencies_delete (postgres)
+DELETE FROM dependencies
+WHERE parent_id = :parent_id AND task_id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
 
 -- name: dependencies_clear
 DELETE FROM dependencies WHERE task_id = :id OR parent_id = :id
 
 -- name: dependents
 SELECT task_id FROM dependencies WHERE parent_id = :parent_id ORDER BY task_id
+
+-- Those to which the end of a parent does something: it frees them; or they are cancelled, by policy or a person's no.
+-- name: dependents_concerned
+SELECT * FROM tasks WHERE id IN (SELECT task_id FROM dependencies WHERE parent_id = :parent_id)
+  AND (:frees = 1 OR (:refused = 0 AND on_parent_failure = 'run_anyway')
+    OR (on_parent_failure <> 'wait' AND status IN ('pending', 'paused')))
+ORDER BY id LIMIT :limit {{for_update}}
 
 -- name: children_unfinished
 SELECT id FROM tasks WHERE parent_id IN (SELECT value FROM json_each(:ids)) AND parent_id IS NOT NULL
@@ -102,8 +146,15 @@ SELECT DISTINCT tasks.id FROM dependencies JOIN tasks ON tasks.id = dependencies
 WHERE dependencies.parent_id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
 AND status IN ('pending', 'paused') ORDER BY tasks.id LIMIT :limit
 
--- name: dependents_beyond
-SELECT task_id FROM dependencies WHERE parent_id = :parent_id ORDER BY task_id LIMIT 1 OFFSET :beyond
+-- name: dependents_counted
+SELECT value AS parent_id,
+  (SELECT count(*) FROM (SELECT 1 FROM dependencies WHERE parent_id = asked.value LIMIT :most) AS counted) AS n
+FROM json_each(:ids) AS asked
+
+-- name: dependents_counted (postgres)
+SELECT value AS parent_id,
+  (SELECT count(*) FROM (SELECT 1 FROM dependencies WHERE parent_id = asked.value LIMIT :most) AS counted) AS n
+FROM jsonb_array_elements_text(CAST(:ids AS jsonb)) AS asked (value)
 
 -- name: dependencies_of_many
 SELECT d.task_id, p.id, p.title, p.status FROM dependencies d JOIN tasks p ON p.id = d.parent_id
