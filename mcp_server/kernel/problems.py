@@ -126,9 +126,9 @@ def crowds(shape: Shape, value: Any, loc: tuple[str | int, ...] = ()) -> Iterato
 
 
 def members_max(shape: Shape) -> float:
-    """How many members an object may have before it is refused by their number: of one with names of its own, those
-    that mean nothing are told a while longer."""
-    if shape.kind == "object":
+    """How many members an object may have before it is refused by their number: of one with names of its own, or in
+    place of a list, those that mean nothing are told a while longer."""
+    if shape.kind in ("object", "list"):
         return len(shape.members) + MEMBERS_TOLD_MAX
     return math.inf if shape.kind != "map" or shape.bounds[1] is None else shape.bounds[1]
 

@@ -5,9 +5,11 @@ from collections import Counter
 
 import pytest
 
+from mcp_server.domain.agents.commands import ControlAgent
 from mcp_server.domain.agents.transactions import LOOKED_FOR_MAX
 from mcp_server.domain.approvals.commands import FindApprovals
 from mcp_server.domain.areas import AREAS
+from mcp_server.domain.locks.model import AcquireLock, FindLocks
 from mcp_server.domain.messages.model import RECIPIENTS_MAX, SendMessage
 from mcp_server.domain.tasks.commands import ControlTasks
 from mcp_server.domain.tasks.views import TaskView
@@ -15,7 +17,7 @@ from mcp_server.kernel.errors import NotFound
 from mcp_server.runtime.system_worker import SystemWorker
 from mcp_server.upkeep.replay import replay
 from tests.steps import counting_statements
-from tests.world import World, caller
+from tests.world import World, caller, speaking
 
 pytestmark = pytest.mark.anyio
 
@@ -78,6 +80,7 @@ async def end(world: World, how: str, root: TaskView) -> None:
         await world.desk.tasks.control(world.call, ControlTasks(task_ids=(root.id,), action="cancel"))
 
 
+HEIR = "agent:heir via user:tester"
 HOWS = {"completed": "queued", "cancelled": "cancelled", "run anyway": "queued", "refused": "cancelled"}
 """How a task may end, and what becomes of what hangs on it."""
 
@@ -115,7 +118,7 @@ async def test_what_hangs_on_a_task_is_read_at_once_however_much_it_is(
 async def test_dependencies_of_a_new_task_are_read_and_written_at_once_however_many_they_are(
     world: World, statements: Counter[str]
 ):
-    parents = [task.id for task in await world.created(*[{}] * 12)]
+    parents = [task.id for task in await world.created(*[{"title": "t"}] * 12)]
     counted: list[Counter[str]] = []
     for many in (4, 8, 12):
         statements.clear()
@@ -132,3 +135,51 @@ async def test_missing_dependencies_are_looked_for_at_once(world: World, stateme
             await world.created(*[{"depends_on": [f"task_{number:012d}" for number in range(many)]}] * many)
         counted.append(Counter(statements))
     assert counted[0] == counted[1]
+
+
+async def test_locks_of_an_agent_that_leaves_are_handed_over_together(world: World, statements: Counter[str]):
+    counted: list[Counter[str]] = []
+    heir = await world.agent("heir")
+    for many in (4, 8):
+        leaving = await world.agent(f"leaving-{many}")
+        for number in range(many):
+            await world.desk.locks.acquire(speaking(leaving), AcquireLock(name=f"{many}/{number}", ttl_seconds=900))
+        statements.clear()
+        command = ControlAgent(agent_id=leaving.id, action="terminate", to_agent="heir")
+        moved = await world.desk.agents.control(world.call, command)
+        counted.append(Counter(statements))
+        assert moved.handed_over is not None and moved.handed_over["locks"]["total"] == many
+    assert counted[0] == counted[1]
+    held = (await world.desk.locks.find(world.call, FindLocks(agent_id=heir.id, limit=50))).locks
+    assert len(held) == 12 and {lock.holders[0].fencing_token for lock in held} == {2}
+    assert replay(world.url).differences == ()
+
+
+async def test_a_lock_that_both_hold_becomes_one_hold_of_the_heirs_beside_those_handed_over_together(world: World):
+    heir, leaving = await world.agent("heir"), await world.agent("leaving")
+    for agent, name, owner in ((heir, "a", None), (leaving, "a", None), (leaving, "b", "x"), (leaving, "b", "y")):
+        shared = AcquireLock(name=name, owner=owner, mode="shared", ttl_seconds=900)
+        await world.desk.locks.acquire(speaking(agent), shared)
+    await world.desk.locks.acquire(speaking(leaving), AcquireLock(name="c", ttl_seconds=900))
+    command = ControlAgent(agent_id="leaving", action="terminate", to_agent="heir")
+    moved = await world.desk.agents.control(world.call, command)
+    assert moved.handed_over is not None and moved.handed_over["locks"]["which"] == ["a", "b", "c"]
+    held = (await world.desk.locks.find(world.call, FindLocks())).locks
+    assert [(lock.name, [one.owner for one in lock.holders]) for lock in held] == [(name, [HEIR]) for name in "abc"]
+    assert replay(world.url).differences == ()
+
+
+async def test_a_glob_is_compared_with_names_that_are_none_by_one_expression(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    ann, bob = await world.agent("ann"), await world.agent("bob")
+    for number in range(20):
+        await world.desk.locks.acquire(speaking(ann), AcquireLock(name=f"l/ll{number}", ttl_seconds=900))
+
+    def walked(*_: object) -> bool:
+        raise AssertionError("a name was walked through piece by piece")
+
+    monkeypatch.setattr("mcp_server.domain.locks.paths._meet", walked)
+    for name, free in (("**/*l*l*l*l*", True), ("**/*l*l*", False)):
+        got = await world.desk.locks.acquire(speaking(bob), AcquireLock(name=name, ttl_seconds=900))
+        assert (got.lock is not None) is free
