@@ -122,7 +122,8 @@ def crowds(shape: Shape, value: Any, loc: tuple[str | int, ...] = ()) -> Iterato
         yield Problem(loc, f"{said}; it takes at most {members_max(shape):g}")
         return
     for part, member, inner in _inside(shape, value):
-        yield from crowds(member, inner, (*loc, part))
+        if isinstance(inner, (dict, list)):
+            yield from crowds(member, cast("Any", inner), (*loc, part))
 
 
 def members_max(shape: Shape) -> float:

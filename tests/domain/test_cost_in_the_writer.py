@@ -7,7 +7,7 @@ import pytest
 
 from mcp_server.domain.agents.commands import ControlAgent
 from mcp_server.domain.agents.transactions import LOOKED_FOR_MAX
-from mcp_server.domain.approvals.commands import FindApprovals
+from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval
 from mcp_server.domain.areas import AREAS
 from mcp_server.domain.locks.model import AcquireLock, FindLocks
 from mcp_server.domain.messages.model import RECIPIENTS_MAX, SendMessage
@@ -183,3 +183,26 @@ async def test_a_glob_is_compared_with_names_that_are_none_by_one_expression(
     for name, free in (("**/*l*l*l*l*", True), ("**/*l*l*", False)):
         got = await world.desk.locks.acquire(speaking(bob), AcquireLock(name=name, ttl_seconds=900))
         assert (got.lock is not None) is free
+
+
+async def test_messages_tasks_and_questions_of_an_agent_that_leaves_are_read_at_once(
+    world: World, statements: Counter[str]
+):
+    reads: list[int] = []
+    await world.agent("heir")
+    for many in (3, 6):
+        leaving = await world.agent(f"leaving-{many}")
+        for number in range(many):
+            to = (f"leaving-{many}", "heir") if number else (f"leaving-{many}",)
+            await world.desk.messages.send(world.call, SendMessage(to=to, body="x"))
+            await world.desk.approvals.request(speaking(leaving), RequestApproval(title=f"q{number}", action="x"))
+        await world.created(*[{"title": "t", "agent_id": leaving.id}] * many)
+        statements.clear()
+        command = ControlAgent(agent_id=leaving.id, action="terminate", to_agent="heir")
+        moved = (await world.desk.agents.control(world.call, command)).handed_over or {}
+        reads.append(sum(number for name, number in statements.items() if not name.startswith("delivery_")))
+        assert {kind: one["total"] for kind, one in moved.items()} == dict.fromkeys(
+            ("pinned_tasks", "unread_messages", "questions"), many
+        )
+    assert reads[0] == reads[1]
+    assert replay(world.url).differences == ()

@@ -8,7 +8,9 @@ from mcp_server.kernel import near, problems
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.problems import EXAMINED_MAX
 from mcp_server.kernel.refusing import PROBLEMS_TOLD
+from mcp_server.kernel.shapes import shape_of
 from mcp_server.kernel.understanding import understood
+from mcp_server.protocol.strangers import named_things
 from tools import TOOLS
 
 MODELS = {tool.name: tool.arguments for tool in TOOLS}
@@ -98,3 +100,21 @@ def test_so_many_names_are_compared_for_one_call_however_much_is_wrong_with_it(
     said = refusal("tasks_create", tasks=tasks)
     assert said.count("Did you mean Europe/Berlin") == PROBLEMS_TOLD
     assert sum(compared) < near.COMPARED_TOGETHER_MAX + near.KNOWN_MAX
+
+
+def test_what_may_be_any_json_is_not_looked_through_for_names():
+    value = {"tool": "agents_find", "arguments": {"agent_id": Untouched(["x"]), "deep": Unread(a=1)}}
+    assert list(named_things(shape_of(MODELS["commit"]), {"calls": [value]}, ("an agent's name or id",))) == []
+
+
+def test_each_strange_zone_is_looked_for_on_disk_once_however_often_a_call_is_checked(monkeypatch: pytest.MonkeyPatch):
+    looked: list[str] = []
+
+    def nowhere(name: str) -> Any:
+        looked.append(name)
+        raise KeyError(name)
+
+    monkeypatch.setattr("mcp_server.domain.tasks.schedules.ZoneInfo", nowhere)
+    zones = [f"Nowhere/At-all-{number}" for number in range(9)]
+    refusal("tasks_create", tasks=[{"title": "x", "schedule": {"cron": "0 9 * * *", "timezone": one}} for one in zones])
+    assert sorted(looked) == zones

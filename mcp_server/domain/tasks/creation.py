@@ -52,7 +52,7 @@ def create(tx: Transaction, origin: Origin, command: CreateTasks) -> list[Create
         try:
             created[number] = _create_one(tx, later, spec, drawn[number], ids, asks=True)
         except NotFound as error:
-            refuse([error, *_missing(tx, command.tasks)])
+            refuse(chain([error], _missing(tx, command.tasks)))
         ids[number] = created[number].task["id"]
     return [created[number] for number in range(len(command.tasks))]
 

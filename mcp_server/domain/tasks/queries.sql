@@ -570,6 +570,9 @@ WHERE lease_agent_id = :agent_id AND status = 'running' AND lease_expires_at > :
 -- name: tasks_pinned
 SELECT id, status FROM tasks WHERE agent_id = :agent_id AND status <> 'completed' ORDER BY id
 
+-- name: tasks_pinned_whole
+SELECT * FROM tasks WHERE agent_id = :agent_id AND status <> 'completed' ORDER BY id {{for_update}}
+
 -- What waits for one agent alone, counted up to a number.
 -- name: tasks_waiting_for
 SELECT id FROM tasks WHERE agent_id = :agent_id AND status <> 'completed'

@@ -48,7 +48,7 @@ from mcp_server.domain.tasks.results import (
     reported_task,
 )
 from mcp_server.domain.tasks.rules import TERMINAL
-from mcp_server.domain.tasks.standing import TaskState, controlled_state, created_state, task_state
+from mcp_server.domain.tasks.standing import TaskState, controlled_state, created_states, task_state
 from mcp_server.domain.tasks.views import TaskView, task_full, task_row
 from mcp_server.domain.tasks.waiting import facts_about, held_by, queues_held_up, stranded, warnings_about_times
 from mcp_server.kernel.authority import Permission
@@ -350,8 +350,8 @@ class TaskService:
     async def _created(self, call: Call, done: list[creation.Created]) -> CreatedTasks:
         del call
         now, rows = self._context.clock(), [one.task for one in done]
-        tasks = [created_state(one.task, one.replayed, now) for one in done]
-        warnings = [*await stranded(self._database, self._agents, rows), *warnings_about_times(rows)]
+        tasks = await created_states(done, now)
+        warnings = [*await stranded(self._database, self._agents, rows), *await warnings_about_times(rows)]
         return CreatedTasks(tasks=tasks, warnings=warnings or None)
 
     async def _finished(self, call: Call, done: transactions.Finished) -> FinishedTask:
