@@ -72,6 +72,10 @@ SELECT count(*) AS n FROM lock_holds WHERE pattern = 1 AND party = :party
 -- name: lock_holds_of_party
 SELECT * FROM lock_holds WHERE party = :party ORDER BY name, owner
 
+-- What a party holds, each lock once, counted up to a number.
+-- name: lock_names_of_party
+SELECT DISTINCT name FROM lock_holds WHERE party = :party AND expires_at > :now ORDER BY name LIMIT :counted
+
 -- name: lock_holds_of_owner
 SELECT * FROM lock_holds WHERE owner = :owner ORDER BY name, party
 

@@ -182,6 +182,9 @@ SELECT concurrency_key, id, lease_agent_id, lease_expires_at FROM tasks
 WHERE status = 'running' AND concurrency_key = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:keys AS jsonb))))
 ORDER BY lease_expires_at, id
 
+-- name: concurrency_keys_running
+SELECT DISTINCT concurrency_key FROM tasks WHERE status = 'running' AND concurrency_key IS NOT NULL ORDER BY 1
+
 -- Who is next with a concurrency key, among the first of a queue.
 -- name: concurrency_next
 SELECT id FROM (
@@ -469,15 +472,22 @@ AND status = 'cancelled'
 AND status = 'timed_out'
 
 -- What is queued and cannot be claimed now: nobody can take it up, or its concurrency key is held.
--- name: filter.task_held_up
-AND status = 'queued' AND (queue IN (SELECT value FROM json_each(:queues_held_up)) OR concurrency_limit <= (
-  SELECT count(*) FROM tasks r WHERE r.status = 'running' AND r.concurrency_key = tasks.concurrency_key))
+-- name: filter.task_in_queues
+AND status = 'queued' AND queue IN (SELECT value FROM json_each(:queues_held_up))
 
--- name: filter.task_held_up (postgres)
-AND status = 'queued' AND (
-  queue = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:queues_held_up AS jsonb))))
-  OR concurrency_limit <= (
-    SELECT count(*) FROM tasks r WHERE r.status = 'running' AND r.concurrency_key = tasks.concurrency_key))
+-- name: filter.task_in_queues (postgres)
+AND status = 'queued' AND queue = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:queues_held_up AS jsonb))))
+
+-- name: filter.task_key_held
+AND status = 'queued' AND queue NOT IN (SELECT value FROM json_each(:queues_held_up))
+AND concurrency_key IN (SELECT value FROM json_each(:keys_held)) AND concurrency_limit <= (
+  SELECT count(*) FROM tasks r WHERE r.status = 'running' AND r.concurrency_key = tasks.concurrency_key)
+
+-- name: filter.task_key_held (postgres)
+AND status = 'queued' AND queue <> ALL (ARRAY(SELECT jsonb_array_elements_text(CAST(:queues_held_up AS jsonb))))
+AND concurrency_key = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:keys_held AS jsonb))))
+AND concurrency_limit <= (
+  SELECT count(*) FROM tasks r WHERE r.status = 'running' AND r.concurrency_key = tasks.concurrency_key)
 
 -- name: filter.task_schedules
 AND schedule IS NOT NULL

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from mcp_server.domain.agents.hooks import HOLDING_COUNTED_MAX, Holding
 from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.agents.workers import Worker, listed, nobody_can
+from mcp_server.domain.tasks.listing import HeldUp
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.schedules import ScheduleSpec
 from mcp_server.domain.tasks.standing import waits_for
@@ -96,11 +97,14 @@ def _of_times(row: Row) -> list[str]:
     return ScheduleSpec.model_validate_json(row["schedule"]).said_of_times(row["run_at"])
 
 
-async def queues_held_up(database: Database, agents: AgentService) -> list[str]:
-    """The queues of which nobody there is can take anything up now."""
+async def held_up_now(database: Database, agents: AgentService) -> HeldUp:
+    """What keeps queued tasks from being claimed now: in queues of which nobody there is can take anything up, and by
+    concurrency keys."""
     facts = Facts(await agents.able(), {}, {}, {})
     queues = await database.fetch_all("queues_for_agents")
-    return [queue["name"] for queue in queues if _found(_OF_A_QUEUE, queue, facts)]
+    keys = await database.fetch_all("concurrency_keys_running")
+    nobody = [queue["name"] for queue in queues if _found(_OF_A_QUEUE, queue, facts)]
+    return HeldUp(nobody, [row["concurrency_key"] for row in keys])
 
 
 async def freed_by(database: Database, task: Row) -> list[str] | None:
