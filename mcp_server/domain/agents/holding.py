@@ -31,10 +31,10 @@ class Holding(NamedTuple):
         return Holding(what, names[:HOLDING_SHOWN_MAX], total) if names else None
 
     @staticmethod
-    def ending(what: str, which: Iterable[tuple[str, Micros]]) -> "Holding | None":
+    def ending(what: str, which: Iterable[tuple[str, Micros]], counted_max: int | None = None) -> "Holding | None":
         """Things that end by themselves, each with when it does."""
         ends = {name: iso(at) for name, at in which}
-        held = Holding.of(what, list(ends))
+        held = Holding.of(what, list(ends), counted_max)
         return held and held._replace(until={name: ends[name] for name in held.which})
 
     def told(self) -> dict[str, Any]:

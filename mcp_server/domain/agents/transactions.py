@@ -258,10 +258,17 @@ def every_name(tx: Transaction) -> list[str]:
     return [row["name"] for row in tx.all("agent_names")]
 
 
-def with_skill(tx: Transaction, capability: str, limit: int) -> list[str]:
-    """The ids of up to `limit` agents that have a capability and are not terminated."""
-    rows = tx.all("agents_with_skill", skill=f"%{dump_json(capability)}%", limit=limit)
-    return [row["id"] for row in rows]
+def with_skills(tx: Transaction, capabilities: Sequence[str], limit: int) -> dict[str, list[str]]:
+    """For each capability the ids of up to `limit` agents that have it and are not terminated. However many are asked
+    for, all agents are looked through once: others wait."""
+    if len(capabilities) == 1:
+        rows = tx.all("agents_with_skill", skill=dump_json(capabilities[0]), limit=limit)
+        return {capabilities[0]: [row["id"] for row in rows]}
+    found: dict[str, list[str]] = {capability: [] for capability in capabilities}
+    if found:
+        for row in tx.all("agents_with_skills", skills=dump_json(list(found)), limit=limit):
+            found[row["skill"]].append(row["id"])
+    return found
 
 
 def see_instance(tx: Transaction, origin: Origin, agent_id: str | None, instance_id: str | None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequenc
 from operator import attrgetter, itemgetter
 from typing import Any, NoReturn, TypeVar
 
-from mcp_server.domain.agents.holding import Holding
+from mcp_server.domain.agents.holding import HOLDING_COUNTED_MAX, Holding
 from mcp_server.domain.agents.signs import signs_of
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.locks import transactions
@@ -129,8 +129,9 @@ class LockService:
     async def held_by(self, call: Call, agent_id: str) -> Holding | None:
         """The locks that an agent holds, by name."""
         call.actor.require(Permission.STATE_READ)
-        rows, now = await self._database.fetch_all("lock_holds_of_party", party=agent_id), self._context.clock()
-        return Holding.ending("locks", ((row["name"], row["expires_at"]) for row in rows if row["expires_at"] > now))
+        narrowed: dict[str, Any] = {"party": agent_id, "now": self._context.clock(), "counted": HOLDING_COUNTED_MAX}
+        rows = await self._database.fetch_all("lock_names_of_party", **narrowed)
+        return Holding.ending("locks", ((row["name"], row["expires_at"]) for row in rows), HOLDING_COUNTED_MAX)
 
     async def _agent_id(self, reference: str | None) -> str | None:
         return None if reference is None else (await self._speaking.required(reference))["id"]

@@ -80,19 +80,20 @@ def _zones_by_word() -> Mapping[str, list[str]]:
     return found
 
 
-@lru_cache(maxsize=256)
-def _like(name: str) -> tuple[str, ...]:
-    """Zones that were perhaps meant: kept, since one call is checked several times."""
-    by_city = {_city(zone): zone for zone in _zones().values()}
-    return tuple(by_city[city] for city in near(_city(name), by_city))
+@cache
+def _by_city() -> Mapping[str, str]:
+    return {_city(zone): zone for zone in _zones().values()}
+
+
+def _like(name: str) -> list[str]:
+    """Zones that were perhaps meant."""
+    return [_by_city()[city] for city in near(_city(name), _by_city())]
 
 
 @lru_cache(maxsize=256)
-def _zone(name: str) -> str:
+def _known(name: str) -> str | None:
     """A zone as it is written, since some file systems would find it in any spelling, and others would not; or the one
-    zone that is called by a city."""
-    if name == "UTC":
-        return name  # most schedules are in it, and the list takes a while
+    zone that is called by a city. None is kept, too: to look for a file takes a while, and a call is checked twice."""
     known = _zones().get(name.casefold())
     if known is not None:
         return known
@@ -101,7 +102,19 @@ def _zone(name: str) -> str:
         return cities[0]
     with contextlib.suppress(KeyError, ValueError, OSError):
         return ZoneInfo(name).key  # a name of this host's own, such as posix/Europe/Berlin
-    like = cities or _like(name)
+    return None
+
+
+def _zone(name: str) -> str:
+    """A zone by its name.
+
+    Raises:
+        ValidationFailed: there is none.
+    """
+    known = name if name == "UTC" else _known(name)  # most schedules are in it, and the list takes a while
+    if known is not None:
+        return known
+    like = _zones_by_word().get(folded(name)) or _like(name)
     meant = f"Did you mean {' or '.join(like[:3])}? " if like else ""
     raise ValidationFailed(
         f"There is no time zone {quoted(name)}.", next=f"{meant}Give an IANA name, such as Europe/Berlin or UTC."

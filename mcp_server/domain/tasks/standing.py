@@ -1,7 +1,8 @@
 """Where a task stands: what writes answer with, and what it waits for."""
 
+import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mcp_server.domain.tasks.rules import TERMINAL
@@ -66,7 +67,17 @@ def task_state(row: Row, replayed: bool | None = None, now: Micros | None = None
     )
 
 
-def created_state(row: Row, replayed: bool, now: Micros) -> TaskState:
+async def created_states(done: Iterable[tuple[Row, bool]], now: Micros) -> list[TaskState]:
+    """Tasks that were just created, each with whether it was before; when one fires next takes a while to find."""
+    states: list[TaskState] = []
+    for row, replayed in done:
+        states.append(_created(row, replayed, now))
+        if row["schedule"] is not None:
+            await asyncio.sleep(0)
+    return states
+
+
+def _created(row: Row, replayed: bool, now: Micros) -> TaskState:
     """A task that was just created, in the place of what its creator said of it."""
     waits = waits_for(row, row["waits_on"])  # on what it depends was said
     state = task_state(row, replayed, now)

@@ -1,6 +1,7 @@
 """Why does a task wait? Nobody can do it, who could is busy, its key is held, what it depends on ended badly, or it is
 early. Said in words, with the ids that they are about."""
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
@@ -9,6 +10,7 @@ from typing import NamedTuple
 from mcp_server.domain.agents.holding import HOLDING_COUNTED_MAX, Holding
 from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.agents.workers import Worker, listed, nobody_can
+from mcp_server.domain.tasks.listing import HeldUp
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.schedules import ScheduleSpec
 from mcp_server.domain.tasks.standing import waits_for
@@ -64,7 +66,11 @@ async def stranded(database: Database, agents: AgentService, rows: Sequence[Row]
     nobody in particular, and for nothing else, costs no look."""
     picky = [row for row in rows if _waits(row) and _may_wait_for_ever(row)]
     facts = await facts_about(database, agents, picky)
-    return [f"{row['id']}: {reason}." for row in picky for reason in _found(_LASTING, row, facts)]
+    said: list[str] = []
+    for row in picky:
+        said += [f"{row['id']}: {reason}." for reason in _found(_LASTING, row, facts)]
+        await asyncio.sleep(0)  # there may be thousands of agents, each of whom is looked at
+    return said
 
 
 async def held_by(database: Database, agent_id: str) -> list[Holding | None]:
@@ -77,20 +83,28 @@ async def held_by(database: Database, agent_id: str) -> list[Holding | None]:
     ]
 
 
-def warnings_about_times(rows: Sequence[Row]) -> list[str]:
+async def warnings_about_times(rows: Sequence[Row]) -> list[str]:
     """Schedules that fire on other days or at other hours than may be meant, each with its id."""
-    return [f"{row['id']}: {said}." for row in rows if row["schedule"] is not None for said in _of_times(row)]
+    found: list[str] = []
+    for row in rows:
+        if row["schedule"] is not None:
+            found += [f"{row['id']}: {said}." for said in _of_times(row)]
+            await asyncio.sleep(0)  # what fires every few years is looked for for ten milliseconds
+    return found
 
 
 def _of_times(row: Row) -> list[str]:
     return ScheduleSpec.model_validate_json(row["schedule"]).said_of_times(row["run_at"])
 
 
-async def queues_held_up(database: Database, agents: AgentService) -> list[str]:
-    """The queues of which nobody there is can take anything up now."""
+async def held_up_now(database: Database, agents: AgentService) -> HeldUp:
+    """What keeps queued tasks from being claimed now: in queues of which nobody there is can take anything up, and by
+    concurrency keys."""
     facts = Facts(await agents.able(), {}, {}, {})
     queues = await database.fetch_all("queues_for_agents")
-    return [queue["name"] for queue in queues if _found(_OF_A_QUEUE, queue, facts)]
+    keys = await database.fetch_all("concurrency_keys_running")
+    nobody = [queue["name"] for queue in queues if _found(_OF_A_QUEUE, queue, facts)]
+    return HeldUp(nobody, [row["concurrency_key"] for row in keys])
 
 
 async def freed_by(database: Database, task: Row) -> list[str] | None:

@@ -618,7 +618,7 @@ async def test_a_paused_agent_takes_no_work(world: World):
 async def test_so_many_wait_for_one_task_that_its_end_takes_no_longer_than_it_may(
     world: World, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("mcp_server.domain.tasks.rows.DEPENDENTS_MAX", 2)
+    monkeypatch.setattr("mcp_server.domain.tasks.parents.DEPENDENTS_MAX", 2)
     parent = await world.task()
     between, _ = await world.tasks(*[{"depends_on": [parent.id]}] * 2)
     with pytest.raises(LimitExceeded, match=f"2 tasks wait for {parent.id} already"):
