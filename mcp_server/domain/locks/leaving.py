@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from mcp_server.domain.agents.hooks import Holding
+from mcp_server.domain.agents.holding import Holding
 from mcp_server.domain.agents.speaking import require_voice
 from mcp_server.domain.locks.meeting import guard
 from mcp_server.domain.locks.model import Hold

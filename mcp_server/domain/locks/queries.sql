@@ -41,6 +41,9 @@ WHERE pattern = 0 AND name = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:n
 UNION ALL SELECT * FROM lock_holds WHERE pattern = 1
 ORDER BY acquired_at, name, party, owner
 
+-- name: lock_globs_held
+SELECT DISTINCT name FROM lock_holds WHERE pattern = 1 AND expires_at > :now ORDER BY name
+
 -- name: lock_globs_of
 SELECT count(*) AS n FROM lock_holds WHERE pattern = 1 AND party = :party
 

@@ -525,7 +525,7 @@ SELECT id FROM tasks WHERE agent_id = :agent_id AND status <> 'completed'
 AND status IN ('pending', 'queued', 'paused') ORDER BY id LIMIT :counted
 
 -- name: agent_leases
-SELECT id FROM tasks WHERE lease_agent_id = :id AND status = 'running' ORDER BY id
+SELECT id, due_at FROM tasks WHERE lease_agent_id = :id AND status = 'running' ORDER BY id
 
 -- name: instance_leases
 SELECT id FROM tasks WHERE lease_agent_id = :agent_id AND lease_instance_id = :instance_id AND status = 'running'

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from mcp_server.domain.agents.hooks import HOLDING_COUNTED_MAX, Holding
+from mcp_server.domain.agents.holding import HOLDING_COUNTED_MAX, Holding
 from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.agents.workers import Worker, listed, nobody_can
 from mcp_server.domain.tasks.rules import TERMINAL
@@ -72,7 +72,7 @@ async def held_by(database: Database, agent_id: str) -> list[Holding | None]:
     leased = await database.fetch_all("agent_leases", id=agent_id)
     waiting = await database.fetch_all("tasks_waiting_for", agent_id=agent_id, counted=HOLDING_COUNTED_MAX)
     return [
-        Holding.of("tasks", [row["id"] for row in leased]),
+        Holding.ending("tasks", ((row["id"], row["due_at"]) for row in leased)),
         Holding.of("pinned_tasks", [row["id"] for row in waiting], HOLDING_COUNTED_MAX),
     ]
 
