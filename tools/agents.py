@@ -118,10 +118,7 @@ def _again(agent: AgentState) -> str:
 
 def _say_found(result: FindResult) -> str:
     if result.agent is not None:
-        holds = ", ".join(starmap(_held, (result.agent.holds or {}).items()))
-        return (
-            f"Agent {result.agent.name} ({result.agent.id}) is {result.agent.status}{holds and f'; it holds {holds}'}."
-        )
+        return f"Agent {result.agent.name} ({result.agent.id}) is {result.agent.status}{_holds(result.agent)}."
     return f"{listed(len(result.agents or ()), 'agent', result.omitted)} {result.hint or ''}".rstrip()
 
 

@@ -108,10 +108,17 @@ async def freed_by(database: Database, task: Row) -> list[str] | None:
 
 
 async def still_waiting(database: Database, ids: Sequence[str]) -> dict[str, list[str]] | None:
-    """Which of some tasks wait on, each with what for; of many, the first."""
+    """Which of some tasks wait on, each with what for: tasks by their ids, its time, people; of many, the first."""
     rows = await database.fetch_all("still_waiting", ids=dump_json(list(ids[:_NAMED_MAX])))
-    waits = {task_id: [row["parent_id"] for row in ones] for task_id, ones in _by("task_id", rows).items()}
-    return waits or None
+    return {task_id: _on(ones) for task_id, ones in _by("task_id", rows).items()} or None
+
+
+def _on(rows: Sequence[Row]) -> list[str]:
+    """What one task waits for: a row for each that it depends on, and one that is its own."""
+    (own,) = (row for row in rows if row["parent_id"] is None)
+    late = [] if own["run_at"] is None else [f"its time, {iso(own['run_at'])}"]
+    people = ["a person's approval"] if own["approval"] == "required" else []
+    return [*(row["parent_id"] for row in rows if row is not own), *people, *late]
 
 
 def _waits(row: Row) -> bool:
