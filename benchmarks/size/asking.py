@@ -22,6 +22,7 @@ TASKS: list[dict[str, Any]] = [
     *({"status": status} for status in ("pending", "queued", "running", "paused", "completed", "failed", "cancelled")),
     {"status": "timed_out"},
     {"ready": True},
+    {"ready": False},
     {"blocked": True},
     {"schedules": True},
     {"include_system": True},

@@ -3,12 +3,14 @@ one fault at a time calls once for each."""
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.refusing import CALL, FAULTS, NEXT_CALL, PROBLEMS, PROBLEMS_LISTED, PROBLEMS_TOLD
 from mcp_server.kernel.together import CHANGE
 
+FOUND_MAX = 200
 _OF_ONE = (NEXT_CALL, PROBLEMS)
 
 
@@ -40,19 +42,22 @@ def noting(found: list[OpsError]) -> Generator[None]:
 
 
 def refuse(found: Iterable[OpsError]) -> None:
-    """Refuse with all that was found, if anything was.
+    """Refuse with all that was found, if anything was. Of what is found while this looks, no more is looked for than so
+    much as nobody reads.
 
     Raises:
         OpsError: the only one; of several, one of the first one's kind that says them all, and holds each.
     """
-    errors = list({error.message: error for error in found}.values())
+    first = islice(found, FOUND_MAX + 1)
+    errors = list({error.message: error for error in first}.values())
     if errors:
         raise errors[0] if len(errors) == 1 else _one_of(errors)
 
 
 def _one_of(errors: Sequence[OpsError]) -> OpsError:
     left = len(errors) - PROBLEMS_TOLD
-    said = [error.message for error in errors[:PROBLEMS_TOLD]] + ([f"And {left} more."] if left > 0 else [])
+    least = "at least " if len(errors) > FOUND_MAX else ""
+    said = [error.message for error in errors[:PROBLEMS_TOLD]] + ([f"And {least}{left} more."] if left > 0 else [])
     whole = type(errors[0])(" ".join(said), details=_details(errors))
     whole.wrong = " ".join(error.wrong for error in errors[:PROBLEMS_TOLD])
     return whole

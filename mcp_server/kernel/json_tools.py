@@ -248,6 +248,11 @@ def _index(items: list[Any], token: str, highest: int) -> int:
     return int(token)
 
 
+def _place(node: Any, token: str) -> Any:
+    """What Python takes for a member that is there, or an item."""
+    return token if isinstance(node, dict) else int(token)
+
+
 def _source(operation: PatchOperation) -> str:
     if operation.from_ is None:
         raise ValidationFailed("it needs 'from'.")
@@ -272,6 +277,14 @@ def _sum(one: float, other: float) -> int | float:
         return one + other
     except OverflowError:
         raise ValidationFailed("The sum is larger than a number with a fraction can be.") from None
+
+
+def _require_enough(found: float, added: float, minimum: float | None) -> None:
+    if minimum is not None and added < minimum:
+        raise Conflict(
+            f"{dump_json(found)} would become {dump_json(added)}, below its minimum.",
+            next="Nothing was changed. Add less, or wait until there is more.",
+        )
 
 
 class _Patching:
@@ -303,7 +316,7 @@ class _Patching:
     def replace(self, operation: PatchOperation) -> None:
         node, token = self._parent(operation.path)
         _child(node, token, operation.path)
-        node[token if isinstance(node, dict) else int(token)] = self._given(operation)
+        node[_place(node, token)] = self._given(operation)
 
     def test(self, operation: PatchOperation) -> None:
         node, token = self._parent(operation.path)
@@ -319,12 +332,8 @@ class _Patching:
         is_new = isinstance(node, dict) and token not in node
         found = 0 if is_new else _number(_child(node, token, operation.path), "What stands there")
         added = _sum(found, _number(self._given(operation), "Its value"))
-        if operation.minimum is not None and added < operation.minimum:
-            raise Conflict(
-                f"{dump_json(found)} would become {dump_json(added)}, below its minimum.",
-                next="Nothing was changed. Add less, or wait until there is more.",
-            )
-        node[token if isinstance(node, dict) else int(token)] = added
+        _require_enough(found, added, operation.minimum)
+        node[_place(node, token)] = added
 
     def _given(self, operation: PatchOperation) -> Any:
         if "value" not in operation.model_fields_set:
@@ -352,7 +361,7 @@ class _Patching:
     def _take(self, pointer: str) -> Any:
         node, token = self._parent(pointer)
         value = _child(node, token, pointer)
-        del node[token if isinstance(node, dict) else int(token)]
+        del node[_place(node, token)]
         return value
 
 

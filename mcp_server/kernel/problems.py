@@ -1,6 +1,7 @@
 """What is wrong with arguments that cannot be understood: where, what, and what was perhaps meant. The words are for
 whoever sent JSON; what checks them has no part in it."""
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,8 @@ EXAMINED_MAX = 100
 """So many faults are looked at for what was meant: each takes as long as a small call, and all others wait."""
 FAULTS_MAX = 20_000
 """Of more, each is only counted: to be told where they are takes pydantic a second for 100,000."""
+MEMBERS_TOLD_MAX = 5000
+"""Of an object that has so many more members than there are names, their number is told alone."""
 _SLUG_FROM_MAX = 100
 _BETWEEN = re.compile(r"[^A-Za-z0-9._/]+")
 ECHOED_CHARACTERS_MAX = 60
@@ -109,12 +112,26 @@ def problems_of(shape: Shape, given: Mapping[str, Any], error: ValidationError) 
 
 
 def crowds(shape: Shape, value: Any, loc: tuple[str | int, ...] = ()) -> Iterator[Problem]:
-    """Lists with more in them than is taken. What they hold is not looked at: there may be any number of it."""
+    """Lists and objects with more in them than is taken. What they hold is not looked at: there may be any number of
+    it."""
     if isinstance(value, list) and _is_crowd(shape, cast("list[Any]", value)):
         yield _wrong(loc, shape, cast("Any", value), str(loc[-1]) if loc else "", Shape("any"))
         return
+    if isinstance(value, dict) and len(cast("dict[str, Any]", value)) > members_max(shape):
+        said = f"{len(cast('dict[str, Any]', value)):,} names and values in it are not accepted"
+        yield Problem(loc, f"{said}; it takes at most {members_max(shape):g}")
+        return
     for part, member, inner in _inside(shape, value):
-        yield from crowds(member, inner, (*loc, part))
+        if isinstance(inner, (dict, list)):
+            yield from crowds(member, cast("Any", inner), (*loc, part))
+
+
+def members_max(shape: Shape) -> float:
+    """How many members an object may have before it is refused by their number: of one with names of its own, or in
+    place of a list, those that mean nothing are told a while longer."""
+    if shape.kind in ("object", "list"):
+        return len(shape.members) + MEMBERS_TOLD_MAX
+    return math.inf if shape.kind != "map" or shape.bounds[1] is None else shape.bounds[1]
 
 
 def _is_crowd(shape: Shape, listed: Sequence[Any]) -> bool:

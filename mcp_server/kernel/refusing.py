@@ -77,7 +77,8 @@ def refused(
 def crowded(tool: str, problems: Sequence[Problem]) -> Refused:
     """The refusal of lists that hold too much. What they hold has not been looked at, so no call is shown that would
     do."""
-    return Refused(_said(tool, problems), next="Make several calls of it.", details=_listed(problems))
+    todo = "Make several calls of it, or leave some out."
+    return Refused(_said(tool, problems), next=todo, details=_listed(problems))
 
 
 def _listed(problems: Sequence[Problem]) -> dict[str, Any]:

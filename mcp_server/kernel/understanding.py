@@ -5,6 +5,7 @@ from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
+from mcp_server.kernel.near import looking_sparingly
 from mcp_server.kernel.problems import Problem, crowds
 from mcp_server.kernel.refusing import Beside, crowded, refused
 from mcp_server.kernel.shapes import Shape, shape_of
@@ -13,7 +14,7 @@ from mcp_server.kernel.taking import taken
 M = TypeVar("M", bound=BaseModel)
 _ALONE = Beside()
 _MANY = 1000
-"""From so many in a list on, it is counted before each of them is checked."""
+"""From so many in a list or an object on, they are counted before each of them is checked."""
 
 
 def understood(
@@ -33,21 +34,34 @@ def understood(
     """
     shape = shape_of(model)
     given = _no_yes_for_a_number(shape, given)
-    if any(isinstance(value, list) and len(cast("list[Any]", value)) > _MANY for value in given.values()):
+    if any(map(_holds_many, (given, *given.values()))):
         _require_few(tool, shape, given)
-    try:
-        return model.model_validate(given)
-    except ValidationError:
-        meant = taken(shape, given)
-        _require_few(tool, shape, meant)
-    try:
-        return model.model_validate(meant)
-    except ValidationError as error:
-        raise refused(tool, model, meant, error, beside, also) from None
+    with looking_sparingly():
+        try:
+            return model.model_validate(given)
+        except ValidationError:
+            meant = _meant(tool, shape, given)
+        try:
+            return model.model_validate(meant)
+        except ValidationError as error:
+            raise refused(tool, model, meant, error, beside, also) from None
+
+
+def _meant(tool: str, shape: Shape, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments as they are meant, with nothing in them that holds too many."""
+    _require_few(tool, shape, given)
+    meant = taken(shape, given)
+    _require_few(tool, shape, meant)  # what came as text holds what it does since now
+    return meant
+
+
+def _holds_many(value: Any) -> bool:
+    return isinstance(value, (list, dict)) and len(cast("list[Any]", value)) > _MANY
 
 
 def _require_few(tool: str, shape: Shape, given: Mapping[str, Any]) -> None:
-    """Refuse lists that are too long before anything in them is looked at, which would take as long as they are."""
+    """Refuse lists and objects that hold too many before anything in them is looked at, which would take as long as
+    they are."""
     problems = list(crowds(shape, given))
     if problems:
         raise crowded(tool, problems)

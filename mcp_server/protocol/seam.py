@@ -19,6 +19,7 @@ from mcp_server.kernel.authority import Actor
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import CursorExpired, NotFound, OpsError, Unavailable, ValidationFailed
 from mcp_server.kernel.limits import Caller, Limits, Thing
+from mcp_server.kernel.near import looking_sparingly
 
 NAME_CHARACTERS_MAX = 64
 RequestContext = ServerRequestContext[Any, Any]
@@ -127,7 +128,7 @@ class Seam:
         outcome = "ok"
         bound = structlog.contextvars.bind_contextvars(correlation_id=call.correlation_id, actor=call.actor.label)
         try:
-            with self.limits.holding(Thing.CALLS, Caller.of(call.actor)):
+            with self.limits.holding(Thing.CALLS, Caller.of(call.actor)), looking_sparingly():
                 spoken = await self.spoken(ctx, call, said())
                 if spoken.speaker is not None:
                     structlog.contextvars.bind_contextvars(actor=spoken.label)

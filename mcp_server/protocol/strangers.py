@@ -66,7 +66,7 @@ def named_things(shape: Shape, value: Any, words: Container[str], loc: Loc = ())
         yield loc, shape.meant.words, value
     for part, one in _parts(value):
         inside = shape.inside(part)
-        if inside is not None:
+        if inside is not None and inside.kind != "any":  # of what is not known nothing stands for a thing
             yield from named_things(inside, one, words, (*loc, part))
 
 

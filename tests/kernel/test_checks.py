@@ -2,7 +2,7 @@
 
 import pytest
 
-from mcp_server.kernel.checks import check_all, refuse
+from mcp_server.kernel.checks import FOUND_MAX, check_all, refuse
 from mcp_server.kernel.errors import LimitExceeded, OpsError, ValidationFailed
 from mcp_server.kernel.refusing import FAULTS, NEXT_CALL, PROBLEMS_TOLD
 from mcp_server.kernel.together import CHANGE, not_together
@@ -52,3 +52,16 @@ def test_changes_that_would_do_are_those_of_all():
     with pytest.raises(ValidationFailed) as refused:
         refuse([not_together("One.", a=None), not_together("Two.", b=1, a=2)])
     assert refused.value.details[CHANGE] == {"a": None, "b": 1}
+
+
+def test_of_what_is_found_while_it_is_told_no_more_is_looked_for_than_anybody_reads():
+    looked: list[int] = []
+
+    def found():
+        for number in range(10_000):
+            looked.append(number)
+            yield ValidationFailed(f"Number {number}.")
+
+    with pytest.raises(ValidationFailed, match=f"And at least {FOUND_MAX + 1 - PROBLEMS_TOLD} more"):
+        refuse(found())
+    assert len(looked) == FOUND_MAX + 1

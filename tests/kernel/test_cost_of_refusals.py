@@ -4,10 +4,13 @@ from typing import Any
 
 import pytest
 
-from mcp_server.kernel import problems
+from mcp_server.kernel import near, problems
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.problems import EXAMINED_MAX
+from mcp_server.kernel.refusing import PROBLEMS_TOLD
+from mcp_server.kernel.shapes import shape_of
 from mcp_server.kernel.understanding import understood
+from mcp_server.protocol.strangers import named_things
 from tools import TOOLS
 
 MODELS = {tool.name: tool.arguments for tool in TOOLS}
@@ -20,6 +23,16 @@ class Untouched(list[Any]):
         raise AssertionError("somebody did")
 
 
+class Unread(dict[str, Any]):
+    """An object of which nobody reads a value."""
+
+    def __getitem__(self, name: str) -> Any:
+        raise AssertionError("somebody did")
+
+    def items(self) -> Any:
+        raise AssertionError("somebody did")
+
+
 def refusal(tool: str, **arguments: Any) -> str:
     with pytest.raises(ValidationFailed) as refused:
         understood(tool, MODELS[tool], arguments)
@@ -29,7 +42,7 @@ def refusal(tool: str, **arguments: Any) -> str:
 def test_a_list_that_is_too_long_is_refused_by_its_length_alone():
     said = refusal("tasks_create", tasks=Untouched([{}] * 2000))
     assert said.startswith("tasks_create refused its arguments: tasks: a list of 2000 is not accepted; it takes")
-    assert "1 to 100 objects" in said and said.endswith("Make several calls of it.")
+    assert "1 to 100 objects" in said and said.endswith("Make several calls of it, or leave some out.")
 
 
 @pytest.mark.parametrize("text", ["[" + ",".join(["{}"] * 101) + "]", [{"title": "x", "depends_on": ["#0"] * 101}]])
@@ -59,3 +72,49 @@ def test_of_more_faults_than_anybody_reads_only_the_number_is_told(monkeypatch: 
 def test_a_great_many_strange_names_are_not_compared_with_each_other():
     said = refusal("commit", calls=[{"tool": "state_set", **{f"argum{number}": 1 for number in range(2000)}}])
     assert "calls[0].argum0: there is no such argument" in said and "And 1995 more." in said
+
+
+def test_an_object_that_holds_too_much_is_refused_by_its_number_alone():
+    said = refusal(
+        "deployments_define", deployment="shop", secrets=Unread({str(number): "plain" for number in range(2000)})
+    )
+    assert "secrets: 2,000 names and values in it are not accepted; it takes at most 64." in said
+
+
+@pytest.mark.parametrize("count", [100, 200])
+def test_so_many_names_are_compared_for_one_call_however_much_is_wrong_with_it(
+    monkeypatch: pytest.MonkeyPatch, count: int
+):
+    compared: list[int] = []
+    closest = near.closest
+
+    def counting(asked: str, known: Any) -> list[str]:
+        compared.append(len(known))
+        return closest(asked, known)
+
+    monkeypatch.setattr(near, "closest", counting)
+    tasks: list[Any] = [
+        {"title": "x", "schedule": {"cron": "0 9 * * *", "timezone": f"Europe/Berlim{number}"}}
+        for number in range(count // 2)
+    ]
+    said = refusal("tasks_create", tasks=tasks)
+    assert said.count("Did you mean Europe/Berlin") == PROBLEMS_TOLD
+    assert sum(compared) < near.COMPARED_TOGETHER_MAX + near.KNOWN_MAX
+
+
+def test_what_may_be_any_json_is_not_looked_through_for_names():
+    value = {"tool": "agents_find", "arguments": {"agent_id": Untouched(["x"]), "deep": Unread(a=1)}}
+    assert list(named_things(shape_of(MODELS["commit"]), {"calls": [value]}, ("an agent's name or id",))) == []
+
+
+def test_each_strange_zone_is_looked_for_on_disk_once_however_often_a_call_is_checked(monkeypatch: pytest.MonkeyPatch):
+    looked: list[str] = []
+
+    def nowhere(name: str) -> Any:
+        looked.append(name)
+        raise KeyError(name)
+
+    monkeypatch.setattr("mcp_server.domain.tasks.schedules.ZoneInfo", nowhere)
+    zones = [f"Nowhere/At-all-{number}" for number in range(9)]
+    refusal("tasks_create", tasks=[{"title": "x", "schedule": {"cron": "0 9 * * *", "timezone": one}} for one in zones])
+    assert sorted(looked) == zones

@@ -629,8 +629,8 @@ WRONG: list[Wrong] = [
     ("tasks_create", task(schedule="0 9 * * *", depends_on=[ID]), ('"schedule":{"cron":"0 9 * * *"}}]',)),
     (
         "agents_control",
-        {"agent_id": "scribe", "action": "pause", "to_agent": "scribe"},
-        ('action="pause").', "locks_release(to_agent=...)"),
+        {"agent_id": "scribe", "action": "resume", "to_agent": "scribe"},
+        ('action="resume").', "locks_release(to_agent=...)"),
     ),
     ("agents_scale", {"agent_id": "scribe"}, ('Such as: agents_scale(agent_id="scribe", desired_instances=2).',)),
     (

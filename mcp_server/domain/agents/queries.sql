@@ -176,8 +176,28 @@ SELECT named.name FROM {{agents_at_hand}} AS named
 -- name: fragment.name_of_party
 COALESCE((SELECT a.name FROM agents a WHERE a.id = d.party), d.party)
 
+-- The skill as JSON, quotes included.
 -- name: agents_with_skill
-SELECT id FROM agents WHERE skills LIKE :skill AND lifecycle <> 'terminated' ORDER BY id LIMIT :limit
+SELECT id FROM agents WHERE instr(skills, :skill) > 0 AND lifecycle <> 'terminated' ORDER BY id LIMIT :limit
+
+-- name: agents_with_skill (postgres)
+SELECT id FROM agents WHERE strpos(skills, :skill) > 0 AND lifecycle <> 'terminated' ORDER BY id LIMIT :limit
+
+-- So many of each skill: several cost one look through all agents, which costs as much as four of the above.
+-- name: agents_with_skills
+SELECT skill, id FROM (
+  SELECT skill.value AS skill, a.id AS id, ROW_NUMBER() OVER (PARTITION BY skill.value ORDER BY a.id) AS place
+  FROM agents a, json_each(a.skills) AS skill
+  WHERE a.lifecycle <> 'terminated' AND skill.value IN (SELECT value FROM json_each(:skills))) AS found
+WHERE place <= :limit ORDER BY skill, id
+
+-- name: agents_with_skills (postgres)
+SELECT skill, id FROM (
+  SELECT skill.value AS skill, a.id AS id, ROW_NUMBER() OVER (PARTITION BY skill.value ORDER BY a.id) AS place
+  FROM agents a, jsonb_array_elements_text(CAST(a.skills AS jsonb)) AS skill (value)
+  WHERE a.lifecycle <> 'terminated'
+    AND skill.value = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:skills AS jsonb))))) AS found
+WHERE place <= :limit ORDER BY skill, id
 
 -- name: due.instances
 SELECT MIN(last_seen_at) + :alive_for AS at FROM instances WHERE lost_at IS NULL

@@ -82,6 +82,9 @@ SELECT * FROM approvals WHERE idempotency_key = :key AND key_owner = :owner
 -- name: approvals_open_of
 SELECT id FROM approvals WHERE requester = :requester AND status = 'pending' ORDER BY created_at, id
 
+-- name: approvals_open_whole
+SELECT * FROM approvals WHERE requester = :requester AND status = 'pending' ORDER BY created_at, id {{for_update}}
+
 -- name: approvals_open_known
 SELECT id FROM approvals WHERE requester = :requester AND status = 'pending' ORDER BY created_at, id LIMIT :counted
 

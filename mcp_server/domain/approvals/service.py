@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from mcp_server.domain.agents.hooks import Holding
+from mcp_server.domain.agents.holding import Holding
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.approvals import transactions
 from mcp_server.domain.approvals.answers import Answer

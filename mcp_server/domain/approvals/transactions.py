@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from mcp_server.domain.agents.hooks import Holding
+from mcp_server.domain.agents.holding import Holding
 from mcp_server.domain.approvals.answers import Answer
 from mcp_server.domain.approvals.commands import ApprovalSpec, RequestApproval
 from mcp_server.domain.approvals.hooks import PEOPLE_ASKED
@@ -220,10 +220,8 @@ def held_by(tx: Transaction, origin: Origin, agent_id: str) -> Holding | None:
 def hand_over(tx: Transaction, origin: Origin, leaving: Speaker, to: Speaker, reason: str | None) -> Holding | None:
     """The open questions of an agent that leaves become those of another, who may then remind."""
     held = held_by(tx, origin, leaving.agent_id)
-    for row in tx.all("approvals_open_of", requester=leaving.agent_id):
-        approval = tx.one("approval_for_update", id=row["id"])
-        assert approval is not None, "just listed"
-        tx.record(origin, Approval.adopt(approval).handed_over(to.agent_id, origin.at)[1].because(reason))
+    for row in tx.all("approvals_open_whole", requester=leaving.agent_id):
+        tx.record(origin, Approval.adopt(row).handed_over(to.agent_id, origin.at)[1].because(reason))
     return held
 
 

@@ -1,5 +1,7 @@
 """What is held of a lock, and of all others that may meet it."""
 
+from collections.abc import Iterable
+
 from mcp_server.domain.locks.model import Hold
 from mcp_server.domain.locks.paths import beginning, is_glob
 from mcp_server.kernel.events import Origin
@@ -7,18 +9,32 @@ from mcp_server.kernel.paging import after_all
 from mcp_server.kernel.store import Transaction
 
 
+def guard_all(tx: Transaction) -> None:
+    """On PostgreSQL keep everyone else from every name until the commit."""
+    tx.one("lock_guard_all")
+
+
 def guard(tx: Transaction, name: str) -> None:
     """On PostgreSQL keep everyone else from this name, or for a glob from every name, until the commit."""
     if is_glob(name):
-        tx.one("lock_guard_all")
+        guard_all(tx)
     else:
         tx.one("lock_guard", name=name)
 
 
 def live_holds(tx: Transaction, origin: Origin, name: str) -> list[Hold]:
     """What is held of a lock, and of others that may meet it. What has expired of the lock itself ends."""
+    return _living(tx, origin, name, every_hold(tx, name))
+
+
+def holds_of(tx: Transaction, origin: Origin, name: str) -> list[Hold]:
+    """What is held of a lock under this very name. What has expired ends."""
+    return _living(tx, origin, name, map(Hold.adopt, tx.all("lock_holds_named", name=name)))
+
+
+def _living(tx: Transaction, origin: Origin, name: str, holds: Iterable[Hold]) -> list[Hold]:
     live: list[Hold] = []
-    for hold in every_hold(tx, name):
+    for hold in holds:
         if hold.expires_at > origin.at:
             live.append(hold)
         elif hold.name == name:

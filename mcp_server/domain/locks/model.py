@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, Field
 
-from mcp_server.domain.locks.paths import is_glob, may_meet, normalised
+from mcp_server.domain.locks.paths import is_glob, may_meet, meets, normalised
 from mcp_server.kernel.arguments import Listing, Waiting
 from mcp_server.kernel.authority import VIA, Speaker
 from mcp_server.kernel.errors import InvalidTransition
@@ -57,6 +57,10 @@ class FindLocks(Listing):
     prefix: str | None = Field(default=None, max_length=200)
     agent_id: AgentName | None = None
 
+    def is_of_one(self) -> bool:
+        """Whether one name alone is looked for, which is no glob."""
+        return self.name is not None and self.model_fields_set <= {"name", "limit"} and not is_glob(self.name)
+
 
 class Holder(NamedTuple):
     """To whom holds and places in line belong: a party, and a label within it, which is empty for the speaker itself.
@@ -82,8 +86,11 @@ class Claim(NamedTuple):
 
     def keeps_out(self, other: "Claim") -> bool:
         """Whether the two cannot be granted side by side."""
-        alone = "exclusive" in (self.mode, other.mode)
-        return alone and self.holder != other.holder and may_meet(self.name, other.name)
+        return self.bars(other) and may_meet(self.name, other.name)
+
+    def bars(self, other: "Claim") -> bool:
+        """Whether they cannot where their names meet."""
+        return "exclusive" in (self.mode, other.mode) and self.holder != other.holder
 
     def said(self) -> str:
         """Who it is, for people and models."""
@@ -207,10 +214,12 @@ def keeping_out(claim: Claim, holds: Iterable[Hold]) -> list[Hold]:
     """What keeps a claim out: of each holder one hold, then others, though hardly more than are told."""
     firsts: dict[Holder, Hold] = {}
     others: list[Hold] = []
+    meets_it = meets(claim.name)
     for hold in holds:
-        is_first = hold.claim.holder not in firsts
-        if (is_first or len(others) <= TOLD_MAX) and hold.claim.keeps_out(claim):
-            firsts.setdefault(hold.claim.holder, hold)
+        held = hold.claim
+        is_first = held.holder not in firsts
+        if (is_first or len(others) <= TOLD_MAX) and held.bars(claim) and meets_it(hold.name):
+            firsts.setdefault(held.holder, hold)
             others += [] if is_first else [hold]
     return [*firsts.values(), *others]
 

@@ -13,6 +13,7 @@ from unicodedata import normalize
 TYPE_CHECKING = False  # `typing` takes longer to load than a hook to read the locks
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from re import Pattern
     from typing import Any, Literal
 
     Ranges = tuple[tuple[int, int], ...]
@@ -65,6 +66,61 @@ def may_meet(one: str, other: str) -> bool:
         return False
     # Nearly all names differ where both are plain: that is seen in a hundredth of the time.
     return _fit(one, other) and _meet(_segments(one), _segments(other), "**", _segments_meet)
+
+
+def meets(name: str) -> Callable[[str], bool]:
+    """`may_meet` of a name, to be asked of many: a glob is compared with what is none by one regular expression, in a
+    twentieth of the time. That is worth its making from a few hundred on."""
+
+    def with_one(other: str) -> bool:
+        if is_glob(other) or not is_glob(name):
+            return may_meet(name, other)
+        return expression(name).fullmatch(f"{other}/") is not None
+
+    return with_one
+
+
+@lru_cache(maxsize=64)
+def expression(glob: str) -> Pattern[str]:
+    """What a glob means, as a regular expression for paths with a slash at the end. It looks no way twice: whatever
+    stands between two wildcards is taken where it comes first, and nothing of that is ever given back."""
+    import re  # hooks load this module, and have no use for it
+
+    first, *more = _blocks(_segments(glob))
+    *between, last = more or [[]]
+    ahead = "(?:[^/]*/)*?"
+    return re.compile(
+        "".join(("".join(first), *(f"(?>{ahead}{''.join(one)})" for one in between), ahead if more else "", *last))
+    )
+
+
+def _blocks(segments: tuple[Segment, ...]) -> list[list[str]]:
+    """The expressions of segments, parted where any number of others may stand."""
+    blocks: list[list[str]] = [[]]
+    for segment in segments:
+        if segment == "**":
+            blocks.append([])
+        else:
+            blocks[-1].append(f"(?>{_segment_expression(segment)}/)")
+    return blocks
+
+
+def _segment_expression(segment: tuple[Token, ...]) -> str:
+    parts = [""]
+    for member in segment:
+        if member == "*":
+            parts.append("")
+        else:
+            parts[-1] += _set_expression(member)
+    if len(parts) == 1:
+        return parts[0]
+    first, *between, last = parts
+    return f"(?=[^/]){first}{''.join(f'(?>[^/]*?{one})' for one in between)}[^/]*{last}"
+
+
+def _set_expression(ranges: Ranges) -> str:
+    members = "".join(rf"\U{low:08x}-\U{high:08x}" for low, high in ranges)
+    return f"[{members}]" if members else "(?!)"
 
 
 def _fit(one: str, other: str) -> bool:

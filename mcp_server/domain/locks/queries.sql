@@ -19,6 +19,31 @@ SELECT last_token FROM locks WHERE name = :name
 INSERT INTO locks (name, last_token) VALUES (:name, :token)
 ON CONFLICT (name) DO UPDATE SET last_token = :token
 
+-- name: lock_tokens_raise
+UPDATE locks SET last_token = last_token + 1 WHERE name IN (SELECT value FROM json_each(:names))
+
+-- name: lock_tokens_raise (postgres)
+UPDATE locks SET last_token = last_token + 1
+WHERE name = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:names AS jsonb))))
+
+-- name: lock_tokens
+SELECT name, last_token FROM locks WHERE name IN (SELECT value FROM json_each(:names))
+
+-- name: lock_tokens (postgres)
+SELECT name, last_token FROM locks WHERE name = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:names AS jsonb))))
+
+-- What is live of a party's is another's, under the last tokens.
+-- name: lock_holds_give
+UPDATE lock_holds SET party = :heir, owner = '', speaker = :speaker, acquired_at = :acquired_at,
+  fencing_token = (SELECT last_token FROM locks WHERE locks.name = lock_holds.name)
+WHERE party = :party AND expires_at > :now AND name IN (SELECT value FROM json_each(:names))
+
+-- name: lock_holds_give (postgres)
+UPDATE lock_holds SET party = :heir, owner = '', speaker = :speaker, acquired_at = :acquired_at,
+  fencing_token = (SELECT last_token FROM locks WHERE locks.name = lock_holds.name)
+WHERE party = :party AND expires_at > :now
+  AND name = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:names AS jsonb))))
+
 -- name: lock_holds
 SELECT * FROM lock_holds WHERE name = :name
 UNION ALL SELECT * FROM lock_holds WHERE pattern = 1 AND name <> :name
@@ -41,11 +66,19 @@ WHERE pattern = 0 AND name = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:n
 UNION ALL SELECT * FROM lock_holds WHERE pattern = 1
 ORDER BY acquired_at, name, party, owner
 
+-- name: lock_globs_held
+SELECT DISTINCT name FROM lock_holds WHERE pattern = 1 AND expires_at > :now ORDER BY name
+
 -- name: lock_globs_of
 SELECT count(*) AS n FROM lock_holds WHERE pattern = 1 AND party = :party
 
 -- name: lock_holds_of_party
 SELECT * FROM lock_holds WHERE party = :party ORDER BY name, owner
+
+-- What a party holds, each lock once, counted up to a number.
+-- name: lock_names_of_party
+SELECT name, MAX(expires_at) AS expires_at FROM lock_holds WHERE party = :party AND expires_at > :now
+GROUP BY name ORDER BY name LIMIT :counted
 
 -- name: lock_holds_of_owner
 SELECT * FROM lock_holds WHERE owner = :owner ORDER BY name, party

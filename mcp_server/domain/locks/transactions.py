@@ -9,7 +9,7 @@ from mcp_server.domain.agents.transactions import named_agent, require_staying, 
 from mcp_server.domain.events.thinning import last_told
 from mcp_server.domain.locks.deadlocks import Wait, deadlock, find_deadlock
 from mcp_server.domain.locks.endings import how_it_ended
-from mcp_server.domain.locks.meeting import every_hold, guard, live_holds
+from mcp_server.domain.locks.meeting import every_hold, guard, holds_of, live_holds
 from mcp_server.domain.locks.model import (
     AcquireLock,
     Claim,
@@ -161,8 +161,8 @@ def hand_over(
         hold, _ = _renewed(tx, origin, hold, seconds)
     registered_by = (agent_of(tx, heir.agent_id) or {}).get("registered_by")
     new, event = hold.handed_over(heir, registered_by, _next_token(tx, hold.name), origin.at, reason)
-    for other in live_holds(tx, origin, hold.name):
-        if other.name == hold.name and other.claim.holder == new.claim.holder:
+    for other in holds_of(tx, origin, hold.name):
+        if other.claim.holder == new.claim.holder:
             _end(tx, origin, other)
             new, event = hold.evolved({"expires_at": max(hold.expires_at, other.expires_at)}).handed_over(
                 heir, registered_by, new.fencing_token, origin.at, reason
@@ -339,7 +339,7 @@ def _renewed(tx: Transaction, origin: Origin, hold: Hold, seconds: float) -> tup
 
 def _meant(tx: Transaction, origin: Origin, command: ReleaseLock) -> Hold:
     """The hold that a caller means: one of its own, or with force and the right to control locks anybody's."""
-    holds = [hold for hold in live_holds(tx, origin, command.name) if hold.name == command.name]
+    holds = holds_of(tx, origin, command.name)
     named = [hold for hold in holds if hold.is_named(command.owner)]
     found = _allowed(tx, origin, command, named)
     if not found and not holds:

@@ -35,6 +35,11 @@ DELETE FROM deliveries WHERE message_id = :message_id AND party = :party
 -- name: delivery_for_update
 SELECT * FROM deliveries WHERE message_id = :message_id AND party = :party {{for_update}}
 
+-- Of what somebody has not read, what another has got as well.
+-- name: deliveries_of_both
+SELECT d.message_id FROM deliveries d JOIN deliveries o ON o.message_id = d.message_id AND o.party = :other
+WHERE d.party = :party AND d.read_at IS NULL
+
 -- name: deliveries_overdue
 SELECT * FROM deliveries
 WHERE ack_due_at <= :now AND ack_due_at IS NOT NULL AND acknowledged_at IS NULL AND ack_missed_at IS NULL

@@ -1,16 +1,17 @@
 """Who gets a message: what its sender names, and who takes part in a thread."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from mcp_server.domain.agents.speaking import known_agent
 from mcp_server.domain.agents.transactions import (
+    LOOKED_FOR_MAX,
     every_name,
     is_staying,
     named_agent,
     names_near,
     staying_agent,
-    with_skill,
+    with_skills,
 )
 from mcp_server.domain.messages.model import CAPABILITY, PERSON, RECIPIENTS_MAX, SendMessage, is_person
 from mcp_server.kernel.authority import VIA, Permission
@@ -47,9 +48,10 @@ def recipients_of(tx: Transaction, origin: Origin, command: SendMessage) -> Reci
         return _others(tx, origin, command.thread_id or "")
     parties: dict[str, str] = {}
     found: list[OpsError] = []
+    able = _able(tx, command.to)
     for reference in sorted(set(command.to)):
         with noting(found):
-            parties |= _parties(tx, origin, reference)
+            parties |= _parties(tx, origin, reference, able)
     refuse(found)
     if len(parties) > RECIPIENTS_MAX:
         raise LimitExceeded(
@@ -126,9 +128,11 @@ def _others(tx: Transaction, origin: Origin, thread_id: str) -> Recipients:
     return Recipients(names, skipped)
 
 
-def _parties(tx: Transaction, origin: Origin, reference: str) -> dict[str, str]:
+def _parties(tx: Transaction, origin: Origin, reference: str, able: Mapping[str, Sequence[str]]) -> dict[str, str]:
     if reference.startswith(CAPABILITY):
-        return {party: called(tx, party) for party in _able(tx, reference.removeprefix(CAPABILITY))}
+        capability = reference.removeprefix(CAPABILITY)
+        _require_some(capability, able[capability])
+        return {party: called(tx, party) for party in able[capability]}
     if is_person(reference):
         return {_person(reference): reference}
     agent = staying_agent(tx, agent_of(reference))
@@ -157,8 +161,12 @@ def _no_agent_but_the_user(origin: Origin, reference: str) -> NotFound | None:
 
 
 def _nobody(tx: Transaction, reference: str) -> NotFound:
-    """The refusal of a name of no agent."""
-    if with_skill(tx, reference, 1):
+    """The refusal of a name of no agent. What may have been meant is looked for while few such have been met in one
+    transaction: others wait."""
+    met: set[str] = tx.notes.setdefault(_nobody, set())
+    met.add(reference)
+    is_looked_for = len(met) <= LOOKED_FOR_MAX
+    if is_looked_for and with_skills(tx, [reference], 1)[reference]:
         return NotFound(
             f"There is no agent {named(reference)}; it is a capability that agents have.",
             next=f"Write to {quoted(CAPABILITY + reference)} to reach all who have it.",
@@ -166,7 +174,7 @@ def _nobody(tx: Transaction, reference: str) -> NotFound:
         )
     is_all = reference.casefold() in _WORDS_FOR_ALL
     near = [] if is_all else names_near(tx, reference)
-    there = [] if near else every_name(tx)
+    there = every_name(tx) if is_looked_for and not near else []
     more = f" and {len(there) - NAMES_SHOWN} more" if len(there) > NAMES_SHOWN else ""
     known = f"There are {', '.join(map(named, there[:NAMES_SHOWN]))}{more}. " if there else ""
     return NotFound(
@@ -176,16 +184,19 @@ def _nobody(tx: Transaction, reference: str) -> NotFound:
     )
 
 
-def _able(tx: Transaction, capability: str) -> list[str]:
-    """The agents that have a capability: one at least."""
-    found = with_skill(tx, capability, RECIPIENTS_MAX + 1)
-    if not found:
+def _able(tx: Transaction, references: Iterable[str]) -> dict[str, list[str]]:
+    """For each capability that is named the agents that have it: as many as may get a message, and one more."""
+    capabilities = {one.removeprefix(CAPABILITY) for one in references if one.startswith(CAPABILITY)}
+    return with_skills(tx, sorted(capabilities), RECIPIENTS_MAX + 1)
+
+
+def _require_some(capability: str, able: Sequence[str]) -> None:
+    if not able:
         raise NotFound(
             f"No agent has the capability {quoted(capability)}, so nobody would get the message.",
             next="See agents_find, or name the recipients.",
             details={"capability": capability},
         )
-    return found
 
 
 def _resolved(tx: Transaction, reference: str) -> str:

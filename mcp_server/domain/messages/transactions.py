@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mcp_server.domain.agents.hooks import Holding
+from mcp_server.domain.agents.holding import Holding
 from mcp_server.domain.messages.model import (
     Addressed,
     Delivery,
@@ -131,9 +131,11 @@ def hand_over(tx: Transaction, origin: Origin, leaving: Speaker, heir: Speaker, 
     """Put what an agent that leaves has not read at the end of another's inbox. What that one has got itself, it does
     not get twice."""
     place, moved = _next_place(tx, heir.agent_id), list[str]()
-    for row in tx.all("inbox_unread_ids", party=leaving.agent_id):
-        delivery = Delivery.adopt(row)
-        has_it = tx.one("delivery_for_update", message_id=delivery.message_id, party=heir.agent_id) is not None
+    unread = tx.all("inbox_unread_ids", party=leaving.agent_id)
+    got = tx.all("deliveries_of_both", party=leaving.agent_id, other=heir.agent_id) if unread else []
+    has = {row["message_id"] for row in got}
+    for delivery in map(Delivery.adopt, unread):
+        has_it = delivery.message_id in has
         note(tx, origin, delivery.handed_over(heir.agent_id, None if has_it else place).because(reason))
         place += not has_it
         moved.append(delivery.message_id)

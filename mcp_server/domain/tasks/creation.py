@@ -1,7 +1,8 @@
 """Transaction functions that create tasks."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 from mcp_server.domain.agents.transactions import named_agent, require_staying
@@ -9,16 +10,17 @@ from mcp_server.domain.tasks.births import new_task
 from mcp_server.domain.tasks.commands import CreateTasks
 from mcp_server.domain.tasks.hooks import TASK_GATED
 from mcp_server.domain.tasks.model import Task
+from mcp_server.domain.tasks.parents import add_dependencies, bring_back, require_room, standing_of
 from mcp_server.domain.tasks.queues import ensure_queue
 from mcp_server.domain.tasks.refusals import no_task, parent_ended, parent_refused
-from mcp_server.domain.tasks.rows import add_dependency, find_row, load_anywhere, require_room
+from mcp_server.domain.tasks.rows import find_row
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.spec import TaskSpec
 from mcp_server.kernel.checks import found_by, refuse
 from mcp_server.kernel.errors import NotFound, OpsError
 from mcp_server.kernel.events import Origin
 from mcp_server.kernel.keys import key_conflict
-from mcp_server.kernel.store import Transaction
+from mcp_server.kernel.store import Row, Transaction
 
 SYSTEM_WORK = "system work"
 """Under this name the worker for system tasks is woken."""
@@ -50,7 +52,7 @@ def create(tx: Transaction, origin: Origin, command: CreateTasks) -> list[Create
         try:
             created[number] = _create_one(tx, later, spec, drawn[number], ids, asks=True)
         except NotFound as error:
-            refuse([error, *_missing(tx, command.tasks)])
+            refuse(chain([error], _missing(tx, command.tasks)))
         ids[number] = created[number].task["id"]
     return [created[number] for number in range(len(command.tasks))]
 
@@ -86,14 +88,13 @@ def _new(
 ) -> Task:
     if spec.parent_id is not None and find_row(tx, spec.parent_id) is None:
         raise no_task(spec.parent_id)
-    waiting = [parent for parent in parents if _still_waits_for(tx, parent, spec.on_parent_failure)]
+    waiting = _held_up_by(tx, parents, spec.on_parent_failure)
     task, event = new_task(task_id, spec, parents, len(waiting), origin)
     ensure_queue(tx, task)
     cause = tx.record(origin, event)
     _announce(tx, origin.caused_by(cause), task, asks=asks)
-    for parent in waiting:
-        require_room(tx, parent)
-        add_dependency(tx, parent, task_id)
+    require_room(tx, waiting)
+    add_dependencies(tx, waiting, task_id)
     return task
 
 
@@ -116,22 +117,25 @@ def _replayed(tx: Transaction, origin: Origin, spec: TaskSpec, parents: Sequence
     return earlier
 
 
-def _still_waits_for(tx: Transaction, parent_id: str, policy: str) -> bool:
-    hot = tx.one("task_status", id=parent_id)
-    row = hot or tx.one("archived_task_by_id", id=parent_id)
-    if row is None:
+def _held_up_by(tx: Transaction, parents: Sequence[str], policy: str) -> list[str]:
+    """Those of its parents that a new task waits for. One that is waited for is back from the archive: somebody hopes
+    for its retry."""
+    standing = standing_of(tx, parents)
+    waiting = [parent_id for parent_id in parents if _waits_for(parent_id, standing.get(parent_id), policy)]
+    bring_back(tx, map(standing.__getitem__, waiting))
+    return waiting
+
+
+def _waits_for(parent_id: str, parent: Row | None, policy: str) -> bool:
+    if parent is None:
         raise no_task(parent_id)
-    if row["status"] == "completed":
+    if parent["status"] in TERMINAL - {"completed"} and policy != "wait":
+        require_runs_on(parent_id, parent, policy)
         return False
-    if row["status"] in TERMINAL and policy != "wait":
-        require_runs_on(parent_id, row, policy)
-        return False
-    if hot is None:
-        load_anywhere(tx, parent_id)  # somebody waits for its retry: back from the archive
-    return True
+    return parent["status"] != "completed"
 
 
-def require_runs_on(parent_id: str, parent: dict[str, Any], policy: str) -> None:
+def require_runs_on(parent_id: str, parent: Row, policy: str) -> None:
     """Refuse what hangs on a task that ended so that it may never run.
 
     Raises:
@@ -143,14 +147,14 @@ def require_runs_on(parent_id: str, parent: dict[str, Any], policy: str) -> None
         raise parent_ended(parent_id, parent["status"])
 
 
-def _missing(tx: Transaction, specs: Iterable[TaskSpec]) -> Iterator[OpsError]:
+def _missing(tx: Transaction, specs: Sequence[TaskSpec]) -> Iterator[OpsError]:
     """What all of them name and there is not."""
-    for spec in specs:
+    named = [[one for one in (spec.parent_id, *spec.depends_on) if one and not one.startswith("#")] for spec in specs]
+    there = standing_of(tx, chain.from_iterable(named))
+    for spec, task_ids in zip(specs, named, strict=True):
         if spec.agent_id is not None:
             yield from filter(None, (found_by(partial(named_agent, tx, spec.agent_id)),))
-        for task_id in filter(None, (spec.parent_id, *spec.depends_on)):
-            if not task_id.startswith("#") and find_row(tx, task_id) is None:
-                yield no_task(task_id)
+        yield from (no_task(task_id) for task_id in task_ids if task_id not in there)
 
 
 def _parents_first(specs: tuple[TaskSpec, ...]) -> list[int]:

@@ -7,11 +7,11 @@ from mcp_server.domain.agents.transactions import named_agent, require_staying
 from mcp_server.domain.tasks.creation import SYSTEM_WORK, require_runs_on
 from mcp_server.domain.tasks.hooks import TASK_MOVED
 from mcp_server.domain.tasks.model import Task
+from mcp_server.domain.tasks.parents import add_dependencies, require_room, standing_of, wait_anew, waited_for
 from mcp_server.domain.tasks.pinning import require_ordinary
 from mcp_server.domain.tasks.queues import ensure_queue
 from mcp_server.domain.tasks.refusals import servers_own, too_late_to_ask
 from mcp_server.domain.tasks.rescheduling import TIMES, ready_anew, rescheduled
-from mcp_server.domain.tasks.rows import add_dependency, find_row, require_room, wait_anew, waited_for
 from mcp_server.domain.tasks.rules import TERMINAL, TaskAction
 from mcp_server.domain.tasks.spec import PARENTS_MAX, RetrySpec, TaskChanges, queue_name
 from mcp_server.kernel.errors import LimitExceeded
@@ -84,8 +84,8 @@ def wait_for_answer(tx: Transaction, origin: Origin, task: Task, question_id: st
             f"{task.id} depends on {PARENTS_MAX} tasks, as many as one may.",
             next="Ask without task_id, and let a task that one of them waits for depend on the question's.",
         )
-    require_room(tx, question_id)
-    add_dependency(tx, question_id, task.id)
+    require_room(tx, [question_id])
+    add_dependencies(tx, [question_id], task.id)
     new = {"depends_on": RawJson(dump_json([*parents, question_id])), "waits_on": task.waits_on + 1}
     waiting, event = task.moved("task.edited", origin.at, **new, **ready_anew(task, new, origin.at))
     tx.record(origin, event)
@@ -102,7 +102,7 @@ def _waiting_anew(tx: Transaction, task: Task, changes: TaskChanges) -> int:
     if task.status in TERMINAL:
         return task.waits_on
     row = task.fields() | {"on_parent_failure": changes.on_parent_failure}
-    for parent in filter(None, (find_row(tx, parent_id) for parent_id in json.loads(task.depends_on))):
+    for parent in standing_of(tx, json.loads(task.depends_on)).values():
         if changes.on_parent_failure != "wait" and parent["status"] in TERMINAL - {"completed"}:
             require_runs_on(parent["id"], parent, changes.on_parent_failure)
     parents = waited_for(tx, row)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from mcp_server.domain.tasks.commands import FindTasks
 from mcp_server.domain.tasks.spec import SYSTEM_KIND, shown_kind
@@ -11,24 +12,40 @@ from mcp_server.kernel.paging import Query, after_all
 _NOT_QUEUED = ("pending", "running", "paused")
 
 
-def parts(query: Query, agent_id: str | None, held_up: Sequence[str] | None = None) -> list[Query]:
+class HeldUp(NamedTuple):
+    """What keeps queued tasks from being claimed now: the queues of which nobody can take anything up, and concurrency
+    keys of tasks that run."""
+
+    queues: Sequence[str]
+    keys: Sequence[str]
+
+
+def parts(query: Query, agent_id: str | None, held_up: HeldUp | None = None) -> list[Query]:
     """A list of tasks as lists that are read each in its own order: the hot tasks and the archived ones, and of an
     agent what it works on, what names it and what it ended.
 
     Args:
         query: the list, narrowed.
         agent_id: the agent.
-        held_up: where only those are meant that have not ended and cannot be claimed now, the queues of which nobody
-            can take anything up.
+        held_up: where only those are meant that have not ended and cannot be claimed now, what keeps them from it.
     """
     whole = [query, replace(query, statement=f"archived_{query.statement}")]
     if held_up is not None:
         whole = [query.where(f"task_status_{status}") for status in _NOT_QUEUED]
-        whole.append(query.where("task_held_up", queues_held_up=dump_json(list(held_up))))
+        whole += _queued_ones(query, held_up)
     if agent_id is None:
         return whole
     ways = ("task_leased", "task_named", "task_finished")
     return [one.where(way, task_agent=agent_id) for one in whole for way in ways]
+
+
+def _queued_ones(query: Query, held_up: HeldUp) -> list[Query]:
+    """Those of a list that are queued and held up, each in one part. What holds up nothing costs no look: all that is
+    queued would be gone through in vain."""
+    queues, keys = (dump_json(list(names)) for names in held_up)
+    in_queues = [query.where("task_in_queues", queues_held_up=queues)] if held_up.queues else []
+    by_keys = [query.where("task_key_held", queues_held_up=queues, keys_held=keys)] if held_up.keys else []
+    return in_queues + by_keys
 
 
 def listed(command: FindTasks) -> Query:

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from mcp_server.domain.agents.hooks import Holding
+from mcp_server.domain.agents.holding import Holding
 from mcp_server.domain.agents.transactions import is_staying, named_agent, require_staying
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.queues import ensure_queue
 from mcp_server.domain.tasks.refusals import being_cancelled, servers_own
-from mcp_server.domain.tasks.rows import load_task
 from mcp_server.domain.tasks.rules import NO_LEASE, TERMINAL
 from mcp_server.kernel.authority import Speaker
 from mcp_server.kernel.errors import InvalidTransition
@@ -26,8 +25,8 @@ def pinned_to(tx: Transaction, origin: Origin, agent_id: str) -> Holding | None:
 def hand_over(tx: Transaction, origin: Origin, leaving: Speaker, heir: Speaker, reason: str | None) -> Holding | None:
     """Pin to another agent what is pinned to one that leaves, also what has ended and might be retried."""
     ids: list[str] = []
-    for row in tx.all("tasks_pinned", agent_id=leaving.agent_id):
-        new, event = load_task(tx, row["id"]).assigned(heir.agent_id, origin.at)
+    for row in tx.all("tasks_pinned_whole", agent_id=leaving.agent_id):
+        new, event = Task.adopt(row).assigned(heir.agent_id, origin.at)
         ensure_queue(tx, new)
         tx.record(origin, event.because(reason))
         ids.append(new.id)

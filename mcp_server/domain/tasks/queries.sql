@@ -45,6 +45,20 @@ WHERE idempotency_key = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:keys A
 -- name: task_status
 SELECT id, status, approval, refused, cancel_reason FROM tasks WHERE id = :id {{for_update}}
 
+-- name: tasks_standing
+SELECT id, status, approval, refused, cancel_reason FROM tasks WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: tasks_standing (postgres)
+SELECT id, status, approval, refused, cancel_reason FROM tasks
+WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))) ORDER BY id FOR UPDATE
+
+-- name: archived_tasks_standing
+SELECT id, status, approval, refused, cancel_reason FROM archived_tasks WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: archived_tasks_standing (postgres)
+SELECT id, status, approval, refused, cancel_reason FROM archived_tasks
+WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
+
 -- name: queue_insert
 INSERT INTO queues (name, kind, agent_id, capabilities) VALUES (:name, :kind, :agent_id, :capabilities)
 ON CONFLICT (name) DO NOTHING
@@ -74,14 +88,44 @@ SELECT count(*) AS n FROM (SELECT 1 FROM {{empty_queues}} AS q LIMIT :limit) AS 
 -- name: dependency_insert
 INSERT INTO dependencies (parent_id, task_id) VALUES (:parent_id, :task_id) ON CONFLICT DO NOTHING
 
+-- name: dependencies_insert
+INSERT INTO dependencies (parent_id, task_id) SELECT value, :task_id FROM json_each(:parent_ids) WHERE TRUE
+ON CONFLICT DO NOTHING
+
+-- name: dependencies_insert (postgres)
+INSERT INTO dependencies (parent_id, task_id)
+SELECT value, :task_id FROM jsonb_array_elements_text(CAST(:parent_ids AS jsonb)) AS parent (value)
+ON CONFLICT DO NOTHING
+
+-- name: dependencies_drop
+DELETE FROM dependencies WHERE task_id = :task_id AND parent_id IN (SELECT value FROM json_each(:parent_ids))
+
+-- name: dependencies_drop (postgres)
+DELETE FROM dependencies
+WHERE task_id = :task_id AND parent_id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:parent_ids AS jsonb))))
+
 -- name: dependency_delete
 DELETE FROM dependencies WHERE parent_id = :parent_id AND task_id = :task_id
+
+-- name: dependencies_delete
+DELETE FROM dependencies WHERE parent_id = :parent_id AND task_id IN (SELECT value FROM json_each(:ids))
+
+-- name: dependencies_delete (postgres)
+DELETE FROM dependencies
+WHERE parent_id = :parent_id AND task_id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
 
 -- name: dependencies_clear
 DELETE FROM dependencies WHERE task_id = :id OR parent_id = :id
 
 -- name: dependents
 SELECT task_id FROM dependencies WHERE parent_id = :parent_id ORDER BY task_id
+
+-- Those to which the end of a parent does something: it frees them; or they are cancelled, by policy or a person's no.
+-- name: dependents_concerned
+SELECT * FROM tasks WHERE id IN (SELECT task_id FROM dependencies WHERE parent_id = :parent_id)
+  AND (:frees = 1 OR (:refused = 0 AND on_parent_failure = 'run_anyway')
+    OR (on_parent_failure <> 'wait' AND status IN ('pending', 'paused')))
+ORDER BY id LIMIT :limit {{for_update}}
 
 -- name: children_unfinished
 SELECT id FROM tasks WHERE parent_id IN (SELECT value FROM json_each(:ids)) AND parent_id IS NOT NULL
@@ -102,8 +146,15 @@ SELECT DISTINCT tasks.id FROM dependencies JOIN tasks ON tasks.id = dependencies
 WHERE dependencies.parent_id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
 AND status IN ('pending', 'paused') ORDER BY tasks.id LIMIT :limit
 
--- name: dependents_beyond
-SELECT task_id FROM dependencies WHERE parent_id = :parent_id ORDER BY task_id LIMIT 1 OFFSET :beyond
+-- name: dependents_counted
+SELECT value AS parent_id,
+  (SELECT count(*) FROM (SELECT 1 FROM dependencies WHERE parent_id = asked.value LIMIT :most) AS counted) AS n
+FROM json_each(:ids) AS asked
+
+-- name: dependents_counted (postgres)
+SELECT value AS parent_id,
+  (SELECT count(*) FROM (SELECT 1 FROM dependencies WHERE parent_id = asked.value LIMIT :most) AS counted) AS n
+FROM jsonb_array_elements_text(CAST(:ids AS jsonb)) AS asked (value)
 
 -- name: dependencies_of_many
 SELECT d.task_id, p.id, p.title, p.status FROM dependencies d JOIN tasks p ON p.id = d.parent_id
@@ -114,13 +165,20 @@ SELECT d.task_id, p.id, p.title, p.status FROM dependencies d JOIN tasks p ON p.
 WHERE d.task_id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))) ORDER BY d.task_id, p.id
 
 -- name: still_waiting
-SELECT d.task_id, d.parent_id FROM dependencies d JOIN tasks t ON t.id = d.task_id
-WHERE d.task_id IN (SELECT value FROM json_each(:ids)) AND t.status = 'pending' ORDER BY d.task_id, d.parent_id
+SELECT d.task_id AS task_id, d.parent_id AS parent_id, NULL AS run_at, NULL AS approval
+FROM dependencies d JOIN tasks t ON t.id = d.task_id
+WHERE d.task_id IN (SELECT value FROM json_each(:ids)) AND t.status = 'pending'
+UNION ALL SELECT id, NULL, run_at, approval FROM tasks
+WHERE id IN (SELECT value FROM json_each(:ids)) AND status = 'pending'
+ORDER BY task_id, parent_id
 
 -- name: still_waiting (postgres)
-SELECT d.task_id, d.parent_id FROM dependencies d JOIN tasks t ON t.id = d.task_id
+SELECT d.task_id AS task_id, d.parent_id AS parent_id, NULL AS run_at, NULL AS approval
+FROM dependencies d JOIN tasks t ON t.id = d.task_id
 WHERE d.task_id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))) AND t.status = 'pending'
-ORDER BY d.task_id, d.parent_id
+UNION ALL SELECT id, NULL, run_at, approval FROM tasks
+WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))) AND status = 'pending'
+ORDER BY task_id, parent_id
 
 -- name: concurrency_holders
 SELECT concurrency_key, id, lease_agent_id, lease_expires_at FROM tasks
@@ -130,6 +188,9 @@ WHERE status = 'running' AND concurrency_key IN (SELECT value FROM json_each(:ke
 SELECT concurrency_key, id, lease_agent_id, lease_expires_at FROM tasks
 WHERE status = 'running' AND concurrency_key = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:keys AS jsonb))))
 ORDER BY lease_expires_at, id
+
+-- name: concurrency_keys_running
+SELECT DISTINCT concurrency_key FROM tasks WHERE status = 'running' AND concurrency_key IS NOT NULL ORDER BY 1
 
 -- Who is next with a concurrency key, among the first of a queue.
 -- name: concurrency_next
@@ -418,15 +479,22 @@ AND status = 'cancelled'
 AND status = 'timed_out'
 
 -- What is queued and cannot be claimed now: nobody can take it up, or its concurrency key is held.
--- name: filter.task_held_up
-AND status = 'queued' AND (queue IN (SELECT value FROM json_each(:queues_held_up)) OR concurrency_limit <= (
-  SELECT count(*) FROM tasks r WHERE r.status = 'running' AND r.concurrency_key = tasks.concurrency_key))
+-- name: filter.task_in_queues
+AND status = 'queued' AND queue IN (SELECT value FROM json_each(:queues_held_up))
 
--- name: filter.task_held_up (postgres)
-AND status = 'queued' AND (
-  queue = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:queues_held_up AS jsonb))))
-  OR concurrency_limit <= (
-    SELECT count(*) FROM tasks r WHERE r.status = 'running' AND r.concurrency_key = tasks.concurrency_key))
+-- name: filter.task_in_queues (postgres)
+AND status = 'queued' AND queue = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:queues_held_up AS jsonb))))
+
+-- name: filter.task_key_held
+AND status = 'queued' AND queue NOT IN (SELECT value FROM json_each(:queues_held_up))
+AND concurrency_key IN (SELECT value FROM json_each(:keys_held)) AND concurrency_limit <= (
+  SELECT count(*) FROM tasks r WHERE r.status = 'running' AND r.concurrency_key = tasks.concurrency_key)
+
+-- name: filter.task_key_held (postgres)
+AND status = 'queued' AND queue <> ALL (ARRAY(SELECT jsonb_array_elements_text(CAST(:queues_held_up AS jsonb))))
+AND concurrency_key = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:keys_held AS jsonb))))
+AND concurrency_limit <= (
+  SELECT count(*) FROM tasks r WHERE r.status = 'running' AND r.concurrency_key = tasks.concurrency_key)
 
 -- name: filter.task_schedules
 AND schedule IS NOT NULL
@@ -519,13 +587,16 @@ WHERE lease_agent_id = :agent_id AND status = 'running' AND lease_expires_at > :
 -- name: tasks_pinned
 SELECT id, status FROM tasks WHERE agent_id = :agent_id AND status <> 'completed' ORDER BY id
 
+-- name: tasks_pinned_whole
+SELECT * FROM tasks WHERE agent_id = :agent_id AND status <> 'completed' ORDER BY id {{for_update}}
+
 -- What waits for one agent alone, counted up to a number.
 -- name: tasks_waiting_for
 SELECT id FROM tasks WHERE agent_id = :agent_id AND status <> 'completed'
 AND status IN ('pending', 'queued', 'paused') ORDER BY id LIMIT :counted
 
 -- name: agent_leases
-SELECT id FROM tasks WHERE lease_agent_id = :id AND status = 'running' ORDER BY id
+SELECT id, due_at FROM tasks WHERE lease_agent_id = :id AND status = 'running' ORDER BY id
 
 -- name: instance_leases
 SELECT id FROM tasks WHERE lease_agent_id = :agent_id AND lease_instance_id = :instance_id AND status = 'running'

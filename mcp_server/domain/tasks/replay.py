@@ -6,7 +6,7 @@ from typing import Any
 
 from mcp_server.domain.agents import replay as agents
 from mcp_server.domain.events.thinning import has_events_since
-from mcp_server.domain.tasks.rows import waited_for
+from mcp_server.domain.tasks.parents import waited_for
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.spec import SYSTEM_WORKER
 from mcp_server.kernel.events import Event, Origin

@@ -1,6 +1,5 @@
 """Rows <-> `Task`: loading one, bringing one back from the archive, and what one task's end does to its dependents."""
 
-import json
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -9,13 +8,13 @@ from mcp_server.domain.tasks.hooks import ENDINGS_LEFT, TASK_ENDED
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.refusals import no_task
 from mcp_server.domain.tasks.rules import TERMINAL
-from mcp_server.kernel.errors import LimitExceeded
-from mcp_server.kernel.events import Origin
+from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.store import Memory, Transaction
+from mcp_server.kernel.times import Micros
 
-DEPENDENTS_MAX = 5_000
-ENDINGS_MAX = 1_000
+ENDINGS_MAX = 500
+"""So many tasks are changed in one transaction by the end of what they hung on: everyone else waits for it."""
 _KEPT_MAX = 1024
 _REASON_CHARACTERS_MAX = 1000
 _KEPT_CHARACTERS_MAX = 2048
@@ -72,11 +71,14 @@ def read_ahead(tx: Transaction, task_ids: Iterable[str]) -> None:
     """Lock tasks, in order, and read what ending them will ask for: their versions, and behind the locks, since others
     may come while these are waited for, their dependents."""
     ids = {"ids": dump_json(sorted(set(task_ids)))}
-    children: dict[str, list[dict[str, Any]]] = {}
     tasks, waiting = tx.together(("tasks_lock", ids), ("dependents_of_many", ids))
     for row in tasks:
         tx.notes["task", row["id"]] = row["version"]
-        children[row["id"]] = []
+    _note_dependents(tx, [row["id"] for row in tasks], waiting)
+
+
+def _note_dependents(tx: Transaction, task_ids: Iterable[str], waiting: Iterable[Mapping[str, Any]]) -> None:
+    children: dict[str, list[dict[str, Any]]] = {task_id: [] for task_id in task_ids}
     for row in waiting:
         children[row["parent_id"]].append({"task_id": row["task_id"]})
     for task_id, rows in children.items():
@@ -107,51 +109,6 @@ def dependents(tx: Transaction, parent_id: str) -> list[str]:
     return [row["task_id"] for row in rows]
 
 
-def require_room(tx: Transaction, parent_id: str) -> None:
-    """Refuse one more to wait for a task for which so many wait that its end would hold up everyone else.
-
-    Raises:
-        LimitExceeded: naming how many may.
-    """
-    if tx.one("dependents_beyond", parent_id=parent_id, beyond=DEPENDENTS_MAX - 1) is not None:
-        raise LimitExceeded(
-            f"{DEPENDENTS_MAX} tasks wait for {parent_id} already, as many as may: its end releases them all at once.",
-            next="Let a task in between wait for it, and the others for that one.",
-            details={"task_id": parent_id, "dependents_max": DEPENDENTS_MAX},
-        )
-
-
-def add_dependency(tx: Transaction, parent_id: str, task_id: str) -> None:
-    """Let a task wait for its parent's end."""
-    tx.notes.pop(("dependents", parent_id), None)
-    tx.run("dependency_insert", parent_id=parent_id, task_id=task_id)
-
-
-def waited_for(tx: Transaction, task: Mapping[str, Any]) -> list[str]:
-    """The parents for which a task that starts anew has to wait: all that are not completed; where it runs anyway, only
-    those that have not ended, or that people refused."""
-    return [parent_id for parent_id in json.loads(task["depends_on"]) if _holds_up(tx, parent_id, task)]
-
-
-def _holds_up(tx: Transaction, parent_id: str, task: Mapping[str, Any]) -> bool:
-    parent = find_row(tx, parent_id)
-    if parent is None or parent["status"] == "completed":
-        return False
-    return parent["status"] not in TERMINAL or bool(parent["refused"]) or task["on_parent_failure"] != "run_anyway"
-
-
-def wait_anew(tx: Transaction, task: Mapping[str, Any], parents: Sequence[str]) -> None:
-    """Let a task wait for these of its parents, and for no other. One that is waited for is back from the archive:
-    somebody hopes for its retry."""
-    for parent_id in json.loads(task["depends_on"]):
-        tx.notes.pop(("dependents", parent_id), None)
-        if parent_id not in parents:
-            tx.run("dependency_delete", parent_id=parent_id, task_id=task["id"])
-            continue
-        load_anywhere(tx, parent_id)
-        add_dependency(tx, parent_id, task["id"])
-
-
 def find_row(tx: Transaction, task_id: str) -> dict[str, Any] | None:
     """A task's columns, locked, wherever they are: in the hot table or in the archive."""
     return tx.one("task_for_update", id=task_id) or tx.one("archived_task_by_id", id=task_id)
@@ -175,50 +132,56 @@ def after_end(tx: Transaction, origin: Origin, ended: Task, cause: int) -> list[
 
 
 def spread(tx: Transaction, origin: Origin, pending: list[tuple[Task, int]]) -> list[str]:
-    """The same for several tasks that ended. What hangs on more than a thousand of them is put off: everyone else waits
+    """The same for several tasks that ended. What hangs on them beyond some hundreds is put off: everyone else waits
     for this transaction."""
     released: list[str] = []
-    for _ in range(ENDINGS_MAX):
-        if not pending:
-            return released
+    left = ENDINGS_MAX
+    while pending and left > 0:
         parent, cause = pending.pop()
         if parent.status not in TERMINAL:
             continue
         tx.tell(TASK_ENDED, origin.caused_by(cause), parent)
-        for row in _dependents(tx, parent.id):
-            changed = _after_parent(tx, origin.caused_by(cause), load_task(tx, row["task_id"]), parent)
-            if changed is not None and changed[0].status == "queued":
-                released.append(changed[0].id)
-            elif changed is not None:
-                pending.append(changed)
+        children = _concerned(tx, parent, left + 1)
+        pending += [(parent, cause)] if len(children) > left else []
+        changed = _after_parent(tx, origin.caused_by(cause), parent, children[:left])
+        released += [task.id for task, _ in changed if task.status == "queued"]
+        pending += [one for one in changed if one[0].status in TERMINAL]
+        left -= len(children)
     if pending:
-        tx.tell(ENDINGS_LEFT, origin, [task.id for task, _ in pending])
+        tx.tell(ENDINGS_LEFT, origin, [task.id for task, _ in pending if task.status in TERMINAL])
     return released
 
 
-def _after_parent(tx: Transaction, origin: Origin, child: Task, parent: Task) -> tuple[Task, int] | None:
-    """The dependent as its parent's end leaves it and the event that says so, or None where it goes on waiting for that
-    parent's retry."""
-    waits = child.status in ("pending", "paused")
+def _concerned(tx: Transaction, parent: Task, limit: int) -> list[Task]:
+    """The dependents to which a task's end does something, locked; those that go on waiting for its retry are none of
+    them."""
+    if tx.notes.pop(("dependents", parent.id), None) == []:
+        return []
+    frees = not parent.refused and parent.status == "completed"
+    how = {"refused": int(bool(parent.refused)), "frees": int(frees)}
+    return list(map(Task.adopt, tx.all("dependents_concerned", parent_id=parent.id, limit=limit, **how)))
+
+
+def _after_parent(tx: Transaction, origin: Origin, parent: Task, children: Sequence[Task]) -> list[tuple[Task, int]]:
+    """Dependents as their parent's end leaves them, each with the event that says so, but for those that had ended."""
+    changed: list[tuple[Task, int]] = []
+    for child in children:
+        new, event = _left_by(parent, child, origin.at)
+        cause = tx.record(origin, event)
+        changed += [] if child.status in TERMINAL else [(new, cause)]
+    if children and not parent.refused:  # after a no the dependency stays: a retry has to ask again
+        tx.run("dependencies_delete", parent_id=parent.id, ids=dump_json([child.id for child in children]))
+    ended = [task.id for task, _ in changed if task.status in TERMINAL]
+    if len(ended) > 1:
+        _note_dependents(tx, ended, tx.all("dependents_of_many", ids=dump_json(ended)))
+    return changed
+
+
+def _left_by(parent: Task, child: Task, now: Micros) -> tuple[Task, Event]:
+    """A dependent whom its parent's end concerns as that leaves it: nothing runs that hung on a person's no."""
     if parent.refused:
-        return _after_refusal(tx, origin, child, parent) if waits else None
+        why = f"{parent.id} was {parent.cancel_reason}"[:_REASON_CHARACTERS_MAX]
+        return child.moved("task.cancelled", now, status="cancelled", finished_at=now, cancel_reason=why, refused=1)
     if parent.status == "completed" or child.on_parent_failure == "run_anyway":
-        new, event = child.released(origin.at)
-    elif child.on_parent_failure == "cancel" and waits:
-        new, event = child.cancelled(f"{parent.id} ended as {parent.status}", origin.at)
-    else:
-        return None
-    tx.run("dependency_delete", parent_id=parent.id, task_id=child.id)
-    cause = tx.record(origin, event)
-    return None if child.status in TERMINAL else (new, cause)
-
-
-def _after_refusal(tx: Transaction, origin: Origin, child: Task, parent: Task) -> tuple[Task, int] | None:
-    """After a person's no, nothing that hung on it runs. The dependency stays: a retry has to ask again."""
-    if child.on_parent_failure == "wait":
-        return None
-    why = f"{parent.id} was {parent.cancel_reason}"[:_REASON_CHARACTERS_MAX]
-    new, event = child.moved(
-        "task.cancelled", origin.at, status="cancelled", finished_at=origin.at, cancel_reason=why, refused=1
-    )
-    return new, tx.record(origin, event)
+        return child.released(now)
+    return child.cancelled(f"{parent.id} ended as {parent.status}", now)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 from mcp_server.domain.agents.commands import is_id
-from mcp_server.domain.agents.hooks import Holding
+from mcp_server.domain.agents.holding import Holding
 from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.search.finding import NO_CURSOR, Sought, fetch_page_holding
@@ -48,9 +48,9 @@ from mcp_server.domain.tasks.results import (
     reported_task,
 )
 from mcp_server.domain.tasks.rules import TERMINAL
-from mcp_server.domain.tasks.standing import TaskState, controlled_state, created_state, task_state
+from mcp_server.domain.tasks.standing import TaskState, controlled_state, created_states, task_state
 from mcp_server.domain.tasks.views import TaskView, task_full, task_row
-from mcp_server.domain.tasks.waiting import facts_about, held_by, queues_held_up, stranded, warnings_about_times
+from mcp_server.domain.tasks.waiting import facts_about, held_by, held_up_now, stranded, warnings_about_times
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.checks import check_all
@@ -271,7 +271,7 @@ class TaskService:
             at, task_id = decode_cursor(command.cursor, (int, str))
             after = "task_after" if command.tag is None else "task_tagged_after"
             query, sought = query.where(after, after_at=at, after_id=task_id), sought._replace(before=at)
-        held_up = await queues_held_up(self._database, self._agents) if command.ready is False else None
+        held_up = await held_up_now(self._database, self._agents) if command.ready is False else None
         first, *others = parts(query, agent_id, held_up)
         page = await fetch_page_holding(self._database, sought, first, command.limit, ("created_at", "id"), also=others)
         facts = await facts_about(self._database, self._agents, page.rows)
@@ -350,8 +350,8 @@ class TaskService:
     async def _created(self, call: Call, done: list[creation.Created]) -> CreatedTasks:
         del call
         now, rows = self._context.clock(), [one.task for one in done]
-        tasks = [created_state(one.task, one.replayed, now) for one in done]
-        warnings = [*await stranded(self._database, self._agents, rows), *warnings_about_times(rows)]
+        tasks = await created_states(done, now)
+        warnings = [*await stranded(self._database, self._agents, rows), *await warnings_about_times(rows)]
         return CreatedTasks(tasks=tasks, warnings=warnings or None)
 
     async def _finished(self, call: Call, done: transactions.Finished) -> FinishedTask:

@@ -1,7 +1,8 @@
 """Where a task stands: what writes answer with, and what it waits for."""
 
+import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mcp_server.domain.tasks.rules import TERMINAL
@@ -66,7 +67,17 @@ def task_state(row: Row, replayed: bool | None = None, now: Micros | None = None
     )
 
 
-def created_state(row: Row, replayed: bool, now: Micros) -> TaskState:
+async def created_states(done: Iterable[tuple[Row, bool]], now: Micros) -> list[TaskState]:
+    """Tasks that were just created, each with whether it was before; when one fires next takes a while to find."""
+    states: list[TaskState] = []
+    for row, replayed in done:
+        states.append(_created(row, replayed, now))
+        if row["schedule"] is not None:
+            await asyncio.sleep(0)
+    return states
+
+
+def _created(row: Row, replayed: bool, now: Micros) -> TaskState:
     """A task that was just created, in the place of what its creator said of it."""
     waits = waits_for(row, row["waits_on"])  # on what it depends was said
     state = task_state(row, replayed, now)
@@ -138,13 +149,18 @@ def leased_until(row: Row) -> str:
 
 def progress_of(row: Row) -> dict[str, Any] | None:
     """What was last reported. Of a task that has ended, how far it came and not what it was about to do; one that is
-    completed is at 100 per cent, whatever that was."""
+    completed is at 100 per cent, whatever that was, and at no step any more."""
     told: dict[str, Any] | None = json_or_none(row["progress"])
     if told is None or row["status"] not in TERMINAL:
         return told
-    left = {name: value for name, value in told.items() if name != "message"}
-    full = {"percent": 100.0} if row["status"] == "completed" and "percent" in left else {}
+    is_done = row["status"] == "completed"
+    left = {name: value for name, value in told.items() if name not in _LEFT_BEHIND[is_done]}
+    full = {"percent": 100.0} if is_done and "percent" in left else {}
     return left | full or None
+
+
+_LEFT_BEHIND = {True: ("message", "step"), False: ("message",)}
+"""What the last report says no more of a task that has ended, for those that are completed and others."""
 
 
 def waits_for(row: Row, ended: int = 0, unfinished: Sequence[str] = ()) -> list[str] | None:

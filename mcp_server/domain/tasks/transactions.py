@@ -20,6 +20,7 @@ from mcp_server.domain.tasks.editing import edit, names_changed
 from mcp_server.domain.tasks.firing import create_firing, fired_now
 from mcp_server.domain.tasks.hooks import TASK_APPROVED, TASK_CHANGED, TASK_RETRIED
 from mcp_server.domain.tasks.model import Task
+from mcp_server.domain.tasks.parents import wait_anew, waited_for
 from mcp_server.domain.tasks.pinning import assigned, require_agent_stays
 from mcp_server.domain.tasks.queues import ensure_queue
 from mcp_server.domain.tasks.refusals import finished_otherwise, no_lease
@@ -30,8 +31,6 @@ from mcp_server.domain.tasks.rows import (
     load_anywhere,
     load_task,
     read_ahead,
-    wait_anew,
-    waited_for,
 )
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.spec import SYSTEM_WORKER

@@ -1,14 +1,16 @@
 """Why does a task wait? Nobody can do it, who could is busy, its key is held, what it depends on ended badly, or it is
 early. Said in words, with the ids that they are about."""
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from mcp_server.domain.agents.hooks import HOLDING_COUNTED_MAX, Holding
+from mcp_server.domain.agents.holding import HOLDING_COUNTED_MAX, Holding
 from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.agents.workers import Worker, listed, nobody_can
+from mcp_server.domain.tasks.listing import HeldUp
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.schedules import ScheduleSpec
 from mcp_server.domain.tasks.standing import waits_for
@@ -64,7 +66,11 @@ async def stranded(database: Database, agents: AgentService, rows: Sequence[Row]
     nobody in particular, and for nothing else, costs no look."""
     picky = [row for row in rows if _waits(row) and _may_wait_for_ever(row)]
     facts = await facts_about(database, agents, picky)
-    return [f"{row['id']}: {reason}." for row in picky for reason in _found(_LASTING, row, facts)]
+    said: list[str] = []
+    for row in picky:
+        said += [f"{row['id']}: {reason}." for reason in _found(_LASTING, row, facts)]
+        await asyncio.sleep(0)  # there may be thousands of agents, each of whom is looked at
+    return said
 
 
 async def held_by(database: Database, agent_id: str) -> list[Holding | None]:
@@ -72,25 +78,33 @@ async def held_by(database: Database, agent_id: str) -> list[Holding | None]:
     leased = await database.fetch_all("agent_leases", id=agent_id)
     waiting = await database.fetch_all("tasks_waiting_for", agent_id=agent_id, counted=HOLDING_COUNTED_MAX)
     return [
-        Holding.of("tasks", [row["id"] for row in leased]),
+        Holding.ending("tasks", ((row["id"], row["due_at"]) for row in leased)),
         Holding.of("pinned_tasks", [row["id"] for row in waiting], HOLDING_COUNTED_MAX),
     ]
 
 
-def warnings_about_times(rows: Sequence[Row]) -> list[str]:
+async def warnings_about_times(rows: Sequence[Row]) -> list[str]:
     """Schedules that fire on other days or at other hours than may be meant, each with its id."""
-    return [f"{row['id']}: {said}." for row in rows if row["schedule"] is not None for said in _of_times(row)]
+    found: list[str] = []
+    for row in rows:
+        if row["schedule"] is not None:
+            found += [f"{row['id']}: {said}." for said in _of_times(row)]
+            await asyncio.sleep(0)  # what fires every few years is looked for for ten milliseconds
+    return found
 
 
 def _of_times(row: Row) -> list[str]:
     return ScheduleSpec.model_validate_json(row["schedule"]).said_of_times(row["run_at"])
 
 
-async def queues_held_up(database: Database, agents: AgentService) -> list[str]:
-    """The queues of which nobody there is can take anything up now."""
+async def held_up_now(database: Database, agents: AgentService) -> HeldUp:
+    """What keeps queued tasks from being claimed now: in queues of which nobody there is can take anything up, and by
+    concurrency keys."""
     facts = Facts(await agents.able(), {}, {}, {})
     queues = await database.fetch_all("queues_for_agents")
-    return [queue["name"] for queue in queues if _found(_OF_A_QUEUE, queue, facts)]
+    keys = await database.fetch_all("concurrency_keys_running")
+    nobody = [queue["name"] for queue in queues if _found(_OF_A_QUEUE, queue, facts)]
+    return HeldUp(nobody, [row["concurrency_key"] for row in keys])
 
 
 async def freed_by(database: Database, task: Row) -> list[str] | None:
@@ -108,10 +122,17 @@ async def freed_by(database: Database, task: Row) -> list[str] | None:
 
 
 async def still_waiting(database: Database, ids: Sequence[str]) -> dict[str, list[str]] | None:
-    """Which of some tasks wait on, each with what for; of many, the first."""
+    """Which of some tasks wait on, each with what for: tasks by their ids, its time, people; of many, the first."""
     rows = await database.fetch_all("still_waiting", ids=dump_json(list(ids[:_NAMED_MAX])))
-    waits = {task_id: [row["parent_id"] for row in ones] for task_id, ones in _by("task_id", rows).items()}
-    return waits or None
+    return {task_id: _on(ones) for task_id, ones in _by("task_id", rows).items()} or None
+
+
+def _on(rows: Sequence[Row]) -> list[str]:
+    """What one task waits for: a row for each that it depends on, and one that is its own."""
+    (own,) = (row for row in rows if row["parent_id"] is None)
+    late = [] if own["run_at"] is None else [f"its time, {iso(own['run_at'])}"]
+    people = ["a person's approval"] if own["approval"] == "required" else []
+    return [*(row["parent_id"] for row in rows if row is not own), *people, *late]
 
 
 def _waits(row: Row) -> bool:

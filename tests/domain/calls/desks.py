@@ -12,15 +12,13 @@ from mcp_server.domain.approvals.model import ApprovalPolicy
 from mcp_server.domain.areas import AREAS
 from mcp_server.domain.calls.commands import ControlCall, OpenCall
 from mcp_server.domain.calls.joining import JoinCall, Joined
-from mcp_server.domain.calls.media import (
+from mcp_server.domain.calls.media import Media, MediaDied, MediaProvider
+from mcp_server.domain.calls.orders import (
     Answered,
     Close,
     Closed,
     Connected,
     Join,
-    Media,
-    MediaDied,
-    MediaProvider,
     Messaged,
     Order,
     Refused,
@@ -90,7 +88,7 @@ class NotedCall:
 
     async def until(self, reached: Callable[[], bool]) -> None:
         """Wait until what was told makes something true."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not reached():
                 self.changed.clear()
                 await self.changed.wait()
@@ -153,7 +151,7 @@ class CallDesk:
 
     async def until(self, call_id: str, status: str) -> CallView:
         """Wait until a call has a status."""
-        async with self.desk.changes.listen("call") as listener, asyncio.timeout(30):
+        async with self.desk.changes.listen("call") as listener, asyncio.timeout(60):
             while (seen := await self.see(call_id)).status != status:
                 await listener.wait(10)
         return seen

@@ -7,8 +7,9 @@ import pytest
 
 from mcp_server.domain.calls.commands import OpenCall
 from mcp_server.domain.calls.joining import LinkOver, LinkUnknown, LinkUsed
-from mcp_server.domain.calls.media import Away, Back, Candidate, Close, Gone, Hold, MediaDied, Mute, Play, Recorded, Say
+from mcp_server.domain.calls.media import MediaDied
 from mcp_server.domain.calls.model import Line
+from mcp_server.domain.calls.orders import Away, Back, Candidate, Close, Gone, Hold, Mute, Play, Recorded, Say
 from mcp_server.domain.calls.owning import Fence, heard
 from mcp_server.domain.calls.retention import CallRetention
 from mcp_server.domain.calls.views import OpenedCall
@@ -39,7 +40,7 @@ CALLS_OPEN = next(tool for tool in TOOLS if tool.name == "calls_open")
 async def task_of(desk: CallDesk, task_id: str | None) -> TaskView:
     """A call's task, once it has ended."""
     assert task_id is not None
-    async with desk.desk.changes.listen("task") as listener, asyncio.timeout(30):
+    async with desk.desk.changes.listen("task") as listener, asyncio.timeout(60):
         while (task := await desk.desk.tasks.get(desk.call, task_id)).status not in TERMINAL:
             await listener.wait(10)
     return task

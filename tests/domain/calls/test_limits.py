@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from mcp_server.domain.calls import joins, model
-from mcp_server.domain.calls.media import Away, Join
 from mcp_server.domain.calls.opening import OPEN_MAX
+from mcp_server.domain.calls.orders import Away, Join
 from mcp_server.domain.email.model import EmailPolicy
 from mcp_server.kernel.authority import Role
 from mcp_server.kernel.errors import LimitExceeded, OpsError
@@ -27,7 +27,7 @@ class Silent(Noted):
 
 async def asked(desk: CallDesk, call_id: str) -> None:
     """Wait until an offer for a call has reached its media."""
-    async with desk.desk.changes.listen("call") as listener, asyncio.timeout(30):
+    async with desk.desk.changes.listen("call") as listener, asyncio.timeout(60):
         while await desk.world.database.fetch_one("call_join_waits", call_id=call_id, peer=1) is None:
             await listener.wait(1)
 

@@ -16,7 +16,8 @@ from aiortc.mediastreams import MediaStreamTrack
 from av import AudioFrame
 from av.audio.resampler import AudioResampler
 
-from mcp_server.domain.calls.media import CHANNEL, RATE, Answered, Connected, Join, MediaCall, Refused, Told
+from mcp_server.domain.calls.media import CHANNEL, RATE
+from mcp_server.domain.calls.orders import Answered, Connected, Join, MediaCall, Refused, Told
 from mcp_server.integrations.calls.recording import Anchor, Recorder
 from tests.integrations.calls.relay import Relay
 
@@ -180,7 +181,7 @@ class Listener:
                 self._more.notify_all()
 
     async def until(
-        self, kind: type[T], which: Callable[[T], bool] = lambda _: True, *, after: int = 0, seconds: float = 30
+        self, kind: type[T], which: Callable[[T], bool] = lambda _: True, *, after: int = 0, seconds: float = 60
     ) -> T:
         """The first of a kind, told already or to come; `after` so many other things that were told."""
 
@@ -194,7 +195,7 @@ class Listener:
             raise self.error or AssertionError
         return one
 
-    async def died(self, seconds: float = 30) -> Exception:
+    async def died(self, seconds: float = 60) -> Exception:
         async with asyncio.timeout(seconds), self._more:
             await self._more.wait_for(lambda: self.error is not None)
         assert self.error is not None
