@@ -127,13 +127,23 @@ def _say_open(result: RequestedApproval, approval: ApprovalState) -> str:
         if result.asks_user_here
         else "the user at this client is not among them; "
     )
-    whom = several(list(map(named, approval.approvers))) if approval.approvers else "anyone who may decide"
     waits = f"tasks_wait(task_id='{approval.task_id}') waits for people elsewhere."
-    until = f" Unanswered by {approval.expires_at}, its task is cancelled." if approval.expires_at else ""
     given = result.waiting_task_id and f" {result.waiting_task_id} waits for the answer; its claim brings it."
-    takes = f" It takes one of {several([*map(quoted, approval.choices)], 20)}." if approval.choices else ""
-    told = f"{_say(approval)} Asked: {whom}; {here}{waits}{until}{takes}{given or ''}"
-    return " ".join((told, *(f"But {one}" for one in result.warnings or ())))
+    asked = f"{_say(approval)} Asked: {_whom(approval)}; {here}{waits}{_until(approval)}{_takes(approval)}{given or ''}"
+    return " ".join((asked, *(f"But {one}" for one in result.warnings or ())))
+
+
+def _whom(approval: ApprovalState) -> str:
+    return several(list(map(named, approval.approvers))) if approval.approvers else "anyone who may decide"
+
+
+def _until(approval: ApprovalState) -> str:
+    # Silence is no consent, and what waits for it does not wait for ever.
+    return f" Unanswered by {approval.expires_at}, its task is cancelled." if approval.expires_at else ""
+
+
+def _takes(approval: ApprovalState) -> str:
+    return f" It takes one of {several([*map(quoted, approval.choices)], 20)}." if approval.choices else ""
 
 
 def _say_decided(approval: ApprovalState) -> str:
