@@ -145,11 +145,16 @@ def spread(tx: Transaction, origin: Origin, pending: list[tuple[Task, int]]) -> 
         pending += [(parent, cause)] if len(children) > left else []
         changed = _after_parent(tx, origin.caused_by(cause), parent, children[:left])
         released += [task.id for task, _ in changed if task.status == "queued"]
-        pending += [one for one in changed if one[0].status in TERMINAL]
+        pending += _over(changed)
         left -= len(children)
     if pending:
-        tx.tell(ENDINGS_LEFT, origin, [task.id for task, _ in pending if task.status in TERMINAL])
+        tx.tell(ENDINGS_LEFT, origin, [task.id for task, _ in _over(pending)])
     return released
+
+
+def _over(tasks: Iterable[tuple[Task, int]]) -> list[tuple[Task, int]]:
+    """Those that have ended, whose own dependents that concerns."""
+    return [one for one in tasks if one[0].status in TERMINAL]
 
 
 def _concerned(tx: Transaction, parent: Task, limit: int) -> list[Task]:
