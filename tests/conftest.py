@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import itertools
+import logging
 import os
 import threading
 import warnings
@@ -13,12 +14,15 @@ from typing import Any, NamedTuple
 
 import psycopg
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from mcp_server.domain.areas import AREAS
 from mcp_server.kernel.schemas import OWN
 from mcp_server.persistence.postgres.backend import PostgresBackend
-from tests.world import World, on_file, open_world
+from mcp_server.upkeep import replay
+from tests.sessions import Sessions
+from tests.world import Copied, World, on_file, open_world
 
 gc.disable()  # while tests are collected: a seventh of that was spent on looking for garbage where there is none
 
@@ -46,6 +50,11 @@ settings.register_profile("house", max_examples=25, deadline=None, suppress_heal
 settings.register_profile("thorough", settings.get_profile("house"), max_examples=100)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
 
+# Where nothing has set logs up, structlog paints each traceback, with the lines around and what its variables held: a
+# quarter of a second of the processor for something that is read where a test fails.
+PLAIN = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+structlog.configure([*structlog.get_config()["processors"][:-1], PLAIN])
+
 pytest_plugins = ("tests.telling",)
 _TEMPLATE = "datamcp_template"
 
@@ -53,6 +62,14 @@ _TEMPLATE = "datamcp_template"
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _events_are_replayed_into_copies() -> Generator[None]:
+    """What a test has done is replayed into a migrated file, too: to migrate one took most of each replay."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(replay, "SqliteBackend", Copied)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -73,8 +90,8 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> "Generator[PostgresFor
             with psycopg.connect(server.get_uri(_TEMPLATE)) as template:
                 schema = _schema(template)
             yield PostgresForTests(server, connection, schema)
-            for _, cleaner in _emptied:
-                cleaner.close()
+            for one in (*_emptied, *_lived_in):
+                one.close()
         server.cleanup()
 
 
@@ -90,36 +107,62 @@ class PostgresForTests(NamedTuple):
         return self.server.get_uri(name)
 
 
+class Emptied(NamedTuple):
+    """A database that is as new, since to make one takes longer than most tests; the connection that empties it, and
+    the sessions that tests have left: new ones would read the whole catalogue anew, which costs ten times as much."""
+
+    name: str
+    cleaner: psycopg.Connection[Any]
+    sessions: Sessions
+
+    def close(self) -> None:
+        """Let go of it."""
+        self.sessions.close()
+        self.cleaner.close()
+
+
 _numbers = itertools.count()
-_emptied: list[tuple[str, psycopg.Connection[Any]]] = []
-"""Databases that are as new, since making one takes longer than most tests; each with the connection that empties it: a
-new one would read the whole catalogue anew, which costs ten times as much."""
+_emptied: list[Emptied] = []
+
+
+def _made(postgres: PostgresForTests) -> Emptied:
+    name = f"test_{next(_numbers)}"
+    postgres.connection.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+    return Emptied(name, psycopg.connect(postgres.get_uri(name), autocommit=True), Sessions())
 
 
 @contextlib.contextmanager
-def _fresh(postgres: PostgresForTests) -> Generator[str]:
-    connection = postgres.connection
-    if _emptied:
-        name, cleaner = _emptied.pop()
+def _fresh(postgres: PostgresForTests, emptied: list[Emptied] = _emptied) -> Generator[Emptied]:
+    one = emptied.pop() if emptied else _made(postgres)
+    yield one
+    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> ALL(%s)"
+    postgres.connection.execute(others, (one.name, [one.cleaner.info.backend_pid, *one.sessions.pids]))
+    if _is_as_new(postgres, one.cleaner):
+        emptied.append(one)
     else:
-        name = f"test_{next(_numbers)}"
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
-        cleaner = psycopg.connect(postgres.get_uri(name), autocommit=True)
-    yield postgres.get_uri(name)
-    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> %s"
-    connection.execute(others, (name, cleaner.info.backend_pid))
-    if _is_as_new(postgres, cleaner):
-        _emptied.append((name, cleaner))
-    else:
-        cleaner.close()
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        one.close()
+        postgres.connection.execute(f"DROP DATABASE {one.name} WITH (FORCE)")
+
+
+_lived_in: list[Emptied] = []
+"""Those with sessions that tests have left, which are for such tests alone: others count who is connected."""
 
 
 @pytest.fixture
-def postgres_url(postgres: PostgresForTests) -> Generator[str]:
+def postgres_url(postgres: PostgresForTests, request: pytest.FixtureRequest) -> Generator[str]:
     """A fresh database on the PostgreSQL server."""
-    with _fresh(postgres) as url:
-        yield url
+    if "world" not in request.fixturenames:
+        with _fresh(postgres) as new:
+            yield postgres.get_uri(new.name)
+        return
+    with _fresh(postgres, _lived_in) as new, new.sessions.left():
+        yield postgres.get_uri(new.name)
+
+
+@contextlib.contextmanager
+def _another(postgres: PostgresForTests) -> Generator[str]:
+    with _fresh(postgres) as new:
+        yield postgres.get_uri(new.name)
 
 
 def _is_as_new(postgres: PostgresForTests, used: psycopg.Connection[Any]) -> bool:
@@ -168,7 +211,7 @@ def url(request: pytest.FixtureRequest) -> str:
 def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], contextlib.AbstractContextManager[str]]:
     """As many fresh databases as are asked for, on each engine in turn."""
     if request.param == "postgres":
-        return partial(_fresh, request.getfixturevalue("postgres"))
+        return partial(_another, request.getfixturevalue("postgres"))
     numbers = itertools.count()
     return lambda: contextlib.nullcontext(on_file(tmp_path / f"{next(numbers)}.db"))
 
@@ -178,6 +221,32 @@ async def world(url: str) -> AsyncGenerator[World]:
     """A desk on each engine in turn."""
     async with open_world(url) as opened:
         yield opened
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_logger_outlives_its_set_up() -> Generator[None]:
+    """A command that a test runs sets logs up for its process, which is that of other tests, too: who kept what they
+    were then would be overheard by none who captures logs later."""
+    configure = structlog.configure
+
+    def configure_anew(**how: Any) -> None:
+        configure(**how | {"cache_logger_on_first_use": False})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(structlog, "configure", configure_anew)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def logs_are_set_up_for_one_test() -> Generator[None]:
+    """What a test sets up ends with it."""
+    root, before = logging.getLogger(), structlog.get_config()
+    level, handlers = root.level, [*root.handlers]
+    yield
+    if structlog.get_config() != before:
+        structlog.configure(**before)
+        root.handlers[:] = handlers
+        root.setLevel(level)
 
 
 @pytest.fixture(autouse=True)

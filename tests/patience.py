@@ -1,5 +1,6 @@
 """How long something took on a machine that does other things, too: that it was busy must not decide a test."""
 
+import asyncio
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -26,6 +27,14 @@ class Stopwatch:
     def seconds(self) -> float:
         """What it shows."""
         return time.monotonic() - self._started - (_stalled() - self._stalled)
+
+
+async def passes(seconds: float) -> None:
+    """Let so much time go by, and more of it on a machine that is busy, where whatever is to happen meanwhile takes
+    longer, too; twenty times as much at most."""
+    watch, ends = Stopwatch(), time.monotonic() + 20 * seconds
+    while watch.seconds < seconds and time.monotonic() < ends:
+        await asyncio.sleep(seconds / 10)
 
 
 @contextmanager

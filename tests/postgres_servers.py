@@ -5,13 +5,14 @@ import contextlib
 import os
 import random
 import re
-import socket
 import warnings
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 import psycopg
+
+from tests.ports import free_port
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -32,9 +33,7 @@ class PostgresProcess:
         folder.mkdir()
         self._server: Any = get_server(folder, start=False)
         self.folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
 
     def make(self, settings: str = "") -> None:
         """Make it, empty."""

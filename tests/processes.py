@@ -80,5 +80,5 @@ async def server(
         if client.process.returncode is None:
             assert client.process.stdin is not None
             client.process.stdin.close()
-            await asyncio.wait_for(client.process.wait(), 20)
+            await asyncio.wait_for(client.process.wait(), 60)
         client.process._transport.close()

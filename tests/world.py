@@ -1,13 +1,14 @@
 """A desk on a real store, with a clock that the test moves and ids that count up."""
 
+import asyncio
 import itertools
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 from mcp_server.app import desk_on
 from mcp_server.domain.agents.commands import Capability, InstanceSpec, Register
@@ -31,6 +32,7 @@ from mcp_server.persistence.database import Database
 from mcp_server.persistence.sqlite.backend import SqliteBackend
 
 START = 1_800_000_000 * SECOND
+T = TypeVar("T")
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 
 
@@ -155,6 +157,14 @@ class World:
         events, _ = await self.desk.events.read(self.call, ReadEvents(limit=100, **narrowed))
         return [event.type for event in events]
 
+    async def waiting(self, asked: Callable[[Call], Coroutine[Any, Any, T]]) -> asyncio.Task[T]:
+        """A call that has looked once by now, and only waits for something to happen."""
+        waits = asyncio.Event()
+        task = asyncio.create_task(asked(replace(self.call, waits=waits.set)))
+        task.add_done_callback(lambda _: waits.set())
+        await waits.wait()
+        return task
+
     async def settle(self) -> None:
         await self.desk.housekeeping.settle()
 
@@ -173,6 +183,14 @@ def on_file(path: Path) -> str:
         path.touch(0o600)
         path.write_bytes(_migrated())
     return f"sqlite:///{path}"
+
+
+class Copied(SqliteBackend):
+    """A store whose file, where there is none, is a copy of a migrated one."""
+
+    def prepare(self) -> list[int]:
+        on_file(self.file.path)
+        return super().prepare()
 
 
 @asynccontextmanager

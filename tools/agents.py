@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 from functools import partial
+from itertools import starmap
 from typing import Any
 
 from pydantic import Field
 
 from mcp_server.domain.agents.commands import ControlAgent, FindAgents, Register
-from mcp_server.domain.agents.hooks import Holding
+from mcp_server.domain.agents.holding import Holding
 from mcp_server.domain.agents.views import AgentState, AgentView, ControlledAgent, RegisteredAgent
 from mcp_server.domain.approvals.rules import Form
 from mcp_server.domain.desk import Desk
@@ -117,7 +118,7 @@ def _again(agent: AgentState) -> str:
 
 def _say_found(result: FindResult) -> str:
     if result.agent is not None:
-        return f"Agent {result.agent.name} ({result.agent.id}) is {result.agent.status}."
+        return f"Agent {result.agent.name} ({result.agent.id}) is {result.agent.status}{_holds(result.agent)}."
     return f"{listed(len(result.agents or ()), 'agent', result.omitted)} {result.hint or ''}".rstrip()
 
 
@@ -154,6 +155,16 @@ def _say_controlled(result: ControlledAgent) -> str:
 def _each(held: dict[str, Any]) -> str:
     """How many there are of each kind."""
     return ", ".join(counted(one["total"], what.replace("_", " ").removesuffix("s")) for what, one in held.items())
+
+
+def _holds(agent: AgentView) -> str:
+    return f"; it holds {', '.join(starmap(_held, agent.holds.items()))}" if agent.holds else ""
+
+
+def _held(what: str, held: dict[str, Any]) -> str:
+    """How many of a kind, and until when at the latest where they end by themselves."""
+    until = f" (until {max(held['until'].values())} unless renewed)" if held.get("until") else ""
+    return f"{counted(held['total'], what.replace('_', ' ').removesuffix('s'))}{until}"
 
 
 def _says_control(args: ControlAgent) -> str:

@@ -113,7 +113,8 @@ def _say_open(result: RequestedApproval, approval: ApprovalState) -> str:
     whom = several(list(map(named, approval.approvers))) if approval.approvers else "anyone who may decide"
     waits = f"tasks_wait(task_id='{approval.task_id}') waits for people elsewhere."
     until = f" Unanswered by {approval.expires_at}, its task is cancelled." if approval.expires_at else ""
-    told = f"{_say(approval)} Asked: {whom}; {here}{waits}{until}"
+    given = result.waiting_task_id and f" {result.waiting_task_id} waits for the answer; its claim brings it."
+    told = f"{_say(approval)} Asked: {whom}; {here}{waits}{until}{given or ''}"
     unmailed = _say_unmailed(approval.approvers or (), result.links_sent_to or ())
     return " ".join(filter(None, (told, unmailed, *(f"But {one}" for one in result.warnings or ()))))
 

@@ -36,7 +36,7 @@ _NAMED = ("name", "environment", "target")
 class FindArguments(FindDeployments):
     """See `deployments_find`."""
 
-    deployment_id: DeploymentName | None = Field(default=None, description="Full detail of one")
+    deployment_id: DeploymentName | None = None
     logs: bool = Field(default=False, description="With the end of its log")
 
 

@@ -4,8 +4,6 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from pydantic import Field
-
 from mcp_server.domain.approvals.rules import UNKNOWN, Form
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.email.model import FindEmails, SendEmail
@@ -37,7 +35,7 @@ async def ticket(desk: Desk, call: Call, args: SendEmail) -> TaskView | None:
 class FindArguments(FindEmails):
     """See `email_find`."""
 
-    email_id: EmailId | None = Field(default=None, description="Full detail of one")
+    email_id: EmailId | None = None
     templates: bool = False
 
 

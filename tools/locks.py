@@ -76,6 +76,8 @@ def _say_forced(loser: str | None) -> str:
 
 
 def _say_found(result: FoundLocks) -> str:
+    if result.free:
+        return "It is free: nobody holds it, or a glob that means it, or waits for it."
     lines = "; ".join(map(_say_line, result.locks))
     return f"{listed(len(result.locks), 'lock', result.omitted)}{lines and f' {lines}.'}"
 
@@ -84,7 +86,11 @@ def _say_line(lock: LineView) -> str:
     """Who has it and who waits: how and for how long stands in the data."""
     waiting = f", waiting: {', '.join(map(_waits, lock.line))}" if lock.line else ""
     verb = "hold" if len(lock.holders) > 1 else "holds"
-    return f"{', '.join(map(_who, lock.holders)) or 'nobody'} {verb} {named(lock.name)}{waiting}"
+    return f"{', '.join(map(_who_until, lock.holders)) or 'nobody'} {verb} {named(lock.name)}{waiting}"
+
+
+def _who_until(one: LockView) -> str:
+    return f"{_who(one)} (until {one.expires_at})"
 
 
 def _waits(one: PlaceView) -> str:
@@ -141,7 +147,8 @@ TOOLS = (
     Tool(
         name="locks_release",
         title="Release, renew or hand over a lock",
-        description="Give a lock back, keep it for longer (renew_seconds) or give it to_agent. force needs control.",
+        description="Give a lock back, keep it for longer (renew_seconds from now) or give it to_agent. force needs "
+        "control.",
         toolset="state",
         permission=Permission.STATE_WRITE,
         hints=UPDATE,

@@ -1,8 +1,8 @@
 """Tools of versioned documents."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from mcp_server.domain.approvals.rules import UNKNOWN, Form
 from mcp_server.domain.desk import Desk
@@ -26,20 +26,13 @@ from mcp_server.domain.state.views import (
 )
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.json_text import RawJson, dump_json
-from mcp_server.kernel.json_tools import PatchOperation, escape
+from mcp_server.kernel.json_text import RawJson
 from mcp_server.kernel.paging import floors
-from mcp_server.kernel.quoting import named, quoted, shown_json
-from mcp_server.kernel.values import plain
+from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.views import View
+from tools.documents import address, says_patch, says_restore, says_set
 from tools.hints import hint, phrase
-from tools.spec import ADD, READ, UPDATE, Part, Tool, counted, listed, several
-
-_PATH_SHOWN = 60
-"""How much of a path is told in words."""
-
-_VALUE_SHOWN = 120
-"""And of what is written."""
+from tools.spec import ADD, READ, UPDATE, Part, Tool, counted, listed
 
 
 class FindResult(View):
@@ -119,10 +112,15 @@ def _say_history(result: HistoryResult) -> str:
     last_listed = f"the last of them {newest.version} by {newest.author}"
     said = f"{_of_all(counted(len(written), 'version'), result.of_versions)}, {last_listed}.{_say_ending(last)}"
     if result.compared is None:
-        return said
+        return f"{said}{_more(written)}"
     old, new = result.compared
     each = " `changed_paths` of each: what it changed." if written[0].changed_paths else ""
     return f"{said} From version {old} to {new}: {counted(len(result.changes or ()), 'change')}.{each}"
+
+
+def _more(written: Sequence[VersionView]) -> str:
+    """How what each of several versions changed is told."""
+    return " With diff=true it says what each changed." if len(written) > 1 else ""
 
 
 def _of_all(listed: str, total: int | None) -> str:
@@ -136,26 +134,6 @@ def _say_ending(last: VersionView) -> str:
     return f" It {how} at {last.at}{'' if last.note is None else f': {quoted(last.note)}'}."
 
 
-def _document(args: Addressed) -> str:
-    return f"document {named(_address(args))}"
-
-
-def _only_at(expected_version: int | None) -> str:
-    if expected_version == 0:
-        return ", only if it does not exist yet."
-    return "." if expected_version is None else f", only if it is at version {expected_version}."
-
-
-def _says_set(args: SetDocument) -> str:
-    what = "Delete" if args.delete else "Merge changes into" if args.merge else "Write"
-    value = _copy(args) if args.value is None else f" as {_shown(args.value)}"
-    return f"{what} {_document(args)}{value}{_only_at(args.expected_version)}"
-
-
-def _copy(args: SetDocument) -> str:
-    return "" if args.copy_of is None else f" as a copy of document {named(args.copy_of)}"
-
-
 def _copied(args: SetDocument) -> list[str]:
     return [] if args.copy_of is None else [args.copy_of]
 
@@ -166,65 +144,6 @@ def _with_copied(args: SetDocument, values: Mapping[str, str]) -> SetDocument:
     return args if value is None else args.holding(RawJson(value), f"copy of {args.copy_of}")
 
 
-def _says_patch(args: PatchDocument) -> str:
-    replaced = _replacements(args.json_patch or ())
-    if replaced:
-        return f"Change {several(replaced)} in {_document(args)}{_only_at(args.expected_version)}"
-    change = args.merge_patch if args.json_patch is None else list(map(_step, args.json_patch))
-    by = f" by {_shown(dump_json(change))}"
-    return f"Change {_parts(args)} in {_document(args)}{by}{_only_at(args.expected_version)}"
-
-
-def _replacements(steps: Sequence[PatchOperation]) -> list[str]:
-    """`/count from 5 to 2`: steps that do no more than to test what is there, and then to replace it."""
-    was = {one.path: f" from {_value_of(one)}" for one in steps if one.op == "test"}
-    now = {one.path: _value_of(one) for one in steps if one.op == "replace"}
-    is_plain = [one.op for one in steps] == ["test"] * len(was) + ["replace"] * len(now)
-    if not (is_plain and was.keys() <= now.keys()):
-        return []
-    return [f"{named(path or '')}{was.get(path, '')} to {value}" for path, value in now.items()]
-
-
-def _value_of(step: PatchOperation) -> str:
-    return _shown(dump_json(plain(step).get("value")))
-
-
-def _step(step: PatchOperation) -> dict[str, Any]:
-    """One step of a patch, its members in the order in which it is read."""
-    said = plain(step)
-    return {name: said[name] for name in ("op", "from", "path", "value") if name in said}
-
-
-def _shown(text: str) -> str:
-    """JSON that is written, as far as it fits into a sentence: the call itself stands beside it in full. What is whole
-    ends where its brackets and quotes do; what is cut stands in quotes of ours."""
-    return shown_json(text) if len(text) <= _VALUE_SHOWN else quoted(text, _VALUE_SHOWN)
-
-
-def _parts(args: PatchDocument) -> str:
-    """The places that a patch names, each once, as JSON pointers."""
-    if args.json_patch is not None:
-        paths = [path or "" for one in args.json_patch if one.op != "test" for path in (one.from_, one.path)]
-    else:
-        paths = list(_leaves(args.merge_patch, ""))
-    shown = [
-        named(one if len(one) <= _PATH_SHOWN else f"{one[:_PATH_SHOWN]}...") for one in dict.fromkeys(paths) if one
-    ]
-    return several(shown) or "parts"
-
-
-def _leaves(patch: Any, path: str) -> Iterator[str]:
-    if not isinstance(patch, dict) or not patch:
-        yield path
-        return
-    for name, member in cast("dict[str, Any]", patch).items():
-        yield from _leaves(member, f"{path}/{escape(name)}")
-
-
-def _says_restore(args: RestoreDocument) -> str:
-    return f"Write version {args.version} of {_document(args)} again{_only_at(args.expected_version)}"
-
-
 def _other_ways(args: Addressed, said: dict[str, Any]) -> list[Form]:
     """A document is written by three tools: whichever does it, a rule about one is about it. What a JSON patch or an
     earlier version comes to is not looked up."""
@@ -233,10 +152,6 @@ def _other_ways(args: Addressed, said: dict[str, Any]) -> list[Form]:
     value = UNKNOWN if value is None and not said.get("delete") else value
     where = said | {"value": value, "merge_patch": value}
     return [Form(name, where) for name in ("state_set", "state_patch", "state_restore")]
-
-
-def _address(args: Addressed) -> str:
-    return f"{args.namespace}/{args.key}"
 
 
 def _value(args: SetDocument) -> str | None:
@@ -275,9 +190,9 @@ TOOLS = (
         result=SetResult,
         write=lambda desk: desk.state.set,
         part=Part(
-            _says_set,
+            says_set,
             forms=_other_ways,
-            writes=_address,
+            writes=address,
             value=_value,
             observed=_observed,
             reads=_copied,
@@ -290,14 +205,14 @@ TOOLS = (
     Tool(
         name="state_patch",
         title="Change part of a document",
-        description="Change parts of a document with one of the two patches.",
+        description="Change parts of a document by one patch.",
         toolset="state",
         permission=Permission.STATE_WRITE,
         hints=ADD,
         arguments=PatchDocument,
         result=DocumentResult,
         write=lambda desk: desk.state.patch,
-        part=Part(_says_patch, forms=_other_ways, writes=_address, observed=_observed),
+        part=Part(says_patch, forms=_other_ways, writes=address, observed=_observed),
         others_words=False,
         say=_say_written,
     ),
@@ -323,7 +238,7 @@ TOOLS = (
         arguments=RestoreDocument,
         result=RestoredResult,
         write=lambda desk: desk.state.restore,
-        part=Part(_says_restore, forms=_other_ways, writes=_address, observed=_observed),
+        part=Part(says_restore, forms=_other_ways, writes=address, observed=_observed),
         others_words=False,
         say=_say_written,
     ),

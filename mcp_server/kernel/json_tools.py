@@ -1,4 +1,4 @@
-"""JSON documents compared and changed: RFC 7386 merge patch, RFC 6902 patch, differences, three-way merge.
+"""JSON documents compared and changed: RFC 7386 merge patch, RFC 6902 patch (and counting), differences, merges.
 
 Paths are RFC 6901 JSON Pointers. Values are JSON as Python has it; `1` and `True` are different values. What a caller
 drives is bounded: a patch takes steps of a budget, differences and merges look at everything once.
@@ -29,14 +29,17 @@ _END_OF_LIST = "-"
 
 
 class PatchOperation(Frozen):
-    """One step of an RFC 6902 patch. Members that the RFC does not know are passed over, as it asks."""
+    """One step of an RFC 6902 patch, or `increment`, which the RFC does not know: `value` is added to the number at the
+    path, or to 0 where no member has that name, and refused below `minimum`. Members that neither knows are passed
+    over, as the RFC asks."""
 
     model_config = ConfigDict(extra="ignore")
 
-    op: Literal["add", "remove", "replace", "move", "copy", "test"]
+    op: Literal["add", "remove", "replace", "move", "copy", "test", "increment"]
     path: str
     from_: str | None = Field(default=None, alias="from")
     value: Any = None
+    minimum: float | None = Field(default=None, allow_inf_nan=False, description="For increment")
 
 
 class Change(Frozen):
@@ -81,7 +84,7 @@ def json_patch(document: Any, operations: Sequence[PatchOperation], budget: Budg
 
     Raises:
         ValidationFailed: a path that does not exist or a malformed operation, by number.
-        Conflict: a `test` that does not hold.
+        Conflict: a `test` that does not hold, or an `increment` below its minimum.
         LimitExceeded: it would take too many steps.
     """
     patching = _Patching(document, budget or patch_budget())
@@ -245,6 +248,11 @@ def _index(items: list[Any], token: str, highest: int) -> int:
     return int(token)
 
 
+def _place(node: Any, token: str) -> Any:
+    """What Python takes for a member that is there, or an item."""
+    return token if isinstance(node, dict) else int(token)
+
+
 def _source(operation: PatchOperation) -> str:
     if operation.from_ is None:
         raise ValidationFailed("it needs 'from'.")
@@ -255,6 +263,28 @@ def _copied(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _copied(member) for name, member in cast("dict[str, Any]", value).items()}
     return [_copied(item) for item in cast("list[Any]", value)] if isinstance(value, list) else value
+
+
+def _number(value: Any, what: str) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValidationFailed(f"{what} is {_shown(value)}, not a number.")
+    return value
+
+
+def _sum(one: float, other: float) -> int | float:
+    """Exact where both are whole."""
+    try:
+        return one + other
+    except OverflowError:
+        raise ValidationFailed("The sum is larger than a number with a fraction can be.") from None
+
+
+def _require_enough(found: float, added: float, minimum: float | None) -> None:
+    if minimum is not None and added < minimum:
+        raise Conflict(
+            f"{dump_json(found)} would become {dump_json(added)}, below its minimum.",
+            next="Nothing was changed. Add less, or wait until there is more.",
+        )
 
 
 class _Patching:
@@ -286,7 +316,7 @@ class _Patching:
     def replace(self, operation: PatchOperation) -> None:
         node, token = self._parent(operation.path)
         _child(node, token, operation.path)
-        node[token if isinstance(node, dict) else int(token)] = self._given(operation)
+        node[_place(node, token)] = self._given(operation)
 
     def test(self, operation: PatchOperation) -> None:
         node, token = self._parent(operation.path)
@@ -296,6 +326,14 @@ class _Patching:
                 f"the value there is {_shown(found)}.",
                 next="Nothing was changed. Where your change still holds, call again with a test for that value.",
             )
+
+    def increment(self, operation: PatchOperation) -> None:
+        node, token = self._parent(operation.path)
+        is_new = isinstance(node, dict) and token not in node
+        found = 0 if is_new else _number(_child(node, token, operation.path), "What stands there")
+        added = _sum(found, _number(self._given(operation), "Its value"))
+        _require_enough(found, added, operation.minimum)
+        node[_place(node, token)] = added
 
     def _given(self, operation: PatchOperation) -> Any:
         if "value" not in operation.model_fields_set:
@@ -323,7 +361,7 @@ class _Patching:
     def _take(self, pointer: str) -> Any:
         node, token = self._parent(pointer)
         value = _child(node, token, pointer)
-        del node[token if isinstance(node, dict) else int(token)]
+        del node[_place(node, token)]
         return value
 
 
@@ -334,4 +372,5 @@ _OPERATIONS: dict[str, Callable[[_Patching, PatchOperation], None]] = {
     "move": _Patching.move,
     "copy": _Patching.copy,
     "test": _Patching.test,
+    "increment": _Patching.increment,
 }

@@ -42,6 +42,7 @@ HINTS = {
     "restart": ("retry", "start"),
     "scheduled": ("queued", "pending"),
     "set": ("replace", "add"),
+    **dict.fromkeys(("inc", "incr", "increase", "decrement", "sum"), ("increment",)),
     "start": ("resume",),
     "stop": ("cancel", "pause", "drain"),
     "success": ("completed",),

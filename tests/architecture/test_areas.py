@@ -160,7 +160,7 @@ def test_every_argument_of_a_resource_template_that_names_a_thing_can_be_complet
 def test_every_module_of_tools_and_resources_belongs_to_an_area():
     names = {area.name for area in AREAS.all}
     for package, more in (
-        ("tools", {"spec", "__init__", "hints", "finishing", "repeats", "facts", "inbox", "waited"}),
+        ("tools", {"spec", "__init__", "hints", "finishing", "repeats", "facts", "documents", "inbox", "waited"}),
         ("resources", {"spec", "__init__", "health"}),
     ):
         assert {path.stem for path in (ROOT / package).glob("*.py")} <= names | more

@@ -187,7 +187,7 @@ def test_metrics_on_a_port_of_their_own_are_for_who_calls_this_machine_by_its_na
     port = metrics.serve(0)
     told: dict[str, tuple[int, bytes]] = {}
     for host in (f"127.0.0.1:{port}", "LOCALHOST", "evil.example", ""):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request("GET", "/metrics", headers={"Host": host})
         with connection.getresponse() as answer:
             told[host] = answer.status, answer.read()
@@ -206,7 +206,7 @@ def test_metrics_on_a_port_of_their_own_are_for_who_calls_this_machine_by_its_na
 def test_metrics_are_served_on_loopback_where_a_port_is_set(tmp_path: Path):
     import urllib.request
 
-    from tests.protocol.test_http import free_port
+    from tests.ports import free_port
 
     port = free_port()
     process = subprocess.Popen(
@@ -218,9 +218,9 @@ def test_metrics_are_served_on_loopback_where_a_port_is_set(tmp_path: Path):
     assert process.stderr is not None
     while b"serving" not in process.stderr.readline():
         assert process.poll() is None
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
         assert b"datamcp_commits_total" in answer.read()
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
     assert process.returncode == 0
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from mcp_server.config import Settings
 from mcp_server.config.reading import read_settings
-from tests.protocol.test_http import free_port
+from tests.ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

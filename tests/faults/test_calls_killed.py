@@ -40,7 +40,7 @@ async def dialled(client: RawClient, hertz: float | None = None, **opening: Any)
 
 async def said(person: Person, type_: str) -> dict[str, Any]:
     """The next message of a type."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (message := await person.messages.get())["type"] != type_:
             pass
     return message
@@ -64,7 +64,7 @@ async def over(client: RawClient, call_id: str) -> dict[str, Any]:
 
 async def recorded(client: RawClient, call_id: str) -> None:
     """Wait until something of a call is recorded."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             read = await client.request("resources/read", {"uri": f"ops://calls/{call_id}"})
             if json.loads(read["result"]["contents"][0]["text"]).get("recording"):
@@ -103,7 +103,7 @@ async def test_one_of_two_servers_holds_a_call_the_others_tools_reach_it_and_see
         assert "hello" in [one["text"] for one in kept["messages"]]
         task = await left.call("tasks_wait", task_id=call["task_id"], wait_seconds=45)
         assert task["task"]["status"] == "failed" and "server that held it" in str(task["task"]["error"])
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while Path(f"/proc/{media}").exists():
                 await asyncio.sleep(0.05)
 
@@ -147,7 +147,7 @@ async def test_a_server_that_ends_in_order_says_so_and_leaves_no_media_process(s
         async with server(sqlite_url) as left:
             assert one.process.stdin is not None
             one.process.stdin.close()
-            await asyncio.wait_for(one.process.wait(), 20)
+            await asyncio.wait_for(one.process.wait(), 60)
             assert not Path(f"/proc/{media}").exists()
             assert (await over(left, call_id))["reason"] == "the server that held it ended"
 
@@ -201,7 +201,7 @@ async def test_a_hundred_calls_leave_nothing_behind(sqlite_url: str):
 
 async def counts(world: World) -> dict[str, int]:
     """How many short-lived rows there are."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             with contextlib.closing(sqlite3.connect(world.url.removeprefix("sqlite:///"))) as connection:
                 tables = ("call_requests", "call_owners", "call_returns")

@@ -123,7 +123,7 @@ async def test_killed_workers_and_servers_lose_double_and_leak_nothing(
     try:
         await all_finished(database)
         await fleet.stop()
-        await asyncio.wait_for(asyncio.gather(*work), 30)
+        await asyncio.wait_for(asyncio.gather(*work), 60)
         await check(database, ids)
     finally:
         await database.close()

@@ -19,7 +19,8 @@ from mcp_server.persistence.sqlite.turnstile import Turnstile
 from tests.faults.test_http_ends import ACCEPT, client_of
 from tests.faults.test_stdio_ends import HELLO, call
 from tests.patience import within
-from tests.protocol.test_http import free_port, http_server
+from tests.ports import free_port
+from tests.protocol.test_http import http_server
 
 pytestmark = [
     pytest.mark.anyio,

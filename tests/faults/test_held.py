@@ -138,7 +138,7 @@ def end_of_the_line() -> None:
     """Who was given up and closed leaves when its turn comes."""
     for thread in threading.enumerate():
         if thread.name == "store-line":
-            thread.join(5)
+            thread.join(60)
 
 
 def waiting_for(path: Path) -> int:
@@ -160,7 +160,7 @@ def test_the_turn_goes_round_in_the_order_in_which_it_was_asked_for(tmp_path: Pa
     with Turnstile(path):
         for thread in threads:
             thread.start()
-            limit = time.monotonic() + 5
+            limit = time.monotonic() + 60
             while sys.platform == "linux" and waiting_for(path) <= threads.index(thread) and time.monotonic() < limit:
                 time.sleep(0.001)
     for thread in threads:
@@ -352,7 +352,7 @@ async def test_a_server_stopped_in_its_turn_is_named_by_the_others_and_all_go_on
         answer = await other.call("state_set", namespace="n", key="k", value=1)
         assert answer["error"]["code"] == "busy" and str(frozen.process.pid) in answer["error"]["message"]
         late = await start(sqlite_url, stderr=asyncio.subprocess.PIPE)
-        _, said = await asyncio.wait_for(late.process.communicate(), 30)
+        _, said = await asyncio.wait_for(late.process.communicate(), 60)
         assert late.process.returncode != 0 and str(frozen.process.pid).encode() in said
         frozen.process.send_signal(signal.SIGCONT)
         assert (await frozen.receive())["id"] == waits

@@ -21,8 +21,9 @@ from mcp.client.sse import sse_client
 from tests.faults.test_mail_processes import smtp
 from tests.integrations.smtp_servers import breaking_server
 from tests.patience import within
+from tests.ports import free_port
 from tests.processes import INITIALIZE
-from tests.protocol.test_http import free_port, http_server
+from tests.protocol.test_http import http_server
 
 pytestmark = pytest.mark.anyio
 ACCEPT = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
@@ -48,7 +49,7 @@ async def open_streams(base: str, transport: str) -> AsyncGenerator[list[asyncio
                 said += piece
         return said
 
-    async with httpx2.AsyncClient(headers=ACCEPT, timeout=30) as http:
+    async with httpx2.AsyncClient(headers=ACCEPT, timeout=60) as http:
         headers: dict[str, str] = {}
         if transport == "http":
             hello = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": INITIALIZE}
@@ -75,8 +76,8 @@ async def test_what_a_server_held_is_free_at_once_when_it_ends(sqlite_url: str, 
                 server.process.send_signal(how)
                 assert await asyncio.wait_for(server.process.wait(), 60) == 0
         async with http_server(sqlite_url, transport=transport, **smtp(port)) as _:
-            async with asyncio.timeout(20):
-                while mailbox.connections < 2:  # the lease itself would last half a minute
+            with within(20):  # the lease itself would last half a minute
+                while mailbox.connections < 2:
                     await asyncio.sleep(0.05)
 
 
@@ -94,7 +95,7 @@ async def test_streams_are_ended_by_a_server_that_ends(sqlite_url: str, transpor
 
 @pytest.mark.slow
 async def test_a_subscription_is_answered_by_a_server_that_ends(sqlite_url: str):
-    async with http_server(sqlite_url) as (base, server), httpx2.AsyncClient(headers=ACCEPT, timeout=30) as http:
+    async with http_server(sqlite_url) as (base, server), httpx2.AsyncClient(headers=ACCEPT, timeout=60) as http:
         meta = {
             "io.modelcontextprotocol/protocolVersion": "2026-07-28",
             "io.modelcontextprotocol/clientInfo": {"name": "t", "version": "1"},
@@ -174,7 +175,7 @@ async def test_half_requests_of_many_clients_are_ended(sqlite_url: str):
             for _, writer in opened:
                 writer.write(HALF_HEAD)
             assert await health(port, 2)  # meanwhile
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 assert {await reader.read() for reader, _ in opened} == {b""}
             for _, writer in opened:
                 writer.close()

@@ -18,8 +18,9 @@ from tests.commands.test_approvals_command import at_a_terminal
 from tests.integrations.smtp_servers import authenticator, breaking_server, smtp_server
 from tests.integrations.test_sendgrid import Signed, StandIn, sendgrid
 from tests.patience import Stopwatch
+from tests.ports import free_port
 from tests.processes import RawClient, server, start
-from tests.protocol.test_http import free_port, http_server
+from tests.protocol.test_http import http_server
 
 pytestmark = pytest.mark.anyio
 SETTLED = ("sent", "failed", "unknown", "partly_sent", "rejected")
@@ -31,7 +32,7 @@ def smtp(port: int, **more: str) -> dict[str, str]:
 
 
 async def settled(client: RawClient, email_id: str) -> dict[str, Any]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             email = (await client.call("email_find", email_id=email_id))["email"]
             if email["status"] in SETTLED:
@@ -58,7 +59,7 @@ async def test_a_mail_leaves_through_smtp_and_no_secret_shows_anywhere(sqlite_ur
 
 async def test_settings_that_cannot_work_are_told_at_the_start(sqlite_url: str):
     client = await start(sqlite_url, stderr=asyncio.subprocess.PIPE, email_provider="smtp")
-    _, told = await asyncio.wait_for(client.process.communicate(b""), 20)
+    _, told = await asyncio.wait_for(client.process.communicate(b""), 60)
     client.process._transport.close()
     assert client.process.returncode == 2 and "DATAMCP_EMAIL_FROM" in told.decode()
 

@@ -165,7 +165,8 @@ def test_a_client_that_does_not_read_is_slowed_down_instead_of_buffered(tmp_path
         assert process.stdout is not None
         process.stdout.close()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(2) == 0
+        with within(2):
+            assert process.wait(60) == 0
 
 
 @pytest.mark.parametrize("how", ["SIGTERM", pytest.param("SIGINT", marks=pytest.mark.slow), "EOF"])
@@ -177,7 +178,8 @@ def test_a_server_whose_client_reads_nothing_ends_within_two_seconds(tmp_path: P
             process.stdin.close()
         else:
             process.send_signal(getattr(signal, how))
-        assert process.wait(5) == 0  # two seconds on an idle machine
+        with within(5):  # two seconds on an idle machine
+            assert process.wait(60) == 0
 
 
 @pytest.mark.slow
@@ -186,7 +188,8 @@ def test_refusals_that_nobody_reads_hold_no_server_up(tmp_path: Path):
         assert process.stdin is not None
         process.stdin.write(HELLO + b"nonsense\n" * 30_000)
         process.stdin.close()
-        assert process.wait(5) == 0
+        with within(5):
+            assert process.wait(60) == 0
 
 
 def test_a_line_that_is_too_long_is_answered_with_the_limit_and_the_next_one_works(tmp_path: Path):
@@ -203,5 +206,5 @@ async def test_a_wait_ends_when_waits_are_over_and_takes_nothing_more(tmp_path: 
         waiting = asyncio.create_task(world.claim(agent, wait_seconds=50))
         await asyncio.sleep(0.05)
         world.desk.end_waits()
-        assert await asyncio.wait_for(waiting, 30) == []
-        assert await asyncio.wait_for(world.claim(agent, wait_seconds=50), 30) == []
+        assert await asyncio.wait_for(waiting, 40) == []
+        assert await asyncio.wait_for(world.claim(agent, wait_seconds=50), 40) == []

@@ -1,11 +1,13 @@
 """kill -9 in the middle of a backup, a restore, an import and a migration: the database is usable afterwards, old or
 new, never in between."""
 
+import itertools
 import random
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -29,17 +31,35 @@ def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "mcp_server", *words]
 
 
-def killed_after(seconds: float, words: list[str]) -> bool:
-    """Run a command and kill it after a while; whether it was still running then."""
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    try:
-        process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        return True
-    assert process.returncode == 0
-    return False
+class Deaths:
+    """Commands that are killed at some moment of the time that one takes when it is left alone. A machine that was busy
+    when that was measured may since be faster: a command that came to its end tells how long one takes now."""
+
+    def __init__(self, seed: int, whole_seconds: float) -> None:
+        self._chance, self._whole_seconds = random.Random(seed), whole_seconds
+        self.count = 0
+
+    def rounds(self) -> Iterator[int]:
+        """As many as are wanted, and more until one was killed."""
+        for number in itertools.count():
+            if number >= ROUNDS and self.count:
+                return
+            yield number
+
+    def is_killed(self, words: list[str], least: float) -> bool:
+        """Run a command; whether it was still running when at least such a part of its time was over."""
+        started = time.monotonic()
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            process.communicate(timeout=self._chance.uniform(least, 1.0) * self._whole_seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            self.count += 1
+            return True
+        self._whole_seconds = time.monotonic() - started
+        assert process.returncode == 0
+        return False
 
 
 def duration(words: list[str]) -> float:
@@ -73,15 +93,13 @@ async def test_a_backup_that_is_killed_leaves_no_file_that_could_be_taken_for_on
     source, target = tmp_path / "desk.db", tmp_path / "copy.db"
     await filled(source, 10_000)
     words = command("backup", str(target), "--force", "--database", f"sqlite:///{source}")
-    whole = duration(words)
+    deaths = Deaths(1, duration(words))
     target.unlink()
-    chance, killed = random.Random(1), 0
-    for _ in range(ROUNDS):
-        killed += killed_after(chance.uniform(0.3, 1.0) * whole, words)
+    for _ in deaths.rounds():
+        deaths.is_killed(words, 0.3)
         if target.exists():
             assert inspect(target).rows["tasks"] == 10_000
         assert tasks_in(source) == 10_000
-    assert killed
 
 
 async def test_a_restore_that_is_killed_leaves_the_old_database_or_the_new_one(tmp_path: Path):
@@ -92,13 +110,11 @@ async def test_a_restore_that_is_killed_leaves_the_old_database_or_the_new_one(t
     words = command("restore", str(copy), "--force", "--database", f"sqlite:///{database}")
     later = tmp_path / "later.db"
     back_up(database, later, force=False)
-    whole = duration(words)
-    chance, killed = random.Random(2), 0
-    for _ in range(ROUNDS):
+    deaths = Deaths(2, duration(words))
+    for _ in deaths.rounds():
         subprocess.run(command("restore", str(later), "--force", "--database", f"sqlite:///{database}"), check=True)
-        killed += killed_after(chance.uniform(0.5, 1.0) * whole, words)
+        deaths.is_killed(words, 0.5)
         assert inspect(database).rows["tasks"] in (5_000, 10_000)
-    assert killed
     assert duration(command("doctor", "--database", f"sqlite:///{database}"))
 
 
@@ -106,18 +122,14 @@ async def test_an_import_that_is_killed_keeps_nothing_and_can_be_repeated(tmp_pa
     source, export = tmp_path / "desk.db", tmp_path / "desk.jsonl"
     await filled(source, 10_000)
     subprocess.run(command("export", str(export), "--database", f"sqlite:///{source}"), check=True)
-    whole = duration(command("import", str(export), "--database", f"sqlite:///{tmp_path / 'warm.db'}"))
-    chance, killed = random.Random(3), 0
-    for number in range(ROUNDS):
+    deaths = Deaths(3, duration(command("import", str(export), "--database", f"sqlite:///{tmp_path / 'warm.db'}")))
+    for number in deaths.rounds():
         target = tmp_path / f"target-{number}.db"
         words = command("import", str(export), "--database", f"sqlite:///{target}")
-        killed_now = killed_after(chance.uniform(0.4, 1.0) * whole, words)
-        killed += killed_now
-        if killed_now and (not target.exists() or tasks_in_if_any(target) == 0):
+        if deaths.is_killed(words, 0.4) and (not target.exists() or tasks_in_if_any(target) == 0):
             subprocess.run(words, check=True, capture_output=True)
         assert tasks_in(target) == 10_000
         assert inspect(target).rows["events"] == 10_001  # and that it was imported
-    assert killed
 
 
 def tasks_in_if_any(path: Path) -> int:
@@ -132,16 +144,14 @@ async def test_a_migration_that_is_killed_is_done_or_not_done_and_the_next_start
     rows = of_the_first_schema(old, 20_000)
     words = command("approvals", "list", "--database", f"sqlite:///{tmp_path / 'desk.db'}")
     shutil.copyfile(old, tmp_path / "desk.db")
-    whole = duration(words)
-    chance, killed = random.Random(4), 0
-    for number in range(ROUNDS):
+    deaths = Deaths(4, duration(words))
+    for number in deaths.rounds():
         database = tmp_path / f"desk-{number}.db"
         shutil.copyfile(old, database)
-        killed += killed_after(chance.uniform(0.4, 1.0) * whole, [*words[:-1], f"sqlite:///{database}"])
+        deaths.is_killed([*words[:-1], f"sqlite:///{database}"], 0.4)
         assert tasks_in(database) == rows
         subprocess.run([*words[:-1], f"sqlite:///{database}"], check=True, capture_output=True)
         assert inspect(database).rows["tasks"] == rows
-    assert killed
 
 
 def of_the_first_schema(path: Path, tasks: int) -> int:

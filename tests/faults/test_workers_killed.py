@@ -79,7 +79,6 @@ def running(folder: Path) -> list[int]:
 
 async def test_killed_at_any_moment_a_rollout_ends_with_one_worker_that_answers(tmp_path: Path):
     chance, live = random.Random(7), None
-    started = time.monotonic()
     try:
         for number in range(6):
             run, done = f"run_{number}", dict[str, Facts]()
@@ -102,4 +101,3 @@ async def test_killed_at_any_moment_a_rollout_ends_with_one_worker_that_answers(
     finally:
         await act(tmp_path, "run_end", "destroy", {}, live)
     assert running(tmp_path) == [] and not (tmp_path / "deployment_x").exists()
-    assert time.monotonic() - started < 120

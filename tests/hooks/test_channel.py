@@ -44,7 +44,7 @@ class Heard:
         await self.told.put((content, meta))
 
     async def next(self) -> tuple[str, dict[str, str]]:
-        return await asyncio.wait_for(self.told.get(), 20)
+        return await asyncio.wait_for(self.told.get(), 60)
 
     async def send(self, body: str, **more: Any) -> str:
         command = SendMessage(to=("scribe",), body=body, **more)
@@ -164,7 +164,7 @@ async def test_it_says_nothing_for_an_agent_as_which_it_may_not_speak(world: Wor
     await world.agent("scribe")
     news = News(desk_on(world.database, Session("scribe")), caller(Role.AGENT, id="stranger").actor, None)
     await news.begin()
-    await asyncio.wait_for(news(Heard(world).say), 20)
+    await asyncio.wait_for(news(Heard(world).say), 60)
     assert "user:stranger cannot speak as scribe" in caplog.text
 
 
@@ -173,7 +173,7 @@ async def test_it_ends_when_the_server_does(world: World):
     running = asyncio.create_task(news(Heard(world).say))
     await asyncio.sleep(0)
     world.desk.end_waits()
-    await asyncio.wait_for(running, 20)
+    await asyncio.wait_for(running, 60)
 
 
 @pytest.mark.slow

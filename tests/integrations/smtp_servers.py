@@ -6,7 +6,6 @@ import datetime
 import email
 import email.policy
 import re
-import socket
 import ssl
 import threading
 from collections.abc import AsyncGenerator, Generator
@@ -22,6 +21,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from tests.ports import free_port
 
 
 @dataclass
@@ -77,9 +78,7 @@ class Mailbox:
 def smtp_server(seconds: float = 0.0, **options: Any) -> Generator[tuple[Mailbox, int]]:
     """A real SMTP server on loopback in a thread of its own; its mailbox and port."""
     mailbox = Mailbox(seconds=seconds)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     controller = Controller(mailbox, hostname="127.0.0.1", port=port, **{"enable_SMTPUTF8": True} | options)
     controller.start()
     try:

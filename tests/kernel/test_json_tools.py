@@ -101,6 +101,26 @@ def test_json_patch_follows_the_examples_of_rfc_6902(document, operation, result
 
 
 @pytest.mark.parametrize(
+    ("document", "operation", "result"),
+    [
+        ({"a": 1}, {"path": "/a", "value": 2}, {"a": 3}),
+        ({"a": 1}, {"path": "/a", "value": -1, "minimum": 0}, {"a": 0}),
+        ({"a": {}}, {"path": "/a/new", "value": 2}, {"a": {"new": 2}}),
+        ([5, 7], {"path": "/1", "value": 0.5}, [5, 7.5]),
+        (41, {"path": "", "value": 1}, 42),
+        ({"a": 10**30}, {"path": "/a", "value": 1}, {"a": 10**30 + 1}),
+    ],
+)
+def test_a_number_is_counted_up_and_down_from_what_it_is_or_from_nothing(document, operation, result):
+    assert apply(document, {"op": "increment"} | operation) == result
+
+
+def test_a_sum_that_no_number_with_a_fraction_can_be_is_refused():
+    with pytest.raises(ValidationFailed, match="larger than"):
+        apply({"a": 10**400}, {"op": "increment", "path": "/a", "value": 0.5})
+
+
+@pytest.mark.parametrize(
     ("operation", "error", "says"),
     [
         ({"op": "remove", "path": "/nope"}, ValidationFailed, "does not exist"),
@@ -114,6 +134,12 @@ def test_json_patch_follows_the_examples_of_rfc_6902(document, operation, result
         ({"op": "move", "from": "/o", "path": "/o/p"}, ValidationFailed, "into itself"),
         ({"op": "remove", "path": ""}, ValidationFailed, "whole document"),
         ({"op": "test", "path": "/a", "value": True}, Conflict, "the value there is 1\\."),
+        ({"op": "increment", "path": "/o", "value": 1}, ValidationFailed, 'What stands there is "{}", not a number'),
+        ({"op": "increment", "path": "/a", "value": True}, ValidationFailed, "Its value is true, not a number"),
+        ({"op": "increment", "path": "/a"}, ValidationFailed, "needs a value"),
+        ({"op": "increment", "path": "/o/p/q", "value": 1}, ValidationFailed, "does not exist"),
+        ({"op": "increment", "path": "/list/1", "value": 1}, ValidationFailed, "outside a list of 1"),
+        ({"op": "increment", "path": "/a", "value": -2, "minimum": 0}, Conflict, "1 would become -1, below its min"),
     ],
 )
 def test_a_patch_that_does_not_fit_is_refused_with_its_number_and_changes_nothing(operation, error, says):
@@ -192,7 +218,7 @@ def test_a_patch_takes_no_more_steps_than_it_may(document: object, operations: l
 
 
 @given(documents, st.lists(st.fixed_dictionaries({
-    "op": st.sampled_from(["add", "remove", "replace", "move", "copy", "test"]),
+    "op": st.sampled_from(["add", "remove", "replace", "move", "copy", "test", "increment"]),
     "path": st.sampled_from(["", "/a", "/a/-", "/a/0", "/0", "/-", "/a/b", "/" + "9" * 5000, "/a" * 500, "/~2"]),
     "from": st.sampled_from(["", "/a", "/0", "/a/0", "/" + "9" * 5000]),
     "value": documents,

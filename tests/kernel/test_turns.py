@@ -121,7 +121,7 @@ async def test_a_call_that_takes_long_or_only_waits_holds_up_nobody(monkeypatch:
     desk = Desk()
     await desk.call(ANN)
     slow = await desk.turns.take(EVE)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         waits = await desk.turns.take(EVE)  # the slow one never said that it was done
         waits.done()
         await desk.call(EVE)
@@ -142,7 +142,7 @@ async def test_one_that_is_cancelled_in_the_line_or_in_its_turn_holds_up_nobody(
     for one in line:
         one.cancel()
     await asyncio.gather(*line, return_exceptions=True)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await desk.call(EVE)
 
 

@@ -12,7 +12,8 @@ import pytest
 from mcp_server.config import Settings
 from mcp_server.config.words import words
 from tests.packaging.programs import HADOLINT, ROOT, needs_hadolint
-from tests.protocol.test_http import free_port, http_server, tokens_file
+from tests.ports import free_port
+from tests.protocol.test_http import http_server, tokens_file
 
 pytestmark = pytest.mark.anyio
 

@@ -1,6 +1,7 @@
 """Chromium as people have it on a phone, with a microphone that plays a file; and what a test looks at inside it."""
 
 import array
+import asyncio
 import math
 import shutil
 import wave
@@ -9,10 +10,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page, async_playwright, expect
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ("--no-sandbox", "--use-fake-device-for-media-stream", "--autoplay-policy=no-user-gesture-required")
+PATIENCE_MS = 60_000
+expect.set_options(timeout=PATIENCE_MS)  # five seconds, else, which a busy machine may take
 MICROPHONE = "--use-fake-ui-for-media-stream"
 """Whoever is asked for the microphone gives it."""
 WATCHED = """
@@ -80,10 +83,18 @@ async def phone(*flags: str, **how: Any) -> AsyncGenerator[tuple[Page, list[str]
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
         context = await browser.new_context(**small | how)
+        context.set_default_timeout(PATIENCE_MS)
         await context.add_init_script(WATCHED)
         page = await context.new_page()
         yield page, watched(page)
         await browser.close()
+
+
+async def hears(page: Page, hertz: float) -> None:
+    """Wait until nothing is louder than a tone of that frequency."""
+    async with asyncio.timeout(60):
+        while abs(await page.evaluate(LOUDEST) - hertz) >= 12:
+            pass
 
 
 def watched(page: Page) -> list[str]:

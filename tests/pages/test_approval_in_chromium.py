@@ -1,51 +1,28 @@
 """The approval page in a real browser, as a person on a phone has it. Skipped where no Chromium is installed."""
 
-import shutil
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, async_playwright
 from starlette.applications import Starlette
 
 from mcp_server.domain.approvals.commands import RequestApproval
 from mcp_server.domain.approvals.model import ApprovalPolicy
 from mcp_server.pages.approval import approval_routes
 from tests.domain.events.test_thinning import desk_with
-from tests.pages.browsers import CONTRASTS
+from tests.pages.browsers import CHROMIUM, CONTRASTS, phone
 from tests.pages.plans import LONG, STEPS, planned
 from tests.web import served
 from tests.world import caller, open_world
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"),
 ]
 ANN = "ann@example.org"
-
-
-@asynccontextmanager
-async def phone(javascript: bool, scheme: Any = "light") -> AsyncGenerator[tuple[Page, list[str]]]:
-    """A page of a small touch screen, and what the browser complained of."""
-    complaints: list[str] = []
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        context = await browser.new_context(
-            viewport={"width": 360, "height": 740},
-            has_touch=True,
-            is_mobile=True,
-            java_script_enabled=javascript,
-            color_scheme=scheme,
-        )
-        page = await context.new_page()
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        yield page, complaints
-        await browser.close()
 
 
 @asynccontextmanager
@@ -66,7 +43,10 @@ async def asked(sqlite_url: str) -> AsyncGenerator[tuple[Any, str, str]]:
 @pytest.mark.parametrize("javascript", [True, False], ids=["with script", "without script"])
 @pytest.mark.parametrize(("button", "outcome"), [("Approve", "approved"), ("Reject", "rejected")])
 async def test_a_person_reads_and_decides_with_one_tap(sqlite_url: str, javascript: bool, button: str, outcome: str):
-    async with asked(sqlite_url) as (world, approval_id, url), phone(javascript) as (page, complaints):
+    async with (
+        asked(sqlite_url) as (world, approval_id, url),
+        phone(java_script_enabled=javascript) as (page, complaints),
+    ):
         await page.goto(url)
         assert await page.locator("h1").inner_text() == "Your decision"
         assert "Two services restart." in await page.locator("pre").inner_text()
@@ -86,7 +66,7 @@ async def test_a_person_reads_and_decides_with_one_tap(sqlite_url: str, javascri
 async def test_the_page_fits_a_phone_in_light_and_dark(sqlite_url: str, tmp_path: Path):
     async with asked(sqlite_url) as (_, _, url):
         for scheme in ("light", "dark"):
-            async with phone(True, scheme) as (page, complaints):
+            async with phone(color_scheme=scheme) as (page, complaints):
                 await page.goto(url)
                 assert await page.evaluate("document.documentElement.scrollWidth") <= 360
                 styled = "getComputedStyle(document.querySelector('.yes')).backgroundColor"
@@ -99,7 +79,7 @@ async def test_the_page_fits_a_phone_in_light_and_dark(sqlite_url: str, tmp_path
 
 async def test_a_plan_of_fifty_steps_is_read_on_a_phone(sqlite_url: str, tmp_path: Path):
     async with open_world(sqlite_url) as world, served(Starlette(routes=approval_routes(world.desk))) as address:
-        async with phone(True) as (page, complaints):
+        async with phone() as (page, complaints):
             _, url = await planned(world, address, ANN)
             await page.goto(url)
             assert await page.evaluate("document.documentElement.scrollWidth") <= 360
@@ -117,9 +97,9 @@ async def test_a_plan_of_fifty_steps_is_read_on_a_phone(sqlite_url: str, tmp_pat
 
 
 async def test_a_second_tap_on_an_old_page_is_told_who_decided(sqlite_url: str):
-    async with asked(sqlite_url) as (world, approval_id, url), phone(True) as (page, _):
+    async with asked(sqlite_url) as (world, approval_id, url), phone() as (page, _):
         await page.goto(url)
         await world.answer(caller(id=ANN), approval_id, False, via="link")
         await page.get_by_role("button", name="Approve").tap()
-        await page.get_by_text(f"{ANN} rejected by link at").wait_for(timeout=60_000)
+        await page.get_by_text(f"{ANN} rejected by link at").wait_for()
         assert (await world.desk.approvals.get(world.call, approval_id)).status == "rejected"

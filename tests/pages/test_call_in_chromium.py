@@ -10,7 +10,7 @@ from playwright.async_api import Page, expect
 
 from mcp_server.domain.calls.joining import LinkOver
 from mcp_server.kernel.errors import Unavailable
-from tests.pages.browsers import CHROMIUM, CONTRASTS, LOUDEST, MICROPHONE, microphone_file, phone
+from tests.pages.browsers import CHROMIUM, CONTRASTS, MICROPHONE, hears, microphone_file, phone
 from tests.pages.peers import RATE, RESUME, Peer, calling, loudness
 from tests.pages.test_rendering import HOSTILE
 
@@ -36,7 +36,7 @@ SECOND = 4 * RATE
 async def joined(page: Page, url: str, button: str = "Join") -> None:
     await page.goto(url)
     await page.get_by_role("button", name=button, exact=True).tap()
-    await expect(page.locator("#state")).to_have_text("Connected", timeout=30_000)
+    await expect(page.locator("#state")).to_have_text("Connected")
 
 
 async def enough(peer: Peer, seconds: float = 1.0) -> bytes:
@@ -50,7 +50,7 @@ async def enough(peer: Peer, seconds: float = 1.0) -> bytes:
 
 async def becomes(peer: Peer, hertz: float, is_heard: bool) -> None:
     """Wait until the tone is heard, or until there is silence."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (loudness(await enough(peer, 0.2), hertz, 2, RATE) > 0.5) != is_heard:
             pass
 
@@ -92,8 +92,8 @@ async def test_sound_goes_both_ways_and_the_microphone_only_where_it_was_asked_f
         assert await page.evaluate("askedFor.length") == 0
         await joined(page, url)
         assert await page.evaluate("askedFor.map((one) => [Boolean(one.audio), one.video])") == [[True, False]]
-        assert await page.get_by_text("This call is recorded.", exact=True).is_visible()
-        assert abs(await page.evaluate(LOUDEST) - 440) < 12
+        await expect(page.get_by_text("This call is recorded.", exact=True)).to_be_visible()
+        await hears(page, 440)
         await becomes(peer, 1000, True)
         assert loudness(await enough(peer), 440, 2, RATE) < 0.05, "what is heard does not come back"
         await page.get_by_label("Muted").check()
@@ -126,7 +126,7 @@ async def test_who_gives_no_microphone_hears_and_writes():
         await joined(page, url)
         assert "was not allowed. You can listen and write" in await page.get_by_role("alert").inner_text()
         assert not await page.locator("#microphone").is_visible()
-        assert abs(await page.evaluate(LOUDEST) - 440) < 12
+        await hears(page, 440)
         assert "a=recvonly" in peer.offers[0].offer and complaints == []
 
 
@@ -147,7 +147,7 @@ async def test_without_https_the_page_says_why_there_is_no_microphone_and_asks_f
         await page.goto(url.replace("127.0.0.1", "lan.test"))
         assert "does not come over https" in await page.get_by_role("alert").inner_text()
         await page.get_by_role("button", name="Join").tap()
-        await expect(page.locator("#state")).to_have_text("Connected", timeout=30_000)
+        await expect(page.locator("#state")).to_have_text("Connected")
         assert "only to pages over https" in await page.get_by_role("alert").inner_text()
         assert await page.evaluate("askedFor.length") == 0 and len(peer.offers) == 1
 
@@ -236,14 +236,14 @@ async def test_a_silent_line_is_noticed_and_joined_again_and_nothing_is_told_twi
         await peer.told("text")
         peer.fall_silent()
         peer.refusal = Unavailable("Whoever holds the call does not answer.")
-        await expect(page.locator("#state")).to_have_text("Connection lost, trying again", timeout=30_000)
+        await expect(page.locator("#state")).to_have_text("Connection lost, trying again")
         await page.get_by_text("It may not have arrived").wait_for()
         async with asyncio.timeout(60):
             while len(peer.offers) < 2:
                 await asyncio.sleep(0.05)
         peer.refusal = None
         peer.lines.append({"n": 2, "at": "2027-01-15T08:00:00Z", "who": "a", "kind": "text", "text": "missed"})
-        await expect(page.locator("#state")).to_have_text("Connected", timeout=60_000)
+        await expect(page.locator("#state")).to_have_text("Connected")
         await page.get_by_text("missed").wait_for()
         assert [offer.resume for offer in peer.offers][0] is None
         assert {offer.resume for offer in peer.offers[1:]} == {"resume-secret"}
@@ -258,10 +258,10 @@ async def test_a_line_that_ended_without_a_word_is_joined_again_at_once_unless_t
         async with asyncio.timeout(60):
             while len(peer.offers) < 2:
                 await asyncio.sleep(0.05)
-        await expect(page.locator("#state")).to_have_text("Connected", timeout=60_000)
+        await expect(page.locator("#state")).to_have_text("Connected")
         peer.refusal = LinkOver("The call has failed: its media process died.")
         await peer.vanish()
-        await page.get_by_text("its media process died").wait_for(timeout=60_000)
+        await page.get_by_text("its media process died").wait_for()
         assert await page.locator("#over").is_visible()
 
 
@@ -286,10 +286,10 @@ async def test_who_is_not_let_in_is_told_why_and_may_try_again():
         assert await page.locator("#state").inner_text() == "Not connected"
         peer.refusal, peer.is_deaf = None, True
         await page.get_by_role("button", name="Join").tap()
-        await expect(page.get_by_role("alert")).to_have_text("The call does not connect.", timeout=60_000)
+        await expect(page.get_by_role("alert")).to_have_text("The call does not connect.")
         peer.is_deaf = False
         await page.get_by_role("button", name="Join").tap()
-        await expect(page.locator("#state")).to_have_text("Connected", timeout=30_000)
+        await expect(page.locator("#state")).to_have_text("Connected")
         assert [(offer.name, offer.resume) for offer in peer.offers] == [("Ann", None), ("Ann", None), ("Ann", RESUME)]
 
 
@@ -306,7 +306,7 @@ async def sides(page: Page, peer: Peer, url: str) -> Any:
     await page.goto(url)
     yield "door"
     await page.get_by_role("button", name="Join").click()
-    await expect(page.locator("#state")).to_have_text("Connected", timeout=30_000)
+    await expect(page.locator("#state")).to_have_text("Connected")
     peer.write("Good morning. Version 7 passed its tests and waits for your word.", kind="said")
     peer.write("joined the call", who="ann@example.org", kind="note")
     peer.write("x" * 300, who="a" * 64, kind="question")
@@ -358,7 +358,7 @@ async def test_everything_is_reached_by_the_keyboard_in_the_order_in_which_it_st
         await page.keyboard.press("Tab")
         assert await page.evaluate("document.activeElement.id") == "join"
         await page.keyboard.press("Enter")
-        await expect(page.locator("#state")).to_have_text("Connected", timeout=30_000)
+        await expect(page.locator("#state")).to_have_text("Connected")
         assert await page.evaluate("document.activeElement.id") == "text", "who has joined may write at once"
         peer.say(**ASK)
         await page.get_by_role("button", name="Approve").wait_for()

@@ -10,7 +10,8 @@ import pytest
 from mcp.client import Client
 
 from tests.integrations.calls.peers import Person
-from tests.protocol.test_http import free_port, http_server
+from tests.ports import free_port
+from tests.protocol.test_http import http_server
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 

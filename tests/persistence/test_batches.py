@@ -33,7 +33,7 @@ async def in_one_batch(world: World, *calls: Awaitable[Any]) -> list[Any]:
 
 def _hold(tx: Any, go: threading.Event) -> None:
     del tx
-    go.wait(10)
+    go.wait(60)
 
 
 def _hold_claims(tx: Any, go: threading.Event) -> None:

@@ -114,7 +114,7 @@ async def test_a_cancelled_caller_tears_no_transaction_and_the_store_goes_on(dat
 
     def slow(tx: Transaction) -> str:
         started.set()
-        go.wait(10)
+        go.wait(60)
         return note(tx, "slow")
 
     running = asyncio.create_task(database.write(slow))
@@ -127,7 +127,7 @@ async def test_a_cancelled_caller_tears_no_transaction_and_the_store_goes_on(dat
     await asyncio.gather(running, *waiting, return_exceptions=True)
     go.set()
     await database.write(note, "after")
-    with anyio.fail_after(10):  # PostgreSQL has several writers: "after" may overtake
+    with anyio.fail_after(60):  # PostgreSQL has several writers: "after" may overtake
         while "slow" not in (names := await noted(database)):
             await anyio.lowlevel.checkpoint()
     assert names.count("slow") == 1 and "after" in names
@@ -137,7 +137,7 @@ async def test_a_cancelled_call_that_has_not_begun_is_skipped(sqlite_url: str):
     database = await Database.open(sqlite_url, WITH_NOTES)
     try:
         go = threading.Event()
-        first = asyncio.create_task(database.write(lambda tx: go.wait(10)))
+        first = asyncio.create_task(database.write(lambda tx: go.wait(60)))
         await asyncio.sleep(0.01)
         skipped = asyncio.create_task(database.write(note, "skipped"))
         await asyncio.sleep(0.01)
@@ -170,7 +170,7 @@ async def test_a_caller_whose_turn_does_not_come_is_told_that_the_store_is_busy(
     database = await Database.open(sqlite_url, WITH_NOTES)
     go = threading.Event()
     try:
-        running = asyncio.create_task(database.write(lambda tx: go.wait(10) and note(tx, "ran")))
+        running = asyncio.create_task(database.write(lambda tx: go.wait(60) and note(tx, "ran")))
         await asyncio.sleep(0.02)
         with pytest.raises(Busy, match="Nothing was written"):
             await database.write(note, "never")
@@ -226,16 +226,16 @@ async def test_listeners_hear_of_changes_by_kind_and_a_lazy_one_costs_nobody_els
         for number in range(30):
             await asyncio.gather(*(database.write(note, f"{number}.{n}") for n in range(50)))
         heard: list[str] = []
-        while len(heard) < 1000 and (events := await listener.wait(5)):
+        while len(heard) < 1000 and (events := await listener.wait(60)):
             heard += [event["aggregate_id"] for event in events]
         assert await other.wait(0) == []
         assert len(heard) >= 1000
-        assert len(await lazy.wait(5)) <= 1000
+        assert len(await lazy.wait(60)) <= 1000
     async with feed.listen("note") as listener:
         await database.write(note, "again")
         heard = []
         while "again" not in heard:
-            events = await listener.wait(5)
+            events = await listener.wait(60)
             assert events, "the event was missed"
             heard += [event["aggregate_id"] for event in events]
 
@@ -247,7 +247,7 @@ async def test_a_listener_hears_what_another_process_commits(url: str):
         async with mine.feed.listen("note") as listener:
             for number in range(5):
                 await theirs.write(note, f"n{number}")
-                assert [event["aggregate_id"] for event in await listener.wait(5)] == [f"n{number}"]
+                assert [event["aggregate_id"] for event in await listener.wait(60)] == [f"n{number}"]
     finally:
         await theirs.close()
         await mine.close()

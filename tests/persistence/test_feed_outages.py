@@ -28,9 +28,9 @@ def note(tx: Transaction, name: str) -> str:
 async def heard(listener: Listener, name: str) -> list[str]:
     """What the listener hears, up to the event of this name."""
     names: list[str] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while name not in names:
-            names += [event["aggregate_id"] for event in await listener.wait(20)]
+            names += [event["aggregate_id"] for event in await listener.wait(60)]
     return names
 
 
@@ -79,7 +79,7 @@ async def store(url: str) -> AsyncGenerator[Database]:
 
 async def resting(database: Database, name: str) -> None:
     """Until the loop shows as failing."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while name not in database.loops.failing():
             await asyncio.sleep(0.001)
 
@@ -221,7 +221,7 @@ async def test_a_watcher_that_cannot_be_opened_shows_and_is_tried_again(url: str
         monkeypatch.setattr(database.feed, "_open_watcher", open_watcher)
         async with database.feed.listen("note"):
             await resting(database, "store-watcher")
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while database.loops.failing() or failures:
                     await asyncio.sleep(0.001)
         (entry,) = database.loops.report()

@@ -5,7 +5,6 @@ import contextlib
 import getpass
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Generator
 from pathlib import Path
@@ -20,6 +19,7 @@ from mcp_server.persistence.database import Database
 from mcp_server.persistence.postgres.backend import PostgresBackend
 from mcp_server.upkeep.inspection import inspect_database
 from tests.persistence.test_database import WITH_NOTES, note
+from tests.ports import free_port
 from tests.world import open_world
 
 PROGRAM = shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
@@ -27,12 +27,6 @@ pytestmark = [
     pytest.mark.anyio,
     pytest.mark.skipif(PROGRAM is None, reason="PgBouncer is not installed (Debian: apt-get install pgbouncer)"),
 ]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
@@ -76,9 +70,9 @@ async def test_a_pool_that_keeps_sessions_whole_is_used_like_the_server(pooled: 
         assert await world.status(claimed.task) == "completed"
     one, other = await Database.open(url, WITH_NOTES), await Database.open(postgres_url, WITH_NOTES)
     try:
-        async with one.feed.listen("note") as listener, asyncio.timeout(20):
+        async with one.feed.listen("note") as listener, asyncio.timeout(60):
             await other.write(note, "from afar")
-            assert [event["aggregate_id"] for event in await listener.wait(20)] == ["from afar"]
+            assert [event["aggregate_id"] for event in await listener.wait(60)] == ["from afar"]
     finally:
         await one.close()
         await other.close()

@@ -69,7 +69,7 @@ async def test_two_desks_in_one_database_neither_see_nor_wake_nor_hold_up_each_o
             for name, database, channel in (("a", one, "datamcp_events_One-Desk"), ("b", other, "datamcp_events_two")):
                 await database.write(note, name)
                 assert await noted(database) == [name]
-                told = next(news.notifies(timeout=20))
+                told = next(news.notifies(timeout=60))
                 assert told.channel == channel
         assert schemas(bare_url) == {"One-Desk", "two"}
     finally:

@@ -77,8 +77,14 @@ FAULTS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ),
     (
         "approvals_request",
-        {"title": "t", "choices": ["one"], "free_text": True, "quorum": 2, "task_id": NO_TASK},
-        ("a task waits for a yes", "`choices` are two at least"),
+        {
+            "title": "t",
+            "choices": ["one"],
+            "free_text": True,
+            "quorum": 2,
+            "calls": [{"tool": "tasks_create", "arguments": {"tasks": [{"title": "x"}]}}],
+        },
+        ("`calls` run by themselves at a yes", "`choices` are two at least"),
     ),
     (
         "approvals_request",

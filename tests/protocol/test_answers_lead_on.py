@@ -66,8 +66,15 @@ async def test_the_end_of_the_first_of_two_parents_names_what_still_waits_and_fo
         text, done = await told(client, "tasks_finish", **works[0], outcome="completed")
         assert text == f"It is completed; {child} still waits for {second}."
         assert (done["released"], done["still_waiting"]) == ([], {child: [second]})
+        at = "2099-01-01T00:00:00.000Z"
+        late = [{"title": "d", "depends_on": [second], "run_at": at, "requires_approval": True}]
+        (later,) = (await told(client, "tasks_create", tasks=late))[1]["tasks"]
         text, done = await told(client, "tasks_finish", **works[1], outcome="completed")
-        assert text == "It is completed; 1 that waited for it can be claimed now." and "still_waiting" not in done
+        assert text == (
+            "It is completed; 1 that waited for it can be claimed now; "
+            f"{later['id']} still waits for a person's approval, its time, {at}."
+        )
+        assert done["still_waiting"] == {later["id"]: ["a person's approval", f"its time, {at}"]}
 
 
 async def test_who_asks_about_calls_reads_what_each_says_to_people(tmp_path: Path):

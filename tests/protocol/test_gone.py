@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from mcp.client import Client
 
-from tests.patience import Stopwatch
+from tests.patience import Stopwatch, passes
 from tests.protocol.test_http import http_server
 
 pytestmark = pytest.mark.anyio
@@ -67,7 +67,7 @@ async def test_a_client_that_is_gone_takes_no_task_any_more(sqlite_url: str, era
         await asyncio.sleep(2)
         gone.kill()
         await gone.wait()
-        await asyncio.sleep(0.5)
+        await passes(0.5)
         task = (await call(client, "tasks_create", tasks=[{"title": "t"}]))["tasks"][0]["id"]
         await asyncio.sleep(0.5)
         assert (await call(client, "tasks_find", task_id=task))["task"]["status"] == "queued"

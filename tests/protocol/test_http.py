@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import json
 import signal
-import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,18 +19,13 @@ from mcp_server.protocol.bearers import Verifiers
 from mcp_server.protocol.http import HttpOptions
 from mcp_server.protocol.keys import read_tokens
 from tests.patience import within
+from tests.ports import free_port
 from tests.processes import RawClient, start
 
 pytestmark = pytest.mark.anyio
 
 
 TRANSPORTS = ["http", pytest.param("sse", marks=pytest.mark.slow)]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @asynccontextmanager

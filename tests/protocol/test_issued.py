@@ -287,7 +287,7 @@ async def test_what_is_open_for_a_token_ends_with_it_and_a_call_under_way_does_n
     world.clock.advance(2)
     await world.desk.get(Standing).require(replace(world.call, actor=ann))
     async with LettingIn(world.desk).lasting(ann, ended.set):
-        await asyncio.wait_for(ended.wait(), 30)
+        await asyncio.wait_for(ended.wait(), 60)
 
 
 BAD: list[tuple[str, str]] = [

@@ -1,7 +1,6 @@
 """Wrong keys: counted, logged without the key, slowed; and what a stranger is told of the server."""
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -166,9 +165,8 @@ async def test_a_right_key_is_answered_while_wrong_ones_from_the_same_address_wa
     async with server(tmp_path, tokens_file=keys) as (client, _):
         wrong = [asyncio.create_task(client.get("/metrics", headers=bearer("wrong"))) for _ in range(20)]
         await asyncio.sleep(0.05)
-        started = time.monotonic()
         assert (await client.get("/metrics", headers=bearer("right"))).status_code == 200
-        assert time.monotonic() - started < 30 and not any(one.done() for one in wrong)
+        assert not any(one.done() for one in wrong), "they began to wait before"
         for one in wrong:
             one.cancel()
         await asyncio.gather(*wrong, return_exceptions=True)

@@ -23,6 +23,7 @@ from mcp_server.domain.people.secrets import sha256_of
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.protocol.bearers import Bearer, Refused
 from mcp_server.protocol.keys import KeyBearers, TokenFile
+from tests.patience import within
 from tests.protocol.test_http import http_server, tokens_file
 
 pytestmark = pytest.mark.anyio
@@ -42,7 +43,7 @@ async def command(url: str, *line: str) -> dict[str, Any]:
 @asynccontextmanager
 async def client_of(base: str, token: str) -> AsyncGenerator[Client]:
     headers = {"authorization": f"Bearer {token}"}
-    async with httpx2.AsyncClient(headers=headers, timeout=30) as http:
+    async with httpx2.AsyncClient(headers=headers, timeout=60) as http:
         async with Client(streamable_http_client(f"{base}/mcp", http_client=http)) as client:
             yield client
 
@@ -67,10 +68,9 @@ async def test_a_key_that_is_revoked_lets_nobody_in_within_the_second_whichever_
                 before = [await status(base, made["text"]) for base in (one, two)]
                 assert 401 not in before
                 await command(sqlite_url, "key", "revoke", made["key"]["id"])
-                started = time.monotonic()
-                assert [await status(base, made["text"]) for base in (one, two)] == [401, 401]
-                assert time.monotonic() - started < 1
-                async with asyncio.timeout(20):
+                with within(1):
+                    assert [await status(base, made["text"]) for base in (one, two)] == [401, 401]
+                async with asyncio.timeout(60):
                     async for _ in stream:  # it ends by itself
                         pass
         assert await status(two, other["text"]) != 401

@@ -21,7 +21,8 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import AuthorizationCodeResult, OAuthClientInformationFull, OAuthClientMetadata
 
 from tests.integrations.workers.programs import PROJECT
-from tests.protocol.test_http import free_port, http_server
+from tests.ports import free_port
+from tests.protocol.test_http import http_server
 
 pytestmark = [
     pytest.mark.anyio,

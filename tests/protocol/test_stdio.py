@@ -40,12 +40,12 @@ async def test_no_more_is_read_than_is_taken_and_all_of_it_arrives() -> None:
     pipe, count = Pipe(), 60 * READ_BYTES // 8
     stdin = Input(pipe.reads, Opening())
     filling = pipe.fill(b"".join(b"%07d\n" % number for number in range(count)))
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while pipe.written < CHUNKS_AHEAD_MAX * READ_BYTES:
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.1)  # more would have come by now
     assert pipe.written <= (CHUNKS_AHEAD_MAX + 4) * READ_BYTES
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         assert await all_of(stdin.lines()) == [b"%07d" % number for number in range(count)]
     await filling
     assert stdin.has_ended()
@@ -54,7 +54,7 @@ async def test_no_more_is_read_than_is_taken_and_all_of_it_arrives() -> None:
 async def test_a_file_is_read_as_a_pipe_is(tmp_path: Path) -> None:
     lines = [b"%07d" % number for number in range(200_000)]
     (tmp_path / "asked").write_bytes(b"\n".join(lines))
-    with (tmp_path / "asked").open("rb") as file, anyio.fail_after(20):
+    with (tmp_path / "asked").open("rb") as file, anyio.fail_after(60):
         assert await all_of(Input(file.fileno(), Opening()).lines()) == lines
 
 
@@ -66,7 +66,7 @@ async def test_lines_come_whole_however_they_were_cut() -> None:
         os.write(pipe.writes, part)
         await asyncio.sleep(0.01)
     os.close(pipe.writes)
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         assert await found == [b"one", b"two", b"three"]
 
 
@@ -81,7 +81,7 @@ async def test_a_line_whose_writer_was_cancelled_goes_out_whole_before_the_next(
     await asyncio.sleep(0.05)
     assert cancelled.cancelled() and not next_one.done() and output.written == 0
     got = b""
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while not got.endswith(b"next\n"):
             got += await asyncio.get_running_loop().run_in_executor(None, os.read, reads, 1 << 20)
         await next_one

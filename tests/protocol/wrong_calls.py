@@ -279,6 +279,7 @@ WRONG: list[Wrong] = [
     ("state_history", DOC | {"path": "/a"}, ("diff=true tells at which paths",)),
     ("state_find", {"namespace": "notes", "key": "to"}, ("prefix narrows by its beginning", "state_get")),
     ("state_patch", DOC | {"json_patch": [{"op": "set", "path": "/a", "value": 3}]}, ("Did you mean replace or add?",)),
+    ("state_patch", DOC | {"json_patch": [{"op": "inc", "path": "/a", "value": 1}]}, ("Did you mean increment?",)),
     # Times where durations stand that do not begin now, or that are too far, have passed or say no zone.
     ("locks_acquire", {"name": "a", "ttl_seconds": "2099-01-01T00:00:00Z"}, ("2099-01-01", "at most 604800")),
     ("locks_acquire", {"name": "a", "ttl_seconds": "yesterday 9:00 UTC"}, ("yesterday", "seconds")),
@@ -434,7 +435,7 @@ WRONG: list[Wrong] = [
     (
         "approvals_request",
         {"title": "Which?", "choices": ["a", "b"], "task_id": ID},
-        ("tasks_create(depends_on=[approval.task_id])", 'approvals_request(title="Which?", choices=["a","b"])'),
+        ("There is no task task_bbbbbbbbbbbb.",),
     ),
     ("approvals_find", {"since": "last week"}, ("events_read(type='approval.*', since=...)",)),
     ("email_find", {"status": "pending"}, ("Did you mean waiting or queued?",)),
@@ -628,8 +629,8 @@ WRONG: list[Wrong] = [
     ("tasks_create", task(schedule="0 9 * * *", depends_on=[ID]), ('"schedule":{"cron":"0 9 * * *"}}]',)),
     (
         "agents_control",
-        {"agent_id": "scribe", "action": "pause", "to_agent": "scribe"},
-        ('action="pause").', "locks_release(to_agent=...)"),
+        {"agent_id": "scribe", "action": "resume", "to_agent": "scribe"},
+        ('action="resume").', "locks_release(to_agent=...)"),
     ),
     ("agents_scale", {"agent_id": "scribe"}, ('Such as: agents_scale(agent_id="scribe", desired_instances=2).',)),
     (
@@ -645,11 +646,6 @@ WRONG: list[Wrong] = [
     ("email_send", MAIL | {"template": "t"}, ('Such as: email_send(to=["ann@example.org"], template="t").',)),
     ("email_send", MAIL | {"attachments": [{"name": "a.txt"}]}, ("attachments[0]: ", '"namespace":"', '"key":"')),
     ("approvals_request", {"title": "t"}, ('Such as: approvals_request(title="t", action="',)),
-    (
-        "approvals_request",
-        ASK | {"choices": ["a", "b"], "task_id": ID},
-        ('choices=["a","b"]).',),
-    ),
     ("deployments_control", {"deployment_id": "d", "action": "stop", "revision": 2}, ('action="stop").',)),
     # All that is wrong, at once.
     (

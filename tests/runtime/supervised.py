@@ -72,7 +72,7 @@ class Yard:
         assert row is not None
         return Process.adopt(dict(row))
 
-    async def until(self, when: Callable[[Process], bool], id: str = "process_a", seconds: float = 20) -> Process:
+    async def until(self, when: Callable[[Process], bool], id: str = "process_a", seconds: float = 60) -> Process:
         """The process once it is so; at the latest after some seconds, whatever it is then."""
         async with self.desk.changes.listen("process") as listener:
             ends = asyncio.get_running_loop().time() + seconds

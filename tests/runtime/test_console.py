@@ -15,7 +15,7 @@ from mcp_server.config import load_settings
 from mcp_server.kernel.limits import Limits
 from mcp_server.runtime import console as module
 from mcp_server.runtime.console import console, console_problem
-from tests.protocol.test_http import free_port
+from tests.ports import free_port
 
 pytestmark = pytest.mark.anyio
 
@@ -41,7 +41,7 @@ async def stranger(answer: bytes) -> AsyncGenerator[int]:
 
 
 async def until(true: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not true():
             await asyncio.sleep(0.01)
 

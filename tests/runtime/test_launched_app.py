@@ -19,7 +19,7 @@ async def test_a_model_scales_an_agent_whose_instance_then_runs_writes_a_log_and
     program = "import os, time; print('hello', os.environ['DATAMCP_INSTANCE'], flush=True); time.sleep(600)"
     config.write_text(f'[launchers.it]\nargv = ["{sys.executable}", "-I", "-S", "-c", "{program}"]\n')
     settings = load_settings(config=config, database=f"sqlite:///{tmp_path / 'desk.db'}")
-    async with open_app(settings) as app, Client(app.server) as client, asyncio.timeout(30):
+    async with open_app(settings) as app, Client(app.server) as client, asyncio.timeout(60):
 
         async def call(tool: str, **arguments: Any) -> dict[str, Any]:
             result = await client.call_tool(tool, arguments)

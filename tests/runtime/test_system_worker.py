@@ -126,7 +126,7 @@ async def test_a_claim_that_is_committed_while_its_worker_stops_is_handed_back(w
     def slow_claim(*args: Any) -> Any:
         began.set()
         outcome = real(*args)
-        go_on.wait(10)
+        go_on.wait(60)
         return outcome
 
     async def never(job: Job):

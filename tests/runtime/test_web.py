@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 
 import pytest
+from mcp.shared._httpx_utils import create_mcp_http_client
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, StreamingResponse
@@ -109,12 +110,21 @@ async def test_a_large_answer_reaches_who_reads_it_slowly_and_holds_nothing_for_
             client.connect(("127.0.0.1", int(base.rsplit(":", 1)[1])))
             client.sendall(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
             client.setblocking(False)
-            await asyncio.sleep(0.5)  # longer than a head may take, and than nothing may be read
+            for _ in range(10):  # longer than a head may take, and than nothing may be read, in as many turns
+                await asyncio.sleep(0.05)
             got = 0
             with contextlib.suppress(ConnectionError):
                 while got < LARGE and (piece := await loop.sock_recv(client, 1 << 18)):
                     got += len(piece)
             assert (got >= LARGE) is reads
+
+
+async def test_a_connection_that_rests_is_let_go_by_the_sdks_client_before_the_server_ends_it():
+    """Whoever asks just then would be told nothing of what became of the call."""
+    async with create_mcp_http_client() as client:
+        (pool,) = {transport._pool for transport in (client._transport, *client._mounts.values()) if transport}
+        assert pool._keepalive_expiry < web.KEPT_SECONDS - 2
+    assert web.KEPT_SECONDS < web.HEAD_SECONDS_MAX, "it is closed, and not cut off"
 
 
 GET = b"GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"

@@ -112,7 +112,8 @@ async def test_who_hands_a_lock_over_hears_the_new_token_and_that_the_heir_has_t
         text, _ = await said(client, "locks_release", name="a", as_agent="ann", to_agent="bob")
         assert 'under fencing token 2. It is not told of that: messages_send(to=["bob"], body=...) does.' in text
         text, found = await said(client, "locks_find", agent_id="bob")
-        assert text == "1 lock. agent:bob via user:local holds a."
+        (lock,) = found["locks"][0]["holders"]
+        assert text == f"1 lock. agent:bob via user:local (until {lock['expires_at']}) holds a."
         assert found["locks"][0]["holders"][0]["fencing_token"] == 2 and found["locks"][0]["line"] == []
 
 

@@ -6,17 +6,20 @@ from typing import Any
 import pytest
 
 from mcp_server.domain.agents.commands import ControlAgent
-from mcp_server.domain.agents.hooks import HOLDING_SHOWN_MAX, Holding
+from mcp_server.domain.agents.holding import HOLDING_SHOWN_MAX, Holding
 from mcp_server.domain.approvals.commands import RequestApproval
 from mcp_server.domain.locks.model import AcquireLock
 from mcp_server.domain.messages.model import SendMessage
 from mcp_server.domain.tasks.commands import ControlTasks
 from mcp_server.kernel.authority import Permission, Role
 from mcp_server.kernel.call import Call
+from mcp_server.kernel.times import SECOND, iso
 from tests.world import World, caller, speaking
+from tools import TOOLS
 from tools.agents import HOLDERS_MAX, FindArguments, find
 
 pytestmark = pytest.mark.anyio
+SAY = next(tool.say for tool in TOOLS if tool.name == "agents_find")
 
 
 async def holds(world: World, call: Call | None = None, **narrowed: Any) -> list[Any]:
@@ -30,10 +33,16 @@ async def test_one_agent_and_few_are_told_with_their_tasks_and_locks(world: Worl
     leased = [one.task.id for one in await world.claim(ann, max_tasks=2)]
     for name, seconds in (("a", 60), ("b", 600)):
         await world.desk.locks.acquire(speaking(ann), AcquireLock(name=name, ttl_seconds=seconds))
-    tasks = {"total": 2, "which": sorted(leased)}
-    assert await holds(world, agent_id="ann") == [{"tasks": tasks, "locks": {"total": 2, "which": ["a", "b"]}}]
+    ends = {seconds: iso(world.clock.now + seconds * SECOND) for seconds in (60, 300, 600)}
+    tasks = {"total": 2, "which": sorted(leased), "until": dict.fromkeys(sorted(leased), ends[300])}
+    locks = {"total": 2, "which": ["a", "b"], "until": {"a": ends[60], "b": ends[600]}}
+    assert await holds(world, agent_id="ann") == [{"tasks": tasks, "locks": locks}]
+    found = await find(world.desk, world.call, FindArguments(agent_id="ann"))
+    assert f"it holds 2 tasks (until {ends[300]} unless renewed), 2 locks (until {ends[600]} unless renewed)." in SAY(
+        found
+    )
     world.clock.advance(61)
-    both = {"tasks": tasks, "locks": {"total": 1, "which": ["b"]}}
+    both = {"tasks": tasks, "locks": {"total": 1, "which": ["b"], "until": {"b": ends[600]}}}
     assert await holds(world) == [both, None], "a lock that has run out is held by nobody"
 
 
@@ -52,7 +61,7 @@ async def test_what_waits_for_an_agent_alone_is_told_beside_what_it_works_on(wor
     assert await holds(world) == [{"pinned_tasks": {"total": 3, "which": waiting}}, None]
     (mine,) = await world.claim(ann)
     waiting.remove(mine.task.id)
-    leased = {"total": 1, "which": [mine.task.id]}
+    leased = {"total": 1, "which": [mine.task.id], "until": {mine.task.id: mine.lease_expires_at}}
     assert await holds(world, agent_id="ann") == [{"tasks": leased, "pinned_tasks": {"total": 2, "which": waiting}}]
 
 
@@ -80,9 +89,8 @@ async def test_who_may_not_see_tasks_or_locks_is_told_of_none(world: World):
     only_agents = replace(world.call, toolsets=frozenset(("agents",)))
     assert await holds(world, only_agents, agent_id="ann") == [None]
     actor = world.call.actor.model_copy(update={"permissions": world.call.actor.permissions - {Permission.TASKS_READ}})
-    assert await holds(world, replace(world.call, actor=actor), agent_id="ann") == [
-        {"locks": {"total": 1, "which": ["a"]}}
-    ]
+    ((held,)) = await holds(world, replace(world.call, actor=actor), agent_id="ann")
+    assert held.keys() == {"locks"} and held["locks"]["which"] == ["a"]
 
 
 async def test_open_questions_and_unread_messages_are_told_to_who_may_speak_as_the_agent(world: World):

@@ -59,6 +59,14 @@ def test_what_is_replaced_alone_is_said_in_words_with_what_it_was_where_that_is_
         assert " by [" in says(json_patch=other) or ' by "[' in says(json_patch=other)
 
 
+def test_what_is_counted_alone_is_said_in_words():
+    steps = [{"op": "increment", "path": "/stock", "value": -3, "minimum": 0}]
+    steps.append({"op": "increment", "path": "/sold", "value": 3})
+    assert says(json_patch=steps) == "Change /stock by -3 (to 0 at least), /sold by 3 in document n/k."
+    told = says(json_patch=[*steps, {"op": "remove", "path": "/x"}])
+    assert "'value':-3,'minimum':0.0}" in told
+
+
 def test_a_patch_of_long_names_says_their_beginning():
     assert len(says(merge_patch={f"{number}{'x' * 500}": 1 for number in range(50)})) < 600
 

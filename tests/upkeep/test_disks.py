@@ -211,7 +211,7 @@ async def test_a_web_server_serves_a_read_only_file_system(unwritable: str, tran
         async with Client(f"{base}/mcp" if transport == "http" else sse_client(f"{base}/sse")) as client:
             await is_served(client)
         process.process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.process.wait(), 5) == 0
+        assert await asyncio.wait_for(process.process.wait(), 60) == 0
 
 
 @pytest.mark.slow

@@ -24,6 +24,8 @@ from mcp_server.kernel.authority import Role
 from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.records import blank_of
 from mcp_server.kernel.store import Transaction
+from mcp_server.persistence.sqlite.backend import SqliteBackend
+from mcp_server.upkeep import replay as module
 from mcp_server.upkeep.replay import replay
 from tests.domain.events.test_thinning import desk_with, thin_out
 from tests.upkeep.test_upkeep import live_through_much
@@ -211,6 +213,14 @@ def require_counts_to_agree(tx: Transaction) -> None:
         " AND waits_on <> (SELECT count(*) FROM dependencies WHERE task_id = tasks.id)"
     ).fetchall()
     assert list(map(tuple, wrong)) == []
+
+
+async def test_a_replay_migrates_a_file_of_its_own_outside_of_tests(sqlite_url: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "SqliteBackend", SqliteBackend)
+    async with open_world(sqlite_url) as world:
+        await live_through_much(world)
+    replayed = replay(sqlite_url)
+    assert replayed.events > 10 and replayed.differences == ()
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])

@@ -11,7 +11,7 @@ from mcp_server.kernel.telling import Telling, whole
 
 _SAID = "kind description capabilities skills max_concurrent_tasks tags budget launcher scaling operator_set"
 _MOVES = "lifecycle lifecycle_reason updated_at"
-_MOVED = Telling.of(_MOVES)
+_RESTS = Telling.of(_MOVES, "to_agent")
 _SPENT = Telling.of("month tokens_used cost_usd_used share")
 
 AREA = Area(
@@ -32,10 +32,10 @@ AREA = Area(
             events={
                 "registered": Telling.of(whole(Agent)),
                 "described": Telling.of("updated_at", _SAID),
-                "paused": _MOVED,
-                "resumed": _MOVED,
-                "draining": _MOVED,
-                "terminated": Telling.of(_MOVES, "to_agent"),
+                "paused": _RESTS,
+                "resumed": Telling.of(_MOVES),
+                "draining": Telling.of(_MOVES, "to_agent"),
+                "terminated": _RESTS,
                 "deleted": Telling.of("name", "reason to_agent"),
                 "scaled": Telling.of("desired_instances scaling decision updated_at"),
                 "budget_warning": _SPENT,

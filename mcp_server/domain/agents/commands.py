@@ -164,7 +164,7 @@ class Register(AgentSpec):
 
 
 class ControlAgent(Frozen):
-    """An agent is moved through its lifecycle; one that leaves may hand over what it holds."""
+    """An agent is moved through its lifecycle; one that leaves or rests may hand over what it holds."""
 
     agent_id: AgentName
     action: AgentAction
@@ -172,12 +172,11 @@ class ControlAgent(Frozen):
     reason: Line | None = None
 
     @model_validator(mode="after")
-    def _leaves_to_hand_over(self) -> Self:
-        if self.to_agent is not None and not self.leaves():
+    def _hands_over_what_it_leaves(self) -> Self:
+        if self.to_agent is not None and self.action == "resume":
             raise not_together(
-                "`to_agent` takes over from an agent that leaves: terminate or delete.",
-                next="One that stays hands over single things: tasks_control(action='assign'), "
-                "locks_release(to_agent=...); its messages stay its own.",
+                "`to_agent` takes over from an agent that leaves or rests, and this one works again.",
+                next="What it gave away comes back by tasks_control(action='assign'), locks_release(to_agent=...).",
                 to_agent=None,
             )
         return self

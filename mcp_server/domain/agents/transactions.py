@@ -5,6 +5,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from mcp_server.domain.agents.commands import AgentAction, ControlAgent, InstanceSpec, Register
+from mcp_server.domain.agents.holding import Holding
 from mcp_server.domain.agents.hooks import (
     AGENT_CHANGED,
     AGENT_ENDED,
@@ -12,7 +13,6 @@ from mcp_server.domain.agents.hooks import (
     AGENT_HOLDS,
     INSTANCE_ENDED,
     INSTANCE_LOST,
-    Holding,
 )
 from mcp_server.domain.agents.model import HEARTBEAT_SECONDS, Agent, Instance, Registrar, gone, no_agent, still_holds
 from mcp_server.domain.agents.seen import AgentNow, agent_now
@@ -66,11 +66,12 @@ def _registered(tx: Transaction, origin: Origin, command: Register, *, described
     return Registered(agent.id, known, row is None, agent_now(tx, origin, agent.id))
 
 
-def _tell_changed(tx: Transaction, origin: Origin, agent: Agent, change: Event) -> None:
-    """Store a change, and tell of it where it bears on the agent's instances."""
+def _tell_changed(tx: Transaction, origin: Origin, agent: Agent, change: Event) -> int:
+    """Store a change, and tell of it where it bears on the agent's instances; its place in the log."""
     cause = tx.record(origin, change)
     if any(change.data.get(name) is not None for name in ("launcher", "scaling", "lifecycle")):
         tx.tell(AGENT_CHANGED, origin.caused_by(cause), agent)
+    return cause
 
 
 class Moved(NamedTuple):
@@ -86,27 +87,42 @@ class Moved(NamedTuple):
 
 def control(tx: Transaction, origin: Origin, command: ControlAgent) -> Moved:
     """Move an agent through its lifecycle. One that leaves keeps nothing: what it holds is handed over, or it stays.
+    One that rests may hand it over, too, but for what it is at work on, which it finishes.
 
     Raises:
         NotFound: there is no such agent.
         InvalidTransition: it cannot; or who is to take over has left as well.
-        Conflict: it holds something, and nobody is named to take over.
+        Conflict: it leaves and holds something, and nobody is named to take over.
     """
     agent = named_agent(tx, command.agent_id)
     moved, event = agent.moved(command.action, command.reason, origin.at)
-    if command.leaves():
-        return _left(tx, origin, agent, command, event)
-    _tell_changed(tx, origin, moved, event)
-    holds = {} if command.action == "resume" else _by_kind(tx.tell(AGENT_HOLDS, origin, agent.id))
-    return Moved(agent_now(tx, origin, agent.id), deleted=False, requeued=[], handed_over={}, holds=holds)
-
-
-def _left(tx: Transaction, origin: Origin, agent: Agent, command: ControlAgent, event: Event) -> Moved:
     heir = None if command.to_agent is None else _heir(tx, agent, command.to_agent)
+    event = event if heir is None else event._replace(data={**event.data, "to_agent": heir.id})
+    if command.leaves():
+        return _left(tx, origin, agent, command, heir, event)
+    cause = origin.caused_by(_tell_changed(tx, origin, moved, event))
+    handed, holds = ({}, {}) if command.action == "resume" else _at_rest(tx, cause, agent, heir, command.reason)
+    return Moved(agent_now(tx, origin, agent.id), deleted=False, requeued=[], handed_over=handed, holds=holds)
+
+
+def _at_rest(
+    tx: Transaction, origin: Origin, agent: Agent, heir: Agent | None, reason: str | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What one at rest hands over, and what it keeps."""
+    holds = _by_kind(tx.tell(AGENT_HOLDS, origin, agent.id))
+    if heir is None:
+        return {}, holds
+    _require_few(agent, holds)
+    handed = _by_kind(_handed(tx, origin, agent, heir, reason))
+    return handed, _by_kind(tx.tell(AGENT_HOLDS, origin, agent.id))
+
+
+def _left(
+    tx: Transaction, origin: Origin, agent: Agent, command: ControlAgent, heir: Agent | None, event: Event
+) -> Moved:
     _require_leaving(agent, command.action, heir, _by_kind(tx.tell(AGENT_HOLDS, origin, agent.id)))
     deletes = command.action == "delete"
     before = _as_deleted(agent_now(tx, origin, agent.id), command.reason) if deletes else None
-    event = event if heir is None else event._replace(data={**event.data, "to_agent": heir.id})
     cause = origin.caused_by(tx.append(origin, event) if deletes else tx.record(origin, event))
     ended = tx.tell(AGENT_ENDED, cause, agent.id, f"its agent was {'deleted' if deletes else 'terminated'}")
     handed = [] if heir is None else _handed(tx, cause, agent, heir, command.reason)
@@ -126,9 +142,14 @@ def _handed(tx: Transaction, origin: Origin, agent: Agent, heir: Agent, reason: 
 
 
 def _require_leaving(agent: Agent, action: AgentAction, heir: Agent | None, holds: dict[str, Any]) -> None:
-    """Refuse to leave with something in hand, and to hand over so much that everyone else would have to wait for it."""
+    """Refuse to leave with something in hand."""
     if heir is None and holds:
         raise still_holds(agent, action, holds)
+    _require_few(agent, holds)
+
+
+def _require_few(agent: Agent, holds: dict[str, Any]) -> None:
+    """Refuse to hand over so much that everyone else would have to wait for it."""
     if any(one["total"] > HANDED_OVER_MAX for one in holds.values()):
         said = ", ".join(f"{one['total']} {what.replace('_', ' ')}" for what, one in holds.items())
         raise LimitExceeded(

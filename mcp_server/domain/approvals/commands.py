@@ -122,20 +122,17 @@ class RequestApproval(ApprovalSpec):
         return self
 
     def _asks_something(self) -> None:
-        asks = bool(self.choices) or self.free_text
+        asks = self.is_open()
         if not (self.action or self.calls or asks):
             raise not_together(
                 "Say in `action` what exactly will happen, or give the `calls` that shall run.", action=LIKE
             )
         if self.calls:
             self._runs_at_a_yes_alone(asks)
-        elif asks and self.task_id is not None:
-            raise not_together(
-                "With `task_id` a task waits for a yes, which choices and free_text do not ask for: leave those, or "
-                "task_id, out. A task that is to wait for this answer depends on the question's own: ask first, then "
-                "tasks_create(depends_on=[approval.task_id]).",
-                task_id=None,
-            )
+
+    def is_open(self) -> bool:
+        """Whether it is answered by more than yes and no."""
+        return bool(self.choices) or self.free_text
 
     def _runs_at_a_yes_alone(self, asks: bool) -> None:
         """Refuse calls beside what a yes does not answer. What shall be done is the point: that stays."""

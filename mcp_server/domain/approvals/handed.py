@@ -1,7 +1,7 @@
 """To whom a question went whose asker left: an open one is the heir's, who may remind and is told what came of it."""
 
 from mcp_server.domain.agents.commands import is_id
-from mcp_server.domain.agents.hooks import HOLDING_COUNTED_MAX, Holding
+from mcp_server.domain.agents.holding import HOLDING_COUNTED_MAX, Holding
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.events.told import handing_of, told_of
 from mcp_server.kernel.authority import VIA

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from mcp_server.domain.agents.hooks import Holding
+from mcp_server.domain.agents.holding import Holding
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.approvals import transactions
 from mcp_server.domain.approvals.answers import Answer
@@ -323,6 +323,7 @@ class ApprovalService:
         told = people if asked.told and self.policy.mails_links() else []
         return RequestedApproval(
             approval=approval_state(row),
+            waiting_task_id=asked.waiting,
             links_sent_to=[person for person in told if await self._is_mailed(person)],
             asks_user_here=_asks_here(call, people),
             warnings=[*(asked.warnings or ()), *await self._strangers(call, people)] or None,

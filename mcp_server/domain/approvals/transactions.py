@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from mcp_server.domain.agents.hooks import Holding
+from mcp_server.domain.agents.holding import Holding
 from mcp_server.domain.approvals.answers import Answer
 from mcp_server.domain.approvals.commands import ApprovalSpec, RequestApproval
 from mcp_server.domain.approvals.hooks import PEOPLE_ASKED
@@ -16,6 +16,7 @@ from mcp_server.domain.approvals.model import (
 from mcp_server.domain.approvals.words import Runs, Words, task_words, words_of
 from mcp_server.domain.events.thinning import last_event
 from mcp_server.domain.tasks.creation import create_one
+from mcp_server.domain.tasks.editing import wait_for_answer
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.rows import load_anywhere, load_task
 from mcp_server.domain.tasks.spec import RetrySpec, TaskSpec
@@ -39,13 +40,14 @@ _RETRY = RetrySpec(max_attempts=100, delay_seconds=2, max_delay_seconds=60)
 
 
 class Asked(NamedTuple):
-    """An approval, the task that it is about, whether its people are being told of it now, and what the asker may not
-    have meant."""
+    """An approval, the task that it is about, whether its people are being told of it now, what the asker may not have
+    meant, and which other task waits for the answer from now on."""
 
     approval: Approval
     task: Task
     told: bool = True
     warnings: list[str] | None = None
+    waiting: str | None = None
 
 
 class GiveAnswer(NamedTuple):
@@ -73,7 +75,8 @@ class NewRequest(NamedTuple):
 
 def request(tx: Transaction, origin: Origin, new: NewRequest) -> Asked:
     """Ask people: about an action of the caller's own, under a new task, or whether a task may start. Asked again about
-    the same task, who asked reminds the people.
+    the same task, who asked reminds the people. A question that is open to more than yes and no is always a task of its
+    own, whose result is the answer; a task that is to wait for it depends on that.
 
     Raises:
         NotFound: there is no such task.
@@ -87,13 +90,18 @@ def request(tx: Transaction, origin: Origin, new: NewRequest) -> Asked:
     earlier = _earlier(tx, key)
     if earlier is not None:
         return Asked(earlier, load_anywhere(tx, earlier.task_id), told=False)
-    if command.task_id is not None:
+    if command.task_id is not None and not command.is_open():
         return _request_for_task(tx, origin, command, load_task(tx, command.task_id), key)
     task_id = origin.new_id("task")
     title = "Carry out what people approve" if runs is not None and runs.is_private else command.title
     create_one(tx, origin, TaskSpec(title=title, kind=kind, requires_approval=True, retry=_RETRY), task_id, asks=False)
     asked = Approval.requested(words_of(command, runs=runs), task_id, origin, new.asked(), key, runs=runs)
-    return Asked(_open(tx, origin, asked), load_task(tx, task_id), warnings=new.warnings)
+    opened = _open(tx, origin, asked)
+    if command.task_id is not None:
+        waiting = load_task(tx, command.task_id)
+        _require_own(origin, waiting)
+        wait_for_answer(tx, origin, waiting, task_id)
+    return Asked(opened, load_task(tx, task_id), warnings=new.warnings, waiting=command.task_id)
 
 
 def run(approval_id: str, tx: Transaction, origin: Origin, apply: Landing) -> Approval:

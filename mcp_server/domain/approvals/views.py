@@ -153,10 +153,11 @@ def approval_state(row: Row) -> ApprovalState:
 
 
 class RequestedApproval(View):
-    """The approval, who gets a link by mail, whether the user at this client is asked, and what may not be meant; of
-    one that was decided before, what became of it."""
+    """The approval, who gets a link by mail, whether the user at this client is asked, which task waits for the answer
+    that it is given with its claim, and what may not be meant; of one that was decided before, what became of it."""
 
     approval: ApprovalState
+    waiting_task_id: str | None = None
     links_sent_to: list[str] | None = None
     asks_user_here: bool | None = None
     warnings: list[str] | None = None

@@ -34,8 +34,8 @@ class PlanDeployment(Frozen):
     INSTEAD: ClassVar[Mapping[str, str]] = _NAMED_WHOLE
 
     deployment_id: DeploymentName
-    revision: int | None = Field(default=None, ge=1, description="Default: the newest")
-    destroy: bool = Field(default=False, description="Plan its removal")
+    revision: int | None = Field(default=None, ge=1)
+    destroy: bool = False
 
 
 class ApplyDeployment(Frozen):
@@ -44,7 +44,7 @@ class ApplyDeployment(Frozen):
     INSTEAD: ClassVar[Mapping[str, str]] = _NAMED_WHOLE
 
     deployment_id: DeploymentName
-    plan_hash: str = Field(max_length=64, description="Of the plan that was shown", examples=["3f9a..."])
+    plan_hash: str = Field(max_length=64, examples=["3f9a..."])
 
 
 class ControlDeployment(Frozen):

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-from mcp_server.domain.agents.hooks import Holding
+from mcp_server.domain.agents.holding import Holding
 from mcp_server.domain.agents.speaking import agent_of, require_voice
 from mcp_server.domain.locks.meeting import guard_all
 from mcp_server.domain.locks.model import Hold

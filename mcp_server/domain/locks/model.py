@@ -58,6 +58,10 @@ class FindLocks(Listing):
     prefix: str | None = Field(default=None, max_length=200)
     agent_id: AgentName | None = None
 
+    def is_of_one(self) -> bool:
+        """Whether one name alone is looked for, which is no glob."""
+        return self.name is not None and self.model_fields_set <= {"name", "limit"} and not is_glob(self.name)
+
 
 class Holder(NamedTuple):
     """To whom holds and places in line belong: a party, and a label within it, which is empty for the speaker itself.

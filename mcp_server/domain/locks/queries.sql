@@ -66,15 +66,19 @@ WHERE pattern = 0 AND name = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:n
 UNION ALL SELECT * FROM lock_holds WHERE pattern = 1
 ORDER BY acquired_at, name, party, owner
 
+-- name: lock_globs_held
+SELECT DISTINCT name FROM lock_holds WHERE pattern = 1 AND expires_at > :now ORDER BY name
+
 -- name: lock_globs_of
 SELECT count(*) AS n FROM lock_holds WHERE pattern = 1 AND party = :party
 
 -- name: lock_holds_of_party
 SELECT * FROM lock_holds WHERE party = :party ORDER BY name, owner
 
--- What a party holds, each lock once, counted up to a number.
--- name: lock_names_of_party
-SELECT DISTINCT name FROM lock_holds WHERE party = :party AND expires_at > :now ORDER BY name LIMIT :counted
+-- What a party holds, each lock once, counted up to a number; and until when.
+-- name: lock_ends_of_party
+SELECT name, MAX(expires_at) AS expires_at FROM lock_holds WHERE party = :party AND expires_at > :now
+GROUP BY name ORDER BY name LIMIT :counted
 
 -- name: lock_holds_of_owner
 SELECT * FROM lock_holds WHERE owner = :owner ORDER BY name, party

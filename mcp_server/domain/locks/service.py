@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequenc
 from operator import attrgetter, itemgetter
 from typing import Any, NoReturn, TypeVar
 
-from mcp_server.domain.agents.hooks import HOLDING_COUNTED_MAX, Holding
+from mcp_server.domain.agents.holding import HOLDING_COUNTED_MAX, Holding
 from mcp_server.domain.agents.signs import signs_of
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.locks import transactions
@@ -82,7 +82,7 @@ class LockService:
             return await self._acquired(call, done)
 
     async def find(self, call: Call, command: FindLocks) -> FoundLocks:
-        """Locks that somebody holds or waits for, by name.
+        """Locks that somebody holds or waits for, by name; with one name, also the globs that keep others out of it.
 
         Raises:
             NotFound: there is no such agent.
@@ -91,17 +91,30 @@ class LockService:
 
     async def _found(self, call: Call, command: FindLocks, *, with_tokens: bool) -> FoundLocks:
         call.actor.require(Permission.STATE_READ)
-        several = command.name is not None and is_glob(command.name)  # then whatever may mean the same is looked for
         agent_id = await self._agent_id(command.agent_id)
-        query = self._sought(command, None if several else command.name, agent_id)
-        page = await fetch_page(self._database, query, command.limit, ("name",))
-        names = [row["name"] for row in page.rows if not several or may_meet(row["name"], command.name or "")]
+        page = await fetch_page(self._database, self._sought(command, agent_id), command.limit, ("name",))
+        names = [row["name"] for row in page.rows if command.name is None or may_meet(row["name"], command.name)]
         locks = await self._lines(call, names, agent_id, with_tokens=with_tokens) if names else []
+        for glob in await self._globs_over(command):
+            locks += await self._lines(call, [glob], agent_id, with_tokens=with_tokens)
         return FoundLocks(
-            locks=locks, next_cursor=page.next_cursor, omitted=page.omitted, at_least=floors(omitted=page.omitted)
+            free=_is_free(command, locks),
+            locks=locks,
+            next_cursor=page.next_cursor,
+            omitted=page.omitted,
+            at_least=floors(omitted=page.omitted),
         )
 
-    def _sought(self, command: FindLocks, name: str | None, agent_id: str | None) -> Query:
+    async def _globs_over(self, command: FindLocks) -> list[str]:
+        """The globs that are held and mean a name that is looked for, beside itself."""
+        if not command.is_of_one():
+            return []
+        rows = await self._database.fetch_all("lock_globs_held", now=self._context.clock())
+        return [row["name"] for row in rows if may_meet(row["name"], command.name or "")][: command.limit]
+
+    def _sought(self, command: FindLocks, agent_id: str | None) -> Query:
+        # Of a glob, whatever may mean the same is looked for among all names.
+        name = None if command.name is not None and is_glob(command.name) else command.name
         known: dict[str, Any] = {"now": self._context.clock(), "lock_party": agent_id}
         query = (
             Query("locks_find" if agent_id is None else "locks_find_of", parameters=tuple(known.items()))
@@ -117,8 +130,8 @@ class LockService:
         """The locks that an agent holds, by name."""
         call.actor.require(Permission.STATE_READ)
         narrowed: dict[str, Any] = {"now": self._context.clock(), "counted": HOLDING_COUNTED_MAX}
-        rows = await self._database.fetch_all("lock_names_of_party", party=agent_id, **narrowed)
-        return Holding.of("locks", [row["name"] for row in rows], HOLDING_COUNTED_MAX)
+        rows = await self._database.fetch_all("lock_ends_of_party", party=agent_id, **narrowed)
+        return Holding.ending("locks", ((row["name"], row["expires_at"]) for row in rows), HOLDING_COUNTED_MAX)
 
     async def _agent_id(self, reference: str | None) -> str | None:
         return None if reference is None else (await self._speaking.required(reference))["id"]
@@ -196,6 +209,11 @@ class LockService:
         signs = await signs_of(self._database, [hold.owner]) if hold.owner else {}
         sign = signs.get(hold.owner)
         return lock_view(hold, self._context.clock(), with_token=with_token, is_new=is_new, sign=sign)
+
+
+def _is_free(command: FindLocks, found: Sequence[LineView]) -> bool | None:
+    """Whether nothing was found of the one name that was looked for."""
+    return (command.is_of_one() and not found) or None
 
 
 def _held_as(hold: Hold) -> str:

@@ -64,9 +64,11 @@ class ReleasedLock(View):
 
 
 class FoundLocks(View):
-    """Locks by name."""
+    """Locks by name; of one name that was asked for, whether nobody holds it, nor what keeps others out of it, nor
+    waits for it."""
 
     locks: list[LineView]
+    free: bool | None = None
     next_cursor: str | None = None
     omitted: int | None = None
     at_least: list[str] | None = None

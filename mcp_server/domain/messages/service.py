@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from mcp_server.domain.agents.hooks import HOLDING_COUNTED_MAX, Holding
+from mcp_server.domain.agents.holding import HOLDING_COUNTED_MAX, Holding
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.messages import transactions
 from mcp_server.domain.messages.handed import handed_over

@@ -130,7 +130,9 @@ class PatchDocument(Addressed):
     """The current value is changed by one of the two patches."""
 
     merge_patch: dict[str, Any] | None = Field(default=None, description="RFC 7386", examples=[{"done": True}])
-    json_patch: tuple[PatchOperation, ...] | None = Field(default=None, max_length=500, description="RFC 6902")
+    json_patch: tuple[PatchOperation, ...] | None = Field(
+        default=None, max_length=500, description="RFC 6902; increment adds value"
+    )
     expected_version: int | None = Field(default=None, ge=0)
     note: Line | None = None
 

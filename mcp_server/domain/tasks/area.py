@@ -69,7 +69,7 @@ _EVENTS = {
     "discarded": _moved("status cancel_reason"),
     "priority_set": _controlled("priority"),
     "rescheduled": _controlled("run_at", "schedule status ready_at"),
-    "edited": _controlled("", f"{_EDITED} queue approval approved_by waits_on status ready_at"),
+    "edited": _controlled("", f"{_EDITED} queue approval approved_by depends_on waits_on status ready_at"),
     "assigned": _controlled("agent_id queue", f"{_NO_LEASE} attempts_forgiven started_at status ready_at"),
     "gated": _moved("approval", "status ready_at"),
     "approved": _moved("approval approved_by", "status ready_at"),

@@ -6,13 +6,16 @@ from typing import Any
 from mcp_server.domain.agents.transactions import named_agent, require_staying
 from mcp_server.domain.tasks.creation import require_runs_on
 from mcp_server.domain.tasks.model import Task
-from mcp_server.domain.tasks.parents import standing_of, wait_anew, waited_for
+from mcp_server.domain.tasks.parents import add_dependencies, require_room, standing_of, wait_anew, waited_for
 from mcp_server.domain.tasks.pinning import require_ordinary
 from mcp_server.domain.tasks.queues import ensure_queue
+from mcp_server.domain.tasks.refusals import too_late_to_ask
 from mcp_server.domain.tasks.rescheduling import TIMES, ready_anew, rescheduled
 from mcp_server.domain.tasks.rules import TERMINAL, TaskAction
-from mcp_server.domain.tasks.spec import RetrySpec, TaskChanges, queue_name
+from mcp_server.domain.tasks.spec import PARENTS_MAX, RetrySpec, TaskChanges, queue_name
+from mcp_server.kernel.errors import LimitExceeded
 from mcp_server.kernel.events import Event, Origin
+from mcp_server.kernel.json_text import RawJson, dump_json
 from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.times import Micros
 
@@ -44,6 +47,30 @@ def edit(tx: Transaction, origin: Origin, task: Task, changes: TaskChanges, acti
         return moved, event
     tx.record(origin, event)
     return _in_its_queue(tx, edited(moved, changes, waits_on, origin.at))
+
+
+def wait_for_answer(tx: Transaction, origin: Origin, task: Task, question_id: str) -> Task:
+    """Let a task wait for the new task of a question as for any other that it depends on: it is given the answer with
+    its claim. Nothing waits for a new task, so this closes no circle.
+
+    Raises:
+        InvalidTransition: it has started or ended, or is a schedule.
+        LimitExceeded: it depends on as many tasks as one may.
+    """
+    if task.status not in ("pending", "queued", "paused") or task.schedule is not None:
+        raise too_late_to_ask(task.id, task.status, asks_anew=False)
+    parents = json.loads(task.depends_on)
+    if len(parents) >= PARENTS_MAX:
+        raise LimitExceeded(
+            f"{task.id} depends on {PARENTS_MAX} tasks, as many as one may.",
+            next="Ask without task_id, and let a task that one of them waits for depend on the question's.",
+        )
+    require_room(tx, [question_id])
+    add_dependencies(tx, [question_id], task.id)
+    new = {"depends_on": RawJson(dump_json([*parents, question_id])), "waits_on": task.waits_on + 1}
+    waiting, event = task.moved("task.edited", origin.at, **new, **ready_anew(task, new, origin.at))
+    tx.record(origin, event)
+    return waiting
 
 
 def _waiting_anew(tx: Transaction, task: Task, changes: TaskChanges) -> int:

@@ -18,12 +18,16 @@ async def left_by(database: Database, cancelled: Sequence[Row]) -> list[str]:
     waiting = await _others(database, "waiting_for_any", ids, [*ids, *children])
     said = [
         *_said(children, "a child goes on", "children go on"),
-        *_said(waiting, "one waits for a retry", "wait for a retry"),
+        *_said(waiting, "one depends on it and waits for its retry", "depend on it and wait for its retry"),
     ]
     if not said:
         return []
     named = dump_json([*children, *waiting][:NAMED_MAX])
-    return [f"of what is cancelled {' and '.join(said)}: tasks_control(task_ids={named}, action='cancel') ends them."]
+    ends = f"tasks_control(task_ids={named}, action='cancel') ends them"
+    return [f"of what is cancelled {' and '.join(said)}: {ends}{_LETS_RUN if waiting else ''}."]
+
+
+_LETS_RUN = """; action='edit', changes={"on_parent_failure":"run_anyway"} lets those run that depend on it"""
 
 
 async def _others(database: Database, statement: str, ids: Sequence[str], known: Collection[str]) -> list[str]:

@@ -165,13 +165,20 @@ SELECT d.task_id, p.id, p.title, p.status FROM dependencies d JOIN tasks p ON p.
 WHERE d.task_id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))) ORDER BY d.task_id, p.id
 
 -- name: still_waiting
-SELECT d.task_id, d.parent_id FROM dependencies d JOIN tasks t ON t.id = d.task_id
-WHERE d.task_id IN (SELECT value FROM json_each(:ids)) AND t.status = 'pending' ORDER BY d.task_id, d.parent_id
+SELECT d.task_id AS task_id, d.parent_id AS parent_id, NULL AS run_at, NULL AS approval
+FROM dependencies d JOIN tasks t ON t.id = d.task_id
+WHERE d.task_id IN (SELECT value FROM json_each(:ids)) AND t.status = 'pending'
+UNION ALL SELECT id, NULL, run_at, approval FROM tasks
+WHERE id IN (SELECT value FROM json_each(:ids)) AND status = 'pending'
+ORDER BY task_id, parent_id
 
 -- name: still_waiting (postgres)
-SELECT d.task_id, d.parent_id FROM dependencies d JOIN tasks t ON t.id = d.task_id
+SELECT d.task_id AS task_id, d.parent_id AS parent_id, NULL AS run_at, NULL AS approval
+FROM dependencies d JOIN tasks t ON t.id = d.task_id
 WHERE d.task_id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))) AND t.status = 'pending'
-ORDER BY d.task_id, d.parent_id
+UNION ALL SELECT id, NULL, run_at, approval FROM tasks
+WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))) AND status = 'pending'
+ORDER BY task_id, parent_id
 
 -- name: concurrency_holders
 SELECT concurrency_key, id, lease_agent_id, lease_expires_at FROM tasks
@@ -589,7 +596,7 @@ SELECT id FROM tasks WHERE agent_id = :agent_id AND status <> 'completed'
 AND status IN ('pending', 'queued', 'paused') ORDER BY id LIMIT :counted
 
 -- name: agent_leases
-SELECT id FROM tasks WHERE lease_agent_id = :id AND status = 'running' ORDER BY id
+SELECT id, due_at FROM tasks WHERE lease_agent_id = :id AND status = 'running' ORDER BY id
 
 -- name: instance_leases
 SELECT id FROM tasks WHERE lease_agent_id = :agent_id AND lease_instance_id = :instance_id AND status = 'running'

@@ -7,7 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 from mcp_server.domain.agents.commands import is_id
-from mcp_server.domain.agents.hooks import Holding
+from mcp_server.domain.agents.holding import Holding
 from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.search.finding import NO_CURSOR, Sought, fetch_page_holding

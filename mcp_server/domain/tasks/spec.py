@@ -25,6 +25,9 @@ PRIORITY_NAMES = {rank: name for name, rank in PRIORITIES.items()}
 MAX_ATTEMPTS_DEFAULT = 3
 RETRY_DELAY_SECONDS_DEFAULT = 5.0
 RETRY_MAX_DELAY_SECONDS_DEFAULT = 3600.0
+PARENTS_MAX = 100
+"""On so many tasks one may depend."""
+
 SYSTEM_KIND = "system."
 """How the kinds of tasks begin that the server itself works on."""
 
@@ -105,7 +108,7 @@ class TaskSpec(Frozen):
     agent_id: AgentName | None = None
     required_capabilities: tuple[Skill, ...] = Field(default=(), max_length=16)
     depends_on: tuple[Reference, ...] = Field(
-        default=(), max_length=100, description="Task ids, or #n for the n-th task of this call, from 0"
+        default=(), max_length=PARENTS_MAX, description="Task ids, or #n for the n-th task of this call, from 0"
     )
     on_parent_failure: Literal["wait", "cancel", "run_anyway"] = "wait"
     parent_id: TaskId | None = None

@@ -149,13 +149,18 @@ def leased_until(row: Row) -> str:
 
 def progress_of(row: Row) -> dict[str, Any] | None:
     """What was last reported. Of a task that has ended, how far it came and not what it was about to do; one that is
-    completed is at 100 per cent, whatever that was."""
+    completed is at 100 per cent, whatever that was, and at no step any more."""
     told: dict[str, Any] | None = json_or_none(row["progress"])
     if told is None or row["status"] not in TERMINAL:
         return told
-    left = {name: value for name, value in told.items() if name != "message"}
-    full = {"percent": 100.0} if row["status"] == "completed" and "percent" in left else {}
+    is_done = row["status"] == "completed"
+    left = {name: value for name, value in told.items() if name not in _LEFT_BEHIND[is_done]}
+    full = {"percent": 100.0} if is_done and "percent" in left else {}
     return left | full or None
+
+
+_LEFT_BEHIND = {True: ("message", "step"), False: ("message",)}
+"""What the last report says no more of a task that has ended, for those that are completed and others."""
 
 
 def waits_for(row: Row, ended: int = 0, unfinished: Sequence[str] = ()) -> list[str] | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from mcp_server.domain.agents.hooks import HOLDING_COUNTED_MAX, Holding
+from mcp_server.domain.agents.holding import HOLDING_COUNTED_MAX, Holding
 from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.agents.workers import Worker, listed, nobody_can
 from mcp_server.domain.tasks.listing import HeldUp
@@ -78,7 +78,7 @@ async def held_by(database: Database, agent_id: str) -> list[Holding | None]:
     leased = await database.fetch_all("agent_leases", id=agent_id)
     waiting = await database.fetch_all("tasks_waiting_for", agent_id=agent_id, counted=HOLDING_COUNTED_MAX)
     return [
-        Holding.of("tasks", [row["id"] for row in leased]),
+        Holding.ending("tasks", ((row["id"], row["due_at"]) for row in leased)),
         Holding.of("pinned_tasks", [row["id"] for row in waiting], HOLDING_COUNTED_MAX),
     ]
 
@@ -122,10 +122,17 @@ async def freed_by(database: Database, task: Row) -> list[str] | None:
 
 
 async def still_waiting(database: Database, ids: Sequence[str]) -> dict[str, list[str]] | None:
-    """Which of some tasks wait on, each with what for; of many, the first."""
+    """Which of some tasks wait on, each with what for: tasks by their ids, its time, people; of many, the first."""
     rows = await database.fetch_all("still_waiting", ids=dump_json(list(ids[:_NAMED_MAX])))
-    waits = {task_id: [row["parent_id"] for row in ones] for task_id, ones in _by("task_id", rows).items()}
-    return waits or None
+    return {task_id: _on(ones) for task_id, ones in _by("task_id", rows).items()} or None
+
+
+def _on(rows: Sequence[Row]) -> list[str]:
+    """What one task waits for: a row for each that it depends on, and one that is its own."""
+    (own,) = (row for row in rows if row["parent_id"] is None)
+    late = [] if own["run_at"] is None else [f"its time, {iso(own['run_at'])}"]
+    people = ["a person's approval"] if own["approval"] == "required" else []
+    return [*(row["parent_id"] for row in rows if row is not own), *people, *late]
 
 
 def _waits(row: Row) -> bool:

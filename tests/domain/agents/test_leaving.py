@@ -7,7 +7,7 @@ import pytest
 from mcp_server.domain.agents.commands import ControlAgent
 from mcp_server.domain.agents.views import ControlledAgent
 from mcp_server.domain.events.commands import ReadEvents
-from mcp_server.domain.locks.model import AcquireLock
+from mcp_server.domain.locks.model import AcquireLock, FindLocks
 from mcp_server.domain.tasks.commands import ControlTasks
 from mcp_server.kernel.errors import Conflict, InvalidTransition, LimitExceeded, NotFound
 from mcp_server.kernel.times import iso
@@ -91,8 +91,27 @@ async def test_the_heir_must_be_there_and_another(world: World):
         with pytest.raises(refusal):
             await leave(world, "a", to_agent=heir)
     with pytest.raises(ValueError, match="to_agent"):
-        ControlAgent(agent_id="a", action="pause", to_agent="b")
+        ControlAgent(agent_id="a", action="resume", to_agent="b")
     assert (await world.desk.agents.get(world.call, "a")).status == "initializing"
+
+
+@pytest.mark.parametrize("action", ["pause", "drain"])
+async def test_one_that_rests_hands_over_what_it_holds_and_finishes_what_it_is_at(world: World, action: Any):
+    agent, heir = await world.agent("a"), await world.agent("heir")
+    running, waiting, again = await world.tasks({"agent_id": "a"}, {"agent_id": "a"}, {"agent_id": "a"})
+    claim = next(one for one in await world.claim(agent) if one.task.id == running.id)
+    await world.desk.locks.acquire(speaking(agent), AcquireLock(name="docs"))
+    rested = await leave(world, "a", action, to_agent="heir", reason="on leave")
+    assert rested.agent.status == "maintenance" and rested.requeued == []
+    assert rested.handed_over is not None and rested.holds is None
+    assert {what: one["total"] for what, one in rested.handed_over.items()} == {"pinned_tasks": 3, "locks": 1}
+    await world.finish(claim)
+    assert {one.task.id for one in await world.claim(heir, max_tasks=3)} == {waiting.id, again.id}
+    (lock,) = (await world.desk.locks.find(world.call, FindLocks())).locks
+    assert [one.owner for one in lock.holders] == ["agent:heir via user:tester"]
+    read = ReadEvents(type="agent.*", newest_first=True, limit=1)
+    assert (await world.desk.events.read(world.call, read))[0][0].data["to_agent"] == heir.id
+    assert replay(world.url).differences == ()
 
 
 async def test_so_much_that_all_others_would_wait_for_it_is_not_handed_over_at_once(

@@ -90,7 +90,7 @@ class NotedCall:
 
     async def until(self, reached: Callable[[], bool]) -> None:
         """Wait until what was told makes something true."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not reached():
                 self.changed.clear()
                 await self.changed.wait()
@@ -153,7 +153,7 @@ class CallDesk:
 
     async def until(self, call_id: str, status: str) -> CallView:
         """Wait until a call has a status."""
-        async with self.desk.changes.listen("call") as listener, asyncio.timeout(30):
+        async with self.desk.changes.listen("call") as listener, asyncio.timeout(60):
             while (seen := await self.see(call_id)).status != status:
                 await listener.wait(10)
         return seen

@@ -16,7 +16,7 @@ ANN = "ann@example.org"
 
 async def mailed(desk: CallDesk) -> str:
     """The link in the first mail that goes out."""
-    async with desk.desk.changes.listen("email") as listener, asyncio.timeout(30):
+    async with desk.desk.changes.listen("email") as listener, asyncio.timeout(60):
         while not desk.post.mails:
             await listener.wait(1)
     return link_in(desk.post.mails[0])

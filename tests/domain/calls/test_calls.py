@@ -39,7 +39,7 @@ CALLS_OPEN = next(tool for tool in TOOLS if tool.name == "calls_open")
 async def task_of(desk: CallDesk, task_id: str | None) -> TaskView:
     """A call's task, once it has ended."""
     assert task_id is not None
-    async with desk.desk.changes.listen("task") as listener, asyncio.timeout(30):
+    async with desk.desk.changes.listen("task") as listener, asyncio.timeout(60):
         while (task := await desk.desk.tasks.get(desk.call, task_id)).status not in TERMINAL:
             await listener.wait(10)
     return task

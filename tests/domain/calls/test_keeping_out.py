@@ -91,7 +91,7 @@ async def test_a_call_that_people_said_yes_to_shows_its_link_to_who_asked_and_ke
         request = RequestApproval(title="May I?", calls=calls, approvers=("tester",))
         approval = (await desk.desk.approvals.request(asks, request)).approval
         await world.answer(desk.call, approval.id)
-        async with desk.desk.changes.listen("task") as listener, asyncio.timeout(30):
+        async with desk.desk.changes.listen("task") as listener, asyncio.timeout(60):
             while (task := await desk.desk.tasks.get(watches, approval.task_id)).status not in TERMINAL:
                 await listener.wait(1)
         (opened,) = (one["call"] for one in task.result["results"])

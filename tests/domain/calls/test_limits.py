@@ -27,7 +27,7 @@ class Silent(Noted):
 
 async def asked(desk: CallDesk, call_id: str) -> None:
     """Wait until an offer for a call has reached its media."""
-    async with desk.desk.changes.listen("call") as listener, asyncio.timeout(30):
+    async with desk.desk.changes.listen("call") as listener, asyncio.timeout(60):
         while await desk.world.database.fetch_one("call_join_waits", call_id=call_id, peer=1) is None:
             await listener.wait(1)
 

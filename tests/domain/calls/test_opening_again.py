@@ -53,7 +53,7 @@ async def test_a_repeat_asks_nobody_in_a_second_time(world: World):
 
 async def opened_in_the_end(desk: CallDesk, **said: Any) -> OpenedCall:
     """Asked again, as the refusal says, for as long as the offer before waits for its answer."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             with contextlib.suppress(LimitExceeded):
                 return await opened(desk, **said)
@@ -62,7 +62,7 @@ async def opened_in_the_end(desk: CallDesk, **said: Any) -> OpenedCall:
 
 async def test_an_answer_that_is_lost_is_told_to_who_asks_again(world: World):
     async with holding(world, mails_leave=True) as desk:
-        async with desk.desk.changes.listen("call") as listener, asyncio.timeout(30):
+        async with desk.desk.changes.listen("call") as listener, asyncio.timeout(60):
             asking = asyncio.create_task(opened(desk, participants=[ANN, "user:local"], offer="v=0"))
             while await world.events(type="call.opened") == []:
                 await listener.wait(1)

@@ -634,7 +634,7 @@ async def test_templates_are_filled_in_off_the_event_loop_and_two_at_a_time(worl
             running += 1
             most = max(most, running)
         threads.add(threading.current_thread())
-        both.wait(10)
+        both.wait(60)
         with place:
             running -= 1
         return "filled"

@@ -226,7 +226,7 @@ async def test_who_finds_nothing_since_some_time_goes_on_behind_what_came_before
 async def test_a_reader_does_not_wait_for_events_of_a_time_that_is_over(world: World):
     until = datetime.fromtimestamp(START / 1e6 - 1, UTC)
     command = ReadEvents(until=until, wait_seconds=50)
-    events, _ = await asyncio.wait_for(world.desk.events.read(world.call, command), 10)
+    events, _ = await asyncio.wait_for(world.desk.events.read(world.call, command), 40)
     assert events == []
 
 

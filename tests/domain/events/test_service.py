@@ -159,11 +159,11 @@ async def test_a_time_in_the_place_of_a_cursor_says_since_when(world: World):
 
 
 async def test_a_reader_that_waits_is_woken_by_the_next_event(world: World):
-    waiting = asyncio.create_task(read(world, wait_seconds=20, type="document.*"))
+    waiting = asyncio.create_task(read(world, wait_seconds=50, type="document.*"))
     await asyncio.sleep(0)
     await world.task()
     await world.write("ns", "k", 1)
-    events, _ = await asyncio.wait_for(waiting, 10)
+    events, _ = await asyncio.wait_for(waiting, 40)
     assert [event.type for event in events] == ["document.set"]
 
 

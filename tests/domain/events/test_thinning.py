@@ -156,7 +156,7 @@ async def test_nobody_is_woken_by_a_snapshot(world: World):
     async with world.database.feed.listen() as listener:
         await thin_out(world, KEEP)
         await world.task(title="heard")
-        heard = [event["type"] for event in await listener.wait(5)]
+        heard = [event["type"] for event in await listener.wait(60)]
     assert heard == ["task.created"]
 
 

@@ -39,7 +39,7 @@ async def line(world: World) -> list[str]:
 
 
 async def until(true: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await true():
             await asyncio.sleep(0.01)
 
@@ -47,7 +47,7 @@ async def until(true: Callable[[], Awaitable[bool]]) -> None:
 async def waiting(world: World, owner: str, name: str, mode: Any = "exclusive") -> asyncio.Task[AcquiredLock]:
     """Somebody who stands in line."""
     world.clock.advance(0.001)
-    task = asyncio.create_task(want(world, owner, name, wait=40, mode=mode))
+    task = asyncio.create_task(want(world, owner, name, wait=50, mode=mode))
 
     async def stands() -> bool:
         return owner in await line(world)
@@ -57,7 +57,7 @@ async def waiting(world: World, owner: str, name: str, mode: Any = "exclusive") 
 
 
 async def granted(task: asyncio.Task[AcquiredLock]) -> LockView:
-    lock = (await asyncio.wait_for(task, 10)).lock
+    lock = (await asyncio.wait_for(task, 40)).lock
     assert lock is not None
     return lock
 

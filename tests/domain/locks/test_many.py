@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_server.domain.locks import transactions
-from mcp_server.domain.locks.model import TOLD_MAX, AcquireLock, Claim, Hold, Holder, keeping_out
+from mcp_server.domain.locks.model import TOLD_MAX, AcquireLock, Claim, FindLocks, Hold, Holder, keeping_out
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import LimitExceeded
 from tests.world import World, speaking
@@ -58,3 +58,17 @@ async def test_one_party_holds_so_many_globs_and_no_more_and_others_are_not_conc
         await holds(world, ann, "d/*")
     await holds(world, ann, "a/*", "another")
     await holds(world, bob, "d/*")
+
+
+@pytest.mark.anyio
+async def test_who_asks_for_a_name_is_told_of_the_globs_that_mean_it_or_that_it_is_free(world: World):
+    ann = speaking(await world.agent("ann"))
+    await holds(world, ann, "docs/**", "docs/index.md", "src/**")
+    found = await world.desk.locks.find(world.call, FindLocks(name="docs/index.md"))
+    assert [one.name for one in found.locks] == ["docs/index.md", "docs/**"] and not found.free
+    (over,) = (await world.desk.locks.find(world.call, FindLocks(name="docs/new.md"))).locks
+    assert over.name == "docs/**" and "agent:ann" in SAY["locks_find"](found)
+    free = await world.desk.locks.find(world.call, FindLocks(name="README.md"))
+    assert free.free and free.locks == [] and "It is free" in SAY["locks_find"](free)
+    world.clock.advance(3600)
+    assert (await world.desk.locks.find(world.call, FindLocks(name="docs/new.md"))).free

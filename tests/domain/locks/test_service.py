@@ -122,7 +122,7 @@ async def test_waiters_get_the_lock_in_the_order_in_which_they_came(world: World
     order: list[str] = []
 
     async def wait_for(owner: str) -> None:
-        hold = (await take(world, owner, wait=30)).lock
+        hold = (await take(world, owner, wait=50)).lock
         assert hold is not None
         order.append(owner)
         await release(world, "door", owner, hold.fencing_token)
@@ -135,7 +135,7 @@ async def test_waiters_get_the_lock_in_the_order_in_which_they_came(world: World
             await asyncio.sleep(0.005)
     assert (await take(world, "dan", "shared")).lock is None
     await release(world, "door", "ann", 1)
-    await asyncio.wait_for(asyncio.gather(*waiting), 20)
+    await asyncio.wait_for(asyncio.gather(*waiting), 40)
     assert order == ["zoe", "bob", "cy"]
 
 

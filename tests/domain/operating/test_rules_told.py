@@ -49,13 +49,13 @@ async def test_servers_that_start_side_by_side_record_the_same_rules_once(url: s
     def tell_and_rest(tx: Any, origin: Origin) -> bool:
         done = tell_rules(tx, origin, ONE)
         told_one.set()
-        assert goes_on.wait(10)
+        assert goes_on.wait(60)
         return done
 
     async with open_world(url) as one, open_world(url) as other:
         origin = one.desk.context.origin(one.call)
         first = asyncio.create_task(one.database.write(tell_and_rest, origin))
-        assert await asyncio.to_thread(told_one.wait, 10)
+        assert await asyncio.to_thread(told_one.wait, 60)
         others = asyncio.gather(*[other.database.write(tell_rules, origin, ONE) for _ in range(3)])
         await asyncio.wait([others], timeout=0.2)  # who did not wait for the first would be done by then
         goes_on.set()
@@ -113,7 +113,7 @@ async def test_a_server_that_starts_with_other_rules_records_them_under_its_user
 async def test_a_server_records_its_rules_while_it_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(beside, "AFTER_SECONDS", 0)
     settings = load_settings(database=on_file(tmp_path / "desk.db"), approve=[{"tool": "state_*"}])
-    async with open_app(settings) as app, asyncio.timeout(5):
+    async with open_app(settings) as app, asyncio.timeout(60):
         while await app.desk.context.database.fetch_one("event_newest_of", type="rules", id="rules") is None:
             await asyncio.sleep(0.01)
 

@@ -66,11 +66,11 @@ async def test_others_write_while_a_large_patch_is_computed(world: World, monkey
 
     def hold() -> None:
         computing.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
 
     watch(monkeypatch, hold)
     patching = asyncio.create_task(patch(world, patch_of("new")))
-    assert await asyncio.to_thread(computing.wait, 10)
+    assert await asyncio.to_thread(computing.wait, 60)
     await world.write("n", "other", 1)
     elsewhere = await Database.open(world.url, AREAS)  # as another process would
     await elsewhere.write(settle_rows, world.desk.context.origin(world.call), AREA.sweeps[0])

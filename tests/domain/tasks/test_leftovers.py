@@ -45,8 +45,11 @@ async def test_a_whole_tree_is_cancelled_by_the_calls_that_answers_name(world: W
     [
         ([{"parent_id": 1}], "a child goes on:"),
         ([{"parent_id": 1}] * 2, "2 children go on:"),
-        ([{"depends_on": 1}], "one waits for a retry:"),
-        ([{"parent_id": 1}, {"depends_on": 1}, {"depends_on": 1}], "a child goes on and 2 wait for a retry:"),
+        ([{"depends_on": 1}], "one depends on it and waits for its retry:"),
+        (
+            [{"parent_id": 1}, {"depends_on": 1}, {"depends_on": 1}],
+            "a child goes on and 2 depend on it and wait for its retry:",
+        ),
         ([{"parent_id": 1, "depends_on": 1}], "a child goes on:"),
         ([{"parent_id": 1}] * (NAMED_MAX + 5), f"at least {NAMED_MAX} children go on:"),
     ],

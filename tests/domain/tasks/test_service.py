@@ -145,7 +145,7 @@ async def test_whoever_goes_away_at_any_moment_of_a_claim_leaves_no_task_leased(
         (ended,) = await asyncio.gather(task, return_exceptions=True)
         if not isinstance(ended, asyncio.CancelledError):
             world.desk.tasks.put_back(world.call, GiveUpTask(ended[0].task.id, ended[0].lease_token, "a test"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not await is_free():
                 await asyncio.sleep(0.001)
 
@@ -270,7 +270,7 @@ async def test_what_a_task_was_about_to_do_is_not_told_once_it_has_ended(world: 
         await report(world, claimed, progress=ProgressSpec(percent=50, step="two", message="almost there"))
         assert (await world.desk.tasks.get(world.call, task.id)).progress is not None
         await world.finish(claimed, **how)
-    assert (await world.desk.tasks.get(world.call, done.id)).progress == {"percent": 100.0, "step": "two"}
+    assert (await world.desk.tasks.get(world.call, done.id)).progress == {"percent": 100.0}
     assert (await world.desk.tasks.get(world.call, failed.id)).progress == {"percent": 50.0, "step": "two"}
 
 
@@ -501,10 +501,10 @@ async def test_two_parents_that_finish_at_the_same_time_release_their_child(worl
 
 async def test_a_waiting_claim_wakes_when_work_appears(world: World):
     agent = await world.agent()
-    waiting = asyncio.create_task(world.claim(agent, wait_seconds=20))
+    waiting = asyncio.create_task(world.claim(agent, wait_seconds=50))
     await asyncio.sleep(0)
     task = await world.task()
-    assert [c.task.id for c in await asyncio.wait_for(waiting, 10)] == [task.id]
+    assert [c.task.id for c in await asyncio.wait_for(waiting, 40)] == [task.id]
 
 
 async def test_a_waiting_claim_gives_up_when_its_time_is_over(world: World):
@@ -517,14 +517,12 @@ async def test_waiting_for_a_task_ends_when_it_does(world: World):
     task = await world.task()
     wait = world.desk.tasks.wait
     assert (await wait(world.call, WaitForTasks(task_id=task.id, wait_seconds=0))).reached is False
-    started, ended, changed = (
-        asyncio.create_task(wait(world.call, WaitForTasks(task_id=task.id, until=until, wait_seconds=20)))
-        for until in ("running", "terminal", "any_change")
-    )
-    await asyncio.sleep(0.05)
+    untils: list[Any] = ["running", "terminal", "any_change"]
+    commands = [WaitForTasks(task_id=task.id, until=until, wait_seconds=50) for until in untils]
+    waits = [await world.waiting(lambda call, command=command: wait(call, command)) for command in commands]
     await world.finish(await world.claim_one(agent))
-    for waiting in (started, ended, changed):
-        found = await asyncio.wait_for(waiting, 10)
+    for waiting in waits:
+        found = await asyncio.wait_for(waiting, 40)
         assert found.reached and found.task.status in ("running", "completed")
 
 

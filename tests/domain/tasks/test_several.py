@@ -41,7 +41,7 @@ async def test_a_wait_for_several_ends_with_the_last_of_them_or_with_any(world: 
     claimed = await world.claim_one(agent)
     assert (await waited(world, one, two, until="running")).reached is True
     waiting = asyncio.create_task(waited(world, one, two, seconds=30))
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0)
     await world.finish(claimed, error=FailureSpec(message="no", retryable=False))
     answer = await waiting
     assert answer.reached is True and answer.tasks is not None
@@ -50,8 +50,8 @@ async def test_a_wait_for_several_ends_with_the_last_of_them_or_with_any(world: 
 
 async def test_any_change_of_any_of_them_is_a_change(world: World):
     one, two = await world.tasks({}, {})
-    waiting = asyncio.create_task(waited(world, one, two, seconds=30, until="any_change", any=True))
-    await asyncio.sleep(0.05)
+    command = WaitForTasks(task_ids=(one.id, two.id), until="any_change", any=True, wait_seconds=30)
+    waiting = await world.waiting(lambda call: world.desk.tasks.wait(call, command))
     await world.claim(await world.agent(), max_tasks=1)
     assert (await waiting).reached is True
 

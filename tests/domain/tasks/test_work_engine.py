@@ -339,7 +339,7 @@ async def test_a_claim_whose_caller_goes_away_while_it_commits_is_put_back(world
 
     def hold(tx) -> None:
         held.set()
-        go.wait(10)
+        go.wait(60)
 
     # The writer is kept busy, so that the claim is still under way when its caller goes.
     busy = asyncio.create_task(world.database.write(hold))
@@ -351,7 +351,7 @@ async def test_a_claim_whose_caller_goes_away_while_it_commits_is_put_back(world
     def slow_claim(*args):
         began.set()
         outcome = real(*args)
-        go_on.wait(10)
+        go_on.wait(60)
         return outcome
 
     go_on = threading.Event()

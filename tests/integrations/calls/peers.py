@@ -180,7 +180,7 @@ class Listener:
                 self._more.notify_all()
 
     async def until(
-        self, kind: type[T], which: Callable[[T], bool] = lambda _: True, *, after: int = 0, seconds: float = 30
+        self, kind: type[T], which: Callable[[T], bool] = lambda _: True, *, after: int = 0, seconds: float = 60
     ) -> T:
         """The first of a kind, told already or to come; `after` so many other things that were told."""
 
@@ -194,7 +194,7 @@ class Listener:
             raise self.error or AssertionError
         return one
 
-    async def died(self, seconds: float = 30) -> Exception:
+    async def died(self, seconds: float = 60) -> Exception:
         async with asyncio.timeout(seconds), self._more:
             await self._more.wait_for(lambda: self.error is not None)
         assert self.error is not None

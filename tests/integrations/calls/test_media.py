@@ -34,6 +34,7 @@ from tests.integrations.calls.peers import (
     wav,
 )
 from tests.integrations.calls.relay import relayed
+from tests.patience import Stopwatch, within
 
 pytestmark = pytest.mark.anyio
 SPEECH = (sys.executable, "-I", "-c", "import sys, pathlib; sys.stdout.buffer.write(pathlib.Path({0!r}).read_bytes())")
@@ -77,8 +78,8 @@ def is_there(pid: int) -> bool:
         return False
 
 
-async def ends(pid: int, seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
+async def ends(pid: int) -> None:
+    async with asyncio.timeout(60):
         while is_there(pid):
             await asyncio.sleep(0.02)
 
@@ -198,7 +199,7 @@ async def test_a_garbage_offer_is_refused_with_its_reason_and_the_next_is_answer
                 candidate = f"candidate:{number} 1 udp 2130706431 {host} 5000 typ host"
                 await heard.call.tell(media.Candidate("1", {"candidate": candidate, "sdpMLineIndex": 0}))
             person.say(type="text", text="still there")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 await heard.until(Messaged)
 
 
@@ -213,7 +214,7 @@ async def test_the_death_of_the_media_process_is_told_to_every_call_at_once_and_
     assert before is not None
     os.kill(before, signal.SIGKILL)
     for heard in calls:
-        assert isinstance(await heard.died(2), MediaDied)
+        assert isinstance(await heard.died(), MediaDied)
         with pytest.raises(MediaDied):
             await heard.call.tell(media.Mute(True))
     again = Listener(await door.open("call_4", audio=False, record=False))
@@ -240,7 +241,7 @@ async def test_it_ends_when_there_are_no_calls_and_when_it_is_told_to():
     await second.until(media.Refused)  # so it has the call
     os.kill(pid, signal.SIGTERM)
     assert await second.until(media.Closed) == media.Closed()
-    await second.died(5)
+    await second.died()
     await ends(pid)
     await second.close()
     await door.close()
@@ -279,7 +280,7 @@ async def test_a_parent_that_is_killed_leaves_no_media_process():
     assert is_there(pid)
     parent.kill()
     await parent.wait()
-    await ends(pid, 5)
+    await ends(pid)
     parent._transport.close()
 
 
@@ -304,12 +305,12 @@ async def test_a_peer_that_vanishes_is_noticed_within_five_seconds_and_gone_afte
     async with relayed() as relay, opened() as heard, joined(heard, through=relay) as person:
         person.say(type="text", text="here")
         await heard.until(Messaged)
-        began = time.monotonic()
+        began, watch = time.monotonic(), Stopwatch()
         relay.delays = lambda: None
         await heard.until(media.Away)
-        assert time.monotonic() - began < 6, "a second of it is this machine's"
-        await heard.until(media.Gone, seconds=90)
-        assert 58 < time.monotonic() - began < 75
+        assert watch.seconds < 6, "a second of it is this machine's"
+        await heard.until(media.Gone, seconds=180)
+        assert time.monotonic() - began > 58 and watch.seconds < 75
 
 
 @pytest.mark.slow
@@ -387,9 +388,8 @@ async def test_servers_that_are_dead_delay_an_answer_by_a_second_at_most():
         async with opened(ice_servers=servers) as heard:
             person = Person()
             offer = await person.offer()
-            began = time.monotonic()
-            answered = await join(heard, person)
-            assert time.monotonic() - began < 2.5
+            with within(2.5):
+                answered = await join(heard, person)
             assert offer
             assert "typ host" in answered.answer
             await heard.until(Connected)

@@ -82,7 +82,7 @@ async def turn_server(folder: Path) -> AsyncGenerator[None]:
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not await listens():
                 await asyncio.sleep(0.05)
         yield

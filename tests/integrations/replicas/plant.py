@@ -145,14 +145,14 @@ def end_all(folder: Path) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-async def got(url: str | None, path: str = "/", seconds: float = 10) -> str:
+async def got(url: str | None, path: str = "/", seconds: float = 60) -> str:
     """What is answered there."""
     assert url is not None
     async with httpx2.AsyncClient(trust_env=False, timeout=seconds, verify=False) as client:
         return (await client.get(url + path)).text
 
 
-async def eventually(is_so: Callable[[], Any], seconds: float = 20) -> None:
+async def eventually(is_so: Callable[[], Any], seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while not await is_so():
             await asyncio.sleep(0.05)

@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import json
-import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from mcp_server.integrations.processes import proxy as proxies
 from mcp_server.integrations.processes.dialogue import Dialogue
 from mcp_server.integrations.processes.proxy import Proxy
+from tests.ports import free_port
 
 pytestmark = pytest.mark.anyio
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -94,6 +94,7 @@ class Replica:
         self.name = name
         self.go = asyncio.Event()
         self.go.set()
+        self.asked = asyncio.Event()
         self.status = 200
 
     async def open(self) -> int:
@@ -106,6 +107,7 @@ class Replica:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while await reader.readuntil(b"\r\n\r\n"):
+                self.asked.set()
                 length = len(self.name)
                 writer.write(f"HTTP/1.1 {self.status} x\r\nContent-Length: {length}\r\n\r\n{self.name[0]}".encode())
                 await self.go.wait()
@@ -129,7 +131,7 @@ class Bench:
         await self.says(lambda told: (told["release"], told["ports"]) == (release, sorted(ports)))
 
     async def says(self, is_so: Any) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not self.status.exists() or not is_so(json.loads(self.status.read_text())):
                 await asyncio.sleep(0.01)
 
@@ -139,7 +141,7 @@ class Bench:
     async def ask(self, connection: Any = None) -> str:
         reader, writer = connection or await self.connect()
         writer.write(GET)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             head = await reader.readuntil(b"\r\n\r\n")
             body = await reader.readexactly(int(head.partition(b"Length: ")[2].split(b"\r\n")[0]))
         if connection is None:
@@ -150,16 +152,14 @@ class Bench:
 @asynccontextmanager
 async def bench(folder: Path) -> AsyncGenerator[Bench]:
     made = Bench(folder)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        made.port = free.getsockname()[1]
+    made.port = free_port()
     running = asyncio.create_task(made.proxy.run("127.0.0.1", made.port, made.ending))
     await made.says(bool)
     try:
         yield made
     finally:
         made.ending.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await running
 
 
@@ -173,8 +173,9 @@ async def test_a_connection_that_is_kept_goes_on_with_the_new_release_and_what_i
         kept, slow = await one.connect(), await one.connect()
         assert await one.ask(kept) == "old"
         old.go.clear()
+        old.asked.clear()
         under_way = asyncio.create_task(one.ask(slow))
-        await asyncio.sleep(0.1)
+        await old.asked.wait()
         await one.lead(after, release="s")
         await one.says(lambda told: told["left"] == {str(before): 1})
         assert await one.ask(kept) == "new" and await one.ask() == "new"
@@ -218,11 +219,11 @@ async def test_what_does_not_answer_as_it_should_is_asked_last_until_it_does(
     async with bench(tmp_path) as one:
         await one.lead(await ill.open(), await well.open(), health={"path": "/", "status": 200})
         ill.status = 503
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while {await one.ask() for _ in range(6)} != {"well"}:
                 await asyncio.sleep(0.02)
         ill.status = 200
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while {await one.ask() for _ in range(6)} != {"ill", "well"}:
                 await asyncio.sleep(0.02)
         ill.close()

@@ -43,19 +43,19 @@ class Traffic:
 
     async def connecting(self) -> None:
         limits = httpx2.Limits(max_keepalive_connections=0)
-        async with httpx2.AsyncClient(trust_env=False, timeout=20, verify=False, limits=limits) as client:
+        async with httpx2.AsyncClient(trust_env=False, timeout=60, verify=False, limits=limits) as client:
             while True:
                 await self._ask(client, "connecting")
                 await asyncio.sleep(0.01)
 
     async def keeping(self) -> None:
-        async with httpx2.AsyncClient(trust_env=False, timeout=20, verify=False) as client:
+        async with httpx2.AsyncClient(trust_env=False, timeout=60, verify=False) as client:
             while True:
                 await self._ask(client, "keeping")
                 await asyncio.sleep(0.03)
 
     async def slowly(self, seconds: float) -> None:
-        async with httpx2.AsyncClient(trust_env=False, timeout=20, verify=False) as client:
+        async with httpx2.AsyncClient(trust_env=False, timeout=60, verify=False) as client:
             while True:
                 with self._counted("slowly"):
                     answer = await client.get(f"{self._url}/slow/{seconds}")

@@ -1,0 +1,80 @@
+"""A question with choices, or in one's own words, that a task waits for: its answer comes with the claim."""
+
+from typing import Any
+
+import pytest
+
+from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval
+from mcp_server.domain.approvals.views import RequestedApproval
+from mcp_server.domain.tasks.commands import ClaimTasks, ControlTasks
+from mcp_server.kernel.authority import Role
+from mcp_server.kernel.errors import InvalidTransition, LimitExceeded, NotFound, PermissionDenied
+from mcp_server.upkeep.replay import replay
+from tests.domain.approvals.test_calls import ANN, answer, work
+from tests.world import World, caller
+
+pytestmark = pytest.mark.anyio
+
+WHERE = {"title": "Where to?", "approvers": ["ann"], "choices": ["cold storage", "the bin"]}
+
+
+async def put(world: World, call: Any = None, **more: Any) -> RequestedApproval:
+    command = RequestApproval.model_validate(WHERE | more)
+    return await world.desk.approvals.request(call or world.call, command)
+
+
+async def claimed(world: World, agent: str) -> list[Any]:
+    return list((await world.desk.tasks.claim(world.call, ClaimTasks(agent_id=agent))).claims)
+
+
+@pytest.mark.parametrize("is_paused", [False, True])
+async def test_a_queued_task_waits_for_the_answer_and_is_given_it_with_its_claim(world: World, is_paused: bool):
+    agent, task = await world.agent("mover"), await world.task(title="Move the backups")
+    if is_paused:
+        command = ControlTasks.model_validate({"task_ids": [task.id], "action": "pause"})
+        await world.desk.tasks.control(world.call, command)
+    asked = await put(world, task_id=task.id)
+    assert asked.waiting_task_id == task.id != asked.approval.task_id
+    if is_paused:
+        assert (await world.desk.tasks.get(world.call, task.id)).status == "paused"
+        command = ControlTasks.model_validate({"task_ids": [task.id], "action": "resume"})
+        await world.desk.tasks.control(world.call, command)
+    assert (await world.desk.tasks.get(world.call, task.id)).status == "pending"
+    assert await claimed(world, agent.id) == []
+    await answer(world, "ann", asked.approval.id, approve=True, choice="the bin")
+    await work(world)
+    (taken,) = await claimed(world, agent.id)
+    (parent,) = taken.parents
+    assert parent.result == {"answer": "the bin", "answered_by": ["ann"]}
+    assert replay(world.url).differences == ()
+
+
+async def test_after_a_no_the_task_does_not_run(world: World):
+    task = await world.task(on_parent_failure="run_anyway")
+    asked = await put(world, task_id=task.id)
+    await world.decide(ANN, asked.approval.id, False, "neither")
+    assert (await world.desk.tasks.get(world.call, task.id)).status == "cancelled"
+    assert replay(world.url).differences == ()
+
+
+async def test_the_key_of_a_question_lets_the_task_wait_once(world: World):
+    task = await world.task()
+    first = await put(world, task_id=task.id, idempotency_key="k")
+    again = await put(world, task_id=task.id, idempotency_key="k")
+    assert again.approval.id == first.approval.id
+    assert (await world.desk.tasks.get(world.call, task.id)).depends_on == [first.approval.task_id]
+
+
+async def test_what_cannot_wait_any_more_or_is_anothers_is_refused_and_nobody_is_asked(world: World):
+    agent, task = await world.agent("mover"), await world.task()
+    await claimed(world, agent.id)
+    with pytest.raises(InvalidTransition, match="running"):
+        await put(world, task_id=task.id)
+    with pytest.raises(NotFound):
+        await put(world, task_id="task_aaaaaaaaaaaa")
+    full = await world.task(depends_on=[(await world.task()).id for _ in range(100)])
+    with pytest.raises(LimitExceeded, match="100"):
+        await put(world, task_id=full.id)
+    with pytest.raises(PermissionDenied, match="would hold it up"):
+        await put(world, caller(Role.AGENT, id="other"), task_id=full.id)
+    assert (await world.desk.approvals.find(world.call, FindApprovals())).items == []
