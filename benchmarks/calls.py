@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mcp_server.domain.calls import media
+from mcp_server.domain.calls import orders
 from mcp_server.domain.calls.media import MediaSettings
 from mcp_server.integrations.calls.door import CallMedia
 from tests.integrations.calls.peers import Listener, clearest, longest_gap_seconds, tone, wav
@@ -82,10 +82,10 @@ class Bench:
         heard = Listener(await self.door.open(f"call_{name}", audio=audio, record=audio))
         offer = (await self.peers.ask("offer", peer=name, audio=audio))["offer"]
         began = time.perf_counter()
-        await heard.call.tell(media.Join("1", "x", offer, audio))
-        answered = await heard.until(media.Answered)
+        await heard.call.tell(orders.Join("1", "x", offer, audio))
+        answered = await heard.until(orders.Answered)
         await self.peers.ask("accept", peer=name, answer=answered.answer)
-        await heard.until(media.Connected)
+        await heard.until(orders.Connected)
         return heard, name, time.perf_counter() - began
 
     async def joins(self, count: int) -> list[float]:
@@ -99,8 +99,8 @@ class Bench:
 
     async def end(self, heard: Listener, name: str) -> dict[str, Any]:
         """End a call; what its peer heard."""
-        await heard.call.tell(media.Close("done"))
-        await heard.until(media.Closed)
+        await heard.call.tell(orders.Close("done"))
+        await heard.until(orders.Closed)
         told = await self.peers.ask("leave", peer=name)
         await heard.close()
         return told
@@ -111,8 +111,8 @@ class Bench:
 
         async def echo() -> None:
             for number in range(count):
-                await heard.until(media.Messaged, partial(is_text, str(number)))
-                await heard.call.tell(media.Send({"type": "line", "line": {"n": number, "text": "How are you?"}}))
+                await heard.until(orders.Messaged, partial(is_text, str(number)))
+                await heard.call.tell(orders.Send({"type": "line", "line": {"n": number, "text": "How are you?"}}))
 
         echoing = asyncio.create_task(echo())
         seconds = (await self.peers.ask("texts", peer=name, count=count))["seconds"]
@@ -125,7 +125,7 @@ class Bench:
         under_way = [await self.call(audio=True) for _ in range(calls)]
         pieces = [wav(tone(440, 10))] * (int(seconds // 10) + 1)
         for (heard, _, _), (number, piece) in itertools.product(under_way, enumerate(pieces)):
-            await heard.call.tell(media.Play(f"p{number}", piece))
+            await heard.call.tell(orders.Play(f"p{number}", piece))
         assert self.door.pid is not None
         began, ours, theirs = time.perf_counter(), usage(self.door.pid), await self.peers.ask("load")
         await asyncio.sleep(max(0, seconds - (time.perf_counter() - began)))
@@ -137,11 +137,11 @@ class Bench:
             "peers_cpu": (people["cpu_seconds"] - theirs["cpu_seconds"]) / took,
         }
         for heard, _, _ in under_way:
-            await heard.call.tell(media.Close("done"))
-            await heard.until(media.Closed)
+            await heard.call.tell(orders.Close("done"))
+            await heard.until(orders.Closed)
         heard_there = [await self.peers.ask("leave", peer=name) for _, name, _ in under_way]
         recorded = [
-            array("h", b"".join(one.pcm for one in heard.told if isinstance(one, media.Recorded)))[
+            array("h", b"".join(one.pcm for one in heard.told if isinstance(one, orders.Recorded)))[
                 EDGE_SAMPLES:-EDGE_SAMPLES
             ]
             for heard, _, _ in under_way
@@ -156,7 +156,7 @@ class Bench:
         }
 
 
-def is_text(text: str, told: media.Messaged) -> bool:
+def is_text(text: str, told: orders.Messaged) -> bool:
     return told.message["text"] == text
 
 

@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Sequence
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import PurePath
 
@@ -13,6 +14,7 @@ from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.quoting import quoted
 from mcp_server.upkeep.findings import Finding
 
+MISSING = 'Calls need the extra "calls": install data-mcp-server-agent[calls].'
 _STUN = re.compile(r"stuns?:[^\s/?#]+")
 _SHELLS = frozenset(("sh", "bash", "dash", "zsh", "ksh", "fish", "busybox", "cmd", "powershell", "pwsh"))
 _TURN = re.compile(r"turns?:[^\s/?#]+(\?transport=(udp|tcp))?")
@@ -57,11 +59,14 @@ def media_settings(settings: Settings) -> MediaSettings:
     return MediaSettings(ice_servers(settings), calls.speech, calls.idle_seconds, bitrate=calls.bitrate)
 
 
+def _missing() -> str | None:
+    """Why there can be no calls here, and what to do about it; nothing is loaded to find out."""
+    return None if find_spec("aiortc") is not None else MISSING
+
+
 def inspect_calls(settings: Settings) -> Finding:
     """Whether there can be calls here, who reaches them, and whether they have a voice."""
-    from mcp_server.integrations.calls.door import missing
-
-    lacks = missing()
+    lacks = _missing()
     if lacks is not None:
         return Finding("calls", True, "There can be no calls.", lacks, warns=True)
     try:
@@ -87,9 +92,7 @@ class LazyMedia:
 
     def provider(self) -> MediaProvider:
         """For whoever holds calls."""
-        from mcp_server.integrations.calls.door import missing
-
-        return MediaProvider(self._open, missing())
+        return MediaProvider(self._open, _missing())
 
     async def close(self) -> None:
         """End the media process, if there is one."""

@@ -16,10 +16,12 @@ from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.meaning import EmailId
 from mcp_server.kernel.paging import floors
 from mcp_server.kernel.quoting import named, quoted
-from mcp_server.kernel.times import iso, micros
 from mcp_server.kernel.views import View
+from tools.facts import EMAIL, as_json, beside
 from tools.hints import hint
 from tools.spec import READ, Alone, Hints, Part, Tool, listed, several
+
+_BODY_SHOWN = 80
 
 
 async def ticket(desk: Desk, call: Call, args: SendEmail) -> TaskView | None:
@@ -100,7 +102,9 @@ def _status(email: EmailState | EmailView) -> str:
 def _say_off(email: EmailState, *, waits: bool) -> str:
     if not waits:
         return ""
-    return f"Until then tasks_control(action='cancel', task_ids=['{email.task_id}']) calls it off. "
+    # Whoever is asked about a mail saw when it goes.
+    moves = ", action='reschedule' with run_at moves it" if email.send_at and email.approval_id is None else ""
+    return f"Until then tasks_control(action='cancel', task_ids=['{email.task_id}']) calls it off{moves}. "
 
 
 def say_kept(results: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -132,9 +136,18 @@ def _is_kept(email: EmailView) -> bool:
 
 
 def _says(args: SendEmail) -> str:
-    what = f"the template {named(args.template)}" if args.template is not None else quoted(args.subject or "")
-    when = f", not before {iso(micros(args.send_at))}" if args.send_at is not None else ""
-    return f"Send an email to {several(list(map(named, args.everyone())))}: {what}{when}."
+    to = several(list(map(named, args.everyone())))
+    return f"Send an email to {to}: {_words(args) if args.template is None else _template(args)}{beside(args, EMAIL)}."
+
+
+def _words(args: SendEmail) -> str:
+    # Whoever says yes to it should not have to open the call to see what it is about.
+    return f"{quoted(args.subject or '')}: {quoted(args.text or args.html or '', _BODY_SHOWN)}"
+
+
+def _template(args: SendEmail) -> str:
+    given = f" with {as_json(args.variables)}" if args.variables else ""
+    return f"the template {named(args.template or '')}{given}"
 
 
 def _to_everyone(args: SendEmail, said: dict[str, Any]) -> list[Form]:

@@ -44,7 +44,7 @@ async def read(desk: Desk, call: Call, args: ReadEvents) -> ReadResult:
     if args.children:
         args = args.about(children)
     page = await desk.events.page(call, args)
-    hints = _say_children(children, asked=args.children) if page.events else await _no_events(desk, call, args)
+    hints = _say_beside(args, children, page.events) if page.events else await _no_events(desk, call, args)
     is_newest = args.after is None if args.newest_first else not page.more
     if is_newest:
         hints += await _held_back(desk)
@@ -53,6 +53,14 @@ async def read(desk: Desk, call: Call, args: ReadEvents) -> ReadResult:
 
 async def _no_events(desk: Desk, call: Call, args: ReadEvents) -> list[str]:
     return await _nothing_of(desk, call, args) + _waited_in_vain(desk, args)
+
+
+def _say_beside(args: ReadEvents, children: Sequence[str], events: Sequence[EventView]) -> list[str]:
+    """What there is to read beside what was asked about."""
+    if not (args.aggregate_id or "").startswith("approval_"):
+        return _say_children(children, asked=args.children)
+    ran = not args.children and any(one.type == "approval.ran" for one in events)
+    return ["What its calls wrote has events of its own: children=true reads those, too."] if ran else []
 
 
 def _say_children(children: Sequence[str], *, asked: bool) -> list[str]:

@@ -5,10 +5,13 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from mcp_server.kernel.quoting import named, quoted
+from mcp_server.kernel.json_text import dump_json
+from mcp_server.kernel.quoting import named, quoted, shown_json
 from mcp_server.kernel.times import iso, micros
 
 Fact = Callable[[Any], str]
+
+_VALUE_SHOWN = 120
 
 
 def beside(args: BaseModel, facts: Mapping[str, Fact]) -> str:
@@ -32,6 +35,13 @@ def after(words: str) -> Fact:
     return fact
 
 
+def as_json(value: Any) -> str:
+    """A value, as far as it fits into a sentence."""
+    # What is whole ends where its brackets do; what is cut stands in quotes of ours.
+    text = dump_json(value)
+    return shown_json(text) if len(text) <= _VALUE_SHOWN else quoted(text, _VALUE_SHOWN)
+
+
 def _scheduled(value: Any) -> str:
     return f"again and again at {quoted(value.cron)} {named(value.timezone)}"
 
@@ -52,6 +62,11 @@ AGENT: Mapping[str, Fact] = {
     "capabilities": lambda value: f"can {' and '.join(named(one.name) for one in value)}",
     "launcher": lambda value: f"started by launcher {named(value.name)}",
     "scaling": lambda value: f"between {value.min} and {value.max} instances",
+}
+EMAIL: Mapping[str, Fact] = {
+    "send_at": lambda value: f"not before {iso(micros(value))}",
+    "reply_to": after("answers to"),
+    "attachments": lambda value: f"with {' and '.join(named(one.name) for one in value)}",
 }
 MESSAGE: Mapping[str, Fact] = {
     "importance": after("importance"),

@@ -194,7 +194,9 @@ def _as_creation(args: ControlTasks, said: dict[str, Any]) -> list[Form]:
     """What changes a task afterwards could have been said when it was created."""
     changed = {name: said[name] for name in ("priority", "agent_id", "run_at") if said.get(name) is not None}
     changed |= said.get("changes") or {}
-    return [Form("tasks_create", changed | {"tasks": [changed]}, alters=True)] if changed else []
+    # A mail goes out when its task does: a rule about its time is one about this.
+    mail = [Form("email_send", {"send_at": changed["run_at"]}, alters=True)] if "run_at" in changed else []
+    return [Form("tasks_create", changed | {"tasks": [changed]}, alters=True), *mail] if changed else []
 
 
 def _task_by_task(args: CreateTasks, said: dict[str, Any]) -> list[Form]:

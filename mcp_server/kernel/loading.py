@@ -6,7 +6,7 @@ What Python 3.15 has as lazy imports (PEP 810), as far as it is needed here, for
 import contextlib
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable
 from functools import partial
 from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, cast
 
+Loading = Callable[[], contextlib.AbstractContextManager[None]]
 _OPENING = threading.RLock()
 
 
@@ -42,6 +43,39 @@ class _Placeholder(ModuleType):
         if name.startswith("__"):
             raise AttributeError(name)
         return object
+
+
+class _Late:
+    """A thing of a module that is loaded as soon as the thing is asked for anything."""
+
+    def __init__(self, real: Callable[[], Any]) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real(), name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._real()(*args, **kwargs)
+
+    def __get_pydantic_core_schema__(self, _source: object, handler: Callable[[Any], Any]) -> Any:
+        return handler(self._real())  # by which pydantic checks as the type itself would have it
+
+
+class _Naming(ModuleType):
+    """A module that is not loaded, to who imports things from it by name."""
+
+    def __init__(self, name: str, loading: Loading) -> None:
+        super().__init__(name)
+        self._loading = loading
+
+    def __getattr__(self, name: str) -> _Late:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return vars(self).setdefault(name, _Late(partial(self._thing, name)))
+
+    def _thing(self, name: str) -> Any:
+        with self._loading():
+            return getattr(import_module(self.__name__), name)
 
 
 def leave_unopened(name: str, *functions: str) -> ModuleType:
@@ -85,8 +119,27 @@ def _call(module: Unopened, function: str, *args: Any, **kwargs: Any) -> Any:
 @contextlib.contextmanager
 def placeholders(*names: str) -> Generator[None]:
     """Meanwhile, modules that are not loaded stand empty: what is imported from them is a class of no use."""
+    with _in_the_place_of(names, _Placeholder):
+        yield
+
+
+@contextlib.contextmanager
+def late(*names: str, loading: Loading = contextlib.nullcontext) -> Generator[None]:
+    """Meanwhile, what is imported by name from modules that are not loaded waits to be loaded until it is asked for
+    anything. For what is called, is asked for an attribute, or checks something for pydantic.
+
+    Args:
+        names: the modules.
+        loading: entered while one is loaded.
+    """
+    with _in_the_place_of(names, partial(_Naming, loading=loading)):
+        yield
+
+
+@contextlib.contextmanager
+def _in_the_place_of(names: Iterable[str], stand_in: Callable[[str], ModuleType]) -> Generator[None]:
     missing = [name for name in names if name not in sys.modules]
-    sys.modules.update({name: _Placeholder(name) for name in missing})
+    sys.modules.update({name: stand_in(name) for name in missing})
     try:
         yield
     finally:

@@ -10,15 +10,15 @@ from mcp_server.kernel.records import Record, blank_of
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """What a type of event tells.
+    """What a type of event tells. Kept as it was written: a server tells of few types, and asks of each shape once.
 
     Attributes:
-        always: the names that stand in its data each time.
-        known: these, and those that stand there sometimes.
+        standing: the names that stand in its data each time, with spaces between them.
+        sometimes: those that stand there at times.
     """
 
-    always: frozenset[str]
-    known: frozenset[str]
+    standing: str
+    sometimes: str = ""
     _right: set[tuple[str, ...]] = field(default_factory=set[tuple[str, ...]], compare=False, repr=False)
     """What was told before and was right, as many as there are places in the code: comparing anew costs ten times as
     much."""
@@ -26,8 +26,17 @@ class Telling:
     @classmethod
     def of(cls, always: str = "", sometimes: str = "") -> Self:
         """From names with spaces between them."""
-        needed = frozenset(always.split())
-        return cls(needed, needed | frozenset(sometimes.split()))
+        return cls(always, sometimes)
+
+    @property
+    def always(self) -> frozenset[str]:
+        """The names that stand in its data each time."""
+        return frozenset(self.standing.split())
+
+    @property
+    def known(self) -> frozenset[str]:
+        """These, and those that stand there sometimes."""
+        return self.always.union(self.sometimes.split())
 
     def require(self, event: Event) -> None:
         """Refuse an event that does not tell what its type tells.

@@ -89,6 +89,7 @@ def _filled(text: str, fragments: dict[str, str]) -> str:
     return text
 
 
+@cache
 def positional(sql: str) -> tuple[str, tuple[str, ...]]:
     """SQLite SQL with numbered parameters, and their names in order: binding by name costs a fifth more."""
     names: dict[str, int] = {}

@@ -25,8 +25,9 @@ from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.values import plain
 from mcp_server.kernel.writes import Place
-from mcp_server.protocol.guarding import Wanted, kept_out, naming, refusal
+from mcp_server.protocol.guarding import Wanted, kept_out, naming, refused
 from mcp_server.protocol.references import REFERENCE, call_meant, require_no_half_reference, unread
+from mcp_server.protocol.saying import said_by, with_titles
 from mcp_server.protocol.tool_calls import Given, checked, named_as_known, said, split, validated
 from tools import TOOLS
 from tools.spec import AnyTool, Part
@@ -86,7 +87,7 @@ async def _rules_kept(desk: Desk, call: Call, changes: Sequence[Composed], later
     for change, one in zip(changes, wanted, strict=True):
         if one.rules:
             with change.named():
-                raise refusal(call, wanted if _can_wait(changes) else [one for one in wanted if one.rules])
+                raise await refused(desk, call, wanted if _can_wait(changes) else [one for one in wanted if one.rules])
     return kept
 
 
@@ -149,7 +150,7 @@ class _Composer:
             part.failed,
             tool=tool.name,
             arguments=(given.own if is_bound else plain(command)) | given.shared,
-            says=self._as_referred(part.says(command)),
+            says=await self._words(call, self._as_referred(said_by(part, command))),
             is_private=part.is_private,
             content=None if filled is None else filled[1],
             asked=command,
@@ -212,6 +213,10 @@ class _Composer:
         if part.content is None or (self._later is None and self._call.grant is None):
             return None
         return await part.content(self._desk, call, command)
+
+    async def _words(self, call: Call, says: str) -> str:
+        """What people are told who are asked; nobody else looks what is behind its ids."""
+        return says if self._later is None else await with_titles(self._desk, call, says)
 
     def pass_over(self, number: int) -> None:
         """Go on after a call that was refused, to tell what is wrong with the arguments of others as well."""

@@ -22,6 +22,7 @@ from mcp_server.kernel.lines import one_line
 from mcp_server.kernel.paths import mapped, texts_at
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.values import plain
+from mcp_server.protocol.saying import said_by, with_titles
 from tools import TOOLS
 from tools.spec import AnyTool, Part, Reference
 
@@ -65,7 +66,8 @@ class Door:
         if broken:
             part = GUARDED[tool.name][1]
             arguments = {name: value for name, value in plain(command).items() if name not in part.only_now}
-            raise refusal(call, [Wanted({"tool": tool.name, "arguments": arguments}, part.says(command), broken)])
+            says = said_by(part, command)
+            raise await refused(self._desk, call, [Wanted({"tool": tool.name, "arguments": arguments}, says, broken)])
 
 
 async def naming(desk: Desk, call: Call, tool: AnyTool, command: Any) -> list[Rule]:
@@ -88,7 +90,12 @@ def kept_out(desk: Desk, call: Call, rules: Sequence[Rule], later: Grant | None)
     return known.broken(rules, call) if later is None else known.kept_out(rules, later)
 
 
-def refusal(call: Call, wanted: Sequence[Wanted]) -> PermissionDenied:
+async def refused(desk: Desk, call: Call, wanted: Sequence[Wanted]) -> PermissionDenied:
+    """`_refusal`, in whose question stands by title what it is about."""
+    return _refusal(call, [one._replace(says=await with_titles(desk, call, one.says)) for one in wanted])
+
+
+def _refusal(call: Call, wanted: Sequence[Wanted]) -> PermissionDenied:
     """The refusal of calls of which rules name some, with the call that asks about all of them."""
     rules = list(dict.fromkeys(rule for one in wanted for rule in one.rules))
     arguments = _asking(call, wanted, rules)

@@ -1,6 +1,5 @@
 """The MCP server, built from the catalogues: one server for both eras and every transport."""
 
-import sys
 from typing import Any
 
 import mcp_types as types
@@ -12,6 +11,7 @@ from mcp_server.protocol.offer import Offer
 from mcp_server.protocol.opening import INSTRUCTIONS, NAME, TITLE
 from mcp_server.protocol.prompts import Prompts
 from mcp_server.protocol.resource_reads import ResourceReads
+from mcp_server.protocol.sdk import is_traced
 from mcp_server.protocol.seam import Seam
 from mcp_server.protocol.skills import EXTENSION as SKILLS_EXTENSION
 from mcp_server.protocol.skills import SkillParams, Skills
@@ -86,8 +86,8 @@ def assembled(
         on_get_prompt=prompts.get_prompt,
         cache_hints=HINTS,
     )
-    if "opentelemetry.sdk" not in sys.modules:
-        server.middleware.clear()  # nobody takes the spans that the SDK would make for every message
+    if not is_traced():
+        server.middleware.clear()
     server.add_request_handler("tools/list", types.PaginatedRequestParams, tools.list_tools)
     server.add_request_handler("tools/call", types.CallToolRequestParams, tools.call)
     if "skills/list" in offer.methods:

@@ -32,7 +32,6 @@ from mcp_server.protocol.definitions import definition, kept_definitions, wire
 from mcp_server.protocol.foreseeing import with_what_follows
 from mcp_server.protocol.letter_case import in_their_letters
 from mcp_server.protocol.links import linked
-from mcp_server.protocol.other_names import unknown_tool
 from mcp_server.protocol.seam import RequestContext, Seam, error_content
 from mcp_server.protocol.strangers import stranger, strangers
 from mcp_server.protocol.task_handles import declares_extension, handle, tool_result
@@ -82,6 +81,8 @@ class ToolCalls:
         offered = self._offered(ctx)
         tool = offered.get(params.name)
         if tool is None:
+            from mcp_server.protocol.other_names import unknown_tool  # 0.2 MB of names
+
             raise unknown_tool(params.name, offered)
         with_ticket = self._gives_handles and tool.ticket is not None and self._takes_handles(ctx)
         run = self._start if with_ticket else self._run

@@ -41,7 +41,7 @@ def limits(node: ast.AST) -> Iterator[tuple[int, float]]:
 
 def hasty(source: str) -> list[int]:
     """The lines at which a busy machine would be given up."""
-    return [line for line, seconds in limits(ast.parse(source)) if seconds < SECONDS_MIN]
+    return [line for line, seconds in limits(ast.parse(source)) if 0 < seconds < SECONDS_MIN]
 
 
 def test_no_test_gives_up_a_machine_that_is_busy():
@@ -53,4 +53,5 @@ def test_a_hasty_limit_is_found_but_where_its_end_is_looked_for():
     assert hasty("async with asyncio.timeout(5):\n    pass") == [1]
     assert hasty("await asyncio.wait_for(one, 10)\nwith AsyncClient(timeout=20) as http:\n    pass") == [1, 2]
     assert hasty("with pytest.raises(TimeoutError):\n    with fail_after(1):\n        pass") == []
+    assert hasty("news.notifies(timeout=0)") == []
     assert hasty("async with asyncio.timeout(60), held(5):\n    await asyncio.wait([one], timeout=0.2)") == []

@@ -2,12 +2,15 @@
 
 import sys
 import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
-from mcp_server.kernel.loading import absent, leave_unopened, placeholders
+from mcp_server.kernel.loading import absent, late, leave_unopened, placeholders
 
 
 @pytest.fixture
@@ -55,6 +58,41 @@ def test_functions_may_be_imported_by_name_and_open_the_module_when_they_are_cal
     assert double(2, plus=1) == 5
     assert vars(module)["opened"]
     assert [double(3), module.double(3)] == [6, 6]
+
+
+def test_what_is_imported_late_is_itself_as_soon_as_it_is_asked_for_anything(folder: Path) -> None:
+    """It is called, has its attributes, and checks as the type that it is, without anybody having loaded it before."""
+    (folder / "late_m.py").write_text(
+        "from typing import ClassVar\nfrom pydantic import BaseModel\n"
+        "def double(number): return 2 * number\n"
+        "class Named(BaseModel):\n    KIND: ClassVar[int] = 7\n    name: str\n"
+    )
+    (folder / "naming_m.py").write_text("import late_m\nfrom late_m import Named, double\nsame = late_m.Named\n")
+    entered: list[str] = []
+
+    @contextmanager
+    def loading() -> Generator[None]:
+        entered.append("loading")
+        yield
+
+    with late("late_m", loading=loading):
+        import naming_m
+    assert "late_m" not in sys.modules and not entered
+    assert naming_m.same is naming_m.Named
+    assert [naming_m.double(2), naming_m.Named.KIND, entered] == [4, 7, ["loading", "loading"]]
+    assert TypeAdapter(naming_m.Named).validate_python({"name": "n"}) == sys.modules["late_m"].Named(name="n")
+    with pytest.raises(ValidationError, match="name"):
+        naming_m.Named.model_validate({"name": 1})
+    with pytest.raises(AttributeError):
+        _ = naming_m.Named.nothing
+
+
+def test_a_module_that_is_loaded_is_imported_from_as_ever(folder: Path) -> None:
+    (folder / "loaded_m.py").write_text("value = 7\n")
+    module = import_module("loaded_m")
+    with late("loaded_m"):
+        from loaded_m import value
+    assert value == 7 and sys.modules["loaded_m"] is module
 
 
 def test_a_module_in_a_package_is_an_attribute_of_it_and_knows_its_place(folder: Path) -> None:

@@ -173,8 +173,9 @@ async def test_what_is_let_go_just_when_it_is_asked_for_is_heard_once_more(postg
         await older.execute("SELECT pg_current_xact_id()")
         monkeypatch.setattr(mine.feed, "_read_since", let_go_meanwhile)
         await theirs.write(note, "held back")
-        await heard(listener, "held back")
-        await heard(listener, "held back")
+        names = await heard(listener, "held back")
+        while names.count("held back") < 2:  # a busy machine tells both at once
+            names += await heard(listener, "held back")
         await older.close()
 
 

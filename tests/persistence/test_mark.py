@@ -1,6 +1,7 @@
 """The number that moves with what callers are let in by."""
 
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,8 +25,12 @@ class Marked(RuleBasedStateMachine):
         self.remembered: tuple[bytes, int] | None = None
         self.under_way = self.writer.moving()
         self.is_moving = False
+        self.died: list[AbstractContextManager[None]] = []
+        """Kept: who is dead does not move the mark, as a generator does when it is thrown away."""
 
     def teardown(self) -> None:
+        for one in (*self.died, *([self.under_way] if self.is_moving else [])):
+            one.__exit__(None, None, None)
         self.writer.close()
         self.reader.close()
         self.folder.cleanup()
@@ -51,6 +56,7 @@ class Marked(RuleBasedStateMachine):
     @precondition(lambda self: self.is_moving)
     @rule()
     def die(self) -> None:
+        self.died.append(self.under_way)
         self.is_moving = False
 
     @rule()

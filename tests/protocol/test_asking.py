@@ -86,7 +86,7 @@ async def test_who_says_yes_to_calls_is_told_what_came_of_them(tmp_path: Path, e
         ]
         await call(client, "tasks_control", task_ids=[old], action="cancel")
         for approval_id, status, words in (
-            (first, "approved", " is approved. Its 2 calls landed: task_"),
+            (first, "approved", " is approved. Its 2 calls landed: state_set n/plan; tasks_create task_"),
             (
                 second,
                 "stale",

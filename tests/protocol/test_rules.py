@@ -118,6 +118,7 @@ SPELLINGS: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
     ({"tool": "agents_scale", "arguments": {"scaling": {"max": {"over": 5}}}}, "agents_register", {"name": "deployer", "scaling": {"max": 6}}),
     ({"tool": "agents_register", "arguments": {"scaling": {"max": {"over": 5}}}}, "agents_scale", {"agent_id": "deployer", "scaling": {"max": 6}}),
     # What is said afterwards could have been said at once.
+    ({"tool": "email_send", "arguments": {"send_at": {"glob": "*"}}}, "tasks_control", {"task_ids": ["t"], "action": "reschedule", "run_at": "2099-01-01T00:00:00Z"}),
     ({"tool": "tasks_create", "arguments": {"priority": "critical"}}, "tasks_control", {"task_ids": ["t"], "action": "set_priority", "priority": "critical"}),
     ({"tool": "tasks_create", "arguments": {"tasks.priority": "critical", "tasks.kind": "ship"}}, "tasks_control", {"task_ids": ["t"], "action": "set_priority", "priority": "critical"}),
     # An address in another place or form.
@@ -303,6 +304,23 @@ async def test_what_a_call_before_makes_hides_nobody_from_a_rule(world: World):
     ]
     with pytest.raises(PermissionDenied, match=r"calls\[1\] tasks_create: The operator"):
         await call(world, "commit", calls=calls)
+
+
+async def test_the_question_that_a_refusal_proposes_names_by_title_what_it_is_about(world: World):
+    ruled(world, {"tool": "tasks_control", "arguments": {"action": "reschedule"}})
+    task = await world.task(title="Nightly backup", schedule={"cron": "0 3 * * *"})
+    move = {"task_ids": [task.id], "action": "reschedule", "schedule": {"cron": "0 4 * * *"}}
+    for tool, arguments in (
+        ("tasks_control", move),
+        ("commit", {"calls": [{"tool": "tasks_control", "arguments": move}]}),
+        (
+            "approvals_request",
+            {"title": "t", "calls": [{"tool": "tasks_control", "arguments": move}], "approvers": ["x"]},
+        ),
+    ):
+        title = (await refused(world, tool, **arguments))["arguments"]["title"]
+        assert title.startswith(f'Do to {task.id} ("Nightly backup", so far at "0 3 * * *" UTC, next at 2027-')
+        assert title.count("Nightly") == 1
 
 
 async def test_cancelling_by_the_tasks_extension_is_a_control_too(world: World):

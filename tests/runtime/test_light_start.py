@@ -76,7 +76,8 @@ def test_structlog_comes_without_rich_greenlet_and_pickle_and_they_can_be_loaded
 
 
 def test_a_server_on_stdio_that_has_answered_a_call_has_loaded_nothing_that_it_did_not_use(tmp_path: Path) -> None:
-    """Neither the other SQLite nor OpenSSL, nor what reads packages, archives and mails."""
+    """Neither the other SQLite nor OpenSSL, nor what reads packages, archives and mails, nor what another era, spans,
+    schedules and system tasks take."""
     call = {"name": "state_set", "arguments": {"namespace": "n", "key": "k", "value": {"n": 1}}}
     asked = [
         {"id": 1, "method": "initialize", "params": INITIALIZE},
@@ -103,6 +104,14 @@ def test_a_server_on_stdio_that_has_answered_a_call_has_loaded_nothing_that_it_d
         "email.message",
         "importlib.resources",
         "difflib",
+        "mcp_types._v2026_07_28",
+        "opentelemetry.trace",
+        "cronsim",
+        "mcp_server.protocol.other_names",
+        "mcp_server.integrations.calls.door",
+        "mcp_server.domain.calls.owner",
+        "mcp_server.domain.email.delivery",
+        "mcp_server.domain.deployments.rollout",
     }
     assert "mcp_server.hooks.channel" not in loaded
     assert not loaded & {"_sqlite3", "greenlet", "rich", "jinja2", "yaml", "psycopg", "cloudflare"}
@@ -133,12 +142,19 @@ def test_digests_are_the_same_by_either_library() -> None:
 @pytest.mark.slow
 def test_every_type_of_both_eras_whose_validator_waits_can_become_one() -> None:
     code = LIGHT + "from mcp_server.protocol.sdk import load_for_stdio; load_for_stdio(); "
-    code += "import mcp_types, mcp_types._v2025_11_25 as old, mcp_types._v2026_07_28 as new, pydantic; "
+    code += "import sys, mcp_types, pydantic; from mcp_types import methods; "
+    code += "eras = ['mcp_types._v2025_11_25', 'mcp_types._v2026_07_28']; assert not set(eras) & set(sys.modules); "
+    code += (
+        "tables = [t for n, t in vars(methods).items() if n.endswith(('_REQUESTS', '_NOTIFICATIONS', '_RESULTS'))]; "
+    )
+    code += "first = [row for table in tables for row in table.values()]; "
+    code += "[getattr(row, '__origin__', None) for row in first]; old, new = [sys.modules[era] for era in eras]; "
     code += "kinds = [k for m in (mcp_types, old, new) for k in vars(m).values() if isinstance(k, type)]; "
     code += "models = {k for k in kinds if issubclass(k, pydantic.BaseModel)}; "
     code += "waiting = [k for k in models if not k.__pydantic_complete__]; [k.model_rebuild() for k in models]; "
     code += "class_ = type('M', (pydantic.BaseModel,), {}); assert class_.__pydantic_complete__; "
     code += "adapters = [a for a in vars(mcp_types).values() if isinstance(a, pydantic.TypeAdapter)]; "
+    code += "[pydantic.TypeAdapter(row) for row in first]; "
     code += "[a.rebuild() for a in adapters]; print(len(waiting) > 300, len(adapters) > 5, "
     code += "all(k.__pydantic_complete__ for k in models))"
     assert run(code) == "True True True"

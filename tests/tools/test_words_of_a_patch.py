@@ -1,7 +1,8 @@
-"""What a person reads of a change to a document's parts."""
+"""What a person reads of a change to a document's parts, of a message and of a mail."""
 
 import pytest
 
+from mcp_server.domain.email.model import SendEmail
 from mcp_server.domain.messages.model import SendMessage
 from mcp_server.domain.state.commands import PatchDocument
 from mcp_server.kernel.json_tools import PatchOperation
@@ -76,3 +77,15 @@ def test_a_message_says_its_subject_and_how_its_body_begins():
     assert part is not None
     told = part.says(SendMessage.model_validate({"to": ["bob"], "subject": "Release", "body": "x" * 500}))
     assert told.startswith('Send a message to bob: "Release": "xxxx') and len(told) < 160
+
+
+def test_a_mail_says_how_it_begins_or_what_fills_its_template_and_where_answers_and_files_go():
+    (part,) = (one.part for one in TOOLS if one.name == "email_send")
+    assert part is not None
+    mail = {"to": ["ann@example.org"], "subject": "Bill", "text": "x" * 500, "reply_to": "bob@example.org"}
+    told = part.says(SendEmail.model_validate(mail | {"attachments": [{"name": "bill.pdf", "content_base64": "YQ=="}]}))
+    assert told.startswith('Send an email to ann@example.org: "Bill": "xxxx') and len(told) < 200
+    assert told.endswith('" (answers to bob@example.org, with bill.pdf).')
+    filled = {"to": ["ann@example.org"], "template": "bill", "variables": {"sum": 5, "name": "Ann"}}
+    told = part.says(SendEmail.model_validate(filled))
+    assert told == """Send an email to ann@example.org: the template bill with {"sum":5,"name":"Ann"}."""

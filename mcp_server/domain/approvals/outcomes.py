@@ -1,7 +1,8 @@
 """What came of a question, as data and in words: what was answered, what its calls made, or why nothing was done."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mcp_server.domain.approvals.answers import Answer, answered
@@ -9,6 +10,10 @@ from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.store import Row
 
 _SHOWN_MAX = 5
+_THINGS = ("agent_id", "name", "deployment_id")
+"""The arguments by which calls name the one thing that they are about."""
+
+_REFERENCE = re.compile(r"@(\d+)\.(\d+)")
 
 
 class Outcome(NamedTuple):
@@ -19,7 +24,7 @@ class Outcome(NamedTuple):
         task_id: of the task behind it.
         answer: what was answered beside yes or no.
         calls: how many a yes runs.
-        told: what those have made, or what has moved, or why it was withdrawn.
+        told: what those have done and made, or what has moved, or why it was withdrawn.
     """
 
     status: str
@@ -65,9 +70,9 @@ def overtaken_words(why: str) -> str:
 
 
 def _made(told: Mapping[str, Any]) -> str:
-    made = [one for ids in told.get("made", ()) for one in ids] + list(told.get("documents", ()))
-    more = f" and {len(made) - _SHOWN_MAX} more" if len(made) > _SHOWN_MAX else ""
-    return f": {', '.join(map(named, made[:_SHOWN_MAX]))}{more}" if made else ""
+    done: list[str] = told.get("done", [])
+    more = f"; and {len(done) - _SHOWN_MAX} more" if len(done) > _SHOWN_MAX else ""
+    return f": {'; '.join(done[:_SHOWN_MAX])}{more}" if done else ""
 
 
 def outcome_of(row: Row) -> Outcome:
@@ -75,13 +80,40 @@ def outcome_of(row: Row) -> Outcome:
     calls: list[dict[str, Any]] = json.loads(row["calls"] or "[]")
     told: dict[str, Any] | None = None if row["outcome"] is None else json.loads(row["outcome"])
     if told is not None and row["ran_at"] is not None:
-        told = _with_documents(told["made"], calls)
+        told = _what_was_done(told["made"], calls)
     given = [Answer(**one) for one in json.loads(row["answers"])] if row["status"] == "approved" else []
     return Outcome(row["status"], row["task_id"], answered(given), len(calls), told)
 
 
-def _with_documents(made: list[list[str]], calls: list[dict[str, Any]]) -> dict[str, Any]:
-    """What calls have made, by ids in their order, and the documents that they changed, which have none."""
-    written = [one["arguments"] for one in calls if one["tool"].startswith("state_")]
-    documents = list(dict.fromkeys(f"{one['namespace']}/{one['key']}" for one in written))
-    return ({"made": made} if any(made) else {}) | ({"documents": documents} if documents else {})
+def _what_was_done(made: list[list[str]], calls: list[dict[str, Any]]) -> dict[str, Any]:
+    """What each call did in a few words; what calls have made, by ids in their order, and the documents that they
+    changed, which have none."""
+    done = [_done(one["tool"], one["arguments"], ids, made) for one, ids in zip(calls, made, strict=False)]
+    documents = list(dict.fromkeys(filter(None, (_document(one["tool"], one["arguments"]) for one in calls))))
+    return {"done": done} | ({"made": made} if any(made) else {}) | ({"documents": documents} if documents else {})
+
+
+def _done(tool: str, said: Mapping[str, Any], ids: Sequence[str], made: Sequence[Sequence[str]]) -> str:
+    """`agents_control pause lena`: what was called, and what it made, or was about."""
+    about = [_real(one, made) for one in ids or _named_in(tool, said)]
+    more = [f"and {len(about) - _SHOWN_MAX} more"] if len(about) > _SHOWN_MAX else []
+    what = ", ".join((*map(named, about[:_SHOWN_MAX]), *more))
+    return " ".join(filter(None, (tool, said.get("action"), what)))
+
+
+def _named_in(tool: str, said: Mapping[str, Any]) -> Sequence[str]:
+    """What a call that makes nothing is about."""
+    document = _document(tool, said)
+    if document is not None or "task_ids" in said:
+        return [document] if document is not None else said["task_ids"]
+    return list(filter(None, (said.get(name) for name in _THINGS)))
+
+
+def _document(tool: str, said: Mapping[str, Any]) -> str | None:
+    return f"{said['namespace']}/{said['key']}" if tool.startswith("state_") else None
+
+
+def _real(name: str, made: Sequence[Sequence[str]]) -> str:
+    """The id of what a call before made, where that is named so."""
+    found = _REFERENCE.fullmatch(name)
+    return name if found is None else made[int(found[1])][int(found[2])]

@@ -1,7 +1,6 @@
 """The system tasks of calls: holding one until it is over, and forgetting what was said when its time is over."""
 
 from mcp_server.domain.calls.media import MediaProvider
-from mcp_server.domain.calls.owner import CallOwner
 from mcp_server.domain.calls.retention import CallRetention
 from mcp_server.domain.calls.views import outcome_of
 from mcp_server.kernel.handling import Handler, HandlerFailed, Job
@@ -17,6 +16,8 @@ def hold_call(services: Services) -> Handler:
     """
 
     async def handle(job: Job) -> dict[str, object]:
+        from mcp_server.domain.calls.owner import CallOwner  # loaded by who holds a call
+
         call = await services.get(CallOwner).hold(job.input["call_id"])
         if call.status == "failed":
             raise HandlerFailed(f"The call {call.id} has failed: {call.reason}.", "call_failed", retryable=False)

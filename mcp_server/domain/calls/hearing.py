@@ -6,7 +6,9 @@ from typing import Any
 
 from mcp_server.domain.calls import owning
 from mcp_server.domain.calls.held import Held, log
-from mcp_server.domain.calls.media import (
+from mcp_server.domain.calls.media import MediaDied
+from mcp_server.domain.calls.model import Line, Participant
+from mcp_server.domain.calls.orders import (
     Answered,
     Away,
     Back,
@@ -16,14 +18,12 @@ from mcp_server.domain.calls.media import (
     Gone,
     Join,
     MediaCall,
-    MediaDied,
     Messaged,
     Recorded,
     Refused,
     Send,
     Told,
 )
-from mcp_server.domain.calls.model import Line, Participant
 from mcp_server.domain.calls.putting import Putting
 from mcp_server.domain.calls.telling import Telling
 from mcp_server.kernel.errors import LeaseLost, OpsError

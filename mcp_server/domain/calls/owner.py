@@ -14,8 +14,9 @@ from mcp_server.domain.calls import owning
 from mcp_server.domain.calls.asking import Questions
 from mcp_server.domain.calls.hearing import Hearing
 from mcp_server.domain.calls.held import Held
-from mcp_server.domain.calls.media import Candidate, MediaCall, MediaDied, MediaProvider, Order, Play
+from mcp_server.domain.calls.media import MediaDied, MediaProvider
 from mcp_server.domain.calls.model import LiveCall
+from mcp_server.domain.calls.orders import Candidate, MediaCall, Order, Play
 from mcp_server.domain.calls.owning import Fence
 from mcp_server.domain.calls.policy import CallPolicy
 from mcp_server.domain.calls.putting import Putting

@@ -1,10 +1,9 @@
 """What the server that holds a call writes. Each write names its fence, which another server's taking over raises: what
 one that was thought dead has to say does not count any more."""
 
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mcp_server.domain.calls.joins import unjoin
-from mcp_server.domain.calls.media import Recorded
 from mcp_server.domain.calls.model import LINES_MAX, LIVE, Line, LiveCall, Participant
 from mcp_server.domain.calls.rows import close, insert_line, load, put_line, recorded
 from mcp_server.domain.tasks.rows import after_end, load_task
@@ -14,6 +13,9 @@ from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.times import Micros, duration
+
+if TYPE_CHECKING:
+    from mcp_server.domain.calls.orders import Recorded
 
 OWNED_FOR: Micros = duration(6)
 """After how long without a sign of its server a call has failed."""
@@ -165,7 +167,7 @@ def fail(tx: Transaction, origin: Origin, fence: Fence, reason: str) -> LiveCall
     return call if call.is_over else close(tx, origin, call.over("failed", reason, origin.at))
 
 
-def record(tx: Transaction, origin: Origin, fence: Fence, heard: Recorded) -> None:
+def record(tx: Transaction, origin: Origin, fence: Fence, heard: "Recorded") -> None:
     """Keep a piece of the recording."""
     del origin
     _held(tx, fence)

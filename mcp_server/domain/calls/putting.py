@@ -5,8 +5,9 @@ from mcp_server.domain.approvals.model import Approval
 from mcp_server.domain.calls import owning
 from mcp_server.domain.calls.asking import Questions, Shown, ask_message, asks, outcome, seen_in
 from mcp_server.domain.calls.held import Held
-from mcp_server.domain.calls.media import MediaCall, Message, Send
+from mcp_server.domain.calls.media import Message
 from mcp_server.domain.calls.model import Line, Participant
+from mcp_server.domain.calls.orders import MediaCall, Send
 from mcp_server.kernel.json_text import storable
 
 

@@ -6,8 +6,9 @@ It goes by what is written, so that all see the same, whichever server a line ca
 from typing import Any
 
 from mcp_server.domain.calls.held import LINES_AT_ONCE, Held
-from mcp_server.domain.calls.media import Close, Hold, MediaCall, Message, Mute, Say, Send
+from mcp_server.domain.calls.media import Message
 from mcp_server.domain.calls.model import LIVE, LiveCall
+from mcp_server.domain.calls.orders import Close, Hold, MediaCall, Mute, Say, Send
 from mcp_server.domain.calls.putting import Putting
 from mcp_server.domain.calls.showing import line_message, state_message, welcome
 from mcp_server.kernel.store import Row

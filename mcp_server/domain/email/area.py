@@ -5,6 +5,7 @@ from functools import partial
 from mcp_server.domain.approvals.hooks import PEOPLE_ASKED
 from mcp_server.domain.email.handlers import send_email, write_to_approvers
 from mcp_server.domain.email.model import Email, EmailPolicy
+from mcp_server.domain.email.moving import follow_move
 from mcp_server.domain.email.transactions import (
     EMAIL_KIND,
     MAILS_KIND,
@@ -14,7 +15,7 @@ from mcp_server.domain.email.transactions import (
     follow_retry,
 )
 from mcp_server.domain.email.views import OWN_MAILS, attachments_told
-from mcp_server.domain.tasks.hooks import TASK_APPROVED, TASK_ENDED, TASK_RETRIED
+from mcp_server.domain.tasks.hooks import TASK_APPROVED, TASK_ENDED, TASK_MOVED, TASK_RETRIED
 from mcp_server.kernel.area import Aggregate, Area, Completion, Searched, SystemKind, Table
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.keys import owner_of_key
@@ -37,6 +38,7 @@ AREA = Area(
             events={
                 "queued": Telling.of(whole(Email)),
                 "approved": Telling.of("status updated_at"),
+                "rescheduled": Telling.of("send_at updated_at"),
                 "handed_over": Telling.of("status handed_over_at updated_at"),
                 "retried": Telling.of("status outcomes error updated_at"),
                 "cancelled": _STOPPED,
@@ -76,6 +78,7 @@ AREA = Area(
     hears=(
         TASK_ENDED.heard_by(follow_end),
         TASK_APPROVED.heard_by(follow_approval),
+        TASK_MOVED.heard_by(follow_move),
         TASK_RETRIED.heard_by(follow_retry),
         PEOPLE_ASKED.heard_by(ask_by_mail),
     ),

@@ -1,6 +1,5 @@
 """The system tasks of email."""
 
-from mcp_server.domain.email.delivery import EmailDelivery
 from mcp_server.domain.email.model import DEFERRED
 from mcp_server.domain.email.transport import MailProvider, Unbuildable
 from mcp_server.kernel.handling import Handler, HandlerFailed, Job
@@ -11,6 +10,8 @@ def send_email(services: Services) -> Handler:
     """Sends one mail. What may have gone already is never sent again."""
 
     async def handle(job: Job) -> dict[str, str]:
+        from mcp_server.domain.email.delivery import EmailDelivery  # loaded by who sends
+
         delivery, provider = services.get(EmailDelivery), services.option(MailProvider)
         email_id = job.input["email_id"]
         done = await delivery.deliver(email_id, job.lease_token, provider.open())
@@ -29,6 +30,8 @@ def write_to_approvers(services: Services) -> Handler:
     """Writes to everyone whom an approval asks."""
 
     async def handle(job: Job) -> dict[str, int]:
+        from mcp_server.domain.email.delivery import EmailDelivery
+
         try:
             return {"mails": await services.get(EmailDelivery).ask_approvers(job.input)}
         except Unbuildable as error:

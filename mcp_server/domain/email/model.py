@@ -343,6 +343,10 @@ class Email(Record):
         """Free to go, as far as people are concerned."""
         return self._moved("email.approved", now, status="queued")
 
+    def rescheduled(self, send_at: Micros | None, now: Micros) -> tuple[Self, Event]:
+        """It goes out at another time, or at once."""
+        return self._moved("email.rescheduled", now, send_at=send_at)
+
     def stopped(self, status: Literal["rejected", "cancelled"], reason: str | None, now: Micros) -> tuple[Self, Event]:
         """It will not be sent."""
         return self._moved(f"email.{status}", now, status=status, error=reason)

@@ -148,7 +148,7 @@ def track(
 
 def follow_end(tx: Transaction, origin: Origin, task: Task) -> None:
     """The mail of a task that has ended otherwise than by the mail's own doing."""
-    row = _mail_of(tx, task)
+    row = mail_of(tx, task)
     if row is None or row["status"] not in _UNSENT or task.status == "completed":
         return
     email = Email.adopt(row)
@@ -164,7 +164,7 @@ def follow_end(tx: Transaction, origin: Origin, task: Task) -> None:
 
 def follow_approval(tx: Transaction, origin: Origin, task: Task) -> None:
     """People let the mail go."""
-    row = _mail_of(tx, task)
+    row = mail_of(tx, task)
     if row is not None:
         _, event = Email.adopt(row).approved(origin.at)
         tx.record(origin, event)
@@ -172,7 +172,7 @@ def follow_approval(tx: Transaction, origin: Origin, task: Task) -> None:
 
 def follow_retry(tx: Transaction, origin: Origin, task: Task) -> None:
     """A person had a dead letter retried: who failed gets another chance; who may have got the mail does not."""
-    row = _mail_of(tx, task)
+    row = mail_of(tx, task)
     if row is not None:
         _, event = Email.adopt(row).retried(origin.at)
         tx.record(origin, event)
@@ -193,7 +193,8 @@ def _stopped(tx: Transaction, origin: Origin, email: Email, task: Task) -> tuple
     return email.stopped("rejected", ": ".join(said), origin.at)
 
 
-def _mail_of(tx: Transaction, task: Task) -> dict[str, Any] | None:
+def mail_of(tx: Transaction, task: Task) -> dict[str, Any] | None:
+    """The row of the mail that a task sends."""
     return tx.one("email_by_task", task_id=task.id) if task.kind.startswith(EMAIL_KIND) else None
 
 

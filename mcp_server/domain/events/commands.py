@@ -79,7 +79,8 @@ class ReadEvents(Waiting):
     def _is_one_parent(self) -> Self:
         if self.children and len(self.things()) != 1:
             raise not_together(
-                "`children` reads the events of one task and of its children: `aggregate_id` says of which.",
+                "`children` reads the events of one task and of its children, or of one approval and of what its calls "
+                "wrote: `aggregate_id` says of which.",
                 aggregate_id=LIKE if self.aggregate_id is None else self.things()[0],
             )
         return self
@@ -87,6 +88,12 @@ class ReadEvents(Waiting):
     def about(self, more: Iterable[str]) -> Self:
         """The same, about more things."""
         return self.model_copy(update={"aggregate_id": BETWEEN.join([*self.things(), *more])})
+
+    def question(self) -> str | None:
+        """The question of which is read what its calls wrote as well: that goes by its id."""
+        asked = self.aggregate_id or ""
+        is_whole = self.children and self.correlation_id is None
+        return asked if is_whole and asked.startswith("approval_") else None
 
     def things(self) -> list[str]:
         """What is asked about, each once."""

@@ -289,13 +289,13 @@ SELECT type, aggregate_id, at, version, actor, data FROM events WHERE type = :ty
 ORDER BY xid DESC, seq DESC LIMIT :limit
 
 -- name: events_told_of
-SELECT type, aggregate_id, at, version, actor, data
+SELECT type, aggregate_id, at, version, actor, correlation_id, data
 FROM events WHERE aggregate_id = :id AND aggregate_type = :aggregate_type
   AND version >= :low AND version <= :high AND type IN (SELECT value FROM json_each(:types))
 ORDER BY seq DESC LIMIT :limit
 
 -- name: events_told_of (postgres)
-SELECT type, aggregate_id, at, version, actor, data
+SELECT type, aggregate_id, at, version, actor, correlation_id, data
 FROM events WHERE aggregate_id = :id AND aggregate_type = :aggregate_type
   AND version >= :low AND version <= :high
   AND type = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:types AS jsonb))))

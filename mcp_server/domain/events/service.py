@@ -66,7 +66,8 @@ def _in_order(command: ReadEvents, found: Sequence[list[Row]]) -> list[Row]:
     """The rows of several readings as those of one."""
     if len(found) == 1:
         return found[0]
-    return sorted(chain(*found), key=Position.of, reverse=command.newest_first)[: command.limit + 1]
+    each = {Position.of(row): row for row in chain(*found)}  # one may be found in two ways
+    return [each[place] for place in sorted(each, reverse=command.newest_first)][: command.limit + 1]
 
 
 def _together(labels: Iterable[Iterable[str] | None]) -> str:
@@ -111,7 +112,7 @@ class EventService:
             raise strange
         place = _place(command)
         types = self._meant(list(map(self._known, command.types())))
-        queries = await self._of_things(self._visible(call, _query(command, place)), command.things())
+        queries = await self._of_things(self._visible(call, _query(command, place)), command)
         by_actors = await self._by_actors(command.actors())
 
         async def attempt() -> list[Row]:
@@ -123,19 +124,22 @@ class EventService:
         rows = await wait_until(self._context, call, attempt, bool, wait_seconds, ())
         if command.after is not None and not command.newest_first:
             await self._require_kept(place)
-        whole = len(command.things()) == 1
+        whole = len(command.things()) == 1 and command.question() is None
         events = [self._seen(row, whole=whole) for row in rows[: command.limit]]
         return Page(events, _goes_on(command, rows, looked_at), len(rows) > command.limit)
 
-    async def _of_things(self, query: Query, things: Sequence[str]) -> list[Query]:
-        """The events of each of several things are few, and read by themselves. An agent goes by its name, too.
+    async def _of_things(self, query: Query, command: ReadEvents) -> list[Query]:
+        """The events of each of several things are few, and read by themselves. An agent goes by its name, too; what
+        the calls of a question wrote, by the question's id.
 
         Raises:
             LimitExceeded: there are too many.
         """
+        things, asked = command.things(), command.question()
         _require_few(things)
         ids = [*things, *[one for thing in things for one in await self._by_name(thing)]]
-        return [query.where("aggregate", aggregate=one) for one in dict.fromkeys(ids)] or [query]
+        called = [] if asked is None else [query.where("correlation", correlation=asked)]
+        return [*[query.where("aggregate", aggregate=one) for one in dict.fromkeys(ids)], *called] or [query]
 
     async def _by_name(self, thing: str) -> list[str]:
         """The id of the agent of that name, where it can be one."""

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 from mcp_server.kernel.json_text import dump_json
-from mcp_server.kernel.store import Database, Row
+from mcp_server.kernel.store import Database, Row, Transaction
 from mcp_server.kernel.times import iso
 
 TOLD_MAX = 100
@@ -30,6 +30,12 @@ def handing_of(event: Row) -> dict[str, str]:
     reason = json.loads(event["data"]).get("reason")
     why = {} if reason is None else {"reason": reason}
     return {"by": event["actor"], "at": iso(event["at"])} | why
+
+
+def began_with(tx: Transaction, aggregate_type: str, id_: str, type_: str) -> Row | None:
+    """The event by which an aggregate came to be, as a transaction sees it, where it is kept."""
+    asked = {"aggregate_type": aggregate_type, "id": id_, "types": dump_json([type_])}
+    return next(iter(tx.all("events_told_of", **asked, low=1, high=1, limit=1)), None)
 
 
 async def newest_of_type(database: Database, type_: str) -> list[Row]:

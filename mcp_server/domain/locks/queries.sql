@@ -75,8 +75,8 @@ SELECT count(*) AS n FROM lock_holds WHERE pattern = 1 AND party = :party
 -- name: lock_holds_of_party
 SELECT * FROM lock_holds WHERE party = :party ORDER BY name, owner
 
--- What a party holds, each lock once, counted up to a number; and until when.
--- name: lock_ends_of_party
+-- What a party holds, each lock once, counted up to a number.
+-- name: lock_names_of_party
 SELECT name, MAX(expires_at) AS expires_at FROM lock_holds WHERE party = :party AND expires_at > :now
 GROUP BY name ORDER BY name LIMIT :counted
 

@@ -129,8 +129,8 @@ class LockService:
     async def held_by(self, call: Call, agent_id: str) -> Holding | None:
         """The locks that an agent holds, by name."""
         call.actor.require(Permission.STATE_READ)
-        narrowed: dict[str, Any] = {"now": self._context.clock(), "counted": HOLDING_COUNTED_MAX}
-        rows = await self._database.fetch_all("lock_ends_of_party", party=agent_id, **narrowed)
+        narrowed: dict[str, Any] = {"party": agent_id, "now": self._context.clock(), "counted": HOLDING_COUNTED_MAX}
+        rows = await self._database.fetch_all("lock_names_of_party", **narrowed)
         return Holding.ending("locks", ((row["name"], row["expires_at"]) for row in rows), HOLDING_COUNTED_MAX)
 
     async def _agent_id(self, reference: str | None) -> str | None:

@@ -4,12 +4,13 @@ import json
 from typing import Any
 
 from mcp_server.domain.agents.transactions import named_agent, require_staying
-from mcp_server.domain.tasks.creation import require_runs_on
+from mcp_server.domain.tasks.creation import SYSTEM_WORK, require_runs_on
+from mcp_server.domain.tasks.hooks import TASK_MOVED
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.parents import add_dependencies, require_room, standing_of, wait_anew, waited_for
 from mcp_server.domain.tasks.pinning import require_ordinary
 from mcp_server.domain.tasks.queues import ensure_queue
-from mcp_server.domain.tasks.refusals import too_late_to_ask
+from mcp_server.domain.tasks.refusals import servers_own, too_late_to_ask
 from mcp_server.domain.tasks.rescheduling import TIMES, ready_anew, rescheduled
 from mcp_server.domain.tasks.rules import TERMINAL, TaskAction
 from mcp_server.domain.tasks.spec import PARENTS_MAX, RetrySpec, TaskChanges, queue_name
@@ -36,6 +37,8 @@ def edit(tx: Transaction, origin: Origin, task: Task, changes: TaskChanges, acti
         InvalidTransition: the status does not allow it, the agent has left, or it is no schedule.
     """
     task.require_legal(action)
+    if action == "reschedule" and task.system:
+        return moved_own(tx, origin, task, changes, is_needed=True)
     require_ordinary(task)
     changes = _for_agent(tx, changes)
     said = changes.model_fields_set
@@ -47,6 +50,22 @@ def edit(tx: Transaction, origin: Origin, task: Task, changes: TaskChanges, acti
         return moved, event
     tx.record(origin, event)
     return _in_its_queue(tx, edited(moved, changes, waits_on, origin.at))
+
+
+def moved_own(
+    tx: Transaction, origin: Origin, task: Task, changes: TaskChanges, *, is_needed: bool = False
+) -> tuple[Task, Event]:
+    """A task of the server's own at another time. What has a time of its own because of that, such as a mail, is moved
+    with it by the area whose task it is, or refused.
+
+    Raises:
+        InvalidTransition: that area refuses; or it is nobody's, and has to be.
+    """
+    new, event = rescheduled(task, changes, origin.at)
+    if not any(tx.tell(TASK_MOVED, origin, new)) and is_needed:
+        raise servers_own(task.id)
+    tx.wake(SYSTEM_WORK)
+    return new, event
 
 
 def wait_for_answer(tx: Transaction, origin: Origin, task: Task, question_id: str) -> Task:

@@ -1,6 +1,9 @@
 """Transaction functions of schedules that fire: when their time has come, or at once because somebody asks for it."""
 
+from functools import partial
+
 from mcp_server.domain.tasks.births import fire, fire_now, firing, last_firing
+from mcp_server.domain.tasks.editing import moved_own
 from mcp_server.domain.tasks.hooks import TASK_GATED
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.refusals import still_unfinished
@@ -32,7 +35,8 @@ def fired_now(tx: Transaction, origin: Origin, schedule: Task) -> tuple[Task, Ev
     """
     schedule.require_legal("run_now")
     if schedule.schedule is None:
-        return rescheduled(schedule, TaskChanges(), origin.at)
+        move = partial(moved_own, tx, origin) if schedule.system else partial(rescheduled, now=origin.at)
+        return move(schedule, TaskChanges())
     unfinished = _unfinished(tx, schedule)
     if unfinished is not None and ScheduleSpec.model_validate_json(schedule.schedule or "").overlap == "skip":
         raise still_unfinished(schedule.id, *unfinished)

@@ -14,6 +14,10 @@ TASK_ENDED: Hook[[Origin, Task], None] = Hook("task ended")
 TASK_CHANGED: Hook[[Origin, Task], None] = Hook("task changed")
 """A task on which people are to decide is not what it was when they were asked."""
 
+TASK_MOVED: Hook[[Origin, Task], bool] = Hook("task moved")
+"""A task of the server's own is to start at another time, which is not written yet: whose it is refuses, or does its
+part and says so. What nobody says is its own stays where it is."""
+
 TASK_RETRIED: Hook[[Origin, Task], None] = Hook("task retried")
 
 ENDINGS_LEFT: Hook[[Origin, Sequence[str]], None] = Hook("endings left")

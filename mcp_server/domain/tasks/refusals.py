@@ -66,9 +66,9 @@ def servers_own(task_id: str) -> InvalidTransition:
     """The refusal to change or give away what the server itself does."""
     return InvalidTransition(
         f"Task {task_id} is the server's own work, so it is not changed and not given to an agent.",
-        next="It can be cancelled, paused, resumed and retried. For another time or content, as of a mail, cancel it "
-        f"and call again what made it: commit takes tasks_control(task_ids=['{task_id}'], action='cancel') and that "
-        "call as one.",
+        next="It can be cancelled, paused, resumed and retried; a mail that waits can also be rescheduled. For other "
+        f"content, cancel it and call again what made it: commit takes tasks_control(task_ids=['{task_id}'], "
+        "action='cancel') and that call as one.",
         details={"task_id": task_id},
     )
 

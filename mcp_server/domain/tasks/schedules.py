@@ -5,14 +5,13 @@ time that a clock change skips fires right after the gap; one that a clock chang
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
 from itertools import takewhile
 from typing import Annotated, Any, ClassVar, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from mcp_server.domain.tasks.clock_changes import ClockChange, changes_of
@@ -49,9 +48,18 @@ def _spelt_out(cron: Any) -> Any:
     return _NICKNAMES.get(cron.strip().lower(), cron) if isinstance(cron, str) else cron
 
 
+def _times(cron: str, at: datetime, *, reverse: bool = False) -> Iterator[datetime]:
+    """The occurrences after a moment in order, or backwards those before."""
+    from cronsim import CronSim  # with the calendar 0.2 MB, and most servers see no schedule
+
+    return CronSim(cron, at, reverse=reverse)
+
+
 def _fires(cron: str) -> str:
+    from cronsim import CronSimError
+
     try:
-        next(CronSim(cron, datetime(2024, 1, 1, tzinfo=UTC)))
+        next(_times(cron, datetime(2024, 1, 1, tzinfo=UTC)))
     except CronSimError as error:
         raise ValidationFailed(
             f"{quoted(cron)} is not a cron expression: {error}.",
@@ -181,7 +189,7 @@ class ScheduleSpec(Frozen):
         """How many occurrences there are from one on and before a moment, counted up to a number."""
         count, at = 0, first
         with contextlib.suppress(StopIteration, OverflowError, ValueError):
-            times = CronSim(self.cron, self._local(first))
+            times = _times(self.cron, self._local(first))
             while at < until and count < count_max:
                 count, at = count + 1, micros(next(times))
         return count
@@ -190,14 +198,14 @@ class ScheduleSpec(Frozen):
         """The next occurrences after a moment, in order: so many, or those that there are before the calendar ends."""
         found: list[Micros] = []
         with contextlib.suppress(StopIteration, OverflowError, ValueError):
-            times = CronSim(self.cron, self._local(at))
+            times = _times(self.cron, self._local(at))
             while len(found) < count:
                 found.append(micros(next(times)))
         return found
 
     def latest_until(self, at: Micros) -> Micros:
         """The last occurrence at or before a moment."""
-        times = CronSim(self.cron, self._local(at + 60 * SECOND), reverse=True)
+        times = _times(self.cron, self._local(at + 60 * SECOND), reverse=True)
         while (latest := micros(next(times))) > at:
             pass
         return latest
@@ -242,7 +250,7 @@ class ScheduleSpec(Frozen):
     def _at_change(self, change: ClockChange) -> str | None:
         """What becomes of its times that a change of the clocks concerns."""
         begins, ends = sorted((change.before, change.after))
-        times = CronSim(self.cron, begins - timedelta(seconds=1))
+        times = _times(self.cron, begins - timedelta(seconds=1))
         odd = list(takewhile(lambda at: at < ends, times))
         if not odd:
             return None

@@ -10,8 +10,9 @@ from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame
 from av.audio.resampler import AudioResampler
 
-from mcp_server.domain.calls import media
-from mcp_server.domain.calls.media import RATE, Gone, Refused, Spoken, Told
+from mcp_server.domain.calls import orders
+from mcp_server.domain.calls.media import RATE
+from mcp_server.domain.calls.orders import Gone, Refused, Spoken, Told
 from mcp_server.integrations.calls import speech
 from mcp_server.integrations.calls.offers import BadOffer
 from mcp_server.integrations.calls.peer import Peer, Track
@@ -43,42 +44,42 @@ class Call:
         self._recorder = Recorder() if opened.audio and opened.record else None
         self._voice = Voice(lambda piece, seconds: self._tell(Spoken(piece, seconds)), self._heard_ours)
         self._ours: Anchor | None = None
-        self._to_say: asyncio.Queue[media.Say | media.Play] = asyncio.Queue(PIECES_WAITING_MAX)
+        self._to_say: asyncio.Queue[orders.Say | orders.Play] = asyncio.Queue(PIECES_WAITING_MAX)
         self._tasks = set[asyncio.Task[None]]()
         self._preparing: str | None = None
         self._is_closed = False
         if opened.audio:
             self._start(self._prepare_sounds())
 
-    def obey(self, order: media.Order) -> None:
+    def obey(self, order: orders.Order) -> None:
         """Do as ordered, or begin to."""
         match order:
-            case media.Join():
+            case orders.Join():
                 self._start(self._join(order))
-            case media.Say() | media.Play():
+            case orders.Say() | orders.Play():
                 self._queue(order)
-            case media.Mute(on):
+            case orders.Mute(on):
                 self._voice.is_muted = on
-            case media.Hold(on):
+            case orders.Hold(on):
                 self._hold(on)
-            case media.Close(reason):
+            case orders.Close(reason):
                 self._start(self.close(reason))
             case _:
                 self._obey_about_peers(order)
 
-    def _obey_about_peers(self, order: media.Candidate | media.Send | media.Drop) -> None:
+    def _obey_about_peers(self, order: orders.Candidate | orders.Send | orders.Drop) -> None:
         about = list(self._peers.values()) if order.peer is None else [self._peers.get(order.peer)]
         for peer in about:
             if peer is None:
                 self._tell(Refused(str(order.peer), "nobody of this number is connected"))
-            elif isinstance(order, media.Send):
+            elif isinstance(order, orders.Send):
                 peer.send(order.message)
-            elif isinstance(order, media.Candidate):
+            elif isinstance(order, orders.Candidate):
                 self._add(peer, order)
             else:
                 self._start(self._drop(peer, order.reason))
 
-    def _add(self, peer: Peer, order: media.Candidate) -> None:
+    def _add(self, peer: Peer, order: orders.Candidate) -> None:
         try:
             peer.add(order.candidate)
         except BadOffer as error:
@@ -104,7 +105,7 @@ class Call:
         await asyncio.gather(*(peer.close(reason) for peer in self._peers.values()), return_exceptions=True)
         self._peers.clear()
         self._tell_recorded(is_over=True)
-        self._report(media.Closed())
+        self._report(orders.Closed())
 
     def _unprepared(self) -> list[str]:
         return [
@@ -128,7 +129,7 @@ class Call:
 
     # Peers
 
-    async def _join(self, order: media.Join) -> None:
+    async def _join(self, order: orders.Join) -> None:
         replaced = self._peers.get(order.peer)
         try:
             peer = self._peer(order)
@@ -147,7 +148,7 @@ class Call:
             if replaced is not None:
                 await replaced.close()
 
-    def _peer(self, order: media.Join) -> Peer:
+    def _peer(self, order: orders.Join) -> Peer:
         if order.peer not in self._peers and len(self._peers) >= self._begin.peers_max:
             raise BadOffer(f"{self._begin.peers_max} are connected, and no more can be")
 
@@ -186,9 +187,9 @@ class Call:
             self._start(peer.close(told.reason))
 
     def _heard_by(self, told: Told) -> None:
-        if isinstance(told, media.Away | media.Connected | media.Back):
-            self._voice.is_unheard = isinstance(told, media.Away)
-        if isinstance(told, media.Connected) and self._recorder is not None:
+        if isinstance(told, orders.Away | orders.Connected | orders.Back):
+            self._voice.is_unheard = isinstance(told, orders.Away)
+        if isinstance(told, orders.Connected) and self._recorder is not None:
             self._recorder.begin(self._clock())
 
     async def _drop(self, peer: Peer, reason: str) -> None:
@@ -205,11 +206,11 @@ class Call:
         if self._recorder is not None:
             self._recorder.theirs.open_from = sys.maxsize if on else self._recorder.at(self._clock())
 
-    def _queue(self, order: media.Say | media.Play) -> None:
+    def _queue(self, order: orders.Say | orders.Play) -> None:
         why = None
         if not self._opened.audio:
             why = _NO_SOUND
-        elif isinstance(order, media.Say) and not self._begin.speech:
+        elif isinstance(order, orders.Say) and not self._begin.speech:
             why = "no command for speech is set"
         elif self._to_say.full():
             why = f"{PIECES_WAITING_MAX} others wait to be spoken"
@@ -232,8 +233,8 @@ class Call:
                 self._tell(Refused(order.id, f"it could not be made into sound ({type(error).__name__})"))
             self._preparing = None
 
-    async def _sound(self, order: media.Say | media.Play) -> Sound:
-        if isinstance(order, media.Play):
+    async def _sound(self, order: orders.Say | orders.Play) -> Sound:
+        if isinstance(order, orders.Play):
             return await asyncio.to_thread(sound_of, order.wav)
         wav = await speech.spoken(self._begin.speech, order.text)
         return await asyncio.to_thread(sound_of, wav, speech.SPOKEN_BYTES_MAX)

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 from aiortc.exceptions import InvalidStateError
 
-from mcp_server.domain.calls import media
+from mcp_server.domain.calls import orders
 from mcp_server.integrations.calls import webrtc
 from mcp_server.integrations.calls.call import Call
 from mcp_server.integrations.calls.wire import LINE_BYTES_MAX, Begin, Open, Ready, packed, unpacked
@@ -52,12 +52,12 @@ class Child:
             assert self._begin is not None
             clock = asyncio.get_running_loop().time
             self._calls[call_id] = Call(what, self._begin, lambda told: self._told(call_id, told), clock)
-        elif call_id in self._calls and isinstance(what, media.Order):
+        elif call_id in self._calls and isinstance(what, orders.Order):
             self._calls[call_id].obey(what)
 
-    def _told(self, call_id: str, told: media.Told) -> None:
+    def _told(self, call_id: str, told: orders.Told) -> None:
         self._write(packed(told, call_id))
-        if isinstance(told, media.Closed):
+        if isinstance(told, orders.Closed):
             self._calls.pop(call_id, None)
 
     async def beat(self) -> None:

@@ -7,10 +7,10 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 
-from mcp_server.domain.calls import media
-from mcp_server.domain.calls.media import Closed, MediaCall, MediaDied, MediaSettings, Told
+from mcp_server.domain.calls import orders
+from mcp_server.domain.calls.media import MediaDied, MediaSettings
+from mcp_server.domain.calls.orders import Closed, MediaCall, Told
 from mcp_server.integrations.calls.wire import LINE_BYTES_MAX, Begin, Open, Ready, Sent, packed, unpacked
 from mcp_server.kernel.environment import passed_on
 from mcp_server.kernel.lines import one_line
@@ -20,13 +20,7 @@ ENDING_SECONDS_MAX = 3.0
 HEARD_WAITING_MAX = 1000
 """What a call was told and nobody has taken yet; more holds up the pipe, and so the media process tells it later."""
 
-MISSING = 'Calls need the extra "calls": install data-mcp-server-agent[calls].'
 log = logging.getLogger("datamcp.calls")
-
-
-def missing() -> str | None:
-    """Why there can be no calls here, and what to do about it; nothing is loaded to find out."""
-    return None if find_spec("aiortc") is not None else MISSING
 
 
 def _command() -> Sequence[str]:
@@ -213,7 +207,7 @@ class _Call:
 
     async def told(self, what: Sent) -> None:
         """Something was told of it."""
-        if isinstance(what, media.Told) and not self._is_left:
+        if isinstance(what, orders.Told) and not self._is_left:
             self._is_over = isinstance(what, Closed)
             await self._heard.put(what)
 
@@ -229,7 +223,7 @@ class _Call:
         while not self._heard.empty():
             self._heard.get_nowait()
 
-    async def tell(self, order: media.Order) -> None:
+    async def tell(self, order: orders.Order) -> None:
         """See `MediaCall`."""
         await self._process.write(packed(order, self._id))
 
@@ -249,7 +243,7 @@ class _Call:
         self.let_go()
         if not self._is_over:
             with contextlib.suppress(MediaDied):
-                await self._process.write(packed(media.Close("the desk let go of it"), self._id))
+                await self._process.write(packed(orders.Close("the desk let go of it"), self._id))
         self._left()
 
 

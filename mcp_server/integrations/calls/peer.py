@@ -14,7 +14,8 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.sdp import candidate_from_sdp
 from aiortc.stats import RTCTransportStats
 
-from mcp_server.domain.calls.media import CHANNEL, Answered, Away, Back, Connected, Gone, Join, Messaged, Told
+from mcp_server.domain.calls.media import CHANNEL
+from mcp_server.domain.calls.orders import Answered, Away, Back, Connected, Gone, Join, Messaged, Told
 from mcp_server.integrations.calls import messages, offers, webrtc
 
 CONNECT_SECONDS_MAX = 30.0

@@ -11,7 +11,8 @@ import operator
 from array import array
 from collections.abc import Sequence
 
-from mcp_server.domain.calls.media import RATE, Recorded
+from mcp_server.domain.calls.media import RATE
+from mcp_server.domain.calls.orders import Recorded
 
 DEPTH_SECONDS = 1.0
 CHUNK_SECONDS = 2.0

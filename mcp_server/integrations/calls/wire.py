@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from mcp_server.domain.calls import media
+from mcp_server.domain.calls import orders
 
 LINE_BYTES_MAX = 8 * 1024 * 1024
 """A WAV file in base64, and the rest."""
@@ -37,14 +37,25 @@ class Open:
     record: bool
 
 
-Sent = Begin | Ready | Open | media.Order | media.Told
+Sent = Begin | Ready | Open | orders.Order | orders.Told
 _BYTES = {("Play", "wav"), ("Recorded", "pcm")}
 _KINDS: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
-        *(Begin, Ready, Open, media.Join, media.Candidate, media.Send, media.Say, media.Play, media.Mute, media.Hold),
-        *(media.Drop, media.Close, media.Answered, media.Refused, media.Connected, media.Messaged, media.Away),
-        *(media.Back, media.Gone, media.Spoken, media.Recorded, media.Closed),
+        *(
+            Begin,
+            Ready,
+            Open,
+            orders.Join,
+            orders.Candidate,
+            orders.Send,
+            orders.Say,
+            orders.Play,
+            orders.Mute,
+            orders.Hold,
+        ),
+        *(orders.Drop, orders.Close, orders.Answered, orders.Refused, orders.Connected, orders.Messaged, orders.Away),
+        *(orders.Back, orders.Gone, orders.Spoken, orders.Recorded, orders.Closed),
     )
 }
 

@@ -14,14 +14,14 @@ class SqliteTransaction(Transaction):
 
     def __init__(self, connection: Connection, kept: Kept, areas: Areas) -> None:
         super().__init__(connection, kept, areas)
-        self._statements = _prepared(areas.sql)
+        self._statements = statements("sqlite", areas.sql)
         self._writing = connection.cursor()
 
     def settle(self) -> None:
         """Nothing to do: each statement has run."""
 
     def _execute(self, statement: str, parameters: dict[str, Any]) -> Cursor:
-        sql, names = self._statements[statement]
+        sql, names = positional(self._statements[statement])
         return self._connection.execute(sql, _plain([parameters[name] for name in names]))
 
     def _write_row(self, table: str, columns: tuple[str, ...], values: list[Any], *, new: bool) -> None:
@@ -29,12 +29,6 @@ class SqliteTransaction(Transaction):
 
     def _write_event(self, values: tuple[Any, ...]) -> int:
         return self._writing.execute(_APPEND, values).lastrowid or 0
-
-
-@cache
-def _prepared(texts: tuple[str, ...]) -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Every statement with the names of its parameters in order."""
-    return {name: positional(sql) for name, sql in statements("sqlite", texts).items()}
 
 
 def _plain(values: list[Any]) -> list[Any]:

@@ -254,6 +254,32 @@ async def test_people_are_told_who_does_it_how_urgent_it_is_and_when(world: Worl
     ]
 
 
+async def test_people_are_told_what_a_call_is_about_by_title_and_as_it_was_when_they_were_asked(world: World):
+    lena = await world.agent("lena")
+    backup = await world.task(title="Nightly backup", schedule={"cron": "0 3 * * *", "timezone": "Europe/Berlin"})
+    later = await world.task(title=f'Run "it"; not {backup.id}', run_at="2027-01-15T09:00:00Z")
+    approval = await asked(
+        world,
+        ("tasks_control", {"task_ids": [backup.id], "action": "reschedule", "schedule": {"cron": "0 4 * * *"}}),
+        ("tasks_control", {"task_ids": [later.id], "action": "assign", "agent_id": lena.id, "reason": "he is ill"}),
+        ("agents_control", {"agent_id": "lena", "action": "pause", "reason": f"rest, says {backup.id}"}),
+        ("email_send", {"to": ["ann@example.org"], "subject": "Hi", "text": "All is well."}),
+    )
+    moved = f'{backup.id} ("Nightly backup", so far at "0 3 * * *" Europe/Berlin, next at 2027-01-16T02:00:00.000Z)'
+    told = f"""{later.id} ("Run 'it'; not {backup.id}", so far not before 2027-01-15T09:00:00.000Z)"""
+    says = [
+        f'Do to {moved}: reschedule, cron "0 4 * * *".',
+        f'Do to {told}: assign, agent {lena.id} (lena). Reason: "he is ill".',
+        f'Pause agent lena. Reason: "rest, says {backup.id}".',
+        'Send an email to ann@example.org: "Hi": "All is well.".',
+    ]
+    assert [one["says"] for one in approval.calls or ()] == says
+    await world.decide(ANN, approval.id, True)
+    await work(world)
+    after = await found(world, approval.id)
+    assert ([one["says"] for one in after.calls or ()], after.ran_at is not None) == (says, True), "as it was then"
+
+
 async def test_what_an_earlier_call_makes_can_be_named_by_a_later_one(world: World):
     register = ("agents_register", {"name": "ghost"})
     approval = await asked(world, register, ("tasks_create", {"tasks": [{"title": "one", "agent_id": "ghost"}]}))

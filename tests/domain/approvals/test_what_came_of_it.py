@@ -18,6 +18,7 @@ from mcp_server.kernel.errors import InvalidTransition
 from mcp_server.kernel.times import iso
 from tests.domain.approvals.test_calls import ANN, JOBS, answer, asked, found, work
 from tests.world import World, caller
+from tools.events import read as events_read
 
 pytestmark = pytest.mark.anyio
 
@@ -53,7 +54,7 @@ async def test_a_list_says_what_each_call_does_and_which_documents_were_changed(
         outcome = view.outcome or {}
         assert outcome["documents"] == ["n/plan"] and [len(ids) for ids in outcome["made"]] == [0, 2]
     told = await again(world, approval.id)
-    assert "nothing is left to decide" in told and "Its 2 calls landed: task_" in told and "n/plan" in told
+    assert "nothing is left to decide" in told and "Its 2 calls landed: state_patch n/plan; tasks_create task_" in told
 
 
 async def test_a_list_says_who_answered_what_and_when_and_who_has_not(world: World):
@@ -141,8 +142,64 @@ async def test_a_document_that_was_deleted_is_told_as_what_its_call_did(world: W
     approval = await asked(world, DELETE)
     await world.decide(ANN, approval.id, True)
     await work(world)
-    assert (await found(world, approval.id)).outcome == {"documents": ["n/plan"]}
-    assert headline(await found(world, approval.id)) == "Its call landed: n/plan."
+    assert (await found(world, approval.id)).outcome == {"done": ["state_set n/plan"], "documents": ["n/plan"]}
+    assert headline(await found(world, approval.id)) == "Its call landed: state_set n/plan."
+
+
+async def test_of_each_call_it_is_said_what_it_did_and_to_what(world: World):
+    await world.agent("lena")
+    backup = await world.task(schedule={"cron": "0 3 * * *"})
+    approval = await asked(
+        world,
+        ("messages_send", {"to": ["lena"], "body": "you rest"}),
+        ("agents_control", {"agent_id": "lena", "action": "pause"}),
+        ("tasks_control", {"task_ids": [backup.id], "action": "reschedule", "schedule": {"cron": "0 4 * * *"}}),
+        JOBS,
+        ("tasks_control", {"task_ids": ["@3.1", backup.id], "action": "set_priority", "priority": "low"}),
+        ("locks_acquire", {"name": "release/prod", "owner": "me"}),
+    )
+    await world.decide(ANN, approval.id, True)
+    await work(world)
+    view = await found(world, approval.id)
+    outcome = view.outcome or {}
+    (message,), tasks = outcome["made"][0], outcome["made"][3]
+    done = [
+        f"messages_send {message}",
+        "agents_control pause lena",
+        f"tasks_control reschedule {backup.id}",
+        f"tasks_create {tasks[0]}, {tasks[1]}",
+        f"tasks_control set_priority {tasks[1]}, {backup.id}",
+        "locks_acquire release/prod",
+    ]
+    assert outcome["done"] == done
+    assert headline(view) == f"Its 6 calls landed: {'; '.join(done[:5])}; and 1 more."
+
+
+async def test_the_events_of_a_question_are_read_with_what_its_calls_wrote_each_once_and_in_order(world: World):
+    await world.agent("lena")
+    pause = ("agents_control", {"agent_id": "lena", "action": "pause"})
+    approval = await asked(world, ("messages_send", {"to": ["lena"], "body": "you rest"}), pause)
+    await world.write("n", "other", 1)
+    asks = {"aggregate_id": approval.id, "limit": 2}
+
+    async def trail(**more: Any) -> tuple[list[str], str | None]:
+        types, after, hint = list[str](), None, None
+        while (page := await events_read(world.desk, world.call, ReadEvents(**asks, **more, after=after))).events:
+            types, hint, after = [*types, *(one.type for one in page.events)], hint or page.hint, page.cursor
+            if after is None:
+                break
+        return types, hint
+
+    assert await trail() == (["approval.requested"], None)
+    await world.decide(ANN, approval.id, True)
+    await work(world)
+    own = ["approval.requested", "approval.approved", "approval.ran"]
+    types, hint = await trail()
+    assert types == own and "children=true" in (hint or "")
+    whole = [*own[:2], "message.sent", "agent.paused", "approval.ran"]
+    assert await trail(children=True) == (whole, None)
+    assert await trail(children=True, newest_first=True) == (whole[::-1], None)
+    assert (await trail(children=True, type="agent.*"))[0] == ["agent.paused"]
 
 
 async def test_of_many_calls_a_list_says_the_first_and_how_many_more_there_are(world: World):
@@ -201,6 +258,6 @@ async def test_who_asks_again_under_the_key_of_a_decided_question_is_told_what_b
     await world.decide(ANN, first.approval.id, True, "fine")
     await work(world)
     again = await put(world, **said)
-    assert again.approval.came_of_it() == "Its call landed: n/plan."
+    assert again.approval.came_of_it() == "Its call landed: state_patch n/plan."
     assert again.approval.expires_at is None
     assert (again.links_sent_to, again.asks_user_here, first.asks_user_here) == (None, None, False)

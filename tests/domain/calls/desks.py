@@ -12,15 +12,13 @@ from mcp_server.domain.approvals.model import ApprovalPolicy
 from mcp_server.domain.areas import AREAS
 from mcp_server.domain.calls.commands import ControlCall, OpenCall
 from mcp_server.domain.calls.joining import JoinCall, Joined
-from mcp_server.domain.calls.media import (
+from mcp_server.domain.calls.media import Media, MediaDied, MediaProvider
+from mcp_server.domain.calls.orders import (
     Answered,
     Close,
     Closed,
     Connected,
     Join,
-    Media,
-    MediaDied,
-    MediaProvider,
     Messaged,
     Order,
     Refused,

@@ -7,8 +7,9 @@ import pytest
 
 from mcp_server.domain.calls.commands import OpenCall
 from mcp_server.domain.calls.joining import LinkOver, LinkUnknown, LinkUsed
-from mcp_server.domain.calls.media import Away, Back, Candidate, Close, Gone, Hold, MediaDied, Mute, Play, Recorded, Say
+from mcp_server.domain.calls.media import MediaDied
 from mcp_server.domain.calls.model import Line
+from mcp_server.domain.calls.orders import Away, Back, Candidate, Close, Gone, Hold, Mute, Play, Recorded, Say
 from mcp_server.domain.calls.owning import Fence, heard
 from mcp_server.domain.calls.retention import CallRetention
 from mcp_server.domain.calls.views import OpenedCall

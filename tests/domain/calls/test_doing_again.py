@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mcp_server.domain.approvals.commands import FindApprovals
-from mcp_server.domain.calls.media import Play
+from mcp_server.domain.calls.orders import Play
 from mcp_server.domain.calls.retention import CallRetention
 from mcp_server.domain.calls.wav import wav_file
 from mcp_server.kernel.authority import Role

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from mcp_server.domain.calls import joins, model
-from mcp_server.domain.calls.media import Away, Join
 from mcp_server.domain.calls.opening import OPEN_MAX
+from mcp_server.domain.calls.orders import Away, Join
 from mcp_server.domain.email.model import EmailPolicy
 from mcp_server.kernel.authority import Role
 from mcp_server.kernel.errors import LimitExceeded, OpsError

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mcp_server.domain.calls.media import Recorded
+from mcp_server.domain.calls.orders import Recorded
 from mcp_server.domain.calls.owning import Fence, record
 from mcp_server.domain.calls.views import BYTES_PER_SECOND
 from mcp_server.kernel.errors import NotFound

@@ -6,6 +6,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from mcp_server.domain.email.transport import Mail, Mailer, MailProvider, Report
 from mcp_server.domain.email.views import EmailState, EmailView
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.tasks.commands import ControlTasks, FindTasks
+from mcp_server.domain.tasks.results import ControlledTasks
 from mcp_server.domain.tasks.rules import TaskAction
 from mcp_server.kernel.authority import Role
 from mcp_server.kernel.errors import (
@@ -97,9 +99,15 @@ async def task_of(world: World, email: EmailState) -> Any:
     return await world.desk.tasks.get(world.call, email.task_id or "")
 
 
-async def control(world: World, email: EmailState, action: TaskAction, reason: str | None = None) -> None:
-    command = ControlTasks(task_ids=(email.task_id or "",), action=action, reason=reason)
-    await world.desk.tasks.control(world.call, command)
+async def control(world: World, email: EmailState, action: TaskAction, **more: Any) -> ControlledTasks:
+    said = {"task_ids": [email.task_id], "action": action} | more
+    return await world.desk.tasks.control(world.call, ControlTasks.model_validate(said))
+
+
+async def refused(world: World, email: EmailState, action: TaskAction, **more: Any) -> str:
+    done = await control(world, email, action, **more)
+    assert done.tasks == [] and done.refused is not None
+    return done.refused[0].message
 
 
 async def find(world: World, **narrowed: Any) -> Listed[EmailView]:
@@ -266,6 +274,61 @@ async def test_a_mail_for_later_waits_and_can_be_cancelled(world: World):
     await work(world, provider)
     assert ((await get(world, later)).status, (await get(world, never)).status) == ("sent", "cancelled")
     assert (await get(world, never)).error == "wrong text" and len(provider.got) == 1
+
+
+async def test_a_mail_for_later_is_moved_with_its_task_and_goes_out_once_at_its_new_time(world: World):
+    provider = Provider()
+    first, second = [await send(world, send_at="2027-01-15T09:00:00Z", idempotency_key=key) for key in "ab"]
+    moved = await control(world, first, "reschedule", run_at="2027-01-15T10:00:00Z", reason="not yet")
+    assert (moved.refused, moved.tasks[0].run_at, moved.tasks[0].edited) == (
+        None,
+        "2027-01-15T10:00:00.000Z",
+        ["run_at"],
+    )
+    assert (await get(world, first)).send_at == "2027-01-15T10:00:00.000Z"
+    again = await send(world, send_at="2027-01-15T09:00:00Z", idempotency_key="a")
+    assert (again.replayed, again.send_at) == (True, "2027-01-15T10:00:00.000Z"), "the key is of what was said"
+    await control(world, second, "run_now")
+    assert (await get(world, second)).send_at is None
+    await work(world, provider)
+    assert provider.got == [(second.message_id, "ann@example.org")]
+    world.clock.advance(2 * 3600 - 1)
+    await world.settle()
+    await work(world, provider)
+    assert len(provider.got) == 1
+    world.clock.advance(1)
+    await world.settle()
+    await work(world, provider)
+    assert provider.got[1:] == [(first.message_id, "ann@example.org")]
+    told = await world.events(aggregate_id=first.id)
+    assert told == ["email.queued", "email.rescheduled", "email.handed_over", "email.sent"]
+    assert replay(world.url).differences == ()
+
+
+async def test_a_mail_whose_sending_has_begun_is_not_put_off_and_is_tried_again_sooner(world: World):
+    provider = Provider("deferred")
+    email = await send(world)
+    await work(world, provider)
+    assert "its sending has begun" in await refused(world, email, "reschedule", run_at="2027-01-16T00:00:00Z")
+    await control(world, email, "run_now")
+    await work(world, provider)
+    assert ((await get(world, email)).status, (await get(world, email)).send_at) == ("sent", None)
+
+
+async def test_a_mail_about_which_people_were_asked_goes_when_they_saw_that_it_would(world: World):
+    allow(world, allow=("*@example.org",), approvers=("ann",))
+    later = {"send_at": "2027-01-15T09:00:00Z"}
+    granted, waiting = [await send(world, "eve@evil.test", text=text, **later) for text in "ab"]
+    await world.decide(caller(id="ann"), granted.approval_id or "", granted=True)
+    among = world.call
+    world.call = replace(among, correlation_id="approval_aaaaaaaaaaab")
+    called = await send(world, **later)
+    world.call = among
+    for email in (granted, waiting, called):
+        for how in ({"action": "reschedule", "run_at": "2027-01-15T08:30:00Z"}, {"action": "run_now"}):
+            assert "People were asked about email" in await refused(world, email, **how)
+        assert (await get(world, email)).send_at == "2027-01-15T09:00:00.000Z"
+    assert "email.rescheduled" not in await world.events(type="email.*")
 
 
 async def test_only_allowed_recipients_get_mail(world: World):

@@ -16,7 +16,8 @@ from aiortc.mediastreams import MediaStreamTrack
 from av import AudioFrame
 from av.audio.resampler import AudioResampler
 
-from mcp_server.domain.calls.media import CHANNEL, RATE, Answered, Connected, Join, MediaCall, Refused, Told
+from mcp_server.domain.calls.media import CHANNEL, RATE
+from mcp_server.domain.calls.orders import Answered, Connected, Join, MediaCall, Refused, Told
 from mcp_server.integrations.calls.recording import Anchor, Recorder
 from tests.integrations.calls.relay import Relay
 

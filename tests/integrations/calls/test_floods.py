@@ -5,8 +5,9 @@ import json
 
 import pytest
 
-from mcp_server.domain.calls import media
-from mcp_server.domain.calls.media import MESSAGE_BYTES_MAX, Messaged
+from mcp_server.domain.calls import orders
+from mcp_server.domain.calls.media import MESSAGE_BYTES_MAX
+from mcp_server.domain.calls.orders import Messaged
 from tests.integrations.calls.peers import joined
 from tests.integrations.calls.test_media import opened
 
@@ -19,7 +20,7 @@ async def test_a_flood_of_messages_is_answered_with_errors_and_then_the_peer_is_
             person.say(type="text", text=f"{number}")
             if number % 50 == 0:
                 await asyncio.sleep(0)
-        gone = await heard.until(media.Gone)
+        gone = await heard.until(orders.Gone)
         assert gone.reason == "it sent too much that is not taken"
         texts = [one.message["text"] for one in heard.told if isinstance(one, Messaged)]
         assert texts[:50] == [str(number) for number in range(50)], "the first are taken, in order"
@@ -38,7 +39,7 @@ async def test_what_comes_in_other_channels_is_not_read_and_who_goes_on_with_it_
             other.send(bytes(100))
             if number % 50 == 0:
                 await asyncio.sleep(0)
-        assert (await heard.until(media.Gone)).reason == "it sent too much that is not taken"
+        assert (await heard.until(orders.Gone)).reason == "it sent too much that is not taken"
         assert not any(isinstance(one, Messaged) for one in heard.told)
 
 
@@ -46,7 +47,7 @@ async def test_who_opens_many_channels_is_let_go():
     async with opened() as heard, joined(heard) as person:
         for number in range(20):
             person.connection.createDataChannel(f"channel {number}")
-        assert (await heard.until(media.Gone)).reason == "it opened too many channels"
+        assert (await heard.until(orders.Gone)).reason == "it opened too many channels"
 
 
 @pytest.mark.parametrize("size", [MESSAGE_BYTES_MAX + 1, 200_000])

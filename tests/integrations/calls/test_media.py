@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 from aiortc import rtcrtpreceiver, rtcsctptransport
 
-from mcp_server.domain.calls import media
-from mcp_server.domain.calls.media import RATE, Connected, MediaDied, MediaSettings, Messaged, Recorded
+from mcp_server.domain.calls import media, orders
+from mcp_server.domain.calls.media import RATE, MediaDied, MediaSettings
+from mcp_server.domain.calls.orders import Connected, Messaged, Recorded
 from mcp_server.integrations.calls.door import CallMedia
 from mcp_server.integrations.calls.ordering import PacketOrder
 from tests.integrations.calls.peers import (
@@ -88,10 +89,10 @@ async def test_text_goes_both_ways_and_what_is_no_message_is_answered_with_an_er
     async with opened(peers_max=2) as heard, joined(heard, first=[{"type": "welcome", "you": 1}]) as person:
         assert await person.messages.get() == {"type": "welcome", "you": 1}
         person.say(type="text", text="Grüß dich 👋", ref="1")
-        assert set(re.findall(r"typ (\w+)", (await heard.until(media.Answered)).answer)) == {"host"}, "nobody is asked"
+        assert set(re.findall(r"typ (\w+)", (await heard.until(orders.Answered)).answer)) == {"host"}, "nobody is asked"
         told = await heard.until(Messaged)
         assert (told.peer, told.message) == ("1", {"type": "text", "text": "Grüß dich 👋", "ref": "1"})
-        await heard.call.tell(media.Send({"type": "line", "line": {"n": 1}}))
+        await heard.call.tell(orders.Send({"type": "line", "line": {"n": 1}}))
         assert await person.messages.get() == {"type": "line", "line": {"n": 1}}
         for wrong, why in (("nonsense", "no JSON"), ('{"type":"boo"}', "no known type"), ("x" * 20_000, "at most")):
             person.channel.send(wrong)
@@ -100,23 +101,23 @@ async def test_text_goes_both_ways_and_what_is_no_message_is_answered_with_an_er
             assert why in error["text"]
             await asyncio.sleep(0.11)  # errors are told ten times a second at most
         async with joined(heard, "2") as other:
-            await heard.call.tell(media.Send({"type": "line", "line": {"n": 2}}))
-            await heard.call.tell(media.Send({"type": "state"}, "2"))
+            await heard.call.tell(orders.Send({"type": "line", "line": {"n": 2}}))
+            await heard.call.tell(orders.Send({"type": "state"}, "2"))
             assert [await other.messages.get(), await other.messages.get()] == [
                 {"type": "line", "line": {"n": 2}},
                 {"type": "state"},
             ]
             assert await person.messages.get() == {"type": "line", "line": {"n": 2}}
             third = Person()
-            await heard.call.tell(media.Join("3", "x", await third.offer(), audio=False))
-            assert (await heard.until(media.Refused)).why == "2 are connected, and no more can be"
+            await heard.call.tell(orders.Join("3", "x", await third.offer(), audio=False))
+            assert (await heard.until(orders.Refused)).why == "2 are connected, and no more can be"
             await third.close()
             other.say(type="hangup")
-            assert (await heard.until(media.Gone)).reason == "hung up"
+            assert (await heard.until(orders.Gone)).reason == "hung up"
             assert await other.messages.get() == {"type": "bye", "reason": "hung up"}
-        await heard.call.tell(media.Close("all is said"))
+        await heard.call.tell(orders.Close("all is said"))
         assert await person.messages.get() == {"type": "bye", "reason": "all is said"}
-        await heard.until(media.Closed)
+        await heard.until(orders.Closed)
 
 
 async def test_a_tone_of_ours_is_heard_and_one_of_theirs_recorded_and_hold_and_mute_are_silence(
@@ -125,25 +126,25 @@ async def test_a_tone_of_ours_is_heard_and_one_of_theirs_recorded_and_hold_and_m
     (tmp_path / "said.wav").write_bytes(wav(tone(660, 0.4)))
     speech = (*SPEECH[:-1], SPEECH[-1].format(str(tmp_path / "said.wav")))
     async with opened(audio=True, record=True, speech=speech) as heard, joined(heard, hertz=1000.0) as person:
-        await heard.call.tell(media.Play("a", wav(tone(440, 1, 22_050), 22_050)))
-        await heard.call.tell(media.Say("b", "One, two"))
-        assert (await heard.until(media.Spoken, lambda one: one.id == "b")).seconds == pytest.approx(0.4, abs=0.05)
+        await heard.call.tell(orders.Play("a", wav(tone(440, 1, 22_050), 22_050)))
+        await heard.call.tell(orders.Say("b", "One, two"))
+        assert (await heard.until(orders.Spoken, lambda one: one.id == "b")).seconds == pytest.approx(0.4, abs=0.05)
         await asyncio.sleep(0.3)
         ours = person.sound()
         assert clearest(ours, 440) > 0.9
         assert clearest(ours, 660) > 0.9
-        await heard.call.tell(media.Mute(True))
-        await heard.call.tell(media.Play("c", wav(tone(440, 0.5))))
-        await heard.until(media.Spoken, lambda one: one.id == "c")
-        await heard.call.tell(media.Mute(False))
-        await heard.call.tell(media.Hold(True))
-        await heard.call.tell(media.Play("d", wav(tone(440, 0.5))))
+        await heard.call.tell(orders.Mute(True))
+        await heard.call.tell(orders.Play("c", wav(tone(440, 0.5))))
+        await heard.until(orders.Spoken, lambda one: one.id == "c")
+        await heard.call.tell(orders.Mute(False))
+        await heard.call.tell(orders.Hold(True))
+        await heard.call.tell(orders.Play("d", wav(tone(440, 0.5))))
         await asyncio.sleep(1.2)
         assert max(map(abs, person.sound()[RATE // 4 :]), default=0) < 50, "neither what was said muted nor on hold"
-        await heard.call.tell(media.Hold(False))
-        await heard.until(media.Spoken, lambda one: one.id == "d")
-        await heard.call.tell(media.Close("done"))
-        await heard.until(media.Closed)
+        await heard.call.tell(orders.Hold(False))
+        await heard.until(orders.Spoken, lambda one: one.id == "d")
+        await heard.call.tell(orders.Close("done"))
+        await heard.until(orders.Closed)
         sound = recorded(heard)
         assert clearest(sound, 1000) > 0.9
         assert clearest(sound, 440) > 0.3, "both sides at once"
@@ -156,15 +157,15 @@ async def test_a_tone_of_ours_is_heard_and_one_of_theirs_recorded_and_hold_and_m
 
 async def test_what_cannot_be_said_is_told_of_with_its_reason():
     async with opened(audio=True) as heard:
-        await heard.call.tell(media.Say("a", "hello"))
-        await heard.call.tell(media.Play("b", b"nonsense"))
-        await heard.call.tell(media.Play("c", wav(tone(440, 1))))
-        await heard.call.tell(media.Candidate("9", {"candidate": ""}))
-        await heard.until(media.Refused, lambda one: one.about == "b")
+        await heard.call.tell(orders.Say("a", "hello"))
+        await heard.call.tell(orders.Play("b", b"nonsense"))
+        await heard.call.tell(orders.Play("c", wav(tone(440, 1))))
+        await heard.call.tell(orders.Candidate("9", {"candidate": ""}))
+        await heard.until(orders.Refused, lambda one: one.about == "b")
         await asyncio.sleep(0.3)
-        await heard.call.tell(media.Close("over"))
-        await heard.until(media.Closed)
-        why = {one.about: one.why for one in heard.told if isinstance(one, media.Refused)}
+        await heard.call.tell(orders.Close("over"))
+        await heard.until(orders.Closed)
+        why = {one.about: one.why for one in heard.told if isinstance(one, orders.Refused)}
         assert why["a"] == "no command for speech is set"
         assert why["b"].startswith("it is no WAV file")
         assert why["c"] == "the call ended before it was played: over"
@@ -187,24 +188,24 @@ async def test_a_garbage_offer_is_refused_with_its_reason_and_the_next_is_answer
             shuffled = [chance.choice([line, line[: chance.randint(0, 20)], "a=", ""]) for line in lines]
             garbage.append("\r\n".join(shuffled))
         for number, offer in enumerate(garbage):
-            await heard.call.tell(media.Join(f"g{number}", "x", offer, audio=False))
+            await heard.call.tell(orders.Join(f"g{number}", "x", offer, audio=False))
         for number in range(len(garbage)):
             told = await heard.until(object, partial(is_of, f"g{number}"))
-            if isinstance(told, media.Answered):
-                await heard.call.tell(media.Drop(told.peer, "a guess that was right"))
+            if isinstance(told, orders.Answered):
+                await heard.call.tell(orders.Drop(told.peer, "a guess that was right"))
         await person.close()
         async with joined(heard, "1") as person:
             for number in range(1000):
                 host = f"10.{number % 200}.{number // 200}.7"
                 candidate = f"candidate:{number} 1 udp 2130706431 {host} 5000 typ host"
-                await heard.call.tell(media.Candidate("1", {"candidate": candidate, "sdpMLineIndex": 0}))
+                await heard.call.tell(orders.Candidate("1", {"candidate": candidate, "sdpMLineIndex": 0}))
             person.say(type="text", text="still there")
             async with asyncio.timeout(60):
                 await heard.until(Messaged)
 
 
 def is_of(peer: str, told: object) -> bool:
-    return peer == (told.about if isinstance(told, media.Refused) else getattr(told, "peer", None))
+    return peer == (told.about if isinstance(told, orders.Refused) else getattr(told, "peer", None))
 
 
 async def test_the_death_of_the_media_process_is_told_to_every_call_at_once_and_the_next_starts_another():
@@ -216,7 +217,7 @@ async def test_the_death_of_the_media_process_is_told_to_every_call_at_once_and_
     for heard in calls:
         assert isinstance(await heard.died(), MediaDied)
         with pytest.raises(MediaDied):
-            await heard.call.tell(media.Mute(True))
+            await heard.call.tell(orders.Mute(True))
     again = Listener(await door.open("call_4", audio=False, record=False))
     assert door.pid not in (None, before)
     async with joined(again):
@@ -237,10 +238,10 @@ async def test_it_ends_when_there_are_no_calls_and_when_it_is_told_to():
     second = Listener(await door.open("call_2", audio=False, record=False))
     pid = door.pid
     assert pid is not None
-    await second.call.tell(media.Say("a", "x"))
-    await second.until(media.Refused)  # so it has the call
+    await second.call.tell(orders.Say("a", "x"))
+    await second.until(orders.Refused)  # so it has the call
     os.kill(pid, signal.SIGTERM)
-    assert await second.until(media.Closed) == media.Closed()
+    assert await second.until(orders.Closed) == orders.Closed()
     await second.died()
     await ends(pid)
     await second.close()
@@ -291,13 +292,13 @@ async def test_a_rejoin_replaces_the_old_connection_and_is_no_other_peer():
             new.say(type="text", text="again")
             assert (await heard.until(Messaged)).message["text"] == "again"
             bad = "v=0\r\nnonsense"
-            await heard.call.tell(media.Join("1", "x", bad, audio=False))
-            await heard.until(media.Refused)
-            await heard.call.tell(media.Send({"type": "state"}))
+            await heard.call.tell(orders.Join("1", "x", bad, audio=False))
+            await heard.until(orders.Refused)
+            await heard.call.tell(orders.Send({"type": "state"}))
             assert await new.messages.get() == {"type": "state"}, "an offer that is refused replaces nothing"
         assert old.messages.empty()
-        await heard.until(media.Away)
-        assert [type(one) for one in heard.told if isinstance(one, media.Gone | media.Away)] == [media.Away]
+        await heard.until(orders.Away)
+        assert [type(one) for one in heard.told if isinstance(one, orders.Gone | orders.Away)] == [orders.Away]
 
 
 @pytest.mark.slow
@@ -307,9 +308,9 @@ async def test_a_peer_that_vanishes_is_noticed_within_five_seconds_and_gone_afte
         await heard.until(Messaged)
         began, watch = time.monotonic(), Stopwatch()
         relay.delays = lambda: None
-        await heard.until(media.Away)
+        await heard.until(orders.Away)
         assert watch.seconds < 6, "a second of it is this machine's"
-        await heard.until(media.Gone, seconds=180)
+        await heard.until(orders.Gone, seconds=180)
         assert time.monotonic() - began > 58 and watch.seconds < 75
 
 
@@ -327,18 +328,18 @@ async def test_ten_seconds_of_loss_are_survived_and_nothing_that_was_written_is_
         relay.delays = lambda: None
         for number in range(5):
             person.say(type="text", text=str(number))
-            await heard.call.tell(media.Send({"type": "line", "line": {"n": number}}))
+            await heard.call.tell(orders.Send({"type": "line", "line": {"n": number}}))
         await asyncio.sleep(10)
-        assert (await heard.until(media.Away)).peer == "1"
+        assert (await heard.until(orders.Away)).peer == "1"
         relay.delays = lambda: 0.0
-        await heard.until(media.Back, seconds=60)
+        await heard.until(orders.Back, seconds=60)
         await heard.until(Messaged, lambda one: one.message["text"] == "4", seconds=60)
         texts = [one.message["text"] for one in heard.told if isinstance(one, Messaged)]
         assert texts == ["0", "1", "2", "3", "4"]
         assert [(await person.messages.get())["line"]["n"] for _ in range(5)] == [0, 1, 2, 3, 4]
         before = len(heard.told)
         await heard.until(Recorded, lambda one: power(array("h", one.pcm), 1000) > 0.9, after=before)
-        assert not [one for one in heard.told if isinstance(one, media.Gone)]
+        assert not [one for one in heard.told if isinstance(one, orders.Gone)]
 
 
 @pytest.mark.slow
@@ -359,12 +360,12 @@ async def test_packets_that_are_late_lost_or_out_of_order_leave_no_gap_in_the_re
         joined(heard, hertz=1000.0, through=relay) as person,
     ):
         relay.delays = delays
-        await heard.call.tell(media.Play("a", wav(tone(440, 12))))
-        await heard.until(media.Spoken)
+        await heard.call.tell(orders.Play("a", wav(tone(440, 12))))
+        await heard.until(orders.Spoken)
         await asyncio.sleep(0.5)
         ours = person.sound()[RATE:-RATE]
-        await heard.call.tell(media.Close("done"))
-        await heard.until(media.Closed)
+        await heard.call.tell(orders.Close("done"))
+        await heard.until(orders.Closed)
         theirs = recorded(heard)[RATE:-RATE]
         assert longest_gap_seconds(ours) <= 0.06
         assert longest_gap_seconds(theirs) <= 0.06
@@ -375,7 +376,7 @@ async def test_packets_that_are_late_lost_or_out_of_order_leave_no_gap_in_the_re
 @pytest.mark.slow
 async def test_a_peer_that_sends_far_more_than_sound_takes_is_let_go():
     async with opened(audio=True, record=True) as heard, joined(heard, hertz=1000.0, hurry=30):
-        assert (await heard.until(media.Gone)).reason == "it sends far more than sound takes"
+        assert (await heard.until(orders.Gone)).reason == "it sends far more than sound takes"
         assert len(recorded(heard)) < 60 * RATE, "what it sent is not as long as it says"
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from mcp_server.domain.calls import media
+from mcp_server.domain.calls import orders
 from mcp_server.domain.calls.media import IceServer, MediaSettings
 from mcp_server.integrations.calls.door import CallMedia
 from tests.integrations.calls.peers import Listener, clearest, joined, tone, wav
@@ -106,13 +106,13 @@ async def test_a_call_goes_through_turn_where_nothing_else_does(network: None, t
         async with turn_server(tmp_path):
             heard = Listener(await door.open("call_1", audio=True, record=True))
             async with joined(heard, hertz=1000.0) as person:
-                answer = (await heard.until(media.Answered)).answer
+                answer = (await heard.until(orders.Answered)).answer
                 assert "typ relay" in answer
-                await heard.call.tell(media.Play("a", wav(tone(440, 2))))
+                await heard.call.tell(orders.Play("a", wav(tone(440, 2))))
                 person.say(type="text", text="through the relay")
-                assert (await heard.until(media.Messaged)).message["text"] == "through the relay"
-                await heard.until(media.Spoken)
-                told = await heard.until(media.Recorded)
+                assert (await heard.until(orders.Messaged)).message["text"] == "through the relay"
+                await heard.until(orders.Spoken)
+                told = await heard.until(orders.Recorded)
                 assert clearest(array("h", told.pcm), 1000) > 0.25, "beside ours"
                 await asyncio.sleep(0.5)
                 assert clearest(person.sound(), 440) > 0.9
