@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -68,7 +68,24 @@ class DecideArguments(Frozen):
 
 async def decide(desk: Desk, call: Call, args: DecideArguments) -> DecidedApproval:
     """Have the person at the client asked."""
-    return decided_approval(await desk.approvals.ask(call, args.approval_id))
+    decided = await desk.approvals.ask(call, args.approval_id)
+    result = decided_approval(decided)
+    return result.evolved({"approval": result.approval.evolved(await _let_start(desk, call, decided))})
+
+
+async def _let_start(desk: Desk, call: Call, decided: ApprovalView) -> dict[str, Any]:
+    """How the task stands that a yes lets start, where it is somebody's and the caller may see it."""
+    if decided.status != "approved" or not call.actor.may(Permission.TASKS_READ):
+        return {}
+    task = await desk.tasks.get(call, decided.task_id)
+    return {} if task.kind.startswith("system.") else {"task_status": task.status, "waits_for": task.waits_for}
+
+
+def _say_let_start(approval: ApprovalState) -> str:
+    if approval.task_status not in ("queued", "pending"):
+        return ""
+    waits = f"still waits for {'; '.join(approval.waits_for)}" if approval.waits_for else "can be claimed now"
+    return f" {approval.task_id} {waits}."
 
 
 class FindArguments(FindApprovals):
@@ -110,19 +127,23 @@ def _say_open(result: RequestedApproval, approval: ApprovalState) -> str:
         if result.asks_user_here
         else "the user at this client is not among them; "
     )
-    whom = several(list(map(named, approval.approvers))) if approval.approvers else "anyone who may decide"
     waits = f"tasks_wait(task_id='{approval.task_id}') waits for people elsewhere."
-    until = f" Unanswered by {approval.expires_at}, its task is cancelled." if approval.expires_at else ""
     given = result.waiting_task_id and f" {result.waiting_task_id} waits for the answer; its claim brings it."
-    told = f"{_say(approval)} Asked: {whom}; {here}{waits}{until}{given or ''}"
-    unmailed = _say_unmailed(approval.approvers or (), result.links_sent_to or ())
-    return " ".join(filter(None, (told, unmailed, *(f"But {one}" for one in result.warnings or ()))))
+    asked = f"{_say(approval)} Asked: {_whom(approval)}; {here}{waits}{_until(approval)}{_takes(approval)}{given or ''}"
+    return " ".join((asked, *(f"But {one}" for one in result.warnings or ())))
 
 
-def _say_unmailed(approvers: Sequence[str], sent_to: Sequence[str]) -> str:
-    """Whose address no link went to."""
-    unsent = [one for one in approvers if "@" in one and one not in sent_to]
-    return f"No link was mailed to {several(list(map(named, unsent)))}." if unsent else ""
+def _whom(approval: ApprovalState) -> str:
+    return several(list(map(named, approval.approvers))) if approval.approvers else "anyone who may decide"
+
+
+def _until(approval: ApprovalState) -> str:
+    # Silence is no consent, and what waits for it does not wait for ever.
+    return f" Unanswered by {approval.expires_at}, its task is cancelled." if approval.expires_at else ""
+
+
+def _takes(approval: ApprovalState) -> str:
+    return f" It takes one of {several([*map(quoted, approval.choices)], 20)}." if approval.choices else ""
 
 
 def _say_decided(approval: ApprovalState) -> str:
@@ -194,7 +215,7 @@ TOOLS = (
         arguments=DecideArguments,
         result=DecidedApproval,
         does=lambda desk: partial(decide, desk),
-        say=lambda r: _say_decided(r.approval),
+        say=lambda r: f"{_say_decided(r.approval)}{_say_let_start(r.approval)}",
         asks_person=True,
     ),
     Tool(

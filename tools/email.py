@@ -69,7 +69,7 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
     )
 
 
-_KEPT = "The provider here is file: it keeps mails on this machine, and nobody gets them."
+_KEPT = "The provider here is file: it keeps mails on this machine, which status sent means, and nobody gets them."
 
 
 def _say_sent(result: SentEmail) -> str:

@@ -126,14 +126,21 @@ async def _documents_near(desk: Desk, call: Call, thing: str) -> list[str]:
     return near(thing, [f"{one.namespace}/{one.key}" for one in found])
 
 
+def _backwards(events: Sequence[EventView]) -> str:
+    """What goes with the cursor of a list that begins with the newest: without it, it would lead back to them."""
+    return ", newest_first=true" if len(events) > 1 and events[0].seq > events[-1].seq else ""
+
+
 def _end(result: ReadResult) -> str:
+    if result.more and _backwards(result.events):
+        return "Older ones are there: call again with"
     if result.more:
         return "More is there: go on with"
     return "That is all; later ones come" if result.events else "Later ones come"
 
 
 def _say(result: ReadResult) -> str:
-    more = "" if result.cursor is None else f"{_end(result)} after='{result.cursor}'."
+    more = "" if result.cursor is None else f"{_end(result)} after='{result.cursor}'{_backwards(result.events)}."
     return " ".join(filter(None, (listed(len(result.events), "event", None), result.hint, more)))
 
 

@@ -24,8 +24,11 @@ def _say_sent(result: SentMessage) -> str:
 
 def _say_away(result: SentMessage) -> str:
     # Whoever waits for an answer of one that is not running waits in vain.
-    away = [f"{named(one.agent)} ({_since(one.last_seen_at)})" for one in result.away or ()]
-    return f" No instance lives of {several(away)}: messages_read(sent=true) shows when it is read." if away else ""
+    away: dict[str, list[str]] = {}
+    for one in result.away or ():
+        away.setdefault(_since(one.last_seen_at), []).append(named(one.agent))
+    gone = ", ".join(f"{several(names)} ({since})" for since, names in away.items())
+    return f" No instance lives of {gone}: messages_read(sent=true) shows when it is read." if away else ""
 
 
 def _since(last_seen_at: str | None) -> str:

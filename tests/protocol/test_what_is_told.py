@@ -33,7 +33,7 @@ async def test_a_text_says_nothing_twice(tmp_path: Path):
             client, "tasks_create", tasks=[{"title": "task one"}, {"title": "b", "depends_on": ["#0"]}]
         )
         assert OTHERS_WORDS not in text and "waits_for" not in text and "replayed" not in text
-        assert [task["replayed"] for task in made["tasks"]] == [False, False]
+        assert [task.get("replayed") for task in made["tasks"]] == [None, None]
         text, found = await told(client, "tasks_claim")
         assert OTHERS_WORDS in text and "spoken_by" not in text and found["spoken_by"] == "agent:ann via user:local"
         (work,) = found["claims"]

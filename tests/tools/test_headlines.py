@@ -12,7 +12,7 @@ from tests.protocol.test_calls import settings
 from tests.protocol.test_hostile_arguments import opened
 
 pytestmark = pytest.mark.anyio
-KEPT = "The provider here is file: it keeps mails on this machine, and nobody gets them."
+KEPT = "The provider here is file: it keeps mails on this machine, which status sent means, and nobody gets them."
 MAIL = {"to": "ann@example.org", "subject": "s", "text": "t"}
 
 
@@ -239,10 +239,31 @@ async def test_a_question_says_who_is_missing_and_that_no_link_was_mailed(tmp_pa
 
     async with open_app(allowed) as app, Client(app.server, elicitation_callback=yes) as client:
         text, asked = await said(client, "approvals_request", **ask)
-        assert "No link was mailed to " in text and "boss@example.org" in text.partition("No link was mailed to")[2]
+        assert "But no link was mailed to boss@example.org: mails stay on this machine here, which" in text
+        assert "asked before" not in text
+        again = ask | {"idempotency_key": "k", "choices": ["now", "later"]}
+        for begins in ("no link was mailed", "it was asked before, at 20"):
+            text, told = await said(client, "approvals_request", **again)
+            assert f"But {begins}" in text and 'It takes one of "now", "later".' in text
+            assert told["approval"]["choices"] == ["now", "later"]
         text, decided = await said(client, "approvals_decide", approval_id=asked["approval"]["id"])
         assert "1 answered, 2 must approve; " in text and "boss@example.org" in text
         assert decided["approval"]["not_answered"] == ["boss@example.org"]
+
+
+async def test_who_lets_a_task_start_is_told_that_it_can_be_claimed_or_what_it_still_waits_for(tmp_path: Path):
+    async def yes(*_: object) -> ElicitResult:
+        return ElicitResult(action="accept", content={"approve": True})
+
+    async with open_app(settings(tmp_path)) as app, Client(app.server, elicitation_callback=yes) as client:
+        now, later = {"title": "a", "requires_approval": True}, {"title": "b", "requires_approval": True}
+        _, made = await said(client, "tasks_create", tasks=[now, later | {"run_at": "2099-01-01T00:00:00Z"}])
+        for task, words in zip(made["tasks"], ("can be claimed now.", "still waits for its time, 2099"), strict=True):
+            text, _ = await said(client, "approvals_decide", approval_id=task["id"])
+            assert f"{task['id']} {words}" in text
+        _, asked = await said(client, "approvals_request", title="t", action="a")
+        text, _ = await said(client, "approvals_decide", approval_id=asked["approval"]["id"])
+        assert "can be claimed" not in text
 
 
 async def test_a_choice_is_neither_granted_nor_refused_whatever_it_says(tmp_path: Path):

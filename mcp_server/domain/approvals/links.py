@@ -3,19 +3,42 @@
 import base64
 import hmac
 import json
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from mcp_server.domain.approvals.model import Approval
-from mcp_server.domain.approvals.people import distinct, person_key
+from mcp_server.domain.approvals.model import Approval, ApprovalPolicy
+from mcp_server.domain.approvals.people import distinct, is_mailbox, person_key
 from mcp_server.domain.approvals.seals import Signing
+from mcp_server.domain.approvals.transactions import Asked
 from mcp_server.domain.approvals.voting import Voter
 from mcp_server.domain.people.service import Standing
 from mcp_server.kernel.errors import NotFound
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.services import Services
+from mcp_server.kernel.times import iso
 
 _ANYONE = "~"
 _PLACES = [str(number) for number in range(100)]
 """Stands before the name of a user, where nobody is named to answer."""
+
+
+def _unmailed(policy: ApprovalPolicy, people: Iterable[str]) -> list[str]:
+    """What is said of those with an address to whom no link goes: why, who changes that, and how they answer."""
+    unsent = [*filter(is_mailbox, people)]
+    if policy.mails_links() or not unsent:
+        return []
+    why = "no page is set up for links" if policy.mails_leave else "mails stay on this machine here"
+    return [
+        f"no link was mailed to {', '.join(map(named, unsent))}: {why}, which the operator's settings of email and "
+        "public_url decide; until then they answer where the operator lets them, such as at its command line."
+    ]
+
+
+def said_again(asked: Asked, policy: ApprovalPolicy) -> list[str]:
+    """Whom its mail does not reach, or that they were told before."""
+    if asked.told:
+        return _unmailed(policy, asked.approval.people())
+    return [f"it was asked before, at {iso(asked.approval.opened_at)}: nobody is told again."]
 
 
 class Opened(NamedTuple):
@@ -39,11 +62,11 @@ class ApprovalLinks:
         people = approval.people()
         if people:
             place = [*map(person_key, people)].index(person_key(name))
-            named, name = f"{place}", people[place]
+            name_at, name = f"{place}", people[place]
         else:
-            named = f"{_ANYONE}{base64.urlsafe_b64encode(name.encode()).decode()}"
+            name_at = f"{_ANYONE}{base64.urlsafe_b64encode(name.encode()).decode()}"
         signed = await self._signature(approval, name)
-        return f"{base.rstrip('/')}/approvals/{approval.id.removeprefix('approval_')}.{named}.{signed}"
+        return f"{base.rstrip('/')}/approvals/{approval.id.removeprefix('approval_')}.{name_at}.{signed}"
 
     async def open(self, token: str) -> tuple[Approval, Voter]:
         """What a link leads to, and who follows it.

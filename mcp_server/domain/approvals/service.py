@@ -12,7 +12,7 @@ from mcp_server.domain.approvals.answers import Answer
 from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval, Vote, form_of, read_vote
 from mcp_server.domain.approvals.fitting import expected_versions, overtaken
 from mcp_server.domain.approvals.handed import handed_over, open_of
-from mcp_server.domain.approvals.links import ApprovalLinks, Opened
+from mcp_server.domain.approvals.links import ApprovalLinks, Opened, said_again
 from mcp_server.domain.approvals.model import Approval, ApprovalPolicy, Seen, approval_id_of, key_of, no_approval
 from mcp_server.domain.approvals.people import is_mailbox, no_decider, nobody_yet, person_key, stands_for_the_user
 from mcp_server.domain.approvals.principals import realm_of
@@ -326,7 +326,8 @@ class ApprovalService:
             waiting_task_id=asked.waiting,
             links_sent_to=[person for person in told if await self._is_mailed(person)],
             asks_user_here=_asks_here(call, people),
-            warnings=[*(asked.warnings or ()), *await self._strangers(call, people)] or None,
+            warnings=[*said_again(asked, self.policy), *(asked.warnings or ()), *await self._strangers(call, people)]
+            or None,
         )
 
     async def _strangers(self, call: Call, people: Sequence[str]) -> list[str]:

@@ -114,11 +114,13 @@ def _outcome(outcome: Outcome, *, full: bool) -> dict[str, Any] | None:
 
 class ApprovalState(View):
     """Where a question stands: who asked it knows what it says, but for what each call `says` to people. Once it is
-    decided, by whose answers; of how many calls that a yes runs, and what came of those."""
+    decided, by whose answers; how the task stands that may start, and for what it waits yet; of how many calls that a
+    yes runs, and what came of those."""
 
     id: str
     status: str
     says: list[str] | None = None
+    choices: list[str] | None = None
     action_hash: str
     approvers: list[str] | None = None
     expires_at: str | None = None
@@ -127,6 +129,8 @@ class ApprovalState(View):
     not_answered: list[str] | None = None
     answer: str | None = None
     task_id: str
+    task_status: str | None = None
+    waits_for: list[str] | None = None
     decided_at: str | None = None
     calls: int | None = None
     ran_at: str | None = None
@@ -144,6 +148,7 @@ def approval_state(row: Row) -> ApprovalState:
         id=row["id"],
         status=outcome_of(row).word(),
         says=_said(calls) if calls else None,
+        choices=json_or_none(row["choices"]),
         action_hash=row["action_hash"],
         approvers=json.loads(row["approvers"]) or None,
         expires_at=iso_or_none(row["expires_at"]),

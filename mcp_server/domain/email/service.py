@@ -5,7 +5,6 @@ import base64
 import binascii
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -13,11 +12,12 @@ from typing import Any
 from mcp_server.domain.approvals.commands import ApprovalSpec
 from mcp_server.domain.approvals.model import Approval
 from mcp_server.domain.email import transactions
-from mcp_server.domain.email.alike import Alike, alike_to, sent_just_before
+from mcp_server.domain.email.alike import alike_to, sent_just_before
 from mcp_server.domain.email.allowance import fates, outside, over_the_limit, this_hour
 from mcp_server.domain.email.attachments import DOCUMENT_TYPE, OCTETS, Attachment, AttachmentSpec, document_file
 from mcp_server.domain.email.model import (
     Composed,
+    Email,
     EmailPolicy,
     EmailSpec,
     FindEmails,
@@ -25,6 +25,7 @@ from mcp_server.domain.email.model import (
     SendEmail,
     no_email,
 )
+from mcp_server.domain.email.remarks import not_filled, open_addresses, twice, without_dots
 from mcp_server.domain.email.templates import NAMESPACE, Rendering, fill_in, read_template
 from mcp_server.domain.email.transactions import NewEmail, Queued
 from mcp_server.domain.email.views import (
@@ -41,7 +42,7 @@ from mcp_server.domain.search.finding import NO_CURSOR, Sought, fetch_page_holdi
 from mcp_server.domain.state.commands import FindDocuments, GetDocument
 from mcp_server.domain.state.service import StateService
 from mcp_server.domain.tasks.standing import task_state
-from mcp_server.kernel.addresses import plain_address, shown_address
+from mcp_server.kernel.addresses import shown_address
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import SYSTEM_CALL, Call
 from mcp_server.kernel.checks import found_by, noting, refuse
@@ -56,7 +57,6 @@ from mcp_server.kernel.times import iso, micros
 from mcp_server.kernel.writes import Write
 
 _FILLED_AT_ONCE_MAX = 2
-_READERS_NAMED_MAX = 5
 
 
 class EmailService:
@@ -84,8 +84,8 @@ class EmailService:
             return await self.queue(call, command)
         call.actor.require(Permission.EMAILS_SEND)
         content = await self._compose(call, command)
-        warnings = [*(await self._warnings(call, command, content)), *_open_addresses(command.to, command.cc)]
-        warnings += _not_filled(content.subject, content.text, content.html)
+        warnings = [*(await self._warnings(call, command, content)), *open_addresses(command.to, command.cc)]
+        warnings += not_filled(content.subject, content.text, content.html) + without_dots(command.everyone())
         return SentEmail(email=_preview(self.policy, command, content), warnings=warnings or None)
 
     async def _warnings(self, call: Call, command: SendEmail, content: Composed) -> list[str]:
@@ -97,7 +97,7 @@ class EmailService:
         said = [] if refused is None else [f"It would be refused now. {refused.message}"]
         rows = await self._database.fetch_all("emails_alike", **alike_to(content, origin.at))
         alike = sent_just_before(rows, command, origin)
-        return said if alike is None else [*said, _twice(alike, "this one would go out, too")]
+        return said if alike is None else [*said, twice(alike, "this one would go out, too")]
 
     async def filled(self, call: Call, command: SendEmail) -> tuple[SendEmail, dict[str, Any]] | None:
         """A mail with what its template and its attached documents hold now, and all that will go out; None where it
@@ -200,8 +200,9 @@ class EmailService:
     async def _queued(self, call: Call, done: Queued) -> SentEmail:
         task = None if done.task is None else task_state(done.task)
         email = email_state(done.email, replayed=done.replayed)
-        warnings = [] if done.alike is None else [_twice(done.alike, "both go out")]
-        warnings += _not_filled(*(done.email[name] for name in ("subject", "text", "html")))
+        warnings = [] if done.alike is None else [twice(done.alike, "both go out")]
+        warnings += not_filled(*(done.email[name] for name in ("subject", "text", "html")))
+        warnings += without_dots(Email.adopt(done.email).everyone())
         return SentEmail(email=email, task=task, warnings=warnings or None)
 
     async def _compose(self, call: Call, spec: EmailSpec, refused: OpsError | None = None) -> Composed:
@@ -271,37 +272,6 @@ class EmailService:
 
 def _attached(name: str, media_type: str, raw: bytes) -> Attachment:
     return Attachment(name, media_type, len(raw), base64.b64encode(raw).decode())
-
-
-def _twice(alike: Alike, what: str) -> str:
-    more = f" and {len(alike.readers) - _READERS_NAMED_MAX} more" if len(alike.readers) > _READERS_NAMED_MAX else ""
-    to = ", ".join(map(named, alike.readers[:_READERS_NAMED_MAX])) + more or "the same people"
-    return (
-        f"The same words to {to} were queued {alike.seconds_ago} s ago as {alike.email_id}; {what}. An idempotency_key "
-        "keeps a repeated call from sending twice."
-    )
-
-
-_PLACEHOLDER = re.compile(r"\{\{[^{}\n]{1,60}\}\}")
-
-
-def _not_filled(*texts: str | None) -> list[str]:
-    """What is said of a mail in which something stands as templates have it: what is filled in is a template alone."""
-    left = list(dict.fromkeys(found for text in texts for found in _PLACEHOLDER.findall(text or "")))
-    if not left:
-        return []
-    return [
-        f"{', '.join(map(quoted, left[:_READERS_NAMED_MAX]))} goes out as it stands: templates alone are filled in."
-    ]
-
-
-def _open_addresses(*fields: Sequence[str]) -> list[str]:
-    """What is said before a mail goes to more than two, who see each other's addresses in it: two write to each other,
-    and what is sent cannot be sent otherwise any more."""
-    seen = {plain_address(one) for field in fields for one in field}
-    if len(seen) <= 2:
-        return []
-    return [f"All {len(seen)} of to and cc see each other's address in this one mail; bcc, or a call each, hides them."]
 
 
 def _preview(policy: EmailPolicy, spec: EmailSpec, content: Composed) -> EmailState:

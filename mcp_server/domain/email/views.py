@@ -1,7 +1,7 @@
 """What callers see of emails."""
 
 import json
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from mcp_server.domain.tasks.standing import TaskState
 from mcp_server.kernel.authority import Permission
@@ -94,6 +94,8 @@ def email_state(row: Row, *, replayed: bool) -> EmailState:
         approval_id=row["approval_id"],
         to=json.loads(row["recipients"]),
         send_at=iso_or_none(row["send_at"]),
+        # What its caller did not write itself.
+        subject=None if row["template"] is None else row["subject"],
         replayed=replayed or None,
     )
 
@@ -160,3 +162,7 @@ class SentEmail(View):
     email: EmailState
     task: TaskState | None = None
     warnings: list[str] | None = None
+
+    def kept(self) -> Self:
+        """Without its subject: who may see tasks need not see mails."""
+        return self.evolved({"email": self.email.evolved({"subject": None})})

@@ -111,17 +111,15 @@ class ReadMessages(Waiting):
     def _is_one_list(self) -> Self:
         # What is found may be of any of these lists, and read or not.
         if self.text and any((self.sent, self.unacknowledged, self.unread_only)):
-            # Who names what was sent wants to know what became of it, which that list tells.
-            left_out = ("text",) if self.sent else ("sent", "unacknowledged", "unread_only")
             raise not_together(
-                "`text` searches all that was sent or got, read or not, and tells of no readers: a list of its own.",
-                **dict.fromkeys(left_out),
+                "`text` searches all that was sent or got, read or not, and tells who has read what you sent: a list "
+                "of its own.",
+                **dict.fromkeys(("sent", "unacknowledged", "unread_only")),
             )
-        if sum((self.sent, self.unacknowledged, self.thread_id is not None)) > 1:
-            others = ("unacknowledged",) if self.thread_id is None else ("sent", "unacknowledged")
+        if self.unacknowledged and (self.sent or self.thread_id is not None):
             raise not_together(
-                "Give one of `thread_id`, `sent` and `unacknowledged`: each is a list of its own.",
-                **dict.fromkeys(others),
+                "`unacknowledged` is a list of its own; `sent` with `thread_id` lists what you sent there.",
+                unacknowledged=None,
             )
         return self
 

@@ -157,16 +157,19 @@ WHERE m.sender_party = :party {{filters}} ORDER BY m.created_at DESC, m.id DESC 
 -- name: filter.sent_before
 AND (m.created_at, m.id) < (:before_at, :before_id)
 
--- What became of messages that a party sent, from one to another in the order of time.
--- name: sent_states
-SELECT d.*, {{name_of_party}} AS name FROM messages m JOIN deliveries d ON d.message_id = m.id
-WHERE m.sender_party = :party AND (m.created_at, m.id) >= (:first_at, :first_id)
-  AND (m.created_at, m.id) <= (:last_at, :last_id)
+-- What became of messages.
+-- name: states_of
+SELECT d.*, {{name_of_party}} AS name FROM deliveries d WHERE d.message_id IN (SELECT value FROM json_each(:ids))
+ORDER BY d.message_id, d.party
+
+-- name: states_of (postgres)
+SELECT d.*, {{name_of_party}} AS name FROM deliveries d
+WHERE d.message_id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
 ORDER BY d.message_id, d.party
 
 -- What a party sent or got, with what became of it in its inbox.
 -- name: messages_found
-SELECT m.id AS message_id, {{message_told}}, m.ack_due_at, d.party, d.read_at, d.acknowledged_at, {{name_of_party}} AS name
+SELECT m.id AS message_id, {{message_told}}, m.sender_party, m.ack_due_at, d.party, d.read_at, d.acknowledged_at, {{name_of_party}} AS name
 FROM messages m LEFT JOIN deliveries d ON d.message_id = m.id AND d.party = :party
 WHERE (m.sender_party = :party OR d.party IS NOT NULL) {{filters}} ORDER BY m.created_at DESC, m.id DESC LIMIT :limit
 

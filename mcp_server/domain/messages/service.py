@@ -1,6 +1,6 @@
 """Use cases of messages between agents and people."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ from mcp_server.domain.search.finding import NO_CURSOR, Sought, fetch_page_holdi
 from mcp_server.kernel.authority import Permission, Speaker
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import PermissionDenied, ValidationFailed
+from mcp_server.kernel.json_text import json_list
 from mcp_server.kernel.paging import Query, decode_cursor, encode_cursor
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
@@ -111,7 +112,7 @@ class MessageService:
         if command.text:
             return await self._holding(reader.party, command)
         if command.sent:
-            return await self._what_was_sent(reader.party, command)
+            return await self._what_was_sent(reader, command)
         if command.unacknowledged:
             return await self._owed(reader.party, command)
         if command.thread_id is not None and not command.only_unread:
@@ -221,21 +222,24 @@ class MessageService:
         if await self._database.fetch_one("thread_part", thread_id=thread_id, party=reader.party) is None:
             require_control(reader.call.actor.may(Permission.MESSAGES_CONTROL), reader.party, thread_id)
 
-    async def _what_was_sent(self, party: str, command: ReadMessages) -> InboxView:
+    async def _what_was_sent(self, reader: _Reader, command: ReadMessages) -> InboxView:
+        party, thread_id = reader.party, command.thread_id
+        if thread_id is not None:
+            await self._require_part(reader, thread_id)
         query = _as_important(Query("sent", parameters=(("party", party), ("limit", command.limit + 1))), command)
+        query = query.where("inbox_thread", thread_id=thread_id)
         if command.after is not None:
             at, message_id = decode_cursor(command.after, (int, str))
             query = query.where("sent_before", before_at=at, before_id=message_id)
         rows, more = _page(await self._fetched(query), command)
-        states: Sequence[Row] = ()
-        cursor = command.after
-        if rows:
-            last, first = ((row["created_at"], row["message_id"]) for row in (rows[0], rows[-1]))
-            places = {"first_at": first[0], "first_id": first[1], "last_at": last[0], "last_id": last[1]}
-            states = await self._database.fetch_all("sent_states", party=party, **places)
-            cursor = encode_cursor(list(first))
-        messages = sent_views(rows, states)
+        cursor = encode_cursor([rows[-1]["created_at"], rows[-1]["message_id"]]) if rows else command.after
+        messages = sent_views(rows, await self._became_of(row["message_id"] for row in rows))
         return InboxView(messages=messages, unread=await self._unread(party), cursor=cursor, more=more)
+
+    async def _became_of(self, message_ids: Iterable[str]) -> Sequence[Row]:
+        """What became of messages at their recipients."""
+        ids = list(message_ids)
+        return await self._database.fetch_all("states_of", ids=json_list(ids)) if ids else ()
 
     async def _holding(self, party: str, command: ReadMessages) -> InboxView:
         """What a party sent or got that holds a text, newest first; nothing counts as read by this."""
@@ -247,7 +251,9 @@ class MessageService:
             query, sought = query.where("sent_before", before_at=at, before_id=message_id), sought._replace(before=at)
         page = await fetch_page_holding(self._database, sought, query, command.limit, ("created_at", "message_id"))
         handed = await handed_over(self._database, self._speaking, page.rows)
-        messages = [inbox_view(row, handed.get(row["message_id"])) for row in page.rows]
+        # Who has found what it sent itself is not the one to acknowledge it.
+        states = await self._became_of(row["message_id"] for row in page.rows if row["sender_party"] == party)
+        messages = thread_views(page.rows, states, party, handed)
         unread, more = await self._unread(party), page.next_cursor is not None or None
         hint = None if messages or command.after is not None else _NOTHING_HELD
         return InboxView(messages=messages, unread=unread, cursor=page.next_cursor, more=more, hint=hint)

@@ -77,8 +77,8 @@ def inbox_view(row: Row, handed_over: dict[str, str] | None = None) -> MessageVi
 def thread_views(
     rows: Iterable[Row], states: Iterable[Row], party: str, handed: Mapping[str, dict[str, str]]
 ) -> list[MessageView]:
-    """The messages of a thread, those that a party sent itself with what became of them at the recipients, those that
-    were handed over to it with by whom."""
+    """The messages of a thread, or that were found: those that a party sent itself with what became of them at the
+    recipients, those that were handed over to it with by whom."""
     by_message = _by_message(states)
     return [
         inbox_view(row).evolved({"states": by_message.get(row["message_id"], [])})

@@ -61,7 +61,7 @@ def task_state(row: Row, replayed: bool | None = None, now: Micros | None = None
             "pause_reason": pause_reason(row),
             "finished_at": iso_or_none(row["finished_at"]),
             "edited": None,
-            "replayed": replayed,
+            "replayed": replayed or None,
             "repeated": None,
         }
     )

@@ -168,7 +168,9 @@ def finish_many(tx: Transaction, origin: Origin, command: FinishTasks) -> Finish
         except OpsError as error:
             if tx.writes != writes:
                 raise
-            refused.append({"id": one.task_id, "code": error.code, "message": error.message})
+            # Others of them may have been ended.
+            message = error.message.replace("Nothing was changed", "Nothing of it was changed")
+            refused.append({"id": one.task_id, "code": error.code, "message": message})
     return _came_to(done, refused)
 
 

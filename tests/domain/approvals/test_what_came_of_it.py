@@ -87,8 +87,10 @@ async def test_who_asks_an_agent_to_decide_is_told_that_agents_do_not(world: Wor
 
 
 async def test_who_asks_by_the_name_of_no_known_user_is_told_so(world: World):
-    (told,) = (await put(world, title="t", action="a", approvers=("lena", "tester", "ann@example.org"))).warnings or ()
+    approvers = ("lena", "tester", "ann@example.org")
+    unmailed, told = (await put(world, title="t", action="a", approvers=approvers)).warnings or ()
     assert told.startswith("there is no user lena here yet: ")
+    assert unmailed.startswith("no link was mailed to ann@example.org: mails stay on this machine here")
     assert (await put(world, title="u", action="a")).warnings is None
 
 

@@ -331,6 +331,17 @@ async def test_a_mail_about_which_people_were_asked_goes_when_they_saw_that_it_w
     assert "email.rescheduled" not in await world.events(type="email.*")
 
 
+async def test_a_host_without_a_dot_is_remarked_on_and_a_templates_subject_is_told_as_it_goes_out(world: World):
+    await template(world, "bill", subject="Bill for {{ name }}", text="t")
+    filled = {"subject": None, "text": None, "template": "bill", "variables": {"name": "Ann"}}
+    for more in ({"dry_run": True}, {}):
+        mail = SendEmail.model_validate({"to": ["carla@Corvo", "b@c.org"], "cc": ["me@localhost"]} | filled | more)
+        told = await world.desk.emails.send(world.call, mail)
+        assert "corvo has no dot: a host of your own network?" in (told.warnings or [])
+        assert (told.email.subject, told.kept().email.subject) == ("Bill for Ann", None)
+    assert (await send(world)).subject is None, "its sender wrote it"
+
+
 async def test_only_allowed_recipients_get_mail(world: World):
     allow(world, allow=("*@example.org", "boss@corp.test"))
     await send(world, "Ann@Example.ORG", "boss@corp.test")

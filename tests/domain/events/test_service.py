@@ -17,6 +17,7 @@ from mcp_server.kernel.errors import LimitExceeded, NotFound, ValidationFailed
 from mcp_server.kernel.times import SECOND, iso
 from mcp_server.protocol.completions import complete
 from tests.world import World, speaking
+from tools import TOOLS
 from tools.events import read as events_read
 
 pytestmark = pytest.mark.anyio
@@ -148,6 +149,17 @@ async def test_a_tasks_events_are_read_with_those_of_its_children_and_who_reads_
     for of in (None, f"{one.id},{other.id}"):
         with pytest.raises(ValueError, match="says of which"):
             ReadEvents(aggregate_id=of, children=True)
+
+
+async def test_the_call_that_a_page_of_the_newest_names_goes_on_with_the_older_ones(world: World):
+    for _ in range(4):
+        await world.task()
+    (tool,) = (one for one in TOOLS if one.name == "events_read")
+    page = await events_read(world.desk, world.call, ReadEvents(newest_first=True, limit=2))
+    assert tool.say(page).endswith(f"Older ones are there: call again with after='{page.cursor}', newest_first=true.")
+    older = ReadEvents(newest_first=True, limit=2, after=page.cursor)
+    seqs = [one.seq for one in [*page.events, *(await events_read(world.desk, world.call, older)).events]]
+    assert seqs == sorted(seqs, reverse=True) and len(set(seqs)) == 4
 
 
 async def test_a_time_in_the_place_of_a_cursor_says_since_when(world: World):

@@ -16,6 +16,7 @@ from tests.domain.events.test_thinning import KEEP, thin_out
 from tests.domain.messages.test_parties import read
 from tests.domain.messages.test_service import inbox, sent
 from tests.world import World, caller, speaking
+from tools.inbox import say_read
 
 pytestmark = pytest.mark.anyio
 
@@ -106,6 +107,30 @@ async def test_less_important_messages_are_left_out_of_every_list_and_stay_unrea
     thread = (await inbox(world, "ann", unread_only=False)).messages[-1].id
     assert bodies(await read(world, speaking(ann), thread_id=thread, importance="urgent")) == ["urgent"]
     assert bodies(await inbox(world, "ann")) == ["low", "normal"]
+
+
+async def test_what_one_sent_in_a_thread_is_listed_and_what_one_finds_of_it_tells_who_has_read_it(world: World):
+    ann, bob = await world.agent("ann"), await world.agent("bob")
+    first = await sent(world, "bob", call=speaking(ann), body="gravel", ack_within_seconds=60)
+    thread = first.message.thread_id
+    await sent(world, "bob", call=speaking(ann), body="gravel elsewhere")
+    await sent(world, "ann", call=speaking(bob), thread_id=thread, body="gravel too")
+    second = await sent(world, "bob", call=speaking(ann), thread_id=thread, body="and sand")
+    await read(world, speaking(bob), limit=1)
+    mine = await read(world, speaking(ann), sent=True, thread_id=second.message.id)
+    assert bodies(mine) == ["and sand", "gravel"]
+    assert [one.read_at is not None for message in mine.messages for one in message.states or ()] == [False, True]
+    pages = await read(world, speaking(ann), sent=True, thread_id=thread, limit=1)
+    rest = await read(world, speaking(ann), sent=True, thread_id=thread, after=pages.cursor)
+    assert (pages.more, bodies(rest), rest.more) == (True, ["gravel"], None)
+    for mail in (await read(world, speaking(ann), text="gravel")).messages:
+        assert (mail.states is None) == (mail.sender.startswith("agent:bob"))
+    found = say_read(await read(world, speaking(ann), text="gravel"))
+    assert "To be acknowledged" not in found
+    assert "To be acknowledged" in say_read(await read(world, speaking(bob), text="gravel"))
+    await world.agent("eve")
+    with pytest.raises(PermissionDenied, match="takes no part"):
+        await read(world, speaking(await world.agent("eve")), sent=True, thread_id=thread)
 
 
 async def test_a_text_and_a_list_of_its_own_are_not_asked_for_in_one_call(world: World):

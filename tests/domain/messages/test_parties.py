@@ -219,7 +219,7 @@ async def test_acknowledgements_that_are_outstanding_are_listed_for_both_sides(w
     await world.settle()
     assert await owed(USER) == [("late", ["bob"])]
     assert await owed(speaking(bob)) == [("late", ["bob"])]
-    with pytest.raises(ValueError, match="each is a list of its own"):
+    with pytest.raises(ValueError, match="is a list of its own"):
         ReadMessages(sent=True, unacknowledged=True)
 
 

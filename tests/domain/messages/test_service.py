@@ -22,6 +22,7 @@ from mcp_server.kernel.times import SECOND, iso
 from mcp_server.upkeep.replay import replay
 from tests.domain.events.test_thinning import KEEP, thin_out
 from tests.world import World, caller
+from tools import TOOLS
 
 pytestmark = pytest.mark.anyio
 
@@ -209,6 +210,10 @@ async def test_who_writes_to_agents_is_told_of_which_no_instance_lives_and_since
     told = await sent(world, here.id, "gone", "never", "user:bob")
     assert [(one.agent, one.last_seen_at) for one in told.away or ()] == [("gone", seen_at), ("never", None)]
     assert (await sent(world, here.id, "user:bob")).away is None
+    await world.agent("nor_here")
+    (tool,) = (one for one in TOOLS if one.name == "messages_send")
+    said = tool.say(await sent(world, "gone", "never", "nor_here"))
+    assert f"No instance lives of gone (last seen {seen_at}), never, nor_here (there was none yet): " in said
 
 
 async def test_who_looks_at_its_inbox_is_told_that_it_stays_unread_and_how_it_is_taken(world: World):

@@ -48,6 +48,7 @@ async def test_each_of_several_is_accepted_or_refused_for_itself(world: World):
     assert done.released == [last.id] and done.still_waiting == {both.id: [two.task.id]}
     assert done.refused is not None
     assert [(each.id, each.code) for each in done.refused] == [(two.task.id, "lease_lost"), (GONE, "not_found")]
+    assert "Nothing of it was changed" in done.refused[0].message, "the others were"
     assert (await world.desk.tasks.get(world.call, one.task.id)).result == {"n": 1}
     assert (await world.desk.tasks.get(world.call, two.task.id)).status == "running"
     done = await finish(world, ended(two))
