@@ -114,16 +114,23 @@ def problems_of(shape: Shape, given: Mapping[str, Any], error: ValidationError) 
 def crowds(shape: Shape, value: Any, loc: tuple[str | int, ...] = ()) -> Iterator[Problem]:
     """Lists and objects with more in them than is taken. What they hold is not looked at: there may be any number of
     it."""
-    if isinstance(value, list) and _is_crowd(shape, cast("list[Any]", value)):
-        yield _wrong(loc, shape, cast("Any", value), str(loc[-1]) if loc else "", Shape("any"))
-        return
-    if isinstance(value, dict) and len(cast("dict[str, Any]", value)) > members_max(shape):
-        said = f"{len(cast('dict[str, Any]', value)):,} names and values in it are not accepted"
-        yield Problem(loc, f"{said}; it takes at most {members_max(shape):g}")
+    crowd = _crowd(shape, value, loc)
+    if crowd is not None:
+        yield crowd
         return
     for part, member, inner in _inside(shape, value):
         if isinstance(inner, (dict, list)):
             yield from crowds(member, cast("Any", inner), (*loc, part))
+
+
+def _crowd(shape: Shape, value: Any, loc: tuple[str | int, ...]) -> Problem | None:
+    """That a list, or an object, holds more than is taken there."""
+    if isinstance(value, list) and _is_crowd(shape, cast("list[Any]", value)):
+        return _wrong(loc, shape, cast("Any", value), str(loc[-1]) if loc else "", Shape("any"))
+    if isinstance(value, dict) and (count := len(cast("dict[str, Any]", value))) > members_max(shape):
+        most = members_max(shape)
+        return Problem(loc, f"{count:,} names and values in it are not accepted; it takes at most {most:g}")
+    return None
 
 
 def members_max(shape: Shape) -> float:
@@ -131,7 +138,7 @@ def members_max(shape: Shape) -> float:
     place of a list, those that mean nothing are told a while longer."""
     if shape.kind in ("object", "list"):
         return len(shape.members) + MEMBERS_TOLD_MAX
-    return math.inf if shape.kind != "map" or shape.bounds[1] is None else shape.bounds[1]
+    return math.inf if shape.kind != "map" else shape.bounds[1] or math.inf
 
 
 def _is_crowd(shape: Shape, listed: Sequence[Any]) -> bool:

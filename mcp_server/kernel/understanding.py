@@ -5,7 +5,7 @@ from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
-from mcp_server.kernel.near import looking_sparingly
+from mcp_server.kernel.looking import looking_sparingly
 from mcp_server.kernel.problems import Problem, crowds
 from mcp_server.kernel.refusing import Beside, crowded, refused
 from mcp_server.kernel.shapes import Shape, shape_of

@@ -19,7 +19,7 @@ from mcp_server.kernel.authority import Actor
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import CursorExpired, NotFound, OpsError, Unavailable, ValidationFailed
 from mcp_server.kernel.limits import Caller, Limits, Thing
-from mcp_server.kernel.near import looking_sparingly
+from mcp_server.kernel.looking import looking_sparingly
 
 NAME_CHARACTERS_MAX = 64
 RequestContext = ServerRequestContext[Any, Any]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mcp_server.kernel import near, problems
+from mcp_server.kernel import looking, near, problems
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.problems import EXAMINED_MAX
 from mcp_server.kernel.refusing import PROBLEMS_TOLD
@@ -86,20 +86,20 @@ def test_so_many_names_are_compared_for_one_call_however_much_is_wrong_with_it(
     monkeypatch: pytest.MonkeyPatch, count: int
 ):
     compared: list[int] = []
-    closest = near.closest
+    closest = looking.closest
 
     def counting(asked: str, known: Any) -> list[str]:
         compared.append(len(known))
         return closest(asked, known)
 
-    monkeypatch.setattr(near, "closest", counting)
+    monkeypatch.setattr(looking, "closest", counting)
     tasks: list[Any] = [
         {"title": "x", "schedule": {"cron": "0 9 * * *", "timezone": f"Europe/Berlim{number}"}}
         for number in range(count // 2)
     ]
     said = refusal("tasks_create", tasks=tasks)
     assert said.count("Did you mean Europe/Berlin") == PROBLEMS_TOLD
-    assert sum(compared) < near.COMPARED_TOGETHER_MAX + near.KNOWN_MAX
+    assert sum(compared) < looking.COMPARED_TOGETHER_MAX + near.KNOWN_MAX
 
 
 def test_what_may_be_any_json_is_not_looked_through_for_names():

@@ -37,9 +37,8 @@ def hand_over_all(
 
 def _parted(holds: Sequence[Hold], heirs: Collection[str]) -> tuple[list[Hold], list[Hold]]:
     """Those of a lock that nobody else of the two holds; and the others, which become one hold of the heir's."""
-    times = Counter(hold.name for hold in holds)
-    apart = [hold for hold in holds if times[hold.name] == 1 and hold.name not in heirs]
-    return apart, [hold for hold in holds if times[hold.name] > 1 or hold.name in heirs]
+    times = Counter([*(hold.name for hold in holds), *heirs])
+    return [hold for hold in holds if times[hold.name] == 1], [hold for hold in holds if times[hold.name] > 1]
 
 
 def _handed_together(

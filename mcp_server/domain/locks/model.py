@@ -5,7 +5,8 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, Field
 
-from mcp_server.domain.locks.paths import is_glob, may_meet, meets, normalised
+from mcp_server.domain.locks.expressions import meets
+from mcp_server.domain.locks.paths import is_glob, may_meet, normalised
 from mcp_server.kernel.arguments import Listing, Waiting
 from mcp_server.kernel.authority import VIA, Speaker
 from mcp_server.kernel.errors import InvalidTransition

@@ -13,7 +13,6 @@ from unicodedata import normalize
 TYPE_CHECKING = False  # `typing` takes longer to load than a hook to read the locks
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from re import Pattern
     from typing import Any, Literal
 
     Ranges = tuple[tuple[int, int], ...]
@@ -65,62 +64,7 @@ def may_meet(one: str, other: str) -> bool:
     if not is_glob(one) and not is_glob(other):
         return False
     # Nearly all names differ where both are plain: that is seen in a hundredth of the time.
-    return _fit(one, other) and _meet(_segments(one), _segments(other), "**", _segments_meet)
-
-
-def meets(name: str) -> Callable[[str], bool]:
-    """`may_meet` of a name, to be asked of many: a glob is compared with what is none by one regular expression, in a
-    twentieth of the time. That is worth its making from a few hundred on."""
-
-    def with_one(other: str) -> bool:
-        if is_glob(other) or not is_glob(name):
-            return may_meet(name, other)
-        return expression(name).fullmatch(f"{other}/") is not None
-
-    return with_one
-
-
-@lru_cache(maxsize=64)
-def expression(glob: str) -> Pattern[str]:
-    """What a glob means, as a regular expression for paths with a slash at the end. It looks no way twice: whatever
-    stands between two wildcards is taken where it comes first, and nothing of that is ever given back."""
-    import re  # hooks load this module, and have no use for it
-
-    first, *more = _blocks(_segments(glob))
-    *between, last = more or [[]]
-    ahead = "(?:[^/]*/)*?"
-    return re.compile(
-        "".join(("".join(first), *(f"(?>{ahead}{''.join(one)})" for one in between), ahead if more else "", *last))
-    )
-
-
-def _blocks(segments: tuple[Segment, ...]) -> list[list[str]]:
-    """The expressions of segments, parted where any number of others may stand."""
-    blocks: list[list[str]] = [[]]
-    for segment in segments:
-        if segment == "**":
-            blocks.append([])
-        else:
-            blocks[-1].append(f"(?>{_segment_expression(segment)}/)")
-    return blocks
-
-
-def _segment_expression(segment: tuple[Token, ...]) -> str:
-    parts = [""]
-    for member in segment:
-        if member == "*":
-            parts.append("")
-        else:
-            parts[-1] += _set_expression(member)
-    if len(parts) == 1:
-        return parts[0]
-    first, *between, last = parts
-    return f"(?=[^/]){first}{''.join(f'(?>[^/]*?{one})' for one in between)}[^/]*{last}"
-
-
-def _set_expression(ranges: Ranges) -> str:
-    members = "".join(rf"\U{low:08x}-\U{high:08x}" for low, high in ranges)
-    return f"[{members}]" if members else "(?!)"
+    return _fit(one, other) and _meet(segments_of(one), segments_of(other), "**", _segments_meet)
 
 
 def _fit(one: str, other: str) -> bool:
@@ -177,7 +121,8 @@ def _past(stars: int, reached: int) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _segments(name: str) -> tuple[Segment, ...]:
+def segments_of(name: str) -> tuple[Segment, ...]:
+    """A name as what its segments mean."""
     segments: list[Segment] = ["**" if part == "**" else tuple(_tokens(part)) for part in name.split("/")]
     if segments[-1] == "**":
         segments.append(("*",))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import chain
+from itertools import chain, filterfalse
 from typing import Any, NamedTuple
 
 from mcp_server.domain.agents.transactions import named_agent, require_staying
@@ -149,12 +149,16 @@ def require_runs_on(parent_id: str, parent: Row, policy: str) -> None:
 
 def _missing(tx: Transaction, specs: Sequence[TaskSpec]) -> Iterator[OpsError]:
     """What all of them name and there is not."""
-    named = [[one for one in (spec.parent_id, *spec.depends_on) if one and not one.startswith("#")] for spec in specs]
-    there = standing_of(tx, chain.from_iterable(named))
-    for spec, task_ids in zip(specs, named, strict=True):
+    there = standing_of(tx, chain.from_iterable(map(_tasks_named, specs)))
+    for spec in specs:
         if spec.agent_id is not None:
             yield from filter(None, (found_by(partial(named_agent, tx, spec.agent_id)),))
-        yield from (no_task(task_id) for task_id in task_ids if task_id not in there)
+        yield from map(no_task, filterfalse(there.__contains__, _tasks_named(spec)))
+
+
+def _tasks_named(spec: TaskSpec) -> list[str]:
+    """The tasks that a task names by their ids."""
+    return [one for one in (spec.parent_id, *spec.depends_on) if one and not one.startswith("#")]
 
 
 def _parents_first(specs: tuple[TaskSpec, ...]) -> list[int]:

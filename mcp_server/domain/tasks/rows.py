@@ -1,7 +1,7 @@
 """Rows <-> `Task`: loading one, bringing one back from the archive, and what one task's end does to its dependents."""
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from mcp_server.domain.tasks.hooks import ENDINGS_LEFT, TASK_ENDED
@@ -138,32 +138,33 @@ def spread(tx: Transaction, origin: Origin, pending: list[tuple[Task, int]]) -> 
     left = ENDINGS_MAX
     while pending and left > 0:
         parent, cause = pending.pop()
-        if parent.status not in TERMINAL:
-            continue
-        tx.tell(TASK_ENDED, origin.caused_by(cause), parent)
-        children = _concerned(tx, parent, left + 1)
-        pending += [(parent, cause)] if len(children) > left else []
-        changed = _after_parent(tx, origin.caused_by(cause), parent, children[:left])
-        released += [task.id for task, _ in changed if task.status == "queued"]
-        pending += _over(changed)
+        caused = origin.caused_by(cause)
+        children = _concerned(tx, caused, parent, left + 1)
+        changed = _after_parent(tx, caused, parent, children[:left])
+        pending += [(parent, cause)] * (len(children) > left) + changed
+        released += _with_status(changed, ("queued",))
         left -= len(children)
-    if pending:
-        tx.tell(ENDINGS_LEFT, origin, [task.id for task, _ in _over(pending)])
+    later = _with_status(pending, TERMINAL)
+    if later:
+        tx.tell(ENDINGS_LEFT, origin, later)
     return released
 
 
-def _over(tasks: Iterable[tuple[Task, int]]) -> list[tuple[Task, int]]:
-    """Those that have ended, whose own dependents that concerns."""
-    return [one for one in tasks if one[0].status in TERMINAL]
+def _with_status(changed: Iterable[tuple[Task, int]], statuses: Collection[str]) -> list[str]:
+    return [task.id for task, _ in changed if task.status in statuses]
 
 
-def _concerned(tx: Transaction, parent: Task, limit: int) -> list[Task]:
-    """The dependents to which a task's end does something, locked; those that go on waiting for its retry are none of
-    them."""
+def _concerned(tx: Transaction, origin: Origin, parent: Task, limit: int) -> list[Task]:
+    """The dependents to which a task's end does something, locked, once it has been told; those that go on waiting for
+    its retry are none of them."""
+    if parent.status not in TERMINAL:
+        return []
+    tx.tell(TASK_ENDED, origin, parent)
     if tx.notes.pop(("dependents", parent.id), None) == []:
         return []
-    frees = not parent.refused and parent.status == "completed"
-    how = {"refused": int(bool(parent.refused)), "frees": int(frees)}
+    # The statement says by these two what `_left_by` does.
+    refused = bool(parent.refused)
+    how = {"refused": int(refused), "frees": int(not refused and parent.status == "completed")}
     return list(map(Task.adopt, tx.all("dependents_concerned", parent_id=parent.id, limit=limit, **how)))
 
 
@@ -176,8 +177,8 @@ def _after_parent(tx: Transaction, origin: Origin, parent: Task, children: Seque
         changed += [] if child.status in TERMINAL else [(new, cause)]
     if children and not parent.refused:  # after a no the dependency stays: a retry has to ask again
         tx.run("dependencies_delete", parent_id=parent.id, ids=dump_json([child.id for child in children]))
-    ended = [task.id for task, _ in changed if task.status in TERMINAL]
-    if len(ended) > 1:
+    ended = _with_status(changed, TERMINAL)
+    if len(ended) > 1:  # for one alone that is its own look
         _note_dependents(tx, ended, tx.all("dependents_of_many", ids=dump_json(ended)))
     return changed
 

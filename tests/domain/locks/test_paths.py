@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wcmatch import glob
 
-from mcp_server.domain.locks.paths import is_glob, may_meet, meets, normalised
+from mcp_server.domain.locks.expressions import meets
+from mcp_server.domain.locks.paths import is_glob, may_meet, normalised
 from tests.patience import within
 
 FLAGS = glob.GLOBSTAR | glob.DOTMATCH | glob.FORCEUNIX | glob.CASE
