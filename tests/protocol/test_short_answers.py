@@ -39,9 +39,9 @@ async def test_writes_of_communication_answer_with_ids_and_where_things_stand(tm
         assert again["email"] | {"status": "queued"} == sent["email"] | {"replayed": True}  # it may have gone since
         again["task"].pop("finished_at", None)
         assert keys(again) == {"email": email | {"replayed"}, "task": TASK}
-        for _ in range(2):
+        for remarks in ({}, {"warnings": None}):  # that it was asked before
             asked = await call(client, "approvals_request", **said)
-            assert keys(asked) == {"approval": approval, "links_sent_to": None, "asks_user_here": None}
+            assert keys(asked) == {"approval": approval, "links_sent_to": None, "asks_user_here": None} | remarks
         decided = await call(client, "approvals_decide", approval_id=asked["approval"]["id"])
         assert keys(decided) == {"approval": approval - {"approvers", "expires_at"} | {"answers", "decided_at"}}
         message = await call(client, "messages_send", to=["user:local"], subject="what was sent", body=LONG)
