@@ -105,10 +105,12 @@ def _say_registered(result: RegisteredAgent) -> str:
 
 
 def _at_rest(agent: AgentState) -> str:
-    """How one is brought back that claims nothing since somebody put it to rest, or had it leave."""
+    """How one is brought back that claims nothing since somebody put it to rest, or had it leave; or makes room."""
     if agent.status not in ("maintenance", "terminated"):
         return ""
-    return f" It is {_STANDS.get(agent.status, agent.status)}{_why(agent)} and claims nothing until {_again(agent)}."
+    free = "" if agent.status == "maintenance" else "; action='delete' leaves the name to a new one"
+    stands = f"{_STANDS.get(agent.status, agent.status)}{_why(agent)}"
+    return f" It is {stands} and claims nothing until {_again(agent)}{free}."
 
 
 def _again(agent: AgentState) -> str:
@@ -131,12 +133,13 @@ _STANDS = {"maintenance": "in maintenance", "initializing": "at work again"}
 whoever has it resume is not told of that."""
 
 
-def _now(agent: AgentState) -> str:
+def _now(result: ControlledAgent) -> str:
+    agent = result.agent
     stands = f"{_STANDS.get(agent.status, agent.status)}{_why(agent)}"
     if agent.status != "maintenance":
         return stands
-    rests = f"it claims nothing new, what is assigned to it waits; nothing but {_again(agent)} ends that"
-    return f"{stands}: {rests}{_still(agent.running)}"
+    kept = "" if result.handed_over else ", what is assigned to it waits"
+    return f"{stands}: it claims nothing new{kept}; nothing but {_again(agent)} ends that{_still(agent.running)}"
 
 
 def _still(running: int) -> str:
@@ -148,7 +151,7 @@ def _say_controlled(result: ControlledAgent) -> str:
     said = [f"{counted(len(result.requeued), 'task')} requeued"] if result.requeued else []
     told = (("handed over", result.handed_over), ("it keeps", result.holds))
     said += [f"{how}: {_each(held)}" for how, held in told if held]
-    now = f"deleted{_why(result.agent)}" if result.deleted else _now(result.agent)
+    now = f"deleted{_why(result.agent)}" if result.deleted else _now(result)
     return f"{'; '.join([f'Agent {result.agent.name} is {now}', *said])}."
 
 

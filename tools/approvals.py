@@ -91,7 +91,7 @@ def _say_let_start(approval: ApprovalState) -> str:
 class FindArguments(FindApprovals):
     """See `approvals_find`."""
 
-    approval_id: ApprovalId | None = Field(default=None, description="Full detail of one")
+    approval_id: ApprovalId | None = None
 
 
 class FindResult(View):
@@ -139,7 +139,7 @@ def _whom(approval: ApprovalState) -> str:
 
 def _until(approval: ApprovalState) -> str:
     # Silence is no consent, and what waits for it does not wait for ever.
-    return f" Unanswered by {approval.expires_at}, its task is cancelled." if approval.expires_at else ""
+    return f" Unanswered by {approval.expires_at}, {approval.task_id} is cancelled." if approval.expires_at else ""
 
 
 def _takes(approval: ApprovalState) -> str:

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from mcp_server.domain.state.commands import Addressed, PatchDocument, RestoreDocument, SetDocument
+from mcp_server.kernel.json_pointers import escape
 from mcp_server.kernel.json_text import dump_json
-from mcp_server.kernel.json_tools import PatchOperation, escape
+from mcp_server.kernel.json_tools import PatchOperation
 from mcp_server.kernel.quoting import named, quoted, shown_json
 from mcp_server.kernel.values import plain
 from tools.spec import several
@@ -66,7 +67,7 @@ def _replacements(steps: Sequence[PatchOperation]) -> list[str]:
 
 
 def _floor(step: PatchOperation) -> str:
-    return "" if step.minimum is None else f" (to {step.minimum:g} at least)"
+    return "" if step.minimum is None else f" (to {dump_json(step.minimum)} at least)"
 
 
 def _value_of(step: PatchOperation) -> str:

@@ -20,6 +20,7 @@ from mcp_server.domain.state.views import (
     DocumentView,
     HistoryResult,
     NamespaceView,
+    PatchedResult,
     RestoredResult,
     SetResult,
     VersionView,
@@ -75,10 +76,18 @@ def _say_written(result: DocumentResult | SetResult) -> str:
     if isinstance(result, RestoredResult):
         stays = _stays(result.was_to_expire_at)
         return f"{name} is version {result.is_again} again, as version {document.version}.{stays}{_replaced(result)}"
+    if isinstance(result, PatchedResult):
+        return f"{name} is at version {document.version}{_numbers(result.now or {})}."
     if not isinstance(result, SetResult):
         return f"{name} is at version {document.version}.{_replaced(result)}"
     merged, stays = _MERGED.get(result.merged, ""), _stays(result.was_to_expire_at)
     return f"{name} is at version {document.version}{merged}.{stays}{_replaced(result)}"
+
+
+def _numbers(now: Mapping[str, float]) -> str:
+    """What was counted is, each by its place."""
+    told = ", ".join(f"{named(path or 'it')} is {number}" for path, number in now.items())
+    return f": {told}" if told else ""
 
 
 _MERGED: dict[bool | None, str] = {
@@ -115,7 +124,9 @@ def _say_history(result: HistoryResult) -> str:
         return f"{said}{_more(written)}"
     old, new = result.compared
     each = " `changed_paths` of each: what it changed." if written[0].changed_paths else ""
-    return f"{said} From version {old} to {new}: {counted(len(result.changes or ()), 'change')}.{each}"
+    first = written[-1].version or old
+    more = f" from_version={first} compares from there." if first < old else ""
+    return f"{said} From version {old} to {new}: {counted(len(result.changes or ()), 'change')}.{each}{more}"
 
 
 def _more(written: Sequence[VersionView]) -> str:
@@ -150,8 +161,15 @@ def _other_ways(args: Addressed, said: dict[str, Any]) -> list[Form]:
     del args
     value = said.get("value", said.get("merge_patch"))
     value = UNKNOWN if value is None and not said.get("delete") else value
-    where = said | {"value": value, "merge_patch": value}
+    where = said | {"value": value, "merge_patch": value, "json_patch": _unsummed(said.get("json_patch"))}
     return [Form(name, where) for name in ("state_set", "state_patch", "state_restore")]
+
+
+def _unsummed(steps: Sequence[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
+    """A patch for rules: what is added to a number says nothing of what that comes to."""
+    if steps is None:
+        return None
+    return [{**one, "value": UNKNOWN} if one.get("op") == "increment" else one for one in steps]
 
 
 def _value(args: SetDocument) -> str | None:
@@ -210,7 +228,7 @@ TOOLS = (
         permission=Permission.STATE_WRITE,
         hints=ADD,
         arguments=PatchDocument,
-        result=DocumentResult,
+        result=PatchedResult,
         write=lambda desk: desk.state.patch,
         part=Part(says_patch, forms=_other_ways, writes=address, observed=_observed),
         others_words=False,

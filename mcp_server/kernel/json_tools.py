@@ -4,16 +4,19 @@ Paths are RFC 6901 JSON Pointers. Values are JSON as Python has it; `1` and `Tru
 drives is bounded: a patch takes steps of a budget, differences and merges look at everything once.
 """
 
-import re
+import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from mcp_server.kernel.budgets import Budget
 from mcp_server.kernel.errors import Conflict, ValidationFailed
-from mcp_server.kernel.json_text import INPUT_BYTES_MAX, JSON_DEPTH_MAX, dump_json
+from mcp_server.kernel.json_pointers import child, escape, index, tokens
+from mcp_server.kernel.json_text import INPUT_BYTES_MAX, dump_json
+from mcp_server.kernel.meaning import Meant
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.values import Frozen
 
@@ -23,9 +26,23 @@ SHOWN_CHARACTERS_MAX = 80
 PATCH_STEPS_MAX = 4 * INPUT_BYTES_MAX
 PATHS_CHARACTERS_MAX = 16 * INPUT_BYTES_MAX
 CLASHES_MAX = 100
-_INDEX_DIGITS_MAX = 9
 _ABSENT: Any = object()
 _END_OF_LIST = "-"
+
+
+def _no_truth(given: Any) -> Any:
+    if isinstance(given, bool):
+        raise ValueError("a number is needed")
+    return given
+
+
+Number = Annotated[
+    int | Annotated[float, Field(allow_inf_nan=False)],
+    BeforeValidator(_no_truth),
+    WithJsonSchema({"type": "number"}),
+    Meant("a number", "0"),
+]
+"""Whole numbers stay whole, however large: a float is not exact beyond 2**53."""
 
 
 class PatchOperation(Frozen):
@@ -39,7 +56,7 @@ class PatchOperation(Frozen):
     path: str
     from_: str | None = Field(default=None, alias="from")
     value: Any = None
-    minimum: float | None = Field(default=None, allow_inf_nan=False, description="For increment")
+    minimum: Number | None = Field(default=None, description="For increment")
 
 
 class Change(Frozen):
@@ -127,11 +144,14 @@ def three_way_merge(base: Any, theirs: Any, mine: Any) -> tuple[Any, list[str]]:
     return merged, merging.clashes
 
 
-def member_at(value: Any, pointer: str) -> Any:
-    """What stands at a path that leads through objects alone; None where nothing does."""
-    for token in _tokens(pointer)[1:]:
-        value = cast("dict[str, Any]", value).get(token) if isinstance(value, dict) else None
-    return value
+def number_at(value: Any, pointer: str) -> int | float | None:
+    """The number that stands at a path; None where there is none."""
+    try:
+        for token in tokens(pointer)[1:]:
+            value = child(value, token, pointer)
+        return _number(value, "It")
+    except ValidationFailed:
+        return None
 
 
 def _merged_into(target: Any, patch: Any) -> Any:
@@ -213,41 +233,6 @@ def _pairs(old: Any, new: Any) -> Iterator[tuple[str, Any, Any]] | None:
     return None
 
 
-def escape(key: str) -> str:
-    """A member name as a JSON Pointer token."""
-    return key.replace("~", "~0").replace("/", "~1")
-
-
-def _tokens(pointer: str) -> list[str]:
-    if pointer and not pointer.startswith("/"):
-        raise ValidationFailed(f"{named(pointer)} is not a JSON Pointer; it must be empty or start with '/'.")
-    if re.search("~(?![01])", pointer):
-        raise ValidationFailed(
-            f"{named(pointer)} is not a JSON Pointer: '~' must be written as '~0', and '/' in a name as '~1'."
-        )
-    tokens = [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")]
-    if len(tokens) > JSON_DEPTH_MAX + 1:
-        raise ValidationFailed(f"{named(pointer)} is deeper than {JSON_DEPTH_MAX} levels, as no document is.")
-    return tokens
-
-
-def _child(node: Any, token: str, where: str) -> Any:
-    if isinstance(node, dict) and token in node:
-        return cast("dict[str, Any]", node)[token]
-    if isinstance(node, list):
-        items = cast("list[Any]", node)
-        return items[_index(items, token, len(items) - 1)]
-    raise ValidationFailed(f"the path {named(where)} does not exist.")
-
-
-def _index(items: list[Any], token: str, highest: int) -> int:
-    if not (token.isascii() and token.isdigit()) or (len(token) > 1 and token[0] == "0"):
-        raise ValidationFailed(f"{named(token)} is not a list index.")
-    if len(token) > _INDEX_DIGITS_MAX or int(token) > highest:
-        raise ValidationFailed(f"index {named(token)} is outside a list of {len(items)}.")
-    return int(token)
-
-
 def _place(node: Any, token: str) -> Any:
     """What Python takes for a member that is there, or an item."""
     return token if isinstance(node, dict) else int(token)
@@ -273,10 +258,11 @@ def _number(value: Any, what: str) -> int | float:
 
 def _sum(one: float, other: float) -> int | float:
     """Exact where both are whole."""
-    try:
-        return one + other
-    except OverflowError:
-        raise ValidationFailed("The sum is larger than a number with a fraction can be.") from None
+    with contextlib.suppress(OverflowError):
+        total = one + other
+        if isinstance(total, int) or math.isfinite(total):
+            return total
+    raise ValidationFailed("The sum is larger than a number with a fraction can be.")
 
 
 def _require_enough(found: float, added: float, minimum: float | None) -> None:
@@ -299,7 +285,7 @@ class _Patching:
 
     def copy(self, operation: PatchOperation) -> None:
         node, token = self._parent(_source(operation))
-        found = self._budget.spend(_child(node, token, _source(operation)))
+        found = self._budget.spend(child(node, token, _source(operation)))
         self._insert(operation.path, _copied(found))
 
     def move(self, operation: PatchOperation) -> None:
@@ -315,12 +301,12 @@ class _Patching:
 
     def replace(self, operation: PatchOperation) -> None:
         node, token = self._parent(operation.path)
-        _child(node, token, operation.path)
+        child(node, token, operation.path)
         node[_place(node, token)] = self._given(operation)
 
     def test(self, operation: PatchOperation) -> None:
         node, token = self._parent(operation.path)
-        found = _child(node, token, operation.path)
+        found = child(node, token, operation.path)
         if not same(found, self._given(operation)):
             raise Conflict(
                 f"the value there is {_shown(found)}.",
@@ -330,7 +316,7 @@ class _Patching:
     def increment(self, operation: PatchOperation) -> None:
         node, token = self._parent(operation.path)
         is_new = isinstance(node, dict) and token not in node
-        found = 0 if is_new else _number(_child(node, token, operation.path), "What stands there")
+        found = 0 if is_new else _number(child(node, token, operation.path), "What stands there")
         added = _sum(found, _number(self._given(operation), "Its value"))
         _require_enough(found, added, operation.minimum)
         node[_place(node, token)] = added
@@ -341,11 +327,11 @@ class _Patching:
         return _copied(self._budget.spend(operation.value))
 
     def _parent(self, pointer: str) -> tuple[Any, str]:
-        tokens = _tokens(pointer)
+        *above, last = tokens(pointer)
         node: Any = self.root
-        for token in tokens[:-1]:
-            node = _child(node, token, pointer)
-        return node, tokens[-1]
+        for token in above:
+            node = child(node, token, pointer)
+        return node, last
 
     def _insert(self, pointer: str, value: Any) -> None:
         node, token = self._parent(pointer)
@@ -354,13 +340,13 @@ class _Patching:
         elif isinstance(node, list):
             items = cast("list[Any]", node)
             at_end = token == _END_OF_LIST
-            items.insert(len(items) if at_end else _index(items, token, len(items)), value)
+            items.insert(len(items) if at_end else index(items, token, len(items)), value)
         else:
             raise ValidationFailed(f"the parent of {named(pointer)} is neither an object nor a list.")
 
     def _take(self, pointer: str) -> Any:
         node, token = self._parent(pointer)
-        value = _child(node, token, pointer)
+        value = child(node, token, pointer)
         del node[_place(node, token)]
         return value
 

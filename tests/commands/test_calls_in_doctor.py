@@ -22,7 +22,7 @@ def test_doctor_says_who_reaches_calls_and_whether_they_have_a_voice(tmp_path: P
 
 
 def test_doctor_says_how_to_get_what_calls_need(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("mcp_server.integrations.calls.door.find_spec", lambda name: None)
+    monkeypatch.setattr("mcp_server.calling.find_spec", lambda name: None)
     found = inspect_calls(load_settings())
     assert found.warns and "[calls]" in (found.remedy or "")
 

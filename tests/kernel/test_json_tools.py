@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from mcp_server.kernel import json_tools
 from mcp_server.kernel.errors import Conflict, LimitExceeded, OpsError, ValidationFailed
+from mcp_server.kernel.json_pointers import escape
 from mcp_server.kernel.json_tools import (
     PatchOperation,
     differences,
-    escape,
     json_patch,
     merge_patch,
     same,
@@ -118,6 +118,20 @@ def test_a_number_is_counted_up_and_down_from_what_it_is_or_from_nothing(documen
 def test_a_sum_that_no_number_with_a_fraction_can_be_is_refused():
     with pytest.raises(ValidationFailed, match="larger than"):
         apply({"a": 10**400}, {"op": "increment", "path": "/a", "value": 0.5})
+    with pytest.raises(ValidationFailed, match="#0 .increment /a.*larger than"):
+        apply({"a": 1e308}, {"op": "increment", "path": "/a", "value": 1e308})
+
+
+def test_whole_numbers_are_exact_however_large_and_so_is_what_they_may_not_fall_below():
+    large = 2**53
+    assert apply({"a": 10**400}, {"op": "increment", "path": "/a", "value": -1}) == {"a": 10**400 - 1}
+    assert apply({"a": large + 1}, {"op": "increment", "path": "/a", "value": 0, "minimum": large + 1}) == {
+        "a": large + 1
+    }
+    with pytest.raises(Conflict, match="below its minimum"):
+        apply({"a": large}, {"op": "increment", "path": "/a", "value": 0, "minimum": large + 1})
+    with pytest.raises(ValueError, match="minimum"):
+        PatchOperation.model_validate({"op": "increment", "path": "", "value": 1, "minimum": True})
 
 
 @pytest.mark.parametrize(

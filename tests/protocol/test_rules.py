@@ -106,6 +106,8 @@ SPELLINGS: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
     (BIG, "state_patch", {"namespace": "n", "key": "k", "merge_patch": '{"replicas": 50}'}),
     (BIG, "state_patch", {"namespace": "n", "key": "k", "json_patch": [{"op": "copy", "from": "/big", "path": "/replicas"}]}),
     (BIG, "state_restore", {"namespace": "n", "key": "k", "version": 7}),
+    (BIG, "state_patch", {"namespace": "n", "key": "k", "json_patch": [{"op": "increment", "path": "/replicas", "value": 1}]}),
+    ({"tool": "state_patch", "arguments": {"json_patch": {"value": {"over": 10}}}}, "state_patch", {"namespace": "n", "key": "k", "json_patch": [{"op": "increment", "path": "/replicas", "value": 1}]}),
     # An agent by its id, its name, or behind a label.
     ({"tool": "agents_control", "arguments": {"agent_id": "deployer"}}, "agents_control", {"agent_id": "ID", "action": "pause"}),
     ({"tool": "agents_control", "arguments": {"agent_id": "ID"}}, "agents_control", {"agent_id": "deployer", "action": "pause"}),

@@ -373,7 +373,7 @@ async def test_a_question_that_ended_is_not_said_to_be_asked_again_under_its_key
         question = {"title": "Deploy", "action": "Deploy v7", "idempotency_key": "once"}
         text, asked = await said(client, "approvals_request", **question)
         approval = asked["approval"]
-        assert text.endswith(f"Unanswered by {approval['expires_at']}, its task is cancelled.")
+        assert text.endswith(f"Unanswered by {approval['expires_at']}, {approval['task_id']} is cancelled.")
         await said(client, "tasks_control", task_ids=[approval["task_id"]], action="cancel")
         text, _ = await said(client, "approvals_request", **question)
         assert text == (

@@ -61,11 +61,11 @@ def test_what_is_replaced_alone_is_said_in_words_with_what_it_was_where_that_is_
 
 
 def test_what_is_counted_alone_is_said_in_words():
-    steps = [{"op": "increment", "path": "/stock", "value": -3, "minimum": 0}]
+    steps = [{"op": "increment", "path": "/stock", "value": -3, "minimum": 1000004}]
     steps.append({"op": "increment", "path": "/sold", "value": 3})
-    assert says(json_patch=steps) == "Change /stock by -3 (to 0 at least), /sold by 3 in document n/k."
+    assert says(json_patch=steps) == "Change /stock by -3 (to 1000004 at least), /sold by 3 in document n/k."
     told = says(json_patch=[*steps, {"op": "remove", "path": "/x"}])
-    assert "'value':-3,'minimum':0.0}" in told
+    assert "'value':-3,'minimum':1000004}" in told
 
 
 def test_a_patch_of_long_names_says_their_beginning():

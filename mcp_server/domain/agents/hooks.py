@@ -13,9 +13,10 @@ AGENT_HOLDS: Hook[[Origin, str], Holding | None] = Hook("agent holds")
 """Told with the id of an agent that is about to leave; answered with what would stay behind: pinned tasks, locks,
 unread messages, open questions. Leases are not: those go back to the queue."""
 
-AGENT_HANDED_OVER: Hook[[Origin, Speaker, Speaker, str | None], Holding | None] = Hook("agent handed over")
-"""Told with the agent that leaves, the one that takes over, and why, which each thing keeps for that one; answered with
-what was handed over. What `AGENT_HOLDS` answered is the other's afterwards."""
+AGENT_HANDED_OVER: Hook[[Origin, Speaker, Speaker, str | None, bool], Holding | None] = Hook("agent handed over")
+"""Told with the agent that leaves or rests, the one that takes over, why, which each thing keeps for that one, and
+whether the agent is still at work on a task, for which it keeps its locks; answered with what was handed over. What
+else `AGENT_HOLDS` answered is the other's afterwards."""
 
 INSTANCE_LOST: Hook[[Origin, str], None] = Hook("instance lost")
 """Told with the instance's id."""

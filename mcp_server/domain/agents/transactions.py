@@ -113,7 +113,8 @@ def _at_rest(
     if heir is None:
         return {}, holds
     _require_few(agent, holds)
-    handed = _by_kind(_handed(tx, origin, agent, heir, reason))
+    at_work = bool(agent_now(tx, origin, agent.id).row["running"])
+    handed = _by_kind(_handed(tx, origin, agent, heir, reason, at_work=at_work))
     return handed, _by_kind(tx.tell(AGENT_HOLDS, origin, agent.id))
 
 
@@ -137,8 +138,10 @@ def _as_deleted(now: AgentNow, reason: str | None) -> AgentNow:
     return now._replace(row={**now.row, "lifecycle_reason": reason})
 
 
-def _handed(tx: Transaction, origin: Origin, agent: Agent, heir: Agent, reason: str | None) -> list[Holding | None]:
-    return tx.tell(AGENT_HANDED_OVER, origin, agent.speaker(), heir.speaker(), reason)
+def _handed(
+    tx: Transaction, origin: Origin, agent: Agent, heir: Agent, reason: str | None, *, at_work: bool = False
+) -> list[Holding | None]:
+    return tx.tell(AGENT_HANDED_OVER, origin, agent.speaker(), heir.speaker(), reason, at_work)
 
 
 def _require_leaving(agent: Agent, action: AgentAction, heir: Agent | None, holds: dict[str, Any]) -> None:

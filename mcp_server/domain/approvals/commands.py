@@ -29,8 +29,9 @@ from mcp_server.kernel.values import Frozen, Line, Text
 EXPIRES_IN_SECONDS_DEFAULT = 7 * 86_400.0
 REASON_CHARACTERS_MAX = 2000
 TEXT_CHARACTERS_MAX = 10_000
-ApprovalStatus = Annotated[
-    Literal["pending", "approved", "rejected", "expired", "withdrawn", "stale"],
+ApprovalStatus = Literal["pending", "approved", "rejected", "expired", "withdrawn", "stale"]
+SoughtStatus = Annotated[
+    Literal["pending", "approved", "answered", "rejected", "expired", "withdrawn", "stale"],
     Meant(
         also={
             "open": "pending",
@@ -39,7 +40,6 @@ ApprovalStatus = Annotated[
             "declined": "rejected",
             "denied": "rejected",
             "refused": "rejected",
-            "answered": "approved",
             "cancelled": "withdrawn",
             "canceled": "withdrawn",
             "timed_out": "expired",
@@ -173,7 +173,7 @@ class FindApprovals(Listing):
         **dict.fromkeys(("requested_by", "requester", "agent_id"), "the list names each one's requested_by"),
     }
 
-    status: ApprovalStatus | None = None
+    status: SoughtStatus | None = None
     approver: Sought | None = None
     task_id: TaskId | None = None
 

@@ -19,6 +19,10 @@ SELECT count(*) AS n FROM (SELECT 1 FROM approvals WHERE TRUE {{filters}} LIMIT 
 -- name: filter.approval_status
 AND status = :approval_status
 
+-- Answered by more than a yes: the row keeps `approved`.
+-- name: filter.approval_answered
+AND status = :approval_answered AND (choices IS NOT NULL OR free_text = 1)
+
 -- name: approvals_put_to
 SELECT approvals.* FROM approvers CROSS JOIN approvals ON approvals.id = asked_id
 WHERE approver = :approver {{filters}} ORDER BY asked_at DESC, asked_id DESC LIMIT :limit

@@ -191,7 +191,8 @@ class ApprovalService:
             after = "approval_put_to_after"
         query = (
             seen_by(call, query, (OWN_QUESTIONS,))
-            .where("approval_status", approval_status=command.status)
+            .where("approval_status", approval_status=command.status if command.status != "answered" else None)
+            .where("approval_answered", approval_answered="approved" if command.status == "answered" else None)
             .where("approval_task", approval_task=command.task_id)
         )
         if command.cursor is not None:

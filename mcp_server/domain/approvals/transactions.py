@@ -217,7 +217,9 @@ def held_by(tx: Transaction, origin: Origin, agent_id: str) -> Holding | None:
     return Holding.of("questions", open_ones)
 
 
-def hand_over(tx: Transaction, origin: Origin, leaving: Speaker, to: Speaker, reason: str | None) -> Holding | None:
+def hand_over(
+    tx: Transaction, origin: Origin, leaving: Speaker, to: Speaker, reason: str | None, at_work: bool
+) -> Holding | None:
     """The open questions of an agent that leaves become those of another, who may then remind."""
     held = held_by(tx, origin, leaving.agent_id)
     for row in tx.all("approvals_open_whole", requester=leaving.agent_id):

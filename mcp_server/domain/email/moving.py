@@ -23,7 +23,7 @@ def follow_move(tx: Transaction, origin: Origin, task: Task) -> bool:
     if task.attempt and task.run_at is None:
         return True
     _require_unbegun(email, task)
-    _require_nobody_asked(tx, email)
+    _require_nobody_asked(tx, email, task)
     tx.record(origin, email.rescheduled(task.run_at, origin.at)[1])
     return True
 
@@ -37,14 +37,21 @@ def _require_unbegun(email: Email, task: Task) -> None:
         )
 
 
-def _require_nobody_asked(tx: Transaction, email: Email) -> None:
+def _require_nobody_asked(tx: Transaction, email: Email, task: Task) -> None:
     """Whoever said yes to a mail said so to the time that was shown with it: as to one that the operator's list does
-    not allow, or one among the calls of a question. Where the log does not tell any more, it may have been so."""
+    not allow, one among the calls of a question, or one whose task waits, or waited, for people. Where the log does not
+    tell any more, it may have been so."""
+    if task.approval is not None:
+        raise _asked_about(email)
     queued = began_with(tx, "email", email.id, "email.queued")
     if email.approval_id is not None or queued is None or queued["correlation_id"].startswith("approval_"):
-        raise InvalidTransition(
-            f"People were asked about email {email.id} as it is, and they saw when it goes, so it is not moved.",
-            next=f"Cancel it, and send another at that time, which is asked about anew: commit takes "
-            f"tasks_control(task_ids=['{email.task_id}'], action='cancel') and email_send as one.",
-            details={"email_id": email.id, "approval_id": email.approval_id},
-        )
+        raise _asked_about(email)
+
+
+def _asked_about(email: Email) -> InvalidTransition:
+    return InvalidTransition(
+        f"People were asked about email {email.id} as it is, and they saw when it goes, so it is not moved.",
+        next=f"Cancel it, and send another at that time, which is asked about anew: commit takes "
+        f"tasks_control(task_ids=['{email.task_id}'], action='cancel') and email_send as one.",
+        details={"email_id": email.id, "approval_id": email.approval_id},
+    )

@@ -21,9 +21,12 @@ def held_by(tx: Transaction, origin: Origin, agent_id: str) -> Holding | None:
 
 
 def hand_over_all(
-    tx: Transaction, origin: Origin, leaving: Speaker, heir: Speaker, reason: str | None
+    tx: Transaction, origin: Origin, leaving: Speaker, heir: Speaker, reason: str | None, at_work: bool
 ) -> Holding | None:
-    """Give the locks of an agent that leaves to another, each under a new fencing token."""
+    """Give the locks of an agent that leaves to another, each under a new fencing token; not of one that has a task to
+    finish, which may be what they are for."""
+    if at_work:
+        return None
     holds = _holds(tx, origin, leaving.agent_id)
     if holds:
         guard_all(tx)

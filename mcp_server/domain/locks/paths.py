@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     Segment = tuple[Token, ...] | Literal["**"]
 
-_LAST = 0x10FFFF
+LAST = 0x10FFFF
 _SLASH = ord("/")
-_ANY = ((0, _SLASH - 1), (_SLASH + 1, _LAST))
+_ANY = ((0, _SLASH - 1), (_SLASH + 1, LAST))
 
 
 def normalised(name: str) -> str:

@@ -127,7 +127,9 @@ def unread_of(tx: Transaction, origin: Origin, agent_id: str) -> Holding | None:
     return Holding.of("unread_messages", [row["message_id"] for row in tx.all("inbox_unread_ids", party=agent_id)])
 
 
-def hand_over(tx: Transaction, origin: Origin, leaving: Speaker, heir: Speaker, reason: str | None) -> Holding | None:
+def hand_over(
+    tx: Transaction, origin: Origin, leaving: Speaker, heir: Speaker, reason: str | None, at_work: bool
+) -> Holding | None:
     """Put what an agent that leaves has not read at the end of another's inbox. What that one has got itself, it does
     not get twice."""
     place, moved = _next_place(tx, heir.agent_id), list[str]()

@@ -4,20 +4,21 @@ planned again, so that nobody's write waits for another's large document."""
 
 import json
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from mcp_server.domain.state.commands import Addressed, PatchDocument, SetDocument
 from mcp_server.domain.state.deltas import KEYFRAME_EVERY, WORTHWHILE_BYTES_MIN, encode
 from mcp_server.domain.state.model import document_id
 from mcp_server.kernel.errors import Conflict, LimitExceeded, OpsError
+from mcp_server.kernel.json_pointers import escape, member_at
 from mcp_server.kernel.json_text import RawJson, check_json
 from mcp_server.kernel.json_tools import (
+    PatchOperation,
     differences,
-    escape,
     json_patch,
-    member_at,
     merge_patch,
+    number_at,
     patch_budget,
     three_way_merge,
 )
@@ -128,8 +129,23 @@ def places(command: PatchDocument) -> list[str]:
     if command.json_patch is None:
         found = _members(command.merge_patch)
     else:
-        found = (one.path for one in command.json_patch if one.op != "test")
+        found = chain.from_iterable(map(_written_by, command.json_patch))
     return list(dict.fromkeys(place[:PLACE_CHARACTERS_MAX] for place in islice(found, PLACES_MAX)))
+
+
+def _written_by(step: PatchOperation) -> list[str]:
+    """Where a step writes: what moves leaves its old place."""
+    left = [step.from_] if step.op == "move" and step.from_ is not None else []
+    return [] if step.op == "test" else [*left, step.path]
+
+
+def numbers_after(command: PatchDocument, value: str) -> dict[str, int | float]:
+    """What the numbers are that a patch counted, by where they stand in the value after it; those that a later step
+    took away are left out."""
+    paths = dict.fromkeys(step.path for step in command.json_patch or () if step.op == "increment")
+    after = json.loads(value) if paths else None
+    found = ((path, number_at(after, path)) for path in paths)
+    return {path: number for path, number in found if number is not None}
 
 
 def _members(patch: Any, above: str = "") -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Any, TypeVarTuple
 from mcp_server.domain.events.told import caused_by, told_of
 from mcp_server.domain.search.finding import Sought, fetch_page_holding
 from mcp_server.domain.state import transactions
+from mcp_server.domain.state.answers import patched_answer, restored_answer, set_answer
 from mcp_server.domain.state.commands import (
     Addressed,
     DocumentHistory,
@@ -33,20 +34,15 @@ from mcp_server.domain.state.plans import (
     refused,
     unplanned,
 )
-from mcp_server.domain.state.transactions import Written
 from mcp_server.domain.state.views import (
     ENDINGS,
-    DocumentResult,
     DocumentView,
     HistoryResult,
     NamespaceView,
-    RestoredResult,
-    SetResult,
     VersionView,
     document_view,
     ending_view,
     namespace_view,
-    replaced_view,
     version_view,
 )
 from mcp_server.kernel.authority import Permission
@@ -58,7 +54,7 @@ from mcp_server.kernel.paging import Listed, Query, after_all, decode_cursor
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
-from mcp_server.kernel.times import Micros, iso_or_none
+from mcp_server.kernel.times import Micros
 from mcp_server.kernel.writes import Write
 
 Args = TypeVarTuple("Args")
@@ -78,9 +74,9 @@ class StateService:
         self._context = context = services.context
         self._database = context.database
         may = Permission.STATE_WRITE
-        self.set = Write(context, may, self._plan_set, transactions.set_value, _set, unplanned)
-        self.patch = Write(context, may, self._plan_patch, transactions.patch, _written, unplanned)
-        self.restore = Write(context, may, self._plan_restore, transactions.restore, _restored, unplanned)
+        self.set = Write(context, may, self._plan_set, transactions.set_value, set_answer, unplanned)
+        self.patch = Write(context, may, self._plan_patch, transactions.patch, patched_answer, unplanned)
+        self.restore = Write(context, may, self._plan_restore, transactions.restore, restored_answer, unplanned)
 
     async def get(self, call: Call, command: GetDocument) -> DocumentView:
         """A document with its value, now or at an earlier version.
@@ -329,32 +325,6 @@ def _require_copied(call: Call, command: SetDocument) -> None:
 def _within(call: Call) -> dict[str, Any]:
     prefix, is_open = call.actor.scope.namespaces()
     return {"within": prefix, "is_open": is_open}
-
-
-async def _set(call: Call, done: Written) -> SetResult:
-    del call
-    return SetResult(
-        document=document_view(done.document.fields()),
-        merged=done.merged,
-        others_changed=list(done.others) or None,
-        replaced=replaced_view(done.replaced),
-        was_to_expire_at=iso_or_none(done.ended_at),
-    )
-
-
-async def _restored(call: Call, done: Written) -> RestoredResult:
-    del call
-    return RestoredResult(
-        document=document_view(done.document.fields()),
-        replaced=replaced_view(done.replaced),
-        is_again=done.again,
-        was_to_expire_at=iso_or_none(done.ended_at),
-    )
-
-
-async def _written(call: Call, done: Written) -> DocumentResult:
-    del call
-    return DocumentResult(document=document_view(done.document.fields()), replaced=replaced_view(done.replaced))
 
 
 def _compared(old: str, new: str) -> list[Change]:

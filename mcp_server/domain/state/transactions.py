@@ -22,8 +22,8 @@ from mcp_server.kernel.writes import Moved
 
 class Written(NamedTuple):
     """The document's head; whether others' changes were merged in, None where that was not asked for, and where those
-    are; another's version that was replaced unasked; and of a restored one, which it is again, and when the document
-    was to end before, where it was."""
+    are; another's version that was replaced unasked; of a restored one, which it is again, and when the document was
+    to end before, where it was; and of a patched one, by what, and its value then."""
 
     document: Document
     merged: bool | None = None
@@ -31,6 +31,7 @@ class Written(NamedTuple):
     replaced: Document | None = None
     again: int | None = None
     ended_at: Micros | None = None
+    patched: tuple[PatchDocument, RawJson] | None = None
 
 
 def set_value(tx: Transaction, origin: Origin, planned: Planned[SetDocument]) -> Written:
@@ -99,7 +100,7 @@ def patch(tx: Transaction, origin: Origin, planned: Planned[PatchDocument]) -> W
     left = (document.expires_at - origin.at) / SECOND if live and document.expires_at is not None else None
     new, event = document.written(value, "patched", left, None, origin)
     event = event._replace(data={**event.data, "changed_paths": places(command)})
-    return Written(_write(tx, origin, document, value, command.note, (new, event), plan))
+    return Written(_write(tx, origin, document, value, command.note, (new, event), plan), patched=(command, value))
 
 
 def restore(tx: Transaction, origin: Origin, planned: Planned[RestoreDocument]) -> Written:

@@ -83,6 +83,12 @@ class DocumentResult(View):
     replaced: ReplacedView | None = None
 
 
+class PatchedResult(DocumentResult):
+    """A document that was patched, and what the numbers are that the patch counted, by their paths."""
+
+    now: dict[str, int | float] | None = None
+
+
 class RestoredResult(DocumentResult):
     """A document that was restored: which version it is again, and when it was to expire before. It stays now."""
 

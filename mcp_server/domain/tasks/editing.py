@@ -14,7 +14,7 @@ from mcp_server.domain.tasks.refusals import servers_own, too_late_to_ask
 from mcp_server.domain.tasks.rescheduling import TIMES, ready_anew, rescheduled
 from mcp_server.domain.tasks.rules import TERMINAL, TaskAction
 from mcp_server.domain.tasks.spec import PARENTS_MAX, RetrySpec, TaskChanges, queue_name
-from mcp_server.kernel.errors import LimitExceeded
+from mcp_server.kernel.errors import InvalidTransition, LimitExceeded
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import RawJson, dump_json
 from mcp_server.kernel.store import Transaction
@@ -73,10 +73,16 @@ def wait_for_answer(tx: Transaction, origin: Origin, task: Task, question_id: st
     its claim. Nothing waits for a new task, so this closes no circle.
 
     Raises:
-        InvalidTransition: it has started or ended, or is a schedule.
+        InvalidTransition: it has started or ended, or is a schedule or the server's own, which nobody holds up so.
         LimitExceeded: it depends on as many tasks as one may.
     """
-    if task.status not in ("pending", "queued", "paused") or task.schedule is not None:
+    require_ordinary(task)
+    if task.schedule is not None:
+        raise InvalidTransition(
+            f"{task.id} is a schedule, which waits for its times alone.",
+            next="Ask without task_id; tasks_control(action='pause') has it rest meanwhile.",
+        )
+    if task.status not in ("pending", "queued", "paused"):
         raise too_late_to_ask(task.id, task.status, asks_anew=False)
     parents = json.loads(task.depends_on)
     if len(parents) >= PARENTS_MAX:

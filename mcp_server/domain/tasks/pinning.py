@@ -22,7 +22,9 @@ def pinned_to(tx: Transaction, origin: Origin, agent_id: str) -> Holding | None:
     return Holding.of("pinned_tasks", ids)
 
 
-def hand_over(tx: Transaction, origin: Origin, leaving: Speaker, heir: Speaker, reason: str | None) -> Holding | None:
+def hand_over(
+    tx: Transaction, origin: Origin, leaving: Speaker, heir: Speaker, reason: str | None, at_work: bool
+) -> Holding | None:
     """Pin to another agent what is pinned to one that leaves, also what has ended and might be retried."""
     ids: list[str] = []
     for row in tx.all("tasks_pinned_whole", agent_id=leaving.agent_id):

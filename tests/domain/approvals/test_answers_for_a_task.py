@@ -6,6 +6,7 @@ import pytest
 
 from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval
 from mcp_server.domain.approvals.views import RequestedApproval
+from mcp_server.domain.email.model import SendEmail
 from mcp_server.domain.tasks.commands import ClaimTasks, ControlTasks
 from mcp_server.kernel.authority import Role
 from mcp_server.kernel.errors import InvalidTransition, LimitExceeded, NotFound, PermissionDenied
@@ -72,6 +73,12 @@ async def test_what_cannot_wait_any_more_or_is_anothers_is_refused_and_nobody_is
         await put(world, task_id=task.id)
     with pytest.raises(NotFound):
         await put(world, task_id="task_aaaaaaaaaaaa")
+    schedule = await world.task(schedule={"cron": "0 0 * * *"})
+    with pytest.raises(InvalidTransition, match="is a schedule"):
+        await put(world, task_id=schedule.id)
+    mail = await world.desk.emails.send(world.call, SendEmail(to=("a@example.org",), subject="s", text="t"))
+    with pytest.raises(InvalidTransition, match="the server's own work"):
+        await put(world, task_id=mail.task.id)
     full = await world.task(depends_on=[(await world.task()).id for _ in range(100)])
     with pytest.raises(LimitExceeded, match="100"):
         await put(world, task_id=full.id)

@@ -251,6 +251,22 @@ async def test_what_was_answered_in_ones_own_words_reads_as_consent_nowhere(worl
     assert one["text"] == "Not before Christmas" and "granted" not in one
 
 
+async def test_what_was_answered_is_listed_apart_and_among_what_was_approved(world: World):
+    asked_all = [{"action": "a"}, {"choices": ("red", "blue")}, {"free_text": True}, {"choices": ("up", "down")}]
+    plain, chosen, written, _ = [
+        (await put(world, title="t", approvers=("ann",), **more)).approval.id for more in asked_all
+    ]
+    await answer(world, "ann", plain, approve=True)
+    await answer(world, "ann", chosen, approve=True, choice="red")
+    await answer(world, "ann", written, approve=True, text="Soon")
+
+    async def found_as(**narrowed: Any) -> set[str]:
+        return {one.id for one in (await world.desk.approvals.find(world.call, FindApprovals(**narrowed))).items}
+
+    assert await found_as(status="answered") == await found_as(status="answered", approver="ann") == {chosen, written}
+    assert await found_as(status="approved") == {plain, chosen, written}
+
+
 async def test_who_asks_again_under_the_key_of_a_decided_question_is_told_what_became_of_it(world: World):
     await world.write("n", "plan", {"step": 1})
     calls = [{"tool": tool, "arguments": arguments} for tool, arguments in (PATCH,)]

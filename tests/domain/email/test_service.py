@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from mcp_server.domain.approvals.commands import Vote
+from mcp_server.domain.approvals.commands import RequestApproval, Vote
 from mcp_server.domain.approvals.voting import user_at
 from mcp_server.domain.areas import AREAS
 from mcp_server.domain.email.delivery import EmailDelivery
@@ -324,7 +324,13 @@ async def test_a_mail_about_which_people_were_asked_goes_when_they_saw_that_it_w
     world.call = replace(among, correlation_id="approval_aaaaaaaaaaab")
     called = await send(world, **later)
     world.call = among
-    for email in (granted, waiting, called):
+    gated, agreed = [await send(world, **later) for _ in range(2)]
+    for email in (gated, agreed):
+        question = RequestApproval(title="t", action="Send it at nine", approvers=("ann",), task_id=email.task_id)
+        asked = (await world.desk.approvals.request(world.call, question)).approval
+        if email is agreed:
+            await world.decide(caller(id="ann"), asked.id, granted=True)
+    for email in (granted, waiting, called, gated, agreed):
         for how in ({"action": "reschedule", "run_at": "2027-01-15T08:30:00Z"}, {"action": "run_now"}):
             assert "People were asked about email" in await refused(world, email, **how)
         assert (await get(world, email)).send_at == "2027-01-15T09:00:00.000Z"

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wcmatch import glob
 
-from mcp_server.domain.locks.expressions import meets
+from mcp_server.domain.locks.expressions import WORTHWHILE_FROM, expression, meets
 from mcp_server.domain.locks.paths import is_glob, may_meet, normalised
 from tests.patience import within
 
@@ -15,6 +15,12 @@ NAMES = st.lists(st.text(LETTERS, min_size=1, max_size=4), min_size=1, max_size=
 TOKENS = st.one_of(LETTERS, st.sampled_from(["*", "?", "[ab]", "[!a]", "[A-a]", "[^bB]"]))
 SEGMENTS = st.one_of(st.just("**"), st.lists(TOKENS, min_size=1, max_size=4).map("".join))
 GLOBS = st.lists(SEGMENTS, min_size=1, max_size=4).map("/".join)
+
+
+def of_many(one: str, other: str) -> bool:
+    """Whether names meet by the expression of one of them, where it has one."""
+    made = expression(one) if is_glob(one) and not is_glob(other) else None
+    return may_meet(one, other) if made is None else made.fullmatch(f"{other}/") is not None
 
 
 def every_path(letters: str, segments: int, length: int) -> list[str]:
@@ -46,8 +52,7 @@ ODD = st.lists(
 @given(st.one_of(GLOBS, ODD), st.one_of(NAMES, st.text(st.sampled_from("abAB/\n\\-].^"), min_size=1)))
 def test_a_name_that_is_asked_of_many_meets_the_same(pattern: str, name: str):
     pattern, name = normalised(pattern), normalised(name)
-    assert meets(pattern)(name) == may_meet(pattern, name)
-    assert meets(name)(pattern) == may_meet(name, pattern)
+    assert of_many(pattern, name) == may_meet(pattern, name)
 
 
 SMALL = st.lists(
@@ -113,13 +118,40 @@ def test_both_spellings_of_an_accent_are_one_name():
 )
 def test_some_names_meet_and_others_do_not(one: str, other: str, meet: bool):
     assert may_meet(one, other) is may_meet(other, one) is meet
-    assert meets(one)(other) is meets(other)(one) is meet
+    assert of_many(one, other) is of_many(other, one) is meet
 
 
 def test_no_glob_of_the_longest_name_takes_long():
     with within(5):
         assert not may_meet("*a" * 100, "a*" * 99 + "ab")
         assert not may_meet("**/" * 66 + "a", "**/" * 66 + "b")
-        assert not meets("*a" * 100)("a" * 199 + "b")
-        assert not meets("**/" * 66 + "a")("a/" * 99 + "b")
-        assert not meets("**/a/*/" * 28 + "b")("a/" * 99 + "c")
+        assert not of_many("*a" * 100, "a" * 199 + "b")
+        assert not of_many("**/" * 66 + "a", "a/" * 99 + "b")
+        assert not of_many("**/a/*/" * 28 + "b", "a/" * 99 + "c")
+
+
+def test_few_names_are_compared_without_an_expression_and_many_by_one_with_the_same_answers():
+    expression.cache_clear()
+    ask, names = meets("src/[a-m]*"), [f"src/{letter}" for letter in "amz"]
+    for number in range(WORTHWHILE_FROM):
+        assert ask(names[number % 3]) is (number % 3 < 2)
+    assert expression.cache_info().misses == 0
+    for number in range(9):
+        assert ask(names[number % 3]) is (number % 3 < 2)
+    assert expression.cache_info().misses == 1
+
+
+@pytest.mark.parametrize(
+    ("glob", "is_made"),
+    [
+        ("?" * 199 + "*", True),
+        ("[!a]" * 49, True),
+        ("[a-z]" * 39, True),
+        ("[a-\U0010fffe]" * 39, False),
+        ("[!a-\u8000]" * 39, False),
+    ],
+)
+def test_an_expression_goes_through_few_characters_or_is_not_made(glob: str, is_made: bool):
+    made = expression(glob)
+    assert (made is not None) == is_made
+    assert made is None or len(made.pattern) < 30 * 200

@@ -419,3 +419,29 @@ async def test_the_event_of_a_patch_tells_where_it_wrote(world: World):
     assert second == ["/a/b", "/l/-"]
     assert third == [f"/m{number}" for number in range(20)], "the first"
     assert replay(world.url).differences == ()
+
+
+async def test_a_patch_that_counts_says_what_the_numbers_are_now_and_where_it_wrote(world: World):
+    await world.write("shop", "stock", {"nails": 5, "old": [1, 2]})
+    steps = [
+        {"op": "increment", "path": "/nails", "value": -2},
+        {"op": "increment", "path": "/old/1", "value": 1},
+        {"op": "increment", "path": "/gone", "value": 1},
+        {"op": "move", "from": "/old", "path": "/new"},
+        {"op": "remove", "path": "/gone"},
+    ]
+    command = PatchDocument.model_validate({"namespace": "shop", "key": "stock", "json_patch": steps})
+    assert (await world.desk.state.patch(world.call, command)).now == {"/nails": 3}
+    (told,) = (await world.desk.events.read(world.call, ReadEvents(type="document.patched")))[0]
+    assert told.data["changed_paths"] == ["/nails", "/old/1", "/gone", "/old", "/new"]
+    plain = PatchDocument.model_validate({"namespace": "shop", "key": "stock", "merge_patch": {"nails": 9}})
+    assert (await world.desk.state.patch(world.call, plain)).now is None
+
+
+async def test_who_count_at_once_all_count(world: World):
+    await world.write("shop", "visits", 0)
+    step = {"op": "increment", "path": "", "value": 1}
+    command = PatchDocument.model_validate({"namespace": "shop", "key": "visits", "json_patch": [step]})
+    told = await asyncio.gather(*(world.desk.state.patch(world.call, command) for _ in range(20)))
+    assert sorted((one.now or {})[""] for one in told) == list(range(1, 21))
+    assert (await world.read("shop", "visits")).value == 20
