@@ -5,10 +5,12 @@ from collections.abc import Sequence
 
 from mcp_server.domain.events.thinning import last_event
 from mcp_server.domain.tasks.creation import create_one
+from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.rows import load_anywhere, spread
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.spec import RetrySpec, TaskSpec
 from mcp_server.kernel.call import SYSTEM_CALL
+from mcp_server.kernel.errors import InvalidTransition
 from mcp_server.kernel.events import Origin
 from mcp_server.kernel.handling import Handler, Job
 from mcp_server.kernel.services import Services
@@ -16,6 +18,20 @@ from mcp_server.kernel.store import Transaction
 
 ENDINGS_KIND = "system.endings"
 _RETRY = RetrySpec(max_attempts=20, delay_seconds=5, max_delay_seconds=300)
+
+
+def require_no_ending(task: Task, action: str) -> None:
+    """Refuse to stop what lets go of those that wait for tasks which have ended: nothing else would.
+
+    Raises:
+        InvalidTransition: it is such a task.
+    """
+    if task.kind == ENDINGS_KIND and action in ("cancel", "pause", "discard"):
+        raise InvalidTransition(
+            f"Task {task.id} does what the end of others does to those that depend on them, which would wait for ever.",
+            next="Let it run: it takes a moment. tasks_control on those that depend on them stops these.",
+            details={"task_id": task.id},
+        )
 
 
 def put_off(tx: Transaction, origin: Origin, task_ids: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ from mcp_server.domain.tasks.commands import (
 )
 from mcp_server.domain.tasks.creation import SYSTEM_WORK
 from mcp_server.domain.tasks.editing import edit, names_changed
+from mcp_server.domain.tasks.endings import require_no_ending
 from mcp_server.domain.tasks.firing import create_firing, fired_now
 from mcp_server.domain.tasks.hooks import TASK_APPROVED, TASK_CHANGED, TASK_RETRIED
 from mcp_server.domain.tasks.model import Task
@@ -336,6 +337,7 @@ def require_held(tx: Transaction, origin: Origin) -> int | None:
 
 def _controlled(tx: Transaction, origin: Origin, task: Task, command: ControlTasks) -> tuple[Task, Event]:
     now = origin.at
+    require_no_ending(task, command.action)
     if command.action == "assign":
         return assigned(tx, task, command.agent_id, now)
     if command.action == "run_now":

@@ -641,6 +641,10 @@ async def test_a_cascade_that_is_too_much_for_one_transaction_goes_on_in_others(
     await world.desk.tasks.control(world.call, ControlTasks(task_ids=(root.id,), action="cancel"))
     assert [await world.status(task) for task in chain] == ["cancelled"] * 4 + ["pending"] * 6
     assert replay(world.url).differences == ()
+    (rest,) = (await world.desk.tasks.find(world.call, FindTasks(kind="system.endings", include_system=True))).items
+    for action in ("cancel", "pause"):
+        stopped = await world.desk.tasks.control(world.call, ControlTasks(task_ids=(rest.id,), action=action))
+        assert stopped.tasks == [] and "would wait for ever" in (stopped.refused or [])[0].message
     worker = SystemWorker(world.desk, AREAS.kinds)
     while await worker.look():
         await worker.idle()
