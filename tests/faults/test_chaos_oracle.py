@@ -19,7 +19,7 @@ from tests.faults.chaos.mails import Mails
 from tests.faults.chaos.messages import Messages
 from tests.faults.chaos.schedules import Schedules
 from tests.faults.chaos.state import COUNTERS, State
-from tests.faults.chaos.tasks import Tasks
+from tests.faults.chaos.tasks import RETRY, Tasks
 from tests.faults.test_mail_processes import smtp
 from tests.integrations.smtp_servers import smtp_server
 
@@ -268,7 +268,7 @@ async def fired_twice(wire: Wire, tool: str, arguments: Arguments) -> Answer:
         schedule = arguments["task_ids"][0]
         (fired, *_) = (await wire("tasks_find", parent_id=schedule))["tasks"]
         events = (await wire("events_read", aggregate_id=fired["id"], type="task.created"))["events"]
-        again = {"title": "again", "parent_id": schedule, "run_at": events[0]["data"]["run_at"]}
+        again = {"title": "again", "parent_id": schedule, "run_at": events[0]["data"]["run_at"], "retry": RETRY}
         await wire("tasks_create", tasks=[again])
     return await wire(tool, **arguments)
 

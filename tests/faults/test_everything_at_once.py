@@ -21,6 +21,7 @@ from tests.faults.chaos.state import State
 from tests.faults.chaos.tasks import Tasks
 from tests.faults.test_mail_processes import smtp
 from tests.integrations.smtp_servers import smtp_server
+from tests.patience import Stopwatch
 from tests.postgres_servers import PostgresProcess, Proxy
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -130,12 +131,11 @@ async def live(
 
 async def settle(parts: Sequence[Part]) -> None:
     """Wait until nothing is left to be done, for as long as it gets less."""
-    loop = asyncio.get_running_loop()
-    least, lately = sys.maxsize, loop.time()
+    least, since = sys.maxsize, Stopwatch()
     while any((left := {type(part).__name__: await part.unsettled() for part in parts}).values()):
         if sum(left.values()) < least:
-            least, lately = sum(left.values()), loop.time()
-        assert loop.time() < lately + STUCK_SECONDS, f"stuck: {left}"
+            least, since = sum(left.values()), Stopwatch()
+        assert since.seconds < STUCK_SECONDS, f"stuck: {left}"
         await asyncio.sleep(0.5)
 
 
