@@ -7,15 +7,13 @@ from mcp_server.domain.state.commands import Addressed, PatchDocument, RestoreDo
 from mcp_server.kernel.json_pointers import escape
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.json_tools import PatchOperation
-from mcp_server.kernel.quoting import named, quoted, shown_json
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.values import plain
+from tools.facts import as_json, shown
 from tools.spec import several
 
 _PATH_SHOWN = 60
 """How much of a path is told in words."""
-
-_VALUE_SHOWN = 120
-"""And of what is written."""
 
 
 def _document(args: Addressed) -> str:
@@ -31,7 +29,7 @@ def _only_at(expected_version: int | None) -> str:
 
 def says_set(args: SetDocument) -> str:
     what = "Delete" if args.delete else "Merge changes into" if args.merge else "Write"
-    value = _copy(args) if args.value is None else f" as {_shown(args.value)}"
+    value = _copy(args) if args.value is None else f" as {shown(args.value)}"
     return f"{what} {_document(args)}{value}{_only_at(args.expected_version)}"
 
 
@@ -44,7 +42,7 @@ def says_patch(args: PatchDocument) -> str:
     if replaced:
         return f"Change {several(replaced)} in {_document(args)}{_only_at(args.expected_version)}"
     change = args.merge_patch if args.json_patch is None else list(map(_step, args.json_patch))
-    by = f" by {_shown(dump_json(change))}"
+    by = f" by {as_json(change)}"
     return f"Change {_parts(args)} in {_document(args)}{by}{_only_at(args.expected_version)}"
 
 
@@ -71,20 +69,13 @@ def _floor(step: PatchOperation) -> str:
 
 
 def _value_of(step: PatchOperation) -> str:
-    return _shown(dump_json(plain(step).get("value")))
+    return as_json(plain(step).get("value"))
 
 
 def _step(step: PatchOperation) -> dict[str, Any]:
     """One step of a patch, its members in the order in which it is read."""
     said = plain(step)
     return {name: said[name] for name in ("op", "from", "path", "value", "minimum") if name in said}
-
-
-# The call itself stands beside what is said of it, so that nothing is lost where a value is cut.
-def _shown(text: str) -> str:
-    """JSON that is written, as far as it fits into a sentence: the call itself stands beside it in full. What is whole
-    ends where its brackets and quotes do; what is cut stands in quotes of ours."""
-    return shown_json(text) if len(text) <= _VALUE_SHOWN else quoted(text, _VALUE_SHOWN)
 
 
 def _parts(args: PatchDocument) -> str:

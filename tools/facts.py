@@ -37,8 +37,12 @@ def after(words: str) -> Fact:
 
 def as_json(value: Any) -> str:
     """A value, as far as it fits into a sentence."""
-    # What is whole ends where its brackets do; what is cut stands in quotes of ours.
-    text = dump_json(value)
+    return shown(dump_json(value))
+
+
+def shown(text: str) -> str:
+    """JSON text, as far as it fits into a sentence: the call itself stands beside it in full."""
+    # What is whole ends where its brackets and quotes do; what is cut stands in quotes of ours.
     return shown_json(text) if len(text) <= _VALUE_SHOWN else quoted(text, _VALUE_SHOWN)
 
 

@@ -34,7 +34,7 @@ AREA = Area(
                 "described": Telling.of("updated_at", _SAID),
                 "paused": _RESTS,
                 "resumed": Telling.of(_MOVES),
-                "draining": Telling.of(_MOVES, "to_agent"),
+                "draining": _RESTS,
                 "terminated": _RESTS,
                 "deleted": Telling.of("name", "reason to_agent"),
                 "scaled": Telling.of("desired_instances scaling decision updated_at"),

@@ -21,7 +21,7 @@ AND status = :approval_status
 
 -- Answered by more than a yes: the row keeps `approved`.
 -- name: filter.approval_answered
-AND status = :approval_answered AND (choices IS NOT NULL OR free_text = 1)
+AND status = 'approved' AND (choices IS NOT NULL OR free_text = 1)
 
 -- name: approvals_put_to
 SELECT approvals.* FROM approvers CROSS JOIN approvals ON approvals.id = asked_id

@@ -189,12 +189,11 @@ class ApprovalService:
                 "approvals_put_to", parameters=(("approver", lower_ascii(command.approver.removeprefix("user:"))),)
             )
             after = "approval_put_to_after"
-        query = (
-            seen_by(call, query, (OWN_QUESTIONS,))
-            .where("approval_status", approval_status=command.status if command.status != "answered" else None)
-            .where("approval_answered", approval_answered="approved" if command.status == "answered" else None)
-            .where("approval_task", approval_task=command.task_id)
-        )
+        query = seen_by(call, query, (OWN_QUESTIONS,)).where("approval_task", approval_task=command.task_id)
+        if command.status == "answered":
+            query = query.where("approval_answered")
+        else:
+            query = query.where("approval_status", approval_status=command.status)
         if command.cursor is not None:
             at, after_id = decode_cursor(command.cursor, (int, str))
             query = query.where(after, after_at=at, after_id=after_id)

@@ -221,10 +221,10 @@ def hand_over(
     tx: Transaction, origin: Origin, leaving: Speaker, to: Speaker, reason: str | None, at_work: bool
 ) -> Holding | None:
     """The open questions of an agent that leaves become those of another, who may then remind."""
-    held = held_by(tx, origin, leaving.agent_id)
-    for row in tx.all("approvals_open_whole", requester=leaving.agent_id):
+    rows = tx.all("approvals_open_whole", requester=leaving.agent_id)
+    for row in rows:
         tx.record(origin, Approval.adopt(row).handed_over(to.agent_id, origin.at)[1].because(reason))
-    return held
+    return Holding.of("questions", [row["id"] for row in rows])
 
 
 def signing_key(tx: Transaction, origin: Origin, name: str, fresh: str) -> str:

@@ -165,18 +165,20 @@ SELECT d.task_id, p.id, p.title, p.status FROM dependencies d JOIN tasks p ON p.
 WHERE d.task_id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))) ORDER BY d.task_id, p.id
 
 -- name: still_waiting
-SELECT d.task_id AS task_id, d.parent_id AS parent_id, NULL AS run_at, NULL AS approval
+SELECT d.task_id AS task_id, d.parent_id AS parent_id, NULL AS status, NULL AS waits_on, NULL AS approval,
+  NULL AS run_at, NULL AS schedule
 FROM dependencies d JOIN tasks t ON t.id = d.task_id
 WHERE d.task_id IN (SELECT value FROM json_each(:ids)) AND t.status = 'pending'
-UNION ALL SELECT id, NULL, run_at, approval FROM tasks
+UNION ALL SELECT id, NULL, status, waits_on, approval, run_at, schedule FROM tasks
 WHERE id IN (SELECT value FROM json_each(:ids)) AND status = 'pending'
 ORDER BY task_id, parent_id
 
 -- name: still_waiting (postgres)
-SELECT d.task_id AS task_id, d.parent_id AS parent_id, NULL AS run_at, NULL AS approval
+SELECT d.task_id AS task_id, d.parent_id AS parent_id, NULL AS status, NULL AS waits_on, NULL AS approval,
+  NULL AS run_at, NULL AS schedule
 FROM dependencies d JOIN tasks t ON t.id = d.task_id
 WHERE d.task_id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))) AND t.status = 'pending'
-UNION ALL SELECT id, NULL, run_at, approval FROM tasks
+UNION ALL SELECT id, NULL, status, waits_on, approval, run_at, schedule FROM tasks
 WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))) AND status = 'pending'
 ORDER BY task_id, parent_id
 

@@ -130,9 +130,8 @@ async def still_waiting(database: Database, ids: Sequence[str]) -> dict[str, lis
 def _on(rows: Sequence[Row]) -> list[str]:
     """What one task waits for: a row for each that it depends on, and one that is its own."""
     (own,) = (row for row in rows if row["parent_id"] is None)
-    late = [] if own["run_at"] is None else [f"its time, {iso(own['run_at'])}"]
-    people = ["a person's approval"] if own["approval"] == "required" else []
-    return [*(row["parent_id"] for row in rows if row is not own), *people, *late]
+    parents = (row["parent_id"] for row in rows if row is not own)
+    return [*parents, *(waits_for(own, own["waits_on"]) or ())]
 
 
 def _waits(row: Row) -> bool:

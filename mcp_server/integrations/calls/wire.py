@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from mcp_server.domain.calls import orders
 
@@ -39,25 +39,7 @@ class Open:
 
 Sent = Begin | Ready | Open | orders.Order | orders.Told
 _BYTES = {("Play", "wav"), ("Recorded", "pcm")}
-_KINDS: dict[str, Any] = {
-    kind.__name__: kind
-    for kind in (
-        *(
-            Begin,
-            Ready,
-            Open,
-            orders.Join,
-            orders.Candidate,
-            orders.Send,
-            orders.Say,
-            orders.Play,
-            orders.Mute,
-            orders.Hold,
-        ),
-        *(orders.Drop, orders.Close, orders.Answered, orders.Refused, orders.Connected, orders.Messaged, orders.Away),
-        *(orders.Back, orders.Gone, orders.Spoken, orders.Recorded, orders.Closed),
-    )
-}
+_KINDS: dict[str, Any] = {kind.__name__: kind for kind in get_args(Sent)}
 
 
 def packed(what: Sent, call: str = "") -> bytes:
