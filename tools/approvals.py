@@ -129,7 +129,8 @@ def _say_open(result: RequestedApproval, approval: ApprovalState) -> str:
     )
     waits = f"tasks_wait(task_id='{approval.task_id}') waits for people elsewhere."
     given = result.waiting_task_id and f" {result.waiting_task_id} waits for the answer; its claim brings it."
-    asked = f"{_say(approval)} Asked: {_whom(approval)}; {here}{waits}{_until(approval)}{_takes(approval)}{given or ''}"
+    how = "Reminded, once" if approval.reminded else "Asked"
+    asked = f"{_say(approval)} {how}: {_whom(approval)}; {here}{waits}{_until(approval)}{_takes(approval)}{given or ''}"
     return " ".join((asked, *(f"But {one}" for one in result.warnings or ())))
 
 
@@ -179,7 +180,20 @@ def _why(reason: str | None) -> str:
 
 
 def _say_found(approval: ApprovalView) -> str:
-    return " ".join((_say_decided(decided_approval(approval).approval), *(approval.overtaken or ())))
+    told = decided_approval(approval).approval
+    return " ".join((_say_decided(told), *_say_awaited(approval), *(approval.overtaken or ())))
+
+
+def _say_awaited(approval: ApprovalView) -> list[str]:
+    """Who is still to answer and until when, and how they are reminded."""
+    if approval.status != "pending":
+        return []
+    until = f"Unanswered by {approval.expires_at}, {approval.task_id} is cancelled." if approval.expires_at else ""
+    if approval.answers or not approval.not_answered:
+        return [until] if until else []
+    whom = several(list(map(named, approval.not_answered)))
+    again = f"They are reminded at {approval.reminds_at}, or once it is asked again with task_id='{approval.task_id}'."
+    return list(filter(None, (f"{whom} did not answer yet.", until, again if approval.reminds_at else "")))
 
 
 def _say_listed(result: FindResult) -> str:

@@ -292,8 +292,10 @@ class Approval(Record):
         said = command.model_fields_set
         same = {
             "title": words.title == self.title,
-            "action": words.action == self.action,
+            "action": "action" not in said or words.action == self.action,
             "details": "details" not in said or words.details == self.details,
+            "choices": "choices" not in said or words.choices == self.choices,
+            "free_text": "free_text" not in said or bool(words.free_text) == bool(self.free_text),
             "approvers": "approvers" not in said
             or {*map(person_key, command.people())} == {*map(person_key, self.people())},
             "quorum": "quorum" not in said or command.needed() == self.needed,

@@ -92,6 +92,11 @@ SELECT * FROM approvals WHERE requester = :requester AND status = 'pending' ORDE
 -- name: approvals_open_known
 SELECT id FROM approvals WHERE requester = :requester AND status = 'pending' ORDER BY created_at, id LIMIT :counted
 
+-- name: approval_asked_alike
+SELECT * FROM approvals
+WHERE requester = :requester AND status = 'pending' AND action_hash = :action_hash
+ORDER BY created_at, id LIMIT 1 {{for_update}}
+
 -- name: spent_seals_forget
 DELETE FROM spent_seals WHERE expires_at <= :now
 

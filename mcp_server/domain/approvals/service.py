@@ -322,7 +322,7 @@ class ApprovalService:
         people = asked.approval.people()
         told = people if asked.told and self.policy.mails_links() else []
         return RequestedApproval(
-            approval=approval_state(row),
+            approval=approval_state(row, reminded=asked.reminds),
             waiting_task_id=asked.waiting,
             links_sent_to=[person for person in told if await self._is_mailed(person)],
             asks_user_here=_asks_here(call, people),

@@ -1,5 +1,6 @@
 """Transaction functions of approvals: request, answer, remind, expire; and what a task's life does to its approval."""
 
+import json
 from typing import Any, NamedTuple
 
 from mcp_server.domain.agents.holding import Holding
@@ -25,7 +26,7 @@ from mcp_server.kernel.authority import Permission, Speaker, principal_of
 from mcp_server.kernel.errors import Conflict, InvalidTransition, OpsError, PermissionDenied
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.keys import Key, key_conflict
-from mcp_server.kernel.store import Transaction
+from mcp_server.kernel.store import Row, Transaction
 from mcp_server.kernel.times import Micros, iso
 from mcp_server.kernel.writes import Landing
 
@@ -40,12 +41,13 @@ _RETRY = RetrySpec(max_attempts=100, delay_seconds=2, max_delay_seconds=60)
 
 
 class Asked(NamedTuple):
-    """An approval, the task that it is about, whether its people are being told of it now, what the asker may not have
-    meant, and which other task waits for the answer from now on."""
+    """An approval, the task that it is about, whether its people are being told of it now, or reminded, what the asker
+    may not have meant, and which other task waits for the answer from now on."""
 
     approval: Approval
     task: Task
     told: bool = True
+    reminds: bool = False
     warnings: list[str] | None = None
     waiting: str | None = None
 
@@ -90,18 +92,22 @@ def request(tx: Transaction, origin: Origin, new: NewRequest) -> Asked:
     earlier = _earlier(tx, key)
     if earlier is not None:
         return Asked(earlier, load_anywhere(tx, earlier.task_id), told=False)
-    if command.task_id is not None and not command.is_open():
+    if command.task_id is not None and (not command.is_open() or _is_question(tx, command.task_id)):
         return _request_for_task(tx, origin, command, load_task(tx, command.task_id), key)
+    waiting = _own(tx, origin, command.task_id)
+    words = words_of(command, runs=runs, waiting=waiting)
+    alike = tx.one("approval_asked_alike", requester=origin.party, action_hash=words.digest())
+    if alike is not None and waiting is not None and alike["task_id"] in json.loads(waiting.depends_on):
+        # Were it asked twice, taking one back would end the task that waits for both.
+        return _remind(tx, origin, command, words, Approval.adopt(alike))._replace(waiting=waiting.id)
     task_id = origin.new_id("task")
     title = "Carry out what people approve" if runs is not None and runs.is_private else command.title
     create_one(tx, origin, TaskSpec(title=title, kind=kind, requires_approval=True, retry=_RETRY), task_id, asks=False)
-    asked = Approval.requested(words_of(command, runs=runs), task_id, origin, new.asked(), key, runs=runs)
-    opened = _open(tx, origin, asked)
-    if command.task_id is not None:
-        waiting = load_task(tx, command.task_id)
-        _require_own(origin, waiting)
+    opened = _open(tx, origin, Approval.requested(words, task_id, origin, new.asked(), key, runs=runs))
+    if waiting is not None:
         wait_for_answer(tx, origin, waiting, task_id)
-    return Asked(opened, load_task(tx, task_id), warnings=new.warnings, waiting=command.task_id)
+    warnings = [*_twice(alike, task_id), *(new.warnings or ())]
+    return Asked(opened, load_task(tx, task_id), warnings=warnings, waiting=command.task_id)
 
 
 def run(approval_id: str, tx: Transaction, origin: Origin, apply: Landing) -> Approval:
@@ -276,10 +282,37 @@ def _request_for_task(tx: Transaction, origin: Origin, command: RequestApproval,
         task = gate(tx, origin, task)
         return Asked(_open(tx, origin, Approval.requested(words, task.id, origin, command, key)), task)
     approval = Approval.adopt(row)
-    if approval.is_addressed() and not _may_put_anew(origin, approval):
+    stays = not approval.differences(command, words) or not _may_put_anew(origin, approval)
+    if approval.is_addressed() and stays:
         return _remind(tx, origin, command, words, approval)
     task = gate(tx, origin, task)
     return Asked(_open(tx, origin, approval.put_to(command, words, origin)), task)
+
+
+def _is_question(tx: Transaction, task_id: str) -> bool:
+    """Whether a task stands for a question that takes more than yes and no: asked about it, that is asked again."""
+    row = tx.one("approval_for_update", id=approval_id_of(task_id))
+    return row is not None and Approval.adopt(row).takes().is_open
+
+
+def _twice(alike: Row | None, task_id: str) -> list[str]:
+    """That its asker asks people the same already, and has not been answered: they would do so twice."""
+    if alike is None:
+        return []
+    return [
+        f"{alike['id']} asks the same, is open since {iso(alike['opened_at'])}, and people are now asked twice. "
+        f"tasks_control(action='cancel', task_ids=['{task_id}']) takes this one back; asked with "
+        f"task_id='{alike['task_id']}', the first reminds them."
+    ]
+
+
+def _own(tx: Transaction, origin: Origin, task_id: str | None) -> Task | None:
+    """The task that is to wait for an answer, if one is."""
+    if task_id is None:
+        return None
+    task = load_task(tx, task_id)
+    _require_own(origin, task)
+    return task
 
 
 def _require_own(origin: Origin, task: Task) -> None:
@@ -298,10 +331,10 @@ def _require_own(origin: Origin, task: Task) -> None:
 
 
 def _may_put_anew(origin: Origin, approval: Approval) -> bool:
-    """Whether the caller may change whom an open question is put to. Who asked may not; and whom the operator named,
-    nobody replaces."""
+    """Whether the caller may change whom an open question is put to. Who asked may not; whom the operator named, nobody
+    replaces; and what may be answered stays with calls and choices."""
     asked_it = origin.agent_id is not None and origin.agent_id == approval.requester
-    stays = approval.named_by_operator or approval.calls is not None
+    stays = approval.named_by_operator or approval.calls is not None or approval.takes().is_open
     return origin.may(Permission.APPROVALS_CONTROL) and not asked_it and not stays
 
 
@@ -332,7 +365,7 @@ def _remind(tx: Transaction, origin: Origin, command: RequestApproval, words: Wo
         return Asked(approval, task, told=False)
     reminded, event = approval.reminded(origin.at)
     tx.tell(PEOPLE_ASKED, origin.caused_by(tx.record(origin, event)), reminded, True)
-    return Asked(reminded, task)
+    return Asked(reminded, task, reminds=True)
 
 
 def _settle(tx: Transaction, origin: Origin, approval: Approval, task: Task, note: str | None) -> Task:
