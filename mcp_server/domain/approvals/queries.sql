@@ -97,6 +97,10 @@ SELECT * FROM approvals
 WHERE requester = :requester AND status = 'pending' AND action_hash = :action_hash
 ORDER BY created_at, id LIMIT 1 {{for_update}}
 
+-- Questions that are open, by the tasks that wait for them.
+-- name: fragment.open_questions
+(SELECT id, task_id, approvers, expires_at FROM approvals WHERE status = 'pending')
+
 -- name: spent_seals_forget
 DELETE FROM spent_seals WHERE expires_at <= :now
 

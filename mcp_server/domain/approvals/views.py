@@ -70,15 +70,14 @@ def approval_view(row: Row, *, full: bool = True) -> ApprovalView:
     answers = [_answer(answer) for answer in json.loads(row["answers"])]
     approvers: list[str] = json.loads(row["approvers"])
     calls, came_of_it = json_or_none(row["calls"]), outcome_of(row)
-    return ApprovalView(
+    view = ApprovalView(
         id=row["id"],
         status=came_of_it.word(),
         title=row["title"],
         action=row["action"],
-        details=json_or_none(row["details"]) if full else None,
-        about=json_or_none(row["about"]) if full else None,
-        calls=calls if full else None,
-        says=_said(calls) if calls and not full else None,
+        details=json_or_none(row["details"]),
+        about=json_or_none(row["about"]),
+        calls=calls,
         choices=json_or_none(row["choices"]),
         free_text=bool(row["free_text"]) or None,
         action_hash=row["action_hash"],
@@ -91,11 +90,20 @@ def approval_view(row: Row, *, full: bool = True) -> ApprovalView:
         requested_by=row["requested_by"],
         created_at=iso(row["created_at"]),
         expires_at=iso_or_none(row["expires_at"]),
-        reminds_at=iso_or_none(row["remind_at"]) if full and row["status"] == "pending" else None,
+        reminds_at=_reminds_at(row),
         decided_at=iso_or_none(row["decided_at"]),
         ran_at=iso_or_none(row["ran_at"]),
         outcome=_outcome(came_of_it, full=full),
     )
+    return view if full else view.evolved(_UNLISTED | {"says": _said(calls) if calls else None})
+
+
+_UNLISTED = dict.fromkeys(("details", "about", "calls", "reminds_at"))
+"""What lists leave out."""
+
+
+def _reminds_at(row: Row) -> str | None:
+    return iso_or_none(row["remind_at"]) if row["status"] == "pending" else None
 
 
 def _answer(kept: dict[str, Any]) -> AnswerView:
