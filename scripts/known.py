@@ -11,8 +11,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 FILES = tuple(ROOT / package / "known.jsonl" for package in ("mcp_server/domain", "tools", "resources"))
-for file in FILES:  # what makes them reads them, and needs nothing of them
-    file.touch()
+if __name__ == "__main__":
+    for file in FILES:  # what makes them reads them and needs nothing of them: an older one might not be understood
+        file.write_text("")
 
 from mcp_server.domain.areas import NAMES, load  # noqa: E402
 from mcp_server.kernel.areas import Known  # noqa: E402
