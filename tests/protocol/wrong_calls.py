@@ -585,8 +585,8 @@ WRONG: list[Wrong] = [
     ("deployments_define", DEPLOY | {"services": WEB, "target": "k8s"}, ("Did you mean 'kubernetes'?",)),
     (
         "messages_send",
-        {"to": "all", "body": "x"},
-        ("Name each in `to`, or capability:NAME for all", "There are scribe"),
+        {"to": "the boss", "body": "x"},
+        ('There is no agent "the boss".', "There are scribe", "a person is user:NAME"),
     ),
     ("tasks_claim", {"agent_id": "me"}, ("There is no agent me. Write your own name", "agents_find")),
     ("tasks_report", WORK | {"progress": 150}, ("progress.percent: 150", "from 0 to 100")),
