@@ -93,8 +93,8 @@ def duplication(sources: Mapping[Path, str]) -> tuple[int, list[str]]:
         min_lines=6, ignore_comments=True, ignore_docstrings=True, ignore_imports=True, ignore_signatures=True
     )
     told = io.StringIO()
-    # Syntax is enough here: to look up what every name stands for, and whose the attributes are that are set, would take
-    # most of the time.
+    # Syntax is enough here: to look up what every name stands for, and whose attributes are set, would take most of
+    # the time.
     syntax_only = functools.partial(astroid.parse, apply_transforms=False)
     names_only = mock.patch.object(AstroidBuilder, "delayed_assattr", return_value=None)
     with mock.patch.object(astroid, "parse", syntax_only), names_only, contextlib.redirect_stdout(told):
