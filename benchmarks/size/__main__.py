@@ -21,7 +21,7 @@ import structlog
 from mcp.client import Client
 
 from benchmarks.size.asking import Ask, Taken, asks, milliseconds
-from benchmarks.size.filling import Sizes, age, enlarge, make_small
+from benchmarks.size.filling import Sizes, age, enlarge, make_small, tidy
 from mcp_server.app import open_app, open_desk
 from mcp_server.config import load_settings
 from mcp_server.domain.operating.statistics import update
@@ -64,6 +64,8 @@ async def prepare(urls: dict[str, str], sizes: Sizes, marks: Path) -> None:
         age(url)
         if name == "large":
             enlarge(url, sizes)
+        await settle(url)
+        tidy(url)
         mark.touch()
         print(f"made the {name} database in {time.perf_counter() - started:.0f} s")
 

@@ -233,7 +233,7 @@ BESIDE = ("status", "blocked", "schedules", "parent", "kind", "system_kind", "ta
 
 
 def test_a_list_that_several_things_narrow_is_read_by_the_one_that_was_chosen(tmp_path: Path):
-    """Whatever the engine takes for rarer; what is blocked is a part of what is pending, and has an index of its own."""
+    """Whatever the engine takes for rarer. What is blocked is a part of what is pending, with an index of its own."""
     on_file(tmp_path / "x.db")
     known = statements("sqlite", AREAS.sql)
     with closing(SqliteFile(tmp_path / "x.db").connect()) as connection:
