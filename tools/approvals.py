@@ -20,7 +20,7 @@ from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.meaning import ApprovalId
-from mcp_server.kernel.paging import floors
+from mcp_server.kernel.paging import LIMIT_MAX, floors
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.values import Frozen
 from mcp_server.kernel.views import View
@@ -102,6 +102,7 @@ class FindResult(View):
     next_cursor: str | None = None
     omitted: int | None = None
     at_least: list[str] | None = None
+    hint: str | None = None
 
 
 async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
@@ -109,7 +110,23 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
     if args.approval_id is not None:
         return FindResult(approval=await desk.approvals.get(call, args.approval_id))
     approvals, next_cursor, omitted = await desk.approvals.find(call, args)
-    return FindResult(approvals=approvals, next_cursor=next_cursor, omitted=omitted, at_least=floors(omitted=omitted))
+    return FindResult(
+        approvals=approvals,
+        next_cursor=next_cursor,
+        omitted=omitted,
+        at_least=floors(omitted=omitted),
+        hint=await _put_to_anyone(desk, call, args),
+    )
+
+
+async def _put_to_anyone(desk: Desk, call: Call, args: FindArguments) -> str | None:
+    """Which of the newest open questions name nobody, where those of one who is named are asked for: they are theirs,
+    too."""
+    if args.approver is None or args.status not in (None, "pending"):
+        return None
+    newest = await desk.approvals.find(call, FindApprovals(status="pending", task_id=args.task_id, limit=LIMIT_MAX))
+    free = [one.id for one in newest.items if one.approvers is None]
+    return f"Put to anyone who may decide, so not listed: {several(free)}." if free else None
 
 
 def _say(approval: ApprovalView | ApprovalState) -> str:
@@ -129,7 +146,8 @@ def _say_open(result: RequestedApproval, approval: ApprovalState) -> str:
     )
     waits = f"tasks_wait(task_id='{approval.task_id}') waits for people elsewhere."
     given = result.waiting_task_id and f" {result.waiting_task_id} waits for the answer; its claim brings it."
-    asked = f"{_say(approval)} Asked: {_whom(approval)}; {here}{waits}{_until(approval)}{_takes(approval)}{given or ''}"
+    how = "Reminded, once" if approval.reminded else "Asked"
+    asked = f"{_say(approval)} {how}: {_whom(approval)}; {here}{waits}{_until(approval)}{_takes(approval)}{given or ''}"
     return " ".join((asked, *(f"But {one}" for one in result.warnings or ())))
 
 
@@ -137,7 +155,7 @@ def _whom(approval: ApprovalState) -> str:
     return several(list(map(named, approval.approvers))) if approval.approvers else "anyone who may decide"
 
 
-def _until(approval: ApprovalState) -> str:
+def _until(approval: ApprovalState | ApprovalView) -> str:
     # Silence is no consent, and what waits for it does not wait for ever.
     return f" Unanswered by {approval.expires_at}, {approval.task_id} is cancelled." if approval.expires_at else ""
 
@@ -179,14 +197,32 @@ def _why(reason: str | None) -> str:
 
 
 def _say_found(approval: ApprovalView) -> str:
-    return " ".join((_say_decided(decided_approval(approval).approval), *(approval.overtaken or ())))
+    told = decided_approval(approval).approval
+    return " ".join((_say_decided(told), *_say_awaited(approval), *(approval.overtaken or ())))
+
+
+def _say_awaited(approval: ApprovalView) -> list[str]:
+    """Who is still to answer and until when, and how they are reminded."""
+    if approval.status != "pending":
+        return []
+    again = f"They are reminded at {approval.reminds_at}, or once it is asked again with task_id='{approval.task_id}'."
+    reminded = again if approval.reminds_at and approval.approvers else ""
+    return list(filter(None, (_say_missing(approval), _until(approval).strip(), reminded)))
+
+
+def _say_missing(approval: ApprovalView) -> str:
+    if approval.approvers is None:
+        return "Anyone who may decide can answer."
+    # Of one that is answered in part, the sentence on its answers says who is missing.
+    return "" if approval.answers else f"{several(list(map(named, approval.not_answered or ())))} did not answer yet."
 
 
 def _say_listed(result: FindResult) -> str:
     approvals = result.approvals or ()
     moved = [one.id for one in approvals if one.overtaken]
-    stale = f" What is asked has been overtaken: {several(moved)}." if moved else ""
-    return f"{listed(len(approvals), 'approval', result.omitted, [one.status for one in approvals])}{stale}"
+    stale = f"What is asked has been overtaken: {several(moved)}." if moved else None
+    told = listed(len(approvals), "approval", result.omitted, [one.status for one in approvals])
+    return " ".join(filter(None, (told, stale, result.hint)))
 
 
 TOOLS = (

@@ -141,7 +141,8 @@ def _end(result: ReadResult) -> str:
 
 def _say(result: ReadResult) -> str:
     more = "" if result.cursor is None else f"{_end(result)} after='{result.cursor}'{_backwards(result.events)}."
-    return " ".join(filter(None, (listed(len(result.events), "event", None), result.hint, more)))
+    types = [one.type for one in result.events]
+    return " ".join(filter(None, (listed(len(types), "event", None, types), result.hint, more)))
 
 
 TOOLS = (

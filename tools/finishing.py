@@ -14,6 +14,7 @@ from tools.email import say_kept
 from tools.repeats import say_repeats
 from tools.spec import Alone, counted
 
+_RETRY = "tasks_control(action='retry') does"
 _AGAIN = frozenset(("queued", "pending"))
 """How a task stands whose attempt failed and is not the last."""
 
@@ -81,10 +82,14 @@ def _say_ended(result: FinishResult) -> str:
     if task.status in _AGAIN:
         return f"{now}: it will be tried again {_when(task)}."
     if task.status == "failed":
-        return f"{now} and is not tried again by itself: tasks_control(action='retry') does{_say_held_up(result)}."
+        return f"{now}{_tried(task)} and is not tried again by itself: {_RETRY}{_say_held_up(result)}."
     freed = ", ".join(result.freed or ())
     next_of_key = f"; with its concurrency_key free, {freed} can be claimed now" if freed else ""
     return f"{now}{_say_released(result)}{_say_waiting(result)}{next_of_key}."
+
+
+def _tried(task: TaskState) -> str:
+    return f" after attempt {task.attempt}" if (task.attempt or 1) > 1 else ""
 
 
 def _when(task: TaskState) -> str:

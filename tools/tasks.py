@@ -1,11 +1,13 @@
 """Tools of the task queue."""
 
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from mcp_server.domain.approvals.rules import Form
 from mcp_server.domain.desk import Desk
+from mcp_server.domain.tasks.attempts import AttemptView
 from mcp_server.domain.tasks.backlog import in_words
 from mcp_server.domain.tasks.commands import (
     ClaimTasks,
@@ -37,7 +39,7 @@ from mcp_server.kernel.views import View
 from tools.facts import TASK, beside
 from tools.finishing import FinishResult, finish, say_finished, says_finish, why_alone
 from tools.hints import hint, phrase
-from tools.spec import ADD, DESTROY, READ, UPDATE, Part, Tool, listed, several
+from tools.spec import ADD, DESTROY, READ, UPDATE, Part, Tool, counted, listed, several
 from tools.waited import say_waited
 
 _STANDING_SHOWN_MAX = 3
@@ -86,10 +88,15 @@ def _say_found(result: FindResult) -> str:
         waits = f" It waits: {'; '.join(result.task.waits_for)}." if result.task.waits_for else ""
         why = f" ({quoted(result.task.pause_reason)})" if result.task.pause_reason else ""
         said = f"Task {result.task.id} ({quoted(result.task.title)}) is {result.task.status}{why}"
-        return f"{said}{_lies(result.task.lease)}.{waits}"
+        return f"{said}{_lies(result.task.lease)}.{waits}{_say_attempts(result.task.attempts or ())}"
     tasks = result.tasks or ()
     found = listed(len(tasks), "task", result.omitted, [one.status for one in tasks])
     return f"{found} {result.hint or ''}".rstrip()
+
+
+def _say_attempts(attempts: Sequence[AttemptView]) -> str:
+    took = [one.took_seconds for one in attempts if one.took_seconds is not None]
+    return f" {counted(len(took), 'attempt')} took {sum(took):g} s together." if took else ""
 
 
 def _lies(lease: LeaseView | None) -> str:
@@ -170,7 +177,7 @@ def _says_create(args: CreateTasks) -> str:
 def _says_control(args: ControlTasks) -> str:
     given = {"priority": args.priority, "agent": args.agent_id, "time": args.run_at} | _says_changes(args)
     told = "".join(f", {name} {named(str(value))}" for name, value in given.items() if value is not None)
-    return f"Do to {several(list(map(named, args.task_ids)))}: {args.action.replace('_', ' ')}{told}."
+    return f"{args.action.replace('_', ' ').capitalize()} {several(list(map(named, args.task_ids)))}{told}."
 
 
 def _says_changes(args: ControlTasks) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class PatchOperation(Frozen):
     model_config = ConfigDict(extra="ignore")
 
     op: Literal["add", "remove", "replace", "move", "copy", "test", "increment"]
-    path: str
+    path: Annotated[str, Meant("a JSON Pointer", "/items/0")]
     from_: str | None = Field(default=None, alias="from")
     value: Any = None
     minimum: Number | None = Field(default=None, description="For increment")
@@ -267,9 +267,10 @@ def _sum(one: float, other: float) -> int | float:
 
 def _require_enough(found: float, added: float, minimum: float | None) -> None:
     if minimum is not None and added < minimum:
+        way_out = "Take less, or wait until there is more." if added < found else "Add more."
         raise Conflict(
             f"{dump_json(found)} would become {dump_json(added)}, below its minimum.",
-            next="Nothing was changed. Add less, or wait until there is more.",
+            next=f"Nothing was changed. {way_out}",
         )
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from mcp_server.domain.agents.commands import ControlAgent
-from mcp_server.domain.agents.transactions import LOOKED_FOR_MAX
+from mcp_server.domain.agents.rows import LOOKED_FOR_MAX
 from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval
 from mcp_server.domain.areas import AREAS
 from mcp_server.domain.locks.model import AcquireLock, FindLocks

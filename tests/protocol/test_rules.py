@@ -321,7 +321,7 @@ async def test_the_question_that_a_refusal_proposes_names_by_title_what_it_is_ab
         ),
     ):
         title = (await refused(world, tool, **arguments))["arguments"]["title"]
-        assert title.startswith(f'Do to {task.id} ("Nightly backup", so far at "0 3 * * *" UTC, next at 2027-')
+        assert title.startswith(f'Reschedule {task.id} ("Nightly backup", so far at "0 3 * * *" UTC, next at 2027-')
         assert title.count("Nightly") == 1
 
 

@@ -368,6 +368,20 @@ async def test_what_was_sent_tells_who_has_read_it_and_an_inbox_what_is_urgent(t
         assert text == f"2 messages. {newest} is read by 1 of 1. {id_} is read by 1 of 2; not by bob."
 
 
+async def test_an_open_question_says_who_is_missing_until_when_and_how_to_remind_them(tmp_path: Path):
+    ask = {"title": "t", "action": "a", "approvers": ["ann@example.org", "bob"]}
+    async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
+        _, asked = await said(client, "approvals_request", **ask)
+        task_id, until = asked["approval"]["task_id"], asked["approval"]["expires_at"]
+        text, _ = await said(client, "approvals_find", approval_id=asked["approval"]["id"])
+        waits = f" is pending. ann@example.org, bob did not answer yet. Unanswered by {until}, {task_id} is cancelled."
+        assert f"{waits} They are reminded at " in text and f"once it is asked again with task_id='{task_id}'." in text
+        text, told = await said(client, "approvals_request", **ask, task_id=task_id)
+        assert " is pending. Reminded, once: ann@example.org, bob; " in text and told["approval"]["reminded"]
+        text, told = await said(client, "approvals_find", approval_id=asked["approval"]["id"])
+        assert text.split("\n")[0].endswith(waits) and "reminds_at" not in told["approval"]
+
+
 async def test_a_question_that_ended_is_not_said_to_be_asked_again_under_its_key(tmp_path: Path):
     async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
         question = {"title": "Deploy", "action": "Deploy v7", "idempotency_key": "once"}

@@ -169,6 +169,9 @@ FROM agents a WHERE a.id = :agent_id {{for_update}}
 -- name: fragment.agents_at_hand
 (SELECT id, name FROM agents WHERE lifecycle <> 'terminated' ORDER BY name LIMIT 1000)
 
+-- name: agents_staying
+SELECT id, name FROM agents WHERE lifecycle <> 'terminated' ORDER BY name LIMIT :limit
+
 -- name: agent_names
 SELECT named.name FROM {{agents_at_hand}} AS named
 

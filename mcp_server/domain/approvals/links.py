@@ -38,7 +38,10 @@ def said_again(asked: Asked, policy: ApprovalPolicy) -> list[str]:
     """Whom its mail does not reach, or that they were told before."""
     if asked.told:
         return _unmailed(policy, asked.approval.people())
-    return [f"it was asked before, at {iso(asked.approval.opened_at)}: nobody is told again."]
+    approval = asked.approval
+    reminded = approval.expires_at is not None and approval.remind_at is None
+    told = f"asked before, at {iso(approval.opened_at)}{', and reminded once since' if reminded else ''}"
+    return [f"it was {told}: nobody is told again."]
 
 
 class Opened(NamedTuple):

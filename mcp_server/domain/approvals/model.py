@@ -290,16 +290,12 @@ class Approval(Record):
         """The arguments by which a request differs from what is asked already; what it leaves out does not."""
         lasts = None if self.expires_at is None else self.expires_at - self.opened_at
         said = command.model_fields_set
-        same = {
-            "title": words.title == self.title,
-            "action": words.action == self.action,
-            "details": "details" not in said or words.details == self.details,
-            "approvers": "approvers" not in said
-            or {*map(person_key, command.people())} == {*map(person_key, self.people())},
-            "quorum": "quorum" not in said or command.needed() == self.needed,
-            "expires_in_seconds": "expires_in_seconds" not in said or duration(command.expires_in_seconds) == lasts,
-        }
-        return [name for name, is_same in same.items() if not is_same]
+        asked, same = words._asdict(), self.words()._asdict()
+        same |= {"approvers": {*map(person_key, self.people())}, "quorum": self.needed, "expires_in_seconds": lasts}
+        asked |= {"approvers": {*map(person_key, command.people())}, "quorum": command.needed()}
+        asked |= {"expires_in_seconds": duration(command.expires_in_seconds)}
+        named = ("title", "action", "details", "choices", "free_text", "approvers", "quorum", "expires_in_seconds")
+        return [name for name in named if name in said and asked[name] != same[name]]
 
     def bound_to(self, task: Task) -> str:
         """The hash of what is asked, with the task as it is now; a task of the server's own only stands for what is

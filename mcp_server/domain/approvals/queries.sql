@@ -95,6 +95,15 @@ SELECT * FROM approvals WHERE requester = :requester AND status = 'pending' ORDE
 -- name: approvals_open_known
 SELECT id FROM approvals WHERE requester = :requester AND status = 'pending' ORDER BY created_at, id LIMIT :counted
 
+-- name: approval_asked_alike
+SELECT * FROM approvals
+WHERE requester = :requester AND status = 'pending' AND action_hash = :action_hash
+ORDER BY created_at, id LIMIT 1 {{for_update}}
+
+-- Questions that are open, by the tasks that wait for them.
+-- name: fragment.open_questions
+(SELECT id, task_id, approvers, expires_at FROM approvals WHERE status = 'pending')
+
 -- name: spent_seals_forget
 DELETE FROM spent_seals WHERE expires_at <= :now
 

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from mcp_server.domain.agents.holding import Holding
 from mcp_server.domain.agents.speaking import Speaking
-from mcp_server.domain.approvals import transactions
+from mcp_server.domain.approvals import asking, transactions
 from mcp_server.domain.approvals.answers import Answer
+from mcp_server.domain.approvals.asking import NewRequest
 from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval, Vote, form_of, read_vote
 from mcp_server.domain.approvals.fitting import expected_versions, overtaken
 from mcp_server.domain.approvals.handed import handed_over, open_of
@@ -19,7 +20,7 @@ from mcp_server.domain.approvals.people import is_mailbox, no_decider, nobody_ye
 from mcp_server.domain.approvals.principals import realm_of
 from mcp_server.domain.approvals.question import DIALOG_CHARACTERS_MAX, notice_text, question_text
 from mcp_server.domain.approvals.seals import QuestionSeal, Seals
-from mcp_server.domain.approvals.transactions import CALLS_KIND, Asked, GiveAnswer, NewRequest
+from mcp_server.domain.approvals.transactions import CALLS_KIND, Asked, GiveAnswer
 from mcp_server.domain.approvals.views import (
     OWN_QUESTIONS,
     ApprovalView,
@@ -96,7 +97,7 @@ class ApprovalService:
         self._standing = services.get(Standing)
         self._speaking = services.get(Speaking)
         self.policy = services.option(ApprovalPolicy)
-        self.request = Write(context, Permission.APPROVALS_REQUEST, self._reachable, transactions.request, self._asked)
+        self.request = Write(context, Permission.APPROVALS_REQUEST, self._reachable, asking.request, self._asked)
 
     async def decide(
         self, call: Call, voter: Voter, approval_id: str, vote: Vote, seen: Seen
@@ -309,7 +310,7 @@ class ApprovalService:
         people = asked.approval.people()
         told = people if asked.told and self.policy.mails_links() else []
         return RequestedApproval(
-            approval=approval_state(row),
+            approval=approval_state(row, reminded=asked.reminds),
             waiting_task_id=asked.waiting,
             links_sent_to=[person for person in told if await self._is_mailed(person)],
             asks_user_here=_asks_here(call, people),

@@ -4,29 +4,24 @@ from typing import Any, NamedTuple
 
 from mcp_server.domain.agents.holding import Holding
 from mcp_server.domain.approvals.answers import Answer
-from mcp_server.domain.approvals.commands import ApprovalSpec, RequestApproval
+from mcp_server.domain.approvals.commands import ApprovalSpec
 from mcp_server.domain.approvals.hooks import PEOPLE_ASKED
 from mcp_server.domain.approvals.model import (
     Approval,
     Seen,
     approval_id_of,
-    key_of,
     no_approval,
 )
-from mcp_server.domain.approvals.words import Runs, Words, task_words, words_of
+from mcp_server.domain.approvals.words import task_words, words_of
 from mcp_server.domain.events.thinning import last_event
-from mcp_server.domain.tasks.creation import create_one
-from mcp_server.domain.tasks.editing import wait_for_answer
 from mcp_server.domain.tasks.model import Task
-from mcp_server.domain.tasks.rows import load_anywhere, load_task
-from mcp_server.domain.tasks.spec import RetrySpec, TaskSpec
-from mcp_server.domain.tasks.transactions import approve, gate, reject
-from mcp_server.kernel.authority import Permission, Speaker, principal_of
-from mcp_server.kernel.errors import Conflict, InvalidTransition, OpsError, PermissionDenied
+from mcp_server.domain.tasks.rows import load_task
+from mcp_server.domain.tasks.transactions import approve, reject
+from mcp_server.kernel.authority import Speaker
+from mcp_server.kernel.errors import Conflict, InvalidTransition, OpsError
 from mcp_server.kernel.events import Event, Origin
-from mcp_server.kernel.keys import Key, key_conflict
 from mcp_server.kernel.store import Transaction
-from mcp_server.kernel.times import Micros, iso
+from mcp_server.kernel.times import Micros
 from mcp_server.kernel.writes import Landing
 
 APPROVAL_KIND = "system.approval"
@@ -35,17 +30,15 @@ APPROVAL_KIND = "system.approval"
 CALLS_KIND = "system.calls."
 """The task that makes the calls of an approval; whose they are follows: not every process knows all principals."""
 
-_RETRY = RetrySpec(max_attempts=100, delay_seconds=2, max_delay_seconds=60)
-"""What is approved is done, however often its server is killed."""
-
 
 class Asked(NamedTuple):
-    """An approval, the task that it is about, whether its people are being told of it now, what the asker may not have
-    meant, and which other task waits for the answer from now on."""
+    """An approval, the task that it is about, whether its people are being told of it now, or reminded, what the asker
+    may not have meant, and which other task waits for the answer from now on."""
 
     approval: Approval
     task: Task
     told: bool = True
+    reminds: bool = False
     warnings: list[str] | None = None
     waiting: str | None = None
 
@@ -56,52 +49,6 @@ class GiveAnswer(NamedTuple):
     approval_id: str
     answer: Answer
     seen: Seen
-
-
-class NewRequest(NamedTuple):
-    """A question, the calls that a yes runs, if any, and the kind of the task behind it."""
-
-    command: RequestApproval
-    runs: Runs | None = None
-    kind: str = APPROVAL_KIND
-    lasts_seconds: float | None = None
-    warnings: list[str] | None = None
-
-    def asked(self) -> RequestApproval:
-        """What is asked, for no longer than the operator's rules have it."""
-        said = self.command.expires_in_seconds
-        return self.command.model_copy(update={"expires_in_seconds": min(said, self.lasts_seconds or said)})
-
-
-def request(tx: Transaction, origin: Origin, new: NewRequest) -> Asked:
-    """Ask people: about an action of the caller's own, under a new task, or whether a task may start. Asked again about
-    the same task, who asked reminds the people. A question that is open to more than yes and no is always a task of its
-    own, whose result is the answer; a task that is to wait for it depends on that.
-
-    Raises:
-        NotFound: there is no such task.
-        InvalidTransition: the task has started or ended.
-        Conflict: somebody has answered already.
-        PermissionDenied: the task is not the caller's own, or the question was put otherwise.
-        IdempotencyConflict: the key was used for another question.
-    """
-    command, runs, kind, *_ = new
-    key = key_of(command, origin.principal)
-    earlier = _earlier(tx, key)
-    if earlier is not None:
-        return Asked(earlier, load_anywhere(tx, earlier.task_id), told=False)
-    if command.task_id is not None and not command.is_open():
-        return _request_for_task(tx, origin, command, load_task(tx, command.task_id), key)
-    task_id = origin.new_id("task")
-    title = "Carry out what people approve" if runs is not None and runs.is_private else command.title
-    create_one(tx, origin, TaskSpec(title=title, kind=kind, requires_approval=True, retry=_RETRY), task_id, asks=False)
-    asked = Approval.requested(words_of(command, runs=runs), task_id, origin, new.asked(), key, runs=runs)
-    opened = _open(tx, origin, asked)
-    if command.task_id is not None:
-        waiting = load_task(tx, command.task_id)
-        _require_own(origin, waiting)
-        wait_for_answer(tx, origin, waiting, task_id)
-    return Asked(opened, load_task(tx, task_id), warnings=new.warnings, waiting=command.task_id)
 
 
 def run(approval_id: str, tx: Transaction, origin: Origin, apply: Landing) -> Approval:
@@ -129,7 +76,7 @@ def overtake(tx: Transaction, origin: Origin, approval_id: str, error: OpsError)
 def open_approval(tx: Transaction, origin: Origin, spec: ApprovalSpec, task_id: str) -> Approval:
     """Ask those whom the operator named about a task that was created to wait for them."""
     asked = Approval.requested(words_of(spec), task_id, origin, spec, named_by_operator=True)
-    return _open(tx, origin, asked)
+    return open_question(tx, origin, asked)
 
 
 def answer(tx: Transaction, origin: Origin, command: GiveAnswer) -> Asked:
@@ -184,7 +131,7 @@ def ask_about_changed(tx: Transaction, origin: Origin, task: Task) -> None:
     """Ask about a task as it is now: nobody decides on what it was, and what was answered then does not count."""
     known = tx.one("approval_for_update", id=approval_id_of(task.id))
     if known is not None:
-        _open(tx, origin, Approval.adopt(known).reopened(origin.at, task))
+        open_question(tx, origin, Approval.adopt(known).reopened(origin.at, task))
 
 
 def ask_again(tx: Transaction, origin: Origin, retried: Task) -> None:
@@ -249,90 +196,10 @@ def _load(tx: Transaction, approval_id: str) -> Approval:
     return Approval.adopt(row)
 
 
-def _open(tx: Transaction, origin: Origin, asked: tuple[Approval, Event]) -> Approval:
+def open_question(tx: Transaction, origin: Origin, asked: tuple[Approval, Event]) -> Approval:
     tx.record(origin, asked[1])
     tx.tell(PEOPLE_ASKED, origin, asked[0], False)
     return asked[0]
-
-
-def _earlier(tx: Transaction, key: Key) -> Approval | None:
-    """The question that was asked under this key."""
-    if key.idempotency_key is None:
-        return None
-    row = tx.one("approval_by_key", key=key.idempotency_key, owner=key.key_owner)
-    if row is not None and row["content_hash"] != key.content_hash:
-        refusal = key_conflict(key.idempotency_key, "approval", row["id"], row["title"])
-        if row["status"] in ("expired", "withdrawn"):
-            refusal.message += f" That one is {row['status']} since {iso(row['decided_at'])}, and not asked any more."
-        raise refusal
-    return None if row is None else Approval.adopt(row)
-
-
-def _request_for_task(tx: Transaction, origin: Origin, command: RequestApproval, task: Task, key: Key) -> Asked:
-    _require_own(origin, task)
-    row = tx.one("approval_for_update", id=approval_id_of(task.id))
-    words = words_of(command, task)
-    if row is None:
-        task = gate(tx, origin, task)
-        return Asked(_open(tx, origin, Approval.requested(words, task.id, origin, command, key)), task)
-    approval = Approval.adopt(row)
-    if approval.is_addressed() and not _may_put_anew(origin, approval):
-        return _remind(tx, origin, command, words, approval)
-    task = gate(tx, origin, task)
-    return Asked(_open(tx, origin, approval.put_to(command, words, origin)), task)
-
-
-def _require_own(origin: Origin, task: Task) -> None:
-    """A question holds a task up, and a no ends it: that is for whom the task belongs to.
-
-    Raises:
-        PermissionDenied: it is another's.
-    """
-    own = principal_of(task.created_by) == principal_of(origin.actor)
-    if not own and not origin.may(Permission.TASKS_CONTROL):
-        raise PermissionDenied(
-            f"{task.id} is {task.created_by}'s, and a question would hold it up.",
-            next="Ask its owner, or somebody with the permission tasks:control.",
-            details={"permission": Permission.TASKS_CONTROL.value, "created_by": task.created_by},
-        )
-
-
-def _may_put_anew(origin: Origin, approval: Approval) -> bool:
-    """Whether the caller may change whom an open question is put to. Who asked may not; and whom the operator named,
-    nobody replaces."""
-    asked_it = origin.agent_id is not None and origin.agent_id == approval.requester
-    stays = approval.named_by_operator or approval.calls is not None
-    return origin.may(Permission.APPROVALS_CONTROL) and not asked_it and not stays
-
-
-def _remind(tx: Transaction, origin: Origin, command: RequestApproval, words: Words, approval: Approval) -> Asked:
-    """Remind the people of a question that stays as it is; once, since people are not to be worn down.
-
-    Raises:
-        PermissionDenied: the request differs from what is asked.
-        InvalidTransition: it is decided.
-    """
-    approval.require_open(origin.at)
-    differs = approval.differences(command, words)
-    if differs:
-        who = (
-            "The operator named who decides on it, so nobody"
-            if approval.named_by_operator
-            else "Only approvals:control"
-        )
-        raise PermissionDenied(
-            f"{approval.id} is asked already, and differs in {', '.join(differs)}. {who} may change that.",
-            next="Repeat the question as it is to remind its people, or wait for them.",
-            details={"approval_id": approval.id, "differs": differs, "approvers": approval.people()},
-        )
-    task = load_task(tx, approval.task_id)
-    if approval.bound_to(task) != approval.action_hash:
-        return Asked(_open(tx, origin, approval.renewed(words, origin.at)), task)
-    if approval.remind_at is None:
-        return Asked(approval, task, told=False)
-    reminded, event = approval.reminded(origin.at)
-    tx.tell(PEOPLE_ASKED, origin.caused_by(tx.record(origin, event)), reminded, True)
-    return Asked(reminded, task)
 
 
 def _settle(tx: Transaction, origin: Origin, approval: Approval, task: Task, note: str | None) -> Task:

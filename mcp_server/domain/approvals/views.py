@@ -33,7 +33,8 @@ class AnswerView(View):
 
 class ApprovalView(View):
     """One question to people; `about` is what a task asked about will do, `calls` what a yes runs, `outcome` what came
-    of those; `overtaken` says why a yes would do nothing any more, `handed_over` to whom it went whose asker left.
+    of those; `reminds_at` when its people are reminded, unless they were; `overtaken` says why a yes would do nothing
+    any more, `handed_over` to whom it went whose asker left.
     Lists leave what is long out, and tell of calls what each `says` to people."""
 
     id: str
@@ -58,6 +59,7 @@ class ApprovalView(View):
     handed_over: dict[str, str] | None = None
     created_at: str
     expires_at: str | None = None
+    reminds_at: str | None = None
     decided_at: str | None = None
     ran_at: str | None = None
     outcome: dict[str, Any] | None = None
@@ -68,15 +70,14 @@ def approval_view(row: Row, *, full: bool = True) -> ApprovalView:
     answers = [_answer(answer) for answer in json.loads(row["answers"])]
     approvers: list[str] = json.loads(row["approvers"])
     calls, came_of_it = json_or_none(row["calls"]), outcome_of(row)
-    return ApprovalView(
+    view = ApprovalView(
         id=row["id"],
         status=came_of_it.word(),
         title=row["title"],
         action=row["action"],
-        details=json_or_none(row["details"]) if full else None,
-        about=json_or_none(row["about"]) if full else None,
-        calls=calls if full else None,
-        says=_said(calls) if calls and not full else None,
+        details=json_or_none(row["details"]),
+        about=json_or_none(row["about"]),
+        calls=calls,
         choices=json_or_none(row["choices"]),
         free_text=bool(row["free_text"]) or None,
         action_hash=row["action_hash"],
@@ -89,10 +90,20 @@ def approval_view(row: Row, *, full: bool = True) -> ApprovalView:
         requested_by=row["requested_by"],
         created_at=iso(row["created_at"]),
         expires_at=iso_or_none(row["expires_at"]),
+        reminds_at=_reminds_at(row),
         decided_at=iso_or_none(row["decided_at"]),
         ran_at=iso_or_none(row["ran_at"]),
         outcome=_outcome(came_of_it, full=full),
     )
+    return view if full else view.evolved(_UNLISTED | {"says": _said(calls) if calls else None})
+
+
+_UNLISTED = dict.fromkeys(("details", "about", "calls", "reminds_at"))
+"""What lists leave out."""
+
+
+def _reminds_at(row: Row) -> str | None:
+    return iso_or_none(row["remind_at"]) if row["status"] == "pending" else None
 
 
 def _answer(kept: dict[str, Any]) -> AnswerView:
@@ -113,9 +124,9 @@ def _outcome(outcome: Outcome, *, full: bool) -> dict[str, Any] | None:
 
 
 class ApprovalState(View):
-    """Where a question stands: who asked it knows what it says, but for what each call `says` to people. Once it is
-    decided, by whose answers; how the task stands that may start, and for what it waits yet; of how many calls that a
-    yes runs, and what came of those."""
+    """Where a question stands: who asked it knows what it says, but for what each call `says` to people; whether it
+    was asked before, and its people are `reminded`. Once it is decided, by whose answers; how the task stands that may
+    start, and for what it waits yet; of how many calls that a yes runs, and what came of those."""
 
     id: str
     status: str
@@ -124,6 +135,7 @@ class ApprovalState(View):
     action_hash: str
     approvers: list[str] | None = None
     expires_at: str | None = None
+    reminded: bool | None = None
     needed: int
     answers: list[AnswerView] | None = None
     not_answered: list[str] | None = None
@@ -141,8 +153,8 @@ class ApprovalState(View):
         return Outcome(self.status, self.task_id, self.answer, self.calls or 0, self.outcome).said()
 
 
-def approval_state(row: Row) -> ApprovalState:
-    """A question that was just put, or stood under the same key."""
+def approval_state(row: Row, *, reminded: bool = False) -> ApprovalState:
+    """A question that was just put, stood under the same key, or reminds its people."""
     calls = json_or_none(row["calls"])
     return ApprovalState(
         id=row["id"],
@@ -152,6 +164,7 @@ def approval_state(row: Row) -> ApprovalState:
         action_hash=row["action_hash"],
         approvers=json.loads(row["approvers"]) or None,
         expires_at=iso_or_none(row["expires_at"]),
+        reminded=reminded or None,
         needed=row["needed"],
         task_id=row["task_id"],
     )

@@ -10,9 +10,9 @@ from mcp_server.domain.tasks.model import Task
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.composing import Composed
 from mcp_server.kernel.json_text import RawJson, check_json, dump_json, sha256_text
+from mcp_server.kernel.quoting import quoted
 
 _RUNS = "Make these calls: all of them, or none."
-_ANSWERED = "Answer this question."
 
 
 class Words(NamedTuple):
@@ -81,15 +81,23 @@ def asked_as(call: Call) -> AskedAs:
     return AskedAs(actor.kind, actor.id, actor.is_local, can, agent_id, actor.key_id, scope)
 
 
-def words_of(spec: ApprovalSpec, task: Task | None = None, runs: Runs | None = None) -> Words:
-    """The words of who asks; with a task, what that will do stands beside them; with calls, those."""
+def words_of(
+    spec: ApprovalSpec, task: Task | None = None, runs: Runs | None = None, waiting: Task | None = None
+) -> Words:
+    """The words of who asks; with a task, what that will do stands beside them; with calls, those; with one that waits
+    for the answer, which that is, where they do not say what the answer is for."""
     details = None if spec.details is None else check_json(spec.details, "details")
     about = None if task is None else _facts(task, {"title": task.title})
     if not isinstance(spec, RequestApproval):
         return Words(spec.title, spec.action, details, about)
-    action = spec.action or (_ANSWERED if runs is None else _RUNS)
+    action = spec.action or (_answered(waiting) if runs is None else _RUNS)
     choices = RawJson(dump_json(list(spec.choices))) if spec.choices else None
     return Words(spec.title, action, details, about, None if runs is None else runs.calls, choices, int(spec.free_text))
+
+
+def _answered(waiting: Task | None) -> str:
+    told = "." if waiting is None else f": {waiting.id} ({quoted(waiting.title)}) waits for it."
+    return f"Answer this question{told}"
 
 
 def task_words(task: Task) -> Words:

@@ -7,7 +7,7 @@ How one is opened is in `opening.py`, how somebody joins in `joins.py`, what the
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from mcp_server.domain.agents.transactions import named_agent, require_staying
+from mcp_server.domain.agents.rows import named_agent, require_staying
 from mcp_server.domain.calls.acts import Acted
 from mcp_server.domain.calls.joins import ask_owner, take_back
 from mcp_server.domain.calls.model import ASKED_MAX, Line, LiveCall, Participant

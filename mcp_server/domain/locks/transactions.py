@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
+from mcp_server.domain.agents.rows import named_agent, require_staying
 from mcp_server.domain.agents.speaking import agent_of
-from mcp_server.domain.agents.transactions import named_agent, require_staying, see_agent
+from mcp_server.domain.agents.transactions import see_agent
 from mcp_server.domain.events.thinning import last_told
 from mcp_server.domain.locks.deadlocks import Wait, deadlock, find_deadlock
 from mcp_server.domain.locks.endings import how_it_ended

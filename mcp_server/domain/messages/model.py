@@ -52,7 +52,9 @@ class SendMessage(Frozen):
     INSTEAD: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("capability", "capabilities"), "`to` takes capability:NAME for all who have one"),
         **dict.fromkeys(("user", "users"), "`to` takes user:NAME for a person"),
-        **dict.fromkeys(("broadcast", "to_all"), "name each in `to`, or capability:NAME for all who have one"),
+        **dict.fromkeys(
+            ("broadcast", "to_all"), "to=['all'] reaches every other agent, capability:NAME all who have one"
+        ),
         **dict.fromkeys(("cc", "bcc"), "everyone stands in `to`"),
         **dict.fromkeys(("attachments", "attachment", "file"), "state_set keeps it, and the body names it"),
         **dict.fromkeys(("send_at", "run_at"), "it goes at once; a task with run_at has it sent later"),
@@ -61,7 +63,7 @@ class SendMessage(Frozen):
     to: Recipients = Field(
         default=(),
         max_length=RECIPIENTS_MAX,
-        description="Agents, user:NAME, capability:NAME (all who have it)",
+        description="Agents, user:NAME, capability:NAME, all",
         examples=[["scribe"]],
     )
     subject: Line | None = None

@@ -3,16 +3,17 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from mcp_server.domain.agents.speaking import known_agent
-from mcp_server.domain.agents.transactions import (
+from mcp_server.domain.agents.rows import (
     LOOKED_FOR_MAX,
     every_name,
     is_staying,
     named_agent,
     names_near,
     staying_agent,
+    staying_agents,
     with_skills,
 )
+from mcp_server.domain.agents.speaking import known_agent
 from mcp_server.domain.messages.model import CAPABILITY, PERSON, RECIPIENTS_MAX, SendMessage, is_person
 from mcp_server.kernel.authority import VIA, Permission
 from mcp_server.kernel.checks import noting, refuse
@@ -25,7 +26,6 @@ from mcp_server.kernel.store import Transaction
 NAMES_SHOWN = 10
 _WORDS_FOR_ALL = ("all", "*", "everyone", "everybody", "all agents", "agents", "team")
 _WORDS_FOR_THE_USER = ("user", "the user", "me", "human", "person", "operator", "owner")
-_EACH = f"Name each in `to`, or {CAPABILITY}NAME for all who have one. "
 
 
 class Recipients(NamedTuple):
@@ -56,7 +56,7 @@ def recipients_of(tx: Transaction, origin: Origin, command: SendMessage) -> Reci
     if len(parties) > RECIPIENTS_MAX:
         raise LimitExceeded(
             f"More than {RECIPIENTS_MAX} would get this message.",
-            next="Name those who need it.",
+            next="Name those who need it, or write it with state_set and name the document in a message to some.",
             details={"recipients_max": RECIPIENTS_MAX},
         )
     return Recipients(parties, [])
@@ -136,9 +136,27 @@ def _parties(tx: Transaction, origin: Origin, reference: str, able: Mapping[str,
     if is_person(reference):
         return {_person(reference): reference}
     agent = staying_agent(tx, agent_of(reference))
+    if agent is None and reference.casefold() in _WORDS_FOR_ALL:
+        return _all_others(tx, origin, reference)
     if agent is None:
         raise _no_agent_but_the_user(origin, reference) or _nobody(tx, reference)
     return dict([agent])
+
+
+def _all_others(tx: Transaction, origin: Origin, word: str) -> dict[str, str]:
+    """Every agent that has not left, but the sender; as many as may get a message, and one more.
+
+    Raises:
+        NotFound: there is no other.
+    """
+    others = {id_: name for id_, name in staying_agents(tx, RECIPIENTS_MAX + 2) if id_ != origin.party}
+    if not others:
+        raise NotFound(
+            f"{quoted(word)} means every other agent, and there is none.",
+            next="agents_register makes one; a person is user:NAME.",
+            details={"to": word},
+        )
+    return others
 
 
 def _person(reference: str) -> str:
@@ -172,14 +190,13 @@ def _nobody(tx: Transaction, reference: str) -> NotFound:
             next=f"Write to {quoted(CAPABILITY + reference)} to reach all who have it.",
             details={"to": reference, "near": [f"{CAPABILITY}{reference}"]},
         )
-    is_all = reference.casefold() in _WORDS_FOR_ALL
-    near = [] if is_all else names_near(tx, reference)
+    near = names_near(tx, reference)
     there = every_name(tx) if is_looked_for and not near else []
     more = f" and {len(there) - NAMES_SHOWN} more" if len(there) > NAMES_SHOWN else ""
     known = f"There are {', '.join(map(named, there[:NAMES_SHOWN]))}{more}. " if there else ""
     return NotFound(
         f"There is no agent {named(reference)}.",
-        next=f"{_EACH if is_all else did_you_mean(near)}{known}List agents with agents_find; a person is user:NAME.",
+        next=f"{did_you_mean(near)}{known}List agents with agents_find; a person is user:NAME.",
         details={"to": reference, "near": near},
     )
 

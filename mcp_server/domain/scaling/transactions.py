@@ -7,16 +7,9 @@ from typing import Any, NamedTuple
 from mcp_server.domain.agents.commands import InstanceSpec, ScalingSpec
 from mcp_server.domain.agents.launchers import Launchers
 from mcp_server.domain.agents.model import Agent, gone
+from mcp_server.domain.agents.rows import is_known, load_agent, named_agent
 from mcp_server.domain.agents.seen import AgentNow, agent_now
-from mcp_server.domain.agents.transactions import (
-    instance_ended,
-    instance_started,
-    instances_run,
-    introduce_instance,
-    is_known,
-    load_agent,
-    named_agent,
-)
+from mcp_server.domain.agents.transactions import instance_ended, instance_started, instances_run, introduce_instance
 from mcp_server.domain.processes.model import Process, Want
 from mcp_server.domain.processes.transactions import forget, processes_of, unwant, want
 from mcp_server.domain.scaling.model import Decision, ScaleAgent

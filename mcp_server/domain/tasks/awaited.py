@@ -5,18 +5,21 @@ from collections.abc import Sequence
 from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.tasks.outcomes import OutcomeView
 from mcp_server.domain.tasks.waiting import facts_about, why_waiting
+from mcp_server.kernel.authority import Actor
 from mcp_server.kernel.store import Database, Row
 
 LOOKED_AT_MAX = 5
 """Of how many it is found out: who waits for more looks for one."""
 
 
-async def with_waits(database: Database, agents: AgentService, tasks: Sequence[OutcomeView]) -> list[OutcomeView]:
+async def with_waits(
+    database: Database, agents: AgentService, tasks: Sequence[OutcomeView], reader: Actor
+) -> list[OutcomeView]:
     """The tasks, each of the first that do not run yet with what it waits for."""
     # One that runs waits for its worker alone, and tells how far it is.
     rows = await _rows(database, [one.id for one in tasks if one.status in ("pending", "queued")][:LOOKED_AT_MAX])
     # Read at once for all: they may well wait for the same agents.
-    facts = await facts_about(database, agents, rows)
+    facts = await facts_about(database, agents, rows, reader)
     waits = {row["id"]: why_waiting(row, facts) for row in rows}
     return [one.evolved({"waits_for": waits.get(one.id)}) for one in tasks]
 

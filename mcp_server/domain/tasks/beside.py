@@ -1,5 +1,5 @@
-"""What stands beside a task that its row does not hold: what its firings came to, who handed it over and why, and when
-whoever works on it was last heard of."""
+"""What stands beside a task that its row does not hold: its attempts, what its firings came to, who handed it over and
+why, and when whoever works on it was last heard of."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,7 @@ from itertools import chain
 
 from mcp_server.domain.agents.signs import Sign, signs_of
 from mcp_server.domain.events.told import handing_of, told_of
+from mcp_server.domain.tasks.attempts import attempts_at
 from mcp_server.domain.tasks.runs import last_runs
 from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.call import Call
@@ -19,7 +20,8 @@ async def with_all(database: Database, call: Call, task: TaskView, row: Row, now
     handed = None if row["agent_id"] is None else await _handing(database, row)
     runs = None if row["schedule"] is None else await last_runs(database, task.id)
     (seen,) = await with_signs(database, call, [task], now)
-    return seen.evolved({"handed_over": handed, "last_runs": runs})
+    attempts = await attempts_at(database, row)
+    return seen.evolved({"handed_over": handed, "last_runs": runs, "attempts": attempts})
 
 
 async def with_signs(database: Database, call: Call, tasks: Sequence[TaskView], now: Micros) -> list[TaskView]:

@@ -10,14 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from mcp_server.domain.agents.model import Agent
+from mcp_server.domain.agents.rows import at_work, load_agent
 from mcp_server.domain.agents.speaking import require_voice
-from mcp_server.domain.agents.transactions import (
-    at_work,
-    load_agent,
-    require_budget,
-    see_instance,
-    see_instance_again,
-)
+from mcp_server.domain.agents.transactions import require_budget, see_instance, see_instance_again
 from mcp_server.domain.tasks.commands import ClaimSystemTasks, ClaimTasks, worker_of
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.rows import LeasedTasks, load_task

@@ -5,7 +5,7 @@ from functools import partial
 from itertools import chain, filterfalse
 from typing import Any, NamedTuple
 
-from mcp_server.domain.agents.transactions import named_agent, require_staying
+from mcp_server.domain.agents.rows import named_agent, require_staying
 from mcp_server.domain.tasks.births import new_task
 from mcp_server.domain.tasks.commands import CreateTasks
 from mcp_server.domain.tasks.hooks import TASK_GATED

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from mcp_server.domain.agents.transactions import named_agent, require_staying
+from mcp_server.domain.agents.rows import named_agent, require_staying
 from mcp_server.domain.tasks.creation import SYSTEM_WORK, require_runs_on
 from mcp_server.domain.tasks.hooks import TASK_MOVED
 from mcp_server.domain.tasks.model import Task

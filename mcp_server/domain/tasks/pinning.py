@@ -3,7 +3,7 @@
 from typing import Any
 
 from mcp_server.domain.agents.holding import Holding
-from mcp_server.domain.agents.transactions import is_staying, named_agent, require_staying
+from mcp_server.domain.agents.rows import is_staying, named_agent, require_staying
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.queues import ensure_queue
 from mcp_server.domain.tasks.refusals import being_cancelled, servers_own

@@ -156,6 +156,13 @@ SELECT value AS parent_id,
   (SELECT count(*) FROM (SELECT 1 FROM dependencies WHERE parent_id = asked.value LIMIT :most) AS counted) AS n
 FROM jsonb_array_elements_text(CAST(:ids AS jsonb)) AS asked (value)
 
+-- name: questions_about
+SELECT asked.* FROM {{open_questions}} AS asked WHERE asked.task_id IN (SELECT value FROM json_each(:ids))
+
+-- name: questions_about (postgres)
+SELECT asked.* FROM {{open_questions}} AS asked
+WHERE asked.task_id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
+
 -- name: dependencies_of_many
 SELECT d.task_id, p.id, p.title, p.status FROM dependencies d JOIN tasks p ON p.id = d.parent_id
 WHERE d.task_id IN (SELECT value FROM json_each(:ids)) ORDER BY d.task_id, p.id

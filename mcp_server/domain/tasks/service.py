@@ -229,7 +229,7 @@ class TaskService:
         """
         call.actor.require(Permission.TASKS_READ)
         row, now = await self._row(task_id), self._context.clock()
-        task = task_full(row, await facts_about(self._database, self._agents, [row]), now=now)
+        task = task_full(row, await facts_about(self._database, self._agents, [row], call.actor), now=now)
         return await with_all(self._database, call, task, row, now)
 
     async def state(self, call: Call, task_id: str) -> TaskState:
@@ -271,7 +271,7 @@ class TaskService:
         held_up = await held_up_now(self._database, self._agents) if command.ready is False else None
         first, *others = await lists_of(self._database, command, agent_id, held_up)
         page = await fetch_page_holding(self._database, sought, first, command.limit, ("created_at", "id"), also=others)
-        facts = await facts_about(self._database, self._agents, page.rows)
+        facts = await facts_about(self._database, self._agents, page.rows, call.actor)
         seen = await with_signs(
             self._database, call, [task_row(row, facts) for row in page.rows], self._context.clock()
         )
@@ -317,7 +317,7 @@ class TaskService:
         if (one := command.one()) is not None:
             return WaitedTasks(task=await self.get(call, one), reached=reached(found))
         tasks = bounded((await outcomes(database, ids)).values())
-        return WaitedTasks(tasks=await with_waits(database, self._agents, tasks), reached=reached(found))
+        return WaitedTasks(tasks=await with_waits(database, self._agents, tasks, call.actor), reached=reached(found))
 
     async def _row(self, task_id: str) -> Row:
         fetch_one = self._database.fetch_one

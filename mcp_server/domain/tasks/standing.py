@@ -163,19 +163,20 @@ _LEFT_BEHIND = {True: ("message", "step"), False: ("message",)}
 """What the last report says no more of a task that has ended, for those that are completed and others."""
 
 
-def waits_for(row: Row, ended: int = 0, unfinished: Sequence[str] = ()) -> list[str] | None:
+def waits_for(row: Row, ended: int = 0, unfinished: Sequence[str] = (), asked: str = "") -> list[str] | None:
     """What a pending task waits for, in words.
 
     Args:
         row: the task's.
         ended: how much of what it depends on is over, which is said elsewhere.
         unfinished: the ids of the rest, where they are known.
+        asked: what is known of the question to people that is open about it.
     """
     if row["status"] != "pending":
         return None
     reasons = [_unfinished(row, row["waits_on"] - ended, unfinished)] if row["waits_on"] > ended else []
     if row["approval"] == "required":
-        reasons.append("a person's approval")
+        reasons.append(f"a person's approval{asked}")
     if row["run_at"] is not None:
         reasons.append(f"its time, {iso(row['run_at'])}" if row["schedule"] is None else _next_time(row))
     return reasons or None

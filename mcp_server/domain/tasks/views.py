@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from mcp_server.domain.tasks.attempts import AttemptView
 from mcp_server.domain.tasks.runs import RunView
 from mcp_server.domain.tasks.schedules import ScheduleSpec
 from mcp_server.domain.tasks.spec import MAX_ATTEMPTS_DEFAULT, PRIORITY_NAMES, ShownKind
@@ -81,6 +82,7 @@ class TaskView(View):
     started_at: str | None = None
     finished_at: str | None = None
     took_seconds: float | None = None
+    attempts: list[AttemptView] | None = None
 
 
 def task_row(row: Row, facts: Facts | None = None) -> TaskView:
@@ -177,6 +179,7 @@ def _task_full(row: Row) -> TaskView:
             "started_at": iso_or_none(row["started_at"]),
             "finished_at": iso_or_none(row["finished_at"]),
             "took_seconds": took_seconds(row),
+            "attempts": None,
         }
     )
 

@@ -14,7 +14,9 @@ from mcp_server.domain.tasks.listing import HeldUp
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.schedules import ScheduleSpec
 from mcp_server.domain.tasks.standing import waits_for
+from mcp_server.kernel.authority import Actor, Permission
 from mcp_server.kernel.json_text import dump_json
+from mcp_server.kernel.quoting import named
 from mcp_server.kernel.store import Database, Row
 from mcp_server.kernel.times import iso
 
@@ -36,21 +38,29 @@ class Takers(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What tasks may wait for: the agents, who holds which concurrency key, and what each task depends on that has not
-    been completed. And what was found out of it, once for all tasks that need the same: many do, of many agents."""
+    """What tasks may wait for: the agents, who holds which concurrency key, what each task depends on that has not
+    been completed, and which question to people is open about it, where the reader may read of those. And what was
+    found out of it, once for all tasks that need the same: many do, of many agents."""
 
     workers: Sequence[Worker]
     holders: Mapping[str, Sequence[Row]]
     parents: Mapping[str, Sequence[Row]]
+    questions: Mapping[str, Sequence[Row]]
     takers: dict[tuple[str, str | None], Takers]
 
 
-async def facts_about(database: Database, agents: AgentService, rows: Sequence[Row]) -> Facts:
-    """What is to be known of some tasks to say why they wait; what none of them may wait for is not read."""
+async def facts_about(
+    database: Database, agents: AgentService, rows: Sequence[Row], reader: Actor | None = None
+) -> Facts:
+    """What is to be known of some tasks to say to somebody why they wait; what none of them may wait for is not
+    read."""
     waiting = list(filter(_waits, rows))
     if not waiting:
-        return Facts((), {}, {}, {})
-    return Facts(await agents.able(), await _holders(database, waiting), await _parents(database, waiting), {})
+        return Facts((), {}, {}, {}, {})
+    holders, parents = await _holders(database, waiting), await _parents(database, waiting)
+    may_read = reader is not None and reader.may(Permission.APPROVALS_READ)
+    questions = await _questions(database, waiting) if may_read else dict[str, list[Row]]()
+    return Facts(await agents.able(), holders, parents, questions, {})
 
 
 def why_waiting(row: Row, facts: Facts) -> list[str] | None:
@@ -58,7 +68,8 @@ def why_waiting(row: Row, facts: Facts) -> list[str] | None:
     found = _found(_REASONS, row, facts) if _waits(row) else []
     parents = facts.parents.get(row["id"], ())
     unfinished = [one["id"] for one in parents if one["status"] not in _BADLY]
-    return [*(waits_for(row, len(parents) - len(unfinished), unfinished) or ()), *found] or None
+    asked = "".join(map(_asked, facts.questions.get(row["id"], ())))
+    return [*(waits_for(row, len(parents) - len(unfinished), unfinished, asked) or ()), *found] or None
 
 
 async def stranded(database: Database, agents: AgentService, rows: Sequence[Row]) -> list[str]:
@@ -100,7 +111,7 @@ def _of_times(row: Row) -> list[str]:
 async def held_up_now(database: Database, agents: AgentService) -> HeldUp:
     """What keeps queued tasks from being claimed now: in queues of which nobody there is can take anything up, and by
     concurrency keys."""
-    facts = Facts(await agents.able(), {}, {}, {})
+    facts = Facts(await agents.able(), {}, {}, {}, {})
     queues = await database.fetch_all("queues_for_agents")
     keys = await database.fetch_all("concurrency_keys_running")
     nobody = [queue["name"] for queue in queues if _found(_OF_A_QUEUE, queue, facts)]
@@ -155,6 +166,19 @@ async def _holders(database: Database, waiting: Sequence[Row]) -> Mapping[str, S
 async def _parents(database: Database, waiting: Sequence[Row]) -> Mapping[str, Sequence[Row]]:
     ids = [row["id"] for row in waiting if row["waits_on"]]
     return _by("task_id", await database.fetch_all("dependencies_of_many", ids=dump_json(ids)) if ids else [])
+
+
+async def _questions(database: Database, waiting: Sequence[Row]) -> Mapping[str, Sequence[Row]]:
+    ids = [row["id"] for row in waiting if row["approval"] == "required"]
+    return _by("task_id", await database.fetch_all("questions_about", ids=dump_json(ids)) if ids else [])
+
+
+def _asked(question: Row) -> str:
+    """Which question is open, of whom and until when."""
+    people: list[str] = json.loads(question["approvers"])
+    whom = [f"asked of {_some(list(map(named, people)))}"] if people else []
+    until = [] if question["expires_at"] is None else [f"open until {iso(question['expires_at'])}"]
+    return f" ({', '.join([question['id'], *whom, *until])})"
 
 
 def _nobody(row: Row, facts: Facts) -> list[str]:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from mcp_server.domain.agents import transactions
-from mcp_server.domain.agents.transactions import LOOKED_FOR_MAX
+from mcp_server.domain.agents import rows
+from mcp_server.domain.agents.rows import LOOKED_FOR_MAX
 from mcp_server.domain.messages.model import SendMessage
 from mcp_server.domain.tasks.commands import ControlTasks, CreateTasks
 from mcp_server.domain.tasks.spec import TaskSpec
@@ -23,7 +23,7 @@ def looked_for(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.append(name)
         return [one for one in known if one[0] == name[0]]
 
-    monkeypatch.setattr(transactions, "near", counting)
+    monkeypatch.setattr(rows, "near", counting)
     return found
 
 

@@ -66,6 +66,36 @@ async def test_the_key_of_a_question_lets_the_task_wait_once(world: World):
     assert (await world.desk.tasks.get(world.call, task.id)).depends_on == [first.approval.task_id]
 
 
+async def test_a_question_asked_twice_for_a_task_is_asked_once_and_reminds(world: World):
+    task = await world.task()
+    first = await put(world, task_id=task.id)
+    again = await put(world, task_id=task.id)
+    assert (again.approval.id, again.approval.reminded, again.waiting_task_id) == (first.approval.id, True, task.id)
+    once_more = await put(world, task_id=first.approval.task_id)
+    assert once_more.approval.id == first.approval.id and once_more.approval.reminded is None
+    assert "and reminded once since" in " ".join(once_more.warnings or ())
+    assert (await world.desk.tasks.get(world.call, task.id)).depends_on == [first.approval.task_id]
+    with pytest.raises(PermissionDenied, match="differs in choices"):
+        await put(world, task_id=first.approval.task_id, choices=["here", "there"])
+    assert replay(world.url).differences == ()
+
+
+async def test_a_question_asked_twice_is_remarked_on_until_it_is_answered(world: World):
+    first = await put(world)
+    said = " ".join((await put(world)).warnings or ())
+    assert f"{first.approval.id} asks the same" in said and f"task_id='{first.approval.task_id}'" in said
+    other = await put(world, choices=["here", "there"])
+    stranger = await put(world, call=ANN)
+    assert "asks the same" not in " ".join(w for one in (first, other, stranger) for w in one.warnings or ())
+
+
+async def test_people_read_which_task_waits_for_their_answer(world: World):
+    task = await world.task(title="Move the backups")
+    asked = await put(world, task_id=task.id)
+    shown = await world.desk.approvals.shown(world.call, asked.approval.id)
+    assert f'> Answer this question: {task.id} ("Move the backups") waits for it.' in shown.text
+
+
 async def test_what_cannot_wait_any_more_or_is_anothers_is_refused_and_nobody_is_asked(world: World):
     agent, task = await world.agent("mover"), await world.task()
     await claimed(world, agent.id)

@@ -268,8 +268,8 @@ async def test_people_are_told_what_a_call_is_about_by_title_and_as_it_was_when_
     moved = f'{backup.id} ("Nightly backup", so far at "0 3 * * *" Europe/Berlin, next at 2027-01-16T02:00:00.000Z)'
     told = f"""{later.id} ("Run 'it'; not {backup.id}", so far not before 2027-01-15T09:00:00.000Z)"""
     says = [
-        f'Do to {moved}: reschedule, cron "0 4 * * *".',
-        f'Do to {told}: assign, agent {lena.id} (lena). Reason: "he is ill".',
+        f'Reschedule {moved}, cron "0 4 * * *".',
+        f'Assign {told}, agent {lena.id} (lena). Reason: "he is ill".',
         f'Pause agent lena. Reason: "rest, says {backup.id}".',
         'Send an email to ann@example.org: "Hi": "All is well.".',
     ]

@@ -7,7 +7,7 @@ import pytest
 
 from mcp_server.domain.agents.commands import ControlAgent
 from mcp_server.domain.events.commands import ReadEvents
-from mcp_server.domain.messages.model import ReadMessages
+from mcp_server.domain.messages.model import RECIPIENTS_MAX, ReadMessages
 from mcp_server.domain.messages.views import InboxView, MessageView
 from mcp_server.kernel.authority import Role
 from mcp_server.kernel.call import Call
@@ -15,6 +15,7 @@ from mcp_server.kernel.errors import (
     Conflict,
     IdempotencyConflict,
     LeaseLost,
+    LimitExceeded,
     NotFound,
     PermissionDenied,
     ValidationFailed,
@@ -49,6 +50,26 @@ async def test_recipients_are_agents_by_name_id_or_label_people_and_capabilities
     assert done.message.to == ["ann", "bob", "user:local"]
     assert sorted(done.recipients) == sorted([ann.id, bob.id, "user:local"])
     assert (await inbox(world, "ann")).messages[0].to == ["ann", "bob", "user:local"]
+
+
+@pytest.mark.parametrize("word", ["all", "Everyone", "*"])
+async def test_a_word_for_all_reaches_every_other_agent_that_has_not_left(world: World, word: str):
+    ann = await world.agent("ann")
+    with pytest.raises(NotFound, match="means every other agent, and there is none"):
+        await sent(world, word, call=speaking(ann))
+    bob, left, eve = [await world.agent(name) for name in ("bob", "left", "eve")]
+    await world.desk.agents.control(world.call, ControlAgent(agent_id=left.id, action="terminate"))
+    done = await sent(world, word, call=speaking(ann))
+    assert done.recipients == sorted([bob.id, eve.id]) and done.message.to == ["bob", "eve"]
+
+
+async def test_an_agent_that_is_called_so_is_meant_and_too_many_are_refused(world: World):
+    for number in range(RECIPIENTS_MAX + 1):
+        await world.agent(f"worker-{number}")
+    with pytest.raises(LimitExceeded, match="More than 50"):
+        await sent(world, "all", call=USER)
+    team = await world.agent("team")
+    assert (await sent(world, "team", call=USER)).recipients == [team.id]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mcp_server.domain.approvals.model import approval_id_of
 from mcp_server.domain.tasks.commands import ControlTasks, FindTasks
 from mcp_server.domain.tasks.results import ControlledTasks
 from mcp_server.domain.tasks.views import TaskView
@@ -147,7 +148,8 @@ async def test_an_approval_is_asked_for_each_firing(world: World):
     to(world, "2027-01-15T09:00:01Z")
     await world.settle()
     (task,) = await firings(world, schedule)
-    assert (task.status, task.waits_for) == ("pending", ["a person's approval", "its time, 2027-01-15T09:00:00.000Z"])
+    asked = f"a person's approval ({approval_id_of(task.id)})"
+    assert (task.status, task.waits_for) == ("pending", [asked, "its time, 2027-01-15T09:00:00.000Z"])
     with pytest.raises(NotFound):
         await world.decide(world.call, schedule.id, granted=True)
     assert (await world.decide(world.call, task.id, granted=True)).status == "queued"

@@ -1,5 +1,6 @@
 """Why a task waits, as lists and single tasks say it, and what is warned of at creation."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,9 +8,11 @@ import pytest
 from mcp_server.domain.agents import workers
 from mcp_server.domain.agents.commands import BudgetSpec, ControlAgent, Register
 from mcp_server.domain.approvals.commands import RequestApproval
+from mcp_server.domain.approvals.model import approval_id_of
 from mcp_server.domain.tasks.commands import ClaimTasks, ControlTasks, CreateTasks, FindTasks
 from mcp_server.domain.tasks.lines import task_line
 from mcp_server.domain.tasks.spec import FailureSpec, TaskSpec, UsageSpec
+from mcp_server.kernel.authority import Permission
 from tests.domain.tasks.test_editing import at
 from tests.world import World
 
@@ -146,7 +149,8 @@ async def test_a_dependency_that_ended_badly_is_said_with_the_policy(world: Worl
 
 async def test_time_and_people_are_said_as_before(world: World):
     task = await world.task(run_at=at(60), requires_approval=True)
-    assert await why(world, task) == "a person's approval; its time, 2027-01-15T08:01:00.000Z"
+    asked = f"a person's approval ({approval_id_of(task.id)})"
+    assert await why(world, task) == f"{asked}; its time, 2027-01-15T08:01:00.000Z"
 
 
 async def test_creation_warns_of_what_nobody_can_do_and_of_nothing_else(world: World):
@@ -286,3 +290,14 @@ async def test_what_nobody_can_do_is_looked_into_once_for_all_that_need_it_and_f
     listed = (await world.desk.tasks.find(world.call, FindTasks(limit=100))).items
     assert all("no agent has" in str(one.waits_for) for one in listed)
     assert len(compared) <= 5 * 5
+
+
+async def test_a_task_that_waits_for_people_says_for_whom_and_until_when_to_who_may_read_of_questions(world: World):
+    task = await world.task(requires_approval=True)
+    asked = RequestApproval(title="May I?", action="a", approvers=("ann@example.org", "bob"), task_id=task.id)
+    opened = (await world.desk.approvals.request(world.call, asked)).approval
+    told = f"({opened.id}, asked of ann@example.org, bob, open until {opened.expires_at})"
+    assert await why(world, task) == f"a person's approval {told}"
+    rights = world.call.actor.permissions - {Permission.APPROVALS_READ}
+    narrow = replace(world.call, actor=world.call.actor.model_copy(update={"permissions": rights}))
+    assert (await world.desk.tasks.get(narrow, task.id)).waits_for == ["a person's approval"]

@@ -10,6 +10,7 @@ import pytest
 from mcp_server.app import desk_on
 from mcp_server.domain.agents.commands import BudgetSpec, InstanceSpec, Register
 from mcp_server.domain.agents.views import AgentView
+from mcp_server.domain.approvals.model import approval_id_of
 from mcp_server.domain.tasks import service
 from mcp_server.domain.tasks.archive import KeepTasks, TaskRetention
 from mcp_server.domain.tasks.commands import ClaimTasks, ControlTasks, CreateTasks, FindTasks, ReportTask
@@ -43,7 +44,8 @@ async def control(world: World, action: Any, *task_ids: str, **more: Any) -> Con
 async def test_a_task_that_requires_approval_waits_for_a_person_and_then_runs_once(world: World):
     agent = await world.agent()
     task = await world.task(requires_approval=True)
-    assert (task.status, task.approval, task.waits_for) == ("pending", "required", ["a person's approval"])
+    asked = f"a person's approval ({approval_id_of(task.id)})"
+    assert (task.status, task.approval, task.waits_for) == ("pending", "required", [asked])
     assert await world.claim(agent) == []
     decided = await world.decide(caller(id="ann"), task.id, granted=True)
     assert (decided.status, decided.approval) == ("queued", "granted")
