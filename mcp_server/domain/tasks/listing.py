@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from mcp_server.domain.tasks.commands import FindTasks
-from mcp_server.domain.tasks.narrowing import AGENT, TAG, Way, narrowest, reach_of, ways_of
+from mcp_server.domain.tasks.narrowing import AGENT, TAG, Reach, Way, narrowest, reach_of, ways_of
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.paging import Query, decode_cursor
 from mcp_server.kernel.store import Database
@@ -47,35 +47,43 @@ async def lists_of(
         held_up: where only those are meant that have not ended and cannot be claimed now, what keeps them from it.
     """
     ways, reach = ways_of(command, agent_id), reach_of(command)
-    first = None if held_up is not None else await narrowest(database, ways, reach)
-    query = _from_place(_beside(command, [way for way in ways if way is not first]), place_of(command), first)
     if held_up is not None:
-        return [*(query.where(f"task_status_{status}") for status in _NOT_QUEUED), *_queued_ones(query, held_up)]
-    tables = [replace(query, statement=f"{one}_{_ending(first)}") for one in reach.lists]
-    if first is None:
-        return tables
-    names = reach.of_agent if first.name == AGENT else [first.name]
-    return [_found_by(one, first, name) for one in tables for name in names]
+        return _held_up_ones(_beside(command, ways), held_up)
+    first = await narrowest(database, ways, reach)
+    return _each(_beside(command, ways, first), reach, first)
 
 
-def _beside(command: FindTasks, ways: Sequence[Way]) -> Query:
-    """The list of tasks, of each of which is asked whether it is so."""
+def _beside(command: FindTasks, ways: Sequence[Way], first: Way | None = None) -> Query:
+    """The list of tasks from where the page begins, of each of which is asked whether it is so; but for the way that
+    finds them."""
     query = Query("tasks_find")
     for way in ways:
-        query = query.where(way.beside, **way.parameters)
-    return query if command.include_system else query.where("task_not_system")
-
-
-def _from_place(query: Query, place: Place | None, first: Way | None) -> Query:
+        query = query if way is first else query.where(way.beside, **way.parameters)
+    query = query if command.include_system else query.where("task_not_system")
+    place = place_of(command)
     if place is None:
         return query
-    after = "task_tagged_after" if first is not None and first.name == TAG else "task_after"
+    after = "task_tagged_after" if _is_tagged(first) else "task_after"
     return query.where(after, after_at=place.at, after_id=place.task_id)
 
 
-def _ending(first: Way | None) -> str:
-    """What is read: what is tagged has its own list."""
-    return "tagged" if first is not None and first.name == TAG else "find"
+def _each(query: Query, reach: Reach, first: Way | None) -> list[Query]:
+    """The lists in which there may be some, each by what finds them; what is tagged has lists of its own."""
+    ending = "tagged" if _is_tagged(first) else "find"
+    lists = [replace(query, statement=f"{one}_{ending}") for one in reach.lists]
+    if first is None:
+        return lists
+    names = reach.of_agent if first.name == AGENT else [first.name]
+    return [_found_by(one, first, name) for one in lists for name in names]
+
+
+def _is_tagged(first: Way | None) -> bool:
+    return first is not None and first.name == TAG
+
+
+def _held_up_ones(query: Query, held_up: HeldUp) -> list[Query]:
+    """Those of a list that have not ended and cannot be claimed now, each in one part."""
+    return [*(query.where(f"task_status_{status}") for status in _NOT_QUEUED), *_queued_ones(query, held_up)]
 
 
 def _found_by(query: Query, first: Way, name: str) -> Query:
