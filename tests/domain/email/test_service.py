@@ -16,7 +16,8 @@ from mcp_server.domain.approvals.commands import RequestApproval, Vote
 from mcp_server.domain.approvals.voting import user_at
 from mcp_server.domain.areas import AREAS
 from mcp_server.domain.email.delivery import EmailDelivery
-from mcp_server.domain.email.model import Email, EmailPolicy, FindEmails, Outcome, SendEmail, outcomes_for
+from mcp_server.domain.email.model import Email, FindEmails, Outcome, SendEmail, outcomes_for
+from mcp_server.domain.email.policy import EmailPolicy
 from mcp_server.domain.email.templates import Rendering
 from mcp_server.domain.email.transactions import track
 from mcp_server.domain.email.transport import Mail, Mailer, MailProvider, Report
