@@ -197,13 +197,17 @@ class EventService:
         if None in labels:
             return await self._by_some(_read_by("types", query, asked), by_actors)
         asked |= {"actors": _together(labels)} if labels else {}
+        return await self._by_fewest(query, asked)
+
+    async def _by_fewest(self, query: Query, asked: Mapping[str, str]) -> Query:
+        """The log read by the types or by the actors, whichever there are fewer of."""
         counts = [partial(self._count, name, those) for name, those in asked.items()]
         return _read_by([*asked][await fewest(counts)], query, asked) if asked else query
 
     async def _count(self, name: str, those: str, most: int) -> int:
         """How many events there are of these types, or by these actors, counted so far."""
-        row = await self._database.fetch_one(f"events_count_{name}", **{name: those}, counted=most)
-        return row["n"] if row else 0
+        (row,) = await self._database.fetch_all(f"events_count_{name}", **{name: those}, counted=most)
+        return row["n"]
 
     async def _by_some(self, query: Query, by_actors: Sequence["ByActor"]) -> Query:
         """Only events by some actors.

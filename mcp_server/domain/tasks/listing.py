@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from typing import NamedTuple
 
 from mcp_server.domain.tasks.commands import FindTasks
@@ -60,21 +61,23 @@ def _beside(command: FindTasks, ways: Sequence[Way], first: Way | None = None) -
     for way in ways:
         query = query if way is first else query.where(way.beside, **way.parameters)
     query = query if command.include_system else query.where("task_not_system")
-    place = place_of(command)
-    if place is None:
-        return query
-    after = "task_tagged_after" if _is_tagged(first) else "task_after"
-    return query.where(after, after_at=place.at, after_id=place.task_id)
+    return _from_place(query, place_of(command), "task_tagged_after" if _is_tagged(first) else "task_after")
+
+
+def _from_place(query: Query, place: Place | None, after: str) -> Query:
+    return query if place is None else query.where(after, after_at=place.at, after_id=place.task_id)
 
 
 def _each(query: Query, reach: Reach, first: Way | None) -> list[Query]:
     """The lists in which there may be some, each by what finds them; what is tagged has lists of its own."""
     ending = "tagged" if _is_tagged(first) else "find"
     lists = [replace(query, statement=f"{one}_{ending}") for one in reach.lists]
-    if first is None:
-        return lists
-    names = reach.of_agent if first.name == AGENT else [first.name]
-    return [_found_by(one, first, name) for one in lists for name in names]
+    return lists if first is None else [_found_by(*each) for each in product(lists, [first], _finding(first, reach))]
+
+
+def _finding(first: Way, reach: Reach) -> Sequence[str]:
+    """The filters that find what is so, one a list."""
+    return reach.of_agent if first.name == AGENT else [first.name]
 
 
 def _is_tagged(first: Way | None) -> bool:

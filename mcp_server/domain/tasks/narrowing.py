@@ -14,6 +14,7 @@ from mcp_server.kernel.paging import after_all
 from mcp_server.kernel.store import Database
 
 AGENT, TAG = "task_agent", "task_tag"
+_UNSAID = (None, False)
 _COUNTS = {"task_named": "task_assignee", "task_finished": "task_finisher"}
 """What counts some parts without a look at each task."""
 
@@ -44,14 +45,14 @@ def ways_of(command: FindTasks, agent_id: str | None) -> list[Way]:
     newest are most often what is left."""
     given = {
         "task_status": _status(command),
-        "task_blocked": command.blocked or None,
-        "task_schedules": command.schedules or None,
+        "task_blocked": command.blocked,
+        "task_schedules": command.schedules,
         "task_parent": command.parent_id,
         AGENT: agent_id,
         "task_kind": command.kind,
         TAG: command.tag,
     }
-    return [_way(name, value) for name, value in given.items() if value is not None]
+    return [_way(name, value) for name, value in given.items() if value not in _UNSAID]
 
 
 def reach_of(command: FindTasks) -> Reach:
@@ -73,15 +74,25 @@ async def narrowest(database: Database, ways: Sequence[Way], reach: Reach) -> Wa
 
 async def _count(database: Database, way: Way, reach: Reach, most: int) -> int:
     """How many a way finds, counted so far."""
-    if way.name == TAG:
-        row = await database.fetch_one("task_tags_count", counted=most, **way.parameters)
-        return row["n"] if row else 0
-    total, names = 0, [_COUNTS.get(part, part) for part in reach.of_agent] if way.name == AGENT else [way.name]
-    for one, name in product(reach.lists, names):
-        if total < most:
-            row = await database.fetch_one(f"{one}_find_count", filters=(name,), counted=most - total, **way.parameters)
-            total += row["n"] if row else 0
+    total = 0
+    for statement, filters in _counting(way, reach):
+        left = max(most - total, 0)
+        (row,) = await database.fetch_all(statement, filters=filters, counted=left, **way.parameters)
+        total += row["n"]
     return total
+
+
+def _counting(way: Way, reach: Reach) -> list[tuple[str, tuple[str, ...]]]:
+    """What counts a way, together: statements with their filters."""
+    if way.name == TAG:
+        return [("task_tags_count", ())]
+    return [(f"{one}_find_count", (name,)) for one, name in product(reach.lists, _columns(way, reach))]
+
+
+def _columns(way: Way, reach: Reach) -> list[str]:
+    """The filters that count a way, each by what one index holds."""
+    parts = reach.of_agent if way.name == AGENT else [way.name]
+    return [_COUNTS.get(part, part) for part in parts]
 
 
 def _status(command: FindTasks) -> str | None:
@@ -89,11 +100,18 @@ def _status(command: FindTasks) -> str | None:
 
 
 def _way(name: str, value: Any) -> Way:
-    """The way of that name; of a status each has its own, and a kind of the server's own has those beneath it."""
+    """The way of that name; of a status each has its own."""
+    if name == "task_kind":
+        return _of_kind(value)
     if name == "task_status":
         return Way(f"task_status_{value}", "task_status_beside", {name: value})
-    if name == "task_kind" and value.startswith(SYSTEM_KIND):
-        begins = f"{shown_kind(value)}."
-        within = {name: value, "kind_low": begins, "kind_high": after_all(begins)}
-        return Way("task_system_kind", "task_system_kind_beside", within)
     return Way(name, f"{name}_beside", {} if value is True else {name: value})
+
+
+def _of_kind(kind: str) -> Way:
+    """A kind as callers see it: one of the server's own has those beneath it."""
+    if not kind.startswith(SYSTEM_KIND):
+        return Way("task_kind", "task_kind_beside", {"task_kind": kind})
+    begins = f"{shown_kind(kind)}."
+    within = {"task_kind": kind, "kind_low": begins, "kind_high": after_all(begins)}
+    return Way("task_system_kind", "task_system_kind_beside", within)
