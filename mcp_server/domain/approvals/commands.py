@@ -22,6 +22,7 @@ from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import canonical_hash, check_text
 from mcp_server.kernel.meaning import Meant, TaskId
 from mcp_server.kernel.quoting import quoted
+from mcp_server.kernel.relative import UNTIL, as_said
 from mcp_server.kernel.searching import Sought
 from mcp_server.kernel.together import LIKE, not_together
 from mcp_server.kernel.values import Frozen, Line, Text
@@ -64,7 +65,9 @@ class ApprovalSpec(Frozen):
         examples=[["ann@example.org"]],
     )
     quorum: Literal["any", "all"] | int = Field(default="any", description="Or how many")
-    expires_in_seconds: float = Field(default=EXPIRES_IN_SECONDS_DEFAULT, ge=1, le=90 * 86_400, allow_inf_nan=False)
+    expires_in_seconds: Annotated[float, Field(ge=1, le=90 * 86_400, allow_inf_nan=False), UNTIL] = (
+        EXPIRES_IN_SECONDS_DEFAULT
+    )
 
     @field_validator("approvers")
     @classmethod
@@ -153,7 +156,7 @@ class RequestApproval(ApprovalSpec):
     def content_hash(self) -> str:
         """What an idempotency key is bound to: everything else that was said."""
         said = self.model_dump(mode="json", exclude={"idempotency_key"}, exclude_defaults=True)
-        return canonical_hash(said | {"approvers": self.people()})
+        return canonical_hash(said | {"approvers": self.people()} | as_said(self))
 
 
 def _storable(text: str) -> str:

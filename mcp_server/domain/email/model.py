@@ -22,6 +22,7 @@ from mcp_server.kernel.events import Event
 from mcp_server.kernel.json_text import RawJson, canonical_hash, check_text, dump_json, json_list, sha256_text
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.records import Record
+from mcp_server.kernel.relative import as_said
 from mcp_server.kernel.searching import Sought
 from mcp_server.kernel.times import Micros, iso, micros
 from mcp_server.kernel.together import LIKE, not_together
@@ -122,7 +123,8 @@ class EmailSpec(Frozen):
     def content_hash(self) -> str:
         """What an idempotency key is bound to: everything else that was said."""
         said = self.model_dump(exclude={"idempotency_key", "send_at"}, exclude_defaults=True)
-        return canonical_hash(said | {"send_at": None if self.send_at is None else micros(self.send_at)})
+        at = {"send_at": None if self.send_at is None else micros(self.send_at)}
+        return canonical_hash(said | at | as_said(self))
 
     def content_hash_before(self) -> str:
         """The same as it was made up to 0.1.0, to the letter; rows of then still have it."""

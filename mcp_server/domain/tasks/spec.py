@@ -12,6 +12,7 @@ from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import RawJson, canonical_hash, check_json, dump_json, json_list, sha256_text
 from mcp_server.kernel.meaning import AgentName, Meant, TaskId, task_id
 from mcp_server.kernel.quoting import quoted
+from mcp_server.kernel.relative import as_said
 from mcp_server.kernel.times import micros
 from mcp_server.kernel.together import not_together
 from mcp_server.kernel.values import Frozen, Line, Seconds, Text, Time, Word, checked_json
@@ -168,9 +169,9 @@ class TaskSpec(Frozen):
 
     def content_hash(self, parents: Sequence[str]) -> str:
         """What an idempotency key is bound to: all else, as values, and as it resolves. References within the call are
-        the ids of `parents`, an agent's name is its id, and a time is an instant."""
+        the ids of `parents`, an agent's name is its id, a time is an instant, or the words that hang on the clock."""
         said = {name: _value(value) for name, value in self.columns().items() if value is not None}
-        return canonical_hash(said | {"depends_on": list(parents)})
+        return canonical_hash(said | {"depends_on": list(parents)} | as_said(self))
 
     def content_hash_before(self) -> str:
         """The same as it was made up to 0.1.0, of what was said to the letter; rows of then still have it."""
