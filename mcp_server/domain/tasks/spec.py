@@ -1,7 +1,7 @@
 """What a caller says of a task: its definition, and how an attempt ended."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, StringConstraints, model_validator
@@ -72,13 +72,9 @@ class RetrySpec(Frozen):
     delay_seconds: float = Field(default=RETRY_DELAY_SECONDS_DEFAULT, ge=0, le=86_400, allow_inf_nan=False)
     max_delay_seconds: float = Field(default=RETRY_MAX_DELAY_SECONDS_DEFAULT, ge=0, le=864_000, allow_inf_nan=False)
 
-    def columns(self) -> dict[str, Any]:
-        """The policy as stored columns."""
-        return {
-            "max_attempts": self.max_attempts,
-            "retry_delay_seconds": self.delay_seconds,
-            "retry_max_delay_seconds": self.max_delay_seconds,
-        }
+    def columns(self, said: Collection[str] = ("max_attempts", "delay_seconds", "max_delay_seconds")) -> dict[str, Any]:
+        """The policy, or what is said of it, as stored columns."""
+        return {name if name == "max_attempts" else f"retry_{name}": getattr(self, name) for name in said}
 
 
 _RETRY_UNSAID = {
@@ -212,12 +208,18 @@ class TaskChanges(TaskSpec):
         refuse(found)
         return self
 
-    def said_columns(self, *, but: frozenset[str] = frozenset()) -> dict[str, Any]:
-        """What was given, as stored columns; some may be left out."""
+    def said_columns(self, *, but: frozenset[str] = frozenset(), retries: bool = False) -> dict[str, Any]:
+        """What was given, as stored columns; some may be left out. Of a policy of retries that is there, only what is
+        said of it."""
         columns = self.columns()
         names = self.model_fields_set - but - {"retry"}
-        retry = {name: columns[name] for name in _RETRY_UNSAID} if "retry" in self.model_fields_set else {}
+        retry = self._retry(columns, is_there=retries) if "retry" in self.model_fields_set else {}
         return {name: columns[name] for name in names} | retry
+
+    def _retry(self, columns: Mapping[str, Any], *, is_there: bool) -> dict[str, Any]:
+        if self.retry is None or not is_there:
+            return {name: columns[name] for name in _RETRY_UNSAID}
+        return self.retry.columns(self.retry.model_fields_set)
 
 
 def _not_changed(name: str, *, is_all: bool) -> ValidationFailed:
