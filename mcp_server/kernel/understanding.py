@@ -1,6 +1,6 @@
 """A call's arguments as its tool takes them: checked, and where that fails once more as they are meant."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
@@ -12,6 +12,7 @@ from mcp_server.kernel.shapes import Shape, shape_of
 from mcp_server.kernel.taking import taken
 
 M = TypeVar("M", bound=BaseModel)
+G = TypeVar("G")
 _ALONE = Beside()
 _MANY = 1000
 """From so many in a list or an object on, they are counted before each of them is checked."""
@@ -33,9 +34,9 @@ def understood(
         ValidationFailed: they cannot be understood.
     """
     shape = shape_of(model)
-    given = _no_yes_for_a_number(shape, given)
     if any(map(_holds_many, (given, *given.values()))):
         _require_few(tool, shape, given)
+    given = _no_yes_for_a_number(shape, given)
     with looking_sparingly():
         try:
             return model.model_validate(given)
@@ -52,7 +53,7 @@ def _meant(tool: str, shape: Shape, given: Mapping[str, Any]) -> Mapping[str, An
     _require_few(tool, shape, given)
     meant = taken(shape, given)
     _require_few(tool, shape, meant)  # what came as text holds what it does since now
-    return meant
+    return _no_yes_for_a_number(shape, meant)
 
 
 def _holds_many(value: Any) -> bool:
@@ -67,13 +68,34 @@ def _require_few(tool: str, shape: Shape, given: Mapping[str, Any]) -> None:
         raise crowded(tool, problems)
 
 
-def _no_yes_for_a_number(shape: Shape, given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The arguments with a yes or no that stands where a number does as text, which is refused: pydantic takes them for
-    1 and 0, and who says yes to a time limit did not mean a second."""
-    wrong = [name for name, value in given.items() if isinstance(value, bool) and _is_number(shape.members.get(name))]
-    return {**given, **{name: str(given[name]).lower() for name in wrong}} if wrong else given
+def _no_yes_for_a_number(shape: Shape, given: G) -> G:
+    """The arguments with each yes or no that stands where a number does as text, which is refused: pydantic takes them
+    for 1 and 0, and who says yes to a time limit did not mean a second."""
+    found = {
+        part: text for part, inner in _parts(given) if (text := _as_refused(shape.inside(part), inner)) is not inner
+    }
+    if not found:
+        return given
+    held = cast("Any", given)
+    return {**held, **found} if isinstance(held, dict) else [found.get(at, one) for at, one in enumerate(held)]
 
 
-def _is_number(place: Shape | None) -> bool:
-    """Whether a number is accepted there."""
-    return place is not None and place.kind in ("integer", "number")
+def _as_refused(place: Shape | None, value: Any) -> Any:
+    if place is None or not isinstance(value, bool):
+        return value if place is None else _no_yes_for_a_number(place, value)
+    return str(value).lower() if _is_number(place) else value
+
+
+def _parts(value: Any) -> Iterable[tuple[str | int, Any]]:
+    """What a value holds that is a yes or no, or may hold some."""
+    if not isinstance(value, (dict, list)):
+        return ()
+    held = cast("Any", value)
+    parts = held.items() if isinstance(held, dict) else enumerate(held)
+    return ((part, inner) for part, inner in parts if isinstance(inner, (bool, dict, list)))
+
+
+def _is_number(place: Shape) -> bool:
+    """Whether a number is accepted there, and no yes or no."""
+    kinds = {one.kind for one in place.options if isinstance(one, Shape)} or {place.kind}
+    return not kinds.isdisjoint(("integer", "number")) and "boolean" not in kinds
