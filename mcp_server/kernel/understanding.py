@@ -1,6 +1,6 @@
 """A call's arguments as its tool takes them: checked, and where that fails once more as they are meant."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
@@ -71,28 +71,26 @@ def _require_few(tool: str, shape: Shape, given: Mapping[str, Any]) -> None:
 def _no_yes_for_a_number(shape: Shape, given: G) -> G:
     """The arguments with each yes or no that stands where a number does as text, which is refused: pydantic takes them
     for 1 and 0, and who says yes to a time limit did not mean a second."""
-    found = {
-        part: text for part, inner in _parts(given) if (text := _as_refused(shape.inside(part), inner)) is not inner
-    }
-    if not found:
-        return given
-    held = cast("Any", given)
-    return {**held, **found} if isinstance(held, dict) else [found.get(at, one) for at, one in enumerate(held)]
+    held, found = cast("Any", given), cast("dict[Any, Any]", {})
+    for part, inner in held.items() if isinstance(held, dict) else enumerate(held):
+        if type(inner) in _LOOKED_INTO and (place := shape.inside(part)) is not None:  # few are: each call passes here
+            refused = _as_refused(place, inner)
+            if refused is not inner:
+                found[part] = refused
+    return _with(held, found) if found else given
 
 
-def _as_refused(place: Shape | None, value: Any) -> Any:
-    if place is None or not isinstance(value, bool):
-        return value if place is None else _no_yes_for_a_number(place, value)
+_LOOKED_INTO = frozenset((bool, dict, list))
+
+
+def _as_refused(place: Shape, value: Any) -> Any:
+    if not isinstance(value, bool):
+        return _no_yes_for_a_number(place, value)
     return str(value).lower() if _is_number(place) else value
 
 
-def _parts(value: Any) -> Iterable[tuple[str | int, Any]]:
-    """What a value holds that is a yes or no, or may hold some."""
-    if not isinstance(value, (dict, list)):
-        return ()
-    held = cast("Any", value)
-    parts = held.items() if isinstance(held, dict) else enumerate(held)
-    return ((part, inner) for part, inner in parts if isinstance(inner, (bool, dict, list)))
+def _with(held: Any, changed: Mapping[Any, Any]) -> Any:
+    return {**held, **changed} if isinstance(held, dict) else [changed.get(at, one) for at, one in enumerate(held)]
 
 
 def _is_number(place: Shape) -> bool:
