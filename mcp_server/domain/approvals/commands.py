@@ -154,9 +154,16 @@ class RequestApproval(ApprovalSpec):
             raise not_together("`free_text` takes one answer: leave quorum out.", quorum=None)
 
     def content_hash(self) -> str:
-        """What an idempotency key is bound to: everything else that was said."""
+        """What an idempotency key is bound to: everything else that was said, in whichever order people are named."""
+        return self._content_hash(sorted(self.people()))
+
+    def content_hash_before(self) -> str:
+        """The same as it was made while the order counted; rows of then still have it."""
+        return self._content_hash(self.people())
+
+    def _content_hash(self, people: list[str]) -> str:
         said = self.model_dump(mode="json", exclude={"idempotency_key"}, exclude_defaults=True)
-        return canonical_hash(said | {"approvers": self.people()} | as_said(self))
+        return canonical_hash(said | {"approvers": people} | as_said(self))
 
 
 def _storable(text: str) -> str:

@@ -121,14 +121,20 @@ class EmailSpec(Frozen):
         return list(dict.fromkeys(plain_address(text) for text in (*self.to, *self.cc, *self.bcc)))
 
     def content_hash(self) -> str:
-        """What an idempotency key is bound to: everything else that was said."""
-        said = self.model_dump(exclude={"idempotency_key", "send_at"}, exclude_defaults=True)
+        """What an idempotency key is bound to: everything else that was said, in whichever order recipients stand."""
+        recipients = {name: sorted(set(getattr(self, name))) for name in ("to", "cc", "bcc")}
+        return self._content_hash({name: some for name, some in recipients.items() if some})
+
+    def content_hashes_before(self) -> tuple[str, str]:
+        """The same as it was made while the order counted, and up to 0.1.0 to the letter; rows of then still have
+        them."""
+        letter = dump_json(self.model_dump(mode="json", exclude={"idempotency_key"}, exclude_defaults=True))
+        return self._content_hash({}), sha256_text(letter)
+
+    def _content_hash(self, recipients: Mapping[str, list[str]]) -> str:
+        said = self.model_dump(exclude={"idempotency_key", "send_at"}, exclude_defaults=True) | recipients
         at = {"send_at": None if self.send_at is None else micros(self.send_at)}
         return canonical_hash(said | at | as_said(self))
-
-    def content_hash_before(self) -> str:
-        """The same as it was made up to 0.1.0, to the letter; rows of then still have it."""
-        return sha256_text(dump_json(self.model_dump(mode="json", exclude={"idempotency_key"}, exclude_defaults=True)))
 
 
 class SendEmail(EmailSpec):

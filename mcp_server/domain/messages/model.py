@@ -167,7 +167,7 @@ class Sender(NamedTuple):
     at: Micros
 
 
-NO_KEY = Key()._asdict()
+NO_KEY = Key().columns()
 
 
 class Message(Record):
@@ -208,7 +208,7 @@ class Message(Record):
             "created_at": now,
         }
         if key.idempotency_key is not None:
-            fields |= key._asdict()
+            fields |= key.columns()
         message = Message.adopt({"id": message_id, "version": 1, **NO_KEY, **fields})
         return message, Event("message.sent", "message", message_id, 1, fields | {"places": to.places})
 

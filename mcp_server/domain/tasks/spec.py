@@ -165,16 +165,26 @@ class TaskSpec(Frozen):
 
     def content_hash(self, parents: Sequence[str]) -> str:
         """What an idempotency key is bound to: all else, as values, and as it resolves. References within the call are
-        the ids of `parents`, an agent's name is its id, a time is an instant, or the words that hang on the clock."""
-        said = {name: _value(value) for name, value in self.columns().items() if value is not None}
-        return canonical_hash(said | {"depends_on": list(parents)} | as_said(self))
+        the ids of `parents`, an agent's name is its id, a time is an instant, or the words that hang on the clock. The
+        order of tags and parents, and blanks in a cron expression, say nothing."""
+        said = self._said()
+        cron = {"cron": " ".join(self.schedule.cron.split())} if self.schedule is not None else {}
+        plain = {"schedule": said["schedule"] | cron} if cron else {}
+        return self._hash_of(said | plain | {"tags": sorted(set(self.tags))}, sorted(parents))
 
-    def content_hash_before(self) -> str:
-        """The same as it was made up to 0.1.0, of what was said to the letter; rows of then still have it."""
-        said = self.model_dump(mode="json", exclude={"idempotency_key"}, exclude_defaults=True)
+    def content_hashes_before(self, parents: Sequence[str]) -> tuple[str, str]:
+        """The same as it was made while all order counted, and up to 0.1.0 of what was said to the letter; rows of then
+        still have them."""
+        letter = self.model_dump(mode="json", exclude={"idempotency_key"}, exclude_defaults=True)
         if self.input is not None:
-            said["input"] = json.loads(self.input)
-        return sha256_text(dump_json(said))
+            letter["input"] = json.loads(self.input)
+        return self._hash_of(self._said(), list(parents)), sha256_text(dump_json(letter))
+
+    def _said(self) -> dict[str, Any]:
+        return {name: _value(value) for name, value in self.columns().items() if value is not None}
+
+    def _hash_of(self, said: Mapping[str, Any], parents: Sequence[str]) -> str:
+        return canonical_hash({**said, "depends_on": list(parents)} | as_said(self))
 
 
 _FIXED = {
