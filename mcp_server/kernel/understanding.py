@@ -71,13 +71,14 @@ def _require_few(tool: str, shape: Shape, given: Mapping[str, Any]) -> None:
 def _no_yes_for_a_number(shape: Shape, given: G) -> G:
     """The arguments with each yes or no that stands where a number does as text, which is refused: pydantic takes them
     for 1 and 0, and who says yes to a time limit did not mean a second."""
-    held, found = cast("Any", given), cast("dict[Any, Any]", {})
+    held: dict[Any, Any] | list[Any] = cast("Any", given)
+    found: dict[Any, Any] = {}
     for part, inner in held.items() if isinstance(held, dict) else enumerate(held):
         if type(inner) in _LOOKED_INTO and (place := shape.inside(part)) is not None:  # few are: each call passes here
             refused = _as_refused(place, inner)
             if refused is not inner:
                 found[part] = refused
-    return _with(held, found) if found else given
+    return cast("G", _with(held, found)) if found else given
 
 
 _LOOKED_INTO = frozenset((bool, dict, list))
@@ -89,7 +90,7 @@ def _as_refused(place: Shape, value: Any) -> Any:
     return str(value).lower() if _is_number(place) else value
 
 
-def _with(held: Any, changed: Mapping[Any, Any]) -> Any:
+def _with(held: dict[Any, Any] | list[Any], changed: Mapping[Any, Any]) -> dict[Any, Any] | list[Any]:
     return {**held, **changed} if isinstance(held, dict) else [changed.get(at, one) for at, one in enumerate(held)]
 
 

@@ -131,8 +131,10 @@ class EmailSpec(Frozen):
         letter = dump_json(self.model_dump(mode="json", exclude={"idempotency_key"}, exclude_defaults=True))
         return self._content_hash({}), sha256_text(letter)
 
-    def _content_hash(self, recipients: Mapping[str, list[str]]) -> str:
-        said = self.model_dump(exclude={"idempotency_key", "send_at"}, exclude_defaults=True) | recipients
+    def _content_hash(self, recipients: dict[str, list[str]]) -> str:
+        said: dict[str, Any] = (
+            self.model_dump(exclude={"idempotency_key", "send_at"}, exclude_defaults=True) | recipients
+        )
         at = {"send_at": None if self.send_at is None else micros(self.send_at)}
         return canonical_hash(said | at | as_said(self))
 
