@@ -24,7 +24,7 @@ from mcp_server.kernel.paging import LIMIT_MAX, floors
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.values import Frozen
 from mcp_server.kernel.views import View
-from tools.hints import hint_of_newest
+from tools.nothing import no_such_questions
 from tools.spec import ADD, READ, Tool, listed, several
 
 
@@ -116,16 +116,9 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
         next_cursor=next_cursor,
         omitted=omitted,
         at_least=floors(omitted=omitted),
-        hint=await _put_to_anyone(desk, call, args) or (None if approvals else await _nothing_of(desk, call, args)),
+        hint=await _put_to_anyone(desk, call, args)
+        or (None if approvals else await no_such_questions(desk, call, args)),
     )
-
-
-async def _nothing_of(desk: Desk, call: Call, args: FindArguments) -> str | None:
-    if args.task_id is not None and call.actor.may(Permission.TASKS_READ):
-        await desk.tasks.get(call, args.task_id)  # refuses one that there is not
-    newest = () if args.approver is None else (await desk.approvals.find(call, FindApprovals(limit=LIMIT_MAX))).items
-    asked = (one for approval in newest for one in approval.approvers or ())
-    return hint_of_newest("approval", {"approver": (args.approver and args.approver.removeprefix("user:"), asked)})
 
 
 async def _put_to_anyone(desk: Desk, call: Call, args: FindArguments) -> str | None:

@@ -28,11 +28,12 @@ from mcp_server.domain.state.views import (
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.json_text import RawJson
-from mcp_server.kernel.paging import LIMIT_MAX, floors
+from mcp_server.kernel.paging import floors
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.views import View
 from tools.documents import address, says_patch, says_restore, says_set
-from tools.hints import hint, hint_of_newest, phrase
+from tools.hints import hint, phrase
+from tools.nothing import no_such_documents
 from tools.spec import ADD, READ, UPDATE, Part, Tool, counted, listed
 
 
@@ -52,22 +53,13 @@ async def get(desk: Desk, call: Call, args: GetDocument) -> DocumentResult:
     return DocumentResult(document=await desk.state.get(call, args))
 
 
-async def _none_so(desk: Desk, call: Call, args: FindDocuments) -> str | None:
-    """That no document has the tag, or begins so, by what some of them have."""
-    if args.tag is None and args.prefix is None:
-        return None
-    some = (await desk.state.find(call, FindDocuments(namespace=args.namespace, limit=LIMIT_MAX))).items
-    tags, keys = (tag for one in some for tag in one.tags or ()), (one.key for one in some)
-    return hint_of_newest("document", {"tag": (args.tag, tags), "prefix": (args.prefix, keys)})
-
-
 async def find(desk: Desk, call: Call, args: FindDocuments) -> FindResult:
     """A filtered list of documents."""
     documents, next_cursor, omitted = await desk.state.find(call, args)
     shown = args.namespace is None
     namespaces = await desk.state.namespaces(call) if shown or not documents else []
     why = None if shown else hint("document", {"namespace": (args.namespace, (one.namespace for one in namespaces))})
-    why = why if documents or why else await _none_so(desk, call, args)
+    why = why if documents or why else await no_such_documents(desk, call, args)
     return FindResult(
         documents=documents,
         namespaces=namespaces if shown else None,

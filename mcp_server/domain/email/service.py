@@ -18,13 +18,13 @@ from mcp_server.domain.email.attachments import DOCUMENT_TYPE, OCTETS, Attachmen
 from mcp_server.domain.email.model import (
     Composed,
     Email,
-    EmailPolicy,
     EmailSpec,
     FindEmails,
     OutcomeStatus,
     SendEmail,
     no_email,
 )
+from mcp_server.domain.email.policy import EmailPolicy
 from mcp_server.domain.email.remarks import not_filled, open_addresses, twice, without_dots
 from mcp_server.domain.email.templates import NAMESPACE, Rendering, fill_in, read_template
 from mcp_server.domain.email.transactions import NewEmail, Queued

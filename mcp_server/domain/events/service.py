@@ -10,7 +10,7 @@ from mcp_server.domain.events.commands import ReadEvents, types_of
 from mcp_server.domain.events.things import LIKE_AN_ID
 from mcp_server.domain.events.views import EventView, event_view
 from mcp_server.domain.events.words import HAPPENED, THINGS
-from mcp_server.kernel.area import Areas
+from mcp_server.kernel.areas import Areas
 from mcp_server.kernel.authority import VIA, Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import CursorExpired, LimitExceeded, NotFound, ValidationFailed
