@@ -196,7 +196,7 @@ class ApprovalService:
         else:
             query = query.where("approval_status", approval_status=command.status)
         if command.cursor is not None:
-            at, after_id = decode_cursor(command.cursor, (int, str))
+            at, after_id = decode_cursor(query.listed, command.cursor, (int, str))
             query = query.where(after, after_at=at, after_id=after_id)
         page = await fetch_page(self._database, query, command.limit, ("created_at", "id"))
         return Listed([await self._viewed(row, full=False) for row in page.rows], page.next_cursor, page.omitted)

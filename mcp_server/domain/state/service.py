@@ -47,10 +47,10 @@ from mcp_server.domain.state.views import (
 )
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.errors import Conflict, NotFound, ValidationFailed
+from mcp_server.kernel.errors import Conflict, NotFound, OpsError, ValidationFailed
 from mcp_server.kernel.json_text import RawJson, dump_json
 from mcp_server.kernel.json_tools import Change, differences
-from mcp_server.kernel.paging import Listed, Query, after_all, decode_cursor
+from mcp_server.kernel.paging import COUNTED_MAX, Listed, Query, after_all, decode_cursor
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
@@ -63,6 +63,7 @@ DIFFED_MAX = 10
 """Of how many versions it is said what each changed."""
 
 PLACES_SHOWN = 8
+CHANGES_SHOWN = 200
 NAMESPACE_COUNTED_MAX = 100
 """How far the documents of each namespace are counted."""
 
@@ -134,7 +135,7 @@ class StateService:
         id_, low, high = document_id(command.namespace, command.key), command.from_version or 1, command.to_version
         rows = await self._database.fetch_all("state_history", id=id_, low=low, high=high or 2**62, limit=VERSIONS_MAX)
         if not rows:
-            raise no_document(command.namespace, command.key)
+            raise _no_versions(command, await self._count(id_))
         span = (rows[-1]["version"], rows[0]["version"])
         endings = dict(await self._endings(id_, span))
         asked = await caused_by(self._database, "document", id_, "approval", span)
@@ -171,7 +172,8 @@ class StateService:
         oldest = command.from_version or max(newest - 1, 1)
         old, new = [await self._version(command, version) for version in (oldest, newest)]
         changes = await asyncio.to_thread(_compared, old["value"], new["value"])
-        return told.evolved({"changes": changes, "compared": [oldest, newest]})
+        shown, hint = changes[:CHANGES_SHOWN], _rest(changes, oldest, newest)
+        return told.evolved({"changes": shown, "compared": [oldest, newest], "hint": hint})
 
     async def find(self, call: Call, command: FindDocuments) -> Listed[DocumentView]:
         """Documents by namespace and key, without values."""
@@ -181,7 +183,7 @@ class StateService:
         query, key, after = _listed(command, self._context.clock())
         query = query.where("namespaces_within", **_within(call))
         if command.cursor is not None:
-            last = decode_cursor(command.cursor, (str,) * len(key))
+            last = decode_cursor(query.listed, command.cursor, (str,) * len(key))
             query = query.where(after, **dict(zip(_PLACES[after], last, strict=True)))
         also = [replace(query, statement="state_expired")] if command.deleted else []
         sought = Sought("document", command.text)
@@ -327,17 +329,45 @@ def _within(call: Call) -> dict[str, Any]:
     return {"within": prefix, "is_open": is_open}
 
 
+def _no_versions(asked: DocumentHistory, newest: int) -> OpsError:
+    """The refusal of a range in which a document has no version; the newest is 0 where there is no document."""
+    if newest == 0:
+        return no_document(asked.namespace, asked.key)
+    low, high = asked.from_version or 1, asked.to_version or "the newest"
+    return ValidationFailed(
+        f"{named(document_id(asked.namespace, asked.key))} has no version from {low} to {high}: its versions are 1 to "
+        f"{newest}.",
+        next=f"state_history(namespace={quoted(asked.namespace)}, key={quoted(asked.key)}) lists them.",
+        details={"namespace": asked.namespace, "key": asked.key, "current_version": newest},
+    )
+
+
 def _compared(old: str, new: str) -> list[Change]:
-    return differences(json.loads(old), json.loads(new))
+    """What changed, as far as it is counted."""
+    return differences(json.loads(old), json.loads(new), COUNTED_MAX)
 
 
 def _places(values: Sequence[str]) -> list[list[str]]:
     """Where each value differs from the next, the one before it; of many places the first, and how many more."""
     paths = [[one.path for one in _compared(old, new)] for new, old in pairwise(values)]
     return [
-        one if len(one) <= PLACES_SHOWN else [*one[:PLACES_SHOWN], f"and {len(one) - PLACES_SHOWN} more"]
-        for one in paths
+        one if len(one) <= PLACES_SHOWN else [*one[:PLACES_SHOWN], f"and {_more(one, PLACES_SHOWN)}"] for one in paths
     ]
+
+
+def _more(found: Sequence[object], shown: int) -> str:
+    """How many more were found than are shown, which were counted up to a maximum."""
+    return f"{'at least ' if len(found) == COUNTED_MAX else ''}{len(found) - shown} more"
+
+
+def _rest(changes: Sequence[Change], oldest: int, newest: int) -> str | None:
+    """How many changes are not told, and where all are seen."""
+    if len(changes) <= CHANGES_SHOWN:
+        return None
+    return (
+        f"These are the first {CHANGES_SHOWN} changes; there are {_more(changes, CHANGES_SHOWN)}. state_get(version="
+        f"{oldest}) and state_get(version={newest}) read the two values."
+    )
 
 
 def _is_expired(row: Row, now: int) -> bool:

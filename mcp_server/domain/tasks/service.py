@@ -268,7 +268,7 @@ class TaskService:
             agent_id = (await self._speaking.required(agent_id))["id"]
         query, sought = listed(command), Sought("task", command.text, NO_CURSOR)
         if command.cursor is not None:
-            at, task_id = decode_cursor(command.cursor, (int, str))
+            at, task_id = decode_cursor(query.listed, command.cursor, (int, str))
             after = "task_after" if command.tag is None else "task_tagged_after"
             query, sought = query.where(after, after_at=at, after_id=task_id), sought._replace(before=at)
         held_up = await held_up_now(self._database, self._agents) if command.ready is False else None
