@@ -29,6 +29,8 @@ from mcp_server.domain.state.plans import (
     Planned,
     Read,
     delta_of,
+    leaving,
+    left_behind,
     plan_patch,
     plan_set,
     refused,
@@ -75,9 +77,11 @@ class StateService:
         self._context = context = services.context
         self._database = context.database
         may = Permission.STATE_WRITE
-        self.set = Write(context, may, self._plan_set, transactions.set_value, set_answer, unplanned)
-        self.patch = Write(context, may, self._plan_patch, transactions.patch, patched_answer, unplanned)
-        self.restore = Write(context, may, self._plan_restore, transactions.restore, restored_answer, unplanned)
+        self.set = Write(context, may, leaving(self._plan_set), transactions.set_value, set_answer, unplanned)
+        self.patch = Write(context, may, leaving(self._plan_patch), transactions.patch, patched_answer, unplanned)
+        self.restore = Write(
+            context, may, leaving(self._plan_restore), transactions.restore, restored_answer, unplanned
+        )
 
     async def get(self, call: Call, command: GetDocument) -> DocumentView:
         """A document with its value, now or at an earlier version.
@@ -247,12 +251,13 @@ class StateService:
 
     async def _read(self, command: SetDocument | PatchDocument | RestoreDocument) -> Read | None:
         """The value that the document has now, if any, and if a change of it is still wanted."""
-        row = await self._database.fetch_one("document_current", id=document_id(command.namespace, command.key))
-        if row is None or row["deleted"] or _is_expired(row, self._context.clock()):
-            return None
-        if command.expected_version not in (None, row["version"]):
-            return None
-        return Read(row["version"], row["value"])
+        read = left_behind(command) or await self._stored(command)
+        return None if read is None or command.expected_version not in (None, read.version) else read
+
+    async def _stored(self, document: Addressed) -> Read | None:
+        row = await self._database.fetch_one("document_current", id=document_id(document.namespace, document.key))
+        gone = row is None or row["deleted"] or _is_expired(row, self._context.clock())
+        return None if gone or row is None else Read(row["version"], row["value"])
 
     async def _version(self, document: Addressed, version: int) -> Row:
         namespace, key = document.namespace, document.key
